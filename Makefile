@@ -42,6 +42,7 @@ check: $(STAMP) proto-check docs-check supply-chain ## format, lint, types, laye
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/check_messages.py
 
 format: $(STAMP) ## format the source
 	$(BIN)/ruff format .

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fr_core.scoring.intervals import Rate
+from fr_locales.rendering import render
 from fr_training.errors import NothingToReport
 from fr_training.grading.cohort import cohort_figures
 from fr_training.grading.trainee import trainee_figures
@@ -48,7 +49,7 @@ def test_changes_of_trainees_are_counted_beside_what_chance_makes() -> None:
     assert isinstance(change.worse, Rate)
     assert change.worse.count == 0
     assert isinstance(change.agreement, Intraclass)
-    assert "of 12 trainees 6 did reliably better and 0 reliably worse" in " ".join(figures.words.change)
+    assert "of 12 trainees 6 did reliably better and 0 reliably worse" in " ".join(map(render, figures.words.change))
     assert [one.test for one in figures.distributions] == ["pre", "post"]
     assert figures.distributions[0].lowest == 60.0
     assert figures.distributions[0].highest == 67.5
@@ -69,7 +70,7 @@ def test_pooled_figures_are_of_all_trials() -> None:
     assert figures.together.pairs.trials == 120
     assert isinstance(figures.together.pairs.errors.right, Rate)
     assert figures.together.pairs.errors.right.count == 90
-    assert "answers of one trainee, and answers to one item, go together" in " ".join(figures.words.limits)
+    assert "answers of one trainee, and answers to one item, go together" in " ".join(map(render, figures.words.limits))
 
 
 def test_a_cohort_without_trials_has_no_report() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fr_core.scoring.intervals import Rate
+from fr_locales.messages import message
 from fr_training.grading.advice import AidedFigures, PrevalenceFigures, aided_figures, prevalence_figures
 from fr_training.grading.fusion import crowds
 from fr_training.grading.groups import Spread, group_figures
@@ -39,7 +40,7 @@ def test_triads_give_an_ability_by_guessing_of_a_third() -> None:
 
 def test_an_ability_is_of_one_trainee_and_needs_difficulties() -> None:
     both = triad_figures([triad(1, 1), triad(1, 1, trainee="t2")])
-    assert both.ability == Undefined("An ability is that of one trainee.")
+    assert both.ability == Undefined(message("undefined.ability_of_several"))
     assert isinstance(triad_figures([triad(1, 1, b=None)]).ability, Undefined)
     assert triad_figures([triad(1, 1, n) for n in range(5)]).better_than_guessing
 

@@ -12,6 +12,8 @@ import pytest
 
 from fr_core.scoring.intervals import Interval, Rate, wilson_interval
 from fr_core.scoring.likelihood import cllr
+from fr_locales.messages import message
+from fr_locales.rendering import render
 from fr_training.grading.evidence import NO_SUPPORT, POOLED, UNUSED, EvidenceFigures, evidence, words_of
 from fr_training.grading.pairs import ProbabilityFigures, errors_at, pair_figures
 from fr_training.grading.rates import Roc
@@ -66,11 +68,11 @@ def test_both_error_rates_are_told_with_and_without_the_undecided() -> None:
 
 def test_a_rate_without_trials_says_so_and_is_not_zero() -> None:
     found = pair_figures(rated([1], []))
-    assert found.errors.false_same.of_all == Undefined("There are no pairs of two people.")
+    assert found.errors.false_same.of_all == Undefined(message("none.pairs_of_two"))
     assert found.errors.misses.of_all == Rate(0, 1, found.errors.misses.of_all.interval)  # type: ignore[union-attr]
     for one in (found.errors.sensitivity, found.roc, found.evidence, found.probabilities, found.with_machine):
         assert isinstance(one, Undefined)
-        assert one.reason
+        assert render(one.reason)
 
 
 def test_all_undecided_leaves_the_share_of_the_decided_undefined() -> None:
@@ -115,19 +117,20 @@ def test_words_go_by_the_end_of_the_interval_that_is_nearer_to_1() -> None:
     assert first.ratio == pytest.approx(9)
     low, high = wilson_interval(40, 50), wilson_interval(4, 50)
     assert log(first.ratio / first.low) == pytest.approx(hypot(log(40.5 / 53.5 / low.low), log(4.5 / 53.5 / high.high)))
-    assert first.words == "weak support for one person" == f"{words_of(first.low)} for one person"
-    assert last.words == f"{words_of(1 / last.high)} for two people"
+    assert render(first.words) == "weak support for one person" == f"{render(words_of(first.low))} for one person"
+    assert render(last.words) == f"{render(words_of(1 / last.high))} for two people"
     assert last.ratio == pytest.approx(0.5 / 46.5)
-    assert words_of(1 / last.ratio) == "moderate support"
-    assert last.words == "moderate support for two people"
+    assert render(words_of(1 / last.ratio)) == "moderate support"
+    assert render(last.words) == "moderate support for two people"
 
 
 def test_words_beyond_the_ceiling_are_refused_however_sure_the_trainee_is() -> None:
     found = evidence(rated([3] * 10, [-3] * 10))
     assert found.levels[0].ratio == pytest.approx(found.ceiling_same) == pytest.approx(21)
     assert found.levels[0].low == pytest.approx(found.least_same) == pytest.approx(2.7987, abs=1e-4)
-    assert found.levels[0].words == "weak support for one person" == f"{found.strongest_same} for one person"
-    assert found.refused == (
+    assert render(found.levels[0].words) == "weak support for one person"
+    assert found.strongest_same == message("support.weak")
+    assert tuple(map(render, found.refused)) == (
         "moderate support",
         "moderately strong support",
         "strong support",
@@ -159,9 +162,9 @@ def test_who_guesses_has_no_words(pairs_of_each: int) -> None:
 
 
 def test_words_begin_at_their_bounds() -> None:
-    assert [words_of(ratio) for ratio in (1.0, 1.99, 2.0, 9.99, 10.0, 1e6)] == [
-        NO_SUPPORT,
-        NO_SUPPORT,
+    assert [render(words_of(ratio)) for ratio in (1.0, 1.99, 2.0, 9.99, 10.0, 1e6)] == [
+        "no support either way",
+        "no support either way",
         "weak support",
         "weak support",
         "moderate support",
@@ -349,7 +352,7 @@ def test_of_pairs_that_many_trainees_judged_the_machine_says_one_thing_each() ->
     assert isinstance(many.roc, Roc)
     assert isinstance(many.roc.area.interval, Interval)
     assert isinstance(many.with_machine, Area)
-    reason = "Several answers to a pair share the one similarity that it has."
+    reason = message("undefined.shared_similarity")
     assert (many.with_machine.interval, many.with_machine.standard_error) == (Undefined(reason), None)
     assert isinstance(one.with_machine, Area)
     assert one.with_machine.interval != Undefined(reason)

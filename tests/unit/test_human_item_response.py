@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fr_core.scoring.intervals import UndefinedRate
+from fr_locales.messages import message
 from fr_training.statistics.item_analysis import (
     ItemFigures,
     expected_difficulty,
@@ -76,7 +77,7 @@ def test_all_right_has_a_posterior_but_no_likeliest_ability() -> None:
 def test_no_better_than_guessing_has_no_likeliest_ability() -> None:
     b = np.zeros(20)
     x = np.arange(20) < 6  # of pairs, half are right by guessing
-    with pytest.raises(UndefinedRate, match="guessing"):
+    with pytest.raises(UndefinedRate, match="ability_guessing"):
         mle(b, x, 0.5)
     assert eap(b, x, 0.5).theta < -0.5
 
@@ -165,15 +166,15 @@ def test_items_that_tell_nothing_have_no_correlation() -> None:
     answers = np.array([[1, 1, np.nan], [1, 0, np.nan], [1, 1, np.nan], [1, 0, np.nan], [1, 1, np.nan]])
     alike, constant_rest, unanswered = item_figures(answers)
     assert alike.correlation is None
-    assert "alike" in alike.note
+    assert alike.note == message("undefined.answers_alike")
     assert constant_rest.correlation is None
     assert unanswered.right is None
     assert unanswered.people == 0
-    assert "Fewer" in unanswered.note
+    assert unanswered.note == message("undefined.few_people", least=4)
     with pytest.raises(ValueError, match="0, 1 or NaN"):
         item_figures(np.array([[0.5]]))
     with pytest.raises(ValueError, match="from 0"):
-        quarantine([ItemFigures(0, 0, None, None, None, None, "")], -1)
+        quarantine([ItemFigures(0, 0, None, None, None, None, message("undefined.answers_alike"))], -1)
 
 
 def test_difficulty_from_peoples_answers() -> None:

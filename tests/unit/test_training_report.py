@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from fr_core.scoring.intervals import rate
+from fr_locales.messages import message
 from fr_training.grading.cohort import cohort_figures
 from fr_training.grading.trainee import trainee_figures
 from fr_training.grading.values import Area, Time, Undefined
@@ -23,6 +24,8 @@ from fr_training.results import Result
 from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.signal_detection import Sensitivity, prevalence_ppv
 from graded import course, listed, pair, triad, triaged
+
+WHY = message("undefined.curve")
 
 
 def everything(trainee: str) -> list[Result]:
@@ -159,7 +162,7 @@ def test_the_keys_of_a_cohort_are_those_that_programs_know() -> None:
 
 def test_figures_become_keys_by_the_rules() -> None:
     assert keys(rate(1, 4)) == {"value": 0.25, "count": 1, "total": 4, **keys(rate(1, 4).interval)}
-    assert keys(Undefined("why")) == {"undefined": "why"}
+    assert keys(Undefined(WHY)) == {"undefined": "A curve needs pairs of one person and of two."}
     assert keys(Estimate(1.0, 0.5, 0.0, 2.0, 0.95)) == {
         "value": 1.0, "standard_error": 0.5, "low": 0.0, "high": 2.0, "confidence": 0.95
     }  # fmt: skip
@@ -210,7 +213,7 @@ def test_a_cohort_is_shown_by_its_trainees_and_its_ratings_carry_no_words(
         "24 trainees rated",
     ):
         assert figure in own
-    assert "goes by the trainees, each of whom counts once." in html.unescape(cohorts_page)
+    assert "rest on the trainees, each of whom counts once." in html.unescape(cohorts_page)
     pooled, alone = (heading(page, "What the ratings are worth") for page in (cohorts_page, trainees_page))
     for words in ("words that it carries", "<th>95 % interval</th>", "ceiling for one person", "Refused here"):
         assert words in alone
@@ -244,7 +247,7 @@ def test_both_together_and_percentiles_are_told_with_what_they_are_worth(trainee
     assert 'It says "same" where its likelihood ratio is above 1' in about
     assert "than the threshold of a search" in about
     assert placed(50.0, 0.0, 99.9) == "50; under 1 to over 99"
-    assert placed(Undefined("why"), None, None) == "not known: why"
+    assert placed(Undefined(WHY), None, None) == "not known: A curve needs pairs of one person and of two."
 
 
 def test_the_machine_counts_a_pair_once_in_the_page_of_a_cohort(cohorts_page: str) -> None:
@@ -303,8 +306,8 @@ def test_the_same_figures_make_the_same_page(trainees_page: str) -> None:
 
 def test_cells_say_no_more_than_is_known() -> None:
     assert text(rate(13, 20)) == "65 % (13 of 20); 43 % to 82 %"
-    assert text(Undefined("There are none.")) == "not known: There are none."
-    assert text(Area(1.0, Undefined("All are right."))) == "1.00; no interval: All are right."
+    assert text(Undefined(message("none.trials"))) == "not known: There are no trials."
+    assert text(Area(1.0, Undefined(message("none.trials")))) == "1.00; no interval: There are no trials."
     assert text(Time(2_500.0, 3)) == "2.5 s (of 3)"
     assert text(-0.001) == "0.00"
     assert (percent(0.0), percent(0.004), percent(0.996), percent(1.0)) == ("0 %", "under 1 %", "over 99 %", "100 %")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fr_core.scoring.intervals import Rate
+from fr_locales.messages import message
 from fr_training.grading.rates import sensitivity_of
 from fr_training.grading.values import Maybe, Undefined, pairs, share, unless_undefined, unmoved
 from fr_training.prompts import ExerciseKind
@@ -77,15 +78,15 @@ def aided_figures(results: Sequence[Result], seed: int) -> Maybe[AidedFigures]:
     """
     rated = advised(results)
     if not rated:
-        return Undefined("No pair was rated before and after advice.")
+        return Undefined(message("none.aided"))
     trials = aided_trials(rated)
     before = sum((one.rating_before or 0) * (1 if one.truth == "same" else -1) > 0 for one in rated)
     return AidedFigures(
         trials=len(rated),
         advice_wrong=sum(one.advice != one.truth for one in rated),
         items_advised_wrong=len({(one.form, one.item_id) for one in rated if one.advice != one.truth}),
-        right_before=share(before, len(rated), "aided pairs"),
-        right_after=share(sum(one.correct is True for one in rated), len(rated), "aided pairs"),
+        right_before=share(before, len(rated), message("none.aided")),
+        right_after=share(sum(one.correct is True for one in rated), len(rated), message("none.aided")),
         misled=unless_undefined(lambda: misled(trials)),
         helped=unless_undefined(lambda: helped(trials)),
         bias=unless_undefined(lambda: automation_bias(trials, np.random.default_rng([seed, 1]))),
@@ -118,7 +119,7 @@ def prevalence_figures(results: Sequence[Result]) -> Maybe[PrevalenceFigures]:
     rare = [one for one in rated if one.exercise == ExerciseKind.LOW_PREVALENCE]
     usual = unmoved(rated)
     if not rare:
-        return Undefined("No pair of a low-prevalence block was rated.")
+        return Undefined(message("none.rare"))
     (rare_wrong, rare_all), (usual_wrong, usual_all) = (_called_same(rare), _called_same(usual))
     return PrevalenceFigures(
         items=len({(one.form, one.item_id) for one in rare if one.truth == "different"}),

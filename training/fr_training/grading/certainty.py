@@ -1,4 +1,4 @@
-"""What may be said for sure: the intervals that sentences go by, of one trainee or of a cohort.
+"""Decides which claims the intervals allow, of one trainee or of a cohort.
 
 A sentence that claims something needs an interval that excludes chance; one that reassures needs an interval that
 excludes whatever would matter. All the rest is too few to tell, and is said to be.
@@ -60,7 +60,7 @@ class Lean(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Surely:
+class Certainty:
     """What sentences go by.
 
     Attributes:
@@ -86,12 +86,12 @@ class Surely:
     misled: int
 
 
-def of_trainee(found: KindFigures, aided: Maybe[AidedFigures], prevalence: Maybe[PrevalenceFigures]) -> Surely:
+def of_trainee(found: KindFigures, aided: Maybe[AidedFigures], prevalence: Maybe[PrevalenceFigures]) -> Certainty:
     """Of one trainee, each of whose trials is of another item."""
     lists, triage = found.lists, found.triage
     sensitivity = found.pairs.errors.sensitivity if found.pairs else None
     net = aided.bias.net if isinstance(aided, AidedFigures) and isinstance(aided.bias, AutomationBias) else None
-    return Surely(
+    return Certainty(
         better=_better(found.pairs),
         triads=found.triads is not None and found.triads.better_than_guessing,
         lean=leaning(found.pairs, sensitivity.criterion) if isinstance(sensitivity, Sensitivity) else None,
@@ -110,7 +110,7 @@ def of_cohort(
     prevalence: Maybe[PrevalenceFigures],
     own: OwnFigures,
     items: Iterable[ItemRow],
-) -> Surely:
+) -> Certainty:
     """Of a cohort, by the trainees' own figures: the pooled intervals take answers of one trainee for independent."""
     shown = [(one.exercise, one.truth) for one in items]
     in_lists = [truth for exercise, truth in shown if exercise in LISTS]
@@ -118,7 +118,7 @@ def of_cohort(
     net = aided.bias.net if isinstance(aided, AidedFigures) and isinstance(aided.bias, AutomationBias) else None
     surely_better = isinstance(own.dprime, Estimate) and own.dprime.low > 0.0
     absent = in_lists.count("absent")
-    return Surely(
+    return Certainty(
         better=own.area.value if surely_better and isinstance(own.area, Estimate) else None,
         triads=isinstance(own.triads, Estimate) and own.triads.low > CHANCE,
         lean=leaning(found.pairs, own.criterion) if both else None,

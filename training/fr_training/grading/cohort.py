@@ -8,17 +8,18 @@ from itertools import chain
 
 import numpy as np
 
+from fr_locales.messages import message
 from fr_training.courses import Course
 from fr_training.errors import NothingToReport
 from fr_training.grading.advice import aided_figures, prevalence_figures
 from fr_training.grading.blocks import block_figures, occasion_figures, together
-from fr_training.grading.cohort_words import cohort_words
 from fr_training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeRow, Words
 from fr_training.grading.fusion import adaptive_blocks, crowds
 from fr_training.grading.groups import group_figures
 from fr_training.grading.items import item_rows
 from fr_training.grading.rates import Known, error_figures
 from fr_training.grading.scores import Score, change_of_score, cohort_learning, scores_by_test
+from fr_training.grading.sentences import cohort_words
 from fr_training.grading.trainee_means import own_figures
 from fr_training.grading.values import count, judged, share, unless_undefined, unmoved
 from fr_training.grading.verification import agreement_figures, first_judgements
@@ -106,7 +107,7 @@ def _change(first: str, second: str, scores: Sequence[Mapping[str, Score]]) -> C
     points = table[:, 1] - table[:, 0]
     rose, fell = int((points > 0).sum()), int((points < 0).sum())
     verdicts = [one.verdict for one in judged_changes]
-    lacking = "trainees with both scores"
+    lacking = message("none.both_scores")
     return CohortChange(
         first=first,
         second=second,

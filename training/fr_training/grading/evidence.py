@@ -18,22 +18,23 @@ from fr_core.scoring.checks import F64
 from fr_core.scoring.intervals import UndefinedRate, wilson_interval
 from fr_core.scoring.likelihood import LevelRatio, cllr, level_ratios, ratio_ceiling
 from fr_core.types import I64
+from fr_locales.messages import Message, message
 from fr_training.answers import RATINGS
 from fr_training.grading.values import Maybe, Undefined, unless_undefined
 from fr_training.results import Result
 
-NO_SUPPORT = "no support either way"
-UNUSED = "no words: this level was never used"
-POOLED = "no words: answers of several trainees"
+NO_SUPPORT = message("support.none")
+UNUSED = message("support.unused")
+POOLED = message("support.pooled")
 # The least ratio of each word. Source: ENFSI guideline for evaluative reporting in forensic science (2015), one of the
 # verbal scales that it gives as examples [bounds from memory]; below 2 it has words that say hardly anything.
 SCALE = (
-    (2.0, "weak support"),
-    (10.0, "moderate support"),
-    (100.0, "moderately strong support"),
-    (1_000.0, "strong support"),
-    (10_000.0, "very strong support"),
-    (1_000_000.0, "extremely strong support"),
+    (2.0, message("support.weak")),
+    (10.0, message("support.moderate")),
+    (100.0, message("support.moderately_strong")),
+    (1_000.0, message("support.strong")),
+    (10_000.0, message("support.very_strong")),
+    (1_000_000.0, message("support.extremely_strong")),
 )
 
 
@@ -57,7 +58,7 @@ class LevelEvidence:
     ratio: float
     low: float | None
     high: float | None
-    words: str
+    words: Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +89,21 @@ class EvidenceFigures:
     ceiling_different: float
     least_same: float
     least_different: float
-    strongest_same: str
-    strongest_different: str
-    refused: tuple[str, ...]
+    strongest_same: Message | str
+    strongest_different: Message | str
+    refused: tuple[Message, ...]
     cllr: Maybe[float]
     stated_cllr: Maybe[float]
     stated_certain: int
     stated_certain_wrong: int
 
 
-def words_of(ratio: float) -> str:
+def ratio_text(value: float) -> str:
+    """A ratio to three digits, such as 2.33, 21 or 1,000."""
+    return f"{value:,.0f}" if value >= 99.95 else f"{value:.3g}"
+
+
+def words_of(ratio: float) -> Message:
     """The words for a ratio of at least 1."""
     return next((words for least, words in reversed(SCALE) if ratio >= least), NO_SUPPORT)
 
@@ -185,11 +191,12 @@ def _level(found: LevelRatio, mated: int, nonmated: int, *, alone: bool) -> Leve
     )
 
 
-def _words(low: float, high: float) -> str:
+def _words(low: float, high: float) -> Message:
     """By the end of the interval that is nearer to 1."""
-    for least, whom in ((low, "one person"), (1 / high, "two people")):
-        if (words := words_of(least)) != NO_SUPPORT:
-            return f"{words} for {whom}"
+    if (words := words_of(low)) != NO_SUPPORT:
+        return message("support.for_one_person", support=words)
+    if (words := words_of(1 / high)) != NO_SUPPORT:
+        return message("support.for_two_people", support=words)
     return NO_SUPPORT
 
 
@@ -200,7 +207,7 @@ def _ratings(pairs: Sequence[Result], truth: str) -> I64:
 def _cllr_of_levels(same: I64, different: I64) -> float:
     """Each trial is judged by the others, else a trial would be evidence for itself."""
     if len(same) < 2 or len(different) < 2:
-        raise UndefinedRate("The cost of ratios needs two pairs of one person and two of two people.")
+        raise UndefinedRate(message("undefined.cost_of_ratios"))
     return cllr(_log_ratios(same, different), -_log_ratios(different, same))
 
 
@@ -217,7 +224,7 @@ def _log_ratios(own: I64, other: I64) -> F64:
 def _stated_cllr(pairs: Sequence[Result]) -> Maybe[float]:
     stated = [one for one in pairs if one.p_same is not None and one.p_same not in (0.0, 1.0)]
     if not stated and any(one.p_same is not None for one in pairs):
-        return Undefined("Only probabilities of 0 and 1 were stated, whose ratios are infinite.")
+        return Undefined(message("undefined.certain_only"))
     return unless_undefined(lambda: cllr(_log_odds(stated, "same"), _log_odds(stated, "different")))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fr_core.scoring.intervals import Rate
+from fr_locales.messages import Message
 from fr_training.grading.advice import AidedFigures, PrevalenceFigures
 from fr_training.grading.blocks import BlockFigures, KindFigures, OccasionFigures
 from fr_training.grading.fusion import CrowdFigures
@@ -22,7 +23,7 @@ from fr_training.statistics.signal_detection import Sensitivity
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What figures come to, in plain sentences; each may be empty.
+    """What figures come to, in plain sentences to be rendered; each may be empty.
 
     Attributes:
         went_well: what went well.
@@ -32,11 +33,11 @@ class Words:
         limits: what these figures cannot say.
     """
 
-    went_well: tuple[str, ...] = ()
-    bias: tuple[str, ...] = ()
-    practise: tuple[str, ...] = ()
-    change: tuple[str, ...] = ()
-    limits: tuple[str, ...] = ()
+    went_well: tuple[Message, ...] = ()
+    bias: tuple[Message, ...] = ()
+    practise: tuple[Message, ...] = ()
+    change: tuple[Message, ...] = ()
+    limits: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ class CohortChange:
     better: Maybe[Rate]
     worse: Maybe[Rate]
     needed: float
-    norm: str
+    norm: Message
     rose: int
     fell: int
     p_value: Maybe[float]

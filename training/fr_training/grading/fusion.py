@@ -10,6 +10,7 @@ import numpy as np
 
 from fr_core.scoring.checks import F64, Bools
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
+from fr_locales.messages import message
 from fr_training.courses import Course
 from fr_training.grading.rates import area, scores
 from fr_training.grading.values import Area, Maybe, Undefined, by, of_items, pairs, unless_undefined
@@ -71,12 +72,12 @@ def with_machine(rated: Sequence[Result]) -> Maybe[Area]:
     """
     both = [one for one in rated if one.similarity is not None]
     if not both:
-        return Undefined("The machine has compared none of these pairs.")
+        return Undefined(message("undefined.not_compared"))
     ratings = np.array([[one.rating for one in both]], dtype=np.float64)
     similarities = np.array([one.similarity for one in both], dtype=np.float64)
     found = unless_undefined(lambda: area(*scores(both, fuse_with_machine(ratings, similarities).tolist())))
     if isinstance(found, Area) and len(of_items(both)) < len(both):
-        return Area(found.value, Undefined("Several answers to a pair share the one similarity that it has."))
+        return Area(found.value, Undefined(message("undefined.shared_similarity")))
     return found
 
 
@@ -89,9 +90,9 @@ def with_machine_gain(rated: Sequence[Result]) -> Maybe[Estimate]:
     """
     both = [one for one in rated if one.similarity is not None]
     if not both:
-        return Undefined("The machine has compared none of these pairs.")
+        return Undefined(message("undefined.not_compared"))
     if len({one.trainee_id for one in both}) > 1:
-        return Undefined("A gain is that of one trainee.")
+        return Undefined(message("undefined.gain_of_several"))
     ratings = [float(one.rating or 0) for one in both]
     similarities = [one.similarity or 0.0 for one in both]
 
@@ -103,11 +104,11 @@ def with_machine_gain(rated: Sequence[Result]) -> Maybe[Estimate]:
             for together, single in zip(_placements(both, fused), _placements(both, alone), strict=True)
         )
         if len(won) < 2 or len(lost) < 2:
-            raise UndefinedRate("A gain with an interval needs two pairs of one person and two of two people.")
+            raise UndefinedRate(message("undefined.gain_needs_pairs"))
         value = float(won.mean())
         error = sqrt(float(won.var(ddof=1)) / len(won) + float(lost.var(ddof=1)) / len(lost))
         if error == 0.0:
-            raise UndefinedRate("These pairs do not show how far the gain may be off.")
+            raise UndefinedRate(message("undefined.gain_unsure"))
         margin = z_of(0.5 + DEFAULT_CONFIDENCE / 2) * error
         return Estimate(value, error, value - margin, value + margin, DEFAULT_CONFIDENCE)
 
@@ -118,7 +119,7 @@ def _placements(rated: Sequence[Result], values: Sequence[float]) -> tuple[F64, 
     """f64[n], f64[m]: the share of couples that each pair of one person wins, and that each of two people loses."""
     same, different = scores(rated, values)
     if not len(same) or not len(different):
-        raise UndefinedRate("A curve needs pairs of one person and of two.")
+        raise UndefinedRate(message("undefined.curve"))
     ahead = same[:, None] - different[None, :]
     won = (ahead > 0.0) + 0.5 * (ahead == 0.0)
     return won.mean(axis=1), won.mean(axis=0)

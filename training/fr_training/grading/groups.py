@@ -12,6 +12,7 @@ import numpy as np
 from fr_core.scoring.checks import F64
 from fr_core.scoring.differentials import max_to_min, ratios_to_geometric_mean
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Interval, Rate, rate
+from fr_locales.messages import message
 from fr_training.grading.values import Maybe, Undefined, by, unless_undefined
 from fr_training.results import Result
 
@@ -98,11 +99,9 @@ class _Counted:
 
     def rate(self) -> Maybe[Rate]:
         if self.answers.sum() < MIN_TRIALS:
-            return Undefined(f"Fewer than {MIN_TRIALS} pairs are too few for a rate of a group.")
+            return Undefined(message("undefined.group_answers", least=MIN_TRIALS))
         if len(self.answers) < MIN_ITEMS:
-            return Undefined(
-                f"Fewer than {MIN_ITEMS} different pairs are too few for a rate of a group, however many answer them."
-            )
+            return Undefined(message("undefined.group_items", least=MIN_ITEMS))
         return rate(int(self.wrong.sum()), int(self.answers.sum()))
 
     def drawn(self, rng: np.random.Generator) -> F64:

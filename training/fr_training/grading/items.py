@@ -15,6 +15,7 @@ import numpy as np
 
 from fr_core.scoring.checks import F64
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate
+from fr_locales.messages import message
 from fr_training.courses import ByPeople, Learned
 from fr_training.grading.kinds import CHANCE
 from fr_training.grading.values import UNMOVED, Maybe, Undefined, by, judged, unless_undefined
@@ -120,7 +121,7 @@ def misleads(answers: Sequence[Result]) -> bool:
 def _row(shown: Sequence[Result], figure: ItemFigures, quarantined: bool, abilities: Mapping[str, float]) -> ItemRow:
     one = shown[0]
     human = _human_difficulty(shown, abilities)
-    updated: Maybe[float] = Undefined("The machine gives this item no difficulty.")
+    updated: Maybe[float] = Undefined(message("undefined.machine_difficulty"))
     if isinstance(human, Undefined):
         updated = human
     elif one.b is not None:
@@ -133,8 +134,8 @@ def _row(shown: Sequence[Result], figure: ItemFigures, quarantined: bool, abilit
         b=one.b,
         people=figure.people,
         known_to_me=sum(other.known_to_me for other in shown),
-        right=figure.right or Undefined("Nobody has answered it."),
-        correlation=Undefined(figure.note) if figure.correlation is None else figure.correlation,
+        right=figure.right or Undefined(message("none.answers_to_item")),
+        correlation=_correlation(figure),
         low=figure.low,
         high=figure.high,
         human_b=human,
@@ -143,13 +144,19 @@ def _row(shown: Sequence[Result], figure: ItemFigures, quarantined: bool, abilit
     )
 
 
+def _correlation(figure: ItemFigures) -> Maybe[float]:
+    if figure.correlation is None:
+        return Undefined(figure.note)
+    return figure.correlation
+
+
 def _human_difficulty(shown: Sequence[Result], abilities: Mapping[str, float]) -> Maybe[Difficulty]:
     guessing = GUESSING.get(shown[0].exercise)
     if guessing is None:
-        return Undefined("Only pairs and triads have a difficulty by answers.")
+        return Undefined(message("undefined.kind_without_difficulty"))
     known = [one for one in judged(shown) if one.trainee_id in abilities]
     if len(known) < MIN_PEOPLE:
-        return Undefined(f"Fewer than {MIN_PEOPLE} trainees are too few for a difficulty.")
+        return Undefined(message("undefined.few_for_difficulty", least=MIN_PEOPLE))
     thetas = np.array([abilities[one.trainee_id] for one in known], dtype=np.float64)
     right = np.array([one.correct is True for one in known], dtype=np.bool_)
     return unless_undefined(lambda: human_difficulty(thetas, right, guessing))

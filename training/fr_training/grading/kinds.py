@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fr_core.scoring.intervals import Rate
+from fr_locales.messages import message
 from fr_training.answers import Usability
 from fr_training.grading.rates import WithUndecided, with_undecided
 from fr_training.grading.values import Maybe, Times, Undefined, by, of_items, share, times
@@ -24,9 +25,9 @@ def ability(results: Sequence[Result], guessing: float) -> Maybe[Ability]:
     """
     placed = [one for one in results if one.b is not None]
     if not placed:
-        return Undefined("No answered item has a known difficulty.")
+        return Undefined(message("undefined.no_difficulty"))
     if len({one.trainee_id for one in results}) > 1:
-        return Undefined("An ability is that of one trainee.")
+        return Undefined(message("undefined.ability_of_several"))
     b = np.array([one.b for one in placed], dtype=np.float64)
     return eap(b, np.array([one.correct is True for one in placed], dtype=np.bool_), guessing)
 
@@ -58,14 +59,16 @@ class TriadFigures:
 
 def triad_figures(triads: Sequence[Result]) -> TriadFigures:
     """Of judged triads of one trainee, or of several together."""
-    right = share(sum(one.correct is True for one in triads), len(triads), "triads")
+    right = share(sum(one.correct is True for one in triads), len(triads), message("none.triads"))
     by_machine = [one for one in of_items(triads) if one.machine]
     return TriadFigures(
         trials=len(triads),
         right=right,
         better_than_guessing=isinstance(right, Rate) and right.interval.low > CHANCE,
         ability=ability(triads, CHANCE),
-        machine=share(sum(one.machine == one.truth for one in by_machine), len(by_machine), "triads with its opinion"),
+        machine=share(
+            sum(one.machine == one.truth for one in by_machine), len(by_machine), message("none.machine_triads")
+        ),
         times=times(triads),
     )
 
@@ -125,7 +128,7 @@ def list_figures(lists: Sequence[Result]) -> ListFigures:
         picks=_picks(scored, 0),
         by_length=tuple(_picks(some, length) for length, some in lengths),
         unscored=len(lists) - len(scored),
-        machine_first=share(sum(rank == 1 for rank in ranked), len(ranked), "lists with a ranked mate"),
+        machine_first=share(sum(rank == 1 for rank in ranked), len(ranked), message("none.ranked_lists")),
         times=times(scored),
     )
 
@@ -141,12 +144,14 @@ def _picks(lists: Sequence[Result], length: int) -> PickFigures:
         candidates=length,
         present=len(present),
         absent=len(absent),
-        right=share(right, len(present), "lists that hold the person"),
-        foils=share(picked - right, len(present), "lists that hold the person"),
-        missed=share(sum(one.answer == "none" for one in present), len(present), "lists that hold the person"),
-        false_alarms=share(sum(map(_is_pick, absent)), len(absent), "lists without the person"),
-        inconclusive=share(len(lists) - len(decided), len(lists), "lists of known truth"),
-        wrong=with_undecided(len(decided) - wrong, wrong, len(lists), "lists of known truth"),
+        right=share(right, len(present), message("none.lists_with_mate")),
+        foils=share(picked - right, len(present), message("none.lists_with_mate")),
+        missed=share(sum(one.answer == "none" for one in present), len(present), message("none.lists_with_mate")),
+        false_alarms=share(sum(map(_is_pick, absent)), len(absent), message("none.lists_without_mate")),
+        inconclusive=share(len(lists) - len(decided), len(lists), message("none.lists")),
+        wrong=with_undecided(
+            len(decided) - wrong, wrong, len(lists), message("none.lists"), message("undecided.lists")
+        ),
     )
 
 
@@ -217,9 +222,9 @@ def triage_figures(photos: Sequence[Result]) -> TriageFigures:
     faulty = sorted(by((one for one in photos if one.degraded), lambda one: one.degraded).items())
     return TriageFigures(
         trials=len(photos),
-        right=share(sum(one.correct is True for one in photos), len(photos), "photos that were judged"),
-        let_through=share(reject["usable"] + reject["limited"], sum(reject.values()), "photos to be rejected"),
-        thrown_away=share(usable["reject"], sum(usable.values()), "usable photos"),
+        right=share(sum(one.correct is True for one in photos), len(photos), message("none.photos")),
+        let_through=share(reject["usable"] + reject["limited"], sum(reject.values()), message("none.rejects")),
+        thrown_away=share(usable["reject"], sum(usable.values()), message("none.usable")),
         confusion=tuple(Confusion(truth, **table[truth]) for truth in LEVELS),
         degradations=tuple(_degradation(word, some) for word, some in faulty),
         times=times(photos),
@@ -229,5 +234,5 @@ def triage_figures(photos: Sequence[Result]) -> TriageFigures:
 def _degradation(word: str, photos: Sequence[Result]) -> Degradation:
     named = sum(word in one.reasons.split("+") for one in photos)
     right = sum(one.correct is True for one in photos)
-    lacking = "photos of this kind"
+    lacking = message("none.photos_of_kind")
     return Degradation(word, len(photos), share(right, len(photos), lacking), share(named, len(photos), lacking))

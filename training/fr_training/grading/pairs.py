@@ -11,6 +11,7 @@ import numpy as np
 from fr_core.scoring.checks import F64
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate
 from fr_core.scoring.likelihood import brier, expected_calibration_error, log_loss
+from fr_locales.messages import message
 from fr_training.answers import DIFFICULTIES
 from fr_training.grading.evidence import EvidenceFigures, evidence
 from fr_training.grading.fusion import with_machine, with_machine_gain
@@ -23,6 +24,8 @@ from fr_training.statistics.estimates import Estimate, difference_of_rates
 
 THIRDS = ("easy", "middle", "hard")
 """Of the pairs of one truth, by the difficulty of their items."""
+
+NO_PAIRS = {"easy": message("none.easy"), "middle": message("none.middle"), "hard": message("none.hard")}
 
 CELLS = 2 * len(THIRDS)
 
@@ -59,7 +62,7 @@ def errors_at(pairs: Sequence[Result]) -> tuple[ErrorsAt, ...]:
         ErrorsAt(
             truth,
             third,
-            share(sum(one.correct is False for one in some), len(some), f"{third} pairs"),
+            share(sum(one.correct is False for one in some), len(some), NO_PAIRS[third]),
             _stands_out(some, [one for place, others in cells.items() if place != (truth, third) for one in others]),
         )
         for (truth, third), some in cells.items()
@@ -228,7 +231,7 @@ def pair_figures(pairs: Sequence[Result]) -> PairFigures:
 def _probabilities(pairs: Sequence[Result]) -> Maybe[ProbabilityFigures]:
     stated = [(one.p_same, one.truth == "same") for one in pairs if one.p_same is not None]
     if not stated:
-        return Undefined("No probability was stated.")
+        return Undefined(message("undefined.no_probability"))
     values = np.array([value for value, _ in stated], dtype=np.float64)
     truth = np.array([same for _, same in stated], dtype=np.bool_)
     ends = np.arange(PROBABILITY_BINS + 1) / PROBABILITY_BINS
@@ -236,7 +239,7 @@ def _probabilities(pairs: Sequence[Result]) -> Maybe[ProbabilityFigures]:
     bins = []
     for place in np.unique(places).tolist():
         here = places == place
-        same = share(int(truth[here].sum()), int(here.sum()), "trials")
+        same = share(int(truth[here].sum()), int(here.sum()), message("none.trials"))
         if isinstance(same, Rate):
             bins.append(ProbabilityBin(float(ends[place]), float(ends[place + 1]), float(values[here].mean()), same))
     return ProbabilityFigures(
@@ -254,6 +257,6 @@ def _felt(pairs: Sequence[Result]) -> tuple[FeltDifficulty, ...]:
     for level in DIFFICULTIES:
         here = [one for one in pairs if one.difficulty == level]
         hard = [one.b for one in here if one.b is not None]
-        right = share(sum(one.correct is True for one in here), len(here), "pairs that were found so hard")
+        right = share(sum(one.correct is True for one in here), len(here), message("none.felt_so_hard"))
         found.append(FeltDifficulty(level, len(here), right, sum(hard) / len(hard) if hard else None))
     return tuple(found)

@@ -12,7 +12,8 @@ from fr_core.scoring.checks import F64
 from fr_core.scoring.det import det_curve
 from fr_core.scoring.intervals import Rate, UndefinedRate
 from fr_core.scoring.likelihood import cllr
-from fr_training.grading.values import Area, Maybe, Undefined, of_items, share, unless_undefined
+from fr_locales.messages import Message, message
+from fr_training.grading.values import Area, Maybe, Undefined, of_items, reason_of, share, unless_undefined
 from fr_training.results import Result
 from fr_training.statistics.decisions import SignalCounts, decided, signal_counts
 from fr_training.statistics.signal_detection import Sensitivity, sensitivity
@@ -60,29 +61,37 @@ def error_figures(pairs: Sequence[Result], known: Known | None = None) -> ErrorF
     different = [one.rating or 0 for one in pairs if one.truth == "different"]
     right = sum(rating > 0 for rating in same) + sum(rating < 0 for rating in different)
     return ErrorFigures(
-        right=share(right, len(pairs), "rated pairs"),
+        right=share(right, len(pairs), message("none.rated_pairs")),
         misses=with_undecided(
-            sum(rating > 0 for rating in same), sum(rating < 0 for rating in same), len(same), "pairs of one person"
+            sum(rating > 0 for rating in same),
+            sum(rating < 0 for rating in same),
+            len(same),
+            message("none.pairs_of_one"),
+            message("undecided.pairs_of_one"),
         ),
         false_same=with_undecided(
             sum(rating < 0 for rating in different),
             sum(rating > 0 for rating in different),
             len(different),
-            "pairs of two people",
+            message("none.pairs_of_two"),
+            message("undecided.pairs_of_two"),
         ),
         sensitivity=unless_undefined(lambda: sensitivity_of(pairs, known)),
     )
 
 
-def with_undecided(right: int, wrong: int, total: int, what: str) -> WithUndecided:
-    """Errors of `total` trials, some of which may be neither right nor wrong; `what` names the trials."""
+def with_undecided(right: int, wrong: int, total: int, lacking: Message, undecided: Message) -> WithUndecided:
+    """Errors of `total` trials, some of which may be neither right nor wrong.
+
+    `lacking` says that there is no such trial, `undecided` that all were left undecided.
+    """
     if not total:
-        none = Undefined(f"There are no {what}.")
+        none = Undefined(lacking)
         return WithUndecided(none, none, none)
     found = decided(right, wrong, total - right - wrong)
     return WithUndecided(
         found.errors_of_all,
-        found.errors_of_conclusive or Undefined(f"All {what} were left undecided."),
+        found.errors_of_conclusive or Undefined(undecided),
         found.coverage,
     )
 
@@ -157,7 +166,7 @@ def roc(same: F64, different: F64) -> Maybe[Roc]:
         different: f64[m], finite, of pairs of two people.
     """
     if not len(same) or not len(different):
-        return Undefined("A curve needs pairs of one person and of two.")
+        return Undefined(message("undefined.curve"))
     curve = det_curve(same, different).thinned(MOST_POINTS)
     points = [RocPoint(float(fmr), float(1 - fnmr)) for fmr, fnmr in zip(curve.fmr, curve.fnmr, strict=True)]
     return Roc(tuple(reversed(points)), area(same, different))
@@ -168,7 +177,7 @@ def area(same: F64, different: F64) -> Area:
     try:
         found = auc_delong(same, different)
     except UndefinedRate as undefined:
-        return Area(auc(same, different), Undefined(str(undefined)))
+        return Area(auc(same, different), Undefined(reason_of(undefined)))
     return Area(found.value, found.interval, found.standard_error)
 
 
@@ -202,12 +211,14 @@ def machine_figures(pairs: Sequence[Result]) -> MachineFigures:
     said = [one for one in different_pairs if one.machine]
     same = [one for one in said if one.truth == "same"]
     different = [one for one in said if one.truth == "different"]
-    lacking = "pairs with an opinion of the machine"
+    lacking = message("none.machine_pairs")
     return MachineFigures(
         trials=len(said),
         right=share(sum(one.machine == one.truth for one in said), len(said), lacking),
-        misses=share(sum(one.machine == "different" for one in same), len(same), f"{lacking} that show one person"),
-        false_same=share(sum(one.machine == "same" for one in different), len(different), f"{lacking} of two people"),
+        misses=share(sum(one.machine == "different" for one in same), len(same), message("none.machine_pairs_of_one")),
+        false_same=share(
+            sum(one.machine == "same" for one in different), len(different), message("none.machine_pairs_of_two")
+        ),
         roc=roc_of_machine(different_pairs),
         cllr=_cllr(different_pairs),
         agrees=share(sum(one.machine == one.answer for one in answers), len(answers), lacking),

@@ -9,6 +9,7 @@ import numpy as np
 
 from fr_core.scoring.checks import F64
 from fr_core.scoring.intervals import wilson_interval
+from fr_locales.messages import Message, message
 from fr_training.courses import Course
 from fr_training.grading.rates import sensitivity_of
 from fr_training.grading.values import Maybe, Undefined, by, pairs, unless_undefined, unmoved
@@ -18,9 +19,9 @@ from fr_training.results import Result
 from fr_training.statistics.change import (
     GFMT2_SHORT,
     NORMS,
+    PERCENT_CORRECT,
     Change,
     Norm,
-    Unit,
     change_of_tests,
     percentile_in,
     percentile_of_norm,
@@ -37,10 +38,7 @@ MIN_FOR_NORM = 40
 MIN_COHORT = 5
 """Trainees with a score below which nobody is placed among them: who is who would be plain."""
 
-OTHER_TEST = (
-    "A comparison with another test, of other photos and other people: it says where the field stands, and not where "
-    "you would stand in that test."
-)
+OTHER_TEST = message("standing.other_test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ class ChangeFigures:
     first: str
     second: str
     score: Maybe[Change]
-    norm: str
+    norm: Message
     sensitivity: Maybe[Difference]
 
 
@@ -80,8 +78,8 @@ class NormFigures:
         caution: that it is another test.
     """
 
-    title: str
-    unit: str
+    title: Message
+    unit: Message
     value: float
     sd: float | None
     percentile: Maybe[float]
@@ -89,7 +87,7 @@ class NormFigures:
     percentile_high: float | None
     source: str
     from_memory: bool
-    caution: str
+    caution: Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +175,7 @@ def change_of_score(before: Maybe[Score], after: Maybe[Score]) -> Maybe[Change]:
     if isinstance(after, Undefined):
         return after
     if GFMT2_SHORT.sd is None or GFMT2_SHORT.retest is None:
-        return Undefined("The published test has no retest correlation.")
+        return Undefined(message("undefined.no_retest"))
     of_tests = (before.right, before.pairs), (after.right, after.pairs)
     return change_of_tests(*of_tests, GFMT2_SHORT.sd, GFMT2_SHORT.retest)
 
@@ -214,14 +212,14 @@ def standing(own: Mapping[str, Score], cohort: Sequence[Mapping[str, Score]]) ->
 
 
 def _too_few() -> Undefined:
-    return Undefined(f"Fewer than {MIN_SCORED} rated pairs are too few for a score.")
+    return Undefined(message("undefined.few_for_score", least=MIN_SCORED))
 
 
 def _in_cohort(own: Maybe[float], others: F64) -> Maybe[float]:
     if isinstance(own, Undefined):
         return own
     if len(others) < MIN_COHORT:
-        return Undefined(f"Fewer than {MIN_COHORT} trainees have a score of this test.")
+        return Undefined(message("undefined.few_scores", least=MIN_COHORT))
     return percentile_in(own, others)
 
 
@@ -230,17 +228,17 @@ def _of_norm(norm: Norm, own: Maybe[Score]) -> NormFigures:
     low = high = None
     if isinstance(own, Undefined):
         percentile = own
-    elif norm.unit != Unit.PERCENT_CORRECT or norm.sd is None:
-        percentile = Undefined("No spread among people was published for this figure.")
+    elif norm.unit != PERCENT_CORRECT or norm.sd is None:
+        percentile = Undefined(message("undefined.no_spread_published"))
     elif own.pairs < MIN_FOR_NORM:
-        percentile = Undefined(f"Fewer than {MIN_FOR_NORM} pairs are too few to be placed among other people.")
+        percentile = Undefined(message("undefined.few_for_norm", least=MIN_FOR_NORM))
     else:
         percentile, low, high = (
             percentile_of_norm(score, norm.value, norm.sd) for score in (own.percent, *own.interval)
         )
     return NormFigures(
         title=norm.title,
-        unit=norm.unit.value,
+        unit=norm.unit,
         value=norm.value,
         sd=norm.sd,
         percentile=percentile,
@@ -294,7 +292,7 @@ def cohort_learning(course: Course, cohort: Mapping[str, Sequence[Result]]) -> M
     """Of all trainees together; the band draws trainees, whose answers go together."""
     found = [right for results in cohort.values() if (right := in_order(course, results))]
     if not found:
-        return Undefined("No pair was rated.")
+        return Undefined(message("none.rated_pairs"))
     answers = np.full((len(found), max(map(len, found))), np.nan)
     for row, right in zip(answers, found, strict=True):
         row[: len(right)] = right

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from fr_locales.messages import message
 from fr_training.courses import Course
 from fr_training.errors import NothingToReport
 from fr_training.grading.advice import aided_figures, prevalence_figures
@@ -14,7 +15,7 @@ from fr_training.grading.fusion import adaptive_blocks, crowds
 from fr_training.grading.groups import group_figures
 from fr_training.grading.rates import Roc, roc_of_ratings
 from fr_training.grading.scores import MIN_COHORT, changes, scores_by_test, standing, trainee_learning
-from fr_training.grading.trainee_words import trainee_words
+from fr_training.grading.sentences import trainee_words
 from fr_training.grading.values import Maybe, Undefined, count, unmoved
 from fr_training.grading.verification import agreement_figures, first_judgements
 from fr_training.results import Result
@@ -68,5 +69,5 @@ def trainee_figures(
 def _roc_of(everybody: Mapping[str, Sequence[Result]]) -> Maybe[Roc]:
     rated = [some for results in everybody.values() if (some := unmoved(results))]
     if len(rated) < MIN_COHORT:
-        return Undefined(f"Fewer than {MIN_COHORT} trainees of the cohort have rated a pair.")
+        return Undefined(message("undefined.small_cohort", least=MIN_COHORT))
     return roc_of_ratings([one for some in rated for one in some])

@@ -9,6 +9,7 @@ from math import exp, hypot, pi, sqrt
 import numpy as np
 
 from fr_core.scoring.auc import auc
+from fr_locales.messages import message
 from fr_training.grading.advice import advised, aided_trials
 from fr_training.grading.rates import scores
 from fr_training.grading.values import Maybe, Undefined, by, of_exercises, pairs, unless_undefined, unmoved
@@ -92,7 +93,7 @@ def _mean_of(values: Sequence[float]) -> Maybe[Estimate]:
 
 
 def _too_few() -> Undefined:
-    return Undefined(f"Fewer than {MIN_TRAINEES} trainees are too few to tell how they differ.")
+    return Undefined(message("undefined.few_trainees", least=MIN_TRAINEES))
 
 
 def _item_error(rated: Sequence[Result]) -> float:

@@ -11,6 +11,7 @@ from statistics import median
 from typing import TypeAlias, TypeVar
 
 from fr_core.scoring.intervals import Interval, Rate, UndefinedRate, rate
+from fr_locales.messages import Message, message
 from fr_training.plan import PAIRS
 from fr_training.prompts import ExerciseKind
 from fr_training.results import Result
@@ -23,14 +24,20 @@ class Undefined:
     """A figure that the answers cannot give; it is never 0.
 
     Attributes:
-        reason: a sentence for the reader.
+        reason: a sentence for the reader, to be rendered.
     """
 
-    reason: str
+    reason: Message
 
 
 Maybe: TypeAlias = T | Undefined
 """A figure, or why there is none."""
+
+
+def reason_of(undefined: UndefinedRate) -> Message:
+    """Why a figure is undefined; the core's own reasons are in English alone."""
+    (reason,) = undefined.args
+    return reason if isinstance(reason, Message) else message("undefined.by_core", reason=str(reason))
 
 
 def unless_undefined(figure: Callable[[], T]) -> Maybe[T]:
@@ -38,18 +45,18 @@ def unless_undefined(figure: Callable[[], T]) -> Maybe[T]:
     try:
         return figure()
     except UndefinedRate as undefined:
-        return Undefined(str(undefined))
+        return Undefined(reason_of(undefined))
 
 
-def share(count: int, total: int, lacking: str) -> Maybe[Rate]:
+def share(count: int, total: int, lacking: Message) -> Maybe[Rate]:
     """The share count / total with Wilson's 95 % interval.
 
     Args:
         count: from 0 to `total`.
         total: of all; where it is 0, the share is undefined.
-        lacking: what there is none of, such as "pairs of one person".
+        lacking: says that there is none of what is counted.
     """
-    return rate(count, total) if total else Undefined(f"There are no {lacking}.")
+    return rate(count, total) if total else Undefined(lacking)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +97,12 @@ class Times:
 
 def times(results: Sequence[Result]) -> Times:
     """Medians of the times of right and of wrong answers; trials with a pause in them are left out."""
-    return Times(_time(results, True, "right"), _time(results, False, "wrong"))
+    return Times(_time(results, True, message("none.right_times")), _time(results, False, message("none.wrong_times")))
 
 
-def _time(results: Sequence[Result], correct: bool, word: str) -> Maybe[Time]:
+def _time(results: Sequence[Result], correct: bool, lacking: Message) -> Maybe[Time]:
     taken = [one.took_ms for one in results if one.correct is correct and one.took_ms is not None and not one.paused]
-    return Time(float(median(taken)), len(taken)) if taken else Undefined(f"There are no {word} answers with a time.")
+    return Time(float(median(taken)), len(taken)) if taken else Undefined(lacking)
 
 
 K = TypeVar("K", bound=Hashable)

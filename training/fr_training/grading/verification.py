@@ -9,6 +9,7 @@ import numpy as np
 
 from fr_core.scoring.intervals import Rate
 from fr_core.types import I64
+from fr_locales.messages import message
 from fr_training.answers import RATINGS
 from fr_training.grading.rates import area, scores
 from fr_training.grading.values import Area, Maybe, Undefined, pairs, share, unless_undefined
@@ -72,7 +73,7 @@ def agreement_figures(results: Sequence[Result], first: Rated) -> Maybe[Agreemen
     """
     verified = [one for one in pairs(results) if one.exercise == ExerciseKind.BLIND]
     if not verified:
-        return Undefined("There are no answers to a blind verification.")
+        return Undefined(message("none.blind"))
     couples = [
         (one, other) for one in verified if (other := first.get((one.partner, one.form, one.item_id))) is not None
     ]
@@ -84,7 +85,7 @@ def agreement_figures(results: Sequence[Result], first: Rated) -> Maybe[Agreemen
         pairs=len(couples),
         alone=len(verified) - len(couples),
         same_word=share(
-            sum(one.answer == other.answer for one, other in couples), len(couples), "pairs that both judged"
+            sum(one.answer == other.answer for one, other in couples), len(couples), message("none.judged_by_both")
         ),
         linear_kappa=unless_undefined(lambda: kappa(_ratings(own), _ratings(others), RATINGS, Weights.LINEAR)),
         quadratic_kappa=unless_undefined(lambda: kappa(_ratings(own), _ratings(others), RATINGS, Weights.QUADRATIC)),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from fr_core.scoring.intervals import Rate
+from fr_locales.messages import Message
+from fr_locales.rendering import render
 from fr_training.grading.values import Area, Time, Undefined
 from fr_training.statistics.estimates import Estimate
 
@@ -41,14 +43,14 @@ def text(value: object, digits: int = 2) -> str:
     """A figure with its interval, or why there is none.
 
     Args:
-        value: a rate, an estimate, an area, a time, a number, or an `Undefined`; None is written as "".
+        value: a rate, an estimate, an area, a time, a number, a message, or an `Undefined`; None is written as "".
         digits: behind the point.
     """
     match value:
         case None:
             return ""
         case Undefined():
-            return f"{NO_FIGURE}: {value.reason}"
+            return f"{NO_FIGURE}: {render(value.reason)}"
         case Rate():
             ends = f"{percent(value.interval.low)} to {percent(value.interval.high)}"
             return f"{percent(value.value)} ({value.count:,} of {value.total:,}); {ends}"
@@ -56,8 +58,10 @@ def text(value: object, digits: int = 2) -> str:
             return f"{_number(value.value, digits)}; {_number(value.low, digits)} to {_number(value.high, digits)}"
         case Area():
             if isinstance(value.interval, Undefined):
-                return f"{value.value:.{digits}f}; no interval: {value.interval.reason}"
+                return f"{value.value:.{digits}f}; no interval: {render(value.interval.reason)}"
             return f"{value.value:.{digits}f}; {value.interval.low:.{digits}f} to {value.interval.high:.{digits}f}"
+        case Message():
+            return render(value)
         case Time():
             return f"{value.median_ms / 1000:.1f} s (of {value.trials:,})"
         case bool():

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fr_evaluation.html import document, pictures, table
-from fr_evaluation.words import Section, Table, section
+from fr_evaluation.words import Section, Table, counted, section
 from fr_training.courses import Course
 from fr_training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeRow
 from fr_training.grading.items import ItemRow
 from fr_training.grading.trainee_means import OwnFigures
 from fr_training.grading.values import Maybe, Undefined
-from fr_training.grading.words import counted
 from fr_training.report import cohort_plots, others, plots, sections
 from fr_training.report.cells import HEADER, text
 from fr_training.report.keys import NOTICE

@@ -7,6 +7,7 @@ The keys are stable, by these rules alone; FORMAT rises when one is taken away o
 * an `Interval` is {"low", "high", "confidence"}; an `Estimate` has also "value" and "standard_error";
 * a figure that the answers cannot give is {"undefined": a sentence that says why}, wherever a figure may stand; it is
   never 0 and never left out;
+* a message is its English sentence;
 * null means that there is no such thing here, such as the triads of a block of pairs;
 * a tuple is a list; a mapping is an object whose keys are sorted; a number is finite.
 
@@ -24,6 +25,8 @@ from math import isfinite
 from typing import Any
 
 from fr_core.scoring.intervals import Interval, Rate
+from fr_locales.messages import Message
+from fr_locales.rendering import render
 from fr_training.courses import Course
 from fr_training.grading.values import Undefined
 
@@ -63,8 +66,10 @@ def keys(value: object) -> Any:
             if not isfinite(value):
                 raise ValueError("A figure is not a finite number.")
             return value
+        case Message():
+            return render(value)
         case Undefined():
-            return {"undefined": value.reason}
+            return {"undefined": render(value.reason)}
         case Rate():
             return {"value": value.value, "count": value.count, "total": value.total, **keys(value.interval)}
         case Interval():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from fr_core.scoring.intervals import Interval, Rate
-from fr_evaluation.words import Section, Table, section
+from fr_evaluation.words import Section, Table, counted, section
 from fr_training.courses import Course
 from fr_training.grading.advice import AidedFigures, PrevalenceFigures
 from fr_training.grading.figures import Words
@@ -14,7 +14,6 @@ from fr_training.grading.groups import MIN_ITEMS, MIN_TRIALS, GroupFigures, Spre
 from fr_training.grading.scores import OTHER_TEST, ChangeFigures, LearningFigures, StandingFigures
 from fr_training.grading.values import Maybe, Undefined
 from fr_training.grading.verification import AgreementFigures
-from fr_training.grading.words import counted
 from fr_training.report.cells import HEADER, Row, percent, placed, text
 from fr_training.statistics.advice import AdviceGain, AutomationBias
 from fr_training.statistics.change import Change
@@ -34,7 +33,7 @@ HEADINGS = (
 
 def plain_words(words: Words) -> dict[str, tuple[str, ...]]:
     """The sentences under their headings, those that there are."""
-    return {heading: said for name, heading in HEADINGS if (said := getattr(words, name))}
+    return {heading: tuple(map(text, said)) for name, heading in HEADINGS if (said := getattr(words, name))}
 
 
 def change_section(changes: Sequence[ChangeFigures]) -> Section:
@@ -45,7 +44,8 @@ def change_section(changes: Sequence[ChangeFigures]) -> Section:
         if isinstance(one.score, Change):
             meaning = (
                 f"Verdict: {one.score.verdict.value}. A change must exceed {one.score.needed:.1f} points: more "
-                f"than two tests of so many pairs differ by chance, and than {one.norm}, another test, taken again."
+                f"than two tests of so many pairs differ by chance, and "
+                f"than {text(one.norm)}, another test, taken again."
             )
             rows.append((f"{between}: points of percent right", f"{one.score.points:+.1f}", meaning))
         else:
@@ -73,8 +73,8 @@ def standing_section(found: StandingFigures) -> Section:
     ]
     norms = [
         (
-            one.title,
-            f"{one.value:g} {one.unit}" + ("" if one.sd is None else f" (SD {one.sd:g})"),
+            text(one.title),
+            f"{one.value:g} {text(one.unit)}" + ("" if one.sd is None else f" (SD {one.sd:g})"),
             placed(one.percentile, one.percentile_low, one.percentile_high),
             one.source + (" (not looked up in its source)" if one.from_memory else ""),
         )
@@ -84,7 +84,7 @@ def standing_section(found: StandingFigures) -> Section:
         "Beside others",
         "",
         Table(HEADER, rows),
-        Table(("published figure", "value", "percentile there", "source"), norms, OTHER_TEST),
+        Table(("published figure", "value", "percentile there", "source"), norms, text(OTHER_TEST)),
     )
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from fr_evaluation.words import Section, Table, section
+from fr_evaluation.words import Section, Table, counted, section
 from fr_training.grading.blocks import BlockFigures, KindFigures
 from fr_training.grading.evidence import EvidenceFigures
 from fr_training.grading.kinds import ListFigures, PickFigures, TriadFigures, TriageFigures
 from fr_training.grading.pairs import FeltDifficulty, PairFigures, ProbabilityFigures
 from fr_training.grading.rates import ErrorFigures, MachineFigures, Roc
 from fr_training.grading.values import Counts, Maybe, Undefined
-from fr_training.grading.words import counted
 from fr_training.report.cells import HEADER, Row, text
 from fr_training.report.worth import evidence_section
 from fr_training.statistics.estimates import Estimate

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 
 from fr_core.scoring.intervals import rate
 from fr_evaluation.words import Section, Table, section
-from fr_training.grading.evidence import EvidenceFigures, LevelEvidence
+from fr_training.grading.evidence import EvidenceFigures, LevelEvidence, ratio_text
 from fr_training.grading.rates import ErrorFigures
 from fr_training.grading.values import Maybe
-from fr_training.grading.words import written
 from fr_training.report.cells import HEADER, Row, percent, text
 from fr_training.statistics.signal_detection import Sensitivity, prevalence_ppv
 
@@ -36,7 +35,7 @@ def evidence_section(found: EvidenceFigures, errors: ErrorFigures) -> Section:
             f"The same of P(same), both taken as equally likely.{_certain(found)}",
         ),
     ]
-    refused = f" Refused here: {', '.join(found.refused)}." if found.refused else ""
+    refused = f" Refused here: {', '.join(map(text, found.refused))}." if found.refused else ""
     about = (
         "A likelihood ratio (LR) says how many times oftener pairs of one person were rated so than pairs of two. "
         + (
@@ -53,8 +52,8 @@ def evidence_section(found: EvidenceFigures, errors: ErrorFigures) -> Section:
             f"{one.level:+d}" if one.level else "0",
             f"{one.same:,}",
             f"{one.different:,}",
-            written(one.ratio),
-            *((_interval(one), one.words) if alone else ()),
+            ratio_text(one.ratio),
+            *((_interval(one), text(one.words)) if alone else ()),
         )
         for one in found.levels
     ]
@@ -69,7 +68,11 @@ def evidence_section(found: EvidenceFigures, errors: ErrorFigures) -> Section:
 def _interval(one: LevelEvidence) -> str:
     if not one.same + one.different or one.low is None:
         return ""
-    return f"{written(one.low)} to {written(one.high)}" if one.high is not None else f"{written(one.low)} and more"
+    return (
+        f"{ratio_text(one.low)} to {ratio_text(one.high)}"
+        if one.high is not None
+        else f"{ratio_text(one.low)} and more"
+    )
 
 
 def _ceilings(found: EvidenceFigures) -> Iterable[Row]:
@@ -79,8 +82,8 @@ def _ceilings(found: EvidenceFigures) -> Iterable[Row]:
     ):
         yield (
             f"ceiling for {whom}",
-            f"{written(ceiling)}; {written(least)} and more",
-            f'The largest ratio that so many pairs can show: words beyond "{words}" are refused.',
+            f"{ratio_text(ceiling)}; {ratio_text(least)} and more",
+            f'The largest ratio that so many pairs can show: words beyond "{text(words)}" are refused.',
         )
 
 

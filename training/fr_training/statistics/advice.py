@@ -27,6 +27,7 @@ import numpy as np
 from fr_core.scoring.checks import F64, Bools, check_confidence
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate, UndefinedRate, rate
 from fr_core.types import I64
+from fr_locales.messages import message
 from fr_training.statistics import estimates
 from fr_training.statistics.decisions import check_ratings, signal_counts
 from fr_training.statistics.estimates import Estimate, RateDifference, difference_of_rates
@@ -196,7 +197,7 @@ def net_shift(trials: Aided) -> float:
             here = (trials.mated == truth) & (trials.aid_same == label)
             total = int(here.sum())
             if not total:
-                raise UndefinedRate("One of the two labels came with no mated or no non-mated pair.")
+                raise UndefinedRate(message("undefined.label_without_pairs"))
             before, after = (int((ratings[here] > 0).sum()) for ratings in (trials.before, trials.after))
             moved += (0.5 if label else -0.5) * (z_rate(after, total) - z_rate(before, total))
     return moved
@@ -287,7 +288,7 @@ def _right(ratings: I64, mated: Bools) -> Bools:
 
 def _switched(asked: Bools, after: Bools, confidence: float) -> Rate:
     if not asked.any():
-        raise UndefinedRate("There is no such trial that could have been switched.")
+        raise UndefinedRate(message("undefined.nothing_to_switch"))
     return rate(int((asked & after).sum()), int(asked.sum()), confidence)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from fr_core.scoring.checks import F64, check_confidence
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
 from fr_core.types import I64
+from fr_locales.messages import message
 from fr_training.statistics import estimates
 from fr_training.statistics.estimates import Estimate, f_quantile
 
@@ -79,7 +80,7 @@ def kappa(
     rows, columns = table.sum(axis=1), table.sum(axis=0)
     observed, by_chance = float((agrees * table).sum()), float(rows @ agrees @ columns)
     if 1.0 - by_chance < NOTHING:
-        raise UndefinedRate("Both gave one and the same level always, which chance alone explains.")
+        raise UndefinedRate(message("undefined.one_level"))
     value = (observed - by_chance) / (1.0 - by_chance)
     of_pair = (agrees @ columns)[:, None] + (rows @ agrees)[None, :]
     spread = (table * (agrees * (1.0 - by_chance) - of_pair * (1.0 - observed)) ** 2).sum()
@@ -107,7 +108,7 @@ def mcnemar(first_only: int, second_only: int) -> float:
         raise ValueError("Items are counted from 0.")
     n = first_only + second_only
     if n == 0:
-        raise UndefinedRate("Where both were right on the same items, nothing tells them apart.")
+        raise UndefinedRate(message("undefined.same_items_right"))
     tail = sum(comb(n, k) for k in range(min(first_only, second_only) + 1))
     return min(1.0, float(2 * tail / 2**n))
 
@@ -167,7 +168,7 @@ def _table(first: I64, second: I64, levels: Sequence[int]) -> F64:
         if not np.isin(answers, np.array(levels)).all():
             raise ValueError("An answer is not one of the levels of the scale.")
     if len(first) == 0:
-        raise UndefinedRate("Agreement on no item is undefined.")
+        raise UndefinedRate(message("undefined.no_common_item"))
     table = np.zeros((len(levels), len(levels)))
     for one, other in zip(first.tolist(), second.tolist(), strict=True):
         table[place[one], place[other]] += 1.0
@@ -188,12 +189,12 @@ def _mean_squares(scores: F64) -> tuple[float, float, float]:
         raise ValueError(f"Scores are f64[subjects, raters] and finite, not {scores.dtype}{list(scores.shape)}.")
     n, k = scores.shape
     if n < 2 or k < 2:
-        raise UndefinedRate("An intraclass correlation needs at least two subjects and two raters.")
+        raise UndefinedRate(message("undefined.intraclass"))
     off = scores - scores.mean()
     of_rows, of_columns = off.mean(axis=1), off.mean(axis=0)
     rest = off - of_rows[:, None] - of_columns[None, :]
     error = float((rest**2).sum()) / ((n - 1) * (k - 1))
     rows, columns = float((of_rows**2).sum()) * k / (n - 1), float((of_columns**2).sum()) * n / (k - 1)
     if error <= NOTHING * (rows + columns + error):
-        raise UndefinedRate("These scores leave no error, which cannot show how far a correlation may be off.")
+        raise UndefinedRate(message("undefined.scores_without_error"))
     return rows, columns, error

@@ -22,16 +22,13 @@ import numpy as np
 
 from fr_core.scoring.checks import F64, check_confidence
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
+from fr_locales.messages import Message, message
 from fr_training.statistics import estimates
 
-
-class Unit(StrEnum):
-    """What the number of a norm is."""
-
-    PERCENT_CORRECT = "percent correct"
-    MEDIAN_AREA = "median area under the ROC curve"
-    PERCENT_FALSE_SAME = "percent of different people called the same"
-    PERCENT_FALSE_DIFFERENT = "percent of same people called different"
+PERCENT_CORRECT = message("unit.percent_correct")
+MEDIAN_AREA = message("unit.median_area")
+PERCENT_FALSE_SAME = message("unit.percent_false_same")
+PERCENT_FALSE_DIFFERENT = message("unit.percent_false_different")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +48,8 @@ class Norm:
     """
 
     key: str
-    title: str
-    unit: Unit
+    title: Message
+    unit: Message
     value: float
     sd: float | None
     retest: float | None
@@ -79,47 +76,31 @@ _PHILLIPS = (
     'algorithms", PNAS 115 (2018) 6171-6176'
 )
 
-GFMT_SHORT = Norm(
-    "gfmt-short", "Glasgow Face Matching Test, short", Unit.PERCENT_CORRECT, 81.0, 9.7, None, None, _BURTON, False
-)
-GFMT2_SHORT = Norm(
-    "gfmt2-short", "Glasgow Face Matching Test 2, short", Unit.PERCENT_CORRECT, 82.9, 7.46, 0.774, 100, _GFMT2, False
-)
-GFMT2_HIGH = Norm(
-    "gfmt2-high", "Glasgow Face Matching Test 2, high", Unit.PERCENT_CORRECT, 73.9, 9.56, None, 100, _GFMT2, False
-)
+GFMT_SHORT = Norm("gfmt-short", message("norm.gfmt_short"), PERCENT_CORRECT, 81.0, 9.7, None, None, _BURTON, False)
+GFMT2_SHORT = Norm("gfmt2-short", message("norm.gfmt2_short"), PERCENT_CORRECT, 82.9, 7.46, 0.774, 100, _GFMT2, False)
+GFMT2_HIGH = Norm("gfmt2-high", message("norm.gfmt2_high"), PERCENT_CORRECT, 73.9, 9.56, None, 100, _GFMT2, False)
 
 NORMS: tuple[Norm, ...] = (
     GFMT_SHORT,
     GFMT2_SHORT,
     GFMT2_HIGH,
-    Norm(
-        "passport-false-same",
-        "Passport officers, person against photo",
-        Unit.PERCENT_FALSE_SAME,
-        14.0,
-        None,
-        None,
-        30,
-        _PASSPORT,
-        False,
+    *(
+        Norm(key, message("norm.passport_officers"), unit, value, None, None, 30, _PASSPORT, False)
+        for key, unit, value in (
+            ("passport-false-same", PERCENT_FALSE_SAME, 14.0),
+            ("passport-false-different", PERCENT_FALSE_DIFFERENT, 6.0),
+        )
     ),
-    Norm(
-        "passport-false-different",
-        "Passport officers, person against photo",
-        Unit.PERCENT_FALSE_DIFFERENT,
-        6.0,
-        None,
-        None,
-        30,
-        _PASSPORT,
-        False,
+    *(
+        Norm(key, title, MEDIAN_AREA, area, None, None, None, _PHILLIPS, True)
+        for key, title, area in (
+            ("nist-examiners", message("norm.examiners"), 0.93),
+            ("nist-reviewers", message("norm.reviewers"), 0.87),
+            ("nist-super-recognisers", message("norm.super_recognisers"), 0.83),
+            ("nist-fingerprint", message("norm.fingerprint_examiners"), 0.76),
+            ("nist-students", message("norm.students"), 0.68),
+        )
     ),
-    Norm("nist-examiners", "Facial examiners", Unit.MEDIAN_AREA, 0.93, None, None, None, _PHILLIPS, True),
-    Norm("nist-reviewers", "Facial reviewers", Unit.MEDIAN_AREA, 0.87, None, None, None, _PHILLIPS, True),
-    Norm("nist-super-recognisers", "Super-recognisers", Unit.MEDIAN_AREA, 0.83, None, None, None, _PHILLIPS, True),
-    Norm("nist-fingerprint", "Fingerprint examiners", Unit.MEDIAN_AREA, 0.76, None, None, None, _PHILLIPS, True),
-    Norm("nist-students", "Students", Unit.MEDIAN_AREA, 0.68, None, None, None, _PHILLIPS, True),
 )
 """All norms; their order is that of a report."""
 
@@ -276,5 +257,5 @@ def percentile_in(score: float, others: F64) -> float:
     if others.ndim != 1 or others.dtype != np.float64 or not np.isfinite(others).all() or not isfinite(score):
         raise ValueError("Scores of a cohort are f64[n], and all are finite.")
     if len(others) == 0:
-        raise UndefinedRate("Nobody stands anywhere in a cohort of nobody.")
+        raise UndefinedRate(message("undefined.empty_cohort"))
     return 100.0 * float((others < score).mean() + (others == score).mean() / 2)

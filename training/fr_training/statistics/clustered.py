@@ -15,6 +15,7 @@ import numpy as np
 
 from fr_core.scoring.checks import F64, check_confidence
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
+from fr_locales.messages import message
 from fr_training.statistics.estimates import Estimate, f_quantile
 
 FEWEST = 2
@@ -63,12 +64,12 @@ def mean_of_people(
     if not item_error >= 0.0:
         raise ValueError(f"An error is at least 0, and not {item_error}.")
     if len(values) < FEWEST:
-        raise UndefinedRate(f"A mean of people with an interval needs {FEWEST} of them.")
+        raise UndefinedRate(message("undefined.mean_needs_people", least=FEWEST))
     between = float(values.var(ddof=1))
     within = 0.0 if errors is None else float((errors**2).mean())
     error = sqrt(max(between, within) / len(values) + item_error**2)
     if error <= NOTHING:
-        raise UndefinedRate("All people are alike, so that they cannot show how far their mean may be off.")
+        raise UndefinedRate(message("undefined.people_alike"))
     mean, margin = float(values.mean()), t_quantile(0.5 + confidence / 2, len(values) - 1) * error
     return Estimate(mean, error, mean - margin, mean + margin, confidence)
 

@@ -17,6 +17,7 @@ import numpy as np
 from fr_core.scoring.checks import F64, Bools
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate, UndefinedRate, rate
 from fr_core.types import I64
+from fr_locales.messages import message
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ def check_ratings(ratings: I64, mated: Bools) -> None:
 def require_both(mated: Bools) -> None:
     """There is a mated and a non-mated pair: UndefinedRate otherwise."""
     if mated.all() or not mated.any():
-        raise UndefinedRate("Both error rates need at least one mated and one non-mated pair.")
+        raise UndefinedRate(message("undefined.both_error_rates"))
 
 
 def _decided_as(right: Bools, wrong: Bools, confidence: float) -> Decided:
@@ -170,7 +171,7 @@ def calibration_error_by_chance(probabilities: F64, bins: int = 5) -> float:
     if not ((probabilities >= 0.0) & (probabilities <= 1.0)).all():
         raise ValueError("A probability does not lie in [0, 1].")
     if not len(probabilities):
-        raise UndefinedRate("The calibration of no probabilities is undefined.")
+        raise UndefinedRate(message("undefined.no_probability"))
     places = np.searchsorted(np.arange(1, bins) / bins, probabilities, side="right")
     return sum(_mean_distance(probabilities[places == place]) for place in np.unique(places)) / len(probabilities)
 

@@ -18,6 +18,7 @@ import numpy as np
 from fr_core.scoring.checks import F64, Bools, check_confidence
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
 from fr_core.types import I64
+from fr_locales.messages import message
 
 MOST_GROUPS = 200
 REPLICATES = 1000
@@ -67,7 +68,7 @@ def fuse(ratings: F64) -> F64:
     given = ~np.isnan(ratings)
     count = given.sum(axis=0)
     if not count.all():
-        raise UndefinedRate("An item that nobody rated has no fused rating.")
+        raise UndefinedRate(message("undefined.item_unrated"))
     return np.asarray(np.where(given, ratings, 0.0).sum(axis=0) / count, dtype=np.float64)
 
 
@@ -132,7 +133,7 @@ def group_area(
     groups = _groups(people, size, most_groups, rng)
     areas, drawn = _areas(ratings, mated, groups, _item_weights(mated, replicates, rng))
     if drawn.min() == drawn.max():
-        raise UndefinedRate("All resamples agree, so they cannot show how far the area may be off.")
+        raise UndefinedRate(message("undefined.resamples_agree"))
     low, high = np.quantile(drawn, [0.5 - confidence / 2, 0.5 + confidence / 2])
     worst, best = np.quantile(areas, [0.025, 0.975])
     return GroupArea(
@@ -167,7 +168,7 @@ def _item_weights(mated: Bools, replicates: int, rng: np.random.Generator) -> tu
 
     def counts(items: int) -> F64:
         if items < 2:
-            raise UndefinedRate("An area with an interval needs at least two mated and two non-mated items.")
+            raise UndefinedRate(message("undefined.area_needs_items"))
         drawn = rng.multinomial(items, np.full(items, 1 / items), size=replicates).T
         return np.concatenate([np.ones((items, 1)), drawn], axis=1)
 
@@ -183,7 +184,7 @@ def _areas(ratings: F64, mated: Bools, groups: I64, weights: tuple[F64, F64]) ->
     for won, counted in _couples(ratings, mated, groups):
         some = counted.any(axis=2).sum(axis=1), counted.any(axis=1).sum(axis=1)
         if min(some[0].min(), some[1].min()) < 2:
-            raise UndefinedRate("A group rated fewer than two mated or two non-mated items.")
+            raise UndefinedRate(message("undefined.group_rated_few"))
         wins = (of_mated * (won @ of_others)).sum(axis=1)  # f64[groups, 1 + replicates]
         couples = (of_mated * (counted @ of_others)).sum(axis=1)
         area = np.divide(wins, couples, out=np.zeros_like(wins), where=couples > 0)
@@ -191,7 +192,7 @@ def _areas(ratings: F64, mated: Bools, groups: I64, weights: tuple[F64, F64]) ->
         total += area.sum(axis=0)
         defined += (couples > 0).sum(axis=0)
     if not defined.all():
-        raise UndefinedRate("A resample leaves no couple of a mated and a non-mated item that a group rated.")
+        raise UndefinedRate(message("undefined.resample_empty"))
     return np.concatenate(areas), (total / defined)[1:]
 
 
@@ -214,7 +215,7 @@ def _couples(ratings: F64, mated: Bools, groups: I64) -> Iterator[tuple[F64, F64
 def _standard(values: F64) -> F64:
     spread = float(values.std())
     if spread == 0.0:
-        raise UndefinedRate("Where all are equal, there is no standard score.")
+        raise UndefinedRate(message("undefined.all_equal"))
     return np.asarray((values - values.mean()) / spread, dtype=np.float64)
 
 
@@ -222,4 +223,4 @@ def _check_ratings(ratings: F64) -> None:
     if ratings.ndim != 2 or ratings.dtype != np.float64 or np.isinf(ratings).any():
         raise ValueError(f"Ratings are f64[people, items], none of them infinite, not {ratings.dtype}.")
     if len(ratings) == 0:
-        raise UndefinedRate("Nobody has no opinion.")
+        raise UndefinedRate(message("undefined.no_rater"))

@@ -16,6 +16,7 @@ import numpy as np
 
 from fr_core.scoring.checks import F64, Bools, check_confidence
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate, rate
+from fr_locales.messages import Message, message
 from fr_training.statistics import estimates
 from fr_training.statistics.item_response import eap, mle
 
@@ -35,7 +36,7 @@ class ItemFigures:
         correlation: of right answers with the share of right answers to all other items, in [-1, 1]; None if undefined.
         low: lower end of its interval; None if undefined.
         high: upper end; None if undefined.
-        note: why there is no correlation; "" if there is one.
+        note: why there is no correlation, where there is none.
     """
 
     item: int
@@ -44,7 +45,7 @@ class ItemFigures:
     correlation: float | None
     low: float | None
     high: float | None
-    note: str
+    note: Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +176,13 @@ def _figures(item: int, right: F64, given: Bools, confidence: float) -> ItemFigu
     people = int(used.sum())
     score = (right.sum(axis=1) - right[:, item])[used] / others[used]
     correlation = _correlation(right[used, item], score)
-    if people < FEWEST or correlation is None:
-        note = f"Fewer than {FEWEST} people" if people < FEWEST else "All were alike in this item or in all others"
-        return ItemFigures(item, people, share, None, None, None, f"{note}, so that no correlation is defined.")
+    few = people < FEWEST
+    note = message("undefined.few_people", least=FEWEST) if few else message("undefined.answers_alike")
+    if few or correlation is None:
+        return ItemFigures(item, people, share, None, None, None, note)
     margin = estimates.z_of(0.5 + confidence / 2) / sqrt(people - 3)
     centre = atanh(min(max(correlation, -1.0 + NOTHING), 1.0 - NOTHING))
-    return ItemFigures(item, people, share, correlation, tanh(centre - margin), tanh(centre + margin), "")
+    return ItemFigures(item, people, share, correlation, tanh(centre - margin), tanh(centre + margin), note)
 
 
 def _correlation(a: F64, b: F64) -> float | None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from fr_core.scoring.checks import F64, Bools, check_confidence
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
+from fr_locales.messages import message
 from fr_training.statistics import estimates
 
 NODES = 81  # of the prior, on FARTHEST standard deviations to either side of its mean
@@ -135,11 +136,11 @@ def mle(b: F64, x: Bools, g: F64 | float = 0.0, confidence: float = DEFAULT_CONF
     _check_answers(b, x, g)
     check_confidence(confidence)
     if len(b) == 0 or x.all() or not x.any():
-        raise UndefinedRate("An ability has no likeliest value where all answers are right, or all are wrong.")
+        raise UndefinedRate(message("undefined.ability_unbounded"))
     nodes = np.linspace(float(b.min()) - REACH, float(b.max()) + REACH, STEPS)
     best = int(_log_likelihood(nodes, b, x, g).argmax())
     if best in (0, STEPS - 1):
-        raise UndefinedRate("These answers are no better than guessing, so that no finite ability is the likeliest.")
+        raise UndefinedRate(message("undefined.ability_guessing"))
     low, high = float(nodes[best - 1]), float(nodes[best + 1])
     for _ in range(HALVINGS):
         middle = (low + high) / 2

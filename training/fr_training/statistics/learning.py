@@ -15,6 +15,7 @@ import numpy as np
 
 from fr_core.scoring.checks import F64, Bools, check_confidence
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Interval, Rate, UndefinedRate, rate
+from fr_locales.messages import message
 
 REPLICATES = 1000
 
@@ -50,7 +51,7 @@ def stretches(trials: int, length: int) -> tuple[tuple[int, int], ...]:
     if trials < 0 or length < 1:
         raise ValueError(f"{trials} trials have no stretches of {length}.")
     if trials == 0:
-        raise UndefinedRate("No trials show no learning.")
+        raise UndefinedRate(message("undefined.no_trials"))
     starts = list(range(0, trials, length))
     if len(starts) > 1 and 2 * (trials - starts[-1]) < length:
         starts.pop()  # what is left is too short to stand alone, and goes to the stretch before

@@ -20,6 +20,7 @@ import numpy as np
 
 from fr_core.scoring.checks import F64, check_confidence
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
+from fr_locales.messages import message
 from fr_training.statistics import estimates
 from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.posterior import Term, central_interval
@@ -205,7 +206,7 @@ def prevalence_ppv(hit_rate: float, false_rate: float, prevalence: float) -> flo
             raise ValueError(f"Rates and a prevalence lie in [0, 1], and not at {share}.")
     right, wrong = hit_rate * prevalence, false_rate * (1.0 - prevalence)
     if right + wrong == 0.0:
-        raise UndefinedRate('Where nothing is called "same", nothing can be said of what is.')
+        raise UndefinedRate(message("undefined.nothing_called_same"))
     return right / (right + wrong)
 
 
@@ -257,4 +258,4 @@ def _check_counts(hits: int, mated: int, false_alarms: int, nonmated: int) -> No
         if count < 0 or total < 0 or count > total:
             raise ValueError(f"{count} of {total} pairs is no share.")
         if total == 0:
-            raise UndefinedRate("d' needs at least one mated and one non-mated pair.")
+            raise UndefinedRate(message("undefined.sensitivity"))

@@ -1,0 +1,42 @@
+"""Messages for people as values: an id of the catalogue and what fills its placeholders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+
+class Audience(StrEnum):
+    """The people whom a sentence is about; in a catalogue the context (`msgctxt`) of an entry."""
+
+    TRAINEE = "trainee"
+    """One trainee, who reads it: "you"."""
+    COHORT = "cohort"
+    """Several trainees; somebody else reads it: "the trainees"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A sentence, or a part of one, in no language yet.
+
+    Attributes:
+        id: of the catalogue, such as "bias.no_lean".
+        values: by placeholder. A message among them is rendered first; several are joined as a list. `count` chooses
+            the plural form.
+        audience: whom it is about; None where the words are the same for all.
+    """
+
+    id: str
+    values: Mapping[str, Value] = field(default_factory=dict, hash=False)
+    audience: Audience | None = None
+
+
+Value: TypeAlias = str | int | float | Message | tuple[Message, ...]
+"""Fills a placeholder."""
+
+
+def message(message_id: str, /, *, audience: Audience | None = None, **values: Value) -> Message:
+    """A message; ids and placeholders are literals, so that `tools/check_messages.py` can compare them."""
+    return Message(message_id, values, audience)

@@ -1,0 +1,70 @@
+"""Renders messages in a language, from the gettext catalogues beside this file."""
+
+from __future__ import annotations
+
+from functools import cache
+from gettext import GNUTranslations
+from importlib.resources import files
+from io import BytesIO
+
+import polib
+
+from fr_locales.messages import Message, Value
+
+ENGLISH = "en"
+"""The language of the source; what another catalogue does not translate yet is rendered in it."""
+
+
+def languages() -> tuple[str, ...]:
+    """The languages that have a catalogue, in alphabetical order."""
+    return tuple(sorted(one.name for one in files("fr_locales").iterdir() if (one / "LC_MESSAGES" / "fr.po").is_file()))
+
+
+def render(message: Message, language: str = ENGLISH) -> str:
+    """A message as text.
+
+    Args:
+        message: of the catalogue.
+        language: one of `languages()`.
+
+    Raises:
+        LookupError: the language has no catalogue, or the English catalogue has no such id.
+        KeyError: a placeholder has no value.
+    """
+    values = {name: _text(value, language) for name, value in message.values.items()}
+    return _sentence(message, language).format_map(values)
+
+
+def _sentence(message: Message, language: str) -> str:
+    """With its placeholders, in the plural form for `count`."""
+    catalogue, one, count = _catalogue(language), message.id, message.values.get("count")
+    if isinstance(count, int) and message.audience:
+        found = catalogue.npgettext(message.audience, one, one, count)
+    elif isinstance(count, int):
+        found = catalogue.ngettext(one, one, count)
+    elif message.audience:
+        found = catalogue.pgettext(message.audience, one)
+    else:
+        found = catalogue.gettext(one)
+    if found == one:
+        raise LookupError(f"The catalogue has no message `{one}`.")
+    return found
+
+
+def _text(value: Value, language: str) -> str | int | float:
+    if isinstance(value, Message):
+        return render(value, language)
+    if isinstance(value, tuple):
+        return _sentence(Message("list.separator"), language).join(render(one, language) for one in value)
+    return value
+
+
+@cache
+def _catalogue(language: str) -> GNUTranslations:
+    if language not in languages():
+        raise LookupError(f"There is no catalogue in the language `{language}`.")
+    source = files("fr_locales") / language / "LC_MESSAGES" / "fr.po"
+    found = GNUTranslations(BytesIO(polib.pofile(source.read_text("utf-8")).to_binary()))
+    if language != ENGLISH:
+        found.add_fallback(_catalogue(ENGLISH))
+    return found

@@ -1,0 +1,136 @@
+"""Checks that code and catalogues agree: every id exists with the placeholders of the code, and none is unused."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from string import Formatter
+
+import polib
+
+from fr_locales.messages import Audience
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ("fr_core", "server", "client", "datasets", "evaluation", "training", "trust", "benchmarks", "locales")
+CATALOGUES = ROOT / "locales" / "fr_locales"
+ENGLISH = "en"
+BY_RENDERER = {"list.separator"}
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A call of `message`.
+
+    Attributes:
+        where: file and line.
+        message_id: its literal; "" where it has none.
+        names: of its placeholders.
+        audience: whether it says whom the sentence is about.
+    """
+
+    where: str
+    message_id: str
+    names: frozenset[str]
+    audience: bool
+
+
+Entries = dict[tuple[str | None, str], polib.POEntry]
+
+
+def main() -> int:
+    """Print what does not agree; 1 if there is anything."""
+    found = disagreements()
+    for one in found:
+        print(one)
+    return int(bool(found))
+
+
+def disagreements(catalogues: Path = CATALOGUES) -> list[str]:
+    """Where code and the catalogues of a folder do not agree, a line each."""
+    uses = [use for folder in SOURCES for path in sorted((ROOT / folder).rglob("*.py")) for use in _uses(path)]
+    english = _catalogue(catalogues / ENGLISH / "LC_MESSAGES" / "fr.po")
+    found = [*_of_uses(uses, english), *_unused(uses, english)]
+    for path in sorted(catalogues.glob("*/LC_MESSAGES/fr.po")):
+        found += _of_catalogue(path, english)
+    return found
+
+
+def _catalogue(path: Path) -> Entries:
+    return {(entry.msgctxt, entry.msgid): entry for entry in polib.pofile(str(path)) if not entry.obsolete}
+
+
+def _uses(path: Path) -> Iterator[Use]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "message":
+            given = node.args[0] if len(node.args) == 1 else None
+            message_id = given.value if isinstance(given, ast.Constant) and isinstance(given.value, str) else ""
+            names = {keyword.arg or "**" for keyword in node.keywords}
+            where = f"{path.relative_to(ROOT)}:{node.lineno}"
+            yield Use(where, message_id, frozenset(names - {"audience"}), "audience" in names)
+
+
+def _of_uses(uses: Iterable[Use], english: Entries) -> Iterator[str]:
+    for use in uses:
+        if not use.message_id:
+            yield f"{use.where}: the id of a message is a literal"
+            continue
+        contexts: list[str | None] = [*Audience] if use.audience else [None]
+        entries = [english.get((context, use.message_id)) for context in contexts]
+        known = [entry for entry in entries if entry is not None]
+        if len(known) < len(entries):
+            yield f"{use.where}: the catalogue lacks `{use.message_id}`, in one context or in all"
+            continue
+        names = frozenset().union(*map(_names, known))
+        if names != use.names:
+            yield f"{use.where}: `{use.message_id}` has {sorted(use.names)}, its text has {sorted(names)}"
+        if any(bool(entry.msgid_plural) != ("count" in use.names) for entry in known):
+            yield f"{use.where}: `{use.message_id}` has plural forms if, and only if, it has a count"
+
+
+def _unused(uses: Iterable[Use], english: Entries) -> Iterator[str]:
+    used = {(context, use.message_id) for use in uses for context in ((*Audience,) if use.audience else (None,))}
+    used |= {(None, message_id) for message_id in BY_RENDERER}
+    for context, message_id in english.keys() - used:
+        yield f"{ENGLISH}: `{message_id}`{f' ({context})' if context else ''} is used nowhere"
+
+
+def _of_catalogue(path: Path, english: Entries) -> Iterator[str]:
+    """What is wrong with a catalogue; a text that is not translated yet is not wrong."""
+    language = path.parts[-3]
+    plurals = str(polib.pofile(str(path)).metadata.get("Plural-Forms", ""))
+    for key, entry in _catalogue(path).items():
+        model = english.get(key)
+        if model is None:
+            yield f"{language}: `{entry.msgid}` is not in the English catalogue"
+            continue
+        if not entry.translated():
+            continue
+        if bool(entry.msgid_plural) != bool(model.msgid_plural):
+            yield f"{language}: `{entry.msgid}` has plural forms in one of both languages"
+        if entry.msgid_plural and f"nplurals={len(entry.msgstr_plural)};" not in plurals.replace(" ", ""):
+            yield f"{language}: `{entry.msgid}` has {len(entry.msgstr_plural)} plural forms, unlike the header"
+        for text in _texts(entry):
+            missing = _names(model) - frozenset(_fields(text)) - {"count"}  # a form for one may leave the number out
+            strange = frozenset(_fields(text)) - _names(model)
+            if missing or strange:
+                yield f"{language}: `{entry.msgid}` lacks {sorted(missing)} and has {sorted(strange)}"
+
+
+def _texts(entry: polib.POEntry) -> list[str]:
+    return list(entry.msgstr_plural.values()) if entry.msgid_plural else [entry.msgstr]
+
+
+def _names(entry: polib.POEntry) -> frozenset[str]:
+    return frozenset(name for text in _texts(entry) for name in _fields(text))
+
+
+def _fields(text: str) -> list[str]:
+    """The placeholders of a text; one that is no plain name, such as `{0}` or `{a.b}`, is none of the code's."""
+    return [name for _, name, _, _ in Formatter().parse(text) if name is not None]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
