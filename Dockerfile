@@ -18,6 +18,7 @@ COPY server server
 COPY client client
 COPY datasets datasets
 COPY evaluation evaluation
+COPY locales locales
 COPY training training
 COPY trust trust
 COPY benchmarks benchmarks

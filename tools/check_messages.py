@@ -18,6 +18,8 @@ SOURCES = ("fr_core", "server", "client", "datasets", "evaluation", "training", 
 CATALOGUES = ROOT / "locales" / "fr_locales"
 ENGLISH = "en"
 BY_RENDERER = {"list.separator"}
+EQUALLY_LONG = ("trial.advice_same", "trial.advice_different")
+"""In bytes: the size of an encrypted answer must not tell which of them it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,9 @@ def _unused(uses: Iterable[Use], english: Entries) -> Iterator[str]:
 def _of_catalogue(path: Path, english: Entries) -> Iterator[str]:
     """What is wrong with a catalogue; a text that is not translated yet is not wrong."""
     language = path.parts[-3]
+    sizes = {len(_texts(entry)[0].encode()) for entry in _catalogue(path).values() if entry.msgid in EQUALLY_LONG}
+    if len(sizes) > 1:
+        yield f"{language}: {' and '.join(EQUALLY_LONG)} are not equally long in UTF-8: {sorted(sizes)} bytes"
     plurals = str(polib.pofile(str(path)).metadata.get("Plural-Forms", ""))
     for key, entry in _catalogue(path).items():
         model = english.get(key)

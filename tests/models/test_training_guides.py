@@ -32,6 +32,7 @@ from fr_client.connection import read_connection
 from fr_client.identity import Identity, open_channel, tls_credentials
 from fr_core.packs.cache import ModelCache, cache_folder
 from fr_core.scoring.likelihood import ratio_ceiling
+from fr_locales.rendering import render
 from fr_training.answers import RATINGS
 from fr_training.bank.needs import needs
 from fr_training.errors import PlanInvalid
@@ -320,7 +321,7 @@ def test_tables_of_evidence_and_of_prevalence_are_computed_so() -> None:
     for pairs, ceiling, words in rows(TRAINERS, "pairs of one person and of two | ceiling"):
         same, different = map(int, pairs.split(" and "))
         assert ratio_ceiling(same, different, len(RATINGS)) == float(ceiling)
-        assert words_of(float(ceiling)) == words
+        assert render(words_of(float(ceiling))) == words
     shares = {"half of all": 0.5, "one in 10": 0.1, "one in 100": 0.01}
     told = dict(rows(TRAINERS, "pairs that show one person |"))
     assert {name: f"{prevalence_ppv(0.85, 0.15, share):.0%}" for name, share in shares.items()} == {

@@ -76,9 +76,8 @@ def test_a_language_is_added_without_code_and_falls_back_to_english(catalogues: 
         capture_output=True,
     ).stdout.decode()
     numbers = ("", "", "", 5, 20, 100)
-    assert told.split("|") == [form.format(count=n) for form, n in zip(forms, numbers, strict=True)] + [
-        "the first test"
-    ]
+    trainees = [form.format(count=n) for form, n in zip(forms, numbers, strict=True)]
+    assert told.split("|") == [*trainees, "the first test"]
 
 
 def test_code_and_catalogues_agree() -> None:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from fr_locales.messages import Message
+
 
 class ExerciseKind(StrEnum):
     """What a trainee does in a block; each has a file in `fr_training.exercises`, and its word in a plan."""
@@ -57,8 +59,8 @@ class Component:
     """
 
     component_id: str
-    name: str
-    look_at: str
+    name: Message
+    look_at: Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Advice:
     """The machine's opinion as a trainee reads it: `same` is what it leans to, which may be wrong."""
 
     same: bool
-    text: str
+    text: Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +109,12 @@ class Reveal:
 
     Attributes:
         correct: whether the answer was right; None where it is neither, such as inconclusive or unscored.
-        text: in words, for the trainee.
+        text: in words, for the trainee; None where only scores are shown.
         similarities: of the machine, by picture id, in [-1, 1]; empty where they are not shown.
         picture_id: of the mate or of the odd one out; empty where there is none, or it is not shown.
     """
 
     correct: bool | None
-    text: str
+    text: Message | None
     similarities: Mapping[str, float] = field(default_factory=dict, hash=False)
     picture_id: str = ""

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from fr_locales.messages import Message, message
 from fr_training.answers import MAX_SIMILARITY, Answer, PairRating
 from fr_training.exercises import pairs
 from fr_training.exercises.checks import require_answer
@@ -22,12 +23,7 @@ class Features:
 
     kind: ClassVar[ExerciseKind] = ExerciseKind.FEATURES
     steps: ClassVar[tuple[Step, ...]] = (Step.OBSERVE, Step.RATE)
-    instructions: ClassVar[str] = (
-        "You see two photos and a list of parts of the face. Say of each part whether it is similar, different or not "
-        f"visible, and how similar it is, from 0 to {MAX_SIMILARITY}; ask yourself whether light, angle, age or "
-        "expression explain a difference. When that is locked, rate whether the photos show one person or two people. "
-        f"{pairs.RATING_SCALE}"
-    )
+    instructions: ClassVar[Message] = message("instructions.features", most=MAX_SIMILARITY, scale=pairs.RATING_SCALE)
 
     def order(self, photos: int, rng: np.random.Generator) -> tuple[int, ...]:
         """Draw which photo is shown first."""

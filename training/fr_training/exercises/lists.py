@@ -12,9 +12,10 @@ from typing import ClassVar, Final
 
 import numpy as np
 
+from fr_locales.messages import Message, message
 from fr_training.answers import Answer, ListChoice, ListDecision
 from fr_training.exercises.checks import require_answer
-from fr_training.exercises.pairs import shuffled
+from fr_training.exercises.pairs import OPENING, shuffled
 from fr_training.exercises.protocol import Graded, answer_at, key_as, require_done, require_step
 from fr_training.keys import AnswerKey, ListKey
 from fr_training.prompts import ExerciseKind, Prompt, Reveal, Role, ShownPicture, Step
@@ -24,19 +25,10 @@ ABSENT: Final = "absent"
 NONE: Final = "none"
 INCONCLUSIVE: Final = "inconclusive"
 
-LIST_SCALE: Final = (
-    "Rate each candidate from -3 (surely another person) to 3 (surely the person searched for). Then decide for one "
-    "candidate, for none, or that the photos do not allow a decision. The candidates are leads in an order that tells "
-    "nothing, and the person may be none of them. If you like, add how hard you found it, from 1 (easy) to 5 (hard). "
-    "If you know one of the people, say so: the trial is then left out of every figure."
-)
+LIST_SCALE: Final = message("instructions.list_scale")
 """What a trainee reads about decisions on lists, whatever the exercise."""
 
-_OPENING: Final[Mapping[bool | None, str]] = {
-    True: "Right",
-    False: "Not right",
-    None: "Inconclusive, which is neither right nor wrong",
-}
+_OPENING: Final[Mapping[bool | None, Message]] = {**OPENING, None: message("reveal.inconclusive")}
 
 
 def candidates(picture_ids: Sequence[str]) -> tuple[ShownPicture, ...]:
@@ -88,12 +80,12 @@ def revealed(key: ListKey, decision: ListDecision | None, index_of: Mapping[str,
     correct = graded(key, decision, index_of).correct
     similarities = {picture_id: key.similarities[index] for picture_id, index in index_of.items()}
     if not key.scored:
-        return Reveal(None, "It is not known whom the probe shows, so that nothing is right or wrong.", similarities)
+        return Reveal(None, message("reveal.unknown"), similarities)
     opening = _OPENING[correct]
     if key.mate is None:
-        return Reveal(correct, f"{opening}: none of the candidates is the person searched for.", similarities)
+        return Reveal(correct, message("reveal.absent", opening=opening), similarities)
     shown = list(index_of.values()).index(key.mate)
-    text = f"{opening}: candidate {shown + 1} is the person searched for."
+    text = message("reveal.mate", opening=opening, number=shown + 1)
     return Reveal(correct, text, similarities, list(index_of)[shown])
 
 
@@ -115,11 +107,7 @@ class Candidates:
 
     kind: ClassVar[ExerciseKind] = ExerciseKind.CANDIDATES
     steps: ClassVar[tuple[Step, ...]] = (Step.NOTE, Step.DECIDE)
-    instructions: ClassVar[str] = (
-        "First you see one photo, the probe: note what you see in the face, and what the photo does not let you see. "
-        "When the notes are locked you see the candidates that a search for it has found. Compare each with the probe "
-        f"and with your notes. {LIST_SCALE}"
-    )
+    instructions: ClassVar[Message] = message("instructions.candidates", scale=LIST_SCALE)
 
     def order(self, photos: int, rng: np.random.Generator) -> tuple[int, ...]:
         """Draw the order of the candidates; the probe stays first."""
@@ -160,11 +148,7 @@ class OwnProbe:
 
     kind: ClassVar[ExerciseKind] = ExerciseKind.OWN_PROBE
     steps: ClassVar[tuple[Step, ...]] = (Step.SEND_PROBE, Step.NOTE, Step.DECIDE)
-    instructions: ClassVar[str] = (
-        "Send a photo of a face, the probe: it is searched for in the gallery of the course, and not kept. Note what "
-        "you see in the face, and what the photo does not let you see. When the notes are locked you see the "
-        f"candidates. Compare each with your photo and with your notes. {LIST_SCALE}"
-    )
+    instructions: ClassVar[Message] = message("instructions.own_probe", scale=LIST_SCALE)
 
     def order(self, photos: int, rng: np.random.Generator) -> tuple[int, ...]:
         """Draw the order of the candidates."""

@@ -13,6 +13,7 @@ from typing import ClassVar, Final
 
 import numpy as np
 
+from fr_locales.messages import Message, message
 from fr_training.answers import Answer, PairRating
 from fr_training.exercises.checks import require_answer
 from fr_training.exercises.protocol import Graded, answer_at, key_as, require_done, require_step
@@ -24,14 +25,14 @@ SAME: Final = "same"
 DIFFERENT: Final = "different"
 UNDECIDED: Final = "undecided"
 
-RATING_SCALE: Final = (
-    "Rate from -3 (surely two people) to 3 (surely one person); a positive rating says one person, 0 says that you "
-    "cannot decide. If you like, add how probable one person is, and how hard you found it, from 1 (easy) "
-    "to 5 (hard). If you know one of the people, say so: the trial is then left out of every figure."
-)
+RATING_SCALE: Final = message("instructions.rating_scale")
 """What a trainee reads about the ratings of pairs, whatever the exercise."""
 
-_OPENING: Final[Mapping[bool | None, str]] = {True: "Right", False: "Not right", None: "Undecided"}
+OPENING: Final[Mapping[bool | None, Message]] = {
+    True: message("reveal.right"),
+    False: message("reveal.wrong"),
+    None: message("reveal.undecided"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class RatedPair:
     """
 
     kind: ExerciseKind
-    instructions: str
+    instructions: Message
     steps: tuple[Step, ...] = field(default=(Step.RATE,), init=False)
 
     def order(self, photos: int, rng: np.random.Generator) -> tuple[int, ...]:
@@ -127,39 +128,33 @@ def graded(
     )
 
 
-def revealed(key: PairKey, given: Graded, after: str = "") -> Reveal:
-    """What was right about a pair, in words; `after` follows them."""
-    truth = "both photos show one person." if key.mated else "the photos show two people."
-    return Reveal(given.correct, f"{_OPENING[given.correct]}: {truth}{after}")
+def revealed(key: PairKey, given: Graded) -> Reveal:
+    """What was right about a pair."""
+    return Reveal(given.correct, _truth(key, given))
 
 
-VERIFICATION: Final = RatedPair(
-    ExerciseKind.VERIFICATION,
-    "You see two photos. Do they show one person, or two people? Compare one part of the face after the other before "
-    f"you judge the whole. {RATING_SCALE}",
-)
+def _truth(key: PairKey, given: Graded) -> Message:
+    opening = OPENING[given.correct]
+    if key.mated:
+        return message("reveal.one_person", opening=opening)
+    return message("reveal.two_people", opening=opening)
+
+
+VERIFICATION: Final = RatedPair(ExerciseKind.VERIFICATION, message("instructions.verification", scale=RATING_SCALE))
 
 
 LOW_PREVALENCE: Final = RatedPair(ExerciseKind.LOW_PREVALENCE, VERIFICATION.instructions)
 
 
-BLIND: Final = RatedPair(
-    ExerciseKind.BLIND,
-    "You see two photos that another trainee judges as well. You do not see that opinion, and must not ask for it: two "
-    "opinions are worth more than one only while each stands on its own. Do the photos show one person, or two people? "
-    f"{RATING_SCALE}",
-)
-
-
-# Both fillings have ten letters and spaces, so that the size of a message does not tell which it holds.
-_SAME: Final = "one person"
-_DIFFERENT: Final = "two people"
+BLIND: Final = RatedPair(ExerciseKind.BLIND, message("instructions.blind", scale=RATING_SCALE))
 
 
 def advice(same: bool) -> Advice:
-    """The machine's opinion as a trainee reads it; the text is equally long for both."""
-    leaning = _SAME if same else _DIFFERENT
-    return Advice(same, f"The machine leans towards: {leaning}. It can be wrong; decide for yourself.")
+    """The machine's opinion as a trainee reads it.
+
+    Both English texts have the same length, so that the size of a message does not tell which it holds.
+    """
+    return Advice(same, message("trial.advice_same") if same else message("trial.advice_different"))
 
 
 class Aided:
@@ -167,11 +162,7 @@ class Aided:
 
     kind: ClassVar[ExerciseKind] = ExerciseKind.AIDED
     steps: ClassVar[tuple[Step, ...]] = (Step.RATE, Step.RATE_AGAIN)
-    instructions: ClassVar[str] = (
-        "You see two photos. Do they show one person, or two people? When your rating is locked, the machine says what "
-        "it leans towards, and you rate again. The machine can be wrong: keep your rating or change it, as the photos "
-        f"tell you. {RATING_SCALE}"
-    )
+    instructions: ClassVar[Message] = message("instructions.aided", scale=RATING_SCALE)
 
     def order(self, photos: int, rng: np.random.Generator) -> tuple[int, ...]:
         """Draw which photo is shown first."""
@@ -202,8 +193,11 @@ class Aided:
         """Whether both photos show one person, and whether the machine's opinion was right."""
         require_done(locked, self.steps)
         key = key_as(key, PairKey)
-        after = f" The machine's opinion was {'right' if _advice_same(key) == key.mated else 'wrong'}."
-        return revealed(key, self.grade(key, locked, order, picture_ids), after)
+        given = self.grade(key, locked, order, picture_ids)
+        truth = _truth(key, given)
+        if _advice_same(key) == key.mated:
+            return Reveal(given.correct, message("reveal.advice_right", truth=truth))
+        return Reveal(given.correct, message("reveal.advice_wrong", truth=truth))
 
 
 def _advice_same(key: PairKey) -> bool:

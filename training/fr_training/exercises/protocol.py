@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
+from fr_locales.messages import Message
 from fr_training.answers import Answer, Given
 from fr_training.keys import AnswerKey
 from fr_training.prompts import ExerciseKind, Prompt, Reveal, Step
@@ -52,7 +53,7 @@ class Exercise(Protocol):
         ...
 
     @property
-    def instructions(self) -> str:
+    def instructions(self) -> Message:
         """What a trainee reads before a block whose plan has no words of its own; it tells nothing of any item."""
         ...
 

@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from fr_locales.messages import Message, message
 from fr_training.answers import Answer, OddOneOut
 from fr_training.exercises.checks import require_answer
-from fr_training.exercises.pairs import compared, shuffled
+from fr_training.exercises.pairs import OPENING, compared, shuffled
 from fr_training.exercises.protocol import Graded, answer_at, key_as, require_done, require_step
 from fr_training.keys import AnswerKey, TriadKey
 from fr_training.prompts import ExerciseKind, Prompt, Reveal, Step
@@ -21,11 +22,7 @@ class Triad:
 
     kind: ClassVar[ExerciseKind] = ExerciseKind.TRIAD
     steps: ClassVar[tuple[Step, ...]] = (Step.CHOOSE,)
-    instructions: ClassVar[str] = (
-        "You see three photos. Two of them show one person, the third shows another: choose the one that shows "
-        "another. Choose even when you are not sure. If you like, add how hard you found it, from 1 (easy) to 5 "
-        "(hard). If you know one of the people, say so: the trial is then left out of every figure."
-    )
+    instructions: ClassVar[Message] = message("instructions.triad")
 
     def order(self, photos: int, rng: np.random.Generator) -> tuple[int, ...]:
         """Draw the order of the three."""
@@ -61,5 +58,5 @@ class Triad:
         require_done(locked, self.steps)
         shown = list(order).index(key_as(key, TriadKey).odd)
         correct = self.grade(key, locked, order, picture_ids).correct
-        text = f"{'Right' if correct else 'Not right'}: photo {shown + 1} shows another person than the two others."
+        text = message("reveal.odd", opening=OPENING[correct is True], number=shown + 1)
         return Reveal(correct, text, picture_id=picture_ids[shown])

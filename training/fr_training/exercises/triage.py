@@ -7,27 +7,28 @@ from typing import ClassVar, Final
 
 import numpy as np
 
+from fr_locales.messages import Message, message
 from fr_training.answers import Answer, Degraded, Usability
 from fr_training.answers import Triage as TriageGiven
 from fr_training.exercises.checks import require_answer
-from fr_training.exercises.pairs import compared, shuffled
+from fr_training.exercises.pairs import OPENING, compared, shuffled
 from fr_training.exercises.protocol import Graded, answer_at, key_as, require_done, require_step
 from fr_training.keys import AnswerKey, TriageKey
 from fr_training.prompts import ExerciseKind, Prompt, Reveal, Step
 from fr_training.trials import Locked
 
-_TRUTH: Final[Mapping[Usability, str]] = {
-    Usability.USABLE: "the photo can be used as it is",
-    Usability.LIMITED: "the photo can be used with reserve",
-    Usability.REJECT: "the photo is to be rejected",
+_TRUTH: Final[Mapping[Usability, Message]] = {
+    Usability.USABLE: message("triage.usable"),
+    Usability.LIMITED: message("triage.limited"),
+    Usability.REJECT: message("triage.reject"),
 }
-_REASON: Final[Mapping[Degraded, str]] = {
-    Degraded.BLUR: "it is blurred",
-    Degraded.NOISE: "it is grainy",
-    Degraded.RESOLUTION: "it has too few pixels",
-    Degraded.COMPRESSION: "it was compressed too strongly",
-    Degraded.OCCLUSION: "a part of the face is covered",
-    Degraded.POSE: "the head is turned away",
+_REASON: Final[Mapping[Degraded, Message]] = {
+    Degraded.BLUR: message("triage.blur"),
+    Degraded.NOISE: message("triage.noise"),
+    Degraded.RESOLUTION: message("triage.resolution"),
+    Degraded.COMPRESSION: message("triage.compression"),
+    Degraded.OCCLUSION: message("triage.occlusion"),
+    Degraded.POSE: message("triage.pose"),
 }
 
 
@@ -36,12 +37,7 @@ class Triage:
 
     kind: ClassVar[ExerciseKind] = ExerciseKind.TRIAGE
     steps: ClassVar[tuple[Step, ...]] = (Step.TRIAGE,)
-    instructions: ClassVar[str] = (
-        "You see one photo. Could you compare the face with another photo: without reserve, with reserve because "
-        "details are lost, or not at all? Unless it is usable without reserve, name what is wrong: blur, noise, too "
-        "few pixels, compression, something that covers the face, or a head that is turned away. Judge the photo, not "
-        "the person."
-    )
+    instructions: ClassVar[Message] = message("instructions.triage")
 
     def order(self, photos: int, rng: np.random.Generator) -> tuple[int, ...]:
         """There is one photo."""
@@ -78,8 +74,11 @@ class Triage:
         key = key_as(key, TriageKey)
         given = answer_at(locked, Step.TRIAGE, TriageGiven)
         correct = self.grade(key, locked, order, picture_ids).correct
-        text = f"{'Right' if correct else 'Not right'}: {_TRUTH[key.usability]}"
+        opening, usability = OPENING[correct is True], _TRUTH[key.usability]
         if key.degraded is None:
-            return Reveal(correct, f"{text}.")
-        missed = given is not None and given.reasons and key.degraded not in given.reasons
-        return Reveal(correct, f"{text}, for {_REASON[key.degraded]}.{' You named another reason.' if missed else ''}")
+            return Reveal(correct, message("reveal.triage", opening=opening, usability=usability))
+        reason = _REASON[key.degraded]
+        if given is not None and given.reasons and key.degraded not in given.reasons:
+            text = message("reveal.triage_other_reason", opening=opening, usability=usability, reason=reason)
+            return Reveal(correct, text)
+        return Reveal(correct, message("reveal.triage_because", opening=opening, usability=usability, reason=reason))

@@ -118,7 +118,7 @@ def _told(block: BlockPlan, reveal: Reveal) -> Reveal | None:
     scores = reveal.similarities if block.reveal_scores else {}
     if block.feedback:
         return replace(reveal, similarities=scores)
-    return Reveal(None, "", scores) if scores else None
+    return Reveal(None, None, scores) if scores else None
 
 
 def over(course: Course, session: Session) -> Over:

@@ -1,13 +1,13 @@
 """What the answers of people are worth: sensitivity and bias, ability, agreement, change. It knows no trainees.
 
 * **decisions of pairs**: `decisions` (both error rates, the undecided), `signal_detection` (d' and the criterion c, and
-  what their estimates are on average), whose intervals are made by `posterior`;
+  what their estimates are on average), whose intervals are made by `posterior`; stated probabilities;
 * **ability and difficulty**: `item_response` (Rasch and guessing, the next item), `item_analysis` (items that mislead);
-* **agreement**: `agreement` (kappa, McNemar, intraclass correlation, by way of `beta`), `fusion` (several opinions);
-* **change**: `change` (reliable change, percentiles), `norms` (published ones), `learning` (curves with bands);
-* **a machine's advice**: `advice` (automation bias, prevalence), made of `paired` and `proportions`;
-* **many people**: `clustered` (means of people's own figures); **stated probabilities**: `reliability`;
-* what all of them use: `estimates`, `normal`.
+* **agreement**: `agreement` (kappa, McNemar, intraclass correlation), `fusion` (several opinions);
+* **change**: `change` (reliable change, percentiles, published norms), `learning` (curves with bands);
+* **a machine's advice**: `advice` (automation bias, prevalence);
+* **many people**: `clustered` (means of people's own figures);
+* what all of them use: `estimates` (with the normal and the beta distribution).
 
 Areas under ROC curves, Wilson intervals, likelihood ratios of rating levels and picks from lists are in
 `fr_core.scoring` itself. Intervals take trials for independent; of many people's trials together they are too narrow,

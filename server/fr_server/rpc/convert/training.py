@@ -9,6 +9,7 @@ from datetime import timedelta
 from fr_api.v1 import training_pb2
 from fr_core.errors import InvalidField, InvalidPage, MissingField
 from fr_core.gallery.pages import last_of, page_token
+from fr_locales.rendering import render
 from fr_server.rpc.convert.common import duration, model_message, timestamp_ms
 from fr_training.bank.needs import PlanNeeds, needs
 from fr_training.build.building import EXCLUDED
@@ -175,7 +176,7 @@ def block_message(block: BlockPlan, for_trainee: bool = True) -> training_pb2.Bl
     return training_pb2.Block(
         block_id=block.block_id,
         title=block.title,
-        instructions=block.instructions or exercise_of(block.exercise).instructions,
+        instructions=block.instructions or render(exercise_of(block.exercise).instructions),
         exercise=(SHOWN_AS if for_trainee else EXERCISES)[block.exercise],
         trials=block.shown,
         limit=None if block.minutes is None else duration(timedelta(minutes=block.minutes)),

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from fr_api.v1 import training_pb2
 from fr_core.errors import InvalidField, MissingField
+from fr_locales.rendering import render
 from fr_server.rpc.convert.common import duration
 from fr_server.rpc.convert.training import SHOWN_AS, block_message
 from fr_training.answers import (
@@ -75,7 +76,7 @@ def trial_message(shown: ShowTrial, pictures: Sequence[bytes]) -> training_pb2.T
         pictures: JPEG files of its prompt's pictures, in their order.
     """
     prompt = shown.prompt
-    advice = None if prompt.advice is None else training_pb2.Advice(same=prompt.advice.same, text=prompt.advice.text)
+    advice = prompt.advice
     return training_pb2.Trial(
         trial_id=shown.trial.trial_id,
         block_id=shown.block.block_id,
@@ -88,10 +89,10 @@ def trial_message(shown: ShowTrial, pictures: Sequence[bytes]) -> training_pb2.T
             for one, data in zip(prompt.pictures, pictures, strict=True)
         ],
         components=[
-            training_pb2.Component(component_id=one.component_id, name=one.name, look_at=one.look_at)
+            training_pb2.Component(component_id=one.component_id, name=render(one.name), look_at=render(one.look_at))
             for one in prompt.components
         ],
-        advice=advice,
+        advice=None if advice is None else training_pb2.Advice(same=advice.same, text=render(advice.text)),
         left=None if shown.left_ms is None else duration(timedelta(milliseconds=shown.left_ms)),
     )
 
@@ -108,8 +109,9 @@ def over_message(over: Over) -> training_pb2.SessionOver:
 
 def reveal_message(reveal: Reveal) -> training_pb2.Reveal:
     """Build the message of what was right."""
+    text = "" if reveal.text is None else render(reveal.text)
     return training_pb2.Reveal(
-        correct=reveal.correct, text=reveal.text, similarities=reveal.similarities, picture_id=reveal.picture_id
+        correct=reveal.correct, text=text, similarities=reveal.similarities, picture_id=reveal.picture_id
     )
 
 
