@@ -22,7 +22,7 @@ from fr_training.answers import (
     Triage,
     Usability,
 )
-from fr_training.simulation.oracle import StoreOracle
+from fr_training.simulation.runner import StoreOracle
 from fr_training.simulation.trainee import SimulatedTrainee
 
 _COMPARED = {

@@ -43,9 +43,8 @@ from fr_core.storage.keys import load_key
 from fr_datasets.errors import DatasetNotLinked
 from fr_datasets.links import Link, datasets_folder, find_link, write_link
 from fr_server.clock import wall_ms
-from fr_training.simulation.oracle import StoreOracle
-from fr_training.simulation.population import Population
-from fr_training.simulation.trainee import SimulatedTrainee
+from fr_training.simulation.runner import StoreOracle
+from fr_training.simulation.trainee import Population, SimulatedTrainee
 from fr_training.store.training_store import TrainingStore
 
 TRAINEES = 20

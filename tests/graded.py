@@ -10,7 +10,7 @@ from fr_core.types import ModelId
 from fr_training.courses import Course
 from fr_training.plan import read_plan
 from fr_training.prompts import ExerciseKind
-from fr_training.results import Result
+from fr_training.trials import Result
 
 PLAN = """
 format = 1

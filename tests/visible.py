@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from fr_training.bank.likeness import age_of, ethnicity_of, sex_of
+from fr_training.bank.labels import age_of, ethnicity_of, sex_of
 from fr_training.bank.pool import PoolPerson
-from fr_training.build.framing import OVAL, SIDE
 from fr_training.build.gather import Gathered
+from fr_training.build.pictures import OVAL, SIDE
 from fr_training.courses import Item
 from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
 from leaking import Row, bare

@@ -67,7 +67,7 @@ from fr_server.rpc.services.recognition import RecognitionService
 from fr_server.rpc.services.review import ReviewService
 from fr_server.rpc.services.review_evidence import EvidenceRoom
 from fr_server.rpc.services.server import ServerService
-from fr_server.rpc.services.training.desk import Desk
+from fr_server.rpc.services.training.resources import TrainingResources
 from fr_server.rpc.services.training.service import TrainingService
 from fr_server.rpc.services.training.storage import purge_training
 from fr_server.storage import Stores, galleries_of, open_stores, purge_cases
@@ -410,7 +410,7 @@ class App:
         evaluation_pb2_grpc.add_EvaluationServiceServicer_to_server(
             EvaluationService(self.engine, self.config.model.flip, self._part.workers, reports, work), server
         )
-        desk = Desk(
+        resources = TrainingResources(
             stores.training,
             training_folder(self.config),
             self.engine,
@@ -419,7 +419,7 @@ class App:
             self._part.workers,
             self._clock,
         )
-        training_pb2_grpc.add_TrainingServiceServicer_to_server(TrainingService(desk), server)
+        training_pb2_grpc.add_TrainingServiceServicer_to_server(TrainingService(resources), server)
         access_pb2_grpc.add_AccessServiceServicer_to_server(
             AccessService(stores.access, default_budget(access), access.key_days, work, guard.searches_left), server
         )

@@ -12,7 +12,7 @@ import pytest
 from fr_datasets import lfw, london
 from fr_datasets.values import Person
 from fr_training.bank.compose import Composed, compose
-from fr_training.bank.matcher import ExactMatcher
+from fr_training.bank.lists import ExactMatcher
 from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto
 from fr_training.keys import PairKey
 from made_pools import TASTER, plan_of, shown_people

@@ -103,7 +103,7 @@ def test_sizes_of_photos_to_triage_tell_nothing_as_they_are(server: Running) -> 
 
 
 def test_sizes_of_photos_that_are_not_padded_tell_which_are_spoilt(server: Running) -> None:
-    with patch("fr_training.build.building.padded", lambda files: files):
+    with patch("fr_training.build.course.padded", lambda files: files):
         course_id = create(server, TRIAGE)
     rows = seen(server, course_id, padded=False)
     assert chance([replace(row, features=row.features[:1]) for row in rows]) < LEAK

@@ -16,9 +16,9 @@ from visible import Of, Photos, joint, list_rows, pair_rows, picture, presence_r
 
 from fr_core.engine import Engine
 from fr_training.bank.compose import compose
-from fr_training.bank.matcher import ExactMatcher
+from fr_training.bank.lists import ExactMatcher
 from fr_training.bank.pool import Pool
-from fr_training.build.building import BuiltCourse, build_course
+from fr_training.build.course import BuiltCourse, build_course
 from fr_training.build.gather import Gathered, gather
 from fr_training.build.people import NamedPeople, read_datasets
 from fr_training.courses import Item

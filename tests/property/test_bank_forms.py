@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fr_training.bank.compose import Composed, compose
-from fr_training.bank.equate import differences, equated, spread
-from fr_training.bank.matcher import ExactMatcher
+from fr_training.bank.difficulty import differences, equated, spread
+from fr_training.bank.lists import ExactMatcher
 from fr_training.bank.needs import needs
 from fr_training.bank.pool import Pool
 from fr_training.errors import TooFewPeople

@@ -784,8 +784,8 @@ def test_two_courses_at_once_are_refused(stub: Stub, refused: Refused) -> None:
 
 STAGES = {
     "before the photos": "fr_server.rpc.services.training.courses.build_course",
-    "before the forms": "fr_training.build.building.compose",
-    "before the pictures": "fr_training.build.building._pictures",
+    "before the forms": "fr_training.build.course.compose",
+    "before the pictures": "fr_training.build.course._pictures",
     "before it is stored": "fr_training.store.training_store.TrainingStore.add_course",
 }
 

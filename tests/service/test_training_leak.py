@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 from fr_api.v1 import training_pb2
 from fr_locales.rendering import render
-from fr_server.rpc.services.training.desk import Desk
-from fr_server.rpc.services.training.showing import with_pictures
+from fr_server.rpc.services.training.resources import TrainingResources
+from fr_server.rpc.services.training.sessions import with_pictures
 from fr_training.answers import Usability
 from fr_training.courses import Course, Item
 from fr_training.exercises.pairs import advice
@@ -594,7 +594,7 @@ def tables(trials: list[Measured]) -> dict[str, list[Row]]:
 def planted(same: Callable[[training_pb2.Trial], None], wait_s: float) -> Any:
     """A server that waits for a while, or changes a trial, where one person is shown."""
 
-    async def showing(desk: Desk, course_id: str, shown: ShowTrial) -> Trial:
+    async def showing(desk: TrainingResources, course_id: str, shown: ShowTrial) -> Trial:
         trial = await with_pictures(desk, course_id, shown)
         if truth_of(desk.store.course(course_id), shown.trial)[0] == 1:
             same(trial)

@@ -15,8 +15,8 @@ from fr_api.v1 import training_pb2
 from fr_training.bank.difficulty import updated
 from fr_training.courses import Course, Item, Learned
 from fr_training.grading.items import learned
-from fr_training.results import Result
 from fr_training.sessions.results import results
+from fr_training.trials import Result
 from serving import Running, ended, running
 from taking import Chance, create, enrol, link_people, start, store_of, take
 

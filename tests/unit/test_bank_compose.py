@@ -12,10 +12,9 @@ import pytest
 
 from fr_training.answers import Degraded, Usability
 from fr_training.bank.compose import Composed, compose
-from fr_training.bank.degradations import DEGRADATIONS, FRONTAL_DEGREES
-from fr_training.bank.lists import MOST_ENROLLED
-from fr_training.bank.matcher import ExactMatcher, Ranked
+from fr_training.bank.lists import MOST_ENROLLED, ExactMatcher, Ranked
 from fr_training.bank.pool import F32, Pool, PoolPhoto
+from fr_training.bank.triage import DEGRADATIONS, FRONTAL_DEGREES
 from fr_training.courses import Item
 from fr_training.errors import TooFewPeople
 from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fr_training.bank.compose import Composed, compose
-from fr_training.bank.matcher import ExactMatcher
+from fr_training.bank.lists import ExactMatcher
 from fr_training.bank.pool import Pool, PoolPerson
 from fr_training.courses import Item, Learned
 from fr_training.errors import TooFewPeople

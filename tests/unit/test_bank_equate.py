@@ -9,13 +9,20 @@ import numpy as np
 import pytest
 
 from fr_training.bank import impostors
-from fr_training.bank.difficulty import Sign, scale_of, updated
-from fr_training.bank.equate import MEAN_TOLERANCE, Differences, differences, equated, spread
+from fr_training.bank.difficulty import (
+    MEAN_TOLERANCE,
+    Differences,
+    Sign,
+    differences,
+    equated,
+    scale_of,
+    spread,
+    updated,
+)
 from fr_training.bank.impostors import Faces, assigned, nearest, paired
-from fr_training.bank.likeness import traits_of
-from fr_training.bank.pool import Pool, PoolPerson
-from fr_training.bank.quarantine import told_apart
-from fr_training.bank.roster import roster_of
+from fr_training.bank.labels import traits_of
+from fr_training.bank.pool import Pool, PoolPerson, without_shared_photos
+from fr_training.bank.prepared import prepare
 from made_pools import made_pool, unit
 
 
@@ -127,9 +134,9 @@ def test_the_pair_of_many_photos_is_the_least_similar_that_is_no_stranger() -> N
     wrong = type(stranger)(900, stranger.sha256, vector, 0.0, 1.0)
     person = pool.people[0]
     mixed = PoolPerson(person.number, (*person.photos, wrong), person.labels)
-    roster = roster_of(told_apart(Pool((mixed, *pool.people[1:]), pool.model)))
-    index = [one.number for one in roster.people].index(person.number)
-    assert {roster.first[index].number, roster.second[index].number} == {photo.number for photo in person.photos}
+    prepared = prepare(without_shared_photos(Pool((mixed, *pool.people[1:]), pool.model)))
+    index = [one.number for one in prepared.people].index(person.number)
+    assert {prepared.first[index].number, prepared.second[index].number} == {photo.number for photo in person.photos}
 
 
 def test_the_hardest_of_a_persons_first_photos_are_shown() -> None:
@@ -140,10 +147,10 @@ def test_the_hardest_of_a_persons_first_photos_are_shown() -> None:
         replace(pool.people[0].photos[0], number=900 + turn, sha256=f"{turn}" * 64, embedding=vector)
         for turn, vector in enumerate(vectors)
     )
-    roster = roster_of(told_apart(replace(pool, people=(PoolPerson(0, photos), *pool.people[1:]))))
-    index = [one.number for one in roster.people].index(0)
+    prepared = prepare(without_shared_photos(replace(pool, people=(PoolPerson(0, photos), *pool.people[1:]))))
+    index = [one.number for one in prepared.people].index(0)
     hardest = min(combinations(range(4), 2), key=lambda pair: float(vectors[pair[0]] @ vectors[pair[1]]))
-    assert (roster.first[index].number - 900, roster.second[index].number - 900) == hardest
+    assert (prepared.first[index].number - 900, prepared.second[index].number - 900) == hardest
     assert 3 in hardest
 
 

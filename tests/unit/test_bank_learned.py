@@ -11,11 +11,10 @@ import pytest
 
 from fr_training.bank.compose import Composed, compose
 from fr_training.bank.difficulty import updated
-from fr_training.bank.learned import suspect_pair
-from fr_training.bank.matcher import ExactMatcher
-from fr_training.bank.pool import Pool
-from fr_training.bank.quarantine import told_apart
-from fr_training.bank.roster import roster_of
+from fr_training.bank.lists import ExactMatcher
+from fr_training.bank.pool import Pool, without_shared_photos
+from fr_training.bank.prepared import prepare
+from fr_training.bank.workbench import suspect_pair
 from fr_training.courses import ByPeople, Item, Learned
 from fr_training.errors import TooFewPeople
 from fr_training.keys import ListKey, PairKey, TriadKey
@@ -143,15 +142,15 @@ def test_others_are_as_hard_as_what_they_replace() -> None:
 def test_two_people_who_are_set_aside_are_not_compared_with_other_photos_either() -> None:
     pool = made_pool(5, 5)
     before = compose(plan_of('id = "one"; exercise = "verification"; same = 0; different = 2'), pool, 1, ExactMatcher())
-    learned, roster = Learned(suspects=frozenset(items_of(before))), roster_of(told_apart(pool))
-    numbers = [person.number for person in roster.people]
+    learned, prepared = Learned(suspects=frozenset(items_of(before))), prepare(without_shared_photos(pool))
+    numbers = [person.number for person in prepared.people]
     for item in items_of(before).values():
         a, b = map(numbers.index, item.people)
-        assert suspect_pair(learned, roster, a, b)
-        assert suspect_pair(learned, roster, b, a)
-        assert not suspect_pair(Learned(), roster, a, b)
+        assert suspect_pair(learned, prepared, a, b)
+        assert suspect_pair(learned, prepared, b, a)
+        assert not suspect_pair(Learned(), prepared, a, b)
     together = {frozenset(item.people) for item in items_of(before).values()}
-    assert sum(suspect_pair(learned, roster, a, b) for a in range(5) for b in range(a)) == len(together) == 2
+    assert sum(suspect_pair(learned, prepared, a, b) for a in range(5) for b in range(a)) == len(together) == 2
 
 
 def test_photos_that_are_set_aside_as_a_pair_are_in_no_exercise_those_of_one_person(pool: Pool) -> None:

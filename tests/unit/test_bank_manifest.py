@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 
 from fr_training.answers import Degraded, Usability
-from fr_training.bank.degradations import DEGRADATIONS
 from fr_training.bank.manifest import (
+    PictureBook,
+    PictureSpec,
+    Shown,
     canonical,
     course_sha256,
     form_sha256,
@@ -18,7 +20,7 @@ from fr_training.bank.manifest import (
     own_probe_id,
     truth_of,
 )
-from fr_training.bank.pictures import PictureBook, PictureSpec, Shown
+from fr_training.bank.triage import DEGRADATIONS
 from fr_training.courses import Form, Item
 from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.prompts import ExerciseKind

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from fr_core.types import ModelId
-from fr_training.bank.likeness import age_of, same_age_band, same_sex, sex_of, shared_labels, traits_of
-from fr_training.bank.matcher import ExactMatcher, Ranked
-from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto
-from fr_training.bank.quarantine import told_apart, without
+from fr_training.bank.labels import age_of, same_age_band, same_sex, sex_of, shared_labels, traits_of
+from fr_training.bank.lists import ExactMatcher, Ranked
+from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto, without_photos, without_shared_photos
 from made_pools import made_pool, unit
 
 VECTOR = unit(np.ones(4))
@@ -59,16 +58,16 @@ def test_numbers_are_unique_and_vectors_of_one_size() -> None:
 
 
 def test_excluded_photos_go_and_people_who_have_no_other() -> None:
-    assert hashes(without(pool("ab", "c", "d"), frozenset({"b" * 64, "c" * 64}))) == ["a", "d"]
+    assert hashes(without_photos(pool("ab", "c", "d"), frozenset({"b" * 64, "c" * 64}))) == ["a", "d"]
 
 
 def test_people_who_share_a_photo_are_one_and_who_has_most_photos_stays() -> None:
-    assert hashes(told_apart(pool("ab", "d", "bce", "f", ""))) == ["bce", "d", "f"]
-    assert hashes(told_apart(pool("aab"))) == ["ab"]
+    assert hashes(without_shared_photos(pool("ab", "d", "bce", "f", ""))) == ["bce", "d", "f"]
+    assert hashes(without_shared_photos(pool("aab"))) == ["ab"]
 
 
 def test_the_order_of_people_is_that_of_their_hashes() -> None:
-    assert hashes(told_apart(pool("f", "a", "cb"))) == ["a", "cb", "f"]
+    assert hashes(without_shared_photos(pool("f", "a", "cb"))) == ["a", "cb", "f"]
 
 
 @pytest.mark.parametrize("k", [1, 3, 7, 50])

@@ -11,8 +11,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from fr_training.simulation import report
 from fr_training.simulation import study as study_room
-from fr_training.simulation import words
 from fr_training.simulation.claims import Claim
 from fr_training.simulation.cli import simulate
 from fr_training.simulation.study import Sizes, Study, run_study
@@ -40,7 +40,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_prints_every_claim_with_its_bar_and_what_was_found() -> None:
     found = run("--trainees", "10")
     assert found.exit_code == 0
-    for text in ("10 simulated trainees, seed 1", "Bias of d'", "93% to 97%", "at most 60%", words.NOTICE[:40]):
+    for text in ("10 simulated trainees, seed 1", "Bias of d'", "93% to 97%", "at most 60%", report.NOTICE[:40]):
         assert text in found.stdout
 
 
@@ -61,7 +61,7 @@ def test_it_writes_a_page_and_all_numbers(tmp_path: Path) -> None:
 def test_a_missed_bar_ends_with_one_where_that_is_asked_for(
     met: bool | None, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(words, "claims_of", lambda study: (Claim("a claim", "a bar", "a find", met),))
+    monkeypatch.setattr(report, "all_claims", lambda study: (Claim("a claim", "a bar", "a find", met),))
     assert run("--trainees", "10", "--bar").exit_code == status
 
 

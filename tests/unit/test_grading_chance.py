@@ -13,21 +13,21 @@ import pytest
 from fr_core.scoring.intervals import UndefinedRate
 from fr_core.scoring.likelihood import expected_calibration_error
 from fr_locales.rendering import render
-from fr_training.grading.cohort import cohort_figures
 from fr_training.grading.fusion import adaptive_blocks, crowds
 from fr_training.grading.groups import Spread, group_figures
 from fr_training.grading.items import item_rows, learned
 from fr_training.grading.rates import error_figures
+from fr_training.grading.reports import cohort_figures
 from fr_training.grading.scores import in_order
 from fr_training.grading.trainee_means import OwnFigures, own_figures
 from fr_training.grading.values import Undefined, unmoved
 from fr_training.plan import read_plan
-from fr_training.results import Result
 from fr_training.statistics.clustered import mean_of_people, spread_of_items, t_quantile
 from fr_training.statistics.decisions import MOST_EXACT, calibration_error_by_chance
 from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.item_analysis import MIN_PEOPLE, below_guessing
 from fr_training.statistics.item_response import probability
+from fr_training.trials import Result
 from graded import PLAN, course, listed, pair, triaged
 
 stats = import_module("scipy.stats")

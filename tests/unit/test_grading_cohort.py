@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 from fr_core.scoring.intervals import Rate
 from fr_locales.rendering import render
 from fr_training.errors import NothingToReport
-from fr_training.grading.cohort import cohort_figures
-from fr_training.grading.trainee import trainee_figures
+from fr_training.grading.reports import cohort_figures, trainee_figures
 from fr_training.grading.values import Undefined
 from fr_training.report import cohort_json, trainee_json
-from fr_training.results import Result
 from fr_training.statistics.agreement import Intraclass
+from fr_training.trials import Result
 from graded import course, pair, results
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from fr_training.courses import Learned
 from fr_training.grading.items import item_rows, learned
-from fr_training.results import Result
 from fr_training.statistics.item_analysis import MIN_PEOPLE, expected_difficulty
 from fr_training.statistics.item_response import eap, probability
+from fr_training.trials import Result
 from graded import pair, results, triad
 
 Course = Mapping[str, Sequence[Result]]

@@ -14,11 +14,11 @@ from fr_training.grading.kinds import list_figures, triad_figures, triage_figure
 from fr_training.grading.scores import LearningFigures, trainee_learning
 from fr_training.grading.values import UNMOVED, Area, Undefined, judged
 from fr_training.grading.verification import AgreementFigures, agreement_figures, first_judgements
-from fr_training.results import Result
 from fr_training.statistics.advice import AutomationBias
 from fr_training.statistics.estimates import Estimate, RateDifference
 from fr_training.statistics.fusion import GroupArea
 from fr_training.statistics.item_response import Ability
+from fr_training.trials import Result
 from graded import KIND, course, listed, pair, triad, triaged
 
 

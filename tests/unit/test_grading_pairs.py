@@ -18,9 +18,9 @@ from fr_training.grading.evidence import NO_SUPPORT, POOLED, UNUSED, EvidenceFig
 from fr_training.grading.pairs import ProbabilityFigures, errors_at, pair_figures
 from fr_training.grading.rates import Roc
 from fr_training.grading.values import Area, Undefined, count, pairs
-from fr_training.results import Result
 from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.signal_detection import Sensitivity
+from fr_training.trials import Result
 from graded import pair
 
 SAME = [3, 3, 2, 2, 1, 0, -1, 3, 2, 1]

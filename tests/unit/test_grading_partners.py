@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from fr_training.grading.verification import AgreementFigures, agreement_figures, first_judgements, with_partners
 from fr_training.prompts import ExerciseKind
-from fr_training.results import Result
+from fr_training.trials import Result
 
 
 def judged(form: str, item: str, rating: int | None, kind: ExerciseKind = ExerciseKind.VERIFICATION) -> Result:

@@ -10,11 +10,11 @@ from fr_training.errors import NothingToReport
 from fr_training.grading.certainty import FEW
 from fr_training.grading.evidence import ratio_text
 from fr_training.grading.rates import Roc
+from fr_training.grading.reports import trainee_figures
 from fr_training.grading.scores import MIN_COHORT, OTHER_TEST
-from fr_training.grading.trainee import trainee_figures
 from fr_training.grading.values import Undefined
-from fr_training.results import Result
 from fr_training.statistics.change import Change, Verdict
+from fr_training.trials import Result
 from graded import course, listed, pair, triad, triaged
 
 

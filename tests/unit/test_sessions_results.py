@@ -12,11 +12,10 @@ from fr_training.courses import Course
 from fr_training.errors import UnknownSitting
 from fr_training.keys import PairKey
 from fr_training.prompts import ExerciseKind, Step
-from fr_training.results import Result
 from fr_training.sessions.flow import finish, lock, pause, resume, show
 from fr_training.sessions.results import Progress, SessionState, not_started, progress, results
 from fr_training.sessions.shown import ShowTrial
-from fr_training.trials import Session
+from fr_training.trials import Result, Session
 from made_sessions import T0, Trainee, answer_to, begun, course, items_by_id, random_trainee
 
 

@@ -11,13 +11,19 @@ import pytest
 
 from fr_training.plan import PAIRS as PAIR_KINDS
 from fr_training.sessions.adaptive import GUESS_RATE, PRIOR_SD
-from fr_training.simulation.as_json import document
-from fr_training.simulation.claims import Claim, Series, bias_claim, coverage_claim
-from fr_training.simulation.holding import FIRST, holding, thirds
+from fr_training.simulation.claims import (
+    FIRST,
+    Claim,
+    Series,
+    adaptive_claims,
+    bias_claim,
+    coverage_claim,
+    series_of,
+    thirds,
+)
 from fr_training.simulation.made_courses import difficulties
 from fr_training.simulation.page import figures, page
-from fr_training.simulation.population import Population, Spread
-from fr_training.simulation.recovery import series_of
+from fr_training.simulation.report import all_claims, all_met, document, sections, summary
 from fr_training.simulation.savings import (
     GREATEST_INFORMATION,
     by_spread,
@@ -25,7 +31,7 @@ from fr_training.simulation.savings import (
     curves,
     least_ratio,
     saving,
-    savings,
+    saving_claims,
 )
 from fr_training.simulation.study import (
     FIXED_THETAS,
@@ -38,7 +44,7 @@ from fr_training.simulation.study import (
     run_study,
     study_plan,
 )
-from fr_training.simulation.words import all_met, claims_of, sections, summary
+from fr_training.simulation.trainee import Population, Spread
 from fr_training.statistics.item_response import eap, information
 from fr_training.statistics.signal_detection import expected
 
@@ -173,7 +179,7 @@ def test_no_choice_of_pairs_brings_three_fifths_within_reach_of_people_who_are_f
 
 
 def test_items_are_told_over_all_by_ability_and_by_spread(study: Study) -> None:
-    barred, informed, least = savings(study)
+    barred, informed, least = saving_claims(study)
     weak = saving([one.ability.weak for one in study.people], 8)
     assert barred.figures["ratio"] == weak.ratio
     assert barred.met is (weak.ratio <= 0.6)
@@ -204,12 +210,12 @@ def answering(study: Study, shares: list[list[bool]]) -> Study:
 
 def test_the_share_of_right_answers_is_that_of_each_third_without_the_first_trials(study: Study) -> None:
     low, middle, high = [True] * FIRST + [True, False], [False] * FIRST + [True] * 2, [False] * FIRST + [False] * 2
-    found = holding(answering(study, [low, middle, high]))
+    found = adaptive_claims(answering(study, [low, middle, high]))
     assert [one.figures["share"] for one in found] == [0.5, 0.5, 1.0, 0.0]
     assert [one.figures["answers"] for one in found] == [6, 2, 2, 2]
     assert not any(one.met for one in found)
     kept = [True] * FIRST + [True] * 4 + [False]
-    assert all(one.met for one in holding(answering(study, [kept] * 3)))
+    assert all(one.met for one in adaptive_claims(answering(study, [kept] * 3)))
 
 
 def test_thirds_are_by_true_ability(study: Study) -> None:
@@ -238,9 +244,9 @@ def test_everybody_takes_the_whole_course(study: Study) -> None:
 
 
 def test_a_study_is_the_same_for_the_same_seed_and_another_for_another(study: Study) -> None:
-    text = document(study, claims_of(study))
+    text = document(study, all_claims(study))
     again = run_study(TRAINEES, 1, sizes=SMALL, replicates=2)
-    assert document(again, claims_of(again)) == text
+    assert document(again, all_claims(again)) == text
     # People do not depend on how many there are.
     fewer = run_study(2, 1, sizes=SMALL, replicates=2)
     assert fewer.people[1].abilities == study.people[1].abilities
@@ -264,7 +270,7 @@ def test_studies_that_cannot_be_are_refused(trainees: int, seed: int, replicates
 
 
 def test_the_json_holds_every_claim_and_every_number(study: Study) -> None:
-    claims = claims_of(study)
+    claims = all_claims(study)
     keys = json.loads(document(study, claims))
     assert [one["claim"] for one in keys["claims"]] == [one.claim for one in claims]
     assert keys["met"] is all_met(claims)
@@ -284,7 +290,7 @@ def test_the_json_holds_every_claim_and_every_number(study: Study) -> None:
 
 
 def test_the_page_says_what_was_missed_and_shows_every_picture(study: Study) -> None:
-    claims = claims_of(study)
+    claims = all_claims(study)
     text = page(study, claims)
     assert text.count("<svg") == len(figures(study)) == 7
     assert all(heading.heading in text for heading in sections(study, claims))

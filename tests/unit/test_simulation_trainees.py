@@ -15,19 +15,17 @@ from fr_training.courses import Course
 from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import read_plan
 from fr_training.prompts import ExerciseKind, Step
-from fr_training.results import Result
 from fr_training.sessions.flow import new_session, show
 from fr_training.sessions.results import results
 from fr_training.sessions.shown import ShowTrial
 from fr_training.shipped_plans import plan_names, plan_text
-from fr_training.simulation.evidence import Scale, felt_difficulty, first_sight, rated, second_sight, strength_of
+from fr_training.simulation.answers import Scale, felt_difficulty, first_sight, rated, second_sight, strength_of
 from fr_training.simulation.made_courses import difficulties, made_course
-from fr_training.simulation.population import Population
 from fr_training.simulation.runner import BETWEEN_MS, Seat, items_of, run_sitting
-from fr_training.simulation.trainee import Abilities, SimulatedTrainee
+from fr_training.simulation.trainee import Abilities, Population, SimulatedTrainee
 from fr_training.statistics.item_response import probability
 from fr_training.statistics.signal_detection import rates_of
-from fr_training.trials import Session
+from fr_training.trials import Result, Session
 
 T0 = 1_700_000_000_000
 MANY = 4_000

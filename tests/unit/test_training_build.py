@@ -19,8 +19,8 @@ from fr_core.runtime.ticket import Ticket, hold
 from fr_datasets.errors import DatasetUnreadable
 from fr_datasets.values import Person
 from fr_training.answers import Usability
-from fr_training.bank.matcher import ExactMatcher
-from fr_training.build.building import BuiltCourse, Progress, build_course
+from fr_training.bank.lists import ExactMatcher
+from fr_training.build.course import BuiltCourse, Progress, build_course
 from fr_training.build.people import NamedPeople
 from fr_training.errors import TooFewPeople
 from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey

@@ -8,9 +8,8 @@ import pytest
 
 from fr_core.types import U8
 from fr_training.answers import Degraded
-from fr_training.bank.degradations import DEGRADATIONS
-from fr_training.build.degrade import FACE_WIDTH, degrade
-from fr_training.build.framing import OVAL, SIDE
+from fr_training.bank.triage import DEGRADATIONS
+from fr_training.build.pictures import FACE_WIDTH, OVAL, SIDE, degrade
 
 
 def face() -> U8:

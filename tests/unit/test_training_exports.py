@@ -12,12 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import graded
-from fr_training.exports import Finished, export
-from fr_training.exports.ids import stable_id, urn
-from fr_training.exports.register import FORMS
+from fr_training.exports import FORMS, Finished, export
 from fr_training.exports.signing import SigningKey, new_signing_key
-from fr_training.exports.texts import duration, instant
-from fr_training.results import Result
+from fr_training.exports.values import duration, instant, stable_id, urn
+from fr_training.trials import Result
 from graded import course, pair
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -15,7 +15,7 @@ import graded
 from fr_training.exports.ags import ags
 from fr_training.exports.signing import SigningKey, new_signing_key
 from fr_training.exports.values import CohortResults, Finished
-from fr_training.results import Result
+from fr_training.trials import Result
 from graded import course, listed, pair, triaged
 
 NOW = 1_700_000_000_123

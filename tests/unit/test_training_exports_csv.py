@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fr_training.exports.csv_rows import COLUMNS, csv_rows, harmless
 from fr_training.exports.signing import SigningKey, new_signing_key
 from fr_training.exports.values import CohortResults
-from fr_training.results import Result
+from fr_training.trials import Result
 from graded import course, listed, pair, triaged
 
 FORMULAS = "=+-@\t\r\n＝＋－＠"

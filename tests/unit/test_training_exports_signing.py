@@ -13,8 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fr_training.exports.did import base58
-from fr_training.exports.signing import SigningKey, did_of, new_signing_key, thumbprint, verify
+from fr_training.exports.signing import SigningKey, base58, did_of, new_signing_key, thumbprint, verify
 
 CLAIMS = {"sub": "urn:uuid:1", "nbf": 1_700_000_000, "name": "Gesichter – “Kurs”"}
 

@@ -20,8 +20,8 @@ from fr_training.exports.signing import SigningKey, new_signing_key
 from fr_training.exports.values import CohortResults
 from fr_training.exports.xapi import EXTENSIONS, xapi
 from fr_training.prompts import ExerciseKind
-from fr_training.results import Result
 from fr_training.sessions.results import results as results_of
+from fr_training.trials import Result
 from graded import course, listed, pair, triad, triaged
 
 HOME = "https://fr-core.invalid/training/xapi/"

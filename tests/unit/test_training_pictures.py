@@ -16,8 +16,7 @@ import pytest
 from fr_core.align import similarity_transform
 from fr_core.imaging import ImageLimits, decode
 from fr_core.types import F32, U8
-from fr_training.build.framing import EYE_DISTANCE, SIDE, TEMPLATE
-from fr_training.build.pictures import GREY, encode, jpeg, padded, render
+from fr_training.build.pictures import EYE_DISTANCE, GREY, SIDE, TEMPLATE, encode, jpeg, padded, render
 
 
 def photo(size: int, turn_degrees: float, scale: float) -> tuple[U8, F32]:

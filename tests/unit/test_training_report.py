@@ -13,16 +13,15 @@ import pytest
 
 from fr_core.scoring.intervals import rate
 from fr_locales.messages import message
-from fr_training.grading.cohort import cohort_figures
-from fr_training.grading.trainee import trainee_figures
+from fr_training.grading.reports import cohort_figures, trainee_figures
 from fr_training.grading.values import Area, Time, Undefined
 from fr_training.report import cohort_html, cohort_json, trainee_html, trainee_json
 from fr_training.report.cells import percent, percentile, placed, text
 from fr_training.report.keys import NOTICE, keys
-from fr_training.report.trainee_page import bullets
-from fr_training.results import Result
+from fr_training.report.pages import bullets
 from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.signal_detection import Sensitivity, prevalence_ppv
+from fr_training.trials import Result
 from graded import course, listed, pair, triad, triaged
 
 WHY = message("undefined.curve")
@@ -175,7 +174,7 @@ def test_figures_become_keys_by_the_rules() -> None:
 
 
 def test_json_needs_no_matplotlib() -> None:
-    program = "import sys; sys.modules['matplotlib'] = None; import fr_training.report, fr_training.grading.cohort"
+    program = "import sys; sys.modules['matplotlib'] = None; import fr_training.report, fr_training.grading.reports"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60, cwd=".")
 
 

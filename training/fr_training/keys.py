@@ -62,7 +62,7 @@ class TriageKey:
     Attributes:
         usability: what is right.
         degraded: what was done to the photo; None where nothing was.
-        strength: of what was done, in the unit of `fr_training.bank.degradations`; 0 where nothing was.
+        strength: of what was done, in the unit of `fr_training.bank.triage`; 0 where nothing was.
     """
 
     usability: Usability

@@ -2,31 +2,150 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fr_training.bank.learned import moved_items, suspect_people
-from fr_training.bank.likeness import Index
-from fr_training.bank.lists import Probes, draft_absent, draft_present, enrolled, list_items, others_of_lists
-from fr_training.bank.manifest import course_sha256, form_sha256, manifest_of, own_probe_id
-from fr_training.bank.matcher import Matcher
-from fr_training.bank.mending import Chosen, mended
+from fr_core.scoring.checks import F64
+from fr_training.bank.difficulty import Differences, differences
+from fr_training.bank.labels import Index, same_age_band, same_sex
+from fr_training.bank.lists import Matcher, Probes, draft_absent, draft_present, enrolled, list_items, others_of_lists
+from fr_training.bank.manifest import (
+    PictureSpec,
+    Shown,
+    course_sha256,
+    form_sha256,
+    manifest_of,
+    own_probe_id,
+    truth_of,
+)
 from fr_training.bank.needs import Available, available, needs, own_probe_size, require_enough
 from fr_training.bank.pairs import Drafts, draft_different, draft_same, others_of_pairs, pair_items
-from fr_training.bank.photo_order import with_order_as_condition
-from fr_training.bank.pictures import PictureSpec, Shown
-from fr_training.bank.pool import Pool
-from fr_training.bank.quarantine import told_apart
-from fr_training.bank.reports import EquatedForms, FormReport, equated_forms, report_of
-from fr_training.bank.roster import Bools, Roster, roster_of, subset
-from fr_training.bank.shares import FormSet, Workbench, form_sets, lacking_alike
+from fr_training.bank.pool import Pool, PoolPerson, with_order_as_condition, without_shared_photos
+from fr_training.bank.prepared import Bools, PreparedPool, prepare, subset
+from fr_training.bank.replacements import Chosen, with_replacements
 from fr_training.bank.triads import draft_triads, triad_items
 from fr_training.bank.triage import triage_items
+from fr_training.bank.workbench import FormSet, Workbench, form_sets, moved_items, suspect_people, too_few_alike
 from fr_training.courses import Form, Item, Learned
+from fr_training.keys import PairKey
 from fr_training.plan import PAIRS, CoursePlan
 from fr_training.prompts import ExerciseKind
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some of a number.
+
+    Attributes:
+        count: those of which it holds.
+        total: those of which it is known whether it holds; 0 where the labels say nothing.
+    """
+
+    count: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Difficulty:
+    """Of some items of a form.
+
+    Attributes:
+        items: how many have a difficulty, at least 1.
+        mean: of b.
+        sd: of b, n below the line.
+    """
+
+    items: int
+    mean: float
+    sd: float
+
+
+@dataclass(frozen=True, slots=True)
+class FormReport:
+    """A form, as a trainer reads it.
+
+    Attributes:
+        form: its name.
+        items: how many.
+        difficulty: by truth, "same", "different", "odd", "mate" or "absent", and of "all"; empty where items have none.
+        same_sex: of pairs of two people, those of one sex.
+        same_age_band: of pairs of two people, those whose ages differ by at most ten years.
+    """
+
+    form: str
+    items: int
+    difficulty: Mapping[str, Difficulty]
+    same_sex: Part
+    same_age_band: Part
+
+
+@dataclass(frozen=True, slots=True)
+class EquatedForms:
+    """How far apart forms are that are to be equally hard.
+
+    Attributes:
+        name: of the set.
+        forms: their names, at least two.
+        differences: by truth and over "all".
+    """
+
+    name: str
+    forms: tuple[str, ...]
+    differences: Mapping[str, Differences]
+
+    @property
+    def within(self) -> bool:
+        """Whether all differences are below the tolerances of `fr_training.bank.difficulty`."""
+        return all(one.within for one in self.differences.values())
+
+
+def report_of(form: str, items: Sequence[Item], people: Mapping[int, PoolPerson]) -> FormReport:
+    """Describe a form.
+
+    Args:
+        form: its name.
+        items: of it.
+        people: by number.
+    """
+    by_truth = _by_truth(items)
+    if by_truth:
+        by_truth["all"] = np.concatenate(list(by_truth.values()))
+    return FormReport(
+        form=form,
+        items=len(items),
+        difficulty={truth: Difficulty(len(b), float(np.mean(b)), float(np.std(b))) for truth, b in by_truth.items()},
+        same_sex=_part(items, people, same_sex),
+        same_age_band=_part(items, people, same_age_band),
+    )
+
+
+def equated_forms(one: FormSet, items: Mapping[str, Sequence[Item]]) -> EquatedForms:
+    """Compare the forms of a set of at least two."""
+    forms = [_by_truth(items[name]) for name in one.forms]
+    truths = sorted(forms[0])
+    found = differences([[form[truth] for truth in truths] for form in forms])
+    named = {truth: found[str(number)] for number, truth in enumerate(truths)}
+    return EquatedForms(one.name, one.forms, named | ({"all": found["all"]} if found else {}))
+
+
+def _by_truth(items: Sequence[Item]) -> dict[str, F64]:
+    found: dict[str, list[float]] = {}
+    for item in items:
+        if item.b is not None:
+            found.setdefault(truth_of(item.key).partition(":")[0], []).append(item.b)
+    return {truth: np.array(b, dtype=np.float64) for truth, b in sorted(found.items())}
+
+
+def _part(
+    items: Sequence[Item],
+    people: Mapping[int, PoolPerson],
+    alike: Callable[[PoolPerson, PoolPerson], bool | None],
+) -> Part:
+    pairs = [item.people for item in items if isinstance(item.key, PairKey) and not item.key.mated]
+    known = [answer for a, b in pairs if (answer := alike(people[a], people[b])) is not None]
+    return Part(sum(known), len(known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +182,7 @@ def compose(plan: CoursePlan, pool: Pool, seed: int, matcher: Matcher, learned: 
 
     Args:
         plan: what is wanted.
-        pool: whom there is; what is known to be mislabelled was left out by `quarantine.without`.
+        pool: whom there is; what is known to be mislabelled was left out by `pool.without_photos`.
         seed: at least 0; with the plan, the photos of the pool and what was learned it decides everything.
         matcher: with nobody enrolled yet; used only where the plan has lists or own probes.
         learned: from the answers to earlier courses; None for nothing. Pairs and triads have the difficulties that it
@@ -73,14 +192,14 @@ def compose(plan: CoursePlan, pool: Pool, seed: int, matcher: Matcher, learned: 
         TooFewPeople: the pool holds fewer people than `needs` counts, or too few without the suspect ones, or too
             few whose photos have conditions that do not give the answers away.
     """
-    pool, ordered = with_order_as_condition(told_apart(pool))
+    pool, ordered = with_order_as_condition(without_shared_photos(pool))
     learned = learned or Learned()
     there = available([person.photo_conditions for person in pool.people])
     require_enough(plan, there, ordered=ordered)
-    roster = roster_of(pool)
-    aside = suspect_people(learned, roster)
-    require_enough(plan, _without(there, aside, roster), int(aside.sum()))
-    bench = Workbench(roster, seed, np.ones(len(roster.people), dtype=np.bool_), aside, learned)
+    prepared = prepare(pool)
+    aside = suspect_people(learned, prepared)
+    require_enough(plan, _without(there, aside, prepared), int(aside.sum()))
+    bench = Workbench(prepared, seed, np.ones(len(prepared.people), dtype=np.bool_), aside, learned)
     bench.for_triads = _kept_for_triads(bench, needs(plan).people_with_two_alike)
     sets = form_sets(plan)
     items, gallery = _items(bench, sets, own_probe_size(plan), matcher)
@@ -97,19 +216,19 @@ def compose(plan: CoursePlan, pool: Pool, seed: int, matcher: Matcher, learned: 
     )
 
 
-def _without(there: Available, aside: Bools, roster: Roster) -> Available:
+def _without(there: Available, aside: Bools, prepared: PreparedPool) -> Available:
     return replace(
         there,
         with_two_photos=there.with_two_photos - int(aside.sum()),
-        with_two_alike=there.with_two_alike - int((aside & roster.two_alike).sum()),
+        with_two_alike=there.with_two_alike - int((aside & prepared.two_alike).sum()),
     )
 
 
 def _kept_for_triads(bench: Workbench, count: int) -> Bools:
     """Draw `count` people with two photos of one condition, as bool[n]; those set aside or doubtful come last."""
-    roster, kept = bench.roster, np.zeros(len(bench.free), dtype=np.bool_)
-    drawn = bench.rng("triads").permutation(subset(roster.two_alike))
-    kept[drawn[np.argsort((bench.aside | roster.doubtful)[drawn], kind="stable")][:count]] = True
+    prepared, kept = bench.prepared, np.zeros(len(bench.free), dtype=np.bool_)
+    drawn = bench.rng("triads").permutation(subset(prepared.two_alike))
+    kept[drawn[np.argsort((bench.aside | prepared.doubtful)[drawn], kind="stable")][:count]] = True
     return kept
 
 
@@ -135,7 +254,7 @@ def _items(
             items |= triage_items(bench, one)
         elif one.block.exercise == ExerciseKind.OWN_PROBE:
             items |= {name: _places(name, one.block.trials) for name in one.forms}
-    chosen = mended(bench, Chosen(same, different, odd, present))
+    chosen = with_replacements(bench, Chosen(same, different, odd, present))
     for one in triads:
         items |= triad_items(bench, one, chosen.triads[one.key])
     for one in pairs:
@@ -144,7 +263,9 @@ def _items(
         return items, {}
     probes = [Probes(name, one.block.size, chosen.present[name], absent[name]) for one in lists for name in one.forms]
     gallery = enrolled(bench, probes, own)
-    matcher.enrol([(bench.roster.people[person].number, bench.roster.second[person]) for person in gallery.tolist()])
+    matcher.enrol(
+        [(bench.prepared.people[person].number, bench.prepared.second[person]) for person in gallery.tolist()]
+    )
     found = list_items(bench, probes, gallery, matcher)
     return items | found, _gallery(bench, gallery, found, own)
 
@@ -155,32 +276,32 @@ def _mated(bench: Workbench, pairs: Sequence[FormSet], lists: Sequence[FormSet])
     Raises:
         TooFewPeople: no condition has enough people.
     """
-    roster = bench.roster
-    barred = np.zeros(int(roster.conditions.max()) + 1, dtype=np.bool_)
+    prepared = bench.prepared
+    barred = np.zeros(int(prepared.conditions.max()) + 1, dtype=np.bool_)
     while True:
         same, present = draft_same(bench, pairs), draft_present(bench, lists)
         if len(barred) == 1:
             return same, present
-        free = np.bincount(roster.conditions[bench.free & ~bench.for_triads], minlength=len(barred))
+        free = np.bincount(prepared.conditions[bench.free & ~bench.for_triads], minlength=len(barred))
         missing = others_of_pairs(bench, pairs, same) + others_of_lists(bench, lists, present) - free
         if (missing <= 0).all():
             return same, present
         barred |= missing > 0
-        bench.barred = np.asarray(barred[roster.conditions], dtype=np.bool_)
+        bench.barred = np.asarray(barred[prepared.conditions], dtype=np.bool_)
         mated = [draft.a for rows in same.values() for row in rows for draft in row]
         mated += [person for people in present.values() for person in people.tolist()]
         bench.release(mated)
-        if barred.all() or (bench.free & roster.two & ~bench.for_triads & ~bench.barred).sum() < len(mated):
-            raise lacking_alike(int(missing.max()), "the pairs and lists")
+        if barred.all() or (bench.free & prepared.two & ~bench.for_triads & ~bench.barred).sum() < len(mated):
+            raise too_few_alike(int(missing.max()), "the pairs and lists")
 
 
 def _gallery(bench: Workbench, gallery: Index, lists: Mapping[str, Sequence[Item]], own: int) -> Mapping[int, int]:
     on_lists = {person for items in lists.values() for item in items for person in item.people}
-    roster: Roster = bench.roster
+    prepared: PreparedPool = bench.prepared
     return {
-        roster.people[person].number: bench.book.numbers((Shown(roster.second[person]),))[0]
+        prepared.people[person].number: bench.book.numbers((Shown(prepared.second[person]),))[0]
         for person in gallery.tolist()
-        if own or roster.people[person].number in on_lists
+        if own or prepared.people[person].number in on_lists
     }
 
 
@@ -193,7 +314,7 @@ def _form(bench: Workbench, name: str, one: FormSet, items: Sequence[Item]) -> F
     """A form in an order that is drawn, and tells nothing."""
     order = bench.rng("order", name).permutation(len(items)).tolist()
     drawn = tuple(items[number] for number in order)
-    model = bench.roster.pool.model
+    model = bench.prepared.pool.model
     shown = [bench.book.shown(item.photos) for item in drawn]
     manifest = manifest_of(name, one.block.exercise, model, bench.seed, drawn, shown)
     return Form(name, drawn, form_sha256(manifest))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fr_training.bank.likeness import Index, Traits
+from fr_training.bank.labels import Index, Traits
 from fr_training.bank.pool import F32
 
 NEIGHBOURS = 16

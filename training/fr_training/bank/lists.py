@@ -1,21 +1,79 @@
-"""Lists of candidates: a probe, and the enrolled people whom the matcher finds for it."""
+"""Makes lists of candidates: a probe, and the enrolled people whom the matcher finds for it."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from fr_training.bank.equate import spread
-from fr_training.bank.likeness import Index
-from fr_training.bank.matcher import Matcher, Ranked
-from fr_training.bank.pictures import Shown
-from fr_training.bank.pool import F32
-from fr_training.bank.roster import subset
-from fr_training.bank.shares import OVERSUPPLY, FormSet, Workbench, lacking_alike, quota
+from fr_training.bank.difficulty import spread
+from fr_training.bank.labels import Index
+from fr_training.bank.manifest import Shown
+from fr_training.bank.pool import F32, PoolPhoto
+from fr_training.bank.prepared import subset
+from fr_training.bank.workbench import OVERSUPPLY, FormSet, Workbench, quota, too_few_alike
 from fr_training.courses import Item
 from fr_training.keys import ListKey
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A person who was found: a lead, no identity.
+
+    Attributes:
+        person: number of the person.
+        similarity: to the probe, in [-1, 1].
+    """
+
+    person: int
+    similarity: float
+
+
+class Matcher(Protocol):
+    """Enrolled people who can be searched; one object serves one course."""
+
+    def enrol(self, people: Sequence[tuple[int, PoolPhoto]]) -> None:
+        """Take up people: the number of each, which is unique, and the photo to be found by. It is called once."""
+        ...
+
+    def search(self, probe: F32, k: int) -> Sequence[Ranked]:
+        """The people most similar to a probe, best first: k of them, or everybody where fewer are enrolled.
+
+        Args:
+            probe: f32[D], length 1.
+            k: at least 1.
+        """
+        ...
+
+
+class ExactMatcher:
+    """Compares a probe with everybody; of two equally similar people, who was enrolled first comes first."""
+
+    def __init__(self) -> None:
+        self._people: tuple[int, ...] = ()
+        self._vectors: F32 = np.empty((0, 0), dtype=np.float32)
+
+    def enrol(self, people: Sequence[tuple[int, PoolPhoto]]) -> None:
+        """See `Matcher`; ValueError where a number comes twice, or people are enrolled already."""
+        numbers = tuple(number for number, _ in people)
+        if self._people or len(set(numbers)) != len(numbers):
+            raise ValueError("People are enrolled once, and no number comes twice.")
+        self._people = numbers
+        if people:
+            self._vectors = np.stack([photo.embedding for _, photo in people])
+
+    def search(self, probe: F32, k: int) -> Sequence[Ranked]:
+        """See `Matcher`; ValueError where k is below 1."""
+        if k < 1:
+            raise ValueError(f"A search returns at least 1 person, not {k}.")
+        if not self._people:
+            return ()
+        similarities = np.clip(self._vectors @ probe, -1.0, 1.0)
+        best = np.argsort(-similarities, kind="stable")[:k]
+        return tuple(Ranked(self._people[index], float(similarities[index])) for index in best)
+
 
 MOST_ENROLLED = 1_000
 """People in the gallery that own probes search: a picture is made of each. Lists alone search everybody who is free."""
@@ -45,12 +103,12 @@ class Probes:
 
 def draft_present(bench: Workbench, sets: Sequence[FormSet]) -> Mapping[str, Index]:
     """Set people aside who will be on a list with another photo of theirs; by form."""
-    roster = bench.roster
+    prepared = bench.prepared
     found: dict[str, Index] = {}
     for one in sets:
         count, forms = one.block.present, len(one.forms)
         people = bench.with_two(count * forms)
-        b = roster.margin.of(roster.margins[people])
+        b = prepared.margin.of(prepared.margins[people])
         chosen = people[spread(b, count, forms, bench.rng("present", one.name))]
         bench.take(chosen.ravel().tolist())
         found |= {name: chosen[:, form] for form, name in enumerate(one.forms)}
@@ -71,8 +129,8 @@ def draft_absent(bench: Workbench, sets: Sequence[FormSet], present: Mapping[str
 
 
 def others_of_lists(bench: Workbench, sets: Sequence[FormSet], present: Mapping[str, Index]) -> Index:
-    """Return how many more people of each pair of conditions (by its number in the roster) the lists show, i64[c]."""
-    conditions = bench.roster.conditions
+    """Return how many more people of each pair of conditions (by its number in the prepared) the lists show, i64[c]."""
+    conditions = bench.prepared.conditions
     found = np.zeros(int(conditions.max()) + 1, dtype=np.int64)
     for one in sets:
         mated = [person for name in one.forms for person in present[name].tolist()]
@@ -84,18 +142,18 @@ def others_of_lists(bench: Workbench, sets: Sequence[FormSet], present: Mapping[
 
 def _absent(bench: Workbench, one: FormSet, present: Mapping[str, Index]) -> Index:
     """Return people, i64[absent, forms], with the conditions and data sets of those who are on the list."""
-    roster, rng = bench.roster, bench.rng("absent", one.name)
+    prepared, rng = bench.prepared, bench.rng("absent", one.name)
     count, forms = one.block.absent, len(one.forms)
     people = bench.others(count * forms)
     mated = [person for name in one.forms for person in present[name].tolist()]
-    wanted = quota(count, mated, people, roster.group)
+    wanted = quota(count, mated, people, prepared.group)
     chosen = np.empty((0, forms), dtype=np.int64)
-    for number in np.unique(roster.group):
-        own = people[roster.group[people] == number]
+    for number in np.unique(prepared.group):
+        own = people[prepared.group[people] == number]
         chosen = np.concatenate([chosen, _spread(bench, own, min(int(wanted[number]), len(own) // forms), forms, rng)])
-    for number in np.unique(roster.conditions):
-        groups = np.unique(roster.group[roster.conditions == number])
-        missing = int(wanted[groups].sum()) - int((roster.conditions[chosen[:, 0]] == number).sum())
+    for number in np.unique(prepared.conditions):
+        groups = np.unique(prepared.group[prepared.conditions == number])
+        missing = int(wanted[groups].sum()) - int((prepared.conditions[chosen[:, 0]] == number).sum())
         own = bench.others_so_shown(int(number), missing * forms, "the candidate lists")
         chosen = np.concatenate([chosen, _spread(bench, own, missing, forms, rng)])
     return chosen
@@ -103,7 +161,7 @@ def _absent(bench: Workbench, one: FormSet, present: Mapping[str, Index]) -> Ind
 
 def _spread(bench: Workbench, people: Index, count: int, forms: int, rng: np.random.Generator) -> Index:
     """Take some of the people, i64[count, forms], over all difficulties; no other exercise may show them."""
-    b = bench.roster.different.of(bench.roster.impostor_similarity[people])
+    b = bench.prepared.different.of(bench.prepared.impostor_similarity[people])
     chosen = people[spread(b, count, forms, rng)]
     bench.take(chosen.ravel().tolist())
     return chosen
@@ -122,7 +180,7 @@ def enrolled(bench: Workbench, probes: Sequence[Probes], own: int) -> Index:
     most = max(MOST_ENROLLED, own + sum(one.foils for one in probes))
     if own and len(free) > most:
         drawn = bench.rng("enrolled").permutation(free)
-        free = drawn[np.argsort(~bench.roster.two[drawn], kind="stable")][:most]
+        free = drawn[np.argsort(~bench.prepared.two[drawn], kind="stable")][:most]
     return np.sort(np.concatenate([free, *(one.present for one in probes)]))
 
 
@@ -134,8 +192,8 @@ def list_items(bench: Workbench, probes: Sequence[Probes], gallery: Index, match
         TooFewPeople: too few people are left with photos in the condition that a list shows.
     """
     mates = {person for one in probes for person in one.present.tolist()}
-    roster = bench.roster
-    left = {roster.people[person].number: person for person in gallery.tolist() if person not in mates}
+    prepared = bench.prepared
+    left = {prepared.people[person].number: person for person in gallery.tolist() if person not in mates}
     searches = [
         (one, person, mated)
         for one in probes
@@ -148,7 +206,7 @@ def list_items(bench: Workbench, probes: Sequence[Probes], gallery: Index, match
         wanted = one.size - 1 if mated else one.size
         foils = _foils(bench, matcher, person, wanted, left, len(gallery))
         for foil, _ in foils:
-            del left[roster.people[foil].number]
+            del left[prepared.people[foil].number]
         bench.take(foil for foil, _ in foils)
         items[one.form].append(_item(bench, person, mated, foils))
     return items
@@ -163,20 +221,20 @@ def _foils(
     have the same data set, sex, ethnicity and age, if the labels say so and there are enough people: trainees could
     rule out others without comparing faces.
     """
-    roster = bench.roster
-    condition = roster.second[person].condition
-    fitting = {number: one for number, one in left.items() if roster.second[one].condition == condition}
+    prepared = bench.prepared
+    condition = prepared.second[person].condition
+    fitting = {number: one for number, one in left.items() if prepared.second[one].condition == condition}
     if len(fitting) < wanted:
-        raise lacking_alike(wanted - len(fitting), "the candidate lists")
+        raise too_few_alike(wanted - len(fitting), "the candidate lists")
     if not wanted:
         return []
-    with_two = {number: one for number, one in fitting.items() if roster.two[one]}
+    with_two = {number: one for number, one in fitting.items() if prepared.two[one]}
     fitting = with_two if len(with_two) >= OVERSUPPLY * wanted else fitting
-    lost = roster.faces.traits.unlike(np.array([person]), np.array(list(fitting.values())))
+    lost = prepared.faces.traits.unlike(np.array([person]), np.array(list(fitting.values())))
     if lost is not None:
         most = np.sort(lost[0])[wanted - 1]
         fitting = {number: one for (number, one), own in zip(fitting.items(), lost[0], strict=True) if own <= most}
-    found = _found(matcher, roster.first[person].embedding, wanted, fitting, gallery)
+    found = _found(matcher, prepared.first[person].embedding, wanted, fitting, gallery)
     return [(fitting[ranked.person], _clipped(ranked)) for ranked in found]
 
 
@@ -193,17 +251,17 @@ def _found(matcher: Matcher, probe: F32, wanted: int, fitting: Container[int], g
 
 
 def _item(bench: Workbench, person: int, mated: bool, foils: Sequence[tuple[int, float]]) -> Item:
-    roster = bench.roster
+    prepared = bench.prepared
     on_list = list(foils)
-    best = on_list[0][1] if on_list else float(roster.impostor_similarity[person])
-    own = float(roster.mated_similarity[person])
+    best = on_list[0][1] if on_list else float(prepared.impostor_similarity[person])
+    own = float(prepared.mated_similarity[person])
     mate = None
     if mated:
         mate = sum(similarity >= own for _, similarity in on_list)
         on_list.insert(mate, (person, own))
-    shown = (Shown(roster.first[person]), *(Shown(roster.second[one]) for one, _ in on_list))
+    shown = (Shown(prepared.first[person]), *(Shown(prepared.second[one]) for one, _ in on_list))
     key = ListKey(mate, tuple(similarity for _, similarity in on_list))
-    b = roster.margin.b(own - best) if mated else roster.different.b(best)
+    b = prepared.margin.b(own - best) if mated else prepared.different.b(best)
     return bench.item(shown, tuple(dict.fromkeys((person, *(one for one, _ in on_list)))), key, b)
 
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fr_training.bank.difficulty import F64
-from fr_training.bank.equate import equated, spread
+from fr_core.scoring.checks import F64
+from fr_training.bank.difficulty import equated, spread
 from fr_training.bank.impostors import paired
-from fr_training.bank.learned import Judged, suspect_pair
-from fr_training.bank.likeness import Index
-from fr_training.bank.pictures import Shown
-from fr_training.bank.roster import Bools, Roster, subset
-from fr_training.bank.shares import FormSet, Workbench, quota
+from fr_training.bank.labels import Index
+from fr_training.bank.manifest import Shown
+from fr_training.bank.prepared import Bools, PreparedPool, subset
+from fr_training.bank.workbench import FormSet, Judged, Workbench, quota, suspect_pair
 from fr_training.courses import Item
 from fr_training.keys import PairKey
 from fr_training.prompts import ExerciseKind
@@ -48,16 +47,16 @@ Drafts = Mapping[str, list[list[PairDraft]]]
 
 def draft_same(bench: Workbench, sets: Sequence[FormSet]) -> Drafts:
     """Set people with two photos aside for the pairs of one person of all sets."""
-    roster = bench.roster
+    prepared = bench.prepared
     found: dict[str, list[list[PairDraft]]] = {}
     for one in sets:
         count, forms = one.block.same, len(one.forms)
         people = bench.with_two(count * forms)
-        similarity = roster.mated_similarity[people]
-        b = roster.same.of(similarity)
+        similarity = prepared.mated_similarity[people]
+        b = prepared.same.of(similarity)
         wrong = wrong_advice(bench, one)[0]
         chosen = people[
-            _chosen(b, _machine_errs(roster, similarity, mated=True), one, count, wrong, bench.rng("same", one.name))
+            _chosen(b, _machine_errs(prepared, similarity, mated=True), one, count, wrong, bench.rng("same", one.name))
         ]
         found[one.key] = [[pair_draft(bench, person, person) for person in row] for row in chosen.tolist()]
         bench.take(draft.a for row in found[one.key] for draft in row)
@@ -78,25 +77,25 @@ def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
     Raises:
         TooFewPeople: too few free people have photos in those conditions.
     """
-    roster = bench.roster
+    prepared = bench.prepared
     people = bench.others(2 * sum(one.block.different * len(one.forms) for one in sets))
     quotas = {
-        one.key: quota(one.block.different, [draft.a for row in same[one.key] for draft in row], people, roster.group)
+        one.key: quota(one.block.different, [draft.a for row in same[one.key] for draft in row], people, prepared.group)
         for one in sets
     }
     found: dict[str, list[list[PairDraft]]] = {one.key: [] for one in sets}
-    for number in np.unique(roster.group):
-        own = people[roster.group[people] == number]
+    for number in np.unique(prepared.group):
+        own = people[prepared.group[people] == number]
         counts = {key: int(by_group[number]) for key, by_group in quotas.items()}
         wanted = sum(counts[one.key] * len(one.forms) for one in sets)
         left = _paired(bench, own, min(wanted, len(own) // 2))
         for one in sets:
             left = _deal(bench, one, min(counts[one.key], len(left) // len(one.forms)), left, found[one.key])
-    for number in np.unique(roster.conditions):
-        groups = np.unique(roster.group[roster.conditions == number])
+    for number in np.unique(prepared.conditions):
+        groups = np.unique(prepared.group[prepared.conditions == number])
         counts = {
             one.key: int(quotas[one.key][groups].sum())
-            - sum(int(roster.conditions[row[0].a]) == number for row in found[one.key])
+            - sum(int(prepared.conditions[row[0].a]) == number for row in found[one.key])
             for one in sets
         }
         wanted = sum(counts[one.key] * len(one.forms) for one in sets)
@@ -107,8 +106,8 @@ def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
 
 
 def others_of_pairs(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> Index:
-    """Return how many people of each pair of conditions (by its number in the roster) pairs of two show, i64[c]."""
-    conditions = bench.roster.conditions
+    """Return how many people of each pair of conditions (by its number in the prepared) pairs of two show, i64[c]."""
+    conditions = bench.prepared.conditions
     found = np.zeros(int(conditions.max()) + 1, dtype=np.int64)
     for one in sets:
         mated = [draft.a for row in same[one.key] for draft in row]
@@ -119,7 +118,7 @@ def others_of_pairs(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
 def _paired(bench: Workbench, people: Index, count: int) -> list[PairDraft]:
     if not count:
         return []
-    found = paired(bench.roster.faces, people, count, bench.roster.near)
+    found = paired(bench.prepared.faces, people, count, bench.prepared.near)
     return [pair_draft(bench, pair.a, pair.b) for pair in found]
 
 
@@ -131,7 +130,9 @@ def _deal(
         return left
     b = np.array([draft.judged.machine for draft in left], dtype=np.float64)
     wrong = max(0, wrong_advice(bench, one)[1] - len(rows))
-    chosen = _chosen(b, _errs(bench.roster, left), one, count, wrong, bench.rng("different", one.name, str(len(rows))))
+    chosen = _chosen(
+        b, _errs(bench.prepared, left), one, count, wrong, bench.rng("different", one.name, str(len(rows)))
+    )
     table = [[left[number] for number in row] for row in chosen.tolist()]
     bench.take(person for row in table for draft in row for person in draft.people)
     rows += table
@@ -176,15 +177,15 @@ def _chosen(b: F64, errs: Bools, one: FormSet, count: int, wrong: int, rng: np.r
     return np.concatenate([*rows, rest[spread(b[rest], count - len(first), forms, rng)]])
 
 
-def _errs(roster: Roster, drafts: Sequence[PairDraft]) -> Bools:
+def _errs(prepared: PreparedPool, drafts: Sequence[PairDraft]) -> Bools:
     """bool[n]: on which pairs, all of one truth, the machine errs."""
     similarities = np.array([draft.similarity for draft in drafts], dtype=np.float64)
-    return _machine_errs(roster, similarities, mated=bool(drafts) and drafts[0].a == drafts[0].b)
+    return _machine_errs(prepared, similarities, mated=bool(drafts) and drafts[0].a == drafts[0].b)
 
 
-def _machine_errs(roster: Roster, similarities: F64, *, mated: bool) -> Bools:
+def _machine_errs(prepared: PreparedPool, similarities: F64, *, mated: bool) -> Bools:
     """bool[n]: whether the likelihood ratio speaks against what is right; nowhere without a calibration."""
-    calibration = roster.pool.calibration
+    calibration = prepared.pool.calibration
     if calibration is None:
         return np.zeros(len(similarities), dtype=np.bool_)
     return np.array([(calibration.log10_lr(float(s)).log10_lr > 0.0) != mated for s in similarities], dtype=np.bool_)
@@ -192,14 +193,14 @@ def _machine_errs(roster: Roster, similarities: F64, *, mated: bool) -> Bools:
 
 def pair_draft(bench: Workbench, a: int, b: int) -> PairDraft:
     """A pair of the first photo of `a` and the second of `b`; of one person where both are the same."""
-    roster = bench.roster
+    prepared = bench.prepared
     mated = a == b
-    similarity = float(roster.mated_similarity[a]) if mated else roster.faces.similarity(a, b)
+    similarity = float(prepared.mated_similarity[a]) if mated else prepared.faces.similarity(a, b)
     key = PairKey(mated=mated, similarity=similarity)
-    machine = (roster.same if mated else roster.different).b(similarity)
-    found = bench.judged(key, (Shown(roster.first[a]), Shown(roster.second[b])), machine)
+    machine = (prepared.same if mated else prepared.different).b(similarity)
+    found = bench.judged(key, (Shown(prepared.first[a]), Shown(prepared.second[b])), machine)
     if not mated:
-        found = replace(found, suspect=suspect_pair(bench.learned, roster, a, b))
+        found = replace(found, suspect=suspect_pair(bench.learned, prepared, a, b))
     return PairDraft(a, b, similarity, found)
 
 
@@ -215,19 +216,19 @@ def _with_keys(bench: Workbench, one: FormSet, drafts: Sequence[Sequence[PairDra
 
 def _misled(bench: Workbench, one: FormSet, drafts: Sequence[PairDraft], wrong: int, *, mated: bool) -> frozenset[int]:
     """Which pairs get wrong advice: those on which the machine errs first."""
-    errs = _errs(bench.roster, drafts)
+    errs = _errs(bench.prepared, drafts)
     order = bench.rng("misled", one.name, str(mated)).permutation(len(drafts))
     return frozenset(order[np.argsort(~errs[order], kind="stable")][:wrong].tolist())
 
 
 def _item(bench: Workbench, draft: PairDraft, mated: bool, advice: bool | None) -> Item:
-    roster = bench.roster
-    calibration = roster.pool.calibration
+    prepared = bench.prepared
+    calibration = prepared.pool.calibration
     key = PairKey(
         mated=mated,
         similarity=draft.similarity,
         log10_lr=None if calibration is None else calibration.log10_lr(draft.similarity).log10_lr,
         advice_same=advice,
     )
-    shown = (Shown(roster.first[draft.a]), Shown(roster.second[draft.b]))
+    shown = (Shown(prepared.first[draft.a]), Shown(prepared.second[draft.b]))
     return bench.item(shown, draft.people, key, draft.judged.b)

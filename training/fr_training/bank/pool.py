@@ -1,14 +1,20 @@
-"""The people and photos that a course may show."""
+"""The people and photos that a course may show, and what is left out of them.
+
+In a folder of people, everybody's first photo may be neutral and the second smiling. Then the position of a photo is
+its condition, even if the data set does not say so. The model's embeddings show it: the difference between the first
+and the second photo then has a similar direction for everybody, and otherwise a different one for each person.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from fr_core.scoring.calibration import SHA256, Calibration
+from fr_core.scoring.checks import F64
 from fr_core.types import ModelId
 
 F32 = npt.NDArray[np.float32]
@@ -93,3 +99,87 @@ class Pool:
             raise ValueError("Two photos of a pool have one number.")
         if len({photo.embedding.shape for photo in photos}) > 1:
             raise ValueError("The embeddings of a pool differ in size.")
+
+
+def without_photos(pool: Pool, excluded: Set[str]) -> Pool:
+    """The pool without photos of those SHA-256, and without people who have no photo left."""
+    people = (
+        replace(person, photos=tuple(photo for photo in person.photos if photo.sha256 not in excluded))
+        for person in pool.people
+    )
+    return replace(pool, people=tuple(person for person in people if person.photos))
+
+
+def without_shared_photos(pool: Pool) -> Pool:
+    """The pool with each photo once, in an order that does not depend on the order of its people.
+
+    A photo that a person has twice is kept once: a pair of it with itself would be no test. People who share a photo
+    are most likely one person, as where two data sets hold the same people, and must not become two; of them, who has
+    most photos is kept alone. People without a photo are left out.
+    """
+    once = [
+        replace(person, photos=tuple({photo.sha256: photo for photo in person.photos}.values()))
+        for person in pool.people
+        if person.photos
+    ]
+    once.sort(key=lambda person: (-len(person.photos), person.photos[0].sha256))
+    seen: set[str] = set()
+    kept: list[PoolPerson] = []
+    for person in once:
+        hashes = {photo.sha256 for photo in person.photos}
+        if seen.isdisjoint(hashes):
+            kept.append(person)
+            seen |= hashes
+    return replace(pool, people=tuple(sorted(kept, key=lambda person: person.photos[0].sha256)))
+
+
+FEWEST = 20
+"""Fewest people with two photos in a data set; with fewer, the order shows nothing."""
+LEAST_SHARE = 0.7
+"""Share of people whose own difference points the same way as that of all others; by chance it is half."""
+CHANCE = 1e-3
+"""Probability below which the order is not chance."""
+
+_MOST = 300  # people to check
+_DRAWS = 1_999
+
+
+def with_order_as_condition(pool: Pool) -> tuple[Pool, bool]:
+    """Return the pool, with conditions "photo 1", "photo 2", ... in data sets whose order shows; and whether any does.
+
+    Args:
+        pool: its people are distinct, and in an order of their own.
+    """
+    by_source: dict[str, list[PoolPerson]] = {}
+    for person in pool.people:
+        by_source.setdefault(person.source, []).append(person)
+    shown = {source for source, people in by_source.items() if _order_shows(people)}
+    placed = tuple(_by_place(person) if person.source in shown else person for person in pool.people)
+    return replace(pool, people=placed), bool(shown)
+
+
+def _by_place(person: PoolPerson) -> PoolPerson:
+    photos = enumerate(person.photos, 1)
+    return replace(person, photos=tuple(replace(photo, condition=f"photo {place}") for place, photo in photos))
+
+
+def _order_shows(people: Sequence[PoolPerson]) -> bool:
+    if any(any(person.photo_conditions) for person in people):
+        return False  # the data set states the conditions
+    ways = [
+        person.photos[1].embedding.astype(np.float64) - person.photos[0].embedding
+        for person in people
+        if len(person.photos) > 1
+    ][:_MOST]
+    return len(ways) >= FEWEST and _alike(np.stack(ways))
+
+
+def _alike(ways: F64) -> bool:
+    """Return whether most of the differences, f64[n, D], point along the sum of the others, unlike in random orders."""
+    along = ways @ ways.T
+    np.fill_diagonal(along, 0.0)
+    if np.mean(along.sum(axis=0) > 0.0) < LEAST_SHARE:
+        return False
+    signs = np.random.default_rng(0).choice((-1.0, 1.0), size=(_DRAWS, len(ways)))
+    drawn = np.einsum("dn,dn->d", signs @ along, signs)
+    return bool((1 + (drawn >= along.sum()).sum()) / (1 + _DRAWS) < CHANCE)

@@ -11,14 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fr_training.bank.equate import equated, spread
+from fr_training.bank.difficulty import equated, spread
 from fr_training.bank.impostors import Impostors, assigned
-from fr_training.bank.learned import Judged
-from fr_training.bank.likeness import Index
-from fr_training.bank.pictures import Shown
+from fr_training.bank.labels import Index
+from fr_training.bank.manifest import Shown
 from fr_training.bank.pool import PoolPhoto
-from fr_training.bank.roster import Roster, subset
-from fr_training.bank.shares import OVERSUPPLY, FormSet, Workbench, lacking_alike
+from fr_training.bank.prepared import PreparedPool, subset
+from fr_training.bank.workbench import OVERSUPPLY, FormSet, Judged, Workbench, too_few_alike
 from fr_training.courses import Item
 from fr_training.keys import TriadKey
 
@@ -86,14 +85,14 @@ def triad_items(bench: Workbench, one: FormSet, rows: Sequence[Sequence[TriadDra
 
 def _drafts(bench: Workbench, wanted: int, kept: int, one: FormSet) -> list[TriadDraft]:
     """More triads than are wanted where people suffice, so that there is a choice once their margins are known."""
-    roster, rng = bench.roster, bench.rng("odd", one.name)
-    alike = roster.two_alike
+    prepared, rng = bench.prepared, bench.rng("odd", one.name)
+    alike = prepared.two_alike
     people = bench.with_two(wanted + kept, alike)
     free = int(bench.free.sum())
     most = min(CHOICE * wanted, (len(people) - kept) // (1 + OVERSUPPLY))  # so that the odd people have two photos, too
     if most < wanted:
         most = max(wanted, min(CHOICE * wanted, len(people) - kept, free // 2 - kept))
-    margins = roster.margin.of(roster.margins[people])
+    margins = prepared.margin.of(prepared.margins[people])
     twice = people[spread(margins, most, 1, rng)[:, 0]]
     among = bench.free.copy()
     among[twice] = False
@@ -101,51 +100,51 @@ def _drafts(bench: Workbench, wanted: int, kept: int, one: FormSet) -> list[Tria
     others = bench.others(most, among)
     drafts = [triad_draft(bench, pair, rng) for pair in odd_ones(bench, twice, others)]
     if len(drafts) < wanted:
-        raise lacking_alike(wanted - len(drafts), "the triads")
+        raise too_few_alike(wanted - len(drafts), "the triads")
     return drafts
 
 
 def odd_ones(bench: Workbench, twice: Index, others: Index) -> Iterator[Impostors]:
     """Find impostors among i64[o] for i64[p] people, with a photo of the same condition, as long as there are any."""
-    roster = bench.roster
-    free = np.zeros(len(roster.people), dtype=np.bool_)
+    prepared = bench.prepared
+    free = np.zeros(len(prepared.people), dtype=np.bool_)
     free[others] = True
-    conditions = [_condition_of(roster, person) for person in twice.tolist()]
+    conditions = [_condition_of(prepared, person) for person in twice.tolist()]
     for condition in sorted(set(conditions)):
         rows = twice[[one == condition for one in conditions]]
-        fitting = [person for person in subset(free).tolist() if _shown_so(roster, person, condition)]
+        fitting = [person for person in subset(free).tolist() if _shown_so(prepared, person, condition)]
         columns = np.array(fitting, dtype=np.int64)
-        found = assigned(roster.faces, rows[: len(columns)], columns)
+        found = assigned(prepared.faces, rows[: len(columns)], columns)
         free[[pair.b for pair in found]] = False
         yield from found
 
 
-def _condition_of(roster: Roster, person: int) -> str:
+def _condition_of(prepared: PreparedPool, person: int) -> str:
     """Return the condition of a person's two photos in triads; raises ValueError if there are none."""
-    return _pair_of(roster, person)[0].condition
+    return _pair_of(prepared, person)[0].condition
 
 
-def _pair_of(roster: Roster, person: int) -> tuple[PoolPhoto, PoolPhoto]:
-    pair = roster.alike[person]
+def _pair_of(prepared: PreparedPool, person: int) -> tuple[PoolPhoto, PoolPhoto]:
+    pair = prepared.alike[person]
     if pair is None:
         raise ValueError("The person does not have two photos of one condition.")
     return pair
 
 
-def _shown_so(roster: Roster, person: int, condition: str) -> list[PoolPhoto]:
+def _shown_so(prepared: PreparedPool, person: int, condition: str) -> list[PoolPhoto]:
     """Return those of a person's first and second photo that have a condition."""
-    return [photo for photo in (roster.first[person], roster.second[person]) if photo.condition == condition]
+    return [photo for photo in (prepared.first[person], prepared.second[person]) if photo.condition == condition]
 
 
 def triad_draft(bench: Workbench, pair: Impostors, rng: np.random.Generator) -> TriadDraft:
     """Draw a triad: two photos of `pair.a`, and one of `pair.b` of the same condition."""
-    roster = bench.roster
-    one, other = _pair_of(roster, pair.a)
-    fitting = _shown_so(roster, pair.b, one.condition)
+    prepared = bench.prepared
+    one, other = _pair_of(prepared, pair.a)
+    fitting = _shown_so(prepared, pair.b, one.condition)
     shown = fitting[int(rng.integers(len(fitting)))]
     margin = _dot(one.embedding, other) - max(_dot(one.embedding, shown), _dot(other.embedding, shown))
     key = TriadKey(odd=2, machine_odd=2, margin=margin)
-    found = bench.judged(key, tuple(map(Shown, (one, other, shown))), roster.margin.b(margin))
+    found = bench.judged(key, tuple(map(Shown, (one, other, shown))), prepared.margin.b(margin))
     suspect = found.suspect or bool(bench.aside[pair.a])
     return TriadDraft(pair.a, (one, other), pair.b, shown, margin, replace(found, suspect=suspect))
 

@@ -1,18 +1,61 @@
-"""Items of one photo, to be judged usable or not: good photos, good photos spoilt on purpose, and turned heads."""
+"""Makes items of one photo, to be judged usable or not: good photos, photos made poor on purpose, and turned heads.
+
+The kinds and strengths of degradations are here; the pictures are rendered in `fr_training.build.pictures`.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from fr_training.answers import Degraded, Usability
-from fr_training.bank.degradations import DEGRADATIONS, FRONTAL_DEGREES
-from fr_training.bank.pictures import Shown
+from fr_training.bank.manifest import Shown
 from fr_training.bank.pool import PoolPhoto
-from fr_training.bank.shares import OVERSUPPLY, FormSet, Workbench
+from fr_training.bank.workbench import OVERSUPPLY, FormSet, Workbench
 from fr_training.courses import Item
 from fr_training.keys import TriageKey
+
+CROP_PX = 256
+"""Width and height of the crops that strengths in pixels are meant for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Degradation:
+    """A kind of degradation.
+
+    Attributes:
+        unit: of its strengths.
+        limited: strengths that leave a photo of limited use, mildest first.
+        reject: strengths that leave none, mildest first.
+        rendered: whether the picture is made from a good photo; False where a photo is chosen that is so already.
+    """
+
+    unit: str
+    limited: tuple[float, ...]
+    reject: tuple[float, ...]
+    rendered: bool = True
+
+    def strengths(self, usability: Usability) -> tuple[float, ...]:
+        """The strengths that make a photo so; empty for a usable one."""
+        return {Usability.LIMITED: self.limited, Usability.REJECT: self.reject}.get(usability, ())
+
+
+DEGRADATIONS: Mapping[Degraded, Degradation] = {
+    Degraded.BLUR: Degradation("sigma in pixels of a crop of 256 pixels", (4.0, 5.5), (10.0, 14.0)),
+    Degraded.NOISE: Degradation("sigma in grey levels of 0 to 255", (35.0, 50.0), (90.0, 120.0)),
+    Degraded.RESOLUTION: Degradation("pixels across the face", (32.0, 24.0), (12.0, 9.0)),
+    Degraded.COMPRESSION: Degradation("JPEG quality of 1 to 95", (10.0, 7.0), (3.0, 1.0)),
+    Degraded.OCCLUSION: Degradation("share of the face covered", (0.25, 0.35), (0.6, 0.75)),
+    Degraded.POSE: Degradation("degrees of yaw, at least", (25.0,), (45.0,), rendered=False),
+}
+"""Every kind, in the order in which they are dealt."""
+
+FRONTAL_DEGREES = 15.0
+"""Most yaw of a photo that is shown as usable, or is degraded otherwise: its turn is to be no reason."""
+
 
 Spoilt = tuple[Usability, Degraded | None, float]
 """What is right, what is wrong with the photo, and how strongly."""
@@ -63,7 +106,7 @@ def _turned(bench: Workbench, usability: Usability, kind: Degraded, rng: np.rand
     found = [
         (person, photo)
         for person in np.flatnonzero(bench.free).tolist()
-        for photo in bench.roster.people[person].photos
+        for photo in bench.prepared.people[person].photos
         if low <= abs(photo.yaw_degrees) < high
     ]
     if not found:
@@ -83,7 +126,7 @@ def _spoilt(bench: Workbench, wanted: list[Spoilt], rng: np.random.Generator) ->
         (
             (*_badness(photo), person, photo)
             for person in bench.others(len(wanted), single=True).tolist()
-            for photo in [min(bench.roster.people[person].photos, key=_badness)]
+            for photo in [min(bench.prepared.people[person].photos, key=_badness)]
         ),
         key=lambda row: row[:3],
     )[: OVERSUPPLY * len(wanted)]

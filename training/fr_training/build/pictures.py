@@ -13,12 +13,129 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from fr_core.align import similarity_transform
+from fr_core.align import ARCFACE_TEMPLATE, similarity_transform
 from fr_core.types import F32, U8, frozen_array
 from fr_training.answers import Degraded
-from fr_training.build.degrade import degrade
-from fr_training.build.framing import OVAL, SIDE, TEMPLATE
+from fr_training.bank.triage import CROP_PX
 from fr_training.plan import Mask
+
+SIDE = CROP_PX
+"""Width and height of a picture, pixels."""
+
+EYE_DISTANCE = SIDE / 4
+"""Between the eyes of a face that fits the template, pixels."""
+
+# Middle of the eyes. Faces reach about 1.3 eye distances above it (hairline) and 1.8 below (chin).
+_EYES = (SIDE * 0.5, SIDE * 0.4375)
+# Middle and half axes of the oval, pixels: brow to chin, and the ears of most faces, with little of the hair.
+_CENTRE = (SIDE * 0.5, SIDE * 0.5)
+_AXES = (SIDE * 0.36, SIDE * 0.46)
+_SOFT = SIDE / 32  # over which the oval fades, pixels
+
+
+def _template() -> F32:
+    middle = (ARCFACE_TEMPLATE[0] + ARCFACE_TEMPLATE[1]) / 2
+    scale = EYE_DISTANCE / float(np.linalg.norm(ARCFACE_TEMPLATE[1] - ARCFACE_TEMPLATE[0]))
+    return frozen_array(((ARCFACE_TEMPLATE - middle) * scale + _EYES).astype(np.float32))
+
+
+def _oval() -> F32:
+    at = np.arange(SIDE) + 0.5
+    x, y = (at - _CENTRE[0]) / _AXES[0], (at - _CENTRE[1]) / _AXES[1]
+    inside = (1.0 - np.hypot(x[None, :], y[:, None])) * min(_AXES)  # about the distance from the edge in pixels
+    shown = np.clip(inside / _SOFT, 0.0, 1.0)
+    return frozen_array((shown * shown * (3.0 - 2.0 * shown)).astype(np.float32))
+
+
+TEMPLATE = _template()
+"""f32[5, 2], (x, y) pixels of a picture: where landmarks come to lie, those of `ARCFACE_TEMPLATE`, larger."""
+
+OVAL = _oval()
+"""f32[SIDE, SIDE]: how much of a face shows, from 0 outside the oval to 1 inside."""
+
+
+FACE_WIDTH = 2.2 * EYE_DISTANCE
+"""Pixels of a picture across a face: cheekbones are about 137 mm apart, pupils 63 (survey ANSUR II, 2012)."""
+
+# Of what covers a part of the face: dark, as scarves, masks and sunglasses mostly are.
+_COVER = 24
+
+
+def degrade(face: U8, kind: Degraded, strength: float) -> U8:
+    """Make a picture poorer.
+
+    Noise, and the side from which a face is covered, are drawn from the picture itself, so that the same picture comes
+    out the same each time.
+
+    Args:
+        face: u8[SIDE, SIDE, 3], RGB, a face that was brought to `fr_training.build.pictures.TEMPLATE`.
+        kind: what is done; a pose is the photo's own, so that nothing is done.
+        strength: above 0, in the unit of `fr_training.bank.triage`; an occlusion is below 1.
+
+    Returns:
+        u8[SIDE, SIDE, 3], RGB, read-only.
+
+    Raises:
+        ValueError: the strength is out of range.
+    """
+    if kind == Degraded.POSE:
+        return face
+    most = {Degraded.OCCLUSION: 1.0, Degraded.COMPRESSION: 95.0}.get(kind, float(SIDE))
+    if not 0.0 < strength <= most:
+        raise ValueError(f"The strength of {kind} is above 0 and at most {most:g}, not {strength}.")
+    return frozen_array(_DONE[kind](face, strength))
+
+
+def _blur(face: U8, sigma: float) -> U8:
+    return _u8(cv2.GaussianBlur(face, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE))
+
+
+def _noise(face: U8, sigma: float) -> U8:
+    rng = np.random.default_rng(int.from_bytes(_digest(face), "big"))
+    noisy = face + rng.standard_normal(face.shape, dtype=np.float32) * np.float32(sigma)
+    return _u8(np.clip(np.rint(noisy), 0.0, 255.0))
+
+
+def _resolution(face: U8, across: float) -> U8:
+    side = max(1, round(SIDE * min(1.0, across / FACE_WIDTH)))
+    small = cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA)
+    return _u8(cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR))
+
+
+def _compression(face: U8, quality: float) -> U8:
+    options = [cv2.IMWRITE_JPEG_QUALITY, max(1, round(quality))]
+    encoded, data = cv2.imencode(".jpg", cv2.cvtColor(face, cv2.COLOR_RGB2BGR), options)
+    if not encoded:
+        raise RuntimeError("OpenCV could not encode a picture in memory.")
+    return _u8(cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
+
+
+def _occlusion(face: U8, share: float) -> U8:
+    """Cover a share of the oval from one side: forehead, chin, left or right."""
+    quarters = _digest(face)[0] % 4
+    covered = np.cumsum(np.rot90(OVAL, quarters).sum(axis=1, dtype=np.float64))
+    rows = int(np.searchsorted(covered, share * covered[-1])) + 1
+    turned = np.rot90(face, quarters).copy()
+    turned[:rows] = _COVER
+    return _u8(np.rot90(turned, -quarters).copy())
+
+
+_DONE = {
+    Degraded.BLUR: _blur,
+    Degraded.NOISE: _noise,
+    Degraded.RESOLUTION: _resolution,
+    Degraded.COMPRESSION: _compression,
+    Degraded.OCCLUSION: _occlusion,
+}
+
+
+def _digest(face: U8) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(face).tobytes()).digest()
+
+
+def _u8(pixels: object) -> U8:
+    return np.asarray(pixels, dtype=np.uint8)
+
 
 GREY = 128
 """What is shown where the face is not: in the middle of the scale, so that neither dark nor light skin stands out."""
@@ -45,11 +162,11 @@ def render(
         landmarks: f32[5, 2], (x, y) pixels of the photo, as `Detection.landmarks`.
         mask: "oval" greys what is not the face; "none" shows what the photo has around it.
         degraded: what is done to the face; None for nothing. A pose is the photo's own: nothing is done.
-        strength: of it, in the unit of `fr_training.bank.degradations`.
+        strength: of it, in the unit of `fr_training.bank.triage`.
         colour: whether the picture keeps its colours; else each pixel has its luma (ITU-R BT.601) thrice.
 
     Returns:
-        u8[SIDE, SIDE, 3], RGB, read-only: upright, at `fr_training.build.framing.TEMPLATE`, grey outside the photo.
+        u8[SIDE, SIDE, 3], RGB, read-only: upright, at `fr_training.build.pictures.TEMPLATE`, grey outside the photo.
 
     Raises:
         ValueError: as `fr_core.align.similarity_transform`, for landmarks that are no face.

@@ -17,7 +17,7 @@ from fr_training.trials import Locked
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """What the answers to a trial are worth; the attributes are those of `fr_training.results.Result`."""
+    """What the answers to a trial are worth; the attributes are those of `fr_training.trials.Result`."""
 
     truth: str
     answer: str

@@ -1,10 +1,9 @@
 """Exports of results: what other programs take from a cohort.
 
-* `register` names the forms: `csv_rows` for statistics and spreadsheets, `xapi` (with `xapi_items`) for learning record
-  stores, `ags` for gradebooks, `open_badges` for certificates of completion;
-* `values` is what they are made of;
-* `signing` signs and verifies credentials, with the key as an id in `did`;
-* `ids` and `texts` are how ids, times and JSON are written.
+* `csv_rows` is for statistics and spreadsheets, `xapi` for learning record stores, `ags` for gradebooks, `open_badges`
+  for certificates of completion;
+* `values` is what they are made of, and how ids, times and JSON are written;
+* `signing` signs and verifies credentials, with the key as its own id.
 
 Trainees are told by pseudonyms, and the people whose photos are shown not at all. Every number is described in the file
 of its form.
@@ -12,15 +11,26 @@ of its form.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from fr_training.courses import Course
-from fr_training.exports.register import FORMS
+from fr_training.exports.ags import ags
+from fr_training.exports.csv_rows import csv_rows
+from fr_training.exports.open_badges import open_badges
 from fr_training.exports.signing import SigningKey
 from fr_training.exports.values import CohortResults, Finished
-from fr_training.results import Result
+from fr_training.exports.xapi import xapi
+from fr_training.trials import Result
 
 __all__ = ["Finished", "export"]
+
+FORMS: Final[Mapping[str, Callable[[CohortResults], str]]] = {
+    "csv": csv_rows,
+    "xapi": xapi,
+    "ags": ags,
+    "open-badges": open_badges,
+}
 
 
 def export(

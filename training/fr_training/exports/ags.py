@@ -26,10 +26,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fr_training.courses import Course
-from fr_training.exports.texts import instant, json_lines
-from fr_training.exports.values import CohortResults
+from fr_training.exports.values import CohortResults, instant, json_lines
 from fr_training.plan import BlockPlan
-from fr_training.results import Result
+from fr_training.trials import Result
 
 
 @dataclass(frozen=True, slots=True)

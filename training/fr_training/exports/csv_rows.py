@@ -22,9 +22,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from fr_training.exports.texts import instant, number
-from fr_training.exports.values import CohortResults
-from fr_training.results import Result
+from fr_training.exports.values import CohortResults, instant, number
+from fr_training.trials import Result
 
 Cell: TypeAlias = str | bool | int | float | None
 

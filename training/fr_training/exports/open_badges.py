@@ -19,11 +19,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from fr_training.courses import Course
-from fr_training.exports.ids import urn
-from fr_training.exports.texts import instant, json_lines
-from fr_training.exports.values import CohortResults
+from fr_training.exports.values import CohortResults, instant, json_lines, urn
 from fr_training.plan import CoursePlan, SittingPlan
-from fr_training.results import Result
+from fr_training.trials import Result
 
 CONTEXT: Final = (
     "https://www.w3.org/ns/credentials/v2",

@@ -5,6 +5,11 @@ Whoever is given a credential checks it so, with the key of the server that is b
     credential = verify(jwt, jwk)  # ValueError where the signature is not of that key
 
 A key that comes in the header of the text itself proves nothing about who made it; `verify` does not look at it.
+
+An RSA key as a decentralised identifier that is the key itself: the method `did:key` of the W3C's community group.
+
+The id is "did:key:z" and, in base58 of Bitcoin's alphabet, the multicodec `rsa-pub` (0x1205, as a varint) before the
+key in DER of PKCS #1.
 """
 
 from __future__ import annotations
@@ -22,7 +27,24 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from fr_training.exports.did import did_key
+_RSA_PUB: Final = bytes((0x85, 0x24))  # 0x1205 as an unsigned varint, seven bits a byte, the low ones first
+_BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+
+
+def did_key(key: rsa.RSAPublicKey) -> str:
+    """The id of a public key; it begins with "did:key:z4MX" where the key has 2048 bits."""
+    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.PKCS1)
+    return f"did:key:z{base58(_RSA_PUB + der)}"
+
+
+def base58(data: bytes) -> str:
+    """Bytes in base58 of Bitcoin's alphabet; each zero byte in front is a "1"."""
+    whole, digits = int.from_bytes(data), ""
+    while whole:
+        whole, digit = divmod(whole, len(_BASE58))
+        digits = _BASE58[digit] + digits
+    return "1" * (len(data) - len(data.lstrip(b"\0"))) + digits
+
 
 ALGORITHM: Final = "RS256"
 KEY_BITS: Final = 2048
@@ -72,7 +94,7 @@ class SigningKey:
 
     @property
     def did(self) -> str:
-        """The public key as a `did:key`, an id that is the key itself; see `fr_training.exports.did`."""
+        """The public key as a `did:key`, an id that is the key itself; see `fr_training.exports.signing`."""
         return did_of(self.public_jwk)
 
     def sign(self, claims: Mapping[str, Any]) -> str:

@@ -1,13 +1,86 @@
-"""What an export is made of: results of a cohort, and who has finished what."""
+"""The values that exports share: results of a cohort, stable ids, and how times, numbers and JSON are written.
+
+An id follows from what it names: a second export has the same ones, so that importing twice doubles nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from math import isfinite
+from typing import Any, Final
+from uuid import NAMESPACE_DNS, UUID, uuid5
 
 from fr_training.courses import Course
 from fr_training.exports.signing import SigningKey
-from fr_training.results import Result
+from fr_training.trials import Result
+
+HOME: Final = "https://fr-core.invalid/training"
+"""Where standards want a web address. `.invalid` never leads anywhere (RFC 2606): a pseudonym has no page."""
+
+_NAMESPACE: Final[UUID] = uuid5(NAMESPACE_DNS, "training.fr-core.invalid")
+
+
+def stable_id(kind: str, *parts: str | int) -> str:
+    """The UUID (version 5, RFC 9562) of what `parts` name.
+
+    Args:
+        kind: of thing, such as "item"; things of two kinds never share an id.
+        parts: which one, such as the ids of the course and the item.
+    """
+    return str(uuid5(_NAMESPACE, json.dumps([kind, *parts])))
+
+
+def urn(kind: str, *parts: str | int) -> str:
+    """`stable_id` as a URN, such as "urn:uuid:6ba7b810-9dad-11d1-80b4-00c04fd430c8"."""
+    return f"urn:uuid:{stable_id(kind, *parts)}"
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def instant(ms: int) -> str:
+    """A time as ISO 8601 in UTC with milliseconds, such as "2023-11-14T22:13:20.000Z".
+
+    Args:
+        ms: milliseconds since 1970, UTC.
+
+    Raises:
+        OverflowError: it is after the year 9999.
+    """
+    return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def duration(ms: int) -> str:
+    """A time span, milliseconds, as an ISO 8601 duration with hundredths of a second, such as "PT4.25S".
+
+    Hundredths are what xAPI 1.0.3 compares durations by.
+    """
+    hundredths = (ms + 5) // 10
+    return f"PT{hundredths // 100}.{hundredths % 100:02d}S"
+
+
+def number(value: float) -> str:
+    """A number as text that gives the very same number when it is read.
+
+    Raises:
+        ValueError: it is not finite, which no result is.
+    """
+    if not isfinite(value):
+        raise ValueError("A result is not a finite number.")
+    return repr(value)
+
+
+def json_lines(values: Iterable[Mapping[str, Any]]) -> str:
+    """A JSON array, an object on each line, ending with a newline.
+
+    Raises:
+        ValueError: a number is not finite, which no result is.
+    """
+    lines = [json.dumps(one, ensure_ascii=False, allow_nan=False, separators=(",", ":")) for one in values]
+    return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from fr_locales.messages import message
 from fr_training.grading.rates import sensitivity_of
 from fr_training.grading.values import Maybe, Undefined, pairs, share, unless_undefined, unmoved
 from fr_training.prompts import ExerciseKind
-from fr_training.results import Result
 from fr_training.statistics.advice import (
     AdviceGain,
     Aided,
@@ -25,6 +24,7 @@ from fr_training.statistics.advice import (
 )
 from fr_training.statistics.estimates import RateDifference
 from fr_training.statistics.signal_detection import Difference, difference
+from fr_training.trials import Result
 
 
 @dataclass(frozen=True, slots=True)

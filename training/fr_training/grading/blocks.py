@@ -19,7 +19,7 @@ from fr_training.grading.scores import Score, score
 from fr_training.grading.values import LISTS, Counts, Maybe, by, count, judged, of_exercises, pairs, unmoved
 from fr_training.plan import OCCASIONS
 from fr_training.prompts import ExerciseKind
-from fr_training.results import Result
+from fr_training.trials import Result
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from fr_core.types import I64
 from fr_locales.messages import Message, message
 from fr_training.answers import RATINGS
 from fr_training.grading.values import Maybe, Undefined, unless_undefined
-from fr_training.results import Result
+from fr_training.trials import Result
 
 NO_SUPPORT = message("support.none")
 UNUSED = message("support.unused")

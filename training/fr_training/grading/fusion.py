@@ -15,9 +15,9 @@ from fr_training.courses import Course
 from fr_training.grading.rates import area, scores
 from fr_training.grading.values import Area, Maybe, Undefined, by, of_items, pairs, unless_undefined
 from fr_training.prompts import ExerciseKind
-from fr_training.results import Result
 from fr_training.statistics.estimates import Estimate, z_of
 from fr_training.statistics.fusion import GroupArea, fuse_with_machine, group_area
+from fr_training.trials import Result
 
 LARGEST = 8
 """Crowds hardly gain beyond: VSS 2017 abstract on fusion of examiners, crowds peak near eight people."""

@@ -14,7 +14,7 @@ from fr_core.scoring.differentials import max_to_min, ratios_to_geometric_mean
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Interval, Rate, rate
 from fr_locales.messages import message
 from fr_training.grading.values import Maybe, Undefined, by, unless_undefined
-from fr_training.results import Result
+from fr_training.trials import Result
 
 MIN_TRIALS = 30
 """Fewer answers say more of chance than of the group. At 30, no error at all still allows a rate of .11."""

@@ -21,7 +21,6 @@ from fr_training.grading.kinds import CHANCE
 from fr_training.grading.values import UNMOVED, Maybe, Undefined, by, judged, unless_undefined
 from fr_training.plan import PAIRS
 from fr_training.prompts import ExerciseKind
-from fr_training.results import Result
 from fr_training.statistics.estimates import z_of
 from fr_training.statistics.item_analysis import (
     MIN_PEOPLE,
@@ -35,6 +34,7 @@ from fr_training.statistics.item_analysis import (
     quarantine,
 )
 from fr_training.statistics.item_response import eap, update_difficulty
+from fr_training.trials import Result
 
 GUESSING: Mapping[ExerciseKind, float] = {**dict.fromkeys(PAIRS, 0.5), ExerciseKind.TRIAD: CHANCE}
 """Chance of guessing right, of the exercises whose answers give an ability."""

@@ -12,8 +12,8 @@ from fr_locales.messages import message
 from fr_training.answers import Usability
 from fr_training.grading.rates import WithUndecided, with_undecided
 from fr_training.grading.values import Maybe, Times, Undefined, by, of_items, share, times
-from fr_training.results import Result
 from fr_training.statistics.item_response import Ability, eap
+from fr_training.trials import Result
 
 
 def ability(results: Sequence[Result], guessing: float) -> Maybe[Ability]:

@@ -17,10 +17,10 @@ from fr_training.grading.evidence import EvidenceFigures, evidence
 from fr_training.grading.fusion import with_machine, with_machine_gain
 from fr_training.grading.rates import ErrorFigures, MachineFigures, Roc, error_figures, machine_figures, roc_of_ratings
 from fr_training.grading.values import Area, Maybe, Times, Undefined, by, share, times, unless_undefined
-from fr_training.results import Result
 from fr_training.statistics.clustered import t_quantile
 from fr_training.statistics.decisions import calibration_error_by_chance
 from fr_training.statistics.estimates import Estimate, difference_of_rates
+from fr_training.trials import Result
 
 THIRDS = ("easy", "middle", "hard")
 """Of the pairs of one truth, by the difficulty of their items."""

@@ -14,9 +14,9 @@ from fr_core.scoring.intervals import Rate, UndefinedRate
 from fr_core.scoring.likelihood import cllr
 from fr_locales.messages import Message, message
 from fr_training.grading.values import Area, Maybe, Undefined, of_items, reason_of, share, unless_undefined
-from fr_training.results import Result
 from fr_training.statistics.decisions import SignalCounts, decided, signal_counts
 from fr_training.statistics.signal_detection import Sensitivity, sensitivity
+from fr_training.trials import Result
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from fr_training.grading.rates import sensitivity_of
 from fr_training.grading.values import Maybe, Undefined, by, pairs, unless_undefined, unmoved
 from fr_training.plan import OCCASIONS
 from fr_training.prompts import ExerciseKind
-from fr_training.results import Result
 from fr_training.statistics.change import (
     GFMT2_SHORT,
     NORMS,
@@ -28,6 +27,7 @@ from fr_training.statistics.change import (
 )
 from fr_training.statistics.learning import CurvePoint, cohort_curve, person_curve, stretches
 from fr_training.statistics.signal_detection import Difference, difference
+from fr_training.trials import Result
 
 MIN_SCORED = 10
 """Pairs below which a test has no score: one pair would move it by ten points and more."""

@@ -14,11 +14,11 @@ from fr_training.grading.advice import advised, aided_trials
 from fr_training.grading.rates import scores
 from fr_training.grading.values import Maybe, Undefined, by, of_exercises, pairs, unless_undefined, unmoved
 from fr_training.prompts import ExerciseKind
-from fr_training.results import Result
 from fr_training.statistics.advice import net_shift
 from fr_training.statistics.clustered import mean_of_people, spread_of_items
 from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.signal_detection import Sensitivity, z_rate
+from fr_training.trials import Result
 
 MIN_TRAINEES = 5
 """Trainees with a figure of their own below whom nothing is said of the cohort: too few to tell how they differ."""

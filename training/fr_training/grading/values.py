@@ -14,7 +14,7 @@ from fr_core.scoring.intervals import Interval, Rate, UndefinedRate, rate
 from fr_locales.messages import Message, message
 from fr_training.plan import PAIRS
 from fr_training.prompts import ExerciseKind
-from fr_training.results import Result
+from fr_training.trials import Result
 
 T = TypeVar("T")
 

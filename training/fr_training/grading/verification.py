@@ -14,9 +14,9 @@ from fr_training.answers import RATINGS
 from fr_training.grading.rates import area, scores
 from fr_training.grading.values import Area, Maybe, Undefined, pairs, share, unless_undefined
 from fr_training.prompts import ExerciseKind
-from fr_training.results import Result
 from fr_training.statistics.agreement import Weights, kappa, mcnemar
 from fr_training.statistics.estimates import Estimate
+from fr_training.trials import Result
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Reports of training: the figures of `fr_training.grading` for programs and for people.
 
 * `keys` says which keys the JSON has, and makes it; it needs no matplotlib;
-* `trainee_page` and `cohort_page` are the HTML: `sections`, `worth` and `others` tell the figures with what each means,
-  `plots` and `cohort_plots` draw, `cells` writes a figure as text.
+* `pages` are the HTML: `sections`, `evidence` and `comparisons` tell the figures with what each means, `plots` draws,
+  `cells` writes a figure as text.
 
 Every report says that it is training output and no evidence of identity, and knows trainees by their pseudonyms alone.
 """
@@ -30,13 +30,13 @@ def trainee_html(course: Course, figures: TraineeFigures) -> str:
     Raises:
         ModuleNotFoundError: matplotlib is not installed, which the extra `report` brings.
     """
-    from fr_training.report.trainee_page import page  # it draws with matplotlib, which a server may lack
+    from fr_training.report.pages import trainee_page  # it draws with matplotlib, which a server may lack
 
-    return page(course, figures)
+    return trainee_page(course, figures)
 
 
 def cohort_html(course: Course, figures: CohortFigures) -> str:
     """A cohort's report as one HTML page; errors are those of `trainee_html`."""
-    from fr_training.report.cohort_page import page
+    from fr_training.report.pages import cohort_page
 
-    return page(course, figures)
+    return cohort_page(course, figures)

@@ -12,7 +12,7 @@ from fr_training.grading.pairs import FeltDifficulty, PairFigures, ProbabilityFi
 from fr_training.grading.rates import ErrorFigures, MachineFigures, Roc
 from fr_training.grading.values import Counts, Maybe, Undefined
 from fr_training.report.cells import HEADER, Row, text
-from fr_training.report.worth import evidence_section
+from fr_training.report.evidence import evidence_section
 from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.item_response import Ability
 from fr_training.statistics.signal_detection import Sensitivity

@@ -1,10 +1,10 @@
 """A trainee's way through a sitting. Everything here is a function of course, session and the time that it is told.
 
-* **the way itself**: `flow` (what is shown next, answers that are locked, pauses, the end) and `probes` (a photo of the
-  trainee's own); both return a new session, or the very same object where nothing has changed;
+* **the way itself**: `flow` (what is shown next, answers that are locked, once, in turn and in time, pauses, the end)
+  and `probes` (a photo of the trainee's own); both return a new session, or the very same object where nothing has
+  changed;
 * **what a caller gets**: `shown` (a trial with the numbers of its pictures, a block to begin, the end, a locked step);
 * **which item comes next**: `order`, and `adaptive` where that depends on how the trainee does;
-* **where answers may go**: `locking` (the rules of one answer: once, in its turn, in time);
 * **time**: `clock` (pauses and limits, on a clock that may step back); **secrets**: `ids` (ids and orders);
 * **what became of it**: `results` (a row for each trial, and how far a session is).
 

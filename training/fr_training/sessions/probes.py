@@ -11,8 +11,8 @@ from fr_training.exercises.protocol import given_at
 from fr_training.exercises.register import exercise_of
 from fr_training.keys import ListKey
 from fr_training.prompts import Step
+from fr_training.sessions.flow import answers_until, find, require_turn, with_answer
 from fr_training.sessions.ids import rng_of
-from fr_training.sessions.locking import answers_until, find, require_turn, with_answer
 from fr_training.sessions.order import block_of, item_of
 from fr_training.sessions.shown import ShowTrial, locked_step
 from fr_training.trials import OwnList, Session, Trial

@@ -11,11 +11,10 @@ from fr_training.courses import Course
 from fr_training.exercises.protocol import Exercise, Graded, given_at
 from fr_training.exercises.register import EXERCISES
 from fr_training.prompts import ExerciseKind, Step
-from fr_training.results import Result
 from fr_training.sessions.ids import picture_ids
 from fr_training.sessions.order import block_of, item_of, sitting_of, trials_of_sitting
 from fr_training.sessions.shown import key_of
-from fr_training.trials import Session, Trial
+from fr_training.trials import Result, Session, Trial
 
 
 class SessionState(StrEnum):

@@ -1,13 +1,12 @@
 """Simulated trainees: people of known ability, who show whether the product finds out what they can do.
 
-* **who they are**: `trainee` (one of them, and its abilities), `evidence` (what two photos tell, and how it is rated),
-  `judging` (all other answers), `population` (how abilities are spread over people);
-* **what they take**: `made_courses` (a course of a plan, without photos), `runner` (sittings, through the real flow);
-* **what is found out**: `study` (everybody takes everything), `recovery` (the estimates beside the truth), `savings`
-  (adaptive blocks against fixed forms), `holding` (the share of right answers), `claims` (what was claimed, and what
-  was found);
-* **for readers**: `words` and `page` (tables and pictures), `as_json`, `cli` (`fr train simulate`);
-* **on the machine of a server**: `oracle`, which knows what is right, for trainees who take a course through the API.
+* **who they are**: `trainee` (one of them, and how abilities are spread over people), `answers` (what photos tell, how
+  that is rated, and all other answers);
+* **what they take**: `made_courses` (a course of a plan, without photos), `runner` (sittings, through the real flow, or
+  on the machine of a server);
+* **what is found out**: `study` (everybody takes everything), `claims` (estimates beside the truth, the share of right
+  answers, each with its bar), `savings` (adaptive blocks against fixed forms);
+* **for readers**: `report` (words, tables, JSON), `page` (HTML with pictures), `cli` (`fr train simulate`).
 
 The pair model. Two photos give evidence of unit variance, mean +m for one person and -m for two, and a trainee says
 "same" above a criterion. Where d' and c are to be found out, m = d'/2 for every pair: that is equal-variance signal

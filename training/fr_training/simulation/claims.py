@@ -1,14 +1,26 @@
-"""What is claimed of the product, the bar of each claim, and what the study found."""
+"""What is claimed of the product, the bar of each claim, and what the study found.
+d' and c by the log-linear rule are drawn towards 0 by design, by a known amount: their target is the exact mean of the
+estimator over all outcomes, given the true d' and c (`fr_training.statistics.signal_detection.expected`). An ability is
+the mean of a posterior, which is right on average over people who are spread as its prior says, and of nobody in
+particular: it is estimated here with the population as prior. Reports give abilities from triads under a standard
+normal prior, whatever the people; how far that is off for these is told without a bar.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 
 import numpy as np
 
 from fr_core.scoring.checks import F64
+from fr_training.sessions.adaptive import GUESS_RATE
+from fr_training.simulation.study import Recovered, Study
+from fr_training.simulation.trainee import Abilities
+from fr_training.statistics.estimates import Estimate
+from fr_training.statistics.item_response import Ability, probability
+from fr_training.statistics.signal_detection import expected
 
 MOST_ERRORS = 2.0
 """Standard errors of the mean that the mean of estimates may be off by; chance alone exceeds it 1 time in 22."""
@@ -84,4 +96,106 @@ def coverage_claim(series: Series) -> Claim:
         f"{share:.1%}",
         LEAST_COVERAGE <= share <= MOST_COVERAGE,
         {"coverage": share, "held": float(np.count_nonzero(held)), "trainees": float(len(held))},
+    )
+
+
+def recovery_claims(study: Study) -> tuple[Claim, ...]:
+    """The claims on bias, then those on coverage."""
+    of_all = series_of(study)
+    return (*map(bias_claim, of_all), *map(coverage_claim, of_all))
+
+
+def series_of(study: Study) -> tuple[Series, ...]:
+    """Every estimate of everybody."""
+    people = study.people
+    truth = [one.abilities for one in people]
+    plain = [expected(one.dprime, one.says_same_above, study.sizes.pairs, study.sizes.pairs) for one in truth]
+    dprime, criterion = [one.pairs.dprime for one in people], [one.pairs.criterion for one in people]
+    moved = _array([2.0 * one.advice_weight for one in truth])
+    after = _array([_shift(study, one, one.advice_weight) for one in truth])
+    before = _array([_shift(study, one, 0.0) for one in truth])
+    theta = _array([one.theta for one in truth])
+    return (
+        _series("d'", "dprime", [one.dprime for one in truth], [one.dprime for one in plain], dprime),
+        _series("c", "criterion", [one.says_same_above for one in truth], [one.criterion for one in plain], criterion),
+        _series("the change of c by advice", "change", moved, after, [one.advice.shift.criterion for one in people]),
+        _series("the net change of c by advice", "net", moved, after - before, [one.advice.net for one in people]),
+        _theta("theta from the fixed form", "theta_form", theta, people, lambda one: one.ability.form),
+        _theta("theta from the adaptive block", "theta_adaptive", theta, people, lambda one: one.ability.adaptive),
+        _theta("theta from triads, as reported", "theta_triads", theta, people, lambda one: one.triads, unbiased=False),
+    )
+
+
+def _shift(study: Study, truth: Abilities, weight: float) -> float:
+    """Mean over all outcomes of c after the advice "different" less c after "same", of a criterion moved so far."""
+    same, different = study.advice_cells
+    here = truth.says_same_above
+    told_different = expected(truth.dprime, here + weight, *different)
+    return told_different.criterion - expected(truth.dprime, here - weight, *same).criterion
+
+
+def _series(
+    name: str, key: str, true: F64 | Sequence[float], target: F64 | Sequence[float], found: Sequence[Estimate]
+) -> Series:
+    values, low, high = ([one.value for one in found], [one.low for one in found], [one.high for one in found])
+    return Series(name, key, _array(true), _array(target), _array(values), _array(low), _array(high))
+
+
+def _theta(
+    name: str,
+    key: str,
+    true: F64,
+    people: Sequence[Recovered],
+    estimate: Callable[[Recovered], Ability],
+    *,
+    unbiased: bool = True,
+) -> Series:
+    found = [estimate(one) for one in people]
+    values, low, high = ([one.theta for one in found], [one.low for one in found], [one.high for one in found])
+    return Series(name, key, true, true, _array(values), _array(low), _array(high), unbiased)
+
+
+def _array(values: F64 | Sequence[float]) -> F64:
+    return np.array(values, dtype=np.float64)
+
+
+MOST_OFF = 0.05
+"""That the share of right answers may be off the target."""
+
+FIRST = 10
+"""Trials of a block that are left out, in which the ability is still looked for."""
+
+THIRDS = ("lowest third", "middle third", "highest third")
+"""Of the trainees, by true ability."""
+
+
+def adaptive_claims(study: Study) -> tuple[Claim, ...]:
+    """The claims on the share of right answers after the first trials: over all trainees, and over each third."""
+    right = np.array([one.ability.right for one in study.people])[:, FIRST:]
+    target, third = study.sizes.target, thirds(study)
+    parts = {"all trainees": right, **{name: right[third == place] for place, name in enumerate(THIRDS)}}
+    return tuple(_claim(name, part, target) for name, part in parts.items())
+
+
+def thirds(study: Study) -> F64:
+    """f64[n]: 0, 1 or 2 for each trainee, by true ability."""
+    theta = np.array([one.ability.theta for one in study.people])
+    rank = np.argsort(np.argsort(theta, kind="stable"), kind="stable")
+    return np.asarray(rank * len(THIRDS) // len(theta), dtype=np.float64)
+
+
+def chances(study: Study) -> F64:
+    """f64[trainees, trials]: the true chance of a right answer to each pair of the adaptive blocks."""
+    theta = np.array([one.ability.theta for one in study.people])
+    return probability(theta[:, None], np.array([one.ability.b for one in study.people]), GUESS_RATE)
+
+
+def _claim(name: str, right: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], target: float) -> Claim:
+    share = float(right.mean())
+    return Claim(
+        f"Right answers in adaptive blocks after the first {FIRST} trials, {name}",
+        f"within {MOST_OFF:g} of {target:g}",
+        f"{share:.3f}",
+        abs(share - target) <= MOST_OFF,
+        {"share": share, "answers": float(right.size)},
     )

@@ -38,14 +38,13 @@ def simulate(
     It needs no server, no photo and no person, and says nothing of how people answer.
     """
     with errors_to_status(NOT_MADE):
-        from fr_training.simulation.as_json import document
+        from fr_training.simulation.report import all_claims, all_met, document
         from fr_training.simulation.study import run_study
-        from fr_training.simulation.words import all_met, claims_of
 
         _require_writable(out)
         with _progress() as on_progress:
             study = run_study(trainees, seed, on_progress=on_progress)
-        claims = claims_of(study)
+        claims = all_claims(study)
         text = document(study, claims)
         if out is not None:
             _write(study, claims, text, out)
@@ -59,7 +58,7 @@ def simulate(
 
 def _print(study: Study, claims: tuple[Claim, ...]) -> None:
     from fr_evaluation.cli_parts import print_words
-    from fr_training.simulation.words import NOTICE, sections, summary
+    from fr_training.simulation.report import NOTICE, sections, summary
 
     print_words(summary(study, claims), sections(study, claims), NOTICE)
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from fr_core.types import ModelId
 from fr_training.answers import Usability
-from fr_training.bank.degradations import DEGRADATIONS
 from fr_training.bank.manifest import ITEM_ID_DIGITS, course_sha256
+from fr_training.bank.triage import DEGRADATIONS
 from fr_training.courses import Course, Form, Item
 from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import PAIRS, BlockPlan, CoursePlan
@@ -28,7 +28,7 @@ def made_course(plan: CoursePlan, seed: int, now_ms: int) -> Course:
     """A course of a plan, the same for the same seed; no photo of it exists.
 
     The difficulties of each truth of a form are the quantiles of a normal distribution, brought to mean 0 and SD 1, as
-    those of a large bank are after `fr_training.bank.equate.spread`; the forms of an equated set are equally hard.
+    those of a large bank are after `fr_training.bank.difficulty.spread`; the forms of an equated set are equally hard.
 
     Args:
         plan: what is wanted.

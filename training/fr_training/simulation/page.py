@@ -10,12 +10,10 @@ from matplotlib.figure import Figure
 from fr_evaluation.html import document, pictures
 from fr_evaluation.html import words as in_html
 from fr_evaluation.plots import COLOURS, new_figure
-from fr_training.simulation.claims import Claim, Series
-from fr_training.simulation.holding import MOST_OFF, THIRDS, chances, thirds
-from fr_training.simulation.recovery import series_of
+from fr_training.simulation.claims import MOST_OFF, THIRDS, Claim, Series, chances, series_of, thirds
+from fr_training.simulation.report import NOTICE, sections, summary
 from fr_training.simulation.savings import by_theta, curves
 from fr_training.simulation.study import Study
-from fr_training.simulation.words import NOTICE, sections, summary
 
 _FIRST, _SECOND = COLOURS
 _DRAWN = ("dprime", "criterion", "net", "theta_adaptive")

@@ -18,8 +18,8 @@ import numpy as np
 from fr_core.scoring.checks import F64
 from fr_training.sessions.adaptive import GUESS_RATE
 from fr_training.simulation.claims import Claim
-from fr_training.simulation.population import Spread
 from fr_training.simulation.study import Measured, Precision, Study
+from fr_training.simulation.trainee import Spread
 from fr_training.statistics.item_response import information
 
 MOST_ITEMS = 0.6
@@ -69,7 +69,7 @@ def saving(precisions: Sequence[Precision], items: int) -> Saving:
     )
 
 
-def savings(study: Study) -> tuple[Claim, ...]:
+def saving_claims(study: Study) -> tuple[Claim, ...]:
     """The claim on the items that are needed, and what it depends on."""
     measured = [one.ability for one in study.people]
     weak, informed = (_of(study, [one.weak for one in measured]), _of(study, [one.informed for one in measured]))

@@ -13,16 +13,15 @@ from fr_training.grading.kinds import CHANCE, ability
 from fr_training.grading.rates import Known, sensitivity_of
 from fr_training.grading.values import Undefined
 from fr_training.plan import CoursePlan, read_plan
-from fr_training.results import Result
 from fr_training.sessions.adaptive import GUESS_RATE, PRIOR_SD
 from fr_training.sessions.results import results
 from fr_training.simulation.made_courses import made_course
-from fr_training.simulation.population import Population, Spread
 from fr_training.simulation.runner import Items, Seat, items_of, run_sitting
-from fr_training.simulation.trainee import Abilities, SimulatedTrainee
+from fr_training.simulation.trainee import Abilities, Population, SimulatedTrainee, Spread
 from fr_training.statistics.advice import Aided, AutomationBias, automation_bias
 from fr_training.statistics.item_response import FARTHEST, NODES, Ability, eap, probability
 from fr_training.statistics.signal_detection import Sensitivity
+from fr_training.trials import Result
 
 START_MS = 1_700_000_000_000
 """When every simulated session begins, milliseconds since 1970, UTC."""

@@ -14,8 +14,8 @@ from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.prompts import Step
 from fr_training.sessions.adaptive import GUESS_RATE
 from fr_training.sessions.shown import ShowTrial
-from fr_training.simulation import evidence, judging
-from fr_training.simulation.evidence import USUAL_SCALE, Scale
+from fr_training.simulation import answers
+from fr_training.simulation.answers import USUAL_SCALE, Scale
 from fr_training.statistics.item_response import probability
 
 
@@ -100,22 +100,22 @@ class SimulatedTrainee:
                 return self._rated(show, key, b, rng)
             case Step.OBSERVE, PairKey():
                 strength = self._strength(show, b)
-                return Answer(judging.observed(show.prompt.components, key.mated, strength, rng))
+                return Answer(answers.observed(show.prompt.components, key.mated, strength, rng))
             case Step.CHOOSE, TriadKey():
                 right = float(probability(self.abilities.theta, b or 0.0, CHANCE))
-                ids = judging.photos_shown(show.prompt.pictures, show.trial.order)
-                return Answer(judging.odd_one_out(key, ids, right, rng))
+                ids = answers.photos_shown(show.prompt.pictures, show.trial.order)
+                return Answer(answers.odd_one_out(key, ids, right, rng))
             case Step.DECIDE, (ListKey() | None):
                 mine = self.abilities
                 chances = (mine.picks_mate, mine.picks_foil, mine.false_alarm, mine.inconclusive)
-                ids = judging.photos_shown(show.prompt.pictures, show.trial.order)
-                return Answer(judging.list_decision(key, ids, chances, rng))
+                ids = answers.photos_shown(show.prompt.pictures, show.trial.order)
+                return Answer(answers.list_decision(key, ids, chances, rng))
             case Step.TRIAGE, TriageKey():
-                return Answer(judging.triaged(key, self.abilities.triage, rng))
+                return Answer(answers.triaged(key, self.abilities.triage, rng))
             case Step.NOTE, _:
-                return Answer(judging.noted(rng))
+                return Answer(answers.noted(rng))
             case Step.SEND_PROBE, _:
-                return Answer(judging.sent(rng))
+                return Answer(answers.sent(rng))
         raise ValueError(f"At {show.prompt.step} a trainee is not told what is right by a {type(key).__name__}.")
 
     def took_ms(self, show: ShowTrial, rng: np.random.Generator) -> int:
@@ -134,12 +134,12 @@ class SimulatedTrainee:
         before = given_at(show.trial.locked, Step.RATE)
         if show.prompt.step == Step.RATE_AGAIN and isinstance(before, PairRating) and show.prompt.advice is not None:
             low, high = (criterion + end for end in scale.range_of(before.rating))
-            seen = evidence.second_sight(key.mated, strength, low, high, self.abilities.memory, rng)
+            seen = answers.second_sight(key.mated, strength, low, high, self.abilities.memory, rng)
             criterion += -self.abilities.advice_weight if show.prompt.advice.same else self.abilities.advice_weight
         else:
-            seen = evidence.first_sight(key.mated, strength, rng)
-        rating = evidence.rated(seen, criterion, strength, scale)
-        return Answer(rating, difficulty=evidence.felt_difficulty(seen - criterion))
+            seen = answers.first_sight(key.mated, strength, rng)
+        rating = answers.rated(seen, criterion, strength, scale)
+        return Answer(rating, difficulty=answers.felt_difficulty(seen - criterion))
 
     @property
     def _own(self) -> tuple[float, Scale]:
@@ -157,4 +157,68 @@ class SimulatedTrainee:
         """m of the pair, see `fr_training.simulation`."""
         if not self._goes_by_ability(show):
             return self.abilities.dprime / 2
-        return evidence.strength_of(float(probability(self.abilities.theta, b or 0.0, GUESS_RATE)))
+        return answers.strength_of(float(probability(self.abilities.theta, b or 0.0, GUESS_RATE)))
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A normal distribution.
+
+    Attributes:
+        mean: of it.
+        sd: of it, at least 0.
+    """
+
+    mean: float
+    sd: float
+
+    def draw(self, rng: np.random.Generator) -> float:
+        """One value."""
+        return float(rng.normal(self.mean, self.sd))
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """People.
+
+    The Glasgow Face Matching Test, 40 pairs, is answered 81 % right with a standard deviation of 9.7 points
+    (`fr_training.statistics.change`). The chance of 40 answers alone makes sqrt(.81 * .19 / 40) = 6.2 points of it,
+    which leaves 7.5 for people.
+
+    * d' = 2 z(.81) = 1.76 for an unbiased person; 7.5 points are .55 of it, as d(% right)/dd' = phi(.88)/2 = .136;
+    * theta: .6 and .8 give 81 % and 7.5 points on a fixed form whose difficulties have mean 0 and SD 1, g = 1/2
+      (`tests/unit/test_simulation_trainees.py` adds it up);
+    * the spread of c, and what advice weighs, are assumed: Howard and others (2020, see
+      `fr_training.statistics.advice`) found criteria moved by a step of their scale, and people who differ;
+    * that two looks at a pair agree to .8 is assumed. Of people who see exactly the same twice, the interval of the net
+      change by advice covers some 98 of 100 (1,500 simulated): it is then on the safe side.
+
+    Attributes:
+        dprime: below 0 it is drawn again.
+        criterion: c.
+        advice_weight: below 0 are people who lean away from a machine.
+        theta: ability.
+        memory: correlation of two looks, in [0, 1], the same for all.
+        scale: of ratings, the same for all.
+    """
+
+    dprime: Spread = Spread(1.76, 0.55)
+    criterion: Spread = Spread(0.0, 0.25)
+    advice_weight: Spread = Spread(0.3, 0.2)
+    theta: Spread = Spread(0.6, 0.8)
+    memory: float = 0.8
+    scale: Scale = USUAL_SCALE
+
+    def draw(self, rng: np.random.Generator) -> Abilities:
+        """Draw a person; the four figures do not go together."""
+        dprime = self.dprime.draw(rng)
+        while dprime < 0.0:
+            dprime = self.dprime.draw(rng)
+        return Abilities(
+            dprime=dprime,
+            criterion=self.criterion.draw(rng),
+            advice_weight=self.advice_weight.draw(rng),
+            memory=self.memory,
+            theta=self.theta.draw(rng),
+            scale=self.scale,
+        )

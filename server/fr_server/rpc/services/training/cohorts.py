@@ -21,7 +21,7 @@ from fr_server.rpc.convert.training import (
     sent_retention_ms,
     sent_trainees,
 )
-from fr_server.rpc.services.training.desk import Context, Desk
+from fr_server.rpc.services.training.resources import Context, TrainingResources
 from fr_training.sessions.results import not_started, progress
 from fr_training.store.values import Changes
 
@@ -32,10 +32,10 @@ _MOST_WATCHING = 16
 
 
 class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
-    """Makes, shows and deletes cohorts; see `Desk` for what it works with."""
+    """Makes, shows and deletes cohorts; see `TrainingResources` for what it works with."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, resources: TrainingResources) -> None:
+        self._resources = resources
         self._watches = Places(_MOST_WATCHING, "watches of cohorts open")
 
     async def CreateCohort(  # noqa: N802
@@ -44,11 +44,11 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
         """Make a cohort with trainees."""
         count = sent_trainees(request.trainees)
         require_display_name(request.display_name)
-        desk = self._desk
-        course = await desk.work.storage(desk.store.course, request.course_id)
+        resources = self._resources
+        course = await resources.work.storage(resources.store.course, request.course_id)
         retention_ms = sent_retention_ms(request, course.plan)
-        cohort, enrolled = await desk.work.storage(
-            desk.store.create_cohort, course.course_id, request.display_name, count, retention_ms
+        cohort, enrolled = await resources.work.storage(
+            resources.store.create_cohort, course.course_id, request.display_name, count, retention_ms
         )
         return training_pb2.CreateCohortResponse(
             cohort=cohort_message(cohort), enrolled=map(enrolled_message, enrolled)
@@ -59,14 +59,14 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
     ) -> training_pb2.AddTraineesResponse:
         """Add trainees to a cohort."""
         count = sent_trainees(request.trainees)
-        enrolled = await self._desk.work.storage(self._desk.store.add_trainees, request.cohort_id, count)
+        enrolled = await self._resources.work.storage(self._resources.store.add_trainees, request.cohort_id, count)
         return training_pb2.AddTraineesResponse(enrolled=map(enrolled_message, enrolled))
 
     async def GetCohort(  # noqa: N802
         self, request: training_pb2.GetCohortRequest, context: Context
     ) -> training_pb2.GetCohortResponse:
         """Describe a cohort and how far its trainees are."""
-        found, told = await self._desk.work.storage(self._changed, request.cohort_id, -1)
+        found, told = await self._resources.work.storage(self._changed, request.cohort_id, -1)
         return training_pb2.GetCohortResponse(cohort=cohort_message(found.cohort), progress=told)
 
     async def ListCohorts(  # noqa: N802
@@ -76,7 +76,7 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
         course_id, size = request.course_id or None, page_size(request)
         call = f"cohorts {request.course_id}"
         before = last_moment(call, request.page_token)
-        shown, more = await self._desk.work.storage(cohorts_seen, self._desk.store, course_id, before, size)
+        shown, more = await self._resources.work.storage(cohorts_seen, self._resources.store, course_id, before, size)
         return training_pb2.ListCohortsResponse(
             cohorts=map(cohort_message, shown),
             next_page_token=moment_token(call, shown[-1].created_ms, shown[-1].cohort_id) if more else "",
@@ -97,10 +97,10 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
 
     async def _changes(self, cohort_id: str) -> AsyncIterator[list[training_pb2.SittingProgress]]:
         """Yield what has changed, at first everything, until the server drains."""
-        desk, mark = self._desk, -1
-        while not desk.work.draining.is_set():
-            if await desk.work.storage(desk.store.cohort_version, cohort_id) != mark:
-                found, told = await desk.work.storage(self._changed, cohort_id, mark)
+        resources, mark = self._resources, -1
+        while not resources.work.draining.is_set():
+            if await resources.work.storage(resources.store.cohort_version, cohort_id) != mark:
+                found, told = await resources.work.storage(self._changed, cohort_id, mark)
                 mark = found.mark
                 if told:
                     yield told
@@ -110,19 +110,19 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
         self, request: training_pb2.DeleteCohortRequest, context: Context
     ) -> training_pb2.DeleteCohortResponse:
         """Delete a cohort with everything of its trainees."""
-        await self._desk.work.storage(self._desk.store.delete_cohort, request.cohort_id)
+        await self._resources.work.storage(self._resources.store.delete_cohort, request.cohort_id)
         return training_pb2.DeleteCohortResponse()
 
     async def DeleteTrainee(  # noqa: N802
         self, request: training_pb2.DeleteTraineeRequest, context: Context
     ) -> training_pb2.DeleteTraineeResponse:
         """Delete a trainee with everything of the trainee."""
-        await self._desk.work.storage(self._desk.store.delete_trainee, request.trainee_id)
+        await self._resources.work.storage(self._resources.store.delete_trainee, request.trainee_id)
         return training_pb2.DeleteTraineeResponse()
 
     def _changed(self, cohort_id: str, mark: int) -> tuple[Changes, list[training_pb2.SittingProgress]]:
         """What has changed since a mark: each sitting of trainees who are new, then what others have done."""
-        found = self._desk.store.changes_since(cohort_id, mark)
+        found = self._resources.store.changes_since(cohort_id, mark)
         course = found.course
         now = {(one.trainee_id, one.sitting): progress(course, one) for one in found.sessions}
         of_new = {

@@ -11,7 +11,7 @@ from fr_core.gallery.values import MAX_TOP_K, Enrolment, GalleryInfo, GalleryRef
 from fr_core.types import F32, Embedding, ModelId
 from fr_server.authz.course_galleries import gallery_id_of
 from fr_server.rpc.services.gallery_calls import GalleryCalls
-from fr_training.bank.matcher import Ranked
+from fr_training.bank.lists import Ranked
 from fr_training.bank.pool import PoolPhoto
 
 # A course is made within minutes. What a process leaves that dies meanwhile expires by itself.
@@ -21,7 +21,7 @@ _ANY = -1.0
 
 
 class CourseGallery:
-    """The gallery of one course; a `fr_training.bank.matcher.Matcher`.
+    """The gallery of one course; a `fr_training.bank.lists.Matcher`.
 
     Args:
         galleries: hold it.

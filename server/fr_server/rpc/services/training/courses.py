@@ -30,20 +30,20 @@ from fr_server.rpc.convert.training import (
     sent_sha256,
 )
 from fr_server.rpc.services.datasets import dataset_errors, dataset_root
+from fr_server.rpc.services.training.cohort_results import read_cohort
 from fr_server.rpc.services.training.course_gallery import CourseGallery, gallery_of_course
-from fr_server.rpc.services.training.desk import Context, Desk
-from fr_server.rpc.services.training.gathered import gather
+from fr_server.rpc.services.training.resources import Context, TrainingResources
 from fr_server.telemetry.logs import FIELDS, describe
 from fr_training.bank.needs import Available, available, needs, require_enough
-from fr_training.build.building import Progress, build_course
+from fr_training.build.course import Progress, build_course
 from fr_training.build.people import NamedPeople, read_datasets
 from fr_training.courses import Course
 from fr_training.errors import CourseBuilding, UnknownCohort
 from fr_training.grading.items import learned
 from fr_training.plan import CoursePlan
-from fr_training.results import Result
 from fr_training.shipped_plans import plan_names
 from fr_training.store.training_store import TrainingStore
+from fr_training.trials import Result
 
 log = logging.getLogger("fr_server.training")
 
@@ -62,32 +62,32 @@ _STAGES = {
 
 
 class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
-    """Makes one course at a time; see `Desk` for what it works with.
+    """Makes one course at a time; see `TrainingResources` for what it works with.
 
     One at a time in this process: where `server.frontends` has several, each may make one. They share the engine, and
     take turns to write what they made into the store. A course whose call has ended leaves nothing in either.
     """
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, resources: TrainingResources) -> None:
+        self._resources = resources
         self._builds = Places(1, "courses in work", kept_s=KEPT_S)
 
     async def ListPlans(  # noqa: N802
         self, request: training_pb2.ListPlansRequest, context: Context
     ) -> training_pb2.ListPlansResponse:
         """List the plans that come with the server."""
-        plans = await self._desk.work.storage(lambda: [plan_message(name) for name in plan_names()])
+        plans = await self._resources.work.storage(lambda: [plan_message(name) for name in plan_names()])
         return training_pb2.ListPlansResponse(plans=plans)
 
     async def CheckPlan(  # noqa: N802
         self, request: training_pb2.CheckPlanRequest, context: Context
     ) -> training_pb2.CheckPlanResponse:
         """Say what a plan needs, and what there is."""
-        plan = await self._desk.work.storage(sent_plan, request.plan)
+        plan = await self._resources.work.storage(sent_plan, request.plan)
         wanted = needs(plan)
         response = training_pb2.CheckPlanResponse(title=plan.title, needs=needs_message(wanted))
         if names := sent_datasets(request.datasets):
-            datasets = await self._desk.work.storage(_read, names)
+            datasets = await self._resources.work.storage(_read, names)
             there = _available(datasets)
             response.people, response.people_with_two_photos = there.people, there.with_two_photos
             response.people_with_two_alike = there.with_two_alike
@@ -98,7 +98,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         self, request: training_pb2.CreateCourseRequest, context: Context
     ) -> AsyncIterator[training_pb2.CreateCourseResponse]:
         """Make a course; holds no thread but that which makes it, and ends with its call."""
-        plan = await self._desk.work.storage(sent_plan, request.plan)
+        plan = await self._resources.work.storage(sent_plan, request.plan)
         seed, names = sent_seed(request, plan), sent_datasets(request.datasets)
         if not names:
             raise MissingField("`datasets` names no data set.", field="datasets")
@@ -110,12 +110,12 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
             raise CourseBuilding("The server makes a course, or another caller is next.") from refusal
         seen = _Seen()
         running = asyncio.ensure_future(
-            self._desk.work.course(self._made, plan, names, seed, learn_from, exclude, seen)
+            self._resources.work.course(self._made, plan, names, seed, learn_from, exclude, seen)
         )
         running.add_done_callback(partial(self._ended, caller))
         while not running.done():
             await asyncio.wait((running,), timeout=_LOOK_S)
-            if self._desk.work.draining.is_set() and not running.done():
+            if self._resources.work.draining.is_set() and not running.done():
                 raise ShuttingDown("The server is shutting down; make the course when it is back.")
             if (progress := seen.new()) is not None:
                 yield training_pb2.CreateCourseResponse(progress=progress)
@@ -125,8 +125,8 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         self, request: training_pb2.GetCourseRequest, context: Context
     ) -> training_pb2.GetCourseResponse:
         """Describe a course."""
-        store = self._desk.store
-        course = await self._desk.work.storage(lambda: course_message(store.course(request.course_id)))
+        store = self._resources.store
+        course = await self._resources.work.storage(lambda: course_message(store.course(request.course_id)))
         return training_pb2.GetCourseResponse(course=course)
 
     async def ListCourses(  # noqa: N802
@@ -136,19 +136,19 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         size, before = page_size(request), last_moment(_LIST, request.page_token)
 
         def listed() -> training_pb2.ListCoursesResponse:
-            shown, more = courses_seen(self._desk.store, before, size)
+            shown, more = courses_seen(self._resources.store, before, size)
             return training_pb2.ListCoursesResponse(
                 courses=map(course_message, shown),
                 next_page_token=moment_token(_LIST, shown[-1].created_ms, shown[-1].course_id) if more else "",
             )
 
-        return await self._desk.work.storage(listed)
+        return await self._resources.work.storage(listed)
 
     async def DeleteCourse(  # noqa: N802
         self, request: training_pb2.DeleteCourseRequest, context: Context
     ) -> training_pb2.DeleteCourseResponse:
         """Delete a course, then its gallery."""
-        await self._desk.work.storage(self._deleted, request.course_id)
+        await self._resources.work.storage(self._deleted, request.course_id)
         return training_pb2.DeleteCourseResponse()
 
     async def SetProbeKey(  # noqa: N802
@@ -159,7 +159,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         if which is None or (which == "absent" and not request.absent):
             raise MissingField("`truth` says neither who it is nor that it is nobody.", field="truth")
         identity = request.identity if which == "identity" else None
-        await self._desk.work.storage(self._desk.store.set_probe_key, request.course_id, sha256, identity)
+        await self._resources.work.storage(self._resources.store.set_probe_key, request.course_id, sha256, identity)
         return training_pb2.SetProbeKeyResponse()
 
     def _made(
@@ -171,33 +171,35 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         exclude: frozenset[str],
         seen: _Seen,
     ) -> Course:
-        desk = self._desk
+        resources = self._resources
         for known in learn_from:
-            desk.store.course(known)  # refused before any photo is read
+            resources.store.course(known)  # refused before any photo is read
         with dataset_errors():
             datasets = _read(names)
             require_enough(plan, _available(datasets))
             course_id = secrets.token_hex(8)
-            pipeline = desk.engine.pipeline
-            gallery = CourseGallery(desk.galleries, course_id, pipeline.model, pipeline.embedding_size)
+            pipeline = resources.engine.pipeline
+            gallery = CourseGallery(resources.galleries, course_id, pipeline.model, pipeline.embedding_size)
             try:
                 built = build_course(
                     plan,
                     datasets,
-                    desk.engine,
+                    resources.engine,
                     gallery,
                     seed=seed,
-                    workers=desk.workers,
+                    workers=resources.workers,
                     course_id=course_id,
                     gallery_id=gallery.gallery_id,
-                    now_ms=desk.now_ms(),
+                    now_ms=resources.now_ms(),
                     on_progress=seen,
-                    learned=learned(_answers(desk.store, one) for one in learn_from),
+                    learned=learned(_answers(resources.store, one) for one in learn_from),
                     learned_from=learn_from,
                     exclude=exclude,
                 )
                 current_ticket().require_wanted()
-                desk.store.add_course(built.course, built.pictures, built.gallery, built.probe_keys, built.identities)
+                resources.store.add_course(
+                    built.course, built.pictures, built.gallery, built.probe_keys, built.identities
+                )
                 self._settle(gallery, course_id)
             except BaseException:
                 _drop(gallery)
@@ -212,17 +214,17 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
             gallery.keep()
             current_ticket().require_wanted()
         except BaseException:
-            self._desk.store.delete_course(course_id)
+            self._resources.store.delete_course(course_id)
             raise
 
     def _deleted(self, course_id: str) -> None:
-        course = self._desk.store.course(course_id)
+        course = self._resources.store.course(course_id)
         if course.gallery_id:  # first: what is cut off here is asked for again, while the course is there
             try:
-                self._desk.galleries.delete(gallery_of_course(self._desk.galleries, course.gallery_id))
+                self._resources.galleries.delete(gallery_of_course(self._resources.galleries, course.gallery_id))
             except UnknownGallery:
                 log.info("The gallery of a deleted course was deleted before")
-        self._desk.store.delete_course(course_id)
+        self._resources.store.delete_course(course_id)
 
     def _ended(self, caller: str, running: asyncio.Future[Course]) -> None:
         self._builds.give_back(caller)
@@ -236,7 +238,7 @@ def _answers(store: TrainingStore, course_id: str) -> Mapping[str, Sequence[Resu
     for cohort_id in _cohorts(store, course_id):
         current_ticket().require_wanted()
         try:
-            by_trainee = gather(store, cohort_id).by_trainee
+            by_trainee = read_cohort(store, cohort_id).by_trainee
         except UnknownCohort:  # its time is over since it was listed
             continue
         found.update((trainee_id, rows) for trainee_id, rows in by_trainee.items() if rows)

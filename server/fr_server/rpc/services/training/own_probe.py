@@ -9,12 +9,12 @@ from fr_core.errors import InvalidField
 from fr_core.gallery.values import MAX_TOP_K
 from fr_core.pipeline import FacePolicy, select
 from fr_server.rpc.services.training.course_gallery import search_people
-from fr_server.rpc.services.training.desk import Desk
+from fr_server.rpc.services.training.resources import TrainingResources
 from fr_training.answers import ProbeSent
 from fr_training.courses import Course
 from fr_training.keys import ListKey
 from fr_training.sessions.clock import left_ms
-from fr_training.sessions.locking import find
+from fr_training.sessions.flow import find
 from fr_training.sessions.order import block_of
 from fr_training.sessions.probes import lock_probe, require_probe, shown_people, shown_pictures, with_truth
 from fr_training.sessions.shown import ShowTrial
@@ -23,11 +23,13 @@ from fr_training.store.values import ProbeTruth
 from fr_training.trials import OwnList, Session
 
 
-async def search_for(desk: Desk, course: Course, session: Session, trial_id: str, data: bytes, sha256: str) -> OwnList:
+async def search_for(
+    resources: TrainingResources, course: Course, session: Session, trial_id: str, data: bytes, sha256: str
+) -> OwnList:
     """Search the gallery of a course for the face on a photo.
 
     Args:
-        desk: of the calls.
+        resources: of the calls.
         course: that the session is of.
         session: whose trial waits for the probe.
         trial_id: of that trial.
@@ -38,19 +40,19 @@ async def search_for(desk: Desk, course: Course, session: Session, trial_id: str
         NoFaceFound: the photo shows none; or what decoding, embedding and searching raise.
         InvalidField: everybody in the gallery is in a trial of the trainee's that waits for an answer.
     """
-    photo = await desk.work.photo(desk.engine.pipeline.analyze, data)
+    photo = await resources.work.photo(resources.engine.pipeline.analyze, data)
     (face,) = select(photo.faces, FacePolicy.LARGEST)
-    pictures, seen, waiting = await desk.work.storage(_gallery, desk, course, session)
+    pictures, seen, waiting = await resources.work.storage(_gallery, resources, course, session)
     size = block_of(course, session, find(session, trial_id).block_id).size
     wanted = min(MAX_TOP_K, size + len(seen))
-    ranked = await desk.work.storage(search_people, desk.galleries, course.gallery_id, face.embedding, wanted)
+    ranked = await resources.work.storage(search_people, resources.galleries, course.gallery_id, face.embedding, wanted)
     fresh = [one for one in ranked if one.person not in seen]
     # Where too few are left, those of trials that are answered come again: a block never comes to a dead end.
     again = [one for one in ranked if one.person in seen and one.person not in waiting]
     found = sorted((*fresh, *again)[:size], key=lambda one: -one.similarity)
     if not found:
         raise InvalidField("Everybody in the gallery is in another trial of yours: answer that first.", field="image")
-    truth = await desk.work.storage(desk.store.probe_truth, course.course_id, sha256)
+    truth = await resources.work.storage(resources.store.probe_truth, course.course_id, sha256)
     shown = tuple(pictures[one.person] for one in found)
     return OwnList(shown, _key(truth, pictures, shown, tuple(one.similarity for one in found)))
 
@@ -111,13 +113,15 @@ def _key(
     return ListKey(shown.index(picture) if picture in shown else None, similarities, scored=truth.known)
 
 
-def _gallery(desk: Desk, course: Course, session: Session) -> tuple[Mapping[int, int], frozenset[int], frozenset[int]]:
+def _gallery(
+    resources: TrainingResources, course: Course, session: Session
+) -> tuple[Mapping[int, int], frozenset[int], frozenset[int]]:
     """Person -> picture of the gallery; whom of it any session of the trainee has shown; who is in unanswered trials.
 
     All sessions: a probe that waits in another sitting could be sent here, to be told what the machine makes of it.
     """
-    pictures = desk.store.gallery(course.course_id)
-    sessions = desk.store.sessions_of(session.trainee_id)
+    pictures = resources.store.gallery(course.course_id)
+    sessions = resources.store.sessions_of(session.trainee_id)
     pending = [replace(one, trials=tuple(trial for trial in one.trials if not trial.done)) for one in sessions]
 
     def of_gallery(sessions: Sequence[Session]) -> frozenset[int]:

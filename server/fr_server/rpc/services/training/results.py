@@ -8,14 +8,13 @@ from importlib.util import find_spec
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
 from fr_core.errors import InvalidField, MissingField, UnknownReport
-from fr_server.rpc.services.training.desk import PIECE, Context, Desk
-from fr_server.rpc.services.training.gathered import gather
+from fr_server.rpc.services.training.cohort_results import read_cohort
+from fr_server.rpc.services.training.resources import PIECE, Context, TrainingResources
 from fr_server.rpc.services.training.storage import signing_key
 from fr_training import report
 from fr_training.errors import NothingToReport, SessionUnfinished, UnknownTrainee
 from fr_training.exports import Finished, export
-from fr_training.grading.cohort import cohort_figures
-from fr_training.grading.trainee import trainee_figures
+from fr_training.grading.reports import cohort_figures, trainee_figures
 from fr_training.grading.verification import with_partners
 
 _FORMATS: Mapping[training_pb2.ExportFormat.ValueType, str] = {
@@ -32,10 +31,10 @@ _HTML = {
 
 
 class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
-    """Reports and exports; see `Desk` for what it works with."""
+    """Reports and exports; see `TrainingResources` for what it works with."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, resources: TrainingResources) -> None:
+        self._resources = resources
 
     async def GetTrainingReport(  # noqa: N802
         self, request: training_pb2.GetTrainingReportRequest, context: Context
@@ -43,7 +42,7 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
         """Read a report, made of the answers that there are now."""
         if request.file not in _HTML:
             raise InvalidField("`file` has a value that this call does not know.", field="file")
-        async with aclosing(self._desk.work.report(lambda: self._report(request).encode(), PIECE)) as pieces:
+        async with aclosing(self._resources.work.report(lambda: self._report(request).encode(), PIECE)) as pieces:
             async for piece in pieces:
                 yield training_pb2.GetTrainingReportResponse(content=piece)
 
@@ -57,20 +56,20 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
             raise InvalidField("`format` has a value that this call does not know.", field="format")
         form = _FORMATS[request.format]
         async with aclosing(
-            self._desk.work.report(lambda: self._exported(request.cohort_id, form).encode(), PIECE)
+            self._resources.work.report(lambda: self._exported(request.cohort_id, form).encode(), PIECE)
         ) as pieces:
             async for piece in pieces:
                 yield training_pb2.ExportResultsResponse(content=piece)
 
     def _report(self, request: training_pb2.GetTrainingReportRequest) -> str:
-        whom, store = request.WhichOneof("whom"), self._desk.store
+        whom, store = request.WhichOneof("whom"), self._resources.store
         html = _HTML[request.file]
         if html and find_spec("matplotlib") is None:
             raise UnknownReport("The server has no matplotlib, which pages need: install the extra `report` there.")
         if whom is None:
             raise MissingField("The request says neither whose report is wanted nor of which cohort.", field="whom")
         if whom == "cohort_id":
-            found = gather(store, request.cohort_id)
+            found = read_cohort(store, request.cohort_id)
             _require_some(any(found.by_trainee.values()))
             figures = cohort_figures(found.course, with_partners(found.by_trainee))
             return report.cohort_html(found.course, figures) if html else report.cohort_json(found.course, figures)
@@ -80,7 +79,7 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
                 raise SessionUnfinished("A session of yours is not finished.")
         else:
             trainee = store.trainee(request.trainee_id)
-        found = gather(store, trainee.cohort_id)
+        found = read_cohort(store, trainee.cohort_id)
         if trainee.trainee_id not in found.by_trainee:
             raise UnknownTrainee("The trainee was deleted meanwhile.")
         by_trainee = with_partners(found.by_trainee)
@@ -90,15 +89,17 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
         return report.trainee_html(found.course, of_trainee) if html else report.trainee_json(found.course, of_trainee)
 
     def _exported(self, cohort_id: str, form: str) -> str:
-        found = gather(self._desk.store, cohort_id)
+        found = read_cohort(self._resources.store, cohort_id)
         finished = [
             Finished(one.trainee_id, one.sitting, one.started_ms, one.finished_ms)
             for one in found.sessions
             if one.finished_ms is not None
         ]
-        key = signing_key(self._desk.folder)
+        key = signing_key(self._resources.folder)
         by_trainee = with_partners(found.by_trainee)
-        return export(form, found.course, found.cohort.display_name, by_trainee, finished, key, self._desk.now_ms())
+        return export(
+            form, found.course, found.cohort.display_name, by_trainee, finished, key, self._resources.now_ms()
+        )
 
 
 def _require_some(there: bool) -> None:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
 from fr_server.rpc.convert.common import image_data, timestamp_ms
 from fr_server.rpc.convert.training import STATES, sitting_message
-from fr_server.rpc.convert.trials import block_to_begin, over_message, reveal_message, sent_decision, sent_notes
-from fr_server.rpc.services.training.desk import Context, Desk
+from fr_server.rpc.convert.trials import (
+    block_to_begin,
+    over_message,
+    reveal_message,
+    sent_decision,
+    sent_notes,
+    trial_message,
+)
 from fr_server.rpc.services.training.own_probe import lock_found, search_for
-from fr_server.rpc.services.training.showing import with_pictures
+from fr_server.rpc.services.training.resources import Context, TrainingResources
 from fr_training.answers import ProbeSent
 from fr_training.courses import Course
 from fr_training.errors import ConsentRequired
@@ -25,6 +31,24 @@ from fr_training.sessions.shown import Over, ShowBlock, ShowTrial
 from fr_training.store.values import Cohort
 from fr_training.trials import Session
 
+
+async def with_pictures(resources: TrainingResources, course_id: str, shown: ShowTrial) -> training_pb2.Trial:
+    """The message of a trial; its pictures come from memory where they were shown before.
+
+    Raises:
+        StoreFailed, StoreCorrupt: a picture cannot be read.
+    """
+    remembered = [resources.store.remembered_picture(course_id, number) for number in shown.photos]
+    pictures = [one for one in remembered if one is not None]
+    if len(pictures) < len(shown.photos):
+        pictures = await resources.work.storage(_read, resources, course_id, shown.photos)
+    return trial_message(shown, pictures)
+
+
+def _read(resources: TrainingResources, course_id: str, numbers: Sequence[int]) -> list[bytes]:
+    return [resources.store.picture(course_id, number) for number in numbers]
+
+
 NOTICE = (
     "This is a training in the comparison of faces. Your answers and notes, how long each of them took, and the "
     "figures made of them are kept under a pseudonym, for your own report and for your trainer, and are deleted on "
@@ -35,10 +59,10 @@ NOTICE = (
 
 
 class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
-    """Shows trials and locks answers; see `Desk` for what it works with."""
+    """Shows trials and locks answers; see `TrainingResources` for what it works with."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, resources: TrainingResources) -> None:
+        self._resources = resources
 
     async def JoinCourse(  # noqa: N802
         self, request: training_pb2.JoinCourseRequest, context: Context
@@ -46,7 +70,7 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
         """Say what a trainee is about to do."""
 
         def joined() -> training_pb2.JoinCourseResponse:
-            store = self._desk.store
+            store = self._resources.store
             trainee = store.trainee_of_code(request.code)
             cohort = store.cohort(trainee.cohort_id)
             course = store.course(cohort.course_id)
@@ -67,16 +91,16 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
                 ],
             )
 
-        return await self._desk.work.storage(joined)
+        return await self._resources.work.storage(joined)
 
     async def StartSession(  # noqa: N802
         self, request: training_pb2.StartSessionRequest, context: Context
     ) -> training_pb2.StartSessionResponse:
         """Begin a sitting, or go on with it; the time that the trainee was away counts as a pause."""
-        now_ms = self._desk.now_ms()
+        now_ms = self._resources.now_ms()
 
         def started() -> Session:
-            store = self._desk.store
+            store = self._resources.store
             trainee = store.trainee_of_code(request.code)
             course = store.course(store.cohort(trainee.cohort_id).course_id)
 
@@ -91,7 +115,7 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
             sitting_of(course, request.sitting)
             return store.start_session(trainee, request.sitting, make)
 
-        session = await self._desk.work.storage(started)
+        session = await self._resources.work.storage(started)
         found = await self._set(session.session_id, rejoined)
         return training_pb2.StartSessionResponse(session=found)
 
@@ -99,15 +123,15 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
         self, request: training_pb2.NextTrialRequest, context: Context
     ) -> training_pb2.NextTrialResponse:
         """Return what is next."""
-        now_ms = self._desk.now_ms()
+        now_ms = self._resources.now_ms()
 
         def shown(course: Course, session: Session) -> tuple[Session, tuple[str, ShowTrial | ShowBlock | Over]]:
             after, found = show(course, session, request.begin_block, now_ms)
             return after, (course.course_id, found)
 
-        course_id, found = await self._desk.change(request.session_id, shown)
+        course_id, found = await self._resources.change(request.session_id, shown)
         if isinstance(found, ShowTrial):
-            return training_pb2.NextTrialResponse(trial=await with_pictures(self._desk, course_id, found))
+            return training_pb2.NextTrialResponse(trial=await with_pictures(self._resources, course_id, found))
         if isinstance(found, ShowBlock):
             return training_pb2.NextTrialResponse(block=block_to_begin(found))
         return training_pb2.NextTrialResponse(over=over_message(found))
@@ -116,44 +140,44 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
         self, request: training_pb2.SubmitProbeRequest, context: Context
     ) -> training_pb2.SubmitProbeResponse:
         """Search for a trainee's own probe."""
-        desk, arrived_ms = self._desk, self._desk.now_ms()
+        resources, arrived_ms = self._resources, self._resources.now_ms()
         data = image_data(request.image, "image")
-        sent = await desk.work.storage(lambda: ProbeSent(hashlib.sha256(data).hexdigest()))
+        sent = await resources.work.storage(lambda: ProbeSent(hashlib.sha256(data).hexdigest()))
 
         def asked(course: Course, session: Session) -> tuple[Session, tuple[Course, Session, ShowTrial | None]]:
             return session, (course, session, require_probe(course, session, request.trial_id, arrived_ms, sent))
 
-        course, session, shown = await desk.change(request.session_id, asked)
+        course, session, shown = await resources.change(request.session_id, asked)
         if shown is None:
-            own = await search_for(desk, course, session, request.trial_id, data, sent.image_sha256)
-            found_ms = desk.now_ms()
+            own = await search_for(resources, course, session, request.trial_id, data, sent.image_sha256)
+            found_ms = resources.now_ms()
 
             def locked(course: Course, session: Session) -> tuple[Session, ShowTrial]:
                 return lock_found(course, session, request.trial_id, sent, own, arrived_ms, found_ms)
 
-            shown = await desk.change(request.session_id, locked)
-        return training_pb2.SubmitProbeResponse(trial=await with_pictures(desk, course.course_id, shown))
+            shown = await resources.change(request.session_id, locked)
+        return training_pb2.SubmitProbeResponse(trial=await with_pictures(resources, course.course_id, shown))
 
     async def LockNotes(  # noqa: N802
         self, request: training_pb2.LockNotesRequest, context: Context
     ) -> training_pb2.LockNotesResponse:
         """Lock notes or observations."""
-        now_ms = self._desk.now_ms()
+        now_ms = self._resources.now_ms()
         step, answer = sent_notes(request)
 
         def locked(course: Course, session: Session) -> tuple[Session, tuple[str, ShowTrial | None]]:
             after, found = lock(course, session, request.trial_id, step, answer, now_ms)
             return after, (course.course_id, found.trial)
 
-        course_id, shown = await self._desk.change(request.session_id, locked)
-        trial = None if shown is None else await with_pictures(self._desk, course_id, shown)
+        course_id, shown = await self._resources.change(request.session_id, locked)
+        trial = None if shown is None else await with_pictures(self._resources, course_id, shown)
         return training_pb2.LockNotesResponse(trial=trial)
 
     async def SubmitDecision(  # noqa: N802
         self, request: training_pb2.SubmitDecisionRequest, context: Context
     ) -> training_pb2.SubmitDecisionResponse:
         """Lock a decision."""
-        now_ms = self._desk.now_ms()
+        now_ms = self._resources.now_ms()
         step, answer = sent_decision(request)
 
         def locked(
@@ -163,8 +187,8 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
             reveal = None if found.reveal is None else reveal_message(found.reveal)
             return after, (course.course_id, found.trial, reveal)
 
-        course_id, shown, reveal = await self._desk.change(request.session_id, locked)
-        trial = None if shown is None else await with_pictures(self._desk, course_id, shown)
+        course_id, shown, reveal = await self._resources.change(request.session_id, locked)
+        trial = None if shown is None else await with_pictures(self._resources, course_id, shown)
         return training_pb2.SubmitDecisionResponse(trial=trial, reveal=reveal)
 
     async def PauseSession(  # noqa: N802
@@ -186,13 +210,13 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
         return training_pb2.FinishSessionResponse(session=await self._set(request.session_id, finish))
 
     async def _set(self, session_id: str, step: Callable[[Session, int], Session]) -> training_pb2.Session:
-        now_ms = self._desk.now_ms()
+        now_ms = self._resources.now_ms()
 
         def changed(course: Course, session: Session) -> tuple[Session, training_pb2.Session]:
             after = step(session, now_ms)
             return after, _session_message(course, after)
 
-        return await self._desk.change(session_id, changed)
+        return await self._resources.change(session_id, changed)
 
 
 def _session_message(course: Course, session: Session) -> training_pb2.Session:

@@ -1,7 +1,8 @@
-"""Which people are still free, and which forms go together.
+"""The workbench of a course: who is still free, which forms go together, and what earlier courses taught about items.
 
-People of whom two photos are needed are set aside first, for all forms; what remains is enough for everything else
-whenever the pool is enough at all, as everybody can be somebody who is shown once.
+Who is paired with whom, and which items are chosen, goes by the machine's difficulty alone, so that what was learned of
+an item can meet the item again: the same seed chooses the same items, but for those set aside, in whose place
+`replacements` puts others. Forms are then made equally hard by the difficulties that the answers have moved.
 """
 
 from __future__ import annotations
@@ -12,16 +13,73 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fr_training.bank.learned import Judged, judged
-from fr_training.bank.likeness import I32, Index, shared_labels
-from fr_training.bank.manifest import canonical, item_id_of
-from fr_training.bank.pictures import PictureBook, Shown
-from fr_training.bank.roster import Bools, Roster, subset
+from fr_training.bank.difficulty import updated
+from fr_training.bank.labels import I32, Index, shared_labels
+from fr_training.bank.manifest import PictureBook, Shown, canonical, item_id_of
+from fr_training.bank.prepared import Bools, PreparedPool, subset
 from fr_training.courses import Item, Learned
 from fr_training.errors import TooFewPeople
-from fr_training.keys import AnswerKey
+from fr_training.keys import AnswerKey, PairKey, TriadKey
 from fr_training.plan import BlockPlan, CoursePlan
 from fr_training.prompts import ExerciseKind
+
+_MATED, _NONMATED = PairKey(mated=True, similarity=0.0), PairKey(mated=False, similarity=0.0)  # an id has no similarity
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An item that may be shown, in the light of the answers to earlier courses.
+
+    Attributes:
+        machine: its difficulty by the machine, by which it is chosen.
+        b: its difficulty, once answers have moved it, by which forms are equated.
+        suspect: whether it must not be shown.
+    """
+
+    machine: float
+    b: float
+    suspect: bool
+
+
+def judged(learned: Learned, key: AnswerKey, shown: Sequence[Shown], machine: float) -> Judged:
+    """Look an item up.
+
+    Args:
+        learned: from earlier courses.
+        key: of the item; of a triad, with the place of the odd one in `shown`.
+        shown: by the item.
+        machine: its difficulty by the machine.
+    """
+    if not (learned.difficulties or learned.suspects):
+        return Judged(machine, machine, suspect=False)
+    item_id = item_id_of(key, shown)
+    found = learned.difficulties.get(item_id)
+    return Judged(machine, machine if found is None else updated(machine, *found), item_id in learned.suspects)
+
+
+def suspect_people(learned: Learned, prepared: PreparedPool) -> Bools:
+    """bool[n]: whose two photos are a pair that is set aside; no exercise shows them as those of one person."""
+    found = np.zeros(len(prepared.people), dtype=np.bool_)
+    if learned.suspects:
+        for person in subset(prepared.two).tolist():
+            pairs = ((prepared.first[person], prepared.second[person]), prepared.alike[person])
+            ids = {item_id_of(_MATED, tuple(map(Shown, pair))) for pair in pairs if pair is not None}
+            found[person] = not learned.suspects.isdisjoint(ids)
+    return found
+
+
+def suspect_pair(learned: Learned, prepared: PreparedPool, a: int, b: int) -> bool:
+    """Whether a pair of these two people is set aside, whichever photos of theirs it showed."""
+    return bool(learned.suspects) and any(
+        item_id_of(_NONMATED, (Shown(prepared.first[one]), Shown(prepared.second[other]))) in learned.suspects
+        for one, other in ((a, b), (b, a))
+    )
+
+
+def moved_items(learned: Learned, items: Sequence[Item]) -> int:
+    """How many pairs and triads have a difficulty that answers have moved."""
+    return sum(isinstance(item.key, PairKey | TriadKey) and item.item_id in learned.difficulties for item in items)
+
 
 OVERSUPPLY = 3
 """Where one photo is enough, people with one are preferred if there are so many times more than are needed."""
@@ -80,7 +138,7 @@ def quota(wanted: int, mated: Sequence[int], people: Index, group: I32) -> Index
     return whole
 
 
-def lacking_alike(missing: int, what: str) -> TooFewPeople:
+def too_few_alike(missing: int, what: str) -> TooFewPeople:
     """Return the error for an exercise whose conditions would depend on the right answer.
 
     Args:
@@ -100,7 +158,7 @@ class Workbench:
     """What a course is made with, while it is made.
 
     Attributes:
-        roster: everybody.
+        prepared: everybody.
         seed: decides what is drawn.
         free: bool[n], who is in no form yet.
         aside: bool[n], whose two photos must not be shown as those of one person.
@@ -110,7 +168,7 @@ class Workbench:
         barred: bool[n], people with conditions that too few people have for pairs and lists.
     """
 
-    roster: Roster
+    prepared: PreparedPool
     seed: int
     free: Bools
     aside: Bools
@@ -147,12 +205,12 @@ class Workbench:
             count: that are needed.
             among: bool[n], others are left out; None for everybody who is neither kept for triads nor barred.
         """
-        roster, free = self.roster, self.free & (~self.for_triads & ~self.barred if among is None else among)
-        found = subset(free & roster.two & ~roster.doubtful)
+        prepared, free = self.prepared, self.free & (~self.for_triads & ~self.barred if among is None else among)
+        found = subset(free & prepared.two & ~prepared.doubtful)
         if len(found) >= count:
             return found
-        doubtful = subset(free & roster.doubtful)
-        best = doubtful[np.argsort(-roster.mated_similarity[doubtful], kind="stable")]
+        doubtful = subset(free & prepared.doubtful)
+        best = doubtful[np.argsort(-prepared.mated_similarity[doubtful], kind="stable")]
         return np.concatenate([found, best[: count - len(found)]])
 
     def others(self, slots: int, among: Bools | None = None, *, single: bool = False) -> Index:
@@ -167,8 +225,8 @@ class Workbench:
             among: bool[n], others are left out; None for everybody who is neither kept for triads nor barred.
             single: prefer people with one photo instead, if nobody is shown twice.
         """
-        free, group = self.free & (~self.for_triads & ~self.barred if among is None else among), self.roster.group
-        liked = self.roster.two != single
+        free, group = self.free & (~self.for_triads & ~self.barred if among is None else among), self.prepared.group
+        liked = self.prepared.two != single
         chosen = np.zeros(len(free), dtype=np.bool_)
         for number in np.unique(group):
             own = free & (group == number)
@@ -176,15 +234,15 @@ class Workbench:
         return subset(chosen)
 
     def others_so_shown(self, conditions: int, slots: int, what: str) -> Index:
-        """i64[k]: as `others`, of people whose photos have a pair of conditions, by its number in the roster.
+        """i64[k]: as `others`, of people whose photos have a pair of conditions, by its number in the prepared.
 
         Raises:
             TooFewPeople: fewer than `slots` are free; `what` needs them, such as "the triads".
         """
         others = self.others(slots)
-        found: Index = others[self.roster.conditions[others] == conditions]
+        found: Index = others[self.prepared.conditions[others] == conditions]
         if len(found) < slots:
-            raise lacking_alike(slots - len(found), what)
+            raise too_few_alike(slots - len(found), what)
         return found
 
     def judged(self, key: AnswerKey, shown: Sequence[Shown], machine: float) -> Judged:
@@ -192,8 +250,8 @@ class Workbench:
         return judged(self.learned, key, shown, machine)
 
     def item(self, shown: tuple[Shown, ...], people: tuple[int, ...], key: AnswerKey, b: float | None) -> Item:
-        """Make an item of what it shows and of whom, by index in the roster, each once."""
-        persons = [self.roster.people[person] for person in people]
+        """Make an item of what it shows and of whom, by index in the prepared, each once."""
+        persons = [self.prepared.people[person] for person in people]
         return Item(
             item_id=item_id_of(key, shown),
             photos=self.book.numbers(shown),

@@ -11,14 +11,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from fr_training.bank.difficulty import F64
+from fr_core.scoring.checks import F64
 from fr_training.bank.impostors import nearest
-from fr_training.bank.learned import suspect_pair
-from fr_training.bank.likeness import Index
+from fr_training.bank.labels import Index
 from fr_training.bank.pairs import Drafts, PairDraft, pair_draft
-from fr_training.bank.roster import Bools
-from fr_training.bank.shares import Workbench
+from fr_training.bank.prepared import Bools
 from fr_training.bank.triads import TriadDraft, odd_ones, triad_draft
+from fr_training.bank.workbench import Workbench, suspect_pair
 from fr_training.errors import TooFewPeople
 
 D = TypeVar("D", PairDraft, TriadDraft)
@@ -43,7 +42,7 @@ class Chosen:
     present: Mapping[str, Index]
 
 
-def mended(bench: Workbench, chosen: Chosen) -> Chosen:
+def with_replacements(bench: Workbench, chosen: Chosen) -> Chosen:
     """Put other items in the place of suspect ones, and other people in that of those whose two photos are set aside.
 
     Raises:
@@ -73,12 +72,12 @@ def _mapped(table: Mapping[str, Sequence[Sequence[D]]], other: Callable[[D], D])
 
 def _same(bench: Workbench, draft: PairDraft) -> PairDraft:
     among = _so_shown(bench, draft.a)
-    person = _with_two(bench, bench.roster.same.of(bench.roster.mated_similarity), draft.a, among)
+    person = _with_two(bench, bench.prepared.same.of(bench.prepared.mated_similarity), draft.a, among)
     return pair_draft(bench, person, person)
 
 
 def _present(bench: Workbench, people: Index) -> Index:
-    b = bench.roster.margin.of(bench.roster.margins)
+    b = bench.prepared.margin.of(bench.prepared.margins)
     found = [
         _with_two(bench, b, person, _so_shown(bench, person)) if bench.aside[person] else person
         for person in people.tolist()
@@ -88,7 +87,7 @@ def _present(bench: Workbench, people: Index) -> Index:
 
 def _so_shown(bench: Workbench, person: int) -> Bools:
     """Mark, as bool[n], people whose first and second photo have the same conditions as those of a person."""
-    conditions = bench.roster.conditions
+    conditions = bench.prepared.conditions
     return np.asarray(conditions == conditions[person], dtype=np.bool_)
 
 
@@ -101,12 +100,12 @@ def _with_two(bench: Workbench, b: F64, like: int, among: Bools) -> int:
         like: the other.
         among: bool[n], people whose photos have the right conditions.
     """
-    roster = bench.roster
-    there = np.flatnonzero(bench.free & roster.two & ~bench.aside & among)
+    prepared = bench.prepared
+    there = np.flatnonzero(bench.free & prepared.two & ~bench.aside & among)
     if not len(there):
         raise _lacking(1)
-    group = roster.group
-    order = np.lexsort((np.abs(b[there] - b[like]), group[there] != group[like], roster.doubtful[there]))
+    group = prepared.group
+    order = np.lexsort((np.abs(b[there] - b[like]), group[there] != group[like], prepared.doubtful[there]))
     person = int(there[order[0]])
     bench.take([person])
     return person
@@ -117,14 +116,14 @@ class _Triads:
 
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
-        self._rng = bench.rng("mended triads")
-        self._b = bench.roster.margin.of(bench.roster.margins)
+        self._rng = bench.rng("with_replacements triads")
+        self._b = bench.prepared.margin.of(bench.prepared.margins)
 
     def __call__(self, draft: TriadDraft) -> TriadDraft:
         """One in the place of another."""
         bench = self._bench
         condition = draft.shown.condition
-        among = np.array([pair is not None and pair[0].condition == condition for pair in bench.roster.alike])
+        among = np.array([pair is not None and pair[0].condition == condition for pair in bench.prepared.alike])
         twice = np.array([_with_two(bench, self._b, draft.a, among)], dtype=np.int64)
         others = bench.free.copy()
         while pairs := list(odd_ones(bench, twice, bench.others(1, others))):
@@ -176,26 +175,26 @@ class _Different:
     def _best(self, found: _Impostors, draft: PairDraft) -> tuple[int, int] | None:
         """Of those who are free, the two whose pair is nearest in difficulty; None where all are suspect."""
         bench = self._bench
-        group = bench.roster.group
+        group = bench.prepared.group
         shown = _so_shown(bench, draft.a) & bench.free
         there = np.flatnonzero(shown[found.a] & shown[found.b])
         apart = np.abs(found.difficulty[there] - draft.judged.machine)
         order = there[np.lexsort((apart, group[found.a[there]] != group[draft.a], found.unlike[there]))]
         for place in order.tolist():
             a, b = int(found.a[place]), int(found.b[place])
-            if not suspect_pair(bench.learned, bench.roster, a, b):
+            if not suspect_pair(bench.learned, bench.prepared, a, b):
                 return a, b
         return None
 
 
 def _impostors(bench: Workbench, people: Index) -> _Impostors:
-    found = nearest(bench.roster.faces, people, people)
+    found = nearest(bench.prepared.faces, people, people)
     score = found.score.ravel()
     there = np.isfinite(score)
     return _Impostors(
         a=np.repeat(people, found.people.shape[1])[there],
         b=found.people.ravel()[there],
-        difficulty=bench.roster.different.of(found.similarity.ravel()[there].astype(np.float64)),
+        difficulty=bench.prepared.different.of(found.similarity.ravel()[there].astype(np.float64)),
         unlike=score[there] < _LIKE,
     )
 

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 
 from fr_server.rpc.services.training.own_probe import told_later
 from fr_training.courses import Course
-from fr_training.results import Result
 from fr_training.sessions.results import results
 from fr_training.store.training_store import TrainingStore
 from fr_training.store.values import Cohort
-from fr_training.trials import Session
+from fr_training.trials import Result, Session
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
+class CohortRecord:
     """A cohort and the results of its trainees.
 
     Attributes:
@@ -31,7 +30,7 @@ class Gathered:
     by_trainee: Mapping[str, tuple[Result, ...]]
 
 
-def gather(store: TrainingStore, cohort_id: str) -> Gathered:
+def read_cohort(store: TrainingStore, cohort_id: str) -> CohortRecord:
     """What each trainee of a cohort has done, with the truth of own probes as far as it is known by now.
 
     Raises:
@@ -43,4 +42,4 @@ def gather(store: TrainingStore, cohort_id: str) -> Gathered:
     for session in found.sessions:
         rows[session.trainee_id].extend(results(found.course, told_later(store, found.course, session)))
     by_trainee = {trainee_id: tuple(own) for trainee_id, own in rows.items()}
-    return Gathered(found.course, found.cohort, found.sessions, by_trainee)
+    return CohortRecord(found.course, found.cohort, found.sessions, by_trainee)

@@ -15,10 +15,10 @@ from fr_core.types import U8
 from fr_datasets.errors import DatasetUnreadable, read_photo
 from fr_evaluation.photos import in_threads
 from fr_training.bank.compose import compose
-from fr_training.bank.matcher import Matcher
+from fr_training.bank.lists import Matcher
+from fr_training.bank.manifest import PictureSpec
 from fr_training.bank.needs import available, require_enough
-from fr_training.bank.pictures import PictureSpec
-from fr_training.bank.quarantine import without
+from fr_training.bank.pool import without_photos
 from fr_training.build.gather import NO_PHOTO_LEFT, Gathered, PhotoSource, gather
 from fr_training.build.people import NamedPeople, identities_of
 from fr_training.build.pictures import jpeg, padded, render
@@ -132,7 +132,7 @@ def build_course(
 
 def _without(gathered: Gathered, exclude: Set[str]) -> Gathered:
     """Leave photos out, and people who have none left; both are counted."""
-    left = without(gathered.pool, exclude)
+    left = without_photos(gathered.pool, exclude)
     people = gathered.pool.people
     photos = sum(len(person.photos) for person in people) - sum(len(person.photos) for person in left.people)
     if not photos:

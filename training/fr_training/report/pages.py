@@ -1,20 +1,21 @@
-"""A cohort's report as one HTML page for trainers."""
+"""Writes the report of a trainee, and of a cohort, as one HTML page: plain words, figures, plots."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from html import escape
 
 from fr_evaluation.html import document, pictures, table
+from fr_evaluation.html import words as in_html
 from fr_evaluation.words import Section, Table, counted, section
 from fr_training.courses import Course
-from fr_training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeRow
+from fr_training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeFigures, TraineeRow, Words
 from fr_training.grading.items import ItemRow
 from fr_training.grading.trainee_means import OwnFigures
 from fr_training.grading.values import Maybe, Undefined
-from fr_training.report import cohort_plots, others, plots, sections
+from fr_training.report import comparisons, plots, sections
 from fr_training.report.cells import HEADER, text
 from fr_training.report.keys import NOTICE
-from fr_training.report.trainee_page import in_words, tables
 from fr_training.statistics.agreement import Intraclass
 from fr_training.statistics.item_analysis import MIN_PEOPLE, Difficulty
 from fr_training.statistics.signal_detection import Sensitivity
@@ -23,7 +24,52 @@ MOST_ITEMS = 40
 """Items that the page lists; the JSON has all."""
 
 
-def page(course: Course, figures: CohortFigures) -> str:
+def trainee_page(course: Course, figures: TraineeFigures) -> str:
+    """The whole file."""
+    counts = figures.counts
+    made = f"{counts.answered:,} of {counts.shown:,} trials that were shown make these figures."
+    summary = f"Trainee {figures.trainee_id}. {made}"
+    told = [
+        section("Trials", "", Table(HEADER, sections.count_rows(counts))),
+        comparisons.change_section(figures.changes),
+        *sections.of_kinds(figures.together),
+        comparisons.aided_section(figures.aided, figures.prevalence),
+        comparisons.learning_section(figures.learning),
+        comparisons.group_section(figures.groups),
+        comparisons.verification_section(figures.verification),
+        comparisons.standing_section(figures.standing),
+        comparisons.crowd_section(figures.crowds),
+        sections.block_section(figures.blocks),
+    ]
+    return document(
+        f"Training report: {course.plan.title}",
+        NOTICE,
+        summary,
+        {
+            **in_words(figures.words),
+            **tables(told),
+            "Pictures": pictures(plots.figures(figures), plots.CAPTIONS),
+            "What it is made of": table(("", ""), comparisons.made_of(course)),
+        },
+    )
+
+
+def in_words(words: Words) -> dict[str, str]:
+    """The plain sentences as lists, by their headings."""
+    return {heading: bullets(said) for heading, said in comparisons.plain_words(words).items()}
+
+
+def tables(told: Iterable[Section]) -> dict[str, str]:
+    """Sections as HTML by their headings, those that say something."""
+    return {one.heading: in_html(one) for one in told if one.text or one.tables}
+
+
+def bullets(sentences: Iterable[str]) -> str:
+    """A list of sentences."""
+    return "<ul>\n" + "".join(f"<li>{escape(one)}</li>\n" for one in sentences) + "</ul>\n"
+
+
+def cohort_page(course: Course, figures: CohortFigures) -> str:
     """The whole file."""
     counts = figures.counts
     summary = (
@@ -38,11 +84,11 @@ def page(course: Course, figures: CohortFigures) -> str:
         _change_section(figures.changes),
         _own_section(figures.own),
         *sections.of_kinds(figures.together),
-        others.aided_section(figures.aided, figures.prevalence),
-        others.learning_section(figures.learning),
-        others.group_section(figures.groups),
-        others.verification_section(figures.verification),
-        others.crowd_section(figures.crowds),
+        comparisons.aided_section(figures.aided, figures.prevalence),
+        comparisons.learning_section(figures.learning),
+        comparisons.group_section(figures.groups),
+        comparisons.verification_section(figures.verification),
+        comparisons.crowd_section(figures.crowds),
         sections.block_section(figures.blocks),
         _item_section(figures.items),
         _row_section(figures.rows),
@@ -54,8 +100,8 @@ def page(course: Course, figures: CohortFigures) -> str:
         {
             **in_words(figures.words),
             **tables(told),
-            "Pictures": pictures(cohort_plots.figures(figures), plots.CAPTIONS | cohort_plots.CAPTIONS),
-            "What it is made of": table(("", ""), others.made_of(course)),
+            "Pictures": pictures(plots.cohort_figures(figures), plots.CAPTIONS | plots.COHORT_CAPTIONS),
+            "What it is made of": table(("", ""), comparisons.made_of(course)),
         },
     )
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fr_training.bank.difficulty import F64, Scale, scale_of
+from fr_core.scoring.checks import F64
+from fr_training.bank.difficulty import Scale, scale_of
 from fr_training.bank.impostors import Faces, Nearest, nearest
-from fr_training.bank.likeness import I32, Index, traits_of
+from fr_training.bank.labels import I32, Index, traits_of
 from fr_training.bank.pool import F32, Pool, PoolPerson, PoolPhoto
 
 Bools = npt.NDArray[np.bool_]
@@ -27,11 +28,11 @@ _FEWEST_TO_DOUBT = 20  # mated pairs, for their median to say anything
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Roster:
+class PreparedPool:
     """People, ready to be shown.
 
     Attributes:
-        pool: told apart; its people in the order of the roster.
+        pool: told apart; its people in the order of the prepared.
         first: of each person, the photo that is a probe, or the one half of a pair.
         second: the photo that is enrolled, or the other half; the same as `first` where there is one photo.
         two: bool[n], who has two photos.
@@ -67,7 +68,7 @@ class Roster:
 
     @property
     def people(self) -> tuple[PoolPerson, ...]:
-        """In the order of the roster."""
+        """In the order of the prepared."""
         return self.pool.people
 
     @property
@@ -81,8 +82,8 @@ class Roster:
         return self.mated_similarity - self.impostor_similarity
 
 
-def roster_of(pool: Pool) -> Roster:
-    """Make a pool ready that `told_apart` gave; ValueError where it holds nobody."""
+def prepare(pool: Pool) -> PreparedPool:
+    """Make a pool ready that `without_shared_photos` gave; ValueError where it holds nobody."""
     people = pool.people
     if not people:
         raise ValueError("The pool holds nobody.")
@@ -101,7 +102,7 @@ def roster_of(pool: Pool) -> Roster:
     near = nearest(faces, everybody, everybody)
     alone = np.isneginf(near.score[:, 0])
     best = np.where(alone, -1.0, near.similarity[:, 0].astype(np.float64))
-    return Roster(
+    return PreparedPool(
         pool=pool,
         first=first,
         second=second,

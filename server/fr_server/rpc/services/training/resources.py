@@ -26,7 +26,7 @@ PIECE = 2**20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Desk:
+class TrainingResources:
     """What the calls work with.
 
     Attributes:

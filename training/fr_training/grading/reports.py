@@ -1,4 +1,4 @@
-"""The figures of a cohort: all trials pooled, trainees beside each other, and items as they were answered."""
+"""Computes the figures of one trainee, and of a cohort: pooled trials, trainees beside each other, items."""
 
 from __future__ import annotations
 
@@ -13,22 +13,80 @@ from fr_training.courses import Course
 from fr_training.errors import NothingToReport
 from fr_training.grading.advice import aided_figures, prevalence_figures
 from fr_training.grading.blocks import block_figures, occasion_figures, together
-from fr_training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeRow, Words
+from fr_training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeFigures, TraineeRow, Words
 from fr_training.grading.fusion import adaptive_blocks, crowds
 from fr_training.grading.groups import group_figures
 from fr_training.grading.items import item_rows
-from fr_training.grading.rates import Known, error_figures
-from fr_training.grading.scores import Score, change_of_score, cohort_learning, scores_by_test
-from fr_training.grading.sentences import cohort_words
+from fr_training.grading.rates import Known, Roc, error_figures, roc_of_ratings
+from fr_training.grading.scores import (
+    MIN_COHORT,
+    Score,
+    change_of_score,
+    changes,
+    cohort_learning,
+    scores_by_test,
+    standing,
+    trainee_learning,
+)
+from fr_training.grading.sentences import cohort_words, trainee_words
 from fr_training.grading.trainee_means import own_figures
-from fr_training.grading.values import count, judged, share, unless_undefined, unmoved
+from fr_training.grading.values import Maybe, Undefined, count, judged, share, unless_undefined, unmoved
 from fr_training.grading.verification import agreement_figures, first_judgements
 from fr_training.plan import OCCASIONS
-from fr_training.results import Result
 from fr_training.statistics.agreement import icc_agreement, icc_consistency, mcnemar
 from fr_training.statistics.change import GFMT2_SHORT, Change, Verdict
+from fr_training.trials import Result
 
-__all__ = ["CohortFigures", "cohort_figures"]
+
+def trainee_figures(
+    course: Course, results: Sequence[Result], cohort: Mapping[str, Sequence[Result]]
+) -> TraineeFigures:
+    """The figures of one trainee.
+
+    Args:
+        course: that was taken.
+        results: of the trainee, of all sessions; trials known to the trainee and unanswered ones are counted, and in no
+            other figure.
+        cohort: results of the trainees of the cohort by pseudonym; this trainee may be among them. Of a cohort of fewer
+            than `standing.MIN_COHORT` trainees nothing is told but agreement with a partner.
+
+    Raises:
+        NothingToReport: there is no result of the trainee.
+    """
+    if not results:
+        raise NothingToReport("The trainee was shown no trial yet.")
+    trainee = results[0].trainee_id
+    everybody = dict(sorted({**cohort, trainee: results}.items()))  # who is named when draws nothing else
+    mine = {one.form for one in unmoved(results)}
+    on_my_forms = {name: [one for one in some if one.form in mine] for name, some in everybody.items()}
+    figures = TraineeFigures(
+        trainee_id=trainee,
+        words=Words(),
+        counts=count(results),
+        together=together(results),
+        blocks=block_figures(course, results),
+        tests=occasion_figures(results),
+        changes=changes(results),
+        standing=standing(scores_by_test(results), [scores_by_test(some) for some in everybody.values()]),
+        learning=trainee_learning(course, results),
+        aided=aided_figures(results, course.seed),
+        prevalence=prevalence_figures(results),
+        groups=group_figures(unmoved(results), course.seed),
+        verification=agreement_figures(results, first_judgements(cohort)),
+        cohort_roc=_roc_of(everybody),
+        crowds=crowds(
+            on_my_forms, course.seed, most_forms=1, least_trainees=MIN_COHORT, without=adaptive_blocks(course)
+        ),
+    )
+    return replace(figures, words=trainee_words(figures))
+
+
+def _roc_of(everybody: Mapping[str, Sequence[Result]]) -> Maybe[Roc]:
+    rated = [some for results in everybody.values() if (some := unmoved(results))]
+    if len(rated) < MIN_COHORT:
+        return Undefined(message("undefined.small_cohort", least=MIN_COHORT))
+    return roc_of_ratings([one for some in rated for one in some])
+
 
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 

@@ -1,17 +1,41 @@
-"""The study in words and tables, for the terminal and for the page."""
+"""The study in words and tables, for the terminal and for the page.
+
+Keys: `format` and `kind`; `notice`; `seed`, `trainees`, `population`, `sizes`; `claims`, each with `claim`, `bar`,
+`found`, `met` (null where there is no bar) and `figures`; `met`, whether every bar is met; `items` with
+`greatest_information`, `by_theta` and `by_spread`; `trials` with means by adaptive trial; `people`, one each, with what
+is true, what an estimator gives on average (`target`), the estimate and the ends of its interval, by figure.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
 
 from fr_evaluation.words import Section, Table, counted
 from fr_training.sessions.adaptive import PRIOR_SD
-from fr_training.simulation.claims import Claim
-from fr_training.simulation.holding import FIRST, holding
-from fr_training.simulation.population import Spread
-from fr_training.simulation.recovery import recovery
-from fr_training.simulation.savings import GREATEST_INFORMATION, MOST_ITEMS, by_spread, by_theta, savings
+from fr_training.simulation.claims import (
+    FIRST,
+    THIRDS,
+    Claim,
+    Series,
+    adaptive_claims,
+    chances,
+    recovery_claims,
+    series_of,
+    thirds,
+)
+from fr_training.simulation.savings import (
+    GREATEST_INFORMATION,
+    MOST_ITEMS,
+    by_spread,
+    by_theta,
+    curves,
+    saving_claims,
+)
 from fr_training.simulation.study import Study
+from fr_training.simulation.trainee import Spread
 
 NOTICE = (
     "Simulated trainees, and no person: this shows whether estimates find what they are made to find where their "
@@ -26,9 +50,9 @@ CLAIMS_TEXT = (
 )
 
 
-def claims_of(study: Study) -> tuple[Claim, ...]:
+def all_claims(study: Study) -> tuple[Claim, ...]:
     """Every claim of the study."""
-    return (*recovery(study), *savings(study), *holding(study))
+    return (*recovery_claims(study), *saving_claims(study), *adaptive_claims(study))
 
 
 def all_met(claims: Iterable[Claim]) -> bool:
@@ -125,3 +149,71 @@ def _shown(study: Study) -> str:
         f"out of {2 * sizes.pool} that aims at {sizes.target:g}, of whose share of right answers the first {FIRST} "
         f"trials are left out; {sizes.triads} triads. All went through the sessions and the estimators of the product."
     )
+
+
+FORMAT = 1
+
+
+def document(study: Study, claims: Sequence[Claim]) -> str:
+    """The whole text; the same study gives the same."""
+    keys = {
+        "format": FORMAT,
+        "kind": "training-simulation",
+        "notice": NOTICE,
+        "seed": study.seed,
+        "trainees": len(study.people),
+        "population": asdict(study.population),
+        "sizes": asdict(study.sizes),
+        "met": all_met(claims),
+        "claims": [_claim(one) for one in claims],
+        "items": _items(study),
+        "trials": _trials(study),
+        "people": _people(series_of(study), len(study.people)),
+    }
+    return json.dumps(keys, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _claim(one: Claim) -> dict[str, Any]:
+    return {
+        "claim": one.claim,
+        "bar": one.bar,
+        "found": one.found,
+        "met": one.met,
+        "figures": dict(one.figures),
+    }
+
+
+def _items(study: Study) -> dict[str, Any]:
+    return {
+        "greatest_information": GREATEST_INFORMATION,
+        "by_theta": [
+            {"theta": theta, "least": least, **asdict(found)} for theta, (found, least) in by_theta(study).items()
+        ],
+        "by_spread": [{"sd": sd, "least": least} for sd, least in by_spread(study).items()],
+    }
+
+
+def _trials(study: Study) -> dict[str, Any]:
+    adaptive, form = curves([one.ability for one in study.people])
+    right, third = chances(study), thirds(study)
+    return {
+        "sd_adaptive": adaptive.tolist(),
+        "sd_form": form,
+        "p_right": {name: right[third == place].mean(axis=0).tolist() for place, name in enumerate(THIRDS)},
+    }
+
+
+def _people(series: Sequence[Series], count: int) -> list[dict[str, Any]]:
+    return [
+        {
+            one.key: {
+                "true": float(one.true[n]),
+                "target": float(one.target[n]),
+                "estimate": float(one.estimate[n]),
+                "low": float(one.low[n]),
+                "high": float(one.high[n]),
+            }
+            for one in series
+        }
+        for n in range(count)
+    ]
