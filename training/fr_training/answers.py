@@ -1,4 +1,4 @@
-"""What a trainee answers. Pictures are told by their ids, as they were shown."""
+"""Defines the answers of trainees. A picture is told by its id, as it was shown."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Notes:
 
 
 class Compared(StrEnum):
-    """How a component compares."""
+    """The comparison of a component."""
 
     SIMILAR = "similar"
     DIFFERENT = "different"
@@ -77,7 +77,7 @@ class Observations:
 
 
 class ListChoice(StrEnum):
-    """What was decided on a list of candidates."""
+    """The decision on a list of candidates."""
 
     CANDIDATE = "candidate"
     NONE = "none"
@@ -100,7 +100,7 @@ class ListDecision:
 
 
 class Usability(StrEnum):
-    """Whether a photo can be used."""
+    """The usability of a photo."""
 
     USABLE = "usable"
     LIMITED = "limited"
@@ -108,7 +108,7 @@ class Usability(StrEnum):
 
 
 class Degraded(StrEnum):
-    """What is wrong with a photo."""
+    """A fault of a photo."""
 
     BLUR = "blur"
     NOISE = "noise"

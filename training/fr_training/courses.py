@@ -1,4 +1,4 @@
-"""What a course is made of: items in forms, forms in blocks, blocks in sittings. All of it is fixed when it is made."""
+"""Defines a course: items in forms, forms in blocks, blocks in sittings. All of it is fixed when it is made."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Form:
 
 
 class ByPeople(NamedTuple):
-    """How hard an item is, as people's answers have it.
+    """The difficulty of an item by people's answers.
 
     Attributes:
         b: in logits, on the scale of the difficulties of items.
@@ -82,7 +82,7 @@ class ByPeople(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What the answers to earlier courses say of items, by their ids; nothing by default.
+    """The knowledge about items from the answers to earlier courses, by item id; none by default.
 
     Attributes:
         difficulties: of items that enough people answered.

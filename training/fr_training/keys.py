@@ -1,4 +1,4 @@
-"""What is right, and what the machine says: it never leaves the server before an answer is locked."""
+"""Defines what is right, and what the machine says: neither leaves the server before an answer is locked."""
 
 from __future__ import annotations
 

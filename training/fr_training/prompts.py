@@ -1,4 +1,4 @@
-"""What a trainee may see: it holds no truth, no score, no name, and nothing that tells them.
+"""Defines what a trainee may see: it holds no truth, no score, no name, and nothing that gives them away.
 
 Whatever is served before an answer is locked is made of a `Prompt` and of pictures; what was right comes as a `Reveal`,
 after the answer is locked and only where the block gives feedback.
@@ -14,7 +14,7 @@ from fr_locales.messages import Message
 
 
 class ExerciseKind(StrEnum):
-    """What a trainee does in a block; each has a file in `fr_training.exercises`, and its word in a plan."""
+    """The exercise of a block, as its word in a plan."""
 
     VERIFICATION = "verification"
     TRIAD = "triad"
@@ -28,7 +28,7 @@ class ExerciseKind(StrEnum):
 
 
 class Step(StrEnum):
-    """What a trial waits for."""
+    """The answer that a trial waits for."""
 
     RATE = "rate"
     CHOOSE = "choose"
@@ -41,7 +41,7 @@ class Step(StrEnum):
 
 
 class Role(StrEnum):
-    """What a picture is in its trial."""
+    """The part of a picture in its trial."""
 
     COMPARED = "compared"
     PROBE = "probe"
@@ -105,7 +105,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Reveal:
-    """What was right, told after the answer was locked.
+    """The right answer, told after the trainee's own was locked.
 
     Attributes:
         correct: whether the answer was right; None where it is neither, such as inconclusive or unscored.

@@ -34,7 +34,7 @@ class Locked:
 
 @dataclass(frozen=True, slots=True)
 class OwnList:
-    """What a search for an own probe found.
+    """The candidates that a search for an own probe found.
 
     Attributes:
         photos: numbers of the course's pictures of the candidates, best first.

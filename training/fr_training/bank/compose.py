@@ -83,7 +83,7 @@ class FormReport:
 
 @dataclass(frozen=True, slots=True)
 class EquatedForms:
-    """How far apart forms are that are to be equally hard.
+    """The differences between forms that are to be equally hard.
 
     Attributes:
         name: of the set.
@@ -97,7 +97,7 @@ class EquatedForms:
 
     @property
     def within(self) -> bool:
-        """Whether all differences are below the tolerances of `fr_training.bank.difficulty`."""
+        """True if all differences are below the tolerances of `fr_training.bank.difficulty`."""
         return all(one.within for one in self.differences.values())
 
 
@@ -150,7 +150,7 @@ def _part(
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """What a course is made of, before its pictures are.
+    """The forms of a course, before its pictures are made.
 
     Attributes:
         forms: by name, those of `CoursePlan.forms`; photos of items are indices in `pictures`.

@@ -92,7 +92,7 @@ _LEAST_GAIN = 1e-7  # of the cost: a means' difference of some ten-thousandths
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """How far apart the forms of a set are, over the items of one truth or over all.
+    """The differences between the forms of a set, over the items of one truth or over all.
 
     Attributes:
         mean: greatest difference of two forms' means of b.
@@ -104,7 +104,7 @@ class Differences:
 
     @property
     def within(self) -> bool:
-        """Whether both are below their tolerance."""
+        """True if both are below their tolerance."""
         return self.mean < MEAN_TOLERANCE and self.sd < SD_TOLERANCE
 
     @property
@@ -167,7 +167,7 @@ def equated(classes: Sequence[F64], rng: np.random.Generator) -> list[Index]:
 
 
 def differences(forms: Sequence[Sequence[F64]]) -> Mapping[str, Differences]:
-    """How far apart forms are: by class, "0", "1", ..., and over "all" items; empty where there is one form.
+    """Measure the differences between forms: by class, "0", "1", ..., and over "all" items; none for one form.
 
     Args:
         forms: for each form and class, the difficulties; classes without an item are left out.

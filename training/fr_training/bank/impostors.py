@@ -1,4 +1,4 @@
-"""Who is most easily mistaken for whom, under the model: nearest impostors, and pairs of them that share nobody.
+"""Finds the people whom the model most easily mistakes: nearest impostors, and pairs of them that share nobody.
 
 Work is done in blocks of rows, so that no table of all people with all people is ever in memory.
 """

@@ -33,7 +33,7 @@ _WORDS = {"f": "female", "w": "female", "woman": "female", "m": "male", "man": "
 
 
 def sex_of(labels: Mapping[str, str]) -> str:
-    """What the labels say of the sex, in lower case; "" where they say nothing."""
+    """Return the sex from the labels, in lower case; "" if there is none."""
     word = _said(labels, SEX_KINDS)
     return _WORDS.get(word, word)
 
@@ -48,7 +48,7 @@ def _said(labels: Mapping[str, str], kinds: Sequence[str]) -> str:
 
 
 def age_of(labels: Mapping[str, str]) -> float | None:
-    """What the labels say of the age, in years; None where they say nothing, or no number from 0 up."""
+    """Return the age from the labels, in years; None if there is none, or no number from 0 up."""
     text = next((labels[kind] for kind in AGE_KINDS if labels.get(kind, "").strip()), "")
     try:
         age = float(text)
@@ -58,13 +58,13 @@ def age_of(labels: Mapping[str, str]) -> float | None:
 
 
 def same_sex(a: PoolPerson, b: PoolPerson) -> bool | None:
-    """Whether two people are of one sex; None where the labels do not say."""
+    """True if two people are of one sex; None where the labels do not say."""
     one, other = sex_of(a.labels), sex_of(b.labels)
     return one == other if one and other else None
 
 
 def same_age_band(a: PoolPerson, b: PoolPerson) -> bool | None:
-    """Whether the ages of two people differ by at most `AGE_BAND_YEARS`; None where the labels do not say."""
+    """True if the ages of two people differ by at most `AGE_BAND_YEARS`; None where the labels do not say."""
     one, other = age_of(a.labels), age_of(b.labels)
     return None if one is None or other is None else abs(one - other) <= AGE_BAND_YEARS
 
@@ -85,7 +85,7 @@ def _banded(labels: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Traits:
-    """What the labels of n people say, as arrays.
+    """The labels of n people, as arrays.
 
     Attributes:
         source: i32[n], a number from 0 for each data set.

@@ -81,7 +81,7 @@ MOST_ENROLLED = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """Whose photos are searched for, in one form.
+    """The people whose photos are searched for, in one form.
 
     Attributes:
         form: its name.

@@ -74,7 +74,7 @@ class PictureBook:
         return self._numbers[spec]
 
     def shown(self, numbers: Sequence[int]) -> list[Shown]:
-        """What pictures show, by their numbers."""
+        """The photos of pictures, by their numbers."""
         return [self._shown[number] for number in numbers]
 
     @property
@@ -88,7 +88,7 @@ ITEM_ID_DIGITS = 16
 
 
 def truth_of(key: AnswerKey | None) -> str:
-    """What is right, in the words of `fr_training.trials.Result`; "" for an own probe."""
+    """The right answer in the words of `fr_training.trials.Result`; "" for an own probe."""
     match key:
         case PairKey():
             return "same" if key.mated else "different"

@@ -1,4 +1,4 @@
-"""How many people a plan needs: nobody is shown in two items of a course."""
+"""Counts the people that a plan needs: nobody is shown in two items of a course."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ORDERED = (
 
 @dataclass(frozen=True, slots=True)
 class PlanNeeds:
-    """What a plan takes.
+    """The people and photos that a plan needs.
 
     Attributes:
         people: different people over all forms.

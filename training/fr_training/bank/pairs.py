@@ -160,7 +160,7 @@ def pair_items(bench: Workbench, one: FormSet, same: Drafts, different: Drafts) 
 
 
 def wrong_advice(bench: Workbench, one: FormSet) -> tuple[int, int]:
-    """How many pairs of one person, and of two, get wrong advice: as equally as can be."""
+    """Count the pairs of one person, and of two, that get wrong advice: as equally as can be."""
     block = one.block
     half, odd = divmod(block.wrong, 2)
     same = half + (odd if bench.rng("wrong", one.name).random() < 0.5 else 0)
@@ -215,7 +215,7 @@ def _with_keys(bench: Workbench, one: FormSet, drafts: Sequence[Sequence[PairDra
 
 
 def _misled(bench: Workbench, one: FormSet, drafts: Sequence[PairDraft], wrong: int, *, mated: bool) -> frozenset[int]:
-    """Which pairs get wrong advice: those on which the machine errs first."""
+    """The pairs that get wrong advice: those on which the machine errs first."""
     errs = _errs(bench.prepared, drafts)
     order = bench.rng("misled", one.name, str(mated)).permutation(len(drafts))
     return frozenset(order[np.argsort(~errs[order], kind="stable")][:wrong].tolist())

@@ -27,7 +27,7 @@ _LIKE = -1.0  # the least score of two people who are neither unlike nor doubtfu
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What a course is to show, triage apart.
+    """The items that a course is to show, triage apart.
 
     Attributes:
         same: pairs of one person.

@@ -58,7 +58,7 @@ FRONTAL_DEGREES = 15.0
 
 
 Spoilt = tuple[Usability, Degraded | None, float]
-"""What is right, what is wrong with the photo, and how strongly."""
+"""The right answer, the fault of the photo, and its strength."""
 
 
 def triage_items(bench: Workbench, one: FormSet) -> dict[str, list[Item]]:

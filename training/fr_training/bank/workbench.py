@@ -69,7 +69,7 @@ def suspect_people(learned: Learned, prepared: PreparedPool) -> Bools:
 
 
 def suspect_pair(learned: Learned, prepared: PreparedPool, a: int, b: int) -> bool:
-    """Whether a pair of these two people is set aside, whichever photos of theirs it showed."""
+    """True if a pair of these two people is set aside, with any of their photos."""
     return bool(learned.suspects) and any(
         item_id_of(_NONMATED, (Shown(prepared.first[one]), Shown(prepared.second[other]))) in learned.suspects
         for one, other in ((a, b), (b, a))
@@ -77,12 +77,12 @@ def suspect_pair(learned: Learned, prepared: PreparedPool, a: int, b: int) -> bo
 
 
 def moved_items(learned: Learned, items: Sequence[Item]) -> int:
-    """How many pairs and triads have a difficulty that answers have moved."""
+    """Count the pairs and triads whose difficulty answers have moved."""
     return sum(isinstance(item.key, PairKey | TriadKey) and item.item_id in learned.difficulties for item in items)
 
 
 OVERSUPPLY = 3
-"""Where one photo is enough, people with one are preferred if there are so many times more than are needed."""
+"""For items of one photo, people with one photo are preferred if there are so many times more than are needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def too_few_alike(missing: int, what: str) -> TooFewPeople:
 
 @dataclass(slots=True)
 class Workbench:
-    """What a course is made with, while it is made.
+    """The state of a course while it is made.
 
     Attributes:
         prepared: everybody.

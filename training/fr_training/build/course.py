@@ -26,7 +26,7 @@ from fr_training.courses import Course, Learned
 from fr_training.plan import CoursePlan
 
 Progress = Literal["photos", "forms", "pictures"]
-"""What is done to build a course, one after the other."""
+"""The stages of building a course, in order."""
 
 EXCLUDED = "EXCLUDED"
 """Why a photo was left out: whoever made the course wanted it so."""

@@ -40,7 +40,7 @@ UNUSABLE = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhotoSource:
-    """Where a photo of the pool comes from, and where the face is in it.
+    """The origin of a photo of the pool, and the place of the face in it.
 
     Attributes:
         path: of the file.

@@ -41,7 +41,7 @@ class NamedPeople:
 
 @dataclass(frozen=True, slots=True)
 class LabelErrors:
-    """What is known to be labelled wrong in a data set.
+    """The known label errors of a data set.
 
     Attributes:
         photos: names of files, without folder and end.
@@ -87,7 +87,7 @@ def read_datasets(named: Iterable[tuple[str, Path]]) -> tuple[NamedPeople, ...]:
 
 
 def label_errors(name: str) -> LabelErrors:
-    """What is known to be labelled wrong in the data set of a name; nothing where nothing is known."""
+    """Return the known label errors of a data set; none if none are known."""
     text = (resources.files("fr_training") / "label_errors.toml").read_text(encoding="utf-8")
     for table in tomllib.loads(text)["errors"]:
         if name in table["datasets"]:
@@ -110,7 +110,7 @@ def require_different_people(names: Sequence[str]) -> None:
 
 
 def identity_of(dataset: str, identity: str) -> str:
-    """How a person of a data set is told apart from those of all sets."""
+    """The id of a person among the people of all data sets."""
     return f"{dataset}:{identity}"
 
 

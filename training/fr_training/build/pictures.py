@@ -138,7 +138,7 @@ def _u8(pixels: object) -> U8:
 
 
 GREY = 128
-"""What is shown where the face is not: in the middle of the scale, so that neither dark nor light skin stands out."""
+"""The grey around the face: in the middle of the scale, so that neither dark nor light skin stands out."""
 
 JPEG_QUALITY = 90
 

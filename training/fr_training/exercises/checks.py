@@ -1,4 +1,4 @@
-"""What an answer must be before it is locked; each breach is a refusal, and none repeats what was sent."""
+"""Checks an answer before it is locked; a refusal never repeats what was sent."""
 
 from __future__ import annotations
 

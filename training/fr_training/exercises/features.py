@@ -42,12 +42,12 @@ class Features:
     def grade(
         self, key: AnswerKey | None, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
     ) -> Graded:
-        """What the rating is worth; the observations have no right and no wrong."""
+        """Grade the rating; the observations have no right and no wrong."""
         return pairs.graded(key_as(key, PairKey), answer_at(locked, Step.RATE, PairRating))
 
     def reveal(
         self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
     ) -> Reveal:
-        """Whether both photos show one person."""
+        """Tell whether both photos show one person."""
         require_done(locked, self.steps)
         return pairs.revealed(key_as(key, PairKey), self.grade(key, locked, order, picture_ids))

@@ -26,7 +26,7 @@ NONE: Final = "none"
 INCONCLUSIVE: Final = "inconclusive"
 
 LIST_SCALE: Final = message("instructions.list_scale")
-"""What a trainee reads about decisions on lists, whatever the exercise."""
+"""The text about decisions on lists, the same for both exercises."""
 
 _OPENING: Final[Mapping[bool | None, Message]] = {**OPENING, None: message("reveal.inconclusive")}
 
@@ -52,7 +52,7 @@ def indices(picture_ids: Sequence[str], order: Sequence[int], probes: int) -> di
 
 
 def graded(key: ListKey, decision: ListDecision | None, index_of: Mapping[str, int]) -> Graded:
-    """What a decision on a list is worth.
+    """Grade a decision on a list.
 
     Right is the candidate who is searched for, or "none" where nobody in the list is. "inconclusive" is neither right
     nor wrong, and neither is anything where nobody knows who is right. The machine answers the most similar candidate,
@@ -76,7 +76,7 @@ def graded(key: ListKey, decision: ListDecision | None, index_of: Mapping[str, i
 
 
 def revealed(key: ListKey, decision: ListDecision | None, index_of: Mapping[str, int]) -> Reveal:
-    """What was right about a list: candidates are counted from 1, as they were shown; similarities are told always."""
+    """Tell what was right about a list: candidates are counted from 1, as shown; similarities are always told."""
     correct = graded(key, decision, index_of).correct
     similarities = {picture_id: key.similarities[index] for picture_id, index in index_of.items()}
     if not key.scored:
@@ -127,14 +127,14 @@ class Candidates:
     def grade(
         self, key: AnswerKey | None, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
     ) -> Graded:
-        """What the decision is worth; candidates are counted from 0 as in the item, not as shown."""
+        """Grade the decision; candidates are counted from 0 as in the item, not as shown."""
         decision = answer_at(locked, Step.DECIDE, ListDecision)
         return graded(key_as(key, ListKey), decision, indices(picture_ids, order, _ONE_PROBE))
 
     def reveal(
         self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
     ) -> Reveal:
-        """Whether the person searched for was among the candidates, where, and how similar the machine found each."""
+        """Tell whether and where the person searched for was among the candidates, and all similarities."""
         require_done(locked, self.steps)
         decision = answer_at(locked, Step.DECIDE, ListDecision)
         return revealed(key_as(key, ListKey), decision, indices(picture_ids, order, _ONE_PROBE))
@@ -166,7 +166,7 @@ class OwnProbe:
     def grade(
         self, key: AnswerKey | None, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
     ) -> Graded:
-        """What the decision is worth; candidates are counted from 0 as they were found, not as shown."""
+        """Grade the decision; candidates are counted from 0 as they were found, not as shown."""
         if key is None:
             return Graded(truth="", answer="", correct=None)
         decision = answer_at(locked, Step.DECIDE, ListDecision)
@@ -175,7 +175,7 @@ class OwnProbe:
     def reveal(
         self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
     ) -> Reveal:
-        """What was right, where that is known, and how similar the machine found each candidate."""
+        """Tell what was right, where that is known, and how similar each candidate is to the machine."""
         require_done(locked, self.steps)
         decision = answer_at(locked, Step.DECIDE, ListDecision)
         return revealed(key_as(key, ListKey), decision, indices(picture_ids, order, _NO_PROBE))

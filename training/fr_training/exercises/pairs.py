@@ -26,7 +26,7 @@ DIFFERENT: Final = "different"
 UNDECIDED: Final = "undecided"
 
 RATING_SCALE: Final = message("instructions.rating_scale")
-"""What a trainee reads about the ratings of pairs, whatever the exercise."""
+"""The text about the ratings of pairs, the same for every exercise."""
 
 OPENING: Final[Mapping[bool | None, Message]] = {
     True: message("reveal.right"),
@@ -65,13 +65,13 @@ class RatedPair:
     def grade(
         self, key: AnswerKey | None, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
     ) -> Graded:
-        """What the rating is worth."""
+        """Grade the rating."""
         return graded(key_as(key, PairKey), answer_at(locked, Step.RATE, PairRating))
 
     def reveal(
         self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
     ) -> Reveal:
-        """Whether both photos show one person."""
+        """Tell whether both photos show one person."""
         require_done(locked, self.steps)
         return revealed(key_as(key, PairKey), self.grade(key, locked, order, picture_ids))
 
@@ -93,14 +93,14 @@ def compared(picture_ids: Sequence[str]) -> tuple[ShownPicture, ...]:
 
 
 def word(same: bool) -> str:
-    """What an opinion on a pair is called in results."""
+    """The word for an opinion on a pair in results."""
     return SAME if same else DIFFERENT
 
 
 def graded(
     key: PairKey, last: PairRating | None, before: PairRating | None = None, advice: bool | None = None
 ) -> Graded:
-    """What ratings of a pair are worth.
+    """Grade the ratings of a pair.
 
     Args:
         key: what is right.
@@ -129,7 +129,7 @@ def graded(
 
 
 def revealed(key: PairKey, given: Graded) -> Reveal:
-    """What was right about a pair."""
+    """Tell what was right about a pair."""
     return Reveal(given.correct, _truth(key, given))
 
 
@@ -181,7 +181,7 @@ class Aided:
     def grade(
         self, key: AnswerKey | None, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
     ) -> Graded:
-        """What the last rating is worth; the advice counts as given once the first rating is locked."""
+        """Grade the last rating; the advice counts as given once the first rating is locked."""
         key = key_as(key, PairKey)
         before = answer_at(locked, Step.RATE, PairRating)
         seen = None if before is None else _advice_same(key)
@@ -190,7 +190,7 @@ class Aided:
     def reveal(
         self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
     ) -> Reveal:
-        """Whether both photos show one person, and whether the machine's opinion was right."""
+        """Tell whether both photos show one person, and whether the machine's opinion was right."""
         require_done(locked, self.steps)
         key = key_as(key, PairKey)
         given = self.grade(key, locked, order, picture_ids)

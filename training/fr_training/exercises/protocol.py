@@ -1,4 +1,4 @@
-"""What every exercise can do. An exercise holds no state and knows no network, no clock and no store."""
+"""Defines what every exercise can do. An exercise holds no state and knows no network, no clock and no store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fr_training.trials import Locked
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """What the answers to a trial are worth; the attributes are those of `fr_training.trials.Result`."""
+    """The grade of the answers to a trial; the attributes are those of `fr_training.trials.Result`."""
 
     truth: str
     answer: str
@@ -54,7 +54,7 @@ class Exercise(Protocol):
 
     @property
     def instructions(self) -> Message:
-        """What a trainee reads before a block whose plan has no words of its own; it tells nothing of any item."""
+        """The text before a block whose plan has no words of its own; it tells nothing of any item."""
         ...
 
     def order(self, photos: int, rng: np.random.Generator) -> tuple[int, ...]:
@@ -62,7 +62,7 @@ class Exercise(Protocol):
         ...
 
     def prompt(self, step: Step, picture_ids: Sequence[str], key: AnswerKey | None) -> Prompt:
-        """What is shown at a step.
+        """Build what is shown at a step.
 
         Args:
             step: one of `steps`.
@@ -88,7 +88,7 @@ class Exercise(Protocol):
     def grade(
         self, key: AnswerKey | None, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
     ) -> Graded:
-        """What the answers are worth; `locked` may be shorter than `steps`, and then `answer` is "" and `correct` None.
+        """Grade the answers; `locked` may be shorter than `steps`, and then `answer` is "" and `correct` None.
 
         Whether the trainee knew somebody is not looked at here.
 
@@ -106,7 +106,7 @@ class Exercise(Protocol):
     def reveal(
         self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
     ) -> Reveal:
-        """What was right, for a trial that is done; the arguments are those of `grade`.
+        """Tell what was right, for a trial that is done; the arguments are those of `grade`.
 
         The machine's similarities are in `similarities` alone, so that whoever hides them can leave that out.
 

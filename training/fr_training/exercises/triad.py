@@ -40,7 +40,7 @@ class Triad:
     def grade(
         self, key: AnswerKey | None, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
     ) -> Graded:
-        """What the choice is worth; photos are counted as in the item, not as shown."""
+        """Grade the choice; photos are counted as in the item, not as shown."""
         key = key_as(key, TriadKey)
         choice = answer_at(locked, Step.CHOOSE, OddOneOut)
         odd = None if choice is None else order[picture_ids.index(choice.picture_id)]
@@ -54,7 +54,7 @@ class Triad:
     def reveal(
         self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
     ) -> Reveal:
-        """Which photo shows another person, counted from 1 as they were shown."""
+        """Tell which photo shows another person, counted from 1 as they were shown."""
         require_done(locked, self.steps)
         shown = list(order).index(key_as(key, TriadKey).odd)
         correct = self.grade(key, locked, order, picture_ids).correct

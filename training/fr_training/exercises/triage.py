@@ -55,7 +55,7 @@ class Triage:
     def grade(
         self, key: AnswerKey | None, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
     ) -> Graded:
-        """What the decision is worth: right is the same usability, whatever the reasons."""
+        """Grade the decision: the same usability is right, and reasons do not count."""
         key = key_as(key, TriageKey)
         given = answer_at(locked, Step.TRIAGE, TriageGiven)
         return Graded(
@@ -69,7 +69,7 @@ class Triage:
     def reveal(
         self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
     ) -> Reveal:
-        """How far the photo can be used, what was done to it, and whether the trainee saw that."""
+        """Tell how usable the photo is, what was done to it, and whether the trainee saw that."""
         require_done(locked, self.steps)
         key = key_as(key, TriageKey)
         given = answer_at(locked, Step.TRIAGE, TriageGiven)

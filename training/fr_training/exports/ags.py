@@ -33,7 +33,7 @@ from fr_training.trials import Result
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How far a trainee is in a block, and what it is worth; trials of the block fall into these, `right` apart.
+    """The progress and the score of a trainee in a block; trials of the block fall into these, `right` apart.
 
     Attributes:
         right: right answers.
@@ -60,12 +60,12 @@ class Mark:
 
     @property
     def answered(self) -> bool:
-        """Whether there is any answer."""
+        """True if there is any answer."""
         return bool(self.right + self.wrong + self.neither + self.known + self.unscored)
 
     @property
     def scored(self) -> bool:
-        """Whether there is a score: something counts, and is answered or over."""
+        """True if there is a score: something counts, and is answered or over."""
         return self.maximum > 0 and (self.over or self.maximum > self.missing)
 
     @property
@@ -102,7 +102,7 @@ def ags(of: CohortResults) -> str:
 
 
 def mark(block: BlockPlan, results: Sequence[Result], over: bool) -> Mark:
-    """How far a trainee is in a block.
+    """Count the progress of a trainee in a block.
 
     Args:
         block: of the plan.

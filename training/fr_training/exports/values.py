@@ -18,7 +18,7 @@ from fr_training.exports.signing import SigningKey
 from fr_training.trials import Result
 
 HOME: Final = "https://fr-core.invalid/training"
-"""Where standards want a web address. `.invalid` never leads anywhere (RFC 2606): a pseudonym has no page."""
+"""The web address that standards want. `.invalid` never leads anywhere (RFC 2606): a pseudonym has no page."""
 
 _NAMESPACE: Final[UUID] = uuid5(NAMESPACE_DNS, "training.fr-core.invalid")
 

@@ -75,7 +75,7 @@ def definition(one: Result) -> dict[str, Any]:
 
 
 def response(one: Result) -> str:
-    """What was answered, as one of the ids that `definition` lists."""
+    """The answer, as one of the ids that `definition` lists."""
     return one.answer if one.rating is None else str(one.rating)
 
 
@@ -190,7 +190,7 @@ def _statement(course: Course, around: Mapping[str, Any], one: Result) -> dict[s
 
 
 def _around(course: Course, sitting: SittingPlan, block: BlockPlan) -> dict[str, Any]:
-    """What the items of a block are part of."""
+    """The activities that the items of a block are part of."""
     return {
         "parent": [_activity(urn("block", course.course_id, block.block_id), "assessment", block.title)],
         "grouping": [

@@ -1,4 +1,4 @@
-"""What moves a trainee beside the photos: the machine's advice, and how rare pairs of two people are."""
+"""Measures what moves a trainee beside the photos: the machine's advice, and rare pairs of two people."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class AidedFigures:
 
 @dataclass(frozen=True, slots=True)
 class PrevalenceFigures:
-    """Where pairs of two people are rare, beside where they are not.
+    """Pairs of two people in blocks where they are rare, beside all other blocks.
 
     Attributes:
         items: different pairs of two people where they are rare; few of them may be harder, or easier, by chance.

@@ -41,7 +41,7 @@ MIN_RARE = 10
 
 
 class Verdict(StrEnum):
-    """Where an interval lies."""
+    """The place of an interval."""
 
     ABOVE = "above"
     BELOW = "below"
@@ -50,7 +50,7 @@ class Verdict(StrEnum):
 
 
 class Lean(StrEnum):
-    """Which way answers lean."""
+    """The lean of answers."""
 
     SAME = "same"
     DIFFERENT = "different"
@@ -61,7 +61,7 @@ class Lean(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Certainty:
-    """What sentences go by.
+    """The claims that the figures allow.
 
     Attributes:
         better: area under the ROC curve where it is surely better than guessing; None where it is not.
@@ -146,7 +146,7 @@ def verdict(found: Iterable[Estimate | RateDifference | Undefined | None], none:
 
 
 def leaning(pairs: PairFigures | None, criterion: Maybe[Estimate]) -> Lean:
-    """Which way answers lean.
+    """Decide which way answers lean.
 
     The undecided count as not called "same", so that c alone would call a cautious person one who says "different".
     """

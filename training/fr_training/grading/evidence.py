@@ -1,4 +1,4 @@
-"""What a trainee's ratings have been worth as evidence, and which words they can carry.
+"""Measures a trainee's ratings as evidence, and finds the words that they can carry.
 
 The empirical likelihood ratio (LR) of a rating is how many times oftener pairs of one person were rated so than pairs
 of two people. However sure a trainee is, few trials cannot show a large ratio. So the words go by the end of the
@@ -63,7 +63,7 @@ class LevelEvidence:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceFigures:
-    """What the ratings have been worth.
+    """The value of ratings as evidence.
 
     Attributes:
         levels: from 3 to -3.
@@ -109,7 +109,7 @@ def words_of(ratio: float) -> Message:
 
 
 def evidence(pairs: Sequence[Result]) -> EvidenceFigures:
-    """What the ratings of pairs have been worth.
+    """Measure the ratings of pairs as evidence.
 
     Args:
         pairs: rated, of known truth, as `fr_training.grading.values.pairs` selects them.
@@ -163,7 +163,7 @@ def interval_of_ratio(found: LevelRatio, mated: int, nonmated: int) -> tuple[flo
     centre = log(found.ratio)
 
     def beyond(one: tuple[float, float], two: tuple[float, float]) -> float:
-        """How far an end lies from the centre; each is a share and the end of its interval."""
+        """Distance of an end from the centre; each argument is a share and the end of its interval."""
         if not (one[1] and two[1]):
             return inf
         return sqrt(log(one[0] / one[1]) ** 2 + log(two[0] / two[1]) ** 2)

@@ -23,7 +23,7 @@ from fr_training.statistics.signal_detection import Sensitivity
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What figures come to, in plain sentences to be rendered; each may be empty.
+    """The sentences about the figures, to be rendered; each may be empty.
 
     Attributes:
         went_well: what went well.

@@ -43,7 +43,7 @@ class CrowdSize:
 
 @dataclass(frozen=True, slots=True)
 class CrowdFigures:
-    """What averaging independent ratings is worth.
+    """The gain of averaging independent ratings.
 
     Attributes:
         form: whose items were rated.

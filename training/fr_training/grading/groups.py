@@ -54,7 +54,7 @@ class GroupErrors:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How far apart the rates of groups are.
+    """The ratio between the rates of groups.
 
     Attributes:
         groups: that have a rate.

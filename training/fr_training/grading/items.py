@@ -108,7 +108,7 @@ def _rows_of_form(results: Sequence[Result], abilities: Mapping[str, float]) -> 
 
 
 def misleads(answers: Sequence[Result]) -> bool:
-    """Whether fewer trainees have an item right than guessing makes, beyond chance; an item that advice moves does not.
+    """True if fewer trainees have an item right than by guessing, beyond chance; never for an item that advice moves.
 
     Args:
         answers: judged, to one item.
@@ -243,7 +243,7 @@ def _figures(form: Sequence[Result]) -> list[tuple[str, ItemFigures]]:
 
 
 def _misleads_in_courses(found: Sequence[ItemFigures]) -> bool:
-    """Whether the able get an item wrong more often than others do."""
+    """True if the able get an item wrong more often than others do."""
     told = [(one.people, one.correlation) for one in found if one.correlation is not None]
     if sum(people for people, _ in told) < MIN_PEOPLE:
         return False

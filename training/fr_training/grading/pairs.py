@@ -35,7 +35,7 @@ FEWEST = 5
 
 @dataclass(frozen=True, slots=True)
 class ErrorsAt:
-    """Where errors lie.
+    """The errors at one place.
 
     Attributes:
         truth: "same" or "different".
@@ -98,7 +98,7 @@ def _of_items(pairs: Sequence[Result]) -> F64:
 
 
 def _items_differ(here: F64, others: F64, confidence: float) -> bool:
-    """Whether the first mean is above the second beyond chance.
+    """True if the first mean is above the second beyond chance.
 
     It is the interval of B. L. Welch, "The generalization of 'Student's' problem when several different population
     variances are involved", Biometrika 34 (1947) 28-35.
@@ -134,7 +134,7 @@ class ProbabilityBin:
 
 @dataclass(frozen=True, slots=True)
 class ProbabilityFigures:
-    """How good stated probabilities are.
+    """The quality of stated probabilities.
 
     Attributes:
         trials: for which one was stated.

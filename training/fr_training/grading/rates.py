@@ -52,7 +52,7 @@ class ErrorFigures:
 
 
 Known = dict[SignalCounts, Sensitivity]
-"""What was computed already; of many trainees, several have the same counts."""
+"""Sensitivities by counts; several trainees have the same counts."""
 
 
 def error_figures(pairs: Sequence[Result], known: Known | None = None) -> ErrorFigures:
@@ -116,7 +116,7 @@ MOST_POINTS = 60
 
 @dataclass(frozen=True, slots=True)
 class RocPoint:
-    """What one threshold does.
+    """A point of a curve, at one threshold.
 
     Attributes:
         false_same: share of pairs of two people at or above it.

@@ -92,7 +92,7 @@ class NormFigures:
 
 @dataclass(frozen=True, slots=True)
 class StandingFigures:
-    """Where a score stands.
+    """The place of a score among others.
 
     Attributes:
         test: "pre", "post" or "retention": the first that has a score; "" where none has.
@@ -143,7 +143,7 @@ class Score:
 
 
 def score(rated: Sequence[Result]) -> Maybe[Score]:
-    """What became of rated pairs; undefined where there are too few."""
+    """Score rated pairs; undefined where there are too few."""
     if len(rated) < MIN_SCORED:
         return _too_few()
     return Score(sum(one.correct is True for one in rated), len(rated))
@@ -188,7 +188,7 @@ def scores_by_test(results: Iterable[Result]) -> dict[str, Score]:
 
 
 def standing(own: Mapping[str, Score], cohort: Sequence[Mapping[str, Score]]) -> StandingFigures:
-    """Where a trainee stands in the first test that has a score.
+    """Place a trainee among others in the first test that has a score.
 
     Args:
         own: by test, as `scores_by_test` gives it.
@@ -273,7 +273,7 @@ class LearningFigures:
 
 
 def in_order(course: Course, results: Sequence[Result]) -> list[bool]:
-    """Whether each of a trainee's pairs that a curve is of was answered rightly, in the order in which they came."""
+    """True for each right answer to the pairs of a learning curve, in the order in which they came."""
     adaptive = {block.block_id for block in course.plan.blocks if block.adaptive}
     used = [one for one in unmoved(results) if one.block_id not in adaptive and one.exercise != ExerciseKind.BLIND]
     return [one.correct is True for one in sorted(used, key=lambda one: (one.shown_ms, one.ordinal))]

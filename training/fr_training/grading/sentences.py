@@ -68,7 +68,7 @@ def cohort_words(figures: CohortFigures) -> Words:
 def _went_well(
     who: Audience, found: KindFigures, aided: Maybe[AidedFigures], certain: Certainty
 ) -> tuple[Message, ...]:
-    """What is surely better than guessing, and what never went wrong in so many trials that it says something."""
+    """Say what is surely better than guessing, and what never went wrong in enough trials."""
     said = list(_better_than_guessing(who, found, certain))
     lists, triage = found.lists, found.triage
     if lists is not None and _none_of_many(lists.picks.false_alarms, certain.absent):
@@ -88,7 +88,7 @@ def _better_than_guessing(who: Audience, found: KindFigures, certain: Certainty)
 
 
 def _none_of_many(found: Maybe[Rate], items: int) -> TypeGuard[Rate]:
-    """Whether it is a share of 0 of enough trials, of enough different items."""
+    """True for a share of 0 of enough trials, of enough different items."""
     return isinstance(found, Rate) and found.count == 0 and min(found.total, items) >= FEW
 
 
@@ -102,7 +102,7 @@ def _bias(
     prevalence: Maybe[PrevalenceFigures],
     certain: Certainty,
 ) -> tuple[Message, ...]:
-    """Which way answers lean, with both error rates always."""
+    """Say which way answers lean, always with both error rates."""
     said = [] if pairs is None else [_leaning(who, pairs, certain)]
     if isinstance(aided, AidedFigures):
         said.append(_moved_by_advice(who, aided.trials, certain.advice))
@@ -194,7 +194,7 @@ class _Errors:
 
 
 def _practise(who: Audience, found: KindFigures, aided: Maybe[AidedFigures], certain: Certainty) -> tuple[Message, ...]:
-    """What to practise; what has too few trials to tell; or that nothing stands out."""
+    """Say what to practise, what has too few trials to tell, or that nothing stands out."""
     errors = list(_errors(who, found, aided, certain))
     said = [*_lean_to_practise(certain.lean), *_worst(found.pairs), *(one.said for one in errors if one.often)]
     if not said:
@@ -303,7 +303,7 @@ def _rose_and_fell(one: CohortChange) -> Message:
 
 
 def _by_chance(trainees: int) -> str:
-    """How many of them a verdict of 95 % confidence is wrong of."""
+    """The number of wrong verdicts to expect at 95 % confidence."""
     expected = trainees * (1.0 - DEFAULT_CONFIDENCE)
     return f"{expected:.1f}" if expected < 9.95 else f"{expected:,.0f}"
 
@@ -321,7 +321,7 @@ def _crowds(crowds: Sequence[CrowdFigures]) -> Iterable[Message]:
 
 
 def _left_out(counts: Counts) -> tuple[Message, ...]:
-    """What is in no figure, and how many trials that are."""
+    """Say how many trials are in no figure, and why."""
     parts = tuple(
         one
         for number, one in (

@@ -97,7 +97,7 @@ def _too_few() -> Undefined:
 
 
 def _item_error(rated: Sequence[Result]) -> float:
-    """What the choice of items makes the mean d' scatter: z has the slope 1 / density, by the delta method."""
+    """Scatter of the mean d' by the choice of items: z has the slope 1 / density, by the delta method."""
     errors = []
     for truth in ("same", "different"):
         items = by((one for one in rated if one.truth == truth), lambda one: (one.form, one.item_id)).values()

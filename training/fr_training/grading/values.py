@@ -89,7 +89,7 @@ class Time:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How long right and wrong answers took."""
+    """The times of right and of wrong answers."""
 
     right: Maybe[Time]
     wrong: Maybe[Time]
@@ -116,7 +116,7 @@ UNMOVED = PAIRS - {ExerciseKind.AIDED, ExerciseKind.LOW_PREVALENCE}
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What became of the trials.
+    """The trials by their outcome.
 
     Attributes:
         shown: all.
@@ -141,7 +141,7 @@ def judged(results: Iterable[Result]) -> tuple[Result, ...]:
 
 
 def count(results: Sequence[Result]) -> Counts:
-    """What became of the trials."""
+    """Count the trials by their outcome."""
     kept = judged(results)
     known = sum(one.known_to_me for one in results)
     return Counts(

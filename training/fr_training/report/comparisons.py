@@ -1,4 +1,4 @@
-"""What goes beyond one kind of exercise: change, others, advice, groups, verification, crowds; and how it was made."""
+"""Writes the sections that compare: with other tests, trainees and norms, with and without advice, between groups."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def standing_section(found: StandingFigures) -> Section:
 
 
 def aided_section(aided: Maybe[AidedFigures], prevalence: Maybe[PrevalenceFigures]) -> Section:
-    """What moves answers beside the photos."""
+    """Advice, and pairs of two people that are rare."""
     rows: list[Row] = []
     about = ""
     if isinstance(aided, AidedFigures):
@@ -188,7 +188,7 @@ def verification_section(found: Maybe[AgreementFigures]) -> Section:
 
 
 def crowd_section(crowds: Sequence[CrowdFigures]) -> Section:
-    """What averages of several trainees are worth."""
+    """The averages of several trainees."""
     rows = [
         (
             one.form,
@@ -228,7 +228,7 @@ def _band(point: CurvePoint) -> str:
 
 
 def made_of(course: Course) -> list[tuple[str, str]]:
-    """What the course is made of."""
+    """The parts that the course was made of."""
     return [
         ("course", f"{course.plan.title} ({course.course_id})"),
         ("data sets", ", ".join(course.datasets)),

@@ -1,4 +1,4 @@
-"""What ratings have been worth as evidence: likelihood ratios, the words that they carry, and what "same" is worth."""
+"""Writes the section on ratings as evidence: likelihood ratios, the words that they carry, the value of "same"."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _ceilings(found: EvidenceFigures) -> Iterable[Row]:
 
 
 def _rare_mates(found: Maybe[Sensitivity], *, alone: bool) -> Iterable[Row]:
-    """How often "same" would be right among many strangers; of one trainee with the ends that the error rates allow."""
+    """Share of right "same" among many strangers; of one trainee with the ends that the error rates allow."""
     if not isinstance(found, Sensitivity) or not found.hits + found.false_alarms:
         return
     hits, false_alarms = rate(found.hits, found.mated), rate(found.false_alarms, found.nonmated)

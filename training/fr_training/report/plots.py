@@ -185,7 +185,7 @@ def cohort_figures(found: CohortFigures) -> dict[str, Figure]:
 
 
 def score_figure(rows: Sequence[TraineeRow]) -> Figure:
-    """How scores are spread in each test."""
+    """The spread of scores in each test."""
     figure, axes = new_figure("percent right", "trainees")
     edges = np.linspace(0, 100, 21).tolist()
     for test, colour in zip(OCCASIONS, (FIRST, SECOND, THIRD), strict=True):

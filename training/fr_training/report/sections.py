@@ -201,7 +201,7 @@ def _right(found: KindFigures) -> object:
 
 
 def count_rows(counts: Counts) -> list[Row]:
-    """What became of the trials."""
+    """The rows that count the trials."""
     return [
         ("shown", f"{counts.shown:,}", "All trials."),
         ("answered", f"{counts.answered:,}", "Trials that the figures are made of."),
@@ -258,7 +258,7 @@ def _machine(found: MachineFigures, pairs: PairFigures) -> Section:
 
 
 def _gain(found: Maybe[Estimate]) -> str:
-    """Whether both together beat the better of both."""
+    """The cell that says whether both together beat the better of both."""
     if isinstance(found, Undefined):
         return "Whether that beats the better of both cannot be said."
     told = f"({text(found)})"

@@ -100,7 +100,7 @@ def nearest(unused: Sequence[Item], answered: Sequence[Answered], mated: bool, t
 
 
 def is_mated(item: Item) -> bool:
-    """Whether an item is a pair of one person."""
+    """True if an item is a pair of one person."""
     return isinstance(item.key, PairKey) and item.key.mated
 
 

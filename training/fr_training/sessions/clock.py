@@ -36,7 +36,7 @@ def passed_ms(began_ms: int, paused_ms: int, now_ms: int) -> int:
 
 
 def left_ms(session: Session, block: BlockPlan, now_ms: int) -> int | None:
-    """What is left of the limit of the running block, in milliseconds, never negative; None where it has no limit.
+    """Time left in the running block, in milliseconds, never negative; None where it has no limit.
 
     While the session is paused, the time of the pause counts as now.
     """

@@ -32,7 +32,7 @@ def find(session: Session, trial_id: str) -> Trial:
 
 
 def answers_until(trial: Trial, step: Step, answer: Answer) -> int | None:
-    """How many answers were locked when this one was, itself included; None where the step was not answered yet.
+    """Count the answers up to this one, itself included; None where the step was not answered yet.
 
     Raises:
         DecisionLocked: the step was answered differently.
@@ -131,7 +131,7 @@ def new_session(
 def show(
     course: Course, session: Session, begin_block: str, now_ms: int
 ) -> tuple[Session, ShowTrial | ShowBlock | Over]:
-    """What is next: the trial that waits for an answer, a block to begin, or the end.
+    """Show what is next: the trial that waits for an answer, a block to begin, or the end.
 
     Asking again returns the same, with the very same session where nothing has changed. A block whose time is over is
     closed; its open trial stays without an answer.

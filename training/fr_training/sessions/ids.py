@@ -1,4 +1,4 @@
-"""What follows from the secret of a session: ids that tell nothing, and orders that nobody foresees.
+"""Derives ids and orders from the secret of a session: ids tell nothing, and nobody can foresee an order.
 
 All of it is HMAC-SHA256 (RFC 2104) of a label and numbers, so that it comes out the same wherever and whenever it is
 computed, and nothing about one id can be learnt from another.

@@ -1,4 +1,4 @@
-"""Which item a block shows next: its own order for every session, and none twice."""
+"""Chooses the item that a block shows next: every session has an order of its own, and no item comes twice."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def block_of(course: Course, session: Session, block_id: str) -> BlockPlan:
 
 
 def trials_of(course: Course, block: BlockPlan, group: int) -> int:
-    """How many trials a trainee is shown in a block: as planned, but never more than its form has items."""
+    """Count the trials of a trainee in a block: as planned, but never more than its form has items."""
     return min(block.shown, len(course.form_of(block, group).items))
 
 
 def trials_of_sitting(course: Course, sitting: SittingPlan, group: int) -> int:
-    """How many trials a trainee is shown in a sitting."""
+    """Count the trials of a trainee in a sitting."""
     return sum(trials_of(course, block, group) for block in sitting.blocks)
 
 
@@ -44,7 +44,7 @@ def item_of(course: Course, trial: Trial) -> Item:
 
 
 def is_used_up(course: Course, session: Session, block: BlockPlan) -> bool:
-    """Whether a block has shown as many trials as it is to show."""
+    """True if a block has shown all its trials."""
     shown = sum(trial.block_id == block.block_id for trial in session.trials)
     return shown >= trials_of(course, block, session.group)
 

@@ -1,4 +1,4 @@
-"""What became of a session: a row for each trial that was shown, and how far it is."""
+"""Makes the results of a session: a row for each trial that was shown, and the progress."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fr_training.trials import Result, Session, Trial
 
 
 class SessionState(StrEnum):
-    """Where a session is."""
+    """The state of a session."""
 
     NOT_STARTED = "not_started"
     RUNNING = "running"
@@ -28,7 +28,7 @@ class SessionState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a session is.
+    """The progress of a session.
 
     Attributes:
         answered: trials that are answered to the end.
@@ -88,7 +88,7 @@ def not_started(course: Course, sitting: str, group: int) -> Progress:
 
 
 def state_of(session: Session) -> SessionState:
-    """Where a session is; one that was made is RUNNING, also before its first block has begun."""
+    """The state of a session; a new one is RUNNING, also before its first block has begun."""
     if session.finished_ms is not None:
         return SessionState.FINISHED
     return SessionState.RUNNING if session.paused_ms is None else SessionState.PAUSED
@@ -146,7 +146,7 @@ def _graded(course: Course, session: Session, trial: Trial, exercises: Mapping[E
 
 
 def _observed(given: Given | None) -> str:
-    """What was observed of each component, as `Result.observations`."""
+    """The observations of each component, as `Result.observations`."""
     observations = given.observations if isinstance(given, Observations) else ()
     seen = [(one.component_id, one.compared.value, one.similarity) for one in observations]
     return "+".join(":".join(str(part) for part in one if part is not None) for one in seen)

@@ -1,4 +1,4 @@
-"""What a caller gets of a session: a trial at the step that it waits for, a block to begin, the end, a locked step."""
+"""Builds what a caller gets of a session: a trial at its next step, a block to begin, the end, a locked step."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def show_trial(course: Course, session: Session, trial: Trial, now_ms: int) -> S
 
 
 def locked_step(course: Course, session: Session, trial: Trial, answers: int, now_ms: int) -> LockedStep:
-    """What the caller gets who has locked the last of the first `answers` answers, now or long ago."""
+    """The reply to the caller who locked the last of the first `answers` answers, now or long ago."""
     block = block_of(course, session, trial.block_id)
     exercise = exercise_of(block.exercise)
     if answers < len(exercise.steps):
@@ -128,7 +128,7 @@ def over(course: Course, session: Session) -> Over:
 
 
 def key_of(course: Course, trial: Trial) -> AnswerKey | None:
-    """What is right; None for an own probe that was not sent yet."""
+    """The key of a trial; None for an own probe that was not sent yet."""
     return trial.own.key if trial.own is not None else item_of(course, trial).key
 
 

@@ -36,7 +36,7 @@ _LARGEST = 700.0  # of an exponent
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How evidence becomes one of the seven ratings: by its distance from the criterion, to both sides alike.
+    """The scale that turns evidence into one of seven ratings, by its distance from the criterion.
 
     Distances are in standard deviations of the evidence, that is in units of d'; they do not fall.
 

@@ -1,4 +1,4 @@
-"""What is claimed of the product, the bar of each claim, and what the study found.
+"""Checks the claims about the product: each has a bar, and what the study found.
 d' and c by the log-linear rule are drawn towards 0 by design, by a known amount: their target is the exact mean of the
 estimator over all outcomes, given the true d' and c (`fr_training.statistics.signal_detection.expected`). An ability is
 the mean of a posterior, which is right on average over people who are spread as its prior says, and of nobody in
@@ -160,7 +160,7 @@ def _array(values: F64 | Sequence[float]) -> F64:
 
 
 MOST_OFF = 0.05
-"""That the share of right answers may be off the target."""
+"""The most that the share of right answers may be off the target."""
 
 FIRST = 10
 """Trials of a block that are left out, in which the ability is still looked for."""

@@ -21,7 +21,7 @@ from fr_training.trials import OwnList
 MODEL = ModelId("simulated", "1", "0" * 64)
 
 Keyed = tuple[AnswerKey | None, float | None]
-"""What is right of an item, and its difficulty."""
+"""The key of an item, and its difficulty."""
 
 
 def made_course(plan: CoursePlan, seed: int, now_ms: int) -> Course:
@@ -67,7 +67,7 @@ def difficulties(items: int) -> list[float]:
 
 
 def made_own_list(block: BlockPlan, rng: np.random.Generator) -> OwnList:
-    """What a search for an own probe finds: the person searched for at any place, or nobody, each half of the time."""
+    """Draw what a search for an own probe finds: half of the time the person searched for, at any place."""
     mate = int(rng.integers(block.size)) if rng.random() < 0.5 else None
     return OwnList(tuple(range(block.size)), ListKey(mate, _falling(block.size)))
 

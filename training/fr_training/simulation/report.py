@@ -56,7 +56,7 @@ def all_claims(study: Study) -> tuple[Claim, ...]:
 
 
 def all_met(claims: Iterable[Claim]) -> bool:
-    """Whether every bar is met; claims without one do not count."""
+    """True if every bar is met; claims without one do not count."""
     return all(one.met is not False for one in claims)
 
 
@@ -65,7 +65,7 @@ ENOUGH = 500
 
 
 def summary(study: Study, claims: Sequence[Claim]) -> str:
-    """What was found, in a sentence or two."""
+    """The findings in a sentence or two."""
     barred = [one for one in claims if one.met is not None]
     missed = [one.claim for one in barred if not one.met]
     told = f"{counted(len(study.people), 'simulated trainee')}, seed {study.seed}: "

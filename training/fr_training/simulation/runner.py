@@ -135,7 +135,7 @@ class StoreOracle:
         self._store = store
 
     def look(self, session_id: str, trial_id: str) -> Told:
-        """What a trial of a session shows, and what is right; nothing is written.
+        """Read what a trial of a session shows, and what is right; nothing is written.
 
         Raises:
             UnknownSession: the store has no session of that id.
@@ -150,7 +150,7 @@ class StoreOracle:
         return Told(show, key_of(course, trial), item_of(course, trial).b)
 
     def answer(self, trainee: SimulatedTrainee, session_id: str, trial_id: str, rng: np.random.Generator) -> Answer:
-        """What a simulated trainee answers at the step that a trial waits for, in the picture ids of that trial.
+        """Answer as a simulated trainee at the step that a trial waits for, in the picture ids of that trial.
 
         The answer of SEND_PROBE is the hash of a photo that nobody has: through the API a photo is sent.
 

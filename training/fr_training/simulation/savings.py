@@ -1,4 +1,4 @@
-"""How many items adaptive blocks save: trials until an ability is known as well as after a fixed form.
+"""Measures the items that adaptive blocks save: trials until an ability is known as well as after a fixed form.
 
 A right or wrong answer to a pair tells most where P(right) is .81. Fisher's information is .0902 there, and no choice
 of items gets more: with L = s(theta - b) and g = 1/2 it is L^2 (1 - L) / (1 + L), which is greatest, and L^5, at

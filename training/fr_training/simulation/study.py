@@ -24,7 +24,7 @@ from fr_training.statistics.signal_detection import Sensitivity
 from fr_training.trials import Result
 
 START_MS = 1_700_000_000_000
-"""When every simulated session begins, milliseconds since 1970, UTC."""
+"""The beginning of every simulated session, milliseconds since 1970, UTC."""
 
 DRAWS = 4_000
 """Of the posterior behind the interval of the net change by advice: its ends are then known to some hundredths of its
@@ -46,7 +46,7 @@ WEAK = Spread(0.0, PRIOR_SD)
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much everybody is shown; the defaults are those of plans that come with FR Core, or larger.
+    """The number of trials that everybody is shown; the defaults are those of plans that come with FR Core, or larger.
 
     Attributes:
         pairs: pairs of one person, and as many of two, behind d' and c.
@@ -74,7 +74,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """How well an ability is known under a prior: standard deviations of the posterior.
+    """The precision of an ability under a prior: standard deviations of the posterior.
 
     Attributes:
         form: after the fixed form.
@@ -87,7 +87,7 @@ class Precision:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What was found out about somebody's ability.
+    """The estimates of somebody's ability.
 
     Attributes:
         theta: true ability.
@@ -152,7 +152,7 @@ class Study:
 
 @dataclass(slots=True)
 class _Desk:
-    """What it takes to let people take the course.
+    """The parts that let people take the course.
 
     Attributes:
         course: that they take.

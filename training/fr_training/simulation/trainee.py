@@ -21,7 +21,7 @@ from fr_training.statistics.item_response import probability
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What somebody can do.
+    """The abilities of somebody.
 
     Attributes:
         dprime: d' on pairs, at least 0.
@@ -119,7 +119,7 @@ class SimulatedTrainee:
         raise ValueError(f"At {show.prompt.step} a trainee is not told what is right by a {type(key).__name__}.")
 
     def took_ms(self, show: ShowTrial, rng: np.random.Generator) -> int:
-        """How long an answer takes, log-normal, in proportion to the pictures shown; milliseconds, at least 1.
+        """Draw the time of an answer, log-normal, in proportion to the pictures shown; milliseconds, at least 1.
 
         Source of the shape: R. D. Luce, "Response Times: Their Role in Inferring Elementary Mental Organization",
         Oxford University Press (1986).

@@ -1,4 +1,4 @@
-"""What the answers of people are worth: sensitivity and bias, ability, agreement, change. It knows no trainees.
+"""Measures the decisions of people: sensitivity and bias, ability, agreement, change. It knows no trainees.
 
 * **decisions of pairs**: `decisions` (both error rates, the undecided), `signal_detection` (d' and the criterion c, and
   what their estimates are on average), whose intervals are made by `posterior`; stated probabilities;

@@ -1,4 +1,4 @@
-"""What a machine's advice does to people: whether it moves their criterion, misleads them, or helps them.
+"""Measures what a machine's advice does to people: whether it moves their criterion, misleads or helps them.
 
 Automation bias is to lean to what a machine says, whatever the photos show: told "same", a person becomes too ready to
 say so (c falls), told "different", too slow (c rises), while d' stays as it was. Sources: J. J. Howard, L. R. Rabbitt
@@ -115,7 +115,7 @@ class AutomationBias:
 
 @dataclass(frozen=True, slots=True)
 class AdviceGain:
-    """What people gained from the advice, over all pairs.
+    """The gain of people from the advice, over all pairs.
 
     Attributes:
         before: d' and c before it.
@@ -156,7 +156,7 @@ class Aided:
 def automation_bias(
     trials: Aided, rng: np.random.Generator, *, draws: int = DRAWS, confidence: float = DEFAULT_CONFIDENCE
 ) -> AutomationBias:
-    """How far the advice moves the criterion.
+    """Measure how far the advice moves the criterion.
 
     Args:
         trials: of one person, or of many together.
@@ -206,7 +206,7 @@ def net_shift(trials: Aided) -> float:
 def advice_gain(
     trials: Aided, rng: np.random.Generator, *, draws: int = DRAWS, confidence: float = DEFAULT_CONFIDENCE
 ) -> AdviceGain:
-    """What the advice did to d' and c over all pairs; arguments and errors are those of `automation_bias`."""
+    """Measure what the advice did to d' and c over all pairs; arguments and errors are those of `automation_bias`."""
     _check_draws(draws, confidence)
     before = _sensitivity(trials.before, trials.mated, confidence)
     after = _sensitivity(trials.after, trials.mated, confidence)
@@ -252,7 +252,7 @@ def prevalence_effect(
     usual: int,
     confidence: float = DEFAULT_CONFIDENCE,
 ) -> RateDifference:
-    """How many more mismatches are missed where they are rare: called "same" there, less called "same" where balanced.
+    """Share of mismatches called "same" where they are rare, less the share where both kinds are balanced.
 
     Source of the effect: M. H. Papesh and S. D. Goldinger, "Infrequent identity mismatches are frequently undetected",
     Attention, Perception, and Psychophysics 76 (2014) 1335-1349.
@@ -282,7 +282,7 @@ def _cell(trials: Aided, truth: Bools, label: Bools) -> PairedCounts:
 
 
 def _right(ratings: I64, mated: Bools) -> Bools:
-    """Whether each was decided, and as `mated` says; the undecided are not."""
+    """bool[n]: decided, and as `mated` says."""
     return np.asarray(np.where(mated, ratings > 0, ratings < 0), dtype=np.bool_)
 
 

@@ -20,7 +20,7 @@ NOTHING = 1e-12  # of a variance: what is left of 0 by rounding
 
 
 class Weights(StrEnum):
-    """How much two levels that differ still agree: not at all, or by how far they are apart on the scale."""
+    """The credit for levels that differ: none, or by their distance on the scale."""
 
     NONE = "none"
     LINEAR = "linear"

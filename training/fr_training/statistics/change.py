@@ -106,7 +106,7 @@ NORMS: tuple[Norm, ...] = (
 
 
 class Verdict(StrEnum):
-    """What a change says."""
+    """The verdict on a change."""
 
     BETTER = "better"
     NO_RELIABLE_CHANGE = "no reliable change"
@@ -135,7 +135,7 @@ class Change:
 
 
 def standard_error_of_difference(sd: float, reliability: float) -> float:
-    """How far two scores of one person who does not change differ: SD sqrt(2 (1 - r)). Jacobson and Truax (1991).
+    """Scatter of the difference of two scores of one person who does not change: SD sqrt(2 (1 - r)).
 
     Args:
         sd: standard deviation of the score among people, above 0.

@@ -22,7 +22,7 @@ from fr_locales.messages import message
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What became of some trials, some of which may have been left undecided.
+    """The outcome of trials, some of which may have been left undecided.
 
     Attributes:
         errors_of_all: wrong decisions, of all trials.
@@ -50,7 +50,7 @@ class RatingErrors:
 
 @dataclass(frozen=True, slots=True)
 class SignalCounts:
-    """What signal detection asks of ratings, cut at one level of the scale.
+    """The counts of signal detection, from ratings cut at one level of the scale.
 
     Attributes:
         hits: mated pairs rated above the cut.

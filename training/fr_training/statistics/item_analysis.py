@@ -27,7 +27,7 @@ NOTHING = 1e-12  # of a variance: what is left of 0 by rounding
 
 @dataclass(frozen=True, slots=True)
 class ItemFigures:
-    """How people answered one item.
+    """The answers of people to one item.
 
     Attributes:
         item: its place.
@@ -50,7 +50,7 @@ class ItemFigures:
 
 @dataclass(frozen=True, slots=True)
 class Difficulty:
-    """How hard an item is, as people's answers have it.
+    """The difficulty of an item by people's answers.
 
     Attributes:
         b: in logits, on the scale of the abilities.
@@ -103,7 +103,7 @@ def quarantine(figures: Sequence[ItemFigures], at_least: int = MIN_PEOPLE) -> tu
 
 
 def below_guessing(right: int, wrong: int, guessing: float, at_least: int = MIN_PEOPLE) -> bool:
-    """Whether fewer people are right than guessing makes, beyond chance: the key may be wrong.
+    """True if fewer people are right than by guessing, beyond chance: the key may be wrong.
 
     Wilson's 95 % interval of the share of right answers must lie below `guessing`. However hard an item is, nobody who
     guesses does worse. A wrong key shows here where the able and others have the item wrong alike, which leaves the

@@ -38,7 +38,7 @@ class CurvePoint:
 
 
 def stretches(trials: int, length: int) -> tuple[tuple[int, int], ...]:
-    """Where each stretch begins and ends (not included): of some length, the last one at least half as long.
+    """Divide trials into stretches, each a beginning and an end (not included); the last is at least half as long.
 
     Args:
         trials: all of them, at least 1.

@@ -1,4 +1,4 @@
-"""What counts tell of sums of z-transformed rates: the posterior under Jeffreys' prior, without random draws.
+"""Computes the posterior of sums of z-transformed rates under Jeffreys' prior, without random draws.
 
 d', the criterion and their differences are all sums of w z(rate) over independent rates. Each rate has the posterior
 Beta(count + 1/2, total - count + 1/2), and the sum's posterior is the convolution of theirs, here on a grid. Its mean
@@ -67,7 +67,7 @@ def central_interval(terms: Sequence[Term], confidence: float) -> tuple[float, f
 
 
 def _place(masses: F64, share: float) -> float:
-    """Where on the grid, in steps from its first node, this share of a smooth density is reached; to the fourth order.
+    """The place on the grid, in steps from its first node, of a quantile of a smooth density; to the fourth order.
 
     Each mass is of the cell round its node. What a cell's edge has below it is their sum by the rule of Euler and
     Maclaurin, and within the cell the density is a straight line.

@@ -64,7 +64,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the log-linear estimates are on average, and how far they scatter.
+    """The mean and the scatter of the log-linear estimates.
 
     Attributes:
         dprime: mean of the estimates of d'.
@@ -177,12 +177,12 @@ def expected(dprime: float, criterion: float, mated: int, nonmated: int) -> Expe
 
 
 def expected_dprime(dprime: float, criterion: float, mated: int, nonmated: int) -> float:
-    """What the log-linear estimate of d' is on average; arguments and errors are those of `expected`."""
+    """The mean of the log-linear estimate of d'; arguments and errors are those of `expected`."""
     return expected(dprime, criterion, mated, nonmated).dprime
 
 
 def expected_criterion(dprime: float, criterion: float, mated: int, nonmated: int) -> float:
-    """What the log-linear estimate of c is on average; arguments and errors are those of `expected`."""
+    """The mean of the log-linear estimate of c; arguments and errors are those of `expected`."""
     return expected(dprime, criterion, mated, nonmated).criterion
 
 
