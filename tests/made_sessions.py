@@ -33,7 +33,7 @@ from fr_training.plan import BlockPlan, read_plan
 from fr_training.prompts import ExerciseKind, Role, Step
 from fr_training.sessions.flow import lock, new_session, show
 from fr_training.sessions.probes import lock_probe
-from fr_training.sessions.shown import ShowBlock, ShowTrial
+from fr_training.sessions.views import ShowBlock, ShowTrial
 from fr_training.trials import OwnList, Session
 
 T0 = 1_700_000_000_000

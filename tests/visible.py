@@ -15,7 +15,7 @@ from PIL import Image
 
 from fr_training.bank.labels import age_of, ethnicity_of, sex_of
 from fr_training.bank.pool import PoolPerson
-from fr_training.build.gather import Gathered
+from fr_training.build.people import Gathered
 from fr_training.build.pictures import OVAL, SIDE
 from fr_training.courses import Item
 from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey

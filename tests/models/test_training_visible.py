@@ -19,8 +19,7 @@ from fr_training.bank.compose import compose
 from fr_training.bank.lists import ExactMatcher
 from fr_training.bank.pool import Pool
 from fr_training.build.course import BuiltCourse, build_course
-from fr_training.build.gather import Gathered, gather
-from fr_training.build.people import NamedPeople, read_datasets
+from fr_training.build.people import Gathered, NamedPeople, gather, read_datasets
 from fr_training.courses import Item
 from fr_training.errors import TooFewPeople
 from fr_training.keys import TriadKey

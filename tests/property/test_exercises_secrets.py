@@ -31,7 +31,7 @@ from fr_training.answers import (
     Usability,
 )
 from fr_training.errors import InvalidRating, WrongStep
-from fr_training.exercises.components import COMPONENTS
+from fr_training.exercises.checks import COMPONENTS
 from fr_training.exercises.protocol import Exercise
 from fr_training.exercises.register import EXERCISES, exercise_of
 from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey

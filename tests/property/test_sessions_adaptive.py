@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from fr_training.answers import Answer, PairRating
 from fr_training.courses import Course
-from fr_training.sessions.adaptive import GUESS_RATE, class_order, is_mated
 from fr_training.sessions.flow import finish, show
+from fr_training.sessions.order import GUESS_RATE, class_order, is_mated
 from fr_training.sessions.results import results
-from fr_training.sessions.shown import ShowTrial
+from fr_training.sessions.views import ShowTrial
 from fr_training.statistics.item_response import probability
 from made_sessions import T0, Trainee, begun, course, items_by_id
 

@@ -20,7 +20,7 @@ from fr_training.sessions.clock import MS_PER_MINUTE
 from fr_training.sessions.order import block_of
 from fr_training.sessions.probes import lock_probe
 from fr_training.sessions.results import progress, results
-from fr_training.sessions.shown import LockedStep, Over, ShowBlock, ShowTrial
+from fr_training.sessions.views import LockedStep, Over, ShowBlock, ShowTrial
 from fr_training.trials import Session, Trial
 from made_sessions import PHOTO, T0, Trainee, answer_to, begun, course, own_list
 

@@ -28,7 +28,7 @@ from fr_training.answers import Usability
 from fr_training.courses import Course, Item
 from fr_training.exercises.pairs import advice
 from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
-from fr_training.sessions.shown import ShowTrial, key_of
+from fr_training.sessions.views import ShowTrial, key_of
 from fr_training.trials import Trial as Kept
 from leaking import LEAK, Heard, Listening, Row, bare, chance, drawn_secrets, forbidden
 from serving import Running, photo

@@ -20,7 +20,7 @@ from fr_training.grading.rates import error_figures
 from fr_training.grading.reports import cohort_figures
 from fr_training.grading.scores import in_order
 from fr_training.grading.trainee_means import OwnFigures, own_figures
-from fr_training.grading.values import Undefined, unmoved
+from fr_training.grading.values import Undefined, plain_pairs
 from fr_training.plan import read_plan
 from fr_training.statistics.clustered import mean_of_people, spread_of_items, t_quantile
 from fr_training.statistics.decisions import MOST_EXACT, calibration_error_by_chance
@@ -37,7 +37,7 @@ below = NormalDist().cdf
 
 
 def own(cohort: Mapping[str, Sequence[Result]]) -> OwnFigures:
-    found = {trainee: error_figures(unmoved(results)).sensitivity for trainee, results in cohort.items()}
+    found = {trainee: error_figures(plain_pairs(results)).sensitivity for trainee, results in cohort.items()}
     return own_figures(cohort, found)
 
 

@@ -12,7 +12,7 @@ from fr_training.grading.groups import Spread, group_figures
 from fr_training.grading.items import item_rows
 from fr_training.grading.kinds import list_figures, triad_figures, triage_figures
 from fr_training.grading.scores import LearningFigures, trainee_learning
-from fr_training.grading.values import UNMOVED, Area, Undefined, judged
+from fr_training.grading.values import PLAIN_PAIRS, Area, Undefined, judged
 from fr_training.grading.verification import AgreementFigures, agreement_figures, first_judgements
 from fr_training.statistics.advice import AutomationBias
 from fr_training.statistics.estimates import Estimate, RateDifference
@@ -213,7 +213,7 @@ def test_learning_follows_the_order_of_trials_and_leaves_moved_ones_out() -> Non
     assert isinstance(found, LearningFigures)
     assert [point.right.value for point in found.points] == [0.0, 1.0]
     assert isinstance(trainee_learning(course(), results[-1:]), Undefined)
-    assert KIND["rare"] not in UNMOVED
+    assert KIND["rare"] not in PLAIN_PAIRS
 
 
 def test_an_item_that_the_able_get_wrong_is_set_aside() -> None:

@@ -20,9 +20,9 @@ from fr_training.statistics.advice import (
     misled,
     prevalence_effect,
 )
+from fr_training.statistics.estimates import Term, central_interval
 from fr_training.statistics.fusion import fuse, fuse_with_machine, group_area
 from fr_training.statistics.learning import cohort_curve, person_curve, stretches
-from fr_training.statistics.posterior import Term, central_interval
 from fr_training.statistics.signal_detection import sensitivity
 
 F64 = npt.NDArray[np.float64]

@@ -9,9 +9,8 @@ import pytest
 
 from fr_training.statistics import estimates
 from fr_training.statistics.agreement import Weights, kappa, mcnemar
-from fr_training.statistics.estimates import beta_below, f_quantile
+from fr_training.statistics.estimates import Term, beta_below, central_interval, f_quantile
 from fr_training.statistics.item_response import eap, mle, probability
-from fr_training.statistics.posterior import Term, central_interval
 from fr_training.statistics.signal_detection import difference, expected, rates_of, sensitivity
 
 LEVELS = (-3, -2, -1, 0, 1, 2, 3)

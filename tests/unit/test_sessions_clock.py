@@ -8,7 +8,7 @@ from fr_training.answers import Answer, PairRating
 from fr_training.prompts import Step
 from fr_training.sessions.clock import left_ms, settled
 from fr_training.sessions.flow import finish, lock, pause, rejoined, resume, show
-from fr_training.sessions.shown import ShowBlock, ShowTrial
+from fr_training.sessions.views import ShowBlock, ShowTrial
 from fr_training.trials import Session
 from made_sessions import T0, Trainee, begun, course
 

@@ -7,8 +7,7 @@ import string
 
 import pytest
 
-from fr_training.sessions.adaptive import class_order
-from fr_training.sessions.ids import digest, picture_ids, rng_of, trial_id
+from fr_training.sessions.order import class_order, digest, picture_ids, rng_of, trial_id
 
 SECRET = bytes(range(32))
 

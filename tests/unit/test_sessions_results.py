@@ -14,7 +14,7 @@ from fr_training.keys import PairKey
 from fr_training.prompts import ExerciseKind, Step
 from fr_training.sessions.flow import finish, lock, pause, resume, show
 from fr_training.sessions.results import Progress, SessionState, not_started, progress, results
-from fr_training.sessions.shown import ShowTrial
+from fr_training.sessions.views import ShowTrial
 from fr_training.trials import Result, Session
 from made_sessions import T0, Trainee, answer_to, begun, course, items_by_id, random_trainee
 

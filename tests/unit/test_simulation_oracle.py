@@ -17,9 +17,8 @@ from fr_training.prompts import ExerciseKind
 from fr_training.sessions.flow import lock, new_session, show
 from fr_training.sessions.probes import lock_probe
 from fr_training.sessions.results import results
-from fr_training.sessions.shown import ShowBlock, ShowTrial
-from fr_training.simulation.made_courses import made_course, made_own_list
-from fr_training.simulation.runner import StoreOracle
+from fr_training.sessions.views import ShowBlock, ShowTrial
+from fr_training.simulation.runner import StoreOracle, made_course, made_own_list
 from fr_training.simulation.trainee import Abilities, SimulatedTrainee
 from fr_training.store.training_store import TrainingStore
 from fr_training.trials import Session

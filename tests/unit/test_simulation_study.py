@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fr_training.plan import PAIRS as PAIR_KINDS
-from fr_training.sessions.adaptive import GUESS_RATE, PRIOR_SD
+from fr_training.sessions.order import GUESS_RATE, PRIOR_SD
 from fr_training.simulation.claims import (
     FIRST,
     Claim,
@@ -21,9 +21,9 @@ from fr_training.simulation.claims import (
     series_of,
     thirds,
 )
-from fr_training.simulation.made_courses import difficulties
 from fr_training.simulation.page import figures, page
 from fr_training.simulation.report import all_claims, all_met, document, sections, summary
+from fr_training.simulation.runner import difficulties
 from fr_training.simulation.savings import (
     GREATEST_INFORMATION,
     by_spread,

@@ -17,11 +17,10 @@ from fr_training.plan import read_plan
 from fr_training.prompts import ExerciseKind, Step
 from fr_training.sessions.flow import new_session, show
 from fr_training.sessions.results import results
-from fr_training.sessions.shown import ShowTrial
+from fr_training.sessions.views import ShowTrial
 from fr_training.shipped_plans import plan_names, plan_text
 from fr_training.simulation.answers import Scale, felt_difficulty, first_sight, rated, second_sight, strength_of
-from fr_training.simulation.made_courses import difficulties, made_course
-from fr_training.simulation.runner import BETWEEN_MS, Seat, items_of, run_sitting
+from fr_training.simulation.runner import BETWEEN_MS, Seat, difficulties, items_of, made_course, run_sitting
 from fr_training.simulation.trainee import Abilities, Population, SimulatedTrainee
 from fr_training.statistics.item_response import probability
 from fr_training.statistics.signal_detection import rates_of

@@ -16,10 +16,14 @@ from fr_core.runtime.ticket import Ticket, hold
 from fr_datasets.errors import DatasetError, DatasetUnknown, DatasetUnreadable
 from fr_datasets.lfw_lists import read_people
 from fr_datasets.values import Person
-from fr_training.build.gather import NO_PHOTO_LEFT, SAME_PHOTO, TWO_PEOPLE, Gathered, gather
 from fr_training.build.people import (
     LABEL_ERROR,
+    NO_PHOTO_LEFT,
+    SAME_PHOTO,
+    TWO_PEOPLE,
+    Gathered,
     NamedPeople,
+    gather,
     identities_of,
     label_errors,
     read_datasets,

@@ -1,4 +1,4 @@
-"""The records of training: sessions and trials as they are kept, and a flat result for each trial.
+"""Defines the records of training: sessions and trials as they are kept, and a flat result for each trial.
 
 Figures are computed from results, and a row of the export holds one.
 """

@@ -1,4 +1,4 @@
-"""From a plan and a pool to the forms of a course: nobody is shown in two items, and equated forms are equally hard."""
+"""Composes the forms of a course from a plan and a pool: nobody is in two items, and equated forms are equally hard."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from fr_training.prompts import ExerciseKind
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some of a number.
+    """A part of a number.
 
     Attributes:
         count: those of which it holds.
@@ -49,7 +49,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Difficulty:
-    """Of some items of a form.
+    """The difficulty of some items of a form.
 
     Attributes:
         items: how many have a difficulty, at least 1.
@@ -174,7 +174,7 @@ class Composed:
 
 
 def compose(plan: CoursePlan, pool: Pool, seed: int, matcher: Matcher, learned: Learned | None = None) -> Composed:
-    """Choose who is shown where.
+    """Choose the people of every item.
 
     People with two photos come first: those of triads are kept, those of pairs of one person and of lists with the
     person are chosen. Then come pairs of two people, probes that are not enrolled, triads, photos to triage, and the
@@ -311,7 +311,7 @@ def _places(form: str, count: int) -> list[Item]:
 
 
 def _form(bench: Workbench, name: str, one: FormSet, items: Sequence[Item]) -> Form:
-    """A form in an order that is drawn, and tells nothing."""
+    """A form in an order that is drawn, so that it tells nothing."""
     order = bench.rng("order", name).permutation(len(items)).tolist()
     drawn = tuple(items[number] for number in order)
     model = bench.prepared.pool.model

@@ -1,4 +1,4 @@
-"""From the similarities of the machine to the difficulty of an item.
+"""Computes the difficulty of items from the machine's similarities, and makes forms equally hard.
 
 With P(same) = logistic(alpha + beta * similarity) and beta > 0, a mated item is the harder the less similar its photos
 are, b = -(alpha + beta * s), and a non-mated one the harder the more similar they are, b = +(alpha + beta * s).
@@ -6,8 +6,6 @@ Standardised within their class, alpha and beta drop out: b is the similarity, o
 distance from the class's mean in standard deviations, with a sign. b is that of Rasch, "Probabilistic Models for Some
 Intelligence and Attainment Tests" (1960). The machine's order of difficulty is a first guess, which `updated` moves
 towards what people find hard.
-
-Items are spread over difficulty, and forms are made equally hard.
 """
 
 from __future__ import annotations
@@ -109,7 +107,7 @@ class Differences:
 
     @property
     def strain(self) -> float:
-        """The greater of both in parts of its tolerance; below 1 where both are within."""
+        """The larger of both, as a share of its tolerance; below 1 where both are within."""
         return max(self.mean / MEAN_TOLERANCE, self.sd / SD_TOLERANCE)
 
 
@@ -191,7 +189,7 @@ def _values(classes: Sequence[F64], dealt: Sequence[Index]) -> list[list[F64]]:
 
 
 def _dealt(table: F64, weight: float, rng: np.random.Generator) -> Index:
-    """A beginning at random, tuple by tuple, then swaps of two items of two forms while the cost falls."""
+    """Deal at random, tuple by tuple, then swap two items of two forms while the cost falls."""
     count, forms = table.shape
     flat = rng.permuted(np.arange(count * forms, dtype=np.int64).reshape(count, forms), axis=1)
     values = table.ravel()

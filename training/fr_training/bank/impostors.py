@@ -181,7 +181,7 @@ def _greedy(
     free: np.ndarray[tuple[int], np.dtype[np.bool_]],
     most: int,
 ) -> list[Impostors]:
-    """Take the hardest pairs first, each of somebody who waits and somebody who is free; marks both as neither."""
+    """Take the hardest pairs first, of one person who waits and one who is free; neither is used again."""
     pairs: list[Impostors] = []
     flat = np.argsort(-found.score, axis=None, kind="stable")
     k = found.score.shape[1]

@@ -100,7 +100,7 @@ class Traits:
     age: F32
 
     def unlike(self, rows: Index, columns: Index) -> F32 | None:
-        """f32[r, c]: what a pair of two people loses for being trivially different; None where nobody loses anything.
+        """f32[r, c]: the penalty of a pair of two people that is trivially different; None where there is no penalty.
 
         More than 2 for another age band. Another ethnicity, sex and data set each count more than all before them, if
         both are known. 0 otherwise.

@@ -49,7 +49,7 @@ class Matcher(Protocol):
 
 
 class ExactMatcher:
-    """Compares a probe with everybody; of two equally similar people, who was enrolled first comes first."""
+    """Compares a probe with everybody; of two equally similar people, the first to be enrolled comes first."""
 
     def __init__(self) -> None:
         self._people: tuple[int, ...] = ()
@@ -129,7 +129,7 @@ def draft_absent(bench: Workbench, sets: Sequence[FormSet], present: Mapping[str
 
 
 def others_of_lists(bench: Workbench, sets: Sequence[FormSet], present: Mapping[str, Index]) -> Index:
-    """Return how many more people of each pair of conditions (by its number in the prepared) the lists show, i64[c]."""
+    """Count the other people whom the lists show, by pair of conditions as numbered in `PreparedPool`, i64[c]."""
     conditions = bench.prepared.conditions
     found = np.zeros(int(conditions.max()) + 1, dtype=np.int64)
     for one in sets:
@@ -168,7 +168,7 @@ def _spread(bench: Workbench, people: Index, count: int, forms: int, rng: np.ran
 
 
 def enrolled(bench: Workbench, probes: Sequence[Probes], own: int) -> Index:
-    """i64[g]: who is in the gallery, ascending: who is searched for and present, and who is in no form.
+    """i64[g]: the people of the gallery, ascending: those who are searched for and present, and those in no form.
 
     Args:
         bench: where all other forms have their people.

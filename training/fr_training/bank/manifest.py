@@ -102,7 +102,7 @@ def truth_of(key: AnswerKey | None) -> str:
 
 
 def item_id_of(key: AnswerKey, shown: Sequence[Shown]) -> str:
-    """16 hexadecimal digits from what an item shows and what is right, in whatever order it shows it.
+    """16 hexadecimal digits from what an item shows and what is right; the order of its photos does not matter.
 
     So the answers to an item can be put together over courses.
     """
@@ -119,7 +119,7 @@ def item_id_of(key: AnswerKey, shown: Sequence[Shown]) -> str:
 
 
 def own_probe_id(form: str, number: int) -> str:
-    """16 hexadecimal digits for a place that an own probe fills: nothing is known of it before."""
+    """16 hexadecimal digits for a place that an own probe will fill."""
     return _sha256(canonical({"form": form, "kind": "OwnProbe", "number": number}))[:ITEM_ID_DIGITS]
 
 

@@ -113,7 +113,7 @@ def available(people: Sequence[Sequence[str]]) -> Available:
 
 
 def require_enough(plan: CoursePlan, there: Available, aside: int = 0, *, ordered: bool = False) -> None:
-    """Let a plan pass that can be made of so many people.
+    """Require enough people for a plan.
 
     Args:
         plan: what is wanted.

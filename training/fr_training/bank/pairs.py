@@ -1,4 +1,4 @@
-"""Items of two photos: of one person, or of two people who are hard to tell apart."""
+"""Makes items of two photos: of one person, or of two people who are hard to tell apart."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
 
 
 def others_of_pairs(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> Index:
-    """Return how many people of each pair of conditions (by its number in the prepared) pairs of two show, i64[c]."""
+    """Return how many people of each pair of conditions (by its number in `PreparedPool`) pairs of two show, i64[c]."""
     conditions = bench.prepared.conditions
     found = np.zeros(int(conditions.max()) + 1, dtype=np.int64)
     for one in sets:
@@ -184,7 +184,7 @@ def _errs(prepared: PreparedPool, drafts: Sequence[PairDraft]) -> Bools:
 
 
 def _machine_errs(prepared: PreparedPool, similarities: F64, *, mated: bool) -> Bools:
-    """bool[n]: whether the likelihood ratio speaks against what is right; nowhere without a calibration."""
+    """bool[n]: the likelihood ratio speaks against what is right; False without a calibration."""
     calibration = prepared.pool.calibration
     if calibration is None:
         return np.zeros(len(similarities), dtype=np.bool_)

@@ -1,4 +1,4 @@
-"""The people and photos that a course may show, and what is left out of them.
+"""Defines the people and photos that a course may show, and leaves out what it must not show.
 
 In a folder of people, everybody's first photo may be neutral and the second smiling. Then the position of a photo is
 its condition, even if the data set does not say so. The model's embeddings show it: the difference between the first
@@ -114,8 +114,8 @@ def without_shared_photos(pool: Pool) -> Pool:
     """The pool with each photo once, in an order that does not depend on the order of its people.
 
     A photo that a person has twice is kept once: a pair of it with itself would be no test. People who share a photo
-    are most likely one person, as where two data sets hold the same people, and must not become two; of them, who has
-    most photos is kept alone. People without a photo are left out.
+    are most likely one person, as where two data sets hold the same people, and must not become two; only the
+    one with most photos is kept. People without a photo are left out.
     """
     once = [
         replace(person, photos=tuple({photo.sha256: photo for photo in person.photos}.values()))

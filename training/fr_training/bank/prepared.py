@@ -1,7 +1,7 @@
-"""The pool made ready: people in an order of their own, two photos of each, and who is near whom.
+"""Prepares the pool: people in an order of their own, two photos of each, and their nearest impostors.
 
-Everybody is known by an index in that order, which follows from the photos alone: the order and the numbers of the pool
-decide nothing.
+A person is an index in that order, which follows from the photos alone; the order and the numbers of the pool do not
+matter.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class PreparedPool:
 
     @property
     def people(self) -> tuple[PoolPerson, ...]:
-        """In the order of the prepared."""
+        """In the order of `people`."""
         return self.pool.people
 
     @property
@@ -83,7 +83,7 @@ class PreparedPool:
 
 
 def prepare(pool: Pool) -> PreparedPool:
-    """Make a pool ready that `without_shared_photos` gave; ValueError where it holds nobody."""
+    """Prepare a pool that `without_shared_photos` gave; ValueError where it holds nobody."""
     people = pool.people
     if not people:
         raise ValueError("The pool holds nobody.")
@@ -169,5 +169,5 @@ def _numbered(values: Sequence[tuple[str, ...]]) -> I32:
 
 
 def subset(mask: Bools) -> Index:
-    """i64[k]: who is marked in bool[n]."""
+    """i64[k]: the people marked in bool[n]."""
     return np.flatnonzero(mask).astype(np.int64)

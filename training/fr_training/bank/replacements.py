@@ -1,6 +1,6 @@
-"""Others in the place of items that are set aside: of people who are in no form, as near in difficulty as can be.
+"""Replaces items that are set aside by others of people who are in no form, as near in difficulty as possible.
 
-It comes when everything is chosen, so that nothing else of a course changes.
+It runs when everything is chosen, so that nothing else of a course changes.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class _Triads:
         self._b = bench.prepared.margin.of(bench.prepared.margins)
 
     def __call__(self, draft: TriadDraft) -> TriadDraft:
-        """One in the place of another."""
+        """Replace an item by another."""
         bench = self._bench
         condition = draft.shown.condition
         among = np.array([pair is not None and pair[0].condition == condition for pair in bench.prepared.alike])
@@ -161,7 +161,7 @@ class _Different:
         self._likely: _Impostors | None = None
 
     def __call__(self, draft: PairDraft) -> PairDraft:
-        """One in the place of another; of the same data set, sex and age if there is one."""
+        """Replace an item by another, of the same data set, sex and age if there is one."""
         bench = self._bench
         if self._likely is None:
             self._likely = _impostors(bench, bench.others(2))

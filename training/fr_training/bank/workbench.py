@@ -250,7 +250,7 @@ class Workbench:
         return judged(self.learned, key, shown, machine)
 
     def item(self, shown: tuple[Shown, ...], people: tuple[int, ...], key: AnswerKey, b: float | None) -> Item:
-        """Make an item of what it shows and of whom, by index in the prepared, each once."""
+        """Make an item of what it shows and of whom, by index in the prepared pool, each once."""
         persons = [self.prepared.people[person] for person in people]
         return Item(
             item_id=item_id_of(key, shown),

@@ -19,8 +19,7 @@ from fr_training.bank.lists import Matcher
 from fr_training.bank.manifest import PictureSpec
 from fr_training.bank.needs import available, require_enough
 from fr_training.bank.pool import without_photos
-from fr_training.build.gather import NO_PHOTO_LEFT, Gathered, PhotoSource, gather
-from fr_training.build.people import NamedPeople, identities_of
+from fr_training.build.people import NO_PHOTO_LEFT, Gathered, NamedPeople, PhotoSource, gather, identities_of
 from fr_training.build.pictures import jpeg, padded, render
 from fr_training.courses import Course, Learned
 from fr_training.plan import CoursePlan

@@ -1,19 +1,26 @@
-"""People of data sets, as courses use them: by the names of the sets, without what is known to be labelled wrong."""
+"""Reads the people of data sets, without known label errors, and analyses their photos to a pool for a course."""
 
 from __future__ import annotations
 
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
-from fr_core.errors import InvalidField
-from fr_datasets.errors import DatasetError, DatasetUnknown, of_dataset
+from fr_core.engine import Engine
+from fr_core.errors import InputRefused, InvalidField, NoFaceFound
+from fr_core.pipeline import Pipeline
+from fr_core.types import F32, QualityReason
+from fr_datasets.errors import DatasetError, DatasetUnknown, of_dataset, read_photo
 from fr_datasets.manifests import load_manifest
 from fr_datasets.values import Person
 from fr_evaluation.identification.run import PEOPLE_READERS
+from fr_evaluation.photos import EmbeddedPhoto, in_threads
+from fr_evaluation.pick import most_central
+from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto
 
 LABEL_ERROR = "LABEL_ERROR"
 """Why a photo was left out: its label is known to be wrong."""
@@ -136,3 +143,155 @@ def _without(people: Sequence[Person], wrong: LabelErrors) -> tuple[tuple[Person
         if photos:
             left.append(replace(person, photos=photos))
     return tuple(left), count
+
+
+TWO_PEOPLE = "TWO_PEOPLE"
+"""Why a photo was left out: the same file is there under two people."""
+
+SAME_PHOTO = "SAME_PHOTO"
+"""Why a photo was left out: the same file is there twice under one person."""
+
+NO_PHOTO_LEFT = "NO_PHOTO_LEFT"
+"""Why a person was left out: no photo can be used."""
+
+# A face that nobody can compare, or that may be none. Other shortcomings are what a trainee is to learn to see.
+UNUSABLE = (
+    QualityReason.TOO_SMALL,
+    QualityReason.DOUBTFUL_FACE,
+    QualityReason.WEAK_EMBEDDING,
+    QualityReason.CUT_OFF,
+)
+"""Reasons of quality for which a photo is left out."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PhotoSource:
+    """The origin of a photo of the pool, and the place of the face in it.
+
+    Attributes:
+        path: of the file.
+        sha256: of its bytes, 64 hexadecimal digits.
+        landmarks: f32[5, 2], (x, y) pixels, as `Detection.landmarks`.
+    """
+
+    path: Path
+    sha256: str
+    landmarks: F32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gathered:
+    """People to make a course of.
+
+    Attributes:
+        pool: the people, numbered from 0 in the order of the data sets, and their photos.
+        sources: of each photo, by its number in the pool.
+        numbers: of the people, by data set and identity in it; those without a usable photo have none.
+        excluded: photos that were left out by reason, and people by `NO_PHOTO_LEFT`; empty where none was.
+    """
+
+    pool: Pool
+    sources: Mapping[int, PhotoSource]
+    numbers: Mapping[tuple[str, str], int]
+    excluded: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Usable:
+    """The face of a photo; no pixel of it is kept, as a data set has more photos than memory holds."""
+
+    sha256: str
+    landmarks: F32
+    embedding: F32
+    yaw: float
+    quality: float
+
+
+def gather(
+    datasets: Sequence[NamedPeople], engine: Engine, workers: int, on_progress: Callable[[int, int], None]
+) -> Gathered:
+    """Analyse every photo of some data sets.
+
+    Of several faces in a photo, that of `most_central` counts.
+
+    Args:
+        datasets: at least one, no two of them with the same people.
+        engine: whose pipeline is used from several threads at once.
+        workers: photos at a time, at least 1.
+        on_progress: called with photos done, at first 0, and all photos.
+
+    Raises:
+        InvalidField: there is no data set, one is named twice, or two hold the same people.
+        CallEnded: the caller's ticket is no longer wanted.
+        DatasetUnreadable: a photo has gone since the lists were read.
+    """
+    require_different_people([dataset.name for dataset in datasets])
+    people = [(dataset.name, person) for dataset in datasets for person in dataset.people]
+    paths = [photo for _, person in people for photo in person.photos]
+    seen = dict(zip(paths, in_threads(partial(_see, engine.pipeline), paths, workers, on_progress), strict=True))
+    excluded = Counter({LABEL_ERROR: sum(dataset.label_errors for dataset in datasets)})
+    kept = _kept([person for _, person in people], seen, excluded)
+    pool_people: list[PoolPerson] = []
+    sources: dict[int, PhotoSource] = {}
+    numbers: dict[tuple[str, str], int] = {}
+    for (dataset, person), photos in zip(people, kept, strict=True):
+        if not photos:
+            excluded[NO_PHOTO_LEFT] += 1
+            continue
+        first, number = len(sources), len(pool_people)
+        sources |= {first + i: PhotoSource(path, face.sha256, face.landmarks) for i, (path, face) in enumerate(photos)}
+        pool_photos = tuple(
+            _pool_photo(first + i, face, person.conditions.get(path, "")) for i, (path, face) in enumerate(photos)
+        )
+        pool_people.append(PoolPerson(number, pool_photos, person.labels, dataset))
+        numbers[dataset, person.identity] = number
+    pool = Pool(tuple(pool_people), engine.pipeline.model, engine.calibration)
+    return Gathered(pool, sources, numbers, {reason: count for reason, count in excluded.items() if count})
+
+
+def _see(pipeline: Pipeline, path: Path) -> _Usable | str:
+    """The face of a photo, or why it has none that can be used."""
+    data = read_photo(path, pipeline.image_limits.max_bytes)
+    try:
+        photo = pipeline.analyze(data)
+    except InputRefused as refusal:
+        return refusal.reason
+    face = most_central(EmbeddedPhoto((photo.image.width, photo.image.height), photo.faces))
+    if face is None:
+        return NoFaceFound.reason
+    quality = face.face.quality
+    for reason in UNUSABLE:
+        if reason in quality.reasons:
+            return str(reason)
+    landmarks = face.face.detection.landmarks
+    return _Usable(photo.image.sha256, landmarks, face.embedding.vector, quality.yaw, quality.score)
+
+
+def _kept(
+    people: Sequence[Person], seen: Mapping[Path, _Usable | str], excluded: Counter[str]
+) -> list[list[tuple[Path, _Usable]]]:
+    """The photos of each person that can be used, each file once; what is left out is counted."""
+    owners: dict[str, set[int]] = {}
+    for number, person in enumerate(people):
+        for face in map(seen.__getitem__, person.photos):
+            if isinstance(face, _Usable):
+                owners.setdefault(face.sha256, set()).add(number)
+    kept = []
+    for person in people:
+        photos: dict[str, tuple[Path, _Usable]] = {}
+        for path in person.photos:
+            face = seen[path]
+            if not isinstance(face, _Usable):
+                excluded[face] += 1
+            elif len(owners[face.sha256]) > 1:
+                excluded[TWO_PEOPLE] += 1
+            elif face.sha256 in photos:
+                excluded[SAME_PHOTO] += 1
+            else:
+                photos[face.sha256] = path, face
+        kept.append(list(photos.values()))
+    return kept
+
+
+def _pool_photo(number: int, face: _Usable, condition: str) -> PoolPhoto:
+    return PoolPhoto(number, face.sha256, face.embedding, face.yaw, face.quality, condition)

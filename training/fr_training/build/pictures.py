@@ -1,4 +1,4 @@
-"""Pictures: what a trainee sees of a photo, the face alone, upright, as large as any other, and nothing that tells.
+"""Renders pictures for trainees: the face of a photo alone, upright, as large as any other, and nothing that tells.
 
 A photo tells more than a face: a file name, a camera, a background, clothes, how well it compresses. So each face is
 cut out to one template, what is around it is greyed, and it is encoded anew, to files of one length.

@@ -1,4 +1,9 @@
-"""Checks an answer before it is locked; a refusal never repeats what was sent."""
+"""Checks an answer before it is locked; a refusal never repeats what was sent.
+
+The components of a face, by which two photos are compared one after the other, follow the morphological approach that
+FISWG recommends ("Facial Image Comparison Feature List for Morphological Analysis", 2018): form, place and details of
+each part are described, nothing is measured. The words are our own.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, assert_never
 
 from fr_core.errors import InvalidField, MissingField
+from fr_locales.messages import message
 from fr_training.answers import (
     DIFFICULTIES,
     MAX_NOTES,
@@ -28,8 +34,24 @@ from fr_training.answers import (
     Usability,
 )
 from fr_training.errors import InvalidRating, WrongStep
-from fr_training.exercises.components import COMPONENTS
-from fr_training.prompts import Step
+from fr_training.prompts import Component, Step
+
+COMPONENTS: Final[tuple[Component, ...]] = (
+    Component("face_shape", message("component.face_shape"), message("component.face_shape_look")),
+    Component("forehead", message("component.forehead"), message("component.forehead_look")),
+    Component("brows", message("component.brows"), message("component.brows_look")),
+    Component("eyes", message("component.eyes"), message("component.eyes_look")),
+    Component("nose", message("component.nose"), message("component.nose_look")),
+    Component("cheeks", message("component.cheeks"), message("component.cheeks_look")),
+    Component("mouth", message("component.mouth"), message("component.mouth_look")),
+    Component("jaw", message("component.jaw"), message("component.jaw_look")),
+    Component("chin", message("component.chin"), message("component.chin_look")),
+    Component("ears", message("component.ears"), message("component.ears_look")),
+    Component("lines", message("component.lines"), message("component.lines_look")),
+    Component("marks", message("component.marks"), message("component.marks_look")),
+)
+"""Each component once, roughly from the top of the face to the bottom."""
+
 
 _GIVEN: Final[Mapping[Step, type[Given]]] = {
     Step.RATE: PairRating,
@@ -45,7 +67,7 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def require_answer(steps: Sequence[Step], step: Step, answer: Answer, choices: Sequence[str] = ()) -> None:
-    """Let an answer pass that a step can take.
+    """Require an answer that a step can take.
 
     Args:
         steps: of the exercise.

@@ -1,4 +1,4 @@
-"""Features: two photos, compared component by component before they are rated as a whole (Towler 2017, 2021)."""
+"""Defines the exercise of features: two photos, compared by component, then rated as a whole (Towler 2017, 2021)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import numpy as np
 from fr_locales.messages import Message, message
 from fr_training.answers import MAX_SIMILARITY, Answer, PairRating
 from fr_training.exercises import pairs
-from fr_training.exercises.checks import require_answer
-from fr_training.exercises.components import COMPONENTS
+from fr_training.exercises.checks import COMPONENTS, require_answer
 from fr_training.exercises.protocol import Graded, answer_at, key_as, require_done, require_step
 from fr_training.keys import AnswerKey, PairKey
 from fr_training.prompts import ExerciseKind, Prompt, Reveal, Step

@@ -1,8 +1,8 @@
-"""The exercises on candidate lists: the list of a probe from the course, and the list of the trainee's own photo.
+"""Defines the exercises on candidate lists: of a probe from the course, and of the trainee's own photo.
 
-The probe is described before anything else is seen, so that the candidates cannot colour what is seen in it (linear
-sequential unmasking: Krane et al. 2008, Dror et al. 2015). Of an own probe the trainee has the photo and the server
-does not keep it, so that the pictures of the trial are the candidates alone.
+The trainee describes the probe before anything else is shown, so that the candidates cannot colour the description
+(linear sequential unmasking: Krane et al. 2008, Dror et al. 2015). The server does not keep an own probe, so that the
+pictures of that trial are the candidates alone.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ def indices(picture_ids: Sequence[str], order: Sequence[int], probes: int) -> di
 def graded(key: ListKey, decision: ListDecision | None, index_of: Mapping[str, int]) -> Graded:
     """Grade a decision on a list.
 
-    Right is the candidate who is searched for, or "none" where nobody in the list is. "inconclusive" is neither right
-    nor wrong, and neither is anything where nobody knows who is right. The machine answers the most similar candidate,
-    the first of equals, and ranks the mate in the same way.
+    The candidate who is searched for is right, or "none" if the list does not hold the person. "inconclusive" is
+    neither right nor wrong, and neither is any answer if the truth is unknown. The machine answers the most similar
+    candidate, the first of equals, and ranks the mate in the same way.
     """
     answer = _answer(decision, index_of)
     if key.scored:

@@ -1,7 +1,7 @@
-"""The exercises of two photos that are rated as a whole: verification, low prevalence, blind verification and aided.
+"""Defines the exercises of two photos rated as a whole: verification, low prevalence, blind verification and aided.
 
-Low prevalence has few pairs of two people, in which these are easily missed (Papesh 2014). Its instructions are those
-of any verification: to be told how rare a mismatch is would be an answer of its own. In blind verification another
+Low prevalence has few pairs of two people, and these are easily missed (Papesh 2014). Its instructions are those of any
+verification: a trainee who is told how rare a mismatch is knows half of the answer. In blind verification another
 trainee has judged the pair. An aided pair is rated before and after the machine's opinion, which may be wrong.
 """
 

@@ -75,7 +75,7 @@ class Exercise(Protocol):
         ...
 
     def check(self, step: Step, answer: Answer, picture_ids: Sequence[str]) -> None:
-        """Let an answer pass that the step can take.
+        """Require an answer that the step can take.
 
         Raises:
             WrongStep: the answer is one to another step.
@@ -90,7 +90,7 @@ class Exercise(Protocol):
     ) -> Graded:
         """Grade the answers; `locked` may be shorter than `steps`, and then `answer` is "" and `correct` None.
 
-        Whether the trainee knew somebody is not looked at here.
+        `known_to_me` plays no part here.
 
         Args:
             key: what is right; None for an own probe that was not sent.
@@ -108,7 +108,7 @@ class Exercise(Protocol):
     ) -> Reveal:
         """Tell what was right, for a trial that is done; the arguments are those of `grade`.
 
-        The machine's similarities are in `similarities` alone, so that whoever hides them can leave that out.
+        The machine's similarities are in `similarities` alone, so that a caller can leave them out.
 
         Raises:
             ValueError: a step is not answered yet.
@@ -133,7 +133,7 @@ def require_step(step: Step, steps: Sequence[Step]) -> None:
 
 
 def require_done(locked: Sequence[Locked], steps: Sequence[Step]) -> None:
-    """Raise `ValueError` unless every step is answered: what is right is told to nobody before that."""
+    """Raise `ValueError` unless every step is answered: nobody is told before that what is right."""
     if any(given_at(locked, step) is None for step in steps):
         raise ValueError("what was right is told when every step is answered, not before")
 

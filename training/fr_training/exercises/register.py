@@ -1,4 +1,4 @@
-"""The register: which exercise a word in a plan means."""
+"""Finds the exercise of a word in a plan."""
 
 from __future__ import annotations
 

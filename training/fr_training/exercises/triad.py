@@ -1,4 +1,4 @@
-"""Triad: three photos, two of one person; which is the odd one out? There is no lean towards "same" or "different"."""
+"""Defines the triad: three photos, two of one person; a trainee finds the odd one out, without a lean to "same"."""
 
 from __future__ import annotations
 

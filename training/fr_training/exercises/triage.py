@@ -1,4 +1,4 @@
-"""Triage: one photo; can it be used for a comparison, with reserve, or not, and why?"""
+"""Defines triage: a trainee judges whether one photo can be used for a comparison, and why not."""
 
 from __future__ import annotations
 

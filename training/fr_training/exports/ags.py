@@ -1,4 +1,4 @@
-"""The export for gradebooks: scores of LTI's Assignment and Grade Services 2.0, one for each trainee and block begun.
+"""Exports for gradebooks: scores of LTI's Assignment and Grade Services 2.0, one for each trainee and block begun.
 
 The file is a JSON array of {"lineItem": {...}, "score": {...}}: `lineItem` is what a tool creates at the platform's
 container of line items, the same for every trainee of a block, and `score` what it posts to that item's scores.
@@ -84,7 +84,7 @@ class Mark:
 
     @property
     def comment(self) -> str:
-        """In words."""
+        """The counts in words."""
         parts = [f"{self.right} right of {self.maximum} trials that count"] if self.scored else ["no score yet"]
         counts = (
             (self.neither, "undecided or inconclusive"),

@@ -1,4 +1,4 @@
-"""The export for statistics and spreadsheets: comma-separated text, a row for each trial that was shown.
+"""Exports for statistics and spreadsheets: comma-separated text, a row for each trial that was shown.
 
 The text is UTF-8 without a byte order mark, which R and others take for a part of the first name. Lines end with CR LF,
 as RFC 4180 has it and every reader takes it. The first line has the names of `COLUMNS`, in their order, which stays;

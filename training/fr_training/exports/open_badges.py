@@ -1,11 +1,11 @@
-"""The export for wallets: Open Badges 3.0 certificates of completion, signed, one for each trainee who is through.
+"""Exports for wallets: a signed Open Badges 3.0 certificate for each trainee who completed the course.
 
 The file is a JSON array of {"trainee_id", "credential", "jwt"}: `jwt` is what a trainee is given, `credential` the same
 to read, and `trainee_id` says to whom it goes; the credential itself names nobody, not even by pseudonym.
 
-Who is through: whoever has ended every sitting that is needed, and answered a trial in each of them. A sitting of
-retention tests alone is not needed, unless a course has no other. How many answers were right plays no part, and no
-score is in a credential: it says that somebody took a course, not that somebody can do anything.
+A trainee completed the course who ended every sitting that is needed, and answered a trial in each of them. A sitting
+of retention tests alone is not needed, unless a course has no other. The number of right answers plays no part, and a
+credential holds no score: it says that somebody took a course, not that somebody can do anything.
 
 `jwt` is a JSON Web Signature in compact form, RS256, with the public key in its header (Open Badges 3.0, "JSON Web
 Token Proof Format"). Its payload is the credential with `iss`, `jti`, `nbf` and `sub`. The id of the issuer is a
@@ -34,7 +34,7 @@ _MS: Final = 1_000
 
 
 def open_badges(of: CohortResults) -> str:
-    """A credential for each trainee of a cohort who is through."""
+    """A credential for each trainee of a cohort who completed the course."""
     return json_lines(_entries(of))
 
 

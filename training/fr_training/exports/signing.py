@@ -1,15 +1,13 @@
-"""Signatures of credentials: JSON Web Signatures in compact form, RS256 alone (RFC 7515, RFC 7518).
+"""Signs credentials: JSON Web Signatures in compact form, RS256 alone (RFC 7515, RFC 7518).
 
-Whoever is given a credential checks it so, with the key of the server that is believed to have made it:
+Check a credential like this, with the key of the server that is believed to have made it:
 
     credential = verify(jwt, jwk)  # ValueError where the signature is not of that key
 
 A key that comes in the header of the text itself proves nothing about who made it; `verify` does not look at it.
 
-An RSA key as a decentralised identifier that is the key itself: the method `did:key` of the W3C's community group.
-
-The id is "did:key:z" and, in base58 of Bitcoin's alphabet, the multicodec `rsa-pub` (0x1205, as a varint) before the
-key in DER of PKCS #1.
+The id of a key is the key itself, by the method `did:key` of the W3C's community group: it is "did:key:z" and, in
+base58 of Bitcoin's alphabet, the multicodec `rsa-pub` (0x1205, as a varint) before the key in DER of PKCS #1.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The values that exports share: results of a cohort, stable ids, and how times, numbers and JSON are written.
+"""Defines the values that exports share: results of a cohort, stable ids, and how times, numbers and JSON are written.
 
 An id follows from what it names: a second export has the same ones, so that importing twice doubles nothing.
 """

@@ -1,4 +1,4 @@
-"""The export for learning record stores: a JSON array of xAPI 1.0.3 statements, one for each trial that was answered.
+"""Exports for learning record stores: a JSON array of xAPI 1.0.3 statements, one for each trial that was answered.
 
 * The actor is an account whose name is the pseudonym. Nothing else of a person is in a statement.
 * `result.score.scaled` is 1 for a right answer and 0 for a wrong one, so that a mean of scores is the share of right
@@ -16,11 +16,8 @@ may become known later is not in a statement (who verified whom), or is in its i
 statement that was made before stays in the store, without a score). The array tells which answers are right: it is for
 trainers.
 
-Items as activities of xAPI: what is asked, which answers there are, and which of them are right.
-
-An item is asked in the same words wherever it is shown, so that two statements on it never contradict each other. Of an
-own probe the photo, and with it the candidates and what is right, differ from trainee to trainee; the activity tells
-none of them.
+An item is an activity with the same words in every statement, so that two statements on it never contradict each other.
+The activity of an own probe names no photo, no candidate and no right answer, as these differ from trainee to trainee.
 """
 
 from __future__ import annotations

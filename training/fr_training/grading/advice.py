@@ -10,7 +10,7 @@ import numpy as np
 from fr_core.scoring.intervals import Rate
 from fr_locales.messages import message
 from fr_training.grading.rates import sensitivity_of
-from fr_training.grading.values import Maybe, Undefined, pairs, share, unless_undefined, unmoved
+from fr_training.grading.values import Maybe, Undefined, pairs, plain_pairs, share, unless_undefined
 from fr_training.prompts import ExerciseKind
 from fr_training.statistics.advice import (
     AdviceGain,
@@ -70,7 +70,7 @@ class PrevalenceFigures:
 
 
 def aided_figures(results: Sequence[Result], seed: int) -> Maybe[AidedFigures]:
-    """Of the aided pairs among some results; undefined where there is none.
+    """Compute the figures of the aided pairs among some results; undefined where there is none.
 
     Args:
         results: of one trainee, or of several together.
@@ -114,10 +114,10 @@ def aided_trials(rated: Sequence[Result]) -> Aided:
 
 
 def prevalence_figures(results: Sequence[Result]) -> Maybe[PrevalenceFigures]:
-    """Of the pairs where different people are rare, beside all others that nothing but the photos moves."""
+    """Compare pairs where different people are rare with plain pairs."""
     rated = pairs(results)
     rare = [one for one in rated if one.exercise == ExerciseKind.LOW_PREVALENCE]
-    usual = unmoved(rated)
+    usual = plain_pairs(rated)
     if not rare:
         return Undefined(message("none.rare"))
     (rare_wrong, rare_all), (usual_wrong, usual_all) = (_called_same(rare), _called_same(usual))

@@ -1,4 +1,4 @@
-"""The figures of one block, of one test, or of all trials together, by the kind of exercise."""
+"""Computes the figures of one block, of one test, or of all trials together, by the kind of exercise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fr_training.grading.kinds import (
 )
 from fr_training.grading.pairs import PairFigures, pair_figures
 from fr_training.grading.scores import Score, score
-from fr_training.grading.values import LISTS, Counts, Maybe, by, count, judged, of_exercises, pairs, unmoved
+from fr_training.grading.values import LISTS, Counts, Maybe, count, grouped, judged, of_exercises, pairs, plain_pairs
 from fr_training.plan import OCCASIONS
 from fr_training.prompts import ExerciseKind
 from fr_training.trials import Result
@@ -24,7 +24,7 @@ from fr_training.trials import Result
 
 @dataclass(frozen=True, slots=True)
 class KindFigures:
-    """Of some trials, by the kind of exercise; None where no trial of the kind was answered.
+    """The figures of some trials, by the kind of exercise; None where no trial of the kind was answered.
 
     Attributes:
         pairs: of two photos.
@@ -82,21 +82,21 @@ class OccasionFigures:
 
 
 def together(results: Sequence[Result]) -> KindFigures:
-    """Of all trials; of pairs those alone in which nothing but the photos moves a trainee, see `splitting.UNMOVED`."""
-    return _by_kind(results, unmoved(results))
+    """The figures of all trials; of pairs only the plain ones, see `values.PLAIN_PAIRS`."""
+    return _by_kind(results, plain_pairs(results))
 
 
 def block_figures(course: Course, results: Iterable[Result]) -> tuple[BlockFigures, ...]:
-    """Of each block of which there is a trial, in the order of the plan; blocks that it has not come last."""
-    shown = by(results, lambda one: one.block_id)
+    """The figures of each block with a trial, in the order of the plan; blocks that the plan lacks come last."""
+    shown = grouped(results, lambda one: one.block_id)
     titles = {block.block_id: block.title for block in course.plan.blocks}
     order = [*(block for block in titles if block in shown), *(block for block in shown if block not in titles)]
     return tuple(_block(shown[block], titles.get(block, block)) for block in order)
 
 
 def occasion_figures(results: Iterable[Result]) -> tuple[OccasionFigures, ...]:
-    """Of each test of which there is a trial, in the order of OCCASIONS."""
-    shown = by((one for one in results if one.test), lambda one: one.test)
+    """The figures of each test with a trial, in the order of OCCASIONS."""
+    shown = grouped((one for one in results if one.test), lambda one: one.test)
     return tuple(_test(test, shown[test]) for test in OCCASIONS if test in shown)
 
 

@@ -1,7 +1,7 @@
 """Decides which claims the intervals allow, of one trainee or of a cohort.
 
-A sentence that claims something needs an interval that excludes chance; one that reassures needs an interval that
-excludes whatever would matter. All the rest is too few to tell, and is said to be.
+A sentence that claims something needs an interval that excludes chance. One that reassures needs an interval that
+excludes every effect that would matter. Everything else counts as too few trials to tell.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Certainty:
 
 
 def of_trainee(found: KindFigures, aided: Maybe[AidedFigures], prevalence: Maybe[PrevalenceFigures]) -> Certainty:
-    """Of one trainee, each of whose trials is of another item."""
+    """Decide for one trainee, each of whose trials is of another item."""
     lists, triage = found.lists, found.triage
     sensitivity = found.pairs.errors.sensitivity if found.pairs else None
     net = aided.bias.net if isinstance(aided, AidedFigures) and isinstance(aided.bias, AutomationBias) else None
@@ -111,7 +111,7 @@ def of_cohort(
     own: OwnFigures,
     items: Iterable[ItemRow],
 ) -> Certainty:
-    """Of a cohort, by the trainees' own figures: the pooled intervals take answers of one trainee for independent."""
+    """Decide for a cohort by the trainees' own figures: pooled intervals treat the answers of one as independent."""
     shown = [(one.exercise, one.truth) for one in items]
     in_lists = [truth for exercise, truth in shown if exercise in LISTS]
     both = found.pairs is not None and isinstance(found.pairs.errors.sensitivity, Sensitivity)
@@ -132,7 +132,7 @@ def of_cohort(
 
 
 def verdict(found: Iterable[Estimate | RateDifference | Undefined | None], none: float) -> Verdict:
-    """Of several intervals of one figure, what all of them say; `none` is how far from 0 does not matter."""
+    """What all of several intervals of one figure say; values within `none` of 0 do not matter."""
     intervals = list(found)
     ends = [(one.low, one.high) for one in intervals if isinstance(one, Estimate | RateDifference)]
     if len(ends) < len(intervals) or not ends:

@@ -1,9 +1,9 @@
 """Measures a trainee's ratings as evidence, and finds the words that they can carry.
 
-The empirical likelihood ratio (LR) of a rating is how many times oftener pairs of one person were rated so than pairs
-of two people. However sure a trainee is, few trials cannot show a large ratio. So the words go by the end of the
-ratio's interval that is nearer to 1, and no words are given that the largest possible ratio, the ceiling, could not
-carry so. The ratings of several trainees of the same pairs are no trials of one examiner, and carry no words.
+The empirical likelihood ratio (LR) of a rating says how many times more often pairs of one person got it than pairs of
+two people. Few trials cannot show a large ratio, however sure a trainee is. So the words go by the end of the ratio's
+interval that is nearer to 1, and words that even the largest possible ratio, the ceiling, could not carry are refused.
+The ratings of several trainees of the same pairs are not trials of one examiner, and carry no words.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def interval_of_ratio(found: LevelRatio, mated: int, nonmated: int) -> tuple[flo
 
 
 def _level(found: LevelRatio, mated: int, nonmated: int, *, alone: bool) -> LevelEvidence:
-    """Of a level; one without trials has earned no words."""
+    """The evidence of a level; one without trials has no words."""
     used = found.mated + found.nonmated
     low, high = interval_of_ratio(found, mated, nonmated)
     words = POOLED if not alone else _words(low, high) if used else UNUSED
@@ -192,7 +192,7 @@ def _level(found: LevelRatio, mated: int, nonmated: int, *, alone: bool) -> Leve
 
 
 def _words(low: float, high: float) -> Message:
-    """By the end of the interval that is nearer to 1."""
+    """The words by the end of the interval that is nearer to 1."""
     if (words := words_of(low)) != NO_SUPPORT:
         return message("support.for_one_person", support=words)
     if (words := words_of(1 / high)) != NO_SUPPORT:

@@ -1,4 +1,4 @@
-"""Everything that the report of a trainee, and of a cohort, says, as values."""
+"""Defines everything that the report of a trainee, and of a cohort, says, as values."""
 
 from __future__ import annotations
 
@@ -42,8 +42,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class TraineeFigures:
-    """A trainee.
-
+    """The figures of a trainee.
     Attributes:
         trainee_id: pseudonym.
         words: what the rest comes to.
@@ -86,7 +85,7 @@ class TraineeRow:
     Attributes:
         trainee_id: pseudonym.
         answered: trials that count.
-        misses: pairs of one person called different, of all unmoved pairs.
+        misses: pairs of one person called different, of all plain pairs (`values.PLAIN_PAIRS`).
         false_same: pairs of two people called the same.
         sensitivity: d' and criterion c; c < 0 is too ready to say "same".
         scores: percent correct by test, of the tests that have a score.
@@ -160,7 +159,7 @@ class CohortChange:
 
 @dataclass(frozen=True, slots=True)
 class CohortFigures:
-    """A cohort; pooled figures take all trials of all trainees as they are, so that a diligent trainee weighs more.
+    """The figures of a cohort; pooled ones take all trials as they are, so that a diligent trainee weighs more.
 
     Attributes:
         trainees: who were shown a trial.

@@ -1,4 +1,4 @@
-"""Opinions together: a trainee's with the machine's, and those of several trainees who judged alone."""
+"""Averages opinions: a trainee's with the machine's, and those of several trainees who judged alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
 from fr_locales.messages import message
 from fr_training.courses import Course
 from fr_training.grading.rates import area, scores
-from fr_training.grading.values import Area, Maybe, Undefined, by, of_items, pairs, unless_undefined
+from fr_training.grading.values import Area, Maybe, Undefined, first_of_items, grouped, pairs, unless_undefined
 from fr_training.prompts import ExerciseKind
 from fr_training.statistics.estimates import Estimate, z_of
 from fr_training.statistics.fusion import GroupArea, fuse_with_machine, group_area
@@ -76,7 +76,7 @@ def with_machine(rated: Sequence[Result]) -> Maybe[Area]:
     ratings = np.array([[one.rating for one in both]], dtype=np.float64)
     similarities = np.array([one.similarity for one in both], dtype=np.float64)
     found = unless_undefined(lambda: area(*scores(both, fuse_with_machine(ratings, similarities).tolist())))
-    if isinstance(found, Area) and len(of_items(both)) < len(both):
+    if isinstance(found, Area) and len(first_of_items(both)) < len(both):
         return Area(found.value, Undefined(message("undefined.shared_similarity")))
     return found
 
@@ -85,8 +85,8 @@ def with_machine_gain(rated: Sequence[Result]) -> Maybe[Estimate]:
     """The area of both together less the larger of the two alone, of the same pairs, with DeLong's interval.
 
     Source of the variance: E. R. DeLong, D. M. DeLong and D. L. Clarke-Pearson, "Comparing the areas under two or more
-    correlated receiver operating characteristic curves: a nonparametric approach", Biometrics 44 (1988) 837-845. That
-    the better one is chosen after the fact errs to the side of no gain.
+    correlated receiver operating characteristic curves: a nonparametric approach", Biometrics 44 (1988) 837-845. The
+    better one is chosen after the fact, which makes the gain look smaller, never larger.
     """
     both = [one for one in rated if one.similarity is not None]
     if not both:
@@ -137,7 +137,7 @@ def crowds(
     least_trainees: int = 2,
     without: frozenset[str] = frozenset(),
 ) -> tuple[CrowdFigures, ...]:
-    """Of the forms of plain verification that were rated most, the most rated first.
+    """Compute crowds on the forms of plain verification, the most rated first.
 
     Args:
         cohort: results by trainee.
@@ -153,7 +153,7 @@ def crowds(
         for one in pairs(results)
         if one.exercise == ExerciseKind.VERIFICATION and one.block_id not in without
     ]
-    tables = [table for form, some in by(rated, lambda one: one.form).items() if (table := _table(form, some))]
+    tables = [table for form, some in grouped(rated, lambda one: one.form).items() if (table := _table(form, some))]
     tables = [one for one in tables if len(one.ratings) >= least_trainees]
     tables.sort(key=lambda one: (-int((~np.isnan(one.ratings)).sum()), one.form))
     return tuple(_crowd(table, np.random.default_rng([seed, 4])) for table in tables[:most_forms])

@@ -1,4 +1,4 @@
-"""For whom a trainee errs: both error rates by the labels of the people shown, and how far they are apart."""
+"""Computes both error rates by the labels of the people shown, and the ratio between groups."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fr_core.scoring.checks import F64
 from fr_core.scoring.differentials import max_to_min, ratios_to_geometric_mean
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Interval, Rate, rate
 from fr_locales.messages import message
-from fr_training.grading.values import Maybe, Undefined, by, unless_undefined
+from fr_training.grading.values import Maybe, Undefined, grouped, unless_undefined
 from fr_training.trials import Result
 
 MIN_TRIALS = 30
@@ -75,7 +75,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class GroupFigures:
-    """By one kind of label.
+    """The groups of one kind of label.
 
     Attributes:
         kind: such as "gender".
@@ -144,7 +144,7 @@ def _by_label(kind: str, labelled: dict[str, list[Result]], rng: np.random.Gener
 def _errors(
     group: str, pairs: Sequence[Result], misses: Draws, false_same: Draws, rng: np.random.Generator
 ) -> GroupErrors:
-    """Of a group; its resampled rates are added to those of the others."""
+    """The errors of a group; its resampled rates are added to those of the others."""
     same, different = _counted(pairs, "same", "different"), _counted(pairs, "different", "same")
     rates = same.rate(), different.rate()
     for counted, found, draws in ((same, rates[0], misses), (different, rates[1], false_same)):
@@ -164,7 +164,7 @@ def _errors(
 
 
 def _counted(pairs: Sequence[Result], truth: str, wrong: str) -> _Counted:
-    items = by((one for one in pairs if one.truth == truth), lambda one: (one.form, one.item_id)).values()
+    items = grouped((one for one in pairs if one.truth == truth), lambda one: (one.form, one.item_id)).values()
     return _Counted(
         np.array([sum(one.answer == wrong for one in some) for some in items], dtype=np.float64),
         np.array([len(some) for some in items], dtype=np.float64),
@@ -172,7 +172,7 @@ def _counted(pairs: Sequence[Result], truth: str, wrong: str) -> _Counted:
 
 
 def _interval(found: Maybe[Rate], drawn: F64 | None) -> Maybe[Interval]:
-    """The wider of Wilson's and that of the resamples, end by end: few errors in few items scatter too little."""
+    """The wider of Wilson's and the resamples', end by end: resamples of few errors in few items scatter too little."""
     if isinstance(found, Undefined):
         return found
     if drawn is None:

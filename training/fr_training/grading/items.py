@@ -1,7 +1,6 @@
-"""Items, as a cohort answered them: how hard each is, which tell the able from others, which are to be set aside.
-What the answers to courses say of their items, put together: how hard each is, and which no course should show.
+"""Analyses items: of a cohort, and what several courses together teach about difficulty and wrong keys.
 
-Only answers count that nothing but the photos moves, as in `items`: advice and rarity tell of themselves. An ability is
+Only answers that nothing but the photos moves count: advice and rarity would show their own effect. An ability is
 measured within a course, on the difficulties of that course; the same item in several courses is one item here.
 """
 
@@ -18,7 +17,7 @@ from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate
 from fr_locales.messages import message
 from fr_training.courses import ByPeople, Learned
 from fr_training.grading.kinds import CHANCE
-from fr_training.grading.values import UNMOVED, Maybe, Undefined, by, judged, unless_undefined
+from fr_training.grading.values import PLAIN_PAIRS, Maybe, Undefined, grouped, judged, unless_undefined
 from fr_training.plan import PAIRS
 from fr_training.prompts import ExerciseKind
 from fr_training.statistics.estimates import z_of
@@ -40,7 +39,7 @@ GUESSING: Mapping[ExerciseKind, float] = {**dict.fromkeys(PAIRS, 0.5), ExerciseK
 """Chance of guessing right, of the exercises whose answers give an ability."""
 
 
-COUNTED = UNMOVED | {ExerciseKind.TRIAD}
+COUNTED = PLAIN_PAIRS | {ExerciseKind.TRIAD}
 """Exercises whose answers say how hard an item is, and whether its key is right."""
 
 
@@ -87,13 +86,13 @@ def item_rows(cohort: Mapping[str, Sequence[Result]]) -> tuple[ItemRow, ...]:
     abilities = {trainee: ability for trainee, results in cohort.items() if (ability := _ability(results)) is not None}
     shown = [one for results in cohort.values() for one in results if one.truth]
     rows: list[ItemRow] = []
-    for _, results in sorted(by(shown, lambda one: (one.form, one.exercise == ExerciseKind.OWN_PROBE)).items()):
+    for _, results in sorted(grouped(shown, lambda one: (one.form, one.exercise == ExerciseKind.OWN_PROBE)).items()):
         rows += _rows_of_form(results, abilities)
     return tuple(rows)
 
 
 def _rows_of_form(results: Sequence[Result], abilities: Mapping[str, float]) -> list[ItemRow]:
-    shown = sorted(by(results, lambda one: one.item_id).items())
+    shown = sorted(grouped(results, lambda one: one.item_id).items())
     place = {item: number for number, (item, _) in enumerate(shown)}
     people = {trainee: number for number, trainee in enumerate(dict.fromkeys(one.trainee_id for one in results))}
     answers = np.full((len(people), len(place)), np.nan)
@@ -163,7 +162,7 @@ def _human_difficulty(shown: Sequence[Result], abilities: Mapping[str, float]) -
 
 
 def _ability(results: Sequence[Result]) -> float | None:
-    """Of a trainee, from all triads and pairs in which nothing but the photos moves; None where there is none."""
+    """The ability of a trainee from all triads and plain pairs; None where there is none."""
     used = [one for one in judged(results) if one.b is not None and one.exercise in COUNTED]
     if not used:
         return None
@@ -199,7 +198,7 @@ def learned(courses: Iterable[Mapping[str, Sequence[Result]]]) -> Learned:
             for one in results:
                 answers.setdefault(one.item_id, []).append((theta, one.correct is True, GUESSING[one.exercise]))
                 shown.setdefault(one.item_id, []).append(one)
-        for form in by((one for results in counted.values() for one in results), lambda one: one.form).values():
+        for form in grouped((one for results in counted.values() for one in results), lambda one: one.form).values():
             for item_id, figure in _figures(form):
                 figures.setdefault(item_id, []).append(figure)
     return Learned(
@@ -219,14 +218,14 @@ def _counted(results: Sequence[Result]) -> list[Result]:
 
 
 def _course_ability(counted: Sequence[Result]) -> float:
-    """Of a trainee; 0, the mean of the prior, without an answer."""
+    """The ability of a trainee; 0, the mean of the prior, without an answer."""
     b = np.array([one.b for one in counted], dtype=np.float64)
     right = np.array([one.correct is True for one in counted], dtype=np.bool_)
     return eap(b, right, np.array([GUESSING[one.exercise] for one in counted], dtype=np.float64)).theta
 
 
 def _difficulty(answers: Sequence[tuple[float, bool, float]]) -> float:
-    """From abilities, whether each was right, and the chance of guessing, which is one for an item."""
+    """The difficulty from abilities, right or wrong answers, and the chance of guessing, the same for all of them."""
     abilities = np.array([ability for ability, _, _ in answers], dtype=np.float64)
     right = np.array([correct for _, correct, _ in answers], dtype=np.bool_)
     return expected_difficulty(abilities, right, answers[0][2]).b

@@ -1,4 +1,4 @@
-"""The figures of triads, of candidate lists and of triage."""
+"""Computes the figures of triads, of candidate lists and of triage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fr_core.scoring.intervals import Rate
 from fr_locales.messages import message
 from fr_training.answers import Usability
 from fr_training.grading.rates import WithUndecided, with_undecided
-from fr_training.grading.values import Maybe, Times, Undefined, by, of_items, share, times
+from fr_training.grading.values import Maybe, Times, Undefined, first_of_items, grouped, share, times
 from fr_training.statistics.item_response import Ability, eap
 from fr_training.trials import Result
 
@@ -38,7 +38,7 @@ CHANCE = 1 / 3
 
 @dataclass(frozen=True, slots=True)
 class TriadFigures:
-    """Of triads.
+    """The figures of triads.
 
     Attributes:
         trials: answered.
@@ -58,9 +58,9 @@ class TriadFigures:
 
 
 def triad_figures(triads: Sequence[Result]) -> TriadFigures:
-    """Of judged triads of one trainee, or of several together."""
+    """Compute the figures of judged triads, of one trainee or of several together."""
     right = share(sum(one.correct is True for one in triads), len(triads), message("none.triads"))
-    by_machine = [one for one in of_items(triads) if one.machine]
+    by_machine = [one for one in first_of_items(triads) if one.machine]
     return TriadFigures(
         trials=len(triads),
         right=right,
@@ -102,7 +102,7 @@ class PickFigures:
 
 @dataclass(frozen=True, slots=True)
 class ListFigures:
-    """Of candidate lists.
+    """The figures of candidate lists.
 
     Attributes:
         picks: of all lists of known truth.
@@ -120,10 +120,10 @@ class ListFigures:
 
 
 def list_figures(lists: Sequence[Result]) -> ListFigures:
-    """Of judged lists, those of unknown truth included."""
+    """Compute the figures of judged lists, those of unknown truth included."""
     scored = [one for one in lists if one.truth]
-    lengths = sorted(by(scored, lambda one: one.candidates).items())
-    ranked = [one.mate_rank for one in of_items(scored) if one.mate_rank is not None]
+    lengths = sorted(grouped(scored, lambda one: one.candidates).items())
+    ranked = [one.mate_rank for one in first_of_items(scored) if one.mate_rank is not None]
     return ListFigures(
         picks=_picks(scored, 0),
         by_length=tuple(_picks(some, length) for length, some in lengths),
@@ -192,7 +192,7 @@ class Degradation:
 
 @dataclass(frozen=True, slots=True)
 class TriageFigures:
-    """Of triage.
+    """The figures of triage.
 
     Attributes:
         trials: answered.
@@ -214,12 +214,12 @@ class TriageFigures:
 
 
 def triage_figures(photos: Sequence[Result]) -> TriageFigures:
-    """Of judged photos."""
+    """Compute the figures of judged photos."""
     table = {truth: dict.fromkeys(LEVELS, 0) for truth in LEVELS}
     for one in photos:
         table[one.truth][one.answer] += 1
     reject, usable = table["reject"], table["usable"]
-    faulty = sorted(by((one for one in photos if one.degraded), lambda one: one.degraded).items())
+    faulty = sorted(grouped((one for one in photos if one.degraded), lambda one: one.degraded).items())
     return TriageFigures(
         trials=len(photos),
         right=share(sum(one.correct is True for one in photos), len(photos), message("none.photos")),

@@ -1,4 +1,4 @@
-"""Pairs: both error rates, sensitivity and bias, ratings as evidence, stated probabilities, and where errors lie."""
+"""Computes the figures of pairs: error rates, bias, evidence, stated probabilities, and where errors lie."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fr_training.answers import DIFFICULTIES
 from fr_training.grading.evidence import EvidenceFigures, evidence
 from fr_training.grading.fusion import with_machine, with_machine_gain
 from fr_training.grading.rates import ErrorFigures, MachineFigures, Roc, error_figures, machine_figures, roc_of_ratings
-from fr_training.grading.values import Area, Maybe, Times, Undefined, by, share, times, unless_undefined
+from fr_training.grading.values import Area, Maybe, Times, Undefined, grouped, share, times, unless_undefined
 from fr_training.statistics.clustered import t_quantile
 from fr_training.statistics.decisions import calibration_error_by_chance
 from fr_training.statistics.estimates import Estimate, difference_of_rates
@@ -93,7 +93,7 @@ def _stands_out(here: Sequence[Result], others: Sequence[Result]) -> bool:
 
 def _of_items(pairs: Sequence[Result]) -> F64:
     """f64[items]: of each, the share of wrong answers."""
-    items = by(pairs, lambda one: (one.form, one.item_id)).values()
+    items = grouped(pairs, lambda one: (one.form, one.item_id)).values()
     return np.array([sum(one.correct is False for one in some) / len(some) for some in items], dtype=np.float64)
 
 
@@ -172,7 +172,7 @@ class FeltDifficulty:
 
 @dataclass(frozen=True, slots=True)
 class PairFigures:
-    """Of rated pairs.
+    """The figures of rated pairs.
 
     Attributes:
         trials: answered pairs of known truth.
@@ -209,7 +209,7 @@ class PairFigures:
 
 
 def pair_figures(pairs: Sequence[Result]) -> PairFigures:
-    """Of pairs as `fr_training.grading.values.pairs` selects them."""
+    """Compute the figures of pairs as `fr_training.grading.values.pairs` selects them."""
     return PairFigures(
         trials=len(pairs),
         same=sum(one.truth == "same" for one in pairs),

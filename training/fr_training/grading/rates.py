@@ -1,4 +1,4 @@
-"""Error rates of pairs, sensitivity and bias, ROC curves and their areas, and the machine on the same pairs."""
+"""Computes error rates of pairs, sensitivity and bias, ROC curves, and the machine's figures on the same pairs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fr_core.scoring.det import det_curve
 from fr_core.scoring.intervals import Rate, UndefinedRate
 from fr_core.scoring.likelihood import cllr
 from fr_locales.messages import Message, message
-from fr_training.grading.values import Area, Maybe, Undefined, of_items, reason_of, share, unless_undefined
+from fr_training.grading.values import Area, Maybe, Undefined, first_of_items, reason_of, share, unless_undefined
 from fr_training.statistics.decisions import SignalCounts, decided, signal_counts
 from fr_training.statistics.signal_detection import Sensitivity, sensitivity
 from fr_training.trials import Result
@@ -36,7 +36,7 @@ class WithUndecided:
 
 @dataclass(frozen=True, slots=True)
 class ErrorFigures:
-    """Of rated pairs.
+    """The errors of rated pairs.
 
     Attributes:
         right: share of right answers, of all; the undecided are not right.
@@ -56,7 +56,7 @@ Known = dict[SignalCounts, Sensitivity]
 
 
 def error_figures(pairs: Sequence[Result], known: Known | None = None) -> ErrorFigures:
-    """Of pairs as `fr_training.grading.values.pairs` selects them; `known` is added to."""
+    """Compute the errors of pairs as `fr_training.grading.values.pairs` selects them, and add to `known`."""
     same = [one.rating or 0 for one in pairs if one.truth == "same"]
     different = [one.rating or 0 for one in pairs if one.truth == "different"]
     right = sum(rating > 0 for rating in same) + sum(rating < 0 for rating in different)
@@ -97,7 +97,7 @@ def with_undecided(right: int, wrong: int, total: int, lacking: Message, undecid
 
 
 def sensitivity_of(pairs: Sequence[Result], known: Known | None = None) -> Sensitivity:
-    """d' and c of the last ratings; `known` is added to.
+    """Compute d' and c of the last ratings, and add to `known`.
 
     Raises:
         UndefinedRate: there is no pair of one person, or none of two.
@@ -141,12 +141,12 @@ class Roc:
 
 
 def roc_of_ratings(pairs: Sequence[Result]) -> Maybe[Roc]:
-    """Of the ratings of pairs of known truth."""
+    """The curve of the ratings of pairs of known truth."""
     return roc(*scores(pairs, [float(one.rating or 0) for one in pairs]))
 
 
 def roc_of_machine(pairs: Sequence[Result]) -> Maybe[Roc]:
-    """Of the machine's similarities, of the pairs that have one."""
+    """The curve of the machine's similarities, of the pairs that have one."""
     compared = [one for one in pairs if one.similarity is not None]
     return roc(*scores(compared, [one.similarity or 0.0 for one in compared]))
 
@@ -159,7 +159,7 @@ def scores(pairs: Sequence[Result], values: Sequence[float]) -> tuple[F64, F64]:
 
 
 def roc(same: F64, different: F64) -> Maybe[Roc]:
-    """Of values that are higher where a pair looks more like one person.
+    """The curve of values that are higher where a pair looks more like one person.
 
     Args:
         same: f64[n], finite, of pairs of one person.
@@ -173,7 +173,7 @@ def roc(same: F64, different: F64) -> Maybe[Roc]:
 
 
 def area(same: F64, different: F64) -> Area:
-    """With DeLong's interval where there is one; both are not empty."""
+    """The area, with DeLong's interval where there is one; neither may be empty."""
     try:
         found = auc_delong(same, different)
     except UndefinedRate as undefined:
@@ -183,7 +183,7 @@ def area(same: F64, different: F64) -> Area:
 
 @dataclass(frozen=True, slots=True)
 class MachineFigures:
-    """Of the machine. A pair counts once, however many trainees judged it; in `agrees`, once for each answer.
+    """The figures of the machine. A pair counts once for all its answers; in `agrees`, once for each answer.
 
     Attributes:
         trials: different pairs of which it says something.
@@ -205,9 +205,9 @@ class MachineFigures:
 
 
 def machine_figures(pairs: Sequence[Result]) -> MachineFigures:
-    """Of rated pairs of known truth, of one trainee or of several together."""
+    """Compute the machine's figures on rated pairs of known truth, of one trainee or of several together."""
     answers = [one for one in pairs if one.machine]
-    different_pairs = of_items(pairs)
+    different_pairs = first_of_items(pairs)
     said = [one for one in different_pairs if one.machine]
     same = [one for one in said if one.truth == "same"]
     different = [one for one in said if one.truth == "different"]

@@ -30,7 +30,7 @@ from fr_training.grading.scores import (
 )
 from fr_training.grading.sentences import cohort_words, trainee_words
 from fr_training.grading.trainee_means import own_figures
-from fr_training.grading.values import Maybe, Undefined, count, judged, share, unless_undefined, unmoved
+from fr_training.grading.values import Maybe, Undefined, count, judged, plain_pairs, share, unless_undefined
 from fr_training.grading.verification import agreement_figures, first_judgements
 from fr_training.plan import OCCASIONS
 from fr_training.statistics.agreement import icc_agreement, icc_consistency, mcnemar
@@ -57,7 +57,7 @@ def trainee_figures(
         raise NothingToReport("The trainee was shown no trial yet.")
     trainee = results[0].trainee_id
     everybody = dict(sorted({**cohort, trainee: results}.items()))  # who is named when draws nothing else
-    mine = {one.form for one in unmoved(results)}
+    mine = {one.form for one in plain_pairs(results)}
     on_my_forms = {name: [one for one in some if one.form in mine] for name, some in everybody.items()}
     figures = TraineeFigures(
         trainee_id=trainee,
@@ -71,7 +71,7 @@ def trainee_figures(
         learning=trainee_learning(course, results),
         aided=aided_figures(results, course.seed),
         prevalence=prevalence_figures(results),
-        groups=group_figures(unmoved(results), course.seed),
+        groups=group_figures(plain_pairs(results), course.seed),
         verification=agreement_figures(results, first_judgements(cohort)),
         cohort_roc=_roc_of(everybody),
         crowds=crowds(
@@ -82,7 +82,7 @@ def trainee_figures(
 
 
 def _roc_of(everybody: Mapping[str, Sequence[Result]]) -> Maybe[Roc]:
-    rated = [some for results in everybody.values() if (some := unmoved(results))]
+    rated = [some for results in everybody.values() if (some := plain_pairs(results))]
     if len(rated) < MIN_COHORT:
         return Undefined(message("undefined.small_cohort", least=MIN_COHORT))
     return roc_of_ratings([one for some in rated for one in some])
@@ -122,7 +122,7 @@ def cohort_figures(course: Course, results: Mapping[str, Sequence[Result]]) -> C
         learning=cohort_learning(course, shown),
         aided=aided_figures(pooled, course.seed),
         prevalence=prevalence_figures(pooled),
-        groups=group_figures(unmoved(pooled), course.seed),
+        groups=group_figures(plain_pairs(pooled), course.seed),
         verification=agreement_figures(pooled, first_judgements(shown)),
         crowds=crowds(shown, course.seed, without=adaptive_blocks(course)),
         items=items,
@@ -132,7 +132,7 @@ def cohort_figures(course: Course, results: Mapping[str, Sequence[Result]]) -> C
 
 
 def _row(trainee: str, results: Sequence[Result], known: Known) -> TraineeRow:
-    errors = error_figures(unmoved(results), known)
+    errors = error_figures(plain_pairs(results), known)
     return TraineeRow(
         trainee_id=trainee,
         answered=len(judged(results)),

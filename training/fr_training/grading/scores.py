@@ -1,4 +1,4 @@
-"""The scores of a trainee: change from test to test, the place among others, and learning over the trials."""
+"""Scores tests: change from test to test, the place among others, and learning over the trials."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fr_core.scoring.intervals import wilson_interval
 from fr_locales.messages import Message, message
 from fr_training.courses import Course
 from fr_training.grading.rates import sensitivity_of
-from fr_training.grading.values import Maybe, Undefined, by, pairs, unless_undefined, unmoved
+from fr_training.grading.values import Maybe, Undefined, grouped, pairs, plain_pairs, unless_undefined
 from fr_training.plan import OCCASIONS
 from fr_training.prompts import ExerciseKind
 from fr_training.statistics.change import (
@@ -43,7 +43,7 @@ OTHER_TEST = message("standing.other_test")
 
 @dataclass(frozen=True, slots=True)
 class ChangeFigures:
-    """From one test to a later one.
+    """The change from one test to a later one.
 
     Attributes:
         first: "pre", or the earliest test that there is.
@@ -150,7 +150,7 @@ def score(rated: Sequence[Result]) -> Maybe[Score]:
 
 
 def changes(results: Sequence[Result]) -> tuple[ChangeFigures, ...]:
-    """From the first test that the trainee took to each later one."""
+    """The change from the first test that the trainee took to each later one."""
     taken = {test: rated for test in OCCASIONS if (rated := of_test(results, test))}
     if len(taken) < 2:
         return ()
@@ -182,7 +182,7 @@ def change_of_score(before: Maybe[Score], after: Maybe[Score]) -> Maybe[Change]:
 
 def scores_by_test(results: Iterable[Result]) -> dict[str, Score]:
     """The score of one trainee in each test that has one, in the order of the tests."""
-    taken = by((one for one in pairs(results) if one.test), lambda one: one.test)
+    taken = grouped((one for one in pairs(results) if one.test), lambda one: one.test)
     found = {test: score(taken.get(test, ())) for test in OCCASIONS}
     return {test: value for test, value in found.items() if not isinstance(value, Undefined)}
 
@@ -256,10 +256,11 @@ STRETCH = 20
 
 @dataclass(frozen=True, slots=True)
 class LearningFigures:
-    """Right answers over trials: rated pairs that nothing but the photos moves, in the order of the blocks.
+    """Right answers over trials: plain pairs, in the order of the blocks.
 
-    Without adaptive blocks, which keep the share of right answers where they aim, and without blind verification, whose
-    pairs others chose. The forms of different blocks need not be equally hard: a curve may rise where pairs get easier.
+    Adaptive blocks are left out, as they hold the share of right answers at their target, and so is blind verification,
+    as others chose its pairs. The forms of different blocks need not be equally hard: a curve may rise where pairs get
+    easier.
 
     Attributes:
         trainees: whose answers these are.
@@ -275,12 +276,12 @@ class LearningFigures:
 def in_order(course: Course, results: Sequence[Result]) -> list[bool]:
     """True for each right answer to the pairs of a learning curve, in the order in which they came."""
     adaptive = {block.block_id for block in course.plan.blocks if block.adaptive}
-    used = [one for one in unmoved(results) if one.block_id not in adaptive and one.exercise != ExerciseKind.BLIND]
+    used = [one for one in plain_pairs(results) if one.block_id not in adaptive and one.exercise != ExerciseKind.BLIND]
     return [one.correct is True for one in sorted(used, key=lambda one: (one.shown_ms, one.ordinal))]
 
 
 def trainee_learning(course: Course, results: Sequence[Result]) -> Maybe[LearningFigures]:
-    """Of one trainee."""
+    """The learning of one trainee."""
     right = np.array(in_order(course, results), dtype=np.bool_)
     rng = np.random.default_rng([course.seed, 3])
     return unless_undefined(
@@ -289,7 +290,7 @@ def trainee_learning(course: Course, results: Sequence[Result]) -> Maybe[Learnin
 
 
 def cohort_learning(course: Course, cohort: Mapping[str, Sequence[Result]]) -> Maybe[LearningFigures]:
-    """Of all trainees together; the band draws trainees, whose answers go together."""
+    """The learning of all trainees together; the band resamples trainees, whose answers go together."""
     found = [right for results in cohort.values() if (right := in_order(course, results))]
     if not found:
         return Undefined(message("none.rated_pairs"))

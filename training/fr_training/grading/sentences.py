@@ -1,6 +1,6 @@
-"""Says what figures come to, as messages for a trainee, and for trainers who are no statisticians.
+"""Sums figures up in messages for a trainee, and for trainers who are not statisticians.
 
-A sentence claims only what `certainty` allows. What to practise is only what stands out beyond chance.
+A sentence claims only what `certainty` allows, and advises to practise only what stands out beyond chance.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A cohort by its trainees: means of everybody's own figures, as the answers of one trainee go together."""
+"""Computes the means of trainees' own figures, as the answers of one trainee go together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fr_core.scoring.auc import auc
 from fr_locales.messages import message
 from fr_training.grading.advice import advised, aided_trials
 from fr_training.grading.rates import scores
-from fr_training.grading.values import Maybe, Undefined, by, of_exercises, pairs, unless_undefined, unmoved
+from fr_training.grading.values import Maybe, Undefined, grouped, of_exercises, pairs, plain_pairs, unless_undefined
 from fr_training.prompts import ExerciseKind
 from fr_training.statistics.advice import net_shift
 from fr_training.statistics.clustered import mean_of_people, spread_of_items
@@ -53,18 +53,18 @@ class OwnFigures:
 
 
 def own_figures(cohort: Mapping[str, Sequence[Result]], sensitivities: Mapping[str, Maybe[Sensitivity]]) -> OwnFigures:
-    """Of a cohort.
+    """Compute the means of a cohort.
 
     Args:
         cohort: results by trainee.
-        sensitivities: of the unmoved pairs of each trainee.
+        sensitivities: of the plain pairs of each trainee.
     """
     own = {
         trainee: one
         for trainee, one in sensitivities.items()
         if isinstance(one, Sensitivity) and one.mated + one.nonmated >= MIN_OWN
     }
-    rated = {trainee: unmoved(cohort[trainee]) for trainee in own}
+    rated = {trainee: plain_pairs(cohort[trainee]) for trainee in own}
     of_dprime = _item_error([one for some in rated.values() for one in some])
     shifts = [one for results in cohort.values() if (one := _shift(results)) is not None]
     return OwnFigures(
@@ -100,7 +100,7 @@ def _item_error(rated: Sequence[Result]) -> float:
     """Scatter of the mean d' by the choice of items: z has the slope 1 / density, by the delta method."""
     errors = []
     for truth in ("same", "different"):
-        items = by((one for one in rated if one.truth == truth), lambda one: (one.form, one.item_id)).values()
+        items = grouped((one for one in rated if one.truth == truth), lambda one: (one.form, one.item_id)).values()
         called = np.array([sum(one.answer == "same" for one in some) for some in items], dtype=np.float64)
         shown = np.array([len(some) for some in items], dtype=np.float64)
         z = z_rate(int(called.sum()), int(shown.sum())) if len(shown) else 0.0
@@ -122,5 +122,5 @@ def _triads(results: Sequence[Result]) -> float | None:
 def _rare(results: Sequence[Result]) -> float | None:
     different = [one for one in pairs(results) if one.truth == "different"]
     rare = [one.answer == "same" for one in different if one.exercise == ExerciseKind.LOW_PREVALENCE]
-    usual = [one.answer == "same" for one in unmoved(different)]
+    usual = [one.answer == "same" for one in plain_pairs(different)]
     return sum(rare) / len(rare) - sum(usual) / len(usual) if rare and usual else None

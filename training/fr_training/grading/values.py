@@ -1,6 +1,6 @@
-"""The parts of every figure: a value with its interval, or why there is none; and which trials count.
+"""Defines what figures are made of (a value with its interval, or why there is none), and selects trials.
 
-Trials that the trainee knows somebody in, and trials without an answer, are counted, and left out of every figure.
+Trials that show somebody whom the trainee knows, and trials without an answer, are left out of every figure.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ K = TypeVar("K", bound=Hashable)
 LISTS = frozenset({ExerciseKind.CANDIDATES, ExerciseKind.OWN_PROBE})
 """Exercises that are answered with a pick from a list of candidates."""
 
-UNMOVED = PAIRS - {ExerciseKind.AIDED, ExerciseKind.LOW_PREVALENCE}
+PLAIN_PAIRS = PAIRS - {ExerciseKind.AIDED, ExerciseKind.LOW_PREVALENCE}
 """Pair exercises in which nothing but the photos moves a trainee."""
 
 
@@ -163,9 +163,9 @@ def pairs(results: Iterable[Result]) -> tuple[Result, ...]:
     )
 
 
-def unmoved(results: Iterable[Result]) -> tuple[Result, ...]:
+def plain_pairs(results: Iterable[Result]) -> tuple[Result, ...]:
     """The rated pairs in which nothing but the photos moves a trainee: neither advice nor how rare they are."""
-    return tuple(one for one in pairs(results) if one.exercise in UNMOVED)
+    return tuple(one for one in pairs(results) if one.exercise in PLAIN_PAIRS)
 
 
 def of_exercises(results: Iterable[Result], kinds: frozenset[ExerciseKind]) -> tuple[Result, ...]:
@@ -173,10 +173,10 @@ def of_exercises(results: Iterable[Result], kinds: frozenset[ExerciseKind]) -> t
     return tuple(one for one in judged(results) if one.exercise in kinds and one.truth)
 
 
-def of_items(results: Iterable[Result]) -> tuple[Result, ...]:
-    """One trial of each item, the first: of an item the machine says one thing, however many trainees judged it.
+def first_of_items(results: Iterable[Result]) -> tuple[Result, ...]:
+    """The first trial of each item: the machine says one thing about it, however many trainees judged it.
 
-    Own probes are as many items as trials, as each trainee sends another photo.
+    Each own probe is an item of its own, as each trainee sends another photo.
     """
     found: dict[tuple[str, ...], Result] = {}
     for one in results:
@@ -185,8 +185,8 @@ def of_items(results: Iterable[Result]) -> tuple[Result, ...]:
     return tuple(found.values())
 
 
-def by(results: Iterable[Result], key: Callable[[Result], K]) -> dict[K, list[Result]]:
-    """The trials by a key, in the order in which they come."""
+def grouped(results: Iterable[Result], key: Callable[[Result], K]) -> dict[K, list[Result]]:
+    """Group trials by a key, in the order in which they come."""
     found: dict[K, list[Result]] = {}
     for one in results:
         found.setdefault(key(one), []).append(one)

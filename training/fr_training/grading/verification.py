@@ -1,4 +1,4 @@
-"""Blind verification: who verifies whom, how far two trainees agree, and how good their average is."""
+"""Grades blind verification: finds partners, measures their agreement and how good their average is."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fr_training.trials import Result
 
 @dataclass(frozen=True, slots=True)
 class AgreementFigures:
-    """Of pairs that two trainees judged, neither of whom saw the other's answer.
+    """The figures of pairs that two trainees judged, neither of whom saw the other's answer.
 
     Attributes:
         pairs: judged by both.
@@ -55,7 +55,7 @@ Rated = Mapping[tuple[str, str, str], Result]
 
 
 def first_judgements(cohort: Mapping[str, Sequence[Result]]) -> Rated:
-    """The judgements that may be verified: rated pairs of every trainee that are no verification themselves."""
+    """The judgements that may be verified: rated pairs of every trainee that do not verify another."""
     return {
         (trainee, one.form, one.item_id): one
         for trainee, results in cohort.items()
@@ -65,7 +65,7 @@ def first_judgements(cohort: Mapping[str, Sequence[Result]]) -> Rated:
 
 
 def agreement_figures(results: Sequence[Result], first: Rated) -> Maybe[AgreementFigures]:
-    """Of the blind verifications among some results; undefined where there is none.
+    """Compute the figures of the blind verifications among some results; undefined where there is none.
 
     Args:
         results: of the verifiers.
@@ -109,8 +109,8 @@ def _area(rated: Sequence[Result], values: Sequence[float]) -> Maybe[Area]:
 def with_partners(cohort: Mapping[str, Sequence[Result]]) -> dict[str, tuple[Result, ...]]:
     """Name the partner of each blind verification: of those who have judged its pair, the next by number.
 
-    Trainees 0 and 1, 2 and 3 and so on are of different halves and verify each other, where both have judged; who has
-    no such partner gets the next who has. A pair that nobody has judged yet keeps "" for its partner.
+    Trainees 0 and 1, 2 and 3 and so on are of different halves and verify each other, where both have judged; a trainee
+    without such a partner gets the next who has judged. A pair that nobody has judged yet keeps "" for its partner.
 
     Args:
         cohort: the results of each trainee, in the order of their numbers.

@@ -1,4 +1,4 @@
-"""Figures as short texts for the cells of tables."""
+"""Writes figures as short texts for the cells of tables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def percent(value: float) -> str:
 
 
 def percentile(value: object) -> str:
-    """A percentile in percent, or why there is none; nobody is told to stand at 0 or at 100."""
+    """A percentile in percent, never 0 or 100, or why there is none."""
     if not isinstance(value, float):
         return text(value)
     return "under 1" if value < 1.0 else "over 99" if value > 99.0 else f"{value:.0f}"

@@ -1,4 +1,4 @@
-"""Figures as JSON values: the one place that turns a figure into keys.
+"""Writes figures as JSON: the one place that turns a figure into keys.
 
 The keys are stable, by these rules alone; FORMAT rises when one is taken away or means something else:
 

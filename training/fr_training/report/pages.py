@@ -182,7 +182,7 @@ def _icc(found: Maybe[Intraclass]) -> str:
 
 
 def _item_section(items: Sequence[ItemRow]) -> Section:
-    """Those to be looked at first, then the hardest."""
+    """The quarantined items first, then the hardest."""
     listed = sorted(items, key=lambda one: (not one.quarantined, _share(one), one.item_id))[:MOST_ITEMS]
     rows = [
         (

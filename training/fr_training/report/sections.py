@@ -1,4 +1,4 @@
-"""Figures by the kind of exercise, each with what it means in one sentence."""
+"""Writes the sections by the kind of exercise, each figure with its meaning in one sentence."""
 
 from __future__ import annotations
 

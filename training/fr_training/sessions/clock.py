@@ -1,9 +1,9 @@
-"""The time of a session: pauses, limits of blocks, and a clock that may be set back.
+"""Keeps the time of a session: pauses, limits of blocks, and a clock that may be set back.
 
-Times are what a clock showed, milliseconds since 1970, UTC. Where it shows less than when the present step was shown,
-pauses added, it has been set back since, and nobody knows how much time has passed. None is counted then: what had
-passed until the step was shown stays passed, and the rest goes on from now. So no time is negative, a session goes on,
-and a trainee loses nothing. A clock that was set forward cannot be told from time that has passed.
+Times are readings of the clock, milliseconds since 1970, UTC. If it reads less than when the present step was shown,
+pauses added, it was set back, and the time that passed since is unknown. It then counts as none: time before the step
+was shown still counts, and the rest goes on from now. So no time is negative, a session goes on, and a trainee loses
+nothing. A clock that was set forward looks the same as time that has passed.
 """
 
 from __future__ import annotations

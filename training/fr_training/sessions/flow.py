@@ -1,4 +1,4 @@
-"""The way through a sitting: what is shown next, answers that are locked, pauses, the end."""
+"""Leads through a sitting: shows what is next, locks answers, pauses, and ends."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from fr_training.plan import BlockPlan
 from fr_training.prompts import Step
 from fr_training.sessions import clock
 from fr_training.sessions.clock import left_ms, open_trial, passed_ms, settled, with_last
-from fr_training.sessions.ids import picture_ids, rng_of, trial_id
-from fr_training.sessions.order import block_of, is_used_up, next_item, sitting_of
-from fr_training.sessions.shown import LockedStep, Over, ShowBlock, ShowTrial, locked_step, over, show_trial
+from fr_training.sessions.order import block_of, is_used_up, next_item, picture_ids, rng_of, sitting_of, trial_id
+from fr_training.sessions.views import LockedStep, Over, ShowBlock, ShowTrial, locked_step, over, show_trial
 from fr_training.trials import Locked, OwnList, Session, Trial
 
 
@@ -46,7 +45,7 @@ def answers_until(trial: Trial, step: Step, answer: Answer) -> int | None:
 
 
 def require_turn(course: Course, session: Session, trial: Trial, step: Step, now_ms: int) -> None:
-    """Let a step pass that the session waits for.
+    """Require that the session waits for a step.
 
     Raises:
         WrongStep: the trial waits for another, or for none.
@@ -174,8 +173,8 @@ def lock(
 ) -> tuple[Session, LockedStep]:
     """Lock an answer.
 
-    The same answer to the same step again returns what it returned at first, but for the time that is left, also when
-    the session has gone on, is paused or is over: whoever lost the reply asks again.
+    The same answer to the same step again returns what it returned at first, except the time left, also when the
+    session has gone on, is paused or is over, so that a caller who lost the reply can ask again.
 
     Args:
         course: that the session is of.
@@ -241,9 +240,9 @@ def resume(session: Session, now_ms: int) -> Session:
 def rejoined(session: Session, now_ms: int) -> Session:
     """The session of a trainee who comes back: the time since the last sign of life counts as a pause.
 
-    The last sign of life is when the open step was shown, or the last answer was locked. Whoever lost the connection,
-    or whose machine died, loses no time of the block; the open trial tells that there was a pause, as with `pause`. A
-    session that is paused stays so, and one that is over, or between two blocks, stays as it is.
+    The last sign of life is when the open step was shown, or the last answer was locked. A trainee who lost the
+    connection loses no time of the block; the open trial records a pause, as with `pause`. A session that is paused,
+    over, or between two blocks stays as it is.
     """
     if session.finished_ms is not None or session.paused_ms is not None or session.block_started_ms is None:
         return session

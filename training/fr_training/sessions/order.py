@@ -1,14 +1,158 @@
-"""Chooses the item that a block shows next: every session has an order of its own, and no item comes twice."""
+"""Chooses the item that a block shows next: every session has an order of its own, and no item comes twice.
+
+Derives ids and orders from the secret of a session: ids tell nothing, and nobody can foresee an order.
+
+All of it is HMAC-SHA256 (RFC 2104) of a label and numbers, so that it is the same on every machine, and nobody can
+learn anything about one id from another.
+
+In an adaptive block the next pair is as hard as it must be for the trainee to be right as often as the plan wants. The
+model is the three-parameter logistic with a guess rate of one half, P = g + (1 - g) s(theta - b), g = 1/2 (A. Birnbaum,
+in F. M. Lord and M. R. Novick, "Statistical Theories of Mental Test Scores", 1968); the ability theta is estimated as
+the mean of its posterior after every answer (R. D. Bock and R. J. Mislevy, Applied Psychological Measurement 6, 1982,
+431-444), and the item is taken whose difficulty b is nearest to theta less the offset of the wanted P.
+
+No answer decides whether the next pair shows one person or two: that is drawn before the block begins, so that it tells
+nothing. Only the difficulty within that class follows the trainee.
+"""
 
 from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from fr_training.courses import Course, Form, Item
 from fr_training.errors import UnknownSitting
 from fr_training.exercises.register import exercise_of
+from fr_training.keys import PairKey
 from fr_training.plan import BlockPlan, SittingPlan
-from fr_training.sessions import adaptive
-from fr_training.sessions.ids import digest
+from fr_training.statistics.item_response import closest, eap, offset_for
 from fr_training.trials import Session, Trial
+
+TRIAL_DIGITS = 32
+PICTURE_DIGITS = 16
+
+
+def digest(secret: bytes, label: str, *parts: int | str) -> bytes:
+    """HMAC-SHA256 of a label and of what it is about, 32 bytes.
+
+    Args:
+        secret: of the session, 32 bytes.
+        label: what the bytes are for; each use has its own.
+        parts: numbers and ids, without NUL characters.
+    """
+    return hmac.digest(secret, "\0".join((label, *map(str, parts))).encode(), "sha256")
+
+
+def trial_id(secret: bytes, ordinal: int) -> str:
+    """Id of the trial of a number in the session, from 0: 32 hexadecimal digits."""
+    return digest(secret, "trial", ordinal).hex()[:TRIAL_DIGITS]
+
+
+def picture_ids(secret: bytes, ordinal: int, pictures: int) -> tuple[str, ...]:
+    """Ids of the pictures of a trial by shown position: 16 hexadecimal digits each.
+
+    They depend on the trial and on the position alone, so the same photo has another id wherever it is shown again.
+    """
+    return tuple(digest(secret, "picture", ordinal, n).hex()[:PICTURE_DIGITS] for n in range(pictures))
+
+
+def rng_of(secret: bytes, label: str, number: int) -> np.random.Generator:
+    """A generator for one use; the same secret, label and number give the same draws with one version of NumPy.
+
+    NumPy may change its streams between versions, so what is drawn here is kept in the session, never drawn again.
+    """
+    return np.random.default_rng(int.from_bytes(digest(secret, label, number), "big"))
+
+
+GUESS_RATE = 0.5
+"""Of a pair: one of two answers."""
+
+PRIOR_SD = 2.0
+"""Of ability, about the mean difficulty of the items. Nobody knows beforehand how far trainees are spread on the scale
+that the items are standardised on; twice the spread of the items lets an ability of 2 be reached within some 20 trials,
+where a prior of 1 is still drawn to the middle after 40 (simulated, `tests/property/test_sessions_adaptive.py`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A pair of the block and what became of it.
+
+    Attributes:
+        item: of the form.
+        right: whether the answer was right; one that says neither is not right.
+    """
+
+    item: Item
+    right: bool
+
+
+def class_order(secret: bytes, block_id: str, same: int, different: int, trials: int) -> tuple[bool, ...]:
+    """Draw which trials of a block show one person.
+
+    Args:
+        secret: of the session.
+        block_id: of the plan.
+        same: pairs of one person in the form.
+        different: pairs of two people in the form.
+        trials: of the block, `same + different` at most.
+
+    Returns:
+        For each trial whether it shows one person: as large a share as in the form; where that leaves a fraction of a
+        trial, it is drawn as well.
+    """
+    share = trials * same / (same + different)
+    whole = int(share)
+    draw = int.from_bytes(digest(secret, "class-share", block_id)[:8], "big") / 2**64
+    mated = whole + (draw < share - whole)
+    # Eight bytes for each place, four places in a digest.
+    keys = b"".join(digest(secret, "class", block_id, n) for n in range(-(-trials // 4)))
+    places = sorted(range(trials), key=lambda n: keys[8 * n : 8 * n + 8])
+    chosen = frozenset(places[:mated])
+    return tuple(n in chosen for n in range(trials))
+
+
+def ability(answered: Sequence[Answered]) -> float:
+    """Ability after the answers of the block, on the scale of difficulties; 0, the prior's mean, where there are none.
+
+    An undecided rating counts as wrong, as it says that the trainee does not know; the model takes no half answers.
+    """
+    b = np.array([difficulty(one.item) for one in answered], np.float64)
+    right = np.array([one.right for one in answered], np.bool_)
+    return eap(b, right, GUESS_RATE, sd=PRIOR_SD).theta
+
+
+def nearest(unused: Sequence[Item], answered: Sequence[Answered], mated: bool, target: float) -> list[Item]:
+    """The items that may be shown next.
+
+    Args:
+        unused: items of the form that the block has not shown.
+        answered: the trials of the block that count.
+        mated: whether the next pair is to show one person.
+        target: share of right answers that is aimed at, in (.5, 1).
+
+    Returns:
+        Those of that class whose difficulty is nearest to what is wanted, several where they are equally hard; of the
+        other class where that one is used up; none where all are.
+    """
+    of_class = [item for item in unused if is_mated(item) == mated] or list(unused)
+    if not of_class:
+        return []
+    b = np.array([difficulty(item) for item in of_class], np.float64)
+    best = b[closest(b, ability(answered) - offset_for(target, GUESS_RATE))]
+    return [item for item, hard in zip(of_class, b, strict=True) if hard == best]
+
+
+def is_mated(item: Item) -> bool:
+    """True if an item is a pair of one person."""
+    return isinstance(item.key, PairKey) and item.key.mated
+
+
+def difficulty(item: Item) -> float:
+    """The difficulty of an item; one without has the mean of its kind, which is 0 by definition."""
+    return 0.0 if item.b is None else item.b
 
 
 def sitting_of(course: Course, name: str) -> SittingPlan:
@@ -60,11 +204,11 @@ def next_item(course: Course, session: Session, block: BlockPlan) -> Item | None
     shown = frozenset(trial.item_id for trial in trials)
     items = [item for item in form.items if item.item_id not in shown]
     if block.adaptive:
-        same = sum(map(adaptive.is_mated, form.items))
+        same = sum(map(is_mated, form.items))
         total = trials_of(course, block, session.group)
-        classes = adaptive.class_order(session.secret, block.block_id, same, len(form.items) - same, total)
+        classes = class_order(session.secret, block.block_id, same, len(form.items) - same, total)
         answered = _answered(form, session, block, trials)
-        items = adaptive.nearest(items, answered, classes[len(trials)], block.target)
+        items = nearest(items, answered, classes[len(trials)], block.target)
     return min(items, key=lambda item: _place(session, block, item), default=None)
 
 
@@ -72,8 +216,8 @@ def _place(session: Session, block: BlockPlan, item: Item) -> bytes:
     return digest(session.secret, "item", block.block_id, item.item_id)
 
 
-def _answered(form: Form, session: Session, block: BlockPlan, trials: list[Trial]) -> list[adaptive.Answered]:
-    """The trials of an adaptive block that say something of the trainee: done, and of nobody whom the trainee knows."""
+def _answered(form: Form, session: Session, block: BlockPlan, trials: list[Trial]) -> list[Answered]:
+    """The trials of an adaptive block that say something of the trainee: done, and of unknown people."""
     exercise = exercise_of(block.exercise)
     items = {item.item_id: item for item in form.items}
     found = []
@@ -82,5 +226,5 @@ def _answered(form: Form, session: Session, block: BlockPlan, trials: list[Trial
         if not trial.done or item.key is None or any(one.answer.known_to_me for one in trial.locked):
             continue
         graded = exercise.grade(item.key, trial.locked, trial.order, ())  # a rating names no picture
-        found.append(adaptive.Answered(item, graded.correct is True))
+        found.append(Answered(item, graded.correct is True))
     return found

@@ -1,4 +1,4 @@
-"""A photo of the trainee's own: when it may be sent, what its search found, and whom a list must not show again."""
+"""Handles own probes: when a photo may be sent, what its search found, and whom a list must not show again."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from fr_training.exercises.register import exercise_of
 from fr_training.keys import ListKey
 from fr_training.prompts import Step
 from fr_training.sessions.flow import answers_until, find, require_turn, with_answer
-from fr_training.sessions.ids import rng_of
-from fr_training.sessions.order import block_of, item_of
-from fr_training.sessions.shown import ShowTrial, locked_step
+from fr_training.sessions.order import block_of, item_of, rng_of
+from fr_training.sessions.views import ShowTrial, locked_step
 from fr_training.trials import OwnList, Session, Trial
 
 
 def require_probe(
     course: Course, session: Session, trial_id: str, now_ms: int, sent: ProbeSent | None = None
 ) -> ShowTrial | None:
-    """Let a photo pass that the trial waits for, before it is searched for.
+    """Require that a trial waits for a photo, before the photo is searched for.
 
     Args:
         course: that the session is of.

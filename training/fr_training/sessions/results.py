@@ -11,9 +11,8 @@ from fr_training.courses import Course
 from fr_training.exercises.protocol import Exercise, Graded, given_at
 from fr_training.exercises.register import EXERCISES
 from fr_training.prompts import ExerciseKind, Step
-from fr_training.sessions.ids import picture_ids
-from fr_training.sessions.order import block_of, item_of, sitting_of, trials_of_sitting
-from fr_training.sessions.shown import key_of
+from fr_training.sessions.order import block_of, item_of, picture_ids, sitting_of, trials_of_sitting
+from fr_training.sessions.views import key_of
 from fr_training.trials import Result, Session, Trial
 
 
@@ -54,8 +53,8 @@ def results(
 ) -> tuple[Result, ...]:
     """A row for each trial that was shown, in their order; one without an answer has "" for it.
 
-    `partner` is left "": it is a matter of several sessions. `shown_ms` is when the first step was shown; where that
-    step was paused, it is later by the pause, which `paused` tells.
+    `partner` is left "", as it follows from several sessions. `shown_ms` is when the first step was shown; if that step
+    was paused, it is later by the pause, which `paused` tells.
     """
     return tuple(_result(course, session, trial, exercises) for trial in session.trials)
 

@@ -2,8 +2,8 @@
 
 * **who they are**: `trainee` (one of them, and how abilities are spread over people), `answers` (what photos tell, how
   that is rated, and all other answers);
-* **what they take**: `made_courses` (a course of a plan, without photos), `runner` (sittings, through the real flow, or
-  on the machine of a server);
+* **what they take**: `runner` (a course of a plan without photos; sittings through the real flow, or on the machine of
+  a server);
 * **what is found out**: `study` (everybody takes everything), `claims` (estimates beside the truth, the share of right
   answers, each with its bar), `savings` (adaptive blocks against fixed forms);
 * **for readers**: `report` (words, tables, JSON), `page` (HTML with pictures), `cli` (`fr train simulate`).

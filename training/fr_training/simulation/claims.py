@@ -1,4 +1,4 @@
-"""Checks the claims about the product: each has a bar, and what the study found.
+"""Checks the claims about the product: each has a bar and what the study found.
 d' and c by the log-linear rule are drawn towards 0 by design, by a known amount: their target is the exact mean of the
 estimator over all outcomes, given the true d' and c (`fr_training.statistics.signal_detection.expected`). An ability is
 the mean of a posterior, which is right on average over people who are spread as its prior says, and of nobody in
@@ -15,7 +15,7 @@ from math import sqrt
 import numpy as np
 
 from fr_core.scoring.checks import F64
-from fr_training.sessions.adaptive import GUESS_RATE
+from fr_training.sessions.order import GUESS_RATE
 from fr_training.simulation.study import Recovered, Study
 from fr_training.simulation.trainee import Abilities
 from fr_training.statistics.estimates import Estimate

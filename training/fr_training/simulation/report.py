@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fr_evaluation.words import Section, Table, counted
-from fr_training.sessions.adaptive import PRIOR_SD
+from fr_training.sessions.order import PRIOR_SD
 from fr_training.simulation.claims import (
     FIRST,
     THIRDS,

@@ -16,7 +16,7 @@ from math import sqrt
 import numpy as np
 
 from fr_core.scoring.checks import F64
-from fr_training.sessions.adaptive import GUESS_RATE
+from fr_training.sessions.order import GUESS_RATE
 from fr_training.simulation.claims import Claim
 from fr_training.simulation.study import Measured, Precision, Study
 from fr_training.simulation.trainee import Spread

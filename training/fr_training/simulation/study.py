@@ -13,10 +13,9 @@ from fr_training.grading.kinds import CHANCE, ability
 from fr_training.grading.rates import Known, sensitivity_of
 from fr_training.grading.values import Undefined
 from fr_training.plan import CoursePlan, read_plan
-from fr_training.sessions.adaptive import GUESS_RATE, PRIOR_SD
+from fr_training.sessions.order import GUESS_RATE, PRIOR_SD
 from fr_training.sessions.results import results
-from fr_training.simulation.made_courses import made_course
-from fr_training.simulation.runner import Items, Seat, items_of, run_sitting
+from fr_training.simulation.runner import Items, Seat, items_of, made_course, run_sitting
 from fr_training.simulation.trainee import Abilities, Population, SimulatedTrainee, Spread
 from fr_training.statistics.advice import Aided, AutomationBias, automation_bias
 from fr_training.statistics.item_response import FARTHEST, NODES, Ability, eap, probability

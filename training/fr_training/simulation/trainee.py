@@ -12,8 +12,8 @@ from fr_training.exercises.protocol import given_at
 from fr_training.grading.kinds import CHANCE
 from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.prompts import Step
-from fr_training.sessions.adaptive import GUESS_RATE
-from fr_training.sessions.shown import ShowTrial
+from fr_training.sessions.order import GUESS_RATE
+from fr_training.sessions.views import ShowTrial
 from fr_training.simulation import answers
 from fr_training.simulation.answers import USUAL_SCALE, Scale
 from fr_training.statistics.item_response import probability

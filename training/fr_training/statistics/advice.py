@@ -14,7 +14,7 @@ What changed between two answers of one person to the same pairs: the answers go
 Each truth's pairs fall into four cells, "same" or not at first by "same" or not at last. Their shares have a Dirichlet
 posterior with 1/4 added to each cell (W. Perks, "Some observations on inverse probability including a new indifference
 rule", Journal of the Institute of Actuaries 73 (1947) 285-334), which gives each answer alone the very posterior of
-`fr_training.statistics.posterior`, Beta(count + 1/2, rest + 1/2).
+`fr_training.statistics.estimates`, Beta(count + 1/2, rest + 1/2).
 """
 
 from __future__ import annotations

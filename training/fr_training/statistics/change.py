@@ -1,15 +1,13 @@
-"""Change of one person: whether it is more than a second test alone would show, and where the person stands.
+"""Judges the change of one person against chance, and places a score among others.
 
 A test that is taken twice gives two scores without any learning. A change is reliable if it is larger than 95 of 100
 such differences: N. S. Jacobson and P. Truax, "Clinical significance: a statistical approach to defining meaningful
 change in psychotherapy research", Journal of Consulting and Clinical Psychology 59 (1991) 12-19. It knows no practice
-effect; equated forms and a group without training tell that.
+effect; equated forms and a group without training show that.
 
-Published norms: how well people do at matching faces, to debrief a trainee against.
-
-A norm is of its own test and its own people. Against a course made of other photos it says where the field stands, and
-not where the trainee would stand in that test; for that, a cohort on the same forms serves
-(`fr_training.statistics.change`).
+The published norms say how well people match faces. A norm belongs to its own test and its own people: beside a course
+of other photos it says where the field stands, not where the trainee would stand in that test. A cohort on the same
+forms shows that.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Decisions and ratings of pairs: both error rates, with and without those left undecided, and how many these are.
+"""Counts decisions and ratings of pairs: both error rates, with and without undecided pairs, and these.
 
 A rating above 0 says "same", one below 0 "different", and 0 is undecided. Leaving the undecided out makes a person who
 decides only easy pairs look good; counting them as errors makes a careful person look bad. So both shares of errors are

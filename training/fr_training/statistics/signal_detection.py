@@ -22,8 +22,7 @@ from fr_core.scoring.checks import F64, check_confidence
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
 from fr_locales.messages import message
 from fr_training.statistics import estimates
-from fr_training.statistics.estimates import Estimate
-from fr_training.statistics.posterior import Term, central_interval
+from fr_training.statistics.estimates import Estimate, Term, central_interval
 
 TAILS = 9.0  # standard deviations of a count beyond which an outcome is left out; a share below 1e-15
 
@@ -86,7 +85,7 @@ def sensitivity(
 
     The standard error is the exact one of the estimate where the true rates are H and F, by adding up all outcomes:
     J. Miller, "The sampling distribution of d'", Perception and Psychophysics 58 (1996) 65-72. The interval is the
-    equal-tailed one of the posterior under Jeffreys' prior (`fr_training.statistics.posterior`). Over people of d'
+    equal-tailed one of the posterior under Jeffreys' prior (`fr_training.statistics.estimates`). Over people of d'
     about 1.8 and c about 0 it covers 94 to 97 of 100 true values, from 9 + 3 trials up; the normal interval of
     V. Gourevitch and E. Galanter, "A significance test for one parameter isosensitivity functions", Psychometrika 32
     (1967) 25-33, covers 97 to 99 of c.

@@ -27,7 +27,7 @@ from fr_training.answers import (
 )
 from fr_training.errors import InvalidRating
 from fr_training.prompts import Reveal, Role, Step
-from fr_training.sessions.shown import Over, ShowBlock, ShowTrial
+from fr_training.sessions.views import Over, ShowBlock, ShowTrial
 
 STEPS = {
     Step.RATE: training_pb2.TRIAL_STEP_RATE,

@@ -17,7 +17,7 @@ from fr_training.sessions.clock import left_ms
 from fr_training.sessions.flow import find
 from fr_training.sessions.order import block_of
 from fr_training.sessions.probes import lock_probe, require_probe, shown_people, shown_pictures, with_truth
-from fr_training.sessions.shown import ShowTrial
+from fr_training.sessions.views import ShowTrial
 from fr_training.store.training_store import TrainingStore
 from fr_training.store.values import ProbeTruth
 from fr_training.trials import OwnList, Session

@@ -27,7 +27,7 @@ from fr_training.sessions.flow import finish, lock, new_session, pause, rejoined
 from fr_training.sessions.order import sitting_of
 from fr_training.sessions.probes import require_probe
 from fr_training.sessions.results import SessionState, progress, state_of
-from fr_training.sessions.shown import Over, ShowBlock, ShowTrial
+from fr_training.sessions.views import Over, ShowBlock, ShowTrial
 from fr_training.store.values import Cohort
 from fr_training.trials import Session
 

@@ -10,8 +10,7 @@ from fr_training.keys import AnswerKey
 from fr_training.plan import BlockPlan
 from fr_training.prompts import Prompt, Reveal
 from fr_training.sessions.clock import left_ms
-from fr_training.sessions.ids import picture_ids
-from fr_training.sessions.order import block_of, item_of, sitting_of, trials_of, trials_of_sitting
+from fr_training.sessions.order import block_of, item_of, picture_ids, sitting_of, trials_of, trials_of_sitting
 from fr_training.trials import Session, Trial
 
 
@@ -69,7 +68,7 @@ class Over:
 
 @dataclass(frozen=True, slots=True)
 class LockedStep:
-    """An answer is locked.
+    """The reply to a locked answer.
 
     Attributes:
         trial: at its next step; None where it is done.
@@ -114,7 +113,7 @@ def locked_step(course: Course, session: Session, trial: Trial, answers: int, no
 
 
 def _told(block: BlockPlan, reveal: Reveal) -> Reveal | None:
-    """As much as the block tells: what was right where it gives feedback, and scores where it reveals them."""
+    """The part of a reveal that the block tells: what was right with feedback, and scores if it reveals them."""
     scores = reveal.similarities if block.reveal_scores else {}
     if block.feedback:
         return replace(reveal, similarities=scores)
