@@ -1,4 +1,4 @@
-"""Defines the answers of trainees. A picture is told by its id, as it was shown."""
+"""Defines the answers of trainees. A picture is named by its id, as it was shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refusals of plans, courses, cohorts, and of trainees' requests."""
+"""Defines the refusals of plans, courses, cohorts and answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The workbench of a course: who is still free, which forms go together, and what earlier courses taught about items.
+"""Keeps the state of a course in the making: free people, forms that go together, and what earlier courses taught.
 
 Who is paired with whom, and which items are chosen, goes by the machine's difficulty alone, so that what was learned of
 an item can meet the item again: the same seed chooses the same items, but for those set aside, in whose place

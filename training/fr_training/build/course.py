@@ -1,4 +1,4 @@
-"""Building: from a plan and the people of data sets to a course, with its pictures and the gallery to search."""
+"""Builds a course from a plan and the people of data sets, with its pictures and the gallery to search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Computes the figures of one trainee, and of a cohort: pooled trials, trainees beside each other, items."""
+"""Computes all figures of one trainee, and of a cohort."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`fr train simulate`: simulated trainees take a course, and the figures of the product are held against the truth."""
+"""Runs `fr train simulate`: simulated trainees take a course, and the product's figures are compared with the truth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The study as one HTML page with its pictures."""
+"""Writes the study as one HTML page with its pictures."""
 
 from __future__ import annotations
 

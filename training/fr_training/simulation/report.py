@@ -1,4 +1,4 @@
-"""The study in words and tables, for the terminal and for the page.
+"""Writes the study in words and tables, for the terminal and the page, and as JSON.
 
 Keys: `format` and `kind`; `notice`; `seed`, `trainees`, `population`, `sizes`; `claims`, each with `claim`, `bar`,
 `found`, `met` (null where there is no bar) and `figures`; `met`, whether every bar is met; `items` with

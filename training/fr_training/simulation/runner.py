@@ -1,4 +1,4 @@
-"""Sittings of simulated trainees: through the real flow of sessions, by a clock that is simulated too.
+"""Makes courses without photos, and lets simulated trainees take them through the real sessions, on a simulated clock.
 
 A trainee of a real server takes a course through the API as anybody does; `StoreOracle` tells it what is right.
 """

@@ -1,4 +1,4 @@
-"""The study: simulated people take one course through the real flow, and the real estimators say what they can do."""
+"""Runs the study: simulated people take a course through the real sessions, and the real estimators measure them."""
 
 from __future__ import annotations
 

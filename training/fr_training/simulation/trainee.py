@@ -1,4 +1,4 @@
-"""A simulated trainee: somebody whose abilities are known, who answers every step of every exercise by them."""
+"""Defines simulated trainees: people of known abilities, by which they answer every step of every exercise."""
 
 from __future__ import annotations
 

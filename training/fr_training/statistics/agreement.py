@@ -1,4 +1,4 @@
-"""Agreement of two people, or of one person at two times: kappa, McNemar's test, intraclass correlation."""
+"""Measures the agreement of two people, or of one person at two times: kappa, McNemar, intraclass correlation."""
 
 from __future__ import annotations
 

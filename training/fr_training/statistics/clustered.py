@@ -1,4 +1,4 @@
-"""Figures of many people: the mean of everybody's own figure, as answers of one person, and to one item, go together.
+"""Computes means of many people's own figures, as answers of one person, and to one item, go together.
 
 To pool the answers of a cohort takes them for independent. They are not: each person leans their own way, so that the
 interval of a pooled figure is too narrow. What is independent is the people: the mean of their own figures has the

@@ -1,4 +1,4 @@
-"""Counts decisions and ratings of pairs: both error rates, with and without undecided pairs, and these.
+"""Counts decisions and ratings of pairs: both error rates, with and without undecided pairs.
 
 A rating above 0 says "same", one below 0 "different", and 0 is undecided. Leaving the undecided out makes a person who
 decides only easy pairs look good; counting them as errors makes a careful person look bad. So both shares of errors are

@@ -1,4 +1,4 @@
-"""Fusion: the opinion of several people who judged alone, or of people and a machine, and how much better it is.
+"""Fuses the opinions of several people who judged alone, or of people and a machine, and measures the gain.
 
 The mean of independent ratings is more accurate than nearly all who gave them, and more than a discussion: D. White,
 A. M. Burton, R. I. Kemp and R. Jenkins, "Crowd effects in unfamiliar face matching", Applied Cognitive Psychology 27

@@ -1,4 +1,4 @@
-"""Items, as people answered them: which tell able people from others, which mislead, and how hard each one is.
+"""Analyses items by people's answers: which separate the able from others, which mislead, and how hard each is.
 
 An item that able people get wrong more often than others has a wrong key, shows two people who are one, or measures
 something else. Source: F. M. Lord and M. R. Novick, "Statistical theories of mental test scores", Addison-Wesley

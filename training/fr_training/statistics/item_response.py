@@ -1,4 +1,4 @@
-"""Item response: the ability of a person and the difficulty of an item on one scale, from right and wrong answers.
+"""Estimates the ability of a person and the difficulty of an item on one scale, from right and wrong answers.
 
 P(right) = g + (1 - g) s(theta - b): theta is the ability, b the difficulty, g the chance of guessing right, s the
 logistic function. With g = 0 it is the model of G. Rasch, "Probabilistic models for some intelligence and attainment

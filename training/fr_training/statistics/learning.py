@@ -1,4 +1,4 @@
-"""Learning: the share of right answers in one stretch of trials after another, with bands that say what chance makes.
+"""Computes learning curves: the share of right answers in each stretch of trials, with bands for chance.
 
 The band is the percentile one of a bootstrap: of one person the trials within each stretch are drawn again, of a cohort
 whole people are, as one person's trials go together. Source: B. Efron and R. J. Tibshirani, "An introduction to the

@@ -1,4 +1,4 @@
-"""Signal detection: how well a person tells one person from two (d'), and how readily they say "same" (criterion c).
+"""Measures how well a person tells one person from two (d'), and how readily they say "same" (criterion c).
 
 A hit is a mated pair that is called "same", a false alarm a non-mated pair that is called so. With the shares H and F
 of them, d' = z(H) - z(F) and c = -(z(H) + z(F)) / 2: c < 0 is too ready to say "same", c > 0 too ready to say

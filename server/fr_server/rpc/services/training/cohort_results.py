@@ -1,4 +1,4 @@
-"""What the trainees of a cohort have done: read at one moment, for reports, exports and courses that learn."""
+"""Reads what the trainees of a cohort have done at one moment, for reports, exports and courses that learn."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class CohortRecord:
 
 
 def read_cohort(store: TrainingStore, cohort_id: str) -> CohortRecord:
-    """What each trainee of a cohort has done, with the truth of own probes as far as it is known by now.
+    """Read what each trainee of a cohort has done, with the truth of own probes as far as it is known.
 
     Raises:
         UnknownCohort: there is none of that id.

@@ -1,4 +1,4 @@
-"""The calls on cohorts and their trainees."""
+"""Answers the calls on cohorts and their trainees."""
 
 from __future__ import annotations
 

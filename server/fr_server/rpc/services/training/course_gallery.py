@@ -1,4 +1,4 @@
-"""The gallery of a course: the people whom candidate lists and own probes are searched among, in the real matcher."""
+"""Searches the gallery of a course, the people of candidate lists and own probes, with the real matcher."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The calls on plans and courses."""
+"""Answers the calls on plans and courses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search for a trainee's own probe: no part of the photo is kept, and nobody is shown twice."""
+"""Searches for a trainee's own probe: no part of the photo is kept, and nobody is shown twice."""
 
 from __future__ import annotations
 

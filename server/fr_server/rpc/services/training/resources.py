@@ -1,4 +1,4 @@
-"""What the calls of TrainingService share."""
+"""Holds what the calls of TrainingService share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PIECE = 2**20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingResources:
-    """What the calls work with.
+    """The store, the engine and the pools of the calls.
 
     Attributes:
         store: keeps courses, cohorts, sessions and answers.

@@ -1,4 +1,4 @@
-"""The calls on results: reports and exports."""
+"""Answers the calls on results: reports and exports."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _HTML = {
 
 
 class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
-    """Reports and exports; see `TrainingResources` for what it works with."""
+    """Reports and exports."""
 
     def __init__(self, resources: TrainingResources) -> None:
         self._resources = resources

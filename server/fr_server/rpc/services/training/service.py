@@ -1,4 +1,4 @@
-"""TrainingService: courses, cohorts, sessions and results, at one resources."""
+"""Puts TrainingService together: courses, cohorts, sessions and results share their resources."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fr_server.rpc.services.training.sessions import SessionCalls
 
 
 class TrainingService(CourseCalls, CohortCalls, SessionCalls, ResultCalls):
-    """All calls of the service; each comes from one of its bases, which hold nothing but the resources."""
+    """All calls of the service; each comes from one of its bases, which hold only the resources."""
 
     def __init__(self, resources: TrainingResources) -> None:
         CourseCalls.__init__(self, resources)

@@ -1,4 +1,4 @@
-"""The calls of a trainee: join, start, answer, pause, finish."""
+"""Answers the calls of a trainee: join, start, answer, pause, finish."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept of courses beside answers: their galleries, the key of certificates; and how what is due goes."""
+"""Keeps the galleries of courses and the key of certificates, and deletes cohorts that are due."""
 
 from __future__ import annotations
 
