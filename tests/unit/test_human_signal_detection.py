@@ -10,13 +10,11 @@ import numpy.typing as npt
 import pytest
 
 from fr_core.scoring.intervals import UndefinedRate
-from fr_training.statistics.decisions import decided, rating_errors, signal_counts
+from fr_training.statistics.decisions import decided, signal_counts
 from fr_training.statistics.signal_detection import (
     Sensitivity,
     difference,
     expected,
-    expected_criterion,
-    expected_dprime,
     prevalence_ppv,
     rates_of,
     sensitivity,
@@ -109,14 +107,12 @@ def test_expected_is_the_mean_of_all_outcomes(twenty: Enumerated, dprime: float,
     assert found.criterion == pytest.approx((weights * c).sum(), abs=1e-12)
     assert found.dprime_sd == pytest.approx(np.sqrt((weights * (d - found.dprime) ** 2).sum()), abs=1e-12)
     assert found.criterion_sd == pytest.approx(np.sqrt((weights * (c - found.criterion) ** 2).sum()), abs=1e-12)
-    assert expected_dprime(dprime, criterion, 20, 20) == found.dprime
-    assert expected_criterion(dprime, criterion, 20, 20) == found.criterion
 
 
 def test_few_trials_draw_a_large_dprime_towards_zero() -> None:
-    assert expected_dprime(3.0, 0.0, 10, 10) < 2.7
-    assert expected_dprime(3.0, 0.0, 40, 40) == pytest.approx(3.0, abs=0.05)
-    assert expected_dprime(1.8, 0.3, 20_000, 20_000) == pytest.approx(1.8, abs=1e-3)
+    assert expected(3.0, 0.0, 10, 10).dprime < 2.7
+    assert expected(3.0, 0.0, 40, 40).dprime == pytest.approx(3.0, abs=0.05)
+    assert expected(1.8, 0.3, 20_000, 20_000).dprime == pytest.approx(1.8, abs=1e-3)
 
 
 def test_standard_error_is_how_estimates_scatter(twenty: Enumerated) -> None:
@@ -227,15 +223,9 @@ def test_decided_shares() -> None:
         decided(-1, 3, 0)
 
 
-def test_both_error_rates_of_ratings() -> None:
+def test_ratings_are_counted_at_a_cut() -> None:
     ratings = np.array([3, 1, 0, -1, -3, -2, 0, 0, 1, 2])
     mated = np.array([True] * 4 + [False] * 6)
-    found = rating_errors(ratings, mated)
-    assert (found.false_different.errors_of_all.count, found.false_different.errors_of_all.total) == (1, 4)
-    assert found.false_different.errors_of_conclusive is not None
-    assert found.false_different.errors_of_conclusive.total == 3
-    assert (found.false_same.errors_of_all.count, found.false_same.errors_of_all.total) == (2, 6)
-    assert (found.false_same.coverage.count, found.false_same.coverage.total) == (4, 6)
     counts = signal_counts(ratings, mated)
     assert (counts.hits, counts.mated, counts.false_alarms, counts.nonmated) == (2, 4, 2, 6)
     strict = signal_counts(ratings, mated, cut=1)
@@ -244,10 +234,10 @@ def test_both_error_rates_of_ratings() -> None:
 
 def test_ratings_are_checked() -> None:
     with pytest.raises(UndefinedRate):
-        rating_errors(np.array([1, 2]), np.array([True, True]))
+        signal_counts(np.array([1, 2]), np.array([True, True]))
     with pytest.raises(UndefinedRate):
         signal_counts(np.array([], dtype=np.int64), np.array([], dtype=np.bool_))
     with pytest.raises(ValueError, match="i64"):
-        rating_errors(np.array([1.0, 2.0]), np.array([True, False]))
+        signal_counts(np.array([1.0, 2.0]), np.array([True, False]))
     with pytest.raises(ValueError, match="booleans"):
-        rating_errors(np.array([1, 2]), np.array([True]))
+        signal_counts(np.array([1, 2]), np.array([True]))

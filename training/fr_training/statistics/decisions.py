@@ -36,19 +36,6 @@ class Decided:
 
 
 @dataclass(frozen=True, slots=True)
-class RatingErrors:
-    """Both kinds of errors, which accuracy alone would hide behind each other.
-
-    Attributes:
-        false_same: of non-mated pairs; a wrong decision says "same" (as a false match does).
-        false_different: of mated pairs; a wrong decision says "different" (as a false non-match does).
-    """
-
-    false_same: Decided
-    false_different: Decided
-
-
-@dataclass(frozen=True, slots=True)
 class SignalCounts:
     """The counts of signal detection, from ratings cut at one level of the scale.
 
@@ -89,27 +76,6 @@ def decided(right: int, wrong: int, inconclusive: int, confidence: float = DEFAU
     )
 
 
-def rating_errors(ratings: I64, mated: Bools, confidence: float = DEFAULT_CONFIDENCE) -> RatingErrors:
-    """Both error rates of ratings.
-
-    Args:
-        ratings: i64[n]; above 0 is "same", below 0 is "different", 0 is undecided.
-        mated: bool[n].
-        confidence: of the intervals, in (0, 1).
-
-    Raises:
-        UndefinedRate: there is no mated or no non-mated pair.
-        ValueError: shapes or dtypes differ from the above, or the confidence is outside (0, 1).
-    """
-    check_ratings(ratings, mated)
-    require_both(mated)
-    of_mated, of_nonmated = ratings[mated], ratings[~mated]
-    return RatingErrors(
-        false_same=_decided_as(of_nonmated < 0, of_nonmated > 0, confidence),
-        false_different=_decided_as(of_mated > 0, of_mated < 0, confidence),
-    )
-
-
 def signal_counts(ratings: I64, mated: Bools, cut: int = 0) -> SignalCounts:
     """Counts of "same": ratings above the cut. The undecided are below it, as they do not say "same".
 
@@ -143,11 +109,6 @@ def require_both(mated: Bools) -> None:
     """There is a mated and a non-mated pair: UndefinedRate otherwise."""
     if mated.all() or not mated.any():
         raise UndefinedRate(message("undefined.both_error_rates"))
-
-
-def _decided_as(right: Bools, wrong: Bools, confidence: float) -> Decided:
-    count_right, count_wrong = int(right.sum()), int(wrong.sum())
-    return decided(count_right, count_wrong, len(right) - count_right - count_wrong, confidence)
 
 
 MOST_EXACT = 300  # trials of a bin whose shares are added up one by one; beyond, the normal law is off by under 1 %

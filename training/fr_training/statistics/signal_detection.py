@@ -175,16 +175,6 @@ def expected(dprime: float, criterion: float, mated: int, nonmated: int) -> Expe
     return Expected(mean_hits - mean_false, -(mean_hits + mean_false) / 2, spread, spread / 2)
 
 
-def expected_dprime(dprime: float, criterion: float, mated: int, nonmated: int) -> float:
-    """The mean of the log-linear estimate of d'; arguments and errors are those of `expected`."""
-    return expected(dprime, criterion, mated, nonmated).dprime
-
-
-def expected_criterion(dprime: float, criterion: float, mated: int, nonmated: int) -> float:
-    """The mean of the log-linear estimate of c; arguments and errors are those of `expected`."""
-    return expected(dprime, criterion, mated, nonmated).criterion
-
-
 def prevalence_ppv(hit_rate: float, false_rate: float, prevalence: float) -> float:
     """The share of mated pairs among those called "same", in [0, 1], where mated pairs have this share of all.
 
