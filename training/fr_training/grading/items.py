@@ -12,7 +12,6 @@ from math import atanh, sqrt
 
 import numpy as np
 
-from fr_core.scoring.checks import F64
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate
 from fr_locales.messages import message
 from fr_training.courses import ByPeople, Learned
@@ -92,18 +91,23 @@ def item_rows(cohort: Mapping[str, Sequence[Result]]) -> tuple[ItemRow, ...]:
 
 
 def _rows_of_form(results: Sequence[Result], abilities: Mapping[str, float]) -> list[ItemRow]:
-    shown = sorted(grouped(results, lambda one: one.item_id).items())
-    place = {item: number for number, (item, _) in enumerate(shown)}
+    shown = dict(sorted(grouped(results, lambda one: one.item_id).items()))
+    figures = _figures(results, shown)
+    aside = set(quarantine(figures))
+    return [
+        _row(some, figure, figure.item in aside or misleads(judged(some)), abilities)
+        for some, figure in zip(shown.values(), figures, strict=True)
+    ]
+
+
+def _figures(results: Sequence[Result], items: Iterable[str]) -> list[ItemFigures]:
+    """The figures of items of a form, in their order, as the trainees of one course answered them."""
+    place = {item_id: number for number, item_id in enumerate(items)}
     people = {trainee: number for number, trainee in enumerate(dict.fromkeys(one.trainee_id for one in results))}
     answers = np.full((len(people), len(place)), np.nan)
     for one in judged(results):
         answers[people[one.trainee_id], place[one.item_id]] = float(one.correct is True)
-    figures = item_figures(answers)
-    aside = set(quarantine(figures))
-    return [
-        _row(some, figure, figure.item in aside or misleads(judged(some)), abilities)
-        for (_, some), figure in zip(shown, figures, strict=True)
-    ]
+    return list(item_figures(answers))
 
 
 def misleads(answers: Sequence[Result]) -> bool:
@@ -163,12 +167,8 @@ def _human_difficulty(shown: Sequence[Result], abilities: Mapping[str, float]) -
 
 def _ability(results: Sequence[Result]) -> float | None:
     """The ability of a trainee from all triads and plain pairs; None where there is none."""
-    used = [one for one in judged(results) if one.b is not None and one.exercise in COUNTED]
-    if not used:
-        return None
-    right: list[bool] = [one.correct is True for one in used]
-    guessing: F64 = np.array([GUESSING[one.exercise] for one in used], dtype=np.float64)
-    return eap(np.array([one.b for one in used], dtype=np.float64), np.array(right, dtype=np.bool_), guessing).theta
+    counted = _counted(results)
+    return _theta(counted) if counted else None
 
 
 def learned(courses: Iterable[Mapping[str, Sequence[Result]]]) -> Learned:
@@ -194,12 +194,13 @@ def learned(courses: Iterable[Mapping[str, Sequence[Result]]]) -> Learned:
     for course in courses:
         counted = {trainee: _counted(results) for trainee, results in course.items()}
         for results in counted.values():
-            theta = _course_ability(results)
+            theta = _theta(results)
             for one in results:
                 answers.setdefault(one.item_id, []).append((theta, one.correct is True, GUESSING[one.exercise]))
                 shown.setdefault(one.item_id, []).append(one)
         for form in grouped((one for results in counted.values() for one in results), lambda one: one.form).values():
-            for item_id, figure in _figures(form):
+            items = dict.fromkeys(one.item_id for one in form)
+            for item_id, figure in zip(items, _figures(form, items), strict=True):
                 figures.setdefault(item_id, []).append(figure)
     return Learned(
         difficulties={
@@ -217,7 +218,7 @@ def _counted(results: Sequence[Result]) -> list[Result]:
     return [one for one in judged(results) if one.exercise in COUNTED and one.b is not None]
 
 
-def _course_ability(counted: Sequence[Result]) -> float:
+def _theta(counted: Sequence[Result]) -> float:
     """The ability of a trainee; 0, the mean of the prior, without an answer."""
     b = np.array([one.b for one in counted], dtype=np.float64)
     right = np.array([one.correct is True for one in counted], dtype=np.bool_)
@@ -229,16 +230,6 @@ def _difficulty(answers: Sequence[tuple[float, bool, float]]) -> float:
     abilities = np.array([ability for ability, _, _ in answers], dtype=np.float64)
     right = np.array([correct for _, correct, _ in answers], dtype=np.bool_)
     return expected_difficulty(abilities, right, answers[0][2]).b
-
-
-def _figures(form: Sequence[Result]) -> list[tuple[str, ItemFigures]]:
-    """Items of a form by their ids, as the trainees of one course answered them."""
-    items = {item_id: number for number, item_id in enumerate(dict.fromkeys(one.item_id for one in form))}
-    people = {trainee: number for number, trainee in enumerate(dict.fromkeys(one.trainee_id for one in form))}
-    answers = np.full((len(people), len(items)), np.nan)
-    for one in form:
-        answers[people[one.trainee_id], items[one.item_id]] = float(one.correct is True)
-    return list(zip(items, item_figures(answers), strict=True))
 
 
 def _misleads_in_courses(found: Sequence[ItemFigures]) -> bool:
