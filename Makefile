@@ -37,7 +37,7 @@ test: $(STAMP) ## every test, those with real models included
 test-fast: $(STAMP) ## the tests without models
 	$(call BOTH, and not models and not slow and not network)
 
-check: $(STAMP) proto-check docs-check supply-chain ## format, lint, types, layers, generated files
+check: $(STAMP) proto-check docs-check supply-chain ## format, lint, types, layers, messages, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
