@@ -15,7 +15,7 @@ from PIL import Image
 
 from fr_training.bank.labels import age_of, ethnicity_of, sex_of
 from fr_training.bank.pool import PoolPerson
-from fr_training.build.people import Gathered
+from fr_training.build.people import AnalysedPeople
 from fr_training.build.pictures import OVAL, SIDE
 from fr_training.courses import Item
 from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
@@ -47,7 +47,7 @@ class Seen:
 class Photos:
     """Everything visible in the photos of a course."""
 
-    def __init__(self, gathered: Gathered, shown: Sequence[int], pictures: Sequence[bytes] = ()) -> None:
+    def __init__(self, gathered: AnalysedPeople, shown: Sequence[int], pictures: Sequence[bytes] = ()) -> None:
         """Numbers of photos in the pool, and the JPEGs sent for them; without these, pictures show nothing."""
         people = gathered.pool.people
         self._whose = {photo.number: (person, n) for person in people for n, photo in enumerate(person.photos)}

@@ -19,7 +19,7 @@ from fr_training.bank.compose import compose
 from fr_training.bank.lists import ExactMatcher
 from fr_training.bank.pool import Pool
 from fr_training.build.course import BuiltCourse, build_course
-from fr_training.build.people import Gathered, NamedPeople, gather, read_datasets
+from fr_training.build.people import AnalysedPeople, NamedPeople, analyse_people, read_datasets
 from fr_training.courses import Item
 from fr_training.errors import TooFewPeople
 from fr_training.keys import TriadKey
@@ -65,7 +65,7 @@ class Sets:
 
     engine: Engine
     people: Mapping[str, NamedPeople]
-    gathered: Mapping[str, Gathered]
+    gathered: Mapping[str, AnalysedPeople]
 
     def made(self, name: str, plan: str, seed: int) -> tuple[BuiltCourse, Photos, ExactMatcher]:
         """A course as the server makes it, what can be seen of its pictures, and who is enrolled."""
@@ -95,7 +95,7 @@ def sets(default_engine: Engine, testdata: Path) -> Sets:
     several = [person for person in people if len(person.photos) > 1]
     single = [person for person in people if len(person.photos) == 1]
     read["lfw"] = replace(read["lfw"], people=(*several, *single[:WITH_ONE]))
-    seen = {name: gather([one], default_engine, 2, lambda done, total: None) for name, one in read.items()}
+    seen = {name: analyse_people([one], default_engine, 2, lambda done, total: None) for name, one in read.items()}
     return Sets(default_engine, read, seen)
 
 

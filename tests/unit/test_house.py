@@ -14,7 +14,8 @@ PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPO
 
 
 @pytest.mark.parametrize(
-    "root", ["server", "client", "datasets", "evaluation", "training", "benchmarks", "proto", "proto/gen"]
+    "root",
+    ["server", "client", "datasets", "evaluation", "locales", "training", "trust", "benchmarks", "proto", "proto/gen"],
 )
 def test_source_roots_are_no_packages(root: str) -> None:
     assert not (REPOSITORY / root / "__init__.py").exists()
@@ -45,7 +46,9 @@ def test_no_photo_lies_in_the_repository() -> None:
         "client",
         "datasets",
         "evaluation",
+        "locales",
         "training",
+        "trust",
         "benchmarks",
         "proto",
         "tests",

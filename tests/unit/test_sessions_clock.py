@@ -6,7 +6,7 @@ import pytest
 
 from fr_training.answers import Answer, PairRating
 from fr_training.prompts import Step
-from fr_training.sessions.clock import left_ms, settled
+from fr_training.sessions.clock import adjusted, left_ms
 from fr_training.sessions.flow import finish, lock, pause, rejoined, resume, show
 from fr_training.sessions.views import ShowBlock, ShowTrial
 from fr_training.trials import Session
@@ -56,7 +56,7 @@ def rated_again(session: Session, shown: ShowTrial, now_ms: int) -> tuple[Sessio
 
 def test_a_clock_that_runs_is_left_alone() -> None:
     session, shown = at_second_step(T0)
-    assert settled(session, T0 + 5) is session
+    assert adjusted(session, T0 + 5) is session
     _, took, was_paused = rated_again(session, shown, T0 + 7_000)
     assert (took, was_paused) == (7_000, False)
 

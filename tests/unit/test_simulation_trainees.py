@@ -19,7 +19,14 @@ from fr_training.sessions.flow import new_session, show
 from fr_training.sessions.results import results
 from fr_training.sessions.views import ShowTrial
 from fr_training.shipped_plans import plan_names, plan_text
-from fr_training.simulation.answers import Scale, felt_difficulty, first_sight, rated, second_sight, strength_of
+from fr_training.simulation.answers import (
+    Scale,
+    felt_difficulty,
+    first_evidence,
+    rating_of,
+    second_evidence,
+    strength_of,
+)
 from fr_training.simulation.runner import BETWEEN_MS, Seat, difficulties, items_of, made_course, run_sitting
 from fr_training.simulation.trainee import Abilities, Population, SimulatedTrainee
 from fr_training.statistics.item_response import probability
@@ -77,8 +84,8 @@ def test_strength_is_that_of_an_unbiased_trainee() -> None:
 def test_a_second_look_is_spread_as_if_the_first_were_remembered() -> None:
     rng, scale, memory = np.random.default_rng(1), Scale(), 0.8
     for mated in (True, False):
-        first = [first_sight(mated, 0.9, rng) for _ in range(MANY)]
-        second = [second_sight(mated, 0.9, *scale.range_of(scale.rating(x)), memory, rng) for x in first]
+        first = [first_evidence(mated, 0.9, rng) for _ in range(MANY)]
+        second = [second_evidence(mated, 0.9, *scale.range_of(scale.rating(x)), memory, rng) for x in first]
         centre = 0.9 if mated else -0.9
         assert mean(second) == pytest.approx(centre, abs=0.07)
         assert stdev(second) == pytest.approx(1.0, abs=0.05)
@@ -91,7 +98,7 @@ def test_a_perfect_memory_stays_within_what_the_first_rating_said() -> None:
     for rating in range(-3, 4):
         low, high = scale.range_of(rating)
         for mated in (True, False):
-            drawn = [second_sight(mated, 3.0, low, high, 1.0, rng) for _ in range(50)]
+            drawn = [second_evidence(mated, 3.0, low, high, 1.0, rng) for _ in range(50)]
             assert all(low - 1e-9 <= one <= high + 1e-9 for one in drawn)
             assert rating in (-3, 3) or len(set(drawn)) > 10
 
@@ -99,17 +106,19 @@ def test_a_perfect_memory_stays_within_what_the_first_rating_said() -> None:
 def test_a_first_rating_that_was_hardly_to_be_expected_still_leaves_something_open() -> None:
     rng = np.random.default_rng(4)
     for mated, low, high in ((False, 8.0, inf), (True, -inf, -8.0)):  # 9 standard deviations off
-        drawn = [abs(second_sight(mated, 1.0, low, high, 1.0, rng)) for _ in range(200)]
+        drawn = [abs(second_evidence(mated, 1.0, low, high, 1.0, rng)) for _ in range(200)]
         assert min(drawn) >= 8.0
         assert mean(drawn) == pytest.approx(8.109, abs=0.03)  # of the tail: 1 / 9 beyond its end, about
 
 
 def test_stated_probabilities_are_calibrated() -> None:
     rng, m = np.random.default_rng(3), 0.8
-    stated = [(rated(first_sight(mated, m, rng), 0.0, m, Scale()).p_same, mated) for mated in (True, False) * MANY]
+    stated = [
+        (rating_of(first_evidence(mated, m, rng), 0.0, m, Scale()).p_same, mated) for mated in (True, False) * MANY
+    ]
     high = [mated for p, mated in stated if p is not None and 0.7 <= p < 0.9]
     assert mean(high) == pytest.approx(0.8, abs=0.04)
-    assert rated(-1e6, 0.0, m, Scale()).p_same == 0.0
+    assert rating_of(-1e6, 0.0, m, Scale()).p_same == 0.0
 
 
 def test_what_is_near_the_criterion_is_felt_as_hard() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from lock_file import ROOT
 
-ROOMS = ("fr_core", "server", "client", "datasets", "evaluation", "training", "benchmarks")
+ROOMS = ("fr_core", "server", "client", "datasets", "evaluation", "locales", "training", "trust", "benchmarks")
 
 # Modules whose readers run what they read, or whose connections unpickle.
 MODULES = {

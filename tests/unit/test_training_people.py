@@ -21,9 +21,9 @@ from fr_training.build.people import (
     NO_PHOTO_LEFT,
     SAME_PHOTO,
     TWO_PEOPLE,
-    Gathered,
+    AnalysedPeople,
     NamedPeople,
-    gather,
+    analyse_people,
     identities_of,
     label_errors,
     read_datasets,
@@ -48,9 +48,9 @@ def person(root: Path, name: str, *photos: tuple[int | None, int]) -> Person:
     return Person(name, tuple(paths))
 
 
-def gathered(*datasets: NamedPeople, progress: list[tuple[int, int]] | None = None) -> Gathered:
+def gathered(*datasets: NamedPeople, progress: list[tuple[int, int]] | None = None) -> AnalysedPeople:
     steps = [] if progress is None else progress
-    return gather(datasets, squares.engine(), 2, lambda done, total: steps.append((done, total)))
+    return analyse_people(datasets, squares.engine(), 2, lambda done, total: steps.append((done, total)))
 
 
 def named(*people: Person, name: str = "people_folder") -> NamedPeople:
@@ -210,7 +210,7 @@ def test_a_call_that_is_cancelled_ends_the_analysis(tmp_path: Path, ticket: Tick
             ticket.cancel()
 
     with pytest.raises(CallEnded):
-        gather([named(*people)], squares.engine(), 2, cancel)
+        analyse_people([named(*people)], squares.engine(), 2, cancel)
     assert max(seen) < 40
 
 

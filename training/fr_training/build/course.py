@@ -19,7 +19,14 @@ from fr_training.bank.lists import Matcher
 from fr_training.bank.manifest import PictureSpec
 from fr_training.bank.needs import available, require_enough
 from fr_training.bank.pool import without_photos
-from fr_training.build.people import NO_PHOTO_LEFT, Gathered, NamedPeople, PhotoSource, gather, identities_of
+from fr_training.build.people import (
+    NO_PHOTO_LEFT,
+    AnalysedPeople,
+    NamedPeople,
+    PhotoSource,
+    analyse_people,
+    identities_of,
+)
 from fr_training.build.pictures import jpeg, padded, render
 from fr_training.courses import Course, Learned
 from fr_training.plan import CoursePlan
@@ -96,7 +103,7 @@ def build_course(
     """
     require_enough(plan, available([person.photo_conditions for dataset in datasets for person in dataset.people]))
     learned = learned or Learned()
-    gathered = _without(gather(datasets, engine, workers, partial(on_progress, "photos")), exclude)
+    gathered = _without(analyse_people(datasets, engine, workers, partial(on_progress, "photos")), exclude)
     require_enough(plan, available([person.photo_conditions for person in gathered.pool.people]))
     current_ticket().require_wanted()
     on_progress("forms", 0, 1)
@@ -129,7 +136,7 @@ def build_course(
     )
 
 
-def _without(gathered: Gathered, exclude: Set[str]) -> Gathered:
+def _without(gathered: AnalysedPeople, exclude: Set[str]) -> AnalysedPeople:
     """Leave photos out, and people who have none left; both are counted."""
     left = without_photos(gathered.pool, exclude)
     people = gathered.pool.people
@@ -146,7 +153,7 @@ def _without(gathered: Gathered, exclude: Set[str]) -> Gathered:
 
 def _pictures(
     wanted: Sequence[PictureSpec],
-    gathered: Gathered,
+    gathered: AnalysedPeople,
     engine: Engine,
     plan: CoursePlan,
     workers: int,
@@ -173,7 +180,7 @@ def _read_again(source: PhotoSource, pipeline: Pipeline) -> U8:
     return pipeline.decode(data).pixels
 
 
-def _probe_keys(gathered: Gathered, gallery: Mapping[int, int]) -> dict[str, int | None]:
+def _probe_keys(gathered: AnalysedPeople, gallery: Mapping[int, int]) -> dict[str, int | None]:
     return {
         photo.sha256: person.number if person.number in gallery else None
         for person in gathered.pool.people

@@ -180,7 +180,7 @@ class PhotoSource:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Gathered:
+class AnalysedPeople:
     """People to make a course of.
 
     Attributes:
@@ -207,9 +207,9 @@ class _Usable:
     quality: float
 
 
-def gather(
+def analyse_people(
     datasets: Sequence[NamedPeople], engine: Engine, workers: int, on_progress: Callable[[int, int], None]
-) -> Gathered:
+) -> AnalysedPeople:
     """Analyse every photo of some data sets.
 
     Of several faces in a photo, that of `most_central` counts.
@@ -246,7 +246,7 @@ def gather(
         pool_people.append(PoolPerson(number, pool_photos, person.labels, dataset))
         numbers[dataset, person.identity] = number
     pool = Pool(tuple(pool_people), engine.pipeline.model, engine.calibration)
-    return Gathered(pool, sources, numbers, {reason: count for reason, count in excluded.items() if count})
+    return AnalysedPeople(pool, sources, numbers, {reason: count for reason, count in excluded.items() if count})
 
 
 def _see(pipeline: Pipeline, path: Path) -> _Usable | str:

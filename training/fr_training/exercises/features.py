@@ -32,7 +32,7 @@ class Features:
         """Both photos, and at OBSERVE the components; nothing is taken from the key."""
         require_step(step, self.steps)
         components = COMPONENTS if step == Step.OBSERVE else ()
-        return Prompt(self.kind, step, pairs.compared(picture_ids), components)
+        return Prompt(self.kind, step, pairs.compared_pictures(picture_ids), components)
 
     def check(self, step: Step, answer: Answer, picture_ids: Sequence[str]) -> None:
         """Let `Observations` pass at OBSERVE and a `PairRating` at RATE; `Exercise.check` has the refusals."""
@@ -42,11 +42,11 @@ class Features:
         self, key: AnswerKey | None, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
     ) -> Graded:
         """Grade the rating; the observations have no right and no wrong."""
-        return pairs.graded(key_as(key, PairKey), answer_at(locked, Step.RATE, PairRating))
+        return pairs.grade_pair(key_as(key, PairKey), answer_at(locked, Step.RATE, PairRating))
 
     def reveal(
         self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
     ) -> Reveal:
         """Tell whether both photos show one person."""
         require_done(locked, self.steps)
-        return pairs.revealed(key_as(key, PairKey), self.grade(key, locked, order, picture_ids))
+        return pairs.reveal_pair(key_as(key, PairKey), self.grade(key, locked, order, picture_ids))

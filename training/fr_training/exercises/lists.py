@@ -31,7 +31,7 @@ LIST_SCALE: Final = message("instructions.list_scale")
 _OPENING: Final[Mapping[bool | None, Message]] = {**OPENING, None: message("reveal.inconclusive")}
 
 
-def candidates(picture_ids: Sequence[str]) -> tuple[ShownPicture, ...]:
+def candidate_pictures(picture_ids: Sequence[str]) -> tuple[ShownPicture, ...]:
     """Pictures of candidates, in the order in which they are shown."""
     return tuple(ShownPicture(picture_id, Role.CANDIDATE) for picture_id in picture_ids)
 
@@ -51,7 +51,7 @@ def indices(picture_ids: Sequence[str], order: Sequence[int], probes: int) -> di
     return {picture_id: index - probes for picture_id, index in pairs}
 
 
-def graded(key: ListKey, decision: ListDecision | None, index_of: Mapping[str, int]) -> Graded:
+def grade_list(key: ListKey, decision: ListDecision | None, index_of: Mapping[str, int]) -> Graded:
     """Grade a decision on a list.
 
     The candidate who is searched for is right, or "none" if the list does not hold the person. "inconclusive" is
@@ -75,9 +75,9 @@ def graded(key: ListKey, decision: ListDecision | None, index_of: Mapping[str, i
     )
 
 
-def revealed(key: ListKey, decision: ListDecision | None, index_of: Mapping[str, int]) -> Reveal:
+def reveal_list(key: ListKey, decision: ListDecision | None, index_of: Mapping[str, int]) -> Reveal:
     """Tell what was right about a list: candidates are counted from 1, as shown; similarities are always told."""
-    correct = graded(key, decision, index_of).correct
+    correct = grade_list(key, decision, index_of).correct
     similarities = {picture_id: key.similarities[index] for picture_id, index in index_of.items()}
     if not key.scored:
         return Reveal(None, message("reveal.unknown"), similarities)
@@ -117,7 +117,7 @@ class Candidates:
         """At NOTE the probe alone, at DECIDE the candidates too; nothing is taken from the key."""
         require_step(step, self.steps)
         probe = tuple(ShownPicture(picture_id, Role.PROBE) for picture_id in picture_ids[:_ONE_PROBE])
-        shown = () if step == Step.NOTE else candidates(picture_ids[_ONE_PROBE:])
+        shown = () if step == Step.NOTE else candidate_pictures(picture_ids[_ONE_PROBE:])
         return Prompt(self.kind, step, probe + shown)
 
     def check(self, step: Step, answer: Answer, picture_ids: Sequence[str]) -> None:
@@ -129,7 +129,7 @@ class Candidates:
     ) -> Graded:
         """Grade the decision; candidates are counted from 0 as in the item, not as shown."""
         decision = answer_at(locked, Step.DECIDE, ListDecision)
-        return graded(key_as(key, ListKey), decision, indices(picture_ids, order, _ONE_PROBE))
+        return grade_list(key_as(key, ListKey), decision, indices(picture_ids, order, _ONE_PROBE))
 
     def reveal(
         self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
@@ -137,7 +137,7 @@ class Candidates:
         """Tell whether and where the person searched for was among the candidates, and all similarities."""
         require_done(locked, self.steps)
         decision = answer_at(locked, Step.DECIDE, ListDecision)
-        return revealed(key_as(key, ListKey), decision, indices(picture_ids, order, _ONE_PROBE))
+        return reveal_list(key_as(key, ListKey), decision, indices(picture_ids, order, _ONE_PROBE))
 
 
 _NO_PROBE = 0
@@ -157,7 +157,7 @@ class OwnProbe:
     def prompt(self, step: Step, picture_ids: Sequence[str], key: AnswerKey | None) -> Prompt:
         """No picture before DECIDE, then all candidates; nothing is taken from the key."""
         require_step(step, self.steps)
-        return Prompt(self.kind, step, candidates(picture_ids) if step == Step.DECIDE else ())
+        return Prompt(self.kind, step, candidate_pictures(picture_ids) if step == Step.DECIDE else ())
 
     def check(self, step: Step, answer: Answer, picture_ids: Sequence[str]) -> None:
         """Let `ProbeSent`, `Notes` and a `ListDecision` pass, each at its step; `Exercise.check` has the refusals."""
@@ -170,7 +170,7 @@ class OwnProbe:
         if key is None:
             return Graded(truth="", answer="", correct=None)
         decision = answer_at(locked, Step.DECIDE, ListDecision)
-        return graded(key_as(key, ListKey), decision, indices(picture_ids, order, _NO_PROBE))
+        return grade_list(key_as(key, ListKey), decision, indices(picture_ids, order, _NO_PROBE))
 
     def reveal(
         self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
@@ -178,4 +178,4 @@ class OwnProbe:
         """Tell what was right, where that is known, and how similar each candidate is to the machine."""
         require_done(locked, self.steps)
         decision = answer_at(locked, Step.DECIDE, ListDecision)
-        return revealed(key_as(key, ListKey), decision, indices(picture_ids, order, _NO_PROBE))
+        return reveal_list(key_as(key, ListKey), decision, indices(picture_ids, order, _NO_PROBE))

@@ -56,7 +56,7 @@ class RatedPair:
     def prompt(self, step: Step, picture_ids: Sequence[str], key: AnswerKey | None) -> Prompt:
         """Both photos; nothing is taken from the key."""
         require_step(step, self.steps)
-        return Prompt(self.kind, step, compared(picture_ids))
+        return Prompt(self.kind, step, compared_pictures(picture_ids))
 
     def check(self, step: Step, answer: Answer, picture_ids: Sequence[str]) -> None:
         """Let a `PairRating` pass; `Exercise.check` has the refusals."""
@@ -66,14 +66,14 @@ class RatedPair:
         self, key: AnswerKey | None, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
     ) -> Graded:
         """Grade the rating."""
-        return graded(key_as(key, PairKey), answer_at(locked, Step.RATE, PairRating))
+        return grade_pair(key_as(key, PairKey), answer_at(locked, Step.RATE, PairRating))
 
     def reveal(
         self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
     ) -> Reveal:
         """Tell whether both photos show one person."""
         require_done(locked, self.steps)
-        return revealed(key_as(key, PairKey), self.grade(key, locked, order, picture_ids))
+        return reveal_pair(key_as(key, PairKey), self.grade(key, locked, order, picture_ids))
 
 
 def shuffled(photos: int, rng: np.random.Generator, first: int = 0) -> tuple[int, ...]:
@@ -87,17 +87,17 @@ def shuffled(photos: int, rng: np.random.Generator, first: int = 0) -> tuple[int
     return (*range(first), *(int(index) + first for index in rng.permutation(photos - first)))
 
 
-def compared(picture_ids: Sequence[str]) -> tuple[ShownPicture, ...]:
+def compared_pictures(picture_ids: Sequence[str]) -> tuple[ShownPicture, ...]:
     """Pictures to compare, or the one to judge, in the order in which they are shown."""
     return tuple(ShownPicture(picture_id, Role.COMPARED) for picture_id in picture_ids)
 
 
-def word(same: bool) -> str:
+def opinion_word(same: bool) -> str:
     """The word for an opinion on a pair in results."""
     return SAME if same else DIFFERENT
 
 
-def graded(
+def grade_pair(
     key: PairKey, last: PairRating | None, before: PairRating | None = None, advice: bool | None = None
 ) -> Graded:
     """Grade the ratings of a pair.
@@ -112,8 +112,8 @@ def graded(
         A rating above 0 answers "same", below 0 "different", and 0 "undecided", which is neither right nor wrong. The
         machine answers "same" where its likelihood ratio is above 1, and "" where the model has no calibration.
     """
-    truth = word(key.mated)
-    answer = "" if last is None else UNDECIDED if last.rating == 0 else word(last.rating > 0)
+    truth = opinion_word(key.mated)
+    answer = "" if last is None else UNDECIDED if last.rating == 0 else opinion_word(last.rating > 0)
     return Graded(
         truth=truth,
         answer=answer,
@@ -121,14 +121,14 @@ def graded(
         rating=None if last is None else last.rating,
         rating_before=None if before is None else before.rating,
         p_same=None if last is None else last.p_same,
-        advice="" if advice is None else word(advice),
+        advice="" if advice is None else opinion_word(advice),
         similarity=key.similarity,
         log10_lr=key.log10_lr,
-        machine="" if key.log10_lr is None else word(key.log10_lr > 0.0),
+        machine="" if key.log10_lr is None else opinion_word(key.log10_lr > 0.0),
     )
 
 
-def revealed(key: PairKey, given: Graded) -> Reveal:
+def reveal_pair(key: PairKey, given: Graded) -> Reveal:
     """Tell what was right about a pair."""
     return Reveal(given.correct, _truth(key, given))
 
@@ -172,7 +172,7 @@ class Aided:
         """Both photos, and at RATE_AGAIN the key's advice; nothing else is taken from the key."""
         require_step(step, self.steps)
         opinion = advice(_advice_same(key_as(key, PairKey))) if step == Step.RATE_AGAIN else None
-        return Prompt(self.kind, step, compared(picture_ids), advice=opinion)
+        return Prompt(self.kind, step, compared_pictures(picture_ids), advice=opinion)
 
     def check(self, step: Step, answer: Answer, picture_ids: Sequence[str]) -> None:
         """Let a `PairRating` pass; `Exercise.check` has the refusals."""
@@ -185,7 +185,7 @@ class Aided:
         key = key_as(key, PairKey)
         before = answer_at(locked, Step.RATE, PairRating)
         seen = None if before is None else _advice_same(key)
-        return graded(key, answer_at(locked, Step.RATE_AGAIN, PairRating), before, seen)
+        return grade_pair(key, answer_at(locked, Step.RATE_AGAIN, PairRating), before, seen)
 
     def reveal(
         self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]

@@ -10,7 +10,7 @@ import numpy as np
 from fr_locales.messages import Message, message
 from fr_training.answers import Answer, OddOneOut
 from fr_training.exercises.checks import require_answer
-from fr_training.exercises.pairs import OPENING, compared, shuffled
+from fr_training.exercises.pairs import OPENING, compared_pictures, shuffled
 from fr_training.exercises.protocol import Graded, answer_at, key_as, require_done, require_step
 from fr_training.keys import AnswerKey, TriadKey
 from fr_training.prompts import ExerciseKind, Prompt, Reveal, Step
@@ -31,7 +31,7 @@ class Triad:
     def prompt(self, step: Step, picture_ids: Sequence[str], key: AnswerKey | None) -> Prompt:
         """All three photos; nothing is taken from the key."""
         require_step(step, self.steps)
-        return Prompt(self.kind, step, compared(picture_ids))
+        return Prompt(self.kind, step, compared_pictures(picture_ids))
 
     def check(self, step: Step, answer: Answer, picture_ids: Sequence[str]) -> None:
         """Let an `OddOneOut` pass that names one of the three; `Exercise.check` has the refusals."""

@@ -11,7 +11,7 @@ from fr_locales.messages import Message, message
 from fr_training.answers import Answer, Degraded, Usability
 from fr_training.answers import Triage as TriageGiven
 from fr_training.exercises.checks import require_answer
-from fr_training.exercises.pairs import OPENING, compared, shuffled
+from fr_training.exercises.pairs import OPENING, compared_pictures, shuffled
 from fr_training.exercises.protocol import Graded, answer_at, key_as, require_done, require_step
 from fr_training.keys import AnswerKey, TriageKey
 from fr_training.prompts import ExerciseKind, Prompt, Reveal, Step
@@ -46,7 +46,7 @@ class Triage:
     def prompt(self, step: Step, picture_ids: Sequence[str], key: AnswerKey | None) -> Prompt:
         """The photo; nothing is taken from the key."""
         require_step(step, self.steps)
-        return Prompt(self.kind, step, compared(picture_ids))
+        return Prompt(self.kind, step, compared_pictures(picture_ids))
 
     def check(self, step: Step, answer: Answer, picture_ids: Sequence[str]) -> None:
         """Let a `fr_training.answers.Triage` pass; `Exercise.check` has the refusals."""

@@ -49,7 +49,7 @@ def left_ms(session: Session, block: BlockPlan, now_ms: int) -> int | None:
     return max(0, limit - passed_ms(session.block_started_ms, session.block_paused_ms, now))
 
 
-def settled(session: Session, now_ms: int) -> Session:
+def adjusted(session: Session, now_ms: int) -> Session:
     """The session, its beginnings moved back where the clock was set back; the same object where it was not.
 
     A session that is paused is settled when it goes on.
@@ -66,7 +66,7 @@ def paused(session: Session, now_ms: int) -> Session:
     """The session with its time stopped; the same object where it is stopped already."""
     if session.paused_ms is not None:
         return session
-    return replace(settled(session, now_ms), paused_ms=now_ms)
+    return replace(adjusted(session, now_ms), paused_ms=now_ms)
 
 
 def resumed(session: Session, now_ms: int) -> Session:

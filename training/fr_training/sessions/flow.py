@@ -12,13 +12,13 @@ from fr_training.exercises.register import exercise_of
 from fr_training.plan import BlockPlan
 from fr_training.prompts import Step
 from fr_training.sessions import clock
-from fr_training.sessions.clock import left_ms, open_trial, passed_ms, settled, with_last
+from fr_training.sessions.clock import adjusted, left_ms, open_trial, passed_ms, with_last
 from fr_training.sessions.order import block_of, is_used_up, next_item, picture_ids, rng_of, sitting_of, trial_id
 from fr_training.sessions.views import LockedStep, Over, ShowBlock, ShowTrial, locked_step, over, show_trial
 from fr_training.trials import Locked, OwnList, Session, Trial
 
 
-def find(session: Session, trial_id: str) -> Trial:
+def find_trial(session: Session, trial_id: str) -> Trial:
     """The trial of an id.
 
     Raises:
@@ -81,7 +81,7 @@ def with_answer(
         now_ms: when it is locked.
         own: of an own probe at its first step: what was found, and in which order it is shown.
     """
-    session = settled(session, now_ms)
+    session = adjusted(session, now_ms)
     trial = session.trials[-1]
     steps = exercise_of(block_of(course, session, trial.block_id).exercise).steps
     locked = Locked(
@@ -150,7 +150,7 @@ def show(
         return session, over(course, session)
     if session.paused_ms is not None:
         raise SessionPaused("The session is paused.")
-    session = _closed(course, clock.settled(session, now_ms), now_ms)
+    session = _closed(course, clock.adjusted(session, now_ms), now_ms)
     if session.finished_ms is not None:
         return session, over(course, session)
     blocks = sitting_of(course, session.sitting).blocks
@@ -200,7 +200,7 @@ def lock(
         MissingField: likewise.
         InvalidField: likewise.
     """
-    trial = find(session, trial_id)
+    trial = find_trial(session, trial_id)
     before = answers_until(trial, step, answer)
     if before is not None:
         return session, locked_step(course, session, trial, before, now_ms)
@@ -257,7 +257,7 @@ def finish(session: Session, now_ms: int) -> Session:
     """End the session; a trial that waits for an answer stays without one. One that is over stays as it is."""
     if session.finished_ms is not None:
         return session
-    session = clock.settled(clock.resumed(session, now_ms), now_ms)
+    session = clock.adjusted(clock.resumed(session, now_ms), now_ms)
     return replace(session, finished_ms=max(session.started_ms, now_ms))
 
 

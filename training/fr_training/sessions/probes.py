@@ -11,7 +11,7 @@ from fr_training.exercises.protocol import given_at
 from fr_training.exercises.register import exercise_of
 from fr_training.keys import ListKey
 from fr_training.prompts import Step
-from fr_training.sessions.flow import answers_until, find, require_turn, with_answer
+from fr_training.sessions.flow import answers_until, find_trial, require_turn, with_answer
 from fr_training.sessions.order import block_of, item_of, rng_of
 from fr_training.sessions.views import ShowTrial, locked_step
 from fr_training.trials import OwnList, Session, Trial
@@ -42,7 +42,7 @@ def require_probe(
         BlockExpired: the block of the trial is over.
         InvalidField: `sent` is no hash, by `Exercise.check`.
     """
-    trial = find(session, trial_id)
+    trial = find_trial(session, trial_id)
     if sent is not None:
         before = answers_until(trial, Step.SEND_PROBE, Answer(sent))
         if before is not None:
@@ -78,7 +78,7 @@ def lock_probe(
     before = require_probe(course, session, trial_id, now_ms, sent)
     if before is not None:
         return session, before
-    trial = find(session, trial_id)
+    trial = find_trial(session, trial_id)
     exercise = exercise_of(block_of(course, session, trial.block_id).exercise)
     order = exercise.order(len(own.photos), rng_of(session.secret, "own-order", trial.ordinal))
     session = with_answer(course, session, Answer(sent), now_ms, (own, order))

@@ -109,10 +109,10 @@ def locked_step(course: Course, session: Session, trial: Trial, answers: int, no
     if key is None:
         return LockedStep(None, None)
     ids = picture_ids(session.secret, trial.ordinal, len(trial.order))
-    return LockedStep(None, _told(block, exercise.reveal(key, trial.locked, trial.order, ids)))
+    return LockedStep(None, _as_far_as_told(block, exercise.reveal(key, trial.locked, trial.order, ids)))
 
 
-def _told(block: BlockPlan, reveal: Reveal) -> Reveal | None:
+def _as_far_as_told(block: BlockPlan, reveal: Reveal) -> Reveal | None:
     """The part of a reveal that the block tells: what was right with feedback, and scores if it reveals them."""
     scores = reveal.similarities if block.reveal_scores else {}
     if block.feedback:

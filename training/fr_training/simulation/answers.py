@@ -77,12 +77,12 @@ def strength_of(right: float) -> float:
     return z_of(min(max(right, 1.0 - _MOST), _MOST))
 
 
-def first_sight(mated: bool, strength: float, rng: np.random.Generator) -> float:
+def first_evidence(mated: bool, strength: float, rng: np.random.Generator) -> float:
     """Draw the evidence of a pair: N(+m, 1) for one person, N(-m, 1) for two."""
     return float(rng.normal(strength if mated else -strength))
 
 
-def second_sight(
+def second_evidence(
     mated: bool, strength: float, low: float, high: float, memory: float, rng: np.random.Generator
 ) -> float:
     """Draw the evidence of a pair that is looked at again, of which a first rating told that it lay in (low, high].
@@ -105,7 +105,7 @@ def second_sight(
     return mean + memory * first + sqrt(1.0 - memory**2) * float(rng.standard_normal())
 
 
-def rated(evidence: float, criterion: float, strength: float, scale: Scale) -> PairRating:
+def rating_of(evidence: float, criterion: float, strength: float, scale: Scale) -> PairRating:
     """The rating, and P(same) as an unbiased observer of that strength would state it, in steps of .01.
 
     The likelihood ratio of evidence x is exp(2 m x): Green and Swets (1966), see
@@ -197,7 +197,7 @@ def list_decision(
     return ListDecision(choice, None, _ratings(ids, best if leaves else None, 0, rng))
 
 
-def triaged(key: TriageKey, accuracy: float, rng: np.random.Generator) -> Triage:
+def draw_triage(key: TriageKey, accuracy: float, rng: np.random.Generator) -> Triage:
     """Judge a photo: rightly with the chance `accuracy`; the reason that is named is right as often."""
     wrong = [one for one in Usability if one != key.usability]
     other = wrong[int(rng.integers(len(wrong)))]
@@ -208,7 +208,9 @@ def triaged(key: TriageKey, accuracy: float, rng: np.random.Generator) -> Triage
     return Triage(usability, frozenset() if usability == Usability.USABLE else frozenset({reason}))
 
 
-def observed(components: Sequence[Component], mated: bool, strength: float, rng: np.random.Generator) -> Observations:
+def draw_observations(
+    components: Sequence[Component], mated: bool, strength: float, rng: np.random.Generator
+) -> Observations:
     """Compare each component: about as similar as its own evidence says, and some are not visible."""
     found = []
     for component in components:
@@ -222,13 +224,13 @@ def observed(components: Sequence[Component], mated: bool, strength: float, rng:
     return Observations(tuple(found))
 
 
-def noted(rng: np.random.Generator) -> Notes:
+def draw_notes(rng: np.random.Generator) -> Notes:
     """Write down two things that may be seen in a face."""
     first, second = rng.choice(len(_SEEN), 2, replace=False)
     return Notes(f"{_SEEN[int(first)]}, {_SEEN[int(second)]}")
 
 
-def sent(rng: np.random.Generator) -> ProbeSent:
+def draw_probe(rng: np.random.Generator) -> ProbeSent:
     """The hash of a photo that nobody has."""
     return ProbeSent(rng.bytes(32).hex())
 

@@ -22,7 +22,7 @@ from fr_training.errors import UnknownTrial
 from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import PAIRS, BlockPlan, CoursePlan
 from fr_training.prompts import ExerciseKind, Step
-from fr_training.sessions.flow import find, lock, new_session, show
+from fr_training.sessions.flow import find_trial, lock, new_session, show
 from fr_training.sessions.order import item_of
 from fr_training.sessions.probes import lock_probe
 from fr_training.sessions.views import ShowBlock, ShowTrial, key_of, show_trial
@@ -281,7 +281,7 @@ class StoreOracle:
         """
         session = self._store.session(session_id)
         course = self._store.course(session.course_id)
-        trial = find(session, trial_id)
+        trial = find_trial(session, trial_id)
         if trial.done:
             raise UnknownTrial("The trial waits for no answer any more.")
         show = show_trial(course, session, trial, trial.shown_ms)

@@ -100,7 +100,7 @@ class SimulatedTrainee:
                 return self._rated(show, key, b, rng)
             case Step.OBSERVE, PairKey():
                 strength = self._strength(show, b)
-                return Answer(answers.observed(show.prompt.components, key.mated, strength, rng))
+                return Answer(answers.draw_observations(show.prompt.components, key.mated, strength, rng))
             case Step.CHOOSE, TriadKey():
                 right = float(probability(self.abilities.theta, b or 0.0, CHANCE))
                 ids = answers.photos_shown(show.prompt.pictures, show.trial.order)
@@ -111,11 +111,11 @@ class SimulatedTrainee:
                 ids = answers.photos_shown(show.prompt.pictures, show.trial.order)
                 return Answer(answers.list_decision(key, ids, chances, rng))
             case Step.TRIAGE, TriageKey():
-                return Answer(answers.triaged(key, self.abilities.triage, rng))
+                return Answer(answers.draw_triage(key, self.abilities.triage, rng))
             case Step.NOTE, _:
-                return Answer(answers.noted(rng))
+                return Answer(answers.draw_notes(rng))
             case Step.SEND_PROBE, _:
-                return Answer(answers.sent(rng))
+                return Answer(answers.draw_probe(rng))
         raise ValueError(f"At {show.prompt.step} a trainee is not told what is right by a {type(key).__name__}.")
 
     def took_ms(self, show: ShowTrial, rng: np.random.Generator) -> int:
@@ -134,11 +134,11 @@ class SimulatedTrainee:
         before = given_at(show.trial.locked, Step.RATE)
         if show.prompt.step == Step.RATE_AGAIN and isinstance(before, PairRating) and show.prompt.advice is not None:
             low, high = (criterion + end for end in scale.range_of(before.rating))
-            seen = answers.second_sight(key.mated, strength, low, high, self.abilities.memory, rng)
+            seen = answers.second_evidence(key.mated, strength, low, high, self.abilities.memory, rng)
             criterion += -self.abilities.advice_weight if show.prompt.advice.same else self.abilities.advice_weight
         else:
-            seen = answers.first_sight(key.mated, strength, rng)
-        rating = answers.rated(seen, criterion, strength, scale)
+            seen = answers.first_evidence(key.mated, strength, rng)
+        rating = answers.rating_of(seen, criterion, strength, scale)
         return Answer(rating, difficulty=answers.felt_difficulty(seen - criterion))
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fr_server.rpc.services.training.own_probe import told_later
+from fr_server.rpc.services.training.own_probe import with_known_truth
 from fr_training.courses import Course
 from fr_training.sessions.results import results
 from fr_training.store.training_store import TrainingStore
@@ -40,6 +40,6 @@ def read_cohort(store: TrainingStore, cohort_id: str) -> CohortRecord:
     found = store.changes_since(cohort_id, -1)
     rows: dict[str, list[Result]] = {one.trainee_id: [] for one in found.trainees}
     for session in found.sessions:
-        rows[session.trainee_id].extend(results(found.course, told_later(store, found.course, session)))
+        rows[session.trainee_id].extend(results(found.course, with_known_truth(store, found.course, session)))
     by_trainee = {trainee_id: tuple(own) for trainee_id, own in rows.items()}
     return CohortRecord(found.course, found.cohort, found.sessions, by_trainee)

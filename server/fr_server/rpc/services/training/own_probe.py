@@ -14,7 +14,7 @@ from fr_training.answers import ProbeSent
 from fr_training.courses import Course
 from fr_training.keys import ListKey
 from fr_training.sessions.clock import left_ms
-from fr_training.sessions.flow import find
+from fr_training.sessions.flow import find_trial
 from fr_training.sessions.order import block_of
 from fr_training.sessions.probes import lock_probe, require_probe, shown_people, shown_pictures, with_truth
 from fr_training.sessions.views import ShowTrial
@@ -43,7 +43,7 @@ async def search_for(
     photo = await resources.work.photo(resources.engine.pipeline.analyze, data)
     (face,) = select(photo.faces, FacePolicy.LARGEST)
     pictures, seen, waiting = await resources.work.storage(_gallery, resources, course, session)
-    size = block_of(course, session, find(session, trial_id).block_id).size
+    size = block_of(course, session, find_trial(session, trial_id).block_id).size
     wanted = min(MAX_TOP_K, size + len(seen))
     ranked = await resources.work.storage(search_people, resources.galleries, course.gallery_id, face.embedding, wanted)
     fresh = [one for one in ranked if one.person not in seen]
@@ -83,12 +83,12 @@ def lock_found(
     before = require_probe(course, session, trial_id, arrived_ms, sent)
     if before is not None:
         return session, before
-    left = left_ms(session, block_of(course, session, find(session, trial_id).block_id), arrived_ms)
+    left = left_ms(session, block_of(course, session, find_trial(session, trial_id).block_id), arrived_ms)
     in_time_ms = found_ms if left is None else min(found_ms, arrived_ms + left - 1)
     return lock_probe(course, session, trial_id, sent, own, max(arrived_ms, in_time_ms))
 
 
-def told_later(store: TrainingStore, course: Course, session: Session) -> Session:
+def with_known_truth(store: TrainingStore, course: Course, session: Session) -> Session:
     """A session with the truth of own probes as far as it is known by now.
 
     Raises:
