@@ -36,7 +36,7 @@ from fr_locales.rendering import render
 from fr_training.answers import RATINGS
 from fr_training.bank.needs import needs
 from fr_training.errors import PlanInvalid
-from fr_training.exercises.register import EXERCISES
+from fr_training.exercises import EXERCISES
 from fr_training.exports.csv_rows import COLUMNS
 from fr_training.exports.xapi import EXTENSIONS
 from fr_training.grading.evidence import words_of

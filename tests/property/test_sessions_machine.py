@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from fr_training.answers import Answer
 from fr_training.errors import BlockExpired, DecisionLocked, SessionFinished, SessionPaused, UnknownTrial, WrongStep
-from fr_training.exercises.register import exercise_of
+from fr_training.exercises import exercise_of
 from fr_training.prompts import Step
 from fr_training.sessions import flow
 from fr_training.sessions.clock import MS_PER_MINUTE

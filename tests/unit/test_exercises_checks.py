@@ -27,8 +27,8 @@ from fr_training.answers import (
     Usability,
 )
 from fr_training.errors import InvalidRating, WrongStep
+from fr_training.exercises import EXERCISES, exercise_of
 from fr_training.exercises.checks import COMPONENTS
-from fr_training.exercises.register import EXERCISES, exercise_of
 from fr_training.prompts import ExerciseKind, Step
 
 PAIR = ("pa", "pb")

@@ -8,7 +8,7 @@ from fr_core.errors import InvalidField
 from fr_training.answers import Answer
 from fr_training.courses import Course
 from fr_training.errors import BlockExpired, DecisionLocked, SessionFinished, SessionPaused, UnknownTrial, WrongStep
-from fr_training.exercises.register import exercise_of
+from fr_training.exercises import exercise_of
 from fr_training.plan import BlockPlan
 from fr_training.prompts import Step
 from fr_training.sessions import clock

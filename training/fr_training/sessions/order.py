@@ -25,7 +25,7 @@ import numpy as np
 
 from fr_training.courses import Course, Form, Item
 from fr_training.errors import UnknownSitting
-from fr_training.exercises.register import exercise_of
+from fr_training.exercises import exercise_of
 from fr_training.keys import PairKey
 from fr_training.plan import BlockPlan, SittingPlan
 from fr_training.statistics.item_response import closest, eap, offset_for

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from fr_training.answers import Answer, ProbeSent
 from fr_training.courses import Course
+from fr_training.exercises import exercise_of
 from fr_training.exercises.protocol import given_at
-from fr_training.exercises.register import exercise_of
 from fr_training.keys import ListKey
 from fr_training.prompts import Step
 from fr_training.sessions.flow import answers_until, find_trial, require_turn, with_answer

@@ -8,8 +8,8 @@ from enum import StrEnum
 
 from fr_training.answers import Given, Notes, Observations
 from fr_training.courses import Course
+from fr_training.exercises import EXERCISES
 from fr_training.exercises.protocol import Exercise, Graded, given_at
-from fr_training.exercises.register import EXERCISES
 from fr_training.prompts import ExerciseKind, Step
 from fr_training.sessions.order import block_of, item_of, picture_ids, sitting_of, trials_of_sitting
 from fr_training.sessions.views import key_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from fr_training.courses import Course
-from fr_training.exercises.register import exercise_of
+from fr_training.exercises import exercise_of
 from fr_training.keys import AnswerKey
 from fr_training.plan import BlockPlan
 from fr_training.prompts import Prompt, Reveal

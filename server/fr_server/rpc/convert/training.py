@@ -14,7 +14,7 @@ from fr_server.rpc.convert.common import duration, model_message, timestamp_ms
 from fr_training.bank.needs import PlanNeeds, needs
 from fr_training.build.course import EXCLUDED
 from fr_training.courses import Course, Form
-from fr_training.exercises.register import exercise_of
+from fr_training.exercises import exercise_of
 from fr_training.plan import MAX_SEED, BlockPlan, CoursePlan, SittingPlan, read_plan
 from fr_training.prompts import ExerciseKind
 from fr_training.sessions.results import Progress, SessionState
