@@ -85,10 +85,10 @@ def first_evidence(mated: bool, strength: float, rng: np.random.Generator) -> fl
 def second_evidence(
     mated: bool, strength: float, low: float, high: float, memory: float, rng: np.random.Generator
 ) -> float:
-    """Draw the evidence of a pair that is looked at again, of which a first rating told that it lay in (low, high].
+    """Draw the evidence of a second look at a pair, whose first rating says that the evidence lay in (low, high].
 
-    What was seen at first is drawn anew from what the first rating left open, so that a trainee needs no memory of its
-    own, and both looks together are spread as if it had one. By itself the second look is spread as the first.
+    The first evidence is drawn again within the limits of the first rating, so that a trainee needs no memory, and both
+    looks together are spread as if there were one. By itself the second look is spread as the first.
     Source of the draw: inversion, L. Devroye, "Non-Uniform Random Variate Generation", Springer (1986), section 2.2.
 
     Args:
@@ -236,5 +236,5 @@ def draw_probe(rng: np.random.Generator) -> ProbeSent:
 
 
 def _ratings(ids: Mapping[int, str], best: int | None, rating: int, rng: np.random.Generator) -> dict[str, int]:
-    """Every candidate below 0 but the best, where there is one."""
+    """Rate every candidate below 0 but the best, if there is one."""
     return {picture: rating if index == best else -int(rng.integers(1, 4)) for index, picture in ids.items()}

@@ -1,9 +1,10 @@
 """Checks the claims about the product: each has a bar and what the study found.
+
 d' and c by the log-linear rule are drawn towards 0 by design, by a known amount: their target is the exact mean of the
 estimator over all outcomes, given the true d' and c (`fr_training.statistics.signal_detection.expected`). An ability is
-the mean of a posterior, which is right on average over people who are spread as its prior says, and of nobody in
-particular: it is estimated here with the population as prior. Reports give abilities from triads under a standard
-normal prior, whatever the people; how far that is off for these is told without a bar.
+the mean of a posterior, which is right on average over people who are spread as its prior says, not for each person: it
+is estimated here with the population as prior. Reports give abilities from triads under a standard normal prior; the
+error of that for these people is reported without a bar.
 """
 
 from __future__ import annotations

@@ -33,9 +33,9 @@ def simulate(
     bar: Annotated[bool, typer.Option("--bar", help="Exit status 1 if a bar is missed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Let simulated trainees of known ability take a course, and hold what is estimated against the truth.
+    """Let simulated trainees of known ability take a course, and compare the estimates with the truth.
 
-    It needs no server, no photo and no person, and says nothing of how people answer.
+    It needs no server, no photo and no person, and does not show how people answer.
     """
     with errors_to_status(NOT_MADE):
         from fr_training.simulation.report import all_claims, all_met, document
@@ -64,7 +64,7 @@ def _print(study: Study, claims: tuple[Claim, ...]) -> None:
 
 
 def _require_writable(out: Path | None) -> None:
-    """End the command before the trainees, rather than after them, where the files cannot be written."""
+    """End the command before the trainees start if the files cannot be written."""
     if out is None:
         return
     import_module("fr_training.simulation.page")  # needs matplotlib, which may not be installed
@@ -96,7 +96,7 @@ def _unwritable(out: Path, error: OSError) -> typer.Exit:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, where that is a terminal."""
+    """A progress bar on standard error, if that is a terminal."""
     columns = (TextColumn("trainees"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:

@@ -1,19 +1,18 @@
 """Measures what a machine's advice does to people: whether it moves their criterion, misleads or helps them.
 
-Automation bias is to lean to what a machine says, whatever the photos show: told "same", a person becomes too ready to
-say so (c falls), told "different", too slow (c rises), while d' stays as it was. Sources: J. J. Howard, L. R. Rabbitt
-and Y. B. Sirotin, "Human-algorithm teaming in face recognition: how algorithm outcomes cognitively bias human
+Automation bias is a lean to what a machine says, whatever the photos show: after "same" a person says "same" too
+readily (c falls), after "different" too slowly (c rises), while d' stays as it was. Sources: J. J. Howard, L. R.
+Rabbitt and Y. B. Sirotin, "Human-algorithm teaming in face recognition: how algorithm outcomes cognitively bias human
 decision-making", PLOS ONE 15 (2020) e0237855; R. Parasuraman and D. H. Manzey, "Complacency and bias in human use of
 automation: an attentional integration", Human Factors 52 (2010) 381-410.
 
 The photos that a machine errs on are hard for people too, so the criterion may differ between the two labels without
 any advice. So there are ratings before and after it, and `AutomationBias.net` is what the advice alone moved.
 
-What changed between two answers of one person to the same pairs: the answers go together, and the interval knows it.
-
-Each truth's pairs fall into four cells, "same" or not at first by "same" or not at last. Their shares have a Dirichlet
-posterior with 1/4 added to each cell (W. Perks, "Some observations on inverse probability including a new indifference
-rule", Journal of the Institute of Actuaries 73 (1947) 285-334), which gives each answer alone the very posterior of
+Two answers of one person to the same pairs go together, and the interval allows for it. Each truth's pairs fall into
+four cells, "same" or not at first by "same" or not at last. Their shares have a Dirichlet posterior with 1/4 added to
+each cell (W. Perks, "Some observations on inverse probability including a new indifference rule", Journal of the
+Institute of Actuaries 73 (1947) 285-334), which gives each answer alone the posterior of
 `fr_training.statistics.estimates`, Beta(count + 1/2, rest + 1/2).
 """
 
@@ -186,7 +185,7 @@ def automation_bias(
 
 
 def net_shift(trials: Aided) -> float:
-    """`AutomationBias.net` alone, without its interval: what a person of a cohort brings to the cohort's mean.
+    """`AutomationBias.net` alone, without its interval: the part of one person in a cohort's mean.
 
     Raises:
         UndefinedRate: one of the two labels came with no mated or no non-mated pair.
@@ -233,7 +232,7 @@ def misled(trials: Aided, confidence: float = DEFAULT_CONFIDENCE) -> Rate:
 
 
 def helped(trials: Aided, confidence: float = DEFAULT_CONFIDENCE) -> Rate:
-    """P(right after | the advice was right, and not right before): how often right advice mends an answer.
+    """P(right after | the advice was right, and not right before): how often right advice corrects an answer.
 
     Raises:
         UndefinedRate: there is no trial with right advice that was not right before.

@@ -60,8 +60,8 @@ def kappa(
     Without weights it is Cohen's kappa: J. Cohen, "A coefficient of agreement for nominal scales", Educational and
     Psychological Measurement 20 (1960) 37-46; with weights J. Cohen, "Weighted kappa", Psychological Bulletin 70 (1968)
     213-220. The standard error is that of J. L. Fleiss, J. Cohen and B. S. Everitt, "Large sample standard errors of
-    kappa and weighted kappa", Psychological Bulletin 72 (1969) 323-327, and the interval normal, cut at -1 and 1: of
-    fewer than some 30 items it is rough, and of full agreement it shows nothing.
+    kappa and weighted kappa", Psychological Bulletin 72 (1969) 323-327, and the interval normal, cut at -1 and 1: below
+    about 30 items it is rough, and full agreement leaves it without width.
 
     Args:
         first: i64[n], the level that each item was given.

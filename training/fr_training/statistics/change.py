@@ -187,10 +187,10 @@ def change_of_tests(
 ) -> Change:
     """One person's change of percent correct from one form of a test to an equated one, judged.
 
-    The standard error of the difference is at least what the answers to two forms of different items differ by of their
-    own accord: 100 sqrt(p (1 - p) (1/n + 1/m)), where p is the share of right answers to both, one right and one wrong
-    answer added (A. Agresti and B. Caffo, The American Statistician 54 (2000) 280-288). A retest correlation knows
-    nothing of it, as it is of the same items, and often of more of them.
+    The standard error of the difference is at least the difference of answers to two forms of different items by
+    chance: 100 sqrt(p (1 - p) (1/n + 1/m)), where p is the share of right answers to both, one right and one wrong
+    answer added (A. Agresti and B. Caffo, The American Statistician 54 (2000) 280-288). A retest correlation does not
+    include it, as it is of the same items, and often of more of them.
 
     Args:
         before: right answers, and all answers, at least 1, to the first form.

@@ -1,8 +1,8 @@
 """Computes means of many people's own figures, as answers of one person, and to one item, go together.
 
-To pool the answers of a cohort takes them for independent. They are not: each person leans their own way, so that the
-interval of a pooled figure is too narrow. What is independent is the people: the mean of their own figures has the
-interval of Student ("The probable error of a mean", Biometrika 6 (1908) 1-25). That items are drawn as well as people:
+Pooled answers of a cohort are treated as independent. They are not: each person leans their own way, so that the
+interval of a pooled figure is too narrow. People are independent: the mean of their own figures has the interval of
+Student ("The probable error of a mean", Biometrika 6 (1908) 1-25). Items are drawn as well as people:
 H. H. Clark, "The language-as-fixed-effect fallacy: a critique of language statistics in psychological research",
 Journal of Verbal Learning and Verbal Behavior 12 (1973) 335-359.
 """
@@ -44,8 +44,8 @@ def mean_of_people(
 ) -> Estimate:
     """The mean of people's own figures, with Student's interval: each person is one observation.
 
-    The standard error is that of the scatter between people, but no less than the people's own errors make, as people
-    may be alike by chance; the error that the items bring is added in squares.
+    The standard error is that of the scatter between people, but at least that of the people's own errors, as people
+    may be alike by chance; the error from the items is added in squares.
 
     Args:
         values: f64[n], finite, one of each person.

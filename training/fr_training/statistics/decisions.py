@@ -106,7 +106,7 @@ def check_ratings(ratings: I64, mated: Bools) -> None:
 
 
 def require_both(mated: Bools) -> None:
-    """There is a mated and a non-mated pair: UndefinedRate otherwise."""
+    """Require a mated and a non-mated pair: UndefinedRate otherwise."""
     if mated.all() or not mated.any():
         raise UndefinedRate(message("undefined.both_error_rates"))
 
@@ -138,7 +138,7 @@ def calibration_error_by_chance(probabilities: F64, bins: int = 5) -> float:
 
 
 def _mean_distance(probabilities: F64) -> float:
-    """The mean of |trials that turn out so - the sum of their probabilities|."""
+    """The mean distance of the number of true trials from the sum of their probabilities."""
     expected = float(probabilities.sum())
     if len(probabilities) > MOST_EXACT:
         return sqrt(2.0 / pi * float((probabilities * (1.0 - probabilities)).sum()))

@@ -8,7 +8,7 @@ criterion and their differences are all sums of w z(rate) over independent rates
 + 1/2, total - count + 1/2), and the sum's posterior is the convolution of theirs, here on a grid. Its mean rate is
 (count + 1/2) / (total + 1), the log-linear rule, so that figure and interval come from one model. Sources: H. Jeffreys,
 "An invariant form for the prior probability in estimation problems", Proceedings of the Royal Society A 186 (1946)
-453-461; that such intervals cover a binomial share as they claim: L. D. Brown, T. T. Cai and A. DasGupta, "Interval
+453-461; the coverage of such intervals: L. D. Brown, T. T. Cai and A. DasGupta, "Interval
 estimation for a binomial proportion", Statistical Science 16 (2001) 101-133.
 """
 

@@ -1,6 +1,6 @@
 """Fuses the opinions of several people who judged alone, or of people and a machine, and measures the gain.
 
-The mean of independent ratings is more accurate than nearly all who gave them, and more than a discussion: D. White,
+The mean of independent ratings is more accurate than nearly every single rater, and than a discussion: D. White,
 A. M. Burton, R. I. Kemp and R. Jenkins, "Crowd effects in unfamiliar face matching", Applied Cognitive Psychology 27
 (2013) 769-777; with a machine: P. J. Phillips et al., "Face recognition accuracy of forensic examiners,
 superrecognizers, and face recognition algorithms", PNAS 115 (2018) 6171-6176.
@@ -107,7 +107,7 @@ def group_area(
 
     A group's area is of the items that one of it rated. The interval is the percentile one of resampling mated and
     non-mated items apart (B. Efron and R. J. Tibshirani, "An introduction to the bootstrap", Chapman and Hall (1993),
-    chapter 13): it says what other items may show of these people. How much groups differ, `worst` and `best` say.
+    chapter 13): it says what other items may show of these people. `worst` and `best` say how much groups differ.
 
     Args:
         ratings: f64[people, items], NaN where a person gave none.

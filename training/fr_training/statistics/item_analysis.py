@@ -2,7 +2,7 @@
 
 An item that able people get wrong more often than others has a wrong key, shows two people who are one, or measures
 something else. Source: F. M. Lord and M. R. Novick, "Statistical theories of mental test scores", Addison-Wesley
-(1968), chapter 15; that the item itself is left out of the total: S. Henrysson, "Correction of item-total correlations
+(1968), chapter 15; the item itself is left out of the total: S. Henrysson, "Correction of item-total correlations
 in item analysis", Psychometrika 28 (1963) 211-218.
 """
 
@@ -105,8 +105,8 @@ def quarantine(figures: Sequence[ItemFigures], at_least: int = MIN_PEOPLE) -> tu
 def below_guessing(right: int, wrong: int, guessing: float, at_least: int = MIN_PEOPLE) -> bool:
     """True if fewer people are right than by guessing, beyond chance: the key may be wrong.
 
-    Wilson's 95 % interval of the share of right answers must lie below `guessing`. However hard an item is, nobody who
-    guesses does worse. A wrong key shows here where the able and others have the item wrong alike, which leaves the
+    Wilson's 95 % interval of the share of right answers must lie below `guessing`. However hard an item is, a guesser
+    does no worse. This finds a wrong key also where the able and others have the item wrong alike, which leaves the
     correlation near 0.
 
     Args:

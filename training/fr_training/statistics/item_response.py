@@ -86,7 +86,7 @@ def eap(
     Source: R. D. Bock and R. J. Mislevy, "Adaptive EAP estimation of ability in a microcomputer environment", Applied
     Psychological Measurement 6 (1982) 431-444. The estimate is drawn towards the prior's mean, so a very able person is
     estimated too low; the interval, equal-tailed of the posterior, covers the true ability as often as it says on
-    average over people who are distributed as the prior says, and not of each single person.
+    average over people who are distributed as the prior says, not for each single person.
 
     Args:
         b: f64[n], finite difficulties of the items; without any, the prior comes out.

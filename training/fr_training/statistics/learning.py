@@ -3,7 +3,7 @@
 The band is the percentile one of a bootstrap: of one person the trials within each stretch are drawn again, of a cohort
 whole people are, as one person's trials go together. Source: B. Efron and R. J. Tibshirani, "An introduction to the
 bootstrap", Chapman and Hall (1993), chapters 8 and 13. In a stretch where all draws agree, as where every answer was
-right, there is no band; the Wilson interval of the share is there always.
+right, there is no band; the share always has its Wilson interval.
 """
 
 from __future__ import annotations

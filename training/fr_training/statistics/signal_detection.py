@@ -6,7 +6,7 @@ of them, d' = z(H) - z(F) and c = -(z(H) + z(F)) / 2: c < 0 is too ready to say 
 
 Shares of 0 and 1 have no z, so H = (hits + .5) / (mated + 1) and F alike, always: M. J. Hautus, "Corrections for
 extreme proportions and their biasing effects on estimated values of d'", Behavior Research Methods, Instruments, and
-Computers 27 (1995) 46-51. Dividing by n + 1.5 is a known bug of some packages. The rule draws large d' of few trials
+Computers 27 (1995) 46-51. Some packages divide by n + 1.5, which is a known bug. The rule draws large d' of few trials
 towards 0; `expected` says by how much, so that a study compares estimates with what they should be on average.
 """
 
@@ -50,7 +50,7 @@ class Sensitivity:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One condition less another, the trials of which are not the same.
+    """One condition less another, of different trials.
 
     Attributes:
         dprime: of d'.
@@ -120,7 +120,7 @@ def difference(a: Sensitivity, b: Sensitivity) -> Difference:
     """a less b, of different trials: the errors add up in squares, the interval is that of the four rates' posterior.
 
     The trials of a and b must be independent. Where the same pairs were judged twice, the interval is too wide as far
-    as the answers go together; `fr_training.statistics.advice` knows of that.
+    as the answers go together; `fr_training.statistics.advice` allows for that.
 
     Raises:
         ValueError: the two have intervals of different confidence.
