@@ -119,17 +119,11 @@ class Result:
     """One trial that is done, or that was shown and left without an answer.
 
     Attributes:
-        trainee_id: pseudonym.
-        sitting: name.
-        block_id: of the plan.
-        form: name of the form.
-        test: "pre", "post" or "retention" where the block measures so; "" elsewhere.
-        exercise: what was done.
-        ordinal: in the session, from 0.
-        item_id: of the form.
-        b: difficulty of the item; None where it has none.
-        truth: "same", "different"; "odd:1"; "mate:3", "absent"; "usable", "limited", "reject"; "" where nobody knows.
-        answer: in the same words, with "none" and "inconclusive" for lists, "undecided" for a rating of 0; "" where
+        trainee_id: pseudonym. sitting: name. block_id: of the plan. form: name of the form. test: "pre", "post" or
+        "retention" where the block measures so; "" elsewhere. exercise: what was done. ordinal: in the session, from 0.
+        item_id: of the form. b: difficulty of the item; None where it has none. truth: "same", "different"; "odd:1";
+        "mate:3", "absent"; "usable", "limited", "reject"; "" where that is unknown. answer: in the same words, with
+        "none" and "inconclusive" for lists, "undecided" for a rating of 0; "" where
             there is none.
         correct: whether the answer was right; None where it is neither (no answer, undecided, inconclusive, unscored).
         rating: the last rating of a pair, -3 to 3; None elsewhere.

@@ -32,7 +32,7 @@ class PreparedPool:
     """People, ready to be shown.
 
     Attributes:
-        pool: told apart; its people in the order of the prepared.
+        pool: told apart; its people in the order of the prepared pool.
         first: of each person, the photo that is a probe, or the one half of a pair.
         second: the photo that is enrolled, or the other half; the same as `first` where there is one photo.
         two: bool[n], who has two photos.

@@ -234,7 +234,7 @@ class Workbench:
         return subset(chosen)
 
     def others_so_shown(self, conditions: int, slots: int, what: str) -> Index:
-        """i64[k]: as `others`, of people whose photos have a pair of conditions, by its number in the prepared.
+        """i64[k]: as `others`, of people whose photos have a pair of conditions, by its number in the prepared pool.
 
         Raises:
             TooFewPeople: fewer than `slots` are free; `what` needs them, such as "the triads".

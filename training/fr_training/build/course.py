@@ -35,7 +35,7 @@ Progress = Literal["photos", "forms", "pictures"]
 """The stages of building a course, in order."""
 
 EXCLUDED = "EXCLUDED"
-"""Why a photo was left out: whoever made the course wanted it so."""
+"""Why a photo was left out: the maker of the course wanted it so."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -39,7 +39,7 @@ class Exercise(Protocol):
     """One kind of exercise: its steps, what is shown at each, which answers it takes, and what they are worth.
 
     "Shown position" counts the pictures of a trial from 0 in the order in which they are shown; `order` maps it to the
-    index in the item's photos. Picture ids are told by shown position.
+    index in the item's photos. Picture ids are given by shown position.
     """
 
     @property

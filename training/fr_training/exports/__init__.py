@@ -5,7 +5,7 @@
 * `values` is what they are made of, and how ids, times and JSON are written;
 * `signing` signs and verifies credentials, with the key as its own id.
 
-Trainees are told by pseudonyms, and the people whose photos are shown not at all. Every number is described in the file
+Exports name trainees by pseudonyms, and never the people whose photos are shown. Every number is described in the file
 of its form.
 """
 

@@ -2,12 +2,12 @@
 
 The file is a JSON array of {"lineItem": {...}, "score": {...}}: `lineItem` is what a tool creates at the platform's
 container of line items, the same for every trainee of a block, and `score` what it posts to that item's scores.
-`score.userId` is the pseudonym; whoever posts it puts the platform's own id of that person there.
+`score.userId` is the pseudonym; replace it by the platform's own id of that person when you post it.
 
 * `lineItem.scoreMaximum`: trials of the block. `resourceId` is "COURSE/BLOCK", and `tag` the occasion of a test or the
   word of the exercise.
 * `score.scoreMaximum`: trials of the block that count: all but those with somebody whom the trainee knows, and those of
-  which nobody knows what is right. A platform scales a score to the maximum of its line item.
+  unknown truth. A platform scales a score to the maximum of its line item.
 * `score.scoreGiven`: right answers among them. Undecided, inconclusive and missing answers earn nothing. So it is a
   mark for the block; the rates of a report are of answered trials alone.
 * `activityProgress`: `Started` before the first answer; `Completed` when the sitting has ended, a later block of it has
@@ -41,7 +41,7 @@ class Mark:
         neither: undecided or inconclusive answers.
         missing: no answer, not shown yet included.
         known: with somebody whom the trainee knows, answered or not.
-        unscored: answered, but nobody knows what is right.
+        unscored: answered, but of unknown truth.
         over: whether no further answer can come.
     """
 

@@ -63,7 +63,7 @@ COLUMNS: tuple[Column, ...] = (
     _of_trial("ordinal", "place of the trial in its session, from 0"),
     _of_trial("item_id", "item of the form, the same for every trainee"),
     _of_trial("b", "difficulty: standard deviations from the mean of all items of its kind and truth, + is harder"),
-    _of_trial("truth", "what was right; empty where nobody knows"),
+    _of_trial("truth", "what was right; empty where that is unknown"),
     _of_trial("answer", "in the same words; none, inconclusive, undecided; empty where there is none"),
     _of_trial("correct", "whether it was right; empty where it is neither right nor wrong"),
     _of_trial("rating", "of a pair, -3 (surely two people) to 3 (surely one); the last one"),

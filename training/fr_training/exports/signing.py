@@ -112,7 +112,7 @@ def new_signing_key() -> bytes:
     """Draw an RSA key of 2048 bits from the system's randomness.
 
     Returns:
-        PKCS #8 as PEM, not encrypted: whoever keeps it lets nobody else read it. `SigningKey.load` reads it.
+        PKCS #8 as PEM, not encrypted: keep it where nobody else can read it. `SigningKey.load` reads it.
     """
     private = rsa.generate_private_key(public_exponent=_EXPONENT, key_size=KEY_BITS)
     return private.private_bytes(

@@ -107,7 +107,7 @@ class ListFigures:
     Attributes:
         picks: of all lists of known truth.
         by_length: of each length, shortest first.
-        unscored: lists of which nobody knows what is right; in no other figure.
+        unscored: lists of unknown truth; in no other figure.
         machine_first: lists in which the machine ranks the mate first, of those with a mate, each counted once.
         times: of right and of wrong decisions.
     """

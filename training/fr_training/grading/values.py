@@ -123,7 +123,7 @@ class Counts:
         answered: with an answer, nobody in them known to the trainee; these are in the figures.
         unanswered: shown and left without an answer.
         known_to_me: in no figure, as the trainee knows somebody shown; answered or not.
-        unscored: of the answered, those of which nobody knows what is right.
+        unscored: of the answered, those of unknown truth.
         paused: of the answered, those with a pause in them, whose time is in no figure.
     """
 

@@ -207,7 +207,7 @@ def count_rows(counts: Counts) -> list[Row]:
         ("answered", f"{counts.answered:,}", "Trials that the figures are made of."),
         ("without an answer", f"{counts.unanswered:,}", "In no figure; most when the time of a block was over."),
         ("known", f"{counts.known_to_me:,}", "In no figure, as somebody shown is known to the trainee."),
-        ("of unknown truth", f"{counts.unscored:,}", "Answered, but nobody knows what is right."),
+        ("of unknown truth", f"{counts.unscored:,}", "Answered, but the right answer is unknown."),
         ("with a pause", f"{counts.paused:,}", "Answered; their time is in no figure."),
     ]
 

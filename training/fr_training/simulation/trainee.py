@@ -88,7 +88,7 @@ class SimulatedTrainee:
 
         Args:
             show: the trial at the step that it waits for.
-            key: what is right; None where nobody knows yet, as of an own probe that was not sent.
+            key: what is right; None while that is unknown, as for an own probe that was not sent.
             b: difficulty of the item; None counts as 0, the mean.
             rng: draws.
 

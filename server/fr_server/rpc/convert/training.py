@@ -40,7 +40,7 @@ EXERCISES = {
     ExerciseKind.BLIND: training_pb2.EXERCISE_BLIND,
     ExerciseKind.OWN_PROBE: training_pb2.EXERCISE_OWN_PROBE,
 }
-# What a trainee is told of exercises that are verifications to look at: their names would give the prior away.
+# A trainee sees exercises that look like verifications under that name: their own would give the prior away.
 SHOWN_AS = {
     **EXERCISES,
     ExerciseKind.LOW_PREVALENCE: training_pb2.EXERCISE_VERIFICATION,
@@ -172,7 +172,7 @@ def plan_message(name: str) -> training_pb2.Plan:
 
 
 def block_message(block: BlockPlan, for_trainee: bool = True) -> training_pb2.Block:
-    """Build the message of a block, as a trainee is told of it or as a trainer is."""
+    """Build the message of a block, for a trainee or for a trainer."""
     return training_pb2.Block(
         block_id=block.block_id,
         title=block.title,
@@ -185,7 +185,7 @@ def block_message(block: BlockPlan, for_trainee: bool = True) -> training_pb2.Bl
 
 
 def sitting_message(sitting: SittingPlan, for_trainee: bool = True) -> training_pb2.Sitting:
-    """Build the message of a sitting, as a trainee is told of it or as a trainer is."""
+    """Build the message of a sitting, for a trainee or for a trainer."""
     blocks = [block_message(block, for_trainee) for block in sitting.blocks]
     return training_pb2.Sitting(name=sitting.name, title=sitting.title, blocks=blocks)
 

@@ -85,10 +85,10 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
     async def WatchCohort(  # noqa: N802
         self, request: training_pb2.WatchCohortRequest, context: Context
     ) -> AsyncIterator[training_pb2.WatchCohortResponse]:
-        """Send how far each trainee is, at once and whenever that changes; whoever is new has begun no sitting.
+        """Send how far each trainee is, at once and whenever that changes; new trainees have begun no sitting.
 
-        Nothing is told of trainees who were deleted: what was told of them before is what is known of them. A message
-        without a trainee is not sent, not even the first of a cohort without any.
+        A trainee who was deleted is in no later message. A message without a trainee is not sent, not even the first of
+        a cohort without any.
         """
         with self._watches.held(current_sharer()):
             async for progress in self._changes(request.cohort_id):

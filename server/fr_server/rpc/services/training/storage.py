@@ -42,7 +42,7 @@ def signing_key(folder: Path) -> SigningKey:
     """Return the key that certificates are signed with: a private file beside the store, made when it is first needed.
 
     The file has mode 0600 and is not encrypted: the key of the galleries does not protect it, and changing that key
-    leaves it as it is. Whoever can read it can sign in the name of this server, and learns nothing of what is stored.
+    leaves it as it is. A reader of the file can sign in the name of this server, and learns nothing of what is stored.
 
     Raises:
         StoreFailed: the file cannot be read or made.
