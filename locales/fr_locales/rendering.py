@@ -30,6 +30,7 @@ def render(message: Message, language: str = ENGLISH) -> str:
     Raises:
         LookupError: the language has no catalogue, or the English catalogue has no such id.
         KeyError: a placeholder has no value.
+        TypeError: `count` is no whole number.
     """
     values = {name: _text(value, language) for name, value in message.values.items()}
     return _sentence(message, language).format_map(values)
@@ -38,14 +39,14 @@ def render(message: Message, language: str = ENGLISH) -> str:
 def _sentence(message: Message, language: str) -> str:
     """With its placeholders, in the plural form for `count`."""
     catalogue, one, count = _catalogue(language), message.id, message.values.get("count")
-    if isinstance(count, int) and message.audience:
-        found = catalogue.npgettext(message.audience, one, one, count)
-    elif isinstance(count, int):
-        found = catalogue.ngettext(one, one, count)
+    if not isinstance(count, int | None):
+        raise TypeError(f"The count of `{one}` is a whole number, not {type(count).__name__}.")
+    if count is None:
+        found = catalogue.pgettext(message.audience, one) if message.audience else catalogue.gettext(one)
     elif message.audience:
-        found = catalogue.pgettext(message.audience, one)
+        found = catalogue.npgettext(message.audience, one, one, count)
     else:
-        found = catalogue.gettext(one)
+        found = catalogue.ngettext(one, one, count)
     if found == one:
         raise LookupError(f"The catalogue has no message `{one}`.")
     return found

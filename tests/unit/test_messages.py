@@ -51,6 +51,8 @@ def test_what_a_catalogue_lacks_is_an_error() -> None:
         render(message("rate.of", part=1, total=2), "../en")
     with pytest.raises(KeyError):
         render(message("rate.of", part=1))
+    with pytest.raises(TypeError, match="whole number"):
+        render(message("count.trainees", count=1.0))
     assert languages() == ("en",)
 
 
