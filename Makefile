@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCKED = $(BIN)/python -m pip install --quiet --require-hashes --no-deps --only-binary :all:
 
-.PHONY: help demo demo-training test test-fast check format proto proto-check docs docs-check evaluate bench bench-gpu overload cancel-soak kill-soak power-cut corruption training-kill training-load gallery-soak soak chaos supply-chain sbom lock fuzz clean
+.PHONY: help demo demo-training test test-fast check format proto proto-check client client-check docs docs-check evaluate bench bench-gpu overload cancel-soak kill-soak power-cut corruption training-kill training-load gallery-soak soak chaos supply-chain sbom lock fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,7 +37,7 @@ test: $(STAMP) ## every test, those with real models included
 test-fast: $(STAMP) ## the tests without models
 	$(call BOTH, and not models and not slow and not network)
 
-check: $(STAMP) proto-check docs-check supply-chain ## format, lint, types, layers, messages, generated files
+check: $(STAMP) proto-check client-check docs-check supply-chain ## format, lint, types, layers, messages, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -55,6 +55,12 @@ proto: $(STAMP) ## generate proto/gen from proto/fr_api
 proto-check: $(STAMP) ## buf lint, buf format, and proto/gen against regeneration
 	cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf format --diff --exit-code
 	$(BIN)/python tools/generate_proto.py --check proto/gen
+
+client: $(STAMP) ## translate the asynchronous client to the synchronous one
+	$(BIN)/python tools/generate_client.py
+
+client-check: $(STAMP) ## the synchronous client against translation
+	$(BIN)/python tools/generate_client.py --check
 
 docs: $(STAMP) ## write the generated pages of docs/
 	$(BIN)/python tools/generate_docs.py

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fr_api.v1 import training_pb2
-from fr_client.training import Training
+from fr_client.sync.training import Training
 from fr_training.answers import (
     Answer,
     Compared,

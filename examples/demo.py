@@ -27,7 +27,8 @@ from rich.table import Table
 
 from fr_api.v1 import common_pb2, gallery_pb2
 from fr_client import Client, EnrolItem, FrApiError, reason_of
-from fr_client.cli import draw
+from fr_client.cli import drawing
+from fr_client.cli.gallery import pictures
 from fr_core.errors import FrError
 from fr_core.packs.cache import ModelCache, cache_folder
 from fr_core.packs.fetch import fetch_all
@@ -193,20 +194,20 @@ def cut_out(client: Client, photos: Mapping[str, Path], folder: Path, out: Conso
     """Return everybody with a photo of their own: the portraits, and the faces of the group photos cut out."""
     people = [Person(subject_id, name, photos[key]) for key, subject_id, name in PORTRAITS]
     for key, beginning in GROUPS:
-        group = draw.open_photo(photos[key].read_bytes())
+        group = drawing.open_photo(photos[key].read_bytes())
         faces = client.detect(photos[key]).faces
         out.print(f"{photos[key].name}: {len(faces)} faces")
-        draw.faces_picture(group, faces).save(folder / f"faces-{key}.png")
+        pictures.faces_picture(group, faces).save(folder / f"faces-{key}.png")
         for number, face in enumerate(faces, start=1):
             subject_id = f"{beginning}-{number:02}"
             target = folder / "people" / subject_id / f"{subject_id}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
-            draw.face_crop(group, face.box, CROP_MARGIN).save(target)
+            pictures.face_crop(group, face.box, CROP_MARGIN).save(target)
             people.append(Person(subject_id, "", target))
     return people
 
 
-def enrol(client: Client, people: list[Person], out: Console) -> tuple[dict[int, draw.Photo], list[Check]]:
+def enrol(client: Client, people: list[Person], out: Console) -> tuple[dict[int, drawing.Photo], list[Check]]:
     """Enrol all but the one who is left out; return the faces by template, for the pictures, and the checks."""
     client.create_gallery(GALLERY, display_name="People of the demo")
     by_id = {one.subject_id: one for one in people if one.subject_id != LEFT_OUT}
@@ -214,15 +215,15 @@ def enrol(client: Client, people: list[Person], out: Console) -> tuple[dict[int,
         EnrolItem(one.subject_id, one.photo, one.subject_id, one.name, several_faces="largest")
         for one in by_id.values()
     )
-    templates: dict[int, draw.Photo] = {}
+    templates: dict[int, drawing.Photo] = {}
     off_centre = []
     refused = []
     for subject_id, answer in client.enrol_many(GALLERY, items):
         if isinstance(answer, common_pb2.Refusal):
             refused.append(f"{subject_id}: {reason_of(answer)}, {answer.message}")
             continue
-        photo = draw.open_photo(by_id[subject_id].photo.read_bytes())
-        templates[answer.template_id] = draw.face_crop(photo, answer.face.box)
+        photo = drawing.open_photo(by_id[subject_id].photo.read_bytes())
+        templates[answer.template_id] = pictures.face_crop(photo, answer.face.box)
         if not subject_id.startswith(tuple(beginning for _, beginning in GROUPS)):
             continue
         box = answer.face.box
@@ -259,7 +260,7 @@ def searches(photos: Mapping[str, Path], people: list[Person]) -> list[Search]:
 
 
 def search_all(
-    client: Client, wanted: list[Search], templates: Mapping[int, draw.Photo], folder: Path
+    client: Client, wanted: list[Search], templates: Mapping[int, drawing.Photo], folder: Path
 ) -> tuple[Table, list[dict[str, Any]], list[Check]]:
     """Search, draw, and return the table of ranked lists, the same for programs, and the checks."""
     ranked = Table("Searched for", "Rank", "Similarity", "Threshold", "Subject", "Name")
@@ -267,7 +268,7 @@ def search_all(
     checks: list[Check] = []
     for one in wanted:
         answer = client.search(GALLERY, one.photo, several_faces="largest")
-        draw.search_picture(draw.open_photo(one.photo.read_bytes()), answer, templates).save(
+        pictures.search_picture(drawing.open_photo(one.photo.read_bytes()), answer, templates).save(
             folder / f"search-{one.photo.stem}.png"
         )
         candidates = answer.results[0].candidates

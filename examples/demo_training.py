@@ -32,8 +32,8 @@ from api_trainee import take_sitting
 from demo import Check, DemoFailed, Lines, Person, cut_out, serving
 from fr_api.v1 import training_pb2
 from fr_client import Client, FrApiError
-from fr_client.training import Training
-from fr_client.training_requests import ExportFormat
+from fr_client.sync.training import Training
+from fr_client.words import ExportFormat
 from fr_core.errors import FrError
 from fr_core.packs.cache import ModelCache, cache_folder
 from fr_core.packs.fetch import fetch_all

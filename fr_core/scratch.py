@@ -1,6 +1,6 @@
 """Makes temporary folders, and deletes those of killed processes when it makes the next one.
 
-`fr_client.cli.train_folder` does the same for the client, which is installed without this package.
+`fr_client.cli.train.picture_file` does the same for the client, which is installed without this package.
 """
 
 from __future__ import annotations

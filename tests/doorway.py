@@ -16,12 +16,7 @@ from typing import Any
 import grpc
 
 from fr_server.config import LimitsConfig
-from fr_server.gateway.authority import (
-    Issued,
-    make_authority,
-    make_client_certificate,
-    make_server_certificate,
-)
+from fr_server.gateway.authority import Issued, make_authority, make_client_certificate, make_server_certificate
 from fr_server.gateway.gateway import Door
 from fr_server.gateway.listener import HandshakeFailure, Parting, Refusal
 from fr_server.gateway.tls import ClientCertificates, TlsFiles

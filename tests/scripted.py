@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc, recognition_pb2, recognition_pb2_grpc
-from fr_client import RetryPolicy
+from fr_client import AsyncClient, Client, RetryPolicy
 
 Kind = Literal["sync", "async"]
 StreamOfEnrolments = Callable[
@@ -109,3 +110,20 @@ def serving(gallery: ScriptedGallery) -> Iterator[str]:
 
 
 both = pytest.mark.parametrize("kind", ["sync", "async"])
+
+
+def asked(kind: Kind, target: str, ask: Callable[[Any], Any], **more: Any) -> Any:
+    """What `ask` gets of a client; all of it where that comes one by one."""
+
+    async def run() -> Any:
+        async with AsyncClient(target, **more) as client:
+            found = ask(client)
+            if isinstance(found, AsyncIterable):
+                return [one async for one in found]
+            return await found
+
+    if kind == "async":
+        return asyncio.run(run())
+    with Client(target, **more) as client:
+        found = ask(client)
+        return list(found) if isinstance(found, Iterator) else found

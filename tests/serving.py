@@ -18,13 +18,7 @@ import numpy as np
 from google.rpc import error_details_pb2, status_pb2
 from PIL import Image
 
-from fr_api.v1 import (
-    evaluation_pb2_grpc,
-    gallery_pb2_grpc,
-    recognition_pb2_grpc,
-    server_pb2_grpc,
-    training_pb2_grpc,
-)
+from fr_api.v1 import evaluation_pb2_grpc, gallery_pb2_grpc, recognition_pb2_grpc, server_pb2_grpc, training_pb2_grpc
 from fr_core.detect.null import NullDetector
 from fr_core.detect.protocol import Detector
 from fr_core.embed.null import NULL_MODEL, NullEmbedder

@@ -1,15 +1,9 @@
 """The client of the API and the `fr` command; it needs neither models nor index."""
 
-from fr_client.access import Access
-from fr_client.access_requests import Role
-from fr_client.aio import AsyncClient
-from fr_client.aio_access import AsyncAccess
-from fr_client.aio_audit import AsyncAudit
-from fr_client.aio_review import AsyncReview
-from fr_client.aio_training import AsyncTraining
-from fr_client.audit import Audit
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from fr_client.channel import RetryPolicy
-from fr_client.client import Client
 from fr_client.connection import Connection, read_connection
 from fr_client.errors import FrApiError, reason_of
 from fr_client.export import Exported
@@ -21,21 +15,32 @@ from fr_client.requests import (
     EmbedItem,
     EnrolItem,
     FaceSource,
-    Fusion,
     Keep,
-    OneFace,
     OnProgress,
     Photo,
-    Purpose,
-    ReadingPurpose,
-    ReportFile,
     SearchItem,
-    SeveralFaces,
-    Use,
 )
-from fr_client.review import Review
-from fr_client.review_requests import Finding
-from fr_client.training import Training
+from fr_client.sync.access import Access
+from fr_client.sync.audit import Audit
+from fr_client.sync.client import Client
+from fr_client.sync.review import Review
+from fr_client.sync.training import Training
+from fr_client.words import Finding, Fusion, OneFace, Purpose, ReadingPurpose, ReportFile, Role, SeveralFaces, Use
+
+if TYPE_CHECKING:
+    from fr_client.aio.access import AsyncAccess
+    from fr_client.aio.audit import AsyncAudit
+    from fr_client.aio.client import AsyncClient
+    from fr_client.aio.review import AsyncReview
+    from fr_client.aio.training import AsyncTraining
+else:
+
+    def __getattr__(name: str) -> type:
+        """Import the asynchronous client when it is first used: no command needs it."""
+        if name.startswith("Async") and name in __all__:
+            return getattr(import_module(f"fr_client.aio.{name.removeprefix('Async').lower()}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "KEEP",

@@ -1,11 +1,11 @@
-"""Many answers to one request: shared by both clients."""
+"""Reads many answers to one request, for both clients."""
 
 from __future__ import annotations
 
 import queue
 import random
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
@@ -14,11 +14,11 @@ import grpc
 from fr_client.channel import RetryPolicy
 from fr_client.errors import TIMED_OUT, FrApiError, from_rpc_error
 from fr_client.handshake import Endpoint
-from fr_client.stream import Call
+from fr_client.streams import Call
 
 ResponseT = TypeVar("ResponseT")
 
-# Answers that are read before they are taken: beyond these the server waits.
+# Answers that are read ahead: beyond these the server waits.
 _MAX_WAITING = 1024
 _LOOK_EVERY_S = 0.1
 
@@ -26,11 +26,8 @@ _LOOK_EVERY_S = 0.1
 class Answers(Generic[ResponseT]):
     """The answers to one request, as they come; the call begins at once.
 
-    Args:
-        start: makes the call; is called again where the server refused to begin.
-        target: the server, for messages, and for why there is no connection.
-        timeout_s: the longest wait for the next answer; None for no limit.
-        retry: when the call is made again.
+    `start` makes the call, again if the server refused to begin. `timeout_s` is the longest wait for the next answer;
+    None for no limit.
     """
 
     def __init__(self, start: Callable[[], Any], target: Endpoint, timeout_s: float | None, retry: RetryPolicy) -> None:
@@ -38,13 +35,13 @@ class Answers(Generic[ResponseT]):
         self._target = target
         self._timeout_s = timeout_s
         self._retry = retry
-        self._attempt: int | None = 1  # None once there was an answer
+        self._attempt: int | None = 1  # None after the first answer
         self._closed = threading.Event()
-        self._lock = threading.Lock()  # no call begins once it is closed
+        self._lock = threading.Lock()  # no call begins after `close`
         self._open()
 
     def _open(self) -> bool:
-        """Begin the call, unless it is closed; return whether it was begun."""
+        """Begin the call, unless closed; return whether it began."""
         with self._lock:
             if self._closed.is_set():
                 return False
@@ -53,7 +50,7 @@ class Answers(Generic[ResponseT]):
             return True
 
     def take(self) -> list[ResponseT]:
-        """Wait for answers and return those there; none at the end, or once it is closed. Raises `FrApiError`."""
+        """Wait for answers and return all that have come; none at the end, or after `close`. Raises `FrApiError`."""
         while True:
             try:
                 answers = self._inbox.take(self._timeout_s)
@@ -73,7 +70,7 @@ class Answers(Generic[ResponseT]):
                 return []
 
     def close(self) -> None:
-        """Stop the call where it still runs, and wait for that; none begins any more; from any thread."""
+        """Stop the call if it still runs, wait for that, and begin no other; may be called from any thread."""
         with self._lock:
             self._closed.set()
         self._stop()
@@ -93,25 +90,13 @@ class Answers(Generic[ResponseT]):
         return FrApiError(
             grpc.StatusCode.DEADLINE_EXCEEDED,
             TIMED_OUT,
-            f"{self._target} did not go on within {self._timeout_s:g} s. "
+            f"{self._target} sent nothing within {self._timeout_s:g} s. "
             "Allow more time (`timeout_s`, or `fr --timeout`).",
         )
 
 
-def each(
-    start: Callable[[], Iterable[ResponseT]], target: Endpoint, timeout_s: float | None, retry: RetryPolicy
-) -> Generator[ResponseT]:
-    """Yield the answers one by one; the call begins and ends with the iteration. Arguments: those of `Answers`."""
-    answers: Answers[ResponseT] = Answers(start, target, timeout_s, retry)
-    try:
-        while some := answers.take():
-            yield from some
-    finally:
-        answers.close()
-
-
 class _Inbox(Generic[ResponseT]):
-    """What one thread reads and another takes."""
+    """Passes answers from the thread that reads them to the one that takes them."""
 
     def __init__(self) -> None:
         self._queue: queue.Queue[ResponseT | grpc.RpcError | None] = queue.Queue(_MAX_WAITING)
@@ -120,14 +105,14 @@ class _Inbox(Generic[ResponseT]):
         self._ended = False
 
     def put(self, response: ResponseT | grpc.RpcError | None) -> None:
-        """Wait for room, then put in; nothing any more once it is closed."""
+        """Wait for room, then add an answer; does nothing after `close`."""
         while not self._closed.is_set():
             with suppress(queue.Full):
                 self._queue.put(response, timeout=_LOOK_EVERY_S)
                 return
 
     def take(self, timeout_s: float | None) -> list[ResponseT]:
-        """Take out all there is, one or more; none at the end. Raises `queue.Empty`, and the error of the call."""
+        """Return one or more answers, or none at the end. Raises `queue.Empty`, and the error of the call."""
         taken: list[ResponseT] = []
         while not (self._ended or self._closed.is_set()):
             try:
@@ -145,7 +130,7 @@ class _Inbox(Generic[ResponseT]):
         return taken
 
     def close(self) -> None:
-        """Take nothing in any more, and let nobody wait for it."""
+        """Accept no more answers, and release any waiting thread."""
         self._closed.set()
         with suppress(queue.Full):
             self._queue.put_nowait(None)

@@ -1,4 +1,4 @@
-"""How a channel to the server is made, and when a call is made again: shared by both clients."""
+"""Sets the options of channels, and decides when to call again, for both clients."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ DEFAULT_TIMEOUT_S = 60.0
 # The server's default limit of a photo is 8 MiB; a message holds at most two of them (Compare).
 DEFAULT_MAX_MESSAGE_BYTES = 16 * 1024 * 1024 + 64 * 1024
 
-# An examination comes with the photos of its candidates: 30 of 8 MiB, or 250 of 1 MiB.
+# An examination has the photos of its candidates: 30 of 8 MiB, or 250 of 1 MiB.
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
 # Enough to keep a server of several cores busy, few enough to hold their photos in memory (16 x 8 MiB at most).
 DEFAULT_MAX_IN_FLIGHT = 16
-# Of batches of embeddings, 2 MB each at D = 512: the server works at one of a stream, and the next is there when it is
-# done. With 1 the server waits for the client; more than 2 are no faster, and leave more unanswered at a failure.
+# Batches of embeddings, 2 MB each at D = 512: the server works on one of a stream, and has the next when it is done.
+# With 1 the server waits for the client; more than 2 are no faster, and leave more unanswered at a failure.
 DEFAULT_BATCHES_IN_FLIGHT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When a call that the server refused to begin is made again.
+    """When to call again after the server refused to begin.
 
-    Only OVERLOADED, RATE_LIMITED and SHUTTING_DOWN are: the server says them before it begins, so that nothing is done
-    twice.
+    That is only after OVERLOADED, RATE_LIMITED and SHUTTING_DOWN: the server says them before it begins, so it does
+    nothing twice.
 
     Attributes:
-        attempts: calls in all, the first included; 1 for never again.
-        first_delay_s: the wait before the second call where the server names none; it doubles from call to call.
-        max_delay_s: a server that asks for a longer wait than this is not called again.
+        attempts: calls in all, with the first; 1 for never again.
+        first_delay_s: the wait before the second call if the server names none; it doubles from call to call.
+        max_delay_s: the longest wait; if the server asks for more, there is no further call.
     """
 
     attempts: int = 5
@@ -43,17 +43,15 @@ class RetryPolicy:
     max_delay_s: float = 10.0
 
     def delay_s(self, error: FrApiError, attempt: int, jitter: float) -> float | None:
-        """Return the seconds to wait before the next call, or None where there should be none.
+        """Return the seconds to wait before the next call, or None for no further call.
 
-        Args:
-            error: of the call that was refused.
-            attempt: its number, from 1.
-            jitter: in [0, 1), so that many clients do not come back together: adds up to a quarter.
+        `attempt` is the number of the failed call, from 1. `jitter` in [0, 1) adds up to a quarter, so that many
+        clients do not come back together.
         """
         return self.delay_for(error.reason, error.retry_after_s, attempt, jitter)
 
     def delay_for(self, reason: str, retry_after_s: float | None, attempt: int, jitter: float) -> float | None:
-        """As `delay_s`, for an item of a stream that was refused for `reason`."""
+        """As `delay_s`, for an item of a stream, refused for `reason`."""
         if reason not in NOT_BEGUN or attempt >= self.attempts:
             return None
         asked = self.first_delay_s * 2.0 ** (attempt - 1) if retry_after_s is None else retry_after_s
@@ -67,7 +65,7 @@ def channel_options(target: str, max_message_bytes: int) -> list[tuple[str, int]
     options = [
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.max_receive_message_length", max(max_message_bytes, MAX_ANSWER_BYTES)),
-        # Else all clients of a process share one connection, and with it one front-end process of the server.
+        # Otherwise all clients of a process share one connection, and so one front-end process of the server.
         ("grpc.use_local_subchannel_pool", 1),
     ]
     if is_loopback(target):
@@ -76,12 +74,7 @@ def channel_options(target: str, max_message_bytes: int) -> list[tuple[str, int]
 
 
 def require_fits(size: int, max_message_bytes: int) -> None:
-    """Raise `FrApiError` (IMAGE_TOO_MANY_BYTES) for a request that the channel would not carry.
-
-    Args:
-        size: of the request in bytes.
-        max_message_bytes: the limit of the client.
-    """
+    """Raise `FrApiError` (IMAGE_TOO_MANY_BYTES) for a request of `size` bytes if the channel cannot carry it."""
     if size > max_message_bytes:
         raise FrApiError(
             grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -92,7 +85,7 @@ def require_fits(size: int, max_message_bytes: int) -> None:
 
 
 def too_large_message(size: int, max_message_bytes: int, remedy: str) -> str:
-    """Return the sentences for a request larger than this client sends, `remedy` among them."""
+    """Return the sentences for a request that is larger than the client's limit."""
     return (
         f"The request has {size:,} bytes; this client sends at most {max_message_bytes:,}. {remedy} "
         "Or raise `max_message_bytes` of the client and the limits of the server."

@@ -1,4 +1,4 @@
-"""A connection file: where a server is, which authority vouches for it, and the key to call it with, in one file.
+"""Reads and writes connection files, which hold a server's address, its authority, and a key.
 
 ```toml
 server = "192.168.1.10:50061"
@@ -10,7 +10,7 @@ ca = '''
 '''
 ```
 
-`fr server init` and `fr key create` write them. Whoever has one can call the server in the name of its key.
+`fr server init` and `fr key create` write them. Anybody with such a file can call the server with its key.
 """
 
 from __future__ import annotations
@@ -27,12 +27,9 @@ _MAX_BYTES = 256 * 1024  # enough for all certificate authorities of an operatin
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """What a connection file says.
+    """The content of a connection file: HOST:PORT, an API key or token ("" for none), and authorities in PEM.
 
-    Attributes:
-        server: HOST:PORT.
-        key: the API key, or a token; "" = none.
-        ca: certificates of the authorities of the server, PEM; "" = no encryption.
+    Without authorities ("") there is no encryption.
     """
 
     server: str
@@ -40,13 +37,13 @@ class Connection:
     ca: str = ""
 
     def text(self) -> str:
-        """Return the file; raises `ValueError` where `ca` holds what no PEM does."""
+        """Return the text of the file; raises `ValueError` if `ca` is not PEM."""
         lines = [f"server = {_quoted(self.server)}"]
         if self.key:
             lines.append(f"key = {_quoted(self.key)}")
         if self.ca:
             if "'''" in self.ca:
-                raise ValueError("The authorities of the server are no certificates in PEM.")
+                raise ValueError("The authorities of the server are not certificates in PEM.")
             lines.append(f"ca = '''\n{self.ca.strip()}\n'''")
         return "\n".join(lines) + "\n"
 
@@ -56,20 +53,20 @@ def read_connection(path: Path) -> Connection:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no connection file; the sentence says why, and repeats nothing of it.
+        ValueError: it is not a connection file; the sentence says why, and repeats nothing of it.
     """
     try:
         raw = read_toml(read_whole(path, _MAX_BYTES).decode("utf-8-sig"), _MAX_BYTES)
     except ValueError as error:
-        raise ValueError(f"{path} is no connection file: it is not TOML.") from error
+        raise ValueError(f"{path} is not a connection file: it is not TOML.") from error
     unknown = sorted(set(raw) - set(_KEYS))
     if unknown or not isinstance(raw.get("server"), str):
-        raise ValueError(f"{path} is no connection file: it has `server`, `key` and `ca`, and nothing else.")
+        raise ValueError(f"{path} is not a connection file: it has `server`, `key` and `ca`, and nothing else.")
     if not all(isinstance(raw.get(name, ""), str) for name in _KEYS):
-        raise ValueError(f"{path} is no connection file: its values are strings.")
+        raise ValueError(f"{path} is not a connection file: its values must be strings.")
     return Connection(raw["server"], raw.get("key", ""), raw.get("ca", ""))
 
 
 def _quoted(text: str) -> str:
-    """A basic string of TOML, whose escapes those of JSON are."""
+    """Return a basic string of TOML, which has the escapes of JSON."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

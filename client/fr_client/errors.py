@@ -1,4 +1,4 @@
-"""What a call raises when it fails: one error class, read from the status that the server sent."""
+"""Raises one error class for every failed call, from the status of the server or of gRPC."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from google.rpc import error_details_pb2, status_pb2
 from fr_api.v1 import common_pb2, error_reason_pb2
 from fr_client.handshake import Endpoint, tls_failure
 
-# Reasons that this client gives itself, beside those of fr_api.v1.ErrorReason and those of `handshake`.
+# The client's own reasons, beside those of fr_api.v1.ErrorReason and of `handshake`.
 UNREACHABLE = "UNREACHABLE"
 TIMED_OUT = "TIMED_OUT"
 CONNECTION_LOST = "CONNECTION_LOST"
 
-# The server refused to begin: nothing was done, and the same call may succeed later.
+# The server refused to begin: it did nothing, and the same call may succeed later.
 NOT_BEGUN = frozenset({"OVERLOADED", "RATE_LIMITED", "SHUTTING_DOWN"})
 
 _DETAILS_KEY = "grpc-status-details-bin"
 _REQUEST_ID_KEY = "x-request-id"
-# How gRPC's messages begin when no connection could be made, as opposed to one that broke.
+# How gRPC's messages begin if there was no connection, as opposed to a broken one.
 _NO_CONNECTION = ("failed to connect", "connections to all backends failing")
-# And when the name of the server stands for no address.
+# And if the name of the server has no address.
 _NO_ADDRESS = ("errors resolving", "dns resolution failed", "name resolution")
 
 
 class FrApiError(Exception):
-    """A call that was refused or failed.
+    """A call that the server refused, or that failed.
 
     Args:
         code: the status code of gRPC.
         reason: stable, for programs: a name of `fr_api.v1.ErrorReason` without its prefix, such as "NO_FACE"; or one of
-            this client's own, such as "UNREACHABLE", all in docs/client.md; or empty where neither side knows one.
-        message: what was found and what to do, for people.
+            this client's own, such as "UNREACHABLE", all in docs/client.md; or empty if neither side knows one.
+        message: the finding and the remedy, for people.
         metadata: numbers and names of settings that a program may act on.
-        retry_after_s: seconds after which the server asks to call again; None where it does not.
-        request_id: under which the server logged the call; empty where it never got there.
+        retry_after_s: seconds after which the server asks to call again; None if it does not.
+        request_id: of the call in the server's log; empty if the call never got there.
     """
 
     def __init__(
@@ -68,13 +68,7 @@ class FrApiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """What gRPC tells of a call that failed.
-
-    Attributes:
-        code: the status code.
-        details: the status message.
-        metadata: the initial, then the trailing metadata.
-    """
+    """A failed call as gRPC reports it: status code, status message, and the initial and trailing metadata."""
 
     code: grpc.StatusCode
     details: str
@@ -84,12 +78,12 @@ class Wire:
 def from_rpc_error(error: grpc.RpcError, endpoint: Endpoint, timeout_s: float | None) -> FrApiError:
     """Turn any error of gRPC into a `FrApiError`.
 
-    Of a connection that could not be made, or that broke, it looks whether TLS is why: that can take some seconds, and
-    is nothing for the thread of an event loop.
+    If there was no connection, or it broke, it checks whether TLS is the cause. That can take some seconds: do not do
+    it in the thread of an event loop.
 
     Args:
-        error: what a stub raised, of `grpc` or of `grpc.aio`.
-        endpoint: what was called.
+        error: from a stub of `grpc` or of `grpc.aio`.
+        endpoint: of the call.
         timeout_s: the seconds that the call had; None for no limit.
     """
     initial = error.initial_metadata() if hasattr(error, "initial_metadata") else ()
@@ -100,7 +94,7 @@ def from_rpc_error(error: grpc.RpcError, endpoint: Endpoint, timeout_s: float | 
 
 
 def parse(wire: Wire, target: str, timeout_s: float | None) -> FrApiError:
-    """Read the status details of the server, or say in our words what gRPC found on the way to it."""
+    """Read the status details of the server, or describe what gRPC found on the way to it."""
     request_id = next((str(value) for key, value in wire.metadata if key == _REQUEST_ID_KEY), "")
     status = _status(wire.metadata)
     info = error_details_pb2.ErrorInfo()
@@ -116,18 +110,18 @@ def parse(wire: Wire, target: str, timeout_s: float | None) -> FrApiError:
     return FrApiError(wire.code, reason, message, retry_after_s=retry_after_s, request_id=request_id)
 
 
-def without_report(target: Endpoint) -> FrApiError:
-    """Return the error for an evaluation that the server ended without a report."""
-    message = f"{target} ended the evaluation without a report. Call again."
+def ended_without(target: Endpoint, work: str, result: str) -> FrApiError:
+    """Return the error for work of the server that ended without its result."""
+    message = f"{target} ended {work} without {result}. Call again."
     return FrApiError(grpc.StatusCode.UNAVAILABLE, CONNECTION_LOST, message)
 
 
 def _found_on_the_way(wire: Wire, target: str, timeout_s: float | None) -> tuple[str, str]:
-    """Return the reason and the sentence for a status that holds no reason of the server."""
+    """Return the reason and the sentence for a status without a reason of the server."""
     details = wire.details.strip()
     if wire.code is grpc.StatusCode.UNAVAILABLE and details.lower().startswith(_NO_ADDRESS):
         return UNREACHABLE, (
-            f"The name in {target} does not resolve to an address here. Look for a slip in it, or give an address that "
+            f"The name in {target} does not resolve to an address here. Check its spelling, or give an address that "
             "the server's certificate holds (`fr --server HOST:PORT`, or FR_SERVER)."
         )
     if wire.code is grpc.StatusCode.UNAVAILABLE and details.lower().startswith(_NO_CONNECTION):
@@ -148,13 +142,13 @@ def _found_on_the_way(wire: Wire, target: str, timeout_s: float | None) -> tuple
 
 
 def _status(metadata: Iterable[tuple[str, str | bytes]]) -> Any:
-    """Return the google.rpc.Status of the metadata; an empty one where there is none that can be read."""
+    """Return the google.rpc.Status of the metadata; an empty one if there is no readable one."""
     for key, value in metadata:
         if key == _DETAILS_KEY and isinstance(value, bytes):
             try:
                 return status_pb2.Status.FromString(value)
             except DecodeError:
-                break  # not written by FR Core: the code and the message of gRPC are all there is
+                break  # not from FR Core: only the code and the message of gRPC are left
     return status_pb2.Status()
 
 

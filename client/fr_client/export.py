@@ -1,4 +1,4 @@
-"""Everything that is kept of a subject as one archive, for the person who asks for it: shared by both clients."""
+"""Writes all data of a subject into one archive, for the person who asks for it; for both clients."""
 
 from __future__ import annotations
 
@@ -12,24 +12,19 @@ from fr_api.v1 import gallery_pb2
 from fr_client.private import private_file
 from fr_client.unpack import message_keys
 
-_README = """What is kept of one person in a gallery of FR Core.
+_README = """The data of one person in a gallery of FR Core.
 
 subject.json      the id, the name and the metadata, and a description of each template
 templates/N.json  template N, with its embedding and the model that made it; an operational gallery leaves the
                   embedding out
-photos/N.EXT      the photo that template N was made from, where the gallery keeps photos
+photos/N.EXT      the photo of template N, if the gallery keeps photos
 """
 _ENDINGS = {b"\xff\xd8\xff": "jpg", b"\x89PNG": "png", b"RIFF": "webp"}
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an archive holds.
-
-    Attributes:
-        templates: how many.
-        photos: how many; of galleries that keep none, 0.
-    """
+    """The numbers of templates and photos in an archive."""
 
     templates: int
     photos: int
@@ -38,16 +33,10 @@ class Exported:
 def write_export(
     subject: gallery_pb2.Subject, template: Callable[[int], gallery_pb2.GetTemplateResponse], target: Path
 ) -> Exported:
-    """Write the archive, for its owner alone; it is whole, or it is not there.
+    """Write the archive, for its owner alone, complete or absent.
 
-    Args:
-        subject: with all its templates.
-        template: reads a template; what it raises ends the export.
-        target: the file to write.
-
-    Raises:
-        FileExistsError: there is a file of that name.
-        OSError: the archive cannot be written.
+    `template` reads a template; its errors end the export. Raises `FileExistsError` if there is a file of that name,
+    and `OSError` if the archive cannot be written.
     """
     photos = 0
     with private_file(target, replace=False) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -66,5 +55,5 @@ def write_export(
 
 
 def photo_ending(photo: bytes) -> str:
-    """Return how the name of a photo's file ends, such as "jpg", by its first bytes; "bin" of an unknown format."""
+    """Return the ending of a photo's file name, such as "jpg", by its first bytes; "bin" for an unknown format."""
     return next((ending for head, ending in _ENDINGS.items() if photo.startswith(head)), "bin")

@@ -1,4 +1,4 @@
-"""Why no connection to a server came about: one more handshake, by Python's `ssl`, tells what gRPC does not."""
+"""Finds out why there is no connection to a server: another handshake, with Python's `ssl`, shows what gRPC hides."""
 
 from __future__ import annotations
 
@@ -18,86 +18,77 @@ import grpc
 
 from fr_client.identity import TlsCredentials, certificates_of, host_and_port
 
-# Reasons that this client gives itself for a connection that TLS, or its absence, keeps from being made.
-SERVER_NOT_TRUSTED = "SERVER_NOT_TRUSTED"
-SERVER_CERTIFICATE_EXPIRED = "SERVER_CERTIFICATE_EXPIRED"
-SERVER_CERTIFICATE_NOT_YET_VALID = "SERVER_CERTIFICATE_NOT_YET_VALID"
-SERVER_NAME_MISMATCH = "SERVER_NAME_MISMATCH"
-CLIENT_CERTIFICATE_MISSING = "CLIENT_CERTIFICATE_MISSING"
-CLIENT_CERTIFICATE_REFUSED = "CLIENT_CERTIFICATE_REFUSED"
-CLIENT_CERTIFICATE_UNUSABLE = "CLIENT_CERTIFICATE_UNUSABLE"
-TLS_FAILED = "TLS_FAILED"
-TLS_NOT_OFFERED = "TLS_NOT_OFFERED"
-TLS_REQUIRED = "TLS_REQUIRED"
+# The client's own reasons for a connection that TLS, or its absence, prevents.
 TLS_REASONS = frozenset(
     {
-        SERVER_NOT_TRUSTED,
-        SERVER_CERTIFICATE_EXPIRED,
-        SERVER_CERTIFICATE_NOT_YET_VALID,
-        SERVER_NAME_MISMATCH,
-        CLIENT_CERTIFICATE_MISSING,
-        CLIENT_CERTIFICATE_REFUSED,
-        CLIENT_CERTIFICATE_UNUSABLE,
-        TLS_FAILED,
-        TLS_NOT_OFFERED,
-        TLS_REQUIRED,
+        "SERVER_NOT_TRUSTED",
+        "SERVER_CERTIFICATE_EXPIRED",
+        "SERVER_CERTIFICATE_NOT_YET_VALID",
+        "SERVER_NAME_MISMATCH",
+        "CLIENT_CERTIFICATE_MISSING",
+        "CLIENT_CERTIFICATE_REFUSED",
+        "CLIENT_CERTIFICATE_UNUSABLE",
+        "TLS_FAILED",
+        "TLS_NOT_OFFERED",
+        "TLS_REQUIRED",
     }
 )
 
-_LOOK_S = 4.0  # for all of a look, where the call itself had no less
-_LEAST_S = 0.25  # a look that had less, and found nothing, is made again for the next
-_KEPT_S = 2.0  # in which other calls of a client take what one has found
-_ALERT_S = 1.0  # in TLS 1.3 a server that refuses a client's certificate says so after the handshake
-# What an HTTP/2 client sends first, with a SETTINGS frame that sets nothing (RFC 9113, 3.4), and the type of the frame.
+_LOOK_S = 4.0  # for a whole look, unless the call had less
+_LEAST_S = 0.25  # a shorter look that found nothing does not count for the next call
+_KEPT_S = 2.0  # how long other calls of a client use the result of a look
+_ALERT_S = 1.0  # in TLS 1.3 a server refuses a client's certificate after the handshake
+# The preface of an HTTP/2 client, with an empty SETTINGS frame (RFC 9113, 3.4), and the type of that frame.
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
 _SETTINGS = 4
 _NO_CHECK_TIME = ssl.VerifyFlags(0x200000)  # X509_V_FLAG_NO_CHECK_TIME of OpenSSL's x509_vfy.h, which `ssl` lacks
 
-_SOMEBODY_BETWEEN = "Do not go on: somebody between may have put it there."
-# X509_V_ERR_* of OpenSSL's x509_vfy.h -> the reason, and the sentences for a server's certificate.
+_SOMEBODY_BETWEEN = "Do not continue: an attacker on the way may have put it there."
+# X509_V_ERR_* of OpenSSL's x509_vfy.h -> the reason, and the sentences about a server's certificate.
 _BY_VERIFY_CODE: Mapping[int, tuple[str, str]] = MappingProxyType(
     {
         9: (
-            SERVER_CERTIFICATE_NOT_YET_VALID,
-            "is not valid yet. Do not go on: look at the clocks of both machines, then ask whoever runs it.",
+            "SERVER_CERTIFICATE_NOT_YET_VALID",
+            "is not valid yet. Do not continue: check the clocks of both machines, then ask the people who run the "
+            "server.",
         ),
         10: (
-            SERVER_CERTIFICATE_EXPIRED,
-            "has ended. Do not go on: look at the clock here, then ask whoever runs it for a new one "
+            "SERVER_CERTIFICATE_EXPIRED",
+            "has ended. Do not continue: check the clock here, then ask the people who run the server for a new one "
             "(`fr server renew`).",
         ),
         **dict.fromkeys(
             (62, 64),
             (
-                SERVER_NAME_MISMATCH,
-                "is for other names. Do not go on: call it by a name that its certificate holds, or ask whoever runs "
-                "it for a certificate with this one (`fr server renew`, with a --name for each).",
+                "SERVER_NAME_MISMATCH",
+                "is for other names. Do not continue: use a name in its certificate, or ask the people who run "
+                "the server for a certificate with this one (`fr server renew`, with a --name for each).",
             ),
         ),
         **dict.fromkeys(
             (2, 7, 18, 19, 20, 21),
             (
-                SERVER_NOT_TRUSTED,
-                f"is not of TRUSTED. {_SOMEBODY_BETWEEN} Ask whoever runs the server for its connection file or "
-                "its authority (ca.pem), by another way than this address.",
+                "SERVER_NOT_TRUSTED",
+                f"is not from TRUSTED. {_SOMEBODY_BETWEEN} Ask the people who run the server for its connection "
+                "file or its authority (ca.pem), by another way than this address.",
             ),
         ),
     }
 )
-# The same, where it is no certificate of the server that is out of its time, but one of those that vouch for it.
+# The same, if it is not the server's certificate that is out of date, but one of its authorities.
 _OF_AUTHORITY: Mapping[int, str] = MappingProxyType(
     {
-        9: "is of an authority that is not valid yet. Do not go on: look at the clocks of both machines, then ask "
-        "whoever runs it.",
-        10: "is of an authority that has ended. Do not go on: look at the clock here, then ask whoever runs the server "
-        "for its new authority (ca.pem) or connection file, by another way than this address. `fr server init` in "
-        "another folder makes one; `fr server renew` makes none.",
+        9: "is from an authority that is not valid yet. Do not continue: check the clocks of both machines, then ask "
+        "the people who run the server.",
+        10: "is from an authority that has ended. Do not continue: check the clock here, then ask the people who run "
+        "the server for its new authority (ca.pem) or connection file, by another way than this address. `fr server "
+        "init` in another folder makes one; `fr server renew` makes none.",
     }
 )
-# Names are looked at before the signatures of the chain, and the times of an authority before what it has signed.
+# OpenSSL checks these before the signatures.
 _BEFORE_SIGNATURES = frozenset({9, 10, 62, 64})
-# Alerts of a server that looked at a client's certificate, as Python names them; of a lapsed list of revocations it
-# says that the certificate has expired.
+# Alerts about a client's certificate, by their names in Python; for an expired revocation list, the alert is that the
+# certificate has expired.
 _REFUSES_CERTIFICATE = frozenset(
     {
         "SSLV3_ALERT_BAD_CERTIFICATE",
@@ -110,12 +101,12 @@ _REFUSES_CERTIFICATE = frozenset(
         "TLSV1_ALERT_DECRYPT_ERROR",
     }
 )
-# How OpenSSL calls what is no record of TLS.
+# OpenSSL's names of input that is not TLS.
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
 
 
 class _Looked:
-    """What the last look at an endpoint has found; one looks at a time."""
+    """The result of the last look at an endpoint; only one thread looks at a time."""
 
     def __init__(self) -> None:
         self.turn = threading.Lock()
@@ -129,8 +120,8 @@ class Endpoint:
 
     Attributes:
         address: HOST:PORT, or another target of gRPC.
-        tls: of the channel; None = no encryption.
-        looked: what `tls_failure` remembers.
+        tls: of the channel; None for no encryption.
+        looked: the memory of `tls_failure`.
     """
 
     address: str
@@ -143,19 +134,14 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class TlsFailure:
-    """What keeps a connection from being made.
-
-    Attributes:
-        reason: stable, for programs, such as "SERVER_NOT_TRUSTED".
-        message: what was found and what to do, for people.
-    """
+    """Why there is no connection: a stable reason such as "SERVER_NOT_TRUSTED", and a sentence with a remedy."""
 
     reason: str
     message: str
 
 
 class _Place:
-    """Where one look connects to, and until when: all that it does ends then."""
+    """The place of one look, and its deadline."""
 
     def __init__(self, host: str, port: int, until_s: float) -> None:
         self.host = host
@@ -164,16 +150,16 @@ class _Place:
         self._addresses: list[Any] = []
 
     def left_s(self) -> float:
-        """Return the seconds that are left, above 0; raises `TimeoutError` where there are none."""
+        """Return the seconds left, above 0; raises `TimeoutError` if there are none."""
         left_s = self._until_s - time.monotonic()
         if left_s <= 0:
             raise TimeoutError
         return left_s
 
     def connected(self) -> socket.socket:
-        """Return a connection to the address that took one before, else to the first that does; raises `OSError`.
+        """Return a connection to the address that accepted one before, else to the first that does; raises `OSError`.
 
-        Each address has its part of the time that is left, and what is done with the connection has the rest.
+        Each address gets a share of the time left, and the use of the connection the rest.
         """
         self._addresses = self._addresses or _addresses(self.host, self._port, self.left_s())
         failure = OSError()
@@ -195,9 +181,9 @@ class _Place:
 
 
 def _addresses(host: str, port: int, within_s: float) -> list[Any]:
-    """Return what `socket.getaddrinfo` does; raises `OSError` also where it takes longer, and `ValueError`.
+    """Return the result of `socket.getaddrinfo`; raises its `OSError` and `ValueError`, and `OSError` after the time.
 
-    Nothing can interrupt it: it is left to a thread that holds up no end of the program.
+    Nothing can interrupt it: it runs in a thread that does not delay the end of the program.
     """
     found: Future[list[Any]] = Future()
 
@@ -212,15 +198,15 @@ def _addresses(host: str, port: int, within_s: float) -> list[Any]:
 
 
 def tls_failure(endpoint: Endpoint, within_s: float | None = None) -> TlsFailure | None:
-    """Return what is wrong with the encryption of a connection that gRPC could not make; None where nothing is.
+    """Return the fault in the encryption of a connection that gRPC could not make; None if there is no fault.
 
-    It makes connections, and sends nothing of a call: no key, and no photo. Calls that fail together look once. Of
-    credentials that `tls_credentials` did not make it knows only whether the server speaks TLS at all.
+    It makes connections, and sends nothing of a call: no key, and no photo. Calls that fail together look once. For
+    credentials from elsewhere than `tls_credentials`, it finds out only whether the server speaks TLS.
 
     Args:
-        endpoint: what was called.
-        within_s: the seconds that the call had; the whole look takes no more, the look-up of the name included, and 4
-            at most.
+        endpoint: of the call.
+        within_s: the seconds that the call had; the whole look, with the look-up of the name, takes no more, and 4 at
+            most.
     """
     looked = endpoint.looked
     look_s = _LOOK_S if within_s is None else min(_LOOK_S, max(0.0, within_s))
@@ -230,7 +216,7 @@ def tls_failure(endpoint: Endpoint, within_s: float | None = None) -> TlsFailure
     try:
         if time.monotonic() - looked.at_s > _KEPT_S:
             looked.found = _look_at(endpoint, until_s)
-            # What was not found for want of time is no answer for others, who may have more.
+            # A look that was too short is no answer for other calls, which may have more time.
             if looked.found is not None or look_s >= _LEAST_S:
                 looked.at_s = time.monotonic()
         return looked.found
@@ -250,22 +236,22 @@ def _look_at(endpoint: Endpoint, until_s: float) -> TlsFailure | None:
             return _failed_handshake(endpoint, endpoint.tls, place)
         return _tls_not_offered(endpoint) if _speaks_plain_http2(place) else None
     except (OSError, ValueError):
-        # Nothing answers in time, or it breaks off, or the address is none: the words for that are those of the call.
+        # Nothing answers in time, or the connection breaks, or the address is wrong: the call's own error says so.
         return None
 
 
 def _failed_handshake(endpoint: Endpoint, tls: TlsCredentials, place: _Place) -> TlsFailure | None:
-    """Return why the handshake fails; None where it does not. Raises `OSError` where nothing answers."""
+    """Return why the handshake fails; None if it does not. Raises `OSError` if nothing answers."""
     try:
         context = _context(tls)
     except (ssl.SSLError, ValueError):
         return TlsFailure(
-            CLIENT_CERTIFICATE_UNUSABLE,
-            f"The certificates for {endpoint} cannot be used: look whether each file is PEM, and whether the client's "
+            "CLIENT_CERTIFICATE_UNUSABLE",
+            f"The certificates for {endpoint} cannot be used: check that each file is PEM, and that the client's "
             "certificate and its private key, which has no password, belong together.",
         )
     with place.connected() as raw:
-        raw.settimeout(place.left_s() / 2)  # the rest is for what may come after it
+        raw.settimeout(place.left_s() / 2)  # the rest is for the steps after it
         try:
             with context.wrap_socket(raw, server_hostname=place.host) as secured:
                 secured.settimeout(min(_ALERT_S, place.left_s()))
@@ -273,7 +259,7 @@ def _failed_handshake(endpoint: Endpoint, tls: TlsCredentials, place: _Place) ->
         except ssl.SSLCertVerificationError as error:
             return _distrusted(endpoint, tls, error, context, place)
         except (ssl.SSLEOFError, ssl.SSLSyscallError, TimeoutError, ConnectionError):
-            pass  # not a word of TLS
+            pass  # not TLS
         except ssl.SSLError as error:
             return _refused(endpoint, tls, error.reason or "")
     return _tls_not_offered(endpoint) if _speaks_plain_http2(place) else None
@@ -290,7 +276,7 @@ def _refused_afterwards(endpoint: Endpoint, tls: TlsCredentials, secured: ssl.SS
 
 
 def _context(tls: TlsCredentials) -> ssl.SSLContext:
-    """Return what makes the handshake of gRPC's channel; raises `OSError` and `ValueError` where it cannot."""
+    """Return the context for the handshake of gRPC's channel; raises `OSError` and `ValueError` for unusable files."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(["h2"])
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN  # as gRPC does
@@ -299,20 +285,16 @@ def _context(tls: TlsCredentials) -> ssl.SSLContext:
     else:
         context.load_verify_locations(cadata="\n".join(certificates_of(tls.authorities)))
     if tls.certificate is not None:
-        # An empty password, for OpenSSL would ask the terminal for one.
+        # An empty password: otherwise OpenSSL asks the terminal for one.
         context.load_cert_chain(tls.certificate, tls.key, password="")
     return context
 
 
 def _distrusted(
-    endpoint: Endpoint,
-    tls: TlsCredentials,
-    error: ssl.SSLCertVerificationError,
-    context: ssl.SSLContext,
-    place: _Place,
+    endpoint: Endpoint, tls: TlsCredentials, error: ssl.SSLCertVerificationError, context: ssl.SSLContext, place: _Place
 ) -> TlsFailure:
-    """Return the failure for a certificate that the handshake did not accept; may shake hands once more."""
-    not_accepted = (SERVER_NOT_TRUSTED, f"is not accepted ({error.verify_message}). {_SOMEBODY_BETWEEN}")
+    """Return the failure for a certificate that the handshake rejected; may make one more handshake."""
+    not_accepted = ("SERVER_NOT_TRUSTED", f"is not accepted ({error.verify_message}). {_SOMEBODY_BETWEEN}")
     reason, words = _BY_VERIFY_CODE.get(error.verify_code, not_accepted)
     if error.verify_code in _BEFORE_SIGNATURES:
         try:
@@ -320,7 +302,7 @@ def _distrusted(
         except ssl.SSLCertVerificationError as untrusted:
             return _distrusted(endpoint, tls, untrusted, context, place)
         except OSError:
-            reason, words = not_accepted  # whose it is was not found out: nobody is to be led on
+            reason, words = not_accepted  # its owner is unknown: do not give advice that trusts it
         else:
             if error.verify_code in _OF_AUTHORITY and _fault_of_authority(context, certificate):
                 words = _OF_AUTHORITY[error.verify_code]
@@ -329,13 +311,10 @@ def _distrusted(
 
 
 def _trusted_certificate(context: ssl.SSLContext, place: _Place) -> Mapping[str, Any]:
-    """Return the server's certificate as `ssl` tells it, where all signatures up to the authority are right.
+    """Return the server's certificate from `ssl`, if all signatures up to the authority are right.
 
-    Names and times are not looked at, then or later, with this context.
-
-    Raises:
-        ssl.SSLCertVerificationError: they are not.
-        OSError: the handshake was not ended.
+    With this context, names and times are no longer checked. Raises `ssl.SSLCertVerificationError` if a signature is
+    wrong, and `OSError` if the handshake does not end.
     """
     context.check_hostname = False
     context.verify_flags |= _NO_CHECK_TIME
@@ -344,9 +323,9 @@ def _trusted_certificate(context: ssl.SSLContext, place: _Place) -> Mapping[str,
 
 
 def _fault_of_authority(context: ssl.SSLContext, certificate: Mapping[str, Any]) -> bool:
-    """Whether, of a chain that is out of its time, the fault is with an authority, and not with the certificate alone.
+    """Whether an authority of an outdated chain is at fault, and not the certificate alone.
 
-    That is so where the certificate is current, or none of the authorities that may have signed it is.
+    That is so if the certificate is current, or if none of the authorities that may have signed it is.
     """
     signers = [one for one in context.get_ca_certs() if one["subject"] == certificate["issuer"]]
     return _is_current(certificate) or (bool(signers) and not any(map(_is_current, signers)))
@@ -358,40 +337,40 @@ def _is_current(certificate: Mapping[str, Any]) -> bool:
 
 
 def _refused(endpoint: Endpoint, tls: TlsCredentials, found: str) -> TlsFailure:
-    """Return the failure for an error of TLS that is no fault of the server's certificate, by OpenSSL's name of it."""
+    """Return the failure for OpenSSL's name of an error that is not about the server's certificate."""
     if found == "TLSV13_ALERT_CERTIFICATE_REQUIRED":
         return TlsFailure(
-            CLIENT_CERTIFICATE_MISSING,
+            "CLIENT_CERTIFICATE_MISSING",
             f"The server at {endpoint} asks for a client certificate. Give one with `fr --certificate FILE "
-            "--certificate-key FILE`, or `tls_credentials`; whoever runs the server makes it "
+            "--certificate-key FILE`, or `tls_credentials`; the people who run the server make it "
             "(`fr server client-certificate`).",
         )
     if found in _REFUSES_CERTIFICATE and tls.certificate is not None:
         return TlsFailure(
-            CLIENT_CERTIFICATE_REFUSED,
-            f"The server at {endpoint} refused this client's certificate: it is revoked, has ended, or is of another "
-            "authority, or the server's own list of revoked certificates has lapsed. Ask whoever runs the server, "
-            "whose log says which.",
+            "CLIENT_CERTIFICATE_REFUSED",
+            f"The server at {endpoint} refused this client's certificate: it is revoked, has ended, or is from another "
+            "authority, or the server's own list of revoked certificates has expired. Ask the people who run the "
+            "server: its log says which.",
         )
     if found in _NOT_TLS:
         return _tls_not_offered(endpoint)
     return TlsFailure(
-        TLS_FAILED,
-        f"The handshake of TLS with {endpoint} failed ({found}). Ask whoever runs the server, whose log says why.",
+        "TLS_FAILED",
+        f"The handshake of TLS with {endpoint} failed ({found}). Ask the people who run the server: its log says why.",
     )
 
 
 def _tls_not_offered(endpoint: Endpoint) -> TlsFailure:
     return TlsFailure(
-        TLS_NOT_OFFERED,
-        f"What answers at {endpoint} speaks no TLS, and you asked for it. Look for a slip in the address. Do not call "
-        "it without TLS, except on your own machine: somebody between could have put it there, and read your key.",
+        "TLS_NOT_OFFERED",
+        f"The server at {endpoint} speaks no TLS, and you asked for it. Check the address. Do not call it without TLS, "
+        "except on your own machine: an attacker on the way could have put it there, and read your key.",
     )
 
 
 def _tls_required(endpoint: Endpoint) -> TlsFailure:
     return TlsFailure(
-        TLS_REQUIRED,
+        "TLS_REQUIRED",
         f"The server at {endpoint} speaks TLS, and you asked without. Give its connection file "
         "(`fr --connection FILE`), or its authority (`fr --ca FILE`, or `tls_credentials`).",
     )
@@ -400,7 +379,7 @@ def _tls_required(endpoint: Endpoint) -> TlsFailure:
 def _speaks_tls(place: _Place) -> bool:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # nothing is sent: only whether there is TLS is asked
+    context.verify_mode = ssl.CERT_NONE  # sends nothing: it only checks for TLS
     context.set_alpn_protocols(["h2"])
     with place.connected() as raw:
         try:

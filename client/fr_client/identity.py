@@ -1,4 +1,4 @@
-"""Who calls, and over which connection: the token of a caller, and the certificates of TLS."""
+"""Opens channels with the caller's token and the certificates of TLS."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----
 
 @dataclass(frozen=True, slots=True)
 class TlsCredentials:
-    """Those of a TLS channel, and what they were made of: gRPC keeps that to itself, and why a handshake failed too.
+    """Credentials of a TLS channel, and their parts, which explain a failed handshake; gRPC shows neither.
 
     Attributes:
-        channel: those of gRPC.
-        authorities: that the server's certificate may be of, PEM; None = those of the system.
-        trusted: what people call these authorities, such as "the authority in ca.pem".
-        certificate: file of the client's own certificate, PEM; None = none.
-        key: file of its private key, PEM; None = none.
+        channel: gRPC's credentials.
+        authorities: the trusted authorities, PEM; None for those of the system.
+        trusted: the name of these authorities for people, such as "the authority in ca.pem".
+        certificate: file of the client's own certificate, PEM, if it has one.
+        key: file of its private key, PEM, if it has one.
     """
 
     channel: grpc.ChannelCredentials = field(repr=False)
@@ -43,11 +43,11 @@ class TlsCredentials:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a client shows a server; its secrets show in no text of it.
+    """What a client shows a server; its text shows no secret.
 
     Attributes:
-        token: an API key, "id.secret", or a token of the identity provider; "" = none.
-        tls: of the channel; None = no encryption.
+        token: an API key, "id.secret", or a token of the identity provider; "" for none.
+        tls: of the channel; None for no encryption.
 
     Raises:
         ValueError: the token has characters that no token has.
@@ -67,16 +67,16 @@ class Identity:
 def tls_credentials(
     ca: Path | bytes | None, certificate: Path | None = None, key: Path | None = None
 ) -> TlsCredentials:
-    """Return the credentials of a TLS channel; where no connection comes about, errors say what is wrong with them.
+    """Return the credentials of a TLS channel; if there is no connection, errors say what is wrong with them.
 
     Args:
-        ca: the authorities that the server's certificate may be of, PEM, or their file; None = those of the system.
-        certificate: file of the client's own certificate, PEM; None = none.
+        ca: the trusted authorities, PEM, or their file; None for those of the system.
+        certificate: file of the client's own certificate, PEM, if it has one.
         key: file of its private key, PEM.
 
     Raises:
         OSError: a file cannot be read.
-        ValueError: the authorities hold no certificate, or of the client's certificate and its key one is missing.
+        ValueError: the authorities hold no certificate, or the client's certificate comes without its key.
     """
     authorities = read_whole(ca, _MAX_PEM_BYTES) if isinstance(ca, Path) else ca
     if authorities is not None:
@@ -95,24 +95,24 @@ def tls_credentials(
 
 
 def certificates_of(pem: bytes) -> list[str]:
-    """Return the certificates of a text in PEM, without what stands around them; raises `ValueError` for none."""
+    """Return the certificates of a text in PEM, without the text around them; raises `ValueError` for none."""
     found = _CERTIFICATE.findall(pem.replace(b"\r\n", b"\n"))
     if not found:
-        raise ValueError("There is no certificate in PEM in what was given as one.")
+        raise ValueError("The given certificate is not in PEM.")
     return [one.decode("ascii") for one in found]
 
 
 def host_and_port(target: str) -> tuple[str, int] | None:
-    """Return the host, without brackets, and the port of an address, gRPC's default where it names none.
+    """Return the host, without brackets, and the port of an address, or gRPC's default port.
 
-    None where the address is a socket of this machine, or several addresses.
+    None for a socket of this machine, and for several addresses.
     """
     found = None if target.startswith(_UNIX) else _ADDRESS.fullmatch(target)
     return None if found is None else (found[1].strip("[]"), int(found[2] or _DEFAULT_PORT))
 
 
 def is_loopback(target: str) -> bool:
-    """Whether an address is this very machine's; of one that cannot be told, it is not."""
+    """Whether an address is surely this very machine's."""
     if target.startswith(_UNIX):
         return True
     found = host_and_port(target)
@@ -125,9 +125,9 @@ def is_loopback(target: str) -> bool:
 
 
 def require_safe(target: str, identity: Identity) -> None:
-    """Raise `ValueError` where a token would travel beyond this machine without encryption."""
+    """Raise `ValueError` if a token would travel beyond this machine without encryption."""
     if identity.token and identity.tls is None and not is_loopback(target):
-        raise ValueError("A key is sent beyond this machine only over TLS; give the file of the server's authority.")
+        raise ValueError("A key travels beyond this machine only over TLS; give the file of the server's authority.")
 
 
 def open_channel(target: str, identity: Identity, options: Any) -> grpc.Channel:
@@ -164,18 +164,18 @@ class _Bearer(
         self._token = token
 
     def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return continuation(self._told(client_call_details), request)
+        return continuation(self._with_token(client_call_details), request)
 
     def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return continuation(self._told(client_call_details), request)
+        return continuation(self._with_token(client_call_details), request)
 
     def intercept_stream_unary(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        return continuation(self._told(client_call_details), request_iterator)
+        return continuation(self._with_token(client_call_details), request_iterator)
 
     def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        return continuation(self._told(client_call_details), request_iterator)
+        return continuation(self._with_token(client_call_details), request_iterator)
 
-    def _told(self, details: Any) -> Any:
+    def _with_token(self, details: Any) -> Any:
         return details._replace(metadata=[*(details.metadata or ()), _header(self._token)])
 
 
@@ -185,28 +185,28 @@ class _AioBearer:
     def __init__(self, token: str) -> None:
         self._token = token
 
-    def _told(self, details: Any) -> Any:
+    def _with_token(self, details: Any) -> Any:
         return details._replace(metadata=aio.Metadata(*(details.metadata or ()), _header(self._token)))
 
 
 class _AioUnaryUnary(_AioBearer, aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await continuation(self._told(client_call_details), request)
+        return await continuation(self._with_token(client_call_details), request)
 
 
 class _AioUnaryStream(_AioBearer, aio.UnaryStreamClientInterceptor):
     async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await continuation(self._told(client_call_details), request)
+        return await continuation(self._with_token(client_call_details), request)
 
 
 class _AioStreamUnary(_AioBearer, aio.StreamUnaryClientInterceptor):
     async def intercept_stream_unary(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        return await continuation(self._told(client_call_details), request_iterator)
+        return await continuation(self._with_token(client_call_details), request_iterator)
 
 
 class _AioStreamStream(_AioBearer, aio.StreamStreamClientInterceptor):
     async def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        return await continuation(self._told(client_call_details), request_iterator)
+        return await continuation(self._with_token(client_call_details), request_iterator)
 
 
 def _aio_bearers(token: str) -> list[aio.ClientInterceptor]:

@@ -1,4 +1,4 @@
-"""Files and folders about persons that a command writes: for their owner alone."""
+"""Writes files and folders about persons, for their owner alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 
 def private_opener(path: str, flags: int) -> int:
-    """Open a file for its owner alone, for `open(..., opener=private_opener)`; one that was there is made so first.
+    """Open a file for its owner alone, also an existing one: for `open(..., opener=private_opener)`.
 
     Pipes and devices stay as they are.
     """
@@ -30,17 +30,17 @@ def private_opener(path: str, flags: int) -> int:
 
 @contextmanager
 def private_file(target: Path, *, replace: bool) -> Iterator[BinaryIO]:
-    """Write a file of mode 0600 that is whole or not there: it gets its name when the block ends well.
+    """Write a file of mode 0600, complete or absent: it gets its name if the block ends well.
 
-    Until then it lies beside it as `.fr-*.part`; a process that is killed leaves that one.
+    Until then it is a `.fr-*.part` in the same folder, which a killed process leaves behind.
 
     Args:
         target: its name.
-        replace: whether it takes the place of a file of that name.
+        replace: whether it may replace a file of that name.
 
     Raises:
-        FileExistsError: there is a file of that name, and it is not to be replaced; nothing was written.
-        OSError: the file cannot be written, or it is not to replace one and its file system has no hard links.
+        FileExistsError: there is a file of that name, which it may not replace; nothing was written.
+        OSError: the file cannot be written, or it may not replace one and its file system has no hard links.
     """
     descriptor, name = tempfile.mkstemp(".part", ".fr-", target.parent)  # of mode 0600
     temporary = Path(name)
@@ -52,24 +52,14 @@ def private_file(target: Path, *, replace: bool) -> Iterator[BinaryIO]:
         if replace:
             temporary.replace(target)
         else:
-            os.link(temporary, target)  # unlike a renaming, it fails where the name is taken
+            os.link(temporary, target)  # unlike renaming, it fails if the name is taken
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def private_folder(target: Path) -> Iterator[Path]:
-    """Make a folder of mode 0700 that is whole or not there: it gets its name when the block ends well.
-
-    Until then it lies beside it as `.fr-*.part`; a process that is killed leaves that one.
-
-    Args:
-        target: its name.
-
-    Raises:
-        FileExistsError: there is something of that name; nothing was written.
-        OSError: it cannot be made.
-    """
+    """Make a folder of mode 0700, complete or absent, as `private_file` does, with its errors."""
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
     temporary = Path(tempfile.mkdtemp(".part", ".fr-", target.parent))  # of mode 0700

@@ -29,16 +29,9 @@ from hostile_texts import FORMATS, texts
 from besieged import HOST, SOON_S, Made, figure, made, secure_channel, started_besieged
 from calibrated import calibration
 from casefiles import filed
-from fr_api.v1 import (
-    common_pb2,
-    gallery_pb2,
-    gallery_pb2_grpc,
-    recognition_pb2,
-    training_pb2,
-    training_pb2_grpc,
-)
+from fr_api.v1 import common_pb2, gallery_pb2, gallery_pb2_grpc, recognition_pb2, training_pb2, training_pb2_grpc
 from fr_bench.speed.stats import percentile
-from fr_client.cli.sources import read_manifest
+from fr_client.cli.gallery.photo_sources import read_manifest
 from fr_client.cli.state import Unusable
 from fr_client.connection import read_connection
 from fr_core.errors import FrError, TlsUnusable

@@ -104,14 +104,14 @@ class Classroom:
 
     def run(self, line: str, answers: str = "") -> str:
         """Run a command as it is written, but for the words that stand for one's own; return what it printed."""
-        command, _, target = self.with_words(line).partition(" > ")
+        command, _, target = self.with_text(line).partition(" > ")
         result = CliRunner().invoke(build(), shlex.split(command)[1:], input=answers)
         assert result.exit_code == 0, f"{line}\n{result.output}"
         if target:
             (self.folder / target).write_text(result.stdout, "utf-8")
         return result.stdout
 
-    def with_words(self, line: str) -> str:
+    def with_text(self, line: str) -> str:
         for word, value in self.words.items():
             line = line.replace(word, value)
         return line
@@ -159,7 +159,7 @@ class Classroom:
     def watched(self, line: str) -> Iterator[list[str]]:
         """Watch a cohort while the block lasts; after it the lines that were told are there."""
         told: list[str] = []
-        command = [str(BIN / "fr"), *shlex.split(self.with_words(line))[1:]]
+        command = [str(BIN / "fr"), *shlex.split(self.with_text(line))[1:]]
         with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as watching:
             yield told
             time.sleep(1.5)  # the server looks twice a second
@@ -204,7 +204,7 @@ def test_a_course_from_the_first_command_of_the_pages_to_the_last(classroom: Cla
         elif "--role trainee" in line:  # who answers by chance answers faster than people do
             classroom.run(f"{line} --requests-per-s 10000 --burst 10000")
         elif " train run " in line:
-            assert "the same command goes on" in classroom.run(line, next(typed).format(classroom.codes[0]))
+            assert "the same command continues" in classroom.run(line, next(typed).format(classroom.codes[0]))
         elif line.startswith("fr train cohort watch "):
             watch_them_take_it(classroom, line)
         else:

@@ -22,11 +22,8 @@ import typer
 from cryptography import x509
 from typer.testing import CliRunner
 
-from fr_client.access_requests import ROLE_WORDS
-from fr_client.audit_requests import CHAINS
 from fr_client.cli.main import build
-from fr_client.requests import Purpose
-from fr_client.review_requests import FINDINGS
+from fr_client.words import CHAINS, FINDINGS, ROLE_NAMES, Purpose
 from fr_core.packs.cache import ModelCache
 from fr_core.storage.audit.verify import Why
 from fr_server.config import KEYS, config_from
@@ -82,7 +79,7 @@ class Office:
         """Run a command; return what it printed."""
         if line.startswith("fr serve "):
             return self.serve(line)
-        line = self.with_words(line)
+        line = self.with_text(line)
         if not line.startswith("fr "):
             done = subprocess.run(["bash", "-euc", line], capture_output=True, text=True, timeout=30, check=False)
             assert done.returncode == 0, done.stdout + done.stderr
@@ -93,11 +90,11 @@ class Office:
 
     def refused(self, line: str) -> str:
         """Run a command that ends with 1; return all that it printed."""
-        result = CliRunner().invoke(build(), shlex.split(self.with_words(line))[1:])
+        result = CliRunner().invoke(build(), shlex.split(self.with_text(line))[1:])
         assert result.exit_code == 1, f"{line}\n{result.output}"
         return result.output
 
-    def with_words(self, line: str) -> str:
+    def with_text(self, line: str) -> str:
         line = line.replace(f"--name {NAME}", f"--name localhost --port {self.port}")
         line = line.replace(f"{NAME}:{PORT}", f"localhost:{self.port}")
         for word, value in self.words.items():
@@ -478,7 +475,7 @@ def test_the_settings_of_the_page_are_taken() -> None:
 
 
 def test_the_tables_name_all_that_there_is() -> None:
-    assert set(first_cells(RUNNING, "role |")) == set(ROLE_WORDS.values())
+    assert set(first_cells(RUNNING, "role |")) == set(ROLE_NAMES.values())
     assert set(first_cells(AUDIT, "chain |")) == set(CHAINS)
     assert set(first_cells(AUDIT, "finding |")) == {why.value for why in Why}
     assert set(first_cells(CASEWORK, "finding |")) == set(FINDINGS)

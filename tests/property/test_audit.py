@@ -14,14 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from audited import Audited
-from fr_core.storage.audit.values import (
-    MAX_BODY_BYTES,
-    MAX_NUMBER,
-    Entry,
-    decimal_of,
-    decode,
-    encode,
-)
+from fr_core.storage.audit.values import MAX_BODY_BYTES, MAX_NUMBER, Entry, decimal_of, decode, encode
 from fr_core.storage.audit.verify import Broken, Verified, verify
 
 RECORDS = 9

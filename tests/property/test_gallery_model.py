@@ -13,14 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from fr_core.errors import (
-    DuplicateImage,
-    GalleryExists,
-    InvalidField,
-    UnknownGallery,
-    UnknownSubject,
-    UnknownTemplate,
-)
+from fr_core.errors import DuplicateImage, GalleryExists, InvalidField, UnknownGallery, UnknownSubject, UnknownTemplate
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.values import KEEP, Deleted, Enrolled, Enrolment, NewTemplate, SubjectUpdate, UpdatedSubject
 from fr_core.types import Embedding, ModelId

@@ -23,16 +23,8 @@ from fr_trust.audit.export import verify_export
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from fr_api.v1 import (
-    access_pb2,
-    audit_pb2,
-    common_pb2,
-    gallery_pb2,
-    recognition_pb2,
-    review_pb2,
-    training_pb2,
-)
-from fr_client.cli.audit_files import save_checkpoints
+from fr_api.v1 import access_pb2, audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2, training_pb2
+from fr_client.cli.admin.checkpoints import save_checkpoints
 from fr_client.cli.state import Unusable
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import ConfigInvalid

@@ -149,8 +149,8 @@ def test_every_refusal_is_told_with_its_file_and_the_rest_is_stored(fr: Fr, peop
     }
     assert (told["photos"], told["stored"], told["already_enrolled"], told["refused"]) == (10, 4, 1, 5)
     why = {Path(one["file"]).name: one["message"] for one in told["refusals"]}
-    assert "2.png, which is of another subject" in why["of ada.png"]
-    assert "9,437,184 bytes; the server takes photos of at most 8,388,608" in why["huge.png"]
+    assert "2.png, which belongs to another subject" in why["of ada.png"]
+    assert "9,437,184 bytes; the server accepts at most 8,388,608" in why["huge.png"]
     code, out, _ = fr("enrol", "team", people, "--several-faces", "largest")
     assert code == 3
     assert "1 photo stored (0 new subjects), 5 already enrolled, 4 refused" in out
@@ -360,12 +360,12 @@ def test_a_gallery_is_calibrated_and_its_searches_tell_error_rates(fr: Fr, peopl
     report = write(people / "report.json", b'{"kind": "verification", "dataset": {}}')
     code, _, error = fr("gallery", "calibrate", "team", report)
     assert (code, error.partition(":")[0]) == (1, "CALIBRATION_INVALID")
-    assert f"report.json is the report; give {people / 'calibration.json'}, which lies beside it." in error
+    assert f"report.json is the report; give {people / 'calibration.json'}, which is beside it." in error
     flipped = replace(NULL_MODEL, version=f"{NULL_MODEL.version}+flip")
     other = write(people / "flipped.json", to_json(calibration(flipped)).encode())
     code, _, error = fr("gallery", "calibrate", "team", other)
     assert (code, error.partition(":")[0]) == (1, "CALIBRATION_INVALID")
-    assert f"measured with {flipped}, without --flip, and the gallery is of {NULL_MODEL}." in error
+    assert f"measured with {flipped}, without --flip, and the gallery has {NULL_MODEL}." in error
     assert keys(fr("gallery", "calibrate", "team", "--remove", "--json")) == {"calibration": None}
 
 

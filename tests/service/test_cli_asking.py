@@ -18,7 +18,7 @@ from staffed import Caller, Staffed, staffed
 
 Fr = Callable[..., tuple[int, str, str]]
 LAST = "It is the last admin key that you see"
-OWN = "It is the key that you call with"
+OWN = "You call with this key"
 
 
 @pytest.fixture

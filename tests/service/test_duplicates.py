@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import json
 import multiprocessing
@@ -20,7 +19,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
-from fr_client import AsyncClient, Client, FrApiError
+from fr_client import Client, FrApiError
 from fr_client.cli.main import build
 from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.galleries import Galleries
@@ -34,6 +33,7 @@ from fr_core.types import F32, Embedding
 from fr_server.workers.link import Wire
 from fr_server.workers.messages import GALLERY_METHODS, Answer, GalleryCall
 from fr_server.workers.remote import RemoteGalleries
+from scripted import asked
 from serving import Running, ended
 
 D = 64
@@ -78,12 +78,7 @@ EXPECTED = {(f"photo {n}", n, f"photo {n + 10}", n + 10) for n in range(1, 11)}
 
 
 def of_both(filled: Running, call: Callable[[Any], Any]) -> list[list[Any]]:
-    async def run() -> list[Any]:
-        async with AsyncClient(filled.address) as client:
-            return [one async for one in call(client)]
-
-    with Client(filled.address) as client:
-        return [list(call(client)), asyncio.run(run())]
+    return [asked(kind, filled.address, call) for kind in ("sync", "async")]
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -272,7 +267,7 @@ def test_the_command_prints_pairs_then_the_subjects(filled: Running) -> None:
     lines = out.splitlines()
     assert sum("photo 1 (1)" in line and "photo 11 (11)" in line for line in lines) == 1
     assert "10 pairs of subjects reach 0.5000 among 20 templates." in lines
-    assert "Pairs that reach the threshold may be of different people" in out
+    assert "Pairs that reach the threshold may show different people" in out
     table = [line.split()[0] for line in lines if line.lstrip().startswith("0.") and "(" not in line]
     assert len(table) == 10
     assert table == sorted(table, reverse=True)
@@ -281,7 +276,7 @@ def test_the_command_prints_pairs_then_the_subjects(filled: Running) -> None:
 def test_the_command_says_that_there_is_none(filled: Running) -> None:
     code, out, _ = fr(filled, "gallery", "duplicates", "staff", "--threshold", "1")
     assert (code, out.splitlines()[0]) == (0, "No two subjects reach 1.0000 among 20 templates.")
-    assert "may be of different people" not in out
+    assert "may show different people" not in out
 
 
 def test_the_command_prints_json_lines(filled: Running) -> None:
@@ -299,9 +294,9 @@ def test_the_command_writes_clusters(filled: Running, tmp_path: Path) -> None:
     target = tmp_path / "clusters.csv"
     code, out, error = fr(filled, "gallery", "cluster", "staff", "--csv", str(target))
     assert code == 0, error
-    assert "10 clusters of several templates, 0 templates that nothing is like, at threshold 0.5000." in out
+    assert "10 clusters of several templates, 0 templates without a similar one, at threshold 0.5000." in out
     assert "A cluster is a lead, not an identity." in out
-    assert "Any two of a cluster may be of different people" in out
+    assert "Any two of a cluster may show different people" in out
     with target.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["cluster", "size", "cohesion", "template_id", "subject_id", "similarity"]
@@ -316,7 +311,7 @@ def test_the_command_says_which_templates_nothing_is_like(filled: Running) -> No
     code, out, _ = fr(filled, "gallery", "cluster", "staff", "--threshold", "1")
     assert (code, out.splitlines()[0]) == (
         0,
-        "0 clusters of several templates, 20 templates that nothing is like, at threshold 1.0000.",
+        "0 clusters of several templates, 20 templates without a similar one, at threshold 1.0000.",
     )
 
 

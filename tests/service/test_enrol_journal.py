@@ -208,4 +208,7 @@ def test_photos_that_were_erased_since_are_told_and_not_sent_again(
     sent.clear()
     code, told, error = fr(people, "--journal", journal)
     assert (code, counts(told), sent) == (3, (0, 3, 0), [])
-    assert "2 or more photos that the journal has as stored were deleted since; they are not sent again." in error
+    assert (
+        "2 or more photos that the journal lists as stored were deleted since; this run does not send them again."
+        in error
+    )

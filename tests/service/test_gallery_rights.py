@@ -129,7 +129,7 @@ def test_the_commands(fr: Fr, client: Client, tmp_path: Path) -> None:
     client.create_gallery("lean")
     client.enrol("lean", "s", photo(1))
     _, _, error = fr("search", "lean", tmp_path / "probe.png", "--draw", tmp_path / "leads.png")
-    assert "1 candidates are drawn without a photo: --candidate-photos names the folder" in error
+    assert "1 candidates have no photo in the picture: name the enrolled folder with --candidate-photos" in error
     code, out, _ = fr("search", "g", tmp_path / "probe.png", "--subject", "s2", "--json")
     assert [one["subject_id"] for one in json.loads(out)["results"][0]["candidates"]] == ["s2"]
 

@@ -320,8 +320,8 @@ def test_files_that_do_not_fit_are_refused_before_anything_is_sent(fr: Fr, clien
     cases += [
         ((tmp_path / "small.npy", rows), "have 8 values; the gallery's have 64"),
         ((tmp_path / "flat.npy", rows), "no table"),
-        ((tmp_path / "object.npy", rows), "no array of numbers"),
-        ((tmp_path / "torn.npy", rows), "no array of numbers"),
+        ((tmp_path / "object.npy", rows), "not an array of numbers"),
+        ((tmp_path / "torn.npy", rows), "not an array of numbers"),
     ]
     for files, sentence in cases:
         code, _, error = fr("gallery", "import", "g", *files, *named)
@@ -393,7 +393,7 @@ def test_a_run_that_stops_early_says_how_to_go_on(fr: Fr, client: Client, server
     code, out, error = fr("gallery", "import", "g", *files, "--model", NAMED, "--json")
     told = json.loads(out)
     assert (code, told["error"]["reason"], told["stored"]) == (1, "UNKNOWN_GALLERY", 2000)
-    assert f"go on with --first-row {told['next_row']}" in error
+    assert f"continue with --first-row {told['next_row']}" in error
     assert told["turned_down"] == [2001, 3000]
     answered = told["next_row"] - 1 - sum(end - begin + 1 for begin, end in told["unanswered"])
     assert answered == 3000  # two batches that were stored, and the one that was refused

@@ -11,8 +11,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from fr_api.v1 import common_pb2, gallery_pb2
-from fr_client.cli.candidates import find_photos
-from fr_client.cli.draw import (
+from fr_client.cli.drawing import Font, open_photo
+from fr_client.cli.files import require_drawing, write_picture
+from fr_client.cli.gallery.candidate_photos import find_photos
+from fr_client.cli.gallery.pictures import (
     GOOD,
     GREY,
     MARGIN,
@@ -23,11 +25,8 @@ from fr_client.cli.draw import (
     Pens,
     face_crop,
     faces_picture,
-    open_photo,
     search_picture,
 )
-from fr_client.cli.lettering import Lettering
-from fr_client.cli.photos import require_drawing, write_picture
 from fr_client.cli.state import Unusable
 
 BLUE, RED = (0, 0, 200), (200, 0, 0)
@@ -209,7 +208,7 @@ def test_no_candidates_and_names_in_any_script_are_drawn(response: gallery_pb2.S
 
 
 def test_letters_that_the_font_lacks_are_replaced() -> None:
-    lettering = Lettering(16)
+    lettering = Font(16)
     assert lettering.drawable("Curie 123") == "Curie 123"
     assert lettering.drawable("a\nb") == "a?b"
     assert lettering.drawable("田한") == "??"
@@ -217,7 +216,7 @@ def test_letters_that_the_font_lacks_are_replaced() -> None:
 
 
 def test_text_is_shortened_and_broken_to_fit() -> None:
-    lettering = Lettering(16)
+    lettering = Font(16)
     short = lettering.fitted("A very long name indeed", 90)
     assert short.endswith("...")
     assert lettering.width(short) <= 90

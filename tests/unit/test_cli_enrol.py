@@ -14,12 +14,12 @@ from rich.console import Console
 
 from fr_api.v1 import gallery_pb2, server_pb2
 from fr_client.cli import progress as progress_module
-from fr_client.cli.enrolment import Enrolment, Options
-from fr_client.cli.journal import Journal
-from fr_client.cli.progress import Pace, progress
-from fr_client.cli.refused import refused_file
-from fr_client.cli.run import INTERRUPTED, SOME_REFUSED, Ending
-from fr_client.cli.sources import PhotoFile
+from fr_client.cli.ending import INTERRUPTED, SOME_REFUSED, Ending
+from fr_client.cli.files import refused_file
+from fr_client.cli.gallery.enrol_log import EnrolLog
+from fr_client.cli.gallery.enrol_run import Enrolment, Options
+from fr_client.cli.gallery.photo_sources import PhotoFile
+from fr_client.cli.progress import progress
 from fr_client.cli.state import Unusable
 from fr_client.requests import EnrolItem
 
@@ -34,34 +34,6 @@ class Clock:
         return self.now
 
 
-def test_the_pace_is_that_of_the_last_minute() -> None:
-    clock = Clock()
-    pace = Pace(10_000, clock)
-    assert pace.words() == "waiting for answers"
-    for second in range(1, 101):
-        clock.now += 1.0
-        pace.note(10 * second)
-    assert pace.rate == pytest.approx(10.0)
-    assert pace.words() == "10.0/s, 15:00 left"
-    for second in range(1, 121):
-        clock.now += 1.0
-        pace.note(1000 + 20 * second)
-    assert pace.rate == pytest.approx(20.0, rel=0.02)
-    clock.now += 3600.0
-    pace.note(3400)
-    assert pace.rate == pytest.approx(0.0, abs=0.01)
-
-
-def test_the_pace_holds_few_samples_however_many_answers_come() -> None:
-    clock = Clock()
-    pace = Pace(1_000_000, clock)
-    for done in range(1, 200_001):
-        clock.now += 0.001
-        pace.note(done)
-    assert len(pace._samples) <= 122
-    assert pace.words() == "1,000/s, 13:20 left"
-
-
 def test_without_a_terminal_a_line_comes_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
     with progress("Enrolling", "photos", 1000, clock) as advance:
@@ -71,9 +43,9 @@ def test_without_a_terminal_a_line_comes_every_ten_seconds(capsys: pytest.Captur
     out, error = capsys.readouterr()
     assert out == ""
     assert error.splitlines() == [
-        "Enrolling: 80 of 1,000 photos, 8.0/s, 1:55 left, 1 refused",
-        "Enrolling: 160 of 1,000 photos, 8.0/s, 1:45 left, 2 refused",
-        "Enrolling: 240 of 1,000 photos, 8.0/s, 1:35 left, 3 refused",
+        "Enrolling: 80 of 1,000 photos, 8.0/s, 0:01:55 left, 1 refused",
+        "Enrolling: 160 of 1,000 photos, 8.0/s, 0:01:45 left, 2 refused",
+        "Enrolling: 240 of 1,000 photos, 8.0/s, 0:01:35 left, 3 refused",
     ]
 
 
@@ -85,7 +57,7 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
         clock.now += 10.0
         advance(500, 0)
     assert "500/1000" in shown.getvalue()
-    assert "50.0/s, 0:10 left" in shown.getvalue()
+    assert "50.0/s, 0:00:10 left" in shown.getvalue()
 
 
 def test_refused_rows_are_in_the_file_as_soon_as_they_are_told(tmp_path: Path) -> None:
@@ -119,14 +91,14 @@ def test_a_run_holds_no_answers_and_asks_nothing_of_an_empty_gallery(tmp_path: P
     for number, photo in enumerate(photos):
         photo.path.write_text(str(number))
     client, gallery = Enrolling(), gallery_pb2.Gallery(gallery_id="g")
-    with Journal(tmp_path / "j", gallery) as journal:
+    with EnrolLog(tmp_path / "j", gallery) as journal:
         run = Enrolment(client, gallery, Options(), journal)  # type: ignore[arg-type]
         run.run(run.left(photos))
     assert run.tally.stored == 1500
     alone = sys.getrefcount(next(iter([object()])))
     assert max(sys.getrefcount(answer) for answer in client.answers) <= alone + 2  # of the list and of the loop
     assert not run._sent
-    with Journal(tmp_path / "j", gallery) as journal:
+    with EnrolLog(tmp_path / "j", gallery) as journal:
         again = Enrolment(client, gallery, Options(), journal)  # type: ignore[arg-type]
         assert again.left(photos) == []
     assert again.tally.already == 1500

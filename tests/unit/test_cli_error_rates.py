@@ -10,9 +10,9 @@ from fr_trust.evidence.values import Bound, Figures
 from fr_trust.evidence.words import of_both
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
-from fr_client.cli.calibrations import print_calibration
-from fr_client.cli.error_rates import answer_keys, evidence_words, rates_words
-from fr_client.cli.search import print_search
+from fr_client.cli.gallery.calibrations import print_calibration
+from fr_client.cli.gallery.error_rates import answer_keys, evidence_text, rates_text
+from fr_client.cli.gallery.search import print_search
 from fr_core.scoring.intervals import rate as counted
 
 
@@ -26,7 +26,7 @@ def rates(fmr: common_pb2.ErrorRate, fnmr: common_pb2.ErrorRate, **more: Any) ->
 
 
 def words(found: common_pb2.ErrorRates) -> list[str]:
-    return list(rates_words(recognition_pb2.CompareResponse(error_rates=found)))
+    return list(rates_text(recognition_pb2.CompareResponse(error_rates=found)))
 
 
 def test_a_threshold_is_told_by_whom_it_accepts_and_whom_it_misses() -> None:
@@ -95,7 +95,7 @@ def test_a_search_tells_how_many_strangers_it_answers_with_a_lead_and_what_that_
     assert "These rates hold for people and photos like those of lfw, not for others." in out
     assert (
         "Among 1,000 templates 9.5 % of the searches for somebody who is not enrolled are answered with a lead (95 % "
-        "interval 4.9 % to 18 %): reckoned as if comparisons were independent, which those with look-alikes are not. "
+        "interval 4.9 % to 18 %): computed as if comparisons were independent, which those with look-alikes are not. "
         "Leads, not identities."
     ) in out
 
@@ -139,7 +139,7 @@ def compared(
 def test_a_similarity_is_told_by_how_much_it_speaks_for_one_person_as_far_as_that_is_known(
     log10_lr: float, bound: common_pb2.LikelihoodRatioBound.ValueType, said: str
 ) -> None:
-    (sentence,) = evidence_words(compared(log10_lr, bound))
+    (sentence,) = evidence_text(compared(log10_lr, bound))
     assert sentence == f"This similarity is {said} {NEITHER}"
 
 
@@ -157,14 +157,14 @@ def test_the_command_line_and_the_evidence_report_tell_a_likelihood_ratio_alike(
                 ("if Hp is true as if Hd is", "if both photos show one person as if they show two"),
             ):
                 report = report.replace(hypotheses, photos)
-            (sentence,) = evidence_words(compared(float(log10_lr), bound))
+            (sentence,) = evidence_text(compared(float(log10_lr), bound))
             assert sentence == f"{report} {NEITHER}"
             told.add(sentence)
     assert len(told) > 60
 
 
 def test_a_similarity_beyond_those_of_the_calibration_says_so() -> None:
-    _, beyond = evidence_words(compared(4.0, in_range=False))
+    _, beyond = evidence_text(compared(4.0, in_range=False))
     assert beyond == "No comparison of the calibration has a similarity this far out."
 
 
@@ -187,7 +187,7 @@ def test_a_calibration_that_is_not_there_is_told_from_one_that_cannot_be_read(
 ) -> None:
     for text, said in (
         ("", "Neither gallery team nor its model has a calibration."),
-        ("{", "set it anew, or remove it."),
+        ("{", "set it again, or remove it."),
     ):
         none = gallery_pb2.GetCalibrationResponse(calibration_json=text)
         print_calibration("team", none, False, {"calibration_json": text})
@@ -196,7 +196,7 @@ def test_a_calibration_that_is_not_there_is_told_from_one_that_cannot_be_read(
 
 def test_without_a_calibration_nothing_is_said_and_json_has_null() -> None:
     compared, found = recognition_pb2.CompareResponse(), gallery_pb2.SearchResponse()
-    assert [*rates_words(compared), *evidence_words(compared), *rates_words(found)] == []
+    assert [*rates_text(compared), *evidence_text(compared), *rates_text(found)] == []
     keys = answer_keys(compared)
     assert (keys["error_rates"], keys["likelihood_ratio"]) == (None, None)
     keys = answer_keys(found)

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from fr_api.v1 import gallery_pb2
-from fr_client.cli import duplicates
-from fr_client.cli.refused import refused_file
+from fr_client.cli.files import refused_file
+from fr_client.cli.gallery import duplicates
 from fr_client.export import Exported, write_export
 from fr_client.private import private_file
 
@@ -161,5 +161,7 @@ def test_what_was_refused_can_be_written_into_a_pipe(tmp_path: Path) -> None:
 
 
 def test_how_pairs_were_found_is_said_without_the_name_of_an_index() -> None:
-    assert "compared exactly with every other" in duplicates._how(gallery_pb2.ScanProgress(exhaustive=True))
+    assert "compared each template exactly with every other" in duplicates._how(
+        gallery_pb2.ScanProgress(exhaustive=True)
+    )
     assert "those that a first scan picked" in duplicates._how(gallery_pb2.ScanProgress())

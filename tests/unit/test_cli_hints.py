@@ -13,8 +13,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from fr_api.v1 import error_reason_pb2
-from fr_client.cli.hints import HINTS, hint_of
 from fr_client.cli.main import build
+from fr_client.cli.state import REMEDIES, remedy_of
 from scripted_trust import Script, serving_trust
 
 Commands = dict[str, tuple[str, ...]]
@@ -39,9 +39,9 @@ def fr(target: str, *words: object) -> tuple[int, str]:
     return result.exit_code, result.stderr
 
 
-@pytest.mark.parametrize("reason", HINTS)
+@pytest.mark.parametrize("reason", REMEDIES)
 def test_what_a_hint_names_is_there(reason: str) -> None:
-    hint = HINTS[reason]
+    hint = REMEDIES[reason]
     assert f"ERROR_REASON_{reason}" in error_reason_pb2.ErrorReason.keys()  # noqa: SIM118 - no dict
     quoted = re.findall(r"`([^`]+)`", hint.sentence)
     for words in quoted:
@@ -67,9 +67,9 @@ def test_what_a_hint_names_is_there(reason: str) -> None:
 def test_a_hint_is_for_commands_that_have_its_options(
     reason: str, having: tuple[str, ...], lacking: tuple[str, ...]
 ) -> None:
-    assert all(hint_of(reason, commands()[name]) for name in having)
-    assert not any(hint_of(reason, commands()[name]) for name in lacking)
-    assert hint_of("NO_FACE", commands()["fr search"]) == ""
+    assert all(remedy_of(reason, commands()[name]) for name in having)
+    assert not any(remedy_of(reason, commands()[name]) for name in lacking)
+    assert remedy_of("NO_FACE", commands()["fr search"]) == ""
 
 
 def test_the_line_of_an_error_ends_with_what_to_type(tmp_path: Path) -> None:
@@ -83,8 +83,7 @@ def test_the_line_of_an_error_ends_with_what_to_type(tmp_path: Path) -> None:
     with serving_trust(script) as target:
         assert fr(target, "key", "rotate", "k") == (
             1,
-            "UNKNOWN_KEY: Not now. `fr key list` lists them, for an admin; `fr whoami` tells which is yours. "
-            "(request id-1)\n",
+            "UNKNOWN_KEY: Not now. `fr key list` lists them, for an admin; `fr whoami` names yours. (request id-1)\n",
         )
         assert fr(target, "whoami") == (
             1,

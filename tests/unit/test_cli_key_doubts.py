@@ -9,8 +9,8 @@ import pytest
 from fr_trust.access.roles import Role
 
 from fr_api.v1 import access_pb2
-from fr_client.access_requests import ROLES
-from fr_client.cli.key_doubts import APART, NEEDS, doubts_of
+from fr_client.cli.admin.key_checks import APART, NEEDS, warnings_of
+from fr_client.words import ROLES
 from fr_server.authz.rules import OF_COURSES, OF_GALLERIES, Rule, ScopeKind
 from fr_server.authz.table import RULES
 
@@ -30,20 +30,20 @@ def options_of(rule: Rule) -> set[str]:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_role_of_its_own_with_a_scope_is_not_doubtful(role: str) -> None:
-    assert doubts_of(key(role)) == []
+    assert warnings_of(key(role)) == []
 
 
 @pytest.mark.parametrize("pair", list(combinations(ROLES, 2)), ids="-".join)
 def test_two_roles_are_doubtful_where_one_checks_the_other(pair: tuple[str, str]) -> None:
     checked = [("operator", "examiner"), ("operator", "admin"), ("examiner", "admin"), ("trainee", "trainer")]
     apart = "auditor" in pair or pair in checked
-    doubts = doubts_of(key(*pair))
+    doubts = warnings_of(key(*pair))
     assert len(doubts) == apart
     assert all(f"{' and '.join(sorted(pair))}: {APART[frozenset(pair)]}." in doubt for doubt in doubts)
 
 
 def test_each_pair_of_several_roles_is_told() -> None:
-    assert len(doubts_of(key("operator", "examiner", "admin"))) == 3
+    assert len(warnings_of(key("operator", "examiner", "admin"))) == 3
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def test_a_role_without_anything_to_act_on_is_doubtful(
     role: str, galleries: bool, courses: bool, doubtful: bool
 ) -> None:
     made = key(role, galleries=("g",) if galleries else (), courses=("c",) if courses else ())
-    assert len(doubts_of(made)) == doubtful
-    assert all(f"the role {role} has nothing to act on without --" in doubt for doubt in doubts_of(made))
+    assert len(warnings_of(made)) == doubtful
+    assert all(f"the role {role} has nothing to act on without --" in doubt for doubt in warnings_of(made))
 
 
 @pytest.mark.parametrize("role", NEEDS)
@@ -82,4 +82,4 @@ def test_the_options_that_a_role_needs_are_those_of_its_calls(role: str) -> None
 
 def test_a_role_of_a_newer_server_is_not_doubtful() -> None:
     newer: Any = 99
-    assert doubts_of(access_pb2.ApiKey(roles=[newer])) == []
+    assert warnings_of(access_pb2.ApiKey(roles=[newer])) == []

@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from fr_api.v1 import common_pb2, gallery_pb2
-from fr_client.cli.search import print_search
-from fr_client.cli.show import face_table, leads_words, pairs, plain, print_json, reason_words, shown, table, when
+from fr_client.cli.gallery.search import print_search
+from fr_client.cli.show import face_table, leads_text, pairs, plain, print_json, reason_text, shown, table, when
 from fr_client.unpack import message_keys
 
 
@@ -90,7 +90,7 @@ def test_the_faces_of_a_photo_are_numbered_with_their_size_and_notes() -> None:
 
 
 def test_a_quality_reason_of_a_newer_server_is_its_number() -> None:
-    assert reason_words(common_pb2.Quality(reasons=[99])) == ["99"]  # type: ignore[list-item]
+    assert reason_text(common_pb2.Quality(reasons=[99])) == ["99"]  # type: ignore[list-item]
 
 
 def test_pairs_are_plain_text() -> None:
@@ -130,11 +130,11 @@ def test_a_search_is_printed_with_ranks_marks_and_the_notice(capsys: pytest.Capt
 )
 def test_how_many_candidates_are_leads_is_counted(leads: int, listed: int, said: str) -> None:
     candidates = [gallery_pb2.Candidate(above_threshold=rank < leads) for rank in range(listed)]
-    assert leads_words(gallery_pb2.SearchResult(candidates=candidates)) == said
+    assert leads_text(gallery_pb2.SearchResult(candidates=candidates)) == said
 
 
 def test_a_fusion_that_only_a_newer_server_knows_is_told_in_a_plain_word(capsys: pytest.CaptureFixture[str]) -> None:
     print_search("team", gallery_pb2.SearchResponse(fusion=99, searched_templates=7))  # type: ignore[arg-type]
     out = " ".join(capsys.readouterr().out.split())
     assert "7 templates searched, those that a first scan picked compared exactly; " in out
-    assert "those of a subject were fused in a way that is newer than this command." in out
+    assert "the server fused those of a subject in a way that is newer than this command." in out

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from fr_client.cli.sources import PhotoFile, is_photo, read_folder, read_manifest, read_source, read_unnamed
+from fr_client.cli.gallery.photo_sources import (
+    PhotoFile,
+    is_photo,
+    read_folder,
+    read_manifest,
+    read_source,
+    read_unnamed,
+)
 from fr_client.cli.state import Unusable
 
 

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 import scripted_training
 from fr_api.v1 import training_pb2
 from fr_client.cli.main import build
-from fr_client.cli.train_progress import Board, clock_words, progress_line, summary_words
+from fr_client.cli.train.cohort_progress import Board, clock_text, progress_line, summary_text
 from scripted_training import ScriptedTraining, progress, serving_training
 
 
@@ -121,7 +121,7 @@ def test_a_plan_of_a_file_is_sent_as_its_text(target: str, service: ScriptedTrai
     assert (code, error.partition(":")[0]) == (1, "FILE_UNREADABLE")
     file.write_bytes(b"\xff")
     code, _, error = fr(target, "plan", file, "--check")
-    assert (code, "is no text in UTF-8" in error) == (1, True)
+    assert (code, "is not text in UTF-8" in error) == (1, True)
 
 
 def test_a_course_is_made_and_shown(target: str, service: ScriptedTraining) -> None:
@@ -276,7 +276,7 @@ def test_a_board_keeps_the_last_of_each_and_shows_first_who_answered_last() -> N
     board.note([progress("p2", 5)])
     found = board.trainees()
     assert [(one.trainee_id, one.answered) for one in found] == [("p2", 5), ("p1", 3)]
-    assert summary_words(found) == "Sittings: 0 not begun, 2 running, 0 paused, 0 finished. Answers: 8."
+    assert summary_text(found) == "Sittings: 0 not begun, 2 running, 0 paused, 0 finished. Answers: 8."
     found[0].state = 9  # type: ignore[assignment]
     assert "newer than this command" in progress_line(found[0])
 
@@ -321,17 +321,17 @@ def test_more_trainees_than_lines_are_counted() -> None:
     lines = drawn(board)
     assert len(lines) < 24
     assert [line.split()[0] for line in lines if line.startswith("T-")] == [f"T-{number:08}" for number in range(17)]
-    assert lines[-1] == "23 more trainees, who answered before: `fr train cohort show`."
+    assert lines[-1] == "23 more trainees, who answered earlier: `fr train cohort show`."
 
 
 def test_times_are_told_as_the_trainers_clock_shows_them() -> None:
     moment = Timestamp()
     moment.FromJsonString("2026-11-26T00:05:59Z")
-    assert clock_words(moment, NOW) == "02:05"
+    assert clock_text(moment, NOW) == "02:05"
     moment.FromJsonString("2026-11-25T22:00:00Z")
-    assert clock_words(moment, NOW) == "00:00"
+    assert clock_text(moment, NOW) == "00:00"
     moment.FromJsonString("2026-11-25T21:59:00Z")
-    assert clock_words(moment, NOW) == "11-25"
+    assert clock_text(moment, NOW) == "11-25"
 
 
 def test_a_check_counts_the_blocks_without_a_limit(target: str, tmp_path: Path) -> None:
@@ -358,7 +358,7 @@ def test_a_course_tells_what_it_learned_whenever_it_is_shown(target: str, monkey
 def test_a_trainee_who_asks_for_a_report_too_soon_is_told_what_to_do(target: str, service: ScriptedTraining) -> None:
     service.refusals["GetTrainingReport"] = ["SESSION_UNFINISHED"] * 2
     error = fr(target, "report", "--code", "s3cret", "--out", "x")[2]
-    assert "`fr train run --code -` goes on with it." in error
+    assert "`fr train run --code -` continues it." in error
     assert "Not now." in fr(target, "report", "--trainee", "p1", "--out", "x")[2]
 
 

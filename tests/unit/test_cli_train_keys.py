@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from fr_api.v1 import training_pb2
-from fr_client.cli import train_keys as keys
-from fr_client.cli.train_desk import HELP, Countdown, Desk, EndedForGood, InputEnded, Left
-from fr_client.cli.train_keys import NotUnderstood, Scale
-from fr_client.cli.train_labels import labels, shown_of, similarity_words
-from fr_client.cli.train_questions import Decided, Style, ask
+from fr_client.cli.train import answers as keys
+from fr_client.cli.train.answers import NotUnderstood, Scale
+from fr_client.cli.train.dialog import HELP, Countdown, Dialog, EndedForGood, InputEnded, Left
+from fr_client.cli.train.labels import labels, shown_of, similarity_text
+from fr_client.cli.train.questions import Decided, Style, ask
 from scripted_training import picture, trial
 
 SCALE = "(-1 to 1, higher is more alike, by the machine)"
@@ -181,17 +181,17 @@ class Time:
         self.calls.append("resume")
 
 
-def desk(lines: Iterable[str]) -> tuple[Desk, list[str], Time]:
+def dialog(lines: Iterable[str]) -> tuple[Dialog, list[str], Time]:
     left, told, time = iter(lines), list[str](), Time()
-    return Desk(lambda: next(left, ""), told.append, told.append, lambda: None, time, Countdown(Clock())), told, time
+    return Dialog(lambda: next(left, ""), told.append, told.append, lambda: None, time, Countdown(Clock())), told, time
 
 
-def rated(at: Desk) -> int:
+def rated(at: Dialog) -> int:
     return at.ask("Rate:", lambda line: keys.rating(line, Scale.SIGNED))
 
 
 def test_a_question_is_asked_until_it_is_answered() -> None:
-    at, told, _ = desk(["x\n", "?\n", "2\r\n"])
+    at, told, _ = dialog(["x\n", "?\n", "2\r\n"])
     assert rated(at) == 2
     assert told.count("Rate:") == 3
     assert HELP in told
@@ -201,11 +201,11 @@ def test_a_question_is_asked_until_it_is_answered() -> None:
 def test_what_was_typed_ahead_is_dropped_where_something_new_is_asked() -> None:
     def of(*lines: str) -> list[str]:
         left, told = iter(lines), list[str]()
-        at = Desk(lambda: next(left), told.append, told.append, lambda: told.append("-"), Time(), Countdown(Clock()))
+        at = Dialog(lambda: next(left), told.append, told.append, lambda: told.append("-"), Time(), Countdown(Clock()))
         assert rated(at) == 1
         return [one.partition(":")[0] for one in told]
 
-    assert of("k", "1") == ["Rate", "Nobody is shown now.", "Rate"]
+    assert of("k", "1") == ["Rate", "No people are shown now.", "Rate"]
     assert of("9", "1") == [
         "Rate",
         "-",
@@ -213,28 +213,33 @@ def test_what_was_typed_ahead_is_dropped_where_something_new_is_asked() -> None:
         "Rate",
     ]
     assert of("p", "\n", "1") == ["Rate", "-", "Paused", "-", "Rate"]
-    assert of("f", "\n", "1") == ["Rate", "-", "End the sitting for good? What is not answered stays so. [y/N]", "Rate"]
+    assert of("f", "\n", "1") == [
+        "Rate",
+        "-",
+        "End the sitting for good? Trials without an answer stay so. [y/N]",
+        "Rate",
+    ]
 
 
 def test_what_was_typed_ahead_does_not_settle_a_probability_that_contradicts_the_rating() -> None:
     left, told = iter(["3", "10", "20", "4"]), list[str]()
-    at = Desk(lambda: next(left), told.append, told.append, lambda: told.append("-"), Time(), Countdown(Clock()))
+    at = Dialog(lambda: next(left), told.append, told.append, lambda: told.append("-"), Time(), Countdown(Clock()))
     given = ask(at, trial("RATE"), Style())
     assert isinstance(given, Decided)
     assert isinstance(given.decision, training_pb2.PairRating)
     assert (given.decision.rating, round(given.decision.p_same, 6)) == (3, 0.2)
     assert (
         told.index("-")
-        == told.index("Your rating says one person, and 10 % says two people. What you type now counts.") - 1
+        == told.index("Your rating says one person, and 10 % says two people. Your next answer counts.") - 1
     )
     assert told.count("-") == 1
 
 
 def test_a_pause_stops_the_time_of_the_session_until_enter() -> None:
-    at, _, time = desk(["p\n", "\n", "-1\n"])
+    at, _, time = dialog(["p\n", "\n", "-1\n"])
     assert rated(at) == -1
     assert time.calls == ["pause", "resume"]
-    at, _, time = desk(["p\n", "q\n"])
+    at, _, time = dialog(["p\n", "q\n"])
     with pytest.raises(Left):
         rated(at)
     assert time.calls == ["pause"]
@@ -242,19 +247,19 @@ def test_a_pause_stops_the_time_of_the_session_until_enter() -> None:
 
 def test_leaving_and_ending_are_different_things() -> None:
     with pytest.raises(Left):
-        rated(desk(["q\n"])[0])
+        rated(dialog(["q\n"])[0])
     with pytest.raises(EndedForGood):
-        rated(desk(["f\n", "y\n"])[0])
-    assert rated(desk(["f\n", "\n", "1"])[0]) == 1
+        rated(dialog(["f\n", "y\n"])[0])
+    assert rated(dialog(["f\n", "\n", "1"])[0]) == 1
     with pytest.raises(InputEnded):
-        rated(desk(["x\n"])[0])
+        rated(dialog(["x\n"])[0])
 
 
 def test_who_knows_somebody_may_say_so_and_take_it_back() -> None:
-    at, told, _ = desk(["k\n", "1\n"])
+    at, told, _ = dialog(["k\n", "1\n"])
     assert (rated(at), at.known_to_me) == (1, None)
-    assert "Nobody is shown now." in told
-    at, _, _ = desk(["k\n", "1\n", "k\n", "1\n"])
+    assert "No people are shown now." in told
+    at, _, _ = dialog(["k\n", "1\n", "k\n", "1\n"])
     at.known_to_me = False
     assert (rated(at), at.known_to_me) == (1, True)
     assert (rated(at), at.known_to_me) == (1, False)
@@ -285,11 +290,11 @@ def test_the_probe_comes_first_and_may_be_the_trainees_own() -> None:
 
 
 def test_similarities_are_told_by_label() -> None:
-    assert similarity_words({}, {"x": "A"}) == ""
+    assert similarity_text({}, {"x": "A"}) == ""
     assert (
-        similarity_words({"x": 0.5, "y": 0.5}, {"x": "A", "y": "B"})
+        similarity_text({"x": 0.5, "y": 0.5}, {"x": "A", "y": "B"})
         == f"The machine's similarity of both: +0.500 {SCALE}."
     )
     names = {"p": "probe", **{str(number): str(number) for number in range(1, 12)}}
-    found = similarity_words({"10": 0.25, "2": -0.125, "gone": 1.0}, names)
+    found = similarity_text({"10": 0.25, "2": -0.125, "gone": 1.0}, names)
     assert found == f"The machine's similarities: 2 -0.125, 10 +0.250 {SCALE}."

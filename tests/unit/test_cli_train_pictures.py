@@ -16,10 +16,9 @@ import pytest
 from PIL import Image
 
 from fr_client.cli.state import Unusable
-from fr_client.cli.train_easel import desktop_viewer, easel
-from fr_client.cli.train_folder import sweep, temporary_folder
-from fr_client.cli.train_labels import Shown
-from fr_client.cli.train_pictures import GROUND, HEAD, HEIGHT, SMALLEST, WIDTH, compose, layout
+from fr_client.cli.train.labels import Shown
+from fr_client.cli.train.picture_file import desktop_viewer, picture_file, sweep, temporary_folder
+from fr_client.cli.train.pictures import GROUND, HEAD, HEIGHT, SMALLEST, WIDTH, compose, layout
 from scripted_training import face
 
 RED, GREEN, BLUE = (200, 40, 40), (40, 180, 40), (40, 40, 200)
@@ -84,7 +83,7 @@ def test_one_file_is_replaced_by_each_trial_and_gone_at_the_end(tmp_path: Path) 
     told: list[str] = []
     opened: list[bytes] = []
     first, second = [Shown("A", face(RED))], [Shown("A", face(GREEN))]
-    with easel(tmp_path / "pictures", lambda path: opened.append(path.read_bytes()), told.append) as shows:
+    with picture_file(tmp_path / "pictures", lambda path: opened.append(path.read_bytes()), told.append) as shows:
         shows.show(first)
         shows.show(list(first))  # the next step of the trial shows the same
         shows.show(second)
@@ -104,7 +103,7 @@ def test_a_folder_of_ones_own_is_deleted_whatever_happens() -> None:
     folders: list[Path] = []
 
     def interrupted() -> None:
-        with easel(None, None, lambda line: None) as shows:
+        with picture_file(None, None, lambda line: None) as shows:
             shows.show([Shown("A", face())])
             folders.append(shows.path.parent)
             assert stat.S_IMODE(folders[0].stat().st_mode) == 0o700
@@ -151,19 +150,19 @@ def test_a_picture_that_cannot_be_shown_is_told(tmp_path: Path) -> None:
     def broken(path: Path) -> None:
         raise FileNotFoundError(2, "No such file or directory")
 
-    with easel(tmp_path, broken, told.append) as shows:
+    with picture_file(tmp_path, broken, told.append) as shows:
         shows.show([Shown("A", face(RED))])
         shows.show([Shown("A", face(GREEN))])
         with pytest.raises(Unusable, match="Pillow cannot decode"):
             shows.show([Shown("A", b"no photo")])
     assert [line for line in told if "open the picture yourself" in line] == [
-        "No viewer could be started (No such file or directory): open the picture yourself."
+        "No viewer starts (No such file or directory): open the picture yourself."
     ]
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(Unusable, match="cannot be made"), easel(tmp_path / "file", None, told.append):
+    with pytest.raises(Unusable, match="cannot be made"), picture_file(tmp_path / "file", None, told.append):
         pass
     gone = tmp_path / "gone"
-    with easel(gone, None, told.append) as shows:
+    with picture_file(gone, None, told.append) as shows:
         gone.rmdir()
         with pytest.raises(Unusable, match="cannot be written"):
             shows.show([Shown("A", face())])

@@ -39,7 +39,7 @@ def test_a_server_that_comes_back_is_found_by_a_new_connection(tmp_path: Path) -
     assert running.stdin is not None
     running.stdin.write("2\n")
     running.stdin.flush()
-    told += told_until(running, "Ctrl-C leaves; what was not sent")
+    told += told_until(running, "Ctrl-C leaves; unsent questions")
     with serving_training(second, int(target.rpartition(":")[2])):
         told += running.communicate(timeout=20)[0]
     assert running.returncode == 0, told
@@ -90,7 +90,7 @@ def test_a_closed_terminal_pauses_the_session_and_leaves_no_picture(tmp_path: Pa
             running.send_signal(number)  # terminals send several
         told += running.communicate(timeout=20)[0]
     assert running.returncode == 128 + number, told
-    assert "the same command goes on" in told
+    assert "the same command continues" in told
     assert list(tmp_path.iterdir()) == []
     assert names(service)[-1] == "PauseSession"
 
@@ -152,9 +152,9 @@ def test_on_a_terminal_the_wait_is_told_in_one_line(tmp_path: Path) -> None:
     os.write(ours, b"2\n")
     told = shown_until(ours, b"\rWaiting for the server, 0:0")
     told += shown_until(ours, b"\rWaiting for the server, 0:0")  # again, in the same line
-    assert told.count(b"The server does not answer. An answer that you gave is kept here, and is sent when") == 1
+    assert told.count(b"The server does not answer. Your answer is kept here, and is sent when") == 1
     os.write(ours, b"\x03")
-    shown_until(ours, b"the same command goes on")
+    shown_until(ours, b"the same command continues")
     assert running.wait(20) == 130
     os.close(ours)
     assert list(tmp_path.iterdir()) == []
@@ -201,13 +201,13 @@ def test_what_was_typed_before_a_question_was_shown_does_not_answer_it(tmp_path:
         os.write(ours, b"\n")
         shown_until(ours, b"One person or two?")
         os.write(ours, b"2\n")
-        typed_ahead("SubmitDecision", b"\n3\n", b"Enter goes on:")
+        typed_ahead("SubmitDecision", b"\n3\n", b"Enter continues:")
         service.held = {"NextTrial"}
         os.write(ours, b"\n")
         typed_ahead("NextTrial", b"-3\n", b"One person or two?")
         service.held = set()
         os.write(ours, b"1\n")
-        shown_until(ours, b"Enter goes on:")
+        shown_until(ours, b"Enter continues:")
         os.write(ours, b"\n")
         shown_until(ours, b"The sitting is over")
         assert running.wait(20) == 0
@@ -258,7 +258,7 @@ import signal
 
 import typer
 
-from fr_client.cli.train_signals import Stopped, stopped_by_signals
+from fr_client.cli.train.terminal import Stopped, stopped_by_signals
 
 before = signal.getsignal(signal.SIGTERM)
 with stopped_by_signals():

@@ -23,20 +23,20 @@ from typer.testing import CliRunner
 
 from fr_api.v1 import training_pb2
 from fr_client import Client, FrApiError
-from fr_client.cli import train_run
 from fr_client.cli.main import build
 from fr_client.cli.state import Unusable
-from fr_client.cli.train_calls import DELAYS_S, FIRST_DELAYS_S
-from fr_client.cli.train_keys import Scale
-from fr_client.cli.train_questions import Style
-from fr_client.cli.train_refusals import trainee_words
-from fr_client.cli.train_run import report_words, take
-from fr_client.training import Training
+from fr_client.cli.train import run
+from fr_client.cli.train.answers import Scale
+from fr_client.cli.train.calls import DELAYS_S, FIRST_DELAYS_S
+from fr_client.cli.train.messages import trainee_text
+from fr_client.cli.train.questions import Style
+from fr_client.cli.train.run import report_text, take
+from fr_client.sync.training import Training
 from scripted_training import LOST, ScriptedTraining, face, picture, serving_training, trial
 
 RED, GREEN = (200, 40, 40), (40, 180, 40)
 SHORT = Style(short=True)
-REPORT = report_words([])
+REPORT = report_text([])
 PAIR = [picture("x", data=face(RED)), picture("y", data=face(GREEN))]
 BEGIN = ("y", "")  # consent, and Enter for the block
 
@@ -124,7 +124,7 @@ def names(service: ScriptedTraining) -> list[str]:
 
 
 def test_a_sitting_is_taken_from_consent_to_its_end(taken: Taken, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train_run, "time", SimpleNamespace(monotonic=lambda: 0.0))
+    monkeypatch.setattr(run, "time", SimpleNamespace(monotonic=lambda: 0.0))
     reveal = training_pb2.Reveal(correct=False, text="Not right: two people.", similarities={"x": 0.25, "y": 0.25})
     service = ScriptedTraining([trial("RATE", PAIR, left_s=90)], reveal)
     seen = taken(service, *BEGIN, "2", "80", "4", "", style=Style())
@@ -132,13 +132,13 @@ def test_a_sitting_is_taken_from_consent_to_its_end(taken: Taken, monkeypatch: p
     for words in (
         "Your answers are kept.",
         "Do you agree? [y/N]:",
-        "Block 1 of 1: Pairs\nLook.\nThen answer.\n1 trial, 10 min from when you begin.",
+        "Block 1 of 1: Pairs\nLook.\nThen answer.\n1 trial, 10 min from your start.",
         "Trial 1 of 1\nPicture: ",
         "[1:30 left] One person or two? (-3 surely two people ... 0 undecided ... 3 surely one person):",
         "Not right: two people.\nThe machine's similarity of both: +0.250 "
         "(-1 to 1, higher is more alike, by the machine).",
         "Ratings: -3 surely two people ... 0 undecided ... 3 surely one person. To rate with the keys 1 to 7, ",
-        "The sitting is over: 1 of 1 trials are answered.",
+        "The sitting is over: 1 of 1 trials have an answer.",
     ):
         assert words in seen.text
     assert seen.sizes == [(1340, 720)]
@@ -155,7 +155,7 @@ def test_without_consent_nothing_begins(taken: Taken) -> None:
     for lines in ((), ("n",), ("",)):
         service = ScriptedTraining([trial("RATE", PAIR)])
         seen = taken(service, *lines)
-        assert (seen.status, names(service), "Nothing was begun." in seen.text) == (1, ["JoinCourse"], True)
+        assert (seen.status, names(service), "Nothing has begun." in seen.text) == (1, ["JoinCourse"], True)
 
 
 def test_keys_from_left_to_right_and_questions_that_are_left_out(taken: Taken) -> None:
@@ -244,7 +244,7 @@ def test_a_photo_is_triaged_with_reasons(taken: Taken) -> None:
         usability=training_pb2.USABILITY_REJECT,
         reasons=[training_pb2.DEGRADATION_BLUR, training_pb2.DEGRADATION_RESOLUTION],
     )
-    assert "Say why, too, such as r1: 1 blur, 2 noise" in seen.text
+    assert "Give reasons, too, such as r1: 1 blur, 2 noise" in seen.text
 
 
 def test_an_own_probe_is_sent_and_shown_beside_its_candidates(taken: Taken, tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ def test_an_own_probe_that_cannot_be_drawn_ends_nothing(taken: Taken, tmp_path: 
 def test_leaving_stops_the_time_and_the_same_command_goes_on(taken: Taken) -> None:
     service = ScriptedTraining([trial("RATE", PAIR)])
     seen = taken(service, *BEGIN, "q")
-    assert (seen.status, names(service)[-1], "the same command goes on" in seen.text) == (0, "PauseSession", True)
+    assert (seen.status, names(service)[-1], "the same command continues" in seen.text) == (0, "PauseSession", True)
     service.state, service.requests = training_pb2.SESSION_STATE_PAUSED, []
     seen = taken(service, "", "3")
     assert seen.status == 0
@@ -297,7 +297,7 @@ def test_answers_that_end_too_soon_stop_the_time(taken: Taken) -> None:
     service = ScriptedTraining([trial("RATE", PAIR)])
     seen = taken(service, *BEGIN)
     assert (seen.status, names(service)[-1]) == (1, "PauseSession")
-    assert "The answers ended before the sitting did." in seen.text
+    assert "The answers ended before the sitting." in seen.text
 
 
 def test_ctrl_c_stops_the_time(taken: Taken) -> None:
@@ -324,7 +324,7 @@ def test_a_sitting_may_be_ended_for_good(taken: Taken) -> None:
     service = ScriptedTraining([trial("RATE", PAIR)])
     seen = taken(service, *BEGIN, "f", "y")
     assert (seen.status, names(service)[-1]) == (0, "FinishSession")
-    assert "The sitting is ended: 0 of 1 trials are answered." in seen.text
+    assert "The sitting is ended: 0 of 1 trials have an answer." in seen.text
 
 
 @pytest.mark.parametrize("reason", [LOST, "OVERLOADED", "SHUTTING_DOWN", "NOT_READY"])
@@ -340,7 +340,7 @@ def test_the_same_answer_is_sent_again_after_a_lost_connection(taken: Taken, rea
     assert all(one == sent[0] for one in sent)
     assert len(service.calls("LockNotes")) == 2
     assert seen.slept[:2] == [1.0, 1.0]
-    assert seen.text.count("is kept here, and is sent when it is back") == 2
+    assert seen.text.count("is kept here, and is sent when the server is back") == 2
     assert seen.text.count("The server answers again.") == 2
     assert seen.status == 0
 
@@ -387,8 +387,8 @@ def test_ctrl_c_ends_the_waiting_and_keeps_the_sitting(
         take(lambda: client.training, "s3cret", "", None, None, SHORT, impatient, REPORT)
     assert ended.value.exit_code == 130
     error = capsys.readouterr().err
-    assert "The time without it is given back when you come back." in error
-    assert "the same command goes on" in error
+    assert "You get the lost time back when you come back." in error
+    assert "the same command continues" in error
 
 
 @pytest.mark.parametrize("reason", ["BLOCK_EXPIRED", "DECISION_LOCKED", "WRONG_STEP", "UNKNOWN_TRIAL"])
@@ -398,7 +398,7 @@ def test_a_trial_that_is_over_is_told_and_gone_on_from(taken: Taken, reason: str
     seen = taken(service, *BEGIN, "1", "2")
     assert [one.rating.rating for one in decisions(service)] == [1, 2]
     assert "Not now." not in seen.text  # the server's sentence, which is for programs
-    assert trainee_words(FrApiError(StatusCode.FAILED_PRECONDITION, reason, "Not now.")) in seen.text
+    assert trainee_text(FrApiError(StatusCode.FAILED_PRECONDITION, reason, "Not now.")) in seen.text
     assert seen.status == 0
 
 
@@ -451,7 +451,7 @@ class Late(ScriptedTraining):
 @pytest.mark.parametrize("last", [False, True])
 def test_a_block_whose_time_ran_out_is_named(taken: Taken, last: bool) -> None:
     seen = taken(Late("SubmitDecision", last=last), *BEGIN, "1", "")
-    assert "The time of this block is over: this answer was not taken.\n" in seen.text
+    assert "The time of this block is over: this answer does not count.\n" in seen.text
     assert seen.text.count("The time of block 1 (Pairs) ran out; 1 trial stays without an answer.") == 1
 
 
@@ -465,7 +465,7 @@ def test_a_sitting_that_was_ended_elsewhere_did_not_run_out_of_time(taken: Taken
     service = Late("SubmitDecision", last=True)
     service.refusals["SubmitDecision"] = ["SESSION_FINISHED"]
     seen = taken(service, *BEGIN, "1")
-    assert "This sitting is over, and takes no answers any more." in seen.text
+    assert "This sitting is over, and takes no more answers." in seen.text
     assert "ran out" not in seen.text
 
 
@@ -486,8 +486,8 @@ def test_a_block_whose_time_ran_out_while_the_trainee_was_away_is_named(taken: T
 def test_a_probability_that_contradicts_the_rating_is_asked_once_more(taken: Taken) -> None:
     question = "Probability that both show one person, in percent: 0 surely two people, 50 undecided, 100 surely one"
     for typed, meant, told in (
-        (("3", "10", "20"), 0.2, "Your rating says one person, and 10 % says two people. What you type now counts."),
-        (("-1", "90", ""), None, "Your rating says two people, and 90 % says one person. What you type now counts."),
+        (("3", "10", "20"), 0.2, "Your rating says one person, and 10 % says two people. Your next answer counts."),
+        (("-1", "90", ""), None, "Your rating says two people, and 90 % says one person. Your next answer counts."),
         (("-1", "50"), 0.5, ""),
         (("0", "1", "100"), 1.0, "In percent: 100 or 1? Type 100 or 1%."),
         (("2", "0,9", "90"), 0.9, "In percent: 90 or 0.9? Type 90 or 0.9%."),
@@ -520,7 +520,7 @@ def test_the_scale_and_the_way_to_another_are_told_at_the_start(taken: Taken) ->
 
 def test_the_time_goes_on_while_an_answer_is_asked_for_again(taken: Taken, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = count(step=10)  # a clock that goes on by ten seconds whenever it is read
-    monkeypatch.setattr(train_run, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    monkeypatch.setattr(run, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
     service = ScriptedTraining([trial("RATE", PAIR, left_s=60)])
     service.refusals["SubmitDecision"] = ["INVALID_RATING"]
     seen = taken(service, *BEGIN, "x", "1", "2")
@@ -533,7 +533,7 @@ def test_the_time_goes_on_while_an_answer_is_asked_for_again(taken: Taken, monke
 
 def test_the_time_without_a_connection_is_not_counted(taken: Taken, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = count(step=10)
-    monkeypatch.setattr(train_run, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    monkeypatch.setattr(run, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
     service = ScriptedTraining([trial("RATE", PAIR, left_s=60)])
     service.refusals["SubmitDecision"] = [LOST, LOST, "INVALID_RATING"]
     seen = taken(service, *BEGIN, "1", "2")
@@ -542,10 +542,10 @@ def test_the_time_without_a_connection_is_not_counted(taken: Taken, monkeypatch:
     service = ScriptedTraining([trial("RATE", PAIR, left_s=60), trial("RATE", PAIR, trial_id="t2", left_s=55)], reveal)
     service.refusals["SubmitDecision"] = [LOST]
     seen = taken(service, *BEGIN, "1", "", "2", "")
-    asked = [line[:12] for line in seen.text.splitlines() if "One person or two?" in line or "Enter goes on:" in line]
+    asked = [line[:12] for line in seen.text.splitlines() if "One person or two?" in line or "Enter continues:" in line]
     assert asked == [
         "[0:50 left] ",
-        "Enter goes o",
+        "Enter contin",
         "[0:45 left] ",
         "[0:35 left] ",
     ]  # not known before it is told again
@@ -573,9 +573,9 @@ def test_the_sitting_is_the_next_or_the_named_one(taken: Taken) -> None:
     service = ScriptedTraining([trial("RATE", PAIR)])
     with pytest.raises(Unusable, match="it has: day-0, day-1"):
         taken(service, "y", sitting="day-2")
-    assert "what there is to take is finished" in taken(service, sitting="day-0").text
+    assert "all sittings are finished" in taken(service, sitting="day-0").text
     service.state = training_pb2.SESSION_STATE_FINISHED
-    assert "what there is to take is finished" in taken(service).text
+    assert "all sittings are finished" in taken(service).text
     assert "StartSession" not in names(service)
     service.state = training_pb2.SESSION_STATE_RUNNING
     assert taken(service, "", "1", sitting="day-1").status == 0
@@ -655,7 +655,7 @@ def test_an_error_ends_the_command_with_one_sentence(tmp_path: Path, monkeypatch
     words = "The server knows no such code. Type it as it is on your slip, or ask your trainer for a code."
     assert (code, error) == (1, f"UNKNOWN_TRAINEE: {words} (request id-1)\n")
     slept: list[float] = []
-    monkeypatch.setattr(train_run, "time", SimpleNamespace(monotonic=time.monotonic, sleep=slept.append))
+    monkeypatch.setattr(run, "time", SimpleNamespace(monotonic=time.monotonic, sleep=slept.append))
     code, _, error = fr("localhost:1", ["--code", "s3cret", "--pictures", str(tmp_path)], "", {})
     assert (code, error.partition(":")[0]) == (1, "UNREACHABLE")
     assert "Ask your trainer for its address" in error

@@ -31,8 +31,9 @@ from typer.testing import CliRunner
 from audited import Audited
 from casefiles import OTHER_SIGNER, REFERENCE, SEARCHER, SIGNER, Filed, filed, open_store
 from fr_api.v1 import access_pb2, audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2
-from fr_client.cli import audit as audit_commands
-from fr_client.cli import audit_files, audit_words, case_words
+from fr_client.cli.admin import audit as audit_commands
+from fr_client.cli.admin import checkpoints
+from fr_client.cli.case import labels
 from fr_client.cli.main import build
 from fr_client.connection import read_connection
 from fr_core.storage.audit.checkpoints import parse_checkpoint
@@ -203,7 +204,7 @@ def test_a_key_in_a_file_is_told_nowhere_else(
 
 def test_a_connection_file_has_the_authority_of_the_call(script: Script, authority: Issued, tmp_path: Path) -> None:
     # Nobody answers over TLS here: what is written is looked at through the function that the command calls.
-    from fr_client.cli.keys import _secret_file
+    from fr_client.cli.admin.keys import _secret_file
     from fr_client.cli.state import Settings, Unusable
 
     pem = b"some words of openssl\n" + authority.certificate.read_bytes()
@@ -366,7 +367,7 @@ def test_a_check_says_what_was_pruned(script: Script, target: str) -> None:
 
 
 def test_both_checks_know_the_same_faults() -> None:
-    assert dict(audit_words.FINDINGS) == dict(audit_cli.FINDINGS)
+    assert dict(checkpoints.FINDINGS) == dict(audit_cli.FINDINGS)
     assert set(audit_cli.FINDINGS) == {why.value for why in Why}
 
 
@@ -523,7 +524,7 @@ def test_a_server_that_looks_at_no_checkpoint_has_proved_nothing(script: Script,
     words = ("audit", "verify", "--checkpoints", tmp_path)
     script.answers["VerifyAudit"] = verdicts(("cases", "", 0, 0))
     code, _, error = fr(target, *words)
-    assert (code, error) == (1, "Chain cases: the server looked at 0 of 1 checkpoints.\n")
+    assert (code, error) == (1, "Chain cases: the server checked only 0 of 1 checkpoints.\n")
     script.answers["VerifyAudit"] = verdicts(("galleries", "", 0, 0))
     code, _, error = fr(target, *words)
     assert (code, error) == (1, "Chain cases: the server has no such chain any more.\n")
@@ -556,7 +557,7 @@ def test_checkpoints_that_the_chain_contradicts_get_no_others_beside_them(
     for verdict, told in (
         (("cases", "truncated", 3, 1), "the records from 3 on were cut off."),
         (("cases", "rewritten", 3, 1), "it was written anew."),
-        (("cases", "", 0, 1), "the server looked at 1 of 2 checkpoints."),
+        (("cases", "", 0, 1), "the server checked only 1 of 2 checkpoints."),
     ):
         offering(script, cases=put_back)
         script.answers["VerifyAudit"] = verdicts(verdict)
@@ -861,7 +862,7 @@ def test_a_search_in_a_case_keeps_its_notice_and_names_its_examination(
     kept = review_pb2.ExaminationSummary(examination_id="e2", state=review_pb2.EXAMINATION_STATE_CONCLUDED)
     script.answers["SearchInCase"] = [review_pb2.SearchInCaseResponse(found=found(0), examination=kept)]
     code, out, _ = fr(target, *words)
-    assert (code, "There is no candidate to examine; the search is kept as examination e2." in out) == (0, True)
+    assert (code, "There is no candidate to examine; the case keeps the search as e2." in out) == (0, True)
     assert NOTICE in out
     assert json.loads(fr(target, *words, "--json")[1])["examination"]["examination_id"] == "e2"
     code, _, error = fr(target, "case", "search", "c1", "wanted", tmp_path / "none.jpg")
@@ -902,7 +903,7 @@ CONCLUDED = review_pb2.Examination(
 
 
 def test_what_waits_for_a_finding_is_listed(script: Script, target: str) -> None:
-    assert fr(target, "review", "list")[1] == "No examination waits for a finding of yours.\n"
+    assert fr(target, "review", "list")[1] == "No examination waits for your finding.\n"
     script.answers["ListAwaiting"] = [review_pb2.ListAwaitingResponse(examinations=[SUMMARY])]
     code, out, _ = fr(target, "review", "list")
     assert (code, "e1" in out, "wanted" in out) == (0, True, True)
@@ -984,10 +985,10 @@ def test_a_finding_is_given_with_notes_of_a_file(script: Script, target: str, tm
 
 
 def test_every_state_and_finding_has_words_and_none_is_a_match() -> None:
-    words = [case_words.state_words(one) for one in review_pb2.ExaminationState.values() if one]
-    words += [case_words.finding_words(one) for one in review_pb2.FindingKind.values() if one]
-    words += [case_words.purpose_words(one) for one in common_pb2.Purpose.values() if one]
-    assert case_words.NEWER not in words
+    words = [labels.state_text(one) for one in review_pb2.ExaminationState.values() if one]
+    words += [labels.finding_text(one) for one in review_pb2.FindingKind.values() if one]
+    words += [labels.purpose_text(one) for one in common_pb2.Purpose.values() if one]
+    assert labels.NEWER not in words
     assert len(set(words)) == len(words)
     assert not any("match" in one or "ident" in one for one in words)
 
@@ -1219,9 +1220,9 @@ def test_a_refusal_is_one_sentence_and_a_document(
 
 
 def test_of_many_checkpoints_the_last_of_each_chain_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit_files, "_SENT", 2)
+    monkeypatch.setattr(checkpoints, "_SENT", 2)
     kept = [
         audit_pb2.Checkpoint(chain=chain, json=json.dumps({"seq": seq, "hash": "0" * 64}))
         for chain, seq in (("access", 9), ("access", 10), ("cases", 5), ("access", 1), ("cases", 6))
     ]
-    assert audit_files._newest(kept) == [kept[0], kept[1], kept[2], kept[4]]
+    assert checkpoints._newest(kept) == [kept[0], kept[1], kept[2], kept[4]]

@@ -14,8 +14,9 @@ import pytest
 
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc
 from fr_client import AsyncClient, Client, FrApiError, RetryPolicy
-from fr_client.answers import Answers, each
+from fr_client.answers import Answers
 from fr_client.handshake import Endpoint
+from fr_client.sync.calls import Calls
 from scripted import QUICK, Kind, both, refuse, serving
 
 
@@ -45,7 +46,7 @@ def answers_of(call: Endless, timeout_s: float | None = None) -> Answers[int]:
 
 def test_answers_come_in_their_order_and_the_call_ends_with_the_iteration() -> None:
     call = Endless(5)
-    answers = each(lambda: call, Endpoint("here"), None, RetryPolicy())
+    answers = Calls("localhost:1", None, None, "", 4096, None).answers(lambda: call, None)
     assert call.read == 0
     assert [next(answers) for _ in range(5)] == [1, 2, 3, 4, 5]
     assert not call.cancelled.is_set()
@@ -196,7 +197,7 @@ def test_a_task_that_is_cancelled_leaves_no_call(wait_s: float) -> None:
 def test_a_wait_that_is_too_long_ends_with_a_sentence() -> None:
     answers = answers_of(Endless(1), timeout_s=1.0)
     assert answers.take() == [1]
-    with pytest.raises(FrApiError, match=r"here did not go on within 1 s") as caught:
+    with pytest.raises(FrApiError, match=r"here sent nothing within 1 s") as caught:
         answers.take()
     assert caught.value.reason == "TIMED_OUT"
     answers.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Any
 
@@ -10,22 +9,19 @@ import grpc
 import pytest
 
 from fr_api.v1 import common_pb2, gallery_pb2
-from fr_client import AsyncClient, Client, FrApiError
-from scripted import QUICK, Kind, both, released, scripted, serving
+from fr_client import Client, FrApiError
+from scripted import QUICK, Kind, asked, both, released, scripted, serving
 
 
 def enrol_one(kind: Kind, target: str, **settings: Any) -> gallery_pb2.EnrolResponse:
-    settings.setdefault("retry", QUICK)
-    settings.setdefault("timeout_s", 5.0)
-    if kind == "sync":
-        with Client(target, **settings) as client:
-            return client.enrol("g", "s", b"photo", metadata={"k": "v"}, several_faces="largest")
-
-    async def run() -> gallery_pb2.EnrolResponse:
-        async with AsyncClient(target, **settings) as client:
-            return await client.enrol("g", "s", b"photo", metadata={"k": "v"}, several_faces="largest")
-
-    return asyncio.run(run())
+    settings = {"retry": QUICK, "timeout_s": 5.0} | settings
+    found: gallery_pb2.EnrolResponse = asked(
+        kind,
+        target,
+        lambda client: client.enrol("g", "s", b"photo", metadata={"k": "v"}, several_faces="largest"),
+        **settings,
+    )
+    return found
 
 
 @both
@@ -64,25 +60,12 @@ def test_no_call_waits_beyond_its_time(kind: Kind) -> None:
     assert time.monotonic() - begun < 2.0
 
 
-def detect(kind: Kind, target: str) -> None:
-    if kind == "sync":
-        with Client(target, timeout_s=0.2) as client:
-            client.detect(b"x")
-        return
-
-    async def run() -> None:
-        async with AsyncClient(target, timeout_s=0.2) as client:
-            await client.detect(b"x")
-
-    asyncio.run(run())
-
-
 @both
 def test_a_slow_answer_is_a_timeout_with_the_address(kind: Kind) -> None:
     released.clear()
     with serving(scripted()) as target:
         with pytest.raises(FrApiError, match=r"did not answer within 0\.2 s") as caught:
-            detect(kind, target)
+            asked(kind, target, lambda client: client.detect(b"x"), timeout_s=0.2)
         released.set()
     assert caught.value.reason == "TIMED_OUT"
     assert target in caught.value.message
@@ -95,39 +78,19 @@ def test_where_nobody_listens_the_sentence_says_so(kind: Kind) -> None:
     assert (caught.value.reason, caught.value.code) == ("UNREACHABLE", grpc.StatusCode.UNAVAILABLE)
 
 
-def server_info(kind: Kind, target: str) -> None:
-    if kind == "sync":
-        with Client(target) as client:
-            client.server_info()
-        return
-
-    async def run() -> None:
-        async with AsyncClient(target) as client:
-            await client.server_info()
-
-    asyncio.run(run())
-
-
 @both
 def test_a_call_that_the_server_does_not_know_names_the_cause(kind: Kind) -> None:
     with serving(scripted()) as target, pytest.raises(FrApiError, match="no FR Core server") as caught:
-        server_info(kind, target)
+        asked(kind, target, lambda client: client.server_info())
     assert caught.value.code is grpc.StatusCode.UNIMPLEMENTED
 
 
 @both
 def test_every_page_is_listed(kind: Kind) -> None:
-    async def run() -> list[str]:
-        async with AsyncClient(target) as client:
-            return [subject.subject_id async for subject in client.list_subjects("g", page_size=2)]
-
     gallery = scripted()
     with serving(gallery) as target:
-        if kind == "sync":
-            with Client(target) as client:
-                ids = [subject.subject_id for subject in client.list_subjects("g", page_size=2)]
-        else:
-            ids = asyncio.run(run())
+        found = asked(kind, target, lambda client: client.list_subjects("g", page_size=2))
+    ids = [subject.subject_id for subject in found]
     assert ids == ["a", "b", "c", "d", "e"]
     assert [request.page_size for request in gallery.requests] == [2, 2, 2]
 

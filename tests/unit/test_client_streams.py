@@ -24,23 +24,17 @@ from fr_client import (
     SearchItem,
     reason_of,
 )
-from scripted import QUICK, Kind, both, refuse, scripted, serving
+from scripted import QUICK, Kind, asked, both, refuse, scripted, serving
 
 
 def enrol_all(
     kind: Kind, target: str, items: Iterable[EnrolItem], *, max_in_flight: int = 4, **settings: Any
 ) -> list[tuple[str, gallery_pb2.EnrolResponse | common_pb2.Refusal]]:
-    settings.setdefault("retry", QUICK)
-    settings.setdefault("timeout_s", 5.0)
-    if kind == "sync":
-        with Client(target, **settings) as client:
-            return list(client.enrol_many("g", items, max_in_flight=max_in_flight))
-
-    async def run() -> list[tuple[str, gallery_pb2.EnrolResponse | common_pb2.Refusal]]:
-        async with AsyncClient(target, **settings) as client:
-            return [answer async for answer in client.enrol_many("g", items, max_in_flight=max_in_flight)]
-
-    return asyncio.run(run())
+    settings = {"retry": QUICK, "timeout_s": 5.0} | settings
+    found: list[tuple[str, gallery_pb2.EnrolResponse | common_pb2.Refusal]] = asked(
+        kind, target, lambda client: client.enrol_many("g", items, max_in_flight=max_in_flight), **settings
+    )
+    return found
 
 
 def faces(count: int) -> list[EnrolItem]:
@@ -227,23 +221,11 @@ class Unanswering(gallery_pb2_grpc.GalleryServiceServicer):
 
 VECTORS = EmbeddingBatch(bytes(5000), [EmbeddingSubject("s")], "batch")
 MODEL = common_pb2.ModelId(pack="p")
-CALLS: dict[str, Callable[[Client | AsyncClient], Any]] = {
+CALLS: dict[str, Callable[[Any], Any]] = {
     "enrol_many": lambda client: client.enrol_many("g", [EnrolItem("s", bytes(5000))]),
     "search_many": lambda client: client.search_many("g", [SearchItem(bytes(5000))]),
     "enrol_embeddings": lambda client: client.enrol_embeddings("g", MODEL, [VECTORS]),
 }
-
-
-def answers_to(kind: Kind, target: str, call: str, **settings: Any) -> list[Any]:
-    if kind == "sync":
-        with Client(target, **settings) as client:
-            return list(CALLS[call](client))
-
-    async def run() -> list[Any]:
-        async with AsyncClient(target, **settings) as client:
-            return [answer async for answer in CALLS[call](client)]
-
-    return asyncio.run(run())
 
 
 @both
@@ -257,7 +239,7 @@ def answers_to(kind: Kind, target: str, call: str, **settings: Any) -> list[Any]
 )
 def test_what_to_do_with_unanswered_items_is_said_of_each_call(kind: Kind, call: str, says: str, says_not: str) -> None:
     with serving(Unanswering()) as target, pytest.raises(FrApiError, match="1 items unanswered") as caught:  # type: ignore[abstract, arg-type]
-        answers_to(kind, target, call, timeout_s=5.0)
+        asked(kind, target, CALLS[call], timeout_s=5.0)
     assert says in caught.value.message
     assert says_not not in caught.value.message
 
@@ -273,7 +255,7 @@ def test_what_to_do_with_unanswered_items_is_said_of_each_call(kind: Kind, call:
 )
 def test_how_to_make_an_item_smaller_is_said_of_each_call(kind: Kind, call: str, reason: str, says: str) -> None:
     with serving(Unanswering()) as target:  # type: ignore[abstract, arg-type]
-        ((_, refusal),) = answers_to(kind, target, call, timeout_s=5.0, max_message_bytes=4096)
+        ((_, refusal),) = asked(kind, target, CALLS[call], timeout_s=5.0, max_message_bytes=4096)
     assert reason_of(refusal) == reason
     assert says in refusal.message
     assert refusal.metadata["limit"] == "4096"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from fr_api.v1 import training_pb2
-from fr_client import AsyncClient, Client
 from fr_client.cli.main import build
 from scripted import Kind, both
+from scripted import asked as asked_of
 from scripted_training import ScriptedTraining, course, serving_training
 
 A, B = "ab" * 32, "0f" * 32
@@ -56,15 +55,11 @@ def asked(service: Learning) -> tuple[list[str], list[str]]:
 
 @both
 def test_courses_to_learn_from_and_photos_to_leave_out_are_sent(kind: Kind, service: Learning, target: str) -> None:
-    async def run(**more: Any) -> training_pb2.Course:
-        async with AsyncClient(target) as client:
-            return await client.training.create_course("taster-90", ["lfw"], **more)
-
     def make(**more: Any) -> training_pb2.Course:
-        if kind == "async":
-            return asyncio.run(run(**more))
-        with Client(target) as client:
-            return client.training.create_course("taster-90", ["lfw"], **more)
+        made: training_pb2.Course = asked_of(
+            kind, target, lambda client: client.training.create_course("taster-90", ["lfw"], **more)
+        )
+        return made
 
     made = make(learn_from=["c0", "c1"], exclude_photos=(A, B))
     assert asked(service) == (["c0", "c1"], [A, B])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-from collections.abc import AsyncIterable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,23 +13,10 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from fr_api.v1 import access_pb2, audit_pb2, common_pb2, error_reason_pb2, gallery_pb2, recognition_pb2, review_pb2
-from fr_client import (
-    Access,
-    AsyncAccess,
-    AsyncAudit,
-    AsyncClient,
-    AsyncReview,
-    Audit,
-    Client,
-    FrApiError,
-    RetryPolicy,
-    Review,
-)
-from fr_client.access_requests import ROLE_WORDS, ROLES
+from fr_client import FrApiError, RetryPolicy
 from fr_client.handshake import Endpoint
-from fr_client.review_requests import FINDINGS
-from fr_client.window import STORES_NOTHING, SendAgain, StreamSettings, Window
-from scripted import QUICK, Kind, both, scripted, serving
+from fr_client.streams import STORES_NOTHING, SendAgain, StreamSettings, Window
+from scripted import QUICK, Kind, asked, both, scripted, serving
 from scripted_trust import Script, serving_trust
 
 
@@ -44,41 +29,6 @@ def script() -> Script:
 def target(script: Script) -> Iterator[str]:
     with serving_trust(script) as where:
         yield where
-
-
-def asked(kind: Kind, target: str, ask: Callable[[Any], Any], **more: Any) -> Any:
-    """What `ask` gets of a client; all of it where that comes one by one."""
-
-    async def run() -> Any:
-        async with AsyncClient(target, **more) as client:
-            found = ask(client)
-            if isinstance(found, AsyncIterable):
-                return [one async for one in found]
-            return await found
-
-    if kind == "async":
-        return asyncio.run(run())
-    with Client(target, **more) as client:
-        found = ask(client)
-        return list(found) if isinstance(found, Iterator) else found
-
-
-@pytest.mark.parametrize(("sync", "aio"), [(Access, AsyncAccess), (Audit, AsyncAudit), (Review, AsyncReview)])
-def test_both_clients_have_the_same_methods(sync: type, aio: type) -> None:
-    def methods(of: type) -> dict[str, list[str]]:
-        found = inspect.getmembers(of, inspect.isfunction)
-        return {name: list(inspect.signature(one).parameters) for name, one in found if not name.startswith("_")}
-
-    assert methods(sync) == methods(aio)
-
-
-def test_there_is_a_word_for_each_role_finding_and_purpose() -> None:
-    def sent(values: Any, words: dict[str, Any]) -> bool:
-        return {value for value in values if value} == set(words.values())
-
-    assert sent(access_pb2.Role.values(), ROLES)
-    assert {ROLES[word] for word in ROLE_WORDS.values()} == set(ROLE_WORDS)
-    assert sent(review_pb2.FindingKind.values(), FINDINGS)
 
 
 PROBE = b"a photo"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import pytest
 
 from fr_api.v1 import gallery_pb2
-from fr_client import KEEP, AsyncClient, Client, Keep
-from scripted import QUICK, Kind, ScriptedGallery, both, serving
+from fr_client import KEEP, Keep
+from scripted import QUICK, Kind, ScriptedGallery, asked, both, serving
 
 
 class Changing(ScriptedGallery):
@@ -32,16 +31,7 @@ def sent(kind: Kind, call: Callable[[Any], Any]) -> Any:
     """Return the request of a call, which is refused once."""
     gallery = Changing(None, 1, "OVERLOADED", 0.02)  # type: ignore[abstract]
     with serving(gallery) as target:
-        if kind == "sync":
-            with Client(target, retry=QUICK) as client:
-                call(client)
-        else:
-
-            async def run() -> None:
-                async with AsyncClient(target, retry=QUICK) as client:
-                    await call(client)
-
-            asyncio.run(run())
+        asked(kind, target, call, retry=QUICK)
     assert gallery.calls == 2
     (request,) = gallery.requests
     return request

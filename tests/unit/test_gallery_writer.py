@@ -13,13 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fr_core.errors import (
-    DuplicateImage,
-    InternalError,
-    ShuttingDown,
-    StoreFailed,
-    UnknownGallery,
-)
+from fr_core.errors import DuplicateImage, InternalError, ShuttingDown, StoreFailed, UnknownGallery
 from fr_core.gallery.changes import CreateGallery, Done, Enrol
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.index.protocol import VectorIndex

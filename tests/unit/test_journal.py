@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from fr_api.v1 import gallery_pb2
-from fr_client.cli.enrolment import PASSING
-from fr_client.cli.journal import FileState, Journal, Noted
-from fr_client.cli.sources import PhotoFile
+from fr_client.cli.gallery.enrol_log import EnrolLog, FileState, Noted
+from fr_client.cli.gallery.enrol_run import PASSING
+from fr_client.cli.gallery.photo_sources import PhotoFile
 from fr_client.cli.state import Unusable
 from fr_core.errors import Failure
 
@@ -30,7 +30,7 @@ def photo(name: str, subject_id: str = "a") -> PhotoFile:
 
 
 def written(path: Path, count: int = 4) -> bytes:
-    with Journal(path, gallery()) as journal:
+    with EnrolLog(path, gallery()) as journal:
         for number in range(count):
             reason = "NO_FACE" if number % 2 else ""
             journal.note(photo(f"{number}.jpg"), Noted(STATE, reason, "No face." if reason else ""))
@@ -38,32 +38,32 @@ def written(path: Path, count: int = 4) -> bytes:
 
 
 def reason_of_opening(path: Path, of: gallery_pb2.Gallery) -> str:
-    with pytest.raises(Unusable) as caught, Journal(path, of):
+    with pytest.raises(Unusable) as caught, EnrolLog(path, of):
         pass
     return caught.value.reason
 
 
 def test_what_was_noted_is_known_to_the_next_run(tmp_path: Path) -> None:
     odd = PhotoFile(Path(os.fsdecode(b'/photos/\xff "\n.jpg')), "Zoë")
-    with Journal(tmp_path / "j", gallery()) as journal:
+    with EnrolLog(tmp_path / "j", gallery()) as journal:
         assert len(journal) == 0
         journal.note(photo("1.jpg"), Noted(STATE))
         journal.note(photo("2.jpg"), Noted(STATE, "NO_FACE", "No face."))
         journal.note(odd, Noted(STATE))
-    with Journal(tmp_path / "j", gallery()) as journal:
+    with EnrolLog(tmp_path / "j", gallery()) as journal:
         assert len(journal) == 3
         assert journal.noted(photo("1.jpg"), STATE) == Noted(STATE)
         assert journal.noted(photo("2.jpg"), STATE) == Noted(STATE, "NO_FACE", "No face.")
         assert journal.noted(odd, STATE) == Noted(STATE)
         assert journal.noted(photo("3.jpg"), STATE) is None
         journal.note(photo("2.jpg"), Noted(STATE))
-    with Journal(tmp_path / "j", gallery()) as journal:
+    with EnrolLog(tmp_path / "j", gallery()) as journal:
         assert journal.noted(photo("2.jpg"), STATE) == Noted(STATE)
 
 
 def test_a_file_that_changed_or_a_photo_of_another_subject_is_not_known(tmp_path: Path) -> None:
     written(tmp_path / "j")
-    with Journal(tmp_path / "j", gallery()) as journal:
+    with EnrolLog(tmp_path / "j", gallery()) as journal:
         assert journal.noted(photo("0.jpg"), STATE) is not None
         assert journal.noted(photo("0.jpg"), FileState(1001, STATE.mtime_ns)) is None
         assert journal.noted(photo("0.jpg"), FileState(1000, STATE.mtime_ns + 1)) is None
@@ -83,7 +83,7 @@ def test_a_torn_last_line_is_dropped_wherever_it_was_cut(tmp_path: Path) -> None
     last = data[:-1].rindex(b"\n") + 1
     for cut in range(last, len(data)):
         (tmp_path / "torn").write_bytes(data[:cut])
-        with Journal(tmp_path / "torn", gallery()) as journal:
+        with EnrolLog(tmp_path / "torn", gallery()) as journal:
             assert len(journal) == 3
             journal.note(photo("3.jpg"), Noted(STATE, "NO_FACE", "No face."))
         assert (tmp_path / "torn").read_bytes() == data
@@ -113,7 +113,7 @@ def test_a_lost_line_break_in_the_middle_is_noticed(tmp_path: Path) -> None:
 
 
 def test_one_command_at_a_time_holds_a_journal_that_its_owner_alone_can_read(tmp_path: Path) -> None:
-    with Journal(tmp_path / "j", gallery()):
+    with EnrolLog(tmp_path / "j", gallery()):
         assert reason_of_opening(tmp_path / "j", gallery()) == "JOURNAL_IN_USE"
         assert stat.S_IMODE((tmp_path / "j").stat().st_mode) == 0o600
     written(tmp_path / "j")
@@ -131,12 +131,12 @@ def test_a_journal_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: p
         return write(file, data[: len(data) - 90])
 
     monkeypatch.setattr(os, "write", full_in_the_middle_of_a_line)
-    with pytest.raises(Unusable, match="No space left") as caught, Journal(tmp_path / "j", gallery()) as journal:
+    with pytest.raises(Unusable, match="No space left") as caught, EnrolLog(tmp_path / "j", gallery()) as journal:
         journal.note(photo("x" * 100), Noted(STATE))
     assert caught.value.reason == "JOURNAL_UNUSABLE"
     assert len((tmp_path / "j").read_bytes()) > len(before)
     monkeypatch.undo()
-    with Journal(tmp_path / "j", gallery()) as journal:
+    with EnrolLog(tmp_path / "j", gallery()) as journal:
         assert len(journal) == 4
     assert (tmp_path / "j").read_bytes() == before
 
@@ -145,7 +145,7 @@ def test_the_disk_has_it_within_a_second_of_notes(tmp_path: Path, monkeypatch: p
     now = 0.0
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
-    with Journal(tmp_path / "j", gallery(), clock=lambda: now) as journal:
+    with EnrolLog(tmp_path / "j", gallery(), clock=lambda: now) as journal:
         synced.clear()
         for tenth in range(1, 26):
             now = tenth / 10

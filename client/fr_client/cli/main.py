@@ -1,4 +1,4 @@
-"""The `fr` command: its own options, and where each command is."""
+"""Defines the `fr` command: its own options, and the module of each command."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from fr_client.connection import read_connection
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]+):\d{1,5}|(dns|ipv4|ipv6|unix|unix-abstract|xds):.+")
 
 
-# The module of each command of the client. Building all commands takes longer than most of them run.
+# Building all commands takes longer than most of them run.
 _COMMANDS = {
-    "info": "recognise:info",
-    "health": "health:health",
-    "whoami": "keys:whoami",
-    "detect": "recognise:detect",
-    "compare": "recognise:compare",
-    "enrol": "enrol:enrol",
-    "search": "search:search",
-    "gallery": "galleries:gallery",
-    "subject": "subjects:subject",
-    "template": "subjects:template",
-    "report": "reports:report",
-    "train": "train:train",
-    "case": "cases:case",
-    "review": "review:review",
-    "evidence": "evidence:evidence",
-    "key": "keys:key",
-    "audit": "audit:audit",
+    "info": "gallery.recognise:info",
+    "health": "admin.health:health",
+    "whoami": "admin.keys:whoami",
+    "detect": "gallery.recognise:detect",
+    "compare": "gallery.recognise:compare",
+    "enrol": "gallery.enrol:enrol",
+    "search": "gallery.search:search",
+    "gallery": "gallery.galleries:gallery",
+    "subject": "gallery.subjects:subject",
+    "template": "gallery.subjects:template",
+    "report": "admin.reports:report",
+    "train": "train.commands:train",
+    "case": "case.cases:case",
+    "review": "case.review:review",
+    "evidence": "case.evidence:evidence",
+    "key": "admin.keys:key",
+    "audit": "admin.audit:audit",
 }
 
 
@@ -52,7 +52,7 @@ class _Commands(PluginGroup):
 
 
 def build() -> typer.Typer:
-    """Return the application; it imports each command when that is called."""
+    """Return the application; it imports a command when that is called."""
     app = typer.Typer(
         name="fr",
         cls=_Commands,
@@ -102,7 +102,7 @@ def _options(
     key_file: Annotated[
         Path | None,
         typer.Option(
-            "--key-file", metavar="FILE", envvar="FR_KEY_FILE", help="File of the API key, or of a token; else $FR_KEY."
+            "--key-file", metavar="FILE", envvar="FR_KEY_FILE", help="File of the API key or token; else $FR_KEY."
         ),
     ] = None,
     ca: Annotated[
@@ -127,7 +127,7 @@ def _options(
     settings = _settings(context, connection, server, timeout)
     if not _ADDRESS.fullmatch(settings.server):
         raise typer.BadParameter(
-            f"{settings.server!r} is no HOST:PORT, such as {DEFAULT_TARGET}.", param_hint="--server"
+            f"{settings.server!r} is not HOST:PORT, such as {DEFAULT_TARGET}.", param_hint="--server"
         )
     settings = replace(settings, tls=tls, certificate=certificate, certificate_key=certificate_key)
     if ca is not None and not _yields(context, "ca"):
@@ -140,27 +140,24 @@ def _options(
 
 
 def _yields(context: typer.Context, option: str) -> bool:
-    """Whether an option comes from the environment alone, and a connection file was given on the command line.
+    """Whether an option comes from the environment alone, while the command line has a connection file.
 
-    Else a key that was meant for one server would be shown to another.
+    Otherwise one server could see a key that is meant for another.
     """
     sources = [context.get_parameter_source(name) for name in (option, "connection")]
     return [source is not None and source.name for source in sources] == ["ENVIRONMENT", "COMMANDLINE"]
 
 
 def _settings(context: typer.Context, connection: Path | None, server: str | None, timeout_s: float) -> Settings:
-    """Return what a connection file says, and the address that was given beside it."""
+    """Return the settings of a connection file, with the server's address if that is given beside it."""
     if _yields(context, "server"):
         server = None
     if connection is None:
         return Settings(server or DEFAULT_TARGET, timeout_s)
     try:
         found = read_connection(connection)
-    except OSError as error:
-        raise typer.BadParameter(
-            f"{connection} cannot be read: {error.strerror}.", param_hint="--connection"
-        ) from error
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--connection") from error
+    except (OSError, ValueError) as error:
+        told = f"{connection} cannot be read: {error.strerror}." if isinstance(error, OSError) else str(error)
+        raise typer.BadParameter(told, param_hint="--connection") from error
     ca = found.ca.encode() or None
     return Settings(server or found.server, timeout_s, token=found.key, ca=ca, connection=connection)

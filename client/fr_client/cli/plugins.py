@@ -1,4 +1,4 @@
-"""Loads commands late: imports and builds a command when it is called, or when the help lists it."""
+"""Imports and builds a command only when it is called, or when the help lists it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,8 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 GROUP = "fr.commands"
-GALLERY_GROUP = "fr.gallery_commands"
-TRAIN_GROUP = "fr.train_commands"
-AUDIT_GROUP = "fr.audit_commands"
-EVIDENCE_GROUP = "fr.evidence_commands"
 
-# The packages of this distribution: one of these missing is a defect, anything else is an extra to install.
+# The packages of this distribution: a missing one is a defect, any other an extra to install.
 _OUR_PACKAGES = (
     "fr_core",
     "fr_server",
@@ -40,7 +36,7 @@ class PluginGroup(TyperGroup):
     Attributes:
         entry_group: name of the entry points.
         words: the command line that leads here.
-        late: own commands that are imported when they are called, in addition to those given at the start.
+        late: own commands that are imported when called, in addition to those given at the start.
     """
 
     entry_group = GROUP
@@ -53,7 +49,7 @@ class PluginGroup(TyperGroup):
         return [*own, *sorted(name for name in plugin_entries(self.entry_group) if name not in own)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command, and import it first if necessary."""
+        """Return a command; import it first if necessary."""
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own
@@ -63,7 +59,7 @@ class PluginGroup(TyperGroup):
         return None if entry is None else load_command(entry, self.words)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; where it turns out that a package is missing, say so."""
+        """Run a command; if a package is missing, say so."""
         try:
             return super().invoke(ctx)
         except ModuleNotFoundError as error:
@@ -73,32 +69,14 @@ class PluginGroup(TyperGroup):
             raise typer.Exit(1) from error
 
 
-class GalleryGroup(PluginGroup):
-    """The group of `fr gallery`, to which the server adds what works on a data folder."""
+def plugin_group(room: str) -> type[PluginGroup]:
+    """Return the group of `fr ROOM`, to which the entry points `fr.ROOM_commands` of other packages add commands."""
 
-    entry_group = GALLERY_GROUP
-    words = "fr gallery"
+    class RoomGroup(PluginGroup):
+        entry_group = f"fr.{room}_commands"
+        words = f"fr {room}"
 
-
-class TrainGroup(PluginGroup):
-    """The group of `fr train`, to which the training room adds what needs no server."""
-
-    entry_group = TRAIN_GROUP
-    words = "fr train"
-
-
-class AuditGroup(PluginGroup):
-    """The group of `fr audit`, to which the server adds what needs no server."""
-
-    entry_group = AUDIT_GROUP
-    words = "fr audit"
-
-
-class EvidenceGroup(PluginGroup):
-    """The group of `fr evidence`, to which the server adds what needs no server."""
-
-    entry_group = EVIDENCE_GROUP
-    words = "fr evidence"
+    return RoomGroup
 
 
 def plugin_entries(group: str = GROUP) -> dict[str, EntryPoint]:
@@ -107,7 +85,7 @@ def plugin_entries(group: str = GROUP) -> dict[str, EntryPoint]:
 
 
 def load_command(entry: EntryPoint, words: str = "fr") -> Any:
-    """Return the command of an entry point, a `typer.Typer` or a function; where an import fails, one that says so."""
+    """Return the command of an entry point, a `typer.Typer` or a function; if an import fails, one that says so."""
     try:
         loaded = entry.load()
     except ImportError as error:
@@ -121,7 +99,7 @@ def _command(name: str, loaded: typer.Typer | Callable[..., Any], *, missing: bo
     if isinstance(loaded, typer.Typer):
         outer.add_typer(loaded, name=name)
     else:
-        # Whatever is given to a command that is not there, the answer is why it is not.
+        # A missing command takes any arguments, and says why it is missing.
         settings = {"allow_extra_args": True, "ignore_unknown_options": True} if missing else {}
         outer.command(name, context_settings=settings)(loaded)
     group: Any = get_command(outer)

@@ -1,98 +1,72 @@
-"""How far a long run has come: a bar where standard error is a terminal, else a line now and then."""
+"""Shows the progress of a long run: a bar if standard error is a terminal, else a line now and then."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-from rich.progress import Progress as Bars
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn
 
 from fr_client.cli.show import console
 
-# Over how long the pace is taken, and how often it is looked at.
-_WINDOW_S = 60.0
-_SAMPLE_S = 0.5
-# Between two lines where there is no terminal.
-_LINE_S = 10.0
+# The pace is that of the last minute.
+_PACE_S = 60.0
+# Between two updates of the bar, and between two lines without a terminal.
+_BAR_S, _LINE_S = 0.1, 10.0
 
-# Is told how many are done, and how many of those were refused.
+# Takes the number done, and the number refused among them.
 Advance = Callable[[int, int], None]
-
-
-class Pace:
-    """How fast a run goes on, by its last minute.
-
-    Args:
-        total: how many there are to do.
-        clock: gives seconds.
-    """
-
-    def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._total = total
-        self._clock = clock
-        self._samples = deque([(clock(), 0)])
-        self._done = 0
-
-    def note(self, done: int) -> None:
-        """Take note of how many are done."""
-        now = self._clock()
-        self._done = done
-        if now - self._samples[-1][0] >= _SAMPLE_S:
-            self._samples.append((now, done))
-        while len(self._samples) > 1 and now - self._samples[0][0] > _WINDOW_S:
-            self._samples.popleft()
-
-    @property
-    def rate(self) -> float:
-        """How many are done in a second; 0 where none is yet."""
-        begun, done = self._samples[0]
-        passed = self._clock() - begun
-        return (self._done - done) / passed if passed > 0 else 0.0
-
-    def words(self) -> str:
-        """The pace, and the time that is left, for people."""
-        rate = self.rate
-        if not rate:
-            return "waiting for answers"
-        return f"{rate:,.{0 if rate >= 100 else 1}f}/s, {_duration((self._total - self._done) / rate)} left"
 
 
 @contextmanager
 def progress(verb: str, noun: str, total: int, clock: Callable[[], float] = time.monotonic) -> Iterator[Advance]:
-    """Tell how far a run has come for as long as the block lasts.
-
-    Args:
-        verb: what is done, such as "Enrolling".
-        noun: what is counted, such as "photos".
-        total: how many there are to do.
-        clock: gives seconds.
-    """
-    pace, out = Pace(total, clock), console(stderr=True)
+    """Show the progress of a run during the block, in words such as "Enrolling" and "photos"; `clock` gives seconds."""
+    out = console(stderr=True)
+    every_s = _BAR_S if out.is_terminal else _LINE_S
     columns = (TextColumn(verb), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Bars(*columns, console=out, disable=not out.is_terminal) as bars:
-        bar = bars.add_task("", total=total)
-        told = clock()
+    with Progress(
+        *columns, console=out, disable=not out.is_terminal, get_time=clock, speed_estimate_period=_PACE_S
+    ) as bars:
+        bars.advance(bars.add_task("", total=total), 0)
+        (task,) = bars.tasks
+        last = clock()
 
         def advance(done: int, refused: int) -> None:
-            nonlocal told
-            pace.note(done)
-            if not out.is_terminal and clock() - told < _LINE_S:
+            nonlocal last
+            if clock() - last < every_s and not (out.is_terminal and done == total):
                 return
-            words = pace.words() + (f", {refused:,} refused" if refused else "")
-            if out.is_terminal:
-                bars.update(bar, completed=done, description=words)
-            else:
-                told = clock()
-                typer.echo(f"{verb}: {done:,} of {total:,} {noun}, {words}", err=True)
+            last = clock()
+            bars.advance(task.id, done - task.completed)
+            text = _pace(task) + (f", {refused:,} refused" if refused else "")
+            bars.update(task.id, description=text)
+            if not out.is_terminal:
+                typer.echo(f"{verb}: {done:,} of {total:,} {noun}, {text}", err=True)
 
         yield advance
 
 
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+@contextmanager
+def staged_progress() -> Iterator[Callable[[str, str, int, int], None]]:
+    """Yield a function of verb, noun, number done and total, which shows the progress of the present stage."""
+    with ExitStack() as stack:
+        present: tuple[str, Advance] | None = None
+
+        def tell(verb: str, noun: str, done: int, total: int) -> None:
+            nonlocal present
+            if present is None or present[0] != verb:
+                stack.close()
+                present = verb, stack.enter_context(progress(verb, noun, total))
+            present[1](done, 0)
+
+        yield tell
+
+
+def _pace(task: Task) -> str:
+    """The pace, and the time that is left, for people."""
+    if not task.speed or task.time_remaining is None:
+        return "waiting for answers"
+    left = timedelta(seconds=task.time_remaining)
+    return f"{task.speed:,.{0 if task.speed >= 100 else 1}f}/s, {left} left"

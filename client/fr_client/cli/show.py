@@ -1,24 +1,26 @@
-"""How answers are shown: tables for people, and JSON for programs."""
+"""Shows answers: tables for people, and JSON for programs."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 import typer
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from fr_api.v1 import common_pb2, gallery_pb2
+from fr_client.unpack import message_keys
 
-# Of tables that go to a file or a pipe, which have no width of their own.
+# Of tables in a file or a pipe, which have no width of their own.
 _PIPE_WIDTH = 160
 
 
@@ -30,26 +32,42 @@ def console(*, stderr: bool = False) -> Console:
     return made
 
 
-def print_json(content: dict[str, Any]) -> None:
-    """Print one JSON document; other letters than ASCII as escapes, so that no terminal or file spoils them."""
+def print_json(content: Mapping[str, Any]) -> None:
+    """Print one JSON document; letters beyond ASCII as escapes, so that no terminal or file spoils them."""
     typer.echo(json.dumps(content, indent=2))
 
 
+def print_answer(as_json: bool, content: Message | Mapping[str, Any], *parts: RenderableType) -> None:
+    """Print an answer: its content as one JSON document, or its parts for people, of which strings hold no markup."""
+    if as_json:
+        print_json(message_keys(content) if isinstance(content, Message) else content)
+        return
+    for part in parts:
+        console().print(plain(part) if isinstance(part, str) else part)
+
+
+def print_list(
+    as_json: bool, name: str, found: Sequence[Any], rows: Table, row: Callable[[Any], Iterable[str]], empty: str
+) -> None:
+    """Print messages: in one JSON document under `name`, or as a table with a row for each, or `empty` for none."""
+    for one in found:
+        rows.add_row(*map(plain, row(one)))
+    keys = {name: [message_keys(one) for one in found]} if as_json else {}
+    print_answer(as_json, keys, rows if found else empty)
+
+
 def plain(text: str) -> Text:
-    """Return text from outside for a table: no markup is read in it, and nothing in it can move the cursor."""
+    """Return text from outside for a table: without markup, and without characters that move the cursor."""
     return Text("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text))
 
 
 def shown(path: Path) -> str:
-    """Return a path for people; bytes of its name that are no UTF-8 are replaced."""
+    """Return a path for people; replaces bytes that are not UTF-8."""
     return os.fsencode(path).decode("utf-8", "replace")
 
 
 def table(*columns: str, right: Iterable[str] = (), whole: Iterable[str] = ()) -> Table:
-    """Return an empty table; the columns named in `right` are aligned there.
-
-    Those named in `whole` hold ids: they stay in one line, to be copied, however narrow the others become.
-    """
+    """Return an empty table; `right` names columns of numbers, and `whole` columns of ids, which stay on one line."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     numbers, ids = set(right), set(whole)
     for column in columns:
@@ -88,8 +106,8 @@ def model_name(model: common_pb2.ModelId) -> str:
     return f"{model.pack}@{model.version}:{model.sha256[:12]}"
 
 
-def leads_words(result: gallery_pb2.SearchResult) -> str:
-    """Return how many candidates of a list are leads, such as "1 of 8 candidates is a lead"."""
+def leads_text(result: gallery_pb2.SearchResult) -> str:
+    """Return the number of leads in a list, such as "1 of 8 candidates is a lead"."""
     if not result.candidates:
         return "no lead"
     leads = sum(one.above_threshold for one in result.candidates)
@@ -97,7 +115,7 @@ def leads_words(result: gallery_pb2.SearchResult) -> str:
 
 
 def lead_mark(candidate: gallery_pb2.Candidate) -> str:
-    """Return whether a candidate counts as a lead, in words."""
+    """Return "lead" or "no lead"."""
     return "lead" if candidate.above_threshold else "no lead"
 
 
@@ -114,12 +132,12 @@ def face_table(faces: Iterable[common_pb2.Face]) -> Table:
             f"{quality.score:.2f}",
             f"{quality.inter_eye_px:.0f}",
             *(f"{angle:+.0f}°" for angle in (quality.yaw, quality.pitch, quality.roll)),
-            ", ".join(reason_words(quality)),
+            ", ".join(reason_text(quality)),
         )
     return made
 
 
-def reason_words(quality: common_pb2.Quality) -> list[str]:
+def reason_text(quality: common_pb2.Quality) -> list[str]:
     """Return the limits that a face misses as words, such as "too small"."""
     names = common_pb2.QualityReason
     known = names.values()

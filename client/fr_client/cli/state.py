@@ -1,22 +1,22 @@
-"""What the commands share: where the server is, and how an error ends a command."""
+"""Opens the client for a command, asks questions, and ends a command with an error."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from fr_client.cli.hints import hint_of
 from fr_client.cli.show import plain, print_json
-from fr_client.client import Client
 from fr_client.errors import FrApiError
 from fr_client.identity import TlsCredentials, tls_credentials
-from fr_client.requests import ReadingPurpose
+from fr_client.sync.client import Client
+from fr_client.words import ReadingPurpose
 from fr_core.reading import read_whole
 
 _MAX_KEY_BYTES = 64 * 1024
@@ -32,8 +32,7 @@ ForPurpose = Annotated[
     ),
 ]
 ForCase = Annotated[
-    str,
-    typer.Option("--case", metavar="REFERENCE", help="Reference of the case or request.", show_default=False),
+    str, typer.Option("--case", metavar="REFERENCE", help="Reference of the case or request.", show_default=False)
 ]
 GalleryId = Annotated[str, typer.Argument(metavar="GALLERY", help="Id of the gallery.", show_default=False)]
 
@@ -45,14 +44,10 @@ class Settings:
     Attributes:
         server: HOST:PORT of the server.
         timeout_s: seconds that one call may take.
-        key_file: file of the API key or token; None = that of `token`.
-        token: the API key or token; "" = none.
-        ca: the authorities that the server's certificate may be of, PEM, or their file; None = no encryption, unless
-            `tls`.
-        tls: whether the connection is encrypted though `ca` is not given: with the authorities of the system.
-        certificate: file of the client's own certificate; None = none.
-        certificate_key: file of its private key.
-        connection: the connection file that `ca` was read from, for messages; None where it was not.
+        key_file: file of the API key or token; None to use `token`.
+        ca: the trusted authorities, PEM, or their file; None for no encryption, unless `tls`.
+        tls: whether to use TLS with the authorities of the system if `ca` is not given.
+        connection: the connection file that has `ca`, for messages; None if it comes from elsewhere.
     """
 
     server: str
@@ -77,7 +72,7 @@ class Settings:
             return Client(self.server, timeout_s=self.timeout_s, credentials=credentials, token=token)
 
     def channel_credentials(self) -> TlsCredentials | None:
-        """Return those of TLS, None for no encryption; raises `Unusable` where a file cannot be read."""
+        """Return those of TLS, None for no encryption; raises `Unusable` if a file cannot be read."""
         if not self.tls and self.ca is None and self.certificate is None:
             return None
         with self._readable():
@@ -97,12 +92,7 @@ class Settings:
 
 
 class Unusable(Exception):
-    """Something on this machine keeps the command from being done.
-
-    Args:
-        reason: stable, for programs, such as "FILE_UNREADABLE".
-        message: one sentence for people.
-    """
+    """Something on this machine prevents the command; `reason` is stable, such as "FILE_UNREADABLE"."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -112,15 +102,15 @@ class Unusable(Exception):
 
 @contextmanager
 def reporting(as_json: bool, options: Collection[str] = ()) -> Iterator[None]:
-    """End the command with one line on standard error where it cannot be done.
+    """End the command with one line on standard error if the block raises an error.
 
-    With `as_json`, the error goes to standard output too, so that a program finds a document there in any case. Of
-    what to type, the line tells what the `options` of the command allow.
+    With `as_json`, the error goes to standard output too, so that a program always finds a document there. The line
+    names only those remedies that the `options` of the command allow.
     """
     try:
         yield
     except UnicodeEncodeError:
-        told = Unusable("INVALID_FIELD", "A value on the command line is no text in UTF-8; type it anew.")
+        told = Unusable("INVALID_FIELD", "A value on the command line is not text in UTF-8; type it again.")
         _tell(told, as_json, options)
     except (FrApiError, Unusable) as error:
         _tell(error, as_json, options)
@@ -142,16 +132,10 @@ def connected(context: typer.Context, as_json: bool) -> Iterator[Client]:
 
 
 def confirm(question: str, yes: bool, kept: str = "Nothing was deleted.") -> None:
-    """Ask on standard error unless told not to; ends the command with exit status 1 where the answer is no.
-
-    Args:
-        question: what to ask.
-        yes: whether it is answered already.
-        kept: is told where the answer is no.
-    """
+    """Ask on standard error, unless `yes`; if the answer is no, print `kept` and end with exit status 1."""
     if yes:
         return
-    # Not `typer.confirm`, which writes to standard output: that belongs to the answer.
+    # Not `typer.confirm`, which writes to standard output: that is for the answer.
     typer.echo(f"{question} [y/N]: ", nl=False, err=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         typer.echo(kept, err=True)
@@ -159,26 +143,26 @@ def confirm(question: str, yes: bool, kept: str = "Nothing was deleted.") -> Non
 
 
 def require_one_criterion(**criteria: float | None) -> None:
-    """End the command where more than one of a threshold and its rates was given; names are those of the options."""
+    """End the command if more than one of a threshold and its rates is given; names are those of the options."""
     given = [f"--{name.replace('_', '-')}" for name, value in criteria.items() if value is not None]
     for second in given[1:]:
         require_one_of(True, True, given[0], second)
 
 
 def require_one_of(first: bool, second: bool, first_option: str, second_option: str) -> None:
-    """End the command where two options that contradict each other were both given."""
+    """End the command if two options that contradict each other are both given."""
     if first and second:
         raise typer.BadParameter(f"It contradicts {second_option}; give one of both.", param_hint=first_option)
 
 
 def key_values(pairs: Sequence[str], option: str) -> dict[str, str]:
-    """Return the metadata of pairs KEY=VALUE that an option was given; ends the command where one is none."""
+    """Return the metadata of pairs KEY=VALUE of an option; ends the command if one is not such a pair."""
     split = [pair.partition("=") for pair in pairs]
     if any(not key or not equals for key, equals, _ in split):
         raise typer.BadParameter("It is KEY=VALUE, such as list=missing.", param_hint=option)
     found = {key: value for key, _, value in split}
     if len(found) < len(split):
-        raise typer.BadParameter("A subject has one value of a key; name each key once.", param_hint=option)
+        raise typer.BadParameter("A key has one value; name each key once.", param_hint=option)
     return found
 
 
@@ -196,9 +180,52 @@ def error_keys(error: FrApiError | Unusable) -> dict[str, Any]:
 
 
 def fail(error: FrApiError | Unusable, options: Collection[str] = ()) -> NoReturn:
-    """Write the sentence of an error, and what to type, and end the command with exit status 1."""
-    hint = hint_of(error.reason, options)
+    """Write the sentence of an error, and its remedy, and end the command with exit status 1."""
+    hint = remedy_of(error.reason, options)
     reason = f"{error.reason}: " if error.reason else ""
     request = f" (request {error.request_id})" if isinstance(error, FrApiError) and error.request_id else ""
     typer.echo(plain(f"{reason}{error.message}{hint and f' {hint}'}{request}").plain, err=True)
     raise typer.Exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """A sentence about commands and options to type; only a command that has all of `options` says it."""
+
+    sentence: str
+    options: tuple[str, ...] = ()
+
+
+REMEDIES: Mapping[str, Remedy] = MappingProxyType(
+    {
+        "CREDENTIAL_MISSING": Remedy("`fr --connection FILE` takes the key from a connection file."),
+        "PURPOSE_REQUIRED": Remedy(
+            "The options are --purpose and --case. Use the purpose gallery-maintenance to maintain records, not for "
+            "searches with a photo.",
+            ("--purpose", "--case"),
+        ),
+        "SEVERAL_FACES": Remedy("The option is --several-faces largest.", ("--several-faces",)),
+        "INVALID_TOP_K": Remedy("The option is --top-k.", ("--top-k",)),
+        "INVALID_THRESHOLD": Remedy("The option is --threshold.", ("--threshold",)),
+        "INVALID_FILTER": Remedy("The options are --where and --subject.", ("--where", "--subject")),
+        "REVIEW_UNFINISHED": Remedy("Or export it as it is, with --include-unfinished.", ("--include-unfinished",)),
+        "UNKNOWN_KEY": Remedy("`fr key list` lists them, for an admin; `fr whoami` names yours."),
+        "UNKNOWN_GALLERY": Remedy(
+            "`fr gallery list` lists those in your key's scope (see `fr whoami`); `fr gallery create GALLERY` "
+            "creates one."
+        ),
+        "UNKNOWN_SUBJECT": Remedy("`fr subject list GALLERY` lists them."),
+        "UNKNOWN_TEMPLATE": Remedy("`fr subject show GALLERY SUBJECT` shows them."),
+        "CASE_EXISTS": Remedy("`fr case list` lists those that you may see."),
+        "UNKNOWN_CASE": Remedy("`fr case list` lists them. CASE is the id of a case, not its reference."),
+        "UNKNOWN_EXAMINATION": Remedy("`fr case show CASE` and `fr review list` list them."),
+        "GALLERY_EXPIRED": Remedy("`fr gallery update GALLERY --expires DATE` gives it a later end."),
+    }
+)
+"""Reason -> remedy."""
+
+
+def remedy_of(reason: str, options: Collection[str]) -> str:
+    """Return the sentence for the reason of a refusal and the options of the command; "" if there is none."""
+    hint = REMEDIES.get(reason)
+    return hint.sentence if hint is not None and set(hint.options) <= set(options) else ""

@@ -1,0 +1,127 @@
+"""Makes the calls of a client: again where the server refused to begin, page by page, in streams."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from fr_api.v1 import common_pb2
+from fr_client.answers import Answers
+from fr_client.channel import RetryPolicy, channel_options, require_fits
+from fr_client.errors import from_rpc_error
+from fr_client.handshake import Endpoint
+from fr_client.identity import Identity, TlsCredentials
+from fr_client.streams import Advice, ItemT, StreamSettings
+from fr_client.tasks import Channels, Items, Method, exchange, run, sleep
+
+MessageT = TypeVar("MessageT", bound=Message)
+ResponseT = TypeVar("ResponseT")
+
+
+class AsyncCalls:
+    """The calls of one client; the arguments are those of `AsyncClient`.
+
+    Attributes:
+        unary: channel for calls with one answer.
+        streams: channel for streams.
+        endpoint: what is called, for messages.
+        timeout_s: seconds that a call may take, or a stream may wait for its next answer; None for no limit.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        timeout_s: float | None,
+        credentials: grpc.ChannelCredentials | TlsCredentials | None,
+        token: str,
+        max_message_bytes: int,
+        retry: RetryPolicy | None,
+    ) -> None:
+        self.endpoint = Endpoint(target, credentials)
+        self.timeout_s = timeout_s
+        self._max_message_bytes = max_message_bytes
+        self._retry = retry or RetryPolicy()
+        options = channel_options(target, max_message_bytes)
+        self._channels = Channels.open(target, Identity(token, credentials), options)
+        self.unary, self.streams = self._channels.unary, self._channels.streams
+
+    async def close(self) -> None:
+        """Close the connection; calls that still run are cancelled."""
+        await self._channels.close()
+
+    async def call(self, method: Method[MessageT, ResponseT], request: MessageT) -> ResponseT:
+        """Call until there is an answer, an error that another call would not mend, or no time left."""
+        require_fits(request.ByteSize(), self._max_message_bytes)
+        deadline = None if self.timeout_s is None else time.monotonic() + self.timeout_s
+        for attempt in itertools.count(1):
+            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+            try:
+                return await method(request, timeout=left)
+            except grpc.RpcError as rpc_error:
+                error = await run(from_rpc_error, rpc_error, self.endpoint, self.timeout_s)
+                delay_s = self._retry.delay_s(error, attempt, random.random())
+                if delay_s is None or (deadline is not None and time.monotonic() + delay_s >= deadline):
+                    raise error from rpc_error
+            await sleep(delay_s)
+        raise AssertionError("itertools.count never ends")
+
+    async def pages(self, method: Method[Any, Any], request: Any, field: str) -> AsyncIterator[Any]:
+        """Yield what a field of the answers lists, page by page."""
+        while True:
+            page = await self.call(method, request)
+            for one in getattr(page, field):
+                yield one
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def answers(self, start: Callable[[], Any], timeout_s: float | None) -> AsyncGenerator[Any]:
+        """Yield the answers to one request; the call begins and ends with the iteration.
+
+        Args:
+            start: makes the call.
+            timeout_s: the longest wait for the next answer; None for no limit.
+        """
+        # Not in a thread: a task that is cancelled meanwhile would leave a call that nobody ends.
+        answers: Answers[Any] = Answers(start, self.endpoint, timeout_s, self._retry)
+        try:
+            while some := await run(answers.take):
+                for one in some:
+                    yield one
+        finally:
+            await run(answers.close)
+
+    async def contents(self, start: Callable[[], Any], field: str) -> AsyncGenerator[bytes]:
+        """Yield a file piece by piece: a field of each answer."""
+        async with aclosing(self.answers(start, self.timeout_s)) as answers:
+            async for answer in answers:
+                yield getattr(answer, field)
+
+    def exchange(
+        self,
+        start: Callable[..., Any],
+        items: Items[ItemT],
+        build: Callable[[ItemT], Any],
+        unpack: Callable[[Any], ResponseT | common_pb2.Refusal],
+        max_in_flight: int,
+        advice: Advice,
+    ) -> AsyncIterator[tuple[str, ResponseT | common_pb2.Refusal]]:
+        """Send many items through one stream; see `fr_client.tasks.exchange`."""
+        settings = StreamSettings(
+            self.endpoint, max_in_flight, self.timeout_s, self._max_message_bytes, self._retry, advice
+        )
+        return exchange(start, items, build, unpack, settings)
+
+
+class AsyncPart:
+    """A part of a client: the methods of one service."""
+
+    def __init__(self, calls: AsyncCalls) -> None:
+        self._calls = calls

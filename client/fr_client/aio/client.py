@@ -1,0 +1,93 @@
+"""The asynchronous client of the API."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from fr_api.v1 import server_pb2, server_pb2_grpc
+from fr_client.aio.access import AsyncAccess
+from fr_client.aio.audit import AsyncAudit
+from fr_client.aio.calls import AsyncCalls
+from fr_client.aio.evaluation import AsyncEvaluation
+from fr_client.aio.recognition import AsyncRecognition
+from fr_client.aio.review import AsyncReview
+from fr_client.aio.subjects import AsyncSubjects
+from fr_client.aio.training import AsyncTraining
+from fr_client.channel import DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_TARGET, DEFAULT_TIMEOUT_S, RetryPolicy
+from fr_client.identity import TlsCredentials
+
+
+class AsyncClient(AsyncRecognition, AsyncSubjects, AsyncEvaluation):
+    """A connection to an FR Core server; use it as a context manager, or `close` it.
+
+    Give photos as encoded bytes or as a `Path`; answers are the messages of `fr_api.v1`.
+    It belongs to the event loop that made it, and reads files in threads of their own.
+
+    Args:
+        target: the server's address, HOST:PORT.
+        timeout_s: seconds that a call may take, with its repetitions; for a stream, the longest wait for the next
+            answer. None for no limit.
+        credentials: of a TLS channel: `tls_credentials`, or gRPC's own, with which errors cannot say what is wrong;
+            None for no encryption.
+        token: an API key or a token of the identity provider; "" if the server does not check callers. Without
+            encryption it goes to this very machine alone.
+        max_message_bytes: the largest request in bytes.
+        retry: when to call again if the server refused to begin.
+
+    Every method raises `FrApiError` if the server refuses the call or the call fails, and `OSError` if the file of a
+    photo cannot be read.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        timeout_s: float | None = DEFAULT_TIMEOUT_S,
+        credentials: grpc.ChannelCredentials | TlsCredentials | None = None,
+        token: str = "",
+        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        self.target = target
+        super().__init__(AsyncCalls(target, timeout_s, credentials, token, max_message_bytes, retry))
+        self._server = server_pb2_grpc.ServerServiceStub(self._calls.unary)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection; calls that still run are cancelled."""
+        await self._calls.close()
+
+    async def server_info(self) -> server_pb2.GetServerInfoResponse:
+        """Return the server's version, model, device and limits."""
+        return await self._calls.call(self._server.GetServerInfo, server_pb2.GetServerInfoRequest())
+
+    @cached_property
+    def training(self) -> AsyncTraining:
+        """Training in the comparison of faces: courses, cohorts, sittings and results."""
+        return AsyncTraining(self._calls)
+
+    @cached_property
+    def access(self) -> AsyncAccess:
+        """The caller's identity, and the API keys."""
+        return AsyncAccess(self._calls)
+
+    @cached_property
+    def audit(self) -> AsyncAudit:
+        """Who did what, when and why, and whether anybody changed the record of it."""
+        return AsyncAudit(self._calls)
+
+    @cached_property
+    def review(self) -> AsyncReview:
+        """Human examination of the leads of searches: cases, examinations, findings and evidence."""
+        return AsyncReview(self._calls)

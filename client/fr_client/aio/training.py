@@ -1,0 +1,310 @@
+"""Training of the asynchronous client: courses, cohorts, sittings and results."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from datetime import timedelta
+
+from fr_api.v1 import training_pb2, training_pb2_grpc
+from fr_client import requests
+from fr_client.aio.calls import AsyncCalls
+from fr_client.errors import ended_without
+from fr_client.requests import Decision, Notes, OnCourseProgress, Photo, Plan
+from fr_client.tasks import run
+from fr_client.words import EXPORT_FORMATS, TRAINING_FILES, ExportFormat, TrainingFile, value_of
+
+
+class AsyncTraining:
+    """Training in the comparison of faces: `AsyncClient.training`. Errors are those of `AsyncClient`.
+
+    Anybody with a session id or a trainee's code can answer in the trainee's place: show and log neither.
+    """
+
+    def __init__(self, calls: AsyncCalls) -> None:
+        self._calls = calls
+        self._stub = training_pb2_grpc.TrainingServiceStub(calls.unary)
+        self._streams = training_pb2_grpc.TrainingServiceStub(calls.streams)
+
+    async def plans(self) -> Sequence[training_pb2.Plan]:
+        """Return the plans that come with the server."""
+        return (await self._calls.call(self._stub.ListPlans, training_pb2.ListPlansRequest())).plans
+
+    async def check_plan(self, plan: Plan, datasets: Sequence[str] = ()) -> training_pb2.CheckPlanResponse:
+        """Read a plan, and return its needs, and what the data sets have.
+
+        Args:
+            plan: the name of one that comes with the server, the file of one, or the message.
+            datasets: names of data sets of people, as `AsyncClient.datasets` has them; none to return only the needs.
+
+        Raises:
+            OSError: the file of the plan cannot be read.
+            UnicodeDecodeError: it is not text in UTF-8.
+        """
+        request = training_pb2.CheckPlanRequest(plan=await run(requests.plan_source, plan), datasets=datasets)
+        return await self._calls.call(self._stub.CheckPlan, request)
+
+    async def create_course(
+        self,
+        plan: Plan,
+        datasets: Sequence[str],
+        *,
+        seed: int | None = None,
+        learn_from: Sequence[str] = (),
+        exclude_photos: Sequence[str] = (),
+        on_progress: OnCourseProgress | None = None,
+    ) -> training_pb2.Course:
+        """Make a course from a plan and data sets, and return it.
+
+        It may take minutes: `timeout_s` does not end it. If the wait ends early (Ctrl-C, a cancelled task), the
+        server stops and leaves no course.
+
+        Args:
+            plan: as `check_plan`, whose errors it raises too.
+            datasets: likewise; at least one.
+            seed: decides who appears where; None for that of the plan.
+            learn_from: ids of courses whose answers move the difficulty of the same items, and set aside suspect ones.
+            exclude_photos: sha256 of photo files with wrong labels, 64 hexadecimal digits each.
+            on_progress: called as the making goes on.
+        """
+        request = training_pb2.CreateCourseRequest(
+            plan=await run(requests.plan_source, plan),
+            datasets=datasets,
+            seed=seed,
+            learn_from=learn_from,
+            exclude_photos=exclude_photos,
+        )
+        async with aclosing(self._calls.answers(lambda: self._streams.CreateCourse(request), None)) as answers:
+            async for answer in answers:
+                if answer.WhichOneof("event") == "course":
+                    course: training_pb2.Course = answer.course
+                    return course
+                if on_progress is not None:
+                    on_progress(answer.progress)
+        raise ended_without(self._calls.endpoint, "the making of the course", "a course")
+
+    async def course(self, course_id: str) -> training_pb2.Course:
+        """Describe a course."""
+        return (await self._calls.call(self._stub.GetCourse, training_pb2.GetCourseRequest(course_id=course_id))).course
+
+    def courses(self, *, page_size: int | None = None) -> AsyncIterator[training_pb2.Course]:
+        """Yield every course, the newest first, page by page; None for the server's size of a page."""
+        request = training_pb2.ListCoursesRequest(page_size=page_size)
+        return self._calls.pages(self._stub.ListCourses, request, "courses")
+
+    async def delete_course(self, course_id: str) -> None:
+        """Delete a course with its cohorts, their sessions and answers, its pictures and its gallery."""
+        await self._calls.call(self._stub.DeleteCourse, training_pb2.DeleteCourseRequest(course_id=course_id))
+
+    async def set_probe_key(self, course_id: str, image_sha256: str, identity: str | None) -> None:
+        """Set the person on a photo that trainees may send as their own probe.
+
+        Args:
+            image_sha256: of the photo's file, 64 hexadecimal digits.
+            identity: name or number of the person in the data set; None for nobody of the course's gallery.
+        """
+        request = training_pb2.SetProbeKeyRequest(course_id=course_id, image_sha256=image_sha256)
+        if identity is None:
+            request.absent = True
+        else:
+            request.identity = identity
+        await self._calls.call(self._stub.SetProbeKey, request)
+
+    async def create_cohort(
+        self, course_id: str, trainees: int, *, display_name: str = "", retention: timedelta | None = None
+    ) -> training_pb2.CreateCohortResponse:
+        """Make a cohort of a course; the server says the trainees' codes only this once.
+
+        Args:
+            course_id: the course that it takes.
+            trainees: how many, from 1 to 1,000.
+            display_name: a name for people.
+            retention: how long the server keeps its results; None for that of the plan.
+        """
+        request = training_pb2.CreateCohortRequest(
+            course_id=course_id, display_name=display_name, trainees=trainees, retention=requests.duration(retention)
+        )
+        return await self._calls.call(self._stub.CreateCohort, request)
+
+    async def add_trainees(self, cohort_id: str, trainees: int) -> Sequence[training_pb2.Enrolled]:
+        """Add 1 to 1,000 trainees to a cohort, and return them with their codes, which are said only once."""
+        request = training_pb2.AddTraineesRequest(cohort_id=cohort_id, trainees=trainees)
+        return (await self._calls.call(self._stub.AddTrainees, request)).enrolled
+
+    async def cohort(self, cohort_id: str) -> training_pb2.GetCohortResponse:
+        """Describe a cohort and the progress of its trainees."""
+        return await self._calls.call(self._stub.GetCohort, training_pb2.GetCohortRequest(cohort_id=cohort_id))
+
+    def cohorts(self, course_id: str = "", *, page_size: int | None = None) -> AsyncIterator[training_pb2.Cohort]:
+        """Yield the cohorts of a course, or of all (""), the newest first, page by page."""
+        request = training_pb2.ListCohortsRequest(course_id=course_id, page_size=page_size)
+        return self._calls.pages(self._stub.ListCohorts, request, "cohorts")
+
+    async def watch_cohort(self, cohort_id: str) -> AsyncGenerator[Sequence[training_pb2.SittingProgress]]:
+        """Yield the progress of all trainees at once, and then each change.
+
+        It continues until the iterator is closed; `timeout_s` does not end it.
+        """
+        request = training_pb2.WatchCohortRequest(cohort_id=cohort_id)
+        async with aclosing(self._calls.answers(lambda: self._streams.WatchCohort(request), None)) as answers:
+            async for answer in answers:
+                yield answer.progress
+
+    async def delete_cohort(self, cohort_id: str) -> None:
+        """Delete a cohort with its trainees, their sessions and answers."""
+        await self._calls.call(self._stub.DeleteCohort, training_pb2.DeleteCohortRequest(cohort_id=cohort_id))
+
+    async def delete_trainee(self, trainee_id: str) -> None:
+        """Delete a trainee with all sessions and answers."""
+        await self._calls.call(self._stub.DeleteTrainee, training_pb2.DeleteTraineeRequest(trainee_id=trainee_id))
+
+    async def join(self, code: str) -> training_pb2.JoinCourseResponse:
+        """Return the course of a trainee's code, its sittings, and the notice of what the server keeps."""
+        return await self._calls.call(self._stub.JoinCourse, training_pb2.JoinCourseRequest(code=code))
+
+    async def start_session(self, code: str, sitting: str, *, consent: bool = False) -> training_pb2.Session:
+        """Begin a sitting, or continue it.
+
+        Args:
+            code: of the trainee.
+            sitting: its name, as `join` has it.
+            consent: whether the trainee agrees to the notice of `join`; needed to begin.
+        """
+        request = training_pb2.StartSessionRequest(code=code, sitting=sitting, consent=consent)
+        return (await self._calls.call(self._stub.StartSession, request)).session
+
+    async def next_trial(self, session_id: str, begin_block: str = "") -> training_pb2.NextTrialResponse:
+        """Return the next step: a block to begin, the trial that waits for an answer, or the end.
+
+        Args:
+            begin_block: id of the block to begin, from the answer before; its time starts now.
+        """
+        request = training_pb2.NextTrialRequest(session_id=session_id, begin_block=begin_block)
+        return await self._calls.call(self._stub.NextTrial, request)
+
+    async def submit_probe(self, session_id: str, trial_id: str, photo: Photo) -> training_pb2.Trial:
+        """Send the photo of an own probe, and return the trial at its next step; see `AsyncClient.detect`."""
+        image = await run(requests.image, photo)
+        request = training_pb2.SubmitProbeRequest(session_id=session_id, trial_id=trial_id, image=image)
+        return (await self._calls.call(self._stub.SubmitProbe, request)).trial
+
+    async def lock_notes(self, session_id: str, trial_id: str, notes: Notes) -> training_pb2.Trial:
+        """Lock notes on the probe, or observations of its components; return the trial at its next step."""
+        request = training_pb2.LockNotesRequest(session_id=session_id, trial_id=trial_id)
+        if isinstance(notes, str):
+            request.notes = notes
+        else:
+            request.observations.extend(notes)
+        return (await self._calls.call(self._stub.LockNotes, request)).trial
+
+    async def submit_decision(
+        self,
+        session_id: str,
+        trial: training_pb2.Trial,
+        decision: Decision,
+        *,
+        difficulty: int | None = None,
+        known_to_me: bool = False,
+    ) -> training_pb2.SubmitDecisionResponse:
+        """Lock a decision. It is durable when this returns; the server accepts the same one again, and refuses another.
+
+        Args:
+            trial: as the trainee saw it; its step is the one answered.
+            decision: a `PairRating`, a `CandidateDecision`, a `QualityDecision`, or the picture of the odd one out.
+            difficulty: how hard it was, from 1 (easy) to 5; None if not given.
+            known_to_me: whether the trainee knows one of the people; the trial then counts in no figure.
+        """
+        request = training_pb2.SubmitDecisionRequest(
+            session_id=session_id,
+            trial_id=trial.trial_id,
+            step=trial.step,
+            difficulty=difficulty,
+            known_to_me=known_to_me,
+        )
+        if isinstance(decision, str):
+            request.odd_picture_id = decision
+        elif isinstance(decision, training_pb2.PairRating):
+            request.rating.CopyFrom(decision)
+        elif isinstance(decision, training_pb2.CandidateDecision):
+            request.candidates.CopyFrom(decision)
+        elif isinstance(decision, training_pb2.QualityDecision):
+            request.quality.CopyFrom(decision)
+        else:
+            raise TypeError(
+                "A decision is a PairRating, a CandidateDecision, a QualityDecision, or the id of a picture."
+            )
+        return await self._calls.call(self._stub.SubmitDecision, request)
+
+    async def pause_session(self, session_id: str) -> training_pb2.Session:
+        """Stop the time of a session."""
+        return (
+            await self._calls.call(self._stub.PauseSession, training_pb2.PauseSessionRequest(session_id=session_id))
+        ).session
+
+    async def resume_session(self, session_id: str) -> training_pb2.Session:
+        """Start the time of a session again."""
+        return (
+            await self._calls.call(self._stub.ResumeSession, training_pb2.ResumeSessionRequest(session_id=session_id))
+        ).session
+
+    async def finish_session(self, session_id: str) -> training_pb2.Session:
+        """End a session; trials without an answer stay so."""
+        return (
+            await self._calls.call(self._stub.FinishSession, training_pb2.FinishSessionRequest(session_id=session_id))
+        ).session
+
+    async def report(
+        self,
+        *,
+        code: str | None = None,
+        trainee_id: str | None = None,
+        cohort_id: str | None = None,
+        file: TrainingFile = "json",
+    ) -> bytes:
+        """Read a report of a trainee or of a cohort, as UTF-8; arguments and errors are those of `report_parts`."""
+        parts = self.report_parts(code=code, trainee_id=trainee_id, cohort_id=cohort_id, file=file)
+        async with aclosing(parts):
+            return b"".join([part async for part in parts])
+
+    def report_parts(
+        self,
+        *,
+        code: str | None = None,
+        trainee_id: str | None = None,
+        cohort_id: str | None = None,
+        file: TrainingFile = "json",
+    ) -> AsyncGenerator[bytes]:
+        """Yield a report piece by piece.
+
+        Args:
+            code: the trainee's own; all begun sessions must be finished.
+            trainee_id: pseudonym of a trainee, for the trainer.
+            cohort_id: a cohort.
+            file: "json" has every figure, "html" is a page for people.
+
+        Raises:
+            ValueError: not exactly one of `code`, `trainee_id` and `cohort_id` is given.
+        """
+        about = {"code": code, "trainee_id": trainee_id, "cohort_id": cohort_id}
+        given = {name: value for name, value in about.items() if value is not None}
+        if len(given) != 1:
+            raise ValueError("A report is about one of code, trainee_id and cohort_id; give one of them.")
+        request = training_pb2.GetTrainingReportRequest(file=value_of("file", file, TRAINING_FILES))
+        for name, value in given.items():
+            setattr(request, name, value)
+        return self._calls.contents(lambda: self._streams.GetTrainingReport(request), "content")
+
+    async def export(self, cohort_id: str, form: ExportFormat = "csv") -> bytes:
+        """Return the results of a cohort for other systems; see `export_parts`."""
+        async with aclosing(self.export_parts(cohort_id, form)) as parts:
+            return b"".join([part async for part in parts])
+
+    def export_parts(self, cohort_id: str, form: ExportFormat = "csv") -> AsyncGenerator[bytes]:
+        """Yield the results of a cohort piece by piece, as UTF-8.
+
+        Args:
+            form: "csv", a row for each answer; "xapi", statements of xAPI; "ags", scores of LTI's Assignment and Grade
+                Services; "open-badges", signed credentials.
+        """
+        request = training_pb2.ExportResultsRequest(cohort_id=cohort_id, format=value_of("form", form, EXPORT_FORMATS))
+        return self._calls.contents(lambda: self._streams.ExportResults(request), "content")

@@ -1,0 +1,1 @@
+"""Commands for the server, its keys, its audit and its reports."""

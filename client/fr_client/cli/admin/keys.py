@@ -1,0 +1,276 @@
+"""`fr whoami` and `fr key`: shows the caller's identity, and makes, lists, rotates and revokes API keys."""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from fr_api.v1 import access_pb2
+from fr_client.cli.admin.key_checks import own_end_told, question_before, warnings_of
+from fr_client.cli.files import new_file, read_file
+from fr_client.cli.show import console, pairs, plain, print_answer, print_json, print_list, shown, table, when
+from fr_client.cli.state import AsJson, Settings, Unusable, Yes, confirm, connected, require_one_of
+from fr_client.connection import Connection
+from fr_client.identity import certificates_of
+from fr_client.unpack import message_keys
+from fr_client.words import ROLE_NAMES, Role
+
+key = typer.Typer(help="Make, list, rotate and revoke the API keys of a server.", no_args_is_help=True)
+
+Made = access_pb2.CreateKeyResponse | access_pb2.RotateKeyResponse
+
+
+class RoleWord(StrEnum):
+    """The words of `Role`, for an option that may be repeated."""
+
+    TRAINEE = "trainee"
+    TRAINER = "trainer"
+    OPERATOR = "operator"
+    EXAMINER = "examiner"
+    AUDITOR = "auditor"
+    ADMIN = "admin"
+
+
+KeyId = Annotated[
+    str, typer.Argument(metavar="KEY", help="Its id, the part of the key before the dot.", show_default=False)
+]
+ConnectionOut = Annotated[
+    Path | None,
+    typer.Option("--connection-file", metavar="OUT.toml", help="New connection file for the receiver of the key."),
+]
+KeyOut = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="New file for the key alone.")]
+
+
+def whoami(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show your identity on the server, your rights, their end, and the searches left today."""
+    with connected(context, as_json) as client:
+        found = client.access.who_am_i()
+        rows = [
+            ("Principal", found.principal_id),
+            ("Roles", _role_text(found.roles)),
+            ("Galleries", _patterns(found.galleries)),
+            ("Courses", _patterns(found.courses)),
+            *_budget_rows(found.budget),
+        ]
+        if found.HasField("searches_left"):
+            rows.append(("Left today", f"{found.searches_left:,} searches"))
+        if found.HasField("expire_time"):
+            rows.append(("Valid", f"until {when(found.expire_time)}"))
+        print_answer(as_json, found, pairs(rows))
+
+
+@key.command("create")
+def create_key(
+    context: typer.Context,
+    roles: Annotated[
+        list[RoleWord], typer.Option("--role", help="What it may do; may be repeated.", show_default=False)
+    ],
+    galleries: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--gallery",
+            metavar="PATTERN",
+            help="Galleries that it may use: an id, or a beginning followed by *; may be repeated.",
+        ),
+    ] = None,
+    courses: Annotated[list[str] | None, typer.Option("--course", metavar="PATTERN", help="Courses, likewise.")] = None,
+    days: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            max=1_826,  # fr_trust.access.keys.MAX_LIFETIME_DAYS
+            metavar="DAYS",
+            help="How long it is valid. Unset: the server's default, or until your own key ends if that is sooner.",
+        ),
+    ] = None,
+    label: Annotated[str, typer.Option(metavar="TEXT", help="What it is for; not the name of a person.")] = "",
+    requests_per_s: Annotated[
+        float | None,
+        typer.Option(
+            "--requests-per-s", min=0.001, metavar="N", help="Calls, and items of streams, a second in the long run."
+        ),
+    ] = None,
+    burst: Annotated[int | None, typer.Option(min=1, metavar="N", help="Calls and items at once beyond that.")] = None,
+    searches_per_day: Annotated[
+        int | None, typer.Option("--searches-per-day", min=0, metavar="N", help="Searches a day (UTC).")
+    ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Client certificate, PEM: the key is valid only with it.")
+    ] = None,
+    connection_file: ConnectionOut = None,
+    out: KeyOut = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an API key. The server says it only this once, and keeps no copy."""
+    require_one_of(connection_file is not None, out is not None, "--connection-file", "--out")
+    with connected(context, as_json) as client:
+        digest = "" if certificate is None else certificate_sha256(certificate)
+        made = access_pb2.CreateKeyResponse()
+        try:
+            with _secret_file(context.obj, connection_file, out) as write:
+                with own_end_told(client):
+                    made = client.access.create_key(
+                        cast("list[Role]", [role.value for role in roles]),
+                        label=label,
+                        galleries=galleries or (),
+                        courses=courses or (),
+                        requests_per_s=requests_per_s,
+                        burst=burst,
+                        searches_per_day=searches_per_day,
+                        lifetime=None if days is None else timedelta(days=days),
+                        certificate_sha256=digest,
+                    )
+                write(made.token)
+        except BaseException:
+            if made.key.key_id:  # nobody has its secret
+                client.access.revoke_key(made.key.key_id)
+            raise
+        for doubt in warnings_of(made.key):
+            typer.echo(f"Warning: {doubt}", err=True)
+        if days is None and made.key.HasField("expire_time"):
+            end = when(made.key.expire_time)
+            typer.echo(f"Without --days it ends {end}: the server's default, or the end of your own key.", err=True)
+        _tell(made, connection_file or out, as_json)
+
+
+@key.command("list")
+def list_keys(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the API keys, the newest first; never their secrets."""
+    with connected(context, as_json) as client:
+        rows = table("Key", "Label", "Roles", "Galleries", "Courses", "Made", "Valid", whole=("Key",))
+
+        def row(one: access_pb2.ApiKey) -> tuple[str, ...]:
+            scope = (_role_text(one.roles), _patterns(one.galleries), _patterns(one.courses))
+            return one.key_id, one.label, *scope, when(one.create_time), _validity(one)
+
+        print_list(as_json, "keys", list(client.access.keys()), rows, row, "There is no key yet.")
+
+
+@key.command("rotate")
+def rotate_key(
+    context: typer.Context,
+    key_id: KeyId,
+    overlap_days: Annotated[
+        float | None,
+        typer.Option(
+            "--overlap-days",
+            min=0.0,
+            max=30.0,
+            metavar="DAYS",
+            help="How long the old secret stays valid, too; not at all if unset.",
+        ),
+    ] = None,
+    connection_file: ConnectionOut = None,
+    out: KeyOut = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give an API key a new secret. The server says it only this once, and keeps no copy."""
+    require_one_of(connection_file is not None, out is not None, "--connection-file", "--out")
+    with connected(context, as_json) as client:
+        with _secret_file(context.obj, connection_file, out) as write:
+            overlap = None if overlap_days is None else timedelta(days=overlap_days)
+            made = client.access.rotate_key(key_id, overlap=overlap)
+            write(made.token)
+        _tell(made, connection_file or out, as_json)
+
+
+@key.command("revoke")
+def revoke_key(context: typer.Context, key_id: KeyId, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Make an API key invalid, at once and for ever; asks before your own key and the last admin key."""
+    with connected(context, as_json) as client:
+        question = "" if yes else question_before(client, key_id)
+        if question:
+            confirm(question, yes, kept="Nothing was revoked.")
+        revoked = client.access.revoke_key(key_id)
+        print_answer(as_json, revoked, f"Key {revoked.key_id} is invalid from {when(revoked.revoke_time)} on.")
+
+
+def certificate_sha256(path: Path) -> str:
+    """Return the sha256 of the first certificate (DER) of a file in PEM, 64 hexadecimal digits.
+
+    Raises `Unusable` if the file cannot be read, or holds none.
+    """
+    try:
+        der = ssl.PEM_cert_to_DER_cert(certificates_of(read_file(path))[0])
+    except ValueError as error:
+        raise Unusable("INVALID_FIELD", f"{shown(path)} holds no certificate in PEM.") from error
+    return hashlib.sha256(der).hexdigest()
+
+
+@contextmanager
+def _secret_file(settings: Settings, connection_file: Path | None, out: Path | None) -> Iterator[Callable[[str], None]]:
+    """Open the file for a key before the key is made, and yield a function that writes the key, if there is a file."""
+    path = connection_file or out
+    if path is None:
+        yield lambda token: None
+        return
+    ca = "" if connection_file is None else _authorities(settings)
+    with new_file(path) as file:
+
+        def write(token: str) -> None:
+            text = f"{token}\n" if connection_file is None else Connection(settings.server, token, ca).text()
+            file.write(text.encode())
+
+        yield write
+
+
+def _authorities(settings: Settings) -> str:
+    """Return the authorities of the server of this call, PEM; "" for a server without encryption."""
+    if settings.ca is None:
+        if settings.tls or settings.certificate is not None:
+            message = "A connection file names the authority of the server: give its file with `fr --ca FILE`."
+            raise Unusable("MISSING_FIELD", message)
+        return ""
+    return "\n".join(certificates_of(settings.ca if isinstance(settings.ca, bytes) else read_file(settings.ca)))
+
+
+def _tell(made: Made, written: Path | None, as_json: bool) -> None:
+    """Print a new key, with its secret unless that is in a file."""
+    if as_json:
+        secret = {"token": made.token} if written is None else {"file": shown(written)}
+        print_json({"key": message_keys(made.key), **secret})
+        return
+    one = made.key
+    rows = [
+        ("Key", one.key_id),
+        ("Label", one.label),
+        ("Roles", _role_text(one.roles)),
+        ("Galleries", _patterns(one.galleries)),
+        ("Courses", _patterns(one.courses)),
+        *_budget_rows(one.budget),
+        ("Certificate", one.certificate_sha256 or "not bound to one"),
+        ("Valid", _validity(one)),
+    ]
+    console().print(pairs(rows))
+    if written is not None:
+        console().print(plain(f"It is in {shown(written)}. Anybody with that file can call the server."))
+        return
+    typer.echo("This is the key. You see it now and never again:", err=True)
+    typer.echo(plain(made.token).plain)  # in one line, however narrow the terminal is
+
+
+def _role_text(roles: Iterable[int]) -> str:
+    return ", ".join(ROLE_NAMES.get(role, "newer than this command") for role in roles)
+
+
+def _patterns(patterns: Iterable[str]) -> str:
+    return " ".join(patterns) or "none"
+
+
+def _budget_rows(budget: access_pb2.Budget) -> list[tuple[str, str]]:
+    a_day = f"{budget.searches_per_day:,} a day" if budget.HasField("searches_per_day") else "no limit"
+    return [("Calls", f"{budget.requests_per_s:,.10g} a second, {budget.burst:,} at once"), ("Searches", a_day)]
+
+
+def _validity(one: access_pb2.ApiKey) -> str:
+    if one.HasField("revoke_time"):
+        return f"revoked {when(one.revoke_time)}"
+    return f"until {when(one.expire_time)}" if one.HasField("expire_time") else "no end"

@@ -1,0 +1,1 @@
+"""Commands for cases, their examinations and evidence."""

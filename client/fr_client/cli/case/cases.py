@@ -1,0 +1,182 @@
+"""`fr case`: opens, lists, shows, closes and deletes cases, and searches within them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+import grpc
+import typer
+
+from fr_api.v1 import access_pb2, review_pb2
+from fr_client.cli.case.labels import conclusion_text, purpose_text, state_text
+from fr_client.cli.files import read_photo
+from fr_client.cli.gallery.error_rates import answer_keys
+from fr_client.cli.gallery.recognise import PhotoPath, SeveralFacesOption, TargetFmr, ThresholdOption
+from fr_client.cli.gallery.search import (
+    Fused,
+    OnlyAbove,
+    OnlySubjects,
+    TargetFpir,
+    TopK,
+    Where,
+    filter_text,
+    print_search,
+)
+from fr_client.cli.show import console, pairs, plain, print_answer, print_json, print_list, table, when
+from fr_client.cli.state import AsJson, GalleryId, Yes, confirm, connected, key_values, require_one_criterion
+from fr_client.errors import FrApiError
+from fr_client.sync.client import Client
+from fr_client.unpack import message_keys
+from fr_client.words import Purpose
+
+case = typer.Typer(help="Open, list, show, close and delete cases, and search within them.", no_args_is_help=True)
+
+CaseId = Annotated[
+    str, typer.Argument(metavar="CASE", help="Id of the case, as `fr case list` has it.", show_default=False)
+]
+
+
+@case.command("open")
+def open_case(
+    context: typer.Context,
+    reference: Annotated[
+        str,
+        typer.Argument(
+            metavar="REFERENCE", help="Reference that people know it by; at most 128 letters.", show_default=False
+        ),
+    ],
+    purpose: Annotated[Purpose, typer.Option(help="Purpose of its searches.", show_default=False)],
+    retention_days: Annotated[
+        float | None,
+        typer.Option(min=0.001, max=36_500, metavar="DAYS", help="Delete it after this long; never if unset."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Open a case; no two open cases may have the same reference."""
+    with connected(context, as_json) as client:
+        retention = None if retention_days is None else timedelta(days=retention_days)
+        _print_case(client.review.open_case(reference, purpose, retention=retention), as_json)
+
+
+@case.command("list")
+def list_cases(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the cases, the newest first."""
+    with connected(context, as_json) as client:
+        found = list(client.review.cases())
+        rows = table("Case", "Reference", "Purpose", "State", "Opened", "Deleted on", whole=("Case",))
+
+        def row(one: review_pb2.Case) -> tuple[str, ...]:
+            purpose, opened = purpose_text(one.purpose), when(one.create_time)
+            return one.case_id, one.case_reference, purpose, _open_or_closed(one), opened, _end_of(one)
+
+        print_list(as_json, "cases", found, rows, row, "There is no case yet.")
+
+
+@case.command("show")
+def show_case(context: typer.Context, case_id: CaseId, as_json: AsJson = False) -> None:
+    """Show a case and its examinations."""
+    with connected(context, as_json) as client:
+        _print_case(client.review.case(case_id), as_json)
+
+
+@case.command("close")
+def close_case(context: typer.Context, case_id: CaseId, as_json: AsJson = False) -> None:
+    """Close a case for further searches."""
+    with connected(context, as_json) as client:
+        _print_case(client.review.close_case(case_id), as_json)
+
+
+@case.command("delete")
+def delete_case(context: typer.Context, case_id: CaseId, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Delete a case with its photos and findings; its audit stays."""
+    with connected(context, as_json) as client:
+        if not yes:
+            _require_admin(client)
+        confirm(f"Delete case {case_id} with its examinations, their photos and findings?", yes)
+        deleted = client.review.delete_case(case_id)
+        number = deleted.deleted_examinations
+        told = f"Deleted case {case_id} with {number:,} examination{'' if number == 1 else 's'}."
+        print_answer(as_json, deleted, told)
+
+
+@case.command("search")
+def search_in_case(
+    context: typer.Context,
+    case_id: CaseId,
+    gallery_id: GalleryId,
+    photo: PhotoPath,
+    top_k: TopK = None,
+    threshold: ThresholdOption = None,
+    target_fmr: TargetFmr = None,
+    target_fpir: TargetFpir = None,
+    only_above: OnlyAbove = False,
+    several_faces: SeveralFacesOption = "error",
+    where: Where = None,
+    only_subjects: OnlySubjects = None,
+    fusion: Fused = "max",
+    as_json: AsJson = False,
+) -> None:
+    """Search a gallery for a face within a case: leads for its examiners, never an identity.
+
+    The server keeps the photo and the candidate list with the case. Purpose and reference are those of the case.
+    """
+    require_one_criterion(threshold=threshold, target_fmr=target_fmr, target_fpir=target_fpir)
+    with connected(context, as_json) as client:
+        answer = client.review.search(
+            case_id,
+            gallery_id,
+            read_photo(photo),
+            top_k=top_k,
+            threshold=threshold,
+            only_above_threshold=only_above,
+            several_faces=several_faces,
+            fusion=fusion,
+            metadata=key_values(where or [], "--where"),
+            subject_ids=only_subjects,
+            target_fmr=target_fmr,
+            target_fpir=target_fpir,
+        )
+        kept = answer.examination
+        if as_json:
+            print_json({"found": answer_keys(answer.found), "examination": message_keys(kept)})
+            return
+        print_search(gallery_id, answer.found, filter_text(where, only_subjects))
+        sentence = f"Examiners see it as examination {kept.examination_id}."
+        if not kept.candidate_count:
+            sentence = f"There is no candidate to examine; the case keeps the search as {kept.examination_id}."
+        console().print(plain(sentence))
+
+
+def _require_admin(client: Client) -> None:
+    """Raise `FrApiError` (NOT_PERMITTED) for a caller who may not delete cases, before any question."""
+    if access_pb2.ROLE_ADMIN not in client.access.who_am_i().roles:
+        message = "Only admins delete cases (see docs/access.md). `fr whoami` shows your roles."
+        raise FrApiError(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", message)
+
+
+def _print_case(found: review_pb2.Case, as_json: bool) -> None:
+    rows = [
+        ("Case", found.case_id),
+        ("Reference", found.case_reference),
+        ("Purpose", purpose_text(found.purpose)),
+        ("State", _open_or_closed(found)),
+        ("Opened", when(found.create_time)),
+        ("Closed", when(found.close_time) if found.HasField("close_time") else ""),
+        ("Deleted on", _end_of(found) or "never"),
+    ]
+    columns = ("Examination", "Gallery", "Searched", "Candidates", "State", "Conclusion")
+    made = table(*columns, right=("Candidates",), whole=("Examination",))
+    for one in found.examinations:
+        cells = map(plain, (one.examination_id, one.gallery_id, when(one.create_time)))
+        made.add_row(*cells, str(one.candidate_count), state_text(one.state), conclusion_text(one))
+    described = pairs([(name, value) for name, value in rows if value])
+    print_answer(as_json, found, described, *([made] if found.examinations else []))
+
+
+def _open_or_closed(one: review_pb2.Case) -> str:
+    return "closed" if one.HasField("close_time") else "open"
+
+
+def _end_of(one: review_pb2.Case) -> str:
+    return when(one.expire_time) if one.HasField("expire_time") else ""

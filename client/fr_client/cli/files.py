@@ -1,0 +1,134 @@
+"""Reads and writes files for commands, and reports what prevents it."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import typer
+
+from fr_client.cli.show import shown
+from fr_client.cli.state import Unusable
+from fr_client.private import private_file, private_folder, private_opener
+from fr_client.requests import MAX_PHOTO_BYTES
+from fr_core.reading import read_whole
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_TEXT_BYTES = 2**20
+# Writes the cells of a row.
+WriteRow = Callable[[Sequence[str]], None]
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise `Unusable` if the block cannot write a file or folder."""
+    try:
+        yield
+    except FileExistsError as error:
+        raise Unusable("FILE_EXISTS", f"{shown(path)} is there already; choose another name.") from error
+    except OSError as error:
+        raise Unusable("FILE_UNWRITABLE", f"{shown(path)} cannot be written: {error.strerror}.") from error
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Raise `Unusable` if the block cannot read a file or folder."""
+    try:
+        yield
+    except OSError as error:
+        where = shown(Path(error.filename)) if error.filename else shown(path)
+        raise Unusable("FILE_UNREADABLE", f"{where} cannot be read: {error.strerror or error}.") from error
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Write a new file of mode 0600, complete or absent; raises `Unusable` if it exists or cannot be written."""
+    with writing(path):
+        if os.path.lexists(path):
+            raise FileExistsError
+        with private_file(path, replace=False) as file:
+            yield file
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Make a new folder of mode 0700, complete or absent; raises `Unusable` if it exists or cannot be made."""
+    with writing(path), private_folder(path) as folder:
+        yield folder
+
+
+def read_file(path: Path, most: int = MAX_TEXT_BYTES) -> bytes:
+    """Return the bytes of a regular file; raises `Unusable` if it cannot be read, or has more than `most`."""
+    with reading(path):
+        return read_whole(path, most)
+
+
+def read_text(path: Path, most: int = MAX_TEXT_BYTES) -> str:
+    """Return the text of a UTF-8 file, without a byte order mark; raises `Unusable` as `read_file`, or if not text."""
+    try:
+        return read_file(path, most).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Unusable("FILE_UNREADABLE", f"{shown(path)} is not text in UTF-8.") from error
+
+
+def read_photo(path: Path) -> bytes:
+    """Return the bytes of a photo; raises `Unusable` as `read_file`, or if it is empty."""
+    data = read_file(path, MAX_PHOTO_BYTES)
+    if not data:
+        raise Unusable("FILE_UNREADABLE", f"{shown(path)} is empty.")
+    return data
+
+
+@contextmanager
+def refused_file(path: Path | None, columns: Sequence[str]) -> Iterator[WriteRow]:
+    """Open a CSV file of mode 0600 with a header, replacing an old one; yield a function that writes a row at once.
+
+    Writes nothing if `path` is None. Raises `Unusable` if it cannot be written.
+    """
+    if path is None:
+        yield lambda _: None
+        return
+    # For the owner alone: names of files are often names of people.
+    with writing(path), open(path, "w", 1, "utf-8", errors="replace", newline="", opener=private_opener) as lines:
+        writer = csv.writer(lines)
+        writer.writerow(columns)
+        yield writer.writerow
+
+
+def require_drawing(target: Path | None, *sources: Path | None) -> None:
+    """Raise `Unusable` before any work if a picture cannot be drawn or written, or would replace a source."""
+    if target is None:
+        return
+    try:
+        import PIL.Image
+    except ModuleNotFoundError as error:
+        raise Unusable(
+            "DRAWING_UNAVAILABLE",
+            "Drawing needs Pillow, which is not installed; in a clone of FR Core: pip install '.[draw]'.",
+        ) from error
+    if target.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+        raise Unusable("PICTURE_UNWRITABLE", f"{shown(target)} must end in .png, .jpg or .webp.")
+    if not target.parent.is_dir():
+        raise Unusable("PICTURE_UNWRITABLE", f"{shown(target)} cannot be written: its folder does not exist.")
+    if target.exists() and any(_holds(source, target) for source in sources if source is not None):
+        raise Unusable("PICTURE_UNWRITABLE", f"{shown(target)} is one of the photos themselves; choose another name.")
+    PIL.Image.init()
+
+
+def _holds(source: Path, target: Path) -> bool:
+    return source.resolve() in (target.resolve(), *target.resolve().parents)
+
+
+def write_picture(picture: Image, target: Path) -> None:
+    """Write a picture in the format of its name's ending, and say so on standard error."""
+    try:
+        picture.save(target)
+    except OSError as error:
+        raise Unusable("PICTURE_UNWRITABLE", f"{shown(target)} cannot be written: {error.strerror}.") from error
+    typer.echo(f"Wrote {shown(target)}", err=True)

@@ -1,0 +1,1 @@
+"""Commands for galleries, photos and faces."""

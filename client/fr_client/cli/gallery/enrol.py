@@ -1,0 +1,214 @@
+"""`fr enrol`: enrols a folder or a manifest of photos through one stream; safe to run again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fr_api.v1 import gallery_pb2
+from fr_client.channel import DEFAULT_MAX_IN_FLIGHT
+from fr_client.cli.ending import Ending
+from fr_client.cli.files import refused_file
+from fr_client.cli.gallery.enrol_log import EnrolLog
+from fr_client.cli.gallery.enrol_run import Enrolment, Options, RefusedPhoto, Tally
+from fr_client.cli.gallery.photo_sources import PhotoSet, read_source
+from fr_client.cli.progress import progress
+from fr_client.cli.show import console, pairs, plain, print_json, shown, table, when
+from fr_client.cli.state import AsJson, ForCase, ForPurpose, GalleryId, Unusable, connected, error_keys
+from fr_client.errors import FrApiError
+from fr_client.sync.client import Client
+from fr_client.words import OneFace
+
+# Subjects, files and folders to name; further ones are only counted.
+_TOLD = 10
+
+
+def enrol(
+    context: typer.Context,
+    gallery_id: GalleryId,
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="Folder with a folder for each subject, or a CSV manifest.", show_default=False
+        ),
+    ],
+    create: Annotated[bool, typer.Option("--create", help="Create the gallery if it does not exist.")] = False,
+    unnamed: Annotated[
+        bool,
+        typer.Option("--unnamed", help="FOLDER holds photos of unknown people: each photo is a subject of its own."),
+    ] = False,
+    several_faces: Annotated[
+        OneFace,
+        typer.Option(
+            "--several-faces", help="What to do with a photo of several faces: refuse it, or take the largest."
+        ),
+    ] = "error",
+    report_similar: Annotated[
+        bool, typer.Option("--report-similar", help="List other subjects that are similar to those of this run.")
+    ] = False,
+    journal: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Record the result of each photo here, and continue from it.", show_default=False
+        ),
+    ] = None,
+    retry_refused: Annotated[
+        bool, typer.Option("--retry-refused", help="Send photos again that the journal lists as refused.")
+    ] = False,
+    refused_to: Annotated[
+        Path | None,
+        typer.Option("--refused", metavar="FILE.csv", help="Write the refused photos here.", show_default=False),
+    ] = None,
+    in_flight: Annotated[
+        int, typer.Option(min=1, max=1024, help="Photos on their way at once; more for a server with a GPU.")
+    ] = DEFAULT_MAX_IN_FLIGHT,
+    purpose: ForPurpose = None,
+    case: ForCase = "",
+    as_json: AsJson = False,
+) -> None:
+    """Enrol the photos of many subjects; safe to run again.
+
+    FOLDER holds a folder of photos for each subject (FOLDER/SUBJECT/PHOTO.jpg). Or it is a CSV file with the header
+    subject_id,path and optional columns: display_name, and metadata. With --unnamed it is a folder of photos, in
+    folders or not; each photo is a subject, and its path in FOLDER is the id. Then fr gallery cluster groups the photos
+    that may show one person.
+
+    An operational gallery that already holds some of the photos needs --purpose and --case, because the command reads
+    the gallery to find their subjects. The purpose is gallery-maintenance, and REFERENCE is that of the request.
+
+    With --journal, a later run sends only new photos and those whose file has changed. Each gallery needs a journal of
+    its own.
+
+    Exit status 0: every photo is in the gallery. 3: the server refused some, or some were deleted since the journal
+    recorded them. 1: the run stopped early.
+    """
+    if (purpose is None) != (not case):
+        raise typer.BadParameter("--purpose and --case go together; give both.")
+    options = Options(several_faces, unnamed, report_similar, retry_refused, in_flight, purpose, case)
+    ending = Ending()
+    with connected(context, as_json) as client, ExitStack() as opened:
+        photo_set = read_source(source, unnamed)
+        gallery = _require_gallery(client, gallery_id, create)
+        kept = None if journal is None else opened.enter_context(EnrolLog(journal, gallery))
+        write = opened.enter_context(refused_file(refused_to, ("file", "subject_id", "reason", "message")))
+        run = Enrolment(client, gallery, options, kept, on_refused=lambda one: write(list(_refusal_keys(one).values())))
+        left = run.left(photo_set.photos)
+        known = run.tally.done
+        gone = max(0, run.tally.already - gallery.template_count)
+        if gone:
+            told = "photos that the journal lists as stored were deleted since; this run does not send them again."
+            typer.echo(f"{gone} or more {told}", err=True)
+        advance = opened.enter_context(progress("Enrolling", "photos", len(left)))
+        with ending.noted():
+            run.run(left, lambda tally: advance(tally.done - known, len(tally.refused)))
+        opened.close()
+        run.tally.refused.sort(key=lambda one: one.photo.path)
+        if as_json:
+            print_json(_as_keys(gallery_id, photo_set, run.tally, ending, report_similar))
+        else:
+            _print_tally(gallery_id, photo_set, run.tally)
+    if ending.interrupted:
+        typer.echo("Stopped. Run the same command again to continue.", err=True)
+    ending.leave(bool(run.tally.refused) or gone > 0)
+
+
+def _require_gallery(client: Client, gallery_id: str, create: bool) -> gallery_pb2.Gallery:
+    """Return the gallery, or create it; raises `FrApiError` (UNKNOWN_GALLERY) if it is absent without `create`."""
+    try:
+        found = client.get_gallery(gallery_id)
+        if found.HasField("expire_time") and found.expire_time.ToDatetime(UTC) <= datetime.now(UTC):
+            raise Unusable("GALLERY_EXPIRED", f"The gallery {gallery_id} closed at {when(found.expire_time)}.")
+        return found
+    except FrApiError as error:
+        if not (create and error.reason == "UNKNOWN_GALLERY"):
+            raise
+        return client.create_gallery(gallery_id)
+
+
+def _refusal_keys(refused: RefusedPhoto) -> dict[str, str]:
+    return {
+        "file": shown(refused.photo.path),
+        "subject_id": shown(Path(refused.photo.subject_id)),
+        "reason": refused.reason,
+        "message": refused.message,
+    }
+
+
+def _as_keys(
+    gallery_id: str, photo_set: PhotoSet, tally: Tally, ending: Ending, report_similar: bool
+) -> dict[str, Any]:
+    keys: dict[str, Any] = {
+        "gallery_id": gallery_id,
+        "photos": len(photo_set.photos),
+        "stored": tally.stored,
+        "already_enrolled": tally.already,
+        "refused": len(tally.refused),
+        "unanswered": len(photo_set.photos) - tally.done,
+        "new_subjects": tally.new_subjects,
+        "refusals": [_refusal_keys(one) for one in tally.refused],
+        "empty_subjects": [shown(Path(subject_id)) for subject_id in photo_set.empty_subjects],
+        "ignored_files": [shown(path) for path in photo_set.ignored],
+    }
+    if report_similar:
+        keys["similar_subjects"] = [
+            {"subject_ids": list(pair), "similarity": similarity} for pair, similarity in _most_similar(tally)
+        ]
+        keys["similar_unknown"] = tally.similar_unknown
+    return keys if ending.error is None else keys | {"error": error_keys(ending.error)}
+
+
+def _print_tally(gallery_id: str, photo_set: PhotoSet, tally: Tally) -> None:
+    out = console()
+    unanswered = len(photo_set.photos) - tally.done
+    parts = [
+        f"{_count(tally.stored, 'photo')} stored ({_count(tally.new_subjects, 'new subject')})",
+        f"{tally.already} already enrolled",
+        f"{len(tally.refused)} refused",
+        *([f"{unanswered} without an answer"] if unanswered else []),
+    ]
+    out.print(plain(f"Gallery {gallery_id}: {', '.join(parts)}."), style="bold")
+    _print_told("Subjects without a photo", photo_set.empty_subjects)
+    _print_told("Not a photo of a subject", [shown(path) for path in photo_set.ignored])
+    counts = Counter(one.reason for one in tally.refused)
+    for reason, count in counts.most_common():
+        refused = [one for one in tally.refused if one.reason == reason]
+        remedy = refused[0].message.partition(". ")[2]
+        out.print(plain(f"Refused as {reason} ({count}). {remedy}".rstrip()))
+        # All refusals of a reason have the same remedy.
+        out.print(pairs((shown(one.photo.path), one.message.partition(". ")[0]) for one in refused))
+    _print_similar(tally)
+
+
+def _most_similar(tally: Tally) -> list[tuple[tuple[str, str], float]]:
+    return sorted(tally.similar.items(), key=lambda one: (-one[1], one[0]))
+
+
+def _print_similar(tally: Tally) -> None:
+    out = console()
+    if tally.similar_unknown:
+        of = _count(tally.similar_unknown, "photo")
+        out.print(f"Stored without a search for similar subjects, which failed: {of}.", markup=False)
+        out.print("`fr gallery duplicates` searches the whole gallery.", markup=False)
+    if not tally.similar:
+        return
+    out.print(f"These subjects may be the same person: leads to check ({len(tally.similar)}).", markup=False)
+    rows = table("Subject", "Subject", "Similarity", right=("Similarity",))
+    for (one, other), similarity in _most_similar(tally):
+        rows.add_row(plain(one), plain(other), f"{similarity:.4f}")
+    out.print(rows)
+
+
+def _print_told(title: str, names: Sequence[str]) -> None:
+    if names:
+        more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
+        console().print(plain(f"{title} ({len(names)}): {', '.join(names[:_TOLD])}{more}"))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,168 @@
+"""`fr gallery import`: imports existing embeddings into a gallery, through one stream."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fr_api.v1 import common_pb2
+from fr_client.cli.ending import Ending
+from fr_client.cli.files import refused_file
+from fr_client.cli.gallery.import_run import Import, Tally
+from fr_client.cli.progress import progress
+from fr_client.cli.show import console, model_name, plain, print_json, table
+from fr_client.cli.state import AsJson, GalleryId, Unusable, connected, error_keys
+
+if TYPE_CHECKING:
+    from fr_client.cli.gallery.embeddings import EmbeddingFile
+
+# PACK@VERSION:SHA256; the sum may be short, as in `fr gallery show`: no two packs begin alike by chance.
+_MODEL = re.compile(r"(?P<pack>[^@:]+)@(?P<version>[^@:]+):(?P<sha256>[0-9a-f]{12,64})")
+
+
+def import_embeddings(
+    context: typer.Context,
+    gallery_id: GalleryId,
+    vectors: Annotated[
+        Path,
+        typer.Argument(
+            metavar="VECTORS", help="FILE.npy, a row for each embedding; or FILE.parquet.", show_default=False
+        ),
+    ],
+    subjects: Annotated[
+        Path | None,
+        typer.Argument(metavar="ROWS.csv", help="With FILE.npy: the subject of each row.", show_default=False),
+    ] = None,
+    *,
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="PACK@VERSION:SHA256",
+            help="The model that made them; it must be the gallery's (`fr gallery show`).",
+            show_default=False,
+        ),
+    ],
+    normalise: Annotated[bool, typer.Option("--normalise", help="Scale the embeddings to length 1.")] = False,
+    first_row: Annotated[int, typer.Option(min=1, help="The first row to import; a file begins with row 1.")] = 1,
+    last_row: Annotated[int, typer.Option(min=0, help="The last row to import; 0 for all.")] = 0,
+    refused_to: Annotated[
+        Path | None,
+        typer.Option("--refused", metavar="FILE.csv", help="Write the refused rows here.", show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import existing embeddings of the gallery's model.
+
+    ROWS.csv has the header subject_id and optional columns, display_name and metadata, and a row for each row of
+    FILE.npy. FILE.parquet has the columns subject_id, embedding and, optionally, display_name; others are metadata.
+
+    A row that is sent twice is stored twice. If the run stops early, it names the row to continue with.
+
+    Exit status 0: every row is in the gallery. 3: the server refused some. 1: the run stopped early.
+    """
+    ending = Ending()
+    with connected(context, as_json) as client:
+        gallery = client.get_gallery(gallery_id)
+        _require_model(model, gallery.model)
+        file = _opened(vectors, subjects)
+        last = min(last_row or file.count, file.count)
+        if first_row > last:
+            raise Unusable(
+                "EMBEDDINGS_INVALID", f"There is no row from {first_row} to {last}; the file has {file.count}."
+            )
+        total = last + 1 - first_row
+        columns = ("row", "subject_id", "reason", "message")
+        with refused_file(refused_to, columns) as write, progress("Importing", "embeddings", total) as advance:
+            run = Import(client, gallery, file, normalise, advance, write)
+            with ending.noted():
+                run.run(first_row, last)
+        if as_json:
+            print_json(_as_keys(gallery_id, run.tally, ending))
+        else:
+            _print_tally(gallery_id, run.tally)
+    if ending.early:
+        _print_rest(run.tally, last)
+    ending.leave(bool(run.tally.refused))
+
+
+def _opened(vectors: Path, subjects: Path | None) -> EmbeddingFile:
+    try:
+        from fr_client.cli.gallery.embeddings import open_embeddings
+    except ModuleNotFoundError as error:
+        raise Unusable(
+            "IMPORT_UNAVAILABLE",
+            "Importing needs NumPy, which is not installed; in a clone of FR Core: pip install '.[import]'.",
+        ) from error
+    return open_embeddings(vectors, subjects)
+
+
+def _require_model(named: str, model: common_pb2.ModelId) -> None:
+    """Raise `Unusable` unless the name is that of the gallery's model."""
+    parts = _MODEL.fullmatch(named)
+    if parts is None:
+        raise Unusable(
+            "MODEL_INVALID",
+            f"{named!r} is not the name of a model, PACK@VERSION:SHA256; the gallery's is {model_name(model)}. "
+            "You may cut the sum to 12 digits.",
+        )
+    same = (parts["pack"], parts["version"]) == (model.pack, model.version)
+    if not same or not model.sha256.startswith(parts["sha256"]):
+        raise Unusable(
+            "MODEL_MISMATCH",
+            f"The gallery has model {model_name(model)}; embeddings of {named} cannot be compared with its own.",
+        )
+
+
+def _as_keys(gallery_id: str, tally: Tally, ending: Ending) -> dict[str, Any]:
+    keys: dict[str, Any] = {
+        "gallery_id": gallery_id,
+        "stored": tally.stored,
+        "new_subjects": tally.new_subjects,
+        "refused": dict(tally.refused),
+        "first_refusals": [
+            {"row": one.row, "subject_id": one.subject_id, "reason": one.reason, "message": one.message}
+            for one in tally.told
+        ],
+        "turned_down": tally.turned_down,
+        "unanswered": tally.unanswered,
+        "next_row": tally.next_row,
+        "seconds": round(tally.seconds, 3),
+    }
+    return keys if ending.error is None else keys | {"error": error_keys(ending.error)}
+
+
+def _print_tally(gallery_id: str, tally: Tally) -> None:
+    out = console()
+    refused = tally.refused.total()
+    pace = f" in {tally.seconds:.1f} s ({tally.done / tally.seconds:,.0f}/s)" if tally.seconds else ""
+    text = f"{tally.stored:,} embeddings stored ({tally.new_subjects:,} new subjects), {refused:,} refused{pace}."
+    out.print(plain(f"Gallery {gallery_id}: {text}"), style="bold")
+    if not refused:
+        return
+    out.print(plain(", ".join(f"{reason}: {count:,}" for reason, count in tally.refused.most_common())))
+    rows = table("Row", "Subject", "Reason", "Message", right=("Row",))
+    for one in tally.told:
+        rows.add_row(str(one.row), plain(one.subject_id), one.reason, plain(one.message))
+    out.print(rows)
+    if refused > len(tally.told):
+        out.print(f"... and {refused - len(tally.told):,} more; --refused FILE.csv writes all of them.", markup=False)
+
+
+def _print_rest(tally: Tally, last: int) -> None:
+    """Say on standard error how to continue after a run that stopped early."""
+    if tally.turned_down is not None:
+        begin, end = tally.turned_down
+        typer.echo(f"Rows {begin} to {end} were not stored: --first-row {begin} --last-row {end} sends them.", err=True)
+    for begin, end in tally.unanswered:
+        typer.echo(
+            f"Rows {begin} to {end} have no answer: the server stored all of them or none. Look for "
+            f"one of their subjects before you send them again (--first-row {begin} --last-row {end}).",
+            err=True,
+        )
+    if tally.next_row <= last:
+        typer.echo(
+            f"The rows from {tally.next_row} on were not sent: continue with --first-row {tally.next_row}.", err=True
+        )

@@ -1,0 +1,233 @@
+"""Draws answers: the faces of a photo, and a probe beside its candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw, ImageOps
+
+from fr_api.v1 import common_pb2, gallery_pb2
+from fr_client.cli.drawing import Font, Photo
+from fr_client.cli.show import lead_mark, leads_text
+
+Colour = tuple[int, int, int]
+
+# They differ in lightness too, for people who confuse red and green.
+GOOD: Colour = (90, 220, 120)
+POOR: Colour = (255, 170, 40)
+DARK: Colour = (20, 20, 24)
+INK: Colour = (32, 33, 36)
+GREY: Colour = (140, 143, 150)
+PALE: Colour = (228, 230, 234)
+PAPER: Colour = (255, 255, 255)
+
+# The search picture, in pixels.
+MARGIN, PROBE, TILE, GAP = 24, 320, 184, 16
+_TEXT, _HEAD, _TILE_LINES = 15, 18, 3
+MIN_COLUMNS, MAX_COLUMNS = 3, 5
+MAX_CANDIDATES = 20
+
+
+def faces_picture(photo: Photo, faces: Sequence[common_pb2.Face]) -> Photo:
+    """Return a copy of a photo with the box, the landmarks and the number of each face.
+
+    A face of low quality has a box of another colour.
+    """
+    picture = photo.copy()
+    pen = ImageDraw.Draw(picture)
+    for number, face in enumerate(faces, start=1):
+        colour = POOR if face.quality.reasons else GOOD
+        pens = Pens.for_face(picture.size, face.box)
+        _draw_box(pen, face.box, colour, pens.line)
+        for point in _points(face.landmarks):
+            _draw_dot(pen, point, colour, pens.dot)
+        _draw_label(pen, picture.size, face.box, f"{number}", Font(pens.letter), colour)
+    return picture
+
+
+@dataclass(frozen=True, slots=True)
+class Pens:
+    """The thickness of lines in pixels: in proportion to the face, but visible in the whole photo."""
+
+    line: int
+    dot: float
+    letter: int
+
+    @classmethod
+    def for_face(cls, size: tuple[int, int], box: common_pb2.BoundingBox) -> Pens:
+        """Return the pens for a face with this box in a photo of this (width, height)."""
+        photo, face = max(size), min(abs(box.right - box.left), abs(box.bottom - box.top))
+        return cls(
+            line=round(_clamp(face / 30, max(1.0, photo / 900), max(2.0, photo / 250))),
+            dot=_clamp(face / 45, max(1.0, photo / 1800), max(1.5, photo / 250)),
+            letter=round(_clamp(face / 3, max(10.0, photo / 90), max(12.0, photo / 30))),
+        )
+
+
+def _clamp(value: float, low: float, high: float) -> float:
+    return min(max(value, low), high)
+
+
+def face_crop(photo: Photo, box: common_pb2.BoundingBox, margin: float = 0.5) -> Photo:
+    """Return the square around a face, within the photo; the margin is a share of the box's longer side."""
+    half = max(box.right - box.left, box.bottom - box.top) * (0.5 + margin)
+    x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+    left, top = max(0, round(x - half)), max(0, round(y - half))
+    right, bottom = min(photo.width, round(x + half)), min(photo.height, round(y + half))
+    if right <= left or bottom <= top:
+        return photo
+    return photo.crop((left, top, right, bottom))
+
+
+def search_picture(probe: Photo, answer: gallery_pb2.SearchResponse, crops: Mapping[int, Photo]) -> Photo:
+    """Return each probe face with its candidates beside it in the order of their ranks, and the notice below.
+
+    `crops` has pictures of candidates by template id; a candidate without one gets an empty frame.
+    """
+    columns = max([MIN_COLUMNS, *(min(len(result.candidates), MAX_COLUMNS) for result in answer.results)])
+    width = MARGIN + PROBE + 2 * GAP + columns * (TILE + GAP) + MARGIN
+    notice = Font(_TEXT)
+    lines = notice.wrapped(answer.notice, width - 2 * MARGIN)
+    heights = [_row_height(result) for result in answer.results]
+    height = MARGIN + sum(heights) + GAP + len(lines) * notice.line_height + MARGIN
+    picture = Image.new("RGB", (width, height), PAPER)
+    pen = ImageDraw.Draw(picture)
+    top = MARGIN
+    for number, (result, row_height) in enumerate(zip(answer.results, heights, strict=True), start=1):
+        title = f"Probe, face {number} of {len(heights)}" if len(heights) > 1 else "Probe"
+        pen.text((MARGIN, top), title, fill=INK, font=Font(_HEAD).font)
+        _draw_result(picture, pen, top, probe, result, answer.threshold, crops)
+        top += row_height
+    for number, line in enumerate(lines):
+        pen.text((MARGIN, top + GAP + number * notice.line_height), line, fill=INK, font=notice.font)
+    return picture
+
+
+def _tile_height() -> int:
+    return TILE + 6 + _TILE_LINES * Font(_TEXT).line_height + GAP
+
+
+def _head_height() -> int:
+    return Font(_HEAD).line_height + 8
+
+
+def _row_height(result: gallery_pb2.SearchResult) -> int:
+    count = min(len(result.candidates), MAX_CANDIDATES)
+    rows = -(-count // MAX_COLUMNS)
+    more = Font(_TEXT).line_height if len(result.candidates) > MAX_CANDIDATES else 0
+    return _head_height() + max(PROBE + GAP, rows * _tile_height() + more) + GAP
+
+
+def _draw_result(
+    picture: Photo,
+    pen: ImageDraw.ImageDraw,
+    top: int,
+    probe: Photo,
+    result: gallery_pb2.SearchResult,
+    threshold: float,
+    crops: Mapping[int, Photo],
+) -> None:
+    head, text = Font(_HEAD), Font(_TEXT)
+    left = MARGIN + PROBE + 2 * GAP
+    title = f"{leads_text(result)} at threshold {threshold:.3f}".capitalize()
+    pen.text((left, top), title, fill=INK, font=head.font)
+    top += _head_height()
+    _paste_fitted(picture, _probe_view(probe, result), (MARGIN, top), PROBE)
+    drawn = result.candidates[:MAX_CANDIDATES]
+    for number, one in enumerate(drawn):
+        row, column = divmod(number, MAX_COLUMNS)
+        corner = (left + column * (TILE + GAP), top + row * _tile_height())
+        _draw_candidate(picture, pen, corner, one, crops.get(one.template_id))
+    if len(result.candidates) > len(drawn):
+        below = top + -(-len(drawn) // MAX_COLUMNS) * _tile_height()
+        more = f"and {len(result.candidates) - len(drawn)} more"
+        pen.text((left, below), more, fill=GREY, font=text.font)
+
+
+def _probe_view(probe: Photo, result: gallery_pb2.SearchResult) -> Photo:
+    """Return the surroundings of the probe's face with its box; the whole photo if the probe was an embedding."""
+    if not result.HasField("face"):
+        return probe
+    box = result.face.box
+    marked = probe.copy()
+    _draw_box(ImageDraw.Draw(marked), box, GOOD, max(1, round((box.right - box.left) / 60)))
+    return face_crop(marked, box, margin=0.6)
+
+
+def _draw_candidate(
+    picture: Photo,
+    pen: ImageDraw.ImageDraw,
+    corner: tuple[int, int],
+    candidate: gallery_pb2.Candidate,
+    crop: Photo | None,
+) -> None:
+    text = Font(_TEXT)
+    x, y = corner
+    if crop is None:
+        pen.rectangle((x, y, x + TILE - 1, y + TILE - 1), fill=PALE)
+        words = "photo not found"
+        pen.text((x + TILE / 2, y + TILE / 2), words, fill=GREY, font=text.font, anchor="mm")
+    else:
+        _paste_fitted(picture, crop, corner, TILE)
+    # All frames are alike: another colour around a lead would say "this one".
+    pen.rectangle((x, y, x + TILE - 1, y + TILE - 1), outline=GREY)
+    lines = (
+        (f"{candidate.rank}.  {candidate.similarity:.3f}  {lead_mark(candidate)}", INK),
+        (candidate.subject_id, INK),
+        (candidate.display_name, GREY),
+    )
+    for number, (line, ink) in enumerate(lines):
+        place = (x, y + TILE + 6 + number * text.line_height)
+        pen.text(place, text.fitted(line, TILE), fill=ink, font=text.font)
+
+
+def _paste_fitted(picture: Photo, photo: Photo, corner: tuple[int, int], side: int) -> None:
+    """Paste a photo, whole and in proportion, into the middle of a square."""
+    fitted = ImageOps.contain(photo, (side, side), Image.Resampling.LANCZOS)
+    square = Image.new("RGB", (side, side), PALE)
+    square.paste(fitted, ((side - fitted.width) // 2, (side - fitted.height) // 2))
+    picture.paste(square, corner)
+
+
+def _draw_box(pen: ImageDraw.ImageDraw, box: common_pb2.BoundingBox, colour: Colour, width: int) -> None:
+    """Draw a frame around a box, with a dark edge to show on any ground."""
+    edge = max(1, width // 3)
+    left, top, right, bottom = sorted_box(box)
+    pen.rectangle((left - edge, top - edge, right + edge, bottom + edge), outline=DARK, width=width + 2 * edge)
+    pen.rectangle((left, top, right, bottom), outline=colour, width=width)
+
+
+def sorted_box(box: common_pb2.BoundingBox) -> tuple[float, float, float, float]:
+    """Return left, top, right, bottom with left <= right and top <= bottom, as Pillow wants them."""
+    left, right = sorted((box.left, box.right))
+    top, bottom = sorted((box.top, box.bottom))
+    return left, top, right, bottom
+
+
+def _draw_dot(pen: ImageDraw.ImageDraw, point: common_pb2.Point, colour: Colour, radius: float) -> None:
+    outer = radius * 1.5
+    pen.ellipse((point.x - outer, point.y - outer, point.x + outer, point.y + outer), fill=DARK)
+    pen.ellipse((point.x - radius, point.y - radius, point.x + radius, point.y + radius), fill=colour)
+
+
+def _draw_label(
+    pen: ImageDraw.ImageDraw,
+    size: tuple[int, int],
+    box: common_pb2.BoundingBox,
+    words: str,
+    lettering: Font,
+    colour: Colour,
+) -> None:
+    """Write words on a plate above a box, or within it if there is no room above; always inside the picture."""
+    left, top, _, _ = sorted_box(box)
+    plate_width, plate_height = lettering.width(words) + lettering.size * 0.6, lettering.size * 1.3
+    x = min(max(0.0, left), max(0.0, size[0] - plate_width))
+    y = top - plate_height if top >= plate_height else max(0.0, top)
+    y = min(y, max(0.0, size[1] - plate_height))
+    pen.rectangle((x, y, x + plate_width, y + plate_height), fill=colour)
+    pen.text((x + plate_width / 2, y + plate_height / 2), words, fill=DARK, font=lettering.font, anchor="mm")
+
+
+def _points(landmarks: common_pb2.Landmarks) -> tuple[common_pb2.Point, ...]:
+    return (landmarks.left_eye, landmarks.right_eye, landmarks.nose, landmarks.mouth_left, landmarks.mouth_right)

@@ -1,0 +1,179 @@
+"""`fr search`: lists the subjects of a gallery that are most similar to a face, as text, JSON or a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fr_api.v1 import gallery_pb2
+from fr_client.cli.files import read_photo, require_drawing, write_picture
+from fr_client.cli.gallery.error_rates import answer_keys, rates_text
+from fr_client.cli.gallery.recognise import PhotoPath, TargetFmr, ThresholdOption
+from fr_client.cli.show import console, lead_mark, leads_text, plain, print_json, table
+from fr_client.cli.state import AsJson, GalleryId, connected, key_values, require_one_criterion
+from fr_client.sync.client import Client
+from fr_client.words import Fusion, Purpose, SeveralFaces
+
+_FUSED = {
+    gallery_pb2.SCORE_FUSION_UNSPECIFIED: "the server does not say how it fused those of a subject",
+    gallery_pb2.SCORE_FUSION_MAX: "a subject counts by its best",
+    gallery_pb2.SCORE_FUSION_MEAN_TOP_2: "a subject counts by the mean of its best two",
+    gallery_pb2.SCORE_FUSION_MEAN_TEMPLATE: "a subject counts by the mean of its templates",
+}
+
+
+TopK = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Candidates at most; the server's default if unset.")
+]
+TargetFpir = Annotated[
+    float | None,
+    typer.Option(
+        "--target-fpir",
+        min=0.0,
+        max=1.0,
+        metavar="RATE",
+        help="In place of a threshold: the share of searches for strangers that may give a lead, such as 0.01.",
+    ),
+]
+OnlyAbove = Annotated[bool, typer.Option("--only-above", help="Leave out candidates below the threshold.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option("--where", metavar="KEY=VALUE", help="Only subjects with this pair of metadata; may be repeated."),
+]
+OnlySubjects = Annotated[
+    list[str] | None, typer.Option("--subject", metavar="SUBJECT", help="Only this subject; may be repeated.")
+]
+Fused = Annotated[
+    Fusion,
+    typer.Option(
+        "--fusion", help="How to fuse the templates of a subject: the best, the mean of the best two, or their mean."
+    ),
+]
+
+
+def search(
+    context: typer.Context,
+    gallery_id: GalleryId,
+    photo: PhotoPath,
+    top_k: TopK = None,
+    threshold: ThresholdOption = None,
+    target_fmr: TargetFmr = None,
+    target_fpir: TargetFpir = None,
+    only_above: OnlyAbove = False,
+    several_faces: Annotated[
+        SeveralFaces,
+        typer.Option("--several-faces", help="A photo of several faces: refuse it, take the largest, or search all."),
+    ] = "error",
+    where: Where = None,
+    only_subjects: OnlySubjects = None,
+    fusion: Fused = "max",
+    purpose: Annotated[
+        Purpose | None, typer.Option(help="Purpose of the search; required for an operational gallery.")
+    ] = None,
+    case: Annotated[
+        str, typer.Option(metavar="REFERENCE", help="Reference of the case; required for an operational gallery.")
+    ] = "",
+    draw: Annotated[
+        Path | None, typer.Option(metavar="OUT.png", help="Draw the probe beside its candidates here.")
+    ] = None,
+    candidate_photos: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="With --draw, if the gallery keeps no photos: their folder, or the manifest of `fr enrol`.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search a gallery for a face: leads for a human examiner, never an identity."""
+    require_one_criterion(threshold=threshold, target_fmr=target_fmr, target_fpir=target_fpir)
+    with connected(context, as_json) as client:
+        if candidate_photos is not None and draw is None:
+            raise typer.BadParameter("It works only with --draw.", param_hint="--candidate-photos")
+        require_drawing(draw, photo, candidate_photos)
+        data = read_photo(photo)
+        answer = client.search(
+            gallery_id,
+            data,
+            top_k=top_k,
+            threshold=threshold,
+            only_above_threshold=only_above,
+            several_faces=several_faces,
+            fusion=fusion,
+            metadata=key_values(where or [], "--where"),
+            subject_ids=only_subjects,
+            target_fmr=target_fmr,
+            target_fpir=target_fpir,
+            purpose=purpose,
+            case_reference=case,
+        )
+        if draw is not None:
+            _draw_search(client, gallery_id, data, answer, candidate_photos, draw, purpose, case)
+        if as_json:
+            print_json(answer_keys(answer))
+        else:
+            print_search(gallery_id, answer, filter_text(where, only_subjects))
+
+
+def filter_text(where: Sequence[str] | None, only_subjects: Sequence[str] | None) -> str:
+    """Return the filter of a search for people; empty without one."""
+    return ", ".join([*(where or []), *(f"subject {one}" for one in only_subjects or [])])
+
+
+def print_search(gallery_id: str, answer: gallery_pb2.SearchResponse, among: str = "") -> None:
+    """Print the candidate lists, the filter, the way of the search, its error rates, and the notice."""
+    out = console()
+    for number, result in enumerate(answer.results, start=1):
+        face = f"Face {number} of {len(answer.results)}: " if len(answer.results) > 1 else ""
+        leads = f"{leads_text(result)} at threshold {answer.threshold:.4f}"
+        out.print(plain(f"{face}{leads} in gallery {gallery_id}"), style="bold")
+        if not result.candidates:
+            continue
+        rows = table("Rank", "Similarity", "Counts as", "Subject", "Name", "Template", right=("Rank", "Similarity"))
+        for one in result.candidates:
+            rows.add_row(
+                str(one.rank),
+                f"{one.similarity:.4f}",
+                lead_mark(one),
+                plain(one.subject_id),
+                plain(one.display_name),
+                str(one.template_id),
+                style="" if one.above_threshold else "dim",
+            )
+        out.print(rows)
+    fused = _FUSED.get(answer.fusion, "the server fused those of a subject in a way that is newer than this command")
+    how = "each compared exactly" if answer.exhaustive else "those that a first scan picked compared exactly"
+    if among:
+        out.print(plain(f"Searched only: {among}."))
+    if answer.searched_templates:
+        out.print(plain(f"{answer.searched_templates} templates searched, {how}; {fused}."))
+    else:
+        out.print("Nobody was searched: no template fits the filter.", style="bold")
+    for sentence in rates_text(answer):
+        out.print(plain(sentence))
+    out.print(plain(answer.notice), style="italic")
+
+
+def _draw_search(
+    client: Client,
+    gallery_id: str,
+    data: bytes,
+    answer: gallery_pb2.SearchResponse,
+    photos: Path | None,
+    target: Path,
+    purpose: Purpose | None,
+    case: str,
+) -> None:
+    from fr_client.cli import drawing
+    from fr_client.cli.gallery import candidate_photos, pictures
+
+    crops = candidate_photos.crops(client, gallery_id, answer, photos, purpose, case)
+    shown_ids = {one.template_id for result in answer.results for one in result.candidates}
+    missing = len(shown_ids - crops.keys())
+    if missing:
+        hint = "not found there" if photos else "name the enrolled folder with --candidate-photos"
+        typer.echo(f"{missing} candidates have no photo in the picture: {hint}.", err=True)
+    write_picture(pictures.search_picture(drawing.open_photo(data), answer, crops), target)

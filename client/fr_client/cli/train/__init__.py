@@ -1,0 +1,1 @@
+"""Commands for training in the comparison of faces."""

@@ -1,0 +1,139 @@
+"""`fr train courses`, `course`, `delete-course` and `probe-key`: list, show, delete and complete courses."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fr_api.v1 import training_pb2
+from fr_client.cli.files import read_file
+from fr_client.cli.show import model_name, pairs, plain, print_answer, print_list, shown, table, when
+from fr_client.cli.state import AsJson, Yes, confirm, connected
+from fr_client.cli.train.labels import counted
+from fr_client.requests import MAX_PHOTO_BYTES
+
+CourseId = Annotated[
+    str, typer.Argument(metavar="COURSE", help="Id of the course, as `fr train courses` has it.", show_default=False)
+]
+
+
+def list_courses(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the courses, the newest first."""
+    with connected(context, as_json) as client:
+        columns = ("Course", "Title", "Made", "Data sets", "Sittings", "Trials")
+        rows = table(*columns, right=("Trials",), whole=("Course",))
+
+        def row(one: training_pb2.Course) -> tuple[str, ...]:
+            names = (", ".join(one.datasets), ", ".join(sitting.name for sitting in one.sittings))
+            return one.course_id, one.title, when(one.create_time), *names, str(_trials(one))
+
+        empty = "There is no course yet: `fr train plan NAME --dataset NAME` makes one."
+        print_list(as_json, "courses", list(client.training.courses()), rows, row, empty)
+
+
+def show_course(context: typer.Context, course_id: CourseId, as_json: AsJson = False) -> None:
+    """Show a course: its sittings, its forms and their difficulty."""
+    with connected(context, as_json) as client:
+        print_course(client.training.course(course_id), as_json)
+
+
+def delete_course(context: typer.Context, course_id: CourseId, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Delete a course with its cohorts, their sessions and answers, its pictures and its gallery."""
+    with connected(context, as_json) as client:
+        found = client.training.course(course_id)
+        cohorts = sum(1 for _ in client.training.cohorts(course_id))
+        confirm(
+            f"Delete course {course_id} ({found.title}) with {counted(cohorts, 'cohort')} and all their results?", yes
+        )
+        client.training.delete_course(course_id)
+        print_answer(as_json, {}, f"Deleted course {course_id} with {counted(cohorts, 'cohort')}.")
+
+
+def probe_key(
+    context: typer.Context,
+    course_id: CourseId,
+    photo: Annotated[
+        Path, typer.Argument(metavar="PHOTO", help="The file; the command does not send it.", show_default=False)
+    ],
+    identity: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name or number of the person in the data set.")
+    ] = None,
+    absent: Annotated[bool, typer.Option("--absent", help="It shows nobody of the course's gallery.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Set the person on a photo that trainees may send as their own probe, to score decisions about it.
+
+    The command sends only the photo's sha256: trainees must send the very same file.
+    """
+    if (identity is not None) == absent:
+        raise typer.BadParameter("Give one of --identity and --absent.")
+    with connected(context, as_json) as client:
+        digest = photo_sha256(photo)
+        client.training.set_probe_key(course_id, digest, identity)
+        whom = "nobody of the gallery" if identity is None else "the person named"
+        print_answer(as_json, {"image_sha256": digest}, f"{shown(photo)} shows {whom}; sha256 {digest}.")
+
+
+def photo_sha256(photo: Path) -> str:
+    """Return the sha256 of a file, 64 hexadecimal digits; raises `Unusable` if it cannot be read."""
+    return hashlib.sha256(read_file(photo, MAX_PHOTO_BYTES)).hexdigest()
+
+
+def print_course(found: training_pb2.Course, as_json: bool) -> None:
+    """Print a course with its blocks and its forms."""
+    rows = [
+        ("Course", found.course_id),
+        ("Title", found.title),
+        ("Made", when(found.create_time)),
+        ("Model", model_name(found.model)),
+        ("Data sets", ", ".join(found.datasets)),
+        *[("Terms of use", terms) for terms in found.terms],
+        ("Seed", str(found.seed)),
+        ("sha256 of its forms", found.manifest_sha256),
+        *([("Learned from", ", ".join(found.learned_from))] if found.learned_from else []),
+        ("Gallery", found.gallery_id or "none: no block searches"),
+    ]
+    blocks = table(
+        "Sitting", "Block", "Title", "Exercise", "Trials", "Minutes", "Feedback", right=("Trials", "Minutes")
+    )
+    for sitting in found.sittings:
+        for block in sitting.blocks:
+            words = (sitting.name, block.block_id, block.title, exercise_text(block.exercise))
+            blocks.add_row(*map(plain, words), str(block.trials), _minutes(block), "yes" if block.feedback else "no")
+    numbers = ("Items", "People", "Mean difficulty", "SD")
+    forms = table("Form", *numbers, "sha256", right=numbers)
+    for form in found.forms:
+        mean = f"{form.mean_difficulty:+.3f}" if form.HasField("mean_difficulty") else ""
+        spread = f"{form.sd_difficulty:.3f}" if form.HasField("sd_difficulty") else ""
+        forms.add_row(
+            plain(form.name), str(form.items), str(form.people), mean, spread, plain(form.manifest_sha256[:12])
+        )
+    changes = [_changes(found)] if found.learned_from or found.excluded_photos else []
+    print_answer(as_json, found, pairs(rows), blocks, forms, *changes)
+
+
+def _changes(found: training_pb2.Course) -> str:
+    """Return the effect of earlier answers and of the list of photos."""
+    items = sum(form.items for form in found.forms)
+    return (
+        f"Learned: answers have moved the difficulty of {found.learned_items:,} of {counted(items, 'item')}; "
+        f"set aside: {found.quarantined_items:,}. Photos left out by the list: {found.excluded_photos:,}."
+    )
+
+
+def exercise_text(exercise: training_pb2.Exercise.ValueType) -> str:
+    """Return the name of an exercise in plans, such as "own_probe"."""
+    if exercise not in training_pb2.Exercise.values():
+        return str(exercise)  # of a newer server
+    return training_pb2.Exercise.Name(exercise).removeprefix("EXERCISE_").lower()
+
+
+def _minutes(block: training_pb2.Block) -> str:
+    return f"{block.limit.ToTimedelta().total_seconds() / 60:g}" if block.HasField("limit") else ""
+
+
+def _trials(course: training_pb2.Course) -> int:
+    return sum(block.trials for sitting in course.sittings for block in sitting.blocks)

@@ -1,0 +1,189 @@
+"""Shows the picture of the present trial: one file that each trial replaces, in a folder that goes with the process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from fr_client.cli.files import require_drawing
+from fr_client.cli.show import shown as shown_path
+from fr_client.cli.state import Unusable
+from fr_client.cli.train.labels import Shown
+from fr_client.private import private_file
+
+if sys.platform != "win32":
+    import fcntl
+
+
+NAME = "trial.png"
+# Opens a file for people; raises `OSError` if it cannot.
+Viewer = Callable[[Path], None]
+
+
+class PictureFile:
+    """Shows the picture of a trial with a viewer; None to say only its path."""
+
+    def __init__(self, folder: Path, viewer: Viewer | None, say: Callable[[str], None]) -> None:
+        self.path = folder / NAME
+        self._viewer = viewer
+        self._say = say
+        self._last: tuple[Shown, ...] = ()
+
+    def show(self, shown: Sequence[Shown]) -> None:
+        """Draw, write and open a picture, unless it is the present one; without photos, remove the picture.
+
+        Raises `Unusable` if a photo cannot be decoded, or the picture cannot be written.
+        """
+        if tuple(shown) == self._last:
+            return
+        if not shown:
+            self.clear()
+            return
+        from fr_client.cli.train.pictures import compose
+
+        picture = compose(shown)
+        try:
+            with private_file(self.path, replace=True) as file:
+                picture.save(file, "PNG")
+        except OSError as error:
+            raise Unusable(
+                "PICTURE_UNWRITABLE", f"{shown_path(self.path)} cannot be written: {error.strerror}."
+            ) from error
+        self._last = tuple(shown)
+        self._say(f"Picture: {shown_path(self.path)}")
+        if self._viewer is None:
+            return
+        try:
+            self._viewer(self.path)
+        except OSError as error:
+            self._say(f"No viewer starts ({error.strerror}): open the picture yourself.")
+            self._viewer = None
+
+    def clear(self) -> None:
+        """Remove the picture."""
+        self._last = ()
+        self.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def picture_file(folder: Path | None, viewer: Viewer | None, say: Callable[[str], None]) -> Iterator[PictureFile]:
+    """Show pictures during the block, and leave none behind; the arguments are those of `PictureFile`.
+
+    The folder is made if necessary; None for a temporary one. Raises `Unusable` if Pillow is missing, or the folder
+    cannot be made.
+    """
+    with ExitStack() as stack:
+        try:
+            made = stack.enter_context(temporary_folder()) if folder is None else folder
+            made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            where = "A temporary folder" if folder is None else shown_path(folder)
+            raise Unusable("FILE_UNWRITABLE", f"{where} cannot be made: {error.strerror}.") from error
+        shows = PictureFile(made, viewer, say)
+        stack.callback(shows.clear)
+        require_drawing(shows.path)
+        yield shows
+
+
+def desktop_viewer(environment: Mapping[str, str] = os.environ) -> Viewer | None:
+    """Return the viewer of the desktop; None without a desktop."""
+    if sys.platform == "win32":
+        return os.startfile
+    if sys.platform == "darwin":
+        return _Opener("open")
+    if environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"):
+        found = shutil.which("xdg-open")
+        return None if found is None else _Opener(found)
+    return None
+
+
+class _Opener:
+    """Starts a program with the path, without waiting for it."""
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+
+    def __call__(self, path: Path) -> None:
+        nothing = subprocess.DEVNULL
+        # In a session of its own: Ctrl-C must not end a viewer, nor may it write between the questions.
+        started = subprocess.Popen(
+            [self._program, str(path)], stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
+        )
+        # On some desktops the program runs until the window closes; a thread waits for its end.
+        threading.Thread(target=started.wait, daemon=True).start()
+
+
+PREFIX = "fr-train-"
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Make a folder of mode 0700 during the block; first delete those that killed processes of this user left.
+
+    A process holds a lock on its folder until it ends for any reason. Windows has no such lock, so nothing is deleted
+    there. Raises `OSError` if the folder cannot be made.
+    """
+    sweep(Path(tempfile.gettempdir()))
+    folder, lock = _made()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def sweep(parent: Path) -> None:
+    """Delete the folders of dead processes of this user; raises `OSError` if `parent` cannot be listed."""
+    if sys.platform == "win32":
+        return
+    with os.scandir(parent) as entries:
+        names = [one.name for one in entries if one.name.startswith(PREFIX) and one.is_dir(follow_symlinks=False)]
+    for name in names:
+        try:
+            lock = _opened(parent / name)
+        except OSError:  # another user's, or just deleted by another process
+            continue
+        try:
+            if os.fstat(lock).st_uid == os.getuid() and _locked(lock, wait=False):
+                shutil.rmtree(parent / name, ignore_errors=True)
+        finally:
+            os.close(lock)
+
+
+def _made() -> tuple[Path, int | None]:
+    """Make a folder and lock it; make another if a process deletes it before it is locked."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        if sys.platform == "win32":
+            return folder, None
+        try:
+            lock = _opened(folder)
+        except FileNotFoundError:
+            continue
+        _locked(lock, wait=True)  # on a file system without locks, no process deletes it
+        if folder.exists():
+            return folder, lock
+        os.close(lock)
+
+
+def _opened(folder: Path) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+
+def _locked(descriptor: int, *, wait: bool) -> bool:
+    """Lock a folder until the descriptor is closed; return whether that worked."""
+    if sys.platform == "win32":
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:  # a living process holds it, or the file system has no locks
+        return False
+    return True

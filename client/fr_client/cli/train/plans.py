@@ -1,0 +1,214 @@
+"""`fr train plans` and `fr train plan`: list and check plans, and make courses."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fr_api.v1 import training_pb2
+from fr_client.cli.files import read_text
+from fr_client.cli.progress import staged_progress
+from fr_client.cli.show import console, pairs, plain, print_answer, print_list, shown, table
+from fr_client.cli.state import AsJson, Unusable, connected
+from fr_client.cli.train.courses import print_course
+from fr_client.cli.train.labels import counted
+from fr_client.requests import MAX_PLAN_BYTES, Plan, plan_source
+from fr_client.sync.training import Training
+from fr_core.reading import read_toml
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_REMEDY_OF_TRIADS = "Show pairs instead of triads, or add a data set with such photos, such as lfw."
+# The work of each stage, and what the progress counts.
+_STAGES = {
+    training_pb2.COURSE_STAGE_PHOTOS: ("Photos through the models", "photos"),
+    training_pb2.COURSE_STAGE_FORMS: ("Choosing and equating", "steps"),
+    training_pb2.COURSE_STAGE_PICTURES: ("Cutting out pictures", "pictures"),
+}
+
+
+def list_plans(
+    context: typer.Context,
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Print the text of this plan, as a start for your own.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the plans that come with the server, or print the text of one."""
+    with connected(context, as_json) as client:
+        found = [one for one in client.training.plans() if name in ("", one.name)]
+        if name and not found:
+            raise Unusable("UNKNOWN_PLAN", f"No plan {name} comes with the server; `fr train plans` lists them.")
+        if name and not as_json:
+            typer.echo(found[0].toml, nl=not found[0].toml.endswith("\n"))
+            return
+        numbers = ("Trials", "Minutes", "People", "With two photos")
+
+        def row(one: training_pb2.Plan) -> list[str]:
+            needs = one.needs
+            asked = (needs.trials, needs.minutes, needs.people, needs.people_with_two_photos)
+            return [one.name, one.title, *(f"{number:,}" for number in asked)]
+
+        rows = table("Plan", "Title", *numbers, right=numbers)
+        print_list(as_json, "plans", found, rows, row, "No plan comes with the server.")
+
+
+def plan(
+    context: typer.Context,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|NAME",
+            help="A plan as TOML, or the name of one, as `fr train plans` has it.",
+            show_default=False,
+        ),
+    ],
+    datasets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dataset",
+            metavar="NAME",
+            help="Data set of people on the server (`fr report datasets`); may be repeated.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, max=2**32 - 1, metavar="N", help="Decides who appears where; the plan's if unset."),
+    ] = None,
+    learn_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--learn-from",
+            metavar="COURSE",
+            help="Course whose answers set the difficulty of its items, and set aside suspect ones; may be repeated.",
+        ),
+    ] = None,
+    exclude: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="List of photos with wrong labels, to leave out: each line begins with a sha256, as from sha256sum.",
+            show_default=False,
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only show the needs of the plan, and whether the data sets meet them.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a course from a plan, or check the plan.
+
+    Ctrl-C stops the making, and leaves no course. With --check the exit status is 1 if people are missing.
+    """
+    if not check and not datasets:
+        raise typer.BadParameter("A course needs photos of people: give at least one.", param_hint="--dataset")
+    with connected(context, as_json) as client:
+        wanted = plan_of(source)
+        excluded = () if exclude is None else photos_of(exclude)
+        if check:
+            found = client.training.check_plan(wanted, datasets or ())
+            unlimited = 0 if as_json else without_limit(_text_of(client.training, wanted))
+            _print_check(found, unlimited, bool(datasets), as_json)
+            return
+        with staged_progress() as show:
+
+            def tell(now: training_pb2.CourseProgress) -> None:
+                show(*_STAGES.get(now.stage, ("Working", "steps")), now.done, now.total)
+
+            made = client.training.create_course(
+                wanted,
+                datasets or (),
+                seed=seed,
+                learn_from=learn_from or (),
+                exclude_photos=excluded,
+                on_progress=tell,
+            )
+        print_course(made, as_json)
+        if not as_json:
+            words = f"Its trainees: fr train cohort new {made.course_id} --trainees N --name TEXT --codes FILE.csv"
+            console().print(plain(words))
+
+
+def photos_of(path: Path) -> tuple[str, ...]:
+    """Return the hashes of a list of photos, each once, without empty lines and those that begin with #.
+
+    Raises `Unusable` if the file cannot be read, or a line begins with something else.
+    """
+    found = dict.fromkeys(line.split()[0] for line in read_text(path).splitlines() if line.strip() and line[0] != "#")
+    for number, word in enumerate(found, start=1):
+        if not _SHA256.fullmatch(word):
+            raise Unusable(
+                "INVALID_FIELD", f"{shown(path)}: entry {number} is not a sha256 of 64 digits of 0-9 and a-f."
+            )
+    return tuple(found)
+
+
+def plan_of(source: str) -> Plan:
+    """Return a plan: a file if it exists, or if the word looks like one; else a name.
+
+    Raises `Unusable` if the file cannot be read.
+    """
+    path = Path(source)
+    if not (path.is_file() or path.suffix == ".toml" or path.name != source):
+        return source
+    return training_pb2.PlanSource(toml=read_text(path, MAX_PLAN_BYTES))
+
+
+def without_limit(toml: str) -> int:
+    """Return the number of blocks of a plan without a time limit; the server has read the plan before."""
+    sittings = read_toml(toml, MAX_PLAN_BYTES).get("sittings", [])
+    return sum("minutes" not in block for sitting in sittings for block in sitting["blocks"])
+
+
+def _text_of(training: Training, wanted: Plan) -> str:
+    meant = plan_source(wanted)
+    return meant.toml or next((one.toml for one in training.plans() if one.name == meant.name), "")
+
+
+def _print_check(found: training_pb2.CheckPlanResponse, unlimited: int, compared: bool, as_json: bool) -> None:
+    print_answer(as_json, found, pairs(_check_rows(found, unlimited, compared)))
+    if compared and found.missing:
+        raise typer.Exit(1)
+
+
+def _check_rows(found: training_pb2.CheckPlanResponse, unlimited: int, compared: bool) -> list[tuple[str, str]]:
+    needs = found.needs
+    more = f", and {counted(unlimited, 'block')} without a limit" if unlimited else ""
+    alike = _alike_text(needs.people_with_two_alike) if needs.people_with_two_alike else ""
+    rows = [
+        ("Plan", found.title),
+        ("Trials of one trainee", f"{needs.trials:,}"),
+        ("Minutes at most", f"{needs.minutes:,}{more}"),
+        ("Needs", _people_text(needs.people, needs.people_with_two_photos) + alike),
+    ]
+    if compared:
+        there = _people_text(found.people, found.people_with_two_photos)
+        if needs.people_with_two_alike:
+            there += _alike_text(found.people_with_two_alike)
+        verdict = f"no: {_missing_text(found)}" if found.missing else "yes, if their photos show usable faces"
+        rows += [("The data sets hold", there), ("Enough", verdict)]
+        if needs.people_with_two_alike > found.people_with_two_alike:
+            rows.append(("Remedy", _REMEDY_OF_TRIADS))
+    return rows
+
+
+def _people_text(people: int, with_two_photos: int) -> str:
+    return f"{counted(people, 'person', 'people')}, {with_two_photos:,} of them with two photos"
+
+
+def _alike_text(alike: int) -> str:
+    return f", {alike:,} with two of one condition"
+
+
+def _missing_text(found: training_pb2.CheckPlanResponse) -> str:
+    """Return the number of missing people of each kind; there may be enough of other kinds."""
+    people = found.needs.people - found.people
+    with_two = found.needs.people_with_two_photos - found.people_with_two_photos
+    alike = found.needs.people_with_two_alike - found.people_with_two_alike
+    kinds = ((people, ""), (with_two, " with two photos"), (alike, " with two photos of one condition, for triads,"))
+    parts = [
+        counted(number, f"person{kind} is missing", f"people{kind} are missing") for number, kind in kinds if number > 0
+    ]
+    return ", and ".join(parts)

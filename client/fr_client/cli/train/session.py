@@ -1,0 +1,214 @@
+"""Runs a sitting from its first block to its end: shows each trial, sends each answer, and survives failures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fr_api.v1 import training_pb2
+from fr_client.cli.state import Unusable
+from fr_client.cli.train.blocks import Blocks
+from fr_client.cli.train.calls import Sender
+from fr_client.cli.train.dialog import HELP, Dialog
+from fr_client.cli.train.labels import counted, labels, shown_of, similarity_text
+from fr_client.cli.train.messages import trainee_text
+from fr_client.cli.train.picture_file import PictureFile
+from fr_client.cli.train.questions import Decided, Given, Noted, Style, ask
+from fr_client.errors import FrApiError
+from fr_client.sync.training import Training
+
+# The trial is over, or elsewhere: ask for the next step.
+GO_ON = frozenset({"BLOCK_EXPIRED", "DECISION_LOCKED", "WRONG_STEP", "UNKNOWN_TRIAL", "SESSION_FINISHED"})
+# The server cannot accept the answer: ask the trainee again.
+ASK_AGAIN = frozenset({"INVALID_RATING", "INVALID_FIELD", "MISSING_FIELD"})
+# About a photo of the trainee.
+PHOTO = frozenset(
+    {
+        "UNDECODABLE",
+        "UNSUPPORTED_FORMAT",
+        "IMAGE_TOO_MANY_BYTES",
+        "IMAGE_TOO_MANY_PIXELS",
+        "SEVERAL_FRAMES",
+        "NO_FACE",
+        "SEVERAL_FACES",
+        "TOO_SMALL",
+        "LOW_QUALITY",
+    }
+)
+# The server may say this often in a row that a trial is elsewhere; then it and this command disagree for good.
+_MOST_DETOURS = 5
+
+
+@dataclass
+class SessionRun:
+    """Leads a trainee through a started session."""
+
+    code: str
+    session: training_pb2.Session
+    dialog: Dialog
+    picture_file: PictureFile
+    style: Style
+    sent: Sender
+    blocks: Blocks
+
+    def __post_init__(self) -> None:
+        self._name = self.session.sitting.name
+        self._id = self.session.session_id
+        self.sent.rejoin = self._rejoin
+        self._detours = 0
+        self._trial_id = ""
+        self._told: training_pb2.Trial | None = None
+        self._own_probe: bytes | None = None
+
+    def run(self) -> training_pb2.SessionOver:
+        """Continue until the sitting is over.
+
+        Raises:
+            Left, EndedForGood, InputEnded: as `Dialog.ask`.
+            FrApiError: the server refuses for good.
+            Unusable: a picture cannot be shown.
+        """
+        begin = ""
+        while True:
+            found = self._next(begin)
+            begin = ""
+            if found is None:
+                continue
+            kind = found.WhichOneof("next")
+            if kind == "over":
+                return found.over
+            if kind == "block":
+                begin = self._introduced(found.block)
+            else:
+                self._do(found.trial)
+
+    def _next(self, begin: str) -> training_pb2.NextTrialResponse | None:
+        """Ask for the next step; None to ask again."""
+        try:
+            found = self.sent(lambda training: training.next_trial(self._id, begin))
+        except FrApiError as error:
+            if error.reason == "SESSION_PAUSED":
+                self.dialog.wait_paused()
+            elif error.reason in GO_ON or (begin and error.reason in ASK_AGAIN):
+                self._detour(error)
+            else:
+                raise
+            return None
+        self.blocks.next_is(found)
+        return found
+
+    def _rejoin(self, training: Training) -> None:
+        """Come back after a lost connection: the server then subtracts the time without it."""
+        training.start_session(self.code, self._name)
+        self._told = None  # the time left is again that of the trial's first display
+        self.dialog.countdown.doubt()
+
+    def _introduced(self, begins: training_pb2.BlockToBegin) -> str:
+        """Introduce a block, wait for Enter, and return its id."""
+        block, dialog = begins.block, self.dialog
+        dialog.countdown.begin(None)
+        dialog.known_to_me = None
+        dialog.say("")
+        dialog.say(f"Block {begins.number} of {begins.of}: {block.title}")
+        for line in block.instructions.splitlines():
+            dialog.say(line)
+        limit = ""
+        if block.HasField("limit"):
+            minutes = block.limit.ToTimedelta().total_seconds() / 60
+            limit = f", {minutes:g} min from your start"
+        told = "You see the right answer after each trial." if block.feedback else "You do not see the right answers."
+        dialog.say(f"{counted(block.trials, 'trial')}{limit}. {told}")
+        dialog.say(HELP)
+        dialog.drop_typed_ahead()
+        dialog.ask("Enter begins:", lambda line: None)
+        return block.block_id
+
+    def _do(self, trial: training_pb2.Trial) -> None:
+        """Go through the steps of a trial until it is done, or the next step is unknown."""
+        current: training_pb2.Trial | None = trial
+        while current is not None:
+            current = self._step(current)
+
+    def _step(self, trial: training_pb2.Trial) -> training_pb2.Trial | None:
+        """Show a step, ask, and send the answer; return the following step, if any."""
+        self._show(trial)
+        self.dialog.drop_typed_ahead()
+        given = ask(self.dialog, trial, self.style)
+        while True:
+            try:
+                following = self._send(trial, given)
+            except FrApiError as error:
+                if error.reason == "SESSION_PAUSED":
+                    self.dialog.wait_paused()  # and then send the same again
+                    continue
+                return self._after_refusal(trial, error)
+            self._detours = 0
+            if following is None:
+                self.blocks.answered()
+            return following
+
+    def _show(self, trial: training_pb2.Trial) -> None:
+        dialog = self.dialog
+        self.blocks.shown(trial)
+        if trial is not self._told:  # else it is a repeated question, whose time runs on
+            self._told = trial
+            dialog.countdown.begin(trial.left.ToTimedelta().total_seconds() if trial.HasField("left") else None)
+        if trial.trial_id != self._trial_id:
+            self._trial_id, self._own_probe, dialog.known_to_me = trial.trial_id, None, False
+            dialog.say("")
+            dialog.say(f"Trial {trial.number} of {trial.of}")
+        try:
+            self.picture_file.show(shown_of(trial.pictures, self._own_probe))
+        except Unusable as error:
+            if self._own_probe is None or error.reason != "UNDECODABLE":
+                raise
+            dialog.say("Your photo cannot be shown here; keep it beside you.")
+            self._own_probe = None
+            self.picture_file.show(shown_of(trial.pictures, None))
+
+    def _send(self, trial: training_pb2.Trial, given: Given) -> training_pb2.Trial | None:
+        session_id = self._id
+        if isinstance(given, Decided):
+            known = bool(self.dialog.known_to_me)
+            answer = self.sent(
+                lambda training: training.submit_decision(
+                    session_id, trial, given.decision, difficulty=given.difficulty, known_to_me=known
+                )
+            )
+            if answer.HasField("reveal"):
+                self._reveal(trial, answer.reveal)
+            return answer.trial if answer.HasField("trial") else None
+        if isinstance(given, Noted):
+            return self.sent(lambda training: training.lock_notes(session_id, trial.trial_id, given.notes))
+        self.dialog.say("Searching ...")
+        following = self.sent(lambda training: training.submit_probe(session_id, trial.trial_id, given.photo))
+        self._own_probe = given.photo
+        return following
+
+    def _reveal(self, trial: training_pb2.Trial, reveal: training_pb2.Reveal) -> None:
+        dialog, names = self.dialog, labels(trial.pictures)
+        dialog.say(reveal.text)  # it numbers photos and candidates as their labels do
+        if words := similarity_text(reveal.similarities, names):
+            dialog.say(words)
+        dialog.known_to_me = None
+        dialog.drop_typed_ahead()
+        dialog.ask("Enter continues:", lambda line: None)
+
+    def _after_refusal(self, trial: training_pb2.Trial, error: FrApiError) -> training_pb2.Trial | None:
+        """Return the step to ask again, or None to ask for the next; raises an error that ends the sitting here."""
+        probe = trial.step == training_pb2.TRIAL_STEP_SEND_PROBE
+        if error.reason in ASK_AGAIN or (probe and error.reason in PHOTO):
+            self.dialog.say(trainee_text(error))
+            return trial
+        if error.reason in GO_ON:
+            self._detour(error)
+            return None
+        raise error
+
+    def _detour(self, error: FrApiError) -> None:
+        """Explain the refusal; raises the error if it repeats too often."""
+        self._detours += 1
+        if self._detours > _MOST_DETOURS:
+            raise error
+        if error.reason == "BLOCK_EXPIRED":
+            self.blocks.late()
+        self.dialog.say(trainee_text(error))
