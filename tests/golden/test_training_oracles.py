@@ -11,7 +11,7 @@ from fr_core.scoring.auc import auc_delong, auc_to_dprime
 from fr_core.scoring.differentials import max_to_min, ratios_to_geometric_mean
 from fr_core.scoring.intervals import Rate, wilson_interval
 from fr_core.scoring.likelihood import brier, cllr, expected_calibration_error, level_ratios, log_loss, ratio_ceiling
-from fr_training.grading.lists import list_figures
+from fr_training.grading.kinds import list_figures
 from fr_training.statistics.advice import Aided, automation_bias, misled
 from fr_training.statistics.agreement import Weights, kappa, mcnemar
 from fr_training.statistics.change import reliable_change
