@@ -26,11 +26,11 @@ if _version_not_supported:
 
 
 class AccessServiceStub:
-    """Makes, lists, rotates and revokes API keys, and tells a caller who it is.
+    """Makes, lists, rotates and revokes API keys, and shows callers their own identity.
 
-    Whoever calls sends `authorization: Bearer TOKEN`, with an API key or a token of the identity provider. What each role
-    may do, and on which galleries and courses, stands in docs/access.md. What a caller may not know of is answered as what
-    there is not.
+    Callers send `authorization: Bearer TOKEN` with an API key or a token from the identity provider. docs/access.md
+    lists what each role may do, and on which galleries and courses. If callers may not know of a thing, they get the
+    same answer as if it did not exist.
     """
 
     def __init__(self, channel):
@@ -67,44 +67,44 @@ class AccessServiceStub:
 
 
 class AccessServiceServicer:
-    """Makes, lists, rotates and revokes API keys, and tells a caller who it is.
+    """Makes, lists, rotates and revokes API keys, and shows callers their own identity.
 
-    Whoever calls sends `authorization: Bearer TOKEN`, with an API key or a token of the identity provider. What each role
-    may do, and on which galleries and courses, stands in docs/access.md. What a caller may not know of is answered as what
-    there is not.
+    Callers send `authorization: Bearer TOKEN` with an API key or a token from the identity provider. docs/access.md
+    lists what each role may do, and on which galleries and courses. If callers may not know of a thing, they get the
+    same answer as if it did not exist.
     """
 
     def WhoAmI(self, request, context):
-        """Tells who the server takes the caller for.
+        """Returns the identity and the rights of the caller.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateKey(self, request, context):
-        """Makes an API key. Its secret is told once, and kept nowhere.
+        """Makes an API key. The server shows its secret only once and does not keep it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListKeys(self, request, context):
-        """Lists the API keys, the newest first; never their secrets.
+        """Lists the API keys, the newest first, without their secrets.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RotateKey(self, request, context):
-        """Gives a key a new secret; the one before stays valid for as long as is asked. It takes a key that may ask for no more,
-        and lives no longer, than the caller's own.
+        """Gives a key a new secret. The old secret stays valid for the requested overlap. The key must not have a larger
+        budget or a later end than the caller's own key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeKey(self, request, context):
-        """Makes a key invalid, for ever and at once. Done twice it is the same as once.
+        """Revokes a key, immediately and permanently. A repeated call has no further effect.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -147,11 +147,11 @@ def add_AccessServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AccessService:
-    """Makes, lists, rotates and revokes API keys, and tells a caller who it is.
+    """Makes, lists, rotates and revokes API keys, and shows callers their own identity.
 
-    Whoever calls sends `authorization: Bearer TOKEN`, with an API key or a token of the identity provider. What each role
-    may do, and on which galleries and courses, stands in docs/access.md. What a caller may not know of is answered as what
-    there is not.
+    Callers send `authorization: Bearer TOKEN` with an API key or a token from the identity provider. docs/access.md
+    lists what each role may do, and on which galleries and courses. If callers may not know of a thing, they get the
+    same answer as if it did not exist.
     """
 
     @staticmethod

@@ -28,9 +28,10 @@ if _version_not_supported:
 class AuditServiceStub:
     """Reads and checks the audit.
 
-    Each store has a chain of its own: "galleries", "training", "cases" and "access", which holds reads, refusals and failed handshakes. A record
-    holds the hash of the one before, so that none can be changed, exchanged or taken out. No record holds a photo, a
-    template or a name: subjects and cases stand in it under pseudonyms that only this server can make.
+    The audit has four chains: "galleries", "training", "cases" and "access". The chain "access" records reads, refusals
+    and failed handshakes. Each record contains the hash of the previous record, so that nobody can change, exchange or
+    remove a record unnoticed. No record contains a photo, a template or a name. For subjects and cases, records contain
+    pseudonyms that only this server can make.
     """
 
     def __init__(self, channel):
@@ -64,34 +65,37 @@ class AuditServiceStub:
 class AuditServiceServicer:
     """Reads and checks the audit.
 
-    Each store has a chain of its own: "galleries", "training", "cases" and "access", which holds reads, refusals and failed handshakes. A record
-    holds the hash of the one before, so that none can be changed, exchanged or taken out. No record holds a photo, a
-    template or a name: subjects and cases stand in it under pseudonyms that only this server can make.
+    The audit has four chains: "galleries", "training", "cases" and "access". The chain "access" records reads, refusals
+    and failed handshakes. Each record contains the hash of the previous record, so that nobody can change, exchange or
+    remove a record unnoticed. No record contains a photo, a template or a name. For subjects and cases, records contain
+    pseudonyms that only this server can make.
     """
 
     def SearchAudit(self, request, context):
-        """Lists records that fit, the oldest first, of one chain.
+        """Lists the matching records of one chain, the oldest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExportAudit(self, request, context):
-        """Sends a chain as lines of JSON, with a signed checkpoint at the end: `fr audit verify-file FILE` checks it anywhere.
+        """Sends a chain as JSON lines, with a signed checkpoint at the end. `fr audit verify-file FILE` checks the file on
+        any computer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def VerifyAudit(self, request, context):
-        """Checks every record of a chain on the server, against checkpoints that were kept elsewhere where these are given.
+        """Checks every record of a chain on the server. If the caller sends checkpoints that were kept elsewhere, also checks
+        the records against them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetCheckpoints(self, request, context):
-        """Signs how far each chain is now. Keep checkpoints where whoever runs the server cannot change them.
+        """Returns a signed checkpoint of each chain. Keep checkpoints where the people who run the server cannot change them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,9 +135,10 @@ def add_AuditServiceServicer_to_server(servicer, server):
 class AuditService:
     """Reads and checks the audit.
 
-    Each store has a chain of its own: "galleries", "training", "cases" and "access", which holds reads, refusals and failed handshakes. A record
-    holds the hash of the one before, so that none can be changed, exchanged or taken out. No record holds a photo, a
-    template or a name: subjects and cases stand in it under pseudonyms that only this server can make.
+    The audit has four chains: "galleries", "training", "cases" and "access". The chain "access" records reads, refusals
+    and failed handshakes. Each record contains the hash of the previous record, so that nobody can change, exchange or
+    remove a record unnoticed. No record contains a photo, a template or a name. For subjects and cases, records contain
+    pseudonyms that only this server can make.
     """
 
     @staticmethod

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class EvaluationServiceStub:
-    """Measures error rates with the pipeline that answers all other calls, and keeps the reports.
+    """Measures error rates with the same pipeline that answers all other calls, and keeps the reports.
     """
 
     def __init__(self, channel):
@@ -68,34 +68,34 @@ class EvaluationServiceStub:
 
 
 class EvaluationServiceServicer:
-    """Measures error rates with the pipeline that answers all other calls, and keeps the reports.
+    """Measures error rates with the same pipeline that answers all other calls, and keeps the reports.
     """
 
     def ListDatasets(self, request, context):
-        """Lists the data sets that something can be measured on, and says which of them lie on the server.
+        """Lists the data sets for evaluations, and says which ones the server has.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RunVerification(self, request, context):
-        """Compares the pairs of a data set. Tells how far it has come, and at last of the report; a call that is cancelled leaves
-        none.
+        """Compares the pairs of a data set. Sends the progress, and finally the report. A cancelled call leaves no report
+        behind.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RunIdentification(self, request, context):
-        """Enrols half of a data set's people and searches for all others, without touching any gallery. Answers as
-        RunVerification does.
+        """Enrols half of the people in a data set and searches for all the others, without touching any gallery. Sends the
+        progress, and finally the report, like RunVerification.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetReport(self, request, context):
-        """Reads a file of a report: first what the report is, then the file in pieces.
+        """Reads a file of a report. Sends the summary of the report first, then the file in pieces.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -157,7 +157,7 @@ def add_EvaluationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EvaluationService:
-    """Measures error rates with the pipeline that answers all other calls, and keeps the reports.
+    """Measures error rates with the same pipeline that answers all other calls, and keeps the reports.
     """
 
     @staticmethod

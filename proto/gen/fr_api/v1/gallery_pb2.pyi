@@ -31,29 +31,31 @@ class _GalleryUse:
 class _GalleryUseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GalleryUse.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     GALLERY_USE_UNSPECIFIED: _GalleryUse.ValueType  # 0
-    """Of CreateGallery: OPERATIONAL where the server asks who calls, else TEST."""
+    """In CreateGallery: OPERATIONAL if the server authenticates callers, otherwise TEST."""
     GALLERY_USE_OPERATIONAL: _GalleryUse.ValueType  # 1
-    """Used for decisions about people. Searching it, or reading its subjects, needs a purpose and a case reference, and leads
-    need two independent examiners.
+    """Used for decisions about people. A caller must state a purpose and a case reference to search it or to read its
+    subjects. Two independent examiners must examine each lead.
     """
     GALLERY_USE_TRAINING: _GalleryUse.ValueType  # 2
-    """Courses. Searches need no purpose."""
+    """Used for courses. Searches need no purpose."""
     GALLERY_USE_TEST: _GalleryUse.ValueType  # 3
-    """Tests and evaluations. Searches need no purpose."""
+    """Used for tests and evaluations. Searches need no purpose."""
 
 class GalleryUse(_GalleryUse, metaclass=_GalleryUseEnumTypeWrapper):
-    """What a gallery is for. It cannot be changed: what was once searched without a purpose is not made official by a word."""
+    """The use of a gallery. It cannot change, so that nobody can turn earlier searches without a purpose into official
+    ones.
+    """
 
 GALLERY_USE_UNSPECIFIED: GalleryUse.ValueType  # 0
-"""Of CreateGallery: OPERATIONAL where the server asks who calls, else TEST."""
+"""In CreateGallery: OPERATIONAL if the server authenticates callers, otherwise TEST."""
 GALLERY_USE_OPERATIONAL: GalleryUse.ValueType  # 1
-"""Used for decisions about people. Searching it, or reading its subjects, needs a purpose and a case reference, and leads
-need two independent examiners.
+"""Used for decisions about people. A caller must state a purpose and a case reference to search it or to read its
+subjects. Two independent examiners must examine each lead.
 """
 GALLERY_USE_TRAINING: GalleryUse.ValueType  # 2
-"""Courses. Searches need no purpose."""
+"""Used for courses. Searches need no purpose."""
 GALLERY_USE_TEST: GalleryUse.ValueType  # 3
-"""Tests and evaluations. Searches need no purpose."""
+"""Used for tests and evaluations. Searches need no purpose."""
 Global___GalleryUse: _TypeAlias = GalleryUse  # noqa: Y015
 
 class _ScoreFusion:
@@ -63,25 +65,25 @@ class _ScoreFusion:
 class _ScoreFusionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ScoreFusion.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     SCORE_FUSION_UNSPECIFIED: _ScoreFusion.ValueType  # 0
-    """MAX."""
+    """The same as MAX."""
     SCORE_FUSION_MAX: _ScoreFusion.ValueType  # 1
-    """The best of them."""
+    """The highest similarity."""
     SCORE_FUSION_MEAN_TOP_2: _ScoreFusion.ValueType  # 2
-    """The mean of the best two; of a subject with one template, its similarity."""
+    """Mean of the two highest similarities. For a subject with one template, the similarity of that template."""
     SCORE_FUSION_MEAN_TEMPLATE: _ScoreFusion.ValueType  # 3
-    """The similarity of the mean of its templates, brought to length 1."""
+    """The similarity of the subject's mean template, normalised to length 1."""
 
 class ScoreFusion(_ScoreFusion, metaclass=_ScoreFusionEnumTypeWrapper):
-    """How the similarities of a subject's templates become the one by which it is ranked."""
+    """The method that combines the similarities of a subject's templates into one similarity for its rank."""
 
 SCORE_FUSION_UNSPECIFIED: ScoreFusion.ValueType  # 0
-"""MAX."""
+"""The same as MAX."""
 SCORE_FUSION_MAX: ScoreFusion.ValueType  # 1
-"""The best of them."""
+"""The highest similarity."""
 SCORE_FUSION_MEAN_TOP_2: ScoreFusion.ValueType  # 2
-"""The mean of the best two; of a subject with one template, its similarity."""
+"""Mean of the two highest similarities. For a subject with one template, the similarity of that template."""
 SCORE_FUSION_MEAN_TEMPLATE: ScoreFusion.ValueType  # 3
-"""The similarity of the mean of its templates, brought to length 1."""
+"""The similarity of the subject's mean template, normalised to length 1."""
 Global___ScoreFusion: _TypeAlias = ScoreFusion  # noqa: Y015
 
 class _SearchDecision:
@@ -98,7 +100,7 @@ class _SearchDecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Search
     """No candidate reaches the threshold."""
 
 class SearchDecision(_SearchDecision, metaclass=_SearchDecisionEnumTypeWrapper):
-    """What a search found; never an identity."""
+    """The result of a search. It is never an identity."""
 
 SEARCH_DECISION_UNSPECIFIED: SearchDecision.ValueType  # 0
 """Never sent."""
@@ -129,34 +131,34 @@ class Gallery(_message.Message):
     gallery_id: _builtins.str
     """Its id: 1 to 128 characters of a-z, 0-9, - and _."""
     display_name: _builtins.str
-    """A name for people; at most 256 characters."""
+    """A readable name, at most 256 characters."""
     subject_count: _builtins.int
-    """How many subjects it holds."""
+    """Number of subjects in the gallery."""
     template_count: _builtins.int
-    """How many templates it holds."""
+    """Number of templates in the gallery."""
     version: _builtins.int
-    """Grows with each change; a search tells the version that it saw."""
+    """The version, which grows with each change. A search returns the version that it used."""
     keeps_photos: _builtins.bool
-    """Whether the photos of enrolled faces are kept, encrypted."""
+    """True if the server keeps the photos of enrolled faces, encrypted."""
     has_calibration: _builtins.bool
-    """Whether it has a calibration of its own."""
+    """True if it has its own calibration."""
     use: Global___GalleryUse.ValueType
-    """What it is for."""
+    """The use of the gallery."""
     @_builtins.property
     def model(self) -> _common_pb2.ModelId:
-        """The model of every template in it."""
+        """The model of every template in the gallery."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was created."""
+        """Creation time."""
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When the gallery is closed: from then on it is neither searched nor enrolled into. Unset for never."""
+        """Time at which the gallery closes. From then on, the server refuses searches and enrolments. Unset for never."""
 
     @_builtins.property
     def retention(self) -> _duration_pb2.Duration:
-        """How long after its enrolment a template is deleted. Unset for never."""
+        """Time from a template's enrolment to its deletion. Unset for never."""
 
     def __init__(
         self,
@@ -214,20 +216,20 @@ class Subject(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     TEMPLATES_FIELD_NUMBER: _builtins.int
     subject_id: _builtins.str
-    """The caller's own id, unique in the gallery: 1 to 128 printable characters. The server keeps it in Unicode's NFC, and
+    """The caller's id, unique in the gallery: 1 to 128 printable characters. The server stores it in Unicode form NFC and
     finds it in any Unicode form.
     """
     display_name: _builtins.str
-    """A name for people; at most 256 characters."""
+    """A readable name, at most 256 characters."""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The caller's own data: at most 32 pairs, keys of 1 to 64 and values of at most 1,024 characters,
-        4,096 characters in all.
+        """The caller's data: at most 32 pairs, keys of 1 to 64 characters, values of at most 1,024 characters, 4,096
+        characters in total.
         """
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was created."""
+        """Creation time."""
 
     @_builtins.property
     def templates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Template]:
@@ -261,14 +263,14 @@ class Template(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     QUALITY_FIELD_NUMBER: _builtins.int
     template_id: _builtins.int
-    """Given by the server; never used again after the template is deleted."""
+    """The id, which the server assigns. The server never reuses the id of a deleted template."""
     image_sha256: _builtins.str
-    """sha256 of the encoded photo; empty where an embedding was enrolled."""
+    """sha256 of the encoded photo; empty if the caller enrolled an embedding."""
     quality: _builtins.float
-    """Quality of the face, from 0 to 1; unset where an embedding was enrolled."""
+    """The quality of the face, from 0 to 1; unset if the caller enrolled an embedding."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was enrolled."""
+        """Time of enrolment."""
 
     def __init__(
         self,
@@ -303,18 +305,18 @@ class CreateGalleryRequest(_message.Message):
     gallery_id: _builtins.str
     """Its id: 1 to 128 characters of a-z, 0-9, - and _."""
     display_name: _builtins.str
-    """A name for people; at most 256 characters."""
+    """A readable name, at most 256 characters."""
     keeps_photos: _builtins.bool
-    """Whether the photos of enrolled faces are kept, encrypted."""
+    """True if the server keeps the photos of enrolled faces, encrypted."""
     use: Global___GalleryUse.ValueType
-    """What it is for; unset for OPERATIONAL where the server asks who calls, else for TEST."""
+    """The use of the gallery. If unset: OPERATIONAL if the server authenticates callers, otherwise TEST."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When the gallery is closed; unset for never."""
+        """Time at which the gallery closes; unset for never."""
 
     @_builtins.property
     def retention(self) -> _duration_pb2.Duration:
-        """How long after its enrolment a template is deleted; unset for never."""
+        """Time from a template's enrolment to its deletion; unset for never."""
 
     def __init__(
         self,
@@ -413,9 +415,9 @@ class ListGalleriesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many; unset for 100; 1,000 at most."""
+    """Entries on the page, at most 1,000; 100 if unset."""
     page_token: _builtins.str
-    """The next_page_token of the page before; empty for the first."""
+    """The next_page_token of the previous page; empty for the first page."""
     def __init__(
         self,
         *,
@@ -441,10 +443,10 @@ class ListGalleriesResponse(_message.Message):
     GALLERIES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Token of the next page; empty on the last."""
+    """The page_token for the next page; empty on the last page."""
     @_builtins.property
     def galleries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Gallery]:
-        """The galleries, in the order of their ids."""
+        """The galleries in the order of their ids."""
 
     def __init__(
         self,
@@ -462,7 +464,7 @@ Global___ListGalleriesResponse: _TypeAlias = ListGalleriesResponse  # noqa: Y015
 
 @_typing.final
 class UpdateGalleryRequest(_message.Message):
-    """What is to change of a gallery. Nothing changes but the fields that the mask names."""
+    """Changes to a gallery. Only fields in the mask change."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -474,20 +476,20 @@ class UpdateGalleryRequest(_message.Message):
     gallery_id: _builtins.str
     """The gallery."""
     display_name: _builtins.str
-    """A name for people; at most 256 characters."""
+    """A readable name, at most 256 characters."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When the gallery is closed, a time to come; unset for never."""
+        """Time at which the gallery closes, in the future; unset for never."""
 
     @_builtins.property
     def retention(self) -> _duration_pb2.Duration:
-        """How long after its enrolment a template is deleted; unset for never. It is that of the templates which are there
-        already, too: those that have been kept for longer are deleted by the next purge, within the hour.
+        """Time from a template's enrolment to its deletion; unset for never. It also applies to existing templates: the next
+        purge, within an hour, deletes the ones that are older.
         """
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """One or more of `display_name`, `expire_time` and `retention`. What else a gallery has never changes."""
+        """One or more of `display_name`, `expire_time` and `retention`. No other field of a gallery can change."""
 
     def __init__(
         self,
@@ -554,16 +556,16 @@ Global___DeleteGalleryRequest: _TypeAlias = DeleteGalleryRequest  # noqa: Y015
 
 @_typing.final
 class DeleteGalleryResponse(_message.Message):
-    """What was deleted with the gallery."""
+    """The numbers of deleted subjects and templates."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DELETED_SUBJECTS_FIELD_NUMBER: _builtins.int
     DELETED_TEMPLATES_FIELD_NUMBER: _builtins.int
     deleted_subjects: _builtins.int
-    """How many subjects."""
+    """Number of subjects."""
     deleted_templates: _builtins.int
-    """How many templates."""
+    """Number of templates."""
     def __init__(
         self,
         *,
@@ -615,22 +617,22 @@ class EnrolRequest(_message.Message):
     gallery_id: _builtins.str
     """The gallery."""
     subject_id: _builtins.str
-    """The caller's own id of the subject; created where it is new."""
+    """The caller's id for the subject. The server creates the subject if it is new."""
     display_name: _builtins.str
-    """A name for people; where empty, an existing subject keeps its own."""
+    """A readable name. If empty, an existing subject keeps its name."""
     several_faces: _common_pb2.SeveralFacesPolicy.ValueType
-    """What to do with a photo of several faces: ERROR (the default) or LARGEST."""
+    """The policy for a photo with several faces: ERROR (the default) or LARGEST."""
     report_similar: _builtins.bool
-    """Whether to report other subjects that are similar to the face."""
+    """True to report other subjects that are similar to the face."""
     similar_threshold: _builtins.float
-    """Similarity at or above which a subject is reported, from -1 to 1; unset for the model's default."""
+    """The server reports subjects with a similarity at or above this value, from -1 to 1. The model's default if unset."""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The caller's own data; where empty, an existing subject keeps its own, else it replaces it."""
+        """The caller's data. If empty, an existing subject keeps its data; otherwise the new data replace the old."""
 
     @_builtins.property
     def face(self) -> _recognition_pb2.Probe:
-        """The face: a photo, or an embedding made by the gallery's model."""
+        """The face: a photo, or an embedding from the gallery's model."""
 
     def __init__(
         self,
@@ -672,21 +674,21 @@ class EnrolResponse(_message.Message):
     template_id: _builtins.int
     """The new template's id."""
     subject_created: _builtins.bool
-    """Whether the subject was created by this call."""
+    """True if this call created the subject."""
     gallery_version: _builtins.int
     """Version of the gallery with the new template."""
     similar_unknown: _builtins.bool
-    """The search for similar subjects failed, so that `similar` says nothing. The face was enrolled all the same: it is not
-    to be sent again.
+    """True if the search for similar subjects failed; `similar` is then empty. The face is enrolled in any case; do not
+    send it again.
     """
     @_builtins.property
     def face(self) -> _common_pb2.Face:
-        """The face that was enrolled; unset where an embedding was sent."""
+        """The enrolled face; unset if the caller sent an embedding."""
 
     @_builtins.property
     def similar(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]:
-        """Where it was asked for: the other subjects that are most similar to the face, three at most. They may be the same
-        person: leads for a human examiner. The face was enrolled all the same.
+        """If requested, the other subjects that are most similar to the face, at most three. They may be the same person:
+        they are leads for a human examiner. The face is enrolled in any case.
         """
 
     def __init__(
@@ -717,7 +719,7 @@ class StreamEnrolRequest(_message.Message):
     ITEM_ID_FIELD_NUMBER: _builtins.int
     ENROL_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
-    """The caller's own name for the item, repeated in its response; at most 128 characters."""
+    """The caller's id for the item, at most 128 characters. The response repeats it."""
     @_builtins.property
     def enrol(self) -> Global___EnrolRequest:
         """The face."""
@@ -749,11 +751,11 @@ class StreamEnrolResponse(_message.Message):
     """The item_id of the request."""
     @_builtins.property
     def stored(self) -> Global___EnrolResponse:
-        """The template is stored, and stays stored when the server stops at once."""
+        """The template is stored. It stays stored even if the server crashes immediately."""
 
     @_builtins.property
     def refusal(self) -> _common_pb2.Refusal:
-        """Nothing was stored."""
+        """The server stored nothing."""
 
     def __init__(
         self,
@@ -774,7 +776,7 @@ Global___StreamEnrolResponse: _TypeAlias = StreamEnrolResponse  # noqa: Y015
 
 @_typing.final
 class EmbeddingSubject(_message.Message):
-    """The subject of one embedding; as in EnrolRequest."""
+    """The subject of one embedding. The fields are as in EnrolRequest."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -802,12 +804,12 @@ class EmbeddingSubject(_message.Message):
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     subject_id: _builtins.str
-    """The caller's own id of the subject; created where it is new."""
+    """The caller's id for the subject. The server creates the subject if it is new."""
     display_name: _builtins.str
-    """A name for people; where empty, an existing subject keeps its own."""
+    """A readable name. If empty, an existing subject keeps its name."""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The caller's own data; where empty, an existing subject keeps its own, else it replaces it."""
+        """The caller's data. If empty, an existing subject keeps its data; otherwise the new data replace the old."""
 
     def __init__(
         self,
@@ -837,14 +839,14 @@ class EnrolEmbeddingsRequest(_message.Message):
     gallery_id: _builtins.str
     """The gallery."""
     vectors: _builtins.bytes
-    """The embeddings, one after the other: float32, little-endian; each of length 1."""
+    """The embeddings, one after another: float32, little-endian, each of length 1."""
     @_builtins.property
     def model(self) -> _common_pb2.ModelId:
-        """The model that made them: the gallery's."""
+        """The model of the embeddings. It must be the gallery's model."""
 
     @_builtins.property
     def subjects(self) -> _containers.RepeatedCompositeFieldContainer[Global___EmbeddingSubject]:
-        """Whose each of them is, in the same order; 1 to 1,000."""
+        """The subject of each embedding, in the same order; 1 to 1,000."""
 
     def __init__(
         self,
@@ -864,17 +866,17 @@ Global___EnrolEmbeddingsRequest: _TypeAlias = EnrolEmbeddingsRequest  # noqa: Y0
 
 @_typing.final
 class RefusedEmbedding(_message.Message):
-    """Why one embedding of a request was not stored."""
+    """The reason for refusing one embedding of a request."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ROW_FIELD_NUMBER: _builtins.int
     REFUSAL_FIELD_NUMBER: _builtins.int
     row: _builtins.int
-    """Its place in the request, from 0."""
+    """The position of the embedding in the request, from 0."""
     @_builtins.property
     def refusal(self) -> _common_pb2.Refusal:
-        """Why."""
+        """The reason."""
 
     def __init__(
         self,
@@ -892,8 +894,8 @@ Global___RefusedEmbedding: _TypeAlias = RefusedEmbedding  # noqa: Y015
 
 @_typing.final
 class EnrolEmbeddingsResponse(_message.Message):
-    """What has become of the embeddings of a request: each was stored or refused by itself. Those that were stored stay
-    stored when the server stops at once; the gallery got all of them in one step of its version.
+    """The result for the embeddings of a request. The server stores or refuses each one separately. Stored embeddings stay
+    stored even if the server crashes immediately. All of them make one new version of the gallery.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -903,16 +905,16 @@ class EnrolEmbeddingsResponse(_message.Message):
     CREATED_SUBJECTS_FIELD_NUMBER: _builtins.int
     GALLERY_VERSION_FIELD_NUMBER: _builtins.int
     created_subjects: _builtins.int
-    """How many subjects were created."""
+    """Number of new subjects."""
     gallery_version: _builtins.int
-    """Version of the gallery with the new templates; unset where all were refused."""
+    """Version of the gallery with the new templates; unset if the server refused all of them."""
     @_builtins.property
     def template_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """The new template of each embedding; 0 where it was refused."""
+        """The new template of each embedding; 0 if the server refused it."""
 
     @_builtins.property
     def refusals(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusedEmbedding]:
-        """Those that were refused, in the order of the request."""
+        """The refused embeddings, in the order of the request."""
 
     def __init__(
         self,
@@ -941,7 +943,7 @@ class StreamEnrolEmbeddingsRequest(_message.Message):
     ITEM_ID_FIELD_NUMBER: _builtins.int
     ENROL_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
-    """The caller's own name for the item, repeated in its response; at most 128 characters."""
+    """The caller's id for the item, at most 128 characters. The response repeats it."""
     @_builtins.property
     def enrol(self) -> Global___EnrolEmbeddingsRequest:
         """The embeddings."""
@@ -973,11 +975,11 @@ class StreamEnrolEmbeddingsResponse(_message.Message):
     """The item_id of the request."""
     @_builtins.property
     def enrolled(self) -> Global___EnrolEmbeddingsResponse:
-        """What has become of each embedding."""
+        """The result for each embedding."""
 
     @_builtins.property
     def refusal(self) -> _common_pb2.Refusal:
-        """None of them was stored."""
+        """The server stored none of them."""
 
     def __init__(
         self,
@@ -998,7 +1000,7 @@ Global___StreamEnrolEmbeddingsResponse: _TypeAlias = StreamEnrolEmbeddingsRespon
 
 @_typing.final
 class SubjectFilter(_message.Message):
-    """Which subjects are searched: those that meet every condition, as if the gallery held nobody else."""
+    """Limits a search to the subjects that meet every condition. The search then works as if the gallery held only them."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1026,11 +1028,11 @@ class SubjectFilter(_message.Message):
     SUBJECT_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Pairs that the subject's metadata hold; a key that no subject of the gallery has is refused."""
+        """Pairs that the subject's metadata must contain. The server refuses a key that no subject of the gallery has."""
 
     @_builtins.property
     def subject_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The only subjects, 100,000 at most; one that the gallery does not hold is refused."""
+        """The only subjects to search, at most 100,000. The server refuses an id that the gallery does not hold."""
 
     def __init__(
         self,
@@ -1067,39 +1069,40 @@ class SearchRequest(_message.Message):
     gallery_id: _builtins.str
     """The gallery."""
     top_k: _builtins.int
-    """How many candidates at most; unset for 10. Zero is refused."""
+    """Maximum number of candidates; 10 if unset. The server refuses 0."""
     threshold: _builtins.float
-    """Similarity at or above which it does, from -1 to 1."""
+    """A candidate is a lead if its similarity is at or above this value, from -1 to 1."""
     target_fmr: _builtins.float
-    """The false match rate to hold, above 0 and at most 1: the calibration of the gallery, else of the pack, tells the
-    threshold. What is held is the share that was observed on the calibration's people. Among others the rate may be
-    several times as high: the upper end of its interval in the answer tells how far. For fusion MAX only.
+    """The false match rate to hold, above 0 and at most 1. The calibration of the gallery, or otherwise of the pack,
+    gives the threshold for this rate. The rate was observed on the people of the calibration. For other people it
+    may be several times as high: see the upper end of its interval in the answer. Only for fusion MAX.
     """
     target_fpir: _builtins.float
-    """The false positive identification rate to hold at the size of the gallery, between 0 and 1, likewise. It can be held
-    in galleries of about target_fpir times the calibration's non-mated comparisons at most.
+    """The false positive identification rate to hold at the size of the gallery, between 0 and 1. The same limits as
+    for target_fmr apply. The gallery can be no larger than about target_fpir times the number of non-mated
+    comparisons in the calibration.
     """
     only_above_threshold: _builtins.bool
-    """Leave out the candidates below the threshold."""
+    """True to leave out candidates below the threshold."""
     several_faces: _common_pb2.SeveralFacesPolicy.ValueType
-    """What to do with a photo of several faces: ERROR (the default), LARGEST, or ALL (one result a face)."""
+    """The policy for a photo with several faces: ERROR (the default), LARGEST, or ALL (one result for each face)."""
     fusion: Global___ScoreFusion.ValueType
-    """How the templates of a subject are fused; MAX where it is unset. The others rank the subjects of the templates that
-    are most similar to the probe: the best 1,000, or four for each candidate that is asked for.
+    """The fusion of a subject's templates; MAX if unset. The other methods rank only the subjects of the templates that
+    are most similar to the probe: the best 1,000, or four for each requested candidate.
     """
     purpose: _common_pb2.Purpose.ValueType
-    """What the search is for; an operational gallery is not searched without."""
+    """The purpose of the search; required for an operational gallery."""
     case_reference: _builtins.str
-    """The reference of the case that it is for, at most 128 characters; an operational gallery is not searched without. It
-    is not kept: the audit holds a pseudonym of it.
+    """The reference of the case, at most 128 characters; required for an operational gallery. The server does not keep
+    it: the audit holds a pseudonym of it.
     """
     @_builtins.property
     def probe(self) -> _recognition_pb2.Probe:
-        """The face: a photo, or an embedding made by the gallery's model."""
+        """The face: a photo, or an embedding from the gallery's model."""
 
     @_builtins.property
     def filter(self) -> Global___SubjectFilter:
-        """Whom to search; unset for everybody."""
+        """The subjects to search; all subjects if unset."""
 
     def __init__(
         self,
@@ -1134,7 +1137,7 @@ Global___SearchRequest: _TypeAlias = SearchRequest  # noqa: Y015
 
 @_typing.final
 class Candidate(_message.Message):
-    """A lead for a human examiner: a subject, by the best of its templates."""
+    """A lead for a human examiner: a subject, represented by its best template."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1166,20 +1169,20 @@ class Candidate(_message.Message):
     SIMILARITY_FIELD_NUMBER: _builtins.int
     ABOVE_THRESHOLD_FIELD_NUMBER: _builtins.int
     rank: _builtins.int
-    """1 is the most similar."""
+    """The rank; 1 is the most similar."""
     subject_id: _builtins.str
-    """The caller's own id of the subject."""
+    """The caller's id for the subject."""
     display_name: _builtins.str
-    """The subject's name for people."""
+    """The readable name of the subject."""
     template_id: _builtins.int
-    """The template that is most similar."""
+    """The most similar template of the subject."""
     similarity: _builtins.float
-    """Cosine similarity, from -1 to 1, fused as the answer says."""
+    """Cosine similarity, from -1 to 1, combined by the fusion that the response names."""
     above_threshold: _builtins.bool
-    """Whether similarity >= threshold."""
+    """True if similarity >= threshold."""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The caller's own data of the subject."""
+        """The caller's data about the subject."""
 
     def __init__(
         self,
@@ -1210,14 +1213,14 @@ class SearchResult(_message.Message):
     CANDIDATES_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
     decision: Global___SearchDecision.ValueType
-    """Whether any candidate reaches the threshold."""
+    """Shows whether any candidate reaches the threshold."""
     @_builtins.property
     def face(self) -> _common_pb2.Face:
-        """The face of the probe photo; unset where an embedding was sent."""
+        """The face in the probe photo; unset if the caller sent an embedding."""
 
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]:
-        """The candidates, best first."""
+        """The candidates, the most similar first."""
 
     def __init__(
         self,
@@ -1236,7 +1239,7 @@ Global___SearchResult: _TypeAlias = SearchResult  # noqa: Y015
 
 @_typing.final
 class SearchResponse(_message.Message):
-    """The answer of a search."""
+    """The answer to a search."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1250,22 +1253,23 @@ class SearchResponse(_message.Message):
     EXHAUSTIVE_FIELD_NUMBER: _builtins.int
     ERROR_RATES_FIELD_NUMBER: _builtins.int
     threshold: _builtins.float
-    """The threshold that was applied."""
+    """The threshold that the server applied."""
     gallery_version: _builtins.int
-    """The version of the gallery that was searched."""
+    """Version of the gallery that the server searched."""
     notice: _builtins.str
-    """What the answer is, and what it is not; show it beside the answer."""
+    """A short explanation of what the answer means and what it does not. Show it beside the answer."""
     fusion: Global___ScoreFusion.ValueType
-    """How the templates of each subject were fused."""
+    """The fusion that the server used for the templates of each subject."""
     searched_templates: _builtins.int
-    """How many templates were searched."""
+    """Number of templates searched."""
     exhaustive: _builtins.bool
-    """Whether surely nobody else belongs among the candidates. Else only what a first scan of all picked was compared
-    exactly: similarities are exact, and of the less similar candidates one in a hundred may be missing.
+    """True if the candidate list is certainly complete. Otherwise the server compared exactly only the templates that a
+    first scan of all templates selected. The similarities are exact, but about one in a hundred of the less similar
+    candidates may be missing.
     """
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchResult]:
-        """One result for each face that was searched, the largest face first."""
+        """One result for each face searched, the largest face first."""
 
     @_builtins.property
     def model(self) -> _common_pb2.ModelId:
@@ -1273,8 +1277,8 @@ class SearchResponse(_message.Message):
 
     @_builtins.property
     def error_rates(self) -> _common_pb2.ErrorRates:
-        """The error rates at the threshold; unset where neither the gallery nor its model has a calibration, where that of the
-        gallery cannot be read, and with a fusion other than MAX: they are of single comparisons.
+        """The error rates at the threshold. Unset if neither the gallery nor its model has a calibration, if the gallery's
+        calibration is unreadable, or if the fusion is not MAX, because the rates apply to single comparisons.
         """
 
     def __init__(
@@ -1307,7 +1311,7 @@ class StreamSearchRequest(_message.Message):
     ITEM_ID_FIELD_NUMBER: _builtins.int
     SEARCH_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
-    """The caller's own name for the item, repeated in its response; at most 128 characters."""
+    """The caller's id for the item, at most 128 characters. The response repeats it."""
     @_builtins.property
     def search(self) -> Global___SearchRequest:
         """The search."""
@@ -1339,11 +1343,11 @@ class StreamSearchResponse(_message.Message):
     """The item_id of the request."""
     @_builtins.property
     def found(self) -> Global___SearchResponse:
-        """The answer."""
+        """The result of the search."""
 
     @_builtins.property
     def refusal(self) -> _common_pb2.Refusal:
-        """Why the search was refused."""
+        """The reason for refusing the search."""
 
     def __init__(
         self,
@@ -1379,8 +1383,8 @@ class GetSubjectRequest(_message.Message):
     purpose: _common_pb2.Purpose.ValueType
     """The purpose; required for an operational gallery."""
     case_reference: _builtins.str
-    """The reference of the case or request, at most 128 characters; required for an operational gallery. The server does not
-    keep it: the audit holds a pseudonym of it.
+    """The reference of the case or request, at most 128 characters; required for an operational gallery. The server does
+    not keep it: the audit holds a pseudonym of it.
     """
     def __init__(
         self,
@@ -1436,14 +1440,14 @@ class ListSubjectsRequest(_message.Message):
     gallery_id: _builtins.str
     """The gallery."""
     page_size: _builtins.int
-    """At most this many; unset for 100; 1,000 at most."""
+    """Entries on the page, at most 1,000; 100 if unset."""
     page_token: _builtins.str
-    """The next_page_token of the page before; empty for the first."""
+    """The next_page_token of the previous page; empty for the first page."""
     purpose: _common_pb2.Purpose.ValueType
     """The purpose; required for an operational gallery."""
     case_reference: _builtins.str
-    """The reference of the case or request, at most 128 characters; required for an operational gallery. The server does not
-    keep it: the audit holds a pseudonym of it.
+    """The reference of the case or request, at most 128 characters; required for an operational gallery. The server does
+    not keep it: the audit holds a pseudonym of it.
     """
     def __init__(
         self,
@@ -1473,10 +1477,10 @@ class ListSubjectsResponse(_message.Message):
     SUBJECTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Token of the next page; empty on the last."""
+    """The page_token for the next page; empty on the last page."""
     @_builtins.property
     def subjects(self) -> _containers.RepeatedCompositeFieldContainer[Global___Subject]:
-        """The subjects with their templates, in the order of their ids."""
+        """The subjects with their templates, in the order of the subjects' ids."""
 
     def __init__(
         self,
@@ -1494,7 +1498,7 @@ Global___ListSubjectsResponse: _TypeAlias = ListSubjectsResponse  # noqa: Y015
 
 @_typing.final
 class UpdateSubjectRequest(_message.Message):
-    """What is to change of a subject. Nothing changes but the fields that the mask names."""
+    """Changes to a subject. Only fields in the mask change."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1530,7 +1534,7 @@ class UpdateSubjectRequest(_message.Message):
     subject_id: _builtins.str
     """The subject."""
     display_name: _builtins.str
-    """A name for people; at most 256 characters."""
+    """A readable name, at most 256 characters."""
     purpose: _common_pb2.Purpose.ValueType
     """The purpose, because the answer holds the whole subject; required for an operational gallery."""
     case_reference: _builtins.str
@@ -1539,11 +1543,11 @@ class UpdateSubjectRequest(_message.Message):
     """
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The caller's own data, in the place of all that the subject had."""
+        """The caller's data, which replace all existing data of the subject."""
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """One or both of `display_name` and `metadata`. What else a subject has never changes."""
+        """One or both of `display_name` and `metadata`. No other field of a subject can change."""
 
     def __init__(
         self,
@@ -1620,14 +1624,14 @@ Global___DeleteSubjectRequest: _TypeAlias = DeleteSubjectRequest  # noqa: Y015
 
 @_typing.final
 class DeleteSubjectResponse(_message.Message):
-    """What was deleted with the subject."""
+    """The result of deleting a subject."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DELETED_TEMPLATES_FIELD_NUMBER: _builtins.int
     GALLERY_VERSION_FIELD_NUMBER: _builtins.int
     deleted_templates: _builtins.int
-    """How many templates."""
+    """Number of deleted templates."""
     gallery_version: _builtins.int
     """Version of the gallery without the subject."""
     def __init__(
@@ -1672,7 +1676,7 @@ Global___EraseSubjectRequest: _TypeAlias = EraseSubjectRequest  # noqa: Y015
 
 @_typing.final
 class EraseSubjectResponse(_message.Message):
-    """The receipt of an erasure. The server keeps it too, without the id of the subject."""
+    """The receipt for an erasure. The server also keeps the receipt, without the subject's id."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1683,20 +1687,20 @@ class EraseSubjectResponse(_message.Message):
     GALLERY_VERSION_FIELD_NUMBER: _builtins.int
     SCRUBBED_FIELD_NUMBER: _builtins.int
     receipt_id: _builtins.str
-    """Names this erasure: 16 hexadecimal digits."""
+    """The id of the erasure: 16 hexadecimal digits."""
     erased_templates: _builtins.int
-    """How many templates."""
+    """Number of erased templates."""
     erased_photos: _builtins.int
-    """How many photos."""
+    """Number of erased photos."""
     gallery_version: _builtins.int
     """Version of the gallery without the subject."""
     scrubbed: _builtins.bool
-    """Whether no byte of it is left on the disk. Else a backup was reading the store, or the disk refused; the server tries
-    again every second.
+    """True if no byte of the subject remains on the disk. False if a backup was reading the store, or if the disk failed;
+    the server then tries again every second.
     """
     @_builtins.property
     def erase_time(self) -> _timestamp_pb2.Timestamp:
-        """When."""
+        """Time of the erasure."""
 
     def __init__(
         self,
@@ -1739,9 +1743,9 @@ class GetTemplateRequest(_message.Message):
     keep it: the audit holds a pseudonym of it.
     """
     include_embedding: _builtins.bool
-    """Whether the answer holds the embedding. The server refuses this for an operational gallery."""
+    """True to include the embedding in the answer. The server refuses this for an operational gallery."""
     include_photo: _builtins.bool
-    """Whether the answer holds the photo, if the gallery keeps it."""
+    """True to include the photo in the answer, if the gallery keeps it."""
     def __init__(
         self,
         *,
@@ -1771,19 +1775,19 @@ class GetTemplateResponse(_message.Message):
     EMBEDDING_FIELD_NUMBER: _builtins.int
     PHOTO_FIELD_NUMBER: _builtins.int
     subject_id: _builtins.str
-    """Whose it is."""
+    """The subject of the template."""
     @_builtins.property
     def template(self) -> Global___Template:
-        """What describes it."""
+        """The description of the template."""
 
     @_builtins.property
     def embedding(self) -> _common_pb2.Embedding:
-        """Its embedding; unset unless the request asked for it."""
+        """The embedding; unset unless the caller requested it."""
 
     @_builtins.property
     def photo(self) -> _common_pb2.Image:
-        """The photo that it was made from; unset unless the request asked for it, if the gallery keeps no photos, or if an
-        embedding was enrolled.
+        """The photo that the template was made from. Unset unless the caller requested it, if the gallery keeps no photos, or
+        if the caller enrolled an embedding.
         """
 
     def __init__(
@@ -1852,13 +1856,13 @@ Global___DeleteTemplateResponse: _TypeAlias = DeleteTemplateResponse  # noqa: Y0
 
 @_typing.final
 class PurgeExpiredRequest(_message.Message):
-    """What is to be purged."""
+    """A request to purge expired templates."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DRY_RUN_FIELD_NUMBER: _builtins.int
     dry_run: _builtins.bool
-    """Only count what would be deleted."""
+    """True to count what the server would delete, without deleting it."""
     def __init__(
         self,
         *,
@@ -1874,14 +1878,14 @@ Global___PurgeExpiredRequest: _TypeAlias = PurgeExpiredRequest  # noqa: Y015
 
 @_typing.final
 class PurgeExpiredResponse(_message.Message):
-    """What was deleted, or would be."""
+    """The deletions, or with dry_run the deletions that the server would make."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     GALLERIES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def galleries(self) -> _containers.RepeatedCompositeFieldContainer[Global___PurgedGallery]:
-        """Each gallery that it was deleted from, in the order of their ids."""
+        """Each affected gallery, in the order of the ids."""
 
     def __init__(
         self,
@@ -1898,7 +1902,7 @@ Global___PurgeExpiredResponse: _TypeAlias = PurgeExpiredResponse  # noqa: Y015
 
 @_typing.final
 class PurgedGallery(_message.Message):
-    """What was deleted from one gallery, or would be."""
+    """The deletions in one gallery."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1908,9 +1912,9 @@ class PurgedGallery(_message.Message):
     gallery_id: _builtins.str
     """Its id."""
     templates: _builtins.int
-    """How many templates."""
+    """Number of templates."""
     subjects: _builtins.int
-    """How many subjects, whose last templates these were."""
+    """Number of subjects that have no templates left."""
     def __init__(
         self,
         *,
@@ -1928,7 +1932,7 @@ Global___PurgedGallery: _TypeAlias = PurgedGallery  # noqa: Y015
 
 @_typing.final
 class ScanProgress(_message.Message):
-    """How far the search through a whole gallery has come."""
+    """The progress of a search through a whole gallery."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1939,17 +1943,19 @@ class ScanProgress(_message.Message):
     EXHAUSTIVE_FIELD_NUMBER: _builtins.int
     NOTICE_FIELD_NUMBER: _builtins.int
     searched: _builtins.int
-    """Templates that were searched for."""
+    """Number of templates searched so far."""
     total: _builtins.int
-    """Templates in all: those that were there at the beginning, and have not been deleted since."""
+    """Total number of templates: those that existed at the start and have not been deleted since."""
     gallery_version: _builtins.int
-    """The version of the gallery that was searched last."""
+    """The gallery version of the most recent search."""
     threshold: _builtins.float
-    """The threshold that is applied."""
+    """The threshold that the server applies."""
     exhaustive: _builtins.bool
-    """Whether each template was compared exactly with every other. Else only with those that a first scan of all picked."""
+    """True if the server compared each template exactly with every other. Otherwise it compared each one only with the
+    templates that a first scan of all templates selected.
+    """
     notice: _builtins.str
-    """What the answer is, and what it is not; show it beside the answer."""
+    """A short explanation of what the answer means and what it does not. Show it beside the answer."""
     def __init__(
         self,
         *,
@@ -1981,12 +1987,12 @@ class FindDuplicatesRequest(_message.Message):
     gallery_id: _builtins.str
     """The gallery."""
     threshold: _builtins.float
-    """Similarity at or above which two templates are a pair, from -1 to 1; unset for the model's default."""
+    """Two templates are a pair if their similarity is at or above this value, from -1 to 1. The model's default if unset."""
     purpose: _common_pb2.Purpose.ValueType
-    """What it is for; an operational gallery is not looked through without."""
+    """The purpose; required for an operational gallery."""
     case_reference: _builtins.str
-    """The reference of the case that it is for, at most 128 characters, likewise. It is not kept: the audit holds a pseudonym
-    of it.
+    """The reference of the case, at most 128 characters; required for an operational gallery. The server does not keep
+    it: the audit holds a pseudonym of it.
     """
     def __init__(
         self,
@@ -2008,7 +2014,7 @@ Global___FindDuplicatesRequest: _TypeAlias = FindDuplicatesRequest  # noqa: Y015
 
 @_typing.final
 class FindDuplicatesResponse(_message.Message):
-    """A pair, or how far the search has come; the first and the last answer are of the latter kind."""
+    """A pair, or the progress of the search. The first and the last response hold progress."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2020,7 +2026,7 @@ class FindDuplicatesResponse(_message.Message):
 
     @_builtins.property
     def progress(self) -> Global___ScanProgress:
-        """How far the search has come."""
+        """The progress of the search."""
 
     def __init__(
         self,
@@ -2040,7 +2046,7 @@ Global___FindDuplicatesResponse: _TypeAlias = FindDuplicatesResponse  # noqa: Y0
 
 @_typing.final
 class DuplicatePair(_message.Message):
-    """Two templates of different subjects that may be of one person: a lead for a human examiner. Each pair comes once."""
+    """Two templates of different subjects that may belong to one person: a lead for a human examiner. Each pair comes once."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2089,14 +2095,14 @@ class ClusterGalleryRequest(_message.Message):
     gallery_id: _builtins.str
     """The gallery."""
     threshold: _builtins.float
-    """Mean similarity that the templates of two clusters must reach to become one, from 0 to 1; unset for the model's
-    default threshold.
+    """Two clusters become one if the mean similarity of their templates is at or above this value, from 0 to 1. The
+    model's default threshold if unset.
     """
     purpose: _common_pb2.Purpose.ValueType
-    """What it is for; an operational gallery is not looked through without."""
+    """The purpose; required for an operational gallery."""
     case_reference: _builtins.str
-    """The reference of the case that it is for, at most 128 characters, likewise. It is not kept: the audit holds a pseudonym
-    of it.
+    """The reference of the case, at most 128 characters; required for an operational gallery. The server does not keep
+    it: the audit holds a pseudonym of it.
     """
     def __init__(
         self,
@@ -2118,7 +2124,7 @@ Global___ClusterGalleryRequest: _TypeAlias = ClusterGalleryRequest  # noqa: Y015
 
 @_typing.final
 class ClusterGalleryResponse(_message.Message):
-    """A cluster, or how far the search has come; the first answer is of the latter kind."""
+    """A cluster, or the progress of the search. The first response holds progress."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2130,7 +2136,7 @@ class ClusterGalleryResponse(_message.Message):
 
     @_builtins.property
     def progress(self) -> Global___ScanProgress:
-        """How far the search has come."""
+        """The progress of the search."""
 
     def __init__(
         self,
@@ -2150,7 +2156,7 @@ Global___ClusterGalleryResponse: _TypeAlias = ClusterGalleryResponse  # noqa: Y0
 
 @_typing.final
 class Cluster(_message.Message):
-    """Templates that may be of one person: a lead for a human examiner. Each template is in one cluster."""
+    """Templates that may belong to one person: a lead for a human examiner. Each template is in one cluster."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2159,11 +2165,13 @@ class Cluster(_message.Message):
     COHESION_FIELD_NUMBER: _builtins.int
     MEMBERS_FIELD_NUMBER: _builtins.int
     number: _builtins.int
-    """Its number in this answer, from 1; a cluster of more than 1,000 templates comes in parts of the same number."""
+    """Number of the cluster in this answer, from 1. A cluster of more than 1,000 templates comes in several parts with
+    the same number.
+    """
     size: _builtins.int
-    """How many templates are in all of it; 1 where nothing else is like this template."""
+    """Number of templates in the whole cluster; 1 if no other template is similar."""
     cohesion: _builtins.float
-    """Mean similarity of its pairs; unset where there is none."""
+    """Mean similarity of the pairs in the cluster; unset if it has no pairs."""
     @_builtins.property
     def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClusterMember]:
         """Its templates, the oldest first."""
@@ -2227,8 +2235,8 @@ class SetCalibrationRequest(_message.Message):
     gallery_id: _builtins.str
     """The gallery."""
     calibration_json: _builtins.str
-    """The calibration.json that `fr evaluate verification --out DIR` wrote for the gallery's model. At most 1 MiB; an empty
-    one is refused.
+    """The calibration.json that `fr evaluate verification --out DIR` wrote for the gallery's model. At most 1 MiB; not
+    empty.
     """
     def __init__(
         self,
@@ -2246,17 +2254,17 @@ Global___SetCalibrationRequest: _TypeAlias = SetCalibrationRequest  # noqa: Y015
 
 @_typing.final
 class SetCalibrationResponse(_message.Message):
-    """What searches answer with from now on."""
+    """The calibration that now applies to searches."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CALIBRATION_FIELD_NUMBER: _builtins.int
     GALLERY_VERSION_FIELD_NUMBER: _builtins.int
     gallery_version: _builtins.int
-    """The version of the gallery; it does not grow where this calibration was set already."""
+    """Version of the gallery. It does not change if the gallery already had this calibration."""
     @_builtins.property
     def calibration(self) -> _common_pb2.Calibration:
-        """Where it was measured."""
+        """The description of the calibration."""
 
     def __init__(
         self,
@@ -2274,7 +2282,7 @@ Global___SetCalibrationResponse: _TypeAlias = SetCalibrationResponse  # noqa: Y0
 
 @_typing.final
 class DeleteCalibrationRequest(_message.Message):
-    """A gallery that is to have no calibration of its own."""
+    """A gallery whose calibration is to be removed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2296,17 +2304,17 @@ Global___DeleteCalibrationRequest: _TypeAlias = DeleteCalibrationRequest  # noqa
 
 @_typing.final
 class DeleteCalibrationResponse(_message.Message):
-    """What searches answer with from now on."""
+    """The calibration that now applies to searches."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CALIBRATION_FIELD_NUMBER: _builtins.int
     GALLERY_VERSION_FIELD_NUMBER: _builtins.int
     gallery_version: _builtins.int
-    """The version of the gallery; it does not grow where there was no calibration."""
+    """Version of the gallery. It does not change if the gallery had no calibration."""
     @_builtins.property
     def calibration(self) -> _common_pb2.Calibration:
-        """Where that of the pack was measured; unset where the pack has none."""
+        """The description of the pack's calibration; unset if the pack has none."""
 
     def __init__(
         self,
@@ -2324,7 +2332,7 @@ Global___DeleteCalibrationResponse: _TypeAlias = DeleteCalibrationResponse  # no
 
 @_typing.final
 class GetCalibrationRequest(_message.Message):
-    """A gallery whose calibration is asked for."""
+    """A gallery whose calibration to read."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2346,18 +2354,18 @@ Global___GetCalibrationRequest: _TypeAlias = GetCalibrationRequest  # noqa: Y015
 
 @_typing.final
 class GetCalibrationResponse(_message.Message):
-    """The calibration that searches of a gallery answer with."""
+    """The calibration that applies to searches of a gallery."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CALIBRATION_FIELD_NUMBER: _builtins.int
     CALIBRATION_JSON_FIELD_NUMBER: _builtins.int
     calibration_json: _builtins.str
-    """All of it, as it was set; empty where neither has one."""
+    """The complete text of the calibration; empty if neither has one."""
     @_builtins.property
     def calibration(self) -> _common_pb2.Calibration:
-        """Where it was measured; unset where neither the gallery nor its model has one, or where that of the gallery cannot be
-        read any more.
+        """The description of the calibration. Unset if neither the gallery nor its model has one, or if the gallery's
+        calibration is unreadable.
         """
 
     def __init__(

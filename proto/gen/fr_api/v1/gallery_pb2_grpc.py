@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class GalleryServiceStub:
-    """Keeps galleries and searches them. A search answers with leads for a human examiner, never with an identity.
+    """Keeps galleries and searches them. A search returns leads for a human examiner, never an identity.
     """
 
     def __init__(self, channel):
@@ -153,7 +153,7 @@ class GalleryServiceStub:
 
 
 class GalleryServiceServicer:
-    """Keeps galleries and searches them. A search answers with leads for a human examiner, never with an identity.
+    """Keeps galleries and searches them. A search returns leads for a human examiner, never an identity.
     """
 
     def CreateGallery(self, request, context):
@@ -171,15 +171,15 @@ class GalleryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListGalleries(self, request, context):
-        """Lists the galleries, in the order of their ids.
+        """Lists the galleries in the order of their ids.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateGallery(self, request, context):
-        """Changes the name, the end or the retention of a gallery, all in one step of its version; done twice it is the same as
-        once. A gallery that has expired is open again with a later end, or with none.
+        """Changes the name, the end or the retention of a gallery. All changes make one new version of the gallery. A
+        repeated call has no further effect. A later end, or no end, reopens an expired gallery.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -193,22 +193,22 @@ class GalleryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Enrol(self, request, context):
-        """Enrols one face: creates the subject where it is new, and adds a template to it.
+        """Enrols one face: creates the subject if it is new, and adds a template to it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamEnrol(self, request_iterator, context):
-        """Enrols many faces. Each request is answered, in any order, by one response with the same item_id.
+        """Enrols many faces. Each request gets one response with the same item_id. Responses can come in any order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamEnrolEmbeddings(self, request_iterator, context):
-        """Enrols embeddings that the gallery's model made before, many with each request. Each request is answered, in any
-        order, by one response with the same item_id.
+        """Enrols existing embeddings from the gallery's model, many with each request. Each request gets one response with
+        the same item_id. Responses can come in any order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -222,7 +222,7 @@ class GalleryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StreamSearch(self, request_iterator, context):
-        """Searches for many faces. Each request is answered, in any order, by one response with the same item_id.
+        """Searches for many faces. Each request gets one response with the same item_id. Responses can come in any order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -236,22 +236,22 @@ class GalleryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSubjects(self, request, context):
-        """Lists the subjects of a gallery, in the order of their ids.
+        """Lists the subjects of a gallery in the order of their ids.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateSubject(self, request, context):
-        """Changes the name or the metadata of a subject, which searches and their filters see in one step of the gallery's
-        version; done twice it is the same as once. It is also done where the gallery has expired.
+        """Changes the name or the metadata of a subject. All changes make one new version of the gallery, which searches and
+        their filters use from then on. A repeated call has no further effect. Also works in an expired gallery.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetTemplate(self, request, context):
-        """Reads a template, for the person it belongs to and for people who examine a lead.
+        """Reads a template, for the person it belongs to or for people who examine a lead.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -265,58 +265,61 @@ class GalleryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def EraseSubject(self, request, context):
-        """Deletes a subject with its templates, photos and key, waits until no byte of it is left in the store, and gives a
-        receipt. Backups of the store cannot be opened for this subject any more, unless its key was copied too.
+        """Deletes a subject with its templates, photos and key, waits until no byte of it remains in the store, and returns a
+        receipt. From then on, nobody can read this subject in a backup of the store, unless the backup includes the key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTemplate(self, request, context):
-        """Deletes one template; a subject without templates stays until it is deleted.
+        """Deletes one template. A subject without templates stays until it is deleted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetCalibration(self, request, context):
-        """Sets what similarities in this gallery mean, as measured on photos like its own; done twice it is the same as once.
+        """Sets the calibration of a gallery, measured on photos like those in the gallery. A repeated call has no further
+        effect.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteCalibration(self, request, context):
-        """Takes the calibration of a gallery away: it goes back to that of the pack. Done twice it is the same as once.
+        """Removes the calibration of a gallery; the gallery then uses the pack's calibration. A repeated call has no further
+        effect.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetCalibration(self, request, context):
-        """Reads the calibration that searches of a gallery answer with.
+        """Reads the calibration that applies to searches of a gallery.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PurgeExpired(self, request, context):
-        """Deletes the templates whose time has passed, with the subjects that have none left; the server does so every hour.
+        """Deletes expired templates, and subjects that have no templates left. The server also does this every hour.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FindDuplicates(self, request, context):
-        """Finds templates of different subjects that are so similar that both may be of one person. Pairs come while the gallery
-        is searched; of templates that are enrolled meanwhile, none.
+        """Finds pairs of similar templates from different subjects; both may belong to one person. The server sends pairs
+        while it searches the gallery. It ignores templates that are enrolled during the search.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ClusterGallery(self, request, context):
-        """Groups the templates of a gallery by likeness, whatever subjects they belong to. Clusters come once all is searched.
+        """Groups the templates of a gallery by similarity, regardless of their subjects. The server sends clusters after it
+        has searched the whole gallery.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -449,7 +452,7 @@ def add_GalleryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GalleryService:
-    """Keeps galleries and searches them. A search answers with leads for a human examiner, never with an identity.
+    """Keeps galleries and searches them. A search returns leads for a human examiner, never an identity.
     """
 
     @staticmethod

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class GalleryServiceStub:
-    """Keeps galleries and searches them. A search answers with leads for a human examiner, never with an identity."""
+    """Keeps galleries and searches them. A search returns leads for a human examiner, never an identity."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -38,61 +38,67 @@ class GalleryServiceStub:
     GetGallery: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.GetGalleryRequest, _gallery_pb2.GetGalleryResponse]
     """Describes a gallery."""
     ListGalleries: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.ListGalleriesRequest, _gallery_pb2.ListGalleriesResponse]
-    """Lists the galleries, in the order of their ids."""
+    """Lists the galleries in the order of their ids."""
     UpdateGallery: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.UpdateGalleryRequest, _gallery_pb2.UpdateGalleryResponse]
-    """Changes the name, the end or the retention of a gallery, all in one step of its version; done twice it is the same as
-    once. A gallery that has expired is open again with a later end, or with none.
+    """Changes the name, the end or the retention of a gallery. All changes make one new version of the gallery. A
+    repeated call has no further effect. A later end, or no end, reopens an expired gallery.
     """
     DeleteGallery: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.DeleteGalleryRequest, _gallery_pb2.DeleteGalleryResponse]
     """Deletes a gallery with its subjects and templates."""
     Enrol: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.EnrolRequest, _gallery_pb2.EnrolResponse]
-    """Enrols one face: creates the subject where it is new, and adds a template to it."""
+    """Enrols one face: creates the subject if it is new, and adds a template to it."""
     StreamEnrol: _grpc.StreamStreamMultiCallable[_gallery_pb2.StreamEnrolRequest, _gallery_pb2.StreamEnrolResponse]
-    """Enrols many faces. Each request is answered, in any order, by one response with the same item_id."""
+    """Enrols many faces. Each request gets one response with the same item_id. Responses can come in any order."""
     StreamEnrolEmbeddings: _grpc.StreamStreamMultiCallable[_gallery_pb2.StreamEnrolEmbeddingsRequest, _gallery_pb2.StreamEnrolEmbeddingsResponse]
-    """Enrols embeddings that the gallery's model made before, many with each request. Each request is answered, in any
-    order, by one response with the same item_id.
+    """Enrols existing embeddings from the gallery's model, many with each request. Each request gets one response with
+    the same item_id. Responses can come in any order.
     """
     Search: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.SearchRequest, _gallery_pb2.SearchResponse]
     """Searches a gallery for the subjects most similar to a face."""
     StreamSearch: _grpc.StreamStreamMultiCallable[_gallery_pb2.StreamSearchRequest, _gallery_pb2.StreamSearchResponse]
-    """Searches for many faces. Each request is answered, in any order, by one response with the same item_id."""
+    """Searches for many faces. Each request gets one response with the same item_id. Responses can come in any order."""
     GetSubject: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.GetSubjectRequest, _gallery_pb2.GetSubjectResponse]
     """Describes a subject and its templates."""
     ListSubjects: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.ListSubjectsRequest, _gallery_pb2.ListSubjectsResponse]
-    """Lists the subjects of a gallery, in the order of their ids."""
+    """Lists the subjects of a gallery in the order of their ids."""
     UpdateSubject: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.UpdateSubjectRequest, _gallery_pb2.UpdateSubjectResponse]
-    """Changes the name or the metadata of a subject, which searches and their filters see in one step of the gallery's
-    version; done twice it is the same as once. It is also done where the gallery has expired.
+    """Changes the name or the metadata of a subject. All changes make one new version of the gallery, which searches and
+    their filters use from then on. A repeated call has no further effect. Also works in an expired gallery.
     """
     GetTemplate: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.GetTemplateRequest, _gallery_pb2.GetTemplateResponse]
-    """Reads a template, for the person it belongs to and for people who examine a lead."""
+    """Reads a template, for the person it belongs to or for people who examine a lead."""
     DeleteSubject: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.DeleteSubjectRequest, _gallery_pb2.DeleteSubjectResponse]
     """Deletes a subject with its templates."""
     EraseSubject: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.EraseSubjectRequest, _gallery_pb2.EraseSubjectResponse]
-    """Deletes a subject with its templates, photos and key, waits until no byte of it is left in the store, and gives a
-    receipt. Backups of the store cannot be opened for this subject any more, unless its key was copied too.
+    """Deletes a subject with its templates, photos and key, waits until no byte of it remains in the store, and returns a
+    receipt. From then on, nobody can read this subject in a backup of the store, unless the backup includes the key.
     """
     DeleteTemplate: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.DeleteTemplateRequest, _gallery_pb2.DeleteTemplateResponse]
-    """Deletes one template; a subject without templates stays until it is deleted."""
+    """Deletes one template. A subject without templates stays until it is deleted."""
     SetCalibration: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.SetCalibrationRequest, _gallery_pb2.SetCalibrationResponse]
-    """Sets what similarities in this gallery mean, as measured on photos like its own; done twice it is the same as once."""
+    """Sets the calibration of a gallery, measured on photos like those in the gallery. A repeated call has no further
+    effect.
+    """
     DeleteCalibration: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.DeleteCalibrationRequest, _gallery_pb2.DeleteCalibrationResponse]
-    """Takes the calibration of a gallery away: it goes back to that of the pack. Done twice it is the same as once."""
+    """Removes the calibration of a gallery; the gallery then uses the pack's calibration. A repeated call has no further
+    effect.
+    """
     GetCalibration: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.GetCalibrationRequest, _gallery_pb2.GetCalibrationResponse]
-    """Reads the calibration that searches of a gallery answer with."""
+    """Reads the calibration that applies to searches of a gallery."""
     PurgeExpired: _grpc.UnaryUnaryMultiCallable[_gallery_pb2.PurgeExpiredRequest, _gallery_pb2.PurgeExpiredResponse]
-    """Deletes the templates whose time has passed, with the subjects that have none left; the server does so every hour."""
+    """Deletes expired templates, and subjects that have no templates left. The server also does this every hour."""
     FindDuplicates: _grpc.UnaryStreamMultiCallable[_gallery_pb2.FindDuplicatesRequest, _gallery_pb2.FindDuplicatesResponse]
-    """Finds templates of different subjects that are so similar that both may be of one person. Pairs come while the gallery
-    is searched; of templates that are enrolled meanwhile, none.
+    """Finds pairs of similar templates from different subjects; both may belong to one person. The server sends pairs
+    while it searches the gallery. It ignores templates that are enrolled during the search.
     """
     ClusterGallery: _grpc.UnaryStreamMultiCallable[_gallery_pb2.ClusterGalleryRequest, _gallery_pb2.ClusterGalleryResponse]
-    """Groups the templates of a gallery by likeness, whatever subjects they belong to. Clusters come once all is searched."""
+    """Groups the templates of a gallery by similarity, regardless of their subjects. The server sends clusters after it
+    has searched the whole gallery.
+    """
 
 @_typing.type_check_only
 class GalleryServiceAsyncStub(GalleryServiceStub):
-    """Keeps galleries and searches them. A search answers with leads for a human examiner, never with an identity."""
+    """Keeps galleries and searches them. A search returns leads for a human examiner, never an identity."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateGallery: _aio.UnaryUnaryMultiCallable[_gallery_pb2.CreateGalleryRequest, _gallery_pb2.CreateGalleryResponse]  # type: ignore[assignment]
@@ -100,60 +106,66 @@ class GalleryServiceAsyncStub(GalleryServiceStub):
     GetGallery: _aio.UnaryUnaryMultiCallable[_gallery_pb2.GetGalleryRequest, _gallery_pb2.GetGalleryResponse]  # type: ignore[assignment]
     """Describes a gallery."""
     ListGalleries: _aio.UnaryUnaryMultiCallable[_gallery_pb2.ListGalleriesRequest, _gallery_pb2.ListGalleriesResponse]  # type: ignore[assignment]
-    """Lists the galleries, in the order of their ids."""
+    """Lists the galleries in the order of their ids."""
     UpdateGallery: _aio.UnaryUnaryMultiCallable[_gallery_pb2.UpdateGalleryRequest, _gallery_pb2.UpdateGalleryResponse]  # type: ignore[assignment]
-    """Changes the name, the end or the retention of a gallery, all in one step of its version; done twice it is the same as
-    once. A gallery that has expired is open again with a later end, or with none.
+    """Changes the name, the end or the retention of a gallery. All changes make one new version of the gallery. A
+    repeated call has no further effect. A later end, or no end, reopens an expired gallery.
     """
     DeleteGallery: _aio.UnaryUnaryMultiCallable[_gallery_pb2.DeleteGalleryRequest, _gallery_pb2.DeleteGalleryResponse]  # type: ignore[assignment]
     """Deletes a gallery with its subjects and templates."""
     Enrol: _aio.UnaryUnaryMultiCallable[_gallery_pb2.EnrolRequest, _gallery_pb2.EnrolResponse]  # type: ignore[assignment]
-    """Enrols one face: creates the subject where it is new, and adds a template to it."""
+    """Enrols one face: creates the subject if it is new, and adds a template to it."""
     StreamEnrol: _aio.StreamStreamMultiCallable[_gallery_pb2.StreamEnrolRequest, _gallery_pb2.StreamEnrolResponse]  # type: ignore[assignment]
-    """Enrols many faces. Each request is answered, in any order, by one response with the same item_id."""
+    """Enrols many faces. Each request gets one response with the same item_id. Responses can come in any order."""
     StreamEnrolEmbeddings: _aio.StreamStreamMultiCallable[_gallery_pb2.StreamEnrolEmbeddingsRequest, _gallery_pb2.StreamEnrolEmbeddingsResponse]  # type: ignore[assignment]
-    """Enrols embeddings that the gallery's model made before, many with each request. Each request is answered, in any
-    order, by one response with the same item_id.
+    """Enrols existing embeddings from the gallery's model, many with each request. Each request gets one response with
+    the same item_id. Responses can come in any order.
     """
     Search: _aio.UnaryUnaryMultiCallable[_gallery_pb2.SearchRequest, _gallery_pb2.SearchResponse]  # type: ignore[assignment]
     """Searches a gallery for the subjects most similar to a face."""
     StreamSearch: _aio.StreamStreamMultiCallable[_gallery_pb2.StreamSearchRequest, _gallery_pb2.StreamSearchResponse]  # type: ignore[assignment]
-    """Searches for many faces. Each request is answered, in any order, by one response with the same item_id."""
+    """Searches for many faces. Each request gets one response with the same item_id. Responses can come in any order."""
     GetSubject: _aio.UnaryUnaryMultiCallable[_gallery_pb2.GetSubjectRequest, _gallery_pb2.GetSubjectResponse]  # type: ignore[assignment]
     """Describes a subject and its templates."""
     ListSubjects: _aio.UnaryUnaryMultiCallable[_gallery_pb2.ListSubjectsRequest, _gallery_pb2.ListSubjectsResponse]  # type: ignore[assignment]
-    """Lists the subjects of a gallery, in the order of their ids."""
+    """Lists the subjects of a gallery in the order of their ids."""
     UpdateSubject: _aio.UnaryUnaryMultiCallable[_gallery_pb2.UpdateSubjectRequest, _gallery_pb2.UpdateSubjectResponse]  # type: ignore[assignment]
-    """Changes the name or the metadata of a subject, which searches and their filters see in one step of the gallery's
-    version; done twice it is the same as once. It is also done where the gallery has expired.
+    """Changes the name or the metadata of a subject. All changes make one new version of the gallery, which searches and
+    their filters use from then on. A repeated call has no further effect. Also works in an expired gallery.
     """
     GetTemplate: _aio.UnaryUnaryMultiCallable[_gallery_pb2.GetTemplateRequest, _gallery_pb2.GetTemplateResponse]  # type: ignore[assignment]
-    """Reads a template, for the person it belongs to and for people who examine a lead."""
+    """Reads a template, for the person it belongs to or for people who examine a lead."""
     DeleteSubject: _aio.UnaryUnaryMultiCallable[_gallery_pb2.DeleteSubjectRequest, _gallery_pb2.DeleteSubjectResponse]  # type: ignore[assignment]
     """Deletes a subject with its templates."""
     EraseSubject: _aio.UnaryUnaryMultiCallable[_gallery_pb2.EraseSubjectRequest, _gallery_pb2.EraseSubjectResponse]  # type: ignore[assignment]
-    """Deletes a subject with its templates, photos and key, waits until no byte of it is left in the store, and gives a
-    receipt. Backups of the store cannot be opened for this subject any more, unless its key was copied too.
+    """Deletes a subject with its templates, photos and key, waits until no byte of it remains in the store, and returns a
+    receipt. From then on, nobody can read this subject in a backup of the store, unless the backup includes the key.
     """
     DeleteTemplate: _aio.UnaryUnaryMultiCallable[_gallery_pb2.DeleteTemplateRequest, _gallery_pb2.DeleteTemplateResponse]  # type: ignore[assignment]
-    """Deletes one template; a subject without templates stays until it is deleted."""
+    """Deletes one template. A subject without templates stays until it is deleted."""
     SetCalibration: _aio.UnaryUnaryMultiCallable[_gallery_pb2.SetCalibrationRequest, _gallery_pb2.SetCalibrationResponse]  # type: ignore[assignment]
-    """Sets what similarities in this gallery mean, as measured on photos like its own; done twice it is the same as once."""
+    """Sets the calibration of a gallery, measured on photos like those in the gallery. A repeated call has no further
+    effect.
+    """
     DeleteCalibration: _aio.UnaryUnaryMultiCallable[_gallery_pb2.DeleteCalibrationRequest, _gallery_pb2.DeleteCalibrationResponse]  # type: ignore[assignment]
-    """Takes the calibration of a gallery away: it goes back to that of the pack. Done twice it is the same as once."""
+    """Removes the calibration of a gallery; the gallery then uses the pack's calibration. A repeated call has no further
+    effect.
+    """
     GetCalibration: _aio.UnaryUnaryMultiCallable[_gallery_pb2.GetCalibrationRequest, _gallery_pb2.GetCalibrationResponse]  # type: ignore[assignment]
-    """Reads the calibration that searches of a gallery answer with."""
+    """Reads the calibration that applies to searches of a gallery."""
     PurgeExpired: _aio.UnaryUnaryMultiCallable[_gallery_pb2.PurgeExpiredRequest, _gallery_pb2.PurgeExpiredResponse]  # type: ignore[assignment]
-    """Deletes the templates whose time has passed, with the subjects that have none left; the server does so every hour."""
+    """Deletes expired templates, and subjects that have no templates left. The server also does this every hour."""
     FindDuplicates: _aio.UnaryStreamMultiCallable[_gallery_pb2.FindDuplicatesRequest, _gallery_pb2.FindDuplicatesResponse]  # type: ignore[assignment]
-    """Finds templates of different subjects that are so similar that both may be of one person. Pairs come while the gallery
-    is searched; of templates that are enrolled meanwhile, none.
+    """Finds pairs of similar templates from different subjects; both may belong to one person. The server sends pairs
+    while it searches the gallery. It ignores templates that are enrolled during the search.
     """
     ClusterGallery: _aio.UnaryStreamMultiCallable[_gallery_pb2.ClusterGalleryRequest, _gallery_pb2.ClusterGalleryResponse]  # type: ignore[assignment]
-    """Groups the templates of a gallery by likeness, whatever subjects they belong to. Clusters come once all is searched."""
+    """Groups the templates of a gallery by similarity, regardless of their subjects. The server sends clusters after it
+    has searched the whole gallery.
+    """
 
 class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Keeps galleries and searches them. A search answers with leads for a human examiner, never with an identity."""
+    """Keeps galleries and searches them. A search returns leads for a human examiner, never an identity."""
 
     @_abc_1.abstractmethod
     def CreateGallery(
@@ -177,7 +189,7 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gallery_pb2.ListGalleriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_pb2.ListGalleriesResponse, _abc.Awaitable[_gallery_pb2.ListGalleriesResponse]]:
-        """Lists the galleries, in the order of their ids."""
+        """Lists the galleries in the order of their ids."""
 
     @_abc_1.abstractmethod
     def UpdateGallery(
@@ -185,8 +197,8 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gallery_pb2.UpdateGalleryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_pb2.UpdateGalleryResponse, _abc.Awaitable[_gallery_pb2.UpdateGalleryResponse]]:
-        """Changes the name, the end or the retention of a gallery, all in one step of its version; done twice it is the same as
-        once. A gallery that has expired is open again with a later end, or with none.
+        """Changes the name, the end or the retention of a gallery. All changes make one new version of the gallery. A
+        repeated call has no further effect. A later end, or no end, reopens an expired gallery.
         """
 
     @_abc_1.abstractmethod
@@ -203,7 +215,7 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gallery_pb2.EnrolRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_pb2.EnrolResponse, _abc.Awaitable[_gallery_pb2.EnrolResponse]]:
-        """Enrols one face: creates the subject where it is new, and adds a template to it."""
+        """Enrols one face: creates the subject if it is new, and adds a template to it."""
 
     @_abc_1.abstractmethod
     def StreamEnrol(
@@ -211,7 +223,7 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_gallery_pb2.StreamEnrolRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_gallery_pb2.StreamEnrolResponse], _abc.AsyncIterator[_gallery_pb2.StreamEnrolResponse]]:
-        """Enrols many faces. Each request is answered, in any order, by one response with the same item_id."""
+        """Enrols many faces. Each request gets one response with the same item_id. Responses can come in any order."""
 
     @_abc_1.abstractmethod
     def StreamEnrolEmbeddings(
@@ -219,8 +231,8 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_gallery_pb2.StreamEnrolEmbeddingsRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_gallery_pb2.StreamEnrolEmbeddingsResponse], _abc.AsyncIterator[_gallery_pb2.StreamEnrolEmbeddingsResponse]]:
-        """Enrols embeddings that the gallery's model made before, many with each request. Each request is answered, in any
-        order, by one response with the same item_id.
+        """Enrols existing embeddings from the gallery's model, many with each request. Each request gets one response with
+        the same item_id. Responses can come in any order.
         """
 
     @_abc_1.abstractmethod
@@ -237,7 +249,7 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_gallery_pb2.StreamSearchRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_gallery_pb2.StreamSearchResponse], _abc.AsyncIterator[_gallery_pb2.StreamSearchResponse]]:
-        """Searches for many faces. Each request is answered, in any order, by one response with the same item_id."""
+        """Searches for many faces. Each request gets one response with the same item_id. Responses can come in any order."""
 
     @_abc_1.abstractmethod
     def GetSubject(
@@ -253,7 +265,7 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gallery_pb2.ListSubjectsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_pb2.ListSubjectsResponse, _abc.Awaitable[_gallery_pb2.ListSubjectsResponse]]:
-        """Lists the subjects of a gallery, in the order of their ids."""
+        """Lists the subjects of a gallery in the order of their ids."""
 
     @_abc_1.abstractmethod
     def UpdateSubject(
@@ -261,8 +273,8 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gallery_pb2.UpdateSubjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_pb2.UpdateSubjectResponse, _abc.Awaitable[_gallery_pb2.UpdateSubjectResponse]]:
-        """Changes the name or the metadata of a subject, which searches and their filters see in one step of the gallery's
-        version; done twice it is the same as once. It is also done where the gallery has expired.
+        """Changes the name or the metadata of a subject. All changes make one new version of the gallery, which searches and
+        their filters use from then on. A repeated call has no further effect. Also works in an expired gallery.
         """
 
     @_abc_1.abstractmethod
@@ -271,7 +283,7 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gallery_pb2.GetTemplateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_pb2.GetTemplateResponse, _abc.Awaitable[_gallery_pb2.GetTemplateResponse]]:
-        """Reads a template, for the person it belongs to and for people who examine a lead."""
+        """Reads a template, for the person it belongs to or for people who examine a lead."""
 
     @_abc_1.abstractmethod
     def DeleteSubject(
@@ -287,8 +299,8 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gallery_pb2.EraseSubjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_pb2.EraseSubjectResponse, _abc.Awaitable[_gallery_pb2.EraseSubjectResponse]]:
-        """Deletes a subject with its templates, photos and key, waits until no byte of it is left in the store, and gives a
-        receipt. Backups of the store cannot be opened for this subject any more, unless its key was copied too.
+        """Deletes a subject with its templates, photos and key, waits until no byte of it remains in the store, and returns a
+        receipt. From then on, nobody can read this subject in a backup of the store, unless the backup includes the key.
         """
 
     @_abc_1.abstractmethod
@@ -297,7 +309,7 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gallery_pb2.DeleteTemplateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_pb2.DeleteTemplateResponse, _abc.Awaitable[_gallery_pb2.DeleteTemplateResponse]]:
-        """Deletes one template; a subject without templates stays until it is deleted."""
+        """Deletes one template. A subject without templates stays until it is deleted."""
 
     @_abc_1.abstractmethod
     def SetCalibration(
@@ -305,7 +317,9 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gallery_pb2.SetCalibrationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_pb2.SetCalibrationResponse, _abc.Awaitable[_gallery_pb2.SetCalibrationResponse]]:
-        """Sets what similarities in this gallery mean, as measured on photos like its own; done twice it is the same as once."""
+        """Sets the calibration of a gallery, measured on photos like those in the gallery. A repeated call has no further
+        effect.
+        """
 
     @_abc_1.abstractmethod
     def DeleteCalibration(
@@ -313,7 +327,9 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gallery_pb2.DeleteCalibrationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_pb2.DeleteCalibrationResponse, _abc.Awaitable[_gallery_pb2.DeleteCalibrationResponse]]:
-        """Takes the calibration of a gallery away: it goes back to that of the pack. Done twice it is the same as once."""
+        """Removes the calibration of a gallery; the gallery then uses the pack's calibration. A repeated call has no further
+        effect.
+        """
 
     @_abc_1.abstractmethod
     def GetCalibration(
@@ -321,7 +337,7 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gallery_pb2.GetCalibrationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_pb2.GetCalibrationResponse, _abc.Awaitable[_gallery_pb2.GetCalibrationResponse]]:
-        """Reads the calibration that searches of a gallery answer with."""
+        """Reads the calibration that applies to searches of a gallery."""
 
     @_abc_1.abstractmethod
     def PurgeExpired(
@@ -329,7 +345,7 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gallery_pb2.PurgeExpiredRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gallery_pb2.PurgeExpiredResponse, _abc.Awaitable[_gallery_pb2.PurgeExpiredResponse]]:
-        """Deletes the templates whose time has passed, with the subjects that have none left; the server does so every hour."""
+        """Deletes expired templates, and subjects that have no templates left. The server also does this every hour."""
 
     @_abc_1.abstractmethod
     def FindDuplicates(
@@ -337,8 +353,8 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gallery_pb2.FindDuplicatesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_gallery_pb2.FindDuplicatesResponse], _abc.AsyncIterator[_gallery_pb2.FindDuplicatesResponse]]:
-        """Finds templates of different subjects that are so similar that both may be of one person. Pairs come while the gallery
-        is searched; of templates that are enrolled meanwhile, none.
+        """Finds pairs of similar templates from different subjects; both may belong to one person. The server sends pairs
+        while it searches the gallery. It ignores templates that are enrolled during the search.
         """
 
     @_abc_1.abstractmethod
@@ -347,6 +363,8 @@ class GalleryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gallery_pb2.ClusterGalleryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_gallery_pb2.ClusterGalleryResponse], _abc.AsyncIterator[_gallery_pb2.ClusterGalleryResponse]]:
-        """Groups the templates of a gallery by likeness, whatever subjects they belong to. Clusters come once all is searched."""
+        """Groups the templates of a gallery by similarity, regardless of their subjects. The server sends clusters after it
+        has searched the whole gallery.
+        """
 
 def add_GalleryServiceServicer_to_server(servicer: GalleryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

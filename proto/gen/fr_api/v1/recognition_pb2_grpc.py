@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RecognitionServiceStub:
-    """Finds, embeds and compares faces. Nothing that is sent here is kept.
+    """Detects, embeds and compares faces. The server keeps nothing that a caller sends here.
     """
 
     def __init__(self, channel):
@@ -58,32 +58,32 @@ class RecognitionServiceStub:
 
 
 class RecognitionServiceServicer:
-    """Finds, embeds and compares faces. Nothing that is sent here is kept.
+    """Detects, embeds and compares faces. The server keeps nothing that a caller sends here.
     """
 
     def Detect(self, request, context):
-        """Finds every face of a photo. A photo without a face is no error: the list is empty.
+        """Detects every face in a photo. For a photo without a face, the list is empty.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Embed(self, request, context):
-        """Finds and embeds every face of a photo. A photo without a face is no error: the list is empty.
+        """Detects and embeds every face in a photo. For a photo without a face, the list is empty.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Compare(self, request, context):
-        """Compares two faces. Refuses a photo without a face, and by default one with several.
+        """Compares two faces. Refuses a photo without a face and, by default, a photo with several faces.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamEmbed(self, request_iterator, context):
-        """Embeds many photos. Each request is answered, in any order, by one response with the same item_id.
+        """Embeds many photos. Each request gets one response with the same item_id. Responses can come in any order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,7 +121,7 @@ def add_RecognitionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RecognitionService:
-    """Finds, embeds and compares faces. Nothing that is sent here is kept.
+    """Detects, embeds and compares faces. The server keeps nothing that a caller sends here.
     """
 
     @staticmethod

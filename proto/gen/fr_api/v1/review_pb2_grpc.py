@@ -26,11 +26,11 @@ if _version_not_supported:
 
 
 class ReviewServiceStub:
-    """Keeps cases, lets examiners judge what searches found, and exports the evidence.
+    """Keeps cases, lets examiners judge the results of searches, and exports the evidence.
 
-    A search gives leads. What they are worth is said by human examiners: of an operational gallery by two who do not know
-    of each other's finding, and neither of whom made the search. What they conclude is a potential candidate, no candidate,
-    or inconclusive; it is never an identity.
+    A search returns leads. Human examiners assess them. For an operational gallery, two examiners assess each lead.
+    Neither made the search, and neither sees the other's finding. They conclude that there is a potential candidate, or
+    no candidate, or that the photos are inconclusive. The conclusion is never an identity.
     """
 
     def __init__(self, channel):
@@ -92,15 +92,16 @@ class ReviewServiceStub:
 
 
 class ReviewServiceServicer:
-    """Keeps cases, lets examiners judge what searches found, and exports the evidence.
+    """Keeps cases, lets examiners judge the results of searches, and exports the evidence.
 
-    A search gives leads. What they are worth is said by human examiners: of an operational gallery by two who do not know
-    of each other's finding, and neither of whom made the search. What they conclude is a potential candidate, no candidate,
-    or inconclusive; it is never an identity.
+    A search returns leads. Human examiners assess them. For an operational gallery, two examiners assess each lead.
+    Neither made the search, and neither sees the other's finding. They conclude that there is a potential candidate, or
+    no candidate, or that the photos are inconclusive. The conclusion is never an identity.
     """
 
     def OpenCase(self, request, context):
-        """Opens a case. The same reference cannot be open twice. Until it is searched in it is there only for its opener.
+        """Opens a case. Two open cases cannot have the same reference. Until the first search in it, only its opener can see
+        the case.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,50 +122,50 @@ class ReviewServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CloseCase(self, request, context):
-        """Closes a case: it takes no more searches. Done twice it is the same as once.
+        """Closes a case. A closed case takes no more searches. A repeated call has no further effect.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteCase(self, request, context):
-        """Deletes a case with its photos, findings and key. Its audit stays.
+        """Deletes a case with its photos, findings and key. Its audit records stay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SearchInCase(self, request, context):
-        """Searches a gallery for the face of a photo within a case, and keeps the photo and the candidate list for examiners:
-        also where the list is empty, so that no search is left out of the evidence.
+        """Searches a gallery for the face in a photo as part of a case, and keeps the photo and the candidate list for
+        examiners. It keeps an empty list too, so that the evidence includes every search.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListAwaiting(self, request, context):
-        """Lists the examinations that wait for a finding of the caller, the oldest first.
+        """Lists the examinations that wait for the caller's finding, the oldest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetExamination(self, request, context):
-        """Shows an examination: the probe, the candidates and, once all are in, the findings.
+        """Returns an examination: the probe, the candidates and, once the examination is concluded, all findings.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SubmitFinding(self, request, context):
-        """Gives the caller's finding, once and for good.
+        """Records the caller's finding, which is final.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExportEvidence(self, request, context):
-        """Sends the evidence bundle of a case: a ZIP file that `fr evidence verify` checks anywhere.
+        """Sends the evidence bundle of a case: a ZIP file. `fr evidence verify` checks the file on any computer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -232,11 +233,11 @@ def add_ReviewServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ReviewService:
-    """Keeps cases, lets examiners judge what searches found, and exports the evidence.
+    """Keeps cases, lets examiners judge the results of searches, and exports the evidence.
 
-    A search gives leads. What they are worth is said by human examiners: of an operational gallery by two who do not know
-    of each other's finding, and neither of whom made the search. What they conclude is a potential candidate, no candidate,
-    or inconclusive; it is never an identity.
+    A search returns leads. Human examiners assess them. For an operational gallery, two examiners assess each lead.
+    Neither made the search, and neither sees the other's finding. They conclude that there is a potential candidate, or
+    no candidate, or that the photos are inconclusive. The conclusion is never an identity.
     """
 
     @staticmethod

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class TrainingServiceStub:
-    """Training in the comparison of faces.
+    """Trains people in the comparison of faces.
     """
 
     def __init__(self, channel):
@@ -163,7 +163,7 @@ class TrainingServiceStub:
 
 
 class TrainingServiceServicer:
-    """Training in the comparison of faces.
+    """Trains people in the comparison of faces.
     """
 
     def ListPlans(self, request, context):
@@ -174,15 +174,15 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CheckPlan(self, request, context):
-        """Reads a plan and says what it needs of the data sets, without making anything.
+        """Reads a plan and returns the people and photos that it needs. Makes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateCourse(self, request, context):
-        """Makes a course of a plan: its photos go through the models, its forms are equated, its pictures are cut out. Tells
-        how far it has come, and at last of the course; a call that is cancelled leaves none.
+        """Makes a course from a plan: processes the photos with the models, equates the forms and cuts out the pictures.
+        Sends the progress, and finally the course. A cancelled call leaves no course behind.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -210,14 +210,15 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetProbeKey(self, request, context):
-        """Says whom a photo shows that trainees may send as their own probe, so that decisions about it are scored.
+        """Records which person a photo shows. Trainees may send the photo as their own probe; the server can then score
+        decisions about it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateCohort(self, request, context):
-        """Makes a cohort of a course, with trainees.
+        """Makes a cohort for a course, with trainees.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -231,22 +232,22 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetCohort(self, request, context):
-        """Describes a cohort and how far its trainees are.
+        """Describes a cohort and the progress of its trainees.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListCohorts(self, request, context):
-        """Lists the cohorts of a course, or of all, the newest first.
+        """Lists the cohorts of one course or of all courses, the newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchCohort(self, request, context):
-        """Sends how far each trainee is, at once and whenever that changes, until the call is cancelled. Trainees who are added
-        come with what they have not begun; of those who are deleted nothing is told.
+        """Sends the progress of each trainee immediately and after each change, until the caller cancels the call. For new
+        trainees, it sends the sittings as not started. For deleted trainees, it sends nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -260,84 +261,86 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTrainee(self, request, context):
-        """Deletes a trainee with all sessions and answers.
+        """Deletes a trainee with all of the trainee's sessions and answers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def JoinCourse(self, request, context):
-        """Says what a trainee with a code is about to do, and what is kept of it.
+        """Tells a trainee, identified by a code, what the course contains and what the server keeps.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StartSession(self, request, context):
-        """Begins a sitting, or goes on with it: the time since the trainee's last sign of life then counts as a pause.
+        """Begins or continues a sitting. If it continues, the time since the trainee's last call counts as a pause.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def NextTrial(self, request, context):
-        """Returns what is next: a block to begin, the trial that waits for an answer, or the end. Asking again returns the same.
+        """Returns the next step: a block to begin, the trial that waits for an answer, or the end. A repeated call returns
+        the same step.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SubmitProbe(self, request, context):
-        """Sends the photo of an own probe, which is searched for; no part of the photo is kept.
+        """Sends the trainee's own photo as a probe and searches for it. The server keeps no part of the photo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def LockNotes(self, request, context):
-        """Locks what a trainee has noted, before candidates are shown or an overall rating is asked for.
+        """Locks the trainee's notes, before the trainee sees candidates or gives an overall rating.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SubmitDecision(self, request, context):
-        """Locks a decision. It is durable when the call returns; sending the same again is harmless, another is refused.
+        """Locks a decision. The decision is durable when the call returns. The caller can safely send it again; the server
+        refuses a different one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PauseSession(self, request, context):
-        """Stops the time of a session.
+        """Stops the clock of a session.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeSession(self, request, context):
-        """Lets the time of a session go on.
+        """Restarts the clock of a session.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FinishSession(self, request, context):
-        """Ends a session; trials that were not answered stay so.
+        """Ends a session. Unanswered trials stay unanswered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetTrainingReport(self, request, context):
-        """Reads a report of a trainee or of a cohort, in pieces. Trainees read their own, when they are done.
+        """Reads a report about a trainee or a cohort, in pieces. Trainees can read their own report after they finish.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExportResults(self, request, context):
-        """Writes the results of a cohort for other systems, in pieces.
+        """Exports the results of a cohort for other systems, in pieces.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -480,7 +483,7 @@ def add_TrainingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TrainingService:
-    """Training in the comparison of faces.
+    """Trains people in the comparison of faces.
     """
 
     @staticmethod
