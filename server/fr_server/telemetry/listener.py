@@ -1,4 +1,4 @@
-"""Passes events of calls and of the engine to none, one or several listeners."""
+"""Passes events of calls and of the engine to any number of listeners."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from fr_core.runtime.observe import ModelRole, NullObserver, Observer, Stage
 
 OK = "OK"
 CANCELLED = "CANCELLED"
-"""Outcomes of calls that are no reason of `fr_core.errors`; a caller whose deadline passed cancels a call too."""
+"""The outcomes of calls besides the reasons of `fr_core.errors`. A passed deadline also counts as CANCELLED."""
 
 FrontendEnd = Literal["ended", "silent"]
-"""Why the server replaced a front-end process: it ended unexpectedly, or did not answer and was killed."""
+"""The reason for replacing a front-end process: it ended unexpectedly, or did not answer and was killed."""
 
 Ended: TypeAlias = Callable[[str, float], None]
-"""To be called once, when a call has ended, with its outcome (OK, CANCELLED or a reason) and the seconds it took."""
+"""Call it once at the end of a call, with the outcome (OK, CANCELLED or a reason) and the duration in seconds."""
 
 
 class CallObserver(Protocol):
-    """Is told of calls, on the event loop; must be quick, and must not raise."""
+    """Receives events of calls on the event loop. Methods must be quick and must not raise."""
 
     def began(self, method: str, request_id: str, traceparent: str) -> Ended:
-        """Hear that a call has begun, in the context in which it will be worked on.
+        """Record the start of a call, in the context that will process it.
 
         Args:
             method: such as `fr_api.v1.RecognitionService/Detect`.
             request_id: of the call.
-            traceparent: what the caller sent under this key of W3C Trace Context, unchecked; or empty.
+            traceparent: the caller's value for this key of W3C Trace Context, unchecked; may be empty.
         """
         ...
 
     def refused(self, reason: str) -> None:
-        """Hear that an item of a stream was refused or failed, for a reason of `fr_core.errors`."""
+        """Record that a stream item was refused or failed, with a reason of `fr_core.errors`."""
         ...
 
 
 class Listener(Observer, CallObserver, Protocol):
-    """Listens to the engine and to calls."""
+    """Receives events of the engine and of calls."""
 
 
 class NullListener(NullObserver):
-    """Listens to nothing."""
+    """Ignores every event."""
 
     def began(self, method: str, request_id: str, traceparent: str) -> Ended:
         """As `CallObserver.began`."""
@@ -53,7 +53,7 @@ class NullListener(NullObserver):
 
 
 class Together:
-    """Passes on to several listeners, in their order."""
+    """Passes events to several listeners, in order."""
 
     def __init__(self, listeners: Sequence[Listener]) -> None:
         self._listeners = tuple(listeners)

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: what there is (docs/metrics.md is generated from it), and the listener that counts."""
+"""Defines and counts the metrics for Prometheus; `make docs` generates docs/metrics.md from them."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from fr_server.telemetry.storage import KEPT_SPECS
 from fr_server.telemetry.trust_metrics import TRUST_SPECS, PrometheusTrust
 
 UNKNOWN = "unknown"
-"""Stands for every method, outcome or reason that is not one of the known ones, so that no caller makes a series."""
+"""The label for unknown methods, outcomes and reasons, so that no caller can create a series."""
 
-# prometheus_client reads this once, when it is imported.
+# prometheus_client reads this variable once, at import.
 MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
-# 1, 2, 5 for each power of ten: a quantile between two bounds is interpolated, and these are close enough for that.
+# 1, 2, 5 for each power of ten: close enough for Prometheus to interpolate a quantile between two bounds.
 _CALL_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
 _STEP_BUCKETS_S = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
@@ -41,70 +41,74 @@ _BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 REQUEST_SECONDS = Spec(
     "fr_request_seconds",
     "histogram",
-    "Duration of calls, from the request's arrival to the answer; a stream is one call. Without health and reflection.",
+    "Duration of calls, from the request's arrival to the answer. A stream is one call. Excludes health and "
+    "reflection.",
     ("method", "outcome"),
     _CALL_BUCKETS_S,
 )
-REQUESTS_IN_FLIGHT = Spec("fr_requests_in_flight", "gauge", "Calls in work now.")
+REQUESTS_IN_FLIGHT = Spec("fr_requests_in_flight", "gauge", "Calls in progress.")
 REJECTS = Spec(
-    "fr_rejects_total", "counter", "Calls, and items of streams, that were refused or failed, by reason.", ("reason",)
+    "fr_rejects_total", "counter", "Calls and stream items that were refused or failed, by reason.", ("reason",)
 )
 STAGE_SECONDS = Spec(
     "fr_stage_seconds",
     "histogram",
-    "Duration of a step of the work on one photo; detect and embed include the wait for a batch.",
+    "Duration of a step in processing one photo. detect and embed include the wait for a batch.",
     ("stage",),
     _STEP_BUCKETS_S,
 )
 QUEUE_WAIT_SECONDS = Spec(
     "fr_queue_wait_seconds",
     "histogram",
-    "How long an item (a tile for the detector, a face for the embedder) waited for its batch.",
+    "Time that an item (a tile for the detector, a face for the embedder) waited for its batch.",
     ("model",),
     _STEP_BUCKETS_S,
 )
-BATCH_SIZE = Spec("fr_batch_size", "histogram", "Items of a batch.", ("model",), _BATCH_BUCKETS)
+BATCH_SIZE = Spec("fr_batch_size", "histogram", "Items per batch.", ("model",), _BATCH_BUCKETS)
 INFERENCE_SECONDS = Spec(
-    "fr_inference_seconds", "histogram", "How long the model ran on a batch.", ("model",), _STEP_BUCKETS_S
+    "fr_inference_seconds", "histogram", "Time that the model took for a batch.", ("model",), _STEP_BUCKETS_S
 )
-QUEUE_DEPTH = Spec("fr_queue_depth", "gauge", "Items that wait for a batch now.", ("model",))
+QUEUE_DEPTH = Spec("fr_queue_depth", "gauge", "Items waiting for a batch.", ("model",))
 DROPPED = Spec(
     "fr_dropped_total",
     "counter",
-    "Items dropped before the model ran, since their call was cancelled or its deadline had passed.",
+    "Items dropped before the model ran, because their call was cancelled or its deadline passed.",
     ("model",),
 )
 FAILED_BATCHES = Spec(
     "fr_failed_batches_total",
     "counter",
-    "Batches that failed, and whose items then ran one by one; more than a few tell of a device short of memory.",
+    "Failed batches, whose items the server then ran one by one. More than a few suggest that the device lacks memory.",
     ("model",),
 )
 PHOTOS = Spec("fr_photos_total", "counter", "Photos analysed.")
-FACES = Spec("fr_faces_total", "counter", "Faces found in them.")
+FACES = Spec("fr_faces_total", "counter", "Faces found in photos.")
 DEVICE_INFO = Spec(
     "fr_device_info",
     "gauge",
-    "1; its labels tell the device that was asked for, the one that runs, by what, in which precision, and the pack.",
+    "Always 1. Its labels name the requested and the active device, the runtime, the precision and the pack.",
     ("requested", "active", "runtime", "precision", "pack"),
     of_processes="max",
 )
-BUILD_INFO = Spec("fr_build_info", "gauge", "1; its label tells the version.", ("version",), of_processes="max")
+BUILD_INFO = Spec("fr_build_info", "gauge", "Always 1. Its label names the version.", ("version",), of_processes="max")
 HEALTH = Spec(
-    "fr_health", "gauge", "1 while health is SERVING, else 0: starting or stopping.", of_processes="livemostrecent"
+    "fr_health",
+    "gauge",
+    "1 while health is SERVING; 0 while the server starts or stops.",
+    of_processes="livemostrecent",
 )
 
 CHORE_FAILURES = Spec(
     "fr_chore_failures_total",
     "counter",
-    "Runs of a chore that failed: until one succeeds, what is due to be deleted stays, or no checkpoint is written.",
+    "Failed runs of a chore. Until a run succeeds, expired data stay, or the server writes no checkpoint.",
     ("chore",),
 )
 
 FRONTENDS_REPLACED = Spec(
     "fr_frontends_replaced_total",
     "counter",
-    "Front-end processes that the server replaced: they ended unexpectedly, or did not answer and were killed.",
+    "Front-end processes that the server replaced, because they ended unexpectedly or did not answer.",
     ("why",),
 )
 FRONTEND_ENDS: tuple[FrontendEnd, ...] = get_args(FrontendEnd)
@@ -144,13 +148,13 @@ def methods_of(services: Iterable[str]) -> frozenset[str]:
 
 
 class PrometheusObserver:
-    """Counts what it hears, in a registry of its own: a process may hold several.
+    """Counts events in its own registry; a process may have several.
 
     Args:
-        methods: full names of the methods there are; any other is counted as `unknown`.
+        methods: full names of the known methods; counts any other as `unknown`.
 
     Attributes:
-        trust: counts what the door, access and the audit tell.
+        trust: counts the events of the gateway, of access and of the audit.
     """
 
     def __init__(self, methods: Collection[str]) -> None:
@@ -200,7 +204,7 @@ class PrometheusObserver:
             histogram.observe(time.perf_counter() - started)
 
     def stage(self, name: Stage) -> AbstractContextManager[object]:
-        """As `Observer.stage`; a step that raises is counted too."""
+        """As `Observer.stage`; also counts a step that raises."""
         return self._timed(self._stages[name])
 
     def analyzed(self, faces: int) -> None:
@@ -229,7 +233,7 @@ class PrometheusObserver:
         self._models[model].drops.inc(items)
 
     def began(self, method: str, request_id: str, traceparent: str) -> Ended:
-        """As `CallObserver.began`; the request id is no label."""
+        """As `CallObserver.began`; does not use the request id as a label."""
         self._in_flight.inc()
         known = method if method in self._methods else UNKNOWN
 
@@ -247,15 +251,15 @@ class PrometheusObserver:
         self._rejects[reason if reason in REASONS else UNKNOWN].inc()
 
     def running_on(self, device: ActiveDevice, pack: str) -> None:
-        """Tell where the models run."""
+        """Record the device that runs the models."""
         self._device.labels(device.requested, device.active, device.runtime, device.precision, pack).set(1)
 
     def serving(self, healthy: bool) -> None:
-        """Tell what health answers."""
+        """Record the health status."""
         self._health.set(int(healthy))
 
     def chore_failed(self, chore: Chore) -> None:
-        """Tell that a chore failed."""
+        """Count a failed chore."""
         self._chores[chore].inc()
 
     def frontend_replaced(self, why: FrontendEnd) -> None:
@@ -264,15 +268,15 @@ class PrometheusObserver:
 
 
 def exposed(registry: CollectorRegistry) -> CollectorRegistry:
-    """Return the registry to be scraped: the given one, or that of every process where several share a folder.
+    """Return the registry to scrape: the given one, or a merged one if several processes share a folder.
 
-    $PROMETHEUS_MULTIPROC_DIR, set before prometheus_client is imported, names that folder. The metrics `process_*` are
-    then those of the process that is scraped.
+    $PROMETHEUS_MULTIPROC_DIR names that folder; set it before prometheus_client is imported. The metrics `process_*`
+    then describe the scraped process.
     """
     if MULTIPROCESS_FOLDER not in os.environ:
         return registry
     merged = _Registry()
-    MultiProcessCollector(merged)  # type: ignore[no-untyped-call]  # the library has no types there
+    MultiProcessCollector(merged)  # type: ignore[no-untyped-call]  # the library has no types here
     _of_processes(merged)
     return merged
 
@@ -283,13 +287,13 @@ def _of_processes(registry: CollectorRegistry) -> None:
 
 
 def forget_process(pid: int) -> None:
-    """Take the gauges of a process that has ended out of what `exposed` merges; its counts stay."""
+    """Remove the gauges of an ended process from the merged registry; its counts stay."""
     if MULTIPROCESS_FOLDER in os.environ:
-        mark_process_dead(pid)  # type: ignore[no-untyped-call]  # likewise
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]  # as above
 
 
 class _Registry(CollectorRegistry):
-    """Leaves out the time at which each series began, which nothing here needs and which would be a series for each."""
+    """Leaves out the start time of each series, which nothing uses and which would double the number of series."""
 
     def collect(self) -> Iterator[Metric]:
         for metric in super().collect():

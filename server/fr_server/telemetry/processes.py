@@ -1,4 +1,4 @@
-"""Metrics of the processes of a server: of the one that is scraped, of its front-ends, and of what decodes photos."""
+"""Measures the processes of a server: the scraped one, its front-ends and its photo decoders."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from prometheus_client.registry import Collector
 
 from fr_server.telemetry.spec import Spec, seen
 
-PROCESSES = Spec("fr_processes", "gauge", "Processes of the server: the first, front-ends, decoders of photos.")
+PROCESSES = Spec("fr_processes", "gauge", "Processes of the server: the first one, front-ends and photo decoders.")
 RESIDENT = Spec(
-    "fr_resident_bytes", "gauge", "Resident memory of all of them; pages that several share count for each."
+    "fr_resident_bytes", "gauge", "Resident memory of all processes. Shared pages count once for each process."
 )
-THREADS = Spec("fr_threads", "gauge", "Threads of all of them.")
-OPEN_FDS = Spec("fr_open_fds", "gauge", "File descriptors that are open in all of them.")
+THREADS = Spec("fr_threads", "gauge", "Threads in all processes.")
+OPEN_FDS = Spec("fr_open_fds", "gauge", "Open file descriptors in all processes.")
 FDS_RATIO = Spec(
     "fr_open_fds_ratio",
     "gauge",
-    "The highest share of its file descriptors (`ulimit -n`) that one of them uses, 0 to 1.",
+    "Highest share of available file descriptors (`ulimit -n`) that any one process uses, 0 to 1.",
 )
 
 PROCESS_SPECS: tuple[Spec, ...] = (PROCESSES, RESIDENT, THREADS, OPEN_FDS, FDS_RATIO)
@@ -36,7 +36,7 @@ class _Seen:
 
 
 class ProcessesCollector(Collector):
-    """Looks at a process and its descendants, at each scrape; tells nothing where there is no /proc.
+    """Measures a process and its descendants at each scrape. Yields nothing without /proc.
 
     Args:
         pid: of the first process.
@@ -48,12 +48,12 @@ class ProcessesCollector(Collector):
         self._proc = proc
 
     def describe(self) -> Iterator[Metric]:
-        """Yield the metrics without values, so that none is looked up when this is registered."""
+        """Yield the metrics without values, so that registering the collector measures nothing."""
         for spec in PROCESS_SPECS:
             yield seen(spec)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics as they are now."""
+        """Yield the current metrics."""
         found = [one for pid in self._descendants(self._pid) if (one := self._look(pid)) is not None]
         if not found:
             return
@@ -74,24 +74,24 @@ class ProcessesCollector(Collector):
         for task in (self._proc / str(pid) / "task").glob("*"):
             try:
                 children = (task / "children").read_text().split()
-            except OSError:  # the thread has just ended, or this kernel tells no children
+            except OSError:  # the thread has just ended, or this kernel does not list children
                 continue
             for child in children:
                 yield from self._descendants(int(child))
 
     def _look(self, pid: int) -> _Seen | None:
-        """Return what is seen of a process; None where it has just ended."""
+        """Return the measurements of a process; None if it has just ended."""
         folder = self._proc / str(pid)
         try:
             status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
-            resident_bytes = int(status.get("VmRSS", "0 kB").split()[0]) * 1024  # one that has ended has none
+            resident_bytes = int(status.get("VmRSS", "0 kB").split()[0]) * 1024  # an ended process has no VmRSS
             threads = int(status["Threads"])
         except OSError:
             return None
         try:
             open_fds = sum(1 for _ in (folder / "fd").iterdir())
             limits = (folder / "limits").read_text().splitlines()
-        except OSError:  # a decoder of photos shows its files to nobody
+        except OSError:  # a photo decoder hides its files
             return _Seen(resident_bytes, threads, 0, 0.0)
         most = next(line.split()[3] for line in limits if line.startswith("Max open files"))
         return _Seen(resident_bytes, threads, open_fds, 0.0 if most == "unlimited" else open_fds / int(most))

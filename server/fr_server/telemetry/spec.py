@@ -16,12 +16,12 @@ class Spec:
     """One metric.
 
     Attributes:
-        name: by the conventions of Prometheus: the unit in the name, counters end in `_total`.
+        name: follows the conventions of Prometheus: contains the unit; a counter ends in `_total`.
         kind: counter, gauge or histogram.
-        meaning: one sentence for people.
+        meaning: a sentence for the documentation.
         labels: names of its labels.
-        buckets: upper bounds, inclusive, of a histogram.
-        of_processes: how the gauges of several processes become one, in prometheus_client's words.
+        buckets: inclusive upper bounds of a histogram.
+        of_processes: prometheus_client's mode for merging the gauges of several processes.
     """
 
     name: str
@@ -33,21 +33,21 @@ class Spec:
 
 
 def counter(spec: Spec, registry: CollectorRegistry) -> Counter:
-    """Make a counter of a registry."""
+    """Make a counter in a registry."""
     return Counter(spec.name, spec.meaning, spec.labels, registry=registry)
 
 
 def gauge(spec: Spec, registry: CollectorRegistry) -> Gauge:
-    """Make a gauge of a registry."""
+    """Make a gauge in a registry."""
     return Gauge(spec.name, spec.meaning, spec.labels, registry=registry, multiprocess_mode=spec.of_processes)
 
 
 def histogram(spec: Spec, registry: CollectorRegistry) -> Histogram:
-    """Make a histogram of a registry."""
+    """Make a histogram in a registry."""
     return Histogram(spec.name, spec.meaning, spec.labels, registry=registry, buckets=spec.buckets)
 
 
 def seen(spec: Spec) -> CounterMetricFamily | GaugeMetricFamily:
-    """Make an empty metric for what is looked up at each scrape, by the one process that is scraped."""
+    """Make an empty metric for a value that the scraped process measures at each scrape."""
     family = CounterMetricFamily if spec.kind == "counter" else GaugeMetricFamily
     return family(spec.name, spec.meaning, labels=spec.labels)

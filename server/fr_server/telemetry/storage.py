@@ -1,4 +1,4 @@
-"""Metrics of what is kept: the room on the disk, the files, and how much is in them; looked up at each scrape."""
+"""Measures the stores at each scrape: disk space, file sizes and contents."""
 
 from __future__ import annotations
 
@@ -23,43 +23,43 @@ from fr_server.telemetry.spec import Spec, seen
 
 log = logging.getLogger("fr_server.metrics")
 
-# The most that `list` gives at once.
+# The largest page that `list` returns.
 _PAGE = 1_000
 
 DISK_FREE = Spec(
     "fr_disk_free_bytes",
     "gauge",
-    "Room for the server on the disk of a store; absent while it cannot be read.",
+    "Free space for the server on the disk of a store; absent while the store is unreadable.",
     ("store",),
 )
-DISK_SIZE = Spec("fr_disk_size_bytes", "gauge", "Size of that disk.", ("store",))
+DISK_SIZE = Spec("fr_disk_size_bytes", "gauge", "Size of the disk of a store.", ("store",))
 STORE_BYTES = Spec(
     "fr_store_bytes",
     "gauge",
-    "Size of a store's database, and of its log of changes (WAL), which a checkpoint brings back to little.",
+    "Size of a store's database and of its log of changes (WAL), which each database checkpoint shortens.",
     ("store", "part"),
 )
 STORE_BROKEN = Spec(
     "fr_store_broken",
     "gauge",
-    "1 where a store takes no more changes, and the server is about to end; else 0.",
+    "1 if a store takes no more changes and the server is about to stop, otherwise 0.",
     ("store",),
 )
 AUDIT_RECORDS = Spec(
     "fr_audit_records_total",
     "counter",
-    "Records in the chains of the audit, those of earlier runs too; absent while a store cannot be read.",
+    "Records in the chains of the audit, including earlier runs; absent while the store is unreadable.",
     ("chain",),
 )
 AUDIT_OLDEST = Spec(
     "fr_audit_oldest_timestamp_seconds",
     "gauge",
-    "When the oldest record in a chain of the audit was made, in seconds since 1970; absent if there is none.",
+    "Time of the oldest record in a chain of the audit, in seconds since 1970; absent if there is none.",
     ("chain",),
 )
-GALLERIES = Spec("fr_galleries", "gauge", "Galleries; absent while they cannot be read.")
-SUBJECTS = Spec("fr_subjects", "gauge", "Subjects of all galleries.")
-TEMPLATES = Spec("fr_templates", "gauge", "Templates of all galleries.")
+GALLERIES = Spec("fr_galleries", "gauge", "Galleries; absent while they are unreadable.")
+SUBJECTS = Spec("fr_subjects", "gauge", "Subjects in all galleries.")
+TEMPLATES = Spec("fr_templates", "gauge", "Templates in all galleries.")
 
 KEPT_SPECS: tuple[Spec, ...] = (
     DISK_FREE,
@@ -84,11 +84,11 @@ class Lists(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptStore:
-    """A store that is watched.
+    """A store to watch.
 
     Attributes:
         database: its file.
-        broken: ends when it takes no more changes, as `Galleries.broken`; None = nobody tells.
+        broken: completes when the store takes no more changes, like `Galleries.broken`; None if unknown.
     """
 
     database: Path
@@ -96,11 +96,11 @@ class KeptStore:
 
 
 class KeptCollector(Collector):
-    """Looks at stores. Totals only: the ids of galleries are no labels.
+    """Measures stores. Gives totals only, without gallery ids as labels.
 
     Args:
         stores: by name, such as `galleries`; the names come from the server, never from a caller.
-        galleries: are counted; None = they are not.
+        galleries: the galleries to count; None to count none.
     """
 
     def __init__(self, stores: Mapping[str, KeptStore], galleries: Lists | None = None) -> None:
@@ -108,12 +108,12 @@ class KeptCollector(Collector):
         self._galleries = galleries
 
     def describe(self) -> Iterator[Metric]:
-        """Yield the metrics without values, so that none is looked up when this is registered."""
+        """Yield the metrics without values, so that registering the collector measures nothing."""
         for spec in KEPT_SPECS:
             yield seen(spec)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics as they are now; what cannot be read is left out, and the log says why."""
+        """Yield the current metrics. Leaves out unreadable ones and logs the reason."""
         specs = (DISK_FREE, DISK_SIZE, STORE_BYTES, STORE_BROKEN, AUDIT_RECORDS, AUDIT_OLDEST)
         free, size, files, broken, records, oldest = map(seen, specs)
         for name, store in self._stores.items():
@@ -128,7 +128,7 @@ class KeptCollector(Collector):
                 if oldest_s is not None:
                     oldest.add_metric([name], oldest_s)
             except (OSError, FrError) as error:
-                log.warning("A store cannot be looked at: %s", describe(error))
+                log.warning("A store cannot be read: %s", describe(error))
             if store.broken is not None:
                 broken.add_metric([name], int(store.broken.done()))
         yield from (free, size, files, broken, records, oldest)
@@ -143,7 +143,7 @@ def _records(database: Path) -> tuple[int, float | None]:
     since 1970, UTC; None if there is no record.
 
     Raises:
-        StoreFailed, StoreCorrupt: it cannot be read.
+        StoreFailed, StoreCorrupt: the store is unreadable.
     """
     with sqlite_errors(), closing(open_to_read(database, outside=True)) as connection:
         (oldest,) = connection.execute(
@@ -152,11 +152,11 @@ def _records(database: Path) -> tuple[int, float | None]:
         at_s = oldest[0] / 1000 if isinstance(oldest[0], int) else None
         for (seq,) in connection.execute("SELECT seq FROM audit_head"):
             return int(seq), at_s
-    raise StoreCorrupt("The audit does not say how far it is.", check="audit_head")
+    raise StoreCorrupt("The audit does not state its last record.", check="audit_head")
 
 
 def _size(file: Path) -> int:
-    """Bytes of a file; 0 where it is not there, as a log is not while nobody has its database open."""
+    """Return the bytes of a file; 0 if it does not exist, like the log of a database that is not open."""
     try:
         return file.stat().st_size
     except FileNotFoundError:

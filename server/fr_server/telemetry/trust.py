@@ -10,44 +10,44 @@ Chain = Literal["galleries", "training", "cases", "access"]
 """A chain of the audit."""
 
 DecoderEnd = Literal["crashed", "too_costly"]
-"""Why a process that decodes photos was replaced: it broke, or a photo took too much time or memory."""
+"""The reason for replacing a photo decoder: it crashed, or a photo took too much time or memory."""
 
 
 class Trust(DoorListener, Protocol):
-    """Is told of what guards the server, from any thread; must be quick, and must not raise.
+    """Receives security events from any thread. Methods must be quick and must not raise.
 
-    It is a `DoorListener` as well, so that the door can be given it as it is; addresses are not kept.
+    It is also a `DoorListener`, so that the gateway can use it directly. It does not keep addresses.
     """
 
     def access_refused(self, reason: str) -> None:
-        """Hear that a call was refused for who made it, or how often.
+        """Record that a call was refused because of its caller or its rate.
 
         Args:
-            reason: the error's own, such as NOT_PERMITTED; of CREDENTIAL_INVALID the word of
-                `fr_trust.access.refusals.Why` in its place, such as `expired`.
+            reason: the reason of the error, such as NOT_PERMITTED; for CREDENTIAL_INVALID, a word of
+                `fr_trust.access.refusals.Why` instead, such as `expired`.
         """
         ...
 
     def checkpointed(self, chain: Chain, at_s: float) -> None:
-        """Hear when the last checkpoint of a chain was made; also at the start of a server.
+        """Record the time of a chain's last checkpoint; also called when the server starts.
 
         Args:
             chain: of the audit.
-            at_s: seconds since 1970, UTC; 0 where there is none yet.
+            at_s: seconds since 1970, UTC; 0 if there is none yet.
         """
         ...
 
     def checkpoint_agrees(self, chain: Chain, agrees: bool) -> None:
-        """Hear whether a chain agrees with the newest checkpoint of it in the folder that they are written to.
+        """Record whether a chain agrees with its newest checkpoint in the checkpoint folder.
 
         Args:
             chain: of the audit.
-            agrees: also where there is no checkpoint yet.
+            agrees: also true if there is no checkpoint yet.
         """
         ...
 
     def certificate_expires(self, at_s: float) -> None:
-        """Hear when the certificate that is in use ends; again after each reload.
+        """Record the expiry of the current certificate; called again after each reload.
 
         Args:
             at_s: seconds since 1970, UTC.
@@ -55,36 +55,36 @@ class Trust(DoorListener, Protocol):
         ...
 
     def revocations_expire(self, at_s: float) -> None:
-        """Hear when the list of revoked certificates that is in use ends; again after each reload.
+        """Record the expiry of the current list of revoked certificates; called again after each reload.
 
         Args:
-            at_s: seconds since 1970, UTC; 0 where there is none, or it has no end.
+            at_s: seconds since 1970, UTC; 0 if there is no list, or if it never expires.
         """
         ...
 
     def reload_refused(self, reason: str) -> None:
-        """Hear that certificates were to be read again, and stay as they were.
+        """Record that a reload left the certificates unchanged.
 
         Args:
-            reason: the error's own, such as FILE_TAMPERED.
+            reason: the reason of the error, such as FILE_TAMPERED.
         """
         ...
 
     def keys_expire(self, at_s: float) -> None:
-        """Hear when the first API key ends of those that are valid; again and again.
+        """Record the next expiry of a valid API key; called regularly.
 
         Args:
-            at_s: seconds since 1970, UTC; 0 where none has an end.
+            at_s: seconds since 1970, UTC; 0 if none expires.
         """
         ...
 
     def decoder_replaced(self, why: DecoderEnd) -> None:
-        """Hear that a process that decodes photos was replaced before its time."""
+        """Record that the server replaced a photo decoder early."""
         ...
 
 
 class NullTrust(NullDoorListener):
-    """Listens to nothing."""
+    """Ignores every event."""
 
     def access_refused(self, reason: str) -> None:
         """As `Trust.access_refused`."""

@@ -1,4 +1,4 @@
-"""Metrics of the door, of access and of the audit."""
+"""Defines and counts the metrics of the gateway, of access and of the audit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fr_server.telemetry.spec import Spec, counter, gauge
 from fr_server.telemetry.trust import Chain, DecoderEnd
 
 OTHER = "other"
-"""Stands for every word that is not one of the known ones; `unknown` is the word for a key that nobody has."""
+"""The label for unknown words. (`unknown` already means an API key that does not exist.)"""
 
 CHAINS: tuple[Chain, ...] = get_args(Chain)
 DECODER_ENDS: tuple[DecoderEnd, ...] = get_args(DecoderEnd)
@@ -25,62 +25,62 @@ ACCESS_REASONS = (
 )
 RELOAD_REASONS = tuple(error.reason for error in (FileTampered, KeyUnavailable, TlsUnusable))
 
-HANDSHAKES_FAILED = Spec(
-    "fr_door_handshakes_failed_total", "counter", "TLS handshakes that failed, by what was wrong.", ("why",)
-)
+HANDSHAKES_FAILED = Spec("fr_door_handshakes_failed_total", "counter", "Failed TLS handshakes, by cause.", ("why",))
 DOOR_REFUSED = Spec(
-    "fr_door_refused_total", "counter", "Connections closed before a byte of them went to the server.", ("why",)
+    "fr_door_refused_total", "counter", "Connections closed before any byte reached the server.", ("why",)
 )
-DOOR_ENDED = Spec("fr_door_ended_total", "counter", "Connections that ended, by who ended them or why.", ("why",))
-DOOR_CONNECTIONS = Spec("fr_door_connections", "gauge", "Connections through the door now.")
+DOOR_ENDED = Spec(
+    "fr_door_ended_total", "counter", "Ended connections, by the side that ended them or by cause.", ("why",)
+)
+DOOR_CONNECTIONS = Spec("fr_door_connections", "gauge", "Open connections through the gateway.")
 ACCESS_REFUSED = Spec(
     "fr_access_refused_total",
     "counter",
-    "Calls refused for who made them or how often; of credentials that are not valid, what is wrong with them.",
+    "Calls refused because of the caller's credential, rights or rate. For invalid credentials, the reason says why.",
     ("reason",),
 )
 AUDIT_CHECKPOINT = Spec(
     "fr_audit_checkpoint_timestamp_seconds",
     "gauge",
-    "When the last checkpoint of a chain was made, in seconds since 1970; 0 where there is none.",
+    "Time of the last checkpoint of a chain, in seconds since 1970; 0 if there is none.",
     ("chain",),
     of_processes="max",
 )
 AUDIT_CONTRADICTED = Spec(
     "fr_audit_checkpoint_contradicted",
     "gauge",
-    "1 where a chain contradicts the newest checkpoint of it in `audit.checkpoint_folder`, else 0.",
+    "1 if a chain contradicts its newest checkpoint in `audit.checkpoint_folder`, otherwise 0.",
     ("chain",),
     of_processes="max",
 )
 CERTIFICATE_EXPIRY = Spec(
     "fr_certificate_expiry_timestamp_seconds",
     "gauge",
-    "When the certificate that is in use ends, in seconds since 1970; 0 without TLS.",
+    "Time at which the current certificate expires, in seconds since 1970; 0 without TLS.",
     of_processes="max",
 )
 CRL_EXPIRY = Spec(
     "fr_crl_expiry_timestamp_seconds",
     "gauge",
-    "When the list of revoked certificates (CRL) that is in use ends, in seconds since 1970; 0 without one.",
+    "Time at which the current list of revoked certificates (CRL) expires, in seconds since 1970; 0 without one.",
     of_processes="livemostrecent",
 )
 RELOADS_REFUSED = Spec(
     "fr_reloads_refused_total",
     "counter",
-    "Times that SIGHUP left the certificates as they were, by why, of each process that reads them.",
+    "Reloads at SIGHUP that did not change the certificates, by reason, for each process that reads them.",
     ("reason",),
 )
 API_KEY_EXPIRY = Spec(
     "fr_api_key_expiry_timestamp_seconds",
     "gauge",
-    "When the first API key ends of those that are valid, in seconds since 1970; 0 where none has an end.",
+    "Time at which the next valid API key expires, in seconds since 1970; 0 if none expires.",
     of_processes="livemostrecent",
 )
 DECODERS_REPLACED = Spec(
     "fr_decoders_replaced_total",
     "counter",
-    "Processes that decode photos and were replaced before their time.",
+    "Photo-decoding processes that the server replaced early.",
     ("why",),
 )
 
@@ -101,12 +101,12 @@ TRUST_SPECS: tuple[Spec, ...] = (
 
 
 class PrometheusTrust:
-    """Counts what it hears; every series is there from the start, at zero.
+    """Counts events; every series exists from the start, at zero.
 
-    A checkpoint's series begins when its chain is told of: a server whose audit writes none has none to miss.
+    A checkpoint's series begins with the first checkpoint, so that a server without checkpoints shows none as missing.
 
     Args:
-        registry: where the metrics are.
+        registry: holds the metrics.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -124,19 +124,19 @@ class PrometheusTrust:
         self._reloads = _each(counter(RELOADS_REFUSED, registry), RELOAD_REASONS)
 
     def handshake_failed(self, address: str, why: HandshakeFailure) -> None:
-        """As `DoorListener.handshake_failed`; the address is no label."""
+        """As `DoorListener.handshake_failed`; does not use the address as a label."""
         _known(self._handshakes, why).inc()
 
     def connection_refused(self, address: str, why: Refusal) -> None:
-        """As `DoorListener.connection_refused`; the address is no label."""
+        """As `DoorListener.connection_refused`; does not use the address as a label."""
         _known(self._refused, why).inc()
 
     def connected(self, address: str) -> None:
-        """As `DoorListener.connected`; the address is no label."""
+        """As `DoorListener.connected`; does not use the address as a label."""
         self._connections.inc()
 
     def disconnected(self, address: str, why: Parting) -> None:
-        """As `DoorListener.disconnected`; the address is no label."""
+        """As `DoorListener.disconnected`; does not use the address as a label."""
         self._connections.dec()
         _known(self._ended, why).inc()
 
