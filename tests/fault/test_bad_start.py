@@ -176,7 +176,7 @@ def test_check_config_warns_of_what_can_be_and_is_not_meant(tmp_path: Path, pack
     assert status == 0
     assert re.fullmatch(
         rf"Warning: The authority's key lies on this machine, at {at.folder}/ca\.key: .*\n"
-        r"The configuration is usable and as it was sealed\.",
+        r"The configuration is usable and its seal is intact\.",
         told,
     )
 

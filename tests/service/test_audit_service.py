@@ -635,7 +635,7 @@ def test_checkpoints_are_saved_only_beside_those_that_the_chains_agree_with(tmp_
             before = {path.name: path.read_bytes() for path in kept.iterdir()}
             other.execute("DELETE FROM audit WHERE seq > ?", (head[0],))
             other.execute("UPDATE audit_head SET seq = ?, at_ms = ?, hash = ?, mac = ?", head)
-        for told in ("were cut off", "was written anew"):  # shorter, then another history that has grown beyond
+        for told in ("are missing from the end", "was rewritten"):  # shorter, then another history that grew
             with pytest.raises(Unusable, match=told):
                 save()
             assert {path.name: path.read_bytes() for path in kept.iterdir()} == before

@@ -495,7 +495,7 @@ def test_a_checkpoint_that_disagrees_is_found_in_whatever_request_it_is(
     script = Auditing(**chains)
     with serving_trust(script) as where:
         code, _, error = fr(where, "audit", "verify", "--checkpoints", tmp_path / "kept")
-    forged = "the checkpoint of record 5 is not signed by the key of the chain."
+    forged = "the signature of the checkpoint for record 5 is invalid."
     assert (code, error) == (1, f"Chain cases: {forged}\n")
     assert [chain for chain, _ in given(script)] == ["", "cases", "cases", "galleries", "galleries"]
 
@@ -555,8 +555,8 @@ def test_checkpoints_that_the_chain_contradicts_get_no_others_beside_them(
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     put_back = Audited().created().fill(2)
     for verdict, told in (
-        (("cases", "truncated", 3, 1), "the records from 3 on were cut off."),
-        (("cases", "rewritten", 3, 1), "it was written anew."),
+        (("cases", "truncated", 3, 1), "the records from 3 on are missing from the end."),
+        (("cases", "rewritten", 3, 1), "the chain was rewritten."),
         (("cases", "", 0, 1), "the server checked only 1 of 2 checkpoints."),
     ):
         offering(script, cases=put_back)
@@ -663,10 +663,10 @@ def test_an_export_is_checked_without_a_server(verify_file: Any, chain: Audited,
     kept = tmp_path / "kept"
     code, out, error = run(verify_file, tmp_path / "all.jsonl", "--checkpoints", kept)
     assert (code, error) == (0, "")
-    assert "Chain cases is as it was written: records 1 to 5 (5 in all)." in out
-    assert "agrees with 1 kept checkpoints, up to record 3" in out
+    assert "Chain cases is unchanged: records 1 to 5 (5 in total)." in out
+    assert "agrees with 1 checkpoints, up to record 3" in out
     code, out, _ = run(verify_file, tmp_path / "rest.jsonl", "--public-key", kept / "cases.pem")
-    assert (code, "begins after record 2" in out, "No checkpoint was given" in out) == (0, True, True)
+    assert (code, "begins after record 2" in out, "You gave no checkpoints" in out) == (0, True, True)
     code, out, _ = run(verify_file, tmp_path / "all.jsonl", "--checkpoints", kept, "--json")
     found = {"intact": True, "chain": "cases", "records": 5, "last_seq": 5, "checkpoints": 2, "unchecked": 0}
     found |= {"finding": "", "seq": 0}
@@ -685,14 +685,14 @@ def test_archived_records_and_an_export_are_checked_as_one(verify_file: Any, cha
     left.write_bytes(b"".join(export(chain.table)))
     code, out, error = run(verify_file, *archive, left, "--checkpoints", kept)
     assert (code, error) == (0, "")
-    assert "Chain cases is as it was written: records 1 to 7 (7 in all)." in out
-    assert "agrees with 1 kept checkpoints, up to record 3" in out
+    assert "Chain cases is unchanged: records 1 to 7 (7 in total)." in out
+    assert "agrees with 1 checkpoints, up to record 3" in out
     code, out, _ = run(verify_file, left, "--checkpoints", kept)
     assert code == 0
     assert "begins after record 4" in out
-    assert "1 checkpoints belong to earlier records: to check them, name the archive files first." in out
+    assert "1 checkpoints belong to earlier records. To check them, name the archive files first." in out
     assert "agrees with" not in out
-    for files, words in (((archive[0], left), "record 3 was taken out."), ((archive[1], archive[0], left), "place")):
+    for files, words in (((archive[0], left), "record 3 was removed."), ((archive[1], archive[0], left), "place")):
         code, _, error = run(verify_file, *files, "--checkpoints", kept)
         assert (code, words in error) == (1, True)
 
@@ -702,10 +702,14 @@ def second_record(lines: bytes) -> bytes:
 
 
 BROKEN: list[tuple[Callable[[bytes], bytes], str, int]] = [
-    (lambda lines: lines.replace(second_record(lines), b""), "record 2 was taken out.", 2),
+    (lambda lines: lines.replace(second_record(lines), b""), "record 2 was removed.", 2),
     (lambda lines: lines.replace(b'"seq":4', b'"seq":4,"x":1'), "record 4 was changed.", 4),
-    (lambda lines: b"".join(lines.splitlines(keepends=True)[:-1]), "the records from 6 on were cut off.", 6),
-    (lambda lines: lines.replace(second_record(lines), b"x" * 200_000 + b"\n"), "is no record.", 2),
+    (
+        lambda lines: b"".join(lines.splitlines(keepends=True)[:-1]),
+        "the records from 6 on are missing from the end.",
+        6,
+    ),
+    (lambda lines: lines.replace(second_record(lines), b"x" * 200_000 + b"\n"), "is not a valid record.", 2),
 ]
 
 
@@ -731,11 +735,11 @@ def test_an_export_that_was_changed_is_told_with_the_place(
 def test_an_export_of_another_key_or_history_is_not_intact(verify_file: Any, chain: Audited, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     code, _, error = run(verify_file, tmp_path / "all.jsonl", "--public-key", kept / "access.pem")
-    assert (code, "signed by another key" in error) == (1, True)
+    assert (code, "signed by a different key" in error) == (1, True)
     anew = tmp_path / "anew.jsonl"
     anew.write_bytes(b"".join(export(Audited(secret=1).created().fill(5, seed=9).table)))
     code, out, error = run(verify_file, anew, "--checkpoints", kept)
-    assert (code, out, "holds no checkpoint of the chain" in error) == (1, "", True)
+    assert (code, out, "holds no checkpoint for this export" in error) == (1, "", True)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}\n", b"[]\n", b"\xff\n", b"[" * 100_000, b'{"chain_id":'])
@@ -743,7 +747,7 @@ def test_what_is_no_export_is_told(verify_file: Any, chain: Audited, tmp_path: P
     file = tmp_path / "other.jsonl"
     file.write_bytes(content)
     code, _, error = run(verify_file, file, "--checkpoints", tmp_path / "kept")
-    assert (code, "is no export of an audit" in error) == (1, True)
+    assert (code, "is not an audit export" in error) == (1, True)
 
 
 def test_a_check_needs_a_key_and_readable_files(verify_file: Any, chain: Audited, tmp_path: Path) -> None:
@@ -757,7 +761,7 @@ def test_a_check_needs_a_key_and_readable_files(verify_file: Any, chain: Audited
     (kept / "cases-3.json").write_text("{}")
     code, out, error = run(verify_file, file, "--checkpoints", kept, "--json")
     assert (code, json.loads(out)["error"]["reason"]) == (1, "CHECKPOINT_MISSING")
-    assert "cases-3.json is no checkpoint" in error
+    assert "cases-3.json is not a checkpoint" in error
 
 
 # --- cases and examinations ------------------------------------------------------------------------------------
@@ -1038,22 +1042,22 @@ def bundle(case: Filed, tmp_path: Path) -> Path:
 def test_a_bundle_is_checked_and_told_what_was_not(verify: Any, case: Filed, bundle: Path) -> None:
     code, out, error = run(verify, bundle)
     assert (code, error) == (0, "")
-    assert "The bundle is whole" in out
+    assert "The bundle is intact" in out
     assert REFERENCE in out
-    assert out.count("Whose that is was not checked") == 2  # of the bundle, and of its audit
-    assert "1 examination of it had no conclusion" in out
-    assert "report.html, is the one that its documents make" in out
-    assert "nothing was measured again" in out
+    assert out.count("To check the signer, give") == 2  # of the bundle, and of its audit
+    assert "1 examination had no conclusion" in out
+    assert "report.html, matches its documents" in out
+    assert "measured nothing again" in out
     signer, chain = bundle.parent / "signer.pem", bundle.parent / "chain.pem"
     code, out, _ = run(verify, bundle, "--public-key", signer, "--audit-key", chain)
-    assert (code, out.count("signed by the key that was given"), "was not checked" in out) == (0, 2, False)
-    assert "does not say that a candidate is the person of the probe" in out
+    assert (code, out.count("he given key signed"), "To check the signer" in out) == (0, 2, False)
+    assert "does not prove that a candidate is the person in the probe" in out
     told = json.loads(run(verify, bundle, "--json")[1])
     assert (told["by_expected_key"], told["audit"]["by_expected_key"], told["examinations"]) == (False, False, 2)
     assert told["page_compared"]
     bundle.write_bytes(case.bundle(audit=False))
     code, out, _ = run(verify, bundle)
-    assert (code, "It holds no audit" in out) == (0, True)
+    assert (code, "It contains no audit" in out) == (0, True)
 
 
 def test_what_a_bundle_withholds_is_told_as_the_word_of_its_signer(verify: Any, case: Filed, bundle: Path) -> None:
@@ -1078,8 +1082,8 @@ def test_what_a_bundle_withholds_is_told_as_the_word_of_its_signer(verify: Any, 
     chain = bundle.parent / "chain.pem"
     code, out, error = run(verify, bundle, "--public-key", bundle.parent / "signer.pem", "--audit-key", chain)
     assert (code, error, hidden, case.audit.withheld) == (0, "", 4, 1)
-    assert "It gives 5 more records by the hash alone" in out
-    assert "as of other cases. The signer says so, and nothing in the bundle shows it" in out
+    assert "It contains only the hash of 5 more records" in out
+    assert "they belong to other cases. The bundle cannot prove that" in out
     assert "no other search" not in out
 
 
@@ -1090,7 +1094,7 @@ def test_an_audit_that_withholds_nothing_tells_of_every_search(verify: Any, bund
             alone = Filed(store.case(own.case_id), [], audit_extract(audit, store.case(own.case_id)))
     bundle.write_bytes(alone.bundle())
     code, out, _ = run(verify, bundle)
-    assert (code, "and of no other search of the case." in out, "hash alone" in out) == (0, True, False)
+    assert (code, "It shows no other search in the case." in out, "only the hash" in out) == (0, True, False)
 
 
 def test_a_page_of_another_version_is_told_as_not_compared(
@@ -1100,7 +1104,7 @@ def test_a_page_of_another_version_is_told_as_not_compared(
         earlier.setattr("fr_trust.evidence.bundle.__version__", "0.0.1")
         bundle.write_bytes(case.bundle())
     code, out, _ = run(verify, bundle)
-    assert (code, "report.html, was not compared with its documents: version 0.0.1 made it" in out) == (0, True)
+    assert (code, "report.html, was not compared with its documents, because version 0.0.1 made it" in out) == (0, True)
     assert json.loads(run(verify, bundle, "--json")[1])["page_compared"] is False
 
 
@@ -1134,7 +1138,7 @@ def test_what_is_no_bundle_is_told_from_one_that_was_changed(verify: Any, bundle
     with zipfile.ZipFile(bundle) as opened:
         opened.extractall(folder)
     code, _, error = run(verify, folder)
-    assert (code, error.startswith(f"FILE_UNREADABLE: {folder} is a folder. Give the ZIP file as it came")) == (1, True)
+    assert (code, error.startswith(f"FILE_UNREADABLE: {folder} is a folder. Give the original ZIP file")) == (1, True)
     anew = Path(shutil.make_archive(str(bundle.parent / "anew"), "zip", folder))
     code, _, error = run(verify, anew)
     assert (code, error.startswith("EVIDENCE_UNUSABLE: (archive): The archive was packed anew, or")) == (1, True)
@@ -1146,7 +1150,7 @@ def test_a_bundle_can_do_no_harm_to_a_terminal() -> None:
     from fr_server.commands.evidence import _sentences
 
     hostile = Verified("c", "\x1b[31m", "p", 10**30, "k", "1", 1, 1, (), "0" * 16, False, False, None)
-    assert any("a time that is none" in one for one in _sentences(hostile))
+    assert any("an invalid time" in one for one in _sentences(hostile))
 
 
 # --- usage -----------------------------------------------------------------------------------------------------

@@ -218,7 +218,7 @@ def test_renew_makes_a_certificate_for_the_same_names_and_seals_it(made: Path) -
     path = made / "server.toml"
     ended = fr("renew", "--config", str(path))
     assert ended.exit_code == 0, ended.output
-    assert f"The key before is in {made / 'server.key.before'}: delete it" in ended.output
+    assert f"The old key is in {made / 'server.key.before'}: delete it" in ended.output
     for name, content in before.items():
         assert (made / f"{name}.before").read_bytes() == content
         assert (made / name).read_bytes() != content
@@ -247,7 +247,7 @@ def test_certificates_of_clients_and_their_revocation(made: Path, tmp_path: Path
     authority = ("--ca", str(made / "ca.pem"), "--ca-key", str(made / "ca.key"))
     missing = fr("client-certificate", "laptop-1", "--out", str(tmp_path / "none"), *authority)
     assert (missing.exit_code, missing.stderr.partition(":")[0]) == (1, "FILE_UNWRITABLE")
-    assert f"There is no folder {tmp_path / 'none'}" in missing.stderr
+    assert f"The folder {tmp_path / 'none'}" in missing.stderr
     assert fr("client-certificate", "laptop-1", "--out", str(tmp_path), *authority).exit_code == 0
     assert stat.S_IMODE((tmp_path / "laptop-1.key").stat().st_mode) == 0o600
     revoked = tmp_path / "revoked.pem"

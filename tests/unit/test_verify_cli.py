@@ -159,8 +159,8 @@ def test_whole_stores_are_told_one_by_one_and_not_changed(home: Path, temporary:
     assert ended.exit_code == 0, ended.output
     lines = ended.stdout.splitlines()
     assert [line.partition(":")[0] for line in lines[:4]] == list(CHAINS)
-    assert lines[3] == "access: whole, with 6 records of the audit."
-    assert "No checkpoint was given" in lines[4]
+    assert lines[3] == "access: intact, with 6 audit records."
+    assert "You gave no checkpoints" in lines[4]
     assert tree(home) == before
     assert list(temporary.iterdir()) == []
 
@@ -179,7 +179,7 @@ def test_a_folder_that_nobody_can_write_is_checked(home: Path) -> None:
 def test_whole_stores_agree_with_checkpoints(home: Path, tmp_path: Path) -> None:
     kept = keep(tmp_path / "kept", checkpoints(home))
     ended = verified(home, "--checkpoints", kept)
-    assert (ended.exit_code, ended.stdout.count("which agrees with 1 checkpoint.")) == (0, 4)
+    assert (ended.exit_code, ended.stdout.count("it agrees with 1 checkpoint.")) == (0, 4)
 
 
 DAMAGES = {
@@ -268,7 +268,7 @@ def test_a_store_that_is_gone_is_told_where_there_are_checkpoints_of_it(home: Pa
     shutil.rmtree(home / "data/cases")
     assert verified(home).exit_code == 0  # there may never have been one
     ended = verified(home, "--checkpoints", kept)
-    assert (ended.exit_code, ended.stderr) == (1, "cases: there are checkpoints of it, and no store.\n")
+    assert (ended.exit_code, ended.stderr) == (1, "cases: has checkpoints, but no store.\n")
     assert json.loads(verified(home, "--checkpoints", kept, "--json").stdout)["missing"] == ["cases"]
 
 
@@ -278,11 +278,11 @@ def test_a_store_of_which_nothing_is_left_is_named(home: Path) -> None:
     ended = verified(home)
     assert (ended.exit_code, ended.stderr) == (0, "")
     lines = ended.stdout.splitlines()
-    assert [line.partition(",")[0] for line in lines[:2]] == ["galleries: whole", "training: whole"]
+    assert [line.partition(",")[0] for line in lines[:2]] == ["galleries: intact", "training: intact"]
     assert lines[2:4] == [
-        f"{chain}: not there ({home / 'data' / FILES[chain]})." for chain in ("cases", "access")
+        f"{chain}: missing ({home / 'data' / FILES[chain]})." for chain in ("cases", "access")
     ]  # fmt: skip
-    assert lines[4].startswith("A server makes all four when it starts.")
+    assert lines[4].startswith("A server makes all four stores when it starts.")
     told = json.loads(verified(home, "--json").stdout)
     assert (told["whole"], told["not_there"], told["missing"]) == (True, ["cases", "access"], [])
     assert [one["chain"] for one in told["stores"]] == ["galleries", "training"]
@@ -317,8 +317,8 @@ def a_folder(path: Path) -> None:
 
 
 REMAINS: dict[Callable[[Path], None], str] = {
-    left_alone: ".lock is: it was",
-    with_its_log: "-wal is: it was",
+    left_alone: ".lock exists: someone",
+    with_its_log: "-wal exists: someone",
     dangling: "leads to no file",
     a_folder: "leads to no file",
 }
@@ -333,10 +333,10 @@ def test_a_store_of_which_something_is_left_is_at_fault(home: Path, chain: str, 
     assert faults(home) == {chain: [("NO_STORE", None)]}
     ended = verified(home)
     (line,) = ended.stderr.splitlines()
-    assert line.startswith(f"{chain}: NO_STORE: It is not there")
+    assert line.startswith(f"{chain}: NO_STORE: It is missing")
     assert line.endswith(f"({path})")
     assert REMAINS[taking] in line
-    assert ended.stdout.count("whole, with") == 3
+    assert ended.stdout.count("intact, with") == 3
     assert tree(home) == before
 
 
@@ -364,7 +364,7 @@ def test_galleries_are_missed_where_cases_or_courses_are_there(home: Path, also:
 def test_a_store_that_is_not_there_has_no_audit_to_export(home: Path, tmp_path: Path) -> None:
     left_alone(home / "data/cases/cases.sqlite")
     ended = fr("audit-export", "--data", home / "data", "--chain", "cases", "--out", tmp_path / "out")
-    assert (ended.exit_code, ended.stderr.startswith("NO_STORE: There is no store of the chain cases.")) == (1, True)
+    assert (ended.exit_code, ended.stderr.startswith("NO_STORE: The chain cases has no store.")) == (1, True)
 
 
 def test_another_key_is_told_of_every_store(home: Path) -> None:

@@ -1,4 +1,4 @@
-"""`fr audit verify-file`: whether an export of the audit is as it was written, on any machine, without the server."""
+"""`fr audit verify-file`: checks an export of the audit on any machine, without the server."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
-# As `fr audit checkpoint` calls them.
+# File names that `fr audit checkpoint` gives.
 _NAME = re.compile(r"([a-z]{1,16})-[0-9]{1,16}\.json")
-# A record has 32 KiB at most; of a line that is longer, the pieces are none.
+# A record has at most 32 KiB. The pieces of a longer line are not valid records.
 _MAX_LINE = 64 * 1024
-# A public key has a few hundred.
+# A public key has a few hundred bytes.
 _MAX_PEM = 64 * 1024
 
 FINDINGS: Mapping[str, str] = {
     "edited": "record {seq} was changed.",
-    "missing": "record {seq} was taken out.",
-    "inserted": "record {seq} was put in.",
-    "out_of_order": "record {seq} stands in another's place.",
-    "truncated": "the records from {seq} on were cut off.",
-    "head_altered": "how far it goes was changed, at record {seq}.",
-    "prune_altered": "the mark of its pruning was changed: see record {seq}.",
-    "malformed": "what stands in the place of record {seq} is no record.",
-    "rewritten": "record {seq} is another than the one that the checkpoint signs: it was written anew.",
-    "checkpoint_forged": "the checkpoint of record {seq} is not signed by the key of the chain.",
-    "other_key": "the checkpoint of record {seq} is signed by another key than that of the chain.",
+    "missing": "record {seq} was removed.",
+    "inserted": "record {seq} was inserted.",
+    "out_of_order": "record {seq} is in the wrong place.",
+    "truncated": "the records from {seq} on are missing from the end.",
+    "head_altered": "its stated end was changed, at record {seq}.",
+    "prune_altered": "its pruning mark was changed; see record {seq}.",
+    "malformed": "the entry in the place of record {seq} is not a valid record.",
+    "rewritten": "record {seq} differs from the record that the checkpoint signs: the chain was rewritten.",
+    "checkpoint_forged": "the signature of the checkpoint for record {seq} is invalid.",
+    "other_key": "the checkpoint for record {seq} is signed by a different key, not by the key of the chain.",
 }
-"""What is wrong with a chain, by `fr_core.storage.audit.verify.Why`; {seq} is the number of the record."""
+"""The faults of a chain, by `fr_core.storage.audit.verify.Why`; {seq} is the number of the record."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """The heads of the chain of an export that were kept elsewhere.
+    """The checkpoints of one chain that were kept elsewhere.
 
     Attributes:
-        chain: its name; "" where only the key was given.
-        public_key: of the chain.
-        checkpoints: of the chain.
+        chain: its name; "" if the caller gave only the key.
+        public_key: the key of the chain.
+        checkpoints: the checkpoints of the chain.
     """
 
     chain: str
@@ -60,7 +60,7 @@ class _Kept:
 
 
 class NotKept(CommandFailed):
-    """There is nothing to check a chain with; the message says why."""
+    """No checkpoint or key fits the chain; the message says why."""
 
     def __init__(self, message: str) -> None:
         super().__init__("CHECKPOINT_MISSING", message)
@@ -71,22 +71,26 @@ def verify_file(
         list[Path],
         typer.Argument(
             metavar="EXPORT.jsonl...",
-            help="File of `fr audit export`; name the files of archived records before it, in order.",
+            help="File from `fr audit export`. If records were archived, name the archive files first, in order.",
         ),
     ],
     public_key: Annotated[
         Path | None,
-        typer.Option("--public-key", metavar="PEM", help="Key of the chain, which came another way than the export."),
+        typer.Option(
+            "--public-key", metavar="PEM", help="Public key of the chain, received separately from the export."
+        ),
     ] = None,
     checkpoints: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Checkpoints and keys, as `fr audit checkpoint` saves them."),
+        typer.Option(metavar="DIR", help="Folder of checkpoints and keys from `fr audit checkpoint`."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check an export of the audit without the server: exit status 1 unless it is as it was written."""
+    """Check an export of the audit without the server. Exit status 1 if it was changed after it was written."""
     if public_key is None and checkpoints is None:
-        raise typer.BadParameter("Give the key of the chain with --public-key, or the folder with --checkpoints.")
+        raise typer.BadParameter(
+            "Give the key of the chain with --public-key, or the folder of checkpoints with --checkpoints."
+        )
     with reporting(as_json):
         from fr_trust.audit.export import verify_export
 
@@ -105,7 +109,7 @@ def verify_file(
 
 
 def _kept(chain_id: str, public_key: Path | None, folder: Path | None) -> _Kept:
-    """Return what to check a chain with; raises `NotKept` where the folder has nothing of it."""
+    """Return the key and the checkpoints of a chain; raises `NotKept` if the folder has none for it."""
     from fr_core.storage.audit.checkpoints import read_public_key
 
     own: dict[str, list[Checkpoint]] = {}
@@ -113,21 +117,23 @@ def _kept(chain_id: str, public_key: Path | None, folder: Path | None) -> _Kept:
         if one.chain_id == chain_id:
             own.setdefault(name, []).append(one)
     if folder is not None and not own:
-        raise NotKept(f"{folder} holds no checkpoint of the chain of this export: it is of another one, or rewritten.")
+        raise NotKept(
+            f"{folder} holds no checkpoint for this export: the export has a different chain, or was rewritten."
+        )
     if len(own) > 1:
-        raise NotKept(f"{folder} holds checkpoints of one chain under two names.")
+        raise NotKept(f"{folder} holds checkpoints of the same chain under two names.")
     chain, marks = next(iter(own.items()), ("", []))
     pem = public_key or (folder or Path()) / f"{chain}.pem"
     return _Kept(chain, read_public_key(read_pem(pem)), marks)
 
 
 def read_pem(path: Path) -> str:
-    """Return the text of a file that should hold a key; raises `OSError` if it cannot be read."""
+    """Return the text of a key file; raises `OSError` if the file is unreadable."""
     return read_at_most(path, _MAX_PEM).decode(errors="replace")
 
 
 def read_checkpoints(folder: Path) -> list[tuple[str, Checkpoint]]:
-    """Return the checkpoints of a folder, each with the name of its chain; raises `NotKept` where one is none."""
+    """Return the checkpoints in a folder, each with the name of its chain; raises `NotKept` if one is invalid."""
     from fr_core.errors import InvalidField
     from fr_core.storage.audit.checkpoints import MAX_CHECKPOINT_BYTES, parse_checkpoint
 
@@ -137,19 +143,19 @@ def read_checkpoints(folder: Path) -> list[tuple[str, Checkpoint]]:
         try:
             one = parse_checkpoint(read_at_most(path, MAX_CHECKPOINT_BYTES).strip())
         except InvalidField as error:
-            raise NotKept(f"{path} is no checkpoint, or it was changed.") from error
+            raise NotKept(f"{path} is not a checkpoint, or it was changed.") from error
         if name is None:
-            raise NotKept(f"{path} is no checkpoint: `fr audit checkpoint` calls them CHAIN-NUMBER.json.")
+            raise NotKept(f"{path} is not a checkpoint: `fr audit checkpoint` names them CHAIN-NUMBER.json.")
         found.append((name[1], one))
     return found
 
 
 def _chain_id(lines: BinaryIO) -> str:
-    """Return which chain an export says it is of; raises `NotKept` where its first line does not."""
+    """Return the chain id in the first line of an export; raises `NotKept` if the line has none."""
     try:
         return str(read_json(lines.readline(_MAX_LINE), _MAX_LINE)["chain_id"])
     except (ValueError, TypeError, KeyError) as error:
-        raise NotKept("The file is no export of an audit: its first line says of no chain.") from error
+        raise NotKept("The file is not an audit export: its first line names no chain.") from error
 
 
 def _lines(files: Sequence[Path]) -> Iterator[bytes]:
@@ -175,21 +181,21 @@ def _keys(found: Verified | Broken, kept: _Kept) -> dict[str, object]:
 
 
 def _tell(found: Verified, kept: _Kept) -> None:
-    """Say what was checked, and what was not."""
+    """Print the results of the check, and its limits."""
     name = f"Chain {kept.chain}" if kept.chain else "The chain"
     first = found.after + 1
     which = f"records {first:,} to {found.seq:,}" if found.records else "no record"
-    typer.echo(f"{name} is as it was written: {which} ({found.records:,} in all).")
-    typer.echo("Its last record is signed by the key that was given.")
+    typer.echo(f"{name} is unchanged: {which} ({found.records:,} in total).")
+    typer.echo("The given key signed its last record.")
     if first > 1:
-        typer.echo(f"The export begins after record {first - 1:,}: those before were not checked.")
+        typer.echo(f"The export begins after record {first - 1:,}. Earlier records were not checked.")
     if found.unchecked:
         typer.echo(
-            f"{found.unchecked:,} checkpoints belong to earlier records: to check them, name the archive files first."
+            f"{found.unchecked:,} checkpoints belong to earlier records. To check them, name the archive files first."
         )
     if kept.checkpoints:
         newest, agreed = max(one.seq for one in kept.checkpoints), len(kept.checkpoints) - found.unchecked
         if agreed:
-            typer.echo(f"It agrees with {agreed:,} kept checkpoints, up to record {newest:,}.")
+            typer.echo(f"It agrees with {agreed:,} checkpoints, up to record {newest:,}.")
         return
-    typer.echo("No checkpoint was given: a chain that whoever has its key wrote anew as a whole is not found so.")
+    typer.echo("You gave no checkpoints: the check cannot detect a whole chain that an owner of its key has rewritten.")

@@ -1,4 +1,4 @@
-"""`fr evidence verify`: whether an evidence bundle is whole and who signed it, on any machine, without the server."""
+"""`fr evidence verify`: checks the integrity and the signer of an evidence bundle, without the server."""
 
 from __future__ import annotations
 
@@ -19,22 +19,26 @@ if TYPE_CHECKING:
 
 
 def verify(
-    file: Annotated[Path, typer.Argument(metavar="FILE.zip", help="As `fr evidence export` writes it.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.zip", help="Bundle from `fr evidence export`.")],
     public_key: Annotated[
         Path | None,
         typer.Option(
-            "--public-key", metavar="PEM", help="Key that must have signed it, which came another way than the bundle."
+            "--public-key",
+            metavar="PEM",
+            help="Public key of the expected signer, received separately from the bundle.",
         ),
     ] = None,
     audit_key: Annotated[
         Path | None,
-        typer.Option("--audit-key", metavar="PEM", help="Key that must have signed its audit, likewise."),
+        typer.Option(
+            "--audit-key", metavar="PEM", help="Public key of the expected signer of its audit, received separately."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check every byte of an evidence bundle: exit status 1, with the first file that is wrong, unless it is whole.
+    """Check every byte of an evidence bundle. If a file is wrong, name the first one and exit with status 1.
 
-    Without --public-key the bundle is checked against the key that lies in it, which anybody could have put there.
+    Without --public-key, the command uses the key in the bundle, which anyone could have put there.
     """
     with reporting(as_json):
         from fr_trust.evidence.verify import verify_bundle
@@ -42,7 +46,7 @@ def verify(
         from fr_core.errors import EvidenceUnusable
 
         if file.is_dir():
-            what = f"{file} is a folder. Give the ZIP file as it came: what was unpacked from it cannot be checked."
+            what = f"{file} is a folder. Give the original ZIP file: the command cannot check unpacked files."
             raise CommandFailed("FILE_UNREADABLE", what)
         expected, expected_audit = _text(public_key), _text(audit_key)
         try:
@@ -61,70 +65,70 @@ def _text(path: Path | None) -> str | None:
 
 
 def _sentences(found: Verified) -> Iterator[str]:
-    """Yield what was checked, and what was not."""
+    """Yield the results of the check, and its limits."""
     yield (
-        f"The bundle is whole: {_counted(found.files, 'file')}, each as its manifest lists it; "
+        f"The bundle is intact: {_counted(found.files, 'file')}, each as listed in its manifest; "
         f"{_counted(found.examinations, 'examination')} of case {found.case_reference} (purpose: {found.purpose})."
     )
     if found.by_expected_key:
-        yield f"It is signed by the key that was given ({found.key_id})."
+        yield f"The given key signed it ({found.key_id})."
     else:
         yield (
-            f"It is signed by the key that lies in it ({found.key_id}). Whose that is was not checked: anybody could "
-            "have made it. Give the key of whoever is to have signed it with --public-key."
+            f"The key inside the bundle signed it ({found.key_id}). Anyone could have made this key. To check the "
+            "signer, give the expected signer's key with --public-key."
         )
     made = _when(found.made_ms)
     yield f"The signer says that {found.made_by} made it at {made}, with version {found.version}."
     if found.unfinished:
-        yield f"{_counted(len(found.unfinished), 'examination')} of it had no conclusion then."
+        yield f"{_counted(len(found.unfinished), 'examination')} had no conclusion at that time."
     yield from _audit_sentences(found)
     if found.page_compared:
-        yield "Its page, report.html, is the one that its documents make, byte by byte."
+        yield "Its page, report.html, matches its documents, byte for byte."
     else:
         yield (
-            f"Its page, report.html, was not compared with its documents: version {found.version} made it, and this "
-            f"is {__version__}. It may say anything that the signer likes: check it with that version, or read the "
-            "documents."
+            f"Its page, report.html, was not compared with its documents, because version {found.version} made it and "
+            f"this is version {__version__}. The signer could have written anything there. Check it with version "
+            f"{found.version}, or read the documents."
         )
     yield (
-        "How templates were made of the photos (derivations.json), and what a calibration says of similarities, is "
-        "what the signer says: nothing was measured again."
+        "The check measured nothing again. It takes the signer's word for how templates were made from the photos "
+        "(derivations.json) and for the calibration."
     )
-    yield "That nobody changed it since does not say that a candidate is the person of the probe."
+    yield "An unchanged bundle does not prove that a candidate is the person in the probe."
 
 
 def _audit_sentences(found: Verified) -> Iterator[str]:
     audit = found.audit
     if audit is None:
-        yield "It holds no audit: when and by whom the searches were made was not checked."
+        yield "It contains no audit, so the check could not confirm who made the searches, or when."
         return
-    no_other = "" if audit.withheld else ", and of no other search of the case"
+    no_other = "" if audit.withheld else ". It shows no other search in the case"
     yield (
-        f"Its audit ({_counted(audit.records, 'record')}, up to number {audit.seq:,}) is whole, and says of each "
-        f"search and finding what the bundle says{no_other}."
+        f"Its audit ({_counted(audit.records, 'record')}, up to number {audit.seq:,}) is intact and agrees with the "
+        f"bundle about each search and finding{no_other}."
     )
     if audit.withheld:
         yield (
-            f"It gives {_counted(audit.withheld, 'more record')} by the hash alone, as of other cases. The signer says "
-            "so, and nothing in the bundle shows it: a search of this case that the signer left out would "
-            "look the same. Whoever may read the audit can compare the hashes with those of an export of it "
+            f"It contains only the hash of {_counted(audit.withheld, 'more record')}. According to the signer, they "
+            "belong to other cases. The bundle cannot prove that: a search in this case that the signer left out "
+            "would look the same. A person who may read the audit can compare the hashes with those in an export "
             "(fr audit export)."
         )
     if audit.by_expected_key:
-        yield f"The audit is signed by the key that was given ({audit.key_id})."
+        yield f"The given key signed the audit ({audit.key_id})."
     else:
         yield (
-            f"The audit is signed by the key that lies in the bundle ({audit.key_id}). Whose that is was not checked: "
-            "give the key of the chain, CHAIN.pem of `fr audit checkpoint`, with --audit-key."
+            f"The key inside the bundle signed the audit ({audit.key_id}). To check the signer, give the key of the "
+            "chain (CHAIN.pem from `fr audit checkpoint`) with --audit-key."
         )
 
 
 def _when(milliseconds: int) -> str:
-    """A time of the signer's choice, which may be none."""
+    """Return the signer's time as text; the signer may have written an invalid one."""
     try:
         return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
     except (OverflowError, ValueError, OSError):
-        return "a time that is none"
+        return "an invalid time"
 
 
 def _counted(number: int, what: str) -> str:

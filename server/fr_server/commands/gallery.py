@@ -1,4 +1,4 @@
-"""`fr gallery backup`, `restore`, `verify` and `key`: work on a data folder, on its own machine, without the server."""
+"""`fr gallery backup`, `restore`, `verify` and `key`: work on a data folder on its own machine, without the server."""
 
 from __future__ import annotations
 
@@ -22,29 +22,34 @@ if TYPE_CHECKING:
     from fr_server.config import Config
 
 
-key = typer.Typer(name="key", help="Make and change the key of a data folder.", no_args_is_help=True)
+key = typer.Typer(name="key", help="Make or change the key of a data folder.", no_args_is_help=True)
 
-Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Folder of the galleries (gallery.folder).")]
+Data = Annotated[Path | None, typer.Option("--data", metavar="DIR", help="Gallery folder (gallery.folder).")]
 Key = Annotated[
     str,
     typer.Option(
         "--key",
         metavar="SOURCE",
-        help="Key of the galleries, file:PATH, env:NAME or command:CMD (gallery.key); DIR.key if unset.",
+        help="Source of the gallery key: file:PATH, env:NAME or command:CMD (gallery.key). Default: the file DIR.key.",
     ),
 ]
-ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration in TOML.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration file in TOML.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
-Backup = Annotated[Path, typer.Argument(metavar="OUT", help="File of the backup.", show_default=False)]
+Backup = Annotated[Path, typer.Argument(metavar="OUT", help="Backup file.", show_default=False)]
 Keys = Annotated[
-    Path, typer.Option("--keys", metavar="KEYS", help="File of the subjects' keys; keep one alone, apart from backups.")
+    Path,
+    typer.Option(
+        "--keys",
+        metavar="KEYS",
+        help="File for the subjects' keys. Keep only one, in a different place from the backups.",
+    ),
 ]
 
 
 def backup(
     out: Backup, keys: Keys, data: Data = None, key: Key = "", config: ConfigFile = None, as_json: AsJson = False
 ) -> None:
-    """Back up the galleries into OUT, which must not exist, and replace the older KEYS; a server may run meanwhile."""
+    """Back up the galleries to OUT, which must not exist, and replace an older KEYS. The server may be running."""
     with _undoing(as_json):
         from fr_core.gallery.backup.take import back_up
 
@@ -52,14 +57,14 @@ def backup(
         if as_json:
             print_json({"backup": str(out), "keys": str(keys), **asdict(extent)})
             return
-        typer.echo(f"Backed up to {out}, read again and checked: {_counts(extent)}.")
-        typer.echo(f"The keys of the subjects are in {keys}: keep this file alone, apart from the backups.")
+        typer.echo(f"Backed up to {out} and checked: {_counts(extent)}.")
+        typer.echo(f"The subjects' keys are in {keys}: keep only this one, in a different place from the backups.")
 
 
 def restore(
     out: Backup, keys: Keys, data: Data = None, key: Key = "", config: ConfigFile = None, as_json: AsJson = False
 ) -> None:
-    """Make an empty folder the data folder of a backup, without those who were erased after it was made."""
+    """Restore a backup into an empty data folder, without the subjects that were erased after the backup."""
     with _undoing(as_json):
         from fr_core.gallery.backup.restore import restore as restored_from
 
@@ -71,11 +76,11 @@ def restore(
             print_json({**told, "erased_since": restored.erased_since})
             return
         typer.echo(f"Restored to {folder} and checked: {_counts(restored.held)}, as of {created}.")
-        typer.echo(f"Left out, because they were erased or deleted since: {restored.erased_since} subjects.")
+        typer.echo(f"Left out {restored.erased_since} subjects that were erased or deleted after the backup.")
 
 
 def verify(data: Data = None, key: Key = "", config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Check everything in a data folder, changing nothing; exit status 1 with the reason unless all of it is sound."""
+    """Check everything in a data folder without changing it. If there is a fault, print it and exit with status 1."""
     with _undoing(as_json):
         from fr_core.gallery.backup.verify import verify as verified
 
@@ -84,13 +89,15 @@ def verify(data: Data = None, key: Key = "", config: ConfigFile = None, as_json:
         if as_json:
             print_json({"data": str(folder), **asdict(found)})
             return
-        typer.echo(f"Opened and checked in {folder}: {_counts(found)}.")
-        typer.echo("The database file is whole, every row and record is as it was written, and the counts agree.")
+        typer.echo(f"Checked {folder}: {_counts(found)}.")
+        typer.echo("The database file is intact, no row or record was changed, and the counts agree.")
 
 
 @key.command("new")
 def new_key(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="It must not exist.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="New file for the key. It must not exist.", show_default=False)
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Make a random key and write it to a new file that only its owner can read."""
@@ -101,20 +108,20 @@ def new_key(
         if as_json:
             print_json({"file": str(file), "key_id": made.key_id})
             return
-        typer.echo(f"{file}: key {made.key_id}. Keep a copy in a safe place: without it, everything is lost.")
+        typer.echo(f"{file}: key {made.key_id}. Keep a copy in a safe place: without the key, all data are lost.")
 
 
 @key.command("rotate")
 def rotate_key(
-    new: Annotated[str, typer.Option("--new", metavar="SOURCE", help="The key to put it under, such as file:PATH.")],
+    new: Annotated[str, typer.Option("--new", metavar="SOURCE", help="Source of the new key, such as file:PATH.")],
     data: Data = None,
     key: Key = "",
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put a data folder that no server uses under another key. After that the old key opens nothing in it.
+    """Change the key of a data folder. Stop the server first. Afterwards, the old key opens nothing in the folder.
 
-    If the command was interrupted, run it again with the same two keys: it does the rest.
+    If the command is interrupted, run it again with the same two keys; it continues.
     """
     with _undoing(as_json):
         from fr_core.storage.keys import load_key
@@ -129,23 +136,23 @@ def rotate_key(
             print_json({**told, "scrubbed": scrubbed})
             return
         if scrubbed:
-            left = f"the key {before.key_id} opens nothing of it any more."
+            left = f"The key {before.key_id} now opens nothing in it."
         else:
-            left = f"what is left under the key {before.key_id} is overwritten by the next start of the server."
-        typer.echo(f"{folder} is under the key {after.key_id}; {left}")
+            left = f"At its next start, the server overwrites the remains that the key {before.key_id} can open."
+        typer.echo(f"{folder} now uses the key {after.key_id}. {left}")
         typer.echo(
             "Put the new key in the place of the old one, or name it in `gallery.key` and seal the configuration. Then "
-            "start the server, and take a backup: its file of keys replaces the old one."
+            "start the server and make a backup; the backup replaces the old file of subjects' keys."
         )
 
 
 def _data_and_key(
     data: Path | None, key: str, config: Path | None, holds_store: bool = True
 ) -> tuple[Path, KeyEncryptionKey]:
-    """Return the data folder and its key, found as `fr serve` finds them; a key is never made.
+    """Return the data folder and its key, found as `fr serve` finds them; never makes a key.
 
     Raises:
-        NoStore: the folder holds no store, where it is to hold one.
+        NoStore: the folder should hold a store, but holds none.
     """
     from fr_core.gallery.backup.verify import require_store
     from fr_core.storage.keys import key_beside, load_key
@@ -159,7 +166,7 @@ def _data_and_key(
 
 
 def _configuration(data: Path | None, key: str, config: Path | None) -> Config:
-    """Return the configuration that the options and the file give."""
+    """Return the configuration from the options and the file."""
     from fr_server.config import load_config
 
     named = {"gallery.folder": None if data is None else str(data), "gallery.key": key or None}
@@ -172,7 +179,7 @@ def _counts(found: Extent | Verified) -> str:
 
 @contextmanager
 def _undoing(as_json: bool) -> Iterator[None]:
-    """Report as `reporting`; at SIGTERM, too, what was begun is undone on the way out."""
+    """Report errors like `reporting`; SIGTERM also undoes unfinished work."""
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         with reporting(as_json, writes=True):

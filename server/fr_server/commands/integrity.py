@@ -1,4 +1,4 @@
-"""Checks the stores of a data folder: read in copies, without a server, and without changing a byte."""
+"""Checks the stores of a data folder in copies, without a server, and without changing a byte."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from fr_server.telemetry.trust import Chain
 from fr_training.store.integrity import require_sound as require_sound_training
 from fr_training.store.schema import SCHEMA as TRAINING
 
-# Vectors that are held at a time.
+# Number of vectors in memory at a time.
 _ROWS = 4_096
 
 
@@ -48,10 +48,10 @@ class Place:
     """The place of a store.
 
     Attributes:
-        chain: of its audit, by which the store is called.
-        folder: that it lies in.
-        database_name: of its file.
-        lock_name: of the file that every process locks which has it open.
+        chain: the chain of its audit, which names the store.
+        folder: the folder of its files.
+        database_name: the name of its database file.
+        lock_name: the name of the file that a process locks while it has the store open.
     """
 
     chain: Chain
@@ -61,17 +61,17 @@ class Place:
 
     @property
     def path(self) -> Path:
-        """Of its file."""
+        """The path of its database file."""
         return self.folder / self.database_name
 
     @property
     def is_there(self) -> bool:
-        """Return whether its file is there, or a link leads to it."""
+        """Return True if its file exists, directly or through a link."""
         return self.path.is_file()
 
     @property
     def remains(self) -> Path | None:
-        """Something that a store which is gone has left: its log, its lock, or a link that leads nowhere."""
+        """A remnant of a missing store: its log, its lock, or a broken link."""
         names = (self.database_name, f"{self.database_name}-wal", f"{self.database_name}-shm", self.lock_name)
         if self.folder.is_symlink() and not self.folder.exists():
             return self.folder
@@ -80,12 +80,12 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that is not as it was written.
+    """A fault in a store.
 
     Attributes:
         finding: a word of `fr_core.storage.audit.verify.Why`, or the reason of an error.
-        told: what was found, a sentence; "" where the finding says it.
-        seq: number of the record of the audit; None where it is none.
+        told: a sentence about the fault; "" if `finding` is enough.
+        seq: number of the audit record; None if the fault is not in a record.
     """
 
     finding: str
@@ -98,12 +98,12 @@ class Looked:
     """The findings in a store.
 
     Attributes:
-        place: of the store.
-        records: of its audit, that were checked; 0 where the audit is not whole.
-        checkpoints: that the audit agrees with.
-        faults: nothing where all of it is whole.
-        pruned: number of the last pruned record; 0 if none was, or the audit is not intact.
-        unchecked: checkpoints of pruned records.
+        place: the place of the store.
+        records: number of audit records checked; 0 if the audit is not intact.
+        checkpoints: number of checkpoints that the audit agrees with.
+        faults: the faults; empty if the store is intact.
+        pruned: number of the last pruned record; 0 if none was pruned, or if the audit is not intact.
+        unchecked: number of checkpoints that belong to pruned records.
     """
 
     place: Place
@@ -133,20 +133,20 @@ def require_places(config: Config) -> tuple[Place, ...]:
 
 
 def gone(place: Place, others: Sequence[Place]) -> Fault | None:
-    """Return what shows that a store which is not there has been there; None where there may never have been one.
+    """Return the evidence that a missing store once existed; None if it may never have existed.
 
     Args:
-        place: of the store.
-        others: places of the same configuration.
+        place: the place of the store.
+        others: the places of the other stores of the configuration.
     """
     if (left := place.remains) is not None:
         if left in (place.path, place.folder):
-            return Fault(NoStore.reason, f"It is not there: {left} leads to no file.")
-        return Fault(NoStore.reason, f"It is not there, but {left} is: it was deleted or moved away.")
+            return Fault(NoStore.reason, f"It is missing: {left} leads to no file.")
+        return Fault(NoStore.reason, f"It is missing, but {left} exists: someone deleted or moved the store.")
     # An admin key is made before a server has started. Courses and cases are made by a server, after its galleries.
     later = [one.path for one in others if one.chain in ("training", "cases") and one.is_there]
     if place.chain == "galleries" and later:
-        return Fault(NoStore.reason, f"It is not there, but {later[0]} is, which is made after it.")
+        return Fault(NoStore.reason, f"It is missing, but {later[0]} exists, which a server makes only after it.")
     return None
 
 
@@ -154,12 +154,12 @@ def look(place: Place, key: KeyEncryptionKey, checkpoints: Sequence[Checkpoint])
     """Check everything in a store: its file, every row, and every record of its audit.
 
     Args:
-        place: of the store, which no server has open.
-        key: that it is under.
-        checkpoints: of its audit, kept elsewhere.
+        place: the place of the store; no server may have it open.
+        key: its key.
+        checkpoints: checkpoints of its audit that were kept elsewhere.
 
     Raises:
-        OSError: it cannot be read, or the copy not be written.
+        OSError: the store is unreadable, or the copy cannot be written.
     """
     faults: list[Fault] = []
     records = agreed = pruned = unchecked = 0
@@ -173,7 +173,7 @@ def look(place: Place, key: KeyEncryptionKey, checkpoints: Sequence[Checkpoint])
                 else:
                     records, agreed = found.records, found.checkpoints
                     pruned, unchecked = found.after, found.unchecked
-            except StoreCorrupt as error:  # the rest is looked at all the same
+            except StoreCorrupt as error:  # check the rest in any case
                 faults.append(Fault(error.reason, error.what))
             store.require_sound()
     except FrError as error:
@@ -183,11 +183,11 @@ def look(place: Place, key: KeyEncryptionKey, checkpoints: Sequence[Checkpoint])
 
 @contextmanager
 def audit_of(place: Place, key: KeyEncryptionKey) -> Iterator[AuditTable]:
-    """Read the audit of a store that no server has open, in a copy.
+    """Read the audit of a store in a copy; no server may have the store open.
 
     Raises:
-        NoStore, StoreNewer, StoreInUse, WrongKey, StoreCorrupt, StoreFailed: it cannot be opened.
-        OSError: it cannot be read, or the copy not be written.
+        NoStore, StoreNewer, StoreInUse, WrongKey, StoreCorrupt, StoreFailed: the store cannot be opened.
+        OSError: the store is unreadable, or the copy cannot be written.
     """
     with _opened(place, key) as store, store.auditing() as audit:
         yield audit
@@ -197,10 +197,10 @@ class _Opened(Protocol):
     """A copy of a store."""
 
     def auditing(self) -> AbstractContextManager[AuditTable]:
-        """Read its audit, whatever state that is in."""
+        """Read its audit, in any state."""
 
     def require_sound(self) -> None:
-        """Raise `StoreCorrupt` where anything but the audit is not as it was written."""
+        """Raise `StoreCorrupt` if anything apart from the audit is damaged or was changed."""
 
 
 class _Galleries:
@@ -262,7 +262,7 @@ def _copy(place: Place) -> Iterator[Path]:
     """Copy a store into a temporary folder, deleted at the end; raises `StoreInUse`, `StoreExposed`."""
     _require_unused(place)
     require_sole(place.path)
-    with scratch_folder() as folder:  # encrypted data of the store is encrypted in the copy too
+    with scratch_folder() as folder:  # encrypted data stay encrypted in the copy
         for name in (place.database_name, f"{place.database_name}-wal"):
             if (place.folder / name).exists():
                 shutil.copyfile(place.folder / name, folder / name)
@@ -270,7 +270,7 @@ def _copy(place: Place) -> Iterator[Path]:
 
 
 def _require_unused(place: Place) -> None:
-    """Raise `StoreInUse` where a server has the store open: a copy of its files would be of no one moment."""
+    """Raise `StoreInUse` if a server has the store open: a copy of its files would mix several moments."""
     try:
         handle = os.open(place.folder / place.lock_name, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -278,6 +278,6 @@ def _require_unused(place: Place) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise StoreInUse(f"The store {place.path} is open in another process.") from error
+        raise StoreInUse(f"Another process has the store {place.path} open.") from error
     finally:
         os.close(handle)

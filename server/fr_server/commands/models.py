@@ -1,4 +1,4 @@
-"""`fr models`: lists, fetches and verifies model packs. What is heavy is imported when a command runs."""
+"""`fr models`: lists, fetches and verifies model packs. Imports heavy modules only when a command runs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ models = typer.Typer(name="models", help="List, fetch and verify model packs.", 
 
 UNUSABLE = 1
 
-PackName = Annotated[str, typer.Argument(metavar="PACK", help="Name of the pack, as `fr models list` shows it.")]
+PackName = Annotated[str, typer.Argument(metavar="PACK", help="Name of the pack, from `fr models list`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @models.command("list")
 def list_packs(as_json: AsJson = False) -> None:
-    """Show every pack: what it is, its licences, and whether it is installed."""
+    """List every pack with its summary, its licences and its state."""
     with errors_to_status(UNUSABLE):
         from fr_core.packs.manifest import load_pack, pack_names
 
@@ -48,7 +48,7 @@ def list_packs(as_json: AsJson = False) -> None:
 
 @models.command()
 def fetch(pack: PackName, as_json: AsJson = False) -> None:
-    """Fetch a pack into the cache; does nothing where it is there and verified."""
+    """Fetch a pack into the cache, unless it is already there and verified."""
     with errors_to_status(UNUSABLE):
         from fr_core.packs.fetch import fetch_all
         from fr_core.packs.manifest import load_pack
@@ -71,11 +71,11 @@ def fetch(pack: PackName, as_json: AsJson = False) -> None:
 def verify(
     pack: Annotated[
         str | None,
-        typer.Argument(metavar="PACK", help="Name of the pack. Default: each pack whose files are all there."),
+        typer.Argument(metavar="PACK", help="Name of the pack. Default: all completely installed packs."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check each file of a pack, or of all installed ones, against its sha256; exit status 1 unless all are right."""
+    """Check each file of a pack, or of all installed packs, against its sha256. Exit status 1 if one is wrong."""
     with errors_to_status(UNUSABLE):
         from fr_core.packs.manifest import load_pack, pack_names
 
@@ -93,7 +93,7 @@ def verify(
             for file in files:
                 typer.echo(f"{file['state']:7}  {file['name']}  {file['path']}")
     if not found:
-        typer.echo(f"No pack is installed in {cache.folder}; `fr models fetch PACK` installs one.", err=True)
+        typer.echo(f"No pack is installed in {cache.folder}. Install one with `fr models fetch PACK`.", err=True)
     if not found or any(file["state"] != "OK" for files in found.values() for file in files):
         raise typer.Exit(1)
 

@@ -1,4 +1,4 @@
-"""Ends a command that failed without a server: one sentence, a document if asked for, status 1."""
+"""Reports the error of a command that uses no server: one sentence, a JSON document if requested, status 1."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import typer
 
 
 class CommandFailed(Exception):
-    """A command cannot be done, for a reason of its own.
+    """A command failed for a reason that `fr_core.errors` does not cover.
 
     Args:
-        reason: stable, for programs, such as "CHECKPOINT_MISSING".
+        reason: a stable reason for programs, such as "CHECKPOINT_MISSING".
         message: a sentence for people.
     """
 
@@ -25,11 +25,11 @@ class CommandFailed(Exception):
 
 @contextmanager
 def reporting(as_json: bool = False, *, writes: bool = False) -> Iterator[None]:
-    """Turn an error into a sentence on standard error and exit status 1; `as_json`, with a document on standard output.
+    """Turn an error into a sentence on standard error and exit status 1.
 
     Args:
-        as_json: whether the command prints JSON.
-        writes: whether what the system refuses is to write a file: FILE_UNWRITABLE; else it is to read one.
+        as_json: True to print a JSON document on standard output too.
+        writes: True if the command writes files: an `OSError` is then FILE_UNWRITABLE, otherwise FILE_UNREADABLE.
     """
     from fr_core.errors import FrError
 
@@ -45,7 +45,7 @@ def reporting(as_json: bool = False, *, writes: bool = False) -> Iterator[None]:
 
 
 def print_json(content: object) -> None:
-    """Print the one document of a command."""
+    """Print the JSON document of a command."""
     typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 

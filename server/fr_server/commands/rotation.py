@@ -1,7 +1,7 @@
-"""Changes the key of all stores; after an interruption at any point, running it again finishes the change.
+"""Changes the key of all stores. After an interruption at any point, run it again to finish the change.
 
-It puts each store under the new key in one transaction, the galleries last. During the change the seal of the
-configuration is valid under both keys, for a server started with either; a store under the other key refuses to open.
+It changes each store's key in one transaction, the galleries last. During the change, the seal of the configuration is
+valid under both keys, so that a server can start with either; a store under the other key refuses to open.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ _STORES: Mapping[Chain, type[TrainingStore] | type[CaseStore] | type[AccessStore
 
 
 def rotate(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) -> bool:
-    """Put the stores and the seal of a configuration under another key; keeps the work of an earlier run.
+    """Change the key of the stores and the seal of a configuration; continues an interrupted run.
 
     Args:
-        config: of a stopped server.
-        before: their current key.
-        after: the other key.
+        config: the configuration of a stopped server.
+        before: the current key.
+        after: the new key.
 
     Returns:
-        Whether the old wrapped keys of the galleries are overwritten. If not, the next start does it.
+        True if the old wrapped keys of the galleries are overwritten. If not, the next start overwrites them.
 
     Raises:
-        KeyUnavailable: both keys are the same; nothing was changed.
-        WrongKey: a store is under neither key; nothing was changed (metadata: file).
-        FileTampered: the seal is under neither key; nothing was changed.
+        KeyUnavailable: both keys are the same; nothing changed.
+        WrongKey: a store uses neither key; nothing changed (metadata: file).
+        FileTampered: the seal uses neither key; nothing changed.
         StoreInUse, StoreNewer, StoreCorrupt, StoreFailed: a store could not be changed (metadata: file); run it again.
     """
     *others, galleries = sorted(
@@ -79,7 +79,7 @@ def _galleries(place: Place, before: KeyEncryptionKey, after: KeyEncryptionKey) 
 def _rotate_galleries(store: SqliteStore, after: KeyEncryptionKey) -> bool:
     try:
         return store.rotate(after)
-    except KeyUnavailable:  # an earlier run has done it, and may have left the old wrapped keys
+    except KeyUnavailable:  # an earlier run changed it and may have left the old wrapped keys
         try:
             store.scrub()
         except StoreFailed:
@@ -98,7 +98,7 @@ def _require_under_one(place: Place, before: KeyEncryptionKey, after: KeyEncrypt
 def _rotate_other(place: Place, before: KeyEncryptionKey, after: KeyEncryptionKey) -> None:
     try:
         store = _STORES[place.chain].open(place.folder, before, wall_ms)
-    except WrongKey:  # an earlier run has done it, and may have left the old wrapped key in the log
+    except WrongKey:  # an earlier run changed it and may have left the old wrapped key in the log
         schema, _ = SHARED[place.chain]
         with closing(Database(place.folder, schema, after, 0)) as database:
             database.scrub()

@@ -1,4 +1,4 @@
-"""`fr serve`: options to a configuration, then the server. Heavy imports wait until the command runs."""
+"""`fr serve`: turns options into a configuration and starts the server. Imports heavy modules only when it runs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import typer
 
 
 def serve(
-    config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration in TOML.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration file in TOML.")] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on (server.host).")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on, 0 for any free one (server.port).")] = None,
-    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the galleries (gallery.folder).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 for any free port (server.port).")] = None,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Gallery folder (gallery.folder).")] = None,
     key: Annotated[
         str | None,
         typer.Option(
-            metavar="SOURCE", help="file:PATH, env:NAME or command:CMD, the key of the galleries (gallery.key)."
+            metavar="SOURCE", help="Source of the gallery key: file:PATH, env:NAME or command:CMD (gallery.key)."
         ),
     ] = None,
     pack: Annotated[str | None, typer.Option(help="Model pack (model.pack).")] = None,
@@ -29,22 +29,24 @@ def serve(
     ] = None,
     precision: Annotated[str | None, typer.Option(help="f32, bf16 or fp16 (model.precision).")] = None,
     detection: Annotated[str | None, typer.Option(help="thorough or fast (model.detection).")] = None,
-    flip: Annotated[bool | None, typer.Option(help="Fuse with the mirrored face (model.flip).")] = None,
+    flip: Annotated[
+        bool | None, typer.Option(help="Fuse each embedding with that of the mirrored face (model.flip).")
+    ] = None,
     frontends: Annotated[
-        int | None, typer.Option(help="Processes beside this one that answer calls (server.frontends).")
+        int | None, typer.Option(help="Additional processes that answer calls (server.frontends).")
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Any other setting; may be repeated.")
+        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Any other setting. Can be repeated.")
     ] = None,
-    show: Annotated[bool, typer.Option("--print-config", help="Print the configuration as TOML and stop.")] = False,
+    show: Annotated[bool, typer.Option("--print-config", help="Print the configuration as TOML and exit.")] = False,
     ready_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write HOST:PORT here when calls are answered.")
+        Path | None, typer.Option(metavar="FILE", help="Write HOST:PORT to this file when the server is ready.")
     ] = None,
 ) -> None:
-    """Serve matching over gRPC until SIGTERM or Ctrl-C."""
-    # Until the server serves, SIGHUP waits in the kernel, which keeps one of many, and `run` lets it in. So there is no
-    # handler that the start, a failed start or Python's end could miss; and what is started meanwhile, such as the
-    # command of a key, is not killed by one to the whole group of processes.
+    """Run the server over gRPC until SIGTERM or Ctrl-C."""
+    # Until the server serves, SIGHUP stays pending in the kernel, which keeps only one; `run` unblocks it. The start
+    # therefore needs no handler of its own. Child processes, such as the command of a key, also survive a SIGHUP to
+    # the whole process group.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP,))
     from fr_datasets.telling import opencv_to_status
 
@@ -82,7 +84,7 @@ def serve(
         if config is not None and tree.tls.certificate and not started.sealed:
             logging.getLogger("fr_server").warning(unsealed(config))
         share_one_heap()
-        # Until the server minds signals itself: what was begun is undone on the way out.
+        # Until the server handles signals itself, a signal raises an exception, which undoes unfinished work.
         give_up = _GiveUp()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, give_up)
@@ -94,7 +96,8 @@ def serve(
         raise typer.Exit(1) from error
     except _GivenUp as given_up:
         logging.shutdown()
-        # Not by way of the interpreter's end: it would end threads that load models within their library, which aborts.
+        # Skip the interpreter's shutdown: it would stop threads while their library loads models, and the library
+        # aborts.
         os._exit(128 + given_up.signal_number)
 
 
@@ -108,8 +111,8 @@ class _GivenUp(BaseException):
 class _GiveUp:
     """Handles a signal during the start: raises `_GivenUp`, and remembers the signal.
 
-    What is raised is lost where Python lets nothing out, such as in the callback of a weak reference; there it may also
-    leave a lock of the imports taken for ever.
+    Python discards the exception in some places, such as the callback of a weak reference. There it may also leave an
+    import lock held.
     """
 
     def __init__(self) -> None:
@@ -120,6 +123,6 @@ class _GiveUp:
         raise self._told
 
     def require_none(self) -> None:
-        """Raise what a signal has raised, if there was one."""
+        """Raise the exception of an earlier signal, if there was one."""
         if self._told is not None:
             raise self._told

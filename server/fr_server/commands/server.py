@@ -1,4 +1,4 @@
-"""`fr server`: set a server up, check and seal its configuration, look after its certificates and keys."""
+"""`fr server`: sets up a server, checks and seals its configuration, and manages its certificates and keys."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ if TYPE_CHECKING:
     from fr_server.config import Config
     from fr_server.gateway.authority import Issued
 
-server = typer.Typer(name="server", help="Set a server up, and look after it.")
+server = typer.Typer(name="server", help="Set up and maintain a server.")
 server.command("verify")(verify)
 server.command("audit-export")(audit_export)
 
 _CONFIG = "server.toml"
-# This file is in the folder of a server while `init` works on it.
+# `init` keeps this file in the folder until it has finished.
 _UNFINISHED = ".unfinished"
-# By which a server is called on its own machine, whatever others call it by.
+# Names for clients on the server's own machine.
 _HERE = ("localhost", "127.0.0.1", "::1")
 
 
 @server.command("init")
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Is made; holds everything of the server.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="New folder for all files of the server.")],
     names: Annotated[
         list[str] | None,
         typer.Option(
             "--name",
             metavar="NAME",
-            help="Name or IP address that clients call it by, beside localhost; may be repeated. Connection files name "
-            "the first. Default: its own.",
+            help="Name or IP address for clients, in addition to localhost. Can be repeated. Connection files contain "
+            "the first one. Default: the machine's own name and address.",
         ),
     ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 50061,
 ) -> None:
-    """Make what a server needs that others may reach: an authority, a certificate, a configuration, the first key.
+    """Set up a server for remote clients: make an authority, a certificate, a configuration and the first key.
 
-    Every key is random, and only its owner can read its file. If the command was interrupted, run it again:
-    it starts again.
+    Every key is random, and only its owner can read its file. If the command is interrupted, run it again; it starts
+    over.
     """
     from fr_core.storage.durable import write_private
     from fr_server.clock import wall_ms
@@ -84,25 +84,25 @@ def init(
         undone.pop_all()
     typer.echo(f"Made {folder}:")
     for name, what in (
-        (_CONFIG, "the configuration, sealed: `fr serve` refuses a changed one until `fr server seal`"),
-        ("server.pem, server.key", "the certificate and its key; they are valid for 397 days"),
-        ("ca.pem, ca.key", "the authority that vouches for it; keep ca.key on another disk"),
+        (_CONFIG, "the configuration, sealed: after a change, run `fr server seal`, or `fr serve` refuses it"),
+        ("server.pem, server.key", "the certificate and its key, valid for 397 days"),
+        ("ca.pem, ca.key", "the authority that signed the certificate; keep ca.key on another disk"),
         ("admin.toml", "the connection file of the first admin key"),
-        ("data.key", "the key of everything that will be stored; keep a copy apart"),
+        ("data.key", "the key that encrypts all stored data; keep a copy in another place"),
     ):
         typer.echo(f"  {name:24}{what}")
-    typer.echo(f"Start it:            fr serve --config {path}")
+    typer.echo(f"Start the server:    fr serve --config {path}")
     typer.echo(f"Make the next key:   fr --connection {folder / 'admin.toml'} key create --role operator ...")
 
 
 @server.command("check-config")
 def check_config(config: ConfigFile = None) -> None:
-    """Check a configuration and every file that it names, as a start does, without starting or creating anything.
+    """Check a configuration and all files that it names, like `fr serve`, but start and create nothing.
 
-    A `command:` for the key of the galleries runs only if the configuration is sealed. It does not check whether the
-    device exists and supports the precision and the batch sizes, whether the addresses are free, the content of the
-    stores, or an issuer's keys at an https address. It warns about settings that work but are probably a mistake, such
-    as a configuration without a seal, or a list of revoked certificates that ends within 7 days.
+    The command runs a `command:` for the gallery key only if the configuration is sealed. It does not check the device
+    with its precision and batch sizes, the addresses, the contents of the stores, or an issuer's keys at an https
+    address. It warns about settings that work but are probably mistakes, such as a configuration without a seal, or a
+    list of revoked certificates that expires within 7 days.
     """
     from fr_core.packs.cache import ModelCache, cache_folder
     from fr_core.packs.manifest import load_pack
@@ -124,19 +124,19 @@ def check_config(config: ConfigFile = None) -> None:
         doubts = doubts_of(tree, config, sealed, wall_ms())
     for doubt in doubts:
         typer.echo(f"Warning: {doubt}", err=True)
-    typer.echo(f"The configuration is usable{' and as it was sealed' if sealed else ''}.")
+    typer.echo(f"The configuration is usable{' and its seal is intact' if sealed else ''}.")
 
 
 @server.command("seal")
 def seal_command(
     config: Annotated[Path, typer.Option("--config", metavar="FILE", help="Configuration in TOML.")],
     remove: Annotated[
-        bool, typer.Option("--remove", help="Remove the seal instead; the stores then open without one.")
+        bool, typer.Option("--remove", help="Remove the seal. The stores then open without one.")
     ] = False,
 ) -> None:
-    """Seal a configuration that was changed on purpose, and the certificates that it names.
+    """Seal a configuration after an intended change, together with the certificates that it names.
 
-    Each store gets a mark of the seal. The server then refuses a configuration that names one of them without it.
+    The command marks each store as sealed. The server then refuses an unsealed configuration that names such a store.
     """
     from fr_server.config import load_config
     from fr_server.config.folders import key_of
@@ -163,17 +163,25 @@ def renew(
         typer.Option(
             "--name",
             metavar="NAME",
-            help="Name or IP address of it for clients; may be repeated. `fr server admin-key` writes the first into "
-            "connection files. Unset: as before.",
+            help="Name or IP address for clients. Can be repeated. `fr server admin-key` writes the first one into "
+            "connection files. Default: the names in the old certificate.",
         ),
     ] = None,
-    ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Its authority; ca.pem beside.")] = None,
-    ca_key: Annotated[Path | None, typer.Option(metavar="FILE", help="The authority's key; ca.key beside.")] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Certificate of the authority. Default: ca.pem beside the server's certificate."
+        ),
+    ] = None,
+    ca_key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Key of the authority. Default: ca.key beside the server's certificate."),
+    ] = None,
 ) -> None:
-    """Make a new certificate and key for the server, by the authority that `init` made, and seal the configuration.
+    """Make a new certificate and key for the server, signed by the authority from `init`, and seal the configuration.
 
-    The files before stay beside them, as *.before. A running server takes the new ones at SIGHUP. Where it was cut off,
-    run it again: until then the seal holds for the files before, and for the new ones.
+    The old files stay beside the new ones, as *.before. A running server loads the new files at SIGHUP. If the command
+    is interrupted, run it again; until then, the seal is valid for both the old and the new files.
     """
     from fr_core.errors import ConfigInvalid
     from fr_core.storage.durable import name_whole
@@ -195,24 +203,26 @@ def renew(
         dns, addresses = _split(called)
         made = Issued(*(path.with_name(f"{path.name}.new") for path in (into.certificate, into.key)))
         for path in (made.certificate, made.key):
-            path.unlink(missing_ok=True)  # of a run that was cut off
+            path.unlink(missing_ok=True)  # left by an interrupted run
         make_server_certificate(authority, made, dns, addresses, wall_ms(), called[0])
         kept = _keep(into)
         with exchanging(config, tree, {into.key: made.key, into.certificate: made.certificate}):
             name_whole(made.key, into.key)
-            name_whole(made.certificate, into.certificate)  # cut off before it, the two do not fit: run it again
-    typer.echo(f"Made {into.certificate} and {into.key}; `kill -HUP` lets a running server take them.")
-    typer.echo(f"The key before is in {kept.key}: delete it once clients connect with the new certificate.")
+            name_whole(
+                made.certificate, into.certificate
+            )  # if interrupted before this, the pair does not match: run it again
+    typer.echo(f"Made {into.certificate} and {into.key}. `kill -HUP` makes a running server load them.")
+    typer.echo(f"The old key is in {kept.key}: delete it once clients connect with the new certificate.")
 
 
 @server.command("client-certificate")
 def client_certificate(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What the client is called, such as that of a machine.")],
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Gets NAME.pem and NAME.key.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the client, such as the name of its machine.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder for NAME.pem and NAME.key.")],
     ca: Annotated[Path, typer.Option(metavar="FILE", help="Certificate of the authority, PEM.")],
     ca_key: Annotated[Path, typer.Option(metavar="FILE", help="Its key, PEM.")],
 ) -> None:
-    """Make a certificate for a client, for servers with `tls.client_certificates`."""
+    """Make a client certificate, for servers that use `tls.client_certificates`."""
     from fr_server.clock import wall_ms
     from fr_server.gateway.authority import Issued, make_client_certificate
 
@@ -225,50 +235,55 @@ def client_certificate(
 
 @server.command("revoke-certificate")
 def revoke_certificate(
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The list, for `tls.revoked`; valid for 30 days.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="FILE", help="File for the list (`tls.revoked`). The list is valid for 30 days."),
+    ],
     ca: Annotated[Path, typer.Option(metavar="FILE", help="Certificate of the authority, PEM.")],
     ca_key: Annotated[Path, typer.Option(metavar="FILE", help="Its key, PEM.")],
     certificates: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="CERTIFICATE...", help="All client certificates that are to be refused."),
+        typer.Argument(metavar="CERTIFICATE...", help="All client certificates to revoke."),
     ] = None,
     renew: Annotated[
-        bool, typer.Option("--renew", help="Whatever the list at --out names stays in it; CERTIFICATE adds to it.")
+        bool,
+        typer.Option("--renew", help="Keep the certificates in the existing list at --out, and add CERTIFICATE to it."),
     ] = False,
 ) -> None:
-    """Write the list of client certificates that are refused, anew each time and all of them; within 30 days again.
+    """Write the list of revoked client certificates. Write it again within 30 days, or it expires.
 
-    With --renew it is written from the list that is there, so that no certificate has to be named.
+    The new list replaces the old one, so name every revoked certificate. With --renew, the command keeps the entries of
+    the old list, and you need not name any.
     """
     from fr_server.clock import wall_ms
     from fr_server.gateway.authority import Issued, write_revocations
 
     if not certificates and not renew:
-        raise typer.BadParameter("Name the certificates that are to be refused, or --renew the list that there is.")
+        raise typer.BadParameter("Name the certificates to revoke, or use --renew to renew the existing list.")
     with reporting(writes=True):
         _require_there(out.absolute().parent)
         write_revocations(Issued(ca, ca_key), out, certificates or [], wall_ms(), renew=renew)
-    typer.echo(f"Wrote {out}, valid for 30 days; `kill -HUP` lets a running server take it.")
+    typer.echo(f"Wrote {out}, valid for 30 days. `kill -HUP` makes a running server load it.")
 
 
 @server.command("admin-key")
 def admin_key(
     out: Annotated[
         Path,
-        typer.Argument(metavar="OUT", help="New file for the key, mode 0600; of OUT.toml a connection file."),
+        typer.Argument(metavar="OUT", help="New file for the key, mode 0600. If it ends in .toml, a connection file."),
     ],
     config: ConfigFile = None,
 ) -> None:
-    """Make an admin key on the server's own machine, for whoever has lost theirs; the server may run meanwhile."""
+    """Make an admin key on the server's own machine, for example after the loss of a key. The server may be running."""
     from fr_core.errors import TargetTaken
     from fr_server.config import load_config
 
     with reporting(writes=True):
         tree = load_config(config, environ=os.environ)
         if out.exists():
-            raise TargetTaken(f"There is something at {out} already.")
+            raise TargetTaken(f"{out} already exists.")
         place = _place(tree) if out.suffix == ".toml" else None
-        # First the file: of a key that can be kept nowhere nobody would hear, and it would be valid.
+        # Create the file first; otherwise a failure to write it would leave a valid key that nobody has.
         handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -278,38 +293,38 @@ def admin_key(
         except BaseException:
             out.unlink()
             raise
-    typer.echo(f"Made an admin key; it is in {out}.")
+    typer.echo(f"Made an admin key in {out}.")
 
 
 @server.command("forget-time")
 def forget_time(config: ConfigFile = None) -> None:
-    """Go by the clock again, after it had been set to the future by mistake; the server must be stopped.
+    """Let keys expire by the system clock again, after it was set to the future by mistake. Stop the server first.
 
-    Keys expire by the latest time that the server has seen, so that setting the clock back revives none.
+    Keys expire by the latest time that the server has seen, so that setting the clock back does not revive any.
     """
     from fr_server.config import load_config
 
     with reporting(writes=True), _opened(load_config(config, environ=os.environ)) as store:
         store.forget_time_seen()
-    typer.echo("Keys expire by the clock again.")
+    typer.echo("Keys now expire by the system clock again.")
 
 
 def _begin(folder: Path) -> None:
-    """Make the folder of a new server, or use an empty one, or one that an interrupted `init` has left.
+    """Make the folder of a new server, or use an empty folder or one from an interrupted `init`.
 
     Raises:
-        TargetTaken: there is something else.
-        OSError: it cannot be made.
+        TargetTaken: the folder contains something else.
+        OSError: the folder cannot be made.
     """
     from fr_core.errors import TargetTaken
     from fr_core.gallery.store.sqlite_store import DATABASE_NAME
 
     if os.path.lexists(folder):
         empty = folder.is_dir() and not any(folder.iterdir())
-        # A server that was started in the meantime has galleries.
+        # A gallery database means that a server has already started here.
         cut_off = (folder / _UNFINISHED).is_file() and not os.path.lexists(folder / "data" / DATABASE_NAME)
         if folder.is_symlink() or not (empty or cut_off):
-            raise TargetTaken(f"There is something at {folder} already.")
+            raise TargetTaken(f"{folder} already exists.")
         if cut_off:
             shutil.rmtree(folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -318,9 +333,9 @@ def _begin(folder: Path) -> None:
 
 
 def _keep(pair: Issued) -> Issued:
-    """Copy a certificate and its key to *.before, and return where they are.
+    """Copy a certificate and its key to *.before, and return the copies.
 
-    Where they do not fit, a run was cut off between the two: it has kept those before, and they stay.
+    If the pair does not match, an earlier run was interrupted between the two; its copies stay.
     """
     from fr_core.errors import TlsUnusable
     from fr_core.storage.durable import write_private
@@ -339,7 +354,7 @@ def _keep(pair: Issued) -> Issued:
 
 
 def _configuration(folder: Path, port: int) -> str:
-    return f"""# Made by `fr server init`. `fr serve --print-config` shows every key there is.
+    return f"""# Made by `fr server init`. `fr serve --print-config` shows every setting.
 [server]
 host = "0.0.0.0"
 port = {port}
@@ -351,7 +366,7 @@ key = {_quoted(folder / "server.key")}
 
 [access]
 mode = "keys"
-# Of keys that are made from now on and say nothing else; a key keeps what it was made with.
+# Default for new keys; existing keys keep their limit.
 searches_per_day = 1000
 
 [gallery]
@@ -360,16 +375,16 @@ folder = {_quoted(folder / "data")}
 
 
 def _connection(target: str, token: str, ca: str) -> str:
-    """A connection file, as `fr --connection` reads it."""
+    """Return the text of a connection file for `fr --connection`."""
     return f"server = \"{target}\"\nkey = \"{token}\"\nca = '''\n{ca.strip()}\n'''\n"
 
 
 def _place(config: Config) -> tuple[str, str]:
-    """Return the address by which clients reach a server, and the certificate of its authority, as `init` made it.
+    """Return the address of a server for clients, and the certificate of the authority from `init`.
 
     Raises:
         ConfigInvalid: the authority is not beside the certificate.
-        TlsUnusable: the certificate cannot be read.
+        TlsUnusable: the certificate is unreadable.
     """
     from fr_core.errors import ConfigInvalid
     from fr_server.gateway.pem import names_of
@@ -384,9 +399,11 @@ def _place(config: Config) -> tuple[str, str]:
 
 
 def _require_there(folder: Path) -> None:
-    """Raise `CommandFailed` where there is no such folder to write to."""
+    """Raise `CommandFailed` if the folder does not exist."""
     if not folder.is_dir():
-        raise CommandFailed("FILE_UNWRITABLE", f"There is no folder {folder}: make it first, or name another one.")
+        raise CommandFailed(
+            "FILE_UNWRITABLE", f"The folder {folder} does not exist: make it first, or name another one."
+        )
 
 
 def _quoted(path: Path) -> str:
@@ -396,28 +413,28 @@ def _quoted(path: Path) -> str:
 
 
 def _own_names() -> list[str]:
-    """The name of this machine, and its address in the network, where it has one."""
+    """Return the name of this machine, and its network address if it has one."""
     found = [socket.gethostname()]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # RFC 5737: nothing is sent, the system only picks an address of its own
+            probe.connect(("192.0.2.1", 9))  # RFC 5737: sends nothing; the system only picks its own address
         except OSError:
             return found
         return [*found, str(probe.getsockname()[0])]
 
 
 def _normal(names: list[str]) -> list[str]:
-    """Return each of the names once, in their order; IP addresses as everybody writes them."""
+    """Return the names without duplicates, in order, with IP addresses in their usual form."""
     return list(dict.fromkeys(_address(name) or name for name in names))
 
 
 def _split(names: list[str]) -> tuple[list[str], list[str]]:
-    """Return the DNS names and the IP addresses among names that are normal."""
+    """Split normalised names into DNS names and IP addresses."""
     return [name for name in names if not _address(name)], [name for name in names if _address(name)]
 
 
 def _address(name: str) -> str:
-    """Return an IP address as everybody writes it; "" for a name that is none."""
+    """Return an IP address in its usual form; "" if the name is not an IP address."""
     import ipaddress
 
     try:
@@ -427,7 +444,7 @@ def _address(name: str) -> str:
 
 
 def _target(names: list[str], port: int) -> str:
-    """Return where clients call: the first name or address that others know, else one of here."""
+    """Return the address for clients: the first name or address for remote clients, otherwise a local one."""
     host = min(names, key=lambda name: name in _HERE or name.startswith("*."))  # the first of those that are equal
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -450,6 +467,6 @@ def _new_admin(store: AccessStore, label: str, days: int) -> str:
     from fr_trust.access.roles import Role
     from fr_trust.access.scope import EVERYTHING
 
-    # No key that it makes can have more.
+    # Keys that it makes cannot have more rights than this one.
     new = NewKey(label, frozenset({Role.ADMIN}), EVERYTHING, EVERYTHING, UNLIMITED, days * DAY_MS)
     return store.create(new).token.text

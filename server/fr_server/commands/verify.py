@@ -1,4 +1,4 @@
-"""`fr server verify` and `audit-export`: what is in the stores of a data folder, on its machine, without the server."""
+"""`fr server verify` and `audit-export`: read the stores of a data folder on its machine, without the server."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 _NOT_THERE = (
-    "A server makes all four when it starts. What is not there was never made, lies elsewhere (--config), or was taken "
-    "away with all that belongs to it: checkpoints that were kept elsewhere tell which."
+    "A server makes all four stores when it starts. A missing store was never made, lies elsewhere (--config), or was "
+    "removed completely. Checkpoints kept elsewhere show which."
 )
 
 
@@ -32,17 +32,17 @@ def verify(
     config: ConfigFile = None,
     checkpoints: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Checkpoints that were kept elsewhere, of some of the chains or of all."),
+        typer.Option(metavar="DIR", help="Folder of checkpoints kept elsewhere, for some or all chains."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check every store of a data folder and its audit, changing nothing: exit status 1 unless all of them are whole.
+    """Check every store in a data folder, and its audit, without changing them. Exit status 1 if there is a fault.
 
-    A store that is not there is named. It is a fault where something of it is left, such as its lock, where it must
-    have been made before another, or where there are checkpoints of it.
+    The command names missing stores. A missing store is a fault if its remains exist, such as its lock, if a store that
+    is made after it exists, or if there are checkpoints for it.
 
-    With the server stopped, or on a copy of the folder. Each store is copied into the folder for temporary files
-    ($TMPDIR), which needs room for the largest, and read there. No models are needed.
+    Stop the server first, or use a copy of the folder. The command copies each store to the temporary folder ($TMPDIR),
+    which needs space for the largest one, and reads it there. It needs no models.
     """
     with reporting(as_json):
         from fr_server.commands.integrity import Looked, gone, look
@@ -50,7 +50,7 @@ def verify(
         places, opened = _places(data, key, config)
         kept = [] if checkpoints is None else read_checkpoints(checkpoints)
         if checkpoints is not None and not kept:
-            raise NotKept(f"{checkpoints} holds no checkpoint.")
+            raise NotKept(f"{checkpoints} contains no checkpoint.")
         found, not_there = [], []
         for place in places:
             if place.is_there:
@@ -68,13 +68,15 @@ def verify(
             for one in found:
                 typer.echo(_words(one), err=bool(one.faults))
             for place in not_there:
-                typer.echo(f"{place.chain}: not there ({place.path}).")
+                typer.echo(f"{place.chain}: missing ({place.path}).")
             if not_there:
                 typer.echo(_NOT_THERE)
             for chain in absent:
-                typer.echo(f"{chain}: there are checkpoints of it, and no store.", err=True)
+                typer.echo(f"{chain}: has checkpoints, but no store.", err=True)
             if checkpoints is None:
-                typer.echo("No checkpoint was given: an older folder, or one written anew as a whole, is not found so.")
+                typer.echo(
+                    "You gave no checkpoints: the check cannot detect an older folder, or a completely rewritten one."
+                )
         if not whole:
             raise typer.Exit(1)
 
@@ -84,15 +86,17 @@ def audit_export(
         Chain,
         typer.Option("--chain", metavar="CHAIN", help="galleries, training, cases or access.", show_default=False),
     ],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The file; it must not exist.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="New file for the export. It must not exist.", show_default=False)
+    ],
     data: Data = None,
     key: Key = "",
     config: ConfigFile = None,
-    after: Annotated[int, typer.Option(min=0, metavar="N", help="From the record after this number.")] = 0,
+    after: Annotated[int, typer.Option(min=0, metavar="N", help="Start with the record after this number.")] = 0,
 ) -> None:
-    """Write a chain of the audit as `fr audit export` does, with the server stopped, or of a copy of the folder.
+    """Export a chain of the audit, like `fr audit export`. Stop the server first, or use a copy of the folder.
 
-    Of a damaged one the file has the records before the first that is not whole, and the exit status is 1.
+    If the chain is damaged, the file ends before the first damaged record, and the exit status is 1.
     """
     with reporting(writes=True):
         from fr_trust.audit.export import export
@@ -103,9 +107,9 @@ def audit_export(
         places, opened = _places(data, key, config)
         place = next((place for place in places if place.chain == chain and place.is_there), None)
         if place is None:
-            raise NoStore(f"There is no store of the chain {chain}.")
+            raise NoStore(f"The chain {chain} has no store.")
         if out.exists():
-            raise TargetTaken(f"There is something at {out} already.")
+            raise TargetTaken(f"{out} already exists.")
         with audit_of(place, opened) as audit:
             after = max(after, audit.pruned().upto)
             handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -124,10 +128,10 @@ def audit_export(
 
 
 class _Counted:
-    """The lines of an export, counted while they are written; the first is none of a record.
+    """Counts the lines of an export while they are written; the first line is not a record.
 
     Args:
-        lines: with their line breaks.
+        lines: the lines with their line breaks.
     """
 
     def __init__(self, lines: Iterator[bytes]) -> None:
@@ -136,7 +140,7 @@ class _Counted:
 
     @property
     def records(self) -> int:
-        """Return how many were written; of a whole export one more, its checkpoint."""
+        """Return the number of records written; for a complete export, plus one for its checkpoint."""
         return max(0, self._seen - 1)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -146,7 +150,7 @@ class _Counted:
 
 
 def _places(data: Path | None, key: str, config: Path | None) -> tuple[tuple[Place, ...], KeyEncryptionKey]:
-    """Return where the stores are, and the key that they are under, found as `fr serve` finds them."""
+    """Return the places of the stores and their key, found as `fr serve` finds them."""
     from fr_server.commands.integrity import require_places
     from fr_server.config import load_config
     from fr_server.config.folders import key_of
@@ -164,11 +168,11 @@ def _of(chain: str, kept: list[tuple[str, Checkpoint]]) -> list[Checkpoint]:
 def _words(found: Looked) -> str:
     if found.faults:
         return f"{found.place.chain}: {' '.join(map(_told, found.faults))} ({found.place.path})"
-    agrees = f", which agrees with {_counted(found.checkpoints, 'checkpoint')}" if found.checkpoints else ""
+    agrees = f"; it agrees with {_counted(found.checkpoints, 'checkpoint')}" if found.checkpoints else ""
     pruned = f" Records up to {found.pruned:,} were pruned." if found.pruned else ""
     if found.unchecked:
-        pruned += f" {_counted(found.unchecked, 'checkpoint')} of these can only be checked with the archive."
-    return f"{found.place.chain}: whole, with {_counted(found.records, 'record')} of the audit{agrees}.{pruned}"
+        pruned += f" Only the archive can confirm {_counted(found.unchecked, 'checkpoint')} of these."
+    return f"{found.place.chain}: intact, with {_counted(found.records, 'audit record')}{agrees}.{pruned}"
 
 
 def _counted(number: int, what: str) -> str:

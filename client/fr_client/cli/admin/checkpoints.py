@@ -138,16 +138,16 @@ def counted(checkpoints: Sequence[audit_pb2.Checkpoint]) -> dict[str, int]:
 # Finding of the server -> the sentence after "Chain C:"; {seq} is the number of the record.
 FINDINGS: Mapping[str, str] = {
     "edited": "record {seq} was changed.",
-    "missing": "record {seq} was taken out.",
-    "inserted": "record {seq} was put in.",
-    "out_of_order": "record {seq} stands in another's place.",
-    "truncated": "the records from {seq} on were cut off.",
-    "head_altered": "how far it goes was changed, at record {seq}.",
-    "prune_altered": "the mark of its pruning was changed: see record {seq}.",
-    "malformed": "what stands in the place of record {seq} is no record.",
-    "rewritten": "record {seq} is another than the one that the checkpoint signs: it was written anew.",
-    "checkpoint_forged": "the checkpoint of record {seq} is not signed by the key of the chain.",
-    "other_key": "the checkpoint of record {seq} is signed by another key than that of the chain.",
+    "missing": "record {seq} was removed.",
+    "inserted": "record {seq} was inserted.",
+    "out_of_order": "record {seq} is in the wrong place.",
+    "truncated": "the records from {seq} on are missing from the end.",
+    "head_altered": "its stated end was changed, at record {seq}.",
+    "prune_altered": "its pruning mark was changed; see record {seq}.",
+    "malformed": "the entry in the place of record {seq} is not a valid record.",
+    "rewritten": "record {seq} differs from the record that the checkpoint signs: the chain was rewritten.",
+    "checkpoint_forged": "the signature of the checkpoint for record {seq} is invalid.",
+    "other_key": "the checkpoint for record {seq} is signed by a different key, not by the key of the chain.",
 }
 _NEWER = "record {seq} is not as it was written."
 
