@@ -331,7 +331,7 @@ class App:
             try:
                 await asyncio.to_thread(self._listening.reload)  # the disk may take its time
             except TlsUnusable as error:
-                log.error("The certificates stay as they were: %s: %s", error.reason, error.message)
+                log.error("The certificates were not reloaded: %s: %s", error.reason, error.message)
                 self.telemetry.trust.reload_refused(error.reason)
             else:
                 log.info("The certificates were read again")

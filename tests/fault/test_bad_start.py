@@ -175,7 +175,7 @@ def test_check_config_warns_of_what_can_be_and_is_not_meant(tmp_path: Path, pack
     status, told = checked(at.path)
     assert status == 0
     assert re.fullmatch(
-        rf"Warning: The authority's key lies on this machine, at {at.folder}/ca\.key: .*\n"
+        rf"Warning: The authority's key is on this machine, at {at.folder}/ca\.key\. .*\n"
         r"The configuration is usable and its seal is intact\.",
         told,
     )
@@ -184,7 +184,7 @@ def test_check_config_warns_of_what_can_be_and_is_not_meant(tmp_path: Path, pack
 @pytest.mark.models
 def test_a_start_that_is_refused_says_so_in_one_line_and_leaves_nothing(tmp_path: Path, pack_cache: ModelCache) -> None:
     told = line_of_the_command(tmp_path / "data", "audit.checkpoint_folder=/nonexistent/kept")
-    assert told.startswith("CONFIG_INVALID: There is no folder /nonexistent/kept")
+    assert told.startswith("CONFIG_INVALID: The folder /nonexistent/kept")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -31,7 +31,7 @@ from fr_server.main import build, run
 from fr_server.telemetry.metrics import PrometheusObserver
 from serving import null_engine
 
-READ, KEPT = "The certificates were read again", "The certificates stay as they were"
+READ, KEPT = "The certificates were read again", "The certificates were not reloaded"
 PATIENCE_S = 20.0
 
 
@@ -191,7 +191,7 @@ def test_of_a_configuration_that_was_changed_a_restart_is_asked_for(at: Made, ca
     async def act(server: Serving) -> None:
         at.path.write_text(at.path.read_text().replace("searches_per_day = 1000", "searches_per_day = 7"))
         await asyncio.to_thread(fr_server, "seal", "--config", str(at.path))
-        told = f"{at.path} was changed since the start: SIGHUP reads certificates alone, a restart applies the rest"
+        told = f"{at.path} has changed since the start: SIGHUP reloads only certificates; a restart applies the rest"
         assert await server.hangs_up() == [told, READ]
 
     serving(at, caplog, act)
@@ -210,7 +210,7 @@ def test_a_list_of_revoked_certificates_is_told_of_before_it_ends(
         return (revocations_expire_ms(path) or 0) / 1000
 
     async def act(server: Serving) -> None:
-        assert any(line.startswith("The list of revoked certificates ends 20") for line in caplog.messages)
+        assert any(line.startswith("The list of revoked certificates expires on 20") for line in caplog.messages)
         assert server.end_of_list_s() == end_s() > 0
         read, warned = await server.hangs_up(2)
         assert read == READ
@@ -265,7 +265,7 @@ def test_a_reload_that_fails_in_an_unforeseen_way_is_told(caplog: pytest.LogCapt
         await asyncio.sleep(0.01)
 
     asyncio.run(signalled(None))
-    assert "The certificates could not be read again: RuntimeError" in caplog.text
+    assert "The certificates could not be reloaded: RuntimeError" in caplog.text
     assert "which may hold" not in caplog.text
 
 

@@ -112,7 +112,7 @@ main()
 """
 FIRST = "fr_client.cli.main"
 """The first that the command `fr` imports."""
-NOTHING_TO_DO = "There is no TLS, so that SIGHUP has nothing to read again"
+NOTHING_TO_DO = "SIGHUP has no effect, because the server does not use TLS"
 
 
 @contextlib.contextmanager

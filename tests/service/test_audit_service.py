@@ -713,7 +713,7 @@ def test_checkpoints_are_written_at_the_start_as_time_goes_by_and_at_the_end(
     assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
     before = {path.name: path.read_bytes() for path in kept.iterdir()}
     with staffed(tmp_path / "other", audit=audit):  # which is no continuation of what the folder knows
-        wait_until(lambda: "is not that of which" in caplog.text)
+        wait_until(lambda: "contradicts its checkpoint" in caplog.text)
     assert {name: (kept / name).read_bytes() for name in before} == before
 
 

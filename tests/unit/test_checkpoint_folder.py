@@ -97,7 +97,7 @@ def test_a_chain_that_was_put_back_gets_none_until_it_is_right_again(
         assert (numbers(folder), heard.agrees, heard.written) == ([5], [False], 0)
         assert [one.levelno for one in caplog.records] == [logging.ERROR]
         assert why in caplog.text
-        assert "name a new, empty folder" in caplog.text
+        assert "to a new, empty folder" in caplog.text
     assert write(now.fill(1), folder).agrees == [True]
     assert numbers(folder) == [5, 6]
     (tmp_path / "new").mkdir()
@@ -116,7 +116,7 @@ def test_a_checkpoint_that_was_changed_is_told(folder: Path, caplog: pytest.LogC
     write(audited, folder)
     (path,) = folder.glob("*.json")
     whole = path.read_bytes()
-    for changed, why in ((whole[:-1], "it cannot be read"), (whole.replace(b'"seq":3', b'"seq":2'), "forged")):
+    for changed, why in ((whole[:-1], "it is unreadable"), (whole.replace(b'"seq":3', b'"seq":2'), "forged")):
         caplog.clear()
         path.write_bytes(changed)
         heard = write(audited, folder)
@@ -124,7 +124,7 @@ def test_a_checkpoint_that_was_changed_is_told(folder: Path, caplog: pytest.LogC
     path.unlink()
     (folder / "cases-000000000009.json").write_bytes(whole)
     assert write(audited, folder).agrees == [False]
-    assert "it is another than its name says" in caplog.text
+    assert "its number differs from its name" in caplog.text
 
 
 @pytest.mark.timeout(20)
@@ -135,7 +135,7 @@ def test_what_is_no_file_is_not_read(
     make(folder / "cases-000000000009.json")
     heard = write(Audited().created().fill(3), folder)
     assert (heard.agrees, heard.written) == ([False], 0)
-    assert "it cannot be read" in caplog.text
+    assert "it is unreadable" in caplog.text
 
 
 def test_a_chain_that_was_altered_gets_none(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

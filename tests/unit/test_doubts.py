@@ -53,7 +53,7 @@ def test_the_key_of_the_authority_on_the_same_machine(at: Made, tmp_path: Path, 
 def test_a_data_folder_that_is_open_to_others(at: Made, mode: int) -> None:
     (at.folder / "data").chmod(mode)
     (told,) = doubts(at)
-    assert told.startswith(f"The data folder {at.folder / 'data'} is open to others (mode {mode:04o})")
+    assert told.startswith(f"Other users can access the data folder {at.folder / 'data'} (mode {mode:04o})")
 
 
 def test_a_folder_of_the_configuration_that_others_may_write(at: Made) -> None:
@@ -73,7 +73,7 @@ def test_a_list_of_revoked_certificates_near_its_end(at: Made, tmp_path: Path) -
         at_ms = NOW_MS + (30 - left_days) * DAY_MS
         found = doubts_of(listed, at.path, True, at_ms)
         assert len(found) == (left_days < 7)
-        assert all("ends 2023-12-14" in one and "revoke-certificate --renew" in one for one in found)
+        assert all("expires on 2023-12-14" in one and "revoke-certificate --renew" in one for one in found)
 
 
 class Hears(NullTrust):

@@ -19,18 +19,18 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def require_usable(config: Config) -> None:
-    """Return where settings, and the files and folders that they name, can be used, as far as no model tells.
+    """Require usable settings, files and folders, as far as this can be checked without a model.
 
-    Nothing is made or written, no command is run, and no other machine is asked.
+    It makes and writes nothing, runs no command and contacts no other machine.
 
     Raises:
-        ConfigInvalid: a setting, a folder, or a file of the keys of an issuer, cannot be used, or two settings name one
-            address to listen on.
-        KeyUnavailable: the key of the galleries cannot be read; a command is read, and not run.
-        TlsUnusable: a certificate or its key cannot be used.
+        ConfigInvalid: a setting, a folder, or an issuer's key file is unusable, or two settings name the same address
+            to listen on.
+        KeyUnavailable: the gallery key is unreadable; a command is parsed, but not run.
+        TlsUnusable: a certificate or its key is unusable.
     """
     engine_options(config)
-    open_decoder(config).close()  # no process is started before the first photo
+    open_decoder(config).close()  # this starts no process: the first photo does
     require_telemetry(config.telemetry)
     _require_apart(config)
     require_folders(config)
@@ -43,32 +43,32 @@ def require_usable(config: Config) -> None:
 
 
 def _require_apart(config: Config) -> None:
-    """Require that calls and metrics are not listened for at one address; raises `ConfigInvalid`."""
+    """Require different addresses for calls and metrics; raises `ConfigInvalid`."""
     calls, metrics = config.server, config.telemetry
     if not calls.port or calls.port != metrics.metrics_port:
         return
     if calls.host == metrics.metrics_host or any(
         _is_one(one, other)
         for one in _addresses(calls.host)
-        for other in _addresses(metrics.metrics_host)[:1]  # the server of the metrics takes the first
+        for other in _addresses(metrics.metrics_host)[:1]  # the metrics server uses only the first
     ):
         raise ConfigInvalid(
-            f"`telemetry.metrics_port` is {calls.port}, as `server.port`, and the two would listen on one address "
+            f"`telemetry.metrics_port` and `server.port` are both {calls.port}, and would use the same address "
             f"({metrics.metrics_host} and {calls.host or 'every address'}). Give the metrics another port.",
             key="telemetry.metrics_port",
         )
 
 
 def _is_one(calls: Address, metrics: Address) -> bool:
-    """Return whether two sockets of one port cannot listen at these addresses."""
+    """Return True if two sockets with the same port cannot both listen on these addresses."""
     if metrics.version == 6 and metrics.is_unspecified:
-        return True  # it takes IPv4 too, which the door's does not
+        return True  # it also takes IPv4, unlike the gateway's socket
     any_address = calls.is_unspecified or metrics.is_unspecified
     return calls == metrics or (any_address and calls.version == metrics.version)
 
 
 def _addresses(host: str) -> list[Address]:
-    """Return the addresses that a host stands for, as a start does; none where another machine would have to tell."""
+    """Resolve a host as a start does; returns nothing if that needs another machine."""
     name = host.strip("[]")
     numeric = 0 if name.lower() == "localhost" else socket.AI_NUMERICHOST
     try:

@@ -16,7 +16,7 @@ from fr_server.config.naming import naming
 
 
 def data_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
-    """Return where galleries are kept: `gallery.folder`, else $FR_HOME/data, else the platform's data folder."""
+    """Return the gallery folder: `gallery.folder`, else $FR_HOME/data, else the platform's data folder."""
     if config.gallery.folder:
         return Path(config.gallery.folder).expanduser()
     home = environ.get("FR_HOME")
@@ -24,35 +24,35 @@ def data_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path
 
 
 def reports_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
-    """Return where reports are kept: `evaluation.folder`, else `reports` in the folder of the galleries."""
+    """Return the folder for reports: `evaluation.folder`, else `reports` in the gallery folder."""
     if config.evaluation.folder:
         return Path(config.evaluation.folder).expanduser()
     return data_folder(config, environ) / "reports"
 
 
 def training_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
-    """Return where courses and answers are kept: `training.folder`, else `training` in the folder of the galleries."""
+    """Return the folder for courses and answers: `training.folder`, else `training` in the gallery folder."""
     if config.training.folder:
         return Path(config.training.folder).expanduser()
     return data_folder(config, environ) / "training"
 
 
 def cases_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
-    """Return where cases are kept: `cases.folder`, else `cases` in the folder of the galleries."""
+    """Return the folder for cases: `cases.folder`, else `cases` in the gallery folder."""
     if config.cases.folder:
         return Path(config.cases.folder).expanduser()
     return data_folder(config, environ) / "cases"
 
 
 def access_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
-    """Return where API keys are kept: `access.folder`, else `access` in the folder of the galleries."""
+    """Return the folder for API keys: `access.folder`, else `access` in the gallery folder."""
     if config.access.folder:
         return Path(config.access.folder).expanduser()
     return data_folder(config, environ) / "access"
 
 
 def checkpoint_folder(config: Config) -> Path | None:
-    """Return where checkpoints of the audit are written: `audit.checkpoint_folder`; None where none are."""
+    """Return the folder for audit checkpoints, `audit.checkpoint_folder`; None if there is none."""
     return Path(config.audit.checkpoint_folder).expanduser() if config.audit.checkpoint_folder else None
 
 
@@ -62,10 +62,10 @@ def archive_folder(config: Config) -> Path | None:
 
 
 def require_folders(config: Config) -> None:
-    """Require that each folder of what is kept is one that can be written to, or can be made; nothing is made here.
+    """Require that each data folder is writable or can be made; makes none.
 
     Raises:
-        ConfigInvalid: it is a file, leads nowhere, may not be written to, has no room at all, or cannot be looked at.
+        ConfigInvalid: a folder is a file, a broken link, not writable, not on a disk, or unreadable.
     """
     for key, folder in (
         ("gallery.folder", data_folder(config)),
@@ -94,9 +94,7 @@ def _require_folder(key: str, folder: Path) -> None:
 
 
 def _is_there(path: Path) -> bool:
-    """Return whether there is something of a name, a link that leads nowhere too; raises `OSError` where nobody
-    knows.
-    """
+    """Return True if a path exists, even as a broken link; raises `OSError` if it cannot be checked."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -105,7 +103,7 @@ def _is_there(path: Path) -> bool:
 
 
 def require_key(config: Config) -> None:
-    """Require the key that a start reads; none is made where there is none yet, and a command is read, not run.
+    """Require the key that a start reads. Makes no key, and parses a command without running it.
 
     Raises:
         KeyUnavailable: as `key_of`.
@@ -120,18 +118,18 @@ def require_key(config: Config) -> None:
 
 
 def key_of(config: Config, *, new: bool) -> KeyEncryptionKey:
-    """Return the key of everything that is kept: that of `gallery.key`, else that of the file beside the folder.
+    """Return the key of all stored data: from `gallery.key`, else from the file beside the gallery folder.
 
     Args:
-        config: of the server.
-        new: whether nothing is under a key yet, so that one is made where there is none.
+        config: the configuration of the server.
+        new: True if no data are encrypted yet; a missing key is then made.
 
     Raises:
-        KeyUnavailable: there is none, or it cannot be read; the error names the file, or the setting.
+        KeyUnavailable: there is no key, or it is unreadable; the error names the file or the setting.
     """
     source = config.gallery.key
     folder = data_folder(config).absolute()
-    # Of another source nothing is told: it may hold the key itself.
+    # The error does not quote other sources: they may contain the key itself.
     beside = "gallery.key" if source else f"{folder}.key"
     with naming(source.partition(":")[2] if source.startswith("file:") else beside):
         return load_key(source) if source else key_beside(folder, new=new)

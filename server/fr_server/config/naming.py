@@ -1,4 +1,4 @@
-"""Names the file that keeps a server from starting: whoever has to mend it needs to know which it is."""
+"""Adds the name of the faulty file to an error that prevents a start."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from fr_core.errors import (
     WrongKey,
 )
 
-# What may be wrong with a store or its key. Their sentences say what, and not where: a caller shall not learn paths.
+# Errors of a store or its key. Their messages contain no path, because callers must not learn paths.
 _OF_A_FILE = (StoreCorrupt, StoreExposed, StoreFailed, StoreInUse, StoreNewer, WrongKey, KeyUnavailable)
 
 
 @contextmanager
 def naming(path: Path | str) -> Iterator[None]:
-    """Let refusals to open something within the block say which file it is.
+    """Add the name of the file to errors within the block.
 
     Args:
-        path: of the file, or of the folder where it is one of several.
+        path: the file, or its folder if it is one of several.
     """
     try:
         yield

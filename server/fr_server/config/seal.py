@@ -1,8 +1,8 @@
-"""The seal of a configuration: it says which files a server was set up with, so that a change of one is noticed.
+"""Seals a configuration and the files that it names, so that the server detects a change.
 
-Nobody can seal another configuration without the key of the galleries. The seal is in their folder. Each store holds
-the mark of the seal that last served it, see `fr_server.config.store_marks`. The server refuses a configuration that
-names such a store and has no seal, an older seal or that of another server.
+Sealing needs the gallery key. The seal is in the gallery folder. Each store holds the mark of the seal that last served
+it, see `fr_server.config.store_marks`. The server refuses a configuration that names such a store but has no seal, an
+older seal, or another server's seal.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ _NOT_AMONG = "is not among the files that were sealed"
 
 
 def seal_of(config: Config) -> Path:
-    """Return where the seal of a configuration is, or would be."""
+    """Return the path of a configuration's seal, which may not exist."""
     return data_folder(config) / _NAME
 
 
 def seal(path: Path, config: Config, key: KeyEncryptionKey) -> Path:
-    """Seal a configuration and the files of certificates that it names, and return where the seal is.
+    """Seal a configuration and the certificate files that it names, and return the path of the seal.
 
     Args:
         path: file of the configuration.
-        config: as it was read from there.
-        key: of the galleries.
+        config: the configuration from this file.
+        key: the gallery key.
 
     Raises:
-        ConfigInvalid: a file cannot be read, or the seal not written.
+        ConfigInvalid: a file is unreadable, or the seal cannot be written.
     """
     folder, at = data_folder(config), seal_of(config)
     try:
@@ -86,15 +86,15 @@ def mark_stores(path: Path | None, config: Config) -> None:
 
 @contextmanager
 def exchanging(path: Path, config: Config, coming: Mapping[Path, Path]) -> Iterator[None]:
-    """Let sealed files be exchanged, and have the new ones sealed at the end; where there is no seal, none is made.
+    """Replace sealed files within the block, and seal the new ones at the end; makes no seal if there is none.
 
-    Until the end the seal holds for what each of them was and for what it becomes, so that an exchange that was cut off
-    is no tampering. Other files are sealed as they were: what somebody changes in them meanwhile stays a change.
+    Until the end, the seal is valid for the old and the new content of each file, so that an interrupted exchange does
+    not count as tampering. The seal keeps the old hashes of all other files, and still detects a change to them.
 
     Args:
         path: file of the configuration.
-        config: as it was read from there.
-        coming: by the file that is exchanged, the one that comes in its place; both are whole and durable.
+        config: the configuration from this file.
+        coming: maps each file to its replacement; both are complete and durable.
 
     Raises:
         KeyUnavailable, FileTampered: as `require_sealed`.
@@ -106,7 +106,7 @@ def exchanging(path: Path, config: Config, coming: Mapping[Path, Path]) -> Itera
         return
     at, key = seal_of(config), key_of(config, new=False)
     try:
-        # A link is exchanged itself, and not where it leads to.
+        # An exchange replaces a link itself, not its target.
         becomes = {str(old.parent.resolve() / old.name): sha256_of(new) for old, new in coming.items()}
         _write(at, key, _body(path, found, _marks(config, key), becomes))
     except OSError as error:
@@ -124,23 +124,23 @@ def exchanging(path: Path, config: Config, coming: Mapping[Path, Path]) -> Itera
 
 
 def require_sealed(path: Path | None, config: Config) -> bool:
-    """Check a configuration against its seal, and return whether there is one.
+    """Check a configuration against its seal; return True if there is a seal.
 
     Args:
-        path: file of the configuration; None = there is none.
-        config: as it was read from there.
+        path: file of the configuration; None if there is none.
+        config: the configuration from this file.
 
     Raises:
-        KeyUnavailable: there is a seal, and the key of the galleries is not to be had.
-        FileTampered: a file was changed, added or removed since, or the seal itself was; or a store has the mark of
-            another seal, or of a seal that is gone (metadata: file).
-        StoreCorrupt, StoreFailed, WrongKey: the mark of a store cannot be read (metadata: file).
+        KeyUnavailable: there is a seal, but the gallery key is unavailable.
+        FileTampered: a file was changed, added or removed after sealing, or the seal was changed; or a store has the
+            mark of another seal or of a missing one (metadata: file).
+        StoreCorrupt, StoreFailed, WrongKey: the mark of a store is unreadable (metadata: file).
     """
     return _sealed(path, config) is not None
 
 
 def _sealed(path: Path | None, config: Config) -> dict[str, str] | None:
-    """Return the sha256 of each file that a configuration names, as it was found; None where there is no seal.
+    """Return the current sha256 of each file that a configuration names; None if there is no seal.
 
     Raises as `require_sealed`.
     """
@@ -177,12 +177,12 @@ def _sealed(path: Path | None, config: Config) -> dict[str, str] | None:
 
 
 def begin_reseal(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) -> None:
-    """Put a seal under two keys while the stores move to the second one; the hashes of files in it stay.
+    """Make a seal valid under two keys while the stores change to the second one; keeps the hashes in it.
 
     Args:
-        config: of the server.
-        before: the key that the seal was made with.
-        after: the key that it is to be under.
+        config: the configuration of the server.
+        before: the current key of the seal.
+        after: the new key.
 
     Raises:
         FileTampered: the seal was made with neither key (metadata: file).
@@ -191,7 +191,7 @@ def begin_reseal(config: Config, before: KeyEncryptionKey, after: KeyEncryptionK
 
 
 def end_reseal(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) -> None:
-    """Put a seal under the second key only; arguments and errors as for `begin_reseal`."""
+    """Make a seal valid only under the second key; arguments and errors as for `begin_reseal`."""
     _reseal(config, (before, after), after)
 
 
@@ -255,7 +255,7 @@ def _write(at: Path, key: KeyEncryptionKey, body: str, following: KeyEncryptionK
 
 def _files(path: Path, config: Config) -> list[Path]:
     tls, jwks = config.tls, config.access.oidc_jwks
-    # A list of revoked certificates is meant to change, and an address is no file.
+    # A list of revoked certificates changes regularly, and an address is not a file.
     named = (tls.certificate, tls.key, tls.client_ca, "" if "://" in jwks else jwks)
     return [path, *(Path(one).expanduser() for one in named if one)]
 

@@ -15,9 +15,9 @@ class Started:
     """The configuration that a server was started with.
 
     Attributes:
-        path: its file; None = there was none.
-        sha256: of the file, 64 hexadecimal digits; "" where there was none.
-        sealed: whether it was sealed.
+        path: its file; None if there was none.
+        sha256: sha256 of the file, 64 hexadecimal digits; "" if there was none.
+        sealed: True if it was sealed.
     """
 
     path: Path | None = None
@@ -26,14 +26,14 @@ class Started:
 
     @staticmethod
     def of(path: Path | None, sealed: bool) -> Started:
-        """Return this of a configuration that was just read; raises `ConfigInvalid` where it cannot be read again."""
+        """Describe a configuration that was just read; raises `ConfigInvalid` if it has become unreadable."""
         try:
             return Started(path, "" if path is None else sha256_of(path), sealed)
         except OSError as error:
             raise ConfigInvalid(f"The configuration {path} cannot be read: {error.strerror}.") from error
 
     def has_changed(self) -> bool:
-        """Return whether the file is another one now; raises `OSError` where it cannot be read."""
+        """Return True if the file has changed; raises `OSError` if it is unreadable."""
         return self.path is not None and sha256_of(self.path) != self.sha256
 
 

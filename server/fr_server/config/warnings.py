@@ -1,4 +1,4 @@
-"""Warns of settings that do not prevent a start, but deserve a look."""
+"""Warns of settings that allow a start but are probably mistakes."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from fr_server.gateway.pem import revocations_expire_ms
 from fr_server.gateway.tls import tls_files
 
 _DAY_MS = 86_400_000
-# A list holds for 30 days: a week is enough to write it anew, and not so long that it is always near its end.
+# A list is valid for 30 days: a week leaves time to renew it, without warning most of the time.
 _NEAR_MS = 7 * _DAY_MS
 _AUTHORITY_KEY = "ca.key"
 _OTHERS, _OTHERS_WRITE = 0o077, 0o022
 
 
 def doubts_of(config: Config, path: Path | None, sealed: bool, now_ms: int) -> list[str]:
-    """Return a sentence for each thing about a configuration that is probably not meant.
+    """Return a warning for each probable mistake in a configuration.
 
     Args:
-        config: can be used, as `require_usable` says.
-        path: file of the configuration; None = there is none.
-        sealed: whether it is sealed, and as it was.
+        config: a usable configuration (`require_usable`).
+        path: file of the configuration; None if there is none.
+        sealed: True if its seal is intact.
         now_ms: milliseconds since 1970, UTC.
 
     Raises:
-        TlsUnusable: the list of revoked certificates cannot be read.
-        OSError: a folder cannot be looked at.
+        TlsUnusable: the list of revoked certificates is unreadable.
+        OSError: a folder is unreadable.
     """
     found = [] if sealed or path is None else [unsealed(path)]
     if config.tls.revoked:
@@ -38,26 +38,26 @@ def doubts_of(config: Config, path: Path | None, sealed: bool, now_ms: int) -> l
 
 
 def unsealed(path: Path) -> str:
-    """Return what is said of a configuration without a seal."""
+    """Return the warning about a configuration without a seal."""
     return (
-        f"The configuration is not sealed, so that nobody notices a change of it: `fr server seal --config {path}`, "
-        "once it is what you want."
+        f"The configuration is not sealed, so the server cannot detect changes. Once it is final, run `fr server seal "
+        f"--config {path}`."
     )
 
 
 def lapsing_list(expires_ms: int | None, now_ms: int) -> str | None:
-    """Return what is said of a list of revoked certificates that ends within 7 days; None = of others nothing.
+    """Return a warning if a list of revoked certificates expires within 7 days; otherwise None.
 
     Args:
-        expires_ms: when it ends, milliseconds since 1970, UTC; None = never, or there is none.
-        now_ms: likewise, now.
+        expires_ms: expiry of the list, milliseconds since 1970, UTC; None if it never expires, or if there is none.
+        now_ms: current time, milliseconds since 1970, UTC.
     """
     if expires_ms is None or expires_ms - now_ms >= _NEAR_MS:
         return None
     end = datetime.fromtimestamp(expires_ms / 1000, UTC)
     return (
-        f"The list of revoked certificates ends {end:%Y-%m-%d %H:%M} UTC, and then nobody comes in by a certificate: "
-        "`fr server revoke-certificate --renew` writes it anew, and SIGHUP lets the server take it."
+        f"The list of revoked certificates expires on {end:%Y-%m-%d %H:%M} UTC; then the server refuses all client "
+        "certificates. Renew it with `fr server revoke-certificate --renew`, and send the server SIGHUP."
     )
 
 
@@ -67,7 +67,7 @@ def _keys_of_authorities(config: Config, path: Path | None) -> list[str]:
     folders = dict.fromkeys(one.absolute().parent for one in named if one is not None)
     found = [folder / _AUTHORITY_KEY for folder in folders if (folder / _AUTHORITY_KEY).exists()]
     return [
-        f"The authority's key lies on this machine, at {key}{_mode(key, _OTHERS)}: whoever has it can pass for the "
+        f"The authority's key is on this machine, at {key}{_mode(key, _OTHERS)}. Anyone who has it can impersonate the "
         "server. Keep it on another disk."
         for key in found
     ]
@@ -77,14 +77,14 @@ def _open_folders(config: Config, path: Path | None) -> list[str]:
     found = []
     data = data_folder(config)
     if data.exists() and (mode := _mode(data, _OTHERS)):
-        found.append(f"The data folder {data} is open to others{mode}: `chmod 700 {data}`.")
+        found.append(f"Other users can access the data folder {data}{mode}: run `chmod 700 {data}`.")
     if path is not None and (mode := _mode(path.absolute().parent, _OTHERS_WRITE)):
         folder = path.absolute().parent
-        found.append(f"Others may write in the folder of the configuration, {folder}{mode}: `chmod go-w {folder}`.")
+        found.append(f"Other users can write to the configuration folder {folder}{mode}: run `chmod go-w {folder}`.")
     return found
 
 
 def _mode(path: Path, others: int) -> str:
-    """Return the mode of a path, for a sentence, where it gives others one of these rights; else ""."""
+    """Return the mode of a path in words if it gives others one of these rights; otherwise ""."""
     mode = path.stat().st_mode & 0o777
     return f" (mode {mode:04o})" if mode & others else ""

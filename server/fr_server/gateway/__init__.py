@@ -1,8 +1,8 @@
 """Terminates TLS 1.3 in front of gRPC, identifies clients, and closes connections that waste resources.
 
-gRPC listens on a unix socket in a private folder, and `door.Door` on the network. docs/adr/0033 says why
+gRPC listens on a unix socket in a private folder, and `gateway.Door` listens on the network. docs/adr/0033 explains why
 gRPC's own TLS or a proxy is not enough.
 
-`connection` follows one connection, and `relay` one direction of it. `tls` makes the context, `listener` hears what
-happens. `pem` reads certificates, `authority` makes them.
+`connection` handles one connection, and `relay` one direction of it. `tls` makes the context, and `listener` receives
+the events. `pem` reads certificates, and `authority` makes them.
 """

@@ -1,4 +1,4 @@
-"""An authority of one's own: the certificates of a server and of its clients, for whoever has no other authority.
+"""Makes a private certificate authority, and certificates for a server and its clients.
 
 Keys are ECDSA P-256 (FIPS 186-5), which every TLS 1.3 client can do (RFC 8446, section 9.1).
 """
@@ -58,16 +58,16 @@ class Issued:
 
 
 def make_authority(into: Issued, common_name: str, now_ms: int) -> None:
-    """Make an authority that signs for ten years; it signs certificates, and no other authority.
+    """Make an authority that is valid for ten years. It signs certificates, but no other authorities.
 
     Args:
         into: the files to write.
-        common_name: of the authority, 1 to 64 characters.
+        common_name: name of the authority, 1 to 64 characters.
         now_ms: milliseconds since 1970, UTC.
 
     Raises:
-        TargetTaken: one of the files is there; nothing was written.
-        StoreFailed: they cannot be written; nothing is left of them.
+        TargetTaken: one of the files already exists; nothing was written.
+        StoreFailed: the files cannot be written; nothing remains of them.
         InvalidField: the name is empty or too long.
     """
     key = ec.generate_private_key(ec.SECP256R1())
@@ -83,26 +83,26 @@ def make_authority(into: Issued, common_name: str, now_ms: int) -> None:
 def make_server_certificate(
     authority: Issued, into: Issued, dns_names: Sequence[str], addresses: Sequence[str], now_ms: int, first: str = ""
 ) -> None:
-    """Make a certificate that a server shows for 397 days, or as long as its authority has.
+    """Make a server certificate, valid for 397 days or until its authority expires.
 
     Args:
         authority: signs it.
         into: the files to write.
-        dns_names: that clients call the server by; `*.` may begin one.
-        addresses: IP addresses that clients call it by; of names and addresses there is one at least.
+        dns_names: DNS names for clients; a name may begin with `*.`.
+        addresses: IP addresses for clients. At least one name or address is required.
         now_ms: milliseconds since 1970, UTC.
-        first: of the names and addresses, the one to name first; "" = the first name.
+        first: the name or address to list first; "" for the first name.
 
     Raises:
-        TlsUnusable: the authority cannot sign: as `check_tls`, or it is none.
-        InvalidField: no name and no address, or what is none.
+        TlsUnusable: the authority cannot sign: as `check_tls`, or it is not an authority.
+        InvalidField: there is no name and no address, or one is invalid.
         TargetTaken, StoreFailed: as `make_authority`.
     """
     try:
         names: list[x509.GeneralName] = [x509.DNSName(_dns_name(name)) for name in dns_names]
         names += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
     except ValueError as error:
-        raise InvalidField("A name or an address of the server is none.", field="server_names") from error
+        raise InvalidField("A name or an address of the server is invalid.", field="server_names") from error
     if not names:
         raise InvalidField("A server's certificate needs a name or an address.", field="server_names")
     names.sort(key=lambda name: str(name.value) != first)
@@ -111,16 +111,16 @@ def make_server_certificate(
 
 
 def make_client_certificate(authority: Issued, into: Issued, common_name: str, now_ms: int) -> None:
-    """Make a certificate that a client shows for 397 days, or as long as its authority has.
+    """Make a client certificate, valid for 397 days or until its authority expires.
 
     Args:
         authority: signs it.
         into: the files to write.
-        common_name: of the client, 1 to 64 characters; the server alone reads it (TLS 1.3 encrypts certificates).
+        common_name: name of the client, 1 to 64 characters. Only the server reads it (TLS 1.3 encrypts certificates).
         now_ms: milliseconds since 1970, UTC.
 
     Raises:
-        TlsUnusable: the authority cannot sign: as `check_tls`, or it is none.
+        TlsUnusable: the authority cannot sign: as `check_tls`, or it is not an authority.
         InvalidField: the name is empty or too long.
         TargetTaken, StoreFailed: as `make_authority`.
     """
@@ -130,18 +130,18 @@ def make_client_certificate(authority: Issued, into: Issued, common_name: str, n
 def write_revocations(
     authority: Issued, path: Path, revoked: Sequence[Path], now_ms: int, *, renew: bool = False
 ) -> None:
-    """Write the list of certificates that an authority has revoked, for 30 days; an earlier list is replaced.
+    """Write an authority's list of revoked certificates, valid for 30 days; replaces an earlier list.
 
     Args:
-        authority: signed the certificates, and signs the list.
-        path: of the list.
-        revoked: files of all certificates that are revoked, those of earlier lists included.
+        authority: the authority that signed the certificates; it also signs the list.
+        path: file of the list.
+        revoked: files of all revoked certificates, including those on earlier lists.
         now_ms: milliseconds since 1970, UTC.
-        renew: what the list at `path` names stays in it, whether or not it is out of date.
+        renew: True to keep the entries of the list at `path`, even if that list has expired.
 
     Raises:
-        TlsUnusable: the authority cannot sign, a certificate is not one of its own, or the list that is to be renewed
-            cannot be read or is not one of its own.
+        TlsUnusable: the authority cannot sign, did not sign a certificate or the list to renew, or the list is
+            unreadable.
         StoreFailed: the list cannot be written; the earlier one stays.
     """
     certificate, key = _signer(authority, now_ms)
@@ -204,7 +204,7 @@ def _signer(authority: Issued, now_ms: int) -> tuple[x509.Certificate, ec.Ellipt
     key = read_key(authority.key)
     limits = next((one.value for one in certificate.extensions if isinstance(one.value, x509.BasicConstraints)), None)
     if not isinstance(key, ec.EllipticCurvePrivateKey) or limits is None or not limits.ca:
-        raise unusable(authority.certificate, "is of no authority that this program has made")
+        raise unusable(authority.certificate, "does not belong to an authority that this program made")
     return certificate, key
 
 
@@ -252,10 +252,10 @@ def _dns_name(name: str) -> str:
 
 
 def _write(into: Issued, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
-    """Write both files, or none of them."""
+    """Write both files, or neither."""
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     if into.key == into.certificate:
-        raise TargetTaken("A certificate and its key need a file each.")
+        raise TargetTaken("A certificate and its key need separate files.")
     try:
         with ExitStack() as undoing:
             for path, content, mode in (
@@ -267,17 +267,17 @@ def _write(into: Issued, key: ec.EllipticCurvePrivateKey, certificate: x509.Cert
                 sync(path.parent)
             undoing.pop_all()
     except FileExistsError as error:
-        raise TargetTaken("There is a file already where a certificate or its key should go.") from error
+        raise TargetTaken("A file already exists at the path of the certificate or its key.") from error
     except OSError as error:
         raise StoreFailed("A certificate or its key cannot be written.", errno=cause(error)) from error
 
 
 def _put(path: Path, content: bytes, mode: int) -> None:
-    """Write a new file, durably but for its name; nothing is left of it when that fails."""
+    """Write a new file durably, except for its name; if that fails, nothing remains of it."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(handle, "wb") as file:
-            os.fchmod(file.fileno(), mode)  # whatever the umask is
+            os.fchmod(file.fileno(), mode)  # regardless of the umask
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""Follows one connection at the door: handshake, first bytes, both directions to the server behind it, and the end."""
+"""Handles one connection at the gateway: handshake, first bytes, both directions to the server, and the end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """The first bytes of an HTTP/2 client (RFC 9113, section 3.4). gRPC itself limits the time for its settings."""
 
-# A client whose last bytes are still on their way must not be reset: it would lose what was said to it last.
+# Do not reset a client whose last bytes are still on their way: it would lose its last answers.
 _LINGER_S = 1.0
 # The client has closed its sending side; the server's last answers may still come.
 _LAST_ANSWERS_S = 5.0
@@ -42,7 +42,7 @@ class Peer:
 
     Attributes:
         address: IP address.
-        certificate_sha256: 64 hexadecimal digits of the client's certificate in DER; "" = it has shown none.
+        certificate_sha256: sha256 of the client's certificate (DER), 64 hexadecimal digits; "" if it sent none.
     """
 
     address: str
@@ -55,12 +55,12 @@ def network_of(address: str) -> str:
 
 
 class Connection:
-    """A client, and the way from it to the server; in the door's thread alone.
+    """Connects a client to the server; runs only in the gateway's thread.
 
     Args:
-        door: it is at.
-        client: non-blocking; it is closed with the connection.
-        address: of the client.
+        door: the gateway.
+        client: the client's socket, non-blocking; the connection closes it.
+        address: the client's address.
     """
 
     def __init__(self, door: Door, client: socket.socket, address: str) -> None:
@@ -111,7 +111,7 @@ class Connection:
 
     @property
     def kept_bytes(self) -> int:
-        """Return how many bytes wait for either side."""
+        """Return the number of bytes that wait for either side."""
         return sum(relay.kept_bytes for relay in self._relays or ())
 
     async def _serve(self) -> None:
@@ -156,7 +156,7 @@ class Connection:
                 remove(self._client)
 
     async def _shake(self) -> HandshakeFailure | None:
-        """Make the TLS handshake, if the door encrypts; return why it failed, if it did."""
+        """Do the TLS handshake, if the gateway encrypts; return the reason if it fails."""
         context = self._door.context
         if context is None:
             return None
@@ -177,7 +177,7 @@ class Connection:
         return None if client.selected_alpn_protocol() == ALPN else HandshakeFailure.NO_H2
 
     async def _greet(self) -> Refusal | None:
-        """Wait until the client shows that it speaks HTTP/2; return why the door refuses it, if it does."""
+        """Wait until the client shows that it speaks HTTP/2; return the reason if the gateway refuses it."""
         try:
             async with asyncio.timeout(self._door.limits.handshake_s):
                 while PREFACE.startswith(self._first) and self._first != PREFACE:
@@ -193,7 +193,7 @@ class Connection:
         return None if self._door.greeted(self) else Refusal.TOO_MANY
 
     async def _reach(self) -> Refusal | None:
-        """Connect to the server from our own path, which gRPC reports as the peer; return why it failed, if it did."""
+        """Connect to the server from our own path, which gRPC reports as the peer; return the reason if it fails."""
         shown = self._client.getpeercert(binary_form=True) if isinstance(self._client, ssl.SSLSocket) else None
         peer = Peer(self.address, hashlib.sha256(shown).hexdigest() if shown else "")
         self._certificate = x509.load_der_x509_certificate(shown) if shown else None
@@ -248,7 +248,7 @@ class Connection:
         if which is self._client:
             self._part(Parting.LOST)
         elif self._relays is not None:
-            # The server has closed its socket. What it said last can still be read from ours, and its end after it.
+            # The server has closed its socket. Our socket still delivers its last bytes and then the end.
             self._relays[0].stop()
 
     def _down_failed(self, which: socket.socket) -> None:
@@ -260,7 +260,7 @@ class Connection:
         self._leave_server()
         if self._why.done() and self._why.result() in (Parting.LOST, Parting.STALLED):
             return
-        with contextlib.suppress(OSError, ValueError):  # no more than a courtesy: the client may have gone
+        with contextlib.suppress(OSError, ValueError):  # only a courtesy: the client may have gone
             if isinstance(self._client, ssl.SSLSocket):
                 with contextlib.suppress(OSError, ValueError):
                     self._client.unwrap()

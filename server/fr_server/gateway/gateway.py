@@ -1,4 +1,4 @@
-"""The front door of a server: listens on the network, and joins whoever may come in to the gRPC server behind it."""
+"""Listens on the network in front of a server, and connects admitted clients to the gRPC server behind it."""
 
 from __future__ import annotations
 
@@ -28,33 +28,34 @@ from fr_server.gateway.relay import CHUNK_BYTES
 from fr_server.gateway.tls import TlsFiles, revocations, server_context
 
 _BACKLOG = 1024
-# Accepted in one step, so that a flood of connections does not keep those waiting who are in.
+# Accepted in one step, so that a flood of new connections does not delay the existing ones.
 _ACCEPTED_AT_ONCE = 32
-# The machine is out of file descriptors or memory: others have to close some first.
+# The machine is out of file descriptors or memory: wait until some are free.
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _ACCEPT_AGAIN_S = 0.2
-# Time limits are kept to this, or to a tenth of the shortest of them.
+# The interval for checking time limits, unless a tenth of the shortest limit is less.
 _CHECK_S = 0.25
-# Of what the kernel keeps for a client that does not read; Linux lets it grow to 4 MiB otherwise.
+# The kernel's buffer for a client that does not read; by default, Linux lets it grow to 4 MiB.
 _UNSENT_BYTES = 128 * 1024
-# sun_path of Linux has 108 bytes, with the zero at its end; a name of ours has at most 14 ("c" and 13 digits).
+# Linux's sun_path has 108 bytes, including the final zero. Our names have at most 14 ("c" and 13 digits).
 _LONGEST_FOLDER = 108 - 1 - 1 - 14
 _SCHEME = "unix:"
 
 
 class Door:
-    """Listens, with an event loop in a thread of its own, in front of a gRPC server on a unix socket.
+    """Listens in front of a gRPC server on a unix socket, with an event loop in its own thread.
 
     Args:
         host: a name or an address to listen on, as in the configuration.
-        port: 0 for any free one.
-        reuse_port: whether other processes of the same server listen on the port as well.
-        backend: the unix socket of the server. Its folder is to be private (mode 0700), for whoever can open the socket
-            goes around the door; the door puts sockets of its own there, each for a moment.
-        tls: files of TLS; None = plaintext.
-        limits: of connections. The same limit applies to open connections and to those that have not sent their first
-            bytes; one more of the latter closes the oldest of them, so that silent sockets do not shut others out.
-        listener: is told what happens.
+        port: the port; 0 for any free port.
+        reuse_port: True if other processes of the same server also listen on the port.
+        backend: the unix socket of the server. Its folder must be private (mode 0700), because anyone who can open the
+            socket bypasses the gateway. The gateway briefly creates its own sockets there.
+        tls: the TLS files; None for plaintext.
+        limits: the limits on connections. The same limit applies separately to open connections and to those that have
+            not sent their first bytes. One more of the latter closes the oldest of them, so that silent sockets do not
+            lock others out.
+        listener: receives the events.
         now_ms: milliseconds since 1970, UTC.
     """
 
@@ -90,13 +91,13 @@ class Door:
         self.loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread | None = None
 
-    # What other threads call.
+    # Called by other threads.
 
     def start(self) -> None:
-        """Listen; `port` is then the port that is listened on. A door is started once.
+        """Listen; `port` is then the actual port. Call it once.
 
         Raises:
-            AddressUnavailable: the address cannot be listened on, or the folder of the backend has too long a name.
+            AddressUnavailable: the address is not available, or the path of the backend's folder is too long.
             TlsUnusable: as `check_tls`.
         """
         if len(os.fsencode(self.backend.parent)) > _LONGEST_FOLDER:
@@ -115,7 +116,7 @@ class Door:
         """Read the TLS files again, for new connections, and close connections whose certificate is now revoked.
 
         Raises:
-            TlsUnusable: as `check_tls`; new connections get what earlier ones got.
+            TlsUnusable: as `check_tls`; new connections continue to use the old files.
         """
         if self._tls is not None:
             self.context = server_context(self._tls, self._now_ms())
@@ -124,19 +125,20 @@ class Door:
                 self.loop.call_soon_threadsafe(self._end_revoked, lists)
 
     def peer_of(self, path: str) -> Peer | None:
-        """Return who is at the other end of a connection that is open; None = there is no such connection (any more).
+        """Return the peer of an open connection; None if there is no such connection (any more).
 
         Args:
-            path: of the near end, also as gRPC's `context.peer()` writes it: `unix:PATH`, percent-encoded.
+            path: the path of our end, also as gRPC's `context.peer()` writes it: `unix:PATH`, percent-encoded.
         """
         own = path.removeprefix(_SCHEME)
         return self._peers.get(path if own == path else unquote(own))
 
     def stop(self, grace_s: float) -> None:
-        """Listen no more; wait until all connections are closed, or close them after a time. It may be called twice.
+        """Stop listening, and wait until all connections are closed. May be called twice.
 
         Args:
-            grace_s: that connections have to end; the server behind is to close them, else they last as long.
+            grace_s: seconds after which the gateway closes the remaining connections. The server behind it should
+                close them earlier.
         """
         if self._thread is not None:
             with suppress(RuntimeError):  # the loop has ended
@@ -145,20 +147,20 @@ class Door:
 
     @property
     def connections(self) -> int:
-        """Return how many clients are at the door, those included that have not greeted."""
+        """Return the number of connected clients, including those that have not sent their first bytes."""
         return self._of_network.total()
 
     @property
     def half_open(self) -> int:
-        """Return how many clients have not greeted."""
+        """Return the number of clients that have not sent their first bytes."""
         return len(self._half_open)
 
     @property
     def kept_bytes(self) -> int:
-        """Number of bytes that the door keeps for clients, and for the server, until they read."""
+        """The number of bytes that the gateway keeps for clients and for the server until they read."""
         return sum(one.kept_bytes for one in list(self._open))
 
-    # What connections call, within the door's thread.
+    # Called by connections, in the gateway's thread.
 
     def name_for(self, peer: Peer) -> Path:
         """Return a path for our end of a connection to the server; it identifies the peer."""
@@ -224,7 +226,7 @@ class Door:
             try:
                 client, address = listening.accept()
             except OSError as error:
-                # Else nobody waits, or whoever did has gone: accept(2) tells of the failed networks of clients too.
+                # Otherwise, no client waits, or it has gone; accept(2) also reports failed networks of clients.
                 if error.errno in _EXHAUSTED:
                     self.loop.remove_reader(listening)
                     self.loop.call_later(_ACCEPT_AGAIN_S, self._accept_again, listening)
@@ -253,7 +255,7 @@ class Door:
         self._half_open[Connection(self, client, address)] = None
 
     def _refusal(self, address: str) -> Refusal | None:
-        """Return why the door refuses connections from an address now, or None."""
+        """Return the reason for refusing connections from an address now, or None."""
         if len(self._open) >= self.limits.connections:
             return Refusal.TOO_MANY
         if self._of_network[network_of(address)] >= self.limits.connections_per_address:
@@ -264,12 +266,12 @@ class Door:
         client.setblocking(False)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
-        # For a client whose machine is gone. Twice the time, so that who does not read is closed by us, and counted.
+        # For a client whose machine is gone. Twice the time, so that we close and count a client that does not read.
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(self.limits.stall_s * 2000)))
 
     def _check(self) -> None:
         limits = self.limits
-        # First, so that no limit ends for good with a defect that one connection meets.
+        # Schedule the next check first, so that a defect in one connection does not end all checks.
         self.loop.call_later(min(_CHECK_S, limits.stall_s / 10, (limits.idle_s or limits.stall_s) / 10), self._check)
         now_s = self.loop.time()
         for one in self._open:

@@ -12,17 +12,17 @@ class HandshakeFailure(StrEnum):
     CERTIFICATE_EXPIRED = "certificate_expired"
     CERTIFICATE_NOT_YET_VALID = "certificate_not_yet_valid"
     CERTIFICATE_REVOKED = "certificate_revoked"
-    # The list of revoked certificates is out of date, or none of it is of the authority that signed.
+    # The list of revoked certificates is out of date, or does not come from the authority that signed the certificate.
     REVOCATION_UNKNOWN = "revocation_unknown"
     UNKNOWN_AUTHORITY = "unknown_authority"
     NO_CERTIFICATE = "no_certificate"
-    # The client does not trust the certificate of the server, and says so; clients of gRPC go away without a word.
+    # The client reports that it does not trust the server's certificate; gRPC clients only disconnect.
     SERVER_NOT_TRUSTED = "server_not_trusted"
     OLD_TLS = "old_tls"
     NOT_TLS = "not_tls"
     NO_H2 = "no_h2"
     TIMED_OUT = "timed_out"
-    # The client went away before the end, as probes of ports do.
+    # The client disconnected before the end, like a port probe.
     WENT_AWAY = "went_away"
     OTHER = "other"
 
@@ -32,11 +32,11 @@ class Refusal(StrEnum):
 
     TOO_MANY = "too_many"
     TOO_MANY_OF_ADDRESS = "too_many_of_address"
-    # It was the oldest of those that had not greeted, when there were too many of these.
+    # Too many clients had not sent their first bytes, and this one was the oldest.
     CROWDED_OUT = "crowded_out"
     NOT_HTTP2 = "not_http2"
     NO_FIRST_BYTES = "no_first_bytes"
-    # The server behind the door does not take connections.
+    # The server behind the gateway accepts no connections.
     NO_BACKEND = "no_backend"
 
 
@@ -54,27 +54,27 @@ class Parting(StrEnum):
 
 
 class DoorListener(Protocol):
-    """Is told by the door, in the door's thread: whatever it does must be short, and must not raise."""
+    """Receives events in the gateway's thread. Methods must be quick and must not raise."""
 
     def handshake_failed(self, address: str, why: HandshakeFailure) -> None:
-        """A client has not come through the TLS handshake."""
+        """A client failed the TLS handshake."""
         ...
 
     def connection_refused(self, address: str, why: Refusal) -> None:
-        """A client was closed before a byte of it went to the server."""
+        """The gateway closed a connection before any byte reached the server."""
         ...
 
     def connected(self, address: str) -> None:
-        """A client has greeted and is connected to the server."""
+        """A client has sent its first bytes and is connected to the server."""
         ...
 
     def disconnected(self, address: str, why: Parting) -> None:
-        """A client that was `connected` is not any more."""
+        """A connected client has disconnected."""
         ...
 
 
 class NullDoorListener:
-    """Does nothing."""
+    """Ignores every event."""
 
     def handshake_failed(self, address: str, why: HandshakeFailure) -> None:
         """As `DoorListener`."""

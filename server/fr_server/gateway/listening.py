@@ -27,13 +27,13 @@ _SOCKET = "s"
 class Listening:
     """Listens for one gRPC server: `bind` before it starts, `open` after, `close` when it has stopped.
 
-    With TLS the server itself listens on a socket in a folder that is this user's alone, and a door in front of it.
+    With TLS, the server itself listens on a socket in a private folder, and the gateway listens in front of it.
 
     Args:
-        config: of the server.
-        port: 0 for any free one.
-        reuse_port: whether other processes of the same server listen on the port as well.
-        listener: is told of connections, where there is a door; None = nobody.
+        config: the configuration of the server.
+        port: the port; 0 for any free port.
+        reuse_port: True if other processes of the same server also listen on the port.
+        listener: receives the gateway's events, if there is a gateway; None for no listener.
     """
 
     def __init__(self, config: Config, port: int, reuse_port: bool, listener: DoorListener | None = None) -> None:
@@ -50,7 +50,7 @@ class Listening:
             self._scratch = made.pop_all()
 
     def bind(self, server: grpc.aio.Server) -> None:
-        """Let a server listen where `open` leads to; raises `AddressUnavailable`."""
+        """Let a server listen for connections from `open`; raises `AddressUnavailable`."""
         address = address_of(self._host, self.port) if self._door is None else f"unix:{self._door.backend}"
         try:
             bound = server.add_insecure_port(address)
@@ -60,11 +60,11 @@ class Listening:
             self.port = bound
 
     def open(self) -> None:
-        """Let clients in; `port` is then the port that they come to.
+        """Let clients connect; `port` is then the actual port.
 
         Raises:
-            AddressUnavailable: the address cannot be listened on.
-            TlsUnusable: a certificate or its key cannot be used; the error names the file.
+            AddressUnavailable: the address is not available.
+            TlsUnusable: a certificate or its key is unusable; the error names the file.
         """
         if self._door is not None:
             self._door.start()
@@ -72,13 +72,13 @@ class Listening:
             self._learn_end()
 
     def reload(self) -> None:
-        """Read certificates and their keys again; raises `TlsUnusable`, and new connections get those before."""
+        """Read the certificates and keys again; raises `TlsUnusable`, and new connections then use the old ones."""
         if self._door is not None:
             self._door.reload()
             self._learn_end()
 
     def tell(self, trust: Trust) -> None:
-        """Say when the certificate ends that is in use, and the list of revoked ones, where there are any."""
+        """Report the expiry of the current certificate and of the list of revoked ones, if there are any."""
         if self._ends_ms is not None:
             trust.certificate_expires(self._ends_ms / 1000)
             trust.revocations_expire((self._revocations_end_ms or 0) / 1000)
@@ -93,12 +93,12 @@ class Listening:
             self._revocations_end_ms = None if revoked is None else revocations_expire_ms(revoked)
 
     def certificate_of(self, peer: str) -> str | None:
-        """Return the sha256 of the client certificate of a connection, by what gRPC calls it; None without any."""
+        """Return the sha256 of a connection's client certificate, by gRPC's name for the peer; None without one."""
         found = None if self._door is None else self._door.peer_of(peer)
         return None if found is None else found.certificate_sha256 or None
 
     def close(self, grace_s: float) -> None:
-        """Close what is open, connections after `grace_s` seconds; harmless when done twice."""
+        """Close everything, connections after `grace_s` seconds; may be called twice."""
         if self._door is not None:
             self._door.stop(grace_s)
         self._scratch.close()

@@ -1,4 +1,4 @@
-"""PEM files of certificates, keys and lists of revoked certificates: read, and required to be what they should be."""
+"""Reads and checks PEM files of certificates, keys and lists of revoked certificates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fr_core.errors import TlsUnusable
 from fr_core.reading import read_at_most
 from fr_core.storage.durable import cause
 
-# A bundle of all public authorities has some 250 kB; who names a large file by mistake shall not have it read whole.
+# A bundle of all public authorities has about 250 kB. The limit prevents reading a large file named by mistake.
 _MAX_BYTES = 4 * 2**20
 # Base64 has no hyphen, so a list without an end is not scanned again from the next one.
 _LIST = re.compile(rb"-----BEGIN X509 CRL-----[^-]*+-----END X509 CRL-----")
@@ -31,7 +31,7 @@ Read = TypeVar("Read")
 
 
 def unusable(path: Path, what: str) -> TlsUnusable:
-    """Return the error that says of a file what is wrong with it."""
+    """Return the error about an unusable file."""
     return TlsUnusable(f"The file {path} {what}.", file=str(path))
 
 
@@ -46,10 +46,10 @@ def milliseconds(at: datetime) -> int:
 
 
 def read_certificates(path: Path) -> list[x509.Certificate]:
-    """Return the certificates of a file, in its order; one at least.
+    """Return the certificates in a file, in order; at least one.
 
     Raises:
-        TlsUnusable: it cannot be read, or holds none.
+        TlsUnusable: the file is unreadable, or holds none.
     """
     return _parsed(path, x509.load_pem_x509_certificates, "holds no certificate that can be read")
 
@@ -58,7 +58,7 @@ def read_key(path: Path) -> PrivateKeyTypes:
     """Return the private key of a file.
 
     Raises:
-        TlsUnusable: it cannot be read, holds none, or one that is encrypted.
+        TlsUnusable: the file is unreadable, or holds no key or an encrypted one.
     """
     return _parsed(path, lambda pem: load_pem_private_key(pem, None), "holds no private key, or an encrypted one")
 
@@ -66,16 +66,16 @@ def read_key(path: Path) -> PrivateKeyTypes:
 def read_revocations(
     path: Path, authorities: Sequence[x509.Certificate], now_ms: int | None = None
 ) -> list[x509.CertificateRevocationList]:
-    """Return the lists of revoked certificates of a file; one at least.
+    """Return the lists of revoked certificates in a file; at least one.
 
     Args:
-        path: of the file.
+        path: the file.
         authorities: one of them must have signed each list.
-        now_ms: milliseconds since 1970, UTC; None = a list may be out of date.
+        now_ms: milliseconds since 1970, UTC; None to accept expired lists.
 
     Raises:
-        TlsUnusable: it cannot be read, holds no list, one that none of the authorities signed, or one that is out of
-            date.
+        TlsUnusable: the file is unreadable or holds no list, none of the authorities signed a list, or a list has
+            expired.
     """
     found = _lists(path)
     for one in found:
@@ -88,7 +88,7 @@ def read_revocations(
 
 
 def expires_ms(path: Path) -> int:
-    """Return when the first certificate of a PEM file expires, in milliseconds since 1970, UTC.
+    """Return the expiry of the first certificate in a PEM file, in milliseconds since 1970, UTC.
 
     Raises:
         TlsUnusable: the file cannot be read, or holds none.
@@ -97,9 +97,9 @@ def expires_ms(path: Path) -> int:
 
 
 def revocations_expire_ms(path: Path) -> int | None:
-    """Return when the first of the lists of revoked certificates of a file expires, in milliseconds since 1970, UTC.
+    """Return the earliest expiry of the lists of revoked certificates in a file, in milliseconds since 1970, UTC.
 
-    From then on the certificates of its authority are refused, all of them. None = no list has an end.
+    From then on, all certificates of the list's authority are refused. None if no list expires.
 
     Raises:
         TlsUnusable: the file cannot be read, or holds none.
@@ -122,7 +122,7 @@ def names_of(path: Path) -> list[str]:
 
 
 def require_current(path: Path, certificate: x509.Certificate, now_ms: int) -> None:
-    """Require that a certificate is in its time.
+    """Require that a certificate is valid now.
 
     Raises:
         TlsUnusable: it has expired, or is not valid yet.
@@ -135,10 +135,10 @@ def require_current(path: Path, certificate: x509.Certificate, now_ms: int) -> N
 
 
 def require_private(path: Path) -> None:
-    """Require that nobody but its owner may read a file.
+    """Require that only its owner may read a file.
 
     Raises:
-        TlsUnusable: others may, or it is not there.
+        TlsUnusable: others may read it, or it does not exist.
     """
     try:
         found = path.stat()

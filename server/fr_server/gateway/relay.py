@@ -13,26 +13,26 @@ CHUNK_BYTES = 128 * 1024
 RECORD_BYTES = 16 * 1024
 # After a shorter read there is rarely more; the event loop says when there is.
 _SHORT_BYTES = RECORD_BYTES // 2
-# The door cannot wait for a client that asks for new keys and does not read the answer as it waits for other readers.
+# A client that asks for new keys and does not read the answer cannot be waited for like other readers.
 _AGAIN_S = 0.05
 
 WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Relay:
-    """Passes bytes from `source` to `sink`, both non-blocking; for the door's thread alone.
+    """Passes bytes from `source` to `sink`, both non-blocking; only in the gateway's thread.
 
     It keeps at most `CHUNK_BYTES` that the sink does not take at once, and reads nothing until they are gone.
 
     Args:
-        loop: runs it.
+        loop: the event loop.
         room: u8[CHUNK_BYTES], shared by all relays of the thread: each uses it within one step.
-        source, sink: where bytes come from, and go to.
-        ended: is called once, when the source has ended and the sink has all of it.
-        failed: is called with the socket that failed.
+        source, sink: the sockets that bytes come from and go to.
+        ended: called once, when the source has ended and the sink has all its bytes.
+        failed: called with the socket that failed.
 
     Attributes:
-        moved_s: when it last read or wrote, in the loop's time.
+        moved_s: the loop's time of the last write.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Relay:
 
     @property
     def kept_bytes(self) -> int:
-        """Number of bytes that wait for the sink."""
+        """The number of bytes that wait for the sink."""
         return 0 if self._kept is None else len(self._kept)
 
     def _resume(self) -> None:

@@ -1,4 +1,4 @@
-"""TLS of the door: the files it is made of, whether they can be used, the context, and why a handshake failed."""
+"""Checks the gateway's TLS files, makes the TLS context, and explains failed handshakes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HANDSHAKE_RECORD = 22
 
 
 class ClientCertificates(StrEnum):
-    """The policy for client certificates; a certificate that is shown must be valid, even if none is required."""
+    """The policy for client certificates. If a client sends one, it must be valid, even if none is required."""
 
     OFF = "off"
     OPTIONAL = "optional"
@@ -39,12 +39,12 @@ class TlsFiles:
     """The files of TLS, in PEM.
 
     Attributes:
-        certificate: of the server, then those between it and its authority, if there are any.
-        key: of the certificate, not encrypted, and readable by its owner alone.
-        client_certificates: whether clients show one.
-        client_ca: certificates of the authorities that sign those of clients; needed unless these are off.
-        revoked: lists of revoked certificates of clients, one of each authority that signs them; None = no certificate
-            is revoked.
+        certificate: the server's certificate, then any intermediate certificates.
+        key: the key of the certificate, not encrypted, readable only by its owner.
+        client_certificates: the policy for client certificates.
+        client_ca: certificates of the authorities that sign client certificates; required unless these are off.
+        revoked: lists of revoked client certificates, one for each authority that signs them; None if none is
+            revoked.
     """
 
     certificate: Path
@@ -67,13 +67,13 @@ def check_tls(files: TlsFiles, now_ms: int) -> None:
     """Require that a server can start with these files.
 
     Args:
-        files: of TLS.
+        files: the TLS files.
         now_ms: milliseconds since 1970, UTC.
 
     Raises:
-        TlsUnusable: a file is not there or not what it should be, a certificate is out of its time, the key does not
-            fit or is readable by others, the one authority of clients is out of its time, or a list of revoked
-            certificates is out of date or of no authority of clients. The file is named.
+        TlsUnusable: a file is missing or invalid, a certificate has expired or is not valid yet, the key does not
+            fit or is readable by others, the only client authority has expired, or a list of revoked certificates
+            has expired or comes from no client authority. The error names the file.
     """
     chain = read_certificates(files.certificate)
     for certificate in chain:
@@ -83,7 +83,9 @@ def check_tls(files: TlsFiles, now_ms: int) -> None:
     if files.client_certificates is ClientCertificates.OFF:
         return
     if files.client_ca is None:
-        raise TlsUnusable("Certificates of clients are asked for, but no file names who signs them.", file="client_ca")
+        raise TlsUnusable(
+            "Client certificates are required, but no file holds the authority that signs them.", file="client_ca"
+        )
     authorities = read_certificates(files.client_ca)
     if len(authorities) == 1:
         require_current(files.client_ca, authorities[0], now_ms)
@@ -91,16 +93,16 @@ def check_tls(files: TlsFiles, now_ms: int) -> None:
 
 
 def revocations(files: TlsFiles, now_ms: int) -> list[x509.CertificateRevocationList]:
-    """Return the lists of revoked certificates of clients; raises `TlsUnusable` as `check_tls`."""
+    """Return the lists of revoked client certificates; raises `TlsUnusable` as `check_tls`."""
     if files.client_certificates is ClientCertificates.OFF or files.client_ca is None or files.revoked is None:
         return []
     return read_revocations(files.revoked, read_certificates(files.client_ca), now_ms)
 
 
 def server_context(files: TlsFiles, now_ms: int) -> ssl.SSLContext:
-    """Return the context of new connections: TLS 1.3 alone, HTTP/2 alone, and no session is ever resumed.
+    """Return the context for new connections: only TLS 1.3, only HTTP/2, and no resumed sessions.
 
-    Whoever resumes a session is not asked for a certificate again, so that a revoked one would go on being good.
+    A client that resumes a session sends no certificate again, so a revoked certificate would continue to work.
 
     Raises:
         TlsUnusable: as `check_tls`, or OpenSSL refuses a file.
@@ -112,7 +114,7 @@ def server_context(files: TlsFiles, now_ms: int) -> ssl.SSLContext:
     context.num_tickets = 0
     path = files.certificate
     try:
-        # An empty password, for OpenSSL would ask the terminal for one.
+        # An empty password, because OpenSSL would otherwise ask for one on the terminal.
         context.load_cert_chain(files.certificate, files.key, password="")
         if files.client_certificates is not ClientCertificates.OFF and files.client_ca is not None:
             required = files.client_certificates is ClientCertificates.REQUIRED
@@ -159,7 +161,7 @@ _BY_REASON = {
 
 
 def explain(error: OSError) -> HandshakeFailure:
-    """Return why a handshake failed, from what the `ssl` module raised on the server's side."""
+    """Return the reason for a failed handshake, from the server's `ssl` error."""
     if isinstance(error, TimeoutError):
         return HandshakeFailure.TIMED_OUT
     if isinstance(error, ssl.SSLCertVerificationError):

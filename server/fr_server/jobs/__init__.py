@@ -1,1 +1,1 @@
-"""Work that a running server does beside its calls."""
+"""Runs a server's work beside its calls."""

@@ -1,4 +1,4 @@
-"""Signed checkpoints of the audits, written where whoever changes the audits cannot change them too."""
+"""Writes signed checkpoints of the audits to a place where a person who changes the audits cannot change them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"[0-9]{1,16}")
 
 
 def require_audit_folders(config: Config) -> None:
-    """Raise `ConfigInvalid` if the folder of checkpoints or of the archive does not exist or cannot be read."""
+    """Raise `ConfigInvalid` if the folder for checkpoints or for the archive is missing or unreadable."""
     _require_folder("audit.checkpoint_folder", checkpoint_folder(config), "for checkpoints")
     _require_folder("audit.archive_folder", archive_folder(config), "for the archive")
 
@@ -32,32 +32,32 @@ def _require_folder(key: str, folder: Path | None, what: str) -> None:
     try:
         if folder is None or folder.is_dir():
             return
-        told = f"There is no folder {folder} {what} of the audit: make it, or mount its disk."
+        told = f"The folder {folder} {what} of the audit does not exist: make it, or mount its disk."
     except OSError as error:
         told = f"The folder {folder} {what} of the audit cannot be read: {error.strerror}."
     raise ConfigInvalid(told, key=key, file=str(folder))
 
 
 class Checkpoints:
-    """Writes a checkpoint of each chain to a folder, again and again: CHAIN-NUMBER.json; CHAIN.pem to check it with.
+    """Regularly writes a checkpoint of each chain to a folder, CHAIN-NUMBER.json, and its public key, CHAIN.pem.
 
-    A chain that contradicts the newest checkpoint of it that is there gets no more of them: the log and `trust` say so,
-    until the chain agrees, or the folder is another one.
+    A chain that contradicts its newest checkpoint gets no more checkpoints. The log and `trust` report this until the
+    chain agrees, or until the configuration names a different folder.
 
     Args:
-        audits: by the names of their chains.
-        folder: on another machine's disk, or on one that cannot be written twice.
-        trust: is told of each that was written, and whether a chain agrees; None = nobody is.
+        audits: the audits, by the names of their chains.
+        folder: a folder on another machine's disk, or on a write-once disk.
+        trust: receives each checkpoint, and the result for each chain; None for no listener.
     """
 
     def __init__(self, audits: Mapping[Chain, AuditCalls], folder: Path, trust: Trust | None = None) -> None:
         self._audits = audits
         self._folder = folder
         self._trust = trust or NullTrust()
-        self._turn = threading.Lock()  # the last one is not written while one of before is
+        self._turn = threading.Lock()  # never write two checkpoints at the same time
 
     def write(self) -> None:
-        """Write one of each chain that has grown since; what fails is logged, and tried again the next time."""
+        """Write a checkpoint of each chain that has grown. Log a failure and try again the next time."""
         with self._turn:
             for name, audit in self._audits.items():
                 try:
@@ -66,15 +66,16 @@ class Checkpoints:
                     log.error("A checkpoint of the audit %s could not be written: %s", name, describe(error))
 
     def _write(self, name: Chain, audit: AuditCalls) -> None:
-        # Before the chain is looked at: what another process of this server writes meanwhile is of a longer one.
+        # Read this before the chain: another process of this server may meanwhile write a checkpoint of a longer chain.
         newest = self._newest(name)
         wrong = "" if newest is None else _wrong(newest, audit)
         self._trust.checkpoint_agrees(name, not wrong)
         if newest is not None and wrong:
             log.error(
-                "The audit %s is not that of which %s is a checkpoint (%s), so that no more of it are written: records "
-                "were changed, or an older data folder was put back; if that was meant, name a new, empty folder in "
-                "audit.checkpoint_folder, and keep the one before",
+                "The audit %s contradicts its checkpoint %s (%s), so the server writes no more checkpoints of it: "
+                "someone "
+                "changed records or restored an older data folder. If this was intended, set audit.checkpoint_folder "
+                "to a new, empty folder, and keep the old one",
                 name,
                 newest.name,
                 wrong,
@@ -82,7 +83,7 @@ class Checkpoints:
             return
         checkpoint = audit.audit_checkpoint()
         path = self._folder / f"{name}-{checkpoint.seq:012}.json"
-        if not path.exists():  # else nothing has come since, or another process has written it
+        if not path.exists():  # otherwise the chain has not grown, or another process wrote it
             key = self._folder / f"{name}.pem"
             if not key.exists():
                 write_private(key, audit.audit_public_key().encode())
@@ -90,7 +91,7 @@ class Checkpoints:
         self._trust.checkpointed(name, checkpoint.at_ms / 1000)
 
     def _newest(self, name: Chain) -> Path | None:
-        """Return the file of the highest number of a chain; `fr audit checkpoint` once wrote numbers without zeros."""
+        """Return a chain's file with the highest number; `fr audit checkpoint` once wrote numbers without zeros."""
         found = {path: number for path in self._folder.iterdir() if (number := _number(path, name)) is not None}
         return max(found, key=found.__getitem__, default=None)
 
@@ -101,14 +102,14 @@ def _number(path: Path, name: Chain) -> int | None:
 
 
 def _wrong(path: Path, audit: AuditCalls) -> str:
-    """Return what is wrong between a checkpoint and the chain; "" where they agree."""
-    if not path.is_file():  # what is read of a pipe may never come
-        return "it cannot be read"
+    """Return the contradiction between a checkpoint and its chain; "" if they agree."""
+    if not path.is_file():  # reading a pipe might never end
+        return "it is unreadable"
     try:
         kept = parse_checkpoint(path.read_bytes().strip())
     except InvalidField:
-        return "it cannot be read"
+        return "it is unreadable"
     found = audit.audit_disagreement(kept)
     if found is not None:
         return f"{found.why.value}, record {found.seq}"
-    return "" if int(path.stem.rpartition("-")[2]) == kept.seq else "it is another than its name says"
+    return "" if int(path.stem.rpartition("-")[2]) == kept.seq else "its number differs from its name"

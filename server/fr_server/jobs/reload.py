@@ -16,17 +16,17 @@ log = logging.getLogger("fr_server")
 
 
 def log_failure(done: Future[None] | asyncio.Task[None]) -> None:
-    """Say in the log why a reload has ended that nobody waits for."""
+    """Log the failure of a reload that nothing waits for."""
     if not done.cancelled() and (error := done.exception()) is not None:
-        log.error("The certificates could not be read again: %s", describe(error))
+        log.error("The certificates could not be reloaded: %s", describe(error))
 
 
 class Reloader:
-    """Handles SIGHUP for a server; of the event loop that the server runs in.
+    """Handles SIGHUP for a server, on the server's event loop.
 
     Args:
-        server: reads its certificates again.
-        started: what the server was started with.
+        server: the server that reloads its certificates.
+        started: the configuration that the server was started with.
     """
 
     def __init__(self, server: Server, started: Started) -> None:
@@ -36,7 +36,7 @@ class Reloader:
         self._reloading: asyncio.Task[None] | None = None
 
     def __call__(self) -> None:
-        """Begin to reload, or to do so once more after what goes on; returns at once."""
+        """Start a reload, or schedule one more after the current one; returns immediately."""
         self._asked = True
         if self._reloading is None or self._reloading.done():
             self._reloading = asyncio.ensure_future(self._reload_as_asked())
@@ -48,31 +48,31 @@ class Reloader:
             await self.reload()
 
     async def reload(self) -> None:
-        """Have the certificates read again; where the seal is broken, they stay as they were, and the log says why.
+        """Reload the certificates. If the seal is broken, keep the old ones and log the reason.
 
-        The key of the galleries, which the seal is under, may be that of a command: so this is done in a thread.
+        The gallery key, which protects the seal, may come from a command; the check therefore runs in a thread.
         """
         await asyncio.to_thread(self._tell_of_changes)
         if not self._server.config.tls.certificate:
-            log.info("There is no TLS, so that SIGHUP has nothing to read again")
+            log.info("SIGHUP has no effect, because the server does not use TLS")
             return
         try:
             await asyncio.to_thread(self._require_sealed)
         except FrError as error:
-            log.error("The certificates stay as they were: %s: %s", error.reason, error.message)
+            log.error("The certificates were not reloaded: %s: %s", error.reason, error.message)
             self._server.telemetry.trust.reload_refused(error.reason)
         else:
             await self.mark_stores()
             await self._server.reload()
 
     async def mark_stores(self) -> None:
-        """Write the mark of the seal, if there is one, into the stores; log each store where that fails."""
+        """Mark the stores as sealed, if there is a seal; log each store where this fails."""
         if self._started.path is None:
             return
         try:
             await asyncio.to_thread(mark_stores, self._started.path, self._server.config)
         except FrError as error:
-            log.error("A store does not have the mark of the seal yet: %s: %s", error.reason, error.message)
+            log.error("A store is not marked as sealed yet: %s: %s", error.reason, error.message)
 
     def _tell_of_changes(self) -> None:
         try:
@@ -82,15 +82,14 @@ class Reloader:
             return
         if changed:
             log.warning(
-                "%s was changed since the start: SIGHUP reads certificates alone, a restart applies the rest",
+                "%s has changed since the start: SIGHUP reloads only certificates; restart the server to apply other "
+                "changes",
                 self._started.path,
             )
 
     def _require_sealed(self) -> None:
-        """Raise where there is a seal, or was one at the start, and it is not whole."""
+        """Raise if the seal is broken, or if the seal from the start is missing."""
         config = self._server.config
         if not require_sealed(self._started.path, config) and self._started.sealed:
             at = seal_of(config)
-            raise FileTampered(
-                f"The seal {at}, with which the server was started, is not there any more.", file=str(at)
-            )
+            raise FileTampered(f"The seal {at}, which existed when the server started, is missing.", file=str(at))

@@ -1,4 +1,4 @@
-"""Serves metrics to Prometheus: a small HTTP server on a port of its own, apart from the API's."""
+"""Serves metrics to Prometheus: a small HTTP server on its own port."""
 
 from __future__ import annotations
 
@@ -18,20 +18,19 @@ from fr_core.errors import AddressUnavailable
 
 log = logging.getLogger("fr_server.metrics")
 
-# A connection that says nothing for so long is closed.
+# Time without traffic after which a connection is closed.
 _IDLE_S = 5.0
 
 
 class MetricsServer:
-    """Serves the metrics of a registry as text, at every path; it has no encryption and no login.
+    """Serves the metrics of a registry as text, at every path, without encryption or login.
 
-    What comes to the port is from nobody in particular: a request that cannot be answered is told to the log at level
-    DEBUG, by its type alone.
+    Anyone can send requests. For a request that fails, the log contains only the type of the error, at level DEBUG.
 
     Args:
-        registry: what is served.
+        registry: the metrics to serve.
         host: address to listen on.
-        port: to listen on; 0 for any free one.
+        port: port to listen on; 0 for any free port.
     """
 
     def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
@@ -41,10 +40,10 @@ class MetricsServer:
         self._running: tuple[WSGIServer, threading.Thread] | None = None
 
     def start(self) -> None:
-        """Listen; `port` is then the port that is listened on.
+        """Listen; `port` is then the actual port.
 
         Raises:
-            AddressUnavailable: the address cannot be listened on.
+            AddressUnavailable: the address is not available.
         """
         try:
             server = _Server(self._host.strip("[]"), self.port)
@@ -61,11 +60,11 @@ class MetricsServer:
         self.port = server.server_port
 
     def also(self, collector: Collector) -> None:
-        """Serve what a collector looks up at each scrape, too."""
+        """Also serve the metrics of a collector."""
         self._registry.register(collector)
 
     def close(self) -> None:
-        """Stop listening; the port is free when this returns."""
+        """Stop listening; the port is free afterwards."""
         if self._running is not None:
             server, thread = self._running
             self._running = None
@@ -75,7 +74,7 @@ class MetricsServer:
 
 
 class _Handler(WSGIRequestHandler):
-    """Answers one connection, and writes nothing to the standard error."""
+    """Answers one connection, and writes nothing to standard error."""
 
     timeout = _IDLE_S
 
@@ -83,12 +82,12 @@ class _Handler(WSGIRequestHandler):
         """Log no request."""
 
     def get_stderr(self) -> io.StringIO:
-        """Return where wsgiref writes the traces of what the caller did."""
+        """Return a buffer for wsgiref's traces."""
         return io.StringIO()
 
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
-    """One thread for each connection; none of them holds up the end."""
+    """Uses one thread for each connection; none of them delays the shutdown."""
 
     daemon_threads = True
     block_on_close = False
@@ -104,7 +103,7 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         self.setup_environ()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Tell of a connection that ended in an error."""
+        """Log a connection that ended in an error."""
         log.debug("A connection for metrics ended in an error")
 
 
@@ -112,7 +111,7 @@ def _unbreakable(app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         try:
             return app(environ, start_response)
-        except Exception as error:  # noqa: BLE001 - strange headers break the library; the caller is told no more
+        except Exception as error:  # noqa: BLE001 - strange headers break the library; the caller gets no details
             log.debug("A request for metrics failed: %s", type(error).__name__)
             start_response("400 Bad Request", [("Content-Type", "text/plain")])
             return [b"The request cannot be answered.\n"]

@@ -1,6 +1,6 @@
-"""The lines of the log: text for people or JSON for machines, neither with the message of an exception.
+"""Formats log lines as text for people or JSON for machines, without the messages of exceptions.
 
-Messages of exceptions may hold what a caller sent. The errors of `fr_core.errors` may be shown: they promise not to.
+An exception's message may contain a caller's data. The errors of `fr_core.errors` never do, so the log may show them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FIELDS = "fields"
 """Key of `extra` whose mapping becomes fields of the JSON object: `log.info(..., extra={FIELDS: {"took_ms": 3.1}})`."""
 
 
-# Of an exception, at either end: one of an endless recursion has a thousand.
+# Places shown at either end of a traceback: an endless recursion has a thousand.
 _MOST_PLACES = 20
 
 
@@ -35,7 +35,7 @@ class Defect:
 
     Attributes:
         type: name of its class.
-        places: "FILE:LINE in FUNCTION", the outermost first; of many the first and the last, and how many are between.
+        places: "FILE:LINE in FUNCTION", the outermost first; a long list has only its two ends.
     """
 
     type: str
@@ -43,7 +43,7 @@ class Defect:
 
 
 def defects(error: BaseException) -> Iterator[Defect]:
-    """Yield an exception, then those that it was raised from or holds as a group."""
+    """Yield an exception, then its causes and the members of its group."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -66,12 +66,12 @@ def _ends(places: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def describe(error: BaseException) -> str:
-    """Return an exception, and those behind it, as text: types and places."""
+    """Return the types and places of an exception and its causes as text."""
     return "\nfrom ".join("\n  ".join((defect.type, *defect.places)) for defect in defects(error))
 
 
 class TextFormatter(logging.Formatter):
-    """One line a record, and the places of an exception below it."""
+    """Writes one line per record, with the places of an exception below it."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -86,7 +86,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line, in ASCII: time, level, logger, message, the record's own fields, exceptions."""
+    """Writes one JSON object per line, in ASCII: time, level, logger, message, extra fields, exceptions."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the object of a record."""
@@ -106,7 +106,7 @@ def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
     """Write every logger's records of level INFO and above to a stream.
 
     Args:
-        log_format: "text" or "json"; in JSON, Python's warnings are records too.
+        log_format: "text" or "json"; with "json", Python's warnings become records too.
         stream: stderr by default.
     """
     handler = logging.StreamHandler(stream)
@@ -114,16 +114,16 @@ def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.captureWarnings(log_format == "json")
     logging.getLogger("grpc._cython.cygrpc").addFilter(_WordsOfGrpc(time.monotonic))
-    logging.getLogger("faiss").setLevel(logging.WARNING)  # tells at length which processor features it tried
+    logging.getLogger("faiss").setLevel(logging.WARNING)  # it logs each processor feature that it tries
 
 
 class _WordsOfGrpc(logging.Filter):
-    """Takes what callers have sent out of what gRPC reports, and lets so much of it through that no flood fills a disk.
+    """Removes callers' data from gRPC's reports, and limits the reports so that a flood cannot fill the disk.
 
-    That somebody hung up is left out: the line of the call says it.
+    Leaves out disconnected clients, because the log line of the call reports them.
 
     Args:
-        monotonic_s: seconds of a clock that is never set.
+        monotonic_s: seconds of a monotonic clock.
     """
 
     def __init__(self, monotonic_s: Callable[[], float]) -> None:
@@ -131,20 +131,20 @@ class _WordsOfGrpc(logging.Filter):
         self._throttle: Throttle[None] = Throttle(monotonic_s)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Change a record to what is written of it; returns whether it is."""
+        """Replace the text of a record; return True if the record should be written."""
         raised = record.exc_info[0] if record.exc_info else None
         name = "" if raised is None else raised.__name__
         held_back = None if name == "ExecuteBatchError" else self._throttle.held_back(name, None)
         if held_back is None:
             return False
-        # Its own message holds the whole of a header that is no text.
+        # gRPC's own message may contain a complete binary header.
         record.msg = "gRPC reports %s, and %d more of its kind that were not told"
         record.args = (name or "something", held_back)
         return True
 
 
 def log_unhandled(loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
-    """Log what a task of the event loop raised and nobody awaited; asyncio's own handler would show its message.
+    """Log the exception of a task that nothing awaited; asyncio's own handler would show its message.
 
     For `loop.set_exception_handler`.
     """
@@ -155,7 +155,7 @@ def log_unhandled(loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -
 
 
 def _without_messages(record: logging.LogRecord) -> logging.LogRecord:
-    """Return a copy whose arguments hold types in place of exceptions, and no text that another formatter has left."""
+    """Return a copy with types instead of exceptions in its arguments, without text from another formatter."""
     plain = copy.copy(record)
     plain.exc_text = None
     if isinstance(record.args, Mapping):

@@ -1,4 +1,4 @@
-"""Opens the telemetry that the configuration asks for; parts that are off are not imported."""
+"""Opens the configured telemetry, and imports only the parts that are on."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Telemetry:
     """The open parts of telemetry; none by default.
 
     Attributes:
-        listener: hears the engine and the calls.
-        metrics: or None.
-        metrics_server: or None.
-        tracing: or None.
-        trust: hears the door, access and the audit.
+        listener: receives events of the engine and of calls.
+        metrics: the metrics, or None.
+        metrics_server: the server of the metrics, or None.
+        tracing: the tracing, or None.
+        trust: receives events of the gateway, of access and of the audit.
     """
 
     listener: Listener = field(default_factory=NullListener)
@@ -40,26 +40,26 @@ class Telemetry:
     trust: Trust = field(default_factory=NullTrust)
 
     def start(self) -> None:
-        """Serve the metrics, where there are any.
+        """Serve the metrics, if there are any.
 
         Raises:
-            AddressUnavailable: the address cannot be listened on.
+            AddressUnavailable: the address is not available.
         """
         if self.metrics_server is not None:
             self.metrics_server.start()
 
     def running_on(self, device: ActiveDevice, pack: str) -> None:
-        """Tell where the models run."""
+        """Record the device that runs the models."""
         if self.metrics is not None:
             self.metrics.running_on(device, pack)
 
     def serving(self, healthy: bool) -> None:
-        """Tell what health answers."""
+        """Record the health status."""
         if self.metrics is not None:
             self.metrics.serving(healthy)
 
     def chore_failed(self, chore: Chore) -> None:
-        """Tell that a chore failed, and is tried again later."""
+        """Count a failed chore, which will run again later."""
         if self.metrics is not None:
             self.metrics.chore_failed(chore)
 
@@ -69,11 +69,11 @@ class Telemetry:
             self.metrics.frontend_replaced(why)
 
     def watch(self, stores: Mapping[str, KeptStore], galleries: Lists | None) -> None:
-        """Have stores looked at whenever the metrics are scraped; once.
+        """Measure stores at each scrape of the metrics. Call it once.
 
         Args:
             stores: by name, such as `galleries`, `training`, `access`, `cases`.
-            galleries: are counted; None = they are not.
+            galleries: the galleries to count; None to count none.
         """
         if self.metrics_server is not None:
             from fr_server.telemetry.storage import KeptCollector
@@ -89,12 +89,12 @@ class Telemetry:
 
 
 def require_telemetry(config: TelemetryConfig) -> None:
-    """Require that a configuration can be told by; nothing is opened.
+    """Require a usable telemetry configuration; opens nothing.
 
     Raises:
-        ConfigInvalid: a host or an endpoint is none, or the packages that tracing needs are not installed.
+        ConfigInvalid: a host or an endpoint is invalid, or the packages for tracing are not installed.
     """
-    if config.metrics_port and not config.metrics_host:  # the socket library would take it for every interface
+    if config.metrics_port and not config.metrics_host:  # the socket library would listen on every interface
         raise ConfigInvalid("`telemetry.metrics_host` is empty.", key="telemetry.metrics_host")
     if config.tracing:
         _check_endpoint(config.tracing)
@@ -102,11 +102,11 @@ def require_telemetry(config: TelemetryConfig) -> None:
 
 
 def open_telemetry(config: TelemetryConfig, services: Collection[str]) -> Telemetry:
-    """Build what a configuration asks for; nothing is served before `Telemetry.start`.
+    """Build the configured telemetry; serves nothing before `Telemetry.start`.
 
     Args:
         config: the section `telemetry`.
-        services: full names of the services whose methods are told apart.
+        services: full names of the services whose methods get their own series.
 
     Raises:
         ConfigInvalid: as `require_telemetry`.
@@ -125,7 +125,7 @@ def open_telemetry(config: TelemetryConfig, services: Collection[str]) -> Teleme
 
 
 def together(*listeners: Listener | None) -> Listener:
-    """Return one listener for those that there are."""
+    """Combine the listeners that are not None into one."""
     there = [listener for listener in listeners if listener is not None]
     if len(there) > 1:
         return Together(there)
@@ -140,7 +140,7 @@ def _open_tracing(endpoint: str) -> TracingObserver:
 
 def _require_tracing() -> None:
     try:
-        import fr_server.telemetry.tracing  # noqa: F401 - whether it can be
+        import fr_server.telemetry.tracing  # noqa: F401 - only to test the import
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("opentelemetry"):
             raise
@@ -152,7 +152,7 @@ def _require_tracing() -> None:
 
 
 def _check_endpoint(endpoint: str) -> None:
-    """Refuse what the exporter would read as something else: it drops paths, and takes a bare word as a host."""
+    """Refuse endpoints that the exporter would misread: it drops paths, and reads a bare word as a host."""
     try:
         url = urlsplit(endpoint)
         good = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0

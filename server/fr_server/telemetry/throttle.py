@@ -1,4 +1,4 @@
-"""Limits floods of events: passes a number of each kind, and counts the rest."""
+"""Limits floods of events: passes a few of each kind, and counts the rest."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 MOST_PER_WINDOW = 10
-"""So many of one kind are let through in a window of time."""
+"""Limit for one kind in a window of time."""
 
 MOST_PER_GROUP = 30
 """Limit for all kinds of one group in a window of time."""
 
-# Of whoever was heard of last; the others begin anew, and what was held back of them is told by nobody.
+# Only the most recent kinds are kept; the counts of older ones are lost.
 _MAX_KINDS = 10_000
 
 
@@ -36,7 +36,7 @@ class Throttle(Generic[T]):
     """Lets through at most `MOST_PER_WINDOW` of each kind in a window of time, and counts the rest; thread-safe.
 
     Args:
-        monotonic_s: seconds of a clock that is never set.
+        monotonic_s: seconds of a monotonic clock.
     """
 
     def __init__(self, monotonic_s: Callable[[], float]) -> None:
@@ -45,18 +45,18 @@ class Throttle(Generic[T]):
         self._lock = threading.Lock()
 
     def held_back(self, kind: Hashable, what: T, window_s: float = 1.0, group: Hashable = None) -> int | None:
-        """Ask to be let through.
+        """Ask to pass an event.
 
         Args:
-            kind: what is counted together.
-            what: is to be let through.
-            window_s: seconds of its window.
+            kind: events of the same kind share a limit.
+            what: the event.
+            window_s: length of the window in seconds.
             group: a group of kinds that lets through `MOST_PER_GROUP` in the window; must differ from every kind.
                 None = the kind is in no group.
 
         Returns:
-            How many of the kind were not since the last that was, for whoever is let through; None where this one is
-            not, and is counted for the next.
+            If the event passes, the number of events of its kind withheld since the last one passed. Otherwise
+            None; the event then counts as withheld.
         """
         with self._lock:
             paced = self._paced(kind, what)
@@ -76,19 +76,19 @@ class Throttle(Generic[T]):
             return held_back
 
     def put_back(self, kind: Hashable, what: T, count: int) -> None:
-        """Count for the next of a kind what was let through, and came no further.
+        """Count an event as withheld that passed but could not be reported.
 
         Args:
             kind: as for `held_back`.
-            what: was let through.
-            count: 1 for itself, and those that it was to tell of.
+            what: the event.
+            count: 1 for the event, plus the withheld events that it should have reported.
         """
         with self._lock:
             paced = self._paced(kind, what)
             paced.held_back, paced.last = paced.held_back + count, what
 
     def left(self) -> list[tuple[T, int]]:
-        """Return the last of each kind of which some are held back, and how many those are; they are so no more."""
+        """Return the last withheld event of each kind with its count, and reset the counts."""
         with self._lock:
             found = [(paced.last, paced.held_back) for paced in self._kinds.values() if paced.held_back]
             for paced in self._kinds.values():

@@ -1,6 +1,6 @@
-"""Traces for OpenTelemetry: a span for each call, and one for each step of the work on its photos.
+"""Makes traces for OpenTelemetry: a span for each call, and one for each step in processing its photos.
 
-Imported only where tracing is on; the packages are the extra `tracing`.
+Imported only if tracing is on; the extra `tracing` installs the packages.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from fr_core.runtime.observe import Stage
 from fr_server.rpc.errors import STATUS
 from fr_server.telemetry.listener import CANCELLED, OK, Ended, NullListener
 
-# Longer than a receiver that is there needs for the spans of a few seconds.
+# More time than a working receiver needs for the spans of a few seconds.
 _LAST_SPANS_S = 3.0
 
 _STATUS = {OK: "OK", CANCELLED: "CANCELLED", **{error.reason: status.name for error, status in STATUS.items()}}
-# Only these make a span of a server an error, by OpenTelemetry's conventions for gRPC: the rest is the caller's doing.
+# By OpenTelemetry's conventions for gRPC, only these make a server's span an error; callers cause the rest.
 _SERVER_ERRORS = frozenset(("UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"))
 
 
 class TracingObserver(NullListener):
     """Makes spans of calls and steps.
 
-    A call is a child of the span that the caller names in `traceparent`; its `tracestate` and `baggage`, which may hold
-    anything, are not read. Which calls are sampled follows OpenTelemetry's own environment variables.
+    A call is a child of the span in the caller's `traceparent`. `tracestate` and `baggage` are not read, because
+    they may contain anything. OpenTelemetry's environment variables control sampling.
 
     Args:
-        processor: where finished spans go; closed by `close`.
+        processor: receives finished spans; `close` closes it.
     """
 
     def __init__(self, processor: SpanProcessor) -> None:
@@ -58,7 +58,7 @@ class TracingObserver(NullListener):
             # Names of OpenTelemetry's semantic conventions for RPC, and two of our own.
             {"rpc.system.name": "grpc", "rpc.method": method, "fr.request_id": request_id},
         )
-        # Never detached: each call is worked on in a task, and thus a context, of its own, which ends with it.
+        # Never detached: each call has its own task and thus its own context, which ends with it.
         context.attach(trace.set_span_in_context(span, parent))
 
         def ended(outcome: str, took_s: float) -> None:
@@ -73,7 +73,7 @@ class TracingObserver(NullListener):
         return ended
 
     def stage(self, name: Stage) -> AbstractContextManager[object]:
-        """As `Observer.stage`: a child of the call whose context this is; none where there is no call."""
+        """As `Observer.stage`: a child of the call in the current context; no span without a call."""
         return self._stage(name)
 
     @contextmanager
@@ -81,7 +81,7 @@ class TracingObserver(NullListener):
         if not trace.get_current_span().get_span_context().is_valid:
             yield
             return
-        # An exception is not recorded: its message may hold what a caller sent.
+        # The span does not record exceptions: their messages may contain a caller's data.
         with self._tracer.start_as_current_span(name, record_exception=False, set_status_on_exception=False) as span:
             try:
                 yield
@@ -94,24 +94,24 @@ class TracingObserver(NullListener):
                 raise
 
     def close(self) -> None:
-        """Send what is left, as far as the receiver takes it, and stop."""
+        """Send the remaining spans, as far as the receiver accepts them, and stop."""
         self._provider.shutdown()
 
 
 def exporting(endpoint: str) -> SpanProcessor:
-    """Return what sends spans in batches, from a thread of its own, to a receiver of OTLP over gRPC."""
+    """Return a processor that sends spans in batches, from its own thread, to a receiver of OTLP over gRPC."""
     return _Batches(OTLPSpanExporter(endpoint=endpoint))
 
 
 class _Batches(BatchSpanProcessor):
-    """Gives a receiver that does not answer up soon: the SDK would hold the server's end up for half a minute."""
+    """Gives up early on a receiver that does not answer: the SDK would delay the shutdown by half a minute."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         super().__init__(exporter)
         self._sending = exporter
 
     def shutdown(self) -> None:
-        """Send what is left, for `_LAST_SPANS_S` at most."""
+        """Send the remaining spans, for at most `_LAST_SPANS_S`."""
         giving_up = threading.Timer(_LAST_SPANS_S, self._sending.shutdown)
         giving_up.daemon = True
         giving_up.start()
