@@ -82,8 +82,7 @@ class Reloader:
             return
         if changed:
             log.warning(
-                "%s has changed since the start: SIGHUP reloads only certificates; restart the server to apply other "
-                "changes",
+                "%s has changed since the start: SIGHUP reloads only certificates; a restart applies the rest",
                 self._started.path,
             )
 
