@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCKED = $(BIN)/python -m pip install --quiet --require-hashes --no-deps --only-binary :all:
 
-.PHONY: help demo demo-training test test-fast check format proto proto-check client client-check docs docs-check evaluate bench bench-gpu overload cancel-soak kill-soak power-cut corruption training-kill training-load gallery-soak soak chaos supply-chain sbom lock fuzz clean
+.PHONY: help demo demo-training test test-nightly test-fast check format proto proto-check client client-check docs docs-check evaluate bench bench-gpu overload training-load soak chaos supply-chain sbom lock fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,13 +26,20 @@ demo: $(STAMP) ## fetch models and photos, enrol about 40 people, search, draw t
 demo-training: $(STAMP) ## make a course, have 20 simulated trainees take it over the API, write reports and exports
 	$(BIN)/python examples/demo_training.py --out demo-output/training
 
-# Most tests run side by side, and a process that is done takes over tests of another. Those marked `alone` follow.
+# Tests run side by side, each process with one thread for arithmetic; they often wait, so there is a process more than
+# there are processors. Those marked `alone` measure time, and follow.
 PYTEST = $(BIN)/python -m pytest
-BOTH = $(PYTEST) --numprocesses auto --dist worksteal -m 'not alone$(1)'; status=$$?; \
-  $(PYTEST) -m 'alone$(1)' && exit $$status
+PROCESSES ?= $(shell expr $$(nproc) + 1)
+MEASURES = $(shell grep -rl --include='test_*.py' 'mark.alone' tests)
+BOTH = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+  $(PYTEST) --numprocesses $(PROCESSES) --dist worksteal -m 'not alone$(1)' $(2); \
+  status=$$?; $(PYTEST) -m 'alone$(1)' $(2) $(MEASURES) && exit $$status
 
-test: $(STAMP) ## every test, those with real models included
+test: $(STAMP) ## every test with few repetitions, those with real models included
 	$(call BOTH)
+
+test-nightly: $(STAMP) ## every test with all its repetitions, and those that take minutes: hours in all
+	FR_NIGHTLY=1; export FR_NIGHTLY; $(call BOTH,,-rP --timeout=7200)
 
 test-fast: $(STAMP) ## the tests without models
 	$(call BOTH, and not models and not slow and not network)
@@ -117,29 +124,9 @@ overload: $(STAMP) ## a minute of real models at five times their peak; figures 
 	$(BIN)/fr bench serve --photos t1 --detection thorough --precision f32 --number 60 --repeat 3 \
 	  --overload 5 --seconds 60 --out build/overload
 
-# The photos of the load tests are drawn, and their model only waits: 20,000 calls need no model pack.
-cancel-soak: $(STAMP) ## 20,000 calls that are cancelled; prints what they left behind
-	FR_CANCELLED_CALLS=20000 $(PYTEST) -rP -k leave_nothing tests/fault/test_cancelled.py
-
-kill-soak: $(STAMP) ## 1,000 processes that are killed while they change a gallery
-	FR_KILLS=1000 $(PYTEST) -rP --timeout=3600 tests/fault/test_kill.py
-
-power-cut: $(STAMP) ## 1,000 power cuts while a gallery is changed
-	FR_POWER_CUTS=1000 $(PYTEST) -rP --timeout=3600 tests/fault/test_power_cut.py
-
-corruption: $(STAMP) ## 1,000 changed bytes in each file of a gallery
-	FR_CORRUPTIONS=1000 $(PYTEST) -rP --timeout=3600 tests/fault/test_corruption.py
-
-training-kill: $(STAMP) ## 200 servers that are killed while trainees answer
-	FR_KILLS=200 $(PYTEST) -rP tests/fault/test_training_server_kill.py
-
 training-load: $(STAMP) ## a minute of 500 trainees on a server with models
 	$(BIN)/fr models fetch buffalo_s
 	$(BIN)/fr bench training --trainees 500 --every 2 --seconds 60 --bar
-
-SECONDS ?= 3600
-gallery-soak: $(STAMP) ## an hour of everything that can be done to galleries; limits how memory grows
-	FR_SOAK_SECONDS=$(SECONDS) $(PYTEST) -rP -k threads tests/property/test_gallery_history.py
 
 MINUTES ?= 10
 soak: $(STAMP) ## a server with models under load for 10 minutes, after 15 of warm-up; MINUTES=60 for growth that is slower
@@ -170,7 +157,7 @@ lock: $(STAMP) ## choose versions, and write their hashes: requirements.lock and
 	echo pip | $(COMPILE) --python-version 3.12 --python-platform x86_64-manylinux_2_28 \
 	  --extra build --extra gpu --extra tracing --output-file requirements-gpu.lock
 
-# CI decodes 10,000 of them in tests/fault/test_mutants.py. Those that fail come to build/fuzz.
+# Every run decodes some of them in tests/fault/test_mutants.py. Those that fail come to build/fuzz.
 COUNT ?= 1000000
 SEED ?= 20
 fuzz: $(STAMP) ## a million damaged photos through the decoder; COUNT and SEED say how many and which

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,16 +15,17 @@ import pytest
 from hypothesis import settings
 
 import fr_core.runtime  # noqa: F401 - keeps the ONNX Runtime silent that tests load by themselves
+from support.counts import NIGHTLY, examples
 
 if TYPE_CHECKING:
     from fr_core.engine import Engine
     from fr_core.packs.cache import ModelCache
-    from remembered import Memory
+    from support.engines import Memory
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-# These need all of the machine: the models do.
-ALONE = ("congruence", "gpu", "install", "models")
+# The dearest first, so that at the end no process waits for another's long test.
+FIRST = ("congruence", "models", "install", "gpu", "fault", "service", "property", "golden", "unit")
 IN_MEMORY = Path("/dev/shm")
 ROOM_BYTES = 4 * 2**30
 
@@ -34,17 +37,29 @@ def pytest_configure() -> None:
     wide it is: processes that run tests side by side are told the width of the terminal that started them.
     """
     os.environ.pop("COLUMNS", None)
-    settings.register_profile("untimed", deadline=None)  # what takes long is told by tests that measure it
-    settings.load_profile("untimed")
+    # What a process has compiled is kept for the hundreds of processes that tests start.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    # No deadline: the machine may be busy.
+    settings.register_profile("tier", deadline=None, max_examples=examples(100))
+    settings.load_profile("tier")
     if IN_MEMORY.is_dir() and os.access(IN_MEMORY, os.W_OK) and shutil.disk_usage(IN_MEMORY).free >= ROOM_BYTES:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of whole folders that bear no company."""
-    for item in items:
-        if item.path.parent.name in ALONE:
-            item.add_marker(pytest.mark.alone)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the dearest folders, and leave the tests of the night out by day."""
+    items.sort(key=lambda item: FIRST.index(item.path.parent.name))
+    if not NIGHTLY:
+        left_out = [item for item in items if item.get_closest_marker("nightly")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the tests themselves: thousands of objects that stay to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -94,14 +109,14 @@ def photos() -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def memory() -> Memory:
     """What the models answered so far, for tests that look at the same photos with the same options."""
-    from remembered import Memory
+    from support.engines import Memory
 
     return Memory()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def default_engine(pack_cache: ModelCache, memory: Memory) -> Iterator[Engine]:
-    """The default pack with the server's defaults; it remembers what it saw in other modules."""
+    """The default pack with the server's defaults; it remembers the photos that it has seen."""
     from fr_core.engine import EngineOptions
     from fr_core.packs.manifest import load_pack
 

@@ -23,19 +23,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from fr_trust.access.roles import Role
 
-from besieged import HOST, Made, figure, made, started_besieged
-from faulty import Started, started
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc
 from fr_bench.speed.server_process import process_tree, resident_mib
 from fr_core.download import NullProgress
 from fr_core.packs.photos import fetch_photos, photos_folder
 from fr_server.clock import wall_ms
 from fr_server.storage import open_stores
-from serving import photo
+from fr_trust.access.roles import Role
 from soak_load import GALLERY, Pace, Target, Told, loading, saturating_per_s
-from trainingstore import add_course, small_course
+from support.besieged import HOST, Made, figure, made, started_besieged
+from support.faults import Started, started
+from support.servers import photo
+from support.training_stores import add_course, small_course
 
 MOST_MIB_PER_HOUR = 6.0
 # More than comes and goes with clients and readers of a database; a leak of one in a thousand calls is more.

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 import grpc
 
-from besieged import secure_channel
 from fr_api.v1 import (
     common_pb2,
     gallery_pb2,
@@ -25,7 +24,8 @@ from fr_api.v1 import (
     training_pb2,
     training_pb2_grpc,
 )
-from taking import Chance, answer, next_trial
+from support.besieged import secure_channel
+from support.courses import Chance, answer, next_trial
 
 GALLERY = "soak"
 SITTING = "day-1"

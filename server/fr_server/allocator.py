@@ -14,7 +14,8 @@ def share_one_heap() -> None:
 
     The GNU C library gives each of many threads a heap of its own, where what is free is of no use to the others. Calls
     of a server run on any of dozens of threads: the heaps grew by some 60 MiB an hour while the memory in use did not
-    (`make gallery-soak`). The speed of `fr bench serve` was the same within what one run differs from the next.
+    (`tests/property/test_gallery_history.py` at night). The speed of `fr bench serve` was the same within what one run
+    differs from the next.
 
     Other C libraries have no such heaps, and nothing is changed there.
 

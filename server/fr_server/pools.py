@@ -9,14 +9,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from fr_trust.evidence.archive import MAX_BUNDLE_BYTES
-
 from fr_core.errors import InputRefused, ShuttingDown
 from fr_core.runtime.priority import stand_back
 from fr_core.runtime.ticket import current_ticket
 from fr_core.sharing import FairThreads, Places
 from fr_server.authz.callers import current_sharer, require_caller_valid
 from fr_server.pace import Pace
+from fr_trust.evidence.archive import MAX_BUNDLE_BYTES
 
 P = ParamSpec("P")
 T = TypeVar("T")

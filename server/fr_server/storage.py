@@ -10,12 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from fr_trust.access.schema import SCHEMA as ACCESS
-from fr_trust.access.store import AccessStore
-from fr_trust.casework.store import CaseStore
-from fr_trust.casework.store_schema import SCHEMA as CASES
-from fr_trust.errors import UnknownCase, UnknownExamination
-
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.schema import Schema
 from fr_server.authz.rules import ScopeKind
@@ -25,6 +19,11 @@ from fr_server.config.naming import naming
 from fr_server.telemetry.logs import FIELDS
 from fr_training.store.schema import SCHEMA as TRAINING
 from fr_training.store.training_store import TrainingStore
+from fr_trust.access.schema import SCHEMA as ACCESS
+from fr_trust.access.store import AccessStore
+from fr_trust.casework.store import CaseStore
+from fr_trust.casework.store_schema import SCHEMA as CASES
+from fr_trust.errors import UnknownCase, UnknownExamination
 
 S = TypeVar("S")
 

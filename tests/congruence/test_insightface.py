@@ -7,17 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnxruntime import InferenceSession, SessionOptions
 
 from fr_core.engine import Engine, photos_at_once
 from fr_core.imaging import ImageLimits, decode
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import load_pack
 from fr_evaluation.photos import Photos
+from support.counts import NIGHTLY
 
 # InsightFace and what it imports warn about themselves; that is no concern of this code.
 pytestmark = [pytest.mark.models, pytest.mark.filterwarnings("ignore")]
 
 SAME = 0.999
+EVERY = 1 if NIGHTLY else 30
+"""Of the photos of LFW: all at night."""
 
 
 class Reference:
@@ -25,7 +29,10 @@ class Reference:
 
     def __init__(self, model_file: Path) -> None:
         arcface = pytest.importorskip("insightface.model_zoo.arcface_onnx")
-        self._model: Any = arcface.ArcFaceONNX(model_file=str(model_file))
+        options = SessionOptions()
+        options.intra_op_num_threads = 1  # other tests run beside this one
+        session = InferenceSession(str(model_file), options, providers=["CPUExecutionProvider"])
+        self._model: Any = arcface.ArcFaceONNX(model_file=str(model_file), session=session)
 
     def embedding(self, rgb: np.ndarray[Any, Any], landmarks: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         from insightface.app.common import Face
@@ -54,13 +61,13 @@ def cosines(paths: list[Path], engine: Engine, reference: Reference) -> np.ndarr
 
 
 @pytest.mark.timeout(600)
-def test_every_face_of_lfw_is_embedded_as_insightface_does(
+def test_faces_of_lfw_are_embedded_as_insightface_does(
     testdata: Path, default_engine: Engine, reference: Reference
 ) -> None:
-    paths = sorted((testdata / "lfw" / "images").rglob("*.jpg"))
+    paths = sorted((testdata / "lfw" / "images").rglob("*.jpg"))[::EVERY]
     found = cosines(paths, default_engine, reference)
     print(f"{len(found)} faces of {len(paths)} photos, lowest cosine {found.min():.6f}, median {np.median(found):.6f}")
-    assert len(found) >= len(paths) > 2000
+    assert len(found) >= len(paths) > 2000 // EVERY
     assert found.min() >= SAME
 
 

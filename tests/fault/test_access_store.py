@@ -19,6 +19,8 @@ from pathlib import Path
 
 import apsw
 import pytest
+
+from fr_core.errors import FrError, StoreCorrupt
 from fr_trust.access.keys import MadeKey
 from fr_trust.access.refusals import Why
 from fr_trust.access.roles import Role
@@ -26,12 +28,11 @@ from fr_trust.access.schema import SCHEMA
 from fr_trust.access.scope import NOTHING
 from fr_trust.access.store import AccessStore
 from fr_trust.errors import CredentialInvalid
+from support.access import Clocks, new_key, open_store, why
+from support.counts import count
 
-from accessing import Clocks, new_key, open_store, why
-from fr_core.errors import FrError, StoreCorrupt
-
-KILLS = int(os.environ.get("FR_KILLS", "4"))
-FLIPS = int(os.environ.get("FR_FLIPS", "600"))
+KILLS = count("ACCESS_KILLS")
+FLIPS = count("ACCESS_FLIPS")
 
 
 def database(folder: Path) -> Path:

@@ -1,12 +1,8 @@
-"""A key that sends malformed calls cannot fill the disk with records; every answer that it gets is recorded.
-
-`FR_REFUSED_CALLS` says how many calls.
-"""
+"""A key that sends malformed calls cannot fill the disk with records; every answer that it gets is recorded."""
 
 from __future__ import annotations
 
 import itertools
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,9 +11,7 @@ from typing import Any
 
 import grpc
 import pytest
-from fr_trust.access.store import AccessStore
 
-from besieged import figure
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_core.storage.audit.values import Record
 from fr_core.storage.audit.verify import Verified, verify
@@ -25,10 +19,13 @@ from fr_core.storage.keys import key_beside
 from fr_server.authz.recorder import PACE_S, UNRECORDED
 from fr_server.clock import wall_ms
 from fr_server.telemetry.throttle import MOST_PER_GROUP, MOST_PER_WINDOW
-from serving import ended
-from staffed import PROBE, Caller, staffed
+from fr_trust.access.store import AccessStore
+from support.besieged import figure
+from support.callers import PROBE, Caller, staffed
+from support.counts import count
+from support.servers import ended
 
-CALLS = int(os.environ.get("FR_REFUSED_CALLS", "1600"))
+CALLS = count("REFUSED_CALLS")
 AT_ONCE = 50
 SEARCHES = 20
 FACE = recognition_pb2.Probe(image=common_pb2.Image(data=PROBE))

@@ -1,12 +1,8 @@
-"""Pruning loses no record before it is archived, even if processes are killed or disks are full.
-
-`FR_KILLS` says how often two processes are killed.
-"""
+"""Pruning loses no record before it is archived, even if processes are killed or disks are full."""
 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import random
 import signal
 import sqlite3
@@ -20,22 +16,23 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from fr_trust.access.store import AccessStore
-from fr_trust.audit import segment
-from fr_trust.audit.export import export, verify_export
 
-from accessing import KEY
-from audited import DAY_MS, Clock, an_entry
-from besieged import figure
 from fr_core.errors import StoreCorrupt, StoreFailed
 from fr_core.storage.audit.values import Entry
 from fr_core.storage.audit.verify import Broken, Verified, verify
 from fr_core.storage.connection import open_to_read
 from fr_server.jobs.pruning import Pruning
 from fr_server.rpc.services.audits import LocalAudit
-from fulldisk import CountedDisk
+from fr_trust.access.store import AccessStore
+from fr_trust.audit import segment
+from fr_trust.audit.export import export, verify_export
+from support.access import KEY
+from support.audits import DAY_MS, Clock, an_entry
+from support.besieged import figure
+from support.counts import count
+from support.full_disk import CountedDisk
 
-KILLS = int(os.environ.get("FR_KILLS", "8"))
+KILLS = count("AUDIT_PRUNING_KILLS")
 RECORDS = 20
 """That each process makes in a day."""
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from besieged import made
 from fr_client.cli.main import build as build_command
 from fr_core.errors import FrError
 from fr_core.packs.cache import ModelCache
 from fr_server.config import load_config
 from fr_server.config.warnings import unsealed
 from fr_server.main import build
+from support.besieged import made
 
 START_S = 30.0
 """More than the start takes; it ends before the models are run."""

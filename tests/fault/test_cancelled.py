@@ -1,13 +1,10 @@
-"""Calls that nobody waits for any more: they leave nothing behind, and what had not begun never reaches the model.
-
-`FR_CANCELLED_CALLS` says how many calls are cancelled; `make cancel-soak` takes 20,000.
-"""
+"""Calls that nobody waits for any more: they leave nothing behind, and what had not begun never reaches the model."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
+import statistics
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,20 +15,21 @@ import grpc
 import grpc.aio
 import pytest
 
-from faulty import SOON, Started, embed_request, faulty, started_faulty, until
 from fr_api.v1 import recognition_pb2, recognition_pb2_grpc
 from fr_bench.speed.server_process import resident_mib
 from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.ticket import Ticket
+from support.counts import count
+from support.faults import SOON, Started, embed_request, faulty, started_faulty, until
 
-CALLS = int(os.environ.get("FR_CANCELLED_CALLS", "2000"))
+CALLS = count("CANCELLED_CALLS")
 WARM_UP_CALLS = 500
 
 # A batch of four takes 10 ms and there are fewer threads than calls at once: calls are cancelled in every queue. Many
 # more at once, and most would be cancelled before this process had sent them.
 RUN_S, WORKERS, AT_ONCE = 0.01, 4, 8
-PATIENCE_S = 0.02
-"""Each call is cancelled after a random time up to this."""
+PATIENCE = 1.5
+"""Each call is cancelled after a random time up to so many times that of a call which is let alone."""
 
 GROWTH_MIB = 10.0
 
@@ -42,6 +40,7 @@ OVERDUE, OVERDUE_ROUNDS = 200, 4
 
 async def cancel_many(address: str, calls: int, seed: int) -> int:
     """Send calls and cancel each; return how many were answered before that."""
+    patience_s = PATIENCE * await asyncio.to_thread(seconds_of_a_call, address)
     random_times = random.Random(seed)
     request = embed_request(1)
 
@@ -49,7 +48,7 @@ async def cancel_many(address: str, calls: int, seed: int) -> int:
         answered = 0
         for _ in places:
             call = embed(request)
-            await asyncio.sleep(random_times.uniform(0, PATIENCE_S))
+            await asyncio.sleep(random_times.uniform(0, patience_s))
             answered += not call.cancel()
         return answered
 
@@ -57,6 +56,18 @@ async def cancel_many(address: str, calls: int, seed: int) -> int:
         embed = recognition_pb2_grpc.RecognitionServiceStub(channel).Embed
         places = iter(range(calls))
         return sum(await asyncio.gather(*(work(places, embed) for _ in range(AT_ONCE))))
+
+
+def seconds_of_a_call(address: str) -> float:
+    """The median of nine."""
+    took = []
+    with grpc.insecure_channel(address) as channel:
+        stub = recognition_pb2_grpc.RecognitionServiceStub(channel)
+        for _ in range(9):
+            begun = time.monotonic()
+            stub.Embed(embed_request(1), timeout=SOON)
+            took.append(time.monotonic() - begun)
+    return statistics.median(took)
 
 
 def at_rest(server: Started) -> dict[str, Any]:
@@ -75,13 +86,10 @@ def answer_at_once(server: Started) -> None:
     """See that as many calls as there are threads, at the same time, are answered at once."""
     with grpc.insecure_channel(server.address) as channel, ThreadPoolExecutor(WORKERS) as pool:
         stub = recognition_pb2_grpc.RecognitionServiceStub(channel)
-        start = time.monotonic()
         answers = list(pool.map(lambda blue: stub.Embed(embed_request(blue), timeout=SOON), range(1, WORKERS + 1)))
-        assert time.monotonic() - start < 1
     assert all(len(answer.faces) == 1 for answer in answers)
 
 
-@pytest.mark.alone
 def test_cancelled_calls_leave_nothing_behind(tmp_path: Path) -> None:
     sections: dict[str, Any] = {"server": {"max_in_flight": 10_000}, "model": {"workers": WORKERS}}
     with started_faulty(tmp_path, RUN_S, **sections) as server:

@@ -18,17 +18,16 @@ from pathlib import Path
 
 import apsw
 import pytest
+
+from fr_core.errors import StoreCorrupt
 from fr_trust.casework.store import CaseStore
 from fr_trust.casework.store_schema import SCHEMA
 from fr_trust.casework.values import Finding, Purpose
 from fr_trust.errors import ExaminerNotIndependent, FindingLocked
-
-from casefiles import (
-    DAY_MS,
+from support.audits import DAY_MS, START_MS, Clock
+from support.cases import (
     EXAMINERS,
     SEARCHER,
-    START_MS,
-    Clock,
     a_search,
     cannot_say,
     noise,
@@ -37,12 +36,12 @@ from casefiles import (
     picks,
     some_candidates,
 )
-from fr_core.errors import StoreCorrupt
+from support.counts import count
 
 ANNA, BERT, CLEO, DORA = EXAMINERS
 NAME = "Erika Mustermann"
 PROBE = noise(1)
-KILLS = int(os.environ.get("FR_KILLS", "4"))
+KILLS = count("CASE_KILLS")
 RACES = 8
 
 

@@ -1,12 +1,8 @@
-"""Somebody sets the machine's clock by a day, either way, while a server runs: nothing ends early, and nothing late.
-
-`FR_CLOCK_STEPS` says how often; `make chaos` takes 100.
-"""
+"""Somebody sets the machine's clock by a day, either way, while a server runs: nothing ends early, and nothing late."""
 
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,21 +17,22 @@ import grpc
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from fr_trust.access.budget import Budget
-from fr_trust.access.budgets import Budgets
-from fr_trust.access.roles import Role
-from fr_trust.access.store import AccessStore
 
-from besieged import figure, key_of
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, server_pb2, training_pb2, training_pb2_grpc
 from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.values import GalleryUse
 from fr_core.storage.audit.values import Entry
 from fr_core.storage.audit.verify import Verified, verify
 from fr_server.clock import SteadyClock, boot_ms, wall_ms
-from serving import Running, ended, photo, running
-from taking import Chance, answer, next_trial, store_of
-from trainingstore import add_course, begin, small_course
+from fr_trust.access.budget import Budget
+from fr_trust.access.budgets import Budgets
+from fr_trust.access.roles import Role
+from fr_trust.access.store import AccessStore
+from support.besieged import figure, key_of
+from support.counts import count
+from support.courses import Chance, answer, next_trial, store_of
+from support.servers import Running, ended, photo, running
+from support.training_stores import add_course, begin, small_course
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
 BUSY_MS = 20_000
@@ -44,7 +41,7 @@ FORWARDS, BACK = DAY_MS, -DAY_MS
 ISSUER, AUDIENCE, SIGNER = "https://login.example", "fr-core", "signer"
 OK = "OK"
 PHOTO = photo(1)
-ROUNDS = int(os.environ.get("FR_CLOCK_STEPS", "2"))
+ROUNDS = count("CLOCK_STEPS")
 
 
 class Machine:

@@ -1,12 +1,7 @@
-"""Bytes that change on the disk: each change is noticed, or changes no answer at all; nothing else is ever served.
-
-`FR_CORRUPTIONS` says how many bytes of each file are changed, one at a time, beside all those of its header;
-`make corruption` takes 1,000.
-"""
+"""Bytes that change on the disk: each change is noticed, or changes no answer at all; nothing else is ever served."""
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 from collections import Counter
@@ -28,9 +23,10 @@ from fr_core.gallery.store.sqlite_store import DATABASE_NAME
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.storage.connection import PAGE_BYTES
 from fr_core.storage.keys import key_beside
-from ledger import MODEL, SIZE, embedding
+from support.counts import count
+from support.ledger import MODEL, SIZE, embedding
 
-BYTES = int(os.environ.get("FR_CORRUPTIONS", "100"))
+BYTES = count("CORRUPTIONS")
 TRUNCATIONS = SWAPS = max(10, BYTES // 20)
 
 GALLERIES = ("a", "b")

@@ -14,8 +14,8 @@ from fr_core.gallery.backup.verify import verify
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.sqlite_store import RESERVE_BYTES, SqliteStore
 from fr_core.gallery.values import Enrolment, NewTemplate
-from fulldisk import CountedDisk, Disk, mounted
-from ledger import GALLERY, KEY, MODEL, SIZE, embedding
+from support.full_disk import CountedDisk, Disk, mounted
+from support.ledger import GALLERY, KEY, MODEL, SIZE, embedding
 
 THREADS = 4
 PHOTO = bytes(range(256)) * 50

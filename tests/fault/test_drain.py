@@ -12,11 +12,11 @@ from pathlib import Path
 import grpc
 import pytest
 
-from faulty import Started, embed_request, started, started_faulty, until
 from fr_api.v1 import common_pb2, recognition_pb2, recognition_pb2_grpc
 from fr_core.errors import Overloaded, ShuttingDown
 from fr_core.packs.cache import ModelCache
-from serving import ended
+from support.faults import Started, embed_request, started, started_faulty, until
+from support.servers import ended
 
 CLIENTS = 8
 DRAIN_S = 20.0
@@ -126,6 +126,7 @@ def test_control_without_a_drain_accepted_calls_are_lost(tmp_path: Path) -> None
     assert not any(Overloaded.reason in how for how in end.lost)
 
 
+@pytest.mark.nightly
 @pytest.mark.models
 def test_no_accepted_call_is_lost_with_real_models(
     tmp_path: Path, photos: dict[str, Path], pack_cache: ModelCache

@@ -12,12 +12,12 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from faulty import SOON, Faulty, embed_request, faulty, until
 from fr_api.v1 import common_pb2, error_reason_pb2, gallery_pb2, recognition_pb2, server_pb2
 from fr_core.runtime.batcher import Batcher, _fail
-from serving import ended, photo
+from support.faults import SOON, Faulty, embed_request, faulty, until
+from support.servers import ended, photo
 
-AT_ONCE_S = 1.0
+AT_ONCE_S = 8.0
 """Seconds from a fault to the end of every call that it hits."""
 
 POISONED = 3

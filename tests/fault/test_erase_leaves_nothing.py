@@ -17,7 +17,7 @@ from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
 from fr_core.gallery.store.vectors import pack_vector
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.storage import clean_pages
-from ledger import GALLERY, KEY, MODEL, SIZE, embedding
+from support.ledger import GALLERY, KEY, MODEL, SIZE, embedding
 
 PEOPLE = 240
 FEW_PEOPLE = 60

@@ -20,6 +20,10 @@ from typing import Any
 from zlib import crc32
 
 import pytest
+
+from fr_core.errors import EvidenceUnusable
+from fr_core.storage.audit.checkpoints import key_id_of, read_public_key
+from fr_core.storage.audit.values import canonical
 from fr_trust.casework.rules import conclusion_of
 from fr_trust.evidence import archive
 from fr_trust.evidence.archive import chunks, is_name
@@ -27,11 +31,8 @@ from fr_trust.evidence.bundle import build_bundle
 from fr_trust.evidence.signing import EvidenceSigner
 from fr_trust.evidence.values import Exhibit
 from fr_trust.evidence.verify import verify_bundle
-
-from casefiles import DAY_MS, OTHER_SIGNER, SIGNER, START_MS, Filed, filed, listing
-from fr_core.errors import EvidenceUnusable
-from fr_core.storage.audit.checkpoints import key_id_of, read_public_key
-from fr_core.storage.audit.values import canonical
+from support.audits import DAY_MS, START_MS
+from support.cases import OTHER_SIGNER, SIGNER, Filed, filed, listing
 
 POSITIONS = 8_000
 KEY = SIGNER.public_key

@@ -19,19 +19,20 @@ from pathlib import Path
 
 import apsw
 import pytest
-from fr_trust.access.store import AccessStore
-from fr_trust.casework.store import CaseStore
-from fr_trust.casework.values import Purpose
 
-import accessing
-import casefiles
-import trainingstore
 from fr_core.errors import StoreFailed
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.sqlite_store import SqliteStore
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_training.store.training_store import TrainingStore
-from ledger import KEY, MODEL, SIZE, embedding
+from fr_trust.access.store import AccessStore
+from fr_trust.casework.store import CaseStore
+from fr_trust.casework.values import Purpose
+from support import access as accessing
+from support import cases as casefiles
+from support import training_stores as trainingstore
+from support.audits import Clock
+from support.ledger import KEY, MODEL, SIZE, embedding
 
 COURSE = trainingstore.small_course()
 
@@ -105,7 +106,7 @@ def access(folder: Path, vfs: str) -> Iterator[Kept]:
 
 @contextmanager
 def cases(folder: Path, vfs: str) -> Iterator[Kept]:
-    with CaseStore.open(folder, KEY, casefiles.Clock(), vfs=vfs) as store:
+    with CaseStore.open(folder, KEY, Clock(), vfs=vfs) as store:
         yield Kept(
             lambda name, _: store.open_case(name, Purpose.TESTING, casefiles.SEARCHER, None),
             lambda: {case.reference for case in store.cases()},

@@ -8,12 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import pytest
 
 from fr_api.v1 import common_pb2, recognition_pb2
-from serving import photo, running
-
-pytestmark = pytest.mark.alone
+from support.servers import photo, running
 
 CALLS = 3000
 DETECT = "/fr_api.v1.RecognitionService/Detect"

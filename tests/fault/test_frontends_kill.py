@@ -1,7 +1,7 @@
 """A server with front-ends under mixed load survives the kill of its engine's process, of a front-end, or of all.
 
-`FR_FRONTEND_KILLS` says how many are killed; the row `frontends-kill` of `make chaos` takes 20. Run as a script, this
-file is such a server, with stand-ins for the models: `python tests/fault/test_frontends_kill.py FOLDER PORT`.
+Run as a script, this file is such a server, with stand-ins for the models:
+`python tests/fault/test_frontends_kill.py FOLDER PORT`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,7 @@ from typing import Any, ClassVar
 import grpc
 import numpy as np
 import pytest
-from fr_trust.access.roles import Role
 
-from besieged import figure, key_of
-from faulty import until
 from fr_api.v1 import access_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2, training_pb2
 from fr_core.detect.null import NullDetector
 from fr_core.detect.protocol import TileFaces
@@ -46,11 +43,15 @@ from fr_server.main import open_galleries
 from fr_server.storage import open_access
 from fr_server.telemetry.open import Telemetry
 from fr_server.workers.supervisor import Supervisor
-from serving import NULL_QUALITY, null_engine, photo
-from staffed import NONE, UNSURE, Caller, reason_of
-from taking import Chance, create, enrol, link_people, next_trial, start
+from fr_trust.access.roles import Role
+from support.besieged import figure, key_of
+from support.callers import NONE, UNSURE, Caller, reason_of
+from support.counts import count
+from support.courses import Chance, create, enrol, link_people, next_trial, start
+from support.faults import until
+from support.servers import NULL_QUALITY, null_engine, photo
 
-KILLS = int(os.environ.get("FR_FRONTEND_KILLS", "3"))
+KILLS = count("FRONTEND_KILLS")
 FRONTENDS = 2
 # Changes that are acknowledged between two kills, at most; and for how long the server lives on after that.
 MOST_CHANGES = 60

@@ -16,12 +16,10 @@ import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-import hostile
-from faulty import SOON
 from fr_server.rpc.services.health import HealthService
-from guarded import started_guarded
-
-pytestmark = pytest.mark.alone
+from support import hostile
+from support.faults import SOON
+from support.guarded import started_guarded
 
 WATCH = {":path": b"/grpc.health.v1.Health/Watch"}
 EMPTY_MESSAGE = bytes(5)

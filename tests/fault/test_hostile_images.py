@@ -17,8 +17,6 @@ from fr_core.errors import FrError, ImageTooManyPixels, Undecodable
 from fr_core.imaging import KNOWN_FORMATS, ImageLimits, decode
 from fr_core.types import U8
 
-pytestmark = pytest.mark.alone
-
 LIMITS = ImageLimits(max_pixels=1_000_000, formats=tuple(sorted(KNOWN_FORMATS)))
 
 
@@ -74,13 +72,13 @@ def test_a_thousand_mutants_are_decoded_or_refused_by_name(name: str) -> None:
     slowest = 0.0
     for _ in range(1000):
         data = mutant(SEEDS[name], rng)
-        begun = time.perf_counter()
+        begun = time.thread_time()
         try:
             decode(data, LIMITS)
             outcomes["decoded"] += 1
         except FrError as refused:
             outcomes[refused.reason] += 1
-        slowest = max(slowest, time.perf_counter() - begun)
+        slowest = max(slowest, time.thread_time() - begun)
     assert sum(outcomes.values()) == 1000
     # The control: the mutants do bite, and some are harmless.
     assert outcomes["UNDECODABLE"] > 100
@@ -163,19 +161,19 @@ def test_a_photo_of_endless_segments_is_refused(name: str) -> None:
 @pytest.mark.parametrize("at", [20, -2])
 def test_megabytes_of_filler_in_a_jpeg_take_no_time(filler: bytes, at: int) -> None:
     data = small("JPEG")
-    begun = time.perf_counter()
+    begun = time.thread_time()
     with contextlib.suppress(Undecodable):
         decode(data[:at] + filler * (4_000_000 // len(filler)) + b"\0" + data[at:], LIMITS)
-    assert time.perf_counter() - begun < 2.0
+    assert time.thread_time() - begun < 2.0
 
 
 def test_profiles_and_texts_that_unpack_to_gigabytes_are_not_unpacked() -> None:
     data = small("PNG")
     bomb = zlib.compress(bytes(1_000_000), 9)
     notes = chunk(b"iCCP", b"x\0\0" + bomb) * 2000 + chunk(b"zTXt", b"x\0\0" + bomb) * 2000
-    begun = time.perf_counter()
+    begun = time.thread_time()
     assert decode(data[:33] + notes + data[33:], LIMITS).width == 96
-    assert time.perf_counter() - begun < 2.0
+    assert time.thread_time() - begun < 2.0
 
 
 def test_a_small_file_of_many_pixels_is_refused_before_they_are_decoded() -> None:

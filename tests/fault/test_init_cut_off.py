@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from besieged import KILLED, Made, cut_off, fr_server
 from fr_server.config.seal import require_sealed
 from fr_server.main import open_galleries
 from fr_server.storage import open_access
+from support.besieged import KILLED, Made, cut_off, fr_server
 
 # A file that is opened to be written, made, renamed or deleted within the folder.
 WATCH = """

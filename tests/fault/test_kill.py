@@ -1,7 +1,4 @@
-"""Sudden death in the midst of changes: what was acknowledged is there, what was erased stays away.
-
-`FR_KILLS` says how many processes are killed; `make kill-soak` takes 1,000.
-"""
+"""Sudden death in the midst of changes: what was acknowledged is there, what was erased stays away."""
 
 from __future__ import annotations
 
@@ -14,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from doomed import Doomed, doomed
 from fr_core.gallery.galleries import Galleries
-from ledger import GALLERY, KEY, MODEL, SIZE, Ledger, Verdict, judge
+from support.counts import count
+from support.kills import Doomed, doomed
+from support.ledger import GALLERY, KEY, MODEL, SIZE, Ledger, Verdict, judge
 
-KILLS = int(os.environ.get("FR_KILLS", "100"))
+KILLS = count("GALLERY_KILLS")
 
 # The last process lives until it has acknowledged up to so many changes, and up to so long after that.
 MOST_CHANGES = 60

@@ -1,7 +1,4 @@
-"""The disk can only be read, or no file can be opened: refused with a status, and whatever was acknowledged is there.
-
-`FR_LAST_RESOURCES` says how often it happens; `make chaos` takes 50.
-"""
+"""The disk can only be read, or no file can be opened: refused with a status, and what was acknowledged is there."""
 
 from __future__ import annotations
 
@@ -21,11 +18,8 @@ from typing import Any
 import apsw
 import grpc
 import pytest
-from fr_trust.access.roles import Role
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from besieged import HOST, Made, figure, made, secure_channel, started_besieged
-from faulty import Started
 from fr_api.v1 import (
     access_pb2,
     access_pb2_grpc,
@@ -45,11 +39,15 @@ from fr_server.clock import wall_ms
 from fr_server.main import open_galleries
 from fr_server.storage import Stores, open_stores
 from fr_training.store.training_store import TrainingStore
-from serving import Running, ended, photo, running
-from taking import Chance, answer, next_trial, store_of
-from trainingstore import DAY_MS, add_course, begin, small_course
+from fr_trust.access.roles import Role
+from support.besieged import HOST, Made, figure, made, secure_channel, started_besieged
+from support.counts import count
+from support.courses import Chance, answer, next_trial, store_of
+from support.faults import Started
+from support.servers import Running, ended, photo, running
+from support.training_stores import DAY_MS, add_course, begin, small_course
 
-TIMES = int(os.environ.get("FR_LAST_RESOURCES", "2"))
+TIMES = count("LAST_RESOURCES")
 TRAINEES = 4
 ROUNDS = 3
 SOON_S = 10.0

@@ -19,16 +19,14 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-import hostile
-from besieged import HOST, Made, made, secure_channel, started_besieged
-from faulty import SOON, until
 from fr_api.v1 import recognition_pb2, recognition_pb2_grpc, server_pb2, server_pb2_grpc
 from fr_server.telemetry.throttle import MOST_PER_WINDOW
+from support import hostile
+from support.besieged import HOST, Made, made, secure_channel, started_besieged
+from support.faults import SOON, until
 
 if TYPE_CHECKING:
     from fr_core.packs.cache import ModelCache
-
-pytestmark = pytest.mark.alone
 
 CHECK = b"/grpc.health.v1.Health/Check"
 CALLS = 200
@@ -192,6 +190,7 @@ def test_the_command_writes_none_of_it(
     assert all(json.loads(line)["message"] for line in (tmp_path / "log").read_text().splitlines())
 
 
+@pytest.mark.nightly
 @pytest.mark.models
 @pytest.mark.parametrize("options", [(), ("--frontends", "1")], ids=["one process", "a front-end"])
 def test_control_the_command_lets_grpc_speak_to_whoever_asks(

@@ -1,8 +1,7 @@
-"""Ten thousand damaged photos, each refused by name or decoded, at small cost; `make fuzz` does a million."""
+"""Thousands of damaged photos, each refused by name or decoded, at small cost."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -19,10 +18,9 @@ from fr_core.imaging import Decoder, ImageLimits, PlainDecoder, decode
 from fr_core.imaging.sandbox import SandboxedDecoder
 from fuzz_decode import KEPT, LIMITS, MOST_GROWTH_MIB, MOST_MS, REPOSITORY, outcome, run_batch
 from photo_mutants import Mutants, chunk, drawn_seeds, joined, kept_inputs, pieces_of
+from support.counts import count
 
-pytestmark = pytest.mark.alone
-
-COUNT = int(os.environ.get("FR_MUTANTS", "10000"))
+COUNT = count("MUTANTS")
 
 
 def test_mutants_neither_crash_nor_cost_much() -> None:

@@ -1,11 +1,7 @@
-"""The power fails in the midst of changes, checkpoints and recoveries: what was acknowledged is there.
-
-`FR_POWER_CUTS` says how often; `make power-cut` takes 1,000.
-"""
+"""The power fails in the midst of changes, checkpoints and recoveries: what was acknowledged is there."""
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import threading
@@ -18,10 +14,11 @@ from fr_core.errors import StoreCorrupt, StoreFailed
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store import sqlite_store
 from fr_core.gallery.store.sqlite_store import SqliteStore
-from ledger import GALLERY, HANDS, KEY, MODEL, SIZE, Hand, Ledger, judge
-from powercut import Image, PowerCut
+from support.counts import count
+from support.ledger import GALLERY, HANDS, KEY, MODEL, SIZE, Hand, Ledger, judge
+from support.power_cut import Image, PowerCut
 
-CUTS = int(os.environ.get("FR_POWER_CUTS", "300"))
+CUTS = count("POWER_CUTS")
 
 # Cuts of one run, the next of which begins with what one of them left.
 CUTS_A_RUN = 50

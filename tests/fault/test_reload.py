@@ -16,11 +16,8 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from fr_trust.access.roles import Role
 from typer.testing import CliRunner
 
-from besieged import Made, made
-from doorway import DAY_MS, Papers, now_ms
 from fr_client.cli.main import build as command_line
 from fr_server.config.seal import require_sealed
 from fr_server.config.started import Started
@@ -29,7 +26,10 @@ from fr_server.gateway.pem import revocations_expire_ms
 from fr_server.jobs.reload import Reloader
 from fr_server.main import build, run
 from fr_server.telemetry.metrics import PrometheusObserver
-from serving import null_engine
+from fr_trust.access.roles import Role
+from support.besieged import Made, made
+from support.gateways import DAY_MS, Papers, now_ms
+from support.servers import null_engine
 
 READ, KEPT = "The certificates were read again", "The certificates were not reloaded"
 PATIENCE_S = 20.0

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from besieged import KILLED, cut_off, fr_server
 from fr_core.errors import FileTampered, TlsUnusable
 from fr_server.clock import wall_ms
 from fr_server.config import load_config
 from fr_server.config.seal import exchanging, require_sealed, seal_of
 from fr_server.gateway.tls import check_tls, tls_files
+from support.besieged import KILLED, cut_off, fr_server
 
 RENAMES = 6  # two files are kept, the seal, the key, the certificate, the seal
 BETWEEN = 4  # renames before which the key is exchanged, and the certificate is not

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from besieged import KILLED, Made, cut_off, fill, fr_server, made, put_back
 from fr_client.cli.main import build
 from fr_core.errors import FileTampered, WrongKey
 from fr_core.gallery.store.marks import mark_of
@@ -20,9 +18,11 @@ from fr_server.config import load_config
 from fr_server.config.seal import require_sealed
 from fr_server.main import open_galleries
 from fr_server.storage import open_stores
+from support.besieged import KILLED, Made, cut_off, fill, fr_server, made, put_back
+from support.counts import count
 
 # How many steps are passed over between two kills; 1 = every one of them.
-STRIDE = int(os.environ.get("FR_ROTATION_STRIDE", "11"))
+STRIDE = count("ROTATION_STRIDE")
 # A call of the layer below SQLite that writes or syncs, or a rename.
 WATCH = """
 import apsw

@@ -22,8 +22,6 @@ from fr_core.errors import FrError, ImageTooCostly, InternalError, ShuttingDown,
 from fr_core.imaging import ImageLimits, decode
 from fr_core.imaging.sandbox import SandboxedDecoder
 
-pytestmark = pytest.mark.alone
-
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 LIMITS = ImageLimits(max_pixels=1_000_000)
 MEMORY_MIB = 150

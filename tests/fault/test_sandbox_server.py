@@ -21,7 +21,7 @@ from fr_core.pipeline import Pipeline
 from fr_core.types import F32, AlignedFace
 from fr_server.config import Config, config_from
 from fr_server.engine import engine_options, open_decoder
-from serving import ended, null_engine, photo, running
+from support.servers import ended, null_engine, photo, running
 
 
 def test_a_crash_of_a_decoder_is_one_caller_s_refusal(tmp_path: Path) -> None:

@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from fr_trust.access.roles import Role
 
-from besieged import HOST, made, started_besieged
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc
 from fr_core.scratch import scratch_folder
+from fr_trust.access.roles import Role
+from support.besieged import HOST, made, started_besieged
+from support.counts import count
 
-KILLS = 5
+KILLS = count("SCRATCH_KILLS")
 HOLD = """
 from fr_core.scratch import scratch_folder
 with scratch_folder() as folder:

@@ -9,12 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from besieged import made, secure_channel, started_besieged
 from fr_api.v1 import server_pb2, server_pb2_grpc
-from serving import photo
 from soak import MOST_MIB_PER_HOUR, Plan, Sample, judge, prepare, sample, soak, targeted, words_of
-
-pytestmark = pytest.mark.alone
+from support.besieged import made, secure_channel, started_besieged
+from support.servers import photo
 
 PLAN = Plan(warm_up_s=1.0, ramp_s=0.6, measured_s=4.0, every_s=0.05)
 

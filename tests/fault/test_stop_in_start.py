@@ -19,17 +19,18 @@ import grpc
 import pytest
 from PIL import Image
 
-from faulty import until
 from fr_api.v1 import common_pb2, recognition_pb2, recognition_pb2_grpc
 from fr_core.gallery.galleries import Galleries
 from fr_core.packs.cache import ModelCache
+from support.counts import NIGHTLY
+from support.faults import until
 
 pytestmark = pytest.mark.models
 
-MOMENTS_S = (1.2, 1.8, 2.6)
+MOMENTS_S = (1.2, 1.8, 2.6) if NIGHTLY else (0.6, 1.4)
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.nightly)])
 def test_a_signal_in_mid_start(tmp_path: Path, pack_cache: ModelCache, signal_number: signal.Signals) -> None:
     """With front-ends and without, side by side."""
     with ThreadPoolExecutor() as pool:
@@ -79,7 +80,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("frontends", ["0", "2"])
+@pytest.mark.parametrize("frontends", ["0", pytest.param("2", marks=pytest.mark.nightly)])
 def test_a_signal_that_python_swallows_stops_the_start_all_the_same(
     frontends: str, tmp_path: Path, pack_cache: ModelCache
 ) -> None:
@@ -129,7 +130,10 @@ def hung_up(moment: str, folder: Path, *options: str) -> Iterator[subprocess.Pop
             process.kill()
 
 
-@pytest.mark.parametrize("moment", [FIRST, "fr_server.config", "fr_server.main", "faiss"])
+at_night = partial(pytest.param, marks=pytest.mark.nightly)
+
+
+@pytest.mark.parametrize("moment", [at_night(FIRST), at_night("fr_server.config"), "fr_server.main", at_night("faiss")])
 def test_what_is_to_be_read_again_in_mid_start_is_read_again_once_calls_are_answered(
     moment: str, tmp_path: Path, pack_cache: ModelCache
 ) -> None:
@@ -143,7 +147,7 @@ def test_what_is_to_be_read_again_in_mid_start_is_read_again_once_calls_are_answ
     assert told.count(NOTHING_TO_DO) == 1
 
 
-@pytest.mark.parametrize("frontends", ["0", "2"])
+@pytest.mark.parametrize("frontends", [pytest.param("0", marks=pytest.mark.nightly), "2"])
 def test_sighup_harms_no_process_from_the_first_moment_to_the_last(
     frontends: str, tmp_path: Path, pack_cache: ModelCache
 ) -> None:

@@ -15,10 +15,8 @@ from unittest.mock import patch
 
 import apsw
 import pytest
-from fr_trust.access.roles import Role
 from typer.testing import CliRunner
 
-from besieged import OVERRIDES, Made, fill, fr_server, made, put_back
 from fr_client.cli.main import build as command
 from fr_core.errors import FrError, ModelCorrupt
 from fr_core.gallery.store.marks import mark_of
@@ -33,7 +31,9 @@ from fr_server.config.started import Started
 from fr_server.engine import open_engine
 from fr_server.main import build, open_galleries, run
 from fr_server.telemetry.listener import NullListener
-from serving import null_engine
+from fr_trust.access.roles import Role
+from support.besieged import OVERRIDES, Made, fill, fr_server, made, put_back
+from support.servers import null_engine
 
 START_S = 30.0
 EVERY_BYTES = 512

@@ -1,7 +1,7 @@
 """Sudden death of two processes that write answers at once, and of the power: what was acknowledged is there.
 
-`FR_KILLS` says how often two processes are killed, `FR_POWER_CUTS` how often the power fails. Run as a script, this
-file makes two processes for each line that it reads, as `doomed` does; its argument is the folder.
+Run as a script, this file makes two processes for each line that it reads, as `kills` does, in the folder of its
+argument.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from fr_training.errors import UnknownCourse
 from fr_training.store.folder import DATABASE_NAME
 from fr_training.store.training_store import TrainingStore
 from fr_training.trials import Session
-from powercut import Image, PowerCut
-from trainingstore import (
+from support.counts import count
+from support.power_cut import Image, PowerCut
+from support.training_stores import (
     DAY_MS,
     NOW_MS,
     add_course,
@@ -44,8 +45,8 @@ from trainingstore import (
     small_course,
 )
 
-KILLS = int(os.environ.get("FR_KILLS", "12"))
-CUTS = int(os.environ.get("FR_POWER_CUTS", "60"))
+KILLS = count("TRAINING_KILLS")
+CUTS = count("TRAINING_POWER_CUTS")
 SESSIONS = 24
 HANDS = 6
 """Threads of a process, each with its own sessions."""

@@ -1,8 +1,8 @@
 """Sudden death of a server in the midst of a course: what was acknowledged is there once, and sessions go on.
 
-`FR_KILLS` says how often the server is killed; `make training-kill` takes 200. Run as a script, this file makes a
-server for each line that it reads, as `doomed` does: `python tests/fault/test_training_server_kill.py FOLDER`. A line
-is `serve`, or `promise`: the control, a server that acknowledges answers shortly before they are durable.
+Run as a script, this file makes a server for each line that it reads, as `kills` does:
+`python tests/fault/test_training_server_kill.py FOLDER`. A line is `serve`, or `promise`: the control,
+a server that acknowledges answers shortly before they are durable.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ import pytest
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
 from fr_training.store.training_store import TrainingStore
-from serving import running
-from taking import Chance, Stub, Trial, create, enrol, link_people, next_trial, start
+from support.counts import count
+from support.courses import Chance, Stub, Trial, create, enrol, link_people, next_trial, start
+from support.servers import running
 
-KILLS = int(os.environ.get("FR_KILLS", "10"))
+KILLS = count("SERVER_KILLS")
 SEATS = 24
 HANDS = 6
 """Threads that answer, each for trainees of its own."""

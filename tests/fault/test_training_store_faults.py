@@ -24,8 +24,18 @@ from fr_training.store.folder import DATABASE_NAME
 from fr_training.store.schema import MAKING
 from fr_training.store.training_store import TrainingStore
 from fr_training.trials import Locked, Session
-from fulldisk import CountedDisk, Disk, mounted
-from trainingstore import DAY_MS, NOW_MS, add_course, answered, begin, open_store, pictures_of, shown, small_course
+from support.full_disk import CountedDisk, Disk, mounted
+from support.training_stores import (
+    DAY_MS,
+    NOW_MS,
+    add_course,
+    answered,
+    begin,
+    open_store,
+    pictures_of,
+    shown,
+    small_course,
+)
 
 COURSE = small_course()
 FEW, MANY = 12, 80

@@ -18,7 +18,7 @@ from fr_training.statistics.change import reliable_change
 from fr_training.statistics.decisions import decided
 from fr_training.statistics.item_response import eap, elo, mle, offset_for, probability, update_difficulty
 from fr_training.statistics.signal_detection import prevalence_ppv, sensitivity
-from graded import listed
+from support.results import listed
 
 LEVELS = (3, 2, 1, 0, -1, -2, -3)
 RATED_MATED = [3, 3, 2, 2, 1, 0, -1, 3, 2, 1]

@@ -18,9 +18,9 @@ from fr_core.runtime.onnx_graph import PixelInput
 from fr_core.runtime.open import open_sessions
 from fr_core.runtime.session import Session
 from fr_core.types import F32, U8
-from handmade_graphs import AS_THEY_ARE, doubled
+from support.engines import AS_THEY_ARE, doubled
 
-pytestmark = [pytest.mark.gpu, pytest.mark.models]
+pytestmark = [pytest.mark.alone, pytest.mark.gpu, pytest.mark.models]
 
 PACK = load_pack("buffalo_s")
 TILE = 640

@@ -12,6 +12,7 @@ from fr_core.gallery.index.register import new_index
 from fr_core.types import F32
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.gpu,
     pytest.mark.skipif(not gpu_count(), reason="FAISS has no GPU"),
 ]

@@ -12,11 +12,11 @@ import venv
 from pathlib import Path
 
 import pytest
-from fr_trust.audit.export import export
 from lock_file import read_lock
 
-from audited import Audited
-from casefiles import SIGNER, filed
+from fr_trust.audit.export import export
+from support.audits import Audited
+from support.cases import SIGNER, filed
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 SERVER_ALONE = ("cv2", "faiss", "onnxruntime", "openvino", "apsw")

@@ -19,6 +19,7 @@ from fr_core.packs.manifest import load_pack
 from fr_core.runtime.onnx_graph import PixelInput
 from fr_core.runtime.open import open_sessions
 from fr_core.types import EmbeddedFace
+from support.counts import NIGHTLY
 
 pytestmark = pytest.mark.models
 
@@ -67,15 +68,18 @@ def cosines(ours: tuple[EmbeddedFace, ...], theirs: tuple[EmbeddedFace, ...]) ->
     return [a.embedding.similarity(b.embedding) for a, b in zip(ours, theirs, strict=True)]
 
 
-@pytest.mark.parametrize(("device", "precision"), [("cpu", "f32"), ("openvino", "f32"), ("openvino", "bf16")])
+@pytest.mark.parametrize(
+    ("device", "precision"),
+    [("cpu", "f32"), ("openvino", "f32"), pytest.param("openvino", "bf16", marks=pytest.mark.nightly)],
+)
 def test_a_face_does_not_depend_on_its_batch(
     pack_cache: ModelCache, photos: dict[str, Path], device: str, precision: str
 ) -> None:
     crowd = photos["solvay"].read_bytes()
     single, many = (opened(pack_cache, device, precision, sizes) for sizes in ("1", "1,8"))
     alone = single.pipeline.analyze(crowd).faces
-    with ThreadPoolExecutor(4) as pool:  # four photos at once, so that faces of different photos meet
-        together = [photo.faces for photo in pool.map(many.pipeline.analyze, [crowd] * 4)]
+    with ThreadPoolExecutor(4) as pool:  # photos at once, so that faces of different photos meet
+        together = [photo.faces for photo in pool.map(many.pipeline.analyze, [crowd] * (4 if NIGHTLY else 2))]
     for engine in (single, many):
         engine.close()
     assert len(alone) >= 28

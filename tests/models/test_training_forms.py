@@ -15,7 +15,7 @@ from fr_training.bank.compose import Composed, compose
 from fr_training.bank.lists import ExactMatcher
 from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto
 from fr_training.keys import PairKey
-from made_pools import TASTER, plan_of, shown_people
+from support.people import TASTER, plan_of, shown_people
 
 if TYPE_CHECKING:
     from fr_core.engine import Engine

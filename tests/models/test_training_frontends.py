@@ -20,7 +20,7 @@ import pytest
 from fr_api.v1 import training_pb2, training_pb2_grpc
 from fr_core.packs.cache import ModelCache, cache_folder
 from fr_datasets.links import Link, datasets_folder, write_link
-from taking import Chance, Stub, answer, enrol, next_trial, start
+from support.courses import Chance, Stub, answer, enrol, next_trial, start
 
 PLAN = """
 format = 1
@@ -64,7 +64,7 @@ def stubs(tmp_path: Path, pack_cache: ModelCache, testdata: Path) -> Iterator[li
             subprocess.Popen(command, env={**os.environ, "FR_HOME": str(home)}, stdout=log, stderr=log)
         )
         stack.callback(server.kill)
-        give_up = time.monotonic() + 60
+        give_up = time.monotonic() + 240
         while not ready.exists():
             assert server.poll() is None, (tmp_path / "log").read_text()
             assert time.monotonic() < give_up
@@ -73,7 +73,7 @@ def stubs(tmp_path: Path, pack_cache: ModelCache, testdata: Path) -> Iterator[li
         channels = [stack.enter_context(grpc.insecure_channel(address, options=options)) for _ in range(CHANNELS)]
         yield [training_pb2_grpc.TrainingServiceStub(channel) for channel in channels]
         server.send_signal(signal.SIGTERM)
-        assert server.wait(30) == 0, (tmp_path / "log").read_text()
+        assert server.wait(120) == 0, (tmp_path / "log").read_text()
 
 
 @pytest.mark.models

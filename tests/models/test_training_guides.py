@@ -47,8 +47,8 @@ from fr_training.prompts import ExerciseKind
 from fr_training.shipped_plans import plan_names, plan_text
 from fr_training.statistics.change import Change, Verdict
 from fr_training.statistics.signal_detection import prevalence_ppv, sensitivity
-from serving import photo, running
-from taking import Chance, link_people, start, take
+from support.courses import Chance, link_people, start, take
+from support.servers import photo, running
 
 pytestmark = pytest.mark.models
 

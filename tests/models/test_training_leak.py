@@ -15,9 +15,9 @@ from fr_datasets.links import Link, datasets_folder, write_link
 from fr_training.answers import Usability
 from fr_training.keys import PairKey, TriageKey
 from fr_training.sessions.views import key_of
-from leaking import LEAK, Listening, Row, bare, chance
-from serving import Running, running
-from taking import Chance, answer, enrol, next_trial, start, store_of
+from support.courses import Chance, answer, enrol, next_trial, start, store_of
+from support.leaks import LEAK, Listening, Row, bare, chance
+from support.servers import Running, running
 
 pytestmark = pytest.mark.models
 

@@ -27,7 +27,7 @@ from fr_client.words import CHAINS, FINDINGS, ROLE_NAMES, Purpose
 from fr_core.packs.cache import ModelCache
 from fr_core.storage.audit.verify import Why
 from fr_server.config import KEYS, config_from
-from serving import photo, running
+from support.servers import photo, running
 
 pytestmark = pytest.mark.models
 

@@ -15,9 +15,9 @@ from fr_bench.cli import evaluate
 from fr_core.scoring.calibration_json import from_json
 
 if TYPE_CHECKING:
-    from remembered import Memory
+    from support.engines import Memory
 
-pytestmark = [pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.models, pytest.mark.slow, pytest.mark.nightly]
 
 
 @pytest.mark.usefixtures("pack_cache")

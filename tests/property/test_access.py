@@ -7,6 +7,10 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fr_core.errors import InvalidField
 from fr_trust.access.budget import Budget
 from fr_trust.access.budgets import Budgets
 from fr_trust.access.key_rules import reaches, require_may_give
@@ -15,11 +19,7 @@ from fr_trust.access.roles import Role
 from fr_trust.access.scope import Scope
 from fr_trust.access.trusted_clock import SureTime
 from fr_trust.errors import NotPermitted, QuotaExceeded, RateLimited
-from hypothesis import given
-from hypothesis import strategies as st
-
-from accessing import DAY_MS, NOW_MS, Clocks
-from fr_core.errors import InvalidField
+from support.access import DAY_MS, NOW_MS, Clocks
 
 IDS = st.text("ab-_9", min_size=1, max_size=5)
 PATTERNS = st.one_of(IDS, IDS.map(lambda beginning: f"{beginning}*"), st.just("*"))

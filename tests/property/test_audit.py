@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from fr_trust.audit.export import export, verify_export
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from audited import Audited
 from fr_core.storage.audit.values import MAX_BODY_BYTES, MAX_NUMBER, Entry, decimal_of, decode, encode
 from fr_core.storage.audit.verify import Broken, Verified, verify
+from fr_trust.audit.export import export, verify_export
+from support.audits import Audited
+from support.counts import examples
 
 RECORDS = 9
 COLUMNS = {
@@ -67,7 +68,7 @@ def test_a_record_comes_back(entry: Entry, seq: int, at_ms: int, set_back: bool,
     st.sampled_from(sorted(Entry.__dataclass_fields__)),
     anything | st.tuples(anything) | st.dictionaries(st.text(max_size=3), anything, max_size=2),
 )
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_whatever_gets_in_is_words_and_whole_numbers(name: str, value: Any) -> None:
     good = {"actor": "system", "action": "gallery.search", "outcome": "OK"}
     entry = None
@@ -108,7 +109,7 @@ def test_one_byte_of_a_record_changed_is_another_record_or_none(entry: Entry, da
 
 
 @given(st.data())
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_any_byte_of_any_row_changed_is_found(data: st.DataObject) -> None:
     table = data.draw(st.sampled_from(sorted(COLUMNS)))
     column = data.draw(st.sampled_from(COLUMNS[table]))
@@ -132,7 +133,7 @@ def test_any_number_of_the_head_changed_is_found(column: str, value: int) -> Non
 
 
 @given(st.lists(st.integers(1, RECORDS), max_size=RECORDS + 2))
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_any_other_choice_or_order_of_rows_is_found(order: list[int]) -> None:
     assume(order != list(range(1, RECORDS + 1)))
     with undone() as audited:
@@ -147,7 +148,7 @@ def test_any_other_choice_or_order_of_rows_is_found(order: list[int]) -> None:
 
 
 @given(st.data())
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_any_byte_of_an_export_changed_is_found(data: st.DataObject) -> None:
     lines = list(exported())
     number = data.draw(st.integers(0, len(lines) - 1))
@@ -157,7 +158,7 @@ def test_any_byte_of_an_export_changed_is_found(data: st.DataObject) -> None:
 
 
 @given(st.lists(st.integers(0, RECORDS + 1), max_size=RECORDS + 4))
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_any_other_choice_or_order_of_lines_is_found(order: list[int]) -> None:
     assume(order != list(range(RECORDS + 2)))
     lines = [exported()[number] for number in order]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from unittest.mock import patch
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fr_core.storage.audit.checkpoints import Checkpoint
+from fr_core.storage.audit.verify import Broken, Verified, Why, require_recent, verify
 from fr_trust.audit import segment
 from fr_trust.audit.export import export, verify_export
 from fr_trust.audit.search import Filter, search
 from fr_trust.audit.segment import oldest_segment
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from audited import DAY_MS, Audited
-from fr_core.storage.audit.checkpoints import Checkpoint
-from fr_core.storage.audit.verify import Broken, Verified, Why, require_recent, verify
+from support.audits import DAY_MS, Audited
+from support.counts import examples
 
 STEPS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 8)), min_size=1, max_size=12)
 """Of each: how many records are appended, and of how many days before they are pruned; a day goes by after each."""
@@ -34,7 +35,7 @@ def grown(steps: list[tuple[int, int]], archive: list[bytes], checkpoints: list[
     return audited
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(STEPS, st.integers(1, 4))
 def test_what_is_left_and_what_was_archived_are_one_chain(steps: list[tuple[int, int]], most: int) -> None:
     archive: list[bytes] = []
@@ -70,7 +71,7 @@ def test_records_that_come_twice_are_the_same() -> None:
         assert verify_export(lines, audited.table.public_key(), may_continue=True) == broken
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(STEPS, st.data())
 def test_an_archive_that_was_tampered_with_does_not_verify(steps: list[tuple[int, int]], data: st.DataObject) -> None:
     archive: list[bytes] = []

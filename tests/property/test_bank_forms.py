@@ -17,7 +17,8 @@ from fr_training.bank.pool import Pool
 from fr_training.errors import TooFewPeople
 from fr_training.keys import ListKey, PairKey
 from fr_training.plan import CoursePlan
-from made_pools import made_pool, plan_of, shown_people
+from support.counts import examples
+from support.people import made_pool, plan_of, shown_people
 
 few = st.integers(0, 4)
 seeds = st.integers(0, 2**32 - 1)
@@ -69,7 +70,7 @@ def reordered(pool: Pool, rng: np.random.Generator) -> Pool:
 
 
 @given(plans(), st.integers(0, 3), st.integers(0, 12), seeds)
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_exactly_as_many_people_as_are_needed_are_enough(
     plan: CoursePlan, more: int, more_with_two: int, seed: int
 ) -> None:
@@ -99,7 +100,7 @@ def test_exactly_as_many_people_as_are_needed_are_enough(
 
 
 @given(plans(), seeds)
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 def test_one_person_fewer_is_too_few(plan: CoursePlan, seed: int) -> None:
     wanted = needs(plan)
     two = wanted.people_with_two_photos
@@ -111,7 +112,7 @@ def test_one_person_fewer_is_too_few(plan: CoursePlan, seed: int) -> None:
 
 
 @given(plans(), seeds, st.integers(0, 9))
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 def test_forms_depend_on_the_photos_and_the_seed_alone(plan: CoursePlan, seed: int, order: int) -> None:
     wanted = needs(plan)
     pool = made_pool(wanted.people + 7, wanted.people_with_two_photos + 4, seed=order, size=8)
@@ -138,7 +139,7 @@ def test_tuples_are_disjoint_and_dealing_keeps_every_item(b: list[float], forms:
 
 
 @given(st.integers(10, 14), st.integers(2, 3), seeds)
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_tests_of_ten_items_of_a_pool_with_some_to_spare_are_equally_hard(count: int, forms: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     b = rng.normal(size=count * forms + 12)

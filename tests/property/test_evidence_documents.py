@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import pytest
-from fr_trust.evidence.archive import chunks
-from fr_trust.evidence.verify import Verified, verify_bundle
 
-from casefiles import SIGNER, filed, listing
 from fr_core.errors import EvidenceUnusable
 from fr_core.storage.audit.values import canonical
+from fr_trust.evidence.archive import chunks
+from fr_trust.evidence.verify import Verified, verify_bundle
+from support.cases import SIGNER, filed, listing
 
 Place: TypeAlias = tuple[str | int, ...]
 

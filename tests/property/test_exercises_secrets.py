@@ -38,6 +38,7 @@ from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import PAIRS
 from fr_training.prompts import Advice, ExerciseKind, Reveal, Step
 from fr_training.trials import Locked
+from support.counts import examples
 
 KINDS = sorted(EXERCISES)
 cosines = st.floats(-1.0, 1.0)
@@ -157,7 +158,7 @@ def answered(exercise: Exercise, data: st.DataObject, ids: Sequence[str]) -> tup
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
 def test_answers_are_worth_the_same_in_every_order(kind: ExerciseKind, data: st.DataObject, seed: int) -> None:
     exercise = exercise_of(kind)
@@ -219,7 +220,7 @@ sent = st.one_of(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(data=st.data())
 def test_an_answer_is_refused_for_a_reason_or_has_a_worth(kind: ExerciseKind, data: st.DataObject) -> None:
     exercise = exercise_of(kind)

@@ -1,7 +1,6 @@
 """Any history of enrolments, searches, deletions, erasures, purges, restarts and upkeep ends as a plain model says.
 
-`FR_SOAK_SECONDS` says for how long several threads make history; `make gallery-soak` takes an hour, and also limits how
-the memory of the process may grow.
+At night several threads make history for an hour, and the memory of the process may hardly grow.
 """
 
 from __future__ import annotations
@@ -30,10 +29,11 @@ from fr_core.gallery.index.protocol import VectorIndex
 from fr_core.gallery.index.register import index_maker
 from fr_core.gallery.search import memory, upkeep
 from fr_server.allocator import share_one_heap
-from histories import SHARED, Clock, History
-from ledger import KEY, MODEL, SIZE
+from support.counts import count, examples
+from support.histories import SHARED, Clock, History
+from support.ledger import KEY, MODEL, SIZE
 
-SECONDS = float(os.environ.get("FR_SOAK_SECONDS", "9"))
+SECONDS = count("SOAK_SECONDS")
 THREADS = 4
 ROUND_S = 1.5
 # How memory may grow, once this part of the time has passed, where the run is long enough to tell.
@@ -77,7 +77,7 @@ def between_rounds(
 
 
 # Opening galleries takes so long that looking for a shorter history that fails would take minutes.
-@settings(max_examples=15, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(max_examples=examples(15), phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(st.randoms(use_true_random=False))
 def test_any_history_is_as_the_model_says(chance: random.Random) -> None:
     clock = Clock()

@@ -17,6 +17,7 @@ from fr_core.errors import DuplicateImage, GalleryExists, InvalidField, UnknownG
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.values import KEEP, Deleted, Enrolled, Enrolment, NewTemplate, SubjectUpdate, UpdatedSubject
 from fr_core.types import Embedding, ModelId
+from support.counts import examples
 
 MODEL = ModelId("null", "1", "0" * 64)
 SIZE = 4
@@ -266,4 +267,6 @@ class History(RuleBasedStateMachine):
 
 
 TestHistory = History.TestCase
-TestHistory.settings = settings(max_examples=60, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow])
+TestHistory.settings = settings(
+    max_examples=examples(60), stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow]
+)

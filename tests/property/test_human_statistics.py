@@ -17,6 +17,7 @@ from fr_training.statistics.fusion import fuse
 from fr_training.statistics.item_response import eap, information, mle, offset_for, probability
 from fr_training.statistics.learning import stretches
 from fr_training.statistics.signal_detection import difference, expected, rates_of, sensitivity
+from support.counts import examples
 
 LEVELS = (-3, -2, -1, 0, 1, 2, 3)
 
@@ -28,7 +29,7 @@ def counts(draw: st.DrawFn, most: int = 200) -> tuple[int, int, int, int]:
 
 
 @given(counts())
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_saying_different_for_same_turns_the_criterion_alone(found: tuple[int, int, int, int]) -> None:
     hits, mated, false_alarms, nonmated = found
     one = sensitivity(hits, mated, false_alarms, nonmated)
@@ -42,7 +43,7 @@ def test_saying_different_for_same_turns_the_criterion_alone(found: tuple[int, i
 
 
 @given(counts(60))
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_one_more_hit_raises_dprime_and_its_interval(found: tuple[int, int, int, int]) -> None:
     hits, mated, false_alarms, nonmated = found
     assume(hits < mated)
@@ -93,7 +94,7 @@ def answered(draw: st.DrawFn) -> tuple[F64, Bools]:
 
 
 @given(answered(), st.sampled_from([0.0, 1 / 3, 0.5]), st.integers(0, 29))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_one_more_right_answer_raises_ability(given_: tuple[F64, Bools], g: float, which: int) -> None:
     b, x = given_
     which %= len(b)
@@ -144,7 +145,7 @@ def test_mcnemar_is_a_probability(first: int, second: int) -> None:
 
 
 @given(st.integers(2, 12), st.integers(2, 5), st.integers(0, 2**32 - 1))
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_intraclass_interval_holds_its_value(subjects: int, raters: int, seed: int) -> None:
     scores = np.random.default_rng(seed).normal(size=(subjects, raters))
     for found in (icc_agreement(scores), icc_consistency(scores)):

@@ -22,6 +22,7 @@ from fr_core.gallery.index.faiss_segment import Workers
 from fr_core.gallery.index.numpy_scan import NumpyIndex
 from fr_core.gallery.index.protocol import Hits, Upkeep, VectorIndex
 from fr_core.types import F32, I64, Embedding, ModelId
+from support.counts import examples
 
 _faiss: Any = faiss  # its stubs lack what is called here
 
@@ -137,7 +138,7 @@ class Walk:
             assert (index.vectors(some) == expected).all()
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     steps=STEPS,
     dimension=st.sampled_from([1, 2, 3, 8, 65, 128]),
@@ -167,7 +168,7 @@ def test_every_index_agrees_with_the_reference(
     walk.vectors()
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     steps=STEPS,
     dimension=st.sampled_from([2, 3, 128]),
@@ -203,7 +204,7 @@ def test_codes_that_cannot_tell_vectors_apart_lose_none_of_them(
             work.finish()
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     n=st.integers(0, 60),
     k=st.integers(1, 70),

@@ -19,6 +19,7 @@ from fr_core.scoring.intervals import UndefinedRate
 from fr_core.scoring.likelihood import calibration_loss, cllr, min_cllr
 from fr_core.scoring.rate_table import rate_table
 from fr_core.scoring.verification import threshold_at_fmr
+from support.counts import examples
 
 # Few distinct values, so that ties are common.
 similarities = st.lists(st.integers(-8, 8).map(lambda i: i / 8), min_size=1, max_size=12).map(np.array)
@@ -41,7 +42,7 @@ def test_no_rising_map_costs_less_than_min_cllr(mated: np.ndarray, nonmated: np.
         assert cllr(mated * slope + shift, nonmated * slope + shift) >= least - 1e-12
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=5), st.lists(st.integers(0, 4), min_size=1, max_size=5))
 def test_min_cllr_is_the_least_over_all_divisions_into_blocks(mated: list[int], nonmated: list[int]) -> None:
     values = sorted({*mated, *nonmated})

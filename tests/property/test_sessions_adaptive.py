@@ -18,7 +18,8 @@ from fr_training.sessions.order import GUESS_RATE, class_order, is_mated
 from fr_training.sessions.results import results
 from fr_training.sessions.views import ShowTrial
 from fr_training.statistics.item_response import probability
-from made_sessions import T0, Trainee, begun, course, items_by_id
+from support.counts import examples
+from support.sessions import T0, Trainee, begun, course, items_by_id
 
 TRIALS = 50
 PEOPLE = 5
@@ -83,7 +84,7 @@ def test_items_of_a_fixed_order_would_not_hold_it() -> None:
         assert abs(np.mean([float(probability(theta, item.b or 0.0, GUESS_RATE)) for item in items]) - 0.75) > 0.05
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     same=st.integers(0, 12),
     different=st.integers(0, 12),

@@ -22,7 +22,8 @@ from fr_training.sessions.probes import lock_probe
 from fr_training.sessions.results import progress, results
 from fr_training.sessions.views import LockedStep, Over, ShowBlock, ShowTrial
 from fr_training.trials import Session, Trial
-from made_sessions import PHOTO, T0, Trainee, answer_to, begun, course, own_list
+from support.counts import examples
+from support.sessions import PHOTO, T0, Trainee, answer_to, begun, course, own_list
 
 MADE = course()
 DAY = 24 * 3_600_000
@@ -255,5 +256,5 @@ def _timeless(locked: LockedStep) -> LockedStep:
     return LockedStep(replace(locked.trial, left_ms=None, trial=trial), locked.reveal)
 
 
-Calls.TestCase.settings = settings(max_examples=40, stateful_step_count=40)
+Calls.TestCase.settings = settings(max_examples=examples(40), stateful_step_count=40)
 TestCalls = Calls.TestCase

@@ -35,7 +35,7 @@ from fr_training.prompts import ExerciseKind, Step
 from fr_training.store.codec import pack_session, pack_trial, unpack_session, unpack_trial
 from fr_training.store.course_codec import pack_course, unpack_course
 from fr_training.trials import Locked, OwnList, Session, Trial
-from trainingstore import small_course
+from support.training_stores import small_course
 
 texts = st.text(max_size=20)  # surrogates excepted: what cannot be UTF-8 cannot come through the API
 whole = st.integers(-(2**53), 2**53)

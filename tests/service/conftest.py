@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from fr_client.cli.main import build
 from fr_core.detect.protocol import Detector
-from serving import Running, running
+from support.servers import Fr, Running, running
 
 StartServer = Callable[..., Running]
 
@@ -30,3 +32,16 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
 def server(start_server: StartServer) -> Running:
     """A server with the default configuration."""
     return start_server()
+
+
+@pytest.fixture
+def fr(server: Running, monkeypatch: pytest.MonkeyPatch) -> Fr:
+    """A function that runs `fr` against the server: `status, printed, errors = fr("gallery", "list")`."""
+    monkeypatch.setenv("FR_SERVER", server.address)
+
+    def run(*words: object) -> tuple[int, str, str]:
+        result = CliRunner().invoke(build(), [str(word) for word in words])
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+        return result.exit_code, result.stdout, result.stderr
+
+    return run

@@ -17,11 +17,25 @@ from unittest.mock import patch
 
 import grpc
 import pytest
+from google.protobuf.message_factory import GetMessageClass
+
+from fr_api.v1 import common_pb2, gallery_pb2, gallery_pb2_grpc, recognition_pb2, server_pb2, training_pb2
+from fr_core.embed.null import NULL_MODEL
+from fr_core.gallery.values import GalleryUse
+from fr_core.sharing import EVERYBODY
+from fr_core.storage.audit.attribution import Attribution, current_attribution
+from fr_server.authz import stream_ends
+from fr_server.authz.callers import current_principal
+from fr_server.authz.credentials import Credentials, OpenDoor
+from fr_server.authz.recorder import OUTSIDE
+from fr_server.authz.rules import ScopeKind
+from fr_server.authz.table import RULES
+from fr_server.pools import STORAGE_THREADS
 from fr_trust.access.budget import Budget
 from fr_trust.access.roles import Role
 from fr_trust.errors import NotPermitted
-from google.protobuf.message_factory import GetMessageClass
-from guarding import (
+from support import hostile
+from support.access_world import (
     CERTIFICATE,
     DAY_MS,
     NO_RULE,
@@ -38,26 +52,10 @@ from guarding import (
     served,
     variants,
 )
-
-import hostile
-from apimethods import METHODS
-from faulty import until
-from fr_api.v1 import common_pb2, gallery_pb2, gallery_pb2_grpc, recognition_pb2, server_pb2, training_pb2
-from fr_core.embed.null import NULL_MODEL
-from fr_core.gallery.values import GalleryUse
-from fr_core.sharing import EVERYBODY
-from fr_core.storage.audit.attribution import Attribution, current_attribution
-from fr_server.authz import stream_ends
-from fr_server.authz.callers import current_principal
-from fr_server.authz.credentials import Credentials, OpenDoor
-from fr_server.authz.recorder import OUTSIDE
-from fr_server.authz.rules import ScopeKind
-from fr_server.authz.table import RULES
-from fr_server.pools import STORAGE_THREADS
-from serving import ended, photo
-from taking import store_of
-
-pytestmark = pytest.mark.alone
+from support.callers import METHODS
+from support.courses import store_of
+from support.faults import until
+from support.servers import ended, photo
 
 DEADLINE_EXCEEDED, UNAUTHENTICATED = 4, 16
 

@@ -8,11 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from fr_trust.audit.export import verify_export
-from fr_trust.evidence.verify import verify_bundle
 
-from audited import DAY_MS
-from faulty import until
 from fr_api.v1 import audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2
 from fr_core.errors import ConfigInvalid
 from fr_core.storage.audit.checkpoints import Checkpoint, parse_checkpoint, read_public_key
@@ -22,8 +18,12 @@ from fr_server.commands.integrity import look, places_of
 from fr_server.config import config_from
 from fr_server.rpc.services.audits import CHAINS
 from fr_server.telemetry.trust import Chain
-from serving import running
-from staffed import PROBE, Staffed, staffed
+from fr_trust.audit.export import verify_export
+from fr_trust.evidence.verify import verify_bundle
+from support.audits import DAY_MS
+from support.callers import PROBE, Staffed, staffed
+from support.faults import until
+from support.servers import running
 
 FACE = recognition_pb2.Probe(image=common_pb2.Image(data=PROBE))
 

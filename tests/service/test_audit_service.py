@@ -17,9 +17,6 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from fr_trust.access.roles import Role
-from fr_trust.access.store import AccessStore
-from fr_trust.audit.export import verify_export
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -38,9 +35,12 @@ from fr_server.authz.recorder import UNRECORDED
 from fr_server.clock import wall_ms
 from fr_server.gateway.listener import HandshakeFailure
 from fr_server.rpc.services.audits import CHAINS
-from serving import photo
-from staffed import BLUES, NONE, POTENTIAL, PROBE, Caller, Staffed, in_case, reason_of, staffed
-from trainingstore import add_course, small_course
+from fr_trust.access.roles import Role
+from fr_trust.access.store import AccessStore
+from fr_trust.audit.export import verify_export
+from support.callers import BLUES, NONE, POTENTIAL, PROBE, Caller, Staffed, in_case, reason_of, staffed
+from support.servers import photo
+from support.training_stores import add_course, small_course
 
 NAME, METADATUM, NOTES, LABEL = "Erika Mustermann", "Musterstrasse-7", "a scar above the left brow", "desk of Max"
 REFERENCE, TRAINEE_NAME = "AZ 17/2026 Musterfall", "Max Lehrling"

@@ -12,7 +12,6 @@ import grpc
 import numpy as np
 import pytest
 
-from calibrated import NONMATED, calibration
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import CalibrationInvalid
@@ -22,7 +21,8 @@ from fr_core.scoring.calibration import Calibration, ModelledRate
 from fr_core.scoring.calibration_json import to_json
 from fr_core.types import ModelId
 from fr_server.rpc.convert.calibration import calibration_from
-from serving import Running, ended, null_engine, photo, running
+from support.engines import NONMATED, calibration
+from support.servers import Running, ended, null_engine, photo, running
 
 OF_PACK, OWN = calibration(), calibration(seed=8, nonmated=400)
 OTHER = ModelId("other", "1", "f" * 64)

@@ -19,12 +19,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from calibrated import calibration
 from fr_api.v1 import gallery_pb2
 from fr_client.cli.main import build
 from fr_core.embed.null import NULL_MODEL
 from fr_core.scoring.calibration_json import to_json
-from serving import Running, photo
+from support.engines import calibration
+from support.servers import Running, photo
 
 MANY = 200
 """Photos, of which some are still to be sent when others are stored."""

@@ -8,13 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from fr_trust.access.keys import MAX_LIFETIME_DAYS
-from fr_trust.access.roles import Role
 from typer.testing import CliRunner
 
 from fr_client import Client
 from fr_client.cli.main import build
-from staffed import Caller, Staffed, staffed
+from fr_trust.access.keys import MAX_LIFETIME_DAYS
+from fr_trust.access.roles import Role
+from support.callers import Caller, Staffed, staffed
 
 Fr = Callable[..., tuple[int, str, str]]
 LAST = "It is the last admin key that you see"

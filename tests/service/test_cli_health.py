@@ -18,7 +18,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from typer.testing import CliRunner
 
 from fr_client.cli.main import build
-from serving import Running
+from support.servers import Running
 
 WAIT_S = 60
 FR = (sys.executable, "-c", "from fr_client.cli.main import main; main()")

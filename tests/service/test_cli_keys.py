@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fr_trust.access.roles import Role
 from typer.testing import CliRunner
 
 from fr_client.cli.main import build
-from staffed import Caller, Staffed, staffed
+from fr_trust.access.roles import Role
+from support.callers import Caller, Staffed, staffed
 
 Fr = Callable[..., tuple[int, str, str]]
 DAY_MS = 86_400_000

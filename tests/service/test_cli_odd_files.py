@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from fr_client.cli.main import build
 from fr_client.requests import MAX_CALIBRATION_BYTES, MAX_PHOTO_BYTES, MAX_PLAN_BYTES
 from fr_core.embed.null import NULL_MODEL
-from serving import Running, photo
+from support.servers import Running, photo
 
 Said = Callable[[str], str]
 

@@ -15,10 +15,8 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
-from linked import link_lfw
 from typer.testing import CliRunner
 
-from calibrated import calibration
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_client import AsyncClient, Client, EmbedItem, EnrolItem, FrApiError, RetryPolicy, SearchItem, reason_of
 from fr_client.cli.main import build
@@ -26,7 +24,9 @@ from fr_core.embed.null import NULL_MODEL
 from fr_core.engine import Engine
 from fr_core.scoring.calibration_json import to_json
 from fr_server.config import Config
-from serving import Running, null_engine, photo
+from support.engines import calibration
+from support.photos import link_lfw
+from support.servers import Running, null_engine, photo
 
 GREY = photo()
 

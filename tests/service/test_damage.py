@@ -11,7 +11,7 @@ import pytest
 
 from fr_api.v1 import common_pb2, error_reason_pb2, gallery_pb2, recognition_pb2
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME
-from serving import Running, ended, photo, running
+from support.servers import Running, ended, photo, running
 
 
 def enrolment(blue: int) -> gallery_pb2.EnrolRequest:

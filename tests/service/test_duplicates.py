@@ -33,8 +33,8 @@ from fr_core.types import F32, Embedding
 from fr_server.workers.link import Wire
 from fr_server.workers.messages import GALLERY_METHODS, Answer, GalleryCall
 from fr_server.workers.remote import RemoteGalleries
-from scripted import asked
-from serving import Running, ended
+from support.scripted import asked
+from support.servers import Running, ended
 
 D = 64
 
@@ -173,7 +173,7 @@ def test_a_cancelled_scan_takes_no_further_step(filled: Running, monkeypatch: py
             time.sleep(0.01)
         begun = time.monotonic()
         answers.close()  # type: ignore[attr-defined]
-        assert time.monotonic() - begun < 2.0
+        assert time.monotonic() - begun < 10.0
         waited = time.monotonic() + 5
         while not filled.app._admission.idle.is_set():
             assert time.monotonic() < waited

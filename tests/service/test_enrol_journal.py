@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from fr_client import Client
 from fr_client.cli.main import build
-from serving import Running, photo
+from support.servers import Running, photo
 
 Fr = Callable[..., tuple[int, Any, str]]
 

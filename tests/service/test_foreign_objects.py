@@ -6,7 +6,6 @@ The rows are made of the descriptors of the API: a field of a request that has n
 from __future__ import annotations
 
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -16,11 +15,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from fr_api.v1 import access_pb2, review_pb2
+from fr_core.embed.null import NULL_MODEL
+from fr_core.gallery.pages import page_token
+from fr_core.gallery.values import Enrolment, NewTemplate
+from fr_core.types import Embedding, frozen_array
+from fr_server.authz.credentials import Credentials
+from fr_server.authz.rules import Scoped, ScopeKind
+from fr_server.authz.table import RULES
 from fr_trust.access.principal import Principal
 from fr_trust.access.roles import Role
 from fr_trust.access.store import AccessStore
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from guarding import (
+from support.access_world import (
     BESIDE,
     CERTIFICATE,
     UNKNOWN,
@@ -33,22 +41,12 @@ from guarding import (
     reason_of,
     request_of,
 )
+from support.callers import METHODS
+from support.counts import count
+from support.courses import store_of
+from support.training_stores import add_course, small_course
 
-from apimethods import METHODS
-from fr_api.v1 import access_pb2, review_pb2
-from fr_core.embed.null import NULL_MODEL
-from fr_core.gallery.pages import page_token
-from fr_core.gallery.values import Enrolment, NewTemplate
-from fr_core.types import Embedding, frozen_array
-from fr_server.authz.credentials import Credentials
-from fr_server.authz.rules import Scoped, ScopeKind
-from fr_server.authz.table import RULES
-from taking import store_of
-from trainingstore import add_course, small_course
-
-pytestmark = pytest.mark.alone
-
-PAIRS = int(os.environ.get("FR_FOREIGN_PAIRS", "60"))
+PAIRS = count("FOREIGN_PAIRS")
 """Of calls that are timed for each kind of object."""
 
 SLOW = {"GalleryService/CreateGallery", "TrainingService/WatchCohort"}

@@ -10,10 +10,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-from fr_trust.casework.values import Purpose
-from fr_trust.errors import CaseExists
 
-from casefiles import open_store
 from fr_api.v1 import audit_pb2, audit_pb2_grpc, common_pb2, gallery_pb2, recognition_pb2
 from fr_client import Client, EmbeddingBatch, EmbeddingSubject, EnrolItem
 from fr_core.embed.null import NULL_MODEL
@@ -25,7 +22,10 @@ from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import Embedding, ModelId
 from fr_datasets import people_folder
 from fr_datasets.errors import DatasetError
-from serving import Running, photo
+from fr_trust.casework.values import Purpose
+from fr_trust.errors import CaseExists
+from support.cases import open_store
+from support.servers import Running, photo
 
 NFC, NFD = (unicodedata.normalize(form, "Zoë Ångström") for form in ("NFC", "NFD"))
 BOTH = (NFC, NFD)

@@ -25,15 +25,8 @@ from unittest.mock import patch
 import grpc
 import numpy as np
 import pytest
-from fr_trust.access.roles import Role
-from fr_trust.access.store import AccessStore
-from fr_trust.evidence.verify import verify_bundle
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from besieged import figure, key_of, made
-from calibrated import calibration
-from casefiles import noise
-from faulty import until
 from fr_api.v1 import (
     access_pb2,
     audit_pb2,
@@ -72,8 +65,16 @@ from fr_server.storage import open_access
 from fr_server.telemetry.metrics import PrometheusObserver, methods_of
 from fr_server.telemetry.open import Telemetry
 from fr_server.workers.supervisor import Supervisor
-from serving import HeldUp, ended, null_engine, photo
-from staffed import POTENTIAL, Caller, reason_of
+from fr_trust.access.roles import Role
+from fr_trust.access.store import AccessStore
+from fr_trust.evidence.verify import verify_bundle
+from support.besieged import figure, key_of, made
+from support.callers import POTENTIAL, Caller, reason_of
+from support.cases import noise
+from support.counts import count
+from support.engines import calibration
+from support.faults import until
+from support.servers import HeldUp, ended, null_engine, photo
 
 FR = Path(sys.executable).with_name("fr")
 DETECT = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photo(1)))
@@ -83,7 +84,7 @@ CHANNELS = 6
 REPLACED_S = 10.0
 # Longer than a process may be silent.
 STILL_S = 6.0
-BUSY_S = float(os.environ.get("FR_BUSY_S", "5"))
+BUSY_S = count("BUSY_SECONDS")
 
 
 @dataclass
@@ -329,7 +330,9 @@ def unanswered(address: str, connections: int) -> int:
         return sum(call.code() is not grpc.StatusCode.OK for call in asked)
 
 
-@pytest.mark.parametrize("minded", [True, False], ids=["minded", "control"])
+@pytest.mark.parametrize(
+    "minded", [pytest.param(True, id="minded"), pytest.param(False, id="control", marks=pytest.mark.nightly)]
+)
 def test_front_end_that_stands_still_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minded: bool) -> None:
     if not minded:
         monkeypatch.setattr("fr_server.workers.heartbeat._SILENT_BEATS", 1_000_000)
@@ -355,6 +358,7 @@ def test_front_end_that_stands_still_is_replaced(tmp_path: Path, monkeypatch: py
         assert silent == int(minded)
 
 
+@pytest.mark.nightly
 def test_no_front_end_is_taken_for_silent_on_a_busy_machine(tmp_path: Path) -> None:
     with ExitStack() as stack:
         server = stack.enter_context(running(tmp_path))
@@ -373,6 +377,7 @@ def test_no_front_end_is_taken_for_silent_on_a_busy_machine(tmp_path: Path) -> N
         assert calls
 
 
+@pytest.mark.nightly
 def test_nobody_is_killed_where_all_stood_still_together(tmp_path: Path) -> None:
     with running(tmp_path) as server:
         before = server.pids
@@ -384,6 +389,7 @@ def test_nobody_is_killed_where_all_stood_still_together(tmp_path: Path) -> None
         assert unanswered(server.address, 8) == 0
 
 
+@pytest.mark.nightly
 def test_front_ends_tell_that_the_engines_process_stands_still_and_that_it_goes_on(tmp_path: Path) -> None:
     serving, silent = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
     with running(tmp_path) as server, client_of(server.address) as client:
@@ -777,7 +783,7 @@ def test_answers_are_those_of_one_process(
     both: tuple[Client, Client, Served], photos: dict[str, Path], tmp_path: Path
 ) -> None:
     one, several, _ = both
-    images = [common_pb2.Image(data=photos[key].read_bytes()) for key in ("obama", "t1", "solvay", "biden")]
+    images = [common_pb2.Image(data=photos[key].read_bytes()) for key in ("obama", "t1", "person_a_1", "biden")]
     for i, image in enumerate(images):
         detect = recognition_pb2.DetectRequest(image=image)
         assert one.recognition().Detect(detect) == several.recognition(i).Detect(detect)

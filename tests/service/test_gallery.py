@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fr_api.v1 import common_pb2, error_reason_pb2, gallery_pb2, recognition_pb2
-from serving import Running, photo, running
+from support.servers import Running, photo, running
 
 
 def probe(data: bytes) -> recognition_pb2.Probe:

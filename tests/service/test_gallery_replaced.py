@@ -25,7 +25,7 @@ from fr_core.gallery.scan.clusters import Part
 from fr_core.gallery.values import Enrolment, GalleryUpdate, GalleryUse, NewTemplate, SubjectUpdate
 from fr_core.types import U8, Detection, Embedding, frozen_array
 from fr_server.rpc.services.gallery_calls import GalleryCalls
-from serving import Running, ended, photo, running
+from support.servers import Running, ended, photo, running
 
 IMAGE = common_pb2.Image(data=photo(10))
 FACE = recognition_pb2.Probe(image=IMAGE)

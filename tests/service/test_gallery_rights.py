@@ -4,38 +4,21 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from typer.testing import CliRunner
 
 from fr_api.v1 import gallery_pb2
 from fr_client import Client
-from fr_client.cli.main import build
-from serving import Running, ended, photo
-
-Fr = Callable[..., tuple[int, str, str]]
+from support.servers import Fr, Running, ended, photo
 
 
 @pytest.fixture
 def client(server: Running) -> Client:
     return Client(server.address)
-
-
-@pytest.fixture
-def fr(server: Running, monkeypatch: pytest.MonkeyPatch) -> Fr:
-    monkeypatch.setenv("FR_SERVER", server.address)
-
-    def run(*words: object) -> tuple[int, str, str]:
-        result = CliRunner().invoke(build(), [str(word) for word in words])
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
-        return result.exit_code, result.stdout, result.stderr
-
-    return run
 
 
 def fill(client: Client) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import multiprocessing
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,9 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
-from typer.testing import CliRunner
 
 from fr_api.v1 import gallery_pb2
 from fr_client import KEEP, AsyncClient, Client, Exported, FrApiError
-from fr_client.cli.main import build
 from fr_client.cli.show import when
 from fr_core.errors import GalleryExpired
 from fr_core.gallery.galleries import Galleries
@@ -26,9 +24,7 @@ from fr_core.gallery.values import GalleryUpdate, SubjectUpdate
 from fr_server.workers.link import Wire
 from fr_server.workers.messages import GALLERY_METHODS
 from fr_server.workers.remote import RemoteGalleries
-from serving import Running, ended, photo
-
-Fr = Callable[..., tuple[int, str, str]]
+from support.servers import Fr, Running, ended, photo
 
 END = datetime(2099, 1, 2, tzinfo=UTC)
 
@@ -40,18 +36,6 @@ def client(server: Running) -> Iterator[Client]:
         made.create_gallery("g", display_name="A", expires=END, retention=timedelta(days=7), keeps_photos=True)
         made.enrol("g", "s", photo(1), display_name="Jane Roe", metadata={"list": "wanted"})
         yield made
-
-
-@pytest.fixture
-def fr(server: Running, monkeypatch: pytest.MonkeyPatch) -> Fr:
-    monkeypatch.setenv("FR_SERVER", server.address)
-
-    def run(*words: object) -> tuple[int, str, str]:
-        result = CliRunner().invoke(build(), [str(word) for word in words])
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
-        return result.exit_code, result.stdout, result.stderr
-
-    return run
 
 
 # --- the calls ----------------------------------------------------------------------------------------------

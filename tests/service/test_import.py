@@ -10,42 +10,24 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from fr_api.v1 import common_pb2, error_reason_pb2, gallery_pb2, recognition_pb2
 from fr_client import AsyncClient, Client, EmbeddingBatch, EmbeddingSubject, EnrolItem
-from fr_client.cli.main import build
 from fr_client.errors import FrApiError, reason_of
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import ShuttingDown
 from fr_core.gallery.galleries import Galleries
 from fr_core.types import F32, ModelId
-from serving import Running, photo, running
-
-pytestmark = pytest.mark.alone
+from support.servers import Fr, Running, photo, running
 
 MODEL = common_pb2.ModelId(pack=NULL_MODEL.pack, version=NULL_MODEL.version, sha256=NULL_MODEL.sha256)
 NAMED = f"{NULL_MODEL.pack}@{NULL_MODEL.version}:{NULL_MODEL.sha256}"
 SIZE = 64
-
-Fr = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def fr(server: Running, monkeypatch: pytest.MonkeyPatch) -> Fr:
-    monkeypatch.setenv("FR_SERVER", server.address)
-
-    def run(*words: object) -> tuple[int, str, str]:
-        result = CliRunner().invoke(build(), [str(word) for word in words])
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
-        return result.exit_code, result.stdout, result.stderr
-
-    return run
 
 
 @pytest.fixture
@@ -404,15 +386,16 @@ def test_a_run_that_stops_early_says_how_to_go_on(fr: Fr, client: Client, server
 # --- speed ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_five_thousand_embeddings_a_second_are_imported(tmp_path: Path) -> None:
-    """20,000 embeddings of 512 values through `fr gallery import`, the server in this process; prints the pace.
+    """10,000 embeddings of 512 values through `fr gallery import`, the server in this process; prints the pace.
 
     The pace of a machine that others use says little, so the bar is the time that the server's process computes: one
     core of it would do more than 5,000 a second, and the client has the other. A core that is slower than that of the
     bar has as much longer.
     """
-    count, size = 20_000, 512
+    count, size = 10_000, 512
     model = ModelId("measured", "1", "ab" * 32)
     with Galleries.open(tmp_path / "data") as galleries:
         galleries.create("g", "", model, size)

@@ -15,30 +15,15 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from faulty import until
 from fr_api.v1 import common_pb2, error_reason_pb2, gallery_pb2, recognition_pb2, server_pb2
 from fr_core.detect.null import NullDetector
 from fr_core.errors import AddressUnavailable, InternalError
 from fr_core.types import U8, Detection
 from fr_server.app import SERVICES
-from serving import Running, ended, photo, running
+from support.faults import until
+from support.servers import GatedDetector, Running, ended, photo, running
 
 DETECT = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photo(1)))
-
-
-class GatedDetector(NullDetector):
-    """A null detector that waits until it is let go."""
-
-    def __init__(self) -> None:
-        self.entered = threading.Semaphore(0)
-        self.gate = threading.Event()
-        self.calls = 0
-
-    def detect(self, pixels: U8) -> tuple[Detection, ...]:
-        self.calls += 1
-        self.entered.release()
-        assert self.gate.wait(20)
-        return super().detect(pixels)
 
 
 class DefectiveDetector(NullDetector):

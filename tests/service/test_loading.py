@@ -24,7 +24,7 @@ from fr_server.app import App
 from fr_server.config import Config, config_from
 from fr_server.config.folders import data_folder
 from fr_server.main import build, run
-from serving import HeldUp, ended, null_engine
+from support.servers import HeldUp, ended, null_engine
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from serving import Running, photo
+from support.servers import Running, photo
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 PAGE = REPOSITORY / "docs" / "other-languages.md"

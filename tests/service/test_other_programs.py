@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from serving import running
+from support.servers import running
 
 LOOK = """
 import sqlite3, sys

@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from fr_api.v1 import common_pb2, error_reason_pb2, recognition_pb2, server_pb2
-from serving import Running, photo
+from support.servers import Running, photo
 
 
 def image(data: bytes) -> common_pb2.Image:

@@ -19,22 +19,22 @@ import grpc
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from fr_trust.access.roles import Role
-from fr_trust.access.scope import Scope
-from fr_trust.access.store import AccessStore
 
-from besieged import figure, key_of, secure_channel
-from doorway import DAY_MS, Papers, now_ms
-from doorway import ended as closed
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc, server_pb2, server_pb2_grpc, training_pb2_grpc
 from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.values import GalleryUse
 from fr_core.storage.audit.verify import Verified, verify
 from fr_server.authz.access_audit import Journal
 from fr_server.gateway.authority import Issued
-from serving import Running, ended, running
-from taking import Chance, Clock, answer, next_trial, store_of
-from trainingstore import add_course, begin, small_course
+from fr_trust.access.roles import Role
+from fr_trust.access.scope import Scope
+from fr_trust.access.store import AccessStore
+from support.besieged import figure, key_of, secure_channel
+from support.courses import Chance, Clock, answer, next_trial, store_of
+from support.gateways import DAY_MS, Papers, now_ms
+from support.gateways import ended as closed
+from support.servers import Running, ended, running
+from support.training_stores import add_course, begin, small_course
 
 ISSUER, AUDIENCE, SIGNER = "https://login.example", "fr-core", "signer"
 SOON_S = 5.0

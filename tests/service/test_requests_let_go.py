@@ -19,7 +19,7 @@ from fr_core.detect.null import NullDetector
 from fr_core.types import U8, Detection
 from fr_server.rpc.interceptors import boundary
 from fr_server.rpc.interceptors.wrapping import Context, first_of
-from serving import Running, photo, running
+from support.servers import Running, photo, running
 
 DETECT = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photo(1)))
 NO_PHOTO = recognition_pb2.DetectRequest(image=common_pb2.Image(data=b"no photo" * 100))
@@ -47,21 +47,28 @@ Held = Callable[[int], list[str]]
 
 
 @contextmanager
-def collecting_nothing() -> Iterator[Held]:
-    """Collect no garbage in the block; what it yields tells the types of the messages that are held since it began."""
-    gc.unfreeze()  # `fr serve` in an earlier test has hidden what was there
-    before = messages_held()
-    known = {id(message) for message in before}  # which stay theirs while `before` is there
-    gc.disable()
-    try:
-        yield lambda least: [
-            type(message).__name__
-            for message in messages_held()
-            if id(message) not in known and message.ByteSize() >= least
-        ]
-    finally:
-        gc.enable()
-        gc.collect()
+def collecting_nothing(folder: Path, detector: NullDetector | None = None) -> Iterator[tuple[Running, Held]]:
+    """Run a server and collect no garbage; yield it with what tells the types of the messages that are held since.
+
+    Only what the server and the test have made is looked at: all else would take seconds each time.
+    """
+    gc.collect()
+    gc.freeze()
+    with running(folder, detector) as server:
+        before = [*messages_held(), DETECT, NO_PHOTO, PROBE, SEARCH]
+        known = {id(message) for message in before}  # which stay theirs while `before` is there
+        gc.disable()
+        try:
+            yield (
+                server,
+                lambda least: [
+                    type(message).__name__
+                    for message in messages_held()
+                    if id(message) not in known and message.ByteSize() >= least
+                ],
+            )
+        finally:
+            gc.enable()
 
 
 def answered(server: Running) -> None:
@@ -108,7 +115,7 @@ def items(left: threading.Event | None = None) -> Iterator[recognition_pb2.Strea
 
 @pytest.mark.parametrize("call", [answered, no_photo, no_gallery, too_late, streamed, cut_off])
 def test_no_request_waits_for_the_garbage_collector(tmp_path: Path, call: Callable[[Running], None]) -> None:
-    with running(tmp_path, SlowDetector() if call is too_late else None) as server, collecting_nothing() as held:
+    with collecting_nothing(tmp_path, SlowDetector() if call is too_late else None) as (server, held):
         for _ in range(TIMES):
             call(server)
         until_s = time.monotonic() + 10  # some goes on after a caller has its answer
@@ -127,7 +134,7 @@ def test_an_idle_stream_holds_nothing_of_what_was_answered(tmp_path: Path) -> No
         yield from encoded
         go_on.wait(60)
 
-    with running(tmp_path) as server, collecting_nothing() as held:
+    with collecting_nothing(tmp_path) as (server, held):
         stream = server.channel.stream_stream(
             "/fr_api.v1.RecognitionService/StreamEmbed", lambda message: message, lambda message: message
         )(sent(), timeout=60)
@@ -150,7 +157,7 @@ def test_one_in_a_cycle_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         return cycle[0]
 
     monkeypatch.setattr(boundary, "first_of", first_in_a_cycle)
-    with running(tmp_path) as server, collecting_nothing() as held:
+    with collecting_nothing(tmp_path) as (server, held):
         for _ in range(TIMES):
             answered(server)
         assert held(0).count("DetectRequest") == TIMES

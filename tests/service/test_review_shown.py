@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from fr_trust.access.roles import Role
 from typer.testing import CliRunner
 
 from fr_api.v1 import common_pb2
 from fr_client.cli.main import build
-from staffed import NONE, Caller, Staffed, staffed
+from fr_trust.access.roles import Role
+from support.callers import NONE, Caller, Staffed, staffed
 
 REFERENCE = "2026-014"
 

@@ -12,11 +12,10 @@ import pytest
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from apimethods import METHODS
 from fr_api.v1 import audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2
 from fr_server.authz.rules import Stated
 from fr_server.authz.table import RULES
-from staffed import POTENTIAL, PROBE, Caller, Staffed, in_case, reason_of, staffed
+from support.callers import METHODS, POTENTIAL, PROBE, Caller, Staffed, in_case, reason_of, staffed
 
 OWN = "What the caller sent comes back; it tells of nobody in a gallery."
 COURSE = "The gallery of a course is of use TRAINING, and its people have no names."

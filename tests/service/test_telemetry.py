@@ -30,7 +30,7 @@ from fr_server.telemetry.logs import JsonFormatter, TextFormatter
 from fr_server.telemetry.metrics import PrometheusObserver, methods_of
 from fr_server.telemetry.open import Telemetry, together
 from fr_server.telemetry.tracing import TracingObserver
-from serving import Running, photo, running
+from support.servers import Running, photo, running
 
 DETECT = "fr_api.v1.RecognitionService/Detect"
 TRACE_ID, PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

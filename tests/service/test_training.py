@@ -17,8 +17,8 @@ import grpc
 import pytest
 
 from fr_api.v1 import gallery_pb2, training_pb2
-from serving import Running, ended, photo, running
-from taking import PLAN, Chance, answer, ask, create, enrol, link_people, next_trial, start, take
+from support.courses import PLAN, Chance, answer, ask, create, enrol, link_people, next_trial, start, take
+from support.servers import Running, ended, photo, running
 
 
 @pytest.fixture(scope="module")

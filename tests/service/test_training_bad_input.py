@@ -27,8 +27,7 @@ from fr_api.v1 import gallery_pb2, training_pb2
 from fr_core.errors import StoreFailed
 from fr_core.gallery.pages import page_token
 from fr_datasets.links import Link, datasets_folder, find_link, write_link
-from serving import Ended, Running, ended, photo
-from taking import (
+from support.courses import (
     Chance,
     Clock,
     Stub,
@@ -43,6 +42,7 @@ from taking import (
     start,
     take,
 )
+from support.servers import Ended, Running, ended, photo
 
 # Requests of any kind, right or wrong: what mypy would find in them is what is sent here.
 pb: Any = training_pb2

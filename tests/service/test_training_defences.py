@@ -19,9 +19,9 @@ from fr_server.rpc.services.training.course_gallery import gallery_of_course
 from fr_server.rpc.services.training.storage import keep_galleries
 from fr_training.courses import Course
 from fr_training.trials import Session
-from serving import Running, ended, running
-from taking import Chance, answer, create, enrol, link_people, next_trial, start, store_of, take
-from trainingstore import add_course, begin, open_store, small_course
+from support.courses import Chance, answer, create, enrol, link_people, next_trial, start, store_of, take
+from support.servers import Running, ended, running
+from support.training_stores import add_course, begin, open_store, small_course
 
 PLAN = """
 format = 1

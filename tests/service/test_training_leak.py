@@ -30,9 +30,7 @@ from fr_training.exercises.pairs import advice
 from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.sessions.views import ShowTrial, key_of
 from fr_training.trials import Trial as Kept
-from leaking import LEAK, Heard, Listening, Row, bare, chance, drawn_secrets, forbidden
-from serving import Running, photo
-from taking import (
+from support.courses import (
     PLAN,
     Chance,
     Clock,
@@ -49,8 +47,8 @@ from taking import (
     store_of,
     take,
 )
-
-pytestmark = pytest.mark.alone
+from support.leaks import LEAK, Heard, Listening, Row, bare, chance, drawn_secrets, forbidden
+from support.servers import Running, photo
 
 PROBE = photo(6)
 NAMES = ("Jane", "Roe", "people_folder", ".png", "low_prevalence")

@@ -17,8 +17,8 @@ from fr_training.courses import Course, Item, Learned
 from fr_training.grading.items import learned
 from fr_training.sessions.results import results
 from fr_training.trials import Result
-from serving import Running, ended, running
-from taking import Chance, create, enrol, link_people, start, store_of, take
+from support.courses import Chance, create, enrol, link_people, start, store_of, take
+from support.servers import Running, ended, running
 
 PLAN = """
 format = 1

@@ -28,8 +28,7 @@ from fr_training.plan import read_plan
 from fr_training.sessions.flow import new_session, show
 from fr_training.store.training_store import TrainingStore
 from fr_training.trials import Session
-from serving import Running, ended, photo
-from taking import (
+from support.courses import (
     Chance,
     Clock,
     Stub,
@@ -43,6 +42,7 @@ from taking import (
     store_of,
     take,
 )
+from support.servers import Running, ended, photo
 
 PLAN = """
 format = 1

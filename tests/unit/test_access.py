@@ -10,6 +10,8 @@ import threading
 from dataclasses import replace
 
 import pytest
+
+from fr_core.errors import InvalidField, for_one_caller
 from fr_trust.access.budget import UNLIMITED, Budget
 from fr_trust.access.budgets import Budgets
 from fr_trust.access.keys import MAX_LIFETIME_MS, ApiKey, MadeKey, Token, new_token, parse_token, secret_hash
@@ -19,9 +21,7 @@ from fr_trust.access.roles import ALL_ROLES, Role
 from fr_trust.access.scope import EVERYTHING, MAX_PATTERNS, NOTHING, Scope
 from fr_trust.access.trusted_clock import SureTime
 from fr_trust.errors import CredentialInvalid, QuotaExceeded, RateLimited
-
-from accessing import BUDGET, DAY_MS, HOUR_MS, NOW_MS, Clocks, new_key
-from fr_core.errors import InvalidField, for_one_caller
+from support.access import BUDGET, DAY_MS, HOUR_MS, NOW_MS, Clocks, new_key
 
 KEPT = ApiKey(1, "a" * 16, "", ALL_ROLES, EVERYTHING, EVERYTHING, BUDGET, NOW_MS, None, None, None)
 MIDNIGHT_MS = NOW_MS - NOW_MS % DAY_MS + DAY_MS

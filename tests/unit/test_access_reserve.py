@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fr_trust.access.store import AccessStore
 
-from accessing import KEY, Clocks
 from fr_core.errors import StorageLow
 from fr_core.storage.audit.attribution import Attribution
 from fr_core.storage.audit.values import Entry, Record
@@ -18,6 +16,8 @@ from fr_server.authz.access_audit import DoorJournal, Journal
 from fr_server.authz.recorder import NOBODY, UNRECORDED, Ended, Refusals
 from fr_server.gateway.listener import HandshakeFailure
 from fr_server.telemetry.trust import NullTrust
+from fr_trust.access.store import AccessStore
+from support.access import KEY, Clocks
 
 _BLOCK, _BLOCKS = 4_096, 2**21
 RESERVE_BYTES = 64 * 2**20

@@ -13,15 +13,8 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from fr_trust.access.budget import UNLIMITED
-from fr_trust.access.principal import SYSTEM, Principal, principal_of
-from fr_trust.access.roles import Role
-from fr_trust.access.scope import EVERYTHING, NOTHING, Scope
-from fr_trust.errors import CredentialInvalid, NotPermitted
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from accessing import open_store
-from apimethods import METHODS
 from docs_pages import access
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, review_pb2, training_pb2
 from fr_core.errors import InternalError, StoreFailed
@@ -41,6 +34,13 @@ from fr_server.gateway.listener import HandshakeFailure
 from fr_server.telemetry.throttle import MOST_PER_GROUP, MOST_PER_WINDOW, Throttle
 from fr_server.telemetry.trust import NullTrust
 from fr_training.store.codes import new_code, typed_code
+from fr_trust.access.budget import UNLIMITED
+from fr_trust.access.principal import SYSTEM, Principal, principal_of
+from fr_trust.access.roles import Role
+from fr_trust.access.scope import EVERYTHING, NOTHING, Scope
+from fr_trust.errors import CredentialInvalid, NotPermitted
+from support.access import open_store
+from support.callers import METHODS
 
 KINDS = {
     "gallery_id": ScopeKind.GALLERY,

@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from fr_trust.audit.export import export, verify_export
 
-from audited import Audited, an_entry
 from fr_core.errors import InvalidField, StoreCorrupt
 from fr_core.storage.audit.checkpoints import read_public_key
 from fr_core.storage.audit.verify import Broken, Verified, Why
+from fr_trust.audit.export import export, verify_export
+from support.audits import Audited, an_entry
 
 RECORDS = 12
 

@@ -6,11 +6,11 @@ import random
 from dataclasses import replace
 
 import pytest
-from fr_trust.audit.search import Filter, search
 
-from audited import DAY_MS, START_MS, Audited, Clock, an_entry
 from fr_core.errors import StoreCorrupt
 from fr_core.storage.audit.values import Entry, Pseudonym
+from fr_trust.audit.search import Filter, search
+from support.audits import DAY_MS, START_MS, Audited, Clock, an_entry
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from pathlib import Path
 import apsw
 import pytest
 
-from audited import DAY_MS, START_MS, Audited, Clock, an_entry, append_in_turns, keys_of
 from fr_core.errors import StoreCorrupt
 from fr_core.storage.audit.chain import first_hash, next_hash
 from fr_core.storage.audit.values import Entry
 from fr_core.storage.audit.verify import Verified, verify
+from support.audits import DAY_MS, START_MS, Audited, Clock, an_entry, append_in_turns, keys_of
 
 RNG = random.Random(0)
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from audited import Audited, an_entry
 from fr_core.storage.audit.chain import next_hash
 from fr_core.storage.audit.values import encode
 from fr_core.storage.audit.verify import Broken, Marks, Verified, Why, verify
+from support.audits import Audited, an_entry
 
 COPY = "CREATE TEMP TABLE old AS SELECT * FROM audit"
 

@@ -6,11 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fr_trust.audit.export import verify_export
-from fr_trust.audit.search import Filter
-from fr_trust.casework.store import CaseStore
 
-from audited import pseudonyms_of
 from fr_core.errors import InvalidField
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.values import GalleryUpdate
@@ -22,6 +18,10 @@ from fr_core.types import ModelId
 from fr_server.clock import wall_ms
 from fr_server.rpc.services import audits
 from fr_server.rpc.services.audits import CHAINS, AuditCalls, LocalAudit, audit_of, audits_of
+from fr_trust.audit.export import verify_export
+from fr_trust.audit.search import Filter
+from fr_trust.casework.store import CaseStore
+from support.audits import pseudonyms_of
 
 KEY = KeyEncryptionKey(bytes(range(32)))
 MODEL = ModelId("null", "1", "0" * 64)

@@ -16,7 +16,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
-from doorway import DAY_MS, Papers
 from fr_core.errors import InvalidField, StoreFailed, TargetTaken, TlsUnusable
 from fr_server.gateway.authority import (
     Issued,
@@ -27,6 +26,7 @@ from fr_server.gateway.authority import (
 )
 from fr_server.gateway.pem import expires_ms, revocations_expire_ms
 from fr_server.gateway.tls import ClientCertificates, TlsFiles, check_tls, server_context
+from support.gateways import DAY_MS, Papers
 
 NOW_MS = 1_800_000_000_000
 

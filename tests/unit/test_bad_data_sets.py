@@ -13,10 +13,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import fr_core.engine
-import squares
 from fr_bench.cli import evaluate
 from fr_datasets.cli import dataset
 from fr_datasets.fetch import PARTS
+from support import photos as squares
 
 GOOD = "a,b,mated\na.png,b.png,1\na.png,c.png,0\n"
 LONG = "9" * 5000

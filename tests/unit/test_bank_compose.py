@@ -18,7 +18,7 @@ from fr_training.bank.triage import DEGRADATIONS, FRONTAL_DEGREES
 from fr_training.courses import Item
 from fr_training.errors import TooFewPeople
 from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
-from made_pools import EVERYTHING, TASTER, made_pool, plan_of, shown_people, strict_calibration
+from support.people import EVERYTHING, TASTER, made_pool, plan_of, shown_people, strict_calibration
 
 PLAN = plan_of(EVERYTHING)
 

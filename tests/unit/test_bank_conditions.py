@@ -16,7 +16,7 @@ from fr_training.errors import TooFewPeople
 from fr_training.keys import ListKey, PairKey, TriadKey
 from fr_training.plan import read_plan
 from fr_training.shipped_plans import plan_text
-from made_pools import made_pool, plan_of, unit
+from support.people import made_pool, plan_of, unit
 
 NEUTRAL, SMILING = "neutral", "smiling"
 TRIADS = 'id = "odd"; exercise = "triad"; trials = 8'

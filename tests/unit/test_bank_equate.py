@@ -23,7 +23,7 @@ from fr_training.bank.impostors import Faces, assigned, nearest, paired
 from fr_training.bank.labels import traits_of
 from fr_training.bank.pool import Pool, PoolPerson, without_shared_photos
 from fr_training.bank.prepared import prepare
-from made_pools import made_pool, unit
+from support.people import made_pool, unit
 
 
 def faces_of(pool: Pool, ceiling: float = np.inf) -> Faces:

@@ -19,8 +19,8 @@ from fr_training.courses import ByPeople, Item, Learned
 from fr_training.errors import TooFewPeople
 from fr_training.keys import ListKey, PairKey, TriadKey
 from fr_training.store.course_codec import pack_course, unpack_course
-from made_pools import EVERYTHING, TASTER, made_pool, plan_of, shown_people, strict_calibration
-from trainingstore import small_course
+from support.people import EVERYTHING, TASTER, made_pool, plan_of, shown_people, strict_calibration
+from support.training_stores import small_course
 
 PLAN = plan_of(EVERYTHING)
 

@@ -24,7 +24,7 @@ from fr_training.bank.triage import DEGRADATIONS
 from fr_training.courses import Form, Item
 from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.prompts import ExerciseKind
-from made_pools import MODEL, made_pool
+from support.people import MODEL, made_pool
 
 A, B, C = (Shown(person.photos[0]) for person in made_pool(3, 0).people)
 

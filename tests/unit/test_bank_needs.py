@@ -6,7 +6,7 @@ import pytest
 
 from fr_training.bank.needs import Available, PlanNeeds, available, needs, require_enough
 from fr_training.errors import TooFewPeople
-from made_pools import EVERYTHING, TASTER, plan_of
+from support.people import EVERYTHING, TASTER, plan_of
 
 ONE = {
     'exercise = "verification"; same = 3; different = 5': (13, 3),

@@ -11,7 +11,7 @@ from fr_core.types import ModelId
 from fr_training.bank.labels import age_of, same_age_band, same_sex, sex_of, shared_labels, traits_of
 from fr_training.bank.lists import ExactMatcher, Ranked
 from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto, without_photos, without_shared_photos
-from made_pools import made_pool, unit
+from support.people import made_pool, unit
 
 VECTOR = unit(np.ones(4))
 

@@ -21,7 +21,7 @@ from fr_core.embed.null import NullEmbedder
 from fr_core.imaging import ImageLimits
 from fr_core.pipeline import Pipeline
 from fr_core.quality.assess import QualityLimits
-from serving import photo, running
+from support.servers import photo, running
 
 PHOTOS = (photo(10), photo(10, 200))
 LOAD = LoadSettings("embed", "closed", 4, None, 0.5, 5.0, 2, 1, 1, None, None, ())

@@ -24,8 +24,8 @@ from fr_bench.speed.training_values import Decision, Kept, TrainingOrder, Traini
 from fr_bench.speed.values import Latency, Memory
 from fr_training.bank.needs import needs
 from fr_training.plan import read_plan
-from serving import Running, running
-from taking import link_people
+from support.courses import link_people
+from support.servers import Running, running
 
 TRAINEES, WALKS, PEOPLE = 6, 2, 14
 DECISIONS = 8

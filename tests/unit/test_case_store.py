@@ -8,36 +8,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from fr_trust.audit.search import Filter, search
-from fr_trust.casework.codec import finding_digest, search_digest
-from fr_trust.casework.store import CaseStore
-from fr_trust.casework.store_schema import SCHEMA
-from fr_trust.casework.values import Case, Examination, Purpose
-from fr_trust.errors import (
-    CaseClosed,
-    CaseExists,
-    ExaminerNotIndependent,
-    FindingLocked,
-    UnknownCase,
-    UnknownExamination,
-)
 
-from audited import pseudonyms_of
-from casefiles import (
-    DAY_MS,
-    EXAMINERS,
-    KEY,
-    SEARCHER,
-    START_MS,
-    Clock,
-    a_search,
-    cannot_say,
-    noise,
-    none_of_them,
-    open_store,
-    picks,
-    some_candidates,
-)
 from fr_core.errors import (
     FrError,
     InvalidField,
@@ -52,6 +23,32 @@ from fr_core.storage.audit.attribution import Attribution, attributed
 from fr_core.storage.audit.values import Record
 from fr_core.storage.audit.verify import Verified, verify
 from fr_core.storage.keys import KeyEncryptionKey
+from fr_trust.audit.search import Filter, search
+from fr_trust.casework.codec import finding_digest, search_digest
+from fr_trust.casework.store import CaseStore
+from fr_trust.casework.store_schema import SCHEMA
+from fr_trust.casework.values import Case, Examination, Purpose
+from fr_trust.errors import (
+    CaseClosed,
+    CaseExists,
+    ExaminerNotIndependent,
+    FindingLocked,
+    UnknownCase,
+    UnknownExamination,
+)
+from support.audits import DAY_MS, START_MS, Clock, pseudonyms_of
+from support.cases import (
+    EXAMINERS,
+    KEY,
+    SEARCHER,
+    a_search,
+    cannot_say,
+    noise,
+    none_of_them,
+    open_store,
+    picks,
+    some_candidates,
+)
 
 ANNA, BERT, CLEO, _ = EXAMINERS
 PROBE = noise(1)

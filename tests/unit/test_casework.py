@@ -8,6 +8,8 @@ from itertools import product
 from typing import Any
 
 import pytest
+
+from fr_core.errors import InvalidField
 from fr_trust.casework.codec import (
     finding_digest,
     finding_of,
@@ -30,9 +32,7 @@ from fr_trust.casework.rules import (
 )
 from fr_trust.casework.values import Conclusion, Examination, Finding, FindingKind, State
 from fr_trust.errors import ExaminerNotIndependent, FindingLocked
-
-from casefiles import EXAMINERS, SEARCHER, a_search, cannot_say, none_of_them, picks, some_candidates
-from fr_core.errors import InvalidField
+from support.cases import EXAMINERS, SEARCHER, a_search, cannot_say, none_of_them, picks, some_candidates
 
 A, B, NO, CANNOT = "A", "B", "no", "cannot"
 """What examiners find: the one candidate, the other, none, or that it cannot be said."""

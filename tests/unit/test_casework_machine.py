@@ -5,14 +5,14 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from fr_trust.casework.rules import conclusion_of, may_examine, state_of
 from fr_trust.casework.store import CaseStore
 from fr_trust.casework.values import Finding, FindingKind, Purpose, State
 from fr_trust.errors import ExaminerNotIndependent, FindingLocked
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from casefiles import EXAMINERS, SEARCHER, a_search, cannot_say, none_of_them, open_store, picks, some_candidates
+from support.cases import EXAMINERS, SEARCHER, a_search, cannot_say, none_of_them, open_store, picks, some_candidates
 
 CALLERS = (*EXAMINERS, SEARCHER)
 

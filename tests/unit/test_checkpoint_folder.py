@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from audited import Audited
 from fr_core.errors import ConfigInvalid
 from fr_core.storage.audit.table import AuditTable
 from fr_server.config import Config
@@ -20,6 +19,7 @@ from fr_server.config.tree import AuditConfig
 from fr_server.jobs.checkpoints import Checkpoints, require_audit_folders
 from fr_server.rpc.services.audits import LocalAudit
 from fr_server.telemetry.trust import Chain, NullTrust
+from support.audits import Audited
 
 
 @dataclass

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fr_trust.casework.store import CaseStore
 from prometheus_client import CollectorRegistry
 
 from fr_core.errors import StoreFailed
@@ -19,7 +18,8 @@ from fr_server.jobs.periodic import CHORES, for_ever
 from fr_server.telemetry.metrics import PrometheusObserver, methods_of
 from fr_server.telemetry.open import Telemetry
 from fr_training.store.training_store import TrainingStore
-from serving import running
+from fr_trust.casework.store import CaseStore
+from support.servers import running
 
 
 def failures(registry: CollectorRegistry) -> dict[str, float]:

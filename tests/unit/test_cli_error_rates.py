@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fr_trust.evidence.values import Bound, Figures
-from fr_trust.evidence.words import of_both
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_client.cli.gallery.calibrations import print_calibration
 from fr_client.cli.gallery.error_rates import answer_keys, evidence_text, rates_text
 from fr_client.cli.gallery.search import print_search
 from fr_core.scoring.intervals import rate as counted
+from fr_trust.evidence.values import Bound, Figures
+from fr_trust.evidence.words import of_both
 
 
 def rate(value: float, low: float, high: float, **more: Any) -> common_pb2.ErrorRate:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from fr_api.v1 import error_reason_pb2
 from fr_client.cli.main import build
 from fr_client.cli.state import REMEDIES, remedy_of
-from scripted_trust import Script, serving_trust
+from support.scripted import Script, serving_trust
 
 Commands = dict[str, tuple[str, ...]]
 

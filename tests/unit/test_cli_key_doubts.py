@@ -6,13 +6,13 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-from fr_trust.access.roles import Role
 
 from fr_api.v1 import access_pb2
 from fr_client.cli.admin.key_checks import APART, NEEDS, warnings_of
 from fr_client.words import ROLES
 from fr_server.authz.rules import OF_COURSES, OF_GALLERIES, Rule, ScopeKind
 from fr_server.authz.table import RULES
+from fr_trust.access.roles import Role
 
 EVERYBODYS = frozenset(Role)
 

@@ -18,11 +18,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
 from typer.testing import CliRunner
 
-import scripted_training
 from fr_api.v1 import training_pb2
 from fr_client.cli.main import build
 from fr_client.cli.train.cohort_progress import Board, clock_text, progress_line, summary_text
-from scripted_training import ScriptedTraining, progress, serving_training
+from support import scripted_training
+from support.scripted_training import ScriptedTraining, progress, serving_training
 
 
 @pytest.fixture

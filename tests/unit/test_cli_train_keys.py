@@ -13,7 +13,7 @@ from fr_client.cli.train.answers import NotUnderstood, Scale
 from fr_client.cli.train.dialog import HELP, Countdown, Dialog, EndedForGood, InputEnded, Left
 from fr_client.cli.train.labels import labels, shown_of, similarity_text
 from fr_client.cli.train.questions import Decided, Style, ask
-from scripted_training import picture, trial
+from support.scripted_training import picture, trial
 
 SCALE = "(-1 to 1, higher is more alike, by the machine)"
 

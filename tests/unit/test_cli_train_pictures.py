@@ -19,7 +19,7 @@ from fr_client.cli.state import Unusable
 from fr_client.cli.train.labels import Shown
 from fr_client.cli.train.picture_file import desktop_viewer, picture_file, sweep, temporary_folder
 from fr_client.cli.train.pictures import GROUND, HEAD, HEIGHT, SMALLEST, WIDTH, compose, layout
-from scripted_training import face
+from support.scripted_training import face
 
 RED, GREEN, BLUE = (200, 40, 40), (40, 180, 40), (40, 40, 200)
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from fr_api.v1 import training_pb2
-from scripted_training import ScriptedTraining, picture, serving_training, trial
+from support.scripted_training import ScriptedTraining, picture, serving_training, trial
 
 PAIR = [picture("x"), picture("y")]
 # Of a shell: takes the terminal that is its standard input, so that it is told when that is closed.

@@ -32,7 +32,7 @@ from fr_client.cli.train.messages import trainee_text
 from fr_client.cli.train.questions import Style
 from fr_client.cli.train.run import report_text, take
 from fr_client.sync.training import Training
-from scripted_training import LOST, ScriptedTraining, face, picture, serving_training, trial
+from support.scripted_training import LOST, ScriptedTraining, face, picture, serving_training, trial
 
 RED, GREEN = (200, 40, 40), (40, 180, 40)
 SHORT = Style(short=True)

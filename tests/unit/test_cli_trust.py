@@ -19,17 +19,11 @@ from typing import Any
 
 import pytest
 import typer
-from fr_trust.audit.export import export
-from fr_trust.audit.segment import oldest_segment
-from fr_trust.casework.values import Purpose
-from fr_trust.evidence.extract import audit_extract
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from audited import Audited
-from casefiles import OTHER_SIGNER, REFERENCE, SEARCHER, SIGNER, Filed, filed, open_store
 from fr_api.v1 import access_pb2, audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2
 from fr_client.cli.admin import audit as audit_commands
 from fr_client.cli.admin import checkpoints
@@ -43,7 +37,13 @@ from fr_core.storage.audit.verify import verify as verify_chain
 from fr_server.commands import audit as audit_cli
 from fr_server.gateway.authority import Issued, make_authority
 from fr_server.rpc.interceptors.sizes import request_of
-from scripted_trust import Script, serving_trust
+from fr_trust.audit.export import export
+from fr_trust.audit.segment import oldest_segment
+from fr_trust.casework.values import Purpose
+from fr_trust.evidence.extract import audit_extract
+from support.audits import Audited
+from support.cases import OTHER_SIGNER, REFERENCE, SEARCHER, SIGNER, Filed, filed, open_store
+from support.scripted import Script, serving_trust
 
 NOTICE = "Leads for a human examiner, never an identity."
 NOW = Timestamp(seconds=1_790_000_000)
@@ -1145,9 +1145,8 @@ def test_what_is_no_bundle_is_told_from_one_that_was_changed(verify: Any, bundle
 
 
 def test_a_bundle_can_do_no_harm_to_a_terminal() -> None:
-    from fr_trust.evidence.verify import Verified
-
     from fr_server.commands.evidence import _sentences
+    from fr_trust.evidence.verify import Verified
 
     hostile = Verified("c", "\x1b[31m", "p", 10**30, "k", "1", 1, 1, (), "0" * 16, False, False, None)
     assert any("an invalid time" in one for one in _sentences(hostile))

@@ -17,7 +17,7 @@ from fr_client import AsyncClient, Client, FrApiError, RetryPolicy
 from fr_client.answers import Answers
 from fr_client.handshake import Endpoint
 from fr_client.sync.calls import Calls
-from scripted import QUICK, Kind, both, refuse, serving
+from support.scripted import QUICK, Kind, both, refuse, serving
 
 
 class Endless:

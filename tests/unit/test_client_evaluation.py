@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from fr_api.v1 import common_pb2, evaluation_pb2, evaluation_pb2_grpc
 from fr_client import AsyncClient, Client, FrApiError, SearchItem, requests
 from fr_client.cli.main import build
-from scripted import Kind, asked, both, refuse
+from support.scripted import Kind, asked, both, refuse
 
 FILES = {
     evaluation_pb2.REPORT_FILE_JSON: b"{}",

@@ -25,7 +25,7 @@ from fr_client.cli.main import build
 from fr_client.cli.state import Settings, Unusable
 from fr_client.identity import Identity, certificates_of, is_loopback, open_aio_channel, open_channel
 from fr_server.gateway.authority import Issued, make_authority, make_client_certificate, make_server_certificate
-from scripted import Kind, asked, both
+from support.scripted import Kind, asked, both
 
 TOKEN = "abcdefghijklmnop." + "s" * 43
 OTHER = "ponmlkjihgfedcba." + "t" * 43

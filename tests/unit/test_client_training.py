@@ -14,8 +14,8 @@ import pytest
 
 from fr_api.v1 import training_pb2
 from fr_client import AsyncClient, Client, FrApiError
-from scripted import QUICK, Kind, asked, both
-from scripted_training import LOST, ScriptedTraining, picture, serving_training, trial
+from support.scripted import QUICK, Kind, asked, both
+from support.scripted_training import LOST, ScriptedTraining, picture, serving_training, trial
 
 Served = tuple[ScriptedTraining, str]
 

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from fr_api.v1 import training_pb2
 from fr_client.cli.main import build
-from scripted import Kind, both
-from scripted import asked as asked_of
-from scripted_training import ScriptedTraining, course, serving_training
+from support.scripted import Kind, both
+from support.scripted import asked as asked_of
+from support.scripted_training import ScriptedTraining, course, serving_training
 
 A, B = "ab" * 32, "0f" * 32
 

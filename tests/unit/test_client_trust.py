@@ -16,8 +16,7 @@ from fr_api.v1 import access_pb2, audit_pb2, common_pb2, error_reason_pb2, galle
 from fr_client import FrApiError, RetryPolicy
 from fr_client.handshake import Endpoint
 from fr_client.streams import STORES_NOTHING, SendAgain, StreamSettings, Window
-from scripted import QUICK, Kind, asked, both, scripted, serving
-from scripted_trust import Script, serving_trust
+from support.scripted import QUICK, Kind, Script, asked, both, scripted, serving, serving_trust
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from fr_api.v1 import gallery_pb2
 from fr_client import KEEP, Keep
-from scripted import QUICK, Kind, ScriptedGallery, asked, both, serving
+from support.scripted import QUICK, Kind, ScriptedGallery, asked, both, serving
 
 
 class Changing(ScriptedGallery):

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibrated import NONMATED, calibration
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import CalibrationInvalid, InvalidField, MissingField, NoCalibration, RateNotSupported
@@ -37,7 +36,9 @@ from fr_server.rpc.convert.calibration import (
 )
 from fr_server.rpc.convert.gallery import SearchedFace, search_response
 from fr_server.rpc.services.decisions import Decisions, compared_settings, warn_of_other_settings
-from serving import null_engine
+from support.counts import examples
+from support.engines import NONMATED, calibration
+from support.servers import null_engine
 
 OF_PACK = calibration()
 DECISIONS = Decisions(NULL_MODEL, 0.5, OF_PACK)
@@ -95,7 +96,7 @@ def test_a_rate_without_a_calibration_is_refused() -> None:
 
 
 @given(st.floats(1 / NONMATED, 1.0))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_the_rate_at_the_threshold_never_exceeds_the_target(target: float) -> None:
     threshold = DECISIONS.threshold(TargetFmr(target), NULL_MODEL, PACK)
     assert -1.0 <= threshold <= 1.0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from casefiles import noise
 from fr_api.v1 import common_pb2
 from fr_core.align import ARCFACE_TEMPLATE
 from fr_core.types import ModelId
 from fr_server.rpc.services.derivations import derived
+from support.cases import noise
 
 MODEL = ModelId("null", "1", "0" * 64)
 

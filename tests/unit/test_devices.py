@@ -22,8 +22,7 @@ from fr_core.runtime.open import batches_alike, open_sessions
 from fr_core.runtime.providers import providers
 from fr_core.runtime.session import Plan, Session
 from fr_core.types import F32, U8
-from handmade import HandmadeSession
-from handmade_graphs import AS_THEY_ARE, convolution, doubled
+from support.engines import AS_THEY_ARE, HandmadeSession, convolution, doubled
 
 
 class HandmadeLibrary:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from accessing import DAY_MS, NOW_MS, Clocks, new_key, open_store
-from besieged import Made, made
-from doorway import Papers, now_ms
 from fr_server.config import Config
 from fr_server.config.warnings import doubts_of
 from fr_server.gateway.authority import write_revocations
 from fr_server.jobs.key_expiry import tell_key_ends
 from fr_server.telemetry.trust import NullTrust
+from support.access import DAY_MS, NOW_MS, Clocks, new_key, open_store
+from support.besieged import Made, made
+from support.gateways import Papers, now_ms
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from fr_core.embed.onnx import FlipFusion, OnnxEmbedder, PlainEmbedder
 from fr_core.types import F32, U8, AlignedFace, ModelId
-from handmade import HandmadeSession
+from support.engines import HandmadeSession
 
 MODEL = ModelId("p", "1", "0" * 64)
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from calibrated import calibration
 from fr_core.engine import (
     SCALES,
     EngineOptions,
@@ -24,7 +23,7 @@ from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import load_pack, pack_names
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.scoring.calibration_json import to_json
-from handmade import HandmadeSession
+from support.engines import HandmadeSession, calibration
 
 
 def session(active: str) -> HandmadeSession:

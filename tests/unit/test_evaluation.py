@@ -31,8 +31,8 @@ from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.run import read_pairs, run_verification
 from fr_evaluation.words import counted, few_errors_text, threshold_text
 from fr_evaluation.write import write_report
-from made_pairs import made_pairs
-from squares import engine, face
+from support.people import made_pairs
+from support.photos import engine, face
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PEOPLE = 6

@@ -26,7 +26,7 @@ from fr_evaluation.verification.calibrate import HeldOut, calibrate, held_out, m
 from fr_evaluation.verification.compare import AcrossPeople
 from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.section_words import about_calibration
-from made_pairs import made_pairs
+from support.people import made_pairs
 
 SOURCE = Provenance("made", "0" * 64, 60, "model", date(2026, 1, 2), {})
 
@@ -213,6 +213,6 @@ def test_the_part_of_a_data_set_is_its_folds(settings: Settings, folds: Sequence
 @pytest.fixture
 def settings() -> Settings:
     from fr_evaluation.report import settings_of
-    from squares import engine
+    from support.photos import engine
 
     return settings_of(engine(), flip=True, pick="largest", seed=1, version="0")

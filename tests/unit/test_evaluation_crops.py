@@ -21,7 +21,7 @@ from fr_evaluation.verification.page import page
 from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.run import read_pairs, run_verification
 from fr_evaluation.verification.templates import Pool, TemplatePairs, compare_templates
-from squares import engine
+from support.photos import engine
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -27,8 +27,8 @@ from fr_evaluation.verification.page import page
 from fr_evaluation.verification.quality import quality_figures
 from fr_evaluation.verification.run import read_pairs, run_verification
 from fr_evaluation.words import Section, Table
-from made_pairs import made_pairs
-from squares import engine, face
+from support.people import made_pairs
+from support.photos import engine, face
 
 COMPARED, ACROSS = made_pairs(people=100, folds=1)
 SEX = {f"P{number}": {"sex": "f" if number < 40 else "m", "age": str(number)} for number in range(95)}

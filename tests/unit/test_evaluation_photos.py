@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import squares
 from fr_core.errors import CallEnded
 from fr_core.imaging import ImageLimits
 from fr_core.reading import read_at_most
@@ -17,6 +16,7 @@ from fr_core.runtime.ticket import Ticket, current_ticket, hold
 from fr_datasets.errors import DatasetUnreadable, read_photo
 from fr_evaluation.hardest import thumbnail
 from fr_evaluation.photos import AHEAD, Photos, in_threads
+from support import photos as squares
 
 
 class Stop(Exception):

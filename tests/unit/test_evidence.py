@@ -12,6 +12,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+
+from fr_core.errors import EvidenceUnusable, InvalidField, StoreCorrupt
+from fr_core.storage.audit.checkpoints import key_id_of, read_public_key
+from fr_core.storage.audit.verify import Verified
 from fr_trust.audit.export import verify_export
 from fr_trust.casework.values import Purpose
 from fr_trust.errors import ReviewUnfinished
@@ -23,16 +27,14 @@ from fr_trust.evidence.signing import EvidenceSigner
 from fr_trust.evidence.values import Bound, Exhibit, Figures
 from fr_trust.evidence.verify import verify_bundle
 from fr_trust.evidence.words import database_effect, of_both, of_hd, of_hp
-
-from casefiles import (
+from support.audits import START_MS, Clock
+from support.cases import (
     DERIVATIONS,
     EXAMINERS,
     OTHER_SIGNER,
     REFERENCE,
     SEARCHER,
     SIGNER,
-    START_MS,
-    Clock,
     Filed,
     a_search,
     filed,
@@ -42,9 +44,6 @@ from casefiles import (
     some_candidates,
     some_figures,
 )
-from fr_core.errors import EvidenceUnusable, InvalidField, StoreCorrupt
-from fr_core.storage.audit.checkpoints import key_id_of, read_public_key
-from fr_core.storage.audit.verify import Verified
 
 
 @pytest.fixture(scope="module")

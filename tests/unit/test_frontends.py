@@ -18,8 +18,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fr_trust.audit.export import verify_export
-from fr_trust.audit.search import Filter
 
 from fr_core.detect.protocol import TileFaces
 from fr_core.embed.null import NULL_MODEL
@@ -54,6 +52,8 @@ from fr_server.workers.ports import HeldPort
 from fr_server.workers.process import start_frontend
 from fr_server.workers.remote import RemoteGalleries, RemoteRawEmbedder, RemoteTileDetector
 from fr_server.workers.shared_memory import Arena, Slots, new_memory
+from fr_trust.audit.export import verify_export
+from fr_trust.audit.search import Filter
 
 SHAPE = (8, 8)
 TILE_BYTES = 8 * 8 * 3

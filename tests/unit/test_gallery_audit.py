@@ -12,7 +12,6 @@ import apsw
 import numpy as np
 import pytest
 
-from audited import checkpoint_of, pseudonyms_of
 from fr_core.errors import DuplicateImage, StoreCorrupt, StoreFailed, UnknownSubject
 from fr_core.gallery.backup.restore import restore
 from fr_core.gallery.backup.take import back_up
@@ -36,6 +35,7 @@ from fr_core.storage.audit.values import Record
 from fr_core.storage.audit.verify import Verified, verify
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import Embedding, ModelId
+from support.audits import checkpoint_of, pseudonyms_of
 
 KEY = KeyEncryptionKey(bytes(range(32)))
 OTHER_KEY = KeyEncryptionKey(bytes(range(1, 33)))

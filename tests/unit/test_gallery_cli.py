@@ -10,13 +10,6 @@ from pathlib import Path
 import apsw
 import numpy as np
 import pytest
-from fr_trust.access.budget import UNLIMITED
-from fr_trust.access.keys import NewKey
-from fr_trust.access.roles import Role
-from fr_trust.access.scope import Scope
-from fr_trust.access.store import AccessStore
-from fr_trust.casework.store import CaseStore
-from fr_trust.casework.values import Purpose
 from typer.testing import CliRunner, Result
 
 from fr_client.cli.main import build
@@ -29,7 +22,14 @@ from fr_core.storage.audit.verify import Verified, verify
 from fr_core.storage.keys import load_key, new_key_file
 from fr_core.types import Embedding, ModelId
 from fr_training.store.training_store import TrainingStore
-from trainingstore import DAY_MS, Clock, add_course, begin, small_course
+from fr_trust.access.budget import UNLIMITED
+from fr_trust.access.keys import NewKey
+from fr_trust.access.roles import Role
+from fr_trust.access.scope import Scope
+from fr_trust.access.store import AccessStore
+from fr_trust.casework.store import CaseStore
+from fr_trust.casework.values import Purpose
+from support.training_stores import DAY_MS, Clock, add_course, begin, small_course
 
 MODEL = ModelId("null", "1", "0" * 64)
 SIZE = 8

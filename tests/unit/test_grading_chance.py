@@ -28,11 +28,13 @@ from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.item_analysis import MIN_PEOPLE, below_guessing
 from fr_training.statistics.item_response import probability
 from fr_training.trials import Result
-from graded import PLAN, course, listed, pair, triaged
+from support.counts import NIGHTLY
+from support.results import PLAN, course, listed, pair, triaged
 
 stats = import_module("scipy.stats")
 
 Cohort = dict[str, list[Result]]
+RUNS = 150 if NIGHTLY else 50
 below = NormalDist().cdf
 
 
@@ -61,14 +63,14 @@ def leaning(rng: np.random.Generator, trainees: int, pairs: int, lean: float = 0
 
 def test_a_cohort_whose_trainees_lean_each_their_own_way_does_not_lean() -> None:
     rng = np.random.default_rng(1)
-    runs, pooled, by_trainees = 150, 0, 0
+    runs, pooled, by_trainees = RUNS, 0, 0
     for _ in range(runs):
         cohort = leaning(rng, 12, 60)
         by_trainees += excludes(own(cohort).criterion)
         together = error_figures([one for some in cohort.values() for one in some]).sensitivity
         assert not isinstance(together, Undefined)
         pooled += excludes(together.criterion)
-    assert by_trainees <= 0.08 * runs  # 5 % and what 150 runs scatter
+    assert by_trainees <= 0.08 * runs  # 5 % and what the runs scatter
     assert pooled > 0.2 * runs
 
 
@@ -80,7 +82,7 @@ def test_a_cohort_that_does_lean_is_found_out() -> None:
 
 def test_guessing_trainees_of_a_cohort_are_no_better_than_guessing() -> None:
     rng = np.random.default_rng(3)
-    runs, dprime, area = 150, 0, 0
+    runs, dprime, area = RUNS, 0, 0
     for _ in range(runs):
         cohort = {}
         for t in range(10):
@@ -116,7 +118,7 @@ def advised(rng: np.random.Generator, trainees: int, pairs: int, spread: float, 
 
 def test_a_cohort_whose_trainees_each_follow_or_resist_is_not_said_to_be_moved() -> None:
     rng = np.random.default_rng(4)
-    runs = 200
+    runs = RUNS
     assert sum(excludes(own(advised(rng, 20, 8, 0.5)).net) for _ in range(runs)) <= 0.08 * runs
     assert sum(excludes(own(advised(rng, 20, 8, 0.5, mean=1.0)).net) for _ in range(20)) >= 18
 
@@ -194,7 +196,7 @@ def spread(some: list[Result], seed: int = 0) -> Spread:
 
 def test_groups_whose_items_differ_by_chance_are_not_shown_to_differ() -> None:
     rng = np.random.default_rng(8)
-    runs = 150
+    runs = RUNS
     assert sum(spread(labelled(rng, 30, 12, 1.0), n).beyond_chance for n in range(runs)) <= 0.08 * runs
     found = [spread(labelled(rng, 40, 12, 0.5, apart=1.5), n) for n in range(10)]
     assert all(one.beyond_chance and 1.0 < one.low < one.max_to_min < one.high for one in found)

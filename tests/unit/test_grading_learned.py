@@ -15,7 +15,7 @@ from fr_training.grading.items import item_rows, learned
 from fr_training.statistics.item_analysis import MIN_PEOPLE, expected_difficulty
 from fr_training.statistics.item_response import eap, probability
 from fr_training.trials import Result
-from graded import pair, results, triad
+from support.results import pair, results, triad
 
 Course = Mapping[str, Sequence[Result]]
 

@@ -19,7 +19,7 @@ from fr_training.statistics.estimates import Estimate, RateDifference
 from fr_training.statistics.fusion import GroupArea
 from fr_training.statistics.item_response import Ability
 from fr_training.trials import Result
-from graded import KIND, course, listed, pair, triad, triaged
+from support.results import KIND, course, listed, pair, triad, triaged
 
 
 def counts(found: Rate | Undefined) -> tuple[int, int]:

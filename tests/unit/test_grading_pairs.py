@@ -21,7 +21,7 @@ from fr_training.grading.values import Area, Undefined, count, pairs
 from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.signal_detection import Sensitivity
 from fr_training.trials import Result
-from graded import pair
+from support.results import pair
 
 SAME = [3, 3, 2, 2, 1, 0, -1, 3, 2, 1]
 DIFFERENT = [-3, -2, -2, -1, 0, 1, -3, -1, -2, 2]

@@ -15,7 +15,7 @@ from fr_training.grading.scores import MIN_COHORT, OTHER_TEST
 from fr_training.grading.values import Undefined
 from fr_training.statistics.change import Change, Verdict
 from fr_training.trials import Result
-from graded import course, listed, pair, triad, triaged
+from support.results import course, listed, pair, triad, triaged
 
 
 def taken(block: str, right: int, *, trainee: str = "t1", of: int = 40) -> list[Result]:

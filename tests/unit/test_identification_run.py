@@ -35,7 +35,7 @@ from fr_evaluation.identification.searches import OpenSet, Search, open_set, sea
 from fr_evaluation.identification.strangers import BLOCK
 from fr_evaluation.keys import report_keys
 from fr_evaluation.write import write_report
-from squares import engine, face
+from support.photos import engine, face
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PEOPLE = 6

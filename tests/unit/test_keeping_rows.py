@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fr_trust.access.rows import HEAD, Locks
-from fr_trust.access.schema import SCHEMA
 
-from accessing import new_key
-from accessing import open_store as open_access
 from fr_core.errors import InvalidField, StoreCorrupt
 from fr_core.storage.rows import readable
+from fr_trust.access.rows import HEAD, Locks
+from fr_trust.access.schema import SCHEMA
+from support.access import new_key
+from support.access import open_store as open_access
 
 SECRET = "Erika Mustermann"
 

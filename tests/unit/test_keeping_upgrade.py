@@ -30,7 +30,7 @@ from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.schema import Schema, Step, WrappedKeys
 from fr_core.storage.seals import Seals
 from fr_core.storage.writer import Transaction, Writer
-from powercut import Image, PowerCut
+from support.power_cut import Image, PowerCut
 
 KEY = KeyEncryptionKey(bytes(range(32)))
 BOX = -11

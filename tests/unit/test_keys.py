@@ -132,11 +132,11 @@ def test_a_command_outlives_the_signal_to_reload_that_all_processes_of_a_server_
 
 
 def test_a_command_that_prints_without_end_is_read_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "_COMMAND_S", 10.0)
+    monkeypatch.setattr(keys, "_COMMAND_S", 60.0)
     begun = time.monotonic()
     with pytest.raises(KeyUnavailable):
         load_key("command:cat /dev/zero")
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
 
 
 def test_the_id_tells_keys_apart_and_neither_it_nor_the_text_of_a_key_is_the_key() -> None:

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from fr_trust.access.schema import SCHEMA
 
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import WrongKey
@@ -18,7 +17,8 @@ from fr_core.gallery.store.sqlite_store import DATABASE_NAME
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.storage.database import Database
 from fr_core.storage.keys import load_key, new_key_file
-from ledger import embedding
+from fr_trust.access.schema import SCHEMA
+from support.ledger import embedding
 
 TIMES = 25
 # Sets one mark after the other in another process; the last one stays.

@@ -30,7 +30,7 @@ from fr_server.telemetry.exposition import MetricsServer
 from fr_server.telemetry.listener import CANCELLED, OK
 from fr_server.telemetry.metrics import UNKNOWN, PrometheusObserver, methods_of
 from fr_server.telemetry.open import Telemetry
-from serving import photo, running
+from support.servers import photo, running
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 MONITORING, RUNBOOKS = DOCS / "monitoring", DOCS / "runbooks"

@@ -15,7 +15,8 @@ from onnx import helper
 from fr_core.runtime.onnx_graph import PIXELS, PixelInput, dequantise, prepared
 from fr_core.runtime.open import open_sessions
 from fr_core.types import F32, U8
-from handmade_graphs import AS_THEY_ARE, convolution, doubled, model
+from support.counts import examples
+from support.engines import AS_THEY_ARE, convolution, doubled, model
 
 Array = npt.NDArray[Any]
 
@@ -153,7 +154,7 @@ def test_weights_quantised_in_another_type_are_refused() -> None:
 # --- convolutions of narrow groups ------------------------------------------------------------------------
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     groups=st.integers(2, 12),
     channels=st.integers(1, 9),

@@ -18,7 +18,7 @@ from fr_core.pipeline import FacePolicy, Pipeline, select
 from fr_core.quality.assess import QualityLimits
 from fr_core.runtime.devices import parse_device
 from fr_core.types import F32, AlignedFace, ModelId
-from serving import photo
+from support.servers import photo
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.run import list_sha256 as pairs_sha256
 from fr_evaluation.verification.run import read_pairs, run_verification
 from fr_evaluation.verification.sources import PairsToCompare
-from squares import engine, face
+from support.photos import engine, face
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

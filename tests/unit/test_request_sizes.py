@@ -11,10 +11,10 @@ from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis.strategies import binary
 
-from apimethods import METHODS
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_core.gallery.query import MAX_FILTER_SUBJECTS
 from fr_server.rpc.interceptors.sizes import MOST_BYTES, MOST_FIELDS, fields_left, request_of
+from support.callers import METHODS
 
 
 def test_every_call_of_the_api_has_a_length_and_those_with_photos_that_of_any_message() -> None:

@@ -17,7 +17,7 @@ from fr_core.runtime.onnxruntime_session import OnnxRuntimeSession, reason
 from fr_core.runtime.open import open_sessions
 from fr_core.runtime.openvino_session import precisions, settings
 from fr_core.runtime.session import Plan
-from handmade_graphs import AS_THEY_ARE, convolution, doubled, model
+from support.engines import AS_THEY_ARE, convolution, doubled, model
 
 
 @pytest.mark.parametrize("device", ["cpu", "openvino", "auto"])

@@ -18,7 +18,6 @@ import PIL.Image
 import PIL.ImageCms
 import pytest
 
-from faulty import until
 from fr_core.detect.null import NullDetector
 from fr_core.embed.null import NullEmbedder
 from fr_core.errors import ConfigInvalid, FrError, ImageTooCostly, ImageTooManyBytes, ShuttingDown, Undecodable
@@ -39,6 +38,7 @@ from fr_core.quality.assess import QualityLimits
 from fr_core.types import U8, Image
 from fr_server.config import config_from
 from fr_server.engine import open_decoder
+from support.faults import until
 
 LIMITS = ImageLimits(max_bytes=16 * 2**20, max_pixels=30_000_000, formats=tuple(sorted(KNOWN_FORMATS)))
 

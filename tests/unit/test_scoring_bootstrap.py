@@ -231,6 +231,7 @@ def test_rounding_does_not_take_a_false_match_away() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_thousand_replicates_of_a_million_comparisons_take_seconds() -> None:
     a, b = across(1415)
     scores = np.random.default_rng(1).normal(size=len(a))

@@ -132,6 +132,7 @@ def test_a_table_without_mated_pairs_is_undefined_and_one_of_bad_input_is_refuse
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_ten_million_comparisons_take_five_seconds_and_a_gigabyte_at_most() -> None:
     mated, nonmated = normal(1, 0.6, 1_000_000), normal(2, 0.0, 9_000_000)
     tracemalloc.start()

@@ -9,7 +9,7 @@ import pytest
 
 from fr_core.detect.scrfd import ANCHORS, STRIDES, ScrfdDetector
 from fr_core.types import F32, U8
-from handmade import HandmadeSession, detector_spec
+from support.engines import HandmadeSession, detector_spec
 
 SIZE = 64
 OFFSETS = np.array([[-1, -1], [1, -1], [0, 0], [-1, 1], [1, 1]], np.float32)

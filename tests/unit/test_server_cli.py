@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from fr_trust.access.roles import Role
-from fr_trust.access.store import AccessStore
 from typer.testing import CliRunner, Result
 
 from fr_client.cli.main import build
@@ -25,6 +23,8 @@ from fr_server.config.seal import require_sealed
 from fr_server.gateway.pem import names_of
 from fr_server.gateway.tls import check_tls, tls_files
 from fr_server.storage import open_access
+from fr_trust.access.roles import Role
+from fr_trust.access.store import AccessStore
 
 
 def fr(*arguments: str) -> Result:

@@ -10,7 +10,7 @@ from fr_training.sessions.clock import adjusted, left_ms
 from fr_training.sessions.flow import finish, lock, pause, rejoined, resume, show
 from fr_training.sessions.views import ShowBlock, ShowTrial
 from fr_training.trials import Session
-from made_sessions import T0, Trainee, begun, course
+from support.sessions import T0, Trainee, begun, course
 
 DAY = 24 * 3_600_000
 MINUTE = 60_000

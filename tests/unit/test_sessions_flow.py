@@ -27,7 +27,7 @@ from fr_training.sessions.order import next_item
 from fr_training.sessions.probes import lock_probe, require_probe, shown_people, shown_pictures
 from fr_training.sessions.views import LockedStep, Over, ShowBlock, ShowTrial
 from fr_training.trials import Session
-from made_sessions import (
+from support.sessions import (
     OWN_GALLERY,
     PHOTO,
     SECRET,

@@ -16,7 +16,7 @@ from fr_training.sessions.flow import finish, lock, pause, resume, show
 from fr_training.sessions.results import Progress, SessionState, not_started, progress, results
 from fr_training.sessions.views import ShowTrial
 from fr_training.trials import Result, Session
-from made_sessions import T0, Trainee, answer_to, begun, course, items_by_id, random_trainee
+from support.sessions import T0, Trainee, answer_to, begun, course, items_by_id, random_trainee
 
 
 @pytest.fixture(scope="module")

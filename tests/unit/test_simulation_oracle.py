@@ -22,7 +22,7 @@ from fr_training.simulation.runner import StoreOracle, made_course, made_own_lis
 from fr_training.simulation.trainee import Abilities, SimulatedTrainee
 from fr_training.store.training_store import TrainingStore
 from fr_training.trials import Session
-from trainingstore import DAY_MS, NOW_MS, Clock, open_store
+from support.training_stores import DAY_MS, NOW_MS, Clock, open_store
 
 R = TypeVar("R")
 

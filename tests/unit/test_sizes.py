@@ -7,7 +7,7 @@ import pytest
 from fr_core.errors import ConfigInvalid
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.sizes import ACCELERATOR_SIZES, allowed_sizes, parse_sizes
-from handmade import HandmadeSession
+from support.engines import HandmadeSession
 
 KEY = "batching.embedder_sizes"
 SUIT = (1, 2, 3, 8)

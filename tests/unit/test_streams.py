@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from fr_trust.errors import CredentialInvalid
 
 from fr_core.errors import FrError
 from fr_server.authz import stream_ends
 from fr_server.authz.stream_ends import Streams
+from fr_trust.errors import CredentialInvalid
 
 
 def test_a_look_that_fails_is_repeated(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

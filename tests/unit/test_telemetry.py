@@ -16,7 +16,6 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from accessing import new_key, open_store
 from fr_core.errors import AddressUnavailable, ConfigInvalid, StoreFailed, UnsupportedFormat
 from fr_core.gallery.values import GalleryInfo, Page
 from fr_core.runtime.devices import ActiveDevice
@@ -32,6 +31,7 @@ from fr_server.telemetry.open import open_telemetry, together
 from fr_server.telemetry.processes import ProcessesCollector
 from fr_server.telemetry.storage import GALLERIES, SUBJECTS, TEMPLATES, KeptCollector, KeptStore
 from fr_server.telemetry.trust import NullTrust
+from support.access import new_key, open_store
 
 DETECT = "fr_api.v1.RecognitionService/Detect"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]

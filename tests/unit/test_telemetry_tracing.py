@@ -210,7 +210,7 @@ def test_receiver_that_is_away_holds_nobody_up_for_long() -> None:
     one_call(telemetry)
     started = time.monotonic()
     telemetry.close()
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from fr_evaluation.verification.page import page
 from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.run import read_pairs, run_verification
 from fr_evaluation.write import write_report
-from squares import engine, face
+from support.photos import engine, face
 
 IMAGE = re.compile(r'<img src="data:image/jpeg;base64,([^"]+)" alt="([^"]+)">')
 

@@ -26,13 +26,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
-from fr_trust.access.budgets import Budgets
-from fr_trust.access.principal import Principal
-from fr_trust.access.refusals import Refused, Why, refusal_of
-from fr_trust.access.roles import Role
-from fr_trust.errors import CredentialInvalid
 
-from accessing import BUDGET, NOW_MS, Clocks, open_store
 from fr_core.errors import ConfigInvalid, NotReady
 from fr_server.authz.access_audit import Journal
 from fr_server.authz.credentials import Credentials
@@ -40,6 +34,12 @@ from fr_server.authz.guard import Guard
 from fr_server.authz.jwks import AGAIN_S, REFRESH_S, STALE_S, JsonWebKeys, parse_keys
 from fr_server.authz.tokens import MAX_TOKEN, TokenRules, Tokens
 from fr_server.telemetry.trust import NullTrust
+from fr_trust.access.budgets import Budgets
+from fr_trust.access.principal import Principal
+from fr_trust.access.refusals import Refused, Why, refusal_of
+from fr_trust.access.roles import Role
+from fr_trust.errors import CredentialInvalid
+from support.access import BUDGET, NOW_MS, Clocks, open_store
 
 ISSUER, AUDIENCE = "https://id.example/realm", "fr-core"
 NOW_S = NOW_MS // 1000

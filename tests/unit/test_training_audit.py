@@ -10,7 +10,6 @@ from pathlib import Path
 import apsw
 import pytest
 
-from audited import checkpoint_of, pseudonyms_of
 from fr_core.errors import InvalidField, StoreCorrupt, StoreFailed
 from fr_core.storage.audit.attribution import Attribution, attributed
 from fr_core.storage.audit.values import Record
@@ -27,7 +26,8 @@ from fr_training.store.training_store import TrainingStore
 from fr_training.store.values import Cohort, NewTrainee
 from fr_training.store.writer import Transaction
 from fr_training.trials import Locked, Session
-from trainingstore import DAY_MS, KEY, NOW_MS, Clock, add_course, begin, open_store, shown, small_course
+from support.audits import checkpoint_of, pseudonyms_of
+from support.training_stores import DAY_MS, KEY, NOW_MS, Clock, add_course, begin, open_store, shown, small_course
 
 COURSE = small_course()
 ID = COURSE.course_id

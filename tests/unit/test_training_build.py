@@ -12,7 +12,6 @@ import numpy as np
 import PIL.Image
 import pytest
 
-import squares
 from fr_core.errors import CallEnded
 from fr_core.imaging import ImageLimits, decode
 from fr_core.runtime.ticket import Ticket, hold
@@ -26,6 +25,7 @@ from fr_training.errors import TooFewPeople
 from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import CoursePlan, read_plan
 from fr_training.shipped_plans import plan_text
+from support import photos as squares
 
 OnProgress = Callable[[Progress, int, int], None]
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import graded
 from fr_training.exports import FORMS, Finished, export
 from fr_training.exports.signing import SigningKey, new_signing_key
 from fr_training.exports.values import duration, instant, stable_id, urn
 from fr_training.trials import Result
-from graded import course, pair
+from support import results as graded
+from support.results import course, pair
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 

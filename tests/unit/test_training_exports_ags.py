@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import graded
 from fr_training.exports.ags import ags
 from fr_training.exports.signing import SigningKey, new_signing_key
 from fr_training.exports.values import CohortResults, Finished
 from fr_training.trials import Result
-from graded import course, listed, pair, triaged
+from support import results as graded
+from support.results import course, listed, pair, triaged
 
 NOW = 1_700_000_000_123
 ENDED = (Finished("t1", "first", 0, 1),)

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import graded
 from fr_training.courses import Course
 from fr_training.exports.open_badges import needed, open_badges
 from fr_training.exports.signing import SigningKey, new_signing_key, verify
 from fr_training.exports.values import CohortResults, Finished
 from fr_training.plan import read_plan
 from fr_training.trials import Result
-from graded import course, pair
+from support import results as graded
+from support.results import course, pair
 
 NOTICE = "TRAINING OUTPUT: a certificate of completion. It is no proof of ability and no licence to identify anybody."
 PLAN = """

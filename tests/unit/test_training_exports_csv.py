@@ -15,7 +15,7 @@ from fr_training.exports.csv_rows import COLUMNS, csv_rows, harmless
 from fr_training.exports.signing import SigningKey, new_signing_key
 from fr_training.exports.values import CohortResults
 from fr_training.trials import Result
-from graded import course, listed, pair, triaged
+from support.results import course, listed, pair, triaged
 
 FORMULAS = "=+-@\t\r\n＝＋－＠"
 NAMES = (

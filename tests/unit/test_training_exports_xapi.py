@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import graded
-import made_sessions
 from fr_training.exports.signing import SigningKey, new_signing_key
 from fr_training.exports.values import CohortResults
 from fr_training.exports.xapi import EXTENSIONS, xapi
 from fr_training.prompts import ExerciseKind
 from fr_training.sessions.results import results as results_of
 from fr_training.trials import Result
-from graded import course, listed, pair, triad, triaged
+from support import results as graded
+from support import sessions as made_sessions
+from support.results import course, listed, pair, triad, triaged
 
 HOME = "https://fr-core.invalid/training/xapi/"
 LISTS_OF = {"choice": "choices", "likert": "scale"}

@@ -10,7 +10,6 @@ import numpy as np
 import PIL.Image
 import pytest
 
-import squares
 from fr_core.errors import CallEnded, InvalidField
 from fr_core.runtime.ticket import Ticket, hold
 from fr_datasets.errors import DatasetError, DatasetUnknown, DatasetUnreadable
@@ -30,6 +29,7 @@ from fr_training.build.people import (
     read_named_people,
     require_different_people,
 )
+from support import photos as squares
 
 
 def square(path: Path, blue: int | None, number: int = 0, side: int = 100) -> Path:

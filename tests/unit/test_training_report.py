@@ -22,7 +22,7 @@ from fr_training.report.pages import bullets
 from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.signal_detection import Sensitivity, prevalence_ppv
 from fr_training.trials import Result
-from graded import course, listed, pair, triad, triaged
+from support.results import course, listed, pair, triad, triaged
 
 WHY = message("undefined.curve")
 

@@ -25,7 +25,7 @@ from fr_training.store.training_store import TrainingStore
 from fr_training.store.values import ProbeTruth
 from fr_training.store.writer import Transaction
 from fr_training.trials import Session, Trial
-from trainingstore import (
+from support.training_stores import (
     DAY_MS,
     KEY,
     NOW_MS,

@@ -18,7 +18,7 @@ from fr_training.store.course_codec import unpack_course
 from fr_training.store.training_store import TrainingStore
 from fr_training.store.values import Cohort, NewTrainee
 from fr_training.trials import Session
-from trainingstore import DAY_MS, NOW_MS, Clock, add_course, begin, open_store, shown, small_course
+from support.training_stores import DAY_MS, NOW_MS, Clock, add_course, begin, open_store, shown, small_course
 
 COURSE = small_course()
 

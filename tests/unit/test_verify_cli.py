@@ -13,15 +13,8 @@ from typing import Any
 import apsw
 import numpy as np
 import pytest
-from fr_trust.audit.export import verify_export
-from fr_trust.casework.values import Purpose
 from typer.testing import CliRunner, Result
 
-import casefiles
-import trainingstore
-from accessing import Clocks, new_key
-from accessing import open_store as open_access
-from audited import Auditable, checkpoint_of
 from fr_client.cli.main import build
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.sqlite_store import SqliteStore
@@ -32,6 +25,13 @@ from fr_core.storage.audit.verify import Broken, Verified, Why
 from fr_core.storage.keys import KeyEncryptionKey, key_beside
 from fr_core.types import Embedding, ModelId
 from fr_server.rpc.services.audits import CHAINS
+from fr_trust.audit.export import verify_export
+from fr_trust.casework.values import Purpose
+from support import cases as casefiles
+from support import training_stores as trainingstore
+from support.access import Clocks, new_key
+from support.access import open_store as open_access
+from support.audits import START_MS, Auditable, checkpoint_of
 
 KEY = KeyEncryptionKey(bytes(range(32)))
 MODEL = ModelId("null", "1", "0" * 64)
@@ -69,7 +69,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 training.change(session.session_id, lambda _, one: (trainingstore.shown(course, one), None)).result()
     with casefiles.open_store(home / "data/cases") as cases:
         probe = casefiles.noise(1)
-        case = cases.open_case(SECRETS[0], Purpose.TESTING, "local", casefiles.START_MS + 1)
+        case = cases.open_case(SECRETS[0], Purpose.TESTING, "local", START_MS + 1)
         own = cases.add_examination(case.case_id, casefiles.a_search(probe), casefiles.some_candidates(), probe)
         cases.give_finding(own.examination_id, casefiles.picks("key:anna", notes=SECRETS[1]))
     with open_access(home / "data/access") as access:

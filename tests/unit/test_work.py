@@ -7,14 +7,14 @@ import threading
 from collections.abc import AsyncIterator
 
 import pytest
-from fr_trust.access.principal import SYSTEM
-from fr_trust.access.refusals import Why, refuse
-from fr_trust.errors import CredentialInvalid
 
 from fr_core.errors import CallEnded, ShuttingDown
 from fr_core.runtime.ticket import Ticket, hold
 from fr_server.authz.callers import calling
 from fr_server.pools import STORAGE_THREADS, Work, answer_each
+from fr_trust.access.principal import SYSTEM
+from fr_trust.access.refusals import Why, refuse
+from fr_trust.errors import CredentialInvalid
 
 
 async def count(n: int) -> AsyncIterator[int]:

@@ -7,7 +7,7 @@ import pytest
 
 from fr_core.detect.yunet import STRIDES, YunetDetector
 from fr_core.types import F32, U8
-from handmade import HandmadeSession, detector_spec
+from support.engines import HandmadeSession, detector_spec
 
 SIZE = 64
 POINTS = np.array([[-0.5, -0.5], [0.5, -0.5], [0, 0], [-0.5, 0.5], [0.5, 0.5]], np.float32)

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 
-from fr_trust.access.store import AccessStore
-
 from fr_core.errors import FrError, StorageLow
 from fr_core.storage.audit.attribution import SYSTEM
 from fr_core.storage.audit.pseudonyms import Pseudonyms
@@ -20,6 +18,7 @@ from fr_server.gateway.listener import HandshakeFailure, Parting, Refusal
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.throttle import Throttle
 from fr_server.telemetry.trust import Trust
+from fr_trust.access.store import AccessStore
 
 _log = logging.getLogger("fr_server.authz")
 

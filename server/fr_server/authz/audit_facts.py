@@ -8,8 +8,6 @@ from dataclasses import replace
 from types import MappingProxyType, TracebackType
 from typing import Any, get_args
 
-from fr_trust.access.principal import Principal
-from fr_trust.errors import CredentialInvalid, CredentialMissing, NotPermitted, QuotaExceeded, RateLimited
 from google.protobuf.message import Message
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
@@ -22,6 +20,8 @@ from fr_server.authz.recorder import BEGUN, CANCELLED, MAX_SUBJECTS, OK, OUTSIDE
 from fr_server.authz.rules import Rule, ScopeKind
 from fr_server.authz.score_rounding import value_at
 from fr_server.telemetry.trust import Chain, Trust
+from fr_trust.access.principal import Principal
+from fr_trust.errors import CredentialInvalid, CredentialMissing, NotPermitted, QuotaExceeded, RateLimited
 
 # The form of ids that the server gives. A caller can send any text instead, which the audit does not keep. Ids of
 # trainees and sessions, and codes, are not among them.

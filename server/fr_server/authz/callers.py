@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
-from fr_trust.access.principal import LOCAL, SYSTEM, Principal
-
 from fr_core.sharing import EVERYBODY
 from fr_server.authz.rules import Rule
+from fr_trust.access.principal import LOCAL, SYSTEM, Principal
 
 T = TypeVar("T")
 

@@ -11,10 +11,6 @@ from functools import partial
 from typing import Any
 
 import grpc
-from fr_trust.access.budgets import Budgets
-from fr_trust.access.principal import Principal
-from fr_trust.access.refusals import Why, refusal_of
-from fr_trust.errors import CredentialInvalid, NotPermitted
 
 from fr_core.errors import Failure, FrError, InputRefused
 from fr_core.storage.audit.attribution import Attribution, attributed
@@ -35,6 +31,10 @@ from fr_server.rpc.convert.common import require_item_id
 from fr_server.rpc.errors import abort
 from fr_server.rpc.interceptors.wrapping import EXEMPT, Context, Handler, Stream, Unary, wrap
 from fr_server.telemetry.trust import Trust
+from fr_trust.access.budgets import Budgets
+from fr_trust.access.principal import Principal
+from fr_trust.access.refusals import Why, refusal_of
+from fr_trust.errors import CredentialInvalid, NotPermitted
 
 _NOBODY = Attribution(actor=NOBODY)
 _REQUEST_ID = "x-request-id"

@@ -6,10 +6,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from fr_trust.access.budget import Budget
-from fr_trust.access.budgets import Budgets
-from fr_trust.access.store import AccessStore
-
 from fr_server.authz.access_audit import Journal
 from fr_server.authz.credentials import Authenticator, Credentials, OpenDoor
 from fr_server.authz.guard import Guard
@@ -19,6 +15,9 @@ from fr_server.authz.tokens import TokenRules, Tokens
 from fr_server.config import AccessConfig, Config
 from fr_server.config.safety import is_loopback
 from fr_server.telemetry.trust import Trust
+from fr_trust.access.budget import Budget
+from fr_trust.access.budgets import Budgets
+from fr_trust.access.store import AccessStore
 
 
 def asks_who_calls(config: Config, store: AccessStore) -> bool:

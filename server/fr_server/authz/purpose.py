@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fr_trust.casework.rules import require_reference
-from fr_trust.errors import NotPermitted, PurposeRequired
 from google.protobuf.message import Message
 
 from fr_api.v1 import common_pb2
@@ -12,6 +10,8 @@ from fr_core.gallery.values import GalleryInfo, GalleryUse
 from fr_server.authz.callers import current_rule
 from fr_server.authz.rules import Stated
 from fr_server.authz.score_rounding import value_at
+from fr_trust.casework.rules import require_reference
+from fr_trust.errors import NotPermitted, PurposeRequired
 
 
 def require_stated(request: Message, info: GalleryInfo) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import Protocol
 
-from fr_trust.access.principal import Principal
-from fr_trust.errors import NotPermitted
 from google.protobuf.message import Message
 
 from fr_core.gallery.checks import is_gallery_id
 from fr_server.authz.course_galleries import is_of_course
 from fr_server.authz.rules import OF_COURSES, OF_GALLERIES, Rule, Scoped, ScopeKind
 from fr_training.store.codes import new_code
+from fr_trust.access.principal import Principal
+from fr_trust.errors import NotPermitted
 
 # 160 bits that are drawn for the one request; ids that the server gives are shorter.
 _NOBODYS_BYTES = 20

@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from fr_trust.errors import NotPermitted
 from google.protobuf.message import Message
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, review_pb2, training_pb2
 from fr_server.authz.rules import Coarse, Rule
+from fr_trust.errors import NotPermitted
 
 _DECIMALS = 2
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fr_trust.access.principal import Principal
-
 from fr_core.storage.audit.attribution import Attribution, attributed
 from fr_server.authz.callers import Valid, calling
 from fr_server.authz.recorder import CallRecord, noting
 from fr_server.authz.rules import Rule
 from fr_server.rpc.interceptors.wrapping import Context, Handler, Stream
+from fr_trust.access.principal import Principal
 
 
 async def only(request: Any) -> AsyncIterator[Any]:

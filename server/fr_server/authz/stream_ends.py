@@ -9,10 +9,9 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from fr_trust.errors import CredentialInvalid
-
 from fr_core.errors import Failure, FrError, ReaderTooSlow
 from fr_server.telemetry.logs import describe
+from fr_trust.errors import CredentialInvalid
 
 log = logging.getLogger("fr_server.authz")
 

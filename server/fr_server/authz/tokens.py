@@ -11,17 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fr_trust.access.budget import Budget
-from fr_trust.access.principal import Principal, principal_of
-from fr_trust.access.refusals import Why, refuse
-from fr_trust.access.roles import Role
-from fr_trust.access.scope import Scope
 from jwt import PyJWK, PyJWS
 from jwt.exceptions import InvalidSignatureError, PyJWTError
 
 from fr_core.errors import InvalidField, NotReady
 from fr_core.reading import read_json
 from fr_server.authz.jwks import JsonWebKeys
+from fr_trust.access.budget import Budget
+from fr_trust.access.principal import Principal, principal_of
+from fr_trust.access.refusals import Why, refuse
+from fr_trust.access.roles import Role
+from fr_trust.access.scope import Scope
 
 MAX_TOKEN = 8_192
 """Characters; what a client sends with a call has 16 KiB in all."""

@@ -92,9 +92,8 @@ def verify_file(
             "Give the key of the chain with --public-key, or the folder of checkpoints with --checkpoints."
         )
     with reporting(as_json):
-        from fr_trust.audit.export import verify_export
-
         from fr_core.storage.audit.verify import Broken
+        from fr_trust.audit.export import verify_export
 
         with open_regular(files[0]) as first:
             kept = _kept(_chain_id(first), public_key, checkpoints)

@@ -41,9 +41,8 @@ def verify(
     Without --public-key, the command uses the key in the bundle, which anyone could have put there.
     """
     with reporting(as_json):
-        from fr_trust.evidence.verify import verify_bundle
-
         from fr_core.errors import EvidenceUnusable
+        from fr_trust.evidence.verify import verify_bundle
 
         if file.is_dir():
             what = f"{file} is a folder. Give the original ZIP file: the command cannot check unpacked files."

@@ -11,11 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from fr_trust.access.integrity import require_sound as require_sound_access
-from fr_trust.access.schema import SCHEMA as ACCESS
-from fr_trust.casework.integrity import require_sound as require_sound_cases
-from fr_trust.casework.store_schema import SCHEMA as CASES
-
 from fr_core.errors import FrError, NoStore, StoreCorrupt, StoreInUse
 from fr_core.gallery.backup.verify import reading
 from fr_core.gallery.store.auditing import audit_table
@@ -38,6 +33,10 @@ from fr_server.config.folders import access_folder, cases_folder, data_folder, t
 from fr_server.telemetry.trust import Chain
 from fr_training.store.integrity import require_sound as require_sound_training
 from fr_training.store.schema import SCHEMA as TRAINING
+from fr_trust.access.integrity import require_sound as require_sound_access
+from fr_trust.access.schema import SCHEMA as ACCESS
+from fr_trust.casework.integrity import require_sound as require_sound_cases
+from fr_trust.casework.store_schema import SCHEMA as CASES
 
 # Number of vectors in memory at a time.
 _ROWS = 4_096

@@ -9,9 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 
-from fr_trust.access.store import AccessStore
-from fr_trust.casework.store import CaseStore
-
 from fr_core.errors import KeyUnavailable, StoreFailed, WrongKey
 from fr_core.gallery.store.marks import mark_of
 from fr_core.gallery.store.sqlite_store import SqliteStore
@@ -24,6 +21,8 @@ from fr_server.config.naming import naming
 from fr_server.config.seal import begin_reseal, end_reseal
 from fr_server.telemetry.trust import Chain
 from fr_training.store.training_store import TrainingStore
+from fr_trust.access.store import AccessStore
+from fr_trust.casework.store import CaseStore
 
 _STORES: Mapping[Chain, type[TrainingStore] | type[CaseStore] | type[AccessStore]] = {
     "training": TrainingStore,

@@ -17,10 +17,9 @@ from fr_server.commands.reporting import CommandFailed, reporting
 from fr_server.commands.verify import audit_export, verify
 
 if TYPE_CHECKING:
-    from fr_trust.access.store import AccessStore
-
     from fr_server.config import Config
     from fr_server.gateway.authority import Issued
+    from fr_trust.access.store import AccessStore
 
 server = typer.Typer(name="server", help="Set up and maintain a server.")
 server.command("verify")(verify)

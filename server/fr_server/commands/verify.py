@@ -99,10 +99,9 @@ def audit_export(
     If the chain is damaged, the file ends before the first damaged record, and the exit status is 1.
     """
     with reporting(writes=True):
-        from fr_trust.audit.export import export
-
         from fr_core.errors import NoStore, StoreCorrupt, TargetTaken
         from fr_server.commands.integrity import audit_of
+        from fr_trust.audit.export import export
 
         places, opened = _places(data, key, config)
         place = next((place for place in places if place.chain == chain and place.is_there), None)

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args
 
-from fr_trust.access.keys import MAX_LIFETIME_DAYS
-
 from fr_core.detect.multiscale import DetectionMode
 from fr_core.gallery.index.register import INDEX_NAMES
 from fr_core.imaging import KNOWN_FORMATS
 from fr_core.imaging.decode import MAX_PIXELS_CEILING
 from fr_core.runtime.devices import Precision
+from fr_trust.access.keys import MAX_LIFETIME_DAYS
 
 
 @dataclass(frozen=True, slots=True)

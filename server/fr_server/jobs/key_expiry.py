@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from fr_server.telemetry.trust import Trust
 from fr_trust.access.changes import MAX_KEYS
 from fr_trust.access.store import AccessStore
-
-from fr_server.telemetry.trust import Trust
 
 KEY_ENDS_EVERY_S = 60.0
 """Interval between two reports. Keys can change at any time, and an alert waits longer than this."""

@@ -9,9 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from fr_trust.audit.export import checkpoint_of, verify_export
-from fr_trust.audit.segment import Segment
-
 from fr_core.errors import Failure, ShuttingDown, StoreCorrupt
 from fr_core.storage.audit.checkpoints import read_public_key
 from fr_core.storage.audit.verify import Verified
@@ -19,6 +16,8 @@ from fr_core.storage.durable import write_private
 from fr_server.rpc.services.audits import AuditCalls
 from fr_server.telemetry.logs import FIELDS, describe
 from fr_server.telemetry.trust import Chain
+from fr_trust.audit.export import checkpoint_of, verify_export
+from fr_trust.audit.segment import Segment
 
 log = logging.getLogger("fr_server.audit")
 

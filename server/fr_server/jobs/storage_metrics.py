@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Future
 
-from fr_trust.access.schema import SCHEMA as ACCESS
-from fr_trust.casework.store_schema import SCHEMA as CASES
-
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME
 from fr_server.config import Config
 from fr_server.config.folders import access_folder, cases_folder, data_folder, training_folder
 from fr_server.rpc.services.gallery_calls import GalleryCalls
 from fr_server.telemetry.open import Telemetry
 from fr_training.store.schema import SCHEMA as TRAINING
+from fr_trust.access.schema import SCHEMA as ACCESS
+from fr_trust.casework.store_schema import SCHEMA as CASES
 
 
 def watch(telemetry: Telemetry, config: Config, galleries: GalleryCalls, broken: Mapping[str, Future[None]]) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import NoReturn
 
 import grpc
-from fr_trust import errors as trust
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from fr_api.v1 import error_reason_pb2
 from fr_core import errors as e
 from fr_training import errors as training
+from fr_trust import errors as trust
 
 DOMAIN = "fr-core"
 STATUS_DETAILS_KEY = "grpc-status-details-bin"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import get_args
 
-from fr_trust.access.refusals import Why
-from fr_trust.errors import CredentialMissing, NotPermitted, QuotaExceeded, RateLimited
 from prometheus_client import CollectorRegistry, Counter
 
 from fr_core.errors import FileTampered, KeyUnavailable, TlsUnusable
 from fr_server.gateway.listener import HandshakeFailure, Parting, Refusal
 from fr_server.telemetry.spec import Spec, counter, gauge
 from fr_server.telemetry.trust import Chain, DecoderEnd
+from fr_trust.access.refusals import Why
+from fr_trust.errors import CredentialMissing, NotPermitted, QuotaExceeded, RateLimited
 
 OTHER = "other"
 """The label for unknown words. (`unknown` already means an API key that does not exist.)"""

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
-from fr_trust.audit import search as audit_search
-from fr_trust.audit.segment import Segment
 
 from fr_core.detect.protocol import TileFaces
 from fr_core.errors import FrError
@@ -40,6 +38,8 @@ from fr_core.storage.audit.verify import Broken, Verified
 from fr_core.types import F32, U8, AlignedFace, Embedding, ModelId
 from fr_server.rpc.services.audits import ExportPart
 from fr_server.workers.link_client import Asker
+from fr_trust.audit import search as audit_search
+from fr_trust.audit.segment import Segment
 
 
 class RemoteTileDetector:

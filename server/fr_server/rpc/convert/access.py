@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from fr_trust.access.budget import Budget
-from fr_trust.access.keys import DAY_MS, ApiKey, MadeKey, NewKey
-from fr_trust.access.principal import Principal
-from fr_trust.access.roles import Role
-from fr_trust.access.scope import Scope
 from google.protobuf import duration_pb2
 
 from fr_api.v1 import access_pb2
 from fr_core.errors import InvalidField
 from fr_server.rpc.convert.common import NANOS_PER_S, timestamp_ms
+from fr_trust.access.budget import Budget
+from fr_trust.access.keys import DAY_MS, ApiKey, MadeKey, NewKey
+from fr_trust.access.principal import Principal
+from fr_trust.access.roles import Role
+from fr_trust.access.scope import Scope
 
 _ROLES: Mapping[Role, access_pb2.Role.ValueType] = MappingProxyType(
     {

@@ -6,6 +6,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from google.protobuf import duration_pb2
+
+from fr_api.v1 import common_pb2, gallery_pb2, review_pb2
+from fr_core.errors import InvalidField, MissingField
+from fr_core.types import ModelId
+from fr_server.rpc.convert.common import NANOS_PER_S, model_message, timestamp_ms
+from fr_server.rpc.convert.notice import NOTICE
 from fr_trust.access.principal import Principal
 from fr_trust.access.roles import Role
 from fr_trust.casework.rules import (
@@ -16,13 +23,6 @@ from fr_trust.casework.rules import (
     sees_findings,
 )
 from fr_trust.casework.values import Case, Examination, Finding, FindingKind, Listed, Purpose, Searched, State
-from google.protobuf import duration_pb2
-
-from fr_api.v1 import common_pb2, gallery_pb2, review_pb2
-from fr_core.errors import InvalidField, MissingField
-from fr_core.types import ModelId
-from fr_server.rpc.convert.common import NANOS_PER_S, model_message, timestamp_ms
-from fr_server.rpc.convert.notice import NOTICE
 
 _PURPOSES: Mapping[Purpose, common_pb2.Purpose.ValueType] = MappingProxyType(
     {purpose: common_pb2.Purpose.Value(f"PURPOSE_{purpose.name}") for purpose in Purpose}

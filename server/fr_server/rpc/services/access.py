@@ -7,13 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import grpc
-from fr_trust.access.budget import Budget
-from fr_trust.access.key_rules import reaches, require_may_give
-from fr_trust.access.keys import ApiKey, principal_id_of
-from fr_trust.access.principal import Principal
-from fr_trust.access.roles import Role
-from fr_trust.access.store import AccessStore
-from fr_trust.errors import NotPermitted
 
 from fr_api.v1 import access_pb2, access_pb2_grpc
 from fr_core.gallery import pages
@@ -29,6 +22,13 @@ from fr_server.rpc.convert.access import (
     who_response,
 )
 from fr_server.rpc.services.paging import number_of
+from fr_trust.access.budget import Budget
+from fr_trust.access.key_rules import reaches, require_may_give
+from fr_trust.access.keys import ApiKey, principal_id_of
+from fr_trust.access.principal import Principal
+from fr_trust.access.roles import Role
+from fr_trust.access.store import AccessStore
+from fr_trust.errors import NotPermitted
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

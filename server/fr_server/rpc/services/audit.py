@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import grpc
-from fr_trust.audit.search import Filter, Page
 from google.protobuf import timestamp_pb2
 
 from fr_api.v1 import audit_pb2, audit_pb2_grpc
@@ -20,6 +19,7 @@ from fr_server.rpc.convert.common import timestamp_ms
 from fr_server.rpc.services.audits import CHAINS, AuditCalls
 from fr_server.rpc.services.paging import number_of
 from fr_server.telemetry.trust import Chain
+from fr_trust.audit.search import Filter, Page
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

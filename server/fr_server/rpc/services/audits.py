@@ -8,11 +8,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol, get_args, runtime_checkable
 
-from fr_trust.audit.export import export
-from fr_trust.audit.search import Filter, Page, search
-from fr_trust.audit.segment import Segment, oldest_segment
-from fr_trust.casework.store import CaseStore
-
 from fr_core.errors import InternalError, StoreFailed
 from fr_core.id_forms import forms_of
 from fr_core.storage.audit.checkpoints import Checkpoint
@@ -21,6 +16,10 @@ from fr_core.storage.audit.values import Pseudonym
 from fr_core.storage.audit.verify import Broken, Verified, disagreement, verify
 from fr_server.rpc.services.gallery_calls import GalleryCalls
 from fr_server.telemetry.trust import Chain
+from fr_trust.audit.export import export
+from fr_trust.audit.search import Filter, Page, search
+from fr_trust.audit.segment import Segment, oldest_segment
+from fr_trust.casework.store import CaseStore
 
 CHAINS: tuple[Chain, ...] = get_args(Chain)
 """The chains of a server."""

@@ -10,11 +10,6 @@ from functools import partial
 from typing import Any
 
 import grpc
-from fr_trust.access.principal import Principal
-from fr_trust.casework.rules import require_open
-from fr_trust.casework.store import CaseStore
-from fr_trust.casework.values import Case, Examination, Listed, Searched
-from fr_trust.errors import UnknownCase
 
 from fr_api.v1 import gallery_pb2, review_pb2, review_pb2_grpc
 from fr_core.errors import GalleryReplaced, NoFaceFound, UnknownGallery, UnknownTemplate
@@ -40,6 +35,11 @@ from fr_server.rpc.services.gallery_calls import GalleryCalls
 from fr_server.rpc.services.gallery_faces import GalleryFaces
 from fr_server.rpc.services.paging import number_of
 from fr_server.rpc.services.review_evidence import EvidenceRoom
+from fr_trust.access.principal import Principal
+from fr_trust.casework.rules import require_open
+from fr_trust.casework.store import CaseStore
+from fr_trust.casework.values import Case, Examination, Listed, Searched
+from fr_trust.errors import UnknownCase
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

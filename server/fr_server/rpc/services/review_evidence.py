@@ -4,17 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from fr_trust.access.roles import Role
-from fr_trust.casework.rules import may_examine
-from fr_trust.casework.store import CaseStore
-from fr_trust.casework.values import Case, Examination
-from fr_trust.errors import NotPermitted, UnknownCase, UnknownExamination
-from fr_trust.evidence.bundle import build_bundle
-from fr_trust.evidence.documents import NOTED_AT_THE_SEARCH
-from fr_trust.evidence.extract import audit_extract
-from fr_trust.evidence.signing import EvidenceSigner
-from fr_trust.evidence.values import AuditExtract, Bound, Exhibit, Figures
-
 from fr_core.errors import CalibrationInvalid, InputRefused, NoFaceFound, StoreCorrupt, UnknownGallery
 from fr_core.gallery.values import calibration_id
 from fr_core.pipeline import Pipeline
@@ -27,6 +16,16 @@ from fr_server.rpc.convert.common import face_message
 from fr_server.rpc.services.decisions import Decisions
 from fr_server.rpc.services.derivations import derived
 from fr_server.rpc.services.gallery_calls import GalleryCalls
+from fr_trust.access.roles import Role
+from fr_trust.casework.rules import may_examine
+from fr_trust.casework.store import CaseStore
+from fr_trust.casework.values import Case, Examination
+from fr_trust.errors import NotPermitted, UnknownCase, UnknownExamination
+from fr_trust.evidence.bundle import build_bundle
+from fr_trust.evidence.documents import NOTED_AT_THE_SEARCH
+from fr_trust.evidence.extract import audit_extract
+from fr_trust.evidence.signing import EvidenceSigner
+from fr_trust.evidence.values import AuditExtract, Bound, Exhibit, Figures
 
 # How often a case is read anew where a search in it came between it and its audit.
 _TRIES = 10

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from fr_core.storage.keys import KeyEncryptionKey
 from fr_trust.access.budget import Budget
 from fr_trust.access.keys import NewKey
 from fr_trust.access.refusals import Refused, Why, refusal_of
@@ -13,8 +15,6 @@ from fr_trust.access.roles import Role
 from fr_trust.access.scope import EVERYTHING, NOTHING, Scope
 from fr_trust.access.store import AccessStore
 from fr_trust.errors import CredentialInvalid
-
-from fr_core.storage.keys import KeyEncryptionKey
 
 KEY = KeyEncryptionKey(bytes(range(32)))
 NOW_MS = 1_700_000_000_000

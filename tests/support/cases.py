@@ -10,6 +10,10 @@ from pathlib import Path
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from PIL import Image
+
+from fr_core.scoring.intervals import Rate, wilson_interval
+from fr_core.storage.keys import KeyEncryptionKey
 from fr_trust.casework.store import CaseStore
 from fr_trust.casework.values import Case, Examination, Finding, FindingKind, Listed, Purpose, Searched
 from fr_trust.evidence.bundle import build_bundle
@@ -17,26 +21,11 @@ from fr_trust.evidence.documents import what_of
 from fr_trust.evidence.extract import audit_extract
 from fr_trust.evidence.signing import EvidenceSigner
 from fr_trust.evidence.values import AuditExtract, Bound, Exhibit, Figures
-from PIL import Image
-
-from fr_core.scoring.intervals import Rate, wilson_interval
-from fr_core.storage.keys import KeyEncryptionKey
+from support.audits import DAY_MS, START_MS, Clock
 
 KEY = KeyEncryptionKey(bytes(range(32)))
-START_MS = 1_790_000_000_000
-DAY_MS = 86_400_000
 SEARCHER = "key:searcher"
 EXAMINERS = ("key:anna", "key:bert", "key:cleo", "key:dora")
-
-
-@dataclass
-class Clock:
-    """Milliseconds since 1970."""
-
-    ms: int = START_MS
-
-    def __call__(self) -> int:
-        return self.ms
 
 
 def noise(seed: int, side: int = 24, form: str = "JPEG") -> bytes:

@@ -19,7 +19,7 @@ from fr_training.build.people import AnalysedPeople
 from fr_training.build.pictures import OVAL, SIDE
 from fr_training.courses import Item
 from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
-from leaking import Row, bare
+from support.leaks import Row, bare
 
 F64 = npt.NDArray[np.float64]
 
@@ -172,8 +172,8 @@ def _apart(seen: F64, place: int) -> tuple[float, ...]:
 
 
 def joint(chances: Sequence[float]) -> float:
-    """One chance from those of several seeds, whose courses share people: twice their mean, whatever they share.
+    """One chance from those of seeds, whose courses share people: of several twice their mean, whatever they share.
 
     Twice the mean of p-values is one, however they depend on each other (Vovk and Wang, Biometrika 2020).
     """
-    return min(1.0, 2.0 * float(np.mean(chances)))
+    return chances[0] if len(chances) == 1 else min(1.0, 2.0 * float(np.mean(chances)))

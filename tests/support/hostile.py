@@ -1,8 +1,7 @@
 """Hostile clients of HTTP/2, by hand over raw sockets.
 
-`python tests/hostile.py ATTACK ADDRESS SIZE SECONDS` attacks a server, on one connection after the other, until the
-time is over, and prints what came of it, as JSON. A process of its own, so that it holds up nobody whose calls are
-measured.
+Run as a script with ATTACK ADDRESS SIZE SECONDS, this file attacks a server, on one connection after the other, until
+the time is over, and prints what came of it, as JSON. A process of its own holds up nobody whose calls are measured.
 """
 
 from __future__ import annotations

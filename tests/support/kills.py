@@ -1,4 +1,4 @@
-"""Processes that change a gallery until they are killed: `python tests/doomed.py FOLDER` makes one for each line read.
+"""Processes that change a gallery until they are killed: run as a script, this file makes one for each line read.
 
 A line is `SEED HOW`. HOW is `open` (open the store, and no more), `enrol` (change it from several threads, and tell of
 each change when it has returned) or `promise` (the control: tell of it before). What the children say goes to standard
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from fr_core.gallery.galleries import Galleries
-from ledger import HANDS, KEY, Act, Hand, Kind, Ledger
+from support.ledger import HANDS, KEY, Act, Hand, Kind, Ledger
 
 
 def _say(*words: object) -> None:
@@ -102,7 +102,7 @@ class Doomed:
 @contextmanager
 def doomed(folder: Path) -> Iterator[Doomed]:
     """Start the process that makes children which open a data folder."""
-    command = [sys.executable, str(Path(__file__)), str(folder)]
+    command = [sys.executable, "-P", str(Path(__file__)), str(folder)]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment

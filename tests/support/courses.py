@@ -13,8 +13,8 @@ from typing import Any
 from fr_api.v1 import training_pb2, training_pb2_grpc
 from fr_datasets.links import Link, datasets_folder, write_link
 from fr_training.store.training_store import TrainingStore
-from serving import Running, photo, running
-from squares import face
+from support.photos import face
+from support.servers import Running, photo, running
 
 Stub = training_pb2_grpc.TrainingServiceStub
 Trial = training_pb2.Trial

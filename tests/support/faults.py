@@ -1,6 +1,6 @@
 """Faults and load: a model that does as a test tells it behind a real batcher, and servers in processes of their own.
 
-`python tests/faulty.py SETTINGS --ready-file FILE` serves with such a model until SIGTERM; for each line on its
+`python tests/support/faults.py SETTINGS --ready-file FILE` serves with such a model until SIGTERM; for each line on its
 standard input it prints what is in work, as JSON.
 """
 
@@ -33,7 +33,7 @@ from fr_server.main import open_galleries, run
 from fr_server.pace import Pace
 from fr_server.telemetry.listener import OK, Ended, NullListener
 from fr_server.telemetry.open import Telemetry
-from serving import NULL_QUALITY, Running, batched_engine, photo, running
+from support.servers import NULL_QUALITY, Running, batched_engine, photo, running
 
 SOON = 10.0
 """Seconds within which what a test waits for must come, on a busy machine too."""
@@ -43,7 +43,7 @@ HELD = 255
 
 
 class FaultyModel:
-    """Embeds the null faces of `serving.photo`, which it knows by their blue (1 to 255), and can be slow or broken.
+    """Embeds the null faces of `servers.photo`, which it knows by their blue (1 to 255), and can be slow or broken.
 
     Args:
         run_s: seconds that a batch takes, whatever its size.
@@ -191,7 +191,7 @@ class Started:
     address: str
 
     def state(self) -> dict[str, Any]:
-        """What is in work; of a server of this module only."""
+        """Return what is in work, of a server that runs `tell`."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write("\n")
@@ -215,7 +215,7 @@ def started(folder: Path, *command: str) -> Iterator[Started]:
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env={"GRPC_VERBOSITY": "NONE", **os.environ},
+            env={"GRPC_VERBOSITY": "NONE", **os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
     with process:
         try:
@@ -240,12 +240,13 @@ def started_faulty(folder: Path, run_s: float, paced: bool = True, **sections: A
     raw["server"] = {"port": 0, **raw["server"]}
     raw["gallery"] = {"folder": str(folder / "data")}
     with started(
-        folder, sys.executable, __file__, json.dumps({"run_s": run_s, "paced": paced, "config": raw})
+        folder, sys.executable, "-P", __file__, json.dumps({"run_s": run_s, "paced": paced, "config": raw})
     ) as server:
         yield server
 
 
-def _tell(app: App, counting: Counting, questions: IO[str]) -> None:
+def tell(app: App, counting: Counting, questions: IO[str]) -> None:
+    """Answer each question, a line, with what is in work, for `Started.state`."""
     for _ in questions:
         work = app._work
         assert work is not None
@@ -276,7 +277,7 @@ def _main(settings: str, ready_file: str) -> None:
         setattr(Pace, "wait_s", lambda pace, caller: 0.0)  # noqa: B010 - mypy refuses to replace a method
     engine = batched_engine(config, [FaultyModel(raw["run_s"])], counting)
     app = App(config, engine, open_galleries(config), Telemetry(counting))
-    threading.Thread(target=_tell, args=(app, counting, sys.stdin), daemon=True).start()
+    threading.Thread(target=tell, args=(app, counting, sys.stdin), daemon=True).start()
     asyncio.run(run(app, Path(ready_file)))
 
 

@@ -30,7 +30,7 @@ from fr_core.pipeline import Pipeline
 from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.observe import Observer
-from fr_core.types import F32, AlignedFace, frozen_array
+from fr_core.types import F32, U8, AlignedFace, Detection, frozen_array
 from fr_server.app import App, Load
 from fr_server.config import Config, config_from
 from fr_server.main import open_galleries
@@ -38,6 +38,8 @@ from fr_server.telemetry.open import Telemetry
 
 SQUARE = 64
 
+Fr = Callable[..., tuple[int, str, str]]
+"""Runs `fr`: its words; the status, what it printed, and its errors."""
 EmbedderRun = Callable[[Sequence[AlignedFace]], Sequence[F32]]
 
 # The null faces are flat squares: sharp or frontal they are not.
@@ -97,6 +99,21 @@ def _engine(
     pack = replace(load_pack("buffalo_s"), thresholds=Thresholds(0.5, source="none: the null model", fmr=None))
     device = ActiveDevice(requested="cpu", active="cpu", runtime="null", precision="f32")
     return Engine(pack, pipeline, device, "thorough", lifeline, batchers)
+
+
+class GatedDetector(NullDetector):
+    """A null detector that waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Semaphore(0)
+        self.gate = threading.Event()
+        self.calls = 0
+
+    def detect(self, pixels: U8) -> tuple[Detection, ...]:
+        self.calls += 1
+        self.entered.release()
+        assert self.gate.wait(20)
+        return super().detect(pixels)
 
 
 class HeldUp:

@@ -18,7 +18,7 @@ from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.index.protocol import exact_similarity
 from fr_core.gallery.query import SubjectFilter
 from fr_core.gallery.values import Deleted, Enrolment, GalleryUpdate, NewTemplate, SubjectUpdate
-from ledger import MODEL, SIZE, embedding
+from support.ledger import MODEL, SIZE, embedding
 
 SHARED = "shared"
 """The gallery that everybody changes."""

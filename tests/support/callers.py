@@ -1,4 +1,4 @@
-"""A server that asks who calls, with people of every role who have a key each; and cases that they work on."""
+"""Callers of every role, each with a key, on a server that asks who calls; and the methods that they may call."""
 
 from __future__ import annotations
 
@@ -10,29 +10,35 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from fr_trust.access.budget import UNLIMITED, Budget
-from fr_trust.access.keys import NewKey
-from fr_trust.access.roles import Role
-from fr_trust.access.scope import Scope
+from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 
 from fr_api.v1 import (
+    access_pb2,
     access_pb2_grpc,
+    audit_pb2,
     audit_pb2_grpc,
     common_pb2,
+    evaluation_pb2,
     gallery_pb2,
     gallery_pb2_grpc,
     recognition_pb2,
     recognition_pb2_grpc,
     review_pb2,
     review_pb2_grpc,
+    server_pb2,
     server_pb2_grpc,
+    training_pb2,
     training_pb2_grpc,
 )
 from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.values import GalleryUse
 from fr_server.storage import Stores
-from serving import Running, ended, photo, running
-from taking import Clock
+from fr_trust.access.budget import UNLIMITED, Budget
+from fr_trust.access.keys import NewKey
+from fr_trust.access.roles import Role
+from fr_trust.access.scope import Scope
+from support.courses import Clock
+from support.servers import Running, ended, photo, running
 
 BLUES = (10, 40, 90, 160)
 """Of the faces that `Staffed.gallery` enrols; the similarities of any two are far from 1."""
@@ -193,3 +199,24 @@ def staffed(folder: Path, **sections: Any) -> Iterator[Staffed]:
     clock = Clock()
     with running(folder, clock=clock, **{"access": {"mode": "keys"}, **sections}) as server:
         yield Staffed(server, clock)
+
+
+FILES: tuple[FileDescriptor, ...] = tuple(
+    module.DESCRIPTOR
+    for module in (
+        access_pb2,
+        audit_pb2,
+        evaluation_pb2,
+        gallery_pb2,
+        recognition_pb2,
+        review_pb2,
+        server_pb2,
+        training_pb2,
+    )
+)
+METHODS: dict[str, MethodDescriptor] = {
+    f"/{service.full_name}/{method.name}": method
+    for file in FILES
+    for service in file.services_by_name.values()
+    for method in service.methods
+}

@@ -1,6 +1,6 @@
 """A server to attack, in a process of its own.
 
-`python tests/guarded.py SETTINGS --ready-file FILE` serves until SIGTERM. It has a model that takes a fixed
+`python tests/support/guarded.py SETTINGS --ready-file FILE` serves until SIGTERM. It has a model that takes a fixed
 time for each batch, and the limits of `fr_server.rpc.options`, but for those that SETTINGS takes away.
 """
 
@@ -18,14 +18,14 @@ from unittest.mock import patch
 
 import grpc.aio
 
-from faulty import FaultyModel, Started, started
 from fr_server.allocator import share_one_heap
 from fr_server.app import App
 from fr_server.config import config_from
 from fr_server.main import open_galleries, run
 from fr_server.rpc.options import channel_limits
 from fr_server.telemetry.logs import configure_logging
-from serving import NULL_QUALITY, batched_engine
+from support.faults import FaultyModel, Started, started
+from support.servers import NULL_QUALITY, batched_engine
 
 Options = tuple[tuple[str, Any], ...]
 
@@ -45,7 +45,7 @@ def started_guarded(
         instead: options with other values than those of `channel_limits`.
     """
     settings = {"folder": str(folder / "data"), "without": list(without), "instead": dict(instead)}
-    with started(folder, sys.executable, __file__, json.dumps(settings)) as server:
+    with started(folder, sys.executable, "-P", __file__, json.dumps(settings)) as server:
         yield server
 
 

@@ -13,20 +13,10 @@ from typing import Any
 from unittest.mock import patch
 
 import grpc
-from fr_trust.access.budget import UNLIMITED, Budget
-from fr_trust.access.budgets import Budgets
-from fr_trust.access.keys import NewKey
-from fr_trust.access.roles import Role
-from fr_trust.access.scope import Scope
-from fr_trust.access.store import AccessStore
-from fr_trust.casework.store import CaseStore
-from fr_trust.casework.values import Purpose
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from apimethods import METHODS
-from casefiles import SEARCHER, a_search, noise, some_candidates
 from fr_api.v1 import common_pb2, recognition_pb2, review_pb2, training_pb2
 from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.values import GalleryUse
@@ -40,9 +30,19 @@ from fr_server.authz.table import RULES
 from fr_server.telemetry.trust import NullTrust
 from fr_training.courses import Course
 from fr_training.store.codes import new_code
-from serving import Running, ended, photo, running
-from taking import store_of
-from trainingstore import add_course, begin, small_course
+from fr_trust.access.budget import UNLIMITED, Budget
+from fr_trust.access.budgets import Budgets
+from fr_trust.access.keys import NewKey
+from fr_trust.access.roles import Role
+from fr_trust.access.scope import Scope
+from fr_trust.access.store import AccessStore
+from fr_trust.casework.store import CaseStore
+from fr_trust.casework.values import Purpose
+from support.callers import METHODS
+from support.cases import SEARCHER, a_search, noise, some_candidates
+from support.courses import store_of
+from support.servers import Running, ended, photo, running
+from support.training_stores import add_course, begin, small_course
 
 DAY_MS = 86_400_000
 NO_RULE = "/fr_api.v1.GalleryService/GetSubject"
@@ -260,7 +260,7 @@ def guarded(
         )
         budgets = Budgets(time.monotonic, lambda: time.time_ns() // 1_000_000)
         guard = Guard(authenticator(keys), budgets, kept, NullTrust(), rules=rules)
-        stack.enter_context(patch("serving.App", partial(App, guard=guard)))
+        stack.enter_context(patch("support.servers.App", partial(App, guard=guard)))
         server = stack.enter_context(running(folder / "data", **sections))
         world = World(server, keys, kept)
         world.add_course("own", "own-course")

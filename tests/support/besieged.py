@@ -1,6 +1,6 @@
 """A server as `fr server init` sets one up, with TLS and keys, to be besieged; in a process of its own, or not.
 
-`python tests/besieged.py SETTINGS --ready-file FILE` serves with a model that takes a fixed time for each batch.
+Run as a script with SETTINGS --ready-file FILE, this file serves with a model that takes a fixed time for each batch.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,15 +20,8 @@ from typing import Any
 from unittest.mock import patch
 
 import grpc
-from fr_trust.access.budget import UNLIMITED, Budget
-from fr_trust.access.keys import NewKey
-from fr_trust.access.roles import Role
-from fr_trust.access.scope import EVERYTHING, Scope
-from fr_trust.access.store import AccessStore
-from fr_trust.casework.values import Purpose
 from typer.testing import CliRunner, Result
 
-from faulty import FaultyModel, Started, started
 from fr_api.v1 import common_pb2, recognition_pb2, recognition_pb2_grpc, server_pb2, server_pb2_grpc
 from fr_bench.speed.stats import percentile
 from fr_client.cli.main import build
@@ -41,9 +35,17 @@ from fr_server.main import open_galleries, run
 from fr_server.rpc.interceptors.admission import most_streams
 from fr_server.storage import open_access, open_stores
 from fr_server.telemetry.logs import configure_logging
-from ledger import embedding
-from serving import NULL_QUALITY, batched_engine, photo
-from trainingstore import add_course, small_course
+from fr_server.telemetry.open import Telemetry
+from fr_trust.access.budget import UNLIMITED, Budget
+from fr_trust.access.keys import NewKey
+from fr_trust.access.roles import Role
+from fr_trust.access.scope import EVERYTHING, Scope
+from fr_trust.access.store import AccessStore
+from fr_trust.casework.values import Purpose
+from support.faults import Counting, FaultyModel, Started, started, tell
+from support.ledger import embedding
+from support.servers import NULL_QUALITY, batched_engine, photo
+from support.training_stores import add_course, small_course
 
 HOST = "127.0.0.1"
 OVERRIDES = ("server.port=0", f"quality.min_sharpness={NULL_QUALITY['min_sharpness']}")
@@ -220,7 +222,7 @@ def started_besieged(
         guarded: for a control, False: streams may take all the room there is.
     """
     settings = {"path": str(at.path), "overrides": overrides, "run_s": run_s, "guarded": guarded}
-    with started(folder, sys.executable, __file__, json.dumps(settings)) as server:
+    with started(folder, sys.executable, "-P", __file__, json.dumps(settings)) as server:
         yield server
 
 
@@ -230,7 +232,10 @@ def _main(settings: dict[str, Any], ready_file: str) -> None:
     configure_logging(config.telemetry.log_format)
     most = most_streams if settings["guarded"] else lambda max_in_flight: 1_000_000
     with patch("fr_server.rpc.interceptors.admission.most_streams", most):
-        app = App(config, batched_engine(config, [FaultyModel(settings["run_s"])]), open_galleries(config))
+        counting = Counting()
+        engine = batched_engine(config, [FaultyModel(settings["run_s"])])
+        app = App(config, engine, open_galleries(config), Telemetry(counting))
+        threading.Thread(target=tell, args=(app, counting, sys.stdin), daemon=True).start()
         asyncio.run(run(app, Path(ready_file)))
 
 

@@ -22,13 +22,14 @@ from PIL import Image
 from fr_api.v1 import training_pb2_grpc
 from fr_training.courses import Course
 from fr_training.keys import AnswerKey
+from support.counts import count
 
 # Of a JPEG file (ITU-T T.81): start, comment, beginning of the scan, end.
 _SOI, _COM, _SOS, _EOI = b"\xff\xd8", 0xFE, 0xDA, b"\xff\xd9"
 _JFIF, _TABLES_AND_FRAME = 0xE0, {0xDB, 0xC0, 0xC4}
 _BARE_JFIF = b"JFIF\0\1\1\0\0\1\0\1\0\0"  # no density, no thumbnail
 
-PERMUTATIONS = 9_999
+PERMUTATIONS = count("PERMUTATIONS")
 LEAK = 1e-3
 """A chance below that is none."""
 

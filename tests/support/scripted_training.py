@@ -17,7 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from PIL import Image
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
-from scripted import refuse
+from support.scripted import refuse
 
 LOST = ""
 """As the reason of a refusal: the connection breaks, and no reason comes."""

@@ -178,7 +178,7 @@ class House:
     def address(self) -> str:
         return f"127.0.0.1:{self.door.port}"
 
-    def until(self, true: Callable[[], bool], within_s: float = 5.0) -> None:
+    def until(self, true: Callable[[], bool], within_s: float = 20.0) -> None:
         """Wait until something is so; fail where it does not become so."""
         ends = time.monotonic() + within_s
         while not true():
@@ -260,7 +260,7 @@ def asking(method: str, window: int = 2**31 - 1) -> bytes:
     return PREFACE + settings + more + frame(1, 4, 1, block) + frame(0, 1, 1, bytes(5))
 
 
-def ended(one: socket.socket, within_s: float = 5.0) -> float:
+def ended(one: socket.socket, within_s: float = 20.0) -> float:
     """Read until the other side closes; return how many seconds that took."""
     begun = time.monotonic()
     one.settimeout(within_s)

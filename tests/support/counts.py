@@ -1,0 +1,54 @@
+"""Says how often tests repeat what they repeat: a few times in every run, many times at night.
+
+`FR_NIGHTLY=1` chooses the long counts; `make test-nightly` sets it. `FR_POWER_CUTS=5000` chooses one count, whatever
+the run.
+"""
+
+from __future__ import annotations
+
+import os
+
+NIGHTLY = os.environ.get("FR_NIGHTLY", "") not in ("", "0")
+
+# Name: (in every run, at night).
+COUNTS = {
+    "ACCESS_FLIPS": (300, 5_000),
+    "ACCESS_KILLS": (3, 200),
+    "AUDIT_PRUNING_KILLS": (4, 200),
+    "BUSY_SECONDS": (5, 30),
+    "CANCELLED_CALLS": (2_000, 20_000),
+    "CASE_KILLS": (3, 200),
+    "CLOCK_STEPS": (2, 100),
+    "CORRUPTIONS": (30, 1_000),
+    "CROWD_WINDOWS": (1, 20),
+    "FOREIGN_PAIRS": (60, 600),
+    "FRONTEND_KILLS": (2, 20),
+    "GALLERY_KILLS": (25, 1_000),
+    "HOSTILE_SEED": (1, 1),
+    "HOSTILE_TEXTS": (10, 1_000),
+    "HOSTILE_TIMES": (1, 16),
+    "LAST_RESOURCES": (1, 50),
+    "LEAK_SEEDS": (1, 10),
+    "MUTANTS": (2_000, 1_000_000),
+    "PERMUTATIONS": (4_999, 9_999),
+    "POWER_CUTS": (100, 1_000),
+    "REFUSED_CALLS": (1_600, 100_000),
+    "ROTATION_STRIDE": (23, 1),
+    "SCRATCH_KILLS": (2, 5),
+    "SERVER_KILLS": (4, 200),
+    "SOAK_SECONDS": (3, 3_600),
+    "TAMPERINGS": (250, 10_000),
+    "TRAINING_KILLS": (6, 200),
+    "TRAINING_POWER_CUTS": (20, 1_000),
+}
+
+
+def count(name: str) -> int:
+    """Return the count of a name in this run."""
+    quick, nightly = COUNTS[name]
+    return int(os.environ.get(f"FR_{name}") or (nightly if NIGHTLY else quick))
+
+
+def examples(nightly: int) -> int:
+    """Return how many examples a property test draws: so many at night, a fifth in every run, 10 at least."""
+    return nightly if NIGHTLY else min(nightly, max(10, nightly // 5))
