@@ -155,3 +155,15 @@ def test_the_commands_of_make_bench_gpu_run_without_a_gpu(folder: Path, testdata
     commands = [line for line in told.splitlines() if line.startswith("fr bench")]
     assert [command.split()[2] for command in commands] == ["pipeline", "search", "serve"]
     run_short(commands, folder, testdata)
+
+
+def test_the_cost_of_a_call_is_measured_beside_another_environment(folder: Path) -> None:
+    command = (
+        f"{sys.executable} -m fr_bench.speed.call_cost --against {sys.executable} --subjects 40 --calls 5 --rounds 2"
+    )
+    told = json.loads(run(f"{command} --json", folder))
+    this, against = told["search"]
+    assert (this["name"], against["name"]) == ("this", "against")
+    for cost in (this, against):
+        assert cost["cpu_ms"] > 0
+        assert cost["outside_ms"] == pytest.approx(cost["cpu_ms"] - cost["index_ms"])

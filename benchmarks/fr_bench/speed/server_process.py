@@ -44,18 +44,19 @@ class ServerProcess:
 
 @contextmanager
 def started_server(
-    options: Sequence[str], environ: Mapping[str, str] = MappingProxyType({})
+    options: Sequence[str], environ: Mapping[str, str] = MappingProxyType({}), fr: str | None = None
 ) -> Iterator[ServerProcess]:
     """Start `fr serve` with these options beside a free port and a new data folder; stop it at the end.
 
     Args:
         options: of the command, the last of several counts.
         environ: variables beside those of this process.
+        fr: the command; None = the one beside this Python.
 
     Raises:
         BenchFailed: it does not start; the message ends with the last line of its log.
     """
-    command = shutil.which("fr", path=str(Path(sys.executable).parent)) or shutil.which("fr")
+    command = fr or shutil.which("fr", path=str(Path(sys.executable).parent)) or shutil.which("fr")
     if command is None:
         raise BenchFailed(
             "The command `fr` is not beside this Python; install fr-core, or name a server with --server."

@@ -1,0 +1,299 @@
+"""Measures what one Search call costs a secured server, apart from the search in the index.
+
+Run it with `make bench-call`; `AGAINST=/path/to/other/python` measures another checkout in turn with this one.
+
+The server asks for an API key, speaks TLS and writes the audit. It holds a gallery of random unit vectors. One client
+searches by embedding, one call at a time. The cost is processor time of the server's processes, so that other work on
+the machine disturbs it less than a clock would. A control searches an index of the same vectors in this process; its
+processor time is subtracted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import grpc
+import numpy as np
+
+from fr_api.v1 import common_pb2, gallery_pb2, gallery_pb2_grpc, recognition_pb2, server_pb2, server_pb2_grpc
+from fr_bench.speed.search_gallery import unit_vectors
+from fr_bench.speed.server_process import process_tree, started_server
+from fr_core.gallery.index.register import new_index
+from fr_core.reading import read_toml
+from fr_core.types import F32
+
+GALLERY = "bench-call"
+TOP_K = 20
+# A search asks the index for more templates than candidates, since a subject may have several; see
+# `GalleryMemory.best_subjects`.
+_ASKED = TOP_K + 3 * TOP_K
+_ROWS = 1_000
+_WARM_UP = 50
+# As long as a server waits between two searches of one client: what else runs on the machine empties the caches then.
+_PAUSE_S = 0.008
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_SEARCH = "/fr_api.v1.GalleryService/Search"
+_EMBED = "/fr_api.v1.RecognitionService/Embed"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a call costs a server; medians over rounds.
+
+    Attributes:
+        name: of the server.
+        cpu_ms: processor time of its processes for each call.
+        index_ms: processor time of the search in the index alone.
+        outside_ms: the first minus the second.
+        p50_ms: median latency that the client sees.
+    """
+
+    name: str
+    cpu_ms: float
+    index_ms: float
+    outside_ms: float
+    p50_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A running server, and a channel that carries its key; `pid` is its first process."""
+
+    name: str
+    pid: int
+    channel: grpc.Channel
+
+    def cpu_s(self) -> float:
+        """Processor time that its processes have used so far."""
+        return sum(_cpu_s(pid) for pid in process_tree(self.pid))
+
+
+class _Key(grpc.AuthMetadataPlugin):
+    """Sends an API key with each call."""
+
+    def __init__(self, key: str) -> None:
+        self._metadata = (("authorization", f"Bearer {key}"),)
+
+    def __call__(self, context: grpc.AuthMetadataContext, callback: grpc.AuthMetadataPluginCallback) -> None:
+        callback(self._metadata, None)
+
+
+def main() -> None:
+    """Measure and print; JSON with --json."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--against", help="the Python of another checkout's environment, measured in turn")
+    parser.add_argument("--subjects", type=int, default=10_000)
+    parser.add_argument("--calls", type=int, default=100, help="of each round")
+    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--photos", action="store_true", help="also photos/s over Embed, secured against open")
+    parser.add_argument("--json", action="store_true")
+    order = parser.parse_args()
+    with ExitStack() as stack:
+        report: dict[str, Any] = {"search": [asdict(cost) for cost in _search_costs(stack, order)]}
+    if order.photos:
+        with ExitStack() as stack:
+            report["photos_per_s"] = _photo_rates(stack, order.rounds)
+    sys.stdout.write((json.dumps(report, indent=2) if order.json else _told(report)) + "\n")
+
+
+def _search_costs(stack: ExitStack, order: argparse.Namespace) -> list[Cost]:
+    targets = [stack.enter_context(_secured("this", sys.executable))]
+    if order.against:
+        targets.append(stack.enter_context(_secured("against", order.against)))
+    model = _info(targets[0].channel).model
+    vectors = unit_vectors(np.random.default_rng(1), order.subjects, model.embedding_size)
+    probes = unit_vectors(np.random.default_rng(2), order.calls, model.embedding_size)
+    for target in targets:
+        _fill(target.channel, _info(target.channel).model.id, vectors)
+    requests = {target.name: _requests(_info(target.channel).model.id, probes) for target in targets}
+    index = new_index("auto", model.embedding_size)
+    index.add(np.arange(1, len(vectors) + 1, dtype=np.int64), vectors)
+    while (work := index.upkeep()) is not None:
+        work.prepare()
+        work.finish()
+
+    def searched() -> float:
+        used = 0.0
+        for probe in probes:
+            time.sleep(_PAUSE_S)
+            begun = time.process_time()
+            index.search(probe[None, :], _ASKED)
+            used += time.process_time() - begun
+        return used / len(probes) * 1e3
+
+    rounds: dict[str, list[tuple[float, float]]] = {target.name: [] for target in targets}
+    control: list[float] = []
+    for target in targets:
+        _round(target, requests[target.name][:_WARM_UP])
+    for _ in range(order.rounds):
+        for target in targets:
+            rounds[target.name].append(_round(target, requests[target.name]))
+        control.append(searched())
+    index_ms = median(control)
+    return [_cost(name, found, index_ms) for name, found in rounds.items()]
+
+
+def _cost(name: str, rounds: Sequence[tuple[float, float]], index_ms: float) -> Cost:
+    cpu_ms = median(cpu for cpu, _ in rounds)
+    return Cost(name, cpu_ms, index_ms, cpu_ms - index_ms, median(p50 for _, p50 in rounds))
+
+
+def _round(target: Target, requests: Sequence[bytes]) -> tuple[float, float]:
+    """Send requests one after the other; return processor milliseconds for each, and the median latency in ms."""
+    search: Any = target.channel.unary_unary(_SEARCH)
+    took = []
+    begun = target.cpu_s()
+    for request in requests:
+        at = time.perf_counter()
+        search(request, timeout=60)
+        took.append(time.perf_counter() - at)
+    return (target.cpu_s() - begun) / len(requests) * 1e3, median(took) * 1e3
+
+
+def _requests(model: common_pb2.ModelId, probes: F32) -> list[bytes]:
+    return [
+        gallery_pb2.SearchRequest(
+            gallery_id=GALLERY,
+            probe=recognition_pb2.Probe(embedding=common_pb2.Embedding(vector=probe.tolist(), model=model)),
+            top_k=TOP_K,
+            purpose=common_pb2.PURPOSE_INVESTIGATION,
+            case_reference="bench/1",
+        ).SerializeToString()
+        for probe in probes
+    ]
+
+
+def _info(channel: grpc.Channel) -> server_pb2.GetServerInfoResponse:
+    return server_pb2_grpc.ServerServiceStub(channel).GetServerInfo(server_pb2.GetServerInfoRequest(), timeout=60)
+
+
+def _fill(channel: grpc.Channel, model: common_pb2.ModelId, vectors: F32) -> None:
+    stub = gallery_pb2_grpc.GalleryServiceStub(channel)
+    stub.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id=GALLERY), timeout=60)
+
+    def items() -> Iterator[gallery_pb2.StreamEnrolEmbeddingsRequest]:
+        for start in range(0, len(vectors), _ROWS):
+            rows = vectors[start : start + _ROWS]
+            subjects = [
+                gallery_pb2.EmbeddingSubject(
+                    subject_id=f"s{start + i:06d}", display_name=f"Subject {start + i}", metadata={"site": "a"}
+                )
+                for i in range(len(rows))
+            ]
+            yield gallery_pb2.StreamEnrolEmbeddingsRequest(
+                item_id=str(start),
+                enrol=gallery_pb2.EnrolEmbeddingsRequest(
+                    gallery_id=GALLERY, model=model, vectors=rows.astype("<f4").tobytes(), subjects=subjects
+                ),
+            )
+
+    kept = sum(len(answer.enrolled.template_ids) for answer in stub.StreamEnrolEmbeddings(items(), timeout=600))
+    if kept != len(vectors):
+        raise SystemExit(f"the gallery holds {kept} of {len(vectors)} templates")
+
+
+@contextmanager
+def _secured(name: str, python: str) -> Iterator[Target]:
+    """Start a server that asks for a key, with TLS, from the environment of a Python; yield it with an open channel."""
+    fr = str(Path(python).with_name("fr"))
+    with tempfile.TemporaryDirectory(prefix="fr-bench-") as made:
+        folder = Path(made) / "server"
+        config, admin, operator = folder / "server.toml", Path(made) / "admin.toml", Path(made) / "operator.toml"
+        _run(fr, "server", "init", str(folder), "--name", "localhost")
+        text = config.read_text().replace('"0.0.0.0"', '"127.0.0.1"')
+        text = re.sub(r"(?m)^searches_per_day.*$", "requests_per_s = 100000.0\nburst = 100000", text)
+        config.write_text(text)
+        _run(fr, "server", "seal", "--config", str(config))
+        _run(fr, "server", "admin-key", str(admin), "--config", str(config))
+        with started_server(["--config", str(config), "--data", str(folder / "data")], fr=fr) as server:
+            admin.write_text(re.sub(r"(?m)^server = .*$", f'server = "{server.address}"', admin.read_text()))
+            may = ("--role", "operator", "--role", "admin", "--gallery", "*")
+            limits = ("--requests-per-s", "100000", "--burst", "100000")
+            create = (fr, "--connection", str(admin), "key", "create", *may, *limits)
+            _run(*create, "--connection-file", str(operator))
+            with _channel(operator) as channel:
+                yield Target(name, server.pid, channel)
+
+
+@contextmanager
+def _channel(connection: Path) -> Iterator[grpc.Channel]:
+    said = read_toml(connection.read_text(), 1 << 20)
+    credentials = grpc.composite_channel_credentials(
+        grpc.ssl_channel_credentials(said["ca"].encode()), grpc.metadata_call_credentials(_Key(said["key"]))
+    )
+    with grpc.secure_channel(said["server"], credentials) as channel:
+        yield channel
+
+
+def _photo_rates(stack: ExitStack, rounds: int) -> dict[str, float]:
+    """Return photos/s of Embed: of a secured server, of an open one, and the ratio; medians of rounds taken in turn."""
+    from fr_bench.speed.workload import read_photos
+
+    secured = stack.enter_context(_secured("secured", sys.executable))
+    open_server = stack.enter_context(started_server([]))
+    channel = stack.enter_context(grpc.insecure_channel(open_server.address))
+    image = read_photos(["t1"], 1, None).photos[0]
+    request = recognition_pb2.EmbedRequest(image=common_pb2.Image(data=image)).SerializeToString()
+    rates: dict[str, list[float]] = {"secured": [], "open": []}
+    for one in range(rounds + 1):
+        for name, used in (("secured", secured.channel), ("open", channel)):
+            rate = _rate(used.unary_unary(_EMBED), request)
+            if one:
+                rates[name].append(rate)
+    found = {name: median(measured) for name, measured in rates.items()}
+    return {**found, "ratio": median(a / b for a, b in zip(rates["secured"], rates["open"], strict=True))}
+
+
+def _rate(call: Callable[..., object], request: bytes, calls: int = 80, at_once: int = 8) -> float:
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(lambda _: call(request, timeout=120), range(calls)))
+    return calls / (time.perf_counter() - begun)
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command[:4])} failed: {done.stderr or done.stdout}")
+
+
+def _cpu_s(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0  # it has just ended
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+
+def _told(report: dict[str, Any]) -> str:
+    lines = [
+        "{name:8} {cpu_ms:6.2f} ms CPU a call, {index_ms:.2f} of them in the index, {outside_ms:.2f} outside; "
+        "p50 {p50_ms:.1f} ms".format(**cost)
+        for cost in report["search"]
+    ]
+    if len(report["search"]) > 1:
+        this, against = (cost["outside_ms"] for cost in report["search"])
+        lines.append(f"outside the index: {this / against:.3f} of the other")
+    if "photos_per_s" in report:
+        lines.append(
+            "photos/s: secured {secured:.2f}, open {open:.2f}, ratio {ratio:.3f}".format(**report["photos_per_s"])
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
