@@ -107,9 +107,14 @@ class Change(Protocol[R_co]):
 def open_gallery(snapshot: Snapshot, gallery: GalleryRef, now: datetime) -> GalleryRow:
     """Return a gallery that has not expired; raises what `known_gallery` raises, and `GalleryExpired`."""
     row = known_gallery(snapshot, gallery)
+    require_open(row, now)
+    return row
+
+
+def require_open(row: GalleryRow, now: datetime) -> None:
+    """Raise `GalleryExpired` if the time of a gallery has passed."""
     if row.info.expires is not None and now >= row.info.expires:
         raise GalleryExpired("The gallery has expired.")
-    return row
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from fr_core.gallery.scan.clusters import Cluster, Clusters, Neighbours, Part, c
 from fr_core.gallery.scan.duplicates import Duplicates, duplicates, duplicates_after
 from fr_core.gallery.search.loading import load
 from fr_core.gallery.search.memory import Memories
-from fr_core.gallery.search.searching import Question, search
+from fr_core.gallery.search.searching import Ask, Question, search
 from fr_core.gallery.search.upkeep import Keeper
 from fr_core.gallery.search.views import Views
 from fr_core.gallery.store.known import known_gallery, known_subject, known_template
@@ -357,7 +357,21 @@ class Galleries:
             UnknownSubject: the filter names a subject that the gallery does not hold.
             ModelMismatch, EmbeddingWrongSize, EmbeddingNotFinite, EmbeddingNotUnit: a probe that cannot be compared.
         """
-        return search(self._views, gallery, Question(probe, k, threshold, only_above_threshold, fusion, among))
+        question = Question(probe, k, threshold, only_above_threshold, fusion, among)
+        return search(self._views, gallery, lambda _: question, question.in_turn)
+
+    def search_as(self, gallery: GalleryRef, ask: Ask) -> Found:
+        """Search with a question that depends on the gallery, such as on its use; the gallery is read once.
+
+        Args:
+            gallery: which one.
+            ask: returns the question for the gallery, or refuses it. A filter that names many subjects is for `search`,
+                which lets such searches take turns.
+
+        Raises:
+            FrError: what `ask` and `search` raise.
+        """
+        return search(self._views, gallery, ask)
 
     def subject(self, gallery: GalleryRef, subject_id: str) -> Subject:
         """Describe a subject and its templates; raises `UnknownGallery`, `UnknownSubject`."""

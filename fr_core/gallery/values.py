@@ -184,6 +184,21 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
+class SubjectName:
+    """Tells people who a candidate is; it needs no template.
+
+    Attributes:
+        subject_id: as in `Subject`.
+        display_name: as in `Subject`.
+        metadata: as in `Subject`.
+    """
+
+    subject_id: str
+    display_name: str
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class SubjectUpdate:
     """The changes to make to a subject.
 
@@ -349,7 +364,7 @@ class Found:
 
     Attributes:
         identification: the candidates, best first, at most one for each subject.
-        subjects: the subjects of the candidates by subject_id, as of the version that was searched.
+        subjects: the names of the candidates by subject_id, as of the version that was searched.
         fusion: how the templates of each subject were fused.
         searched_templates: how many templates were searched.
         exhaustive: whether no other subject could be a candidate; else only those templates, or subjects, that a first
@@ -357,7 +372,7 @@ class Found:
     """
 
     identification: Identification
-    subjects: Mapping[str, Subject]
+    subjects: Mapping[str, SubjectName]
     fusion: ScoreFusion
     searched_templates: int
     exhaustive: bool

@@ -15,7 +15,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from fr_core.errors import DuplicateImage, GalleryExists, InvalidField, UnknownGallery, UnknownSubject, UnknownTemplate
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.values import KEEP, Deleted, Enrolled, Enrolment, NewTemplate, SubjectUpdate, UpdatedSubject
+from fr_core.gallery.values import (
+    KEEP,
+    Deleted,
+    Enrolled,
+    Enrolment,
+    NewTemplate,
+    SubjectName,
+    SubjectUpdate,
+    UpdatedSubject,
+)
 from fr_core.types import Embedding, ModelId
 from support.counts import examples
 
@@ -222,7 +231,8 @@ class History(RuleBasedStateMachine):
         assert [(c.subject_id, c.template_id, c.similarity, c.above_threshold) for c in candidates] == expected
         assert [c.rank for c in candidates] == list(range(1, len(expected) + 1))
         assert found.identification.gallery_version == gallery.version
-        assert found.subjects == {c.subject_id: self.galleries.subject(gallery_id, c.subject_id) for c in candidates}
+        subjects = [self.galleries.subject(gallery_id, candidate.subject_id) for candidate in candidates]
+        assert found.subjects == {s.subject_id: SubjectName(s.subject_id, s.display_name, s.metadata) for s in subjects}
 
     @rule(index=st.sampled_from(["numpy", "flat", "compact"]))
     def open_again(self, index: str) -> None:

@@ -570,18 +570,20 @@ def test_a_service_knows_who_calls(world: World) -> None:
     assert told == [(principal_id, Attribution(principal_id, ("admin", "auditor"), told[0][1].request_id))]
 
 
-@pytest.mark.parametrize("method", [SEARCH, STREAM_SEARCH, DUPLICATES])
-def test_a_service_knows_who_calls_in_threads_and_streams_too(world: World, method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "asked"), [(SEARCH, "search_as"), (STREAM_SEARCH, "search_as"), (DUPLICATES, "get")]
+)
+def test_a_service_knows_who_calls_in_threads_and_streams_too(world: World, method: str, asked: str) -> None:
     told: list[tuple[str, str]] = []
     kind = type(world.server.app.galleries)
-    get = kind.get
+    own = getattr(kind, asked)
 
-    def spy(self: Any, gallery_id: str) -> Any:
+    def spy(self: Any, *args: Any) -> Any:
         told.append((current_principal().principal_id, current_attribution().actor))
-        return get(self, gallery_id)
+        return own(self, *args)
 
     token = world.token(Role.OPERATOR)
-    with patch.object(kind, "get", spy):
+    with patch.object(kind, asked, spy):
         request = request_of(method, RULES[method].scoped[0], world.has(ScopeKind.GALLERY, "own"))
         world.call(token, method, request)
     assert told

@@ -32,7 +32,7 @@ from fr_core.storage.audit.attribution import Attribution
 from fr_core.types import F32, Embedding
 from fr_server.workers.link import Wire
 from fr_server.workers.messages import GALLERY_METHODS, Answer, GalleryCall
-from fr_server.workers.remote import RemoteGalleries
+from fr_server.workers.remote import remote_galleries
 from support.scripted import asked
 from support.servers import Running, ended
 
@@ -341,7 +341,7 @@ class Piped:
 def test_a_front_end_finds_what_the_engine_finds(filled: Running) -> None:
     assert isinstance(filled.app.galleries, Galleries)
     piped = Piped(filled.app.galleries)
-    remote = RemoteGalleries(piped)  # type: ignore[arg-type]
+    remote = remote_galleries(piped)  # type: ignore[arg-type]
     try:
         for threshold in (0.5, -1.0):
             assert list(duplicates(remote, "staff", threshold)) == list(

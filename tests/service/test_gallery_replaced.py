@@ -22,6 +22,7 @@ from fr_core.errors import GalleryReplaced
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.query import ScoreFusion
 from fr_core.gallery.scan.clusters import Part
+from fr_core.gallery.search.searching import Question
 from fr_core.gallery.values import Enrolment, GalleryUpdate, GalleryUse, NewTemplate, SubjectUpdate
 from fr_core.types import U8, Detection, Embedding, frozen_array
 from fr_server.rpc.services.gallery_calls import GalleryCalls
@@ -199,6 +200,7 @@ def arguments(name: str) -> tuple[Any, ...]:
         "enrol": (new,),
         "enrol_many": ([new],),
         "search": (probe, 1, 0.1, False, ScoreFusion.MAX, None),
+        "search_as": (lambda info: Question(probe, 1, 0.1, False, ScoreFusion.MAX, None),),
         "subject": ("secret",),
         "subjects": (10, ""),
         "template": (2,),

@@ -23,7 +23,7 @@ from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.values import GalleryUpdate, SubjectUpdate
 from fr_server.workers.link import Wire
 from fr_server.workers.messages import GALLERY_METHODS
-from fr_server.workers.remote import RemoteGalleries
+from fr_server.workers.remote import remote_galleries
 from support.servers import Fr, Running, ended, photo
 
 END = datetime(2099, 1, 2, tzinfo=UTC)
@@ -260,7 +260,7 @@ def test_a_front_end_changes_what_the_engine_holds(server: Running) -> None:
     galleries = server.app.galleries
     assert isinstance(galleries, Galleries)
     piped = Piped(galleries)
-    remote = RemoteGalleries(piped)  # type: ignore[arg-type]
+    remote = remote_galleries(piped)  # type: ignore[arg-type]
     try:
         changed = remote.update("g", GalleryUpdate(expires=None))
         assert changed == galleries.get("g")

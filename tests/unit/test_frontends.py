@@ -50,7 +50,7 @@ from fr_server.workers.messages import (
 )
 from fr_server.workers.ports import HeldPort
 from fr_server.workers.process import start_frontend
-from fr_server.workers.remote import RemoteGalleries, RemoteRawEmbedder, RemoteTileDetector
+from fr_server.workers.remote import RemoteRawEmbedder, RemoteTileDetector, remote_galleries
 from fr_server.workers.shared_memory import Arena, Slots, new_memory
 from fr_trust.audit.export import verify_export
 from fr_trust.audit.search import Filter
@@ -342,7 +342,7 @@ def test_refusal_arrives_as_it_was_raised(link: Link) -> None:
 
 
 def test_galleries_answer_through_the_link_and_nothing_else_does(link: Link) -> None:
-    galleries = RemoteGalleries(link.asker)
+    galleries = remote_galleries(link.asker)
     assert galleries.list(10, "").items == ()
     for method in GALLERY_METHODS:
         assert callable(getattr(galleries, method))
@@ -357,7 +357,7 @@ def test_galleries_answer_through_the_link_and_nothing_else_does(link: Link) -> 
 
 
 def test_a_gallery_that_was_looked_at_through_the_link_is_not_taken_for_another(link: Link) -> None:
-    galleries = RemoteGalleries(link.asker)
+    galleries = remote_galleries(link.asker)
     made = ("", NULL_MODEL, 64, None, None, False)
     galleries.create("twice", *made, GalleryUse.TEST)
     old = galleries.get("twice")
@@ -369,7 +369,7 @@ def test_a_gallery_that_was_looked_at_through_the_link_is_not_taken_for_another(
 
 
 def test_what_is_changed_through_the_link_is_put_down_to_who_asked_for_it(link: Link) -> None:
-    galleries = RemoteGalleries(link.asker)
+    galleries = remote_galleries(link.asker)
     callers = [Attribution(f"key:k{n}", ("operator",), f"r-{n}", "investigation", f"Case {n}") for n in range(12)]
 
     def create(number: int) -> None:
@@ -390,7 +390,7 @@ def test_what_is_changed_through_the_link_is_put_down_to_who_asked_for_it(link: 
 
 
 def test_the_audit_is_read_through_the_link(link: Link) -> None:
-    galleries = RemoteGalleries(link.asker)
+    galleries = remote_galleries(link.asker)
     assert audit_of(galleries) is galleries
     galleries.create("g", "", ModelId("m", "1", "0" * 64), 4, None, None, False, GalleryUse.TEST)
     checkpoint, pem = galleries.audit_checkpoint(), galleries.audit_public_key()

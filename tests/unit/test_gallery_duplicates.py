@@ -158,7 +158,7 @@ def test_a_template_that_is_deleted_half_compared_takes_nothing_from_the_next(
 def test_pairs_need_the_ids_of_their_subjects_alone(galleries: Galleries, monkeypatch: pytest.MonkeyPatch) -> None:
     """A subject is read with all its templates, each of which is decrypted: too long for the thousands of a pass."""
     enrolled = crowd(galleries)
-    monkeypatch.delattr(SqliteSnapshot, "subjects_by_no")
+    monkeypatch.delattr(SqliteSnapshot, "subject")
     assert pairs_of(list(galleries.duplicates("g", THRESHOLD))) == by_hand(enrolled, THRESHOLD)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from fr_core.errors import InvalidThreshold, InvalidTopK
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.values import Enrolment, NewTemplate
+from fr_core.gallery.values import Enrolment, NewTemplate, SubjectName
 from fr_core.types import Candidate, Decision, Embedding, ModelId
 
 MODEL = ModelId("null", "1", "0" * 64)
@@ -63,7 +63,8 @@ def test_candidates_come_best_first_with_ranks_and_subjects(galleries: Galleries
         "near": "name of near",
         "middle": "name of middle",
     }
-    assert found.subjects["near"] == galleries.subject("g", "near")
+    near = galleries.subject("g", "near")
+    assert found.subjects["near"] == SubjectName("near", near.display_name, near.metadata)
 
 
 def test_a_subject_appears_once_by_its_best_template(galleries: Galleries) -> None:

@@ -29,7 +29,7 @@ from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.query import SubjectFilter
 from fr_core.gallery.store.protocol import Transaction
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
-from fr_core.gallery.values import Enrolment, GalleryUpdate, NewTemplate, Purged, SubjectUpdate
+from fr_core.gallery.values import Enrolment, GalleryUpdate, NewTemplate, Purged, SubjectName, SubjectUpdate
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import Embedding, ModelId
 
@@ -259,7 +259,7 @@ def test_filters_and_candidates_see_the_change_at_its_version(galleries: Galleri
     found = galleries.search("g", embedding(1), 9, 0.5, among=SubjectFilter({"list": "staff"}))
     assert [one.subject_id for one in found.identification.candidates] == ["s"]
     assert found.identification.gallery_version == changed.gallery_version
-    assert found.subjects["s"] == changed.subject
+    assert found.subjects["s"] == SubjectName("s", "New", {"list": "staff"})
     found = galleries.search("g", embedding(1), 9, 0.5, among=SubjectFilter({"list": "wanted"}))
     assert [one.subject_id for one in found.identification.candidates] == ["t"]
     with pytest.raises(InvalidFilter):  # nobody has the key any more

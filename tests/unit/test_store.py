@@ -21,7 +21,7 @@ from fr_core.gallery.store.sqlite_rows import to_us
 from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
 from fr_core.gallery.store.sqlite_transaction import SqliteTransaction
 from fr_core.gallery.store.vectors import pack_vector, unpack_vectors
-from fr_core.gallery.values import GalleryInfo, NewTemplate, Subject
+from fr_core.gallery.values import GalleryInfo, NewTemplate, Subject, SubjectName
 from fr_core.storage.connection import PAGE_BYTES
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.sqlite_errors import sqlite_errors
@@ -228,11 +228,11 @@ def test_everything_of_a_subject_comes_back(store: SqliteStore) -> None:
     with store.snapshot() as snapshot:
         found = snapshot.subject(number, "s")
         assert found is not None
-        assert snapshot.subjects_by_no([no]) == {no: found}
+        assert snapshot.subject_names(np.array([no])) == {no: SubjectName("s", "Nam'é", metadata)}
         assert snapshot.subject_ids(np.array([no])) == {no: "s"}
-        for read in (snapshot.subjects_by_no, lambda numbers: snapshot.subject_ids(np.array(numbers))):
+        for read in (snapshot.subject_names, snapshot.subject_ids):
             with pytest.raises(StoreCorrupt):
-                read([no, no + 1])
+                read(np.array([no, no + 1]))
     assert (found.display_name, dict(found.metadata), found.created) == ("Nam'é", metadata, NOW)
     one, other = found.templates
     assert (one.template_id, one.image_sha256, one.quality) == (first, "ab" * 32, 0.25)

@@ -245,11 +245,10 @@ def test_templates_of_subjects(store: SqliteStore) -> None:
     [
         ("UPDATE subjects SET display_name = 'x'", lambda s: s.subject(1, "s")),
         ("UPDATE subjects SET display_name = 'x'", lambda s: s.subjects(1, "", 9)),
-        ("UPDATE subjects SET display_name = 'x'", lambda s: s.subjects_by_no([1])),
+        ("UPDATE subjects SET display_name = 'x'", lambda s: s.subject_names(np.array([1]))),
         ("UPDATE subjects SET display_name = 'x'", lambda s: s.subject_no(1, "s")),
         ("UPDATE templates SET created_us = 0", lambda s: s.subject(1, "s")),
         ("UPDATE templates SET quality = 1", lambda s: s.template(1, 1)),
-        ("UPDATE templates SET created_us = 0", lambda s: s.subjects_by_no([1])),
         ("UPDATE templates SET created_us = 0", lambda s: s.expired(NOW, 9)),
         ("UPDATE galleries SET retention_us = 1", lambda s: s.expired(NOW, 9)),
         ("UPDATE galleries SET version = 77", lambda s: s.gallery("g")),
@@ -266,6 +265,16 @@ def test_what_was_altered_under_an_open_store_is_not_served(
     spoil(tmp_path, sql)
     with store.snapshot() as snapshot, pytest.raises(StoreCorrupt):
         read(snapshot)
+
+
+def test_a_name_needs_no_template(store: SqliteStore, tmp_path: Path) -> None:
+    run(store, CreateGallery(gallery("g")))
+    enrol(store, "g", "s", 1)
+    spoil(tmp_path, "UPDATE templates SET sealed = x'00'")
+    with store.snapshot() as snapshot:
+        assert snapshot.subject_names(np.array([1]))[1].subject_id == "s"
+        with pytest.raises(StoreCorrupt):  # the control: this one is decrypted
+            snapshot.subject(1, "s")
 
 
 def test_a_row_that_was_hidden_and_is_in_the_way_is_damage(store: SqliteStore, tmp_path: Path) -> None:

@@ -177,6 +177,7 @@ class Scanner:
         """Call `search` with the memory at the version of a snapshot, and yield both; the memory is held no more."""
 
         def prepare(snapshot: Snapshot, row: GalleryRow) -> Callable[[GalleryMemory], T]:
+            self._views.require_open(row)
             return lambda memory: search(row, memory)
 
         with self._turn, self._views.at_one_version(gallery, prepare) as (snapshot, _, found):

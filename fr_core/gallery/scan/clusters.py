@@ -152,8 +152,8 @@ def clusters_of(scanner: Scanner, gallery: GalleryRef, threshold: float, part: P
         return there, numbers[there], memory.index.vectors(part.template_ids[there])
 
     with scanner.at_version(gallery, read) as (snapshot, (there, numbers, vectors)):
-        subjects = snapshot.subjects_by_no(np.unique(numbers).tolist())
-        subject_ids = [subjects[no].subject_id for no in numbers.tolist()]
+        ids = snapshot.subject_ids(np.unique(numbers))
+        subject_ids = [ids[no] for no in numbers.tolist()]
     places = np.full(len(part.template_ids), -1)
     places[there] = np.arange(len(there))
     edges = places[part.edges]

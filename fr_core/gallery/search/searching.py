@@ -1,4 +1,4 @@
-"""A 1:N search, from its question to its candidate list."""
+"""Answers a 1:N search: from the question to the list of candidates."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from fr_core.gallery.search.memory import GalleryMemory
 from fr_core.gallery.search.ranking import RankedSubjects
 from fr_core.gallery.search.views import Views
 from fr_core.gallery.store.protocol import GalleryRow, Snapshot
-from fr_core.gallery.values import Found, GalleryRef
+from fr_core.gallery.values import Found, GalleryInfo, GalleryRef
 from fr_core.types import Candidate, Decision, Embedding, Identification
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Question:
-    """What is asked of a gallery; the arguments of `Galleries.search`.
+    """Holds the arguments of `Galleries.search`.
 
     Raises:
-        InvalidTopK, InvalidThreshold, InvalidFilter: out of range.
+        InvalidTopK, InvalidThreshold, InvalidFilter: a value is out of range.
     """
 
     probe: Embedding
@@ -40,52 +40,81 @@ class Question:
             require_filter(self.among)
 
     @property
+    def arguments(self) -> tuple[Embedding, int, float, bool, ScoreFusion, SubjectFilter | None]:
+        """The arguments of `Galleries.search` after the gallery."""
+        return self.probe, self.k, self.threshold, self.only_above_threshold, self.fusion, self.among
+
+    @property
     def in_turn(self) -> bool:
-        """Whether it takes turns with others of its kind; see `Views.at_one_version`."""
+        """Whether it waits for its turn; see `Views.at_one_version`."""
         return self.among is not None and names_many(self.among)
 
-    def prepared(self, snapshot: Snapshot, row: GalleryRow) -> Callable[[GalleryMemory], _Answer]:
-        """Check the probe and read whom the filter lets through; see `views.Prepare`."""
-        vector = checks.unit_vector(self.probe, row.info.model, row.info.embedding_size)
-        among = None if self.among is None else templates_among(snapshot, row.gallery_no, self.among)
-        templates_of = partial(snapshot.template_ids_of, row.gallery_no)
 
-        def search(memory: GalleryMemory) -> _Answer:
-            if self.fusion is ScoreFusion.MAX:
-                ranked = memory.best_subjects(vector, self.k, among)
-            else:
-                ranked = memory.best_fused(self.fusion, vector, self.k, templates_of, among)
-            return _Answer(ranked, memory.index.size if among is None else len(among))
-
-        return search
+Ask = Callable[[GalleryInfo], Question]
+"""Returns the question for a gallery, or refuses it. It may run more than once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Answer:
-    """What a memory says, among how many templates."""
+    """What the memory of a gallery answers, from how many templates."""
 
+    question: Question
     ranked: RankedSubjects
     searched: int
 
 
-def search(views: Views, gallery: GalleryRef, question: Question) -> Found:
-    """Answer a question; raises what `Galleries.search` raises."""
-    with views.at_one_version(gallery, question.prepared, question.in_turn) as (snapshot, row, answer):
-        best, threshold = answer.ranked, question.threshold
-        shown = best.similarities >= threshold if question.only_above_threshold else slice(None)
-        subject_nos = [int(no) for no in best.subject_nos[shown]]
-        subjects = snapshot.subjects_by_no(subject_nos)
-        scored = zip(subject_nos, best.template_ids[shown], best.similarities[shown], strict=True)
-        candidates = tuple(
-            Candidate(subjects[no].subject_id, int(template_id), float(score), rank, bool(score >= threshold))
-            for rank, (no, template_id, score) in enumerate(scored, start=1)
-        )
+def search(views: Views, gallery: GalleryRef, ask: Ask, in_turn: bool = False) -> Found:
+    """Answer the question that `ask` has for a gallery.
+
+    The gallery is read once: `ask` sees the version that is searched.
+
+    Raises:
+        UnknownGallery: there is no gallery of that id.
+        GalleryExpired: its time has passed; `ask` has not refused.
+        FrError: what `ask` and `Galleries.search` raise.
+    """
+
+    def prepare(snapshot: Snapshot, row: GalleryRow) -> Callable[[GalleryMemory], _Answer]:
+        question = ask(row.info)
+        views.require_open(row)
+        vector = checks.unit_vector(question.probe, row.info.model, row.info.embedding_size)
+        among = None if question.among is None else templates_among(snapshot, row.gallery_no, question.among)
+        templates_of = partial(snapshot.template_ids_of, row.gallery_no)
+
+        def answer(memory: GalleryMemory) -> _Answer:
+            if question.fusion is ScoreFusion.MAX:
+                ranked = memory.best_subjects(vector, question.k, among)
+            else:
+                ranked = memory.best_fused(question.fusion, vector, question.k, templates_of, among)
+            return _Answer(question, ranked, memory.index.size if among is None else len(among))
+
+        return answer
+
+    with views.at_one_version(gallery, prepare, in_turn) as (snapshot, row, answer):
+        return _found(snapshot, row, answer)
+
+
+def _found(snapshot: Snapshot, row: GalleryRow, answer: _Answer) -> Found:
+    best, question = answer.ranked, answer.question
+    threshold = question.threshold
+    shown = best.similarities >= threshold if question.only_above_threshold else slice(None)
+    names = snapshot.subject_names(best.subject_nos[shown])
+    scored = zip(
+        best.subject_nos[shown].tolist(),
+        best.template_ids[shown].tolist(),
+        best.similarities[shown].tolist(),
+        strict=True,
+    )
+    candidates = tuple(
+        Candidate(names[no].subject_id, template_id, score, rank, score >= threshold)
+        for rank, (no, template_id, score) in enumerate(scored, start=1)
+    )
     leads = bool(candidates) and candidates[0].above_threshold
     decision = Decision.POTENTIAL_CANDIDATES if leads else Decision.NO_CANDIDATE
     return Found(
         Identification(candidates, threshold, decision, row.info.version, row.info.model),
-        MappingProxyType({subject.subject_id: subject for subject in subjects.values()}),
+        MappingProxyType({name.subject_id: name for name in names.values()}),
         question.fusion,
         answer.searched,
-        answer.ranked.exhaustive,
+        best.exhaustive,
     )

@@ -8,8 +8,9 @@ from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import TypeVar
 
-from fr_core.gallery.changes import open_gallery
+from fr_core.gallery.changes import require_open
 from fr_core.gallery.search.memory import GalleryMemory, Memories
+from fr_core.gallery.store.known import known_gallery
 from fr_core.gallery.store.protocol import GalleryRow, Snapshot, Store
 from fr_core.gallery.values import GalleryRef
 
@@ -20,7 +21,7 @@ Prepare = Callable[[Snapshot, GalleryRow], Callable[[GalleryMemory], T]]
 
 
 class Views:
-    """Gives views of galleries that have not expired.
+    """Gives views of galleries.
 
     Args:
         store: holds them.
@@ -33,6 +34,10 @@ class Views:
         self._memories = memories
         self._now = now
         self._turn = threading.Lock()
+
+    def require_open(self, row: GalleryRow) -> None:
+        """Raise `GalleryExpired` if the time of a gallery has passed."""
+        require_open(row, self._now())
 
     @contextmanager
     def at_one_version(
@@ -51,14 +56,13 @@ class Views:
 
         Raises:
             UnknownGallery: there is no gallery of that id.
-            GalleryExpired: its time has passed.
         """
         with self._turn if in_turn else nullcontext():
             overtaken = False
             while True:
                 changes = self._memories.changes
                 with self._store.snapshot() as snapshot:
-                    row = open_gallery(snapshot, gallery, self._now())
+                    row = known_gallery(snapshot, gallery)
                     search = None if overtaken else prepare(snapshot, row)
                     memory = self._memories.get(row.gallery_no)
                     if memory is not None:

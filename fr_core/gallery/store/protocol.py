@@ -19,6 +19,7 @@ from fr_core.gallery.values import (
     KeptTemplate,
     NewTemplate,
     Subject,
+    SubjectName,
     SubjectUpdate,
 )
 from fr_core.storage.audit.attribution import Attribution
@@ -103,14 +104,14 @@ class Snapshot(Protocol):
     def subjects(self, gallery_no: int, after: str, limit: int) -> tuple[Subject, ...]:
         """Return up to `limit` subjects with ids beyond `after`, in the order of their ids."""
 
-    def subjects_by_no(self, subject_nos: Sequence[int]) -> Mapping[int, Subject]:
-        """Return the subjects of these numbers, which memory has: one that is not there is damage."""
+    def subject_names(self, subject_nos: I64) -> Mapping[int, SubjectName]:
+        """Return the names of the subjects of numbers i64[n] that differ; one that is not there is damage."""
 
     def subject_no(self, gallery_no: int, subject_id: str) -> int | None:
         """Return the number of such a subject, or None."""
 
     def subject_ids(self, subject_nos: I64) -> Mapping[int, str]:
-        """Return the ids of the subjects of numbers i64[n] that differ; one that is not there is damage."""
+        """Return the ids of the same subjects."""
 
     def subject_nos(self, gallery_no: int, subject_ids: Collection[str]) -> I64 | None:
         """Return the numbers of the subjects with these ids, i64[n], ascending; None if one does not exist."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -34,7 +34,7 @@ from fr_core.gallery.store.sqlite_rows import (
     unpacked_metadata,
 )
 from fr_core.gallery.store.vectors import unpack_vectors
-from fr_core.gallery.values import KeptTemplate, Subject, TemplateInfo
+from fr_core.gallery.values import KeptTemplate, Subject, SubjectName, TemplateInfo
 from fr_core.id_forms import forms_of
 from fr_core.storage.sqlite_errors import sqlite_errors
 from fr_core.storage.vault import Binding, SubjectKey, Value, Vault
@@ -93,20 +93,16 @@ class SqliteSnapshot:
         clause = "WHERE gallery_no = ? AND subject_id > ? ORDER BY subject_id LIMIT ?"
         return tuple(self._subject(row) for row in self._subjects(clause, gallery_no, after, limit))
 
-    def subjects_by_no(self, subject_nos: Sequence[int]) -> Mapping[int, Subject]:
+    def subject_names(self, subject_nos: I64) -> Mapping[int, SubjectName]:
         """See `Snapshot`."""
-        rows = {no: row for no in subject_nos for row in self._subjects("WHERE subject_no = ?", no)}
-        if len(rows) != len(set(subject_nos)):
-            raise contradiction("template_subject")
-        return {no: self._subject(row) for no, row in rows.items()}
+        return {
+            row.subject_no: SubjectName(row.subject_id, row.display_name, unpacked_metadata(row.metadata))
+            for row in self._subjects_of(subject_nos)
+        }
 
     def subject_ids(self, subject_nos: I64) -> Mapping[int, str]:
         """See `Snapshot`."""
-        clause = "WHERE subject_no IN (SELECT value FROM json_each(?))"
-        rows = self._subjects(clause, json.dumps(subject_nos.tolist()))
-        if len(rows) != len(subject_nos):
-            raise contradiction("template_subject")
-        return {row.subject_no: row.subject_id for row in rows}
+        return {row.subject_no: row.subject_id for row in self._subjects_of(subject_nos)}
 
     def subject_nos(self, gallery_no: int, subject_ids: Collection[str]) -> I64 | None:
         """See `Snapshot`."""
@@ -178,6 +174,14 @@ class SqliteSnapshot:
     def _subjects(self, clause: str, *values: Value) -> list[SubjectRow]:
         rows = self._rows(f"{_SUBJECT} {clause}", *values)
         return [checked(self.vault, "subjects", SubjectRow._make(row)) for row in rows]
+
+    def _subjects_of(self, subject_nos: I64) -> list[SubjectRow]:
+        """Return the rows of subjects whose numbers differ; raise `StoreCorrupt` if one is missing."""
+        clause = "WHERE subject_no IN (SELECT value FROM json_each(?))"
+        rows = self._subjects(clause, json.dumps(subject_nos.tolist()))
+        if len(rows) != len(subject_nos):
+            raise contradiction("template_subject")
+        return rows
 
     def _subject_row(self, gallery_no: int, subject_id: str) -> SubjectRow | None:
         """Return the row of a subject under the first form of its id that exists; None if none does."""

@@ -40,7 +40,7 @@ from fr_server.workers.messages import (
     Stop,
     Welcome,
 )
-from fr_server.workers.remote import RemoteGalleries, RemoteRawEmbedder, RemoteTileDetector
+from fr_server.workers.remote import RemoteRawEmbedder, RemoteTileDetector, remote_galleries
 from fr_server.workers.shared_memory import PATIENCE_S
 
 log = logging.getLogger("fr_server.workers")
@@ -106,7 +106,7 @@ async def serve(welcome: Welcome, wire: Wire, memory: int) -> None:
             lifeline,
             calibration=pack_calibration(pipeline.model),
         ),
-        RemoteGalleries(asker),
+        remote_galleries(asker),
         # What is served, and told but once, is the engine's process's.
         replace(telemetry, metrics=None, metrics_server=None),
         welcome.part,

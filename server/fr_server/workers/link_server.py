@@ -209,12 +209,10 @@ class Answerer:
         self.tell(message)
 
     def _method(self, name: str) -> Callable[..., Any]:
-        if name in GALLERY_METHODS:
-            found: Callable[..., Any] = getattr(self._galleries, name)
-        elif name in AUDIT_METHODS:
-            found = getattr(self._audit, name)
-        else:
+        owner = self._galleries if name in GALLERY_METHODS else self._audit if name in AUDIT_METHODS else None
+        if owner is None:
             raise ValueError("the galleries have no such method")
+        found: Callable[..., Any] = getattr(owner, name)
         return found
 
     def _send(self) -> None:

@@ -1,4 +1,4 @@
-"""What a front-end and the engine's process tell each other; pixels go through the arena."""
+"""Defines the messages between a front-end and the engine's process; pixels go through the arena."""
 
 from __future__ import annotations
 
@@ -17,49 +17,19 @@ from fr_core.storage.audit.attribution import Attribution
 from fr_core.types import F32
 from fr_server.app import Part
 from fr_server.config import Config
+from fr_server.rpc.services.audits import AuditCalls
+from fr_server.rpc.services.gallery_calls import GalleryCalls
 
-GALLERY_METHODS = frozenset(
-    {
-        "create",
-        "get",
-        "list",
-        "update",
-        "set_calibration",
-        "calibration",
-        "delete",
-        "enrol",
-        "enrol_many",
-        "search",
-        "subject",
-        "subjects",
-        "template",
-        "update_subject",
-        "delete_subject",
-        "erase_subject",
-        "delete_template",
-        "purge",
-        "duplicates_after",
-        "neighbours_after",
-        "clusters_of",
-    }
-)
-"""The methods of galleries that a front-end may ask for."""
 
-AUDIT_METHODS = frozenset(
-    {
-        "audit_search",
-        "audit_verify",
-        "audit_disagreement",
-        "audit_export",
-        "audit_oldest",
-        "audit_prune",
-        "audit_checkpoint",
-        "audit_public_key",
-        "audit_subject",
-        "audit_case",
-    }
-)
-"""Those of their audit, `AuditCalls`, that it may ask for in the same way."""
+def _methods(protocol: type, *local: str) -> frozenset[str]:
+    return frozenset(name for name in vars(protocol) if not name.startswith("_") and name not in local)
+
+
+GALLERY_METHODS = _methods(GalleryCalls, "search_as", "close")
+"""The methods of galleries that a front-end may call; the others are done in its own process."""
+
+AUDIT_METHODS = _methods(AuditCalls)
+"""The methods of their audit that a front-end may call."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from fr_core.gallery.values import (
     KeptTemplate,
     Purged,
     Subject,
+    SubjectName,
     TemplateInfo,
 )
 from fr_core.types import Candidate, Decision, Face
@@ -294,7 +295,7 @@ def _search_result(searched: SearchedFace) -> gallery_pb2.SearchResult:
     )
 
 
-def _candidate_message(candidate: Candidate, subject: Subject) -> gallery_pb2.Candidate:
+def _candidate_message(candidate: Candidate, subject: SubjectName) -> gallery_pb2.Candidate:
     return gallery_pb2.Candidate(
         rank=candidate.rank,
         subject_id=candidate.subject_id,

@@ -1,8 +1,9 @@
-"""What similarities mean in a gallery: its own calibration, parsed once, else that of the model pack."""
+"""Keeps the parsed calibrations of galleries; a gallery without one uses that of the model pack."""
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections import OrderedDict
 
 from fr_api.v1 import gallery_pb2
@@ -22,10 +23,10 @@ _KEPT = 16
 
 
 class Calibrations:
-    """Sets the calibrations of galleries and reads them, for calls of one event loop.
+    """Sets the calibrations of galleries and reads them; for several threads.
 
-    A search learns from its gallery's description which calibration it has, by hash, so that what another process sets
-    holds for the next search of this one. One that was set once can be unreadable later, for another version.
+    A search learns from the description of its gallery which calibration it has, by hash. So a calibration that another
+    process sets holds for the next search of this process. A later version may be unable to read an older calibration.
 
     Args:
         galleries: keep the calibrations.
@@ -39,30 +40,35 @@ class Calibrations:
         self._decisions = decisions
         self._parsed: OrderedDict[str, Calibration] = OrderedDict()  # by id, that used last at the end
         self._unreadable: set[str] = set()  # ids
+        self._lock = threading.Lock()
 
-    async def in_force(self, info: GalleryInfo, asked: Criterion | None) -> InForce | None:
-        """Return what holds for searches of a gallery; None where there is nothing, or its own is unreadable.
+    def in_force(self, info: GalleryInfo, asked: Criterion | None) -> InForce | None:
+        """Return the calibration for searches of a gallery; None if it has none, or an unreadable one.
+
+        It blocks when the gallery has a calibration of its own that is not parsed yet.
 
         Raises:
             UnknownGallery, GalleryReplaced: it was deleted during the call.
             CalibrationUnreadable: a rate is asked for, and its own cannot be read any more.
         """
         own = info.calibration_sha256
-        if own is not None and own not in self._parsed and own not in self._unreadable:
-            own = await self._read(info)
         if own is None:
             return self._decisions.in_force(info.model)
-        if own in self._unreadable:
-            if asked is None or isinstance(asked, Threshold):
-                return None
-            raise CalibrationUnreadable(
-                "The gallery's calibration cannot be read, so it tells no threshold for a rate."
-            )
-        self._parsed.move_to_end(own)
-        calibration = self._parsed[own]
-        if len(self._parsed) > _KEPT:
-            self._parsed.popitem(last=False)
-        return self._decisions.of_gallery(info.model, calibration, own)
+        with self._lock:
+            calibration = self._parsed.get(own)
+            unreadable = own in self._unreadable
+            if calibration is not None:
+                self._parsed.move_to_end(own)
+        if calibration is None and not unreadable:
+            text = self._galleries.calibration(info)
+            if text is None:
+                return self._decisions.in_force(info.model)
+            own, calibration = calibration_id(text), self._parse(text)
+        if calibration is not None:
+            return self._decisions.of_gallery(info.model, calibration, own)
+        if asked is None or isinstance(asked, Threshold):
+            return None
+        raise CalibrationUnreadable("The gallery's calibration cannot be read, so it tells no threshold for a rate.")
 
     async def set(self, request: gallery_pb2.SetCalibrationRequest) -> gallery_pb2.SetCalibrationResponse:
         """Give a gallery a calibration.
@@ -121,29 +127,25 @@ class Calibrations:
 
         return await self._work.storage(read)
 
-    async def _read(self, info: GalleryInfo) -> str | None:
-        """Read the calibration that a gallery has by now, which may be another than a moment ago, and return its id."""
-
-        def read() -> tuple[str, Calibration | None] | None:
-            text = self._galleries.calibration(info)
-            if text is None:
-                return None
-            try:
-                return calibration_id(text), calibration_from(text)
-            except CalibrationInvalid:
-                return calibration_id(text), None
-
-        found = await self._work.storage(read)
-        if found is None:
+    def _parse(self, text: str) -> Calibration | None:
+        """Parse a calibration and keep it; None if it is unreadable, which the log says once."""
+        own = calibration_id(text)
+        try:
+            calibration = calibration_from(text)
+        except CalibrationInvalid:
+            with self._lock:
+                known = own in self._unreadable
+                self._unreadable.add(own)
+            if not known:
+                log.warning(
+                    "The calibration %s of a gallery cannot be read: its searches are answered without error rates, "
+                    "until it is set anew or taken away",
+                    own[:12],
+                )
             return None
-        own, calibration = found
-        if calibration is not None:
+        with self._lock:
             self._parsed[own] = calibration
-        elif own not in self._unreadable:
-            self._unreadable.add(own)
-            log.warning(
-                "The calibration %s of a gallery cannot be read: its searches are answered without error rates, "
-                "until it is set anew or taken away",
-                own[:12],
-            )
-        return own
+            self._parsed.move_to_end(own)
+            if len(self._parsed) > _KEPT:
+                self._parsed.popitem(last=False)
+        return calibration

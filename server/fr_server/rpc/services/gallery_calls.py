@@ -11,6 +11,7 @@ from fr_core.gallery.query import ScoreFusion, SubjectFilter
 from fr_core.gallery.scan.blocks import Cursor
 from fr_core.gallery.scan.clusters import Cluster, Neighbours, Part
 from fr_core.gallery.scan.duplicates import Duplicates
+from fr_core.gallery.search.searching import Ask
 from fr_core.gallery.values import (
     Deleted,
     Enrolled,
@@ -92,6 +93,10 @@ class GalleryCalls(Protocol):
         among: SubjectFilter | None,
     ) -> Found:
         """Find the k subjects most similar to a probe."""
+        ...
+
+    def search_as(self, gallery: GalleryRef, ask: Ask) -> Found:
+        """Search with a question that depends on the gallery."""
         ...
 
     def subject(self, gallery: GalleryRef, subject_id: str) -> Subject:

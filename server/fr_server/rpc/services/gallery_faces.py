@@ -1,19 +1,25 @@
-"""The faces of a call: read, then enrolled into a gallery or searched for in it."""
+"""Enrols the faces of a call into a gallery, or searches for them in it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fr_api.v1 import gallery_pb2
 from fr_core.errors import FrError, InvalidTopK
 from fr_core.gallery.checks import require_display_name, require_metadata, require_subject_id
-from fr_core.gallery.query import ScoreFusion
-from fr_core.gallery.search.filters import names_many
+from fr_core.gallery.query import ScoreFusion, SubjectFilter
+from fr_core.gallery.search.filters import MANY
+from fr_core.gallery.search.searching import Question
 from fr_core.gallery.values import Enrolled, Enrolment, GalleryInfo, NewTemplate
+from fr_core.pipeline import FacePolicy
 from fr_core.quality.assess import QualityLimits, require_enrollable
+from fr_core.runtime.ticket import current_ticket
+from fr_core.types import Embedding
 from fr_server.authz.purpose import require_stated
 from fr_server.pools import Work
-from fr_server.rpc.convert.calibration import criterion
+from fr_server.rpc.convert.calibration import InForce, criterion
 from fr_server.rpc.convert.common import face_policy, sent_threshold
 from fr_server.rpc.convert.embeddings import embeddings_response, enrolments
 from fr_server.rpc.convert.gallery import (
@@ -34,6 +40,31 @@ from fr_server.rpc.services.probes import ProbeFace, Probes
 
 # Candidates of all faces of one answer, so that its size stays within what clients and memory hold.
 MAX_CANDIDATES = 10_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SearchOrder:
+    """What a search asks of an entered gallery, apart from its probe.
+
+    Attributes:
+        info: the gallery.
+        policy: which faces of a photo to search for.
+        k, threshold, only_above_threshold, fusion, among: see `Galleries.search`.
+        in_force: the calibration to answer with; None = without error rates.
+    """
+
+    info: GalleryInfo
+    policy: FacePolicy
+    k: int
+    threshold: float
+    only_above_threshold: bool
+    fusion: ScoreFusion
+    among: SubjectFilter | None
+    in_force: InForce | None
+
+    def question(self, probe: Embedding) -> Question:
+        """Return the question for a probe."""
+        return Question(probe, self.k, self.threshold, self.only_above_threshold, self.fusion, self.among)
 
 
 class GalleryFaces:
@@ -152,34 +183,71 @@ class GalleryFaces:
         return embeddings_response(outcomes)
 
     async def search(self, request: gallery_pb2.SearchRequest) -> gallery_pb2.SearchResponse:
-        """Search for every face of a probe; raises what `enter` and `search_in` raise."""
-        return await self.search_in(await self.enter(request), request)
+        """Search for every face of a probe; raises what `begin_search` and `finish_search` raise."""
+        if request.probe.WhichOneof("source") == "image" or _is_wide(request):
+            return await self.finish_search(await self.begin_search(request), request)
+        return await self._work.storage(self._search_embedding, request)
 
-    async def search_in(self, info: GalleryInfo, request: gallery_pb2.SearchRequest) -> gallery_pb2.SearchResponse:
-        """Search an entered gallery for every face of a probe.
+    async def begin_search(self, request: gallery_pb2.SearchRequest) -> SearchOrder:
+        """Enter the gallery of a search and read what is asked; nothing is done to a photo before.
 
-        Raises what `Probes.read`, `Galleries.search`, `Calibrations.in_force` and `Decisions` raise.
+        Raises:
+            UnknownGallery: there is no gallery of that id.
+            PurposeRequired, InvalidField, NotPermitted: as `require_stated`.
+            FrError: what `criterion`, `fusion`, `subject_filter`, `Calibrations.in_force` and `Decisions` raise.
         """
+        return await self._work.storage(lambda: self._order(request, self._galleries.get(request.gallery_id)))
+
+    async def finish_search(self, order: SearchOrder, request: gallery_pb2.SearchRequest) -> gallery_pb2.SearchResponse:
+        """Search an entered gallery for every face of the probe; raises what `Probes.read` and `search` raise."""
+        info = order.info
+        faces = await self._probes.read(request.probe, "probe", order.policy, info.model, info.embedding_size)
+        if len(faces) * order.k > MAX_CANDIDATES:
+            raise InvalidTopK(
+                f"{len(faces)} faces with top_k {order.k} make more than {MAX_CANDIDATES} candidates in one answer.",
+                limit=str(MAX_CANDIDATES),
+            )
+        searched: list[SearchedFace] = []
+        ticket = current_ticket()
+
+        def search(some: Sequence[ProbeFace]) -> gallery_pb2.SearchResponse:
+            for face in some:
+                ticket.require_wanted()
+                found = self._galleries.search(info, *order.question(face.embedding).arguments)
+                searched.append(SearchedFace(face.face, found))
+            return search_response(searched, order.in_force)
+
+        if not _is_wide(request) or not faces:
+            return await self._work.storage(search, faces)
+        for face in faces[:-1]:  # one at a time, since others wait for their turn
+            await self._work.wide_search(search, (face,))
+        return await self._work.wide_search(search, faces[-1:])
+
+    def _search_embedding(self, request: gallery_pb2.SearchRequest) -> gallery_pb2.SearchResponse:
+        """Search for an embedding: the gallery is read once, and everything is done in this thread."""
+        orders: list[SearchOrder] = []
+
+        def ask(info: GalleryInfo) -> Question:
+            orders.append(order := self._order(request, info))
+            face = self._probes.sent(request.probe, "probe", info.model, info.embedding_size)
+            return order.question(face.embedding)
+
+        found = self._galleries.search_as(request.gallery_id, ask)
+        return search_response([SearchedFace(None, found)], orders[-1].in_force)
+
+    def _order(self, request: gallery_pb2.SearchRequest, info: GalleryInfo) -> SearchOrder:
+        """Convert everything of a request but its probe; it may read the gallery's calibration."""
+        require_stated(request, info)
         policy = face_policy(request.several_faces, allow_all=True)
         k = top_k(request)
         asked = criterion(request)
         fused_by, among = fusion(request), subject_filter(request)
-        # Fused similarities are not those of single comparisons, which error rates are of.
-        in_force = await self._calibrations.in_force(info, asked) if fused_by is ScoreFusion.MAX else None
+        # Error rates are those of single comparisons, not of fused similarities.
+        in_force = self._calibrations.in_force(info, asked) if fused_by is ScoreFusion.MAX else None
         threshold = self._decisions.threshold(asked, info.model, in_force, info.template_count)
-        faces = await self._probes.read(request.probe, "probe", policy, info.model, info.embedding_size)
-        if len(faces) * k > MAX_CANDIDATES:
-            raise InvalidTopK(
-                f"{len(faces)} faces with top_k {k} make more than {MAX_CANDIDATES} candidates in one answer.",
-                limit=str(MAX_CANDIDATES),
-            )
+        return SearchOrder(info, policy, k, threshold, request.only_above_threshold, fused_by, among, in_force)
 
-        def search(face: ProbeFace) -> SearchedFace:
-            found = self._galleries.search(
-                info, face.embedding, k, threshold, request.only_above_threshold, fused_by, among
-            )
-            return SearchedFace(face.face, found)
 
-        run = self._work.wide_search if among is not None and names_many(among) else self._work.storage
-        searched = [await run(search, face) for face in faces]
-        return await self._work.storage(search_response, searched, in_force)
+def _is_wide(request: gallery_pb2.SearchRequest) -> bool:
+    """Whether a search names so many subjects that it takes turns with others like it."""
+    return len(request.filter.subject_ids) > MANY

@@ -1,4 +1,4 @@
-"""From a photo or an embedding that was sent to the faces to compare, enrol or search for."""
+"""Reads the faces to compare, enrol or search for from the photo or embedding that a call sent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,12 @@ class ProbeFace:
 
 
 class Probes:
-    """Reads the probes of calls."""
+    """Reads the probes of calls.
+
+    Args:
+        pipeline: finds and embeds the faces of photos.
+        work: runs it.
+    """
 
     def __init__(self, pipeline: Pipeline, work: Work) -> None:
         self.pipeline = pipeline
@@ -42,13 +47,22 @@ class Probes:
         Raises:
             MissingField, ModelMismatch, NoFaceFound, SeveralFaces, and what decoding and embeddings raise.
         """
-        source = probe.WhichOneof("source")
-        if source == "embedding":
-            return (ProbeFace(embedding_from(probe.embedding, model, size), None, None),)
-        if source is None:
-            raise MissingField(f"`{field}` holds neither a photo nor an embedding.", field=field)
+        if probe.WhichOneof("source") != "image":
+            return (self.sent(probe, field, model, size),)
         model.require_same(self.pipeline.model)
         photo = await self._work.photo(self.pipeline.analyze, image_data(probe.image, f"{field}.image"))
         return tuple(
             ProbeFace(chosen.embedding, chosen.face, photo.image.sha256) for chosen in select(photo.faces, policy)
         )
+
+    @staticmethod
+    def sent(probe: recognition_pb2.Probe, field: str, model: ModelId, size: int) -> ProbeFace:
+        """Return the embedding that a probe without a photo holds.
+
+        Raises:
+            MissingField: it holds none.
+            ModelMismatch, EmbeddingWrongSize, EmbeddingNotFinite, EmbeddingNotUnit: as `embedding_from`.
+        """
+        if probe.WhichOneof("source") is None:
+            raise MissingField(f"`{field}` holds neither a photo nor an embedding.", field=field)
+        return ProbeFace(embedding_from(probe.embedding, model, size), None, None)

@@ -141,11 +141,11 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         )  # of this search, the case says what for
         _note(case)
         with attributed(purposed):
-            info = await self._faces.enter(search)
-            found = await self._faces.search_in(info, search)
+            order = await self._faces.begin_search(search)
+            found = await self._faces.finish_search(order, search)
             if not found.results:
                 raise NoFaceFound("No face was found in the photo.")
-            kept = await self._work.storage(self._keep, case, info, search, found)
+            kept = await self._work.storage(self._keep, case, order.info, search, found)
         examination = summary_message(kept, current_principal())
         return review_pb2.SearchInCaseResponse(found=found, examination=examination)
 
