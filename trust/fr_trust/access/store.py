@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hmac
 import logging
+import math
 import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 
@@ -25,7 +28,7 @@ from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.writer import Writer
 from fr_trust.access.budget import UNLIMITED
 from fr_trust.access.changes import MAX_KEYS, AccessTransaction, Changes
-from fr_trust.access.key_cache import Ring
+from fr_trust.access.key_cache import Keys, Ring
 from fr_trust.access.keys import MAX_OVERLAP_MS, SECRET_BYTES, ApiKey, MadeKey, NewKey, Token, parse_token
 from fr_trust.access.refusals import Why, refuse
 from fr_trust.access.roles import Role
@@ -38,6 +41,8 @@ _log = logging.getLogger(__name__)
 
 # What a record that tells of no subject takes of the disk, at most.
 _RECORD_BYTES = 4_096
+# Sent secrets that are remembered as valid.
+_MOST_KNOWN = 1_000
 # Compared in the place of a secret that there is not.
 _NO_SECRET = bytes(SECRET_BYTES)
 
@@ -79,6 +84,7 @@ class AccessStore:
         )
         self._marking = threading.Lock()
         self._nobody = _nobody()
+        self._known = _Known(self._ring.look())
 
     @classmethod
     def open(
@@ -203,7 +209,8 @@ class AccessStore:
     def check(self, token: str, certificate_sha256: str | None) -> ApiKey:
         """Return the key of what somebody has sent.
 
-        It takes the same time whether the id is unknown, the secret wrong, or the key over.
+        It takes the same time whether the id is unknown, the secret wrong, or the key over. A key that was just found
+        valid takes less, until any key changes.
 
         Args:
             token: "id.secret", or whatever else was sent.
@@ -212,16 +219,21 @@ class AccessStore:
         Raises:
             CredentialInvalid: it is not valid now, always in the same words; `refusals.refusal_of` says why.
         """
-        sent = parse_token(token)
-        if sent is None:
-            refuse(Why.UNREADABLE)
         now = self._ring.look()
         now_ms = self._time.now_ms(now.head.seen_ms)
         self._keep_time(now.head.seen_ms)
+        digest = sha256(f"{token}\n{certificate_sha256}".encode(errors="surrogatepass")).digest()
+        known = self._known if self._known.keys is now else _Known(now)
+        if (valid := known.valid.get(digest)) is not None and now_ms < valid.until_ms:
+            return valid.key
+        sent = parse_token(token)
+        if sent is None:
+            refuse(Why.UNREADABLE)
         kept = now.by_id.get(sent.key_id, self._nobody)
         why = self._fault(kept, sent, certificate_sha256, now_ms)
         if why is not None:
             refuse(why, "" if why is Why.UNKNOWN else kept.key.principal_id)
+        self._known = known.with_one(digest, _Valid(kept.key, self._until_ms(kept, sent)))
         return kept.key
 
     def now_ms(self) -> int:
@@ -291,6 +303,13 @@ class AccessStore:
         )
         return next((why for fault, why in faults if fault), None)
 
+    def _until_ms(self, kept: Kept, sent: Token) -> float:
+        """Return until when a valid secret stays valid, milliseconds since 1970, UTC."""
+        ends = [math.inf if kept.key.expires_ms is None else kept.key.expires_ms]
+        if not hmac.compare_digest(self._locks.secret_hash(sent), kept.secret):
+            ends.append(kept.before_until_ms)
+        return min(ends)
+
     def _keep_time(self, seen_ms: int) -> None:
         """Have the time kept, where what is kept is a minute old; nobody waits for it."""
         if self._time.sure_ms() < seen_ms + MARK_EVERY_MS or not self._marking.acquire(blocking=False):
@@ -306,6 +325,27 @@ class AccessStore:
         if (error := done.exception()) is not None:
             # The next check tries again.
             _log.warning("the time that keys expire by could not be kept: %s", type(error).__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Valid:
+    """A key whose secret was right, and until when it is valid, milliseconds since 1970, UTC."""
+
+    key: ApiKey
+    until_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was found valid with these keys, by the sha256 of what was sent."""
+
+    keys: Keys
+    valid: Mapping[bytes, _Valid] = field(default_factory=dict)
+
+    def with_one(self, digest: bytes, valid: _Valid) -> _Known:
+        """Return a copy with one more; it starts anew when it is full."""
+        before = self.valid if len(self.valid) < _MOST_KNOWN else {}
+        return _Known(self.keys, {**before, digest: valid})
 
 
 def _nobody() -> Kept:

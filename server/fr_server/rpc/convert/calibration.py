@@ -1,10 +1,11 @@
-"""Messages of calibrations and error rates, to and from values."""
+"""Converts the messages of calibrations and error rates to values, and values to messages."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_core.errors import CalibrationInvalid, InvalidField
@@ -68,6 +69,8 @@ class InForce:
     source: Source
     id: str
     other_settings: tuple[str, ...] = ()
+
+    __hash__ = object.__hash__  # a calibration is too large to be hashed for each answer
 
 
 def criterion(request: recognition_pb2.CompareRequest | gallery_pb2.SearchRequest) -> Criterion | None:
@@ -137,8 +140,12 @@ def calibration_message(in_force: InForce, *, with_settings: bool = False) -> co
     )
 
 
+@lru_cache(maxsize=32)
 def error_rates(in_force: InForce, threshold: float, searched_templates: int = 0) -> common_pb2.ErrorRates:
-    """Build the message of the rates at a threshold in [-1, 1]; fpir where at least one template was searched."""
+    """Return the message of the rates at a threshold in [-1, 1]; fpir where at least one template was searched.
+
+    The same message serves the next call with the same threshold: copy it, and do not change it.
+    """
     calibration = in_force.calibration
     fmr, fnmr = calibration.fmr_at(threshold), calibration.fnmr_at(threshold)
     limits, by_people = calibration.fmr_interval_at(threshold)

@@ -1,4 +1,4 @@
-"""Messages of GalleryService, to and from values."""
+"""Converts the messages of GalleryService to values, and values to messages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
+from typing import Any
 
 from fr_api.v1 import evaluation_pb2, gallery_pb2, training_pb2
 from fr_core.errors import InvalidField
@@ -222,7 +223,7 @@ def _others(found: Found, subject_id: str) -> list[gallery_pb2.Candidate]:
     """Return the messages of the best candidates other than a subject, ranked anew."""
     others = [one for one in found.identification.candidates if one.subject_id != subject_id]
     return [
-        _candidate_message(replace(one, rank=rank), found.subjects[one.subject_id])
+        gallery_pb2.Candidate(**_candidate(replace(one, rank=rank), found.subjects[one.subject_id]))
         for rank, one in enumerate(others[:MAX_SIMILAR], start=1)
     ]
 
@@ -273,8 +274,7 @@ def search_response(searched: Sequence[SearchedFace], in_force: InForce | None =
     found = [one.found for one in searched]
     first = found[0].identification
     templates = [one.searched_templates for one in found]
-    return gallery_pb2.SearchResponse(
-        results=[_search_result(one) for one in searched],
+    response = gallery_pb2.SearchResponse(
         threshold=first.threshold,
         gallery_version=min(one.identification.gallery_version for one in found),
         model=model_message(first.model),
@@ -284,27 +284,27 @@ def search_response(searched: Sequence[SearchedFace], in_force: InForce | None =
         exhaustive=all(one.exhaustive for one in found),
         error_rates=None if in_force is None else error_rates(in_force, first.threshold, max(templates)),
     )
+    for one in searched:
+        identification = one.found.identification
+        result = response.results.add(decision=_DECISIONS[identification.decision])
+        if one.face is not None:
+            result.face.CopyFrom(face_message(one.face))
+        for candidate in identification.candidates:
+            result.candidates.add(**_candidate(candidate, one.found.subjects[candidate.subject_id]))
+    return response
 
 
-def _search_result(searched: SearchedFace) -> gallery_pb2.SearchResult:
-    identification, subjects = searched.found.identification, searched.found.subjects
-    return gallery_pb2.SearchResult(
-        face=None if searched.face is None else face_message(searched.face),
-        candidates=[_candidate_message(one, subjects[one.subject_id]) for one in identification.candidates],
-        decision=_DECISIONS[identification.decision],
-    )
-
-
-def _candidate_message(candidate: Candidate, subject: SubjectName) -> gallery_pb2.Candidate:
-    return gallery_pb2.Candidate(
-        rank=candidate.rank,
-        subject_id=candidate.subject_id,
-        display_name=subject.display_name,
-        metadata=dict(subject.metadata),
-        template_id=candidate.template_id,
-        similarity=candidate.similarity,
-        above_threshold=candidate.above_threshold,
-    )
+def _candidate(candidate: Candidate, subject: SubjectName) -> dict[str, Any]:
+    """Return the fields of the message of a candidate."""
+    return {
+        "rank": candidate.rank,
+        "subject_id": candidate.subject_id,
+        "display_name": subject.display_name,
+        "metadata": dict(subject.metadata) or None,
+        "template_id": candidate.template_id,
+        "similarity": candidate.similarity,
+        "above_threshold": candidate.above_threshold,
+    }
 
 
 def _template_message(template: TemplateInfo) -> gallery_pb2.Template:
