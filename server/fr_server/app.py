@@ -39,7 +39,7 @@ from fr_evaluation.stored import Reports
 from fr_server.authz.access_audit import DoorJournal
 from fr_server.authz.guard import Guard
 from fr_server.authz.opening import asks_who_calls, default_budget, make_guard
-from fr_server.authz.owners import StoreResolver
+from fr_server.authz.scope import StoreResolver
 from fr_server.clock import SteadyClock
 from fr_server.config import Config
 from fr_server.config.folders import access_folder, archive_folder, checkpoint_folder, reports_folder, training_folder

@@ -16,7 +16,7 @@ from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_core.storage.audit.values import Record
 from fr_core.storage.audit.verify import Verified, verify
 from fr_core.storage.keys import key_beside
-from fr_server.authz.recorder import PACE_S, UNRECORDED
+from fr_server.authz.record import PACE_S, UNRECORDED
 from fr_server.clock import wall_ms
 from fr_server.telemetry.throttle import MOST_PER_GROUP, MOST_PER_WINDOW
 from fr_trust.access.store import AccessStore

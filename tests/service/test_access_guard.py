@@ -24,10 +24,10 @@ from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.values import GalleryUse
 from fr_core.sharing import EVERYBODY
 from fr_core.storage.audit.attribution import Attribution, current_attribution
-from fr_server.authz import stream_ends
+from fr_server.authz import streams
+from fr_server.authz.authenticate import Credentials, OpenDoor
 from fr_server.authz.callers import current_principal
-from fr_server.authz.credentials import Credentials, OpenDoor
-from fr_server.authz.recorder import OUTSIDE
+from fr_server.authz.record import OUTSIDE
 from fr_server.authz.rules import ScopeKind
 from fr_server.authz.table import RULES
 from fr_server.pools import STORAGE_THREADS
@@ -384,7 +384,7 @@ def until_open(world: World, number: int) -> None:
 
 
 def test_a_stream_in_which_nothing_is_said_ends_with_its_key(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_ends, "RECHECK_S", 0.1)
+    monkeypatch.setattr(streams, "RECHECK_S", 0.1)
     token = world.token(Role.OPERATOR, Role.TRAINER, lifetime_ms=3 * DAY_MS)
     cohort = training_pb2.WatchCohortRequest(cohort_id=world.has(ScopeKind.COHORT, "own"))
     before = open_streams(world)
@@ -413,7 +413,7 @@ def test_a_stream_in_which_nothing_is_said_ends_with_its_key(world: World, monke
 def test_a_stream_whose_answers_nobody_takes_ends_with_its_key_and_says_so(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_ends, "RECHECK_S", 0.1)
+    monkeypatch.setattr(streams, "RECHECK_S", 0.1)
     token = world.token(Role.OPERATOR, lifetime_ms=4 * DAY_MS)
     item = request_of(STREAM_SEARCH, RULES[STREAM_SEARCH].scoped[0], world.has(ScopeKind.GALLERY, "own"))
     before, never = open_streams(world), threading.Event()

@@ -31,7 +31,7 @@ from fr_core.storage.audit.checkpoints import parse_checkpoint, read_public_key
 from fr_core.storage.audit.values import Entry
 from fr_core.storage.audit.verify import Broken, Verified
 from fr_core.storage.keys import key_beside
-from fr_server.authz.recorder import UNRECORDED
+from fr_server.authz.record import UNRECORDED
 from fr_server.clock import wall_ms
 from fr_server.gateway.listener import HandshakeFailure
 from fr_server.rpc.services.audits import CHAINS

@@ -22,7 +22,7 @@ from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.pages import page_token
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.types import Embedding, frozen_array
-from fr_server.authz.credentials import Credentials
+from fr_server.authz.authenticate import Credentials
 from fr_server.authz.rules import Scoped, ScopeKind
 from fr_server.authz.table import RULES
 from fr_trust.access.principal import Principal

@@ -22,9 +22,9 @@ from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.values import GalleryUse
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_server.app import SERVICES, App
-from fr_server.authz.credentials import Authenticator, Credentials
+from fr_server.authz.authenticate import Authenticator, Credentials
 from fr_server.authz.guard import Guard
-from fr_server.authz.recorder import Ended
+from fr_server.authz.record import Ended
 from fr_server.authz.rules import Rule, Scoped, ScopeKind
 from fr_server.authz.table import RULES
 from fr_server.telemetry.trust import NullTrust

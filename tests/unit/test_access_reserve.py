@@ -13,7 +13,7 @@ from fr_core.errors import StorageLow
 from fr_core.storage.audit.attribution import Attribution
 from fr_core.storage.audit.values import Entry, Record
 from fr_server.authz.access_audit import DoorJournal, Journal
-from fr_server.authz.recorder import NOBODY, UNRECORDED, Ended, Refusals
+from fr_server.authz.record import NOBODY, UNRECORDED, Ended, Refusals
 from fr_server.gateway.listener import HandshakeFailure
 from fr_server.telemetry.trust import NullTrust
 from fr_trust.access.store import AccessStore

@@ -20,14 +20,24 @@ from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, review_pb2, trai
 from fr_core.errors import InternalError, StoreFailed
 from fr_core.gallery.checks import is_gallery_id
 from fr_core.storage.audit.attribution import Attribution
-from fr_server.authz import recorder
+from fr_server.authz import record as recording
 from fr_server.authz.access_audit import DoorJournal
-from fr_server.authz.audit_facts import Teller
+from fr_server.authz.authorize import require_role
 from fr_server.authz.callers import calling, current_principal, seen, sees_gallery
-from fr_server.authz.recorder import BEGUN, NOBODY, PACE_S, UNRECORDED, CallRecord, Ended, Refusals, note, noting
-from fr_server.authz.roles import require_role
+from fr_server.authz.record import (
+    BEGUN,
+    NOBODY,
+    PACE_S,
+    UNRECORDED,
+    CallAudit,
+    CallRecord,
+    Ended,
+    Refusals,
+    note,
+    noting,
+)
 from fr_server.authz.rules import Coarse, Kind, Rule, ScopeKind, action_of
-from fr_server.authz.scope_filter import Foreign
+from fr_server.authz.scope import Foreign
 from fr_server.authz.score_rounding import ask_for_all, require_photos, rounded, tell_less
 from fr_server.authz.table import RULES
 from fr_server.gateway.listener import HandshakeFailure
@@ -485,7 +495,7 @@ def test_refusals_of_one_caller_have_a_pace_whatever_their_reasons() -> None:
 
 
 def test_what_was_left_out_is_counted_in_a_record_at_the_end_of_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder, "PACE_S", 0.05)
+    monkeypatch.setattr(recording, "PACE_S", 0.05)
     kept = Kept()
 
     async def flood() -> None:
@@ -512,7 +522,7 @@ def test_what_was_told_or_may_have_changed_something_is_recorded_each_time(metho
 
     async def ends(outcome: str) -> None:
         kept = Kept()
-        teller = Teller(kept, NullTrust(), lambda: 0.0)
+        teller = CallAudit(kept, NullTrust(), lambda: 0.0)
         for _ in range(calls):
             record = CallRecord()
             record.searched = True
@@ -608,7 +618,7 @@ def test_a_credential_that_is_not_valid_any_more_is_told_of_once_whichever_call_
         rule = replace(RULES["/fr_api.v1.EvaluationService/GetReport"], recorded=recorded)
 
         async def ends(kept: Kept = kept, heard: Heard = heard, record: CallRecord = record, rule: Rule = rule) -> None:
-            teller = Teller(kept, heard, lambda: 0.0)
+            teller = CallAudit(kept, heard, lambda: 0.0)
             with pytest.raises(CredentialInvalid):
                 async with teller.ending(rule, Attribution("key:1"), "evaluation.get_report", record):
                     raise CredentialInvalid("The credential is not valid.")
@@ -626,7 +636,7 @@ def test_a_change_that_no_other_audit_tells_of_is_told_of_here(method: str) -> N
     kept = Kept()
 
     async def ends() -> None:
-        teller = Teller(kept, NullTrust(), lambda: 0.0)
+        teller = CallAudit(kept, NullTrust(), lambda: 0.0)
         async with teller.ending(rule, Attribution("key:1"), action_of(method), CallRecord()) as ending:
             await ending.begun()
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import grpc
 import pytest
 
-from fr_server.rpc.interceptors.lasting import lasting
+from fr_server.rpc.interceptors.boundary import lasting
 from fr_server.rpc.interceptors.wrapping import Context
 
 

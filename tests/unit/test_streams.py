@@ -7,13 +7,13 @@ import asyncio
 import pytest
 
 from fr_core.errors import FrError
-from fr_server.authz import stream_ends
-from fr_server.authz.stream_ends import Streams
+from fr_server.authz import streams
+from fr_server.authz.streams import Streams
 from fr_trust.errors import CredentialInvalid
 
 
 def test_a_look_that_fails_is_repeated(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(stream_ends, "RECHECK_S", 0.01)
+    monkeypatch.setattr(streams, "RECHECK_S", 0.01)
     looks = iter((OSError("secret"), CredentialInvalid("The credential is not valid.")))
 
     async def look() -> None:

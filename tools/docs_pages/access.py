@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from fr_server.authz.course_galleries import gallery_id_of
 from fr_server.authz.rules import Coarse, Kind, Rule, ScopeKind
-from fr_server.authz.stream_ends import RECHECK_S
+from fr_server.authz.scope import gallery_id_of
+from fr_server.authz.streams import RECHECK_S
 from fr_server.authz.table import RULES
 from fr_server.config.tree import AccessConfig
 from fr_trust.access.keys import MAX_LIFETIME_MS, MAX_OVERLAP_MS

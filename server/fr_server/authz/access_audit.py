@@ -13,7 +13,7 @@ from fr_core.errors import FrError, StorageLow
 from fr_core.storage.audit.attribution import SYSTEM
 from fr_core.storage.audit.pseudonyms import Pseudonyms
 from fr_core.storage.audit.values import Entry
-from fr_server.authz.recorder import NOBODY, PACE_S, UNRECORDED, Ended
+from fr_server.authz.record import NOBODY, PACE_S, UNRECORDED, Ended
 from fr_server.gateway.listener import HandshakeFailure, Parting, Refusal
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.throttle import Throttle

@@ -1,4 +1,4 @@
-"""Who makes the call that this thread or task works for, and what of lists that caller may see."""
+"""Tells who makes the current call, and which entries of a list that caller sees."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
+from fr_core.gallery.pages import page_token
+from fr_core.gallery.values import MAX_PAGE_SIZE, GalleryInfo, Page
 from fr_core.sharing import EVERYBODY
 from fr_server.authz.rules import Rule
+from fr_training.courses import Course
+from fr_training.store.training_store import TrainingStore
+from fr_training.store.values import Cohort
 from fr_trust.access.principal import LOCAL, SYSTEM, Principal
 
 T = TypeVar("T")
 
 # Entries that are fetched at once, of which some are not shown.
 _FETCHED = 200
+# `Galleries.list` binds its tokens to this word.
+_GALLERIES = "galleries"
 _current: ContextVar[Principal] = ContextVar("principal", default=SYSTEM)
 Valid = Callable[[], Awaitable[None]]
 _valid: ContextVar[Valid | None] = ContextVar("valid", default=None)
@@ -38,7 +45,7 @@ def current_sharer() -> str:
 
 
 async def require_caller_valid() -> None:
-    """Look at the credential of whoever makes the call once more, which may have waited long for its turn.
+    """Check the credential of the caller once more: the call may have waited long for its turn.
 
     Raises:
         CredentialInvalid: it is not valid any more.
@@ -51,12 +58,12 @@ async def require_caller_valid() -> None:
 
 @contextmanager
 def calling(principal: Principal, rule: Rule | None = None, require_valid: Valid | None = None) -> Iterator[None]:
-    """Let the block in this thread or task be a call of `principal`, and what is started with a copy of its context.
+    """Let the block be a call of `principal`, and everything that the block starts with a copy of its context.
 
     Args:
         principal: makes the call.
         rule: of its method; None = no rule, and asking for it fails.
-        require_valid: what `require_caller_valid` does; None = nothing, for the server itself.
+        require_valid: checks the credential for `require_caller_valid`; None = the server itself calls.
     """
     tokens = _current.set(principal), _valid.set(require_valid)
     ruled = None if rule is None else _rule.set(rule)
@@ -82,13 +89,13 @@ def sees_course(course_id: str) -> bool:
 def seen(
     fetch: Callable[[T | None, int], tuple[Sequence[T], bool]], size: int, sees: Callable[[T], bool]
 ) -> tuple[list[T], bool]:
-    """Return a page of what the caller sees, and whether there is more of that.
+    """Return a page of the entries that the caller sees, and whether there are more of them.
 
-    It is as long as the page of a list that holds nothing else, and ends where that one does.
+    It is the same page as if the list held no other entries.
 
     Args:
-        fetch: returns about so many entries, at least 1, which come after an entry, None = from where the page begins;
-            and whether there are more.
+        fetch: returns about that many entries, at least 1, after an entry (None = from the beginning of the page), and
+            whether there are more.
         size: entries of the page at most, at least 1.
         sees: whether the caller sees an entry.
     """
@@ -100,3 +107,58 @@ def seen(
         shown += filter(sees, entries)
         last = entries[-1] if entries else last
     return shown[:size], len(shown) > size
+
+
+def galleries_seen(listed: Callable[[int, str], Page[GalleryInfo]], size: int, token: str) -> Page[GalleryInfo]:
+    """Return a page of galleries; raises what `listed` raises.
+
+    Args:
+        listed: returns a page of all galleries, as `Galleries.list`.
+        size: of the page, from 1 to 1,000.
+        token: of the page; "" = the first.
+    """
+    if current_principal().galleries.is_all:
+        return listed(size, token)
+
+    def fetch(last: GalleryInfo | None, size: int) -> tuple[Sequence[GalleryInfo], bool]:
+        after = token if last is None else page_token(_GALLERIES, last.gallery_id)
+        page = listed(min(size, MAX_PAGE_SIZE), after)
+        return page.items, bool(page.next_page_token)
+
+    shown, more = seen(fetch, size, lambda one: sees_gallery(one.gallery_id))
+    return Page(tuple(shown), page_token(_GALLERIES, shown[-1].gallery_id) if more else "")
+
+
+def courses_seen(store: TrainingStore, before: tuple[int, str] | None, size: int) -> tuple[Sequence[Course], bool]:
+    """Return a page of courses, the newest first, and whether there are more; see `TrainingStore.courses`."""
+
+    def fetch(last: Course | None, size: int) -> tuple[Sequence[Course], bool]:
+        page = store.courses(before if last is None else (last.created_ms, last.course_id), size)
+        return page, len(page) == size
+
+    if current_principal().courses.is_all:
+        page = store.courses(before, size + 1)
+        return page[:size], len(page) > size
+    return seen(fetch, size, lambda one: sees_course(one.course_id))
+
+
+def cohorts_seen(
+    store: TrainingStore, course_id: str | None, before: tuple[int, str] | None, size: int
+) -> tuple[Sequence[Cohort], bool]:
+    """Return a page of cohorts, the newest first, and whether there are more; see `TrainingStore.cohorts`.
+
+    Args:
+        store: keeps them.
+        course_id: of this course alone, which the caller sees; None for all that the caller sees.
+        before: as that of `TrainingStore.cohorts`.
+        size: of the page, at least 1.
+    """
+
+    def fetch(last: Cohort | None, size: int) -> tuple[Sequence[Cohort], bool]:
+        page = store.cohorts(None, before if last is None else (last.created_ms, last.cohort_id), size)
+        return page, len(page) == size
+
+    if course_id is not None or current_principal().courses.is_all:
+        page = store.cohorts(course_id, before, size + 1)
+        return page[:size], len(page) > size
+    return seen(fetch, size, lambda one: sees_course(one.course_id))

@@ -1,8 +1,12 @@
-"""The guard of the API: nobody calls who may not, and nobody learns of what is not theirs."""
+"""Guards the API: each call passes three stages before its service, and its answer passes them again.
+
+1. `authenticate`: who calls.
+2. `authorize`: may they do this, with this request, within their scope.
+3. `record`: the audit hears how the call ended before its answer leaves.
+"""
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -14,40 +18,36 @@ import grpc
 
 from fr_core.errors import Failure, FrError, InputRefused
 from fr_core.storage.audit.attribution import Attribution, attributed
-from fr_server.authz.audit_facts import Teller, attribution_of, learn_message, learn_request, learn_response
+from fr_server.authz.audit_facts import attribution_of, learn_message, learn_response
+from fr_server.authz.authenticate import Authenticator, Metadata
+from fr_server.authz.authorize import Authorizer
 from fr_server.authz.callers import calling
-from fr_server.authz.credentials import Authenticator, Metadata
-from fr_server.authz.owners import NothingKept
-from fr_server.authz.recorder import NOBODY, OUTSIDE, CallRecord, Recorder, noting
-from fr_server.authz.roles import require_role
+from fr_server.authz.record import NOBODY, CallAudit, CallRecord, Recorder, noting
 from fr_server.authz.rules import Coarse, Kind, Rule, action_of
-from fr_server.authz.scope_filter import Foreign, Resolver
-from fr_server.authz.score_rounding import ask_for_all, require_photos, tell_less, value_at
-from fr_server.authz.steps import as_stream, only, stepping
-from fr_server.authz.stream_ends import Streams
-from fr_server.authz.stream_items import Item, Items, RefusedItem, outcome_of
+from fr_server.authz.scope import Resolver
+from fr_server.authz.score_rounding import tell_less
+from fr_server.authz.streams import Item, Items, RefusedItem, Streams, as_stream, only, outcome_of, stepping
 from fr_server.authz.table import RULES
 from fr_server.rpc.convert.common import require_item_id
 from fr_server.rpc.errors import abort
-from fr_server.rpc.interceptors.wrapping import EXEMPT, Context, Handler, Stream, Unary, wrap
+from fr_server.rpc.interceptors.wrapping import EXEMPT, Context, Handler, Stream, Unary, request_id_of, wrap
 from fr_server.telemetry.trust import Trust
 from fr_trust.access.budgets import Budgets
 from fr_trust.access.principal import Principal
 from fr_trust.access.refusals import Why, refusal_of
-from fr_trust.errors import CredentialInvalid, NotPermitted
+from fr_trust.errors import CredentialInvalid
 
 _NOBODY = Attribution(actor=NOBODY)
-_REQUEST_ID = "x-request-id"
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Who calls, and what of it; one of `rule` and `error` is there.
+    """Who calls; either `rule` or `error` is set.
 
     Attributes:
-        principal: who calls; None where that is not known.
+        principal: who calls; None if unknown.
         rule: of the method.
-        error: why the call is refused.
+        error: the refusal.
     """
 
     principal: Principal | None
@@ -57,7 +57,7 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """A method that somebody calls who may; `metadata` say who that is."""
+    """A call whose principal may call the method; `metadata` hold the credential."""
 
     action: str
     principal: Principal
@@ -66,21 +66,21 @@ class _Call:
 
 
 class Guard(grpc.aio.ServerInterceptor):
-    """Stands between the room that gives calls their ids and the one that admits them.
+    """Stands between the interceptor that gives calls their ids and the one that admits them.
 
-    Who calls, whether its roles allow the method, and whether its budget does, is asked before the request is read.
-    What the request names is asked when it was. The rest of the call has the principal (`callers.current_principal`),
-    the attribution (`fr_core.storage.audit.attribution`) and the record that `recorder.note` adds to. Of a stream,
-    every item and every answer takes a credential that is still valid, and the stream itself ends soon after it is not:
-    a key that is revoked ends what was begun with it.
+    It checks the credential, the role and the budget before the request is read, and the request itself afterwards.
+    The rest of the call has the principal (`callers.current_principal`), the attribution
+    (`fr_core.storage.audit.attribution`) and the record that `record.note` adds to. Every item and every answer of a
+    stream needs a credential that is still valid. The stream itself ends soon after its credential: a revoked key ends
+    what was begun with it.
 
     Args:
-        authenticator: says who calls.
+        authenticator: tells who calls.
         budgets: count what everybody asks for.
-        recorder: is told of refusals, and of calls that ended.
+        recorder: records refusals, and calls that ended.
         trust: counts refusals.
         streams: ends streams that may not go on; None = readers may be as slow as they like.
-        rules: of the methods; one without a rule is refused.
+        rules: of the methods; a method without a rule is refused.
     """
 
     def __init__(
@@ -94,31 +94,29 @@ class Guard(grpc.aio.ServerInterceptor):
         rules: Mapping[str, Rule] = RULES,
     ) -> None:
         self._authenticator = authenticator
-        self._budgets = budgets
+        self._authorizer = Authorizer(budgets, rules)
+        self._audit = CallAudit(recorder, trust, time.monotonic)
         self._streams = streams or Streams()
-        self._teller = Teller(recorder, trust, time.monotonic)
-        self._rules = rules
-        self._foreign = Foreign(NothingKept(), secrets.token_bytes)
 
     def resolve_with(self, resolver: Resolver) -> None:
-        """Ask this one which course or galleries something is of, from now on: the stores are open."""
-        self._foreign = Foreign(resolver, secrets.token_bytes)
+        """Look up courses and galleries with this resolver from now on: the stores are open."""
+        self._authorizer.resolve_with(resolver)
 
     def searches_left(self, principal: Principal) -> int | None:
-        """Return how many searches a principal has left today, as this process counts; None = as many as wanted."""
-        return self._budgets.searches_left(principal.principal_id, principal.budget)
+        """Return how many searches a principal has left today in this process; None = no limit."""
+        return self._authorizer.searches_left(principal)
 
     async def close(self) -> None:
-        """Let go of what says who calls, and wait until the recorder has been told of everything; before it closes."""
+        """Close the authenticator, and wait until the recorder has everything; call it before the recorder closes."""
         await self._authenticator.close()
-        await self._teller.drain()
+        await self._audit.drain()
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
-        """Wrap the handler of the call; where who calls may not, its request is not even read."""
+        """Wrap the handler of the call; the request of a refused call is not even read."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
         if handler is None or method.startswith(EXEMPT):
@@ -126,30 +124,24 @@ class Guard(grpc.aio.ServerInterceptor):
         metadata = tuple((str(key), value) for key, value in handler_call_details.invocation_metadata or ())
         streams = bool(handler.request_streaming)
         found = await self._find(method, streams, metadata, "")
-        if _is_of_another_certificate(found.error):  # or of that of the connection, which nobody can tell here
+        if _is_of_another_certificate(found.error):  # perhaps that of the connection, which is unknown here
             return self._asking_the_peer(handler, method, metadata)
         if found.principal is None or found.rule is None:
             return self._refusing(method, found)
         return self._guarded(handler, _Call(action_of(method), found.principal, found.rule, metadata))
 
     async def _find(self, method: str, streams: bool, metadata: Metadata, peer: str) -> _Found:
-        """Say who calls, and whether it may call the method; count the call. It takes no request."""
+        """Authenticate the caller, authorize the method and count the call; it needs no request."""
         principal = None
         try:
             principal = await self._authenticator.authenticate(metadata, peer)
-            rule = self._rules.get(method)
-            if rule is None:
-                raise NotPermitted("Nobody may call this.")
-            self._budgets.spend(principal.principal_id, principal.budget)  # before: refusals take of it too
-            require_role(principal, rule.roles)
-            if rule.counts_as_search and not streams:
-                self._budgets.search(principal.principal_id, principal.budget)
-        except Exception as error:  # noqa: BLE001 - raised where the room outside makes a status of it: in the call
+            rule = self._authorizer.require_method(principal, method, streams)
+        except Exception as error:  # noqa: BLE001 - raised in the call, where the boundary makes a status of it
             return _Found(principal, None, error)
         return _Found(principal, rule, None)
 
     def _refusing(self, method: str, found: _Found) -> Handler:
-        """A handler of a stream, which gRPC calls before it reads a request, that of a unary call too."""
+        """Return a handler of a stream: gRPC calls it before it reads a request, also that of a unary call."""
 
         async def refuse(requests: Any, context: Context) -> AsyncIterator[Any]:
             self._refuse(action_of(method), found, context)
@@ -158,7 +150,7 @@ class Guard(grpc.aio.ServerInterceptor):
         return grpc.stream_stream_rpc_method_handler(refuse)
 
     def _asking_the_peer(self, handler: Handler, method: str, metadata: Metadata) -> Handler:
-        """A handler that asks who calls once the connection is known; it too is called before a request is read."""
+        """Return a handler that authenticates once the connection is known; gRPC calls it before it reads a request."""
 
         async def call(requests: Any, context: Context) -> AsyncIterator[Any]:
             found = await self._find(method, bool(handler.request_streaming), metadata, context.peer())
@@ -177,14 +169,14 @@ class Guard(grpc.aio.ServerInterceptor):
         )
 
     def _refuse(self, action: str, found: _Found, context: Context) -> None:
-        """Tell of a refusal, and raise it."""
+        """Record a refusal, and raise it."""
         error, principal, record = found.error, found.principal, CallRecord()
         assert error is not None
         if isinstance(error, FrError):
             attribution = _NOBODY if principal is None else attribution_of(principal, "", None)
             if isinstance(error, CredentialInvalid):
                 record.detail = _fault_of(error)
-            self._teller.refused(attribution, _request_id(context), action, error.reason, record)
+            self._audit.refused(attribution, request_id_of(context), action, error.reason, record)
         raise error
 
     def _guarded(self, handler: Handler, call: _Call) -> Handler:
@@ -200,15 +192,15 @@ class Guard(grpc.aio.ServerInterceptor):
         return wrap(handler, unary, stream)
 
     async def _one(self, call: _Call, behaviour: Unary, request: Any, context: Context) -> Any:
-        """A request and its answer."""
-        attribution, record = attribution_of(call.principal, _request_id(context), request), CallRecord()
-        async with self._teller.ending(call.rule, attribution, call.action, record):
+        """Guard a request and its answer."""
+        attribution, record = attribution_of(call.principal, request_id_of(context), request), CallRecord()
+        async with self._audit.ending(call.rule, attribution, call.action, record):
             valid = partial(self._require_still_valid, call, context, record)
             await valid()  # the request may have come long after the call
-            only_above = await self._inspect(call, request, record)
+            only_above = await self._authorizer.check_request(call.principal, call.rule, request, record)
             with calling(call.principal, call.rule, valid), attributed(attribution), noting(record):
                 response = await behaviour(request, context)
-            if call.rule.kind is not Kind.CHANGE:  # of which whoever made it is told, for it was made in time
+            if call.rule.kind is not Kind.CHANGE:  # a change was made in time, so its caller hears of it
                 await valid()
             _tell_less(call, response, only_above)
             learn_response(record, response)
@@ -217,16 +209,16 @@ class Guard(grpc.aio.ServerInterceptor):
     async def _many(
         self, call: _Call, behaviour: Stream, requests: AsyncIterator[Any], context: Context
     ) -> AsyncIterator[Any]:
-        """A request and its answer in many messages; the first leaves when the audit knows of it."""
+        """Guard a request and its answer in many messages; the first leaves after the audit has the call."""
         async for request in requests:
-            attribution, record = attribution_of(call.principal, _request_id(context), request), CallRecord()
+            attribution, record = attribution_of(call.principal, request_id_of(context), request), CallRecord()
             valid = partial(self._require_still_valid, call, context, record)
             async with (
-                self._teller.ending(call.rule, attribution, call.action, record) as ending,
+                self._audit.ending(call.rule, attribution, call.action, record) as ending,
                 self._streams.one(valid, partial(_tell, context)) as sending,
             ):
                 await valid()
-                only_above = await self._inspect(call, request, record)
+                only_above = await self._authorizer.check_request(call.principal, call.rule, request, record)
                 answers = behaviour(only(request), context)
                 async for response in stepping(answers, call.principal, call.rule, valid, attribution, record):
                     await valid()
@@ -240,10 +232,10 @@ class Guard(grpc.aio.ServerInterceptor):
     async def _items(
         self, call: _Call, behaviour: Stream, requests: AsyncIterator[Any], context: Context
     ) -> AsyncIterator[Any]:
-        """Items and their answers, each checked, counted and told of by itself."""
+        """Guard items and their answers: each is checked, counted and recorded by itself."""
         items = Items()
         answers = behaviour(self._checked(call, requests, items, context), context)
-        attribution = attribution_of(call.principal, _request_id(context), None)
+        attribution = attribution_of(call.principal, request_id_of(context), None)
         try:
             valid = partial(self._require_still_valid_or_tell, call, context)
             untold = partial(self._require_still_valid, call, context, CallRecord())  # of an item at work
@@ -252,30 +244,28 @@ class Guard(grpc.aio.ServerInterceptor):
                     item, outcome = items.answered(response), outcome_of(response)
                     _tell_less(call, response, item.only_above)
                     learn_response(item.record, response)
-                    await self._teller.ended(call.rule, item.attribution, call.action, item.record, outcome)
-                    await valid()  # what was worked on meanwhile is not told
+                    await self._audit.ended(call.rule, item.attribution, call.action, item.record, outcome)
+                    await valid()  # else the answer is not told
                     with sending:
                         yield response
                     response.Clear()  # gRPC keeps the last answer of an idle stream
                     del response
         finally:
             for item in items:
-                self._teller.cancelled(call.rule, item.attribution, call.action, item.record)
+                self._audit.cancelled(call.rule, item.attribution, call.action, item.record)
 
     async def _checked(
         self, call: _Call, requests: AsyncIterator[Any], items: Items, context: Context
     ) -> AsyncIterator[Any]:
-        """Yield the items of a stream, and something that refuses to be answered in the place of those that may not."""
+        """Yield the items of a stream; a `RefusedItem` stands for each refused one."""
         async for request in requests:
             await self._require_still_valid_or_tell(call, context)
-            item = Item(request.item_id, attribution_of(call.principal, _request_id(context), request), CallRecord())
+            item = Item(request.item_id, attribution_of(call.principal, request_id_of(context), request), CallRecord())
             number = items.add(item)
             try:
                 require_item_id(request.item_id)
-                self._budgets.spend(call.principal.principal_id, call.principal.budget)
-                if call.rule.counts_as_search:
-                    self._budgets.search(call.principal.principal_id, call.principal.budget)
-                item.only_above = await self._inspect(call, request, item.record)
+                self._authorizer.count_item(call.principal, call.rule)
+                item.only_above = await self._authorizer.check_request(call.principal, call.rule, request, item.record)
             except (InputRefused, Failure) as error:
                 yield RefusedItem(number, error)
             else:
@@ -284,7 +274,7 @@ class Guard(grpc.aio.ServerInterceptor):
             del request  # so that an idle stream does not keep its last item
 
     async def _require_still_valid(self, call: _Call, context: Context, record: CallRecord) -> None:
-        """Raise `CredentialInvalid` where the credential is not valid any more; the record then has why."""
+        """Raise `CredentialInvalid` if the credential is not valid any more; the record then has the reason."""
         try:
             await self._authenticator.authenticate(call.metadata, context.peer())
         except CredentialInvalid as error:
@@ -292,41 +282,14 @@ class Guard(grpc.aio.ServerInterceptor):
             raise
 
     async def _require_still_valid_or_tell(self, call: _Call, context: Context) -> None:
-        """As the other, between items: none of them would tell of it."""
+        """Do the same between items, and record a refusal, because no item would."""
         record = CallRecord()
         try:
             await self._require_still_valid(call, context, record)
         except CredentialInvalid as error:
             attribution = attribution_of(call.principal, "", None)
-            self._teller.refused(attribution, _request_id(context), call.action, error.reason, record)
+            self._audit.refused(attribution, request_id_of(context), call.action, error.reason, record)
             raise
-
-    async def _inspect(self, call: _Call, request: Any, record: CallRecord) -> bool:
-        """Check what a request names, and put out of it what its principal may not know.
-
-        Returns:
-            Whether candidates below the threshold are to be taken from the answer.
-
-        Raises:
-            NotPermitted: the request asks for what its principal may not do.
-            QuotaExceeded: it is a search, and there is none left today.
-            Failure: it cannot be checked now.
-        """
-        rule, principal = call.rule, call.principal
-        learn_request(record, rule, request)
-        record.searched = rule.counts_as_search
-        if rule.variants:
-            sent = {variant.field: request.HasField(variant.field) for variant in rule.variants}
-            require_role(principal, rule.roles_of(sent), "With these fields ")
-        if principal.coarse:
-            require_photos(rule, request)
-        if rule.search_if and value_at(request, rule.search_if):
-            record.searched = True
-            self._budgets.search(principal.principal_id, principal.budget)
-        with calling(principal):
-            if await self._foreign.put_out(rule, principal, request):
-                record.detail |= OUTSIDE
-        return principal.coarse and ask_for_all(request)
 
 
 def _tell_less(call: _Call, response: Any, only_above: bool) -> None:
@@ -335,7 +298,7 @@ def _tell_less(call: _Call, response: Any, only_above: bool) -> None:
 
 
 def _fault_of(error: CredentialInvalid) -> dict[str, str]:
-    """Return what the audit is told of a credential that is not valid, which the caller is not."""
+    """Return why a credential is not valid: for the audit, not for the caller."""
     fault = refusal_of(error)
     if fault is None:
         return {}
@@ -348,12 +311,6 @@ def _is_of_another_certificate(error: Exception | None) -> bool:
 
 
 async def _tell(context: Context, error: FrError) -> None:
-    """Give a call its status, from beside it."""
+    """Give a call its status from another task."""
     with suppress(grpc.aio.AbortError, grpc.aio.InternalError, grpc.aio.UsageError):  # the call has ended by itself
-        await abort(context, error, _request_id(context))
-
-
-def _request_id(context: Context) -> str:
-    """Return the id that the room outside has given to the call."""
-    trailing = context.trailing_metadata() or ()
-    return next((str(value) for key, value in trailing if key == _REQUEST_ID), "")
+        await abort(context, error, request_id_of(context))

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fr_server.authz.access_audit import Journal
-from fr_server.authz.credentials import Authenticator, Credentials, OpenDoor
+from fr_server.authz.authenticate import Authenticator, Credentials, OpenDoor
 from fr_server.authz.guard import Guard
 from fr_server.authz.jwks import JsonWebKeys
-from fr_server.authz.stream_ends import Streams
+from fr_server.authz.streams import Streams
 from fr_server.authz.tokens import TokenRules, Tokens
 from fr_server.config import AccessConfig, Config
 from fr_server.config.safety import is_loopback

@@ -47,7 +47,7 @@ class Coarse(StrEnum):
 
 
 class Stated(StrEnum):
-    """The statement that a call needs to learn about people in an operational gallery; see `purpose.require_stated`."""
+    """What a call must state to learn about people in an operational gallery; see `authorize.require_stated`."""
 
     NOTHING = ""
     PURPOSE = "purpose"

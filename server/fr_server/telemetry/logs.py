@@ -155,7 +155,10 @@ def log_unhandled(loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -
 
 
 def _without_messages(record: logging.LogRecord) -> logging.LogRecord:
-    """Return a copy with types instead of exceptions in its arguments, without text from another formatter."""
+    """Return a record whose arguments hold types in place of exceptions, and no text that another formatter left."""
+    values = record.args.values() if isinstance(record.args, Mapping) else record.args or ()
+    if record.exc_text is None and not any(isinstance(value, BaseException) for value in values):
+        return record
     plain = copy.copy(record)
     plain.exc_text = None
     if isinstance(record.args, Mapping):

@@ -1,8 +1,8 @@
-"""What every call passes through, from the outermost room inwards.
+"""Every call passes these interceptors, from the outside to the inside.
 
-* `boundary` reads the requests, gives the call its id and turns what was raised into a status;
-* `lasting` is the context of a stream, also for what goes on a moment after its end;
-* `fr_server.authz.guard` is next: who calls, and whether they may;
-* `admission` takes as many calls as the server can work on;
-* `wrapping` is how a room puts itself around a handler, `sizes` says what a request may have in it.
+1. `boundary` reads the request, gives the call its id and turns exceptions into a status; `sizes` limits requests.
+2. `fr_server.authz.guard` authenticates, authorizes and records.
+3. `admission` takes as many calls as the server can work on.
+
+`wrapping` puts an interceptor around a handler.
 """

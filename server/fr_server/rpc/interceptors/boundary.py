@@ -1,7 +1,8 @@
-"""The outermost room of a call: its request id, who hears of its end, and every error turned into a status."""
+"""Gives each call its request id, tells observers and the log how it ended, and turns every error into a status."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
@@ -9,7 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import grpc
 
@@ -23,7 +24,6 @@ from fr_core.errors import (
     StoreCorrupt,
 )
 from fr_server.rpc.errors import abort
-from fr_server.rpc.interceptors.lasting import lasting
 from fr_server.rpc.interceptors.sizes import request_of
 from fr_server.rpc.interceptors.wrapping import EXEMPT, Context, Handler, Malformed, Stream, Unary, first_of, read_by
 from fr_server.telemetry.listener import CANCELLED, OK, CallObserver, NullListener
@@ -45,9 +45,9 @@ def log_defect(where: str, request_id: str, error: BaseException) -> None:
 
 
 def as_fr_error(error: Exception, where: str, request_id: str) -> FrError:
-    """Return the error itself where it is one for the caller; log anything else and return `InternalError`.
+    """Return the error itself if it is for the caller; otherwise log it and return `InternalError`.
 
-    Damage of the store is logged too: its caller cannot mend it.
+    Damage of the store is logged too: the caller cannot repair it.
     """
     if isinstance(error, StoreCorrupt):
         fields = {"request_id": request_id, "error": error.reason, **error.metadata}
@@ -71,24 +71,24 @@ def as_item_error(error: Exception) -> FrError:
 
 
 def count_refusal(refusal: FrError) -> None:
-    """Count what the answer to an item of the current call tells; on the event loop."""
+    """Count the refusal of an item of the current call; on the event loop."""
     _current.get().observer.refused(refusal.reason)
 
 
 def _sent(context: Context, key: str) -> Iterator[str]:
-    """Yield what the caller sent as text under a key of the metadata."""
+    """Yield the text values that the caller sent under a key of the metadata."""
     return (value for k, value in context.invocation_metadata() or () if k == key and isinstance(value, str))
 
 
 class Boundary(grpc.aio.ServerInterceptor):
-    """Gives each call an id, tells and logs how it ended, and lets no exception out that is not a status.
+    """Is the outermost interceptor: only a status leaves it.
 
-    It reads every request itself: one that does not come whole holds what has come of it, and nothing else would end
-    that. Of strangers, who may call the health and nothing else, it takes short ones, and soon.
+    It reads every request itself, so that a request that never arrives whole ends after a time. Callers of the health
+    service are strangers: their requests must be short and arrive soon.
 
     Args:
-        observer: is told of each call; None = nobody.
-        read_s: in which the one request of a call has to come.
+        observer: hears of each call; None = nobody.
+        read_s: seconds in which the only request of a call must arrive.
     """
 
     def __init__(self, observer: CallObserver | None = None, read_s: float = math.inf) -> None:
@@ -114,16 +114,19 @@ class Boundary(grpc.aio.ServerInterceptor):
 
         def unary(behaviour: Unary) -> Unary:
             async def call(_: object, context: Context) -> Any:
-                context = lasting(context)
-                async with _Call(method, context, self._observer, self._refused):
+                # Always the server's own id: a caller's could be a name, and would stay in the log and the audit.
+                request_id = uuid.uuid4().hex
+                context = lasting(context, request_id)
+                async with _Call(method, context, self._observer, self._refused, request_id):
                     return await behaviour(await self._first_of(context), context)
 
             return call
 
         def stream(behaviour: Stream) -> Stream:
             async def call(_: object, context: Context) -> AsyncIterator[Any]:
-                context = lasting(context)
-                async with _Call(method, context, self._observer, self._refused):
+                request_id = uuid.uuid4().hex
+                context = lasting(context, request_id)
+                async with _Call(method, context, self._observer, self._refused, request_id):
                     sent = _each_well_formed(context) if request.stream else self._only(context)
                     async for response in behaviour(sent, context):
                         yield response
@@ -189,21 +192,22 @@ async def _each_well_formed(context: Context) -> AsyncIterator[Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is known within a call of it. Timers that were called off hold on to it for long, and so to nothing more."""
+    """What a call knows of itself. Cancelled timers keep it for long, so it holds nothing more."""
 
     request_id: str
     observer: CallObserver
 
 
 class _Call:
-    """One call: `async with` tells and logs its end and turns what it raised into a status."""
+    """One call: `async with` tells and logs its end, and turns an exception into a status."""
 
-    def __init__(self, method: str, context: Context, observer: CallObserver, refused: Throttle[None]) -> None:
+    def __init__(
+        self, method: str, context: Context, observer: CallObserver, refused: Throttle[None], request_id: str
+    ) -> None:
         self.method = method
         self.context = context
         self.observer = observer
-        # Always the server's own id: a caller's could be a name, and would stay in the log and the audit for ever.
-        self.request_id = uuid.uuid4().hex
+        self.request_id = request_id
         self._refused = refused
         self._started = time.monotonic()
 
@@ -244,11 +248,44 @@ class _Call:
         log.info(text, self.method, outcome, self.request_id, took_ms, extra={FIELDS: fields})
 
 
-def _let_go(error: BaseException) -> None:
-    """Have an error, and those behind it, hold no more of the frames that they have passed, and so of the request.
+def lasting(context: Context, request_id: str = "") -> Context:
+    """Return a context that is safe to use at any time; call this function within the task of the call.
 
-    gRPC keeps the end of a call, and with it the error, until the garbage collector comes by. The frames themselves are
-    left alone: an error may be that of several calls, of which some go on.
+    Work for a call can outlive it: an item of a stream that was cut off, or a task that waited for a thread until its
+    deadline had passed. By then gRPC has freed the call, and asking gRPC's own context for the peer ends the process.
+    """
+    return cast("Context", _LastingContext(context, request_id))
+
+
+class _LastingContext:
+    def __init__(self, context: Context, request_id: str) -> None:
+        self._context = context
+        self._peer = context.peer()
+        self.request_id = request_id
+        task = asyncio.current_task()
+        assert task is not None
+        self._ended = task.done  # gRPC lets go of a call after that
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def peer(self) -> str:
+        return self._peer
+
+    async def read(self) -> Any:
+        return grpc.aio.EOF if self._ended() else await self._context.read()
+
+    async def abort(self, *arguments: Any, **named: Any) -> None:
+        if self._ended():
+            raise grpc.aio.UsageError("The call has ended.")
+        await self._context.abort(*arguments, **named)
+
+
+def _let_go(error: BaseException) -> None:
+    """Remove the frames from an error and from those behind it, because frames hold the request.
+
+    gRPC keeps the end of a call, and with it the error, until the garbage collector runs. The frames themselves stay:
+    several calls may share an error, and some of them go on.
     """
     seen: set[int] = set()
     passed: BaseException | None = error

@@ -1,4 +1,4 @@
-"""How an interceptor puts itself around a handler; no call of FR Core has many requests and one answer."""
+"""Wraps interceptors around handlers; no call of FR Core has many requests and one answer."""
 
 from __future__ import annotations
 
@@ -14,24 +14,29 @@ Unary = Callable[[Any, Context], Awaitable[Any]]
 Stream = Callable[[Any, Context], AsyncIterator[Any]]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic in the stub only
 
-# Answered whatever the load and while draining: whoever watches the server must reach it then most of all.
+# Answered under every load and while draining: that is when monitoring needs the server most.
 EXEMPT = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 
 
+def request_id_of(context: Context) -> str:
+    """Return the id that the server gave to a call."""
+    return str(getattr(context, "request_id", ""))
+
+
 class Malformed:
-    """What stands for a message that cannot be read, until a room that can refuse it; `why` is the sentence for it."""
+    """Stands for an unreadable message until an interceptor refuses it; `why` is the sentence of the refusal."""
 
     why = "The message cannot be read as the protobuf message of this call."
 
 
 class TooLong(Malformed):
-    """What stands for a message that is longer, or has more in it, than the call takes, and was not read."""
+    """Stands for a message that was not read, because it is longer or has more fields than the call takes."""
 
     why = "The message is longer than this call takes, or has more fields."
 
 
 class Missing(Malformed):
-    """What stands for the message of a call that has ended without one."""
+    """Stands for the message of a call that ended without one."""
 
     why = "The call has ended without a message."
 
@@ -42,16 +47,16 @@ def read_by(
     stream: Callable[[Stream], Stream],
     takes: Callable[[bytes], bool],
 ) -> Handler:
-    """As `wrap`, for the room that gRPC calls. It reads every request from the context, the one of a unary call too.
+    """Do the same as `wrap`, for the outermost interceptor: it reads every request from the context.
 
-    gRPC would wait for ever for the rest of a request that has begun to come; and its iterator of requests is a cycle
-    with its generator, which holds the last one until the garbage collector comes.
+    gRPC itself waits for ever for the rest of a request. Its iterator of requests is a cycle with its generator, which
+    holds the last request until the garbage collector runs.
 
     Args:
         handler: of a call.
-        unary: makes the behaviour of a unary call, which is given no request.
-        stream: makes that of every other call.
-        takes: whether an encoded request is to be read; else `TooLong` stands for it.
+        unary: makes the behaviour of a unary call, which gets no request.
+        stream: makes the behaviour of every other call.
+        takes: whether to read an encoded request; otherwise `TooLong` stands for it.
     """
     read, write = _reading(handler.request_deserializer, takes), handler.response_serializer
     if handler.unary_unary is not None:
@@ -73,10 +78,10 @@ def read_by(
 
 
 async def first_of(context: Context, within_s: float) -> Any:
-    """Return the one request of a call; `Malformed` where none has come.
+    """Return the only request of a call; `Malformed` if the call ended without one.
 
     Raises:
-        TimeoutError: it did not come whole within so many seconds.
+        TimeoutError: it did not arrive whole within so many seconds.
     """
     async with asyncio.timeout(within_s):
         request = await context.read()
@@ -133,7 +138,7 @@ def _of_one(behaviour: Stream) -> Stream:
 def _reading(
     deserializer: Callable[[bytes], Any] | None, takes: Callable[[bytes], bool]
 ) -> Callable[[bytes], Any] | None:
-    """Return a deserializer that gives `Malformed` where gRPC would end the call without a reason, and log a trace."""
+    """Return a deserializer that gives `Malformed`; gRPC would end the call without a reason and log a trace."""
     if deserializer is None:
         return None
 

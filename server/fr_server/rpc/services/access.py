@@ -11,7 +11,7 @@ import grpc
 from fr_api.v1 import access_pb2, access_pb2_grpc
 from fr_core.gallery import pages
 from fr_server.authz.callers import current_principal, seen
-from fr_server.authz.recorder import OUTSIDE, note
+from fr_server.authz.record import OUTSIDE, note
 from fr_server.pools import Work
 from fr_server.rpc.convert.access import (
     created_response,

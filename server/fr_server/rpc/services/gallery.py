@@ -11,9 +11,8 @@ from fr_api.v1 import gallery_pb2, gallery_pb2_grpc
 from fr_core.errors import MissingField
 from fr_core.gallery.values import GalleryUse
 from fr_core.quality.assess import QualityLimits
-from fr_server.authz.callers import sees_gallery
-from fr_server.authz.recorder import note
-from fr_server.authz.visible_pages import galleries_seen
+from fr_server.authz.callers import galleries_seen, sees_gallery
+from fr_server.authz.record import note
 from fr_server.pools import Work
 from fr_server.rpc.convert.gallery import (
     erase_response,

@@ -1,4 +1,4 @@
-"""What the services ask of galleries, wherever these are."""
+"""Declares what the services ask of galleries, in this process or another."""
 
 from __future__ import annotations
 

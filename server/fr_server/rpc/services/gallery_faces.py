@@ -17,7 +17,7 @@ from fr_core.pipeline import FacePolicy
 from fr_core.quality.assess import QualityLimits, require_enrollable
 from fr_core.runtime.ticket import current_ticket
 from fr_core.types import Embedding
-from fr_server.authz.purpose import require_stated
+from fr_server.authz.authorize import require_stated
 from fr_server.pools import Work
 from fr_server.rpc.convert.calibration import InForce, criterion
 from fr_server.rpc.convert.common import face_policy, sent_threshold

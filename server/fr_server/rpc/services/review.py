@@ -18,7 +18,7 @@ from fr_core.gallery.values import GalleryInfo, GalleryUse
 from fr_core.storage.audit.attribution import attributed, current_attribution
 from fr_core.types import ModelId
 from fr_server.authz.callers import current_principal, seen, sees_gallery
-from fr_server.authz.recorder import note
+from fr_server.authz.record import note
 from fr_server.pools import Work
 from fr_server.rpc.convert.review import (
     case_message,

@@ -1,4 +1,4 @@
-"""Who calls: by the API key or the token that came with the call, or whoever it may be where nobody is asked."""
+"""Authenticates callers by the API key or the token of the call; an open server takes everybody."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _DOTS_OF_JWT = 2  # RFC 7519: header.payload.signature
 
 
 class Authenticator(Protocol):
-    """Says who calls."""
+    """Tells who calls."""
 
     async def authenticate(self, metadata: Metadata, peer: str) -> Principal:
         """Return who calls.
 
         Args:
             metadata: of the call.
-            peer: what gRPC calls the other end of the connection; "" where that is not known yet. A credential that is
-                bound to a client certificate is then refused as one of another certificate.
+            peer: gRPC's name of the other end of the connection; "" if it is not known yet. A credential that is bound
+                to a client certificate is then refused like one of another certificate.
 
         Raises:
-            CredentialMissing: the call did not say.
-            CredentialInvalid: it did, with a credential that is not valid; see `fr_trust.access.refusals`.
+            CredentialMissing: the call has no credential.
+            CredentialInvalid: its credential is not valid; see `fr_trust.access.refusals`.
             Failure: it cannot be checked now.
         """
         ...
 
     async def close(self) -> None:
-        """End what was begun in the background; nobody is authenticated after."""
+        """End all background work; authenticate nobody afterwards."""
         ...
 
 
@@ -44,10 +44,10 @@ class KeyChecker(Protocol):
     """Knows API keys: `fr_trust.access.store.AccessStore` does."""
 
     def check(self, token: str, certificate_sha256: str | None) -> ApiKey:
-        """Return the key that was sent; quick, for it runs on the event loop.
+        """Return the key that was sent; quickly, because this runs on the event loop.
 
         Raises:
-            CredentialInvalid: it is none that is valid now, or not with this client certificate.
+            CredentialInvalid: it is not valid now, or not with this client certificate.
         """
         ...
 
@@ -59,24 +59,24 @@ class TokenChecker(Protocol):
         """Return the principal of a JWT.
 
         Raises:
-            CredentialInvalid: it is none that is valid now.
+            CredentialInvalid: it is not valid now.
         """
         ...
 
     async def close(self) -> None:
-        """End what was begun in the background."""
+        """End all background work."""
         ...
 
 
 class OpenDoor:
-    """Everybody is the same principal, which may do everything: for a server that only this machine reaches."""
+    """Takes everybody for one principal, who may do everything: for a server that only this machine reaches."""
 
     async def authenticate(self, metadata: Metadata, peer: str) -> Principal:
         """Return `LOCAL`."""
         return LOCAL
 
     async def close(self) -> None:
-        """Nothing was begun."""
+        """Do nothing: there is no background work."""
 
 
 class Credentials:
@@ -84,9 +84,9 @@ class Credentials:
 
     Args:
         keys: knows the API keys.
-        tokens: knows the tokens of the identity provider; None = there is none.
-        certificate_of: sha256 (64 hexadecimal digits) of the certificate that the other end of a connection has shown,
-            by what gRPC calls it; None where it has shown none.
+        tokens: knows the tokens of the identity provider; None = the server has none.
+        certificate_of: from gRPC's name of a peer to the sha256 (64 hexadecimal digits) of its client certificate; None
+            if it has shown none.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Records in the audit how calls ended, with a limit on the number of refusals a minute."""
+"""Records in the audit how calls end: every answer before it leaves, and a limited number of refusals."""
 
 from __future__ import annotations
 
@@ -8,24 +8,28 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from types import TracebackType
 from typing import Protocol
 
-from fr_core.errors import StorageLow
+from fr_core.errors import FrError, InternalError, StorageLow
 from fr_core.storage.audit.attribution import Attribution
 from fr_core.types import ModelId
+from fr_server.authz.rules import Rule
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.throttle import Throttle
+from fr_server.telemetry.trust import Trust
+from fr_trust.errors import CredentialInvalid, CredentialMissing, NotPermitted, QuotaExceeded, RateLimited
 
 log = logging.getLogger("fr_server.authz")
 
 OK = "OK"
 BEGUN = "BEGUN"
-"""Of a call that answers in many messages, before the first of them leaves; how it ended is told too."""
+"""Outcome of a call with many answers before the first answer leaves; its end is recorded too."""
 CANCELLED = "CANCELLED"
 OUTSIDE = {"scope": "outside"}
-"""Detail of a call that named what its scope does not cover, and was answered as if there were no such thing."""
+"""Detail of a call that named an id outside its scope; it was answered like a call with an unknown id."""
 UNRECORDED = "unrecorded"
-"""Count of a refusal: so many like it came before it, too many to be recorded each."""
+"""Count of a refusal: the number of earlier refusals like it that have no record of their own."""
 
 NOBODY = "nobody"
 """The actor of calls that could not say who makes them."""
@@ -33,7 +37,7 @@ PACE_S = 60.0
 """Seconds in which at most `MOST_PER_WINDOW` refusals of one kind are recorded, and `MOST_PER_GROUP` of one caller."""
 
 MAX_SUBJECTS = 1_000
-"""As many as a record holds."""
+"""Subjects of one record at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +48,13 @@ class Ended:
         attribution: who asked, and why.
         action: such as "gallery.search".
         outcome: "OK", "BEGUN", "CANCELLED", or the reason of the refusal or failure.
-        gallery_id: of the gallery; None where there is none.
-        subject_ids: whom it told of, or was about, by the caller's own ids: at most 1,000, and only of a gallery.
+        gallery_id: of the gallery; None without one.
+        subject_ids: the subjects of the request and the answer, by the caller's own ids: at most 1,000, of the gallery.
         model: of the answer.
         gallery_version: of the answer.
         threshold: of the answer, in [-1, 1].
-        counts: of what the answer holds.
-        detail: ids that name nobody, and why a credential was refused.
+        counts: numbers of things in the answer.
+        detail: ids that name no person, and why a credential was refused.
     """
 
     attribution: Attribution
@@ -66,19 +70,19 @@ class Ended:
 
 
 class Recorder(Protocol):
-    """Who is told; `fr_core.storage.audit` keeps it."""
+    """Records calls; `fr_core.storage.audit` keeps the records."""
 
     async def record(self, ended: Ended) -> None:
-        """Keep it, durably. What this raises, the call ends with: what is not recorded is not answered."""
+        """Keep it, durably. The call ends with the exception that this raises: no answer without a record."""
         ...
 
 
 class CallRecord:
-    """What is known of a call while it runs; services add to it with `note`.
+    """Collects the facts of a call while it runs; services add to it with `note`.
 
     Attributes are those of `Ended`, and:
-        searched: whether a gallery is searched for it.
-        purpose: why, where the request does not say so.
+        searched: whether the call searches a gallery.
+        purpose: why, if the request does not say so.
         case_reference: likewise.
     """
 
@@ -95,7 +99,7 @@ class CallRecord:
         self.detail: dict[str, str] = {}
 
     def ended(self, attribution: Attribution, action: str, outcome: str) -> Ended:
-        """Return it as it is now."""
+        """Return the record of the facts so far."""
         attribution = replace(
             attribution,
             purpose=self.purpose or attribution.purpose,
@@ -116,12 +120,19 @@ class CallRecord:
         )
 
 
+_REFUSED = frozenset(
+    error.reason for error in (CredentialMissing, CredentialInvalid, NotPermitted, RateLimited, QuotaExceeded)
+)
+"""Of calls that were refused for who made them, or how often."""
+
+_TOLD = frozenset((OK, BEGUN))
+
 _current: ContextVar[CallRecord | None] = ContextVar("call_record", default=None)
 
 
 @contextmanager
 def noting(record: CallRecord) -> Iterator[None]:
-    """Let `note` of the block in this thread or task add to a record, and that of what is started with its context."""
+    """Let `note` add to this record within the block, and in everything that the block starts with its context."""
     token = _current.set(record)
     try:
         yield
@@ -141,20 +152,20 @@ def note(
     purpose: str | None = None,
     case_reference: str | None = None,
 ) -> None:
-    """Tell the audit of the current call what only its service knows; outside of calls nobody is told.
+    """Add to the record of the current call what only its service knows; outside of calls, do nothing.
 
-    What the answer itself holds of these is told without it.
+    The audit reads the rest from the answer itself.
 
     Args:
         gallery_id: of the gallery.
-        subject_ids: whom it told of, or was about, beside those who were noted before.
+        subject_ids: more subjects of the call.
         model: of the gallery.
         gallery_version: of the gallery.
         threshold: that was applied, in [-1, 1].
         counts: words of a-z, 0-9 and _ -> numbers.
         detail: such words -> words of 128 ASCII characters at most without spaces; nothing that names anybody.
-        purpose: why it is done, a word, where the request itself does not say so.
-        case_reference: of the case that it is done for, likewise.
+        purpose: a word that says why, if the request itself does not.
+        case_reference: of the case, likewise.
     """
     record = _current.get()
     if record is None:
@@ -178,7 +189,7 @@ class Refusals:
     records the count with the next call of its kind, or `PACE_S` later, or when the server ends, whichever is first.
 
     Args:
-        recorder: is told.
+        recorder: records.
         monotonic_s: seconds of a clock that is never set.
     """
 
@@ -198,23 +209,23 @@ class Refusals:
             self._counting = asyncio.get_running_loop().call_later(PACE_S, self._tell_counts)
 
     def tell_later(self, ended: Ended, held_back: int = 0) -> None:
-        """Tell the recorder without waiting for it; what fails is logged.
+        """Record a call without waiting; a failure is logged.
 
         Args:
-            ended: is told.
-            held_back: how many like it were not.
+            ended: is recorded.
+            held_back: how many calls like it were not.
         """
         task = asyncio.create_task(self._tell(ended, held_back))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
     async def settled(self) -> None:
-        """Wait until everything is told that is to be told."""
+        """Wait until nothing is being recorded."""
         while self._telling:
             await asyncio.wait(self._telling)
 
     async def drain(self) -> None:
-        """Tell of what is held back still, the last of each kind with how many came before; then as `settled`."""
+        """Record the last of each kind that was held back, with the count of those before; then wait as `settled`."""
         await self.settled()
         self._tell_counts()
         await self.settled()
@@ -234,9 +245,120 @@ class Refusals:
         except StorageLow as error:
             self._throttle.put_back(_kind_of(ended), ended, held_back + 1)
             log.error("A call that ended is not recorded but counted: %s", describe(error))
-        except Exception as error:  # noqa: BLE001 - nobody waits for it; the log is the only one to hear
+        except Exception as error:  # noqa: BLE001 - no caller waits for it, so the log has it
             log.error("A call that ended could not be recorded: %s", describe(error))
 
 
 def _kind_of(ended: Ended) -> tuple[str | None, str, str]:
     return ended.detail.get("credential"), ended.attribution.actor, ended.outcome
+
+
+class CallAudit:
+    """Decides which calls are recorded, and which of them wait for it.
+
+    It records every answer before the answer leaves, and the end of an answer that has begun. For calls that were
+    refused, failed or were cancelled before they gave out anything, it records a limited number a minute and counts the
+    rest; no call waits for that. Changes of a store are not limited: they are recorded with the change, or here when
+    the call succeeds or is cancelled.
+
+    Args:
+        recorder: records.
+        trust: counts every refusal of the guard.
+        monotonic_s: seconds of a clock that is never set.
+    """
+
+    def __init__(self, recorder: Recorder, trust: Trust, monotonic_s: Callable[[], float]) -> None:
+        self._recorder = recorder
+        self._trust = trust
+        self._refusals = Refusals(recorder, monotonic_s)
+
+    def ending(self, rule: Rule, attribution: Attribution, action: str, record: CallRecord) -> Ending:
+        """Return the context of a call: an `async with` block whose end is recorded."""
+        return Ending(self, rule, attribution, action, record)
+
+    def refused(self, attribution: Attribution, request_id: str, action: str, reason: str, record: CallRecord) -> None:
+        """Record a call that was refused before its request, or its next request, was read."""
+        self._count(record, reason)
+        ended = record.ended(replace(attribution, request_id=request_id or None), action, reason)
+        self._refusals.tell(ended)
+
+    async def ended(
+        self,
+        rule: Rule,
+        attribution: Attribution,
+        action: str,
+        record: CallRecord,
+        outcome: str,
+        *,
+        begun: bool = False,
+    ) -> None:
+        """Record how a call or an item ended; raises what the recorder raises.
+
+        Args:
+            rule: of the method.
+            attribution: who asked, and why.
+            action: such as "gallery.search".
+            record: of the call or item.
+            outcome: "OK", "BEGUN", or the reason of the refusal or failure.
+            begun: whether some of the answer has left.
+        """
+        self._count(record, outcome)
+        ended = record.ended(attribution, action, outcome)
+        if rule.recorded and (begun or outcome in _TOLD):
+            if outcome != OK or rule.told_here or record.searched:
+                await self._recorder.record(ended)
+        elif rule.recorded or outcome in _REFUSED or OUTSIDE.items() <= record.detail.items():
+            self._refusals.tell(ended)
+
+    def cancelled(
+        self, rule: Rule, attribution: Attribution, action: str, record: CallRecord, *, begun: bool = False
+    ) -> None:
+        """Record a call or an item whose caller is gone; `begun` as in `ended`."""
+        if not rule.recorded:
+            return
+        ended = record.ended(attribution, action, CANCELLED)
+        if begun or not rule.chained:  # it may have made a change that no other audit records
+            self._refusals.tell_later(ended)
+        else:
+            self._refusals.tell(ended)
+
+    async def drain(self) -> None:
+        """Wait until everything is recorded that no call waits for."""
+        await self._refusals.drain()
+
+    def _count(self, record: CallRecord, outcome: str) -> None:
+        if outcome in _REFUSED:
+            self._trust.access_refused(record.detail.get("why", outcome))
+
+
+class Ending:
+    """Records how its `async with` block, a call, ended; see `CallAudit.ending`."""
+
+    def __init__(self, audit: CallAudit, rule: Rule, attribution: Attribution, action: str, record: CallRecord) -> None:
+        self._audit = audit
+        self._rule = rule
+        self._attribution = attribution
+        self._action = action
+        self._record = record
+        self._begun = False
+
+    async def begun(self) -> None:
+        """Record once that the answer is about to leave."""
+        if not self._begun:
+            self._begun = True
+            if self._rule.told_here:
+                await self._audit.ended(self._rule, self._attribution, self._action, self._record, BEGUN)
+
+    async def __aenter__(self) -> Ending:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, Exception):
+            outcome = OK if error is None else error.reason if isinstance(error, FrError) else InternalError.reason
+            await self._audit.ended(
+                self._rule, self._attribution, self._action, self._record, outcome, begun=self._begun
+            )
+        else:  # cancelled, or the reader of a stream gone
+            self._audit.cancelled(self._rule, self._attribution, self._action, self._record, begun=self._begun)
