@@ -1,4 +1,4 @@
-"""Changes galleries: each change checks its rules, writes, and reports to the audit."""
+"""Defines the changes of the galleries: each checks its rules, writes, and returns its records for the audit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from fr_core.errors import (
 )
 from fr_core.gallery import checks
 from fr_core.gallery.store.known import delete_known_template, known_gallery, known_subject_no
-from fr_core.gallery.store.protocol import ExpiredTemplate, GalleryRow, Snapshot, Told, Transaction
+from fr_core.gallery.store.snapshot import Snapshot
+from fr_core.gallery.store.transaction import GalleryTransaction
+from fr_core.gallery.store.values import ExpiredTemplate, GalleryRow, Recorded
 from fr_core.gallery.values import (
     KEEP,
     NO_METADATA,
@@ -89,18 +91,18 @@ class Done(Generic[R_co]):
     Attributes:
         result: what its caller gets.
         effects: once it is committed, one for each gallery.
-        told: what the audit keeps of it, in the same transaction; nothing of a change that changed nothing.
+        records: for the audit, kept in the same transaction; none of a change that changed nothing.
     """
 
     result: R_co
     effects: tuple[Effect, ...] = ()
-    told: tuple[Told, ...] = ()
+    records: tuple[Recorded, ...] = ()
 
 
 class Change(Protocol[R_co]):
-    """Something that can be done to the galleries."""
+    """A change of the galleries."""
 
-    def run(self, transaction: Transaction) -> Done[R_co]:
+    def run(self, transaction: GalleryTransaction) -> Done[R_co]:
         """Check and write; raises the refusals of the change, after which nothing it wrote is kept."""
 
 
@@ -123,7 +125,7 @@ class CreateGallery:
 
     info: GalleryInfo
 
-    def run(self, transaction: Transaction) -> Done[GalleryInfo]:
+    def run(self, transaction: GalleryTransaction) -> Done[GalleryInfo]:
         """Raises `GalleryExists`, `StorageLow`."""
         transaction.require_room(_ROWS_BYTES)
         if transaction.gallery(self.info.gallery_id) is not None:
@@ -131,8 +133,10 @@ class CreateGallery:
         gallery_no = transaction.insert_gallery(self.info)
         row = GalleryRow(gallery_no, replace(self.info, gallery_no=gallery_no))
         detail = {"use": str(self.info.use), "keeps_photos": str(self.info.keeps_photos).lower()}
-        told = Told("gallery.create", self.info.gallery_id, self.info.version, model=self.info.model, detail=detail)
-        return Done(row.info, (Effect(row, self.info.version),), (told,))
+        record = Recorded(
+            "gallery.create", self.info.gallery_id, self.info.version, model=self.info.model, detail=detail
+        )
+        return Done(row.info, (Effect(row, self.info.version),), (record,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,7 @@ class UpdateGallery:
     update: GalleryUpdate
     now: datetime
 
-    def run(self, transaction: Transaction) -> Done[GalleryInfo]:
+    def run(self, transaction: GalleryTransaction) -> Done[GalleryInfo]:
         """Raises `UnknownGallery`, and `InvalidField` for an end that has passed."""
         # No room is asked for: where the disk is nearly full, a shorter retention is what helps.
         row = known_gallery(transaction, self.gallery)
@@ -156,8 +160,8 @@ class UpdateGallery:
             detail["expires"] = info.expires.strftime("%Y-%m-%dT%H:%M:%SZ")
         if info.retention is not None:
             detail["retention_s"] = str(int(info.retention.total_seconds()))
-        told = Told("gallery.update", row.info.gallery_id, info.version, detail=detail)
-        return Done(info, (Effect(row, info.version),), (told,))
+        record = Recorded("gallery.update", row.info.gallery_id, info.version, detail=detail)
+        return Done(info, (Effect(row, info.version),), (record,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,22 +174,22 @@ class SetCalibration:
     gallery: GalleryRef
     calibration: GalleryCalibration | None
 
-    def run(self, transaction: Transaction) -> Done[GalleryInfo]:
+    def run(self, transaction: GalleryTransaction) -> Done[GalleryInfo]:
         """Raises `UnknownGallery`, `CalibrationInvalid`, `StorageLow`."""
         row = known_gallery(transaction, self.gallery)
         text: str | None = None
         if self.calibration is not None:
             text, model = self.calibration.text, str(row.info.model)
             if self.calibration.model_id != model:
-                told = f"The calibration is of {self.calibration.model_id}, and the gallery of {model}."
-                raise CalibrationInvalid(told, expected=model)
+                message = f"The calibration is of {self.calibration.model_id}, and the gallery of {model}."
+                raise CalibrationInvalid(message, expected=model)
         if row.info.calibration_sha256 == (None if text is None else calibration_id(text)):
             return Done(row.info)
         if text is not None:
             transaction.require_room(_ROWS_BYTES + len(text.encode()))
         info = transaction.set_calibration(row.gallery_no, text)
         detail = {"calibration": info.calibration_sha256 or "none"}
-        record = Told("gallery.set_calibration", row.info.gallery_id, info.version, detail=detail)
+        record = Recorded("gallery.set_calibration", row.info.gallery_id, info.version, detail=detail)
         return Done(info, (Effect(row, info.version),), (record,))
 
 
@@ -195,14 +199,14 @@ class DeleteGallery:
 
     gallery: GalleryRef
 
-    def run(self, transaction: Transaction) -> Done[Deleted]:
+    def run(self, transaction: GalleryTransaction) -> Done[Deleted]:
         """Raises `UnknownGallery`."""
         row = known_gallery(transaction, self.gallery)
         version = transaction.changed(row.gallery_no, 0, 0)
         transaction.delete_gallery(row.gallery_no)
         deleted = Deleted(row.info.subject_count, row.info.template_count, version)
-        told = Told("gallery.delete", row.info.gallery_id, version, counts=_counts_of(deleted))
-        return Done(deleted, (Effect(row, version, deleted=True),), (told,))
+        record = Recorded("gallery.delete", row.info.gallery_id, version, counts=_counts_of(deleted))
+        return Done(deleted, (Effect(row, version, deleted=True),), (record,))
 
 
 def require_sound(enrolment: Enrolment) -> None:
@@ -221,14 +225,14 @@ class Enrol:
     enrolment: Enrolment
     now: datetime
 
-    def run(self, transaction: Transaction) -> Done[Enrolled]:
+    def run(self, transaction: GalleryTransaction) -> Done[Enrolled]:
         """Raises UnknownGallery, GalleryExpired, StorageLow, DuplicateImage, and those of `checks.unit_vector`."""
         row = open_gallery(transaction, self.gallery, self.now)
         vector = _checked(transaction, row, self.enrolment)
         added, created, subject_id = _enrol(transaction, row, self.enrolment, vector, self.now)
         version = transaction.changed(row.gallery_no, int(created), 1)
         enrolled = Enrolled(subject_id, added.template_id, created, version)
-        told = Told(
+        record = Recorded(
             "gallery.enrol",
             row.info.gallery_id,
             version,
@@ -237,7 +241,7 @@ class Enrol:
             {"templates": 1, "subjects": int(created)},
             {"template_id": str(added.template_id)},
         )
-        return Done(enrolled, (Effect(row, version, added=(added,)),), (told,))
+        return Done(enrolled, (Effect(row, version, added=(added,)),), (record,))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -248,7 +252,7 @@ class EnrolMany:
     enrolments: Sequence[Enrolment]
     now: datetime
 
-    def run(self, transaction: Transaction) -> Done[tuple[Enrolled | FrError, ...]]:
+    def run(self, transaction: GalleryTransaction) -> Done[tuple[Enrolled | FrError, ...]]:
         """Return what became of each; raises UnknownGallery, GalleryExpired, which are of all."""
         row = open_gallery(transaction, self.gallery, self.now)
         outcomes: list[Enrolled | FrError] = []
@@ -269,18 +273,20 @@ class EnrolMany:
         if not added:
             return Done(tuple(outcomes))
         version = transaction.changed(row.gallery_no, new_subjects, len(added))
-        return Done(tuple(outcomes), (Effect(row, version, added=added),), tuple(_told_of_many(row, version, outcomes)))
+        return Done(
+            tuple(outcomes), (Effect(row, version, added=added),), tuple(_records_of_many(row, version, outcomes))
+        )
 
 
-def _told_of_many(row: GalleryRow, version: int, outcomes: Sequence[Enrolled | FrError]) -> Iterator[Told]:
-    """Yield what the audit is told of many enrolments, as many records as have room for their subjects."""
+def _records_of_many(row: GalleryRow, version: int, outcomes: Sequence[Enrolled | FrError]) -> Iterator[Recorded]:
+    """Yield the records of many enrolments, as many as have room for their subjects."""
     kept = [outcome for outcome in outcomes if isinstance(outcome, Enrolled)]
     refused = len(outcomes) - len(kept)
     for begin in range(0, len(kept), MAX_SUBJECTS):
         part = kept[begin : begin + MAX_SUBJECTS]
         subject_ids = tuple(dict.fromkeys(enrolled.subject_id for enrolled in part))
         counts = {"kept": len(part), "refused": refused if begin == 0 else 0}
-        yield Told("gallery.enrol_many", row.info.gallery_id, version, subject_ids, row.info.model, counts)
+        yield Recorded("gallery.enrol_many", row.info.gallery_id, version, subject_ids, row.info.model, counts)
 
 
 def _room_for(metadata: Mapping[str, str]) -> int:
@@ -290,7 +296,7 @@ def _room_for(metadata: Mapping[str, str]) -> int:
     )
 
 
-def _checked(transaction: Transaction, row: GalleryRow, enrolment: Enrolment) -> F32:
+def _checked(transaction: GalleryTransaction, row: GalleryRow, enrolment: Enrolment) -> F32:
     """Return the vector of an enrolment that `_enrol` may write; raises what it is refused for."""
     template = enrolment.template
     vector = checks.unit_vector(template.embedding, row.info.model, row.info.embedding_size)
@@ -304,7 +310,7 @@ def _checked(transaction: Transaction, row: GalleryRow, enrolment: Enrolment) ->
 
 
 def _enrol(
-    transaction: Transaction, row: GalleryRow, enrolment: Enrolment, vector: F32, now: datetime
+    transaction: GalleryTransaction, row: GalleryRow, enrolment: Enrolment, vector: F32, now: datetime
 ) -> tuple[AddedVector, bool, str]:
     """Write an enrolment; the caller updates the counts.
 
@@ -328,7 +334,7 @@ def _enrol(
     return AddedVector(template_id, subject_no, vector), created, subject_id
 
 
-def _kept_id(transaction: Transaction, subject_no: int) -> str:
+def _kept_id(transaction: GalleryTransaction, subject_no: int) -> str:
     """Return the stored id of a subject, which may be another Unicode form of the sent one."""
     return transaction.subject_ids(np.array([subject_no], dtype=np.int64))[subject_no]
 
@@ -345,7 +351,7 @@ class UpdateSubject:
     subject_id: str
     update: SubjectUpdate
 
-    def run(self, transaction: Transaction) -> Done[UpdatedSubject]:
+    def run(self, transaction: GalleryTransaction) -> Done[UpdatedSubject]:
         """Raises `UnknownGallery`, `UnknownSubject`, `StorageLow`."""
         row = known_gallery(transaction, self.gallery)
         subject_no = known_subject_no(transaction, row.gallery_no, self.subject_id)
@@ -354,14 +360,14 @@ class UpdateSubject:
         version = transaction.changed(row.gallery_no, 0, 0)
         subject = transaction.subject(row.gallery_no, self.subject_id)
         assert subject is not None
-        told = Told(
+        record = Recorded(
             "gallery.update_subject",
             row.info.gallery_id,
             version,
             (subject.subject_id,),
             detail=_fields_of(self.update),
         )
-        return Done(UpdatedSubject(subject, version), (Effect(row, version),), (told,))
+        return Done(UpdatedSubject(subject, version), (Effect(row, version),), (record,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,7 +377,7 @@ class DeleteSubject:
     gallery: GalleryRef
     subject_id: str
 
-    def run(self, transaction: Transaction) -> Done[Deleted]:
+    def run(self, transaction: GalleryTransaction) -> Done[Deleted]:
         """Raises `UnknownGallery`, `UnknownSubject`."""
         row = known_gallery(transaction, self.gallery)
         subject_no = known_subject_no(transaction, row.gallery_no, self.subject_id)
@@ -379,8 +385,8 @@ class DeleteSubject:
         removed = transaction.delete_subject(subject_no)
         version = transaction.changed(row.gallery_no, -1, -len(removed))
         counts = {"templates": len(removed)}
-        told = Told("gallery.delete_subject", row.info.gallery_id, version, (subject_id,), counts=counts)
-        return Done(Deleted(1, len(removed), version), (Effect(row, version, removed=removed),), (told,))
+        record = Recorded("gallery.delete_subject", row.info.gallery_id, version, (subject_id,), counts=counts)
+        return Done(Deleted(1, len(removed), version), (Effect(row, version, removed=removed),), (record,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,7 +397,7 @@ class EraseSubject:
     subject_id: str
     now: datetime
 
-    def run(self, transaction: Transaction) -> Done[Erased]:
+    def run(self, transaction: GalleryTransaction) -> Done[Erased]:
         """Raises `UnknownGallery`, `UnknownSubject`."""
         row = known_gallery(transaction, self.gallery)
         subject_no = known_subject_no(transaction, row.gallery_no, self.subject_id)
@@ -401,11 +407,11 @@ class EraseSubject:
         version = transaction.changed(row.gallery_no, -1, -len(removed))
         erased = transaction.insert_erasure(row.gallery_no, len(removed), photos, self.now, version)
         counts = {"receipts": 1, "templates": erased.templates, "photos": erased.photos}
-        # The pseudonym stays, here and in the records of the enrolments: it is keyed, so that nobody is told who it
-        # was, and whoever asks for the records of this very id can be shown that it was erased. The receipt's own id
-        # is left out: receipts say of nobody.
-        told = Told("gallery.erase_subject", row.info.gallery_id, version, (subject_id,), counts=counts)
-        return Done(erased, (Effect(row, version, removed=removed),), (told,))
+        # The pseudonym stays, here and in the records of the enrolments: it is keyed, so that it tells nobody who it
+        # was, but a search for the records of this very id shows the erasure. The id of the receipt is left out:
+        # receipts identify nobody.
+        record = Recorded("gallery.erase_subject", row.info.gallery_id, version, (subject_id,), counts=counts)
+        return Done(erased, (Effect(row, version, removed=removed),), (record,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,14 +421,16 @@ class DeleteTemplate:
     gallery: GalleryRef
     template_id: int
 
-    def run(self, transaction: Transaction) -> Done[Deleted]:
+    def run(self, transaction: GalleryTransaction) -> Done[Deleted]:
         """Raises `UnknownGallery`, `UnknownTemplate`."""
         row = known_gallery(transaction, self.gallery)
         delete_known_template(transaction, row.gallery_no, self.template_id)
         version = transaction.changed(row.gallery_no, 0, -1)
         detail = {"template_id": str(self.template_id)}
-        told = Told("gallery.delete_template", row.info.gallery_id, version, counts={"templates": 1}, detail=detail)
-        return Done(Deleted(0, 1, version), (Effect(row, version, removed=(self.template_id,)),), (told,))
+        record = Recorded(
+            "gallery.delete_template", row.info.gallery_id, version, counts={"templates": 1}, detail=detail
+        )
+        return Done(Deleted(0, 1, version), (Effect(row, version, removed=(self.template_id,)),), (record,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,12 +445,12 @@ class PurgeExpired:
     now: datetime
     limit: int
 
-    def run(self, transaction: Transaction) -> Done[tuple[Purged, ...]]:
+    def run(self, transaction: GalleryTransaction) -> Done[tuple[Purged, ...]]:
         """Return what was deleted, by gallery; raises nothing but the errors of the store."""
         expired = transaction.expired(self.now, self.limit)
         purged: list[Purged] = []
         effects: list[Effect] = []
-        told: list[Told] = []
+        records: list[Recorded] = []
         for gallery_id, group in groupby(expired, key=lambda template: template.gallery_id):
             row = known_gallery(transaction, gallery_id)
             templates = list(group)
@@ -452,8 +460,8 @@ class PurgeExpired:
             removed = tuple(sorted(template.template_id for template in templates))
             effects.append(Effect(row, version, removed=removed))
             counts = {"templates": len(templates), "subjects": subjects}
-            told.append(Told("gallery.purge", gallery_id, version, counts=counts))
-        return Done(tuple(purged), tuple(effects), tuple(told))
+            records.append(Recorded("gallery.purge", gallery_id, version, counts=counts))
+        return Done(tuple(purged), tuple(effects), tuple(records))
 
 
 @dataclass(frozen=True, slots=True)
@@ -468,9 +476,9 @@ class PruneAudit:
     after: int
     upto: int
 
-    def run(self, transaction: Transaction) -> Done[bool]:
+    def run(self, transaction: GalleryTransaction) -> Done[bool]:
         """Return whether it deleted them, see `AuditTable.prune`."""
-        return Done(transaction.prune_audit(self.after, self.upto))
+        return Done(transaction.audit.prune(self.after, self.upto))
 
 
 def _counts_of(deleted: Deleted) -> dict[str, int]:
@@ -478,12 +486,12 @@ def _counts_of(deleted: Deleted) -> dict[str, int]:
 
 
 def _fields_of(update: GalleryUpdate | SubjectUpdate) -> dict[str, str]:
-    """Say which fields an update changes; what names and metadata say is nobody's to read in the audit."""
+    """Return the names of the fields that an update changes; the audit never has their values."""
     changed = [one.name for one in fields(update) if not isinstance(getattr(update, one.name), Keep)]
     return {"fields": ",".join(sorted(changed))}
 
 
-def _purge(transaction: Transaction, gallery_no: int, templates: Sequence[ExpiredTemplate]) -> int:
+def _purge(transaction: GalleryTransaction, gallery_no: int, templates: Sequence[ExpiredTemplate]) -> int:
     """Delete templates of a gallery, and return how many subjects went with their last one."""
     for template in templates:
         transaction.delete_template(gallery_no, template.template_id)

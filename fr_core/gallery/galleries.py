@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from fr_core.errors import FrError, StoreCorrupt
+from fr_core.errors import FrError
 from fr_core.gallery import checks, pages
 from fr_core.gallery.changes import (
     CreateGallery,
@@ -39,9 +39,8 @@ from fr_core.gallery.search.memory import Memories
 from fr_core.gallery.search.searching import Ask, Question, search
 from fr_core.gallery.search.upkeep import Keeper
 from fr_core.gallery.search.views import Views
+from fr_core.gallery.store.gallery_store import RESERVE_BYTES, GalleryStore, is_under_key
 from fr_core.gallery.store.known import known_gallery, known_subject, known_template
-from fr_core.gallery.store.protocol import Store
-from fr_core.gallery.store.sqlite_store import RESERVE_BYTES, SqliteStore, is_under_key
 from fr_core.gallery.values import (
     Deleted,
     Enrolled,
@@ -95,7 +94,7 @@ class Galleries:
         broken: ends with the error where no call can succeed any more, until the store is opened anew; never else.
     """
 
-    def __init__(self, store: Store, *, index: str = "auto", clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, store: GalleryStore, *, index: str = "auto", clock: Callable[[], datetime] = utc_now) -> None:
         """Take over an open store, which is closed with the galleries; `load` comes before anything else.
 
         Raises:
@@ -141,7 +140,7 @@ class Galleries:
             StoreFailed: the disk refuses.
             ConfigInvalid: there is no index of that name.
         """
-        store = SqliteStore(
+        store = GalleryStore(
             folder,
             key_beside(folder, new=not is_under_key(folder)) if key is None else key,
             reserve_bytes=reserve_bytes,
@@ -508,18 +507,13 @@ class Galleries:
         return purged
 
     def _scrub(self) -> bool:
-        """Overwrite what was deleted; returns whether that was done; else the keeper does it, or the next start.
+        """Overwrite deleted rows; returns whether that was done; else the keeper does it, or the next start.
 
-        What was deleted is deleted: nothing that fails here may keep the caller from hearing of it.
+        The rows are deleted whatever happens here, so that a failure must not reach the caller.
         """
-        try:
-            self._store.scrub()
-        except FrError as error:
-            self._owes_scrub = True
-            level = logging.ERROR if isinstance(error, StoreCorrupt) else logging.WARNING
-            _log.log(level, "what was deleted is not overwritten yet: %s", error.what)
-            return False
-        return True
+        scrubbed = self._store.scrub()
+        self._owes_scrub = self._owes_scrub or not scrubbed
+        return scrubbed
 
     def _catch_up(self) -> None:
         if self._owes_scrub:

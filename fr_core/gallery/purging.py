@@ -1,4 +1,4 @@
-"""Counts what a purge deletes."""
+"""Counts the rows that a purge would delete, and adds up the steps of one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from operator import attrgetter
 
 import numpy as np
 
-from fr_core.gallery.store.protocol import ExpiredTemplate, Snapshot
+from fr_core.gallery.store.snapshot import Snapshot
+from fr_core.gallery.store.values import ExpiredTemplate
 from fr_core.gallery.values import Purged
 
 _NO_LIMIT = 2**62
@@ -36,7 +37,7 @@ def added_up(steps: Iterable[Purged]) -> tuple[Purged, ...]:
 
 
 def _emptied(snapshot: Snapshot, templates: list[ExpiredTemplate]) -> int:
-    """Return how many subjects have no other templates than these, which are of one gallery."""
+    """Count the subjects that have no other templates than these, which are of one gallery."""
     gallery_no = templates[0].gallery_no
     expired: dict[int, int] = {}
     for template in templates:

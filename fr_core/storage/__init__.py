@@ -1,7 +1,9 @@
-"""The encrypted SQLite store that several processes have open at once, whatever is kept in it.
+"""Keeps the stores of FR Core on the disk: durable, encrypted and audited; below every room that keeps something.
 
-* `schema` says what a store is: its name, its file, the steps that make and change its tables, its wrapped keys;
-* `seals` encrypts and authenticates rows, `rows` reads what they hold; `folder` has the locks; `upgrade` makes a store,
-  and brings an older one up to date;
-* `database` has the connections, `writer` the one thread of a process that writes, in groups.
+* `schema` describes a kind of store, `migrations` makes and updates it, `store` is the base of shared stores;
+* `database` opens it, `statements` reads and writes in a transaction, `writer` commits jobs in groups;
+* `vault` has keys, ciphers and MACs, `keys` the key-encryption key, `marks` the seal that last served a store;
+* `data_folder` holds the folder, `durable` writes files that survive a power cut;
+* `connection`, `log_copier`, `checkpoint_vfs`, `clean_pages`, `log_format` and `sqlite_*` are about SQLite alone;
+* `protocol` says what another database has to do, `dialect` what it writes otherwise; `audit` has the audit records.
 """

@@ -1,12 +1,12 @@
-"""SQLite's way to the disk for a connection that copies the write-ahead log into the database file.
+"""Writes the pages that a connection copies from the write-ahead log into the database file.
 
-Every page of that file comes through here, and leaves without what `clean_pages` takes out of it.
+Every page of that file passes through here, and `clean_pages` overwrites its unallocated part.
 
-Where a sync fails, Linux drops what was written since the one before, and a later sync does not bring it back. SQLite
-takes pages for copied before they are synced: where somebody reads an earlier state, it copies what it may, counts it,
-and leaves the sync to the checkpoint that comes to the end of the log. Were that sync to fail, and the next to succeed,
-the log would be begun anew, and the pages that were counted before would be as old as they were, or torn. So what was
-counted is copied from the log once more, and the checkpoint has failed.
+If a sync fails, Linux drops the writes since the sync before, and a later sync does not bring them back. SQLite counts
+pages as copied before they are synced: while somebody reads an earlier state, it copies as many pages as it may, counts
+them, and leaves the sync to the checkpoint that reaches the end of the log. If that sync failed, and the next one
+succeeded, the log would be begun anew, and the counted pages would be old or torn. So this layer copies the counted
+pages from the log once more, and lets the checkpoint fail.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _numbers = itertools.count()
 
 
 class CheckpointVfs(apsw.VFS):
-    """The layer.
+    """The layer between SQLite and the disk.
 
     Args:
         below: the name of the layer that does the rest; "" = SQLite's own.
@@ -49,7 +49,7 @@ class CheckpointVfs(apsw.VFS):
 class _LogFile(apsw.VFSFile):
     def xTruncate(self, newsize: int) -> None:  # noqa: N802 - SQLite's
         super().xTruncate(newsize)
-        # SQLite leaves it at that. After a power cut the log would be there again, with what was erased.
+        # SQLite does not sync here. After a power cut the log would be there again, with erased rows.
         super().xSync(apsw.SQLITE_SYNC_NORMAL)
 
 
@@ -66,7 +66,7 @@ class _DatabaseFile(apsw.VFSFile):
 
     def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's
         if self._dropped:
-            # Now they go over what this checkpoint has copied, so that it must not succeed.
+            # The copies now overwrite pages of this checkpoint, so that it must not succeed.
             self._copy_again()
             raise apsw.IOError("pages that an earlier sync had dropped were copied again")
         try:
@@ -74,11 +74,11 @@ class _DatabaseFile(apsw.VFSFile):
         except apsw.Error:
             self._dropped = True
             with suppress(apsw.Error):  # else the next sync does it, before which no checkpoint succeeds
-                self._copy_again()  # at once, for whoever reads takes them from the file
+                self._copy_again()  # at once, because readers take them from the file
             raise
 
     def _copy_again(self) -> None:
-        """Copy what SQLite takes for copied; nobody else copies, or begins the log anew, before the sync has ended.
+        """Copy the pages that SQLite counts as copied. Until the sync ends, nobody else copies or begins the log anew.
 
         Raises:
             apsw.Error: it could not be done.
@@ -93,7 +93,7 @@ class _DatabaseFile(apsw.VFSFile):
 
 
 def _frames_copied(database: Path, vfs: str) -> tuple[int, int]:
-    """Return how many frames of its log SQLite takes for copied, and the bytes of a page."""
+    """Return how many frames of its log SQLite counts as copied, and the bytes of a page."""
     with closing(open_to_read(database, vfs)) as connection:
         connection.set_busy_timeout(0)  # a connection that closes for good has the database for itself
         connection.pragma("journal_mode")  # without which it knows of no log

@@ -1,8 +1,8 @@
-"""What SQLite leaves behind in the pages of its database file, overwritten on the way to the disk.
+"""Overwrites what SQLite leaves behind in the pages of its database file, on their way to the disk.
 
 `secure_delete` overwrites deleted rows where they lie. But when SQLite moves rows between the pages of a tree, it
-leaves the old copies in what is from then on the unallocated part of a page, and does not overwrite them when the rows
-are deleted later. `CheckpointVfs` writes zeros there.
+leaves the old copies in the unallocated part of a page, and does not overwrite them when the rows are deleted
+later. `CheckpointVfs` writes zeros there.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ MAX_PAGES = 0x01FF_FFFF
 
 
 def clean_page(page: bytes, header: int) -> bytes:
-    """Return a page with zeros in its unallocated part, where it is one of a tree.
+    """Return a page with zeros in its unallocated part, if it belongs to a tree.
 
     Args:
         page: all of it.
-        header: where in it the header of the tree begins.
+        header: where the header of the tree begins in the page.
     """
     kind = page[header]
     if kind not in _INTERIOR and kind not in _LEAF:

@@ -1,22 +1,29 @@
-"""How databases are opened: the one place that knows SQLite's settings, and why each of them is as it is.
+"""Opens SQLite databases: the one module that knows SQLite's settings, and the reason for each.
 
-What each function returns is the caller's to close; all of them raise `apsw.Error`, see `sqlite_errors`.
+The caller closes the connection that a function returns. All of them raise `apsw.Error`, see `sqlite_errors`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import apsw
 
-from fr_core.errors import StoreFailed
+from fr_core.errors import StoreCorrupt, StoreFailed
 from fr_core.storage.clean_pages import MAX_PAGES
+from fr_core.storage.protocol import Connection
+from fr_core.storage.sqlite_errors import sqlite_errors
 
 # Two rows of 512 float32 values and more fit a page; SQLite's default of 4,096 would hold one and waste the rest.
 PAGE_BYTES = 8_192
 # How long to wait for another's lock: only checkpoints, and the recovery of a log after a crash, hold one.
 BUSY_MS = 5_000
+
+# Between two tries to write while another connection does. SQLite's own waits grow to 100 ms.
+_TURN_S = 0.0005
 
 # A damaged page is noticed before it is read by; the schema runs nothing; nothing is written beside the database.
 _CAREFUL = ("cell_size_check = ON", "trusted_schema = OFF", "temp_store = MEMORY")
@@ -56,6 +63,17 @@ def open_to_read(path: Path, vfs: str = "", *, outside: bool = False, cache_kib:
     connection = _opened(str(path), flags, vfs, (*_READS, *cache))
     keep_log(connection, True)
     return connection
+
+
+@contextmanager
+def reading_outside(path: Path) -> Iterator[apsw.Connection]:
+    """Yield a connection to the database of another process, which is not even opened for writing.
+
+    Raises:
+        StoreCorrupt, StoreFailed: as `sqlite_errors`.
+    """
+    with sqlite_errors(), closing(open_to_read(path, outside=True)) as connection:
+        yield connection
 
 
 def open_finished(path: Path) -> apsw.Connection:
@@ -104,6 +122,31 @@ def keep_log(connection: apsw.Connection, keep: bool) -> None:
     torn its last transaction.
     """
     connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(keep))
+
+
+def require_whole_file(connection: Connection) -> None:
+    """Raise `StoreCorrupt` unless SQLite finds its file sound, the indexes of its tables included."""
+    # The text of its finding is left out: it may quote what is stored.
+    if list(connection.execute("PRAGMA integrity_check(1)")) != [("ok",)]:
+        raise StoreCorrupt("The database file is damaged.", check="integrity_check")
+
+
+class Turns:
+    """Tells SQLite how long to wait for another connection that writes, which asks again and again."""
+
+    def __init__(self, longest_s: float) -> None:
+        self._longest_s = longest_s
+        self._until = 0.0
+
+    def __call__(self, tries: int) -> bool:
+        """Wait a moment, and return whether to try again; called by SQLite."""
+        now = time.monotonic()
+        if tries == 0:
+            self._until = now + self._longest_s
+        if now > self._until:
+            return False
+        time.sleep(_TURN_S)
+        return True
 
 
 def _cache(kib: int) -> str:

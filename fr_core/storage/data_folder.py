@@ -1,4 +1,4 @@
-"""The data folder: made for its owner alone, and held by one process at a time."""
+"""Holds the folder of a store: made for its owner alone, and locked by one process or shared by several."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fr_core.errors import StoreExposed, StoreFailed, StoreInUse
 from fr_core.storage.durable import cause, name_whole, sync
+from fr_core.storage.schema import Schema
 
-LOCK_NAME = "galleries.lock"
-"""Of the file that the one process locks which has the folder open."""
+_AGAIN_S = 0.01
 
 
 def make_folder(path: Path) -> None:
@@ -50,9 +51,16 @@ def require_sole(database: Path) -> None:
 
 
 class DataFolder:
-    """A folder under an exclusive lock, which the system drops when the process ends, however it ends.
+    """A folder that one process holds for itself alone; the system drops the lock when that process ends.
 
-    A folder that has to be made gets mode 0700; one that exists keeps its mode. Files get mode 0600.
+    A new folder gets mode 0700; an existing one keeps its mode. Files get mode 0600.
+
+    Args:
+        path: the folder.
+        schema: of the store that is held.
+
+    Attributes:
+        alone: whether nobody else has the store open.
 
     Raises:
         StoreExposed: others can write to the folder.
@@ -60,25 +68,40 @@ class DataFolder:
         StoreFailed: the folder or the lock file cannot be made.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, schema: Schema) -> None:
         self.path = path = path.resolve()  # the layer below SQLite follows no links
+        self._schema = schema
         try:
             make_folder(path)
-            self._lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._hold = os.open(path / schema.lock_name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreFailed("The data folder cannot be made or written to.", errno=cause(error)) from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._lock)
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                raise StoreInUse("The data folder is open already.") from error
-            raise StoreFailed("The data folder cannot be locked.", errno=cause(error)) from error
+            self.alone = self._first_hold()
+        except BaseException:
+            os.close(self._hold)
+            raise
+
+    def _first_hold(self) -> bool:
+        if not self._try_alone():
+            raise StoreInUse("The data folder is open already.")
+        return True
+
+    def share(self) -> None:
+        """Let others in, where the store can be shared."""
+
+    def wait_alone(self, needed: Callable[[], bool], longest_s: float) -> None:
+        """Try to have the folder alone, see `SharedFolder`."""
+
+    @contextmanager
+    def alone_for(self) -> Iterator[None]:
+        """Have the folder alone for the block; raises `StoreInUse` where others have it open."""
+        yield
 
     def private_file(self, name: str) -> Path:
         """Return the path of a file of mode 0600 in the folder, made empty where it is not there.
 
-        One that is there is not opened: the process would give up the locks of all its connections to it.
+        An existing file is not opened: closing it would give up the locks of all connections of this process to it.
 
         Raises:
             StoreExposed: as `require_sole`.
@@ -107,12 +130,12 @@ class DataFolder:
         return disk.f_bavail * disk.f_frsize - min(reserve, disk.f_blocks * disk.f_frsize // 8)
 
     def holds(self, name: str) -> bool:
-        """Whether there is a file, or anything else, of that name in the folder."""
+        """Return whether the folder has a file, or anything else, of that name."""
         return os.path.lexists(self.path / name)
 
     @contextmanager
     def whole_file(self, name: str) -> Iterator[Path]:
-        """Make a file of mode 0600 that is either not there, or whole and durable.
+        """Make a file of mode 0600 that is either absent, or whole and durable.
 
         Yields the path of an empty file under another name, which is synced and renamed when the block has ended.
         """
@@ -130,6 +153,96 @@ class DataFolder:
         except OSError as error:
             raise StoreFailed("A file of the data folder cannot be made.", errno=cause(error)) from error
 
+    @contextmanager
+    def building(self, *, wait: bool) -> Iterator[bool]:
+        """Be the only one of all processes that builds something which takes several transactions.
+
+        Args:
+            wait: until the others are done.
+
+        Yields:
+            Whether this process is the only one; always true after a wait.
+        """
+        path = self.private_file(self._schema.building_name)
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            raise StoreFailed("A file of the data folder cannot be opened.", errno=cause(error)) from error
+        try:
+            yield _locked(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(handle)
+
     def close(self) -> None:
         """Let the folder go."""
-        os.close(self._lock)
+        os.close(self._hold)
+
+    def _try_alone(self) -> bool:
+        return _locked(self._hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class SharedFolder(DataFolder):
+    """A data folder that several processes hold at once; the system drops a hold when its process ends.
+
+    The first process has it alone until `share`: it makes the database, brings it up to date, and checks it. Stores of
+    several kinds may lie in one folder without disturbing each other.
+    """
+
+    def _first_hold(self) -> bool:
+        while not self._try_alone():
+            self._flock(fcntl.LOCK_SH)  # waits until the process that is alone has made the database
+            if self.holds(self._schema.database_name):
+                return False
+            self._flock(fcntl.LOCK_UN)  # that process died before
+            time.sleep(_AGAIN_S)
+        return True
+
+    def share(self) -> None:
+        """Let others in."""
+        self._flock(fcntl.LOCK_SH)
+        self.alone = False
+
+    def wait_alone(self, needed: Callable[[], bool], longest_s: float) -> None:
+        """Try to have the folder alone, for as long as that is needed; afterwards `alone` says whether it is.
+
+        The folder is let go meanwhile, so that one of several that try succeeds. Nothing may be written until then.
+
+        Args:
+            needed: asked again and again; false once another process has done the work.
+            longest_s: how long to try at most.
+        """
+        until = time.monotonic() + longest_s
+        self._flock(fcntl.LOCK_UN)
+        while True:
+            self.alone = self._try_alone()
+            if self.alone:
+                return
+            if not needed() or time.monotonic() > until:
+                break
+            time.sleep(_AGAIN_S)
+        self._flock(fcntl.LOCK_SH)
+
+    @contextmanager
+    def alone_for(self) -> Iterator[None]:
+        """Have the folder alone for the block; raises `StoreInUse` where others have it open."""
+        if not self._try_alone():
+            self._flock(fcntl.LOCK_SH)  # a failed change of the lock may have dropped it: flock(2)
+            raise StoreInUse(f"The {self._schema.name} is open in another process.")
+        try:
+            yield
+        finally:
+            self._flock(fcntl.LOCK_SH)
+
+    def _flock(self, how: int) -> None:
+        if not _locked(self._hold, how):
+            raise StoreFailed("The data folder cannot be locked.")
+
+
+def _locked(handle: int, how: int) -> bool:
+    try:
+        fcntl.flock(handle, how)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
+        raise StoreFailed("The data folder cannot be locked.", errno=cause(error)) from error
+    return True

@@ -1,6 +1,6 @@
 """Writes files that survive a power cut: their bytes, and their names in folders.
 
-All raise `OSError`.
+Every function raises `OSError`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def sync(path: Path) -> None:
-    """Make what a file holds durable, or the names that are in a folder."""
+    """Make the content of a file durable, or the names in a folder."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
@@ -21,14 +21,14 @@ def sync(path: Path) -> None:
 
 
 def name_whole(path: Path, target: Path) -> None:
-    """Give a file that is whole another name in its folder, so that the target is what it was before, or this file."""
+    """Rename a whole file in its folder, durably: the target is the file from before, or this one."""
     sync(path)
     path.rename(target)
     sync(target.parent)
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file of mode 0600, in the place of one of that name; it is whole, or the one before."""
+    """Write a file of mode 0600, which replaces one of that name; after a crash it is whole, or the one from before."""
     partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -41,5 +41,5 @@ def write_private(path: Path, data: bytes) -> None:
 
 
 def cause(error: OSError) -> str:
-    """Return the short name of what went wrong, such as `ENOSPC`."""
+    """Return the short name of an error, such as `ENOSPC`."""
     return errno.errorcode.get(error.errno or 0, "unknown")

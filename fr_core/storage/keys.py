@@ -1,4 +1,4 @@
-"""The key-encryption key: 32 bytes that open every store made with it, kept apart from the store by whoever runs it."""
+"""Loads and makes the key-encryption key: 32 bytes that open every store made with it, and lie outside of it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COMMAND_S = 30.0
 _ID_PREFIX = b"fr-core key-encryption key"
 _KEY_ID = re.compile(r"[0-9a-f]{16}")
 _KEY_TEXT = re.compile(r"[0-9a-fA-F]{64}\n?")
-# A key has 65 bytes; whoever names a large file by mistake shall not have it read whole.
+# A key has 65 bytes; a large file that was named by mistake is not read as a whole.
 _LONGEST = 128
 
 
@@ -54,7 +54,7 @@ class KeyEncryptionKey:
 
 
 def is_key_id(text: object) -> bool:
-    """Whether a key can have this `key_id`."""
+    """Return whether a key can have this `key_id`."""
     return isinstance(text, str) and _KEY_ID.fullmatch(text) is not None
 
 

@@ -1,4 +1,4 @@
-"""The frames of a write-ahead log (https://www.sqlite.org/fileformat2.html, "The Write-Ahead Log")."""
+"""Reads the frames of a write-ahead log (https://www.sqlite.org/fileformat2.html, "The Write-Ahead Log")."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ END, SALTS, CHECKSUM = slice(4, 8), slice(8, 16), slice(16, 24)
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The header of a frame: where it lies, its page, the pages of the database where it ends a transaction, or 0."""
+    """The header of a frame: its place, its page, and, if it ends a transaction, the pages of the database; else 0."""
 
     begin: int
     page_no: int

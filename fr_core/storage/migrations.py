@@ -1,39 +1,30 @@
-"""A store that is made or opened: which version it has, under which key it is, and what brings it up to date."""
+"""Makes and opens stores: checks version and key, brings older stores up to date, and wraps keys anew."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import apsw
 
 from fr_core.errors import StoreCorrupt, StoreNewer
-from fr_core.storage.connection import use_log
 from fr_core.storage.keys import KeyEncryptionKey
-from fr_core.storage.schema import STORE_TABLE, Schema, Step
-from fr_core.storage.seals import Seals
-
-# A change touches a few rows of some hundred bytes, on pages far apart: smaller pages make a smaller log.
-PAGE_BYTES = 4_096
+from fr_core.storage.protocol import Connection, Row
+from fr_core.storage.schema import STORE_TABLE, Schema
+from fr_core.storage.vault import Vault
 
 
-def make(connection: apsw.Connection, schema: Schema, key: KeyEncryptionKey) -> None:
+def make(connection: apsw.Connection, schema: Schema, vault: Vault) -> None:
     """Make the tables of a new store in an empty database.
 
     Args:
         connection: as `open_new` returns it.
         schema: of the store.
-        key: that it is to be under.
+        vault: its new keys.
     """
-    seals = Seals.new(key, schema.name, schema.hiding)
-    connection.execute(STORE_TABLE)
-    for step in schema.migrations:
-        _run(connection, seals, step)
-    sql = "INSERT INTO store (store_no, key_id, wrapped_key) VALUES (1, ?, ?)"
-    connection.execute(sql, (seals.key_id, seals.wrapped()))
-    connection.execute(f"PRAGMA user_version = {schema.version}")
-    connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-    connection.execute("VACUUM")  # which gives the pages that size
-    use_log(connection)
+    if schema.first_keyed == 1:
+        connection.execute(STORE_TABLE)
+    _take_steps(connection, schema, vault, 0)
+    write_store_row(connection, vault, schema.version if schema.signs_store else None)
+    connection.execute(f"PRAGMA page_size = {schema.page_bytes}")
+    connection.execute("VACUUM")  # gives the pages that size, and drops those of older versions of the tables
 
 
 def known_version(connection: apsw.Connection, schema: Schema) -> int:
@@ -41,7 +32,7 @@ def known_version(connection: apsw.Connection, schema: Schema) -> int:
 
     Raises:
         StoreNewer: this version of FR Core does not know it.
-        StoreCorrupt: it is no store of this kind, or of no version that there was.
+        StoreCorrupt: the file is not a store of this kind, or its version does not exist.
     """
     if int(connection.pragma("application_id")) != schema.application_id:
         raise StoreCorrupt(f"The database is damaged, or no {schema.name}.", check="application_id")
@@ -52,37 +43,67 @@ def known_version(connection: apsw.Connection, schema: Schema) -> int:
             found=str(version),
             known=str(schema.version),
         )
-    if version < 1:
-        raise StoreCorrupt(f"The {schema.name} does not have a schema that there was.", check="user_version")
+    if version < 1 or (schema.first_keyed > 1 and has_store_row(connection) != (version >= schema.first_keyed)):
+        raise _wrong_version(schema)
     return version
 
 
-def unlocked(connection: apsw.Connection, schema: Schema, key: KeyEncryptionKey) -> Seals:
-    """Return the seals of a store; raises `WrongKey`, `StoreCorrupt`."""
-    rows: list[tuple[Any, ...]] = connection.execute("SELECT key_id, wrapped_key FROM store").fetchall()
+def has_store_row(connection: Connection) -> bool:
+    """Return whether a database has the table that says under which key it is."""
+    return bool(list(connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'store'")))
+
+
+def unlocked(connection: apsw.Connection, schema: Schema, key: KeyEncryptionKey) -> Vault:
+    """Return the keys of a store; raises `WrongKey`, `StoreCorrupt`."""
+    rows: list[Row] = connection.execute("SELECT * FROM store").fetchall()
     if len(rows) != 1:
         raise StoreCorrupt(f"The {schema.name} does not say under which key it is.", check="store")
-    key_id, wrapped = rows[0]
-    return Seals.unlocked(key, key_id, wrapped, schema.name, schema.hiding)
+    (row,) = rows
+    if not schema.signs_store:
+        _, key_id, wrapped = row
+        return Vault.unlocked(key, key_id, wrapped, schema.mac_prefix)
+    *columns, mac = row
+    _, version, key_id, wrapped = columns
+    vault = Vault.unlocked(key, key_id, wrapped, schema.mac_prefix)
+    vault.require_mac("store", columns, mac)
+    if version != int(connection.pragma("user_version")):
+        raise _wrong_version(schema)
+    return vault
 
 
-def bring_up_to_date(connection: apsw.Connection, schema: Schema, seals: Seals) -> None:
+def write_store_row(connection: Connection, vault: Vault, version: int | None) -> None:
+    """Write the row that says under which key a store is.
+
+    Args:
+        connection: in a transaction that writes.
+        vault: the keys of the store.
+        version: of its schema, where `Schema.signs_store`; else None.
+    """
+    row: Row = (1, vault.key_id, vault.wrapped())
+    if version is not None:
+        row = (1, version, *row[1:])
+        row = (*row, vault.mac("store", row))
+    connection.execute("DELETE FROM store")
+    connection.execute(f"INSERT INTO store VALUES ({', '.join('?' * len(row))})", row)
+
+
+def bring_up_to_date(connection: apsw.Connection, schema: Schema, vault: Vault) -> None:
     """Take all the steps that an older store lacks, in one transaction.
 
     Args:
         connection: settled, see `fr_core.storage.connection.settle`.
         schema: of the store.
-        seals: of the store.
+        vault: the keys of the store; new ones for a store from before it had keys.
 
     Raises:
-        StoreCorrupt: what is to be changed is damaged; the store is as it was.
+        StoreCorrupt: rows that have to be changed are damaged; the store is as it was.
         apsw.Error: of SQLite; the store is as it was.
     """
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for step in schema.migrations[known_version(connection, schema) :]:
-            _run(connection, seals, step)
-        connection.execute(f"PRAGMA user_version = {schema.version}")
+        _take_steps(connection, schema, vault, known_version(connection, schema))
+        if schema.signs_store:
+            write_store_row(connection, vault, schema.version)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -90,26 +111,33 @@ def bring_up_to_date(connection: apsw.Connection, schema: Schema, seals: Seals) 
         raise
 
 
-def rewrapped(connection: apsw.Connection, schema: Schema, before: Seals, key: KeyEncryptionKey) -> Seals:
-    """Wrap every key of a store by another, within a transaction; returns the seals under it.
+def rewrapped(connection: Connection, schema: Schema, before: Vault, key: KeyEncryptionKey) -> Vault:
+    """Wrap every key of a store by another, within a transaction; returns the keys under it.
 
     Raises:
         StoreCorrupt: a key was altered.
         apsw.Error: of SQLite.
     """
     after = before.under(key)
-    connection.execute("UPDATE store SET key_id = ?, wrapped_key = ?", (after.key_id, after.wrapped()))
+    write_store_row(connection, after, schema.version if schema.signs_store else None)
     for keys in schema.wrapped:
         found = f"SELECT {keys.number_column}, wrapped_key FROM {keys.table}"
-        rows: list[tuple[Any, ...]] = connection.execute(found).fetchall()
-        for number, wrapped in rows:
+        for number, wrapped in list(connection.execute(found)):
             sql = f"UPDATE {keys.table} SET wrapped_key = ? WHERE {keys.number_column} = ?"
             connection.execute(sql, (after.rewrapped(before, keys.owner, number, wrapped), number))
+    if schema.rewrap is not None:
+        schema.rewrap(connection, before, after)
     return after
 
 
-def _run(connection: apsw.Connection, seals: Seals, step: Step) -> None:
-    if isinstance(step, str):
-        connection.execute(step).fetchall()
-    else:
-        step(connection, seals)
+def _take_steps(connection: apsw.Connection, schema: Schema, vault: Vault, version: int) -> None:
+    for step in schema.migrations[version:]:
+        if isinstance(step, str):
+            connection.execute(step).fetchall()
+        else:
+            step(connection, vault)
+    connection.execute(f"PRAGMA user_version = {schema.version}")
+
+
+def _wrong_version(schema: Schema) -> StoreCorrupt:
+    return StoreCorrupt(f"The {schema.name} does not have the schema that it claims.", check="user_version")

@@ -1,4 +1,4 @@
-"""What a row of a store holds, where that may be what none can."""
+"""Reads rows that may be altered, and finds rows by ids without telling which ids exist."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ R = TypeVar("R")
 
 
 def readable(name: str, read: Callable[[], R]) -> R:
-    """Return what `read` makes of a row.
+    """Return the result of `read`, which reads a row.
 
     Args:
         name: of the store, see `Schema.name`.
         read: takes values out of a row that was opened, or binds it to what stands beside it.
 
     Raises:
-        StoreCorrupt: the row holds what none can, or `read` found it altered.
+        StoreCorrupt: the row holds values that no row can have, or `read` found it altered.
     """
     try:
         return read()
     except StoreCorrupt:
         raise
-    # What was sealed with the keys of the store is what this version wrote, or what a later one has; a column beside it
-    # may have been altered. An error's text may hold what stands in the row, so that none is chained.
+    # This version, or a later one, wrote the encrypted part of the row; a column beside it may have been altered. The
+    # text of an error may quote the row, so that no error is chained.
     except (FrError, ValueError, TypeError, KeyError, IndexError, AttributeError, struct.error, OverflowError):
         raise StoreCorrupt(f"A row of the {name} cannot be read.", check="row") from None
 

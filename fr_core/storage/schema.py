@@ -1,4 +1,4 @@
-"""What a store is: its name, its file, the steps that make and change its tables, and where it keeps wrapped keys."""
+"""Describes a kind of store: its name, its file, the migrations of its tables, and where it keeps wrapped keys."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
 
-import apsw
+from fr_core.storage.audit.table import AuditTable
+from fr_core.storage.protocol import Connection
+from fr_core.storage.vault import Value, Vault, encode
 
-from fr_core.storage.seals import Seals
-from fr_core.storage.vault import Value, encode
+Step = str | Callable[[Connection, Vault], None]
+"""SQL of one statement or several, or a function that runs statements, for rows that have to be encrypted anew.
 
-Step = str | Callable[[apsw.Connection, Seals], None]
-"""SQL of one statement or several, or a function that runs statements, for what has to be encrypted anew.
-
-A function gets a connection, which it does not keep and on which it neither begins nor ends a transaction, and the
-seals of the store. It raises `StoreCorrupt` where what it finds is damaged; an older store is then as it was.
+A function gets a connection and the keys of the store. It keeps neither, and begins and ends no transaction. It raises
+`StoreCorrupt` where it finds damage; an older store then stays as it was.
 """
 
 STORE_TABLE = """
@@ -25,16 +24,20 @@ CREATE TABLE store (
     wrapped_key BLOB NOT NULL
 ) STRICT;
 """
-"""The table that every store has before its first step."""
-
+"""The first table of a store, which says under which key it is."""
 
 TAKES_MARK: Step = ""
-"""No table changes: the wrapped key of the store may hold the mark of a seal, which earlier versions cannot read."""
+"""Changes no table: the wrapped key of the store may hold the mark of a seal, which earlier versions cannot read."""
+
+
+def begin_audit(connection: Connection, vault: Vault) -> None:
+    """Make the tables of the audit, a step of the migrations; no record tells of earlier changes."""
+    AuditTable(connection, vault, lambda: 0).create()
 
 
 @dataclass(frozen=True, slots=True)
 class WrappedKeys:
-    """A table with a column `wrapped_key`, of keys that `Seals.new_key` made.
+    """A table with a column `wrapped_key`, of data keys that `Vault.new_key` made.
 
     Attributes:
         owner: below 0, so that no key of a gallery is taken for one of these; another for each table of a store.
@@ -57,10 +60,16 @@ class Schema:
         application_id: in the header of its file, so that another program's database is not taken for it.
         migrations: step n brings a store of version n to version n + 1. Other rooms may add theirs at the end. Steps
             are never edited once released, only added.
-        wrapped: where keys are kept beside that of the store; what is not named here is lost when the key is rotated.
+        wrapped: tables that keep data keys; a rotation loses the keys of tables that are not named here.
         binding: what `bound` begins with; another for each kind of store.
-        hiding: what `Seals.hidden` begins with; another for each kind of store.
-        layout: part of all that is bound: what a later layout writes is never taken for this one.
+        mac_prefix: what the purposes of MACs begin with; another for each kind of store.
+        layout: part of every bound value, so that no value of a later layout is taken for one of this layout.
+        shared: whether several processes may have the store open at once; else one alone, which also checks the whole
+            file and the end of the audit before it changes anything.
+        page_bytes: of its file.
+        first_keyed: the first version with keys and the table `store`; the migration to it makes that table.
+        signs_store: whether the row of `store` also has the version, and a MAC of all its columns.
+        rewrap: wraps further data keys anew when the key of the store is rotated; given the keys before and after.
     """
 
     name: str
@@ -69,8 +78,13 @@ class Schema:
     migrations: tuple[Step, ...]
     wrapped: tuple[WrappedKeys, ...]
     binding: str
-    hiding: str
+    mac_prefix: str
     layout: int = 1
+    shared: bool = True
+    page_bytes: int = 4_096  # a change touches a few rows of some hundred bytes on pages far apart
+    first_keyed: int = 1
+    signs_store: bool = False
+    rewrap: Callable[[Connection, Vault, Vault], None] | None = None
 
     @property
     def version(self) -> int:
@@ -78,8 +92,13 @@ class Schema:
         return len(self.migrations)
 
     @property
+    def first_audited(self) -> int:
+        """The first version with an audit; beyond all versions if the store has none."""
+        return next((n for n, step in enumerate(self.migrations, 1) if step is begin_audit), self.version + 1)
+
+    @property
     def stem(self) -> str:
-        """The name of the file without what follows the dot."""
+        """The name of the file without its suffix."""
         return PurePath(self.database_name).stem
 
     @property
@@ -93,5 +112,5 @@ class Schema:
         return f"{self.stem}.building"
 
     def bound(self, table: str, *values: Value) -> bytes:
-        """Return the bytes that something sealed is bound to: its table, and what tells its row."""
+        """Return the bytes that bind encrypted data to its table and to the values that identify its row."""
         return encode(self.binding, self.layout, table, *values)

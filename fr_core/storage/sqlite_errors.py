@@ -1,4 +1,4 @@
-"""Turns SQLite's errors into those of a store."""
+"""Turns the errors of SQLite, and of its driver, into those of a store."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from contextlib import contextmanager
 import apsw
 
 from fr_core.errors import StoreCorrupt, StoreFailed
+
+DriverError = apsw.Error
+"""The error of a statement, before `sqlite_errors` turns it into an error of the store."""
 
 
 @contextmanager
@@ -20,8 +23,8 @@ def sqlite_errors() -> Iterator[None]:
     """
     try:
         yield
-    # The statements are always the same: where SQLite understands one no more, the tables are not those that were made.
-    # What a constraint forbids was looked for before: where one fails, a damaged tree has hidden a row from who looked.
+    # The statements are always the same: if SQLite does not understand one, the tables are not those that were made.
+    # The stores look for a row before they add one: if a constraint fails, a damaged tree has hidden a row.
     except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, apsw.ConstraintError, UnicodeDecodeError) as error:
         raise StoreCorrupt("The database file is damaged.", check=type(error).__name__) from error
     except (
@@ -43,9 +46,9 @@ def sqlite_errors() -> Iterator[None]:
 
 
 def not_withdrawn(error: apsw.Error) -> StoreFailed:
-    """What a caller is told where a commit failed, and what SQLite has written of it cannot be taken off the log."""
+    """Return the error for a failed commit that could not be taken off the log."""
     return StoreFailed(
-        "The disk refused a commit, and to take it back: nothing more is written until it can be. Nobody knows whether "
-        "the change that was refused first is there if the server ends before that.",
+        "The disk refused a commit, and to take it back: nothing more is written until it can be. If the server ends "
+        "before that, the refused change may be there afterwards.",
         cause=type(error).__name__,
     )

@@ -1,21 +1,21 @@
-"""Whether a write-ahead log lost commits that were acknowledged; and how what never was one is taken off it.
+"""Detects write-ahead logs that lost acknowledged commits, and cuts failed commits off a log.
 
-SQLite leaves out, without a word, everything in the log from the first frame on that is not as it was written. That is
-right for the last transaction: it may have been under way when the power failed, and nobody was told of it. Each one
-before was synced before the next began, so where a later one follows, a byte has changed since.
+SQLite silently ignores the log from the first frame on that is not as it was written. That is right for the last
+transaction, which may have been under way when the power failed, without an answer to its caller. Every transaction
+before it was synced before the next one began: if a later one follows, a byte has changed since.
 
-A disk writes sectors in any order. Of the last transaction a power cut may leave frames that are old in one sector and
-new in the next: where a sector begins within the header of a frame, an old end may stand before new salts. Such an end
-counts only if the checksum of its frame says so too.
+A disk writes sectors in any order. A power cut may leave frames of the last transaction that are old in one sector and
+new in the next: if a sector begins within the header of a frame, an old end mark may stand before new salts. Such an
+end counts only if the checksum of its frame confirms it.
 
 The header is synced before the first frame behind it is written, and the log is begun anew only when all of it is in
-the database. So a header that is torn between two logs is no loss. But what stands before frames must begin as a header
-does; and frames of a log that was begun after the one of the header tell that the header is an old one, come back.
+the database. So a header that is torn between two logs is no loss. But the bytes before the frames must begin like a
+header, and frames of a log that was begun later show that the header is an old one that came back.
 
-What that does not tell is a change of the last transaction itself; of the one before it, where it ends in such a frame,
-1 in 64, any change but that of its salts, as well as a change that makes its end a 0; and an old header before fewer
-than two frames that are whole. Nor does it tell anything of a log that was emptied, or is cut off or zeros from
-somewhere on: such a log is that of an earlier moment. A checkpoint of the audit that was kept elsewhere tells it.
+This check does not detect: a change of the last transaction itself; in the transaction before it, if that ends in such
+a frame (1 in 64), any change but that of its salts, or a change that sets its end mark to 0; an old header before fewer
+than two whole frames. Nor does it detect a log that was emptied, cut off, or filled with zeros from some point on: such
+a log is that of an earlier moment, which only a checkpoint of the audit that was kept elsewhere can show.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _MOST_BEGINNINGS = 2**16
 
 
 def require_no_lost_commits(database: Path, frames: int, page_bytes: int) -> bool:
-    """Look at what SQLite has left out of a log.
+    """Check the part of a log that SQLite ignores.
 
     Args:
         database: beside it lies its log.
@@ -60,9 +60,9 @@ def require_no_lost_commits(database: Path, frames: int, page_bytes: int) -> boo
         page_bytes: of the database.
 
     Returns:
-        Whether something of a transaction that was under way was left out, or of a log that is in the database. SQLite
-        would write over it, and after the next power cut what is left of both would look like a loss: before anything
-        is written, copy the log into the database and truncate it.
+        Whether the log has a rest of a transaction that was under way, or of an older log. SQLite would write over it,
+        and after the next power cut the rests of both would look like a loss: before anything is written, copy the log
+        into the database and truncate it.
 
     Raises:
         StoreCorrupt: a transaction before the last one was left out, or the beginning of the log was lost.
@@ -78,10 +78,10 @@ def require_no_lost_commits(database: Path, frames: int, page_bytes: int) -> boo
 
 
 def truncate_log(database: Path, frames: int, page_bytes: int, vfs: str) -> None:
-    """Take off a log what a commit that failed has left behind the valid frames, and make that durable.
+    """Cut a failed commit off a log, behind the valid frames, and make that durable.
 
-    Left there, it would be a commit after a crash; or, written over by a shorter one, its end would look like one that
-    was lost. Whoever reads is not disturbed; nobody may write meanwhile.
+    Left there, it would be a commit after a crash; or, written over by a shorter commit, its end would look like a lost
+    one. Readers are not disturbed; nobody may write meanwhile.
 
     Args:
         database: beside it lies its log.
@@ -105,7 +105,7 @@ def truncate_log(database: Path, frames: int, page_bytes: int, vfs: str) -> None
 
 
 def _left_out(database: Path, frames: int, page_bytes: int) -> tuple[bool, bool]:
-    """Whether commits were left out, and whether something of a transaction that was under way was."""
+    """Return whether commits are ignored, and whether the rest of a transaction under way is."""
     log = database.with_name(f"{database.name}-wal")
     if not log.exists() or log.stat().st_size <= HEADER_BYTES:
         return False, False
@@ -140,7 +140,7 @@ def _newer(file: IO[bytes], frames: list[Frame], header: bytes, page_bytes: int)
 
 
 def _own(file: IO[bytes], frames: list[Frame], header: bytes, page_bytes: int) -> tuple[int, int]:
-    """How many frames are of the log that the header begins, and how many of them surely end a transaction.
+    """Count the frames of the log that the header begins, and those of them that surely end a transaction.
 
     Frames with other salts are of a log that was copied, and is being written over. But the salts of the first may have
     changed, which its checksum does not cover: then it follows what SQLite took. Of a later one that says nothing, for
@@ -164,7 +164,7 @@ def _first_salt(salts: bytes) -> int:
 
 
 def _begins_log(header: bytes, page_bytes: int) -> bool:
-    """Whether a header has what that of every log of the database has, begun anew or torn."""
+    """Return whether a header has the constants of every log of the database, begun anew or torn."""
     magic, version, page = struct.unpack_from(">III", header)
     return magic in _MAGIC and version == _VERSION and page == page_bytes
 
@@ -174,13 +174,13 @@ def _is_whole(header: bytes) -> bool:
 
 
 def _may_be_torn(begin: int) -> bool:
-    """Whether the end of a transaction and the salts, in the header of a frame, are of two sectors."""
+    """Return whether two sectors hold the end of a transaction and the salts in the header of a frame."""
     sector = -begin % _SECTOR
     return END.start < sector <= SALTS.start
 
 
 def _follows(file: IO[bytes], begin: int, page_bytes: int) -> bool:
-    """Whether the frame that begins there has the checksum that follows from that of the one before."""
+    """Return whether the checksum of the frame that begins there follows from that of the frame before."""
     file.seek(0)
     header = file.read(HEADER_BYTES)
     before = header[_CHECKED_BYTES:]
@@ -204,7 +204,7 @@ def _checksum(header: bytes, before: bytes, data: bytes) -> bytes:
 
 
 def _copied(file: IO[bytes], frames: list[Frame], database: Path, page_bytes: int) -> bool:
-    """Whether the database holds every page as the last transaction of the log that begins it has left it."""
+    """Return whether the database holds every page as the last transaction of the older log has left it."""
     latest: dict[int, int] = {}
     pending: dict[int, int] = {}
     for frame in frames:

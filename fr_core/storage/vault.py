@@ -1,8 +1,8 @@
-"""What is encrypted and authenticated in a store, and how: the one place that knows ciphers.
+"""Encrypts and authenticates the rows of a store: the one module that knows ciphers (AES-256-GCM, keyed BLAKE2b).
 
-A key-encryption key wraps the store's own key and a key for each subject. The subject's key encrypts its templates and
-photos, each bound to what the store says of it, so that nothing of a row can be exchanged; the store's key
-authenticates every other row. Without the wrapped key of a subject nobody can open its templates and photos, ever.
+A key-encryption key wraps the store's own key and its data keys, one for each subject, case, course or cohort. A data
+key encrypts the rows of its owner, each bound to the columns beside it, so that no part of a row can be exchanged. The
+store's own key authenticates the other rows. Without the wrapped data key nobody can open the rows of its owner, ever.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from fr_core.errors import StoreCorrupt, WrongKey
 from fr_core.storage.keys import KEY_BYTES, KeyEncryptionKey, is_key_id
-from fr_core.types import ModelId
 
 # Part of everything that is authenticated: what a later layout of it writes is never taken for this one.
 FORMAT = 1
@@ -42,11 +41,10 @@ _ENCODINGS: Mapping[type, Callable[[Any], bytes]] = {
 }
 
 _NUMBERS = struct.Struct("<qq")
-_FACTS = struct.Struct("<qqqqd??H")
 
 
-class SubjectKey:
-    """The key of one subject, unwrapped."""
+class DataKey:
+    """A data key, unwrapped."""
 
     def __init__(self, secret: bytes) -> None:
         self._cipher = AESGCM(secret)
@@ -67,32 +65,34 @@ class Vault:
     Args:
         key: wraps the others.
         secret: the store's own key, 32 bytes.
-        mark: identifies the store's seal, 32 bytes; b"" = none.
+        mark: identifies the seal of the configuration, 32 bytes; b"" = none.
+        prefix: of the purposes of MACs; differs for each kind of store.
     """
 
-    def __init__(self, key: KeyEncryptionKey, secret: bytes, mark: bytes = b"") -> None:
+    def __init__(self, key: KeyEncryptionKey, secret: bytes, mark: bytes = b"", prefix: str = "") -> None:
         self._wrapping = AESGCM(key.secret)
         self._secret = secret
         self.mark = mark
+        self._prefix = prefix
         self._keyed = hashlib.blake2b(digest_size=MAC_BYTES, key=secret, person=b"fr-row")
         self.key_id = key.key_id
 
     @classmethod
-    def new(cls, key: KeyEncryptionKey) -> Vault:
+    def new(cls, key: KeyEncryptionKey, prefix: str = "") -> Vault:
         """Make the vault of a new store."""
-        return cls(key, os.urandom(KEY_BYTES))
+        return cls(key, os.urandom(KEY_BYTES), prefix=prefix)
 
     @classmethod
-    def unlocked(cls, key: KeyEncryptionKey, key_id: str, wrapped: bytes) -> Vault:
-        """Return the vault of a store that says `key_id` and keeps its own key `wrapped`.
+    def unlocked(cls, key: KeyEncryptionKey, key_id: str, wrapped: bytes, prefix: str = "") -> Vault:
+        """Return the vault of a store from the `key_id` and the wrapped own key in its row.
 
         Raises:
             WrongKey: it was wrapped under another key (metadata: key_id, of the store, and given_key_id).
-            StoreCorrupt: it was wrapped under this key, and has changed since, or `key_id` is that of no key.
+            StoreCorrupt: it was wrapped under this key and has changed since, or no key has this `key_id`.
         """
         try:
             opened = _opened(AESGCM(key.secret), wrapped, _context("store key"), "store_key")
-            return cls(key, opened[:KEY_BYTES], opened[KEY_BYTES:])
+            return cls(key, opened[:KEY_BYTES], opened[KEY_BYTES:], prefix)
         except StoreCorrupt:
             if key_id == key.key_id or not is_key_id(key_id):
                 raise
@@ -104,7 +104,7 @@ class Vault:
 
     def under(self, key: KeyEncryptionKey) -> Vault:
         """Return the same vault under another key-encryption key."""
-        return Vault(key, self._secret, self.mark)
+        return Vault(key, self._secret, self.mark, self._prefix)
 
     def marked(self, mark: bytes) -> Vault:
         """Return the same vault with another mark; raises `ValueError` unless it has 32 bytes or none."""
@@ -118,96 +118,56 @@ class Vault:
         """Wrap the store's own key together with the mark, which cannot be removed without the key."""
         return self._wrap(self._secret + self.mark, _context("store key"))
 
-    def new_subject_key(self, gallery_no: int, subject_no: int) -> tuple[SubjectKey, bytes]:
-        """Make the key of a new subject; returns it with its wrapped form, of which one copy is to be kept."""
+    def new_key(self, owner: int, number: int) -> tuple[DataKey, bytes]:
+        """Make a data key; returns it with its wrapped form, of which the store keeps the only copy.
+
+        Args:
+            owner: number of the gallery of a subject; below 0 for other kinds of owners, see `schema.WrappedKeys`.
+            number: of the owner among those of its kind.
+        """
         secret = AESGCM.generate_key(8 * KEY_BYTES)
-        return SubjectKey(secret), self._wrap(secret, _subject_context(gallery_no, subject_no))
+        return DataKey(secret), self._wrap(secret, _data_context(owner, number))
 
-    def subject_key(self, gallery_no: int, subject_no: int, wrapped: bytes) -> SubjectKey:
-        """Unwrap the key of a subject; raises `StoreCorrupt` where it is another's, or was changed."""
-        return SubjectKey(self._unwrap(gallery_no, subject_no, wrapped))
+    def key(self, owner: int, number: int, wrapped: bytes) -> DataKey:
+        """Unwrap a data key; raises `StoreCorrupt` if it belongs to another owner or was changed."""
+        return DataKey(self._unwrap(owner, number, wrapped))
 
-    def rewrapped(self, other: Vault, gallery_no: int, subject_no: int, wrapped: bytes) -> bytes:
-        """Wrap the key of a subject, wrapped in the `other` vault, in this one; raises as `subject_key` does."""
-        secret = other._unwrap(gallery_no, subject_no, wrapped)
-        return self._wrap(secret, _subject_context(gallery_no, subject_no))
+    def rewrapped(self, other: Vault, owner: int, number: int, wrapped: bytes) -> bytes:
+        """Wrap a data key of the `other` vault in this one; raises as `key` does."""
+        return self._wrap(other._unwrap(owner, number, wrapped), _data_context(owner, number))
 
-    def mac(self, table: str, columns: Sequence[Value]) -> bytes:
-        """Authenticate a row of a table: 16 bytes that nobody without the key can make."""
+    def mac(self, purpose: str, values: Sequence[Value]) -> bytes:
+        """Authenticate values, such as the columns of a row: 16 bytes that nobody without the key can make.
+
+        A MAC also stands in for a value that the store must not show, such as a code.
+        """
         hashing = self._keyed.copy()
-        hashing.update(encode(FORMAT, table, *columns))
+        hashing.update(encode(FORMAT, f"{self._prefix}{purpose}", *values))
         return hashing.digest()
 
-    def require_mac(self, table: str, columns: Sequence[Value], mac: Value) -> None:
-        """Raise `StoreCorrupt` unless `mac` is that of the row."""
-        if not isinstance(mac, bytes) or not hmac.compare_digest(self.mac(table, columns), mac):
-            raise StoreCorrupt(f"A row of {table} was altered.", check=table)
+    def require_mac(self, purpose: str, values: Sequence[Value], mac: Value) -> None:
+        """Raise `StoreCorrupt` unless `mac` is that of the values; takes the same time for every wrong MAC."""
+        if not isinstance(mac, bytes) or not hmac.compare_digest(self.mac(purpose, values), mac):
+            raise StoreCorrupt(f"A row of {purpose} was altered.", check=purpose)
+
+    def derived(self, purpose: str) -> bytes:
+        """Derive a secret of 32 bytes, which stays the same under another key-encryption key.
+
+        Two blocks of 16 bytes: a key derivation in counter mode (NIST SP 800-108), whose function is keyed BLAKE2b.
+        """
+        return self.mac(purpose, (1,)) + self.mac(purpose, (2,))
 
     def _wrap(self, secret: bytes, context: bytes) -> bytes:
         nonce = os.urandom(_NONCE_BYTES)
         return nonce + self._wrapping.encrypt(nonce, secret, context)
 
-    def _unwrap(self, gallery_no: int, subject_no: int, wrapped: bytes) -> bytes:
-        return _opened(self._wrapping, wrapped, _subject_context(gallery_no, subject_no), "subject_key")
+    def _unwrap(self, owner: int, number: int, wrapped: bytes) -> bytes:
+        return _opened(self._wrapping, wrapped, _data_context(owner, number), "subject_key")
 
 
 def bears_mark(wrapped: Value) -> bool:
     """Return whether bytes from `Vault.wrapped` hold a mark; needs no key. If it was cut off, no key opens them."""
     return isinstance(wrapped, bytes) and len(wrapped) == _NONCE_BYTES + KEY_BYTES + MARK_BYTES + _TAG_BYTES
-
-
-class Binding:
-    """What the templates, or the photos, of one gallery are bound to.
-
-    Args:
-        purpose: "template" or "photo".
-        gallery_no: of the gallery.
-        model: of its templates.
-    """
-
-    def __init__(self, purpose: str, gallery_no: int, model: ModelId) -> None:
-        self._purpose = purpose
-        self._common = _context(purpose, gallery_no, model.pack, model.version, model.sha256)
-
-    def of(
-        self,
-        template_id: int,
-        subject_no: int,
-        image_sha256: str | None,
-        quality: float | None,
-        created_us: int,
-        has_photo: int,
-    ) -> bytes:
-        """Return the bytes that a template, or its photo, is bound to.
-
-        Every number has its place, and the one text its length before it, so that no two templates give the same bytes.
-
-        Args:
-            template_id: its number.
-            subject_no: whose it is.
-            image_sha256: of the photo; None for a bare embedding.
-            quality: of the face; not -0.0, which SQLite does not keep apart from 0.0.
-            created_us: when it was enrolled, microseconds since 1970, UTC.
-            has_photo: 1 where its photo is kept, else 0.
-
-        Raises:
-            StoreCorrupt: one of them has a type that it cannot have.
-        """
-        try:
-            image = b"" if image_sha256 is None else image_sha256.encode()
-            facts = _FACTS.pack(
-                template_id,
-                subject_no,
-                created_us,
-                has_photo,
-                0.0 if quality is None else quality,
-                quality is not None,
-                image_sha256 is not None,
-                len(image),
-            )
-        except (struct.error, AttributeError) as error:
-            raise StoreCorrupt("A stored template says what none can say.", check=self._purpose) from error
-        return self._common + facts + image
 
 
 def encode(*values: Value) -> bytes:
@@ -220,8 +180,8 @@ def _context(purpose: str, *values: Value) -> bytes:
     return encode("fr-core", FORMAT, purpose, *values)
 
 
-def _subject_context(gallery_no: int, subject_no: int) -> bytes:
-    return _SUBJECT_KEY + _NUMBERS.pack(gallery_no, subject_no)
+def _data_context(owner: int, number: int) -> bytes:
+    return _DATA_KEY + _NUMBERS.pack(owner, number)
 
 
 def _opened(cipher: AESGCM, sealed: bytes, bound_to: bytes, check: str) -> bytes:
@@ -232,4 +192,4 @@ def _opened(cipher: AESGCM, sealed: bytes, bound_to: bytes, check: str) -> bytes
         raise StoreCorrupt("Something encrypted was altered, or exchanged for another.", check=check) from None
 
 
-_SUBJECT_KEY = _context("subject key")
+_DATA_KEY = _context("subject key")

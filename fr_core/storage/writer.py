@@ -1,4 +1,4 @@
-"""The one thread of a process that writes: it commits all jobs that wait together, so that they share the sync."""
+"""Writes a store on one thread, which commits all jobs that wait together, so that they share the sync."""
 
 from __future__ import annotations
 
@@ -6,95 +6,24 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
-import apsw
-
-from fr_core.errors import FrError, InternalError, ShuttingDown, StorageLow, StoreFailed, for_one_caller
-from fr_core.storage.database import Database, Reading
-from fr_core.storage.sqlite_errors import sqlite_errors
-from fr_core.storage.vault import Value
+from fr_core.errors import FrError, InternalError, ShuttingDown, StoreFailed, for_one_caller
+from fr_core.storage.database import Database, T
+from fr_core.storage.sqlite_errors import DriverError
 
 R = TypeVar("R")
 
 _log = logging.getLogger(__name__)
 
-# At some 150 microseconds a change, the last of a group waits 40 ms at most for the others.
+# At some 150 microseconds a job, the last of a group waits 40 ms at most for the others.
 _MAX_GROUP = 256
-# Between the beginnings of two groups, at least: each costs the disk a sync and the processor some 200 microseconds,
-# whatever is in it. A change that comes alone does not wait.
+# Between the beginnings of two groups of a shared store, at least: each costs the disk a sync and the processor some
+# 200 microseconds, whatever is in it. A job that comes alone does not wait.
 _PACE_S = 0.01
-
-
-class Transaction(Reading):
-    """A group of jobs under way.
-
-    A store that remembers more of it than this class does extends it, and `_memory` with it.
-
-    Args:
-        database: is written.
-    """
-
-    def __init__(self, database: Database) -> None:
-        super().__init__(database.writer, database.seals)
-        self._ask_spare = database.spare_bytes
-        self._spare: int | None = None
-        self.kept: list[Callable[[], None]] = []
-
-    def require_room(self, grows_by: int) -> None:
-        """Raise `StorageLow` unless the disk has room for so many bytes more; asked once in a transaction."""
-        if self._spare is None:
-            self._spare = self._ask_spare()
-        if self._spare < grows_by:
-            raise StorageLow("The disk of the data folder is nearly full.")
-        self._spare -= grows_by
-
-    def write(self, sql: str, *values: Value) -> int:
-        """Run a statement that changes rows; returns how many. Raises `apsw.Error`."""
-        self._connection.execute(sql, values)
-        return self._connection.changes()
-
-    def when_kept(self, callback: Callable[[], None]) -> None:
-        """Have something done when all is durable, before anybody is told."""
-        self.kept.append(callback)
-
-    @contextmanager
-    def item(self) -> Iterator[None]:
-        """Have what the block writes undone where it raises, and only that.
-
-        Raises:
-            StoreFailed: SQLite undid everything by itself.
-        """
-        put_back = self._memory()
-        self._connection.execute("SAVEPOINT item")
-        try:
-            yield
-        except apsw.Error:
-            raise  # the whole group fails
-        except BaseException as error:
-            if not self._connection.in_transaction:
-                raise StoreFailed("The database undid the transaction.", cause=type(error).__name__) from error
-            self._connection.execute("ROLLBACK TO item")
-            self._connection.execute("RELEASE item")
-            put_back()
-            raise
-        self._connection.execute("RELEASE item")
-
-    def _memory(self) -> Callable[[], None]:
-        """Return what puts all that this object remembers back to as it is now, for a job that is undone."""
-        spare, kept = self._spare, len(self.kept)
-
-        def put_back() -> None:
-            self._spare = spare
-            del self.kept[kept:]
-
-        return put_back
-
-
-T = TypeVar("T", bound=Transaction)
 
 _Waiting = tuple[Callable[[T], Any], Future[Any]]
 
@@ -102,23 +31,30 @@ _Waiting = tuple[Callable[[T], Any], Future[Any]]
 class Writer(Generic[T]):
     """Runs jobs in groups: one transaction and one sync a group, a savepoint a job.
 
-    A job that is refused, or that fails by a defect of its own, leaves the others of its group as they are. Where the
-    database fails, the whole group fails and nothing of it is kept: what a commit that failed has left in the log is
-    taken off it before anybody is told, and where the disk refuses that too, the error says so, and nothing is written
-    until it is done. A future ends only after what its job did is durable; one that was cancelled before its job was
-    taken up does not run it.
+    A job that is refused, or that fails by a defect of its own, leaves the others of its group as they are. If the
+    database fails, the whole group fails and nothing of it is kept: a failed commit is cut off the log before any
+    caller gets its error. If the disk refuses that too, the error says so, and nothing is written until it is done. A
+    future ends only after the changes of its job are durable; a job whose future was cancelled in time does not run.
 
     Args:
         database: is written by this thread alone.
-        broken: ends with an `InternalError` where the thread dies, or the one that shortens the log, without which the
+        broken: ends with an `InternalError` if the thread dies, or the thread that copies the log, without which the
             disk would fill; nothing can be written after either.
         transaction: makes the transaction of a group, in which its jobs run.
+        pace_s: between the beginnings of two groups, at least; None = that of a shared store.
     """
 
-    def __init__(self, database: Database, broken: Future[None], transaction: Callable[[Database], T]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        broken: Future[None],
+        transaction: Callable[[Database], T],
+        pace_s: float | None = None,
+    ) -> None:
         self._database = database
         self._broken = broken
         self._transaction = transaction
+        self._pace_s = _PACE_S if pace_s is None else pace_s
         self._name = database.schema.name
         self._queue: queue.SimpleQueue[_Waiting[T] | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
@@ -129,8 +65,13 @@ class Writer(Generic[T]):
         self._thread.start()
         self._tidying.start()
 
+    @property
+    def waiting(self) -> int:
+        """About how many jobs wait to be taken up."""
+        return self._queue.qsize()
+
     def submit(self, job: Callable[[T], R]) -> Future[R]:
-        """Have a job done; the future has what it returned, once that is durable.
+        """Have a job done; the future has its result, once its changes are durable.
 
         Raises:
             ShuttingDown: the writer is closed.
@@ -143,7 +84,7 @@ class Writer(Generic[T]):
         return future
 
     def run(self, job: Callable[[T], R]) -> R:
-        """Have a job done and wait; raises what it raises, `StoreFailed` or `StoreCorrupt`, and as `submit`."""
+        """Have a job done and wait; raises the errors of the job, `StoreFailed`, `StoreCorrupt`, and as `submit`."""
         return self.submit(job).result()
 
     def close(self) -> None:
@@ -167,9 +108,9 @@ class Writer(Generic[T]):
                 begun = time.monotonic()
                 self._commit(group)
                 group.clear()
-                if self._database.log_is_long:
+                if self._database.log.is_long:
                     self._long_log.set()
-                time.sleep(max(0.0, begun + _PACE_S - time.monotonic()))
+                time.sleep(max(0.0, begun + self._pace_s - time.monotonic()))
         except BaseException as error:  # noqa: BLE001 - the boundary of the thread
             self._abandon(group)
             self._tell_broken(self._died(), error)
@@ -181,7 +122,7 @@ class Writer(Generic[T]):
                 self._long_log.clear()
                 if self._closed:
                     return
-                self._database.tidy()
+                self._database.log.tidy()
         except BaseException as error:  # noqa: BLE001 - the boundary of the thread
             self._take_no_more()
             self._tell_broken(f"The thread that shortens the log of the {self._name} has died.", error)
@@ -189,7 +130,7 @@ class Writer(Generic[T]):
     def _tell_broken(self, what: str, error: BaseException) -> None:
         died = InternalError(what, cause=type(error).__name__)
         died.__cause__ = error
-        # It is told to whoever waits for `broken`, not to the thread's hook, which would print what a caller sent.
+        # `broken` gets the error, not the hook of the thread, which would print what a caller sent.
         with suppress(InvalidStateError):  # the other thread may have died of the same
             self._broken.set_exception(died)
 
@@ -212,18 +153,9 @@ class Writer(Generic[T]):
     def _commit(self, group: list[_Waiting[T]]) -> None:
         if not group:
             return
-        connection = self._database.writer
         try:
-            with sqlite_errors():
-                try:
-                    self._database.begin()
-                    transaction = self._transaction(self._database)
-                    outcomes = [_outcome(transaction, job) for job, _ in group]
-                    self._database.commit()
-                except BaseException:
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
-                    raise
+            with self._database.transaction(self._transaction) as transaction:
+                outcomes = [_outcome(transaction, job) for job, _ in group]
         # Whatever it is, every caller must hear of it.
         except Exception as error:  # noqa: BLE001
             for _, future in group:
@@ -238,7 +170,7 @@ class Writer(Generic[T]):
                 future.set_exception(refusal)
 
     def _abandon(self, group: list[_Waiting[T]]) -> None:
-        """Let nobody wait for a thread that has died."""
+        """End the futures that wait for a thread that has died."""
         with self._closing:
             self._closed = True
         left = list(group)
@@ -258,7 +190,7 @@ def _outcome(transaction: T, job: Callable[[T], Any]) -> tuple[Any, Exception | 
     try:
         with transaction.item():
             return job(transaction), None
-    except (apsw.Error, StoreFailed):
+    except (DriverError, StoreFailed):
         raise  # the whole group fails
     except FrError as refusal:  # or a row that was damaged
         return None, refusal

@@ -14,8 +14,8 @@ from pathlib import Path
 from fr_core import __version__
 from fr_core.errors import ConfigInvalid, ShuttingDown
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.sqlite_store import DATABASE_NAME, is_under_key
-from fr_core.storage.data_folder import LOCK_NAME
+from fr_core.gallery.store.gallery_store import DATABASE_NAME, is_under_key
+from fr_core.gallery.store.schema import SCHEMA as GALLERIES
 from fr_evaluation.stored import Reports
 from fr_server.app import SERVICES, App, Server, until
 from fr_server.clock import SteadyClock
@@ -59,7 +59,7 @@ def open_galleries(config: Config, load: bool = True, clock: SteadyClock | None 
     )
     path = folder / DATABASE_NAME
     # An empty folder says nothing: people make it before the first start.
-    seems_gone = (folder / LOCK_NAME).exists() and not os.path.lexists(path)
+    seems_gone = (folder / GALLERIES.lock_name).exists() and not os.path.lexists(path)
     return opened_or_made("store of galleries", path, seems_gone, opening)
 
 

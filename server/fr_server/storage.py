@@ -10,22 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.schema import Schema
 from fr_server.authz.rules import ScopeKind
 from fr_server.config import Config
 from fr_server.config.folders import access_folder, cases_folder, key_of, training_folder
 from fr_server.config.naming import naming
 from fr_server.telemetry.logs import FIELDS
-from fr_training.store.schema import SCHEMA as TRAINING
 from fr_training.store.training_store import TrainingStore
-from fr_trust.access.schema import SCHEMA as ACCESS
 from fr_trust.access.store import AccessStore
 from fr_trust.casework.store import CaseStore
-from fr_trust.casework.store_schema import SCHEMA as CASES
 from fr_trust.errors import UnknownCase, UnknownExamination
 
 S = TypeVar("S")
+Shared = TypeVar("Shared", AccessStore, CaseStore, TrainingStore)
 
 log = logging.getLogger("fr_server.storage")
 
@@ -99,33 +96,27 @@ def galleries_of(cases: CaseStore) -> Callable[[ScopeKind, str], Collection[str]
 
 def open_access(config: Config, clock: Callable[[], int]) -> AccessStore:
     """Open the store of API keys; raises as `open_stores`."""
-    return _opened(config, access_folder(config), ACCESS, AccessStore.open, clock)
+    return _opened(config, access_folder(config), AccessStore, clock)
 
 
 def open_cases(config: Config, clock: Callable[[], int]) -> CaseStore:
     """Open the store of cases; raises as `open_stores`."""
-    return _opened(config, cases_folder(config), CASES, CaseStore.open, clock)
+    return _opened(config, cases_folder(config), CaseStore, clock)
 
 
 def open_training(config: Config, clock: Callable[[], int]) -> TrainingStore:
     """Open the store of courses and answers; raises as `open_stores`."""
-    return _opened(config, training_folder(config), TRAINING, TrainingStore.open, clock)
+    return _opened(config, training_folder(config), TrainingStore, clock)
 
 
-def _opened(
-    config: Config,
-    folder: Path,
-    schema: Schema,
-    opening: Callable[[Path, KeyEncryptionKey, Callable[[], int], int], S],
-    clock: Callable[[], int],
-) -> S:
+def _opened(config: Config, folder: Path, kind: type[Shared], clock: Callable[[], int]) -> Shared:
     """Open a store; logs where one is made anew that seems to have been there."""
-    key = key_of(config, new=False)
+    key, schema = key_of(config, new=False), kind.SCHEMA
     return opened_or_made(
         schema.name,
         folder / schema.database_name,
         _seems_gone(folder, schema),
-        lambda: opening(folder, key, clock, config.gallery.reserve_mib * 2**20),
+        lambda: kind.open(folder, key, clock, config.gallery.reserve_mib * 2**20),
     )
 
 

@@ -19,7 +19,7 @@ from fr_core.errors import FrError, InputRefused, KeyUnavailable, StoreCorrupt, 
 from fr_core.gallery.backup.verify import verify
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
-from fr_core.gallery.store.sqlite_store import DATABASE_NAME
+from fr_core.gallery.store.gallery_store import DATABASE_NAME
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.storage.connection import PAGE_BYTES
 from fr_core.storage.keys import key_beside
@@ -350,7 +350,7 @@ def test_control_without_a_look_at_what_sqlite_leaves_out_commits_are_lost(
     killed: list[Data], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"data/{LOG_NAME}"
-    monkeypatch.setattr("fr_core.gallery.store.sqlite_store.require_no_lost_commits", lambda *_: None)
+    monkeypatch.setattr("fr_core.storage.database.require_no_lost_commits", lambda *_: None)
     tally = Tally(tmp_path / "changed", killed[-1])
     for change in byte_changes(killed[-1].files[name][: 4 * _FRAME], random.Random(1)):
         tally.count(name, Change(change.what, change.data + killed[-1].files[name][4 * _FRAME :], change.first))

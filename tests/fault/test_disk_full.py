@@ -12,7 +12,7 @@ import pytest
 from fr_core.errors import FrError, StorageLow, StoreFailed
 from fr_core.gallery.backup.verify import verify
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.sqlite_store import RESERVE_BYTES, SqliteStore
+from fr_core.gallery.store.gallery_store import RESERVE_BYTES, GalleryStore
 from fr_core.gallery.values import Enrolment, NewTemplate
 from support.full_disk import CountedDisk, Disk, mounted
 from support.ledger import GALLERY, KEY, MODEL, SIZE, embedding
@@ -34,7 +34,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def open_on(folder: Path, disk: Disk, reserve_bytes: int = RESERVE_BYTES) -> Galleries:
-    galleries = Galleries(SqliteStore(folder, KEY, reserve_bytes=reserve_bytes, vfs=disk.vfs_name), index="numpy")
+    galleries = Galleries(GalleryStore(folder, KEY, reserve_bytes=reserve_bytes, vfs=disk.vfs_name), index="numpy")
     galleries.load()
     return galleries
 
@@ -80,8 +80,8 @@ def require_whole(galleries: Galleries, enrolled: list[int], photo: bytes | None
         best = galleries.search(GALLERY, embedding(seed), 1, 0.99).identification.candidates[0]
         assert (best.subject_id, best.above_threshold) == (f"case-{seed}", True)
     store = galleries._store
-    assert isinstance(store, SqliteStore)
-    verified = verify(store._folder.path, KEY)
+    assert isinstance(store, GalleryStore)
+    verified = verify(store.database.folder.path, KEY)
     assert (verified.subjects, verified.templates) == (len(enrolled), len(enrolled))
     assert verified.photos == (0 if photo is None else len(enrolled))
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
-from fr_core.gallery.store.vectors import pack_vector
+from fr_core.gallery.store.gallery_store import DATABASE_NAME, GalleryStore
+from fr_core.gallery.store.template_codec import pack_vector
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.storage import clean_pages
 from support.ledger import GALLERY, KEY, MODEL, SIZE, embedding
@@ -154,14 +154,14 @@ def test_control_before_an_erasure_it_is_all_there_and_nothing_of_it_in_clear(tm
 
 
 def test_control_without_the_scrub_it_is_in_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SqliteStore, "scrub", lambda _: None)
+    monkeypatch.setattr(GalleryStore, "scrub", lambda _: None)
     assert erased_in(tmp_path / "data", FEW_PEOPLE)[f"{DATABASE_NAME}-wal"] == STORED
 
 
 def test_control_without_secure_deletion_it_is_in_the_database(tmp_path: Path) -> None:
     folder = tmp_path / "data"
-    store = SqliteStore(folder, KEY)
-    store._writer.execute("PRAGMA secure_delete = OFF")
+    store = GalleryStore(folder, KEY)
+    store.database.writer.execute("PRAGMA secure_delete = OFF")
     with Galleries(store, index="numpy") as galleries:
         galleries.load()
         found = erase_some(folder, galleries, FEW_PEOPLE)

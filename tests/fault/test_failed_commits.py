@@ -22,7 +22,7 @@ import pytest
 
 from fr_core.errors import StoreFailed
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.sqlite_store import SqliteStore
+from fr_core.gallery.store.gallery_store import GalleryStore
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_training.store.training_store import TrainingStore
 from fr_trust.access.store import AccessStore
@@ -126,7 +126,7 @@ def training(folder: Path, vfs: str) -> Iterator[Kept]:
 
 @contextmanager
 def galleries(folder: Path, vfs: str) -> Iterator[Kept]:
-    with Galleries(SqliteStore(folder, KEY, vfs=vfs), index="numpy") as store:
+    with Galleries(GalleryStore(folder, KEY, vfs=vfs), index="numpy") as store:
         store.load()
         if not store.list().items:
             store.create("g", "", MODEL, SIZE)
@@ -217,6 +217,16 @@ def test_the_first_commit_of_a_log_may_fail(name: str, tmp_path: Path) -> None:
         assert after_a_crash(name, folder) == store.names() == {"first"}
         store.keep("third", 1)
         assert after_a_crash(name, folder) == store.names() == {"first", "third"}
+
+
+def test_a_log_that_cannot_be_copied_at_the_end_stays(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    disk, folder = FailingDisk(), tmp_path / "store"
+    with galleries(folder, disk.vfs_name) as store:
+        store.keep("first", 1)
+        disk.truncations = 1
+    assert "could not be copied at the end" in caplog.text
+    with galleries(folder, "") as store:
+        assert store.names() == {"first"}
 
 
 def copy_log(folder: Path) -> Path:

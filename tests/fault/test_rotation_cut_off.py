@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from fr_client.cli.main import build
 from fr_core.errors import FileTampered, WrongKey
-from fr_core.gallery.store.marks import mark_of
 from fr_core.storage.keys import load_key, new_key_file
+from fr_core.storage.marks import mark_of
 from fr_server.clock import wall_ms
 from fr_server.config import load_config
 from fr_server.config.seal import require_sealed

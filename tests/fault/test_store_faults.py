@@ -14,8 +14,8 @@ import pytest
 
 from fr_core.errors import StoreCorrupt, StoreInUse, StoreNewer
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.schema import SCHEMA_VERSION
-from fr_core.gallery.store.sqlite_store import DATABASE_NAME
+from fr_core.gallery.store.gallery_store import DATABASE_NAME
+from fr_core.gallery.store.schema import SCHEMA
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import Embedding, ModelId
@@ -171,13 +171,13 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_newer_schema_is_refused_and_left_as_it_is(folder: Path) -> None:
-    change(folder, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    change(folder, f"PRAGMA user_version = {SCHEMA.version + 1}")
     before = content(folder)
     with pytest.raises(StoreNewer) as refused:
         Galleries.open(folder, key=KEY, index="flat")
-    assert refused.value.metadata == {"found": str(SCHEMA_VERSION + 1), "known": str(SCHEMA_VERSION)}
+    assert refused.value.metadata == {"found": str(SCHEMA.version + 1), "known": str(SCHEMA.version)}
     assert content(folder) == before
-    change(folder, f"PRAGMA user_version = {SCHEMA_VERSION}")
+    change(folder, f"PRAGMA user_version = {SCHEMA.version}")
     Galleries.open(folder, key=KEY, index="flat").close()
 
 
@@ -261,7 +261,7 @@ def test_control_without_damage_everything_is_there(enrolled: Path) -> None:
         ("UPDATE store SET wrapped_key = zeroblob(60)", "store_key"),
         ("UPDATE store SET key_id = '0000000000000000'", "store"),
         ("DELETE FROM store", "store"),
-        (f"UPDATE store SET schema_version = {SCHEMA_VERSION + 1}", "store"),
+        (f"UPDATE store SET schema_version = {SCHEMA.version + 1}", "store"),
         ("PRAGMA application_id = 7", "application_id"),
         ("PRAGMA user_version = 0", "user_version"),
         ("PRAGMA user_version = 1", "user_version"),

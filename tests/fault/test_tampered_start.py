@@ -19,11 +19,12 @@ from typer.testing import CliRunner
 
 from fr_client.cli.main import build as command
 from fr_core.errors import FrError, ModelCorrupt
-from fr_core.gallery.store.marks import mark_of
-from fr_core.gallery.store.upgrade import unlocked, write_store_row
+from fr_core.gallery.store.schema import SCHEMA
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import load_pack
 from fr_core.storage.keys import load_key
+from fr_core.storage.marks import mark_of
+from fr_core.storage.migrations import unlocked, write_store_row
 from fr_server.config import load_config
 from fr_server.config.safety import require_safe
 from fr_server.config.seal import require_sealed
@@ -343,7 +344,7 @@ def test_stores_of_the_version_before_get_a_mark_at_the_next_sealed_start(server
         with apsw.Connection(str(server.folder / name)) as database:
             versions[name] = int(database.pragma("user_version"))
             if name == GALLERIES:
-                write_store_row(database, unlocked(database, key), versions[name] - 1)
+                write_store_row(database, unlocked(database, SCHEMA, key), versions[name] - 1)
             database.execute(f"PRAGMA user_version = {versions[name] - 1}")
         database.close()
     assert start(server) == ""

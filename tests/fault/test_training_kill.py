@@ -24,10 +24,10 @@ from typing import IO
 import pytest
 
 from fr_core.errors import StoreCorrupt, StoreFailed
-from fr_core.storage import database, writer
+from fr_core.storage import log_copier, writer
 from fr_training.courses import Course
 from fr_training.errors import UnknownCourse
-from fr_training.store.folder import DATABASE_NAME
+from fr_training.store.schema import DATABASE_NAME
 from fr_training.store.training_store import TrainingStore
 from fr_training.trials import Session
 from support.counts import count
@@ -258,7 +258,7 @@ def cut_many(
     stores: int = 1,
 ) -> tuple[list[Cut], list[Session]]:
     """Change sessions from several threads, in a store that is open so often, until the power has failed enough."""
-    monkeypatch.setattr(database, "_CHECKPOINT_FRAMES", 40)  # as frequent as in days
+    monkeypatch.setattr(log_copier, "_CHECKPOINT_FRAMES", 40)  # as frequent as in days
     monkeypatch.setattr(writer, "_PACE_S", 0.0)
     with open_store(folder) as store:
         add_course(store, COURSE)

@@ -16,12 +16,11 @@ import pytest
 
 from fr_core.errors import FrError, StorageLow, StoreFailed
 from fr_core.storage import clean_pages
-from fr_core.storage.database import Database
+from fr_core.storage.log_copier import LogCopier
 from fr_training.answers import Answer, Notes
 from fr_training.courses import Course
 from fr_training.prompts import Step
-from fr_training.store.folder import DATABASE_NAME
-from fr_training.store.schema import MAKING
+from fr_training.store.schema import DATABASE_NAME, MAKING
 from fr_training.store.training_store import TrainingStore
 from fr_training.trials import Locked, Session
 from support.full_disk import CountedDisk, Disk, mounted
@@ -144,7 +143,7 @@ def test_a_deleted_trainee_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_control_without_the_scrub_it_is_in_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Database, "scrub", lambda _: True)
+    monkeypatch.setattr(LogCopier, "scrub", lambda _: True)
     assert LOG_NAME in deleted_trainees(tmp_path / "training", FEW)
 
 
@@ -153,7 +152,7 @@ def test_control_without_secure_deletion_it_is_in_the_database(tmp_path: Path) -
     with open_store(folder) as store:
         sessions = filled(store, FEW)
         store._database.writer.execute("PRAGMA secure_delete = OFF")
-        store._database._copier.execute("PRAGMA secure_delete = OFF")
+        store._database.log._connection.execute("PRAGMA secure_delete = OFF")
         wanted = traces(folder, *of_trainee(sessions[0].trainee_id))
         store.delete_trainee(sessions[0].trainee_id)
         assert DATABASE_NAME in left(folder, wanted)
@@ -189,7 +188,7 @@ def test_what_a_process_that_died_had_deleted_is_gone_when_it_is_opened(
 ) -> None:
     folder = tmp_path / "training"
     with monkeypatch.context() as dying:
-        dying.setattr(Database, "scrub", lambda _: True)
+        dying.setattr(LogCopier, "scrub", lambda _: True)
         with open_store(folder) as store:
             filled(store, FEW)
             (cohort,) = store.cohorts()

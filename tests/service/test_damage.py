@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from fr_api.v1 import common_pb2, error_reason_pb2, gallery_pb2, recognition_pb2
-from fr_core.gallery.store.sqlite_store import DATABASE_NAME
+from fr_core.gallery.store.gallery_store import DATABASE_NAME
 from support.servers import Running, ended, photo, running
 
 

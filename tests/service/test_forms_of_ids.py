@@ -16,7 +16,7 @@ from fr_client import Client, EmbeddingBatch, EmbeddingSubject, EnrolItem
 from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.query import SubjectFilter
-from fr_core.gallery.store.sqlite_store import SqliteStore
+from fr_core.gallery.store.gallery_store import GalleryStore
 from fr_core.gallery.values import Enrolment, NewTemplate, Subject
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import Embedding, ModelId
@@ -113,7 +113,7 @@ def embedding(number: int) -> Embedding:
 def test_a_subject_that_was_kept_in_nfd_is_found_in_either_form_and_is_no_other(tmp_path: Path) -> None:
     with Galleries.open(tmp_path / "data", key=KEY, index="numpy") as galleries:
         galleries.create("g", "", MODEL, 4)
-    store = SqliteStore(tmp_path / "data", KEY)
+    store = GalleryStore(tmp_path / "data", KEY)
     assert list(store.vectors(10)) == []
     with store.transaction() as transaction:
         row = transaction.gallery("g")

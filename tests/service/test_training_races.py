@@ -18,7 +18,8 @@ import grpc
 import pytest
 
 from fr_api.v1 import training_pb2
-from fr_core.storage.database import Database, Reading
+from fr_core.storage.database import Database
+from fr_core.storage.statements import Reading
 from fr_server.rpc.convert import training as convert
 from fr_server.rpc.services.training import own_probe
 from fr_server.rpc.services.training.course_gallery import search_people

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import apsw
 
 from fr_core.storage.audit.checkpoints import Checkpoint
-from fr_core.storage.audit.keys import MacKeys
 from fr_core.storage.audit.pseudonyms import Pseudonyms
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.audit.values import Entry, Pseudonym
@@ -49,8 +48,8 @@ def checkpoint_of(store: Auditable) -> Checkpoint:
         return audit.checkpoint()
 
 
-def keys_of(secret: int) -> MacKeys:
-    return MacKeys(Vault(KeyEncryptionKey(bytes(32)), bytes([secret]) * 32).mac)
+def keys_of(secret: int) -> Vault:
+    return Vault(KeyEncryptionKey(bytes(32)), bytes([secret]) * 32)
 
 
 @dataclass

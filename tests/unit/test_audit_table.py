@@ -13,6 +13,7 @@ from fr_core.errors import StoreCorrupt
 from fr_core.storage.audit.chain import first_hash, next_hash
 from fr_core.storage.audit.values import Entry
 from fr_core.storage.audit.verify import Verified, verify
+from fr_core.storage.vault import DataKey
 from support.audits import DAY_MS, START_MS, Audited, Clock, an_entry, append_in_turns, keys_of
 
 RNG = random.Random(0)
@@ -57,18 +58,16 @@ def test_records_come_back_in_order_with_their_hashes() -> None:
 def test_neither_key_lies_in_the_database(tmp_path: Path) -> None:
     audited = Audited(str(tmp_path / "a.db")).created()
     head = audited.table.head()
-    keys = keys_of(1)
+    keys, other = (DataKey(keys_of(secret).derived("audit seal")) for secret in (1, 2))
     for purpose, sealed in (
         (f"audit signing key {head.chain_id}", head.sealed_signing_key),
         (f"audit pseudonym key {head.chain_id}", head.sealed_pseudonym_key),
     ):
-        assert keys.open(purpose, sealed) not in (tmp_path / "a.db").read_bytes()
-        with pytest.raises(StoreCorrupt):
-            keys.open("audit", sealed)
-        with pytest.raises(StoreCorrupt):
-            keys_of(2).open(purpose, sealed)
-        with pytest.raises(StoreCorrupt):
-            keys.open(purpose, sealed[:8])
+        bound = purpose.encode()
+        assert keys.open(sealed, bound, "key") not in (tmp_path / "a.db").read_bytes()
+        for key, data, bound_to in ((keys, sealed, b"audit"), (other, sealed, bound), (keys, sealed[:8], bound)):
+            with pytest.raises(StoreCorrupt):
+                key.open(data, bound_to, "key")
 
 
 def test_another_key_opens_nothing(tmp_path: Path) -> None:

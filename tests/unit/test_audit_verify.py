@@ -10,7 +10,7 @@ import pytest
 from fr_core.storage.audit.chain import next_hash
 from fr_core.storage.audit.values import encode
 from fr_core.storage.audit.verify import Broken, Marks, Verified, Why, verify
-from support.audits import Audited, an_entry
+from support.audits import Audited, an_entry, keys_of
 
 COPY = "CREATE TEMP TABLE old AS SELECT * FROM audit"
 
@@ -121,9 +121,9 @@ def test_a_checkpoint_of_another_chain_under_the_same_key_is_told() -> None:
 
 def written_with_the_key(audited: Audited, body: bytes) -> None:
     """What only a defect, or somebody with the key, can write."""
-    table, head = audited.table, audited.table.head()
+    head = audited.table.head()
     seq, hash_ = head.seq + 1, next_hash(head.chain_id, head.hash, body)
-    keys = table._keys
+    keys = keys_of(audited.secret)
     audited.sql(
         "INSERT INTO audit VALUES (?, ?, ?, ?)", seq, body, hash_, keys.mac("audit", (head.chain_id, seq, hash_))
     )

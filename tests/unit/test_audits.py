@@ -78,7 +78,7 @@ def test_a_verification_takes_checkpoints(galleries: Galleries, audit: AuditCall
     galleries.update("g", GalleryUpdate("more"))
     assert audit.audit_verify([checkpoint]) == Verified(checkpoint.chain_id, CHANGES + 1, CHANGES + 1, 1)
     assert audit.audit_verify(()) == Verified(checkpoint.chain_id, CHANGES + 1, CHANGES + 1, 0)
-    connection = galleries._store._writer  # type: ignore[attr-defined]
+    connection = galleries._store.database.writer
     connection.execute("DELETE FROM audit WHERE seq = 4")
     assert audit.audit_verify([checkpoint]) == Broken(4, Why.MISSING)
 

@@ -31,12 +31,13 @@ from fr_core.gallery.backup.saved import Extent, saved_store
 from fr_core.gallery.backup.take import back_up
 from fr_core.gallery.backup.verify import reading, verify
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.schema import SCHEMA_VERSION
-from fr_core.gallery.store.sqlite_check import Verified
-from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
+from fr_core.gallery.store.gallery_store import DATABASE_NAME, GalleryStore
+from fr_core.gallery.store.integrity import Verified
+from fr_core.gallery.store.schema import SCHEMA
 from fr_core.gallery.values import Enrolment, NewTemplate, Subject
 from fr_core.storage.data_folder import DataFolder
 from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.schema import Schema
 from fr_core.storage.sqlite_log import require_no_lost_commits
 from fr_core.types import Embedding, ModelId
 
@@ -226,7 +227,7 @@ def test_who_is_erased_is_gone_from_older_backups(place: Place, galleries: Galle
             assert replace(after[name][0], version=info.version) == info
         enrolled = enrol(again, "g", "subject-1", 200)
     assert enrolled == 25
-    with closing(SqliteStore(place.path / "new", KEY)) as store, store.snapshot() as snapshot:
+    with closing(GalleryStore(place.path / "new", KEY)) as store, store.snapshot() as snapshot:
         assert snapshot.connection.execute("SELECT count(*) FROM erasures").get == 1
 
 
@@ -257,7 +258,7 @@ def test_numbers_of_later_rows_are_not_given_again_after_a_restoration(place: Pl
 def test_a_newer_file_of_keys_under_a_rotated_key_opens_older_backups(place: Place) -> None:
     fill(place).close()
     place.back_up("out")
-    with closing(SqliteStore(place.data, KEY)) as store:
+    with closing(GalleryStore(place.data, KEY)) as store:
         store.rotate(OTHER_KEY)
     place.back_up("out-2", key=OTHER_KEY)
     with pytest.raises(WrongKey):
@@ -492,8 +493,8 @@ def test_what_comes_into_the_folder_at_the_last_moment_stays(
     place: Place, galleries: Galleries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Taken(DataFolder):
-        def __init__(self, path: Path) -> None:
-            super().__init__(path)
+        def __init__(self, path: Path, schema: Schema) -> None:
+            super().__init__(path, schema)
             (path / DATABASE_NAME).write_bytes(b"somebody's")
 
     monkeypatch.setattr("fr_core.gallery.backup.restore.DataFolder", Taken)
@@ -505,7 +506,7 @@ def test_what_comes_into_the_folder_at_the_last_moment_stays(
 
 def test_a_folder_that_somebody_restores_into_is_in_use(place: Place, galleries: Galleries) -> None:
     place.back_up("out")
-    held = DataFolder(place.path / "new")
+    held = DataFolder(place.path / "new", SCHEMA)
     try:
         with pytest.raises(StoreInUse):
             place.restore("out")
@@ -527,7 +528,7 @@ def test_a_newer_store_and_a_wrong_key_are_told(place: Place) -> None:
         with pytest.raises(WrongKey):
             ask(place.data, OTHER_KEY)
     with closing(apsw.Connection(str(place.data / DATABASE_NAME))) as connection:
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA.version + 1}")
     for ask in (verify, lambda folder, key: place.back_up("out", folder, key)):
         with pytest.raises(StoreNewer):
             ask(place.data, KEY)

@@ -135,9 +135,9 @@ def test_the_reference_of_a_case_that_went_out_of_sight_is_free_again(store: Cas
 
 def test_a_store_in_which_references_were_of_everybody_opens(tmp_path: Path) -> None:
     before = replace(SCHEMA, migrations=SCHEMA.migrations[:3])
-    hidden: Callable[..., bytes] = lambda seals, opened_by, reference: seals.hidden("reference", reference)  # noqa: E731
+    hidden: Callable[..., bytes] = lambda vault, opened_by, reference: vault.mac("reference", (reference,))  # noqa: E731
     with (
-        patch("fr_trust.casework.store.SCHEMA", before),
+        patch.object(CaseStore, "SCHEMA", before),
         patch("fr_trust.casework.store_rows.open_mac", hidden),
         open_store(tmp_path / "cases") as old,
     ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,9 +18,9 @@ from fr_core.gallery.backup.restore import restore
 from fr_core.gallery.backup.take import back_up
 from fr_core.gallery.backup.verify import verify as verify_folder
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store import upgrade
-from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
-from fr_core.gallery.store.sqlite_transaction import SqliteTransaction
+from fr_core.gallery.store.gallery_store import DATABASE_NAME, GalleryStore
+from fr_core.gallery.store.schema import SCHEMA
+from fr_core.gallery.store.transaction import GalleryTransaction
 from fr_core.gallery.values import (
     Enrolment,
     GalleryCalibration,
@@ -33,6 +34,7 @@ from fr_core.storage.audit.attribution import Attribution, attributed
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.audit.values import Record
 from fr_core.storage.audit.verify import Verified, verify
+from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import Embedding, ModelId
 from support.audits import checkpoint_of, pseudonyms_of
@@ -290,14 +292,14 @@ def test_a_change_that_cannot_be_told_is_not_made_and_the_others_are(
     galleries: Galleries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = seq(galleries)
-    record = SqliteTransaction.record
+    record = GalleryTransaction.record
 
     def and_fail(*arguments: object) -> None:
         record(*arguments)  # type: ignore[arg-type]
         raise ZeroDivisionError
 
     with monkeypatch.context() as patched:
-        patched.setattr(SqliteTransaction, "record", and_fail)
+        patched.setattr(GalleryTransaction, "record", and_fail)
         with pytest.raises(ZeroDivisionError):
             galleries.delete_template("g", 1)
     galleries.delete_template("g", 2)
@@ -373,7 +375,7 @@ def test_the_start_looks_at_the_newest_records_and_verification_at_all(
 def test_the_chain_goes_on_after_a_start_and_under_another_key(galleries: Galleries, folder: Path) -> None:
     before, name = checkpoint_of(galleries), pseudonyms_of(galleries).subject("g", "Ann")
     galleries.close()
-    with closing(SqliteStore(folder, KEY)) as store:
+    with closing(GalleryStore(folder, KEY)) as store:
         assert checkpoint_of(store).hash == before.hash
         assert pseudonyms_of(store).subject("g", "Ann") == name
         store.rotate(OTHER_KEY)
@@ -388,14 +390,8 @@ def test_the_chain_goes_on_after_a_start_and_under_another_key(galleries: Galler
 
 
 @pytest.mark.parametrize("version", [2, 3, 4])
-def test_a_store_of_before_the_audit_begins_a_chain(
-    folder: Path, version: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patched:
-        patched.setattr(upgrade, "SCHEMA_VERSION", version)
-        patched.setattr(upgrade, "write_store_row", of_version(upgrade.write_store_row, version))
-        patched.setattr(SqliteStore, "_open", lambda *_: None)
-        SqliteStore(folder, KEY).close()
+def test_a_store_of_before_the_audit_begins_a_chain(folder: Path, version: int) -> None:
+    Database(folder, replace(SCHEMA, migrations=SCHEMA.migrations[:version]), KEY, 0).close()
     with closing(apsw.Connection(str(folder / DATABASE_NAME))) as connection:
         assert connection.pragma("user_version") == version
         assert connection.execute("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'audit%'").get == 0
@@ -405,13 +401,6 @@ def test_a_store_of_before_the_audit_begins_a_chain(
         assert [record.action for record in records(galleries)] == ["gallery.create"]
         assert checkpoint_of(galleries).seq == 1
     assert verify_folder(folder, KEY).audit_records == 1
-
-
-def of_version(write: Callable[..., None], version: int) -> Callable[..., None]:
-    def written(connection: apsw.Connection, vault: object, step: int = version) -> None:
-        write(connection, vault, step)
-
-    return written
 
 
 def test_a_restored_store_says_from_which_chain_it_comes(galleries: Galleries, folder: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from fr_core.gallery.backup.saved import saved_store
 from fr_core.gallery.backup.take import back_up
 from fr_core.gallery.backup.verify import reading, verify
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.sqlite_rows import GALLERIES_V2, insertion, names, signed
-from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
+from fr_core.gallery.store.gallery_store import DATABASE_NAME, GalleryStore
+from fr_core.gallery.store.rows import GALLERIES_V2, insertion, names, signed
 from fr_core.gallery.values import MAX_CALIBRATION_BYTES, Enrolment, GalleryCalibration, NewTemplate
+from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import Embedding, ModelId
 
@@ -95,7 +97,7 @@ def test_what_is_refused_changes_nothing(galleries: Galleries, monkeypatch: pyte
         with pytest.raises(UnknownGallery):
             call()
     with monkeypatch.context() as full:
-        full.setattr(SqliteStore, "_spare_bytes", lambda _: len(TEXT))
+        full.setattr(Database, "spare_bytes", lambda _: len(TEXT))
         with pytest.raises(StorageLow):
             galleries.set_calibration("h", of(TEXT))
         assert galleries.get("h").version == 1
@@ -136,7 +138,7 @@ def test_one_that_is_altered_meanwhile_is_not_returned(galleries: Galleries, fol
 
 def test_it_stays_under_another_key(galleries: Galleries, folder: Path) -> None:
     galleries.close()
-    with closing(SqliteStore(folder, KEY)) as store:
+    with closing(GalleryStore(folder, KEY)) as store:
         store.rotate(OTHER_KEY)
     with opened(folder, OTHER_KEY) as again:
         assert again.calibration("g") == TEXT
@@ -174,14 +176,14 @@ def test_one_that_was_altered_in_a_backup_is_noticed(
 
 
 def test_a_backup_of_before_there_were_calibrations_comes_back(
-    galleries: Galleries, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    galleries: Galleries, folder: Path, tmp_path: Path
 ) -> None:
     galleries.set_calibration("g", None)
     back_up(folder, KEY, tmp_path / "today", tmp_path / "keys", NOW)
-    monkeypatch.setattr(files, "_BACKUP_FORMATS", files._BACKUP_FORMATS[:1])
+    first = replace(files.BACKUP_FILE, formats=files.BACKUP_FILE.formats[:1])
     (tmp_path / "out").touch()
     with (
-        files.writing_backup(tmp_path / "out", "") as old,
+        files.writing(first, tmp_path / "out", "") as old,
         closing(apsw.Connection(str(tmp_path / "today"))) as today,
         reading(folder, KEY) as source,
     ):
@@ -193,7 +195,6 @@ def test_a_backup_of_before_there_were_calibrations_comes_back(
         for table in ("subjects", "templates", "photos"):
             for row in today.execute(f"SELECT * FROM {table}"):
                 old.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
-    monkeypatch.undo()
     with closing(apsw.Connection(str(tmp_path / "out"))) as connection:
         assert connection.pragma("user_version") == 1
         assert connection.execute("SELECT count(*) FROM sqlite_schema WHERE sql LIKE '%calibration%'").get == 0

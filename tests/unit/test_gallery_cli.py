@@ -15,9 +15,9 @@ from typer.testing import CliRunner, Result
 from fr_client.cli.main import build
 from fr_core.errors import StoreFailed, WrongKey
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store import sqlite_store
-from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
+from fr_core.gallery.store.gallery_store import DATABASE_NAME, GalleryStore
 from fr_core.gallery.values import Enrolment, NewTemplate
+from fr_core.storage import log_copier
 from fr_core.storage.audit.verify import Verified, verify
 from fr_core.storage.keys import load_key, new_key_file
 from fr_core.types import Embedding, ModelId
@@ -192,7 +192,7 @@ def test_a_rotated_folder_opens_with_the_new_key_alone(home: Path) -> None:
 
 
 def test_a_rotation_beside_who_reads_says_what_is_left_to_be_done(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_store, "_SCRUB_S", 0.0)
+    monkeypatch.setattr(log_copier, "_SCRUB_S", 0.0)
     for name in "kl":
         new_key_file(home / name)
     with closing(apsw.Connection(str(home / "data" / DATABASE_NAME))) as reader:
@@ -259,7 +259,7 @@ def test_a_rotation_that_was_cut_off_between_courses_and_galleries_is_made_again
 
     new_key_file(home / "k")
     with monkeypatch.context() as patch:
-        patch.setattr(SqliteStore, "rotate", cut_off)
+        patch.setattr(GalleryStore, "rotate", cut_off)
         assert failed(fr("key", "rotate", "--new", "file:k"), "STORE_FAILED")
     assert is_under(home, "k", code)  # the courses come first
     assert fr("verify").exit_code == 0  # the galleries are under the key before

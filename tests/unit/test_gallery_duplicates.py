@@ -14,7 +14,7 @@ from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.scan import blocks as scan
 from fr_core.gallery.scan.blocks import Cursor
 from fr_core.gallery.scan.duplicates import DuplicatePair, Duplicates
-from fr_core.gallery.store.sqlite_snapshot import SqliteSnapshot
+from fr_core.gallery.store.snapshot import Snapshot
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.types import F32, Embedding, ModelId
 
@@ -158,7 +158,7 @@ def test_a_template_that_is_deleted_half_compared_takes_nothing_from_the_next(
 def test_pairs_need_the_ids_of_their_subjects_alone(galleries: Galleries, monkeypatch: pytest.MonkeyPatch) -> None:
     """A subject is read with all its templates, each of which is decrypted: too long for the thousands of a pass."""
     enrolled = crowd(galleries)
-    monkeypatch.delattr(SqliteSnapshot, "subject")
+    monkeypatch.delattr(Snapshot, "subject")
     assert pairs_of(list(galleries.duplicates("g", THRESHOLD))) == by_hand(enrolled, THRESHOLD)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from fr_core.errors import FrError, GalleryExpired, StorageLow, StoreFailed, UnknownGallery
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.sqlite_transaction import SqliteTransaction
+from fr_core.gallery.store.transaction import GalleryTransaction
 from fr_core.gallery.values import Enrolled, Enrolment, NewTemplate
 from fr_core.types import F32, Embedding, ModelId
 
@@ -89,14 +89,14 @@ def test_where_one_fails_while_it_is_written_nothing_is_kept(
 ) -> None:
     """Also where it fails with what is a refusal of one before anything of it is written."""
     before = galleries.get("g")
-    insert = SqliteTransaction.insert_template
+    insert = GalleryTransaction.insert_template
 
-    def fails(self: SqliteTransaction, *arguments: object) -> int:
+    def fails(self: GalleryTransaction, *arguments: object) -> int:
         if arguments[1] == 2:
             raise error
         return insert(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(SqliteTransaction, "insert_template", fails)
+    monkeypatch.setattr(GalleryTransaction, "insert_template", fails)
     many = [enrolment(name, vector) for name, vector in zip("abc", units(3), strict=True)]
     with pytest.raises(type(error)):
         galleries.enrol_many("g", many)

@@ -10,7 +10,7 @@ from fr_core.gallery.index.protocol import Hits
 from fr_core.gallery.scan.blocks import Cursor, Look, nearest, older_near
 from fr_core.gallery.scan.equal import distinct
 from fr_core.gallery.search.memory import GalleryMemory
-from fr_core.gallery.store.protocol import StoredVectors
+from fr_core.gallery.store.values import StoredVectors
 from fr_core.types import F32, I64
 
 D = 8

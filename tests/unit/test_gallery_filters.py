@@ -14,9 +14,9 @@ import pytest
 from fr_core.errors import GalleryExpired, InvalidField, InvalidFilter, UnknownSubject, UnknownTemplate
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.query import MAX_FILTER_SUBJECTS, ScoreFusion, SubjectFilter
-from fr_core.gallery.store import sqlite_store
-from fr_core.gallery.store.sqlite_snapshot import SqliteSnapshot
+from fr_core.gallery.store.snapshot import Snapshot
 from fr_core.gallery.values import Enrolment, Found, NewTemplate, Purged
+from fr_core.storage import log_copier
 from fr_core.types import Embedding, ModelId
 
 MODEL = ModelId("null", "1", "0" * 64)
@@ -110,14 +110,14 @@ def test_all_subjects_of_a_filter_are_asked_for_at_once(galleries: Galleries, mo
     fill(galleries)
     among = SubjectFilter(subject_ids=tuple(f"s{n}" for n in range(40)))
     rows: list[int] = []
-    read = SqliteSnapshot._rows
+    read = Snapshot.rows
 
-    def noting(self: SqliteSnapshot, sql: str, *values: Any) -> list[Any]:
+    def noting(self: Snapshot, sql: str, *values: Any) -> list[Any]:
         found = read(self, sql, *values)
         rows.append(len(found))
         return found
 
-    monkeypatch.setattr(SqliteSnapshot, "_rows", noting)
+    monkeypatch.setattr(Snapshot, "rows", noting)
     assert len(ids(found_by(galleries, 1, among=among))) == 1
     assert sum(rows) < 10
 
@@ -229,7 +229,7 @@ def test_photos_are_kept_only_where_the_gallery_keeps_them(galleries: Galleries)
 def test_an_erasure_beside_a_long_reader_has_its_receipt_and_is_seen_to(
     galleries: Galleries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_store, "_SCRUB_S", 0.3)
+    monkeypatch.setattr(log_copier, "_SCRUB_S", 0.3)
     galleries.enrol("g", Enrolment("Jane Roe", NewTemplate(embedding(1))))
     with galleries._store.snapshot():
         erased = galleries.erase_subject("g", "Jane Roe")

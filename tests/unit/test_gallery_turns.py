@@ -15,7 +15,7 @@ from fr_core.errors import UnknownSubject
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
 from fr_core.gallery.search import filters
-from fr_core.gallery.store.sqlite_snapshot import SqliteSnapshot
+from fr_core.gallery.store.snapshot import Snapshot
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.types import I64, Embedding, ModelId
 
@@ -37,9 +37,9 @@ class Reading:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = self.most = 0
         self.go = threading.Event()
-        read, lock = SqliteSnapshot.subject_nos, threading.Lock()
+        read, lock = Snapshot.subject_nos, threading.Lock()
 
-        def held_up(snapshot: SqliteSnapshot, gallery_no: int, subject_ids: Collection[str]) -> I64 | None:
+        def held_up(snapshot: Snapshot, gallery_no: int, subject_ids: Collection[str]) -> I64 | None:
             if len(subject_ids) < SUBJECTS:
                 return read(snapshot, gallery_no, subject_ids)
             with lock:
@@ -50,7 +50,7 @@ class Reading:
                 self.now -= 1
             return read(snapshot, gallery_no, subject_ids)
 
-        monkeypatch.setattr(SqliteSnapshot, "subject_nos", held_up)
+        monkeypatch.setattr(Snapshot, "subject_nos", held_up)
 
 
 def probe() -> Embedding:

@@ -27,9 +27,10 @@ from fr_core.gallery.backup.verify import verify
 from fr_core.gallery.changes import Enrol, UpdateGallery, UpdateSubject
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.query import SubjectFilter
-from fr_core.gallery.store.protocol import Transaction
-from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
+from fr_core.gallery.store.gallery_store import DATABASE_NAME, GalleryStore
+from fr_core.gallery.store.transaction import GalleryTransaction
 from fr_core.gallery.values import Enrolment, GalleryUpdate, NewTemplate, Purged, SubjectName, SubjectUpdate
+from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import Embedding, ModelId
 
@@ -186,7 +187,7 @@ def test_an_end_that_was_set_in_time_may_be_sent_again(galleries: Galleries, clo
 def test_changes_of_one_commit_are_all_written_and_a_refused_one_is_not(tmp_path: Path) -> None:
     with Galleries.open(tmp_path, key=KEY) as opened:
         opened.create("g", "", MODEL, SIZE)
-    with closing(SqliteStore(tmp_path, KEY)) as store:
+    with closing(GalleryStore(tmp_path, KEY)) as store:
         assert list(store.vectors(10)) == []
         with store.transaction() as transaction:
             for change in (
@@ -209,7 +210,7 @@ def test_changes_of_one_commit_are_all_written_and_a_refused_one_is_not(tmp_path
         assert verify(tmp_path, KEY).subjects == 1
 
 
-def _rename_and_enrol_twice(transaction: Transaction) -> None:
+def _rename_and_enrol_twice(transaction: GalleryTransaction) -> None:
     UpdateGallery("g", GalleryUpdate(display_name="Never"), BEGIN).run(transaction)
     Enrol("g", enrolment("t", 1), BEGIN).run(transaction)
 
@@ -226,7 +227,7 @@ def test_a_row_that_was_altered_is_not_written_again_as_if_it_were_sound(
     galleries: Galleries, tmp_path: Path, sql: str, change: UpdateGallery | UpdateSubject
 ) -> None:
     galleries.close()
-    with closing(SqliteStore(tmp_path / "data", KEY)) as store:
+    with closing(GalleryStore(tmp_path / "data", KEY)) as store:
         list(store.vectors(10))
         with closing(apsw.Connection(str(tmp_path / "data" / DATABASE_NAME))) as connection:
             connection.execute(sql).fetchall()
@@ -295,7 +296,7 @@ def test_a_full_disk_takes_no_metadata_but_a_shorter_retention(
     galleries: Galleries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = galleries.subject("g", "s")
-    monkeypatch.setattr(SqliteStore, "_spare_bytes", lambda store: 0)
+    monkeypatch.setattr(Database, "spare_bytes", lambda store: 0)
     with pytest.raises(StorageLow):
         galleries.update_subject("g", "s", SubjectUpdate(metadata={"a": "b"}))
     assert galleries.update("g", GalleryUpdate(retention=DAY)).retention == DAY

@@ -19,9 +19,9 @@ from fr_core.gallery.index.numpy_scan import NumpyIndex
 from fr_core.gallery.search import upkeep
 from fr_core.gallery.search.memory import Memories
 from fr_core.gallery.search.upkeep import Keeper
-from fr_core.gallery.store import sqlite_store
-from fr_core.gallery.store.sqlite_store import DATABASE_NAME
+from fr_core.gallery.store.gallery_store import DATABASE_NAME
 from fr_core.gallery.values import Enrolment, NewTemplate
+from fr_core.storage import log_copier
 from fr_core.types import Embedding, ModelId
 
 MODEL = ModelId("null", "1", "0" * 64)
@@ -168,7 +168,7 @@ def test_closing_does_not_wait_for_who_reads(
         time.sleep(0.1)
         begun = time.monotonic()
         galleries.close()
-    assert time.monotonic() - begun < sqlite_store._SCRUB_S / 2
+    assert time.monotonic() - begun < log_copier._SCRUB_S / 2
 
 
 def test_what_the_process_before_could_not_overwrite_is_overwritten_when_nobody_reads_any_more(
@@ -199,7 +199,7 @@ def test_an_erasure_has_its_receipt_and_is_overwritten_later_whatever_keeps_it_f
     monkeypatch.setattr(upkeep, "_EVERY_S", 3600.0)
     asked = []
 
-    def scrub() -> None:
+    def empty(_: float | None) -> None:
         asked.append(1)
         if len(asked) in (1, 3):
             raise error
@@ -210,7 +210,7 @@ def test_an_erasure_has_its_receipt_and_is_overwritten_later_whatever_keeps_it_f
         galleries.create("g", "", MODEL, 8)
         enrol(galleries, "a", "b")
         galleries._catch_up()
-        monkeypatch.setattr(galleries._store, "scrub", scrub)
+        monkeypatch.setattr(galleries._store.database.log, "empty", empty)
         galleries._catch_up()  # nothing is owed
         erased = galleries.erase_subject("g", "a")
         assert (erased.templates, erased.scrubbed, len(asked)) == (1, False, 1)

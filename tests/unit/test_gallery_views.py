@@ -12,8 +12,9 @@ import pytest
 
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.search.memory import GalleryMemory
-from fr_core.gallery.store.protocol import GalleryRow, Snapshot
-from fr_core.gallery.store.sqlite_store import SqliteStore
+from fr_core.gallery.store.gallery_store import GalleryStore
+from fr_core.gallery.store.snapshot import Snapshot
+from fr_core.gallery.store.values import GalleryRow
 from fr_core.gallery.values import Enrolled, Enrolment, NewTemplate
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import Embedding, ModelId
@@ -46,7 +47,7 @@ def test_who_prepares_for_longer_than_the_time_between_two_changes_is_overtaken_
 
     changes: list[Future[Enrolled]] = []
     with (
-        Galleries(SqliteStore(tmp_path, KEY), index="numpy", clock=lambda: NOW) as galleries,
+        Galleries(GalleryStore(tmp_path, KEY), index="numpy", clock=lambda: NOW) as galleries,
         ThreadPoolExecutor(4) as pool,
     ):
         galleries.load()

@@ -26,15 +26,16 @@ from fr_core.errors import (
     StoreNewer,
     WrongKey,
 )
+from fr_core.storage.data_folder import SharedFolder
 from fr_core.storage.database import Database
-from fr_core.storage.folder import SharedFolder
 from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.log_copier import LogCopier
 from fr_core.storage.schema import Schema, WrappedKeys
-from fr_core.storage.seals import Seals
+from fr_core.storage.statements import Transaction
 from fr_core.storage.vault import Vault, encode
-from fr_core.storage.writer import Transaction, Writer
+from fr_core.storage.writer import Writer
 from fr_training.store.schema import SCHEMA as TRAINING
-from fr_training.store.seals import bound, bound_trial
+from fr_training.store.schema import bound_trial
 
 KEY = KeyEncryptionKey(bytes(range(32)))
 OTHER_KEY = KeyEncryptionKey(bytes(32))
@@ -56,7 +57,7 @@ SCHEMA = Schema(
     ),
     wrapped=(WrappedKeys(BOX, "boxes", "box_no"), WrappedKeys(TIN, "tins", "number")),
     binding="fr-core things",
-    hiding="things",
+    mac_prefix="things ",
 )
 
 Things = tuple[Database, Writer[Transaction]]
@@ -83,7 +84,7 @@ def put(tx: Transaction, owner: int, table: str, column: str, text: str) -> int:
     """Keep a text under a key of its own; returns its number."""
     row = tx.row(f"INSERT INTO {table} (wrapped_key, sealed) VALUES (x'', x'') RETURNING {column}")
     assert row is not None
-    key, wrapped = tx.seals.new_key(owner, row[0])
+    key, wrapped = tx.vault.new_key(owner, row[0])
     sealed = key.seal(text.encode(), SCHEMA.bound(table, row[0]))
     tx.write(f"UPDATE {table} SET wrapped_key = ?, sealed = ? WHERE {column} = ?", wrapped, sealed, row[0])
     return int(row[0])
@@ -93,7 +94,7 @@ def texts(database: Database, owner: int, table: str, column: str) -> list[str]:
     with database.reading() as now:
         rows = now.rows(f"SELECT {column}, wrapped_key, sealed FROM {table} ORDER BY {column}")
         return [
-            now.seals.key(owner, number, wrapped).open(sealed, SCHEMA.bound(table, number), table).decode()
+            now.vault.key(owner, number, wrapped).open(sealed, SCHEMA.bound(table, number), table).decode()
             for number, wrapped, sealed in rows
         ]
 
@@ -115,37 +116,26 @@ def damage(folder: Path, sql: str) -> None:
 # --- what training has kept so far ---------------------------------------------------------------------------------
 
 
-def test_the_rows_of_training_are_bound_and_hidden_as_they_ever_were() -> None:
-    vault = Vault.new(KEY)
-    seals = Seals(vault, TRAINING.name, TRAINING.hiding)
-    assert bound("courses", 3, "c1") == encode("fr-core training", 1, "courses", 3, "c1")
+def test_the_rows_of_training_are_bound_and_authenticated_as_they_ever_were() -> None:
+    assert TRAINING.bound("courses", 3, "c1") == encode("fr-core training", 1, "courses", 3, "c1")
     assert bound_trial(5, 7) == encode("fr-core training", 1, "trials") + (5).to_bytes(8, "little") + b"\7" + bytes(7)
-    assert seals.hidden("code", "ABC", 1) == vault.mac("training code", ("ABC", 1))
+    secret = bytes(32)
+    mac = Vault(KEY, secret, prefix=TRAINING.mac_prefix).mac("code", ("ABC", 1))
+    assert mac == Vault(KEY, secret).mac("training code", ("ABC", 1))
     assert TRAINING.application_id == int.from_bytes(b"FRCT", "big")
     assert (TRAINING.lock_name, TRAINING.building_name) == ("training.lock", "training.building")
     assert {(keys.owner, keys.table) for keys in TRAINING.wrapped} == {(-1, "courses"), (-2, "cohorts")}
 
 
-# --- seals ---------------------------------------------------------------------------------------------------------
-
-
-def test_what_is_hidden_is_compared_with_what_is_there() -> None:
-    seals = Seals.new(KEY, SCHEMA.name, SCHEMA.hiding)
-    mac = seals.hidden("token", "abc")
-    seals.require_hidden(mac, "token", "abc")
-    with pytest.raises(StoreCorrupt) as refusal:
-        seals.require_hidden(mac, "token", "abd")
-    assert refusal.value.metadata == {"check": "token"}
-    assert SCHEMA.name in refusal.value.what
+# --- kinds of stores -----------------------------------------------------------------------------------------------
 
 
 def test_stores_of_two_kinds_take_nothing_of_each_other() -> None:
-    vault = Vault.new(KEY)
-    other = replace(SCHEMA, binding="fr-core others", hiding="others")
+    other = replace(SCHEMA, binding="fr-core others", mac_prefix="others ")
     assert SCHEMA.bound("boxes", 1) != other.bound("boxes", 1)
     assert SCHEMA.bound("boxes", 1) != replace(SCHEMA, layout=2).bound("boxes", 1)
-    hidden = [Seals(vault, one.name, one.hiding).hidden("token", 1) for one in (SCHEMA, other)]
-    assert hidden[0] != hidden[1]
+    macs = {Vault(KEY, bytes(32), prefix=one.mac_prefix).mac("token", (1,)) for one in (SCHEMA, other)}
+    assert len(macs) == 2
 
 
 # --- the key is rotated --------------------------------------------------------------------------------------------
@@ -157,7 +147,7 @@ def test_every_key_of_both_tables_is_wrapped_anew(tmp_path: Path) -> None:
             writer.run(put_box(f"box {number}"))
             writer.run(lambda tx, number=number: put(tx, TIN, "tins", "number", f"tin {number}"))  # type: ignore[misc]
         before = writer.run(lambda tx: tx.rows("SELECT wrapped_key FROM boxes UNION ALL SELECT wrapped_key FROM tins"))
-        database.rotate(OTHER_KEY, writer.run)
+        database.rotate(OTHER_KEY)
         after = writer.run(lambda tx: tx.rows("SELECT wrapped_key FROM boxes UNION ALL SELECT wrapped_key FROM tins"))
         assert len(set(before) | set(after)) == 12
         writer.run(put_box("box 3"))
@@ -173,7 +163,7 @@ def test_control_keys_of_a_table_that_is_not_named_are_lost(tmp_path: Path) -> N
     with opened(tmp_path / "things", schema) as (database, writer):
         writer.run(put_box("box"))
         writer.run(lambda tx: put(tx, TIN, "tins", "number", "tin"))
-        database.rotate(OTHER_KEY, writer.run)
+        database.rotate(OTHER_KEY)
         assert boxes(database) == ["box"]
         with pytest.raises(StoreCorrupt):
             texts(database, TIN, "tins", "number")
@@ -185,21 +175,21 @@ def test_a_rotation_that_meets_a_damaged_key_changes_nothing(things: Things) -> 
     writer.run(put_box("box 1"))
     writer.run(lambda tx: tx.write("UPDATE boxes SET wrapped_key = x'00' WHERE box_no = 2"))
     with pytest.raises(StoreCorrupt):
-        database.rotate(OTHER_KEY, writer.run)
+        database.rotate(OTHER_KEY)
     writer.run(lambda tx: tx.write("DELETE FROM boxes WHERE box_no = 2"))
     assert boxes(database) == ["box 0"]
-    assert database.seals.key_id == KEY.key_id
+    assert database.vault.key_id == KEY.key_id
 
 
 def test_a_rotation_wants_another_key_and_nobody_else(things: Things, tmp_path: Path) -> None:
-    database, writer = things
+    database, _ = things
     with pytest.raises(KeyUnavailable):
-        database.rotate(KEY, writer.run)
+        database.rotate(KEY)
     with opened(tmp_path / "things") as (other, _):
         with pytest.raises(StoreInUse):
-            database.rotate(OTHER_KEY, writer.run)
-        assert other.seals.key_id == KEY.key_id
-    database.rotate(OTHER_KEY, writer.run)
+            database.rotate(OTHER_KEY)
+        assert other.vault.key_id == KEY.key_id
+    database.rotate(OTHER_KEY)
 
 
 # --- transactions --------------------------------------------------------------------------------------------------
@@ -317,12 +307,12 @@ def test_a_log_that_nobody_shortens_any_more_ends_the_writing(things: Things, mo
     def tidy() -> None:
         raise ZeroDivisionError("a person's name")
 
-    monkeypatch.setattr(type(database), "log_is_long", True)
+    monkeypatch.setattr(LogCopier, "is_long", True)
     broken: Future[None] = Future()
     writer = Writer(database, broken, Transaction)
     writer.run(put_box("before"))
     assert not broken.done()  # the control: a log that is shortened is no matter
-    monkeypatch.setattr(database, "tidy", tidy)
+    monkeypatch.setattr(database.log, "tidy", tidy)
     writer.run(put_box("last"))
     told = broken.exception(30)
     assert isinstance(told, InternalError)
@@ -347,10 +337,10 @@ def test_a_closed_store_says_its_name(tmp_path: Path) -> None:
 
 
 def test_two_kinds_of_stores_lie_in_one_folder(tmp_path: Path) -> None:
-    other = replace(SCHEMA, database_name="others.sqlite", application_id=7, binding="fr-core others", hiding="others")
+    other = replace(SCHEMA, database_name="others.sqlite", application_id=7, binding="fr-core others")
     with opened(tmp_path / "both") as (database, writer), opened(tmp_path / "both", other) as (others, _):
         writer.run(put_box("box"))
-        database.rotate(OTHER_KEY, writer.run)  # alone with its own file
+        database.rotate(OTHER_KEY)  # alone with its own file
         assert boxes(database) == ["box"]
         assert boxes(others) == []
     with opened(tmp_path / "both", other) as (others, _):

@@ -24,12 +24,14 @@ import pytest
 
 from fr_core.errors import StoreCorrupt, StoreInUse, StoreNewer, WrongKey
 from fr_core.storage import database as database_room
+from fr_core.storage.data_folder import SharedFolder
 from fr_core.storage.database import Database
-from fr_core.storage.folder import SharedFolder
 from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.protocol import Connection
 from fr_core.storage.schema import Schema, Step, WrappedKeys
-from fr_core.storage.seals import Seals
-from fr_core.storage.writer import Transaction, Writer
+from fr_core.storage.statements import Transaction
+from fr_core.storage.vault import Vault
+from fr_core.storage.writer import Writer
 from support.power_cut import Image, PowerCut
 
 KEY = KeyEncryptionKey(bytes(range(32)))
@@ -47,35 +49,35 @@ CREATE TABLE boxes (box_no INTEGER PRIMARY KEY, wrapped_key BLOB NOT NULL, seale
 """
 
 
-def seal(connection: apsw.Connection, seals: Seals) -> None:
+def seal(connection: Connection, vault: Vault) -> None:
     """Encrypt what version 1 has kept in the clear."""
-    rows = connection.execute("SELECT box_no, content FROM boxes_v1").fetchall()
+    rows = list(connection.execute("SELECT box_no, content FROM boxes_v1"))
     for number, content in rows:
         assert isinstance(number, int)
         assert isinstance(content, bytes)
-        key, wrapped = seals.new_key(BOX, number)
+        key, wrapped = vault.new_key(BOX, number)
         sealed = key.seal(content, LATER.bound("boxes", number))
         connection.execute("INSERT INTO boxes VALUES (?, ?, ?)", (number, wrapped, sealed))
     connection.execute("DROP TABLE boxes_v1")
     connection.execute("INSERT INTO taken (by_pid) VALUES (?)", (os.getpid(),))
 
 
-def refuse(connection: apsw.Connection, seals: Seals) -> None:
-    seal(connection, seals)
+def refuse(connection: Connection, vault: Vault) -> None:
+    seal(connection, vault)
     raise StoreCorrupt("A box is damaged.", check="box")
 
 
-def die(connection: apsw.Connection, seals: Seals) -> None:
+def die(connection: Connection, vault: Vault) -> None:
     """Write more than SQLite keeps in memory, so that some of it is on the disk, and then die."""
-    seal(connection, seals)
+    seal(connection, vault)
     connection.execute("CREATE TABLE much (data BLOB NOT NULL) STRICT")
     for _ in range(100):
         connection.execute("INSERT INTO much VALUES (randomblob(100000))")
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def dawdle(connection: apsw.Connection, seals: Seals) -> None:
-    seal(connection, seals)
+def dawdle(connection: Connection, vault: Vault) -> None:
+    seal(connection, vault)
     time.sleep(0.3)
 
 
@@ -86,7 +88,7 @@ EARLIER = Schema(
     migrations=(_V1,),
     wrapped=(),
     binding="fr-core boxes",
-    hiding="boxes",
+    mac_prefix="boxes ",
 )
 
 
@@ -123,7 +125,7 @@ def folder(tmp_path: Path) -> Path:
             sql = "INSERT INTO boxes VALUES (?, ?)"
             writer.run(lambda tx, sql=sql, number=number, data=data: tx.write(sql, number, data))  # type: ignore[misc]
             if number == ROWS // 2:
-                assert database.scrub()
+                assert database.log.scrub()
         writer.close()
     return tmp_path / "boxes"
 
@@ -148,7 +150,7 @@ def require_earlier(folder: Path) -> None:
 def contents(database: Database) -> dict[int, bytes]:
     with database.reading() as now:
         return {
-            number: now.seals.key(BOX, number, wrapped).open(sealed, LATER.bound("boxes", number), "box")
+            number: now.vault.key(BOX, number, wrapped).open(sealed, LATER.bound("boxes", number), "box")
             for number, wrapped, sealed in now.rows("SELECT box_no, wrapped_key, sealed FROM boxes")
         }
 
@@ -216,7 +218,7 @@ def test_what_a_step_encrypts_is_wrapped_anew_when_the_key_is_rotated(folder: Pa
     other = KeyEncryptionKey(bytes(32))
     with opened(folder, LATER) as database:
         writer = Writer(database, Future(), Transaction)
-        database.rotate(other, writer.run)
+        database.rotate(other)
         writer.close()
     with opened(folder, LATER, other) as database:
         assert contents(database) == CONTENTS
@@ -325,7 +327,7 @@ def test_of_several_who_want_a_new_store_one_makes_it(tmp_path: Path) -> None:
         opening = [pool.submit(Database, tmp_path / "new", LATER, KEY, 0) for _ in range(8)]
         databases = [one.result() for one in opening]
     assert len(takers(databases[0])) == 1
-    macs = {database.seals.hidden("token", 1) for database in databases}
+    macs = {database.vault.mac("token", (1,)) for database in databases}
     assert len(macs) == 1
     for database in databases:
         database.close()

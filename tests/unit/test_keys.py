@@ -12,7 +12,7 @@ import pytest
 
 from fr_core.errors import KeyUnavailable
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.sqlite_store import DATABASE_NAME, is_under_key
+from fr_core.gallery.store.gallery_store import DATABASE_NAME, is_under_key
 from fr_core.storage import keys
 from fr_core.storage.keys import KeyEncryptionKey, key_beside, load_key, new_key_file
 

@@ -12,11 +12,11 @@ from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import WrongKey
 from fr_core.gallery.backup.verify import verify
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.marks import is_marked, mark_of, set_mark
-from fr_core.gallery.store.sqlite_store import DATABASE_NAME
+from fr_core.gallery.store.gallery_store import DATABASE_NAME
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.storage.database import Database
 from fr_core.storage.keys import load_key, new_key_file
+from fr_core.storage.marks import is_marked, mark_of, set_mark
 from fr_trust.access.schema import SCHEMA
 from support.ledger import embedding
 
@@ -26,7 +26,7 @@ MARKING = f"""
 import sys
 from pathlib import Path
 from fr_core.storage.keys import load_key
-from fr_core.gallery.store.marks import set_mark
+from fr_core.storage.marks import set_mark
 for number in range(1, {TIMES} + 1):
     set_mark(Path(sys.argv[1]), load_key(sys.argv[2]), bytes([number]) * 32)
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,11 +15,13 @@ import pytest
 
 from fr_core.errors import StoreCorrupt, WrongKey
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store import upgrade
-from fr_core.gallery.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
-from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
+from fr_core.gallery.store import schema as schema_room
+from fr_core.gallery.store.gallery_store import DATABASE_NAME, GalleryStore
+from fr_core.gallery.store.schema import SCHEMA
 from fr_core.gallery.values import Enrolment, GalleryCalibration, NewTemplate
+from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.log_copier import LogCopier
 from fr_core.types import F32, Embedding, ModelId
 
 KEY = KeyEncryptionKey(bytes(range(32)))
@@ -47,7 +50,8 @@ def old_database(folder: Path) -> apsw.Connection:
 def folder(tmp_path: Path) -> Path:
     """A store of version 1: two galleries, people with one or two templates, some of them deleted again."""
     with closing(old_database(tmp_path)) as old:
-        old.execute(f"PRAGMA application_id = {APPLICATION_ID}; {MIGRATIONS[0]}; PRAGMA user_version = 1").fetchall()
+        old.execute(f"PRAGMA application_id = {SCHEMA.application_id}; PRAGMA user_version = 1").fetchall()
+        old.execute(str(SCHEMA.migrations[0])).fetchall()
         old.execute("BEGIN")
         for no, name in ((1, "g"), (2, "gone"), (3, "h"), (4, "gone too")):
             old.execute(
@@ -126,7 +130,7 @@ def test_numbers_that_were_given_are_not_given_again(galleries: Galleries) -> No
 
 
 def test_metadata_can_be_filtered_by(folder: Path) -> None:
-    with closing(SqliteStore(folder, KEY)) as store, store.snapshot() as snapshot:
+    with closing(GalleryStore(folder, KEY)) as store, store.snapshot() as snapshot:
         assert snapshot.subjects_with(3, "team", "red").tolist() == [n for n in range(1, PEOPLE + 1) if n % 6 == 3]
 
 
@@ -135,7 +139,7 @@ def test_no_vector_is_left_in_any_file(folder: Path) -> None:
     assert vectors
     before = b"".join(files(folder).values())
     assert all(one in before for one in vectors)  # the control
-    store = SqliteStore(folder, KEY)
+    store = GalleryStore(folder, KEY)
     while_open = b"".join(files(folder).values())
     store.close()
     after = b"".join(files(folder).values())
@@ -155,9 +159,9 @@ def test_an_interrupted_migration_leaves_version_1(folder: Path, monkeypatch: py
             raise ZeroDivisionError
 
     with monkeypatch.context() as patched:
-        patched.setattr(upgrade, "unpack_vectors", opened_so_often)
+        patched.setattr(schema_room, "unpack_vectors", opened_so_often)
         with pytest.raises(ZeroDivisionError):
-            SqliteStore(folder, KEY)
+            GalleryStore(folder, KEY)
     assert version(folder) == 1
     assert files(folder)[DATABASE_NAME] == before[DATABASE_NAME]
     with Galleries.open(folder, key=OTHER_KEY, index="flat") as galleries:  # nothing was bound to the first key
@@ -167,25 +171,25 @@ def test_an_interrupted_migration_leaves_version_1(folder: Path, monkeypatch: py
 def test_a_migration_that_dies_before_its_log_is_emptied_is_finished_at_the_next_start(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(_: SqliteStore) -> None:
+    def die(*_: object) -> None:
         raise ZeroDivisionError
 
     secret = vector(2).tobytes()[:32]
     with monkeypatch.context() as patched:
-        patched.setattr(SqliteStore, "scrub", die)
+        patched.setattr(LogCopier, "scrub", die)
         with pytest.raises(ZeroDivisionError):
-            SqliteStore(folder, KEY)
+            GalleryStore(folder, KEY)
     assert secret in b"".join(files(folder).values())  # the control: the log has not been copied
-    assert version(folder) == SCHEMA_VERSION
-    with closing(SqliteStore(folder, KEY)) as store:
+    assert version(folder) == SCHEMA.version
+    with closing(GalleryStore(folder, KEY)) as store:
         assert sum(len(block.template_ids) for block in store.vectors(100)) == 90
         assert secret not in b"".join(files(folder).values())
 
 
 def test_the_store_is_under_the_key_that_it_was_migrated_with(folder: Path) -> None:
-    SqliteStore(folder, KEY).close()
+    GalleryStore(folder, KEY).close()
     with pytest.raises(WrongKey):
-        SqliteStore(folder, OTHER_KEY)
+        GalleryStore(folder, OTHER_KEY)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +209,7 @@ def test_what_is_damaged_is_not_migrated(folder: Path, sql: str, check: str) -> 
         old.execute(f"PRAGMA foreign_keys = OFF; {sql}").fetchall()
     before = files(folder)
     with pytest.raises(StoreCorrupt) as refused:
-        SqliteStore(folder, KEY)
+        GalleryStore(folder, KEY)
     assert refused.value.metadata == {"check": check}
     assert version(folder) == 1
     assert files(folder)[DATABASE_NAME] == before[DATABASE_NAME]
@@ -215,11 +219,9 @@ def test_what_is_damaged_is_not_migrated(folder: Path, sql: str, check: str) -> 
 
 
 @pytest.fixture
-def folder_of_2(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder_of_2(folder: Path) -> Path:
     """The same store, as version 2 of the schema has made it of version 1."""
-    with monkeypatch.context() as patched:
-        patched.setattr(upgrade, "SCHEMA_VERSION", 2)
-        SqliteStore(folder, KEY).close()
+    Database(folder, replace(SCHEMA, migrations=SCHEMA.migrations[:2]), KEY, 0).close()
     assert version(folder) == 2
     return folder
 
@@ -232,11 +234,11 @@ def test_everything_of_version_2_is_there(folder_of_2: Path) -> None:
         ]
         assert galleries.search("g", Embedding(vector(2), MODEL), 1, 0.999).identification.candidates
         galleries.set_calibration("g", GalleryCalibration(str(MODEL), "a text"))
-    assert version(folder_of_2) == SCHEMA_VERSION
+    assert version(folder_of_2) == SCHEMA.version
     with Galleries.open(folder_of_2, key=KEY, index="flat") as galleries:
         assert (galleries.calibration("g"), galleries.calibration("h")) == ("a text", None)
     with pytest.raises(WrongKey):
-        SqliteStore(folder_of_2, OTHER_KEY)
+        GalleryStore(folder_of_2, OTHER_KEY)
 
 
 def test_an_interrupted_migration_leaves_version_2(folder_of_2: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,26 +247,26 @@ def test_an_interrupted_migration_leaves_version_2(folder_of_2: Path, monkeypatc
 
     before = files(folder_of_2)
     with monkeypatch.context() as patched:
-        patched.setattr(upgrade, "write_store_row", die)
+        patched.setattr("fr_core.storage.migrations.write_store_row", die)
         with pytest.raises(ZeroDivisionError):
-            SqliteStore(folder_of_2, KEY)
+            GalleryStore(folder_of_2, KEY)
     assert version(folder_of_2) == 2
     assert files(folder_of_2)[DATABASE_NAME] == before[DATABASE_NAME]
     with Galleries.open(folder_of_2, key=KEY, index="flat") as galleries:
         assert galleries.get("g").subject_count == 40
 
 
-def test_a_migration_that_dies_between_its_steps_goes_on_at_the_next_start(
+def test_a_migration_that_dies_between_its_steps_leaves_the_store_as_it_was(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(*_: object) -> None:
         raise ZeroDivisionError
 
     with monkeypatch.context() as patched:
-        patched.setattr(upgrade, "_sign_galleries", die)
+        patched.setattr(schema_room, "_sign_galleries", die)
         with pytest.raises(ZeroDivisionError):
-            SqliteStore(folder, KEY)
-    assert version(folder) == 2
+            GalleryStore(folder, KEY)
+    assert version(folder) == 1
     with Galleries.open(folder, key=KEY, index="flat") as galleries:
         assert galleries.get("g").subject_count == 40
     assert vector(2).tobytes()[:32] not in b"".join(files(folder).values())
@@ -274,6 +276,6 @@ def test_an_altered_gallery_of_version_2_is_not_authenticated(folder_of_2: Path)
     with closing(apsw.Connection(str(folder_of_2 / DATABASE_NAME))) as old:
         old.execute("UPDATE galleries SET display_name = 'Other' WHERE gallery_no = 3").fetchall()
     with pytest.raises(StoreCorrupt) as refused:
-        SqliteStore(folder_of_2, KEY)
+        GalleryStore(folder_of_2, KEY)
     assert refused.value.metadata == {"check": "galleries"}
     assert version(folder_of_2) == 2

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 from fr_core.errors import ShuttingDown, StoreCorrupt, StoreFailed, StoreInUse
-from fr_core.gallery.store import sqlite_store
-from fr_core.gallery.store.schema import APPLICATION_ID, SCHEMA_VERSION
-from fr_core.gallery.store.sqlite_rows import to_us
-from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
-from fr_core.gallery.store.sqlite_transaction import SqliteTransaction
-from fr_core.gallery.store.vectors import pack_vector, unpack_vectors
+from fr_core.gallery.store.gallery_store import DATABASE_NAME, GalleryStore
+from fr_core.gallery.store.rows import to_us
+from fr_core.gallery.store.schema import SCHEMA
+from fr_core.gallery.store.template_codec import pack_vector, unpack_vectors
+from fr_core.gallery.store.transaction import GalleryTransaction
 from fr_core.gallery.values import GalleryInfo, NewTemplate, Subject, SubjectName
+from fr_core.storage import log_copier
 from fr_core.storage.connection import PAGE_BYTES
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.sqlite_errors import sqlite_errors
@@ -48,8 +48,8 @@ def subject(subject_id: str) -> Subject:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    opened = SqliteStore(tmp_path / "data", KEY)
+def store(tmp_path: Path) -> Iterator[GalleryStore]:
+    opened = GalleryStore(tmp_path / "data", KEY)
     assert list(opened.vectors(10)) == []
     yield opened
     opened.close()
@@ -59,18 +59,18 @@ def setting(connection: apsw.Connection, name: str) -> object:
     return connection.pragma(name)
 
 
-def test_the_settings_that_make_a_commit_durable(store: SqliteStore) -> None:
-    writer = store._writer
+def test_the_settings_that_make_a_commit_durable(store: GalleryStore) -> None:
+    writer = store.database.writer
     assert setting(writer, "journal_mode") == "wal"
     assert setting(writer, "synchronous") == 2  # FULL
     assert setting(writer, "secure_delete") == 1
     assert setting(writer, "foreign_keys") == 1
     assert setting(writer, "temp_store") == 2  # MEMORY
-    assert setting(writer, "application_id") == APPLICATION_ID
-    assert setting(writer, "user_version") == SCHEMA_VERSION
+    assert setting(writer, "application_id") == SCHEMA.application_id
+    assert setting(writer, "user_version") == SCHEMA.version
 
 
-def test_a_reader_cannot_write(store: SqliteStore) -> None:
+def test_a_reader_cannot_write(store: GalleryStore) -> None:
     with store.snapshot() as snapshot:
         with pytest.raises(apsw.ReadOnlyError):
             snapshot.connection.execute("DELETE FROM galleries")
@@ -78,7 +78,7 @@ def test_a_reader_cannot_write(store: SqliteStore) -> None:
             snapshot.connection.execute("DELETE FROM galleries")
 
 
-def test_folder_and_files_are_for_their_owner_alone(store: SqliteStore, tmp_path: Path) -> None:
+def test_folder_and_files_are_for_their_owner_alone(store: GalleryStore, tmp_path: Path) -> None:
     with store.transaction() as transaction:
         transaction.insert_gallery(INFO)
     folder = tmp_path / "data"
@@ -94,13 +94,13 @@ def test_folder_and_files_are_for_their_owner_alone(store: SqliteStore, tmp_path
 
 
 def test_a_file_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
-    SqliteStore(tmp_path, KEY).close()
+    GalleryStore(tmp_path, KEY).close()
     (tmp_path / DATABASE_NAME).chmod(0o644)
-    SqliteStore(tmp_path, KEY).close()
+    GalleryStore(tmp_path, KEY).close()
     assert stat.S_IMODE((tmp_path / DATABASE_NAME).stat().st_mode) == 0o600
 
 
-def test_closing_leaves_one_database_file(store: SqliteStore, tmp_path: Path) -> None:
+def test_closing_leaves_one_database_file(store: GalleryStore, tmp_path: Path) -> None:
     with store.transaction() as transaction:
         transaction.insert_gallery(INFO)
     with store.snapshot():
@@ -109,7 +109,7 @@ def test_closing_leaves_one_database_file(store: SqliteStore, tmp_path: Path) ->
     assert sorted(file.name for file in (tmp_path / "data").iterdir()) == ["galleries.db", "galleries.lock"]
 
 
-def test_a_log_with_the_rest_of_a_transaction_is_begun_anew(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_log_with_the_rest_of_a_transaction_is_begun_anew(store: GalleryStore, tmp_path: Path) -> None:
     """A power cut has lost a sector of the last transaction: what is written next lies beside nothing of it."""
     log, left = tmp_path / "data" / f"{DATABASE_NAME}-wal", tmp_path / "left"
     with store.transaction() as transaction:
@@ -123,26 +123,26 @@ def test_a_log_with_the_rest_of_a_transaction_is_begun_anew(store: SqliteStore, 
     with (left / log.name).open("r+b") as file:
         file.seek(before + 512)
         file.write(b"\xff" * 512)
-    with closing(SqliteStore(left, KEY)) as again:
+    with closing(GalleryStore(left, KEY)) as again:
         assert not (left / log.name).stat().st_size
         with again.snapshot() as snapshot:
             assert snapshot.connection.execute("SELECT count(*) FROM galleries").fetchall() == [(1,)]
 
 
-def test_a_folder_is_opened_once_even_within_a_process(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_folder_is_opened_once_even_within_a_process(store: GalleryStore, tmp_path: Path) -> None:
     with pytest.raises(StoreInUse):
-        SqliteStore(tmp_path / "data", KEY)
+        GalleryStore(tmp_path / "data", KEY)
     store.close()
-    SqliteStore(tmp_path / "data", KEY).close()
+    GalleryStore(tmp_path / "data", KEY).close()
 
 
 def test_a_folder_may_lie_behind_a_link(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "disk")
-    with closing(SqliteStore(tmp_path / "link" / "data", KEY)) as store:
+    with closing(GalleryStore(tmp_path / "link" / "data", KEY)) as store:
         assert list(store.vectors(10)) == []
         with pytest.raises(StoreInUse):
-            SqliteStore(tmp_path / "disk" / "data", KEY)
+            GalleryStore(tmp_path / "disk" / "data", KEY)
 
 
 @pytest.mark.parametrize("name", ["data", DATABASE_NAME])
@@ -153,10 +153,10 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path, name: str) -> None:
     else:
         (tmp_path / "data" / name).mkdir(parents=True)
     with pytest.raises(StoreFailed):
-        SqliteStore(tmp_path / "data", KEY)
+        GalleryStore(tmp_path / "data", KEY)
 
 
-def test_a_snapshot_does_not_see_what_comes_later(store: SqliteStore) -> None:
+def test_a_snapshot_does_not_see_what_comes_later(store: GalleryStore) -> None:
     with store.snapshot() as before:
         with store.transaction() as transaction:
             transaction.insert_gallery(INFO)
@@ -169,7 +169,7 @@ def test_a_snapshot_does_not_see_what_comes_later(store: SqliteStore) -> None:
     assert row.info == INFO
 
 
-def test_an_exception_undoes_a_transaction(store: SqliteStore) -> None:
+def test_an_exception_undoes_a_transaction(store: GalleryStore) -> None:
     def write_and_fail() -> None:
         with store.transaction() as transaction:
             transaction.insert_gallery(INFO)
@@ -181,8 +181,8 @@ def test_an_exception_undoes_a_transaction(store: SqliteStore) -> None:
         assert transaction.gallery("g") is None
 
 
-def test_an_exception_undoes_one_item(store: SqliteStore) -> None:
-    def write_and_fail(transaction: SqliteTransaction) -> None:
+def test_an_exception_undoes_one_item(store: GalleryStore) -> None:
+    def write_and_fail(transaction: GalleryTransaction) -> None:
         with transaction.item():
             transaction.insert_subject(number, subject("b"))
             raise ZeroDivisionError
@@ -199,10 +199,10 @@ def test_an_exception_undoes_one_item(store: SqliteStore) -> None:
         assert [found.subject_id for found in snapshot.subjects(number, "", 10)] == ["a", "c"]
 
 
-def test_an_item_after_the_database_undid_everything_fails_the_transaction(store: SqliteStore) -> None:
+def test_an_item_after_the_database_undid_everything_fails_the_transaction(store: GalleryStore) -> None:
     """SQLite may roll back by itself when the disk fails; the items before are gone then, too."""
 
-    def undo_all(transaction: SqliteTransaction) -> None:
+    def undo_all(transaction: GalleryTransaction) -> None:
         with transaction.item():
             transaction.connection.execute("ROLLBACK")
             raise ZeroDivisionError
@@ -217,7 +217,7 @@ def test_an_item_after_the_database_undid_everything_fails_the_transaction(store
         transaction.insert_gallery(INFO)
 
 
-def test_everything_of_a_subject_comes_back(store: SqliteStore) -> None:
+def test_everything_of_a_subject_comes_back(store: GalleryStore) -> None:
     metadata = {"ü": "😀", "b": "", "quote": "\"'\\\n"}
     with store.transaction() as transaction:
         number = transaction.insert_gallery(INFO)
@@ -240,7 +240,7 @@ def test_everything_of_a_subject_comes_back(store: SqliteStore) -> None:
     assert (other.template_id, other.image_sha256, other.quality) == (second, None, None)
 
 
-def test_vectors_come_back_by_gallery_in_the_order_of_their_ids(store: SqliteStore) -> None:
+def test_vectors_come_back_by_gallery_in_the_order_of_their_ids(store: GalleryStore) -> None:
     with store.transaction() as transaction:
         numbers = [transaction.insert_gallery(GalleryInfo(name, "", MODEL, 4, NOW, 1, 4, 1)) for name in "gh"]
         subjects = [transaction.insert_subject(number, subject("s")) for number in numbers]
@@ -260,19 +260,19 @@ def test_vectors_come_back_by_gallery_in_the_order_of_their_ids(store: SqliteSto
             assert (np.concatenate([block.vectors for block in mine]) == np.eye(4, dtype=np.float32)).all()
 
 
-def test_the_log_is_copied_into_the_database_when_it_has_grown(store: SqliteStore, tmp_path: Path) -> None:
+def test_the_log_is_copied_into_the_database_when_it_has_grown(store: GalleryStore, tmp_path: Path) -> None:
     log = tmp_path / "data" / (DATABASE_NAME + "-wal")
     with store.transaction() as transaction:
         number = transaction.insert_gallery(INFO)
     for count in range(1500):
         with store.transaction() as transaction:
             transaction.insert_subject(number, Subject(f"{count}", "n" * 256, {"k": "v" * 1024}, NOW, ()))
-        store.tidy()
-    assert log.stat().st_size < 2 * sqlite_store._CHECKPOINT_FRAMES * PAGE_BYTES
+        store.database.log.tidy()
+    assert log.stat().st_size < 2 * log_copier._CHECKPOINT_FRAMES * PAGE_BYTES
     assert (tmp_path / "data" / DATABASE_NAME).stat().st_size > 700 * 1024
 
 
-def test_searches_that_overlap_for_ever_do_not_let_the_log_grow_for_ever(store: SqliteStore, tmp_path: Path) -> None:
+def test_searches_that_overlap_for_ever_do_not_let_the_log_grow_for_ever(store: GalleryStore, tmp_path: Path) -> None:
     log = tmp_path / "data" / (DATABASE_NAME + "-wal")
     with store.transaction() as transaction:
         number = transaction.insert_gallery(INFO)
@@ -294,17 +294,16 @@ def test_searches_that_overlap_for_ever_do_not_let_the_log_grow_for_ever(store: 
                 for part in range(100):
                     name = f"{(count * 7919 + part * 104_729) % 1_000_003:06}{count}-{part}"
                     transaction.insert_subject(number, Subject(name, "", {"k": "v" * 200}, NOW, ()))
-            store.tidy()
+            store.database.log.tidy()
             largest = max(largest, log.stat().st_size)
     finally:
         done.set()
         for reader in readers:
             reader.join()
-    frames = sqlite_store._TRUNCATE_FRAMES
-    assert largest < 1.5 * frames * PAGE_BYTES
+    assert largest < 2 * log_copier._CHECKPOINT_FRAMES * PAGE_BYTES
 
 
-def test_a_closed_store_gives_no_snapshot_and_closes_again(store: SqliteStore) -> None:
+def test_a_closed_store_gives_no_snapshot_and_closes_again(store: GalleryStore) -> None:
     with store.snapshot() as snapshot:
         store.close()
         assert snapshot.gallery("g") is None  # who reads may finish

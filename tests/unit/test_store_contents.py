@@ -36,11 +36,13 @@ from fr_core.gallery.changes import (
     open_gallery,
 )
 from fr_core.gallery.checks import require_end, require_retention
-from fr_core.gallery.store.protocol import GalleryRow
-from fr_core.gallery.store.sqlite_store import DATABASE_NAME, SqliteStore
-from fr_core.gallery.store.sqlite_transaction import Numbers
+from fr_core.gallery.store.gallery_store import DATABASE_NAME, GalleryStore
+from fr_core.gallery.store.schema import SCHEMA
+from fr_core.gallery.store.transaction import Numbers
+from fr_core.gallery.store.values import GalleryRow
 from fr_core.gallery.values import Enrolled, Enrolment, GalleryInfo, NewTemplate, Purged, SubjectUpdate
 from fr_core.storage.data_folder import DataFolder
+from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import F32, Embedding, ModelId
 
@@ -62,21 +64,21 @@ def gallery(name: str, **more: Any) -> GalleryInfo:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    opened = SqliteStore(tmp_path, KEY)
+def store(tmp_path: Path) -> Iterator[GalleryStore]:
+    opened = GalleryStore(tmp_path, KEY)
     assert list(opened.vectors(10)) == []
     yield opened
     opened.close()
 
 
-def run(store: SqliteStore, change: Any) -> Any:
+def run(store: GalleryStore, change: Any) -> Any:
     with store.transaction() as transaction, transaction.item():
         done: Done[Any] = change.run(transaction)
     return done.result
 
 
 def enrol(
-    store: SqliteStore,
+    store: GalleryStore,
     name: str,
     subject: str,
     number: int,
@@ -91,14 +93,14 @@ def enrol(
     return enrolled
 
 
-def row_of(store: SqliteStore, name: str) -> GalleryRow:
+def row_of(store: GalleryStore, name: str) -> GalleryRow:
     with store.snapshot() as snapshot:
         row = snapshot.gallery(name)
     assert row is not None
     return row
 
 
-def counts(store: SqliteStore, name: str) -> tuple[int, int]:
+def counts(store: GalleryStore, name: str) -> tuple[int, int]:
     info = row_of(store, name).info
     return info.subject_count, info.template_count
 
@@ -113,13 +115,13 @@ def spoil(tmp_path: Path, sql: str) -> None:
 # --- galleries and photos -----------------------------------------------------------------------------------
 
 
-def test_everything_of_a_gallery_comes_back(store: SqliteStore) -> None:
+def test_everything_of_a_gallery_comes_back(store: GalleryStore) -> None:
     info = gallery("g", expires=NOW + HOUR, retention=timedelta(days=30, microseconds=1), keeps_photos=True)
     run(store, CreateGallery(info))
     assert row_of(store, "g").info == info
 
 
-def test_a_photo_is_kept_where_the_gallery_keeps_photos(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_photo_is_kept_where_the_gallery_keeps_photos(store: GalleryStore, tmp_path: Path) -> None:
     for name, keeps in (("g", True), ("h", False)):
         run(store, CreateGallery(gallery(name, keeps_photos=keeps)))
         for number, photo in ((1, PHOTO), (2, None), (3, b"")):
@@ -137,7 +139,7 @@ def test_a_photo_is_kept_where_the_gallery_keeps_photos(store: SqliteStore, tmp_
     assert verify(tmp_path, KEY).photos == 2
 
 
-def test_photos_go_with_their_templates(store: SqliteStore, tmp_path: Path) -> None:
+def test_photos_go_with_their_templates(store: GalleryStore, tmp_path: Path) -> None:
     run(store, CreateGallery(gallery("g", keeps_photos=True)))
     ids = [enrol(store, "g", f"s{number // 2}", number, photo=PHOTO).template_id for number in range(8)]
     run(store, DeleteTemplate("g", ids[0]))
@@ -165,7 +167,7 @@ def test_photos_go_with_their_templates(store: SqliteStore, tmp_path: Path) -> N
         "UPDATE templates SET has_photo = 0",
     ],
 )
-def test_a_photo_that_was_exchanged_or_taken_away_is_not_served(store: SqliteStore, tmp_path: Path, sql: str) -> None:
+def test_a_photo_that_was_exchanged_or_taken_away_is_not_served(store: GalleryStore, tmp_path: Path, sql: str) -> None:
     run(store, CreateGallery(gallery("g", keeps_photos=True)))
     for number in (1, 2):
         enrol(store, "g", "s", number, photo=PHOTO)
@@ -176,7 +178,7 @@ def test_a_photo_that_was_exchanged_or_taken_away_is_not_served(store: SqliteSto
         verify(tmp_path, KEY)
 
 
-def test_a_quality_of_minus_zero_comes_back(store: SqliteStore) -> None:
+def test_a_quality_of_minus_zero_comes_back(store: GalleryStore) -> None:
     """SQLite keeps no sign of zero; a template bound to one could not be opened again."""
     run(store, CreateGallery(gallery("g")))
     enrol(store, "g", "s", 1, quality=-0.0)
@@ -186,7 +188,7 @@ def test_a_quality_of_minus_zero_comes_back(store: SqliteStore) -> None:
 # --- metadata and vectors -----------------------------------------------------------------------------------
 
 
-def test_subjects_are_found_by_their_metadata(store: SqliteStore, tmp_path: Path) -> None:
+def test_subjects_are_found_by_their_metadata(store: GalleryStore, tmp_path: Path) -> None:
     for name in ("g", "h"):
         run(store, CreateGallery(gallery(name)))
         for number in range(6):
@@ -209,7 +211,7 @@ def test_subjects_are_found_by_their_metadata(store: SqliteStore, tmp_path: Path
     assert verify(tmp_path, KEY).subjects == 11
 
 
-def test_a_row_of_metadata_that_was_altered_is_not_filtered_by(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_row_of_metadata_that_was_altered_is_not_filtered_by(store: GalleryStore, tmp_path: Path) -> None:
     run(store, CreateGallery(gallery("g")))
     enrol(store, "g", "s", 1, metadata={"team": "red"})
     spoil(tmp_path, "UPDATE subject_metadata SET value = 'blue'")
@@ -222,7 +224,7 @@ def test_a_row_of_metadata_that_was_altered_is_not_filtered_by(store: SqliteStor
         list(store.vectors(10))
 
 
-def test_templates_of_subjects(store: SqliteStore) -> None:
+def test_templates_of_subjects(store: GalleryStore) -> None:
     for name in ("g", "h"):
         run(store, CreateGallery(gallery(name)))
     for number in range(6):
@@ -256,7 +258,7 @@ def test_templates_of_subjects(store: SqliteStore) -> None:
     ],
 )
 def test_what_was_altered_under_an_open_store_is_not_served(
-    store: SqliteStore, tmp_path: Path, sql: str, read: Callable[[Any], object]
+    store: GalleryStore, tmp_path: Path, sql: str, read: Callable[[Any], object]
 ) -> None:
     run(store, CreateGallery(gallery("g", retention=HOUR)))
     enrol(store, "g", "s", 1)
@@ -267,7 +269,7 @@ def test_what_was_altered_under_an_open_store_is_not_served(
         read(snapshot)
 
 
-def test_a_name_needs_no_template(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_name_needs_no_template(store: GalleryStore, tmp_path: Path) -> None:
     run(store, CreateGallery(gallery("g")))
     enrol(store, "g", "s", 1)
     spoil(tmp_path, "UPDATE templates SET sealed = x'00'")
@@ -277,7 +279,7 @@ def test_a_name_needs_no_template(store: SqliteStore, tmp_path: Path) -> None:
             snapshot.subject(1, "s")
 
 
-def test_a_row_that_was_hidden_and_is_in_the_way_is_damage(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_row_that_was_hidden_and_is_in_the_way_is_damage(store: GalleryStore, tmp_path: Path) -> None:
     run(store, CreateGallery(gallery("g")))
     spoil(tmp_path, "INSERT INTO subjects VALUES (1, 1, 'hidden', '', '', 0, x'', x'')")
     with pytest.raises(StoreCorrupt):
@@ -285,7 +287,7 @@ def test_a_row_that_was_hidden_and_is_in_the_way_is_damage(store: SqliteStore, t
     assert counts(store, "g") == (0, 0)
 
 
-def test_a_row_that_was_altered_is_not_written_again_as_if_it_were_sound(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_row_that_was_altered_is_not_written_again_as_if_it_were_sound(store: GalleryStore, tmp_path: Path) -> None:
     run(store, CreateGallery(gallery("g")))
     enrol(store, "g", "s", 1)
     spoil(tmp_path, "UPDATE subjects SET display_name = 'x'")
@@ -301,7 +303,7 @@ def test_a_row_that_was_altered_is_not_written_again_as_if_it_were_sound(store: 
 # --- numbers, counts, savepoints ----------------------------------------------------------------------------
 
 
-def test_a_number_is_not_given_again_after_a_rollback_or_a_restart(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_number_is_not_given_again_after_a_rollback_or_a_restart(store: GalleryStore, tmp_path: Path) -> None:
     def enrol_and_fail() -> None:
         with store.transaction() as transaction, transaction.item():
             Enrol("g", Enrolment("t", NewTemplate(Embedding(vector(2), MODEL))), NOW).run(transaction)
@@ -314,7 +316,7 @@ def test_a_number_is_not_given_again_after_a_rollback_or_a_restart(store: Sqlite
     assert enrol(store, "g", "u", 3).template_id == 3
     run(store, DeleteSubject("g", "u"))
     store.close()
-    with closing(SqliteStore(tmp_path, KEY)) as again:
+    with closing(GalleryStore(tmp_path, KEY)) as again:
         assert enrol(again, "g", "v", 4).template_id == 4
         with again.snapshot() as snapshot:
             assert snapshot.subject_no(1, "v") == 4
@@ -322,7 +324,7 @@ def test_a_number_is_not_given_again_after_a_rollback_or_a_restart(store: Sqlite
     assert [numbers.next(table) for table in ("subjects", "galleries", "subjects")] == [5, 1, 6]
 
 
-def test_counts_that_are_written_late_are_right_whatever_is_undone(store: SqliteStore, tmp_path: Path) -> None:
+def test_counts_that_are_written_late_are_right_whatever_is_undone(store: GalleryStore, tmp_path: Path) -> None:
     def add(transaction: Any, number: int, fail: bool) -> None:
         with transaction.item():
             Enrol("g", Enrolment(f"s{number}", NewTemplate(Embedding(vector(number), MODEL))), NOW).run(transaction)
@@ -347,7 +349,7 @@ def test_counts_that_are_written_late_are_right_whatever_is_undone(store: Sqlite
     assert verify(tmp_path, KEY).templates == 8
 
 
-def test_a_gallery_that_is_deleted_and_made_again_in_one_transaction(store: SqliteStore) -> None:
+def test_a_gallery_that_is_deleted_and_made_again_in_one_transaction(store: GalleryStore) -> None:
     run(store, CreateGallery(gallery("g")))
     with store.transaction() as transaction:
         transaction.changed(1, 0, 0)
@@ -361,7 +363,7 @@ def test_a_gallery_that_is_deleted_and_made_again_in_one_transaction(store: Sqli
 # --- ends and retentions ------------------------------------------------------------------------------------
 
 
-def test_a_gallery_takes_nothing_more_from_its_end_on(store: SqliteStore) -> None:
+def test_a_gallery_takes_nothing_more_from_its_end_on(store: GalleryStore) -> None:
     run(store, CreateGallery(gallery("g", expires=NOW + HOUR)))
     before_end = NOW + HOUR - timedelta(microseconds=1)
     enrol(store, "g", "s", 1, now=before_end)
@@ -396,7 +398,7 @@ def test_a_retention_that_cannot_be_is_refused(retention: timedelta) -> None:
         require_retention(retention)
 
 
-def test_what_has_been_kept_long_enough_is_purged_in_steps(store: SqliteStore, tmp_path: Path) -> None:
+def test_what_has_been_kept_long_enough_is_purged_in_steps(store: GalleryStore, tmp_path: Path) -> None:
     for name, retention in (("day", 24 * HOUR), ("ever", None), ("hour", HOUR)):
         run(store, CreateGallery(gallery(name, retention=retention, keeps_photos=True)))
         for number in range(5):
@@ -417,7 +419,7 @@ def test_what_has_been_kept_long_enough_is_purged_in_steps(store: SqliteStore, t
     assert verify(tmp_path, KEY).photos == 5
 
 
-def test_the_effects_of_a_purge_are_those_of_each_gallery(store: SqliteStore) -> None:
+def test_the_effects_of_a_purge_are_those_of_each_gallery(store: GalleryStore) -> None:
     for name in ("a", "b"):
         run(store, CreateGallery(gallery(name, retention=HOUR)))
         for number in (3, 1, 2):
@@ -434,7 +436,7 @@ def test_the_effects_of_a_purge_are_those_of_each_gallery(store: SqliteStore) ->
 # --- erasures -----------------------------------------------------------------------------------------------
 
 
-def test_an_erasure_leaves_a_receipt_that_does_not_say_whose(store: SqliteStore, tmp_path: Path) -> None:
+def test_an_erasure_leaves_a_receipt_that_does_not_say_whose(store: GalleryStore, tmp_path: Path) -> None:
     run(store, CreateGallery(gallery("g")))
     for number in (1, 2):
         enrol(store, "g", "s", number)
@@ -456,17 +458,17 @@ def test_an_erasure_leaves_a_receipt_that_does_not_say_whose(store: SqliteStore,
 
 
 def test_what_would_grow_is_refused_where_the_disk_is_nearly_full(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    store: GalleryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(store, CreateGallery(gallery("g", keeps_photos=True)))
     enrol(store, "g", "s", 1)
     spare, asked = [0], []
 
-    def spare_bytes(_: SqliteStore) -> int:
+    def spare_bytes(_: Database) -> int:
         asked.append(spare[0])
         return spare[0]
 
-    monkeypatch.setattr(SqliteStore, "_spare_bytes", spare_bytes)
+    monkeypatch.setattr(Database, "spare_bytes", spare_bytes)
     with pytest.raises(StorageLow):
         enrol(store, "g", "s", 2)
     with pytest.raises(StorageLow):
@@ -488,11 +490,11 @@ def test_what_would_grow_is_refused_where_the_disk_is_nearly_full(
     assert counts(store, "g") == (1, 9)
 
 
-def test_a_full_disk_leaves_the_store_whole(store: SqliteStore, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_store_whole(store: GalleryStore, tmp_path: Path) -> None:
     """SQLite's own bound of pages gives the same error as a disk without room."""
     run(store, CreateGallery(gallery("g", keeps_photos=True)))
-    pages = int(store._writer.pragma("page_count"))
-    store._writer.execute(f"PRAGMA max_page_count = {pages + 20}")
+    pages = int(store.database.writer.pragma("page_count"))
+    store.database.writer.execute(f"PRAGMA max_page_count = {pages + 20}")
     kept = 0
 
     def fill() -> None:
@@ -512,7 +514,7 @@ def test_a_full_disk_leaves_the_store_whole(store: SqliteStore, tmp_path: Path) 
 
 
 def test_the_reserve_is_at_most_an_eighth_of_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with closing(DataFolder(tmp_path)) as folder:
+    with closing(DataFolder(tmp_path, SCHEMA)) as folder:
         assert folder.spare_bytes(0) > 0
         with monkeypatch.context() as patched:
             disk = SimpleNamespace(f_bavail=50, f_frsize=4096, f_blocks=800)

@@ -19,12 +19,10 @@ from fr_training.answers import Answer, Notes, PairRating, ProbeSent
 from fr_training.courses import Course
 from fr_training.errors import UnknownCohort
 from fr_training.prompts import Step
-from fr_training.store import training_store
-from fr_training.store.folder import DATABASE_NAME
-from fr_training.store.schema import MIGRATIONS, SCHEMA
+from fr_training.store.schema import DATABASE_NAME, MIGRATIONS, SCHEMA
 from fr_training.store.training_store import TrainingStore
+from fr_training.store.transaction import Transaction
 from fr_training.store.values import Cohort, NewTrainee
-from fr_training.store.writer import Transaction
 from fr_training.trials import Locked, Session
 from support.audits import checkpoint_of, pseudonyms_of
 from support.training_stores import DAY_MS, KEY, NOW_MS, Clock, add_course, begin, open_store, shown, small_course
@@ -292,8 +290,7 @@ def test_control_an_untouched_store_opens(place: Place, folder: Path) -> None:
 def test_a_store_of_before_the_audit_begins_a_chain(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old: Schema = replace(SCHEMA, migrations=MIGRATIONS[:1])
     with monkeypatch.context() as patched:
-        patched.setattr(training_store, "SCHEMA", old)
-        patched.setattr(training_store, "require_recent_audit", lambda *_: None)
+        patched.setattr(TrainingStore, "SCHEMA", old)
         patched.setattr(Transaction, "record", lambda *_, **__: None)
         place = Place(folder)
         place.store.close()

@@ -20,10 +20,10 @@ from fr_training.errors import UnknownCohort, UnknownCourse, UnknownSession, Unk
 from fr_training.store import sessions as sessions_room
 from fr_training.store.caches import Pictures, Remembered, Sessions
 from fr_training.store.codec import pack_trial
-from fr_training.store.folder import DATABASE_NAME
+from fr_training.store.schema import DATABASE_NAME
 from fr_training.store.training_store import TrainingStore
+from fr_training.store.transaction import Transaction
 from fr_training.store.values import ProbeTruth
-from fr_training.store.writer import Transaction
 from fr_training.trials import Session, Trial
 from support.training_stores import (
     DAY_MS,
@@ -625,17 +625,17 @@ def test_the_cache_of_sessions_forgets_what_was_used_least() -> None:
 def test_the_cache_of_pictures_is_bounded_in_bytes() -> None:
     cache = Pictures(max_bytes=100)
     for number in range(5):
-        cache.put("1", number, bytes(40))
-        cache.get("1", 0)
-    assert [cache.get("1", number) is not None for number in range(5)] == [True, False, False, False, True]
-    cache.forget("1")
-    assert cache.get("1", 0) is None
-    cache.put("1", 0, bytes(40))
-    cache.put("2", 0, bytes(40))
-    cache.keep_only(["2"])
-    assert (cache.get("1", 0), cache.get("2", 0)) == (None, bytes(40))
-    cache.put("2", 1, bytes(60))  # what was forgotten is not counted any more
-    assert cache.get("2", 0) is not None
+        cache.put(("1", number), bytes(40))
+        cache.get(("1", 0))
+    assert [cache.get(("1", number)) is not None for number in range(5)] == [True, False, False, False, True]
+    cache.forget_if(lambda key: key[0] == "1")
+    assert cache.get(("1", 0)) is None
+    cache.put(("1", 0), bytes(40))
+    cache.put(("2", 0), bytes(40))
+    cache.forget_if(lambda key: key[0] != "2")
+    assert (cache.get(("1", 0)), cache.get(("2", 0))) == (None, bytes(40))
+    cache.put(("2", 1), bytes(60))  # what was forgotten is not counted any more
+    assert cache.get(("2", 0)) is not None
 
 
 def test_a_session_that_was_forgotten_is_read_again(store: TrainingStore, session: Session) -> None:

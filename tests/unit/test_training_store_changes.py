@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fr_core.storage.database import Database, Reading
+from fr_core.storage.database import Database
+from fr_core.storage.statements import Reading
 from fr_training.courses import Course
 from fr_training.errors import UnknownCohort
 from fr_training.store import courses as courses_room
@@ -199,7 +200,7 @@ def test_who_reads_while_it_is_deleted_brings_nothing_back(store: TrainingStore)
             store._cohorts.key(now, store._cohorts.number(now, cohort.cohort_id))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fr_core.storage.database._SCRUB_S", 0.0)  # which waits for those who read
+        patch.setattr("fr_core.storage.log_copier._SCRUB_S", 0.0)  # which waits for those who read
         thread = threading.Thread(target=read)
         thread.start()
         assert reading.wait(10)

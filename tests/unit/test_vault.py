@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from fr_core.errors import StoreCorrupt, WrongKey
+from fr_core.gallery.store.template_codec import Binding
 from fr_core.storage.keys import KeyEncryptionKey
-from fr_core.storage.vault import MAC_BYTES, Binding, Vault, encode
+from fr_core.storage.vault import MAC_BYTES, Vault, encode
 from fr_core.types import ModelId
 
 KEY = KeyEncryptionKey(bytes(range(32)))
@@ -39,25 +40,25 @@ def require_corrupt(check: str, opening: Callable[[], object]) -> None:
 
 
 def test_what_is_sealed_opens_and_shows_nothing(vault: Vault) -> None:
-    key, wrapped = vault.new_subject_key(1, 3)
+    key, wrapped = vault.new_key(1, 3)
     data = b"a vector of some length"
     sealed = key.seal(data, b"row")
     assert data not in sealed
     assert len(sealed) == 12 + len(data) + 16
     assert len(wrapped) == 12 + 32 + 16
-    assert vault.subject_key(1, 3, wrapped).open(sealed, b"row", "template") == data
+    assert vault.key(1, 3, wrapped).open(sealed, b"row", "template") == data
 
 
 def test_nothing_is_sealed_twice_alike(vault: Vault) -> None:
-    key, wrapped = vault.new_subject_key(1, 3)
+    key, wrapped = vault.new_key(1, 3)
     assert key.seal(b"same", b"row") != key.seal(b"same", b"row")
-    assert vault.new_subject_key(1, 3)[1] != wrapped
+    assert vault.new_key(1, 3)[1] != wrapped
     assert vault.wrapped() != vault.wrapped()
     assert Vault.new(KEY).mac("t", (1,)) != vault.mac("t", (1,))
 
 
 def test_every_byte_of_what_is_sealed_counts(vault: Vault) -> None:
-    key, _ = vault.new_subject_key(1, 3)
+    key, _ = vault.new_key(1, 3)
     sealed = key.seal(b"1234", b"row")
     for place in range(len(sealed)):
         altered = bytearray(sealed)
@@ -68,14 +69,14 @@ def test_every_byte_of_what_is_sealed_counts(vault: Vault) -> None:
 
 
 def test_a_key_of_a_subject_is_of_no_use_to_another(vault: Vault) -> None:
-    key, wrapped = vault.new_subject_key(1, 3)
+    key, wrapped = vault.new_key(1, 3)
     sealed = key.seal(b"data", b"row")
     for gallery_no, subject_no in ((1, 4), (2, 3), (3, 1)):
-        require_corrupt("subject_key", partial(vault.subject_key, gallery_no, subject_no, wrapped))
-    other, _ = vault.new_subject_key(1, 4)
+        require_corrupt("subject_key", partial(vault.key, gallery_no, subject_no, wrapped))
+    other, _ = vault.new_key(1, 4)
     require_corrupt("template", lambda: other.open(sealed, b"row", "template"))
     require_corrupt("store_key", lambda: Vault.unlocked(KEY, KEY.key_id, wrapped))
-    require_corrupt("subject_key", lambda: vault.subject_key(1, 3, vault.wrapped()))
+    require_corrupt("subject_key", lambda: vault.key(1, 3, vault.wrapped()))
 
 
 def bindings(**facts: Any) -> bytes:
@@ -180,14 +181,14 @@ def test_only_its_own_key_unlocks_a_store(vault: Vault) -> None:
 
 
 def test_under_another_key_everything_opens_and_the_former_key_opens_nothing(vault: Vault) -> None:
-    key, wrapped = vault.new_subject_key(1, 3)
+    key, wrapped = vault.new_key(1, 3)
     sealed = key.seal(b"data", b"row")
     moved = vault.under(OTHER_KEY)
     rewrapped = moved.rewrapped(vault, 1, 3, wrapped)
-    assert moved.subject_key(1, 3, rewrapped).open(sealed, b"row", "template") == b"data"
+    assert moved.key(1, 3, rewrapped).open(sealed, b"row", "template") == b"data"
     assert moved.key_id == OTHER_KEY.key_id
     assert moved.mac("t", (1,)) == vault.mac("t", (1,))
-    require_corrupt("subject_key", lambda: vault.subject_key(1, 3, rewrapped))
+    require_corrupt("subject_key", lambda: vault.key(1, 3, rewrapped))
     require_corrupt("subject_key", lambda: moved.rewrapped(vault, 1, 4, wrapped))
     with pytest.raises(WrongKey):
         Vault.unlocked(KEY, moved.key_id, moved.wrapped())

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from fr_client.cli.main import build
 from fr_core.gallery.galleries import Galleries
-from fr_core.gallery.store.sqlite_store import SqliteStore
+from fr_core.gallery.store.gallery_store import GalleryStore
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.storage.audit.checkpoints import Checkpoint
 from fr_core.storage.audit.values import Entry
@@ -135,7 +135,7 @@ def checkpoints(home: Path) -> dict[str, Checkpoint]:
     """Of every chain, as of now."""
     with ExitStack() as opened:
         stores: tuple[Auditable, ...] = (
-            opened.enter_context(closing(SqliteStore(home / "data", KEY))),
+            opened.enter_context(closing(GalleryStore(home / "data", KEY))),
             opened.enter_context(trainingstore.open_store(home / "data/training")),
             opened.enter_context(casefiles.open_store(home / "data/cases")),
             opened.enter_context(open_access(home / "data/access")),
@@ -375,7 +375,7 @@ def test_another_key_is_told_of_every_store(home: Path) -> None:
 @pytest.mark.parametrize("chain", CHAINS)
 def test_a_store_that_a_server_has_open_is_not_copied(home: Path, chain: str) -> None:
     opening: dict[str, Callable[[], Any]] = {
-        "galleries": lambda: closing(SqliteStore(home / "data", KEY)),
+        "galleries": lambda: closing(GalleryStore(home / "data", KEY)),
         "training": lambda: trainingstore.open_store(home / "data/training"),
         "cases": lambda: casefiles.open_store(home / "data/cases"),
         "access": lambda: open_access(home / "data/access"),

@@ -1,24 +1,26 @@
-"""The two files of a backup: the tables of each, and how each is written and opened.
+"""Writes and opens the two files of a backup, and has the tables of each.
 
 The backup holds the galleries, and of each subject everything under the key of that subject, its id and name too. The
 file of keys holds these keys, wrapped, and what must never be older than the backup: the receipts of erasures, and the
-last number that a row of each kind has had. Who is erased from the store is missing in every later file of keys, and
-then nobody can read what any backup holds of that person.
+last number that a row of each kind has had. A subject that is erased from the store is missing in every later file of
+keys, and then nobody can read the rows of that person in any backup.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
 
 from fr_core.errors import BackupUnusable, StoreCorrupt, StoreNewer
 from fr_core.gallery.backup.staged import Staged
-from fr_core.gallery.store.sqlite_rows import ERASURES, Row, names
+from fr_core.gallery.store.rows import ERASURES, GALLERIES, names
 from fr_core.storage.connection import open_finished, open_new
+from fr_core.storage.protocol import Row
 from fr_core.storage.sqlite_errors import sqlite_errors
 from fr_core.storage.vault import Vault, encode
 
@@ -54,126 +56,72 @@ SUBJECT_KEYS = ("subject_no", "gallery_no", "wrapped_key")
 ALL_SUBJECT_KEYS = f"SELECT {names(SUBJECT_KEYS)} FROM subject_keys ORDER BY subject_no"
 ALL_ERASURES = f"SELECT {names(ERASURES)} FROM erasures ORDER BY receipt_no"
 
-# As the store's; https://www.sqlite.org/fileformat2.html, "Application ID". "FRCN": keys that are not proved yet.
-_BACKUP_ID, _KEYS_ID, _NEW_KEYS_ID = b"FRCB", b"FRCK", b"FRCN"
 _MAGIC = b"SQLite format 3\0"
-_ID_AT = 68
+_ID_AT, _ID_BYTES = 68, 4
 _Formats = tuple[tuple[str, ...], ...]
 _NUMBER_COLUMNS = ", ".join(f"{name} INTEGER NOT NULL" for name in NUMBERS)
 
-_BACKUP_V1 = (
-    f"""CREATE TABLE backup (
-    backup_no INTEGER PRIMARY KEY CHECK (backup_no = 1),
-    store_id BLOB NOT NULL,
-    backup_id BLOB NOT NULL,
-    galleries INTEGER NOT NULL,
-    subjects INTEGER NOT NULL,
-    templates INTEGER NOT NULL,
-    photos INTEGER NOT NULL,
-    {_NUMBER_COLUMNS},
-    created_us INTEGER NOT NULL,
-    mac BLOB NOT NULL
-) STRICT""",
-    """CREATE TABLE galleries (
-    gallery_no INTEGER PRIMARY KEY,
-    gallery_id TEXT NOT NULL,
-    display_name TEXT NOT NULL,
-    model_pack TEXT NOT NULL,
-    model_version TEXT NOT NULL,
-    model_sha256 TEXT NOT NULL,
-    embedding_size INTEGER NOT NULL,
-    created_us INTEGER NOT NULL,
-    subject_count INTEGER NOT NULL,
-    template_count INTEGER NOT NULL,
-    version INTEGER NOT NULL,
-    expires_us INTEGER,
-    retention_us INTEGER,
-    keeps_photos INTEGER NOT NULL,
-    mac BLOB NOT NULL
-) STRICT""",
-    """CREATE TABLE subjects (
-    subject_no INTEGER PRIMARY KEY,
-    gallery_no INTEGER NOT NULL,
-    sealed BLOB NOT NULL
-) STRICT""",
+
+def _backup_table(*audit: str) -> str:
+    columns = (
+        "backup_no INTEGER PRIMARY KEY CHECK (backup_no = 1)",
+        "store_id BLOB NOT NULL",
+        "backup_id BLOB NOT NULL",
+        *(f"{name} INTEGER NOT NULL" for name in ("galleries", "subjects", "templates", "photos")),
+        _NUMBER_COLUMNS,
+        *audit,
+        "created_us INTEGER NOT NULL",
+        "mac BLOB NOT NULL",
+    )
+    return _table("backup", columns)
+
+
+def _galleries_table(*later: str) -> str:
+    columns = (
+        "gallery_no INTEGER PRIMARY KEY",
+        *(f"{name} TEXT NOT NULL" for name in GALLERIES[1:6]),
+        *(f"{name} INTEGER NOT NULL" for name in GALLERIES[6:11]),
+        "expires_us INTEGER",
+        "retention_us INTEGER",
+        "keeps_photos INTEGER NOT NULL",
+        *later,
+        "mac BLOB NOT NULL",
+    )
+    return _table("galleries", columns)
+
+
+def _table(name: str, columns: Iterable[str]) -> str:
+    """Return the statement that makes a table, byte by byte as it was written first: readers compare it."""
+    return f"CREATE TABLE {name} (\n    {f',{chr(10)}    '.join(columns)}\n) STRICT"
+
+
+_CONTENTS = (
+    _table("subjects", ("subject_no INTEGER PRIMARY KEY", "gallery_no INTEGER NOT NULL", "sealed BLOB NOT NULL")),
     # In the order of subjects and templates, in which they are read again.
-    """CREATE TABLE templates (
-    row_no INTEGER PRIMARY KEY,
-    subject_no INTEGER NOT NULL,
-    template_id INTEGER NOT NULL,
-    sealed BLOB NOT NULL
-) STRICT""",
-    """CREATE TABLE photos (
-    template_id INTEGER PRIMARY KEY,
-    sealed BLOB NOT NULL
-) STRICT""",
+    _table(
+        "templates",
+        (
+            "row_no INTEGER PRIMARY KEY",
+            "subject_no INTEGER NOT NULL",
+            "template_id INTEGER NOT NULL",
+            "sealed BLOB NOT NULL",
+        ),
+    ),
+    _table("photos", ("template_id INTEGER PRIMARY KEY", "sealed BLOB NOT NULL")),
 )
-
 # The text of a calibration is authenticated by its hash in the row of its gallery.
-_BACKUP_V2 = (
-    _BACKUP_V1[0],
-    """CREATE TABLE galleries (
-    gallery_no INTEGER PRIMARY KEY,
-    gallery_id TEXT NOT NULL,
-    display_name TEXT NOT NULL,
-    model_pack TEXT NOT NULL,
-    model_version TEXT NOT NULL,
-    model_sha256 TEXT NOT NULL,
-    embedding_size INTEGER NOT NULL,
-    created_us INTEGER NOT NULL,
-    subject_count INTEGER NOT NULL,
-    template_count INTEGER NOT NULL,
-    version INTEGER NOT NULL,
-    expires_us INTEGER,
-    retention_us INTEGER,
-    keeps_photos INTEGER NOT NULL,
-    calibration_sha256 TEXT,
-    mac BLOB NOT NULL
-) STRICT""",
-    *_BACKUP_V1[2:],
-    """CREATE TABLE calibrations (
-    gallery_no INTEGER PRIMARY KEY,
-    calibration TEXT NOT NULL
-) STRICT""",
-)
+_CALIBRATIONS = _table("calibrations", ("gallery_no INTEGER PRIMARY KEY", "calibration TEXT NOT NULL"))
+_CALIBRATION = "calibration_sha256 TEXT"
+_AUDIT_COLUMNS = ("audit_chain_id TEXT NOT NULL", "audit_seq INTEGER NOT NULL", "audit_hash BLOB NOT NULL")
 
-# What each gallery is for, and how far the audit was.
+_BACKUP_V1 = (_backup_table(), _galleries_table(), *_CONTENTS)
+_BACKUP_V2 = (_backup_table(), _galleries_table(_CALIBRATION), *_CONTENTS, _CALIBRATIONS)
+# With the use of each gallery, and how far the audit was.
 _BACKUP_V3 = (
-    f"""CREATE TABLE backup (
-    backup_no INTEGER PRIMARY KEY CHECK (backup_no = 1),
-    store_id BLOB NOT NULL,
-    backup_id BLOB NOT NULL,
-    galleries INTEGER NOT NULL,
-    subjects INTEGER NOT NULL,
-    templates INTEGER NOT NULL,
-    photos INTEGER NOT NULL,
-    {_NUMBER_COLUMNS},
-    audit_chain_id TEXT NOT NULL,
-    audit_seq INTEGER NOT NULL,
-    audit_hash BLOB NOT NULL,
-    created_us INTEGER NOT NULL,
-    mac BLOB NOT NULL
-) STRICT""",
-    """CREATE TABLE galleries (
-    gallery_no INTEGER PRIMARY KEY,
-    gallery_id TEXT NOT NULL,
-    display_name TEXT NOT NULL,
-    model_pack TEXT NOT NULL,
-    model_version TEXT NOT NULL,
-    model_sha256 TEXT NOT NULL,
-    embedding_size INTEGER NOT NULL,
-    created_us INTEGER NOT NULL,
-    subject_count INTEGER NOT NULL,
-    template_count INTEGER NOT NULL,
-    version INTEGER NOT NULL,
-    expires_us INTEGER,
-    retention_us INTEGER,
-    keeps_photos INTEGER NOT NULL,
-    calibration_sha256 TEXT,
-    use TEXT NOT NULL,
-    mac BLOB NOT NULL
-) STRICT""",
-    *_BACKUP_V2[2:],
+    _backup_table(*_AUDIT_COLUMNS),
+    _galleries_table(_CALIBRATION, "use TEXT NOT NULL"),
+    *_CONTENTS,
+    _CALIBRATIONS,
 )
 
 _KEYS_V1 = (
@@ -205,9 +153,24 @@ _KEYS_V1 = (
 )
 
 
-# The tables of format n of each file are the n-th; the last are those that are written.
-_BACKUP_FORMATS = (_BACKUP_V1, _BACKUP_V2, _BACKUP_V3)
-_KEYS_FORMATS = (_KEYS_V1,)
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One kind of file.
+
+    Attributes:
+        application_id: as the store's; https://www.sqlite.org/fileformat2.html, "Application ID".
+        formats: the tables of format n are the n-th; the last are those that are written.
+    """
+
+    application_id: bytes
+    formats: _Formats
+
+
+BACKUP_FILE = Layout(b"FRCB", (_BACKUP_V1, _BACKUP_V2, _BACKUP_V3))
+KEYS_FILE = Layout(b"FRCK", (_KEYS_V1,))
+NEW_KEYS_FILE = Layout(b"FRCN", (_KEYS_V1,))
+"""Keys that are not proved yet."""
+
 FORMAT_WITH_CALIBRATIONS, FORMAT_WITH_AUDIT = 2, 3
 
 
@@ -234,60 +197,60 @@ def digest(vault: Vault, connection: apsw.Connection) -> bytes:
 
 
 def is_backup(head: bytes) -> bool:
-    """Whether the first 100 bytes of a file are those of a backup, whole or not."""
-    return _application_id(head) == _BACKUP_ID
+    """Return whether the first 100 bytes of a file are those of a backup, whole or not."""
+    return _application_id(head) == BACKUP_FILE.application_id
 
 
 def are_keys(head: bytes) -> bool:
-    """Whether the first 100 bytes of a file are those of a file of keys, proved or not."""
-    return _application_id(head) in (_KEYS_ID, _NEW_KEYS_ID)
+    """Return whether the first 100 bytes of a file are those of a file of keys, proved or not."""
+    return _application_id(head) in (KEYS_FILE.application_id, NEW_KEYS_FILE.application_id)
 
 
 def _application_id(head: bytes) -> bytes:
-    return head[_ID_AT : _ID_AT + len(_KEYS_ID)] if head.startswith(_MAGIC) else b""
+    return head[_ID_AT : _ID_AT + _ID_BYTES] if head.startswith(_MAGIC) else b""
 
 
 def prove_keys(file: Staged) -> None:
     """Make a new file of keys one that is read."""
-    file.mark(_KEYS_ID, _ID_AT)
+    file.mark(KEYS_FILE.application_id, _ID_AT)
 
 
 @contextmanager
-def writing_backup(path: Path, vfs: str) -> Iterator[apsw.Connection]:
-    """Yield a transaction in a new backup, which is committed where the block ends well."""
-    with _writing(path, vfs, _BACKUP_ID, _BACKUP_FORMATS) as connection:
-        yield connection
+def writing(layout: Layout, path: Path, vfs: str) -> Iterator[apsw.Connection]:
+    """Yield a transaction in a new file, which is committed where the block ends well; see `prove_keys`."""
+    with sqlite_errors():
+        version = f"user_version = {len(layout.formats)}"
+        connection = open_new(path, vfs, int.from_bytes(layout.application_id), version)
+        try:
+            # The tables first, so that a file which a dying process leaves says of what kind it is.
+            connection.execute("BEGIN")
+            for table in layout.formats[-1]:
+                connection.execute(table)
+            connection.execute("COMMIT")
+            connection.execute("BEGIN")
+            yield connection
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
 
 
 @contextmanager
-def writing_keys(path: Path, vfs: str) -> Iterator[apsw.Connection]:
-    """Yield a transaction in a new file of keys, which is committed where the block ends well; see `prove_keys`."""
-    with _writing(path, vfs, _NEW_KEYS_ID, _KEYS_FORMATS) as connection:
-        yield connection
-
-
-@contextmanager
-def reading_backup(path: Path) -> Iterator[apsw.Connection]:
-    """Yield a backup that has the tables of one; raises `BackupUnusable`, `StoreNewer`, `StoreFailed`."""
-    with _reading(path, _BACKUP_ID, _BACKUP_FORMATS) as connection:
-        yield connection
-
-
-@contextmanager
-def reading_keys(path: Path, *, new: bool = False) -> Iterator[apsw.Connection]:
-    """Yield a file of keys that has the tables of one; raises `BackupUnusable`, `StoreNewer`, `StoreFailed`.
-
-    Args:
-        path: the file.
-        new: whether it is one that is still to be proved; only such a one is read then.
-    """
-    with _reading(path, _NEW_KEYS_ID if new else _KEYS_ID, _KEYS_FORMATS) as connection:
-        yield connection
+def reading(layout: Layout, path: Path) -> Iterator[apsw.Connection]:
+    """Yield a file that has the tables of its kind; raises `BackupUnusable`, `StoreNewer`, `StoreFailed`."""
+    if not path.is_file():
+        raise BackupUnusable("The backup, or the file of its keys, is not there.", check="file")
+    with backup_errors():
+        connection = open_finished(path)
+        try:
+            _require_layout(connection, layout)
+            yield connection
+        finally:
+            connection.close()
 
 
 @contextmanager
 def backup_errors() -> Iterator[None]:
-    """Turn what is found damaged, in the block, into the error of a backup.
+    """Turn the errors of damage, in the block, into the error of a backup.
 
     Raises:
         BackupUnusable: SQLite, or the ciphers, found something that was not written so.
@@ -303,7 +266,7 @@ def backup_errors() -> Iterator[None]:
 
 
 def unusable(check: str) -> BackupUnusable:
-    """Return the error for damage that `check` has found."""
+    """Return the error for damage; `check` says which check found it."""
     return BackupUnusable("The backup, or the file of its keys, is damaged.", check=check)
 
 
@@ -325,46 +288,18 @@ def count(connection: apsw.Connection, table: str) -> int:
     return int(connection.execute(f"SELECT count(*) FROM {table}").get)
 
 
-@contextmanager
-def _writing(path: Path, vfs: str, application_id: bytes, formats: _Formats) -> Iterator[apsw.Connection]:
-    with sqlite_errors():
-        connection = open_new(path, vfs, int.from_bytes(application_id), f"user_version = {len(formats)}")
-        try:
-            # The tables first, so that whatever dies later leaves a file that says of what kind it is.
-            connection.execute("BEGIN")
-            for table in formats[-1]:
-                connection.execute(table)
-            connection.execute("COMMIT")
-            connection.execute("BEGIN")
-            yield connection
-            connection.execute("COMMIT")
-        finally:
-            connection.close()
-
-
-@contextmanager
-def _reading(path: Path, application_id: bytes, formats: _Formats) -> Iterator[apsw.Connection]:
-    if not path.is_file():
-        raise BackupUnusable("The backup, or the file of its keys, is not there.", check="file")
-    with backup_errors():
-        connection = open_finished(path)
-        try:
-            _require_layout(connection, application_id, formats)
-            yield connection
-        finally:
-            connection.close()
-
-
-def _require_layout(connection: apsw.Connection, application_id: bytes, formats: _Formats) -> None:
-    if int(connection.pragma("application_id")) != int.from_bytes(application_id):
+def _require_layout(connection: apsw.Connection, layout: Layout) -> None:
+    if int(connection.pragma("application_id")) != int.from_bytes(layout.application_id):
         raise BackupUnusable(
             "The file is damaged, or no backup of FR Core, or no file of keys.", check="application_id"
         )
-    layout, known = format_of(connection), len(formats)
-    if layout > known:
+    found_format, known = format_of(connection), len(layout.formats)
+    if found_format > known:
         raise StoreNewer(
-            f"The backup has format {layout}; this version knows {known}.", found=str(layout), known=str(known)
+            f"The backup has format {found_format}; this version knows {known}.",
+            found=str(found_format),
+            known=str(known),
         )
     found = [sql for (sql,) in connection.execute("SELECT sql FROM sqlite_schema ORDER BY rowid")]
-    if layout < 1 or found != list(formats[layout - 1]):
+    if found_format < 1 or found != list(layout.formats[found_format - 1]):
         raise unusable("schema")

@@ -1,4 +1,4 @@
-"""From a backup to a data folder: the store built anew under another name, and given its own when it is proved."""
+"""Restores a backup: builds the store anew under another name, checks it, and then gives it its own name."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ import apsw
 from fr_core.errors import StoreFailed, TargetTaken
 from fr_core.gallery.backup.files import NUMBERS
 from fr_core.gallery.backup.saved import SavedStore, SavedSubject, saved_store
-from fr_core.gallery.store.auditing import now_ms
-from fr_core.gallery.store.schema import APPLICATION_ID
-from fr_core.gallery.store.sqlite_check import Verified, require_sound
-from fr_core.gallery.store.sqlite_rows import (
+from fr_core.gallery.store.integrity import Verified, require_sound
+from fr_core.gallery.store.rows import (
     CALIBRATIONS,
     ERASURES,
     GALLERIES,
@@ -29,31 +27,30 @@ from fr_core.gallery.store.sqlite_rows import (
     signed,
     unpacked_metadata,
 )
-from fr_core.gallery.store.sqlite_store import DATABASE_NAME
-from fr_core.gallery.store.upgrade import bring_up_to_date, unlocked
+from fr_core.gallery.store.schema import DATABASE_NAME, SCHEMA
 from fr_core.storage.audit.attribution import current_attribution
-from fr_core.storage.audit.keys import MacKeys
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.checkpoint_vfs import CheckpointVfs
 from fr_core.storage.connection import open_finished, open_new_store, use_log
 from fr_core.storage.data_folder import DataFolder
+from fr_core.storage.database import now_ms
 from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.migrations import make, unlocked
 from fr_core.storage.sqlite_errors import sqlite_errors
 from fr_core.storage.vault import Vault
 
-_ROWS = 4_096  # vectors that are held at a time
 # The trees of a million subjects' ids, numbers and metadata: what does not fit is written again and again.
 _CACHE_KIB = 262_144
 _INSERT_SUBJECT = insertion("subjects", SUBJECTS)
 _INSERT_METADATA = insertion("subject_metadata", METADATA)
 _INSERT_TEMPLATE = insertion("templates", TEMPLATES)
-# What a restoration that died may have left in the folder.
-_LEFT = ("galleries.lock", f"{DATABASE_NAME}.new*")
+# A restoration that died may have left these in the folder.
+_LEFT = (SCHEMA.lock_name, f"{DATABASE_NAME}.new*")
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a restoration has brought back.
+    """The result of a restoration.
 
     Attributes:
         created: when the backup was made, UTC.
@@ -119,9 +116,9 @@ def _require_empty(folder: Path) -> None:
 
 @contextmanager
 def _emptied_on_failure(folder: Path) -> Iterator[DataFolder]:
-    """Hold a folder; where the block fails, remove what was put there, and each folder that had to be made for it."""
+    """Hold a folder; where the block fails, remove its files, and each folder that had to be made for it."""
     made = [path for path in (folder, *folder.parents) if not path.exists()]
-    data = DataFolder(folder)
+    data = DataFolder(folder, SCHEMA)
     try:
         _require_empty(folder)  # now that nobody else can come
         try:
@@ -142,12 +139,12 @@ def _write(path: Path, saved: SavedStore, vault: Vault, vfs: str, clock_ms: Call
     """Write a database, and return how many subjects were left out."""
     pages = CheckpointVfs(vfs)
     with sqlite_errors():
-        connection = open_new_store(path, pages.vfs_name, APPLICATION_ID, cache_kib=_CACHE_KIB)
+        connection = open_new_store(path, pages.vfs_name, SCHEMA.application_id, cache_kib=_CACHE_KIB)
         try:
-            bring_up_to_date(connection, vault)
+            make(connection, SCHEMA, vault)
             connection.execute("BEGIN")
             left_out = _fill(connection, saved, vault)
-            _record(AuditTable(connection, MacKeys(vault.mac), clock_ms), saved, left_out)
+            _record(AuditTable(connection, vault, clock_ms), saved, left_out)
             connection.execute("COMMIT")
             use_log(connection)
         finally:
@@ -177,7 +174,7 @@ def _fill(connection: apsw.Connection, saved: SavedStore, vault: Vault) -> int:
 
 
 def _record(audit: AuditTable, saved: SavedStore, left_out: int) -> None:
-    """Let the new chain begin with where it comes from."""
+    """Begin the new chain with its origin."""
     detail = {"backup_created": saved.created.strftime("%Y-%m-%dT%H:%M:%SZ")}
     if saved.audit is not None:
         detail |= {"chain_id": saved.audit.chain_id, "seq": str(saved.audit.seq), "hash": saved.audit.hash.hex()}
@@ -210,6 +207,6 @@ def _proved(path: Path, key: KeyEncryptionKey) -> Verified:
     with sqlite_errors():
         connection = open_finished(path)
         try:
-            return require_sound(connection, unlocked(connection, key), _ROWS)
+            return require_sound(connection, unlocked(connection, SCHEMA, key))
         finally:
             connection.close()

@@ -16,22 +16,23 @@ import apsw
 
 from fr_core.errors import BackupMismatch
 from fr_core.gallery.backup import files
-from fr_core.gallery.store.protocol import GalleryRow
-from fr_core.gallery.store.sqlite_rows import (
+from fr_core.gallery.store.rows import (
     CALIBRATIONS,
     GALLERIES,
     GALLERIES_V2,
     GALLERIES_V3,
-    Row,
     as_newer,
     checked,
     from_us,
     gallery_of,
     names,
 )
+from fr_core.gallery.store.template_codec import Binding
+from fr_core.gallery.store.values import GalleryRow
 from fr_core.gallery.values import calibration_id
 from fr_core.storage.keys import KeyEncryptionKey
-from fr_core.storage.vault import Binding, SubjectKey, Vault
+from fr_core.storage.protocol import Row
+from fr_core.storage.vault import DataKey, Vault
 
 _SUBJECTS = f"SELECT {names(files.SUBJECTS)} FROM subjects ORDER BY subject_no"
 _TEMPLATES = f"SELECT {names(files.TEMPLATES)} FROM templates ORDER BY row_no"
@@ -76,7 +77,7 @@ class SavedSubject:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much a backup holds."""
+    """The numbers of rows in a backup."""
 
     galleries: int
     subjects: int
@@ -86,7 +87,7 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class SavedAudit:
-    """How far the audit of a store was when its backup was made.
+    """The end of the audit of a store when its backup was made.
 
     Attributes:
         chain_id: of its chain.
@@ -118,7 +119,7 @@ class SavedStore:
         of_keys = dict(zip(files.KEYS, files.only_row(keys, "keys", files.KEYS), strict=True))
         self.vault = Vault.unlocked(key, of_keys["key_id"], of_keys["wrapped_key"])
         checked(self.vault, "keys", tuple(of_keys.values()))
-        # Whom it has no key of is taken for erased: so it is whole, or nothing is read by it.
+        # A subject without a key counts as erased: so the file is whole, or nothing is read with it.
         if files.digest(self.vault, keys) != of_keys["digest"]:
             raise files.unusable("rows_of_keys")
         if files.count(keys, "subject_keys") != of_keys["subjects"]:
@@ -195,7 +196,7 @@ class SavedStore:
             yield subject_no, gallery_no, sealed, wrapped if found else None
 
     def _subject(self, subject_no: int, gallery_no: int, sealed: bytes, wrapped: bytes, own: list[Row]) -> SavedSubject:
-        key = self.vault.subject_key(gallery_no, subject_no, wrapped)
+        key = self.vault.key(gallery_no, subject_no, wrapped)
         context = files.subject_context(self._backup_id, gallery_no, subject_no)
         subject_id, name, metadata, created_us, facts = json.loads(key.open(sealed, context, "subject"))
         if [template_id for template_id, *_ in facts] != [template_id for _, template_id, _ in own]:
@@ -207,7 +208,7 @@ class SavedStore:
         )
         return SavedSubject(subject_no, gallery_no, subject_id, name, metadata, created_us, wrapped, templates)
 
-    def _template(self, key: SubjectKey, bindings: _Bindings, facts: Row, sealed: bytes) -> SavedTemplate:
+    def _template(self, key: DataKey, bindings: _Bindings, facts: Row, sealed: bytes) -> SavedTemplate:
         key.open(sealed, bindings.template.of(*facts), "template")
         template_id, *_, has_photo = facts
         photo: bytes | None = None
@@ -243,7 +244,7 @@ class SavedStore:
 
 
 class _Bindings:
-    """What the templates, and the photos, of a gallery are bound to."""
+    """Binds the templates, and the photos, of a gallery."""
 
     def __init__(self, row: GalleryRow) -> None:
         self.template = Binding("template", row.gallery_no, row.info.model)
@@ -267,7 +268,8 @@ def saved_store(backup: Path, keys: Path, key: KeyEncryptionKey, *, new_keys: bo
         WrongKey: the keys are under another key.
         StoreFailed: the disk refuses.
     """
-    with files.reading_backup(backup) as data, files.reading_keys(keys, new=new_keys) as wrapped:
+    layout = files.NEW_KEYS_FILE if new_keys else files.KEYS_FILE
+    with files.reading(files.BACKUP_FILE, backup) as data, files.reading(layout, keys) as wrapped:
         yield SavedStore(data, wrapped, key)
 
 

@@ -1,4 +1,4 @@
-"""A file that is not there or whole: written under another name, and given its own when it is proved and durable."""
+"""Writes a file under another name, and renames it when it is proved and durable: it is absent or whole."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Staged:
         self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever had it before may have renamed it since it was opened.
+            # Another process may have renamed it since it was opened.
             if not os.path.samestat(os.fstat(self._handle), self.path.stat()):
                 raise BlockingIOError(errno.EWOULDBLOCK, "renamed")
             head = os.pread(self._handle, _HEAD_BYTES, 0)
             if head and not is_ours(head):
                 raise TargetTaken(f"The file {self.path.name} is there, and it is none that a backup has left.")
             os.fchmod(self._handle, 0o600)
-            # What a process that died has left.
+            # The file of a process that died.
             if secret:
                 _zero(self._handle)
             os.ftruncate(self._handle, 0)
@@ -76,8 +76,8 @@ def staged(target: Path, is_ours: Callable[[bytes], bool], *, secret: bool = Fal
         target: its name.
         is_ours: says by its first 100 bytes, or fewer, whether a file that has its name already was left by a process
             that died, and may be written over; an empty one always may.
-        secret: overwrite what it replaces, what a process that died has left of it, or itself where it is not kept,
-            with zeros.
+        secret: overwrite with zeros the file that it replaces, the one of a process that died, and itself if it is not
+            kept.
 
     Raises:
         TargetTaken: another process writes the same file at this moment, or somebody else's has its name.

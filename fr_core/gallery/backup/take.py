@@ -17,14 +17,12 @@ from fr_core.gallery.backup import files
 from fr_core.gallery.backup.saved import Extent, require_not_older, saved_store
 from fr_core.gallery.backup.staged import staged
 from fr_core.gallery.backup.verify import reading
-from fr_core.gallery.store.auditing import audit_table
-from fr_core.gallery.store.sqlite_rows import (
+from fr_core.gallery.store.rows import (
     CALIBRATIONS,
     ERASURES,
     GALLERIES,
     SUBJECTS,
     TEMPLATES,
-    Row,
     checked,
     contradiction,
     insertion,
@@ -32,10 +30,12 @@ from fr_core.gallery.store.sqlite_rows import (
     signed,
     to_us,
 )
-from fr_core.gallery.store.sqlite_snapshot import SqliteSnapshot
-from fr_core.gallery.store.upgrade import last_numbers
+from fr_core.gallery.store.snapshot import Snapshot
 from fr_core.storage.audit.rows import Head
+from fr_core.storage.audit.table import AuditTable
+from fr_core.storage.dialect import LAST_NUMBERS
 from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.protocol import Row
 from fr_core.storage.vault import Vault
 
 _BACKUP_ID_BYTES = 16
@@ -81,8 +81,8 @@ def back_up(folder: Path, key: KeyEncryptionKey, backup: Path, keys: Path, now: 
     keys = keys.resolve()  # a link to it is to stay one, and the file behind it to be replaced
     with staged(backup, files.is_backup) as new_backup, staged(keys, files.are_keys, secret=True) as new_keys:
         with (
-            files.writing_backup(new_backup.path, vfs) as data,
-            files.writing_keys(new_keys.path, vfs) as wrapped,
+            files.writing(files.BACKUP_FILE, new_backup.path, vfs) as data,
+            files.writing(files.NEW_KEYS_FILE, new_keys.path, vfs) as wrapped,
         ):
             _write(folder, key, keys, data, wrapped, now)
         extent = _proved(new_backup.path, new_keys.path, key)
@@ -113,7 +113,7 @@ def _require_free(backup: Path, keys: Path) -> None:
 
 def _require_replaceable(keys: Path, store_id: bytes, numbers: dict[str, int]) -> None:
     """Raise unless a file holds older keys of the same store, or as new ones."""
-    with files.reading_keys(keys) as connection:
+    with files.reading(files.KEYS_FILE, keys) as connection:
         row = dict(zip(files.KEYS, files.only_row(connection, "keys", files.KEYS), strict=True))
     if row["store_id"] != store_id:
         raise BackupMismatch(
@@ -124,7 +124,8 @@ def _require_replaceable(keys: Path, store_id: bytes, numbers: dict[str, int]) -
 
 
 def _numbers(connection: apsw.Connection) -> dict[str, int]:
-    last = last_numbers(connection)
+    rows: list[Row] = connection.execute(LAST_NUMBERS).fetchall()
+    last: dict[str, int] = dict(rows)
     tables = ("galleries", "subjects", "templates")
     counted = (*(last.get(table, 0) for table in tables), files.count(connection, "erasures"))
     return dict(zip(files.NUMBERS, counted, strict=True))
@@ -136,7 +137,7 @@ def _write(
     """Fill both files, unless the file of keys that is there must not be replaced."""
     with reading(folder, key) as source:
         vault, numbers = source.vault, _numbers(source.connection)
-        head = audit_table(source.connection, vault).head()
+        head = AuditTable(source, vault, lambda: 0).head()
         if os.path.lexists(keys):
             _require_replaceable(keys, files.store_id(vault), numbers)
         _take(source, data, wrapped)
@@ -145,7 +146,7 @@ def _write(
     _sign(vault, data, wrapped, backup_id, numbers, head, now)
 
 
-def _take(source: SqliteSnapshot, data: apsw.Connection, wrapped: apsw.Connection) -> None:
+def _take(source: Snapshot, data: apsw.Connection, wrapped: apsw.Connection) -> None:
     """Copy one moment of the source, and do nothing else: what waits for its readers waits so long."""
     for table, columns, target in (("galleries", GALLERIES, data), ("erasures", ERASURES, wrapped)):
         rows = source.connection.execute(f"SELECT {names(columns)} FROM {table}")
@@ -180,7 +181,7 @@ def _seal(vault: Vault, data: apsw.Connection, wrapped: apsw.Connection, backup_
                     raise contradiction("template_subject")
                 facts.append((template_id, *rest))
             whose, rows = next(held, _NO_ROWS)
-        key = vault.subject_key(gallery_no, subject_no, wrapped_key)
+        key = vault.key(gallery_no, subject_no, wrapped_key)
         context = files.subject_context(backup_id, gallery_no, subject_no)
         sealed = key.seal(json.dumps([*columns, facts], ensure_ascii=False).encode(), context)
         data.execute(_INSERT_SUBJECT, (subject_no, gallery_no, sealed))

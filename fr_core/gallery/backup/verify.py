@@ -1,8 +1,8 @@
-"""Reading a data folder from outside of the process that holds it: for its verification, and for backups.
+"""Reads a data folder from outside of the process that holds it: for its verification, and for backups.
 
-The lock of a data folder keeps a second writer away. Who reads takes no part in it: SQLite's write-ahead log gives a
-reader in another process one moment of the store, whatever is written meanwhile. What has to wait for such a reader is
-the emptying of the log, and so the end of an erasure.
+The lock of a data folder keeps a second writer away. A reader needs no lock: SQLite's write-ahead log gives a reader in
+another process one moment of the store, whatever is written meanwhile. Only the emptying of the log, and so the end of
+an erasure, has to wait for such a reader.
 """
 
 from __future__ import annotations
@@ -14,20 +14,16 @@ from pathlib import Path
 import apsw
 
 from fr_core.errors import NoStore, StoreCorrupt, StoreFailed
-from fr_core.gallery.store.schema import SCHEMA_VERSION
-from fr_core.gallery.store.sqlite_check import Verified, require_sound
-from fr_core.gallery.store.sqlite_snapshot import SqliteSnapshot
-from fr_core.gallery.store.sqlite_store import DATABASE_NAME
-from fr_core.gallery.store.upgrade import known_version, unlocked
-from fr_core.storage.connection import open_to_read
+from fr_core.gallery.store.gallery_store import DATABASE_NAME
+from fr_core.gallery.store.integrity import Verified, require_sound
+from fr_core.gallery.store.schema import SCHEMA
+from fr_core.gallery.store.snapshot import Snapshot
+from fr_core.storage.connection import reading_outside
 from fr_core.storage.data_folder import require_sole
 from fr_core.storage.durable import cause
 from fr_core.storage.keys import KeyEncryptionKey
-from fr_core.storage.sqlite_errors import sqlite_errors
+from fr_core.storage.migrations import known_version, unlocked
 from fr_core.storage.sqlite_log import require_no_lost_commits
-
-# Vectors that are held at a time.
-_ROWS = 4_096
 
 
 def verify(folder: Path, key: KeyEncryptionKey) -> Verified:
@@ -44,7 +40,7 @@ def verify(folder: Path, key: KeyEncryptionKey) -> Verified:
         StoreFailed: the disk refuses, or another program holds the database.
     """
     with reading(folder, key) as snapshot:
-        return require_sound(snapshot.connection, snapshot.vault, _ROWS)
+        return require_sound(snapshot, snapshot.vault)
 
 
 def require_store(folder: Path) -> Path:
@@ -60,23 +56,19 @@ def require_store(folder: Path) -> Path:
 
 
 @contextmanager
-def reading(folder: Path, key: KeyEncryptionKey) -> Iterator[SqliteSnapshot]:
+def reading(folder: Path, key: KeyEncryptionKey) -> Iterator[Snapshot]:
     """Yield one moment of the store of a data folder, through a connection of its own that cannot write.
 
     Raises:
         NoStore, StoreNewer, WrongKey, StoreCorrupt, StoreFailed: as `verify` does.
     """
     path = require_store(folder)
-    with sqlite_errors(), _schema_errors():
-        connection = open_to_read(path, outside=True)
-        try:
-            connection.execute("BEGIN")
-            if known_version(connection) < SCHEMA_VERSION:
-                raise NoStore("The galleries are of an earlier version.")
-            _require_whole_log(path, int(connection.pragma("page_size")))
-            yield SqliteSnapshot(connection, unlocked(connection, key))
-        finally:
-            connection.close()
+    with reading_outside(path) as connection, _schema_errors():
+        connection.execute("BEGIN")
+        if known_version(connection, SCHEMA) < SCHEMA.version:
+            raise NoStore("The galleries are of an earlier version.")
+        _require_whole_log(path, int(connection.pragma("page_size")))
+        yield Snapshot(connection, unlocked(connection, SCHEMA, key))
 
 
 def _require_whole_log(path: Path, page_bytes: int) -> None:
@@ -92,12 +84,9 @@ def _require_whole_log(path: Path, page_bytes: int) -> None:
 
 def _log_frames(path: Path) -> int:
     """Return how many frames of the log SQLite takes for valid at this moment; beside a snapshot it does not say."""
-    connection = open_to_read(path, outside=True)
-    try:
+    with reading_outside(path) as connection:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # before it has read, it counts nothing
         return connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)[0]
-    finally:
-        connection.close()
 
 
 @contextmanager

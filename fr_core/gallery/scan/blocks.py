@@ -19,7 +19,8 @@ from fr_core.gallery.index.protocol import F64, Hits, VectorIndex
 from fr_core.gallery.scan.equal import distinct
 from fr_core.gallery.search.memory import GalleryMemory
 from fr_core.gallery.search.views import Views
-from fr_core.gallery.store.protocol import GalleryRow, Snapshot
+from fr_core.gallery.store.snapshot import Snapshot
+from fr_core.gallery.store.values import GalleryRow
 from fr_core.gallery.values import GalleryRef
 from fr_core.types import I64
 

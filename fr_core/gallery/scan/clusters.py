@@ -14,7 +14,7 @@ from fr_core.gallery.index.protocol import F64
 from fr_core.gallery.scan.blocks import Cursor, Near, Progress, Scanner, nearest
 from fr_core.gallery.scan.linkage import average_linkage, components
 from fr_core.gallery.search.memory import GalleryMemory
-from fr_core.gallery.store.protocol import GalleryRow
+from fr_core.gallery.store.values import GalleryRow
 from fr_core.gallery.values import GalleryRef
 from fr_core.types import F32, I64
 

@@ -9,7 +9,7 @@ import numpy as np
 from fr_core.errors import InvalidFilter, UnknownSubject
 from fr_core.gallery.checks import is_subject_id
 from fr_core.gallery.query import MAX_FILTER_SUBJECTS, SubjectFilter
-from fr_core.gallery.store.protocol import Snapshot
+from fr_core.gallery.store.snapshot import Snapshot
 from fr_core.gallery.values import MAX_METADATA_PAIRS
 from fr_core.types import I64
 

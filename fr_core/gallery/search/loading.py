@@ -9,7 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from fr_core.errors import StoreCorrupt
 from fr_core.gallery.search.memory import GalleryMemory, Memories
-from fr_core.gallery.store.protocol import GalleryRow, Store
+from fr_core.gallery.store.gallery_store import GalleryStore
+from fr_core.gallery.store.values import GalleryRow
 
 _log = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ _ROWS = 4096
 _TELL_EVERY_S = 2.0
 
 
-def load(store: Store, memories: Memories, on_block: Callable[[], None]) -> None:
+def load(store: GalleryStore, memories: Memories, on_block: Callable[[], None]) -> None:
     """Fill empty memories with every vector of a store, and check that galleries hold what they say that they hold.
 
     Args:
@@ -49,7 +50,7 @@ def load(store: Store, memories: Memories, on_block: Callable[[], None]) -> None
     )
 
 
-def _gallery_rows(store: Store) -> tuple[GalleryRow, ...]:
+def _gallery_rows(store: GalleryStore) -> tuple[GalleryRow, ...]:
     rows: tuple[GalleryRow, ...] = ()
     with store.snapshot() as snapshot:
         while page := snapshot.galleries(rows[-1].info.gallery_id if rows else "", 1000):
@@ -57,7 +58,9 @@ def _gallery_rows(store: Store) -> tuple[GalleryRow, ...]:
     return rows
 
 
-def _read(store: Store, memories: dict[int, GalleryMemory], templates: int, on_block: Callable[[], None]) -> None:
+def _read(
+    store: GalleryStore, memories: dict[int, GalleryMemory], templates: int, on_block: Callable[[], None]
+) -> None:
     """Read the vectors while those read before are added to their indexes."""
     told, read = time.monotonic(), 0
     adding: Future[None] | None = None

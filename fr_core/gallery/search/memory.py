@@ -23,7 +23,7 @@ from fr_core.gallery.index.register import index_maker
 from fr_core.gallery.query import ScoreFusion
 from fr_core.gallery.search.ranking import RankedSubjects, by_best_template, fused
 from fr_core.gallery.search.sharing import Nearest, SharedSearch
-from fr_core.gallery.store.protocol import StoredVectors
+from fr_core.gallery.store.values import StoredVectors
 from fr_core.types import F32, I64
 
 _log = logging.getLogger(__name__)

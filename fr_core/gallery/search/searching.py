@@ -13,7 +13,8 @@ from fr_core.gallery.search.filters import names_many, require_filter, templates
 from fr_core.gallery.search.memory import GalleryMemory
 from fr_core.gallery.search.ranking import RankedSubjects
 from fr_core.gallery.search.views import Views
-from fr_core.gallery.store.protocol import GalleryRow, Snapshot
+from fr_core.gallery.store.snapshot import Snapshot
+from fr_core.gallery.store.values import GalleryRow
 from fr_core.gallery.values import Found, GalleryInfo, GalleryRef
 from fr_core.types import Candidate, Decision, Embedding, Identification
 

@@ -10,8 +10,10 @@ from typing import TypeVar
 
 from fr_core.gallery.changes import require_open
 from fr_core.gallery.search.memory import GalleryMemory, Memories
+from fr_core.gallery.store.gallery_store import GalleryStore
 from fr_core.gallery.store.known import known_gallery
-from fr_core.gallery.store.protocol import GalleryRow, Snapshot, Store
+from fr_core.gallery.store.snapshot import Snapshot
+from fr_core.gallery.store.values import GalleryRow
 from fr_core.gallery.values import GalleryRef
 
 T = TypeVar("T")
@@ -29,7 +31,7 @@ class Views:
         now: gives the time, UTC.
     """
 
-    def __init__(self, store: Store, memories: Memories, now: Callable[[], datetime]) -> None:
+    def __init__(self, store: GalleryStore, memories: Memories, now: Callable[[], datetime]) -> None:
         self._store = store
         self._memories = memories
         self._now = now

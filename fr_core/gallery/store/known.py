@@ -1,10 +1,12 @@
-"""What callers name by ids, found in a snapshot or refused; what can be no id is not even asked for."""
+"""Finds galleries, subjects and templates by the ids of callers, or refuses; asks the store only for possible ids."""
 
 from __future__ import annotations
 
 from fr_core.errors import GalleryReplaced, UnknownGallery, UnknownSubject, UnknownTemplate
 from fr_core.gallery.checks import is_gallery_id, is_subject_id, is_template_id
-from fr_core.gallery.store.protocol import GalleryRow, Snapshot, Transaction
+from fr_core.gallery.store.snapshot import Snapshot
+from fr_core.gallery.store.transaction import GalleryTransaction
+from fr_core.gallery.store.values import GalleryRow
 from fr_core.gallery.values import GalleryRef, KeptTemplate, Subject
 
 
@@ -43,7 +45,7 @@ def known_template(snapshot: Snapshot, gallery_no: int, template_id: int) -> Kep
     return kept
 
 
-def delete_known_template(transaction: Transaction, gallery_no: int, template_id: int) -> None:
+def delete_known_template(transaction: GalleryTransaction, gallery_no: int, template_id: int) -> None:
     """Delete a template of a gallery; raises `UnknownTemplate`."""
     if not is_template_id(template_id) or not transaction.delete_template(gallery_no, template_id):
         raise _unknown_template()

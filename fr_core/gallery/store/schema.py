@@ -1,4 +1,4 @@
-"""The tables of the store, and the steps that bring an older store up to date.
+"""Makes the tables of the gallery store, and brings older stores up to date.
 
 Times are microseconds since 1970, UTC.
 Text compares by code point (SQLite's BINARY collation of UTF-8), as Python's strings do.
@@ -6,10 +6,35 @@ Text compares by code point (SQLite's BINARY collation of UTF-8), as Python's st
 
 from __future__ import annotations
 
-from fr_core.storage.audit.table import SCHEMA as _AUDIT
+import zlib
 
-# Written to the header of the file, so that another program's database is not taken for a store: "FRCG".
-APPLICATION_ID = 0x46524347
+from fr_core.errors import StoreCorrupt
+from fr_core.gallery.store.integrity import require_no_contradictions
+from fr_core.gallery.store.rows import (
+    GALLERIES,
+    GALLERIES_V2,
+    GALLERIES_V3,
+    METADATA,
+    SUBJECTS,
+    TEMPLATES,
+    SubjectRow,
+    as_newer,
+    checked,
+    contradiction,
+    insertion,
+    names,
+    signed,
+    unpacked_metadata,
+)
+from fr_core.gallery.store.template_codec import Binding, unpack_vectors
+from fr_core.storage.connection import PAGE_BYTES
+from fr_core.storage.protocol import Connection
+from fr_core.storage.schema import TAKES_MARK, Schema, begin_audit
+from fr_core.storage.vault import Vault
+from fr_core.types import ModelId
+
+DATABASE_NAME = "galleries.db"
+_BLOCK = 1_000
 
 _V1 = """
 CREATE TABLE galleries (
@@ -52,7 +77,7 @@ CREATE INDEX templates_by_subject ON templates (subject_no);
 CREATE UNIQUE INDEX templates_by_image ON templates (gallery_no, image_sha256) WHERE image_sha256 IS NOT NULL;
 """
 
-# The rows of version 1 wait under other names until `upgrade` has encrypted them into the tables of version 2.
+# The rows of version 1 wait under other names until `_seal` has encrypted them into the tables of version 2.
 _V2 = """
 ALTER TABLE templates RENAME TO templates_v1;
 ALTER TABLE subjects RENAME TO subjects_v1;
@@ -133,7 +158,7 @@ CREATE TABLE erasures (
 ) STRICT;
 """
 
-V2_AFTER_MOVE = """
+_V2_AFTER_MOVE = """
 DROP TABLE templates_v1;
 DROP TABLE subjects_v1;
 DROP TABLE galleries_v1;
@@ -143,8 +168,8 @@ CREATE INDEX templates_by_age ON templates (gallery_no, created_us);
 CREATE UNIQUE INDEX templates_by_image ON templates (gallery_no, image_sha256) WHERE image_sha256 IS NOT NULL;
 """
 
-# `upgrade` authenticates the rows of galleries anew, with the column that came. The text of a calibration is
-# authenticated by its hash in the row of its gallery.
+# The rows of galleries are authenticated anew, with the new column. The text of a calibration is authenticated by its
+# hash in the row of its gallery.
 _V3 = """
 ALTER TABLE galleries ADD COLUMN calibration_sha256 TEXT;
 
@@ -154,17 +179,116 @@ CREATE TABLE calibrations (
 ) STRICT;
 """
 
-# `upgrade` authenticates the rows of galleries anew. Galleries that there were before are searched as they were.
+# The rows of galleries are authenticated anew. Galleries from before are searched as they were.
 _V4 = """
 ALTER TABLE galleries ADD COLUMN use TEXT NOT NULL DEFAULT 'test';
 """
 
-# `upgrade` begins the chain: what was done before is in no record.
-_V5 = _AUDIT
 
-# No table changes: the wrapped key of the store may hold the mark of a seal, which earlier versions cannot read.
-_V6 = ""
+def _seal(connection: Connection, vault: Vault) -> None:
+    """Move the rows of version 1, encrypted or authenticated, into the tables of version 2."""
+    connection.execute(_V2)
+    galleries = _move_galleries(connection, vault)
+    keys = _move_subjects(connection, vault)
+    _move_templates(connection, vault, galleries, keys)
+    # The numbers of deleted rows are not given again.
+    for table in ("galleries", "templates"):
+        connection.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
+        sql = "UPDATE sqlite_sequence SET name = ? WHERE name = ?"
+        connection.execute(sql, (table, f"{table}_v1"))
+    connection.execute(_V2_AFTER_MOVE)
+    require_no_contradictions(connection)
 
-# Step n brings a store of version n to version n + 1. Steps are never edited once released, only added.
-MIGRATIONS = (_V1, _V2, _V3, _V4, _V5, _V6)
-SCHEMA_VERSION = len(MIGRATIONS)
+
+def _add_calibrations(connection: Connection, vault: Vault) -> None:
+    connection.execute(_V3)
+    _sign_galleries(connection, vault, GALLERIES_V2, GALLERIES_V3)
+
+
+def _add_use(connection: Connection, vault: Vault) -> None:
+    connection.execute(_V4)
+    _sign_galleries(connection, vault, GALLERIES_V3, GALLERIES)
+
+
+def _sign_galleries(connection: Connection, vault: Vault, before: tuple[str, ...], after: tuple[str, ...]) -> None:
+    """Authenticate the rows of one version with the columns that the next has added."""
+    for row in list(connection.execute(f"SELECT {names(before)} FROM galleries")):
+        gallery_no, *_ = columns = as_newer(checked(vault, "galleries", row), before, after)
+        *_, mac = signed(vault, "galleries", *columns[:-1])
+        connection.execute("UPDATE galleries SET mac = ? WHERE gallery_no = ?", (mac, gallery_no))
+
+
+def _move_galleries(connection: Connection, vault: Vault) -> dict[int, tuple[Binding, int]]:
+    bindings: dict[int, tuple[Binding, int]] = {}
+    insert = insertion("galleries", GALLERIES_V2)
+    for row in list(connection.execute("SELECT * FROM galleries_v1")):
+        connection.execute(insert, signed(vault, "galleries", *row, None, None, 0))
+        gallery_no, _, _, *model, size, _, _, _, _ = row
+        bindings[gallery_no] = (Binding("template", gallery_no, ModelId(*model)), size)
+    return bindings
+
+
+def _move_subjects(connection: Connection, vault: Vault) -> dict[int, tuple[int, bytes]]:
+    keys: dict[int, tuple[int, bytes]] = {}
+    insert, insert_metadata = insertion("subjects", SUBJECTS), insertion("subject_metadata", METADATA)
+    for row in connection.execute("SELECT * FROM subjects_v1 ORDER BY subject_no"):
+        subject_no, gallery_no, _, _, metadata, _ = row
+        _, wrapped = vault.new_key(gallery_no, subject_no)
+        keys[subject_no] = (gallery_no, wrapped)
+        connection.execute(insert, signed(vault, "subjects", *row, wrapped))
+        for key, value in unpacked_metadata(metadata).items():
+            pair = signed(vault, "subject_metadata", gallery_no, key, value, subject_no)
+            connection.execute(insert_metadata, pair)
+    return keys
+
+
+def _move_templates(
+    connection: Connection,
+    vault: Vault,
+    galleries: dict[int, tuple[Binding, int]],
+    keys: dict[int, tuple[int, bytes]],
+) -> None:
+    insert = insertion("templates", TEMPLATES)
+    for row in connection.execute("SELECT * FROM templates_v1 ORDER BY template_id"):
+        template_id, gallery_no, subject_no, image_sha256, quality, created_us, crc32, vector = row
+        if gallery_no not in galleries or subject_no not in keys:
+            raise contradiction("template_subject")
+        if zlib.crc32(vector) != crc32:
+            raise StoreCorrupt("The checksum of a stored vector differs.", check="vector_checksum")
+        binding, size = galleries[gallery_no]
+        unpack_vectors([vector], size)
+        facts = (template_id, subject_no, image_sha256, quality, created_us, 0)
+        of_gallery, wrapped = keys[subject_no]
+        sealed = vault.key(of_gallery, subject_no, wrapped).seal(vector, binding.of(*facts))
+        connection.execute(insert, (*facts, gallery_no, sealed))
+
+
+def _rewrap(connection: Connection, before: Vault, after: Vault) -> None:
+    """Wrap the key of every subject anew; raises `StoreCorrupt` for an altered row, which it would authenticate."""
+    last = 0
+    select = f"SELECT {names(SUBJECTS)} FROM subjects WHERE subject_no > ? ORDER BY subject_no LIMIT {_BLOCK}"
+    while block := list(connection.execute(select, (last,))):
+        for row in map(SubjectRow._make, block):
+            subject = checked(before, "subjects", row)
+            last = subject.subject_no
+            rewrapped = after.rewrapped(before, subject.gallery_no, last, subject.wrapped_key)
+            *_, mac = signed(after, "subjects", *subject._replace(wrapped_key=rewrapped)[:-1])
+            sql = "UPDATE subjects SET wrapped_key = ?, mac = ? WHERE subject_no = ?"
+            connection.execute(sql, (rewrapped, mac, last))
+
+
+SCHEMA = Schema(
+    name="gallery store",
+    database_name=DATABASE_NAME,
+    application_id=0x46524347,  # "FRCG"
+    migrations=(_V1, _seal, _add_calibrations, _add_use, begin_audit, TAKES_MARK),
+    wrapped=(),
+    binding="fr-core",
+    mac_prefix="",
+    shared=False,
+    page_bytes=PAGE_BYTES,
+    first_keyed=2,
+    signs_store=True,
+    rewrap=_rewrap,
+)
+"""Held by one process, whose memory has the vectors; see `rows` for what authenticates and encrypts each row."""

@@ -17,7 +17,7 @@ SYSTEM = "system"
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """Who asks for something, and why.
+    """The caller of a request, and its reason.
 
     Attributes:
         actor: a principal's id.

@@ -1,9 +1,9 @@
-"""The hash chain: each record's hash holds the one before, so that none can be changed without all that follow.
+"""The hash chain: each hash includes the one before, so that a change of a record changes all that follow.
 
 hash_0 = SHA-256(chain_id), hash_n = SHA-256("fr-core audit 1" NUL chain_id hash_{n-1} SHA-256(body_n)); SHA-256 of
 FIPS 180-4. All parts have fixed lengths, so that no two rows of parts give the same bytes. The construction is that of
 Schneier and Kelsey, "Secure Audit Logs to Support Computer Forensics", 1999, 3.3, without its evolving key. As there,
-a record stands in the chain by its hash, so that the chain can be checked by whoever may not read every record.
+a record stands in the chain by its hash, so that somebody who may not read every record can check the chain.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def new_chain_id() -> str:
 
 
 def is_chain_id(text: object) -> bool:
-    """Whether a chain can have this id."""
+    """Return whether a chain can have this id."""
     return isinstance(text, str) and _CHAIN_ID.fullmatch(text) is not None
 
 

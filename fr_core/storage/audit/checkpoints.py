@@ -31,7 +31,7 @@ _SIGNATURE = re.compile(r"[A-Za-z0-9_-]{86}")
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a chain was at a moment.
+    """The end of a chain at a moment.
 
     Attributes:
         chain_id: of the chain, 32 hexadecimal digits.
@@ -69,7 +69,7 @@ class Checkpoint:
         return canonical({**said, "signature": self.signature})
 
     def is_signed_by(self, public_key: Ed25519PublicKey) -> bool:
-        """Whether the signature is that of this key over what the checkpoint says."""
+        """Return whether this key signed the checkpoint."""
         signed = canonical(_said(self.chain_id, self.seq, self.hash, self.at_ms, self.key_id))
         try:
             public_key.verify(base64.urlsafe_b64decode(f"{self.signature}=="), signed)

@@ -1,22 +1,12 @@
-"""The rows of the audit's tables, and what runs the statements that read and write them."""
+"""The rows of the audit's tables as values."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
-from fr_core.storage.audit.keys import Value
 from fr_core.storage.audit.values import Record
-
-Row = tuple[Any, ...]
-
-
-class Connection(Protocol):
-    """What runs statements: an `apsw.Connection`, in a transaction of whoever owns it."""
-
-    def execute(self, statements: str, bindings: Sequence[Value] = ..., /) -> Iterable[Row]:
-        """Run a statement, or several without values; return its rows."""
+from fr_core.storage.protocol import Row
+from fr_core.storage.vault import Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +26,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """How far the chain is.
+    """The end of the chain.
 
     Attributes:
         chain_id: of the chain, 32 hexadecimal digits.
@@ -79,5 +69,5 @@ class Pruned:
 
 
 def is_whole(row: Row) -> bool:
-    """Whether a row has a body, a hash and a MAC of the type of its column, at which SQLite does not look."""
+    """Return whether body, hash and MAC of a row have the type of their columns, which SQLite does not check."""
     return type(row[1]) is bytes and type(row[2]) is bytes and type(row[3]) is bytes

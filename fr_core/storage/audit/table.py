@@ -1,8 +1,8 @@
-"""The audit's two tables in a store's own database: records are written in the transaction of what they tell of.
+"""Keeps the audit of a store in two tables of its database; each record is written in the transaction of its change.
 
 Each row has a MAC of its number and hash, and the one row of the head a MAC of how far the chain is. Nothing here is
-kept apart from the database but the keys and the last head seen: several processes may write in turns, and whatever a
-rollback undoes is undone here too.
+kept outside of the database but the keys and the last head seen: several processes may write in turns, and a rollback
+also undoes records.
 
 A pruned chain has a row of number 0, the mark, which replaces all deleted records. Its hash is that of the last deleted
 record, so that the next record follows it. Its body holds the number of that record and of the record `audit.prune`;
@@ -23,9 +23,11 @@ from fr_core.storage.audit import pseudonyms as names
 from fr_core.storage.audit.attribution import SYSTEM
 from fr_core.storage.audit.chain import first_hash, is_chain_id, new_chain_id, next_hash
 from fr_core.storage.audit.checkpoints import Checkpoint, make_checkpoint, public_pem
-from fr_core.storage.audit.keys import AuditKeys
-from fr_core.storage.audit.rows import Connection, Head, Kept, Pruned, Row, is_whole
+from fr_core.storage.audit.rows import Head, Kept, Pruned, is_whole
 from fr_core.storage.audit.values import Entry, canonical, decode, encode
+from fr_core.storage.dialect import contains
+from fr_core.storage.protocol import Connection, Row
+from fr_core.storage.vault import DataKey, Vault
 
 SCHEMA = """
 CREATE TABLE audit (
@@ -83,13 +85,14 @@ class AuditTable:
 
     Args:
         connection: of the store's database; to append, in a transaction that began by writing (BEGIN IMMEDIATE).
-        keys: those of the store.
+        vault: the keys of the store.
         clock_ms: milliseconds since 1970, UTC.
     """
 
-    def __init__(self, connection: Connection, keys: AuditKeys, clock_ms: Callable[[], int]) -> None:
+    def __init__(self, connection: Connection, vault: Vault, clock_ms: Callable[[], int]) -> None:
         self._connection = connection
-        self._keys = keys
+        self._vault = vault
+        self._secrets = DataKey(vault.derived("audit seal"))  # a rotation has nothing of the audit to write
         self._clock_ms = clock_ms
         # The last head that was found good: equal bytes are good again, which saves an authentication for each append.
         self._seen: tuple[Row, Head] | None = None
@@ -109,9 +112,9 @@ class AuditTable:
                 0,
                 0,
                 first_hash(chain_id),
-                self._keys.seal(f"{_SIGNING_KEY} {chain_id}", signing_key.private_bytes_raw()),
+                self._sealed(_SIGNING_KEY, chain_id, signing_key.private_bytes_raw()),
                 signing_key.public_key().public_bytes_raw(),
-                self._keys.seal(f"{_PSEUDONYM_KEY} {chain_id}", secrets.token_bytes(names.KEY_BYTES)),
+                self._sealed(_PSEUDONYM_KEY, chain_id, secrets.token_bytes(names.KEY_BYTES)),
             )
         )
 
@@ -137,7 +140,7 @@ class AuditTable:
         if seq > head.seq:
             sealed = (head.sealed_signing_key, head.public_key, head.sealed_pseudonym_key)
             after = Head(head.chain_id, seq, at_ms, hash_, *sealed)
-            mac = self._keys.mac("audit_head", after.columns)
+            mac = self._vault.mac("audit_head", after.columns)
             self._connection.execute(_UPDATE_HEAD, (seq, at_ms, hash_, mac))
             self._seen = ((*after.columns, mac), after)
         return seq
@@ -183,7 +186,7 @@ class AuditTable:
             return self._seen[1]
         # SQLite does not look whether what it reads has the type of its column.
         fit = tuple(map(type, row)) == _HEAD_TYPES and is_chain_id(row[0])
-        if not fit or not hmac.compare_digest(self._keys.mac("audit_head", row[:-1]), row[-1]):
+        if not fit or not hmac.compare_digest(self._vault.mac("audit_head", row[:-1]), row[-1]):
             raise StoreCorrupt("The head of the audit was altered.", check="audit_head")
         head = Head(*row[:-1])
         self._seen = (row, head)
@@ -220,7 +223,7 @@ class AuditTable:
             limit: so many at most.
         """
         head, pruned = self.head(), self.pruned()
-        sql = _SELECT.format(more=" ".join("AND instr(own.body, ?) > 0" for _ in needles))
+        sql = _SELECT.format(more=" ".join(f"AND {contains('own.body')}" for _ in needles))
         rows = self._connection.execute(sql, (after, min(last, head.seq), *needles, limit))
         return [self._checked(head, pruned, row) for row in rows]
 
@@ -243,8 +246,8 @@ class AuditTable:
             after = rows[-1][0]
 
     def is_authentic(self, head: Head, seq: int, hash_: bytes, mac: bytes) -> bool:
-        """Whether somebody with the key wrote this hash as that of this number."""
-        return hmac.compare_digest(self._keys.mac("audit", (head.chain_id, seq, hash_)), mac)
+        """Return whether somebody with the key wrote this hash for this number."""
+        return hmac.compare_digest(self._vault.mac("audit", (head.chain_id, seq, hash_)), mac)
 
     def pseudonyms(self) -> names.Pseudonyms:
         """Return what makes the pseudonyms of the chain."""
@@ -299,13 +302,16 @@ class AuditTable:
         return Kept(record, body, hash_)
 
     def _insert(self, chain_id: str, seq: int, body: bytes, hash_: bytes) -> None:
-        self._connection.execute(_INSERT, (seq, body, hash_, self._keys.mac("audit", (chain_id, seq, hash_))))
+        self._connection.execute(_INSERT, (seq, body, hash_, self._vault.mac("audit", (chain_id, seq, hash_))))
 
     def _insert_head(self, head: Head) -> None:
-        self._connection.execute(_INSERT_HEAD, (*head.columns, self._keys.mac("audit_head", head.columns)))
+        self._connection.execute(_INSERT_HEAD, (*head.columns, self._vault.mac("audit_head", head.columns)))
 
     def _mark_mac(self, head: Head, body: bytes, hash_: bytes) -> bytes:
-        return self._keys.mac("audit_pruned", (head.chain_id, body, hash_))
+        return self._vault.mac("audit_pruned", (head.chain_id, body, hash_))
+
+    def _sealed(self, purpose: str, chain_id: str, secret: bytes) -> bytes:
+        return self._secrets.seal(secret, f"{purpose} {chain_id}".encode())
 
     def _opened(self, head: Head, purpose: str, sealed: bytes) -> bytes:
-        return self._keys.open(f"{purpose} {head.chain_id}", sealed)
+        return self._secrets.open(sealed, f"{purpose} {head.chain_id}".encode(), "audit_key")

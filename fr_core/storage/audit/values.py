@@ -1,4 +1,4 @@
-"""What a record of the audit may hold, and its canonical bytes: words, numbers and pseudonyms, never free text.
+"""Defines records of the audit and their canonical bytes: words, numbers and pseudonyms, never free text.
 
 Every field has a pattern and a greatest length, so that neither a name of two words, nor a photo, nor a vector fits.
 """
@@ -63,7 +63,7 @@ _dump = json.JSONEncoder(
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a record says, before it has its number and time.
+    """A record before it has its number and time.
 
     Attributes:
         actor: who: a principal's id, such as "key:k3...", or "system".
@@ -82,7 +82,7 @@ class Entry:
         detail: at most 16 words of 128 ASCII characters without spaces, 512 characters in all with their keys.
 
     Raises:
-        ValueError: a field holds what it cannot, which is a defect of whoever made it; the message does not repeat it.
+        ValueError: a field has an impossible value, a defect of the caller; the message does not repeat the value.
     """
 
     actor: str

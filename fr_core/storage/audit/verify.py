@@ -1,7 +1,7 @@
-"""Whether a chain is as it was written, and where not: each record, the head, and checkpoints kept elsewhere.
+"""Verifies a chain: each record, the head, and checkpoints that were kept elsewhere.
 
-Whoever has not the store's key can change nothing unnoticed. Whoever has it can write the whole chain anew, or put an
-earlier state of the whole database back: that is found against a checkpoint which was kept elsewhere, and only so.
+Nobody can change a record unnoticed without the key of the store. Somebody with the key can write the whole chain anew,
+or put back an earlier state of the whole database: only a checkpoint that was kept elsewhere shows that.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from fr_core.errors import StoreCorrupt
 from fr_core.storage.audit.chain import next_hash
 from fr_core.storage.audit.checkpoints import Checkpoint, key_id_of
-from fr_core.storage.audit.rows import Connection, Head, Pruned, Row, is_whole
+from fr_core.storage.audit.rows import Head, Pruned, is_whole
 from fr_core.storage.audit.table import PRUNE, AuditTable
 from fr_core.storage.audit.values import decode
+from fr_core.storage.protocol import Connection, Row
 
 # Some 50 milliseconds: a start waits so long.
 _RECENT = 1_000
@@ -25,7 +26,7 @@ _NOTHING: Row = (0, b"", b"", b"")
 
 
 class Why(StrEnum):
-    """What is wrong with a chain."""
+    """The fault of a chain."""
 
     EDITED = "edited"  # a record, its hash or its MAC was changed
     MISSING = "missing"  # a record was taken out
@@ -144,6 +145,26 @@ def require_recent(table: AuditTable, connection: Connection) -> None:
         raise StoreCorrupt("The audit does not begin where it was pruned.", check="audit_pruned")
     if list(connection.execute("SELECT 1 FROM audit WHERE seq > ? LIMIT 1", (head.seq,))):
         raise StoreCorrupt("The audit has records that nobody wrote.", check="audit")
+
+
+def require_unbroken(table: AuditTable) -> int:
+    """Check every record of a chain, and return their number.
+
+    Args:
+        table: the chain; its connection is in one transaction all the while.
+
+    Raises:
+        StoreCorrupt: something is not as it was written (metadata: seq, of the first record that is wrong; why).
+    """
+    found = verify(table)
+    if isinstance(found, Broken):
+        raise StoreCorrupt(
+            f"Record {found.seq} of the audit is not as it was written: {found.why.value}.",
+            check="audit",
+            seq=str(found.seq),
+            why=found.why.value,
+        )
+    return found.records
 
 
 def verify(table: AuditTable, checkpoints: Sequence[Checkpoint] = ()) -> Verified | Broken:

@@ -17,7 +17,7 @@ from fr_server.commands.reporting import print_json, reporting
 
 if TYPE_CHECKING:
     from fr_core.gallery.backup.saved import Extent
-    from fr_core.gallery.store.sqlite_check import Verified
+    from fr_core.gallery.store.integrity import Verified
     from fr_core.storage.keys import KeyEncryptionKey
     from fr_server.config import Config
 

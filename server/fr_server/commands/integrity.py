@@ -1,4 +1,4 @@
-"""Checks the stores of a data folder in copies, without a server, and without changing a byte."""
+"""Checks the stores of a data folder: in copies, without a server, and without changing a byte."""
 
 from __future__ import annotations
 
@@ -6,40 +6,31 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from fr_core.errors import FrError, NoStore, StoreCorrupt, StoreInUse
-from fr_core.gallery.backup.verify import reading
-from fr_core.gallery.store.auditing import audit_table
-from fr_core.gallery.store.sqlite_check import read_vectors, require_consistent, require_photos, require_whole_file
-from fr_core.gallery.store.sqlite_snapshot import SqliteSnapshot
-from fr_core.gallery.store.sqlite_store import DATABASE_NAME
+from fr_core.gallery.store.integrity import require_sound_rows
+from fr_core.gallery.store.schema import SCHEMA as GALLERIES
 from fr_core.scratch import scratch_folder
 from fr_core.storage.audit.checkpoints import Checkpoint
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.audit.verify import Broken, verify
-from fr_core.storage.audit_table import audit_keys, auditing
-from fr_core.storage.data_folder import LOCK_NAME, require_sole
+from fr_core.storage.connection import require_whole_file
+from fr_core.storage.data_folder import require_sole
 from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.schema import Schema
-from fr_core.storage.sqlite_errors import sqlite_errors
-from fr_server.clock import wall_ms
 from fr_server.config import Config
 from fr_server.config.folders import access_folder, cases_folder, data_folder, training_folder
 from fr_server.telemetry.trust import Chain
-from fr_training.store.integrity import require_sound as require_sound_training
 from fr_training.store.schema import SCHEMA as TRAINING
-from fr_trust.access.integrity import require_sound as require_sound_access
+from fr_training.store.training_store import require_sound as require_sound_training
+from fr_trust.access.key_cache import require_sound as require_sound_access
 from fr_trust.access.schema import SCHEMA as ACCESS
-from fr_trust.casework.integrity import require_sound as require_sound_cases
+from fr_trust.casework.store_reading import require_sound as require_sound_cases
 from fr_trust.casework.store_schema import SCHEMA as CASES
-
-# Number of vectors in memory at a time.
-_ROWS = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +40,17 @@ class Place:
     Attributes:
         chain: the chain of its audit, which names the store.
         folder: the folder of its files.
-        database_name: the name of its database file.
-        lock_name: the name of the file that a process locks while it has the store open.
+        schema: of the store.
     """
 
     chain: Chain
     folder: Path
-    database_name: str
-    lock_name: str
+    schema: Schema
 
     @property
     def path(self) -> Path:
         """The path of its database file."""
-        return self.folder / self.database_name
+        return self.folder / self.schema.database_name
 
     @property
     def is_there(self) -> bool:
@@ -71,7 +60,8 @@ class Place:
     @property
     def remains(self) -> Path | None:
         """A remnant of a missing store: its log, its lock, or a broken link."""
-        names = (self.database_name, f"{self.database_name}-wal", f"{self.database_name}-shm", self.lock_name)
+        name = self.schema.database_name
+        names = (name, f"{name}-wal", f"{name}-shm", self.schema.lock_name)
         if self.folder.is_symlink() and not self.folder.exists():
             return self.folder
         return next((self.folder / name for name in names if os.path.lexists(self.folder / name)), None)
@@ -116,10 +106,10 @@ class Looked:
 def places_of(config: Config) -> tuple[Place, ...]:
     """Return the places of all stores of a configuration, in the order of their chains; they need not exist."""
     return (
-        Place("galleries", data_folder(config), DATABASE_NAME, LOCK_NAME),
-        Place("training", training_folder(config), TRAINING.database_name, TRAINING.lock_name),
-        Place("cases", cases_folder(config), CASES.database_name, CASES.lock_name),
-        Place("access", access_folder(config), ACCESS.database_name, ACCESS.lock_name),
+        Place("galleries", data_folder(config), GALLERIES),
+        Place("training", training_folder(config), TRAINING),
+        Place("cases", cases_folder(config), CASES),
+        Place("access", access_folder(config), ACCESS),
     )
 
 
@@ -163,9 +153,9 @@ def look(place: Place, key: KeyEncryptionKey, checkpoints: Sequence[Checkpoint])
     faults: list[Fault] = []
     records = agreed = pruned = unchecked = 0
     try:
-        with _opened(place, key) as store:
+        with _opened(place, key) as database:
             try:
-                with store.auditing() as audit:
+                with database.auditing() as audit:
                     found = verify(audit, checkpoints)
                 if isinstance(found, Broken):
                     faults.append(Fault(found.why.value, seq=found.seq))
@@ -174,7 +164,9 @@ def look(place: Place, key: KeyEncryptionKey, checkpoints: Sequence[Checkpoint])
                     pruned, unchecked = found.after, found.unchecked
             except StoreCorrupt as error:  # check the rest in any case
                 faults.append(Fault(error.reason, error.what))
-            store.require_sound()
+            with database.reading() as now:
+                require_whole_file(now)
+            CHECKS[place.chain](database)
     except FrError as error:
         faults.append(Fault(error.reason, error.what))
     return Looked(place, records, agreed, tuple(faults), pruned, unchecked)
@@ -188,72 +180,28 @@ def audit_of(place: Place, key: KeyEncryptionKey) -> Iterator[AuditTable]:
         NoStore, StoreNewer, StoreInUse, WrongKey, StoreCorrupt, StoreFailed: the store cannot be opened.
         OSError: the store is unreadable, or the copy cannot be written.
     """
-    with _opened(place, key) as store, store.auditing() as audit:
+    with _opened(place, key) as database, database.auditing() as audit:
         yield audit
 
 
-class _Opened(Protocol):
-    """A copy of a store."""
-
-    def auditing(self) -> AbstractContextManager[AuditTable]:
-        """Read its audit, in any state."""
-
-    def require_sound(self) -> None:
-        """Raise `StoreCorrupt` if anything apart from the audit is damaged or was changed."""
+def _require_sound_galleries(database: Database) -> None:
+    with database.reading() as now:
+        require_sound_rows(now, now.vault)
 
 
-class _Galleries:
-    def __init__(self, snapshot: SqliteSnapshot) -> None:
-        self._snapshot = snapshot
-
-    @contextmanager
-    def auditing(self) -> Iterator[AuditTable]:
-        with sqlite_errors():
-            yield audit_table(self._snapshot.connection, self._snapshot.vault)
-
-    def require_sound(self) -> None:
-        connection, vault = self._snapshot.connection, self._snapshot.vault
-        with sqlite_errors():
-            require_whole_file(connection)
-            require_consistent(connection, vault)
-            for _ in read_vectors(connection, vault, _ROWS):
-                pass
-            require_photos(connection, vault)
-
-
-class _Shared:
-    def __init__(self, database: Database, check: Callable[[Database], None]) -> None:
-        self._database = database
-        self._check = check
-
-    def auditing(self) -> AbstractContextManager[AuditTable]:
-        return auditing(self._database, audit_keys(self._database.seals), wall_ms)
-
-    def require_sound(self) -> None:
-        with self._database.reading() as now:
-            if now.rows("PRAGMA integrity_check(1)") != [("ok",)]:
-                raise StoreCorrupt("The database file is damaged.", check="integrity_check")
-        self._check(self._database)
-
-
-SHARED: Mapping[Chain, tuple[Schema, Callable[[Database], None]]] = {
-    "training": (TRAINING, require_sound_training),
-    "cases": (CASES, require_sound_cases),
-    "access": (ACCESS, require_sound_access),
+CHECKS: Mapping[Chain, Callable[[Database], object]] = {
+    "galleries": _require_sound_galleries,
+    "training": require_sound_training,
+    "cases": require_sound_cases,
+    "access": require_sound_access,
 }
-"""For each store that several processes share: its schema, and the check of its rows."""
+"""For each store the check of all its rows but the audit."""
 
 
 @contextmanager
-def _opened(place: Place, key: KeyEncryptionKey) -> Iterator[_Opened]:
-    with _copy(place) as folder:
-        if place.chain == "galleries":
-            with reading(folder, key) as snapshot:
-                yield _Galleries(snapshot)
-            return
-        schema, check = SHARED[place.chain]
-        with closing(Database(folder, schema, key, 0)) as database:
-            yield _Shared(database, check)
+def _opened(place: Place, key: KeyEncryptionKey) -> Iterator[Database]:
+    with _copy(place) as folder, closing(Database(folder, place.schema, key, 0, check=False)) as database:
+        yield database
 
 
 @contextmanager
@@ -262,7 +210,7 @@ def _copy(place: Place) -> Iterator[Path]:
     _require_unused(place)
     require_sole(place.path)
     with scratch_folder() as folder:  # encrypted data stay encrypted in the copy
-        for name in (place.database_name, f"{place.database_name}-wal"):
+        for name in (place.path.name, f"{place.path.name}-wal"):
             if (place.folder / name).exists():
                 shutil.copyfile(place.folder / name, folder / name)
         yield folder
@@ -271,7 +219,7 @@ def _copy(place: Place) -> Iterator[Path]:
 def _require_unused(place: Place) -> None:
     """Raise `StoreInUse` if a server has the store open: a copy of its files would mix several moments."""
     try:
-        handle = os.open(place.folder / place.lock_name, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(place.folder / place.schema.lock_name, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return
     try:

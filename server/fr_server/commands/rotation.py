@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 
-from fr_core.errors import KeyUnavailable, StoreFailed, WrongKey
-from fr_core.gallery.store.marks import mark_of
-from fr_core.gallery.store.sqlite_store import SqliteStore
+from fr_core.errors import KeyUnavailable, WrongKey
+from fr_core.gallery.store.gallery_store import GalleryStore
 from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.marks import mark_of
 from fr_server.clock import wall_ms
-from fr_server.commands.integrity import SHARED, Place, places_of
+from fr_server.commands.integrity import Place, places_of
 from fr_server.config import Config
 from fr_server.config.naming import naming
 from fr_server.config.seal import begin_reseal, end_reseal
@@ -68,22 +68,18 @@ def rotate(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) ->
     return scrubbed
 
 
-def _galleries(place: Place, before: KeyEncryptionKey, after: KeyEncryptionKey) -> SqliteStore:
+def _galleries(place: Place, before: KeyEncryptionKey, after: KeyEncryptionKey) -> GalleryStore:
     try:
-        return SqliteStore(place.folder, before)
+        return GalleryStore(place.folder, before)
     except WrongKey:
-        return SqliteStore(place.folder, after)
+        return GalleryStore(place.folder, after)
 
 
-def _rotate_galleries(store: SqliteStore, after: KeyEncryptionKey) -> bool:
+def _rotate_galleries(store: GalleryStore, after: KeyEncryptionKey) -> bool:
     try:
         return store.rotate(after)
-    except KeyUnavailable:  # an earlier run changed it and may have left the old wrapped keys
-        try:
-            store.scrub()
-        except StoreFailed:
-            return False
-        return True
+    except KeyUnavailable:  # an earlier run has done it, and may have left the old wrapped keys
+        return store.scrub()
 
 
 def _require_under_one(place: Place, before: KeyEncryptionKey, after: KeyEncryptionKey) -> None:
@@ -97,10 +93,9 @@ def _require_under_one(place: Place, before: KeyEncryptionKey, after: KeyEncrypt
 def _rotate_other(place: Place, before: KeyEncryptionKey, after: KeyEncryptionKey) -> None:
     try:
         store = _STORES[place.chain].open(place.folder, before, wall_ms)
-    except WrongKey:  # an earlier run changed it and may have left the old wrapped key in the log
-        schema, _ = SHARED[place.chain]
-        with closing(Database(place.folder, schema, after, 0)) as database:
-            database.scrub()
+    except WrongKey:  # an earlier run has done it, and may have left the old wrapped key in the log
+        with closing(Database(place.folder, place.schema, after, 0)) as database:
+            database.log.scrub()
         return
     with store:
         store.put_under(after)

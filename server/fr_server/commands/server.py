@@ -316,7 +316,7 @@ def _begin(folder: Path) -> None:
         OSError: the folder cannot be made.
     """
     from fr_core.errors import TargetTaken
-    from fr_core.gallery.store.sqlite_store import DATABASE_NAME
+    from fr_core.gallery.store.gallery_store import DATABASE_NAME
 
     if os.path.lexists(folder):
         empty = folder.is_dir() and not any(folder.iterdir())

@@ -9,7 +9,7 @@ from pathlib import Path
 from platformdirs import user_data_path
 
 from fr_core.errors import ConfigInvalid
-from fr_core.gallery.store.sqlite_store import is_under_key
+from fr_core.gallery.store.gallery_store import is_under_key
 from fr_core.storage.keys import KeyEncryptionKey, command_of, key_beside, load_key
 from fr_server.config import Config
 from fr_server.config.naming import naming

@@ -7,11 +7,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from fr_core.errors import StoreInUse
-from fr_core.gallery.store.marks import is_marked, mark_of, set_mark
-from fr_core.gallery.store.sqlite_store import SqliteStore
 from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey
-from fr_server.commands.integrity import SHARED, Place, places_of
+from fr_core.storage.marks import is_marked, mark_of, set_mark
+from fr_server.commands.integrity import Place, places_of
 from fr_server.config import Config
 from fr_server.config.naming import naming
 
@@ -64,17 +63,14 @@ def mark_all(config: Config, key: KeyEncryptionKey, mark: bytes) -> None:
 @contextmanager
 def _open(place: Place, key: KeyEncryptionKey) -> Iterator[None]:
     """Make sure a store is open, here or elsewhere: the first to open it repairs its log after a crash."""
-    if place.chain != "galleries":
-        schema, _ = SHARED[place.chain]
-        with closing(Database(place.folder, schema, key, 0)):
-            yield
-        return
     try:
-        store = SqliteStore(place.folder, key)
+        database = Database(place.folder, place.schema, key, 0)
     except StoreInUse:
+        if place.schema.shared:
+            raise
         yield
         return
-    with closing(store):
+    with closing(database):
         yield
 
 

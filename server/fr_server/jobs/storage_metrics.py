@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Future
 
-from fr_core.gallery.store.sqlite_store import DATABASE_NAME
+from fr_core.gallery.store.gallery_store import DATABASE_NAME
 from fr_server.config import Config
 from fr_server.config.folders import access_folder, cases_folder, data_folder, training_folder
 from fr_server.rpc.services.gallery_calls import GalleryCalls

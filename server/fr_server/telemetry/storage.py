@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,8 +15,7 @@ from prometheus_client.registry import Collector
 
 from fr_core.errors import FrError, StoreCorrupt
 from fr_core.gallery.values import GalleryInfo, Page
-from fr_core.storage.connection import open_to_read
-from fr_core.storage.sqlite_errors import sqlite_errors
+from fr_core.storage.connection import reading_outside
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.spec import Spec, seen
 
@@ -145,7 +143,7 @@ def _records(database: Path) -> tuple[int, float | None]:
     Raises:
         StoreFailed, StoreCorrupt: the store is unreadable.
     """
-    with sqlite_errors(), closing(open_to_read(database, outside=True)) as connection:
+    with reading_outside(database) as connection:
         (oldest,) = connection.execute(
             "SELECT (SELECT json_extract(CAST(body AS TEXT), '$.at_ms') FROM audit WHERE seq > 0 ORDER BY seq LIMIT 1)"
         )

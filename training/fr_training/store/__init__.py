@@ -1,7 +1,6 @@
-"""The durable truth of courses, cohorts, sessions and answers, on the encrypted SQLite store of `fr_core.storage`.
+"""Keeps everything of training: courses, cohorts, sessions and answers, on `fr_core.storage`.
 
-* `training_store` is the front door; `values` are what it hands out, `codes` what trainees get in by;
-* `courses`, `cohorts` and `sessions` are its rooms, `clearing` takes away what was deleted, bit by bit;
-* `schema` has the tables, `folder` the name of the file, `seals` what rows are bound to, `writer` the transactions;
-* `codec` turns sessions and trials into bytes, `course_codec` courses, `answer_codec` answers; `caches` remember.
+* `training_store` opens it, `courses`, `cohorts` and `sessions` are its rooms, `transaction` writes and records;
+* `schema` has the tables, `codec` and `course_codec` the bytes of sealed rows, `codes` the codes of trainees;
+* `caches` remembers what was used last, `clearing` deletes what is gone; `values` are what the store hands out.
 """

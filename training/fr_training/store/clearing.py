@@ -1,19 +1,16 @@
-"""What was deleted goes bit by bit, so that trainees can answer in between, and leaves nothing in the files."""
+"""Deletes the rows of deleted courses and cohorts bit by bit, so that trainees can answer in between."""
 
 from __future__ import annotations
 
-import threading
+from fr_training.store.schema import GONE
+from fr_training.store.transaction import Transaction
 
-from fr_core.storage.database import Database
-from fr_training.store.schema import GONE, MAKING
-from fr_training.store.writer import Transaction, Writer
-
-# Rows of a trial that go in one transaction, and pictures, of which each takes several pages.
+# How many trials are deleted in one transaction, and how many pictures, of several pages each.
 _TRIALS = 500
 _PICTURES = 32
 
-# Of a cohort that is gone, then of a course: each statement takes some rows, and the next has its turn when none is
-# left. They delete by keys that a subquery finds, because neither SQLite nor PostgreSQL has a DELETE with a LIMIT.
+# Of a cohort that is gone, then of a course: each statement deletes some rows; the next one follows when none is left.
+# They delete by keys that a subquery finds, because neither SQLite nor PostgreSQL has a DELETE with a LIMIT.
 _OF_COHORT = (
     f"""DELETE FROM trials WHERE (session_no, ordinal) IN (
         SELECT t.session_no, t.ordinal FROM sessions s JOIN trials t ON t.session_no = s.session_no
@@ -37,49 +34,8 @@ _ANY_COHORT = "SELECT cohort_no FROM cohorts WHERE state = ? LIMIT 1"
 _ANY_COURSE = "SELECT course_no FROM courses WHERE state = ? LIMIT 1"
 
 
-class Clearing:
-    """Takes away what is GONE. Several processes may do so at once.
-
-    Args:
-        database: is scrubbed.
-        writer: writes it.
-    """
-
-    def __init__(self, database: Database, writer: Writer) -> None:
-        self._database = database
-        self._writer = writer
-        self._lock = threading.Lock()
-        self._unscrubbed = database.was_alone  # a process that died may have had no time for it
-
-    def clear(self) -> None:
-        """Take away all that is gone, and every trace of it.
-
-        Raises:
-            StoreFailed: the disk refuses; the rest goes with the next call.
-        """
-        while self._writer.run(_step):
-            self._unscrubbed = True
-        self.scrub(force=True)
-
-    def clear_left(self) -> None:
-        """Take away what processes that died have left: courses that they were making, and what they were deleting."""
-        with self._database.folder.building(wait=False) as nobody_builds:
-            if nobody_builds:
-                self._writer.run(lambda tx: tx.write("UPDATE courses SET state = ? WHERE state = ?", GONE, MAKING))
-        while self._writer.run(_step):
-            self._unscrubbed = True
-        self.scrub()
-
-    def scrub(self, *, force: bool = False) -> None:
-        """Leave no trace of what was deleted, where any is left or `force` says so."""
-        with self._lock:
-            self._unscrubbed = self._unscrubbed or force
-            if self._unscrubbed:
-                self._unscrubbed = not self._database.scrub()
-
-
-def _step(tx: Transaction) -> bool:
-    """Delete some rows; False where nothing is left that is gone."""
+def clear_some(tx: Transaction) -> bool:
+    """Delete some rows of what is gone; returns False where nothing is left."""
     for any_sql, statements in ((_ANY_COHORT, _OF_COHORT), (_ANY_COURSE, _OF_COURSE)):
         row = tx.row(any_sql, GONE)
         if row is not None:

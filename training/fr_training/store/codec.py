@@ -7,21 +7,57 @@ of the unpacking below. A layout is never edited once released: what changes get
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from sys import intern
 from typing import Any
 
 from fr_core.errors import StoreCorrupt
+from fr_training.answers import (
+    Answer,
+    Compared,
+    Degraded,
+    ListChoice,
+    ListDecision,
+    Notes,
+    Observation,
+    Observations,
+    OddOneOut,
+    PairRating,
+    ProbeSent,
+    Triage,
+    Usability,
+)
 from fr_training.keys import ListKey
 from fr_training.prompts import Step
-from fr_training.store.answer_codec import pack_answer, unpack_answer
 from fr_training.trials import Locked, OwnList, Session, Trial
 
 LAYOUT = 1
 
 # Shared, because to make one for each call takes longer than a small trial does.
 _dump = json.JSONEncoder(allow_nan=False, separators=(",", ":"), check_circular=False).encode
+
+_PACK_ANSWER: Mapping[type, Callable[[Any], list[Any]]] = {
+    PairRating: lambda given: ["r", given.rating, given.p_same],
+    OddOneOut: lambda given: ["o", given.picture_id],
+    Notes: lambda given: ["n", given.text],
+    Observations: lambda given: [
+        "b",
+        [[one.component_id, one.compared.value, one.similarity] for one in given.observations],
+    ],
+    ListDecision: lambda given: ["d", given.choice.value, given.picture_id, dict(given.ratings)],
+    Triage: lambda given: ["t", given.usability.value, sorted(reason.value for reason in given.reasons)],
+    ProbeSent: lambda given: ["p", given.image_sha256],
+}
+_UNPACK_ANSWER: Mapping[str, Callable[..., Any]] = {
+    "r": PairRating,
+    "o": OddOneOut,
+    "n": Notes,
+    "b": lambda rows: Observations(tuple(Observation(part, Compared(how), degree) for part, how, degree in rows)),
+    "d": lambda choice, picture_id, ratings: ListDecision(ListChoice(choice), picture_id, ratings),
+    "t": lambda usability, reasons: Triage(Usability(usability), frozenset(map(Degraded, reasons))),
+    "p": ProbeSent,
+}
 
 
 @contextmanager
@@ -59,7 +95,7 @@ def pack_trial(trial: Trial) -> bytes:
             trial.shown_ms,
             trial.paused_ms,
             trial.done,
-            [[one.step.value, one.at_ms, one.took_ms, one.paused, pack_answer(one.answer)] for one in trial.locked],
+            [[one.step.value, one.at_ms, one.took_ms, one.paused, _packed_answer(one.answer)] for one in trial.locked],
             None if own is None else [own.photos, own.key.mate, own.key.similarities, own.key.scored],
         ]
     )
@@ -95,12 +131,22 @@ def _trial_1(
         shown_ms,
         paused_ms,
         tuple(
-            Locked(Step(step), unpack_answer(answer), at_ms, took_ms, paused)
+            Locked(Step(step), _answer(answer), at_ms, took_ms, paused)
             for step, at_ms, took_ms, paused, answer in locked
         ),
         done,
         None if own is None else _own_list(*own),
     )
+
+
+def _packed_answer(answer: Answer) -> list[Any]:
+    """Return an answer as a JSON array: difficulty, whether the face was known, a letter for its kind, its fields."""
+    return [answer.difficulty, answer.known_to_me, *_PACK_ANSWER[type(answer.given)](answer.given)]
+
+
+def _answer(packed: list[Any]) -> Answer:
+    difficulty, known_to_me, kind, *fields = packed
+    return Answer(_UNPACK_ANSWER[kind](*fields), difficulty, known_to_me)
 
 
 def _own_list(photos: list[int], mate: int | None, similarities: list[float], scored: bool) -> OwnList:

@@ -1,4 +1,4 @@
-"""What trainees get in by: secret codes, and pseudonyms, in Crockford's base32, which has no I, L, O and U.
+"""Makes the secret codes and pseudonyms of trainees, in Crockford's base32, which has no I, L, O and U.
 
 https://www.crockford.com/base32.html (2019): small letters count as capitals, O as 0, I and L as 1; hyphens count not.
 """

@@ -1,4 +1,4 @@
-"""Cohorts and trainees in the store."""
+"""Keeps cohorts and trainees."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from collections.abc import Callable
 
 from fr_core.errors import InvalidField, StoreCorrupt
 from fr_core.storage.audit.attribution import current_attribution
-from fr_core.storage.database import Database, Reading, Row
+from fr_core.storage.protocol import Database, Row, Statements
 from fr_core.storage.rows import next_of
-from fr_core.storage.seals import Seals
-from fr_core.storage.vault import SubjectKey
+from fr_core.storage.store import Clearing
+from fr_core.storage.vault import DataKey, Vault
+from fr_core.storage.writer import Writer
 from fr_training.errors import UnknownCohort, UnknownTrainee
 from fr_training.store.caches import Recent
-from fr_training.store.clearing import Clearing
 from fr_training.store.codes import new_code, new_pseudonym, typed_code
 from fr_training.store.courses import Courses
-from fr_training.store.schema import GONE, READY, Owner
-from fr_training.store.seals import bound
+from fr_training.store.schema import GONE, READY, SCHEMA, Owner
+from fr_training.store.transaction import Transaction
 from fr_training.store.values import Cohort, NewTrainee, Trainee
-from fr_training.store.writer import Transaction, Writer
 
 MAX_TRAINEES = 1_000
 """That are enrolled at once."""
@@ -55,7 +54,7 @@ _TRAINEE_OF = {
 
 
 class Cohorts:
-    """See `TrainingStore`, whose methods of the same names say what these do.
+    """Cohorts and trainees, as a room of `TrainingStore`.
 
     Args:
         database: is read.
@@ -69,8 +68,8 @@ class Cohorts:
     def __init__(
         self,
         database: Database,
-        writer: Writer,
-        clearing: Clearing,
+        writer: Writer[Transaction],
+        clearing: Clearing[Transaction],
         courses: Courses,
         clock_ms: Callable[[], int],
         token_bytes: Callable[[int], bytes],
@@ -81,12 +80,26 @@ class Cohorts:
         self._courses = courses
         self._clock_ms = clock_ms
         self._token_bytes = token_bytes
-        self._keys: Recent[SubjectKey] = Recent(_MAX_KEYS)
+        self._keys: Recent[int, DataKey] = Recent(_MAX_KEYS)
 
     def create(
         self, course_id: str, display_name: str, trainees: int, retention_ms: int
     ) -> tuple[Cohort, tuple[NewTrainee, ...]]:
-        """See `TrainingStore.create_cohort`."""
+        """Make a cohort.
+
+        Args:
+            course_id: of the course that it takes.
+            display_name: for people.
+            trainees: from 1 to `cohorts.MAX_TRAINEES`.
+            retention_ms: after which it is there for nobody.
+
+        Returns:
+            The cohort, and its trainees with their codes, in the order of their numbers.
+
+        Raises:
+            UnknownCourse: there is none of that id.
+            InvalidField: of the number of trainees.
+        """
         _require_count(trainees)
 
         by = current_attribution()
@@ -100,7 +113,7 @@ class Cohorts:
             row = tx.row(_INSERT, cohort_id, course.course_no, *state, b"", b"")
             assert row is not None
             (cohort_no,) = row
-            key, wrapped = tx.seals.new_key(Owner.COHORT, cohort_no)
+            key, wrapped = tx.vault.new_key(Owner.COHORT, cohort_no)
             sealed = key.seal(
                 display_name.encode(), _bound(cohort_no, cohort_id, course.course_no, now, cohort.expires_ms)
             )
@@ -112,7 +125,7 @@ class Cohorts:
         return self._writer.run(insert)
 
     def add_trainees(self, cohort_id: str, trainees: int) -> tuple[NewTrainee, ...]:
-        """See `TrainingStore.add_trainees`."""
+        """Enrol so many more; raises `UnknownCohort`, and `InvalidField` as `create_cohort`."""
         _require_count(trainees)
 
         by = current_attribution()
@@ -129,12 +142,23 @@ class Cohorts:
         return self._writer.run(insert)
 
     def get(self, cohort_id: str) -> Cohort:
-        """See `TrainingStore.cohort`."""
+        """The cohort of an id; raises `UnknownCohort`."""
         with self._database.reading() as now:
             return self.found(now, cohort_id)[1]
 
-    def page(self, course_id: str | None, before: tuple[int, str] | None, size: int) -> tuple[Cohort, ...]:
-        """See `TrainingStore.cohorts`."""
+    def page(
+        self, course_id: str | None = None, before: tuple[int, str] | None = None, size: int = 100
+    ) -> tuple[Cohort, ...]:
+        """A page of cohorts, the newest first.
+
+        Args:
+            course_id: of this course alone; None for all.
+            before: `created_ms` and id of the last of the page before; None for the first page.
+            size: at most.
+
+        Raises:
+            UnknownCourse: there is none of that id.
+        """
         with self._database.reading() as now:
             where, values = f"WHERE {_THERE}", [self._clock_ms(), *(before or ())]
             if before is not None:
@@ -157,7 +181,7 @@ class Cohorts:
             return cohort_no
 
         self.forget(self._writer.run(mark))
-        self._clearing.clear()
+        self._clearing.clear(force=True)
 
     def expire(self) -> int:
         """Mark those whose time is over as gone; returns how many."""
@@ -186,22 +210,22 @@ class Cohorts:
         self._keys.keep_only(cohort_no for (cohort_no,) in there)
 
     def trainees(self, cohort_id: str) -> tuple[Trainee, ...]:
-        """See `TrainingStore.trainees`."""
+        """All trainees of a cohort, in the order of their numbers; raises `UnknownCohort`."""
         with self._database.reading() as now:
             return self.enrolled_since(now, self.number(now, cohort_id), -1)
 
     def trainee(self, trainee_id: str) -> Trainee:
-        """See `TrainingStore.trainee`."""
+        """The trainee of a pseudonym; raises `UnknownTrainee`."""
         with self._database.reading() as now:
             return self._found(now, "trainee_id", trainee_id)
 
     def trainee_of_code(self, code: str) -> Trainee:
-        """See `TrainingStore.trainee_of_code`."""
+        """The trainee of a code, however it was typed, see `codes`; raises `UnknownTrainee`."""
         typed = typed_code(code)
         if typed is None:
             raise _unknown_trainee()
         with self._database.reading() as now:
-            return self._found(now, "code_mac", _code_mac(now.seals, typed))
+            return self._found(now, "code_mac", _code_mac(now.vault, typed))
 
     def delete_trainee(self, trainee_id: str) -> None:
         """See `TrainingStore.delete_trainee`."""
@@ -224,7 +248,7 @@ class Cohorts:
         self._writer.run(delete)
         self._clearing.scrub(force=True)
 
-    def number(self, now: Reading, cohort_id: str) -> int:
+    def number(self, now: Statements, cohort_id: str) -> int:
         """The number of a cohort that is there; raises `UnknownCohort`."""
         sql = f"SELECT c.cohort_no FROM cohorts c WHERE c.cohort_id = ? AND {_THERE}"
         row = now.row(sql, cohort_id, self._clock_ms())
@@ -232,19 +256,19 @@ class Cohorts:
             raise _unknown_cohort()
         return int(row[0])
 
-    def found(self, now: Reading, cohort_id: str) -> tuple[int, Cohort, int]:
+    def found(self, now: Statements, cohort_id: str) -> tuple[int, Cohort, int]:
         """The number of a cohort that is there, the cohort, and its course's number; raises `UnknownCohort`."""
         row = now.row(_COHORT_OF, cohort_id, self._clock_ms())
         if row is None or (cohort := self._cohort(now, row)).cohort_id != cohort_id:
             raise _unknown_cohort()
         return row[0], cohort, row[2]
 
-    def enrolled_since(self, now: Reading, cohort_no: int, mark: int) -> tuple[Trainee, ...]:
+    def enrolled_since(self, now: Statements, cohort_no: int, mark: int) -> tuple[Trainee, ...]:
         """Trainees of a cohort whom transactions after that of a number enrolled, in the order of their numbers."""
         rows = now.rows(f"{_TRAINEES} WHERE t.cohort_no = ? AND t.version > ? ORDER BY t.number", cohort_no, mark)
-        return tuple(_trainee(now.seals, row) for row in rows)
+        return tuple(_trainee(now.vault, row) for row in rows)
 
-    def key(self, now: Reading, cohort_no: int) -> SubjectKey:
+    def key(self, now: Statements, cohort_no: int) -> DataKey:
         """The key of a cohort that the same look has found."""
         found = self._keys.get(cohort_no)
         if found is not None:
@@ -252,7 +276,7 @@ class Cohorts:
         row = now.row("SELECT wrapped_key FROM cohorts WHERE cohort_no = ?", cohort_no)
         if row is None:
             raise _unknown_cohort()
-        key = now.seals.key(Owner.COHORT, cohort_no, row[0])
+        key = now.vault.key(Owner.COHORT, cohort_no, row[0])
         self._keys.put(cohort_no, key)
         return key
 
@@ -263,40 +287,40 @@ class Cohorts:
             while tx.row("SELECT 1 FROM trainees WHERE trainee_id = ?", trainee_id) is not None:
                 trainee_id = new_pseudonym(self._token_bytes)
             code = new_code(self._token_bytes)
-            code_mac = _code_mac(tx.seals, code.replace("-", ""))
-            mac = tx.seals.hidden("trainee", trainee_id, cohort_no, number, code_mac)
+            code_mac = _code_mac(tx.vault, code.replace("-", ""))
+            mac = tx.vault.mac("trainee", (trainee_id, cohort_no, number, code_mac))
             tx.write(_INSERT_TRAINEE, trainee_id, cohort_no, number, tx.version(), code_mac, mac)
             enrolled.append(NewTrainee(trainee_id, code))
         return tuple(enrolled)
 
-    def _cohort(self, now: Reading, row: Row) -> Cohort:
+    def _cohort(self, now: Statements, row: Row) -> Cohort:
         cohort_no, cohort_id, course_no, created_ms, expires_ms, sealed, course_id, trainees = row
         bound_to = _bound(cohort_no, cohort_id, course_no, created_ms, expires_ms)
         name = self.key(now, cohort_no).open(sealed, bound_to, "cohort").decode()
         return Cohort(cohort_id, course_id, name, created_ms, expires_ms, trainees)
 
-    def _found(self, now: Reading, column: str, value: str | bytes) -> Trainee:
+    def _found(self, now: Statements, column: str, value: str | bytes) -> Trainee:
         row = now.row(_TRAINEE_OF[column], value, self._clock_ms())
-        trainee = None if row is None else _trainee(now.seals, row)
+        trainee = None if row is None else _trainee(now.vault, row)
         if row is None or trainee is None or row[_TRAINEE_COLUMNS.index(column)] != value:
             raise _unknown_trainee()
         return trainee
 
 
-def _trainee(seals: Seals, row: Row) -> Trainee:
+def _trainee(vault: Vault, row: Row) -> Trainee:
     trainee_id, cohort_id, number, cohort_no, code_mac, mac = row
-    seals.require_hidden(mac, "trainee", trainee_id, cohort_no, number, code_mac)
+    vault.require_mac("trainee", (trainee_id, cohort_no, number, code_mac), mac)
     if number < 0:
         raise StoreCorrupt("A trainee has a number that nobody has.", check="trainee")
     return Trainee(trainee_id, cohort_id, number % 2, number)
 
 
-def _code_mac(seals: Seals, typed: str) -> bytes:
-    return seals.hidden("code", typed)
+def _code_mac(vault: Vault, typed: str) -> bytes:
+    return vault.mac("code", (typed,))
 
 
 def _bound(cohort_no: int, cohort_id: str, course_no: int, created_ms: int, expires_ms: int) -> bytes:
-    return bound("cohorts", cohort_no, cohort_id, course_no, created_ms, expires_ms)
+    return SCHEMA.bound("cohorts", cohort_no, cohort_id, course_no, created_ms, expires_ms)
 
 
 def _require_count(trainees: int) -> None:

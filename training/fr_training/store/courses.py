@@ -1,4 +1,4 @@
-"""Courses in the store: what they are made of, their pictures, and whom photos show that are sent as probes."""
+"""Keeps courses, their pictures, and the people on photos that trainees send as probes."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from types import MappingProxyType
 from fr_core.errors import InvalidField, StoreCorrupt
 from fr_core.id_forms import forms_of
 from fr_core.storage.audit.attribution import Attribution, current_attribution
-from fr_core.storage.database import Database, Reading, Row
-from fr_core.storage.seals import Seals
-from fr_core.storage.vault import SubjectKey
+from fr_core.storage.protocol import Database, Row, Statements
+from fr_core.storage.store import Clearing
+from fr_core.storage.vault import DataKey, Vault
+from fr_core.storage.writer import Writer
 from fr_training.courses import Course
 from fr_training.errors import UnknownCourse
 from fr_training.store.caches import Pictures, Recent
-from fr_training.store.clearing import Clearing
 from fr_training.store.codec import dump, reading
 from fr_training.store.course_codec import pack_course, unpack_course
-from fr_training.store.schema import GONE, MAKING, READY, Owner
-from fr_training.store.seals import bound
+from fr_training.store.schema import GONE, MAKING, READY, SCHEMA, Owner
+from fr_training.store.transaction import Transaction
 from fr_training.store.values import ProbeTruth
-from fr_training.store.writer import Transaction, Writer
 
 # Of one transaction while a course is added: others write in between.
 _CHUNK_BYTES = 512 * 1024
@@ -54,11 +53,11 @@ class Known:
 
     course_no: int
     course: Course
-    key: SubjectKey
+    key: DataKey
 
 
 class Courses:
-    """See `TrainingStore`, whose methods of the same names say what these do.
+    """Courses, their pictures, and the people whom probes show, as a room of `TrainingStore`.
 
     Args:
         database: is read.
@@ -66,12 +65,12 @@ class Courses:
         clearing: takes away what was deleted.
     """
 
-    def __init__(self, database: Database, writer: Writer, clearing: Clearing) -> None:
+    def __init__(self, database: Database, writer: Writer[Transaction], clearing: Clearing[Transaction]) -> None:
         self._database = database
         self._writer = writer
         self._clearing = clearing
         self._pictures = Pictures()
-        self._known: Recent[Known] = Recent(_MAX_KNOWN)
+        self._known: Recent[int, Known] = Recent(_MAX_KNOWN)
 
     def add(
         self,
@@ -81,28 +80,45 @@ class Courses:
         probe_keys: Mapping[str, int | None],
         identities: Mapping[str, int],
     ) -> None:
-        """See `TrainingStore.add_course`."""
+        """Keep a course. It is there as a whole or not at all, and others write while it is added.
+
+        Args:
+            course: is new.
+            pictures: by the numbers that its items have.
+            gallery: person number -> picture number.
+            probe_keys: sha256 of a photo's file, 64 hexadecimal digits -> number of the person whom it shows; None for
+                nobody of the gallery.
+            identities: name or number in the data set -> person number; kept as a keyed hash alone.
+
+        Raises:
+            ValueError: there is a course of that id, or it holds what cannot be kept.
+        """
         by = current_attribution()
         grows_by = sum(map(len, pictures)) + 100 * (len(probe_keys) + len(identities) + len(pictures))
-        with self._database.folder.building(wait=True):
+        with self._database.building(wait=True):
             known = self._writer.run(lambda tx: _begun(tx, course, gallery, grows_by))
             try:
-                for sql, rows in _chunks(self._database.seals, known, pictures, probe_keys, identities):
+                for sql, rows in _chunks(self._database.vault, known, pictures, probe_keys, identities):
                     self._writer.run(lambda tx, sql=sql, rows=rows: _insert(tx, sql, rows))  # type: ignore[misc]  # defaults bind
                 counts = {"pictures": len(pictures), "people": len(gallery)}
                 self._writer.run(lambda tx: _finish(tx, known, by, counts))
             except BaseException:
                 self._writer.run(lambda tx: _set_state(tx, known.course_no, GONE))
-                self._clearing.clear()
+                self._clearing.clear(force=True)
                 raise
 
     def get(self, course_id: str) -> Course:
-        """See `TrainingStore.course`."""
+        """The course of an id; raises `UnknownCourse`."""
         with self._database.reading() as now:
             return self.known(now, course_id).course
 
-    def page(self, before: tuple[int, str] | None, size: int) -> tuple[Course, ...]:
-        """See `TrainingStore.courses`."""
+    def page(self, before: tuple[int, str] | None = None, size: int = 100) -> tuple[Course, ...]:
+        """A page of courses, the newest first.
+
+        Args:
+            before: `created_ms` and id of the last of the page before; None for the first page.
+            size: at most.
+        """
         where, values = ("", ()) if before is None else ("AND (created_ms, course_id) < (?, ?) ", before)
         sql = f"SELECT course_no FROM courses WHERE state = {READY} {where}ORDER BY created_ms DESC, course_id DESC "
         with self._database.reading() as now:
@@ -125,18 +141,23 @@ class Courses:
 
         known, cohorts = self._writer.run(mark)
         self._known.delete(known.course_no)
-        self._pictures.forget(course_id)
+        self._pictures.forget_if(lambda key: key[0] == course_id)
         for (cohort_no,) in cohorts:
             forget_cohort(cohort_no)
-        self._clearing.clear()
+        self._clearing.clear(force=True)
         return known.course
 
     def remembered_picture(self, course_id: str, number: int) -> bytes | None:
-        """See `TrainingStore.remembered_picture`."""
-        return self._pictures.get(course_id, number)
+        """A picture that was read before and is still in memory, None where it is not; never waits for the disk."""
+        return self._pictures.get((course_id, number))
 
     def picture(self, course_id: str, number: int) -> bytes:
-        """See `TrainingStore.picture`."""
+        """A picture of a course. One that is remembered is served also just after another process deleted the course.
+
+        Raises:
+            UnknownCourse: there is none of that id.
+            IndexError: it has no picture of that number.
+        """
         found = self.remembered_picture(course_id, number)
         if found is not None:
             return found
@@ -145,14 +166,14 @@ class Courses:
             row = now.row(_PICTURE, known.course_no, number)
         if row is None:
             raise IndexError("the course has no picture of that number")
-        data = known.key.open(row[0], bound("pictures", known.course_no, number), "picture")
-        self._pictures.put(course_id, number, data)
-        if self._known.is_deleted(known.course_no):  # while it was read: whoever deleted it may have forgotten before
-            self._pictures.forget(course_id)
+        data = known.key.open(row[0], SCHEMA.bound("pictures", known.course_no, number), "picture")
+        self._pictures.put((course_id, number), data)
+        if self._known.is_deleted(known.course_no):  # while it was read: its pictures may have been forgotten before
+            self._pictures.forget_if(lambda key: key[0] == course_id)
         return data
 
     def gallery(self, course_id: str) -> Mapping[int, int]:
-        """See `TrainingStore.gallery`."""
+        """Person number -> picture number, as they were given; raises `UnknownCourse`."""
         with self._database.reading() as now:
             known = self.known(now, course_id)
             row = now.row("SELECT gallery FROM courses WHERE course_no = ?", known.course_no)
@@ -178,14 +199,24 @@ class Courses:
             for number in numbers:  # one after the other: all at once may not fit into memory
                 row = now.row(_PICTURE, known.course_no, number)
                 assert row is not None
-                known.key.open(row[0], bound("pictures", known.course_no, number), "picture")
+                known.key.open(row[0], SCHEMA.bound("pictures", known.course_no, number), "picture")
             for table, column in (("identities", "identity_mac"), ("probe_keys", "photo_mac")):
                 sql = f"SELECT {column}, sealed FROM {table} WHERE course_no = ?"
                 for mac, sealed in now.rows(sql, known.course_no):
                     _opened(known, table, mac, sealed)
 
     def set_probe_key(self, course_id: str, sha256: str, identity: str | None) -> None:
-        """See `TrainingStore.set_probe_key`."""
+        """Say whom a photo shows; replaces what was said before.
+
+        Args:
+            course_id: of the course.
+            sha256: of the photo's file, 64 hexadecimal digits.
+            identity: name or number in the data set; None for nobody of the gallery.
+
+        Raises:
+            UnknownCourse: there is none of that id.
+            InvalidField: the course knows nobody of that identity.
+        """
 
         by = current_attribution()
 
@@ -193,22 +224,22 @@ class Courses:
             known = self.known(tx, course_id)
             person = None if identity is None else _person(tx, known, identity)
             tx.require_room(_CHUNK_ROWS)
-            mac = _photo_mac(tx.seals, known.course_no, sha256)
+            mac = _photo_mac(tx.vault, known.course_no, sha256)
             tx.write(_INSERT_PROBE_KEY, known.course_no, mac, _sealed(known, "probe_keys", mac, person))
             tx.record(by, "training.set_probe_key", course=course_id)  # whom it shows is truth
 
         self._writer.run(put)
 
     def probe_truth(self, course_id: str, sha256: str) -> ProbeTruth:
-        """See `TrainingStore.probe_truth`."""
+        """Return the person on a photo, by the sha256 of its file; raises `UnknownCourse`."""
         with self._database.reading() as now:
             known = self.known(now, course_id)
-            mac = _photo_mac(now.seals, known.course_no, sha256)
+            mac = _photo_mac(now.vault, known.course_no, sha256)
             sql = "SELECT sealed FROM probe_keys WHERE course_no = ? AND photo_mac = ?"
             row = now.row(sql, known.course_no, mac)
         return ProbeTruth(False, None) if row is None else ProbeTruth(True, _opened(known, "probe_keys", mac, row[0]))
 
-    def known(self, now: Reading, course_id: str) -> Known:
+    def known(self, now: Statements, course_id: str) -> Known:
         """The course of an id; raises `UnknownCourse`."""
         sql = f"SELECT course_no FROM courses WHERE course_id = ? AND state = {READY}"
         row = now.row(sql, course_id)
@@ -216,7 +247,7 @@ class Courses:
             raise UnknownCourse("There is no course of that id.")
         return self.of_number(now, row[0])
 
-    def of_number(self, now: Reading, course_no: int) -> Known:
+    def of_number(self, now: Statements, course_no: int) -> Known:
         """The course of a number that the same look has found."""
         found = self._known.get(course_no)
         if found is not None:
@@ -230,16 +261,17 @@ class Courses:
         with self._database.reading() as now:
             there = now.rows(f"SELECT course_no, course_id FROM courses WHERE state = {READY}")
         self._known.keep_only(course_no for course_no, _ in there)
-        self._pictures.keep_only(course_id for _, course_id in there)
+        ids = {course_id for _, course_id in there}
+        self._pictures.forget_if(lambda key: key[0] not in ids)
 
 
-def _read(now: Reading, course_no: int) -> Known:
+def _read(now: Statements, course_no: int) -> Known:
     sql = "SELECT course_id, created_ms, wrapped_key, sealed FROM courses WHERE course_no = ?"
     row = now.row(sql, course_no)
     if row is None:
         raise UnknownCourse("There is no course of that id.")
     course_id, created_ms, wrapped, sealed = row
-    key = now.seals.key(Owner.COURSE, course_no, wrapped)
+    key = now.vault.key(Owner.COURSE, course_no, wrapped)
     data = key.open(sealed, _course(course_no, course_id, created_ms), "course")
     return Known(course_no, unpack_course(course_id, data), key)
 
@@ -252,14 +284,14 @@ def _begun(tx: Transaction, course: Course, gallery: Mapping[int, int], grows_by
     row = tx.row(_INSERT, course.course_id, course.created_ms, MAKING, b"", b"", b"")
     assert row is not None
     (course_no,) = row
-    key, wrapped = tx.seals.new_key(Owner.COURSE, course_no)
+    key, wrapped = tx.vault.new_key(Owner.COURSE, course_no)
     sealed = key.seal(packed, _course(course_no, course.course_id, course.created_ms))
     tx.write(_SET, wrapped, sealed, key.seal(packed_gallery, _gallery(course_no)), course_no)
     return Known(course_no, course, key)
 
 
 def _chunks(
-    seals: Seals,
+    vault: Vault,
     known: Known,
     pictures: Sequence[bytes],
     probe_keys: Mapping[str, int | None],
@@ -270,14 +302,14 @@ def _chunks(
     rows: list[tuple[int, int | bytes, bytes]] = []
     held = 0
     for number, picture in enumerate(pictures):
-        rows.append((course_no, number, known.key.seal(picture, bound("pictures", course_no, number))))
+        rows.append((course_no, number, known.key.seal(picture, SCHEMA.bound("pictures", course_no, number))))
         held += len(picture)
         if held >= _CHUNK_BYTES:
             yield _INSERT_PICTURE, rows
             rows, held = [], 0
     yield _INSERT_PICTURE, rows
-    named = {_identity_mac(seals, course_no, identity): person for identity, person in identities.items()}
-    sent = {_photo_mac(seals, course_no, sha256): person for sha256, person in probe_keys.items()}
+    named = {_identity_mac(vault, course_no, identity): person for identity, person in identities.items()}
+    sent = {_photo_mac(vault, course_no, sha256): person for sha256, person in probe_keys.items()}
     for sql, table, people in (
         (_INSERT_IDENTITY, "identities", named),
         (_INSERT_PROBE_KEY, "probe_keys", sent),
@@ -306,7 +338,7 @@ def _finish(tx: Transaction, known: Known, by: Attribution, counts: Mapping[str,
 def _person(tx: Transaction, known: Known, identity: str) -> int:
     sql = "SELECT sealed FROM identities WHERE course_no = ? AND identity_mac = ?"
     for form in forms_of(identity):
-        mac = _identity_mac(tx.seals, known.course_no, form)
+        mac = _identity_mac(tx.vault, known.course_no, form)
         row = tx.row(sql, known.course_no, mac)
         person = None if row is None else _opened(known, "identities", mac, row[0])
         if person is not None:
@@ -315,26 +347,26 @@ def _person(tx: Transaction, known: Known, identity: str) -> int:
 
 
 def _sealed(known: Known, table: str, mac: bytes, person: int | None) -> bytes:
-    return known.key.seal(dump(person), bound(table, known.course_no, mac))
+    return known.key.seal(dump(person), SCHEMA.bound(table, known.course_no, mac))
 
 
 def _opened(known: Known, table: str, mac: bytes, sealed: bytes) -> int | None:
     with reading(table):
-        person = json.loads(known.key.open(sealed, bound(table, known.course_no, mac), table))
+        person = json.loads(known.key.open(sealed, SCHEMA.bound(table, known.course_no, mac), table))
     return None if person is None else int(person)
 
 
 def _course(course_no: int, course_id: str, created_ms: int) -> bytes:
-    return bound("courses", course_no, course_id, created_ms)
+    return SCHEMA.bound("courses", course_no, course_id, created_ms)
 
 
 def _gallery(course_no: int) -> bytes:
-    return bound("gallery", course_no)
+    return SCHEMA.bound("gallery", course_no)
 
 
-def _identity_mac(seals: Seals, course_no: int, identity: str) -> bytes:
-    return seals.hidden("identity", course_no, identity)
+def _identity_mac(vault: Vault, course_no: int, identity: str) -> bytes:
+    return vault.mac("identity", (course_no, identity))
 
 
-def _photo_mac(seals: Seals, course_no: int, sha256: str) -> bytes:
-    return seals.hidden("photo", course_no, sha256.lower())
+def _photo_mac(vault: Vault, course_no: int, sha256: str) -> bytes:
+    return vault.mac("photo", (course_no, sha256.lower()))

@@ -1,17 +1,18 @@
 """The tables of the training store.
 
 Times are milliseconds since 1970, UTC. What is `sealed` is encrypted and bound to its row, a `mac` authenticates the
-columns before it, and `..._mac` stands in for what nobody shall read; see `fr_core.storage.seals`. The statements of
-this room keep to what PostgreSQL speaks too; the tables say STRICT and AUTOINCREMENT, which are SQLite's.
+columns before it, and `..._mac` stands in for a value that the store must not show; see `fr_core.storage.vault`. The
+statements of this room keep to what PostgreSQL speaks too; the tables say STRICT and AUTOINCREMENT, which are SQLite's.
 """
 
 from __future__ import annotations
 
+import struct
 from enum import IntEnum
 
-from fr_core.storage.audit_table import begin_audit
-from fr_core.storage.schema import TAKES_MARK, Schema, Step, WrappedKeys
-from fr_training.store.folder import DATABASE_NAME
+from fr_core.storage.schema import TAKES_MARK, Schema, Step, WrappedKeys, begin_audit
+
+DATABASE_NAME = "training.sqlite"
 
 MAKING, READY, GONE = 0, 1, 2
 """States of courses and cohorts: a course is there from its last transaction on, and whatever is deleted is gone with
@@ -19,7 +20,7 @@ the first; what is MAKING in a process that died, and what is GONE, is cleared a
 
 
 class Owner(IntEnum):
-    """Whose a key is.
+    """The owner of a data key.
 
     A course's key encrypts the course and its pictures, a cohort's key the sessions and answers of its trainees, so
     that without the cohort's row nobody can open them, ever.
@@ -131,6 +132,14 @@ SCHEMA = Schema(
     migrations=MIGRATIONS,
     wrapped=(WrappedKeys(Owner.COURSE, "courses", "course_no"), WrappedKeys(Owner.COHORT, "cohorts", "cohort_no")),
     binding="fr-core training",
-    hiding="training",
+    mac_prefix="training ",
 )
-"""Codes, ids of sessions, identities and sha256 of photos are kept hidden alone."""
+"""Of codes, ids of sessions, identities and sha256 of photos it keeps MACs alone."""
+
+
+def bound_trial(session_no: int, ordinal: int) -> bytes:
+    """Return the bytes that bind a trial to its row; as `Schema.bound`, but faster, since there are many trials."""
+    return _TRIALS + _TRIAL.pack(session_no, ordinal)
+
+
+_TRIALS, _TRIAL = SCHEMA.bound("trials"), struct.Struct("<qq")

@@ -1,4 +1,4 @@
-"""Sessions in the store: begun, changed and read; what a change leaves as it was is neither read nor written again."""
+"""Keeps sessions; a change reads and writes only the trials that it changes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from typing import TypeVar
 
 from fr_core.errors import StoreCorrupt
 from fr_core.storage.audit.attribution import current_attribution
-from fr_core.storage.database import Database, Reading, Row
-from fr_core.storage.vault import SubjectKey
+from fr_core.storage.protocol import Database, Row, Statements
+from fr_core.storage.vault import DataKey
+from fr_core.storage.writer import Writer
 from fr_training.courses import Course
 from fr_training.errors import UnknownSession, UnknownTrainee
-from fr_training.store.auditing import of_session
 from fr_training.store.caches import Remembered
 from fr_training.store.caches import Sessions as Cache
 from fr_training.store.codec import IDENTITY, head_of, pack_session, pack_trial, unpack_session, unpack_trial
 from fr_training.store.cohorts import Cohorts
 from fr_training.store.courses import Courses
-from fr_training.store.schema import READY
-from fr_training.store.seals import bound, bound_trial
+from fr_training.store.schema import READY, SCHEMA, bound_trial
+from fr_training.store.transaction import Transaction, of_session
 from fr_training.store.values import Changes, Trainee
-from fr_training.store.writer import Transaction, Writer
 from fr_training.trials import Session, Trial
 
 R = TypeVar("R")
@@ -61,7 +60,7 @@ _TRIALS = "SELECT ordinal, sealed FROM trials WHERE session_no = ? AND version >
 
 
 class Sessions:
-    """See `TrainingStore`, whose methods of the same names say what these do.
+    """Sessions and answers, as a room of `TrainingStore`.
 
     Args:
         database: is read.
@@ -72,7 +71,12 @@ class Sessions:
     """
 
     def __init__(
-        self, database: Database, writer: Writer, courses: Courses, cohorts: Cohorts, clock_ms: Callable[[], int]
+        self,
+        database: Database,
+        writer: Writer[Transaction],
+        courses: Courses,
+        cohorts: Cohorts,
+        clock_ms: Callable[[], int],
     ) -> None:
         self._database = database
         self._writer = writer
@@ -82,7 +86,18 @@ class Sessions:
         self._cache = Cache()
 
     def start(self, trainee: Trainee, sitting: str, make: Callable[[], Session]) -> Session:
-        """See `TrainingStore.start_session`."""
+        """Return the session of a trainee in a sitting, which is made where there is none; never two.
+
+        Args:
+            trainee: whose.
+            sitting: its name.
+            make: called at most once, on the thread that writes: it must be quick.
+
+        Raises:
+            UnknownTrainee: there is none of that id any more.
+            ValueError: what was made is of another trainee, sitting or course.
+            FrError: what `make` raises.
+        """
 
         by = current_attribution()
 
@@ -100,7 +115,7 @@ class Sessions:
             ):
                 raise ValueError("the session is of another trainee, sitting or course")
             tx.require_room(_CHANGE_BYTES)
-            mac, version = tx.seals.hidden("session", session.session_id), tx.version()
+            mac, version = tx.vault.mac("session", (session.session_id,)), tx.version()
             row = tx.row(_INSERT, cohort_no, trainee_no, sitting, mac, version, 0, b"")
             assert row is not None
             (session_no,) = row
@@ -116,7 +131,20 @@ class Sessions:
         return self._writer.run(start)
 
     def change(self, session_id: str, change: Callable[[Course, Session], tuple[Session, R]]) -> Future[R]:
-        """See `TrainingStore.change`."""
+        """Change a session; returns at once.
+
+        Args:
+            session_id: of the session.
+            change: is given the course and the session as it is, and returns it as it is to be, with a result. Called
+                on the thread that writes, so that it must be quick. Where it returns the very same session, nothing
+                is written; of the trials, only those that differ are.
+
+        Returns:
+            The result, once the change is durable. Or:
+                UnknownSession: there is none of that id.
+                ValueError: the change makes another session, or takes back a trial.
+                FrError: what `change` raises; nothing of it was kept.
+        """
 
         by = current_attribution()
 
@@ -136,18 +164,28 @@ class Sessions:
         return self._writer.submit(run)
 
     def get(self, session_id: str) -> Session:
-        """See `TrainingStore.session`."""
+        """The session of an id; raises `UnknownSession`."""
         with self._database.reading() as now:
             return self._current(now, self._found(now, session_id))
 
     def of_trainee(self, trainee_id: str) -> tuple[Session, ...]:
-        """See `TrainingStore.sessions_of`."""
+        """All sessions of a trainee, in the order in which they were begun; raises `UnknownTrainee`."""
         with self._database.reading() as now:
             trainee_no, _, _ = self._numbers_of(now, trainee_id)
             return tuple(self._current(now, row) for row in now.rows(_OF_TRAINEE, trainee_no))
 
     def since(self, cohort_id: str, mark: int) -> Changes:
-        """See `TrainingStore.changes_since`."""
+        """A cohort, with its sessions that are new or have changed and its trainees who are new: all as of one moment.
+
+        Who was deleted is in no changes, and nothing else tells of it: the version of the cohort grows, that is all.
+
+        Args:
+            cohort_id: of the cohort.
+            mark: of the changes that were told last; -1 for all trainees and sessions.
+
+        Raises:
+            UnknownCohort: there is none of that id.
+        """
         with self._database.reading() as now:
             cohort_no, cohort, course_no = self._cohorts.found(now, cohort_id)
             return Changes(
@@ -159,7 +197,11 @@ class Sessions:
             )
 
     def cohort_version(self, cohort_id: str) -> int:
-        """See `TrainingStore.cohort_version`."""
+        """A number that grows with each change of a session of a cohort, and with who is in it; it never falls; quick.
+
+        Raises:
+            UnknownCohort: there is none of that id.
+        """
         with self._database.reading() as now:
             return _version(now, self._cohorts.number(now, cohort_id))
 
@@ -168,19 +210,19 @@ class Sessions:
         with self._database.reading() as now:
             self._cache.keep_only(session_no for (session_no,) in now.rows("SELECT session_no FROM sessions"))
 
-    def _found(self, now: Reading, session_id: str) -> Row:
-        row = now.row(_BY_MAC, now.seals.hidden("session", session_id), self._clock_ms())
+    def _found(self, now: Statements, session_id: str) -> Row:
+        row = now.row(_BY_MAC, now.vault.mac("session", (session_id,)), self._clock_ms())
         if row is None:
             raise UnknownSession("There is no session of that id.")
         return row
 
-    def _numbers_of(self, now: Reading, trainee_id: str) -> Row:
+    def _numbers_of(self, now: Statements, trainee_id: str) -> Row:
         row = now.row(_TRAINEE, trainee_id, self._clock_ms())
         if row is None:
             raise UnknownTrainee("There is no trainee of that id.")
         return row
 
-    def _current(self, now: Reading, row: Row) -> Session:
+    def _current(self, now: Statements, row: Row) -> Session:
         """The session of a row of _SESSIONS: as it is remembered where nothing has changed since, else what is new."""
         session_no, cohort_no, _, trainee_no, sitting, mac, version, trials = row
         pending = now.changed.get(session_no) if isinstance(now, Transaction) else None
@@ -218,7 +260,7 @@ class Sessions:
         tx.write(_UPDATE, tx.version(), len(after.trials), session_no)
         self._remember(tx, session_no, after)
 
-    def _put_trials(self, tx: Transaction, key: SubjectKey, session_no: int, trials: Sequence[Trial]) -> None:
+    def _put_trials(self, tx: Transaction, key: DataKey, session_no: int, trials: Sequence[Trial]) -> None:
         for trial in trials:
             sealed = key.seal(pack_trial(trial), bound_trial(session_no, trial.ordinal))
             tx.write(_PUT_TRIAL, session_no, trial.ordinal, tx.version(), sealed)
@@ -229,7 +271,7 @@ class Sessions:
         tx.when_kept(lambda: self._cache.put(session_no, remembered))
 
 
-def _version(now: Reading, cohort_no: int) -> int:
+def _version(now: Statements, cohort_no: int) -> int:
     """The number of the last transaction that changed a session of a cohort, or enrolled or deleted a trainee of it."""
     row = now.row(_VERSIONS, cohort_no)
     assert row is not None
@@ -246,9 +288,7 @@ def _changed(before: Sequence[Trial], after: Sequence[Trial]) -> list[Trial]:
     return [after[n] for n in changed]
 
 
-def _merged(
-    session_no: int, key: SubjectKey, known: tuple[Trial, ...], new: list[Row], count: int
-) -> tuple[Trial, ...]:
+def _merged(session_no: int, key: DataKey, known: tuple[Trial, ...], new: list[Row], count: int) -> tuple[Trial, ...]:
     trials: list[Trial | None] = [*known, *[None] * (count - len(known))]
     for ordinal, sealed in new:
         if not 0 <= ordinal < len(trials):
@@ -262,7 +302,7 @@ def _merged(
 
 
 def _bound(session_no: int, cohort_no: int, trainee_no: int, sitting: str, mac: bytes) -> bytes:
-    return bound("sessions", session_no, cohort_no, trainee_no, sitting, mac)
+    return SCHEMA.bound("sessions", session_no, cohort_no, trainee_no, sitting, mac)
 
 
 def _incomplete() -> StoreCorrupt:

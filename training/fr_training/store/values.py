@@ -1,4 +1,4 @@
-"""What the store of training hands out beside courses and sessions."""
+"""The values that the training store hands out, beside courses and sessions."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ class NewTrainee:
 
 @dataclass(frozen=True, slots=True)
 class ProbeTruth:
-    """Whom a photo shows that was sent as an own probe.
+    """The person on a photo that was sent as an own probe.
 
     Attributes:
-        known: whether anybody has said so.
+        known: whether the truth was set.
         person: number of the person; None where it is nobody of the course, or not known.
     """
 
@@ -74,7 +74,7 @@ class ProbeTruth:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What has changed in a cohort since a mark, and the cohort itself: all as of one moment.
+    """The changes of a cohort since a mark, and the cohort itself, all as of one moment.
 
     Attributes:
         mark: to ask with the next time.

@@ -1,4 +1,4 @@
-"""Changes of the access store: each in the transaction of the record that tells of it."""
+"""Changes the access store: each change in the transaction of its audit record."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from dataclasses import replace
 
 from fr_core.errors import InvalidField, StorageLow, StoreCorrupt
 from fr_core.storage.audit.attribution import Attribution
-from fr_core.storage.audit.table import AuditTable
-from fr_core.storage.database import Database
-from fr_core.storage.writer import Transaction
+from fr_core.storage.statements import Transaction
 from fr_trust.access.key_cache import Ring
 from fr_trust.access.keys import ApiKey, MadeKey, NewKey, is_key_id, new_token
 from fr_trust.access.rows import HEAD, KEYS, Head, Kept, Locks
@@ -28,21 +26,8 @@ _DELETE = "DELETE FROM keys WHERE key_id = ? AND version = ?"
 _SET_HEAD = "UPDATE head SET version = ?, sealed = ? WHERE head_no = 1"
 
 
-class AccessTransaction(Transaction):
-    """A group of changes under way.
-
-    Args:
-        database: is written.
-        audit: takes records, over the connection that writes.
-    """
-
-    def __init__(self, database: Database, audit: AuditTable) -> None:
-        super().__init__(database)
-        self.audit = audit
-
-
 class Changes:
-    """Changes within a transaction; see the methods of the same names of `AccessStore`.
+    """The changes within a transaction; see the methods of the same names in `AccessStore`.
 
     Args:
         locks: seal rows.
@@ -61,7 +46,7 @@ class Changes:
         self._token_bytes = token_bytes
         self._max_keys = max_keys
 
-    def create(self, tx: AccessTransaction, new: NewKey, by: Attribution) -> MadeKey:
+    def create(self, tx: Transaction, new: NewKey, by: Attribution) -> MadeKey:
         """Make a key."""
         tx.require_room(_KEY_BYTES)
         head = self._with_room(tx, self._head(tx))
@@ -88,7 +73,7 @@ class Changes:
         self._record(tx, by, "access.create_key", kept.key, head.version + 1, {"granted": granted})
         return MadeKey(key, token)
 
-    def rotate(self, tx: AccessTransaction, key_id: str, overlap_ms: int, by: Attribution) -> MadeKey:
+    def rotate(self, tx: Transaction, key_id: str, overlap_ms: int, by: Attribution) -> MadeKey:
         """Give a key a new secret."""
         tx.require_room(_KEY_BYTES)
         head, kept = self._head(tx), self._kept(tx, key_id)
@@ -101,7 +86,7 @@ class Changes:
         self._record(tx, by, "access.rotate_key", kept.key, head.version + 1, overlap)
         return MadeKey(kept.key, token)
 
-    def revoke(self, tx: AccessTransaction, key_id: str, by: Attribution) -> ApiKey:
+    def revoke(self, tx: Transaction, key_id: str, by: Attribution) -> ApiKey:
         """Make a key invalid; on a full disk, too."""
         head, kept = self._head(tx), self._kept(tx, key_id)
         if kept.key.revoked_ms is not None:
@@ -111,13 +96,13 @@ class Changes:
         self._record(tx, by, "access.revoke_key", kept.key, head.version + 1, {})
         return after.key
 
-    def keep_time(self, tx: AccessTransaction) -> None:
+    def keep_time(self, tx: Transaction) -> None:
         """Keep the time that was surely reached, where it is later than what is kept."""
         head = self._head(tx)
         if self._time.sure_ms() > head.seen_ms:
             self._put_head(tx, replace(head, seen_ms=self._time.sure_ms()))
 
-    def forget_time(self, tx: AccessTransaction, by: Attribution) -> None:
+    def forget_time(self, tx: Transaction, by: Attribution) -> None:
         """Keep the time that it is now, though a later one was kept."""
         head = self._head(tx)
         sure_ms = self._time.sure_ms()
@@ -125,10 +110,10 @@ class Changes:
         detail = {"from_ms": str(head.seen_ms), "to_ms": str(sure_ms)}
         tx.audit.append([by.entry(tx.audit.pseudonyms(), "access.forget_time", detail=detail)])
 
-    def _head(self, tx: AccessTransaction) -> Head:
+    def _head(self, tx: Transaction) -> Head:
         return self._locks.head_of(tx.row(HEAD))
 
-    def _kept(self, tx: AccessTransaction, key_id: str) -> Kept:
+    def _kept(self, tx: Transaction, key_id: str) -> Kept:
         row = tx.row(f"{KEYS} WHERE key_id = ?", key_id) if is_key_id(key_id) else None
         found = None if row is None else self._locks.kept_of(row)
         known = self._ring.look().by_id.get(key_id)
@@ -140,7 +125,7 @@ class Changes:
             raise UnknownKey("There is no API key of that id.")
         return found
 
-    def _put(self, tx: AccessTransaction, head: Head, before: Kept | None, after: Kept) -> None:
+    def _put(self, tx: Transaction, head: Head, before: Kept | None, after: Kept) -> None:
         """Write a key, and the head that knows of it."""
         after = replace(after, version=head.version + 1)
         tx.write(_SEAL, after.version, self._locks.sealed_key(after), after.key.key_id)
@@ -150,11 +135,11 @@ class Changes:
         seen_ms = max(head.seen_ms, self._time.sure_ms())
         self._put_head(tx, Head(after.version, digest, head.keys + (before is None), seen_ms))
 
-    def _put_head(self, tx: AccessTransaction, head: Head) -> None:
+    def _put_head(self, tx: Transaction, head: Head) -> None:
         if tx.write(_SET_HEAD, *self._locks.sealed_head(head)) != 1:
             raise StoreCorrupt("The access store has lost its head.", check="head")
 
-    def _with_room(self, tx: AccessTransaction, head: Head) -> Head:
+    def _with_room(self, tx: Transaction, head: Head) -> Head:
         """Return the head with room for one key more: where there is none, the oldest that is dead is deleted."""
         if head.keys < self._max_keys:
             return head
@@ -168,7 +153,7 @@ class Changes:
         raise StorageLow("There are as many API keys as are kept; revoke some.", limit=str(self._max_keys))
 
     def _record(
-        self, tx: AccessTransaction, by: Attribution, action: str, key: ApiKey, version: int, more: Mapping[str, str]
+        self, tx: Transaction, by: Attribution, action: str, key: ApiKey, version: int, more: Mapping[str, str]
     ) -> None:
         detail = {"key": key.key_id, "version": str(version), **more}
         tx.audit.append([by.entry(tx.audit.pseudonyms(), action, detail=detail)])

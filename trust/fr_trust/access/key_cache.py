@@ -10,13 +10,12 @@ from types import MappingProxyType
 import apsw
 
 from fr_core.errors import ShuttingDown, StoreCorrupt
-from fr_core.storage.connection import open_to_read
-from fr_core.storage.database import Database, Row
+from fr_core.storage.database import Database
+from fr_core.storage.dialect import ALL_ROWS
+from fr_core.storage.protocol import Row
 from fr_core.storage.sqlite_errors import sqlite_errors
 from fr_trust.access.rows import HEAD, KEYS, Head, Kept, Locks
 from fr_trust.access.schema import SCHEMA
-
-_CACHE_KIB = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +39,20 @@ class Ring:
     Args:
         database: is read.
         locks: open its rows.
-        vfs: SQLite's layer to the disk, by name; "" = its own.
 
     Raises:
         StoreCorrupt: a row was altered, taken out, put in or put back.
         StoreFailed: the disk refuses.
     """
 
-    def __init__(self, database: Database, locks: Locks, vfs: str = "") -> None:
+    def __init__(self, database: Database, locks: Locks) -> None:
         self._locks = locks
         self._lock = threading.Lock()
         self._closed = False
         self._seen: Row | None = None
         self._keys = Keys(Head(0, 0, 0, 0), MappingProxyType({}))
-        path = database.folder.private_file(SCHEMA.database_name)
         with sqlite_errors():
-            self._connection = open_to_read(path, vfs, cache_kib=_CACHE_KIB)
+            self._connection = database.new_reader()
         try:
             with sqlite_errors():
                 self._read()
@@ -121,4 +118,11 @@ class Ring:
         return len(kept) == head.keys and digest == head.digest
 
     def _all(self, connection: apsw.Connection) -> list[Row]:
-        return connection.execute(f"{KEYS} NOT INDEXED").fetchall()
+        return connection.execute(f"{KEYS} {ALL_ROWS}").fetchall()
+
+
+def require_sound(database: Database) -> None:
+    """Open every key and the head of a copy of a store; raises `StoreCorrupt`. The audit is not checked."""
+    with database.reading() as now:
+        locks = Locks(now)
+    Ring(database, locks).close()

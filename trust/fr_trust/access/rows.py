@@ -1,15 +1,14 @@
-"""Reads and seals the rows of the access store."""
+"""Encrypts the rows of the access store, and opens them."""
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fr_core.errors import StoreCorrupt
-from fr_core.storage.database import Reading, Row
+from fr_core.storage.protocol import Row, Statements
 from fr_core.storage.rows import readable
 from fr_core.storage.vault import Value
 from fr_trust.access.budget import Budget
@@ -24,7 +23,7 @@ _DIGEST_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The row in which the store describes itself.
+    """The head of the store, which vouches for its keys.
 
     Attributes:
         version: grows with each change of a key.
@@ -77,16 +76,16 @@ class Locks:
         StoreCorrupt: the vault was altered.
     """
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Statements) -> None:
         row = reading.row("SELECT wrapped_key, pepper FROM vault WHERE vault_no = 1")
         if row is None:
             raise StoreCorrupt("The access store has lost its key.", check="vault")
         wrapped, pepper = row
-        self._key = reading.seals.key(OWNER, 1, wrapped)
+        self._key = reading.vault.key(OWNER, 1, wrapped)
         self._pepper = self._key.open(pepper, SCHEMA.bound("vault", 1), "vault")
         if len(self._pepper) != PEPPER_BYTES:
             raise StoreCorrupt("The access store has lost its pepper.", check="vault")
-        self._hidden: Callable[..., bytes] = reading.seals.hidden
+        self._mac = reading.vault.mac
 
     def secret_hash(self, token: Token) -> bytes:
         """Return what is kept of a secret, 32 bytes."""
@@ -94,7 +93,7 @@ class Locks:
 
     def digest_of(self, key_id: str, version: int) -> int:
         """Return what stands for a row in the digest of the head: 128 bits."""
-        return int.from_bytes(self._hidden("row", key_id, version), "big")
+        return int.from_bytes(self._mac("row", (key_id, version)), "big")
 
     def head_of(self, row: Row | None) -> Head:
         """Open the head, a row of `HEAD`; raises `StoreCorrupt`."""

@@ -5,9 +5,9 @@ store reads, makes, widens or exchanges a row. `head` says which rows there are:
 the id and version of each (a multiset hash, MSet-XOR-Hash of Clarke et al., 2003, whose value nobody without the key
 sees), so that a row which was taken out, or put back to what it was before, is found.
 
-What that does not find is an older copy of the whole file, or of `keys` and `head` together, put in its place while no
-process has the store open; while one has, it knows the newest version. Whoever can write the file while the server is
-down can so make a key valid again that was revoked. The records of the audit say the version of the head that each
+This does not detect an older copy of the whole file, or of `keys` and `head` together, that is put in its place while
+no process has the store open; an open store knows the newest version. So somebody who can write the file while the
+server is down can make a revoked key valid again. The records of the audit say the version of the head that each
 change made, and an exported checkpoint of the audit shows that records are missing.
 """
 
@@ -15,11 +15,9 @@ from __future__ import annotations
 
 import os
 
-import apsw
-
-from fr_core.storage.audit_table import begin_audit
-from fr_core.storage.schema import TAKES_MARK, Schema, WrappedKeys
-from fr_core.storage.seals import Seals
+from fr_core.storage.protocol import Connection
+from fr_core.storage.schema import TAKES_MARK, Schema, WrappedKeys, begin_audit
+from fr_core.storage.vault import Vault
 from fr_trust.access.keys import PEPPER_BYTES
 
 OWNER = -5
@@ -49,9 +47,9 @@ CREATE TABLE keys (
 """
 
 
-def _make_keys(connection: apsw.Connection, seals: Seals) -> None:
+def _make_keys(connection: Connection, vault: Vault) -> None:
     """Make the key of the store, the pepper of its secrets, and the head of no keys."""
-    key, wrapped = seals.new_key(OWNER, 1)
+    key, wrapped = vault.new_key(OWNER, 1)
     pepper = key.seal(os.urandom(PEPPER_BYTES), SCHEMA.bound("vault", 1))
     connection.execute("INSERT INTO vault (vault_no, wrapped_key, pepper) VALUES (1, ?, ?)", (wrapped, pepper))
     # No keys, no time seen; see `rows.Head`.
@@ -66,5 +64,5 @@ SCHEMA = Schema(
     migrations=(_TABLES, _make_keys, begin_audit, TAKES_MARK),
     wrapped=(WrappedKeys(OWNER, "vault", "vault_no"),),
     binding="fr-core access",
-    hiding="access",
+    mac_prefix="access ",
 )

@@ -1,4 +1,4 @@
-"""The front door of the access store: API keys, durable and encrypted, and the audit of who asked for what."""
+"""Keeps API keys, durable and encrypted, and the audit of requests."""
 
 from __future__ import annotations
 
@@ -9,25 +9,20 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import Path
-from types import TracebackType
 
 from fr_core.errors import InvalidField, ShuttingDown
 from fr_core.storage.audit.attribution import current_attribution
 from fr_core.storage.audit.pseudonyms import Pseudonyms
-from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.audit.values import Entry
-from fr_core.storage.audit_table import audit_keys, auditing, require_recent_audit
 from fr_core.storage.database import Database
-from fr_core.storage.keys import KeyEncryptionKey
-from fr_core.storage.writer import Writer
+from fr_core.storage.statements import Transaction
+from fr_core.storage.store import SharedStore
 from fr_trust.access.budget import UNLIMITED
-from fr_trust.access.changes import MAX_KEYS, AccessTransaction, Changes
+from fr_trust.access.changes import MAX_KEYS, Changes
 from fr_trust.access.key_cache import Keys, Ring
 from fr_trust.access.keys import MAX_OVERLAP_MS, SECRET_BYTES, ApiKey, MadeKey, NewKey, Token, parse_token
 from fr_trust.access.refusals import Why, refuse
@@ -47,7 +42,7 @@ _MOST_KNOWN = 1_000
 _NO_SECRET = bytes(SECRET_BYTES)
 
 
-class AccessStore:
+class AccessStore(SharedStore[Transaction]):
     """API keys and the audit "access", durable and encrypted; for several threads and processes.
 
     Every method but `record` blocks; `check`, `key`, `any_keys` and `now_ms` only for some microseconds, unless keys
@@ -60,94 +55,38 @@ class AccessStore:
         StoreCorrupt: a row was altered, taken out or put back. While it is so, no key is valid.
     """
 
+    SCHEMA = SCHEMA
+
     def __init__(
         self,
         database: Database,
         clock_ms: Callable[[], int],
-        monotonic_s: Callable[[], float],
-        vfs: str,
-        max_keys: int,
+        *,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        max_keys: int = MAX_KEYS,
     ) -> None:
-        self.broken: Future[None] = Future()
-        self._database = database
-        self._clock_ms = clock_ms
+        """Take over an open database, see `open`.
+
+        Args:
+            database: is closed with the store.
+            clock_ms: milliseconds since 1970, UTC; `trusted_clock` says what the store does when it is set.
+            monotonic_s: seconds of a clock that is never set.
+            max_keys: how many are kept.
+        """
         self._time = SureTime(clock_ms, monotonic_s)
         with database.reading() as now:
             self._locks = Locks(now)
-        self._ring = Ring(database, self._locks, vfs)
+        self._ring = Ring(database, self._locks)
         self._changes = Changes(self._locks, self._ring, self._time, secrets.token_bytes, max_keys)
-        require_recent_audit(database)
-        self._audit_keys = audit_keys(database.seals)
-        audit = AuditTable(database.writer, self._audit_keys, clock_ms)
-        self._writer: Writer[AccessTransaction] = Writer(
-            database, self.broken, lambda opened: AccessTransaction(opened, audit)
-        )
+        super().__init__(database, Transaction)
         self._marking = threading.Lock()
         self._nobody = _nobody()
         self._known = _Known(self._ring.look())
 
-    @classmethod
-    def open(
-        cls,
-        folder: Path,
-        key: KeyEncryptionKey,
-        clock_ms: Callable[[], int],
-        reserve_bytes: int = 0,
-        *,
-        monotonic_s: Callable[[], float] = time.monotonic,
-        vfs: str = "",
-        max_keys: int = MAX_KEYS,
-    ) -> AccessStore:
-        """Open the store of a folder, made where it is not there.
-
-        `broken` ends with an `InternalError` where the thread that writes dies; the process must then be ended.
-
-        Args:
-            folder: made with mode 0700, files get 0600.
-            key: wraps the keys of the store; a new store is made under it.
-            clock_ms: milliseconds since 1970, UTC; how the store takes it when it is set, `seen` says.
-            reserve_bytes: what must stay free on the disk for deletions to go on; 1/8 of the disk at most.
-            monotonic_s: seconds of a clock that is never set.
-            vfs: SQLite's layer to the disk, by name; "" = its own.
-            max_keys: that are kept.
-
-        Raises:
-            StoreNewer: a later version wrote it; nothing was changed.
-            StoreInUse: it is of an older version, and another process has it open; nothing was changed.
-            WrongKey: it is under another key; nothing was changed.
-            StoreCorrupt: it is damaged or was altered, or no access store; nothing was changed.
-            StoreFailed: the disk refuses.
-        """
-        database = Database(folder, SCHEMA, key, reserve_bytes, vfs)
-        try:
-            return cls(database, clock_ms, monotonic_s, vfs, max_keys)
-        except BaseException:
-            database.close()
-            raise
-
-    def put_under(self, new_key: KeyEncryptionKey) -> None:
-        """Put the store under another key.
-
-        Raises:
-            StoreInUse: another process has the store open; nothing was changed.
-            KeyUnavailable: it is the key that the store is under; nothing was changed.
-        """
-        self._database.rotate(new_key, self._writer.run)
-        self._database.scrub()  # the key as it was wrapped before
-
     def close(self) -> None:
-        """Finish the changes that wait, and let the store go; harmless when done twice."""
-        self._writer.close()
+        """See `SharedStore`."""
+        super().close()
         self._ring.close()
-        self._database.close()
-
-    def __enter__(self) -> AccessStore:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def create(self, new: NewKey) -> MadeKey:
         """Make a key; the audit says who asked for it, see `current_attribution`.
@@ -203,7 +142,7 @@ class AccessStore:
         return tuple(sorted(found, key=lambda key: key.number, reverse=True)[:size])
 
     def any_keys(self) -> bool:
-        """Return whether a key was ever made. A server whose keys are all revoked must not take that for nobody's."""
+        """Return whether a key was ever made. A server whose keys are all revoked must not admit everybody."""
         return self._ring.look().head.version > 0
 
     def check(self, token: str, certificate_sha256: str | None) -> ApiKey:
@@ -261,7 +200,7 @@ class AccessStore:
                 StorageLow: the disk has no more room than that.
         """
 
-        def append(tx: AccessTransaction) -> int:
+        def append(tx: Transaction) -> int:
             if not may_use_reserve:
                 tx.require_room(_RECORD_BYTES * len(entries))
             return tx.audit.append(entries)
@@ -269,22 +208,9 @@ class AccessStore:
         return self._writer.submit(append)
 
     def pseudonyms(self) -> Pseudonyms:
-        """Return what makes the pseudonyms of the audit."""
+        """Return the maker of the pseudonyms of the audit."""
         with self.auditing() as audit:
             return audit.pseudonyms()
-
-    @contextmanager
-    def auditing(self) -> Iterator[AuditTable]:
-        """Read the audit as of one moment; nothing can be appended."""
-        with auditing(self._database, self._audit_keys, self._clock_ms) as audit:
-            yield audit
-
-    def prune_audit(self, after: int, upto: int, last: bool) -> bool:
-        """Delete the oldest records of the audit, see `AuditTable.prune`; `last` also removes them from the log."""
-        pruned = self._writer.run(lambda tx: tx.audit.prune(after, upto))
-        if last:
-            self._database.scrub()
-        return pruned
 
     def _fault(self, kept: Kept, sent: Token, certificate_sha256: str | None, now_ms: int) -> Why | None:
         """Return what is wrong; every question is asked, whatever the others said."""

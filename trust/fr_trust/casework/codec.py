@@ -1,7 +1,7 @@
 """Searches and findings as JSON, and back; and the digests by which the audit vouches for them.
 
-A digest is SHA-256 over a label, a salt of 128 random bits and canonical JSON: a commitment. Whoever reads the audit
-alone cannot try out what a finding may be; whoever is given the finding with its salt can see that it is the one.
+A digest is SHA-256 over a label, a salt of 128 random bits and canonical JSON: a commitment. A reader of the audit
+cannot try out possible findings; a reader who also gets the finding with its salt can check that it is the one.
 """
 
 from __future__ import annotations
@@ -26,21 +26,9 @@ _FINDING = b"fr-core finding 1\0"
 
 
 def searched_said(searched: Searched) -> dict[str, Any]:
-    """Return what was searched as what JSON has."""
-    return {
-        "gallery_id": searched.gallery_id,
-        "operational": searched.operational,
-        "gallery_version": searched.gallery_version,
-        "searched_templates": searched.searched_templates,
-        "model": searched.model,
-        "threshold": float(searched.threshold),
-        "calibration_id": searched.calibration_id,
-        "parameters": dict(searched.parameters),
-        "derivations": dict(searched.derivations),
-        "searched_by": searched.searched_by,
-        "searched_ms": searched.searched_ms,
-        "probe_sha256": searched.probe_sha256,
-    }
+    """Return the parameters of a search as values that JSON has."""
+    maps = {name: dict(getattr(searched, name)) for name in ("parameters", "derivations")}
+    return {**_fields(searched, _SEARCHED), "threshold": float(searched.threshold), **maps}
 
 
 def searched_of(said: Mapping[str, Any]) -> Searched:
@@ -51,14 +39,8 @@ def searched_of(said: Mapping[str, Any]) -> Searched:
 
 
 def listed_said(listed: Listed) -> dict[str, Any]:
-    """Return a candidate, without its photo, as what JSON has."""
-    return {
-        "rank": listed.rank,
-        "subject_id": listed.subject_id,
-        "template_id": listed.template_id,
-        "similarity": float(listed.similarity),
-        "photo_sha256": listed.photo_sha256,
-    }
+    """Return a candidate, without its photo, as values that JSON has."""
+    return {**_fields(listed, _LISTED), "similarity": float(listed.similarity)}
 
 
 def listed_of(said: Mapping[str, Any]) -> Listed:
@@ -68,16 +50,8 @@ def listed_of(said: Mapping[str, Any]) -> Listed:
 
 
 def finding_said(finding: Finding) -> dict[str, Any]:
-    """Return a finding as what JSON has."""
-    return {
-        "examiner": finding.examiner,
-        "kind": finding.kind.value,
-        "template_id": finding.template_id,
-        "rating": finding.rating,
-        "notes": finding.notes,
-        "given_ms": finding.given_ms,
-        "salt": finding.salt,
-    }
+    """Return a finding as values that JSON has."""
+    return {**_fields(finding, _GIVEN), "kind": finding.kind.value}
 
 
 def finding_of(said: Mapping[str, Any]) -> Finding:
@@ -128,6 +102,10 @@ def _digest(label: bytes, salt: str, said: Mapping[str, object]) -> str:
     if len(raw) != SALT_BYTES:
         raise ValueError("a salt has 32 hexadecimal digits")
     return sha256(label + raw + canonical(said)).hexdigest()
+
+
+def _fields(value: object, hints: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in hints}
 
 
 def _require_fields(said: Any, hints: Mapping[str, Any]) -> None:

@@ -96,7 +96,7 @@ def require_may_examine(examination: Examination, principal_id: str) -> None:
     if is_concluded(examination):
         raise FindingLocked("The examination is concluded.")
     if not _is_independent(examination, principal_id):
-        raise ExaminerNotIndependent("Whoever calls has taken part in this examination already.")
+        raise ExaminerNotIndependent("You have taken part in this examination already.")
 
 
 def sees_findings(examination: Examination, principal_id: str) -> tuple[Finding, ...]:

@@ -1,32 +1,26 @@
-"""The front door of the case store: cases, examinations and findings, durable and encrypted, with their audit."""
+"""Keeps cases, examinations and findings, durable and encrypted, with their audit."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from itertools import islice
-from pathlib import Path
-from types import TracebackType
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fr_core.errors import InvalidField
 from fr_core.id_forms import composed
 from fr_core.storage.audit.attribution import current_attribution
-from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.audit.values import MAX_SUBJECTS
-from fr_core.storage.audit_table import audit_keys, auditing, require_recent_audit
 from fr_core.storage.database import Database
-from fr_core.storage.keys import KeyEncryptionKey
-from fr_core.storage.writer import Writer
+from fr_core.storage.statements import Transaction
+from fr_core.storage.store import SharedStore
 from fr_trust.casework.codec import SALT_BYTES, search_digest
 from fr_trust.casework.rules import require_open, require_reference
-from fr_trust.casework.store_changes import CaseTransaction, Changes, NewExamination
-from fr_trust.casework.store_clearing import Clearing
+from fr_trust.casework.store_changes import Changes, NewExamination, clear_some
 from fr_trust.casework.store_reading import Look
 from fr_trust.casework.store_roll import Roll
 from fr_trust.casework.store_rows import Locks, photos_of, sealed_photo
@@ -35,7 +29,7 @@ from fr_trust.casework.values import Case, Examination, Finding, Listed, Purpose
 from fr_trust.errors import UnknownExamination
 
 
-class CaseStore:
+class CaseStore(SharedStore[Transaction]):
     """Cases and the audit "cases", durable and encrypted; for several threads and processes.
 
     Every method blocks. Whatever has returned is durable, and every other process sees it.
@@ -46,8 +40,16 @@ class CaseStore:
         StoreCorrupt: a row was altered, exchanged, taken out, put in or put back.
     """
 
-    def __init__(self, database: Database, clock_ms: Callable[[], int], token_bytes: Callable[[int], bytes]) -> None:
-        self.broken: Future[None] = Future()
+    SCHEMA = SCHEMA
+
+    def __init__(
+        self,
+        database: Database,
+        clock_ms: Callable[[], int],
+        *,
+        token_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        """Take over an open database, see `open`; `token_bytes` returns so many random bytes, for ids and salts."""
         self._database = database
         self._clock_ms = clock_ms
         self._token_bytes = token_bytes
@@ -57,80 +59,7 @@ class CaseStore:
         with self._looking():
             pass  # a store that was altered does not open
         self._changes = Changes(self._locks, self._roll, clock_ms, token_bytes)
-        require_recent_audit(database)
-        self._audit_keys = audit_keys(database.seals)
-        audit = AuditTable(database.writer, self._audit_keys, clock_ms)
-        self._writer: Writer[CaseTransaction] = Writer(
-            database, self.broken, lambda opened: CaseTransaction(opened, audit)
-        )
-        self._clearing = Clearing(database, self._writer)
-
-    @classmethod
-    def open(
-        cls,
-        folder: Path,
-        key: KeyEncryptionKey,
-        clock_ms: Callable[[], int],
-        reserve_bytes: int = 0,
-        *,
-        token_bytes: Callable[[int], bytes] = secrets.token_bytes,
-        vfs: str = "",
-    ) -> CaseStore:
-        """Open the store of a folder, made where it is not there.
-
-        What a process that died has left of deleted cases is taken away. `broken` ends with an `InternalError` where
-        the thread that writes dies; the process must then be ended.
-
-        Args:
-            folder: made with mode 0700, files get 0600.
-            key: wraps the keys of the store; a new store is made under it.
-            clock_ms: milliseconds since 1970, UTC.
-            reserve_bytes: what must stay free on the disk for deletions to go on; 1/8 of the disk at most.
-            token_bytes: returns so many random bytes, for ids and salts.
-            vfs: SQLite's layer to the disk, by name; "" = its own.
-
-        Raises:
-            StoreNewer: a later version wrote it; nothing was changed.
-            StoreInUse: it is of an older version, and another process has it open; nothing was changed.
-            WrongKey: it is under another key; nothing was changed.
-            StoreCorrupt: it is damaged or was altered, or no case store; nothing was changed.
-            StoreFailed: the disk refuses.
-        """
-        database = Database(folder, SCHEMA, key, reserve_bytes, vfs)
-        try:
-            store = cls(database, clock_ms, token_bytes)
-        except BaseException:
-            database.close()
-            raise
-        try:
-            store._clearing.clear()
-        except BaseException:
-            store.close()
-            raise
-        return store
-
-    def put_under(self, new_key: KeyEncryptionKey) -> None:
-        """Put the store under another key; what the keys of cases encrypt stays.
-
-        Raises:
-            StoreInUse: another process has the store open; nothing was changed.
-            KeyUnavailable: it is the key that the store is under; nothing was changed.
-        """
-        self._database.rotate(new_key, self._writer.run)
-        self._clearing.scrub(force=True)  # the keys as they were wrapped before
-
-    def close(self) -> None:
-        """Finish the changes that wait, and let the store go; harmless when done twice."""
-        self._writer.close()
-        self._database.close()
-
-    def __enter__(self) -> CaseStore:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        super().__init__(database, Transaction, clear_some)
 
     def open_case(
         self,
@@ -329,26 +258,8 @@ class CaseStore:
         return self._writer.run(lambda tx: self._changes.give_finding(tx, examination_id, finding, asked))
 
     def evidence_key(self) -> Ed25519PrivateKey:
-        """Return what evidence is signed with: it follows from the store's own key, and stays when the key above that
-        changes.
-
-        Two blocks of 16 bytes, a key derivation in counter mode (NIST SP 800-108), as that of the audit's seals.
-        """
-        first, second = (self._audit_keys.mac("evidence signing key", (part,)) for part in (1, 2))
-        return Ed25519PrivateKey.from_private_bytes(first + second)
-
-    @contextmanager
-    def auditing(self) -> Iterator[AuditTable]:
-        """Read the audit as of one moment; nothing can be appended."""
-        with auditing(self._database, self._audit_keys, self._clock_ms) as audit:
-            yield audit
-
-    def prune_audit(self, after: int, upto: int, last: bool) -> bool:
-        """Delete the oldest records of the audit, see `AuditTable.prune`; `last` also removes them from the log."""
-        pruned = self._writer.run(lambda tx: tx.audit.prune(after, upto))
-        if last:
-            self._database.scrub()
-        return pruned
+        """Return the key that signs evidence; it follows from the store's own key, see `Vault.derived`."""
+        return Ed25519PrivateKey.from_private_bytes(self._database.vault.derived("evidence signing key"))
 
     @contextmanager
     def _looking(self) -> Iterator[Look]:

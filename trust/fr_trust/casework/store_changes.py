@@ -1,4 +1,4 @@
-"""Changes of the case store: each in the transaction of the record that tells of it."""
+"""Changes the case store: each change in the transaction of its audit record."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from typing import Any
 from fr_core.errors import StoreCorrupt
 from fr_core.id_forms import forms_of
 from fr_core.storage.audit.attribution import Attribution
-from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.audit.values import Entry
-from fr_core.storage.database import Database
-from fr_core.storage.writer import Transaction
+from fr_core.storage.statements import Transaction
 from fr_trust.casework.codec import SALT_BYTES, finding_digest, search_digest
 from fr_trust.casework.rules import (
     examination_conclusion,
@@ -61,18 +59,22 @@ _INSERT_FINDING = "INSERT INTO findings (examination_no, number, sealed) VALUES 
 _COUNT_FINDING = "UPDATE examinations SET findings = ?, waiting = ? WHERE examination_no = ?"
 _WAIT_NO_MORE = "UPDATE examinations SET waiting = 0 WHERE case_no = ? AND waiting = 1"
 
+# How many photos of a deleted case are deleted in one transaction, of many pages each, and how many other rows.
+_PHOTOS = 8
+_ROWS = 500
 
-class CaseTransaction(Transaction):
-    """A group of changes under way.
-
-    Args:
-        database: is written.
-        audit: takes records, over the connection that writes.
-    """
-
-    def __init__(self, database: Database, audit: AuditTable) -> None:
-        super().__init__(database)
-        self.audit = audit
+# Each statement deletes some rows of a deleted case; the next one follows when none is left.
+_CLEAR = (
+    f"""DELETE FROM photos WHERE (examination_no, number) IN (
+        SELECT p.examination_no, p.number FROM examinations e JOIN photos p ON p.examination_no = e.examination_no
+        WHERE e.case_no = ? LIMIT {_PHOTOS})""",
+    f"""DELETE FROM findings WHERE (examination_no, number) IN (
+        SELECT f.examination_no, f.number FROM examinations e JOIN findings f ON f.examination_no = e.examination_no
+        WHERE e.case_no = ? LIMIT {_ROWS})""",
+    f"""DELETE FROM examinations WHERE examination_no IN (
+        SELECT examination_no FROM examinations WHERE case_no = ? LIMIT {_ROWS})""",
+    "DELETE FROM gone WHERE case_no = ?",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ class NewExamination:
 
 
 class Changes:
-    """Changes within a transaction; see the methods of the same names of `CaseStore`.
+    """The changes within a transaction; see the methods of the same names in `CaseStore`.
 
     Args:
         locks: seal rows.
@@ -107,7 +109,7 @@ class Changes:
         self._token_bytes = token_bytes
 
     def open_case(
-        self, tx: CaseTransaction, wanted: Case, by: Attribution, sees: Callable[[Case], bool]
+        self, tx: Transaction, wanted: Case, by: Attribution, sees: Callable[[Case], bool]
     ) -> tuple[Case, bool]:
         """Open a case; returns it, and whether an expired one of its reference was deleted."""
         tx.require_room(_ROW_BYTES)
@@ -130,14 +132,14 @@ class Changes:
         row = tx.row(_INSERT_CASE, case.case_id, version, case.opened_ms, case.expires_ms, open_mac, b"", b"")
         assert row is not None
         case_no: int = row[0]
-        key, wrapped = tx.seals.new_key(CASE_OWNER, case_no)
+        key, wrapped = tx.vault.new_key(CASE_OWNER, case_no)
         tx.write(_NEW_CASE, wrapped, case_no)
         kept = KeptCase(case_no, version, case, open_mac, 0, key)
         self._put(tx, replace(head, cases=head.cases + 1), None, kept)
         self._record(tx, by, "case.open", case)
         return case, purged
 
-    def close_case(self, tx: CaseTransaction, case_id: str, by: Attribution) -> Case:
+    def close_case(self, tx: Transaction, case_id: str, by: Attribution) -> Case:
         """Close a case; on a full disk, too."""
         look = self._look(tx)
         before = look.case(case_id)
@@ -148,14 +150,14 @@ class Changes:
         self._record(tx, by, "case.close", after.case, counts={"examinations": after.case.examinations})
         return after.case
 
-    def delete_case(self, tx: CaseTransaction, case_id: str, by: Attribution) -> Case:
+    def delete_case(self, tx: Transaction, case_id: str, by: Attribution) -> Case:
         """Delete a case; on a full disk, too."""
         look = self._look(tx)
         kept = look.case(case_id)
         self._delete(tx, look, kept, "case.delete", by)
         return kept.case
 
-    def purge_one(self, tx: CaseTransaction, by: Attribution) -> bool:
+    def purge_one(self, tx: Transaction, by: Attribution) -> bool:
         """Delete a case whose time is over; False where there is none."""
         look = self._look(tx)
         for kept in look.expired(1):
@@ -163,7 +165,7 @@ class Changes:
             return True
         return False
 
-    def add_examination(self, tx: CaseTransaction, new: NewExamination, by: Attribution) -> None:
+    def add_examination(self, tx: Transaction, new: NewExamination, by: Attribution) -> None:
         """Keep an examination."""
         own, photos = new.examination, sum(len(sealed) for _, sealed in new.photos)
         tx.require_room(_ROW_BYTES + 200 * len(own.candidates) + photos)
@@ -202,7 +204,7 @@ class Changes:
             detail=detail,
         )
 
-    def give_finding(self, tx: CaseTransaction, examination_id: str, given: Finding, by: Attribution) -> Examination:
+    def give_finding(self, tx: Transaction, examination_id: str, given: Finding, by: Attribution) -> Examination:
         """Keep a finding."""
         look = self._look(tx)
         case, kept = look.examination(examination_id)
@@ -211,7 +213,7 @@ class Changes:
             if known.examiner == given.examiner:
                 if known.says_the_same(given):
                     return own
-                raise ExaminerNotIndependent("Whoever calls has given another finding, which stays as it is.")
+                raise ExaminerNotIndependent("You have given another finding, which stays as it is.")
         require_may_examine(own, given.examiner)
         require_finding(given, own)
         tx.require_room(_ROW_BYTES + 8 * len(given.notes))
@@ -234,10 +236,10 @@ class Changes:
         """Return the id of something new: 16 random hexadecimal digits."""
         return self._token_bytes(_ID_BYTES).hex()
 
-    def _look(self, tx: CaseTransaction) -> Look:
+    def _look(self, tx: Transaction) -> Look:
         return Look(tx, self._locks, self._roll, self._clock_ms(), durable=False)
 
-    def _put(self, tx: CaseTransaction, head: Head, before: KeptCase | None, after: KeptCase) -> None:
+    def _put(self, tx: Transaction, head: Head, before: KeptCase | None, after: KeptCase) -> None:
         """Write a case, and the head that knows of it."""
         after = replace(after, version=head.version + 1)
         tx.write(_SEAL_CASE, after.version, after.open_mac, sealed_case(after), after.case_no)
@@ -246,12 +248,12 @@ class Changes:
             digest ^= self._locks.case_element(before.case_no, before.case.case_id, before.version)
         self._put_head(tx, replace(head, version=after.version, digest=digest))
 
-    def _put_head(self, tx: CaseTransaction, head: Head) -> None:
+    def _put_head(self, tx: Transaction, head: Head) -> None:
         if tx.write(_SET_HEAD, *self._locks.sealed_head(head)) != 1:
             raise StoreCorrupt("The case store has lost its head.", check="head")
         tx.when_kept(lambda: self._roll.reached(head.version))
 
-    def _delete(self, tx: CaseTransaction, look: Look, kept: KeptCase, action: str, by: Attribution) -> None:
+    def _delete(self, tx: Transaction, look: Look, kept: KeptCase, action: str, by: Attribution) -> None:
         """Destroy the key of a case, and have the rest of it taken away."""
         head = look.view.head
         tx.write(_DELETE_CASE, kept.case_no)
@@ -273,7 +275,7 @@ class Changes:
         row = (number, own.examination_id, case.case_no, kept.ordinal, at_ms, kept.findings, kept.waiting)
         return self._locks.examination_element(row)
 
-    def _record_finding(self, tx: CaseTransaction, by: Attribution, case: Case, own: Examination) -> None:
+    def _record_finding(self, tx: Transaction, by: Attribution, case: Case, own: Examination) -> None:
         number = len(own.findings)
         detail = {"digest": finding_digest(own.examination_id, number, own.findings[-1])}
         detail["state"] = examination_state(own).value
@@ -288,7 +290,7 @@ class Changes:
 
     def _record(
         self,
-        tx: CaseTransaction,
+        tx: Transaction,
         by: Attribution,
         action: str,
         case: Case,
@@ -315,3 +317,9 @@ def with_model(entry: Entry, model: str) -> Entry:
         return replace(entry, model=_WHOLE_HASH.sub(r":\1", model))
     except ValueError:
         return replace(entry, model=f"other:{sha256(model.encode()).hexdigest()[:16]}")
+
+
+def clear_some(tx: Transaction) -> bool:
+    """Delete some rows of deleted cases; returns False where nothing is left."""
+    row = tx.row("SELECT case_no FROM gone LIMIT 1")
+    return row is not None and any(tx.write(sql, row[0]) for sql in _CLEAR)

@@ -1,4 +1,4 @@
-"""Reads the case store: cases, examinations and findings, each checked against the rows that refer to it."""
+"""Reads cases, examinations and findings, and compares each with the digests and counts that include it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fr_core.errors import StoreCorrupt
-from fr_core.storage.database import Reading, Row
+from fr_core.storage.protocol import Database, Row, Statements
 from fr_core.storage.rows import next_of
 from fr_trust.casework.rules import may_examine
 from fr_trust.casework.store_roll import Roll, View
@@ -53,7 +53,7 @@ class Look:
         StoreCorrupt: what was read was altered, exchanged, taken out, put in or put back.
     """
 
-    def __init__(self, now: Reading, locks: Locks, roll: Roll, at_ms: int, *, durable: bool = True) -> None:
+    def __init__(self, now: Statements, locks: Locks, roll: Roll, at_ms: int, *, durable: bool = True) -> None:
         self._now = now
         self._locks = locks
         self._at_ms = at_ms
@@ -165,7 +165,7 @@ class Look:
             return known
         if self.view.versions.get(case_no) != (case_id, version):
             raise StoreCorrupt("A case was put into the case store, or put back.", check="cases")
-        kept = case_of(self._now.seals, row)
+        kept = case_of(self._now.vault, row)
         rows = self._now.rows(f"{ELEMENTS} WHERE e.case_no = ?", case_no)
         digest = 0
         for one in rows:
@@ -179,3 +179,15 @@ class Look:
         rows = self._now.rows(f"SELECT count(*) FROM examinations e JOIN cases c ON c.case_no = e.case_no {where}")
         if rows != [(count,)]:
             raise StoreCorrupt("An examination was taken out, or put in.", check="examinations")
+
+
+def require_sound(database: Database) -> None:
+    """Open every case, examination, finding and photo of a copy of a store, those of expired cases too.
+
+    Raises:
+        StoreCorrupt: one was altered, taken out, put in or put back; the audit is not checked.
+    """
+    with database.reading() as now:
+        locks = Locks(now)
+    with database.reading() as now:  # the roll is the first to read in it
+        Look(now, locks, Roll(locks), -(2**63)).require_all()

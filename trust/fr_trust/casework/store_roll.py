@@ -1,4 +1,4 @@
-"""The roll of cases: which there are, and of which version each is; never older than the database."""
+"""Keeps the list of all cases and their versions in memory, never older than the database."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from fr_core.errors import StoreCorrupt
-from fr_core.storage.database import Reading, Row
+from fr_core.storage.dialect import ALL_ROWS
+from fr_core.storage.protocol import Row, Statements
 from fr_trust.casework.store_rows import HEAD, Head, Locks
 
 _VERSIONS = "SELECT case_no, case_id, version FROM cases"
@@ -15,7 +16,7 @@ _VERSIONS = "SELECT case_no, case_id, version FROM cases"
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The state that a read of the database must agree with.
+    """The head and the cases that a look at the database has to agree with.
 
     Attributes:
         head: what the store says of itself.
@@ -42,7 +43,7 @@ class Roll:
         self._least = 0
         self._view = View(Head(0, 0, 0, 0, 0), MappingProxyType({}))
 
-    def look(self, now: Reading, *, keep: bool = True) -> View:
+    def look(self, now: Statements, *, keep: bool = True) -> View:
         """Return the roll as of a look at the database, which reads nothing before.
 
         Args:
@@ -66,7 +67,7 @@ class Roll:
         with self._lock:
             self._least = max(self._least, version)
 
-    def _read(self, now: Reading, head: Head) -> View:
+    def _read(self, now: Statements, head: Head) -> View:
         before = self._view
         if head.version < max(before.head.version, self._least):
             raise StoreCorrupt("The case store was put back to what it was before.", check="head")
@@ -76,7 +77,7 @@ class Roll:
         digest ^= self._digest({case_no: before.versions[case_no] for case_no in changed if case_no in before.versions})
         if len(versions) != head.cases or digest != head.digest:
             # A case was deleted; or an index was altered, or a row, which the next lines find.
-            versions = _versions(now.rows(f"{_VERSIONS} NOT INDEXED"))
+            versions = _versions(now.rows(f"{_VERSIONS} {ALL_ROWS}"))
             if len(versions) != head.cases or self._digest(versions) != head.digest:
                 raise StoreCorrupt("A case was taken out of the case store, put in or put back.", check="cases")
         return View(head, MappingProxyType(versions))

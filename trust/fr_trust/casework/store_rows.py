@@ -1,19 +1,18 @@
-"""Reads and seals the rows of the case store."""
+"""Encrypts the rows of the case store, and opens them."""
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fr_core.errors import StoreCorrupt
 from fr_core.storage.audit.values import canonical
-from fr_core.storage.database import Reading, Row
+from fr_core.storage.protocol import Row, Statements
 from fr_core.storage.rows import readable
-from fr_core.storage.seals import Seals
-from fr_core.storage.vault import SubjectKey, Value
+from fr_core.storage.vault import DataKey, Value, Vault
 from fr_trust.casework.codec import finding_of, finding_said, listed_of, listed_said, searched_of, searched_said
 from fr_trust.casework.store_schema import CASE_OWNER, SCHEMA, STORE_OWNER, open_mac
 from fr_trust.casework.values import Case, Examination, Finding, Purpose
@@ -38,7 +37,7 @@ EXAMINATIONS = f"SELECT {_ELEMENT}, e.sealed FROM examinations e JOIN cases c ON
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The row in which the store describes itself.
+    """The head of the store, which vouches for its cases.
 
     Attributes:
         version: grows with each change of a case.
@@ -73,7 +72,7 @@ class KeptCase:
     case: Case
     open_mac: bytes | None = field(repr=False)
     digest: int = field(repr=False)
-    key: SubjectKey = field(repr=False)
+    key: DataKey = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +106,16 @@ class Locks:
         StoreCorrupt: a row was altered.
     """
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Statements) -> None:
         row = reading.row("SELECT wrapped_key FROM vault WHERE vault_no = 1")
         if row is None:
             raise StoreCorrupt("The case store has lost its key.", check="vault")
-        self._key = reading.seals.key(STORE_OWNER, 1, row[0])
-        self._hidden: Callable[..., bytes] = reading.seals.hidden
-        self._seals = reading.seals
+        self._key = reading.vault.key(STORE_OWNER, 1, row[0])
+        self._vault = reading.vault
 
     def open_mac(self, opened_by: str, reference: str) -> bytes:
         """Return the MAC that represents an open case's reference and opener."""
-        return open_mac(self._seals, opened_by, reference)
+        return open_mac(self._vault, opened_by, reference)
 
     def case_element(self, case_no: int, case_id: str, version: int) -> int:
         """Return what stands for a case in the digest of the head: 128 bits."""
@@ -143,13 +141,13 @@ class Locks:
 
     def _element(self, kind: str, *values: Any) -> int:
         # A column that was altered may hold what no row can.
-        return int.from_bytes(readable(SCHEMA.name, lambda: self._hidden(kind, *values)), "big")
+        return int.from_bytes(readable(SCHEMA.name, lambda: self._vault.mac(kind, values)), "big")
 
 
-def case_of(seals: Seals, row: Row) -> KeptCase:
+def case_of(vault: Vault, row: Row) -> KeptCase:
     """Open a row of `CASES`; raises `StoreCorrupt`."""
     case_no, case_id, version, opened_ms, expires_ms, open_mac, wrapped, sealed = row
-    key = readable(SCHEMA.name, lambda: seals.key(CASE_OWNER, case_no, wrapped))
+    key = readable(SCHEMA.name, lambda: vault.key(CASE_OWNER, case_no, wrapped))
     bound = _bound("cases", case_no, case_id, version, opened_ms, expires_ms, open_mac)
     said = key.open(sealed, bound, "cases")
 
@@ -224,7 +222,7 @@ def photos_of(examination: Examination) -> list[tuple[int, bytes]]:
     return [(number, photo) for number, photo in photos if photo or number == 0]
 
 
-def sealed_photo(key: SubjectKey, examination_id: str, number: int, photo: bytes) -> bytes:
+def sealed_photo(key: DataKey, examination_id: str, number: int, photo: bytes) -> bytes:
     """Return what is kept of a photo."""
     return key.seal(photo, SCHEMA.bound("photos", examination_id, number))
 

@@ -7,8 +7,9 @@ row can be exchanged or widened.
 Which rows there are is known from above: the sealed `head` has a digest of the id and version of every case, a sealed
 case one of the columns of its examinations, and an examination counts its findings. A digest is the exclusive or of
 MACs of the elements (a multiset hash, MSet-XOR-Hash of Clarke et al., 2003, whose value nobody without the key sees).
-So a row that was taken out, put in, or put back to what it was before, is found. What that does not find is an older
-copy of the whole file put in its place while no process has the store open; an exported checkpoint of the audit does.
+So the store detects a row that was taken out, put in, or put back to an earlier state. It does not detect an older copy
+of the whole file that is put in its place while no process has the store open; an exported checkpoint of the audit
+does.
 
 Times are milliseconds since 1970, UTC.
 """
@@ -17,17 +18,14 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from typing import Any
 
-import apsw
-
-from fr_core.storage.audit_table import begin_audit
+from fr_core.storage.protocol import Connection
 from fr_core.storage.rows import readable
-from fr_core.storage.schema import TAKES_MARK, Schema, WrappedKeys
-from fr_core.storage.seals import Seals
+from fr_core.storage.schema import TAKES_MARK, Schema, WrappedKeys, begin_audit
+from fr_core.storage.vault import Vault
 
 STORE_OWNER, CASE_OWNER = -6, -7
-"""Whose keys are: the one that seals the head, and those of cases."""
+"""Owners of data keys: the store, whose key seals the head, and the cases."""
 
 HEAD_BYTES = 40
 """Of what is sealed in the head: a digest of 128 bits and three numbers of 64; of an empty store all are 0."""
@@ -96,31 +94,30 @@ CREATE TABLE gone (
 """
 
 
-def open_mac(seals: Seals, opened_by: str, reference: str) -> bytes:
+def open_mac(vault: Vault, opened_by: str, reference: str) -> bytes:
     """Return the MAC that represents the reference of an open case; it differs for each opener."""
-    return seals.hidden("reference of an open case", opened_by, reference)
+    return vault.mac("reference of an open case", (opened_by, reference))
 
 
-def _open_by_opener(connection: apsw.Connection, seals: Seals) -> None:
+def _open_by_opener(connection: Connection, vault: Vault) -> None:
     """Make references of open cases unique for each opener; earlier versions made them unique for everybody."""
     rows = connection.execute(
         "SELECT case_no, case_id, version, opened_ms, expires_ms, open_mac, wrapped_key, sealed FROM cases "
         "WHERE open_mac IS NOT NULL"
-    ).fetchall()
-    row: Any
-    for row in rows:
+    )
+    for row in list(rows):
         case_no, *columns, mac, wrapped, sealed = row
-        key = readable(SCHEMA.name, partial(seals.key, CASE_OWNER, case_no, wrapped))
+        key = readable(SCHEMA.name, partial(vault.key, CASE_OWNER, case_no, wrapped))
         said = key.open(sealed, readable(SCHEMA.name, partial(SCHEMA.bound, "cases", case_no, *columns, mac)), "cases")
         reference, _, opened_by, *_ = json.loads(said)
-        mac = open_mac(seals, opened_by, reference)
+        mac = open_mac(vault, opened_by, reference)
         sealed = key.seal(said, SCHEMA.bound("cases", case_no, *columns, mac))
         connection.execute("UPDATE cases SET open_mac = ?, sealed = ? WHERE case_no = ?", (mac, sealed, case_no))
 
 
-def _make_head(connection: apsw.Connection, seals: Seals) -> None:
+def _make_head(connection: Connection, vault: Vault) -> None:
     """Make the key of the head, and the head of no cases."""
-    key, wrapped = seals.new_key(STORE_OWNER, 1)
+    key, wrapped = vault.new_key(STORE_OWNER, 1)
     connection.execute("INSERT INTO vault (vault_no, wrapped_key) VALUES (1, ?)", (wrapped,))
     sealed = key.seal(bytes(HEAD_BYTES), SCHEMA.bound("head", 0))
     connection.execute("INSERT INTO head (head_no, version, sealed) VALUES (1, 0, ?)", (sealed,))
@@ -133,5 +130,5 @@ SCHEMA = Schema(
     migrations=(_TABLES, _make_head, begin_audit, _open_by_opener, TAKES_MARK),
     wrapped=(WrappedKeys(STORE_OWNER, "vault", "vault_no"), WrappedKeys(CASE_OWNER, "cases", "case_no")),
     binding="fr-core cases",
-    hiding="cases",
+    mac_prefix="cases ",
 )

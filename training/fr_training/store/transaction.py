@@ -1,34 +1,32 @@
-"""The transactions of training, which number what they change and know the sessions that they have changed."""
+"""Numbers the transactions of training, writes their audit records, and keeps the sessions that they have changed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Mapping
 
-from fr_core.storage import writer
+from fr_core.storage import statements
 from fr_core.storage.audit.attribution import Attribution
 from fr_core.storage.audit.pseudonyms import Pseudonyms
-from fr_core.storage.audit.table import AuditTable
-from fr_core.storage.audit.values import NO_COUNTS
+from fr_core.storage.audit.values import NO_COUNTS, Entry
 from fr_core.storage.database import Database
+from fr_training.prompts import Step
 from fr_training.trials import Session
 
+_DECISIONS = frozenset({Step.RATE, Step.CHOOSE, Step.DECIDE, Step.TRIAGE, Step.RATE_AGAIN})
 
-class Transaction(writer.Transaction):
+
+class Transaction(statements.Transaction):
     """A group of jobs under way.
 
     Args:
         database: is written.
-        audit: takes records, over the connection that writes.
 
     Attributes:
-        audit: as it was given.
         changed: sessions as jobs of the group have left them, by their numbers.
     """
 
-    def __init__(self, database: Database, audit: AuditTable) -> None:
+    def __init__(self, database: Database) -> None:
         super().__init__(database)
-        self.audit = audit
         self._pseudonyms: Pseudonyms | None = None
         self._version: int | None = None
         self.changed: dict[int, Session] = {}
@@ -42,7 +40,7 @@ class Transaction(writer.Transaction):
         return self._version
 
     def pseudonyms(self) -> Pseudonyms:
-        """What makes the pseudonyms of the audit."""
+        """Return the maker of the pseudonyms of the audit."""
         if self._pseudonyms is None:
             self._pseudonyms = self.audit.pseudonyms()
         return self._pseudonyms
@@ -57,7 +55,7 @@ class Transaction(writer.Transaction):
         trainee: str | None = None,
         counts: Mapping[str, int] = NO_COUNTS,
     ) -> None:
-        """Have the audit told of a change, in the same transaction.
+        """Add an audit record of a change, in the same transaction.
 
         Args:
             by: who asked for it.
@@ -86,14 +84,30 @@ class Transaction(writer.Transaction):
         return put_back
 
 
-class Writer(writer.Writer[Transaction]):
-    """The one thread of a process that writes what belongs to training.
+def of_session(by: Attribution, pseudonyms: Pseudonyms, before: Session, after: Session) -> Iterator[Entry]:
+    """Yield the audit records of a change of a session: of answers that were locked, and of its end.
+
+    No record has a right answer, a given answer, a code or the id of a session; trainees and cohorts have pseudonyms.
 
     Args:
-        database: is written by this thread alone.
-        broken: ends with an `InternalError` where the thread dies, after which nothing can be written.
-        audit: takes records, over the connection that writes.
+        by: who asked for it.
+        pseudonyms: of the audit.
+        before: the session as it was found.
+        after: the session as it is kept.
     """
+    detail = {"trainee": pseudonyms.other("trainee", after.trainee_id), "course": after.course_id}
+    for number, trial in enumerate(after.trials):
+        known = before.trials[number] if number < len(before.trials) else None
+        if trial is known:
+            continue
+        for locked in trial.locked[0 if known is None else len(known.locked) :]:
+            answered = {**detail, "trial": str(trial.ordinal), "step": locked.step.value}
+            yield by.entry(pseudonyms, _action_of(locked.step), detail=answered)
+    if after.finished_ms is not None and before.finished_ms is None:
+        yield by.entry(pseudonyms, "training.finish_session", detail=detail)
 
-    def __init__(self, database: Database, broken: Future[None], audit: AuditTable) -> None:
-        super().__init__(database, broken, lambda opened: Transaction(opened, audit))
+
+def _action_of(step: Step) -> str:
+    if step is Step.SEND_PROBE:
+        return "training.submit_probe"
+    return "training.decide" if step in _DECISIONS else "training.lock"

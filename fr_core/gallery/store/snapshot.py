@@ -1,4 +1,4 @@
-"""Reading a SQLite store: one method for each question, and nothing returned that was altered."""
+"""Reads the gallery store: one method for each question. An altered row is never returned."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ import apsw
 import numpy as np
 
 from fr_core.errors import StoreCorrupt
-from fr_core.gallery.store.protocol import ExpiredTemplate, GalleryRow
-from fr_core.gallery.store.sqlite_rows import (
+from fr_core.gallery.store.rows import (
     GALLERIES,
     METADATA,
     SUBJECTS,
     TEMPLATES,
     PairRow,
-    Row,
     SubjectRow,
     TemplateRow,
     altered_calibration,
@@ -33,11 +31,13 @@ from fr_core.gallery.store.sqlite_rows import (
     to_us,
     unpacked_metadata,
 )
-from fr_core.gallery.store.vectors import unpack_vectors
+from fr_core.gallery.store.template_codec import Binding, unpack_vectors
+from fr_core.gallery.store.values import ExpiredTemplate, GalleryRow
 from fr_core.gallery.values import KeptTemplate, Subject, SubjectName, TemplateInfo
 from fr_core.id_forms import forms_of
-from fr_core.storage.sqlite_errors import sqlite_errors
-from fr_core.storage.vault import Binding, SubjectKey, Value, Vault
+from fr_core.storage.dialect import array_of, in_array, object_of
+from fr_core.storage.statements import Reading
+from fr_core.storage.vault import DataKey, Value, Vault
 from fr_core.types import I64, Embedding
 
 _GALLERY = f"SELECT {names(GALLERIES)} FROM galleries"
@@ -46,98 +46,93 @@ _METADATA = f"SELECT {names(METADATA)} FROM subject_metadata"
 _TEMPLATE = f"SELECT {names(TEMPLATES)} FROM templates"
 
 
-class SqliteSnapshot:
-    """A `Snapshot` over a connection with an open transaction.
+class Snapshot(Reading):
+    """The gallery store as it was at one moment; later commits do not show.
 
-    Args:
-        connection: the connection.
-        vault: the keys of the store.
+    Every method raises the errors of the database's driver, which `Database.reading_as` turns into those of the store,
+    and `StoreCorrupt` where a row was altered.
     """
 
     def __init__(self, connection: apsw.Connection, vault: Vault) -> None:
-        self.connection = connection
-        self.vault = vault
+        super().__init__(connection, vault)
         self._bindings: dict[tuple[str, int], Binding] = {}
 
     def gallery(self, gallery_id: str) -> GalleryRow | None:
-        """See `Snapshot`."""
+        """Return a gallery, or None where there is none."""
         rows = self._galleries("WHERE gallery_id = ?", gallery_id)
         return rows[0] if rows else None
 
     def galleries(self, after: str, limit: int) -> tuple[GalleryRow, ...]:
-        """See `Snapshot`."""
+        """Return up to `limit` galleries with ids beyond `after`, in the order of their ids."""
         return tuple(self._galleries("WHERE gallery_id > ? ORDER BY gallery_id LIMIT ?", after, limit))
 
     def calibration(self, gallery_no: int) -> str | None:
-        """See `Snapshot`."""
+        """Return the calibration of a gallery, or None where it has none."""
         sha256 = self._gallery_of_no(gallery_no).info.calibration_sha256
         if sha256 is None:
             return None
-        rows = self._rows("SELECT calibration FROM calibrations WHERE gallery_no = ?", gallery_no)
+        rows = self.rows("SELECT calibration FROM calibrations WHERE gallery_no = ?", gallery_no)
         if not rows:
             raise altered_calibration()
         return require_calibration(rows[0][0], sha256)
 
     def subject_no(self, gallery_no: int, subject_id: str) -> int | None:
-        """See `Snapshot`."""
+        """Return the number of such a subject, or None."""
         row = self._subject_row(gallery_no, subject_id)
         return None if row is None else row.subject_no
 
     def subject(self, gallery_no: int, subject_id: str) -> Subject | None:
-        """See `Snapshot`."""
+        """Return the subject whose id is one of its `forms_of`, or None."""
         row = self._subject_row(gallery_no, subject_id)
         return None if row is None else self._subject(row)
 
     def subjects(self, gallery_no: int, after: str, limit: int) -> tuple[Subject, ...]:
-        """See `Snapshot`."""
+        """Return up to `limit` subjects with ids beyond `after`, in the order of their ids."""
         clause = "WHERE gallery_no = ? AND subject_id > ? ORDER BY subject_id LIMIT ?"
         return tuple(self._subject(row) for row in self._subjects(clause, gallery_no, after, limit))
 
     def subject_names(self, subject_nos: I64) -> Mapping[int, SubjectName]:
-        """See `Snapshot`."""
+        """Return ids, names and metadata of the subjects of numbers i64[n]; a subject that is missing is damage."""
         return {
             row.subject_no: SubjectName(row.subject_id, row.display_name, unpacked_metadata(row.metadata))
             for row in self._subjects_of(subject_nos)
         }
 
     def subject_ids(self, subject_nos: I64) -> Mapping[int, str]:
-        """See `Snapshot`."""
+        """Return the ids of the subjects of numbers i64[n] that differ; one that is not there is damage."""
         return {row.subject_no: row.subject_id for row in self._subjects_of(subject_nos)}
 
     def subject_nos(self, gallery_no: int, subject_ids: Collection[str]) -> I64 | None:
-        """See `Snapshot`."""
+        """Return the numbers of the subjects with these ids, i64[n], ascending; None if one does not exist."""
         forms = {one: forms_of(one) for one in subject_ids}
-        # As in `template_ids_of`: the index by id holds all that is asked for, which is faster in its order.
+        # As in `template_ids_of`: the index by id has every column of the query, and is faster in its order.
         sql = (
-            "SELECT json_group_object(subject_id, subject_no) FROM subjects "
-            "WHERE gallery_no = ? AND subject_id IN (SELECT value FROM json_each(?))"
+            f"SELECT {object_of('subject_id', 'subject_no')} FROM subjects "
+            f"WHERE gallery_no = ? AND {in_array('subject_id')}"
         )
         asked = json.dumps(sorted({form for own in forms.values() for form in own}))
-        ((said,),) = self._rows(sql, gallery_no, asked)
+        ((said,),) = self.rows(sql, gallery_no, asked)
         found: dict[str, int] = json.loads(said)
         nos = {next((found[form] for form in own if form in found), None) for own in forms.values()}
         return None if None in nos else np.sort(np.array(list(nos), dtype=np.int64))
 
     def subjects_with(self, gallery_no: int, key: str, value: str) -> I64:
-        """See `Snapshot`."""
+        """Return the numbers of the subjects whose metadata hold a pair, i64[n], ascending."""
         clause = "WHERE gallery_no = ? AND key = ? AND value = ? ORDER BY subject_no"
         return np.array([pair.subject_no for pair in self._pairs(clause, gallery_no, key, value)], dtype=np.int64)
 
     def has_metadata_key(self, gallery_no: int, key: str) -> bool:
-        """See `Snapshot`."""
+        """Return whether any subject of a gallery has metadata of a key."""
         return bool(self._pairs("WHERE gallery_no = ? AND key = ? LIMIT 1", gallery_no, key))
 
     def template_ids_of(self, gallery_no: int, subject_nos: I64) -> I64:
-        """See `Snapshot`."""
-        # The rows are not opened: the index by subject holds all that is asked for, and was checked at the start.
-        sql = (
-            "SELECT json_group_array(template_id) FROM templates "
-            "WHERE subject_no IN (SELECT value FROM json_each(?)) AND gallery_no = ?"
-        )
+        """Return the ids of the templates of subjects i64[n] of a gallery, i64[m], ascending."""
+        # The rows are not opened: the index by subject has every column of the query, and was checked at the start.
+        sql = f"SELECT {array_of('template_id')} FROM templates WHERE {in_array('subject_no')} AND gallery_no = ?"
         return self._array(sql, json.dumps(subject_nos.tolist()), gallery_no)
 
     def template(self, gallery_no: int, template_id: int) -> KeptTemplate | None:
-        """See `Snapshot`."""
+        """Return a template of a gallery with all that is kept of it, or None where there is none."""
         for found in self._templates("WHERE template_id = ? AND gallery_no = ?", template_id, gallery_no):
             gallery = self._gallery_of_no(gallery_no)
             vector = unpack_vectors([found.vector], gallery.info.embedding_size)[0]
@@ -146,7 +141,7 @@ class SqliteSnapshot:
         return None
 
     def expired(self, now: datetime, limit: int) -> tuple[ExpiredTemplate, ...]:
-        """See `Snapshot`."""
+        """Return up to `limit` templates whose retention has passed, of all galleries; those of a gallery together."""
         expired: list[ExpiredTemplate] = []
         for gallery in self._galleries("WHERE retention_us IS NOT NULL ORDER BY gallery_no"):
             last_us = to_us(now) - to_duration_us(gallery.info.retention or timedelta())
@@ -161,9 +156,7 @@ class SqliteSnapshot:
         return tuple(expired)
 
     def _galleries(self, clause: str, *values: Value) -> list[GalleryRow]:
-        return [
-            gallery_of(checked(self.vault, "galleries", row)) for row in self._rows(f"{_GALLERY} {clause}", *values)
-        ]
+        return [gallery_of(checked(self.vault, "galleries", row)) for row in self.rows(f"{_GALLERY} {clause}", *values)]
 
     def _gallery_of_no(self, gallery_no: int) -> GalleryRow:
         rows = self._galleries("WHERE gallery_no = ?", gallery_no)
@@ -172,12 +165,12 @@ class SqliteSnapshot:
         return rows[0]
 
     def _subjects(self, clause: str, *values: Value) -> list[SubjectRow]:
-        rows = self._rows(f"{_SUBJECT} {clause}", *values)
+        rows = self.rows(f"{_SUBJECT} {clause}", *values)
         return [checked(self.vault, "subjects", SubjectRow._make(row)) for row in rows]
 
     def _subjects_of(self, subject_nos: I64) -> list[SubjectRow]:
         """Return the rows of subjects whose numbers differ; raise `StoreCorrupt` if one is missing."""
-        clause = "WHERE subject_no IN (SELECT value FROM json_each(?))"
+        clause = f"WHERE {in_array('subject_no')}"
         rows = self._subjects(clause, json.dumps(subject_nos.tolist()))
         if len(rows) != len(subject_nos):
             raise contradiction("template_subject")
@@ -191,14 +184,14 @@ class SqliteSnapshot:
         return None
 
     def _pairs(self, clause: str, *values: Value) -> list[PairRow]:
-        rows = self._rows(f"{_METADATA} {clause}", *values)
+        rows = self.rows(f"{_METADATA} {clause}", *values)
         return [checked(self.vault, "subject_metadata", PairRow._make(row)) for row in rows]
 
     def _subject(self, row: SubjectRow) -> Subject:
         templates = self._template_rows("WHERE subject_no = ? ORDER BY template_id", row.subject_no)
         if templates:
-            key = self.vault.subject_key(row.gallery_no, row.subject_no, row.wrapped_key)
-            for template in templates:  # only what can be opened is as it was written
+            key = self.vault.key(row.gallery_no, row.subject_no, row.wrapped_key)
+            for template in templates:  # opening a template proves that it was not altered
                 self._vector(template, key)
         infos = tuple(_info(template) for template in templates)
         return Subject(
@@ -206,7 +199,7 @@ class SqliteSnapshot:
         )
 
     def _template_rows(self, clause: str, *values: Value) -> list[TemplateRow]:
-        return [TemplateRow._make(row) for row in self._rows(f"{_TEMPLATE} {clause}", *values)]
+        return [TemplateRow._make(row) for row in self.rows(f"{_TEMPLATE} {clause}", *values)]
 
     def _templates(self, clause: str, *values: Value) -> Iterator[_Opened]:
         """Yield templates, each proved to be as it was written by opening it."""
@@ -215,10 +208,10 @@ class SqliteSnapshot:
             if not subjects:
                 raise contradiction("template_subject")
             subject = subjects[0]
-            key = self.vault.subject_key(subject.gallery_no, subject.subject_no, subject.wrapped_key)
+            key = self.vault.key(subject.gallery_no, subject.subject_no, subject.wrapped_key)
             yield _Opened(row, subject.subject_id, key, self._vector(row, key))
 
-    def _vector(self, row: TemplateRow, key: SubjectKey) -> bytes:
+    def _vector(self, row: TemplateRow, key: DataKey) -> bytes:
         bound_to = self._binding("template", row.gallery_no).of(*facts_of(row))
         return key.open(row.sealed, bound_to, "template")
 
@@ -226,7 +219,7 @@ class SqliteSnapshot:
         row = template.row
         if not row.has_photo:
             return None
-        photos = self._rows("SELECT sealed FROM photos WHERE template_id = ?", row.template_id)
+        photos = self.rows("SELECT sealed FROM photos WHERE template_id = ?", row.template_id)
         if not photos:
             raise StoreCorrupt("A photo that the store should hold is not there.", check="photo")
         ((sealed,),) = photos
@@ -242,15 +235,11 @@ class SqliteSnapshot:
     def _array(self, sql: str, *values: Value) -> I64:
         """Return the numbers of one row's array, ascending.
 
-        One row, and not one for each: between rows the interpreter's lock changes hands, and others that hold it long
-        would be waited for as often.
+        One row instead of one for each number: between rows the interpreter's lock changes hands, and this thread
+        would wait each time for one that holds it long.
         """
-        ((array,),) = self._rows(sql, *values)
+        ((array,),) = self.rows(sql, *values)
         return np.sort(np.array(json.loads(array), dtype=np.int64))
-
-    def _rows(self, sql: str, *values: Value) -> list[Row]:
-        with sqlite_errors():
-            return self.connection.execute(sql, values).fetchall()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -259,7 +248,7 @@ class _Opened:
 
     row: TemplateRow
     subject_id: str
-    key: SubjectKey
+    key: DataKey
     vector: bytes
 
 

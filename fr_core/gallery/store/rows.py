@@ -1,4 +1,4 @@
-"""The rows of a SQLite store: their columns, and how they become values; a row that was altered becomes none."""
+"""Converts rows of the gallery store to values and back, and authenticates them; an altered row becomes no value."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from fr_core.errors import StoreCorrupt
-from fr_core.gallery.store.protocol import GalleryRow
+from fr_core.gallery.store.values import GalleryRow
 from fr_core.gallery.values import NO_METADATA, GalleryInfo, GalleryUse, calibration_id
+from fr_core.storage.protocol import Row
 from fr_core.storage.vault import Value, Vault
 from fr_core.types import ModelId
 
-Row = tuple[Any, ...]
 AnyRow = TypeVar("AnyRow", bound=Row)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -59,7 +59,6 @@ class TemplateRow(NamedTuple):
 
 # Columns of each table in the order in which they are read, written and authenticated; `mac` is the last where there is
 # one.
-STORE = ("store_no", "schema_version", "key_id", "wrapped_key", "mac")
 GALLERIES = (
     "gallery_no",
     "gallery_id",

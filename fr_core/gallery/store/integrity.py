@@ -1,4 +1,4 @@
-"""Reading all of a SQLite store: every row proved to be as it was written, and no two in contradiction."""
+"""Checks all of a gallery store: that every row is as it was written, and that no two contradict each other."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from itertools import groupby, islice
 from operator import attrgetter
 from typing import NamedTuple
 
-import apsw
 import numpy as np
 
 from fr_core.errors import StoreCorrupt
-from fr_core.gallery.store.auditing import audit_table, require_unbroken
-from fr_core.gallery.store.protocol import GalleryRow, StoredVectors
-from fr_core.gallery.store.sqlite_rows import (
+from fr_core.gallery.store.rows import (
     CALIBRATIONS,
     ERASURES,
     GALLERIES,
@@ -22,7 +19,6 @@ from fr_core.gallery.store.sqlite_rows import (
     SUBJECTS,
     TEMPLATES,
     PairRow,
-    Row,
     SubjectRow,
     TemplateRow,
     altered_calibration,
@@ -33,14 +29,22 @@ from fr_core.gallery.store.sqlite_rows import (
     names,
     unpacked_metadata,
 )
-from fr_core.gallery.store.vectors import unpack_vectors
+from fr_core.gallery.store.template_codec import Binding, unpack_vectors
+from fr_core.gallery.store.values import GalleryRow, StoredVectors
 from fr_core.gallery.values import calibration_id
-from fr_core.storage.vault import Binding, Vault
+from fr_core.storage.audit.table import AuditTable
+from fr_core.storage.audit.verify import require_unbroken
+from fr_core.storage.connection import require_whole_file
+from fr_core.storage.protocol import Connection, Row
+from fr_core.storage.vault import Vault
+
+# Vectors that are held in memory at a time.
+_ROWS = 4_096
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """How much a full check of a store has looked at; `audit_records` are those of the audit."""
+    """The extent of a full check of a store; `audit_records` are those of the audit."""
 
     galleries: int
     subjects: int
@@ -89,7 +93,7 @@ class _Held(NamedTuple):
 _NO_PAIRS: tuple[None, Iterator[PairRow]] = (None, iter(()))
 
 
-def require_consistent(connection: apsw.Connection, vault: Vault) -> None:
+def require_consistent(connection: Connection, vault: Vault) -> None:
     """Authenticate every row but templates and photos, and look for contradictions between the tables.
 
     Raises:
@@ -103,23 +107,23 @@ def require_consistent(connection: apsw.Connection, vault: Vault) -> None:
     require_no_contradictions(connection)
 
 
-def require_no_contradictions(connection: apsw.Connection) -> None:
+def require_no_contradictions(connection: Connection) -> None:
     """Raise `StoreCorrupt` where counts and tables do not agree."""
     for check, sql in _CONTRADICTIONS.items():
-        if connection.execute(sql).fetchall():
+        if list(connection.execute(sql)):
             raise contradiction(check)
 
 
-def _require_calibrations(connection: apsw.Connection) -> None:
+def _require_calibrations(connection: Connection) -> None:
     """Compare the calibrations with the galleries, which were authenticated."""
-    galleries: list[Row] = connection.execute("SELECT gallery_no, calibration_sha256 FROM galleries").fetchall()
-    rows: list[Row] = connection.execute(f"SELECT {names(CALIBRATIONS)} FROM calibrations").fetchall()
+    galleries = connection.execute("SELECT gallery_no, calibration_sha256 FROM galleries")
+    rows = connection.execute(f"SELECT {names(CALIBRATIONS)} FROM calibrations")
     named = {gallery_no: sha256 for gallery_no, sha256 in galleries if sha256 is not None}
     if {gallery_no: calibration_id(text) for gallery_no, text in rows} != named:
         raise altered_calibration()
 
 
-def _require_subjects(connection: apsw.Connection, vault: Vault) -> None:
+def _require_subjects(connection: Connection, vault: Vault) -> None:
     """Authenticate the subjects, and compare the metadata of each with the rows that filters search."""
     sql = f"SELECT {names(METADATA)} FROM subject_metadata ORDER BY subject_no, gallery_no, key"
     all_pairs = map(PairRow._make, connection.execute(sql))
@@ -140,7 +144,7 @@ def _require_subjects(connection: apsw.Connection, vault: Vault) -> None:
         raise contradiction("metadata")
 
 
-def read_vectors(connection: apsw.Connection, vault: Vault, rows: int) -> Iterator[StoredVectors]:
+def read_vectors(connection: Connection, vault: Vault, rows: int) -> Iterator[StoredVectors]:
     """Yield every vector, opened; see `Store.vectors`.
 
     Raises:
@@ -148,7 +152,7 @@ def read_vectors(connection: apsw.Connection, vault: Vault, rows: int) -> Iterat
     """
     galleries = _galleries(connection)
     with_photo = 0
-    cursor = connection.execute(_VECTORS)
+    cursor = iter(connection.execute(_VECTORS))
     while block := list(map(_Held.of, islice(cursor, rows))):
         block.sort(key=attrgetter("template.gallery_no", "template.template_id"))
         for gallery_no, group in groupby(block, key=attrgetter("template.gallery_no")):
@@ -156,57 +160,58 @@ def read_vectors(connection: apsw.Connection, vault: Vault, rows: int) -> Iterat
                 raise contradiction("template_subject")
             yield _opened(vault, galleries[gallery_no], list(group))
         with_photo += sum(row.template.has_photo for row in block)
-    if connection.execute("SELECT count(*) FROM photos").get != with_photo:
+    if _count(connection, "photos") != with_photo:
         raise StoreCorrupt("A photo that the store should hold is not there.", check="photo")
 
 
-def require_photos(connection: apsw.Connection, vault: Vault) -> int:
+def require_photos(connection: Connection, vault: Vault) -> int:
     """Open every photo and return how many there are; raises `StoreCorrupt` where one cannot be opened."""
     galleries = _galleries(connection)
     photos = 0
     for photo, of_gallery, wrapped_key in map(_Held.of, connection.execute(_PHOTOS)):
         gallery = galleries[photo.gallery_no]
         bound_to = Binding("photo", gallery.gallery_no, gallery.info.model).of(*facts_of(photo))
-        vault.subject_key(of_gallery, photo.subject_no, wrapped_key).open(photo.sealed, bound_to, "photo")
+        vault.key(of_gallery, photo.subject_no, wrapped_key).open(photo.sealed, bound_to, "photo")
         photos += 1
     return photos
 
 
-def require_sound(connection: apsw.Connection, vault: Vault, rows: int) -> Verified:
-    """Check everything that is stored: the file, every row, template and photo, and every record of the audit.
+def require_sound(connection: Connection, vault: Vault) -> Verified:
+    """Check everything in a store: the file, every row, template and photo, and every record of the audit.
 
     Args:
         connection: reads one snapshot.
         vault: the keys.
-        rows: vectors that are held in memory at a time.
 
     Raises:
         StoreCorrupt: something is not as it was written.
     """
     require_whole_file(connection)
+    counts = require_sound_rows(connection, vault)
+    return Verified(*counts, require_unbroken(AuditTable(connection, vault, lambda: 0)))
+
+
+def require_sound_rows(connection: Connection, vault: Vault) -> tuple[int, int, int, int]:
+    """Check as `require_sound`, without file and audit; returns the galleries, subjects, templates and photos."""
     require_consistent(connection, vault)
-    templates = sum(len(stored.template_ids) for stored in read_vectors(connection, vault, rows))
+    templates = sum(len(stored.template_ids) for stored in read_vectors(connection, vault, _ROWS))
     photos = require_photos(connection, vault)
-    galleries, subjects = (connection.execute(f"SELECT count(*) FROM {t}").get for t in ("galleries", "subjects"))
-    records = require_unbroken(audit_table(connection, vault))
-    return Verified(galleries, subjects, templates, photos, records)
+    return _count(connection, "galleries"), _count(connection, "subjects"), templates, photos
 
 
-def require_whole_file(connection: apsw.Connection) -> None:
-    """Raise `StoreCorrupt` unless SQLite finds its file sound, the indexes of its tables included."""
-    # The text of its finding is left out: it may quote what is stored.
-    if connection.execute("PRAGMA integrity_check(1)").get != "ok":
-        raise StoreCorrupt("The database file is damaged.", check="integrity_check")
+def _count(connection: Connection, table: str) -> int:
+    ((count,),) = connection.execute(f"SELECT count(*) FROM {table}")
+    return int(count)
 
 
-def _galleries(connection: apsw.Connection) -> dict[int, GalleryRow]:
+def _galleries(connection: Connection) -> dict[int, GalleryRow]:
     rows = map(gallery_of, connection.execute(f"SELECT {names(GALLERIES)} FROM galleries"))
     return {row.gallery_no: row for row in rows}
 
 
 def _opened(vault: Vault, gallery: GalleryRow, rows: list[_Held]) -> StoredVectors:
     binding = Binding("template", gallery.gallery_no, gallery.info.model)
-    bound_to, subject_key = binding.of, vault.subject_key
+    bound_to, subject_key = binding.of, vault.key
     vectors: list[bytes] = []
     last, key = None, None
     for template, of_gallery, wrapped_key in rows:

@@ -1,0 +1,33 @@
+"""Writes the few expressions that each database has in its own way; these are SQLite's.
+
+PostgreSQL has `= ANY(...)`, `position`, `json_agg`, `json_object_agg` and sequences in their place, and needs no
+`NOT INDEXED`. The tables of the schemas say STRICT, AUTOINCREMENT and WITHOUT ROWID, which are SQLite's too.
+"""
+
+from __future__ import annotations
+
+ALL_ROWS = "NOT INDEXED"
+"""After the name of a table: read its rows themselves, not an index, which may have been altered."""
+
+LAST_NUMBERS = "SELECT name, seq FROM sqlite_sequence"
+"""Of each table with numbers that are never given twice, the greatest number that any row of it has ever had."""
+
+
+def contains(column: str) -> str:
+    """Return the condition that a column of bytes holds those of a parameter."""
+    return f"instr({column}, ?) > 0"
+
+
+def in_array(column: str) -> str:
+    """Return the condition that a column has one of the values of a parameter, a JSON array."""
+    return f"{column} IN (SELECT value FROM json_each(?))"
+
+
+def array_of(column: str) -> str:
+    """Return the expression that gathers a column of all rows in one JSON array."""
+    return f"json_group_array({column})"
+
+
+def object_of(key: str, value: str) -> str:
+    """Return the expression that gathers two columns of all rows in one JSON object."""
+    return f"json_group_object({key}, {value})"

@@ -1,0 +1,163 @@
+"""The base of the stores that several processes share: written by one thread of each process, with an audit."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Generic, Self
+
+from fr_core.storage.audit.table import AuditTable
+from fr_core.storage.database import Database, T
+from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.schema import Schema
+from fr_core.storage.writer import Writer
+
+
+class Clearing(Generic[T]):
+    """Deletes what is left of deleted rows bit by bit, so that others can write in between, and leaves no trace.
+
+    The keys of such rows are gone already, so that nobody could open them. Several processes may clear at once.
+
+    Args:
+        database: is scrubbed.
+        writer: writes it.
+        step: deletes some rows in a transaction; returns False where nothing is left.
+    """
+
+    def __init__(self, database: Database, writer: Writer[T], step: Callable[[T], bool]) -> None:
+        self._database = database
+        self._writer = writer
+        self._step = step
+        self._lock = threading.Lock()
+        self._unscrubbed = database.was_alone  # a process that died may have had no time for it
+
+    def clear(self, *, force: bool = False) -> None:
+        """Delete everything that is left, and every trace of it.
+
+        Args:
+            force: scrub even if this process knows of no trace.
+
+        Raises:
+            StoreFailed: the disk refuses; the next call does the rest.
+        """
+        while self._writer.run(self._step):
+            force = True
+        self.scrub(force=force)
+
+    def scrub(self, *, force: bool = False) -> None:
+        """Leave no trace of deleted rows, where any is left or `force` says so."""
+        with self._lock:
+            self._unscrubbed = self._unscrubbed or force
+            if self._unscrubbed:
+                self._unscrubbed = not self._database.log.scrub()
+
+
+class SharedStore(Generic[T]):
+    """An open store, for several threads and processes; a subclass has the methods of its kind.
+
+    Args:
+        database: is owned from now on.
+        transaction: makes the transaction of a group of jobs.
+        step: see `Clearing`.
+
+    Attributes:
+        SCHEMA: of the kind of store.
+        broken: ends with an `InternalError` where the thread that writes dies; the process must then be ended.
+    """
+
+    SCHEMA: ClassVar[Schema]
+
+    def __init__(
+        self,
+        database: Database,
+        transaction: Callable[[Database], T],
+        step: Callable[[T], bool] = lambda _: False,
+    ) -> None:
+        self.broken: Future[None] = Future()
+        self._database = database
+        self._writer: Writer[T] = Writer(database, self.broken, transaction)
+        self._clearing: Clearing[T] = Clearing(database, self._writer, step)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        key: KeyEncryptionKey,
+        clock_ms: Callable[[], int],
+        reserve_bytes: int = 0,
+        *,
+        vfs: str = "",
+        **options: Any,
+    ) -> Self:
+        """Open the store of a folder, which is made where it is not there, and clear what dead processes have left.
+
+        Args:
+            folder: made with mode 0700, files get 0600.
+            key: wraps the keys of the store; a new store is made under it.
+            clock_ms: milliseconds since 1970, UTC.
+            reserve_bytes: what must stay free on the disk for deletions to go on; 1/8 of the disk at most.
+            vfs: SQLite's layer to the disk, by name; "" = its own.
+            options: further arguments of the subclass.
+
+        Raises:
+            StoreNewer: a later version wrote it; nothing was changed.
+            StoreInUse: it is of an older version, and another process has it open; nothing was changed.
+            WrongKey: it is under another key; nothing was changed.
+            StoreCorrupt: it is damaged or was altered, or is no store of this kind; nothing was changed.
+            StoreFailed: the disk refuses.
+        """
+        database = Database(folder, cls.SCHEMA, key, reserve_bytes, vfs, clock_ms=clock_ms)
+        make: Callable[..., Self] = cls  # a subclass is made of the database, a clock and its options
+        try:
+            store = make(database, clock_ms, **options)
+        except BaseException:
+            database.close()
+            raise
+        try:
+            store._clear_left()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def _clear_left(self) -> None:
+        """Delete what processes that died have left."""
+        self._clearing.clear()
+
+    def put_under(self, new_key: KeyEncryptionKey) -> None:
+        """Put the store under another key; what its data keys encrypt stays.
+
+        Raises:
+            StoreInUse: another process has the store open; nothing was changed.
+            KeyUnavailable: the store is under that key already; nothing was changed.
+        """
+        self._database.rotate(new_key)
+        self._clearing.scrub(force=True)  # the old wrapped keys
+
+    def auditing(self) -> AbstractContextManager[AuditTable]:
+        """Read the audit of the store as of one moment, within the block; nothing can be appended."""
+        return self._database.auditing()
+
+    def prune_audit(self, after: int, upto: int, last: bool) -> bool:
+        """Delete the oldest records of the audit, see `AuditTable.prune`; `last` also removes them from the log."""
+        pruned = self._writer.run(lambda tx: tx.audit.prune(after, upto))
+        if last:
+            self._database.log.scrub()
+        return pruned
+
+    def close(self) -> None:
+        """Finish the changes that wait, and let the store go; harmless when done twice."""
+        self._writer.close()
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
