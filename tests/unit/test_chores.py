@@ -59,7 +59,7 @@ def test_whatever_a_run_raises_there_is_a_next_one(error: Exception, caplog: pyt
         raise error
 
     assert done(fail, 5)["purge_cases"] >= 4
-    assert "The chore purge_cases failed, and is tried again" in caplog.text
+    assert "The chore purge_cases failed; the server tries again" in caplog.text
     assert type(error).__name__ in caplog.text
     assert "Jane Roe" not in caplog.text
 

@@ -127,8 +127,8 @@ def test_the_page_of_commands_names_all_that_needs_the_server() -> None:
         for group, names in groups.items()
         for name in names
     ]
-    told = INTRO[INTRO.index("These need") : INTRO.index("Everything else")]
-    verifying = INTRO[INTRO.index("Parquet file.") :]
+    told = INTRO[INTRO.index("These commands need") : INTRO.index("All others")]
+    verifying = INTRO[INTRO.index("| `evidence verify`") :]
     assert sorted(re.findall(r"`([a-z -]+)`", told + verifying)) == sorted(needy)
 
 

@@ -152,5 +152,5 @@ def test_only_photos_with_consent_are_shown_unasked() -> None:
     assert not any(load_manifest(name).shows_photos for name in ("lfw", "deepface", "pairs_csv", "insightface_bins"))
     text = "\n".join(f'{key} = "x"' for key in ("name", "title", "licence", "terms", "citation", "layout", "by_hand"))
     assert parse_manifest(f"{text}\nshows_photos = true").shows_photos
-    with pytest.raises(ValueError, match="true or false"):
+    with pytest.raises(ValueError, match="valid boolean"):
         parse_manifest(f'{text}\nshows_photos = "yes"')
