@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from fr_datasets.telling import errors_to_status, printable
+from fr_datasets.exit_status import errors_to_status, printable
 
 if TYPE_CHECKING:
     from fr_datasets.links import Link

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from fr_datasets.telling import errors_to_status, printable
+from fr_datasets.exit_status import errors_to_status, printable
 
 if TYPE_CHECKING:
     from fr_core.engine import Engine, EngineOptions

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from fr_datasets.telling import printable
+from fr_datasets.exit_status import printable
 from fr_evaluation.cli_parts import (
     NOT_MADE,
     Out,

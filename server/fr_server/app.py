@@ -36,7 +36,7 @@ from fr_api.v1 import (
 from fr_core.engine import Engine, photos_at_once
 from fr_core.errors import InternalError, NotReady, ShuttingDown, TlsUnusable
 from fr_evaluation.stored import Reports
-from fr_server.authz.access_audit import DoorJournal
+from fr_server.authz.access_audit import GatewayAudit
 from fr_server.authz.guard import Guard
 from fr_server.authz.opening import asks_who_calls, default_budget, make_guard
 from fr_server.authz.scope import StoreResolver
@@ -203,7 +203,7 @@ class App:
         self._work: Work | None = None
         self._clock = clock or SteadyClock()
         self._stores: Stores | None = None
-        self._door_journal: DoorJournal | None = None
+        self._gateway_audit: GatewayAudit | None = None
         self._listening: Listening | None = None
         self._reloading = asyncio.Lock()
         self._checkpoints: Checkpoints | None = None
@@ -231,8 +231,8 @@ class App:
         trust = self.telemetry.trust
         broken = {"galleries": self._broken, **self._stores.broken}
         watch(self.telemetry, self.config, self.galleries, broken)
-        self._door_journal = DoorJournal(self._stores.access, trust)
-        self._listening = Listening(self.config, self._part.port, self._shares_port, self._door_journal)
+        self._gateway_audit = GatewayAudit(self._stores.access, trust)
+        self._listening = Listening(self.config, self._part.port, self._shares_port, self._gateway_audit)
         self._asks = asks_who_calls(self.config, self._stores.access)
         if not self._asks:
             log.warning("Nobody is asked who calls: whoever is on this machine may do everything")
@@ -344,8 +344,8 @@ class App:
                 closing.push_async_callback(asyncio.to_thread, close)
             if self._stores is not None:
                 closing.push_async_callback(asyncio.to_thread, self._stores.close)
-            if self._door_journal is not None:
-                closing.callback(self._door_journal.drain)
+            if self._gateway_audit is not None:
+                closing.callback(self._gateway_audit.drain)
             for chore in self._chores:
                 chore.cancel()
             if self._listening is not None:

@@ -27,8 +27,8 @@ from fr_server.config.started import Started
 from fr_server.engine import open_engine
 from fr_server.gateway.address import address_of
 from fr_server.jobs.reload import Reloader
+from fr_server.memory import freeze_objects
 from fr_server.rpc.services.decisions import warn_of_other_settings
-from fr_server.spared import spare_the_collector
 from fr_server.storage import opened_or_made
 from fr_server.telemetry.logs import log_unhandled
 from fr_server.telemetry.open import open_telemetry
@@ -147,7 +147,7 @@ async def run(
         )
         await reloader.mark_stores()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP,))
-        spare_the_collector()
+        freeze_objects()
         warn_of_other_settings(server.engine)
         if ready_file is not None:
             await asyncio.to_thread(_write_ready, ready_file, f"{address}\n")

@@ -1,4 +1,4 @@
-"""Whoever wastes the room of the door is shown out, and the others hardly notice."""
+"""Whoever wastes the room of the gateway is shown out, and the others hardly notice."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def tls(papers: Papers) -> TlsFiles:
 @contextlib.contextmanager
 def knocking(at: House, number: int) -> Iterator[list[socket.socket]]:
     with contextlib.ExitStack() as held:
-        yield [held.enter_context(knock(at.door.port)) for _ in range(number)]
+        yield [held.enter_context(knock(at.gateway.port)) for _ in range(number)]
 
 
 def _p99_s(made: grpc.Channel, calls: int) -> float:
@@ -69,14 +69,14 @@ def test_silent_sockets_are_closed_and_others_served(papers: Papers, tls: TlsFil
         with knocking(at, 400) as sockets:
             for one in sockets[::2]:
                 one.sendall(b"\x16\x03\x01\x02\x00\x01")  # the beginning of a handshake
-            at.until(lambda: at.door.half_open == 400)
+            at.until(lambda: at.gateway.half_open == 400)
             assert min(_p99_s(made, 200) for _ in range(3)) < max(0.25, 2 * quiet_s)
             with channel(at.address, papers.credentials()) as late:
                 assert call(late, "echo", b"new") == b"new"
             at.until(lambda: at.overheard.failures.count(HandshakeFailure.TIMED_OUT) == 400)
             assert time.monotonic() - begun >= 1.0
             assert all(ended(one) < 20 for one in sockets)
-        at.until(lambda: at.door.connections <= 1)
+        at.until(lambda: at.gateway.connections <= 1)
         assert call(made, "echo", b"old") == b"old"
 
 
@@ -92,9 +92,9 @@ def test_a_defect_of_one_check_does_not_end_the_limits(tls: TlsFiles, tmp_path: 
             hear(address, why)
 
         at.overheard.handshake_failed = defective_once  # type: ignore[method-assign]
-        with knock(at.door.port):
+        with knock(at.gateway.port):
             at.until(lambda: len(heard) == 1)
-        with knock(at.door.port) as late:
+        with knock(at.gateway.port) as late:
             assert ended(late) < 20
         assert HandshakeFailure.TIMED_OUT in at.overheard.failures
 
@@ -104,9 +104,9 @@ def test_control_without_limits_silent_sockets_stay_and_shut_others_out(
 ) -> None:
     never = LimitsConfig(handshake_s=3600.0, connections=50, connections_per_address=50)
     with house(tmp_path / "d", tls, never) as at, knocking(at, 50) as sockets:
-        at.until(lambda: at.door.half_open == 50)
+        at.until(lambda: at.gateway.half_open == 50)
         time.sleep(1.5)
-        assert at.door.half_open == 50
+        assert at.gateway.half_open == 50
         assert at.overheard.failures == []
         with channel(at.address, papers.credentials()) as made, pytest.raises(grpc.RpcError):
             call(made, "echo", b"in")
@@ -120,13 +120,13 @@ def test_silent_sockets_do_not_shut_others_out(papers: Papers, tls: TlsFiles, tm
         assert all(ended(one) < 20 for one in sockets[:30])
         with channel(at.address, papers.credentials()) as made:
             assert call(made, "echo", b"in") == b"in"
-        assert at.door.half_open <= 20
+        assert at.gateway.half_open <= 20
 
 
 @pytest.mark.parametrize("first", [b"", PREFACE[:10], PREFACE[:-1]])
 def test_who_says_nothing_after_the_handshake(papers: Papers, tls: TlsFiles, tmp_path: Path, first: bytes) -> None:
     limits = LimitsConfig(handshake_s=0.3)
-    with house(tmp_path / "d", tls, limits) as at, knock(at.door.port) as raw:
+    with house(tmp_path / "d", tls, limits) as at, knock(at.gateway.port) as raw:
         with papers.context().wrap_socket(raw, server_hostname="localhost") as made:
             made.sendall(first)
             assert 0.1 <= ended(made) < 20
@@ -138,7 +138,7 @@ def test_who_says_nothing_after_the_handshake(papers: Papers, tls: TlsFiles, tmp
 def test_who_stops_before_its_settings_is_closed_by_grpc(
     papers: Papers, tls: TlsFiles, tmp_path: Path, first: bytes
 ) -> None:
-    with house(tmp_path / "d", tls) as at, knock(at.door.port) as raw:
+    with house(tmp_path / "d", tls) as at, knock(at.gateway.port) as raw:
         with papers.context().wrap_socket(raw, server_hostname="localhost") as made:
             made.sendall(first)
             assert ended(made, 2 * BEHIND_HANDSHAKE_S + 20) > 0
@@ -146,7 +146,7 @@ def test_who_stops_before_its_settings_is_closed_by_grpc(
 
 
 def test_who_speaks_something_else(papers: Papers, tls: TlsFiles, tmp_path: Path) -> None:
-    with house(tmp_path / "d", tls) as at, knock(at.door.port) as raw:
+    with house(tmp_path / "d", tls) as at, knock(at.gateway.port) as raw:
         with papers.context().wrap_socket(raw, server_hostname="localhost") as made:
             made.sendall(b"GET / HTTP/1.1\r\n\r\n")
             assert ended(made) < 20
@@ -158,7 +158,7 @@ def test_a_slow_reader_is_aborted_and_costs_little(
     papers: Papers, tls: TlsFiles, tmp_path: Path, encrypted: bool
 ) -> None:
     limits = LimitsConfig(stall_s=1.0)
-    with house(tmp_path / "d", tls if encrypted else None, limits) as at, knock(at.door.port) as raw:
+    with house(tmp_path / "d", tls if encrypted else None, limits) as at, knock(at.gateway.port) as raw:
         before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         made = papers.context().wrap_socket(raw, server_hostname="localhost") if encrypted else raw
         made.sendall(asking("flood"))
@@ -166,7 +166,7 @@ def test_a_slow_reader_is_aborted_and_costs_little(
         most = 0
         ends = time.monotonic() + 5
         while not at.overheard.partings and time.monotonic() < ends:
-            most = max(most, at.door.kept_bytes)
+            most = max(most, at.gateway.kept_bytes)
             time.sleep(0.01)
         at.until(lambda: at.overheard.partings == [Parting.STALLED])
         assert 0 < most <= CHUNK_BYTES
@@ -176,7 +176,7 @@ def test_a_slow_reader_is_aborted_and_costs_little(
 
 
 def test_a_reader_that_is_merely_slow_is_kept(tmp_path: Path) -> None:
-    with house(tmp_path / "d", None, LimitsConfig(stall_s=0.5)) as at, knock(at.door.port) as raw:
+    with house(tmp_path / "d", None, LimitsConfig(stall_s=0.5)) as at, knock(at.gateway.port) as raw:
         raw.sendall(asking("flood"))
         read, ends = 0, time.monotonic() + 1.5
         while time.monotonic() < ends:
@@ -199,20 +199,20 @@ def test_one_address_cannot_take_all_the_room(tmp_path: Path) -> None:
     limits = LimitsConfig(connections_per_address=3, connections=5)
     with house(tmp_path / "d", None, limits) as at, contextlib.ExitStack() as held:
         for _ in range(3):
-            held.enter_context(knock(at.door.port, "127.0.0.2")).sendall(GREETED)
+            held.enter_context(knock(at.gateway.port, "127.0.0.2")).sendall(GREETED)
         at.until(lambda: at.overheard.joined == 3)
-        assert ended(held.enter_context(knock(at.door.port, "127.0.0.2"))) < 20
+        assert ended(held.enter_context(knock(at.gateway.port, "127.0.0.2"))) < 20
         at.until(lambda: at.overheard.refusals == [Refusal.TOO_MANY_OF_ADDRESS])
-        others = [held.enter_context(knock(at.door.port)) for _ in range(2)]
+        others = [held.enter_context(knock(at.gateway.port)) for _ in range(2)]
         for one in others:
             one.sendall(GREETED)
         at.until(lambda: at.overheard.joined == 5)
-        assert ended(held.enter_context(knock(at.door.port, "127.0.0.3"))) < 20
+        assert ended(held.enter_context(knock(at.gateway.port, "127.0.0.3"))) < 20
         at.until(lambda: at.overheard.refusals == [Refusal.TOO_MANY_OF_ADDRESS, Refusal.TOO_MANY])
         assert at.overheard.addresses == {"127.0.0.1", "127.0.0.2", "127.0.0.3"}
         others[0].close()  # and then there is room again
-        at.until(lambda: at.door.connections == 4)
-        held.enter_context(knock(at.door.port, "127.0.0.3")).sendall(GREETED)
+        at.until(lambda: at.gateway.connections == 4)
+        held.enter_context(knock(at.gateway.port, "127.0.0.3")).sendall(GREETED)
         at.until(lambda: at.overheard.joined == 6)
 
 
@@ -221,7 +221,7 @@ def test_who_greets_when_the_last_place_is_taken(tmp_path: Path) -> None:
         one.sendall(GREETED)
         at.until(lambda: at.overheard.joined == 1)
         with knocking(at, 2) as (two, three):
-            at.until(lambda: at.door.half_open == 2)
+            at.until(lambda: at.gateway.half_open == 2)
             two.sendall(GREETED)
             at.until(lambda: at.overheard.joined == 2)
             three.sendall(GREETED)
@@ -232,12 +232,12 @@ def test_who_greets_when_the_last_place_is_taken(tmp_path: Path) -> None:
 def test_a_client_that_vanishes_ends_its_call(papers: Papers, tls: TlsFiles, tmp_path: Path) -> None:
     with house(tmp_path / "d", tls) as at:
         for _ in range(20):
-            with knock(at.door.port) as raw:
+            with knock(at.gateway.port) as raw:
                 made = papers.context().wrap_socket(raw, server_hostname="localhost")
                 made.sendall(asking("flood"))
                 made.recv(1000)
                 made.close()  # with unread bytes: the kernel resets
-        at.until(lambda: at.door.connections == 0)
+        at.until(lambda: at.gateway.connections == 0)
         assert len(at.overheard.partings) == 20
-        assert at.door._peers == {}
+        assert at.gateway._peers == {}
         assert sorted(one.name for one in (tmp_path / "d").iterdir()) == ["grpc"]

@@ -13,7 +13,7 @@ from fr_client.cli.main import build as build_command
 from fr_core.errors import AddressUnavailable, ConfigInvalid
 from fr_server.config import Config, config_from, load_config
 from fr_server.config.checks import require_usable
-from fr_server.gateway.gateway import Door
+from fr_server.gateway.gateway import Gateway
 from fr_server.main import build
 from fr_server.telemetry.exposition import MetricsServer
 
@@ -47,19 +47,19 @@ def has_ipv6() -> bool:
 
 
 def clash(folder: Path, calls: str, metrics: str) -> tuple[int, bool]:
-    """The port of a door, and whether metrics can not be served there too."""
-    door = Door(calls, 0, False, folder / "grpc", None)
-    door.start()
-    server = MetricsServer(CollectorRegistry(), metrics, door.port)
+    """The port of a gateway, and whether metrics can not be served there too."""
+    gateway = Gateway(calls, 0, False, folder / "grpc", None)
+    gateway.start()
+    server = MetricsServer(CollectorRegistry(), metrics, gateway.port)
     try:
         server.start()
     except AddressUnavailable:
-        return door.port, True
+        return gateway.port, True
     else:
-        return door.port, False
+        return gateway.port, False
     finally:
         server.close()
-        door.stop(0.0)
+        gateway.stop(0.0)
 
 
 @pytest.mark.parametrize("calls", [*HOSTS, ""])

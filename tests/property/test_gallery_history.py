@@ -28,7 +28,7 @@ from fr_core.gallery.index.faiss_compact import CompactIndex
 from fr_core.gallery.index.protocol import VectorIndex
 from fr_core.gallery.index.register import index_maker
 from fr_core.gallery.search import memory, upkeep
-from fr_server.allocator import share_one_heap
+from fr_server.memory import share_one_heap
 from support.counts import count, examples
 from support.histories import SHARED, Clock, History
 from support.ledger import KEY, MODEL, SIZE

@@ -25,7 +25,7 @@ from fr_core.gallery.values import GalleryUse
 from fr_core.sharing import EVERYBODY
 from fr_core.storage.audit.attribution import Attribution, current_attribution
 from fr_server.authz import streams
-from fr_server.authz.authenticate import Credentials, OpenDoor
+from fr_server.authz.authenticate import Credentials, OpenAccess
 from fr_server.authz.callers import current_principal
 from fr_server.authz.record import OUTSIDE
 from fr_server.authz.rules import ScopeKind
@@ -536,7 +536,7 @@ def test_a_caller_has_so_many_streams_and_leaves_room_for_others(tmp_path: Path)
 
 
 def test_everybody_together_has_as_many_streams_as_wanted(tmp_path: Path) -> None:
-    with guarded(tmp_path, lambda keys: OpenDoor(), limits={"streams_per_caller": 2}) as world:
+    with guarded(tmp_path, lambda keys: OpenAccess(), limits={"streams_per_caller": 2}) as world:
         calls = [silent(world, "") for _ in range(5)]
         until_open(world, 5)
         for call in calls:
@@ -545,7 +545,7 @@ def test_everybody_together_has_as_many_streams_as_wanted(tmp_path: Path) -> Non
 
 def test_a_method_without_a_rule_is_refused(tmp_path: Path) -> None:
     rules = {method: rule for method, rule in RULES.items() if method != NO_RULE}
-    with guarded(tmp_path, lambda keys: OpenDoor(), rules) as world:
+    with guarded(tmp_path, lambda keys: OpenAccess(), rules) as world:
         how = world.call(None, NO_RULE, request_of(NO_RULE))
         assert (how[1], how[2]) == ("NOT_PERMITTED", f"Nobody may call this. {NotPermitted.remedy}")
         assert world.call(None, INFO, request_of(INFO)) == ("OK",)

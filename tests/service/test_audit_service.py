@@ -649,7 +649,7 @@ def test_what_was_held_back_of_floods_is_told_of_when_the_server_ends(tmp_path: 
         for _ in range(12):
             with pytest.raises(grpc.RpcError):
                 nobody.audit.GetCheckpoints(audit_pb2.GetCheckpointsRequest())
-        journal = at.server.app._door_journal
+        journal = at.server.app._gateway_audit
         assert journal is not None
         for _ in range(13):
             journal.handshake_failed("192.0.2.1", HandshakeFailure.OLD_TLS)

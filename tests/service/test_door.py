@@ -1,4 +1,4 @@
-"""The door in front of a real server: who comes in, who is told of, and what is said of those who do not."""
+"""The gateway in front of a real server: who comes in, who is told of, and what is said of those who do not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fr_core.errors import AddressUnavailable, TlsUnusable
 from fr_server.config import LimitsConfig
 from fr_server.gateway.authority import Issued, write_revocations
 from fr_server.gateway.connection import network_of
-from fr_server.gateway.gateway import Door
+from fr_server.gateway.gateway import Gateway
 from fr_server.gateway.listener import HandshakeFailure, Parting, Refusal
 from fr_server.gateway.relay import CHUNK_BYTES, RECORD_BYTES, Relay
 from fr_server.gateway.tls import ClientCertificates, TlsFiles, server_context
@@ -74,7 +74,7 @@ def test_calls_of_all_sizes_come_through(papers: Papers, server: Issued, tmp_pat
 def test_plaintext_comes_through_where_no_tls_is_asked_for(tmp_path: Path) -> None:
     with house(tmp_path / "d") as at, channel(at.address) as made:
         assert call(made, "echo", b"x" * 300_000) == b"x" * 300_000
-        peer = at.door.peer_of(call(made, "who").decode())
+        peer = at.gateway.peer_of(call(made, "who").decode())
         assert peer is not None
         assert (peer.address, peer.certificate_sha256) == ("127.0.0.1", "")
 
@@ -86,14 +86,14 @@ def test_the_door_says_who_calls(papers: Papers, server: Issued, client: Issued,
     with house(tmp_path / "d", papers.tls(server, ClientCertificates.OPTIONAL)) as at:
         with channel(at.address, credentials) as made:
             path = call(made, "who").decode()
-            peer = at.door.peer_of(path)
-            assert peer == at.door.peer_of(path.removeprefix("unix:"))
+            peer = at.gateway.peer_of(path)
+            assert peer == at.gateway.peer_of(path.removeprefix("unix:"))
             assert peer is not None
             assert peer.address == "127.0.0.1"
             assert peer.certificate_sha256 == (hashlib.sha256(der).hexdigest() if shows else "")
             assert at.overheard.joined == 1
-            assert at.door.connections == 1
-        at.until(lambda: at.door.peer_of(path) is None)
+            assert at.gateway.connections == 1
+        at.until(lambda: at.gateway.peer_of(path) is None)
         at.until(lambda: bool(at.overheard.partings))
         assert at.overheard.partings[0] in (Parting.CLIENT, Parting.LOST)  # lost: it closed with a ping unread
         assert sorted(one.name for one in (tmp_path / "d").iterdir()) == ["grpc"]
@@ -106,7 +106,7 @@ def test_two_connections_are_two_peers(papers: Papers, server: Issued, client: I
         channel(at.address, papers.credentials(client)) as one,
         channel(at.address, papers.credentials(other)) as two,
     ):
-        peers = [at.door.peer_of(call(made, "who").decode()) for made in (one, two, one)]
+        peers = [at.gateway.peer_of(call(made, "who").decode()) for made in (one, two, one)]
         assert peers[0] == peers[2]
         assert peers[0] != peers[1]
 
@@ -136,7 +136,7 @@ def _strangers(papers: Papers, tmp_path: Path) -> dict[str, tuple[Issued | None,
 def test_clients_without_a_good_certificate(papers: Papers, server: Issued, tmp_path: Path, who: str) -> None:
     shown, why = _strangers(papers, tmp_path)[who]
     with house(tmp_path / "d", papers.tls(server, REQUIRED)) as at:
-        with knock(at.door.port) as raw:
+        with knock(at.gateway.port) as raw:
             made = papers.context(shown).wrap_socket(raw, server_hostname="localhost")
             with contextlib.suppress(ConnectionError):
                 made.sendall(asking("echo"))
@@ -179,8 +179,8 @@ def test_revoked_certificates(papers: Papers, server: Issued, client: Issued, tm
         both = tmp_path / "both.pem"
         both.write_bytes(papers.root() + other.root())
         at.overheard.failures.clear()
-        at.door._tls = papers.tls(server, REQUIRED, both, path)
-        at.door.reload()
+        at.gateway._tls = papers.tls(server, REQUIRED, both, path)
+        at.gateway.reload()
         with channel(at.address, papers.credentials(other.client("o"))) as made, pytest.raises(grpc.RpcError):
             call(made, "echo")
         at.until(lambda: set(at.overheard.failures) == {HandshakeFailure.REVOCATION_UNKNOWN})
@@ -200,7 +200,7 @@ def test_a_certificate_that_is_revoked_ends_its_open_connections(
         waiting = [begin(good, "wait", b"1"), begin(lost, "wait", b"1")]
         at.until(lambda: at.behind.handlers.waiting == 2)
         write_revocations(papers.authority, path, [bad.certificate], now_ms())
-        at.door.reload()
+        at.gateway.reload()
         at.until(lambda: at.overheard.partings == [Parting.REVOKED])
         assert waiting[1].code() is grpc.StatusCode.UNAVAILABLE
         assert waiting[0].result() == b"1"
@@ -215,13 +215,13 @@ def test_a_certificate_that_is_revoked_between_handshake_and_first_bytes(
 ) -> None:
     bad, path = papers.client(f"revoked-{tmp_path.name}"), tmp_path / "revoked.pem"
     write_revocations(papers.authority, path, [], now_ms())
-    with house(tmp_path / "d", papers.tls(server, REQUIRED, revoked=path)) as at, knock(at.door.port) as raw:
+    with house(tmp_path / "d", papers.tls(server, REQUIRED, revoked=path)) as at, knock(at.gateway.port) as raw:
         with papers.context(bad).wrap_socket(raw, server_hostname="localhost") as made:
             made.sendall(PREFACE[:5])
             for _ in range(STEPS):  # all that the client has sent is there: the server has its side of the handshake
-                asyncio.run_coroutine_threadsafe(asyncio.sleep(0), at.door.loop).result(10)
+                asyncio.run_coroutine_threadsafe(asyncio.sleep(0), at.gateway.loop).result(10)
             write_revocations(papers.authority, path, [bad.certificate], now_ms())
-            at.door.reload()
+            at.gateway.reload()
             made.sendall(asking("echo")[5:])
             assert ended(made) < 20
         at.until(lambda: at.overheard.partings == [Parting.REVOKED])
@@ -237,15 +237,15 @@ def test_no_byte_of_a_client_whose_certificate_is_revoked_reaches_the_server(
         behind.bind(str(folder / "grpc"))
         behind.listen()
         behind.settimeout(5)
-        door = Door("127.0.0.1", 0, False, folder / "grpc", papers.tls(server, REQUIRED, revoked=path))
-        door.start()
+        gateway = Gateway("127.0.0.1", 0, False, folder / "grpc", papers.tls(server, REQUIRED, revoked=path))
+        gateway.start()
         try:
-            with knock(door.port) as raw, papers.context(bad).wrap_socket(raw, server_hostname="localhost") as made:
+            with knock(gateway.port) as raw, papers.context(bad).wrap_socket(raw, server_hostname="localhost") as made:
                 made.sendall(PREFACE[:5])
-                until(lambda: door.half_open == 1)
+                until(lambda: gateway.half_open == 1)
                 time.sleep(0.3)  # the server has its side of the handshake
                 write_revocations(papers.authority, path, [bad.certificate], now_ms())
-                door.reload()
+                gateway.reload()
                 made.sendall(asking("echo")[5:])
                 ended(made)
             near, _ = behind.accept()
@@ -253,7 +253,7 @@ def test_no_byte_of_a_client_whose_certificate_is_revoked_reaches_the_server(
                 near.settimeout(5)
                 assert near.recv(65536) == b""
         finally:
-            door.stop(0.0)
+            gateway.stop(0.0)
 
 
 @pytest.mark.parametrize("kind", ["grpc", "http", "zeros"])
@@ -263,7 +263,7 @@ def test_plaintext_is_no_tls(papers: Papers, server: Issued, tmp_path: Path, kin
             with channel(at.address) as made, pytest.raises(grpc.RpcError):
                 call(made, "echo")
         else:
-            with knock(at.door.port) as raw:
+            with knock(at.gateway.port) as raw:
                 raw.sendall(b"GET / HTTP/1.1\r\n\r\n" if kind == "http" else bytes(100))
                 assert ended(raw) < 20
         at.until(lambda: set(at.overheard.failures) == {HandshakeFailure.NOT_TLS})
@@ -273,11 +273,11 @@ def test_tls_1_2_is_too_old(papers: Papers, server: Issued, tmp_path: Path) -> N
     context = papers.context()
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with house(tmp_path / "d", papers.tls(server)) as at:
-        with knock(at.door.port) as raw, pytest.raises(ssl.SSLError) as refused:
+        with knock(at.gateway.port) as raw, pytest.raises(ssl.SSLError) as refused:
             context.wrap_socket(raw, server_hostname="localhost")
         assert "PROTOCOL_VERSION" in (refused.value.reason or "")  # the client is told why
         at.until(lambda: at.overheard.failures == [HandshakeFailure.OLD_TLS])
-    with house(tmp_path / "e", papers.tls(server)) as at, knock(at.door.port) as raw:
+    with house(tmp_path / "e", papers.tls(server)) as at, knock(at.gateway.port) as raw:
         made = papers.context().wrap_socket(raw, server_hostname="localhost")
         assert (made.version(), made.selected_alpn_protocol()) == ("TLSv1.3", "h2")
         made.close()
@@ -287,7 +287,7 @@ def test_tls_1_2_is_too_old(papers: Papers, server: Issued, tmp_path: Path) -> N
 def test_a_client_that_does_not_speak_http_2(
     papers: Papers, server: Issued, tmp_path: Path, alpn: tuple[str, ...]
 ) -> None:
-    with house(tmp_path / "d", papers.tls(server)) as at, knock(at.door.port) as raw:
+    with house(tmp_path / "d", papers.tls(server)) as at, knock(at.gateway.port) as raw:
         with papers.context(alpn=alpn).wrap_socket(raw, server_hostname="localhost") as made:
             assert ended(made) < 20
         at.until(lambda: at.overheard.failures == [HandshakeFailure.NO_H2])
@@ -296,7 +296,7 @@ def test_a_client_that_does_not_speak_http_2(
 def test_a_client_that_does_not_trust_the_server(papers: Papers, server: Issued, tmp_path: Path) -> None:
     elsewhere = Papers(tmp_path / "elsewhere")
     with house(tmp_path / "d", papers.tls(server)) as at:
-        with knock(at.door.port) as raw, pytest.raises(ssl.SSLCertVerificationError):
+        with knock(at.gateway.port) as raw, pytest.raises(ssl.SSLCertVerificationError):
             elsewhere.context().wrap_socket(raw, server_hostname="localhost")
         at.until(lambda: at.overheard.failures == [HandshakeFailure.SERVER_NOT_TRUSTED])
         with channel(at.address, elsewhere.credentials()) as made, pytest.raises(grpc.RpcError):
@@ -307,20 +307,20 @@ def test_a_client_that_does_not_trust_the_server(papers: Papers, server: Issued,
 @pytest.mark.parametrize("reset", [False, True])
 def test_a_probe_of_the_port(papers: Papers, server: Issued, tmp_path: Path, reset: bool) -> None:
     with house(tmp_path / "d", papers.tls(server)) as at:
-        with knock(at.door.port) as raw:
+        with knock(at.gateway.port) as raw:
             if reset:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         # Who resets at once may be gone before there is anything to tell of.
         if not reset:
             at.until(lambda: at.overheard.failures == [HandshakeFailure.WENT_AWAY])
-        at.until(lambda: at.door.connections == 0)
+        at.until(lambda: at.gateway.connections == 0)
 
 
 def test_no_session_is_resumed(papers: Papers, server: Issued, client: Issued, tmp_path: Path) -> None:
     context = papers.context(client)
     with (
         house(tmp_path / "d", papers.tls(server, REQUIRED)) as at,
-        knock(at.door.port) as raw,
+        knock(at.gateway.port) as raw,
         context.wrap_socket(raw, server_hostname="localhost") as made,
     ):
         made.sendall(asking("echo"))
@@ -343,42 +343,42 @@ def test_new_connections_get_new_files_and_old_ones_go_on(papers: Papers, tmp_pa
 
     put(first)
     with house(tmp_path / "d", files) as at, channel(at.address, papers.credentials()) as made:
-        assert shown(at.door.port) == ssl.PEM_cert_to_DER_cert(first.certificate.read_text())
+        assert shown(at.gateway.port) == ssl.PEM_cert_to_DER_cert(first.certificate.read_text())
         waiting = begin(made, "wait", b"0.3")
         at.until(lambda: at.behind.handlers.waiting == 1)
         put(second)
-        at.door.reload()
-        assert shown(at.door.port) == ssl.PEM_cert_to_DER_cert(second.certificate.read_text())
+        at.gateway.reload()
+        assert shown(at.gateway.port) == ssl.PEM_cert_to_DER_cert(second.certificate.read_text())
         files.certificate.write_bytes(first.certificate.read_bytes())  # the key is the other's
         with pytest.raises(TlsUnusable):
-            at.door.reload()
-        assert shown(at.door.port) == ssl.PEM_cert_to_DER_cert(second.certificate.read_text())
+            at.gateway.reload()
+        assert shown(at.gateway.port) == ssl.PEM_cert_to_DER_cert(second.certificate.read_text())
         assert waiting.result() == b"0.3"
         assert call(made, "echo", b"still") == b"still"
         assert at.overheard.joined == 1
 
 
 def test_no_door_opens_with_unusable_files(papers: Papers, server: Issued, tmp_path: Path) -> None:
-    door = Door("127.0.0.1", 0, False, tmp_path / "grpc", TlsFiles(server.certificate, tmp_path / "missing"))
+    gateway = Gateway("127.0.0.1", 0, False, tmp_path / "grpc", TlsFiles(server.certificate, tmp_path / "missing"))
     with pytest.raises(TlsUnusable):
-        door.start()
-    door.stop(0)
+        gateway.start()
+    gateway.stop(0)
 
 
 def test_an_address_that_is_taken(tmp_path: Path) -> None:
     with house(tmp_path / "d") as at:
         with pytest.raises(AddressUnavailable):
-            Door("127.0.0.1", at.door.port, False, tmp_path / "grpc").start()
+            Gateway("127.0.0.1", at.gateway.port, False, tmp_path / "grpc").start()
         with pytest.raises(AddressUnavailable):
-            Door("no.such.name.invalid", 0, False, tmp_path / "grpc").start()
+            Gateway("no.such.name.invalid", 0, False, tmp_path / "grpc").start()
         with pytest.raises(AddressUnavailable):
-            Door("127.0.0.1", 0, False, Path("/" + "x" * 100) / "grpc").start()
+            Gateway("127.0.0.1", 0, False, Path("/" + "x" * 100) / "grpc").start()
 
 
 def test_doors_of_one_server_share_a_port(tmp_path: Path) -> None:
-    one = Door("127.0.0.1", 0, True, tmp_path / "grpc")
+    one = Gateway("127.0.0.1", 0, True, tmp_path / "grpc")
     one.start()
-    two = Door("127.0.0.1", one.port, True, tmp_path / "grpc")
+    two = Gateway("127.0.0.1", one.port, True, tmp_path / "grpc")
     two.start()
     assert one.port == two.port
     one.stop(0)
@@ -390,27 +390,27 @@ def test_stopping_lets_calls_end(tmp_path: Path) -> None:
         waiting = begin(made, "wait", b"0.3")
         at.until(lambda: at.behind.handlers.waiting == 1)
         at.behind.stop()  # says goodbye after the last answer, and closes
-        at.door.stop(5.0)
+        at.gateway.stop(5.0)
         assert waiting.result() == b"0.3"
         at.until(lambda: at.overheard.partings == [Parting.SERVER])
         with pytest.raises(ConnectionError):
-            knock(at.door.port)
+            knock(at.gateway.port)
 
 
 def test_stopping_does_not_wait_for_ever(tmp_path: Path) -> None:
     with house(tmp_path / "d") as at, channel(at.address) as made:
         waiting = begin(made, "wait", b"30")
         at.until(lambda: at.behind.handlers.waiting == 1)
-        at.door.stop(0.2)
+        at.gateway.stop(0.2)
         assert waiting.code() == grpc.StatusCode.UNAVAILABLE
         at.until(lambda: at.overheard.partings == [Parting.STOPPED])
 
 
 def test_stopping_does_not_wait_for_who_has_not_greeted(tmp_path: Path) -> None:
-    with house(tmp_path / "d") as at, knock(at.door.port):
-        at.until(lambda: at.door.half_open == 1)
+    with house(tmp_path / "d") as at, knock(at.gateway.port):
+        at.until(lambda: at.gateway.half_open == 1)
         begun = time.monotonic()
-        at.door.stop(30.0)
+        at.gateway.stop(30.0)
         assert time.monotonic() - begun < 10
 
 
@@ -419,11 +419,11 @@ def test_a_server_that_is_slow_to_take_connections(tmp_path: Path) -> None:
     with contextlib.closing(socket.socket(socket.AF_UNIX)) as busy:
         busy.bind(str(tmp_path / "s"))
         busy.listen(0)
-        door = Door("127.0.0.1", 0, False, tmp_path / "s", None, LimitsConfig(handshake_s=1.5), overheard)
-        door.start()
+        gateway = Gateway("127.0.0.1", 0, False, tmp_path / "s", None, LimitsConfig(handshake_s=1.5), overheard)
+        gateway.start()
         with contextlib.ExitStack() as held:
             for _ in range(3):
-                held.enter_context(knock(door.port)).sendall(GOOD)
+                held.enter_context(knock(gateway.port)).sendall(GOOD)
             while not overheard.joined:
                 time.sleep(0.01)
             time.sleep(0.1)
@@ -432,9 +432,9 @@ def test_a_server_that_is_slow_to_take_connections(tmp_path: Path) -> None:
             assert [one.recv(len(GOOD)) for one in taken] == [GOOD, GOOD]
             time.sleep(2.0)
             assert overheard.refusals == []  # the third has come to the queue meanwhile
-            held.enter_context(knock(door.port)).sendall(GOOD)
+            held.enter_context(knock(gateway.port)).sendall(GOOD)
             until(lambda: overheard.refusals == [Refusal.NO_BACKEND])
-        door.stop(0)
+        gateway.stop(0)
 
 
 def test_an_end_is_passed_on_after_what_came_before_it(papers: Papers, server: Issued) -> None:
@@ -481,7 +481,7 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
         with channel(at.address) as made, pytest.raises(grpc.RpcError):
             call(made, "echo")
         at.until(lambda: set(at.overheard.refusals) == {Refusal.NO_BACKEND})
-        at.until(lambda: at.door.connections == 0)
+        at.until(lambda: at.gateway.connections == 0)
 
 
 GOOD = PREFACE + frame(4, 0, 0, bytes(6))

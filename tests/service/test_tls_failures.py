@@ -31,7 +31,7 @@ from fr_client import AsyncClient, Client, Connection, FrApiError, TlsCredential
 from fr_client.handshake import TLS_REASONS, Endpoint, tls_failure
 from fr_client.requests import EmbedItem
 from fr_server.gateway.authority import Issued, make_server_certificate, write_revocations
-from fr_server.gateway.gateway import Door
+from fr_server.gateway.gateway import Gateway
 from fr_server.gateway.tls import ClientCertificates
 from support.gateways import DAY_MS, House, Papers, house, now_ms
 
@@ -149,7 +149,7 @@ def test_a_certificate_that_no_server_should_show(estate: Estate, days: int, nam
 
 @contextmanager
 def showing(key: bytes, certificate: bytes) -> Iterator[str]:
-    """The address of a server that shows any certificate; a door opens with a good one alone."""
+    """The address of a server that shows any certificate; a gateway opens with a good one alone."""
     server = grpc.server(ThreadPoolExecutor(1))
     port = server.add_secure_port("localhost:0", grpc.ssl_server_credentials([(key, certificate)]))
     server.start()
@@ -252,12 +252,14 @@ def test_a_list_of_revoked_certificates_that_has_lapsed(estate: Estate, tmp_path
     server = estate.ours.server(f"server-{tmp_path.name}", begun_ms)
     tls = estate.ours.tls(server, ClientCertificates.REQUIRED, revoked=lapsed)
     (tmp_path / "d").mkdir(mode=0o700)
-    door = Door("127.0.0.1", 0, False, tmp_path / "d" / "grpc", tls, now_ms=lambda: begun_ms)  # as one that still runs
-    door.start()
+    gateway = Gateway(
+        "127.0.0.1", 0, False, tmp_path / "d" / "grpc", tls, now_ms=lambda: begun_ms
+    )  # as one that still runs
+    gateway.start()
     try:
-        error = failed(f"127.0.0.1:{door.port}", shown(estate, estate.client))
+        error = failed(f"127.0.0.1:{gateway.port}", shown(estate, estate.client))
     finally:
-        door.stop(0.0)
+        gateway.stop(0.0)
     assert error.reason == "CLIENT_CERTIFICATE_REFUSED"
     assert "list of revoked certificates has expired" in error.message
 

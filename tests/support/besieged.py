@@ -27,11 +27,11 @@ from fr_bench.speed.stats import percentile
 from fr_client.cli.main import build
 from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.values import Enrolment, NewTemplate
-from fr_server.allocator import share_one_heap
 from fr_server.app import App
 from fr_server.clock import wall_ms
 from fr_server.config import Config, load_config
 from fr_server.main import open_galleries, run
+from fr_server.memory import share_one_heap
 from fr_server.rpc.interceptors.admission import most_streams
 from fr_server.storage import open_access, open_stores
 from fr_server.telemetry.logs import configure_logging

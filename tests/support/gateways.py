@@ -1,4 +1,4 @@
-"""A gRPC server behind a door, certificates for both sides, and clients that speak TLS and HTTP/2 by hand."""
+"""A gRPC server behind a gateway, certificates for both sides, and clients that speak TLS and HTTP/2 by hand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import grpc
 
 from fr_server.config import LimitsConfig
 from fr_server.gateway.authority import Issued, make_authority, make_client_certificate, make_server_certificate
-from fr_server.gateway.gateway import Door
+from fr_server.gateway.gateway import Gateway
 from fr_server.gateway.listener import HandshakeFailure, Parting, Refusal
 from fr_server.gateway.tls import ClientCertificates, TlsFiles
 from fr_server.rpc.options import channel_limits
@@ -168,15 +168,15 @@ class Behind:
 
 @dataclass
 class House:
-    """A door, and what is behind it."""
+    """A gateway, and what is behind it."""
 
-    door: Door
+    gateway: Gateway
     overheard: Overheard
     behind: Behind
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.door.port}"
+        return f"127.0.0.1:{self.gateway.port}"
 
     def until(self, true: Callable[[], bool], within_s: float = 20.0) -> None:
         """Wait until something is so; fail where it does not become so."""
@@ -190,17 +190,17 @@ class House:
 def house(
     folder: Path, tls: TlsFiles | None = None, limits: LimitsConfig | None = None, host: str = "127.0.0.1"
 ) -> Iterator[House]:
-    """Start a server and a door before it; `folder` is theirs alone."""
+    """Start a server and a gateway before it; `folder` is theirs alone."""
     folder.mkdir(mode=0o700, exist_ok=True)
     overheard = Overheard()
     behind = Behind(folder / "grpc")
-    door = Door(host, 0, False, folder / "grpc", tls, limits, overheard)
+    gateway = Gateway(host, 0, False, folder / "grpc", tls, limits, overheard)
     try:
-        door.start()
-        yield House(door, overheard, behind)
+        gateway.start()
+        yield House(gateway, overheard, behind)
     finally:
         behind.stop()
-        door.stop(2.0)
+        gateway.stop(2.0)
 
 
 @contextlib.contextmanager

@@ -18,10 +18,10 @@ from unittest.mock import patch
 
 import grpc.aio
 
-from fr_server.allocator import share_one_heap
 from fr_server.app import App
 from fr_server.config import config_from
 from fr_server.main import open_galleries, run
+from fr_server.memory import share_one_heap
 from fr_server.rpc.options import channel_limits
 from fr_server.telemetry.logs import configure_logging
 from support.faults import FaultyModel, Started, started

@@ -21,7 +21,7 @@ from fr_core.errors import InternalError, StoreFailed
 from fr_core.gallery.checks import is_gallery_id
 from fr_core.storage.audit.attribution import Attribution
 from fr_server.authz import record as recording
-from fr_server.authz.access_audit import DoorJournal
+from fr_server.authz.access_audit import GatewayAudit
 from fr_server.authz.authorize import require_role
 from fr_server.authz.callers import calling, current_principal, seen, sees_gallery
 from fr_server.authz.record import (
@@ -647,7 +647,7 @@ def test_a_change_that_no_other_audit_tells_of_is_told_of_here(method: str) -> N
 def test_failed_handshakes_are_paced_by_their_kinds(tmp_path: Path) -> None:
     now = [0.0]
     with open_store(tmp_path) as store:
-        journal = DoorJournal(store, NullTrust(), lambda: now[0])
+        journal = GatewayAudit(store, NullTrust(), lambda: now[0])
         for _ in range(30):
             journal.handshake_failed("192.0.2.1", HandshakeFailure.OLD_TLS)
         journal.handshake_failed("192.0.2.1", HandshakeFailure.NOT_TLS)

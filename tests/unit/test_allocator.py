@@ -10,7 +10,7 @@ import pytest
 # How many heaps the C library has after 4 threads have allocated while all of them lived.
 HEAPS = """
 import ctypes, re, sys, tempfile, threading
-from fr_server.allocator import share_one_heap
+from fr_server.memory import share_one_heap
 
 if sys.argv[1] == "shared":
     share_one_heap()

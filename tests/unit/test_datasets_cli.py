@@ -16,9 +16,9 @@ from typer.testing import CliRunner, Result
 
 from fr_datasets.cli import dataset
 from fr_datasets.errors import DatasetError
+from fr_datasets.exit_status import printable
 from fr_datasets.links import MAX_BYTES, Link, datasets_folder, find_link, read_links, write_link
 from fr_datasets.manifests import manifest_names
-from fr_datasets.telling import printable
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "datasets.md"
 CLOSED = "http://127.0.0.1:1"

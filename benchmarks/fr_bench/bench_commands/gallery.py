@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from fr_bench.bench_commands.options import JsonOption, OutOption
-from fr_bench.bench_commands.telling import tell_page, tell_step
+from fr_bench.bench_commands.output import tell_page, tell_step
 from fr_evaluation.cli_parts import errors_to_stderr
 
 

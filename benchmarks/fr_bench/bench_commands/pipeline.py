@@ -26,7 +26,7 @@ from fr_bench.bench_commands.options import (
     bar_of,
     engine_settings,
 )
-from fr_bench.bench_commands.telling import tell, tell_round
+from fr_bench.bench_commands.output import tell, tell_round
 from fr_evaluation.cli_parts import errors_to_stderr
 
 

@@ -19,7 +19,7 @@ from fr_bench.bench_commands.options import (
     TestdataOption,
     engine_settings,
 )
-from fr_bench.bench_commands.telling import tell, tell_step
+from fr_bench.bench_commands.output import tell, tell_step
 from fr_evaluation.cli_parts import errors_to_stderr
 
 

@@ -58,14 +58,14 @@ class Journal:
         await asyncio.wrap_future(self._store.record([entry], may_use_reserve=not stranger))
 
 
-class DoorJournal:
+class GatewayAudit:
     """Tells the audit "access" of TLS handshakes that failed: of each kind through a `Throttle`.
 
     Addresses stand in it under pseudonyms. What there was no room for is counted for the next one.
 
     Args:
         store: is open.
-        trust: hears of everything at the door.
+        trust: hears of everything at the gateway.
         monotonic_s: seconds of a clock that is never set.
     """
 
@@ -81,19 +81,19 @@ class DoorJournal:
         self._throttle: Throttle[Entry] = Throttle(monotonic_s)
 
     def connection_refused(self, address: str, why: Refusal) -> None:
-        """As `DoorListener`."""
+        """As `GatewayListener`."""
         self._trust.connection_refused(address, why)
 
     def connected(self, address: str) -> None:
-        """As `DoorListener`."""
+        """As `GatewayListener`."""
         self._trust.connected(address)
 
     def disconnected(self, address: str, why: Parting) -> None:
-        """As `DoorListener`."""
+        """As `GatewayListener`."""
         self._trust.disconnected(address, why)
 
     def handshake_failed(self, address: str, why: HandshakeFailure) -> None:
-        """As `DoorListener`; of the door's thread alone."""
+        """As `GatewayListener`; of the gateway's thread alone."""
         self._trust.handshake_failed(address, why)
         detail = {"why": why.value, "address": self._pseudonyms.other("address", address)}
         entry = Entry(SYSTEM, "access.handshake", "REFUSED", detail=detail)
@@ -102,7 +102,7 @@ class DoorJournal:
             self._tell(entry, held_back)
 
     def drain(self) -> None:
-        """Tell of what is held back still, once the door is closed; the store that closes waits for it."""
+        """Tell of what is held back still, once the gateway is closed; the store that closes waits for it."""
         for entry, held_back in self._throttle.left():
             self._tell(entry, held_back - 1)
 

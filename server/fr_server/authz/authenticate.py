@@ -68,7 +68,7 @@ class TokenChecker(Protocol):
         ...
 
 
-class OpenDoor:
+class OpenAccess:
     """Takes everybody for one principal, who may do everything: for a server that only this machine reaches."""
 
     async def authenticate(self, metadata: Metadata, peer: str) -> Principal:

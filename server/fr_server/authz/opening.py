@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fr_server.authz.access_audit import Journal
-from fr_server.authz.authenticate import Authenticator, Credentials, OpenDoor
+from fr_server.authz.authenticate import Authenticator, Credentials, OpenAccess
 from fr_server.authz.guard import Guard
 from fr_server.authz.jwks import JsonWebKeys
 from fr_server.authz.streams import Streams
@@ -57,7 +57,7 @@ async def make_guard(
     Raises:
         ConfigInvalid: the keys of the issuer of tokens cannot be used.
     """
-    authenticator: Authenticator = OpenDoor()
+    authenticator: Authenticator = OpenAccess()
     if asks_who_calls(config, store):
         authenticator = Credentials(store, await _tokens(config, clock_ms), certificate_of)
     streams = Streams(config.limits.stall_s)

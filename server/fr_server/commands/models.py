@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fr_datasets.telling import errors_to_status
+from fr_datasets.exit_status import errors_to_status
 
 if TYPE_CHECKING:
     from fr_core.packs.cache import ModelCache

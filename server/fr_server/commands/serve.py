@@ -48,16 +48,16 @@ def serve(
     # therefore needs no handler of its own. Child processes, such as the command of a key, also survive a SIGHUP to
     # the whole process group.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP,))
-    from fr_datasets.telling import opencv_to_status
+    from fr_datasets.exit_status import opencv_to_status
 
     with opencv_to_status(1):
         from fr_core.errors import FrError
-        from fr_server.allocator import share_one_heap
         from fr_server.config import load_config, print_config
         from fr_server.config.safety import require_safe
         from fr_server.config.seal import require_sealed
         from fr_server.config.started import Started
         from fr_server.config.warnings import unsealed
+        from fr_server.memory import share_one_heap
         from fr_server.telemetry.logs import configure_logging
 
     named = {

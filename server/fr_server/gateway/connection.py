@@ -21,7 +21,7 @@ from fr_server.gateway.relay import CHUNK_BYTES, RECORD_BYTES, Relay
 from fr_server.gateway.tls import ALPN, HANDSHAKE_RECORD, explain
 
 if TYPE_CHECKING:
-    from fr_server.gateway.gateway import Door
+    from fr_server.gateway.gateway import Gateway
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """The first bytes of an HTTP/2 client (RFC 9113, section 3.4). gRPC itself limits the time for its settings."""
@@ -58,14 +58,14 @@ class Connection:
     """Connects a client to the server; runs only in the gateway's thread.
 
     Args:
-        door: the gateway.
+        gateway: the gateway.
         client: the client's socket, non-blocking; the connection closes it.
         address: the client's address.
     """
 
-    def __init__(self, door: Door, client: socket.socket, address: str) -> None:
+    def __init__(self, gateway: Gateway, client: socket.socket, address: str) -> None:
         self.address = address
-        self._door = door
+        self._gateway = gateway
         self._client = client
         self._server: socket.socket | None = None
         self._name: Path | None = None
@@ -75,15 +75,15 @@ class Connection:
         self._turned_away = False
         self._connected = False
         self._client_gone = False
-        self._why: asyncio.Future[Parting] = door.loop.create_future()
-        self._task = door.loop.create_task(self._serve())
+        self._why: asyncio.Future[Parting] = gateway.loop.create_future()
+        self._task = gateway.loop.create_task(self._serve())
         self._task.add_done_callback(self._close)
 
     def check(self, now_s: float) -> None:
         """End the connection if its client wastes it; called regularly."""
         if self._relays is not None:
             up, down = self._relays
-            limits = self._door.limits
+            limits = self._gateway.limits
             if down.kept_bytes and now_s - down.moved_s >= limits.stall_s:
                 self._part(Parting.STALLED)
             elif limits.idle_s and now_s - max(up.moved_s, down.moved_s) >= limits.idle_s:
@@ -92,7 +92,7 @@ class Connection:
     def end_if_revoked(self) -> None:
         """End the connection if its client's certificate is now revoked."""
         if (shown := self._certificate) is not None:
-            for one in self._door.revoked:
+            for one in self._gateway.revoked:
                 if one.issuer == shown.issuer and one.get_revoked_certificate_by_serial_number(shown.serial_number):
                     self._part(Parting.REVOKED)
 
@@ -100,7 +100,7 @@ class Connection:
         """Close a connection that waits for its client's first bytes, to make room for another."""
         if not self._turned_away:
             self._turned_away = True
-            self._door.listener.connection_refused(self.address, Refusal.CROWDED_OUT)
+            self._gateway.listener.connection_refused(self.address, Refusal.CROWDED_OUT)
         self._task.cancel()
 
     def stop(self, *, at_once: bool) -> None:
@@ -116,16 +116,16 @@ class Connection:
 
     async def _serve(self) -> None:
         """Run all steps of the connection in order."""
-        door = self._door
+        gateway = self._gateway
         if failure := await self._shake():
             self._turned_away = True
-            door.listener.handshake_failed(self.address, failure)
+            gateway.listener.handshake_failed(self.address, failure)
         elif refusal := await self._greet() or await self._reach():
             self._turned_away = True
-            door.listener.connection_refused(self.address, refusal)
+            gateway.listener.connection_refused(self.address, refusal)
         else:
             self._connected = True
-            door.listener.connected(self.address)
+            gateway.listener.connected(self.address)
             await self._carry()
         await self._linger()
 
@@ -133,15 +133,15 @@ class Connection:
         """Close everything, at any stage: a cancelled task may not even have begun."""
         self._leave_server()
         self._client.close()
-        self._door.left(self)
+        self._gateway.left(self)
         if self._connected:
             why = self._why.result() if self._why.done() else Parting.STOPPED
-            self._door.listener.disconnected(self.address, why)
+            self._gateway.listener.disconnected(self.address, why)
 
     async def _ready(self, attempt: Callable[[], Done]) -> Done:
         """Repeat an operation on the client's socket until it no longer has to wait."""
         while True:
-            loop, add, remove = self._door.loop, self._door.loop.add_reader, self._door.loop.remove_reader
+            loop, add, remove = self._gateway.loop, self._gateway.loop.add_reader, self._gateway.loop.remove_reader
             try:
                 return attempt()
             except ssl.SSLWantWriteError:
@@ -157,11 +157,11 @@ class Connection:
 
     async def _shake(self) -> HandshakeFailure | None:
         """Do the TLS handshake, if the gateway encrypts; return the reason if it fails."""
-        context = self._door.context
+        context = self._gateway.context
         if context is None:
             return None
         try:
-            async with asyncio.timeout(self._door.limits.handshake_s):
+            async with asyncio.timeout(self._gateway.limits.handshake_s):
                 # Only the first byte, before a client costs the memory of a TLS session.
                 first = await self._ready(lambda: self._client.recv(1, socket.MSG_PEEK))
                 if not first:
@@ -179,7 +179,7 @@ class Connection:
     async def _greet(self) -> Refusal | None:
         """Wait until the client shows that it speaks HTTP/2; return the reason if the gateway refuses it."""
         try:
-            async with asyncio.timeout(self._door.limits.handshake_s):
+            async with asyncio.timeout(self._gateway.limits.handshake_s):
                 while PREFACE.startswith(self._first) and self._first != PREFACE:
                     # A whole record: a selector does not report bytes that OpenSSL still holds.
                     got = await self._ready(lambda: self._client.recv(RECORD_BYTES))
@@ -190,22 +190,22 @@ class Connection:
             return Refusal.NO_FIRST_BYTES
         if not self._first.startswith(PREFACE):
             return Refusal.NOT_HTTP2
-        return None if self._door.greeted(self) else Refusal.TOO_MANY
+        return None if self._gateway.greeted(self) else Refusal.TOO_MANY
 
     async def _reach(self) -> Refusal | None:
         """Connect to the server from our own path, which gRPC reports as the peer; return the reason if it fails."""
         shown = self._client.getpeercert(binary_form=True) if isinstance(self._client, ssl.SSLSocket) else None
         peer = Peer(self.address, hashlib.sha256(shown).hexdigest() if shown else "")
         self._certificate = x509.load_der_x509_certificate(shown) if shown else None
-        self._name = self._door.name_for(peer)
+        self._name = self._gateway.name_for(peer)
         try:
             self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._server.setblocking(False)
             self._server.bind(os.fspath(self._name))
-            async with asyncio.timeout(self._door.limits.handshake_s):
+            async with asyncio.timeout(self._gateway.limits.handshake_s):
                 while True:
                     try:
-                        self._server.connect(os.fspath(self._door.backend))
+                        self._server.connect(os.fspath(self._gateway.backend))
                     except BlockingIOError:
                         await asyncio.sleep(_KNOCK_AGAIN_S)
                     else:
@@ -218,7 +218,7 @@ class Connection:
     async def _carry(self) -> None:
         """Pass on bytes in both directions until either side ends."""
         assert self._server is not None
-        loop, room, client, server = self._door.loop, self._door.room, self._client, self._server
+        loop, room, client, server = self._gateway.loop, self._gateway.room, self._client, self._server
         up = Relay(loop, room, client, server, self._client_ended, self._up_failed)
         down = Relay(loop, room, server, client, self._server_ended, self._down_failed)
         self._relays = up, down
@@ -239,7 +239,7 @@ class Connection:
         if self._server is not None:
             with contextlib.suppress(OSError):  # it has gone too, and its own end will be read
                 self._server.shutdown(socket.SHUT_WR)
-        self._door.loop.call_later(_LAST_ANSWERS_S, self._part, Parting.CLIENT)
+        self._gateway.loop.call_later(_LAST_ANSWERS_S, self._part, Parting.CLIENT)
 
     def _server_ended(self) -> None:
         self._part(Parting.CLIENT if self._client_gone else Parting.SERVER)
@@ -266,7 +266,7 @@ class Connection:
                     self._client.unwrap()
             self._client.shutdown(socket.SHUT_WR)
             async with asyncio.timeout(_LINGER_S):
-                while await self._ready(lambda: self._client.recv_into(self._door.room[:CHUNK_BYTES])):
+                while await self._ready(lambda: self._client.recv_into(self._gateway.room[:CHUNK_BYTES])):
                     pass
 
     def _leave_server(self) -> None:
@@ -276,5 +276,5 @@ class Connection:
             self._server.close()
             self._server = None
         if self._name is not None:
-            self._door.forget(self._name)
+            self._gateway.forget(self._name)
             self._name = None

@@ -23,7 +23,7 @@ from fr_server.clock import wall_ms
 from fr_server.config import LimitsConfig
 from fr_server.gateway.address import address_of
 from fr_server.gateway.connection import Connection, Peer, network_of
-from fr_server.gateway.listener import DoorListener, NullDoorListener, Refusal
+from fr_server.gateway.listener import GatewayListener, NullGatewayListener, Refusal
 from fr_server.gateway.relay import CHUNK_BYTES
 from fr_server.gateway.tls import TlsFiles, revocations, server_context
 
@@ -42,7 +42,7 @@ _LONGEST_FOLDER = 108 - 1 - 1 - 14
 _SCHEME = "unix:"
 
 
-class Door:
+class Gateway:
     """Listens in front of a gRPC server on a unix socket, with an event loop in its own thread.
 
     Args:
@@ -67,7 +67,7 @@ class Door:
         backend: Path,
         tls: TlsFiles | None = None,
         limits: LimitsConfig | None = None,
-        listener: DoorListener | None = None,
+        listener: GatewayListener | None = None,
         now_ms: Callable[[], int] = wall_ms,
     ) -> None:
         self._host = host
@@ -76,7 +76,7 @@ class Door:
         self.backend = backend
         self._tls = tls
         self.limits = limits or LimitsConfig()
-        self.listener = listener or NullDoorListener()
+        self.listener = listener or NullGatewayListener()
         self._now_ms = now_ms
         self.room = memoryview(bytearray(CHUNK_BYTES))
         self.context: ssl.SSLContext | None = None
@@ -109,7 +109,7 @@ class Door:
             self.context = server_context(self._tls, self._now_ms())
         self._listening = self._bound()
         self.loop = asyncio.SelectorEventLoop()
-        self._thread = threading.Thread(target=self._run, name="door", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
         self._thread.start()
 
     def reload(self) -> None:

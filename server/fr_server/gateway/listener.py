@@ -53,7 +53,7 @@ class Parting(StrEnum):
     STOPPED = "stopped"
 
 
-class DoorListener(Protocol):
+class GatewayListener(Protocol):
     """Receives events in the gateway's thread. Methods must be quick and must not raise."""
 
     def handshake_failed(self, address: str, why: HandshakeFailure) -> None:
@@ -73,17 +73,17 @@ class DoorListener(Protocol):
         ...
 
 
-class NullDoorListener:
+class NullGatewayListener:
     """Ignores every event."""
 
     def handshake_failed(self, address: str, why: HandshakeFailure) -> None:
-        """As `DoorListener`."""
+        """As `GatewayListener`."""
 
     def connection_refused(self, address: str, why: Refusal) -> None:
-        """As `DoorListener`."""
+        """As `GatewayListener`."""
 
     def connected(self, address: str) -> None:
-        """As `DoorListener`."""
+        """As `GatewayListener`."""
 
     def disconnected(self, address: str, why: Parting) -> None:
-        """As `DoorListener`."""
+        """As `GatewayListener`."""

@@ -13,8 +13,8 @@ from fr_server.clock import wall_ms
 from fr_server.config import Config
 from fr_server.config.warnings import lapsing_list
 from fr_server.gateway.address import address_of
-from fr_server.gateway.gateway import Door
-from fr_server.gateway.listener import DoorListener
+from fr_server.gateway.gateway import Gateway
+from fr_server.gateway.listener import GatewayListener
 from fr_server.gateway.pem import expires_ms, revocations_expire_ms
 from fr_server.gateway.tls import tls_files
 from fr_server.telemetry.trust import Trust
@@ -36,27 +36,27 @@ class Listening:
         listener: receives the gateway's events, if there is a gateway; None for no listener.
     """
 
-    def __init__(self, config: Config, port: int, reuse_port: bool, listener: DoorListener | None = None) -> None:
+    def __init__(self, config: Config, port: int, reuse_port: bool, listener: GatewayListener | None = None) -> None:
         self.port = port
         self._host = config.server.host
-        self._door: Door | None = None
+        self._gateway: Gateway | None = None
         self._ends_ms: int | None = None
         self._revocations_end_ms: int | None = None
         self._files = files = tls_files(config.tls)
         with ExitStack() as made:
             if files is not None:
                 backend = made.enter_context(scratch_folder()) / _SOCKET
-                self._door = Door(self._host, port, reuse_port, backend, files, config.limits, listener)
+                self._gateway = Gateway(self._host, port, reuse_port, backend, files, config.limits, listener)
             self._scratch = made.pop_all()
 
     def bind(self, server: grpc.aio.Server) -> None:
         """Let a server listen for connections from `open`; raises `AddressUnavailable`."""
-        address = address_of(self._host, self.port) if self._door is None else f"unix:{self._door.backend}"
+        address = address_of(self._host, self.port) if self._gateway is None else f"unix:{self._gateway.backend}"
         try:
             bound = server.add_insecure_port(address)
         except RuntimeError as error:
             raise AddressUnavailable(f"The server cannot listen on {address}.", address=address) from error
-        if self._door is None:
+        if self._gateway is None:
             self.port = bound
 
     def open(self) -> None:
@@ -66,15 +66,15 @@ class Listening:
             AddressUnavailable: the address is not available.
             TlsUnusable: a certificate or its key is unusable; the error names the file.
         """
-        if self._door is not None:
-            self._door.start()
-            self.port = self._door.port
+        if self._gateway is not None:
+            self._gateway.start()
+            self.port = self._gateway.port
             self._learn_end()
 
     def reload(self) -> None:
         """Read the certificates and keys again; raises `TlsUnusable`, and new connections then use the old ones."""
-        if self._door is not None:
-            self._door.reload()
+        if self._gateway is not None:
+            self._gateway.reload()
             self._learn_end()
 
     def tell(self, trust: Trust) -> None:
@@ -94,11 +94,11 @@ class Listening:
 
     def certificate_of(self, peer: str) -> str | None:
         """Return the sha256 of a connection's client certificate, by gRPC's name for the peer; None without one."""
-        found = None if self._door is None else self._door.peer_of(peer)
+        found = None if self._gateway is None else self._gateway.peer_of(peer)
         return None if found is None else found.certificate_sha256 or None
 
     def close(self, grace_s: float) -> None:
         """Close everything, connections after `grace_s` seconds; may be called twice."""
-        if self._door is not None:
-            self._door.stop(grace_s)
+        if self._gateway is not None:
+            self._gateway.stop(grace_s)
         self._scratch.close()

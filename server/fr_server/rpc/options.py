@@ -22,7 +22,7 @@ def channel_limits(
 ) -> tuple[tuple[str, int], ...]:
     """Return options for `grpc.aio.server`, beside those of messages, pending calls and keepalive.
 
-    Not limited here: the number of connections, which the door counts; and the size of a frame, which gRPC lets grow
+    Not limited here: the number of connections, which the gateway counts; and the size of a frame, which gRPC lets grow
     with the bandwidth that it measures, and refuses beyond that.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-from fr_server.gateway.listener import DoorListener, NullDoorListener
+from fr_server.gateway.listener import GatewayListener, NullGatewayListener
 
 Chain = Literal["galleries", "training", "cases", "access"]
 """A chain of the audit."""
@@ -13,10 +13,10 @@ DecoderEnd = Literal["crashed", "too_costly"]
 """The reason for replacing a photo decoder: it crashed, or a photo took too much time or memory."""
 
 
-class Trust(DoorListener, Protocol):
+class Trust(GatewayListener, Protocol):
     """Receives security events from any thread. Methods must be quick and must not raise.
 
-    It is also a `DoorListener`, so that the gateway can use it directly. It does not keep addresses.
+    It is also a `GatewayListener`, so that the gateway can use it directly. It does not keep addresses.
     """
 
     def access_refused(self, reason: str) -> None:
@@ -83,7 +83,7 @@ class Trust(DoorListener, Protocol):
         ...
 
 
-class NullTrust(NullDoorListener):
+class NullTrust(NullGatewayListener):
     """Ignores every event."""
 
     def access_refused(self, reason: str) -> None:

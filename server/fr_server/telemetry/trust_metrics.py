@@ -124,19 +124,19 @@ class PrometheusTrust:
         self._reloads = _each(counter(RELOADS_REFUSED, registry), RELOAD_REASONS)
 
     def handshake_failed(self, address: str, why: HandshakeFailure) -> None:
-        """As `DoorListener.handshake_failed`; does not use the address as a label."""
+        """As `GatewayListener.handshake_failed`; does not use the address as a label."""
         _known(self._handshakes, why).inc()
 
     def connection_refused(self, address: str, why: Refusal) -> None:
-        """As `DoorListener.connection_refused`; does not use the address as a label."""
+        """As `GatewayListener.connection_refused`; does not use the address as a label."""
         _known(self._refused, why).inc()
 
     def connected(self, address: str) -> None:
-        """As `DoorListener.connected`; does not use the address as a label."""
+        """As `GatewayListener.connected`; does not use the address as a label."""
         self._connections.inc()
 
     def disconnected(self, address: str, why: Parting) -> None:
-        """As `DoorListener.disconnected`; does not use the address as a label."""
+        """As `GatewayListener.disconnected`; does not use the address as a label."""
         self._connections.dec()
         _known(self._ended, why).inc()
 

@@ -17,11 +17,10 @@ from typing import Any, NoReturn
 
 from fr_core.engine import Engine, Lifeline, build_pipeline, pack_calibration, tile_shapes_of
 from fr_core.errors import FrError, ShuttingDown
-from fr_server.allocator import share_one_heap
 from fr_server.app import SERVICES, App, until
 from fr_server.engine import engine_options, open_decoder
 from fr_server.jobs.reload import log_failure
-from fr_server.spared import spare_the_collector
+from fr_server.memory import freeze_objects, share_one_heap
 from fr_server.telemetry.logs import configure_logging, describe, log_unhandled
 from fr_server.telemetry.open import open_telemetry
 from fr_server.workers.heartbeat import BEAT_S, Heartbeat
@@ -132,7 +131,7 @@ async def serve(welcome: Welcome, wire: Wire, memory: int) -> None:
     starting = asyncio.ensure_future(app.start())
     await until(told_to_stop, starting)
     if starting.done():
-        spare_the_collector()
+        freeze_objects()
         wire.send(Ready())
         minding = asyncio.ensure_future(mind_engine(app, heartbeat))
         await until(told_to_stop, asyncio.ensure_future(app.broken()))

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fr_datasets.telling import errors_to_status, printable
+from fr_datasets.exit_status import errors_to_status, printable
 
 if TYPE_CHECKING:
     from fr_training.simulation.claims import Claim

@@ -19,11 +19,11 @@ from fr_core.runtime.ticket import current_ticket
 from fr_core.sharing import Places
 from fr_datasets.links import datasets_folder
 from fr_evaluation.identification.run import read_people, run_identification
-from fr_evaluation.keeping import files_of, summary_of
 from fr_evaluation.offers import offers
 from fr_evaluation.photos import OnProgress
 from fr_evaluation.report import Report
 from fr_evaluation.stored import KeptReport, Reports
+from fr_evaluation.stored_files import files_of, summary_of
 from fr_evaluation.verification.run import read_pairs, run_verification
 from fr_server.authz.callers import current_sharer
 from fr_server.pools import KEPT_S, Work
