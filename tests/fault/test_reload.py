@@ -214,7 +214,7 @@ def test_a_list_of_revoked_certificates_is_told_of_before_it_ends(
         assert server.end_of_list_s() == end_s() > 0
         read, warned = await server.hangs_up(2)
         assert read == READ
-        assert "`fr server revoke-certificate --renew` writes it anew" in warned
+        assert "Renew it with `fr server revoke-certificate --renew`" in warned
         papers = ("--ca", str(authority.certificate), "--ca-key", str(authority.key))
         await asyncio.to_thread(fr_server, "revoke-certificate", "--renew", "--out", str(path), *papers)
         assert await server.hangs_up() == [READ]

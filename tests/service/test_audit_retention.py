@@ -112,7 +112,7 @@ def verify_bundle_of(at: Staffed, case_id: str, folder: Path) -> bool:
 def test_an_archive_that_is_not_there_ends_the_start(tmp_path: Path) -> None:
     audit = {"keep_days": 30, "archive_folder": str(tmp_path / "not there")}
     with (
-        pytest.raises(ConfigInvalid, match="for the archive of the audit: make it"),
+        pytest.raises(ConfigInvalid, match="for the archive of the audit does not exist: make it"),
         running(tmp_path / "data", audit=audit),
     ):
         pass

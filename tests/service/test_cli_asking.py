@@ -94,5 +94,5 @@ def test_a_gallery_outside_ones_scope_is_told_like_one_that_is_not_there(fr: Fr,
     at.gallery("others")
     narrow = at.caller(Role.OPERATOR, galleries=("own-*",))
     said = [fr(narrow, "gallery", "show", one)[2] for one in ("others", "nowhere")]
-    assert all("it is not in your key's scope" in one and "`fr whoami`" in one for one in said), said
+    assert all("Your key's scope may not include it" in one and "`fr whoami`" in one for one in said), said
     assert said[0].replace("others", "nowhere").partition(" (request")[0] == said[1].partition(" (request")[0]

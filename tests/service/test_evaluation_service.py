@@ -245,8 +245,8 @@ def test_what_cannot_be_measured_is_refused_and_names_nobody(
         return refusal(lambda: list(server.evaluation.RunIdentification(request)))
 
     for name, said in (
-        ("", "There is no data set of that name. Ask"),
-        ("lfx", "There is no data set of that name. Did you mean lfw? Ask"),
+        ("", "There is no data set of that name. List"),
+        ("lfx", "There is no data set of that name. Did you mean lfw? List"),
         ("cplfw", "The data set cplfw is not linked on this server. "),
         ("nonface", "The data set nonface has no pairs to compare. "),
     ):
@@ -290,7 +290,8 @@ def test_a_run_that_is_cancelled_or_out_of_time_leaves_nothing_and_another_is_re
     with running(tmp_path / "data", detector, model={"workers": 2}) as server:
         for end in ("cancelled", "late"):
             steps = server.evaluation.RunVerification(VERIFY, timeout=3.0 if end == "late" else None)
-            assert detector.entered.acquire(timeout=10)
+            for _ in range(2):  # both workers
+                assert detector.entered.acquire(timeout=10)
             again = refusal(lambda: list(server.evaluation.RunVerification(VERIFY)))
             assert again == "EVALUATION_RUNNING"
             if end == "cancelled":

@@ -786,7 +786,7 @@ STAGES = {
     "before the photos": "fr_server.rpc.services.training.courses.build_course",
     "before the forms": "fr_training.build.course.compose",
     "before the pictures": "fr_training.build.course._pictures",
-    "before it is stored": "fr_training.store.training_store.TrainingStore.add_course",
+    "before it is stored": "fr_training.store.courses._chunks",
 }
 
 

@@ -23,7 +23,7 @@ class NotPermitted(InputRefused):
     """No role of the caller permits this."""
 
     reason = "NOT_PERMITTED"
-    remedy = "docs/access.md lists the permissions of each role."
+    remedy = "docs/access.md lists who may do what."
 
 
 class RateLimited(Failure):
