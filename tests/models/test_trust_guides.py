@@ -340,7 +340,7 @@ def test_a_case_from_the_gallery_to_its_deletion(office: Office) -> None:
     assert "Similarity" in whole
     assert "obama" in whole
     assert all(words in whole for words in ("lobe attached", "ears cannot be seen", "potential candidate"))
-    assert "signed by the key that was given" in said(told, "fr evidence verify")
+    assert "The given key signed it" in said(told, "fr evidence verify")
     assert "The given key signed the audit" in said(told, "fr evidence verify")
 
 
