@@ -46,10 +46,13 @@ def pruned(at: Staffed, chain: str) -> int:
 
 
 def lines_of(at: Staffed, archive: Path, chain: str) -> list[bytes]:
-    """The archived and the remaining records."""
-    parts = [path.read_bytes() for path in sorted(archive.glob(f"{chain}-*.jsonl"))]
-    parts += [part.data for part in at.auditor.audit.ExportAudit(audit_pb2.ExportAuditRequest(chain=chain))]
-    return b"".join(parts).splitlines(keepends=True)
+    """The archived and the remaining records, read while nothing moves from one to the other."""
+    while True:
+        files = sorted(archive.glob(f"{chain}-*.jsonl"))
+        parts = [path.read_bytes() for path in files]
+        parts += [part.data for part in at.auditor.audit.ExportAudit(audit_pb2.ExportAuditRequest(chain=chain))]
+        if sorted(archive.glob(f"{chain}-*.jsonl")) == files:
+            return b"".join(parts).splitlines(keepends=True)
 
 
 @pytest.fixture
