@@ -29,7 +29,7 @@ def cuda_major(path: Path) -> set[int]:
 
 
 def check(site_packages: Path) -> list[str]:
-    """What is wrong with an environment, one sentence each; prints what its libraries want."""
+    """Return what is wrong with an environment, one sentence each; prints what its libraries want."""
     wrong, seen = [], set()
     for distribution, relative in OBJECTS.items():
         path = site_packages / relative

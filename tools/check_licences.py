@@ -92,7 +92,7 @@ def said(distribution: Distribution) -> list[str]:
 
 
 def allows(expression: str) -> bool:
-    """Whether an SPDX expression is allowed: every part that AND joins, one at least of those that OR joins.
+    """Return whether an SPDX expression is allowed: every part that AND joins, one at least of those that OR joins.
 
     Exceptions (WITH), a trailing "+" and names that SPDX does not have are not allowed.
     """
@@ -111,7 +111,7 @@ def _holds(parsed: Any) -> bool:
 
 
 def check(found: Iterable[Distribution]) -> list[str]:
-    """What is wrong with the licences of distributions, one sentence each."""
+    """Return what is wrong with the licences of distributions, one sentence each."""
     wrong = []
     for distribution in found:
         name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()

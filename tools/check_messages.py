@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def disagreements(catalogues: Path = CATALOGUES) -> list[str]:
-    """Where code and the catalogues of a folder do not agree, a line each."""
+    """Return where code and the catalogues of a folder do not agree, a line each."""
     uses = [use for folder in SOURCES for path in sorted((ROOT / folder).rglob("*.py")) for use in _uses(path)]
     english = _catalogue(catalogues / ENGLISH / "LC_MESSAGES" / "fr.po")
     found = [*_of_uses(uses, english), *_unused(uses, english)]
@@ -100,7 +100,7 @@ def _unused(uses: Iterable[Use], english: Entries) -> Iterator[str]:
 
 
 def _of_catalogue(path: Path, english: Entries) -> Iterator[str]:
-    """What is wrong with a catalogue; a text that is not translated yet is not wrong."""
+    """Return what is wrong with a catalogue; a text that is not translated yet is not wrong."""
     language = path.parts[-3]
     sizes = {len(_texts(entry)[0].encode()) for entry in _catalogue(path).values() if entry.msgid in EQUALLY_LONG}
     if len(sizes) > 1:

@@ -43,7 +43,8 @@ _BATCH = 10_000
 
 
 def outcome(data: bytes, limits: ImageLimits = LIMITS) -> tuple[str, float]:
-    """What `decode` makes of a photo: "decoded" or the reason of the refusal, and the milliseconds of this thread.
+    """Return what `decode` makes of a photo: "decoded" or the reason of the refusal, and the milliseconds of this
+    thread.
 
     Raises:
         whatever `decode` raises that is no refusal: the failure that is looked for.

@@ -35,7 +35,7 @@ class Pin:
     sha256: tuple[str, ...]
 
     def applies(self) -> bool:
-        """Whether the Python that runs this is one that the pin is for."""
+        """Return whether the Python that runs this is one that the pin is for."""
         return self.marker is None or Marker(self.marker).evaluate()
 
 

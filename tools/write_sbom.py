@@ -128,7 +128,7 @@ def _model(spec: DetectorSpec | EmbedderSpec) -> dict[str, Any]:
 
 
 def _reference(source: Source) -> dict[str, Any]:
-    """Where a model file may come from; a package is named by its purl, whichever registry serves it."""
+    """Return where a model file may come from; a package is named by its purl, whichever registry serves it."""
     reference: dict[str, Any] = {
         "type": "distribution",
         "url": f"pkg:pypi/{source.package}@{source.version}" if isinstance(source, RegistrySource) else source.url,

@@ -63,7 +63,7 @@ class LogCopier:
 
     @property
     def is_long(self) -> bool:
-        """Whether it is time to copy the log."""
+        """Return whether it is time to copy the log."""
         return self.frames >= _CHECKPOINT_FRAMES
 
     def begin_anew(self) -> None:

@@ -43,7 +43,7 @@ class Log(Protocol):
 
     @property
     def is_long(self) -> bool:
-        """Whether it is time for `tidy`."""
+        """Return whether it is time for `tidy`."""
 
     def tidy(self) -> None:
         """Do the upkeep that can wait, while others read and write."""

@@ -253,7 +253,7 @@ def test_a_message_that_is_not_set_stays_so() -> None:
 
 @pytest.mark.parametrize(
     ("principal_id", "words"),
-    [("key:abc", "the key has"), ("oidc:0123", "the token has"), ("local", "whoever calls has")],
+    [("key:abc", "the key has"), ("oidc:0123", "the token has"), ("local", "the caller has")],
 )
 def test_who_has_no_role_is_told_both(principal_id: str, words: str) -> None:
     who = principal_of(principal_id, frozenset({Role.EXAMINER, Role.TRAINEE}), NOTHING, NOTHING, UNLIMITED)

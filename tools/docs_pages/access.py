@@ -146,7 +146,7 @@ def _row(name: str, rule: Rule) -> str:
 
 
 def _allowed(role: Role, rule: Rule) -> str:
-    """What a cell of the matrix says: yes, no, or with which fields."""
+    """Return what a cell of the matrix says: yes, no, or with which fields."""
     if role not in rule.roles:
         return ""
     fields = [f"`{variant.field}`" for variant in rule.variants if role in variant.roles]

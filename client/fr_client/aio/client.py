@@ -84,7 +84,7 @@ class AsyncClient(AsyncRecognition, AsyncSubjects, AsyncEvaluation):
 
     @cached_property
     def audit(self) -> AsyncAudit:
-        """Who did what, when and why, and whether anybody changed the record of it."""
+        """Return who did what, when and why, and whether anybody changed the record of it."""
         return AsyncAudit(self._calls)
 
     @cached_property

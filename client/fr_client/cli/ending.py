@@ -26,7 +26,7 @@ class Ending:
 
     @property
     def early(self) -> bool:
-        """Whether the run stopped before all was done."""
+        """Return whether the run stopped before all was done."""
         return self.error is not None or self.interrupted
 
     @contextmanager

@@ -140,7 +140,7 @@ def _options(
 
 
 def _yields(context: typer.Context, option: str) -> bool:
-    """Whether an option comes from the environment alone, while the command line has a connection file.
+    """Return whether an option comes from the environment alone, while the command line has a connection file.
 
     Otherwise one server could see a key that is meant for another.
     """

@@ -85,7 +85,7 @@ class Client(Recognition, Subjects, Evaluation):
 
     @cached_property
     def audit(self) -> Audit:
-        """Who did what, when and why, and whether anybody changed the record of it."""
+        """Return who did what, when and why, and whether anybody changed the record of it."""
         return Audit(self._calls)
 
     @cached_property

@@ -26,7 +26,7 @@ THRESHOLD_HEADER = ("FPIR asked for", "threshold", "FPIR observed", "FNIR: misse
 
 
 def summary(report: IdentificationReport) -> str:
-    """Say what was found, as a paragraph for whoever sets a threshold."""
+    """Summarise the findings in a paragraph for the person who sets a threshold."""
     searches, figures = report.searches, report.figures
     if not figures.sizes:
         return " ".join(figures.undefined.values())

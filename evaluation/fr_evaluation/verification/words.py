@@ -35,7 +35,7 @@ THRESHOLD_HEADER = ("FMR asked for", "threshold", "FMR observed", "pairs of one 
 
 
 def summary(report: VerificationReport) -> str:
-    """Say what was found, as a paragraph for whoever sets a threshold."""
+    """Summarise the findings in a paragraph for the person who sets a threshold."""
     figures, compared = report.figures, report.compared
     n = len(compared.pairs) + len(compared.failed)
     photos = f"{counted(report.dataset.photos, 'photo')} of {report.dataset.manifest.title}"

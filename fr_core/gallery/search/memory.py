@@ -51,12 +51,12 @@ class GalleryMemory:
 
     @property
     def index(self) -> VectorIndex:
-        """Where the vectors are searched."""
+        """Return where the vectors are searched."""
         return self._index
 
     @property
     def broken(self) -> bool:
-        """Whether it refuses to be searched, for it may lack somebody."""
+        """Return whether it refuses to be searched, for it may lack somebody."""
         return self._broken
 
     def load(self, stored: StoredVectors) -> None:
@@ -265,7 +265,7 @@ class Memories:
 
     @property
     def changes(self) -> int:
-        """How many times the memory was changed; for `wait_beyond`."""
+        """Return how many times the memory was changed; for `wait_beyond`."""
         with self._changed:
             return self._changes
 

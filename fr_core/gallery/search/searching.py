@@ -47,7 +47,7 @@ class Question:
 
     @property
     def in_turn(self) -> bool:
-        """Whether it waits for its turn; see `Views.at_one_version`."""
+        """Return whether it waits for its turn; see `Views.at_one_version`."""
         return self.among is not None and names_many(self.among)
 
 

@@ -115,7 +115,7 @@ def require_role(principal: Principal, roles: Collection[Role], when: str = "") 
         return
     this = f"{when}this" if when else "This"
     needed = f"the role {_words(roles)}" if len(roles) == 1 else f"one of the roles {_words(roles)}"
-    own = _CREDENTIALS.get(principal.principal_id.partition(":")[0], "whoever calls has")
+    own = _CREDENTIALS.get(principal.principal_id.partition(":")[0], "the caller has")
     raise NotPermitted(f"{this} takes {needed}; {own} {_words(principal.roles)}.")
 
 

@@ -77,12 +77,12 @@ def calling(principal: Principal, rule: Rule | None = None, require_valid: Valid
 
 
 def sees_gallery(gallery_id: str) -> bool:
-    """Whether the caller may know of a gallery."""
+    """Return whether the caller may know of a gallery."""
     return current_principal().galleries.covers(gallery_id)
 
 
 def sees_course(course_id: str) -> bool:
-    """Whether the caller may know of a course."""
+    """Return whether the caller may know of a course."""
     return current_principal().courses.covers(course_id)
 
 

@@ -21,7 +21,7 @@ from fr_trust.access.store import AccessStore
 
 
 def asks_who_calls(config: Config, store: AccessStore) -> bool:
-    """Whether every call needs a key or a token."""
+    """Return whether every call needs a key or a token."""
     if config.access.mode != "auto":
         return config.access.mode == "keys"
     return bool(config.access.oidc_issuer) or store.any_keys() or not is_loopback(config.server.host)

@@ -125,7 +125,7 @@ class Rule:
 
     @property
     def told_here(self) -> bool:
-        """Whether no other audit than that of access tells of a call that succeeded."""
+        """Return whether no other audit than that of access tells of a call that succeeded."""
         return self.kind is not Kind.CHANGE or not self.chained
 
     def roles_of(self, fields: Mapping[str, bool]) -> frozenset[Role]:

@@ -68,7 +68,7 @@ class Foreign:
                 if await self._is_inside(rule, scoped, principal, resource_id):
                     continue
                 if scoped.creates:
-                    raise NotPermitted("The scope of whoever calls does not cover this id.")
+                    raise NotPermitted("The scope of the caller does not cover this id.")
                 outside = True
                 if place is None:
                     setattr(holder, name, self._nobodys(scoped.kind))
@@ -77,7 +77,7 @@ class Foreign:
         return outside
 
     async def _is_inside(self, rule: Rule, scoped: Scoped, principal: Principal, resource_id: str) -> bool:
-        """Whether a principal may name an id. It may name text that cannot be an id."""
+        """Return whether a principal may name an id. It may name text that cannot be an id."""
         kind = scoped.kind
         if kind is ScopeKind.GALLERY:
             return _covers(rule, principal, resource_id) or not (scoped.creates or is_gallery_id(resource_id))
@@ -184,5 +184,5 @@ def gallery_id_of(course_id: str) -> str:
 
 
 def is_of_course(gallery_id: str) -> bool:
-    """Whether a gallery has the id of one of a course."""
+    """Return whether a gallery has the id of one of a course."""
     return gallery_id.startswith(_COURSE_PREFIX)

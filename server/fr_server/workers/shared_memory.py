@@ -95,7 +95,7 @@ class Slots:
             self._changed.notify_all()
 
     def free(self, bulk: bool) -> int:
-        """How many slots of a class are free."""
+        """Return how many slots of a class are free."""
         with self._changed:
             return len(self._free[bulk])
 

@@ -132,7 +132,7 @@ def of_cohort(
 
 
 def verdict(found: Iterable[Estimate | RateDifference | Undefined | None], none: float) -> Verdict:
-    """What all of several intervals of one figure say; values within `none` of 0 do not matter."""
+    """Return what all of several intervals of one figure say; values within `none` of 0 do not matter."""
     intervals = list(found)
     ends = [(one.low, one.high) for one in intervals if isinstance(one, Estimate | RateDifference)]
     if len(ends) < len(intervals) or not ends:

@@ -35,7 +35,7 @@ Maybe: TypeAlias = T | Undefined
 
 
 def reason_of(undefined: UndefinedRate) -> Message:
-    """Why a figure is undefined; the core's own reasons are in English alone."""
+    """Return why a figure is undefined; the core's own reasons are in English alone."""
     (reason,) = undefined.args
     return reason if isinstance(reason, Message) else message("undefined.by_core", reason=str(reason))
 

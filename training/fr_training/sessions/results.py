@@ -60,7 +60,7 @@ def results(
 
 
 def progress(course: Course, session: Session, exercises: Mapping[ExerciseKind, Exercise] = EXERCISES) -> Progress:
-    """How far a session is."""
+    """Return how far a session is."""
     sitting = sitting_of(course, session.sitting)
     done = [trial for trial in session.trials if trial.done and not _known(trial)]
     correct = [_graded(course, session, trial, exercises).correct for trial in done]

@@ -94,6 +94,6 @@ def question_before(client: Client, key_id: str) -> str:
 
 
 def _is_admin(one: access_pb2.ApiKey, now_s: float) -> bool:
-    """Whether a key can make others now, by the clock of this machine."""
+    """Return whether a key can make others now, by the clock of this machine."""
     ended = one.HasField("expire_time") and one.expire_time.ToNanoseconds() / 1e9 <= now_s
     return access_pb2.ROLE_ADMIN in one.roles and not one.HasField("revoke_time") and not ended

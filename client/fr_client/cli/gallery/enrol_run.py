@@ -231,7 +231,7 @@ class Enrolment:
         return frozenset(template.image_sha256 for template in subject.templates)
 
     def _may_look_up(self) -> bool:
-        """Whether the command may look up subjects: the gallery needs no purpose, or the user gave one."""
+        """Return whether the command may look up subjects: the gallery needs no purpose, or the user gave one."""
         said = self._options.purpose is not None and self._options.case_reference
         return bool(said) or not is_operational(self._gallery)
 

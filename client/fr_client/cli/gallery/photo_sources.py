@@ -121,7 +121,7 @@ def read_manifest(file: Path) -> PhotoSet:
 
 
 def is_photo(path: Path) -> bool:
-    """Whether a file has the name of a photo."""
+    """Return whether a file has the name of a photo."""
     return path.suffix.lower() in PHOTO_SUFFIXES and path.is_file()
 
 

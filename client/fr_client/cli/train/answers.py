@@ -97,7 +97,7 @@ def percent(text: str) -> float | None:
 
 
 def contradicts(rating: int, p_same: float) -> bool:
-    """Whether a rating leans to one person and a probability to two, or the other way round."""
+    """Return whether a rating leans to one person and a probability to two, or the other way round."""
     return (rating < 0 and p_same > 0.5) or (rating > 0 and p_same < 0.5)
 
 

@@ -72,7 +72,7 @@ class Countdown:
 
     @property
     def is_over(self) -> bool:
-        """Whether less than a second is left; never without a limit."""
+        """Return whether less than a second is left; never without a limit."""
         return self._end_s is not None and self._left_s(self._end_s) < 1
 
     def words(self) -> str:

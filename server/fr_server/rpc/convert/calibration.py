@@ -172,7 +172,7 @@ def likelihood_ratio(calibration: Calibration, similarity: float) -> common_pb2.
 
 
 def _bound(likelihood: LrCalibrator, cut_off: float) -> common_pb2.LikelihoodRatioBound.ValueType:
-    """Which side a log10 LR was cut off on."""
+    """Return which side a log10 LR was cut off on."""
     if likelihood.weakest == likelihood.strongest:  # both 0: nothing is stated of either side
         return _NO_BOUND
     if cut_off == likelihood.strongest:

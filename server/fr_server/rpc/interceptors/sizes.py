@@ -48,7 +48,7 @@ class Request:
     most_fields: int | None
 
     def takes(self, encoded: bytes) -> bool:
-        """Whether a request is short enough to be read."""
+        """Return whether a request is short enough to be read."""
         if self.most_bytes is not None and len(encoded) > self.most_bytes:
             return False
         return self.most_fields is None or fields_left(encoded, self.message, self.most_fields) >= 0
@@ -149,7 +149,7 @@ def _all_of(message: Descriptor) -> tuple[Descriptor, ...]:
 
 
 def _holds_data(message: Descriptor) -> bool:
-    """Whether a message has a field of bytes or of many numbers."""
+    """Return whether a message has a field of bytes or of many numbers."""
     return any(
         field.type == FieldDescriptor.TYPE_BYTES or (field.is_repeated and field.type == FieldDescriptor.TYPE_FLOAT)
         for field in message.fields

@@ -16,7 +16,7 @@ from fr_evaluation.offers import READERS
 
 
 def dataset_root(name: str, kind: str) -> Path:
-    """Where a data set lies that a kind of evaluation can be made on. A caller sends names alone, never a path.
+    """Return where a data set lies that a kind of evaluation can be made on. A caller sends names alone, never a path.
 
     Raises:
         DatasetUnavailable: nothing of that name is here; the sentence repeats no name but that of a known set.

@@ -56,7 +56,7 @@ def derived(photo: bytes, face: common_pb2.Face, model: ModelId) -> Mapping[str,
 
 
 def _filter_words(search: gallery_pb2.SearchRequest) -> str:
-    """How the search was kept to some subjects, without saying to whom."""
+    """Return how the search was kept to some subjects, without saying to whom."""
     if not search.HasField("filter"):
         return "none"
     return f"{len(search.filter.metadata)} pairs of metadata, {len(search.filter.subject_ids)} subjects"

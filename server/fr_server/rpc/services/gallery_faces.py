@@ -249,5 +249,5 @@ class GalleryFaces:
 
 
 def _is_wide(request: gallery_pb2.SearchRequest) -> bool:
-    """Whether a search names so many subjects that it takes turns with others like it."""
+    """Return whether a search names so many subjects that it takes turns with others like it."""
     return len(request.filter.subject_ids) > MANY

@@ -48,7 +48,7 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # gr
 
     @property
     def serving(self) -> bool:
-        """What is told."""
+        """Return what is told."""
         return self._serving
 
     def tell(self, serving: bool) -> None:

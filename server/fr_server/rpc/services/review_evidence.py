@@ -109,7 +109,7 @@ class EvidenceRoom:
         return Exhibit(examination, self._derivations(examination), figures, measured_on)
 
     def _derivations(self, examination: Examination) -> Mapping[str, object]:
-        """How the probe and the candidates were made into what was compared, each measured once more."""
+        """Return how the probe and the candidates were made into what was compared, each measured once more."""
         noted: dict[str, object] = {NOTED_AT_THE_SEARCH: dict(examination.searched.derivations)}
         probe, noted["probe"] = self._measured(examination.probe)
         for candidate in examination.candidates:
@@ -123,7 +123,7 @@ class EvidenceRoom:
         return noted
 
     def _measured(self, photo: bytes) -> tuple[Embedding | None, Mapping[str, object]]:
-        """What the pipeline makes of the largest face of a photo now; None and why, where it makes nothing."""
+        """Return what the pipeline makes of the largest face of a photo now; None and why, where it makes nothing."""
         current_ticket().require_wanted()
         try:
             analyzed = self._pipeline.analyze(photo)

@@ -120,7 +120,7 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
         return training_pb2.DeleteTraineeResponse()
 
     def _changed(self, cohort_id: str, mark: int) -> tuple[Changes, list[training_pb2.SittingProgress]]:
-        """What has changed since a mark: each sitting of trainees who are new, then what others have done."""
+        """Return what has changed since a mark: each sitting of trainees who are new, then what others have done."""
         found = self._resources.store.changes_since(cohort_id, mark)
         course = found.course
         now = {(one.trainee_id, one.sitting): progress(course, one) for one in found.sessions}

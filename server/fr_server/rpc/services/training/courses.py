@@ -232,7 +232,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
 
 
 def _answers(store: TrainingStore, course_id: str) -> Mapping[str, Sequence[Result]]:
-    """What every trainee of a course has done, in all its cohorts."""
+    """Return what every trainee of a course has done, in all its cohorts."""
     found: dict[str, Sequence[Result]] = {}
     for cohort_id in _cohorts(store, course_id):
         current_ticket().require_wanted()
@@ -262,7 +262,7 @@ class _Seen:
         self._now = training_pb2.CourseProgress(stage=_STAGES[stage], done=done, total=total)
 
     def new(self) -> training_pb2.CourseProgress | None:
-        """How far it is now; None where that was told."""
+        """Return how far it is now; None where that was told."""
         if self._now == self._told:
             return None
         self._told = self._now

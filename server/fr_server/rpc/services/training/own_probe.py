@@ -108,7 +108,7 @@ def with_known_truth(store: TrainingStore, course: Course, session: Session) -> 
 def _key(
     truth: ProbeTruth, pictures: Mapping[int, int], shown: tuple[int, ...], similarities: tuple[float, ...]
 ) -> ListKey:
-    """What is right of a list that shows these pictures of the gallery."""
+    """Return what is right of a list that shows these pictures of the gallery."""
     picture = None if truth.person is None else pictures.get(truth.person)
     return ListKey(shown.index(picture) if picture in shown else None, similarities, scored=truth.known)
 
