@@ -11,7 +11,7 @@ from fr_client.requests import timestamp
 
 
 class AsyncAudit:
-    """Who did what, when and why: `AsyncClient.audit`. Errors are those of `AsyncClient`."""
+    """The calls of the audit, as `AsyncClient.audit`. Errors are those of `AsyncClient`."""
 
     def __init__(self, calls: AsyncCalls) -> None:
         self._calls = calls

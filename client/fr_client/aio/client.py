@@ -84,7 +84,7 @@ class AsyncClient(AsyncRecognition, AsyncSubjects, AsyncEvaluation):
 
     @cached_property
     def audit(self) -> AsyncAudit:
-        """Return who did what, when and why, and whether anybody changed the record of it."""
+        """The calls of the audit: who did what, when and why, and whether the records are unchanged."""
         return AsyncAudit(self._calls)
 
     @cached_property

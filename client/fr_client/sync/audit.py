@@ -12,7 +12,7 @@ from fr_client.sync.calls import Calls
 
 
 class Audit:
-    """Who did what, when and why: `Client.audit`. Errors are those of `Client`."""
+    """The calls of the audit, as `Client.audit`. Errors are those of `Client`."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls

@@ -85,7 +85,7 @@ class Client(Recognition, Subjects, Evaluation):
 
     @cached_property
     def audit(self) -> Audit:
-        """Return who did what, when and why, and whether anybody changed the record of it."""
+        """The calls of the audit: who did what, when and why, and whether the records are unchanged."""
         return Audit(self._calls)
 
     @cached_property
