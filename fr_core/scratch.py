@@ -1,7 +1,4 @@
-"""Makes temporary folders, and deletes those of killed processes when it makes the next one.
-
-`fr_client.cli.train.picture_file` does the same for the client, which is installed without this package.
-"""
+"""Makes temporary folders, and deletes those of killed processes when it makes the next one; needs only Python."""
 
 from __future__ import annotations
 
@@ -13,21 +10,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_PREFIX = "fr-run-"
-
 
 @contextmanager
-def scratch_folder() -> Iterator[Path]:
+def scratch_folder(prefix: str = "fr-run-") -> Iterator[Path]:
     """Make a folder of mode 0700 in the system's temporary folder, and delete it at the end of the block.
 
     The process holds a lock on its folder until it ends for any reason. The function first deletes this user's folders
-    without a lock.
+    of the same `prefix` without a lock.
 
     Raises:
         OSError: the folder cannot be made.
     """
-    _sweep(Path(tempfile.gettempdir()))
-    folder, lock = _made()
+    _sweep(Path(tempfile.gettempdir()), prefix)
+    folder, lock = _made(prefix)
     try:
         yield folder
     finally:
@@ -35,8 +30,8 @@ def scratch_folder() -> Iterator[Path]:
         os.close(lock)
 
 
-def _sweep(parent: Path) -> None:
-    for folder in parent.glob(f"{_PREFIX}*"):
+def _sweep(parent: Path, prefix: str) -> None:
+    for folder in parent.glob(f"{prefix}*"):
         try:
             lock = _opened(folder)
         except OSError:  # another user's, no folder, or just deleted by another process
@@ -48,10 +43,10 @@ def _sweep(parent: Path) -> None:
             os.close(lock)
 
 
-def _made() -> tuple[Path, int]:
+def _made(prefix: str) -> tuple[Path, int]:
     """Make a folder and lock it; make another if a process deletes it before it is locked."""
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        folder = Path(tempfile.mkdtemp(prefix=prefix))
         try:
             lock = _opened(folder)
         except FileNotFoundError:

@@ -63,17 +63,10 @@ def exchange(
 ) -> Iterator[tuple[str, AnswerT | common_pb2.Refusal]]:
     """Send every item and yield every answer, in the order in which they come.
 
-    Reads `items` in the caller's thread, and never more than `max_in_flight` items beyond the answered ones.
-
-    Args:
-        start: begins the stream.
-        items: have the caller's own ids.
-        build: returns the request of an item.
-        unpack: returns the answer, or the refusal, of a response.
-        settings: of the stream.
-
-    Raises:
-        FrApiError: the stream as a whole failed; the server may or may not have done the items without an answer.
+    Reads `items`, which have the caller's own ids, in the caller's thread, and never more than `max_in_flight` items
+    beyond the answered ones. `start` begins the stream, `build` returns the request of an item, and `unpack` the
+    answer, or the refusal, of a response. Raises `FrApiError` if the stream as a whole failed; the server may or may
+    not have done the items without an answer.
     """
     window: Window[RequestT, ResponseT, AnswerT] = Window(settings, unpack)
     running = _Exchange(start, settings, window)
@@ -94,8 +87,6 @@ def exchange(
 
 
 class _Exchange(Generic[RequestT, ResponseT, AnswerT]):
-    """The present stream, and the window that outlives it."""
-
     def __init__(
         self,
         start: Callable[[Iterator[RequestT]], Any],

@@ -30,12 +30,8 @@ class RetryPolicy:
     """When to call again after the server refused to begin.
 
     That is only after OVERLOADED, RATE_LIMITED and SHUTTING_DOWN: the server says them before it begins, so it does
-    nothing twice.
-
-    Attributes:
-        attempts: calls in all, with the first; 1 for never again.
-        first_delay_s: the wait before the second call if the server names none; it doubles from call to call.
-        max_delay_s: the longest wait; if the server asks for more, there is no further call.
+    nothing twice. There are `attempts` calls in all. The wait is the server's own, else `first_delay_s`, doubled from
+    call to call; if the server asks for more than `max_delay_s`, there is no further call.
     """
 
     attempts: int = 5

@@ -27,10 +27,7 @@ _MAX_BYTES = 256 * 1024  # enough for all certificate authorities of an operatin
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """The content of a connection file: HOST:PORT, an API key or token ("" for none), and authorities in PEM.
-
-    Without authorities ("") there is no encryption.
-    """
+    """The content of a connection file: HOST:PORT, a key or token, and authorities in PEM, "" for no encryption."""
 
     server: str
     key: str = field(default="", repr=False)
@@ -51,9 +48,7 @@ class Connection:
 def read_connection(path: Path) -> Connection:
     """Read a connection file.
 
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is not a connection file; the sentence says why, and repeats nothing of it.
+    Raises `OSError` if it cannot be read, and `ValueError` if it is none; the sentence repeats nothing of it.
     """
     try:
         raw = read_toml(read_whole(path, _MAX_BYTES).decode("utf-8-sig"), _MAX_BYTES)

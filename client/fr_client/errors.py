@@ -76,15 +76,10 @@ class Wire:
 
 
 def from_rpc_error(error: grpc.RpcError, endpoint: Endpoint, timeout_s: float | None) -> FrApiError:
-    """Turn any error of gRPC into a `FrApiError`.
+    """Turn any error of `grpc` or `grpc.aio` into a `FrApiError`; the call had `timeout_s` seconds; None for no limit.
 
     If there was no connection, or it broke, it checks whether TLS is the cause. That can take some seconds: do not do
     it in the thread of an event loop.
-
-    Args:
-        error: from a stub of `grpc` or of `grpc.aio`.
-        endpoint: of the call.
-        timeout_s: the seconds that the call had; None for no limit.
     """
     initial = error.initial_metadata() if hasattr(error, "initial_metadata") else ()
     wire = Wire(error.code(), error.details() or "", (*_pairs(initial), *_pairs(error.trailing_metadata())))
@@ -110,26 +105,19 @@ def parse(wire: Wire, target: str, timeout_s: float | None) -> FrApiError:
     return FrApiError(wire.code, reason, message, retry_after_s=retry_after_s, request_id=request_id)
 
 
-def ended_without(target: Endpoint, work: str, result: str) -> FrApiError:
-    """Return the error for work of the server that ended without its result."""
-    message = f"{target} ended {work} without {result}. Call again."
-    return FrApiError(grpc.StatusCode.UNAVAILABLE, CONNECTION_LOST, message)
-
-
 def _found_on_the_way(wire: Wire, target: str, timeout_s: float | None) -> tuple[str, str]:
-    """Return the reason and the sentence for a status without a reason of the server."""
     details = wire.details.strip()
-    if wire.code is grpc.StatusCode.UNAVAILABLE and details.lower().startswith(_NO_ADDRESS):
-        return UNREACHABLE, (
-            f"The name in {target} does not resolve to an address here. Check its spelling, or give an address that "
-            "the server's certificate holds (`fr --server HOST:PORT`, or FR_SERVER)."
-        )
-    if wire.code is grpc.StatusCode.UNAVAILABLE and details.lower().startswith(_NO_CONNECTION):
-        return UNREACHABLE, (
-            f"No FR Core server answers at {target}. Start one there with `fr serve`, or give the address of yours "
-            "(`fr --server HOST:PORT`, or FR_SERVER)."
-        )
     if wire.code is grpc.StatusCode.UNAVAILABLE:
+        if details.lower().startswith(_NO_ADDRESS):
+            return UNREACHABLE, (
+                f"The name in {target} does not resolve to an address here. Check its spelling, or give an address "
+                "that the server's certificate holds (`fr --server HOST:PORT`, or FR_SERVER)."
+            )
+        if details.lower().startswith(_NO_CONNECTION):
+            return UNREACHABLE, (
+                f"No FR Core server answers at {target}. Start one there with `fr serve`, or give the address of yours "
+                "(`fr --server HOST:PORT`, or FR_SERVER)."
+            )
         return CONNECTION_LOST, f"The connection to {target} broke before the answer came ({details}). Call again."
     if wire.code is grpc.StatusCode.DEADLINE_EXCEEDED:
         allowed = "in time" if timeout_s is None else f"within {timeout_s:g} s"
@@ -142,7 +130,6 @@ def _found_on_the_way(wire: Wire, target: str, timeout_s: float | None) -> tuple
 
 
 def _status(metadata: Iterable[tuple[str, str | bytes]]) -> Any:
-    """Return the google.rpc.Status of the metadata; an empty one if there is no readable one."""
     for key, value in metadata:
         if key == _DETAILS_KEY and isinstance(value, bytes):
             try:
@@ -153,7 +140,6 @@ def _status(metadata: Iterable[tuple[str, str | bytes]]) -> Any:
 
 
 def _pairs(metadata: Iterable[Any] | None) -> tuple[tuple[str, str | bytes], ...]:
-    """Return metadata of `grpc` or of `grpc.aio` as plain pairs."""
     return tuple((str(key), value) for key, value in metadata or ())
 
 

@@ -116,13 +116,7 @@ class _Looked:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where calls go; its text is the address.
-
-    Attributes:
-        address: HOST:PORT, or another target of gRPC.
-        tls: of the channel; None for no encryption.
-        looked: the memory of `tls_failure`.
-    """
+    """Where calls go: `address` is HOST:PORT, or another target of gRPC; `tls` is None for no encryption."""
 
     address: str
     tls: grpc.ChannelCredentials | TlsCredentials | None = field(default=None, repr=False)
@@ -141,8 +135,6 @@ class TlsFailure:
 
 
 class _Place:
-    """The place of one look, and its deadline."""
-
     def __init__(self, host: str, port: int, until_s: float) -> None:
         self.host = host
         self._port = port
@@ -181,7 +173,7 @@ class _Place:
 
 
 def _addresses(host: str, port: int, within_s: float) -> list[Any]:
-    """Return the result of `socket.getaddrinfo`; raises its `OSError` and `ValueError`, and `OSError` after the time.
+    """Return the result of `socket.getaddrinfo`, or raise its errors; raises `OSError` after the time.
 
     Nothing can interrupt it: it runs in a thread that does not delay the end of the program.
     """
@@ -201,12 +193,8 @@ def tls_failure(endpoint: Endpoint, within_s: float | None = None) -> TlsFailure
     """Return the fault in the encryption of a connection that gRPC could not make; None if there is no fault.
 
     It makes connections, and sends nothing of a call: no key, and no photo. Calls that fail together look once. For
-    credentials from elsewhere than `tls_credentials`, it finds out only whether the server speaks TLS.
-
-    Args:
-        endpoint: of the call.
-        within_s: the seconds that the call had; the whole look, with the look-up of the name, takes no more, and 4 at
-            most.
+    credentials from elsewhere than `tls_credentials`, it finds out only whether the server speaks TLS. `within_s` are
+    the seconds that the call had; the whole look, with the look-up of the name, takes no more, and 4 at most.
     """
     looked = endpoint.looked
     look_s = _LOOK_S if within_s is None else min(_LOOK_S, max(0.0, within_s))
@@ -337,7 +325,6 @@ def _is_current(certificate: Mapping[str, Any]) -> bool:
 
 
 def _refused(endpoint: Endpoint, tls: TlsCredentials, found: str) -> TlsFailure:
-    """Return the failure for OpenSSL's name of an error that is not about the server's certificate."""
     if found == "TLSV13_ALERT_CERTIFICATE_REQUIRED":
         return TlsFailure(
             "CLIENT_CERTIFICATE_MISSING",

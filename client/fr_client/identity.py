@@ -27,11 +27,9 @@ class TlsCredentials:
     """Credentials of a TLS channel, and their parts, which explain a failed handshake; gRPC shows neither.
 
     Attributes:
-        channel: gRPC's credentials.
         authorities: the trusted authorities, PEM; None for those of the system.
         trusted: the name of these authorities for people, such as "the authority in ca.pem".
-        certificate: file of the client's own certificate, PEM, if it has one.
-        key: file of its private key, PEM, if it has one.
+        certificate: file of the client's own certificate, PEM, if it has one; `key` is that of its private key.
     """
 
     channel: grpc.ChannelCredentials = field(repr=False)
@@ -45,12 +43,8 @@ class TlsCredentials:
 class Identity:
     """What a client shows a server; its text shows no secret.
 
-    Attributes:
-        token: an API key, "id.secret", or a token of the identity provider; "" for none.
-        tls: of the channel; None for no encryption.
-
-    Raises:
-        ValueError: the token has characters that no token has.
+    `token` is an API key, "id.secret", or a token of the identity provider; "" for none. `tls` is that of the channel;
+    None for no encryption. Raises `ValueError` if the token has characters that no token has.
     """
 
     token: str = field(default="", repr=False)
@@ -69,14 +63,9 @@ def tls_credentials(
 ) -> TlsCredentials:
     """Return the credentials of a TLS channel; if there is no connection, errors say what is wrong with them.
 
-    Args:
-        ca: the trusted authorities, PEM, or their file; None for those of the system.
-        certificate: file of the client's own certificate, PEM, if it has one.
-        key: file of its private key, PEM.
-
-    Raises:
-        OSError: a file cannot be read.
-        ValueError: the authorities hold no certificate, or the client's certificate comes without its key.
+    `ca` has the trusted authorities, PEM, or is their file; None for those of the system. The client's own certificate
+    and its private key, files in PEM, go together. Raises `OSError` if a file cannot be read, and `ValueError` if the
+    authorities hold no certificate, or one of the two files is missing.
     """
     authorities = read_whole(ca, _MAX_PEM_BYTES) if isinstance(ca, Path) else ca
     if authorities is not None:
@@ -140,10 +129,11 @@ def open_channel(target: str, identity: Identity, options: Any) -> grpc.Channel:
 
 
 def open_aio_channel(target: str, identity: Identity, options: Any) -> aio.Channel:
-    """Open a channel of the asyncio API; raises as `require_safe`."""
+    """Open a channel of the asyncio API for calls with one answer; raises as `require_safe`."""
     require_safe(target, identity)
     if identity.tls is None:
-        return aio.insecure_channel(target, options, interceptors=_aio_bearers(identity.token))
+        bearers = [_AioBearer(identity.token)] if identity.token else []
+        return aio.insecure_channel(target, options, interceptors=bearers)
     return aio.secure_channel(target, _with_token(identity.tls, identity.token), options)
 
 
@@ -163,56 +153,21 @@ class _Bearer(
     def __init__(self, token: str) -> None:
         self._token = token
 
-    def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return continuation(self._with_token(client_call_details), request)
+    def _send(self, continuation: Any, details: Any, request: Any) -> Any:
+        return continuation(details._replace(metadata=[*(details.metadata or ()), _header(self._token)]), request)
 
-    def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return continuation(self._with_token(client_call_details), request)
-
-    def intercept_stream_unary(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        return continuation(self._with_token(client_call_details), request_iterator)
-
-    def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        return continuation(self._with_token(client_call_details), request_iterator)
-
-    def _with_token(self, details: Any) -> Any:
-        return details._replace(metadata=[*(details.metadata or ()), _header(self._token)])
+    intercept_unary_unary = intercept_unary_stream = intercept_stream_unary = intercept_stream_stream = _send
 
 
-class _AioBearer:
-    """As `_Bearer`, for asyncio, where each kind of call needs a class of its own."""
+class _AioBearer(aio.UnaryUnaryClientInterceptor):
+    """As `_Bearer`, for the channel of asyncio, which has only calls with one answer."""
 
     def __init__(self, token: str) -> None:
         self._token = token
 
-    def _with_token(self, details: Any) -> Any:
-        return details._replace(metadata=aio.Metadata(*(details.metadata or ()), _header(self._token)))
-
-
-class _AioUnaryUnary(_AioBearer, aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await continuation(self._with_token(client_call_details), request)
-
-
-class _AioUnaryStream(_AioBearer, aio.UnaryStreamClientInterceptor):
-    async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await continuation(self._with_token(client_call_details), request)
-
-
-class _AioStreamUnary(_AioBearer, aio.StreamUnaryClientInterceptor):
-    async def intercept_stream_unary(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        return await continuation(self._with_token(client_call_details), request_iterator)
-
-
-class _AioStreamStream(_AioBearer, aio.StreamStreamClientInterceptor):
-    async def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        return await continuation(self._with_token(client_call_details), request_iterator)
-
-
-def _aio_bearers(token: str) -> list[aio.ClientInterceptor]:
-    if not token:
-        return []
-    return [_AioUnaryUnary(token), _AioUnaryStream(token), _AioStreamUnary(token), _AioStreamStream(token)]
+        metadata = aio.Metadata(*(client_call_details.metadata or ()), _header(self._token))
+        return await continuation(client_call_details._replace(metadata=metadata), request)
 
 
 def _header(token: str) -> tuple[str, str]:

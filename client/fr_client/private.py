@@ -14,10 +14,7 @@ from typing import BinaryIO
 
 
 def private_opener(path: str, flags: int) -> int:
-    """Open a file for its owner alone, also an existing one: for `open(..., opener=private_opener)`.
-
-    Pipes and devices stay as they are.
-    """
+    """Open a file for its owner alone, also an existing one, for `open(..., opener=...)`; pipes and devices stay."""
     descriptor = os.open(path, flags, 0o600)
     try:
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -32,15 +29,9 @@ def private_opener(path: str, flags: int) -> int:
 def private_file(target: Path, *, replace: bool) -> Iterator[BinaryIO]:
     """Write a file of mode 0600, complete or absent: it gets its name if the block ends well.
 
-    Until then it is a `.fr-*.part` in the same folder, which a killed process leaves behind.
-
-    Args:
-        target: its name.
-        replace: whether it may replace a file of that name.
-
-    Raises:
-        FileExistsError: there is a file of that name, which it may not replace; nothing was written.
-        OSError: the file cannot be written, or it may not replace one and its file system has no hard links.
+    Until then it is a `.fr-*.part` in the same folder, which a killed process leaves behind. Raises `OSError` if the
+    file cannot be written; and without `replace`, `FileExistsError` if there is a file of that name, after which
+    nothing was written, and `OSError` on a file system without hard links.
     """
     descriptor, name = tempfile.mkstemp(".part", ".fr-", target.parent)  # of mode 0600
     temporary = Path(name)

@@ -55,11 +55,10 @@ class EnrolItem:
         subject_id: the caller's own id of the subject; a new one creates the subject.
         face: a photo, or an embedding made by the gallery's model.
         item_id: the caller's own name for the item, which comes back with its answer; never sent.
-        display_name: a name for people; if empty, an existing subject keeps its own.
-        metadata: the caller's own data; if empty, an existing subject keeps its own.
+        display_name: a name for people; if empty, an existing subject keeps its own; likewise `metadata`.
         several_faces: what to do with a photo of several faces.
-        report_similar: whether to report other subjects that are similar to the face.
-        similar_threshold: similarity at or above which they are reported; None for the model's default.
+        report_similar: whether to report other subjects that are similar to the face, at or above `similar_threshold`;
+            None for the model's default.
     """
 
     subject_id: str
@@ -85,10 +84,8 @@ class EmbeddingSubject:
 class EmbeddingBatch:
     """Embeddings of `enrol_embeddings` that are sent together.
 
-    Attributes:
-        vectors: f32[n, D], little-endian, row after row: `array.astype("<f4").tobytes()`; each row of length 1.
-        subjects: the subject of each row; 1 to 1,000.
-        item_id: that of `EnrolItem`.
+    `vectors` are f32[n, D], little-endian, row after row: `array.astype("<f4").tobytes()`; each row of length 1, for
+    1 to 1,000 `subjects`. `item_id` is that of `EnrolItem`.
     """
 
     vectors: bytes
@@ -260,7 +257,6 @@ def timestamp(name: str, moment: datetime | None) -> Timestamp | None:
 def _set_criterion(
     request: recognition_pb2.CompareRequest | gallery_pb2.SearchRequest, **criteria: float | None
 ) -> None:
-    """Set the one criterion that is given, if any; raises `ValueError` for more than one."""
     given = {name: value for name, value in criteria.items() if value is not None}
     if len(given) > 1:
         raise ValueError(f"{' and '.join(given)} contradict each other; give one of them.")

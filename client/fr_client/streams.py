@@ -25,13 +25,7 @@ ItemT = TypeVar("ItemT", bound=Any)
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """Remedies for the caller of a stream.
-
-    Attributes:
-        unanswered: for items without an answer when the stream ends.
-        too_large: for an item that is too large for the channel.
-        too_large_reason: of its refusal.
-    """
+    """Remedies for the caller of a stream: for items without an answer at its end, and for one that is too large."""
 
     unanswered: str
     too_large: str = "Send a smaller file."
@@ -61,8 +55,6 @@ class StreamSettings:
         max_in_flight: the most items on their way.
         timeout_s: the longest wait for the next answer; None for no limit.
         max_message_bytes: the largest request that the channel carries.
-        retry: when to send an item again that the server refused to begin.
-        advice: remedies for the caller.
     """
 
     target: Endpoint
@@ -221,7 +213,6 @@ class Call(Generic[RequestT, ResponseT]):
 
 
 def _retry_after_s(refusal: common_pb2.Refusal) -> float | None:
-    """Return the seconds after which the server asks to send an item again; None if it does not."""
     try:
         asked_s = float(refusal.metadata.get("retry_after_s", ""))
     except ValueError:

@@ -72,16 +72,12 @@ async def run_reading(
 
 @dataclass(frozen=True, slots=True)
 class _Item(Generic[RequestT]):
-    """The next item of the source."""
-
     item_id: str
     request: RequestT
 
 
 @dataclass(frozen=True, slots=True)
 class _Response:
-    """The next response; None at the end of the stream."""
-
     message: Any
 
 
@@ -137,7 +133,6 @@ async def _feed(
     slots: asyncio.Semaphore,
     events: asyncio.Queue[_Event[RequestT]],
 ) -> None:
-    """Read the source whenever there is room for an item."""
     await slots.acquire()
     async for item in _each(items):
         request = await asyncio.to_thread(build, item)
@@ -155,14 +150,11 @@ async def _each(items: Items[ValueT]) -> AsyncIterator[ValueT]:
 
 
 def _fed(task: asyncio.Task[None], events: asyncio.Queue[_Event[RequestT]]) -> None:
-    """Report the end of the source, or its error."""
     if not task.cancelled():
         events.put_nowait(task.exception())
 
 
 class _Exchange(Generic[RequestT, ResponseT, AnswerT]):
-    """The present stream, its events, and the window that outlives it."""
-
     def __init__(
         self,
         start: Callable[[Iterator[RequestT]], Any],
@@ -177,7 +169,6 @@ class _Exchange(Generic[RequestT, ResponseT, AnswerT]):
         self._call: Call[RequestT, Any] = Call(start, self._deliver)
 
     def _deliver(self, response: Any) -> None:
-        """Add an answer that the thread of the stream has read to the events of the loop."""
         if isinstance(response, grpc.RpcError):
             event: _Event[RequestT] = from_rpc_error(response, self._settings.target, None)
         else:

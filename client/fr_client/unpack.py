@@ -13,10 +13,9 @@ from fr_api.v1 import evaluation_pb2
 
 
 def message_keys(message: Message) -> dict[str, Any]:
-    """Return a message as JSON has it.
+    """Return a message as JSON has it: protobuf's mapping, with the names of the .proto files.
 
-    It is protobuf's JSON mapping, with the names of the .proto files, and with every field except optional ones that
-    are not set: 64-bit integers are strings, and enums are names.
+    It has every field except optional ones that are not set; 64-bit integers are strings, and enums are names.
     """
     return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
 

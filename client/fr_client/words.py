@@ -22,16 +22,7 @@ Purpose = Literal[
     "investigation", "missing-person", "victim", "unknown-person", "record-keeping", "training", "testing"
 ]
 # The purposes of reading a gallery, which include maintaining its records.
-ReadingPurpose = Literal[
-    "investigation",
-    "missing-person",
-    "victim",
-    "unknown-person",
-    "record-keeping",
-    "training",
-    "testing",
-    "gallery-maintenance",
-]
+ReadingPurpose = Literal[Purpose, "gallery-maintenance"]
 # A file of an evaluation report: its figures, its page, the similarity of every pair, its calibration.
 ReportFile = Literal["json", "html", "scores", "calibration"]
 # A file of a training report, and a format of an export.

@@ -13,7 +13,6 @@ from PIL import Image, ImageDraw
 from fr_api.v1 import common_pb2, gallery_pb2
 from fr_client.cli.drawing import Font, open_photo
 from fr_client.cli.files import require_drawing, write_picture
-from fr_client.cli.gallery.candidate_photos import find_photos
 from fr_client.cli.gallery.pictures import (
     GOOD,
     GREY,
@@ -25,6 +24,7 @@ from fr_client.cli.gallery.pictures import (
     Pens,
     face_crop,
     faces_picture,
+    find_photos,
     search_picture,
 )
 from fr_client.cli.state import Unusable

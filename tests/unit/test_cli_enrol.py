@@ -14,13 +14,12 @@ from rich.console import Console
 
 from fr_api.v1 import gallery_pb2, server_pb2
 from fr_client.cli import progress as progress_module
-from fr_client.cli.ending import INTERRUPTED, SOME_REFUSED, Ending
 from fr_client.cli.files import refused_file
 from fr_client.cli.gallery.enrol_log import EnrolLog
 from fr_client.cli.gallery.enrol_run import Enrolment, Options
 from fr_client.cli.gallery.photo_sources import PhotoFile
 from fr_client.cli.progress import progress
-from fr_client.cli.state import Unusable
+from fr_client.cli.state import INTERRUPTED, SOME_REFUSED, Ending, Unusable
 from fr_client.requests import EnrolItem
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fr_api.v1 import access_pb2
-from fr_client.cli.admin.key_checks import APART, NEEDS, warnings_of
+from fr_client.cli.admin.keys import APART, NEEDS, warnings_of
 from fr_client.words import ROLES
 from fr_server.authz.rules import OF_COURSES, OF_GALLERIES, Rule, ScopeKind
 from fr_server.authz.table import RULES

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from fr_api.v1 import training_pb2
 from fr_client.cli.main import build
-from fr_client.cli.train.cohort_progress import Board, clock_text, progress_line, summary_text
+from fr_client.cli.train.cohorts import Board, clock_text, progress_line, summary_text
 from support import scripted_training
 from support.scripted_training import ScriptedTraining, progress, serving_training
 
@@ -276,7 +276,7 @@ def test_a_board_keeps_the_last_of_each_and_shows_first_who_answered_last() -> N
     board.note([progress("p2", 5)])
     found = board.trainees()
     assert [(one.trainee_id, one.answered) for one in found] == [("p2", 5), ("p1", 3)]
-    assert summary_text(found) == "Sittings: 0 not begun, 2 running, 0 paused, 0 finished. Answers: 8."
+    assert summary_text(found) == "0 not begun, 2 running, 0 paused, 0 finished. Answers: 8."
     found[0].state = 9  # type: ignore[assignment]
     assert "newer than this command" in progress_line(found[0])
 

@@ -6,8 +6,8 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from fr_api.v1 import training_pb2
-from fr_client.cli.train.blocks import Blocks
 from fr_client.cli.train.dialog import Countdown
+from fr_client.cli.train.session import Blocks
 
 # Of 10, 4 and 6 trials; the second has no limit.
 LIMITS = (10, None, 5)

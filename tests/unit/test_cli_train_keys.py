@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -170,20 +171,16 @@ def test_time_that_is_in_doubt_is_not_shown_until_the_server_tells_it() -> None:
     assert countdown.words() == "1:00 left"
 
 
-class Time:
-    def __init__(self) -> None:
-        self.calls: list[str] = []
+def dialog(lines: Iterable[str], *, marks: str | None = None) -> tuple[Dialog, list[str], list[str]]:
+    """A dialog, what it says, and how it stops and starts the time; `marks` stand where typed input is dropped."""
+    left, told, time = iter(lines), list[str](), list[str]()
 
-    def pause(self) -> None:
-        self.calls.append("pause")
+    def drop() -> None:
+        if marks is not None:
+            told.append(marks)
 
-    def resume(self) -> None:
-        self.calls.append("resume")
-
-
-def dialog(lines: Iterable[str]) -> tuple[Dialog, list[str], Time]:
-    left, told, time = iter(lines), list[str](), Time()
-    return Dialog(lambda: next(left, ""), told.append, told.append, lambda: None, time, Countdown(Clock())), told, time
+    stop, start = partial(time.append, "pause"), partial(time.append, "resume")
+    return Dialog(lambda: next(left, ""), told.append, told.append, drop, stop, start, Countdown(Clock())), told, time
 
 
 def rated(at: Dialog) -> int:
@@ -201,7 +198,9 @@ def test_a_question_is_asked_until_it_is_answered() -> None:
 def test_what_was_typed_ahead_is_dropped_where_something_new_is_asked() -> None:
     def of(*lines: str) -> list[str]:
         left, told = iter(lines), list[str]()
-        at = Dialog(lambda: next(left), told.append, told.append, lambda: told.append("-"), Time(), Countdown(Clock()))
+        at = Dialog(
+            lambda: next(left), told.append, told.append, lambda: told.append("-"), list, list, Countdown(Clock())
+        )
         assert rated(at) == 1
         return [one.partition(":")[0] for one in told]
 
@@ -222,8 +221,7 @@ def test_what_was_typed_ahead_is_dropped_where_something_new_is_asked() -> None:
 
 
 def test_what_was_typed_ahead_does_not_settle_a_probability_that_contradicts_the_rating() -> None:
-    left, told = iter(["3", "10", "20", "4"]), list[str]()
-    at = Dialog(lambda: next(left), told.append, told.append, lambda: told.append("-"), Time(), Countdown(Clock()))
+    at, told, _ = dialog(["3", "10", "20", "4"], marks="-")
     given = ask(at, trial("RATE"), Style())
     assert isinstance(given, Decided)
     assert isinstance(given.decision, training_pb2.PairRating)
@@ -238,11 +236,11 @@ def test_what_was_typed_ahead_does_not_settle_a_probability_that_contradicts_the
 def test_a_pause_stops_the_time_of_the_session_until_enter() -> None:
     at, _, time = dialog(["p\n", "\n", "-1\n"])
     assert rated(at) == -1
-    assert time.calls == ["pause", "resume"]
+    assert time == ["pause", "resume"]
     at, _, time = dialog(["p\n", "q\n"])
     with pytest.raises(Left):
         rated(at)
-    assert time.calls == ["pause"]
+    assert time == ["pause"]
 
 
 def test_leaving_and_ending_are_different_things() -> None:

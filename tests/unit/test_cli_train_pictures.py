@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
-import os
 import stat
 import sys
-import tempfile
 import time
 from itertools import combinations
 from pathlib import Path
@@ -17,7 +14,7 @@ from PIL import Image
 
 from fr_client.cli.state import Unusable
 from fr_client.cli.train.labels import Shown
-from fr_client.cli.train.picture_file import desktop_viewer, picture_file, sweep, temporary_folder
+from fr_client.cli.train.picture_file import desktop_viewer, picture_file
 from fr_client.cli.train.pictures import GROUND, HEAD, HEIGHT, SMALLEST, WIDTH, compose, layout
 from support.scripted_training import face
 
@@ -112,36 +109,6 @@ def test_a_folder_of_ones_own_is_deleted_whatever_happens() -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert not folders[0].exists()
-
-
-def test_only_folders_of_dead_processes_of_this_name_are_swept_up(tmp_path: Path) -> None:
-    for name in ("fr-train-dead", "fr-train-too", "fr-other"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "trial.png").write_bytes(b"a face")
-    (tmp_path / "fr-train-file").write_bytes(b"")
-    (tmp_path / "fr-train-link").symlink_to(tmp_path / "fr-other")
-    held = os.open(tmp_path / "fr-train-too", os.O_RDONLY)
-    fcntl.flock(held, fcntl.LOCK_EX)
-    sweep(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "fr-other",
-        "fr-train-file",
-        "fr-train-link",
-        "fr-train-too",
-    ]
-    assert (tmp_path / "fr-train-too" / "trial.png").exists()
-    assert (tmp_path / "fr-other" / "trial.png").exists()
-    os.close(held)
-    sweep(tmp_path)
-    assert not (tmp_path / "fr-train-too").exists()
-
-
-def test_a_folder_is_held_as_long_as_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with temporary_folder() as first, temporary_folder() as second:
-        sweep(tmp_path)
-        assert sorted(tmp_path.iterdir()) == sorted([first, second])
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_picture_that_cannot_be_shown_is_told(tmp_path: Path) -> None:

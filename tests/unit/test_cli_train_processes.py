@@ -258,7 +258,7 @@ import signal
 
 import typer
 
-from fr_client.cli.train.terminal import Stopped, stopped_by_signals
+from fr_client.cli.train.run import Stopped, stopped_by_signals
 
 before = signal.getsignal(signal.SIGTERM)
 with stopped_by_signals():

@@ -27,7 +27,7 @@ from fr_client.cli.main import build
 from fr_client.cli.state import Unusable
 from fr_client.cli.train import run
 from fr_client.cli.train.answers import Scale
-from fr_client.cli.train.calls import DELAYS_S, FIRST_DELAYS_S
+from fr_client.cli.train.dialog import DELAYS_S, FIRST_DELAYS_S
 from fr_client.cli.train.messages import trainee_text
 from fr_client.cli.train.questions import Style
 from fr_client.cli.train.run import report_text, take

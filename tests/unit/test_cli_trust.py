@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 from fr_api.v1 import access_pb2, audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2
 from fr_client.cli.admin import audit as audit_commands
 from fr_client.cli.admin import checkpoints
-from fr_client.cli.case import labels
+from fr_client.cli.case import cases as labels
 from fr_client.cli.main import build
 from fr_client.connection import read_connection
 from fr_core.storage.audit.checkpoints import parse_checkpoint

@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from fr_api.v1 import common_pb2
 from fr_client.answers import Answers
 from fr_client.channel import RetryPolicy, channel_options, require_fits
-from fr_client.errors import from_rpc_error
+from fr_client.errors import CONNECTION_LOST, FrApiError, from_rpc_error
 from fr_client.handshake import Endpoint
 from fr_client.identity import Identity, TlsCredentials
 from fr_client.streams import Advice, ItemT, StreamSettings
@@ -29,8 +29,7 @@ class AsyncCalls:
     """The calls of one client; the arguments are those of `AsyncClient`.
 
     Attributes:
-        unary: channel for calls with one answer.
-        streams: channel for streams.
+        unary: channel for calls with one answer; `streams` is that for streams.
         endpoint: what is called, for messages.
         timeout_s: seconds that a call may take, or a stream may wait for its next answer; None for no limit.
     """
@@ -83,12 +82,7 @@ class AsyncCalls:
             request.page_token = page.next_page_token
 
     async def answers(self, start: Callable[[], Any], timeout_s: float | None) -> AsyncGenerator[Any]:
-        """Yield the answers to one request; the call begins and ends with the iteration.
-
-        Args:
-            start: makes the call.
-            timeout_s: the longest wait for the next answer; None for no limit.
-        """
+        """Yield the answers that `start` gets to one request, within `timeout_s`; the call ends with the iteration."""
         # Not in a thread: a task that is cancelled meanwhile would leave a call that nobody ends.
         answers: Answers[Any] = Answers(start, self.endpoint, timeout_s, self._retry)
         try:
@@ -97,6 +91,20 @@ class AsyncCalls:
                     yield one
         finally:
             await run(answers.close)
+
+    async def awaited(self, start: Callable[[], Any], field: str, tell: Callable[[Any], object], work: str) -> Any:
+        """Return a field of the last answer to one request; calls `tell` with the progress in those before it.
+
+        There is no limit of time, and the work of the server ends with the wait. Raises `FrApiError` (CONNECTION_LOST)
+        if the server ends `work` without the field.
+        """
+        async with aclosing(self.answers(start, None)) as answers:
+            async for answer in answers:
+                if answer.WhichOneof("event") == field:
+                    return getattr(answer, field)
+                tell(answer.progress)
+        message = f"{self.endpoint} ended {work} without a {field}. Call again."
+        raise FrApiError(grpc.StatusCode.UNAVAILABLE, CONNECTION_LOST, message)
 
     async def contents(self, start: Callable[[], Any], field: str) -> AsyncGenerator[bytes]:
         """Yield a file piece by piece: a field of each answer."""

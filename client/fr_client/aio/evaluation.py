@@ -9,7 +9,6 @@ from typing import Any
 from fr_api.v1 import evaluation_pb2, evaluation_pb2_grpc
 from fr_client import unpack
 from fr_client.aio.calls import AsyncCalls, AsyncPart
-from fr_client.errors import ended_without
 from fr_client.requests import OnProgress
 from fr_client.unpack import FileOfReport
 from fr_client.words import REPORT_FILES, ReportFile, value_of
@@ -53,13 +52,8 @@ class AsyncEvaluation(AsyncPart):
     ) -> evaluation_pb2.ReportSummary:
         """Enrol half of a data set's people, search for all others, and return the findings; changes no gallery.
 
-        Args:
-            dataset: its name, as `datasets` has it.
-            seed: decides who is enrolled, and the strangers; None for the server's.
-            gallery_sizes: sizes of galleries to fill up with drawn strangers.
-            on_progress: called with the number of photos done and of all photos.
-
-        See `run_verification` for how long it may take, and how it ends.
+        `seed` decides who is enrolled, and the strangers that fill up galleries of `gallery_sizes`; the rest is as of
+        `run_verification`.
         """
         request = evaluation_pb2.RunIdentificationRequest(dataset=dataset, seed=seed, gallery_sizes=gallery_sizes)
         return await self._measured(lambda: self._evaluation_streams.RunIdentification(request), on_progress)
@@ -72,10 +66,8 @@ class AsyncEvaluation(AsyncPart):
     async def report(self, report_id: str, file: ReportFile = "json") -> FileOfReport:
         """Read a file of a report; raises `FrApiError` (UNKNOWN_REPORT) if there is none.
 
-        Args:
-            report_id: the report.
-            file: "json" has every figure, "html" is a page for people; a verification has the "scores" of its pairs and
-                a "calibration" for `set_calibration` too.
+        "json" has every figure, "html" is a page for people; a verification has the "scores" of its pairs and a
+        "calibration" for `set_calibration` too.
         """
         async with aclosing(self.report_parts(report_id, file)) as parts:
             return unpack.whole_file([part async for part in parts])
@@ -92,13 +84,9 @@ class AsyncEvaluation(AsyncPart):
         await self._calls.call(self._evaluation.DeleteReport, evaluation_pb2.DeleteReportRequest(report_id=report_id))
 
     async def _measured(self, start: Callable[[], Any], on_progress: OnProgress | None) -> evaluation_pb2.ReportSummary:
-        """Wait for the report; the evaluation ends with the wait."""
-        # Without a limit: after its photos, an evaluation computes for as long as it takes.
-        async with aclosing(self._calls.answers(start, None)) as answers:
-            async for answer in answers:
-                if answer.WhichOneof("event") == "report":
-                    report: evaluation_pb2.ReportSummary = answer.report
-                    return report
-                if on_progress is not None:
-                    on_progress(answer.progress.photos, answer.progress.total)
-        raise ended_without(self._calls.endpoint, "the evaluation", "a report")
+        def tell(now: evaluation_pb2.EvaluationProgress) -> None:
+            if on_progress is not None:
+                on_progress(now.photos, now.total)
+
+        report: evaluation_pb2.ReportSummary = await self._calls.awaited(start, "report", tell, "the evaluation")
+        return report

@@ -44,8 +44,6 @@ class AsyncRecognition(AsyncPart):
         """Compare two faces.
 
         Args:
-            a: the first face.
-            b: the second face.
             several_faces: what to do with a photo of several faces.
             threshold: similarity that the answer compares with, from -1 to 1; None for the model's default.
             target_fmr: in place of a threshold, the false match rate to hold, above 0 and at most 1.

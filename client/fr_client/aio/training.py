@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
 from fr_client import requests
 from fr_client.aio.calls import AsyncCalls
-from fr_client.errors import ended_without
 from fr_client.requests import Decision, Notes, OnCourseProgress, Photo, Plan
 from fr_client.tasks import run
 from fr_client.words import EXPORT_FORMATS, TRAINING_FILES, ExportFormat, TrainingFile, value_of
+
+# The field of each kind of decision.
+_ANSWERS: Mapping[type, str] = {
+    training_pb2.PairRating: "rating",
+    training_pb2.CandidateDecision: "candidates",
+    training_pb2.QualityDecision: "quality",
+}
 
 
 class AsyncTraining:
@@ -37,9 +43,7 @@ class AsyncTraining:
             plan: the name of one that comes with the server, the file of one, or the message.
             datasets: names of data sets of people, as `AsyncClient.datasets` has them; none to return only the needs.
 
-        Raises:
-            OSError: the file of the plan cannot be read.
-            UnicodeDecodeError: it is not text in UTF-8.
+        Raises `OSError` or `UnicodeDecodeError` if the file of the plan cannot be read.
         """
         request = training_pb2.CheckPlanRequest(plan=await run(requests.plan_source, plan), datasets=datasets)
         return await self._calls.call(self._stub.CheckPlan, request)
@@ -74,14 +78,11 @@ class AsyncTraining:
             learn_from=learn_from,
             exclude_photos=exclude_photos,
         )
-        async with aclosing(self._calls.answers(lambda: self._streams.CreateCourse(request), None)) as answers:
-            async for answer in answers:
-                if answer.WhichOneof("event") == "course":
-                    course: training_pb2.Course = answer.course
-                    return course
-                if on_progress is not None:
-                    on_progress(answer.progress)
-        raise ended_without(self._calls.endpoint, "the making of the course", "a course")
+        tell = on_progress or (lambda now: None)
+        course: training_pb2.Course = await self._calls.awaited(
+            lambda: self._streams.CreateCourse(request), "course", tell, "the making of the course"
+        )
+        return course
 
     async def course(self, course_id: str) -> training_pb2.Course:
         """Describe a course."""
@@ -113,13 +114,9 @@ class AsyncTraining:
     async def create_cohort(
         self, course_id: str, trainees: int, *, display_name: str = "", retention: timedelta | None = None
     ) -> training_pb2.CreateCohortResponse:
-        """Make a cohort of a course; the server says the trainees' codes only this once.
+        """Make a cohort of 1 to 1,000 trainees; the server says their codes only this once.
 
-        Args:
-            course_id: the course that it takes.
-            trainees: how many, from 1 to 1,000.
-            display_name: a name for people.
-            retention: how long the server keeps its results; None for that of the plan.
+        `retention` is how long the server keeps its results; None for that of the plan.
         """
         request = training_pb2.CreateCohortRequest(
             course_id=course_id, display_name=display_name, trainees=trainees, retention=requests.duration(retention)
@@ -141,10 +138,7 @@ class AsyncTraining:
         return self._calls.pages(self._stub.ListCohorts, request, "cohorts")
 
     async def watch_cohort(self, cohort_id: str) -> AsyncGenerator[Sequence[training_pb2.SittingProgress]]:
-        """Yield the progress of all trainees at once, and then each change.
-
-        It continues until the iterator is closed; `timeout_s` does not end it.
-        """
+        """Yield the progress of all trainees at once, and then each change until it is closed; has no limit of time."""
         request = training_pb2.WatchCohortRequest(cohort_id=cohort_id)
         async with aclosing(self._calls.answers(lambda: self._streams.WatchCohort(request), None)) as answers:
             async for answer in answers:
@@ -163,12 +157,9 @@ class AsyncTraining:
         return await self._calls.call(self._stub.JoinCourse, training_pb2.JoinCourseRequest(code=code))
 
     async def start_session(self, code: str, sitting: str, *, consent: bool = False) -> training_pb2.Session:
-        """Begin a sitting, or continue it.
+        """Begin a sitting of a trainee by its name, as `join` has it, or continue it.
 
-        Args:
-            code: of the trainee.
-            sitting: its name, as `join` has it.
-            consent: whether the trainee agrees to the notice of `join`; needed to begin.
+        `consent` says whether the trainee agrees to the notice of `join`; needed to begin.
         """
         request = training_pb2.StartSessionRequest(code=code, sitting=sitting, consent=consent)
         return (await self._calls.call(self._stub.StartSession, request)).session
@@ -176,8 +167,7 @@ class AsyncTraining:
     async def next_trial(self, session_id: str, begin_block: str = "") -> training_pb2.NextTrialResponse:
         """Return the next step: a block to begin, the trial that waits for an answer, or the end.
 
-        Args:
-            begin_block: id of the block to begin, from the answer before; its time starts now.
+        `begin_block` is the id of the block to begin, from the answer before; its time starts now.
         """
         request = training_pb2.NextTrialRequest(session_id=session_id, begin_block=begin_block)
         return await self._calls.call(self._stub.NextTrial, request)
@@ -223,12 +213,8 @@ class AsyncTraining:
         )
         if isinstance(decision, str):
             request.odd_picture_id = decision
-        elif isinstance(decision, training_pb2.PairRating):
-            request.rating.CopyFrom(decision)
-        elif isinstance(decision, training_pb2.CandidateDecision):
-            request.candidates.CopyFrom(decision)
-        elif isinstance(decision, training_pb2.QualityDecision):
-            request.quality.CopyFrom(decision)
+        elif type(decision) in _ANSWERS:
+            getattr(request, _ANSWERS[type(decision)]).CopyFrom(decision)
         else:
             raise TypeError(
                 "A decision is a PairRating, a CandidateDecision, a QualityDecision, or the id of a picture."
@@ -237,21 +223,18 @@ class AsyncTraining:
 
     async def pause_session(self, session_id: str) -> training_pb2.Session:
         """Stop the time of a session."""
-        return (
-            await self._calls.call(self._stub.PauseSession, training_pb2.PauseSessionRequest(session_id=session_id))
-        ).session
+        request = training_pb2.PauseSessionRequest(session_id=session_id)
+        return (await self._calls.call(self._stub.PauseSession, request)).session
 
     async def resume_session(self, session_id: str) -> training_pb2.Session:
         """Start the time of a session again."""
-        return (
-            await self._calls.call(self._stub.ResumeSession, training_pb2.ResumeSessionRequest(session_id=session_id))
-        ).session
+        request = training_pb2.ResumeSessionRequest(session_id=session_id)
+        return (await self._calls.call(self._stub.ResumeSession, request)).session
 
     async def finish_session(self, session_id: str) -> training_pb2.Session:
         """End a session; trials without an answer stay so."""
-        return (
-            await self._calls.call(self._stub.FinishSession, training_pb2.FinishSessionRequest(session_id=session_id))
-        ).session
+        request = training_pb2.FinishSessionRequest(session_id=session_id)
+        return (await self._calls.call(self._stub.FinishSession, request)).session
 
     async def report(
         self,
@@ -274,16 +257,10 @@ class AsyncTraining:
         cohort_id: str | None = None,
         file: TrainingFile = "json",
     ) -> AsyncGenerator[bytes]:
-        """Yield a report piece by piece.
+        """Yield a report piece by piece: of a trainee's own `code`, of a trainee for the trainer, or of a cohort.
 
-        Args:
-            code: the trainee's own; all begun sessions must be finished.
-            trainee_id: pseudonym of a trainee, for the trainer.
-            cohort_id: a cohort.
-            file: "json" has every figure, "html" is a page for people.
-
-        Raises:
-            ValueError: not exactly one of `code`, `trainee_id` and `cohort_id` is given.
+        For a code, all begun sessions must be finished. The file "json" has every figure, "html" is a page for people.
+        Raises `ValueError` if not exactly one of `code`, `trainee_id` and `cohort_id` is given.
         """
         about = {"code": code, "trainee_id": trainee_id, "cohort_id": cohort_id}
         given = {name: value for name, value in about.items() if value is not None}
@@ -302,9 +279,8 @@ class AsyncTraining:
     def export_parts(self, cohort_id: str, form: ExportFormat = "csv") -> AsyncGenerator[bytes]:
         """Yield the results of a cohort piece by piece, as UTF-8.
 
-        Args:
-            form: "csv", a row for each answer; "xapi", statements of xAPI; "ags", scores of LTI's Assignment and Grade
-                Services; "open-badges", signed credentials.
+        "csv" is a row for each answer; "xapi", statements of xAPI; "ags", scores of LTI's Assignment and Grade
+        Services; "open-badges", signed credentials.
         """
         request = training_pb2.ExportResultsRequest(cohort_id=cohort_id, format=value_of("form", form, EXPORT_FORMATS))
         return self._calls.contents(lambda: self._streams.ExportResults(request), "content")

@@ -37,7 +37,7 @@ _COMMANDS = {
     "train": "train.commands:train",
     "case": "case.cases:case",
     "review": "case.review:review",
-    "evidence": "case.evidence:evidence",
+    "evidence": "case.cases:evidence",
     "key": "admin.keys:key",
     "audit": "admin.audit:audit",
 }
@@ -149,7 +149,6 @@ def _yields(context: typer.Context, option: str) -> bool:
 
 
 def _settings(context: typer.Context, connection: Path | None, server: str | None, timeout_s: float) -> Settings:
-    """Return the settings of a connection file, with the server's address if that is given beside it."""
     if _yields(context, "server"):
         server = None
     if connection is None:

@@ -14,15 +14,8 @@ from typer.main import get_command
 GROUP = "fr.commands"
 
 # The packages of this distribution: a missing one is a defect, any other an extra to install.
-_OUR_PACKAGES = (
-    "fr_core",
-    "fr_server",
-    "fr_client",
-    "fr_datasets",
-    "fr_evaluation",
-    "fr_training",
-    "fr_bench",
-    "fr_api",
+_OUR_PACKAGES = tuple(
+    f"fr_{name}" for name in ("core", "server", "client", "datasets", "evaluation", "training", "bench", "api")
 )
 
 
@@ -31,12 +24,9 @@ _VERIFYING = ("fr audit verify-file", "fr evidence verify")
 
 
 class PluginGroup(TyperGroup):
-    """Lists its own commands first, in their order, then those of the entry points, by name.
+    """Lists its own commands first, in their order, then those of the entry points of `entry_group`, by name.
 
-    Attributes:
-        entry_group: name of the entry points.
-        words: the command line that leads here.
-        late: own commands that are imported when called, in addition to those given at the start.
+    `words` are the command line that leads here; `late` are own commands that are imported when called.
     """
 
     entry_group = GROUP
@@ -107,7 +97,6 @@ def _command(name: str, loaded: typer.Typer | Callable[..., Any], *, missing: bo
 
 
 def _absent(words: str, error: ImportError) -> Callable[[], None]:
-    """Return the command that stands in for one that cannot be imported."""
     summary, sentence = _why_absent(words, error)
 
     def stand_in() -> None:
@@ -119,7 +108,6 @@ def _absent(words: str, error: ImportError) -> Callable[[], None]:
 
 
 def _why_absent(words: str, error: ImportError) -> tuple[str, str]:
-    """Return the help and the sentence for a command whose import failed."""
     missing = error.name or ""
     if missing.partition(".")[0] in _OUR_PACKAGES or not missing:
         return f"Cannot be loaded: {error}.", f"`{words}` cannot be loaded: {error}."

@@ -65,7 +65,6 @@ def staged_progress() -> Iterator[Callable[[str, str, int, int], None]]:
 
 
 def _pace(task: Task) -> str:
-    """The pace, and the time that is left, for people."""
     if not task.speed or task.time_remaining is None:
         return "waiting for answers"
     left = timedelta(seconds=task.time_remaining)

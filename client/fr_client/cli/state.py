@@ -6,6 +6,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, NoReturn
@@ -39,11 +40,9 @@ GalleryId = Annotated[str, typer.Argument(metavar="GALLERY", help="Id of the gal
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The options of `fr` itself.
+    """The options of `fr` itself; `server` is HOST:PORT, and `timeout_s` the seconds that one call may take.
 
     Attributes:
-        server: HOST:PORT of the server.
-        timeout_s: seconds that one call may take.
         key_file: file of the API key or token; None to use `token`.
         ca: the trusted authorities, PEM, or their file; None for no encryption, unless `tls`.
         tls: whether to use TLS with the authorities of the system if `ca` is not given.
@@ -61,11 +60,7 @@ class Settings:
     connection: Path | None = None
 
     def open(self) -> Client:
-        """Open the client for the server.
-
-        Raises:
-            Unusable: a file cannot be read, or a key would be sent without encryption.
-        """
+        """Open the client; raises `Unusable` if a file cannot be read, or a key would be sent without encryption."""
         with self._readable():
             token = self.token if self.key_file is None else read_whole(self.key_file, _MAX_KEY_BYTES).decode().strip()
             credentials = self.channel_credentials()
@@ -108,18 +103,15 @@ def reporting(as_json: bool, options: Collection[str] = ()) -> Iterator[None]:
     names only those remedies that the `options` of the command allow.
     """
     try:
-        yield
-    except UnicodeEncodeError:
-        told = Unusable("INVALID_FIELD", "A value on the command line is not text in UTF-8; type it again.")
-        _tell(told, as_json, options)
+        try:
+            yield
+        except UnicodeEncodeError as error:
+            words = "A value on the command line is not text in UTF-8; type it again."
+            raise Unusable("INVALID_FIELD", words) from error
     except (FrApiError, Unusable) as error:
-        _tell(error, as_json, options)
-
-
-def _tell(error: FrApiError | Unusable, as_json: bool, options: Collection[str]) -> NoReturn:
-    if as_json:
-        print_json({"error": error_keys(error)})
-    fail(error, options)
+        if as_json:
+            print_json({"error": error_keys(error)})
+        fail(error, options)
 
 
 @contextmanager
@@ -155,6 +147,11 @@ def require_one_of(first: bool, second: bool, first_option: str, second_option: 
         raise typer.BadParameter(f"It contradicts {second_option}; give one of both.", param_hint=first_option)
 
 
+def days_long(days: float | None) -> timedelta | None:
+    """Return a number of days as a length of time; None stays None."""
+    return None if days is None else timedelta(days=days)
+
+
 def key_values(pairs: Sequence[str], option: str) -> dict[str, str]:
     """Return the metadata of pairs KEY=VALUE of an option; ends the command if one is not such a pair."""
     split = [pair.partition("=") for pair in pairs]
@@ -168,15 +165,10 @@ def key_values(pairs: Sequence[str], option: str) -> dict[str, str]:
 
 def error_keys(error: FrApiError | Unusable) -> dict[str, Any]:
     """Return an error as JSON has it."""
+    keys = {"reason": error.reason, "message": error.message}
     if isinstance(error, Unusable):
-        return {"reason": error.reason, "message": error.message}
-    return {
-        "reason": error.reason,
-        "message": error.message,
-        "code": error.code.name,
-        "metadata": error.metadata,
-        "request_id": error.request_id,
-    }
+        return keys
+    return {**keys, "code": error.code.name, "metadata": error.metadata, "request_id": error.request_id}
 
 
 def fail(error: FrApiError | Unusable, options: Collection[str] = ()) -> NoReturn:
@@ -229,3 +221,41 @@ def remedy_of(reason: str, options: Collection[str]) -> str:
     """Return the sentence for the reason of a refusal and the options of the command; "" if there is none."""
     hint = REMEDIES.get(reason)
     return hint.sentence if hint is not None and set(hint.options) <= set(options) else ""
+
+
+# Exit status if everything was sent and the server refused some.
+SOME_REFUSED = 3
+# Exit status after Ctrl-C, as in shells.
+INTERRUPTED = 130
+
+
+@dataclass(slots=True)
+class Ending:
+    """The end of a run: the error that stopped it, if any, and whether Ctrl-C did."""
+
+    error: FrApiError | Unusable | None = None
+    interrupted: bool = False
+
+    @property
+    def early(self) -> bool:
+        """Return whether the run stopped before all was done."""
+        return self.error is not None or self.interrupted
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Record what stops the block, so that the command can still print its results."""
+        try:
+            yield
+        except (FrApiError, Unusable) as error:
+            self.error = error
+        except KeyboardInterrupt:
+            self.interrupted = True
+
+    def leave(self, some_refused: bool) -> None:
+        """End the command with the exit status of the run, and with the sentence of its error."""
+        if self.error is not None:
+            fail(self.error)
+        if self.interrupted:
+            raise typer.Exit(INTERRUPTED)
+        if some_refused:
+            raise typer.Exit(SOME_REFUSED)

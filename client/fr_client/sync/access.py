@@ -43,15 +43,14 @@ class Access:
             label: what it is for, at most 128 characters; not the name of a person.
             galleries: galleries it may use: ids, or beginnings of ids followed by *; empty for none.
             courses: likewise.
-            requests_per_s: calls, and items of streams, in a second in the long run; None for the server's default.
-            burst: calls and items at once beyond that; None for the server's default.
-            searches_per_day: searches in a day (UTC); None for the server's default.
-            lifetime: how long it is valid, 5 years at most; None for the server's default.
+            requests_per_s: calls, and items of streams, in a second in the long run. None is the server's default, here
+                and for the following.
+            burst: calls and items at once beyond that.
+            searches_per_day: searches in a day (UTC).
+            lifetime: how long it is valid, 5 years at most.
             certificate_sha256: of the client certificate (DER) that it is bound to, 64 hexadecimal digits; "" for none.
 
-        Raises:
-            ValueError: a word in `roles` is not a role.
-            TypeError: a string in place of a list.
+        Raises `ValueError` for an unknown role, and `TypeError` for a string in place of a list.
         """
         if any(isinstance(several, str) for several in (roles, galleries, courses)):
             raise TypeError("Roles, galleries and courses are lists: ['operator'] rather than 'operator'.")
@@ -79,11 +78,9 @@ class Access:
         return self._calls.pages(self._stub.ListKeys, request, "keys")
 
     def rotate_key(self, key_id: str, *, overlap: timedelta | None = None) -> access_pb2.RotateKeyResponse:
-        """Give a key a new secret, which the server says only this once.
+        """Give a key, by the part of it before the dot, a new secret, which the server says only this once.
 
-        Args:
-            key_id: the part of the key before the dot.
-            overlap: how long the old secret stays valid, 30 days at most; None for not at all.
+        `overlap` is how long the old secret stays valid, 30 days at most; None for not at all.
         """
         request = access_pb2.RotateKeyRequest(key_id=key_id, overlap=requests.duration(overlap))
         return self._calls.call(self._stub.RotateKey, request)

@@ -34,23 +34,17 @@ class Audit:
         request_id: str = "",
         page_size: int | None = None,
     ) -> Iterator[audit_pb2.AuditRecord]:
-        """Yield the records of a chain that fit, the oldest first, page by page.
+        """Yield the records of a chain that fit, the oldest first, page by page; an empty filter fits any record.
 
         Args:
             chain: "galleries", "training", "cases" or "access".
-            start: not before this, with a time zone; None for any.
-            end: before this, with a time zone; None for any.
-            actor: who, a principal's id; "" for anybody.
-            action: what, such as "gallery.search", or a beginning followed by *; "" for anything.
-            outcome: how it ended, "OK" or a reason; "" for any.
-            gallery_id: the gallery; "" for any.
-            subject_id: the subject in that gallery, by the caller's own id; "" for any.
-            case_reference: the case, by its reference; "" for any.
-            request_id: the request; "" for any.
+            start: not before this, with a time zone, else `ValueError`.
+            end: before this, likewise.
+            actor: who, a principal's id.
+            action: what, such as "gallery.search", or a beginning followed by *.
+            outcome: how it ended, "OK" or a reason.
+            subject_id: the subject in that gallery, by the caller's own id.
             page_size: records of a page, 1,000 at most; None for the server's size.
-
-        Raises:
-            ValueError: a time has no time zone.
         """
         request = audit_pb2.SearchAuditRequest(
             chain=chain,
@@ -68,11 +62,9 @@ class Audit:
         return self._calls.pages(self._stub.SearchAudit, request, "records")
 
     def export_parts(self, chain: str, *, after_seq: int = 0) -> Generator[bytes]:
-        """Yield a chain piece by piece: lines of JSON, with a signed checkpoint as the last.
+        """Yield a chain, from the record after `after_seq` on, piece by piece.
 
-        Args:
-            chain: that of `search`.
-            after_seq: from the record after this number; 0 for all.
+        It is lines of JSON, with a signed checkpoint as the last.
         """
         request = audit_pb2.ExportAuditRequest(chain=chain, after_seq=after_seq)
         return self._calls.contents(lambda: self._streams.ExportAudit(request), "data")
@@ -80,12 +72,10 @@ class Audit:
     def verify(
         self, chain: str = "", *, checkpoints: Sequence[audit_pb2.Checkpoint] = ()
     ) -> Sequence[audit_pb2.ChainVerdict]:
-        """Let the server check every record, and return its findings, one verdict for each chain.
+        """Let the server check every record of a chain, or of all (""), and return one verdict for each chain.
 
-        Args:
-            chain: that of `search`; "" for all.
-            checkpoints: those that you keep elsewhere. Without them nobody notices if somebody with the server's key
-                has rewritten a whole chain.
+        Without `checkpoints` that you keep elsewhere, nobody notices if somebody with the server's key has rewritten a
+        whole chain.
         """
         request = audit_pb2.VerifyAuditRequest(chain=chain, checkpoints=checkpoints)
         return (self._calls.call(self._stub.VerifyAudit, request)).verdicts

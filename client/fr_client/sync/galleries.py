@@ -72,13 +72,9 @@ class Galleries(Part):
         expires: datetime | Keep | None = KEEP,
         retention: timedelta | Keep | None = KEEP,
     ) -> gallery_pb2.Gallery:
-        """Change a gallery, and return it; values that you leave out stay as they are.
+        """Change a gallery, and return it; values that you leave out stay as they are, as of `create_gallery` else.
 
-        Args:
-            gallery_id: the gallery; a later end, or none, opens an expired one again.
-            display_name: a name for people.
-            expires: when the gallery closes, a future time with a time zone; None for never.
-            retention: how long after its enrolment a template is deleted, including existing ones; None for never.
+        A later end, or none, opens an expired gallery again. A retention applies to existing templates, too.
         """
         request = gallery_pb2.UpdateGalleryRequest(
             gallery_id=gallery_id,
@@ -98,12 +94,8 @@ class Galleries(Part):
     def set_calibration(self, gallery_id: str, source: str | Path) -> gallery_pb2.SetCalibrationResponse:
         """Set the calibration of a gallery: from now on, searches answer with its error rates.
 
-        Args:
-            source: the text of the calibration.json of a verification with the gallery's model, or the file's path.
-
-        Raises:
-            OSError: the file cannot be read.
-            UnicodeDecodeError: it is not text in UTF-8.
+        `source` is the text of the calibration.json of a verification with the gallery's model, or the file's path.
+        Raises `OSError` or `UnicodeDecodeError` if the file cannot be read.
         """
         text = run(requests.calibration_text, source)
         request = gallery_pb2.SetCalibrationRequest(gallery_id=gallery_id, calibration_json=text)
@@ -130,12 +122,8 @@ class Galleries(Part):
         """Yield pairs of templates of different subjects that may be one person, and the progress of the search.
 
         The search begins with the first step of the iterator, and ends when that is closed. Pairs come during the
-        search. `timeout_s` is the longest wait for the next answer.
-
-        Args:
-            threshold: similarity at or above which two templates are a pair; None for the model's default.
-            purpose: of the search; required for an operational gallery.
-            case_reference: of its case; required for an operational gallery.
+        search. `timeout_s` is the longest wait for the next answer. `threshold` is the similarity at or above which two
+        templates are a pair; None for the model's default. An operational gallery requires a purpose and a case.
         """
         request = gallery_pb2.FindDuplicatesRequest(
             gallery_id=gallery_id, threshold=threshold, purpose=purpose_value(purpose), case_reference=case_reference
@@ -152,11 +140,8 @@ class Galleries(Part):
     ) -> Iterator[gallery_pb2.ClusterGalleryResponse]:
         """Yield the progress of the search, then the templates of a gallery in clusters: leads, not identities.
 
-        Args:
-            threshold: mean similarity that the templates of two clusters must reach to become one, from 0 to 1; None
-                for the model's default threshold.
-            purpose: of the search; required for an operational gallery.
-            case_reference: of its case; required for an operational gallery.
+        `threshold` is the mean similarity that the templates of two clusters must reach to become one, from 0 to 1;
+        None for the model's default. An operational gallery requires a purpose and a case.
         """
         request = gallery_pb2.ClusterGalleryRequest(
             gallery_id=gallery_id, threshold=threshold, purpose=purpose_value(purpose), case_reference=case_reference

@@ -28,15 +28,9 @@ class Review:
     def open_case(
         self, case_reference: str, purpose: Purpose, *, retention: timedelta | None = None
     ) -> review_pb2.Case:
-        """Open a case; no two open cases may have the same reference.
+        """Open a case; no two open cases may have the same reference, of at most 128 characters.
 
-        Args:
-            case_reference: the reference that people know it by, at most 128 characters.
-            purpose: of its searches.
-            retention: after which the server deletes it; None for never.
-
-        Raises:
-            ValueError: `purpose` is not a purpose.
+        `purpose` is that of its searches, else `ValueError`. The server deletes it after `retention`; None for never.
         """
         request = review_pb2.OpenCaseRequest(
             case_reference=case_reference, purpose=purpose_value(purpose), retention=requests.duration(retention)
@@ -79,10 +73,7 @@ class Review:
         """Search a gallery for the face of a photo within a case: leads for examiners, never an identity.
 
         The server keeps the photo and the candidate list with the case. Purpose and reference are those of the case;
-        the other arguments are those of `Client.search`.
-
-        Raises:
-            ValueError: as `Client.search`.
+        the other arguments and errors are those of `Client.search`.
         """
         item = SearchItem(
             photo,
@@ -125,15 +116,8 @@ class Review:
     ) -> review_pb2.Examination:
         """Give the caller's finding, once and for good, and return the examination as the caller now sees it.
 
-        Args:
-            finding: the finding.
-            template_id: the candidate, for a potential candidate; None for the other findings.
-            rating: how strongly the observations support that it is the same person, from 1 to 3; for a potential
-                candidate only.
-            notes: the observations; at most 4,000 characters.
-
-        Raises:
-            ValueError: `finding` is not a finding, or the candidate and the rating do not go with it.
+        Only a potential candidate has a `template_id`, and a `rating` from 1 to 3: how strongly the observations
+        support that it is the same person; else `ValueError`. The notes have at most 4,000 characters.
         """
         kind = value_of("finding", finding, FINDINGS)
         if finding == "potential-candidate" and (template_id is None or rating is None):
@@ -148,9 +132,7 @@ class Review:
     def evidence_parts(self, case_id: str, *, include_unfinished: bool = False) -> Generator[bytes]:
         """Yield the evidence bundle of a case piece by piece: a ZIP file that `fr evidence verify` checks anywhere.
 
-        Args:
-            case_id: the case; each of its examinations must be concluded.
-            include_unfinished: include examinations that wait for a finding; the bundle says so.
+        Each examination must be concluded, unless `include_unfinished`; the bundle says so.
         """
         request = review_pb2.ExportEvidenceRequest(case_id=case_id, include_unfinished=include_unfinished)
         return self._calls.contents(lambda: self._streams.ExportEvidence(request), "data")

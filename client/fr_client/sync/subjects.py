@@ -32,17 +32,10 @@ class Subjects(Galleries):
         report_similar: bool = False,
         similar_threshold: float | None = None,
     ) -> gallery_pb2.EnrolResponse:
-        """Enrol one face; it is durable when this returns.
+        """Enrol one face; it is durable when this returns. The arguments are those of `EnrolItem`.
 
-        Args:
-            subject_id: the caller's own id of the subject; a new one creates the subject.
-            face: a photo, or an embedding made by the gallery's model.
-            display_name: a name for people; if empty, an existing subject keeps its own.
-            metadata: the caller's own data; if empty, an existing subject keeps its own, else it replaces it.
-            several_faces: what to do with a photo of several faces.
-            report_similar: whether to report other subjects that are similar to the face: leads for a human examiner.
-                If that search fails, the face is stored all the same, and the answer has `similar_unknown`.
-            similar_threshold: similarity at or above which they are reported; None for the model's default.
+        The similar subjects of `report_similar` are leads for a human examiner. If that search fails, the face is
+        stored all the same, and the answer has `similar_unknown`.
         """
         item = EnrolItem(
             subject_id, face, "", display_name, metadata or {}, several_faces, report_similar, similar_threshold
@@ -74,15 +67,10 @@ class Subjects(Galleries):
         *,
         max_in_flight: int = DEFAULT_BATCHES_IN_FLIGHT,
     ) -> Iterator[tuple[str, gallery_pb2.EnrolEmbeddingsResponse | common_pb2.Refusal]]:
-        """Enrol many embeddings that you already have; see `enrol_many` for the order and the limits.
+        """Enrol many embeddings of the gallery's model; see `enrol_many` for the order and the limits.
 
         The server stores or refuses each embedding by itself, as the answer to its batch says. An embedding that you
         send twice is stored twice: after an error, send a batch without an answer again only if it is not stored.
-
-        Args:
-            model: that made the embeddings; must be the gallery's.
-            batches: read as the answers come.
-            max_in_flight: batches on their way at once.
         """
 
         def build(batch: EmbeddingBatch) -> gallery_pb2.StreamEnrolEmbeddingsRequest:
@@ -121,8 +109,7 @@ class Subjects(Galleries):
             subject_ids: search only these subjects; None for all.
             target_fmr: in place of a threshold, the false match rate to hold, above 0 and at most 1.
             target_fpir: likewise the false positive identification rate, between 0 and 1, at the size of the gallery.
-            purpose: of the search; required for an operational gallery.
-            case_reference: of its case; required for an operational gallery.
+            purpose: of the search; an operational gallery requires it, and `case_reference`.
         """
         item = SearchItem(
             probe,
@@ -154,12 +141,7 @@ class Subjects(Galleries):
     def get_subject(
         self, gallery_id: str, subject_id: str, *, purpose: ReadingPurpose | None = None, case_reference: str = ""
     ) -> gallery_pb2.Subject:
-        """Describe a subject and its templates.
-
-        Args:
-            purpose: why the caller reads; required for an operational gallery.
-            case_reference: of the case or request; required for an operational gallery.
-        """
+        """Describe a subject and its templates; an operational gallery requires a purpose of reading and a case."""
         request = gallery_pb2.GetSubjectRequest(
             gallery_id=gallery_id, subject_id=subject_id, purpose=purpose_value(purpose), case_reference=case_reference
         )
@@ -191,11 +173,7 @@ class Subjects(Galleries):
     ) -> gallery_pb2.Subject:
         """Change a subject, and return it; values that you leave out stay as they are.
 
-        Args:
-            display_name: a name for people.
-            metadata: the caller's own data, which replaces all that the subject had.
-            purpose: why the caller reads; required for an operational gallery.
-            case_reference: of the case or request; required for an operational gallery.
+        The metadata replace all that the subject had. An operational gallery requires a purpose and a case.
         """
         request = gallery_pb2.UpdateSubjectRequest(
             gallery_id=gallery_id,
@@ -220,16 +198,9 @@ class Subjects(Galleries):
     ) -> Exported:
         """Write all data of a subject into a zip archive, for the person who asks for it.
 
-        The archive holds no embeddings of an operational gallery: they never leave the server. Only its owner can read
-        the file (mode 0600); the file is complete or absent.
-
-        Args:
-            target: the file, which must not exist.
-            purpose: why the caller reads; required for an operational gallery.
-            case_reference: of the case or request; required for an operational gallery.
-
-        Raises:
-            OSError: the file exists or cannot be written.
+        The archive holds no embeddings of an operational gallery, which requires a purpose and a case: they never leave
+        the server. Only its owner can read the file (mode 0600), which is complete or absent. Raises `OSError` if the
+        file exists or cannot be written.
         """
         embedding = not requests.is_operational(self.get_gallery(gallery_id))
         subject = self.get_subject(gallery_id, subject_id, purpose=purpose, case_reference=case_reference)
@@ -256,13 +227,9 @@ class Subjects(Galleries):
         purpose: ReadingPurpose | None = None,
         case_reference: str = "",
     ) -> gallery_pb2.GetTemplateResponse:
-        """Read a template.
+        """Read a template, with its embedding, and its photo if the gallery keeps photos, if wanted.
 
-        Args:
-            embedding: also read its embedding; an operational gallery refuses this.
-            photo: also read its photo, if the gallery keeps photos.
-            purpose: why the caller reads; required for an operational gallery.
-            case_reference: of the case or request; required for an operational gallery.
+        An operational gallery refuses its embeddings, and requires a purpose and a case.
         """
         request = gallery_pb2.GetTemplateRequest(
             gallery_id=gallery_id,

@@ -189,7 +189,6 @@ def _records(records: Sequence[audit_pb2.AuditRecord]) -> RenderableType:
 
 
 def _said(record: audit_pb2.AuditRecord) -> dict[str, str]:
-    """Return the fields of a record that are text; none if it is not JSON."""
     try:
         said = json.loads(record.json)
     except (ValueError, RecursionError):

@@ -25,8 +25,7 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 def read_checkpoints(folder: Path, chain: str = "") -> list[audit_pb2.Checkpoint]:
     """Return the checkpoints in a folder of `save_checkpoints`, of one chain or of all (""), ordered by their names.
 
-    Raises:
-        Unusable: it cannot be read, has another file that ends in .json, or has no such checkpoint.
+    Raises `Unusable` if it cannot be read, has another file that ends in .json, or has no such checkpoint.
     """
     with reading(folder):
         paths = sorted(path for path in folder.iterdir() if path.suffix == ".json")
@@ -91,7 +90,6 @@ def _path_of(folder: Path, chain: str, seq: int) -> Path:
 
 
 def _require_same(path: Path, text: str) -> None:
-    """Raise `Unusable` if a file holds another key, or another hash of the same record."""
     before = _text(path)
     same = before.split() == text.split() if path.suffix == ".pem" else _of(before) == _of(text)
     if same:
@@ -103,7 +101,6 @@ def _require_same(path: Path, text: str) -> None:
 
 
 def _of(text: str) -> tuple[int, str]:
-    """Return the number and the hash of a checkpoint's record; raises `Unusable` if they cannot be read."""
     try:
         said = json.loads(text)
         seq, hash_ = said["seq"], said["hash"]
@@ -117,7 +114,6 @@ def _of(text: str) -> tuple[int, str]:
 
 
 def _known(chain: str) -> str:
-    """Return the name of a chain for a file name; raises `Unusable` for an unknown one."""
     if chain not in CHAINS:
         raise Unusable("CHECKPOINT_UNREADABLE", "The server has a chain that is newer than this command.")
     return chain

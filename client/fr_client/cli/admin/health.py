@@ -76,7 +76,6 @@ def _tell(document: dict[str, Any], words: str, in_a_line: bool, as_json: bool) 
 
 
 def _leave(error: FrApiError, in_a_line: bool, as_json: bool) -> NoReturn:
-    """End the command with the sentence of an error, and with its document."""
     if as_json:
         _tell({"error": error_keys(error)}, "", in_a_line, as_json)
     typer.echo(error.message, err=True)

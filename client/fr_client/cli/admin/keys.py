@@ -4,24 +4,111 @@ from __future__ import annotations
 
 import hashlib
 import ssl
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, cast
 
 import typer
 
 from fr_api.v1 import access_pb2
-from fr_client.cli.admin.key_checks import own_end_told, question_before, warnings_of
 from fr_client.cli.files import new_file, read_file
 from fr_client.cli.show import console, pairs, plain, print_answer, print_json, print_list, shown, table, when
-from fr_client.cli.state import AsJson, Settings, Unusable, Yes, confirm, connected, require_one_of
+from fr_client.cli.state import AsJson, Settings, Unusable, Yes, confirm, connected, days_long, require_one_of
 from fr_client.connection import Connection
+from fr_client.errors import FrApiError
 from fr_client.identity import certificates_of
+from fr_client.sync.client import Client
 from fr_client.unpack import message_keys
 from fr_client.words import ROLE_NAMES, Role
+
+# Two roles of which one checks the other -> why no key should have both; fr_server/authz/table.py has their rights.
+APART: Mapping[frozenset[str], str] = MappingProxyType(
+    {
+        frozenset({"operator", "examiner"}): "an examiner who also searches cannot judge a search of its own",
+        frozenset({"operator", "admin"}): "an admin who also searches can make a gallery that needs no purpose",
+        frozenset({"examiner", "admin"}): "an admin can delete the cases that it has judged",
+        frozenset({"trainer", "trainee"}): "a trainer reads and deletes results, its own too",
+        frozenset({"auditor", "admin"}): "an auditor checks who makes keys and galleries",
+        frozenset({"auditor", "operator"}): "an auditor checks who searches",
+        frozenset({"auditor", "examiner"}): "an auditor checks who judges",
+        frozenset({"auditor", "trainer"}): "an auditor checks who makes courses",
+        frozenset({"auditor", "trainee"}): "an auditor checks who takes courses",
+    }
+)
+
+# Role -> the options of which it needs at least one. An auditor reads the whole audit without any.
+NEEDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "trainee": ("--course", "--gallery"),
+        "trainer": ("--course",),
+        "operator": ("--gallery",),
+        "examiner": ("--gallery",),
+        "admin": ("--gallery", "--course"),
+    }
+)
+
+
+def warnings_of(key: access_pb2.ApiKey) -> list[str]:
+    """Return a warning for each property of a key that is probably a mistake."""
+    roles = [ROLE_NAMES[role] for role in key.roles if role in ROLE_NAMES]
+    given = {"--gallery": bool(key.galleries), "--course": bool(key.courses)}
+    together = [
+        f"the key has two roles of which one checks the other, {' and '.join(sorted(pair))}: {why}. Make two keys."
+        for pair, why in APART.items()
+        if pair <= set(roles)
+    ]
+    idle = [
+        f"the role {role} has nothing to act on without {' or '.join(NEEDS[role])}. Make another key, with it."
+        for role in roles
+        if role in NEEDS and not any(given[option] for option in NEEDS[role])
+    ]
+    return together + idle
+
+
+@contextmanager
+def own_end_told(client: Client) -> Iterator[None]:
+    """If a new key would outlive the caller's own, say when that ends and what to do."""
+    try:
+        yield
+    except FrApiError as error:
+        if (error.reason, error.metadata.get("field")) != ("NOT_PERMITTED", "lifetime"):
+            raise
+        words = (
+            f"{error.message} Your own key is the limit{_own_end(client)}. Ask for fewer --days, or leave them out; "
+            "for more, make a newer admin key first, with `fr server admin-key` on the server's machine."
+        )
+        raise FrApiError(error.code, error.reason, words, error.metadata, request_id=error.request_id) from error
+
+
+def _own_end(client: Client) -> str:
+    own = client.access.who_am_i().principal_id
+    keys = client.access.keys()
+    found = next((one for one in keys if f"key:{one.key_id}" == own), None)
+    return "" if found is None or not found.HasField("expire_time") else f": it ends {when(found.expire_time)}"
+
+
+def question_before(client: Client, key_id: str) -> str:
+    """Return the question before a key is revoked: for the caller's own, and for the last admin key; else ""."""
+    own = client.access.who_am_i().principal_id == f"key:{key_id}"
+    found = "You call with this key. " if own else ""
+    now_s, keys = time.time(), client.access.keys()
+    if {one.key_id for one in keys if _is_admin(one, now_s)} == {key_id}:
+        found += (
+            "It is the last admin key that you see: without one, only `fr server admin-key` on the server's machine "
+            "makes keys. "
+        )
+    return f"{found}Revoke key {key_id} for ever?" if found else ""
+
+
+def _is_admin(one: access_pb2.ApiKey, now_s: float) -> bool:
+    """Return whether a key can make others now, by the clock of this machine."""
+    ended = one.HasField("expire_time") and one.expire_time.ToNanoseconds() / 1e9 <= now_s
+    return access_pb2.ROLE_ADMIN in one.roles and not one.HasField("revoke_time") and not ended
+
 
 key = typer.Typer(help="Make, list, rotate and revoke the API keys of a server.", no_args_is_help=True)
 
@@ -55,10 +142,7 @@ def whoami(context: typer.Context, as_json: AsJson = False) -> None:
         found = client.access.who_am_i()
         rows = [
             ("Principal", found.principal_id),
-            ("Roles", _role_text(found.roles)),
-            ("Galleries", _patterns(found.galleries)),
-            ("Courses", _patterns(found.courses)),
-            *_budget_rows(found.budget),
+            *_rights_rows(found),
         ]
         if found.HasField("searches_left"):
             rows.append(("Left today", f"{found.searches_left:,} searches"))
@@ -125,7 +209,7 @@ def create_key(
                         requests_per_s=requests_per_s,
                         burst=burst,
                         searches_per_day=searches_per_day,
-                        lifetime=None if days is None else timedelta(days=days),
+                        lifetime=days_long(days),
                         certificate_sha256=digest,
                     )
                 write(made.token)
@@ -176,8 +260,7 @@ def rotate_key(
     require_one_of(connection_file is not None, out is not None, "--connection-file", "--out")
     with connected(context, as_json) as client:
         with _secret_file(context.obj, connection_file, out) as write:
-            overlap = None if overlap_days is None else timedelta(days=overlap_days)
-            made = client.access.rotate_key(key_id, overlap=overlap)
+            made = client.access.rotate_key(key_id, overlap=days_long(overlap_days))
             write(made.token)
         _tell(made, connection_file or out, as_json)
 
@@ -194,10 +277,7 @@ def revoke_key(context: typer.Context, key_id: KeyId, yes: Yes = False, as_json:
 
 
 def certificate_sha256(path: Path) -> str:
-    """Return the sha256 of the first certificate (DER) of a file in PEM, 64 hexadecimal digits.
-
-    Raises `Unusable` if the file cannot be read, or holds none.
-    """
+    """Return the sha256 of the first certificate (DER) of a file in PEM, in hex; raises `Unusable` if there is none."""
     try:
         der = ssl.PEM_cert_to_DER_cert(certificates_of(read_file(path))[0])
     except ValueError as error:
@@ -207,7 +287,6 @@ def certificate_sha256(path: Path) -> str:
 
 @contextmanager
 def _secret_file(settings: Settings, connection_file: Path | None, out: Path | None) -> Iterator[Callable[[str], None]]:
-    """Open the file for a key before the key is made, and yield a function that writes the key, if there is a file."""
     path = connection_file or out
     if path is None:
         yield lambda token: None
@@ -223,7 +302,6 @@ def _secret_file(settings: Settings, connection_file: Path | None, out: Path | N
 
 
 def _authorities(settings: Settings) -> str:
-    """Return the authorities of the server of this call, PEM; "" for a server without encryption."""
     if settings.ca is None:
         if settings.tls or settings.certificate is not None:
             message = "A connection file names the authority of the server: give its file with `fr --ca FILE`."
@@ -232,8 +310,9 @@ def _authorities(settings: Settings) -> str:
     return "\n".join(certificates_of(settings.ca if isinstance(settings.ca, bytes) else read_file(settings.ca)))
 
 
-def _tell(made: Made, written: Path | None, as_json: bool) -> None:
-    """Print a new key, with its secret unless that is in a file."""
+def _tell(
+    made: access_pb2.CreateKeyResponse | access_pb2.RotateKeyResponse, written: Path | None, as_json: bool
+) -> None:
     if as_json:
         secret = {"token": made.token} if written is None else {"file": shown(written)}
         print_json({"key": message_keys(made.key), **secret})
@@ -242,10 +321,7 @@ def _tell(made: Made, written: Path | None, as_json: bool) -> None:
     rows = [
         ("Key", one.key_id),
         ("Label", one.label),
-        ("Roles", _role_text(one.roles)),
-        ("Galleries", _patterns(one.galleries)),
-        ("Courses", _patterns(one.courses)),
-        *_budget_rows(one.budget),
+        *_rights_rows(one),
         ("Certificate", one.certificate_sha256 or "not bound to one"),
         ("Valid", _validity(one)),
     ]
@@ -265,9 +341,16 @@ def _patterns(patterns: Iterable[str]) -> str:
     return " ".join(patterns) or "none"
 
 
-def _budget_rows(budget: access_pb2.Budget) -> list[tuple[str, str]]:
+def _rights_rows(one: access_pb2.ApiKey | access_pb2.WhoAmIResponse) -> list[tuple[str, str]]:
+    budget = one.budget
     a_day = f"{budget.searches_per_day:,} a day" if budget.HasField("searches_per_day") else "no limit"
-    return [("Calls", f"{budget.requests_per_s:,.10g} a second, {budget.burst:,} at once"), ("Searches", a_day)]
+    return [
+        ("Roles", _role_text(one.roles)),
+        ("Galleries", _patterns(one.galleries)),
+        ("Courses", _patterns(one.courses)),
+        ("Calls", f"{budget.requests_per_s:,.10g} a second, {budget.burst:,} at once"),
+        ("Searches", a_day),
+    ]
 
 
 def _validity(one: access_pb2.ApiKey) -> str:

@@ -19,7 +19,7 @@ from fr_client.cli.state import AsJson, Yes, confirm, connected
 from fr_client.private import private_file
 from fr_client.requests import OnProgress
 from fr_client.sync.client import Client
-from fr_client.words import ReportFile
+from fr_client.words import REPORT_FILES, ReportFile
 
 report = typer.Typer(help="Measure the errors of the model on the server, and read the reports.", no_args_is_help=True)
 
@@ -36,11 +36,11 @@ _KINDS = {
     evaluation_pb2.EVALUATION_KIND_VERIFICATION: "verification",
     evaluation_pb2.EVALUATION_KIND_IDENTIFICATION: "identification",
 }
-_FILES: dict[evaluation_pb2.ReportFile.ValueType, tuple[ReportFile, str]] = {
-    evaluation_pb2.REPORT_FILE_JSON: ("json", "report.json"),
-    evaluation_pb2.REPORT_FILE_HTML: ("html", "report.html"),
-    evaluation_pb2.REPORT_FILE_SCORES_CSV: ("scores", "scores.csv"),
-    evaluation_pb2.REPORT_FILE_CALIBRATION: ("calibration", "calibration.json"),
+_FILES: dict[ReportFile, str] = {
+    "json": "report.json",
+    "html": "report.html",
+    "scores": "scores.csv",
+    "calibration": "calibration.json",
 }
 # `fr_evaluation.kinds.LARGEST_GALLERY`, which a client alone does not have.
 MAX_SIZE = 10_000_000
@@ -147,11 +147,8 @@ def delete_report(context: typer.Context, report_id: ReportId, yes: Yes = False,
 
 
 def _wanted(client: Client, report_id: str, wanted: list[File] | None) -> list[tuple[ReportFile, str]]:
-    """Return the word and the name of each wanted file; of all files if there is no wish."""
-    if wanted:
-        return [(word, name) for word, name in _FILES.values() if word in wanted]
-    there = client.report(report_id).report.files
-    return [_FILES[file] for file in there if file in _FILES]
+    there = () if wanted else client.report(report_id).report.files
+    return [(word, name) for word, name in _FILES.items() if word in (wanted or ()) or REPORT_FILES[word] in there]
 
 
 def _sizes(text: str) -> list[int]:
@@ -167,7 +164,6 @@ def _sizes(text: str) -> list[int]:
 
 @contextmanager
 def _shown() -> Iterator[OnProgress]:
-    """Show the progress of an evaluation on standard error, until the block ends."""
     with staged_progress() as show:
         figures = False
 

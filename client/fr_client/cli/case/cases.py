@@ -1,16 +1,18 @@
-"""`fr case`: opens, lists, shows, closes and deletes cases, and searches within them."""
+"""`fr case` and `fr evidence`: opens, lists, shows, closes, deletes and exports cases, and searches within them."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+import hashlib
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
 from typing import Annotated
 
 import grpc
 import typer
 
 from fr_api.v1 import access_pb2, review_pb2
-from fr_client.cli.case.labels import conclusion_text, purpose_text, state_text
-from fr_client.cli.files import read_photo
+from fr_client.cli.files import new_file, read_photo
 from fr_client.cli.gallery.error_rates import answer_keys
 from fr_client.cli.gallery.recognise import PhotoPath, SeveralFacesOption, TargetFmr, ThresholdOption
 from fr_client.cli.gallery.search import (
@@ -23,12 +25,58 @@ from fr_client.cli.gallery.search import (
     filter_text,
     print_search,
 )
-from fr_client.cli.show import console, pairs, plain, print_answer, print_json, print_list, table, when
-from fr_client.cli.state import AsJson, GalleryId, Yes, confirm, connected, key_values, require_one_criterion
+from fr_client.cli.plugins import plugin_group
+from fr_client.cli.show import console, pairs, plain, print_answer, print_json, print_list, shown, table, when
+from fr_client.cli.state import AsJson, GalleryId, Yes, confirm, connected, days_long, key_values, require_one_criterion
 from fr_client.errors import FrApiError
 from fr_client.sync.client import Client
 from fr_client.unpack import message_keys
-from fr_client.words import Purpose
+from fr_client.words import FINDINGS, PURPOSES, Purpose
+
+NEWER = "newer than this command"
+
+_STATES: Mapping[int, str] = {
+    review_pb2.EXAMINATION_STATE_AWAITING_FIRST: "awaits the first examiner",
+    review_pb2.EXAMINATION_STATE_AWAITING_SECOND: "awaits the second examiner",
+    review_pb2.EXAMINATION_STATE_DISPUTED: "the examiners disagree: awaits a third",
+    review_pb2.EXAMINATION_STATE_CONCLUDED: "concluded",
+    review_pb2.EXAMINATION_STATE_AWAITING_FINDING: "awaits a finding",
+}
+_FINDINGS: Mapping[int, str] = {value: word.replace("-", " ") for word, value in FINDINGS.items()}
+_PURPOSES: Mapping[int, str] = {value: word for word, value in PURPOSES.items()}
+
+
+def state_text(state: int) -> str:
+    """Return the state of an examination, in words."""
+    return _STATES.get(state, NEWER)
+
+
+def finding_text(kind: int) -> str:
+    """Return a finding, such as "potential candidate"."""
+    return _FINDINGS.get(kind, NEWER)
+
+
+def purpose_text(purpose: int) -> str:
+    """Return a purpose, as in the option that sets it."""
+    return _PURPOSES.get(purpose, NEWER)
+
+
+def conclusion_text(one: review_pb2.ExaminationSummary) -> str:
+    """Return the conclusion of an examination, with its candidate; "" before it has one."""
+    if one.conclusion == review_pb2.FINDING_KIND_UNSPECIFIED:
+        return ""
+    return _with_template(one.conclusion, one.concluded_template_id)
+
+
+def found_text(one: review_pb2.Finding) -> str:
+    """Return an examiner's finding, with candidate and rating."""
+    words = _with_template(one.kind, one.template_id)
+    return f"{words}, rated {one.rating:+d}" if one.template_id else words
+
+
+def _with_template(kind: int, template_id: int) -> str:
+    return f"{finding_text(kind)}: template {template_id}" if template_id else finding_text(kind)
+
 
 case = typer.Typer(help="Open, list, show, close and delete cases, and search within them.", no_args_is_help=True)
 
@@ -55,8 +103,7 @@ def open_case(
 ) -> None:
     """Open a case; no two open cases may have the same reference."""
     with connected(context, as_json) as client:
-        retention = None if retention_days is None else timedelta(days=retention_days)
-        _print_case(client.review.open_case(reference, purpose, retention=retention), as_json)
+        _print_case(client.review.open_case(reference, purpose, retention=days_long(retention_days)), as_json)
 
 
 @case.command("list")
@@ -149,7 +196,6 @@ def search_in_case(
 
 
 def _require_admin(client: Client) -> None:
-    """Raise `FrApiError` (NOT_PERMITTED) for a caller who may not delete cases, before any question."""
     if access_pb2.ROLE_ADMIN not in client.access.who_am_i().roles:
         message = "Only admins delete cases (see docs/access.md). `fr whoami` shows your roles."
         raise FrApiError(grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED", message)
@@ -180,3 +226,48 @@ def _open_or_closed(one: review_pb2.Case) -> str:
 
 def _end_of(one: review_pb2.Case) -> str:
     return when(one.expire_time) if one.HasField("expire_time") else ""
+
+
+evidence = typer.Typer(
+    cls=plugin_group("evidence"),
+    help="Export the evidence of a case, and check a bundle anywhere.",
+    no_args_is_help=True,
+)
+
+
+@evidence.callback()
+def _evidence() -> None:
+    """Export the evidence of a case, and check a bundle anywhere."""
+
+
+@evidence.command("export")
+def export(
+    context: typer.Context,
+    case_id: CaseId,
+    out: Annotated[Path, typer.Option(metavar="FILE.zip", help="New file for the bundle.", show_default=False)],
+    include_unfinished: Annotated[
+        bool,
+        typer.Option("--include-unfinished", help="Include examinations that wait for a finding; the bundle says so."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the evidence bundle of a case. Only you can read the file: it holds photos of faces.
+
+    The file appears once it is complete. `fr evidence verify` checks it on any machine. Note its sha256: the receiver
+    of the bundle compares it.
+    """
+    digest = hashlib.sha256()
+    with connected(context, as_json) as client:
+        with (
+            new_file(out) as file,
+            closing(client.review.evidence_parts(case_id, include_unfinished=include_unfinished)) as parts,
+        ):
+            for part in parts:
+                digest.update(part)
+                file.write(part)
+        size, sha256 = out.stat().st_size, digest.hexdigest()
+        if as_json:
+            print_json({"file": shown(out), "size_bytes": size, "sha256": sha256})
+            return
+        console().print(plain(f"Wrote {shown(out)}: {size:,} bytes."))
+        typer.echo(f"sha256 {sha256}")  # in one line, however narrow the terminal is

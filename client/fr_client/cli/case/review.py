@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from fr_api.v1 import review_pb2
-from fr_client.cli.case.labels import conclusion_text, found_text, purpose_text, state_text
+from fr_client.cli.case.cases import conclusion_text, found_text, purpose_text, state_text
 from fr_client.cli.files import new_folder, read_text
 from fr_client.cli.show import (
     console,
@@ -25,6 +25,7 @@ from fr_client.cli.show import (
 )
 from fr_client.cli.state import AsJson, connected, require_one_of
 from fr_client.export import photo_ending
+from fr_client.private import private_file
 from fr_client.unpack import message_keys
 from fr_client.words import Finding
 
@@ -131,19 +132,21 @@ def submit_finding(
 
 def _write_photos(found: review_pb2.Examination, folder: Path) -> dict[str, str]:
     """Write the photos; return the names of the files by "probe" or the template."""
-    photos = {"probe": found.probe.data}
-    photos |= {str(one.template_id): one.photo.data for one in found.candidates if one.HasField("photo")}
+    photos = {"probe": ("probe", found.probe.data)}
+    photos |= {
+        str(one.template_id): (f"candidate-{one.template_id}", one.photo.data)
+        for one in found.candidates
+        if one.HasField("photo")
+    }
     files: dict[str, str] = {}
-    for whose, data in photos.items():
-        name = "probe" if whose == "probe" else f"candidate-{int(whose)}"
+    for whose, (name, data) in photos.items():
         files[whose] = f"{name}.{photo_ending(data)}"
-        (folder / files[whose]).write_bytes(data)
-        (folder / files[whose]).chmod(0o600)
+        with private_file(folder / files[whose], replace=True) as file:
+            file.write(data)
     return files
 
 
 def _without_photos(found: review_pb2.Examination) -> dict[str, object]:
-    """Return an examination as JSON has it, without photos."""
     bare = review_pb2.Examination()
     bare.CopyFrom(found)
     bare.ClearField("probe")

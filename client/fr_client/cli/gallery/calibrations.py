@@ -20,6 +20,7 @@ from fr_client.unpack import message_keys
 from fr_core.reading import read_json
 
 _FILE = "calibration.json"
+Answer = gallery_pb2.GetCalibrationResponse | gallery_pb2.SetCalibrationResponse | gallery_pb2.DeleteCalibrationResponse
 
 
 def calibrate(
@@ -74,7 +75,6 @@ def _other_model(text: str, expected: str) -> str:
 
 
 def _read(file: Path) -> str:
-    """Return the text of a calibration from its file or folder; raises `Unusable` for another file."""
     if file.is_dir():
         file /= _FILE
     text = read_text(file, MAX_CALIBRATION_BYTES)
@@ -96,14 +96,7 @@ def _is_report(text: str) -> bool:
     return isinstance(document, dict) and "kind" in document and "dataset" in document
 
 
-def print_calibration(
-    gallery_id: str,
-    answer: gallery_pb2.GetCalibrationResponse
-    | gallery_pb2.SetCalibrationResponse
-    | gallery_pb2.DeleteCalibrationResponse,
-    as_json: bool,
-    more: dict[str, str],
-) -> None:
+def print_calibration(gallery_id: str, answer: Answer, as_json: bool, more: dict[str, str]) -> None:
     """Print the calibration that searches of a gallery use; `more` are further keys of the JSON document."""
     calibration = answer.calibration if answer.HasField("calibration") else None
     if as_json:

@@ -110,7 +110,7 @@ def cluster(
 
 @dataclass(slots=True)
 class _SubjectPair:
-    """Two subjects, their best pair of templates, its similarity, and the number of pairs that reach the threshold."""
+    """Two subjects, their best pair of templates, and the number of pairs that reach the threshold."""
 
     subjects: tuple[str, str]
     similarity: float
@@ -148,8 +148,6 @@ def _print_pairs(best: list[_SubjectPair], reached: gallery_pb2.ScanProgress) ->
 
 @dataclass(slots=True)
 class _ClusterLine:
-    """A line of the table of clusters."""
-
     number: int
     size: int
     cohesion: float
@@ -203,7 +201,6 @@ def _scanning(context: typer.Context, as_lines: bool) -> Iterator[Client]:
 
 @contextmanager
 def _shown(client: Client, gallery_id: str) -> Iterator[Callable[[gallery_pb2.ScanProgress], None]]:
-    """Show the progress of a scan on standard error during the block."""
     total = client.get_gallery(gallery_id).template_count
     with progress("Searching", "templates", total) as advance:
         yield lambda reached: advance(reached.searched, 0)
@@ -211,7 +208,6 @@ def _shown(client: Client, gallery_id: str) -> Iterator[Callable[[gallery_pb2.Sc
 
 @contextmanager
 def _csv(target: Path | None) -> Iterator[Callable[[gallery_pb2.Cluster], None]]:
-    """Write the members of clusters into a file for its owner alone, if one is wanted."""
     if target is None:
         yield lambda found: None
         return

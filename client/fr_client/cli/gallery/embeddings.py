@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,25 +37,7 @@ class Rows:
     subjects: list[EmbeddingSubject]
 
 
-class EmbeddingFile(Protocol):
-    """An open file of embeddings."""
-
-    @property
-    def count(self) -> int:
-        """Number of rows."""
-        ...
-
-    @property
-    def size(self) -> int | None:
-        """Values of every embedding; None if they differ."""
-        ...
-
-    def rows(self, first: int) -> Iterator[Rows]:
-        """Read the rows from number `first` on, some at a time; raises `Unusable` if they cannot be read."""
-        ...
-
-
-def open_embeddings(vectors: Path, subjects: Path | None) -> EmbeddingFile:
+def open_embeddings(vectors: Path, subjects: Path | None) -> NpyFile | ParquetFile:
     """Open FILE.npy, float[n, D], with the CSV file of its subjects, or FILE.parquet, which has them itself.
 
     Raises `Unusable` if it cannot be read, has another format, or the two do not belong together.
@@ -71,14 +53,20 @@ def open_embeddings(vectors: Path, subjects: Path | None) -> EmbeddingFile:
 
 
 class NpyFile:
-    """Embeddings of a .npy file, with a CSV file of as many rows: subject_id[,display_name][,...]."""
+    """Embeddings of a .npy file, with a CSV file of as many rows: subject_id[,display_name][,...].
+
+    Attributes:
+        count: rows.
+        size: values of every embedding; None if they differ.
+    """
 
     def __init__(self, vectors: Path, subjects: Path) -> None:
         self._subjects = subjects
         self._vectors = _mapped(vectors)
         with reading_text(subjects):
             listed = sum(1 for _ in _listed(subjects))
-        self.count, self.size = len(self._vectors), int(self._vectors.shape[1])
+        self.count = len(self._vectors)
+        self.size: int | None = int(self._vectors.shape[1])
         if listed != self.count:
             raise Unusable(
                 "EMBEDDINGS_INVALID",
@@ -86,8 +74,8 @@ class NpyFile:
             )
 
     def rows(self, first: int) -> Iterator[Rows]:
-        """See `EmbeddingFile`."""
-        at_once = rows_at_once(self.size)
+        """Read the rows from number `first` on, some at a time; raises `Unusable` if they cannot be read."""
+        at_once = rows_at_once(self.size or 0)
         with reading_text(self._subjects):
             listed = _listed(self._subjects)
             for _ in range(first - 1):
@@ -172,7 +160,7 @@ def _listed(path: Path) -> Iterator[EmbeddingSubject]:
 
 
 class ParquetFile:
-    """Embeddings of a Parquet file: lists of floating-point numbers, each of any size."""
+    """Embeddings of a Parquet file: lists of floating-point numbers, each of any size; attributes as of `NpyFile`."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -196,7 +184,7 @@ class ParquetFile:
         self.size: int | None = None
 
     def rows(self, first: int) -> Iterator[Rows]:
-        """See `EmbeddingFile`."""
+        """Read as `NpyFile.rows`."""
         number = 1
         with reading(self._path):
             try:

@@ -13,17 +13,16 @@ import typer
 
 from fr_api.v1 import gallery_pb2
 from fr_client.channel import DEFAULT_MAX_IN_FLIGHT
-from fr_client.cli.ending import Ending
 from fr_client.cli.files import refused_file
 from fr_client.cli.gallery.enrol_log import EnrolLog
 from fr_client.cli.gallery.enrol_run import Enrolment, Options, RefusedPhoto, Tally
 from fr_client.cli.gallery.photo_sources import PhotoSet, read_source
+from fr_client.cli.gallery.recognise import SeveralFacesOption
 from fr_client.cli.progress import progress
 from fr_client.cli.show import console, pairs, plain, print_json, shown, table, when
-from fr_client.cli.state import AsJson, ForCase, ForPurpose, GalleryId, Unusable, connected, error_keys
+from fr_client.cli.state import AsJson, Ending, ForCase, ForPurpose, GalleryId, Unusable, connected, error_keys
 from fr_client.errors import FrApiError
 from fr_client.sync.client import Client
-from fr_client.words import OneFace
 
 # Subjects, files and folders to name; further ones are only counted.
 _TOLD = 10
@@ -43,12 +42,7 @@ def enrol(
         bool,
         typer.Option("--unnamed", help="FOLDER holds photos of unknown people: each photo is a subject of its own."),
     ] = False,
-    several_faces: Annotated[
-        OneFace,
-        typer.Option(
-            "--several-faces", help="What to do with a photo of several faces: refuse it, or take the largest."
-        ),
-    ] = "error",
+    several_faces: SeveralFacesOption = "error",
     report_similar: Annotated[
         bool, typer.Option("--report-similar", help="List other subjects that are similar to those of this run.")
     ] = False,
@@ -119,7 +113,6 @@ def enrol(
 
 
 def _require_gallery(client: Client, gallery_id: str, create: bool) -> gallery_pb2.Gallery:
-    """Return the gallery, or create it; raises `FrApiError` (UNKNOWN_GALLERY) if it is absent without `create`."""
     try:
         found = client.get_gallery(gallery_id)
         if found.HasField("expire_time") and found.expire_time.ToDatetime(UTC) <= datetime.now(UTC):

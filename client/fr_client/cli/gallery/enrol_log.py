@@ -69,11 +69,8 @@ class EnrolLog:
         self._path = path
         self._clock = clock
         self._noted: dict[tuple[str, str], Noted] = {}
-        header = {
-            "journal": _FORMAT,
-            "gallery_id": gallery.gallery_id,
-            "gallery_create_time": gallery.create_time.ToJsonString(),
-        }
+        created = gallery.create_time.ToJsonString()
+        header = {"journal": _FORMAT, "gallery_id": gallery.gallery_id, "gallery_create_time": created}
         with self._usable():
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -109,12 +106,8 @@ class EnrolLog:
     def note(self, photo: PhotoFile, noted: Noted) -> None:
         """Record the result of a photo; raises `Unusable` if the file cannot be written."""
         path, subject_id = _key(photo)
-        line: dict[str, Any] = {
-            "path": path,
-            "subject_id": subject_id,
-            "size": noted.state.size,
-            "mtime_ns": noted.state.mtime_ns,
-        }
+        size, mtime_ns = noted.state.size, noted.state.mtime_ns
+        line: dict[str, Any] = {"path": path, "subject_id": subject_id, "size": size, "mtime_ns": mtime_ns}
         if noted.reason:
             line |= {"reason": noted.reason, "message": noted.message}
         with self._usable():
@@ -125,7 +118,7 @@ class EnrolLog:
 
     def _take_hold(self) -> None:
         if not stat.S_ISREG(os.fstat(self._file).st_mode):
-            raise Unusable("JOURNAL_UNUSABLE", f"The journal {shown(self._path)} is not a file.")
+            raise self._wrong("UNUSABLE", "is not a file.")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -157,23 +150,23 @@ class EnrolLog:
             noted = Noted(FileState(line["size"], line["mtime_ns"]), line.get("reason", ""), line.get("message", ""))
             self._noted[line["path"], line["subject_id"]] = noted
         elif line["journal"] != _FORMAT:
-            raise Unusable("JOURNAL_OTHER", f"The journal {shown(self._path)} is from another version of `fr`.")
+            raise self._wrong("OTHER", "is from another version of `fr`.")
         elif line != header:
-            raise Unusable(
-                "JOURNAL_OTHER",
-                f"The journal {shown(self._path)} belongs to gallery {line['gallery_id']}, created at "
-                f"{line['gallery_create_time']}; this is {header['gallery_id']}, created at "
-                f"{header['gallery_create_time']}. Each gallery needs its own.",
+            raise self._wrong(
+                "OTHER",
+                f"belongs to gallery {line['gallery_id']}, created at {line['gallery_create_time']}; this is "
+                f"{header['gallery_id']}, created at {header['gallery_create_time']}. Each gallery needs its own.",
             )
+
+    def _wrong(self, reason: str, words: str) -> Unusable:
+        return Unusable(f"JOURNAL_{reason}", f"The journal {shown(self._path)} {words}")
 
     @contextmanager
     def _usable(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise Unusable(
-                "JOURNAL_UNUSABLE", f"The journal {shown(self._path)} cannot be used: {error.strerror}."
-            ) from error
+            raise self._wrong("UNUSABLE", f"cannot be used: {error.strerror}.") from error
 
 
 def _key(photo: PhotoFile) -> tuple[str, str]:

@@ -89,8 +89,6 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A photo on its way."""
-
     photo: PhotoFile
     state: FileState | None
     sha256: str
@@ -272,10 +270,11 @@ class Enrolment:
 
 def _read(photo: PhotoFile, max_bytes: int) -> bytes:
     """Return the bytes of a photo; raises `Unusable` if the server could only refuse it."""
-    if not _is_text(photo.subject_id):
-        raise Unusable(
-            "INVALID_IDENTIFIER", "The name of the file or its folder is not text in UTF-8, so it cannot be an id."
-        )
+    try:
+        photo.subject_id.encode()
+    except UnicodeEncodeError as error:
+        words = "The name of the file or its folder is not text in UTF-8, so it cannot be an id."
+        raise Unusable("INVALID_IDENTIFIER", words) from error
     try:
         size = photo.path.stat().st_size
     except OSError:
@@ -285,11 +284,3 @@ def _read(photo: PhotoFile, max_bytes: int) -> bytes:
             "IMAGE_TOO_MANY_BYTES", f"The file has {size:,} bytes; the server accepts at most {max_bytes:,}."
         )
     return read_photo(photo.path)
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -125,9 +125,7 @@ def _part(of: str, done: str, rate: common_pb2.ErrorRate) -> str:
     value, low, high = (_share(share, rare) for share in (rate.value, rate.low, rate.high))
     verb = "is" if value.startswith("1 in") else "are"
     how = ", by resampling people" if rate.interval_method == common_pb2.INTERVAL_METHOD_BY_PEOPLE else ""
-    few = ""
-    if 0 < rate.count < _ENOUGH_ERRORS:
-        few = f"on {rate.count} error{'' if rate.count == 1 else 's'}; "
+    few = f"on {rate.count} error{'' if rate.count == 1 else 's'}; " if 0 < rate.count < _ENOUGH_ERRORS else ""
     interval = f"{100 * rate.confidence:g} % interval {low} to {high}{how}"
     return f"{'none' if value == '0' else value} of {of} {verb} {done} ({few}{interval})"
 
@@ -137,11 +135,6 @@ def _share(value: float, rare: bool) -> str:
     if value == 0.0:
         return "0"
     if rare:
-        return f"1 in {_rounded(1.0 / value):,}"
+        return f"1 in {round(float(f'{1.0 / value:.3g}')):,}"
     text = f"{100 * value:.3g}"
     return "over 99.9 %" if text == "100" and value < 1.0 else f"{text} %"
-
-
-def _rounded(number: float) -> int:
-    """A number to three digits."""
-    return round(float(f"{number:.3g}"))

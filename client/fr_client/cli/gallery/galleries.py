@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -12,7 +12,7 @@ from fr_api.v1 import gallery_pb2
 from fr_client.cli.gallery import calibrations, duplicates, import_embeddings
 from fr_client.cli.plugins import plugin_group
 from fr_client.cli.show import end_of, model_name, pairs, print_answer, print_list, retention_of, table, when
-from fr_client.cli.state import AsJson, GalleryId, Yes, confirm, connected, require_one_of
+from fr_client.cli.state import AsJson, GalleryId, Yes, confirm, connected, days_long, require_one_of
 from fr_client.requests import KEEP
 from fr_client.words import USE_NAMES, Use
 
@@ -55,7 +55,7 @@ def create_gallery(
             gallery_id,
             display_name=name,
             expires=None if expires is None else expires.replace(tzinfo=UTC),
-            retention=None if retention_days is None else timedelta(days=retention_days),
+            retention=days_long(retention_days),
             keeps_photos=keep_photos,
             use=use,
         )
@@ -89,7 +89,7 @@ def update_gallery(
             gallery_id,
             display_name=KEEP if name is None else name,
             expires=None if no_expiry else KEEP if expires is None else expires.replace(tzinfo=UTC),
-            retention=None if no_retention else KEEP if retention_days is None else timedelta(days=retention_days),
+            retention=None if no_retention else days_long(retention_days) or KEEP,
         )
         _print_gallery(changed, as_json)
 
@@ -147,7 +147,6 @@ def purge_expired(
 
 
 def _print_galleries(found: Sequence[gallery_pb2.Gallery], as_json: bool) -> None:
-    """Print a line for each; ends and retentions have a column if there are any."""
     optional = {"Expires": end_of, "Retention": retention_of}
     shown_too = {name: of for name, of in optional.items() if any(map(of, found))}
     numbers = ("Subjects", "Templates")

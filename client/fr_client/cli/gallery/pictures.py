@@ -1,15 +1,25 @@
-"""Draws answers: the faces of a photo, and a probe beside its candidates."""
+"""Draws answers: the faces of a photo, and a probe beside its candidates, whose photos it finds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageOps
 
 from fr_api.v1 import common_pb2, gallery_pb2
-from fr_client.cli.drawing import Font, Photo
+from fr_client.cli.drawing import Font, Photo, open_photo
+from fr_client.cli.files import read_photo, reading
+from fr_client.cli.gallery.photo_sources import is_photo, read_manifest
 from fr_client.cli.show import lead_mark, leads_text
+from fr_client.errors import FrApiError
+from fr_client.requests import MAX_PHOTO_BYTES
+from fr_client.sync.client import Client
+from fr_client.words import Purpose
+from fr_core.reading import read_whole
 
 Colour = tuple[int, int, int]
 
@@ -183,7 +193,6 @@ def _draw_candidate(
 
 
 def _paste_fitted(picture: Photo, photo: Photo, corner: tuple[int, int], side: int) -> None:
-    """Paste a photo, whole and in proportion, into the middle of a square."""
     fitted = ImageOps.contain(photo, (side, side), Image.Resampling.LANCZOS)
     square = Image.new("RGB", (side, side), PALE)
     square.paste(fitted, ((side - fitted.width) // 2, (side - fitted.height) // 2))
@@ -231,3 +240,71 @@ def _draw_label(
 
 def _points(landmarks: common_pb2.Landmarks) -> tuple[common_pb2.Point, ...]:
     return (landmarks.left_eye, landmarks.right_eye, landmarks.nose, landmarks.mouth_left, landmarks.mouth_right)
+
+
+def crops(
+    client: Client,
+    gallery_id: str,
+    answer: gallery_pb2.SearchResponse,
+    source: Path | None,
+    purpose: Purpose | None,
+    case: str,
+) -> dict[int, Photo]:
+    """Return the face of each candidate's photo, by template id.
+
+    The photos are in `source`, a folder or a manifest; None for those in the gallery.
+    """
+    subject_of = {one.template_id: one.subject_id for result in answer.results for one in result.candidates}
+    if source is None:
+        if not client.get_gallery(gallery_id).keeps_photos:
+            return {}
+        get_template = partial(client.get_template, gallery_id, photo=True, purpose=purpose, case_reference=case)
+        kept = {number: get_template(number) for number in sorted(subject_of)}
+        return {number: _largest_face(client, one.photo.data) for number, one in kept.items() if one.HasField("photo")}
+    sha256_of: dict[int, str] = {}
+    for subject_id in sorted(set(subject_of.values())):
+        subject = client.get_subject(gallery_id, subject_id, purpose=purpose, case_reference=case)
+        sha256_of |= {one.template_id: one.image_sha256 for one in subject.templates if one.template_id in subject_of}
+    paths = find_photos(source, filter(None, sha256_of.values()), subject_of.values())
+    wanted = {number: paths[sha256] for number, sha256 in sorted(sha256_of.items()) if sha256 in paths}
+    return {number: _largest_face(client, read_photo(path)) for number, path in wanted.items()}
+
+
+def find_photos(source: Path, wanted: Iterable[str], subject_ids: Iterable[str] = ()) -> dict[str, Path]:
+    """Return the paths of photos by their sha256, from a folder with all its folders, or from a manifest of `fr enrol`.
+
+    It first searches the folders of `subject_ids`, for speed.
+    """
+    missing = set(wanted)
+    found: dict[str, Path] = {}
+    for path in _photo_paths(source, frozenset(subject_ids)):
+        if not missing:
+            break
+        try:
+            sha256 = hashlib.sha256(read_whole(path, MAX_PHOTO_BYTES)).hexdigest()
+        except OSError:
+            continue  # the picture shows it as not found
+        if sha256 in missing:
+            missing.remove(sha256)
+            found[sha256] = path
+    return found
+
+
+def _photo_paths(source: Path, first: frozenset[str]) -> Iterator[Path]:
+    if source.is_dir():
+        paths = sorted(path for path in source.rglob("*") if is_photo(path))
+        yield from sorted(paths, key=lambda path: path.parent.name not in first)
+        return
+    with reading(source):
+        photos = read_manifest(source).photos
+    yield from (photo.path for photo in sorted(photos, key=lambda photo: photo.subject_id not in first))
+
+
+def _largest_face(client: Client, data: bytes) -> Photo:
+    """Return the face that an enrolment takes from a photo: its only one, or the largest."""
+    photo = open_photo(data)
+    try:
+        faces = client.detect(data).faces
+    except FrApiError:
+        return photo  # this server no longer accepts the photo: the picture shows all of it
+    return face_crop(photo, faces[0].box) if faces else photo

@@ -168,9 +168,9 @@ def _draw_search(
     case: str,
 ) -> None:
     from fr_client.cli import drawing
-    from fr_client.cli.gallery import candidate_photos, pictures
+    from fr_client.cli.gallery import pictures
 
-    crops = candidate_photos.crops(client, gallery_id, answer, photos, purpose, case)
+    crops = pictures.crops(client, gallery_id, answer, photos, purpose, case)
     shown_ids = {one.template_id for result in answer.results for one in result.candidates}
     missing = len(shown_ids - crops.keys())
     if missing:

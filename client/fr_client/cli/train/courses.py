@@ -116,7 +116,6 @@ def print_course(found: training_pb2.Course, as_json: bool) -> None:
 
 
 def _changes(found: training_pb2.Course) -> str:
-    """Return the effect of earlier answers and of the list of photos."""
     items = sum(form.items for form in found.forms)
     return (
         f"Learned: answers have moved the difficulty of {found.learned_items:,} of {counted(items, 'item')}; "

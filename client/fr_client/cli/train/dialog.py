@@ -1,12 +1,97 @@
-"""Asks a trainee line by line, shows the time left, pauses, and lets the trainee leave."""
+"""Asks a trainee line by line, and makes the calls of a sitting, however long the server is away."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from itertools import chain, repeat
+from typing import TypeVar
 
 from fr_client.cli.train.answers import NotUnderstood
+from fr_client.errors import CONNECTION_LOST, TIMED_OUT, UNREACHABLE, FrApiError
+from fr_client.sync.training import Training
+
+# Replaces the connection: gRPC itself may wait two minutes before it calls a lost server again.
+Connect = Callable[[], Training]
+
+# The same call is sent again: the server counts it once, however often it comes.
+AGAIN = frozenset({UNREACHABLE, CONNECTION_LOST, TIMED_OUT, "OVERLOADED", "SHUTTING_DOWN", "NOT_READY"})
+# The waits between the calls, in seconds; the last one repeats.
+DELAYS_S = (1.0, 2.0, 3.0, 5.0)
+# At the beginning: a server that has just started answers within these.
+FIRST_DELAYS_S = (0.5, 0.5, 1.0, 1.0, 2.0, 3.0)
+
+
+@dataclass
+class Sender:
+    """Makes a call until it has an answer: connections break during sittings.
+
+    `tick` shows a line that replaces its last one; None if the output cannot.
+    """
+
+    connect: Connect
+    say: Callable[[str], None]
+    tick: Callable[[str], None] | None
+    sleep: Callable[[float], None]
+    clock: Callable[[], float]
+
+    def __post_init__(self) -> None:
+        self.training = self.connect()
+        self.rejoin: Callable[[Training], object] = lambda training: (
+            None
+        )  # before the next call to a server that is back
+
+    def soon(self, call: Callable[[Training], T]) -> T:
+        """Return the answer; raises `FrApiError` for a refusal, and if there is no answer within some seconds."""
+        for delay_s in FIRST_DELAYS_S:
+            try:
+                return call(self.training)
+            except FrApiError as error:
+                if error.reason not in AGAIN:
+                    raise
+            self.sleep(delay_s)
+            self.training = self.connect()
+        return call(self.training)
+
+    def __call__(self, call: Callable[[Training], T]) -> T:
+        """Return the answer, however long it takes; raises `FrApiError` for a refusal."""
+        try:
+            return call(self.training)
+        except FrApiError as error:
+            if error.reason not in AGAIN:
+                raise
+            lost = error
+        self.say("The server does not answer. Your answer is kept here, and is sent when the server is back.")
+        self.say("You need not do anything. Ctrl-C leaves; unsent questions are asked again when you come back.")
+        began_s = self.clock()
+        for delay_s in chain(DELAYS_S, repeat(DELAYS_S[-1])):
+            if self.tick is not None:
+                minutes, seconds = divmod(int(self.clock() - began_s), 60)
+                self.tick(f"Waiting for the server, {minutes}:{seconds:02}.")
+            self.sleep(max(delay_s, lost.retry_after_s or 0.0))
+            try:
+                answer = self._again(call, lost)
+            except FrApiError as error:
+                if error.reason not in AGAIN:
+                    self._answers_again()
+                    raise
+                lost = error
+            else:
+                self._answers_again()
+                return answer
+        raise AssertionError("itertools.repeat never ends")
+
+    def _again(self, call: Callable[[Training], T], lost: FrApiError) -> T:
+        if lost.reason != "OVERLOADED":  # the server itself says this, so the trainee was never away
+            self.training = self.connect()
+            self.rejoin(self.training)
+        return call(self.training)
+
+    def _answers_again(self) -> None:
+        if self.tick is not None:
+            self.say("")
+        self.say("The server answers again.")
+
 
 T = TypeVar("T")
 
@@ -26,18 +111,6 @@ class InputEnded(Exception):
 
 class EndedForGood(Exception):
     """The trainee ends the sitting; trials without an answer stay so."""
-
-
-class Time(Protocol):
-    """Stops and starts the time of a session."""
-
-    def pause(self) -> None:
-        """Stop it."""
-        ...
-
-    def resume(self) -> None:
-        """Start it again."""
-        ...
 
 
 class Countdown:
@@ -94,7 +167,8 @@ class Dialog:
     say: Callable[[str], None]
     prompt: Callable[[str], None]
     drop_typed_ahead: Callable[[], None]
-    time: Time
+    stop_time: Callable[[], object]
+    start_time: Callable[[], object]
     countdown: Countdown
 
     def __post_init__(self) -> None:
@@ -141,7 +215,7 @@ class Dialog:
 
     def pause(self) -> None:
         """Stop the time until Enter is pressed."""
-        self.time.pause()
+        self.stop_time()
         self.countdown.pause()
         self.wait_paused()
 
@@ -151,7 +225,7 @@ class Dialog:
         self.prompt("Paused: the time stands still. Enter continues, q leaves:")
         if self._next().strip().lower() == "q":
             raise Left
-        self.time.resume()
+        self.start_time()
         self.drop_typed_ahead()
         self.countdown.resume()
 

@@ -9,7 +9,8 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from fr_client.cli.files import require_drawing
@@ -18,11 +19,8 @@ from fr_client.cli.state import Unusable
 from fr_client.cli.train.labels import Shown
 from fr_client.private import private_file
 
-if sys.platform != "win32":
-    import fcntl
-
-
 NAME = "trial.png"
+PREFIX = "fr-train-"
 # Opens a file for people; raises `OSError` if it cannot.
 Viewer = Callable[[Path], None]
 
@@ -81,7 +79,7 @@ def picture_file(folder: Path | None, viewer: Viewer | None, say: Callable[[str]
     """
     with ExitStack() as stack:
         try:
-            made = stack.enter_context(temporary_folder()) if folder is None else folder
+            made = Path(stack.enter_context(_own_folder())) if folder is None else folder
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             where = "A temporary folder" if folder is None else shown_path(folder)
@@ -92,98 +90,32 @@ def picture_file(folder: Path | None, viewer: Viewer | None, say: Callable[[str]
         yield shows
 
 
+def _own_folder() -> AbstractContextManager[str | Path]:
+    if sys.platform == "win32":  # which has no such locks: nothing deletes the folders of killed processes
+        return tempfile.TemporaryDirectory(prefix=PREFIX)
+    from fr_core.scratch import scratch_folder
+
+    return scratch_folder(PREFIX)
+
+
 def desktop_viewer(environment: Mapping[str, str] = os.environ) -> Viewer | None:
     """Return the viewer of the desktop; None without a desktop."""
     if sys.platform == "win32":
         return os.startfile
     if sys.platform == "darwin":
-        return _Opener("open")
+        return partial(_open, "open")
     if environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"):
         found = shutil.which("xdg-open")
-        return None if found is None else _Opener(found)
+        return None if found is None else partial(_open, found)
     return None
 
 
-class _Opener:
-    """Starts a program with the path, without waiting for it."""
-
-    def __init__(self, program: str) -> None:
-        self._program = program
-
-    def __call__(self, path: Path) -> None:
-        nothing = subprocess.DEVNULL
-        # In a session of its own: Ctrl-C must not end a viewer, nor may it write between the questions.
-        started = subprocess.Popen(
-            [self._program, str(path)], stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
-        )
-        # On some desktops the program runs until the window closes; a thread waits for its end.
-        threading.Thread(target=started.wait, daemon=True).start()
-
-
-PREFIX = "fr-train-"
-
-
-@contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """Make a folder of mode 0700 during the block; first delete those that killed processes of this user left.
-
-    A process holds a lock on its folder until it ends for any reason. Windows has no such lock, so nothing is deleted
-    there. Raises `OSError` if the folder cannot be made.
-    """
-    sweep(Path(tempfile.gettempdir()))
-    folder, lock = _made()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
-
-
-def sweep(parent: Path) -> None:
-    """Delete the folders of dead processes of this user; raises `OSError` if `parent` cannot be listed."""
-    if sys.platform == "win32":
-        return
-    with os.scandir(parent) as entries:
-        names = [one.name for one in entries if one.name.startswith(PREFIX) and one.is_dir(follow_symlinks=False)]
-    for name in names:
-        try:
-            lock = _opened(parent / name)
-        except OSError:  # another user's, or just deleted by another process
-            continue
-        try:
-            if os.fstat(lock).st_uid == os.getuid() and _locked(lock, wait=False):
-                shutil.rmtree(parent / name, ignore_errors=True)
-        finally:
-            os.close(lock)
-
-
-def _made() -> tuple[Path, int | None]:
-    """Make a folder and lock it; make another if a process deletes it before it is locked."""
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-        if sys.platform == "win32":
-            return folder, None
-        try:
-            lock = _opened(folder)
-        except FileNotFoundError:
-            continue
-        _locked(lock, wait=True)  # on a file system without locks, no process deletes it
-        if folder.exists():
-            return folder, lock
-        os.close(lock)
-
-
-def _opened(folder: Path) -> int:
-    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-
-
-def _locked(descriptor: int, *, wait: bool) -> bool:
-    """Lock a folder until the descriptor is closed; return whether that worked."""
-    if sys.platform == "win32":
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:  # a living process holds it, or the file system has no locks
-        return False
-    return True
+def _open(program: str, path: Path) -> None:
+    """Start a program with the path, without waiting for it."""
+    nothing = subprocess.DEVNULL
+    # In a session of its own: Ctrl-C must not end a viewer, nor may it write between the questions.
+    started = subprocess.Popen(
+        [program, str(path)], stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
+    )
+    # On some desktops the program runs until the window closes; a thread waits for its end.
+    threading.Thread(target=started.wait, daemon=True).start()

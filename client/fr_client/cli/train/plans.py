@@ -203,7 +203,6 @@ def _alike_text(alike: int) -> str:
 
 
 def _missing_text(found: training_pb2.CheckPlanResponse) -> str:
-    """Return the number of missing people of each kind; there may be enough of other kinds."""
     people = found.needs.people - found.people
     with_two = found.needs.people_with_two_photos - found.people_with_two_photos
     alike = found.needs.people_with_two_alike - found.people_with_two_alike

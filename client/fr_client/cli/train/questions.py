@@ -151,8 +151,6 @@ def _observe(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
 
 
 def _observation_of(component_id: str) -> Callable[[str], training_pb2.Observation | None]:
-    """Return the parser of an observation; it returns None if the trainee goes back."""
-
     def parse(line: str) -> training_pb2.Observation | None:
         return None if line.strip().lower() == _BACK else keys.observation(line, component_id)
 

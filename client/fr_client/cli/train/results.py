@@ -78,7 +78,6 @@ def export(
 
 
 def _written(client: Client, whom: dict[str, str | None], word: TrainingFile, folder: Path, must: bool) -> bool:
-    """Write a file of the report; if an optional one is absent, say so and return False."""
     try:
         with (
             private_file(folder / f"report.{word}", replace=True) as file,

@@ -4,32 +4,100 @@ from __future__ import annotations
 
 import io
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
 
 from fr_api.v1 import training_pb2
-from fr_client.cli.ending import INTERRUPTED
 from fr_client.cli.show import plain, when
-from fr_client.cli.state import Settings, Unusable, reporting
+from fr_client.cli.state import INTERRUPTED, Settings, Unusable, reporting
 from fr_client.cli.train.answers import Scale
-from fr_client.cli.train.blocks import Blocks
-from fr_client.cli.train.calls import AGAIN, Connect, Sender, SessionTime, Waiting
 from fr_client.cli.train.codes import ASK, Code, asked_code
-from fr_client.cli.train.dialog import Countdown, Dialog, EndedForGood, InputEnded, Left
+from fr_client.cli.train.dialog import (
+    AGAIN,
+    Connect,
+    Countdown,
+    Dialog,
+    EndedForGood,
+    InputEnded,
+    Left,
+    Sender,
+)
 from fr_client.cli.train.labels import counted
 from fr_client.cli.train.messages import in_trainees_words, trainee_text
 from fr_client.cli.train.picture_file import PictureFile, Viewer, desktop_viewer, picture_file
 from fr_client.cli.train.questions import Style
-from fr_client.cli.train.session import SessionRun
-from fr_client.cli.train.terminal import Stopped, drop_typed_ahead, stopped_by_signals
+from fr_client.cli.train.session import Blocks, SessionRun
 from fr_client.errors import FrApiError
 from fr_client.sync.training import Training
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import termios
+
+
+def drop_typed_ahead() -> None:
+    """Drop unread input of a terminal: it answers a question that nobody has seen. Keeps the lines of a pipe.
+
+    Raises `OSError` if the terminal is closed.
+    """
+    if not sys.stdin.isatty():
+        return
+    if sys.platform == "win32":
+        while msvcrt.kbhit():
+            msvcrt.getwch()
+        return
+    try:
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
+    except termios.error as error:  # which is no OSError
+        raise OSError(*error.args) from error
+
+
+_NAMES = ("SIGHUP", "SIGTERM")
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal ends the command; `status` is its exit status."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.status = 128 + number  # as in shells
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Raise `Stopped` in the block at the first SIGHUP or SIGTERM; if nothing catches it, the command ends.
+
+    It ignores later ones until the block ends: a closed terminal sends several, and none may interrupt the cleaning. A
+    signal that is ignored from the beginning, as under nohup, stays so. Only the main thread may enter.
+    """
+    found = [signal.Signals[name] for name in _NAMES if hasattr(signal, name)]
+    before = {one: signal.getsignal(one) for one in found if signal.getsignal(one) != signal.SIG_IGN}
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for one in before:
+            signal.signal(one, signal.SIG_IGN)
+        raise Stopped(number)
+
+    try:
+        for one in before:
+            signal.signal(one, stop)
+        yield
+    except Stopped as stopped:
+        raise typer.Exit(stopped.status) from None
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
 
 _BEGUN = (training_pb2.SESSION_STATE_RUNNING, training_pb2.SESSION_STATE_PAUSED)
 _GO_ON = "Your answers are kept: the same command continues."
@@ -79,12 +147,11 @@ def take(
 ) -> None:
     """Lead a trainee through a sitting, or through the next unfinished one for ""; may end the command early.
 
-    Raises:
-        FrApiError: the server refuses for good, or does not answer at the start.
-        Unusable: there is no such sitting, or a picture cannot be shown.
+    Raises `FrApiError` if the server refuses for good, or does not answer at the start, and `Unusable` if there is no
+    such sitting, or a picture cannot be shown.
     """
     with picture_file(pictures, viewer, say) as shows:  # first: without it nothing begins
-        sent = Sender(connect, Waiting(say, _tick if sys.stdout.isatty() else None), sleep, time.monotonic)
+        sent = Sender(connect, say, _tick if sys.stdout.isatty() else None, sleep, time.monotonic)
         joined = sent.soon(lambda training: training.join(code))
         chosen = choose(joined, sitting)
         if chosen is None:
@@ -98,8 +165,10 @@ def take(
         session = sent.soon(lambda training: training.start_session(code, name, consent=not begun))
         say(f"{chosen.sitting.title}: {session.answered} of {session.trials} trials have an answer.")
         say(style.told)
-        time_of, countdown = SessionTime(session.session_id, sent), Countdown(time.monotonic)
-        dialog = Dialog(sys.stdin.readline, say, _prompt, drop_typed_ahead, time_of, countdown)
+        stop = partial(sent, lambda training: training.pause_session(session.session_id))
+        start = partial(sent, lambda training: training.resume_session(session.session_id))
+        countdown = Countdown(time.monotonic)
+        dialog = Dialog(sys.stdin.readline, say, _prompt, drop_typed_ahead, stop, start, countdown)
         blocks = Blocks(session, begun, countdown, say)
         left = (sent, session.session_id, shows)
         with _interrupted(*left), _leaving(*left, report):
@@ -143,7 +212,6 @@ def choose(joined: training_pb2.JoinCourseResponse, name: str) -> training_pb2.S
 
 
 def _consents(joined: training_pb2.JoinCourseResponse, sitting: training_pb2.Sitting) -> bool:
-    """Show the sitting and the notice about its data, and ask for consent."""
     say(joined.title)
     trials = sum(block.trials for block in sitting.blocks)
     say(f"{sitting.title}: {counted(len(sitting.blocks), 'block')}, {counted(trials, 'trial')}.")
@@ -159,7 +227,6 @@ def _consents(joined: training_pb2.JoinCourseResponse, sitting: training_pb2.Sit
 
 @contextmanager
 def _connections(settings: Settings) -> Iterator[Connect]:
-    """Yield a function that replaces the connection; the last one is closed with the block."""
     with ExitStack() as stack:
 
         def connect() -> Training:
@@ -183,7 +250,6 @@ def _interrupted(sent: Sender, session_id: str, shows: PictureFile) -> Iterator[
 
 @contextmanager
 def _leaving(sent: Sender, session_id: str, shows: PictureFile, report: str) -> Iterator[None]:
-    """Remove the picture, stop the time if the trainee leaves, and end the command accordingly."""
     try:
         yield
     except EndedForGood:
@@ -209,7 +275,6 @@ def _leaving(sent: Sender, session_id: str, shows: PictureFile, report: str) -> 
 
 
 def _stop(training: Training, session_id: str) -> None:
-    """Stop the time while the trainee is away."""
     try:
         training.pause_session(session_id)
     except FrApiError as error:
@@ -220,7 +285,6 @@ def _stop(training: Training, session_id: str) -> None:
 
 
 def _complain(line: str) -> None:
-    """Show a line on standard error, unless the terminal is closed."""
     with suppress(OSError):
         typer.echo(line, err=True)
 
@@ -237,5 +301,4 @@ def _prompt(question: str) -> None:
 
 
 def _tick(line: str) -> None:
-    """Show a line of a terminal that replaces the last one."""
     typer.echo(f"\r{line}", nl=False)

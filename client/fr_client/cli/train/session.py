@@ -1,14 +1,13 @@
-"""Runs a sitting from its first block to its end: shows each trial, sends each answer, and survives failures."""
+"""Runs a sitting: shows each trial, sends each answer, survives failures, and reports blocks without time left."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fr_api.v1 import training_pb2
 from fr_client.cli.state import Unusable
-from fr_client.cli.train.blocks import Blocks
-from fr_client.cli.train.calls import Sender
-from fr_client.cli.train.dialog import HELP, Dialog
+from fr_client.cli.train.dialog import HELP, Countdown, Dialog, Sender
 from fr_client.cli.train.labels import counted, labels, shown_of, similarity_text
 from fr_client.cli.train.messages import trainee_text
 from fr_client.cli.train.picture_file import PictureFile
@@ -16,23 +15,83 @@ from fr_client.cli.train.questions import Decided, Given, Noted, Style, ask
 from fr_client.errors import FrApiError
 from fr_client.sync.training import Training
 
+
+@dataclass
+class Blocks:
+    """Follows a session from block to block; `resumed` says whether it began before."""
+
+    session: training_pb2.Session
+    resumed: bool
+    countdown: Countdown
+    say: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        self._blocks = list(self.session.sitting.blocks)
+        self._present = ""  # id of the present block
+        self._unanswered = 0  # of its trials
+        self._late = False
+
+    def shown(self, trial: training_pb2.Trial) -> None:
+        """Note that a trial is on the screen."""
+        self._present, self._unanswered = trial.block_id, trial.of - trial.number + 1
+
+    def answered(self) -> None:
+        """Note that the trial has all its answers."""
+        self._unanswered -= 1
+
+    def late(self) -> None:
+        """Note that the server refused an answer, since the time of the block is over."""
+        self._late = True
+
+    def next_is(self, found: training_pb2.NextTrialResponse) -> None:
+        """If the time of a block ran out, say so, now that the next step is known."""
+        if self.resumed:
+            self._look_back(found)
+            self.resumed = False
+        kind = found.WhichOneof("next")
+        following = found.trial.block_id if kind == "trial" else found.block.block.block_id
+        if not self._present or following == self._present:
+            return
+        # A sitting may also be over because it ended at another machine.
+        ran_out = kind != "over" or self._late or self.countdown.is_over
+        if self._unanswered > 0 and ran_out:
+            self._tell([one for one in self._blocks if one.block_id == self._present], self._unanswered)
+        self._present, self._unanswered, self._late = "", 0, False
+
+    def _look_back(self, found: training_pb2.NextTrialResponse) -> None:
+        """Report the trials without an answer of the blocks before the present one, when the trainee comes back."""
+        blocks = self._blocks
+        if sum(one.trials for one in blocks) != self.session.trials:
+            return  # a form has fewer items than the plan has trials, and the client does not know which
+        kind, here = found.WhichOneof("next"), 0
+        if kind == "over":
+            before = blocks
+        elif kind == "block":
+            before = blocks[: found.block.number - 1]
+        else:
+            ids = [one.block_id for one in blocks]
+            before, here = blocks[: ids.index(found.trial.block_id)], found.trial.number - 1
+        missing = sum(one.trials for one in before) + here - self.session.answered
+        if missing > 0:
+            self._tell([one for one in before if one.HasField("limit")], missing)
+
+    def _tell(self, ended: list[training_pb2.Block], unanswered: int) -> None:
+        stay = f"{counted(unanswered, 'trial')} {'stays' if unanswered == 1 else 'stay'} without an answer."
+        if len(ended) == 1:
+            number = self._blocks.index(ended[0]) + 1
+            self.say(f"The time of block {number} ({ended[0].title}) ran out; {stay}")
+        elif ended:
+            self.say(f"The time of an earlier block ran out; {stay}")
+
+
 # The trial is over, or elsewhere: ask for the next step.
 GO_ON = frozenset({"BLOCK_EXPIRED", "DECISION_LOCKED", "WRONG_STEP", "UNKNOWN_TRIAL", "SESSION_FINISHED"})
 # The server cannot accept the answer: ask the trainee again.
 ASK_AGAIN = frozenset({"INVALID_RATING", "INVALID_FIELD", "MISSING_FIELD"})
 # About a photo of the trainee.
 PHOTO = frozenset(
-    {
-        "UNDECODABLE",
-        "UNSUPPORTED_FORMAT",
-        "IMAGE_TOO_MANY_BYTES",
-        "IMAGE_TOO_MANY_PIXELS",
-        "SEVERAL_FRAMES",
-        "NO_FACE",
-        "SEVERAL_FACES",
-        "TOO_SMALL",
-        "LOW_QUALITY",
-    }
+    {"UNDECODABLE", "UNSUPPORTED_FORMAT", "IMAGE_TOO_MANY_BYTES", "IMAGE_TOO_MANY_PIXELS", "SEVERAL_FRAMES"}
+    | {"NO_FACE", "SEVERAL_FACES", "TOO_SMALL", "LOW_QUALITY"}
 )
 # The server may say this often in a row that a trial is elsewhere; then it and this command disagree for good.
 _MOST_DETOURS = 5
@@ -60,13 +119,7 @@ class SessionRun:
         self._own_probe: bytes | None = None
 
     def run(self) -> training_pb2.SessionOver:
-        """Continue until the sitting is over.
-
-        Raises:
-            Left, EndedForGood, InputEnded: as `Dialog.ask`.
-            FrApiError: the server refuses for good.
-            Unusable: a picture cannot be shown.
-        """
+        """Continue until the sitting is over; raises as `Dialog.ask`, and `Unusable` if a picture cannot be shown."""
         begin = ""
         while True:
             found = self._next(begin)
@@ -79,10 +132,11 @@ class SessionRun:
             if kind == "block":
                 begin = self._introduced(found.block)
             else:
-                self._do(found.trial)
+                current: training_pb2.Trial | None = found.trial
+                while current is not None:
+                    current = self._step(current)
 
     def _next(self, begin: str) -> training_pb2.NextTrialResponse | None:
-        """Ask for the next step; None to ask again."""
         try:
             found = self.sent(lambda training: training.next_trial(self._id, begin))
         except FrApiError as error:
@@ -103,7 +157,6 @@ class SessionRun:
         self.dialog.countdown.doubt()
 
     def _introduced(self, begins: training_pb2.BlockToBegin) -> str:
-        """Introduce a block, wait for Enter, and return its id."""
         block, dialog = begins.block, self.dialog
         dialog.countdown.begin(None)
         dialog.known_to_me = None
@@ -122,14 +175,7 @@ class SessionRun:
         dialog.ask("Enter begins:", lambda line: None)
         return block.block_id
 
-    def _do(self, trial: training_pb2.Trial) -> None:
-        """Go through the steps of a trial until it is done, or the next step is unknown."""
-        current: training_pb2.Trial | None = trial
-        while current is not None:
-            current = self._step(current)
-
     def _step(self, trial: training_pb2.Trial) -> training_pb2.Trial | None:
-        """Show a step, ask, and send the answer; return the following step, if any."""
         self._show(trial)
         self.dialog.drop_typed_ahead()
         given = ask(self.dialog, trial, self.style)
@@ -205,7 +251,6 @@ class SessionRun:
         raise error
 
     def _detour(self, error: FrApiError) -> None:
-        """Explain the refusal; raises the error if it repeats too often."""
         self._detours += 1
         if self._detours > _MOST_DETOURS:
             raise error
