@@ -12,7 +12,6 @@ import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,11 @@ import typer
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from typer.main import get_command
-from typer.testing import CliRunner
 
 from fr_api.v1 import access_pb2, audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2
 from fr_client.cli.admin import audit as audit_commands
 from fr_client.cli.admin import checkpoints
 from fr_client.cli.case import cases as labels
-from fr_client.cli.main import build
 from fr_client.connection import read_connection
 from fr_core.storage.audit.checkpoints import parse_checkpoint
 from fr_core.storage.audit.values import canonical
@@ -39,10 +36,9 @@ from fr_server.gateway.authority import Issued, make_authority
 from fr_server.rpc.interceptors.sizes import request_of
 from fr_trust.audit.export import export
 from fr_trust.audit.segment import oldest_segment
-from fr_trust.casework.values import Purpose
-from fr_trust.evidence.extract import audit_extract
 from support.audits import Audited
-from support.cases import OTHER_SIGNER, REFERENCE, SEARCHER, SIGNER, Filed, filed, open_store
+from support.cases import OTHER_SIGNER, REFERENCE, SIGNER, Filed, filed
+from support.cli import fr_at, run
 from support.scripted import Script, serving_trust
 
 NOTICE = "Leads for a human examiner, never an identity."
@@ -78,23 +74,6 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Issued:
     return made
 
 
-@cache
-def fr_command() -> Any:
-    """Made once: it takes longer than a call."""
-    return get_command(build())
-
-
-def fr(target: str, *words: object, typed: str = "", columns: str = "250") -> tuple[int, str, str]:
-    return run(fr_command(), "--server", target, *words, typed=typed, columns=columns)
-
-
-def run(command: Any, *words: object, typed: str = "", columns: str = "250") -> tuple[int, str, str]:
-    with CliRunner(env={"COLUMNS": columns}).isolation(input=typed) as (out, error, _):
-        with pytest.raises(SystemExit) as ended:
-            command.main(args=[*map(str, words)], prog_name="fr")
-        return int(str(ended.value.code or 0)), out.getvalue().decode(), error.getvalue().decode()
-
-
 def plugin(group: str, name: str) -> Any:
     """A command of another room, as pyproject.toml has it."""
     root = Path(__file__).parents[2]
@@ -123,36 +102,28 @@ def test_whoami_tells_roles_scope_and_budget(script: Script, target: str) -> Non
             searches_left=1_234,
         )
     ]
-    code, out, _ = fr(target, "whoami")
+    code, out, _ = fr_at(target, "whoami")
     assert code == 0
     for words in ("key:k1", "operator, auditor", "staff-* visitors", "none", "2.5 a second, 9 at once", "1,000 a day"):
         assert words in out
     assert re.search(r"Left today +1,234 searches", out)
     assert re.search(r"Valid +until 2027-01-15", out)
-    told = json.loads(fr(target, "whoami", "--json")[1])
+    told = json.loads(fr_at(target, "whoami", "--json")[1])
     assert (told["principal_id"], told["searches_left"]) == ("key:k1", 1_234)
     assert told["expire_time"] == "2027-01-15T08:00:00Z"
-
-
-def test_whoami_tells_a_large_budget_in_figures(script: Script, target: str) -> None:
     budget = access_pb2.Budget(requests_per_s=1_000_000, burst=1_000_000)
-    script.answers["WhoAmI"] = [access_pb2.WhoAmIResponse(principal_id="key:k1", budget=budget)]
-    assert "1,000,000 a second, 1,000,000 at once" in fr(target, "whoami")[1]
-
-
-def test_whoami_tells_no_end_and_no_rest_where_there_is_none(script: Script, target: str) -> None:
-    script.answers["WhoAmI"] = [access_pb2.WhoAmIResponse(principal_id="local", roles=[access_pb2.ROLE_ADMIN])]
-    code, out, _ = fr(target, "whoami")
-    assert code == 0
+    script.answers["WhoAmI"] = [access_pb2.WhoAmIResponse(principal_id="local", budget=budget)]
+    code, out, _ = fr_at(target, "whoami")
+    assert (code, "1,000,000 a second, 1,000,000 at once" in out) == (0, True)
     assert not re.search("Left today|Valid", out)
-    assert json.loads(fr(target, "whoami", "--json")[1]).keys().isdisjoint({"searches_left", "expire_time"})
+    assert json.loads(fr_at(target, "whoami", "--json")[1]).keys().isdisjoint({"searches_left", "expire_time"})
 
 
 def test_a_key_is_told_once_and_in_one_line(script: Script, target: str) -> None:
     script.answers["CreateKey"] = [access_pb2.CreateKeyResponse(key=KEY, token=TOKEN)]
     words = ("key", "create", "--role", "operator", "--role", "examiner", "--gallery", "staff-*", "--course", "*")
     more = ("--days", "2", "--label", "room 4", "--requests-per-s", "50", "--burst", "200", "--searches-per-day", "0")
-    code, out, error = fr(target, *words, *more, columns="40")
+    code, out, error = fr_at(target, *words, *more, columns="40")
     assert code == 0, error
     assert (out.splitlines()[-1], (out + error).count(TOKEN)) == (TOKEN, 1)
     assert script.asked == [
@@ -168,13 +139,14 @@ def test_a_key_is_told_once_and_in_one_line(script: Script, target: str) -> None
             ),
         )
     ]
-    code, out, _ = fr(target, *words, "--json")
+    code, out, _ = fr_at(target, *words, "--json")
     assert (json.loads(out)["token"], out.count(TOKEN)) == (TOKEN, 1)
 
 
-@pytest.mark.parametrize("as_json", [(), ("--json",)])
-@pytest.mark.parametrize("option", ["--connection-file", "--out"])
-@pytest.mark.parametrize("call", ["create", "rotate"])
+@pytest.mark.parametrize(
+    ("call", "option", "as_json"),
+    [("create", "--connection-file", ()), ("create", "--out", ("--json",)), ("rotate", "--out", ())],
+)
 def test_a_key_in_a_file_is_told_nowhere_else(
     script: Script,
     target: str,
@@ -188,7 +160,7 @@ def test_a_key_in_a_file_is_told_nowhere_else(
     script.answers["RotateKey"] = [access_pb2.RotateKeyResponse(key=KEY, token=TOKEN)]
     words = ("key", "create", "--role", "operator") if call == "create" else ("key", "rotate", KEY.key_id)
     file = tmp_path / "made"
-    code, out, error = fr(target, *words, option, file, *as_json)
+    code, out, error = fr_at(target, *words, option, file, *as_json)
     assert code == 0, error
     assert TOKEN not in out + error
     assert mode_of(file) == 0o600
@@ -198,30 +170,8 @@ def test_a_key_in_a_file_is_told_nowhere_else(
         made = read_connection(file)
         assert (made.server, made.key, made.ca) == (target, TOKEN, "")
     asked = len(script.asked)
-    code, _, error = fr(target, *words, option, file, *as_json)
+    code, _, error = fr_at(target, *words, option, file, *as_json)
     assert (code, error.partition(":")[0], len(script.asked)) == (1, "FILE_EXISTS", asked)
-
-
-def test_a_connection_file_has_the_authority_of_the_call(script: Script, authority: Issued, tmp_path: Path) -> None:
-    # Nobody answers over TLS here: what is written is looked at through the function that the command calls.
-    from fr_client.cli.admin.keys import _secret_file
-    from fr_client.cli.state import Settings, Unusable
-
-    pem = b"some words of openssl\n" + authority.certificate.read_bytes()
-    chain = tmp_path / "chain.pem"
-    chain.write_bytes(pem)
-    given: tuple[Path | bytes, ...] = (chain, pem)
-    for number, ca in enumerate(given):
-        with _secret_file(Settings("host:1", 1.0, ca=ca), tmp_path / f"{number}.toml", None) as write:
-            write(TOKEN)
-        made = read_connection(tmp_path / f"{number}.toml")
-        assert made.ca.strip() == authority.certificate.read_text().strip()
-    with (
-        pytest.raises(Unusable, match="fr --ca FILE"),
-        _secret_file(Settings("host:1", 1.0, tls=True), tmp_path / "x.toml", None),
-    ):
-        pytest.fail("there is no authority to write")
-    assert not (tmp_path / "x.toml").exists()
 
 
 def test_a_key_whose_file_cannot_be_written_is_revoked(script: Script, target: str, tmp_path: Path) -> None:
@@ -238,12 +188,12 @@ def test_a_key_whose_file_cannot_be_written_is_revoked(script: Script, target: s
     racing = Racing()
     racing.answers["CreateKey"] = [access_pb2.CreateKeyResponse(key=KEY, token=TOKEN)]
     with serving_trust(racing) as where:
-        code, out, error = fr(where, "key", "create", "--role", "admin", "--out", file)
+        code, out, error = fr_at(where, "key", "create", "--role", "admin", "--out", file)
     assert (code, error.partition(":")[0], file.read_text()) == (1, "FILE_EXISTS", "mine")
     assert [name for name, _ in racing.asked] == ["CreateKey", "RevokeKey"]
     assert racing.calls("RevokeKey")[0].key_id == KEY.key_id
     assert TOKEN not in out + error
-    code, _, error = fr(target, "key", "create", "--role", "admin", "--out", tmp_path / "no" / "such")
+    code, _, error = fr_at(target, "key", "create", "--role", "admin", "--out", tmp_path / "no" / "such")
     assert (code, error.partition(":")[0], script.asked) == (1, "FILE_UNWRITABLE", [])
 
 
@@ -255,11 +205,11 @@ def test_a_key_is_bound_to_the_first_certificate_of_a_file(
     file = tmp_path / "client.pem"
     file.write_bytes(b"subject=CN = \xc3\xa9\r\n" + pem.replace("\n", "\r\n").encode() + b"\n" + pem.encode())
     words = ("key", "create", "--role", "operator", "--certificate")
-    assert fr(target, *words, file)[0] == 0
+    assert fr_at(target, *words, file)[0] == 0
     digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.strip())).hexdigest()
     assert script.calls("CreateKey")[0].certificate_sha256 == digest
     for wrong, reason in ((authority.key, "INVALID_FIELD"), (tmp_path / "none.pem", "FILE_UNREADABLE")):
-        code, _, error = fr(target, *words, wrong)
+        code, _, error = fr_at(target, *words, wrong)
         assert (code, error.partition(":")[0]) == (1, reason)
     assert len(script.calls("CreateKey")) == 1
 
@@ -267,25 +217,25 @@ def test_a_key_is_bound_to_the_first_certificate_of_a_file(
 def test_keys_are_listed_rotated_and_revoked(script: Script, target: str) -> None:
     revoked = access_pb2.ApiKey(key_id="ponmlkjihgfedcba", create_time=NOW, revoke_time=NOW, expire_time=NOW)
     script.answers["ListKeys"] = [access_pb2.ListKeysResponse(keys=[KEY, revoked])]
-    code, out, _ = fr(target, "key", "list")
+    code, out, _ = fr_at(target, "key", "list")
     assert code == 0
     for columns in ("80", "120"):
-        told = fr(target, "key", "list", columns=columns)[1]
+        told = fr_at(target, "key", "list", columns=columns)[1]
         assert all(one in told for one in (KEY.key_id, revoked.key_id)), "an id is there to be copied"
     first, second = [line for line in out.splitlines() if "2026" in line]
     assert "operator, examiner" in first
     assert "until 2026-09-21" in first
     assert "revoked 2026-09-21" in second
-    assert len(json.loads(fr(target, "key", "list", "--json")[1])["keys"]) == 2
+    assert len(json.loads(fr_at(target, "key", "list", "--json")[1])["keys"]) == 2
     script.answers["RotateKey"] = [access_pb2.RotateKeyResponse(key=KEY, token=TOKEN)]
-    code, out, error = fr(target, "key", "rotate", KEY.key_id, "--overlap-days", "0.5")
+    code, out, error = fr_at(target, "key", "rotate", KEY.key_id, "--overlap-days", "0.5")
     assert (code, out.splitlines()[-1], (out + error).count(TOKEN)) == (0, TOKEN, 1)
     assert script.calls("RotateKey")[0].overlap == Duration(seconds=43_200)
     script.answers["RevokeKey"] = [access_pb2.RevokeKeyResponse(key=revoked)]
-    code, out, _ = fr(target, "key", "revoke", "ponmlkjihgfedcba")
+    code, out, _ = fr_at(target, "key", "revoke", "ponmlkjihgfedcba")
     assert (code, out) == (0, "Key ponmlkjihgfedcba is invalid from 2026-09-21T14:13:20Z on.\n")
     script.answers["ListKeys"] = []
-    assert fr(target, "key", "list")[1] == "There is no key yet.\n"
+    assert fr_at(target, "key", "list")[1] == "There is no key yet.\n"
 
 
 # --- the audit -------------------------------------------------------------------------------------------------
@@ -301,7 +251,7 @@ def test_records_are_searched_and_listed(script: Script, target: str) -> None:
     script.answers["SearchAudit"] = [audit_pb2.SearchAuditResponse(records=records)]
     words = ("audit", "search", "--chain", "galleries", "--since", "2026-05-01", "--until", "2026-05-02T12:00:00")
     more = ("--actor", "key:k1", "--action", "gallery.*", "--outcome", "OK", "--gallery", "staff", "--subject", "s-1")
-    code, out, _ = fr(target, *words, *more, "--case", "2026/7", "--request", "r-1", "--limit", "2")
+    code, out, _ = fr_at(target, *words, *more, "--case", "2026/7", "--request", "r-1", "--limit", "2")
     assert code == 0
     assert "gallery.search" in out
     assert "cannot be read" in out
@@ -321,7 +271,7 @@ def test_records_are_searched_and_listed(script: Script, target: str) -> None:
             page_size=2,
         )
     ]
-    told = json.loads(fr(target, "audit", "search", "--chain", "cases", "--json")[1])
+    told = json.loads(fr_at(target, "audit", "search", "--chain", "cases", "--json")[1])
     assert ([one["seq"] for one in told["records"]], told["more"]) == (["4", "5", "6"], False)
 
 
@@ -340,29 +290,25 @@ def verdicts(*ones: tuple[str, str, int, int]) -> list[Any]:
 
 def test_a_check_ends_with_status_1_unless_all_is_as_it_was_written(script: Script, target: str) -> None:
     script.answers["VerifyAudit"] = verdicts(("galleries", "", 0, 0), ("cases", "", 0, 0))
-    code, out, error = fr(target, "audit", "verify")
+    code, out, error = fr_at(target, "audit", "verify")
     assert (code, error, out.count("as it was written")) == (0, "", 2)
     assert "No checkpoint was given" in out
     script.answers["VerifyAudit"] = verdicts(
         ("galleries", "", 0, 0), ("cases", "edited", 7, 0), ("access", "new", 3, 0)
     )
-    code, _, error = fr(target, "audit", "verify")
+    code, _, error = fr_at(target, "audit", "verify")
     assert (code, error.splitlines()) == (
         1,
         ["Chain cases: record 7 was changed.", "Chain access: record 3 is not as it was written."],
     )
-    code, out, _ = fr(target, "audit", "verify", "--chain", "cases", "--json")
+    code, out, _ = fr_at(target, "audit", "verify", "--chain", "cases", "--json")
     assert (code, json.loads(out)["faults"][0]) == (1, "Chain cases: record 7 was changed.")
     assert [one.chain for one in script.calls("VerifyAudit")] == ["", "", "cases"]
-
-
-def test_a_check_says_what_was_pruned(script: Script, target: str) -> None:
     (answer,) = verdicts(("cases", "", 0, 3), ("access", "", 0, 2))
     answer.verdicts[0].pruned, answer.verdicts[0].unchecked = 1_400, 2
     script.answers["VerifyAudit"] = [answer]
-    code, out, error = fr(target, "audit", "verify")
-    assert (code, error) == (0, "")
-    assert out.count("as it was written, from record 1,401 on") == 1
+    code, out, error = fr_at(target, "audit", "verify")
+    assert (code, error, out.count("as it was written, from record 1,401 on")) == (0, "", 1)
     assert "2 checkpoints belong to pruned records: check them with `fr audit verify-file` and the archive." in out
 
 
@@ -390,7 +336,7 @@ def test_checkpoints_are_saved_and_given_back(script: Script, target: str, tmp_p
     folder = tmp_path / "kept"
     offering(script, cases=cases, access=access)
     first = checkpoint(cases)
-    code, out, error = fr(target, "audit", "checkpoint", "--out", folder)
+    code, out, error = fr_at(target, "audit", "checkpoint", "--out", folder)
     assert code == 0, error
     names = ["access-000000000002.json", "access.pem", "cases-000000000003.json", "cases.pem"]
     assert sorted(path.name for path in folder.iterdir()) == names
@@ -400,7 +346,7 @@ def test_checkpoints_are_saved_and_given_back(script: Script, target: str, tmp_p
     cases.clock.ms += 60_000
     offering(script, cases=cases.fill(1), access=access)  # of access the same record, at a later time
     script.answers["VerifyAudit"] = verdicts(("cases", "", 0, 2), ("access", "", 0, 2))
-    code, out, _ = fr(target, "audit", "checkpoint", "--out", folder, "--json")
+    code, out, _ = fr_at(target, "audit", "checkpoint", "--out", folder, "--json")
     assert (code, json.loads(out)["files"]) == (0, ["cases-000000000004.json"])
     assert json.loads((folder / "cases-000000000003.json").read_text()) == json.loads(first)
     given = script.calls("VerifyAudit").pop().checkpoints  # those that were kept, and those that it has just given
@@ -408,12 +354,12 @@ def test_checkpoints_are_saved_and_given_back(script: Script, target: str, tmp_p
         ("access", 2), ("cases", 3), ("cases", 4), ("access", 2)
     ]  # fmt: skip
     script.answers["VerifyAudit"] = verdicts(("cases", "", 0, 2), ("access", "", 0, 1))
-    assert fr(target, "audit", "verify", "--checkpoints", folder)[0] == 0
+    assert fr_at(target, "audit", "verify", "--checkpoints", folder)[0] == 0
     given = script.calls("VerifyAudit")[1].checkpoints
     assert [one.chain for one in given] == ["access", "cases", "cases"]
     assert given[1].json == first
     script.answers["VerifyAudit"] = verdicts(("cases", "", 0, 2))
-    assert fr(target, "audit", "verify", "--chain", "cases", "--checkpoints", folder)[0] == 0
+    assert fr_at(target, "audit", "verify", "--chain", "cases", "--checkpoints", folder)[0] == 0
     assert [one.chain for one in script.calls("VerifyAudit")[2].checkpoints] == ["cases", "cases"]
 
 
@@ -467,7 +413,7 @@ def test_more_checkpoints_than_a_request_holds_are_sent_in_several(
     folder = tmp_path / "kept"
     script = Auditing(**kept_of(folder, access=2, cases=8, galleries=1, training=0))
     with serving_trust(script) as where:
-        code, out, error = fr(where, "audit", "verify", "--checkpoints", folder, "--json")
+        code, out, error = fr_at(where, "audit", "verify", "--checkpoints", folder, "--json")
         assert (code, error) == (0, "")
         told = {one["chain"]: (one["checkpoints"], one["intact"]) for one in json.loads(out)["verdicts"]}
         assert told == {"access": (2, True), "cases": (8, True), "galleries": (1, True), "training": (0, True)}
@@ -480,7 +426,7 @@ def test_more_checkpoints_than_a_request_holds_are_sent_in_several(
             ("galleries", [("galleries", 1)]),
         ]
         script.asked.clear()
-        assert fr(where, "audit", "verify", "--chain", "cases", "--checkpoints", folder)[0] == 0
+        assert fr_at(where, "audit", "verify", "--chain", "cases", "--checkpoints", folder)[0] == 0
         assert given(script) == [("cases", cases[:3]), ("cases", cases[3:6]), ("cases", cases[6:])]
 
 
@@ -494,21 +440,15 @@ def test_a_checkpoint_that_disagrees_is_found_in_whatever_request_it_is(
     path.write_text(canonical(said | {"hash": "0" * 64}).decode())
     script = Auditing(**chains)
     with serving_trust(script) as where:
-        code, _, error = fr(where, "audit", "verify", "--checkpoints", tmp_path / "kept")
+        code, _, error = fr_at(where, "audit", "verify", "--checkpoints", tmp_path / "kept")
     forged = "the signature of the checkpoint for record 5 is invalid."
     assert (code, error) == (1, f"Chain cases: {forged}\n")
     assert [chain for chain, _ in given(script)] == ["", "cases", "cases", "galleries", "galleries"]
-
-
-def test_a_chain_that_is_gone_is_told_with_however_many_checkpoints(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(audit_commands, "_SENT", 3)
-    chains = kept_of(tmp_path / "kept", access=2, cases=8)
-    script = Auditing(access=chains["access"])
+    del script.chains["cases"], script.chains["galleries"]
     with serving_trust(script) as where:
-        code, _, error = fr(where, "audit", "verify", "--checkpoints", tmp_path / "kept")
-    assert (code, error) == (1, "Chain cases: the server has no such chain any more.\n")
+        code, _, error = fr_at(where, "audit", "verify", "--checkpoints", tmp_path / "kept")
+    gone = "Chain {}: the server has no such chain any more.\n"
+    assert (code, error) == (1, gone.format("cases") + gone.format("galleries"))
 
 
 def test_a_server_takes_as_many_checkpoints_as_are_sent_in_a_request() -> None:
@@ -520,13 +460,13 @@ def test_a_server_takes_as_many_checkpoints_as_are_sent_in_a_request() -> None:
 
 def test_a_server_that_looks_at_no_checkpoint_has_proved_nothing(script: Script, target: str, tmp_path: Path) -> None:
     offering(script, cases=Audited().created().fill(3))
-    assert fr(target, "audit", "checkpoint", "--out", tmp_path)[0] == 0
+    assert fr_at(target, "audit", "checkpoint", "--out", tmp_path)[0] == 0
     words = ("audit", "verify", "--checkpoints", tmp_path)
     script.answers["VerifyAudit"] = verdicts(("cases", "", 0, 0))
-    code, _, error = fr(target, *words)
+    code, _, error = fr_at(target, *words)
     assert (code, error) == (1, "Chain cases: the server checked only 0 of 1 checkpoints.\n")
     script.answers["VerifyAudit"] = verdicts(("galleries", "", 0, 0))
-    code, _, error = fr(target, *words)
+    code, _, error = fr_at(target, *words)
     assert (code, error) == (1, "Chain cases: the server has no such chain any more.\n")
 
 
@@ -534,16 +474,16 @@ def test_a_history_that_was_written_anew_is_not_saved_over_the_one_before(
     script: Script, target: str, tmp_path: Path
 ) -> None:
     offering(script, cases=Audited(secret=1).created().fill(3, seed=0))
-    assert fr(target, "audit", "checkpoint", "--out", tmp_path)[0] == 0
+    assert fr_at(target, "audit", "checkpoint", "--out", tmp_path)[0] == 0
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     anew = Audited(secret=1).created().fill(3, seed=1)
     offering(script, cases=anew, access=Audited().created())
-    code, _, error = fr(target, "audit", "checkpoint", "--out", tmp_path)
+    code, _, error = fr_at(target, "audit", "checkpoint", "--out", tmp_path)
     assert (code, error.partition(":")[0]) == (1, "CHECKPOINT_DISAGREES")
     assert "Chain cases" in error
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     (tmp_path / "cases.pem").unlink()
-    code, _, error = fr(target, "audit", "checkpoint", "--out", tmp_path)
+    code, _, error = fr_at(target, "audit", "checkpoint", "--out", tmp_path)
     assert (code, "holds another history than" in error) == (1, True)
 
 
@@ -561,7 +501,7 @@ def test_checkpoints_that_the_chain_contradicts_get_no_others_beside_them(
     ):
         offering(script, cases=put_back)
         script.answers["VerifyAudit"] = verdicts(verdict)
-        code, _, error = fr(target, "audit", "checkpoint", "--out", tmp_path)
+        code, _, error = fr_at(target, "audit", "checkpoint", "--out", tmp_path)
         assert (code, error.partition(":")[0]) == (1, "CHECKPOINT_DISAGREES")
         assert told in error
         assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -575,7 +515,7 @@ def test_a_checkpoint_of_either_name_is_not_saved_twice(script: Script, target: 
         (folder / name).write_text(checkpoint(cases))
         offering(script, cases=cases)
         script.answers["VerifyAudit"] = verdicts(("cases", "", 0, 2))
-        assert fr(target, "audit", "checkpoint", "--out", folder)[0] == 0
+        assert fr_at(target, "audit", "checkpoint", "--out", folder)[0] == 0
         assert sorted(path.name for path in folder.iterdir()) == [name, "cases.pem"]
 
 
@@ -586,7 +526,6 @@ def test_a_checkpoint_of_either_name_is_not_saved_twice(script: Script, target: 
         ("cases", "{}"),
         ("cases", '{"seq":"../1","hash":"%s"}' % ("a" * 64)),
         ("cases", '{"seq":true,"hash":"%s"}' % ("a" * 64)),
-        ("cases", '{"seq":1,"hash":"x"}'),
         ("cases", '{"seq":1,"hash":7}'),
         ("cases", "[" * 100_000),
     ],
@@ -598,7 +537,7 @@ def test_a_checkpoint_that_is_none_is_not_saved(
         audit_pb2.GetCheckpointsResponse(checkpoints=[audit_pb2.Checkpoint(chain=chain, json=text)])
     ]
     folder = tmp_path / "kept"
-    code, _, error = fr(target, "audit", "checkpoint", "--out", folder)
+    code, _, error = fr_at(target, "audit", "checkpoint", "--out", folder)
     assert (code, error.partition(":")[0]) == (1, "CHECKPOINT_UNREADABLE")
     assert not folder.exists()
 
@@ -621,7 +560,7 @@ def test_a_folder_without_checkpoints_is_told(
         folder.mkdir()
         for name, text in names.items():
             (folder / name).write_text(text, encoding="utf-8")
-    code, _, error = fr(target, "audit", "verify", "--checkpoints", folder)
+    code, _, error = fr_at(target, "audit", "verify", "--checkpoints", folder)
     assert (code, error.partition(":")[0], script.asked) == (1, reason, [])
 
 
@@ -631,9 +570,9 @@ def test_an_export_is_whole_or_not_there(script: Script, target: str, tmp_path: 
     file = tmp_path / "cases.jsonl"
     words = ("audit", "export", "--chain", "cases", "--out", file, "--after", "4")
     script.refusals["ExportAudit"] = ["STORE_CORRUPT"]
-    code, _, error = fr(target, *words)
+    code, _, error = fr_at(target, *words)
     assert (code, error.partition(":")[0], list(tmp_path.iterdir())) == (1, "STORE_CORRUPT", [])
-    code, out, _ = fr(target, *words)
+    code, out, _ = fr_at(target, *words)
     assert (code, file.read_bytes(), mode_of(file)) == (0, b"one\ntwo\n", 0o600)
     assert "8 bytes" in out
     assert script.calls("ExportAudit")[-1] == audit_pb2.ExportAuditRequest(chain="cases", after_seq=4)
@@ -742,7 +681,7 @@ def test_an_export_of_another_key_or_history_is_not_intact(verify_file: Any, cha
     assert (code, out, "holds no checkpoint for this export" in error) == (1, "", True)
 
 
-@pytest.mark.parametrize("content", [b"", b"{}\n", b"[]\n", b"\xff\n", b"[" * 100_000, b'{"chain_id":'])
+@pytest.mark.parametrize("content", [b"", b"[]\n", b"\xff\n", b"[" * 100_000])
 def test_what_is_no_export_is_told(verify_file: Any, chain: Audited, tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "other.jsonl"
     file.write_bytes(content)
@@ -788,38 +727,38 @@ CASE = review_pb2.Case(
 def test_a_case_is_opened_listed_shown_and_closed(script: Script, target: str) -> None:
     script.answers["OpenCase"] = [review_pb2.OpenCaseResponse(case=CASE)]
     words = ("case", "open", "2026/7", "--purpose", "missing-person")
-    code, out, _ = fr(target, *words, "--retention-days", "30")
+    code, out, _ = fr_at(target, *words, "--retention-days", "30")
     assert (code, "2026/7" in out, "missing-person" in out) == (0, True, True)
     assert script.calls("OpenCase")[0] == review_pb2.OpenCaseRequest(
         case_reference="2026/7", purpose=common_pb2.PURPOSE_MISSING_PERSON, retention=Duration(seconds=30 * 86_400)
     )
-    assert json.loads(fr(target, *words, "--json")[1])["case_id"] == "c1"
+    assert json.loads(fr_at(target, *words, "--json")[1])["case_id"] == "c1"
     closed = review_pb2.Case(case_id="c2", create_time=NOW, close_time=NOW, expire_time=NOW)
     script.answers["ListCases"] = [review_pb2.ListCasesResponse(cases=[CASE, closed])]
-    code, out, _ = fr(target, "case", "list")
+    code, out, _ = fr_at(target, "case", "list")
     first, second = [line.split() for line in out.splitlines() if "2026-09-21" in line]
     assert (code, "open" in first, "closed" in second) == (0, True, True)
     script.answers["GetCase"] = [review_pb2.GetCaseResponse(case=CASE)]
-    code, out, _ = fr(target, "case", "show", "c1")
+    code, out, _ = fr_at(target, "case", "show", "c1")
     assert code == 0
     assert "potential candidate: template 41" in out
     assert "match" not in out
     script.answers["CloseCase"] = [review_pb2.CloseCaseResponse(case=closed)]
-    code, out, _ = fr(target, "case", "close", "c2")
+    code, out, _ = fr_at(target, "case", "close", "c2")
     assert (code, script.calls("CloseCase")[0].case_id, "closed" in out) == (0, "c2", True)
 
 
 def test_a_case_is_deleted_when_somebody_says_so(script: Script, target: str) -> None:
     script.answers["DeleteCase"] = [review_pb2.DeleteCaseResponse(deleted_examinations=1)]
-    code, _, error = fr(target, "case", "delete", "c1", typed="y\n")
+    code, _, error = fr_at(target, "case", "delete", "c1", typed="y\n")
     assert (code, error.partition(":")[0], "[y/N]" in error) == (1, "NOT_PERMITTED", False)
     script.answers["WhoAmI"] = [access_pb2.WhoAmIResponse(roles=[access_pb2.ROLE_ADMIN])]
-    code, _, error = fr(target, "case", "delete", "c1", typed="n\n")
+    code, _, error = fr_at(target, "case", "delete", "c1", typed="n\n")
     assert (code, script.calls("DeleteCase")) == (1, [])
     assert "Delete case c1 with its examinations, their photos and findings?" in error
-    code, out, _ = fr(target, "case", "delete", "c1", "--yes")
+    code, out, _ = fr_at(target, "case", "delete", "c1", "--yes")
     assert (code, out) == (0, "Deleted case c1 with 1 examination.\n")
-    assert json.loads(fr(target, "case", "delete", "c1", "--yes", "--json")[1]) == {"deleted_examinations": 1}
+    assert json.loads(fr_at(target, "case", "delete", "c1", "--yes", "--json")[1]) == {"deleted_examinations": 1}
 
 
 def found(candidates: int) -> gallery_pb2.SearchResponse:
@@ -844,7 +783,7 @@ def test_a_search_in_a_case_keeps_its_notice_and_names_its_examination(
     script.answers["SearchInCase"] = [review_pb2.SearchInCaseResponse(found=found(2), examination=SUMMARY)]
     words = ("case", "search", "c1", "wanted", photo)
     more = ("--top-k", "5", "--threshold", "0.4", "--several-faces", "largest", "--where", "list=missing")
-    code, out, _ = fr(target, *words, *more, "--only-above", "--subject", "s0", "--fusion", "mean-top-2")
+    code, out, _ = fr_at(target, *words, *more, "--only-above", "--subject", "s0", "--fusion", "mean-top-2")
     assert code == 0
     assert "leads at threshold" in out
     assert "examination e1" in out
@@ -861,15 +800,15 @@ def test_a_search_in_a_case_keeps_its_notice_and_names_its_examination(
         filter=gallery_pb2.SubjectFilter(metadata={"list": "missing"}, subject_ids=["s0"]),
         fusion=gallery_pb2.SCORE_FUSION_MEAN_TOP_2,
     )
-    told = json.loads(fr(target, *words, "--json")[1])
+    told = json.loads(fr_at(target, *words, "--json")[1])
     assert (told["examination"]["examination_id"], told["found"]["notice"]) == ("e1", NOTICE)
     kept = review_pb2.ExaminationSummary(examination_id="e2", state=review_pb2.EXAMINATION_STATE_CONCLUDED)
     script.answers["SearchInCase"] = [review_pb2.SearchInCaseResponse(found=found(0), examination=kept)]
-    code, out, _ = fr(target, *words)
+    code, out, _ = fr_at(target, *words)
     assert (code, "There is no candidate to examine; the case keeps the search as e2." in out) == (0, True)
     assert NOTICE in out
-    assert json.loads(fr(target, *words, "--json")[1])["examination"]["examination_id"] == "e2"
-    code, _, error = fr(target, "case", "search", "c1", "wanted", tmp_path / "none.jpg")
+    assert json.loads(fr_at(target, *words, "--json")[1])["examination"]["examination_id"] == "e2"
+    code, _, error = fr_at(target, "case", "search", "c1", "wanted", tmp_path / "none.jpg")
     assert (code, error.partition(":")[0]) == (1, "FILE_UNREADABLE")
 
 
@@ -907,16 +846,16 @@ CONCLUDED = review_pb2.Examination(
 
 
 def test_what_waits_for_a_finding_is_listed(script: Script, target: str) -> None:
-    assert fr(target, "review", "list")[1] == "No examination waits for your finding.\n"
+    assert fr_at(target, "review", "list")[1] == "No examination waits for your finding.\n"
     script.answers["ListAwaiting"] = [review_pb2.ListAwaitingResponse(examinations=[SUMMARY])]
-    code, out, _ = fr(target, "review", "list")
+    code, out, _ = fr_at(target, "review", "list")
     assert (code, "e1" in out, "wanted" in out) == (0, True, True)
-    assert json.loads(fr(target, "review", "list", "--json")[1])["examinations"][0]["case_id"] == "c1"
+    assert json.loads(fr_at(target, "review", "list", "--json")[1])["examinations"][0]["case_id"] == "c1"
 
 
 def test_an_examination_is_shown_in_the_order_that_the_server_gives_it(script: Script, target: str) -> None:
     script.answers["GetExamination"] = [review_pb2.GetExaminationResponse(examination=WAITING)]
-    code, out, _ = fr(target, "review", "show", "e1")
+    code, out, _ = fr_at(target, "review", "show", "e1")
     assert code == 0
     assert "awaits a finding" in out
     assert "Rank" not in out
@@ -925,7 +864,7 @@ def test_an_examination_is_shown_in_the_order_that_the_server_gives_it(script: S
     assert out.index("43 ") < out.index("41 ")
     assert NOTICE in out
     script.answers["GetExamination"] = [review_pb2.GetExaminationResponse(examination=CONCLUDED)]
-    code, out, _ = fr(target, "review", "show", "e1")
+    code, out, _ = fr_at(target, "review", "show", "e1")
     assert code == 0
     for words in (
         "0.7500",
@@ -945,7 +884,7 @@ def test_the_photos_of_an_examination_are_written_for_their_owner_alone(
 ) -> None:
     script.answers["GetExamination"] = [review_pb2.GetExaminationResponse(examination=WAITING)]
     folder = tmp_path / "photos"
-    code, out, error = fr(target, "review", "show", "e1", "--out", folder, *as_json)
+    code, out, error = fr_at(target, "review", "show", "e1", "--out", folder, *as_json)
     assert code == 0, error
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"probe.jpg": JPEG, "candidate-43.png": PNG}
     assert {mode_of(path) for path in folder.iterdir()} == {0o600}
@@ -956,7 +895,7 @@ def test_the_photos_of_an_examination_are_written_for_their_owner_alone(
         assert "probe" not in told
         assert all("photo" not in one for one in told["candidates"])
         assert told["notice"] == NOTICE
-    code, _, error = fr(target, "review", "show", "e1", "--out", folder)
+    code, _, error = fr_at(target, "review", "show", "e1", "--out", folder)
     assert (code, error.partition(":")[0]) == (1, "FILE_EXISTS")
 
 
@@ -965,7 +904,7 @@ def test_a_finding_is_given_with_notes_of_a_file(script: Script, target: str, tm
     notes.write_text("ears\nlips\n", encoding="utf-8-sig")
     script.answers["SubmitFinding"] = [review_pb2.SubmitFindingResponse(examination=CONCLUDED)]
     picked = ("--finding", "potential-candidate", "--template", "41", "--rating", "2")
-    code, out, _ = fr(target, "review", "submit", "e1", *picked, "--notes-file", notes)
+    code, out, _ = fr_at(target, "review", "submit", "e1", *picked, "--notes-file", notes)
     assert code == 0
     assert "concluded" in out
     assert "It concludes: potential candidate: template 41." in out
@@ -978,13 +917,13 @@ def test_a_finding_is_given_with_notes_of_a_file(script: Script, target: str, tm
         notes="ears\nlips",
     )
     script.answers["SubmitFinding"] = [review_pb2.SubmitFindingResponse(examination=WAITING)]
-    code, out, _ = fr(target, "review", "submit", "e1", "--finding", "no-candidate", "--notes", "nose")
+    code, out, _ = fr_at(target, "review", "submit", "e1", "--finding", "no-candidate", "--notes", "nose")
     assert (code, "concludes" in out) == (0, False)
     assert script.calls("SubmitFinding")[1].notes == "nose"
-    told = json.loads(fr(target, "review", "submit", "e1", "--finding", "inconclusive", "--json")[1])
+    told = json.loads(fr_at(target, "review", "submit", "e1", "--finding", "inconclusive", "--json")[1])
     assert told["summary"]["state"] == "EXAMINATION_STATE_AWAITING_FINDING"
     notes.write_bytes(b"\xff")
-    code, _, error = fr(target, "review", "submit", "e1", "--finding", "no-candidate", "--notes-file", notes)
+    code, _, error = fr_at(target, "review", "submit", "e1", "--finding", "no-candidate", "--notes-file", notes)
     assert (code, error.partition(":")[0], len(script.calls("SubmitFinding"))) == (1, "FILE_UNREADABLE", 3)
 
 
@@ -1005,17 +944,17 @@ def test_a_bundle_is_whole_or_not_there(script: Script, target: str, tmp_path: P
     file = tmp_path / "case.zip"
     words = ("evidence", "export", "c1", "--out", file)
     script.refusals["ExportEvidence"] = ["REVIEW_UNFINISHED"]
-    code, out, error = fr(target, *words, "--json")
+    code, out, error = fr_at(target, *words, "--json")
     assert (code, error.partition(":")[0], list(tmp_path.iterdir())) == (1, "REVIEW_UNFINISHED", [])
     assert json.loads(out)["error"]["reason"] == "REVIEW_UNFINISHED"
-    code, out, _ = fr(target, *words, "--include-unfinished")
+    code, out, _ = fr_at(target, *words, "--include-unfinished")
     assert (code, file.read_bytes(), mode_of(file)) == (0, b"PK34", 0o600)
     sha256 = hashlib.sha256(b"PK34").hexdigest()
     assert out.splitlines()[-1] == f"sha256 {sha256}"
-    told = json.loads(fr(target, *words[:-1], tmp_path / "again.zip", "--json")[1])
+    told = json.loads(fr_at(target, *words[:-1], tmp_path / "again.zip", "--json")[1])
     assert told == {"file": str(tmp_path / "again.zip"), "size_bytes": 4, "sha256": sha256}
     assert [one.include_unfinished for one in script.calls("ExportEvidence")] == [False, True, False]
-    code, _, error = fr(target, *words)
+    code, _, error = fr_at(target, *words)
     assert (code, error.partition(":")[0], len(script.calls("ExportEvidence"))) == (1, "FILE_EXISTS", 3)
 
 
@@ -1087,27 +1026,6 @@ def test_what_a_bundle_withholds_is_told_as_the_word_of_its_signer(verify: Any, 
     assert "no other search" not in out
 
 
-def test_an_audit_that_withholds_nothing_tells_of_every_search(verify: Any, bundle: Path, tmp_path: Path) -> None:
-    with open_store(tmp_path / "alone") as store:
-        own = store.open_case(REFERENCE, Purpose.TESTING, SEARCHER)
-        with store.auditing() as audit:
-            alone = Filed(store.case(own.case_id), [], audit_extract(audit, store.case(own.case_id)))
-    bundle.write_bytes(alone.bundle())
-    code, out, _ = run(verify, bundle)
-    assert (code, "It shows no other search in the case." in out, "only the hash" in out) == (0, True, False)
-
-
-def test_a_page_of_another_version_is_told_as_not_compared(
-    verify: Any, case: Filed, bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as earlier:
-        earlier.setattr("fr_trust.evidence.bundle.__version__", "0.0.1")
-        bundle.write_bytes(case.bundle())
-    code, out, _ = run(verify, bundle)
-    assert (code, "report.html, was not compared with its documents, because version 0.0.1 made it" in out) == (0, True)
-    assert json.loads(run(verify, bundle, "--json")[1])["page_compared"] is False
-
-
 def test_a_bundle_that_was_changed_names_the_first_file_that_is_wrong(verify: Any, case: Filed, bundle: Path) -> None:
     probe = case.exhibits[0].examination.probe
     bundle.write_bytes(bundle.read_bytes().replace(probe, probe[:-1] + b"x", 1))
@@ -1158,35 +1076,24 @@ def test_a_bundle_can_do_no_harm_to_a_terminal() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ("key", "create"),
         ("key", "create", "--role", "boss"),
         ("key", "create", "--role", "admin", "--days", "0"),
         ("key", "create", "--role", "admin", "--out", "a", "--connection-file", "b"),
-        ("key", "rotate", "k1", "--overlap-days", "31"),
         ("key", "rotate", "k1", "--out", "a", "--connection-file", "b"),
-        ("audit", "search"),
         ("audit", "search", "--chain", "none"),
         ("audit", "search", "--chain", "cases", "--subject", "s"),
-        ("audit", "search", "--chain", "cases", "--since", "yesterday"),
-        ("audit", "export", "--chain", "cases"),
-        ("audit", "checkpoint"),
         ("case", "open", "2026/7"),
-        ("case", "open", "2026/7", "--purpose", "fun"),
         ("case", "search", "c1", "g", "a.jpg", "--threshold", "0.4", "--target-fmr", "0.1"),
         ("case", "search", "c1", "g", "a.jpg", "--several-faces", "all"),
         ("review", "submit", "e1", "--finding", "match"),
-        ("review", "submit", "e1", "--finding", "potential-candidate"),
         ("review", "submit", "e1", "--finding", "potential-candidate", "--template", "4"),
         ("review", "submit", "e1", "--finding", "no-candidate", "--template", "4"),
         ("review", "submit", "e1", "--finding", "inconclusive", "--rating", "0"),
-        ("review", "submit", "e1", "--finding", "potential-candidate", "--template", "1", "--rating", "0"),
-        ("review", "submit", "e1", "--finding", "potential-candidate", "--template", "1", "--rating", "-3"),
         ("review", "submit", "e1", "--finding", "inconclusive", "--notes", "x", "--notes-file", "y"),
-        ("evidence", "export", "c1"),
     ],
 )
 def test_wrong_usage_ends_before_anything_is_sent(words: tuple[str, ...]) -> None:
-    code, _, error = fr("localhost:1", *words)
+    code, _, error = fr_at("localhost:1", *words)
     assert code == 2
     assert "Usage:" in error
 
@@ -1196,36 +1103,16 @@ def test_wrong_usage_ends_before_anything_is_sent(words: tuple[str, ...]) -> Non
     [
         (("whoami",), "WhoAmI"),
         (("key", "create", "--role", "admin"), "CreateKey"),
-        (("key", "list"), "ListKeys"),
-        (("key", "rotate", "k"), "RotateKey"),
-        (("key", "revoke", "k"), "RevokeKey"),
-        (("audit", "search", "--chain", "cases"), "SearchAudit"),
-        (("audit", "verify"), "VerifyAudit"),
         (("audit", "checkpoint", "--out", "nowhere"), "GetCheckpoints"),
-        (("case", "open", "r", "--purpose", "victim"), "OpenCase"),
-        (("case", "list"), "ListCases"),
-        (("case", "show", "c"), "GetCase"),
-        (("case", "close", "c"), "CloseCase"),
         (("case", "delete", "c", "--yes"), "DeleteCase"),
         (("case", "search", "c", "g", __file__), "SearchInCase"),
         (("review", "list"), "ListAwaiting"),
-        (("review", "show", "e"), "GetExamination"),
-        (("review", "submit", "e", "--finding", "no-candidate"), "SubmitFinding"),
     ],
 )
 def test_a_refusal_is_one_sentence_and_a_document(
     script: Script, target: str, words: tuple[str, ...], call: str
 ) -> None:
     script.refusals[call] = ["NOT_PERMITTED"]
-    code, out, error = fr(target, *words, "--json")
+    code, out, error = fr_at(target, *words, "--json")
     assert (code, error) == (1, "NOT_PERMITTED: Not now. (request id-1)\n")
     assert json.loads(out)["error"]["reason"] == "NOT_PERMITTED"
-
-
-def test_of_many_checkpoints_the_last_of_each_chain_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "_SENT", 2)
-    kept = [
-        audit_pb2.Checkpoint(chain=chain, json=json.dumps({"seq": seq, "hash": "0" * 64}))
-        for chain, seq in (("access", 9), ("access", 10), ("cases", 5), ("access", 1), ("cases", 6))
-    ]
-    assert checkpoints._newest(kept) == [kept[0], kept[1], kept[2], kept[4]]

@@ -25,7 +25,7 @@ def enrol_one(kind: Kind, target: str, **settings: Any) -> gallery_pb2.EnrolResp
 
 
 @both
-@pytest.mark.parametrize("reason", ["OVERLOADED", "SHUTTING_DOWN"])
+@pytest.mark.parametrize("reason", ["OVERLOADED", "SHUTTING_DOWN", "RATE_LIMITED"])
 def test_a_call_that_was_not_begun_is_made_again(kind: Kind, reason: str) -> None:
     gallery = scripted(busy=2, reason=reason)
     with serving(gallery) as target:

@@ -1,0 +1,36 @@
+"""Runs `fr` in this process, and returns its exit status and what it prints."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from fr_client.cli.main import build
+
+Said = tuple[int, str, str]
+
+
+@cache
+def _command() -> Any:
+    """Built once: that takes longer than a call."""
+    return get_command(build())
+
+
+def run(command: Any, *words: object, typed: str = "", columns: str = "250", **environ: str) -> Said:
+    """Exit status, standard output and standard error of a command of Click."""
+    with CliRunner(env={"COLUMNS": columns, **environ}).isolation(input=typed) as (out, error, _):
+        with pytest.raises(SystemExit) as ended:
+            command.main(args=[*map(str, words)], prog_name="fr")
+        return int(str(ended.value.code or 0)), out.getvalue().decode(), error.getvalue().decode()
+
+
+def fr(*words: object, typed: str = "", columns: str = "250", **environ: str) -> Said:
+    return run(_command(), *words, typed=typed, columns=columns, **environ)
+
+
+def fr_at(target: str, *words: object, typed: str = "", columns: str = "250", **environ: str) -> Said:
+    return fr("--server", target, *words, typed=typed, columns=columns, **environ)
