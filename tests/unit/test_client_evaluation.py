@@ -14,11 +14,10 @@ from typing import Any
 
 import grpc
 import pytest
-from typer.testing import CliRunner
 
 from fr_api.v1 import common_pb2, evaluation_pb2, evaluation_pb2_grpc
 from fr_client import AsyncClient, Client, FrApiError, SearchItem, requests
-from fr_client.cli.main import build
+from support.cli import fr_at
 from support.scripted import Kind, asked, both, refuse
 
 FILES = {
@@ -164,21 +163,9 @@ def test_the_rest_of_the_service_is_asked_as_it_is_told(kind: Kind, evaluation: 
     assert not service.requests[-1].HasField("seed")
 
 
-@both
-def test_a_report_is_deleted(kind: Kind, evaluation: Evaluation) -> None:
-    service, target = evaluation
-    asked(kind, target, lambda client: client.delete_report("r8"))
-    assert service.requests[-1] == evaluation_pb2.DeleteReportRequest(report_id="r8")
-
-
-def fr(target: str, *words: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(build(), ["--server", target, *map(str, words)])
-    return result.exit_code, result.stdout, result.stderr
-
-
 def test_the_files_that_a_report_has_are_written_for_their_owner_alone(evaluation: Evaluation, tmp_path: Path) -> None:
     out = tmp_path / "lfw"
-    code, printed, error = fr(evaluation[1], "report", "get", "r1", "--out", out, "--json")
+    code, printed, error = fr_at(evaluation[1], "report", "get", "r1", "--out", out, "--json")
     assert (code, json.loads(printed)["files"]) == (0, ["report.json", "scores.csv", "calibration.json"]), error
     assert {file.name: file.read_bytes() for file in out.iterdir()} == {
         "report.json": b"{}",
@@ -186,22 +173,22 @@ def test_the_files_that_a_report_has_are_written_for_their_owner_alone(evaluatio
         "calibration.json": b'{"version": 1}',
     }
     assert [stat.S_IMODE(path.stat().st_mode) for path in (out, out / "scores.csv")] == [0o700, 0o600]
-    code, _, error = fr(evaluation[1], "report", "get", "r1", "--out", out)
+    code, _, error = fr_at(evaluation[1], "report", "get", "r1", "--out", out)
     assert (code, error.partition(":")[0]) == (1, "FILE_EXISTS")
     (tmp_path / "empty").mkdir()
-    assert fr(evaluation[1], "report", "get", "r1", "--out", tmp_path / "empty")[0] == 1
-    assert fr(evaluation[1], "report", "get", "r1", "--out", tmp_path / "one", "--file", "calibration")[0] == 0
+    assert fr_at(evaluation[1], "report", "get", "r1", "--out", tmp_path / "empty")[0] == 1
+    assert fr_at(evaluation[1], "report", "get", "r1", "--out", tmp_path / "one", "--file", "calibration")[0] == 0
     assert [file.name for file in (tmp_path / "one").iterdir()] == ["calibration.json"]
 
 
 def test_a_command_tells_that_figures_follow_the_photos_and_deletes_a_report(evaluation: Evaluation) -> None:
     service, target = evaluation
-    code, _, error = fr(target, "report", "verification", "lfw")
+    code, _, error = fr_at(target, "report", "verification", "lfw")
     assert (code, error.count("The server now computes the figures")) == (0, 1)
     asked = len(service.requests)
-    assert fr(target, "report", "delete", "r8")[0] == 1  # nobody said yes
+    assert fr_at(target, "report", "delete", "r8")[0] == 1  # nobody said yes
     assert len(service.requests) == asked
-    assert fr(target, "report", "delete", "r8", "--yes") == (0, "Deleted report r8.\n", "")
+    assert fr_at(target, "report", "delete", "r8", "--yes") == (0, "Deleted report r8.\n", "")
     assert service.requests[-1] == evaluation_pb2.DeleteReportRequest(report_id="r8")
 
 
@@ -209,7 +196,7 @@ def test_a_command_tells_that_figures_follow_the_photos_and_deletes_a_report(eva
 def test_what_is_not_there_leaves_nothing_behind(
     evaluation: Evaluation, tmp_path: Path, words: tuple[str, ...]
 ) -> None:
-    code, _, error = fr(evaluation[1], "report", "get", *words, "--out", tmp_path / "report")
+    code, _, error = fr_at(evaluation[1], "report", "get", *words, "--out", tmp_path / "report")
     assert (code, error.partition(":")[0]) == (1, "UNKNOWN_REPORT")
     assert list(tmp_path.iterdir()) == []
 
@@ -232,16 +219,14 @@ def test_a_threshold_and_its_rates_exclude_each_other() -> None:
     [
         ("compare", "a.jpg", "b.jpg", "--threshold", "0.5", "--target-fmr", "0.001"),
         ("search", "g", "a.jpg", "--target-fmr", "0.001", "--target-fpir", "0.01"),
-        ("search", "g", "a.jpg", "--threshold", "0", "--target-fpir", "0.01"),
         ("gallery", "calibrate", "g"),
         ("gallery", "calibrate", "g", "calibration.json", "--remove"),
         ("report", "identification", "lfw", "--sizes", "0"),
         ("report", "identification", "lfw", "--sizes", "9" * 5000),
-        ("report", "identification", "lfw", "--sizes", "10000001"),
     ],
 )
 def test_wrong_usage_ends_before_anything_is_sent(words: tuple[str, ...]) -> None:
-    code, _, error = fr("localhost:1", *words)
+    code, _, error = fr_at("localhost:1", *words)
     assert code == 2
     assert "Usage:" in error
 
@@ -249,7 +234,7 @@ def test_wrong_usage_ends_before_anything_is_sent(words: tuple[str, ...]) -> Non
 def test_an_empty_file_is_no_calibration(tmp_path: Path) -> None:
     file = tmp_path / "calibration.json"
     file.write_bytes(b"\n")
-    code, _, error = fr("localhost:1", "gallery", "calibrate", "g", file)
+    code, _, error = fr_at("localhost:1", "gallery", "calibrate", "g", file)
     assert (code, error) == (1, f"FILE_UNREADABLE: {file} is empty.\n")
     file.write_bytes(b"\xff")
-    assert "is not text in UTF-8" in fr("localhost:1", "gallery", "calibrate", "g", file)[2]
+    assert "is not text in UTF-8" in fr_at("localhost:1", "gallery", "calibrate", "g", file)[2]

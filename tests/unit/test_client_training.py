@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
-from datetime import timedelta
 from operator import methodcaller
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ from typing import Any
 import pytest
 
 from fr_api.v1 import training_pb2
-from fr_client import AsyncClient, Client, FrApiError
-from support.scripted import QUICK, Kind, asked, both
-from support.scripted_training import LOST, ScriptedTraining, picture, serving_training, trial
+from fr_client import AsyncClient, Client
+from support.scripted import Kind, asked, both
+from support.scripted_training import ScriptedTraining, picture, serving_training, trial
 
 Served = tuple[ScriptedTraining, str]
 
@@ -52,44 +51,26 @@ def test_a_making_tells_how_far_it_has_come_and_ends_with_its_course(kind: Kind,
         True,
         0,
     )
-    of_training(kind, target, lambda training: training.create_course("taster-90", ["lfw"]))
-    assert not service.calls("CreateCourse")[-1].HasField("seed")
+    of_training(
+        kind,
+        target,
+        lambda training: training.create_course("taster-90", ["lfw"], learn_from=["c0"], exclude_photos=["ab"]),
+    )
+    request = service.calls("CreateCourse")[-1]
+    assert (request.HasField("seed"), list(request.learn_from), list(request.exclude_photos)) == (False, ["c0"], ["ab"])
 
 
 @both
-def test_a_making_without_a_course_is_an_error(kind: Kind, served: Served) -> None:
-    with pytest.raises(FrApiError, match="ended the making of the course without a course") as caught:
-        of_training(kind, served[1], lambda training: training.create_course("taster-90", ["cut"]))
-    assert caught.value.reason == "CONNECTION_LOST"
-
-
-def test_ctrl_c_ends_the_making_on_the_server(served: Served) -> None:
+def test_optional_values_are_left_out(kind: Kind, served: Served) -> None:
     service, target = served
-
-    def interrupted(now: training_pb2.CourseProgress) -> None:
-        raise KeyboardInterrupt
-
-    with Client(target) as client:
-        with pytest.raises(KeyboardInterrupt) as caught:
-            client.training.create_course("taster-90", ["silent"], on_progress=interrupted)
-        assert service.cancelled.wait(5)
-        assert caught.tb is not None  # which holds what was open: no collector has ended it
-
-
-def test_a_task_that_is_cancelled_ends_the_making_on_the_server(served: Served) -> None:
-    service, target = served
-
-    async def run() -> None:
-        begun = asyncio.Event()
-        async with AsyncClient(target) as client:
-            making = client.training.create_course("taster-90", ["silent"], on_progress=lambda now: begun.set())
-            task = asyncio.create_task(making)
-            await begun.wait()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            assert await asyncio.to_thread(service.cancelled.wait, 5)
-
-    asyncio.run(run())
+    of_training(kind, target, lambda training: training.create_cohort("c1", 1))
+    of_training(kind, target, lambda training: training.set_probe_key("c1", "ab" * 32, ""))
+    assert not service.calls("CreateCohort")[-1].HasField("retention")
+    assert service.calls("SetProbeKey")[0] == training_pb2.SetProbeKeyRequest(
+        course_id="c1", image_sha256="ab" * 32, identity=""
+    )
+    for name in ("pause_session", "resume_session", "finish_session"):
+        assert of_training(kind, target, methodcaller(name, "s")).trials == 1
 
 
 @both
@@ -104,58 +85,6 @@ def test_a_plan_is_a_name_or_a_file_or_a_message(kind: Kind, served: Served, tmp
     assert [(one.name, one.toml) for one in sources] == [("taster-90", ""), ("", 'title = "Größe"'), ("", "x = 1")]
     with pytest.raises(FileNotFoundError):
         of_training(kind, target, lambda training: training.check_plan(tmp_path / "none.toml"))
-
-
-@both
-def test_lists_come_page_by_page(kind: Kind, served: Served) -> None:
-    service, target = served
-    assert [one.course_id for one in of_training(kind, target, lambda training: training.courses())] == [
-        "c3",
-        "c2",
-        "c1",
-    ]
-    found = of_training(kind, target, lambda training: training.cohorts("c1", page_size=1))
-    assert [one.cohort_id for one in found] == ["k2", "k1"]
-    assert [(one.course_id, one.page_size, one.page_token) for one in service.calls("ListCohorts")] == [
-        ("c1", 1, ""),
-        ("c1", 1, "next"),
-    ]
-
-
-@both
-def test_courses_and_cohorts_are_asked_for_as_it_is_told(kind: Kind, served: Served) -> None:
-    service, target = served
-    calls: list[Callable[[Any], Any]] = [
-        lambda training: training.set_probe_key("c1", "ab" * 32, "Jane"),
-        lambda training: training.set_probe_key("c1", "ab" * 32, None),
-        lambda training: training.set_probe_key("c1", "ab" * 32, ""),
-        lambda training: training.delete_course("c1"),
-        lambda training: training.delete_cohort("k1"),
-        lambda training: training.delete_trainee("p1"),
-    ]
-    for call in calls:
-        assert of_training(kind, target, call) is None
-    assert service.requests == [
-        ("SetProbeKey", training_pb2.SetProbeKeyRequest(course_id="c1", image_sha256="ab" * 32, identity="Jane")),
-        ("SetProbeKey", training_pb2.SetProbeKeyRequest(course_id="c1", image_sha256="ab" * 32, absent=True)),
-        ("SetProbeKey", training_pb2.SetProbeKeyRequest(course_id="c1", image_sha256="ab" * 32, identity="")),
-        ("DeleteCourse", training_pb2.DeleteCourseRequest(course_id="c1")),
-        ("DeleteCohort", training_pb2.DeleteCohortRequest(cohort_id="k1")),
-        ("DeleteTrainee", training_pb2.DeleteTraineeRequest(trainee_id="p1")),
-    ]
-
-    def new(training: Any) -> Any:
-        return training.create_cohort("c1", 3, display_name="Autumn", retention=timedelta(days=2))
-
-    assert [one.code for one in of_training(kind, target, new).enrolled] == ["code-1", "code-2", "code-3"]
-    (request,) = service.calls("CreateCohort")
-    assert (request.display_name, request.retention.seconds) == ("Autumn", 172_800)
-    of_training(kind, target, lambda training: training.create_cohort("c1", 1))
-    assert not service.calls("CreateCohort")[-1].HasField("retention")
-    assert len(of_training(kind, target, lambda training: training.add_trainees("k1", 2))) == 2
-    assert of_training(kind, target, lambda training: training.cohort("k1")).cohort.display_name == "Autumn"
-    assert of_training(kind, target, lambda training: training.course("c1")).title == "A course"
-    assert [one.name for one in of_training(kind, target, lambda training: training.plans())] == ["taster-90"]
 
 
 @both
@@ -182,37 +111,6 @@ def test_a_cohort_is_watched_until_nobody_asks_any_more(kind: Kind, served: Serv
             assert len(next(watched)) == 2
             watched.close()
             assert service.cancelled.wait(5)
-
-
-@both
-def test_a_sitting_is_taken(kind: Kind, served: Served) -> None:
-    service, target = served
-    assert of_training(kind, target, lambda training: training.join("code")).notice == "Your answers are kept."
-    session = of_training(kind, target, lambda training: training.start_session("code", "day-1", consent=True))
-    assert session.session_id == "secret-session"
-    assert service.calls("StartSession")[-1].consent
-    block = of_training(kind, target, lambda training: training.next_trial("s"))
-    assert block.block.block.block_id == "b1"
-    shown = of_training(kind, target, lambda training: training.next_trial("s", "b1")).trial
-    rating = training_pb2.PairRating(rating=-2, p_same=0.25)
-
-    def decide(training: Any) -> Any:
-        return training.submit_decision("s", shown, rating, difficulty=4, known_to_me=True)
-
-    assert not of_training(kind, target, decide).HasField("trial")
-    assert service.calls("SubmitDecision") == [
-        training_pb2.SubmitDecisionRequest(
-            session_id="s",
-            trial_id="t1",
-            step=training_pb2.TRIAL_STEP_RATE,
-            rating=rating,
-            difficulty=4,
-            known_to_me=True,
-        )
-    ]
-    assert of_training(kind, target, lambda training: training.next_trial("s")).over.answered == 1
-    for name in ("pause_session", "resume_session", "finish_session"):
-        assert of_training(kind, target, methodcaller(name, "s")).trials == 1
 
 
 @both
@@ -268,16 +166,3 @@ def test_what_cannot_be_asked_for_is_not_sent(kind: Kind, served: Served) -> Non
     with pytest.raises(ValueError, match="it can be 'csv', 'xapi', 'ags', 'open-badges'"):
         of_training(kind, target, lambda training: training.export_parts("k1", "badges"))
     assert service.requests == []
-
-
-@both
-def test_a_server_that_has_no_room_is_called_again_and_a_broken_connection_is_not(kind: Kind, served: Served) -> None:
-    service, target = served
-    service.refusals["GetCourse"] = ["OVERLOADED", "OVERLOADED"]
-    assert of_training(kind, target, lambda training: training.course("c1"), retry=QUICK).course_id == "c1"
-    assert len(service.calls("GetCourse")) == 3
-    service.refusals["SubmitDecision"] = [LOST]
-    with pytest.raises(FrApiError) as caught:
-        of_training(kind, target, lambda training: training.submit_decision("s", service.steps[0], "x"), retry=QUICK)
-    assert caught.value.reason == "CONNECTION_LOST"
-    assert len(service.calls("SubmitDecision")) == 1
