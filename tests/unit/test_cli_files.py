@@ -158,10 +158,3 @@ def test_what_was_refused_can_be_written_into_a_pipe(tmp_path: Path) -> None:
     assert os.read(reader, 1000).decode().splitlines() == ["photo", "Zoë.jpg"]
     assert mode(pipe) == 0o644  # a device, such as /dev/null, is not ours to change
     os.close(reader)
-
-
-def test_how_pairs_were_found_is_said_without_the_name_of_an_index() -> None:
-    assert "compared each template exactly with every other" in duplicates._how(
-        gallery_pb2.ScanProgress(exhaustive=True)
-    )
-    assert "those that a first scan picked" in duplicates._how(gallery_pb2.ScanProgress())

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from typer.main import get_command
-from typer.testing import CliRunner
 
 from fr_api.v1 import error_reason_pb2
 from fr_client.cli.main import build
 from fr_client.cli.state import REMEDIES, remedy_of
+from support.cli import fr_at
 from support.scripted import Script, serving_trust
 
 Commands = dict[str, tuple[str, ...]]
@@ -31,12 +31,6 @@ def tree(command: Any, name: str, parent: Any) -> Iterator[tuple[str, tuple[str,
 def commands() -> Commands:
     """The commands of the client, each with its options."""
     return dict(tree(get_command(build()), "fr", None))
-
-
-def fr(target: str, *words: object) -> tuple[int, str]:
-    result = CliRunner().invoke(build(), ["--server", target, *map(str, words)])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
-    return result.exit_code, result.stderr
 
 
 @pytest.mark.parametrize("reason", REMEDIES)
@@ -81,24 +75,24 @@ def test_the_line_of_an_error_ends_with_what_to_type(tmp_path: Path) -> None:
     photo = tmp_path / "a.jpg"
     photo.write_bytes(b"a photo")
     with serving_trust(script) as target:
-        assert fr(target, "key", "rotate", "k") == (
+        assert fr_at(target, "key", "rotate", "k")[::2] == (
             1,
             "UNKNOWN_KEY: Not now. `fr key list` lists them, for an admin; `fr whoami` names yours. (request id-1)\n",
         )
-        assert fr(target, "whoami") == (
+        assert fr_at(target, "whoami")[::2] == (
             1,
             "CREDENTIAL_MISSING: Not now. `fr --connection FILE` takes the key from a connection file. "
             "(request id-1)\n",
         )
-        assert fr(target, "case", "close", "2026-014") == (
+        assert fr_at(target, "case", "close", "2026-014")[::2] == (
             1,
             "UNKNOWN_CASE: Not now. `fr case list` lists them. CASE is the id of a case, not its reference. "
             "(request id-1)\n",
         )
         words = ("case", "search", "c", "g", photo)
-        assert fr(target, *words) == (
+        assert fr_at(target, *words)[::2] == (
             1,
             "SEVERAL_FACES: Not now. The option is --several-faces largest. (request id-1)\n",
         )
         # A case has its purpose: the command has no such option.
-        assert fr(target, *words) == (1, "PURPOSE_REQUIRED: Not now. (request id-1)\n")
+        assert fr_at(target, *words)[::2] == (1, "PURPOSE_REQUIRED: Not now. (request id-1)\n")

@@ -12,32 +12,13 @@ from rich.console import Console
 
 from fr_api.v1 import common_pb2, gallery_pb2
 from fr_client.cli.gallery.search import print_search
-from fr_client.cli.show import face_table, leads_text, pairs, plain, print_json, reason_text, shown, table, when
-from fr_client.unpack import message_keys
+from fr_client.cli.show import face_table, plain, print_json, shown, table
 
 
 def printed(renderable: object) -> str:
     out = io.StringIO()
     Console(file=out, width=160).print(renderable)
     return out.getvalue()
-
-
-def test_json_has_every_field_under_its_own_name() -> None:
-    keys = message_keys(gallery_pb2.SearchResult(candidates=[gallery_pb2.Candidate(rank=1, template_id=7)]))
-    assert keys["decision"] == "SEARCH_DECISION_UNSPECIFIED"
-    (candidate,) = keys["candidates"]
-    assert set(candidate) == {
-        "rank",
-        "subject_id",
-        "display_name",
-        "metadata",
-        "template_id",
-        "similarity",
-        "above_threshold",
-    }
-    assert candidate["above_threshold"] is False
-    assert candidate["template_id"] == "7"
-    assert "face" not in keys
 
 
 def test_json_is_ascii_and_can_be_read_back(capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,12 +48,6 @@ def test_long_text_is_folded_rather_than_cut() -> None:
     assert printed(rows).count("x") == 500
 
 
-def test_times_are_utc() -> None:
-    subject = gallery_pb2.Subject()
-    subject.create_time.FromJsonString("2026-01-02T03:04:05.678+02:00")
-    assert when(subject.create_time) == "2026-01-02T01:04:05Z"
-
-
 def test_the_faces_of_a_photo_are_numbered_with_their_size_and_notes() -> None:
     face = common_pb2.Face(
         box=common_pb2.BoundingBox(left=10.4, top=20, right=70.4, bottom=100),
@@ -87,14 +62,6 @@ def test_the_faces_of_a_photo_are_numbered_with_their_size_and_notes() -> None:
     assert last[:7] == ["2", "10", "20", "60", "80", "0.88", "0.50"]
     assert "-31°" in last
     assert " ".join(last).endswith("not frontal, too small")
-
-
-def test_a_quality_reason_of_a_newer_server_is_its_number() -> None:
-    assert reason_text(common_pb2.Quality(reasons=[99])) == ["99"]  # type: ignore[list-item]
-
-
-def test_pairs_are_plain_text() -> None:
-    assert "Name [b]x[/b]" in printed(pairs([("Name", "[b]x[/b]")])).replace("  ", " ")
 
 
 def test_a_search_is_printed_with_ranks_marks_and_the_notice(capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,22 +82,6 @@ def test_a_search_is_printed_with_ranks_marks_and_the_notice(capsys: pytest.Capt
     assert ["2", "0.2500", "no", "lead", "y", "4"] in lines
     assert ["Face", "2", "of", "2:", "no", "lead", "at", "threshold", "0.5000", "in", "gallery", "team"] in lines
     assert lines[-1] == ["Leads,", "not", "identities."]
-
-
-@pytest.mark.parametrize(
-    ("leads", "listed", "said"),
-    [
-        (0, 0, "no lead"),
-        (0, 1, "0 of 1 candidates are leads"),
-        (1, 1, "1 of 1 candidates is a lead"),
-        (0, 8, "0 of 8 candidates are leads"),
-        (1, 8, "1 of 8 candidates is a lead"),
-        (8, 8, "8 of 8 candidates are leads"),
-    ],
-)
-def test_how_many_candidates_are_leads_is_counted(leads: int, listed: int, said: str) -> None:
-    candidates = [gallery_pb2.Candidate(above_threshold=rank < leads) for rank in range(listed)]
-    assert leads_text(gallery_pb2.SearchResult(candidates=candidates)) == said
 
 
 def test_a_fusion_that_only_a_newer_server_knows_is_told_in_a_plain_word(capsys: pytest.CaptureFixture[str]) -> None:

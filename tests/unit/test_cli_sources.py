@@ -10,7 +10,6 @@ import pytest
 
 from fr_client.cli.gallery.photo_sources import (
     PhotoFile,
-    is_photo,
     read_folder,
     read_manifest,
     read_source,
@@ -27,8 +26,11 @@ def touch(*paths: Path) -> None:
 
 def test_a_folder_for_each_subject(tmp_path: Path) -> None:
     touch(tmp_path / "b" / "2.JPG", tmp_path / "b" / "1.png", tmp_path / "a b" / "x.webp")
+    touch(tmp_path / ".git" / "x.jpg", tmp_path / "b" / "._x.jpg", tmp_path / ".DS_Store")
+    touch(tmp_path / unicodedata.normalize("NFD", "Zoë") / "x.jpg")  # the same id however the disk spells it
     found = read_folder(tmp_path)
     assert [(photo.subject_id, photo.path.name) for photo in found.photos] == [
+        (unicodedata.normalize("NFC", "Zoë"), "x.jpg"),
         ("a b", "x.webp"),
         ("b", "1.png"),
         ("b", "2.JPG"),
@@ -72,32 +74,6 @@ def test_no_unnamed_photo_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(Unusable, match="Not a directory") as caught:
         read_source(manifest(tmp_path, "subject_id,path\na,x.jpg\n"), unnamed=True)
     assert caught.value.reason == "FILE_UNREADABLE"
-
-
-def test_hidden_names_are_passed_over(tmp_path: Path) -> None:
-    touch(tmp_path / ".git" / "x.jpg", tmp_path / "a" / "._x.jpg", tmp_path / "a" / "x.jpg", tmp_path / ".DS_Store")
-    found = read_folder(tmp_path)
-    assert [photo.path.name for photo in found.photos] == ["x.jpg"]
-    assert found.ignored == ()
-
-
-def test_the_same_name_gives_the_same_id_however_the_disk_spells_it(tmp_path: Path) -> None:
-    touch(tmp_path / unicodedata.normalize("NFD", "Zoë") / "x.jpg")
-    (photo,) = read_folder(tmp_path).photos
-    assert photo.subject_id == unicodedata.normalize("NFC", "Zoë")
-
-
-@pytest.mark.parametrize(
-    ("name", "is_one"), [("a.jpg", True), ("a.JPEG", True), ("a.gif", True), ("a.txt", False), ("jpg", False)]
-)
-def test_photos_are_told_by_their_names(tmp_path: Path, name: str, is_one: bool) -> None:
-    touch(tmp_path / name)
-    assert is_photo(tmp_path / name) is is_one
-
-
-def test_a_folder_with_the_name_of_a_photo_is_none(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").mkdir()
-    assert not is_photo(tmp_path / "a.jpg")
 
 
 def manifest(folder: Path, text: str, encoding: str = "utf-8") -> Path:

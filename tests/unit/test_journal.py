@@ -106,12 +106,6 @@ def test_any_changed_byte_of_a_whole_line_is_noticed(tmp_path: Path) -> None:
         assert (tmp_path / "damaged").read_bytes() == bytes(changed)
 
 
-def test_a_lost_line_break_in_the_middle_is_noticed(tmp_path: Path) -> None:
-    data = written(tmp_path / "j", 3)
-    (tmp_path / "j").write_bytes(data.replace(b"\n", b" ", 2))
-    assert reason_of_opening(tmp_path / "j", gallery()) == "JOURNAL_DAMAGED"
-
-
 def test_one_command_at_a_time_holds_a_journal_that_its_owner_alone_can_read(tmp_path: Path) -> None:
     with EnrolLog(tmp_path / "j", gallery()):
         assert reason_of_opening(tmp_path / "j", gallery()) == "JOURNAL_IN_USE"
