@@ -156,7 +156,7 @@ class _Bearer(
     def _send(self, continuation: Any, details: Any, request: Any) -> Any:
         return continuation(details._replace(metadata=[*(details.metadata or ()), _header(self._token)]), request)
 
-    intercept_unary_unary = intercept_unary_stream = intercept_stream_unary = intercept_stream_stream = _send
+    intercept_unary_unary = intercept_unary_stream = intercept_stream_unary = intercept_stream_stream = _send  # type: ignore[assignment]
 
 
 class _AioBearer(aio.UnaryUnaryClientInterceptor):

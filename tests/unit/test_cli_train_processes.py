@@ -215,24 +215,6 @@ def test_what_was_typed_before_a_question_was_shown_does_not_answer_it(tmp_path:
     assert [one.rating.rating for one in service.calls("SubmitDecision")] == [2, 1]
 
 
-def test_what_was_typed_for_the_questions_after_a_wrong_answer_does_not_answer_it_again(tmp_path: Path) -> None:
-    service = ScriptedTraining([trial("RATE", PAIR)])
-    ours, theirs = pty.openpty()
-    with serving_training(service) as target:
-        running = started(target, tmp_path, ON_TERMINAL, (theirs, theirs, theirs))
-        os.close(theirs)
-        begun(ours)
-        os.write(ours, b"9\n3\n")
-        shown_until(ours, b"0 is undecided.")
-        shown_until(ours, b"One person or two?")
-        time.sleep(0.3)
-        assert service.calls("SubmitDecision") == []
-        os.write(ours, b"-1\n")
-        assert running.wait(20) == 0
-    os.close(ours)
-    assert service.calls("SubmitDecision")[0].rating.rating == -1
-
-
 def shown_until(ours: int, words: bytes) -> bytes:
     """What a terminal shows until some words are there; fails where they do not come."""
     told = b""

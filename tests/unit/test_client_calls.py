@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import time
-from typing import Any
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, get_args
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2, status_pb2
 
-from fr_api.v1 import common_pb2, gallery_pb2
-from fr_client import Client, FrApiError
-from support.scripted import QUICK, Kind, asked, both, released, scripted, serving
+import fr_client
+from fr_api.v1 import common_pb2, error_reason_pb2, gallery_pb2
+from fr_client import KEEP, Client, FrApiError, Keep, RetryPolicy, reason_of, requests, words
+from fr_client.errors import Wire, parse
+from fr_client.sync import evaluation, galleries, recognition, subjects
+from support.scripted import QUICK, Kind, ScriptedGallery, asked, both, released, scripted, serving
 
 
 def enrol_one(kind: Kind, target: str, **settings: Any) -> gallery_pb2.EnrolResponse:
@@ -72,13 +81,6 @@ def test_a_slow_answer_is_a_timeout_with_the_address(kind: Kind) -> None:
 
 
 @both
-def test_where_nobody_listens_the_sentence_says_so(kind: Kind) -> None:
-    with pytest.raises(FrApiError, match=r"No FR Core server answers at localhost:1\. .*`fr serve`") as caught:
-        enrol_one(kind, "localhost:1")
-    assert (caught.value.reason, caught.value.code) == ("UNREACHABLE", grpc.StatusCode.UNAVAILABLE)
-
-
-@both
 def test_a_call_that_the_server_does_not_know_names_the_cause(kind: Kind) -> None:
     with serving(scripted()) as target, pytest.raises(FrApiError, match="no FR Core server") as caught:
         asked(kind, target, lambda client: client.server_info())
@@ -101,3 +103,171 @@ def test_an_unknown_policy_and_an_impossible_window_are_value_errors() -> None:
             client.compare(b"a", b"b", several_faces="smallest")  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="max_in_flight"):
             client.enrol_many("g", [], max_in_flight=0)
+
+
+TARGET = "example:50061"
+
+
+def wire(code: grpc.StatusCode, details: str = "", *metadata: tuple[str, str | bytes]) -> Wire:
+    return Wire(code, details, metadata)
+
+
+def details_bin(message: str, *details: error_details_pb2.ErrorInfo | error_details_pb2.RetryInfo) -> bytes:
+    status = status_pb2.Status(code=8, message=message)
+    for detail in details:
+        status.details.add().Pack(detail)
+    return bytes(status.SerializeToString())
+
+
+def test_reason_message_metadata_delay_and_request_id_come_from_the_server() -> None:
+    info = error_details_pb2.ErrorInfo(reason="OVERLOADED", domain="fr-core", metadata={"limit": "64"})
+    retry = error_details_pb2.RetryInfo(retry_delay=Duration(seconds=1, nanos=500_000_000))
+    error = parse(
+        wire(
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "short",
+            ("x-request-id", "abc"),
+            ("grpc-status-details-bin", details_bin("The whole sentence.", info, retry)),
+        ),
+        TARGET,
+        1.0,
+    )
+    assert (error.code, error.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+    assert str(error) == error.message == "The whole sentence."
+    assert error.metadata == {"limit": "64"}
+    assert error.retry_after_s == 1.5
+    assert error.request_id == "abc"
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "reason", "says"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, "failed to connect to all addresses; last error: x", "UNREACHABLE", "fr serve"),
+        (grpc.StatusCode.UNAVAILABLE, "errors resolving example:50061: [...]", "UNREACHABLE", "does not resolve"),
+        (grpc.StatusCode.UNAVAILABLE, "Socket closed", "CONNECTION_LOST", "Socket closed"),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", "TIMED_OUT", "within 2.5 s"),
+        (grpc.StatusCode.UNIMPLEMENTED, "Method not found!", "", "no FR Core server"),
+        (grpc.StatusCode.UNKNOWN, "", "", "UNKNOWN: no details"),
+    ],
+)
+def test_what_is_found_on_the_way_is_one_sentence(code: grpc.StatusCode, details: str, reason: str, says: str) -> None:
+    error = parse(wire(code, details), TARGET, 2.5)
+    assert error.reason == reason
+    assert says in error.message
+    assert TARGET in error.message
+    assert error.request_id == ""
+
+
+def test_details_that_nobody_can_read_leave_the_code_and_the_message() -> None:
+    error = parse(wire(grpc.StatusCode.INTERNAL, "boom", ("grpc-status-details-bin", b"\xff\xff\xff")), TARGET, None)
+    assert (error.code, error.reason) == (grpc.StatusCode.INTERNAL, "")
+    assert "boom" in error.message
+
+
+def test_a_refusal_names_its_reason_as_an_error_does() -> None:
+    assert reason_of(common_pb2.Refusal(reason=error_reason_pb2.ERROR_REASON_NO_FACE)) == "NO_FACE"
+    assert reason_of(common_pb2.Refusal(reason=9999)) == "9999"  # type: ignore[arg-type]
+
+
+def failed(reason: str, retry_after_s: float | None = None) -> FrApiError:
+    return FrApiError(grpc.StatusCode.UNAVAILABLE, reason, "x", retry_after_s=retry_after_s)
+
+
+@pytest.mark.parametrize("reason", ["UNREACHABLE", "CONNECTION_LOST", "TIMED_OUT", "STORE_FAILED", "NO_FACE", ""])
+def test_only_what_was_not_begun_is_tried_again(reason: str) -> None:
+    assert RetryPolicy().delay_s(failed(reason), 1, 0.0) is None
+
+
+@pytest.mark.parametrize("reason", ["OVERLOADED", "SHUTTING_DOWN"])
+def test_the_wait_is_the_one_that_the_server_asks_for(reason: str) -> None:
+    policy = RetryPolicy(attempts=3, first_delay_s=0.2, max_delay_s=5.0)
+    assert policy.delay_s(failed(reason, 1.0), 1, 0.0) == 1.0
+    assert policy.delay_s(failed(reason, 1.0), 2, 0.8) == pytest.approx(1.2)
+    assert policy.delay_s(failed(reason, 1.0), 3, 0.0) is None
+    assert policy.delay_s(failed(reason, 6.0), 1, 0.0) is None
+
+
+def test_the_wait_doubles_where_the_server_names_none() -> None:
+    policy = RetryPolicy(attempts=4, first_delay_s=0.2, max_delay_s=5.0)
+    assert [policy.delay_s(failed("OVERLOADED"), n, 0.0) for n in (1, 2, 3, 4)] == [0.2, 0.4, 0.8, None]
+
+
+class Changing(ScriptedGallery):
+    """Refuses as often as it is told to, and then answers with what was asked for."""
+
+    def UpdateGallery(self, request: gallery_pb2.UpdateGalleryRequest, context: Any) -> Any:  # noqa: N802
+        self._maybe_busy(context)
+        self.requests.append(request)
+        return gallery_pb2.UpdateGalleryResponse(gallery=gallery_pb2.Gallery(gallery_id=request.gallery_id))
+
+    def UpdateSubject(self, request: gallery_pb2.UpdateSubjectRequest, context: Any) -> Any:  # noqa: N802
+        self._maybe_busy(context)
+        self.requests.append(request)
+        return gallery_pb2.UpdateSubjectResponse(subject=gallery_pb2.Subject(subject_id=request.subject_id))
+
+
+def sent(kind: Kind, call: Callable[[Any], Any]) -> Any:
+    """Return the request of a call, which is refused once."""
+    gallery = Changing(None, 1, "OVERLOADED", 0.02)  # type: ignore[abstract]
+    with serving(gallery) as target:
+        asked(kind, target, call, retry=QUICK)
+    assert gallery.calls == 2
+    (request,) = gallery.requests
+    return request
+
+
+@both
+def test_the_mask_names_what_was_given_also_where_that_is_nothing(kind: Kind) -> None:
+    end = datetime(2030, 1, 1, tzinfo=timezone(timedelta(hours=1)))
+    request = sent(kind, lambda client: client.update_gallery("g", display_name="", expires=end, retention=None))
+    assert list(request.update_mask.paths) == ["display_name", "expire_time", "retention"]
+    assert request.expire_time.ToDatetime(UTC) == end
+    assert not request.HasField("retention")
+    request = sent(kind, lambda client: client.update_gallery("g", retention=timedelta(0)))
+    assert list(request.update_mask.paths) == ["retention"]
+    assert request.HasField("retention")
+
+
+@both
+@pytest.mark.parametrize(
+    ("name", "metadata", "mask"),
+    [("N", KEEP, ["display_name"]), (KEEP, {}, ["metadata"]), ("", {"a": "b"}, ["display_name", "metadata"])],
+)
+def test_the_mask_of_a_subject_is_as_exact(
+    kind: Kind, name: str | Keep, metadata: Mapping[str, str] | Keep, mask: list[str]
+) -> None:
+    request = sent(kind, lambda client: client.update_subject("g", "s", display_name=name, metadata=metadata))
+    assert (request.gallery_id, request.subject_id) == ("g", "s")
+    assert list(request.update_mask.paths) == mask
+    assert dict(request.metadata) == ({} if metadata is KEEP else metadata)
+
+
+def test_every_kind_of_argument_of_a_client_can_be_imported() -> None:
+    imported = {
+        alias.name
+        for module in (evaluation, galleries, recognition, subjects)
+        for node in ast.walk(ast.parse(inspect.getsource(module)))
+        if isinstance(node, ast.ImportFrom) and node.module in (requests.__name__, words.__name__)
+        for alias in node.names
+        if not alias.name.isupper() and alias.name[0].isupper()
+    }
+    assert len(imported) > 10
+    assert imported <= set(fr_client.__all__)
+
+
+@pytest.mark.parametrize(
+    ("literal", "table"),
+    [
+        (words.SeveralFaces, words.POLICIES),
+        (words.Fusion, words.FUSIONS),
+        (words.Use, words.USES),
+        (words.ReadingPurpose, words.PURPOSES),
+        (words.ReportFile, words.REPORT_FILES),
+        (words.TrainingFile, words.TRAINING_FILES),
+        (words.ExportFormat, words.EXPORT_FORMATS),
+        (words.Finding, words.FINDINGS),
+        (words.Role, words.ROLES),
+    ],
+)
+def test_each_value_of_the_api_has_its_word(literal: Any, table: dict[str, int]) -> None:
+    assert list(get_args(literal)) == list(table)

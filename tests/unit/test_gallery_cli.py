@@ -189,6 +189,7 @@ def test_a_rotated_folder_opens_with_the_new_key_alone(home: Path) -> None:
     assert fr("backup", "out-2", "--keys", "keys", "--key", "file:k").exit_code == 0
     back = fr("restore", "out", "--keys", "keys", "--data", "new", "--key", "file:k")
     assert (back.exit_code, HELD in back.stdout) == (0, True)
+    assert not any((home / "data" / name).exists() for name in ("training", "cases", "access"))
 
 
 def test_a_rotation_beside_who_reads_says_what_is_left_to_be_done(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,16 +231,6 @@ def test_an_altered_record_ends_verify_with_status_1_and_says_which(home: Path) 
 
 
 # --- the courses beside the galleries ----------------------------------------------------------------------------
-
-
-def test_rotation_takes_courses_and_answers_along(home: Path, code: str) -> None:
-    new_key_file(home / "k")
-    assert is_under(home, "data.key", code)
-    rotated = fr("key", "rotate", "--new", "file:k")
-    assert (rotated.exit_code, rotated.stderr) == (0, "")
-    assert (is_under(home, "data.key", code), is_under(home, "k", code)) == (False, True)
-    assert failed(fr("verify"), "WRONG_KEY")
-    assert fr("verify", "--key", "file:k").exit_code == 0
 
 
 def test_rotation_finds_the_courses_where_the_configuration_has_them(home: Path, code: str) -> None:
@@ -288,15 +279,6 @@ def test_courses_under_a_key_of_their_own_are_not_taken_for_rotated(home: Path, 
     assert failed(fr("key", "rotate", "--new", "file:k"), "WRONG_KEY")
     assert is_under(home, "l", code)
     assert fr("verify").exit_code == 0  # the galleries were left as they are
-
-
-def test_a_folder_without_courses_is_rotated_and_gets_none(home: Path) -> None:
-    before = sorted(path.name for path in (home / "data").iterdir())
-    new_key_file(home / "k")
-    assert fr("key", "rotate", "--new", "file:k").exit_code == 0
-    assert fr("verify", "--key", "file:k").exit_code == 0
-    assert "training" not in before
-    assert not (home / "data" / "training").exists()
 
 
 # --- cases and API keys beside the galleries ---------------------------------------------------------------------
@@ -355,10 +337,3 @@ def test_a_rotation_that_was_cut_off_between_stores_is_made_again(
     assert (again.exit_code, again.stderr) == (0, "")
     assert records_under(kept, "k") == (1, 1)
     assert fr("verify", "--key", "file:k").exit_code == 0
-
-
-def test_a_folder_without_cases_and_api_keys_gets_none(home: Path) -> None:
-    new_key_file(home / "k")
-    assert fr("key", "rotate", "--new", "file:k").exit_code == 0
-    assert not (home / "data" / "cases").exists()
-    assert not (home / "data" / "access").exists()

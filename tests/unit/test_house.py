@@ -6,17 +6,22 @@ import re
 from pathlib import Path
 
 import pytest
+from lock_file import LOCKS
 
 import fr_core
+from fr_server.config import KEYS
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
-PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+ROOTS = ("server", "client", "datasets", "evaluation", "locales", "training", "trust", "benchmarks", "proto")
+PAGES = [
+    REPOSITORY / "README.md",
+    REPOSITORY / "CONTRIBUTING.md",
+    REPOSITORY / "SECURITY.md",
+    *sorted((REPOSITORY / "docs").rglob("*.md")),
+]
 
 
-@pytest.mark.parametrize(
-    "root",
-    ["server", "client", "datasets", "evaluation", "locales", "training", "trust", "benchmarks", "proto", "proto/gen"],
-)
+@pytest.mark.parametrize("root", [*ROOTS, "proto/gen"])
 def test_source_roots_are_no_packages(root: str) -> None:
     assert not (REPOSITORY / root / "__init__.py").exists()
 
@@ -40,26 +45,47 @@ def test_links_of_the_docs_lead_to_files(page: Path) -> None:
 
 def test_no_photo_lies_in_the_repository() -> None:
     kinds = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".onnx", ".npy"}
-    tracked_roots = (
-        "fr_core",
-        "server",
-        "client",
-        "datasets",
-        "evaluation",
-        "locales",
-        "training",
-        "trust",
-        "benchmarks",
-        "proto",
-        "tests",
-        "docs",
-        "examples",
-        "tools",
-    )
     found = [
         path
-        for root in tracked_roots
+        for root in ("fr_core", *ROOTS, "tests", "docs", "examples", "tools")
         for path in (REPOSITORY / root).rglob("*")
         if path.suffix.lower() in kinds and "node_modules" not in path.parts
     ]
     assert found == []
+
+
+ON_SECURITY = (
+    "SECURITY.md",
+    "docs/threat-model.md",
+    "docs/policy.md",
+    "docs/containers.md",
+    "docs/templates/dpia.md",
+)
+MODEL = (REPOSITORY / "docs/threat-model.md").read_text()
+
+
+@pytest.mark.parametrize("page", ON_SECURITY)
+def test_settings_and_targets_are_real(page: str) -> None:
+    text = (REPOSITORY / page).read_text()
+    sections = "|".join(sorted({key.split(".")[0] for key in KEYS}))
+    named = set(re.findall(rf"`((?:{sections})\.[a-z_]+)[` ]", text))
+    assert named <= KEYS.keys()
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"`(?:[A-Z_]+=\S+ )?make ([a-z-]+)", text)) <= targets
+    assert set(re.findall(r"requirements[a-z-]*\.lock", text)) <= set(LOCKS)
+
+
+def test_every_threat_has_a_mitigation_or_says_that_it_has_none() -> None:
+    rows = re.findall(r"^\| ([STRIDE](?:, [STRIDE])*) \| (.+?) \| (.+?) \| ?(.*?) ?\|$", MODEL, re.MULTILINE)
+    assert len(rows) > 60
+    assert {letter for letters, *_ in rows for letter in letters.split(", ")} == set("STRIDE")
+    assert len(rows) == len(re.findall(r"^\| [STRIDE]\b", MODEL, re.MULTILINE))
+    for _, threat, answer, shown in rows:
+        honest = re.search(r"[Nn]ot (mitigated|prevented|found)|by design|recorded", answer)
+        assert shown or honest or "`limits." in answer, f"nothing shows what stands against: {threat}"
+
+
+def test_what_is_not_mitigated_is_told_twice() -> None:
+    told = MODEL.split("## Not mitigated")[1]
+    for word in ("embedding", "morphs", "root", "purpose", "checkpoints", "metadata", "hill climbing"):
+        assert word in told

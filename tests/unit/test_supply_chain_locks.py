@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import distributions
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 import pytest
+from check_gpu_libraries import OBJECTS
+from check_gpu_libraries import check as check_gpu
+from check_licences import EXCEPTIONS, allows, check, said
 from lock_file import LOCKS, ROOT, read_lock
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -107,3 +110,116 @@ def test_anything_but_a_version_with_hashes_is_no_lock(tmp_path: Path, content: 
     path.write_text(content)
     with pytest.raises(ValueError, match="a line that is no version with hashes"):
         read_lock(path)
+
+
+PINNED = {pin.name: pin.version for pin in read_lock(ROOT / "requirements-gpu.lock")}
+
+
+def test_every_cuda_package_is_of_one_major_version() -> None:
+    suffixes = {match[1] for name in PINNED if (match := re.search(r"-(cu\d+)$", name))}
+    assert suffixes == {"cu12"}
+    # From CUDA 13 on the wheels have no suffix, so that one of them would stay unseen.
+    assert [name for name in PINNED if name.startswith("nvidia-") and not name.endswith("-cu12")] == []
+    assert PINNED["nvidia-cuda-runtime-cu12"].startswith("12.")
+
+
+def test_libraries_without_cuda_stay_out() -> None:
+    assert {"onnxruntime-gpu", "faiss-gpu"} <= PINNED.keys()
+    assert not {"onnxruntime", "faiss-cpu", "openvino", "insightface"} & PINNED.keys()
+
+
+def environment(folder: Path, majors: dict[str, bytes]) -> Path:
+    for distribution, content in majors.items():
+        path = folder / OBJECTS[distribution]
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"\x7fELF" + content)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "majors",
+    [
+        {"onnxruntime-gpu": b"libcudart.so.13\0", "faiss-gpu": b"libcudart.so.12\0"},
+        {"onnxruntime-gpu": b"libcudart.so.12\0", "faiss-gpu": b"no CUDA in it"},
+        {"onnxruntime-gpu": b"libcudart.so.12\0"},
+    ],
+    ids=["two versions", "one without", "one missing"],
+)
+def test_libraries_that_do_not_fit_are_found(tmp_path: Path, majors: dict[str, bytes]) -> None:
+    assert check_gpu(environment(tmp_path, majors)) != []
+    fitting = {"onnxruntime-gpu": b"libcudart.so.12\0", "faiss-gpu": b"libcudart.so.12\0libcudart.so.12\0"}
+    assert check_gpu(environment(tmp_path / "fitting", fitting)) == []
+
+
+def distribution(folder: Path, *fields: str, name: str = "some-package") -> Distribution:
+    path = folder / "some_package-1.0.dist-info"
+    path.mkdir()
+    (path / "METADATA").write_text("\n".join(["Metadata-Version: 2.4", f"Name: {name}", "Version: 1.0", *fields, ""]))
+    return Distribution.at(path)
+
+
+def test_everything_installed_has_a_licence_that_is_allowed() -> None:
+    found = list(distributions())
+    assert len(found) > 50
+    assert check(found) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "allowed"),
+    [
+        (["License-Expression: MIT"], True),
+        (["License-Expression: GPL-3.0-only", "License: MIT"], False),
+        (["License: MIT"], True),
+        (["License: Apache License 2.0"], True),
+        (["Classifier: License :: OSI Approved :: MIT License"], True),
+        (["Classifier: License :: OSI Approved :: BSD License", "License: BSD-3-Clause"], True),
+        (["Classifier: License :: OSI Approved :: BSD License"], False),
+        (["Classifier: License :: OSI Approved :: GNU Affero General Public License v3", "License: MIT"], False),
+        (["License: A text", "        of several lines"], False),
+        (["License: UNKNOWN"], False),
+        ([], False),
+    ],
+)
+def test_what_metadata_say_is_allowed_or_told(tmp_path: Path, fields: list[str], allowed: bool) -> None:
+    wrong = check([distribution(tmp_path, *fields)])
+    assert (wrong == []) is allowed
+    assert all(sentence.startswith("some-package 1.0: ") for sentence in wrong)
+
+
+@pytest.mark.parametrize(
+    ("expression", "allowed"),
+    [
+        ("MIT AND BSD-3-Clause", True),
+        ("GPL-3.0-only OR MIT", True),
+        ("GPL-3.0-only OR MIT AND LGPL-3.0-only", False),
+        ("(GPL-3.0-only OR MIT) AND BSD-2-Clause", True),
+        ("(GPL-3.0-only OR MIT", False),
+        ("MIT MIT", False),
+        ("GPL-3.0-only WITH GCC-exception-3.1", False),
+        ("Apache-2.0+", False),
+        ("", False),
+    ],
+)
+def test_expressions(expression: str, allowed: bool) -> None:
+    assert allows(expression) is allowed
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("insightface", ["License: GPL-3.0-only"]),
+        ("insightface", ["Classifier: License :: Free for non-commercial use"]),
+        ("apsw", ["License: GPL-3.0-only"]),
+        ("scipy", ["License: Another text.", "        Copyleft."]),
+    ],
+)
+def test_an_exception_ends_with_the_words_that_it_rests_on(tmp_path: Path, name: str, fields: list[str]) -> None:
+    assert name in EXCEPTIONS
+    assert check([distribution(tmp_path, *fields, name=name)]) != []
+
+
+def test_exceptions_are_needed() -> None:
+    for each in distributions():
+        if each.metadata["Name"].lower() in EXCEPTIONS:
+            assert not (said(each) and all(map(allows, said(each)))), f"{each.metadata['Name']} needs no exception"
+    assert all(reason for _, reason in EXCEPTIONS.values())
