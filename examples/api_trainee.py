@@ -10,8 +10,6 @@ from fr_api.v1 import training_pb2
 from fr_client.sync.training import Training
 from fr_training.answers import (
     Answer,
-    Compared,
-    Degraded,
     ListChoice,
     ListDecision,
     Notes,
@@ -20,29 +18,9 @@ from fr_training.answers import (
     OddOneOut,
     PairRating,
     Triage,
-    Usability,
 )
 from fr_training.simulation.runner import StoreOracle
 from fr_training.simulation.trainee import SimulatedTrainee
-
-_COMPARED = {
-    Compared.SIMILAR: training_pb2.COMPARISON_SIMILAR,
-    Compared.DIFFERENT: training_pb2.COMPARISON_DIFFERENT,
-    Compared.NOT_VISIBLE: training_pb2.COMPARISON_NOT_VISIBLE,
-}
-_USABILITY = {
-    Usability.USABLE: training_pb2.USABILITY_USABLE,
-    Usability.LIMITED: training_pb2.USABILITY_LIMITED,
-    Usability.REJECT: training_pb2.USABILITY_REJECT,
-}
-_DEGRADATIONS = {
-    Degraded.BLUR: training_pb2.DEGRADATION_BLUR,
-    Degraded.NOISE: training_pb2.DEGRADATION_NOISE,
-    Degraded.RESOLUTION: training_pb2.DEGRADATION_RESOLUTION,
-    Degraded.COMPRESSION: training_pb2.DEGRADATION_COMPRESSION,
-    Degraded.OCCLUSION: training_pb2.DEGRADATION_OCCLUSION,
-    Degraded.POSE: training_pb2.DEGRADATION_POSE,
-}
 
 
 def take_sitting(
@@ -54,16 +32,9 @@ def take_sitting(
     probe: Path,
     rng: np.random.Generator,
 ) -> int:
-    """Take a sitting to its end; returns how many trials were answered.
+    """Take a sitting to its end; return the number of answered trials.
 
-    Args:
-        training: calls the server.
-        oracle: looks into the store of that server.
-        trainee: who answers.
-        code: lets the trainee in.
-        sitting: its name.
-        probe: photo to send where an own one is asked for.
-        rng: draws.
+    `oracle` looks into the store of the server; `probe` is the photo to send as an own one.
     """
     session_id = training.start_session(code, sitting, consent=True).session_id
     begin = ""
@@ -88,7 +59,6 @@ def _answer(
     probe: Path,
     rng: np.random.Generator,
 ) -> None:
-    """Answer a trial, step after step."""
     waiting = True
     while waiting:
         if trial.step == training_pb2.TRIAL_STEP_SEND_PROBE:
@@ -126,12 +96,12 @@ def _decision(
             return decision
         case Triage(usability, reasons):
             return training_pb2.QualityDecision(
-                usability=_USABILITY[usability], reasons=[_DEGRADATIONS[one] for one in sorted(reasons)]
+                usability=training_pb2.Usability.Value(f"USABILITY_{usability.name}"),
+                reasons=[training_pb2.Degradation.Value(f"DEGRADATION_{one.name}") for one in sorted(reasons)],
             )
     raise TypeError(f"a {type(answer.given).__name__} is no decision")
 
 
 def _observation(one: Observation) -> training_pb2.Observation:
-    return training_pb2.Observation(
-        component_id=one.component_id, comparison=_COMPARED[one.compared], similarity=one.similarity
-    )
+    comparison = training_pb2.Comparison.Value(f"COMPARISON_{one.compared.name}")
+    return training_pb2.Observation(component_id=one.component_id, comparison=comparison, similarity=one.similarity)

@@ -144,14 +144,7 @@ def lay_out(people: Sequence[Person], photos: Mapping[str, Path], root: Path) ->
 
 
 class Classroom:
-    """Holds courses with simulated trainees.
-
-    Args:
-        training: calls the server.
-        oracle: knows what is right.
-        probe: photo that trainees send as their own.
-        out: is told how far it is.
-    """
+    """Holds courses with simulated trainees; `oracle` knows what is right, and all send `probe` as their own photo."""
 
     def __init__(self, training: Training, oracle: StoreOracle, probe: Path, out: Console) -> None:
         self._training = training
@@ -193,7 +186,6 @@ class Classroom:
         return Taken(enrolled, trainee, answered)
 
     def _write(self, cohort_id: str, taken: Sequence[Taken], trials: int, folder: Path) -> list[Check]:
-        """Write reports, exports and the abilities that were drawn."""
         for form, name in EXPORTS.items():
             (folder / name).write_bytes(self._training.export(cohort_id, form))
         for file in ("json", "html"):

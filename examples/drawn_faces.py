@@ -14,12 +14,10 @@ PROBE, TILE, GAP, LINE = 150, 110, 14, 17
 
 
 def ranked_lists(searches: Sequence[Mapping[str, Any]], notice: str) -> str:
-    """Return the picture of some searches, in the layout of `fr search --draw`.
+    """Return the picture of some searches, in the layout of `fr search --draw`, with a sentence below.
 
-    Args:
-        searches: each with its `title`, `expected` subject or None, `threshold`, and `candidates`: lists of subject id,
-            similarity and whether it reaches the threshold.
-        notice: the sentence below the picture.
+    Each search has its `title`, `expected` subject or None, `threshold`, and `candidates`: lists of subject id,
+    similarity, and whether it reaches the threshold.
     """
     left, row = PROBE + 3 * GAP, PROBE + 5 * LINE
     width, height = left + SHOWN * (TILE + GAP), GAP + len(searches) * row + 3 * LINE

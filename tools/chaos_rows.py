@@ -7,12 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One claim.
+    """One claim: its word for the command line, its sentence, and its bar.
 
     Attributes:
-        name: a word for it, for the command line.
-        claim: a sentence.
-        bar: what the tests require.
         tests: their ids, as pytest takes them; the control that must fail is among those of the same file.
         told: pattern of a printed line that is a figure, beside the lines `figure: NAME = VALUE`.
         command: another command than pytest for the long version, with its arguments; empty for none.

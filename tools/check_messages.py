@@ -24,14 +24,7 @@ EQUALLY_LONG = ("trial.advice_same", "trial.advice_different")
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A call of `message`.
-
-    Attributes:
-        where: file and line.
-        message_id: its literal; "" where it has none.
-        names: of its placeholders.
-        audience: whether it says whom the sentence is about.
-    """
+    """A call of `message`: where, its literal id ("" for none), its placeholders, and whether it names an audience."""
 
     where: str
     message_id: str

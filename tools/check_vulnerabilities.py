@@ -43,11 +43,7 @@ class ServiceSilent(Exception):
 
 
 def known(service: Service, releases: Sequence[Release], limit_s: float) -> dict[Release, list[str]]:
-    """Return the ids of the advisories for each release that has any.
-
-    Raises:
-        ServiceSilent: the service cannot be reached, or does not know a release.
-    """
+    """Return the ids of the advisories for each release that has any; raises `ServiceSilent` as `answers`."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.writelines(f"{name}=={version}\n" for name, version in releases)
         file.flush()
@@ -71,10 +67,9 @@ def known(service: Service, releases: Sequence[Release], limit_s: float) -> dict
 
 
 def answers(name: str, printed: str, releases: Sequence[Release]) -> dict[Release, list[str]]:
-    """Read the JSON that `pip-audit` printed of releases: the ids of the advisories for each that has any.
+    """Return the ids of the advisories for each release that has any, from the JSON that `pip-audit` printed.
 
-    Raises:
-        ServiceSilent: it printed nothing, or skipped a release; it then says that no vulnerability was found.
+    Raises `ServiceSilent` if it printed nothing, or skipped a release; it then says that no vulnerability was found.
     """
     try:
         told = json.loads(printed)["dependencies"]
@@ -88,11 +83,7 @@ def answers(name: str, printed: str, releases: Sequence[Release]) -> dict[Releas
 
 
 def ask(services: Sequence[Service], releases: Sequence[Release]) -> tuple[str, dict[Release, list[str]]]:
-    """Return the name of the first service that answers, and what it knows of the releases.
-
-    Raises:
-        ServiceSilent: none answers.
-    """
+    """Return the name of the first service that answers, and its advisories; raises `ServiceSilent` if none answers."""
     silent = []
     for service in services:
         try:

@@ -43,12 +43,7 @@ _BATCH = 10_000
 
 
 def outcome(data: bytes, limits: ImageLimits = LIMITS) -> tuple[str, float]:
-    """Return what `decode` makes of a photo: "decoded" or the reason of the refusal, and the milliseconds of this
-    thread.
-
-    Raises:
-        whatever `decode` raises that is no refusal: the failure that is looked for.
-    """
+    """Return "decoded" or the reason of the refusal, and the milliseconds of this thread; raises any other failure."""
     begun = time.thread_time()
     try:
         decode(data, limits)
@@ -61,9 +56,7 @@ def outcome(data: bytes, limits: ImageLimits = LIMITS) -> tuple[str, float]:
 def run_batch(seeds: Sequence[bytes], seed: int, count: int, folder: Path) -> dict[str, float]:
     """Decode `count` mutants; write those that fail to `folder`.
 
-    Returns:
-        the number of each outcome; `slowest_ms`; `growth_mib`, of the most memory that the process ever held;
-        `failed`, the number that was written.
+    Return the number of each outcome, `slowest_ms`, `growth_mib` of the peak memory, and `failed`, the number written.
     """
     mutants = Mutants(seeds, np.random.default_rng(seed))
     at_work = folder / f"at-work-{seed}.bin"

@@ -20,14 +20,7 @@ _HASH = re.compile(r"--hash=sha256:(?P<sha256>[0-9a-f]{64})")
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """One version of one package.
-
-    Attributes:
-        name: of the package, canonical: lower case, words joined by "-".
-        version: the one version to install.
-        marker: the environments it is for; None = all.
-        sha256: of each file that may be installed, 64 hexadecimal digits; one at least.
-    """
+    """One version of a package by its canonical name, for some environments (None: all), with the sha256 of each file."""
 
     name: str
     version: str
@@ -40,12 +33,7 @@ class Pin:
 
 
 def read_lock(path: Path) -> tuple[Pin, ...]:
-    """The pins of a lock, in its order.
-
-    Raises:
-        ValueError: a line is neither a pin nor a hash, or a pin has no hash.
-        OSError: the file cannot be read.
-    """
+    """Return the pins of a lock, in its order; raises `ValueError` if a line is no pin with hashes."""
     pins = []
     for entry in path.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
         head, *hashes = re.split(r"\s+(?=--hash=)", entry.strip())

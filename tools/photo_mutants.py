@@ -63,12 +63,7 @@ def kept_inputs(path: Path) -> list[bytes]:
 
 
 class Mutants:
-    """An endless row of mutants.
-
-    Args:
-        seeds: photos to start from.
-        rng: decides everything.
-    """
+    """An endless row of mutants of photos; `rng` decides everything."""
 
     def __init__(self, seeds: Sequence[bytes], rng: np.random.Generator) -> None:
         self._seeds = list(seeds)
@@ -150,7 +145,6 @@ class Mutants:
         return joined(pieces, data)
 
     def _length_changed(self, data: bytes) -> bytes:
-        """A length field that lies."""
         pieces = pieces_of(data)
         if not pieces:
             return data
@@ -176,7 +170,6 @@ class Mutants:
         return joined(pieces, data)
 
     def _piece_repeated(self, data: bytes) -> bytes:
-        """Many tables, scans or chunks."""
         pieces = pieces_of(data)
         if pieces:
             at = int(self._rng.integers(len(pieces)))

@@ -53,14 +53,7 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long a soak takes, in seconds.
-
-    Attributes:
-        warm_up_s: with all that the server can take.
-        ramp_s: each step towards what saturates it, and from then on until all have connected.
-        measured_s: with samples.
-        every_s: from one sample to the next.
-    """
+    """The seconds of a soak: the warm-up, each step of the ramp, the measurement, and between two samples."""
 
     warm_up_s: float
     ramp_s: float
@@ -83,11 +76,9 @@ class Verdict:
     """What the samples say.
 
     Attributes:
-        mib_per_hour: how the memory grows.
-        error: standard error of that; in a short time it is larger than any bar.
-        files: how many file descriptors more there are at the end.
-        threads: how many threads.
-        missed: the bars that are.
+        mib_per_hour: growth of the memory, with its standard `error`.
+        files: file descriptors more at the end; `threads` likewise.
+        missed: the missed bars.
         untold: whether the error is too large to say that the memory keeps to its bar.
     """
 
@@ -109,7 +100,7 @@ def sample(pid: int, begun_s: float) -> Sample:
 
 
 def counted(folder: Path) -> int:
-    """Return how many entries a folder of a process has; 0 where it is not to be read.
+    """Return the number of entries of a folder of a process; 0 if it cannot be read.
 
     A process that has just ended has none. Those that decode photos let nobody read their file descriptors.
     """
@@ -120,15 +111,7 @@ def counted(folder: Path) -> int:
 
 
 def judge(samples: Sequence[Sample], most_mib_per_hour: float | None = MOST_MIB_PER_HOUR) -> Verdict:
-    """Say whether a server stays as it is.
-
-    Args:
-        samples: at least 6, over some time.
-        most_mib_per_hour: None where the time is too short to say.
-
-    Raises:
-        ValueError: there are too few samples.
-    """
+    """Say whether a server stays as it is, from 6 samples or more; None for no bar of the memory."""
     if len(samples) < 6:
         raise ValueError(f"a slope of {len(samples)} samples says nothing")
     slope, error = growth([one.at_s / 3600 for one in samples], [one.memory_mib for one in samples])
@@ -173,16 +156,9 @@ def prepare(at: Made) -> str:
 
 
 def soak(target: Target, pid: int, plan: Plan, most_mib_per_hour: float | None) -> Verdict:
-    """Load a server, tell the figures, and say whether it stays as it is.
+    """Load a server for the time of a plan, print the figures, and say whether it stays as it is.
 
-    Args:
-        target: is asked.
-        pid: of its process.
-        plan: how long.
-        most_mib_per_hour: as for `judge`.
-
-    Raises:
-        RuntimeError: calls failed, so that the load was another one.
+    Raises `RuntimeError` if calls failed, so that the load was another one.
     """
     with loading(target, HANDS, Pace()) as told:
         time.sleep(plan.warm_up_s)

@@ -38,15 +38,7 @@ LATE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A server, and what it is asked with.
-
-    Attributes:
-        address: HOST:PORT.
-        ca: authority of its certificate, PEM.
-        token: a key that may do everything.
-        photos: encoded, each with a face.
-        course_id: of a course that is there.
-    """
+    """A server, its authority in PEM, a key that may do everything, photos with a face each, and a course."""
 
     address: str
     ca: bytes
@@ -64,13 +56,7 @@ class Told:
 
 
 class Hand:
-    """One client: a connection, a trainee, and subjects of its own.
-
-    Args:
-        target: is asked.
-        number: of the client.
-        channel: to the target.
-    """
+    """One client: a connection, a trainee, and subjects of its own."""
 
     def __init__(self, target: Target, number: int, channel: grpc.Channel) -> None:
         self._target = target
@@ -176,11 +162,7 @@ class Hand:
 
 
 class Pace:
-    """Tells several clients when to do the next thing.
-
-    Args:
-        per_s: things a second, of all together; 0 for as many as can be.
-    """
+    """Tells several clients when to do the next thing, `per_s` a second together; 0 for as many as can be."""
 
     def __init__(self, per_s: float = 0.0) -> None:
         self.per_s = per_s

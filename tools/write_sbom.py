@@ -35,11 +35,9 @@ class SbomWrong(Exception):
 
 
 def bill(pins: Sequence[Pin], packs: Sequence[Pack], python: str = sys.executable) -> dict[str, Any]:
-    """The bill of the environment of a Python, with the hashes of `pins` and the model files of `packs`.
+    """Return the bill of the environment of a Python, with the hashes of `pins` and the model files of `packs`.
 
-    Raises:
-        SbomWrong: it holds another version than the lock, or lacks one of its packages.
-        subprocess.CalledProcessError: `cyclonedx-py` failed.
+    Raises `SbomWrong` if it holds another version than the lock, or lacks one of its packages.
     """
     made = _environment(python)
     _put_hashes(made["components"], pins)
@@ -60,11 +58,7 @@ def model_components(packs: Sequence[Pack]) -> list[dict[str, Any]]:
 
 
 def checked(made: dict[str, Any]) -> str:
-    """The bill as text, once it was found to follow the schema.
-
-    Raises:
-        SbomWrong: it does not.
-    """
+    """Return the bill as text; raises `SbomWrong` if it does not follow the schema."""
     text = json.dumps(made, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     error = JsonStrictValidator(_VERSION).validate_str(text)
     if error is not None:
@@ -81,7 +75,6 @@ def _environment(python: str) -> dict[str, Any]:
 
 
 def _put_hashes(components: Sequence[dict[str, Any]], pins: Sequence[Pin]) -> None:
-    """Say of each package which files of it the lock lets in."""
     wanted = {pin.name: pin for pin in pins if pin.applies()}
     for component in components:
         name = canonicalize_name(component["name"])

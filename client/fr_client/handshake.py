@@ -238,29 +238,23 @@ def _failed_handshake(endpoint: Endpoint, tls: TlsCredentials, place: _Place) ->
             f"The certificates for {endpoint} cannot be used: check that each file is PEM, and that the client's "
             "certificate and its private key, which has no password, belong together.",
         )
+    shaken = False
     with place.connected() as raw:
         raw.settimeout(place.left_s() / 2)  # the rest is for the steps after it
         try:
             with context.wrap_socket(raw, server_hostname=place.host) as secured:
+                shaken = True
                 secured.settimeout(min(_ALERT_S, place.left_s()))
-                return _refused_afterwards(endpoint, tls, secured)
+                secured.recv(1)
+                return None
         except ssl.SSLCertVerificationError as error:
             return _distrusted(endpoint, tls, error, context, place)
         except (ssl.SSLEOFError, ssl.SSLSyscallError, TimeoutError, ConnectionError):
-            pass  # not TLS
+            if shaken:
+                return None  # else it is not TLS
         except ssl.SSLError as error:
             return _refused(endpoint, tls, error.reason or "")
     return _tls_not_offered(endpoint) if _speaks_plain_http2(place) else None
-
-
-def _refused_afterwards(endpoint: Endpoint, tls: TlsCredentials, secured: ssl.SSLSocket) -> TlsFailure | None:
-    try:
-        secured.recv(1)
-    except (ssl.SSLEOFError, ssl.SSLSyscallError, TimeoutError, ConnectionError):
-        return None
-    except ssl.SSLError as error:
-        return _refused(endpoint, tls, error.reason or "")
-    return None
 
 
 def _context(tls: TlsCredentials) -> ssl.SSLContext:

@@ -89,7 +89,7 @@ def test_a_check_says_which_people_are_missing(
         def CheckPlan(self, request: Any, context: Any) -> training_pb2.CheckPlanResponse:  # noqa: N802
             wanted = training_pb2.PlanNeeds(**dict(zip(fields, needs, strict=True)))
             missing = max(0, *(need - found for need, found in zip(needs, there, strict=True)))
-            held = dict(zip(fields, there, strict=True))
+            held: Any = dict(zip(fields, there, strict=True))
             return training_pb2.CheckPlanResponse(needs=wanted, missing=missing, **held)
 
     with serving_training(Needing()) as target:

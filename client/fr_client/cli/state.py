@@ -22,6 +22,12 @@ from fr_core.reading import read_whole
 
 _MAX_KEY_BYTES = 64 * 1024
 
+
+def argument(metavar: str, words: str) -> Any:
+    """Return the description of a required argument of a command."""
+    return typer.Argument(metavar=metavar, help=words, show_default=False)
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ForPurpose = Annotated[
@@ -35,7 +41,7 @@ ForPurpose = Annotated[
 ForCase = Annotated[
     str, typer.Option("--case", metavar="REFERENCE", help="Reference of the case or request.", show_default=False)
 ]
-GalleryId = Annotated[str, typer.Argument(metavar="GALLERY", help="Id of the gallery.", show_default=False)]
+GalleryId = Annotated[str, argument("GALLERY", "Id of the gallery.")]
 
 
 @dataclass(frozen=True, slots=True)

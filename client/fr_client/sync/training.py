@@ -59,18 +59,15 @@ class Training:
         exclude_photos: Sequence[str] = (),
         on_progress: OnCourseProgress | None = None,
     ) -> training_pb2.Course:
-        """Make a course from a plan and data sets, and return it.
+        """Make a course from a plan and data sets, at least one, as `check_plan` takes them, and return it.
 
-        It may take minutes: `timeout_s` does not end it. If the wait ends early (Ctrl-C, a cancelled task), the
-        server stops and leaves no course.
+        It may take minutes: `timeout_s` does not end it. If the wait ends early (Ctrl-C, a cancelled task), the server
+        stops and leaves no course.
 
         Args:
-            plan: as `check_plan`, whose errors it raises too.
-            datasets: likewise; at least one.
             seed: decides who appears where; None for that of the plan.
             learn_from: ids of courses whose answers move the difficulty of the same items, and set aside suspect ones.
             exclude_photos: sha256 of photo files with wrong labels, 64 hexadecimal digits each.
-            on_progress: called as the making goes on.
         """
         request = training_pb2.CreateCourseRequest(
             plan=run(requests.plan_source, plan),
@@ -199,11 +196,8 @@ class Training:
     ) -> training_pb2.SubmitDecisionResponse:
         """Lock a decision. It is durable when this returns; the server accepts the same one again, and refuses another.
 
-        Args:
-            trial: as the trainee saw it; its step is the one answered.
-            decision: a `PairRating`, a `CandidateDecision`, a `QualityDecision`, or the picture of the odd one out.
-            difficulty: how hard it was, from 1 (easy) to 5; None if not given.
-            known_to_me: whether the trainee knows one of the people; the trial then counts in no figure.
+        `trial` is that which the trainee saw; a string is the id of the odd picture. `difficulty` goes from 1 (easy) to
+        5. A trial with somebody whom the trainee knows counts in no figure.
         """
         request = training_pb2.SubmitDecisionRequest(
             session_id=session_id,

@@ -17,7 +17,7 @@ import typer
 from fr_api.v1 import access_pb2
 from fr_client.cli.files import new_file, read_file
 from fr_client.cli.show import console, pairs, plain, print_answer, print_json, print_list, shown, table, when
-from fr_client.cli.state import AsJson, Settings, Unusable, Yes, confirm, connected, days_long, require_one_of
+from fr_client.cli.state import AsJson, Settings, Unusable, Yes, argument, confirm, connected, days_long, require_one_of
 from fr_client.connection import Connection
 from fr_client.errors import FrApiError
 from fr_client.identity import certificates_of
@@ -126,9 +126,7 @@ class RoleWord(StrEnum):
     ADMIN = "admin"
 
 
-KeyId = Annotated[
-    str, typer.Argument(metavar="KEY", help="Its id, the part of the key before the dot.", show_default=False)
-]
+KeyId = Annotated[str, argument("KEY", "Its id, the part of the key before the dot.")]
 ConnectionOut = Annotated[
     Path | None,
     typer.Option("--connection-file", metavar="OUT.toml", help="New connection file for the receiver of the key."),

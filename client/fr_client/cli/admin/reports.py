@@ -15,7 +15,7 @@ from fr_api.v1 import evaluation_pb2
 from fr_client.cli.files import new_folder
 from fr_client.cli.progress import staged_progress
 from fr_client.cli.show import model_name, pairs, print_answer, print_list, shown, table, when
-from fr_client.cli.state import AsJson, Yes, confirm, connected
+from fr_client.cli.state import AsJson, Yes, argument, confirm, connected
 from fr_client.private import private_file
 from fr_client.requests import OnProgress
 from fr_client.sync.client import Client
@@ -25,11 +25,9 @@ report = typer.Typer(help="Measure the errors of the model on the server, and re
 
 DatasetName = Annotated[
     str,
-    typer.Argument(metavar="DATASET", help="Name of the data set, as `fr report datasets` has it.", show_default=False),
+    argument("DATASET", "Name of the data set, as `fr report datasets` has it."),
 ]
-ReportId = Annotated[
-    str, typer.Argument(metavar="ID", help="Id of the report, as `fr report list` has it.", show_default=False)
-]
+ReportId = Annotated[str, argument("ID", "Id of the report, as `fr report list` has it.")]
 Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Of the random draws; 1 if unset.")]
 
 _KINDS = {

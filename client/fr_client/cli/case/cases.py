@@ -27,7 +27,17 @@ from fr_client.cli.gallery.search import (
 )
 from fr_client.cli.plugins import plugin_group
 from fr_client.cli.show import console, pairs, plain, print_answer, print_json, print_list, shown, table, when
-from fr_client.cli.state import AsJson, GalleryId, Yes, confirm, connected, days_long, key_values, require_one_criterion
+from fr_client.cli.state import (
+    AsJson,
+    GalleryId,
+    Yes,
+    argument,
+    confirm,
+    connected,
+    days_long,
+    key_values,
+    require_one_criterion,
+)
 from fr_client.errors import FrApiError
 from fr_client.sync.client import Client
 from fr_client.unpack import message_keys
@@ -80,9 +90,7 @@ def _with_template(kind: int, template_id: int) -> str:
 
 case = typer.Typer(help="Open, list, show, close and delete cases, and search within them.", no_args_is_help=True)
 
-CaseId = Annotated[
-    str, typer.Argument(metavar="CASE", help="Id of the case, as `fr case list` has it.", show_default=False)
-]
+CaseId = Annotated[str, argument("CASE", "Id of the case, as `fr case list` has it.")]
 
 
 @case.command("open")
@@ -90,9 +98,7 @@ def open_case(
     context: typer.Context,
     reference: Annotated[
         str,
-        typer.Argument(
-            metavar="REFERENCE", help="Reference that people know it by; at most 128 letters.", show_default=False
-        ),
+        argument("REFERENCE", "Reference that people know it by; at most 128 letters."),
     ],
     purpose: Annotated[Purpose, typer.Option(help="Purpose of its searches.", show_default=False)],
     retention_days: Annotated[

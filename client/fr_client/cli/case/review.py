@@ -23,7 +23,7 @@ from fr_client.cli.show import (
     table,
     when,
 )
-from fr_client.cli.state import AsJson, connected, require_one_of
+from fr_client.cli.state import AsJson, argument, connected, require_one_of
 from fr_client.export import photo_ending
 from fr_client.private import private_file
 from fr_client.unpack import message_keys
@@ -33,9 +33,7 @@ review = typer.Typer(help="Examine the leads of searches, and give findings.", n
 
 ExaminationId = Annotated[
     str,
-    typer.Argument(
-        metavar="EXAMINATION", help="Id of the examination, as `fr review list` has it.", show_default=False
-    ),
+    argument("EXAMINATION", "Id of the examination, as `fr review list` has it."),
 ]
 
 

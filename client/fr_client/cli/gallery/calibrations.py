@@ -12,7 +12,7 @@ from fr_api.v1 import common_pb2, gallery_pb2
 from fr_client.cli.files import read_text
 from fr_client.cli.gallery.error_rates import measured_text, small_text, source_text, support_text
 from fr_client.cli.show import console, pairs, plain, print_json, shown
-from fr_client.cli.state import AsJson, GalleryId, Unusable, connected
+from fr_client.cli.state import AsJson, GalleryId, Unusable, argument, connected
 from fr_client.errors import FrApiError
 from fr_client.requests import MAX_CALIBRATION_BYTES
 from fr_client.sync.client import Client
@@ -28,11 +28,7 @@ def calibrate(
     gallery_id: GalleryId,
     file: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="FILE",
-            help="The calibration.json of a report on the gallery's model, or the folder of the report.",
-            show_default=False,
-        ),
+        argument("FILE", "The calibration.json of a report on the gallery's model, or the folder of the report."),
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Only show the calibration that searches use.")] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Return to the calibration of the model pack.")] = False,

@@ -20,7 +20,17 @@ from fr_client.cli.gallery.photo_sources import PhotoSet, read_source
 from fr_client.cli.gallery.recognise import SeveralFacesOption
 from fr_client.cli.progress import progress
 from fr_client.cli.show import console, pairs, plain, print_json, shown, table, when
-from fr_client.cli.state import AsJson, Ending, ForCase, ForPurpose, GalleryId, Unusable, connected, error_keys
+from fr_client.cli.state import (
+    AsJson,
+    Ending,
+    ForCase,
+    ForPurpose,
+    GalleryId,
+    Unusable,
+    argument,
+    connected,
+    error_keys,
+)
 from fr_client.errors import FrApiError
 from fr_client.sync.client import Client
 
@@ -33,9 +43,7 @@ def enrol(
     gallery_id: GalleryId,
     source: Annotated[
         Path,
-        typer.Argument(
-            metavar="FOLDER", help="Folder with a folder for each subject, or a CSV manifest.", show_default=False
-        ),
+        argument("FOLDER", "Folder with a folder for each subject, or a CSV manifest."),
     ],
     create: Annotated[bool, typer.Option("--create", help="Create the gallery if it does not exist.")] = False,
     unnamed: Annotated[

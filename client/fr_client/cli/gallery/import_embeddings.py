@@ -16,7 +16,7 @@ from fr_api.v1 import common_pb2, gallery_pb2
 from fr_client.cli.files import WriteRow, refused_file
 from fr_client.cli.progress import Advance, progress
 from fr_client.cli.show import console, model_name, plain, print_json, table
-from fr_client.cli.state import AsJson, Ending, GalleryId, Unusable, connected, error_keys
+from fr_client.cli.state import AsJson, Ending, GalleryId, Unusable, argument, connected, error_keys
 from fr_client.errors import reason_of
 from fr_client.requests import EmbeddingBatch, EmbeddingSubject
 from fr_client.sync.client import Client
@@ -164,13 +164,11 @@ def import_embeddings(
     gallery_id: GalleryId,
     vectors: Annotated[
         Path,
-        typer.Argument(
-            metavar="VECTORS", help="FILE.npy, a row for each embedding; or FILE.parquet.", show_default=False
-        ),
+        argument("VECTORS", "FILE.npy, a row for each embedding; or FILE.parquet."),
     ],
     subjects: Annotated[
         Path | None,
-        typer.Argument(metavar="ROWS.csv", help="With FILE.npy: the subject of each row.", show_default=False),
+        argument("ROWS.csv", "With FILE.npy: the subject of each row."),
     ] = None,
     *,
     model: Annotated[

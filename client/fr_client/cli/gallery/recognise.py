@@ -12,10 +12,10 @@ from fr_api.v1 import recognition_pb2, server_pb2
 from fr_client.cli.files import read_photo, require_drawing, write_picture
 from fr_client.cli.gallery.error_rates import answer_keys, evidence_text, rates_text
 from fr_client.cli.show import console, face_table, model_name, pairs, plain, print_answer, print_json, shown
-from fr_client.cli.state import AsJson, connected, require_one_criterion
+from fr_client.cli.state import AsJson, argument, connected, require_one_criterion
 from fr_client.words import OneFace
 
-PhotoPath = Annotated[Path, typer.Argument(metavar="PHOTO", help="JPEG, PNG or WebP file.", show_default=False)]
+PhotoPath = Annotated[Path, argument("PHOTO", "JPEG, PNG or WebP file.")]
 SeveralFacesOption = Annotated[
     OneFace,
     typer.Option("--several-faces", help="What to do with a photo of several faces: refuse it, or take the largest."),
@@ -72,8 +72,8 @@ def detect(
 
 def compare(
     context: typer.Context,
-    a: Annotated[Path, typer.Argument(metavar="A", help="Photo of the first face.", show_default=False)],
-    b: Annotated[Path, typer.Argument(metavar="B", help="Photo of the second face.", show_default=False)],
+    a: Annotated[Path, argument("A", "Photo of the first face.")],
+    b: Annotated[Path, argument("B", "Photo of the second face.")],
     several_faces: SeveralFacesOption = "error",
     threshold: ThresholdOption = None,
     target_fmr: TargetFmr = None,

@@ -16,6 +16,7 @@ from fr_client.cli.state import (
     ForPurpose,
     GalleryId,
     Yes,
+    argument,
     confirm,
     connected,
     key_values,
@@ -26,7 +27,7 @@ from fr_client.requests import KEEP
 subject = typer.Typer(help="List, show, change and delete the subjects of a gallery.", no_args_is_help=True)
 template = typer.Typer(help="Delete a single template.", no_args_is_help=True)
 
-SubjectId = Annotated[str, typer.Argument(metavar="SUBJECT", help="Id of the subject.", show_default=False)]
+SubjectId = Annotated[str, argument("SUBJECT", "Id of the subject.")]
 
 
 @subject.command("list")
@@ -133,9 +134,7 @@ def export_subject(
     context: typer.Context,
     gallery_id: GalleryId,
     subject_id: SubjectId,
-    target: Annotated[
-        Path, typer.Argument(metavar="OUT.zip", help="Archive to write; it must not exist.", show_default=False)
-    ],
+    target: Annotated[Path, argument("OUT.zip", "Archive to write; it must not exist.")],
     purpose: ForPurpose = None,
     case: ForCase = "",
     as_json: AsJson = False,
@@ -156,9 +155,7 @@ def export_subject(
 def delete_template(
     context: typer.Context,
     gallery_id: GalleryId,
-    template_id: Annotated[
-        int, typer.Argument(metavar="TEMPLATE", help="Number, as `fr subject show` has it.", show_default=False)
-    ],
+    template_id: Annotated[int, argument("TEMPLATE", "Number, as `fr subject show` has it.")],
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:

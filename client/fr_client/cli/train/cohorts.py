@@ -19,7 +19,7 @@ from rich.text import Text
 
 from fr_api.v1 import training_pb2
 from fr_client.cli.show import console, pairs, plain, print_answer, print_json, print_list, table, when
-from fr_client.cli.state import AsJson, Yes, confirm, connected, days_long
+from fr_client.cli.state import AsJson, Yes, argument, confirm, connected, days_long
 from fr_client.cli.train.codes import CodesTo, codes_file, print_codes
 from fr_client.cli.train.courses import CourseId
 from fr_client.cli.train.labels import counted
@@ -147,9 +147,7 @@ def state_text(state: training_pb2.SessionState.ValueType) -> str:
 
 cohort = typer.Typer(help="Make, list, show, watch and delete cohorts of trainees.", no_args_is_help=True)
 
-CohortId = Annotated[
-    str, typer.Argument(metavar="COHORT", help="Id of the cohort, as `fr train cohorts` has it.", show_default=False)
-]
+CohortId = Annotated[str, argument("COHORT", "Id of the cohort, as `fr train cohorts` has it.")]
 Trainees = Annotated[int, typer.Option(min=1, max=1_000, metavar="N", help="How many.", show_default=False)]
 
 
@@ -260,9 +258,7 @@ def delete_cohort(context: typer.Context, cohort_id: CohortId, yes: Yes = False,
 
 def delete_trainee(
     context: typer.Context,
-    trainee_id: Annotated[
-        str, typer.Argument(metavar="TRAINEE", help="Pseudonym, as `fr train cohort show` has it.", show_default=False)
-    ],
+    trainee_id: Annotated[str, argument("TRAINEE", "Pseudonym, as `fr train cohort show` has it.")],
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:

@@ -11,13 +11,11 @@ import typer
 from fr_api.v1 import training_pb2
 from fr_client.cli.files import read_file
 from fr_client.cli.show import model_name, pairs, plain, print_answer, print_list, shown, table, when
-from fr_client.cli.state import AsJson, Yes, confirm, connected
+from fr_client.cli.state import AsJson, Yes, argument, confirm, connected
 from fr_client.cli.train.labels import counted
 from fr_client.requests import MAX_PHOTO_BYTES
 
-CourseId = Annotated[
-    str, typer.Argument(metavar="COURSE", help="Id of the course, as `fr train courses` has it.", show_default=False)
-]
+CourseId = Annotated[str, argument("COURSE", "Id of the course, as `fr train courses` has it.")]
 
 
 def list_courses(context: typer.Context, as_json: AsJson = False) -> None:
@@ -55,9 +53,7 @@ def delete_course(context: typer.Context, course_id: CourseId, yes: Yes = False,
 def probe_key(
     context: typer.Context,
     course_id: CourseId,
-    photo: Annotated[
-        Path, typer.Argument(metavar="PHOTO", help="The file; the command does not send it.", show_default=False)
-    ],
+    photo: Annotated[Path, argument("PHOTO", "The file; the command does not send it.")],
     identity: Annotated[
         str | None, typer.Option(metavar="NAME", help="Name or number of the person in the data set.")
     ] = None,

@@ -177,11 +177,7 @@ class Dialog:
     def ask(self, question: str, parse: Callable[[str], T]) -> T:
         """Ask until there is an answer; execute commands on the way.
 
-        Raises:
-            Left: the trainee leaves.
-            EndedForGood: the trainee ends the sitting.
-            InputEnded: there is no more input.
-            FrApiError: the time could not be stopped.
+        Raises `Left`, `EndedForGood`, `InputEnded`, and `FrApiError` if the time could not be stopped.
         """
         while True:
             line = self.line(question)

@@ -12,7 +12,7 @@ from fr_api.v1 import training_pb2
 from fr_client.cli.files import read_text
 from fr_client.cli.progress import staged_progress
 from fr_client.cli.show import console, pairs, plain, print_answer, print_list, shown, table
-from fr_client.cli.state import AsJson, Unusable, connected
+from fr_client.cli.state import AsJson, Unusable, argument, connected
 from fr_client.cli.train.courses import print_course
 from fr_client.cli.train.labels import counted
 from fr_client.requests import MAX_PLAN_BYTES, Plan, plan_source
@@ -59,11 +59,7 @@ def plan(
     context: typer.Context,
     source: Annotated[
         str,
-        typer.Argument(
-            metavar="FILE|NAME",
-            help="A plan as TOML, or the name of one, as `fr train plans` has it.",
-            show_default=False,
-        ),
+        argument("FILE|NAME", "A plan as TOML, or the name of one, as `fr train plans` has it."),
     ],
     datasets: Annotated[
         list[str] | None,

@@ -70,11 +70,9 @@ Given = Decided | Noted | ProbeGiven
 
 
 def ask(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
-    """Ask for the next answer of a trial.
+    """Ask for the next answer of a trial; raises as `Dialog.ask`.
 
-    Raises:
-        Unusable: the trial needs an answer that this command does not know.
-        Left, EndedForGood, InputEnded: as `Dialog.ask`.
+    Raises `Unusable` if the trial needs an answer that this command does not know.
     """
     asks = _STEPS.get(trial.step)
     if asks is None:

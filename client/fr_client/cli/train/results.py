@@ -11,7 +11,7 @@ import typer
 
 from fr_client.cli.files import new_file, new_folder
 from fr_client.cli.show import plain, print_answer, shown
-from fr_client.cli.state import AsJson, connected
+from fr_client.cli.state import AsJson, argument, connected
 from fr_client.cli.train.codes import asked_code
 from fr_client.cli.train.cohorts import CohortId
 from fr_client.cli.train.messages import in_trainees_words
@@ -27,9 +27,7 @@ _HAS_NONE = (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND, grp
 def report(
     context: typer.Context,
     out: Annotated[Path, typer.Option(metavar="DIR", help="New folder for the files.")],
-    cohort_id: Annotated[
-        str | None, typer.Argument(metavar="COHORT", help="Id of the cohort.", show_default=False)
-    ] = None,
+    cohort_id: Annotated[str | None, argument("COHORT", "Id of the cohort.")] = None,
     trainee: Annotated[str | None, typer.Option(metavar="ID", help="A trainee, in place of a cohort.")] = None,
     code: Annotated[
         str | None,
