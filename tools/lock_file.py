@@ -20,7 +20,7 @@ _HASH = re.compile(r"--hash=sha256:(?P<sha256>[0-9a-f]{64})")
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """One version of a package by its canonical name, for some environments (None: all), with the sha256 of each file."""
+    """One version of a package by its canonical name, for some environments (None: all), with the sums of its files."""
 
     name: str
     version: str

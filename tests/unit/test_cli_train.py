@@ -17,9 +17,9 @@ import pytest
 from rich.console import Console
 
 from fr_api.v1 import training_pb2
-from fr_client.cli.train.cohorts import Board, progress_line, summary_text
+from fr_client.cli.train.cohorts import Board
 from support.cli import fr_at
-from support.scripted_training import ScriptedTraining, course, progress, serving_training
+from support.scripted_training import ScriptedTraining, course, serving_training
 
 
 @pytest.fixture
@@ -100,9 +100,12 @@ def test_a_check_says_which_people_are_missing(
 
 def test_a_plan_of_a_file_is_sent_as_its_text(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
-    file.write_text("format = 1", encoding="utf-8")
-    assert fr(target, "plan", file, "--check")[0] == 0
-    assert service.calls("CheckPlan")[0].plan.toml == "format = 1"
+    block = '[[sittings.blocks]]\nid = "x"\n'
+    text = f"format = 1\n[[sittings]]\n{block}minutes = 20\n{block}[[sittings]]\n{block}"
+    file.write_text(text, encoding="utf-8")
+    code, out, _ = fr(target, "plan", file, "--check")
+    assert (code, "Minutes at most        90, and 2 blocks without a limit " in out) == (0, True)
+    assert service.calls("CheckPlan")[0].plan.toml == text
     code, _, error = fr(target, "plan", tmp_path / "none.toml", "--check")
     assert (code, error.partition(":")[0]) == (1, "FILE_UNREADABLE")
     file.write_bytes(b"\xff")
@@ -253,17 +256,6 @@ def drawn(board: Board, columns: int = 80, lines: int = 24) -> list[str]:
     return [line.strip() for line in caught.get().splitlines()]
 
 
-def test_a_board_keeps_the_last_of_each_and_shows_first_who_answered_last() -> None:
-    board = Board()
-    board.note([progress("p1", 3), progress("p2", 0)])
-    board.note([progress("p2", 5)])
-    found = board.trainees()
-    assert [(one.trainee_id, one.answered) for one in found] == [("p2", 5), ("p1", 3)]
-    assert summary_text(found) == "0 not begun, 2 running, 0 paused, 0 finished. Answers: 8."
-    found[0].state = 9  # type: ignore[assignment]
-    assert "newer than this command" in progress_line(found[0])
-
-
 def test_a_trainee_is_shown_in_the_sitting_under_way_else_in_the_last() -> None:
     def shown(*sittings: tuple[str, str, datetime | None]) -> str:
         board = Board()
@@ -294,27 +286,9 @@ def test_a_class_fits_a_terminal_of_80_by_24() -> None:
     assert [line.split()[0] for line in lines if line.startswith("T-")] == ids
     assert next(line for line in lines if line.startswith(ids[3])).split()[-3:] == ["100/383", "88/99", "14:27"]
     assert len(lines) < 24
-
-
-def test_more_trainees_than_lines_are_counted() -> None:
-    board = Board()
-    board.note(
-        [answered(f"T-{number:08}", "day-1", "RUNNING", NOW - timedelta(minutes=number)) for number in range(40)]
-    )
-    lines = drawn(board)
-    assert len(lines) < 24
-    assert [line.split()[0] for line in lines if line.startswith("T-")] == [f"T-{number:08}" for number in range(17)]
-    assert lines[-1] == "23 more trainees, who answered earlier: `fr train cohort show`."
-
-
-def test_a_check_counts_the_blocks_without_a_limit(target: str, tmp_path: Path) -> None:
-    file = tmp_path / "mine.toml"
-    block = '[[sittings.blocks]]\nid = "x"\n'
-    file.write_text(f"format = 1\n[[sittings]]\n{block}minutes = 20\n{block}[[sittings]]\n{block}", encoding="utf-8")
-    assert "Minutes at most        90, and 2 blocks without a limit " in fr(target, "plan", file, "--check")[1]
-    file.write_text(f"format = 1\n[[sittings]]\n{block}", encoding="utf-8")
-    assert "Minutes at most        90, and 1 block without a limit " in fr(target, "plan", file, "--check")[1]
-    assert "without a limit" not in fr(target, "plan", "taster-90", "--check")[1]
+    lines = drawn(board, lines=12)
+    assert lines[-1] == "7 more trainees, who answered earlier: `fr train cohort show`."
+    assert len(lines) < 12
 
 
 A, B = "ab" * 32, "0f" * 32

@@ -127,19 +127,6 @@ def test_closed_while_it_waits_to_call_again_it_does_not() -> None:
     assert answers.take() == []
 
 
-def test_closed_with_as_many_answers_as_it_holds_it_has_none() -> None:
-    call = Endless(1_000_000)
-    answers = answers_of(call)
-    while call.read < 1025:
-        time.sleep(0.01)
-    answers.close()
-    taken: list[list[int]] = []
-    taking = threading.Thread(target=lambda: taken.extend([answers.take(), answers.take()]), daemon=True)
-    taking.start()
-    taking.join(2)
-    assert taken == [[], []]
-
-
 def streams() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name == "fr-client-stream"]
 

@@ -208,14 +208,6 @@ def test_a_server_of_another_authority_is_not_called(papers: Papers, tmp_path: P
         assert asked_info(port, tls_credentials(papers.ca.read_bytes())) == "1"
 
 
-def test_a_client_shows_its_certificate(papers: Papers) -> None:
-    with listening(Listener(), papers.on_server(clients=True)) as port:
-        shown = tls_credentials(papers.ca, papers.client.certificate, papers.client.key)
-        assert asked_info(port, shown) == "1"
-        with pytest.raises(FrApiError):
-            asked_info(port, tls_credentials(papers.ca))
-
-
 def test_credentials_that_cannot_be_are_refused_before_any_call(papers: Papers, tmp_path: Path) -> None:
     for certificate, key in ((papers.client.certificate, None), (None, papers.client.key)):
         with pytest.raises(ValueError, match="both or neither"):
