@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from fr_api.v1 import common_pb2, gallery_pb2
-from fr_client.cli.drawing import Font, open_photo
+from fr_client.cli.drawing import open_photo
 from fr_client.cli.files import require_drawing, write_picture
 from fr_client.cli.gallery.pictures import (
     GOOD,
@@ -165,19 +165,6 @@ def test_no_candidate_is_framed_unlike_the_others_and_the_head_counts_the_leads(
 )
 def test_no_candidates_and_names_in_any_script_are_drawn(response: gallery_pb2.SearchResponse) -> None:
     assert search_picture(Image.new("RGB", (50, 300), BLUE), response, {}).width > PROBE
-
-
-def test_text_is_shortened_and_broken_to_fit() -> None:
-    lettering = Font(16)
-    short = lettering.fitted("A very long name indeed", 90)
-    assert short.endswith("...")
-    assert lettering.width(short) <= 90
-    assert lettering.fitted("Ada", 90) == "Ada"
-    lines = lettering.wrapped("one two three four five six seven", 90)
-    assert len(lines) > 1
-    assert " ".join(lines) == "one two three four five six seven"
-    assert all(lettering.width(line) <= 90 for line in lines)
-    assert lettering.wrapped("", 90) == []
 
 
 def test_a_picture_that_could_not_be_written_is_refused_before_any_work(tmp_path: Path) -> None:

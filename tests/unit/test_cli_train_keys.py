@@ -66,11 +66,6 @@ def test_what_is_no_answer_is_told_what_would_be_one(parse: Callable[[str], Any]
     assert str(caught.value)[-1] == "."
 
 
-def test_several_ratings_may_stand_on_a_line() -> None:
-    assert keys.ratings("-3, 0  2", Scale.SIGNED) == [-3, 0, 2]
-    assert keys.ratings("1 4 +1", Scale.SEVEN) == [-3, 0, 1]
-
-
 def test_probabilities_and_difficulties_may_be_left_out() -> None:
     assert [keys.percent(typed) for typed in ("", "0", "80", "80 %", "100%")] == [None, 0.0, 0.8, 0.8, 1.0]
     # Meant as a probability or as percent? Only the sign tells.

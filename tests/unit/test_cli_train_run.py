@@ -438,20 +438,6 @@ def test_a_block_whose_time_ran_out_is_named(taken: Taken, last: bool) -> None:
     assert seen.text.count("The time of block 1 (Pairs) ran out; 1 trial stays without an answer.") == 1
 
 
-def test_a_block_whose_time_ran_out_while_the_trainee_was_away_is_named(taken: Taken) -> None:
-    service = Late("JoinCourse")
-    service.state = training_pb2.SESSION_STATE_RUNNING
-
-    def session() -> training_pb2.Session:
-        return training_pb2.Session(
-            session_id="secret-session", sitting=service._sitting(), state=service.state, answered=0, trials=3
-        )
-
-    service._session = session  # type: ignore[method-assign]
-    seen = taken(service, "")
-    assert seen.text.count("The time of block 1 (Pairs) ran out; 1 trial stays without an answer.") == 1
-
-
 def test_a_probability_that_contradicts_the_rating_is_asked_once_more(taken: Taken) -> None:
     question = "Probability that both show one person, in percent: 0 surely two people, 50 undecided, 100 surely one"
     for typed, meant, told in (
@@ -478,19 +464,6 @@ def test_a_server_that_starts_is_waited_for_in_silence(taken: Taken) -> None:
     assert seen.slept == [*FIRST_DELAYS_S[:2], FIRST_DELAYS_S[0]]
     assert seen.connections == 4
     assert "The server" not in seen.text
-
-
-def test_the_time_goes_on_while_an_answer_is_asked_for_again(taken: Taken, monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks = count(step=10)  # a clock that goes on by ten seconds whenever it is read
-    monkeypatch.setattr(run, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
-    service = ScriptedTraining([trial("RATE", PAIR, left_s=60)])
-    service.refusals["SubmitDecision"] = ["INVALID_RATING"]
-    seen = taken(service, *BEGIN, "x", "1", "2")
-    assert [line[:12] for line in seen.text.splitlines() if "left]" in line] == [
-        "[0:50 left] ",
-        "[0:40 left] ",
-        "[0:30 left] ",
-    ]
 
 
 def test_the_time_without_a_connection_is_not_counted(taken: Taken, monkeypatch: pytest.MonkeyPatch) -> None:

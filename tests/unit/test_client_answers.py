@@ -6,7 +6,6 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -16,7 +15,6 @@ from fr_api.v1 import gallery_pb2, gallery_pb2_grpc
 from fr_client import AsyncClient, Client, FrApiError, RetryPolicy
 from fr_client.answers import Answers
 from fr_client.handshake import Endpoint
-from fr_client.sync.calls import Calls
 from support.scripted import QUICK, Kind, both, refuse, serving
 
 
@@ -44,16 +42,6 @@ def answers_of(call: Endless, timeout_s: float | None = None) -> Answers[int]:
     return Answers(lambda: call, Endpoint("here"), timeout_s, RetryPolicy())
 
 
-def test_answers_come_in_their_order_and_the_call_ends_with_the_iteration() -> None:
-    call = Endless(5)
-    answers = Calls("localhost:1", None, None, "", 4096, None).answers(lambda: call, None)
-    assert call.read == 0
-    assert [next(answers) for _ in range(5)] == [1, 2, 3, 4, 5]
-    assert not call.cancelled.is_set()
-    answers.close()
-    assert call.cancelled.is_set()
-
-
 def test_a_slow_reader_holds_up_the_server_instead_of_filling_the_memory() -> None:
     call = Endless(1_000_000)
     answers = answers_of(call)
@@ -73,58 +61,28 @@ def test_who_waits_is_let_go_when_it_is_closed() -> None:
     assert taken == [[]]
 
 
-class Busy(grpc.RpcError):
-    """What a call raises whose server is too busy, and asks for `wait_s`."""
-
-    def __init__(self, wait_s: float) -> None:
-        refuse(self, grpc.StatusCode.UNAVAILABLE, "OVERLOADED", wait_s)
-
-    def set_trailing_metadata(self, metadata: Any) -> None:
-        self._metadata = metadata
-
-    def abort(self, code: grpc.StatusCode, details: str) -> None:
-        self._code, self._details = code, details
-
-    def code(self) -> grpc.StatusCode:
-        return self._code
-
-    def details(self) -> str:
-        return self._details
-
-    def trailing_metadata(self) -> Any:
-        return self._metadata
-
-
-class Refusing:
-    """A call that the server was too busy for."""
-
-    def __init__(self, wait_s: float) -> None:
-        self._wait_s = wait_s
-
-    def __iter__(self) -> Iterator[int]:
-        raise Busy(self._wait_s)
-
-    def cancel(self) -> None:
-        pass
-
-
 def test_closed_while_it_waits_to_call_again_it_does_not() -> None:
-    begun: list[Refusing] = []
+    class Busy(gallery_pb2_grpc.GalleryServiceServicer):
+        calls = 0
 
-    def start() -> Refusing:
-        begun.append(Refusing(8.0))
-        return begun[-1]
+        def FindDuplicates(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
+            self.calls += 1
+            refuse(context, grpc.StatusCode.UNAVAILABLE, "OVERLOADED", 8.0)
+            yield from ()
 
-    answers: Answers[int] = Answers(start, Endpoint("here"), None, RetryPolicy())
-    taken: list[list[int]] = []
-    waiting = threading.Thread(target=lambda: taken.append(answers.take()), daemon=True)
-    waiting.start()
-    time.sleep(0.2)
-    answers.close()
-    waiting.join(2)
-    assert taken == [[]]
-    assert len(begun) == 1
-    assert answers.take() == []
+    busy = Busy()  # type: ignore[abstract]
+    with serving(busy) as target, grpc.insecure_channel(target) as channel:  # type: ignore[arg-type]
+        find = gallery_pb2_grpc.GalleryServiceStub(channel).FindDuplicates
+        request = gallery_pb2.FindDuplicatesRequest()
+        answers: Answers[Any] = Answers(lambda: find(request), Endpoint(target), None, RetryPolicy())
+        taken: list[list[Any]] = []
+        waiting = threading.Thread(target=lambda: taken.append(answers.take()), daemon=True)
+        waiting.start()
+        while not busy.calls:
+            time.sleep(0.01)
+        answers.close()
+        waiting.join(5)
+        assert (taken, answers.take(), busy.calls) == ([[]], [], 1)
 
 
 def streams() -> list[str]:
@@ -205,18 +163,12 @@ def test_a_call_is_begun_anew_only_while_nothing_has_come(busy: int, after: int,
                 refuse(context, grpc.StatusCode.UNAVAILABLE, "OVERLOADED", 0.01)
             yield gallery_pb2.FindDuplicatesResponse()
 
-    server, servicer = grpc.server(ThreadPoolExecutor(2)), Busy()  # type: ignore[abstract]
-    gallery_pb2_grpc.add_GalleryServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        with Client(f"127.0.0.1:{port}", retry=QUICK) as client:
-            if busy < 3 and not after:
-                assert len(list(client.find_duplicates("g"))) == 1
-            else:
-                with pytest.raises(FrApiError) as caught:
-                    list(client.find_duplicates("g"))
-                assert caught.value.reason == "OVERLOADED"
-        assert servicer.calls == calls
-    finally:
-        server.stop(None).wait()
+    servicer = Busy()  # type: ignore[abstract]
+    with serving(servicer) as target, Client(target, retry=QUICK) as client:  # type: ignore[arg-type]
+        if busy < 3 and not after:
+            assert len(list(client.find_duplicates("g"))) == 1
+        else:
+            with pytest.raises(FrApiError) as caught:
+                list(client.find_duplicates("g"))
+            assert caught.value.reason == "OVERLOADED"
+    assert servicer.calls == calls

@@ -256,19 +256,15 @@ def _leaving(sent: Sender, session_id: str, shows: PictureFile, report: str) -> 
         shows.clear()
         over = sent(lambda training: training.finish_session(session_id))
         say(f"The sitting is ended: {over.answered} of {over.trials} trials have an answer. {report}")
-    except Left:
+    except (Left, InputEnded, OSError) as leaving:
         shows.clear()
         _stop(sent.training, session_id)
+        if isinstance(leaving, OSError):  # such as a closed terminal or pipe
+            raise
+        if isinstance(leaving, InputEnded):
+            _complain(f"The answers ended before the sitting. {_GO_ON}")
+            raise typer.Exit(1) from None
         say(_GO_ON)
-    except InputEnded:
-        shows.clear()
-        _stop(sent.training, session_id)
-        _complain(f"The answers ended before the sitting. {_GO_ON}")
-        raise typer.Exit(1) from None
-    except OSError:  # such as a closed terminal or pipe
-        shows.clear()
-        _stop(sent.training, session_id)
-        raise
     except (FrApiError, Unusable):
         _complain(_GO_ON)
         raise
