@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -54,6 +54,13 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
             raise FileExistsError
         with private_file(path, replace=False) as file:
             yield file
+
+
+def write_parts(path: Path, parts: Generator[bytes]) -> int:
+    """Write a new file as `new_file` from the parts of an answer, which end with it; return its size in bytes."""
+    with new_file(path) as file, closing(parts):
+        file.writelines(parts)
+    return path.stat().st_size
 
 
 @contextmanager

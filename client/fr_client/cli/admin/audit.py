@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +14,7 @@ from rich.console import RenderableType
 
 from fr_api.v1 import audit_pb2
 from fr_client.cli.admin.checkpoints import counted, faults, read_checkpoints, save_checkpoints
-from fr_client.cli.files import new_file
+from fr_client.cli.files import write_parts
 from fr_client.cli.plugins import plugin_group
 from fr_client.cli.show import console, plain, print_answer, print_json, shown, table, when
 from fr_client.cli.state import AsJson, connected
@@ -129,9 +128,7 @@ def export(
     `fr audit verify-file` checks it on any machine.
     """
     with connected(context, as_json) as client:
-        with new_file(out) as file, closing(client.audit.export_parts(chain.value, after_seq=after)) as parts:
-            file.writelines(parts)
-        size = out.stat().st_size
+        size = write_parts(out, client.audit.export_parts(chain.value, after_seq=after))
         print_answer(as_json, {"file": shown(out), "size_bytes": size}, f"Wrote {shown(out)}: {size:,} bytes.")
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -48,21 +48,12 @@ def duplicates(
     with _scanning(context, as_lines) as client:
         best: dict[tuple[str, str], _SubjectPair] = {}
         reached = gallery_pb2.ScanProgress()
-        with _shown(client, gallery_id) as tell:
-            for answer in client.find_duplicates(gallery_id, threshold=threshold, purpose=purpose, case_reference=case):
-                if answer.WhichOneof("event") == "progress":
-                    reached = answer.progress
-                    tell(reached)
-                    if as_lines:
-                        _print_line(answer)
-                    continue
-                pair = answer.pair
-                if as_lines:
-                    _print_line(answer)
-                else:
-                    a, b = f"{pair.subject_a} ({pair.template_a})", f"{pair.subject_b} ({pair.template_b})"
-                    console().print(plain(f"{pair.similarity:.4f}  {a}  {b}"))
-                    _note(best, pair)
+        answers = client.find_duplicates(gallery_id, threshold=threshold, purpose=purpose, case_reference=case)
+        for pair in _found(client, gallery_id, answers, "pair", reached, as_lines):
+            if not as_lines:
+                a, b = f"{pair.subject_a} ({pair.template_a})", f"{pair.subject_b} ({pair.template_b})"
+                console().print(plain(f"{pair.similarity:.4f}  {a}  {b}"))
+                _note(best, pair)
         if not as_lines:
             _print_pairs(list(best.values()), reached)
 
@@ -89,19 +80,12 @@ def cluster(
         several: list[_ClusterLine] = []
         singles = 0
         reached = gallery_pb2.ScanProgress()
-        with _shown(client, gallery_id) as tell:
-            for answer in client.cluster_gallery(gallery_id, threshold=threshold, purpose=purpose, case_reference=case):
-                if as_lines:
-                    _print_line(answer)
-                if answer.WhichOneof("event") == "progress":
-                    reached = answer.progress
-                    tell(reached)
-                    continue
-                found = answer.cluster
-                rows(found)
-                singles += found.size == 1
-                if found.size > 1:
-                    _note_cluster(several, found)
+        answers = client.cluster_gallery(gallery_id, threshold=threshold, purpose=purpose, case_reference=case)
+        for found in _found(client, gallery_id, answers, "cluster", reached, as_lines):
+            rows(found)
+            singles += found.size == 1
+            if found.size > 1:
+                _note_cluster(several, found)
         if not as_lines:
             _print_clusters(several, singles, reached)
             if target is not None:
@@ -183,10 +167,6 @@ def _how(reached: gallery_pb2.ScanProgress) -> str:
     return "The server compared each template exactly with those that a first scan picked."
 
 
-def _print_line(answer: gallery_pb2.FindDuplicatesResponse | gallery_pb2.ClusterGalleryResponse) -> None:
-    typer.echo(json.dumps(message_keys(answer)))
-
-
 @contextmanager
 def _scanning(context: typer.Context, as_lines: bool) -> Iterator[Client]:
     """Open the client; with `as_lines` the last line is the error, if any."""
@@ -199,11 +179,24 @@ def _scanning(context: typer.Context, as_lines: bool) -> Iterator[Client]:
             raise
 
 
-@contextmanager
-def _shown(client: Client, gallery_id: str) -> Iterator[Callable[[gallery_pb2.ScanProgress], None]]:
-    total = client.get_gallery(gallery_id).template_count
-    with progress("Searching", "templates", total) as advance:
-        yield lambda reached: advance(reached.searched, 0)
+def _found(
+    client: Client,
+    gallery_id: str,
+    answers: Iterable[gallery_pb2.FindDuplicatesResponse | gallery_pb2.ClusterGalleryResponse],
+    event: str,
+    reached: gallery_pb2.ScanProgress,
+    as_lines: bool,
+) -> Iterator[Any]:
+    """Yield what a scan finds; show its progress on standard error, and keep the last of it in `reached`."""
+    with progress("Searching", "templates", client.get_gallery(gallery_id).template_count) as advance:
+        for answer in answers:
+            if as_lines:
+                typer.echo(json.dumps(message_keys(answer)))
+            if answer.WhichOneof("event") == "progress":
+                reached.CopyFrom(answer.progress)
+                advance(reached.searched, 0)
+            else:
+                yield getattr(answer, event)
 
 
 @contextmanager

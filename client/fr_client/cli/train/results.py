@@ -9,7 +9,7 @@ from typing import Annotated
 import grpc
 import typer
 
-from fr_client.cli.files import new_file, new_folder
+from fr_client.cli.files import new_folder, write_parts
 from fr_client.cli.show import plain, print_answer, shown
 from fr_client.cli.state import AsJson, argument, connected
 from fr_client.cli.train.codes import asked_code
@@ -70,8 +70,7 @@ def export(
     Only you can read the file.
     """
     with connected(context, as_json) as client:
-        with new_file(out) as file, closing(client.training.export_parts(cohort_id, form)) as parts:
-            file.writelines(parts)
+        write_parts(out, client.training.export_parts(cohort_id, form))
         print_answer(as_json, {"file": shown(out)}, f"Wrote {shown(out)}.")
 
 
