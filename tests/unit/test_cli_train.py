@@ -161,21 +161,26 @@ def test_the_hash_of_a_probe_is_made_here_and_the_photo_stays(
     assert fr(target, "probe-key", "c1", tmp_path / "none.jpg", "--absent")[2].startswith("FILE_UNREADABLE")
 
 
-def test_codes_go_to_a_file_of_their_owner_alone_and_are_not_printed(target: str, tmp_path: Path) -> None:
+def test_codes_go_to_a_file_of_their_owner_alone_and_are_not_printed(
+    target: str, service: ScriptedTraining, tmp_path: Path
+) -> None:
     file = tmp_path / "codes.csv"
-    code, out, error = fr(target, "cohort", "new", "c1", "--trainees", "2", "--name", "Autumn", "--codes", file)
+    more = ("--name", "Autumn", "--retention-days", "2", "--codes", file)
+    code, out, error = fr(target, "cohort", "new", "c1", "--trainees", "2", *more)
     assert (code, "code-1" in out + error) == (0, False)
+    (asked,) = service.calls("CreateCohort")
+    assert (asked.trainees, asked.display_name, asked.retention.seconds) == (2, "Autumn", 172_800)
     assert list(csv.reader(file.read_text().splitlines())) == [
         ["trainee_id", "code"],
         ["p1", "code-1"],
         ["p2", "code-2"],
     ]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    more = tmp_path / "more.csv"
-    code, out, _ = fr(target, "cohort", "add", "k1", "--trainees", "1", "--codes", more, "--json")
+    added = tmp_path / "more.csv"
+    code, out, _ = fr(target, "cohort", "add", "k1", "--trainees", "1", "--codes", added, "--json")
     assert code == 0
     assert json.loads(out)["enrolled"] == [{"trainee_id": "p1"}]
-    assert "code-1" in more.read_text()
+    assert "code-1" in added.read_text()
     code, out, _ = fr(target, "cohort", "add", "k1", "--trainees", "1", "--codes", "-")
     assert (code, "code-1" in out) == (0, True)
 

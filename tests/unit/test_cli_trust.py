@@ -38,7 +38,7 @@ from fr_trust.audit.export import export
 from fr_trust.audit.segment import oldest_segment
 from support.audits import Audited
 from support.cases import OTHER_SIGNER, REFERENCE, SIGNER, Filed, filed
-from support.cli import fr_at, run
+from support.cli import fr, fr_at, run
 from support.scripted import Script, serving_trust
 
 NOTICE = "Leads for a human examiner, never an identity."
@@ -195,6 +195,13 @@ def test_a_key_whose_file_cannot_be_written_is_revoked(script: Script, target: s
     assert TOKEN not in out + error
     code, _, error = fr_at(target, "key", "create", "--role", "admin", "--out", tmp_path / "no" / "such")
     assert (code, error.partition(":")[0], script.asked) == (1, "FILE_UNWRITABLE", [])
+
+
+def test_a_connection_file_needs_the_authority_of_a_call_over_tls(tmp_path: Path) -> None:
+    words = ("key", "create", "--role", "admin", "--connection-file", tmp_path / "x.toml")
+    code, _, error = fr("--server", "localhost:1", "--tls", *words)
+    assert (code, error.partition(":")[0], "fr --ca FILE" in error) == (1, "MISSING_FIELD", True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_key_is_bound_to_the_first_certificate_of_a_file(
@@ -505,6 +512,16 @@ def test_checkpoints_that_the_chain_contradicts_get_no_others_beside_them(
         assert (code, error.partition(":")[0]) == (1, "CHECKPOINT_DISAGREES")
         assert told in error
         assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["cases-3.json", "cases-000000000003.json"])
+def test_a_checkpoint_of_either_name_is_not_saved_twice(script: Script, target: str, tmp_path: Path, name: str) -> None:
+    cases = Audited().created().fill(3)
+    (tmp_path / name).write_text(checkpoint(cases))
+    offering(script, cases=cases)
+    script.answers["VerifyAudit"] = verdicts(("cases", "", 0, 2))
+    assert fr_at(target, "audit", "checkpoint", "--out", tmp_path)[0] == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name, "cases.pem"]
 
 
 @pytest.mark.parametrize(

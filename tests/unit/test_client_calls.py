@@ -81,6 +81,13 @@ def test_a_slow_answer_is_a_timeout_with_the_address(kind: Kind) -> None:
 
 
 @both
+def test_a_request_larger_than_the_channel_carries_is_not_sent(kind: Kind) -> None:
+    with serving(scripted()) as target, pytest.raises(FrApiError) as caught:
+        asked(kind, target, lambda client: client.enrol("g", "s", bytes(5000)), max_message_bytes=4096)
+    assert (caught.value.reason, caught.value.metadata["limit"]) == ("IMAGE_TOO_MANY_BYTES", "4096")
+
+
+@both
 def test_a_call_that_the_server_does_not_know_names_the_cause(kind: Kind) -> None:
     with serving(scripted()) as target, pytest.raises(FrApiError, match="no FR Core server") as caught:
         asked(kind, target, lambda client: client.server_info())
