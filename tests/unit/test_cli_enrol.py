@@ -1,4 +1,4 @@
-"""How `fr enrol` tells how far it has come, and what its memory is made of."""
+"""Sources of `fr enrol`, its progress, and the exit status of long runs."""
 
 from __future__ import annotations
 

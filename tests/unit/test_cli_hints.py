@@ -1,4 +1,4 @@
-"""What `fr` says to type where the server refuses: commands and options that there are, and only where they help."""
+"""Hints of `fr` to commands and options that exist, and its warnings about keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the command line shows things: JSON with every key, and text that cannot do harm to a terminal."""
+"""The command line shows answers as JSON and as text that does no harm to a terminal, and explains error rates."""
 
 from __future__ import annotations
 

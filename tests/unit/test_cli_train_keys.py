@@ -1,4 +1,4 @@
-"""What a trainee types, the time that is left, and what pictures are called."""
+"""Answers that a trainee types, the time that is left, the names of pictures, and blocks that run out of time."""
 
 from __future__ import annotations
 
@@ -350,6 +350,16 @@ def test_a_block_that_ends_before_its_last_trial_ran_out_of_time() -> None:
     blocks.answered()
     blocks.next_is(begins(2))
     assert said == ["The time of block 1 (Title 1) ran out; 8 trials stay without an answer."]
+
+
+def test_a_block_that_is_answered_to_its_end_did_not_run_out_of_time() -> None:
+    said: list[str] = []
+    blocks = Blocks(session(0), False, Countdown(lambda: 0.0), said.append)
+    blocks.next_is(at(1, 10))
+    blocks.shown(at(1, 10).trial)
+    blocks.answered()
+    blocks.next_is(begins(2))
+    assert said == []
 
 
 def test_a_sitting_that_is_over_was_ended_elsewhere_or_ran_out_of_time() -> None:

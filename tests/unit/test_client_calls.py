@@ -1,4 +1,4 @@
-"""Calls of both clients against a small gRPC server: repetitions, times, pages, and who is not there."""
+"""Calls of both clients against a small gRPC server, their errors and repetitions, and the names that they need."""
 
 from __future__ import annotations
 

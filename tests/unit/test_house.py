@@ -1,4 +1,4 @@
-"""The house keeps its shape: roots are no packages, generated code is alone, links in the docs lead somewhere."""
+"""The repository keeps its shape, links in the docs lead to files, and the documents on security name what exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The locks: they satisfy what the project asks for, every file has a hash, and `make` installs nothing else."""
+"""The locks have what the project asks for, with hashes, one CUDA, and licences that are allowed."""
 
 from __future__ import annotations
 
