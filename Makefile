@@ -57,23 +57,23 @@ format: $(STAMP) ## format the source
 	cd proto && ../$(BIN)/buf format -w
 
 proto: $(STAMP) ## generate proto/gen from proto/fr_api
-	$(BIN)/python tools/generate_proto.py proto/gen
+	$(BIN)/python tools/generate.py proto
 
 proto-check: $(STAMP) ## buf lint, buf format, and proto/gen against regeneration
 	cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf format --diff --exit-code
-	$(BIN)/python tools/generate_proto.py --check proto/gen
+	$(BIN)/python tools/generate.py proto --check
 
 client: $(STAMP) ## translate the asynchronous client to the synchronous one
-	$(BIN)/python tools/generate_client.py
+	$(BIN)/python tools/generate.py client
 
 client-check: $(STAMP) ## the synchronous client against translation
-	$(BIN)/python tools/generate_client.py --check
+	$(BIN)/python tools/generate.py client --check
 
 docs: $(STAMP) ## write the generated pages of docs/
-	$(BIN)/python tools/generate_docs.py
+	$(BIN)/python tools/generate.py docs
 
 docs-check: $(STAMP) ## the generated pages of docs/ against regeneration
-	$(BIN)/python tools/generate_docs.py --check
+	$(BIN)/python tools/generate.py docs --check
 
 evaluate: $(STAMP) ## accuracy on the shared test data
 	$(BIN)/fr evaluate
