@@ -119,17 +119,20 @@ def require_drawing(target: Path | None, *sources: Path | None) -> None:
             "DRAWING_UNAVAILABLE",
             "Drawing needs Pillow, which is not installed; in a clone of FR Core: pip install '.[draw]'.",
         ) from error
-    real = target.resolve()
     fault = ""
     if target.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
         fault = "must end in .png, .jpg or .webp."
     elif not target.parent.is_dir():
         fault = "cannot be written: its folder does not exist."
-    elif target.exists() and {one.resolve() for one in sources if one is not None} & {real, *real.parents}:
+    elif target.exists() and any(_holds(one, target) for one in sources if one is not None):
         fault = "is one of the photos themselves; choose another name."
     if fault:
         raise Unusable("PICTURE_UNWRITABLE", f"{shown(target)} {fault}")
     PIL.Image.init()
+
+
+def _holds(source: Path, target: Path) -> bool:
+    return source.resolve() in (target.resolve(), *target.resolve().parents)
 
 
 def write_picture(picture: Image, target: Path) -> None:

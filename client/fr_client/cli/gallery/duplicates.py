@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TextIO
@@ -49,11 +49,12 @@ def duplicates(
         best: dict[tuple[str, str], _SubjectPair] = {}
         reached = gallery_pb2.ScanProgress()
         answers = client.find_duplicates(gallery_id, threshold=threshold, purpose=purpose, case_reference=case)
-        for pair in _found(client, gallery_id, answers, "pair", reached, as_lines):
-            if not as_lines:
-                a, b = f"{pair.subject_a} ({pair.template_a})", f"{pair.subject_b} ({pair.template_b})"
-                console().print(plain(f"{pair.similarity:.4f}  {a}  {b}"))
-                _note(best, pair)
+        with closing(_found(client, gallery_id, answers, "pair", reached, as_lines)) as pairs:
+            for pair in pairs:
+                if not as_lines:
+                    a, b = f"{pair.subject_a} ({pair.template_a})", f"{pair.subject_b} ({pair.template_b})"
+                    console().print(plain(f"{pair.similarity:.4f}  {a}  {b}"))
+                    _note(best, pair)
         if not as_lines:
             _print_pairs(list(best.values()), reached)
 
@@ -81,11 +82,12 @@ def cluster(
         singles = 0
         reached = gallery_pb2.ScanProgress()
         answers = client.cluster_gallery(gallery_id, threshold=threshold, purpose=purpose, case_reference=case)
-        for found in _found(client, gallery_id, answers, "cluster", reached, as_lines):
-            rows(found)
-            singles += found.size == 1
-            if found.size > 1:
-                _note_cluster(several, found)
+        with closing(_found(client, gallery_id, answers, "cluster", reached, as_lines)) as clusters:
+            for found in clusters:
+                rows(found)
+                singles += found.size == 1
+                if found.size > 1:
+                    _note_cluster(several, found)
         if not as_lines:
             _print_clusters(several, singles, reached)
             if target is not None:
@@ -186,7 +188,7 @@ def _found(
     event: str,
     reached: gallery_pb2.ScanProgress,
     as_lines: bool,
-) -> Iterator[Any]:
+) -> Generator[Any]:
     """Yield what a scan finds; show its progress on standard error, and keep the last of it in `reached`."""
     with progress("Searching", "templates", client.get_gallery(gallery_id).template_count) as advance:
         for answer in answers:
