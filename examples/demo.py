@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,23 +107,35 @@ def main() -> int:
     parser.add_argument("--svg", type=Path, help="draw two of the lists here, without photos")
     args = parser.parse_args()
     out = Console(highlight=False)
+    return held(lambda: run(args.out, args.svg, out), args.out, "Pictures, lists and credits are", out)
+
+
+def held(run: Callable[[], list[Check]], folder: Path, results: str, out: Console) -> int:
+    """Run a demo, write the credits of its photos, print its checks, and return its exit status."""
+    begun = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        return run(args.out, args.svg, out)
+        checks = run()
     except (FrError, FrApiError) as error:
         out.print(f"{error.reason}: {error.message}", markup=False)
+        return 1
     except DemoFailed as error:
         out.print(str(error), markup=False)
-    return 1
+        return 1
+    lines = [f"{photo.key}: {photo.credit}\n" for photo in all_photos()]
+    (folder / "CREDITS.txt").write_text("".join(lines), encoding="utf-8")
+    for one in checks:
+        out.print(f"{'ok    ' if one.holds else 'FAILED'}  {one.what}", markup=False)
+    out.print(f"{time.monotonic() - begun:.0f} s. {results} in {folder}", markup=False)
+    return 0 if all(one.holds for one in checks) else 1
 
 
 class DemoFailed(Exception):
     """The demo cannot go on; the text says why."""
 
 
-def run(folder: Path, svg: Path | None, out: Console) -> int:
-    """Run the demo and return its exit status."""
-    begun = time.monotonic()
-    folder.mkdir(parents=True, exist_ok=True)
+def run(folder: Path, svg: Path | None, out: Console) -> list[Check]:
+    """Run the demo and return its checks."""
     fetch_all(load_pack(DEFAULT_PACK).files, ModelCache(cache_folder()), Lines(out))
     photos = fetch_photos(photos_folder(), Lines(out))
     with tempfile.TemporaryDirectory(prefix="fr-demo-") as data, serving(Path(data), folder / "server.log") as server:
@@ -138,15 +150,9 @@ def run(folder: Path, svg: Path | None, out: Console) -> int:
     if svg:
         shown = [one for one in found if one["title"] in SHOWN_SEARCHES]
         svg.write_text(ranked_lists(shown, str(ranked.caption)), encoding="utf-8")
-    lines = [f"{photo.key}: {photo.credit}\n" for photo in all_photos()]
-    (folder / "CREDITS.txt").write_text("".join(lines), encoding="utf-8")
     summary = {"searches": found, "checks": [{"what": one.what, "holds": one.holds} for one in checks]}
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    failed = [one for one in checks if not one.holds]
-    for one in checks:
-        out.print(f"{'ok    ' if one.holds else 'FAILED'}  {one.what}", markup=False)
-    out.print(f"{time.monotonic() - begun:.0f} s. Pictures, lists and credits are in {folder}", markup=False)
-    return 1 if failed else 0
+    return checks
 
 
 # --- the server -------------------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,16 +28,15 @@ import numpy as np
 from rich.console import Console
 
 from api_trainee import take_sitting
-from demo import Check, DemoFailed, Lines, Person, cut_out, serving
+from demo import Check, Lines, Person, cut_out, held, serving
 from fr_api.v1 import training_pb2
-from fr_client import Client, FrApiError
+from fr_client import Client
 from fr_client.sync.training import Training
 from fr_client.words import ExportFormat
-from fr_core.errors import FrError
 from fr_core.packs.cache import ModelCache, cache_folder
 from fr_core.packs.fetch import fetch_all
 from fr_core.packs.manifest import DEFAULT_PACK, load_pack
-from fr_core.packs.photos import all_photos, fetch_photos, photos_folder
+from fr_core.packs.photos import fetch_photos, photos_folder
 from fr_core.storage.keys import load_key
 from fr_datasets.errors import DatasetNotLinked
 from fr_datasets.links import Link, datasets_folder, find_link, write_link
@@ -78,19 +76,11 @@ def main() -> int:
     parser.add_argument("--trainees", type=int, default=TRAINEES, help="simulated trainees of each course")
     args = parser.parse_args()
     out = Console(highlight=False)
-    try:
-        return run(args.out, args.trainees, out)
-    except (FrError, FrApiError) as error:
-        out.print(f"{error.reason}: {error.message}", markup=False)
-    except DemoFailed as error:
-        out.print(str(error), markup=False)
-    return 1
+    return held(lambda: run(args.out, args.trainees, out), args.out, "Reports and exports are", out)
 
 
-def run(folder: Path, trainees: int, out: Console) -> int:
-    """Run the demo and return its exit status."""
-    begun = time.monotonic()
-    folder.mkdir(parents=True, exist_ok=True)
+def run(folder: Path, trainees: int, out: Console) -> list[Check]:
+    """Run the demo and return its checks."""
     cache = ModelCache(cache_folder())
     fetch_all(load_pack(DEFAULT_PACK).files, cache, Lines(out))
     photos = fetch_photos(photos_folder(), Lines(out))
@@ -113,12 +103,7 @@ def run(folder: Path, trainees: int, out: Console) -> int:
                 if lfw is not None:
                     checks += classroom.hold("taster-90", "lfw", trainees, folder / "lfw")
             checks.append(Check("the server stopped on SIGTERM with exit status 0", server.stop() == 0))
-    lines = [f"{photo.key}: {photo.credit}\n" for photo in all_photos()]
-    (folder / "CREDITS.txt").write_text("".join(lines), encoding="utf-8")
-    for one in checks:
-        out.print(f"{'ok    ' if one.holds else 'FAILED'}  {one.what}", markup=False)
-    out.print(f"{time.monotonic() - begun:.0f} s. Reports and exports are in {folder}", markup=False)
-    return 0 if all(one.holds for one in checks) else 1
+    return checks
 
 
 def linked(name: str) -> Link | None:
