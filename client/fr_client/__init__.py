@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from fr_client.channel import RetryPolicy
 from fr_client.connection import Connection, read_connection
 from fr_client.errors import FrApiError, reason_of
-from fr_client.export import Exported
 from fr_client.identity import TlsCredentials, tls_credentials
 from fr_client.requests import (
     KEEP,
@@ -25,6 +24,7 @@ from fr_client.sync.audit import Audit
 from fr_client.sync.client import Client
 from fr_client.sync.review import Review
 from fr_client.sync.training import Training
+from fr_client.unpack import Exported
 from fr_client.words import Finding, Fusion, OneFace, Purpose, ReadingPurpose, ReportFile, Role, SeveralFaces, Use
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ import pytest
 from fr_api.v1 import gallery_pb2
 from fr_client.cli.files import refused_file
 from fr_client.cli.gallery import duplicates
-from fr_client.export import Exported, write_export
 from fr_client.private import private_file
+from fr_client.unpack import Exported, write_export
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,10 @@ from fr_api.v1 import common_pb2, gallery_pb2
 from fr_client import requests, unpack
 from fr_client.aio.galleries import AsyncGalleries
 from fr_client.channel import DEFAULT_BATCHES_IN_FLIGHT, DEFAULT_MAX_IN_FLIGHT
-from fr_client.export import Exported, write_export
 from fr_client.requests import KEEP, EmbeddingBatch, EnrolItem, FaceSource, Keep, SearchItem
 from fr_client.streams import STORES_EMBEDDINGS, STORES_FACES, STORES_NOTHING
 from fr_client.tasks import Items, run, run_reading
+from fr_client.unpack import Exported, write_export
 from fr_client.words import Fusion, OneFace, Purpose, ReadingPurpose, SeveralFaces, purpose_value
 
 

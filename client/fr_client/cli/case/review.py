@@ -24,9 +24,8 @@ from fr_client.cli.show import (
     when,
 )
 from fr_client.cli.state import AsJson, argument, connected, require_one_of
-from fr_client.export import photo_ending
 from fr_client.private import private_file
-from fr_client.unpack import message_keys
+from fr_client.unpack import message_keys, photo_ending
 from fr_client.words import Finding
 
 review = typer.Typer(help="Examine the leads of searches, and give findings.", no_args_is_help=True)
