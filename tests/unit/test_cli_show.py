@@ -18,6 +18,7 @@ from fr_client.cli.gallery.error_rates import answer_keys, evidence_text, rates_
 from fr_client.cli.gallery.search import print_search
 from fr_client.cli.show import face_table, plain, print_json, shown, table
 from fr_core.scoring.intervals import rate as counted
+from fr_locales.rendering import render
 from fr_trust.evidence.values import Bound, Figures
 from fr_trust.evidence.words import of_both
 
@@ -230,7 +231,7 @@ def test_the_command_line_and_the_evidence_report_tell_a_likelihood_ratio_alike(
     for log10_lr in np.linspace(-6.0, 6.0, 481):
         for bound, of_report in ((NONE, Bound.EXACT), (AT_LEAST, Bound.AT_LEAST), (AT_MOST, Bound.AT_MOST)):
             figures = Figures(of_total[10_000], of_total[1_000], float(log10_lr), of_report)
-            report = next(of_both(figures, 1)).removesuffix(" It is not the probability of Hp, nor of Hd.")
+            report = render(next(of_both(figures, 1))).removesuffix(" It is not the probability of Hp, nor of Hd.")
             for hypotheses, photos in (
                 ("if Hp is true than if Hd is", ONE),
                 ("if Hd is true than if Hp is", TWO),

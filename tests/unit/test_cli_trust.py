@@ -1056,11 +1056,13 @@ def test_what_is_no_bundle_is_told_from_one_that_was_changed(verify: Any, bundle
 
 
 def test_a_bundle_can_do_no_harm_to_a_terminal() -> None:
-    from fr_server.commands.evidence import _sentences
+    from fr_server.commands.evidence import sentences
     from fr_trust.evidence.verify import Verified
 
     hostile = Verified("c", "\x1b[31m", "p", 10**30, "k", "1", 1, 1, (), "0" * 16, False, False, None)
-    assert any("an invalid time" in one for one in _sentences(hostile))
+    told = list(sentences(hostile))
+    assert all(one.isprintable() for one in told)
+    assert any("an invalid time" in one for one in told)
 
 
 # --- usage -----------------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fr_core import __version__
+from fr_locales.messages import Message, message
+from fr_locales.rendering import render
 from fr_server.commands.audit import AsJson, read_pem
 from fr_server.commands.reporting import CommandFailed, print_json, reporting
 
@@ -55,80 +57,63 @@ def verify(
     if as_json:
         print_json(asdict(found))
         return
-    for sentence in _sentences(found):
-        typer.echo("".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in sentence))
+    for sentence in sentences(found):
+        typer.echo(sentence)
 
 
 def _text(path: Path | None) -> str | None:
     return None if path is None else read_pem(path)
 
 
-def _sentences(found: Verified) -> Iterator[str]:
-    """Yield the results of the check, and its limits."""
-    yield (
-        f"The bundle is intact: {_counted(found.files, 'file')}, each as listed in its manifest; "
-        f"{_counted(found.examinations, 'examination')} of case {found.case_reference} (purpose: {found.purpose})."
-    )
+def sentences(found: Verified) -> Iterator[str]:
+    """Yield the results of the check, and its limits, without anything that steers a terminal."""
+    for text in map(render, _messages(found)):
+        yield "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
+
+
+def _messages(found: Verified) -> Iterator[Message]:
+    files = message("evidence.count.files", count=found.files)
+    own = message("evidence.count.examinations", count=found.examinations)
+    case, purpose = found.case_reference, found.purpose
+    yield message("evidence.intact", files=files, examinations=own, reference=case, purpose=purpose)
     if found.by_expected_key:
-        yield f"The given key signed it ({found.key_id})."
+        yield message("evidence.by_given_key", key=found.key_id)
     else:
-        yield (
-            f"The key inside the bundle signed it ({found.key_id}). Anyone could have made this key. To check the "
-            "signer, give the expected signer's key with --public-key."
-        )
+        yield message("evidence.by_own_key", key=found.key_id)
     made = _when(found.made_ms)
-    yield f"The signer says that {found.made_by} made it at {made}, with version {found.version}."
+    yield message("evidence.made_by", principal=found.made_by, time=made, version=found.version)
     if found.unfinished:
-        yield f"{_counted(len(found.unfinished), 'examination')} had no conclusion at that time."
+        waiting = message("evidence.count.examinations", count=len(found.unfinished))
+        yield message("evidence.not_concluded", examinations=waiting)
     yield from _audit_sentences(found)
     if found.page_compared:
-        yield "Its page, report.html, matches its documents, byte for byte."
+        yield message("evidence.page_matches")
     else:
-        yield (
-            f"Its page, report.html, was not compared with its documents, because version {found.version} made it and "
-            f"this is version {__version__}. The signer could have written anything there. Check it with version "
-            f"{found.version}, or read the documents."
-        )
-    yield (
-        "The check measured nothing again. It takes the signer's word for how templates were made from the photos "
-        "(derivations.json) and for the calibration."
-    )
-    yield "An unchanged bundle does not prove that a candidate is the person in the probe."
+        yield message("evidence.page_not_compared", version=found.version, own=__version__)
+    yield message("evidence.not_measured")
+    yield message("evidence.not_proved")
 
 
-def _audit_sentences(found: Verified) -> Iterator[str]:
+def _audit_sentences(found: Verified) -> Iterator[Message]:
     audit = found.audit
     if audit is None:
-        yield "It contains no audit, so the check could not confirm who made the searches, or when."
+        yield message("evidence.contains_no_audit")
         return
-    no_other = "" if audit.withheld else ". It shows no other search in the case"
-    yield (
-        f"Its audit ({_counted(audit.records, 'record')}, up to number {audit.seq:,}) is intact and agrees with the "
-        f"bundle about each search and finding{no_other}."
-    )
+    records = message("evidence.count.records", count=audit.records)
     if audit.withheld:
-        yield (
-            f"It contains only the hash of {_counted(audit.withheld, 'more record')}. According to the signer, they "
-            "belong to other cases. The bundle cannot prove that: a search in this case that the signer left out "
-            "would look the same. A person who may read the audit can compare the hashes with those in an export "
-            "(fr audit export)."
-        )
-    if audit.by_expected_key:
-        yield f"The given key signed the audit ({audit.key_id})."
+        yield message("evidence.audit_intact", records=records, last=audit.seq)
+        yield message("evidence.withheld", records=message("evidence.count.more_records", count=audit.withheld))
     else:
-        yield (
-            f"The key inside the bundle signed the audit ({audit.key_id}). To check the signer, give the key of the "
-            "chain (CHAIN.pem from `fr audit checkpoint`) with --audit-key."
-        )
+        yield message("evidence.audit_complete", records=records, last=audit.seq)
+    if audit.by_expected_key:
+        yield message("evidence.audit_by_given_key", key=audit.key_id)
+    else:
+        yield message("evidence.audit_by_own_key", key=audit.key_id)
 
 
-def _when(milliseconds: int) -> str:
-    """Return the signer's time as text; the signer may have written an invalid one."""
+def _when(milliseconds: int) -> str | Message:
+    """Return the signer's time; the signer may have written an invalid one."""
     try:
         return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
     except (OverflowError, ValueError, OSError):
-        return "an invalid time"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+        return message("evidence.invalid_time")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
-from typing import Protocol
 
 from fr_core.imaging.containers import sniff
+from fr_locales.messages import message
+from fr_locales.rendering import ENGLISH, render
+from fr_trust.evidence.values import Photo
 
 # Nothing is loaded from anywhere, and nothing runs, whatever a photo or a note may hold.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'"
@@ -52,18 +54,6 @@ _SHOWN: Mapping[str, str] = {
 _HEAD_BYTES, _PIECE_BYTES = 4_096, 3 * 2**16
 
 
-class Photo(Protocol):
-    """The bytes of a photo, which need not be in memory; `bytes` are one."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, key: slice, /) -> bytes: ...
-
-
-class Html(str):
-    """Text that is HTML already."""
-
-
 def document(title: str, body: Iterable[str]) -> Iterator[bytes]:
     """Yield the whole file, piece by piece.
 
@@ -72,7 +62,7 @@ def document(title: str, body: Iterable[str]) -> Iterator[bytes]:
         body: HTML.
     """
     head = (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<!doctype html>\n<html lang="{ENGLISH}">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n<title>{escape(title)}</title>\n'
         f"<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n"
     )
@@ -138,8 +128,8 @@ def photos(shown: Iterable[tuple[Photo, str]]) -> Iterator[str]:
 def _picture(photo: Photo, caption: str) -> Iterator[str]:
     kind = _SHOWN.get(sniff(photo[:_HEAD_BYTES]) or "")
     if kind is None:
-        why = "This photo is in the bundle as a file." if len(photo) else "No photo is kept."
-        yield f'<div class="none">{why}</div>'
+        why = message("evidence.photo_is_file") if len(photo) else message("evidence.no_photo")
+        yield f'<div class="none">{escape(render(why))}</div>'
         return
     yield f'<img src="data:{kind};base64,'
     for at in range(0, len(photo), _PIECE_BYTES):

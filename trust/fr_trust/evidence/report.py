@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 
 from fr_core import __version__
+from fr_locales.messages import Message, message
+from fr_locales.rendering import render
 from fr_trust.casework.rules import examination_conclusion, is_concluded, required_findings
 from fr_trust.casework.values import Case, Examination, Finding, FindingKind, Listed
 from fr_trust.evidence.page import Photo, bullets, document, heading, notice, paragraph, photos, table
 from fr_trust.evidence.values import AuditCounts, Exhibit
 from fr_trust.evidence.words import (
-    HD,
-    HP,
     KINDS,
     LIMITATIONS,
-    NOBODY_LISTED,
-    NOTICE,
-    RATINGS,
+    PURPOSES,
     database_effect,
     independence,
     of_audit,
     of_both,
     of_hd,
     of_hp,
-    time_of,
 )
 
 # Widths of what is told and of what it is, percent.
 _PAIR = (20, 80)
-_UNFINISHED = "This examination is unfinished: it waits for a finding. Until it is concluded no finding of it is told."
 
 
 def report(
@@ -65,7 +62,7 @@ def pieces(
         made_by: a principal_id.
         audit: what is beside it of the audit; None where there is nothing.
     """
-    title = f"Examination of leads: {case.reference}"
+    title = render(message("evidence.title", reference=case.reference))
     return document(title, _body(case, exhibits, counts, made_ms, made_by, audit))
 
 
@@ -78,122 +75,153 @@ def _body(
     audit: AuditCounts | None,
 ) -> Iterator[str]:
     total, unfinished = counts
-    yield notice(NOTICE)
+    yield notice(render(message("evidence.notice")))
     if unfinished:
-        yield notice(f"{unfinished} of {total} examinations are unfinished.")
-    closed = "open" if case.closed_ms is None else time_of(case.closed_ms)
-    rows = [
-        ("Case", case.reference),
-        ("Case id", case.case_id),
-        ("Purpose", case.purpose.value.replace("_", " ")),
-        ("Opened", f"{time_of(case.opened_ms)}, by {case.opened_by}"),
-        ("Closed", closed),
-        ("Examinations", f"{total}"),
-        ("This report", f"{time_of(made_ms)}, by {made_by}, with FR Core {__version__}"),
-    ]
-    yield table(("", ""), rows, _PAIR)
+        yield notice(render(message("evidence.unfinished_count", unfinished=unfinished, total=total)))
+    opened = message("evidence.time_by", time=_time(case.opened_ms), principal=case.opened_by)
+    closed = message("evidence.still_open") if case.closed_ms is None else _time(case.closed_ms)
+    made = message("evidence.made", time=_time(made_ms), principal=made_by, version=__version__)
+    yield _pairs(
+        (message("evidence.case_row.case"), case.reference),
+        (message("evidence.case_row.case_id"), case.case_id),
+        (message("evidence.case_row.purpose"), PURPOSES[case.purpose]),
+        (message("evidence.case_row.opened"), opened),
+        (message("evidence.case_row.closed"), closed),
+        (message("evidence.case_row.examinations"), f"{total}"),
+        (message("evidence.case_row.this_report"), made),
+    )
     for number, exhibit in enumerate(exhibits, 1):
         yield from _examination(number, case, exhibit)
-    yield heading(2, "What this does not say")
-    yield bullets(LIMITATIONS)
-    yield heading(2, "How to check it")
-    yield paragraph(
-        "This report is one file of an evidence bundle. `fr evidence verify FILE` checks every file of the bundle "
-        "against the signed manifest, without a server. Compare the key with the one that the organisation publishes: "
-        "a bundle that is whole says of itself only that one key signed all of it."
-    )
-    yield paragraph(of_audit(audit))
+    yield heading(2, render(message("evidence.not_said")))
+    yield bullets(map(render, LIMITATIONS))
+    yield heading(2, render(message("evidence.checking")))
+    yield paragraph(render(message("evidence.how_to_check")))
+    yield paragraph(render(of_audit(audit)))
 
 
 def _examination(number: int, case: Case, exhibit: Exhibit) -> Iterator[str]:
     own = exhibit.examination
-    yield heading(2, f"Examination {number}")
+    yield heading(2, render(message("evidence.examination", number=number)))
     conclusion = examination_conclusion(own)
     if conclusion is None:
-        yield notice(_UNFINISHED)
+        yield notice(render(message("evidence.unfinished")))
     else:
-        which = _candidate(own, conclusion.template_id)
-        yield paragraph(f"Conclusion: {KINDS[conclusion.kind]}{'' if which is None else f', rank {which.rank}'}.")
-    yield heading(3, "What was searched, and how")
-    yield table(("", ""), _searched(case, exhibit), _PAIR)
-    yield heading(3, "The photos")
+        which, kind = _candidate(own, conclusion.template_id), KINDS[conclusion.kind]
+        told = message("evidence.conclusion", kind=kind)
+        if which is not None:
+            told = message("evidence.conclusion_ranked", kind=kind, rank=which.rank)
+        yield paragraph(render(told))
+    yield heading(3, render(message("evidence.how_searched")))
+    yield _searched(case, exhibit)
+    yield heading(3, render(message("evidence.photos")))
     yield from photos(_photos(exhibit))
     if not own.candidates:
-        yield paragraph(NOBODY_LISTED)
+        yield paragraph(render(message("evidence.nobody_listed")))
         return
     if conclusion is not None:
-        yield heading(3, "What examiners found")
-        yield paragraph(independence(own))
-        yield paragraph(RATINGS)
-        yield table(
-            ("", "examiner", "finding", "rating", "what was observed", "when"),
-            [_finding(number, own, finding) for number, finding in enumerate(own.findings, 1)],
-            (3, 22, 18, 8, 35, 14),
+        yield heading(3, render(message("evidence.found")))
+        yield paragraph(render(independence(own)))
+        yield paragraph(render(message("evidence.ratings")))
+        columns = (
+            message("evidence.finding_column.examiner"),
+            message("evidence.finding_column.finding"),
+            message("evidence.finding_column.rating"),
+            message("evidence.finding_column.observed"),
+            message("evidence.finding_column.when"),
         )
-    yield heading(3, "What the similarities say")
+        rows = [_finding(number, own, finding) for number, finding in enumerate(own.findings, 1)]
+        yield table(("", *map(render, columns)), rows, (3, 22, 18, 8, 35, 14))
+    yield heading(3, render(message("evidence.similarities")))
     yield from _propositions(exhibit)
 
 
-def _searched(case: Case, exhibit: Exhibit) -> list[tuple[str, str]]:
+def _searched(case: Case, exhibit: Exhibit) -> str:
     own = exhibit.examination
     searched = own.searched
-    calibration = searched.calibration_id or "none: no error rates are known"
+    calibration: str | Message = searched.calibration_id or message("evidence.no_calibration")
     if exhibit.measured_on:
-        calibration += f", measured on {exhibit.measured_on}"
+        calibration = message("evidence.measured_on", calibration=calibration, data=exhibit.measured_on)
     parameters = "\n".join(f"{name} = {value}" for name, value in sorted(searched.parameters.items()))
     examiners = required_findings(searched.operational, len(own.candidates))
-    return [
-        ("Examination id", own.examination_id),
-        ("Why", f"{case.purpose.value.replace('_', ' ')}, case {case.reference}"),
-        ("By whom", searched.searched_by),
-        ("When", time_of(searched.searched_ms)),
-        ("Probe", f"sha256 {searched.probe_sha256}"),
-        ("Gallery", f"{searched.gallery_id}, version {searched.gallery_version}"),
-        ("Templates searched", f"{searched.searched_templates:,}"),
-        ("Model", searched.model),
-        ("Threshold", f"{searched.threshold:.6g}: from this similarity on a candidate counts as a lead"),
-        ("Calibration", calibration),
-        ("Parameters", parameters or "none"),
-        ("Findings needed", f"{examiners}, and one more where they do not agree" if examiners > 1 else f"{examiners}"),
-    ]
+    needed = message("evidence.findings_needed", number=examiners) if examiners > 1 else f"{examiners}"
+    why = message("evidence.why", purpose=PURPOSES[case.purpose], reference=case.reference)
+    gallery = message("evidence.gallery", gallery=searched.gallery_id, version=searched.gallery_version)
+    return _pairs(
+        (message("evidence.search_row.id"), own.examination_id),
+        (message("evidence.search_row.why"), why),
+        (message("evidence.search_row.by"), searched.searched_by),
+        (message("evidence.search_row.when"), _time(searched.searched_ms)),
+        (message("evidence.search_row.probe"), f"sha256 {searched.probe_sha256}"),
+        (message("evidence.search_row.gallery"), gallery),
+        (message("evidence.search_row.templates"), f"{searched.searched_templates:,}"),
+        (message("evidence.search_row.model"), searched.model),
+        (
+            message("evidence.search_row.threshold"),
+            message("evidence.threshold", threshold=searched.threshold),
+        ),
+        (message("evidence.search_row.calibration"), calibration),
+        (message("evidence.search_row.parameters"), parameters or message("evidence.no_parameters")),
+        (message("evidence.search_row.findings_needed"), needed),
+    )
 
 
 def _photos(exhibit: Exhibit) -> Iterator[tuple[Photo, str]]:
     own = exhibit.examination
-    yield exhibit.photo(0), "The probe"
+    yield exhibit.photo(0), render(message("evidence.probe"))
     for place, one in enumerate(own.candidates, 1):
-        lead = "at or above the threshold" if one.similarity >= own.searched.threshold else "below the threshold"
-        yield exhibit.photo(place), f"Rank {one.rank}: {one.subject_id}, similarity {one.similarity:.4f}, {lead}"
+        is_lead = one.similarity >= own.searched.threshold
+        lead = message("evidence.above_threshold") if is_lead else message("evidence.below_threshold")
+        caption = message(
+            "evidence.candidate", rank=one.rank, subject=one.subject_id, similarity=one.similarity, lead=lead
+        )
+        yield exhibit.photo(place), render(caption)
 
 
 def _finding(number: int, own: Examination, finding: Finding) -> tuple[str, ...]:
-    which = _candidate(own, finding.template_id)
-    picked = "" if which is None else f": rank {which.rank}, {which.subject_id}"
+    which, kind = _candidate(own, finding.template_id), KINDS[finding.kind]
+    if which is not None:
+        kind = message("evidence.picked", kind=kind, rank=which.rank, subject=which.subject_id)
     rating = f"{finding.rating:+d}" if finding.kind is FindingKind.POTENTIAL_CANDIDATE else ""
-    when = time_of(finding.given_ms)
-    return f"{number}", finding.examiner, f"{KINDS[finding.kind]}{picked}", rating, finding.notes, when
+    return f"{number}", finding.examiner, render(kind), rating, finding.notes, _time(finding.given_ms)
 
 
 def _propositions(exhibit: Exhibit) -> Iterator[str]:
     own = exhibit.examination
     templates = own.searched.searched_templates
-    yield paragraph(f"Two propositions are compared for each candidate. {HP} {HD}")
+    yield paragraph(render(message("evidence.propositions")))
     known = [(one, exhibit.figures[one.template_id]) for one in own.candidates if one.template_id in exhibit.figures]
     if not known:
-        yield paragraph("What the similarities say of either is not known: there is no calibration that tells it.")
+        yield paragraph(render(message("evidence.nothing_known")))
         return
+    columns = (
+        message("evidence.similarity_column.rank"),
+        message("evidence.similarity_column.similarity"),
+        message("evidence.similarity_column.hp"),
+        message("evidence.similarity_column.hd"),
+        message("evidence.similarity_column.both"),
+    )
     rows = [
         (
             f"{one.rank}",
             f"{one.similarity:.4f}",
-            of_hp(figures),
-            of_hd(figures),
-            " ".join((*of_both(figures, templates), database_effect(figures, templates))),
+            render(of_hp(figures)),
+            render(of_hd(figures)),
+            " ".join(map(render, (*of_both(figures, templates), database_effect(figures, templates)))),
         )
         for one, figures in known
     ]
-    yield table(("rank", "similarity", "if Hp is true", "if Hd is true", "both together"), rows, (7, 11, 24, 24, 34))
+    yield table(tuple(map(render, columns)), rows, (7, 11, 24, 24, 34))
 
 
 def _candidate(own: Examination, template_id: int) -> Listed | None:
     return next((one for one in own.candidates if template_id and one.template_id == template_id), None)
+
+
+def _pairs(*rows: tuple[Message, str | Message]) -> str:
+    told = [(render(name), one if isinstance(one, str) else render(one)) for name, one in rows]
+    return table(("", ""), told, _PAIR)
+
+
+def _time(at_ms: int) -> str:
+    """Return a time as people write it, UTC."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

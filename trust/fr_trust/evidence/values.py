@@ -9,7 +9,14 @@ from typing import Protocol
 
 from fr_core.scoring.intervals import Rate
 from fr_trust.casework.values import Examination
-from fr_trust.evidence.page import Photo
+
+
+class Photo(Protocol):
+    """The bytes of a photo, which need not be in memory; `bytes` are one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: slice, /) -> bytes: ...
 
 
 class Bound(StrEnum):
