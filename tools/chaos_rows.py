@@ -61,6 +61,12 @@ ROWS = (
         ),
     ),
     Row(
+        "upgrade",
+        "An upgrade of a data folder that was killed loses nothing",
+        "killed at any statement, write or sync: the next start ends it, and everything is there",
+        ("tests/fault/test_stores_of_before.py",),
+    ),
+    Row(
         "scratch",
         "Killed servers leave no temporary folders",
         "5 kills, nothing after the next start; the folder of a living server is left alone",

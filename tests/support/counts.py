@@ -40,6 +40,7 @@ COUNTS = {
     "TAMPERINGS": (250, 10_000),
     "TRAINING_KILLS": (6, 200),
     "TRAINING_POWER_CUTS": (20, 1_000),
+    "UPGRADE_STRIDE": (19, 1),
 }
 
 

@@ -10,8 +10,8 @@ from fr_locales.messages import Message, message
 from fr_locales.rendering import render
 from fr_trust.casework.rules import examination_conclusion, is_concluded, required_findings
 from fr_trust.casework.values import Case, Examination, Finding, FindingKind, Listed
-from fr_trust.evidence.page import Photo, bullets, document, heading, notice, paragraph, photos, table
-from fr_trust.evidence.values import AuditCounts, Exhibit
+from fr_trust.evidence.page import bullets, document, heading, notice, paragraph, photos, table
+from fr_trust.evidence.values import AuditCounts, Exhibit, Photo
 from fr_trust.evidence.words import (
     KINDS,
     LIMITATIONS,
