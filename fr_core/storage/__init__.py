@@ -4,6 +4,6 @@
 * `database` opens it, `statements` reads and writes in a transaction, `writer` commits jobs in groups;
 * `vault` has keys, ciphers and MACs, `keys` the key-encryption key, `marks` the seal that last served a store;
 * `data_folder` holds the folder, `durable` writes files that survive a power cut;
-* `connection`, `log_copier`, `checkpoint_vfs`, `clean_pages`, `log_format` and `sqlite_*` are about SQLite alone;
+* `connection`, `log_copier`, `checkpoint_vfs`, `clean_pages` and `sqlite_*` are about SQLite alone;
 * `protocol` says what another database has to do, `dialect` what it writes otherwise; `audit` has the audit records.
 """

@@ -21,17 +21,13 @@ import apsw
 
 from fr_core.storage import clean_pages
 from fr_core.storage.connection import open_to_read
-from fr_core.storage.log_format import HEADER_BYTES, HEADER_SALTS, frames_from, page_of
+from fr_core.storage.sqlite_log import HEADER_BYTES, HEADER_SALTS, frames_from, page_of
 
 _numbers = itertools.count()
 
 
 class CheckpointVfs(apsw.VFS):
-    """The layer between SQLite and the disk.
-
-    Args:
-        below: the name of the layer that does the rest; "" = SQLite's own.
-    """
+    """The layer between SQLite and the disk, above the layer of the name `below`; "" = SQLite's own."""
 
     def __init__(self, below: str = "") -> None:
         self.vfs_name = f"fr-checkpoint-{next(_numbers)}"
@@ -78,11 +74,7 @@ class _DatabaseFile(apsw.VFSFile):
             raise
 
     def _copy_again(self) -> None:
-        """Copy the pages that SQLite counts as copied. Until the sync ends, nobody else copies or begins the log anew.
-
-        Raises:
-            apsw.Error: it could not be done.
-        """
+        """Copy the pages that SQLite counts as copied. Until the sync ends, nobody else copies or restarts the log."""
         frames, page_bytes = _frames_copied(self._path, self._below)
         try:
             for page_no, page in _latest_pages(self._path.with_name(f"{self._path.name}-wal"), frames, page_bytes):

@@ -16,12 +16,7 @@ MAX_PAGES = 0x01FF_FFFF
 
 
 def clean_page(page: bytes, header: int) -> bytes:
-    """Return a page with zeros in its unallocated part, if it belongs to a tree.
-
-    Args:
-        page: all of it.
-        header: where the header of the tree begins in the page.
-    """
+    """Return a whole page with zeros in its unallocated part, if it has a tree, whose header begins at `header`."""
     kind = page[header]
     if kind not in _INTERIOR and kind not in _LEAF:
         return page

@@ -32,12 +32,7 @@ _MOST_PAGES = f"max_page_count = {MAX_PAGES}"  # beyond, `clean_pages` could tak
 
 
 def open_to_write(path: Path, vfs: str) -> apsw.Connection:
-    """Open a database that is there, for a first look; see `settle`, which comes before anything is written.
-
-    Args:
-        path: its file.
-        vfs: SQLite's layer to the disk, by name.
-    """
+    """Open a database that is there, for a first look; see `settle`, which comes before anything is written."""
     connection = _opened(str(path), apsw.SQLITE_OPEN_READWRITE, vfs, (*_CAREFUL, "foreign_keys = ON"))
     keep_log(connection, True)
     return connection
@@ -53,8 +48,6 @@ def open_to_read(path: Path, vfs: str = "", *, outside: bool = False, cache_kib:
     """Open a database with a log, which another connection may write, to read it.
 
     Args:
-        path: its file.
-        vfs: SQLite's layer to the disk, by name; "" = its own.
         outside: whether the file is another process's, and not even opened for writing.
         cache_kib: memory for its pages; None = SQLite's default.
     """
@@ -91,11 +84,7 @@ def open_new_store(path: Path, vfs: str, application_id: int, *, cache_kib: int 
 def open_new(path: Path, vfs: str, application_id: int, *more: str) -> apsw.Connection:
     """Open an empty file that becomes a database, is synced when it is whole, and thrown away where that fails.
 
-    Args:
-        path: the file.
-        vfs: SQLite's layer to the disk, by name; "" = its own.
-        application_id: what its header says that it is.
-        more: pragmas.
+    Its header says that it is an `application_id`; `more` are pragmas.
     """
     pragmas = (
         f"page_size = {PAGE_BYTES}",

@@ -53,14 +53,9 @@ def require_sole(database: Path) -> None:
 class DataFolder:
     """A folder that one process holds for itself alone; the system drops the lock when that process ends.
 
-    A new folder gets mode 0700; an existing one keeps its mode. Files get mode 0600.
-
-    Args:
-        path: the folder.
-        schema: of the store that is held.
-
-    Attributes:
-        alone: whether nobody else has the store open.
+    A new folder gets mode 0700; an existing one keeps its mode. Files get mode 0600. `alone` says whether nobody else
+    has the
+    store open.
 
     Raises:
         StoreExposed: others can write to the folder.
@@ -157,11 +152,7 @@ class DataFolder:
     def building(self, *, wait: bool) -> Iterator[bool]:
         """Be the only one of all processes that builds something which takes several transactions.
 
-        Args:
-            wait: until the others are done.
-
-        Yields:
-            Whether this process is the only one; always true after a wait.
+        Yields whether this process is the only one, after a wait for the others if `wait` is true.
         """
         path = self.private_file(self._schema.building_name)
         try:
@@ -206,10 +197,8 @@ class SharedFolder(DataFolder):
         """Try to have the folder alone, for as long as that is needed; afterwards `alone` says whether it is.
 
         The folder is let go meanwhile, so that one of several that try succeeds. Nothing may be written until then.
-
-        Args:
-            needed: asked again and again; false once another process has done the work.
-            longest_s: how long to try at most.
+        `needed` is
+        asked again and again: false once another process has done the work.
         """
         until = time.monotonic() + longest_s
         self._flock(fcntl.LOCK_UN)

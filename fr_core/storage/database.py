@@ -53,8 +53,6 @@ class Database:
     """The SQLite database of a store in its folder.
 
     Args:
-        path: the folder.
-        schema: of the store; one of an older version is brought up to date.
         key: wraps the keys of the store; a new store is made under it.
         reserve_bytes: what must stay free on the disk for deletions to go on; 1/8 of the disk at most.
         vfs: SQLite's layer to the disk, by name; "" = its own.

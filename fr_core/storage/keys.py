@@ -34,9 +34,6 @@ _LONGEST = 128
 class KeyEncryptionKey:
     """The key that wraps the keys of a store; its bytes show in no text of it.
 
-    Attributes:
-        secret: 32 bytes.
-
     Raises:
         ValueError: of another length.
     """
@@ -107,11 +104,7 @@ def new_key_file(path: Path) -> KeyEncryptionKey:
 
 
 def key_beside(folder: Path, new: bool) -> KeyEncryptionKey:
-    """Return the key in the file beside a data folder: FOLDER.key.
-
-    Args:
-        folder: the data folder.
-        new: whether nothing is under a key yet, so that one is made where there is none.
+    """Return the key in the file beside a data folder, FOLDER.key; makes it if nothing is under a key yet (`new`).
 
     Raises:
         KeyUnavailable: the file is not there, and `new` is false; or as `load_key` and `new_key_file`.

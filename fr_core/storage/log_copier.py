@@ -29,19 +29,11 @@ _SCRUB_S = 10.0
 
 
 class LogCopier:
-    """Copies the log of one database.
-
-    Args:
-        database: its file.
-        vfs: SQLite's layer to the disk, by name; "" = its own.
-        name: of the store, in sentences.
+    """Copies the log of one database; raises `apsw.Error` if it cannot be opened.
 
     Attributes:
         frames: of the log, as the last commit of this process left it.
         copies_at_close: whether closing copies the log into the database, if no other connection is open.
-
-    Raises:
-        apsw.Error: it cannot be opened.
     """
 
     def __init__(self, database: Path, vfs: str, name: str) -> None:
@@ -73,9 +65,7 @@ class LogCopier:
     def withdraw(self, page_bytes: int) -> None:
         """Cut off the log whatever a failed commit has left behind its valid frames; nobody may write meanwhile.
 
-        Raises:
-            StoreFailed: the log is gone.
-            apsw.Error: of the disk.
+        Raises `StoreFailed` if the log is gone, and `apsw.Error` of the disk.
         """
         with self._lock:
             frames, _ = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
@@ -97,10 +87,7 @@ class LogCopier:
                     _log.warning("the log of the %s could not be copied yet: %s", self._name, error.reason)
 
     def scrub(self, longest_s: float | None = None) -> bool:
-        """Leave no trace of deleted rows in the log.
-
-        Args:
-            longest_s: how long to wait for readers; None = some seconds.
+        """Leave no trace of deleted rows in the log; waits for readers, some seconds unless `longest_s` says how long.
 
         Returns:
             Whether that was done; else the disk refuses, or somebody keeps reading, and it must be done later.

@@ -26,8 +26,7 @@ _SIGNED_COLUMNS = 5
 def is_marked(database: Path) -> bool:
     """Return whether a store has a mark; needs no key. A store whose mark was cut off cannot be opened.
 
-    Raises:
-        StoreCorrupt, StoreFailed: the database cannot be read.
+    Raises `StoreCorrupt` or `StoreFailed` if the database cannot be read.
     """
     with reading_outside(database) as connection:
         return any(bears_mark(wrapped) for _, _, wrapped in _found(connection))
@@ -45,12 +44,8 @@ def mark_of(database: Path, key: KeyEncryptionKey) -> bytes:
 
 
 def set_mark(database: Path, key: KeyEncryptionKey, mark: bytes) -> None:
-    """Write a mark into a store that is open here or in another process, and copy it from the log into the database.
-
-    Args:
-        database: of the store.
-        key: of the store.
-        mark: 32 bytes, or b"" for none.
+    """Write a mark (32 bytes, or b"") into a store that may be open anywhere, and copy it from the log into the
+    database.
 
     Raises:
         WrongKey, StoreCorrupt: as `mark_of`; nothing was changed.

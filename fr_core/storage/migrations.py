@@ -12,13 +12,7 @@ from fr_core.storage.vault import Vault
 
 
 def make(connection: apsw.Connection, schema: Schema, vault: Vault) -> None:
-    """Make the tables of a new store in an empty database.
-
-    Args:
-        connection: as `open_new` returns it.
-        schema: of the store.
-        vault: its new keys.
-    """
+    """Make the tables of a new store in an empty database, opened with `open_new`."""
     if schema.first_keyed == 1:
         connection.execute(STORE_TABLE)
     _take_steps(connection, schema, vault, 0)
@@ -72,13 +66,7 @@ def unlocked(connection: apsw.Connection, schema: Schema, key: KeyEncryptionKey)
 
 
 def write_store_row(connection: Connection, vault: Vault, version: int | None) -> None:
-    """Write the row that says under which key a store is.
-
-    Args:
-        connection: in a transaction that writes.
-        vault: the keys of the store.
-        version: of its schema, where `Schema.signs_store`; else None.
-    """
+    """Write the row that says under which key a store is, and its version where `Schema.signs_store`; else None."""
     row: Row = (1, vault.key_id, vault.wrapped())
     if version is not None:
         row = (1, version, *row[1:])
@@ -88,12 +76,9 @@ def write_store_row(connection: Connection, vault: Vault, version: int | None) -
 
 
 def bring_up_to_date(connection: apsw.Connection, schema: Schema, vault: Vault) -> None:
-    """Take all the steps that an older store lacks, in one transaction.
+    """Take all the steps that an older store lacks, in one transaction of a settled connection.
 
-    Args:
-        connection: settled, see `fr_core.storage.connection.settle`.
-        schema: of the store.
-        vault: the keys of the store; new ones for a store from before it had keys.
+    `vault` is new for a store from before it had keys.
 
     Raises:
         StoreCorrupt: rows that have to be changed are damaged; the store is as it was.
@@ -114,9 +99,7 @@ def bring_up_to_date(connection: apsw.Connection, schema: Schema, vault: Vault) 
 def rewrapped(connection: Connection, schema: Schema, before: Vault, key: KeyEncryptionKey) -> Vault:
     """Wrap every key of a store by another, within a transaction; returns the keys under it.
 
-    Raises:
-        StoreCorrupt: a key was altered.
-        apsw.Error: of SQLite.
+    Raises `StoreCorrupt` if a key was altered, and `apsw.Error`.
     """
     after = before.under(key)
     write_store_row(connection, after, schema.version if schema.signs_store else None)

@@ -12,11 +12,7 @@ R = TypeVar("R")
 
 
 def readable(name: str, read: Callable[[], R]) -> R:
-    """Return the result of `read`, which reads a row.
-
-    Args:
-        name: of the store, see `Schema.name`.
-        read: takes values out of a row that was opened, or binds it to what stands beside it.
+    """Return the result of `read`, which reads a row of the store with this `Schema.name`.
 
     Raises:
         StoreCorrupt: the row holds values that no row can have, or `read` found it altered.

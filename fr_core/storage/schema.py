@@ -41,7 +41,6 @@ class WrappedKeys:
 
     Attributes:
         owner: below 0, so that no key of a gallery is taken for one of these; another for each table of a store.
-        table: its name.
         number_column: has the number that the key was made for.
     """
 

@@ -22,6 +22,8 @@ from __future__ import annotations
 
 import itertools
 import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -29,17 +31,44 @@ import apsw
 
 from fr_core.errors import StoreCorrupt, StoreFailed
 from fr_core.storage.clean_pages import DATABASE_HEADER, clean_page
-from fr_core.storage.log_format import (
-    CHECKSUM,
-    END,
-    FRAME_HEADER,
-    HEADER_BYTES,
-    HEADER_SALTS,
-    SALTS,
-    Frame,
-    frames_from,
-    page_of,
-)
+
+HEADER_BYTES, FRAME_HEADER = 32, 24
+# Where the salts lie in the header of a log.
+HEADER_SALTS = slice(16, 24)
+# Where in the header of a frame lie the end of a transaction, the salts and the checksum.
+END, SALTS, CHECKSUM = slice(4, 8), slice(8, 16), slice(16, 24)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The header of a frame: its place, its page, and, if it ends a transaction, the pages of the database; else 0."""
+
+    begin: int
+    page_no: int
+    pages: int
+    salts: bytes
+
+
+def frames_from(file: IO[bytes], first: int, page_bytes: int) -> Iterator[Frame]:
+    """Yield the frames of a log but the `first` ones, valid or not; the caller may seek in the file between two of
+    them.
+    """
+    begin, step = HEADER_BYTES + first * (FRAME_HEADER + page_bytes), FRAME_HEADER + page_bytes
+    while True:
+        file.seek(begin)
+        header = file.read(FRAME_HEADER)
+        if len(header) < FRAME_HEADER:
+            return
+        page_no, pages = struct.unpack_from(">II", header)
+        yield Frame(begin, page_no, pages, header[SALTS])
+        begin += step
+
+
+def page_of(file: IO[bytes], begin: int, page_bytes: int) -> bytes:
+    """Return the page in the frame that begins there."""
+    file.seek(begin + FRAME_HEADER)
+    return file.read(page_bytes)
+
 
 _MAGIC, _VERSION = (0x377F_0682, 0x377F_0683), 3_007_000
 _CHECKED_BYTES = 24
@@ -52,17 +81,14 @@ _MOST_BEGINNINGS = 2**16
 
 
 def require_no_lost_commits(database: Path, frames: int, page_bytes: int) -> bool:
-    """Check the part of a log that SQLite ignores.
-
-    Args:
-        database: beside it lies its log.
-        frames: of the log that SQLite takes for valid.
-        page_bytes: of the database.
+    """Check the part of a log that SQLite ignores; `frames` of it SQLite takes for valid.
 
     Returns:
         Whether the log has a rest of a transaction that was under way, or of an older log. SQLite would write over it,
-        and after the next power cut the rests of both would look like a loss: before anything is written, copy the log
-        into the database and truncate it.
+        and
+        after the next power cut the rests of both would look like a loss: before anything is written, copy the log into
+        the
+        database and truncate it.
 
     Raises:
         StoreCorrupt: a transaction before the last one was left out, or the beginning of the log was lost.
@@ -78,20 +104,12 @@ def require_no_lost_commits(database: Path, frames: int, page_bytes: int) -> boo
 
 
 def truncate_log(database: Path, frames: int, page_bytes: int, vfs: str) -> None:
-    """Cut a failed commit off a log, behind the valid frames, and make that durable.
+    """Cut a failed commit off a log, behind the valid frames (-1: SQLite knows of no log), and make that durable.
 
     Left there, it would be a commit after a crash; or, written over by a shorter commit, its end would look like a lost
-    one. Readers are not disturbed; nobody may write meanwhile.
-
-    Args:
-        database: beside it lies its log.
-        frames: of the log that are valid; -1 where SQLite knows of no log.
-        page_bytes: of the database.
-        vfs: SQLite's layer to the disk, by name.
-
-    Raises:
-        StoreFailed: there is no log.
-        apsw.Error: of the disk.
+    one.
+    Readers are not disturbed; nobody may write meanwhile. Raises `StoreFailed` if there is no log, `apsw.Error` of the
+    disk.
     """
     if frames < 0:
         raise StoreFailed("The database has no write-ahead log any more.")

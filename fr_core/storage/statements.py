@@ -17,12 +17,7 @@ if TYPE_CHECKING:
 
 
 class Reading:
-    """Reads the database, all as of one moment.
-
-    Args:
-        connection: in a transaction.
-        vault: the keys of the store.
-    """
+    """Reads the database, all as of one moment, over a connection in a transaction."""
 
     def __init__(self, connection: apsw.Connection, vault: Vault) -> None:
         self.connection = connection
@@ -44,11 +39,7 @@ class Reading:
 class Transaction(Reading):
     """Writes the database. A store whose transactions remember more than these extends `_memory` and `finish`.
 
-    Args:
-        database: is written.
-
-    Attributes:
-        audit: takes records, which are kept if and only if the transaction is.
+    `audit` takes records, which are kept if and only if the transaction is.
     """
 
     def __init__(self, database: Database) -> None:

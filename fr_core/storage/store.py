@@ -20,12 +20,8 @@ from fr_core.storage.writer import Writer
 class Clearing(Generic[T]):
     """Deletes what is left of deleted rows bit by bit, so that others can write in between, and leaves no trace.
 
-    The keys of such rows are gone already, so that nobody could open them. Several processes may clear at once.
-
-    Args:
-        database: is scrubbed.
-        writer: writes it.
-        step: deletes some rows in a transaction; returns False where nothing is left.
+    The keys of such rows are gone already, so that nobody could open them. Several processes may clear at once. `step`
+    deletes some rows in a transaction, and returns False where nothing is left.
     """
 
     def __init__(self, database: Database, writer: Writer[T], step: Callable[[T], bool]) -> None:
@@ -36,13 +32,9 @@ class Clearing(Generic[T]):
         self._unscrubbed = database.was_alone  # a process that died may have had no time for it
 
     def clear(self, *, force: bool = False) -> None:
-        """Delete everything that is left, and every trace of it.
+        """Delete everything that is left, and every trace of it; `force`: even if this process knows of none.
 
-        Args:
-            force: scrub even if this process knows of no trace.
-
-        Raises:
-            StoreFailed: the disk refuses; the next call does the rest.
+        Raises `StoreFailed` if the disk refuses; the next call does the rest.
         """
         while self._writer.run(self._step):
             force = True
@@ -59,13 +51,9 @@ class Clearing(Generic[T]):
 class SharedStore(Generic[T]):
     """An open store, for several threads and processes; a subclass has the methods of its kind.
 
-    Args:
-        database: is owned from now on.
-        transaction: makes the transaction of a group of jobs.
-        step: see `Clearing`.
+    It owns the database; `step` is that of `Clearing`.
 
     Attributes:
-        SCHEMA: of the kind of store.
         broken: ends with an `InternalError` where the thread that writes dies; the process must then be ended.
     """
 
@@ -131,9 +119,8 @@ class SharedStore(Generic[T]):
     def put_under(self, new_key: KeyEncryptionKey) -> None:
         """Put the store under another key; what its data keys encrypt stays.
 
-        Raises:
-            StoreInUse: another process has the store open; nothing was changed.
-            KeyUnavailable: the store is under that key already; nothing was changed.
+        Raises `StoreInUse` if another process has it open, `KeyUnavailable` if it is under that key already; nothing
+        was changed.
         """
         self._database.rotate(new_key)
         self._clearing.scrub(force=True)  # the old wrapped keys

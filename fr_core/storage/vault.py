@@ -63,7 +63,6 @@ class Vault:
     """The keys of one open store.
 
     Args:
-        key: wraps the others.
         secret: the store's own key, 32 bytes.
         mark: identifies the seal of the configuration, 32 bytes; b"" = none.
         prefix: of the purposes of MACs; differs for each kind of store.
@@ -121,9 +120,8 @@ class Vault:
     def new_key(self, owner: int, number: int) -> tuple[DataKey, bytes]:
         """Make a data key; returns it with its wrapped form, of which the store keeps the only copy.
 
-        Args:
-            owner: number of the gallery of a subject; below 0 for other kinds of owners, see `schema.WrappedKeys`.
-            number: of the owner among those of its kind.
+        Its owner is the gallery of a subject, or below 0, see `schema.WrappedKeys`; `number` is that of the owner in
+        its kind.
         """
         secret = AESGCM.generate_key(8 * KEY_BYTES)
         return DataKey(secret), self._wrap(secret, _data_context(owner, number))

@@ -71,11 +71,7 @@ class Writer(Generic[T]):
         return self._queue.qsize()
 
     def submit(self, job: Callable[[T], R]) -> Future[R]:
-        """Have a job done; the future has its result, once its changes are durable.
-
-        Raises:
-            ShuttingDown: the writer is closed.
-        """
+        """Have a job done; the future has its result once its changes are durable. Raises `ShuttingDown`."""
         future: Future[R] = Future()
         with self._closing:
             if self._closed:
@@ -95,7 +91,6 @@ class Writer(Generic[T]):
         self._tidying.join()
 
     def _take_no_more(self) -> None:
-        """Have the thread that writes end after what waits."""
         with self._closing:
             if not self._closed:
                 self._closed = True

@@ -27,8 +27,7 @@ from fr_core.storage.audit.values import canonical
 from fr_trust.casework.rules import conclusion_of
 from fr_trust.evidence import archive
 from fr_trust.evidence.archive import chunks, is_name
-from fr_trust.evidence.bundle import build_bundle
-from fr_trust.evidence.signing import EvidenceSigner
+from fr_trust.evidence.bundle import EvidenceSigner, build_bundle
 from fr_trust.evidence.values import Exhibit
 from fr_trust.evidence.verify import verify_bundle
 from support.audits import DAY_MS, START_MS

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from fr_core.errors import InvalidField
 from fr_trust.access.budget import Budget
 from fr_trust.access.budgets import Budgets
-from fr_trust.access.key_rules import reaches, require_may_give
-from fr_trust.access.keys import ApiKey, NewKey, Token, parse_token
+from fr_trust.access.keys import ApiKey, NewKey, Token, parse_token, reaches, require_may_give
 from fr_trust.access.roles import Role
 from fr_trust.access.scope import Scope
 from fr_trust.access.trusted_clock import SureTime

@@ -16,10 +16,8 @@ from fr_core.scoring.intervals import Rate, wilson_interval
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_trust.casework.store import CaseStore
 from fr_trust.casework.values import Case, Examination, Finding, FindingKind, Listed, Purpose, Searched
-from fr_trust.evidence.bundle import build_bundle
+from fr_trust.evidence.bundle import EvidenceSigner, audit_extract, build_bundle
 from fr_trust.evidence.documents import what_of
-from fr_trust.evidence.extract import audit_extract
-from fr_trust.evidence.signing import EvidenceSigner
 from fr_trust.evidence.values import AuditExtract, Bound, Exhibit, Figures
 from support.audits import DAY_MS, START_MS, Clock
 

@@ -15,7 +15,7 @@ from fr_core.errors import InvalidField, for_one_caller
 from fr_trust.access.budget import UNLIMITED, Budget
 from fr_trust.access.budgets import Budgets
 from fr_trust.access.keys import MAX_LIFETIME_MS, ApiKey, MadeKey, Token, new_token, parse_token, secret_hash
-from fr_trust.access.principal import LOCAL, SYSTEM, Principal, principal_of
+from fr_trust.access.principal import LOCAL, SYSTEM, Principal
 from fr_trust.access.refusals import Why, refusal_of, refuse
 from fr_trust.access.roles import ALL_ROLES, Role
 from fr_trust.access.scope import EVERYTHING, MAX_PATTERNS, NOTHING, Scope
@@ -60,16 +60,13 @@ def test_scope_has_a_limit() -> None:
 
 
 def test_trainees_are_told_coarse_scores() -> None:
-    assert principal_of("key:a", frozenset({Role.TRAINEE}), NOTHING, EVERYTHING, BUDGET).coarse
-    assert not principal_of("key:a", frozenset({Role.TRAINEE, Role.OPERATOR}), NOTHING, EVERYTHING, BUDGET).coarse
-    assert Principal("key:a", frozenset({Role.OPERATOR}), NOTHING, NOTHING, BUDGET, True).coarse
-    with pytest.raises(ValueError, match="exact"):
-        Principal("key:a", frozenset({Role.TRAINEE}), NOTHING, EVERYTHING, BUDGET, False)
+    assert Principal("key:a", frozenset({Role.TRAINEE}), NOTHING, EVERYTHING, BUDGET).coarse
+    assert not Principal("key:a", frozenset({Role.TRAINEE, Role.OPERATOR}), NOTHING, EVERYTHING, BUDGET).coarse
 
 
 def test_a_principal_has_a_role() -> None:
     with pytest.raises(ValueError, match="role"):
-        principal_of("key:a", frozenset(), NOTHING, NOTHING, BUDGET)
+        Principal("key:a", frozenset(), NOTHING, NOTHING, BUDGET)
 
 
 def test_local_may_everything() -> None:

@@ -45,7 +45,7 @@ from fr_server.telemetry.throttle import MOST_PER_GROUP, MOST_PER_WINDOW, Thrott
 from fr_server.telemetry.trust import NullTrust
 from fr_training.store.codes import new_code, typed_code
 from fr_trust.access.budget import UNLIMITED
-from fr_trust.access.principal import SYSTEM, Principal, principal_of
+from fr_trust.access.principal import SYSTEM, Principal
 from fr_trust.access.roles import Role
 from fr_trust.access.scope import EVERYTHING, NOTHING, Scope
 from fr_trust.errors import CredentialInvalid, NotPermitted
@@ -209,7 +209,7 @@ class Known:
 
 
 def principal(role: Role, galleries: Scope = NOTHING, courses: Scope = NOTHING) -> Principal:
-    return principal_of("key:test", frozenset({role}), galleries, courses, UNLIMITED)
+    return Principal("key:test", frozenset({role}), galleries, courses, UNLIMITED)
 
 
 FOREIGN = Foreign(
@@ -256,7 +256,7 @@ def test_a_message_that_is_not_set_stays_so() -> None:
     [("key:abc", "the key has"), ("oidc:0123", "the token has"), ("local", "the caller has")],
 )
 def test_who_has_no_role_is_told_both(principal_id: str, words: str) -> None:
-    who = principal_of(principal_id, frozenset({Role.EXAMINER, Role.TRAINEE}), NOTHING, NOTHING, UNLIMITED)
+    who = Principal(principal_id, frozenset({Role.EXAMINER, Role.TRAINEE}), NOTHING, NOTHING, UNLIMITED)
     require_role(who, frozenset({Role.EXAMINER, Role.ADMIN}))
     with pytest.raises(NotPermitted) as refused:
         require_role(who, frozenset({Role.ADMIN, Role.OPERATOR}))

@@ -138,7 +138,7 @@ def test_a_store_in_which_references_were_of_everybody_opens(tmp_path: Path) -> 
     hidden: Callable[..., bytes] = lambda vault, opened_by, reference: vault.mac("reference", (reference,))  # noqa: E731
     with (
         patch.object(CaseStore, "SCHEMA", before),
-        patch("fr_trust.casework.store_rows.open_mac", hidden),
+        patch("fr_trust.casework.store_schema.open_mac", hidden),
         open_store(tmp_path / "cases") as old,
     ):
         first, closed = a_case(old), a_case(old, "closed")

@@ -22,9 +22,8 @@ from fr_trust.casework.values import Purpose
 from fr_trust.errors import ReviewUnfinished
 from fr_trust.evidence import archive as archives
 from fr_trust.evidence.archive import chunks
-from fr_trust.evidence.extract import audit_extract
+from fr_trust.evidence.bundle import EvidenceSigner, audit_extract
 from fr_trust.evidence.report import report
-from fr_trust.evidence.signing import EvidenceSigner
 from fr_trust.evidence.values import Bound, Exhibit, Figures
 from fr_trust.evidence.verify import verify_bundle
 from fr_trust.evidence.words import database_effect, of_both, of_hd, of_hp

@@ -11,8 +11,7 @@ import pytest
 
 from fr_core.errors import InvalidField, StoreCorrupt
 from fr_core.storage.rows import readable
-from fr_trust.access.rows import HEAD, Locks
-from fr_trust.access.schema import SCHEMA
+from fr_trust.access.schema import HEAD, SCHEMA, Locks
 from support.access import new_key
 from support.access import open_store as open_access
 

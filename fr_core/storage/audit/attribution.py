@@ -21,7 +21,7 @@ class Attribution:
 
     Attributes:
         actor: a principal's id.
-        roles: those of the principal, in any order.
+        roles: in any order.
         request_id: of the call; None outside of calls.
         purpose: a word of a list; None where none was said.
         case_reference: as the caller wrote it, for a pseudonym alone; it shows in no text of this value.
@@ -47,19 +47,14 @@ class Attribution:
         counts: Mapping[str, int] = NO_COUNTS,
         detail: Mapping[str, str] = NO_DETAIL,
     ) -> Entry:
-        """Return what a record says of something that this one asked for.
+        """Return what a record says of something that this caller asked for; see `Entry` for the values.
 
         Args:
             pseudonyms: of the chain that takes it.
             action: room and verb, such as "gallery.search".
             outcome: "OK" or a reason.
-            gallery_id: of the gallery.
-            subject_ids: whom of it, by the caller's own ids.
-            model: of the gallery.
-            gallery_version: of the gallery.
+            subject_ids: of the gallery, the caller's own ids.
             threshold: of the search, in [-1, 1].
-            counts: see `Entry`.
-            detail: see `Entry`.
 
         Raises:
             ValueError: as `Entry`, or subjects of no gallery.

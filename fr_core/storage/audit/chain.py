@@ -32,22 +32,10 @@ def first_hash(chain_id: str) -> bytes:
 
 
 def next_hash(chain_id: str, previous: bytes, body: bytes) -> bytes:
-    """Return the hash of a record, 32 bytes.
-
-    Args:
-        chain_id: of its chain.
-        previous: hash of the record before, 32 bytes.
-        body: its canonical bytes.
-    """
+    """Return the hash of a record, 32 bytes, from that of the record before and its canonical bytes."""
     return hash_after(chain_id, previous, sha256(body).digest())
 
 
 def hash_after(chain_id: str, previous: bytes, body_sha256: bytes) -> bytes:
-    """Return the hash of a record of which only the SHA-256 of its canonical bytes is known, 32 bytes.
-
-    Args:
-        chain_id: of its chain.
-        previous: hash of the record before, 32 bytes.
-        body_sha256: 32 bytes.
-    """
+    """Return the hash of a record of which only the SHA-256 of its canonical bytes is known, 32 bytes."""
     return sha256(b"".join((_LAYOUT, chain_id.encode(), previous, body_sha256))).digest()

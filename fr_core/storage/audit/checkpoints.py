@@ -34,7 +34,6 @@ class Checkpoint:
     """The end of a chain at a moment.
 
     Attributes:
-        chain_id: of the chain, 32 hexadecimal digits.
         seq: number of the last record; 0 where there was none.
         hash: of that record, 64 hexadecimal digits.
         at_ms: when it was made, milliseconds since 1970, UTC.
@@ -95,11 +94,7 @@ def make_checkpoint(chain_id: str, seq: int, hash_: bytes, at_ms: int, signing_k
 
 
 def parse_checkpoint(data: bytes) -> Checkpoint:
-    """Return the checkpoint of its canonical JSON; whether it is signed is yet to be asked.
-
-    Raises:
-        InvalidField: no checkpoint has exactly these bytes.
-    """
+    """Return the checkpoint of its canonical JSON, its signature unchecked; raises `InvalidField` for other bytes."""
     try:
         if len(data) > MAX_CHECKPOINT_BYTES:
             raise ValueError("a checkpoint is too long")

@@ -11,13 +11,7 @@ from fr_core.storage.vault import Value
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A record as it is kept.
-
-    Attributes:
-        record: what it says.
-        body: its canonical bytes.
-        hash: of the chain up to it, 32 bytes.
-    """
+    """A record as it is kept: its canonical bytes, and the hash of the chain up to it, 32 bytes."""
 
     record: Record
     body: bytes
@@ -29,7 +23,6 @@ class Head:
     """The end of the chain.
 
     Attributes:
-        chain_id: of the chain, 32 hexadecimal digits.
         seq: number of the last record; 0 for none.
         at_ms: time of the last record, milliseconds since 1970, UTC; 0 for none.
         hash: of the last record, 32 bytes.

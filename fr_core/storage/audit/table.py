@@ -119,13 +119,8 @@ class AuditTable:
         )
 
     def append(self, entries: Iterable[Entry]) -> int:
-        """Add records; they are kept if and only if the connection's transaction is.
-
-        Args:
-            entries: what they say, in their order.
-
-        Returns:
-            The number of the last record of the chain.
+        """Add records in their order, kept if and only if the transaction is; returns the number of the chain's last
+        record.
         """
         head = self.head()
         now_ms = self._clock_ms()
@@ -146,11 +141,7 @@ class AuditTable:
         return seq
 
     def prune(self, after: int, upto: int) -> bool:
-        """Delete the oldest records and add a record of that, within the connection's transaction.
-
-        Args:
-            after: number of the last record that was deleted earlier; 0 for none.
-            upto: number of the last record to delete.
+        """Delete the records from `after` to `upto` and add a record of that, within the connection's transaction.
 
         Returns:
             Whether it deleted them; False if another process has pruned in the meantime.
@@ -193,12 +184,7 @@ class AuditTable:
         return head
 
     def records(self, after: int, limit: int) -> list[Kept]:
-        """Return records in the order of their numbers; one that is missing is an error, too.
-
-        Args:
-            after: number of the record before them; 0 to begin with the first that was not pruned.
-            limit: so many at most.
-        """
+        """Return at most `limit` records after that of a number, in their order; a missing one is an error, too."""
         return list(self._found(after, limit))
 
     def every(self, after: int = 0) -> Iterator[Kept]:
@@ -214,13 +200,9 @@ class AuditTable:
                 after = kept.record.seq
 
     def matching(self, after: int, last: int, needles: Sequence[bytes], limit: int) -> list[Kept]:
-        """Return records whose bytes hold all of some bytes, in the order of their numbers.
+        """Return at most `limit` records, in their order, whose bytes hold all of `needles`.
 
-        Args:
-            after: they follow the record of this number.
-            last: they do not follow the record of this number.
-            needles: the bytes.
-            limit: so many at most.
+        They follow the record of the number `after`, and end with that of the number `last`.
         """
         head, pruned = self.head(), self.pruned()
         sql = _SELECT.format(more=" ".join(f"AND {contains('own.body')}" for _ in needles))
@@ -228,11 +210,7 @@ class AuditTable:
         return [self._checked(head, pruned, row) for row in rows]
 
     def hash_of(self, seq: int) -> bytes:
-        """Return the hash of a record, 32 bytes.
-
-        Args:
-            seq: its number, from that of the last pruned record (or 0) to that of the last record.
-        """
+        """Return the hash of a record, 32 bytes; its number is at least that of the last pruned one (or 0)."""
         pruned = self.pruned()
         if seq < pruned.upto:
             raise ValueError("a record of that number was pruned")

@@ -156,12 +156,7 @@ class Record(Entry):
 def encode(entry: Entry, seq: int, at_ms: int, clock_ms: int | None = None, salt: str | None = None) -> bytes:
     """Return the canonical bytes of a record: JSON with sorted keys and no spaces; what is absent is left out.
 
-    Args:
-        entry: what it says; a `Record` of other numbers gives them up.
-        seq: its number.
-        at_ms: its time.
-        clock_ms: what the clock said where that is another.
-        salt: 32 random hexadecimal digits.
+    `entry` may be a `Record`, whose own numbers do not count. See `Record` for the values.
     """
     said: dict[str, object] = {
         "v": VERSION,
@@ -189,11 +184,7 @@ def encode(entry: Entry, seq: int, at_ms: int, clock_ms: int | None = None, salt
 
 
 def decode(body: bytes) -> Record:
-    """Return the record of its canonical bytes.
-
-    Raises:
-        ValueError: no record has exactly these bytes; the message does not repeat them.
-    """
+    """Return the record of its canonical bytes; raises `ValueError`, which does not repeat them, for other bytes."""
     if len(body) > MAX_BODY_BYTES:
         raise ValueError("a record is too long")
     try:

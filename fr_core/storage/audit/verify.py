@@ -46,11 +46,10 @@ class Verified:
     """Everything is as it was written.
 
     Attributes:
-        chain_id: of the chain.
         records: how many were checked.
         seq: number of the last.
         checkpoints: how many the chain agrees with.
-        withheld: how many more of which only the hash was there: that they stand in the chain is known, and no more.
+        withheld: how many more stand in the chain by their hashes alone.
         unchecked: how many more checkpoints belong to records before the first checked one; only their signatures were
             checked.
     """
@@ -70,25 +69,14 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Something is not as it was written.
-
-    Attributes:
-        seq: number of the first record that is wrong; of a checkpoint that does not agree, its own.
-        why: what is wrong with it.
-    """
+    """Something is not as it was written: the number of the first wrong record, or of a checkpoint that disagrees."""
 
     seq: int
     why: Why
 
 
 class Marks:
-    """Checkpoints that a chain has to agree with.
-
-    Args:
-        chain_id: of the chain.
-        checkpoints: kept elsewhere.
-        public_key: that signed them.
-    """
+    """Checkpoints, kept elsewhere, that a chain has to agree with, and the key that signed them."""
 
     def __init__(self, chain_id: str, checkpoints: Sequence[Checkpoint], public_key: Ed25519PublicKey) -> None:
         self._chain_id = chain_id
@@ -129,11 +117,7 @@ class Marks:
 
 
 def require_recent(table: AuditTable, connection: Connection) -> None:
-    """Check the beginning and the end of a chain, and its last 1,000 records.
-
-    Args:
-        table: the chain.
-        connection: of the table, where nobody writes meanwhile, or in one transaction.
+    """Check the beginning and the end of a chain, and its last 1,000 records, where nobody writes meanwhile.
 
     Raises:
         StoreCorrupt: one of them is not as it was written, or there are records beyond the last.
@@ -148,10 +132,7 @@ def require_recent(table: AuditTable, connection: Connection) -> None:
 
 
 def require_unbroken(table: AuditTable) -> int:
-    """Check every record of a chain, and return their number.
-
-    Args:
-        table: the chain; its connection is in one transaction all the while.
+    """Check every record of a chain, in one transaction, and return their number.
 
     Raises:
         StoreCorrupt: something is not as it was written (metadata: seq, of the first record that is wrong; why).
@@ -168,12 +149,7 @@ def require_unbroken(table: AuditTable) -> int:
 
 
 def verify(table: AuditTable, checkpoints: Sequence[Checkpoint] = ()) -> Verified | Broken:
-    """Check every record of a chain.
-
-    Args:
-        table: the chain; its connection is in one transaction all the while.
-        checkpoints: of this chain, kept elsewhere.
-    """
+    """Check every record of a chain, in one transaction, against checkpoints of it that were kept elsewhere."""
     try:
         head = table.head()
     except StoreCorrupt:
@@ -192,14 +168,9 @@ def verify(table: AuditTable, checkpoints: Sequence[Checkpoint] = ()) -> Verifie
 def disagreement(table: AuditTable, checkpoint: Checkpoint) -> Broken | None:
     """Return what is wrong between a chain and a checkpoint that was kept elsewhere; None where they agree.
 
-    It looks only at the record of the checkpoint. If that was pruned, it checks only the signature.
-
-    Args:
-        table: the chain; its connection is in one transaction all the while.
-        checkpoint: said to be of this chain.
-
-    Raises:
-        StoreCorrupt: the record, or how far the chain is, was altered.
+    It looks, in one transaction, only at the record of the checkpoint. If that was pruned, it checks only the
+    signature. Raises
+    `StoreCorrupt` if the record, or how far the chain is, was altered.
     """
     head, first = table.head(), table.pruned().upto
     marks = Marks(head.chain_id, [checkpoint], table.public_key())
@@ -243,7 +214,6 @@ def _walk(table: AuditTable, head: Head, pruned: Pruned, marks: Marks) -> Broken
 
 
 def _what_happened(table: AuditTable, head: Head, row: Row, rest: Iterator[Row]) -> Why:
-    """Tell what became of a row that does not fit where it lies, by where it and the next would."""
     seq, _, hash_, mac = row
     following = next(rest, _NOTHING)
     _, body, next_hash_, next_mac = following if is_whole(following) else _NOTHING

@@ -18,7 +18,7 @@ from fr_core.errors import InvalidField, NotReady
 from fr_core.reading import read_json
 from fr_server.authz.jwks import JsonWebKeys
 from fr_trust.access.budget import Budget
-from fr_trust.access.principal import Principal, principal_of
+from fr_trust.access.principal import Principal
 from fr_trust.access.refusals import Why, refuse
 from fr_trust.access.roles import Role
 from fr_trust.access.scope import Scope
@@ -106,7 +106,7 @@ class Tokens:
             refuse(Why.NO_ROLE, principal_id)
         galleries = self._scope(claims, self._rules.galleries_claim, principal_id)
         courses = self._scope(claims, self._rules.courses_claim, principal_id)
-        return principal_of(principal_id, roles, galleries, courses, self._budget)
+        return Principal(principal_id, roles, galleries, courses, self._budget)
 
     async def close(self) -> None:
         """End a reading of the keys that is under way."""

@@ -2,8 +2,8 @@
 
 * `roles`, `scope`, `budget` and `principal` are the values that say what somebody may do;
 * `budgets` counts what somebody does;
-* `keys` has the API keys and their secrets, `refusals` says why a credential is refused, which the caller is not told;
-* `key_rules` decides who may see, hand out and revoke which key;
-* `store` keeps the keys, encrypted and shared by several processes: `schema` has its tables, `rows` what is in them,
-  `ring` the keys in memory, never older than the database, and `seen` the time that keys expire by.
+* `keys` has the API keys and their secrets, and decides who may see, hand out and revoke which key;
+* `refusals` says why a credential is refused, which the caller is not told;
+* `store` keeps the keys, encrypted and shared by several processes: `schema` has its tables and rows, `changes` what
+  changes them, `key_cache` the keys in memory, and `trusted_clock` the time that keys expire by.
 """

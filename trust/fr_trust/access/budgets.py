@@ -45,7 +45,6 @@ class _Account:
         self.searches = 0
 
     def fill(self, budget: Budget, now_s: float) -> None:
-        """Add what has come since the last call."""
         if budget != self.budget:
             self.tokens = min(self.tokens, budget.burst)
             self.budget = budget
@@ -64,7 +63,7 @@ class Budgets:
     Args:
         monotonic_s: seconds of a clock that is never set.
         clock_ms: milliseconds since 1970, UTC, of a clock that may be set.
-        max_principals: of so many is kept what they have used.
+        max_principals: how many are kept at once.
     """
 
     def __init__(
@@ -83,13 +82,8 @@ class Budgets:
     def spend(self, principal_id: str, budget: Budget) -> None:
         """Count a call, or an item of a stream.
 
-        Args:
-            principal_id: who asks.
-            budget: of the principal.
-
         Raises:
-            RateLimited: one too many; it was not counted. The metadata say `retry_after_s`, after which it is not
-                unless more is asked for meanwhile.
+            RateLimited: one too many, which is not counted. The metadata say `retry_after_s`.
         """
         with self._lock:
             now_s = self._monotonic_s()
@@ -104,10 +98,6 @@ class Budgets:
 
     def search(self, principal_id: str, budget: Budget) -> None:
         """Count a search of the day, beside the call that it comes with.
-
-        Args:
-            principal_id: who searches.
-            budget: of the principal.
 
         Raises:
             QuotaExceeded: none is left today. The metadata say `retry_after_s`, when the next day begins.
@@ -126,12 +116,7 @@ class Budgets:
             account.searches += 1
 
     def searches_left(self, principal_id: str, budget: Budget) -> int | None:
-        """Return how many searches somebody has left today; None = as many as wanted. Nothing is counted by it.
-
-        Args:
-            principal_id: who asks.
-            budget: of the principal.
-        """
+        """Return how many searches somebody has left today; None = no limit. It counts nothing."""
         with self._lock:
             self._turn_day(self._monotonic_s())
             if budget.searches_per_day is None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from fr_core.errors import InvalidField, StorageLow, StoreCorrupt
 from fr_core.storage.audit.attribution import Attribution
 from fr_core.storage.statements import Transaction
 from fr_trust.access.key_cache import Ring
 from fr_trust.access.keys import ApiKey, MadeKey, NewKey, is_key_id, new_token
-from fr_trust.access.rows import HEAD, KEYS, Head, Kept, Locks
+from fr_trust.access.schema import HEAD, KEYS, Head, Kept, Locks
 from fr_trust.access.trusted_clock import SureTime
 from fr_trust.errors import UnknownKey
 
@@ -26,25 +26,15 @@ _DELETE = "DELETE FROM keys WHERE key_id = ? AND version = ?"
 _SET_HEAD = "UPDATE head SET version = ?, sealed = ? WHERE head_no = 1"
 
 
+@dataclass(frozen=True, slots=True)
 class Changes:
-    """The changes within a transaction; see the methods of the same names in `AccessStore`.
+    """The changes within a transaction; see the methods of the same names in `AccessStore`."""
 
-    Args:
-        locks: seal rows.
-        ring: has the keys as they were last.
-        time: that keys expire by.
-        token_bytes: returns so many random bytes.
-        max_keys: that are kept.
-    """
-
-    def __init__(
-        self, locks: Locks, ring: Ring, time: SureTime, token_bytes: Callable[[int], bytes], max_keys: int
-    ) -> None:
-        self._locks = locks
-        self._ring = ring
-        self._time = time
-        self._token_bytes = token_bytes
-        self._max_keys = max_keys
+    _locks: Locks
+    _ring: Ring
+    _time: SureTime
+    _token_bytes: Callable[[int], bytes]
+    _max_keys: int
 
     def create(self, tx: Transaction, new: NewKey, by: Attribution) -> MadeKey:
         """Make a key."""
@@ -81,7 +71,9 @@ class Changes:
         if kept.key.is_dead(now_ms):
             raise InvalidField("A key that is not valid any more gets no new secret.", field="key_id")
         token = new_token(self._token_bytes, key_id)
-        self._put(tx, head, kept, kept.rotated(self._locks.secret_hash(token), now_ms, overlap_ms))
+        secret, before = self._locks.secret_hash(token), kept.secret if overlap_ms else None
+        after = replace(kept, secret=secret, secret_before=before, before_until_ms=now_ms + overlap_ms)
+        self._put(tx, head, kept, after)
         overlap = {"overlap_s": str(overlap_ms // 1000)}
         self._record(tx, by, "access.rotate_key", kept.key, head.version + 1, overlap)
         return MadeKey(kept.key, token)
@@ -91,7 +83,7 @@ class Changes:
         head, kept = self._head(tx), self._kept(tx, key_id)
         if kept.key.revoked_ms is not None:
             return kept.key
-        after = kept.revoked(self._time.now_ms(head.seen_ms))
+        after = replace(kept, key=replace(kept.key, revoked_ms=self._time.now_ms(head.seen_ms)))
         self._put(tx, head, kept, after)
         self._record(tx, by, "access.revoke_key", kept.key, head.version + 1, {})
         return after.key

@@ -14,18 +14,12 @@ from fr_core.storage.database import Database
 from fr_core.storage.dialect import ALL_ROWS
 from fr_core.storage.protocol import Row
 from fr_core.storage.sqlite_errors import sqlite_errors
-from fr_trust.access.rows import HEAD, KEYS, Head, Kept, Locks
-from fr_trust.access.schema import SCHEMA
+from fr_trust.access.schema import HEAD, KEYS, SCHEMA, Head, Kept, Locks
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """All keys, as of one moment.
-
-    Attributes:
-        head: what the store says of itself.
-        by_id: the keys, by their ids.
-    """
+    """All keys by their ids, and the head of the store, as of one moment."""
 
     head: Head
     by_id: MappingProxyType[str, Kept]
@@ -34,15 +28,9 @@ class Keys:
 class Ring:
     """Looks at the head of the database each time, and reads what has changed since; for several threads.
 
-    One statement that finds the head as it was takes some ten microseconds, whichever process has changed it.
-
-    Args:
-        database: is read.
-        locks: open its rows.
-
-    Raises:
-        StoreCorrupt: a row was altered, taken out, put in or put back.
-        StoreFailed: the disk refuses.
+    One statement that finds the head as it was takes some ten microseconds, whichever process has changed it. The
+    constructor
+    raises as `look`.
     """
 
     def __init__(self, database: Database, locks: Locks) -> None:
@@ -65,8 +53,8 @@ class Ring:
 
         Raises:
             ShuttingDown: the store is closed.
-            StoreCorrupt: a row was altered, taken out, put in or put back; also with every later call, until the
-                database is what it should be.
+            StoreCorrupt: a row was altered, taken out, put in or put back; also later, until the database is right
+                again.
             StoreFailed: the disk refuses.
         """
         with self._lock:

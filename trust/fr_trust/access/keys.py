@@ -10,9 +10,60 @@ from dataclasses import dataclass, field
 
 from fr_core.errors import InvalidField
 from fr_trust.access.budget import Budget
-from fr_trust.access.principal import Principal, principal_of
+from fr_trust.access.principal import Principal
 from fr_trust.access.roles import Role
 from fr_trust.access.scope import Scope
+from fr_trust.errors import NotPermitted
+
+_OF_ALL = frozenset({Role.ADMIN, Role.AUDITOR})
+"""Roles that see more than their galleries and courses: all keys, all audits."""
+
+
+def reaches(principal: Principal, key: ApiKey | NewKey) -> bool:
+    """Return whether a principal may see and revoke a key: its own, or one with no wider access than its own.
+
+    Admins and auditors see more than their galleries and courses, so their keys count as access to everything.
+    """
+    if isinstance(key, ApiKey) and key.principal_id == principal.principal_id:
+        return True
+    if not key.roles.isdisjoint(_OF_ALL) and not (principal.galleries.is_all and principal.courses.is_all):
+        return False
+    return _includes(principal.galleries, key.galleries) and _includes(principal.courses, key.courses)
+
+
+def require_may_give(principal: Principal, own: ApiKey | None, key: ApiKey | NewKey, now_ms: int) -> None:
+    """Raise `NotPermitted` if a secret of a key would have more rights than the principal who hands it out.
+
+    Args:
+        own: the key that the principal calls with; None = it has none.
+        key: to make, or to give a new secret to.
+        now_ms: milliseconds since 1970, UTC.
+    """
+    if not reaches(principal, key):
+        raise NotPermitted(
+            "The key has wider access than your own; a key of an admin or auditor counts as access to everything."
+        )
+    if not key.budget.is_within(principal.budget):
+        raise NotPermitted("The key has a larger budget than your own.", field="budget")
+    if own is None:
+        return
+    if own.certificate_sha256 is not None and key.certificate_sha256 != own.certificate_sha256:
+        raise NotPermitted("The key must be bound to the same certificate as your own.")
+    ends_ms = key.expires_ms(now_ms) if isinstance(key, NewKey) else key.expires_ms
+    if own.expires_ms is not None and (ends_ms is None or ends_ms > own.expires_ms):
+        raise NotPermitted("The key lives longer than your own.", field="lifetime")
+
+
+def _includes(scope: Scope, other: Scope) -> bool:
+    """Return whether a scope covers everything that another one covers."""
+    return all(any(_covers(own, pattern) for own in scope.patterns) for pattern in other.patterns)
+
+
+def _covers(own: str, pattern: str) -> bool:
+    if own.endswith("*"):
+        return pattern.startswith(own[:-1])
+    return own == pattern
+
 
 SECRET_BYTES = 32
 PEPPER_BYTES = 32
@@ -59,10 +110,6 @@ class NewKey:
 
     Attributes:
         label: what it is for; at most 128 printable characters, not the name of a person.
-        roles: one or more.
-        galleries: that it may be used on.
-        courses: that it may be used on.
-        budget: how much it may ask for.
         lifetime_ms: for how long it is valid, 5 years at most; None = for ever.
         certificate_sha256: of the client certificate (DER) that it is bound to, 64 hexadecimal digits; None = none.
         not_after_ms: milliseconds since 1970, UTC, at which it ends at the latest, whatever its lifetime; None = that
@@ -103,16 +150,8 @@ class ApiKey:
 
     Attributes:
         number: greater than those of the keys that were made before it.
-        key_id: the part of the key before the dot.
-        label: what it is for.
-        roles: one or more.
-        galleries: that it may be used on.
-        courses: that it may be used on.
-        budget: how much it may ask for.
-        created_ms: when it was made.
         expires_ms: from when on it is not valid; None = never.
         revoked_ms: when it was revoked; None = it was not.
-        certificate_sha256: of the client certificate that it is bound to; None = none.
     """
 
     number: int
@@ -135,7 +174,7 @@ class ApiKey:
     @property
     def principal(self) -> Principal:
         """Whoever uses it."""
-        return principal_of(self.principal_id, self.roles, self.galleries, self.courses, self.budget)
+        return Principal(self.principal_id, self.roles, self.galleries, self.courses, self.budget)
 
     def is_over(self, now_ms: int) -> bool:
         """Return whether its time is over."""
@@ -148,24 +187,14 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class MadeKey:
-    """A key that was just made, or got a new secret.
-
-    Attributes:
-        key: what it is.
-        token: with the secret, which nobody can be told again.
-    """
+    """A key that was just made, or got a new secret; only `token` ever has the secret."""
 
     key: ApiKey
     token: Token
 
 
 def new_token(token_bytes: Callable[[int], bytes], key_id: str | None = None) -> Token:
-    """Draw a key.
-
-    Args:
-        token_bytes: returns so many random bytes.
-        key_id: of the key that gets a new secret; None = draws one, of 80 bits.
-    """
+    """Draw a key with `token_bytes`, which returns so many random bytes; without a `key_id` also an id, of 80 bits."""
     if key_id is None:
         # 256 is a multiple of 32
         key_id = "".join(_ID_ALPHABET[byte % len(_ID_ALPHABET)] for byte in token_bytes(_ID_CHARACTERS))
@@ -199,10 +228,6 @@ def secret_hash(pepper: bytes, token: Token) -> bytes:
 
     A secret of 256 random bits needs no slow hash: nobody guesses it. The pepper makes the hashes useless without the
     key of the store.
-
-    Args:
-        pepper: of the store, 32 bytes.
-        token: with the secret.
     """
     return hmac.digest(pepper, _HASHED + token.key_id.encode() + b"\0" + token.secret, "sha256")
 

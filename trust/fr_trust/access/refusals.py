@@ -35,12 +35,7 @@ class Why(StrEnum):
 
 
 class Refused(Exception):
-    """The cause of a `CredentialInvalid`; its text is in no message.
-
-    Args:
-        why: it was refused.
-        principal_id: whose credential it is, where that is known for certain or stands in it; else "".
-    """
+    """The cause of a `CredentialInvalid`; its text is in no message. `principal_id` is "" where nobody is known."""
 
     def __init__(self, why: Why, principal_id: str = "") -> None:
         super().__init__(why.value)

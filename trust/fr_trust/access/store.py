@@ -27,8 +27,7 @@ from fr_trust.access.key_cache import Keys, Ring
 from fr_trust.access.keys import MAX_OVERLAP_MS, SECRET_BYTES, ApiKey, MadeKey, NewKey, Token, parse_token
 from fr_trust.access.refusals import Why, refuse
 from fr_trust.access.roles import Role
-from fr_trust.access.rows import Kept, Locks
-from fr_trust.access.schema import SCHEMA
+from fr_trust.access.schema import SCHEMA, Kept, Locks
 from fr_trust.access.scope import NOTHING
 from fr_trust.access.trusted_clock import MARK_EVERY_MS, SureTime
 
@@ -69,7 +68,7 @@ class AccessStore(SharedStore[Transaction]):
 
         Args:
             database: is closed with the store.
-            clock_ms: milliseconds since 1970, UTC; `trusted_clock` says what the store does when it is set.
+            clock_ms: milliseconds since 1970, UTC; see `trusted_clock`.
             monotonic_s: seconds of a clock that is never set.
             max_keys: how many are kept.
         """
@@ -104,8 +103,7 @@ class AccessStore(SharedStore[Transaction]):
 
         Args:
             key_id: of the key.
-            overlap_ms: for how long the secret that it had stays valid, 0 to 30 days; one that it had before that does
-                not.
+            overlap_ms: for how long the current secret stays valid, 0 to 30 days; an earlier one ends now.
 
         Raises:
             UnknownKey: there is none of that id.
@@ -118,11 +116,7 @@ class AccessStore(SharedStore[Transaction]):
         return self._writer.run(lambda tx: self._changes.rotate(tx, key_id, overlap_ms, by))
 
     def revoke(self, key_id: str) -> ApiKey:
-        """Make a key invalid for ever, in every process; the audit says who asked for it. Twice is as once.
-
-        Raises:
-            UnknownKey: there is none of that id.
-        """
+        """Make a key invalid for ever, in every process; raises `UnknownKey`. Twice is as once."""
         by = current_attribution()
         return self._writer.run(lambda tx: self._changes.revoke(tx, key_id, by))
 
@@ -132,12 +126,7 @@ class AccessStore(SharedStore[Transaction]):
         return None if kept is None else kept.key
 
     def keys(self, before: int | None = None, size: int = 100) -> tuple[ApiKey, ...]:
-        """A page of keys, valid or not, the newest first.
-
-        Args:
-            before: `number` of the last of the page before; None for the first page.
-            size: at most.
-        """
+        """A page of at most `size` keys, valid or not, the newest first, those with a `number` below `before`."""
         found = [kept.key for kept in self._ring.look().by_id.values() if before is None or kept.key.number < before]
         return tuple(sorted(found, key=lambda key: key.number, reverse=True)[:size])
 
@@ -146,13 +135,14 @@ class AccessStore(SharedStore[Transaction]):
         return self._ring.look().head.version > 0
 
     def check(self, token: str, certificate_sha256: str | None) -> ApiKey:
-        """Return the key of what somebody has sent.
+        """Return the key of what somebody has sent, "id.secret" or anything else.
 
         It takes the same time whether the id is unknown, the secret wrong, or the key over. A key that was just found
-        valid takes less, until any key changes.
+        valid takes
+        less, until any key changes.
 
         Args:
-            token: "id.secret", or whatever else was sent.
+            token: as it was sent.
             certificate_sha256: of the client certificate (DER) of the connection, 64 hexadecimal digits; None = none.
 
         Raises:
@@ -192,12 +182,12 @@ class AccessStore(SharedStore[Transaction]):
 
         Args:
             entries: what they say.
-            may_use_reserve: whether they may take what stays free on the disk for deletions and searches; not so of
-                what anybody who reaches the server can cause.
+            may_use_reserve: whether they may take what stays free on the disk for deletions and searches; not so if
+                anybody who
+                reaches the server can cause them.
 
         Returns:
-            The number of the last record, once all are durable. Or, of them, none:
-                StorageLow: the disk has no more room than that.
+            The number of the last record, once all are durable; or `StorageLow`, and none of them is kept.
         """
 
         def append(tx: Transaction) -> int:
@@ -269,7 +259,6 @@ class _Known:
     valid: Mapping[bytes, _Valid] = field(default_factory=dict)
 
     def with_one(self, digest: bytes, valid: _Valid) -> _Known:
-        """Return a copy with one more; it starts anew when it is full."""
         before = self.valid if len(self.valid) < _MOST_KNOWN else {}
         return _Known(self.keys, {**before, digest: valid})
 

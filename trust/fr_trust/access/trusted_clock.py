@@ -53,7 +53,6 @@ class SureTime:
         return max(kept_ms, *self._look())
 
     def _look(self) -> tuple[int, int]:
-        """Return the wall clock, and the sure time."""
         with self._lock:
             clock_ms, monotonic_ms = self._clock_ms(), self._monotonic_ms()
             ahead_ms = clock_ms - monotonic_ms

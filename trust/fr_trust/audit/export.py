@@ -22,6 +22,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -45,8 +46,7 @@ def export(table: AuditTable, after: int = 0, shown: Callable[[Record], bool] = 
 
     Args:
         table: the chain; its connection is in one transaction all the while.
-        after: the export begins after the record of this number, 0 to that of the last; or with the first record that
-            was not pruned, if that comes later.
+        after: begin after the record of this number, or with the first that was not pruned, if that comes later.
         shown: whether a record is told; else it is withheld.
 
     Raises:
@@ -96,12 +96,12 @@ def verify_export(
     may_withhold: bool = False,
     may_continue: bool = False,
 ) -> Verified | Broken:
-    """Check the lines of an export.
+    """Check the lines of an export, with or without their line breaks.
 
     Args:
-        lines: with or without their line breaks.
+        lines: of the export.
         public_key: of the chain, which came another way than the lines.
-        checkpoints: more of them, kept elsewhere; those of records before the first line are checked as signatures.
+        checkpoints: kept elsewhere; those of records before the first line are checked as signatures.
         may_withhold: whether records may be withheld; in a whole export such a line is malformed.
         may_continue: whether the lines may hold several exports, where each continues the one before.
 
@@ -118,33 +118,28 @@ def verify_export(
     return _Export(chain_id, after, start, public_key, checkpoints, may_withhold, may_continue).verify(stripped)
 
 
+@dataclass(slots=True)
 class _Export:
     """One verification."""
 
-    def __init__(
-        self,
-        chain_id: str,
-        after: int,
-        start: bytes,
-        public_key: Ed25519PublicKey,
-        checkpoints: Sequence[Checkpoint],
-        may_withhold: bool,
-        may_continue: bool,
-    ) -> None:
-        self._chain_id = chain_id
-        self._first = after
-        self._seq = after
-        self._at_ms = 0
-        self._hash = start
-        self._public_key = public_key
-        self._checkpoints = checkpoints
-        self._may_withhold = may_withhold
-        self._may_continue = may_continue
-        self._withheld = 0
-        # Number, hash and time of the record before the current export; then number and hash of the last record that
-        # appears twice.
-        self._part = (after, start, 0)
-        self._twice: tuple[int, bytes] | None = None
+    _chain_id: str
+    _first: int
+    _hash: bytes
+    _public_key: Ed25519PublicKey
+    _checkpoints: Sequence[Checkpoint]
+    _may_withhold: bool
+    _may_continue: bool
+    _seq: int = field(init=False)
+    _part: tuple[int, bytes, int] = field(init=False)
+    _at_ms: int = 0
+    _withheld: int = 0
+    # Number and hash of the last record that appears twice.
+    _twice: tuple[int, bytes] | None = None
+
+    def __post_init__(self) -> None:
+        self._seq = self._first
+        # Number, hash and time of the record before the current export.
+        self._part = (self._first, self._hash, 0)
 
     def verify(self, lines: Iterator[bytes]) -> Verified | Broken:
         marks = Marks(self._chain_id, self._checkpoints, self._public_key)

@@ -20,13 +20,10 @@ class Filter:
     Attributes:
         since_ms: not before this, milliseconds since 1970, UTC.
         until_ms: before this.
-        actor: a principal's id.
         action: an action, or its beginning followed by `*`.
-        outcome: "OK" or a reason.
         gallery: id of a gallery.
         subject: pseudonyms of a subject; a record must hold one of them. Empty for no such condition.
         case: the same for a case.
-        request_id: of a call.
     """
 
     since_ms: int | None = None
@@ -70,28 +67,18 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some of the records that are wanted.
-
-    Attributes:
-        records: the oldest first.
-        after: number after which the next page begins; None where there is none.
-    """
+    """Some of the records that are wanted, the oldest first; the next page begins after the number `after`, if any."""
 
     records: tuple[Kept, ...]
     after: int | None
 
 
 def search(table: AuditTable, wanted: Filter, after: int, limit: int) -> Page:
-    """Return records that are wanted, the oldest first.
+    """Return at most `limit` records that are wanted, the oldest first, after that of a number.
 
-    Args:
-        table: the chain; its connection is in one transaction all the while.
-        wanted: which.
-        after: number of the last record of the page before; 0 for the first page.
-        limit: so many at most, 1 or more.
-
-    Raises:
-        StoreCorrupt: a record that was read is not as it was written.
+    The connection of the table is in one transaction all the while. Raises `StoreCorrupt` if a record that was read is
+    not as
+    it was written.
     """
     # The time never goes back within a chain, so that a span of time is one of numbers.
     if wanted.since_ms is not None:

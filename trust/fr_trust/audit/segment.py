@@ -21,12 +21,11 @@ MOST_BYTES = 4 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Holds some of the oldest records of a chain.
+    """Holds some of the oldest records of a chain, as an export that ends with a checkpoint of the last of them.
 
     Attributes:
         after: number of the last record that was pruned before; 0 for none.
         upto: number of the last record of the segment.
-        data: the records as an export, which ends with a checkpoint of the last of them.
         last: whether no further records are due.
     """
 

@@ -65,15 +65,9 @@ def search_digest(
 ) -> str:
     """Return what the audit says of a search, 64 hexadecimal digits.
 
-    Args:
-        examination_id: of the examination.
-        case_id: of its case.
-        searched: what was searched, and how.
-        candidates: as found; their photos are told by `photo_sha256` alone.
-        salt: of the examination, hexadecimal.
-
-    Raises:
-        ValueError: a number is not finite, or the salt is none.
+    Candidates are as found; `photo_sha256` alone tells of their photos. Raises `ValueError` if a number is not finite,
+    or the
+    salt of the examination is none.
     """
     said = {
         "examination_id": examination_id,
@@ -85,13 +79,7 @@ def search_digest(
 
 
 def finding_digest(examination_id: str, number: int, finding: Finding) -> str:
-    """Return what the audit says of a finding, 64 hexadecimal digits; raises `ValueError` where its salt is none.
-
-    Args:
-        examination_id: of the examination.
-        number: 1 for its first finding.
-        finding: with its salt.
-    """
+    """Return what the audit says of the nth finding, 64 hexadecimal digits; raises `ValueError` for a wrong salt."""
     return _digest(
         _FINDING, finding.salt, {"examination_id": examination_id, "number": number, **finding_said(finding)}
     )

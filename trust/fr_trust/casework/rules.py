@@ -87,11 +87,11 @@ def may_examine(examination: Examination, principal_id: str) -> bool:
 
 
 def require_may_examine(examination: Examination, principal_id: str) -> None:
-    """Return where a finding of somebody is one that the examination waits for.
+    """Require that a finding of somebody is one that the examination waits for.
 
     Raises:
         FindingLocked: it has every finding that it waits for.
-        ExaminerNotIndependent: it is not this one's to give.
+        ExaminerNotIndependent: somebody else has to give it.
     """
     if is_concluded(examination):
         raise FindingLocked("The examination is concluded.")

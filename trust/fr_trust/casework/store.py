@@ -20,11 +20,9 @@ from fr_core.storage.statements import Transaction
 from fr_core.storage.store import SharedStore
 from fr_trust.casework.codec import SALT_BYTES, search_digest
 from fr_trust.casework.rules import require_open, require_reference
-from fr_trust.casework.store_changes import Changes, NewExamination, clear_some
-from fr_trust.casework.store_reading import Look
-from fr_trust.casework.store_roll import Roll
-from fr_trust.casework.store_rows import Locks, photos_of, sealed_photo
-from fr_trust.casework.store_schema import SCHEMA
+from fr_trust.casework.store_changes import Changes, clear_some
+from fr_trust.casework.store_reading import Look, Roll
+from fr_trust.casework.store_schema import SCHEMA, Locks, photos_of, sealed_photo
 from fr_trust.casework.values import Case, Examination, Finding, Listed, Purpose, Searched
 from fr_trust.errors import UnknownExamination
 
@@ -73,8 +71,6 @@ class CaseStore(SharedStore[Transaction]):
 
         Args:
             reference: by which people know it, see `rules.require_reference`.
-            purpose: of its searches.
-            by: a principal_id.
             expires_ms: from then on it is there for nobody, and `purge` deletes it; milliseconds since 1970, UTC;
                 None = never.
             sees: whether the opener may know of an earlier case of their own.
@@ -117,31 +113,21 @@ class CaseStore(SharedStore[Transaction]):
             return look.cases(before, size)
 
     def close_case(self, case_id: str) -> Case:
-        """Close a case: it takes no more searches, but findings of those that it has. Twice is as once.
-
-        Raises:
-            UnknownCase: there is none of that id.
+        """Close a case: it takes no more searches, but findings of those that it has. Twice is as once. Raises
+        `UnknownCase`.
         """
         asked = current_attribution()
         return self._writer.run(lambda tx: self._changes.close_case(tx, case_id, asked))
 
     def delete_case(self, case_id: str) -> Case:
-        """Delete a case with its key, photos, findings and every trace but its audit; returns what it was.
-
-        Raises:
-            UnknownCase: there is none of that id.
-        """
+        """Delete a case with its key, photos, findings and all traces but the audit's; raises `UnknownCase`."""
         asked = current_attribution()
         case = self._writer.run(lambda tx: self._changes.delete_case(tx, case_id, asked))
         self._clearing.clear(force=True)
         return case
 
     def purge(self) -> int:
-        """Delete cases whose time is over, and what was left by processes that died; also where that failed before.
-
-        Returns:
-            How many cases of those were deleted.
-        """
+        """Delete expired cases, and what processes that died have left; returns how many cases."""
         asked, purged = current_attribution(), 0
         while self._writer.run(lambda tx: self._changes.purge_one(tx, asked)):
             purged += 1
@@ -157,18 +143,17 @@ class CaseStore(SharedStore[Transaction]):
             case_id: of the case.
             searched: what was searched, and how.
             candidates: as found, best first, with the photos that the gallery keeps; 1,000 at most. Without any the
-                examination is concluded at once.
+                examination
+                is concluded at once.
             probe: the photo that was searched with.
 
         Returns:
             The examination, without photos.
 
         Raises:
-            UnknownCase: there is none of that id.
-            CaseClosed: the case is closed.
+            UnknownCase, CaseClosed: no case of that id takes searches.
             StorageLow: the disk has too little room.
-            ValueError: a number is not finite, there are more candidates than a search returns, or a photo is not the
-                one of its sha256.
+            ValueError: a number is not finite, there are too many candidates, or a photo is not the one of its sha256.
         """
         if len(candidates) > MAX_SUBJECTS:
             raise ValueError(f"an examination has {MAX_SUBJECTS} candidates at most")
@@ -187,14 +172,12 @@ class CaseStore(SharedStore[Transaction]):
             (number, sealed_photo(kept.key, own.examination_id, number, photo)) for number, photo in photos_of(own)
         ]
         asked = current_attribution()
-        self._writer.run(lambda tx: self._changes.add_examination(tx, NewExamination(own, photos), asked))
+        self._writer.run(lambda tx: self._changes.add_examination(tx, own, photos, asked))
         return replace(own, probe=b"", candidates=tuple(replace(one, photo=b"") for one in listed))
 
     def examination(self, examination_id: str) -> Examination:
-        """The examination of an id, with its photos and all findings; see `rules.sees_findings` for who may see them.
-
-        Raises:
-            UnknownExamination: there is none of that id.
+        """The examination of an id, with photos and all findings, see `rules.sees_findings`; raises
+        `UnknownExamination`.
         """
         with self._looking() as look:
             return look.with_photos(*look.examination(examination_id))
@@ -235,17 +218,12 @@ class CaseStore(SharedStore[Transaction]):
             return tuple(islice(look.awaiting(principal_id, sees, after), size))
 
     def give_finding(self, examination_id: str, finding: Finding) -> Examination:
-        """Keep an examiner's finding, once and for good. The same finding once more changes nothing.
+        """Keep an examiner's finding, for good; the store gives its time and salt. The same finding again changes
+        nothing.
 
-        Of two examiners at the same moment one is the first; what a finding may be is asked in the transaction that
-        keeps it.
-
-        Args:
-            examination_id: of the examination.
-            finding: its time and salt are given by the store.
-
-        Returns:
-            The examination with all findings, without photos.
+        The transaction that keeps it decides whether it may: of two examiners at the same moment one is the first.
+        Returns the
+        examination with all findings, without photos.
 
         Raises:
             UnknownExamination: there is none of that id.

@@ -22,9 +22,9 @@ from fr_trust.casework.rules import (
     require_may_examine,
     require_open,
 )
-from fr_trust.casework.store_reading import Look
-from fr_trust.casework.store_roll import Roll
-from fr_trust.casework.store_rows import (
+from fr_trust.casework.store_reading import Look, Roll
+from fr_trust.casework.store_schema import (
+    CASE_OWNER,
     Head,
     KeptCase,
     KeptExamination,
@@ -33,7 +33,6 @@ from fr_trust.casework.store_rows import (
     sealed_examination,
     sealed_finding,
 )
-from fr_trust.casework.store_schema import CASE_OWNER
 from fr_trust.casework.values import Case, Examination, Finding, FindingKind
 from fr_trust.errors import CaseExists, ExaminerNotIndependent
 
@@ -78,35 +77,13 @@ _CLEAR = (
 
 
 @dataclass(frozen=True, slots=True)
-class NewExamination:
-    """An examination that is to be kept.
-
-    Attributes:
-        examination: with its photos, its id and its salt.
-        photos: number and what is sealed of each of its photos.
-    """
-
-    examination: Examination
-    photos: Sequence[tuple[int, bytes]]
-
-
 class Changes:
-    """The changes within a transaction; see the methods of the same names in `CaseStore`.
+    """The changes within a transaction; see the methods of the same names in `CaseStore`."""
 
-    Args:
-        locks: seal rows.
-        roll: knows which cases there are.
-        clock_ms: milliseconds since 1970, UTC.
-        token_bytes: returns so many random bytes.
-    """
-
-    def __init__(
-        self, locks: Locks, roll: Roll, clock_ms: Callable[[], int], token_bytes: Callable[[int], bytes]
-    ) -> None:
-        self._locks = locks
-        self._roll = roll
-        self._clock_ms = clock_ms
-        self._token_bytes = token_bytes
+    _locks: Locks
+    _roll: Roll
+    _clock_ms: Callable[[], int]
+    _token_bytes: Callable[[int], bytes]
 
     def open_case(
         self, tx: Transaction, wanted: Case, by: Attribution, sees: Callable[[Case], bool]
@@ -165,10 +142,11 @@ class Changes:
             return True
         return False
 
-    def add_examination(self, tx: Transaction, new: NewExamination, by: Attribution) -> None:
-        """Keep an examination."""
-        own, photos = new.examination, sum(len(sealed) for _, sealed in new.photos)
-        tx.require_room(_ROW_BYTES + 200 * len(own.candidates) + photos)
+    def add_examination(
+        self, tx: Transaction, own: Examination, photos: Sequence[tuple[int, bytes]], by: Attribution
+    ) -> None:
+        """Keep an examination, with the numbers and sealed bytes of its photos."""
+        tx.require_room(_ROW_BYTES + 200 * len(own.candidates) + sum(len(sealed) for _, sealed in photos))
         look = self._look(tx)
         before = look.case(own.case_id)
         require_open(before.case)
@@ -179,7 +157,7 @@ class Changes:
             _INSERT_EXAMINATION, own.examination_id, before.case_no, ordinal, searched.searched_ms, waiting, sealed
         )
         assert row is not None
-        for number, photo in new.photos:
+        for number, photo in photos:
             tx.write(_INSERT_PHOTO, row[0], number, photo)
         kept = KeptExamination(row[0], ordinal, 0, waiting, own, ())
         galleries = sorted({*before.case.galleries, searched.gallery_id})

@@ -53,8 +53,6 @@ class Case:
     Attributes:
         case_id: given by the store, 16 hexadecimal digits.
         reference: by which people know it, 1 to 128 characters.
-        purpose: of its searches.
-        opened_by: a principal_id.
         opened_ms: milliseconds since 1970, UTC.
         closed_ms: likewise; None where it is open.
         expires_ms: when it is deleted, likewise; None = never.
@@ -79,7 +77,6 @@ class Listed:
 
     Attributes:
         rank: 1 is the most similar.
-        subject_id: the caller's own id.
         template_id: the best of its templates.
         similarity: cosine, -1 to 1.
         photo_sha256: of the photo that was enrolled, 64 hexadecimal digits; "" where an embedding was.
@@ -100,7 +97,6 @@ class Finding:
 
     Attributes:
         examiner: a principal_id.
-        kind: the finding.
         template_id: of the candidate of a POTENTIAL_CANDIDATE; 0 else.
         rating: 1 to 3, of a POTENTIAL_CANDIDATE; 0 else.
         notes: what was observed, at most 4,000 characters.
@@ -123,12 +119,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """The conclusion of an examination.
-
-    Attributes:
-        kind: the conclusion.
-        template_id: of the candidate of a POTENTIAL_CANDIDATE; 0 else.
-    """
+    """The conclusion of an examination; `template_id` is that of a POTENTIAL_CANDIDATE, else 0."""
 
     kind: FindingKind
     template_id: int = 0
@@ -139,7 +130,6 @@ class Searched:
     """The probe, the galleries and the options of a search, as they were at that time.
 
     Attributes:
-        gallery_id: the gallery.
         operational: whether decisions about people follow from it, so that two examiners are needed.
         gallery_version: that was searched.
         searched_templates: how many it held.
@@ -173,8 +163,6 @@ class Examination:
 
     Attributes:
         examination_id: given by the store, 16 hexadecimal digits.
-        case_id: of the case.
-        searched: what was searched, and how.
         candidates: as found, best first.
         findings: all of them, the oldest first.
         probe: the photo that was searched with; b"" where it was not asked for.

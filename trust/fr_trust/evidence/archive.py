@@ -41,7 +41,6 @@ class Entry:
     """A file of an archive.
 
     Attributes:
-        name: its path.
         header_at: where its local header begins, in bytes.
         size: of its content, in bytes.
         crc: CRC-32 of its content.
@@ -66,14 +65,11 @@ def is_name(name: str) -> bool:
 
 
 def chunks(files: Mapping[str, bytes]) -> Iterator[bytes]:
-    """Return the bytes of the archive of some files, in order, piece by piece.
+    """Return the bytes of the archive of some files (path -> content), in order, piece by piece.
 
-    Args:
-        files: path -> content.
-
-    Raises:
-        InvalidField: there are more files, or more bytes, than an archive holds; before anything is yielded.
-        ValueError: a path is none; likewise.
+    Raises, before anything is yielded:
+        InvalidField: there are more files, or more bytes, than an archive holds.
+        ValueError: a path is none.
     """
     if not all(map(is_name, files)):
         raise ValueError("a file of a name that no bundle holds")
@@ -100,11 +96,8 @@ def _chunks(files: Mapping[str, bytes]) -> Iterator[bytes]:
 def scan(file: BinaryIO) -> list[Entry]:
     """Return the files of an archive, every byte of which was looked at; memory does not grow with its files' sizes.
 
-    Args:
-        file: can be sought.
-
-    Raises:
-        EvidenceUnusable: it is no archive of this form; `file` says which of its files is the first that is wrong.
+    The file can be sought. Raises `EvidenceUnusable` if it is no archive of this form; `file` names its first wrong
+    file.
     """
     length = file.seek(0, 2)
     if length > MAX_BUNDLE_BYTES:
@@ -144,18 +137,11 @@ def read(file: BinaryIO, entry: Entry, most: int) -> bytes:
 
 
 def unusable(name: str, check: str, what: str) -> EvidenceUnusable:
-    """Return the error that names a file.
-
-    Args:
-        name: of the file, of the archive's own form.
-        check: what was looked at, in a word.
-        what: was found, in a sentence.
-    """
+    """Return the error that names a file, what was looked at in a word, and what was found in a sentence."""
     return EvidenceUnusable(what, file=name, check=check)
 
 
 def _read_entry(file: BinaryIO, at: int, length: int) -> Entry:
-    """Read a file whose local header begins at a byte."""
     name = _name_at(file, at)
     file.seek(at)
     header = file.read(_LOCAL.size)

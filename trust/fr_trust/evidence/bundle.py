@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from fr_core import __version__
-from fr_core.errors import InvalidField
+from fr_core.errors import InvalidField, StoreCorrupt
+from fr_core.storage.audit.checkpoints import public_pem
+from fr_core.storage.audit.table import AuditTable
+from fr_core.storage.audit.values import Record
+from fr_trust.audit.export import export
+from fr_trust.audit.search import Filter, search
 from fr_trust.casework.rules import is_concluded
 from fr_trust.casework.values import Case
 from fr_trust.errors import ReviewUnfinished
@@ -14,8 +21,76 @@ from fr_trust.evidence import documents
 from fr_trust.evidence.archive import MAX_BUNDLE_BYTES, chunks
 from fr_trust.evidence.documents import AUDIT, AUDIT_KEY, CHECKPOINT, MANIFEST, PUBLIC_KEY, REPORT, SIGNATURE
 from fr_trust.evidence.report import report
-from fr_trust.evidence.signing import EvidenceSigner
 from fr_trust.evidence.values import AuditExtract, Exhibit
+
+OPENING, SEARCH, FINDING = "case.open", "case.search", "case.finding"
+"""What a record of the opening of a case, a search in it, and a finding tells, as its action."""
+
+_PAGE = 100
+
+
+def audit_extract(audit: AuditTable, case: Case, most_bytes: int = MAX_BUNDLE_BYTES) -> AuditExtract:
+    """Return what the audit says of a case; subjects stand in it under pseudonyms.
+
+    What others did meanwhile is withheld: it has the hash that the chain needs, and no word. The audit is that of the
+    store
+    of the case, as of one moment.
+
+    Raises:
+        StoreCorrupt: the audit does not say that the case was opened, or was altered.
+        InvalidField: the lines take more than `most_bytes`.
+    """
+    before = _opening(audit, case) - 1
+    lines, size, told = [], 0, {True: 0, False: 0}
+    searches = 0
+
+    def shown(record: Record) -> bool:
+        nonlocal searches
+        own = record.detail.get("case_id") == case.case_id
+        told[own] += 1
+        searches += own and record.action == SEARCH
+        return own
+
+    for line in export(audit, before, shown):
+        size += len(line)
+        if size > most_bytes:
+            raise InvalidField("The audit since the case was opened is longer than a bundle holds.", field="case_id")
+        lines.append(line)
+    checkpoint, public_key = audit.checkpoint().to_json(), audit.public_pem()
+    return AuditExtract(b"".join(lines), checkpoint, public_key, told[True], told[False], searches)
+
+
+def _opening(audit: AuditTable, case: Case) -> int:
+    """Return the number of the record that tells of the opening of a case.
+
+    It is not looked for by time: where the clock was set back, a record has another time than what it tells of.
+    """
+    wanted = Filter(action=OPENING, case=(audit.pseudonyms().case(case.reference),))
+    after: int | None = 0
+    while after is not None:
+        page = search(audit, wanted, after, _PAGE)
+        for kept in page.records:
+            if kept.record.detail.get("case_id") == case.case_id:
+                return kept.record.seq
+        after = page.after
+    raise StoreCorrupt("The audit does not say that the case was opened.", check="audit")
+
+
+class EvidenceSigner:
+    """Signs the manifests of bundles with a key that the process holds."""
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key = key
+
+    @property
+    def public_key(self) -> str:
+        """The key that tells the signatures, as PEM (SubjectPublicKeyInfo, RFC 8410)."""
+        return public_pem(self._key.public_key())
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the signature, 64 bytes."""
+        return self._key.sign(data)
+
 
 # Of all photos: the report holds each of them once more, in base64.
 _MAX_PHOTO_BYTES = MAX_BUNDLE_BYTES * 3 // 8
@@ -40,12 +115,12 @@ def build_bundle(
         made_ms: the time, milliseconds since 1970, UTC.
         made_by: a principal_id.
         audit: what the audit says; None where it is not to be handed on.
-        include_unfinished: take examinations, too, that wait for a finding. Their findings are not told.
+        include_unfinished: also take examinations that wait for a finding, without their findings.
 
     Raises:
         ReviewUnfinished: an examination waits for a finding.
         InvalidField: the case has more photos, or with its audit more files or bytes, than a bundle holds.
-        ValueError, TypeError: a derivation is nothing that JSON has.
+        ValueError, TypeError: JSON cannot hold a derivation.
     """
     own = [exhibit.examination for exhibit in exhibits]
     if not include_unfinished and not all(map(is_concluded, own)):

@@ -63,11 +63,7 @@ class SearchDocument:
     """The contents of `search.json`.
 
     Attributes:
-        examination_id: of the examination.
-        case_id: of the case.
         salt: of the digest in the audit.
-        searched: what was searched, and how.
-        candidates: as found.
         probe: path of the photo in the folder of the examination.
         photos: those of candidates, by their places from 1.
         figures: what the calibration says of candidates, by template_id.
@@ -90,7 +86,6 @@ class FindingsDocument:
     """The contents of `findings.json`.
 
     Attributes:
-        examination_id: of the examination.
         state: "concluded" or "unfinished".
         required_findings: how many it takes where examiners agree; 0 where there is no candidate.
         conclusion: kind and template_id, None where it is unfinished.
@@ -159,15 +154,7 @@ def findings_document(examination: Examination) -> bytes:
 def manifest_document(
     case: Case, made_ms: int, made_by: str, version: str, files: Mapping[str, Mapping[str, object]]
 ) -> bytes:
-    """Return `manifest.json`.
-
-    Args:
-        case: that it is of.
-        made_ms: when, milliseconds since 1970, UTC.
-        made_by: a principal_id.
-        version: of the product.
-        files: path -> sha256, size and what it is.
-    """
+    """Return `manifest.json`; `files` has the sha256, size and description of each path, `version` is the product's."""
     return canonical(
         {
             "format": FORMAT,
@@ -194,15 +181,11 @@ def what_of(path: str) -> str:
 
 
 def parsed(name: str, data: bytes, read: Callable[[dict[str, Any]], R]) -> R:
-    """Return what a document says.
+    """Return what a document says, made by `read` of its JSON.
 
-    Args:
-        name: its path, for the error.
-        data: its bytes.
-        read: makes the value of the JSON; raises ValueError, KeyError or TypeError for what is none.
-
-    Raises:
-        EvidenceUnusable: no document has exactly these bytes.
+    `read` raises ValueError, KeyError or TypeError for anything else. Raises `EvidenceUnusable`, which names the file,
+    if no
+    document has exactly these bytes.
     """
     try:
         said = read_json(data, len(data), parse_int=_whole)  # `archive.read` has bounded it

@@ -55,12 +55,7 @@ _HEAD_BYTES, _PIECE_BYTES = 4_096, 3 * 2**16
 
 
 def document(title: str, body: Iterable[str]) -> Iterator[bytes]:
-    """Yield the whole file, piece by piece.
-
-    Args:
-        title: of the page, as text.
-        body: HTML.
-    """
+    """Yield the whole file, piece by piece, of a title as text and a body of HTML."""
     head = (
         f'<!doctype html>\n<html lang="{ENGLISH}">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n<title>{escape(title)}</title>\n'
@@ -95,10 +90,7 @@ def bullets(texts: Iterable[str]) -> str:
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], widths: Sequence[int]) -> str:
     """Return a table of texts; without a head where all its cells are empty.
 
-    Args:
-        header: a text for each column.
-        rows: of as many texts.
-        widths: of the columns, percent; long words break rather than make one wider.
+    `widths` are those of the columns, percent; long words break rather than make one wider.
     """
     columns = "".join(f'<col style="width:{width}%">' for width in widths)
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)

@@ -11,7 +11,7 @@ from fr_locales.rendering import render
 from fr_trust.casework.rules import examination_conclusion, is_concluded, required_findings
 from fr_trust.casework.values import Case, Examination, Finding, FindingKind, Listed
 from fr_trust.evidence.page import bullets, document, heading, notice, paragraph, photos, table
-from fr_trust.evidence.values import AuditCounts, Exhibit, Photo
+from fr_trust.evidence.values import Audited, Exhibit, Photo
 from fr_trust.evidence.words import (
     KINDS,
     LIMITATIONS,
@@ -29,17 +29,13 @@ _PAIR = (20, 80)
 
 
 def report(
-    case: Case, exhibits: Sequence[Exhibit], made_ms: int, made_by: str, audit: AuditCounts | None = None
+    case: Case,
+    exhibits: Sequence[Exhibit],
+    made_ms: int,
+    made_by: str,
+    audit: Audited | None = None,
 ) -> bytes:
-    """Return the report of a case, as HTML.
-
-    Args:
-        case: the case.
-        exhibits: its examinations, the oldest first.
-        made_ms: the time, milliseconds since 1970, UTC.
-        made_by: a principal_id.
-        audit: what is beside it of the audit; None where there is nothing.
-    """
+    """Return the report of a case, as HTML; see `pieces`."""
     unfinished = sum(not is_concluded(exhibit.examination) for exhibit in exhibits)
     return b"".join(pieces(case, exhibits, (len(exhibits), unfinished), made_ms, made_by, audit))
 
@@ -50,9 +46,9 @@ def pieces(
     counts: tuple[int, int],
     made_ms: int,
     made_by: str,
-    audit: AuditCounts | None,
+    audit: Audited | None,
 ) -> Iterator[bytes]:
-    """Yield the same, piece by piece; memory grows neither with the exhibits nor with their photos.
+    """Yield the report, piece by piece; memory grows neither with the exhibits nor with their photos.
 
     Args:
         case: the case.
@@ -72,7 +68,7 @@ def _body(
     counts: tuple[int, int],
     made_ms: int,
     made_by: str,
-    audit: AuditCounts | None,
+    audit: Audited | None,
 ) -> Iterator[str]:
     total, unfinished = counts
     yield notice(render(message("evidence.notice")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from fr_core.scoring.intervals import Rate
 from fr_trust.casework.values import Examination
@@ -53,13 +53,14 @@ class Exhibit:
 
     Attributes:
         examination: with its photos.
-        derivations: how what was compared was made of the photos, as JSON: "probe", and the candidates by their ranks;
-            with the decoding (size, orientation, colour), detection box, landmarks, the similarity transform to the
-            112 x 112 crop, quality and the model.
+        derivations: how the photos were processed, as JSON: "probe", and the candidates by their ranks; with the
+            decoding
+            (size, orientation, colour), detection box, landmarks, the similarity transform to the 112 x 112 crop,
+            quality and
+            the model.
         figures: what the calibration says of candidates, by template_id.
         measured_on: where the calibration was measured, in words; "" where there is none.
-        photos: the probe as 0, and of the candidates, by their places from 1, those that are kept; None = they are in
-            the examination.
+        photos: the probe as 0, and kept ones of candidates by their places from 1; None = they are in the examination.
     """
 
     examination: Examination
@@ -73,20 +74,6 @@ class Exhibit:
         if self.photos is not None:
             return self.photos.get(place, b"")
         return self.examination.candidates[place - 1].photo if place else self.examination.probe
-
-
-class AuditCounts(Protocol):
-    """The number of records of an audit that a bundle holds."""
-
-    @property
-    def records(self) -> int:
-        """Return how many records it tells."""
-        ...
-
-    @property
-    def withheld(self) -> int:
-        """Return how many more stand in it by their hashes alone."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +95,27 @@ class AuditExtract:
     records: int
     withheld: int
     searches: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditVerified:
+    """An audit that is whole and agrees with the bundle.
+
+    Attributes:
+        records: how many the bundle holds.
+        withheld: how many more stand in it by their hashes alone: of other cases, as the signer of the bundle says.
+        seq: number of the last.
+        key_id: 16 hexadecimal digits of the key that signed it.
+        by_expected_key: whether that is the key that was expected; false where none was.
+    """
+
+    chain_id: str
+    records: int
+    seq: int
+    key_id: str
+    by_expected_key: bool
+    withheld: int
+
+
+Audited: TypeAlias = AuditExtract | AuditVerified
+"""Says how much a bundle holds of the audit: `records`, and `withheld`."""

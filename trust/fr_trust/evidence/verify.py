@@ -15,15 +15,70 @@ from typing import Any, BinaryIO
 from cryptography.exceptions import InvalidSignature
 
 from fr_core import __version__
-from fr_core.errors import InvalidField
+from fr_core.errors import EvidenceUnusable, InvalidField
 from fr_core.reading import open_regular
 from fr_core.storage.audit.checkpoints import key_id_of, public_pem, read_public_key
-from fr_trust.casework.values import Case, Purpose
+from fr_trust.casework.values import Case, Examination, Purpose
 from fr_trust.evidence import verify_case
 from fr_trust.evidence.archive import Entry, is_name, read, scan, unusable
-from fr_trust.evidence.documents import MANIFEST, PRODUCT, PUBLIC_KEY, SIGNATURE, parsed, require_time, what_of
-from fr_trust.evidence.verify_audit import AuditVerified, verify_audit
-from fr_trust.evidence.verify_page import verify_page
+from fr_trust.evidence.documents import MANIFEST, PRODUCT, PUBLIC_KEY, REPORT, SIGNATURE, parsed, require_time, what_of
+from fr_trust.evidence.report import pieces
+from fr_trust.evidence.values import AuditVerified, Exhibit
+from fr_trust.evidence.verify_audit import verify_audit
+from fr_trust.evidence.verify_case import CaseVerified, examinations
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """The bytes of a file of a bundle, read as they are asked for."""
+
+    file: BinaryIO
+    entry: Entry
+
+    def __len__(self) -> int:
+        return self.entry.size
+
+    def __getitem__(self, key: slice, /) -> bytes:
+        start, stop, _ = key.indices(self.entry.size)
+        self.file.seek(self.entry.content_at + start)
+        return self.file.read(stop - start)
+
+
+def verify_page(
+    file: BinaryIO,
+    entries: Mapping[str, Entry],
+    case: Case,
+    found: CaseVerified,
+    made_ms: int,
+    made_by: str,
+    audit: AuditVerified | None,
+) -> None:
+    """Compare the page of a bundle that this version has made; memory does not grow with its photos.
+
+    The case and `made_*` are as the manifest says, `found` as the documents do. Raises `EvidenceUnusable` for another
+    page.
+    """
+    page, at = _Stored(file, entries[REPORT]), 0
+    counts = (found.examinations, len(found.unfinished))
+    for piece in pieces(case, _exhibits(file, entries), counts, made_ms, made_by, audit):
+        if page[at : at + len(piece)] != piece:
+            raise _is_another()
+        at += len(piece)
+    if at != len(page):
+        raise _is_another()
+
+
+def _is_another() -> EvidenceUnusable:
+    return unusable(REPORT, "page", "The page says something else than the documents of the bundle.")
+
+
+def _exhibits(file: BinaryIO, entries: Mapping[str, Entry]) -> Iterator[Exhibit]:
+    for folder, search, findings in examinations(file, entries):
+        own = Examination(search.examination_id, search.case_id, search.searched, search.candidates, findings.findings)
+        names = {0: search.probe, **search.photos}
+        photos = {place: _Stored(file, entries[f"{folder}/{name}"]) for place, name in names.items()}
+        yield Exhibit(own, figures=search.figures, measured_on=search.measured_on, photos=photos)
+
 
 _MAX_MANIFEST_BYTES = 16 * 2**20
 _SIGNATURE_BYTES = 64
@@ -37,20 +92,18 @@ class Verified:
     """A bundle that is whole.
 
     Attributes:
-        case_id: of the case.
-        case_reference: by which people know it.
-        purpose: of its searches.
         made_ms: when, milliseconds since 1970, UTC, as the signer says.
         made_by: a principal_id, as the signer says.
         version: of the product that made it.
         files: how many the manifest lists.
-        examinations: how many it has.
-        unfinished: ids of those that wait for a finding.
+        unfinished: ids of examinations that wait for a finding.
         key_id: 16 hexadecimal digits of the key that signed.
-        by_expected_key: whether that is the key that was expected; false where none was: then the bundle is merely
-            consistent in itself, and anybody may have made it.
-        page_compared: whether its page was made anew of its documents, and is the same; false where another version
-            of the product made it: then the page may say anything.
+        by_expected_key: whether that is the expected key; false where none was given: then the bundle is merely
+            consistent in
+            itself, and anybody may have made it.
+        page_compared: whether its page was made anew of its documents, and is the same; false where another version of
+            the
+            product made it: then the page may say anything.
         audit: what is known of the audit; None where the bundle has none.
     """
 
@@ -196,7 +249,6 @@ def _require_files(listed: Mapping[str, _File], entries: Mapping[str, Entry]) ->
 
 
 def _require_words(listed: Mapping[str, _File]) -> None:
-    """Raise where the manifest calls a file something else than the maker of bundles does."""
     for name, told in listed.items():
         try:
             right = told.what == what_of(name)

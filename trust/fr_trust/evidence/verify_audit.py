@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -21,8 +20,9 @@ from fr_core.storage.audit.values import MAX_BODY_BYTES, decode
 from fr_core.storage.audit.verify import Broken
 from fr_trust.audit.export import verify_export
 from fr_trust.evidence.archive import Entry, read, unusable
+from fr_trust.evidence.bundle import FINDING, OPENING, SEARCH
 from fr_trust.evidence.documents import AUDIT, AUDIT_KEY, CHECKPOINT
-from fr_trust.evidence.extract import FINDING, OPENING, SEARCH
+from fr_trust.evidence.values import AuditVerified
 from fr_trust.evidence.verify_case import Digests
 
 # A record in its line, with its hash.
@@ -30,27 +30,6 @@ _MAX_LINE_BYTES = MAX_BODY_BYTES + 256
 _MAX_KEY_BYTES = 1_024
 _CHUNK = 2**18
 _BEFORE = b',"record":'
-
-
-@dataclass(frozen=True, slots=True)
-class AuditVerified:
-    """An audit that is whole and agrees with the bundle.
-
-    Attributes:
-        chain_id: of the chain.
-        records: how many the bundle holds.
-        withheld: how many more stand in it by their hashes alone: of other cases, as the signer of the bundle says.
-        seq: number of the last.
-        key_id: 16 hexadecimal digits of the key that signed it.
-        by_expected_key: whether that is the key that was expected; false where none was.
-    """
-
-    chain_id: str
-    records: int
-    seq: int
-    key_id: str
-    by_expected_key: bool
-    withheld: int
 
 
 def verify_audit(
@@ -62,8 +41,9 @@ def verify_audit(
         file: the bundle.
         entries: its files, by their names.
         case_id: of the case.
-        wanted: what the audit must say, by examination_id; its records that are told tell of no other search of the
-            case. One that the signer withholds with its record is not found.
+        wanted: what the audit must say, by examination_id. Its told records tell of no other search of the case; a
+            search
+            that the signer withholds with its record is not found.
         expected: PEM of the key that must have signed it; None = any.
 
     Raises:

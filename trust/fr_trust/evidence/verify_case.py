@@ -40,11 +40,8 @@ _IN_FOLDER = re.compile(r"examinations/([0-9]{2,5})/((?:candidates/)?[a-z0-9]+\.
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """The digests of an examination that the audit must hold.
-
-    Attributes:
-        search: digest of the search.
-        findings: digests of the findings, in their order; None where they are not told.
+    """The digests that the audit must hold of an examination: of its search, and of its findings unless they are not
+    told.
     """
 
     search: str
@@ -53,13 +50,7 @@ class Digests:
 
 @dataclass(frozen=True, slots=True)
 class CaseVerified:
-    """The contents of the verified documents.
-
-    Attributes:
-        examinations: how many there are.
-        unfinished: ids of those that wait for a finding.
-        digests: by examination_id.
-    """
+    """The contents of the verified documents: how many examinations, ids of unfinished ones, digests by id."""
 
     examinations: int
     unfinished: tuple[str, ...]
@@ -67,12 +58,7 @@ class CaseVerified:
 
 
 def verify_case(file: BinaryIO, entries: Mapping[str, Entry], case_id: str) -> CaseVerified:
-    """Check every document but the audit.
-
-    Args:
-        file: the bundle, whose bytes are those that the manifest lists.
-        entries: its files, by their names.
-        case_id: of the manifest.
+    """Check every document but the audit; the bytes of the bundle are those that the manifest lists.
 
     Raises:
         EvidenceUnusable: a document contradicts another, or a file is missing or none of a bundle.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from fr_core.scoring.intervals import Rate
 from fr_locales.messages import Message, message
 from fr_trust.casework.values import Examination, FindingKind, Purpose
-from fr_trust.evidence.values import AuditCounts, Bound, Figures
+from fr_trust.evidence.values import Audited, Bound, Figures
 
 KINDS = {
     FindingKind.POTENTIAL_CANDIDATE: message("evidence.kind.potential_candidate"),
@@ -101,7 +101,7 @@ def database_effect(figures: Figures, templates: int) -> Message:
     return message("evidence.strangers", templates=templates, expected=templates * rate.value)
 
 
-def of_audit(audit: AuditCounts | None) -> Message:
+def of_audit(audit: Audited | None) -> Message:
     """Return what a bundle holds of the audit."""
     if audit is None:
         return message("evidence.no_audit")

@@ -23,8 +23,7 @@ from fr_server.rpc.convert.access import (
 )
 from fr_server.rpc.services.paging import number_of
 from fr_trust.access.budget import Budget
-from fr_trust.access.key_rules import reaches, require_may_give
-from fr_trust.access.keys import ApiKey, principal_id_of
+from fr_trust.access.keys import ApiKey, principal_id_of, reaches, require_may_give
 from fr_trust.access.principal import Principal
 from fr_trust.access.roles import Role
 from fr_trust.access.store import AccessStore
@@ -41,7 +40,7 @@ _NOBODYS = "-" * 16
 class AccessService(access_pb2_grpc.AccessServiceServicer):
     """Makes, lists, rotates and revokes API keys.
 
-    `fr_trust.access.key_rules` decides who may see, hand out and revoke which key. For a key with wider access than the
+    `fr_trust.access.keys` decides who may see, hand out and revoke which key. For a key with wider access than the
     caller's, the answer is that it does not exist.
 
     Args:

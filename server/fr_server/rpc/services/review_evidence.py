@@ -21,10 +21,8 @@ from fr_trust.casework.rules import may_examine
 from fr_trust.casework.store import CaseStore
 from fr_trust.casework.values import Case, Examination
 from fr_trust.errors import NotPermitted, UnknownCase, UnknownExamination
-from fr_trust.evidence.bundle import build_bundle
+from fr_trust.evidence.bundle import EvidenceSigner, audit_extract, build_bundle
 from fr_trust.evidence.documents import NOTED_AT_THE_SEARCH
-from fr_trust.evidence.extract import audit_extract
-from fr_trust.evidence.signing import EvidenceSigner
 from fr_trust.evidence.values import AuditExtract, Bound, Exhibit, Figures
 
 # How often a case is read anew where a search in it came between it and its audit.
