@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
 import secrets
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
 from fr_core.errors import InvalidField, for_one_caller
-from fr_trust.access.budget import UNLIMITED, Budget
+from fr_trust.access.budget import Budget
 from fr_trust.access.budgets import Budgets
 from fr_trust.access.keys import MAX_LIFETIME_MS, ApiKey, MadeKey, Token, new_token, parse_token, secret_hash
-from fr_trust.access.principal import LOCAL, SYSTEM, Principal
+from fr_trust.access.principal import Principal
 from fr_trust.access.refusals import Why, refusal_of, refuse
 from fr_trust.access.roles import ALL_ROLES, Role
 from fr_trust.access.scope import EVERYTHING, MAX_PATTERNS, NOTHING, Scope
@@ -69,17 +69,6 @@ def test_a_principal_has_a_role() -> None:
         Principal("key:a", frozenset(), NOTHING, NOTHING, BUDGET)
 
 
-def test_local_may_everything() -> None:
-    for principal in (LOCAL, SYSTEM):
-        assert principal.roles == ALL_ROLES
-        assert principal.galleries.covers("any")
-        assert principal.courses.covers("any")
-        assert not principal.coarse
-    assert (LOCAL.principal_id, SYSTEM.principal_id) == ("local", "system")
-    assert LOCAL.is_one_of([Role.TRAINEE])
-    assert not LOCAL.is_one_of([])
-
-
 @pytest.mark.parametrize(
     ("per_s", "burst", "searches", "field"),
     [
@@ -102,15 +91,6 @@ def test_budget_refuses(per_s: float, burst: int, searches: int | None, field: s
 # --- keys --------------------------------------------------------------------------------------------------------
 
 
-def test_token_goes_round() -> None:
-    token = new_token(secrets.token_bytes)
-    assert len(token.text) == 60
-    assert token.text[16] == "."
-    assert parse_token(token.text) == token
-    assert new_token(secrets.token_bytes) != token
-    assert new_token(secrets.token_bytes, token.key_id).key_id == token.key_id
-
-
 def test_secret_shows_in_no_text() -> None:
     token = new_token(secrets.token_bytes)
     secret = token.text.split(".")[1]
@@ -122,24 +102,10 @@ def test_secret_shows_in_no_text() -> None:
 TEXT = Token("a" * 16, bytes(32)).text
 
 
+# The last character of the fourth gives the same bytes as A; the letters and digits of two others are of other scripts.
 @pytest.mark.parametrize(
     "text",
-    [
-        "",
-        ".",
-        TEXT + "\n",
-        TEXT + "=",
-        " " + TEXT[1:],
-        TEXT[:-1] + "B",  # the same bytes as with A, written in another way
-        TEXT[:-1] + "+",
-        TEXT[:-1],
-        TEXT.upper(),
-        TEXT.replace(".", ":"),
-        "а" * 16 + TEXT[16:],  # Cyrillic
-        "١" * 16 + TEXT[16:],  # digits of another script
-        TEXT[:20] + "\0" + TEXT[21:],
-        TEXT * 1000,
-    ],
+    ["", TEXT + "\n", " " + TEXT[1:], TEXT[:-1] + "B", TEXT.upper(), "а" * 16 + TEXT[16:], "١" * 16 + TEXT[16:]],
 )
 def test_what_is_no_token(text: str) -> None:
     assert parse_token(text) is None
@@ -188,17 +154,20 @@ def test_refusals_all_sound_alike() -> None:
 # --- the time that keys expire by --------------------------------------------------------------------------------
 
 
-def test_sure_time_follows_a_right_clock() -> None:
+def timed() -> tuple[Clocks, SureTime]:
     clocks = Clocks()
-    time = SureTime(clocks.clock_ms, clocks.monotonic_s)
+    return clocks, SureTime(clocks.clock_ms, clocks.monotonic_s)
+
+
+def test_sure_time_follows_a_right_clock() -> None:
+    clocks, time = timed()
     for _ in range(100):
         clocks.passes(HOUR_MS)
         assert time.sure_ms() == time.now_ms(0) == clocks.wall_ms
 
 
 def test_clock_set_back() -> None:
-    clocks = Clocks()
-    time = SureTime(clocks.clock_ms, clocks.monotonic_s)
+    clocks, time = timed()
     clocks.wall_ms -= DAY_MS
     assert time.now_ms(0) == NOW_MS
     clocks.passes(60_000)
@@ -208,23 +177,8 @@ def test_clock_set_back() -> None:
     assert time.now_ms(NOW_MS) == NOW_MS  # but what was kept stays
 
 
-def test_clock_set_forwards_for_less_than_an_hour() -> None:
-    clocks = Clocks()
-    time = SureTime(clocks.clock_ms, clocks.monotonic_s)
-    clocks.wall_ms += DAY_MS
-    for _ in range(59):
-        assert time.now_ms(0) == clocks.wall_ms
-        assert time.sure_ms() < NOW_MS + HOUR_MS
-        clocks.passes(60_000)
-    clocks.wall_ms -= DAY_MS
-    assert time.now_ms(0) == clocks.wall_ms
-    clocks.passes(10 * HOUR_MS)
-    assert time.sure_ms() == clocks.wall_ms
-
-
 def test_clock_set_forwards_for_good() -> None:
-    clocks = Clocks()
-    time = SureTime(clocks.clock_ms, clocks.monotonic_s)
+    clocks, time = timed()
     clocks.wall_ms += DAY_MS
     time.sure_ms()
     clocks.passes(HOUR_MS)
@@ -232,8 +186,7 @@ def test_clock_set_forwards_for_good() -> None:
 
 
 def test_a_clock_that_jumps_about_is_never_taken_over() -> None:
-    clocks = Clocks()
-    time = SureTime(clocks.clock_ms, clocks.monotonic_s)
+    clocks, time = timed()
     for turn in range(50):
         clocks.passes(HOUR_MS // 2)
         clocks.wall_ms += (DAY_MS, 2 * DAY_MS, -DAY_MS)[turn % 3]
@@ -243,8 +196,9 @@ def test_a_clock_that_jumps_about_is_never_taken_over() -> None:
 # --- budgets -----------------------------------------------------------------------------------------------------
 
 
-def budgets(clocks: Clocks, max_principals: int = 1_000) -> Budgets:
-    return Budgets(clocks.monotonic_s, clocks.clock_ms, max_principals)
+def fresh(max_principals: int = 1_000) -> tuple[Clocks, Budgets]:
+    clocks = Clocks()
+    return clocks, Budgets(clocks.monotonic_s, clocks.clock_ms, max_principals)
 
 
 def taken(counted: Budgets, budget: Budget, who: str = "key:a") -> int:
@@ -268,8 +222,7 @@ def searched(counted: Budgets, budget: Budget, who: str = "key:a") -> int:
 
 
 def test_burst_then_rate() -> None:
-    clocks = Clocks()
-    counted = budgets(clocks)
+    clocks, counted = fresh()
     assert taken(counted, BUDGET) == 20
     clocks.passes(500)
     assert taken(counted, BUDGET) == 5
@@ -279,8 +232,7 @@ def test_burst_then_rate() -> None:
 
 
 def test_retry_after_is_enough_and_not_too_much() -> None:
-    clocks = Clocks()
-    counted = budgets(clocks)
+    clocks, counted = fresh()
     taken(counted, BUDGET)
     with pytest.raises(RateLimited) as caught:
         counted.spend("key:a", BUDGET)
@@ -294,23 +246,20 @@ def test_retry_after_is_enough_and_not_too_much() -> None:
 
 
 def test_a_smaller_budget_counts_at_once() -> None:
-    clocks = Clocks()
-    counted = budgets(clocks)
+    _, counted = fresh()
     counted.spend("key:a", BUDGET)
     assert taken(counted, Budget(1.0, 2, None)) == 2
 
 
 def test_a_monotonic_clock_that_stands_gives_nothing() -> None:
-    clocks = Clocks()
-    counted = budgets(clocks)
+    clocks, counted = fresh()
     taken(counted, BUDGET)
     clocks.wall_ms += 100 * DAY_MS
     assert taken(counted, BUDGET) == 0
 
 
 def test_searches_of_a_day() -> None:
-    clocks = Clocks()
-    counted = budgets(clocks)
+    clocks, counted = fresh()
     assert searched(counted, BUDGET) == 100
     clocks.passes(MIDNIGHT_MS - NOW_MS - 1)
     assert searched(counted, BUDGET) == 0
@@ -321,8 +270,7 @@ def test_searches_of_a_day() -> None:
 
 
 def test_what_is_left_of_a_day_is_told_and_not_counted() -> None:
-    clocks = Clocks()
-    counted = budgets(clocks)
+    clocks, counted = fresh()
     assert counted.searches_left("key:a", BUDGET) == 100
     assert len(counted) == 0, "who asks for what is left is not kept"
     for _ in range(3):
@@ -336,8 +284,7 @@ def test_what_is_left_of_a_day_is_told_and_not_counted() -> None:
 
 
 def test_quota_says_when_the_day_ends() -> None:
-    clocks = Clocks()
-    counted = budgets(clocks)
+    _, counted = fresh()
     assert searched(counted, BUDGET) == 100
     with pytest.raises(QuotaExceeded) as caught:
         counted.search("key:a", BUDGET)
@@ -348,8 +295,7 @@ def test_quota_says_when_the_day_ends() -> None:
 
 @pytest.mark.parametrize("step_ms", [DAY_MS, -DAY_MS, 400 * DAY_MS, -400 * DAY_MS])
 def test_a_clock_that_is_set_gives_no_searches_and_locks_nobody_out(step_ms: int) -> None:
-    clocks = Clocks()
-    counted = budgets(clocks)
+    clocks, counted = fresh()
     total = searched(counted, BUDGET)
     for _ in range(10):  # to and fro
         clocks.wall_ms += step_ms
@@ -365,23 +311,8 @@ def test_a_clock_that_is_set_gives_no_searches_and_locks_nobody_out(step_ms: int
     assert 19 <= days <= 21
 
 
-def test_days_have_12_to_36_hours_however_the_clock_is_set() -> None:
-    clocks = Clocks()
-    counted = budgets(clocks)
-    turns = []
-    for hour in range(2_000):
-        clocks.passes(HOUR_MS)
-        clocks.wall_ms += (hour * 7_919 % 48 - 24) * HOUR_MS
-        if searched(counted, BUDGET):
-            turns.append(hour)
-    lengths = [after - before for before, after in itertools.pairwise(turns[1:])]
-    assert min(lengths) >= 12
-    assert max(lengths) <= 37
-
-
 def test_idle_principals_are_forgotten() -> None:
-    clocks = Clocks()
-    counted = budgets(clocks)
+    clocks, counted = fresh()
     for number in range(500):
         counted.spend(f"key:{number}", BUDGET)
     assert len(counted) == 500
@@ -393,8 +324,7 @@ def test_idle_principals_are_forgotten() -> None:
 
 
 def test_who_has_searched_today_is_not_idle() -> None:
-    clocks = Clocks()
-    counted = budgets(clocks)
+    clocks, counted = fresh()
     assert searched(counted, BUDGET) == 100
     clocks.passes(HOUR_MS)
     for number in range(500):
@@ -404,8 +334,7 @@ def test_who_has_searched_today_is_not_idle() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    clocks = Clocks()
-    counted = budgets(clocks, max_principals=50)
+    _, counted = fresh(max_principals=50)
     for number in range(1_000):
         counted.search(f"key:{number}", BUDGET)
     assert len(counted) == 50
@@ -413,13 +342,11 @@ def test_memory_is_bounded() -> None:
 
 
 def test_threads_get_no_more_than_one() -> None:
-    clocks = Clocks()
-    counted = budgets(clocks)
+    _, counted = fresh()
     budget = Budget(1.0, 2_000, 2_000)
-    through: list[int] = []
     begin = threading.Barrier(8)
 
-    def work() -> None:
+    def work(_: int) -> int:
         begin.wait()
         passed = 0
         for _ in range(500):
@@ -429,21 +356,10 @@ def test_threads_get_no_more_than_one() -> None:
                 passed += 1
             except RateLimited:
                 pass
-        through.append(passed)
+        return passed
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sum(through) == 2_000
-
-
-def test_no_limit_is_none() -> None:
-    counted = budgets(Clocks())
-    for _ in range(10_000):
-        counted.spend("local", UNLIMITED)
-        counted.search("local", UNLIMITED)
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(work, range(8))) == 2_000
 
 
 LOW, HIGH = Budget(1.0, 20, 5), Budget(2.0, 30, None)
@@ -461,9 +377,3 @@ def test_a_budget_within_another_has_no_limit_above_it() -> None:
 def test_the_lower_of_two_budgets_has_the_lower_limits() -> None:
     assert Budget(1.0, 30, None).at_most(Budget(2.0, 20, 0)) == Budget(1.0, 20, 0)
     assert HIGH.at_most(HIGH) == HIGH
-
-
-def test_a_scope_of_all_says_so() -> None:
-    assert Scope(("a", "*")).is_all
-    assert not Scope(("a*", "b")).is_all
-    assert not Scope(()).is_all

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from fr_core.errors import InvalidField, ShuttingDown, StorageLow, StoreInUse, WrongKey
+from fr_core.errors import InvalidField, ShuttingDown, StorageLow
 from fr_core.storage.audit.attribution import Attribution, attributed
 from fr_core.storage.audit.values import Entry
-from fr_core.storage.keys import KeyEncryptionKey
 from fr_trust.access.keys import MAX_OVERLAP_MS, ApiKey, Token
 from fr_trust.access.refusals import Why
 from fr_trust.access.roles import Role
@@ -165,27 +164,6 @@ def test_all_is_there_after_a_restart(tmp_path: Path) -> None:
         assert why(store, made[2].token.text, CERTIFICATE) == Why.REVOKED
 
 
-def test_another_key_and_a_change_of_key(tmp_path: Path) -> None:
-    folder, other = tmp_path / "data", KeyEncryptionKey(bytes(32))
-    clocks = Clocks()
-    with open_store(folder) as store, open_store(folder) as second:
-        made = store.create(new_key())
-        with pytest.raises(StoreInUse):
-            store.put_under(other)
-        second.check(made.token.text, None)
-    with open_store(folder) as store:
-        store.put_under(other)
-        store.check(made.token.text, None)
-        store.create(new_key())
-    with pytest.raises(WrongKey):
-        open_store(folder)
-    with AccessStore.open(folder, other, clocks.clock_ms) as store:
-        store.check(made.token.text, None)
-        assert len(store.keys()) == 2
-        with store.auditing() as audit:
-            assert [kept.record.action for kept in audit.every()] == ["access.create_key"] * 2
-
-
 def test_the_oldest_dead_key_makes_room(tmp_path: Path, clocks: Clocks) -> None:
     with open_store(tmp_path / "data", clocks, max_keys=3) as store, open_store(tmp_path / "data", clocks) as other:
         first, second, third = (store.create(new_key(lifetime_ms=DAY_MS)) for _ in range(3))
@@ -328,14 +306,6 @@ def test_closed(tmp_path: Path) -> None:
         store.create(new_key())
     with pytest.raises(ShuttingDown):
         store.record([])
-
-
-def test_refused_opening_lets_the_folder_go(tmp_path: Path) -> None:
-    open_store(tmp_path / "data").close()
-    for _ in range(3):
-        with pytest.raises(WrongKey):
-            AccessStore.open(tmp_path / "data", KeyEncryptionKey(bytes(32)), Clocks().clock_ms)
-    open_store(tmp_path / "data").close()
 
 
 # --- how long it takes -------------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from fr_core.errors import (
     FrError,
     InvalidField,
     KeyUnavailable,
-    ShuttingDown,
     StorageLow,
     StoreCorrupt,
     StoreInUse,
@@ -465,14 +464,6 @@ def test_under_another_key(store: CaseStore, tmp_path: Path) -> None:
     with open_store(tmp_path / "cases", key=new) as again:
         assert again.examination(own.examination_id).probe == PROBE
         assert len(again.cases()) == 2
-
-
-def test_a_closed_store_says_so(store: CaseStore) -> None:
-    store.close()
-    store.close()
-    for call in (store.cases, lambda: a_case(store), lambda: store.awaiting(ANNA, anybody)):
-        with pytest.raises(ShuttingDown):
-            call()
 
 
 def test_a_full_disk_takes_no_search_but_deletes(store: CaseStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,8 @@ The way from an older version to a later one is in `test_keeping_upgrade`.
 
 from __future__ import annotations
 
+import json
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -18,6 +20,7 @@ import pytest
 
 from fr_core.errors import (
     InternalError,
+    InvalidField,
     KeyUnavailable,
     ShuttingDown,
     StorageLow,
@@ -30,12 +33,17 @@ from fr_core.storage.data_folder import SharedFolder
 from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.log_copier import LogCopier
+from fr_core.storage.rows import readable
 from fr_core.storage.schema import Schema, WrappedKeys
 from fr_core.storage.statements import Transaction
 from fr_core.storage.vault import Vault, encode
 from fr_core.storage.writer import Writer
 from fr_training.store.schema import SCHEMA as TRAINING
 from fr_training.store.schema import bound_trial
+from fr_trust.access.schema import HEAD, Locks
+from fr_trust.access.schema import SCHEMA as ACCESS
+from support.access import new_key
+from support.access import open_store as open_access
 
 KEY = KeyEncryptionKey(bytes(range(32)))
 OTHER_KEY = KeyEncryptionKey(bytes(32))
@@ -296,11 +304,6 @@ def test_what_a_store_remembers_of_a_transaction_beside_is_put_back_too(things: 
     assert (futures[0].result(), futures[2].result()) == (1, 2)
 
 
-def test_a_full_disk_refuses_what_adds(tmp_path: Path) -> None:
-    with opened(tmp_path / "things") as (_, writer), pytest.raises(StorageLow):
-        writer.run(lambda tx: tx.require_room(2**60))
-
-
 def test_a_log_that_nobody_shortens_any_more_ends_the_writing(things: Things, monkeypatch: pytest.MonkeyPatch) -> None:
     database, _ = things
 
@@ -448,3 +451,68 @@ def test_a_whole_log_stays_as_it_was_found(tmp_path: Path) -> None:
             (again / name).write_bytes((tmp_path / "left" / name).read_bytes())
     with opened(again):
         assert (again / log.name).read_bytes() == whole
+
+
+# --- rows that hold what none can -------------------------------------------------------------------------------------
+
+
+NAME = "Erika Mustermann"
+
+
+def refused() -> None:
+    raise InvalidField(NAME, field="x")
+
+
+READS: dict[str, Callable[[], object]] = {
+    "ValueError": lambda: int(NAME),
+    "TypeError": lambda: len(7),  # type: ignore[arg-type]
+    "KeyError": lambda: json.loads("{}")[NAME],
+    "IndexError": lambda: [][0],
+    "AttributeError": lambda: json.loads("7").items(),
+    "struct.error": lambda: struct.unpack("<q", b"x"),
+    "OverflowError": lambda: (2**64).to_bytes(8, "big"),
+    "FrError": refused,
+}
+
+
+@pytest.mark.parametrize("kind", READS)
+def test_what_cannot_be_read_is_damage_of_the_store_and_is_not_told(kind: str) -> None:
+    with pytest.raises(StoreCorrupt) as caught:
+        readable("store of things", READS[kind])
+    assert caught.value.what == "A row of the store of things cannot be read."
+    assert caught.value.metadata == {"check": "row"}
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_damage_that_was_found_already_stays_as_it_was_told() -> None:
+    def read() -> None:
+        raise StoreCorrupt("Exchanged.", check="cases")
+
+    with pytest.raises(StoreCorrupt, match="Exchanged") as caught:
+        readable("store of things", read)
+    assert caught.value.metadata == {"check": "cases"}
+
+
+def test_what_is_no_error_of_reading_is_not_taken_for_damage() -> None:
+    with pytest.raises(ZeroDivisionError):
+        readable("store of things", lambda: 1 // 0)
+
+
+def test_what_a_later_version_has_sealed_is_damage_of_the_access_store(tmp_path: Path) -> None:
+    with open_access(tmp_path) as store:
+        made = store.create(new_key())
+        with store._database.reading() as now:
+            locks, (version, _) = Locks(now), now.row(HEAD) or ()
+        head = locks._key.seal(b"too short", ACCESS.bound("head", version))
+        with pytest.raises(StoreCorrupt) as caught:
+            locks.head_of((version, head))
+        assert caught.value.metadata == {"check": "row"}
+        number, key_id = made.key.number, made.key.key_id
+        for said in (b"7", b"[]", b'{"label":7}'):
+            sealed = locks._key.seal(said, ACCESS.bound("keys", number, key_id, version))
+            with pytest.raises(StoreCorrupt) as caught:
+                locks.kept_of((number, key_id, version, sealed))
+            assert caught.value.metadata == {"check": "row"}
+        with pytest.raises(StoreCorrupt):
+            locks.kept_of((2**80, key_id, version, b""))

@@ -1,4 +1,6 @@
-"""From an older version of a store to a later one: at once, or not at all, whoever else wants to, and whoever dies.
+"""From an older version of a store to a later one: at once, or not at all, whoever else wants to.
+
+Kills of the upgrades of the real stores are in `tests/fault/test_stores_of_before.py`.
 
 Run as a script, this file opens the store of a folder as `main` says.
 """
@@ -8,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import threading
@@ -67,15 +68,6 @@ def refuse(connection: Connection, vault: Vault) -> None:
     raise StoreCorrupt("A box is damaged.", check="box")
 
 
-def die(connection: Connection, vault: Vault) -> None:
-    """Write more than SQLite keeps in memory, so that some of it is on the disk, and then die."""
-    seal(connection, vault)
-    connection.execute("CREATE TABLE much (data BLOB NOT NULL) STRICT")
-    for _ in range(100):
-        connection.execute("INSERT INTO much VALUES (randomblob(100000))")
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def dawdle(connection: Connection, vault: Vault) -> None:
     seal(connection, vault)
     time.sleep(0.3)
@@ -97,7 +89,7 @@ def later(*steps: Step) -> Schema:
 
 
 LATER = later(_V2, seal)
-DYING, DAWDLING = later(_V2, die), later(_V2, dawdle)
+DAWDLING = later(_V2, dawdle)
 
 
 @contextmanager
@@ -214,16 +206,6 @@ def test_under_another_key_nothing_is_changed(folder: Path) -> None:
     require_earlier(folder)
 
 
-def test_what_a_step_encrypts_is_wrapped_anew_when_the_key_is_rotated(folder: Path) -> None:
-    other = KeyEncryptionKey(bytes(32))
-    with opened(folder, LATER) as database:
-        writer = Writer(database, Future(), Transaction)
-        database.rotate(other)
-        writer.close()
-    with opened(folder, LATER, other) as database:
-        assert contents(database) == CONTENTS
-
-
 # --- with others ---------------------------------------------------------------------------------------------------
 
 
@@ -273,20 +255,20 @@ def say(what: object) -> None:
 
 
 def main() -> None:
-    """Open the store of a folder by a schema, say who took the step, and keep it open until standard input ends."""
-    folder, schema = Path(sys.argv[1]), {"dying": DYING, "dawdling": DAWDLING}[sys.argv[2]]
+    """Open the store of a folder, say who took the step, and keep it open until standard input ends."""
+    folder = Path(sys.argv[1])
     say("ready")
     sys.stdin.readline()
-    with opened(folder, schema) as database:
+    with opened(folder, DAWDLING) as database:
         assert contents(database) == CONTENTS
         say(takers(database))
         sys.stdin.readline()
 
 
-def start(folder: Path, schema: str) -> subprocess.Popen[str]:
+def start(folder: Path) -> subprocess.Popen[str]:
     path = os.pathsep.join([str(Path(__file__).parent.parent), *sys.path])
     process = subprocess.Popen(
-        [sys.executable, __file__, str(folder), schema],
+        [sys.executable, __file__, str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -308,7 +290,7 @@ def tell(process: subprocess.Popen[str]) -> None:
 
 
 def test_two_processes_open_an_older_store_at_once(folder: Path) -> None:
-    processes = [start(folder, "dawdling") for _ in range(2)]
+    processes = [start(folder) for _ in range(2)]
     for process in processes:
         tell(process)
     answers = [told(process) for process in processes]
@@ -331,18 +313,6 @@ def test_of_several_who_want_a_new_store_one_makes_it(tmp_path: Path) -> None:
     assert len(macs) == 1
     for database in databases:
         database.close()
-
-
-def test_one_that_is_killed_half_way_leaves_the_older_store(folder: Path) -> None:
-    with start(folder, "dying") as process:
-        tell(process)
-    assert process.returncode == -signal.SIGKILL
-    log = folder / f"{EARLIER.database_name}-wal"
-    assert log.stat().st_size > 1_000_000  # it was under way
-    require_earlier(folder)
-    with opened(folder, LATER) as database:
-        assert contents(database) == CONTENTS
-        assert database.was_alone
 
 
 def test_a_power_cut_leaves_the_older_store_or_the_later_one(folder: Path, tmp_path: Path) -> None:

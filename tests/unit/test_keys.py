@@ -148,11 +148,6 @@ def test_the_id_tells_keys_apart_and_neither_it_nor_the_text_of_a_key_is_the_key
     assert str(SECRET) not in repr(key)
 
 
-def test_a_key_of_another_length_is_a_mistake() -> None:
-    with pytest.raises(ValueError, match="32"):
-        KeyEncryptionKey(SECRET[:-1])
-
-
 def test_the_key_beside_a_folder_is_made_once_and_missed_later(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "data"
     made = key_beside(folder, new=True)

@@ -119,28 +119,9 @@ def test_facts_of_other_types_are_damage(facts: dict[str, Any]) -> None:
 
 def test_encodings_of_different_values_differ() -> None:
     values: list[tuple[Any, ...]] = [
-        (),
-        (None,),
-        (None, None),
-        ("",),
-        (b"",),
-        ("", ""),
-        ("n",),
-        (b"n",),
-        (1,),
-        ("1",),
-        (b"1",),
-        (1.0,),
-        (-1,),
-        (12,),
-        (1, 2),
-        ("ab", "c"),
-        ("a", "bc"),
-        ("abc",),
-        ("ab", b"c"),
-        (0.0,),
-        (-0.0,),
-    ]
+        (), (None,), (None, None), ("",), (b"",), ("", ""), ("n",), (b"n",), (1,), ("1",), (b"1",), (1.0,), (-1,),
+        (12,), (1, 2), ("ab", "c"), ("a", "bc"), ("abc",), ("ab", b"c"), (0.0,), (-0.0,),
+    ]  # fmt: skip
     encoded = [encode(*one) for one in values]
     assert len(set(encoded)) == len(encoded)
     for one, other in combinations(encoded, 2):
