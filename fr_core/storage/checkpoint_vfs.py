@@ -96,9 +96,7 @@ def _frames_copied(database: Path, vfs: str) -> tuple[int, int]:
 def _latest_pages(log: Path, frames: int, page_bytes: int) -> Iterator[tuple[int, bytes]]:
     """Yield the number of each page in the first frames of a log, and the page as the last of them has it.
 
-    Raises:
-        OSError: the log cannot be read.
-        apsw.IOError: it is not the one that SQLite has: another program has taken that away.
+    Raises `OSError`, and `apsw.IOError` if it is not the log that SQLite has: another program has taken that away.
     """
     if not frames:
         return

@@ -60,11 +60,7 @@ def open_to_read(path: Path, vfs: str = "", *, outside: bool = False, cache_kib:
 
 @contextmanager
 def reading_outside(path: Path) -> Iterator[apsw.Connection]:
-    """Yield a connection to the database of another process, which is not even opened for writing.
-
-    Raises:
-        StoreCorrupt, StoreFailed: as `sqlite_errors`.
-    """
+    """Yield a read-only connection to the database of another process; raises as `sqlite_errors`."""
     with sqlite_errors(), closing(open_to_read(path, outside=True)) as connection:
         yield connection
 

@@ -19,12 +19,11 @@ _AGAIN_S = 0.01
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder of mode 0700 if there is none.
+    """Make a folder of mode 0700 if there is none; raises `OSError`, and `StoreExposed` if others can write to it.
 
-    Raises:
-        StoreExposed: others can write to the existing folder. A group may write to a folder of another user, because
-            this user needs the group to write there, as in a volume of Kubernetes with `fsGroup`.
-        OSError: it cannot be made.
+    A group may write to a folder of another user, because this user needs the group to write there, as in a volume of
+    Kubernetes
+    with `fsGroup`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir(mode=0o700, exist_ok=True)
@@ -97,10 +96,8 @@ class DataFolder:
         """Return the path of a file of mode 0600 in the folder, made empty where it is not there.
 
         An existing file is not opened: closing it would give up the locks of all connections of this process to it.
-
-        Raises:
-            StoreExposed: as `require_sole`.
-            StoreFailed: it cannot be made, or is not a regular file.
+        Raises
+        `StoreExposed` as `require_sole`, and `StoreFailed` if it cannot be made, or is not a regular file.
         """
         path = self.path / name
         try:

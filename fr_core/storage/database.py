@@ -245,11 +245,11 @@ class Database:
     def rotate(self, key: KeyEncryptionKey) -> None:
         """Wrap every key of the store by another; until that is durable, the key before stays valid.
 
-        Raises:
-            StoreInUse: another process has the store open; nothing was changed.
-            KeyUnavailable: the store is under that key already; nothing was changed.
-            StoreCorrupt: a key or a row was altered; nothing was changed.
-            StoreFailed: the disk refuses; nothing was changed.
+        Raises, when nothing was changed:
+            StoreInUse: another process has the store open.
+            KeyUnavailable: the store is under that key already.
+            StoreCorrupt: a key or a row was altered.
+            StoreFailed: the disk refuses.
         """
         if key.key_id == self.vault.key_id:
             raise KeyUnavailable("The store already uses the new key.", key_id=key.key_id)

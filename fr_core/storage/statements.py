@@ -71,11 +71,7 @@ class Transaction(Reading):
 
     @contextmanager
     def item(self) -> Iterator[None]:
-        """Undo what the block writes where it raises, and only that.
-
-        Raises:
-            StoreFailed: SQLite undid everything by itself.
-        """
+        """Undo only what the block writes where it raises; raises `StoreFailed` if SQLite undid everything."""
         put_back = self._memory()
         self.connection.execute("SAVEPOINT item")
         try:

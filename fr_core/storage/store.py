@@ -81,15 +81,9 @@ class SharedStore(Generic[T]):
         vfs: str = "",
         **options: Any,
     ) -> Self:
-        """Open the store of a folder, which is made where it is not there, and clear what dead processes have left.
+        """Open the store of a folder, made where it is not there, and clear what dead processes have left.
 
-        Args:
-            folder: made with mode 0700, files get 0600.
-            key: wraps the keys of the store; a new store is made under it.
-            clock_ms: milliseconds since 1970, UTC.
-            reserve_bytes: what must stay free on the disk for deletions to go on; 1/8 of the disk at most.
-            vfs: SQLite's layer to the disk, by name; "" = its own.
-            options: further arguments of the subclass.
+        The arguments are those of `Database`; `options` are further ones of the subclass.
 
         Raises:
             StoreNewer: a later version wrote it; nothing was changed.

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -201,8 +201,11 @@ def torn(schema: Schema, older: int) -> Schema:
     return replace(schema, migrations=(*schema.migrations[:older], take, *schema.migrations[older + 1 :]))
 
 
-@contextmanager
-def upgrades() -> Iterator[Callable[[str, Path, int, str], int]]:
+Upgrade = Callable[[str, Path, int, str], int]
+
+
+@pytest.fixture(scope="module")
+def upgrade() -> Iterator[Upgrade]:
     """Start this file as a script; yields what upgrades a store and returns how the process of that ended."""
     path = os.pathsep.join([str(Path(__file__).parent.parent), *sys.path])
     command, environment = [sys.executable, __file__], {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": path}
@@ -223,12 +226,6 @@ def upgrades() -> Iterator[Callable[[str, Path, int, str], int]]:
             process.kill()
 
 
-@pytest.fixture(scope="module")
-def upgrade() -> Iterator[Callable[[str, Path, int, str], int]]:
-    with upgrades() as upgrade:
-        yield upgrade
-
-
 def older_home(home: Path, kind: str) -> Path:
     """Return a data folder with an older store of a kind."""
     older = OLDER[kind]
@@ -244,7 +241,7 @@ def older_home(home: Path, kind: str) -> Path:
 
 @pytest.mark.parametrize("kind", OLDER)
 def test_an_upgrade_that_is_killed_anywhere_loses_nothing(
-    kind: str, home: Path, tmp_path: Path, upgrade: Callable[[str, Path, int, str], int]
+    kind: str, home: Path, tmp_path: Path, upgrade: Upgrade
 ) -> None:
     older, data = OLDER[kind], older_home(home, kind)
     kept = tmp_path / "kept"
@@ -268,9 +265,7 @@ def test_an_upgrade_that_is_killed_anywhere_loses_nothing(
 
 
 @pytest.mark.parametrize("kind", OLDER)
-def test_control_one_that_commits_in_the_midst_does(
-    kind: str, home: Path, upgrade: Callable[[str, Path, int, str], int]
-) -> None:
+def test_control_one_that_commits_in_the_midst_does(kind: str, home: Path, upgrade: Upgrade) -> None:
     older, data = OLDER[kind], older_home(home, kind)
     assert upgrade(kind, data / older.folder, 0, "torn") == -signal.SIGKILL
     with pytest.raises(StoreCorrupt):

@@ -16,10 +16,9 @@ from fr_core.storage.audit.values import Entry
 from fr_trust.access.keys import MAX_OVERLAP_MS, ApiKey, Token
 from fr_trust.access.refusals import Why
 from fr_trust.access.roles import Role
-from fr_trust.access.scope import Scope
 from fr_trust.access.store import AccessStore
 from fr_trust.errors import CredentialInvalid, UnknownKey
-from support.access import BUDGET, DAY_MS, HOUR_MS, NOW_MS, Clocks, new_key, open_store, refusal, why
+from support.access import DAY_MS, HOUR_MS, NOW_MS, Clocks, new_key, open_store, refusal, why
 
 CERTIFICATE, OTHER = "ab" * 32, "cd" * 32
 
@@ -33,20 +32,6 @@ def clocks() -> Clocks:
 def store(tmp_path: Path, clocks: Clocks) -> Iterator[AccessStore]:
     with open_store(tmp_path / "data", clocks) as opened:
         yield opened
-
-
-def test_a_key_is_made_and_checked(store: AccessStore) -> None:
-    assert not store.any_keys()
-    new = new_key(Role.OPERATOR, Role.EXAMINER, label="the desk", galleries=Scope(("case-*",)), lifetime_ms=DAY_MS)
-    made = store.create(new)
-    assert store.any_keys()
-    assert store.check(made.token.text, None) == made.key == store.key(made.key.key_id)
-    assert (made.key.label, made.key.roles, made.key.budget) == (new.label, new.roles, BUDGET)
-    assert (made.key.created_ms, made.key.expires_ms) == (NOW_MS, NOW_MS + DAY_MS)
-    principal = store.check(made.token.text, OTHER).principal
-    assert principal.principal_id == f"key:{made.key.key_id}"
-    assert principal.galleries.covers("case-7")
-    assert not principal.galleries.covers("other")
 
 
 def test_what_is_refused_and_why(store: AccessStore, clocks: Clocks) -> None:
@@ -113,26 +98,6 @@ def test_overlap_is_bounded(store: AccessStore, overlap_ms: int) -> None:
         store.rotate(made.key.key_id, overlap_ms)
 
 
-def test_revoked_is_for_ever_and_twice_as_once(store: AccessStore, clocks: Clocks) -> None:
-    made = store.create(new_key())
-    store.rotate(made.key.key_id, HOUR_MS)
-    once = store.revoke(made.key.key_id)
-    assert once.revoked_ms == NOW_MS
-    clocks.passes(HOUR_MS)
-    assert store.revoke(made.key.key_id) == once
-    assert why(store, made.token.text) in (Why.REVOKED, Why.ROTATED)
-    assert store.any_keys()
-
-
-@pytest.mark.parametrize("key_id", ["", "z" * 16, "A" * 16, "a\0", "x" * 10_000])
-def test_unknown_keys(store: AccessStore, key_id: str) -> None:
-    assert store.key(key_id) is None
-    with pytest.raises(UnknownKey):
-        store.revoke(key_id)
-    with pytest.raises(UnknownKey):
-        store.rotate(key_id, 0)
-
-
 def test_pages_the_newest_first(store: AccessStore, clocks: Clocks) -> None:
     made = []
     for _ in range(7):
@@ -147,21 +112,6 @@ def test_pages_the_newest_first(store: AccessStore, clocks: Clocks) -> None:
         before = page[-1].number
     assert [key.key_id for key in found] == [key.key_id for key in reversed(made)]
     assert store.keys(size=100)[3].revoked_ms is not None
-
-
-def test_all_is_there_after_a_restart(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    with open_store(folder) as store:
-        made = [store.create(new_key(label=f"key {number}", certificate=CERTIFICATE)) for number in range(5)]
-        store.revoke(made[2].key.key_id)
-        rotated = store.rotate(made[1].key.key_id, HOUR_MS)
-        keys = store.keys()
-    with open_store(folder) as store:
-        assert store.keys() == keys
-        store.check(made[0].token.text, CERTIFICATE)
-        store.check(made[1].token.text, CERTIFICATE)
-        store.check(rotated.token.text, CERTIFICATE)
-        assert why(store, made[2].token.text, CERTIFICATE) == Why.REVOKED
 
 
 def test_the_oldest_dead_key_makes_room(tmp_path: Path, clocks: Clocks) -> None:

@@ -64,26 +64,6 @@ def test_a_filter_finds_exactly_what_fits(audited: Audited, wanted: Filter, limi
     assert found(audited, wanted, limit) == expected
 
 
-def test_filters_say_what_fits(audited: Audited) -> None:
-    """By hand, because the test above believes `fits`."""
-    every = [kept.record for kept in audited.table.every()]
-    times = sorted(record.at_ms for record in every)
-    for wanted, expected in (
-        (Filter(), every),
-        (Filter(actor="local"), [r for r in every if r.actor == "local"]),
-        (Filter(action="training.*"), [r for r in every if r.action == "training.start_session"]),
-        (Filter(outcome="OK"), [r for r in every if r.outcome == "OK"]),
-        (Filter(gallery="staff"), [r for r in every if r.gallery == "staff"]),
-        (Filter(subject=(Pseudonym("0" * 16),)), [r for r in every if "0" * 16 in r.subjects]),
-        (Filter(case=(Pseudonym("0" * 16),)), [r for r in every if r.case == "0" * 16]),
-        (Filter(request_id="request-9"), [every[9]]),
-        (Filter(since_ms=times[100]), [r for r in every if r.at_ms >= times[100]]),
-        (Filter(until_ms=times[100]), [r for r in every if r.at_ms < times[100]]),
-    ):
-        assert [record for record in every if wanted.fits(record)] == expected
-        assert expected
-
-
 def test_a_word_in_another_field_is_not_taken_for_it() -> None:
     audited = Audited().created()
     audited.append(

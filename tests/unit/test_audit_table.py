@@ -14,7 +14,7 @@ from fr_core.storage.audit.chain import first_hash, next_hash
 from fr_core.storage.audit.values import Entry
 from fr_core.storage.audit.verify import Verified, verify
 from fr_core.storage.vault import DataKey
-from support.audits import DAY_MS, START_MS, Audited, Clock, an_entry, append_in_turns, keys_of
+from support.audits import DAY_MS, START_MS, Audited, an_entry, append_in_turns, keys_of
 
 RNG = random.Random(0)
 
@@ -130,16 +130,6 @@ def test_the_order_stays_right_when_the_clock_steps_by_a_day_and_back(step_ms: i
     assert records[-1].clock_ms is None
     assert sum(record.clock_ms is not None for record in records) == 2
     assert isinstance(verify(audited.table), Verified)
-
-
-def test_two_connections_append_in_turns(tmp_path: Path) -> None:
-    path = str(tmp_path / "a.db")
-    one, two = Audited(path).created(), Audited(path, clock=Clock(START_MS - DAY_MS))
-    for _ in range(5):
-        one.fill(1)
-        two.fill(2)
-    assert one.table.head() == two.table.head()
-    assert verify(one.table) == Verified(one.table.head().chain_id, 15, 15, 0)
 
 
 def test_several_processes_append_to_one_chain(tmp_path: Path) -> None:

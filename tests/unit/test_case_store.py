@@ -12,10 +12,7 @@ import pytest
 from fr_core.errors import (
     FrError,
     InvalidField,
-    KeyUnavailable,
     StorageLow,
-    StoreCorrupt,
-    StoreInUse,
     WrongKey,
 )
 from fr_core.storage.audit.attribution import Attribution, attributed
@@ -28,9 +25,7 @@ from fr_trust.casework.store import CaseStore
 from fr_trust.casework.store_schema import SCHEMA
 from fr_trust.casework.values import Case, Examination, Purpose
 from fr_trust.errors import (
-    CaseClosed,
     CaseExists,
-    ExaminerNotIndependent,
     FindingLocked,
     UnknownCase,
     UnknownExamination,
@@ -38,7 +33,6 @@ from fr_trust.errors import (
 from support.audits import DAY_MS, START_MS, Clock, pseudonyms_of
 from support.cases import (
     EXAMINERS,
-    KEY,
     SEARCHER,
     a_search,
     cannot_say,
@@ -96,42 +90,6 @@ def test_a_case_comes_back(store: CaseStore, tmp_path: Path) -> None:
         assert again.case(case.case_id) == case
 
 
-def test_one_open_case_of_a_reference(store: CaseStore) -> None:
-    first = a_case(store)
-    with pytest.raises(CaseExists) as refused:
-        a_case(store)
-    assert "AZ" not in refused.value.message
-    assert a_case(store, "AZ 18/2026").case_id != first.case_id
-    store.close_case(first.case_id)
-    assert a_case(store).case_id != first.case_id
-
-
-def test_a_reference_is_of_whoever_opened_the_case(store: CaseStore) -> None:
-    first = a_case(store)
-    other = store.open_case(first.reference, Purpose.VICTIM, "key:other")
-    assert other.reference == first.reference
-    assert other.case_id != first.case_id
-    assert {one.detail["case_id"] for one in told(store, "case.open")} == {first.case_id, other.case_id}
-    with pytest.raises(CaseExists):
-        store.open_case(first.reference, Purpose.VICTIM, "key:other")
-
-
-def test_the_reference_of_a_case_that_went_out_of_sight_is_free_again(store: CaseStore, tmp_path: Path) -> None:
-    first = a_case(store)
-    second = store.open_case(first.reference, first.purpose, SEARCHER, sees=lambda case: case != first)
-    assert store.case(first.case_id) == first, "it stays open"
-    with pytest.raises(CaseExists):
-        a_case(store)
-    store.close()
-    with open_store(tmp_path / "cases") as again:
-        assert {case.case_id for case in again.cases()} == {first.case_id, second.case_id}
-        again.close_case(first.case_id)
-        with pytest.raises(CaseExists):
-            a_case(again)
-        again.close_case(second.case_id)
-        a_case(again)
-
-
 def test_a_store_in_which_references_were_of_everybody_opens(tmp_path: Path) -> None:
     before = replace(SCHEMA, migrations=SCHEMA.migrations[:3])
     hidden: Callable[..., bytes] = lambda vault, opened_by, reference: vault.mac("reference", (reference,))  # noqa: E731
@@ -173,35 +131,6 @@ def test_cases_page_by_page(store: CaseStore, clock: Clock) -> None:
         before = (page[-1].opened_ms, page[-1].case_id)
     assert [case for page in pages for case in page] == wanted
     assert [len(page) for page in pages] == [3, 3, 1]
-
-
-def test_a_case_knows_its_galleries_without_its_examinations_being_opened(store: CaseStore) -> None:
-    case, other = a_case(store), a_case(store, "another")
-    for gallery_id in ("wanted", "missing", "wanted"):
-        searched(store, case, gallery_id=gallery_id)
-    store._writer.run(lambda tx: tx.write("UPDATE examinations SET sealed = x'00'"))
-    assert store.case(case.case_id).galleries == ("missing", "wanted")
-    assert store.galleries_of_case(case.case_id) == {"missing", "wanted"}
-    assert store.galleries_of_case(other.case_id) == frozenset()
-    with pytest.raises(StoreCorrupt):
-        store.examinations_of(case.case_id)
-
-
-def test_closed_twice_is_closed_once(store: CaseStore, clock: Clock) -> None:
-    case, waiting = a_case(store), None
-    waiting = searched(store, case)
-    clock.ms += 5
-    closed = store.close_case(case.case_id)
-    clock.ms += 5
-    assert (
-        store.close_case(case.case_id)
-        == closed
-        == replace(case, closed_ms=START_MS + 5, examinations=1, galleries=("wanted",))
-    )
-    with pytest.raises(CaseClosed):
-        searched(store, case)
-    store.give_finding(waiting.examination_id, picks(ANNA))  # what was searched is examined to the end
-    assert [record.counts for record in told(store, "case.close")] == [{"examinations": 1}]
 
 
 def test_a_deleted_case_leaves_nothing(store: CaseStore, tmp_path: Path) -> None:
@@ -246,14 +175,6 @@ def test_what_has_expired_is_there_for_nobody(store: CaseStore, clock: Clock) ->
     assert record.actor == "system"
 
 
-def test_the_reference_of_an_expired_case_is_free(store: CaseStore, clock: Clock) -> None:
-    case = a_case(store, expires_ms=START_MS + 1)
-    clock.ms += 1
-    assert a_case(store).case_id != case.case_id
-    assert len(told(store, "case.purge")) == 1
-    assert len(store.cases()) == 1
-
-
 def test_no_case_like_that(store: CaseStore, clock: Clock) -> None:
     for reference, expires_ms in ((" x", None), ("x", START_MS)):
         with pytest.raises(InvalidField):
@@ -278,23 +199,6 @@ def test_an_examination_comes_back_with_its_photos(store: CaseStore) -> None:
     assert not any(one.photo for one in own.candidates)
     assert store.examinations_of(case.case_id) == (own,)
     assert store.case(case.case_id).examinations == 1
-
-
-def test_a_search_that_found_nobody(store: CaseStore) -> None:
-    case = a_case(store)
-    own = store.add_examination(case.case_id, a_search(b""), (), b"")
-    assert store.examination(own.examination_id) == own
-    assert store.examinations_of(case.case_id) == (own,)
-    assert store.awaiting(ANNA, lambda _: True) == ()
-    with pytest.raises(FindingLocked):  # nobody has anything to judge
-        store.give_finding(own.examination_id, none_of_them(ANNA))
-    (record,) = told(store, "case.search")
-    assert (record.subjects, record.detail["conclusion"]) == ((), "no_candidate")
-    other = store.add_examination(case.case_id, a_search(PROBE), some_candidates(1), PROBE)
-    assert "conclusion" not in told(store, "case.search")[1].detail
-    assert [one.examination_id for one in store.awaiting(ANNA, lambda _: True)] == [other.examination_id]
-    store.delete_case(case.case_id)
-    assert store.awaiting(ANNA, lambda _: True) == ()
 
 
 def test_no_examination_like_that(store: CaseStore) -> None:
@@ -352,31 +256,6 @@ def test_findings_come_in_order_and_are_locked(store: CaseStore, clock: Clock) -
     assert store.examination(own.examination_id).findings == after.findings
     with pytest.raises(FindingLocked):
         store.give_finding(own.examination_id, picks(CLEO))
-
-
-def test_the_same_finding_once_more_is_the_same(store: CaseStore, clock: Clock) -> None:
-    own = searched(store, a_case(store))
-    first = store.give_finding(own.examination_id, picks(ANNA))
-    clock.ms += 10
-    assert store.give_finding(own.examination_id, picks(ANNA)) == first
-    with pytest.raises(ExaminerNotIndependent):
-        store.give_finding(own.examination_id, picks(ANNA, rating=3))
-    store.give_finding(own.examination_id, picks(BERT))
-    assert len(store.give_finding(own.examination_id, picks(ANNA)).findings) == 2  # when it is concluded, too
-    assert len(told(store, "case.finding")) == 2
-
-
-def test_findings_that_are_refused_leave_nothing(store: CaseStore) -> None:
-    own = searched(store, a_case(store))
-    for finding, error in (
-        (picks(SEARCHER), ExaminerNotIndependent),
-        (picks(ANNA, template_id=9), InvalidField),
-        (picks(ANNA, notes="x" * 4_001), InvalidField),
-    ):
-        with pytest.raises(error):
-            store.give_finding(own.examination_id, finding)
-    assert store.examination(own.examination_id).findings == ()
-    assert told(store, "case.finding") == []
 
 
 def test_two_processes_see_what_the_other_does(store: CaseStore, tmp_path: Path) -> None:
@@ -451,10 +330,6 @@ def test_the_audit_names_nobody(store: CaseStore) -> None:
 def test_under_another_key(store: CaseStore, tmp_path: Path) -> None:
     own = searched(store, a_case(store))
     new = KeyEncryptionKey(bytes(32))
-    with pytest.raises(KeyUnavailable):
-        store.put_under(KEY)
-    with open_store(tmp_path / "cases"), pytest.raises(StoreInUse):
-        store.put_under(new)
     store.put_under(new)
     store.give_finding(own.examination_id, picks(ANNA))
     a_case(store, "made under the new key")

@@ -255,11 +255,6 @@ def test_a_bundle_without_its_audit(kept: Filed) -> None:
     assert refused.value.metadata["file"] == "audit.jsonl"
 
 
-def test_a_case_without_examinations(kept: Filed) -> None:
-    found = verify_bundle(io.BytesIO(replace(kept, exhibits=[]).bundle(unfinished=False, audit=False)))
-    assert (found.examinations, found.unfinished) == (0, ())
-
-
 def test_a_bundle_without_a_search_of_its_case_is_told_by_the_audit(kept: Filed) -> None:
     """Whoever picks the searches that suit a case cannot have the audit beside them."""
     for some in ([], kept.exhibits[:1], kept.exhibits[1:]):

@@ -250,58 +250,38 @@ def test_several_wait_for_one_who_dies_before_it_has_done_anything(folder: Path)
 # --- processes -----------------------------------------------------------------------------------------------------
 
 
-def say(what: object) -> None:
-    os.write(1, (json.dumps(what) + "\n").encode())
-
-
 def main() -> None:
-    """Open the store of a folder, say who took the step, and keep it open until standard input ends."""
-    folder = Path(sys.argv[1])
-    say("ready")
+    """Wait for a line, open the store of a folder, and say who took the step."""
+    print("ready", flush=True)  # noqa: T201 - the test reads it
     sys.stdin.readline()
-    with opened(folder, DAWDLING) as database:
+    with opened(Path(sys.argv[1]), DAWDLING) as database:
         assert contents(database) == CONTENTS
-        say(takers(database))
-        sys.stdin.readline()
-
-
-def start(folder: Path) -> subprocess.Popen[str]:
-    path = os.pathsep.join([str(Path(__file__).parent.parent), *sys.path])
-    process = subprocess.Popen(
-        [sys.executable, __file__, str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path},
-    )
-    assert told(process) == "ready"
-    return process
-
-
-def told(process: subprocess.Popen[str]) -> object:
-    assert process.stdout is not None
-    return json.loads(process.stdout.readline())
-
-
-def tell(process: subprocess.Popen[str]) -> None:
-    assert process.stdin is not None
-    process.stdin.write("\n")
-    process.stdin.flush()
+        print(json.dumps(takers(database)))  # noqa: T201 - likewise
 
 
 def test_two_processes_open_an_older_store_at_once(folder: Path) -> None:
-    processes = [start(folder) for _ in range(2)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent.parent), *sys.path])}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, __file__, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        for _ in range(2)
+    ]
     for process in processes:
-        tell(process)
-    answers = [told(process) for process in processes]
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    answers = [json.loads(process.communicate()[0]) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
     assert answers[0] == answers[1]
     assert answers[0] in [[process.pid] for process in processes]
-    for process in processes:
-        with process:
-            tell(process)
-        assert process.returncode == 0
-    with opened(folder, LATER) as database:
-        assert contents(database) == CONTENTS
 
 
 def test_of_several_who_want_a_new_store_one_makes_it(tmp_path: Path) -> None:

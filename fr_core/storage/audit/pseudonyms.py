@@ -11,11 +11,7 @@ _DIGITS = 16
 
 
 class Pseudonyms:
-    """Makes the pseudonyms of one chain: the first 64 bits of HMAC-SHA-256 (RFC 2104).
-
-    Args:
-        key: of the chain, 32 bytes, random.
-    """
+    """Makes the pseudonyms of one chain with its key: the first 64 bits of HMAC-SHA-256 (RFC 2104)."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key

@@ -80,13 +80,9 @@ _PAGE = 1_000
 class AuditTable:
     """The audit of one store, over one of its connections; of one thread at a time, as the connection is.
 
-    Every method but `create` and `begin` raises `StoreCorrupt` where a row that it reads was altered, and each of them
-    what the connection raises.
-
-    Args:
-        connection: of the store's database; to append, in a transaction that began by writing (BEGIN IMMEDIATE).
-        vault: the keys of the store.
-        clock_ms: milliseconds since 1970, UTC.
+    To append, its transaction began by writing (BEGIN IMMEDIATE). Every method but `create` and `begin` raises
+    `StoreCorrupt`
+    where a row that it reads was altered, and each of them what the connection raises.
     """
 
     def __init__(self, connection: Connection, vault: Vault, clock_ms: Callable[[], int]) -> None:

@@ -158,29 +158,11 @@ def encode(entry: Entry, seq: int, at_ms: int, clock_ms: int | None = None, salt
 
     `entry` may be a `Record`, whose own numbers do not count. See `Record` for the values.
     """
-    said: dict[str, object] = {
-        "v": VERSION,
-        "seq": seq,
-        "at_ms": at_ms,
-        "actor": entry.actor,
-        "action": entry.action,
-        "outcome": entry.outcome,
-    }
-    if clock_ms is not None:
-        said["clock_ms"] = clock_ms
-    if salt is not None:
-        said["salt"] = salt
-    for name in _OPTIONAL:
-        if (value := getattr(entry, name)) is not None:
-            said[name] = value
-    for name in ("roles", "subjects"):
-        if value := getattr(entry, name):
-            said[name] = value
-    if entry.counts:
-        said["counts"] = dict(entry.counts)
-    if entry.detail:
-        said["detail"] = dict(entry.detail)
-    return _dump(said).encode()
+    said: dict[str, object] = {"v": VERSION, "seq": seq, "at_ms": at_ms, "clock_ms": clock_ms, "salt": salt}
+    said |= {name: getattr(entry, name) for name in _WORDS}
+    said |= {name: getattr(entry, name) or None for name in ("roles", "subjects")}
+    said |= {name: dict(getattr(entry, name)) or None for name in ("counts", "detail")}
+    return _dump({name: value for name, value in said.items() if value is not None}).encode()
 
 
 def decode(body: bytes) -> Record:
@@ -277,4 +259,4 @@ _OPTIONAL_WORDS = (
     ("model", _MODEL),
     ("threshold", _DECIMAL),
 )
-_OPTIONAL = (*(name for name, _ in _OPTIONAL_WORDS), "gallery_version")
+_WORDS = ("actor", "action", "outcome", "gallery_version", *(name for name, _ in _OPTIONAL_WORDS))

@@ -51,11 +51,8 @@ class Ring:
     def look(self) -> Keys:
         """Return the keys as they are now.
 
-        Raises:
-            ShuttingDown: the store is closed.
-            StoreCorrupt: a row was altered, taken out, put in or put back; also later, until the database is right
-                again.
-            StoreFailed: the disk refuses.
+        Raises `ShuttingDown`, `StoreFailed`, and `StoreCorrupt` for as long as a row is altered, taken out, put in or
+        put back.
         """
         with self._lock:
             if self._closed:

@@ -19,11 +19,9 @@ _PATTERN = re.compile(r"[a-z0-9_-]{1,128}|[a-z0-9_-]{0,127}\*")
 class Scope:
     """Ids of galleries, or of courses.
 
-    Attributes:
-        patterns: each an id, or the beginning of ids followed by `*`; `("*",)` = all, `()` = none.
-
-    Raises:
-        InvalidField: a pattern is none, or there are more than `MAX_PATTERNS`.
+    Each pattern is an id, or the beginning of ids followed by `*`; `("*",)` = all, `()` = none. Raises `InvalidField`
+    for a
+    pattern that is none, and for more than `MAX_PATTERNS`.
     """
 
     patterns: tuple[str, ...]

@@ -9,9 +9,8 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from hashlib import sha256
 
 from fr_core.errors import InvalidField, ShuttingDown
@@ -64,14 +63,7 @@ class AccessStore(SharedStore[Transaction]):
         monotonic_s: Callable[[], float] = time.monotonic,
         max_keys: int = MAX_KEYS,
     ) -> None:
-        """Take over an open database, see `open`.
-
-        Args:
-            database: is closed with the store.
-            clock_ms: milliseconds since 1970, UTC; see `trusted_clock`.
-            monotonic_s: seconds of a clock that is never set.
-            max_keys: how many are kept.
-        """
+        """Take over an open database, see `open`; `trusted_clock` says what the store does when a clock is set."""
         self._time = SureTime(clock_ms, monotonic_s)
         with database.reading() as now:
             self._locks = Locks(now)
@@ -80,7 +72,8 @@ class AccessStore(SharedStore[Transaction]):
         super().__init__(database, Transaction)
         self._marking = threading.Lock()
         self._nobody = _nobody()
-        self._known = _Known(self._ring.look())
+        # Of one state of the keys: what was found valid, by the sha256 of what was sent, and until when, milliseconds.
+        self._known: tuple[Keys, dict[bytes, tuple[ApiKey, float]]] = (self._ring.look(), {})
 
     def close(self) -> None:
         """See `SharedStore`."""
@@ -90,10 +83,9 @@ class AccessStore(SharedStore[Transaction]):
     def create(self, new: NewKey) -> MadeKey:
         """Make a key; the audit says who asked for it, see `current_attribution`.
 
-        Where there are `max_keys`, the oldest one that is not valid any more is forgotten.
-
-        Raises:
-            StorageLow: the disk has too little room, or all those keys are valid; nothing was kept.
+        Where there are `max_keys`, the oldest one that is not valid any more is forgotten; raises `StorageLow` if all
+        are valid, or
+        the disk has too little room.
         """
         by = current_attribution()
         return self._writer.run(lambda tx: self._changes.create(tx, new, by))
@@ -101,9 +93,7 @@ class AccessStore(SharedStore[Transaction]):
     def rotate(self, key_id: str, overlap_ms: int) -> MadeKey:
         """Give a key a new secret; the audit says who asked for it.
 
-        Args:
-            key_id: of the key.
-            overlap_ms: for how long the current secret stays valid, 0 to 30 days; an earlier one ends now.
+        The current secret stays valid for `overlap_ms`, 0 to 30 days; an earlier one ends now.
 
         Raises:
             UnknownKey: there is none of that id.
@@ -152,9 +142,11 @@ class AccessStore(SharedStore[Transaction]):
         now_ms = self._time.now_ms(now.head.seen_ms)
         self._keep_time(now.head.seen_ms)
         digest = sha256(f"{token}\n{certificate_sha256}".encode(errors="surrogatepass")).digest()
-        known = self._known if self._known.keys is now else _Known(now)
-        if (valid := known.valid.get(digest)) is not None and now_ms < valid.until_ms:
-            return valid.key
+        if self._known[0] is not now:
+            self._known = (now, {})
+        known_to, known = self._known  # another thread may have seen other keys meanwhile
+        if known_to is now and (found := known.get(digest)) is not None and now_ms < found[1]:
+            return found[0]
         sent = parse_token(token)
         if sent is None:
             refuse(Why.UNREADABLE)
@@ -162,7 +154,10 @@ class AccessStore(SharedStore[Transaction]):
         why = self._fault(kept, sent, certificate_sha256, now_ms)
         if why is not None:
             refuse(why, "" if why is Why.UNKNOWN else kept.key.principal_id)
-        self._known = known.with_one(digest, _Valid(kept.key, self._until_ms(kept, sent)))
+        if known_to is now:
+            if len(known) >= _MOST_KNOWN:
+                known.clear()
+            known[digest] = (kept.key, self._until_ms(kept, sent))
         return kept.key
 
     def now_ms(self) -> int:
@@ -241,26 +236,6 @@ class AccessStore(SharedStore[Transaction]):
         if (error := done.exception()) is not None:
             # The next check tries again.
             _log.warning("the time that keys expire by could not be kept: %s", type(error).__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Valid:
-    """A key whose secret was right, and until when it is valid, milliseconds since 1970, UTC."""
-
-    key: ApiKey
-    until_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What was found valid with these keys, by the sha256 of what was sent."""
-
-    keys: Keys
-    valid: Mapping[bytes, _Valid] = field(default_factory=dict)
-
-    def with_one(self, digest: bytes, valid: _Valid) -> _Known:
-        before = self.valid if len(self.valid) < _MOST_KNOWN else {}
-        return _Known(self.keys, {**before, digest: valid})
 
 
 def _nobody() -> Kept:

@@ -23,10 +23,8 @@ MOST_BYTES = 4 * 2**20
 class Segment:
     """Holds some of the oldest records of a chain, as an export that ends with a checkpoint of the last of them.
 
-    Attributes:
-        after: number of the last record that was pruned before; 0 for none.
-        upto: number of the last record of the segment.
-        last: whether no further records are due.
+    Its records follow that of the number `after` (0 = the first), up to `upto`; `last` says whether no further records
+    are due.
     """
 
     after: int
@@ -40,13 +38,9 @@ def oldest_segment(
 ) -> Segment | None:
     """Return the oldest records that are due, or some of them; None if none are.
 
-    Args:
-        table: the chain; its connection stays in one transaction during the call.
-        before_ms: records from before this time are due, milliseconds since 1970, UTC.
-        held: whether a record is still needed: then it and all later records are not due.
-
-    Raises:
-        StoreCorrupt: a record was changed.
+    Those from before `before_ms` (milliseconds since 1970, UTC) are due, but for the first that is `held`, still
+    needed, and all
+    after it. The connection of the table is in one transaction. Raises `StoreCorrupt` if a record was changed.
     """
     after = table.pruned().upto
     lines, size, newest, last = [beginning_line(table, after)], 0, None, True

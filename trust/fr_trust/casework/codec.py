@@ -19,7 +19,7 @@ SALT_BYTES = 16
 _SEARCHED, _GIVEN = get_type_hints(Searched), get_type_hints(Finding)
 # The photo is kept beside what is said.
 _LISTED = {name: hint for name, hint in get_type_hints(Listed).items() if name != "photo"}
-_PLAIN = (str, int, float, bool)
+_PLAIN = (str, int, float, bool, dict, list)
 
 _SEARCH = b"fr-core search 1\0"
 _FINDING = b"fr-core finding 1\0"
@@ -33,7 +33,7 @@ def searched_said(searched: Searched) -> dict[str, Any]:
 
 def searched_of(said: Mapping[str, Any]) -> Searched:
     """Return what `searched_said` was given; raises ValueError, KeyError or TypeError for anything else."""
-    _require_fields(said, _SEARCHED)
+    require_fields(said, _SEARCHED)
     maps = {name: _texts(said[name]) for name in ("parameters", "derivations")}
     return Searched(**{**said, **maps})
 
@@ -45,7 +45,7 @@ def listed_said(listed: Listed) -> dict[str, Any]:
 
 def listed_of(said: Mapping[str, Any]) -> Listed:
     """Return what `listed_said` was given; raises ValueError, KeyError or TypeError for anything else."""
-    _require_fields(said, _LISTED)
+    require_fields(said, _LISTED)
     return Listed(**said)
 
 
@@ -56,7 +56,7 @@ def finding_said(finding: Finding) -> dict[str, Any]:
 
 def finding_of(said: Mapping[str, Any]) -> Finding:
     """Return what `finding_said` was given; raises ValueError, KeyError or TypeError for anything else."""
-    _require_fields(said, _GIVEN)
+    require_fields(said, _GIVEN)
     return Finding(**{**said, "kind": FindingKind(said["kind"])})
 
 
@@ -96,8 +96,8 @@ def _fields(value: object, hints: Mapping[str, Any]) -> dict[str, Any]:
     return {name: getattr(value, name) for name in hints}
 
 
-def _require_fields(said: Any, hints: Mapping[str, Any]) -> None:
-    """Raise `TypeError` unless a mapping has these fields, and its texts, numbers and truth values are of their types.
+def require_fields(said: Any, hints: Mapping[str, Any]) -> None:
+    """Raise `TypeError` unless a mapping has exactly these fields, and those of the plain types of JSON have theirs.
 
     One that is left out has no default here: what was said would be less than what its digest is of.
     """

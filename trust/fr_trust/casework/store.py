@@ -103,12 +103,7 @@ class CaseStore(SharedStore[Transaction]):
             return look.case_ids()
 
     def cases(self, before: tuple[int, str] | None = None, size: int = 100) -> tuple[Case, ...]:
-        """A page of cases, open and closed, the newest first.
-
-        Args:
-            before: `opened_ms` and id of the last of the page before; None for the first page.
-            size: at most.
-        """
+        """A page of cases, open and closed, the newest first; `before` has `opened_ms` and id of the last one."""
         with self._looking() as look:
             return look.cases(before, size)
 
@@ -208,11 +203,8 @@ class CaseStore(SharedStore[Transaction]):
     ) -> tuple[Examination, ...]:
         """A page of examinations that wait for a finding of somebody, without photos, the oldest first.
 
-        Args:
-            principal_id: of the examiner.
-            sees: whether the examiner may see the gallery of an id.
-            after: `searched_ms` and id of the last of the page before; None for the first page.
-            size: at most.
+        `sees` says whether the examiner may see the gallery of an id; the page follows the examination of this
+        `searched_ms` and id.
         """
         with self._looking() as look:
             return tuple(islice(look.awaiting(principal_id, sees, after), size))

@@ -115,16 +115,11 @@ _FINDINGS = "SELECT number, sealed FROM findings WHERE examination_no = ? ORDER 
 
 
 class Look:
-    """One look at the case store, all of one moment; what has expired is not there.
+    """One look at the case store, at a time in milliseconds since 1970, UTC; what has expired is not there.
 
-    Args:
-        now: reads; nothing was read of it before.
-        roll: knows which cases there are.
-        at_ms: the time, milliseconds since 1970, UTC.
-        durable: false within a transaction that writes.
-
-    Raises of every method:
-        StoreCorrupt: what was read was altered, exchanged, taken out, put in or put back.
+    Nothing was read of `now` before; `durable` is false within a transaction that writes. Every method raises
+    `StoreCorrupt` if
+    what it reads was altered, exchanged, taken out, put in or put back.
     """
 
     def __init__(self, now: Statements, locks: Locks, roll: Roll, at_ms: int, *, durable: bool = True) -> None:
@@ -256,11 +251,7 @@ class Look:
 
 
 def require_sound(database: Database) -> None:
-    """Open every case, examination, finding and photo of a copy of a store, also of expired cases.
-
-    Raises:
-        StoreCorrupt: one was altered, taken out, put in or put back; the audit is not checked.
-    """
+    """Open everything in a copy of a store, also of expired cases, but for the audit; raises `StoreCorrupt`."""
     with database.reading() as now:
         locks = Locks(now)
     with database.reading() as now:  # the roll is the first to read in it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from fr_core.imaging.containers import sniff
 from fr_core.reading import read_json
@@ -15,6 +15,7 @@ from fr_trust.casework.codec import (
     finding_said,
     listed_of,
     listed_said,
+    require_fields,
     searched_of,
     searched_said,
 )
@@ -97,6 +98,9 @@ class FindingsDocument:
     required_findings: int
     conclusion: tuple[str, int] | None
     findings: tuple[Finding, ...]
+
+
+_SEARCH, _FINDINGS, _FIGURES = map(get_type_hints, (SearchDocument, FindingsDocument, Figures))
 
 
 def photo_names(examination: Examination) -> dict[int, str]:
@@ -202,19 +206,18 @@ def parsed(name: str, data: bytes, read: Callable[[dict[str, Any]], R]) -> R:
 
 def read_search(said: dict[str, Any]) -> SearchDocument:
     """Return what `search.json` says; raises ValueError, KeyError or TypeError."""
-    names = ("examination_id", "case_id", "salt", "probe", "measured_on")
-    *texts, searched, candidates, photos, figures = _told(said, *names, "searched", "candidates", "photos", "figures")
-    examination_id, case_id, salt, probe, measured_on = _texts(*texts)
+    require_fields(said, _SEARCH)
+    photos: dict[str, Any] = said["photos"]
+    if not all(isinstance(name, str) for name in photos.values()):
+        raise TypeError("a photo has no name")
     document = SearchDocument(
-        examination_id,
-        case_id,
-        salt,
-        searched_of(searched),
-        tuple(map(listed_of, _list(candidates))),
-        probe,
-        {_key(number): _texts(name)[0] for number, name in photos.items()},
-        {_key(template_id): _figures_of(one) for template_id, one in figures.items()},
-        measured_on,
+        **{
+            **said,
+            "searched": searched_of(said["searched"]),
+            "candidates": tuple(map(listed_of, _list(said["candidates"]))),
+            "photos": {_key(number): name for number, name in photos.items()},
+            "figures": {_key(template_id): _figures_of(one) for template_id, one in said["figures"].items()},
+        }
     )
     require_time(document.searched.searched_ms)
     return document
@@ -222,27 +225,22 @@ def read_search(said: dict[str, Any]) -> SearchDocument:
 
 def read_derivations(said: dict[str, Any]) -> Mapping[str, Any]:
     """Return what `derivations.json` says, unchecked; raises TypeError."""
-    (derivations,) = _told(said, "derivations")
-    if not isinstance(derivations, dict):
-        raise TypeError("derivations are no mapping")
+    require_fields(said, {"derivations": dict})
+    derivations: dict[str, Any] = said["derivations"]
     return derivations
 
 
 def read_findings(said: dict[str, Any]) -> FindingsDocument:
     """Return what `findings.json` says; raises ValueError, KeyError or TypeError."""
-    names = ("examination_id", "state", "required_findings", "conclusion", "findings")
-    examination_id, state, required_findings, told, findings = _told(said, *names)
-    _texts(examination_id, state)
-    _numbers(required_findings)
+    require_fields(said, _FINDINGS)
     conclusion = None
-    if told != {}:
-        conclusion = kind, template_id = _told(told, "kind", "template_id")
-        _texts(kind)
-        _numbers(template_id)
-    given = tuple(map(finding_of, _list(findings)))
+    if said["conclusion"] != {}:
+        require_fields(said["conclusion"], {"kind": str, "template_id": int})
+        conclusion = (said["conclusion"]["kind"], said["conclusion"]["template_id"])
+    given = tuple(map(finding_of, _list(said["findings"])))
     for finding in given:
         require_time(finding.given_ms)
-    return FindingsDocument(examination_id, state, required_findings, conclusion, given)
+    return FindingsDocument(**{**said, "conclusion": conclusion, "findings": given})
 
 
 def require_time(at_ms: int) -> None:
@@ -263,25 +261,6 @@ def _key(digits: str) -> int:
     if str(number := _whole(digits)) != digits:
         raise ValueError("a key is no number")
     return number
-
-
-def _told(said: Any, *names: str) -> tuple[Any, ...]:
-    """Return what a mapping says under these names; raises `TypeError` where it is none, or says more or less."""
-    if not isinstance(said, dict) or said.keys() != set(names):
-        raise TypeError("a mapping has other keys")
-    return tuple(said[name] for name in names)
-
-
-def _texts(*said: Any) -> tuple[str, ...]:
-    if not all(isinstance(one, str) for one in said):
-        raise TypeError("a text is none")
-    return said
-
-
-def _numbers(*said: Any) -> tuple[int, ...]:
-    if not all(type(one) is int for one in said):
-        raise TypeError("a whole number is none")
-    return said
 
 
 def _list(said: Any) -> list[Any]:
@@ -313,21 +292,20 @@ def _rate(rate: Rate | None) -> dict[str, object] | None:
 
 def _figures_of(said: Any) -> Figures:
     """Return what `_figures` was given; raises ValueError or TypeError for anything else."""
-    names = ("false_match", "false_non_match", "log10_lr", "bound", "in_range")
-    false_match, false_non_match, log10_lr, bound, in_range = _told(said, *names)
+    require_fields(said, _FIGURES)
+    log10_lr = said["log10_lr"]
     if log10_lr is not None and (type(log10_lr) not in (int, float) or abs(log10_lr) > _MAX_LOG10):
         raise ValueError("a likelihood ratio that is none")
-    if not isinstance(in_range, bool):
-        raise TypeError("a truth value is none")
-    return Figures(_rate_of(false_match), _rate_of(false_non_match), log10_lr, Bound(bound), in_range)
+    rates = {name: _rate_of(said[name]) for name in ("false_match", "false_non_match")}
+    return Figures(**{**said, **rates, "bound": Bound(said["bound"])})
 
 
 def _rate_of(said: Any) -> Rate | None:
     if said is None:
         return None
-    *counts, interval = _told(said, "count", "total", "interval")
-    count, total = _numbers(*counts)
-    low, high, confidence = _list(interval)
+    require_fields(said, {"count": int, "total": int, "interval": list})
+    count, total = said["count"], said["total"]
+    low, high, confidence = said["interval"]
     if not 0 <= count <= total or total == 0:
         raise ValueError("a share that is none")
     if any(type(number) not in (int, float) or not 0 <= number <= 1 for number in (low, high, confidence)):

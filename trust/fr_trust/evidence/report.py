@@ -50,13 +50,9 @@ def pieces(
 ) -> Iterator[bytes]:
     """Yield the report, piece by piece; memory grows neither with the exhibits nor with their photos.
 
-    Args:
-        case: the case.
-        exhibits: its examinations, the oldest first; each is taken when its turn comes.
-        counts: how many there are, and how many of them are unfinished.
-        made_ms: the time, milliseconds since 1970, UTC.
-        made_by: a principal_id.
-        audit: what is beside it of the audit; None where there is nothing.
+    Exhibits are taken one by one, the oldest first; `counts` says how many there are, and how many of them are
+    unfinished.
+    `made_ms` is in milliseconds since 1970, UTC, `made_by` a principal_id.
     """
     title = render(message("evidence.title", reference=case.reference))
     return document(title, _body(case, exhibits, counts, made_ms, made_by, audit))

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 from fr_core.errors import InvalidField
 from fr_trust.casework.codec import finding_digest, search_digest
-from fr_trust.casework.rules import conclusion_of, require_finding, required_findings, state_of
+from fr_trust.casework.rules import (
+    examination_conclusion,
+    require_finding,
+    require_may_examine,
+    required_findings,
+)
 from fr_trust.casework.values import Examination, State
+from fr_trust.errors import ExaminerNotIndependent, FindingLocked
 from fr_trust.evidence.archive import Entry, is_name, read, unusable
 from fr_trust.evidence.documents import (
     AUDIT,
@@ -58,10 +64,9 @@ class CaseVerified:
 
 
 def verify_case(file: BinaryIO, entries: Mapping[str, Entry], case_id: str) -> CaseVerified:
-    """Check every document but the audit; the bytes of the bundle are those that the manifest lists.
+    """Check every document but the audit, of a bundle whose bytes are those that the manifest lists.
 
-    Raises:
-        EvidenceUnusable: a document contradicts another, or a file is missing or none of a bundle.
+    Raises `EvidenceUnusable` if a document contradicts another, or a file is missing or none of a bundle.
     """
     digests: dict[str, Digests] = {}
     unfinished = []
@@ -143,59 +148,29 @@ def _require_photos(entries: Mapping[str, Entry], folder: str, names: set[str], 
 
 
 def _require_conclusion(where: str, search: SearchDocument, told: FindingsDocument) -> None:
-    """Raise unless what is concluded follows from the findings."""
     if told.examination_id != search.examination_id:
         raise unusable(where, "examination", "Findings are those of another examination.")
-    if told.required_findings != required_findings(*_asked(search)):
-        right = False
-    elif told.state == UNFINISHED:
-        right = _is_unfinished(told)
+    required = required_findings(search.searched.operational, len(search.candidates))
+    if told.state == UNFINISHED:
+        right = required > 0 and not told.findings and told.conclusion is None
     else:
-        checks = (_can_be_given, _follows, _ends_with_last, _is_independent)
-        right = all(check(search, told) for check in checks)
-    if not right:
+        right = told.state == State.CONCLUDED.value and _follows(search, told)
+    if told.required_findings != required or not right:
         raise unusable(where, "conclusion", "What is concluded does not follow from the findings.")
 
 
-def _asked(search: SearchDocument) -> tuple[bool, int]:
-    """Return whether the search was operational, and how many candidates it had: what rules of findings ask for."""
-    return search.searched.operational, len(search.candidates)
-
-
-def _is_unfinished(told: FindingsDocument) -> bool:
-    """Return whether findings that are waited for have nothing to tell yet."""
-    return told.required_findings > 0 and not told.findings and told.conclusion is None
-
-
-def _can_be_given(search: SearchDocument, told: FindingsDocument) -> bool:
-    """Return whether an examination of these candidates can have each of the findings."""
+def _follows(search: SearchDocument, told: FindingsDocument) -> bool:
+    """Return whether the findings are those that the examiners of a search can give, and conclude what is told."""
     own = Examination(search.examination_id, search.case_id, search.searched, search.candidates)
     try:
-        for finding in told.findings:
+        for nth, finding in enumerate(told.findings):
+            # No examiner gives a second finding, none judges the own operational search, none what is concluded.
+            require_may_examine(replace(own, findings=told.findings[:nth]), finding.examiner)
             require_finding(finding, own)
-    except InvalidField:
+    except (InvalidField, FindingLocked, ExaminerNotIndependent):
         return False
-    return True
-
-
-def _follows(search: SearchDocument, told: FindingsDocument) -> bool:
-    """Return whether the state and the conclusion are those of the findings."""
-    conclusion = conclusion_of(told.findings, *_asked(search))
-    pair = None if conclusion is None else (conclusion.kind.value, conclusion.template_id)
-    state = state_of(told.findings, *_asked(search))
-    return told.state == state.value == State.CONCLUDED.value and pair == told.conclusion
-
-
-def _ends_with_last(search: SearchDocument, told: FindingsDocument) -> bool:
-    """Return whether the finding that concluded the examination is its last."""
-    return not told.findings or state_of(told.findings[:-1], *_asked(search)) is not State.CONCLUDED
-
-
-def _is_independent(search: SearchDocument, told: FindingsDocument) -> bool:
-    """Return whether each finding is another examiner's, and none of an operational search is its searcher's."""
-    examiners = {one.examiner for one in told.findings}
-    searcher_examined = search.searched.operational and search.searched.searched_by in examiners
-    return len(examiners) == len(told.findings) and not searcher_examined
+    conclusion = examination_conclusion(replace(own, findings=told.findings))
+    return conclusion is not None and (conclusion.kind.value, conclusion.template_id) == told.conclusion
 
 
 def _digest(where: str, search: SearchDocument) -> str:
