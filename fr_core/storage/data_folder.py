@@ -22,8 +22,7 @@ def make_folder(path: Path) -> None:
     """Make a folder of mode 0700 if there is none; raises `OSError`, and `StoreExposed` if others can write to it.
 
     A group may write to a folder of another user, because this user needs the group to write there, as in a volume of
-    Kubernetes
-    with `fsGroup`.
+    Kubernetes with `fsGroup`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir(mode=0o700, exist_ok=True)
@@ -53,8 +52,7 @@ class DataFolder:
     """A folder that one process holds for itself alone; the system drops the lock when that process ends.
 
     A new folder gets mode 0700; an existing one keeps its mode. Files get mode 0600. `alone` says whether nobody else
-    has the
-    store open.
+    has the store open.
 
     Raises:
         StoreExposed: others can write to the folder.
@@ -96,8 +94,7 @@ class DataFolder:
         """Return the path of a file of mode 0600 in the folder, made empty where it is not there.
 
         An existing file is not opened: closing it would give up the locks of all connections of this process to it.
-        Raises
-        `StoreExposed` as `require_sole`, and `StoreFailed` if it cannot be made, or is not a regular file.
+        Raises `StoreExposed` as `require_sole`, and `StoreFailed` if it cannot be made, or is not a regular file.
         """
         path = self.path / name
         try:
@@ -194,8 +191,7 @@ class SharedFolder(DataFolder):
         """Try to have the folder alone, for as long as that is needed; afterwards `alone` says whether it is.
 
         The folder is let go meanwhile, so that one of several that try succeeds. Nothing may be written until then.
-        `needed` is
-        asked again and again: false once another process has done the work.
+        `needed` is asked again and again: false once another process has done the work.
         """
         until = time.monotonic() + longest_s
         self._flock(fcntl.LOCK_UN)

@@ -25,8 +25,7 @@ def known_version(connection: apsw.Connection, schema: Schema) -> int:
     """Return the version of a store, from 1 to `schema.version`.
 
     Raises `StoreNewer` if this version of FR Core does not know it, and `StoreCorrupt` if the file is no store of this
-    kind, or
-    of a version that does not exist.
+    kind, or of a version that does not exist.
     """
     if int(connection.pragma("application_id")) != schema.application_id:
         raise StoreCorrupt(f"The database is damaged, or no {schema.name}.", check="application_id")
@@ -79,8 +78,7 @@ def bring_up_to_date(connection: apsw.Connection, schema: Schema, vault: Vault) 
     """Take all the steps that an older store lacks, in one transaction of a settled connection.
 
     `vault` is new for a store from before it had keys. Raises `StoreCorrupt` if rows that have to be changed are
-    damaged, or
-    `apsw.Error`; the store is then as it was.
+    damaged, or `apsw.Error`; the store is then as it was.
     """
     connection.execute("BEGIN IMMEDIATE")
     try:

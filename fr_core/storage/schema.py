@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import TypeVar
 
+from fr_core.errors import FrError, StoreCorrupt
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.protocol import Connection
 from fr_core.storage.vault import Value, Vault, encode
+
+R = TypeVar("R")
 
 Step = str | Callable[[Connection, Vault], None]
 """SQL of one statement or several, or a function that runs statements, for rows that have to be encrypted anew.
@@ -113,3 +118,27 @@ class Schema:
     def bound(self, table: str, *values: Value) -> bytes:
         """Return the bytes that bind encrypted data to its table and to the values that identify its row."""
         return encode(self.binding, self.layout, table, *values)
+
+    def readable(self, read: Callable[[], R]) -> R:
+        """Return the result of `read`, which takes values out of a row that was opened, or binds it to its columns.
+
+        Raises:
+            StoreCorrupt: the row holds values that no row can have, or `read` found it altered.
+        """
+        try:
+            return read()
+        except StoreCorrupt:
+            raise
+        # This version, or a later one, wrote the encrypted part of the row; a column beside it may have been altered.
+        # The text of an error may quote the row, so that no error is chained.
+        except (FrError, ValueError, TypeError, KeyError, IndexError, AttributeError, struct.error, OverflowError):
+            raise StoreCorrupt(f"A row of the {self.name} cannot be read.", check="row") from None
+
+
+def next_of(table: str, column: str) -> str:
+    """Return the SQL for the smallest value of a column that is at least a parameter, or else the smallest of all.
+
+    A lookup of an id reads and decrypts the row of that value, then compares the id. So the time is the same for an id
+    that exists and one that does not, and does not reveal ids of others. The column needs an index.
+    """
+    return f"coalesce((SELECT min({column}) FROM {table} WHERE {column} >= ?), (SELECT min({column}) FROM {table}))"

@@ -41,7 +41,10 @@ END, SALTS, CHECKSUM = slice(4, 8), slice(8, 16), slice(16, 24)
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The header of a frame: its place, its page, and, if it ends a transaction, the pages of the database; else 0."""
+    """The header of a frame: its place, its page, and, if it ends a transaction, the pages of the database; else 0.
+
+    See https://www.sqlite.org/fileformat2.html, "The Write-Ahead Log".
+    """
 
     begin: int
     page_no: int
@@ -107,9 +110,8 @@ def truncate_log(database: Path, frames: int, page_bytes: int, vfs: str) -> None
     """Cut a failed commit off a log, behind the valid frames (-1: SQLite knows of no log), and make that durable.
 
     Left there, it would be a commit after a crash; or, written over by a shorter commit, its end would look like a lost
-    one.
-    Readers are not disturbed; nobody may write meanwhile. Raises `StoreFailed` if there is no log, `apsw.Error` of the
-    disk.
+    one. Readers are not disturbed; nobody may write meanwhile. Raises `StoreFailed` if there is no log, `apsw.Error` of
+    the disk.
     """
     if frames < 0:
         raise StoreFailed("The database has no write-ahead log any more.")

@@ -24,7 +24,7 @@ from fr_core.storage.connection import open_to_read
 from fr_server.jobs.pruning import Pruning
 from fr_server.rpc.services.audits import LocalAudit
 from fr_trust.access.store import AccessStore
-from fr_trust.audit import segment
+from fr_trust.audit import export as segment
 from fr_trust.audit.export import export, verify_export
 from support.access import KEY
 from support.audits import DAY_MS, Clock, an_entry

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 from fr_core.storage.audit.checkpoints import Checkpoint
 from fr_core.storage.audit.verify import Broken, Verified, Why, require_recent, verify
-from fr_trust.audit import segment
-from fr_trust.audit.export import export, verify_export
+from fr_trust.audit import export as segment
+from fr_trust.audit.export import export, oldest_segment, verify_export
 from fr_trust.audit.search import Filter, search
-from fr_trust.audit.segment import oldest_segment
 from support.audits import DAY_MS, Audited
 from support.counts import examples
 

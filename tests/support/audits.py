@@ -11,9 +11,8 @@ from typing import Any, Protocol
 import apsw
 
 from fr_core.storage.audit.checkpoints import Checkpoint
-from fr_core.storage.audit.pseudonyms import Pseudonyms
 from fr_core.storage.audit.table import AuditTable
-from fr_core.storage.audit.values import Entry, Pseudonym
+from fr_core.storage.audit.values import Entry, Pseudonym, Pseudonyms
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.vault import Vault
 

@@ -17,12 +17,12 @@ import pytest
 
 from fr_core.storage.audit import values
 from fr_core.storage.audit.attribution import Attribution, attributed, current_attribution
-from fr_core.storage.audit.pseudonyms import Pseudonyms
 from fr_core.storage.audit.values import (
     MAX_BODY_BYTES,
     MAX_NUMBER,
     Entry,
     Pseudonym,
+    Pseudonyms,
     Record,
     decimal_of,
     decode,

@@ -34,8 +34,7 @@ from fr_core.storage.audit.verify import verify as verify_chain
 from fr_server.commands import audit as audit_cli
 from fr_server.gateway.authority import Issued, make_authority
 from fr_server.rpc.interceptors.sizes import request_of
-from fr_trust.audit.export import export
-from fr_trust.audit.segment import oldest_segment
+from fr_trust.audit.export import export, oldest_segment
 from support.audits import Audited
 from support.cases import OTHER_SIGNER, REFERENCE, SIGNER, Filed, filed
 from support.cli import fr, fr_at, run

@@ -33,7 +33,6 @@ from fr_core.storage.data_folder import SharedFolder
 from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.log_copier import LogCopier
-from fr_core.storage.rows import readable
 from fr_core.storage.schema import Schema, WrappedKeys
 from fr_core.storage.statements import Transaction
 from fr_core.storage.vault import Vault, encode
@@ -478,7 +477,7 @@ READS: dict[str, Callable[[], object]] = {
 @pytest.mark.parametrize("kind", READS)
 def test_what_cannot_be_read_is_damage_of_the_store_and_is_not_told(kind: str) -> None:
     with pytest.raises(StoreCorrupt) as caught:
-        readable("store of things", READS[kind])
+        SCHEMA.readable(READS[kind])
     assert caught.value.what == "A row of the store of things cannot be read."
     assert caught.value.metadata == {"check": "row"}
     assert caught.value.__cause__ is None
@@ -490,13 +489,13 @@ def test_damage_that_was_found_already_stays_as_it_was_told() -> None:
         raise StoreCorrupt("Exchanged.", check="cases")
 
     with pytest.raises(StoreCorrupt, match="Exchanged") as caught:
-        readable("store of things", read)
+        SCHEMA.readable(read)
     assert caught.value.metadata == {"check": "cases"}
 
 
 def test_what_is_no_error_of_reading_is_not_taken_for_damage() -> None:
     with pytest.raises(ZeroDivisionError):
-        readable("store of things", lambda: 1 // 0)
+        SCHEMA.readable(lambda: 1 // 0)
 
 
 def test_what_a_later_version_has_sealed_is_damage_of_the_access_store(tmp_path: Path) -> None:

@@ -37,8 +37,7 @@ from fr_core.gallery.values import (
     updated,
 )
 from fr_core.storage.audit.attribution import Attribution
-from fr_core.storage.audit.pseudonyms import Pseudonyms
-from fr_core.storage.audit.values import Entry
+from fr_core.storage.audit.values import Entry, Pseudonyms
 from fr_core.storage.database import Database
 from fr_core.storage.statements import Transaction
 from fr_core.storage.vault import DataKey, Value

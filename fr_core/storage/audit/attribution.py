@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from fr_core.storage.audit.pseudonyms import Pseudonyms
-from fr_core.storage.audit.values import NO_COUNTS, NO_DETAIL, Entry, decimal_of, model_of
+from fr_core.storage.audit.values import NO_COUNTS, NO_DETAIL, Entry, Pseudonyms, decimal_of, model_of
 from fr_core.types import ModelId
 
 SYSTEM = "system"

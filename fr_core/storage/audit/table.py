@@ -19,12 +19,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from fr_core.errors import StoreCorrupt
-from fr_core.storage.audit import pseudonyms as names
 from fr_core.storage.audit.attribution import SYSTEM
 from fr_core.storage.audit.chain import first_hash, is_chain_id, new_chain_id, next_hash
 from fr_core.storage.audit.checkpoints import Checkpoint, make_checkpoint, public_pem
 from fr_core.storage.audit.rows import Head, Kept, Pruned, is_whole
-from fr_core.storage.audit.values import Entry, canonical, decode, encode
+from fr_core.storage.audit.values import PSEUDONYM_KEY_BYTES, Entry, Pseudonyms, canonical, decode, encode
 from fr_core.storage.dialect import contains
 from fr_core.storage.protocol import Connection, Row
 from fr_core.storage.vault import DataKey, Vault
@@ -81,8 +80,7 @@ class AuditTable:
     """The audit of one store, over one of its connections; of one thread at a time, as the connection is.
 
     To append, its transaction began by writing (BEGIN IMMEDIATE). Every method but `create` and `begin` raises
-    `StoreCorrupt`
-    where a row that it reads was altered, and each of them what the connection raises.
+    `StoreCorrupt` where a row that it reads was altered, and each of them what the connection raises.
     """
 
     def __init__(self, connection: Connection, vault: Vault, clock_ms: Callable[[], int]) -> None:
@@ -92,7 +90,7 @@ class AuditTable:
         self._clock_ms = clock_ms
         # The last head that was found good: equal bytes are good again, which saves an authentication for each append.
         self._seen: tuple[Row, Head] | None = None
-        self._pseudonyms: tuple[bytes, names.Pseudonyms] | None = None
+        self._pseudonyms: tuple[bytes, Pseudonyms] | None = None
 
     def create(self) -> None:
         """Make the tables, and begin a chain of no records."""
@@ -110,7 +108,7 @@ class AuditTable:
                 first_hash(chain_id),
                 self._sealed(_SIGNING_KEY, chain_id, signing_key.private_bytes_raw()),
                 signing_key.public_key().public_bytes_raw(),
-                self._sealed(_PSEUDONYM_KEY, chain_id, secrets.token_bytes(names.KEY_BYTES)),
+                self._sealed(_PSEUDONYM_KEY, chain_id, secrets.token_bytes(PSEUDONYM_KEY_BYTES)),
             )
         )
 
@@ -223,12 +221,12 @@ class AuditTable:
         """Return whether somebody with the key wrote this hash for this number."""
         return hmac.compare_digest(self._vault.mac("audit", (head.chain_id, seq, hash_)), mac)
 
-    def pseudonyms(self) -> names.Pseudonyms:
+    def pseudonyms(self) -> Pseudonyms:
         """Return what makes the pseudonyms of the chain."""
         head = self.head()
         if self._pseudonyms is None or self._pseudonyms[0] != head.sealed_pseudonym_key:
             key = self._opened(head, _PSEUDONYM_KEY, head.sealed_pseudonym_key)
-            self._pseudonyms = (head.sealed_pseudonym_key, names.Pseudonyms(key))
+            self._pseudonyms = (head.sealed_pseudonym_key, Pseudonyms(key))
         return self._pseudonyms[1]
 
     def checkpoint(self, last: Kept | None = None) -> Checkpoint:

@@ -5,6 +5,7 @@ Every field has a pattern and a greatest length, so that neither a name of two w
 
 from __future__ import annotations
 
+import hmac
 import json
 import math
 import re
@@ -20,7 +21,8 @@ VERSION = 1
 """Part of every record: what a later layout writes is never taken for this one."""
 
 Pseudonym = NewType("Pseudonym", str)
-"""16 hexadecimal digits that stand in for a subject or a case; `pseudonyms.Pseudonyms` makes them."""
+"""16 hexadecimal digits that stand in for a subject or a case; `Pseudonyms` makes them."""
+PSEUDONYM_KEY_BYTES = 32
 
 MAX_ROLES = 8
 MAX_SUBJECTS = 1_000  # as many as a search returns candidates at most
@@ -151,6 +153,34 @@ class Record(Entry):
                 raise _unfit("clock_ms")
         if self.salt is not None:
             _require_word(self.salt, _SALT, "salt")
+
+
+class Pseudonyms:
+    """Makes the pseudonyms of one chain with its key: the first 64 bits of HMAC-SHA-256 (RFC 2104)."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def subject(self, gallery_id: str, subject_id: str) -> Pseudonym:
+        """Return that of a subject of a gallery, by the caller's own id of it."""
+        return self._of("subject", gallery_id, subject_id)
+
+    def case(self, reference: str) -> Pseudonym:
+        """Return that of a case, by its reference."""
+        return self._of("case", "", reference)
+
+    def other(self, kind: str, own_id: str) -> Pseudonym:
+        """Return that of something else, such as a trainee or a cohort, by its id; raises `ValueError` for no kind."""
+        if not kind.isalnum() or kind in ("subject", "case"):
+            raise ValueError("a pseudonym of no kind, or of one that has a method of its own")
+        return self._of(kind, "", own_id)
+
+    def _of(self, kind: str, gallery_id: str, own_id: str) -> Pseudonym:
+        # The id is last and may hold anything; a gallery id holds no NUL.
+        if "\0" in gallery_id:
+            raise ValueError("a gallery id holds no NUL")
+        said = f"{kind}\0{gallery_id}\0{own_id}".encode("utf-8", "surrogatepass")
+        return Pseudonym(hmac.digest(self._key, said, "sha256").hex()[:16])
 
 
 def encode(entry: Entry, seq: int, at_ms: int, clock_ms: int | None = None, salt: str | None = None) -> bytes:

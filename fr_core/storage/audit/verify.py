@@ -169,8 +169,7 @@ def disagreement(table: AuditTable, checkpoint: Checkpoint) -> Broken | None:
     """Return what is wrong between a chain and a checkpoint that was kept elsewhere; None where they agree.
 
     It looks, in one transaction, only at the record of the checkpoint. If that was pruned, it checks only the
-    signature. Raises
-    `StoreCorrupt` if the record, or how far the chain is, was altered.
+    signature. Raises `StoreCorrupt` if the record, or how far the chain is, was altered.
     """
     head, first = table.head(), table.pruned().upto
     marks = Marks(head.chain_id, [checkpoint], table.public_key())

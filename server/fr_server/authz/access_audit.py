@@ -11,8 +11,7 @@ from dataclasses import replace
 
 from fr_core.errors import FrError, StorageLow
 from fr_core.storage.audit.attribution import SYSTEM
-from fr_core.storage.audit.pseudonyms import Pseudonyms
-from fr_core.storage.audit.values import Entry
+from fr_core.storage.audit.values import Entry, Pseudonyms
 from fr_server.authz.record import NOBODY, PACE_S, UNRECORDED, Ended
 from fr_server.gateway.listener import HandshakeFailure, Parting, Refusal
 from fr_server.telemetry.logs import describe

@@ -16,8 +16,7 @@ from fr_core.storage.durable import write_private
 from fr_server.rpc.services.audits import AuditCalls
 from fr_server.telemetry.logs import FIELDS, describe
 from fr_server.telemetry.trust import Chain
-from fr_trust.audit.export import checkpoint_of, verify_export
-from fr_trust.audit.segment import Segment
+from fr_trust.audit.export import Segment, checkpoint_of, verify_export
 
 log = logging.getLogger("fr_server.audit")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from fr_core.errors import InvalidField, StoreCorrupt
 from fr_core.storage.audit.attribution import current_attribution
 from fr_core.storage.protocol import Database, Row, Statements
-from fr_core.storage.rows import next_of
+from fr_core.storage.schema import next_of
 from fr_core.storage.store import Clearing
 from fr_core.storage.vault import DataKey, Vault
 from fr_core.storage.writer import Writer

@@ -29,8 +29,7 @@ class Ring:
     """Looks at the head of the database each time, and reads what has changed since; for several threads.
 
     One statement that finds the head as it was takes some ten microseconds, whichever process has changed it. The
-    constructor
-    raises as `look`.
+    constructor raises as `look`.
     """
 
     def __init__(self, database: Database, locks: Locks) -> None:

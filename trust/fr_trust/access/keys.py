@@ -1,4 +1,8 @@
-"""API keys: "id.secret". The id is public; the secret has 256 bits, is told once, and is kept as a keyed hash alone."""
+"""API keys: "id.secret". The id is public; the secret has 256 bits, is told once, and is kept as a keyed hash alone.
+
+Making, rotating, revoking and listing keys all use `reaches` and `require_may_give`: no sequence of these calls gives a
+principal a secret with wider access than the principal's own.
+"""
 
 from __future__ import annotations
 
@@ -15,56 +19,6 @@ from fr_trust.access.roles import Role
 from fr_trust.access.scope import Scope
 from fr_trust.errors import NotPermitted
 
-_OF_ALL = frozenset({Role.ADMIN, Role.AUDITOR})
-"""Roles that see more than their galleries and courses: all keys, all audits."""
-
-
-def reaches(principal: Principal, key: ApiKey | NewKey) -> bool:
-    """Return whether a principal may see and revoke a key: its own, or one with no wider access than its own.
-
-    Admins and auditors see more than their galleries and courses, so their keys count as access to everything.
-    """
-    if isinstance(key, ApiKey) and key.principal_id == principal.principal_id:
-        return True
-    if not key.roles.isdisjoint(_OF_ALL) and not (principal.galleries.is_all and principal.courses.is_all):
-        return False
-    return _includes(principal.galleries, key.galleries) and _includes(principal.courses, key.courses)
-
-
-def require_may_give(principal: Principal, own: ApiKey | None, key: ApiKey | NewKey, now_ms: int) -> None:
-    """Raise `NotPermitted` if a secret of a key would have more rights than the principal who hands it out.
-
-    Args:
-        own: the key that the principal calls with; None = it has none.
-        key: to make, or to give a new secret to.
-        now_ms: milliseconds since 1970, UTC.
-    """
-    if not reaches(principal, key):
-        raise NotPermitted(
-            "The key has wider access than your own; a key of an admin or auditor counts as access to everything."
-        )
-    if not key.budget.is_within(principal.budget):
-        raise NotPermitted("The key has a larger budget than your own.", field="budget")
-    if own is None:
-        return
-    if own.certificate_sha256 is not None and key.certificate_sha256 != own.certificate_sha256:
-        raise NotPermitted("The key must be bound to the same certificate as your own.")
-    ends_ms = key.expires_ms(now_ms) if isinstance(key, NewKey) else key.expires_ms
-    if own.expires_ms is not None and (ends_ms is None or ends_ms > own.expires_ms):
-        raise NotPermitted("The key lives longer than your own.", field="lifetime")
-
-
-def _includes(scope: Scope, other: Scope) -> bool:
-    """Return whether a scope covers everything that another one covers."""
-    return all(any(_covers(own, pattern) for own in scope.patterns) for pattern in other.patterns)
-
-
-def _covers(own: str, pattern: str) -> bool:
-    if own.endswith("*"):
-        return pattern.startswith(own[:-1])
-    return own == pattern
-
-
 SECRET_BYTES = 32
 PEPPER_BYTES = 32
 MAX_LABEL = 128
@@ -76,6 +30,8 @@ MAX_LIFETIME_MS = MAX_LIFETIME_DAYS * DAY_MS
 """Five years, whichever of them are leap years."""
 MAX_OVERLAP_MS = 30 * DAY_MS
 
+# Roles that see more than their galleries and courses: all keys, all audits.
+_OF_ALL = frozenset({Role.ADMIN, Role.AUDITOR})
 _ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _ID_CHARACTERS = 16
 _KEY_ID = re.compile(r"[a-z0-9]{16}")
@@ -230,6 +186,41 @@ def secret_hash(pepper: bytes, token: Token) -> bytes:
     key of the store.
     """
     return hmac.digest(pepper, _HASHED + token.key_id.encode() + b"\0" + token.secret, "sha256")
+
+
+def reaches(principal: Principal, key: ApiKey | NewKey) -> bool:
+    """Return whether a principal may see and revoke a key: its own, or one with no wider access than its own.
+
+    Admins and auditors see more than their galleries and courses, so their keys count as access to everything.
+    """
+    if isinstance(key, ApiKey) and key.principal_id == principal.principal_id:
+        return True
+    if not key.roles.isdisjoint(_OF_ALL) and not (principal.galleries.is_all and principal.courses.is_all):
+        return False
+    return principal.galleries.includes(key.galleries) and principal.courses.includes(key.courses)
+
+
+def require_may_give(principal: Principal, own: ApiKey | None, key: ApiKey | NewKey, now_ms: int) -> None:
+    """Raise `NotPermitted` if a secret of a key would have more rights than the principal who hands it out.
+
+    Args:
+        own: the key that the principal calls with; None = it has none.
+        key: to make, or to give a new secret to.
+        now_ms: milliseconds since 1970, UTC.
+    """
+    if not reaches(principal, key):
+        raise NotPermitted(
+            "The key has wider access than your own; a key of an admin or auditor counts as access to everything."
+        )
+    if not key.budget.is_within(principal.budget):
+        raise NotPermitted("The key has a larger budget than your own.", field="budget")
+    if own is None:
+        return
+    if own.certificate_sha256 is not None and key.certificate_sha256 != own.certificate_sha256:
+        raise NotPermitted("The key must be bound to the same certificate as your own.")
+    ends_ms = key.expires_ms(now_ms) if isinstance(key, NewKey) else key.expires_ms
+    if own.expires_ms is not None and (ends_ms is None or ends_ms > own.expires_ms):
+        raise NotPermitted("The key lives longer than your own.", field="lifetime")
 
 
 def _base64url(data: bytes) -> str:

@@ -21,7 +21,6 @@ from typing import Any
 
 from fr_core.errors import StoreCorrupt
 from fr_core.storage.protocol import Connection, Row, Statements
-from fr_core.storage.rows import readable
 from fr_core.storage.schema import TAKES_MARK, Schema, WrappedKeys, begin_audit
 from fr_core.storage.vault import Value, Vault
 from fr_trust.access.budget import Budget
@@ -96,7 +95,7 @@ class Locks:
             raise StoreCorrupt("The access store has lost its head.", check="head")
         version, sealed = row
         said = self._opened(sealed, "head", version)
-        digest, keys, seen_ms = readable(SCHEMA.name, lambda: _HEAD.unpack(said))
+        digest, keys, seen_ms = SCHEMA.readable(lambda: _HEAD.unpack(said))
         return Head(version, int.from_bytes(digest, "big"), keys, seen_ms)
 
     def sealed_head(self, head: Head) -> tuple[Value, ...]:
@@ -108,7 +107,7 @@ class Locks:
         """Open a row of `KEYS`; raises `StoreCorrupt`."""
         number, key_id, version, sealed = row
         said = self._opened(sealed, "keys", number, key_id, version)
-        return readable(SCHEMA.name, lambda: _kept(number, key_id, version, json.loads(said)))
+        return SCHEMA.readable(lambda: _kept(number, key_id, version, json.loads(said)))
 
     def sealed_key(self, kept: Kept) -> bytes:
         """Return what is sealed of a row of `KEYS`."""
@@ -117,7 +116,7 @@ class Locks:
 
     def _opened(self, sealed: Any, table: str, *values: Any) -> bytes:
         # A column that was altered may hold what no row can.
-        bound = readable(SCHEMA.name, lambda: SCHEMA.bound(table, *values))
+        bound = SCHEMA.readable(lambda: SCHEMA.bound(table, *values))
         return self._key.open(sealed, bound, table)
 
 

@@ -20,8 +20,7 @@ class Scope:
     """Ids of galleries, or of courses.
 
     Each pattern is an id, or the beginning of ids followed by `*`; `("*",)` = all, `()` = none. Raises `InvalidField`
-    for a
-    pattern that is none, and for more than `MAX_PATTERNS`.
+    for a pattern that is none, and for more than `MAX_PATTERNS`.
     """
 
     patterns: tuple[str, ...]
@@ -43,6 +42,10 @@ class Scope:
             resource_id.startswith(pattern[:-1]) if pattern[-1] == "*" else resource_id == pattern
             for pattern in self.patterns
         )
+
+    def includes(self, other: Scope) -> bool:
+        """Return whether it covers everything that another one covers."""
+        return all(map(self.covers, other.patterns))
 
 
 EVERYTHING = Scope((_ALL,))

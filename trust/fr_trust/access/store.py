@@ -15,8 +15,7 @@ from hashlib import sha256
 
 from fr_core.errors import InvalidField, ShuttingDown
 from fr_core.storage.audit.attribution import current_attribution
-from fr_core.storage.audit.pseudonyms import Pseudonyms
-from fr_core.storage.audit.values import Entry
+from fr_core.storage.audit.values import Entry, Pseudonyms
 from fr_core.storage.database import Database
 from fr_core.storage.statements import Transaction
 from fr_core.storage.store import SharedStore
@@ -84,8 +83,7 @@ class AccessStore(SharedStore[Transaction]):
         """Make a key; the audit says who asked for it, see `current_attribution`.
 
         Where there are `max_keys`, the oldest one that is not valid any more is forgotten; raises `StorageLow` if all
-        are valid, or
-        the disk has too little room.
+        are valid, or the disk has too little room.
         """
         by = current_attribution()
         return self._writer.run(lambda tx: self._changes.create(tx, new, by))
@@ -128,8 +126,7 @@ class AccessStore(SharedStore[Transaction]):
         """Return the key of what somebody has sent, "id.secret" or anything else.
 
         It takes the same time whether the id is unknown, the secret wrong, or the key over. A key that was just found
-        valid takes
-        less, until any key changes.
+        valid takes less, until any key changes.
 
         Args:
             token: as it was sent.

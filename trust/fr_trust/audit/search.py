@@ -77,8 +77,7 @@ def search(table: AuditTable, wanted: Filter, after: int, limit: int) -> Page:
     """Return at most `limit` records that are wanted, the oldest first, after that of a number.
 
     The connection of the table is in one transaction all the while. Raises `StoreCorrupt` if a record that was read is
-    not as
-    it was written.
+    not as it was written.
     """
     # The time never goes back within a chain, so that a span of time is one of numbers.
     if wanted.since_ms is not None:

@@ -66,8 +66,7 @@ def search_digest(
     """Return what the audit says of a search, 64 hexadecimal digits.
 
     Candidates are as found; `photo_sha256` alone tells of their photos. Raises `ValueError` if a number is not finite,
-    or the
-    salt of the examination is none.
+    or the salt of the examination is none.
     """
     said = {
         "examination_id": examination_id,

@@ -214,8 +214,7 @@ class CaseStore(SharedStore[Transaction]):
         nothing.
 
         The transaction that keeps it decides whether it may: of two examiners at the same moment one is the first.
-        Returns the
-        examination with all findings, without photos.
+        Returns the examination with all findings, without photos.
 
         Raises:
             UnknownExamination: there is none of that id.

@@ -11,7 +11,7 @@ from typing import Any
 from fr_core.errors import StoreCorrupt
 from fr_core.storage.dialect import ALL_ROWS
 from fr_core.storage.protocol import Database, Row, Statements
-from fr_core.storage.rows import next_of
+from fr_core.storage.schema import next_of
 from fr_trust.casework.rules import may_examine
 from fr_trust.casework.store_schema import (
     CASES,
@@ -58,8 +58,7 @@ class Roll:
         """Return the roll as of a look at the database, which reads nothing before.
 
         `keep` says whether what is read is durable: not so within a transaction that writes. Raises `StoreCorrupt` if a
-        case was
-        altered, taken out, put in or put back.
+        case was altered, taken out, put in or put back.
         """
         with self._lock:  # so that what one thread sees is never older than what was kept before
             row = now.row(HEAD)
@@ -118,8 +117,7 @@ class Look:
     """One look at the case store, at a time in milliseconds since 1970, UTC; what has expired is not there.
 
     Nothing was read of `now` before; `durable` is false within a transaction that writes. Every method raises
-    `StoreCorrupt` if
-    what it reads was altered, exchanged, taken out, put in or put back.
+    `StoreCorrupt` if what it reads was altered, exchanged, taken out, put in or put back.
     """
 
     def __init__(self, now: Statements, locks: Locks, roll: Roll, at_ms: int, *, durable: bool = True) -> None:

@@ -26,7 +26,6 @@ from typing import Any
 from fr_core.errors import StoreCorrupt
 from fr_core.storage.audit.values import canonical
 from fr_core.storage.protocol import Connection, Row, Statements
-from fr_core.storage.rows import readable
 from fr_core.storage.schema import TAKES_MARK, Schema, WrappedKeys, begin_audit
 from fr_core.storage.vault import DataKey, Value, Vault
 from fr_trust.casework.codec import finding_of, finding_said, listed_of, listed_said, searched_of, searched_said
@@ -133,7 +132,7 @@ class Locks:
             raise StoreCorrupt("The case store has lost its head.", check="head")
         version, sealed = row
         said = self._key.open(sealed, _bound("head", version), "head")
-        digest, *counts = readable(SCHEMA.name, lambda: _HEAD.unpack(said))
+        digest, *counts = SCHEMA.readable(lambda: _HEAD.unpack(said))
         return Head(version, int.from_bytes(digest, "big"), *counts)
 
     def sealed_head(self, head: Head) -> tuple[Value, ...]:
@@ -143,13 +142,13 @@ class Locks:
 
     def _element(self, kind: str, *values: Any) -> int:
         # A column that was altered may hold what no row can.
-        return int.from_bytes(readable(SCHEMA.name, lambda: self._vault.mac(kind, values)), "big")
+        return int.from_bytes(SCHEMA.readable(lambda: self._vault.mac(kind, values)), "big")
 
 
 def case_of(vault: Vault, row: Row) -> KeptCase:
     """Open a row of `CASES`; raises `StoreCorrupt`."""
     case_no, case_id, version, opened_ms, expires_ms, open_mac, wrapped, sealed = row
-    key = readable(SCHEMA.name, lambda: vault.key(CASE_OWNER, case_no, wrapped))
+    key = SCHEMA.readable(lambda: vault.key(CASE_OWNER, case_no, wrapped))
     bound = _bound("cases", case_no, case_id, version, opened_ms, expires_ms, open_mac)
     said = key.open(sealed, bound, "cases")
 
@@ -159,7 +158,7 @@ def case_of(vault: Vault, row: Row) -> KeptCase:
         case = Case(case_id, reference, Purpose(purpose), opened_by, *times, examinations, tuple(galleries))
         return KeptCase(case_no, version, case, open_mac, int(digest, 16), key)
 
-    return readable(SCHEMA.name, read)
+    return SCHEMA.readable(read)
 
 
 def sealed_case(kept: KeptCase) -> bytes:
@@ -191,7 +190,7 @@ def examination_of(case: KeptCase, row: Row) -> KeptExamination:
         )
         return KeptExamination(examination_no, ordinal, findings, waiting, examination, tuple(content["photos"]))
 
-    return readable(SCHEMA.name, read)
+    return SCHEMA.readable(read)
 
 
 def sealed_examination(case: KeptCase, ordinal: int, examination: Examination) -> bytes:
@@ -210,7 +209,7 @@ def sealed_examination(case: KeptCase, ordinal: int, examination: Examination) -
 def finding_in(case: KeptCase, examination_id: str, number: int, sealed: Any) -> Finding:
     """Open a row of findings; raises `StoreCorrupt`."""
     said = case.key.open(sealed, SCHEMA.bound("findings", examination_id, number), "findings")
-    return readable(SCHEMA.name, lambda: finding_of(json.loads(said)))
+    return SCHEMA.readable(lambda: finding_of(json.loads(said)))
 
 
 def sealed_finding(case: KeptCase, examination_id: str, number: int, finding: Finding) -> bytes:
@@ -233,8 +232,7 @@ def with_photos(case: KeptCase, kept: KeptExamination, rows: Sequence[Row]) -> E
     """Return an examination with its photos.
 
     `rows` has the number and the sealed bytes of each, in their order. Raises `StoreCorrupt` if one was altered, taken
-    out,
-    exchanged or put in.
+    out, exchanged or put in.
     """
     if [number for number, _ in rows] != list(kept.photos):
         raise StoreCorrupt("A photo of an examination was taken out, or put in.", check="photos")
@@ -248,7 +246,7 @@ def with_photos(case: KeptCase, kept: KeptExamination, rows: Sequence[Row]) -> E
 
 
 def _bound(table: str, *values: Any) -> bytes:
-    return readable(SCHEMA.name, lambda: SCHEMA.bound(table, *values))
+    return SCHEMA.readable(lambda: SCHEMA.bound(table, *values))
 
 
 STORE_OWNER, CASE_OWNER = -6, -7
@@ -334,8 +332,8 @@ def _open_by_opener(connection: Connection, vault: Vault) -> None:
     )
     for row in list(rows):
         case_no, *columns, mac, wrapped, sealed = row
-        key = readable(SCHEMA.name, partial(vault.key, CASE_OWNER, case_no, wrapped))
-        said = key.open(sealed, readable(SCHEMA.name, partial(SCHEMA.bound, "cases", case_no, *columns, mac)), "cases")
+        key = SCHEMA.readable(partial(vault.key, CASE_OWNER, case_no, wrapped))
+        said = key.open(sealed, SCHEMA.readable(partial(SCHEMA.bound, "cases", case_no, *columns, mac)), "cases")
         reference, _, opened_by, *_ = json.loads(said)
         mac = open_mac(vault, opened_by, reference)
         sealed = key.seal(said, SCHEMA.bound("cases", case_no, *columns, mac))

@@ -33,8 +33,7 @@ def audit_extract(audit: AuditTable, case: Case, most_bytes: int = MAX_BUNDLE_BY
     """Return what the audit says of a case; subjects stand in it under pseudonyms.
 
     What others did meanwhile is withheld: it has the hash that the chain needs, and no word. The audit is that of the
-    store
-    of the case, as of one moment.
+    store of the case, as of one moment.
 
     Raises:
         StoreCorrupt: the audit does not say that the case was opened, or was altered.
@@ -77,7 +76,7 @@ def _opening(audit: AuditTable, case: Case) -> int:
 
 
 class EvidenceSigner:
-    """Signs the manifests of bundles with a key that the process holds."""
+    """Signs the manifests of bundles with an Ed25519 key (RFC 8032) that the process holds."""
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = key

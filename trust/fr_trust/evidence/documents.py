@@ -188,8 +188,7 @@ def parsed(name: str, data: bytes, read: Callable[[dict[str, Any]], R]) -> R:
     """Return what a document says, made by `read` of its JSON.
 
     `read` raises ValueError, KeyError or TypeError for anything else. Raises `EvidenceUnusable`, which names the file,
-    if no
-    document has exactly these bytes.
+    if no document has exactly these bytes.
     """
     try:
         said = read_json(data, len(data), parse_int=_whole)  # `archive.read` has bounded it

@@ -51,8 +51,7 @@ def pieces(
     """Yield the report, piece by piece; memory grows neither with the exhibits nor with their photos.
 
     Exhibits are taken one by one, the oldest first; `counts` says how many there are, and how many of them are
-    unfinished.
-    `made_ms` is in milliseconds since 1970, UTC, `made_by` a principal_id.
+    unfinished. `made_ms` is in milliseconds since 1970, UTC, `made_by` a principal_id.
     """
     title = render(message("evidence.title", reference=case.reference))
     return document(title, _body(case, exhibits, counts, made_ms, made_by, audit))

@@ -16,9 +16,8 @@ from fr_core.storage.audit.values import Pseudonym
 from fr_core.storage.audit.verify import Broken, Verified, disagreement, verify
 from fr_server.rpc.services.gallery_calls import GalleryCalls
 from fr_server.telemetry.trust import Chain
-from fr_trust.audit.export import export
+from fr_trust.audit.export import Segment, export, oldest_segment
 from fr_trust.audit.search import Filter, Page, search
-from fr_trust.audit.segment import Segment, oldest_segment
 from fr_trust.casework.store import CaseStore
 
 CHAINS: tuple[Chain, ...] = get_args(Chain)
@@ -78,7 +77,7 @@ class AuditCalls(Protocol):
         ...
 
     def audit_oldest(self, before_ms: int) -> Segment | None:
-        """Like `fr_trust.audit.segment.oldest_segment`; records of kept cases are not due."""
+        """Like `fr_trust.audit.export.oldest_segment`; records of kept cases are not due."""
         ...
 
     def audit_prune(self, after: int, upto: int, last: bool) -> bool:
