@@ -175,8 +175,7 @@ class AccessStore(SharedStore[Transaction]):
         Args:
             entries: what they say.
             may_use_reserve: whether they may take what stays free on the disk for deletions and searches; not so if
-                anybody who
-                reaches the server can cause them.
+                anybody who reaches the server can cause them.
 
         Returns:
             The number of the last record, once all are durable; or `StorageLow`, and none of them is kept.

@@ -138,8 +138,7 @@ class CaseStore(SharedStore[Transaction]):
             case_id: of the case.
             searched: what was searched, and how.
             candidates: as found, best first, with the photos that the gallery keeps; 1,000 at most. Without any the
-                examination
-                is concluded at once.
+                examination is concluded at once.
             probe: the photo that was searched with.
 
         Returns:

@@ -54,10 +54,8 @@ class Exhibit:
     Attributes:
         examination: with its photos.
         derivations: how the photos were processed, as JSON: "probe", and the candidates by their ranks; with the
-            decoding
-            (size, orientation, colour), detection box, landmarks, the similarity transform to the 112 x 112 crop,
-            quality and
-            the model.
+            decoding (size, orientation, colour), detection box, landmarks, the similarity transform to the 112 x 112
+            crop, quality and the model.
         figures: what the calibration says of candidates, by template_id.
         measured_on: where the calibration was measured, in words; "" where there is none.
         photos: the probe as 0, and kept ones of candidates by their places from 1; None = they are in the examination.

@@ -99,11 +99,9 @@ class Verified:
         unfinished: ids of examinations that wait for a finding.
         key_id: 16 hexadecimal digits of the key that signed.
         by_expected_key: whether that is the expected key; false where none was given: then the bundle is merely
-            consistent in
-            itself, and anybody may have made it.
+            consistent in itself, and anybody may have made it.
         page_compared: whether its page was made anew of its documents, and is the same; false where another version of
-            the
-            product made it: then the page may say anything.
+            the product made it: then the page may say anything.
         audit: what is known of the audit; None where the bundle has none.
     """
 

@@ -42,8 +42,7 @@ def verify_audit(
         entries: its files, by their names.
         case_id: of the case.
         wanted: what the audit must say, by examination_id. Its told records tell of no other search of the case; a
-            search
-            that the signer withholds with its record is not found.
+            search that the signer withholds with its record is not found.
         expected: PEM of the key that must have signed it; None = any.
 
     Raises:
