@@ -26,7 +26,7 @@ from fr_trust.evidence.bundle import EvidenceSigner, audit_extract
 from fr_trust.evidence.report import report
 from fr_trust.evidence.values import Bound, Exhibit, Figures
 from fr_trust.evidence.verify import verify_bundle
-from fr_trust.evidence.words import database_effect, of_both, of_hd, of_hp
+from fr_trust.evidence.words import of_both
 from support.audits import START_MS, Clock
 from support.cases import (
     DERIVATIONS,
@@ -352,11 +352,6 @@ def test_a_report_states_both_propositions_and_no_posterior(page: _Read) -> None
     assert "at most 0.47 (with 95% confidence) would be expected" in page.text
 
 
-def test_a_report_says_what_it_does_not_say(page: _Read) -> None:
-    for word in ("not an identity", "gallery", "Image quality", "groups", "automation bias", "not known", "twins"):
-        assert word in page.text, word
-
-
 @pytest.mark.parametrize(
     ("operational", "examiners", "said"),
     [
@@ -380,13 +375,6 @@ def test_a_report_says_of_each_examination_whether_whoever_searched_judged_it(
     # What holds for two alone is said of no other.
     assert ("showed none of them" in html.text) == operational
     assert "did not know of each other" not in html.text
-
-
-def test_words_for_what_is_not_known() -> None:
-    unknown = Figures()
-    assert render(of_hp(unknown)) == render(of_hd(unknown)) == "Not known: there is no calibration that tells it."
-    assert list(of_both(unknown, 10)) == []
-    assert "not known" in render(database_effect(unknown, 10))
 
 
 @pytest.mark.parametrize(

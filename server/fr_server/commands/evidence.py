@@ -12,7 +12,6 @@ import typer
 
 from fr_core import __version__
 from fr_locales.messages import Message, message
-from fr_locales.rendering import render
 from fr_server.commands.audit import AsJson, read_pem
 from fr_server.commands.reporting import CommandFailed, print_json, reporting
 
@@ -67,6 +66,8 @@ def _text(path: Path | None) -> str | None:
 
 def sentences(found: Verified) -> Iterator[str]:
     """Yield the results of the check, and its limits, without anything that steers a terminal."""
+    from fr_locales.rendering import render
+
     for text in map(render, _messages(found)):
         yield "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
 
