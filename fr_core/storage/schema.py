@@ -116,8 +116,11 @@ class Schema:
         return f"{self.stem}.building"
 
     def bound(self, table: str, *values: Value) -> bytes:
-        """Return the bytes that bind encrypted data to its table and to the values that identify its row."""
-        return encode(self.binding, self.layout, table, *values)
+        """Return the bytes that bind encrypted data to its table and to the values that identify its row.
+
+        Raises `StoreCorrupt` for values that no row has: a column that was altered may hold them.
+        """
+        return self.readable(lambda: encode(self.binding, self.layout, table, *values))
 
     def readable(self, read: Callable[[], R]) -> R:
         """Return the result of `read`, which takes values out of a row that was opened, or binds it to its columns.

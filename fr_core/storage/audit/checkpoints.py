@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -64,14 +64,18 @@ class Checkpoint:
 
     def to_json(self) -> bytes:
         """Return its canonical JSON."""
-        said = _said(self.chain_id, self.seq, self.hash, self.at_ms, self.key_id)
-        return canonical({**said, "signature": self.signature})
+        return canonical({"v": VERSION, **asdict(self)})
+
+    def signed(self) -> bytes:
+        """Return what its signature is of: its canonical JSON without it."""
+        said = {"v": VERSION, **asdict(self)}
+        del said["signature"]
+        return canonical(said)
 
     def is_signed_by(self, public_key: Ed25519PublicKey) -> bool:
         """Return whether this key signed the checkpoint."""
-        signed = canonical(_said(self.chain_id, self.seq, self.hash, self.at_ms, self.key_id))
         try:
-            public_key.verify(base64.urlsafe_b64decode(f"{self.signature}=="), signed)
+            public_key.verify(base64.urlsafe_b64decode(f"{self.signature}=="), self.signed())
         except InvalidSignature:
             return False
         return True
@@ -88,9 +92,9 @@ def make_checkpoint(chain_id: str, seq: int, hash_: bytes, at_ms: int, signing_k
         signing_key: Ed25519, 32 bytes.
     """
     key = Ed25519PrivateKey.from_private_bytes(signing_key)
-    key_id = key_id_of(key.public_key())
-    signature = key.sign(canonical(_said(chain_id, seq, hash_.hex(), at_ms, key_id)))
-    return Checkpoint(chain_id, seq, hash_.hex(), at_ms, key_id, base64.urlsafe_b64encode(signature).decode()[:-2])
+    unsigned = Checkpoint(chain_id, seq, hash_.hex(), at_ms, key_id_of(key.public_key()), "A" * 86)
+    signature = base64.urlsafe_b64encode(key.sign(unsigned.signed())).decode()[:-2]
+    return replace(unsigned, signature=signature)
 
 
 def parse_checkpoint(data: bytes) -> Checkpoint:
@@ -129,10 +133,6 @@ def read_public_key(pem: str) -> Ed25519PublicKey:
 def key_id_of(public_key: Ed25519PublicKey) -> str:
     """Return 16 hexadecimal digits that tell keys apart: of the SHA-256 of the key's 32 bytes."""
     return sha256(public_key.public_bytes_raw()).hexdigest()[:16]
-
-
-def _said(chain_id: str, seq: int, hash_: str, at_ms: int, key_id: str) -> dict[str, object]:
-    return {"v": VERSION, "chain_id": chain_id, "seq": seq, "hash": hash_, "at_ms": at_ms, "key_id": key_id}
 
 
 def _unreadable() -> InvalidField:

@@ -94,7 +94,7 @@ class Locks:
         if row is None:
             raise StoreCorrupt("The access store has lost its head.", check="head")
         version, sealed = row
-        said = self._opened(sealed, "head", version)
+        said = self._key.open(sealed, SCHEMA.bound("head", version), "head")
         digest, keys, seen_ms = SCHEMA.readable(lambda: _HEAD.unpack(said))
         return Head(version, int.from_bytes(digest, "big"), keys, seen_ms)
 
@@ -106,18 +106,13 @@ class Locks:
     def kept_of(self, row: Row) -> Kept:
         """Open a row of `KEYS`; raises `StoreCorrupt`."""
         number, key_id, version, sealed = row
-        said = self._opened(sealed, "keys", number, key_id, version)
+        said = self._key.open(sealed, SCHEMA.bound("keys", number, key_id, version), "keys")
         return SCHEMA.readable(lambda: _kept(number, key_id, version, json.loads(said)))
 
     def sealed_key(self, kept: Kept) -> bytes:
         """Return what is sealed of a row of `KEYS`."""
         bound = SCHEMA.bound("keys", kept.key.number, kept.key.key_id, kept.version)
         return self._key.seal(json.dumps(_said(kept), separators=(",", ":")).encode(), bound)
-
-    def _opened(self, sealed: Any, table: str, *values: Any) -> bytes:
-        # A column that was altered may hold what no row can.
-        bound = SCHEMA.readable(lambda: SCHEMA.bound(table, *values))
-        return self._key.open(sealed, bound, table)
 
 
 HEAD = "SELECT version, sealed FROM head WHERE head_no = 1"

@@ -131,7 +131,7 @@ class Locks:
         if row is None:
             raise StoreCorrupt("The case store has lost its head.", check="head")
         version, sealed = row
-        said = self._key.open(sealed, _bound("head", version), "head")
+        said = self._key.open(sealed, SCHEMA.bound("head", version), "head")
         digest, *counts = SCHEMA.readable(lambda: _HEAD.unpack(said))
         return Head(version, int.from_bytes(digest, "big"), *counts)
 
@@ -149,7 +149,7 @@ def case_of(vault: Vault, row: Row) -> KeptCase:
     """Open a row of `CASES`; raises `StoreCorrupt`."""
     case_no, case_id, version, opened_ms, expires_ms, open_mac, wrapped, sealed = row
     key = SCHEMA.readable(lambda: vault.key(CASE_OWNER, case_no, wrapped))
-    bound = _bound("cases", case_no, case_id, version, opened_ms, expires_ms, open_mac)
+    bound = SCHEMA.bound("cases", case_no, case_id, version, opened_ms, expires_ms, open_mac)
     said = key.open(sealed, bound, "cases")
 
     def read() -> KeptCase:
@@ -176,7 +176,7 @@ def sealed_case(kept: KeptCase) -> bytes:
 def examination_of(case: KeptCase, row: Row) -> KeptExamination:
     """Open a row of `EXAMINATIONS`; raises `StoreCorrupt`."""
     examination_no, examination_id, case_no, ordinal, searched_ms, findings, waiting, sealed = row
-    bound = _bound("examinations", examination_id, case_no, ordinal, searched_ms)
+    bound = SCHEMA.bound("examinations", examination_id, case_no, ordinal, searched_ms)
     said = case.key.open(sealed, bound, "examinations")
 
     def read() -> KeptExamination:
@@ -243,10 +243,6 @@ def with_photos(case: KeptCase, kept: KeptExamination, rows: Sequence[Row]) -> E
     }
     candidates = tuple(replace(one, photo=opened.get(nth, b"")) for nth, one in enumerate(own.candidates, 1))
     return replace(own, probe=opened[0], candidates=candidates)
-
-
-def _bound(table: str, *values: Any) -> bytes:
-    return SCHEMA.readable(lambda: SCHEMA.bound(table, *values))
 
 
 STORE_OWNER, CASE_OWNER = -6, -7
@@ -333,7 +329,7 @@ def _open_by_opener(connection: Connection, vault: Vault) -> None:
     for row in list(rows):
         case_no, *columns, mac, wrapped, sealed = row
         key = SCHEMA.readable(partial(vault.key, CASE_OWNER, case_no, wrapped))
-        said = key.open(sealed, SCHEMA.readable(partial(SCHEMA.bound, "cases", case_no, *columns, mac)), "cases")
+        said = key.open(sealed, SCHEMA.bound("cases", case_no, *columns, mac), "cases")
         reference, _, opened_by, *_ = json.loads(said)
         mac = open_mac(vault, opened_by, reference)
         sealed = key.seal(said, SCHEMA.bound("cases", case_no, *columns, mac))
