@@ -32,6 +32,54 @@ _HEAD = struct.Struct("<16sqq")
 _DIGEST_BYTES = 16
 
 
+OWNER = -5
+"""Of the one key that seals what the store holds."""
+
+_TABLES = """
+CREATE TABLE vault (
+    vault_no INTEGER PRIMARY KEY CHECK (vault_no = 1),
+    wrapped_key BLOB NOT NULL,
+    pepper BLOB NOT NULL
+) STRICT;
+
+-- `version` grows with each change of a key.
+CREATE TABLE head (
+    head_no INTEGER PRIMARY KEY CHECK (head_no = 1),
+    version INTEGER NOT NULL,
+    sealed BLOB NOT NULL
+) STRICT;
+
+-- `version` is that of the head when the key was changed last.
+CREATE TABLE keys (
+    key_no INTEGER PRIMARY KEY AUTOINCREMENT,
+    key_id TEXT NOT NULL UNIQUE,
+    version INTEGER NOT NULL UNIQUE,
+    sealed BLOB NOT NULL
+) STRICT;
+"""
+
+
+def _make_keys(connection: Connection, vault: Vault) -> None:
+    """Make the key of the store, the pepper of its secrets, and the head of no keys."""
+    key, wrapped = vault.new_key(OWNER, 1)
+    pepper = key.seal(os.urandom(PEPPER_BYTES), SCHEMA.bound("vault", 1))
+    connection.execute("INSERT INTO vault (vault_no, wrapped_key, pepper) VALUES (1, ?, ?)", (wrapped, pepper))
+    # No keys, no time seen; see `rows.Head`.
+    head = key.seal(bytes(32), SCHEMA.bound("head", 0))
+    connection.execute("INSERT INTO head (head_no, version, sealed) VALUES (1, 0, ?)", (head,))
+
+
+SCHEMA = Schema(
+    name="access store",
+    database_name="access.sqlite",
+    application_id=0x46524143,  # "FRAC"
+    migrations=(_TABLES, _make_keys, begin_audit, TAKES_MARK),
+    wrapped=(WrappedKeys(OWNER, "vault", "vault_no"),),
+    binding="fr-core access",
+    mac_prefix="access ",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """The head of the store, which vouches for its keys.
@@ -162,51 +210,3 @@ def _kept(number: int, key_id: str, version: int, said: dict[str, Any]) -> Kept:
         None if before is None else bytes.fromhex(before),
         said["before_until_ms"],
     )
-
-
-OWNER = -5
-"""Of the one key that seals what the store holds."""
-
-_TABLES = """
-CREATE TABLE vault (
-    vault_no INTEGER PRIMARY KEY CHECK (vault_no = 1),
-    wrapped_key BLOB NOT NULL,
-    pepper BLOB NOT NULL
-) STRICT;
-
--- `version` grows with each change of a key.
-CREATE TABLE head (
-    head_no INTEGER PRIMARY KEY CHECK (head_no = 1),
-    version INTEGER NOT NULL,
-    sealed BLOB NOT NULL
-) STRICT;
-
--- `version` is that of the head when the key was changed last.
-CREATE TABLE keys (
-    key_no INTEGER PRIMARY KEY AUTOINCREMENT,
-    key_id TEXT NOT NULL UNIQUE,
-    version INTEGER NOT NULL UNIQUE,
-    sealed BLOB NOT NULL
-) STRICT;
-"""
-
-
-def _make_keys(connection: Connection, vault: Vault) -> None:
-    """Make the key of the store, the pepper of its secrets, and the head of no keys."""
-    key, wrapped = vault.new_key(OWNER, 1)
-    pepper = key.seal(os.urandom(PEPPER_BYTES), SCHEMA.bound("vault", 1))
-    connection.execute("INSERT INTO vault (vault_no, wrapped_key, pepper) VALUES (1, ?, ?)", (wrapped, pepper))
-    # No keys, no time seen; see `rows.Head`.
-    head = key.seal(bytes(32), SCHEMA.bound("head", 0))
-    connection.execute("INSERT INTO head (head_no, version, sealed) VALUES (1, 0, ?)", (head,))
-
-
-SCHEMA = Schema(
-    name="access store",
-    database_name="access.sqlite",
-    application_id=0x46524143,  # "FRAC"
-    migrations=(_TABLES, _make_keys, begin_audit, TAKES_MARK),
-    wrapped=(WrappedKeys(OWNER, "vault", "vault_no"),),
-    binding="fr-core access",
-    mac_prefix="access ",
-)

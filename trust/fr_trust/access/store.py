@@ -158,11 +158,11 @@ class AccessStore(SharedStore[Transaction]):
         return kept.key
 
     def now_ms(self) -> int:
-        """The time that keys expire by, milliseconds since 1970, UTC; see `seen`."""
+        """The time that keys expire by, milliseconds since 1970, UTC; see `trusted_clock`."""
         return self._time.now_ms(self._ring.look().head.seen_ms)
 
     def forget_time_seen(self) -> None:
-        """Go by the clock again, where the store has kept a time of the future, see `seen`; with no other process open.
+        """Go by the clock again, if the store has kept a time of the future; no other process may have it open.
 
         For whoever runs the server, when its clock is right again. Keys that are over by the clock stay so.
         """

@@ -49,6 +49,116 @@ EXAMINATIONS = f"SELECT {_ELEMENT}, e.sealed FROM examinations e JOIN cases c ON
 """The columns of an examination whose case is not deleted."""
 
 
+STORE_OWNER, CASE_OWNER = -6, -7
+"""Owners of data keys: the store, whose key seals the head, and the cases."""
+
+HEAD_BYTES = 40
+"""Of what is sealed in the head: a digest of 128 bits and three numbers of 64; of an empty store all are 0."""
+
+_TABLES = """
+CREATE TABLE vault (
+    vault_no INTEGER PRIMARY KEY CHECK (vault_no = 1),
+    wrapped_key BLOB NOT NULL
+) STRICT;
+
+-- `version` grows with each change of a case.
+CREATE TABLE head (
+    head_no INTEGER PRIMARY KEY CHECK (head_no = 1),
+    version INTEGER NOT NULL,
+    sealed BLOB NOT NULL
+) STRICT;
+
+-- `version` is that of the head when the case, or anything in it, was changed last. `open_mac` stands in for the
+-- reference of a case that is open.
+CREATE TABLE cases (
+    case_no INTEGER PRIMARY KEY AUTOINCREMENT,
+    case_id TEXT NOT NULL UNIQUE,
+    version INTEGER NOT NULL UNIQUE,
+    opened_ms INTEGER NOT NULL,
+    expires_ms INTEGER,
+    open_mac BLOB UNIQUE,
+    wrapped_key BLOB NOT NULL,
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE INDEX cases_by_age ON cases (opened_ms, case_id);
+CREATE INDEX cases_by_end ON cases (expires_ms);
+
+-- `waiting` is 1 where it waits for a finding.
+CREATE TABLE examinations (
+    examination_no INTEGER PRIMARY KEY AUTOINCREMENT,
+    examination_id TEXT NOT NULL UNIQUE,
+    case_no INTEGER NOT NULL,
+    ordinal INTEGER NOT NULL,
+    searched_ms INTEGER NOT NULL,
+    findings INTEGER NOT NULL,
+    waiting INTEGER NOT NULL,
+    sealed BLOB NOT NULL,
+    UNIQUE (case_no, ordinal)
+) STRICT;
+CREATE INDEX examinations_waiting ON examinations (searched_ms, examination_id) WHERE waiting = 1;
+
+CREATE TABLE findings (
+    examination_no INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    sealed BLOB NOT NULL,
+    PRIMARY KEY (examination_no, number)
+) STRICT, WITHOUT ROWID;
+
+-- Number 0 is the probe, n the nth candidate.
+CREATE TABLE photos (
+    examination_no INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    sealed BLOB NOT NULL,
+    PRIMARY KEY (examination_no, number)
+) STRICT;
+
+-- Cases that are deleted, their keys with them; what is left of them goes bit by bit.
+CREATE TABLE gone (
+    case_no INTEGER PRIMARY KEY
+) STRICT;
+"""
+
+
+def open_mac(vault: Vault, opened_by: str, reference: str) -> bytes:
+    """Return the MAC that represents the reference of an open case; it differs for each opener."""
+    return vault.mac("reference of an open case", (opened_by, reference))
+
+
+def _open_by_opener(connection: Connection, vault: Vault) -> None:
+    """Make references of open cases unique for each opener; earlier versions made them unique for everybody."""
+    rows = connection.execute(
+        "SELECT case_no, case_id, version, opened_ms, expires_ms, open_mac, wrapped_key, sealed FROM cases "
+        "WHERE open_mac IS NOT NULL"
+    )
+    for row in list(rows):
+        case_no, *columns, mac, wrapped, sealed = row
+        key = SCHEMA.readable(partial(vault.key, CASE_OWNER, case_no, wrapped))
+        said = key.open(sealed, SCHEMA.bound("cases", case_no, *columns, mac), "cases")
+        reference, _, opened_by, *_ = json.loads(said)
+        mac = open_mac(vault, opened_by, reference)
+        sealed = key.seal(said, SCHEMA.bound("cases", case_no, *columns, mac))
+        connection.execute("UPDATE cases SET open_mac = ?, sealed = ? WHERE case_no = ?", (mac, sealed, case_no))
+
+
+def _make_head(connection: Connection, vault: Vault) -> None:
+    """Make the key of the head, and the head of no cases."""
+    key, wrapped = vault.new_key(STORE_OWNER, 1)
+    connection.execute("INSERT INTO vault (vault_no, wrapped_key) VALUES (1, ?)", (wrapped,))
+    sealed = key.seal(bytes(HEAD_BYTES), SCHEMA.bound("head", 0))
+    connection.execute("INSERT INTO head (head_no, version, sealed) VALUES (1, 0, ?)", (sealed,))
+
+
+SCHEMA = Schema(
+    name="case store",
+    database_name="cases.sqlite",
+    application_id=0x46524343,  # "FRCC"
+    migrations=(_TABLES, _make_head, begin_audit, _open_by_opener, TAKES_MARK),
+    wrapped=(WrappedKeys(STORE_OWNER, "vault", "vault_no"), WrappedKeys(CASE_OWNER, "cases", "case_no")),
+    binding="fr-core cases",
+    mac_prefix="cases ",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """The head of the store, which vouches for its cases.
@@ -243,113 +353,3 @@ def with_photos(case: KeptCase, kept: KeptExamination, rows: Sequence[Row]) -> E
     }
     candidates = tuple(replace(one, photo=opened.get(nth, b"")) for nth, one in enumerate(own.candidates, 1))
     return replace(own, probe=opened[0], candidates=candidates)
-
-
-STORE_OWNER, CASE_OWNER = -6, -7
-"""Owners of data keys: the store, whose key seals the head, and the cases."""
-
-HEAD_BYTES = 40
-"""Of what is sealed in the head: a digest of 128 bits and three numbers of 64; of an empty store all are 0."""
-
-_TABLES = """
-CREATE TABLE vault (
-    vault_no INTEGER PRIMARY KEY CHECK (vault_no = 1),
-    wrapped_key BLOB NOT NULL
-) STRICT;
-
--- `version` grows with each change of a case.
-CREATE TABLE head (
-    head_no INTEGER PRIMARY KEY CHECK (head_no = 1),
-    version INTEGER NOT NULL,
-    sealed BLOB NOT NULL
-) STRICT;
-
--- `version` is that of the head when the case, or anything in it, was changed last. `open_mac` stands in for the
--- reference of a case that is open.
-CREATE TABLE cases (
-    case_no INTEGER PRIMARY KEY AUTOINCREMENT,
-    case_id TEXT NOT NULL UNIQUE,
-    version INTEGER NOT NULL UNIQUE,
-    opened_ms INTEGER NOT NULL,
-    expires_ms INTEGER,
-    open_mac BLOB UNIQUE,
-    wrapped_key BLOB NOT NULL,
-    sealed BLOB NOT NULL
-) STRICT;
-CREATE INDEX cases_by_age ON cases (opened_ms, case_id);
-CREATE INDEX cases_by_end ON cases (expires_ms);
-
--- `waiting` is 1 where it waits for a finding.
-CREATE TABLE examinations (
-    examination_no INTEGER PRIMARY KEY AUTOINCREMENT,
-    examination_id TEXT NOT NULL UNIQUE,
-    case_no INTEGER NOT NULL,
-    ordinal INTEGER NOT NULL,
-    searched_ms INTEGER NOT NULL,
-    findings INTEGER NOT NULL,
-    waiting INTEGER NOT NULL,
-    sealed BLOB NOT NULL,
-    UNIQUE (case_no, ordinal)
-) STRICT;
-CREATE INDEX examinations_waiting ON examinations (searched_ms, examination_id) WHERE waiting = 1;
-
-CREATE TABLE findings (
-    examination_no INTEGER NOT NULL,
-    number INTEGER NOT NULL,
-    sealed BLOB NOT NULL,
-    PRIMARY KEY (examination_no, number)
-) STRICT, WITHOUT ROWID;
-
--- Number 0 is the probe, n the nth candidate.
-CREATE TABLE photos (
-    examination_no INTEGER NOT NULL,
-    number INTEGER NOT NULL,
-    sealed BLOB NOT NULL,
-    PRIMARY KEY (examination_no, number)
-) STRICT;
-
--- Cases that are deleted, their keys with them; what is left of them goes bit by bit.
-CREATE TABLE gone (
-    case_no INTEGER PRIMARY KEY
-) STRICT;
-"""
-
-
-def open_mac(vault: Vault, opened_by: str, reference: str) -> bytes:
-    """Return the MAC that represents the reference of an open case; it differs for each opener."""
-    return vault.mac("reference of an open case", (opened_by, reference))
-
-
-def _open_by_opener(connection: Connection, vault: Vault) -> None:
-    """Make references of open cases unique for each opener; earlier versions made them unique for everybody."""
-    rows = connection.execute(
-        "SELECT case_no, case_id, version, opened_ms, expires_ms, open_mac, wrapped_key, sealed FROM cases "
-        "WHERE open_mac IS NOT NULL"
-    )
-    for row in list(rows):
-        case_no, *columns, mac, wrapped, sealed = row
-        key = SCHEMA.readable(partial(vault.key, CASE_OWNER, case_no, wrapped))
-        said = key.open(sealed, SCHEMA.bound("cases", case_no, *columns, mac), "cases")
-        reference, _, opened_by, *_ = json.loads(said)
-        mac = open_mac(vault, opened_by, reference)
-        sealed = key.seal(said, SCHEMA.bound("cases", case_no, *columns, mac))
-        connection.execute("UPDATE cases SET open_mac = ?, sealed = ? WHERE case_no = ?", (mac, sealed, case_no))
-
-
-def _make_head(connection: Connection, vault: Vault) -> None:
-    """Make the key of the head, and the head of no cases."""
-    key, wrapped = vault.new_key(STORE_OWNER, 1)
-    connection.execute("INSERT INTO vault (vault_no, wrapped_key) VALUES (1, ?)", (wrapped,))
-    sealed = key.seal(bytes(HEAD_BYTES), SCHEMA.bound("head", 0))
-    connection.execute("INSERT INTO head (head_no, version, sealed) VALUES (1, 0, ?)", (sealed,))
-
-
-SCHEMA = Schema(
-    name="case store",
-    database_name="cases.sqlite",
-    application_id=0x46524343,  # "FRCC"
-    migrations=(_TABLES, _make_head, begin_audit, _open_by_opener, TAKES_MARK),
-    wrapped=(WrappedKeys(STORE_OWNER, "vault", "vault_no"), WrappedKeys(CASE_OWNER, "cases", "case_no")),
-    binding="fr-core cases",
-    mac_prefix="cases ",
-)

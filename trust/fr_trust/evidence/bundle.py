@@ -29,52 +29,6 @@ OPENING, SEARCH, FINDING = "case.open", "case.search", "case.finding"
 _PAGE = 100
 
 
-def audit_extract(audit: AuditTable, case: Case, most_bytes: int = MAX_BUNDLE_BYTES) -> AuditExtract:
-    """Return what the audit says of a case; subjects stand in it under pseudonyms.
-
-    What others did meanwhile is withheld: it has the hash that the chain needs, and no word. The audit is that of the
-    store of the case, as of one moment.
-
-    Raises:
-        StoreCorrupt: the audit does not say that the case was opened, or was altered.
-        InvalidField: the lines take more than `most_bytes`.
-    """
-    before = _opening(audit, case) - 1
-    lines, size, told = [], 0, {True: 0, False: 0}
-    searches = 0
-
-    def shown(record: Record) -> bool:
-        nonlocal searches
-        own = record.detail.get("case_id") == case.case_id
-        told[own] += 1
-        searches += own and record.action == SEARCH
-        return own
-
-    for line in export(audit, before, shown):
-        size += len(line)
-        if size > most_bytes:
-            raise InvalidField("The audit since the case was opened is longer than a bundle holds.", field="case_id")
-        lines.append(line)
-    checkpoint, public_key = audit.checkpoint().to_json(), audit.public_pem()
-    return AuditExtract(b"".join(lines), checkpoint, public_key, told[True], told[False], searches)
-
-
-def _opening(audit: AuditTable, case: Case) -> int:
-    """Return the number of the record that tells of the opening of a case.
-
-    It is not looked for by time: where the clock was set back, a record has another time than what it tells of.
-    """
-    wanted = Filter(action=OPENING, case=(audit.pseudonyms().case(case.reference),))
-    after: int | None = 0
-    while after is not None:
-        page = search(audit, wanted, after, _PAGE)
-        for kept in page.records:
-            if kept.record.detail.get("case_id") == case.case_id:
-                return kept.record.seq
-        after = page.after
-    raise StoreCorrupt("The audit does not say that the case was opened.", check="audit")
-
-
 class EvidenceSigner:
     """Signs the manifests of bundles with an Ed25519 key (RFC 8032) that the process holds."""
 
@@ -153,3 +107,49 @@ def _listed(files: Mapping[str, bytes]) -> dict[str, Mapping[str, object]]:
         path: {"sha256": sha256(content).hexdigest(), "size": len(content), "what": documents.what_of(path)}
         for path, content in files.items()
     }
+
+
+def audit_extract(audit: AuditTable, case: Case, most_bytes: int = MAX_BUNDLE_BYTES) -> AuditExtract:
+    """Return what the audit says of a case; subjects stand in it under pseudonyms.
+
+    What others did meanwhile is withheld: it has the hash that the chain needs, and no word. The audit is that of the
+    store of the case, as of one moment.
+
+    Raises:
+        StoreCorrupt: the audit does not say that the case was opened, or was altered.
+        InvalidField: the lines take more than `most_bytes`.
+    """
+    before = _opening(audit, case) - 1
+    lines, size, told = [], 0, {True: 0, False: 0}
+    searches = 0
+
+    def shown(record: Record) -> bool:
+        nonlocal searches
+        own = record.detail.get("case_id") == case.case_id
+        told[own] += 1
+        searches += own and record.action == SEARCH
+        return own
+
+    for line in export(audit, before, shown):
+        size += len(line)
+        if size > most_bytes:
+            raise InvalidField("The audit since the case was opened is longer than a bundle holds.", field="case_id")
+        lines.append(line)
+    checkpoint, public_key = audit.checkpoint().to_json(), audit.public_pem()
+    return AuditExtract(b"".join(lines), checkpoint, public_key, told[True], told[False], searches)
+
+
+def _opening(audit: AuditTable, case: Case) -> int:
+    """Return the number of the record that tells of the opening of a case.
+
+    It is not looked for by time: where the clock was set back, a record has another time than what it tells of.
+    """
+    wanted = Filter(action=OPENING, case=(audit.pseudonyms().case(case.reference),))
+    after: int | None = 0
+    while after is not None:
+        page = search(audit, wanted, after, _PAGE)
+        for kept in page.records:
+            if kept.record.detail.get("case_id") == case.case_id:
+                return kept.record.seq
+        after = page.after
+    raise StoreCorrupt("The audit does not say that the case was opened.", check="audit")

@@ -27,59 +27,6 @@ from fr_trust.evidence.values import AuditVerified, Exhibit
 from fr_trust.evidence.verify_audit import verify_audit
 from fr_trust.evidence.verify_case import CaseVerified, examinations
 
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """The bytes of a file of a bundle, read as they are asked for."""
-
-    file: BinaryIO
-    entry: Entry
-
-    def __len__(self) -> int:
-        return self.entry.size
-
-    def __getitem__(self, key: slice, /) -> bytes:
-        start, stop, _ = key.indices(self.entry.size)
-        self.file.seek(self.entry.content_at + start)
-        return self.file.read(stop - start)
-
-
-def verify_page(
-    file: BinaryIO,
-    entries: Mapping[str, Entry],
-    case: Case,
-    found: CaseVerified,
-    made_ms: int,
-    made_by: str,
-    audit: AuditVerified | None,
-) -> None:
-    """Compare the page of a bundle that this version has made; memory does not grow with its photos.
-
-    The case and `made_*` are as the manifest says, `found` as the documents do. Raises `EvidenceUnusable` for another
-    page.
-    """
-    page, at = _Stored(file, entries[REPORT]), 0
-    counts = (found.examinations, len(found.unfinished))
-    for piece in pieces(case, _exhibits(file, entries), counts, made_ms, made_by, audit):
-        if page[at : at + len(piece)] != piece:
-            raise _is_another()
-        at += len(piece)
-    if at != len(page):
-        raise _is_another()
-
-
-def _is_another() -> EvidenceUnusable:
-    return unusable(REPORT, "page", "The page says something else than the documents of the bundle.")
-
-
-def _exhibits(file: BinaryIO, entries: Mapping[str, Entry]) -> Iterator[Exhibit]:
-    for folder, search, findings in examinations(file, entries):
-        own = Examination(search.examination_id, search.case_id, search.searched, search.candidates, findings.findings)
-        names = {0: search.probe, **search.photos}
-        photos = {place: _Stored(file, entries[f"{folder}/{name}"]) for place, name in names.items()}
-        yield Exhibit(own, figures=search.figures, measured_on=search.measured_on, photos=photos)
-
-
 _MAX_MANIFEST_BYTES = 16 * 2**20
 _SIGNATURE_BYTES = 64
 _MAX_KEY_BYTES = 1_024
@@ -263,3 +210,55 @@ def _opened(source: Path | BinaryIO) -> Iterator[BinaryIO]:
             yield file
     else:
         yield source
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """The bytes of a file of a bundle, read as they are asked for."""
+
+    file: BinaryIO
+    entry: Entry
+
+    def __len__(self) -> int:
+        return self.entry.size
+
+    def __getitem__(self, key: slice, /) -> bytes:
+        start, stop, _ = key.indices(self.entry.size)
+        self.file.seek(self.entry.content_at + start)
+        return self.file.read(stop - start)
+
+
+def verify_page(
+    file: BinaryIO,
+    entries: Mapping[str, Entry],
+    case: Case,
+    found: CaseVerified,
+    made_ms: int,
+    made_by: str,
+    audit: AuditVerified | None,
+) -> None:
+    """Compare the page of a bundle that this version has made; memory does not grow with its photos.
+
+    The case and `made_*` are as the manifest says, `found` as the documents do. Raises `EvidenceUnusable` for another
+    page.
+    """
+    page, at = _Stored(file, entries[REPORT]), 0
+    counts = (found.examinations, len(found.unfinished))
+    for piece in pieces(case, _exhibits(file, entries), counts, made_ms, made_by, audit):
+        if page[at : at + len(piece)] != piece:
+            raise _is_another()
+        at += len(piece)
+    if at != len(page):
+        raise _is_another()
+
+
+def _is_another() -> EvidenceUnusable:
+    return unusable(REPORT, "page", "The page says something else than the documents of the bundle.")
+
+
+def _exhibits(file: BinaryIO, entries: Mapping[str, Entry]) -> Iterator[Exhibit]:
+    for folder, search, findings in examinations(file, entries):
+        own = Examination(search.examination_id, search.case_id, search.searched, search.candidates, findings.findings)
+        names = {0: search.probe, **search.photos}
+        photos = {place: _Stored(file, entries[f"{folder}/{name}"]) for place, name in names.items()}
+        yield Exhibit(own, figures=search.figures, measured_on=search.measured_on, photos=photos)
