@@ -33,7 +33,7 @@ from fr_training.answers import (
 from fr_training.errors import InvalidRating, WrongStep
 from fr_training.exercises import EXERCISES, exercise_of
 from fr_training.exercises.checks import COMPONENTS
-from fr_training.exercises.protocol import Exercise
+from fr_training.exercises.exercise import Exercise
 from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import PAIRS
 from fr_training.prompts import Advice, ExerciseKind, Reveal, Step

@@ -1,9 +1,8 @@
 """The exercises: what is shown at which step, which answers it takes, what they are worth.
 
-* `protocol` says what every exercise can do, and takes keys and answers as the type that an exercise works with;
-  `exercise_of` finds one by its word in a plan;
-* **two photos**: `pairs` (verification, low prevalence, blind, aided), `features` (by component);
-* **three photos**: `triad`; **one photo**: `triage`; **lists**: `lists` (of a probe of the course, of an own photo);
+* `exercise` says what every exercise can do; `exercise_of` finds one by its word in a plan;
+* **two or three photos**: `pairs`; **one photo**: `triage`; **lists**: `lists` (of a probe of the course, of an own
+  photo);
 * `checks` refuses answers that cannot be, and lists the components of a face.
 
 An exercise holds no state. What it shows before an answer is locked depends on nothing that is right, but for the
@@ -16,24 +15,28 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from fr_training.exercises.features import Features
+from fr_locales.messages import message
+from fr_training.answers import MAX_SIMILARITY
+from fr_training.exercises.exercise import Exercise
 from fr_training.exercises.lists import Candidates, OwnProbe
-from fr_training.exercises.pairs import BLIND, LOW_PREVALENCE, VERIFICATION, Aided
-from fr_training.exercises.protocol import Exercise
-from fr_training.exercises.triad import Triad
+from fr_training.exercises.pairs import Aided, Features, RatedPair, Triad
 from fr_training.exercises.triage import Triage
 from fr_training.prompts import ExerciseKind
 
+_RATINGS: Final = message("instructions.rating_scale")
+_LISTS: Final = message("instructions.list_scale")
+_VERIFICATION: Final = message("instructions.verification", scale=_RATINGS)
+
 _ALL: Final[tuple[Exercise, ...]] = (
-    VERIFICATION,
-    Triad(),
-    Candidates(),
-    Features(),
-    Triage(),
-    Aided(),
-    LOW_PREVALENCE,
-    BLIND,
-    OwnProbe(),
+    RatedPair(ExerciseKind.VERIFICATION, _VERIFICATION),
+    Triad(ExerciseKind.TRIAD, message("instructions.triad")),
+    Candidates(ExerciseKind.CANDIDATES, message("instructions.candidates", scale=_LISTS)),
+    Features(ExerciseKind.FEATURES, message("instructions.features", most=MAX_SIMILARITY, scale=_RATINGS)),
+    Triage(ExerciseKind.TRIAGE, message("instructions.triage")),
+    Aided(ExerciseKind.AIDED, message("instructions.aided", scale=_RATINGS)),
+    RatedPair(ExerciseKind.LOW_PREVALENCE, _VERIFICATION),
+    RatedPair(ExerciseKind.BLIND, message("instructions.blind", scale=_RATINGS)),
+    OwnProbe(ExerciseKind.OWN_PROBE, message("instructions.own_probe", scale=_LISTS)),
 )
 
 EXERCISES: Final[Mapping[ExerciseKind, Exercise]] = MappingProxyType({exercise.kind: exercise for exercise in _ALL})

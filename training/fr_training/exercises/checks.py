@@ -67,7 +67,7 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def require_answer(steps: Sequence[Step], step: Step, answer: Answer, choices: Sequence[str] = ()) -> None:
-    """Require an answer that a step can take.
+    """Require an answer that a step of an exercise can take.
 
     Args:
         steps: of the exercise.

@@ -1,66 +1,34 @@
-"""Defines the exercises of two photos rated as a whole: verification, low prevalence, blind verification and aided.
+"""Defines the exercises of photos to compare: pairs, rated as a whole or by component, and triads.
 
 Low prevalence has few pairs of two people, and these are easily missed (Papesh 2014). Its instructions are those of any
 verification: a trainee who is told how rare a mismatch is knows half of the answer. In blind verification another
-trainee has judged the pair. An aided pair is rated before and after the machine's opinion, which may be wrong.
+trainee has judged the pair. An aided pair is rated before and after the machine's opinion, which may be wrong. By
+component, a pair is first compared part by part (Towler 2017, 2021). In a triad a trainee finds the odd one out of
+three photos, without a lean to "same".
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
-import numpy as np
-
 from fr_locales.messages import Message, message
-from fr_training.answers import Answer, PairRating
-from fr_training.exercises.checks import require_answer
-from fr_training.exercises.protocol import Graded, answer_at, key_as, require_done, require_step
-from fr_training.keys import AnswerKey, PairKey
-from fr_training.prompts import Advice, ExerciseKind, Prompt, Reveal, Role, ShownPicture, Step
+from fr_training.answers import OddOneOut, PairRating
+from fr_training.exercises.checks import COMPONENTS
+from fr_training.exercises.exercise import OPENING, Exercise, Graded, answer_at, key_as, shown
+from fr_training.keys import AnswerKey, PairKey, TriadKey
+from fr_training.prompts import Advice, Prompt, Reveal, Role, Step
 from fr_training.trials import Locked
 
 SAME: Final = "same"
 DIFFERENT: Final = "different"
 UNDECIDED: Final = "undecided"
 
-RATING_SCALE: Final = message("instructions.rating_scale")
-"""The text about the ratings of pairs, the same for every exercise."""
 
-OPENING: Final[Mapping[bool | None, Message]] = {
-    True: message("reveal.right"),
-    False: message("reveal.wrong"),
-    None: message("reveal.undecided"),
-}
+class RatedPair(Exercise):
+    """Two photos, rated once."""
 
-
-@dataclass(frozen=True, slots=True)
-class RatedPair:
-    """Two photos, rated once. Its methods are those of `fr_training.exercises.protocol.Exercise`.
-
-    Attributes:
-        kind: its word in a plan.
-        instructions: for the trainee.
-        steps: RATE alone.
-    """
-
-    kind: ExerciseKind
-    instructions: Message
-    steps: tuple[Step, ...] = field(default=(Step.RATE,), init=False)
-
-    def order(self, photos: int, rng: np.random.Generator) -> tuple[int, ...]:
-        """Draw which photo is shown first."""
-        return shuffled(photos, rng)
-
-    def prompt(self, step: Step, picture_ids: Sequence[str], key: AnswerKey | None) -> Prompt:
-        """Both photos; nothing is taken from the key."""
-        require_step(step, self.steps)
-        return Prompt(self.kind, step, compared_pictures(picture_ids))
-
-    def check(self, step: Step, answer: Answer, picture_ids: Sequence[str]) -> None:
-        """Let a `PairRating` pass; `Exercise.check` has the refusals."""
-        require_answer(self.steps, step, answer)
+    steps: ClassVar[tuple[Step, ...]] = (Step.RATE,)
 
     def grade(
         self, key: AnswerKey | None, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
@@ -68,28 +36,80 @@ class RatedPair:
         """Grade the rating."""
         return grade_pair(key_as(key, PairKey), answer_at(locked, Step.RATE, PairRating))
 
-    def reveal(
+    def _reveal(
         self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
     ) -> Reveal:
-        """Tell whether both photos show one person."""
-        require_done(locked, self.steps)
-        return reveal_pair(key_as(key, PairKey), self.grade(key, locked, order, picture_ids))
+        correct = self.grade(key, locked, order, picture_ids).correct
+        return Reveal(correct, _truth(key_as(key, PairKey), correct))
 
 
-def shuffled(photos: int, rng: np.random.Generator, first: int = 0) -> tuple[int, ...]:
-    """Draw an order of the indices of photos, each order as likely as any other.
+class Features(RatedPair):
+    """Two photos, compared by component, then rated; the observations have no right and no wrong."""
 
-    Args:
-        photos: how many.
-        rng: of the trial.
-        first: how many stay in front, in their order.
-    """
-    return (*range(first), *(int(index) + first for index in rng.permutation(photos - first)))
+    steps: ClassVar[tuple[Step, ...]] = (Step.OBSERVE, Step.RATE)
+
+    def _prompt(self, step: Step, picture_ids: Sequence[str], key: AnswerKey | None) -> Prompt:
+        components = COMPONENTS if step == Step.OBSERVE else ()
+        return Prompt(self.kind, step, shown(picture_ids, Role.COMPARED), components)
 
 
-def compared_pictures(picture_ids: Sequence[str]) -> tuple[ShownPicture, ...]:
-    """Pictures to compare, or the one to judge, in the order in which they are shown."""
-    return tuple(ShownPicture(picture_id, Role.COMPARED) for picture_id in picture_ids)
+class Aided(RatedPair):
+    """Two photos, rated before and after an opinion."""
+
+    steps: ClassVar[tuple[Step, ...]] = (Step.RATE, Step.RATE_AGAIN)
+
+    def _prompt(self, step: Step, picture_ids: Sequence[str], key: AnswerKey | None) -> Prompt:
+        """At RATE_AGAIN the key's advice; nothing else is taken from the key."""
+        opinion = advice(_advice_same(key_as(key, PairKey))) if step == Step.RATE_AGAIN else None
+        return Prompt(self.kind, step, shown(picture_ids, Role.COMPARED), advice=opinion)
+
+    def grade(
+        self, key: AnswerKey | None, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
+    ) -> Graded:
+        """Grade the last rating; the advice counts as given once the first rating is locked."""
+        key = key_as(key, PairKey)
+        before = answer_at(locked, Step.RATE, PairRating)
+        seen = None if before is None else _advice_same(key)
+        return grade_pair(key, answer_at(locked, Step.RATE_AGAIN, PairRating), before, seen)
+
+    def _reveal(
+        self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
+    ) -> Reveal:
+        key = key_as(key, PairKey)
+        correct = self.grade(key, locked, order, picture_ids).correct
+        truth = _truth(key, correct)
+        if _advice_same(key) == key.mated:
+            return Reveal(correct, message("reveal.advice_right", truth=truth))
+        return Reveal(correct, message("reveal.advice_wrong", truth=truth))
+
+
+class Triad(Exercise):
+    """Three photos, two of one person, one choice."""
+
+    steps: ClassVar[tuple[Step, ...]] = (Step.CHOOSE,)
+
+    def grade(
+        self, key: AnswerKey | None, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
+    ) -> Graded:
+        """Grade the choice; photos are counted as in the item, not as shown."""
+        key = key_as(key, TriadKey)
+        choice = answer_at(locked, Step.CHOOSE, OddOneOut)
+        odd = None if choice is None else order[picture_ids.index(choice.picture_id)]
+        return Graded(
+            truth=f"odd:{key.odd}",
+            answer="" if odd is None else f"odd:{odd}",
+            correct=None if odd is None else odd == key.odd,
+            machine=f"odd:{key.machine_odd}",
+        )
+
+    def _reveal(
+        self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
+    ) -> Reveal:
+        """Photos are counted from 1 as they were shown."""
+        place = list(order).index(key_as(key, TriadKey).odd)
+        correct = self.grade(key, locked, order, picture_ids).correct
+        text = message("reveal.odd", opening=OPENING[correct is True], number=place + 1)
+        return Reveal(correct, text, picture_id=picture_ids[place])
 
 
 def opinion_word(same: bool) -> str:
@@ -128,27 +148,6 @@ def grade_pair(
     )
 
 
-def reveal_pair(key: PairKey, given: Graded) -> Reveal:
-    """Tell what was right about a pair."""
-    return Reveal(given.correct, _truth(key, given))
-
-
-def _truth(key: PairKey, given: Graded) -> Message:
-    opening = OPENING[given.correct]
-    if key.mated:
-        return message("reveal.one_person", opening=opening)
-    return message("reveal.two_people", opening=opening)
-
-
-VERIFICATION: Final = RatedPair(ExerciseKind.VERIFICATION, message("instructions.verification", scale=RATING_SCALE))
-
-
-LOW_PREVALENCE: Final = RatedPair(ExerciseKind.LOW_PREVALENCE, VERIFICATION.instructions)
-
-
-BLIND: Final = RatedPair(ExerciseKind.BLIND, message("instructions.blind", scale=RATING_SCALE))
-
-
 def advice(same: bool) -> Advice:
     """The machine's opinion as a trainee reads it.
 
@@ -157,50 +156,13 @@ def advice(same: bool) -> Advice:
     return Advice(same, message("trial.advice_same") if same else message("trial.advice_different"))
 
 
-class Aided:
-    """Two photos and an opinion. Its methods are those of `fr_training.exercises.protocol.Exercise`."""
-
-    kind: ClassVar[ExerciseKind] = ExerciseKind.AIDED
-    steps: ClassVar[tuple[Step, ...]] = (Step.RATE, Step.RATE_AGAIN)
-    instructions: ClassVar[Message] = message("instructions.aided", scale=RATING_SCALE)
-
-    def order(self, photos: int, rng: np.random.Generator) -> tuple[int, ...]:
-        """Draw which photo is shown first."""
-        return shuffled(photos, rng)
-
-    def prompt(self, step: Step, picture_ids: Sequence[str], key: AnswerKey | None) -> Prompt:
-        """Both photos, and at RATE_AGAIN the key's advice; nothing else is taken from the key."""
-        require_step(step, self.steps)
-        opinion = advice(_advice_same(key_as(key, PairKey))) if step == Step.RATE_AGAIN else None
-        return Prompt(self.kind, step, compared_pictures(picture_ids), advice=opinion)
-
-    def check(self, step: Step, answer: Answer, picture_ids: Sequence[str]) -> None:
-        """Let a `PairRating` pass; `Exercise.check` has the refusals."""
-        require_answer(self.steps, step, answer)
-
-    def grade(
-        self, key: AnswerKey | None, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
-    ) -> Graded:
-        """Grade the last rating; the advice counts as given once the first rating is locked."""
-        key = key_as(key, PairKey)
-        before = answer_at(locked, Step.RATE, PairRating)
-        seen = None if before is None else _advice_same(key)
-        return grade_pair(key, answer_at(locked, Step.RATE_AGAIN, PairRating), before, seen)
-
-    def reveal(
-        self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
-    ) -> Reveal:
-        """Tell whether both photos show one person, and whether the machine's opinion was right."""
-        require_done(locked, self.steps)
-        key = key_as(key, PairKey)
-        given = self.grade(key, locked, order, picture_ids)
-        truth = _truth(key, given)
-        if _advice_same(key) == key.mated:
-            return Reveal(given.correct, message("reveal.advice_right", truth=truth))
-        return Reveal(given.correct, message("reveal.advice_wrong", truth=truth))
-
-
 def _advice_same(key: PairKey) -> bool:
     if key.advice_same is None:
         raise ValueError("an aided item has an advice")
     return key.advice_same
+
+
+def _truth(key: PairKey, correct: bool | None) -> Message:
+    if key.mated:
+        return message("reveal.one_person", opening=OPENING[correct])
+    return message("reveal.two_people", opening=OPENING[correct])

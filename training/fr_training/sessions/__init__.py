@@ -5,7 +5,7 @@
   changed;
 * **what a caller gets**: `views` (a trial with the numbers of its pictures, a block to begin, the end, a locked step);
 * **which item comes next**: `order`, with adaptive blocks, and the ids and orders from the secret of a session;
-* **time**: `clock` (pauses and limits, on a clock that may step back);
+* **time**: `clock` (pauses and limits, on a clock that may step back); `now_ms` is milliseconds since 1970, UTC;
 * **what became of it**: `results` (a row for each trial, and how far a session is).
 
 Nothing is random but what follows from the secret of a session, so a session is what its record says: a process that

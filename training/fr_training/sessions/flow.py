@@ -19,11 +19,7 @@ from fr_training.trials import Locked, OwnList, Session, Trial
 
 
 def find_trial(session: Session, trial_id: str) -> Trial:
-    """The trial of an id.
-
-    Raises:
-        UnknownTrial: the session has shown none of that id.
-    """
+    """The trial of an id; raises `UnknownTrial` where the session has shown none of that id."""
     for trial in reversed(session.trials):
         if trial.trial_id == trial_id:
             return trial
@@ -72,14 +68,9 @@ def require_turn(course: Course, session: Session, trial: Trial, step: Step, now
 def with_answer(
     course: Course, session: Session, answer: Answer, now_ms: int, own: tuple[OwnList, tuple[int, ...]] | None = None
 ) -> Session:
-    """The session with an answer locked at the step that its open trial waits for.
+    """The session with an answer, which was checked, locked at the step of its open trial, by `require_turn`.
 
-    Args:
-        course: that the session is of.
-        session: at whose step it is the turn, by `require_turn`.
-        answer: that was checked.
-        now_ms: when it is locked.
-        own: of an own probe at its first step: what was found, and in which order it is shown.
+    Of an own probe at its first step, `own` is what was found, and in which order it is shown.
     """
     session = adjusted(session, now_ms)
     trial = session.trials[-1]
@@ -111,7 +102,7 @@ def new_session(
         sitting: its name in the plan.
         session_id: 32 hexadecimal digits, unguessable.
         secret: 32 random bytes.
-        now_ms: milliseconds since 1970, UTC, here and everywhere.
+        now_ms: of its start.
 
     Raises:
         UnknownSitting: the course has no sitting of that name.
@@ -135,12 +126,8 @@ def show(
     Asking again returns the same, with the very same session where nothing has changed. A block whose time is over is
     closed; its open trial stays without an answer.
 
-    Args:
-        course: that the session is of.
-        session: as it is kept.
-        begin_block: id of the block to begin; "" where none is to. One that was begun before is a repeated call, and
-            asks for what is next.
-        now_ms: milliseconds since 1970, UTC.
+    `begin_block` is the id of the block to begin, "" where none is to. One that was begun before is a repeated call,
+    and asks for what is next.
 
     Raises:
         InvalidField: `begin_block` is neither the next block nor one that was begun.
@@ -171,18 +158,10 @@ def show(
 def lock(
     course: Course, session: Session, trial_id: str, step: Step, answer: Answer, now_ms: int
 ) -> tuple[Session, LockedStep]:
-    """Lock an answer.
+    """Lock an answer, with picture ids as they were shown, at a step of a trial that was shown.
 
     The same answer to the same step again returns what it returned at first, except the time left, also when the
     session has gone on, is paused or is over, so that a caller who lost the reply can ask again.
-
-    Args:
-        course: that the session is of.
-        session: as it is kept.
-        trial_id: of a trial that was shown.
-        step: that is answered.
-        answer: with picture ids as they were shown.
-        now_ms: milliseconds since 1970, UTC.
 
     Returns:
         The session, the very same where the answer was locked before, and what follows. The last answer of a block ends
@@ -191,14 +170,8 @@ def lock(
     Raises:
         UnknownTrial: the session has shown no trial of that id.
         DecisionLocked: the step was answered before, and differently.
-        WrongStep: the trial waits for another step or for none, or the answer is one to another; an own probe is sent
-            through `fr_training.sessions.probes`.
-        SessionFinished: the session is over.
-        SessionPaused: the session is paused.
-        BlockExpired: the block of the trial is over.
-        InvalidRating: by `Exercise.check`.
-        MissingField: likewise.
-        InvalidField: likewise.
+        WrongStep: the step is an own probe's, see `probes`, or by `require_turn`.
+        FrError: as `require_turn` and `Exercise.check` do.
     """
     trial = find_trial(session, trial_id)
     before = answers_until(trial, step, answer)
@@ -216,22 +189,14 @@ def lock(
 
 
 def pause(session: Session, now_ms: int) -> Session:
-    """Stop the time; one that is stopped already stays as it is.
-
-    Raises:
-        SessionFinished: the session is over.
-    """
+    """Stop the time; one that is stopped already stays as it is. Raises `SessionFinished`."""
     if session.finished_ms is not None:
         raise SessionFinished("The session is finished.")
     return clock.paused(session, now_ms)
 
 
 def resume(session: Session, now_ms: int) -> Session:
-    """Let the time go on, the limit of the block included; where it goes on already, nothing changes.
-
-    Raises:
-        SessionFinished: the session is over.
-    """
+    """Let the time go on, the limit of the block included, where it is stopped. Raises `SessionFinished`."""
     if session.finished_ms is not None:
         raise SessionFinished("The session is finished.")
     return clock.resumed(session, now_ms)

@@ -1,9 +1,7 @@
 """Chooses the item that a block shows next: every session has an order of its own, and no item comes twice.
 
-Derives ids and orders from the secret of a session: ids tell nothing, and nobody can foresee an order.
-
-All of it is HMAC-SHA256 (RFC 2104) of a label and numbers, so that it is the same on every machine, and nobody can
-learn anything about one id from another.
+Ids and orders are HMAC-SHA256 (RFC 2104) of the session's secret, a label and numbers: the same on every machine, ids
+tell nothing, and nobody can foresee an order or learn about one id from another.
 
 In an adaptive block the next pair is as hard as it must be for the trainee to be right as often as the plan wants. The
 model is the three-parameter logistic with a guess rate of one half, P = g + (1 - g) s(theta - b), g = 1/2 (A. Birnbaum,
@@ -19,7 +17,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -36,13 +33,7 @@ PICTURE_DIGITS = 16
 
 
 def digest(secret: bytes, label: str, *parts: int | str) -> bytes:
-    """HMAC-SHA256 of a label and of what it is about, 32 bytes.
-
-    Args:
-        secret: of the session, 32 bytes.
-        label: what the bytes are for; each use has its own.
-        parts: numbers and ids, without NUL characters.
-    """
+    """HMAC-SHA256 of a label, one for each use, and of numbers and ids without NUL characters: 32 bytes."""
     return hmac.digest(secret, "\0".join((label, *map(str, parts))).encode(), "sha256")
 
 
@@ -76,32 +67,11 @@ that the items are standardised on; twice the spread of the items lets an abilit
 where a prior of 1 is still drawn to the middle after 40 (simulated, `tests/property/test_sessions_adaptive.py`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """A pair of the block and what became of it.
-
-    Attributes:
-        item: of the form.
-        right: whether the answer was right; one that says neither is not right.
-    """
-
-    item: Item
-    right: bool
-
-
 def class_order(secret: bytes, block_id: str, same: int, different: int, trials: int) -> tuple[bool, ...]:
-    """Draw which trials of a block show one person.
+    """Draw for each trial of a block whether it shows one person: as large a share as in the form.
 
-    Args:
-        secret: of the session.
-        block_id: of the plan.
-        same: pairs of one person in the form.
-        different: pairs of two people in the form.
-        trials: of the block, `same + different` at most.
-
-    Returns:
-        For each trial whether it shows one person: as large a share as in the form; where that leaves a fraction of a
-        trial, it is drawn as well.
+    Where that leaves a fraction of a trial, it is drawn as well. `same` and `different` count the form's pairs of one
+    person and of two; `trials` is `same + different` at most.
     """
     share = trials * same / (same + different)
     whole = int(share)
@@ -114,34 +84,20 @@ def class_order(secret: bytes, block_id: str, same: int, different: int, trials:
     return tuple(n in chosen for n in range(trials))
 
 
-def ability(answered: Sequence[Answered]) -> float:
-    """Ability after the answers of the block, on the scale of difficulties; 0, the prior's mean, where there are none.
+def _nearest(unused: Sequence[Item], mated: bool, target: float, answered: Sequence[tuple[float, bool]]) -> list[Item]:
+    """The items of a class that may be shown next: several where they are equally near to what is wanted.
 
-    An undecided rating counts as wrong, as it says that the trainee does not know; the model takes no half answers.
-    """
-    b = np.array([difficulty(one.item) for one in answered], np.float64)
-    right = np.array([one.right for one in answered], np.bool_)
-    return eap(b, right, GUESS_RATE, sd=PRIOR_SD).theta
-
-
-def nearest(unused: Sequence[Item], answered: Sequence[Answered], mated: bool, target: float) -> list[Item]:
-    """The items that may be shown next.
-
-    Args:
-        unused: items of the form that the block has not shown.
-        answered: the trials of the block that count.
-        mated: whether the next pair is to show one person.
-        target: share of right answers that is aimed at, in (.5, 1).
-
-    Returns:
-        Those of that class whose difficulty is nearest to what is wanted, several where they are equally hard; of the
-        other class where that one is used up; none where all are.
+    Of the other class where that one is used up; none where all are. `answered` holds the difficulty of each pair that
+    counts, and whether its answer was right; an undecided rating counts as wrong, as it says that the trainee does not
+    know, and the model takes no half answers.
     """
     of_class = [item for item in unused if is_mated(item) == mated] or list(unused)
     if not of_class:
         return []
-    b = np.array([difficulty(item) for item in of_class], np.float64)
-    best = b[closest(b, ability(answered) - offset_for(target, GUESS_RATE))]
+    given, right = np.array([b for b, _ in answered], np.float64), np.array([one for _, one in answered], np.bool_)
+    ability = eap(given, right, GUESS_RATE, sd=PRIOR_SD).theta  # 0, the prior's mean, where there are no answers
+    b = np.array([_difficulty(item) for item in of_class], np.float64)
+    best = b[closest(b, ability - offset_for(target, GUESS_RATE))]
     return [item for item, hard in zip(of_class, b, strict=True) if hard == best]
 
 
@@ -150,17 +106,13 @@ def is_mated(item: Item) -> bool:
     return isinstance(item.key, PairKey) and item.key.mated
 
 
-def difficulty(item: Item) -> float:
+def _difficulty(item: Item) -> float:
     """The difficulty of an item; one without has the mean of its kind, which is 0 by definition."""
     return 0.0 if item.b is None else item.b
 
 
 def sitting_of(course: Course, name: str) -> SittingPlan:
-    """The sitting of a name.
-
-    Raises:
-        UnknownSitting: the course has none of that name.
-    """
+    """The sitting of a name; raises `UnknownSitting` where the course has none of that name."""
     sitting = course.plan.sitting(name)
     if sitting is None:
         raise UnknownSitting("The course has no sitting of that name.")
@@ -207,17 +159,12 @@ def next_item(course: Course, session: Session, block: BlockPlan) -> Item | None
         same = sum(map(is_mated, form.items))
         total = trials_of(course, block, session.group)
         classes = class_order(session.secret, block.block_id, same, len(form.items) - same, total)
-        answered = _answered(form, session, block, trials)
-        items = nearest(items, answered, classes[len(trials)], block.target)
-    return min(items, key=lambda item: _place(session, block, item), default=None)
+        items = _nearest(items, classes[len(trials)], block.target, _answered(form, block, trials))
+    return min(items, key=lambda item: digest(session.secret, "item", block.block_id, item.item_id), default=None)
 
 
-def _place(session: Session, block: BlockPlan, item: Item) -> bytes:
-    return digest(session.secret, "item", block.block_id, item.item_id)
-
-
-def _answered(form: Form, session: Session, block: BlockPlan, trials: list[Trial]) -> list[Answered]:
-    """The trials of an adaptive block that say something of the trainee: done, and of unknown people."""
+def _answered(form: Form, block: BlockPlan, trials: list[Trial]) -> list[tuple[float, bool]]:
+    """Difficulty and success of the trials that say something of the trainee: done, and of unknown people."""
     exercise = exercise_of(block.exercise)
     items = {item.item_id: item for item in form.items}
     found = []
@@ -226,5 +173,5 @@ def _answered(form: Form, session: Session, block: BlockPlan, trials: list[Trial
         if not trial.done or item.key is None or any(one.answer.known_to_me for one in trial.locked):
             continue
         graded = exercise.grade(item.key, trial.locked, trial.order, ())  # a rating names no picture
-        found.append(Answered(item, graded.correct is True))
+        found.append((_difficulty(item), graded.correct is True))
     return found

@@ -8,7 +8,7 @@ from dataclasses import replace
 from fr_training.answers import Answer, ProbeSent
 from fr_training.courses import Course
 from fr_training.exercises import exercise_of
-from fr_training.exercises.protocol import given_at
+from fr_training.exercises.exercise import given_at
 from fr_training.keys import ListKey
 from fr_training.prompts import Step
 from fr_training.sessions.flow import answers_until, find_trial, require_turn, with_answer
@@ -20,14 +20,7 @@ from fr_training.trials import OwnList, Session, Trial
 def require_probe(
     course: Course, session: Session, trial_id: str, now_ms: int, sent: ProbeSent | None = None
 ) -> ShowTrial | None:
-    """Require that a trial waits for a photo, before the photo is searched for.
-
-    Args:
-        course: that the session is of.
-        session: as it is kept.
-        trial_id: of a trial that was shown.
-        now_ms: milliseconds since 1970, UTC.
-        sent: which photo, where that is known.
+    """Require that a trial waits for a photo, before the photo is searched for; `sent` says which, where that is known.
 
     Returns:
         None where the photo is to be searched for and then locked; the trial at its next step where that very photo was
@@ -36,11 +29,8 @@ def require_probe(
     Raises:
         UnknownTrial: the session has shown no trial of that id.
         DecisionLocked: another photo was sent for it.
-        WrongStep: the trial does not wait for a photo.
-        SessionFinished: the session is over.
-        SessionPaused: the session is paused.
-        BlockExpired: the block of the trial is over.
         InvalidField: `sent` is no hash, by `Exercise.check`.
+        FrError: as `require_turn` does.
     """
     trial = find_trial(session, trial_id)
     if sent is not None:
@@ -56,18 +46,11 @@ def require_probe(
 def lock_probe(
     course: Course, session: Session, trial_id: str, sent: ProbeSent, own: OwnList, now_ms: int
 ) -> tuple[Session, ShowTrial]:
-    """Lock a photo and what its search found.
-
-    Args:
-        course: that the session is of.
-        session: as it is kept.
-        trial_id: of a trial that was shown.
-        sent: which photo.
-        own: its candidates; where the very photo was locked before, those from then stay.
-        now_ms: milliseconds since 1970, UTC.
+    """Lock a photo and the candidates that its search found.
 
     Returns:
-        The session, the very same where the photo was locked before, and the trial at its next step.
+        The session, the very same where the photo was locked before (the candidates from then stay), and the trial at
+        its next step.
 
     Raises:
         ValueError: the list is empty, or its key has not one similarity for each photo.
@@ -91,10 +74,8 @@ def lock_probe(
 def with_truth(session: Session, mate_of: Callable[[str, OwnList], ListKey | None]) -> Session:
     """The session with the truth of own probes that was not known when they were sent.
 
-    Args:
-        session: as it is kept.
-        mate_of: the key of a list, by the sha256 of the photo that was searched for; None where nobody has said yet
-            whom it shows.
+    `mate_of` gives the key of a list by the sha256 of the photo that was searched for; None while nobody has said whom
+    it shows.
     """
 
     def told(trial: Trial) -> Trial:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 
 from fr_training.answers import Given, Notes, Observations
 from fr_training.courses import Course
-from fr_training.exercises import EXERCISES
-from fr_training.exercises.protocol import Exercise, Graded, given_at
-from fr_training.prompts import ExerciseKind, Step
+from fr_training.exercises import exercise_of
+from fr_training.exercises.exercise import Graded, given_at
+from fr_training.prompts import Step
 from fr_training.sessions.order import block_of, item_of, picture_ids, sitting_of, trials_of_sitting
 from fr_training.sessions.views import key_of
 from fr_training.trials import Result, Session, Trial
+
+_GRADED = tuple(one.name for one in fields(Graded))
 
 
 class SessionState(StrEnum):
@@ -33,7 +34,6 @@ class Progress:
         answered: trials that are answered to the end.
         trials: of the sitting.
         block_id: the block that is running or comes next; "" where the session is finished.
-        state: where it is.
         scored: answers that are right or wrong, of trials with nobody whom the trainee knows.
         right: of these, the right ones.
         last_ms: when the last answer was locked, milliseconds since 1970, UTC; None where there is none.
@@ -48,22 +48,20 @@ class Progress:
     last_ms: int | None = None
 
 
-def results(
-    course: Course, session: Session, exercises: Mapping[ExerciseKind, Exercise] = EXERCISES
-) -> tuple[Result, ...]:
+def results(course: Course, session: Session) -> tuple[Result, ...]:
     """A row for each trial that was shown, in their order; one without an answer has "" for it.
 
     `partner` is left "", as it follows from several sessions. `shown_ms` is when the first step was shown; if that step
     was paused, it is later by the pause, which `paused` tells.
     """
-    return tuple(_result(course, session, trial, exercises) for trial in session.trials)
+    return tuple(_result(course, session, trial) for trial in session.trials)
 
 
-def progress(course: Course, session: Session, exercises: Mapping[ExerciseKind, Exercise] = EXERCISES) -> Progress:
-    """Return how far a session is."""
+def progress(course: Course, session: Session) -> Progress:
+    """How far a session is."""
     sitting = sitting_of(course, session.sitting)
     done = [trial for trial in session.trials if trial.done and not _known(trial)]
-    correct = [_graded(course, session, trial, exercises).correct for trial in done]
+    correct = [_graded(course, session, trial).correct for trial in done]
     finished = session.finished_ms is not None
     return Progress(
         answered=sum(trial.done for trial in session.trials),
@@ -93,10 +91,10 @@ def state_of(session: Session) -> SessionState:
     return SessionState.RUNNING if session.paused_ms is None else SessionState.PAUSED
 
 
-def _result(course: Course, session: Session, trial: Trial, exercises: Mapping[ExerciseKind, Exercise]) -> Result:
+def _result(course: Course, session: Session, trial: Trial) -> Result:
     block = block_of(course, session, trial.block_id)
     item = item_of(course, trial)
-    graded = _graded(course, session, trial, exercises)
+    graded = _graded(course, session, trial)
     difficulties = [one.answer.difficulty for one in trial.locked if one.answer.difficulty is not None]
     first = trial.locked[0] if trial.locked else None
     return Result(
@@ -109,43 +107,30 @@ def _result(course: Course, session: Session, trial: Trial, exercises: Mapping[E
         ordinal=trial.ordinal,
         item_id=trial.item_id,
         b=item.b,
-        truth=graded.truth,
-        answer=graded.answer,
-        correct=graded.correct,
+        **{name: getattr(graded, name) for name in _GRADED},
         shown_ms=trial.shown_ms if first is None else first.at_ms - first.took_ms,
         feedback=block.feedback,
-        rating=graded.rating,
-        rating_before=graded.rating_before,
-        p_same=graded.p_same,
-        advice=graded.advice,
-        similarity=graded.similarity,
-        log10_lr=graded.log10_lr,
-        machine=graded.machine,
-        mate_rank=graded.mate_rank,
-        candidates=graded.candidates,
         difficulty=difficulties[-1] if difficulties else None,
         known_to_me=_known(trial),
         took_ms=sum(one.took_ms for one in trial.locked) if trial.done else None,
         paused=any(one.paused for one in trial.locked) or (not trial.done and trial.paused_ms > 0),
-        reasons=graded.reasons,
-        degraded=graded.degraded,
         notes=given.text if isinstance(given := given_at(trial.locked, Step.NOTE), Notes) else "",
         observations=_observed(given_at(trial.locked, Step.OBSERVE)),
         groups=item.groups,
     )
 
 
-def _graded(course: Course, session: Session, trial: Trial, exercises: Mapping[ExerciseKind, Exercise]) -> Graded:
+def _graded(course: Course, session: Session, trial: Trial) -> Graded:
     key = key_of(course, trial)
     if key is None:  # an own probe that was never sent: nothing was asked yet
         return Graded(truth="", answer="", correct=None)
     block = block_of(course, session, trial.block_id)
     ids = picture_ids(session.secret, trial.ordinal, len(trial.order))
-    return exercises[block.exercise].grade(key, trial.locked, trial.order, ids)
+    return exercise_of(block.exercise).grade(key, trial.locked, trial.order, ids)
 
 
 def _observed(given: Given | None) -> str:
-    """The observations of each component, as `Result.observations`."""
+    """As `Result.observations`."""
     observations = given.observations if isinstance(given, Observations) else ()
     seen = [(one.component_id, one.compared.value, one.similarity) for one in observations]
     return "+".join(":".join(str(part) for part in one if part is not None) for one in seen)

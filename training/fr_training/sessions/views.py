@@ -20,13 +20,11 @@ class ShowTrial:
 
     Attributes:
         trial: as it is kept, with the answers that were locked before that step.
-        block: that shows it.
         number: of the trial in its block, from 1.
         of: trials of the block.
         prompt: what the trainee sees; it holds no truth.
         photos: numbers of the course's pictures, one for each of `prompt.pictures`, in that order.
-        left_ms: what is left of the block's time limit, in milliseconds; 0 where the block is over; None where it has
-            no limit.
+        left_ms: of the block's time limit; 0 where the block is over; None where it has no limit.
     """
 
     trial: Trial
@@ -40,13 +38,7 @@ class ShowTrial:
 
 @dataclass(frozen=True, slots=True)
 class ShowBlock:
-    """A block that begins when it is asked for.
-
-    Attributes:
-        block: of the plan.
-        number: in the sitting, from 1.
-        of: blocks of the sitting.
-    """
+    """A block that begins when it is asked for, and its number, from 1, of those of the sitting."""
 
     block: BlockPlan
     number: int
@@ -55,12 +47,7 @@ class ShowBlock:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """The end of a session.
-
-    Attributes:
-        answered: trials that were answered to the end.
-        trials: of the sitting.
-    """
+    """The end of a session: trials that were answered to the end, and all trials of the sitting."""
 
     answered: int
     trials: int

@@ -8,7 +8,7 @@ from math import exp, isfinite
 import numpy as np
 
 from fr_training.answers import Answer, PairRating
-from fr_training.exercises.protocol import given_at
+from fr_training.exercises.exercise import given_at
 from fr_training.grading.kinds import CHANCE
 from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.prompts import Step

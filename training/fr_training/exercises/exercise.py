@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 import numpy as np
 
-from fr_locales.messages import Message
+from fr_locales.messages import Message, message
 from fr_training.answers import Answer, Given
+from fr_training.exercises.checks import require_answer
 from fr_training.keys import AnswerKey
-from fr_training.prompts import ExerciseKind, Prompt, Reveal, Step
+from fr_training.prompts import ExerciseKind, Prompt, Reveal, Role, ShownPicture, Step
 from fr_training.trials import Locked
+
+OPENING: Final[Mapping[bool | None, Message]] = {
+    True: message("reveal.right"),
+    False: message("reveal.wrong"),
+    None: message("reveal.undecided"),
+}
+"""First words of a reveal, by whether the answer was right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,56 +44,50 @@ class Graded:
     degraded: str = ""
 
 
-class Exercise(Protocol):
+class Exercise(ABC):
     """One kind of exercise: its steps, what is shown at each, which answers it takes, and what they are worth.
 
     "Shown position" counts the pictures of a trial from 0 in the order in which they are shown; `order` maps it to the
     index in the item's photos. Picture ids are given by shown position.
+
+    Args:
+        kind: its word in a plan.
+        instructions: the text before a block whose plan has no words of its own; it tells nothing of any item.
+
+    Attributes:
+        steps: each is shown, and answered once, in this order.
+        probes: photos of an item that stay in front and cannot be chosen.
     """
 
-    @property
-    def kind(self) -> ExerciseKind:
-        """Its word in a plan."""
-        ...
+    steps: ClassVar[tuple[Step, ...]]
+    probes: ClassVar[int] = 0
 
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """Each is shown, and answered once, in this order."""
-        ...
-
-    @property
-    def instructions(self) -> Message:
-        """The text before a block whose plan has no words of its own; it tells nothing of any item."""
-        ...
+    def __init__(self, kind: ExerciseKind, instructions: Message) -> None:
+        self.kind = kind
+        self.instructions = instructions
 
     def order(self, photos: int, rng: np.random.Generator) -> tuple[int, ...]:
-        """Draw in which order the photos of an item are shown; a probe stays first."""
-        ...
+        """Draw in which order the photos of an item are shown, each as likely as any other; a probe stays first."""
+        first = self.probes
+        return (*range(first), *(int(index) + first for index in rng.permutation(photos - first)))
 
     def prompt(self, step: Step, picture_ids: Sequence[str], key: AnswerKey | None) -> Prompt:
-        """Build what is shown at a step.
+        """Build what is shown at a step: of `picture_ids`, those of all pictures of the trial, the ones that it shows.
 
-        Args:
-            step: one of `steps`.
-            picture_ids: of all pictures of the trial, by shown position; the prompt holds those that the step shows.
-            key: nothing but the advice of an aided exercise, at RATE_AGAIN, may be taken from it.
+        Nothing but the advice of an aided exercise, at RATE_AGAIN, is taken from the key.
 
         Raises:
             ValueError: the step is none of `steps`, or the key of an aided exercise has no advice.
         """
-        ...
+        if step not in self.steps:
+            raise ValueError(f"the exercise has no step {step}")
+        return self._prompt(step, picture_ids, key)
 
     def check(self, step: Step, answer: Answer, picture_ids: Sequence[str]) -> None:
-        """Require an answer that the step can take.
+        """Require an answer that the step can take; raises what `require_answer` does."""
+        require_answer(self.steps, step, answer, picture_ids[self.probes :])
 
-        Raises:
-            WrongStep: the answer is one to another step.
-            InvalidRating: a rating, probability, difficulty, similarity or picture is none that was asked for.
-            MissingField: a part of the answer is not there, such as the rating of a candidate.
-            InvalidField: a part of the answer cannot be, such as notes that are too long.
-        """
-        ...
-
+    @abstractmethod
     def grade(
         self, key: AnswerKey | None, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
     ) -> Graded:
@@ -101,7 +104,6 @@ class Exercise(Protocol):
         Raises:
             TypeError: the key, or an answer, is one of another exercise.
         """
-        ...
 
     def reveal(
         self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
@@ -111,10 +113,25 @@ class Exercise(Protocol):
         The machine's similarities are in `similarities` alone, so that a caller can leave them out.
 
         Raises:
-            ValueError: a step is not answered yet.
+            ValueError: a step is not answered yet: nobody learns before that what is right.
             TypeError: the key, or an answer, is one of another exercise.
         """
-        ...
+        if any(given_at(locked, step) is None for step in self.steps):
+            raise ValueError("what was right is told when every step is answered, not before")
+        return self._reveal(key, locked, order, picture_ids)
+
+    def _prompt(self, step: Step, picture_ids: Sequence[str], key: AnswerKey | None) -> Prompt:
+        return Prompt(self.kind, step, shown(picture_ids, Role.COMPARED))
+
+    @abstractmethod
+    def _reveal(
+        self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
+    ) -> Reveal: ...
+
+
+def shown(picture_ids: Sequence[str], role: Role) -> tuple[ShownPicture, ...]:
+    """Pictures of one role, in the order in which they are shown."""
+    return tuple(ShownPicture(picture_id, role) for picture_id in picture_ids)
 
 
 def given_at(locked: Sequence[Locked], step: Step) -> Given | None:
@@ -124,18 +141,6 @@ def given_at(locked: Sequence[Locked], step: Step) -> Given | None:
 
 K = TypeVar("K", bound=AnswerKey)
 G = TypeVar("G", bound=Given)
-
-
-def require_step(step: Step, steps: Sequence[Step]) -> None:
-    """Raise `ValueError` where an exercise is asked for a step that it does not have."""
-    if step not in steps:
-        raise ValueError(f"the exercise has no step {step}")
-
-
-def require_done(locked: Sequence[Locked], steps: Sequence[Step]) -> None:
-    """Raise `ValueError` unless every step is answered: nobody is told before that what is right."""
-    if any(given_at(locked, step) is None for step in steps):
-        raise ValueError("what was right is told when every step is answered, not before")
 
 
 def key_as(key: AnswerKey | None, kind: type[K]) -> K:
