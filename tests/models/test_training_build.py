@@ -12,13 +12,13 @@ from fr_core.types import F32
 from fr_evaluation.photos import EmbeddedPhoto
 from fr_evaluation.pick import most_central
 from fr_training.answers import Degraded, Usability
-from fr_training.bank.lists import ExactMatcher
 from fr_training.build.course import BuiltCourse, build_course
 from fr_training.build.people import read_datasets
 from fr_training.build.pictures import EYE_DISTANCE, TEMPLATE
 from fr_training.keys import PairKey, TriageKey
 from fr_training.plan import read_plan
 from fr_training.shipped_plans import plan_text
+from support.people import ExactMatcher
 
 pytestmark = pytest.mark.models
 

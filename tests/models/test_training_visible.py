@@ -12,7 +12,6 @@ import pytest
 
 from fr_core.engine import Engine
 from fr_training.bank.compose import compose
-from fr_training.bank.lists import ExactMatcher
 from fr_training.bank.pool import Pool
 from fr_training.build.course import BuiltCourse, build_course
 from fr_training.build.people import AnalysedPeople, NamedPeople, analyse_people, read_datasets
@@ -21,7 +20,7 @@ from fr_training.errors import TooFewPeople
 from fr_training.keys import TriadKey
 from support.counts import NIGHTLY, count
 from support.leaks import LEAK, Row, chance
-from support.people import plan_of
+from support.people import ExactMatcher, plan_of
 from support.visible import (
     Of,
     Photos,

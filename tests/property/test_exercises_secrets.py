@@ -37,7 +37,7 @@ from fr_training.exercises.exercise import Exercise
 from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import PAIRS
 from fr_training.prompts import Advice, ExerciseKind, Reveal, Step
-from fr_training.trials import Locked
+from fr_training.trials import Locked, Trial
 from support.counts import examples
 
 KINDS = sorted(EXERCISES)
@@ -149,12 +149,13 @@ def good(step: Step, data: st.DataObject, shown: Sequence[str]) -> Given:
     return ListDecision(choice, picked, {picture_id: data.draw(ratings) for picture_id in shown})
 
 
-def answered(exercise: Exercise, data: st.DataObject, ids: Sequence[str]) -> tuple[Locked, ...]:
+def answered(exercise: Exercise, data: st.DataObject, ids: Sequence[str]) -> Trial:
+    """A trial whose photos were shown in the order of the item."""
     choices = ids[1:] if exercise.kind == ExerciseKind.CANDIDATES else ids
     answers = tuple(Locked(step, Answer(good(step, data, choices)), 0, 1) for step in exercise.steps)
     for one in answers:
         exercise.check(one.step, one.answer, ids)
-    return answers
+    return Trial("t", 0, "block", "form", "item", tuple(range(len(ids))), 0, locked=answers, done=True)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -165,11 +166,12 @@ def test_answers_are_worth_the_same_in_every_order(kind: ExerciseKind, data: st.
     photos = data.draw(sizes(kind))
     key, ids = data.draw(keys(kind, photos)), names(photos)
     order = exercise.order(photos, np.random.default_rng(seed))
-    answers = answered(exercise, data, ids)
+    trial = answered(exercise, data, ids)
+    moved = replace(trial, order=order)
     plain = tuple(ids[index] for index in order)  # each photo keeps its id, and is shown elsewhere
-    straight = exercise.grade(key, answers, range(photos), ids)
-    assert exercise.grade(key, answers, order, plain) == straight
-    told, again = (exercise.reveal(key, answers, *shown) for shown in ((range(photos), ids), (order, plain)))
+    straight = exercise.grade(key, trial, ids)
+    assert exercise.grade(key, moved, plain) == straight
+    told, again = exercise.reveal(key, trial, ids), exercise.reveal(key, moved, plain)
     assert (told.correct, told.similarities, told.picture_id) == (again.correct, again.similarities, again.picture_id)
     assert straight.correct == told.correct
     require_told_well(exercise, key, told, ids)
@@ -232,9 +234,8 @@ def test_an_answer_is_refused_for_a_reason_or_has_a_worth(kind: ExerciseKind, da
     except (WrongStep, InvalidRating, MissingField, InvalidField):
         return
     assert answer.difficulty in (None, 1, 2, 3, 4, 5)
-    answers = tuple(
-        Locked(one.step, answer if one.step == step else one.answer, 0, 1) for one in answered(exercise, data, ids)
-    )
-    graded = exercise.grade(key, answers, range(photos), ids)
+    trial = answered(exercise, data, ids)
+    answers = tuple(replace(one, answer=answer) if one.step == step else one for one in trial.locked)
+    graded = exercise.grade(key, replace(trial, locked=answers), ids)
     assert graded.answer != ""
-    assert exercise.reveal(key, answers, range(photos), ids).correct == graded.correct
+    assert exercise.reveal(key, replace(trial, locked=answers), ids).correct == graded.correct

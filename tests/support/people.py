@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -14,8 +15,14 @@ from fr_core.scoring.calibration import Calibration, Provenance, fit_calibration
 from fr_core.types import ModelId
 from fr_datasets.values import VerificationPair
 from fr_evaluation.verification.compare import AcrossPeople, ComparedPairs
-from fr_training.bank.compose import Composed
+from fr_training.bank.compose import Composed, compose
+from fr_training.bank.difficulty import Differences, differences
+from fr_training.bank.labels import age_of, sex_of
+from fr_training.bank.lists import Matcher, Ranked
+from fr_training.bank.manifest import truth_of
 from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto
+from fr_training.courses import Learned
+from fr_training.keys import PairKey
 from fr_training.plan import CoursePlan, read_plan
 
 MODEL = ModelId("made-up", "1", "a" * 64)
@@ -90,6 +97,64 @@ def _photo(rng: np.random.Generator, centre: np.ndarray, who: str, turn: int, nu
     vector = centre + rng.normal(size=len(centre)) * rng.uniform(0.3, 1.2)
     digest = hashlib.sha256(f"{who} {turn}".encode()).hexdigest()
     return PoolPhoto(number, digest, unit(vector), float(rng.normal() * 25), float(rng.random()))
+
+
+class ExactMatcher:
+    """Compares a probe with everybody; of two equally similar people, the first to be enrolled comes first."""
+
+    def __init__(self) -> None:
+        self.people: dict[int, PoolPhoto] = {}
+
+    def enrol(self, people: Sequence[tuple[int, PoolPhoto]]) -> None:
+        """Take people up, once."""
+        assert not self.people
+        self.people = dict(people)
+        assert len(self.people) == len(people)
+
+    def search(self, probe: npt.NDArray[np.float32], k: int) -> Sequence[Ranked]:
+        """The k most similar people."""
+        vectors = np.stack([photo.embedding for photo in self.people.values()])
+        similarities = np.clip(vectors @ probe, -1.0, 1.0)
+        best = np.argsort(-similarities, kind="stable")[:k]
+        return [Ranked(list(self.people)[index], float(similarities[index])) for index in best]
+
+
+def made_course(
+    plan: CoursePlan | str, pool: Pool, seed: int = 1, learned: Learned | None = None, matcher: Matcher | None = None
+) -> Composed:
+    """The forms of a plan, or of one of such blocks, with an exact search."""
+    plan = plan_of(plan) if isinstance(plan, str) else plan
+    return compose(plan, pool, seed, matcher or ExactMatcher(), learned)
+
+
+def differences_of(made: Composed, *forms: str) -> Mapping[str, Differences]:
+    """The differences between forms by truth, "same", "different" or "odd", and over "all"."""
+    tables: list[dict[str, list[float]]] = [{} for _ in forms]
+    for table, form in zip(tables, forms, strict=True):
+        for item in made.forms[form].items:
+            table.setdefault(truth_of(item.key).partition(":")[0], []).append(item.b or 0.0)
+    truths = sorted(tables[0])
+    found = differences([[np.array(table[truth]) for truth in truths] for table in tables])
+    return {truth: found[str(number)] for number, truth in enumerate(truths)} | {"all": found["all"]}
+
+
+def different_pairs(made: Composed, pool: Pool, *forms: str) -> list[tuple[PoolPerson, PoolPerson]]:
+    """The people of the pairs of two people of forms."""
+    people = {person.number: person for person in pool.people}
+    items = [item for form in forms for item in made.forms[form].items]
+    return [
+        (people[item.people[0]], people[item.people[1]])
+        for item in items
+        if isinstance(item.key, PairKey) and not item.key.mated
+    ]
+
+
+def of_one_sex_and_age(one: PoolPerson, other: PoolPerson) -> tuple[bool, bool]:
+    """Whether two people have the same sex, and ages at most ten years apart."""
+    ages = [age_of(person.labels) for person in (one, other)]
+    assert ages[0] is not None
+    assert ages[1] is not None
+    return sex_of(one.labels) == sex_of(other.labels) != "", abs(ages[0] - ages[1]) <= 10
 
 
 def unit(vector: np.ndarray) -> npt.NDArray[np.float32]:

@@ -9,9 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fr_training.bank.compose import Composed, compose
+from fr_training.bank.compose import Composed
 from fr_training.bank.difficulty import updated
-from fr_training.bank.lists import ExactMatcher
 from fr_training.bank.pool import Pool, without_shared_photos
 from fr_training.bank.prepared import prepare
 from fr_training.bank.workbench import suspect_pair
@@ -19,7 +18,18 @@ from fr_training.courses import ByPeople, Item, Learned
 from fr_training.errors import TooFewPeople
 from fr_training.keys import ListKey, PairKey, TriadKey
 from fr_training.store.course_codec import pack_course, unpack_course
-from support.people import EVERYTHING, TASTER, made_pool, plan_of, shown_people, strict_calibration
+from support.people import (
+    EVERYTHING,
+    TASTER,
+    differences_of,
+    different_pairs,
+    made_course,
+    made_pool,
+    of_one_sex_and_age,
+    plan_of,
+    shown_people,
+    strict_calibration,
+)
 from support.training_stores import small_course
 
 PLAN = plan_of(EVERYTHING)
@@ -30,8 +40,8 @@ def pool() -> Pool:
     return made_pool(300, 120, calibration=strict_calibration())
 
 
-def made_of(pool: Pool, learned: Learned | None = None, seed: int = 5) -> Composed:
-    return compose(PLAN, pool, seed, ExactMatcher(), learned)
+def made_of(pool: Pool, learned: Learned | None = None) -> Composed:
+    return made_course(PLAN, pool, 5, learned)
 
 
 @pytest.fixture(scope="module")
@@ -95,16 +105,15 @@ def test_the_same_items_meet_again_with_the_difficulties_that_answers_have_moved
 
 def test_forms_are_equated_by_moved_difficulties() -> None:
     plan, pool = plan_of(TASTER), made_pool(140, 60)
-    before = compose(plan, pool, 2, ExactMatcher())
+    before = made_course(plan, pool, 2)
     found = {
         item.item_id: ByPeople(b, 1_000)  # form a turned out to be hard, form b easy
         for form, b in (("test-a", 1.5), ("test-b", -1.5))
         for item in before.forms[form].items
     }
-    after = compose(plan, pool, 2, ExactMatcher(), Learned(found))
-    (test,) = after.equated
-    assert {item.item_id for form in test.forms for item in after.forms[form].items} == set(found)
-    assert test.within, test.differences
+    after = made_course(plan, pool, 2, Learned(found))
+    assert {item.item_id for form in ("test-a", "test-b") for item in after.forms[form].items} == set(found)
+    assert all(one.strain < 1.0 for one in differences_of(after, "test-a", "test-b").values())
     values = [item.b for item in after.forms["test-a"].items if item.b is not None]
     assert min(values) < -1.0 < 1.0 < max(values)
 
@@ -128,20 +137,19 @@ def test_what_is_set_aside_is_not_shown_and_the_others_are(
 
 def test_others_are_as_hard_as_what_they_replace() -> None:
     plan, pool = plan_of('id = "one"; exercise = "verification"; same = 6; different = 6'), made_pool(400, 300)
-    before = compose(plan, pool, 1, ExactMatcher())
+    before = made_course(plan, pool, 1)
     for kind in (mated, nonmated):
         for suspect, item in items_of(before, kind).items():
-            after = compose(plan, pool, 1, ExactMatcher(), Learned(suspects=frozenset({suspect})))
+            after = made_course(plan, pool, 1, Learned(suspects=frozenset({suspect})))
             (other,) = set(items_of(after)) - set(items_of(before))
             assert items_of(after)[other].b == pytest.approx(item.b, abs=0.35)
             assert kind(items_of(after)[other])
-            report = after.reports["one"]
-            assert report.same_sex.count == report.same_age_band.count == 6
+            assert [of_one_sex_and_age(*pair) for pair in different_pairs(after, pool, "one")] == [(True, True)] * 6
 
 
 def test_two_people_who_are_set_aside_are_not_compared_with_other_photos_either() -> None:
     pool = made_pool(5, 5)
-    before = compose(plan_of('id = "one"; exercise = "verification"; same = 0; different = 2'), pool, 1, ExactMatcher())
+    before = made_course('id = "one"; exercise = "verification"; same = 0; different = 2', pool, 1)
     learned, prepared = Learned(suspects=frozenset(items_of(before))), prepare(without_shared_photos(pool))
     numbers = [person.number for person in prepared.people]
     for item in items_of(before).values():
@@ -158,11 +166,11 @@ def test_photos_that_are_set_aside_as_a_pair_are_in_no_exercise_those_of_one_per
         id = "odd"; exercise = "triad"; trials = 30
         id = "l"; exercise = "candidates"; present = 20; absent = 1; size = 3
     """)
-    pairs = compose(plan_of('id = "one"; exercise = "verification"; same = 60; different = 1'), pool, 1, ExactMatcher())
+    pairs = made_course('id = "one"; exercise = "verification"; same = 60; different = 1', pool, 1)
     suspects = items_of(pairs, mated)
     aside = {item.people[0] for item in suspects.values()}
-    before = compose(plan, pool, 1, ExactMatcher())
-    after = compose(plan, pool, 1, ExactMatcher(), Learned(suspects=frozenset(suspects)))
+    before = made_course(plan, pool, 1)
+    after = made_course(plan, pool, 1, Learned(suspects=frozenset(suspects)))
 
     def twice(made: Composed) -> set[int]:
         return {
@@ -188,10 +196,10 @@ def test_the_data_set_of_a_pair_still_does_not_tell_what_is_right() -> None:
         return sum(one.pop() for one in sources)
 
     for seed in range(3):
-        before = compose(plan, pool, seed, ExactMatcher())
+        before = made_course(plan, pool, seed)
         for of_studio in (True, False):
             some = frozenset(name for name, item in items_of(before).items() if (item.people[0] < 1000) == of_studio)
-            after = compose(plan, pool, seed, ExactMatcher(), Learned(suspects=some))
+            after = made_course(plan, pool, seed, Learned(suspects=some))
             assert not set(items_of(after)) & some
             for kind in (mated, nonmated):
                 assert studios(after, kind) == studios(before, kind)
@@ -200,9 +208,9 @@ def test_the_data_set_of_a_pair_still_does_not_tell_what_is_right() -> None:
 def test_people_whose_photos_are_set_aside_count_as_missing() -> None:
     plan = plan_of('id = "one"; exercise = "verification"; same = 10; different = 5')
     pool = made_pool(40, 10)
-    suspects = frozenset(sorted(items_of(compose(plan, pool, 1, ExactMatcher()), mated))[:3])
+    suspects = frozenset(sorted(items_of(made_course(plan, pool, 1), mated))[:3])
     with pytest.raises(TooFewPeople, match=r"hold 40 and 7: 3 are missing\. Not counted: 3 whose two") as refused:
-        compose(plan, pool, 1, ExactMatcher(), Learned(suspects=suspects))
+        made_course(plan, pool, 1, Learned(suspects=suspects))
     assert refused.value.metadata["missing"] == "3"
 
 
@@ -217,7 +225,7 @@ def test_too_few_people_for_others_is_told(plan: str, people: int, missing: str)
     pool = made_pool(people, people)
 
     def more(learned: Learned) -> Learned:
-        found = compose(plan_of(plan), pool, 1, ExactMatcher(), learned)
+        found = made_course(plan, pool, 1, learned)
         return Learned(suspects=learned.suspects | set(items_of(found)))
 
     def until_none_is_left() -> None:
@@ -233,8 +241,8 @@ def test_too_few_people_for_others_is_told(plan: str, people: int, missing: str)
 
 def test_others_are_of_people_with_two_photos_first_and_then_of_everybody() -> None:
     plan, pool = plan_of('id = "one"; exercise = "verification"; same = 0; different = 4'), made_pool(36, 6)
-    suspects = frozenset(items_of(compose(plan, pool, 1, ExactMatcher())))
-    people = shown_people(compose(plan, pool, 1, ExactMatcher(), Learned(suspects=suspects)))
+    suspects = frozenset(items_of(made_course(plan, pool, 1)))
+    people = shown_people(made_course(plan, pool, 1, Learned(suspects=suspects)))
     assert len(set(people)) == 8
     assert set(range(6)) < set(people)
 
@@ -252,7 +260,7 @@ def test_a_block_may_be_called_as_a_set_of_others_is() -> None:
         id = "test"; exercise = "verification"; same = 2; different = 3
         id = "post"; exercise = "verification"; same = 4; different = 4; equated = "test"; occasion = "post"
     """)
-    made = compose(plan, made_pool(100, 60), 1, ExactMatcher())
+    made = made_course(plan, made_pool(100, 60), 1)
     assert {name: len(form.items) for name, form in made.forms.items()} == {"test-a": 8, "test-b": 8, "test": 5}
     assert len(set(shown_people(made))) == len(shown_people(made))
 

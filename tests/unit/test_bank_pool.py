@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from fr_core.types import ModelId
-from fr_training.bank.labels import age_of, same_age_band, same_sex, sex_of, shared_labels, traits_of
-from fr_training.bank.lists import ExactMatcher, Ranked
+from fr_training.bank.labels import age_of, sex_of, shared_labels, traits_of
 from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto, without_photos, without_shared_photos
-from support.people import made_pool, unit
+from support.people import unit
 
 VECTOR = unit(np.ones(4))
 
@@ -70,48 +69,11 @@ def test_the_order_of_people_is_that_of_their_hashes() -> None:
     assert hashes(without_shared_photos(pool("f", "a", "cb"))) == ["a", "cb", "f"]
 
 
-@pytest.mark.parametrize("k", [1, 3, 7, 50])
-def test_the_reference_matcher_compares_with_everybody(k: int) -> None:
-    people = made_pool(7, 7).people
-    matcher = ExactMatcher()
-    matcher.enrol([(one.number, one.photos[1]) for one in people])
-    probe = people[2].photos[0].embedding
-    wanted = sorted(
-        (Ranked(one.number, float(np.dot(one.photos[1].embedding, probe))) for one in people),
-        key=lambda one: -one.similarity,
-    )[:k]
-    found = matcher.search(probe, k)
-    assert [one.person for one in found] == [one.person for one in wanted]
-    assert [one.similarity for one in found] == pytest.approx([one.similarity for one in wanted])
-
-
-def test_the_reference_matcher_ranks_equals_by_enrolment_and_takes_nobody_twice() -> None:
-    matcher = ExactMatcher()
-    assert matcher.search(VECTOR, 1) == ()
-    with pytest.raises(ValueError, match="no number comes twice"):
-        matcher.enrol([(1, photo(0, "a")), (1, photo(1, "b"))])
-    matcher.enrol([(5, photo(0, "a")), (3, photo(1, "b"))])
-    assert [one.person for one in matcher.search(VECTOR, 2)] == [5, 3]
-    with pytest.raises(ValueError, match="enrolled once"):
-        matcher.enrol([(9, photo(2, "c"))])
-    with pytest.raises(ValueError, match="at least 1"):
-        matcher.search(VECTOR, 0)
-
-
 def test_sex_and_age_are_read_from_the_kinds_that_data_sets_use() -> None:
     assert [sex_of({kind: "Female "}) for kind in ("face_gender", "gender", "sex", "hair")] == ["female"] * 3 + [""]
     assert sex_of({"sex": "M"}) == "male"
     assert [age_of({"face_age": text}) for text in ("24", "old", "nan", "-1", "")] == [24.0, None, None, None, None]
     assert age_of({"age": "30.5"}) == 30.5
-
-
-def test_likeness_is_unknown_where_a_label_is() -> None:
-    assert same_sex(person(sex="f"), person(gender="female")) is True
-    assert same_sex(person(sex="f"), person(sex="male")) is False
-    assert same_sex(person(sex="f"), person()) is None
-    assert same_age_band(person(age="20"), person(face_age="30")) is True
-    assert same_age_band(person(age="20"), person(age="30.5")) is False
-    assert same_age_band(person(age="20"), person(age="?")) is None
 
 
 def test_labels_that_all_share_are_kept_and_ages_by_ten_years() -> None:

@@ -18,7 +18,6 @@ from fr_core.runtime.ticket import Ticket, hold
 from fr_datasets.errors import DatasetUnreadable
 from fr_datasets.values import Person
 from fr_training.answers import Usability
-from fr_training.bank.lists import ExactMatcher
 from fr_training.build.course import BuiltCourse, Progress, build_course
 from fr_training.build.people import NamedPeople
 from fr_training.errors import TooFewPeople
@@ -26,6 +25,7 @@ from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import CoursePlan, read_plan
 from fr_training.shipped_plans import plan_text
 from support import photos as squares
+from support.people import ExactMatcher
 
 OnProgress = Callable[[Progress, int, int], None]
 

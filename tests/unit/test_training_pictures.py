@@ -16,7 +16,7 @@ import pytest
 from fr_core.align import similarity_transform
 from fr_core.imaging import ImageLimits, decode
 from fr_core.types import F32, U8
-from fr_training.build.pictures import EYE_DISTANCE, GREY, SIDE, TEMPLATE, encode, jpeg, padded, render
+from fr_training.build.pictures import EYE_DISTANCE, GREY, SIDE, TEMPLATE, jpeg, padded, render
 
 
 def photo(size: int, turn_degrees: float, scale: float) -> tuple[U8, F32]:
@@ -107,6 +107,10 @@ def pictures() -> list[U8]:
     rng = np.random.default_rng(7)
     noise = rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     return [np.full((SIDE, SIDE, 3), 90, np.uint8), render(*photo(300, 0, 1.0), "oval", None, 0.0), noise]
+
+
+def encode(made: list[U8]) -> list[bytes]:
+    return padded([jpeg(picture) for picture in made])
 
 
 def test_files_have_one_length_and_every_decoder_reads_them() -> None:

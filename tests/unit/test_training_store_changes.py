@@ -127,7 +127,7 @@ def test_changes_are_of_one_moment(store: TrainingStore) -> None:
 
 def held(store: TrainingStore) -> tuple[set[int], set[int]]:
     """Numbers of the courses and of the cohorts of which something is remembered."""
-    return set(store._courses._known._values), set(store._cohorts._keys._values)
+    return set(store._courses._known._values), set(store._cohorts.keys._values)
 
 
 def test_nothing_of_a_deleted_course_or_cohort_is_remembered(store: TrainingStore) -> None:

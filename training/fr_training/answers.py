@@ -21,12 +21,7 @@ MAX_SIMILARITY = 10
 
 @dataclass(frozen=True, slots=True)
 class PairRating:
-    """At RATE and RATE_AGAIN.
-
-    Attributes:
-        rating: one of RATINGS.
-        p_same: probability that both show one person, in [0, 1]; None where it was not given.
-    """
+    """At RATE and RATE_AGAIN: one of RATINGS; `p_same` is the probability of one person, in [0, 1], or None."""
 
     rating: int
     p_same: float | None = None
@@ -56,13 +51,7 @@ class Compared(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A component, compared.
-
-    Attributes:
-        component_id: which.
-        compared: how.
-        similarity: from 0 to MAX_SIMILARITY; None exactly where it is not visible.
-    """
+    """A component, compared; its similarity is from 0 to MAX_SIMILARITY, and None exactly where it is not visible."""
 
     component_id: str
     compared: Compared
@@ -86,12 +75,9 @@ class ListChoice(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ListDecision:
-    """At DECIDE.
+    """At DECIDE; `picture_id` is None unless `choice` is CANDIDATE.
 
-    Attributes:
-        choice: what was decided.
-        picture_id: of the candidate; None unless `choice` is CANDIDATE.
-        ratings: one of RATINGS for each candidate, by picture id.
+    `ratings` holds one of RATINGS for each candidate, by picture id.
     """
 
     choice: ListChoice
@@ -128,11 +114,7 @@ class Triage:
 
 @dataclass(frozen=True, slots=True)
 class ProbeSent:
-    """At SEND_PROBE: which photo was searched for; no part of it is kept.
-
-    Attributes:
-        image_sha256: of the photo's file, 64 hexadecimal digits.
-    """
+    """At SEND_PROBE: sha256 of the photo's file, 64 hexadecimal digits; no part of the photo is kept."""
 
     image_sha256: str
 
@@ -145,7 +127,6 @@ class Answer:
     """An answer as it is sent.
 
     Attributes:
-        given: the answer itself.
         difficulty: one of DIFFICULTIES, as the trainee finds it; None where it was not given.
         known_to_me: whether the trainee knows one of the people shown; the trial is then in no figure.
     """

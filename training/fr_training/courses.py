@@ -36,12 +36,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Difficulties of a form, in standard deviations of all items of their kind and truth.
-
-    Attributes:
-        mean: of its items.
-        sd: of its items, with n - 1; 0 where there is one item.
-    """
+    """Mean and SD (with n - 1; 0 of one item) of the difficulties of a form, on the scale of `Item.b`."""
 
     mean: float
     sd: float
@@ -63,18 +58,13 @@ class Form:
 
     @property
     def difficulty(self) -> Spread | None:
-        """Mean and spread of the difficulties of its items; None where they have none."""
+        """Of its items; None where they have none."""
         values = [item.b for item in self.items if item.b is not None]
         return Spread(mean(values), stdev(values) if len(values) > 1 else 0.0) if values else None
 
 
 class ByPeople(NamedTuple):
-    """The difficulty of an item by people's answers.
-
-    Attributes:
-        b: in logits, on the scale of the difficulties of items.
-        people: who answered, at least 1.
-    """
+    """The difficulty of an item by the answers of people, at least 1: logits, on the scale of `Item.b`."""
 
     b: float
     people: int
@@ -100,7 +90,7 @@ class Course:
     Attributes:
         course_id: 16 hexadecimal digits.
         plan: what it was made of.
-        datasets: names of the data sets.
+        datasets: their names.
         terms: on which their photos may be used, one for each.
         model: behind difficulties and lists.
         seed: decided who is shown where.
@@ -130,5 +120,5 @@ class Course:
     quarantined_items: int = 0
 
     def form_of(self, block: BlockPlan, group: int) -> Form:
-        """The form that a trainee of a group (0 or 1) is shown in a block, by `BlockPlan.form_name`."""
-        return self.forms[block.form_name(group)]
+        """The form that a trainee of a group (0 or 1) is shown in a block."""
+        return self.forms[block.forms[group]]

@@ -15,8 +15,8 @@ class PairKey:
         mated: whether both show one person.
         similarity: of the machine, in [-1, 1].
         log10_lr: the machine's likelihood ratio as a decimal logarithm; None where the model has no calibration.
-        advice_same: in an aided exercise, what the machine's opinion says; None elsewhere. It is wrong where it differs
-            from `mated`.
+        advice_same: in an aided exercise, what the machine's opinion says, wrong where it differs from `mated`; else
+            None.
     """
 
     mated: bool
@@ -31,7 +31,7 @@ class TriadKey:
 
     Attributes:
         odd: index in the item's photos of the person shown once, 0 to 2.
-        machine_odd: index that the machine would choose: that which is left by the most similar pair.
+        machine_odd: index that the machine would choose: the photo that the most similar pair leaves.
         margin: similarity of the mated pair less the greater of the two others, in [-2, 2].
     """
 
@@ -57,13 +57,7 @@ class ListKey:
 
 @dataclass(frozen=True, slots=True)
 class TriageKey:
-    """Of one photo.
-
-    Attributes:
-        usability: what is right.
-        degraded: what was done to the photo; None where nothing was.
-        strength: of what was done, in the unit of `fr_training.bank.triage`; 0 where nothing was.
-    """
+    """Of one photo; `degraded` is None and `strength`, in the unit of `bank.triage`, 0 where nothing was done to it."""
 
     usability: Usability
     degraded: Degraded | None

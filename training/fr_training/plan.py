@@ -54,11 +54,10 @@ _LETTERS = "abc"
 
 @dataclass(frozen=True, slots=True)
 class BlockPlan:
-    """A block, as it was planned.
+    """A block, as it was planned; numbers are of one form.
 
     Attributes:
         block_id: unique in the course.
-        exercise: what a trainee does.
         title: for people.
         instructions: what a trainee reads before it begins; "" for those of the exercise.
         minutes: time limit; None where there is none.
@@ -122,20 +121,10 @@ class BlockPlan:
         """Trials of one trainee."""
         return self.trials if self.adaptive else self.items
 
-    def form_name(self, group: int) -> str:
-        """Name of the form that a trainee of a group, 0 or 1, is shown."""
-        return self.forms[group]
-
 
 @dataclass(frozen=True, slots=True)
 class SittingPlan:
-    """What is done in one go.
-
-    Attributes:
-        name: unique in the course.
-        title: for people.
-        blocks: in their order, at least one.
-    """
+    """Blocks, at least one, that are done in one go; the name is unique in the course, the title for people."""
 
     name: str
     title: str
@@ -223,7 +212,6 @@ class _Table:
         self.where = where
 
     def wrong(self, key: str, must: str) -> NoReturn:
-        """Refuse the value of a key."""
         raise PlanInvalid(f"In {self.where}, `{key}` {must}.", key=key)
 
     def _take(self, key: str, kind: type[T], must: str) -> T | None:
@@ -248,7 +236,6 @@ class _Table:
         return value
 
     def name(self, key: str, default: str | None = None) -> str:
-        """An id."""
         value = self.text(key, default)
         if value and not _ID.fullmatch(value):
             self.wrong(key, "has 1 to 40 characters of a-z, 0-9 and -, and begins with a letter or a digit")
@@ -266,7 +253,6 @@ class _Table:
         return value
 
     def flag(self, key: str, default: bool) -> bool:
-        """True or false."""
         value = self._take(key, bool, "true or false")
         return default if value is None else value
 
@@ -303,8 +289,7 @@ class _Table:
 
 
 def _plan(table: _Table, toml: str) -> CoursePlan:
-    if table.whole("format", FORMAT, FORMAT) != FORMAT:
-        raise AssertionError("only one format passes")
+    table.whole("format", FORMAT, FORMAT)
     plan = CoursePlan(
         title=table.text("title", most=200),
         sittings=tuple(map(_sitting, table.tables("sittings", "sitting", MAX_BLOCKS))),
@@ -462,5 +447,5 @@ def _equated_sets(plan: CoursePlan) -> dict[str, list[Occasion]]:
 def _require_distinct_forms(plan: CoursePlan) -> None:
     """No two blocks may show one form but a verification and what it verifies; so no face comes twice."""
     for group in (0, 1):
-        names = [block.form_name(group) for block in plan.blocks]
+        names = [block.forms[group] for block in plan.blocks]
         _require_unique(names, "blocks that show the form")

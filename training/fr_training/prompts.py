@@ -1,6 +1,6 @@
 """Defines what a trainee may see: it holds no truth, no score, no name, and nothing that gives them away.
 
-Whatever is served before an answer is locked is made of a `Prompt` and of pictures; what was right comes as a `Reveal`,
+All that is served before an answer is locked is made of a `Prompt` and of pictures; what was right comes as a `Reveal`,
 after the answer is locked and only where the block gives feedback.
 """
 
@@ -50,13 +50,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A part of the face that two photos are compared by.
-
-    Attributes:
-        component_id: such as "nose".
-        name: for people.
-        look_at: what to look at, in one sentence.
-    """
+    """A part of the face that two photos are compared by, such as "nose"; `look_at` is one sentence."""
 
     component_id: str
     name: Message
@@ -73,12 +67,7 @@ class Advice:
 
 @dataclass(frozen=True, slots=True)
 class ShownPicture:
-    """A picture under an id that is drawn for its trial.
-
-    Attributes:
-        picture_id: 16 hexadecimal digits that tell nothing.
-        role: what it is in the trial.
-    """
+    """A picture under an id that is drawn for its trial: 16 hexadecimal digits that tell nothing."""
 
     picture_id: str
     role: Role
@@ -89,8 +78,6 @@ class Prompt:
     """A trial at the step that it waits for.
 
     Attributes:
-        exercise: of the block.
-        step: what it waits for.
         pictures: in the order in which they are shown.
         components: at OBSERVE alone.
         advice: at RATE_AGAIN alone.

@@ -17,11 +17,7 @@ def plan_names() -> tuple[str, ...]:
 
 
 def plan_text(name: str) -> str:
-    """The TOML text of a plan.
-
-    Raises:
-        UnknownPlan: there is no plan of that name.
-    """
+    """The TOML text of a plan; raises `UnknownPlan` where there is none of that name."""
     names = plan_names()
     if name not in names:
         near = get_close_matches(name, names, n=1)

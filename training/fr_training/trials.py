@@ -34,12 +34,7 @@ class Locked:
 
 @dataclass(frozen=True, slots=True)
 class OwnList:
-    """The candidates that a search for an own probe found.
-
-    Attributes:
-        photos: numbers of the course's pictures of the candidates, best first.
-        key: what is right, as far as it is known.
-    """
+    """The candidates that a search for an own probe found: numbers of pictures, best first, and the key."""
 
     photos: tuple[int, ...]
     key: ListKey
@@ -116,36 +111,37 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One trial that is done, or that was shown and left without an answer.
+    """One trial that is done, or was shown and left without an answer; "" and None stand where there is nothing to say.
 
     Attributes:
-        trainee_id: pseudonym. sitting: name. block_id: of the plan. form: name of the form. test: "pre", "post" or
-        "retention" where the block measures so; "" elsewhere. exercise: what was done. ordinal: in the session, from 0.
-        item_id: of the form. b: difficulty of the item; None where it has none. truth: "same", "different"; "odd:1";
-        "mate:3", "absent"; "usable", "limited", "reject"; "" where that is unknown. answer: in the same words, with
-        "none" and "inconclusive" for lists, "undecided" for a rating of 0; "" where
-            there is none.
+        trainee_id: pseudonym.
+        sitting: its name in the plan.
+        test: "pre", "post" or "retention" where the block measures so.
+        ordinal: in the session, from 0.
+        b: difficulty of the item.
+        truth: "same", "different"; "odd:1"; "mate:3", "absent"; "usable", "limited", "reject"; "" where it is unknown.
+        answer: in the same words, with "none" and "inconclusive" for lists, "undecided" for a rating of 0.
         correct: whether the answer was right; None where it is neither (no answer, undecided, inconclusive, unscored).
-        rating: the last rating of a pair, -3 to 3; None elsewhere.
-        rating_before: in an aided exercise, the rating before the advice; None elsewhere.
-        p_same: as it was given; None elsewhere.
-        advice: "same", "different", or "" where there was none.
-        similarity: of the machine, of a pair; None elsewhere.
-        log10_lr: of the machine, of a pair; None elsewhere or where the model has no calibration.
-        machine: what the machine would answer, in the words of `answer`; "" where it says nothing.
-        mate_rank: of a list with a mate, the machine's rank of the mate from 1; None elsewhere.
-        candidates: of a list, how many; 0 elsewhere.
-        difficulty: as the trainee found it, 1 to 5; None where it was not given.
-        known_to_me: whether it is in no figure for that reason.
         feedback: whether what was right was told after each answer of the block.
+        rating: the last rating of a pair, -3 to 3.
+        rating_before: in an aided exercise, the rating before the advice.
+        p_same: as it was given.
+        advice: "same" or "different".
+        similarity: of the machine, of a pair.
+        log10_lr: of the machine, of a pair, where the model has a calibration.
+        machine: what the machine would answer, in the words of `answer`.
+        mate_rank: of a list with a mate, the machine's rank of the mate from 1.
+        candidates: of a list, how many; 0 elsewhere.
+        difficulty: as the trainee found it, 1 to 5.
+        known_to_me: whether it is in no figure for that reason.
         shown_ms: when it was first shown, milliseconds since 1970, UTC.
         took_ms: of all its steps, pauses left out; None where it was not answered to the end.
         paused: whether there was a pause in it.
-        reasons: of a triage, what the trainee named, sorted and joined by "+"; "" elsewhere.
-        degraded: of a triage, what was done to the photo; "" elsewhere.
-        partner: of a blind verification, the trainee whose trial was verified; "" where nobody had judged it yet.
-        notes: on a probe, as the trainee wrote them; "" elsewhere.
-        observations: of facial components, as "nose:similar:7+ears:not_visible"; "" elsewhere.
+        reasons: of a triage, what the trainee named, sorted and joined by "+".
+        degraded: of a triage, what was done to the photo.
+        partner: of a blind verification, the trainee whose trial was verified, where somebody had judged it.
+        notes: on a probe, as the trainee wrote them.
+        observations: of facial components, as "nose:similar:7+ears:not_visible".
         groups: labels of the people shown.
     """
 

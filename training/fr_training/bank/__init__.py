@@ -9,5 +9,7 @@
 * `pairs`, `triads`, `lists`, `triage`: the items of the exercises; no person is in two of them;
 * `replacements`: others in the place of items that are set aside;
 * `manifest`: the pictures to be made, and the hash of a form;
-* `compose`: all of it, from a plan and a pool to the forms of a course and what the trainer reads of them.
+* `compose`: all of it, from a plan and a pool to the forms of a course.
+
+The same plan, people, model and seed give the same forms.
 """

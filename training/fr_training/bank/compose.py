@@ -2,150 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fr_core.scoring.checks import F64
-from fr_training.bank.difficulty import Differences, differences
-from fr_training.bank.labels import Index, same_age_band, same_sex
+from fr_training.bank.labels import Index
 from fr_training.bank.lists import Matcher, Probes, draft_absent, draft_present, enrolled, list_items, others_of_lists
 from fr_training.bank.manifest import (
-    PictureSpec,
     Shown,
     course_sha256,
-    form_sha256,
     manifest_of,
     own_probe_id,
-    truth_of,
+    sha256_of,
 )
 from fr_training.bank.needs import Available, available, needs, own_probe_size, require_enough
 from fr_training.bank.pairs import Drafts, draft_different, draft_same, others_of_pairs, pair_items
-from fr_training.bank.pool import Pool, PoolPerson, with_order_as_condition, without_shared_photos
+from fr_training.bank.pool import Pool, with_order_as_condition, without_shared_photos
 from fr_training.bank.prepared import Bools, PreparedPool, prepare, subset
 from fr_training.bank.replacements import Chosen, with_replacements
 from fr_training.bank.triads import draft_triads, triad_items
 from fr_training.bank.triage import triage_items
 from fr_training.bank.workbench import FormSet, Workbench, form_sets, moved_items, suspect_people, too_few_alike
 from fr_training.courses import Form, Item, Learned
-from fr_training.keys import PairKey
 from fr_training.plan import PAIRS, CoursePlan
 from fr_training.prompts import ExerciseKind
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A part of a number.
-
-    Attributes:
-        count: those of which it holds.
-        total: those of which it is known whether it holds; 0 where the labels say nothing.
-    """
-
-    count: int
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class Difficulty:
-    """The difficulty of some items of a form.
-
-    Attributes:
-        items: how many have a difficulty, at least 1.
-        mean: of b.
-        sd: of b, n below the line.
-    """
-
-    items: int
-    mean: float
-    sd: float
-
-
-@dataclass(frozen=True, slots=True)
-class FormReport:
-    """A form, as a trainer reads it.
-
-    Attributes:
-        form: its name.
-        items: how many.
-        difficulty: by truth, "same", "different", "odd", "mate" or "absent", and of "all"; empty where items have none.
-        same_sex: of pairs of two people, those of one sex.
-        same_age_band: of pairs of two people, those whose ages differ by at most ten years.
-    """
-
-    form: str
-    items: int
-    difficulty: Mapping[str, Difficulty]
-    same_sex: Part
-    same_age_band: Part
-
-
-@dataclass(frozen=True, slots=True)
-class EquatedForms:
-    """The differences between forms that are to be equally hard.
-
-    Attributes:
-        name: of the set.
-        forms: their names, at least two.
-        differences: by truth and over "all".
-    """
-
-    name: str
-    forms: tuple[str, ...]
-    differences: Mapping[str, Differences]
-
-    @property
-    def within(self) -> bool:
-        """True if all differences are below the tolerances of `fr_training.bank.difficulty`."""
-        return all(one.within for one in self.differences.values())
-
-
-def report_of(form: str, items: Sequence[Item], people: Mapping[int, PoolPerson]) -> FormReport:
-    """Describe a form.
-
-    Args:
-        form: its name.
-        items: of it.
-        people: by number.
-    """
-    by_truth = _by_truth(items)
-    if by_truth:
-        by_truth["all"] = np.concatenate(list(by_truth.values()))
-    return FormReport(
-        form=form,
-        items=len(items),
-        difficulty={truth: Difficulty(len(b), float(np.mean(b)), float(np.std(b))) for truth, b in by_truth.items()},
-        same_sex=_part(items, people, same_sex),
-        same_age_band=_part(items, people, same_age_band),
-    )
-
-
-def equated_forms(one: FormSet, items: Mapping[str, Sequence[Item]]) -> EquatedForms:
-    """Compare the forms of a set of at least two."""
-    forms = [_by_truth(items[name]) for name in one.forms]
-    truths = sorted(forms[0])
-    found = differences([[form[truth] for truth in truths] for form in forms])
-    named = {truth: found[str(number)] for number, truth in enumerate(truths)}
-    return EquatedForms(one.name, one.forms, named | ({"all": found["all"]} if found else {}))
-
-
-def _by_truth(items: Sequence[Item]) -> dict[str, F64]:
-    found: dict[str, list[float]] = {}
-    for item in items:
-        if item.b is not None:
-            found.setdefault(truth_of(item.key).partition(":")[0], []).append(item.b)
-    return {truth: np.array(b, dtype=np.float64) for truth, b in sorted(found.items())}
-
-
-def _part(
-    items: Sequence[Item],
-    people: Mapping[int, PoolPerson],
-    alike: Callable[[PoolPerson, PoolPerson], bool | None],
-) -> Part:
-    pairs = [item.people for item in items if isinstance(item.key, PairKey) and not item.key.mated]
-    known = [answer for a, b in pairs if (answer := alike(people[a], people[b])) is not None]
-    return Part(sum(known), len(known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,17 +40,13 @@ class Composed:
             candidate: where the plan has own probes, the whole gallery that these may search, none of whom is in any
             form but those of lists; else those on lists.
         manifest_sha256: over the manifests of all forms, 64 hexadecimal digits.
-        reports: of each form, by name.
-        equated: of each set of at least two forms.
         learned_items: items of the forms whose difficulty answers to earlier courses have moved.
     """
 
     forms: Mapping[str, Form]
-    pictures: tuple[PictureSpec, ...]
+    pictures: tuple[Shown, ...]
     gallery: Mapping[int, int]
     manifest_sha256: str
-    reports: Mapping[str, FormReport]
-    equated: tuple[EquatedForms, ...]
     learned_items: int
 
 
@@ -204,14 +81,11 @@ def compose(plan: CoursePlan, pool: Pool, seed: int, matcher: Matcher, learned: 
     sets = form_sets(plan)
     items, gallery = _items(bench, sets, own_probe_size(plan), matcher)
     forms = {name: _form(bench, name, one, items[name]) for one in sets for name in one.forms}
-    persons = {person.number: person for person in pool.people}
     return Composed(
         forms=forms,
-        pictures=bench.book.specs,
+        pictures=tuple(bench.book.pictures),
         gallery=gallery,
         manifest_sha256=course_sha256(forms),
-        reports={name: report_of(name, form.items, persons) for name, form in forms.items()},
-        equated=tuple(equated_forms(one, items) for one in sets if len(one.forms) > 1),
         learned_items=sum(moved_items(learned, form.items) for form in forms.values()),
     )
 
@@ -253,7 +127,7 @@ def _items(
         if one.block.exercise == ExerciseKind.TRIAGE:
             items |= triage_items(bench, one)
         elif one.block.exercise == ExerciseKind.OWN_PROBE:
-            items |= {name: _places(name, one.block.trials) for name in one.forms}
+            items |= {name: [_own_probe(name, number) for number in range(one.block.trials)] for name in one.forms}
     chosen = with_replacements(bench, Chosen(same, different, odd, present))
     for one in triads:
         items |= triad_items(bench, one, chosen.triads[one.key])
@@ -305,16 +179,15 @@ def _gallery(bench: Workbench, gallery: Index, lists: Mapping[str, Sequence[Item
     }
 
 
-def _places(form: str, count: int) -> list[Item]:
-    """Places that own probes will fill."""
-    return [Item(own_probe_id(form, number), (), None, None, ()) for number in range(count)]
+def _own_probe(form: str, number: int) -> Item:
+    return Item(own_probe_id(form, number), (), None, None, ())
 
 
 def _form(bench: Workbench, name: str, one: FormSet, items: Sequence[Item]) -> Form:
-    """A form in an order that is drawn, so that it tells nothing."""
+    """The items in an order that is drawn, so that it tells nothing."""
     order = bench.rng("order", name).permutation(len(items)).tolist()
     drawn = tuple(items[number] for number in order)
     model = bench.prepared.pool.model
-    shown = [bench.book.shown(item.photos) for item in drawn]
+    shown = [[bench.book.pictures[number] for number in item.photos] for item in drawn]
     manifest = manifest_of(name, one.block.exercise, model, bench.seed, drawn, shown)
-    return Form(name, drawn, form_sha256(manifest))
+    return Form(name, drawn, sha256_of(manifest))

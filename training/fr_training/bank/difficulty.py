@@ -32,7 +32,7 @@ class Scale:
 
     Attributes:
         mean: of the class's similarities or margins.
-        sd: their standard deviation, with n below the line; 0 where all are equal, and then b is 0.
+        sd: with n below the line; 0 where all are equal, and then b is 0.
         sign: -1 where more similar is easier (mated pairs, margins), 1 where it is harder (non-mated pairs).
     """
 
@@ -52,12 +52,9 @@ class Scale:
 
 
 def scale_of(values: F64, sign: Sign) -> Scale:
-    """The scale on which the items of a class have mean 0 and SD 1.
+    """The scale on which f64[n], the similarities or margins of all items that the pool offers, have mean 0 and SD 1.
 
-    Args:
-        values: f64[n], similarities or margins of all items that the pool offers; of no item where n is 0, and then
-            the scale is of no use, and says 0.
-        sign: see `Scale`.
+    Of no item, where n is 0, the scale is of no use, and says 0.
     """
     if not len(values):
         return Scale(0.0, 0.0, sign)
@@ -66,12 +63,9 @@ def scale_of(values: F64, sign: Sign) -> Scale:
 
 
 def updated(b_algo: float, b_human: float, n: int) -> float:
-    """A difficulty that `n` people's answers have moved from the machine's guess; see `update_difficulty`.
+    """A difficulty that `n` people's answers, at least 0, have moved from the machine's guess; see `update_difficulty`.
 
-    Args:
-        b_algo: as `Scale.b` gives it.
-        b_human: logits on the same scale, from the answers.
-        n: answers, at least 0.
+    `b_algo` is as `Scale.b` gives it, `b_human` in logits on the same scale, from the answers.
     """
     return round(update_difficulty(b_algo, b_human, n), DECIMALS) + 0.0
 
@@ -90,20 +84,10 @@ _LEAST_GAIN = 1e-7  # of the cost: a means' difference of some ten-thousandths
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """The differences between the forms of a set, over the items of one truth or over all.
-
-    Attributes:
-        mean: greatest difference of two forms' means of b.
-        sd: greatest difference of two forms' standard deviations of b (n below the line).
-    """
+    """The greatest differences of two forms, of one truth or over all: of the mean and of the SD (with n) of b."""
 
     mean: float
     sd: float
-
-    @property
-    def within(self) -> bool:
-        """True if both are below their tolerance."""
-        return self.mean < MEAN_TOLERANCE and self.sd < SD_TOLERANCE
 
     @property
     def strain(self) -> float:
@@ -112,16 +96,13 @@ class Differences:
 
 
 def spread(b: F64, count: int, forms: int, rng: np.random.Generator) -> Index:
-    """Choose tuples of items that are near each other in difficulty, one tuple from each of `count` quantiles.
+    """Choose tuples of `forms` items that are near each other in difficulty, one tuple from each of `count` quantiles.
 
     Of the tuples of a quantile it is one of the closer half: at the ends, where items are few, neighbours are far
-    apart.
+    apart. `rng` decides where in its quantile a tuple lies, and which of its items comes first.
 
     Args:
         b: f64[n], difficulties, n >= count * forms; ValueError otherwise.
-        count: items of a form.
-        forms: length of a tuple.
-        rng: decides where in its quantile a tuple lies, and which of its items comes first.
 
     Returns:
         i64[count, forms], indices in `b`, none twice.
@@ -165,10 +146,9 @@ def equated(classes: Sequence[F64], rng: np.random.Generator) -> list[Index]:
 
 
 def differences(forms: Sequence[Sequence[F64]]) -> Mapping[str, Differences]:
-    """Measure the differences between forms: by class, "0", "1", ..., and over "all" items; none for one form.
+    """Compare the difficulties of forms, by form and class: by class, "0", "1", ..., and over "all" items.
 
-    Args:
-        forms: for each form and class, the difficulties; classes without an item are left out.
+    None for one form; classes without an item are left out.
     """
     if len(forms) < 2:
         return {}

@@ -57,14 +57,10 @@ class Nearest:
 
 
 def nearest(faces: Faces, rows: Index, columns: Index, k: int = NEIGHBOURS, *, either: bool = False) -> Nearest:
-    """The best impostors among `columns` of each of `rows`, by the first photo of the row and the second of the column.
+    """The best impostors among i64[c] `columns`, at least 1, of each of i64[r] `rows`; nobody is one of themselves.
 
-    Args:
-        faces: of everybody.
-        rows: i64[r], whose impostors.
-        columns: i64[c], who may be one, at least 1; nobody is an impostor of themselves.
-        k: at most so many.
-        either: take the greater of that similarity and of the one with the photos the other way round.
+    Compares the first photo of the row with the second of the column; with `either`, takes the greater of that and of
+    the similarity of the photos the other way round. At most `k` for each.
     """
     k = min(k, len(columns))
     found = [_block(faces, some, columns, k, either) for some in _blocks(rows, len(columns))]
@@ -105,13 +101,9 @@ def _block(faces: Faces, rows: Index, columns: Index, k: int, either: bool) -> t
 
 @dataclass(frozen=True, slots=True)
 class Impostors:
-    """Two people, to be told apart.
+    """Two people, to be told apart: the first photo of `a` and the second of `b` are shown.
 
-    Attributes:
-        a: whose first photo is shown.
-        b: whose second photo is shown.
-        score: as in `Nearest`; below -1 if they differ in data set, sex, ethnicity or age, or are perhaps one
-            person.
+    `score` is as in `Nearest`; below -1 if they differ in data set, sex, ethnicity or age, or are perhaps one person.
     """
 
     a: int
@@ -120,16 +112,11 @@ class Impostors:
 
 
 def paired(faces: Faces, people: Index, count: int, known: Nearest) -> list[Impostors]:
-    """Pairs of impostors that share nobody, hardest first.
+    """Pairs of impostors among i64[n] `people` that share nobody, hardest first.
 
     At least `count`, and more for a choice: the harder half of those in which one is a near impostor of the other, and
-    neither unlike nor doubtful. Where these are too few, the best of those who are left.
-
-    Args:
-        faces: of everybody.
-        people: i64[n], who may be shown; ValueError where n < 2 * count.
-        count: pairs.
-        known: nearest impostors of everybody among everybody.
+    neither unlike nor doubtful. Where these are too few, the best of those who are left. `known` holds the nearest
+    impostors of everybody among everybody. ValueError where n < 2 * count.
     """
     if len(people) < 2 * count:
         raise ValueError(f"{count} pairs need {2 * count} people, not {len(people)}.")
@@ -145,12 +132,7 @@ def paired(faces: Faces, people: Index, count: int, known: Nearest) -> list[Impo
 
 
 def assigned(faces: Faces, people: Index, others: Index) -> list[Impostors]:
-    """An impostor for each of `people`, nobody twice, hardest first.
-
-    Args:
-        faces: of everybody.
-        people: i64[p], who get one each.
-        others: i64[o], who may be one.
+    """An impostor among i64[o] `others` for each of i64[p] `people`, nobody twice, hardest first.
 
     Raises:
         ValueError: there are fewer others than people, or somebody is both.

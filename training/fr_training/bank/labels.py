@@ -33,13 +33,13 @@ _WORDS = {"f": "female", "w": "female", "woman": "female", "m": "male", "man": "
 
 
 def sex_of(labels: Mapping[str, str]) -> str:
-    """Return the sex from the labels, in lower case; "" if there is none."""
+    """The sex from the labels, in lower case; "" if there is none."""
     word = _said(labels, SEX_KINDS)
     return _WORDS.get(word, word)
 
 
 def ethnicity_of(labels: Mapping[str, str]) -> str:
-    """Return the ethnicity from the labels, in lower case; "" if there is none."""
+    """The ethnicity from the labels, in lower case; "" if there is none."""
     return _said(labels, ETHNICITY_KINDS)
 
 
@@ -48,25 +48,13 @@ def _said(labels: Mapping[str, str], kinds: Sequence[str]) -> str:
 
 
 def age_of(labels: Mapping[str, str]) -> float | None:
-    """Return the age from the labels, in years; None if there is none, or no number from 0 up."""
+    """The age from the labels, in years; None if there is none, or no number from 0 up."""
     text = next((labels[kind] for kind in AGE_KINDS if labels.get(kind, "").strip()), "")
     try:
         age = float(text)
     except ValueError:
         return None
     return age if isfinite(age) and age >= 0.0 else None
-
-
-def same_sex(a: PoolPerson, b: PoolPerson) -> bool | None:
-    """True if two people are of one sex; None where the labels do not say."""
-    one, other = sex_of(a.labels), sex_of(b.labels)
-    return one == other if one and other else None
-
-
-def same_age_band(a: PoolPerson, b: PoolPerson) -> bool | None:
-    """True if the ages of two people differ by at most `AGE_BAND_YEARS`; None where the labels do not say."""
-    one, other = age_of(a.labels), age_of(b.labels)
-    return None if one is None or other is None else abs(one - other) <= AGE_BAND_YEARS
 
 
 def shared_labels(people: Sequence[PoolPerson]) -> dict[str, str]:

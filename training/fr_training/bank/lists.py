@@ -20,12 +20,7 @@ from fr_training.keys import ListKey
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A person who was found: a lead, no identity.
-
-    Attributes:
-        person: number of the person.
-        similarity: to the probe, in [-1, 1].
-    """
+    """A person, by number, who was found, and the similarity to the probe, in [-1, 1]: a lead, no identity."""
 
     person: int
     similarity: float
@@ -39,40 +34,8 @@ class Matcher(Protocol):
         ...
 
     def search(self, probe: F32, k: int) -> Sequence[Ranked]:
-        """The people most similar to a probe, best first: k of them, or everybody where fewer are enrolled.
-
-        Args:
-            probe: f32[D], length 1.
-            k: at least 1.
-        """
+        """The k people, at least 1, most similar to a probe, f32[D] of length 1, best first; all if fewer are there."""
         ...
-
-
-class ExactMatcher:
-    """Compares a probe with everybody; of two equally similar people, the first to be enrolled comes first."""
-
-    def __init__(self) -> None:
-        self._people: tuple[int, ...] = ()
-        self._vectors: F32 = np.empty((0, 0), dtype=np.float32)
-
-    def enrol(self, people: Sequence[tuple[int, PoolPhoto]]) -> None:
-        """See `Matcher`; ValueError where a number comes twice, or people are enrolled already."""
-        numbers = tuple(number for number, _ in people)
-        if self._people or len(set(numbers)) != len(numbers):
-            raise ValueError("People are enrolled once, and no number comes twice.")
-        self._people = numbers
-        if people:
-            self._vectors = np.stack([photo.embedding for _, photo in people])
-
-    def search(self, probe: F32, k: int) -> Sequence[Ranked]:
-        """See `Matcher`; ValueError where k is below 1."""
-        if k < 1:
-            raise ValueError(f"A search returns at least 1 person, not {k}.")
-        if not self._people:
-            return ()
-        similarities = np.clip(self._vectors @ probe, -1.0, 1.0)
-        best = np.argsort(-similarities, kind="stable")[:k]
-        return tuple(Ranked(self._people[index], float(similarities[index])) for index in best)
 
 
 MOST_ENROLLED = 1_000
@@ -84,7 +47,6 @@ class Probes:
     """The people whose photos are searched for, in one form.
 
     Attributes:
-        form: its name.
         size: candidates of each list.
         present: i64[p], who is enrolled with another photo.
         absent: i64[a], who is not enrolled.
@@ -141,7 +103,7 @@ def others_of_lists(bench: Workbench, sets: Sequence[FormSet], present: Mapping[
 
 
 def _absent(bench: Workbench, one: FormSet, present: Mapping[str, Index]) -> Index:
-    """Return people, i64[absent, forms], with the conditions and data sets of those who are on the list."""
+    """i64[absent, forms]: people with the conditions and data sets of those who are on the list."""
     prepared, rng = bench.prepared, bench.rng("absent", one.name)
     count, forms = one.block.absent, len(one.forms)
     people = bench.others(count * forms)
@@ -170,11 +132,9 @@ def _spread(bench: Workbench, people: Index, count: int, forms: int, rng: np.ran
 def enrolled(bench: Workbench, probes: Sequence[Probes], own: int) -> Index:
     """i64[g]: the people of the gallery, ascending: those who are searched for and present, and those in no form.
 
-    Args:
-        bench: where all other forms have their people.
-        probes: of all forms.
-        own: length of the longest list of an own probe, 0 where there is none; where there is one, the gallery is
-            limited to `MOST_ENROLLED` people who are in no form, those with two photos first: of them there is a probe.
+    All other forms have their people already. `own` is the length of the longest list of an own probe, 0 where there is
+    none; where there is one, the gallery is limited to `MOST_ENROLLED` people who are in no form, those with two photos
+    first: of them there is a probe.
     """
     free = subset(bench.free)
     most = max(MOST_ENROLLED, own + sum(one.foils for one in probes))
@@ -239,7 +199,7 @@ def _foils(
 
 
 def _found(matcher: Matcher, probe: F32, wanted: int, fitting: Container[int], gallery: int) -> list[Ranked]:
-    """Return the most similar people who fit; it searches for more until enough of them fit."""
+    """Search for more until enough of those found fit."""
     k = wanted
     while True:
         k = min(gallery, 2 * k)

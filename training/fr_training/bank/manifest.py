@@ -1,7 +1,4 @@
-"""Numbers the pictures of a course, and writes a form as canonical JSON with its hash.
-
-The same plan, people, model and seed give the same bytes.
-"""
+"""Numbers the pictures of a course, and writes a form as canonical JSON with its hash."""
 
 from __future__ import annotations
 
@@ -19,28 +16,12 @@ from fr_training.prompts import ExerciseKind
 
 
 @dataclass(frozen=True, slots=True)
-class PictureSpec:
-    """A picture to be made.
-
-    Attributes:
-        photo: number of the pool's photo.
-        degraded: what is to be done to it; None where nothing is. Never POSE: a turned head cannot be rendered.
-        strength: of what is done, in the unit of `fr_training.bank.triage`; 0 where nothing is.
-    """
-
-    photo: int
-    degraded: Degraded | None = None
-    strength: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class Shown:
     """A photo as it is shown.
 
     Attributes:
-        photo: of the pool.
-        degraded: see `PictureSpec`.
-        strength: see `PictureSpec`.
+        degraded: what is done to it; None where nothing is. Never POSE: a turned head cannot be rendered.
+        strength: of what is done, in the unit of `fr_training.bank.triage`; 0 where nothing is.
     """
 
     photo: PoolPhoto
@@ -59,28 +40,18 @@ class Shown:
 class PictureBook:
     """The pictures of a course while it is made; each is in it once."""
 
-    _shown: list[Shown] = field(default_factory=list)
-    _numbers: dict[PictureSpec, int] = field(default_factory=dict)
+    pictures: list[Shown] = field(default_factory=list)
+    _numbers: dict[tuple[int, Degraded | None, float], int] = field(default_factory=dict)
 
     def numbers(self, shown: Sequence[Shown]) -> tuple[int, ...]:
         """The numbers of pictures, from 0; new ones are taken up."""
         return tuple(map(self._number, shown))
 
     def _number(self, one: Shown) -> int:
-        spec = PictureSpec(one.photo.number, one.degraded, one.strength)
-        if spec not in self._numbers:
-            self._numbers[spec] = len(self._shown)
-            self._shown.append(one)
-        return self._numbers[spec]
-
-    def shown(self, numbers: Sequence[int]) -> list[Shown]:
-        """The photos of pictures, by their numbers."""
-        return [self._shown[number] for number in numbers]
-
-    @property
-    def specs(self) -> tuple[PictureSpec, ...]:
-        """All pictures, in the order of their numbers."""
-        return tuple(self._numbers)
+        number = self._numbers.setdefault((one.photo.number, one.degraded, one.strength), len(self.pictures))
+        if number == len(self.pictures):
+            self.pictures.append(one)
+        return number
 
 
 FORMAT = 1
@@ -115,12 +86,12 @@ def item_id_of(key: AnswerKey, shown: Sequence[Shown]) -> str:
         right = "absent" if key.mate is None else shown[1 + key.mate].photo.sha256
     kind = type(key).__name__
     pictures = sorted(told, key=canonical)
-    return _sha256(canonical({"kind": kind, "pictures": pictures, "probe": probe, "right": right}))[:ITEM_ID_DIGITS]
+    return sha256_of(canonical({"kind": kind, "pictures": pictures, "probe": probe, "right": right}))[:ITEM_ID_DIGITS]
 
 
 def own_probe_id(form: str, number: int) -> str:
     """16 hexadecimal digits for a place that an own probe will fill."""
-    return _sha256(canonical({"form": form, "kind": "OwnProbe", "number": number}))[:ITEM_ID_DIGITS]
+    return sha256_of(canonical({"form": form, "kind": "OwnProbe", "number": number}))[:ITEM_ID_DIGITS]
 
 
 def manifest_of(
@@ -131,15 +102,9 @@ def manifest_of(
     items: Sequence[Item],
     shown: Sequence[Sequence[Shown]],
 ) -> str:
-    """The manifest of a form: canonical JSON with sorted keys and without blanks.
+    """The manifest of a form of a course: canonical JSON with sorted keys and without blanks.
 
-    Args:
-        form: its name.
-        exercise: of its block.
-        model: behind difficulties and lists.
-        seed: of the course.
-        items: in their order.
-        shown: what each item shows.
+    `shown` holds what each item shows, in the order of `items`; `model` is behind difficulties and lists.
     """
     told = [
         {
@@ -157,14 +122,9 @@ def manifest_of(
     )
 
 
-def form_sha256(manifest: str) -> str:
-    """The hash of a manifest, 64 hexadecimal digits."""
-    return _sha256(manifest)
-
-
 def course_sha256(forms: Mapping[str, Form]) -> str:
     """The hash over the hashes of all forms, in the order of their names; 64 hexadecimal digits."""
-    return _sha256(canonical([[name, forms[name].manifest_sha256] for name in sorted(forms)]))
+    return sha256_of(canonical([[name, forms[name].manifest_sha256] for name in sorted(forms)]))
 
 
 def canonical(value: object) -> str:
@@ -178,5 +138,6 @@ def _advice(key: AnswerKey | None) -> str:
     return "same" if key.advice_same else "different"
 
 
-def _sha256(text: str) -> str:
+def sha256_of(text: str) -> str:
+    """The hash of a manifest or another text, 64 hexadecimal digits."""
     return hashlib.sha256(text.encode()).hexdigest()

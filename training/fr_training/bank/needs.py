@@ -24,8 +24,7 @@ class PlanNeeds:
         people_with_two_photos: those of them of whom two photos are shown.
         minutes: limits of all blocks together; 0 where none has one.
         trials: of one trainee.
-        people_with_two_alike: how many of these must have two photos of one condition, as triads show
-            them.
+        people_with_two_alike: how many of these must have two photos of one condition, as triads show them.
     """
 
     people: int
@@ -37,13 +36,9 @@ class PlanNeeds:
 
 @dataclass(frozen=True, slots=True)
 class Available:
-    """Counts the available people.
+    """Counts the people with a photo, those of them with two, and those with two of one condition.
 
-    Attributes:
-        people: with a photo.
-        with_two_photos: how many of them have two.
-        with_two_alike: how many of them have two of one condition, such as an expression, or two of which the data
-            set says nothing.
+    Such a condition is an expression; two photos of which the data set says nothing count as alike.
     """
 
     people: int
@@ -100,11 +95,7 @@ def own_probe_size(plan: CoursePlan) -> int:
 
 
 def available(people: Sequence[Sequence[str]]) -> Available:
-    """Count the available people.
-
-    Args:
-        people: the conditions of the different photos of each person; "" if the data set states none.
-    """
+    """Count people by the conditions of the different photos of each; "" if the data set states none."""
     return Available(
         people=sum(len(photos) >= 1 for photos in people),
         with_two_photos=sum(len(photos) >= 2 for photos in people),

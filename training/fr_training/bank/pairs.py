@@ -21,13 +21,9 @@ from fr_training.prompts import ExerciseKind
 
 @dataclass(frozen=True, slots=True)
 class PairDraft:
-    """A pair that was chosen: of one person where `a` is `b`.
+    """A pair that was chosen, of one person where `a` is `b`: the first photo of `a` and the second of `b`.
 
-    Attributes:
-        a: whose first photo is shown.
-        b: whose second photo is shown.
-        similarity: of the photos, in [-1, 1].
-        judged: its difficulty, and whether it is suspect.
+    `similarity` is of the photos, in [-1, 1].
     """
 
     a: int
@@ -64,15 +60,10 @@ def draft_same(bench: Workbench, sets: Sequence[FormSet]) -> Drafts:
 
 
 def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> Drafts:
-    """Find the pairs of two people of all sets among those who are free.
+    """Find the pairs of two people of all sets among those who are free, when other needs for two photos are met.
 
-    Each pair of conditions has the same share as among the pairs of one person of the same forms, and so does each data
-    set, as far as its people go. Otherwise the look of a photo would give the answer away.
-
-    Args:
-        bench: where nobody is free who is needed for something else with two photos.
-        sets: of pairs.
-        same: of the same sets.
+    Each pair of conditions has the same share as among `same`, the pairs of one person of the same sets, and so does
+    each data set, as far as its people go. Otherwise the look of a photo would give the answer away.
 
     Raises:
         TooFewPeople: too few free people have photos in those conditions.
@@ -106,7 +97,7 @@ def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
 
 
 def others_of_pairs(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> Index:
-    """Return how many people of each pair of conditions (by its number in `PreparedPool`) pairs of two show, i64[c]."""
+    """Count the people whom pairs of two show, by pair of conditions as numbered in `PreparedPool`, i64[c]."""
     conditions = bench.prepared.conditions
     found = np.zeros(int(conditions.max()) + 1, dtype=np.int64)
     for one in sets:

@@ -30,11 +30,10 @@ class PoolPhoto:
     Attributes:
         number: unique in the pool.
         sha256: of the photo's file, 64 lower-case hexadecimal digits.
-        embedding: f32[D], length 1, not to be written to.
+        embedding: f32[D], length 1, read-only.
         yaw_degrees: turn of the head; positive = towards the right of the picture.
         quality_score: in [0, 1], 1 is best.
-        condition: how the photo was taken, as the data set states it, such as "smiling"; "" where it says
-            nothing.
+        condition: how the photo was taken, as the data set states it, such as "smiling"; "" where it says nothing.
     """
 
     number: int
@@ -60,7 +59,7 @@ class PoolPerson:
 
     Attributes:
         number: unique in the pool.
-        photos: of the person, in the order of the data set; may be empty.
+        photos: in the order of the data set; may be empty.
         labels: what the data set says, by kind, such as "gender": "female".
         source: name of the data set. Its photos look alike, so that two people are compared within it where possible:
             else a pair from two sets gives itself away as different.
@@ -79,12 +78,9 @@ class PoolPerson:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pool:
-    """People, all analysed by one model.
+    """People with unique numbers, all of whose photos, with unique numbers too, one model analysed.
 
-    Attributes:
-        people: numbers are unique, those of all photos too.
-        model: that made every embedding.
-        calibration: of that model; None where it has none.
+    `calibration` is of that model; None where it has none.
     """
 
     people: tuple[PoolPerson, ...]
@@ -145,10 +141,9 @@ _DRAWS = 1_999
 
 
 def with_order_as_condition(pool: Pool) -> tuple[Pool, bool]:
-    """Return the pool, with conditions "photo 1", "photo 2", ... in data sets whose order shows; and whether any does.
+    """The pool, with conditions "photo 1", "photo 2", ... in data sets whose order shows; and whether any does.
 
-    Args:
-        pool: its people are distinct, and in an order of their own.
+    The people of the pool are distinct, and in an order of their own.
     """
     by_source: dict[str, list[PoolPerson]] = {}
     for person in pool.people:
@@ -175,7 +170,7 @@ def _order_shows(people: Sequence[PoolPerson]) -> bool:
 
 
 def _alike(ways: F64) -> bool:
-    """Return whether most of the differences, f64[n, D], point along the sum of the others, unlike in random orders."""
+    """True if most of the differences, f64[n, D], point along the sum of the others, unlike in random orders."""
     along = ways @ ways.T
     np.fill_diagonal(along, 0.0)
     if np.mean(along.sum(axis=0) > 0.0) < LEAST_SHARE:

@@ -36,8 +36,7 @@ class PreparedPool:
         first: of each person, the photo that is a probe, or the one half of a pair.
         second: the photo that is enrolled, or the other half; the same as `first` where there is one photo.
         two: bool[n], who has two photos.
-        alike: two photos of one condition for each person, for triads: `first` and `second` if they match; None if
-            there are none.
+        alike: two photos of one condition for each person, for triads: `first` and `second` if they match; or None.
         doubtful: bool[n], whose two photos are so unlike that they most likely show two people.
         conditions: i32[n], a number for each pair of conditions of `first` and `second`.
         group: i32[n], a number for each data set and pair of conditions.
@@ -122,7 +121,7 @@ def prepare(pool: Pool) -> PreparedPool:
 
 
 def _alike(person: PoolPerson, pair: tuple[PoolPhoto, PoolPhoto], floor: float) -> tuple[PoolPhoto, PoolPhoto] | None:
-    """Return two photos of one condition: the pair if it matches, else two of the most frequent condition."""
+    """Two photos of one condition: the pair if it matches, else two of the most frequent condition."""
     if len(person.photos) > 1 and pair[0].condition == pair[1].condition:
         return pair
     (condition, count), *_ = Counter(photo.condition for photo in person.photos).most_common(1)
@@ -158,7 +157,6 @@ def _stacked(photos: Sequence[PoolPhoto]) -> F32:
 
 
 def _least(*pairs: tuple[PoolPhoto, PoolPhoto] | None) -> float:
-    """Return the smallest similarity of the two photos of a pair."""
     return min(float(np.dot(pair[0].embedding, pair[1].embedding)) for pair in pairs if pair is not None)
 
 

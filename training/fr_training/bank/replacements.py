@@ -27,14 +27,7 @@ _LIKE = -1.0  # the least score of two people who are neither unlike nor doubtfu
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The items that a course is to show, triage apart.
-
-    Attributes:
-        same: pairs of one person.
-        different: pairs of two people.
-        triads: by key of a form set: for each item of a form, one for each form of the set.
-        present: by form, who is searched for on lists and enrolled.
-    """
+    """The items that a course is to show, triage apart; `present` says by form who is searched for and on the list."""
 
     same: Drafts
     different: Drafts
@@ -86,18 +79,16 @@ def _present(bench: Workbench, people: Index) -> Index:
 
 
 def _so_shown(bench: Workbench, person: int) -> Bools:
-    """Mark, as bool[n], people whose first and second photo have the same conditions as those of a person."""
+    """bool[n]: people whose first and second photo have the same conditions as those of a person."""
     conditions = bench.prepared.conditions
     return np.asarray(conditions == conditions[person], dtype=np.bool_)
 
 
 def _with_two(bench: Workbench, b: F64, like: int, among: Bools) -> int:
-    """Take the person with two photos who is nearest in difficulty to another, of the same data set if there is one.
+    """Take a free person with two photos, nearest in difficulty to `like`, of the same data set if there is one.
 
     Args:
-        bench: where the person is free.
-        b: f64[n], by which it is told; NaN where somebody has one photo.
-        like: the other.
+        b: f64[n], difficulties; NaN where somebody has one photo.
         among: bool[n], people whose photos have the right conditions.
     """
     prepared = bench.prepared
@@ -112,15 +103,12 @@ def _with_two(bench: Workbench, b: F64, like: int, among: Bools) -> int:
 
 
 class _Triads:
-    """Makes other triads."""
-
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
         self._rng = bench.rng("with_replacements triads")
         self._b = bench.prepared.margin.of(bench.prepared.margins)
 
     def __call__(self, draft: TriadDraft) -> TriadDraft:
-        """Replace an item by another."""
         bench = self._bench
         condition = draft.shown.condition
         among = np.array([pair is not None and pair[0].condition == condition for pair in bench.prepared.alike])
@@ -138,13 +126,9 @@ class _Triads:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Impostors:
-    """Pairs of near impostors.
+    """Pairs of near impostors: i64[n] `a` and `b`, their difficulty by the machine, f64[n], and `unlike`, bool[n].
 
-    Attributes:
-        a: i64[n], whose first photo is shown.
-        b: i64[n], whose second photo is shown.
-        difficulty: f64[n], by the machine.
-        unlike: bool[n], whether they differ in what the labels say, or are perhaps one person.
+    Unlike are those who differ in what the labels say, or are perhaps one person.
     """
 
     a: Index
@@ -154,14 +138,12 @@ class _Impostors:
 
 
 class _Different:
-    """Makes other pairs of two people."""
-
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
         self._likely: _Impostors | None = None
 
     def __call__(self, draft: PairDraft) -> PairDraft:
-        """Replace an item by another, of the same data set, sex and age if there is one."""
+        """Of the same data set, sex and age if there is one."""
         bench = self._bench
         if self._likely is None:
             self._likely = _impostors(bench, bench.others(2))

@@ -27,15 +27,9 @@ CHOICE = 10
 
 @dataclass(frozen=True, slots=True)
 class TriadDraft:
-    """A triad that was chosen.
+    """A triad that was chosen: two photos of `a`, and `shown`, the photo of the odd one; `margin` as in `TriadKey`.
 
-    Attributes:
-        a: who is shown twice.
-        pair: the photos of that person.
-        odd: who is shown once.
-        shown: the photo of the odd one.
-        margin: see `TriadKey`.
-        judged: its difficulty, and whether it is suspect; so is every one with two photos that are set aside.
+    It is suspect as well where the two photos of `a` are set aside.
     """
 
     a: int
@@ -54,10 +48,8 @@ class TriadDraft:
 def draft_triads(bench: Workbench, one: FormSet, kept: int) -> list[list[TriadDraft]]:
     """Choose the triads of a set, and take their people: for each item of a form, one for each form of the set.
 
-    Args:
-        bench: where those with two photos whom other exercises need are taken already.
-        one: the set.
-        kept: number of people with two photos of one condition who must stay free for the triads of other sets.
+    Those with two photos whom other exercises need are taken already. `kept` people with two photos of one condition
+    stay free for the triads of other sets.
 
     Raises:
         TooFewPeople: too few free people have a photo of the same condition.
@@ -109,7 +101,7 @@ def odd_ones(bench: Workbench, twice: Index, others: Index) -> Iterator[Impostor
     prepared = bench.prepared
     free = np.zeros(len(prepared.people), dtype=np.bool_)
     free[others] = True
-    conditions = [_condition_of(prepared, person) for person in twice.tolist()]
+    conditions = [_pair_of(prepared, person)[0].condition for person in twice.tolist()]
     for condition in sorted(set(conditions)):
         rows = twice[[one == condition for one in conditions]]
         fitting = [person for person in subset(free).tolist() if _shown_so(prepared, person, condition)]
@@ -117,11 +109,6 @@ def odd_ones(bench: Workbench, twice: Index, others: Index) -> Iterator[Impostor
         found = assigned(prepared.faces, rows[: len(columns)], columns)
         free[[pair.b for pair in found]] = False
         yield from found
-
-
-def _condition_of(prepared: PreparedPool, person: int) -> str:
-    """Return the condition of a person's two photos in triads; raises ValueError if there are none."""
-    return _pair_of(prepared, person)[0].condition
 
 
 def _pair_of(prepared: PreparedPool, person: int) -> tuple[PoolPhoto, PoolPhoto]:
@@ -132,7 +119,7 @@ def _pair_of(prepared: PreparedPool, person: int) -> tuple[PoolPhoto, PoolPhoto]
 
 
 def _shown_so(prepared: PreparedPool, person: int, condition: str) -> list[PoolPhoto]:
-    """Return those of a person's first and second photo that have a condition."""
+    """Those of a person's first and second photo that have a condition."""
     return [photo for photo in (prepared.first[person], prepared.second[person]) if photo.condition == condition]
 
 

@@ -41,22 +41,6 @@ class Judged:
     suspect: bool
 
 
-def judged(learned: Learned, key: AnswerKey, shown: Sequence[Shown], machine: float) -> Judged:
-    """Look an item up.
-
-    Args:
-        learned: from earlier courses.
-        key: of the item; of a triad, with the place of the odd one in `shown`.
-        shown: by the item.
-        machine: its difficulty by the machine.
-    """
-    if not (learned.difficulties or learned.suspects):
-        return Judged(machine, machine, suspect=False)
-    item_id = item_id_of(key, shown)
-    found = learned.difficulties.get(item_id)
-    return Judged(machine, machine if found is None else updated(machine, *found), item_id in learned.suspects)
-
-
 def suspect_people(learned: Learned, prepared: PreparedPool) -> Bools:
     """bool[n]: whose two photos are a pair that is set aside; no exercise shows them as those of one person."""
     found = np.zeros(len(prepared.people), dtype=np.bool_)
@@ -113,23 +97,14 @@ def form_sets(plan: CoursePlan) -> list[FormSet]:
         before = found.get(key)
         forms = (*before.forms, name) if before else (name,)
         found[key] = FormSet(block.equated or block.block_id, forms, block)
-    return sorted(found.values(), key=_turn)
-
-
-def _turn(one: FormSet) -> int:
-    if one.block.equated:
-        return 0
-    return 1 if one.block.exercise == ExerciseKind.AIDED else 2
+    return sorted(found.values(), key=lambda one: (not one.block.equated, one.block.exercise != ExerciseKind.AIDED))
 
 
 def quota(wanted: int, mated: Sequence[int], people: Index, group: I32) -> Index:
-    """Return how many of `wanted` come from each group, i64[g], by largest remainders.
+    """How many of `wanted` items without a mate come from each group, i64[g], by largest remainders.
 
-    Args:
-        wanted: number of items without a mate.
-        mated: people of the items with a mate, whose shares count.
-        people: people whose shares count if `mated` is empty.
-        group: i32[n], numbers from 0 of everybody's group.
+    The shares are those of `mated`, the people of the items with a mate, or of `people` if there are none; `group`
+    holds everybody's group, i32[n], numbered from 0.
     """
     counted = group[list(mated)] if mated else group[people]
     shares = np.bincount(counted, minlength=int(group.max()) + 1) * wanted
@@ -139,11 +114,9 @@ def quota(wanted: int, mated: Sequence[int], people: Index, group: I32) -> Index
 
 
 def too_few_alike(missing: int, what: str) -> TooFewPeople:
-    """Return the error for an exercise whose conditions would depend on the right answer.
+    """The error for an exercise, such as "the triads", whose conditions would depend on the right answer.
 
-    Args:
-        missing: at least so many people are missing.
-        what: the exercise that needs them, such as "the triads".
+    `missing` counts the people who are missing at least.
     """
     return TooFewPeople(
         f"The data sets have too few photos of the right conditions, such as expressions, for {what} of the plan: at "
@@ -201,9 +174,7 @@ class Workbench:
     def with_two(self, count: int, among: Bools | None = None) -> Index:
         """i64[k]: free people with two photos; who is doubtful only where the others are fewer than `count`.
 
-        Args:
-            count: that are needed.
-            among: bool[n], others are left out; None for everybody who is neither kept for triads nor barred.
+        Only people `among` bool[n]; None for everybody who is neither kept for triads nor barred.
         """
         prepared, free = self.prepared, self.free & (~self.for_triads & ~self.barred if among is None else among)
         found = subset(free & prepared.two & ~prepared.doubtful)
@@ -214,16 +185,12 @@ class Workbench:
         return np.concatenate([found, best[: count - len(found)]])
 
     def others(self, slots: int, among: Bools | None = None, *, single: bool = False) -> Index:
-        """i64[k]: free people of whom one photo is needed, for `slots` of them.
+        """i64[k]: free people of whom one photo is needed, for `slots` of them; `among` is as in `with_two`.
 
         If a data set has plenty of people with two photos, it returns those, otherwise all free people of the set: all
         pairs of one person show people with two photos, who are often better known. It decides this for each data set
-        and condition, because these are balanced as well.
-
-        Args:
-            slots: people who are needed.
-            among: bool[n], others are left out; None for everybody who is neither kept for triads nor barred.
-            single: prefer people with one photo instead, if nobody is shown twice.
+        and condition, because these are balanced as well. `single` prefers people with one photo, if nobody is shown
+        twice.
         """
         free, group = self.free & (~self.for_triads & ~self.barred if among is None else among), self.prepared.group
         liked = self.prepared.two != single
@@ -246,8 +213,16 @@ class Workbench:
         return found
 
     def judged(self, key: AnswerKey, shown: Sequence[Shown], machine: float) -> Judged:
-        """An item that may be shown, in the light of earlier courses, by its difficulty by the machine."""
-        return judged(self.learned, key, shown, machine)
+        """An item that may be shown, with its difficulty by the machine, in the light of earlier courses.
+
+        The key of a triad has the place of the odd one in `shown`.
+        """
+        learned = self.learned
+        if not (learned.difficulties or learned.suspects):
+            return Judged(machine, machine, suspect=False)
+        item_id = item_id_of(key, shown)
+        found = learned.difficulties.get(item_id)
+        return Judged(machine, machine if found is None else updated(machine, *found), item_id in learned.suspects)
 
     def item(self, shown: tuple[Shown, ...], people: tuple[int, ...], key: AnswerKey, b: float | None) -> Item:
         """Make an item of what it shows and of whom, by index in the prepared pool, each once."""

@@ -9,21 +9,18 @@ from functools import partial
 from typing import Literal
 
 from fr_core.engine import Engine
-from fr_core.pipeline import Pipeline
 from fr_core.runtime.ticket import current_ticket
-from fr_core.types import U8
 from fr_datasets.errors import DatasetUnreadable, read_photo
 from fr_evaluation.photos import in_threads
 from fr_training.bank.compose import compose
 from fr_training.bank.lists import Matcher
-from fr_training.bank.manifest import PictureSpec
+from fr_training.bank.manifest import Shown
 from fr_training.bank.needs import available, require_enough
 from fr_training.bank.pool import without_photos
 from fr_training.build.people import (
     NO_PHOTO_LEFT,
     AnalysedPeople,
     NamedPeople,
-    PhotoSource,
     analyse_people,
     identities_of,
 )
@@ -43,7 +40,6 @@ class BuiltCourse:
     """A course and what is stored with it.
 
     Attributes:
-        course: the course.
         pictures: JPEG files, all of one length, by their numbers.
         gallery: people who are enrolled, by number, and the number of the picture by which each is shown.
         probe_keys: sha256 of the photos of the data sets, 64 hexadecimal digits, and the number of the person whom each
@@ -89,9 +85,10 @@ def build_course(
         course_id: 16 hexadecimal digits.
         gallery_id: of the matcher's people; the course has none where nobody is enrolled.
         now_ms: milliseconds since 1970, UTC.
-        on_progress: called from this thread with what is done, and how many photos, steps or pictures of how many.
-        learned: from the answers to earlier courses; None for nothing.
-        learned_from: ids of these courses.
+        on_progress: called from this thread with the stage, and how many photos, steps or pictures of how many are
+            done.
+        learned: from the answers to earlier courses, whose ids are `learned_from`; None for nothing.
+        learned_from: see `learned`.
         exclude: sha256 of photos that are labelled wrong, 64 hexadecimal digits each; they are left out.
 
     Raises:
@@ -152,7 +149,7 @@ def _without(gathered: AnalysedPeople, exclude: Set[str]) -> AnalysedPeople:
 
 
 def _pictures(
-    wanted: Sequence[PictureSpec],
+    wanted: Sequence[Shown],
     gathered: AnalysedPeople,
     engine: Engine,
     plan: CoursePlan,
@@ -161,23 +158,15 @@ def _pictures(
 ) -> tuple[bytes, ...]:
     """Render and encode the pictures; photos are opened anew, as a data set has more of them than memory holds."""
 
-    def one(spec: PictureSpec) -> bytes:
-        source = gathered.sources[spec.photo]
-        pixels = _read_again(source, engine.pipeline)
-        return jpeg(_rendered(pixels, source, plan, spec))
+    def one(shown: Shown) -> bytes:
+        source = gathered.sources[shown.photo.number]
+        data = read_photo(source.path, engine.pipeline.image_limits.max_bytes)
+        if hashlib.sha256(data).hexdigest() != source.sha256:
+            raise DatasetUnreadable(f"The photo {source.path} has changed while the course was made.")
+        pixels = engine.pipeline.decode(data).pixels
+        return jpeg(render(pixels, source.landmarks, plan.mask, shown.degraded, shown.strength, colour=plan.colour))
 
     return tuple(padded(list(in_threads(one, wanted, workers, on_progress))))
-
-
-def _rendered(pixels: U8, source: PhotoSource, plan: CoursePlan, spec: PictureSpec) -> U8:
-    return render(pixels, source.landmarks, plan.mask, spec.degraded, spec.strength, colour=plan.colour)
-
-
-def _read_again(source: PhotoSource, pipeline: Pipeline) -> U8:
-    data = read_photo(source.path, pipeline.image_limits.max_bytes)
-    if hashlib.sha256(data).hexdigest() != source.sha256:
-        raise DatasetUnreadable(f"The photo {source.path} has changed while the course was made.")
-    return pipeline.decode(data).pixels
 
 
 def _probe_keys(gathered: AnalysedPeople, gallery: Mapping[int, int]) -> dict[str, int | None]:

@@ -31,12 +31,11 @@ _SAME_PEOPLE = (frozenset({"lfw", "lfw_funneled", "lfw_original"}),)
 
 @dataclass(frozen=True, slots=True)
 class NamedPeople:
-    """The people of a data set.
+    """The people of a data set, at least one.
 
     Attributes:
-        name: of the set.
         terms: on which its photos may be used.
-        people: with the photos whose labels are not known to be wrong; never empty.
+        people: with the photos whose labels are not known to be wrong.
         label_errors: photos that were left out as their labels are known to be wrong.
     """
 
@@ -48,11 +47,9 @@ class NamedPeople:
 
 @dataclass(frozen=True, slots=True)
 class LabelErrors:
-    """The known label errors of a data set.
+    """The known label errors of a data set: names of photo files, without folder and end, and identities of people.
 
-    Attributes:
-        photos: names of files, without folder and end.
-        people: identities, all of whose photos are left out.
+    All photos of these people are left out.
     """
 
     photos: frozenset[str] = frozenset()
@@ -60,11 +57,7 @@ class LabelErrors:
 
 
 def read_named_people(name: str, root: Path) -> NamedPeople:
-    """Read the people of a data set, without known label errors.
-
-    Args:
-        name: of its manifest.
-        root: its folder.
+    """Read the people of a data set, by the name of its manifest, without known label errors.
 
     Raises:
         DatasetUnknown: there is no data set of that name that names people with their photos.
@@ -83,10 +76,9 @@ def read_named_people(name: str, root: Path) -> NamedPeople:
 
 
 def read_datasets(named: Iterable[tuple[str, Path]]) -> tuple[NamedPeople, ...]:
-    """Read the people of several data sets, by names and folders; raises what `read_named_people` does.
+    """Read the people of several data sets, by names and folders.
 
-    Raises:
-        InvalidField: as `require_different_people`.
+    Raises what `require_different_people` and `read_named_people` do.
     """
     folders = tuple(named)
     require_different_people([name for name, _ in folders])
@@ -122,11 +114,7 @@ def identity_of(dataset: str, identity: str) -> str:
 
 
 def identities_of(numbers: Mapping[tuple[str, str], int]) -> dict[str, int]:
-    """Numbers of people by their identities, with the name of the set before it, and without where that is clear.
-
-    Args:
-        numbers: by data set and identity in it.
-    """
+    """Numbers of people by identity, with the name of the data set before it, and without where that is clear."""
     times = Counter(identity for _, identity in numbers)
     alone = {identity: number for (_, identity), number in numbers.items() if times[identity] == 1}
     return alone | {identity_of(dataset, identity): number for (dataset, identity), number in numbers.items()}
@@ -166,12 +154,9 @@ UNUSABLE = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhotoSource:
-    """The origin of a photo of the pool, and the place of the face in it.
+    """The file of a photo of the pool, its sha256 (64 hexadecimal digits), and the place of the face in it.
 
-    Attributes:
-        path: of the file.
-        sha256: of its bytes, 64 hexadecimal digits.
-        landmarks: f32[5, 2], (x, y) pixels, as `Detection.landmarks`.
+    `landmarks` are f32[5, 2], (x, y) pixels, as `Detection.landmarks`.
     """
 
     path: Path
@@ -210,12 +195,12 @@ class _Usable:
 def analyse_people(
     datasets: Sequence[NamedPeople], engine: Engine, workers: int, on_progress: Callable[[int, int], None]
 ) -> AnalysedPeople:
-    """Analyse every photo of some data sets.
+    """Analyse every photo of some data sets, of which no two hold the same people.
 
     Of several faces in a photo, that of `most_central` counts.
 
     Args:
-        datasets: at least one, no two of them with the same people.
+        datasets: at least one.
         engine: whose pipeline is used from several threads at once.
         workers: photos at a time, at least 1.
         on_progress: called with photos done, at first 0, and all photos.

@@ -68,7 +68,7 @@ def degrade(face: U8, kind: Degraded, strength: float) -> U8:
     out the same each time.
 
     Args:
-        face: u8[SIDE, SIDE, 3], RGB, a face that was brought to `fr_training.build.pictures.TEMPLATE`.
+        face: u8[SIDE, SIDE, 3], RGB, a face that was brought to `TEMPLATE`.
         kind: what is done; a pose is the photo's own, so that nothing is done.
         strength: above 0, in the unit of `fr_training.bank.triage`; an occlusion is below 1.
 
@@ -153,20 +153,18 @@ _COM_MOST = 65_533  # bytes in one, beside its marker and its length
 def render(
     pixels: U8, landmarks: F32, mask: Mask, degraded: Degraded | None, strength: float, *, colour: bool = True
 ) -> U8:
-    """Cut a face out.
-
-    The picture depends on the arguments alone: the same give the same.
+    """Cut a face out; the same arguments give the same picture.
 
     Args:
         pixels: u8[H, W, 3], RGB, the photo.
         landmarks: f32[5, 2], (x, y) pixels of the photo, as `Detection.landmarks`.
         mask: "oval" greys what is not the face; "none" shows what the photo has around it.
-        degraded: what is done to the face; None for nothing. A pose is the photo's own: nothing is done.
-        strength: of it, in the unit of `fr_training.bank.triage`.
+        degraded: what is done to the face, see `degrade`; None for nothing.
+        strength: of it.
         colour: whether the picture keeps its colours; else each pixel has its luma (ITU-R BT.601) thrice.
 
     Returns:
-        u8[SIDE, SIDE, 3], RGB, read-only: upright, at `fr_training.build.pictures.TEMPLATE`, grey outside the photo.
+        u8[SIDE, SIDE, 3], RGB, read-only: upright, at `TEMPLATE`, grey outside the photo.
 
     Raises:
         ValueError: as `fr_core.align.similarity_transform`, for landmarks that are no face.
@@ -177,15 +175,6 @@ def render(
     if not colour:
         face = np.asarray(cv2.cvtColor(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), dtype=np.uint8)
     return frozen_array(_masked(face) if mask == "oval" else face)
-
-
-def encode(pictures: Sequence[U8]) -> list[bytes]:
-    """Encode pictures as JPEG files of one length, without metadata.
-
-    Args:
-        pictures: u8[H, W, 3], RGB.
-    """
-    return padded([jpeg(picture) for picture in pictures])
 
 
 def jpeg(picture: U8) -> bytes:

@@ -67,12 +67,9 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def require_answer(steps: Sequence[Step], step: Step, answer: Answer, choices: Sequence[str] = ()) -> None:
-    """Require an answer that a step of an exercise can take.
+    """Require an answer that a step, of `steps` of the exercise, can take.
 
     Args:
-        steps: of the exercise.
-        step: that is answered.
-        answer: as it was sent.
         choices: ids of the pictures that may be chosen; of a list, those of all its candidates.
 
     Raises:

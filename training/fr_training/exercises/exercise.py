@@ -14,7 +14,7 @@ from fr_training.answers import Answer, Given
 from fr_training.exercises.checks import require_answer
 from fr_training.keys import AnswerKey
 from fr_training.prompts import ExerciseKind, Prompt, Reveal, Role, ShownPicture, Step
-from fr_training.trials import Locked
+from fr_training.trials import Locked, Trial
 
 OPENING: Final[Mapping[bool | None, Message]] = {
     True: message("reveal.right"),
@@ -88,26 +88,21 @@ class Exercise(ABC):
         require_answer(self.steps, step, answer, picture_ids[self.probes :])
 
     @abstractmethod
-    def grade(
-        self, key: AnswerKey | None, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
-    ) -> Graded:
-        """Grade the answers; `locked` may be shorter than `steps`, and then `answer` is "" and `correct` None.
+    def grade(self, key: AnswerKey | None, trial: Trial, picture_ids: Sequence[str]) -> Graded:
+        """Grade the answers; where some are missing, `answer` is "" and `correct` None.
 
         `known_to_me` plays no part here.
 
         Args:
             key: what is right; None for an own probe that was not sent.
-            locked: the answers, each as `check` let it pass.
-            order: shown position -> index in the item's photos.
+            trial: with the answers, each as `check` let it pass.
             picture_ids: by shown position.
 
         Raises:
             TypeError: the key, or an answer, is one of another exercise.
         """
 
-    def reveal(
-        self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
-    ) -> Reveal:
+    def reveal(self, key: AnswerKey, trial: Trial, picture_ids: Sequence[str]) -> Reveal:
         """Tell what was right, for a trial that is done; the arguments are those of `grade`.
 
         The machine's similarities are in `similarities` alone, so that a caller can leave them out.
@@ -116,17 +111,15 @@ class Exercise(ABC):
             ValueError: a step is not answered yet: nobody learns before that what is right.
             TypeError: the key, or an answer, is one of another exercise.
         """
-        if any(given_at(locked, step) is None for step in self.steps):
+        if any(given_at(trial.locked, step) is None for step in self.steps):
             raise ValueError("what was right is told when every step is answered, not before")
-        return self._reveal(key, locked, order, picture_ids)
+        return self._reveal(key, self.grade(key, trial, picture_ids).correct, trial, picture_ids)
 
     def _prompt(self, step: Step, picture_ids: Sequence[str], key: AnswerKey | None) -> Prompt:
         return Prompt(self.kind, step, shown(picture_ids, Role.COMPARED))
 
     @abstractmethod
-    def _reveal(
-        self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
-    ) -> Reveal: ...
+    def _reveal(self, key: AnswerKey, correct: bool | None, trial: Trial, picture_ids: Sequence[str]) -> Reveal: ...
 
 
 def shown(picture_ids: Sequence[str], role: Role) -> tuple[ShownPicture, ...]:

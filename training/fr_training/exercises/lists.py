@@ -15,7 +15,7 @@ from fr_training.answers import ListChoice, ListDecision
 from fr_training.exercises.exercise import OPENING, Exercise, Graded, answer_at, key_as, shown
 from fr_training.keys import AnswerKey, ListKey
 from fr_training.prompts import Prompt, Reveal, Role, Step
-from fr_training.trials import Locked
+from fr_training.trials import Trial
 
 ABSENT: Final = "absent"
 NONE: Final = "none"
@@ -34,9 +34,7 @@ class OwnProbe(Exercise):
         probe = shown(picture_ids[: self.probes], Role.PROBE)
         return Prompt(self.kind, step, probe + shown(candidates, Role.CANDIDATE))
 
-    def grade(
-        self, key: AnswerKey | None, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
-    ) -> Graded:
+    def grade(self, key: AnswerKey | None, trial: Trial, picture_ids: Sequence[str]) -> Graded:
         """Grade the decision; candidates are counted from 0 as in `ListKey`, not as shown.
 
         The candidate who is searched for is right, or "none" if the list does not hold the person. "inconclusive" is
@@ -46,7 +44,7 @@ class OwnProbe(Exercise):
         if key is None:
             return Graded(truth="", answer="", correct=None)
         key = key_as(key, ListKey)
-        answer = _answer(answer_at(locked, Step.DECIDE, ListDecision), self._indices(order, picture_ids))
+        answer = _answer(answer_at(trial.locked, Step.DECIDE, ListDecision), self._indices(trial.order, picture_ids))
         truth = right = ""
         if key.scored:
             truth = ABSENT if key.mate is None else f"mate:{key.mate}"
@@ -61,13 +59,10 @@ class OwnProbe(Exercise):
             candidates=len(key.similarities),
         )
 
-    def _reveal(
-        self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
-    ) -> Reveal:
+    def _reveal(self, key: AnswerKey, correct: bool | None, trial: Trial, picture_ids: Sequence[str]) -> Reveal:
         """Candidates are counted from 1, as shown; similarities are always told."""
         key = key_as(key, ListKey)
-        correct = self.grade(key, locked, order, picture_ids).correct
-        index_of = self._indices(order, picture_ids)
+        index_of = self._indices(trial.order, picture_ids)
         similarities = {picture_id: key.similarities[index] for picture_id, index in index_of.items()}
         if not key.scored:
             return Reveal(None, message("reveal.unknown"), similarities)

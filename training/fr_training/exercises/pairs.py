@@ -18,7 +18,7 @@ from fr_training.exercises.checks import COMPONENTS
 from fr_training.exercises.exercise import OPENING, Exercise, Graded, answer_at, key_as, shown
 from fr_training.keys import AnswerKey, PairKey, TriadKey
 from fr_training.prompts import Advice, Prompt, Reveal, Role, Step
-from fr_training.trials import Locked
+from fr_training.trials import Trial
 
 SAME: Final = "same"
 DIFFERENT: Final = "different"
@@ -30,16 +30,11 @@ class RatedPair(Exercise):
 
     steps: ClassVar[tuple[Step, ...]] = (Step.RATE,)
 
-    def grade(
-        self, key: AnswerKey | None, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
-    ) -> Graded:
+    def grade(self, key: AnswerKey | None, trial: Trial, picture_ids: Sequence[str]) -> Graded:
         """Grade the rating."""
-        return grade_pair(key_as(key, PairKey), answer_at(locked, Step.RATE, PairRating))
+        return grade_pair(key_as(key, PairKey), answer_at(trial.locked, Step.RATE, PairRating))
 
-    def _reveal(
-        self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
-    ) -> Reveal:
-        correct = self.grade(key, locked, order, picture_ids).correct
+    def _reveal(self, key: AnswerKey, correct: bool | None, trial: Trial, picture_ids: Sequence[str]) -> Reveal:
         return Reveal(correct, _truth(key_as(key, PairKey), correct))
 
 
@@ -63,20 +58,15 @@ class Aided(RatedPair):
         opinion = advice(_advice_same(key_as(key, PairKey))) if step == Step.RATE_AGAIN else None
         return Prompt(self.kind, step, shown(picture_ids, Role.COMPARED), advice=opinion)
 
-    def grade(
-        self, key: AnswerKey | None, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
-    ) -> Graded:
+    def grade(self, key: AnswerKey | None, trial: Trial, picture_ids: Sequence[str]) -> Graded:
         """Grade the last rating; the advice counts as given once the first rating is locked."""
         key = key_as(key, PairKey)
-        before = answer_at(locked, Step.RATE, PairRating)
+        before = answer_at(trial.locked, Step.RATE, PairRating)
         seen = None if before is None else _advice_same(key)
-        return grade_pair(key, answer_at(locked, Step.RATE_AGAIN, PairRating), before, seen)
+        return grade_pair(key, answer_at(trial.locked, Step.RATE_AGAIN, PairRating), before, seen)
 
-    def _reveal(
-        self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
-    ) -> Reveal:
+    def _reveal(self, key: AnswerKey, correct: bool | None, trial: Trial, picture_ids: Sequence[str]) -> Reveal:
         key = key_as(key, PairKey)
-        correct = self.grade(key, locked, order, picture_ids).correct
         truth = _truth(key, correct)
         if _advice_same(key) == key.mated:
             return Reveal(correct, message("reveal.advice_right", truth=truth))
@@ -88,13 +78,11 @@ class Triad(Exercise):
 
     steps: ClassVar[tuple[Step, ...]] = (Step.CHOOSE,)
 
-    def grade(
-        self, key: AnswerKey | None, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
-    ) -> Graded:
+    def grade(self, key: AnswerKey | None, trial: Trial, picture_ids: Sequence[str]) -> Graded:
         """Grade the choice; photos are counted as in the item, not as shown."""
         key = key_as(key, TriadKey)
-        choice = answer_at(locked, Step.CHOOSE, OddOneOut)
-        odd = None if choice is None else order[picture_ids.index(choice.picture_id)]
+        choice = answer_at(trial.locked, Step.CHOOSE, OddOneOut)
+        odd = None if choice is None else trial.order[picture_ids.index(choice.picture_id)]
         return Graded(
             truth=f"odd:{key.odd}",
             answer="" if odd is None else f"odd:{odd}",
@@ -102,12 +90,9 @@ class Triad(Exercise):
             machine=f"odd:{key.machine_odd}",
         )
 
-    def _reveal(
-        self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
-    ) -> Reveal:
+    def _reveal(self, key: AnswerKey, correct: bool | None, trial: Trial, picture_ids: Sequence[str]) -> Reveal:
         """Photos are counted from 1 as they were shown."""
-        place = list(order).index(key_as(key, TriadKey).odd)
-        correct = self.grade(key, locked, order, picture_ids).correct
+        place = trial.order.index(key_as(key, TriadKey).odd)
         text = message("reveal.odd", opening=OPENING[correct is True], number=place + 1)
         return Reveal(correct, text, picture_id=picture_ids[place])
 

@@ -11,7 +11,7 @@ from fr_training.answers import Triage as TriageGiven
 from fr_training.exercises.exercise import OPENING, Exercise, Graded, answer_at, key_as
 from fr_training.keys import AnswerKey, TriageKey
 from fr_training.prompts import Reveal, Step
-from fr_training.trials import Locked
+from fr_training.trials import Trial
 
 _TRUTH: Final[Mapping[Usability, Message]] = {
     Usability.USABLE: message("triage.usable"),
@@ -33,12 +33,10 @@ class Triage(Exercise):
 
     steps: ClassVar[tuple[Step, ...]] = (Step.TRIAGE,)
 
-    def grade(
-        self, key: AnswerKey | None, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
-    ) -> Graded:
+    def grade(self, key: AnswerKey | None, trial: Trial, picture_ids: Sequence[str]) -> Graded:
         """Grade the decision: the same usability is right, and reasons do not count."""
         key = key_as(key, TriageKey)
-        given = answer_at(locked, Step.TRIAGE, TriageGiven)
+        given = answer_at(trial.locked, Step.TRIAGE, TriageGiven)
         return Graded(
             truth=key.usability,
             answer="" if given is None else given.usability,
@@ -47,13 +45,10 @@ class Triage(Exercise):
             degraded=key.degraded or "",
         )
 
-    def _reveal(
-        self, key: AnswerKey, locked: Sequence[Locked], order: Sequence[int], picture_ids: Sequence[str]
-    ) -> Reveal:
+    def _reveal(self, key: AnswerKey, correct: bool | None, trial: Trial, picture_ids: Sequence[str]) -> Reveal:
         """Tell how usable the photo is, what was done to it, and whether the trainee saw that."""
         key = key_as(key, TriageKey)
-        given = answer_at(locked, Step.TRIAGE, TriageGiven)
-        correct = self.grade(key, locked, order, picture_ids).correct
+        given = answer_at(trial.locked, Step.TRIAGE, TriageGiven)
         opening, usability = OPENING[correct is True], _TRUTH[key.usability]
         if key.degraded is None:
             return Reveal(correct, message("reveal.triage", opening=opening, usability=usability))

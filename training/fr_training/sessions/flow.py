@@ -65,31 +65,6 @@ def require_turn(course: Course, session: Session, trial: Trial, step: Step, now
         raise WrongStep(f"The trial waits for the step {waits.value}.", step=waits.value)
 
 
-def with_answer(
-    course: Course, session: Session, answer: Answer, now_ms: int, own: tuple[OwnList, tuple[int, ...]] | None = None
-) -> Session:
-    """The session with an answer, which was checked, locked at the step of its open trial, by `require_turn`.
-
-    Of an own probe at its first step, `own` is what was found, and in which order it is shown.
-    """
-    session = adjusted(session, now_ms)
-    trial = session.trials[-1]
-    steps = exercise_of(block_of(course, session, trial.block_id).exercise).steps
-    locked = Locked(
-        step=steps[len(trial.locked)],
-        answer=answer,
-        at_ms=now_ms,
-        took_ms=passed_ms(trial.shown_ms, trial.paused_ms, now_ms),
-        paused=trial.paused_ms > 0,
-    )
-    trial = replace(trial, locked=(*trial.locked, locked))
-    if own is not None:
-        trial = replace(trial, own=own[0], order=own[1])
-    if len(trial.locked) == len(steps):
-        return with_last(session, replace(trial, done=True))
-    return with_last(session, replace(trial, shown_ms=now_ms, paused_ms=0))
-
-
 def new_session(
     course: Course, trainee_id: str, group: int, sitting: str, session_id: str, secret: bytes, now_ms: int
 ) -> Session:
@@ -156,12 +131,20 @@ def show(
 
 
 def lock(
-    course: Course, session: Session, trial_id: str, step: Step, answer: Answer, now_ms: int
+    course: Course,
+    session: Session,
+    trial_id: str,
+    step: Step,
+    answer: Answer,
+    now_ms: int,
+    own: OwnList | None = None,
 ) -> tuple[Session, LockedStep]:
     """Lock an answer, with picture ids as they were shown, at a step of a trial that was shown.
 
     The same answer to the same step again returns what it returned at first, except the time left, also when the
     session has gone on, is paused or is over, so that a caller who lost the reply can ask again.
+
+    `own` is what the search for an own probe found, at the step that takes it, see `fr_training.sessions.probes`.
 
     Returns:
         The session, the very same where the answer was locked before, and what follows. The last answer of a block ends
@@ -170,7 +153,7 @@ def lock(
     Raises:
         UnknownTrial: the session has shown no trial of that id.
         DecisionLocked: the step was answered before, and differently.
-        WrongStep: the step is an own probe's, see `probes`, or by `require_turn`.
+        WrongStep: the step takes an own probe; or as `require_turn` does.
         FrError: as `require_turn` and `Exercise.check` do.
     """
     trial = find_trial(session, trial_id)
@@ -178,13 +161,22 @@ def lock(
     if before is not None:
         return session, locked_step(course, session, trial, before, now_ms)
     require_turn(course, session, trial, step, now_ms)
-    if step == Step.SEND_PROBE:
+    if own is None and step == Step.SEND_PROBE:
         raise WrongStep("The trial waits for a photo, which is sent with SubmitProbe.", step=step.value)
     exercise = exercise_of(block_of(course, session, trial.block_id).exercise)
     exercise.check(step, answer, picture_ids(session.secret, trial.ordinal, len(trial.order)))
-    session = with_answer(course, session, answer, now_ms)
-    answered = session.trials[-1]
-    reply = locked_step(course, session, answered, len(answered.locked), now_ms)
+    session = adjusted(session, now_ms)
+    trial = session.trials[-1]
+    took_ms = passed_ms(trial.shown_ms, trial.paused_ms, now_ms)
+    locked = Locked(step, answer, at_ms=now_ms, took_ms=took_ms, paused=trial.paused_ms > 0)
+    trial = replace(trial, locked=(*trial.locked, locked))
+    if own is not None:
+        rng = rng_of(session.secret, "own-order", trial.ordinal)
+        trial = replace(trial, own=own, order=exercise.order(len(own.photos), rng))
+    done = len(trial.locked) == len(exercise.steps)
+    trial = replace(trial, done=True) if done else replace(trial, shown_ms=now_ms, paused_ms=0)
+    session = with_last(session, trial)
+    reply = locked_step(course, session, trial, len(trial.locked), now_ms)
     return _closed(course, session, now_ms), reply
 
 
@@ -251,7 +243,7 @@ def _drawn(course: Course, session: Session, block: BlockPlan, now_ms: int) -> S
         trial_id=trial_id(session.secret, ordinal),
         ordinal=ordinal,
         block_id=block.block_id,
-        form=block.form_name(session.group),
+        form=block.forms[session.group],
         item_id=item.item_id,
         order=exercise_of(block.exercise).order(photos, rng_of(session.secret, "order", ordinal)) if photos else (),
         shown_ms=now_ms,

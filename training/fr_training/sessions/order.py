@@ -172,6 +172,6 @@ def _answered(form: Form, block: BlockPlan, trials: list[Trial]) -> list[tuple[f
         item = items[trial.item_id]
         if not trial.done or item.key is None or any(one.answer.known_to_me for one in trial.locked):
             continue
-        graded = exercise.grade(item.key, trial.locked, trial.order, ())  # a rating names no picture
+        graded = exercise.grade(item.key, trial, ())  # a rating names no picture
         found.append((_difficulty(item), graded.correct is True))
     return found

@@ -11,8 +11,8 @@ from fr_training.exercises import exercise_of
 from fr_training.exercises.exercise import given_at
 from fr_training.keys import ListKey
 from fr_training.prompts import Step
-from fr_training.sessions.flow import answers_until, find_trial, require_turn, with_answer
-from fr_training.sessions.order import block_of, item_of, rng_of
+from fr_training.sessions.flow import answers_until, find_trial, lock, require_turn
+from fr_training.sessions.order import block_of, item_of
 from fr_training.sessions.views import ShowTrial, locked_step
 from fr_training.trials import OwnList, Session, Trial
 
@@ -54,21 +54,14 @@ def lock_probe(
 
     Raises:
         ValueError: the list is empty, or its key has not one similarity for each photo.
-        FrError: as `require_probe` does.
+        FrError: as `lock` does.
     """
     if not own.photos or len(own.photos) != len(own.key.similarities):
         raise ValueError(f"{len(own.photos)} candidates, {len(own.key.similarities)} similarities.")
-    before = require_probe(course, session, trial_id, now_ms, sent)
-    if before is not None:
-        return session, before
-    trial = find_trial(session, trial_id)
-    exercise = exercise_of(block_of(course, session, trial.block_id).exercise)
-    order = exercise.order(len(own.photos), rng_of(session.secret, "own-order", trial.ordinal))
-    session = with_answer(course, session, Answer(sent), now_ms, (own, order))
-    reply = locked_step(course, session, session.trials[-1], 1, now_ms).trial
-    if reply is None:
+    session, reply = lock(course, session, trial_id, Step.SEND_PROBE, Answer(sent), now_ms, own)
+    if reply.trial is None:
         raise AssertionError("a photo is the first of several steps")
-    return session, reply
+    return session, reply.trial
 
 
 def with_truth(session: Session, mate_of: Callable[[str, OwnList], ListKey | None]) -> Session:

@@ -126,7 +126,7 @@ def _graded(course: Course, session: Session, trial: Trial) -> Graded:
         return Graded(truth="", answer="", correct=None)
     block = block_of(course, session, trial.block_id)
     ids = picture_ids(session.secret, trial.ordinal, len(trial.order))
-    return exercise_of(block.exercise).grade(key, trial.locked, trial.order, ids)
+    return exercise_of(block.exercise).grade(key, trial, ids)
 
 
 def _observed(given: Given | None) -> str:

@@ -96,7 +96,7 @@ def locked_step(course: Course, session: Session, trial: Trial, answers: int, no
     if key is None:
         return LockedStep(None, None)
     ids = picture_ids(session.secret, trial.ordinal, len(trial.order))
-    return LockedStep(None, _as_far_as_told(block, exercise.reveal(key, trial.locked, trial.order, ids)))
+    return LockedStep(None, _as_far_as_told(block, exercise.reveal(key, trial, ids)))
 
 
 def _as_far_as_told(block: BlockPlan, reveal: Reveal) -> Reveal | None:

@@ -22,9 +22,7 @@ MAX_PICTURE_BYTES = 64 * 2**20
 class Recent(Generic[K, V]):
     """The values that were used last, by key; for several threads.
 
-    Args:
-        most: how large all values together may be.
-        size: of a value; 1 for each by default, so that `most` counts them.
+    All together may be as large as `most`; `size` is of a value, 1 for each by default, so that `most` counts them.
     """
 
     def __init__(self, most: int, size: Callable[[V], int] = lambda _: 1) -> None:
@@ -36,7 +34,7 @@ class Recent(Generic[K, V]):
         self._deleted: set[K] = set()  # some bytes for each that this process deletes: numbers never come again
 
     def get(self, key: K) -> V | None:
-        """Return the value of a key, None if it is not remembered."""
+        """The value of a key, None if it is not remembered."""
         with self._lock:
             found = self._values.get(key)
             if found is not None:
@@ -63,7 +61,7 @@ class Recent(Generic[K, V]):
                 self._drop(key)
 
     def is_deleted(self, key: K) -> bool:
-        """Return whether `delete` was called for it."""
+        """True if `delete` was called for it."""
         with self._lock:
             return key in self._deleted
 
@@ -79,7 +77,6 @@ class Recent(Generic[K, V]):
                 self._drop(key)
 
     def _is_later(self, before: V, value: V) -> bool:
-        """Return whether the value before is later than another one."""
         return False
 
     def _drop(self, key: K) -> None:

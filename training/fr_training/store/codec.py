@@ -71,7 +71,7 @@ def reading(what: str) -> Iterator[None]:
 
 
 def dump(value: object) -> bytes:
-    """Return JSON as bytes of ASCII.
+    """JSON as bytes of ASCII.
 
     Raises:
         ValueError: a number is not finite.
@@ -81,7 +81,7 @@ def dump(value: object) -> bytes:
 
 
 def pack_trial(trial: Trial) -> bytes:
-    """Return the bytes of a trial."""
+    """The bytes of a trial."""
     own = trial.own
     return dump(
         [
@@ -102,7 +102,7 @@ def pack_trial(trial: Trial) -> bytes:
 
 
 def unpack_trial(data: bytes) -> Trial:
-    """Return the trial of bytes; raises `StoreCorrupt` where they are those of none."""
+    """The trial of bytes; raises `StoreCorrupt` where they are those of none."""
     with reading("trial"):
         layout, *fields = json.loads(data)
         return _TRIALS[layout](*fields)
@@ -140,7 +140,7 @@ def _trial_1(
 
 
 def _packed_answer(answer: Answer) -> list[Any]:
-    """Return an answer as a JSON array: difficulty, whether the face was known, a letter for its kind, its fields."""
+    """Difficulty, whether the face was known, a letter for the kind of the answer, its fields."""
     return [answer.difficulty, answer.known_to_me, *_PACK_ANSWER[type(answer.given)](answer.given)]
 
 
@@ -157,12 +157,12 @@ _TRIALS: dict[int, Callable[..., Trial]] = {1: _trial_1}
 
 
 def pack_session(session: Session) -> bytes:
-    """Return the bytes of a session without its trials."""
+    """The bytes of a session without its trials."""
     return dump([LAYOUT, *head_of(session)[:5], session.secret.hex(), *head_of(session)[6:]])
 
 
 def head_of(session: Session) -> tuple[Any, ...]:
-    """Return all fields of a session but its trials, in the order of the class."""
+    """All fields of a session but its trials, in the order of the class."""
     return (
         session.session_id,
         session.trainee_id,
@@ -184,7 +184,7 @@ IDENTITY = 7
 
 
 def unpack_session(data: bytes, trials: tuple[Trial, ...]) -> Session:
-    """Return the session of bytes with its trials; raises `StoreCorrupt` where they are those of none."""
+    """The session of bytes with its trials; raises `StoreCorrupt` where they are those of none."""
     with reading("session"):
         layout, *fields = json.loads(data)
         return _SESSIONS[layout](trials, *fields)

@@ -18,11 +18,7 @@ _LONGEST = 100
 
 
 def new_code(token_bytes: Callable[[int], bytes]) -> str:
-    """Draw a code of 26 characters in groups, such as "7KQ2M-9XW4T-...".
-
-    Args:
-        token_bytes: returns so many random bytes.
-    """
+    """Draw a code of 26 characters in groups, such as "7KQ2M-9XW4T-..."; `token_bytes` returns so many random bytes."""
     characters = _drawn(CODE_CHARACTERS, token_bytes)
     groups, begin = [], 0
     for length in _GROUPS:

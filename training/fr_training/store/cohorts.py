@@ -54,16 +54,7 @@ _TRAINEE_OF = {
 
 
 class Cohorts:
-    """Cohorts and trainees, as a room of `TrainingStore`.
-
-    Args:
-        database: is read.
-        writer: writes it.
-        clearing: takes away what was deleted.
-        courses: that cohorts take.
-        clock_ms: milliseconds since 1970, UTC.
-        token_bytes: returns so many random bytes.
-    """
+    """Cohorts and trainees, as a room of `TrainingStore`."""
 
     def __init__(
         self,
@@ -80,18 +71,12 @@ class Cohorts:
         self._courses = courses
         self._clock_ms = clock_ms
         self._token_bytes = token_bytes
-        self._keys: Recent[int, DataKey] = Recent(_MAX_KEYS)
+        self.keys: Recent[int, DataKey] = Recent(_MAX_KEYS)
 
     def create(
         self, course_id: str, display_name: str, trainees: int, retention_ms: int
     ) -> tuple[Cohort, tuple[NewTrainee, ...]]:
-        """Make a cohort.
-
-        Args:
-            course_id: of the course that it takes.
-            display_name: for people.
-            trainees: from 1 to `cohorts.MAX_TRAINEES`.
-            retention_ms: after which it is there for nobody.
+        """Make a cohort of 1 to `MAX_TRAINEES` trainees, which is there for nobody after `retention_ms`.
 
         Returns:
             The cohort, and its trainees with their codes, in the order of their numbers.
@@ -101,7 +86,6 @@ class Cohorts:
             InvalidField: of the number of trainees.
         """
         _require_count(trainees)
-
         by = current_attribution()
 
         def insert(tx: Transaction) -> tuple[Cohort, tuple[NewTrainee, ...]]:
@@ -127,7 +111,6 @@ class Cohorts:
     def add_trainees(self, cohort_id: str, trainees: int) -> tuple[NewTrainee, ...]:
         """Enrol so many more; raises `UnknownCohort`, and `InvalidField` as `create_cohort`."""
         _require_count(trainees)
-
         by = current_attribution()
 
         def insert(tx: Transaction) -> tuple[NewTrainee, ...]:
@@ -171,7 +154,6 @@ class Cohorts:
 
     def delete(self, cohort_id: str) -> None:
         """See `TrainingStore.delete_cohort`."""
-
         by = current_attribution()
 
         def mark(tx: Transaction) -> int:
@@ -180,7 +162,7 @@ class Cohorts:
             tx.record(by, "training.delete_cohort", cohort=cohort_id)
             return cohort_no
 
-        self.forget(self._writer.run(mark))
+        self.keys.delete(self._writer.run(mark))
         self._clearing.clear(force=True)
 
     def expire(self) -> int:
@@ -196,18 +178,14 @@ class Cohorts:
 
         expired = self._writer.run(mark)
         for (cohort_no,) in expired:
-            self.forget(cohort_no)
+            self.keys.delete(cohort_no)
         return len(expired)
-
-    def forget(self, cohort_no: int) -> None:
-        """Forget the key of a cohort that was deleted."""
-        self._keys.delete(cohort_no)
 
     def forget_deleted(self) -> None:
         """Forget the keys of cohorts that another process has deleted."""
         with self._database.reading() as now:
             there = now.rows(f"SELECT cohort_no FROM cohorts WHERE state = {READY}")
-        self._keys.keep_only(cohort_no for (cohort_no,) in there)
+        self.keys.keep_only(cohort_no for (cohort_no,) in there)
 
     def trainees(self, cohort_id: str) -> tuple[Trainee, ...]:
         """All trainees of a cohort, in the order of their numbers; raises `UnknownCohort`."""
@@ -229,7 +207,6 @@ class Cohorts:
 
     def delete_trainee(self, trainee_id: str) -> None:
         """See `TrainingStore.delete_trainee`."""
-
         by = current_attribution()
 
         def delete(tx: Transaction) -> None:
@@ -270,14 +247,14 @@ class Cohorts:
 
     def key(self, now: Statements, cohort_no: int) -> DataKey:
         """The key of a cohort that the same look has found."""
-        found = self._keys.get(cohort_no)
+        found = self.keys.get(cohort_no)
         if found is not None:
             return found
         row = now.row("SELECT wrapped_key FROM cohorts WHERE cohort_no = ?", cohort_no)
         if row is None:
             raise _unknown_cohort()
         key = now.vault.key(Owner.COHORT, cohort_no, row[0])
-        self._keys.put(cohort_no, key)
+        self.keys.put(cohort_no, key)
         return key
 
     def _enrolled(self, tx: Transaction, cohort_no: int, first: int, count: int) -> tuple[NewTrainee, ...]:

@@ -44,7 +44,7 @@ _UNPACKING_KEYS: Mapping[str, Callable[..., AnswerKey]] = {
 
 
 def pack_course(course: Course) -> bytes:
-    """Return the bytes of a course, its id left out: that is a column."""
+    """The bytes of a course, its id left out: that is a column."""
     return dump(
         {
             "layout": LAYOUT,
@@ -66,7 +66,7 @@ def pack_course(course: Course) -> bytes:
 
 
 def unpack_course(course_id: str, data: bytes) -> Course:
-    """Return the course of bytes; raises `StoreCorrupt` where they are those of none."""
+    """The course of bytes; raises `StoreCorrupt` where they are those of none."""
     with reading("course"):
         raw = json.loads(data)
         return _COURSES[raw["layout"]](course_id, raw)

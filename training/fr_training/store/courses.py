@@ -57,13 +57,7 @@ class Known:
 
 
 class Courses:
-    """Courses, their pictures, and the people whom probes show, as a room of `TrainingStore`.
-
-    Args:
-        database: is read.
-        writer: writes it.
-        clearing: takes away what was deleted.
-    """
+    """Courses, their pictures, and the people whom probes show, as a room of `TrainingStore`."""
 
     def __init__(self, database: Database, writer: Writer[Transaction], clearing: Clearing[Transaction]) -> None:
         self._database = database
@@ -80,10 +74,9 @@ class Courses:
         probe_keys: Mapping[str, int | None],
         identities: Mapping[str, int],
     ) -> None:
-        """Keep a course. It is there as a whole or not at all, and others write while it is added.
+        """Keep a new course. It is there as a whole or not at all, and others write while it is added.
 
         Args:
-            course: is new.
             pictures: by the numbers that its items have.
             gallery: person number -> picture number.
             probe_keys: sha256 of a photo's file, 64 hexadecimal digits -> number of the person whom it shows; None for
@@ -113,11 +106,9 @@ class Courses:
             return self.known(now, course_id).course
 
     def page(self, before: tuple[int, str] | None = None, size: int = 100) -> tuple[Course, ...]:
-        """A page of courses, the newest first.
+        """A page of at most `size` courses, the newest first.
 
-        Args:
-            before: `created_ms` and id of the last of the page before; None for the first page.
-            size: at most.
+        `before` holds `created_ms` and id of the last of the page before; None for the first page.
         """
         where, values = ("", ()) if before is None else ("AND (created_ms, course_id) < (?, ?) ", before)
         sql = f"SELECT course_no FROM courses WHERE state = {READY} {where}ORDER BY created_ms DESC, course_id DESC "
@@ -128,7 +119,6 @@ class Courses:
 
     def delete(self, course_id: str, forget_cohort: Callable[[int], None]) -> Course:
         """See `TrainingStore.delete_course`; `forget_cohort` is told the number of each cohort that goes with it."""
-
         by = current_attribution()
 
         def mark(tx: Transaction) -> tuple[Known, list[Row]]:
@@ -206,18 +196,14 @@ class Courses:
                     _opened(known, table, mac, sealed)
 
     def set_probe_key(self, course_id: str, sha256: str, identity: str | None) -> None:
-        """Say whom a photo shows; replaces what was said before.
+        """Say whom a photo, by the sha256 of its file, shows; replaces what was said before.
 
-        Args:
-            course_id: of the course.
-            sha256: of the photo's file, 64 hexadecimal digits.
-            identity: name or number in the data set; None for nobody of the gallery.
+        `identity` is a name or number in the data set; None for nobody of the gallery.
 
         Raises:
             UnknownCourse: there is none of that id.
             InvalidField: the course knows nobody of that identity.
         """
-
         by = current_attribution()
 
         def put(tx: Transaction) -> None:
@@ -231,7 +217,7 @@ class Courses:
         self._writer.run(put)
 
     def probe_truth(self, course_id: str, sha256: str) -> ProbeTruth:
-        """Return the person on a photo, by the sha256 of its file; raises `UnknownCourse`."""
+        """The person on a photo, by the sha256 of its file; raises `UnknownCourse`."""
         with self._database.reading() as now:
             known = self.known(now, course_id)
             mac = _photo_mac(now.vault, known.course_no, sha256)
@@ -330,7 +316,6 @@ def _set_state(tx: Transaction, course_no: int, state: int) -> None:
 
 
 def _finish(tx: Transaction, known: Known, by: Attribution, counts: Mapping[str, int]) -> None:
-    """Let a course be there, whole."""
     _set_state(tx, known.course_no, READY)
     tx.record(by, "training.create_course", course=known.course.course_id, counts=counts)
 

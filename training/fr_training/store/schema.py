@@ -138,7 +138,7 @@ SCHEMA = Schema(
 
 
 def bound_trial(session_no: int, ordinal: int) -> bytes:
-    """Return the bytes that bind a trial to its row; as `Schema.bound`, but faster, since there are many trials."""
+    """The bytes that bind a trial to its row; as `Schema.bound`, but faster, since there are many trials."""
     return _TRIALS + _TRIAL.pack(session_no, ordinal)
 
 

@@ -60,15 +60,7 @@ _TRIALS = "SELECT ordinal, sealed FROM trials WHERE session_no = ? AND version >
 
 
 class Sessions:
-    """Sessions and answers, as a room of `TrainingStore`.
-
-    Args:
-        database: is read.
-        writer: writes it.
-        courses: that sessions are of.
-        cohorts: whose keys encrypt them.
-        clock_ms: milliseconds since 1970, UTC.
-    """
+    """Sessions and answers, as a room of `TrainingStore`."""
 
     def __init__(
         self,
@@ -88,17 +80,13 @@ class Sessions:
     def start(self, trainee: Trainee, sitting: str, make: Callable[[], Session]) -> Session:
         """Return the session of a trainee in a sitting, which is made where there is none; never two.
 
-        Args:
-            trainee: whose.
-            sitting: its name.
-            make: called at most once, on the thread that writes: it must be quick.
+        `make` is called at most once, on the thread that writes: it must be quick.
 
         Raises:
             UnknownTrainee: there is none of that id any more.
             ValueError: what was made is of another trainee, sitting or course.
             FrError: what `make` raises.
         """
-
         by = current_attribution()
 
         def start(tx: Transaction) -> Session:
@@ -134,10 +122,9 @@ class Sessions:
         """Change a session; returns at once.
 
         Args:
-            session_id: of the session.
             change: is given the course and the session as it is, and returns it as it is to be, with a result. Called
-                on the thread that writes, so that it must be quick. Where it returns the very same session, nothing
-                is written; of the trials, only those that differ are.
+                on the thread that writes, so that it must be quick. Where it returns the very same session, nothing is
+                written; of the trials, only those that differ are.
 
         Returns:
             The result, once the change is durable. Or:
@@ -145,7 +132,6 @@ class Sessions:
                 ValueError: the change makes another session, or takes back a trial.
                 FrError: what `change` raises; nothing of it was kept.
         """
-
         by = current_attribution()
 
         def run(tx: Transaction) -> R:
@@ -178,13 +164,7 @@ class Sessions:
         """A cohort, with its sessions that are new or have changed and its trainees who are new: all as of one moment.
 
         Who was deleted is in no changes, and nothing else tells of it: the version of the cohort grows, that is all.
-
-        Args:
-            cohort_id: of the cohort.
-            mark: of the changes that were told last; -1 for all trainees and sessions.
-
-        Raises:
-            UnknownCohort: there is none of that id.
+        `mark` is of the changes that were told last; -1 for all trainees and sessions. Raises `UnknownCohort`.
         """
         with self._database.reading() as now:
             cohort_no, cohort, course_no = self._cohorts.found(now, cohort_id)
@@ -199,8 +179,7 @@ class Sessions:
     def cohort_version(self, cohort_id: str) -> int:
         """A number that grows with each change of a session of a cohort, and with who is in it; it never falls; quick.
 
-        Raises:
-            UnknownCohort: there is none of that id.
+        Raises `UnknownCohort`.
         """
         with self._database.reading() as now:
             return _version(now, self._cohorts.number(now, cohort_id))

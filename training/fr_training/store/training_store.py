@@ -12,13 +12,50 @@ from fr_core.storage.database import Database
 from fr_core.storage.store import SharedStore
 from fr_training.courses import Course
 from fr_training.errors import UnknownCohort, UnknownCourse
-from fr_training.store.clearing import clear_some
 from fr_training.store.cohorts import Cohorts
 from fr_training.store.courses import Courses
 from fr_training.store.schema import GONE, MAKING, READY, SCHEMA
 from fr_training.store.sessions import Sessions
 from fr_training.store.transaction import Transaction
 from fr_training.trials import Session
+
+# How many trials are deleted in one transaction, and how many pictures, of several pages each.
+_TRIALS = 500
+_PICTURES = 32
+
+# Of a cohort that is gone, then of a course: each statement deletes some rows; the next one follows when none is left.
+# They delete by keys that a subquery finds, because neither SQLite nor PostgreSQL has a DELETE with a LIMIT.
+_OF_COHORT = (
+    f"""DELETE FROM trials WHERE (session_no, ordinal) IN (
+        SELECT t.session_no, t.ordinal FROM sessions s JOIN trials t ON t.session_no = s.session_no
+        WHERE s.cohort_no = ? LIMIT {_TRIALS})""",
+    f"""DELETE FROM sessions WHERE session_no IN (
+        SELECT session_no FROM sessions WHERE cohort_no = ? LIMIT {_TRIALS})""",
+    f"""DELETE FROM trainees WHERE trainee_no IN (
+        SELECT trainee_no FROM trainees WHERE cohort_no = ? LIMIT {_TRIALS})""",
+    "DELETE FROM cohorts WHERE cohort_no = ?",
+)
+_OF_COURSE = (
+    f"""DELETE FROM pictures WHERE (course_no, number) IN (
+        SELECT course_no, number FROM pictures WHERE course_no = ? LIMIT {_PICTURES})""",
+    f"""DELETE FROM probe_keys WHERE (course_no, photo_mac) IN (
+        SELECT course_no, photo_mac FROM probe_keys WHERE course_no = ? LIMIT {_TRIALS})""",
+    f"""DELETE FROM identities WHERE (course_no, identity_mac) IN (
+        SELECT course_no, identity_mac FROM identities WHERE course_no = ? LIMIT {_TRIALS})""",
+    "DELETE FROM courses WHERE course_no = ?",
+)
+_ANY_COHORT = "SELECT cohort_no FROM cohorts WHERE state = ? LIMIT 1"
+_ANY_COURSE = "SELECT course_no FROM courses WHERE state = ? LIMIT 1"
+
+
+def clear_some(tx: Transaction) -> bool:
+    """Delete some rows of what is gone; returns False where nothing is left."""
+    for any_sql, statements in ((_ANY_COHORT, _OF_COHORT), (_ANY_COURSE, _OF_COURSE)):
+        row = tx.row(any_sql, GONE)
+        if row is not None:
+            return any(tx.write(sql, row[0]) for sql in statements)
+    return False
+
 
 R = TypeVar("R")
 
@@ -83,10 +120,9 @@ class TrainingStore(SharedStore[Transaction]):
     def delete_course(self, course_id: str) -> Course:
         """Delete a course with its pictures, cohorts, sessions and answers, and every trace; returns what it was.
 
-        Raises:
-            UnknownCourse: there is none of that id.
+        Raises `UnknownCourse`.
         """
-        course = self._courses.delete(course_id, self._cohorts.forget)
+        course = self._courses.delete(course_id, self._cohorts.keys.delete)
         self._sessions.forget_deleted()
         return course
 
@@ -103,8 +139,7 @@ class TrainingStore(SharedStore[Transaction]):
     def purge(self) -> int:
         """Delete cohorts whose time is over, and what was left by processes that died; also where that failed before.
 
-        Returns:
-            How many cohorts of those were deleted.
+        Returns how many cohorts of those were deleted.
         """
         expired = self._cohorts.expire()
         self._clear_left()
@@ -122,10 +157,7 @@ class TrainingStore(SharedStore[Transaction]):
 
 
 def require_sound(database: Database) -> None:
-    """Open every course, picture, cohort, trainee, session and answer that was not deleted, in a copy of a store.
-
-    Args:
-        database: the copy, which is closed.
+    """Open every course, picture, cohort, trainee, session and answer that was not deleted, in a copy, which is closed.
 
     Raises:
         StoreCorrupt: one was altered, or belongs to none that exists; the audit is not checked.

@@ -15,14 +15,7 @@ _DECISIONS = frozenset({Step.RATE, Step.CHOOSE, Step.DECIDE, Step.TRIAGE, Step.R
 
 
 class Transaction(statements.Transaction):
-    """A group of jobs under way.
-
-    Args:
-        database: is written.
-
-    Attributes:
-        changed: sessions as jobs of the group have left them, by their numbers.
-    """
+    """A group of jobs under way; `changed` holds sessions as jobs of the group have left them, by their numbers."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
@@ -39,7 +32,7 @@ class Transaction(statements.Transaction):
         return self._version
 
     def pseudonyms(self) -> Pseudonyms:
-        """Return the maker of the pseudonyms of the audit."""
+        """The maker of the pseudonyms of the audit."""
         if self._pseudonyms is None:
             self._pseudonyms = self.audit.pseudonyms()
         return self._pseudonyms
@@ -54,15 +47,9 @@ class Transaction(statements.Transaction):
         trainee: str | None = None,
         counts: Mapping[str, int] = NO_COUNTS,
     ) -> None:
-        """Add an audit record of a change, in the same transaction.
+        """Add an audit record of a change that `by` asked for, in the same transaction.
 
-        Args:
-            by: who asked for it.
-            action: such as "training.create_cohort".
-            course: id of the course.
-            cohort: id of the cohort, which becomes a pseudonym.
-            trainee: id of the trainee, which becomes another pseudonym.
-            counts: as `fr_core.storage.audit.values.Entry`.
+        The ids of cohort and trainee become pseudonyms; `counts` is as `fr_core.storage.audit.values.Entry`.
         """
         pseudonyms, detail = self.pseudonyms(), {}
         if course is not None:
@@ -87,12 +74,6 @@ def of_session(by: Attribution, pseudonyms: Pseudonyms, before: Session, after: 
     """Yield the audit records of a change of a session: of answers that were locked, and of its end.
 
     No record has a right answer, a given answer, a code or the id of a session; trainees and cohorts have pseudonyms.
-
-    Args:
-        by: who asked for it.
-        pseudonyms: of the audit.
-        before: the session as it was found.
-        after: the session as it is kept.
     """
     detail = {"trainee": pseudonyms.other("trainee", after.trainee_id), "course": after.course_id}
     for number, trial in enumerate(after.trials):

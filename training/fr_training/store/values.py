@@ -14,7 +14,6 @@ class Cohort:
 
     Attributes:
         cohort_id: 16 hexadecimal digits.
-        course_id: of the course.
         display_name: for people.
         created_ms: milliseconds since 1970, UTC.
         expires_ms: from then on nobody gets at it, and `purge` deletes it.
@@ -31,13 +30,10 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True)
 class Trainee:
-    """Someone who is trained, under a pseudonym.
+    """Someone who is trained, under a random pseudonym such as "T-7KQ2M9XW".
 
-    Attributes:
-        trainee_id: random pseudonym, such as "T-7KQ2M9XW".
-        cohort_id: of the cohort.
-        group: 0 or 1, `number` modulo 2.
-        number: by order of enrolment in the cohort, from 0; given once, also where a trainee is deleted.
+    `number`, by order of enrolment in the cohort, from 0, is given once, also where a trainee is deleted; `group` is
+    `number` modulo 2.
     """
 
     trainee_id: str
@@ -48,12 +44,7 @@ class Trainee:
 
 @dataclass(frozen=True, slots=True)
 class NewTrainee:
-    """A trainee with the code, which is told this once.
-
-    Attributes:
-        trainee_id: pseudonym.
-        code: as it is handed out, see `codes`; the store keeps a keyed hash alone.
-    """
+    """A trainee with the code as it is handed out, this once, see `codes`; the store keeps a keyed hash alone."""
 
     trainee_id: str
     code: str = field(repr=False)
@@ -61,12 +52,7 @@ class NewTrainee:
 
 @dataclass(frozen=True, slots=True)
 class ProbeTruth:
-    """The person on a photo that was sent as an own probe.
-
-    Attributes:
-        known: whether the truth was set.
-        person: number of the person; None where it is nobody of the course, or not known.
-    """
+    """The number of the person on a photo that was sent as an own probe; None for nobody of the course, or unknown."""
 
     known: bool
     person: int | None
