@@ -26,7 +26,7 @@ from fr_server.rpc.services.training.resources import TrainingResources
 from fr_server.rpc.services.training.sessions import with_pictures
 from fr_training.answers import Usability
 from fr_training.courses import Course, Item
-from fr_training.exercises.pairs import advice
+from fr_training.exercises.photos import advice
 from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.sessions.views import ShowTrial, key_of
 from fr_training.trials import Trial as Kept

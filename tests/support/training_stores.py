@@ -127,7 +127,7 @@ def shown(course: Course, session: Session, now_ms: int = NOW_MS) -> Session:
     """The session with one more trial, of any item of the first form: for tests of what is kept, not of the order."""
     ordinal = len(session.trials)
     block = course.plan.blocks[0]
-    form = course.form_of(block, session.group)
+    form = course.forms[block.forms[session.group]]
     item = form.items[ordinal % len(form.items)]
     trial = Trial(f"{ordinal:032x}", ordinal, block.block_id, form.name, item.item_id, (1, 0), now_ms)
     return replace(session, trials=(*session.trials, trial))

@@ -51,7 +51,7 @@ def of(rows: tuple[Result, ...], block_id: str) -> list[Result]:
 def test_there_is_a_row_for_each_trial_in_their_order(made: Course, rows: tuple[Result, ...]) -> None:
     assert [row.ordinal for row in rows] == list(range(8 + 3 + 2 + 3 + 3 + 4 + 1))
     assert {row.item_id for row in rows} == {
-        item.item_id for block in made.plan.sittings[0].blocks for item in made.form_of(block, 0).items
+        item.item_id for block in made.plan.sittings[0].blocks for item in made.forms[block.forms[0]].items
     }
     assert {(row.trainee_id, row.sitting, row.partner) for row in rows} == {("trainee-1", "first", "")}
 

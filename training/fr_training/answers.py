@@ -8,15 +8,9 @@ from enum import StrEnum
 
 RATINGS = (-3, -2, -1, 0, 1, 2, 3)
 """From surely two people to surely one; 0 is undecided. A positive rating says "same"."""
-
-DIFFICULTIES = (1, 2, 3, 4, 5)
-"""From easy to hard, as a trainee finds it."""
-
-MAX_NOTES = 2_000
-"""Characters of notes."""
-
-MAX_SIMILARITY = 10
-"""Of a component, from 0."""
+DIFFICULTIES = (1, 2, 3, 4, 5)  # from easy to hard, as a trainee finds it
+MAX_NOTES = 2_000  # characters
+MAX_SIMILARITY = 10  # of a component, from 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +118,9 @@ Given = PairRating | OddOneOut | Notes | Observations | ListDecision | Triage | 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer as it is sent.
+    """An answer as it is sent; `difficulty` is one of DIFFICULTIES, or None where it was not given.
 
-    Attributes:
-        difficulty: one of DIFFICULTIES, as the trainee finds it; None where it was not given.
-        known_to_me: whether the trainee knows one of the people shown; the trial is then in no figure.
+    If a trainee knows one of the people shown, the trial is in no figure.
     """
 
     given: Given

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from fr_core.types import ModelId
 from fr_training.keys import AnswerKey
-from fr_training.plan import BlockPlan, CoursePlan
+from fr_training.plan import CoursePlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,9 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A fixed list of items.
+    """A fixed list of items, in an order that tells nothing: each session has an order of its own.
 
-    Attributes:
-        name: unique in the course, such as "test-a" or "practice".
-        items: in an order that tells nothing; each session has an order of its own.
-        manifest_sha256: of `fr_training.bank.manifest`, 64 hexadecimal digits.
+    The name is unique in the course, such as "test-a". `manifest_sha256`, 64 hexadecimal digits, is of `bank.manifest`.
     """
 
     name: str
@@ -89,12 +86,9 @@ class Course:
 
     Attributes:
         course_id: 16 hexadecimal digits.
-        plan: what it was made of.
-        datasets: their names.
-        terms: on which their photos may be used, one for each.
+        terms: on which the photos of each data set may be used.
         model: behind difficulties and lists.
         seed: decided who is shown where.
-        forms: by name.
         gallery_id: that probes are searched in; "" where no block searches.
         created_ms: milliseconds since 1970, UTC.
         manifest_sha256: over the manifests of all forms in the order of their names, 64 hexadecimal digits.
@@ -118,7 +112,3 @@ class Course:
     learned_from: tuple[str, ...] = ()
     learned_items: int = 0
     quarantined_items: int = 0
-
-    def form_of(self, block: BlockPlan, group: int) -> Form:
-        """The form that a trainee of a group (0 or 1) is shown in a block."""
-        return self.forms[block.forms[group]]

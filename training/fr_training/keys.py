@@ -12,11 +12,9 @@ class PairKey:
     """Of two photos.
 
     Attributes:
-        mated: whether both show one person.
         similarity: of the machine, in [-1, 1].
         log10_lr: the machine's likelihood ratio as a decimal logarithm; None where the model has no calibration.
-        advice_same: in an aided exercise, what the machine's opinion says, wrong where it differs from `mated`; else
-            None.
+        advice_same: in an aided exercise, the machine's opinion, wrong where it differs from `mated`; None elsewhere.
     """
 
     mated: bool

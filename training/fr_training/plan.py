@@ -58,7 +58,6 @@ class BlockPlan:
 
     Attributes:
         block_id: unique in the course.
-        title: for people.
         instructions: what a trainee reads before it begins; "" for those of the exercise.
         minutes: time limit; None where there is none.
         feedback: whether each answer is followed by what was right.
@@ -69,9 +68,7 @@ class BlockPlan:
         size: candidates of a list.
         present: lists with the person searched for.
         absent: lists without.
-        usable: photos as they are, to triage.
-        limited: photos of limited use.
-        reject: photos to be rejected.
+        usable: photos as they are, to triage; then those of limited use, and to be rejected.
         wrong: of an aided exercise, trials whose advice is wrong.
         adaptive: whether items are chosen by how the trainee does.
         target: share of right answers that an adaptive block aims at, in (.5, 1).
@@ -107,7 +104,7 @@ class BlockPlan:
 
     @property
     def items(self) -> int:
-        """Items of one form."""
+        """Of one form."""
         if self.exercise in PAIRS:
             return self.same + self.different
         if self.exercise == ExerciseKind.CANDIDATES:
@@ -141,7 +138,6 @@ class CoursePlan:
     """A plan.
 
     Attributes:
-        title: for people.
         sittings: in their order, at least one.
         seed: decides who is shown where, from 0 to MAX_SEED.
         mask: "oval" shows the face alone, "none" also what is around it.
@@ -225,7 +221,7 @@ class _Table:
         return value
 
     def text(self, key: str, default: str | None = None, most: int = 4_000) -> str:
-        """A string; one without a default must be there and not be empty."""
+        """One without a default must be there and not be empty."""
         value = self._take(key, str, "a string")
         if value is None:
             if default is None:
@@ -242,7 +238,6 @@ class _Table:
         return value
 
     def whole(self, key: str, low: int, high: int, default: int | None = None) -> int:
-        """A whole number within limits, ends included."""
         value = self._take(key, int, "a whole number")
         if value is None:
             if default is None:
@@ -264,7 +259,6 @@ class _Table:
         return default if value is None else value
 
     def choice(self, key: str, choices: tuple[str, ...], default: str) -> str:
-        """One of some words."""
         value = self.text(key, default)
         if value not in choices:
             self.wrong(key, f"is one of {', '.join(word for word in choices if word)}")
@@ -280,7 +274,6 @@ class _Table:
         return [_Table(one, f"{what} {number}") for number, one in enumerate(value, start=1)]
 
     def end(self) -> None:
-        """Refuse what was not asked for."""
         if self._left:
             key = min(self._left)
             near = difflib.get_close_matches(key, self._known, n=1)
@@ -336,7 +329,11 @@ def _block(table: _Table) -> BlockPlan:
             f"In {table.where}, `exercise` is none of {', '.join(ExerciseKind)}.{hint}", block=block_id
         ) from None
     adaptive = exercise == ExerciseKind.VERIFICATION and table.flag("adaptive", False)
-    counts = {key: _count(table, key) for key in _COUNTS[exercise]}
+    counts = {
+        key: table.whole(key, 1, MAX_LIST) if key == "size" else table.whole(key, 0, MAX_TRIALS)
+        for key in _COUNTS[exercise]
+    }
+    occasion = table.choice("occasion", get_args(Occasion), "")
     block = BlockPlan(
         block_id=block_id,
         exercise=exercise,
@@ -349,7 +346,7 @@ def _block(table: _Table) -> BlockPlan:
         target=table.share("target", 0.8) if adaptive else 0.8,
         wrong=table.whole("wrong", 0, MAX_TRIALS) if exercise == ExerciseKind.AIDED else 0,
         equated=table.name("equated", "") if exercise != ExerciseKind.BLIND else "",
-        occasion=_occasion(table),
+        occasion=next((one for one in OCCASIONS if one == occasion), ""),
         verifies=table.name("verifies") if exercise == ExerciseKind.BLIND else "",
     )
     for key, count in counts.items():
@@ -359,15 +356,6 @@ def _block(table: _Table) -> BlockPlan:
     table.end()
     _require_consistent(block, table)
     return block
-
-
-def _count(table: _Table, key: str) -> int:
-    return table.whole(key, 1, MAX_LIST) if key == "size" else table.whole(key, 0, MAX_TRIALS)
-
-
-def _occasion(table: _Table) -> Occasion:
-    word = table.choice("occasion", get_args(Occasion), "")
-    return next((one for one in OCCASIONS if one == word), "")
 
 
 def _require_consistent(block: BlockPlan, table: _Table) -> None:
@@ -411,10 +399,10 @@ def _with_forms(plan: CoursePlan) -> CoursePlan:
         if block.block_id in verified:
             return replace(block, forms=(f"{block.block_id}-0", f"{block.block_id}-1"))
         if block.equated:
-            number = sets[block.equated].index(block.occasion)
-            other = 1 - number if number < 2 else number  # half of the trainees take the first two the other way round
-            if len(sets[block.equated]) == 1:
-                other = number
+            own = sets[block.equated]
+            number = own.index(block.occasion)
+            # Half of the trainees take the first two the other way round.
+            other = 1 - number if number < 2 <= len(own) else number
             a, b = (f"{block.equated}-{_LETTERS[n]}" for n in (number, other))
             return replace(block, forms=(a, b))
         return replace(block, forms=(block.block_id, block.block_id))
@@ -423,7 +411,8 @@ def _with_forms(plan: CoursePlan) -> CoursePlan:
         replace(sitting, blocks=tuple(named(block) for block in sitting.blocks)) for sitting in plan.sittings
     )
     plan = replace(plan, sittings=sittings)
-    _require_distinct_forms(plan)
+    for group in (0, 1):  # but for a verification and what it verifies, so that no face comes twice
+        _require_unique([block.forms[group] for block in plan.blocks], "blocks that show the form")
     return plan
 
 
@@ -442,10 +431,3 @@ def _equated_sets(plan: CoursePlan) -> dict[str, list[Occasion]]:
         if blocks[0].exercise not in (ExerciseKind.VERIFICATION, ExerciseKind.TRIAD):
             raise PlanInvalid(f"The equated set `{name}` is of an exercise other than verification and triad.")
     return {name: [one for one in OCCASIONS if one in {b.occasion for b in blocks}] for name, blocks in sets.items()}
-
-
-def _require_distinct_forms(plan: CoursePlan) -> None:
-    """No two blocks may show one form but a verification and what it verifies; so no face comes twice."""
-    for group in (0, 1):
-        names = [block.forms[group] for block in plan.blocks]
-        _require_unique(names, "blocks that show the form")

@@ -75,13 +75,7 @@ class ShownPicture:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A trial at the step that it waits for.
-
-    Attributes:
-        pictures: in the order in which they are shown.
-        components: at OBSERVE alone.
-        advice: at RATE_AGAIN alone.
-    """
+    """A trial at the step that it waits for; components come at OBSERVE alone, advice at RATE_AGAIN alone."""
 
     exercise: ExerciseKind
     step: Step

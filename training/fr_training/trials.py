@@ -18,7 +18,6 @@ class Locked:
     """An answer that cannot change any more.
 
     Attributes:
-        step: that it answered.
         answer: as it was sent, picture ids included.
         at_ms: when it was locked, milliseconds since 1970, UTC.
         took_ms: since the step was first shown, pauses left out.
@@ -47,9 +46,6 @@ class Trial:
     Attributes:
         trial_id: 32 hexadecimal digits.
         ordinal: in the session, from 0.
-        block_id: of the plan.
-        form: name of the form.
-        item_id: of the form.
         order: shown position -> index in the photos of the item; of an own probe, in those of `own`.
         shown_ms: when its present step was first shown, milliseconds since 1970, UTC.
         paused_ms: pauses since then.
@@ -78,11 +74,9 @@ class Session:
     Attributes:
         session_id: 32 hexadecimal digits, unguessable.
         trainee_id: pseudonym.
-        course_id: of the course.
-        sitting: its name in the plan.
         group: 0 or 1; says which of two equated forms comes first.
         secret: 32 bytes; ids of trials and pictures, and every order, follow from it.
-        started_ms: milliseconds since 1970, UTC.
+        started_ms: milliseconds since 1970, UTC, as all times here.
         block: index of the block that is running or comes next.
         block_started_ms: when the running block began; None where it has not.
         block_paused_ms: pauses since then.

@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from fr_training.bank.labels import Index
 from fr_training.bank.lists import Matcher, Probes, draft_absent, draft_present, enrolled, list_items, others_of_lists
-from fr_training.bank.manifest import (
-    Shown,
-    course_sha256,
-    manifest_of,
-    own_probe_id,
-    sha256_of,
-)
+from fr_training.bank.manifest import Shown, course_sha256, manifest_of, own_probe_id, sha256_of
 from fr_training.bank.needs import Available, available, needs, own_probe_size, require_enough
 from fr_training.bank.pairs import Drafts, draft_different, draft_same, others_of_pairs, pair_items
 from fr_training.bank.pool import Pool, with_order_as_condition, without_shared_photos
-from fr_training.bank.prepared import Bools, PreparedPool, prepare, subset
+from fr_training.bank.prepared import Bools, prepare, subset
 from fr_training.bank.replacements import Chosen, with_replacements
 from fr_training.bank.triads import draft_triads, triad_items
 from fr_training.bank.triage import triage_items
-from fr_training.bank.workbench import FormSet, Workbench, form_sets, moved_items, suspect_people, too_few_alike
+from fr_training.bank.workbench import FormSet, Workbench, form_sets, suspect_people, too_few_alike
 from fr_training.courses import Form, Item, Learned
+from fr_training.keys import PairKey, TriadKey
 from fr_training.plan import PAIRS, CoursePlan
 from fr_training.prompts import ExerciseKind
 
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """The forms of a course, before its pictures are made.
+    """The forms of a course, before its pictures are made; photos of items are indices in `pictures`.
 
     Attributes:
-        forms: by name, those of `CoursePlan.forms`; photos of items are indices in `pictures`.
-        pictures: to be made.
         gallery: number of a person -> index of the picture, of everybody who is enrolled and may be shown as a
             candidate: where the plan has own probes, the whole gallery that these may search, none of whom is in any
             form but those of lists; else those on lists.
@@ -51,23 +44,16 @@ class Composed:
 
 
 def compose(plan: CoursePlan, pool: Pool, seed: int, matcher: Matcher, learned: Learned | None = None) -> Composed:
-    """Choose the people of every item.
+    """Choose the people of every item; `matcher`, with nobody enrolled, serves lists and own probes alone.
 
     People with two photos come first: those of triads are kept, those of pairs of one person and of lists with the
     person are chosen. Then come pairs of two people, probes that are not enrolled, triads, photos to triage, and the
-    gallery.
-
-    Args:
-        plan: what is wanted.
-        pool: whom there is; what is known to be mislabelled was left out by `pool.without_photos`.
-        seed: at least 0; with the plan, the photos of the pool and what was learned it decides everything.
-        matcher: with nobody enrolled yet; used only where the plan has lists or own probes.
-        learned: from the answers to earlier courses; None for nothing. Pairs and triads have the difficulties that it
-            moves, and none is shown that it makes suspect.
+    gallery. The plan, the seed (at least 0), the photos of the pool and what was learned decide everything. Pairs and
+    triads have the difficulties that earlier courses moved, and none is shown that these make suspect.
 
     Raises:
-        TooFewPeople: the pool holds fewer people than `needs` counts, or too few without the suspect ones, or too
-            few whose photos have conditions that do not give the answers away.
+        TooFewPeople: the pool holds fewer people than `needs` counts, or too few without the suspect ones, or too few
+            whose photos have conditions that do not give the answers away.
     """
     pool, ordered = with_order_as_condition(without_shared_photos(pool))
     learned = learned or Learned()
@@ -75,26 +61,21 @@ def compose(plan: CoursePlan, pool: Pool, seed: int, matcher: Matcher, learned: 
     require_enough(plan, there, ordered=ordered)
     prepared = prepare(pool)
     aside = suspect_people(learned, prepared)
-    require_enough(plan, _without(there, aside, prepared), int(aside.sum()))
+    gone, alike = int(aside.sum()), int((aside & prepared.two_alike).sum())
+    left = Available(there.people, there.with_two_photos - gone, there.with_two_alike - alike)
+    require_enough(plan, left, gone)
     bench = Workbench(prepared, seed, np.ones(len(prepared.people), dtype=np.bool_), aside, learned)
     bench.for_triads = _kept_for_triads(bench, needs(plan).people_with_two_alike)
     sets = form_sets(plan)
     items, gallery = _items(bench, sets, own_probe_size(plan), matcher)
     forms = {name: _form(bench, name, one, items[name]) for one in sets for name in one.forms}
+    moved = [item.item_id for form in forms.values() for item in form.items if isinstance(item.key, PairKey | TriadKey)]
     return Composed(
         forms=forms,
         pictures=tuple(bench.book.pictures),
         gallery=gallery,
         manifest_sha256=course_sha256(forms),
-        learned_items=sum(moved_items(learned, form.items) for form in forms.values()),
-    )
-
-
-def _without(there: Available, aside: Bools, prepared: PreparedPool) -> Available:
-    return replace(
-        there,
-        with_two_photos=there.with_two_photos - int(aside.sum()),
-        with_two_alike=there.with_two_alike - int((aside & prepared.two_alike).sum()),
+        learned_items=len(learned.difficulties.keys() & moved),
     )
 
 
@@ -127,7 +108,8 @@ def _items(
         if one.block.exercise == ExerciseKind.TRIAGE:
             items |= triage_items(bench, one)
         elif one.block.exercise == ExerciseKind.OWN_PROBE:
-            items |= {name: [_own_probe(name, number) for number in range(one.block.trials)] for name in one.forms}
+            numbers = range(one.block.trials)
+            items |= {name: [Item(own_probe_id(name, n), (), None, None, ()) for n in numbers] for name in one.forms}
     chosen = with_replacements(bench, Chosen(same, different, odd, present))
     for one in triads:
         items |= triad_items(bench, one, chosen.triads[one.key])
@@ -145,11 +127,7 @@ def _items(
 
 
 def _mated(bench: Workbench, pairs: Sequence[FormSet], lists: Sequence[FormSet]) -> tuple[Drafts, Mapping[str, Index]]:
-    """Choose the pairs of one person and the people on lists, only in conditions for which there are enough others.
-
-    Raises:
-        TooFewPeople: no condition has enough people.
-    """
+    """The pairs of one person and the people on lists, only in conditions for which there are enough others."""
     prepared = bench.prepared
     barred = np.zeros(int(prepared.conditions.max()) + 1, dtype=np.bool_)
     while True:
@@ -171,16 +149,12 @@ def _mated(bench: Workbench, pairs: Sequence[FormSet], lists: Sequence[FormSet])
 
 def _gallery(bench: Workbench, gallery: Index, lists: Mapping[str, Sequence[Item]], own: int) -> Mapping[int, int]:
     on_lists = {person for items in lists.values() for item in items for person in item.people}
-    prepared: PreparedPool = bench.prepared
+    prepared = bench.prepared
     return {
         prepared.people[person].number: bench.book.numbers((Shown(prepared.second[person]),))[0]
         for person in gallery.tolist()
         if own or prepared.people[person].number in on_lists
     }
-
-
-def _own_probe(form: str, number: int) -> Item:
-    return Item(own_probe_id(form, number), (), None, None, ())
 
 
 def _form(bench: Workbench, name: str, one: FormSet, items: Sequence[Item]) -> Form:

@@ -99,13 +99,8 @@ def spread(b: F64, count: int, forms: int, rng: np.random.Generator) -> Index:
     """Choose tuples of `forms` items that are near each other in difficulty, one tuple from each of `count` quantiles.
 
     Of the tuples of a quantile it is one of the closer half: at the ends, where items are few, neighbours are far
-    apart. `rng` decides where in its quantile a tuple lies, and which of its items comes first.
-
-    Args:
-        b: f64[n], difficulties, n >= count * forms; ValueError otherwise.
-
-    Returns:
-        i64[count, forms], indices in `b`, none twice.
+    apart. `rng` decides where in its quantile a tuple lies, and which of its items comes first. Returns
+    i64[count, forms], indices in b, f64[n], none twice; ValueError where n < count * forms.
     """
     if len(b) < count * forms:
         raise ValueError(f"{forms} forms of {count} items need {count * forms} items, not {len(b)}.")
@@ -123,12 +118,9 @@ def spread(b: F64, count: int, forms: int, rng: np.random.Generator) -> Index:
 def equated(classes: Sequence[F64], rng: np.random.Generator) -> list[Index]:
     """Deal tuples of items to forms so that these are equally hard, in each class and so over all.
 
-    Args:
-        classes: f64[count, forms] each, the difficulties of the tuples of `spread`: of one truth after the other.
-        rng: shuffles the tuples where swaps alone do not lead to forms that are close.
-
-    Returns:
-        For each class i64[count, forms]: the flat index in its table of the item that is dealt to each form.
+    `classes` holds f64[count, forms] each, the difficulties of the tuples of `spread`, of one truth after the other.
+    `rng` shuffles the tuples where swaps alone do not lead to forms that are close. Returns for each class i64[count,
+    forms]: the flat index in its table of the item that is dealt to each form.
     """
     best: list[Index] = []
     least = (np.inf, np.inf)

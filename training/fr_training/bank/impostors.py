@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fr_training.bank.labels import Index, Traits
-from fr_training.bank.pool import F32
+from fr_training.bank.pool import F32, cosine
 
 NEIGHBOURS = 16
 """Impostors that are looked at for each person."""
@@ -22,13 +22,9 @@ _DOUBTFUL = 40.0  # more than all of `Traits.unlike`
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Faces:
-    """Two photos of each of n people, the same photo twice where there is one.
+    """Two photos of each of n people, f32[n, D] embeddings, the same photo twice where there is one, and their traits.
 
-    Attributes:
-        first: f32[n, D], embeddings.
-        second: f32[n, D].
-        traits: of the n people.
-        ceiling: two people who are more similar than that are most likely one person under two names: the last resort.
+    Two people who are more similar than `ceiling` are most likely one person under two names: the last resort.
     """
 
     first: F32
@@ -38,7 +34,7 @@ class Faces:
 
     def similarity(self, a: int, b: int) -> float:
         """Of the first photo of `a` and the second of `b`, in [-1, 1]."""
-        return _dot(self.first[a], self.second[b])
+        return cosine(self.first[a], self.second[b])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,8 +130,7 @@ def paired(faces: Faces, people: Index, count: int, known: Nearest) -> list[Impo
 def assigned(faces: Faces, people: Index, others: Index) -> list[Impostors]:
     """An impostor among i64[o] `others` for each of i64[p] `people`, nobody twice, hardest first.
 
-    Raises:
-        ValueError: there are fewer others than people, or somebody is both.
+    ValueError where there are fewer others than people, or somebody is both.
     """
     if np.isin(people, others).any():
         raise ValueError("Nobody is their own impostor.")
@@ -177,7 +172,3 @@ def _greedy(
             free[a] = waiting[b] = False
             pairs.append(Impostors(a, b, float(scores[cell])))
     return pairs
-
-
-def _dot(a: F32, b: F32) -> float:
-    return float(np.clip(np.dot(a, b), -1.0, 1.0))

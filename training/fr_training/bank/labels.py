@@ -73,14 +73,7 @@ def _banded(labels: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Traits:
-    """The labels of n people, as arrays.
-
-    Attributes:
-        source: i32[n], a number from 0 for each data set.
-        sex: i32[n], a number for each word; `UNKNOWN` where there is none.
-        ethnicity: i32[n], likewise.
-        age: f32[n], years; NaN where it is unknown.
-    """
+    """The labels of n people: i32[n], a number for each data set and word or `UNKNOWN`; age f32[n] in years, or NaN."""
 
     source: I32
     sex: I32

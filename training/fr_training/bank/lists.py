@@ -44,23 +44,12 @@ MOST_ENROLLED = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """The people whose photos are searched for, in one form.
-
-    Attributes:
-        size: candidates of each list.
-        present: i64[p], who is enrolled with another photo.
-        absent: i64[a], who is not enrolled.
-    """
+    """The people whose photos are searched for in a form: i64[p], enrolled with another photo, and i64[a], not."""
 
     form: str
     size: int
     present: Index
     absent: Index
-
-    @property
-    def foils(self) -> int:
-        """People whom the lists show beside the probes'."""
-        return len(self.present) * (self.size - 1) + len(self.absent) * self.size
 
 
 def draft_present(bench: Workbench, sets: Sequence[FormSet]) -> Mapping[str, Index]:
@@ -80,8 +69,7 @@ def draft_present(bench: Workbench, sets: Sequence[FormSet]) -> Mapping[str, Ind
 def draft_absent(bench: Workbench, sets: Sequence[FormSet], present: Mapping[str, Index]) -> Mapping[str, Index]:
     """Reserve people who are searched for but are not on the list, by form.
 
-    Raises:
-        TooFewPeople: too few free people have photos in the conditions of those who are on the list.
+    Raises `TooFewPeople` if too few free people have photos in the conditions of those who are on the list.
     """
     found: dict[str, Index] = {}
     for one in sets:
@@ -137,7 +125,8 @@ def enrolled(bench: Workbench, probes: Sequence[Probes], own: int) -> Index:
     first: of them there is a probe.
     """
     free = subset(bench.free)
-    most = max(MOST_ENROLLED, own + sum(one.foils for one in probes))
+    foils = sum(len(one.present) * (one.size - 1) + len(one.absent) * one.size for one in probes)
+    most = max(MOST_ENROLLED, own + foils)
     if own and len(free) > most:
         drawn = bench.rng("enrolled").permutation(free)
         free = drawn[np.argsort(~bench.prepared.two[drawn], kind="stable")][:most]
@@ -147,9 +136,8 @@ def enrolled(bench: Workbench, probes: Sequence[Probes], own: int) -> Index:
 def list_items(bench: Workbench, probes: Sequence[Probes], gallery: Index, matcher: Matcher) -> dict[str, list[Item]]:
     """Search for every probe, in an order that is drawn, so that no form has the first choice of candidates.
 
-    Raises:
-        ValueError: the matcher returns fewer people than it must.
-        TooFewPeople: too few people are left with photos in the condition that a list shows.
+    Raises `TooFewPeople` if too few people are left with photos in the condition that a list shows, and ValueError if
+    the matcher returns fewer people than it must.
     """
     mates = {person for one in probes for person in one.present.tolist()}
     prepared = bench.prepared
@@ -195,7 +183,7 @@ def _foils(
         most = np.sort(lost[0])[wanted - 1]
         fitting = {number: one for (number, one), own in zip(fitting.items(), lost[0], strict=True) if own <= most}
     found = _found(matcher, prepared.first[person].embedding, wanted, fitting, gallery)
-    return [(fitting[ranked.person], _clipped(ranked)) for ranked in found]
+    return [(fitting[ranked.person], float(np.clip(ranked.similarity, -1.0, 1.0))) for ranked in found]
 
 
 def _found(matcher: Matcher, probe: F32, wanted: int, fitting: Container[int], gallery: int) -> list[Ranked]:
@@ -223,7 +211,3 @@ def _item(bench: Workbench, person: int, mated: bool, foils: Sequence[tuple[int,
     key = ListKey(mate, tuple(similarity for _, similarity in on_list))
     b = prepared.margin.b(own - best) if mated else prepared.different.b(best)
     return bench.item(shown, tuple(dict.fromkeys((person, *(one for one, _ in on_list)))), key, b)
-
-
-def _clipped(found: Ranked) -> float:
-    return min(1.0, max(-1.0, float(found.similarity)))

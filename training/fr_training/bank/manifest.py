@@ -17,11 +17,9 @@ from fr_training.prompts import ExerciseKind
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A photo as it is shown.
+    """A photo as it is shown; POSE is no fault that is made: a turned head cannot be rendered.
 
-    Attributes:
-        degraded: what is done to it; None where nothing is. Never POSE: a turned head cannot be rendered.
-        strength: of what is done, in the unit of `fr_training.bank.triage`; 0 where nothing is.
+    `strength` is in the unit of `fr_training.bank.triage`, and 0 where nothing is done to the photo.
     """
 
     photo: PoolPhoto

@@ -64,29 +64,14 @@ def needs(plan: CoursePlan) -> PlanNeeds:
     `size`, the rest is added.
     """
     forms = list(plan.forms().values())
-    people = sum(_people(block) for block in forms)
+    listed = sum(block.items * block.size for block in forms if block.exercise == ExerciseKind.CANDIDATES)
     return PlanNeeds(
-        people=people + max(0, own_probe_size(plan) - listed(plan)),
-        people_with_two_photos=sum(mated(block) for block in forms),
+        people=sum(_takes(block)[0] for block in forms) + max(0, own_probe_size(plan) - listed),
+        people_with_two_photos=sum(_takes(block)[1] for block in forms),
         minutes=plan.minutes,
         trials=sum(block.shown for block in plan.blocks),
         people_with_two_alike=sum(block.trials for block in forms if block.exercise == ExerciseKind.TRIAD),
     )
-
-
-def mated(block: BlockPlan) -> int:
-    """People with two photos whom one form of a block takes."""
-    if block.exercise in PAIRS:
-        return block.same
-    if block.exercise == ExerciseKind.TRIAD:
-        return block.trials
-    return block.present if block.exercise == ExerciseKind.CANDIDATES else 0
-
-
-def listed(plan: CoursePlan) -> int:
-    """People on all lists of candidates of all forms, all of them enrolled."""
-    lists = (block for block in plan.forms().values() if block.exercise == ExerciseKind.CANDIDATES)
-    return sum(block.items * block.size for block in lists)
 
 
 def own_probe_size(plan: CoursePlan) -> int:
@@ -104,16 +89,10 @@ def available(people: Sequence[Sequence[str]]) -> Available:
 
 
 def require_enough(plan: CoursePlan, there: Available, aside: int = 0, *, ordered: bool = False) -> None:
-    """Require enough people for a plan.
+    """Raise `TooFewPeople` where fewer people are available, without those set aside, than `needs` counts.
 
-    Args:
-        plan: what is wanted.
-        there: the available people, without those set aside.
-        aside: number of people with two photos that answers to earlier courses make suspect; they count as missing.
-        ordered: whether the order of people's photos counts as their condition, because it is visible in them.
-
-    Raises:
-        TooFewPeople: there are fewer than `needs` counts.
+    `aside` counts people with two photos that answers to earlier courses make suspect. `ordered` says that the order of
+    people's photos counts as their condition, because it is visible in them.
     """
     wanted = needs(plan)
     people, with_two = there.people, there.with_two_photos
@@ -137,11 +116,12 @@ def require_enough(plan: CoursePlan, there: Available, aside: int = 0, *, ordere
         )
 
 
-def _people(block: BlockPlan) -> int:
+def _takes(block: BlockPlan) -> tuple[int, int]:
+    """The people whom one form of a block takes, and those of them with two photos."""
     if block.exercise in PAIRS:
-        return block.same + 2 * block.different
+        return block.same + 2 * block.different, block.same
     if block.exercise == ExerciseKind.TRIAD:
-        return 2 * block.trials
+        return 2 * block.trials, block.trials
     if block.exercise == ExerciseKind.CANDIDATES:
-        return block.present * block.size + block.absent * (block.size + 1)
-    return 0 if block.exercise == ExerciseKind.OWN_PROBE else block.items
+        return block.present * block.size + block.absent * (block.size + 1), block.present
+    return 0 if block.exercise == ExerciseKind.OWN_PROBE else block.items, 0

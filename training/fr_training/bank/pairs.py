@@ -51,9 +51,8 @@ def draft_same(bench: Workbench, sets: Sequence[FormSet]) -> Drafts:
         similarity = prepared.mated_similarity[people]
         b = prepared.same.of(similarity)
         wrong = wrong_advice(bench, one)[0]
-        chosen = people[
-            _chosen(b, _machine_errs(prepared, similarity, mated=True), one, count, wrong, bench.rng("same", one.name))
-        ]
+        errs = _errs(prepared, similarity, mated=True)
+        chosen = people[_chosen(b, errs, one, count, wrong, bench.rng("same", one.name))]
         found[one.key] = [[pair_draft(bench, person, person) for person in row] for row in chosen.tolist()]
         bench.take(draft.a for row in found[one.key] for draft in row)
     return found
@@ -63,10 +62,8 @@ def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
     """Find the pairs of two people of all sets among those who are free, when other needs for two photos are met.
 
     Each pair of conditions has the same share as among `same`, the pairs of one person of the same sets, and so does
-    each data set, as far as its people go. Otherwise the look of a photo would give the answer away.
-
-    Raises:
-        TooFewPeople: too few free people have photos in those conditions.
+    each data set, as far as its people go. Otherwise the look of a photo would give the answer away. Raises
+    `TooFewPeople` if too few free people have photos in those conditions.
     """
     prepared = bench.prepared
     people = bench.others(2 * sum(one.block.different * len(one.forms) for one in sets))
@@ -121,9 +118,8 @@ def _deal(
         return left
     b = np.array([draft.judged.machine for draft in left], dtype=np.float64)
     wrong = max(0, wrong_advice(bench, one)[1] - len(rows))
-    chosen = _chosen(
-        b, _errs(bench.prepared, left), one, count, wrong, bench.rng("different", one.name, str(len(rows)))
-    )
+    errs = _errs(bench.prepared, _similarities(left), mated=False)
+    chosen = _chosen(b, errs, one, count, wrong, bench.rng("different", one.name, str(len(rows))))
     table = [[left[number] for number in row] for row in chosen.tolist()]
     bench.take(person for row in table for draft in row for person in draft.people)
     rows += table
@@ -168,14 +164,12 @@ def _chosen(b: F64, errs: Bools, one: FormSet, count: int, wrong: int, rng: np.r
     return np.concatenate([*rows, rest[spread(b[rest], count - len(first), forms, rng)]])
 
 
-def _errs(prepared: PreparedPool, drafts: Sequence[PairDraft]) -> Bools:
-    """bool[n]: on which pairs, all of one truth, the machine errs."""
-    similarities = np.array([draft.similarity for draft in drafts], dtype=np.float64)
-    return _machine_errs(prepared, similarities, mated=bool(drafts) and drafts[0].a == drafts[0].b)
+def _similarities(drafts: Sequence[PairDraft]) -> F64:
+    return np.array([draft.similarity for draft in drafts], dtype=np.float64)
 
 
-def _machine_errs(prepared: PreparedPool, similarities: F64, *, mated: bool) -> Bools:
-    """bool[n]: the likelihood ratio speaks against what is right; False without a calibration."""
+def _errs(prepared: PreparedPool, similarities: F64, *, mated: bool) -> Bools:
+    """bool[n]: on which pairs, all of one truth, the machine errs; on none where it has no calibration."""
     calibration = prepared.pool.calibration
     if calibration is None:
         return np.zeros(len(similarities), dtype=np.bool_)
@@ -207,7 +201,7 @@ def _with_keys(bench: Workbench, one: FormSet, drafts: Sequence[Sequence[PairDra
 
 def _misled(bench: Workbench, one: FormSet, drafts: Sequence[PairDraft], wrong: int, *, mated: bool) -> frozenset[int]:
     """The pairs that get wrong advice: those on which the machine errs first."""
-    errs = _errs(bench.prepared, drafts)
+    errs = _errs(bench.prepared, _similarities(drafts), mated=mated)
     order = bench.rng("misled", one.name, str(mated)).permutation(len(drafts))
     return frozenset(order[np.argsort(~errs[order], kind="stable")][:wrong].tolist())
 

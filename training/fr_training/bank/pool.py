@@ -97,6 +97,11 @@ class Pool:
             raise ValueError("The embeddings of a pool differ in size.")
 
 
+def cosine(a: F32, b: F32) -> float:
+    """Of two embeddings, f32[D] of length 1, in [-1, 1]."""
+    return float(np.clip(np.dot(a, b), -1.0, 1.0))
+
+
 def without_photos(pool: Pool, excluded: Set[str]) -> Pool:
     """The pool without photos of those SHA-256, and without people who have no photo left."""
     people = (

@@ -29,10 +29,9 @@ _FEWEST_TO_DOUBT = 20  # mated pairs, for their median to say anything
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedPool:
-    """People, ready to be shown.
+    """People, ready to be shown, in an order of their own; so are those of `pool`.
 
     Attributes:
-        pool: told apart; its people in the order of the prepared pool.
         first: of each person, the photo that is a probe, or the one half of a pair.
         second: the photo that is enrolled, or the other half; the same as `first` where there is one photo.
         two: bool[n], who has two photos.
@@ -40,7 +39,6 @@ class PreparedPool:
         doubtful: bool[n], whose two photos are so unlike that they most likely show two people.
         conditions: i32[n], a number for each pair of conditions of `first` and `second`.
         group: i32[n], a number for each data set and pair of conditions.
-        faces: embeddings and labels.
         near: the nearest impostors of everybody among everybody.
         mated_similarity: f64[n], of the two photos; NaN where there is one.
         impostor_similarity: f64[n], of the nearest impostor; -1 where nobody else is there.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
@@ -36,11 +37,7 @@ class Chosen:
 
 
 def with_replacements(bench: Workbench, chosen: Chosen) -> Chosen:
-    """Put other items in the place of suspect ones, and other people in that of those whose two photos are set aside.
-
-    Raises:
-        TooFewPeople: too few are in no form.
-    """
+    """Put others in the place of suspect items, and of people whose two photos are set aside; raises `TooFewPeople`."""
     if not bench.learned.suspects:
         return chosen
     tables: list[Mapping[str, list[list[PairDraft]]] | Mapping[str, list[list[TriadDraft]]]]
@@ -48,11 +45,17 @@ def with_replacements(bench: Workbench, chosen: Chosen) -> Chosen:
     drafts = [draft for table in tables for rows in table.values() for row in rows for draft in row]
     bench.release(person for draft in drafts if draft.judged.suspect for person in draft.people)
     bench.release(person for people in chosen.present.values() for person in people.tolist() if bench.aside[person])
+    rng = bench.rng("with_replacements triads")
+
+    @cache
+    def likely() -> _Impostors:
+        return _impostors(bench, bench.others(2))
+
     return Chosen(
         same=_mapped(chosen.same, lambda draft: _same(bench, draft)),
         present={form: _present(bench, people) for form, people in chosen.present.items()},
-        triads=_mapped(chosen.triads, _Triads(bench)),
-        different=_mapped(chosen.different, _Different(bench)),
+        triads=_mapped(chosen.triads, lambda draft: _triad(bench, draft, rng)),
+        different=_mapped(chosen.different, lambda draft: _different(bench, draft, likely())),
     )
 
 
@@ -85,11 +88,9 @@ def _so_shown(bench: Workbench, person: int) -> Bools:
 
 
 def _with_two(bench: Workbench, b: F64, like: int, among: Bools) -> int:
-    """Take a free person with two photos, nearest in difficulty to `like`, of the same data set if there is one.
+    """Take a free person with two photos, nearest to `like` in difficulty, of the same data set if there is one.
 
-    Args:
-        b: f64[n], difficulties; NaN where somebody has one photo.
-        among: bool[n], people whose photos have the right conditions.
+    `b` is f64[n], NaN where somebody has one photo; `among` is bool[n], whose photos have the right conditions.
     """
     prepared = bench.prepared
     there = np.flatnonzero(bench.free & prepared.two & ~bench.aside & among)
@@ -102,26 +103,19 @@ def _with_two(bench: Workbench, b: F64, like: int, among: Bools) -> int:
     return person
 
 
-class _Triads:
-    def __init__(self, bench: Workbench) -> None:
-        self._bench = bench
-        self._rng = bench.rng("with_replacements triads")
-        self._b = bench.prepared.margin.of(bench.prepared.margins)
-
-    def __call__(self, draft: TriadDraft) -> TriadDraft:
-        bench = self._bench
-        condition = draft.shown.condition
-        among = np.array([pair is not None and pair[0].condition == condition for pair in bench.prepared.alike])
-        twice = np.array([_with_two(bench, self._b, draft.a, among)], dtype=np.int64)
-        others = bench.free.copy()
-        while pairs := list(odd_ones(bench, twice, bench.others(1, others))):
-            (pair,) = pairs
-            found = triad_draft(bench, pair, self._rng)
-            if not found.judged.suspect:
-                bench.take([found.odd])
-                return found
-            others[found.odd] = False
-        raise _lacking(1)
+def _triad(bench: Workbench, draft: TriadDraft, rng: np.random.Generator) -> TriadDraft:
+    condition, b = draft.shown.condition, bench.prepared.margin.of(bench.prepared.margins)
+    among = np.array([pair is not None and pair[0].condition == condition for pair in bench.prepared.alike])
+    twice = np.array([_with_two(bench, b, draft.a, among)], dtype=np.int64)
+    others = bench.free.copy()
+    while pairs := list(odd_ones(bench, twice, bench.others(1, others))):
+        (pair,) = pairs
+        found = triad_draft(bench, pair, rng)
+        if not found.judged.suspect:
+            bench.take([found.odd])
+            return found
+        others[found.odd] = False
+    raise _lacking(1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,36 +131,25 @@ class _Impostors:
     unlike: Bools
 
 
-class _Different:
-    def __init__(self, bench: Workbench) -> None:
-        self._bench = bench
-        self._likely: _Impostors | None = None
+def _different(bench: Workbench, draft: PairDraft, likely: _Impostors) -> PairDraft:
+    """Of the same data set, sex and age if there is one."""
+    free = np.flatnonzero(bench.free)
+    pair = _best(bench, likely, draft) or _best(bench, _impostors(bench, free), draft)
+    if pair is None:
+        raise _lacking(max(1, 2 - len(free)))
+    bench.take(pair)
+    return pair_draft(bench, *pair)
 
-    def __call__(self, draft: PairDraft) -> PairDraft:
-        """Of the same data set, sex and age if there is one."""
-        bench = self._bench
-        if self._likely is None:
-            self._likely = _impostors(bench, bench.others(2))
-        free = np.flatnonzero(bench.free)
-        pair = self._best(self._likely, draft) or self._best(_impostors(bench, free), draft)
-        if pair is None:
-            raise _lacking(max(1, 2 - len(free)))
-        bench.take(pair)
-        return pair_draft(bench, *pair)
 
-    def _best(self, found: _Impostors, draft: PairDraft) -> tuple[int, int] | None:
-        """Of those who are free, the two whose pair is nearest in difficulty; None where all are suspect."""
-        bench = self._bench
-        group = bench.prepared.group
-        shown = _so_shown(bench, draft.a) & bench.free
-        there = np.flatnonzero(shown[found.a] & shown[found.b])
-        apart = np.abs(found.difficulty[there] - draft.judged.machine)
-        order = there[np.lexsort((apart, group[found.a[there]] != group[draft.a], found.unlike[there]))]
-        for place in order.tolist():
-            a, b = int(found.a[place]), int(found.b[place])
-            if not suspect_pair(bench.learned, bench.prepared, a, b):
-                return a, b
-        return None
+def _best(bench: Workbench, found: _Impostors, draft: PairDraft) -> tuple[int, int] | None:
+    """Of those who are free, the two whose pair is nearest in difficulty; None where all are suspect."""
+    group = bench.prepared.group
+    shown = _so_shown(bench, draft.a) & bench.free
+    there = np.flatnonzero(shown[found.a] & shown[found.b])
+    apart = np.abs(found.difficulty[there] - draft.judged.machine)
+    order = there[np.lexsort((apart, group[found.a[there]] != group[draft.a], found.unlike[there]))]
+    pairs = ((int(found.a[place]), int(found.b[place])) for place in order)
+    return next((pair for pair in pairs if not suspect_pair(bench.learned, bench.prepared, *pair)), None)
 
 
 def _impostors(bench: Workbench, people: Index) -> _Impostors:

@@ -15,7 +15,7 @@ from fr_training.bank.difficulty import equated, spread
 from fr_training.bank.impostors import Impostors, assigned
 from fr_training.bank.labels import Index
 from fr_training.bank.manifest import Shown
-from fr_training.bank.pool import PoolPhoto
+from fr_training.bank.pool import PoolPhoto, cosine
 from fr_training.bank.prepared import PreparedPool, subset
 from fr_training.bank.workbench import OVERSUPPLY, FormSet, Judged, Workbench, too_few_alike
 from fr_training.courses import Item
@@ -49,10 +49,8 @@ def draft_triads(bench: Workbench, one: FormSet, kept: int) -> list[list[TriadDr
     """Choose the triads of a set, and take their people: for each item of a form, one for each form of the set.
 
     Those with two photos whom other exercises need are taken already. `kept` people with two photos of one condition
-    stay free for the triads of other sets.
-
-    Raises:
-        TooFewPeople: too few free people have a photo of the same condition.
+    stay free for the triads of other sets. Raises `TooFewPeople` if too few free people have a photo of the same
+    condition.
     """
     count, forms = one.block.trials, len(one.forms)
     drafts = _drafts(bench, count * forms, kept, one)
@@ -129,7 +127,9 @@ def triad_draft(bench: Workbench, pair: Impostors, rng: np.random.Generator) -> 
     one, other = _pair_of(prepared, pair.a)
     fitting = _shown_so(prepared, pair.b, one.condition)
     shown = fitting[int(rng.integers(len(fitting)))]
-    margin = _dot(one.embedding, other) - max(_dot(one.embedding, shown), _dot(other.embedding, shown))
+    margin = cosine(one.embedding, other.embedding) - max(
+        cosine(one.embedding, shown.embedding), cosine(other.embedding, shown.embedding)
+    )
     key = TriadKey(odd=2, machine_odd=2, margin=margin)
     found = bench.judged(key, tuple(map(Shown, (one, other, shown))), prepared.margin.b(margin))
     suspect = found.suspect or bool(bench.aside[pair.a])
@@ -141,10 +141,6 @@ def _item(bench: Workbench, draft: TriadDraft, rng: np.random.Generator) -> Item
     odd = int(rng.integers(3))
     photos.insert(odd, draft.shown)
     # The odd one of the machine is left by the most similar pair; photo i is left by the two others.
-    left_by = [_dot(photos[(i + 1) % 3].embedding, photos[(i + 2) % 3]) for i in range(3)]
+    left_by = [cosine(photos[(i + 1) % 3].embedding, photos[(i + 2) % 3].embedding) for i in range(3)]
     key = TriadKey(odd=odd, machine_odd=int(np.argmax(left_by)), margin=draft.margin)
     return bench.item(tuple(map(Shown, photos)), (draft.a, draft.odd), key, draft.judged.b)
-
-
-def _dot(embedding: np.ndarray[tuple[int], np.dtype[np.float32]], photo: PoolPhoto) -> float:
-    return float(np.clip(np.dot(embedding, photo.embedding), -1.0, 1.0))

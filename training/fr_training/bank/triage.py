@@ -24,13 +24,9 @@ CROP_PX = 256
 
 @dataclass(frozen=True, slots=True)
 class Degradation:
-    """A kind of degradation.
+    """A kind of degradation: strengths that leave a photo of limited use, and none, mildest first, and their unit.
 
-    Attributes:
-        unit: of its strengths.
-        limited: strengths that leave a photo of limited use, mildest first.
-        reject: strengths that leave none, mildest first.
-        rendered: whether the picture is made from a good photo; False where a photo is chosen that is so already.
+    If it is not `rendered`, a photo is chosen that is so already.
     """
 
     unit: str

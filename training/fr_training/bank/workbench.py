@@ -19,7 +19,7 @@ from fr_training.bank.manifest import PictureBook, Shown, canonical, item_id_of
 from fr_training.bank.prepared import Bools, PreparedPool, subset
 from fr_training.courses import Item, Learned
 from fr_training.errors import TooFewPeople
-from fr_training.keys import AnswerKey, PairKey, TriadKey
+from fr_training.keys import AnswerKey, PairKey
 from fr_training.plan import BlockPlan, CoursePlan
 from fr_training.prompts import ExerciseKind
 
@@ -28,12 +28,9 @@ _MATED, _NONMATED = PairKey(mated=True, similarity=0.0), PairKey(mated=False, si
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """An item that may be shown, in the light of the answers to earlier courses.
+    """An item that may be shown: its difficulty by the machine, by which it is chosen, and as answers have moved it.
 
-    Attributes:
-        machine: its difficulty by the machine, by which it is chosen.
-        b: its difficulty, once answers have moved it, by which forms are equated.
-        suspect: whether it must not be shown.
+    Forms are equated by the latter; an item that is suspect must not be shown.
     """
 
     machine: float
@@ -60,11 +57,6 @@ def suspect_pair(learned: Learned, prepared: PreparedPool, a: int, b: int) -> bo
     )
 
 
-def moved_items(learned: Learned, items: Sequence[Item]) -> int:
-    """Count the pairs and triads whose difficulty answers have moved."""
-    return sum(isinstance(item.key, PairKey | TriadKey) and item.item_id in learned.difficulties for item in items)
-
-
 OVERSUPPLY = 3
 """For items of one photo, people with one photo are preferred if there are so many times more than are needed."""
 
@@ -73,10 +65,7 @@ OVERSUPPLY = 3
 class FormSet:
     """Forms that are to be equally hard; most sets hold one.
 
-    Attributes:
-        name: of the set of a plan, or of the block.
-        forms: their names.
-        block: a block that shows one of them; it says what each holds.
+    `name` is of the set of a plan, or of the block; `block`, one that shows one of the forms, says what each holds.
     """
 
     name: str
@@ -128,11 +117,9 @@ def too_few_alike(missing: int, what: str) -> TooFewPeople:
 
 @dataclass(slots=True)
 class Workbench:
-    """The state of a course while it is made.
+    """The state of a course while it is made; the seed decides what is drawn.
 
     Attributes:
-        prepared: everybody.
-        seed: decides what is drawn.
         free: bool[n], who is in no form yet.
         aside: bool[n], whose two photos must not be shown as those of one person.
         learned: from earlier courses.
@@ -203,8 +190,7 @@ class Workbench:
     def others_so_shown(self, conditions: int, slots: int, what: str) -> Index:
         """i64[k]: as `others`, of people whose photos have a pair of conditions, by its number in the prepared pool.
 
-        Raises:
-            TooFewPeople: fewer than `slots` are free; `what` needs them, such as "the triads".
+        Raises `TooFewPeople` where fewer than `slots` are free; `what` needs them, such as "the triads".
         """
         others = self.others(slots)
         found: Index = others[self.prepared.conditions[others] == conditions]

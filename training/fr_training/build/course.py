@@ -124,13 +124,12 @@ def build_course(
         learned_items=composed.learned_items,
         quarantined_items=len(learned.suspects),
     )
-    return BuiltCourse(
-        course,
-        pictures,
-        composed.gallery,
-        _probe_keys(gathered, composed.gallery),
-        identities_of(gathered.numbers),
-    )
+    probe_keys = {
+        photo.sha256: person.number if person.number in composed.gallery else None
+        for person in gathered.pool.people
+        for photo in person.photos
+    }
+    return BuiltCourse(course, pictures, composed.gallery, probe_keys, identities_of(gathered.numbers))
 
 
 def _without(gathered: AnalysedPeople, exclude: Set[str]) -> AnalysedPeople:
@@ -167,11 +166,3 @@ def _pictures(
         return jpeg(render(pixels, source.landmarks, plan.mask, shown.degraded, shown.strength, colour=plan.colour))
 
     return tuple(padded(list(in_threads(one, wanted, workers, on_progress))))
-
-
-def _probe_keys(gathered: AnalysedPeople, gallery: Mapping[int, int]) -> dict[str, int | None]:
-    return {
-        photo.sha256: person.number if person.number in gallery else None
-        for person in gathered.pool.people
-        for photo in person.photos
-    }

@@ -22,8 +22,11 @@ from fr_evaluation.photos import EmbeddedPhoto, in_threads
 from fr_evaluation.pick import most_central
 from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto
 
-LABEL_ERROR = "LABEL_ERROR"
-"""Why a photo was left out: its label is known to be wrong."""
+# Why a photo was left out.
+LABEL_ERROR = "LABEL_ERROR"  # its label is known to be wrong
+TWO_PEOPLE = "TWO_PEOPLE"  # the same file is there under two people
+SAME_PHOTO = "SAME_PHOTO"  # the same file is there twice under one person
+NO_PHOTO_LEFT = "NO_PHOTO_LEFT"  # of a person: no photo can be used
 
 # Sets that hold the same people, so that a course of two of them would show one person as two.
 _SAME_PEOPLE = (frozenset({"lfw", "lfw_funneled", "lfw_original"}),)
@@ -31,12 +34,9 @@ _SAME_PEOPLE = (frozenset({"lfw", "lfw_funneled", "lfw_original"}),)
 
 @dataclass(frozen=True, slots=True)
 class NamedPeople:
-    """The people of a data set, at least one.
+    """The people of a data set, at least one, and the terms on which its photos may be used.
 
-    Attributes:
-        terms: on which its photos may be used.
-        people: with the photos whose labels are not known to be wrong.
-        label_errors: photos that were left out as their labels are known to be wrong.
+    `label_errors` counts the photos that were left out as their labels are known to be wrong.
     """
 
     name: str
@@ -108,16 +108,11 @@ def require_different_people(names: Sequence[str]) -> None:
             raise InvalidField(what, field="datasets")
 
 
-def identity_of(dataset: str, identity: str) -> str:
-    """The id of a person among the people of all data sets."""
-    return f"{dataset}:{identity}"
-
-
 def identities_of(numbers: Mapping[tuple[str, str], int]) -> dict[str, int]:
     """Numbers of people by identity, with the name of the data set before it, and without where that is clear."""
     times = Counter(identity for _, identity in numbers)
     alone = {identity: number for (_, identity), number in numbers.items() if times[identity] == 1}
-    return alone | {identity_of(dataset, identity): number for (dataset, identity), number in numbers.items()}
+    return alone | {f"{dataset}:{identity}": number for (dataset, identity), number in numbers.items()}
 
 
 def _without(people: Sequence[Person], wrong: LabelErrors) -> tuple[tuple[Person, ...], int]:
@@ -133,15 +128,6 @@ def _without(people: Sequence[Person], wrong: LabelErrors) -> tuple[tuple[Person
     return tuple(left), count
 
 
-TWO_PEOPLE = "TWO_PEOPLE"
-"""Why a photo was left out: the same file is there under two people."""
-
-SAME_PHOTO = "SAME_PHOTO"
-"""Why a photo was left out: the same file is there twice under one person."""
-
-NO_PHOTO_LEFT = "NO_PHOTO_LEFT"
-"""Why a person was left out: no photo can be used."""
-
 # A face that nobody can compare, or that may be none. Other shortcomings are what a trainee is to learn to see.
 UNUSABLE = (
     QualityReason.TOO_SMALL,
@@ -154,9 +140,9 @@ UNUSABLE = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhotoSource:
-    """The file of a photo of the pool, its sha256 (64 hexadecimal digits), and the place of the face in it.
+    """The file of a photo of the pool, its sha256 (64 hexadecimal digits), and the landmarks of the face in it.
 
-    `landmarks` are f32[5, 2], (x, y) pixels, as `Detection.landmarks`.
+    They are f32[5, 2], (x, y) pixels, as `Detection.landmarks`.
     """
 
     path: Path
@@ -181,32 +167,19 @@ class AnalysedPeople:
     excluded: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Usable:
-    """The face of a photo; no pixel of it is kept, as a data set has more photos than memory holds."""
-
-    sha256: str
-    landmarks: F32
-    embedding: F32
-    yaw: float
-    quality: float
+# The face of a photo, and where it is; no pixel is kept, as a data set has more photos than memory holds.
+_Usable = tuple[PoolPhoto, F32]
 
 
 def analyse_people(
     datasets: Sequence[NamedPeople], engine: Engine, workers: int, on_progress: Callable[[int, int], None]
 ) -> AnalysedPeople:
-    """Analyse every photo of some data sets, of which no two hold the same people.
+    """Analyse all photos of data sets, `workers` at a time; of several faces in a photo, that of `most_central` counts.
 
-    Of several faces in a photo, that of `most_central` counts.
-
-    Args:
-        datasets: at least one.
-        engine: whose pipeline is used from several threads at once.
-        workers: photos at a time, at least 1.
-        on_progress: called with photos done, at first 0, and all photos.
+    `on_progress` is called with photos done, at first 0, and all photos.
 
     Raises:
-        InvalidField: there is no data set, one is named twice, or two hold the same people.
+        InvalidField: by `require_different_people`.
         CallEnded: the caller's ticket is no longer wanted.
         DatasetUnreadable: a photo has gone since the lists were read.
     """
@@ -224,9 +197,11 @@ def analyse_people(
             excluded[NO_PHOTO_LEFT] += 1
             continue
         first, number = len(sources), len(pool_people)
-        sources |= {first + i: PhotoSource(path, face.sha256, face.landmarks) for i, (path, face) in enumerate(photos)}
+        for i, (path, (photo, landmarks)) in enumerate(photos):
+            sources[first + i] = PhotoSource(path, photo.sha256, landmarks)
         pool_photos = tuple(
-            _pool_photo(first + i, face, person.conditions.get(path, "")) for i, (path, face) in enumerate(photos)
+            replace(photo, number=first + i, condition=person.conditions.get(path, ""))
+            for i, (path, (photo, _)) in enumerate(photos)
         )
         pool_people.append(PoolPerson(number, pool_photos, person.labels, dataset))
         numbers[dataset, person.identity] = number
@@ -248,8 +223,8 @@ def _see(pipeline: Pipeline, path: Path) -> _Usable | str:
     for reason in UNUSABLE:
         if reason in quality.reasons:
             return str(reason)
-    landmarks = face.face.detection.landmarks
-    return _Usable(photo.image.sha256, landmarks, face.embedding.vector, quality.yaw, quality.score)
+    found = PoolPhoto(0, photo.image.sha256, face.embedding.vector, quality.yaw, quality.score)
+    return found, face.face.detection.landmarks
 
 
 def _kept(
@@ -259,24 +234,20 @@ def _kept(
     owners: dict[str, set[int]] = {}
     for number, person in enumerate(people):
         for face in map(seen.__getitem__, person.photos):
-            if isinstance(face, _Usable):
-                owners.setdefault(face.sha256, set()).add(number)
+            if not isinstance(face, str):
+                owners.setdefault(face[0].sha256, set()).add(number)
     kept = []
     for person in people:
         photos: dict[str, tuple[Path, _Usable]] = {}
         for path in person.photos:
             face = seen[path]
-            if not isinstance(face, _Usable):
+            if isinstance(face, str):
                 excluded[face] += 1
-            elif len(owners[face.sha256]) > 1:
+            elif len(owners[face[0].sha256]) > 1:
                 excluded[TWO_PEOPLE] += 1
-            elif face.sha256 in photos:
+            elif face[0].sha256 in photos:
                 excluded[SAME_PHOTO] += 1
             else:
-                photos[face.sha256] = path, face
+                photos[face[0].sha256] = path, face
         kept.append(list(photos.values()))
     return kept
-
-
-def _pool_photo(number: int, face: _Usable, condition: str) -> PoolPhoto:
-    return PoolPhoto(number, face.sha256, face.embedding, face.yaw, face.quality, condition)

@@ -62,21 +62,11 @@ _COVER = 24
 
 
 def degrade(face: U8, kind: Degraded, strength: float) -> U8:
-    """Make a picture poorer.
+    """Make u8[SIDE, SIDE, 3], RGB, a face at `TEMPLATE`, poorer; read-only. A pose is the photo's own: nothing is done.
 
     Noise, and the side from which a face is covered, are drawn from the picture itself, so that the same picture comes
-    out the same each time.
-
-    Args:
-        face: u8[SIDE, SIDE, 3], RGB, a face that was brought to `TEMPLATE`.
-        kind: what is done; a pose is the photo's own, so that nothing is done.
-        strength: above 0, in the unit of `fr_training.bank.triage`; an occlusion is below 1.
-
-    Returns:
-        u8[SIDE, SIDE, 3], RGB, read-only.
-
-    Raises:
-        ValueError: the strength is out of range.
+    out the same each time. The strength is in the unit of `fr_training.bank.triage`; ValueError where it is out of
+    range.
     """
     if kind == Degraded.POSE:
         return face

@@ -1,8 +1,8 @@
 """The exercises: what is shown at which step, which answers it takes, what they are worth.
 
 * `exercise` says what every exercise can do; `exercise_of` finds one by its word in a plan;
-* **two or three photos**: `pairs`; **one photo**: `triage`; **lists**: `lists` (of a probe of the course, of an own
-  photo);
+* `photos` has those of pairs, triads and single photos, `lists` those of candidates, for a probe of the course or an
+  own photo;
 * `checks` refuses answers that cannot be, and lists the components of a face.
 
 An exercise holds no state. What it shows before an answer is locked depends on nothing that is right, but for the
@@ -19,8 +19,7 @@ from fr_locales.messages import message
 from fr_training.answers import MAX_SIMILARITY
 from fr_training.exercises.exercise import Exercise
 from fr_training.exercises.lists import Candidates, OwnProbe
-from fr_training.exercises.pairs import Aided, Features, RatedPair, Triad
-from fr_training.exercises.triage import Triage
+from fr_training.exercises.photos import Aided, Features, RatedPair, Triad, Triage
 from fr_training.prompts import ExerciseKind
 
 _RATINGS: Final = message("instructions.rating_scale")

@@ -67,10 +67,7 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def require_answer(steps: Sequence[Step], step: Step, answer: Answer, choices: Sequence[str] = ()) -> None:
-    """Require an answer that a step, of `steps` of the exercise, can take.
-
-    Args:
-        choices: ids of the pictures that may be chosen; of a list, those of all its candidates.
+    """Require an answer that a step, of `steps` of the exercise, can take, of whose pictures `choices` may be chosen.
 
     Raises:
         WrongStep: the exercise has no such step, or the answer is one to another step.
@@ -91,7 +88,9 @@ def require_answer(steps: Sequence[Step], step: Step, answer: Answer, choices: S
 def _require_given(given: Given, choices: Sequence[str]) -> None:
     match given:
         case PairRating():
-            _require_pair_rating(given)
+            _require_rating(given.rating, "rating")
+            if given.p_same is not None and not 0.0 <= given.p_same <= 1.0:  # so that NaN is refused
+                raise InvalidRating("A probability is a number from 0 to 1.", field="p_same")
         case OddOneOut():
             _require_picture(given.picture_id, choices, "odd_picture_id")
         case Notes():
@@ -101,7 +100,10 @@ def _require_given(given: Given, choices: Sequence[str]) -> None:
         case ListDecision():
             _require_list_decision(given, choices)
         case Triage():
-            _require_triage(given)
+            if given.usability == Usability.USABLE and given.reasons:
+                raise InvalidField("A usable photo has no reasons against it, but some were sent.", field="reasons")
+            if given.usability != Usability.USABLE and not given.reasons:
+                raise MissingField("A photo of limited use, or of none, needs a reason.", field="reasons")
         case ProbeSent():
             if not _SHA256.fullmatch(given.image_sha256):
                 raise InvalidField("The hash of the photo is not one of 64 hexadecimal digits.", field="image_sha256")
@@ -112,12 +114,6 @@ def _require_given(given: Given, choices: Sequence[str]) -> None:
 def _require_rating(rating: int, field: str) -> None:
     if rating not in RATINGS:
         raise InvalidRating("The rating is none that there is.", field=field)
-
-
-def _require_pair_rating(given: PairRating) -> None:
-    _require_rating(given.rating, "rating")
-    if given.p_same is not None and not 0.0 <= given.p_same <= 1.0:  # so that NaN is refused
-        raise InvalidRating("A probability is a number from 0 to 1.", field="p_same")
 
 
 def _require_picture(picture_id: str, choices: Sequence[str], field: str) -> None:
@@ -141,22 +137,20 @@ def _require_observations(observations: Sequence[Observation]) -> None:
         if one.component_id not in left:
             raise InvalidField("A component was not asked for, or is there twice.", field="observations")
         left.remove(one.component_id)
-        _require_similarity(one)
+        seen = one.compared != Compared.NOT_VISIBLE
+        if seen and one.similarity is None:
+            raise MissingField("A component that is visible has no similarity.", field="similarity")
+        if not seen and one.similarity is not None:
+            raise InvalidField(
+                "A component that is not visible has no similarity, but one was sent.", field="similarity"
+            )
+        if one.similarity is not None and one.similarity not in range(MAX_SIMILARITY + 1):
+            raise InvalidRating(f"A similarity is a whole number from 0 to {MAX_SIMILARITY}.", field="similarity")
     if left:
         raise MissingField(
             f"{len(left)} of {len(COMPONENTS)} components were not compared, among them `{min(left)}`.",
             field="observations",
         )
-
-
-def _require_similarity(one: Observation) -> None:
-    seen = one.compared != Compared.NOT_VISIBLE
-    if seen and one.similarity is None:
-        raise MissingField("A component that is visible has no similarity.", field="similarity")
-    if not seen and one.similarity is not None:
-        raise InvalidField("A component that is not visible has no similarity, but one was sent.", field="similarity")
-    if one.similarity is not None and one.similarity not in range(MAX_SIMILARITY + 1):
-        raise InvalidRating(f"A similarity is a whole number from 0 to {MAX_SIMILARITY}.", field="similarity")
 
 
 def _require_list_decision(given: ListDecision, candidates: Sequence[str]) -> None:
@@ -172,10 +166,3 @@ def _require_list_decision(given: ListDecision, candidates: Sequence[str]) -> No
     missing = sum(picture_id not in given.ratings for picture_id in candidates)
     if missing:
         raise MissingField(f"{missing} of {len(candidates)} candidates have no rating.", field="ratings")
-
-
-def _require_triage(given: Triage) -> None:
-    if given.usability == Usability.USABLE and given.reasons:
-        raise InvalidField("A usable photo has no reasons against it, but some were sent.", field="reasons")
-    if given.usability != Usability.USABLE and not given.reasons:
-        raise MissingField("A photo of limited use, or of none, needs a reason.", field="reasons")

@@ -74,10 +74,8 @@ class Exercise(ABC):
     def prompt(self, step: Step, picture_ids: Sequence[str], key: AnswerKey | None) -> Prompt:
         """Build what is shown at a step: of `picture_ids`, those of all pictures of the trial, the ones that it shows.
 
-        Nothing but the advice of an aided exercise, at RATE_AGAIN, is taken from the key.
-
-        Raises:
-            ValueError: the step is none of `steps`, or the key of an aided exercise has no advice.
+        Nothing but the advice of an aided exercise, at RATE_AGAIN, is taken from the key. Raises ValueError where the
+        step is none of `steps`, or the key of an aided exercise has no advice.
         """
         if step not in self.steps:
             raise ValueError(f"the exercise has no step {step}")
@@ -89,27 +87,17 @@ class Exercise(ABC):
 
     @abstractmethod
     def grade(self, key: AnswerKey | None, trial: Trial, picture_ids: Sequence[str]) -> Graded:
-        """Grade the answers; where some are missing, `answer` is "" and `correct` None.
+        """Grade the answers, each as `check` let it pass; where some are missing, `answer` is "" and `correct` None.
 
-        `known_to_me` plays no part here.
-
-        Args:
-            key: what is right; None for an own probe that was not sent.
-            trial: with the answers, each as `check` let it pass.
-            picture_ids: by shown position.
-
-        Raises:
-            TypeError: the key, or an answer, is one of another exercise.
+        `known_to_me` plays no part here. The key is None for an own probe that was not sent; TypeError where the key,
+        or an answer, is one of another exercise.
         """
 
     def reveal(self, key: AnswerKey, trial: Trial, picture_ids: Sequence[str]) -> Reveal:
-        """Tell what was right, for a trial that is done; the arguments are those of `grade`.
+        """Tell what was right, for a trial that is done; see `grade`.
 
-        The machine's similarities are in `similarities` alone, so that a caller can leave them out.
-
-        Raises:
-            ValueError: a step is not answered yet: nobody learns before that what is right.
-            TypeError: the key, or an answer, is one of another exercise.
+        The machine's similarities are in `similarities` alone, so that a caller can leave them out. ValueError where a
+        step is not answered yet: nobody learns before that what is right.
         """
         if any(given_at(trial.locked, step) is None for step in self.steps):
             raise ValueError("what was right is told when every step is answered, not before")

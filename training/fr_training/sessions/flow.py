@@ -29,8 +29,7 @@ def find_trial(session: Session, trial_id: str) -> Trial:
 def answers_until(trial: Trial, step: Step, answer: Answer) -> int | None:
     """Count the answers up to this one, itself included; None where the step was not answered yet.
 
-    Raises:
-        DecisionLocked: the step was answered differently.
+    Raises `DecisionLocked` where it was answered differently.
     """
     for count, locked in enumerate(trial.locked, start=1):
         if locked.step == step:
@@ -70,17 +69,7 @@ def new_session(
 ) -> Session:
     """A session that is about to begin; its time runs when its first block is begun.
 
-    Args:
-        course: that is taken.
-        trainee_id: pseudonym.
-        group: of the trainee, 0 or 1.
-        sitting: its name in the plan.
-        session_id: 32 hexadecimal digits, unguessable.
-        secret: 32 random bytes.
-        now_ms: of its start.
-
-    Raises:
-        UnknownSitting: the course has no sitting of that name.
+    The group is 0 or 1, the id 32 hexadecimal digits, unguessable, the secret 32 random bytes. Raises `UnknownSitting`.
     """
     return Session(
         session_id=session_id,
@@ -99,10 +88,8 @@ def show(
     """Show what is next: the trial that waits for an answer, a block to begin, or the end.
 
     Asking again returns the same, with the very same session where nothing has changed. A block whose time is over is
-    closed; its open trial stays without an answer.
-
-    `begin_block` is the id of the block to begin, "" where none is to. One that was begun before is a repeated call,
-    and asks for what is next.
+    closed; its open trial stays without an answer. `begin_block` is the id of the block to begin, "" where none is to.
+    One that was begun before is a repeated call, and asks for what is next.
 
     Raises:
         InvalidField: `begin_block` is neither the next block nor one that was begun.

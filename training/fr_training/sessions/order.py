@@ -126,7 +126,7 @@ def block_of(course: Course, session: Session, block_id: str) -> BlockPlan:
 
 def trials_of(course: Course, block: BlockPlan, group: int) -> int:
     """Count the trials of a trainee in a block: as planned, but never more than its form has items."""
-    return min(block.shown, len(course.form_of(block, group).items))
+    return min(block.shown, len(course.forms[block.forms[group]].items))
 
 
 def trials_of_sitting(course: Course, sitting: SittingPlan, group: int) -> int:
@@ -151,7 +151,7 @@ def next_item(course: Course, session: Session, block: BlockPlan) -> Item | None
     The order follows from the secret of the session and from the ids of the items, so that it is another in every
     session and tells nothing. An adaptive block chooses by difficulty instead.
     """
-    form = course.form_of(block, session.group)
+    form = course.forms[block.forms[session.group]]
     trials = [trial for trial in session.trials if trial.block_id == block.block_id]
     shown = frozenset(trial.item_id for trial in trials)
     items = [item for item in form.items if item.item_id not in shown]

@@ -22,9 +22,8 @@ def require_probe(
 ) -> ShowTrial | None:
     """Require that a trial waits for a photo, before the photo is searched for; `sent` says which, where that is known.
 
-    Returns:
-        None where the photo is to be searched for and then locked; the trial at its next step where that very photo was
-        locked before, so that nothing is left to do.
+    Returns None where the photo is to be searched for and then locked; the trial at its next step where that very photo
+    was locked before, so that nothing is left to do.
 
     Raises:
         UnknownTrial: the session has shown no trial of that id.
@@ -46,15 +45,10 @@ def require_probe(
 def lock_probe(
     course: Course, session: Session, trial_id: str, sent: ProbeSent, own: OwnList, now_ms: int
 ) -> tuple[Session, ShowTrial]:
-    """Lock a photo and the candidates that its search found.
+    """Lock a photo and the candidates that its search found; the trial comes at its next step.
 
-    Returns:
-        The session, the very same where the photo was locked before (the candidates from then stay), and the trial at
-        its next step.
-
-    Raises:
-        ValueError: the list is empty, or its key has not one similarity for each photo.
-        FrError: as `lock` does.
+    Where the photo was locked before, the candidates from then stay, and the session is the very same. Raises what
+    `lock` does, and ValueError where the list is empty, or its key has not one similarity for each photo.
     """
     if not own.photos or len(own.photos) != len(own.key.similarities):
         raise ValueError(f"{len(own.photos)} candidates, {len(own.key.similarities)} similarities.")

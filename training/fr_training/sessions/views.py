@@ -16,10 +16,9 @@ from fr_training.trials import Session, Trial
 
 @dataclass(frozen=True, slots=True)
 class ShowTrial:
-    """A trial at the step that it waits for.
+    """A trial at the step that it waits for, with the answers that were locked before that step.
 
     Attributes:
-        trial: as it is kept, with the answers that were locked before that step.
         number: of the trial in its block, from 1.
         of: trials of the block.
         prompt: what the trainee sees; it holds no truth.
@@ -55,11 +54,9 @@ class Over:
 
 @dataclass(frozen=True, slots=True)
 class LockedStep:
-    """The reply to a locked answer.
+    """The reply to a locked answer: the trial at its next step, or None where it is done; and what was right.
 
-    Attributes:
-        trial: at its next step; None where it is done.
-        reveal: what was right; None where the block gives no feedback, or the trial goes on.
+    `reveal` is None where the block gives no feedback, or the trial goes on.
     """
 
     trial: ShowTrial | None

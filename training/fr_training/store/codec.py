@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from operator import attrgetter
 from sys import intern
 from typing import Any
 
@@ -105,22 +106,11 @@ def unpack_trial(data: bytes) -> Trial:
     """The trial of bytes; raises `StoreCorrupt` where they are those of none."""
     with reading("trial"):
         layout, *fields = json.loads(data)
-        return _TRIALS[layout](*fields)
+        return _TRIALS[layout](fields)
 
 
-def _trial_1(
-    trial_id: str,
-    ordinal: int,
-    block_id: str,
-    form: str,
-    item_id: str,
-    order: list[int],
-    shown_ms: int,
-    paused_ms: int,
-    done: bool,
-    locked: list[list[Any]],
-    own: list[Any] | None,
-) -> Trial:
+def _trial_1(fields: list[Any]) -> Trial:
+    trial_id, ordinal, block_id, form, item_id, order, shown_ms, paused_ms, done, locked, own = fields
     return Trial(
         trial_id,
         ordinal,
@@ -153,69 +143,37 @@ def _own_list(photos: list[int], mate: int | None, similarities: list[float], sc
     return OwnList(tuple(photos), ListKey(mate, tuple(similarities), scored))
 
 
-_TRIALS: dict[int, Callable[..., Trial]] = {1: _trial_1}
+_TRIALS: dict[int, Callable[[list[Any]], Trial]] = {1: _trial_1}
+
+
+_HEAD = (
+    *("session_id", "trainee_id", "course_id", "sitting", "group", "secret", "started_ms"),
+    *("block", "block_started_ms", "block_paused_ms", "paused_ms", "finished_ms"),
+)
+
+head_of: Callable[[Session], tuple[Any, ...]] = attrgetter(*_HEAD)
+"""All fields of a session but its trials."""
+
+IDENTITY = 7
+"""Of the fields of `head_of`, so many never change."""
 
 
 def pack_session(session: Session) -> bytes:
     """The bytes of a session without its trials."""
-    return dump([LAYOUT, *head_of(session)[:5], session.secret.hex(), *head_of(session)[6:]])
-
-
-def head_of(session: Session) -> tuple[Any, ...]:
-    """All fields of a session but its trials, in the order of the class."""
-    return (
-        session.session_id,
-        session.trainee_id,
-        session.course_id,
-        session.sitting,
-        session.group,
-        session.secret,
-        session.started_ms,
-        session.block,
-        session.block_started_ms,
-        session.block_paused_ms,
-        session.paused_ms,
-        session.finished_ms,
-    )
-
-
-IDENTITY = 7
-"""Of the fields of `head_of`, so many never change."""
+    head = head_of(session)
+    return dump([LAYOUT, *head[:5], session.secret.hex(), *head[6:]])
 
 
 def unpack_session(data: bytes, trials: tuple[Trial, ...]) -> Session:
     """The session of bytes with its trials; raises `StoreCorrupt` where they are those of none."""
     with reading("session"):
         layout, *fields = json.loads(data)
-        return _SESSIONS[layout](trials, *fields)
+        return _SESSIONS[layout](trials, fields)
 
 
-def _session_1(
-    trials: tuple[Trial, ...],
-    session_id: str,
-    trainee_id: str,
-    course_id: str,
-    sitting: str,
-    group: int,
-    secret: str,
-    *moving: Any,
-) -> Session:
-    started_ms, block, block_started_ms, block_paused_ms, paused_ms, finished_ms = moving
-    return Session(
-        session_id,
-        trainee_id,
-        course_id,
-        sitting,
-        group,
-        bytes.fromhex(secret),
-        started_ms,
-        block,
-        block_started_ms,
-        block_paused_ms,
-        paused_ms,
-        finished_ms,
-        trials,
-    )
+def _session_1(trials: tuple[Trial, ...], fields: list[Any]) -> Session:
+    head = dict(zip(_HEAD, fields, strict=True))
+    return Session(**{**head, "secret": bytes.fromhex(head["secret"])}, trials=trials)
 
 
-_SESSIONS: dict[int, Callable[..., Session]] = {1: _session_1}
+_SESSIONS: dict[int, Callable[[tuple[Trial, ...], list[Any]], Session]] = {1: _session_1}

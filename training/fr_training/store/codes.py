@@ -6,6 +6,7 @@ https://www.crockford.com/base32.html (2019): small letters count as capitals, O
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 CODE_CHARACTERS = 26
@@ -19,12 +20,8 @@ _LONGEST = 100
 
 def new_code(token_bytes: Callable[[int], bytes]) -> str:
     """Draw a code of 26 characters in groups, such as "7KQ2M-9XW4T-..."; `token_bytes` returns so many random bytes."""
-    characters = _drawn(CODE_CHARACTERS, token_bytes)
-    groups, begin = [], 0
-    for length in _GROUPS:
-        groups.append(characters[begin : begin + length])
-        begin += length
-    return "-".join(groups)
+    characters = iter(_drawn(CODE_CHARACTERS, token_bytes))
+    return "-".join("".join(islice(characters, length)) for length in _GROUPS)
 
 
 def new_pseudonym(token_bytes: Callable[[int], bytes]) -> str:

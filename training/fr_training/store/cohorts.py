@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from fr_core.errors import InvalidField, StoreCorrupt
 from fr_core.storage.audit.attribution import current_attribution
@@ -53,37 +54,25 @@ _TRAINEE_OF = {
 }
 
 
+@dataclass(eq=False)
 class Cohorts:
-    """Cohorts and trainees, as a room of `TrainingStore`."""
+    """Cohorts and trainees, as a room of `TrainingStore`; `token_bytes` returns so many random bytes."""
 
-    def __init__(
-        self,
-        database: Database,
-        writer: Writer[Transaction],
-        clearing: Clearing[Transaction],
-        courses: Courses,
-        clock_ms: Callable[[], int],
-        token_bytes: Callable[[int], bytes],
-    ) -> None:
-        self._database = database
-        self._writer = writer
-        self._clearing = clearing
-        self._courses = courses
-        self._clock_ms = clock_ms
-        self._token_bytes = token_bytes
-        self.keys: Recent[int, DataKey] = Recent(_MAX_KEYS)
+    _database: Database
+    _writer: Writer[Transaction]
+    _clearing: Clearing[Transaction]
+    _courses: Courses
+    _clock_ms: Callable[[], int]
+    _token_bytes: Callable[[int], bytes]
+    keys: Recent[int, DataKey] = field(default_factory=lambda: Recent(_MAX_KEYS))
 
     def create(
         self, course_id: str, display_name: str, trainees: int, retention_ms: int
     ) -> tuple[Cohort, tuple[NewTrainee, ...]]:
         """Make a cohort of 1 to `MAX_TRAINEES` trainees, which is there for nobody after `retention_ms`.
 
-        Returns:
-            The cohort, and its trainees with their codes, in the order of their numbers.
-
-        Raises:
-            UnknownCourse: there is none of that id.
-            InvalidField: of the number of trainees.
+        Returns the cohort, and its trainees with their codes, in the order of their numbers. Raises `UnknownCourse`,
+        and `InvalidField` of the number of trainees.
         """
         _require_count(trainees)
         by = current_attribution()
@@ -94,14 +83,10 @@ class Cohorts:
             cohort_id, now = self._token_bytes(_ID_BYTES).hex(), self._clock_ms()
             cohort = Cohort(cohort_id, course_id, display_name, now, now + retention_ms, trainees)
             state = (now, cohort.expires_ms, READY, trainees, tx.version())
-            row = tx.row(_INSERT, cohort_id, course.course_no, *state, b"", b"")
-            assert row is not None
-            (cohort_no,) = row
+            cohort_no = tx.number(_INSERT, cohort_id, course.course_no, *state, b"", b"")
             key, wrapped = tx.vault.new_key(Owner.COHORT, cohort_no)
-            sealed = key.seal(
-                display_name.encode(), _bound(cohort_no, cohort_id, course.course_no, now, cohort.expires_ms)
-            )
-            tx.write(_SET, wrapped, sealed, cohort_no)
+            bound_to = _bound(cohort_no, cohort_id, course.course_no, now, cohort.expires_ms)
+            tx.write(_SET, wrapped, key.seal(display_name.encode(), bound_to), cohort_no)
             counts = {"trainees": trainees}
             tx.record(by, "training.create_cohort", course=course_id, cohort=cohort_id, counts=counts)
             return cohort, self._enrolled(tx, cohort_no, 0, trainees)
@@ -117,10 +102,9 @@ class Cohorts:
             cohort_no = self.number(tx, cohort_id)
             tx.require_room(_TRAINEE_BYTES * trainees)
             sql = "UPDATE cohorts SET enrolled = enrolled + ?, version = ? WHERE cohort_no = ? RETURNING enrolled"
-            row = tx.row(sql, trainees, tx.version(), cohort_no)
-            assert row is not None
+            enrolled = tx.number(sql, trainees, tx.version(), cohort_no)
             tx.record(by, "training.add_trainees", cohort=cohort_id, counts={"trainees": trainees})
-            return self._enrolled(tx, cohort_no, row[0] - trainees, trainees)
+            return self._enrolled(tx, cohort_no, enrolled - trainees, trainees)
 
         return self._writer.run(insert)
 
@@ -132,15 +116,9 @@ class Cohorts:
     def page(
         self, course_id: str | None = None, before: tuple[int, str] | None = None, size: int = 100
     ) -> tuple[Cohort, ...]:
-        """A page of cohorts, the newest first.
+        """A page of at most `size` cohorts, the newest first, of a course or of all; raises `UnknownCourse`.
 
-        Args:
-            course_id: of this course alone; None for all.
-            before: `created_ms` and id of the last of the page before; None for the first page.
-            size: at most.
-
-        Raises:
-            UnknownCourse: there is none of that id.
+        `before` holds `created_ms` and id of the last of the page before; None for the first page.
         """
         with self._database.reading() as now:
             where, values = f"WHERE {_THERE}", [self._clock_ms(), *(before or ())]
@@ -203,7 +181,7 @@ class Cohorts:
         if typed is None:
             raise _unknown_trainee()
         with self._database.reading() as now:
-            return self._found(now, "code_mac", _code_mac(now.vault, typed))
+            return self._found(now, "code_mac", now.vault.mac("code", (typed,)))
 
     def delete_trainee(self, trainee_id: str) -> None:
         """See `TrainingStore.delete_trainee`."""
@@ -211,14 +189,13 @@ class Cohorts:
 
         def delete(tx: Transaction) -> None:
             trainee = self._found(tx, "trainee_id", trainee_id)
-            row = tx.row("SELECT trainee_no FROM trainees WHERE trainee_id = ?", trainee_id)
-            assert row is not None
+            number = tx.number("SELECT trainee_no FROM trainees WHERE trainee_id = ?", trainee_id)
             cohort_of = "SELECT cohort_no FROM trainees WHERE trainee_no = ?"
-            tx.write(f"UPDATE cohorts SET version = ? WHERE cohort_no = ({cohort_of})", tx.version(), row[0])
+            tx.write(f"UPDATE cohorts SET version = ? WHERE cohort_no = ({cohort_of})", tx.version(), number)
             sessions = "SELECT session_no FROM sessions WHERE trainee_no = ?"
-            tx.write(f"DELETE FROM trials WHERE session_no IN ({sessions})", row[0])
-            tx.write("DELETE FROM sessions WHERE trainee_no = ?", row[0])
-            tx.write("DELETE FROM trainees WHERE trainee_no = ?", row[0])
+            tx.write(f"DELETE FROM trials WHERE session_no IN ({sessions})", number)
+            tx.write("DELETE FROM sessions WHERE trainee_no = ?", number)
+            tx.write("DELETE FROM trainees WHERE trainee_no = ?", number)
             # The pseudonym stays: it is keyed, and says of nobody that it is whose.
             tx.record(by, "training.delete_trainee", cohort=trainee.cohort_id, trainee=trainee_id)
 
@@ -264,7 +241,7 @@ class Cohorts:
             while tx.row("SELECT 1 FROM trainees WHERE trainee_id = ?", trainee_id) is not None:
                 trainee_id = new_pseudonym(self._token_bytes)
             code = new_code(self._token_bytes)
-            code_mac = _code_mac(tx.vault, code.replace("-", ""))
+            code_mac = tx.vault.mac("code", (code.replace("-", ""),))
             mac = tx.vault.mac("trainee", (trainee_id, cohort_no, number, code_mac))
             tx.write(_INSERT_TRAINEE, trainee_id, cohort_no, number, tx.version(), code_mac, mac)
             enrolled.append(NewTrainee(trainee_id, code))
@@ -290,10 +267,6 @@ def _trainee(vault: Vault, row: Row) -> Trainee:
     if number < 0:
         raise StoreCorrupt("A trainee has a number that nobody has.", check="trainee")
     return Trainee(trainee_id, cohort_id, number % 2, number)
-
-
-def _code_mac(vault: Vault, typed: str) -> bytes:
-    return vault.mac("code", (typed,))
 
 
 def _bound(cohort_no: int, cohort_id: str, course_no: int, created_ms: int, expires_ms: int) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from types import MappingProxyType
 from typing import Any
 
@@ -20,7 +20,6 @@ LAYOUT = 1
 
 # By name, so that what later versions add to a plan is kept, and has its default where an older version wrote it.
 _PLAN_FIELDS = tuple(one.name for one in fields(CoursePlan) if one.name != "sittings")
-_BLOCK_FIELDS = tuple(one.name for one in fields(BlockPlan))
 
 _PACKING_KEYS: Mapping[type, Callable[[Any], list[Any]]] = {
     PairKey: lambda key: ["pair", key.mated, key.similarity, key.log10_lr, key.advice_same],
@@ -115,12 +114,8 @@ def _item(packed: list[Any]) -> Item:
 
 
 def _packed_plan(plan: CoursePlan) -> dict[str, Any]:
-    sittings = [[one.name, one.title, list(map(_packed_block, one.blocks))] for one in plan.sittings]
+    sittings = [[one.name, one.title, list(map(asdict, one.blocks))] for one in plan.sittings]
     return {**{name: getattr(plan, name) for name in _PLAN_FIELDS}, "sittings": sittings}
-
-
-def _packed_block(block: BlockPlan) -> dict[str, Any]:
-    return {name: getattr(block, name) for name in _BLOCK_FIELDS}
 
 
 def _plan(raw: dict[str, Any]) -> CoursePlan:

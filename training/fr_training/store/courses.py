@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from types import MappingProxyType
 
@@ -56,15 +56,15 @@ class Known:
     key: DataKey
 
 
+@dataclass(eq=False)
 class Courses:
     """Courses, their pictures, and the people whom probes show, as a room of `TrainingStore`."""
 
-    def __init__(self, database: Database, writer: Writer[Transaction], clearing: Clearing[Transaction]) -> None:
-        self._database = database
-        self._writer = writer
-        self._clearing = clearing
-        self._pictures = Pictures()
-        self._known: Recent[int, Known] = Recent(_MAX_KNOWN)
+    _database: Database
+    _writer: Writer[Transaction]
+    _clearing: Clearing[Transaction]
+    _pictures: Pictures = field(default_factory=Pictures)
+    _known: Recent[int, Known] = field(default_factory=lambda: Recent(_MAX_KNOWN))
 
     def add(
         self,
@@ -142,11 +142,9 @@ class Courses:
         return self._pictures.get((course_id, number))
 
     def picture(self, course_id: str, number: int) -> bytes:
-        """A picture of a course. One that is remembered is served also just after another process deleted the course.
+        """A picture of a course; one that is remembered is served also just after another process deleted the course.
 
-        Raises:
-            UnknownCourse: there is none of that id.
-            IndexError: it has no picture of that number.
+        Raises `UnknownCourse`, and IndexError where it has no picture of that number.
         """
         found = self.remembered_picture(course_id, number)
         if found is not None:
@@ -169,14 +167,14 @@ class Courses:
             row = now.row("SELECT gallery FROM courses WHERE course_no = ?", known.course_no)
         assert row is not None
         with reading("gallery"):
-            return MappingProxyType(dict(json.loads(known.key.open(row[0], _gallery(known.course_no), "gallery"))))
+            return MappingProxyType(
+                dict(json.loads(known.key.open(row[0], SCHEMA.bound("gallery", known.course_no), "gallery")))
+            )
 
     def require_sound(self, course_id: str) -> None:
         """Open everything that belongs to a course, and see that it has every picture that it names.
 
-        Raises:
-            UnknownCourse: there is none of that id.
-            StoreCorrupt: something was altered, or a picture taken out.
+        Raises `UnknownCourse`, and `StoreCorrupt` where something was altered, or a picture taken out.
         """
         gallery = self.gallery(course_id)
         with self._database.reading() as now:
@@ -198,11 +196,8 @@ class Courses:
     def set_probe_key(self, course_id: str, sha256: str, identity: str | None) -> None:
         """Say whom a photo, by the sha256 of its file, shows; replaces what was said before.
 
-        `identity` is a name or number in the data set; None for nobody of the gallery.
-
-        Raises:
-            UnknownCourse: there is none of that id.
-            InvalidField: the course knows nobody of that identity.
+        `identity` is a name or number in the data set; None for nobody of the gallery. Raises `UnknownCourse`, and
+        `InvalidField` where the course knows nobody of that identity.
         """
         by = current_attribution()
 
@@ -258,7 +253,7 @@ def _read(now: Statements, course_no: int) -> Known:
         raise UnknownCourse("There is no course of that id.")
     course_id, created_ms, wrapped, sealed = row
     key = now.vault.key(Owner.COURSE, course_no, wrapped)
-    data = key.open(sealed, _course(course_no, course_id, created_ms), "course")
+    data = key.open(sealed, SCHEMA.bound("courses", course_no, course_id, created_ms), "course")
     return Known(course_no, unpack_course(course_id, data), key)
 
 
@@ -267,12 +262,10 @@ def _begun(tx: Transaction, course: Course, gallery: Mapping[int, int], grows_by
         raise ValueError("there is a course of that id")
     packed, packed_gallery = pack_course(course), dump(list(gallery.items()))
     tx.require_room(grows_by + len(packed) + len(packed_gallery))
-    row = tx.row(_INSERT, course.course_id, course.created_ms, MAKING, b"", b"", b"")
-    assert row is not None
-    (course_no,) = row
+    course_no = tx.number(_INSERT, course.course_id, course.created_ms, MAKING, b"", b"", b"")
     key, wrapped = tx.vault.new_key(Owner.COURSE, course_no)
-    sealed = key.seal(packed, _course(course_no, course.course_id, course.created_ms))
-    tx.write(_SET, wrapped, sealed, key.seal(packed_gallery, _gallery(course_no)), course_no)
+    sealed = key.seal(packed, SCHEMA.bound("courses", course_no, course.course_id, course.created_ms))
+    tx.write(_SET, wrapped, sealed, key.seal(packed_gallery, SCHEMA.bound("gallery", course_no)), course_no)
     return Known(course_no, course, key)
 
 
@@ -339,14 +332,6 @@ def _opened(known: Known, table: str, mac: bytes, sealed: bytes) -> int | None:
     with reading(table):
         person = json.loads(known.key.open(sealed, SCHEMA.bound(table, known.course_no, mac), table))
     return None if person is None else int(person)
-
-
-def _course(course_no: int, course_id: str, created_ms: int) -> bytes:
-    return SCHEMA.bound("courses", course_no, course_id, created_ms)
-
-
-def _gallery(course_no: int) -> bytes:
-    return SCHEMA.bound("gallery", course_no)
 
 
 def _identity_mac(vault: Vault, course_no: int, identity: str) -> bytes:

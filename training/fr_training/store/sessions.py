@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from itertools import starmap
 from operator import is_
 from typing import TypeVar
@@ -59,33 +60,22 @@ FROM cohorts c WHERE c.cohort_no = ?
 _TRIALS = "SELECT ordinal, sealed FROM trials WHERE session_no = ? AND version > ? ORDER BY ordinal"
 
 
+@dataclass(eq=False)
 class Sessions:
-    """Sessions and answers, as a room of `TrainingStore`."""
+    """Sessions and answers, as a room of `TrainingStore`; the keys of cohorts encrypt them."""
 
-    def __init__(
-        self,
-        database: Database,
-        writer: Writer[Transaction],
-        courses: Courses,
-        cohorts: Cohorts,
-        clock_ms: Callable[[], int],
-    ) -> None:
-        self._database = database
-        self._writer = writer
-        self._courses = courses
-        self._cohorts = cohorts
-        self._clock_ms = clock_ms
-        self._cache = Cache()
+    _database: Database
+    _writer: Writer[Transaction]
+    _courses: Courses
+    _cohorts: Cohorts
+    _clock_ms: Callable[[], int]
+    _cache: Cache = field(default_factory=Cache)
 
     def start(self, trainee: Trainee, sitting: str, make: Callable[[], Session]) -> Session:
         """Return the session of a trainee in a sitting, which is made where there is none; never two.
 
-        `make` is called at most once, on the thread that writes: it must be quick.
-
-        Raises:
-            UnknownTrainee: there is none of that id any more.
-            ValueError: what was made is of another trainee, sitting or course.
-            FrError: what `make` raises.
+        `make` is called at most once, on the thread that writes: it must be quick. Raises what it raises,
+        `UnknownTrainee`, and ValueError where it makes a session of another trainee, sitting or course.
         """
         by = current_attribution()
 
@@ -96,17 +86,12 @@ class Sessions:
                 return self._current(tx, there)
             session = make()
             course = self._courses.of_number(tx, course_no).course
-            if (session.trainee_id, session.sitting, session.course_id) != (
-                trainee.trainee_id,
-                sitting,
-                course.course_id,
-            ):
+            made = (session.trainee_id, session.sitting, session.course_id)
+            if made != (trainee.trainee_id, sitting, course.course_id):
                 raise ValueError("the session is of another trainee, sitting or course")
             tx.require_room(_CHANGE_BYTES)
             mac, version = tx.vault.mac("session", (session.session_id,)), tx.version()
-            row = tx.row(_INSERT, cohort_no, trainee_no, sitting, mac, version, 0, b"")
-            assert row is not None
-            (session_no,) = row
+            session_no = tx.number(_INSERT, cohort_no, trainee_no, sitting, mac, version, 0, b"")
             key = self._cohorts.key(tx, cohort_no)
             bound_to = _bound(session_no, cohort_no, trainee_no, sitting, mac)
             tx.write(_UPDATE_HEAD, key.seal(pack_session(session), bound_to), session_no)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import TypeVar
 
 from fr_core.errors import StoreCorrupt
@@ -17,7 +16,6 @@ from fr_training.store.courses import Courses
 from fr_training.store.schema import GONE, MAKING, READY, SCHEMA
 from fr_training.store.sessions import Sessions
 from fr_training.store.transaction import Transaction
-from fr_training.trials import Session
 
 # How many trials are deleted in one transaction, and how many pictures, of several pages each.
 _TRIALS = 500
@@ -108,14 +106,8 @@ class TrainingStore(SharedStore[Transaction]):
         self.session = self._sessions.get
         self.sessions_of = self._sessions.of_trainee
         self.changes_since = self._sessions.since
-
-    def change(self, session_id: str, change: Callable[[Course, Session], tuple[Session, R]]) -> Future[R]:
-        """Change a session; returns at once, see `Sessions.change`."""
-        return self._sessions.change(session_id, change)
-
-    def cohort_version(self, cohort_id: str) -> int:
-        """Return a number that grows with each change of a cohort, see `Sessions.cohort_version`."""
-        return self._sessions.cohort_version(cohort_id)
+        self.change = self._sessions.change
+        self.cohort_version = self._sessions.cohort_version
 
     def delete_course(self, course_id: str) -> Course:
         """Delete a course with its pictures, cohorts, sessions and answers, and every trace; returns what it was.
@@ -159,10 +151,10 @@ class TrainingStore(SharedStore[Transaction]):
 def require_sound(database: Database) -> None:
     """Open every course, picture, cohort, trainee, session and answer that was not deleted, in a copy, which is closed.
 
-    Raises:
-        StoreCorrupt: one was altered, or belongs to none that exists; the audit is not checked.
+    Raises `StoreCorrupt` where one was altered, or belongs to none that exists; the audit is not checked.
     """
-    with TrainingStore(database, _before_all_ms) as store:
+    # By this clock a cohort whose time is over is checked like the others.
+    with TrainingStore(database, lambda: -(2**63)) as store:
         try:
             for course_id in _ids(database, "course_id", "courses"):
                 store._courses.require_sound(course_id)
@@ -175,7 +167,3 @@ def require_sound(database: Database) -> None:
 def _ids(database: Database, column: str, table: str) -> list[str]:
     with database.reading() as now:
         return [found for (found,) in now.rows(f"SELECT {column} FROM {table} WHERE state = {READY}")]
-
-
-def _before_all_ms() -> int:
-    return -(2**63)  # a cohort whose time is over is checked like the others

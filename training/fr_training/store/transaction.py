@@ -26,10 +26,14 @@ class Transaction(statements.Transaction):
     def version(self) -> int:
         """The number of this transaction, drawn when it is asked for first; greater than that of any before."""
         if self._version is None:
-            row = self.row("UPDATE versions SET last_version = last_version + 1 RETURNING last_version")
-            assert row is not None
-            self._version = int(row[0])
+            self._version = self.number("UPDATE versions SET last_version = last_version + 1 RETURNING last_version")
         return self._version
+
+    def number(self, sql: str, *values: int | str | bytes) -> int:
+        """The number in the one row of a statement that has one."""
+        row = self.row(sql, *values)
+        assert row is not None
+        return int(row[0])
 
     def pseudonyms(self) -> Pseudonyms:
         """The maker of the pseudonyms of the audit."""

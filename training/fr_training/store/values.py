@@ -10,14 +10,9 @@ from fr_training.trials import Session
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """Trainees who take a course together.
+    """Trainees, of whom so many are in it now, who take a course together; the id is 16 hexadecimal digits.
 
-    Attributes:
-        cohort_id: 16 hexadecimal digits.
-        display_name: for people.
-        created_ms: milliseconds since 1970, UTC.
-        expires_ms: from then on nobody gets at it, and `purge` deletes it.
-        trainees: who are in it now.
+    From `expires_ms` (milliseconds since 1970, UTC) on nobody gets at it, and `purge` deletes it.
     """
 
     cohort_id: str

@@ -1,28 +1,43 @@
-"""Defines the exercises of photos to compare: pairs, rated as a whole or by component, and triads.
+"""Defines the exercises of photos of the course alone: pairs, rated as a whole or by component, triads, and triage.
 
 Low prevalence has few pairs of two people, and these are easily missed (Papesh 2014). Its instructions are those of any
 verification: a trainee who is told how rare a mismatch is knows half of the answer. In blind verification another
 trainee has judged the pair. An aided pair is rated before and after the machine's opinion, which may be wrong. By
 component, a pair is first compared part by part (Towler 2017, 2021). In a triad a trainee finds the odd one out of
-three photos, without a lean to "same".
+three photos, without a lean to "same". In triage a trainee judges whether one photo can be used for a comparison.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
 from fr_locales.messages import Message, message
-from fr_training.answers import OddOneOut, PairRating
+from fr_training.answers import Degraded, OddOneOut, PairRating, Usability
+from fr_training.answers import Triage as TriageGiven
 from fr_training.exercises.checks import COMPONENTS
 from fr_training.exercises.exercise import OPENING, Exercise, Graded, answer_at, key_as, shown
-from fr_training.keys import AnswerKey, PairKey, TriadKey
+from fr_training.keys import AnswerKey, PairKey, TriadKey, TriageKey
 from fr_training.prompts import Advice, Prompt, Reveal, Role, Step
 from fr_training.trials import Trial
 
 SAME: Final = "same"
 DIFFERENT: Final = "different"
 UNDECIDED: Final = "undecided"
+
+_TRUTH: Final[Mapping[Usability, Message]] = {
+    Usability.USABLE: message("triage.usable"),
+    Usability.LIMITED: message("triage.limited"),
+    Usability.REJECT: message("triage.reject"),
+}
+_REASON: Final[Mapping[Degraded, Message]] = {
+    Degraded.BLUR: message("triage.blur"),
+    Degraded.NOISE: message("triage.noise"),
+    Degraded.RESOLUTION: message("triage.resolution"),
+    Degraded.COMPRESSION: message("triage.compression"),
+    Degraded.OCCLUSION: message("triage.occlusion"),
+    Degraded.POSE: message("triage.pose"),
+}
 
 
 class RatedPair(Exercise):
@@ -97,6 +112,37 @@ class Triad(Exercise):
         return Reveal(correct, text, picture_id=picture_ids[place])
 
 
+class Triage(Exercise):
+    """One photo, judged by its quality."""
+
+    steps: ClassVar[tuple[Step, ...]] = (Step.TRIAGE,)
+
+    def grade(self, key: AnswerKey | None, trial: Trial, picture_ids: Sequence[str]) -> Graded:
+        """Grade the decision: the same usability is right, and reasons do not count."""
+        key = key_as(key, TriageKey)
+        given = answer_at(trial.locked, Step.TRIAGE, TriageGiven)
+        return Graded(
+            truth=key.usability,
+            answer="" if given is None else given.usability,
+            correct=None if given is None else given.usability == key.usability,
+            reasons="" if given is None else "+".join(sorted(given.reasons)),
+            degraded=key.degraded or "",
+        )
+
+    def _reveal(self, key: AnswerKey, correct: bool | None, trial: Trial, picture_ids: Sequence[str]) -> Reveal:
+        """Tell how usable the photo is, what was done to it, and whether the trainee saw that."""
+        key = key_as(key, TriageKey)
+        given = answer_at(trial.locked, Step.TRIAGE, TriageGiven)
+        opening, usability = OPENING[correct is True], _TRUTH[key.usability]
+        if key.degraded is None:
+            return Reveal(correct, message("reveal.triage", opening=opening, usability=usability))
+        reason = _REASON[key.degraded]
+        if given is not None and given.reasons and key.degraded not in given.reasons:
+            text = message("reveal.triage_other_reason", opening=opening, usability=usability, reason=reason)
+            return Reveal(correct, text)
+        return Reveal(correct, message("reveal.triage_because", opening=opening, usability=usability, reason=reason))
+
+
 def opinion_word(same: bool) -> str:
     """The word for an opinion on a pair in results."""
     return SAME if same else DIFFERENT
@@ -105,17 +151,10 @@ def opinion_word(same: bool) -> str:
 def grade_pair(
     key: PairKey, last: PairRating | None, before: PairRating | None = None, advice: bool | None = None
 ) -> Graded:
-    """Grade the ratings of a pair.
+    """Grade the ratings of a pair: the last, which counts, and the one before the advice that the trainee has seen.
 
-    Args:
-        key: what is right.
-        last: the rating that counts; None where it is not there yet.
-        before: the rating before the advice; None where there is none.
-        advice: the advice that the trainee has seen; None where there was none.
-
-    Returns:
-        A rating above 0 answers "same", below 0 "different", and 0 "undecided", which is neither right nor wrong. The
-        machine answers "same" where its likelihood ratio is above 1, and "" where the model has no calibration.
+    A rating above 0 answers "same", below 0 "different", and 0 "undecided", which is neither right nor wrong. The
+    machine answers "same" where its likelihood ratio is above 1, and "" where the model has no calibration.
     """
     truth = opinion_word(key.mated)
     answer = "" if last is None else UNDECIDED if last.rating == 0 else opinion_word(last.rating > 0)
