@@ -20,8 +20,7 @@ class Item:
         item_id: 16 hexadecimal digits, from what it shows and what is right; the same on every machine.
         photos: numbers of the course's pictures, of a list the probe first; empty for an own probe.
         key: what is right; None for an own probe, whose key is made when its photo has come.
-        b: difficulty in standard deviations of all items of its kind and truth, mean 0, positive = harder; None where
-            the kind has none.
+        b: difficulty in standard deviations of all items of its kind and truth, mean 0, positive = harder; or None.
         people: numbers of the people shown, each once.
         groups: labels that all people shown share, by kind, such as "gender": "female"; for differentials.
     """
@@ -71,9 +70,8 @@ class ByPeople(NamedTuple):
 class Learned:
     """The knowledge about items from the answers to earlier courses, by item id; none by default.
 
-    Attributes:
-        difficulties: of items that enough people answered.
-        suspects: items that the able get wrong more often than others do: no course should show them.
+    `difficulties` are of items that enough people answered; `suspects` the able get wrong more often than others do: no
+    course should show them.
     """
 
     difficulties: Mapping[str, ByPeople] = field(default_factory=dict, hash=False)

@@ -161,10 +161,6 @@ class CoursePlan:
         """Every block, in the order of the sittings."""
         return tuple(block for sitting in self.sittings for block in sitting.blocks)
 
-    def sitting(self, name: str) -> SittingPlan | None:
-        """The sitting of a name; None where there is none."""
-        return next((one for one in self.sittings if one.name == name), None)
-
     def forms(self) -> dict[str, BlockPlan]:
         """Each form that must be made, by name, with a block that shows it; blocks of one form ask for the same."""
         found: dict[str, BlockPlan] = {}

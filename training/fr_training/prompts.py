@@ -90,7 +90,7 @@ class Reveal:
 
     Attributes:
         correct: whether the answer was right; None where it is neither, such as inconclusive or unscored.
-        text: in words, for the trainee; None where only scores are shown.
+        text: None where only scores are shown.
         similarities: of the machine, by picture id, in [-1, 1]; empty where they are not shown.
         picture_id: of the mate or of the odd one out; empty where there is none, or it is not shown.
     """

@@ -28,12 +28,9 @@ DECIMALS = 3
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Difficulties of one class of items.
+    """Difficulties of one class of items: mean and SD (with n) of its similarities or margins; b is 0 where SD is 0.
 
-    Attributes:
-        mean: of the class's similarities or margins.
-        sd: with n below the line; 0 where all are equal, and then b is 0.
-        sign: -1 where more similar is easier (mated pairs, margins), 1 where it is harder (non-mated pairs).
+    `sign` is -1 where more similar is easier (mated pairs, margins), 1 where it is harder (non-mated pairs).
     """
 
     mean: float

@@ -39,12 +39,9 @@ class Faces:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Nearest:
-    """The k nearest impostors of r people, best first.
+    """The k nearest impostors of r people, best first, each f32[r, k] or i64[r, k].
 
-    Attributes:
-        people: i64[r, k], who.
-        score: f32[r, k], similarity less what is lost for being unlike or doubtful; -inf where there is nobody.
-        similarity: f32[r, k].
+    `score` is the similarity less what is lost for being unlike or doubtful; -inf where there is nobody.
     """
 
     people: Index

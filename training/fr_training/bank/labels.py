@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from fr_training.bank.pool import F32, PoolPerson
 
 I32 = npt.NDArray[np.int32]
 Index = npt.NDArray[np.int64]
+T = TypeVar("T", str, tuple[str, ...])
 
 SEX_KINDS = ("face_gender", "gender", "sex")
 ETHNICITY_KINDS = ("face_eth", "ethnicity", "race")
@@ -87,11 +89,7 @@ class Traits:
         both are known. 0 otherwise.
         """
         lost: F32 | None = None
-        for values, step in (
-            (self.source, _OTHER_SOURCE),
-            (self.sex, _OTHER_SEX),
-            (self.ethnicity, _OTHER_ETHNICITY),
-        ):
+        for values, step in ((self.source, _OTHER_SOURCE), (self.sex, _OTHER_SEX), (self.ethnicity, _OTHER_ETHNICITY)):
             if np.ptp(values) == 0:
                 continue
             differs = values[rows][:, None] != values[columns][None, :]
@@ -108,9 +106,9 @@ def traits_of(people: Sequence[PoolPerson]) -> Traits:
     """Read the labels of at least one person."""
     ages = [age_of(person.labels) for person in people]
     return Traits(
-        source=_numbered([person.source or " " for person in people]),
-        sex=_numbered([sex_of(person.labels) for person in people]),
-        ethnicity=_numbered([ethnicity_of(person.labels) for person in people]),
+        source=numbered([person.source or " " for person in people]),
+        sex=numbered([sex_of(person.labels) for person in people]),
+        ethnicity=numbered([ethnicity_of(person.labels) for person in people]),
         age=np.array([np.nan if age is None else age for age in ages], dtype=np.float32),
     )
 
@@ -121,7 +119,7 @@ def _added(lost: F32 | None, differs: npt.NDArray[np.bool_], step: float) -> F32
     return more if lost is None else np.add(lost, more, out=lost)
 
 
-def _numbered(words: Sequence[str]) -> I32:
-    """A number from 0 for each word, in alphabetical order; `UNKNOWN` for ""."""
-    numbers = {word: number for number, word in enumerate(sorted(set(words) - {""}))}
-    return np.array([numbers.get(word, UNKNOWN) for word in words], dtype=np.int32)
+def numbered(values: Sequence[T]) -> I32:
+    """A number from 0 for each value, in their order; `UNKNOWN` for ""."""
+    numbers = {value: number for number, value in enumerate(sorted(filter(None, set(values))))}
+    return np.array([numbers.get(value, UNKNOWN) for value in values], dtype=np.int32)

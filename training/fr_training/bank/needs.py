@@ -17,14 +17,10 @@ _ORDERED = (
 
 @dataclass(frozen=True, slots=True)
 class PlanNeeds:
-    """The people and photos that a plan needs.
+    """The different people that a plan needs over all forms, and those of whom two photos, or two alike, are shown.
 
-    Attributes:
-        people: different people over all forms.
-        people_with_two_photos: those of them of whom two photos are shown.
-        minutes: limits of all blocks together; 0 where none has one.
-        trials: of one trainee.
-        people_with_two_alike: how many of these must have two photos of one condition, as triads show them.
+    Triads show two photos of one condition. `minutes` are the limits of all blocks together, 0 where none has one;
+    `trials` are those of one trainee.
     """
 
     people: int

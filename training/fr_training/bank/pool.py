@@ -55,11 +55,9 @@ class PoolPhoto:
 
 @dataclass(frozen=True, slots=True)
 class PoolPerson:
-    """A person.
+    """A person with a number that is unique in the pool, and photos, maybe none, in the order of the data set.
 
     Attributes:
-        number: unique in the pool.
-        photos: in the order of the data set; may be empty.
         labels: what the data set says, by kind, such as "gender": "female".
         source: name of the data set. Its photos look alike, so that two people are compared within it where possible:
             else a pair from two sets gives itself away as different.
@@ -154,13 +152,12 @@ def with_order_as_condition(pool: Pool) -> tuple[Pool, bool]:
     for person in pool.people:
         by_source.setdefault(person.source, []).append(person)
     shown = {source for source, people in by_source.items() if _order_shows(people)}
-    placed = tuple(_by_place(person) if person.source in shown else person for person in pool.people)
-    return replace(pool, people=placed), bool(shown)
-
-
-def _by_place(person: PoolPerson) -> PoolPerson:
-    photos = enumerate(person.photos, 1)
-    return replace(person, photos=tuple(replace(photo, condition=f"photo {place}") for place, photo in photos))
+    people = list(pool.people)
+    for index, person in enumerate(people):
+        if person.source in shown:
+            photos = (replace(photo, condition=f"photo {place}") for place, photo in enumerate(person.photos, 1))
+            people[index] = replace(person, photos=tuple(photos))
+    return replace(pool, people=tuple(people)), bool(shown)
 
 
 def _order_shows(people: Sequence[PoolPerson]) -> bool:

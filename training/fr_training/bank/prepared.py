@@ -16,7 +16,7 @@ import numpy.typing as npt
 from fr_core.scoring.checks import F64
 from fr_training.bank.difficulty import Scale, scale_of
 from fr_training.bank.impostors import Faces, Nearest, nearest
-from fr_training.bank.labels import I32, Index, traits_of
+from fr_training.bank.labels import I32, Index, numbered, traits_of
 from fr_training.bank.pool import F32, Pool, PoolPerson, PoolPhoto
 
 Bools = npt.NDArray[np.bool_]
@@ -106,8 +106,8 @@ def prepare(pool: Pool) -> PreparedPool:
         two=two,
         alike=alike,
         doubtful=two & np.array([least < floor for least in map(_least, pairs, alike)]),
-        conditions=_numbered(shown),
-        group=_numbered([(person.source, *pair) for person, pair in zip(people, shown, strict=True)]),
+        conditions=numbered(shown),
+        group=numbered([(person.source, *pair) for person, pair in zip(people, shown, strict=True)]),
         faces=faces,
         near=near,
         mated_similarity=mated,
@@ -156,12 +156,6 @@ def _stacked(photos: Sequence[PoolPhoto]) -> F32:
 
 def _least(*pairs: tuple[PoolPhoto, PoolPhoto] | None) -> float:
     return min(float(np.dot(pair[0].embedding, pair[1].embedding)) for pair in pairs if pair is not None)
-
-
-def _numbered(values: Sequence[tuple[str, ...]]) -> I32:
-    """Number the values from 0, in their order."""
-    numbers = {value: number for number, value in enumerate(sorted(set(values)))}
-    return np.array([numbers[value] for value in values], dtype=np.int32)
 
 
 def subset(mask: Bools) -> Index:

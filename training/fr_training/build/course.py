@@ -17,13 +17,7 @@ from fr_training.bank.lists import Matcher
 from fr_training.bank.manifest import Shown
 from fr_training.bank.needs import available, require_enough
 from fr_training.bank.pool import without_photos
-from fr_training.build.people import (
-    NO_PHOTO_LEFT,
-    AnalysedPeople,
-    NamedPeople,
-    analyse_people,
-    identities_of,
-)
+from fr_training.build.people import NO_PHOTO_LEFT, AnalysedPeople, NamedPeople, analyse_people, identities_of
 from fr_training.build.pictures import jpeg, padded, render
 from fr_training.courses import Course, Learned
 from fr_training.plan import CoursePlan
@@ -87,14 +81,13 @@ def build_course(
         now_ms: milliseconds since 1970, UTC.
         on_progress: called from this thread with the stage, and how many photos, steps or pictures of how many are
             done.
-        learned: from the answers to earlier courses, whose ids are `learned_from`; None for nothing.
+        learned: from the answers to the courses `learned_from`; None for nothing.
         learned_from: see `learned`.
         exclude: sha256 of photos that are labelled wrong, 64 hexadecimal digits each; they are left out.
 
     Raises:
-        InvalidField: there is no data set, one is named twice, or two hold the same people.
-        TooFewPeople: the data sets hold fewer people, or fewer whose faces can be used, than the plan shows, or too few
-            without what is excluded and what the answers make suspect.
+        InvalidField: by `require_different_people`.
+        TooFewPeople: too few people, or too few with usable faces, without what is excluded or suspect, for the plan.
         CallEnded: the caller's ticket is no longer wanted.
         DatasetUnreadable: a photo has gone or has changed since it was read first.
     """

@@ -129,12 +129,7 @@ def _without(people: Sequence[Person], wrong: LabelErrors) -> tuple[tuple[Person
 
 
 # A face that nobody can compare, or that may be none. Other shortcomings are what a trainee is to learn to see.
-UNUSABLE = (
-    QualityReason.TOO_SMALL,
-    QualityReason.DOUBTFUL_FACE,
-    QualityReason.WEAK_EMBEDDING,
-    QualityReason.CUT_OFF,
-)
+UNUSABLE = (QualityReason.TOO_SMALL, QualityReason.DOUBTFUL_FACE, QualityReason.WEAK_EMBEDDING, QualityReason.CUT_OFF)
 """Reasons of quality for which a photo is left out."""
 
 
@@ -152,10 +147,9 @@ class PhotoSource:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnalysedPeople:
-    """People to make a course of.
+    """People to make a course of, numbered from 0 in the order of the data sets.
 
     Attributes:
-        pool: the people, numbered from 0 in the order of the data sets, and their photos.
         sources: of each photo, by its number in the pool.
         numbers: of the people, by data set and identity in it; those without a usable photo have none.
         excluded: photos that were left out by reason, and people by `NO_PHOTO_LEFT`; empty where none was.

@@ -93,10 +93,7 @@ def _resolution(face: U8, across: float) -> U8:
 
 
 def _compression(face: U8, quality: float) -> U8:
-    options = [cv2.IMWRITE_JPEG_QUALITY, max(1, round(quality))]
-    encoded, data = cv2.imencode(".jpg", cv2.cvtColor(face, cv2.COLOR_RGB2BGR), options)
-    if not encoded:
-        raise RuntimeError("OpenCV could not encode a picture in memory.")
+    data = np.frombuffer(jpeg(face, max(1, round(quality))), np.uint8)
     return _u8(cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
 
 
@@ -167,9 +164,9 @@ def render(
     return frozen_array(_masked(face) if mask == "oval" else face)
 
 
-def jpeg(picture: U8) -> bytes:
+def jpeg(picture: U8, quality: int = JPEG_QUALITY) -> bytes:
     """Encode one picture, u8[H, W, 3], RGB, as a JPEG without metadata."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
     encoded, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
     if not encoded:
         raise RuntimeError("OpenCV could not encode a picture in memory.")

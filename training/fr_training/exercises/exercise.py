@@ -50,11 +50,8 @@ class Exercise(ABC):
     "Shown position" counts the pictures of a trial from 0 in the order in which they are shown; `order` maps it to the
     index in the item's photos. Picture ids are given by shown position.
 
-    Args:
-        kind: its word in a plan.
-        instructions: the text before a block whose plan has no words of its own; it tells nothing of any item.
-
     Attributes:
+        instructions: the text before a block whose plan has no words of its own; it tells nothing of any item.
         steps: each is shown, and answered once, in this order.
         probes: photos of an item that stay in front and cannot be chosen.
     """

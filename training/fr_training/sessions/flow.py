@@ -118,24 +118,17 @@ def show(
 
 
 def lock(
-    course: Course,
-    session: Session,
-    trial_id: str,
-    step: Step,
-    answer: Answer,
-    now_ms: int,
-    own: OwnList | None = None,
+    course: Course, session: Session, trial_id: str, step: Step, answer: Answer, now_ms: int, own: OwnList | None = None
 ) -> tuple[Session, LockedStep]:
     """Lock an answer, with picture ids as they were shown, at a step of a trial that was shown.
 
     The same answer to the same step again returns what it returned at first, except the time left, also when the
-    session has gone on, is paused or is over, so that a caller who lost the reply can ask again.
-
-    `own` is what the search for an own probe found, at the step that takes it, see `fr_training.sessions.probes`.
+    session has gone on, is paused or is over, so that a caller who lost the reply can ask again. The last answer of a
+    block ends the block, that of the last block the session. `own` is what the search for an own probe found, at the
+    step that takes it, see `fr_training.sessions.probes`.
 
     Returns:
-        The session, the very same where the answer was locked before, and what follows. The last answer of a block ends
-        the block, that of the last block the session.
+        The session, the very same where the answer was locked before, and what follows.
 
     Raises:
         UnknownTrial: the session has shown no trial of that id.

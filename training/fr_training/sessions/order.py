@@ -28,9 +28,6 @@ from fr_training.plan import BlockPlan, SittingPlan
 from fr_training.statistics.item_response import closest, eap, offset_for
 from fr_training.trials import Session, Trial
 
-TRIAL_DIGITS = 32
-PICTURE_DIGITS = 16
-
 
 def digest(secret: bytes, label: str, *parts: int | str) -> bytes:
     """HMAC-SHA256 of a label, one for each use, and of numbers and ids without NUL characters: 32 bytes."""
@@ -39,7 +36,7 @@ def digest(secret: bytes, label: str, *parts: int | str) -> bytes:
 
 def trial_id(secret: bytes, ordinal: int) -> str:
     """Id of the trial of a number in the session, from 0: 32 hexadecimal digits."""
-    return digest(secret, "trial", ordinal).hex()[:TRIAL_DIGITS]
+    return digest(secret, "trial", ordinal).hex()[:32]
 
 
 def picture_ids(secret: bytes, ordinal: int, pictures: int) -> tuple[str, ...]:
@@ -47,7 +44,7 @@ def picture_ids(secret: bytes, ordinal: int, pictures: int) -> tuple[str, ...]:
 
     They depend on the trial and on the position alone, so the same photo has another id wherever it is shown again.
     """
-    return tuple(digest(secret, "picture", ordinal, n).hex()[:PICTURE_DIGITS] for n in range(pictures))
+    return tuple(digest(secret, "picture", ordinal, n).hex()[:16] for n in range(pictures))
 
 
 def rng_of(secret: bytes, label: str, number: int) -> np.random.Generator:
@@ -113,7 +110,7 @@ def _difficulty(item: Item) -> float:
 
 def sitting_of(course: Course, name: str) -> SittingPlan:
     """The sitting of a name; raises `UnknownSitting` where the course has none of that name."""
-    sitting = course.plan.sitting(name)
+    sitting = next((one for one in course.plan.sittings if one.name == name), None)
     if sitting is None:
         raise UnknownSitting("The course has no sitting of that name.")
     return sitting

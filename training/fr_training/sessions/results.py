@@ -31,8 +31,7 @@ class Progress:
     """The progress of a session.
 
     Attributes:
-        answered: trials that are answered to the end.
-        trials: of the sitting.
+        answered: trials that are answered to the end, of `trials` of the sitting.
         block_id: the block that is running or comes next; "" where the session is finished.
         scored: answers that are right or wrong, of trials with nobody whom the trainee knows.
         right: of these, the right ones.

@@ -76,15 +76,8 @@ class Courses:
     ) -> None:
         """Keep a new course. It is there as a whole or not at all, and others write while it is added.
 
-        Args:
-            pictures: by the numbers that its items have.
-            gallery: person number -> picture number.
-            probe_keys: sha256 of a photo's file, 64 hexadecimal digits -> number of the person whom it shows; None for
-                nobody of the gallery.
-            identities: name or number in the data set -> person number; kept as a keyed hash alone.
-
-        Raises:
-            ValueError: there is a course of that id, or it holds what cannot be kept.
+        The arguments are the parts of a `fr_training.build.course.BuiltCourse`; of identities and photos keyed hashes
+        alone are kept. Raises ValueError where there is a course of that id, or it holds what cannot be kept.
         """
         by = current_attribution()
         grows_by = sum(map(len, pictures)) + 100 * (len(probe_keys) + len(identities) + len(pictures))
@@ -289,10 +282,7 @@ def _chunks(
     yield _INSERT_PICTURE, rows
     named = {_identity_mac(vault, course_no, identity): person for identity, person in identities.items()}
     sent = {_photo_mac(vault, course_no, sha256): person for sha256, person in probe_keys.items()}
-    for sql, table, people in (
-        (_INSERT_IDENTITY, "identities", named),
-        (_INSERT_PROBE_KEY, "probe_keys", sent),
-    ):
+    for sql, table, people in ((_INSERT_IDENTITY, "identities", named), (_INSERT_PROBE_KEY, "probe_keys", sent)):
         entries = list(people.items())
         for begin in range(0, len(entries), _CHUNK_ROWS):
             part = entries[begin : begin + _CHUNK_ROWS]

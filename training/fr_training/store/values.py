@@ -55,12 +55,10 @@ class ProbeTruth:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The changes of a cohort since a mark, and the cohort itself, all as of one moment.
+    """The changes of a cohort since a mark, and the cohort itself with its course, all as of one moment.
 
     Attributes:
         mark: to ask with the next time.
-        cohort: as it is now.
-        course: that it takes.
         trainees: who were enrolled since and are in it now, in the order of their numbers.
         sessions: that are new or have changed since, as they are now, in the order in which they were begun.
     """
