@@ -12,7 +12,6 @@ import pytest
 from fr_core.storage.database import Database
 from fr_core.storage.statements import Reading
 from fr_training.courses import Course
-from fr_training.errors import UnknownCohort
 from fr_training.store import courses as courses_room
 from fr_training.store.caches import Recent
 from fr_training.store.course_codec import unpack_course
@@ -243,14 +242,3 @@ def test_so_many_courses_are_remembered_and_no_more(store: TrainingStore, monkey
     for course_id in (ids[0], ids[2], ids[4], ids[3]):
         assert store.course(course_id).course_id == course_id
     assert read == [ids[0], ids[3]]
-
-
-def test_a_cohort_of_another_course_stays(store: TrainingStore) -> None:
-    other = small_course(course_id="0" * 16)
-    add_course(store, other)
-    gone, _ = enrol(store)
-    kept, _ = store.create_cohort(other.course_id, "kept", 1, DAY_MS)
-    store.delete_course(COURSE.course_id)
-    assert store.changes_since(kept.cohort_id, -1).cohort == kept
-    with pytest.raises(UnknownCohort):
-        store.changes_since(gone.cohort_id, -1)

@@ -9,22 +9,16 @@ import pytest
 from fr_training.store.codes import ALPHABET, CODE_CHARACTERS, new_code, new_pseudonym, typed_code
 
 
-def test_a_code_has_26_characters_in_groups() -> None:
-    code = new_code(random.Random(1).randbytes)
+def test_a_code_has_26_characters_in_groups_each_as_likely_as_any_other() -> None:
+    drawn = random.Random(2)
+    code = new_code(drawn.randbytes)
     assert [len(group) for group in code.split("-")] == [5, 5, 5, 5, 6]
     assert typed_code(code) == code.replace("-", "")
-
-
-def test_every_character_is_as_likely() -> None:
-    drawn = random.Random(2)
+    assert new_pseudonym(bytes) == "T-00000000"
     characters = "".join(new_code(drawn.randbytes).replace("-", "") for _ in range(4_000))
     expected = len(characters) / len(ALPHABET)
     for character in ALPHABET:
         assert abs(characters.count(character) - expected) < 5 * expected**0.5
-
-
-def test_a_pseudonym_is_short() -> None:
-    assert new_pseudonym(bytes) == "T-00000000"
 
 
 @pytest.mark.parametrize(
