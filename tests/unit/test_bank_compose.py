@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -116,15 +115,6 @@ def test_wrong_advice_is_as_planned_and_over_both_truths_and_where_the_machine_e
     assert all(key.advice_same is None for key in others if isinstance(key, PairKey))
 
 
-@pytest.mark.parametrize(("same", "different", "wrong"), [(4, 0, 3), (0, 4, 4), (1, 5, 6), (3, 3, 1), (2, 2, 0)])
-def test_wrong_advice_fits_into_either_truth(same: int, different: int, wrong: int) -> None:
-    plan = plan_of(f'id = "aid"; exercise = "aided"; same = {same}; different = {different}; wrong = {wrong}')
-    for seed in range(3):
-        form = made_course(plan, made_pool(40, 20), seed).forms["aid"]
-        keys = [item.key for item in form.items if isinstance(item.key, PairKey)]
-        assert sum(key.advice_same != key.mated for key in keys) == wrong
-
-
 def test_triage_spreads_kinds_and_strengths_and_spoils_frontal_photos(made: Composed, pool: Pool) -> None:
     kinds: Counter[tuple[Usability, Degraded | None]] = Counter()
     for item in made.forms["triage"].items:
@@ -148,38 +138,25 @@ def test_triage_spreads_kinds_and_strengths_and_spoils_frontal_photos(made: Comp
         assert all(kinds[usability, kind] == 1 for kind in Degraded)
 
 
-def test_where_no_head_is_turned_other_kinds_take_the_place() -> None:
+@pytest.mark.parametrize(("yaw", "posed"), [(0.0, {}), (-60.0, {Usability.REJECT: 2})])
+def test_where_no_head_is_turned_so_far_other_kinds_take_the_place(yaw: float, posed: dict[Usability, int]) -> None:
     pool = made_pool(60, 0)
-    frontal = tuple(
-        replace(person, photos=tuple(replace(photo, yaw_degrees=0.0) for photo in person.photos))
+    people = tuple(
+        replace(person, photos=tuple(replace(photo, yaw_degrees=yaw) for photo in person.photos))
         for person in pool.people
     )
-    plan = plan_of('id = "look"; exercise = "triage"; usable = 0; limited = 10; reject = 5')
-    form = made_course(plan, replace(pool, people=frontal), 1).forms["look"]
-    found = Counter(
-        (item.key.usability, item.key.degraded, item.key.strength)
-        for item in form.items
-        if isinstance(item.key, TriageKey)
-    )
-    assert not any(kind == Degraded.POSE for _, kind, _ in found)
-    assert all(count == 1 for (usability, _, _), count in found.items() if usability == Usability.LIMITED)
-    assert {kind for usability, kind, _ in found if usability == Usability.REJECT} == set(Degraded) - {Degraded.POSE}
-
-
-class Watched(ExactMatcher):
-    """The reference, and what was asked of it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: list[int] = []
-
-    def search(self, probe: F32, k: int) -> Sequence[Ranked]:
-        self.asked.append(k)
-        return super().search(probe, k)
+    plan = 'id = "look"; exercise = "triage"; usable = 0; limited = 10; reject = 10'
+    form = made_course(plan, replace(pool, people=people)).forms["look"]
+    keys = [item.key for item in form.items if isinstance(item.key, TriageKey)]
+    assert Counter(key.usability for key in keys if key.degraded == Degraded.POSE) == posed
+    limited = Counter((key.degraded, key.strength) for key in keys if key.usability == Usability.LIMITED)
+    assert set(limited.values()) == {1}
+    rejected = {key.degraded for key in keys if key.usability == Usability.REJECT}
+    assert rejected - {Degraded.POSE} == set(Degraded) - {Degraded.POSE}
 
 
 def test_candidates_are_the_best_who_are_enrolled_and_on_no_other_list() -> None:
-    matcher, pool = Watched(), made_pool(300, 300, labelled=False)
+    matcher, pool = ExactMatcher(), made_pool(300, 300, labelled=False)
     made = made_course(PLAN, pool, 5, matcher=matcher)
     on_lists = {person for item in made.forms["lists"].items for person in item.people}
     others = set(shown_people(made)) - on_lists
@@ -197,7 +174,7 @@ def test_candidates_are_the_best_who_are_enrolled_and_on_no_other_list() -> None
 
 
 def test_an_own_probe_searches_people_who_have_a_picture_and_are_in_no_form_but_lists(pool: Pool) -> None:
-    matcher = Watched()
+    matcher = ExactMatcher()
     made = made_course(PLAN, pool, 5, matcher=matcher)
     assert set(made.gallery) == set(matcher.people)
     for person, number in made.gallery.items():
@@ -222,7 +199,7 @@ def test_without_own_probes_pictures_are_made_of_those_on_lists_alone(pool: Pool
 
 
 def test_without_lists_nobody_is_enrolled(pool: Pool) -> None:
-    matcher = Watched()
+    matcher = ExactMatcher()
     made = made_course('id = "one"; exercise = "verification"; same = 3; different = 3', pool, 1, matcher=matcher)
     assert (matcher.people, made.gallery) == ({}, {})
 
@@ -245,16 +222,6 @@ def test_a_matcher_that_finds_too_few_is_told(pool: Pool) -> None:
     plan = 'id = "l"; exercise = "candidates"; present = 0; absent = 1; size = 50'
     with pytest.raises(ValueError, match="too few of the"):
         made_course(plan, pool, matcher=Forgetful())
-
-
-def test_more_is_asked_of_the_matcher_only_where_it_found_people_who_were_shown() -> None:
-    matcher = Watched()
-    plan = plan_of('id = "l"; exercise = "candidates"; present = 0; absent = 20; size = 5')
-    made_course(plan, made_pool(900, 0, labelled=False), 1, matcher=matcher)
-    assert max(matcher.asked) < 200
-    tight = Watched()
-    made_course(plan, made_pool(120, 0, labelled=False), 1, matcher=tight)
-    assert max(tight.asked) == 100  # all who are enrolled
 
 
 def test_the_taster_fits_into_a_hundred_people_with_two_photos_and_into_no_fewer() -> None:
@@ -283,13 +250,6 @@ def test_people_of_different_pairs_are_of_one_sex_and_age_where_there_are_enough
     assert [of_one_sex_and_age(*pair) for pair in pairs] == [(True, True)] * 15
     groups = [item.groups for item in items_of(made, "test-a", "test-b", "test-c") if len(item.people) == 2]
     assert all("gender" in one for one in groups)
-
-
-def test_impostors_are_harder_than_chance(made: Composed, pool: Pool) -> None:
-    first = np.stack([person.photos[0].embedding for person in pool.people])
-    chance = float(np.mean(first[:150:2] @ first[150::2].T))
-    keys = [item.key for item in items_of(made, "test-a", "test-b", "test-c")]
-    assert np.mean([key.similarity for key in keys if isinstance(key, PairKey) and not key.mated]) > chance + 0.2
 
 
 def test_people_of_different_pairs_and_odd_ones_have_two_photos_as_the_others_where_there_are_enough() -> None:
@@ -337,18 +297,6 @@ def test_order_in_a_form_does_not_tell_what_is_right() -> None:
     share = np.mean(first, axis=0)
     assert share.min() > 0.0
     assert share.max() < 1.0
-
-
-def test_a_pool_as_large_as_lfw_takes_little_memory() -> None:
-    pool = made_pool(5_749, 1_680, size=48)
-    tracemalloc.start()
-    try:
-        made = made_course(TASTER, pool, 1)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 200 * 2**20
-    assert all(one.strain < 1.0 for one in differences_of(made, "test-a", "test-b").values())
 
 
 def test_the_odd_one_is_at_every_place_and_shown_by_either_photo() -> None:
@@ -433,18 +381,6 @@ def test_difficulty_falls_with_the_similarity_of_one_person_and_grows_with_that_
         assert np.corrcoef(np.array(found).T)[0, 1] == pytest.approx(sign, abs=1e-3)
     margins = [(key.margin, b) for key, b in keyed if isinstance(key, TriadKey)]
     assert np.corrcoef(np.array(margins).T)[0, 1] == pytest.approx(-1.0, abs=1e-3)
-
-
-def test_heads_that_are_turned_too_far_are_not_of_limited_use() -> None:
-    pool = made_pool(60, 0)
-    turned = tuple(
-        replace(person, photos=tuple(replace(photo, yaw_degrees=-60.0) for photo in person.photos))
-        for person in pool.people
-    )
-    plan = plan_of('id = "look"; exercise = "triage"; usable = 0; limited = 12; reject = 12')
-    keys = [item.key for item in made_course(plan, replace(pool, people=turned), 1).forms["look"].items]
-    posed = Counter(key.usability for key in keys if isinstance(key, TriageKey) and key.degraded == Degraded.POSE)
-    assert posed == {Usability.REJECT: 2}
 
 
 def test_aided_blocks_seek_out_the_few_pairs_on_which_the_machine_errs() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from itertools import combinations
 
@@ -71,11 +72,15 @@ def test_nearest_impostors_are_those_of_a_plain_comparison(monkeypatch: pytest.M
             assert scores == pytest.approx((similarity - lost)[row, wanted], abs=1e-5)
 
 
-def test_nobody_is_an_impostor_of_themselves() -> None:
-    faces = faces_of(made_pool(3, 3))
-    found = nearest(faces, np.arange(3), np.arange(3))
-    assert np.isneginf(found.score[:, 2]).all()
-    assert all(row not in people[:2] for row, people in enumerate(found.people))
+def test_nobody_needs_a_table_of_all_people_with_all() -> None:
+    faces, everybody = faces_of(made_pool(5_749, 0, size=8)), np.arange(5_749)  # as many as LFW has
+    tracemalloc.start()
+    try:
+        nearest(faces, everybody, everybody, either=True)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * 5_749**2
 
 
 def test_people_who_are_perhaps_one_come_last() -> None:
@@ -175,7 +180,7 @@ def test_tuples_are_of_the_closer_half_of_their_quantile() -> None:
 
 
 def test_the_best_of_several_deals_is_kept() -> None:
-    for seed in range(60):
+    for seed in range(20):
         rng = np.random.default_rng(seed)
         b = np.sort(rng.normal(size=10)).reshape(5, 2)
         halves = (
@@ -186,16 +191,8 @@ def test_the_best_of_several_deals_is_kept() -> None:
         assert found.mean < max(MEAN_TOLERANCE, 2 * min(halves))
 
 
-@pytest.mark.parametrize(("people", "count", "forms"), [(7, 2, 3), (6, 2, 3), (5, 1, 5), (4, 0, 2)])
-def test_all_items_can_be_used_up(people: int, count: int, forms: int) -> None:
-    rng = np.random.default_rng(1)
-    tuples = spread(rng.normal(size=people), count, forms, rng)
-    assert tuples.shape == (count, forms)
-    assert len(np.unique(tuples)) == count * forms
-
-
 def test_forms_are_as_close_as_tests_need_though_items_are_few() -> None:
-    for seed in range(20):
+    for seed in range(8):
         rng = np.random.default_rng(seed)
         b = np.sort(rng.normal(size=12)).reshape(6, 2)
         best = min(

@@ -139,7 +139,7 @@ def test_others_are_as_hard_as_what_they_replace() -> None:
     plan, pool = plan_of('id = "one"; exercise = "verification"; same = 6; different = 6'), made_pool(400, 300)
     before = made_course(plan, pool, 1)
     for kind in (mated, nonmated):
-        for suspect, item in items_of(before, kind).items():
+        for suspect, item in list(items_of(before, kind).items())[:3]:
             after = made_course(plan, pool, 1, Learned(suspects=frozenset({suspect})))
             (other,) = set(items_of(after)) - set(items_of(before))
             assert items_of(after)[other].b == pytest.approx(item.b, abs=0.35)

@@ -19,7 +19,6 @@ from fr_training.bank.manifest import (
     sha256_of,
     truth_of,
 )
-from fr_training.bank.triage import DEGRADATIONS
 from fr_training.courses import Form, Item
 from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.prompts import ExerciseKind
@@ -138,15 +137,3 @@ def test_a_picture_is_in_the_book_once() -> None:
     assert book.numbers((A, B)) == (0, 1)
     assert book.numbers((B, spoilt, A)) == (1, 2, 0)
     assert book.pictures == [A, B, spoilt]
-
-
-def test_every_kind_of_degradation_has_strengths_that_grow_worse() -> None:
-    assert set(DEGRADATIONS) == set(Degraded)
-    for kind, one in DEGRADATIONS.items():
-        falling = kind in (Degraded.RESOLUTION, Degraded.COMPRESSION)
-        strengths = [*one.strengths(Usability.LIMITED), *one.strengths(Usability.REJECT)]
-        assert strengths == sorted(set(strengths), reverse=falling)
-        assert one.limited
-        assert one.reject
-        assert one.strengths(Usability.USABLE) == ()
-        assert one.rendered == (kind != Degraded.POSE)

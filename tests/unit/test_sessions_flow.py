@@ -221,24 +221,6 @@ def test_the_advice_comes_after_the_first_rating(made: Course) -> None:
         assert repeated.trial.photos == locked.trial.photos
 
 
-def test_a_lost_reply_is_repeated_whatever_happened_since() -> None:
-    made = one_pair("minutes = 1\nfeedback = true")
-    session, shown = first_trial(made)
-    answered, locked = lock(made, session, shown.trial.trial_id, Step.RATE, SAME, T0 + 1_000)
-    expired, _ = show(made, show(made, answered, "", T0 + 2_000)[0], "", T0 + 2 * MINUTE)
-    assert expired.block == 1
-    states = [answered, show(made, answered, "", T0 + 2_000)[0], pause(answered, T0 + 3_000), expired]
-    states.append(finish(answered, T0 + 4_000))
-    for state in states:
-        again, repeated = lock(made, state, shown.trial.trial_id, Step.RATE, SAME, T0 + 3 * MINUTE)
-        assert again is state
-        assert repeated == locked
-        with pytest.raises(DecisionLocked):
-            lock(made, state, shown.trial.trial_id, Step.RATE, OTHER, T0 + 3 * MINUTE)
-        with pytest.raises(DecisionLocked):  # the same rating, but of somebody known
-            lock(made, state, shown.trial.trial_id, Step.RATE, replace(SAME, known_to_me=True), T0 + 3 * MINUTE)
-
-
 def test_a_reply_that_comes_again_after_its_block_has_no_time_left(made: Course) -> None:
     trainee = at_block(made, "lists")
     trial_id, now, notes = trainee.trials[-1].trial.trial_id, trainee.now_ms, Answer(Notes("a scar"))
@@ -296,14 +278,9 @@ def test_a_block_ends_with_its_time_and_its_open_trial_stays_without_an_answer()
     assert (following.number, following.of, following.left_ms) == (1, 1, None)
     with pytest.raises(BlockExpired):
         lock(made, session, shown.trial.trial_id, Step.RATE, SAME, T0 + MINUTE)
-
-
-def test_a_last_block_that_expires_ends_the_session() -> None:
-    made = course(one_pair("minutes = 1").plan.toml.split('[[sittings.blocks]]\n        id = "b"')[0])
-    session, _ = first_trial(made)
-    session, seen = show(made, session, "", T0 + MINUTE)
-    assert seen == Over(0, 2)
-    assert session.finished_ms == T0 + MINUTE
+    alone = course(made.plan.toml.split('[[sittings.blocks]]\n        id = "b"')[0])
+    session, seen = show(alone, first_trial(alone)[0], "", T0 + MINUTE)
+    assert (seen, session.finished_ms) == (Over(0, 2), T0 + MINUTE)
 
 
 def test_a_form_with_fewer_items_than_planned_ends_its_block_with_them() -> None:

@@ -167,8 +167,8 @@ def test_every_step_is_a_probe_a_note_or_a_decision(place: Place) -> None:
     for step in Step:
         place.lock(step, Answer(Notes("n")))
     told = {record.detail["step"]: record.action for record in place.records(before)}
-    other = {"note": "training.lock", "observe": "training.lock", "send_probe": "training.submit_probe"}
-    assert told == {**dict.fromkeys(Step, "training.decide"), **other}
+    other = {Step.NOTE: "training.lock", Step.OBSERVE: "training.lock", Step.SEND_PROBE: "training.submit_probe"}
+    assert told == {step: other.get(step, "training.decide") for step in Step}
 
 
 def test_no_code_no_id_of_a_session_or_trainee_and_no_answer_is_in_any_record(place: Place) -> None:

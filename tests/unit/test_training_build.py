@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -205,12 +204,13 @@ def test_a_course_without_searches_has_no_gallery(people: NamedPeople) -> None:
     assert set(made.probe_keys.values()) == {None}
 
 
-def test_the_mask_of_the_plan_counts(course: BuiltCourse, people: NamedPeople) -> None:
-    bare = built(people, replace(demo(), mask="none"))
+def test_the_mask_and_the_colour_of_the_plan_count(course: BuiltCourse, people: NamedPeople) -> None:
+    bare = built(people, replace(read_plan(plan_text("demo")), mask="none"))
     number = course.course.forms["pairs"].items[0].photos[0]
-    corner = [decode(one.pictures[number], ImageLimits()).pixels[:8, :8].astype(int) for one in (course, bare)]
-    assert np.abs(corner[0] - 128).max() <= 2  # grey around the oval
-    assert np.abs(corner[1] - 128).max() > 100  # what the photo has there
+    masked, grey = (decode(one.pictures[number], ImageLimits()).pixels.astype(int) for one in (course, bare))
+    assert np.abs(masked[:8, :8] - 128).max() <= 2  # grey around the oval
+    assert np.abs(grey[:8, :8] - 128).max() > 100  # what the photo has there
+    assert np.ptp(grey, axis=2).max() <= 2 < np.ptp(masked, axis=2).max()
 
 
 def test_too_few_people_are_told_before_any_photo_is_opened(tmp_path: Path) -> None:
@@ -280,9 +280,3 @@ def test_a_course_names_nobody_and_no_file(course: BuiltCourse, people: NamedPeo
     assert re.search(r"\bp\d", told) is None
     assert ".png" not in told
     assert str(people.people[0].photos[0].parent) not in told
-
-
-def test_a_plan_without_colour_gives_grey_pictures(people: NamedPeople) -> None:
-    grey = built(people, read_plan(plan_text("demo"))).pictures[0]
-    pixels = np.asarray(PIL.Image.open(io.BytesIO(grey)).convert("RGB")).astype(int)
-    assert np.ptp(pixels, axis=2).max() <= 2

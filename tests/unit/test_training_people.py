@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
 
-from fr_core.errors import CallEnded, InvalidField
-from fr_core.runtime.ticket import Ticket, hold
+from fr_core.errors import InvalidField
 from fr_datasets.errors import DatasetError, DatasetUnknown, DatasetUnreadable
 from fr_datasets.lfw_lists import read_people
 from fr_datasets.values import Person
@@ -21,6 +19,7 @@ from fr_training.build.people import (
     SAME_PHOTO,
     TWO_PEOPLE,
     AnalysedPeople,
+    LabelErrors,
     NamedPeople,
     analyse_people,
     identities_of,
@@ -55,14 +54,6 @@ def gathered(*datasets: NamedPeople, progress: list[tuple[int, int]] | None = No
 
 def named(*people: Person, name: str = "people_folder") -> NamedPeople:
     return NamedPeople(name, "terms", people)
-
-
-@pytest.fixture
-def ticket() -> Iterator[Ticket]:
-    own = Ticket(bulk=True)
-    hold(own)
-    yield own
-    hold(Ticket())
 
 
 # --- reading ---------------------------------------------------------------------------------------------------
@@ -126,15 +117,11 @@ def test_a_data_set_of_label_errors_alone_is_refused(tmp_path: Path) -> None:
         read_named_people("lfw", lfw(tmp_path, Claire_Hentzen=2))
 
 
-def test_other_data_sets_have_no_label_errors() -> None:
-    assert not label_errors("london").photos
-    assert not label_errors("people_folder").people
-    assert len(label_errors("lfw").photos) == 21
-
-
 def test_label_errors_name_photos_that_there_are(testdata: Path) -> None:
     """Those of the part of LFW that lies with the test data; a name that is misspelt would leave nothing out."""
     wrong = label_errors("lfw")
+    assert len(wrong.photos) == 21
+    assert label_errors("london") == label_errors("people_folder") == LabelErrors()
     errata = (testdata / "lfw" / "ERRATA.txt").read_text(encoding="utf-8")
     people = read_people(testdata / "lfw" / "people.txt", testdata / "lfw" / "images")
     stems = {photo.stem for one in people for photo in one.photos}
@@ -198,20 +185,6 @@ def test_a_photo_that_has_gone_is_told(tmp_path: Path) -> None:
     ann.photos[0].unlink()
     with pytest.raises(DatasetUnreadable):
         gathered(named(ann))
-
-
-def test_a_call_that_is_cancelled_ends_the_analysis(tmp_path: Path, ticket: Ticket) -> None:
-    people = [person(tmp_path, f"person{n}", (n, 0)) for n in range(40)]
-    seen: list[int] = []
-
-    def cancel(done: int, total: int) -> None:
-        seen.append(done)
-        if done == 3:
-            ticket.cancel()
-
-    with pytest.raises(CallEnded):
-        analyse_people([named(*people)], squares.engine(), 2, cancel)
-    assert max(seen) < 40
 
 
 def test_identities_are_told_apart_by_their_data_sets_and_alone_where_that_is_clear() -> None:

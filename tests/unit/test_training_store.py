@@ -429,14 +429,6 @@ def test_a_change_cannot_make_another_session(store: TrainingStore, session: Ses
     assert store.session(session.session_id) == shown(COURSE, session)
 
 
-def test_a_change_that_was_cancelled_in_time_is_not_made(store: TrainingStore, session: Session) -> None:
-    gate = Gate(store, session)
-    second = store.change(session.session_id, show)
-    assert second.cancel()
-    gate.open()
-    assert store.change(session.session_id, show).result() == 0
-
-
 def test_what_one_process_writes_another_sees(tmp_path: Path, store: TrainingStore, session: Session) -> None:
     with open_store(tmp_path / "training") as other:
         for n in range(6):
@@ -450,29 +442,6 @@ def test_what_one_process_writes_another_sees(tmp_path: Path, store: TrainingSto
         other.delete_cohort(cohort.cohort_id)
         with pytest.raises(UnknownSession):
             store.change(session.session_id, show).result()
-
-
-def test_what_has_changed_since(store: TrainingStore) -> None:
-    add_course(store, COURSE)
-    cohort, enrolled = store.create_cohort(COURSE.course_id, "", 3, DAY_MS)
-    _, strangers = store.create_cohort(COURSE.course_id, "", 1, DAY_MS)
-    assert store.changes_since(cohort.cohort_id, -1).sessions == ()
-    begun = begin(store, COURSE, enrolled)
-    stranger = begin(store, COURSE, strangers)[0]
-    changes = store.changes_since(cohort.cohort_id, -1)
-    assert changes.sessions == tuple(begun) == store.changes_since(cohort.cohort_id, -1).sessions
-    assert changes.mark == store.cohort_version(cohort.cohort_id)
-    store.change(stranger.session_id, show).result()
-    assert store.changes_since(cohort.cohort_id, changes.mark) == replace(changes, trainees=(), sessions=())
-    store.change(begun[1].session_id, show).result()
-    after = store.changes_since(cohort.cohort_id, changes.mark)
-    assert after.sessions == (shown(COURSE, begun[1]),)
-    assert store.changes_since(cohort.cohort_id, after.mark).sessions == ()
-    store.delete_trainee(begun[1].trainee_id)
-    store.change(begun[0].session_id, show).result()
-    assert [one.session_id for one in store.changes_since(cohort.cohort_id, after.mark).sessions] == [
-        begun[0].session_id
-    ]
 
 
 def test_a_deleted_trainee_is_gone(store: TrainingStore, session: Session) -> None:

@@ -79,6 +79,11 @@ def test_changes_tell_who_is_new_and_not_who_was_deleted(store: TrainingStore) -
     store.delete_trainee(enrolled[0].trainee_id)
     third = store.changes_since(cohort.cohort_id, second.mark)
     assert (third.trainees, third.sessions) == ((), ())
+    other, strangers = enrol(store)
+    (stranger,) = begin(store, COURSE, strangers[:1])
+    store.change(stranger.session_id, show).result()
+    assert store.changes_since(cohort.cohort_id, third.mark).sessions == ()
+    assert store.changes_since(other.cohort_id, -1).sessions == (shown(COURSE, stranger),)
     assert third.mark == store.cohort_version(cohort.cohort_id) > second.mark
     assert third.cohort.trainees == 3
 

@@ -25,12 +25,10 @@ class PairKey:
 
 @dataclass(frozen=True, slots=True)
 class TriadKey:
-    """Of three photos.
+    """Of three photos: the index in the item's photos of the person shown once, 0 to 2, and of the machine's choice.
 
-    Attributes:
-        odd: index in the item's photos of the person shown once, 0 to 2.
-        machine_odd: index that the machine would choose: the photo that the most similar pair leaves.
-        margin: similarity of the mated pair less the greater of the two others, in [-2, 2].
+    The machine chooses the photo that the most similar pair leaves. `margin` is the similarity of the mated pair less
+    the greater of the two others, in [-2, 2].
     """
 
     odd: int

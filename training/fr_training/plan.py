@@ -49,7 +49,6 @@ _COUNTS: Mapping[ExerciseKind, tuple[str, ...]] = {
     ExerciseKind.OWN_PROBE: ("trials", "size"),
 }
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-_LETTERS = "abc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +177,8 @@ class CoursePlan:
 def read_plan(toml: str) -> CoursePlan:
     """Read a plan.
 
-    Raises:
-        PlanInvalid: it is too long, no TOML, has an unknown key, lacks one, has a value out of range, or contradicts
-            itself.
-        UnknownExercise: a block names an exercise that there is not.
+    Raises `UnknownExercise`, and `PlanInvalid` where it is too long, no TOML, has an unknown key, lacks one, has a
+    value out of range, or contradicts itself.
     """
     if len(toml.encode()) > MAX_TOML_BYTES:
         raise PlanInvalid(f"The plan is longer than {MAX_TOML_BYTES // 1024} KiB.", limit=str(MAX_TOML_BYTES))
@@ -399,7 +396,7 @@ def _with_forms(plan: CoursePlan) -> CoursePlan:
             number = own.index(block.occasion)
             # Half of the trainees take the first two the other way round.
             other = 1 - number if number < 2 <= len(own) else number
-            a, b = (f"{block.equated}-{_LETTERS[n]}" for n in (number, other))
+            a, b = (f"{block.equated}-{'abc'[n]}" for n in (number, other))
             return replace(block, forms=(a, b))
         return replace(block, forms=(block.block_id, block.block_id))
 

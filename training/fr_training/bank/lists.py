@@ -31,11 +31,9 @@ class Matcher(Protocol):
 
     def enrol(self, people: Sequence[tuple[int, PoolPhoto]]) -> None:
         """Take up people: the number of each, which is unique, and the photo to be found by. It is called once."""
-        ...
 
     def search(self, probe: F32, k: int) -> Sequence[Ranked]:
         """The k people, at least 1, most similar to a probe, f32[D] of length 1, best first; all if fewer are there."""
-        ...
 
 
 MOST_ENROLLED = 1_000

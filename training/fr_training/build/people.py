@@ -59,9 +59,8 @@ class LabelErrors:
 def read_named_people(name: str, root: Path) -> NamedPeople:
     """Read the people of a data set, by the name of its manifest, without known label errors.
 
-    Raises:
-        DatasetUnknown: there is no data set of that name that names people with their photos.
-        DatasetError: a list or a photo is absent, a list breaks its format, or nobody is left.
+    Raises `DatasetUnknown` where no data set of that name names people with their photos, and `DatasetError` where a
+    list or a photo is absent, a list breaks its format, or nobody is left.
     """
     if name not in PEOPLE_READERS:
         load_manifest(name)  # raises for a name of no set

@@ -17,7 +17,6 @@ from fr_training.keys import AnswerKey, ListKey
 from fr_training.prompts import Prompt, Reveal, Role, Step
 from fr_training.trials import Trial
 
-ABSENT: Final = "absent"
 NONE: Final = "none"
 INCONCLUSIVE: Final = "inconclusive"
 
@@ -47,7 +46,7 @@ class OwnProbe(Exercise):
         answer = _answer(answer_at(trial.locked, Step.DECIDE, ListDecision), self._indices(trial.order, picture_ids))
         truth = right = ""
         if key.scored:
-            truth = ABSENT if key.mate is None else f"mate:{key.mate}"
+            truth = "absent" if key.mate is None else f"mate:{key.mate}"
             right = NONE if key.mate is None else f"candidate:{key.mate}"
         ranked = sorted(range(len(key.similarities)), key=lambda index: -key.similarities[index])
         return Graded(

@@ -23,7 +23,6 @@ from fr_training.trials import Trial
 
 SAME: Final = "same"
 DIFFERENT: Final = "different"
-UNDECIDED: Final = "undecided"
 
 _TRUTH: Final[Mapping[Usability, Message]] = {
     Usability.USABLE: message("triage.usable"),
@@ -157,7 +156,7 @@ def grade_pair(
     machine answers "same" where its likelihood ratio is above 1, and "" where the model has no calibration.
     """
     truth = opinion_word(key.mated)
-    answer = "" if last is None else UNDECIDED if last.rating == 0 else opinion_word(last.rating > 0)
+    answer = "" if last is None else "undecided" if last.rating == 0 else opinion_word(last.rating > 0)
     return Graded(
         truth=truth,
         answer=answer,

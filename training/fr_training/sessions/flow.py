@@ -42,11 +42,8 @@ def answers_until(trial: Trial, step: Step, answer: Answer) -> int | None:
 def require_turn(course: Course, session: Session, trial: Trial, step: Step, now_ms: int) -> None:
     """Require that the session waits for a step.
 
-    Raises:
-        WrongStep: the trial waits for another, or for none.
-        SessionFinished: the session takes no answers any more.
-        SessionPaused: the session takes none now.
-        BlockExpired: the block of the trial is over.
+    Raises `WrongStep` where the trial waits for another or for none, `BlockExpired` where its block is over, and
+    `SessionFinished` or `SessionPaused`.
     """
     if trial.done:
         raise WrongStep("The trial is done, and has no such step.", step=step.value)
@@ -91,9 +88,7 @@ def show(
     closed; its open trial stays without an answer. `begin_block` is the id of the block to begin, "" where none is to.
     One that was begun before is a repeated call, and asks for what is next.
 
-    Raises:
-        InvalidField: `begin_block` is neither the next block nor one that was begun.
-        SessionPaused: the session is paused.
+    Raises `SessionPaused`, and `InvalidField` where `begin_block` is neither the next block nor one that was begun.
     """
     if session.finished_ms is not None:
         return session, over(course, session)

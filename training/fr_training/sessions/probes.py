@@ -23,13 +23,8 @@ def require_probe(
     """Require that a trial waits for a photo, before the photo is searched for; `sent` says which, where that is known.
 
     Returns None where the photo is to be searched for and then locked; the trial at its next step where that very photo
-    was locked before, so that nothing is left to do.
-
-    Raises:
-        UnknownTrial: the session has shown no trial of that id.
-        DecisionLocked: another photo was sent for it.
-        InvalidField: `sent` is no hash, by `Exercise.check`.
-        FrError: as `require_turn` does.
+    was locked before, so that nothing is left to do. Raises `UnknownTrial`, `DecisionLocked` where another photo was
+    sent for it, `InvalidField` where `sent` is no hash, and what `require_turn` does.
     """
     trial = find_trial(session, trial_id)
     if sent is not None:

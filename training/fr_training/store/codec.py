@@ -72,12 +72,7 @@ def reading(what: str) -> Iterator[None]:
 
 
 def dump(value: object) -> bytes:
-    """JSON as bytes of ASCII.
-
-    Raises:
-        ValueError: a number is not finite.
-        TypeError: it holds what JSON has not.
-    """
+    """JSON as bytes of ASCII; ValueError for a number that is not finite, TypeError for what JSON has not."""
     return _dump(value).encode("ascii")
 
 

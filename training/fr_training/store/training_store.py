@@ -110,10 +110,7 @@ class TrainingStore(SharedStore[Transaction]):
         self.cohort_version = self._sessions.cohort_version
 
     def delete_course(self, course_id: str) -> Course:
-        """Delete a course with its pictures, cohorts, sessions and answers, and every trace; returns what it was.
-
-        Raises `UnknownCourse`.
-        """
+        """Delete a course with its pictures, cohorts, sessions and answers, and every trace; raises `UnknownCourse`."""
         course = self._courses.delete(course_id, self._cohorts.keys.delete)
         self._sessions.forget_deleted()
         return course
@@ -129,9 +126,9 @@ class TrainingStore(SharedStore[Transaction]):
         self._sessions.forget_deleted()
 
     def purge(self) -> int:
-        """Delete cohorts whose time is over, and what was left by processes that died; also where that failed before.
+        """Delete cohorts whose time is over, and return their number, and what processes that died have left.
 
-        Returns how many cohorts of those were deleted.
+        It tries again where that failed before.
         """
         expired = self._cohorts.expire()
         self._clear_left()

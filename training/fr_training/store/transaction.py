@@ -11,7 +11,8 @@ from fr_core.storage.database import Database
 from fr_training.prompts import Step
 from fr_training.trials import Session
 
-_DECISIONS = frozenset({Step.RATE, Step.CHOOSE, Step.DECIDE, Step.TRIAGE, Step.RATE_AGAIN})
+# The audit's words for an answer to a step; "training.decide" for the others.
+_ACTIONS = {Step.SEND_PROBE: "training.submit_probe", Step.NOTE: "training.lock", Step.OBSERVE: "training.lock"}
 
 
 class Transaction(statements.Transaction):
@@ -86,12 +87,6 @@ def of_session(by: Attribution, pseudonyms: Pseudonyms, before: Session, after: 
             continue
         for locked in trial.locked[0 if known is None else len(known.locked) :]:
             answered = {**detail, "trial": str(trial.ordinal), "step": locked.step.value}
-            yield by.entry(pseudonyms, _action_of(locked.step), detail=answered)
+            yield by.entry(pseudonyms, _ACTIONS.get(locked.step, "training.decide"), detail=answered)
     if after.finished_ms is not None and before.finished_ms is None:
         yield by.entry(pseudonyms, "training.finish_session", detail=detail)
-
-
-def _action_of(step: Step) -> str:
-    if step is Step.SEND_PROBE:
-        return "training.submit_probe"
-    return "training.decide" if step in _DECISIONS else "training.lock"
