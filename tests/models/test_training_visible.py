@@ -99,7 +99,7 @@ class Sets:
         gathered = self.gathered[name]
         composed = compose(wanted, gathered.pool, seed, ExactMatcher())
         assert composed.manifest_sha256 == built.course.manifest_sha256
-        return built, Photos(gathered, [spec.photo for spec in composed.pictures], built.pictures), matcher
+        return built, Photos(gathered, [shown.photo.number for shown in composed.pictures], built.pictures), matcher
 
 
 @pytest.fixture(scope="module")

@@ -32,9 +32,9 @@ class PlanNeeds:
 
 @dataclass(frozen=True, slots=True)
 class Available:
-    """Counts the people with a photo, those of them with two, and those with two of one condition.
+    """Counts the people with a photo, those with two, and those with two of one condition, such as an expression.
 
-    Such a condition is an expression; two photos of which the data set says nothing count as alike.
+    Two photos of which the data set says nothing count as alike.
     """
 
     people: int

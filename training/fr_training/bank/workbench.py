@@ -103,10 +103,7 @@ def quota(wanted: int, mated: Sequence[int], people: Index, group: I32) -> Index
 
 
 def too_few_alike(missing: int, what: str) -> TooFewPeople:
-    """The error for an exercise, such as "the triads", whose conditions would depend on the right answer.
-
-    `missing` counts the people who are missing at least.
-    """
+    """The error for an exercise, such as "the triads", that lacks at least so many people with the right conditions."""
     return TooFewPeople(
         f"The data sets have too few photos of the right conditions, such as expressions, for {what} of the plan: at "
         f"least {missing} {'person is' if missing == 1 else 'people are'} missing. Without them the condition of a "

@@ -162,10 +162,7 @@ class Sessions:
             )
 
     def cohort_version(self, cohort_id: str) -> int:
-        """A number that grows with each change of a session of a cohort, and with who is in it; it never falls; quick.
-
-        Raises `UnknownCohort`.
-        """
+        """A number that grows with each change of a session of a cohort and of who is in it, and never falls; quick."""
         with self._database.reading() as now:
             return _version(now, self._cohorts.number(now, cohort_id))
 

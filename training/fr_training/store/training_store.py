@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TypeVar
 
 from fr_core.errors import StoreCorrupt
@@ -16,6 +17,7 @@ from fr_training.store.courses import Courses
 from fr_training.store.schema import GONE, MAKING, READY, SCHEMA
 from fr_training.store.sessions import Sessions
 from fr_training.store.transaction import Transaction
+from fr_training.trials import Session
 
 # How many trials are deleted in one transaction, and how many pictures, of several pages each.
 _TRIALS = 500
@@ -61,9 +63,9 @@ R = TypeVar("R")
 class TrainingStore(SharedStore[Transaction]):
     """Courses, cohorts, trainees, sessions and answers, durable and encrypted; for several threads and processes.
 
-    Every method blocks, `change` excepted. Whatever has returned is durable, and the audit says who asked for it, see
-    `fr_core.storage.audit.attribution`. A cohort whose time is over, or whose
-    course was deleted, is there for nobody, whether or not `purge` has deleted it.
+    Every method blocks, `change` excepted. What has returned is durable, and the audit says who asked for it, see
+    `fr_core.storage.audit.attribution`. A cohort whose time is over, or whose course was deleted, is there for nobody,
+    whether or not `purge` has deleted it.
 
     Raises of every method:
         ShuttingDown: the store is closed.
@@ -106,8 +108,14 @@ class TrainingStore(SharedStore[Transaction]):
         self.session = self._sessions.get
         self.sessions_of = self._sessions.of_trainee
         self.changes_since = self._sessions.since
-        self.change = self._sessions.change
-        self.cohort_version = self._sessions.cohort_version
+
+    def change(self, session_id: str, change: Callable[[Course, Session], tuple[Session, R]]) -> Future[R]:
+        """Change a session; returns at once, see `Sessions.change`."""
+        return self._sessions.change(session_id, change)
+
+    def cohort_version(self, cohort_id: str) -> int:
+        """A number that grows with each change of a cohort, see `Sessions.cohort_version`."""
+        return self._sessions.cohort_version(cohort_id)
 
     def delete_course(self, course_id: str) -> Course:
         """Delete a course with its pictures, cohorts, sessions and answers, and every trace; raises `UnknownCourse`."""
@@ -126,10 +134,7 @@ class TrainingStore(SharedStore[Transaction]):
         self._sessions.forget_deleted()
 
     def purge(self) -> int:
-        """Delete cohorts whose time is over, and return their number, and what processes that died have left.
-
-        It tries again where that failed before.
-        """
+        """Delete cohorts whose time is over, and return their number, and what processes that died have left."""
         expired = self._cohorts.expire()
         self._clear_left()
         self._courses.forget_deleted()
