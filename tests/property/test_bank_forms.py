@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -9,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fr_training.answers import Usability
 from fr_training.bank.compose import Composed
 from fr_training.bank.difficulty import differences, equated, spread
 from fr_training.bank.needs import needs
 from fr_training.bank.pool import Pool
 from fr_training.errors import TooFewPeople
-from fr_training.keys import ListKey, PairKey
+from fr_training.keys import ListKey, PairKey, TriageKey
 from fr_training.plan import CoursePlan
 from support.counts import examples
 from support.people import made_course, made_pool, plan_of, shown_people
@@ -85,6 +87,8 @@ def test_exactly_as_many_people_as_are_needed_are_enough(
         assert len(keys) == block.items
         assert sum(isinstance(key, PairKey) and key.mated for key in keys) == block.same
         assert sum(isinstance(key, ListKey) and key.mate is not None for key in keys) == block.present
+        triage = Counter(key.usability for key in keys if isinstance(key, TriageKey))
+        assert triage == Counter({one: count for one in Usability if (count := getattr(block, one))})
         assert all(len(key.similarities) == block.size for key in keys if isinstance(key, ListKey))
         misled = [key for key in keys if isinstance(key, PairKey) and key.advice_same not in (None, key.mated)]
         assert len(misled) == block.wrong
