@@ -172,14 +172,6 @@ def test_similarities_are_told_only_where_the_plan_wants_it(made: Course, block:
     assert bool(locked.reveal.similarities) is told
 
 
-def test_a_trial_of_another_session_is_unknown(made: Course) -> None:
-    session, shown = first_trial(made, "pre")
-    other, _ = show(made, begun(made, secret=bytes(32)), "pre", T0)
-    for trial_id in (other.trials[0].trial_id, "", shown.trial.trial_id[:-1]):
-        with pytest.raises(UnknownTrial):
-            lock(made, session, trial_id, Step.RATE, SAME, T0)
-
-
 def test_the_candidates_come_after_the_notes(made: Course) -> None:
     trainee = at_block(made, "lists")
     shown = trainee.trials[-1]
