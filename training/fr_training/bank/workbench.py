@@ -90,7 +90,7 @@ def form_sets(plan: CoursePlan) -> list[FormSet]:
 
 
 def quota(wanted: int, mated: Sequence[int], people: Index, group: I32) -> Index:
-    """How many of `wanted` items without a mate come from each group, i64[g], by largest remainders.
+    """Deal `wanted` items without a mate to the groups, i64[g] numbers, by largest remainders.
 
     The shares are those of `mated`, the people of the items with a mate, or of `people` if there are none; `group`
     holds everybody's group, i32[n], numbered from 0.

@@ -177,7 +177,7 @@ def padded(files: Sequence[bytes]) -> list[bytes]:
     """Bring JPEG files to one length, with comments right after their first segment.
 
     A blurred or flat picture is a smaller file: its length would tell. Comments are filled with what cannot be
-    compressed, so that a connection that compresses does not undo it. What such a connection still tells is what the
+    compressed, so that a connection that compresses does not undo it. Such a connection still tells no more than the
     pictures themselves show: two that are alike take some bytes less together. TLS does not compress.
     """
     if not files:

@@ -5,8 +5,8 @@
   own photo;
 * `checks` refuses answers that cannot be, and lists the components of a face.
 
-An exercise holds no state. What it shows before an answer is locked depends on nothing that is right, but for the
-advice of an aided trial, and is told nobody's name.
+An exercise holds no state. Before an answer is locked it shows nothing that depends on what is right, but for the
+advice of an aided trial, and nobody's name.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def results(course: Course, session: Session) -> tuple[Result, ...]:
 
 
 def progress(course: Course, session: Session) -> Progress:
-    """How far a session is."""
+    """The progress of a session, from its record."""
     sitting = sitting_of(course, session.sitting)
     done = [trial for trial in session.trials if trial.done and not _known(trial)]
     correct = [_graded(course, session, trial).correct for trial in done]

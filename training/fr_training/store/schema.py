@@ -1,6 +1,6 @@
 """The tables of the training store.
 
-Times are milliseconds since 1970, UTC. What is `sealed` is encrypted and bound to its row, a `mac` authenticates the
+Times are milliseconds since 1970, UTC. A `sealed` value is encrypted and bound to its row, a `mac` authenticates the
 columns before it, and `..._mac` stands in for a value that the store must not show; see `fr_core.storage.vault`. The
 statements of this room keep to what PostgreSQL speaks too; the tables say STRICT and AUTOINCREMENT, which are SQLite's.
 """

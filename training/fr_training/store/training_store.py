@@ -63,9 +63,9 @@ R = TypeVar("R")
 class TrainingStore(SharedStore[Transaction]):
     """Courses, cohorts, trainees, sessions and answers, durable and encrypted; for several threads and processes.
 
-    Every method blocks, `change` excepted. What has returned is durable, and the audit says who asked for it, see
-    `fr_core.storage.audit.attribution`. A cohort whose time is over, or whose course was deleted, is there for nobody,
-    whether or not `purge` has deleted it.
+    Every method blocks, `change` excepted. A change that has returned is durable, and the audit says who asked
+    for it, see `fr_core.storage.audit.attribution`. A cohort whose time is over, or whose course was deleted, is there
+    for nobody, whether or not `purge` has deleted it.
 
     Raises of every method:
         ShuttingDown: the store is closed.
