@@ -39,14 +39,14 @@ class PictureBook:
     """The pictures of a course while it is made; each is in it once."""
 
     pictures: list[Shown] = field(default_factory=list)
-    _numbers: dict[tuple[int, Degraded | None, float], int] = field(default_factory=dict)
+    _numbers: dict[Shown, int] = field(default_factory=dict)
 
     def numbers(self, shown: Sequence[Shown]) -> tuple[int, ...]:
         """The numbers of pictures, from 0; new ones are taken up."""
         return tuple(map(self._number, shown))
 
     def _number(self, one: Shown) -> int:
-        number = self._numbers.setdefault((one.photo.number, one.degraded, one.strength), len(self.pictures))
+        number = self._numbers.setdefault(one, len(self.pictures))
         if number == len(self.pictures):
             self.pictures.append(one)
         return number

@@ -23,7 +23,7 @@ UNIT_TOLERANCE = 1e-3
 """Of the squared length of an embedding."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class PoolPhoto:
     """A photo with one face, analysed.
 
@@ -38,7 +38,7 @@ class PoolPhoto:
 
     number: int
     sha256: str
-    embedding: F32
+    embedding: F32 = field(compare=False)
     yaw_degrees: float
     quality_score: float
     condition: str = ""
