@@ -77,7 +77,7 @@ def between_rounds(
 
 
 # Opening galleries takes so long that looking for a shorter history that fails would take minutes.
-@settings(max_examples=examples(15), phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(max_examples=examples(25), phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(st.randoms(use_true_random=False))
 def test_any_history_is_as_the_model_says(chance: random.Random) -> None:
     clock = Clock()

@@ -13,11 +13,21 @@ from zlib import crc32
 import numpy as np
 import pytest
 
-from fr_core.errors import DuplicateImage, UnknownSubject, UnknownTemplate
+from fr_core.errors import DuplicateImage, GalleryExists, UnknownGallery, UnknownSubject, UnknownTemplate
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.index.protocol import exact_similarity
 from fr_core.gallery.query import SubjectFilter
-from fr_core.gallery.values import Deleted, Enrolment, GalleryUpdate, NewTemplate, SubjectUpdate
+from fr_core.gallery.values import (
+    KEEP,
+    Deleted,
+    Enrolment,
+    GalleryUpdate,
+    NewTemplate,
+    Subject,
+    SubjectName,
+    SubjectUpdate,
+)
+from fr_core.types import Embedding
 from support.ledger import MODEL, SIZE, embedding
 
 SHARED = "shared"
@@ -25,6 +35,15 @@ SHARED = "shared"
 
 FEW, MANY = 10, 60
 """Subjects of a model: around these numbers it only enrols, or mostly deletes."""
+
+
+FORMS = ("new-", "New ", "ü", "～", "😀")
+"""How ids begin; their order is that of code points, not of UTF-16 units: U+FF5E comes before U+1F600."""
+
+
+def face(seed: int) -> Embedding:
+    """A third of all seeds share five vectors, so that similarities tie."""
+    return embedding(seed if seed % 3 else seed % 5)
 
 
 class Clock:
@@ -45,6 +64,7 @@ class PlainTemplate:
 
 @dataclass(slots=True)
 class PlainSubject:
+    name: str
     metadata: dict[str, str]
     templates: dict[int, PlainTemplate] = field(default_factory=dict)
 
@@ -87,30 +107,39 @@ class History:
         few, many = len(self._subjects) < FEW, len(self._subjects) > MANY
         steps = [self.enrol] * (1 if many else 6) + [self.search] * 4 + [self.search_among, self.share]
         if not few:
-            steps += [self.delete_template, self.delete_subject, self.erase, self.enrol_again, self.look, self.update]
+            steps += [self.delete_template, self.delete_subject, self.erase, self.look, self.update, self.ask_in_vain]
         if self._chance.randrange(400) == 0:
             steps = [self.delete_gallery]
         self._chance.choice(steps)()
 
     def enrol(self) -> None:
         self._number += 1
-        subject_id = self._chance.choice([f"new-{self._number}", *list(self._subjects)[:3]])
-        seed, metadata = self._seed(), {"parity": str(self._number % 2)}
-        template = NewTemplate(embedding(seed), f"{seed:064x}", 0.5)
-        enrolled = self.galleries.enrol(self._id, Enrolment(subject_id, template, "", metadata))
+        new = f"{self._chance.choice(FORMS)}{self._number}"
+        subject_id = self._chance.choice([new, *list(self._subjects)[:3]])
+        seed, metadata = self._seed(), self._chance.choice([{"parity": str(self._number % 2)}, {}])
+        name = self._chance.choice(["", "N", "M"])
+        template = NewTemplate(face(seed), f"{seed:064x}", 0.5)
+        enrolled = self.galleries.enrol(self._id, Enrolment(subject_id, template, name, metadata))
         self._version += 1
         assert (enrolled.subject_created, enrolled.gallery_version) == (subject_id not in self._subjects, self._version)
-        subject = self._subjects.setdefault(subject_id, PlainSubject(metadata))
-        subject.metadata = metadata
+        subject = self._subjects.setdefault(subject_id, PlainSubject(name, metadata))
+        subject.name, subject.metadata = name or subject.name, metadata or subject.metadata
         subject.templates[enrolled.template_id] = PlainTemplate(seed, self._clock.now)
 
-    def enrol_again(self) -> None:
-        """The same photo once more is refused."""
-        template_id, kept = self._chance.choice(self._templates()) if self._templates() else (0, None)
-        if kept is not None:
-            template = NewTemplate(embedding(kept.seed), f"{kept.seed:064x}", 0.5)
+    def ask_in_vain(self) -> None:
+        """What is there cannot be made again, the same photo not be enrolled once more, what is not there not go."""
+        with pytest.raises(GalleryExists):
+            self.galleries.create(self._id, "", MODEL, SIZE)
+        with pytest.raises(UnknownGallery):
+            self.galleries.delete(f"not-{self._id}")
+        with pytest.raises(UnknownSubject):
+            self.galleries.delete_subject(self._id, "nobody")
+        with pytest.raises(UnknownSubject):
+            self.galleries.update_subject(self._id, "nobody", SubjectUpdate("N"))
+        for template_id, kept in self._templates()[:1]:
+            template = NewTemplate(face(kept.seed), f"{kept.seed:064x}", 0.5)
             with pytest.raises(DuplicateImage) as refused:
-                self.galleries.enrol(self._id, Enrolment("another", template))
+                self.galleries.enrol(self._id, Enrolment("another", template, "Name"))
             assert refused.value.metadata == {"template_id": str(template_id)}
 
     def update(self) -> None:
@@ -122,9 +151,16 @@ class History:
             info = self.galleries.update(self._id, GalleryUpdate(display_name=name))
             assert (info.display_name, info.version) == (name, self._version)
             return
-        updated = self.galleries.update_subject(self._id, subject_id, SubjectUpdate(metadata=metadata))
-        assert (dict(updated.subject.metadata), updated.gallery_version) == (metadata, self._version)
-        self._subjects[subject_id].metadata = metadata
+        subject = self._subjects[subject_id]
+        kept, name = self._chance.random() < 0.5, self._chance.choice(["", "N"])
+        update = SubjectUpdate(KEEP if kept else name, metadata)
+        updated = self.galleries.update_subject(self._id, subject_id, update)
+        subject.name, subject.metadata = subject.name if kept else name, metadata
+        assert (updated.subject, updated.gallery_version) == (
+            self.galleries.subject(self._id, subject_id),
+            self._version,
+        )
+        assert (updated.subject.display_name, dict(updated.subject.metadata)) == (subject.name, subject.metadata)
 
     def delete_template(self) -> None:
         subject_id = self._chance.choice(list(self._subjects))
@@ -174,18 +210,25 @@ class History:
             for template_id, one in self._subjects[subject_id].templates.items()
         ]
         near = self._chance.choice(owners)[2] if owners and self._chance.random() < 0.5 else 0
-        probe, k = embedding(near), self._chance.choice([1, 5, 1000])
-        found = self.galleries.search(self._id, probe, k, 0.5, among=among)
+        probe, k = face(near), self._chance.choice([1, 5, 1000])
+        threshold, only = self._chance.choice([-1.0, 0.0, 0.1, 1.0]), self._chance.random() < 0.5
+        found = self.galleries.search(self._id, probe, k, threshold, only, among=among)
         best: dict[str, tuple[float, int]] = {}
         if owners:
-            vectors = np.stack([embedding(seed).vector for _, _, seed in owners])
+            vectors = np.stack([face(seed).vector for _, _, seed in owners])
             for (template_id, subject_id, _), score in zip(
                 owners, exact_similarity(vectors, probe.vector), strict=True
             ):
                 best[subject_id] = min(best.get(subject_id, (2.0, 0)), (-float(score), template_id))
-        expected = sorted((score, template_id, subject_id) for subject_id, (score, template_id) in best.items())[:k]
+        ranked = sorted((score, template_id, subject_id) for subject_id, (score, template_id) in best.items())[:k]
+        expected = [(*one, -one[0] >= threshold) for one in ranked if not only or -one[0] >= threshold]
         candidates = found.identification.candidates
-        assert [(-one.similarity, one.template_id, one.subject_id) for one in candidates] == expected
+        assert [
+            (-one.similarity, one.template_id, one.subject_id, one.above_threshold) for one in candidates
+        ] == expected
+        assert [one.rank for one in candidates] == list(range(1, len(expected) + 1))
+        plain = {one.subject_id: self._subjects[one.subject_id] for one in candidates}
+        assert found.subjects == {key: SubjectName(key, one.name, one.metadata) for key, one in plain.items()}
         assert found.identification.gallery_version == self._version
 
     def share(self) -> None:
@@ -207,10 +250,18 @@ class History:
         info = self.galleries.get(self._id)
         counts = (self._version, len(self._subjects), len(self._templates()))
         assert (info.version, info.subject_count, info.template_count) == counts
-        listed = {one.subject_id: one for one in self.galleries.subjects(self._id, 1000).items}
+        size, token = self._chance.choice([3, 1000]), ""
+        listed: dict[str, Subject] = {}
+        while True:
+            page = self.galleries.subjects(self._id, size, token)
+            assert len(page.items) <= size
+            assert listed.keys().isdisjoint(one.subject_id for one in page.items)
+            listed |= {one.subject_id: one for one in page.items}
+            if not (token := page.next_page_token):
+                break
         assert list(listed) == sorted(self._subjects)
         for subject_id, plain in self._subjects.items():
-            assert dict(listed[subject_id].metadata) == plain.metadata
+            assert (listed[subject_id].display_name, dict(listed[subject_id].metadata)) == (plain.name, plain.metadata)
             assert [one.template_id for one in listed[subject_id].templates] == sorted(plain.templates)
 
     def purged(self) -> None:

@@ -25,6 +25,7 @@ from fr_core.types import Embedding, ModelId
 MODEL = ModelId("null", "1", "0" * 64)
 SIZE = 64
 KEY = KeyEncryptionKey(bytes(range(32)))
+OTHER_KEY = KeyEncryptionKey(bytes(range(1, 33)))
 GALLERY = "g"
 HANDS = 4
 """Threads that change a gallery at once, each its own subjects."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-import numpy as np
 import pytest
 
 from fr_core.errors import (
@@ -39,19 +38,10 @@ from fr_core.storage.data_folder import DataFolder
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.schema import Schema
 from fr_core.storage.sqlite_log import require_no_lost_commits
-from fr_core.types import Embedding, ModelId
+from support.ledger import KEY, MODEL, OTHER_KEY, SIZE, embedding
 
-KEY = KeyEncryptionKey(bytes(range(32)))
-OTHER_KEY = KeyEncryptionKey(bytes(range(1, 33)))
-MODEL = ModelId("null", "1", "0" * 64)
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
-SIZE = 16
 PHOTO = b"\xff\xd8 a photo of somebody " + bytes(range(256)) * 20
-
-
-def embedding(seed: int) -> Embedding:
-    vector = np.random.default_rng(seed).standard_normal(SIZE)
-    return Embedding((vector / np.linalg.norm(vector)).astype(np.float32), MODEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +91,23 @@ def fill(place: Place) -> Galleries:
     return galleries
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """The folders of which each test gets a copy."""
+    built = Place(tmp_path_factory.mktemp("filled"))
+    fill(built).close()
+    return built
+
+
 @pytest.fixture
-def galleries(place: Place) -> Iterator[Galleries]:
-    with fill(place) as opened:
+def closed(place: Place, filled: Place) -> None:
+    """The data folder holds what `fill` made, and nobody has it open."""
+    shutil.copytree(filled.data, place.data)
+
+
+@pytest.fixture
+def galleries(place: Place, closed: None) -> Iterator[Galleries]:
+    with place.open() as opened:
         yield opened
 
 
@@ -136,53 +140,6 @@ def test_everything_comes_back(place: Place, galleries: Galleries) -> None:
         assert found.identification.candidates[0].subject_id == "subject-1"
         assert found.identification.candidates[0].similarity == pytest.approx(1.0, abs=1e-6)
         assert enrol(again, "g", "subject-9", 99) == 25
-
-
-def test_an_empty_store_comes_back(place: Place) -> None:
-    place.open().close()
-    assert place.back_up("out") == Extent(0, 0, 0, 0)
-    assert place.restore("out").held == Verified(0, 0, 0, 0, 1)
-    place.open(place.path / "new").close()
-
-
-def test_a_backup_of_a_restored_store(place: Place, galleries: Galleries) -> None:
-    before = contents(galleries)
-    place.back_up("out")
-    place.restore("out")
-    keys = place.path / "apart" / "new.keys"
-    back_up(place.path / "new", KEY, place.path / "out-2", keys, NOW)
-    restore(place.path / "out-2", keys, KEY, place.path / "newer")
-    with place.open(place.path / "newer") as again:
-        assert contents(again) == before
-
-
-def test_a_backup_is_one_moment_of_a_store_that_is_written_to(place: Place, galleries: Galleries) -> None:
-    ended, written = threading.Event(), threading.Semaphore(0)
-
-    def write() -> None:
-        seed = 1_000
-        while not ended.is_set():
-            enrol(galleries, "h", f"more-{seed}", seed, metadata={})
-            written.release()
-            seed += 1
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
-        assert written.acquire(timeout=10)
-        extents = [place.back_up(f"out-{number}") for number in range(3)]
-        while written.acquire(blocking=False):
-            pass
-        for _ in range(2):  # one may have been under way
-            assert written.acquire(timeout=10)
-        extents.append(place.back_up("out-3"))
-    finally:
-        ended.set()
-        thread.join()
-    assert extents[0].templates < extents[-1].templates
-    for number, extent in enumerate(extents):
-        restored = restore(place.path / f"out-{number}", place.keys, KEY, place.path / f"new-{number}")
-        assert (restored.held.templates, restored.erased_since) == (extent.templates, 0)
 
 
 def test_a_store_whose_process_died_is_backed_up_with_its_log(place: Place) -> None:
@@ -255,8 +212,7 @@ def test_numbers_of_later_rows_are_not_given_again_after_a_restoration(place: Pl
         assert enrol(again, "g", "another", 51) == last + 1
 
 
-def test_a_newer_file_of_keys_under_a_rotated_key_opens_older_backups(place: Place) -> None:
-    fill(place).close()
+def test_a_newer_file_of_keys_under_a_rotated_key_opens_older_backups(place: Place, closed: None) -> None:
     place.back_up("out")
     with closing(GalleryStore(place.data, KEY)) as store:
         store.rotate(OTHER_KEY)
@@ -391,8 +347,7 @@ def test_keys_that_are_older_than_the_backup_are_refused(place: Place, galleries
     assert place.restore("out-2", to="new-2").held.templates == 25
 
 
-def test_newer_keys_are_not_replaced_by_those_of_an_older_copy(place: Place) -> None:
-    fill(place).close()
+def test_newer_keys_are_not_replaced_by_those_of_an_older_copy(place: Place, closed: None) -> None:
     (place.path / "copy").mkdir()
     (place.path / "copy" / DATABASE_NAME).write_bytes((place.data / DATABASE_NAME).read_bytes())
     with place.open() as galleries:
@@ -506,12 +461,8 @@ def test_what_comes_into_the_folder_at_the_last_moment_stays(
 
 def test_a_folder_that_somebody_restores_into_is_in_use(place: Place, galleries: Galleries) -> None:
     place.back_up("out")
-    held = DataFolder(place.path / "new", SCHEMA)
-    try:
-        with pytest.raises(StoreInUse):
-            place.restore("out")
-    finally:
-        held.close()
+    with closing(DataFolder(place.path / "new", SCHEMA)), pytest.raises(StoreInUse):
+        place.restore("out")
 
 
 def test_what_is_no_store_is_said_to_be_none(place: Place) -> None:
@@ -522,8 +473,7 @@ def test_what_is_no_store_is_said_to_be_none(place: Place) -> None:
     assert sorted(path.name for path in place.path.rglob("*")) == ["apart"]
 
 
-def test_a_newer_store_and_a_wrong_key_are_told(place: Place) -> None:
-    fill(place).close()
+def test_a_newer_store_and_a_wrong_key_are_told(place: Place, closed: None) -> None:
     for ask in (verify, lambda folder, key: place.back_up("out", folder, key)):
         with pytest.raises(WrongKey):
             ask(place.data, OTHER_KEY)
@@ -598,8 +548,7 @@ def test_a_log_that_grows_in_the_meantime_is_not_taken_for_a_damaged_one(
         ("DROP TABLE erasures", "schema"),
     ],
 )
-def test_verification_finds_what_was_altered(place: Place, sql: str, check: str) -> None:
-    fill(place).close()
+def test_verification_finds_what_was_altered(place: Place, sql: str, check: str, closed: None) -> None:
     database = place.data / DATABASE_NAME
     with closing(apsw.Connection(str(database))) as connection:
         connection.execute(sql).fetchall()

@@ -6,11 +6,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import apsw
-import numpy as np
 import pytest
 
 from fr_core.errors import DuplicateImage, StoreCorrupt, StoreFailed, UnknownSubject
@@ -35,30 +34,13 @@ from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.audit.values import Record
 from fr_core.storage.audit.verify import Verified, verify
 from fr_core.storage.database import Database
-from fr_core.storage.keys import KeyEncryptionKey
-from fr_core.types import Embedding, ModelId
 from support.audits import checkpoint_of, pseudonyms_of
+from support.histories import Clock
+from support.ledger import KEY, MODEL, OTHER_KEY, SIZE, embedding
 
-KEY = KeyEncryptionKey(bytes(range(32)))
-OTHER_KEY = KeyEncryptionKey(bytes(range(1, 33)))
-MODEL = ModelId("null", "1", "0" * 64)
-SIZE = 8
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+NOW = Clock().now
 NOW_MS = int(NOW.timestamp() * 1000)
 WHO = Attribution("key:k3", ("operator", "admin"), "r-1", "investigation", "Case 7/2026")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-def embedding(seed: int) -> Embedding:
-    vector = np.random.default_rng(seed).standard_normal(SIZE)
-    return Embedding((vector / np.linalg.norm(vector)).astype(np.float32), MODEL)
 
 
 def enrolment(subject_id: str, seed: int, photo: bytes | None = None) -> Enrolment:
@@ -66,23 +48,18 @@ def enrolment(subject_id: str, seed: int, photo: bytes | None = None) -> Enrolme
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def opened(folder: Path, clock: Clock | None = None) -> Galleries:
-    return Galleries.open(folder, key=KEY, index="numpy", clock=clock or Clock())
+def opened(folder: Path) -> Galleries:
+    return Galleries.open(folder, key=KEY, index="numpy", clock=Clock())
 
 
 @pytest.fixture
-def galleries(folder: Path, clock: Clock) -> Iterator[Galleries]:
+def galleries(folder: Path) -> Iterator[Galleries]:
     """A gallery of Ann with two templates, one with a photo, and Bob with one."""
-    with opened(folder, clock) as found:
+    with opened(folder) as found:
         found.create("g", "A gallery", MODEL, SIZE, keeps_photos=True)
         found.enrol("g", enrolment("Ann", 1, b"a photo"))
         found.enrol("g", enrolment("Ann", 2))
@@ -125,7 +102,7 @@ CHANGES: dict[str, tuple[Callable[[Galleries], object], dict[str, object]]] = {
             "gallery_version": 5,
             "detail": {
                 "fields": "display_name,expires,retention",
-                "expires": "2026-01-03T03:04:05Z",
+                "expires": "2026-01-03T00:00:00Z",
                 "retention_s": "172800",
             },
         },
@@ -414,7 +391,7 @@ def test_a_restored_store_says_from_which_chain_it_comes(galleries: Galleries, f
         (told,) = records(again)
         assert (told.action, told.actor, told.at_ms) == ("gallery.restore", "key:k3", NOW_MS + 5)
         assert dict(told.detail) == {
-            "backup_created": "2026-01-02T03:04:05Z",
+            "backup_created": "2026-01-02T00:00:00Z",
             "chain_id": checkpoint.chain_id,
             "seq": "4",
             "hash": checkpoint.hash,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import apsw
@@ -25,10 +24,10 @@ from fr_core.gallery.values import MAX_CALIBRATION_BYTES, Enrolment, GalleryCali
 from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import Embedding, ModelId
+from support.histories import Clock
+from support.ledger import KEY, MODEL, OTHER_KEY
 
-KEY, OTHER_KEY = KeyEncryptionKey(bytes(range(32))), KeyEncryptionKey(bytes(range(1, 33)))
-MODEL = ModelId("null", "1", "0" * 64)
-NOW = datetime(2026, 1, 2, tzinfo=UTC)
+NOW = Clock().now
 TEXT = '{"what": "the gallery does not read it: é"}'
 
 

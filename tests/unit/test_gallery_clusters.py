@@ -16,9 +16,9 @@ from fr_core.gallery.scan import linkage
 from fr_core.gallery.scan.clusters import Cluster
 from fr_core.gallery.scan.linkage import average_linkage, components
 from fr_core.gallery.values import Enrolment, NewTemplate
-from fr_core.types import F32, I64, Embedding, ModelId
+from fr_core.types import F32, I64, Embedding
+from support.ledger import MODEL
 
-MODEL = ModelId("null", "1", "0" * 64)
 D = 32
 
 
@@ -63,9 +63,9 @@ def textbook(vectors: F32, threshold: float) -> I64:
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("threshold", [0.2, 0.5])
 def test_mutual_merges_give_what_the_textbook_gives(seed: int, threshold: float) -> None:
-    vectors, _ = people(np.random.default_rng(seed), 60, 7, spread=1.2)
+    vectors, _ = people(np.random.default_rng(seed), 40, 7, spread=1.2)
     expected = textbook(vectors, threshold)
-    assert 1 < len(np.unique(expected)) < 60
+    assert 1 < len(np.unique(expected)) < 40
     assert np.array_equal(average_linkage(vectors, graph(vectors, threshold), threshold), expected)
 
 
@@ -168,10 +168,6 @@ def test_a_cluster_tells_of_its_members(galleries: Galleries) -> None:
     assert [member.similarity for member in three.members] == pytest.approx(vectors[:3] @ mean)
     assert (single.number, single.cohesion, len(single.members)) == (2, None, 1)
     assert single.members[0].similarity == pytest.approx(1.0)
-
-
-def test_an_empty_gallery_has_no_cluster(galleries: Galleries) -> None:
-    assert clusters_of(galleries) == []
 
 
 def test_a_person_of_more_photos_than_neighbours_is_one_cluster(galleries: Galleries) -> None:

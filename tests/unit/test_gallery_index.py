@@ -5,24 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fr_core.errors import ConfigInvalid, DeviceUnavailable
+from fr_core.errors import DeviceUnavailable
 from fr_core.gallery.index.faiss_compact import CompactIndex
 from fr_core.gallery.index.faiss_flat import FaissFlatIndex
 from fr_core.gallery.index.faiss_gpu import gpu_count
 from fr_core.gallery.index.growing import GrowingArray
-from fr_core.gallery.index.protocol import (
-    IndexMemory,
-    Upkeep,
-    VectorIndex,
-    best_first,
-    best_of_each,
-    exact_similarity,
-    scan_error_bound,
-)
+from fr_core.gallery.index.protocol import IndexMemory, Upkeep, VectorIndex, exact_similarity, scan_error_bound
 from fr_core.gallery.index.register import INDEX_NAMES, index_maker, new_index
-from fr_core.types import F32, I64, Embedding, ModelId
-
-MODEL = ModelId("null", "1", "0" * 64)
+from fr_core.types import F32, I64, Embedding
+from support.ledger import MODEL
 
 
 def unit_vectors(n: int, dimension: int, seed: int = 0) -> F32:
@@ -51,7 +42,7 @@ def test_similarity_is_that_of_embeddings_to_the_last_bit(dimension: int) -> Non
 
 
 @pytest.mark.parametrize("dimension", [3, 127, 512])
-def test_similarity_does_not_depend_on_the_batch_nor_on_the_place_in_memory(dimension: int) -> None:
+def test_similarity_depends_neither_on_the_batch_nor_on_the_place_in_memory_nor_on_pairing(dimension: int) -> None:
     vectors = unit_vectors(301, dimension)
     probe = unit_vectors(1, dimension, seed=1)[0]
     together = exact_similarity(vectors, probe)
@@ -59,11 +50,6 @@ def test_similarity_does_not_depend_on_the_batch_nor_on_the_place_in_memory(dime
         assert (exact_similarity(vectors[start:end], probe) == together[start:end]).all()
     assert (exact_similarity(vectors[::-3], probe) == together[::-3]).all()
     assert (exact_similarity(np.asfortranarray(vectors), probe) == together).all()
-
-
-@pytest.mark.parametrize("dimension", [3, 127, 512])
-def test_similarity_of_pairs_is_that_of_one_probe(dimension: int) -> None:
-    vectors = unit_vectors(301, dimension)
     probes = unit_vectors(301, dimension, seed=1)
     pairs = exact_similarity(vectors, probes)
     for vector, probe, similarity in zip(vectors, probes, pairs, strict=True):
@@ -78,37 +64,17 @@ def test_similarity_never_leaves_its_range() -> None:
     assert min(exact_similarity(-vector[None], vector)[0] for vector in vectors) == -1.0
 
 
-@pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
-def test_ties_at_the_last_place_go_to_the_lowest_id(k: int) -> None:
-    found, similarities = best_first(ids(9, 4, 7, 1, 3), np.array([0.5, 0.5, 0.9, 0.5, 0.1]), k)
-    assert found.tolist() == [7, 1, 4, 9, 3][:k]
-    assert similarities.tolist() == [0.9, 0.5, 0.5, 0.5, 0.1][:k]
-
-
 def test_an_empty_index_finds_nothing(index: VectorIndex) -> None:
     hits = index.search(unit_vectors(2, 3), 5)
     assert hits.ids.shape == hits.similarities.shape == (2, 0)
     assert hits.ids.dtype == np.int64
     assert hits.similarities.dtype == np.float64
-
-
-def test_no_probe_finds_nothing(index: VectorIndex) -> None:
+    index.remove(ids())
+    for call in (index.remove, index.vectors):
+        with pytest.raises(KeyError):
+            call(ids(0))
     index.add(ids(1), unit_vectors(1, 3))
     assert index.search(np.empty((0, 3), dtype=np.float32), 5).ids.shape == (0, 1)
-
-
-def test_more_than_there_is_gives_all_there_is(index: VectorIndex) -> None:
-    index.add(ids(4, 9), np.array([[1, 0, 0], [0, 1, 0]], dtype=np.float32))
-    hits = index.search(np.array([[0, 1, 0]], dtype=np.float32), 1000)
-    assert hits.ids.tolist() == [[9, 4]]
-    assert hits.similarities.tolist() == [[1.0, 0.0]]
-
-
-def test_what_was_removed_is_not_found(index: VectorIndex) -> None:
-    index.add(ids(1, 2, 3), np.array([[1, 0, 0], [1, 0, 0], [0, -1, 0]], dtype=np.float32))
-    index.remove(ids(1))
-    assert index.size == 2
-    assert index.search(np.array([[1, 0, 0]], dtype=np.float32), 3).ids.tolist() == [[2, 3]]
 
 
 def test_removing_what_is_not_there_changes_nothing(index: VectorIndex) -> None:
@@ -146,30 +112,6 @@ def test_a_wrong_search_is_refused(index: VectorIndex) -> None:
         index.search(np.zeros((1, 3), dtype=np.float32), 0)
 
 
-def test_mixed_candidates_are_ranked_for_each_probe() -> None:
-    hits = best_of_each(2, ids(1, 0, 0, 1, 0, 1), ids(9, 8, 7, 6, 5, 4), np.array([0.1, 0.5, 0.5, 0.9, 0.7, 0.1]), 2)
-    assert hits.ids.tolist() == [[5, 7], [6, 4]]
-    assert hits.similarities.tolist() == [[0.7, 0.5], [0.9, 0.1]]
-    assert best_of_each(2, ids(), ids(), np.empty(0), 0).ids.shape == (2, 0)
-
-
-def test_only_what_the_filter_names_is_searched(index: VectorIndex) -> None:
-    index.add(ids(1, 2, 3, 5), np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, -1, 0]], dtype=np.float32))
-    index.remove(ids(2))
-    probe = np.array([[1, 0, 0]], dtype=np.float32)
-    assert index.search(probe, 3, ids(2, 3, 4, 5, 9)).ids.tolist() == [[3, 5]]
-    assert index.search(probe, 1, ids(3, 5)).ids.tolist() == [[3]]
-    for nobody in (ids(), ids(2), ids(0, 4, 99)):
-        assert index.search(probe, 3, nobody).ids.shape == (1, 0)
-
-
-def test_a_filter_of_few_finds_no_removed_one(index: VectorIndex) -> None:
-    vectors = unit_vectors(1000, 3)
-    index.add(np.arange(1000), vectors)
-    index.remove(ids(500))
-    assert index.search(vectors[500:501], 5, ids(7, 500)).ids.tolist() == [[7]]
-
-
 @pytest.mark.parametrize("sign", [1, -1])
 def test_beyond_one_the_longer_vector_does_not_win(index: VectorIndex, sign: int) -> None:
     """Similarities are clipped: vectors that are a little longer than 1 are as alike as one can be, no more."""
@@ -192,13 +134,6 @@ def test_vectors_are_given_back_as_copies(index: VectorIndex) -> None:
     for missing in (ids(4), ids(1, 2), ids(8)):
         with pytest.raises(KeyError):
             index.vectors(missing)
-
-
-def test_an_empty_index_holds_no_vector_of_any_id(index: VectorIndex) -> None:
-    index.remove(ids())
-    for call in (index.remove, index.vectors):
-        with pytest.raises(KeyError):
-            call(ids(0))
 
 
 def test_memory_is_counted(index: VectorIndex) -> None:
@@ -287,8 +222,3 @@ def test_indexes_of_one_maker_share_their_threads() -> None:
     assert isinstance(other, CompactIndex)
     assert (one.dimension, other.dimension) == (3, 4)
     assert one._workers is other._workers
-
-
-def test_an_unknown_index_is_refused() -> None:
-    with pytest.raises(ConfigInvalid, match="auto, compact, flat, gpu, numpy"):
-        new_index("ivf", 3)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import apsw
-import numpy as np
 import pytest
 
 from fr_core.errors import (
@@ -20,7 +19,6 @@ from fr_core.errors import (
     InvalidFilter,
     StorageLow,
     StoreCorrupt,
-    UnknownGallery,
     UnknownSubject,
 )
 from fr_core.gallery.backup.verify import verify
@@ -31,29 +29,11 @@ from fr_core.gallery.store.gallery_store import DATABASE_NAME, GalleryStore
 from fr_core.gallery.store.transaction import GalleryTransaction
 from fr_core.gallery.values import Enrolment, GalleryUpdate, NewTemplate, Purged, SubjectName, SubjectUpdate
 from fr_core.storage.database import Database
-from fr_core.storage.keys import KeyEncryptionKey
-from fr_core.types import Embedding, ModelId
+from support.histories import Clock
+from support.ledger import KEY, MODEL, SIZE, embedding
 
-KEY = KeyEncryptionKey(bytes(range(32)))
-MODEL = ModelId("null", "1", "0" * 64)
-SIZE = 8
-BEGIN = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
+BEGIN = Clock().now
 DAY = timedelta(days=1)
-
-
-class Clock:
-    """A clock that moves when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = BEGIN
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-def embedding(seed: int) -> Embedding:
-    vector = np.random.default_rng(seed).standard_normal(SIZE)
-    return Embedding((vector / np.linalg.norm(vector)).astype(np.float32), MODEL)
 
 
 def enrolment(subject_id: str, seed: int, **metadata: str) -> Enrolment:
@@ -121,14 +101,6 @@ def test_a_wrong_update_of_a_gallery_changes_nothing(galleries: Galleries, wrong
     assert galleries.get("g") == before
 
 
-@pytest.mark.parametrize("gallery_id", ["none", "", "G", "\ud800"])
-def test_an_unknown_gallery_is_not_changed(galleries: Galleries, gallery_id: str) -> None:
-    with pytest.raises(UnknownGallery):
-        galleries.update(gallery_id, GalleryUpdate(display_name="x"))
-    with pytest.raises(UnknownGallery):
-        galleries.update_subject(gallery_id, "s", SubjectUpdate(display_name="x"))
-
-
 @pytest.mark.parametrize("expires", [BEGIN + 20 * DAY, None])
 def test_a_gallery_that_has_expired_is_opened_again(
     galleries: Galleries, clock: Clock, expires: datetime | None
@@ -145,13 +117,6 @@ def test_a_gallery_that_has_expired_is_opened_again(
     galleries.enrol("g", enrolment("t", 2))
 
 
-def test_an_end_that_has_come_nearer_closes_the_gallery(galleries: Galleries, clock: Clock) -> None:
-    galleries.update("g", GalleryUpdate(expires=clock.now + DAY))
-    clock.now += DAY
-    with pytest.raises(GalleryExpired):
-        galleries.search("g", embedding(1), 1, 0.5)
-
-
 def test_a_retention_holds_for_templates_that_are_there_already(galleries: Galleries, clock: Clock) -> None:
     clock.now += 4 * DAY
     galleries.enrol("g", enrolment("t", 2))
@@ -164,15 +129,6 @@ def test_a_retention_holds_for_templates_that_are_there_already(galleries: Galle
     galleries.update("g", GalleryUpdate(retention=3 * DAY))
     assert galleries.purge() == (Purged("g", 1, 1),)
     assert [subject.subject_id for subject in galleries.subjects("g").items] == ["t"]
-
-
-def test_the_same_update_twice_is_the_same_as_once(galleries: Galleries) -> None:
-    update = GalleryUpdate("Another", BEGIN + 3 * DAY, 2 * DAY)
-    once = galleries.update("g", update)
-    assert galleries.update("g", update) == replace(once, version=once.version + 1)
-    change = SubjectUpdate("N", {"a": "b"})
-    subject = galleries.update_subject("g", "s", change).subject
-    assert galleries.update_subject("g", "s", change).subject == subject
 
 
 def test_an_end_that_was_set_in_time_may_be_sent_again(galleries: Galleries, clock: Clock) -> None:
@@ -236,22 +192,6 @@ def test_a_row_that_was_altered_is_not_written_again_as_if_it_were_sound(
 
 
 # --- subjects -----------------------------------------------------------------------------------------------
-
-
-def test_metadata_are_replaced_and_a_name_alone_leaves_them(galleries: Galleries, clock: Clock, tmp_path: Path) -> None:
-    before = galleries.subject("g", "s")
-    version = galleries.get("g").version
-    changed = galleries.update_subject("g", "s", SubjectUpdate(metadata={"list": "staff"}))
-    assert changed.subject == replace(before, metadata={"list": "staff"})
-    assert changed.gallery_version == galleries.get("g").version == version + 1
-    assert galleries.update_subject("g", "s", SubjectUpdate("Other")).subject == replace(
-        before, display_name="Other", metadata={"list": "staff"}
-    )
-    nothing = galleries.update_subject("g", "s", SubjectUpdate("", {})).subject
-    assert (nothing.display_name, dict(nothing.metadata), nothing.templates) == ("", {}, before.templates)
-    galleries.close()
-    with Galleries.open(tmp_path / "data", key=KEY, clock=clock) as again:
-        assert again.subject("g", "s") == nothing
 
 
 def test_filters_and_candidates_see_the_change_at_its_version(galleries: Galleries) -> None:

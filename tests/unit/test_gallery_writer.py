@@ -1,16 +1,16 @@
-"""The thread that writes: groups share a commit, one bad change harms nobody, and every caller hears of the end."""
+"""The thread that writes, and many threads at once: groups share a commit, each search shows one version."""
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from fr_core.errors import DuplicateImage, InternalError, ShuttingDown, StoreCorrupt, StoreFailed, UnknownGallery
@@ -20,22 +20,14 @@ from fr_core.gallery.index.protocol import VectorIndex
 from fr_core.gallery.search.memory import Memories
 from fr_core.gallery.store.gallery_store import GalleryStore
 from fr_core.gallery.store.transaction import GalleryTransaction
-from fr_core.gallery.values import Enrolled, Enrolment, GalleryInfo, NewTemplate
+from fr_core.gallery.values import Enrolled, Enrolment, Found, GalleryInfo, NewTemplate
 from fr_core.gallery.writer import Writer
 from fr_core.storage import log_copier
 from fr_core.storage.database import Database, T
-from fr_core.storage.keys import KeyEncryptionKey
-from fr_core.types import Embedding, ModelId
+from support.ledger import KEY, MODEL, SIZE, embedding
 
-MODEL = ModelId("null", "1", "0" * 64)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-KEY = KeyEncryptionKey(bytes(range(32)))
 LONG = 10.0  # seconds after which a test has failed
-
-
-def embedding(number: int) -> Embedding:
-    vector = np.random.default_rng(number).standard_normal(8)
-    return Embedding((vector / np.linalg.norm(vector)).astype(np.float32), MODEL)
 
 
 def enrol(number: int, gallery_id: str = "g", sha256: str | None = None) -> Enrol:
@@ -102,7 +94,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     store = SlowStore(tmp_path)
     memories = Memories("flat")
     writer = Writer(store, memories, Future())
-    writer.run(CreateGallery(GalleryInfo("g", "", MODEL, 8, NOW, 0, 0, 1)))
+    writer.run(CreateGallery(GalleryInfo("g", "", MODEL, SIZE, NOW, 0, 0, 1)))
     store.commits = 0
     with ThreadPoolExecutor(40) as pool:
         yield Bench(store, writer, memories, pool)
@@ -155,28 +147,36 @@ def test_a_refused_change_does_not_harm_its_group(bench: Bench) -> None:
 
 
 @dataclass(frozen=True)
-class Defective(Enrol):
-    """Writes, and then meets a defect."""
+class Failing(Enrol):
+    """Writes, and then fails."""
+
+    error: Exception = field(default_factory=ZeroDivisionError)
 
     def run(self, transaction: GalleryTransaction) -> Done[Enrolled]:
         super().run(transaction)
-        raise ZeroDivisionError
+        raise self.error
 
 
-def test_a_defect_harms_only_its_own_change(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+def failing(number: int, error: Exception) -> Enrol:
+    return Failing("g", enrol(number).enrolment, NOW, error)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), StoreCorrupt("A row was altered.", check="test")])
+def test_a_defect_or_an_altered_row_harms_only_its_own_change(
+    bench: Bench, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
     first = bench.held(enrol(0))
-    good, bad, also_good = bench.queued(
-        enrol(1), Defective("g", enrol(2).enrolment, NOW), Enrol("g", enrol(3).enrolment, NOW)
-    )
+    good, bad, also_good = bench.queued(enrol(1), failing(2, error), enrol(3))
     bench.store.leave.set()
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(type(error)):
         bad.result(LONG)
-    first.result(LONG)
-    good.result(LONG)
-    also_good.result(LONG)
+    for future in (first, good, also_good):
+        future.result(LONG)
     with bench.store.snapshot() as snapshot:
-        assert snapshot.subject(1, "s2") is None
-    assert "a change failed" in caplog.text
+        assert [found.subject_id for found in snapshot.subjects(1, "", 10)] == ["s0", "s1", "s3"]
+    with bench.store.auditing() as audit:
+        assert audit.head().seq == 4
+    assert ("a change failed" in caplog.text) is isinstance(error, ZeroDivisionError)
 
 
 def test_a_commit_that_fails_fails_its_whole_group_and_the_next_goes_on(bench: Bench) -> None:
@@ -192,48 +192,13 @@ def test_a_commit_that_fails_fails_its_whole_group_and_the_next_goes_on(bench: B
     assert (again.template_id, again.gallery_version, again.subject_created) == (2, 2, True)
 
 
-@dataclass(frozen=True)
-class OnABadDisk(Enrol):
-    """Meets a disk that fails."""
-
-    def run(self, transaction: GalleryTransaction) -> Done[Enrolled]:
-        raise StoreFailed("The database could not be written.")
-
-
 def test_a_disk_that_fails_within_a_change_fails_the_whole_group(bench: Bench) -> None:
     first = bench.held(enrol(0))
-    futures = bench.queued(enrol(1), OnABadDisk("g", enrol(2).enrolment, NOW), enrol(3))
+    futures = bench.queued(enrol(1), failing(2, StoreFailed("The database could not be written.")), enrol(3))
     bench.store.leave.set()
     assert first.result(LONG).gallery_version == 2
     assert [type(future.exception(LONG)) for future in futures] == [StoreFailed] * 3
     assert bench.writer.run(enrol(1)).gallery_version == 3
-
-
-@dataclass(frozen=True)
-class OnAnAlteredRow(Enrol):
-    """Writes, and then reads a row that was altered."""
-
-    def run(self, transaction: GalleryTransaction) -> Done[Enrolled]:
-        super().run(transaction)
-        raise StoreCorrupt("A row was altered.", check="test")
-
-
-def test_an_altered_row_fails_only_the_change_that_reads_it(bench: Bench) -> None:
-    first = bench.held(enrol(0))
-    good, bad, also_good = bench.queued(enrol(1), OnAnAlteredRow("g", enrol(2).enrolment, NOW), enrol(3))
-    bench.store.leave.set()
-    with pytest.raises(StoreCorrupt):
-        bad.result(LONG)
-    for future in (first, good, also_good):
-        future.result(LONG)
-    with bench.store.snapshot() as snapshot:
-        assert [found.subject_id for found in snapshot.subjects(1, "", 10)] == ["s0", "s1", "s3"]
-    require_audit(bench, 4)
-
-
-def require_audit(bench: Bench, records: int) -> None:
-    with bench.store.auditing() as audit:
-        assert audit.head().seq == records
 
 
 def test_each_caller_of_a_failed_group_gets_an_error_of_its_own(bench: Bench) -> None:
@@ -274,7 +239,7 @@ def test_nobody_waits_for_a_thread_that_died(tmp_path: Path, monkeypatch: pytest
     writer = Writer(store, memories, broken)
     store.leave.clear()
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(writer.run, CreateGallery(GalleryInfo("g", "", MODEL, 8, NOW, 0, 0, 1)))
+        first = pool.submit(writer.run, CreateGallery(GalleryInfo("g", "", MODEL, SIZE, NOW, 0, 0, 1)))
         assert store.committing.wait(LONG)
         second = pool.submit(writer.run, enrol(0))
         wait_until(lambda: writer.waiting == 1)
@@ -295,7 +260,7 @@ def test_galleries_whose_thread_died_say_so(tmp_path: Path, monkeypatch: pytest.
     store = SlowStore(tmp_path)
     with Galleries(store, index="numpy") as galleries:
         galleries.load()
-        galleries.create("g", "", MODEL, 8)
+        galleries.create("g", "", MODEL, SIZE)
         assert not galleries.broken.done()
         monkeypatch.setattr(store.database.log, "tidy", die)
         monkeypatch.setattr(log_copier, "_CHECKPOINT_FRAMES", 1)
@@ -315,10 +280,10 @@ def test_a_gallery_whose_index_cannot_be_made_harms_no_other(
 
     with Galleries(GalleryStore(tmp_path, KEY), index="numpy") as galleries:
         galleries.load()
-        galleries.create("g", "", MODEL, 8)
+        galleries.create("g", "", MODEL, SIZE)
         with monkeypatch.context() as patched:
             patched.setattr(galleries._memories, "_new_index", no_memory)
-            galleries.create("h", "", MODEL, 8)
+            galleries.create("h", "", MODEL, SIZE)
         assert "could not be made: MemoryError" in caplog.text
         assert "Jane Roe" not in caplog.text
         for gallery_id in "gh":
@@ -329,7 +294,7 @@ def test_a_gallery_whose_index_cannot_be_made_harms_no_other(
         assert galleries.search("g", embedding(0), 1, 0.0).identification.candidates[0].subject_id == "s0"
         assert not galleries.broken.done()
         galleries.delete("h")
-        galleries.create("h", "", MODEL, 8)
+        galleries.create("h", "", MODEL, SIZE)
         assert galleries.search("h", embedding(0), 1, 0.0).identification.candidates == ()
 
 
@@ -337,7 +302,7 @@ def test_a_search_does_not_wait_for_a_commit(tmp_path: Path) -> None:
     store = SlowStore(tmp_path)
     with Galleries(store, index="numpy") as galleries, ThreadPoolExecutor(1) as pool:
         galleries.load()
-        galleries.create("g", "", MODEL, 8)
+        galleries.create("g", "", MODEL, SIZE)
         galleries.enrol("g", enrol(0).enrolment)
         store.leave.clear()
         store.committing.clear()
@@ -351,3 +316,142 @@ def test_a_search_does_not_wait_for_a_commit(tmp_path: Path) -> None:
         store.leave.set()
         assert slow.result(LONG).gallery_version == 3
         assert galleries.search("g", embedding(1), 5, 0.0).identification.candidates[0].subject_id == "s1"
+
+
+# --- many threads at once -------------------------------------------------------------------------------------
+
+
+WRITERS = 4
+SEARCHERS = 4
+CHANGES = 80
+
+
+@dataclass
+class Log:
+    """What each change did, by the version that it gave the gallery."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    added: dict[int, tuple[str, int]] = field(default_factory=dict)
+    removed: dict[int, str] = field(default_factory=dict)
+
+    def at(self, version: int) -> dict[str, set[int]]:
+        subjects: dict[str, set[int]] = {}
+        for number in range(2, version + 1):
+            if number in self.added:
+                subject_id, template_id = self.added[number]
+                subjects.setdefault(subject_id, set()).add(template_id)
+            else:
+                del subjects[self.removed[number]]
+        return subjects
+
+
+def write(galleries: Galleries, log: Log, writer: int) -> None:
+    rng = random.Random(writer)
+    mine: list[str] = []
+    for number in range(CHANGES):
+        if mine and rng.random() < 0.3:
+            subject_id = mine.pop(rng.randrange(len(mine)))
+            deleted = galleries.delete_subject("g", subject_id)
+            with log.lock:
+                log.removed[deleted.gallery_version] = subject_id
+            shown = galleries.search("g", embedding(0), 1000, 0.0)
+            assert shown.identification.gallery_version >= deleted.gallery_version
+            assert subject_id not in shown.subjects
+            continue
+        subject_id = f"{writer}-{number}"
+        if mine and rng.random() < 0.3:
+            subject_id = rng.choice(mine)
+        else:
+            mine.append(subject_id)
+        own = embedding(1000 * writer + number)
+        enrolled = galleries.enrol("g", Enrolment(subject_id, NewTemplate(own)))
+        with log.lock:
+            log.added[enrolled.gallery_version] = (subject_id, enrolled.template_id)
+        shown = galleries.search("g", own, 1, 0.0)
+        best = shown.identification.candidates[0]
+        assert shown.identification.gallery_version >= enrolled.gallery_version
+        assert (best.subject_id, best.template_id) == (subject_id, enrolled.template_id)
+
+
+def search(galleries: Galleries, done: threading.Event, seed: int) -> list[Found]:
+    answers = []
+    while not done.is_set():
+        answers.append(galleries.search("g", embedding(seed), 1000, 0.0))
+    return answers
+
+
+@pytest.mark.parametrize("index", ["compact", "numpy"])
+def test_every_search_shows_one_version(tmp_path: Path, index: str) -> None:
+    log, done = Log(), threading.Event()
+    with Galleries.open(tmp_path, index=index) as galleries, ThreadPoolExecutor(WRITERS + SEARCHERS) as pool:
+        galleries.create("g", "", MODEL, SIZE)
+        searching = [pool.submit(search, galleries, done, seed) for seed in range(SEARCHERS)]
+        writing = [pool.submit(write, galleries, log, writer) for writer in range(WRITERS)]
+        try:
+            for future in writing:
+                future.result()
+        finally:
+            done.set()
+        answers = [future.result() for future in searching]
+    assert sorted(log.added | log.removed) == list(range(2, 2 + WRITERS * CHANGES))
+    for of_one_thread in answers:
+        versions = [found.identification.gallery_version for found in of_one_thread]
+        assert versions == sorted(versions)
+        for found in of_one_thread[:: max(1, len(of_one_thread) // 100)]:
+            expected = log.at(found.identification.gallery_version)
+            assert {c.subject_id for c in found.identification.candidates} == set(expected)
+            for candidate in found.identification.candidates:
+                assert found.subjects[candidate.subject_id].subject_id == candidate.subject_id
+                assert candidate.template_id in expected[candidate.subject_id]
+
+
+def test_galleries_come_and_go_while_they_are_searched(tmp_path: Path) -> None:
+    done = threading.Event()
+
+    def look(galleries: Galleries) -> int:
+        looked = 0
+        while not done.is_set():
+            try:
+                found = galleries.search("g", embedding(0), 5, 0.0)
+            except UnknownGallery:
+                continue
+            assert found.identification.gallery_version in (1, 2)
+            assert len(found.identification.candidates) == found.identification.gallery_version - 1
+            looked += 1
+        return looked
+
+    with Galleries.open(tmp_path, index="numpy") as galleries, ThreadPoolExecutor(4) as pool:
+        looking = [pool.submit(look, galleries) for _ in range(4)]
+        try:
+            for _ in range(40):
+                galleries.create("g", "", MODEL, SIZE)
+                galleries.enrol("g", Enrolment("s", NewTemplate(embedding(0))))
+                galleries.delete("g")
+        finally:
+            done.set()
+        assert sum(future.result() for future in looking) > 0
+
+
+def test_galleries_may_be_closed_while_they_are_used(tmp_path: Path) -> None:
+    """Who comes too late is told so, and what was acknowledged before is there."""
+    galleries = Galleries.open(tmp_path, index="numpy")
+    galleries.create("g", "", MODEL, SIZE)
+
+    def work(worker: int) -> int:
+        acknowledged = 0
+        try:
+            while True:
+                galleries.enrol("g", Enrolment(f"{worker}-{acknowledged}", NewTemplate(embedding(worker))))
+                acknowledged += 1
+                galleries.search("g", embedding(worker), 5, 0.0)
+        except ShuttingDown:
+            return acknowledged
+
+    with ThreadPoolExecutor(4) as pool:
+        working = [pool.submit(work, worker) for worker in range(4)]
+        while galleries.get("g").template_count < 4:
+            threading.Event().wait(0.01)
+        galleries.close()
+        acknowledged = sum(future.result() for future in working)
+    with Galleries.open(tmp_path) as again:
+        assert again.get("g").template_count == acknowledged > 0
