@@ -7,7 +7,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from fr_core.scoring.auc import auc_delong, auc_to_dprime
+from fr_core.scoring.auc import auc_delong
 from fr_core.scoring.differentials import max_to_min, ratios_to_geometric_mean
 from fr_core.scoring.intervals import Rate, wilson_interval
 from fr_core.scoring.likelihood import brier, cllr, expected_calibration_error, level_ratios, log_loss, ratio_ceiling
@@ -55,11 +55,6 @@ def test_area_with_delongs_error() -> None:
     found = auc_delong(np.array(RATED_MATED, dtype=np.float64), np.array(RATED_NONMATED, dtype=np.float64))
     assert found.value == near(0.89)
     assert found.standard_error == near(0.0709)
-
-
-@pytest.mark.parametrize(("area", "dprime"), [(0.93, 2.0871), (0.68, 0.6614)])
-def test_area_to_dprime(area: float, dprime: float) -> None:
-    assert auc_to_dprime(area) == near(dprime)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from fr_core.scoring.bootstrap import (
     fmr_by_people,
     fmr_statistic,
     fnmr_at_fmr_statistic,
-    fnmr_statistic,
     subject_bootstrap,
     threshold_statistic,
 )
@@ -121,24 +120,6 @@ def test_it_holds_the_true_rate_where_an_interval_of_independent_trials_does_not
     assert held_by_wilson / 200 < 0.6
 
 
-def test_a_wider_confidence_is_a_wider_interval() -> None:
-    scores, (a, b) = np.random.default_rng(1).normal(size=780), across(40)
-    narrow, wide = (
-        subject_bootstrap(threshold_statistic(scores, 0.1), a, b, seed=1, confidence=confidence)
-        for confidence in (0.5, 0.99)
-    )
-    assert wide.low < narrow.low < narrow.value < narrow.high < wide.high
-
-
-def test_mated_failed_and_nonmated_pairs_are_resampled_together() -> None:
-    rng, (a, b) = np.random.default_rng(1), across(40)
-    people = np.arange(40)
-    scores = rng.normal(size=780)
-    statistic = fnmr_at_fmr_statistic(rng.normal(2, 1, 36), scores, 0.1, failures=4)
-    found = subject_bootstrap(statistic, np.concatenate([people, a]), np.concatenate([people, b]), seed=1)
-    assert 0.1 <= found.low < found.value < found.high
-
-
 def test_what_all_resamples_agree_on_has_no_interval() -> None:
     with pytest.raises(UndefinedRate, match="resamples agree"):
         subject_bootstrap(fmr_statistic(np.zeros(190), 0.5), *across(20), seed=1)
@@ -166,7 +147,7 @@ def test_few_resamples_without_a_figure_are_left_out_and_counted() -> None:
 def test_fewer_than_two_people_are_not_resampled() -> None:
     for people in (i64(), i64(1, 1)):
         with pytest.raises(UndefinedRate, match="fewer than two"):
-            subject_bootstrap(fnmr_statistic(f64(0.1, 0.9), 0.5), people, people, seed=1)
+            subject_bootstrap(fmr_statistic(f64(0.1, 0.9), 0.5), people, people, seed=1)
 
 
 def test_bad_input_is_refused() -> None:
@@ -185,7 +166,6 @@ def test_bad_input_is_refused() -> None:
     "statistic",
     [
         fmr_statistic(f64(0.1, 0.2), 0.5),
-        fnmr_statistic(f64(0.1), 0.5, failures=1),
         threshold_statistic(f64(0.1, 0.2), 0.5),
         fnmr_at_fmr_statistic(f64(), f64(0.1), 1.0, failures=1),
     ],
@@ -202,9 +182,6 @@ def test_bad_scores_are_refused() -> None:
     refused: list[Callable[[], Statistic]] = [
         lambda: fmr_statistic(bad, 0.5),
         lambda: fmr_statistic(good, np.nan),
-        lambda: fnmr_statistic(bad, 0.5),
-        lambda: fnmr_statistic(good, np.nan),
-        lambda: fnmr_statistic(good, 0.5, failures=-1),
         lambda: threshold_statistic(bad, 1.0),
         lambda: threshold_statistic(good, 2.0),
         lambda: fnmr_at_fmr_statistic(bad, good, 1.0),

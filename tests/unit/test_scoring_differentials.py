@@ -14,7 +14,6 @@ from fr_core.runtime.ticket import Ticket, hold
 from fr_core.scoring.differentials import (
     MIN_PEOPLE,
     GroupRate,
-    WithoutDifference,
     by_people,
     differential,
     draws_within,
@@ -265,9 +264,3 @@ def test_draws_are_bounded_and_end_with_the_call() -> None:
                 draw(trials, groups, seed=1)
 
     copy_context().run(called)
-
-
-def test_an_infinite_spread_is_exceeded_by_none() -> None:
-    assert WithoutDifference(1.2, 2.0, 1000).exceeded_by(2.1)
-    assert not WithoutDifference(1.2, 2.0, 1000).exceeded_by(2.0)
-    assert not WithoutDifference(1.2, None, 1000).exceeded_by(100.0)

@@ -1,7 +1,9 @@
-"""Unit tests of identification: misses, false alarms, ranks and sizes of galleries, in cases worked by hand."""
+"""Identification and quality, in cases worked by hand, and what is refused."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from math import inf, nan
 
 import numpy as np
@@ -19,9 +21,9 @@ from fr_core.scoring.identification import (
     identification_det,
     identification_point,
     threshold_at_fpir,
-    tpir,
 )
 from fr_core.scoring.intervals import UndefinedRate, rate
+from fr_core.scoring.rejection import discard_curve, pair_qualities, quality_edges, rates_by_quality
 
 F64 = npt.NDArray[np.float64]
 
@@ -46,89 +48,20 @@ def nonmated(failures: int = 0) -> NonmatedSearches:
 # --- ranks --------------------------------------------------------------------------------------------------
 
 
-def test_cmc_counts_the_mates_up_to_each_rank_of_the_list() -> None:
-    assert cmc(mated()) == (rate(2, 4), rate(2, 4), rate(3, 4))
-    assert cmc(mated(), 2) == (rate(2, 4), rate(2, 4))
-    for ranks in (0, 4):
-        with pytest.raises(ValueError, match="ranks"):
-            cmc(mated(), ranks)
-
-
 def test_a_failure_to_acquire_or_enrol_is_a_miss_at_every_rank() -> None:
     assert [share.total for share in cmc(mated(failures=6))] == [10, 10, 10]
     assert [share.count for share in cmc(mated(failures=6))] == [2, 2, 3]
     assert cmc(MatedSearches(i64(), f64(), 5, 2, failures=1)) == (rate(0, 1), rate(0, 1))
 
 
-def test_cmc_of_no_search_is_undefined() -> None:
-    with pytest.raises(UndefinedRate):
-        cmc(MatedSearches(i64(), f64(), 5, 2))
-
-
 # --- rates at a threshold -----------------------------------------------------------------------------------
-
-
-def test_a_mate_at_the_threshold_is_found() -> None:
-    assert fnir(mated(), 0.5) == rate(2, 4)
-    assert fnir(mated(), float(np.nextafter(0.5, 1))) == rate(3, 4)
-
-
-def test_fnir_looks_at_the_first_ranks_only() -> None:
-    assert fnir(mated(), 0.4) == rate(1, 4)
-    assert fnir(mated(), 0.4, rank=3) == rate(1, 4)
-    assert fnir(mated(), 0.4, rank=2) == rate(2, 4)
-
-
-def test_fnir_counts_failures_at_every_threshold() -> None:
-    assert fnir(mated(failures=1), -inf) == rate(2, 5)
-    assert fnir(mated(failures=1), inf) == rate(5, 5)
-
-
-def test_tpir_is_what_fnir_leaves() -> None:
-    assert tpir(mated(failures=1), 0.4, rank=1, confidence=0.9) == rate(2, 5, 0.9)
-
-
-def test_a_stranger_at_the_threshold_is_a_false_alarm() -> None:
-    assert fpir(nonmated(), 0.3) == rate(2, 4)
-    assert fpir(nonmated(), float(np.nextafter(0.3, 1))) == rate(1, 4)
 
 
 def test_a_search_that_could_not_be_done_does_not_better_the_fpir() -> None:
     assert fpir(nonmated(failures=96), 0.3) == rate(2, 4)
 
 
-def test_rates_of_no_search_are_undefined() -> None:
-    with pytest.raises(UndefinedRate):
-        fnir(MatedSearches(i64(), f64(), 5, 2), 0.5)
-    with pytest.raises(UndefinedRate):
-        fpir(NonmatedSearches(f64(), 5, failures=3), 0.5)
-
-
-def test_a_threshold_that_is_no_number_is_refused() -> None:
-    with pytest.raises(ValueError, match="threshold"):
-        fnir(mated(), nan)
-    with pytest.raises(ValueError, match="threshold"):
-        fpir(nonmated(), nan)
-
-
-def test_a_list_cannot_tell_more_ranks_than_it_holds() -> None:
-    for rank in (0, 4):
-        with pytest.raises(ValueError, match="Lists of 3 candidates"):
-            fnir(mated(), 0.5, rank=rank)
-
-
 # --- operating points ---------------------------------------------------------------------------------------
-
-
-def test_threshold_at_fpir_is_the_lowest_that_keeps_it() -> None:
-    threshold = threshold_at_fpir(nonmated(), 0.25)
-    assert threshold == np.nextafter(0.3, 1)
-    assert fpir(nonmated(), threshold).count == 1
-
-
-def test_few_searches_cannot_support_a_low_fpir() -> None:
-    with pytest.raises(UndefinedRate, match=r"4 non-mated searches cannot support .* identification rate of 0\.1"):
-        threshold_at_fpir(nonmated(failures=96), 0.1)
 
 
 def test_identification_point_holds_both_rates_and_all_failures() -> None:
@@ -144,75 +77,12 @@ def test_fnir_at_fpir_is_the_point_at_that_threshold() -> None:
     assert fnir_at_fpir(mated(), nonmated(), 0.5).rank == 3
 
 
-def test_both_kinds_of_searches_need_one_gallery() -> None:
-    others = NonmatedSearches(f64(0.1), 11)
-    with pytest.raises(ValueError, match="10 and 11 people"):
-        identification_point(mated(), others, 0.3)
-    with pytest.raises(ValueError, match="10 and 11 people"):
-        identification_det(mated(), others)
-
-
 # --- the trade-off ------------------------------------------------------------------------------------------
-
-
-def test_det_has_every_similarity_and_one_threshold_above() -> None:
-    det = identification_det(mated(failures=1), nonmated(), rank=1)
-    assert det.thresholds.tolist() == [0.1, 0.2, 0.3, 0.5, 0.9, float(np.nextafter(0.9, 1))]
-    assert det.fpir.tolist() == [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
-    assert det.fnir.tolist() == [0.6, 0.6, 0.6, 0.6, 0.8, 1.0]
-    assert (det.gallery_size, det.rank, det.n_mated, det.n_nonmated) == (10, 1, 5, 4)
 
 
 def test_det_of_failures_alone_misses_all() -> None:
     det = identification_det(MatedSearches(i64(), f64(), 10, 3, failures=2), nonmated())
     assert det.fnir.tolist() == [1.0] * 5
-
-
-def test_det_needs_both_kinds_of_searches() -> None:
-    with pytest.raises(UndefinedRate, match="one mated and one non-mated"):
-        identification_det(MatedSearches(i64(), f64(), 10, 3), nonmated())
-    with pytest.raises(UndefinedRate, match="one mated and one non-mated"):
-        identification_det(mated(), NonmatedSearches(f64(), 10, failures=1))
-
-
-# --- searches that are none ---------------------------------------------------------------------------------
-
-
-def test_ranks_and_similarities_have_one_shape() -> None:
-    with pytest.raises(ValueError, match=r"Ranks are i64\[n\]"):
-        MatedSearches(i64(1, 2), f64(0.5), 10, 3)
-    with pytest.raises(ValueError, match=r"Ranks are i64\[n\]"):
-        MatedSearches(f64(1.0).astype(np.int32), f64(0.5), 10, 3)
-    with pytest.raises(ValueError, match=r"Ranks are i64\[n\]"):
-        MatedSearches(np.ones((1, 1), dtype=np.int64), np.ones((1, 1)), 10, 3)
-
-
-@pytest.mark.parametrize("rank", [-1, 4])
-def test_a_rank_outside_the_list_is_refused(rank: int) -> None:
-    with pytest.raises(ValueError, match="rank lies outside 0 to 3"):
-        MatedSearches(i64(rank), f64(0.5), 10, 3)
-
-
-@pytest.mark.parametrize(("size", "length"), [(10, 0), (10, 11), (0, 0)])
-def test_a_list_longer_than_the_gallery_is_refused(size: int, length: int) -> None:
-    with pytest.raises(ValueError, match="gives no list"):
-        MatedSearches(i64(), f64(), size, length)
-
-
-def test_similarities_that_are_no_numbers_are_refused() -> None:
-    with pytest.raises(ValueError, match="finite"):
-        MatedSearches(i64(1), f64(nan), 10, 3)
-    with pytest.raises(ValueError, match="finite"):
-        NonmatedSearches(f64(-inf), 10)
-
-
-def test_impossible_counts_are_refused() -> None:
-    with pytest.raises(ValueError, match="failures"):
-        MatedSearches(i64(1), f64(0.5), 10, 3, failures=-1)
-    with pytest.raises(ValueError, match="failures"):
-        NonmatedSearches(f64(0.5), 10, failures=-1)
-    with pytest.raises(ValueError, match="gallery of 0 people"):
-        NonmatedSearches(f64(0.5), 0)
 
 
 # --- sizes of galleries -------------------------------------------------------------------------------------
@@ -242,35 +112,143 @@ def test_people_beyond_the_largest_gallery_are_not_read() -> None:
         nonmated_at_sizes(blocks(), [5])
 
 
-def test_too_few_people_for_a_gallery_are_refused() -> None:
-    with pytest.raises(ValueError, match="hold 4 people, too few"):
-        mated_at_sizes(f64(0.5, 0.7), [OTHERS], [6])
-    with pytest.raises(ValueError, match="hold 4 people, too few"):
-        nonmated_at_sizes([OTHERS], [2, 5])
+# --- quality --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sizes", [[], [0], [2, 2], [3, 2]])
-def test_sizes_ascend(sizes: list[int]) -> None:
-    with pytest.raises(ValueError, match="ascend"):
-        mated_at_sizes(f64(0.5, 0.7), [OTHERS], sizes)
-    with pytest.raises(ValueError, match="ascend"):
-        nonmated_at_sizes([OTHERS], sizes)
+# Ten mated pairs; the three of lowest quality and the best one are missed at .5.
+PAIRS = f64(0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.9, 0.4)
+QUALITIES = f64(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
 
 
-def test_a_block_has_a_row_for_each_probe() -> None:
-    with pytest.raises(ValueError, match="row for each probe"):
-        mated_at_sizes(f64(0.5), [OTHERS], [2])
-    with pytest.raises(ValueError, match="row for each probe"):
-        nonmated_at_sizes([OTHERS, OTHERS[:1]], [5])
-    with pytest.raises(ValueError, match="row for each probe"):
-        nonmated_at_sizes([OTHERS[0]], [1])
+# --- discarding ---------------------------------------------------------------------------------------------
 
 
-def test_sizes_refuse_what_is_no_similarity() -> None:
-    for bad in (nan, -inf):
-        with pytest.raises(ValueError, match="finite"):
-            mated_at_sizes(f64(0.5), [f64(bad)[None]], [2])
-        with pytest.raises(ValueError, match="finite"):
-            nonmated_at_sizes([f64(bad, 0.5)[None]], [2])
-    with pytest.raises(ValueError, match=r"Similarities are f64\[n\]"):
-        mated_at_sizes(f64(0.5, 0.7)[:, None], [OTHERS], [2])
+def test_discarding_the_worst_pairs_removes_their_misses() -> None:
+    curve = discard_curve(PAIRS, QUALITIES, 0.5, shares=[0.0, 0.1, 0.3, 0.5, 0.9])
+    assert [point.fnmr for point in curve] == [rate(4, 10), rate(3, 9), rate(1, 7), rate(1, 5), rate(1, 1)]
+    assert [point.discarded for point in curve] == [0, 1, 3, 5, 9]
+    assert [point.lowest_quality for point in curve] == [1, 2, 4, 6, 10]
+    assert [point.ideal for point in curve] == [0.4, 3 / 9, 1 / 7, 0.0, 0.0]
+
+
+def test_failures_stay_misses_at_every_share() -> None:
+    curve = discard_curve(PAIRS, QUALITIES, 0.5, shares=[0.0, 0.5], failures=2)
+    assert [point.fnmr for point in curve] == [rate(6, 12), rate(3, 7)]
+    assert [point.ideal for point in curve] == [0.5, 2 / 7]
+
+
+def test_a_share_does_not_lose_a_pair_to_rounding() -> None:
+    values = np.arange(100, dtype=np.float64)
+    assert int(0.29 * 100) == 28
+    assert discard_curve(values, values, 0.5, shares=[0.29])[0].discarded == 29
+
+
+def test_one_pair_is_always_kept() -> None:
+    almost_one = float(np.nextafter(1.0, 0.0))
+    values = np.arange(1000, dtype=np.float64)
+    assert discard_curve(values, values, 0.5, shares=[almost_one])[0].discarded == 999
+
+
+def test_the_worse_photo_decides() -> None:
+    assert pair_qualities(f64(1, 5, 3), f64(4, 2, 3)).tolist() == [1, 2, 3]
+
+
+# --- bins ---------------------------------------------------------------------------------------------------
+
+
+def test_edges_divide_the_pairs_evenly() -> None:
+    assert quality_edges(np.arange(101, dtype=np.float64), 4).tolist() == [0, 25, 50, 75, 100]
+
+
+def test_repeated_qualities_make_fewer_bins() -> None:
+    assert quality_edges(f64(1, 1, 1, 1, 2), 4).tolist() == [1, 2]
+
+
+# --- refusals -----------------------------------------------------------------------------------------------
+
+NO_SEARCH, NO_STRANGER, ONE = MatedSearches(i64(), f64(), 10, 3), NonmatedSearches(f64(), 10, failures=3), f64(1)
+OF_OTHERS = NonmatedSearches(f64(0.1), 11)
+BAD: list[tuple[Callable[[], object], str]] = [
+    *[(partial(cmc, mated(), ranks), "ranks") for ranks in (0, 4)],
+    (partial(fnir, mated(), nan), "threshold"),
+    (partial(fpir, nonmated(), nan), "threshold"),
+    *[(partial(fnir, mated(), 0.5, rank), "Lists of 3 candidates") for rank in (0, 4)],
+    (partial(identification_point, mated(), OF_OTHERS, 0.3), "10 and 11 people"),
+    (partial(identification_det, mated(), OF_OTHERS), "10 and 11 people"),
+    (partial(MatedSearches, i64(1, 2), f64(0.5), 10, 3), r"Ranks are i64\[n\]"),
+    (partial(MatedSearches, f64(1.0).astype(np.int32), f64(0.5), 10, 3), r"Ranks are i64\[n\]"),
+    (partial(MatedSearches, i64(1)[None], f64(1)[None], 10, 3), r"Ranks are i64\[n\]"),
+    *[(partial(MatedSearches, i64(rank), f64(0.5), 10, 3), "rank lies outside 0 to 3") for rank in (-1, 4)],
+    *[
+        (partial(MatedSearches, i64(), f64(), size, length), "gives no list")
+        for size, length in ((10, 0), (10, 11), (0, 0))
+    ],
+    (partial(MatedSearches, i64(1), f64(nan), 10, 3), "finite"),
+    (partial(NonmatedSearches, f64(-inf), 10), "finite"),
+    (partial(MatedSearches, i64(1), f64(0.5), 10, 3, failures=-1), "failures"),
+    (partial(NonmatedSearches, f64(0.5), 10, failures=-1), "failures"),
+    (partial(NonmatedSearches, f64(0.5), 0), "gallery of 0 people"),
+    (partial(mated_at_sizes, f64(0.5, 0.7), [OTHERS], [6]), "hold 4 people, too few"),
+    (partial(nonmated_at_sizes, [OTHERS], [2, 5]), "hold 4 people, too few"),
+    *[(partial(mated_at_sizes, f64(0.5, 0.7), [OTHERS], sizes), "ascend") for sizes in ([], [0], [2, 2])],
+    *[(partial(nonmated_at_sizes, [OTHERS], sizes), "ascend") for sizes in ([], [0], [3, 2])],
+    (partial(mated_at_sizes, f64(0.5), [OTHERS], [2]), "row for each probe"),
+    (partial(nonmated_at_sizes, [OTHERS, OTHERS[:1]], [5]), "row for each probe"),
+    (partial(nonmated_at_sizes, [OTHERS[0]], [1]), "row for each probe"),
+    *[(partial(mated_at_sizes, f64(0.5), [f64(bad)[None]], [2]), "finite") for bad in (nan, -inf)],
+    *[(partial(nonmated_at_sizes, [f64(bad, 0.5)[None]], [2]), "finite") for bad in (nan, -inf)],
+    (partial(mated_at_sizes, f64(0.5, 0.7)[:, None], [OTHERS], [2]), r"Similarities are f64\[n\]"),
+    *[(partial(discard_curve, PAIRS, QUALITIES, 0.5, [share]), "share to") for share in (-0.1, 1.0, nan)],
+    (partial(discard_curve, PAIRS, QUALITIES[:9], 0.5), "one for each of 10 pairs"),
+    (partial(discard_curve, PAIRS, QUALITIES.astype(np.float32), 0.5), "one for each of 10 pairs"),
+    *[(partial(discard_curve, ONE, f64(bad), 0.5), "quality is not a finite") for bad in (nan, inf)],
+    (partial(discard_curve, f64(nan), ONE, 0.5), "similarity is not a finite"),
+    (partial(discard_curve, PAIRS, QUALITIES, nan), "threshold"),
+    (partial(discard_curve, PAIRS, QUALITIES, 0.5, failures=-1), "failures"),
+    (partial(pair_qualities, ONE, f64(1, 2)), "one for each"),
+    (partial(pair_qualities, ONE, f64(nan)), "finite"),
+    (partial(pair_qualities, f64(nan), ONE), "finite"),
+    *[
+        (partial(rates_by_quality, ONE, f64(quality), f64(), f64(), 0.5, f64(1, 10)), "outside the edges")
+        for quality in (0.9, 10.1)
+    ],
+    (partial(rates_by_quality, f64(), f64(), ONE, f64(0.9), 0.5, f64(1, 10)), "outside the edges"),
+    *[
+        (partial(rates_by_quality, PAIRS, QUALITIES, f64(), f64(), 0.5, f64(*edges)), "ascending")
+        for edges in ([], [1], [1, 1], [2, 1], [1, nan], [1, inf])
+    ],
+    (partial(rates_by_quality, f64(nan), ONE, f64(), f64(), 0.5, f64(1, 10)), "finite"),
+    (partial(rates_by_quality, f64(), f64(), f64(nan), ONE, 0.5, f64(1, 10)), "finite"),
+    (partial(rates_by_quality, f64(), f64(), f64(), f64(), nan, f64(1, 10)), "threshold"),
+    (partial(quality_edges, f64(1, 2), 0), "one bin at least"),
+    (partial(quality_edges, f64(1, nan), 2), "finite"),
+]
+
+
+@pytest.mark.parametrize(("ask", "why"), BAD)
+def test_bad_input_is_refused(ask: Callable[[], object], why: str) -> None:
+    with pytest.raises(ValueError, match=why) as refused:
+        ask()
+    assert not isinstance(refused.value, UndefinedRate)
+
+
+UNDEFINED: list[tuple[Callable[[], object], str]] = [
+    (partial(cmc, NO_SEARCH), "no trials"),
+    (partial(fnir, NO_SEARCH, 0.5), "no trials"),
+    (partial(fpir, NO_STRANGER, 0.5), "no trials"),
+    (
+        partial(threshold_at_fpir, nonmated(failures=96), 0.1),
+        r"4 non-mated searches cannot support .* identification rate of 0\.1",
+    ),
+    (partial(identification_det, NO_SEARCH, nonmated()), "one mated and one non-mated"),
+    (partial(identification_det, mated(), NO_STRANGER), "one mated and one non-mated"),
+    (partial(discard_curve, f64(), f64(), 0.5, failures=3), "none can be discarded"),
+    (partial(quality_edges, f64(), 2), "two different"),
+    (partial(quality_edges, f64(3, 3), 2), "two different"),
+]
+
+
+@pytest.mark.parametrize(("ask", "why"), UNDEFINED)
+def test_figures_of_nothing_are_undefined(ask: Callable[[], object], why: str) -> None:
+    with pytest.raises(UndefinedRate, match=why):
+        ask()

@@ -1,17 +1,19 @@
-"""Strength of evidence: the costs of likelihood ratios and of probabilities, against values worked out elsewhere."""
+"""Strength of evidence: costs of likelihood ratios and probabilities, and the curves from similarity to ratio."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf, nan
+from math import inf, log10, nan
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
+from fr_core.scoring import calibrators
+from fr_core.scoring.calibrators import LogisticCurve, LrCalibrator, StepCurve, fit_logistic, fit_steps
 from fr_core.scoring.intervals import UndefinedRate
 from fr_core.scoring.likelihood import (
     brier,
-    calibration_loss,
     cllr,
     expected_calibration_error,
     level_ratios,
@@ -20,6 +22,8 @@ from fr_core.scoring.likelihood import (
     min_cllr,
     ratio_ceiling,
 )
+
+F64 = npt.NDArray[np.float64]
 
 MATED = np.log10([100.0, 50.0, 10.0, 3.0, 0.5])
 NONMATED = np.log10([0.01, 0.1, 0.2, 0.5, 4.0])
@@ -30,16 +34,12 @@ RATED_NONMATED = np.array([-3, -2, -2, -1, 0, 1, -3, -1, -2, 2])
 SCALE = (3, 2, 1, 0, -1, -2, -3)
 
 
-def f64(*values: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def f64(*values: float) -> F64:
     return np.array(values, dtype=np.float64)
 
 
 def test_cllr_of_a_published_case() -> None:
     assert cllr(MATED, NONMATED) == pytest.approx(0.55022, abs=5e-6)
-
-
-def test_evidence_of_nothing_costs_one_bit() -> None:
-    assert cllr(np.zeros(3), np.zeros(5)) == 1.0
 
 
 def test_strengths_beyond_all_floats_do_not_overflow() -> None:
@@ -52,19 +52,6 @@ def test_min_cllr_of_a_case_worked_by_hand() -> None:
     # Pooled: non-mated .01 to .2 alone; .5 (one of each), 3 and 4 (one of each); mated 10 to 100 alone.
     # The middle blocks have LR 1 and cost a bit each: 2 of 5 mated and 2 of 5 non-mated comparisons.
     assert min_cllr(MATED, NONMATED) == pytest.approx(0.4)
-    assert calibration_loss(MATED, NONMATED) == pytest.approx(0.55022 - 0.4, abs=5e-6)
-
-
-def test_min_cllr_of_what_order_divides_is_nothing() -> None:
-    assert min_cllr(f64(0.5, 0.6), f64(0.1, 0.2, 0.3)) == 0.0
-
-
-def test_min_cllr_pools_equal_values() -> None:
-    assert min_cllr(f64(0.5, 0.5), f64(0.5)) == 1.0
-
-
-def test_min_cllr_of_a_reversed_order_is_that_of_no_evidence() -> None:
-    assert min_cllr(f64(0.1, 0.2), f64(0.5, 0.6)) == 1.0
 
 
 @pytest.mark.parametrize("cost", [cllr, min_cllr])
@@ -107,13 +94,10 @@ def test_probabilities_are_checked(cost: Callable[..., float]) -> None:
         cost(f64(0.5), np.array([1]))
     with pytest.raises(ValueError, match="f64"):
         cost(np.array([1]), np.array([True]))
-    with pytest.raises(UndefinedRate, match="no probabilities"):
-        cost(f64(), np.array([], dtype=np.bool_))
-
-
-def test_a_calibration_error_needs_a_bin() -> None:
     with pytest.raises(ValueError, match="one bin"):
         expected_calibration_error(f64(0.5), np.array([True]), bins=0)
+    with pytest.raises(UndefinedRate, match="no probabilities"):
+        cost(f64(), np.array([], dtype=np.bool_))
 
 
 @pytest.mark.parametrize(("mated", "nonmated"), [(3000, 57_000), (1000, 99_000), (5000, 5000)])
@@ -166,3 +150,135 @@ def test_ratings_are_checked() -> None:
     for mated, levels in ((-1, 7), (10, 1)):
         with pytest.raises(ValueError, match="counted from 0"):
             ratio_ceiling(mated, 10, levels)
+
+
+# --- from similarity to likelihood ratio ----------------------------------------------------------------------
+
+
+def gaussians(seed: int = 3, mated: int = 4000, nonmated: int = 20000) -> tuple[F64, F64]:
+    """Similarities whose true log LR is known: equal spread .1, so ln LR = 40 (s - .3)."""
+    rng = np.random.default_rng(seed)
+    return rng.normal(0.5, 0.1, mated), rng.normal(0.1, 0.1, nonmated)
+
+
+@pytest.mark.parametrize("fit", [fit_logistic, fit_steps])
+def test_the_true_likelihood_ratio_is_learnt(fit: Callable[..., LrCalibrator]) -> None:
+    found = fit(*gaussians())
+    for similarity, tolerance in ((0.25, 0.25), (0.3, 0.25), (0.35, 0.25)):
+        assert found.evidence(similarity).log10_lr == pytest.approx(40 * (similarity - 0.3) / np.log(10), abs=tolerance)
+    mated, nonmated = gaussians(seed=4)
+    cost = cllr(found.log10_lrs(mated), found.log10_lrs(nonmated))
+    assert cost == pytest.approx(min_cllr(mated, nonmated), abs=0.01)
+
+
+def test_a_logistic_curve_of_a_case_worked_by_hand() -> None:
+    # Mated: 1 of 4 at 0, 3 of 4 at 1; non-mated the other way round. LR is 1/3 at 0 and 3 at 1, which a line can say.
+    found = fit_logistic(f64(0, 1, 1, 1), f64(1, 0, 0, 0))
+    assert isinstance(found.curve, LogisticCurve)
+    assert (found.curve.intercept, found.curve.slope) == pytest.approx((-log10(3), 2 * log10(3)))
+
+
+def test_the_prior_of_a_logistic_curve_is_not_in_its_ratios() -> None:
+    mated, nonmated = f64(0, 1, 1, 1), f64(1, 0, 0, 0)
+    assert fit_logistic(mated, nonmated, prior=0.01).curve.log10_lrs(f64(0, 1)) == pytest.approx([-log10(3), log10(3)])
+
+
+def test_the_logistic_curve_finds_a_steep_slope() -> None:
+    # One pair in a hundred overlaps, by a hair.
+    mated = np.append(np.linspace(0.5, 0.9, 99), 0.4999)
+    nonmated = np.append(np.linspace(0.0, 0.4998, 99), 0.5001)
+    found = fit_logistic(mated, nonmated)
+    assert found.evidence(0.5).log10_lr == pytest.approx(0.0, abs=0.3)
+    assert found.curve.log10_lrs(f64(0.6))[0] > 1.0
+
+
+@pytest.mark.parametrize(
+    ("mated", "nonmated"),
+    [((0.5, 0.9), (0.1, 0.4)), ((0.4, 0.9), (0.1, 0.4)), ((0.1,), (0.5, 0.6)), ((0.5, 0.5), (0.5,))],
+)
+def test_similarities_that_do_not_overlap_have_no_logistic_curve(
+    mated: tuple[float, ...], nonmated: tuple[float, ...]
+) -> None:
+    with pytest.raises(UndefinedRate, match="do not overlap"):
+        fit_logistic(f64(*mated), f64(*nonmated))
+
+
+def test_similarities_that_fall_have_no_logistic_curve() -> None:
+    with pytest.raises(UndefinedRate, match="not the more similar"):
+        fit_logistic(f64(0.1, 0.2, 0.5), f64(0.15, 0.6, 0.7))
+
+
+def test_a_logistic_curve_that_does_not_settle_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibrators, "MAX_NEWTON_STEPS", 2)
+    with pytest.raises(UndefinedRate, match="does not settle"):
+        fit_logistic(*gaussians())
+
+
+def test_steps_of_a_case_worked_by_hand() -> None:
+    found = fit_steps(f64(0.4, 0.6, 0.8), f64(0.1, 0.2, 0.5))
+    assert isinstance(found.curve, StepCurve)
+    # Blocks: .1 and .2 (0 to 2), .4 and .5 (1 to 1), .6 and .8 (2 to 0), half of each added at both ends.
+    assert found.curve.starts == (0.1, 0.4, 0.6)
+    assert [10**level for level in found.curve.levels] == pytest.approx([0.5 / 2.5, 1.0, 2.5 / 0.5])
+
+
+def test_steps_take_what_does_not_overlap_and_what_says_nothing() -> None:
+    divided = fit_steps(f64(0.5, 0.6), f64(0.1, 0.2))
+    assert [10**level for level in divided.curve.log10_lrs(f64(0.1, 0.5))] == pytest.approx([0.2, 5.0])
+    for mated, nonmated in ((f64(0.1), f64(0.5)), (f64(0.5), f64(0.5))):
+        assert fit_steps(mated, nonmated).evidence(0.5).log10_lr == 0.0
+
+
+@pytest.mark.parametrize("fit", [fit_logistic, fit_steps])
+def test_calibration_needs_both_kinds_and_finite_numbers(fit: Callable[..., LrCalibrator]) -> None:
+    for mated, nonmated in ((f64(), f64(0.1)), (f64(0.1), f64())):
+        with pytest.raises(UndefinedRate, match="one mated and one non-mated"):
+            fit(mated, nonmated)
+    with pytest.raises(ValueError, match="finite"):
+        fit(f64(0.1, nan), f64(0.1))
+
+
+@pytest.mark.parametrize("prior", [0.0, 1.0, nan])
+def test_a_prior_lies_between_0_and_1(prior: float) -> None:
+    with pytest.raises(ValueError, match="prior"):
+        fit_logistic(f64(0.1, 0.5), f64(0.2, 0.4), prior)
+
+
+# --- limits -------------------------------------------------------------------------------------------------
+
+
+def test_evidence_says_when_it_is_cut_off_and_when_it_is_beyond_the_comparisons() -> None:
+    found = LrCalibrator(LogisticCurve(-2.0, 10.0), weakest=-1.5, strongest=2.0, lowest=-0.2, highest=0.7)
+    inside, cut, beyond, below = (found.evidence(similarity) for similarity in (0.3, 0.7, 0.71, -0.3))
+    assert (inside.log10_lr, inside.at_limit, inside.supported) == (1.0, False, True)
+    assert (cut.log10_lr, cut.at_limit, cut.supported) == (2.0, True, True)
+    assert (beyond.log10_lr, beyond.at_limit, beyond.supported) == (2.0, True, False)
+    assert (below.log10_lr, below.at_limit, below.supported) == (-1.5, True, False)
+
+
+def test_a_similarity_that_is_no_number_is_no_evidence() -> None:
+    found = fit_steps(f64(0.5), f64(0.1))
+    for bad in (nan, inf):
+        with pytest.raises(ValueError, match="finite"):
+            found.evidence(bad)
+
+
+def test_a_curve_or_limits_that_contradict_themselves_are_refused() -> None:
+    for intercept, slope in ((nan, 1.0), (0.0, 0.0), (0.0, inf)):
+        with pytest.raises(ValueError, match="logistic curve"):
+            LogisticCurve(intercept, slope)
+    for starts, levels in (((), ()), ((0.1,), (0.0, 1.0))):
+        with pytest.raises(ValueError, match="one step"):
+            StepCurve(starts, levels)
+    for pair in ((0.1, 0.1), (0.2, 0.1), (0.0, inf)):
+        with pytest.raises(ValueError, match="rise"):
+            StepCurve(pair, (0.0, 1.0))
+        with pytest.raises(ValueError, match="rise"):
+            StepCurve((0.0, 1.0), pair)
+    curve = LogisticCurve(0.0, 1.0)
+    for weakest, strongest in ((0.1, 1.0), (-1.0, -0.1), (-inf, 1.0)):
+        with pytest.raises(ValueError, match="enclose 0"):
+            LrCalibrator(curve, weakest, strongest, 0.0, 1.0)
+    for lowest, highest in ((1.0, 0.0), (nan, 1.0)):
+        with pytest.raises(ValueError, match="lowest and a highest"):
+            LrCalibrator(curve, -1.0, 1.0, lowest, highest)
