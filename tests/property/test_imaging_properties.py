@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fr_core.errors import FrError, ImageTooManyPixels, Undecodable
+from fr_core.errors import FrError, Undecodable
 from fr_core.imaging import KNOWN_FORMATS, ImageLimits, decode
 from fr_core.types import U8
 
@@ -67,13 +67,3 @@ def test_no_part_of_a_photo_passes_for_the_whole(name: str, photo: U8, share: fl
     data = encoded(photo, name)
     with pytest.raises(Undecodable):
         decode(data[: int(share * len(data))], WIDE)
-
-
-@given(photo=photos(), limit=st.integers(1, 2000))
-def test_the_pixel_limit_is_exact(photo: U8, limit: int) -> None:
-    limits = ImageLimits(max_pixels=limit)
-    if photo.shape[0] * photo.shape[1] <= limit:
-        assert decode(encoded(photo, "PNG"), limits).pixels.shape == photo.shape
-    else:
-        with pytest.raises(ImageTooManyPixels):
-            decode(encoded(photo, "PNG"), limits)

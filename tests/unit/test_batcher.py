@@ -289,20 +289,6 @@ def test_cancelled_and_expired_items_never_reach_the_model() -> None:
     assert recorder.depths[-1] == 0
 
 
-def test_a_poisoned_item_fails_alone() -> None:
-    model = Model()
-    model.poison = {2}
-    with batching(model) as batcher:
-        busy(model, batcher)
-        futures = [batcher.submit([n], Ticket()) for n in (1, 2, 3, 4)]
-        model.gate.set()
-        assert [futures[n].result(SOON) for n in (0, 2, 3)] == [[2], [6], [8]]
-        with pytest.raises(RuntimeError, match="bad batch"):
-            futures[1].result(SOON)
-        assert batcher.submit([5], Ticket()).result(SOON) == [10]
-    assert model.batches[1] == [1, 2, 3, 4]  # they had shared a batch
-
-
 def test_a_lost_device_fails_every_waiter_at_once_and_is_told() -> None:
     model = Model()
     deaths: list[str] = []
@@ -463,16 +449,6 @@ def test_a_model_that_gives_another_number_of_results_is_a_failure_not_a_shift()
 def test_batch_sizes_that_cannot_be_are_refused(sizes: tuple[int, ...]) -> None:
     with pytest.raises(ConfigInvalid, match=r"batching\.embedder_sizes"), batching(Model(), sizes=sizes):
         pass
-
-
-def test_a_queue_of_nothing_is_refused() -> None:
-    with pytest.raises(ConfigInvalid, match=r"batching\.max_queued"), batching(Model(), max_queued=0):
-        pass
-
-
-def test_nothing_submitted_is_answered_with_nothing() -> None:
-    with batching(Model()) as batcher:
-        assert batcher.run([]) == []
 
 
 @settings(max_examples=examples(40))

@@ -1,28 +1,36 @@
-"""Which device is asked for, which is taken, and what a library is told; no library is loaded here."""
+"""Which device is asked for and taken, what a library is told, batch sizes, and the runtimes on small models."""
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
+from onnx import helper
 
 from fr_core.errors import ConfigInvalid, DeviceUnavailable
-from fr_core.runtime.devices import (
-    ActiveDevice,
-    DeviceKind,
-    DeviceSpec,
-    Precision,
-    as_one,
-    parse_device,
-    parse_precision,
-)
+from fr_core.runtime.batcher import Batcher
+from fr_core.runtime.devices import ActiveDevice, DeviceKind, DeviceSpec, Precision, parse_device, parse_precision
 from fr_core.runtime.libraries import Libraries, OnnxRuntimeLibrary
+from fr_core.runtime.onnx_graph import prepared
+from fr_core.runtime.onnxruntime_session import OnnxRuntimeSession, reason
 from fr_core.runtime.open import batches_alike, open_sessions
+from fr_core.runtime.openvino_session import precisions, settings
+from fr_core.runtime.priority import NICENESS
 from fr_core.runtime.providers import providers
 from fr_core.runtime.session import Plan, Session
+from fr_core.runtime.sizes import ACCELERATOR_SIZES, allowed_sizes, parse_sizes
+from fr_core.runtime.ticket import Ticket, hold
 from fr_core.types import F32, U8
-from support.engines import AS_THEY_ARE, HandmadeSession, convolution, doubled
+from fr_server.pools import Work
+from support.engines import AS_THEY_ARE, HandmadeSession, convolution, doubled, model
 
 
 class HandmadeLibrary:
@@ -142,23 +150,6 @@ def test_each_cuda_device_gets_a_session_in_the_order_named() -> None:
     assert {session.device.requested for session in sessions} == {"cuda:2,0"}
 
 
-def test_several_devices_are_told_as_one() -> None:
-    def told(*active: str) -> str:
-        return as_one([ActiveDevice("auto", name, "handmade 1") for name in active]).active
-
-    assert told("openvino") == "openvino"
-    assert told("cuda:1") == "cuda:1"
-    assert told("tensorrt:0", "tensorrt:2") == "tensorrt:0,2"
-
-
-def test_device_tells_its_kind_and_whether_it_is_beside_the_processor() -> None:
-    for name, kind, accelerated in (("cpu", "cpu", False), ("openvino", "openvino", False), ("cuda:1,0", "cuda", True)):
-        device = ActiveDevice("auto", name, "handmade 1")
-        assert (device.kind, device.accelerated, device.spec.accelerated) == (kind, accelerated, accelerated)
-    assert parse_device("tensorrt").accelerated
-    assert not parse_device("auto").accelerated
-
-
 def test_a_defect_is_not_taken_for_a_model_that_takes_one_picture() -> None:
     class Failing(HandmadeSession):
         def run(self, batch: U8) -> list[F32]:
@@ -222,3 +213,164 @@ def test_tensorrt_is_told_the_shapes_and_where_to_keep_what_it_builds(tmp_path: 
     ]
     assert len({str(folder), *(chain[0][1]["trt_engine_cache_path"] for chain in others)}) == 3
     assert "trt_engine_cache_path" not in providers(plan("tensorrt"))[0][1]
+
+
+# --- batch sizes ----------------------------------------------------------------------------------------------
+
+
+KEY = "batching.embedder_sizes"
+SUIT = (1, 2, 3, 8)
+
+
+def session(active: str = "cpu", batch: int | None = None) -> HandmadeSession:
+    made = HandmadeSession([], (batch, 112, 112, 3))
+    made.device = ActiveDevice("auto", active, "handmade 1")
+    return made
+
+
+@pytest.mark.parametrize("text", ["", ",", "1;2", "2,4", "0,1", "-1,1", "1,x", "1,99999", "١"])
+def test_batch_sizes_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(ConfigInvalid, match=r"batching\.embedder_sizes") as refused:
+        parse_sizes(text, KEY)
+    assert refused.value.metadata == {"key": KEY}
+
+
+def test_sizes_suit_the_device_and_the_model() -> None:
+    assert (parse_sizes("4, 1,2,2", KEY), parse_sizes("auto", KEY)) == ((1, 2, 4), None)
+
+    def allowed(active: str, batch: int | None = None, limit: int | None = None) -> tuple[int, ...]:
+        return allowed_sizes(None, SUIT, session(active, batch), limit, KEY)
+
+    assert allowed("cpu") == allowed("openvino") == SUIT
+    assert allowed("cuda:0") == allowed("tensorrt:1") == ACCELERATOR_SIZES
+    assert allowed("cuda:0", limit=4) == (1, 2, 4)
+    assert allowed("cuda:0", batch=1) == (1,)
+
+
+def test_sizes_that_were_asked_for_are_taken_or_refused_never_cut() -> None:
+    assert allowed_sizes((1, 64), SUIT, session(), None, KEY) == (1, 64)
+    with pytest.raises(ConfigInvalid, match="batches of 8 at most"):
+        allowed_sizes((1, 64), SUIT, session(), 8, KEY)
+    with pytest.raises(ConfigInvalid, match="batches of 1 at most"):
+        allowed_sizes((1, 2), SUIT, session(batch=1), None, KEY)
+
+
+# --- the runtimes on small models -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("device", ["cpu", "openvino", "auto"])
+def test_session_tells_its_shape_its_outputs_and_its_device(device: str) -> None:
+    nodes = [helper.make_node("Abs", ["x"], ["positive"]), helper.make_node("Neg", ["x"], ["negative"])]
+    shape: list[int | str] = ["n", 3, "h", 8]
+    two = model(nodes, {}, {"x": shape}, {"negative": shape, "positive": shape})
+    session = open_sessions(two, AS_THEY_ARE, device, threads=1)[0]
+    assert session.input_shape == (None, None, 8, 3)
+    assert session.output_names == ("negative", "positive")
+    assert session.device.requested == device
+    if device != "auto":
+        assert session.device.active == device
+    assert session.device.runtime.split()[0] in {"onnxruntime", "openvino"}
+    batch = np.random.default_rng(0).integers(0, 128, (2, 4, 8, 3), np.uint8)
+    expected = -batch.transpose(0, 3, 1, 2).astype(np.float32)
+    negative, positive = session.run(batch)
+    assert np.array_equal(negative, expected)
+    assert np.array_equal(positive, -expected)
+    # What came out stays as it is when the session runs again.
+    session.run(batch * 2)
+    assert np.array_equal(negative, expected)
+
+
+def test_bound_run_gives_what_a_plain_run_gives() -> None:
+    session = onnxruntime.InferenceSession(prepared(doubled(), AS_THEY_ARE), providers=["CPUExecutionProvider"])
+    device = ActiveDevice("cpu", "cpu", "onnxruntime")
+    batches = [np.full((n, 4, 8, 3), n, np.uint8) for n in (1, 2, 3)]
+    plain = [OnnxRuntimeSession(session, device, bound=False).run(batch)[0] for batch in batches]
+    bound = OnnxRuntimeSession(session, device, bound=True)
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(bound.run, batches * 10))
+    for expected, (ours,) in zip(plain * 10, found, strict=True):
+        assert np.array_equal(ours, expected)
+
+
+def test_runs_of_two_lanes_go_on_beside_each_other() -> None:
+    """By the settings, not by the clock: that two threads are twice as quick is measured, not tested."""
+    plan = Plan(b"", DeviceSpec("openvino"), "openvino", "bf16", threads=1, lanes=2)
+    assert settings(plan) == {
+        "INFERENCE_PRECISION_HINT": "bf16",
+        "NUM_STREAMS": "2",
+        "ENABLE_CPU_PINNING": "NO",
+        "INFERENCE_NUM_THREADS": "2",
+    }
+    assert "INFERENCE_NUM_THREADS" not in settings(replace(plan, threads=0))
+
+
+def test_bf16_computes_in_bf16_where_the_processor_has_it() -> None:
+    weights = np.random.default_rng(1).standard_normal((8, 3, 3, 3)).astype(np.float32)
+    batch = np.random.default_rng(2).integers(0, 256, (1, 16, 16, 3), np.uint8)
+    content = convolution(weights, pads=1)
+    (full,) = open_sessions(content, AS_THEY_ARE, "openvino")[0].run(batch)
+    if "bf16" not in precisions():
+        with pytest.raises(DeviceUnavailable, match="it has f32"):
+            open_sessions(content, AS_THEY_ARE, "openvino", "bf16")
+        return
+    (session,) = open_sessions(content, AS_THEY_ARE, "auto", "bf16")
+    assert session.device == ActiveDevice("auto", "openvino", session.device.runtime, "bf16")
+    (rough,) = session.run(batch)
+    assert not np.array_equal(rough, full)
+    assert np.allclose(rough, full, rtol=0.05, atol=0.02 * float(np.abs(full).max()))
+
+
+def test_reason_of_a_failure_is_the_line_that_helps() -> None:
+    # As ONNX Runtime 1.26 says it on a machine without a driver, shortened.
+    told = (
+        "/src/cuda_execution_provider_info.cc:60 FromProviderOptions(const ProviderOptions&) [ONNXRuntimeError] : 1 : "
+        'FAIL : Failed to parse provider option "device_id": CUDA failure 35: CUDA driver version is insufficient for '
+        "CUDA runtime version ; GPU=-1 ; hostname=vm ; expr=cudaGetDeviceCount(&num_devices);\n\n"
+    )
+    assert reason(RuntimeError(told)) == (
+        "CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version"
+    )
+    assert reason(RuntimeError("No library.\nMore.")) == "No library."
+    assert reason(RuntimeError()) == "RuntimeError"
+
+
+def test_device_that_is_not_there_is_refused_never_replaced() -> None:
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this machine's ONNX Runtime offers CUDA")
+    for device, named in {"cuda": "cuda:0", "cuda:1,2": "cuda:1,2", "tensorrt": "tensorrt:0"}.items():
+        with pytest.raises(DeviceUnavailable, match=r"it offers .*CPUExecutionProvider") as caught:
+            open_sessions(doubled(), AS_THEY_ARE, device)
+        assert caught.value.metadata == {"device": named}
+
+
+@pytest.mark.parametrize(("name", "value"), [("threads", -1), ("lanes", 0)])
+def test_numbers_out_of_range_are_refused(name: str, value: int) -> None:
+    with pytest.raises(ConfigInvalid) as caught:
+        open_sessions(b"", AS_THEY_ARE, "cpu", **{name: value})  # type: ignore[arg-type]
+    assert caught.value.metadata == {"key": f"model.{name}"}
+
+
+# --- priorities -----------------------------------------------------------------------------------------------
+
+
+def niceness() -> int:
+    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")
+def test_lanes_and_photo_threads_stand_back_and_the_loop_does_not() -> None:
+    own = niceness()
+    lanes: Batcher[int, int] = Batcher("embedder", [lambda batch: [niceness() for _ in batch]], (1,), 1, [0])
+    lanes.start()
+    assert lanes.run([0]) == [NICENESS]
+    lanes.close()
+
+    async def at_work() -> list[int]:
+        work = Work(1)
+        found = [await work.photo(niceness), await work.storage(niceness)]
+        hold(Ticket(bulk=True))
+        found.append(await work.photo(niceness))
+        work.close()
+        return [*found, niceness()]
+
+    assert asyncio.run(at_work()) == [NICENESS, own, NICENESS, own]

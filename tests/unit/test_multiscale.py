@@ -68,21 +68,6 @@ def test_copies_go_from_the_coarsest_to_full_resolution_at_most(size: tuple[int,
         assert finer / coarser <= 4
 
 
-@pytest.mark.parametrize("length", [1, 640, 641, 1119, 1120, 1121, 4000])
-def test_tiles_cover_everything_and_overlap(length: int) -> None:
-    starts = sorted({left for left, _ in tile_corners(length, 10, 640, 160)})
-    assert starts[0] == 0
-    assert starts[-1] + 640 >= length
-    assert all(after - before <= 640 - 160 for before, after in pairwise(starts))
-
-
-def test_small_photo_costs_one_small_tile() -> None:
-    model = SquareModel()
-    assert len(detect(photo(250, 250, (80, 80, 90)), model)) == 1
-    assert set(model.tiles) == {(256, 256)}
-    assert len(model.tiles) <= 2
-
-
 @pytest.mark.parametrize(
     ("size", "fitting"),
     [((640, 480), (480, 640)), ((900, 33), (480, 640)), ((480, 640), (640, 480)), ((500, 481), (640, 640))],
@@ -91,13 +76,6 @@ def test_a_whole_copy_gets_the_smallest_tile_that_holds_it(size: tuple[int, int]
     model = SquareModel()
     detect(photo(*size, (5, 5, 25)), model)
     assert set(model.tiles) == {(256, 256), fitting}
-
-
-def test_tiles_are_of_few_shapes_only_whatever_the_photo() -> None:
-    model = SquareModel()
-    for size in ((33, 900), (640, 640), (1111, 777), (3000, 2000)):
-        detect(photo(*size, (5, 5, 25)), model)
-    assert set(model.tiles) <= set(Scales().tile_shapes)
 
 
 def test_fast_looks_closer_only_where_it_saw_no_face() -> None:

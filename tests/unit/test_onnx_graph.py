@@ -1,18 +1,22 @@
-"""The edits of a graph: what comes out of the model stays the same, on every runtime."""
+"""Edits of a graph keep what comes out of the model, on every runtime; weights in another file are refused."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
+import openvino as ov
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import helper
+from onnx import TensorProto, helper
 
-from fr_core.runtime.onnx_graph import PIXELS, PixelInput, dequantise, prepared
+from fr_core.runtime.onnx_graph import PIXELS, PixelInput, dequantise, prepared, takes_one_picture
+from fr_core.runtime.onnx_outside import keeps_data_outside
 from fr_core.runtime.open import open_sessions
 from fr_core.types import F32, U8
 from support.counts import examples
@@ -68,17 +72,13 @@ def test_fixed_sides_stay_fixed() -> None:
         assert open_sessions(fixed, AS_THEY_ARE, device, threads=1)[0].input_shape == (None, 4, 6, 3)
 
 
-@pytest.mark.parametrize("shape", [["n", 4], ["n", 1, 8, 8]])
-def test_model_of_anything_but_pictures_is_refused(shape: list[int | str]) -> None:
-    other = model([helper.make_node("Relu", ["x"], ["y"])], {}, {"x": shape}, {"y": shape})
+@pytest.mark.parametrize(
+    "inputs", [{"x": ["n", 4]}, {"x": ["n", 1, 8, 8]}, {"x": ["n", 3, "h", "w"], "z": ["n", 3, "h", "w"]}]
+)
+def test_model_of_anything_but_one_picture_is_refused(inputs: dict[str, list[int | str]]) -> None:
+    other = model([helper.make_node("Add", ["x", list(inputs)[-1]], ["y"])], {}, inputs, {"y": inputs["x"]})
     with pytest.raises(ValueError, match="another input than one picture"):
         prepared(other, AS_THEY_ARE)
-
-
-def test_model_of_two_inputs_is_refused() -> None:
-    inputs: dict[str, list[int | str]] = {"x": ["n", 3, "h", "w"], "z": ["n", 3, "h", "w"]}
-    with pytest.raises(ValueError, match="another input than one picture"):
-        prepared(model([helper.make_node("Add", ["x", "z"], ["y"])], {}, inputs), AS_THEY_ARE)
 
 
 @pytest.mark.parametrize("spoilt", [b"", b"\0" * 100, b"\xff" * 12, b"\x3f", b"\x3a\x7f", b"\x3a\x05\x0f", b"hello"])
@@ -263,3 +263,85 @@ def test_model_that_mixes_its_pictures_stays_as_its_file_says(device: str) -> No
     nodes = [helper.make_node("ReduceMean", ["x", "axes"], ["m"]), helper.make_node("Sub", ["x", "m"], ["y"])]
     mixing = model(nodes, {"axes": np.array([0], np.int64)}, {"x": [1, 3, 4, 4]}, {"y": [1, 3, 4, 4]})
     assert open_sessions(mixing, PACK, device, threads=1)[0].input_shape == (1, 4, 4, 3)
+
+
+# --- weights of another file ----------------------------------------------------------------------------------
+
+
+WEIGHTS = np.full((1, 3, 1, 1), 2, np.float32)
+
+
+def summing() -> onnx.ModelProto:
+    """Adds up the three channels, twice over."""
+    nodes = [helper.make_node("Conv", ["x", "w"], ["y"])]
+    made = model(nodes, {"w": WEIGHTS}, {"x": ["n", 3, 8, 8]}, {"y": ["n", 1, 8, 8]})
+    return onnx.load_model_from_string(made)
+
+
+def outside(tensor: TensorProto) -> None:
+    """Say of a tensor that its content lies in a file."""
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "weights.bin"
+
+
+@pytest.mark.parametrize("device", ["cpu", "openvino"])
+def test_weights_of_another_file_are_never_read(device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = summing()
+    assert (
+        open_sessions(whole.SerializeToString(), AS_THEY_ARE, device)[0].run(np.ones((1, 8, 8, 3), np.uint8))[0].max()
+        == 6
+    )
+    (tmp_path / "weights.bin").write_bytes(WEIGHTS.tobytes())
+    outside(whole.graph.initializer[0])
+    monkeypatch.chdir(tmp_path)  # where OpenVINO would find the file
+    with pytest.raises(ValueError, match="another file"):
+        open_sessions(whole.SerializeToString(), AS_THEY_ARE, device)
+
+
+def test_the_control_openvino_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the refusal is for: the same bytes, and what they compute depends on a file beside the process."""
+    made = summing()
+    outside(made.graph.initializer[0])
+    monkeypatch.chdir(tmp_path)
+    for weight in (1, 5):
+        Path("weights.bin").write_bytes((WEIGHTS * 0 + weight).tobytes())
+        core = ov.Core()
+        compiled = core.compile_model(core.read_model(made.SerializeToString()), "CPU")
+        assert compiled(np.ones((1, 3, 8, 8), np.float32))[0].max() == 3 * weight
+
+
+def constant(graph: onnx.GraphProto) -> TensorProto:
+    attribute = graph.node.add(op_type="Constant", output=["c"]).attribute.add(name="value")
+    attribute.type = onnx.AttributeProto.TENSOR
+    return attribute.t
+
+
+PLACES: dict[str, Callable[[onnx.ModelProto], TensorProto]] = {
+    "initializer": lambda made: made.graph.initializer[0],
+    "constant": lambda made: constant(made.graph),
+    "list of tensors": lambda made: made.graph.node[0].attribute.add(name="all").tensors.add(),
+    "sparse values": lambda made: made.graph.sparse_initializer.add().values,
+    "sparse indices": lambda made: made.graph.sparse_initializer.add().indices,
+    "sparse attribute": lambda made: made.graph.node[0].attribute.add(name="s").sparse_tensor.values,
+    "sparse attributes": lambda made: made.graph.node[0].attribute.add(name="s").sparse_tensors.add().indices,
+    "graph in a node": lambda made: made.graph.node[0].attribute.add(name="then").g.initializer.add(),
+    "graph in a graph": lambda made: constant(made.graph.node[0].attribute.add(name="a").graphs.add()),
+    "function": lambda made: made.functions.add().node.add().attribute.add(name="value").t,
+    "attribute of a function": lambda made: made.functions.add().attribute_proto.add(name="value").t,
+    "training": lambda made: made.training_info.add().algorithm.initializer.add(),
+    "initialisation": lambda made: made.training_info.add().initialization.initializer.add(),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_it_is_found_wherever_it_stands(place: str) -> None:
+    made = summing()
+    tensor = PLACES[place](made)
+    assert not keeps_data_outside(made)
+    outside(tensor)
+    assert keeps_data_outside(made)
+    if place == "initializer":
+        with pytest.raises(ValueError, match="another file"):
+            takes_one_picture(made.SerializeToString())

@@ -1,4 +1,4 @@
-"""Texts and files from other people are read within limits that nothing evades."""
+"""Texts and files from other people are read within limits that nothing evades; ids have one form."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import csv
 import json
 import os
 import tomllib
+import unicodedata
 from pathlib import Path
 
 import pytest
 
+from fr_core.id_forms import MAX_COMPOSED, composed, forms_of
 from fr_core.reading import (
     MAX_DEPTH,
     MAX_KEY_PARTS,
@@ -155,3 +157,18 @@ def test_a_line_of_csv_without_an_end_is_refused(tmp_path: Path) -> None:
     file.write_text("a\n" + "b" * (MAX_LINE + 1))
     with file.open() as lines, pytest.raises(csv.Error, match="a line has more than"):
         list(bounded_lines(lines))
+
+
+# --- forms of ids ---------------------------------------------------------------------------------------------
+
+
+def test_an_id_has_one_form() -> None:
+    nfc, nfd = unicodedata.normalize("NFC", "Zoë"), unicodedata.normalize("NFD", "Zoë")
+    assert composed(nfd) == composed(nfc) == nfc != nfd
+    assert (forms_of(nfd), forms_of(nfc), forms_of("Ann")) == ((nfd, nfc), (nfc, nfd), ("Ann",))
+
+
+@pytest.mark.parametrize("marks", ["a" + "\u0323\u0301" * MAX_COMPOSED, "a" + "\u0301\u0323" * 16])
+def test_marks_without_an_end_are_left_as_they_are(marks: str) -> None:
+    assert composed(marks) == marks
+    assert forms_of(marks) == (marks,)
