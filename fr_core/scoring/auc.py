@@ -63,9 +63,7 @@ def auc_delong(mated: F64, nonmated: F64, confidence: float = DEFAULT_CONFIDENCE
     IEEE Signal Processing Letters 21 (2014) 1389-1393; the logit: M. S. Pepe, "The statistical evaluation of medical
     tests for classification and prediction", Oxford University Press (2003). It takes the comparisons for independent.
 
-    Args:
-        confidence: of the interval, in (0, 1).
-        mated, nonmated, mated_failures: as for `auc`.
+    `mated`, `nonmated`, `mated_failures`: as for `auc`.
 
     Raises:
         UndefinedRate: there are fewer than two of either kind, or DeLong's error is 0 and so says nothing, as where the
@@ -85,25 +83,6 @@ def auc_delong(mated: F64, nonmated: F64, confidence: float = DEFAULT_CONFIDENCE
     centre = log(value / (1.0 - value))
     interval = Interval(_logistic(centre - margin), _logistic(centre + margin), confidence)
     return Auc(value, error, interval, len(won), len(lost))
-
-
-def auc_to_dprime(area: float) -> float:
-    """The d' of two normal distributions of the same variance whose ROC curve has this area: sqrt(2) z(area).
-
-    Source: D. M. Green and J. A. Swets, "Signal detection theory and psychophysics", Wiley (1966).
-
-    Args:
-        area: in [0, 1].
-
-    Raises:
-        UndefinedRate: the area is 0 or 1, of which d' is infinite.
-        ValueError: the area is outside [0, 1].
-    """
-    if not 0.0 <= area <= 1.0:
-        raise ValueError(f"An area lies in [0, 1], and not at {area}.")
-    if area in (0.0, 1.0):
-        raise UndefinedRate(f"An area of {area:g} has no finite d'.")
-    return sqrt(2.0) * NormalDist().inv_cdf(area)
 
 
 def _mated_wins(mated: F64, nonmated: F64, mated_failures: int) -> F64:

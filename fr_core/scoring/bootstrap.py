@@ -44,7 +44,6 @@ class Bootstrap:
     Attributes:
         value: the figure of the comparisons as they are.
         low: lower end of the percentile interval, in the unit of the figure.
-        high: upper end.
         confidence: of the interval, two-sided, in (0, 1).
         standard_error: sample standard deviation of the replicates.
         subjects: people that were resampled.
@@ -81,7 +80,6 @@ def subject_bootstrap(
         subjects_b: i64[n], that of the other photo; equal for a mated comparison.
         seed: of the random draws, at least 0.
         replicates: resamples, at least 2; 1000 place the ends of a 95 % interval well.
-        confidence: in (0, 1).
         check: called before each resample; what it raises ends the work.
 
     Raises:
@@ -126,14 +124,10 @@ def fmr_by_people(
         thresholds: match iff similarity >= threshold; at least one.
         seed: of the random draws, at least 0.
         replicates: resamples, at least 2.
-        confidence: in (0, 1).
         check: called before each resample; what it raises ends the work.
 
-    Returns:
-        Threshold -> interval, without the thresholds at which the bootstrap is undefined, as that of no match is.
-
-    Raises:
-        ValueError: shape or dtype differs from the above, or a number is out of its range.
+    Returns threshold -> interval, without the thresholds at which the bootstrap is undefined, as that of no match is.
+    Raises `ValueError`: shape or dtype differs from the above, or a number is out of its range.
     """
     check_similarities(similarities)
     _check_resampling(replicates, confidence)
@@ -164,26 +158,11 @@ def fmr_by_people(
 def fmr_statistic(nonmated: F64, threshold: float) -> Statistic:
     """The weighted false match rate at a threshold, of the weights of f64[n] non-mated comparisons.
 
-    Raises:
-        ValueError: as `false_match_rate` of verification does.
+    Raises `ValueError`: as `false_match_rate` of verification does.
     """
     check_similarities(nonmated)
     check_threshold(threshold)
     return share_statistic(nonmated >= threshold)
-
-
-def fnmr_statistic(mated: F64, threshold: float, failures: int = 0) -> Statistic:
-    """The weighted false non-match rate at a threshold.
-
-    Its weights are f64[n + failures]: of the n mated comparisons, then of the mated pairs that could not be compared.
-
-    Raises:
-        ValueError: as `false_non_match_rate` of verification does.
-    """
-    check_similarities(mated)
-    check_threshold(threshold)
-    check_failures(failures)
-    return share_statistic(np.concatenate([mated < threshold, np.ones(failures, dtype=np.bool_)]))
 
 
 def threshold_statistic(nonmated: F64, target: float) -> Statistic:

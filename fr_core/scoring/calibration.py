@@ -32,11 +32,9 @@ class Provenance:
     Texts have 128 characters at most, `model_id` 256 that are printable, and there are 32 settings at most.
 
     Attributes:
-        dataset: its name.
         list_sha256: of the list of what was compared, 64 lower-case hex digits.
         people: who were compared, at least 2; None where the list names nobody.
         model_id: of the model whose similarities these are.
-        measured_on: the day of the measurement.
         settings: of the pipeline that similarities depend on, such as the detector's size.
         part: of the data set that was compared, such as "folds 1, 2"; empty where it has no parts.
     """
@@ -87,7 +85,6 @@ class Calibration:
     """Error rates and strengths of evidence for the similarities of one model.
 
     Attributes:
-        provenance: where it was measured.
         rates: false match and false non-match rates by threshold, with counts and failures.
         likelihood: from similarity to log10 LR.
     """
@@ -169,9 +166,8 @@ class Calibration:
     def with_bootstrap(self, limits: Mapping[float, Interval]) -> Calibration:
         """The same with intervals of the false match rate that know that comparisons share people.
 
-        Args:
-            limits: by threshold, each one of `rates.thresholds`; ValueError if not. `fmr_by_people` of
-                `fr_core.scoring.bootstrap` computes them for many.
+        `limits`: by threshold, each one of `rates.thresholds`; ValueError if not. `fmr_by_people` of
+        `fr_core.scoring.bootstrap` computes them for many.
         """
         return replace(self, rates=replace(self.rates, bootstrap=tuple(sorted(limits.items()))))
 
@@ -191,7 +187,6 @@ def fit_calibration(
     Args:
         mated: f64[n], finite similarities of mated comparisons.
         nonmated: f64[m], finite similarities of non-mated comparisons.
-        provenance: where they come from.
         mated_failures: further mated pairs that could not be compared.
         nonmated_failures: the same of non-mated pairs.
         fit: learns the likelihood ratios: `fit_logistic` or `fit_steps` of `fr_core.scoring.calibrators`.

@@ -55,9 +55,8 @@ def to_json(calibration: Calibration) -> str:
 def from_json(text: str) -> Calibration:
     """The calibration that `to_json` wrote.
 
-    Raises:
-        ValueError: it is not JSON, not a calibration, of another version, or a key is missing, unknown, twice there or
-            of another type; or its numbers contradict each other. The sentence says which.
+    Raises `ValueError`: it is not JSON, not a calibration, of another version, or a key is missing, unknown, twice
+    there or of another type; or its numbers contradict each other. The sentence says which.
     """
     try:
         document = read_json(

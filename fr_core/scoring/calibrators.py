@@ -204,8 +204,7 @@ def supported_limits(mated: F64, nonmated: F64) -> tuple[float, float]:
         mated: f64[n], finite log10 LRs of mated comparisons.
         nonmated: f64[m], finite log10 LRs of non-mated comparisons.
 
-    Returns:
-        (weakest <= 0, strongest >= 0).
+    Returns (weakest <= 0, strongest >= 0).
 
     Raises:
         UndefinedRate: n or m is 0.

@@ -49,8 +49,7 @@ class DetCurve:
         travelled over both axes together: the points are those next to equal steps of it. Rates of 0 and 1, whose
         deviate is infinite, count as half a trial. Both ends are kept.
 
-        Raises:
-            ValueError: fewer than 2 points are asked for.
+        Raises `ValueError`: fewer than 2 points are asked for.
         """
         if points < 2:
             raise ValueError(f"A curve has at least 2 points, not {points}.")
@@ -200,7 +199,6 @@ def _row(mated: F64, nonmated: F64, target: float, mated_failures: int, confiden
 
 
 def _distinct(mated: F64, nonmated: F64) -> F64:
-    """f64[m], ascending: every similarity once, and the next number above all of them."""
     values = np.concatenate([mated, nonmated, [np.inf]])
     values.sort()
     values[-1] = np.nextafter(values[-2], np.inf)

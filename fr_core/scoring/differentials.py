@@ -50,7 +50,6 @@ class GroupRate:
     """One group's error rate, or why there is none.
 
     Attributes:
-        group: its name.
         people: of the group who have a trial.
         trials: pairs of the group, failures included where they count.
         rate: None if fewer than 30 people have a trial.
@@ -127,10 +126,8 @@ def rates_by_group(
         trials: of p people.
         of_person: i64[p], the group of each: a place in `names`, or -1.
         names: of the groups, distinct.
-        confidence: of the intervals, in (0, 1).
 
-    Raises:
-        ValueError: shapes, dtypes or ranges differ from the above.
+    Raises `ValueError`: shapes, dtypes or ranges differ from the above.
     """
     if len(set(names)) != len(names):
         raise ValueError("Two groups have the same name.")
@@ -148,8 +145,7 @@ def ratios_to_geometric_mean(rates: F64) -> F64:
 
     Source: NIST IR 8429.
 
-    Args:
-        rates: f64[g] in [0, 1], of at least two groups.
+    `rates`: f64[g] in [0, 1], of at least two groups.
 
     Raises:
         UndefinedRate: there are fewer than two groups, or one has no error, which makes the mean 0.
@@ -180,8 +176,7 @@ def gini(rates: F64) -> float:
     It is n / (n - 1) times the mean absolute difference of all n^2 pairs of rates over twice their mean: corrected, so
     that few groups reach 1 too. Source: Howard et al. (2022); NIST IR 8429.
 
-    Args:
-        rates: f64[g] in [0, 1], of at least two groups; some may be 0.
+    `rates`: f64[g] in [0, 1], of at least two groups; some may be 0.
 
     Raises:
         UndefinedRate: there are fewer than two groups, or none has an error.
@@ -198,8 +193,7 @@ def gini(rates: F64) -> float:
 def differential(rates: Sequence[GroupRate]) -> Differential:
     """The figures of all groups that have a rate; those that are undefined are None, with a note.
 
-    Raises:
-        UndefinedRate: fewer than two groups have a rate.
+    Raises `UndefinedRate`: fewer than two groups have a rate.
     """
     shown = [(group.group, group.rate.value) for group in rates if group.rate is not None]
     values = np.array([value for _, value in shown], dtype=np.float64)
@@ -224,8 +218,7 @@ def draws_within(most: int, trials: GroupTrials) -> int:
     """Return how many resamples or permutations there is time for: `most`, or fewer where each costs much; 200 at
     least.
 
-    Raises:
-        UndefinedRate: there is no time for 200, as of more than a million errors.
+    Raises `UndefinedRate`: there is no time for 200, as of more than a million errors.
     """
     if FEWEST_DRAWS * trials.work > MOST_WORK_OF_FEWEST:
         raise UndefinedRate("So many errors cannot be drawn from in time: choose a higher threshold.")
@@ -247,7 +240,6 @@ def by_people(
         of_person: i64[p], the group of each, from 0, all of the numbers up to the highest.
         seed: of the random draws, at least 0.
         replicates: resamples, at least 2.
-        confidence: in (0, 1).
 
     Raises:
         UndefinedRate: ratios are undefined, at once or in more than one resample of a hundred, as where a group has
@@ -351,7 +343,6 @@ def _group_rate(name: str, people: int, count: int, total: int, confidence: floa
 
 
 def _groups(of_person: I64, trials: GroupTrials) -> int:
-    """Return how many groups there are, each person in one of them."""
     groups = int(of_person.max(initial=-1)) + 1
     _check_groups(of_person, trials, groups)
     if not np.array_equal(np.unique(of_person), np.arange(groups)):
@@ -367,7 +358,6 @@ def _check_rates(rates: F64) -> None:
 
 
 def _check_groups(of_person: I64, trials: GroupTrials, names: int) -> None:
-    """A group number for each person, below the number of names."""
     if of_person.dtype != np.int64 or of_person.shape != trials.present.shape:
         found = f"{of_person.dtype}{list(of_person.shape)}"
         raise ValueError(f"Groups are i64[p], one for each of {len(trials.present)} people, not {found}.")

@@ -12,10 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from fr_core.scoring.checks import F64, check_similarities
-from fr_core.scoring.identification import (
-    MatedSearches,
-    NonmatedSearches,
-)
+from fr_core.scoring.identification import MatedSearches, NonmatedSearches
 
 
 def mated_at_sizes(
@@ -33,8 +30,7 @@ def mated_at_sizes(
         sizes: N of each gallery, ascending, from 1.
         failures: further probes without a usable face, or whose person could not be enrolled: misses in each gallery.
 
-    Raises:
-        ValueError: shapes or sizes differ from the above, a similarity is not finite, or the others are too few.
+    Raises `ValueError`: shapes or sizes differ from the above, a similarity is not finite, or the others are too few.
     """
     check_similarities(mates)
     _check_sizes(sizes)
@@ -56,8 +52,7 @@ def nonmated_at_sizes(others: Iterable[F64], sizes: Sequence[int], failures: int
         sizes: N of each gallery, ascending, from 1.
         failures: further probes without a usable face.
 
-    Raises:
-        ValueError: shapes or sizes differ from the above, a similarity is not finite, or the others are too few.
+    Raises `ValueError`: shapes or sizes differ from the above, a similarity is not finite, or the others are too few.
     """
     _check_sizes(sizes)
     searches = []

@@ -39,7 +39,6 @@ class GroupTrials(Protocol):
 
         Args:
             of_person: i64[p], the group of each person, from 0; -1 for none.
-            groups: g.
             weights: f64[p], of each person, whole and at least 0.
         """
         ...
@@ -114,5 +113,4 @@ class EveryTwo:
 
 
 def _sums(group: I64, values: F64, groups: int) -> F64:
-    """f64[g]: the sum of the values of each group."""
     return np.bincount(group, values, minlength=groups).astype(np.float64)

@@ -30,8 +30,7 @@ class MatedSearches:
         failures: further searches whose probe showed no usable face, or whose person could not be enrolled. Each counts
             as a miss at every rank and threshold, as in NIST FRTE.
 
-    Raises:
-        ValueError: shapes, dtypes or ranges differ from the above, or a mate's similarity is not finite.
+    Raises `ValueError`: shapes, dtypes or ranges differ from the above, or a mate's similarity is not finite.
     """
 
     ranks: I64
@@ -67,8 +66,7 @@ class NonmatedSearches:
         failures: further searches whose probe showed no usable face. They are left out of rates, as a search that was
             not done cannot raise a false alarm, and leaving them out can only make the rate look worse.
 
-    Raises:
-        ValueError: shapes, dtypes or ranges differ from the above.
+    Raises `ValueError`: shapes, dtypes or ranges differ from the above.
     """
 
     top_similarities: F64
@@ -136,10 +134,7 @@ def cmc(mated: MatedSearches, ranks: int | None = None, confidence: float = DEFA
     S. A. Rizvi and P. J. Rauss, "The FERET evaluation methodology for face-recognition algorithms", IEEE Transactions
     on Pattern Analysis and Machine Intelligence 22 (2000) 1090-1104.
 
-    Args:
-        mated: the searches.
-        ranks: how many rates, from rank 1; None is the length of the lists.
-        confidence: of the intervals, in (0, 1).
+    `ranks`: how many rates, from rank 1; None is the length of the lists.
 
     Raises:
         UndefinedRate: there is no mated search.
@@ -163,7 +158,6 @@ def fnir(
         mated: the searches; each failure is a miss.
         threshold: T; -inf looks at ranks alone.
         rank: R, at most the length of the lists; None is that length.
-        confidence: of the interval, in (0, 1).
 
     Raises:
         UndefinedRate: there is no mated search.
@@ -172,14 +166,6 @@ def fnir(
     check_threshold(threshold)
     hits = int((_mate_similarities(mated, rank) >= threshold).sum())
     return rate(mated.total - hits, mated.total, confidence)
-
-
-def tpir(
-    mated: MatedSearches, threshold: float, rank: int | None = None, confidence: float = DEFAULT_CONFIDENCE
-) -> Rate:
-    """TPIR(N, R, T) = 1 - FNIR(N, R, T); arguments and errors are those of `fnir`."""
-    misses = fnir(mated, threshold, rank, confidence)
-    return rate(misses.total - misses.count, misses.total, confidence)
 
 
 def fpir(nonmated: NonmatedSearches, threshold: float, confidence: float = DEFAULT_CONFIDENCE) -> Rate:
@@ -220,8 +206,7 @@ def identification_point(
 ) -> IdentificationPoint:
     """Both error rates at one threshold; other arguments and errors are those of `fnir` and `fpir`.
 
-    Raises:
-        ValueError: the two kinds of searches are of galleries of different sizes.
+    Raises `ValueError`: the two kinds of searches are of galleries of different sizes.
     """
     check_same_size(mated, nonmated)
     return IdentificationPoint(
@@ -287,7 +272,6 @@ def check_same_size(mated: MatedSearches, nonmated: NonmatedSearches) -> None:
 
 
 def _rank(mated: MatedSearches, rank: int | None) -> int:
-    """The ranks to look at, checked."""
     if rank is None:
         return mated.list_length
     if not 1 <= rank <= mated.list_length:
@@ -296,6 +280,5 @@ def _rank(mated: MatedSearches, rank: int | None) -> int:
 
 
 def _mate_similarities(mated: MatedSearches, rank: int | None) -> F64:
-    """f64[k]: of the mates among the first candidates."""
     found = (mated.ranks > 0) & (mated.ranks <= _rank(mated, rank))
     return mated.similarities[found]

@@ -7,6 +7,7 @@ from math import sqrt
 from statistics import NormalDist
 
 DEFAULT_CONFIDENCE = 0.95
+"""Of intervals; every confidence lies in (0, 1)."""
 
 
 class UndefinedRate(ValueError):
@@ -17,10 +18,7 @@ class UndefinedRate(ValueError):
 class Interval:
     """A range that holds the true rate with the stated confidence, if the trials are independent.
 
-    Attributes:
-        low: lower end, in [0, 1].
-        high: upper end, in [0, 1].
-        confidence: two-sided, in (0, 1).
+    `confidence`: two-sided, in (0, 1).
     """
 
     low: float
@@ -35,7 +33,6 @@ class Rate:
     Attributes:
         count: trials that the rate counts.
         total: all trials, at least 1.
-        interval: the Wilson interval of the share.
     """
 
     count: int
@@ -58,7 +55,6 @@ def wilson_interval(count: int, total: int, confidence: float = DEFAULT_CONFIDEN
     Args:
         count: trials counted, 0 <= count <= total.
         total: independent trials.
-        confidence: in (0, 1).
 
     Raises:
         UndefinedRate: total is 0.

@@ -25,7 +25,6 @@ class LevelRatio:
     """The likelihood ratio that the answers at one level of a rating scale have earned.
 
     Attributes:
-        level: of the scale.
         mated: mated trials that were rated so.
         nonmated: non-mated trials that were rated so.
         ratio: > 0, not a logarithm.
@@ -82,13 +81,6 @@ def min_cllr(mated: F64, nonmated: F64) -> float:
     return float(of_mated + of_nonmated) / 2
 
 
-def calibration_loss(mated: F64, nonmated: F64) -> float:
-    """Return what wrong strengths, as against a wrong order, cost: `cllr` - `min_cllr`, in bits; arguments as for
-    `cllr`.
-    """
-    return cllr(mated, nonmated) - min_cllr(mated, nonmated)
-
-
 def brier(probabilities: F64, mated: Bools) -> float:
     """The mean squared distance of the stated probabilities from what was true, in [0, 1].
 
@@ -113,8 +105,7 @@ def log_loss(probabilities: F64, mated: Bools) -> float:
     Source: I. J. Good, "Rational decisions", Journal of the Royal Statistical Society B 14 (1952) 107-114. Arguments
     and errors are those of `brier`.
 
-    Raises:
-        UndefinedRate: what was true had probability 0 somewhere, so that the loss has no finite value.
+    Raises `UndefinedRate`: what was true had probability 0 somewhere, so that the loss has no finite value.
     """
     _check_probabilities(probabilities, mated)
     of_truth = np.where(mated, probabilities, 1.0 - probabilities)

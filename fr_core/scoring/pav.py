@@ -47,8 +47,7 @@ def pool(mated: F64, nonmated: F64) -> I64:
         mated: f64[r], the count of each run, in the order of the similarity, r >= 1.
         nonmated: f64[r]; no run has both counts 0.
 
-    Returns:
-        i64[b], the number of each block's first run, ascending from 0.
+    Returns i64[b], the number of each block's first run, ascending from 0.
     """
     blocks: list[tuple[int, float, float]] = []
     for run, counts in enumerate(zip(mated.tolist(), nonmated.tolist(), strict=True)):

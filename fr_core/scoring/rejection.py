@@ -61,8 +61,7 @@ def pair_qualities(first: F64, second: F64) -> F64:
     Source: P. Grother and E. Tabassi, "Performance of biometric quality measures", IEEE Transactions on Pattern
     Analysis and Machine Intelligence 29 (2007) 531-543, who take the worse sample to decide.
 
-    Raises:
-        ValueError: shapes or dtypes differ from the above, or a quality is not finite.
+    Raises `ValueError`: shapes or dtypes differ from the above, or a quality is not finite.
     """
     _check_qualities(first, second)
     _check_qualities(second, first)
@@ -91,7 +90,6 @@ def discard_curve(
         shares: of the n pairs to discard, each in [0, 1).
         failures: further mated pairs that could not be compared. They have no quality to be discarded by, so they
             count as misses at every share.
-        confidence: of the intervals, in (0, 1).
 
     Raises:
         UndefinedRate: n is 0.
@@ -152,11 +150,9 @@ def rates_by_quality(
         nonmated_qualities: f64[m], finite, of these pairs.
         threshold: accept iff similarity >= threshold.
         edges: f64[k + 1], finite, ascending and distinct, k >= 1.
-        confidence: of the intervals, in (0, 1).
 
-    Raises:
-        ValueError: shapes, dtypes or ranges differ from the above, or a quality lies outside the edges: no pair is
-            left out silently.
+    Raises `ValueError`: shapes, dtypes or ranges differ from the above, or a quality lies outside the edges: no pair is
+    left out silently.
     """
     check_threshold(threshold)
     if edges.ndim != 1 or len(edges) < 2 or not np.isfinite(edges).all() or (np.diff(edges) <= 0).any():
@@ -191,7 +187,6 @@ def _bins(qualities: F64, similarities: F64, edges: F64) -> npt.NDArray[np.int64
 
 
 def _check_qualities(qualities: F64, similarities: F64) -> None:
-    """One quality for each similarity, f64[n] and finite."""
     if qualities.dtype != np.float64 or qualities.ndim != 1 or qualities.shape != similarities.shape:
         found = f"{qualities.dtype}{list(qualities.shape)}"
         raise ValueError(f"Qualities are f64[n], one for each of {len(similarities)} pairs, not {found}.")

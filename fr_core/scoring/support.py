@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from fractions import Fraction
-from math import ceil
 
 from fr_core.scoring.intervals import UndefinedRate
 
@@ -48,21 +46,6 @@ class Support:
     sentence: str
 
 
-@dataclass(frozen=True, slots=True)
-class ComparisonsNeeded:
-    """The number of independent comparisons that a rate needs.
-
-    Attributes:
-        rate: in (0, 1].
-        to_exclude: so many without an error show, with 95 % confidence, that the rate is lower: 3 / rate.
-        to_measure: so many have 30 errors on average, which measure the rate to 30 %: 30 / rate.
-    """
-
-    rate: float
-    to_exclude: int
-    to_measure: int
-
-
 def rule_of_three(comparisons: int) -> float:
     """The upper 95 % limit (one-sided) of a rate of which n comparisons showed no error: 3 / n, at most 1.
 
@@ -95,21 +78,6 @@ def support(errors: int, comparisons: int) -> Support:
     counted = "1 error" if errors == 1 else f"{errors:,} errors"
     among = "1 comparison" if comparisons == 1 else f"{comparisons:,} comparisons"
     return Support(errors, comparisons, strength, f"{counted} in {among}: {known}")
-
-
-def comparisons_needed(rate: float) -> ComparisonsNeeded:
-    """Return how many comparisons it takes to exclude a rate, and to measure it.
-
-    Args:
-        rate: in (0, 1].
-
-    Raises:
-        ValueError: the rate is outside of that.
-    """
-    if not 0.0 < rate <= 1.0:
-        raise ValueError(f"The rate must lie in (0, 1], and is {rate}.")
-    decimal = Fraction(repr(float(rate)))  # 1e-6 is meant as one in a million, not as the double next to it
-    return ComparisonsNeeded(rate, ceil(NO_ERRORS_FACTOR / decimal), ceil(ENOUGH_ERRORS / decimal))
 
 
 def _check_counts(errors: int, comparisons: int) -> None:

@@ -95,7 +95,6 @@ def best_threshold_accuracy(
         similarities: f64[n], finite, of the pairs that were compared.
         mated: bool[n].
         failures: further pairs that could not be compared; each counts as wrong.
-        confidence: of the interval, in (0, 1).
 
     Raises:
         UndefinedRate: no mated or no non-mated pair was compared, so that no threshold divides them.
@@ -128,7 +127,6 @@ def kfold_accuracy(
         mated: bool[n].
         folds: i64[n], the fold's number of each pair.
         failed_folds: the fold's number of each further pair that could not be compared; each counts as wrong there.
-        confidence: of the intervals, in (0, 1).
 
     Raises:
         UndefinedRate: fewer than two folds, or the other folds of one lack mated or non-mated comparisons.
@@ -162,7 +160,6 @@ def false_match_rate(nonmated: F64, threshold: float, confidence: float = DEFAUL
     Args:
         nonmated: f64[n], finite similarities of non-mated comparisons.
         threshold: accept iff similarity >= threshold.
-        confidence: of the interval, in (0, 1).
 
     Raises:
         UndefinedRate: n is 0.
@@ -182,7 +179,6 @@ def false_non_match_rate(
         mated: f64[n], finite similarities of mated comparisons.
         threshold: accept iff similarity >= threshold.
         failures: further mated pairs that could not be compared; each counts as a non-match, as in NIST FRTE.
-        confidence: of the interval, in (0, 1).
 
     Raises:
         UndefinedRate: there is no mated pair.
