@@ -69,12 +69,7 @@ class AddedVector:
 class Effect:
     """The effect of a committed change on the memory of a gallery.
 
-    Attributes:
-        gallery: as the change found it; a new one as it left it.
-        version: of the gallery after the change.
-        added: vectors that are new.
-        removed: ids of templates that are gone.
-        deleted: whether the gallery itself is gone.
+    `gallery`: as the change found it; a new one as it left it.
     """
 
     gallery: GalleryRow
@@ -89,7 +84,6 @@ class Done(Generic[R_co]):
     """The outcome of a change.
 
     Attributes:
-        result: what its caller gets.
         effects: once it is committed, one for each gallery.
         records: for the audit, kept in the same transaction; none of a change that changed nothing.
     """
@@ -290,7 +284,6 @@ def _records_of_many(row: GalleryRow, version: int, outcomes: Sequence[Enrolled 
 
 
 def _room_for(metadata: Mapping[str, str]) -> int:
-    """Bytes that rows with these metadata add."""
     return _ROWS_BYTES + _METADATA_COPIES * sum(
         len(key.encode()) + len(value.encode()) for key, value in metadata.items()
     )
@@ -314,8 +307,7 @@ def _enrol(
 ) -> tuple[AddedVector, bool, str]:
     """Write an enrolment; the caller updates the counts.
 
-    Returns:
-        Its vector, whether its subject is new, and the subject's id as stored.
+    Returns its vector, whether its subject is new, and the subject's id as stored.
     """
     subject_id = composed(enrolment.subject_id)
     subject_no = transaction.subject_no(row.gallery_no, enrolment.subject_id)
@@ -335,7 +327,6 @@ def _enrol(
 
 
 def _kept_id(transaction: GalleryTransaction, subject_no: int) -> str:
-    """Return the stored id of a subject, which may be another Unicode form of the sent one."""
     return transaction.subject_ids(np.array([subject_no], dtype=np.int64))[subject_no]
 
 
@@ -437,9 +428,7 @@ class DeleteTemplate:
 class PurgeExpired:
     """Delete templates whose retention has passed, and the subjects that have none left because of it.
 
-    Attributes:
-        now: the time.
-        limit: of templates that one run deletes; run it again until it deletes none.
+    `limit`: of templates that one run deletes; run it again until it deletes none.
     """
 
     now: datetime

@@ -84,21 +84,20 @@ class Galleries:
     `fr_core.storage.audit.attribution`. Changes of several threads share one sync of the disk. A search sees one
     version of its gallery: vectors, subjects and version number of the same moment.
 
-    Methods take a gallery's id, or the value that `get` returned; with the latter they raise `GalleryReplaced` if
-    another gallery has the id now. Use the value after a decision that depends on the gallery, such as on its use.
+    Methods take a gallery's id, or the value that `get` returned. They raise `UnknownGallery` if no gallery has the
+    id, and, for a value, `GalleryReplaced` if another gallery has it now. Use the value after a decision that
+    depends on the gallery, such as on its use.
 
     Every method raises `ShuttingDown` after `close`, `StoreFailed` where the disk refuses (nothing of the call was
     kept; a later call may succeed) and `StoreCorrupt` where the store is found damaged.
 
-    Attributes:
-        broken: ends with the error where no call can succeed any more, until the store is opened anew; never else.
+    `broken`: ends with the error where no call can succeed any more, until the store is opened anew; never else.
     """
 
     def __init__(self, store: GalleryStore, *, index: str = "auto", clock: Callable[[], datetime] = utc_now) -> None:
         """Take over an open store, which is closed with the galleries; `load` comes before anything else.
 
-        Raises:
-            ConfigInvalid: there is no index of that name.
+        Raises `ConfigInvalid`: there is no index of that name.
         """
         self._store = store
         self._clock = clock
@@ -162,9 +161,7 @@ class Galleries:
     def load(self, on_block: Callable[[], None] = lambda: None) -> None:
         """Read all vectors into memory, and purge what has expired, which makes the galleries ready; once.
 
-        Args:
-            on_block: called every some thousand vectors, and between steps of the purge; what it raises ends the
-                loading.
+        `on_block`: called every some thousand vectors, and between steps of the purge; what it raises ends the loading.
 
         Raises:
             StoreCorrupt: what is stored is damaged or contradicts itself.
@@ -208,8 +205,6 @@ class Galleries:
 
         Args:
             gallery_id: 1 to 128 characters of a-z, 0-9, - and _.
-            display_name: a name for people.
-            model: of every template.
             embedding_size: values per embedding of that model.
             expires: when it is closed, with a time zone; None = never.
             retention: how long after its enrolment a template is deleted, above zero; None = never.
@@ -255,9 +250,7 @@ class Galleries:
         A gallery that has expired is open again with a later end, or with none. A shorter retention holds for the
         templates that are there already too: the next purge deletes those that have been kept for longer.
 
-        Raises:
-            UnknownGallery: there is no gallery of that id.
-            InvalidField: nothing is to change, the name is too long, or a time is none.
+        Raises `InvalidField`: nothing is to change, the name is too long, or a time is none.
         """
         checks.require_gallery_update(update)
         return self._writer.run(UpdateGallery(gallery, update, self._now()))
@@ -271,7 +264,6 @@ class Galleries:
                 can be read is for the caller to check.
 
         Raises:
-            UnknownGallery: there is no gallery of that id.
             CalibrationInvalid: it is of another model than the gallery, or too long.
             StorageLow: the disk is nearly full.
         """
@@ -285,11 +277,7 @@ class Galleries:
             return snapshot.calibration(known_gallery(snapshot, gallery).gallery_no)
 
     def delete(self, gallery: GalleryRef) -> Deleted:
-        """Delete a gallery with everything in it, and overwrite it on the disk, at once or later where that must wait.
-
-        Raises:
-            UnknownGallery: there is no gallery of that id.
-        """
+        """Delete a gallery with everything in it, and overwrite it on the disk, later where that must wait."""
         deleted = self._writer.run(DeleteGallery(gallery))
         self._scrub()
         return deleted
@@ -298,7 +286,6 @@ class Galleries:
         """Add a template to a subject, which is created where it is new; all of it is kept, or nothing.
 
         Raises:
-            UnknownGallery: there is no gallery of that id.
             GalleryExpired: its time has passed.
             StorageLow: the disk is nearly full.
             InvalidIdentifier: the subject's id is not 1 to 128 printable characters without spaces at either end.
@@ -315,15 +302,9 @@ class Galleries:
 
         They share one step of the gallery's version, so that a search sees all that were kept, or none.
 
-        Args:
-            gallery: which one.
-            enrolments: a thousand at most, since other changes wait until they are written.
-
-        Returns:
-            What became of each: its receipt, or the refusal that `enrol` would have raised.
-
-        Raises:
-            UnknownGallery, GalleryExpired: nothing was kept.
+        `enrolments`: a thousand at most, since other changes wait until they are written. Returns what became of each:
+        its receipt, or the refusal that `enrol` would have raised. Raises `UnknownGallery`, `GalleryExpired`: nothing
+        was kept.
         """
         return self._writer.run(EnrolMany(gallery, enrolments, self._now()))
 
@@ -340,17 +321,14 @@ class Galleries:
         """Find the k subjects most similar to a probe.
 
         Args:
-            gallery: which one.
             probe: f32[D], length 1, of the gallery's model.
             k: at most this many candidates, 1 to `MAX_TOP_K`.
             threshold: a candidate counts as a lead iff its similarity >= threshold, in [-1, 1].
-            only_above_threshold: leave the others out.
             fusion: how the similarities of a subject's templates become one.
             among: the subjects that are searched; None = all.
 
         Raises:
             InvalidTopK, InvalidThreshold: out of range.
-            UnknownGallery: there is no gallery of that id.
             GalleryExpired: its time has passed.
             InvalidFilter: no subject of the gallery has metadata of that key, or too many subjects are named.
             UnknownSubject: the filter names a subject that the gallery does not hold.
@@ -362,13 +340,8 @@ class Galleries:
     def search_as(self, gallery: GalleryRef, ask: Ask) -> Found:
         """Search with a question that depends on the gallery, such as on its use; the gallery is read once.
 
-        Args:
-            gallery: which one.
-            ask: returns the question for the gallery, or refuses it. A filter that names many subjects is for `search`,
-                which lets such searches take turns.
-
-        Raises:
-            FrError: what `ask` and `search` raise.
+        `ask`: returns the question for the gallery, or refuses it. A filter that names many subjects is for `search`,
+        which lets such searches take turns. Raises `FrError`: what `ask` and `search` raise.
         """
         return search(self._views, gallery, ask)
 
@@ -415,8 +388,7 @@ class Galleries:
 
         Where that takes more than some seconds, since a backup reads the store, the receipt says so, and it is seen to.
 
-        Raises:
-            UnknownGallery, UnknownSubject: there is none of that id.
+        Raises `UnknownGallery`, `UnknownSubject`: there is none of that id.
         """
         erased = self._writer.run(EraseSubject(gallery, subject_id, self._now()))
         return replace(erased, scrubbed=self._scrub())
@@ -424,11 +396,7 @@ class Galleries:
     def purge(self, dry_run: bool = False) -> tuple[Purged, ...]:
         """Delete the templates whose retention has passed, and the subjects that have none left because of it.
 
-        Args:
-            dry_run: only count them.
-
-        Returns:
-            What was deleted, or would be, from each gallery, in the order of their ids.
+        Returns what was deleted, or would be, from each gallery, in the order of their ids.
         """
         if dry_run:
             with self._store.snapshot() as snapshot:
@@ -450,9 +418,7 @@ class Galleries:
         What is compared: the templates that are there at the beginning, and still are when their turn comes. Other
         calls go on meanwhile; each step sees one version of the gallery, which its progress tells.
 
-        Args:
-            gallery: which one.
-            threshold: two templates are a pair iff their similarity >= threshold, in [-1, 1].
+        `threshold`: two templates are a pair iff their similarity >= threshold, in [-1, 1].
 
         Raises:
             InvalidThreshold: out of range.
@@ -471,12 +437,8 @@ class Galleries:
 
         Yields how far the search for neighbours has come, then the clusters. What is grouped: as in `duplicates`.
 
-        Args:
-            gallery: which one.
-            threshold: two clusters become one while the mean similarity of their pairs is at or above it, in [0, 1].
-
-        Raises:
-            InvalidThreshold, UnknownGallery, GalleryExpired: as `duplicates`.
+        `threshold`: two clusters become one while the mean similarity of their pairs is at or above it, in [0, 1].
+        Raises `InvalidThreshold`, `UnknownGallery`, `GalleryExpired`: as `duplicates`.
         """
         return clusters(self, gallery, threshold)
 
@@ -535,7 +497,5 @@ class Galleries:
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """The threads of loaded galleries."""
-
     writer: Writer
     keeper: Keeper

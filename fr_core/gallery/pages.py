@@ -39,8 +39,7 @@ def page_token(call: str, last: str) -> str:
 def last_of(call: str, token: str) -> str:
     """Return the id after which the page of a token begins; "" for the empty token of the first page.
 
-    Raises:
-        InvalidPage: the call did not give this token.
+    Raises `InvalidPage`: the call did not give this token.
     """
     if not token:
         return ""

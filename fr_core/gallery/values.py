@@ -58,13 +58,11 @@ class GalleryInfo:
         embedding_size: values per embedding of that model.
         created: UTC.
         subject_count: subjects, those without templates included.
-        template_count: templates.
         version: 1 when created; grows with each change.
         expires: when it refuses enrolments and searches from, UTC; None = never.
         retention: how long a template is kept from its creation; None = until it is deleted.
         keeps_photos: whether the photos of enrolled faces are kept, encrypted as the templates are.
         calibration_sha256: of its calibration, 64 hexadecimal digits; None where it has none of its own.
-        use: what it is for.
         gallery_no: its number in the store; no later gallery gets it, not even one of the same id; 0 = not stored.
     """
 
@@ -185,13 +183,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class SubjectName:
-    """Tells people who a candidate is; it needs no template.
-
-    Attributes:
-        subject_id: as in `Subject`.
-        display_name: as in `Subject`.
-        metadata: as in `Subject`.
-    """
+    """Tells people who a candidate is; it needs no template."""
 
     subject_id: str
     display_name: str
@@ -213,12 +205,7 @@ class SubjectUpdate:
 
 @dataclass(frozen=True, slots=True)
 class UpdatedSubject:
-    """A subject after an update.
-
-    Attributes:
-        subject: as it is now.
-        gallery_version: the first version of the gallery in which it is so.
-    """
+    """A subject after an update. `gallery_version`: the first version of the gallery in which it is so."""
 
     subject: Subject
     gallery_version: int
@@ -248,7 +235,6 @@ class Enrolment:
 
     Attributes:
         subject_id: the caller's own id; the subject is created where it is new.
-        template: the embedding.
         display_name: empty keeps the name of an existing subject.
         metadata: empty keeps the metadata of an existing subject, else they are replaced.
     """
@@ -265,7 +251,6 @@ class Enrolled:
 
     Attributes:
         subject_id: as stored.
-        template_id: the new template's.
         subject_created: whether this enrolment created the subject.
         gallery_version: the first version of the gallery that holds the template.
     """
@@ -278,13 +263,7 @@ class Enrolled:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """The receipt of a deletion.
-
-    Attributes:
-        subjects: how many subjects were deleted.
-        templates: how many templates were deleted.
-        gallery_version: the first version of the gallery without them.
-    """
+    """The receipt of a deletion. `gallery_version`: the first version of the gallery without them."""
 
     subjects: int
     templates: int
@@ -297,8 +276,6 @@ class Erased:
 
     Attributes:
         receipt_id: 16 random hexadecimal digits.
-        templates: how many templates were erased.
-        photos: how many photos were erased.
         erased: when, UTC.
         gallery_version: the first version of the gallery without them.
         scrubbed: whether no byte of them is left on the disk. False where a backup was reading, or the disk refused; it
@@ -318,8 +295,6 @@ class KeptTemplate:
     """A template with everything that is kept of it.
 
     Attributes:
-        subject_id: whose it is.
-        info: what describes it.
         embedding: f32[D], length 1, of the gallery's model.
         photo: encoded, as it was enrolled; None where the gallery keeps none, or a bare embedding was enrolled.
     """
@@ -334,10 +309,7 @@ class KeptTemplate:
 class Purged:
     """The expired entries that were deleted from a gallery, or would be.
 
-    Attributes:
-        gallery_id: of the gallery.
-        templates: how many templates.
-        subjects: how many subjects, whose last templates these were.
+    `subjects`: how many subjects, whose last templates these were.
     """
 
     gallery_id: str
@@ -366,7 +338,6 @@ class Found:
         identification: the candidates, best first, at most one for each subject.
         subjects: the names of the candidates by subject_id, as of the version that was searched.
         fusion: how the templates of each subject were fused.
-        searched_templates: how many templates were searched.
         exhaustive: whether no other subject could be a candidate; else only those templates, or subjects, that a first
             scan picked were compared exactly.
     """

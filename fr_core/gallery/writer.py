@@ -18,8 +18,6 @@ R = TypeVar("R")
 
 
 class _Group(GalleryTransaction):
-    """The changes of one commit, and their effects on the memory."""
-
     def __init__(self, database: Database, numbers: Numbers, memories: Memories) -> None:
         super().__init__(database, numbers)
         self.effects: list[Effect] = []
@@ -42,7 +40,6 @@ class Writer:
     all.
 
     Args:
-        store: is written.
         memories: show what was written; if the thread dies, they refuse every search.
         broken: ends with an `InternalError` if the thread dies, after which nothing can be written or searched.
     """

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from fr_core.gallery.index import faiss_scan
-from fr_core.gallery.index.faiss_compact import CODED_FROM, CompactIndex
+from fr_core.gallery.index.faiss_compact import CODED_FROM, Coding, CompactIndex, worth_rewriting
 from fr_core.gallery.index.faiss_segment import Segment, Workers
-from fr_core.gallery.index.faiss_upkeep import Coding, worth_rewriting
 from fr_core.gallery.index.growing import Rewriting
 from fr_core.gallery.index.numpy_scan import NumpyIndex
 from fr_core.gallery.index.protocol import Upkeep, exact_similarity
@@ -163,33 +162,6 @@ def test_candidates_that_all_lie_in_one_segment_are_all_found() -> None:
     assert hits_of(cut, probes, 90) == hits_of(whole, probes, 90)
 
 
-@pytest.mark.parametrize("sign", [1, -1])
-def test_of_equal_vectors_the_lowest_ids_are_found_however_few_candidates_there_are(sign: int) -> None:
-    """Opposite to the probe their codes are the worst that there are, and FAISS returns no row at all."""
-    index = CompactIndex(16, 2, segment_rows=256, coded_from=16, candidates=20)
-    vector = unit_vectors(1, 16)
-    index.add(np.arange(2000), np.repeat(vector, 2000, axis=0))
-    keep_up(index)
-    index.remove(np.array([2, 3, 1999]))
-    assert hits_of(index, sign * vector, 5) == [[0, 1, 4, 5, 6]]
-    assert hits_of(index, sign * vector, 2, np.arange(1500, 2000)) == [[1500, 1501]]
-
-
-def test_few_that_a_filter_lets_through_are_searched_exactly() -> None:
-    index, vectors = small(3000)
-    among = np.arange(0, 3000, 15)
-    probes = unit_vectors(20, 16, seed=12)
-    reference = NumpyIndex(16)
-    reference.add(among, vectors[among])
-    assert hits_of(index, probes, 10, among) == reference.search(probes, 10).ids.tolist()
-
-
-def test_the_same_vectors_give_the_same_answers() -> None:
-    probes = unit_vectors(50, 16, seed=11)
-    one, other = small(3000)[0].search(probes, 10), small(3000)[0].search(probes, 10)
-    assert (one.ids == other.ids).all()
-
-
 @pytest.mark.parametrize("threads", [1, 3])
 def test_the_number_of_threads_changes_nothing(threads: int) -> None:
     index = CompactIndex(16, threads, segment_rows=256, coded_from=16, candidates=50)
@@ -336,16 +308,6 @@ def test_neighbours_are_merged_when_none_is_much_larger_than_the_others(sizes: l
     assert [segment.size for segment in found] == merged
 
 
-def test_a_segment_of_a_million_is_reserved_at_once_and_filled_piece_by_piece() -> None:
-    index = CompactIndex(8, 1, segment_rows=4096)
-    index.add(np.arange(600), unit_vectors(600, 8))
-    room = index._segments[0].vectors.base
-    for start in range(600, 4096, 100):
-        block = np.arange(start, min(start + 100, 4096))
-        index.add(block, unit_vectors(len(block), 8))
-    assert index._segments[0].vectors.base is room
-
-
 def test_a_failing_worker_is_told_of_once_the_others_are_done() -> None:
     done: list[int] = []
     release = threading.Event()
@@ -419,21 +381,6 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     return noted
 
 
-def test_a_probe_that_thousands_are_equally_like_has_more_fetched_for_itself_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    index, reference, copied = with_copies(10 * 256, SCATTERED)
-    strangers = -mated(np.repeat(copied, 9, axis=0), 0.5, seed=2)
-    probes = np.concatenate([strangers[:4], copied, strangers[4:]])
-    noted = fetched(monkeypatch)
-    hits = index.search(probes, 5)
-    narrow = min(width for _, width in noted)
-    assert {probes for probes, width in noted if width > narrow} == {1}
-    assert hits.ids[4].tolist() == reference.search(copied, 5).ids[0].tolist()
-    for row in (0, 4, 9):
-        assert hits.ids[row].tolist() == hits_of(index, probes[row : row + 1], 5)[0]
-
-
 def test_probes_that_thousands_are_equally_like_are_looked_at_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     index, reference, copied = with_copies(10 * 256, SCATTERED)
     probes = mated(np.repeat(copied, 10, axis=0), 0.95, seed=2)
@@ -446,15 +393,3 @@ def test_probes_that_thousands_are_equally_like_are_looked_at_a_few_at_a_time(mo
     whole = max(width for _, width in noted)
     assert whole == 256
     assert 1 <= max(probes for probes, width in noted if width == whole) <= 2
-
-
-def test_copies_in_one_segment_have_more_of_it_fetched_and_not_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    index, reference, copied = with_copies(10 * 256, np.arange(512, 768))
-    nearby = mated(np.repeat(copied, 6, axis=0), 0.9, seed=2)
-    probes = np.concatenate([nearby[:3], -nearby[:3], nearby[3:]])
-    noted = fetched(monkeypatch)
-    hits = index.search(probes, 5)
-    assert (hits.ids[[0, 1, 2, 6, 7, 8]] == reference.search(nearby, 5).ids).all()
-    assert len([width for _, width in noted if width == 256]) == 1
-    for row in (0, 4, 8):
-        assert hits.ids[row].tolist() == hits_of(index, probes[row : row + 1], 5)[0]

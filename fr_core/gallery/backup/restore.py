@@ -79,7 +79,6 @@ def restore(
     whose first record says from which one it comes, and how far that was when the backup was made.
 
     Args:
-        backup: the backup.
         keys: the newest file of keys of the same store.
         key: under which these are; the new store is under it too.
         folder: an empty folder, or one that is made.
@@ -136,7 +135,6 @@ def _emptied_on_failure(folder: Path) -> Iterator[DataFolder]:
 
 
 def _write(path: Path, saved: SavedStore, vault: Vault, vfs: str, clock_ms: Callable[[], int]) -> int:
-    """Write a database, and return how many subjects were left out."""
     pages = CheckpointVfs(vfs)
     with sqlite_errors():
         connection = open_new_store(path, pages.vfs_name, SCHEMA.application_id, cache_kib=_CACHE_KIB)
@@ -174,7 +172,6 @@ def _fill(connection: apsw.Connection, saved: SavedStore, vault: Vault) -> int:
 
 
 def _record(audit: AuditTable, saved: SavedStore, left_out: int) -> None:
-    """Begin the new chain with its origin."""
     detail = {"backup_created": saved.created.strftime("%Y-%m-%dT%H:%M:%SZ")}
     if saved.audit is not None:
         detail |= {"chain_id": saved.audit.chain_id, "seq": str(saved.audit.seq), "hash": saved.audit.hash.hex()}

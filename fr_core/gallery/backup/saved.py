@@ -106,7 +106,6 @@ class SavedStore:
     Attributes:
         vault: the keys of the store, under the key-encryption key that the file of keys was opened with.
         extent: what the backup holds, as it says itself.
-        created: when the backup was made.
         audit: how far the audit of the store was; None in backups of stores that had none.
         galleries: by number.
         calibrations: of the galleries that have one, by number.
@@ -227,7 +226,6 @@ class SavedStore:
             yield gallery_of(as_newer(checked(self.vault, "galleries", row), columns))
 
     def _read_calibrations(self) -> dict[int, str]:
-        """Return the calibrations, each as its gallery names it; raises `BackupUnusable`."""
         if files.format_of(self._backup) < files.FORMAT_WITH_CALIBRATIONS:
             return {}
         rows: list[Row] = self._backup.execute(f"SELECT {names(CALIBRATIONS)} FROM calibrations").fetchall()
@@ -244,8 +242,6 @@ class SavedStore:
 
 
 class _Bindings:
-    """Binds the templates, and the photos, of a gallery."""
-
     def __init__(self, row: GalleryRow) -> None:
         self.template = Binding("template", row.gallery_no, row.info.model)
         self.photo = Binding("photo", row.gallery_no, row.info.model)
@@ -255,11 +251,7 @@ class _Bindings:
 def saved_store(backup: Path, keys: Path, key: KeyEncryptionKey, *, new_keys: bool = False) -> Iterator[SavedStore]:
     """Yield what a backup and a file of keys hold.
 
-    Args:
-        backup: the backup.
-        keys: the file of keys.
-        key: under which these are.
-        new_keys: whether they are still to be proved.
+    `new_keys`: whether they are still to be proved.
 
     Raises:
         BackupUnusable: one of them is damaged, not there, or no such file.

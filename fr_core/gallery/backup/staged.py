@@ -20,8 +20,7 @@ _HEAD_BYTES = 100
 class Staged:
     """A new file of mode 0600 beside its target, for one process at a time; see `staged`.
 
-    Attributes:
-        path: where it is written, by the name of the target and `.new`.
+    `path`: where it is written, by the name of the target and `.new`.
     """
 
     def __init__(self, target: Path, is_ours: Callable[[bytes], bool], secret: bool) -> None:
@@ -97,7 +96,6 @@ def staged(target: Path, is_ours: Callable[[bytes], bool], *, secret: bool = Fal
 
 @contextmanager
 def _replaced(target: Path, secret: bool) -> Iterator[None]:
-    """Overwrite a file that the block has replaced."""
     if not secret or not target.exists():
         yield
         return

@@ -55,15 +55,13 @@ def back_up(folder: Path, key: KeyEncryptionKey, backup: Path, keys: Path, now: 
     """Write a backup of a data folder, on which a server may run, and prove it by opening all that it holds.
 
     Args:
-        folder: the data folder.
         key: of its store; the backup is under it.
         backup: a file that does not exist, for everything but the keys of the subjects.
         keys: a file for these, which replaces an older one of the same store.
         now: the time, with a time zone.
         vfs: SQLite's layer to the disk for what is written, by name; "" = its own.
 
-    Returns:
-        What the backup holds.
+    Returns what the backup holds.
 
     Raises:
         InvalidField: the folder of the backup, or that of its keys, is not there or cannot be written to.
@@ -134,7 +132,6 @@ def _numbers(connection: apsw.Connection) -> dict[str, int]:
 def _write(
     folder: Path, key: KeyEncryptionKey, keys: Path, data: apsw.Connection, wrapped: apsw.Connection, now: datetime
 ) -> None:
-    """Fill both files, unless the file of keys that is there must not be replaced."""
     with reading(folder, key) as source:
         vault, numbers = source.vault, _numbers(source.connection)
         head = AuditTable(source, vault, lambda: 0).head()
@@ -199,7 +196,6 @@ def _sign(
     head: Head,
     now: datetime,
 ) -> None:
-    """Write into both files what they are, and how much they hold."""
     common, created_us = files.store_id(vault), to_us(now)
     counts = (files.count(data, table) for table in ("galleries", "subjects", "templates", "photos"))
     audit = (head.chain_id, head.seq, head.hash)

@@ -59,8 +59,7 @@ def require_store(folder: Path) -> Path:
 def reading(folder: Path, key: KeyEncryptionKey) -> Iterator[Snapshot]:
     """Yield one moment of the store of a data folder, through a connection of its own that cannot write.
 
-    Raises:
-        NoStore, StoreNewer, WrongKey, StoreCorrupt, StoreFailed: as `verify` does.
+    Raises `NoStore`, `StoreNewer`, `WrongKey`, `StoreCorrupt`, `StoreFailed`: as `verify` does.
     """
     path = require_store(folder)
     with reading_outside(path) as connection, _schema_errors():
@@ -72,7 +71,6 @@ def reading(folder: Path, key: KeyEncryptionKey) -> Iterator[Snapshot]:
 
 
 def _require_whole_log(path: Path, page_bytes: int) -> None:
-    """Raise `StoreCorrupt` where the log holds commits that SQLite leaves out."""
     frames = _log_frames(path)
     try:
         require_no_lost_commits(path, frames, page_bytes)

@@ -23,9 +23,7 @@ TRAINED_ON = _PER_CENTROID * 2**_CODE_BITS
 class Codebook:
     """Cuts a vector into pieces of two values or more, and names the nearest of 16 centroids for each piece.
 
-    Args:
-        dimension: D, values per vector.
-        scan: a trained `faiss.IndexPQFastScan` that holds no code.
+    `scan`: a trained `faiss.IndexPQFastScan` that holds no code.
     """
 
     def __init__(self, dimension: int, scan: Any) -> None:
@@ -55,11 +53,7 @@ class Codebook:
 
 
 class Codes:
-    """The codes of vectors, in the order in which these were added.
-
-    Args:
-        scan: a trained `faiss.IndexPQFastScan`.
-    """
+    """The codes of vectors, in the order in which these were added. `scan`: a trained `faiss.IndexPQFastScan`."""
 
     def __init__(self, scan: Any) -> None:
         self._scan = scan

@@ -73,7 +73,6 @@ class FaissFlatIndex(RowsIndex[VectorRows]):
         Args:
             probe: f32[D].
             rows: i64[m], what the scan fetched and the search may find.
-            width: how many are wanted.
             unseen: no unseen row has an exact inner product above this.
         """
         if len(rows) < width:

@@ -40,8 +40,7 @@ def gpu_count() -> int:
 def gpu_indexes(workers: Workers) -> Callable[[int], GpuIndex]:
     """Return what makes empty indexes of a dimension, each spread over all GPUs; they share the GPUs' scratch memory.
 
-    Raises:
-        DeviceUnavailable: FAISS has no GPU.
+    Raises `DeviceUnavailable`: FAISS has no GPU.
     """
     if not gpu_count():
         raise DeviceUnavailable("FAISS has no GPU that it can use for the index.", device="gpu")
@@ -67,7 +66,6 @@ class GpuIndex(RowsIndex["_Scanned"]):
     upkeep drops them.
 
     Args:
-        dimension: D, values per vector.
         new_scan: makes an empty FAISS index of inner products that takes vectors with ids.
         workers: that search in memory; indexes may share them.
         turn: held while a device scans. The scratch memory of a GPU serves one search at a time, and FAISS leaves it to
@@ -119,13 +117,11 @@ class GpuIndex(RowsIndex["_Scanned"]):
         """Fill in the hits of the probes for which a scan leaves no doubt; return which these are.
 
         Args:
-            hits: of n probes.
             probes: f32[n, D].
             fetched: how many rows the scan fetches for each.
             allowed: bool[rows], what may be found.
 
-        Returns:
-            bool[n].
+        Returns bool[n].
         """
         sure = np.zeros(len(probes), dtype=bool)
         width = hits.ids.shape[1]
@@ -142,12 +138,7 @@ class GpuIndex(RowsIndex["_Scanned"]):
 
 
 class _Scanned(Segment):
-    """Vectors in memory, and in half precision on GPUs.
-
-    Args:
-        dimension: D, values per vector.
-        scan: an empty FAISS index that takes vectors with ids.
-    """
+    """Vectors in memory, and in half precision on GPUs. `scan`: an empty FAISS index that takes vectors with ids."""
 
     def __init__(self, dimension: int, scan: Any) -> None:
         super().__init__(dimension, 0, None)

@@ -37,7 +37,6 @@ class Share:
     """The part of a segment that a search may find.
 
     Attributes:
-        segment: where.
         allowed: bool[rows] of the segment; None = every row.
         count: how many rows are allowed, 1 or more.
     """
@@ -52,7 +51,6 @@ class _Found:
     """Candidates of n probes in one segment, best first by their compact scores.
 
     Attributes:
-        share: where they were found.
         width: how many are fetched for each probe.
         scores: f32[n, w], w <= width; -inf where a probe has fewer candidates.
         rows: i64[n, w]; -1 where a probe has fewer.
@@ -67,11 +65,9 @@ class _Found:
 
     @property
     def complete(self) -> bool:
-        """Return whether all of the segment is fetched."""
         return self.width == len(self.share.segment)
 
     def clear(self, probes: int) -> None:
-        """Make room for the candidates of so many probes."""
         self.scores = np.full((probes, self.width), -np.inf, dtype=np.float32)
         self.rows = np.full((probes, self.width), -1, dtype=np.int64)
         self.unseen = np.empty(probes, dtype=np.float32)
@@ -95,7 +91,6 @@ class _Found:
         self.scores[some][places], self.rows[some][places] = scores[shown], rows[shown]
 
     def trim(self) -> None:
-        """Give back the room that no candidate needed."""
         widest = int(np.count_nonzero(self.rows >= 0, axis=1).max())
         self.scores, self.rows = self.scores[:, :widest], self.rows[:, :widest]
 
@@ -108,7 +103,6 @@ class _Found:
         self.scores, self.rows, self.unseen = self.scores[probes], self.rows[probes], self.unseen[probes]
 
     def widen(self) -> None:
-        """Have more fetched next time."""
         self.width = min(_WIDER * self.width, len(self.share.segment))
 
 
@@ -116,10 +110,8 @@ def scan_everything(shares: Sequence[Share], probes: F32, k: int, workers: Worke
     """Return the k best for each of probes, surely.
 
     Args:
-        shares: what may be found.
         probes: f32[n, D], n >= 1.
         k: how many are wanted, at most the number of rows that are shared.
-        workers: do the work.
     """
     segments, rows = [share.segment for share in shares], [_rows(share) for share in shares]
 
@@ -141,7 +133,6 @@ def scan_codes(shares: Sequence[Share], probes: F32, k: int, candidates: int, wo
         probes: f32[n, D], n >= 1.
         k: how many are wanted, at most `candidates`.
         candidates: how many are scored exactly, and those that tie with the last.
-        workers: do the work.
     """
 
     def search(some: F32) -> Hits:
@@ -154,11 +145,9 @@ def best_candidates(segments: Sequence[Segment], probes: F32, rows: Sequence[I64
     """Return the k best candidates by their exact similarities.
 
     Args:
-        segments: where the candidates are.
         probes: f32[n, D].
         rows: i64[n, w] for each segment: the candidates of each probe; -1 is none. Each probe has k or more.
         k: how many are wanted; 1 or more.
-        workers: do the work.
     """
     scores = _products(segments, probes, rows, workers)
     everything = np.concatenate(scores, axis=1)
@@ -180,7 +169,6 @@ def best_candidates(segments: Sequence[Segment], probes: F32, rows: Sequence[I64
 
 
 def _by_codes(shares: Sequence[Share], probes: F32, k: int, candidates: int, workers: Workers) -> Hits:
-    """Search for probes that are looked at together; see `scan_codes`."""
     segments = [share.segment for share in shares]
     found = _first_widths(shares, candidates)
     hits = Hits.unfilled(len(probes), k, exhaustive=False)
@@ -219,7 +207,6 @@ def _first_widths(shares: Sequence[Share], candidates: int) -> list[_Found]:
 
 
 def _fetch(waiting: Sequence[_Found], probes: F32, workers: Workers) -> None:
-    """Fetch candidates for all of probes f32[n, D]."""
     for one in waiting:
         one.clear(len(probes))
     groups = [slice(start, start + _PROBES_PER_PASS) for start in range(0, len(probes), _PROBES_PER_PASS)]

@@ -23,7 +23,6 @@ class Segment(VectorRows):
     """Vectors with their codes, once there is a codebook.
 
     Args:
-        dimension: D, values per vector.
         limit: rows that are expected at most, 0 = unknown.
         codebook: gives codes to what is added; None = there are none yet.
     """
@@ -56,8 +55,7 @@ class Segment(VectorRows):
 class Workers:
     """Threads that search segments, each with FAISS to itself.
 
-    Args:
-        count: how many; 0 = one for each core that the process may use.
+    `count`: how many; 0 = one for each core that the process may use.
     """
 
     def __init__(self, count: int) -> None:

@@ -25,11 +25,8 @@ _COMPARED_ROWS = 1024
 class GrowingArray(Generic[Scalar]):
     """Rows of one dtype and shape; the room at least doubles when it runs out.
 
-    Args:
-        dtype: of the values.
-        row_shape: shape of a row.
-        limit: rows that are expected at most, 0 = unknown. From an eighth of it on, all of it is reserved, so that no
-            row is copied again; the system gives memory to pages only when they are written.
+    `limit`: rows that are expected at most, 0 = unknown. From an eighth of it on, all of it is reserved, so that no row
+    is copied again; the system gives memory to pages only when they are written.
     """
 
     def __init__(self, dtype: type[Scalar], row_shape: tuple[int, ...] = (), limit: int = 0) -> None:
@@ -69,9 +66,7 @@ class GrowingArray(Generic[Scalar]):
 class VectorRows:
     """Vectors under ascending ids, some of them removed; a removed vector is overwritten with zeros at once.
 
-    Args:
-        dimension: D, values per vector.
-        limit: rows that are expected at most, 0 = unknown.
+    `limit`: rows that are expected at most, 0 = unknown.
     """
 
     def __init__(self, dimension: int, limit: int = 0) -> None:
@@ -81,7 +76,6 @@ class VectorRows:
         self._size = 0
 
     def __len__(self) -> int:
-        """Return how many rows there are, the removed ones among them."""
         return len(self._ids)
 
     @property
@@ -167,7 +161,6 @@ class Rewriting(Generic[Rows]):
 
     Args:
         old: neighbours in ascending order of their ids; only the last of them may grow meanwhile.
-        new: empty rows, which are filled.
         replace: puts `new` in the place of `old`, then adds what came since: ids i64[n] and vectors f32[n, D].
     """
 

@@ -24,8 +24,7 @@ def exact_similarity(vectors: F32, probe: F32) -> F64:
         vectors: f32[n, D].
         probe: f32[D], or f32[n, D]: one for each vector.
 
-    Returns:
-        f64[n], clipped to [-1, 1].
+    Returns f64[n], clipped to [-1, 1].
     """
     products: F64 = np.vecdot(vectors.astype(np.float64, order="C"), probe.astype(np.float64, order="C"))
     return np.clip(products, -1.0, 1.0, out=products)
@@ -74,10 +73,7 @@ class IndexMemory:
 
     Room that is reserved but was never written takes no memory of the machine, and is not counted.
 
-    Attributes:
-        scan_bytes: codes that a search reads from end to end; 0 where it reads the store.
-        store_bytes: the exact vectors.
-        other_bytes: ids and flags.
+    `scan_bytes`: codes that a search reads from end to end; 0 where it reads the store.
     """
 
     scan_bytes: int
@@ -119,35 +115,26 @@ class VectorIndex(Protocol):
     def add(self, ids: I64, vectors: F32) -> None:
         """Add vectors f32[n, D] of length 1 under ids i64[n] that the index has never held.
 
-        Raises:
-            ValueError: another shape, or ids that repeat or do not ascend beyond every id added before.
+        Raises `ValueError`: another shape, or ids that repeat or do not ascend beyond every id added before.
         """
 
     def remove(self, ids: I64) -> None:
         """Remove the vectors of ids i64[n]. They are erased at once; `upkeep` gives their memory back.
 
-        Raises:
-            KeyError: the index holds no live vector of one of the ids; nothing was removed.
+        Raises `KeyError`: the index holds no live vector of one of the ids; nothing was removed.
         """
 
     def search(self, probes: F32, k: int, among: I64 | None = None) -> Hits:
         """Return the best min(k, n) of n vectors for each of probes f32[m, D] of length 1; k >= 1.
 
-        Args:
-            probes: what is searched for.
-            k: how many are wanted.
-            among: ascending ids; these vectors are searched as if the index held no others, and ids of which it holds
-                no live vector count for nothing. None = all.
-
-        Raises:
-            ValueError: another shape, or k < 1.
+        `among`: ascending ids; these vectors are searched as if the index held no others, and ids of which it holds no
+        live vector count for nothing. None = all. Raises `ValueError`: another shape, or k < 1.
         """
 
     def vectors(self, ids: I64) -> F32:
         """Return copies f32[n, D] of the vectors of ids i64[n].
 
-        Raises:
-            KeyError: the index holds no live vector of one of the ids.
+        Raises `KeyError`: the index holds no live vector of one of the ids.
         """
 
     def memory(self) -> IndexMemory:
@@ -197,7 +184,6 @@ def best_of_each(probes: int, owners: I64, ids: I64, similarities: F64, k: int) 
     """Return the k best of each probe by (-similarity, id), of candidates that lie mixed.
 
     Args:
-        probes: how many there are.
         owners: i64[m], in [0, probes): whose candidate each is; every probe has k or more.
         ids: i64[m].
         similarities: f64[m].

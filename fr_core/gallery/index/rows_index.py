@@ -15,12 +15,7 @@ _FEW_REMOVED = 1024
 
 
 class RowsIndex(Generic[Rows]):
-    """A `VectorIndex` without `exact` and `search`.
-
-    Args:
-        dimension: D, values per vector.
-        new_rows: makes empty rows for such vectors.
-    """
+    """A `VectorIndex` without `exact` and `search`. `new_rows`: makes empty rows for such vectors."""
 
     def __init__(self, dimension: int, new_rows: Callable[[], Rows]) -> None:
         self._dimension = dimension

@@ -42,7 +42,6 @@ class Cursor:
     """The position at which a scan continues.
 
     Attributes:
-        gallery_no: the store's number of the gallery.
         after: the last template that was searched for; 0 = none yet.
         until: the newest template that is searched for: of those that came after the beginning, none is.
         searched: how many templates were searched for.
@@ -65,7 +64,6 @@ class Progress:
     """The progress of a scan.
 
     Attributes:
-        searched: templates that were searched for.
         total: those that were there at the beginning and have not been deleted since.
         gallery_version: the version of the gallery that the last of them were searched in.
         exhaustive: whether that compared each exactly; else the best of a compact scan were.
@@ -98,12 +96,7 @@ class Near:
 class Pass:
     """The result of one pass over the index, and the state of the next.
 
-    Attributes:
-        near: what was found.
-        finished: of how many of the templates, from the first on, nothing is left to be found.
-        width: see `Cursor`.
-        unfinished: see `Cursor`.
-        compared: see `Cursor`.
+    `finished`: of how many of the templates, from the first on, nothing is left to be found.
     """
 
     near: Near
@@ -118,11 +111,8 @@ class Block:
     """A block of a scan, in the version that `progress` has.
 
     Attributes:
-        gallery_no: the store's number of the gallery.
-        near: what was found.
         owners: i64[n], numbers of the subjects of `near.template_ids`.
         others: i64[m], those of `near.ids`.
-        progress: of the scan.
         cursor: where to go on; None after the last block.
     """
 
@@ -139,11 +129,7 @@ Look = Callable[[GalleryMemory, I64, Cursor], Pass]
 
 
 class Scanner:
-    """Scans galleries, one pass at a time however many scans there are.
-
-    Args:
-        views: of the galleries.
-    """
+    """Scans galleries, one pass at a time however many scans there are."""
 
     def __init__(self, views: Views) -> None:
         self._views = views
@@ -153,10 +139,7 @@ class Scanner:
     def block(self, gallery: GalleryRef, cursor: Cursor | None, look: Look) -> Iterator[tuple[Snapshot, Block]]:
         """Search for the next templates, and yield the snapshot of the same moment with what was found.
 
-        Args:
-            gallery: which one.
-            cursor: where to go on; None = at the beginning.
-            look: the pass that searches for them.
+        `cursor`: where to go on; None = at the beginning.
 
         Raises:
             UnknownGallery: there is no gallery of that id, or it is another than the cursor's.
@@ -241,7 +224,6 @@ def _like(index: VectorIndex, template_ids: I64, k: int) -> Hits:
 
 
 def _compared(memory: GalleryMemory, template_id: int, cursor: Cursor, threshold: float, most: int) -> Pass:
-    """Compare one template with up to `most` of the older ones that it was not yet compared with."""
     compared = cursor.compared if cursor.unfinished == template_id else 0
     others, left = memory.live(compared, template_id - 1, most)
     template_ids = np.array([template_id], dtype=np.int64)

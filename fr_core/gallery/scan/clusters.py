@@ -28,13 +28,7 @@ _NOT_KEPT: F64 = np.empty(0)
 
 @dataclass(frozen=True, slots=True)
 class ClusterMember:
-    """A template of a cluster.
-
-    Attributes:
-        template_id: of the template.
-        subject_id: whose it was enrolled as.
-        similarity: to the mean of the cluster's templates, in [-1, 1].
-    """
+    """A template of a cluster. `similarity`: to the mean of the cluster's templates, in [-1, 1]."""
 
     template_id: int
     subject_id: str
@@ -71,14 +65,7 @@ class Clusters:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighbours:
-    """The neighbours of a block of templates.
-
-    Attributes:
-        near: what was found.
-        progress: of the scan.
-        gallery_no: the store's number of the gallery.
-        cursor: where to go on; None after the last block.
-    """
+    """The neighbours of a block of templates. `cursor`: where to go on; None after the last block."""
 
     near: Near
     progress: Progress
@@ -91,7 +78,6 @@ class Part:
     """Whole components of the graph of neighbours.
 
     Attributes:
-        gallery_no: the store's number of the gallery.
         template_ids: i64[n].
         edges: i64[m, 2], rows of `template_ids`.
     """

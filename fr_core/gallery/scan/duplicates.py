@@ -18,9 +18,7 @@ class DuplicatePair:
 
     Attributes:
         subject_a: whose the older template is.
-        template_a: the older template.
         subject_b: whose the newer template is.
-        template_b: the newer template.
         similarity: of both, in [-1, 1].
     """
 
@@ -37,7 +35,6 @@ class Duplicates:
 
     Attributes:
         pairs: by the newer template, then best first; a template with very many has them in several steps.
-        progress: of the scan.
         cursor: where to go on; None after the last block.
     """
 

@@ -49,8 +49,7 @@ def average_linkage(vectors: F32, edges: I64, threshold: float) -> I64:
 class _Graph:
     """Clusters, the sum of the vectors of each, and the edges between them that may still matter.
 
-    Attributes:
-        owners: i64[n], the cluster of each vector: the least row of it.
+    `owners`: i64[n], the cluster of each vector: the least row of it.
     """
 
     def __init__(self, vectors: F32, edges: I64, threshold: float) -> None:
@@ -61,7 +60,6 @@ class _Graph:
         self._means = self._mean_similarities(self._edges)
 
     def merge(self, threshold: float) -> bool:
-        """Merge what is to be merged now; False where nothing is."""
         # The mean of a merged cluster lies between those of its parts: what is below the threshold stays below.
         reach = self._means >= threshold
         self._edges, self._means = self._edges[reach], self._means[reach]
@@ -91,7 +89,6 @@ class _Graph:
         return mutual[:, 0], mutual[:, 1]
 
     def _join(self, becomes: I64, changed: npt.NDArray[np.bool_]) -> None:
-        """Let the edges lead to merged clusters, and compute the means that have changed."""
         moved = becomes[self._edges]
         stale = changed[moved].any(axis=1)
         fresh = _each_once(moved[stale], len(self.owners))

@@ -22,10 +22,7 @@ _TELL_EVERY_S = 2.0
 def load(store: GalleryStore, memories: Memories, on_block: Callable[[], None]) -> None:
     """Fill empty memories with every vector of a store, and check that galleries hold what they say that they hold.
 
-    Args:
-        store: is read.
-        memories: are filled.
-        on_block: called for each block of vectors; what it raises ends the loading.
+    `on_block`: called for each block of vectors; what it raises ends the loading.
 
     Raises:
         StoreCorrupt: what is stored is damaged or contradicts itself.
@@ -61,7 +58,6 @@ def _gallery_rows(store: GalleryStore) -> tuple[GalleryRow, ...]:
 def _read(
     store: GalleryStore, memories: dict[int, GalleryMemory], templates: int, on_block: Callable[[], None]
 ) -> None:
-    """Read the vectors while those read before are added to their indexes."""
     told, read = time.monotonic(), 0
     adding: Future[None] | None = None
     with ThreadPoolExecutor(1, "gallery-loading") as pool:

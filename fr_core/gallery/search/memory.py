@@ -69,8 +69,7 @@ class GalleryMemory:
     def at(self, version: int) -> Iterator[bool]:
         """Hold the memory still within the block; yields whether it is at `version`, and not beyond.
 
-        Raises:
-            InternalError: a change could not be copied to the memory, which is of no use any more.
+        Raises `InternalError`: a change could not be copied to the memory, which is of no use any more.
         """
         with self._turn:
             self._turn.wait_for(lambda: (self._version >= version and not self._claimed) or self._broken)
@@ -244,7 +243,6 @@ class Memories:
         return memory
 
     def __iter__(self) -> Iterator[GalleryMemory]:
-        """The memory of each gallery that there is now."""
         return iter(tuple(self._galleries.values()))
 
     def filled(self) -> None:
@@ -254,8 +252,7 @@ class Memories:
     def get(self, gallery_no: int) -> GalleryMemory | None:
         """Return the memory of a gallery, or None where it was deleted, or was created only now.
 
-        Raises:
-            InternalError: there is no memory for the gallery, and will be none.
+        Raises `InternalError`: there is no memory for the gallery, and will be none.
         """
         if not self._filled:
             raise RuntimeError("the galleries are not loaded")

@@ -48,7 +48,6 @@ def fused(
     Templates that cancel each other out have no mean direction: with `MEAN_TEMPLATE` their subject is left out.
 
     Args:
-        fusion: how they are fused.
         probe: f32[D], length 1.
         subject_nos: i64[n], whose each template is.
         template_ids: i64[n].

@@ -23,8 +23,7 @@ from fr_core.types import Candidate, Decision, Embedding, Identification
 class Question:
     """Holds the arguments of `Galleries.search`.
 
-    Raises:
-        InvalidTopK, InvalidThreshold, InvalidFilter: a value is out of range.
+    Raises `InvalidTopK`, `InvalidThreshold`, `InvalidFilter`: a value is out of range.
     """
 
     probe: Embedding
@@ -57,8 +56,6 @@ Ask = Callable[[GalleryInfo], Question]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Answer:
-    """What the memory of a gallery answers, from how many templates."""
-
     question: Question
     ranked: RankedSubjects
     searched: int
@@ -70,7 +67,6 @@ def search(views: Views, gallery: GalleryRef, ask: Ask, in_turn: bool = False) -
     The gallery is read once: `ask` sees the version that is searched.
 
     Raises:
-        UnknownGallery: there is no gallery of that id.
         GalleryExpired: its time has passed; `ask` has not refused.
         FrError: what `ask` and `Galleries.search` raise.
     """

@@ -57,8 +57,7 @@ class SharedSearch:
     Who wants another number has another pass: an index may compare more vectors for one that wants more, and so find
     one that it misses otherwise. What is found must not depend on who else searches.
 
-    Args:
-        search: probes f32[n, D] and k to the hits of each; it must give a probe the same hits whatever is beside it.
+    `search`: probes f32[n, D] and k to the hits of each; it must give a probe the same hits whatever is beside it.
     """
 
     def __init__(self, search: Search) -> None:

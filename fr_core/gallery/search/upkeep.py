@@ -23,7 +23,6 @@ class Keeper:
     """Does the upkeep of all indexes, one piece after the other, and purges every hour, until closed.
 
     Args:
-        memories: hold the indexes.
         purge: deletes some of what has expired; false where there is no more.
         catch_up: does what a call left to be done, and is cheap where there is nothing.
     """
@@ -39,8 +38,7 @@ class Keeper:
     def start(self, on_step: Callable[[], None] = lambda: None) -> None:
         """Purge, and go on from then.
 
-        Args:
-            on_step: called after each step of the purge; what it raises ends it, and nothing was started.
+        `on_step`: called after each step of the purge; what it raises ends it, and nothing was started.
         """
         while self._do(self._purge, _PURGE_FAILED):
             on_step()
@@ -82,7 +80,6 @@ class Keeper:
             _log.error("the upkeep of an index failed, and %s until a restart: %s", left, type(error).__name__)
 
     def _do(self, work: Callable[[], object], failed: str) -> bool:
-        """Return whether the work gave something; it gave nothing where it failed."""
         try:
             return bool(work())
         except ShuttingDown:

@@ -23,13 +23,7 @@ Prepare = Callable[[Snapshot, GalleryRow], Callable[[GalleryMemory], T]]
 
 
 class Views:
-    """Gives views of galleries.
-
-    Args:
-        store: holds them.
-        memories: are searched.
-        now: gives the time, UTC.
-    """
+    """Gives views of galleries. `now`: gives the time, UTC."""
 
     def __init__(self, store: GalleryStore, memories: Memories, now: Callable[[], datetime]) -> None:
         self._store = store
@@ -51,13 +45,7 @@ class Views:
         gallery has changed during that, `prepare` runs again while the memory is held, and the writer waits for it:
         who prepares for longer than the time between two changes would else never come to search.
 
-        Args:
-            gallery: which one.
-            prepare: reads.
-            in_turn: one view of this kind at a time, for those that read much; it waits before it holds a snapshot.
-
-        Raises:
-            UnknownGallery: there is no gallery of that id.
+        `in_turn`: one view of this kind at a time, for those that read much; it waits before it holds a snapshot.
         """
         with self._turn if in_turn else nullcontext():
             overtaken = False

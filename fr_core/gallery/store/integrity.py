@@ -96,8 +96,7 @@ _NO_PAIRS: tuple[None, Iterator[PairRow]] = (None, iter(()))
 def require_consistent(connection: Connection, vault: Vault) -> None:
     """Authenticate every row but templates and photos, and look for contradictions between the tables.
 
-    Raises:
-        StoreCorrupt: there is one, or a row was altered.
+    Raises `StoreCorrupt`: there is one, or a row was altered.
     """
     for table, columns in (("galleries", GALLERIES), ("erasures", ERASURES)):
         for row in connection.execute(f"SELECT {names(columns)} FROM {table}"):
@@ -115,7 +114,6 @@ def require_no_contradictions(connection: Connection) -> None:
 
 
 def _require_calibrations(connection: Connection) -> None:
-    """Compare the calibrations with the galleries, which were authenticated."""
     galleries = connection.execute("SELECT gallery_no, calibration_sha256 FROM galleries")
     rows = connection.execute(f"SELECT {names(CALIBRATIONS)} FROM calibrations")
     named = {gallery_no: sha256 for gallery_no, sha256 in galleries if sha256 is not None}
@@ -124,7 +122,6 @@ def _require_calibrations(connection: Connection) -> None:
 
 
 def _require_subjects(connection: Connection, vault: Vault) -> None:
-    """Authenticate the subjects, and compare the metadata of each with the rows that filters search."""
     sql = f"SELECT {names(METADATA)} FROM subject_metadata ORDER BY subject_no, gallery_no, key"
     all_pairs = map(PairRow._make, connection.execute(sql))
     groups = groupby(all_pairs, key=attrgetter("subject_no"))
@@ -147,8 +144,7 @@ def _require_subjects(connection: Connection, vault: Vault) -> None:
 def read_vectors(connection: Connection, vault: Vault, rows: int) -> Iterator[StoredVectors]:
     """Yield every vector, opened; see `Store.vectors`.
 
-    Raises:
-        StoreCorrupt: one of them cannot be opened, or a photo is missing.
+    Raises `StoreCorrupt`: one of them cannot be opened, or a photo is missing.
     """
     galleries = _galleries(connection)
     with_photo = 0
@@ -179,12 +175,7 @@ def require_photos(connection: Connection, vault: Vault) -> int:
 def require_sound(connection: Connection, vault: Vault) -> Verified:
     """Check everything in a store: the file, every row, template and photo, and every record of the audit.
 
-    Args:
-        connection: reads one snapshot.
-        vault: the keys.
-
-    Raises:
-        StoreCorrupt: something is not as it was written.
+    Raises `StoreCorrupt`: something is not as it was written.
     """
     require_whole_file(connection)
     counts = require_sound_rows(connection, vault)

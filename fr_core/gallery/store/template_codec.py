@@ -22,8 +22,7 @@ def pack_vector(vector: F32) -> bytes:
 def unpack_vectors(packed: Sequence[bytes], size: int) -> F32:
     """Return the vectors f32[n, size] and check every one of them.
 
-    Raises:
-        StoreCorrupt: a vector has another size, or a length other than 1.
+    Raises `StoreCorrupt`: a vector has another size, or a length other than 1.
     """
     for data in packed:
         if len(data) != 4 * size:
@@ -39,13 +38,7 @@ def unpack_vectors(packed: Sequence[bytes], size: int) -> F32:
 
 
 class Binding:
-    """Binds the templates, or the photos, of one gallery to their rows.
-
-    Args:
-        purpose: "template" or "photo".
-        gallery_no: of the gallery.
-        model: of its templates.
-    """
+    """Binds the templates, or the photos, of one gallery to their rows. `purpose`: "template" or "photo"."""
 
     def __init__(self, purpose: str, gallery_no: int, model: ModelId) -> None:
         self._purpose = purpose
@@ -65,15 +58,12 @@ class Binding:
         Every number has its place, and the one text its length before it, so that no two templates give the same bytes.
 
         Args:
-            template_id: its number.
-            subject_no: whose it is.
             image_sha256: of the photo; None for a bare embedding.
             quality: of the face; not -0.0, which SQLite does not keep apart from 0.0.
             created_us: when it was enrolled, microseconds since 1970, UTC.
             has_photo: 1 where its photo is kept, else 0.
 
-        Raises:
-            StoreCorrupt: one of them has a type that it cannot have.
+        Raises `StoreCorrupt`: one of them has a type that it cannot have.
         """
         try:
             image = b"" if image_sha256 is None else image_sha256.encode()

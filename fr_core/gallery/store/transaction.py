@@ -66,8 +66,7 @@ _RECEIPT_BYTES = 8
 class Numbers:
     """The numbers of the rows to come. None is given twice, even if the transaction of its row is undone.
 
-    Args:
-        last: of each table, the greatest number that any row of it has ever had.
+    `last`: of each table, the greatest number that any row of it has ever had.
     """
 
     def __init__(self, last: Mapping[str, int]) -> None:
@@ -80,12 +79,7 @@ class Numbers:
 
 
 class GalleryTransaction(Transaction, Snapshot):
-    """Changes that become durable together, or not at all.
-
-    Args:
-        database: is written.
-        numbers: of rows to come.
-    """
+    """Changes that become durable together, or not at all. `numbers`: of rows to come."""
 
     def __init__(self, database: Database, numbers: Numbers) -> None:
         super().__init__(database)
@@ -118,12 +112,7 @@ class GalleryTransaction(Transaction, Snapshot):
             self._entries.clear()
 
     def record(self, by: Attribution, records: Sequence[Recorded]) -> None:
-        """Add audit records of a change, in this transaction.
-
-        Args:
-            by: who asked for it.
-            records: of the change.
-        """
+        """Add audit records of a change, in this transaction."""
         if records:
             if self._pseudonyms is None:
                 self._pseudonyms = self.audit.pseudonyms()
@@ -282,11 +271,9 @@ class GalleryTransaction(Transaction, Snapshot):
         return super()._galleries(clause, *values)
 
     def _latest(self, gallery_no: int) -> GalleryInfo:
-        """Return a gallery as the changes have left it."""
         return (self._changed.get(gallery_no) or self._gallery_of_no(gallery_no)).info
 
     def _keep_back(self, gallery_no: int, info: GalleryInfo) -> GalleryInfo:
-        """Have a gallery written by `finish`, and return it."""
         self._changed[gallery_no] = GalleryRow(gallery_no, info)
         self._unwritten.add(gallery_no)
         return info

@@ -26,7 +26,6 @@ class StoredVectors:
     """Vectors of one gallery.
 
     Attributes:
-        gallery_no: of the gallery.
         template_ids: i64[n], ascending.
         subject_nos: i64[n].
         vectors: f32[n, D].
@@ -54,8 +53,6 @@ class Recorded:
 
     Attributes:
         action: such as "gallery.enrol".
-        gallery_id: of the gallery.
-        gallery_version: of the gallery after the change.
         subject_ids: of the subjects, by the callers' own ids, which become pseudonyms.
         model: of the gallery, where a template came.
         counts: as `fr_core.storage.audit.values.Entry`.
