@@ -40,12 +40,10 @@ def similarity_transform(landmarks: F32, template: F32) -> F32:
         landmarks: f32[N, 2], N >= 2, (x, y) pixels of the photo.
         template: f32[N, 2], where they should come to lie.
 
-    Returns:
-        f32[2, 3], read-only; `matrix @ (x, y, 1)` maps a point of the photo into the crop.
+    Returns f32[2, 3], read-only; `matrix @ (x, y, 1)` maps a point of the photo into the crop.
 
-    Raises:
-        ValueError: the shapes differ or are not [N, 2], a value is not finite, the landmarks all coincide, or no
-            rotation is better than another (the landmarks are a mirror image of the template).
+    Raises `ValueError`: the shapes differ or are not [N, 2], a value is not finite, the landmarks all coincide, or no
+    rotation is better than another (the landmarks are a mirror image of the template).
     """
     return frozen_array(_similarity(landmarks, template).astype(np.float32))
 
@@ -60,8 +58,7 @@ def align(pixels: U8, landmarks: F32) -> AlignedFace:
         pixels: u8[H, W, 3], RGB.
         landmarks: f32[5, 2], (x, y) pixels, in the order of `Detection.landmarks`.
 
-    Raises:
-        ValueError: as `similarity_transform`.
+    Raises `ValueError`: as `similarity_transform`.
     """
     # float64 until after the warp: the rounding of a float32 matrix moves samples of a large photo.
     matrix = _similarity(landmarks, ARCFACE_TEMPLATE)
@@ -72,7 +69,6 @@ def align(pixels: U8, landmarks: F32) -> AlignedFace:
 
 
 def _similarity(landmarks: F32, template: F32) -> F64:
-    """`similarity_transform` in f64[2, 3]."""
     source = np.asarray(landmarks, dtype=np.float64)
     target = np.asarray(template, dtype=np.float64)
     if source.ndim != 2 or source.shape[1] != 2 or source.shape != target.shape:

@@ -68,7 +68,6 @@ def download(
     Args:
         url: the address; a redirect is followed.
         target: the file to write, in a folder that is there.
-        progress: shows how far it is.
         checksum: "sha256:HEX" or "md5:HEX"; "" if it is not known.
         most_bytes: the largest size.
         schemes: those of addresses that are allowed, redirects included.
@@ -110,7 +109,6 @@ def _size(path: Path) -> int:
 
 
 def _append(url: str, part: Path, progress: Progress, most_bytes: int, schemes: Sequence[str]) -> None:
-    """Ask once for the bytes that `part` lacks, and write those that come."""
     at = _size(part)
     with _network():
         try:
@@ -182,8 +180,6 @@ def _require_scheme(url: str, schemes: Sequence[str]) -> None:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows a redirect only to an address of the allowed schemes."""
-
     def __init__(self, schemes: Sequence[str]) -> None:
         self._schemes = schemes
 

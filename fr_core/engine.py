@@ -65,8 +65,7 @@ class EngineOptions:
         embedder_sizes: allowed numbers of faces in a batch, such as "1,2,4", or "auto".
         max_queued: tiles, and faces, that may wait, for each class of calls; at least 1.
 
-    Raises:
-        ConfigInvalid: a number is out of range, a word unknown, or the device never has the precision.
+    Raises `ConfigInvalid`: a number is out of range, a word unknown, or the device never has the precision.
     """
 
     device: str = "auto"
@@ -94,8 +93,7 @@ class EngineOptions:
 class Lifeline:
     """Tells once, to whoever watches, that a device was lost.
 
-    Attributes:
-        cause: what it was lost to; None while it is not, or where nobody knows.
+    `cause`: what it was lost to; None while it is not, or where nobody knows.
     """
 
     def __init__(self) -> None:
@@ -131,9 +129,7 @@ class Engine:
     """A pipeline that is ready, the pack it runs, and what runs it.
 
     Attributes:
-        pack: the models.
         pipeline: photos in, faces out; for any number of threads at once.
-        device: what runs the models.
         detection: thorough or fast.
         lifeline: tells when a device is lost; then every call fails with `DeviceLost`.
         batchers: of the detector and of the embedder, in this order, which `close` closes; empty where the models run
@@ -277,11 +273,9 @@ def build_pipeline(
     Args:
         pack: whose thresholds and model id count.
         tile_detector: runs the pack's detector; takes tiles of `tile_shapes_of(pack)`.
-        raw_embedder: runs the pack's embedder.
         options: of which `detection` and `flip` count here.
         image_limits: what a photo may be; None = the defaults.
         quality_limits: what a face should be; None = the defaults.
-        observer: is told of photos; None = nobody.
         decoder: of photos; None = the process itself decodes.
     """
     model = pack.model_id(flip=options.flip)
@@ -305,8 +299,7 @@ def build_pipeline(
 def pack_calibration(model: ModelId) -> Calibration | None:
     """Return the calibration that comes with the pack of a model, None where none does.
 
-    Raises:
-        PackInvalid: it cannot be read, or is of another model, such as an earlier version of the pack.
+    Raises `PackInvalid`: it cannot be read, or is of another model, such as an earlier version of the pack.
     """
     text = calibration_text(model)
     if text is None:

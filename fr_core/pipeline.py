@@ -36,10 +36,6 @@ class Pipeline:
     """Photos in, faces out. Holds no state of a call: several threads may use one pipeline at once.
 
     Args:
-        detector: finds faces.
-        embedder: embeds them.
-        image_limits: what a photo may be.
-        quality_limits: what a face should be.
         min_embedding_norm: length of the model's vector below which a face is marked as a weak one; None = not used.
         observer: is told of each step and each photo.
         decoder: decodes photos, and is closed with the pipeline; None = this process does.
@@ -103,8 +99,7 @@ class Pipeline:
     def detect_image(self, image: Image) -> DetectedPhoto:
         """Find the faces of a decoded photo; their quality is without the embedding's share.
 
-        Raises:
-            TooManyFaces: more than `max_faces` of the limits.
+        Raises `TooManyFaces`: more than `max_faces` of the limits.
         """
         detections, crops = self._found(image)
         with self._observer.stage("assess"):
@@ -116,11 +111,7 @@ class Pipeline:
         return DetectedPhoto(image, faces)
 
     def analyze_image(self, image: Image) -> AnalyzedPhoto:
-        """Find and embed the faces of a decoded photo.
-
-        Raises:
-            TooManyFaces: more than `max_faces` of the limits.
-        """
+        """Find and embed the faces of a decoded photo. Raises `TooManyFaces`: more than `max_faces` of the limits."""
         detections, crops = self._found(image)
         with self._observer.stage("embed"):
             embedded = self._embedder.embed(crops)
@@ -145,7 +136,6 @@ class Pipeline:
             return self._embedder.embed(crops)
 
     def _found(self, image: Image) -> tuple[tuple[Detection, ...], list[AlignedFace]]:
-        """The faces of a photo, and their crops."""
         with self._observer.stage("detect"):
             detections = self._detector.detect(image.pixels)
         if len(detections) > self._image_limits.max_faces:

@@ -56,12 +56,8 @@ class TextRefused(ValueError):
 def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
     """Open a regular file, without waiting for the other end of a pipe.
 
-    Args:
-        path: of the file.
-        follow: whether the file may be behind a symbolic link.
-
-    Raises:
-        OSError: it cannot be opened, or is not a regular file.
+    `follow`: whether the file may be behind a symbolic link. Raises `OSError`: it cannot be opened, or is not a regular
+    file.
     """
     flags = os.O_RDONLY | (0 if follow else os.O_NOFOLLOW)
     for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):  # Windows, where the client runs too, lacks the first two
@@ -118,13 +114,8 @@ def bounded_lines(file: TextIO) -> Iterable[str]:
 def read_toml(text: str, most_bytes: int) -> dict[str, Any]:
     """Read TOML from an untrusted source, in time and memory linear in its length.
 
-    Args:
-        text: the document.
-        most_bytes: its largest size in UTF-8.
-
-    Raises:
-        TextRefused: it is longer, is not TOML, or exceeds `MAX_DEPTH`, `MAX_KEY_PARTS`, `MAX_WORD` or `MAX_MARKS`. The
-            message may quote the text, and has 200 characters at most.
+    `most_bytes`: its largest size in UTF-8. Raises `TextRefused`: it is longer, is not TOML, or exceeds `MAX_DEPTH`,
+    `MAX_KEY_PARTS`, `MAX_WORD` or `MAX_MARKS`. The message may quote the text, and has 200 characters at most.
     """
     _require_size(text.encode(), most_bytes)
     bare = _TOML_TEXT.sub('""', text)
@@ -179,7 +170,6 @@ def _require_size(data: bytes, most_bytes: int) -> None:
 
 
 def _require_shallow(bare: str) -> None:
-    """Raise `TextRefused` if brackets outside of strings are nested too deeply."""
     depth = 0
     for bracket in _BRACKETS.finditer(bare):
         depth += 1 if bracket[0] in "[{" else -1

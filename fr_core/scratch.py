@@ -18,8 +18,7 @@ def scratch_folder(prefix: str = "fr-run-") -> Iterator[Path]:
     The process holds a lock on its folder until it ends for any reason. The function first deletes this user's folders
     of the same `prefix` without a lock.
 
-    Raises:
-        OSError: the folder cannot be made.
+    Raises `OSError`: the folder cannot be made.
     """
     _sweep(Path(tempfile.gettempdir()), prefix)
     folder, lock = _made(prefix)
@@ -44,7 +43,6 @@ def _sweep(parent: Path, prefix: str) -> None:
 
 
 def _made(prefix: str) -> tuple[Path, int]:
-    """Make a folder and lock it; make another if a process deletes it before it is locked."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix))
         try:

@@ -157,7 +157,6 @@ class Places:
                 del self._taken[caller]
 
     def _grant(self) -> None:
-        """Give free places to the callers whose turn it is."""
         while (granted := self._next()) is not None:
             caller, begin = granted
             if not begin():
@@ -217,8 +216,6 @@ class FairThreads:
 
 
 class _Task(Generic[T]):
-    """Holds a task that waits for its turn."""
-
     def __init__(
         self, pool: ThreadPoolExecutor, places: Places, caller: str, task: Callable[[], T], done: Future[T]
     ) -> None:
@@ -228,7 +225,6 @@ class _Task(Generic[T]):
         self._work: tuple[Callable[[], T], Future[T]] | None = task, done
 
     def begin(self) -> bool:
-        """Start the task; return False if it is no longer wanted, or the pool is closed."""
         if self._work is None or self._work[1].cancelled():
             return False
         try:
@@ -239,7 +235,6 @@ class _Task(Generic[T]):
         return True
 
     def drop(self) -> None:
-        """Stop waiting."""
         self._places.withdraw(self._caller, self.begin)
 
     def _run(self) -> None:

@@ -113,7 +113,6 @@ class MultiscaleDetector:
         model: the model; should report faces from `scales.heard * threshold` on.
         threshold: score from which a candidate is a face, in [0, 1].
         nms_threshold: intersection over union above which two boxes are one face, in [0, 1].
-        scales: the numbers of the rule.
         fast: look at finer copies only where copies 1 and 2 show no face.
     """
 
@@ -176,7 +175,6 @@ class MultiscaleDetector:
         return _Copy(picture, scale, len(corners) == 1, TileFaces.joined(parts))
 
     def _uncut(self, faces: TileFaces, left: int, top: int, size: int, picture: U8) -> npt.NDArray[np.bool_]:
-        """Return which faces of a tile are small enough, and touch no edge beyond which the picture goes on."""
         edge = self._scales.edge
         right_inner, bottom_inner = left + size < picture.shape[1], top + size < picture.shape[0]
         low = [edge if left else -np.inf, edge if top else -np.inf]
@@ -186,7 +184,6 @@ class MultiscaleDetector:
         return whole
 
     def _judged(self, candidates: TileFaces, copies: Sequence[_Copy]) -> TileFaces:
-        """The candidates with the scores that all votes give together."""
         votes = [self._votes(box, side, copies) for box, side in zip(candidates.boxes, candidates.sides, strict=True)]
         scores = np.array(
             [np.mean(cast) if cast else own for cast, own in zip(votes, candidates.scores, strict=True)], np.float32

@@ -15,8 +15,7 @@ def iou(box: F32, boxes: F32) -> F32:
         box: f32[4], (left, top, right, bottom).
         boxes: f32[N, 4].
 
-    Returns:
-        f32[N] in [0, 1]; 0 for boxes without area.
+    Returns f32[N] in [0, 1]; 0 for boxes without area.
     """
     shared = _areas(np.concatenate([np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])], axis=1))
     union = _areas(box[None])[0] + _areas(boxes) - shared
@@ -32,8 +31,7 @@ def keep_best(boxes: F32, scores: F32, threshold: float) -> I64:
         scores: f32[N].
         threshold: intersection over union above which the box with the lower score goes, in [0, 1].
 
-    Returns:
-        i64[K]: indices of the boxes that stay, best score first; equal scores in their given order.
+    Returns i64[K]: indices of the boxes that stay, best score first; equal scores in their given order.
     """
     order = np.argsort(-scores, kind="stable")
     kept: list[int] = []
@@ -48,9 +46,7 @@ def best_of_each(faces: TileFaces, owners: I64, count: int, threshold: float) ->
     """The faces of each of `count` tiles, best score first, each face once.
 
     Args:
-        faces: of all tiles together.
         owners: i64[N], the tile of each face.
-        count: number of tiles.
         threshold: as that of `keep_best`.
     """
     each = (faces.take(owners == tile) for tile in range(count))

@@ -36,11 +36,8 @@ class Detector(Protocol):
     def detect(self, pixels: U8) -> tuple[Detection, ...]:
         """Find faces.
 
-        Args:
-            pixels: u8[H, W, 3], RGB, upright, of any size.
-
-        Returns:
-            The faces, the largest box first; empty where there is none.
+        `pixels`: u8[H, W, 3], RGB, upright, of any size. Returns the faces, the largest box first; empty where there is
+        none.
         """
         ...
 
@@ -110,10 +107,7 @@ class TileDetector(Protocol):
     def detect_tiles(self, tiles: Sequence[U8]) -> list[TileFaces]:
         """Find faces in tiles.
 
-        Args:
-            tiles: each u8[H, W, 3], RGB, (H, W) in `tile_shapes`.
-
-        Returns:
-            For each tile its faces in pixels of the tile, best score first, each face once.
+        `tiles`: each u8[H, W, 3], RGB, (H, W) in `tile_shapes`. Returns for each tile its faces in pixels of the tile,
+        best score first, each face once.
         """
         ...

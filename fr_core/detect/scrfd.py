@@ -24,8 +24,6 @@ class ScrfdDetector:
     """SCRFD with key points: nine outputs, the scores of each stride, then the boxes, then the landmarks.
 
     Attributes:
-        session: of the model.
-        spec: of the model.
         tile_shapes: (height, width) of the tiles to be used: multiples of 32, or the fixed size of the model.
         min_score: faces with a lower score are dropped, in [0, 1].
     """

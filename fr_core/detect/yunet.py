@@ -23,8 +23,6 @@ class YunetDetector:
     """YuNet of 2023: twelve outputs, for each stride class, objectness, box and landmarks.
 
     Attributes:
-        session: of the model.
-        spec: of the model.
         tile_shapes: (height, width) of the tiles to be used: multiples of 32, or the fixed size of the model.
         min_score: faces with a lower score are dropped, in [0, 1].
     """

@@ -14,11 +14,7 @@ NULL_MODEL = ModelId("null", "1", "0" * 64)
 
 
 class NullEmbedder:
-    """Seeds a random direction with the sha256 of the crop's pixels.
-
-    Args:
-        size: number of values of an embedding.
-    """
+    """Seeds a random direction with the sha256 of the crop's pixels. `size`: number of values of an embedding."""
 
     def __init__(self, size: int = 64) -> None:
         self.model = NULL_MODEL

@@ -19,9 +19,7 @@ from fr_core.types import F32, AlignedFace, ModelId, frozen_array
 class FlipFusion:
     """Adds the vector of the crop and that of its mirror image, as InsightFace's evaluation does (eval_ijbc.py).
 
-    Args:
-        raw: the model.
-        model: the id of the fused embeddings; never that of plain ones, for the two do not compare.
+    `model`: the id of the fused embeddings; never that of plain ones, for the two do not compare.
     """
 
     def __init__(self, raw: RawEmbedder, model: ModelId) -> None:
@@ -45,12 +43,7 @@ def _mirrored(face: AlignedFace) -> AlignedFace:
 
 
 class PlainEmbedder:
-    """Normalises what a model gives.
-
-    Args:
-        raw: the model.
-        model: the id that its embeddings carry.
-    """
+    """Normalises what a model gives. `model`: the id that its embeddings carry."""
 
     def __init__(self, raw: RawEmbedder, model: ModelId) -> None:
         self.model = model
@@ -63,12 +56,7 @@ class PlainEmbedder:
 
 
 class OnnxEmbedder:
-    """An embedding model; gives vectors as they are, a `RawEmbedder`.
-
-    Args:
-        session: of the model.
-        size: number of values of a vector.
-    """
+    """An embedding model; gives vectors as they are, a `RawEmbedder`. `size`: number of values of a vector."""
 
     def __init__(self, session: Session, size: int) -> None:
         self.size = size

@@ -15,9 +15,7 @@ from fr_core.types import F32, AlignedFace, Embedding, ModelId, frozen_array
 class BatchedRawEmbedder:
     """A `RawEmbedder` whose faces wait for their turn with those of other threads.
 
-    Args:
-        batcher: of an embedding model.
-        size: number of values of a vector.
+    `size`: number of values of a vector.
     """
 
     def __init__(self, batcher: Batcher[AlignedFace, F32], size: int) -> None:
@@ -77,8 +75,7 @@ class RawEmbedder(Protocol):
 def normalised(vectors: F32, model: ModelId) -> tuple[EmbeddingWithNorm, ...]:
     """Embeddings of raw vectors f32[N, D].
 
-    Raises:
-        ValueError: a vector has no direction: its length is 0 or not finite.
+    Raises `ValueError`: a vector has no direction: its length is 0 or not finite.
     """
     wide = vectors.astype(np.float64)
     norms = np.linalg.norm(wide, axis=1)

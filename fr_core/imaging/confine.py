@@ -108,11 +108,7 @@ def unavailable() -> str | None:
 def die_with(parent: int) -> None:
     """End this process when the thread that started it ends.
 
-    Args:
-        parent: process id of who started it.
-
-    Raises:
-        NoWalls: the parent is gone already, or the kernel refuses.
+    `parent`: process id of who started it. Raises `NoWalls`: the parent is gone already, or the kernel refuses.
     """
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -122,11 +118,8 @@ def die_with(parent: int) -> None:
 def confine(memory_mib: int) -> None:
     """Shut this process in; for good. To be called when everything is imported, by a process of one thread.
 
-    Args:
-        memory_mib: address space that it may take beyond what it has.
-
-    Raises:
-        NoWalls: the kernel refuses, or there are more threads than one, which the filter would not bind.
+    `memory_mib`: address space that it may take beyond what it has. Raises `NoWalls`: the kernel refuses, or there are
+    more threads than one, which the filter would not bind.
     """
     if len(list(Path("/proc/self/task").iterdir())) != 1:
         raise NoWalls("a thread runs already")
@@ -195,7 +188,6 @@ def filter_program(machine: str) -> bytes:
 
 
 def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
-    """An instruction: struct sock_filter of linux/filter.h."""
     return struct.pack("=HBBI", code, if_true, if_false, value)
 
 

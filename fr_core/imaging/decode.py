@@ -7,6 +7,7 @@ import io
 import struct
 import zlib
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import PIL.Image
@@ -34,6 +35,30 @@ from fr_core.imaging.containers import Container, inspect, sniff
 from fr_core.imaging.tags import exif_orientation
 from fr_core.types import U8, Image, frozen_array
 
+
+class Decoder(Protocol):
+    """Decodes photos; for any number of threads at once."""
+
+    def decode(self, data: bytes, limits: ImageLimits) -> Image:
+        """Decode one photo as `fr_core.imaging.decode` does; raises what that raises."""
+        ...
+
+    def close(self) -> None:
+        """Give up what the decoder holds. Nothing is decoded after that."""
+        ...
+
+
+class PlainDecoder:
+    """Decodes in the process and the thread that ask: quickest, and a fault of a decoding library ends the process."""
+
+    def decode(self, data: bytes, limits: ImageLimits) -> Image:
+        """As `Decoder.decode`."""
+        return decode(data, limits)
+
+    def close(self) -> None:
+        """Nothing to give up."""
+
+
 # EXIF 2.3, tag 0x0112: what brings the stored picture upright.
 _UPRIGHT = {
     2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
@@ -55,12 +80,8 @@ def upright_rgb(picture: PIL.Image.Image, orientation: int) -> U8:
     * CMYK and YCCK: by the plain formula R = (1 - C)(1 - K).
     * Palette, grey, bilevel, YCbCr, Lab: their RGB.
 
-    Args:
-        picture: loaded.
-        orientation: EXIF orientation, 1 to 8.
-
-    Raises:
-        UnsupportedFormat: integers of 32 bits, or floating point outside 0 to 1, of which no one can say what is white.
+    `orientation`: EXIF orientation, 1 to 8. Raises `UnsupportedFormat`: integers of 32 bits, or floating point outside
+    0 to 1, of which no one can say what is white.
     """
     eight = _eight_bits(picture)
     rgb = _rgb(eight)
@@ -96,7 +117,6 @@ def _rgb(picture: PIL.Image.Image) -> PIL.Image.Image:
 
 
 def _on_white(picture: PIL.Image.Image) -> PIL.Image.Image:
-    """RGB of a picture with transparency, laid on white."""
     rgba = picture.convert("RGBA")
     white = PIL.Image.new("RGB", rgba.size, (255, 255, 255))
     white.paste(rgba, mask=rgba.getchannel("A"))
@@ -152,8 +172,7 @@ class ImageLimits:
             that see less fuzzing, so they are for those who need them.
         max_faces: that are found in it; each of them costs a run of the embedder.
 
-    Raises:
-        ConfigInvalid: a limit below 1, more than `MAX_PIXELS_CEILING` pixels, or a format that is not known.
+    Raises `ConfigInvalid`: a limit below 1, more than `MAX_PIXELS_CEILING` pixels, or a format that is not known.
     """
 
     max_bytes: int = 8 * 1024 * 1024
@@ -190,12 +209,8 @@ def decode(data: bytes, limits: ImageLimits) -> Image:
 
     It changes no global state, raises no warning, and may be called from several threads at once.
 
-    Args:
-        data: the encoded photo, whatever its file was named.
-        limits: what to refuse.
-
-    Returns:
-        pixels u8[H, W, 3], RGB, upright, read-only, and the sha256 of `data`.
+    `data`: the encoded photo, whatever its file was named. Returns pixels u8[H, W, 3], RGB, upright, read-only, and the
+    sha256 of `data`.
 
     Raises:
         ImageTooManyBytes: more than `limits.max_bytes`.
@@ -242,7 +257,6 @@ def require_bytes(data: bytes, limits: ImageLimits) -> None:
 
 
 def _pixels(container: Container, limits: ImageLimits) -> U8:
-    """Open, check, load and convert."""
     try:
         with _READERS[container.format](io.BytesIO(container.data)) as picture:
             _require_pixels(picture.size, limits)

@@ -44,13 +44,11 @@ class SandboxedDecoder:
         workers: processes at most, at least 1; photos beyond them wait.
         memory_mib: address space that a process may take for a photo, at least 1; `needed_mib` says what does.
         time_ms: that a photo may take, at least 1; of wall-clock time, and so of processor time.
-        boot: program of the processes.
         on_replaced: called after a process was replaced before its time: whether a photo took too much time or memory;
             else it crashed, or was killed while it waited.
         caller_of: returns the caller whose photo this thread decodes.
 
-    Raises:
-        ConfigInvalid: a number is too small, or this system has no such walls.
+    Raises `ConfigInvalid`: a number is too small, or this system has no such walls.
     """
 
     def __init__(
@@ -137,7 +135,6 @@ class SandboxedDecoder:
         return pixels
 
     def _take(self, limits: ImageLimits) -> SandboxProcess:
-        """Have a process, for this call alone."""
         while True:
             waiter: Future[SandboxProcess] = Future()
             with self._lock:
@@ -158,7 +155,6 @@ class SandboxedDecoder:
                 self._tell_replaced(fault, costly=False)
 
     def _give_back(self, process: SandboxProcess, limits: ImageLimits) -> None:
-        """Let others have a process."""
         if process.photos >= PHOTOS_PER_PROCESS:
             self._replace(process, limits)
             return
@@ -172,7 +168,6 @@ class SandboxedDecoder:
             process.close()
 
     def _replace(self, process: SandboxProcess, limits: ImageLimits) -> None:
-        """End a process and have another started, for whoever comes next."""
         process.close()
         with self._lock:
             self._number -= 1
@@ -184,7 +179,6 @@ class SandboxedDecoder:
         self._on_replaced(costly)
 
     def _order(self, limits: ImageLimits) -> None:
-        """Have a process started; the lock is held."""
         self._number += 1
         # By one thread that lives as long as the decoder: the kernel ends a process with the thread that started it.
         if self._starter is None:

@@ -72,10 +72,7 @@ def pack_refusal(error: FrError) -> bytes:
 def read_answer(message: bytes, limits: ImageLimits, memory_mib: int) -> tuple[int, int]:
     """The (width, height) in pixels of the photo that was decoded.
 
-    Args:
-        message: that a worker sent, at most `MAX_MESSAGE_BYTES`.
-        limits: that it was given.
-        memory_mib: that it has.
+    `message`: that a worker sent, at most `MAX_MESSAGE_BYTES`.
 
     Raises:
         ImageTooManyBytes, ImageTooManyPixels, SeveralFrames, Undecodable, UnsupportedFormat: what the worker raised.

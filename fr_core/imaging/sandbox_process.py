@@ -53,10 +53,8 @@ class SandboxProcess:
         limits: of the photos; those of later calls may not be wider.
         memory_mib: that one photo may take.
         time_ms: that one photo may take.
-        boot: the program.
 
-    Raises:
-        InternalError: the process could not be started, or could not shut itself in.
+    Raises `InternalError`: the process could not be started, or could not shut itself in.
     """
 
     def __init__(self, limits: ImageLimits, memory_mib: int, time_ms: int, boot: str = BOOT) -> None:
@@ -126,7 +124,6 @@ class SandboxProcess:
         self._memory.close()
 
     def _ask(self, request: bytes) -> bytes:
-        """Send a request and wait for its answer."""
         self._link.settimeout(self._time_ms / 1000)
         try:
             self._link.send(request)
@@ -140,7 +137,6 @@ class SandboxProcess:
         return message
 
     def _post_mortem(self) -> Broken:
-        """Return what to say of a worker that hung up."""
         code = self._ended()
         if code == -signal.SIGXCPU:
             return Broken(self._too_slow(), "out of processor time")
@@ -150,7 +146,6 @@ class SandboxProcess:
         return Broken(Undecodable("The photo broke its decoder."), f"ended with {_name_of(code)}")
 
     def _ended(self) -> int:
-        """The code with which it ended, once it has hung up."""
         self._process.kill()  # a hostile one may hang up and live on
         return self._process.wait()
 
@@ -204,7 +199,6 @@ def _name_of(code: int) -> str:
 
 
 def _folders() -> str:
-    """Return where a worker finds the packages that it needs, a line each."""
     packages = (__file__, 3), (PIL.__file__, 2), (np.__file__, 2)
     return "\n".join(dict.fromkeys(str(Path(file).resolve().parents[up - 1]) for file, up in packages))
 

@@ -27,8 +27,6 @@ _PIXEL_TAGS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One tag: where its 12 bytes stand, and what they say."""
-
     at: int
     tag: int
     type: int

@@ -120,7 +120,6 @@ def _require_content(spec: FileSpec, data: bytes, what: str) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename in the folder durable."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

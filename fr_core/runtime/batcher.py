@@ -51,8 +51,6 @@ BULK_TURN = 8
 
 @dataclass(slots=True, eq=False)
 class _Submission(Generic[Result]):
-    """Items of one call that were submitted together, and the answer to them all."""
-
     ticket: Ticket
     results: list[Result | None]
     missing: int
@@ -64,8 +62,6 @@ class _Submission(Generic[Result]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Entry(Generic[Item, Result]):
-    """One item in a queue."""
-
     item: Item
     place: int
     group: Hashable
@@ -89,12 +85,10 @@ class Batcher(Generic[Item, Result]):
         examples: items that every lane can run, one for each group: run in every allowed size by `start`, and the
             first is what a device must be able to run as long as it lives. At least one.
         group: items share a batch if this is equal for them.
-        observer: is told of queues and batches.
         on_death: called once, from a lane's thread, with what killed it.
         clock: seconds, monotonic.
 
-    Raises:
-        ConfigInvalid: `sizes` is empty, lacks 1 or holds a number below 1, or `max_queued` is below 1.
+    Raises `ConfigInvalid`: `sizes` is empty, lacks 1 or holds a number below 1, or `max_queued` is below 1.
     """
 
     def __init__(
@@ -138,8 +132,7 @@ class Batcher(Generic[Item, Result]):
     def start(self) -> None:
         """Start the lanes, and return when each has run every example in every allowed size; else none is left.
 
-        Raises:
-            DeviceUnavailable: a lane could not run an example; the cause tells why.
+        Raises `DeviceUnavailable`: a lane could not run an example; the cause tells why.
         """
         try:
             for number, run in enumerate(self._runs):
@@ -348,7 +341,6 @@ class Batcher(Generic[Item, Result]):
             submission.future.set_result(submission.results)
 
     def _die(self, error: BaseException) -> None:
-        """Fail every waiter, in the queues and in all lanes, at once."""
         with self._lock:
             first = not self._dead
             self._dead = True

@@ -89,8 +89,7 @@ def as_one(devices: Sequence[ActiveDevice]) -> ActiveDevice:
 def parse_device(text: str) -> DeviceSpec:
     """Read a device's name: auto, cpu, openvino, cuda, cuda:N, cuda:N,M, and the same with tensorrt.
 
-    Raises:
-        ConfigInvalid: it is none of these, or names a number twice.
+    Raises `ConfigInvalid`: it is none of these, or names a number twice.
     """
     for kind in ("auto", "cpu", "openvino"):
         if text == kind:
@@ -107,8 +106,7 @@ def parse_device(text: str) -> DeviceSpec:
 def parse_precision(text: str, spec: DeviceSpec) -> Precision:
     """Read a precision that the kind of device has.
 
-    Raises:
-        ConfigInvalid: there is no such precision, or that kind of device never has it.
+    Raises `ConfigInvalid`: there is no such precision, or that kind of device never has it.
     """
     precision: Precision | None = next((known for known in get_args(Precision) if known == text), None)
     if precision is None:

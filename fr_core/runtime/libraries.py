@@ -26,19 +26,14 @@ class Library(Protocol):
         ...
 
     def open(self, plan: Plan) -> Session:
-        """Load a model.
-
-        Raises:
-            DeviceUnavailable: the device is not there, or the library does not use it.
-        """
+        """Load a model. Raises `DeviceUnavailable`: the device is not there, or the library does not use it."""
         ...
 
 
 class OnnxRuntimeLibrary:
     """ONNX Runtime, with the execution providers that it was built with.
 
-    Args:
-        offered: names of its execution providers; None = those of the installed one.
+    `offered`: names of its execution providers; None = those of the installed one.
     """
 
     def __init__(self, offered: tuple[str, ...] | None = None) -> None:

@@ -63,12 +63,10 @@ def prepared(model: bytes, pixels: PixelInput, half: bool = False, any_batch: bo
         half: weights and arithmetic in float16; the scaling of the pixels and the outputs stay float32.
         any_batch: let a model whose file says one picture take any number. Most do; it must be tried.
 
-    Returns:
-        An ONNX file with one input u8[N, H, W, 3], RGB, and the same outputs.
+    Returns an ONNX file with one input u8[N, H, W, 3], RGB, and the same outputs.
 
-    Raises:
-        ValueError: the bytes are no ONNX file, the model keeps weights in another file, a scale does not fit its
-            quantised weight, or the model has another input than one f32[N, 3, H, W].
+    Raises `ValueError`: the bytes are no ONNX file, the model keeps weights in another file, a scale does not fit its
+    quantised weight, or the model has another input than one f32[N, 3, H, W].
     """
     parsed = _parsed(model)
     graph = parsed.graph
@@ -87,8 +85,7 @@ def prepared(model: bytes, pixels: PixelInput, half: bool = False, any_batch: bo
 def expand_quantised_weights(graph: onnx.GraphProto) -> None:
     """Replace each `DequantizeLinear` of stored weights by the float32 weights that it gives.
 
-    Raises:
-        ValueError: a scale does not fit its weight.
+    Raises `ValueError`: a scale does not fit its weight.
     """
     stored = {tensor.name: tensor for tensor in graph.initializer}
     kept = []
@@ -116,11 +113,7 @@ def dequantise(x: Array, scale: F32, zero_point: Array | None, axis: int, block_
         axis: along which scales change.
         block_size: values that share a scale; 0 where there are no blocks.
 
-    Returns:
-        f32 of x's shape: (x - zero_point) * scale.
-
-    Raises:
-        ValueError: the scale does not fit x.
+    Returns f32 of x's shape: (x - zero_point) * scale. Raises `ValueError`: the scale does not fit x.
     """
 
     def spread(values: Array) -> Array:
@@ -203,8 +196,7 @@ def free_batch_dimension(graph: onnx.GraphProto) -> None:
 def takes_one_picture(model: bytes) -> bool:
     """Return whether a file says that its model takes one picture at a time.
 
-    Raises:
-        ValueError: the bytes are no ONNX file, or not one of a model of pictures.
+    Raises `ValueError`: the bytes are no ONNX file, or not one of a model of pictures.
     """
     graph = _parsed(model).graph
     drop_inputs(graph)
@@ -222,8 +214,7 @@ def take_pixels(graph: onnx.GraphProto, pixels: PixelInput) -> None:
     The bytes become floats before all else: TensorRT knows bytes as an input only, not as an operand. Planes come
     before the arithmetic, which OpenVINO joins to them that way (1.9 ms against 2.3 for SCRFD-500M at 256 pixels).
 
-    Raises:
-        ValueError: the model has another input than one f32[N, 3, H, W].
+    Raises `ValueError`: the model has another input than one f32[N, 3, H, W].
     """
     batch, height, width = _picture_dims(graph)
     steps: list[tuple[str, Array | None, dict[str, Any]]] = [
@@ -264,7 +255,6 @@ def _picture_dims(graph: onnx.GraphProto) -> tuple[int | str, int | str, int | s
 
 
 def _half(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model in float16 between its float32 input and its float32 outputs."""
     # Not at the head of the file: it adds its own folder to the path of imports, and few devices need it.
     from onnxruntime.transformers.float16 import convert_float_to_float16
 

@@ -35,10 +35,7 @@ FAILURES: tuple[type[Exception], ...] = (*_DEVICE_FAILURES, InvalidArgument, Not
 class OnnxRuntimeSession:
     """A model on ONNX Runtime; `run` may be called from several threads (the library allows it).
 
-    Args:
-        session: of the library.
-        device: what it runs on.
-        bound: bind input and outputs, so that the copy of the input to the device is made once, at binding.
+    `bound`: bind input and outputs, so that the copy of the input to the device is made once, at binding.
     """
 
     def __init__(self, session: ort.InferenceSession, device: ActiveDevice, bound: bool) -> None:
@@ -69,8 +66,7 @@ class OnnxRuntimeSession:
 def open_onnxruntime(plan: Plan) -> OnnxRuntimeSession:
     """Load a model into ONNX Runtime, and make sure that the provider asked for is the one in use.
 
-    Raises:
-        DeviceUnavailable: the machine or the driver does not give the device, or the library does not use it.
+    Raises `DeviceUnavailable`: the machine or the driver does not give the device, or the library does not use it.
     """
     options = ort.SessionOptions()
     options.log_severity_level = _LOG_ERRORS_ONLY

@@ -38,7 +38,6 @@ def open_sessions(
     the processor; `Session.device` tells which. No other device falls back.
 
     Args:
-        model: the bytes of an ONNX file.
         pixels: what the model expects of its input.
         device: auto, cpu, openvino, cuda, cuda:N, cuda:N,M, tensorrt, tensorrt:N or tensorrt:N,M.
         precision: of weights and arithmetic: f32, bf16 (OpenVINO) or fp16 (cuda, tensorrt).
@@ -48,8 +47,7 @@ def open_sessions(
         engines: folder for what TensorRT builds; None = it is built anew at each start.
         libraries: what runs each kind of device; None = what is installed.
 
-    Returns:
-        One session for each device, in the order of its numbers; one where the kind of device has no numbers.
+    Returns one session for each device, in the order of its numbers; one where the kind of device has no numbers.
 
     Raises:
         ConfigInvalid: there is no such device or precision, the kind of device never has that precision, or a number
@@ -73,9 +71,7 @@ def batches_alike(session: Session, failures: tuple[type[Exception], ...]) -> bo
 
     The order is that of the family: some exports put the picture between cell and anchor.
 
-    Args:
-        session: of the model.
-        failures: what it raises where it cannot run its model so; see `Library.failures`.
+    `failures`: what it raises where it cannot run its model so; see `Library.failures`.
     """
     _, height, width, _ = session.input_shape
     noise = np.random.default_rng(0).integers(0, 256, (2, height or _PROBE, width or _PROBE, 3), dtype=np.uint8)
@@ -92,15 +88,12 @@ def batches_alike(session: Session, failures: tuple[type[Exception], ...]) -> bo
 
 
 class _Opener:
-    """A model on its way to its devices."""
-
     def __init__(self, model: bytes, pixels: PixelInput, libraries: Libraries) -> None:
         self._model = model
         self._pixels = pixels
         self._libraries = libraries
 
     def all_of(self, plan: Plan) -> list[Session]:
-        """One session for each number of the plan's device."""
         kind = plan.spec.kind
         library = self._libraries[kind]
         refusal = library.refusal(kind, plan.precision)

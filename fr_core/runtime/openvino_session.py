@@ -46,7 +46,6 @@ class OpenVinoSession:
         return [np.array(request.get_output_tensor(i).data, np.float32) for i in range(len(self.output_names))]
 
     def _request(self, shape: tuple[int, ...]) -> ov.InferRequest:
-        """This thread's request for a shape."""
         own = cast("dict[tuple[int, ...], ov.InferRequest]", self._requests.__dict__)
         request = own.get(shape)
         if request is None:

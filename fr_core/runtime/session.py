@@ -59,7 +59,6 @@ class Session(Protocol):
     def run(self, batch: U8) -> list[F32]:
         """Run the model on pixels, u8[N, H, W, 3] RGB.
 
-        Returns:
-            f32 outputs in the order of `output_names`, the caller's to keep.
+        Returns f32 outputs in the order of `output_names`, the caller's to keep.
         """
         ...

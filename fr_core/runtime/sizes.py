@@ -17,8 +17,7 @@ ACCELERATOR_SIZES = (1, 2, 4, 8, 16, 32)
 def parse_sizes(text: str, key: str) -> tuple[int, ...] | None:
     """Read allowed batch sizes such as "1,2,4"; None for "auto".
 
-    Raises:
-        ConfigInvalid: it is neither; `key` names the setting.
+    Raises `ConfigInvalid`: it is neither; `key` names the setting.
     """
     if text == AUTO:
         return None
@@ -33,8 +32,7 @@ def parse_sizes(text: str, key: str) -> tuple[int, ...] | None:
 def require_sizes(sizes: Sequence[int], key: str) -> None:
     """Return if `sizes` can be the allowed sizes of a batch: at least one, none below 1, and 1 among them.
 
-    Raises:
-        ConfigInvalid: it cannot; `key` names the setting.
+    Raises `ConfigInvalid`: it cannot; `key` names the setting.
     """
     if 1 not in sizes or min(sizes) < 1:
         raise ConfigInvalid(f"`{key}` is a list of batch sizes, such as 1,2,4; 1 must be among them.", key=key)
@@ -48,12 +46,10 @@ def allowed_sizes(
     Args:
         asked: as `parse_sizes` gives them.
         on_processor: what suits the model on a processor.
-        session: of the model.
         limit: items that the model takes at most; None = as many as its file says.
         key: names the setting.
 
-    Raises:
-        ConfigInvalid: the model does not take a size that was asked for.
+    Raises `ConfigInvalid`: the model does not take a size that was asked for.
     """
     largest = min((most for most in (limit, session.input_shape[0]) if most is not None), default=None)
     if asked is not None:

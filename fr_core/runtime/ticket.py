@@ -23,8 +23,7 @@ class Ticket:
         clock: seconds, monotonic.
         caller: the caller whose share of scarce places the work uses; see `fr_core.sharing`.
 
-    Attributes:
-        begun: whether some of its work has been taken on; the rest is then not refused for want of time.
+    `begun`: whether some of its work has been taken on; the rest is then not refused for want of time.
     """
 
     def __init__(
@@ -58,8 +57,7 @@ class Ticket:
     def require_wanted(self) -> None:
         """Return if the answer is still wanted.
 
-        Raises:
-            CallEnded: the call was cancelled, or its deadline has passed.
+        Raises `CallEnded`: the call was cancelled, or its deadline has passed.
         """
         if not self.wanted:
             raise CallEnded("The call was cancelled, or its deadline passed, before its work was done.")
