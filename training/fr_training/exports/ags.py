@@ -33,25 +33,15 @@ from fr_training.trials import Result
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The progress and the score of a trainee in a block; trials of the block fall into these, `right` apart.
+    """The progress and the score of a trainee in a block; trials of the block fall into these, `right` apart."""
 
-    Attributes:
-        right: right answers.
-        wrong: wrong answers.
-        neither: undecided or inconclusive answers.
-        missing: no answer, not shown yet included.
-        known: with somebody whom the trainee knows, answered or not.
-        unscored: answered, but of unknown truth.
-        over: whether no further answer can come.
-    """
-
-    right: int
-    wrong: int
-    neither: int
-    missing: int
-    known: int
-    unscored: int
-    over: bool
+    right: int  # right answers
+    wrong: int  # wrong answers
+    neither: int  # undecided or inconclusive answers
+    missing: int  # no answer, not shown yet included
+    known: int  # with somebody whom the trainee knows, answered or not
+    unscored: int  # answered, but of unknown truth
+    over: bool  # whether no further answer can come
 
     @property
     def maximum(self) -> int:

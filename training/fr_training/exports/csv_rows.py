@@ -30,17 +30,11 @@ Cell: TypeAlias = str | bool | int | float | None
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column.
+    """A column."""
 
-    Attributes:
-        name: in the first line.
-        meaning: what its cells say, with units and ranges.
-        cell: of a trial.
-    """
-
-    name: str
-    meaning: str
-    cell: Callable[[CohortResults, Result], Cell]
+    name: str  # in the first line
+    meaning: str  # what its cells say, with units and ranges
+    cell: Callable[[CohortResults, Result], Cell]  # of a trial
 
 
 def _of_trial(name: str, meaning: str) -> Column:

@@ -56,14 +56,11 @@ _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 class SigningKey:
     """An RSA key that signs; its secret part shows in no text of it.
 
-    Attributes:
-        private: of 2048 bits or more.
-
     Raises:
         ValueError: it is shorter.
     """
 
-    private: rsa.RSAPrivateKey = field(repr=False)
+    private: rsa.RSAPrivateKey = field(repr=False)  # of 2048 bits or more
 
     def __post_init__(self) -> None:
         if self.private.key_size < KEY_BITS:

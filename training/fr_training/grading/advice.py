@@ -29,44 +29,27 @@ from fr_training.trials import Result
 
 @dataclass(frozen=True, slots=True)
 class AidedFigures:
-    """Pairs that were rated before and after the machine's advice.
+    """Pairs that were rated before and after the machine's advice."""
 
-    Attributes:
-        trials: rated both times.
-        advice_wrong: of them, trials whose advice was wrong.
-        items_advised_wrong: different pairs with wrong advice.
-        right_before: share of right answers before the advice.
-        right_after: share of right answers after it.
-        misled: wrong after, of the trials with wrong advice that were right before.
-        helped: right after, of the trials with right advice that were not right before.
-        bias: what the advice does to d' and to the criterion; about 0 is healthy.
-        gain: what the advice did over all pairs.
-    """
-
-    trials: int
-    advice_wrong: int
-    items_advised_wrong: int
-    right_before: Maybe[Rate]
-    right_after: Maybe[Rate]
-    misled: Maybe[Rate]
-    helped: Maybe[Rate]
-    bias: Maybe[AutomationBias]
-    gain: Maybe[AdviceGain]
+    trials: int  # rated both times
+    advice_wrong: int  # of them, trials whose advice was wrong
+    items_advised_wrong: int  # different pairs with wrong advice
+    right_before: Maybe[Rate]  # share of right answers before the advice
+    right_after: Maybe[Rate]  # share of right answers after it
+    misled: Maybe[Rate]  # wrong after, of the trials with wrong advice that were right before
+    helped: Maybe[Rate]  # right after, of the trials with right advice that were not right before
+    bias: Maybe[AutomationBias]  # what the advice does to d' and to the criterion; about 0 is healthy
+    gain: Maybe[AdviceGain]  # what the advice did over all pairs
 
 
 @dataclass(frozen=True, slots=True)
 class PrevalenceFigures:
-    """Pairs of two people in blocks where they are rare, beside all other blocks.
+    """Pairs of two people in blocks where they are rare, beside all other blocks."""
 
-    Attributes:
-        items: different pairs of two people where they are rare; few of them may be harder, or easier, by chance.
-        false_same: pairs of two people called the same: share where they are rare less the share elsewhere.
-        sensitivity: change of d' and of c from elsewhere to where they are rare.
-    """
-
-    items: int
+    items: int  # different pairs of two people where they are rare; few of them may be harder, or easier, by chance
+    # Pairs of two people called the same: share where they are rare less the share elsewhere.
     false_same: Maybe[RateDifference]
-    sensitivity: Maybe[Difference]
+    sensitivity: Maybe[Difference]  # change of d' and of c from elsewhere to where they are rare
 
 
 def aided_figures(results: Sequence[Result], seed: int) -> Maybe[AidedFigures]:

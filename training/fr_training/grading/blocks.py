@@ -24,61 +24,36 @@ from fr_training.trials import Result
 
 @dataclass(frozen=True, slots=True)
 class KindFigures:
-    """The figures of some trials, by the kind of exercise; None where no trial of the kind was answered.
+    """The figures of some trials, by the kind of exercise; None where no trial of the kind was answered."""
 
-    Attributes:
-        pairs: of two photos.
-        triads: of three.
-        lists: of candidates.
-        triage: of photos by quality.
-    """
-
-    pairs: PairFigures | None
-    triads: TriadFigures | None
-    lists: ListFigures | None
-    triage: TriageFigures | None
+    pairs: PairFigures | None  # of two photos
+    triads: TriadFigures | None  # of three
+    lists: ListFigures | None  # of candidates
+    triage: TriageFigures | None  # of photos by quality
 
 
 @dataclass(frozen=True, slots=True)
 class BlockFigures:
-    """One block.
+    """One block."""
 
-    Attributes:
-        block_id: of the plan.
-        title: as the plan has it, for people.
-        sitting: its name.
-        exercise: what was done.
-        test: "pre", "post", "retention", or "" where the block is no test.
-        feedback: whether what was right was told after each answer.
-        counts: what became of the trials.
-        figures: of them.
-    """
-
-    block_id: str
-    title: str
-    sitting: str
-    exercise: str
-    test: str
-    feedback: bool
-    counts: Counts
-    figures: KindFigures
+    block_id: str  # of the plan
+    title: str  # as the plan has it, for people
+    sitting: str  # its name
+    exercise: str  # what was done
+    test: str  # "pre", "post", "retention", or "" where the block is no test
+    feedback: bool  # whether what was right was told after each answer
+    counts: Counts  # what became of the trials
+    figures: KindFigures  # of them
 
 
 @dataclass(frozen=True, slots=True)
 class OccasionFigures:
-    """One test: all blocks that measure on one occasion.
+    """One test: all blocks that measure on one occasion."""
 
-    Attributes:
-        test: "pre", "post" or "retention".
-        counts: what became of the trials.
-        score: percent correct of all its pairs together.
-        figures: of its trials.
-    """
-
-    test: str
-    counts: Counts
-    score: Maybe[float]
-    figures: KindFigures
+    test: str  # "pre", "post" or "retention"
+    counts: Counts  # what became of the trials
+    score: Maybe[float]  # percent correct of all its pairs together
+    figures: KindFigures  # of its trials
 
 
 def together(results: Sequence[Result]) -> KindFigures:

@@ -61,29 +61,17 @@ class Lean(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Certainty:
-    """The claims that the figures allow.
+    """The claims that the figures allow."""
 
-    Attributes:
-        better: area under the ROC curve where it is surely better than guessing; None where it is not.
-        triads: whether triads are answered better than by guessing.
-        lean: which way answers lean; None where it cannot be said without pairs of both kinds.
-        advice: whether the answers moved towards the advice (above), or away from it.
-        rare: whether more pairs of two people are called the same where they are rare.
-        absent: different lists that do not hold the person searched for.
-        present: different lists that do.
-        rejects: different photos to be rejected.
-        misled: different pairs with wrong advice that could mislead.
-    """
-
-    better: float | None
-    triads: bool
-    lean: Lean | None
-    advice: Verdict
-    rare: Verdict
-    absent: int
-    present: int
-    rejects: int
-    misled: int
+    better: float | None  # area under the ROC curve where it is surely better than guessing; None where it is not
+    triads: bool  # whether triads are answered better than by guessing
+    lean: Lean | None  # which way answers lean; None where it cannot be said without pairs of both kinds
+    advice: Verdict  # whether the answers moved towards the advice (above), or away from it
+    rare: Verdict  # whether more pairs of two people are called the same where they are rare
+    absent: int  # different lists that do not hold the person searched for
+    present: int  # different lists that do
+    rejects: int  # different photos to be rejected
+    misled: int  # different pairs with wrong advice that could mislead
 
 
 def of_trainee(found: KindFigures, aided: Maybe[AidedFigures], prevalence: Maybe[PrevalenceFigures]) -> Certainty:

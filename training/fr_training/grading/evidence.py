@@ -40,62 +40,38 @@ SCALE = (
 
 @dataclass(frozen=True, slots=True)
 class LevelEvidence:
-    """A rating of the scale.
+    """A rating of the scale."""
 
-    Attributes:
-        level: from -3 to 3.
-        same: pairs of one person that were rated so.
-        different: pairs of two people that were rated so.
-        ratio: LR, above 0, half a trial added to each level; below 1 it speaks for two people.
-        low: lower end of its 95 % interval; None for the answers of several trainees, which go together.
-        high: upper end, likewise, and None where no pair of two people was rated so, which sets no bound.
-        words: the strongest words that these trials carry, by the end of the interval that is nearer to 1.
-    """
-
-    level: int
-    same: int
-    different: int
-    ratio: float
-    low: float | None
-    high: float | None
-    words: Message
+    level: int  # from -3 to 3
+    same: int  # pairs of one person that were rated so
+    different: int  # pairs of two people that were rated so
+    ratio: float  # LR, above 0, half a trial added to each level; below 1 it speaks for two people
+    low: float | None  # lower end of its 95 % interval; None for the answers of several trainees, which go together
+    high: float | None  # upper end, likewise, and None where no pair of two people was rated so, which sets no bound
+    words: Message  # the strongest words that these trials carry, by the end of the interval that is nearer to 1
 
 
 @dataclass(frozen=True, slots=True)
 class EvidenceFigures:
-    """The value of ratings as evidence.
+    """The value of ratings as evidence."""
 
-    Attributes:
-        levels: from 3 to -3.
-        trainees: whose ratings these are.
-        ceiling_same: the largest ratio for one person that so many different pairs can give, above 1.
-        ceiling_different: the largest for two people, as 1 / LR.
-        least_same: the lower end of the interval of a ratio at that ceiling.
-        least_different: likewise.
-        strongest_same: the words at that lower end; "" for several trainees.
-        strongest_different: likewise.
-        refused: words that no rating here can carry, whatever the trainee feels, weakest first.
-        cllr: cost of the ratios in bits, each trial with the ratio of its level in all other trials; 0 is perfect, 1
-            says as much as no evidence, more misleads.
-        stated_cllr: the same cost of the probabilities that the trainee stated, taken as odds where both were as likely
-            beforehand; without those of exactly 0 or 1, whose ratio is infinite.
-        stated_certain: probabilities of exactly 0 or 1.
-        stated_certain_wrong: of them, those that were wrong; each would cost without bound.
-    """
-
-    levels: tuple[LevelEvidence, ...]
-    trainees: int
-    ceiling_same: float
-    ceiling_different: float
-    least_same: float
-    least_different: float
-    strongest_same: Message | str
-    strongest_different: Message | str
-    refused: tuple[Message, ...]
+    levels: tuple[LevelEvidence, ...]  # from 3 to -3
+    trainees: int  # whose ratings these are
+    ceiling_same: float  # the largest ratio for one person that so many different pairs can give, above 1
+    ceiling_different: float  # the largest for two people, as 1 / LR
+    least_same: float  # the lower end of the interval of a ratio at that ceiling
+    least_different: float  # likewise
+    strongest_same: Message | str  # the words at that lower end; "" for several trainees
+    strongest_different: Message | str  # likewise
+    refused: tuple[Message, ...]  # words that no rating here can carry, whatever the trainee feels, weakest first
+    # Cost of the ratios in bits, each trial with the ratio of its level in all other trials; 0 is perfect, 1 says as
+    # much as no evidence, more misleads.
     cllr: Maybe[float]
+    # The same cost of the probabilities that the trainee stated, taken as odds where both were as likely beforehand;
+    # without those of exactly 0 or 1, whose ratio is infinite.
     stated_cllr: Maybe[float]
-    stated_certain: int
-    stated_certain_wrong: int
+    stated_certain: int  # probabilities of exactly 0 or 1
+    stated_certain_wrong: int  # of them, those that were wrong; each would cost without bound
 
 
 def ratio_text(value: float) -> str:

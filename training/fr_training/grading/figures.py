@@ -23,180 +23,102 @@ from fr_training.statistics.signal_detection import Sensitivity
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The sentences about the figures, to be rendered; each may be empty.
+    """The sentences about the figures, to be rendered; each may be empty."""
 
-    Attributes:
-        went_well: what went well.
-        bias: which way the answers lean, with both error rates.
-        practise: what to practise, and in which exercise.
-        change: whether more changed than chance would change.
-        limits: what these figures cannot say.
-    """
-
-    went_well: tuple[Message, ...] = ()
-    bias: tuple[Message, ...] = ()
-    practise: tuple[Message, ...] = ()
-    change: tuple[Message, ...] = ()
-    limits: tuple[Message, ...] = ()
+    went_well: tuple[Message, ...] = ()  # what went well
+    bias: tuple[Message, ...] = ()  # which way the answers lean, with both error rates
+    practise: tuple[Message, ...] = ()  # what to practise, and in which exercise
+    change: tuple[Message, ...] = ()  # whether more changed than chance would change
+    limits: tuple[Message, ...] = ()  # what these figures cannot say
 
 
 @dataclass(frozen=True, slots=True)
 class TraineeFigures:
-    """The figures of a trainee.
-    Attributes:
-        trainee_id: pseudonym.
-        words: what the rest comes to.
-        counts: what became of all trials.
-        together: all blocks together; pairs without those that advice or rareness moves.
-        blocks: each block.
-        tests: each test.
-        changes: from the first test to each later one.
-        standing: where the score of the first test stands.
-        learning: right answers as the trials go on.
-        aided: what the machine's advice does.
-        prevalence: what the rareness of pairs of two people does.
-        groups: both error rates by the labels of the people shown.
-        verification: agreement with those whose pairs the trainee verified.
-        cohort_roc: of all trainees' ratings together.
-        crowds: what the average of several trainees of the cohort is worth, on the form that was rated most.
-    """
+    """The figures of a trainee."""
 
-    trainee_id: str
-    words: Words
-    counts: Counts
-    together: KindFigures
-    blocks: tuple[BlockFigures, ...]
-    tests: tuple[OccasionFigures, ...]
-    changes: tuple[ChangeFigures, ...]
-    standing: StandingFigures
-    learning: Maybe[LearningFigures]
-    aided: Maybe[AidedFigures]
-    prevalence: Maybe[PrevalenceFigures]
-    groups: tuple[GroupFigures, ...]
-    verification: Maybe[AgreementFigures]
-    cohort_roc: Maybe[Roc]
+    trainee_id: str  # pseudonym
+    words: Words  # what the rest comes to
+    counts: Counts  # what became of all trials
+    together: KindFigures  # all blocks together; pairs without those that advice or rareness moves
+    blocks: tuple[BlockFigures, ...]  # each block
+    tests: tuple[OccasionFigures, ...]  # each test
+    changes: tuple[ChangeFigures, ...]  # from the first test to each later one
+    standing: StandingFigures  # where the score of the first test stands
+    learning: Maybe[LearningFigures]  # right answers as the trials go on
+    aided: Maybe[AidedFigures]  # what the machine's advice does
+    prevalence: Maybe[PrevalenceFigures]  # what the rareness of pairs of two people does
+    groups: tuple[GroupFigures, ...]  # both error rates by the labels of the people shown
+    verification: Maybe[AgreementFigures]  # agreement with those whose pairs the trainee verified
+    cohort_roc: Maybe[Roc]  # of all trainees' ratings together
+    # What the average of several trainees of the cohort is worth, on the form that was rated most.
     crowds: tuple[CrowdFigures, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class TraineeRow:
-    """A trainee among others.
+    """A trainee among others."""
 
-    Attributes:
-        trainee_id: pseudonym.
-        answered: trials that count.
-        misses: pairs of one person called different, of all plain pairs (`values.PLAIN_PAIRS`).
-        false_same: pairs of two people called the same.
-        sensitivity: d' and criterion c; c < 0 is too ready to say "same".
-        scores: percent correct by test, of the tests that have a score.
-    """
-
-    trainee_id: str
-    answered: int
-    misses: Maybe[Rate]
-    false_same: Maybe[Rate]
-    sensitivity: Maybe[Sensitivity]
-    scores: Mapping[str, float] = field(hash=False)
+    trainee_id: str  # pseudonym
+    answered: int  # trials that count
+    misses: Maybe[Rate]  # pairs of one person called different, of all plain pairs (`values.PLAIN_PAIRS`)
+    false_same: Maybe[Rate]  # pairs of two people called the same
+    sensitivity: Maybe[Sensitivity]  # d' and criterion c; c < 0 is too ready to say "same"
+    scores: Mapping[str, float] = field(hash=False)  # percent correct by test, of the tests that have a score
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Scores of a test among trainees.
+    """Scores of a test among trainees."""
 
-    Attributes:
-        test: "pre", "post" or "retention".
-        trainees: who have a score.
-        lowest: percent correct.
-        quarter: a quarter of the trainees score below it.
-        median: half do.
-        three_quarters: three quarters do.
-        highest: percent correct.
-    """
-
-    test: str
-    trainees: int
-    lowest: float
-    quarter: float
-    median: float
-    three_quarters: float
-    highest: float
+    test: str  # "pre", "post" or "retention"
+    trainees: int  # who have a score
+    lowest: float  # percent correct
+    quarter: float  # a quarter of the trainees score below it
+    median: float  # half do
+    three_quarters: float  # three quarters do
+    highest: float  # percent correct
 
 
 @dataclass(frozen=True, slots=True)
 class CohortChange:
-    """From one test to a later one, of the trainees who have a score of both.
+    """From one test to a later one, of the trainees who have a score of both."""
 
-    Attributes:
-        first: the earlier test.
-        second: the later one.
-        trainees: who have both scores.
-        median_points: median change, points of percent correct.
-        better: trainees who are reliably better.
-        worse: trainees who are reliably worse.
-        needed: points that a reliable change exceeds, the median of the trainees.
-        norm: title of the published test that it exceeds too.
-        rose: trainees whose score rose at all.
-        fell: trainees whose score fell at all.
-        p_value: of as unequal numbers of those by chance (exact sign test, two-sided).
-        agreement: of the two scores, differences of level counted (ICC(2,1)); the retest reliability of these forms.
-        consistency: without differences of level, such as what everybody learnt (ICC(3,1)).
-    """
-
-    first: str
-    second: str
-    trainees: int
-    median_points: float
-    better: Maybe[Rate]
-    worse: Maybe[Rate]
-    needed: float
-    norm: Message
-    rose: int
-    fell: int
-    p_value: Maybe[float]
+    first: str  # the earlier test
+    second: str  # the later one
+    trainees: int  # who have both scores
+    median_points: float  # median change, points of percent correct
+    better: Maybe[Rate]  # trainees who are reliably better
+    worse: Maybe[Rate]  # trainees who are reliably worse
+    needed: float  # points that a reliable change exceeds, the median of the trainees
+    norm: Message  # title of the published test that it exceeds too
+    rose: int  # trainees whose score rose at all
+    fell: int  # trainees whose score fell at all
+    p_value: Maybe[float]  # of as unequal numbers of those by chance (exact sign test, two-sided)
+    # Of the two scores, differences of level counted (ICC(2,1)); the retest reliability of these forms.
     agreement: Maybe[Intraclass]
-    consistency: Maybe[Intraclass]
+    consistency: Maybe[Intraclass]  # without differences of level, such as what everybody learnt (ICC(3,1))
 
 
 @dataclass(frozen=True, slots=True)
 class CohortFigures:
-    """The figures of a cohort; pooled ones take all trials as they are, so that a diligent trainee weighs more.
+    """The figures of a cohort; pooled ones take all trials as they are, so that a diligent trainee weighs more."""
 
-    Attributes:
-        trainees: who were shown a trial.
-        words: what the rest comes to.
-        counts: what became of all trials.
-        together: all blocks together, pooled; pairs without those that advice or rareness moves.
-        own: means of the trainees' own figures, whose intervals take trainees, and not answers, for independent.
-        blocks: each block, pooled.
-        tests: each test, pooled.
-        rows: each trainee, by pseudonym.
-        distributions: of the scores of each test.
-        changes: from the first test to each later one.
-        learning: right answers as the trials go on.
-        aided: what the machine's advice does, pooled.
-        prevalence: what the rareness of pairs of two people does, pooled.
-        groups: both error rates by the labels of the people shown, pooled.
-        verification: agreement of verifiers with those whose pairs they verified, pooled.
-        crowds: what the average of 1 to 8 trainees is worth.
-        items: each item, as trainees answered it.
-        quarantined: ids of items to be looked at before they are used again.
-    """
-
-    trainees: int
-    words: Words
-    counts: Counts
-    together: KindFigures
+    trainees: int  # who were shown a trial
+    words: Words  # what the rest comes to
+    counts: Counts  # what became of all trials
+    together: KindFigures  # all blocks together, pooled; pairs without those that advice or rareness moves
+    # Means of the trainees' own figures, whose intervals take trainees, and not answers, for independent.
     own: OwnFigures
-    blocks: tuple[BlockFigures, ...]
-    tests: tuple[OccasionFigures, ...]
-    rows: tuple[TraineeRow, ...]
-    distributions: tuple[Distribution, ...]
-    changes: tuple[CohortChange, ...]
-    learning: Maybe[LearningFigures]
-    aided: Maybe[AidedFigures]
-    prevalence: Maybe[PrevalenceFigures]
-    groups: tuple[GroupFigures, ...]
-    verification: Maybe[AgreementFigures]
-    crowds: tuple[CrowdFigures, ...]
-    items: tuple[ItemRow, ...]
-    quarantined: tuple[str, ...]
+    blocks: tuple[BlockFigures, ...]  # each block, pooled
+    tests: tuple[OccasionFigures, ...]  # each test, pooled
+    rows: tuple[TraineeRow, ...]  # each trainee, by pseudonym
+    distributions: tuple[Distribution, ...]  # of the scores of each test
+    changes: tuple[CohortChange, ...]  # from the first test to each later one
+    learning: Maybe[LearningFigures]  # right answers as the trials go on
+    aided: Maybe[AidedFigures]  # what the machine's advice does, pooled
+    prevalence: Maybe[PrevalenceFigures]  # what the rareness of pairs of two people does, pooled
+    groups: tuple[GroupFigures, ...]  # both error rates by the labels of the people shown, pooled
+    verification: Maybe[AgreementFigures]  # agreement of verifiers with those whose pairs they verified, pooled
+    crowds: tuple[CrowdFigures, ...]  # what the average of 1 to 8 trainees is worth
+    items: tuple[ItemRow, ...]  # each item, as trainees answered it
+    quarantined: tuple[str, ...]  # ids of items to be looked at before they are used again

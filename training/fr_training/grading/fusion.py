@@ -30,32 +30,21 @@ LEAST_SHARE = 0.5  # of the items of a form that a trainee rated; one who left e
 
 @dataclass(frozen=True, slots=True)
 class CrowdSize:
-    """Groups of one size.
+    """Groups of one size."""
 
-    Attributes:
-        size: trainees in a group.
-        area: mean area under the ROC curve of their averaged ratings, with its interval from resampling items.
-    """
-
-    size: int
+    size: int  # trainees in a group
+    # Mean area under the ROC curve of their averaged ratings, with its interval from resampling items.
     area: Maybe[GroupArea]
 
 
 @dataclass(frozen=True, slots=True)
 class CrowdFigures:
-    """The gain of averaging independent ratings.
+    """The gain of averaging independent ratings."""
 
-    Attributes:
-        form: whose items were rated.
-        trainees: who rated at least half of them.
-        items: of the form.
-        sizes: from 1 to 8, as far as there are trainees.
-    """
-
-    form: str
-    trainees: int
-    items: int
-    sizes: tuple[CrowdSize, ...]
+    form: str  # whose items were rated
+    trainees: int  # who rated at least half of them
+    items: int  # of the form
+    sizes: tuple[CrowdSize, ...]  # from 1 to 8, as far as there are trainees
 
 
 @dataclass(frozen=True, slots=True)

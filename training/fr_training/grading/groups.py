@@ -27,67 +27,40 @@ DRAWS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class GroupErrors:
-    """Pairs whose people all have one label.
+    """Pairs whose people all have one label."""
 
-    Attributes:
-        group: the label.
-        same: answers to pairs of one person.
-        different: answers to pairs of two people.
-        same_items: different pairs of one person.
-        different_items: different pairs of two people.
-        misses: pairs of one person that were called different; undefined under 30 answers or 30 different pairs.
-        false_same: pairs of two people that were called the same; undefined likewise.
-        misses_interval: 95 %, from resampling items, as answers to one item go together.
-        false_same_interval: likewise.
-    """
-
-    group: str
-    same: int
-    different: int
-    same_items: int
-    different_items: int
+    group: str  # the label
+    same: int  # answers to pairs of one person
+    different: int  # answers to pairs of two people
+    same_items: int  # different pairs of one person
+    different_items: int  # different pairs of two people
+    # Pairs of one person that were called different; undefined under 30 answers or 30 different pairs.
     misses: Maybe[Rate]
-    false_same: Maybe[Rate]
-    misses_interval: Maybe[Interval]
-    false_same_interval: Maybe[Interval]
+    false_same: Maybe[Rate]  # pairs of two people that were called the same; undefined likewise
+    misses_interval: Maybe[Interval]  # 95 %, from resampling items, as answers to one item go together
+    false_same_interval: Maybe[Interval]  # likewise
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The ratio between the rates of groups.
+    """The ratio between the rates of groups."""
 
-    Attributes:
-        groups: that have a rate.
-        ratios: each group's rate to the geometric mean of all (NIST IR 8429), in the order of `groups`.
-        max_to_min: highest to lowest rate, at least 1; chance alone makes it larger than 1.
-        low: lower end of its interval from resampling items, 95 % for all couples of groups together (Bonferroni).
-        high: upper end.
-        beyond_chance: whether the interval excludes 1; else the groups are not shown to differ.
-    """
-
-    groups: tuple[str, ...]
-    ratios: tuple[float, ...]
-    max_to_min: float
-    low: float
+    groups: tuple[str, ...]  # that have a rate
+    ratios: tuple[float, ...]  # each group's rate to the geometric mean of all (NIST IR 8429), in the order of `groups`
+    max_to_min: float  # highest to lowest rate, at least 1; chance alone makes it larger than 1
+    low: float  # lower end of its interval from resampling items, 95 % for all couples of groups together (Bonferroni)
     high: float
-    beyond_chance: bool
+    beyond_chance: bool  # whether the interval excludes 1; else the groups are not shown to differ
 
 
 @dataclass(frozen=True, slots=True)
 class GroupFigures:
-    """The groups of one kind of label.
+    """The groups of one kind of label."""
 
-    Attributes:
-        kind: such as "gender".
-        groups: in the order of the alphabet.
-        misses: how far apart the misses are.
-        false_same: how far apart the false "same" are.
-    """
-
-    kind: str
-    groups: tuple[GroupErrors, ...]
-    misses: Maybe[Spread]
-    false_same: Maybe[Spread]
+    kind: str  # such as "gender"
+    groups: tuple[GroupErrors, ...]  # in the order of the alphabet
+    misses: Maybe[Spread]  # how far apart the misses are
+    false_same: Maybe[Spread]  # how far apart the false "same" are
 
 
 @dataclass(frozen=True, slots=True)

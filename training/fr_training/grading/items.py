@@ -44,39 +44,24 @@ COUNTED = PLAIN_PAIRS | {ExerciseKind.TRIAD}
 
 @dataclass(frozen=True, slots=True)
 class ItemRow:
-    """One item, as trainees answered it.
+    """One item, as trainees answered it."""
 
-    Attributes:
-        form: that it is of.
-        item_id: in the form.
-        exercise: what was done with it.
-        truth: what is right, in the words of `Result`.
-        b: difficulty by the machine, standard deviations; None where it has none.
-        people: who answered it and another item of the form.
-        known_to_me: trainees who know somebody shown; in no other figure.
-        right: share of right answers.
-        correlation: of right answers with the share of right answers to the other items of the form, in [-1, 1].
-        low: lower end of its 95 % interval; None where it is undefined.
-        high: upper end, likewise.
-        human_b: difficulty by the answers, logits.
-        updated_b: both together, the machine's counted as ten people (b of the next forms).
-        quarantined: whether, of 20 people or more, the correlation is negative beyond chance, or fewer are right than
-            guessing makes, beyond chance: look at it before it is used again.
-    """
-
-    form: str
-    item_id: str
-    exercise: str
-    truth: str
-    b: float | None
-    people: int
-    known_to_me: int
-    right: Maybe[Rate]
+    form: str  # that it is of
+    item_id: str  # in the form
+    exercise: str  # what was done with it
+    truth: str  # what is right, in the words of `Result`
+    b: float | None  # difficulty by the machine, standard deviations; None where it has none
+    people: int  # who answered it and another item of the form
+    known_to_me: int  # trainees who know somebody shown; in no other figure
+    right: Maybe[Rate]  # share of right answers
+    # Of right answers with the share of right answers to the other items of the form, in [-1, 1].
     correlation: Maybe[float]
-    low: float | None
-    high: float | None
-    human_b: Maybe[Difficulty]
-    updated_b: Maybe[float]
+    low: float | None  # lower end of its 95 % interval; None where it is undefined
+    high: float | None  # upper end, likewise
+    human_b: Maybe[Difficulty]  # difficulty by the answers, logits
+    updated_b: Maybe[float]  # both together, the machine's counted as ten people (b of the next forms)
+    # Whether, of 20 people or more, the correlation is negative beyond chance, or fewer are right than guessing makes,
+    # beyond chance: look at it before it is used again.
     quarantined: bool
 
 

@@ -38,23 +38,14 @@ CHANCE = 1 / 3
 
 @dataclass(frozen=True, slots=True)
 class TriadFigures:
-    """The figures of triads.
+    """The figures of triads."""
 
-    Attributes:
-        trials: answered.
-        right: share of right answers; guessing gives a third.
-        better_than_guessing: whether the whole interval of `right` lies above a third.
-        ability: Rasch, with a guess rate of a third.
-        machine: share that the machine has right, of the same triads, each counted once.
-        times: of right and of wrong answers.
-    """
-
-    trials: int
-    right: Maybe[Rate]
-    better_than_guessing: bool
-    ability: Maybe[Ability]
-    machine: Maybe[Rate]
-    times: Times
+    trials: int  # answered
+    right: Maybe[Rate]  # share of right answers; guessing gives a third
+    better_than_guessing: bool  # whether the whole interval of `right` lies above a third
+    ability: Maybe[Ability]  # Rasch, with a guess rate of a third
+    machine: Maybe[Rate]  # share that the machine has right, of the same triads, each counted once
+    times: Times  # of right and of wrong answers
 
 
 def triad_figures(triads: Sequence[Result]) -> TriadFigures:
@@ -75,48 +66,29 @@ def triad_figures(triads: Sequence[Result]) -> TriadFigures:
 
 @dataclass(frozen=True, slots=True)
 class PickFigures:
-    """Picks from lists.
+    """Picks from lists."""
 
-    Attributes:
-        candidates: of each list; 0 where lists of several lengths are together.
-        present: lists that hold the person searched for.
-        absent: lists that do not.
-        right: the person was picked, of `present` (TPIR of picks).
-        foils: somebody else was picked, of `present`: worse than a miss, as it points to a wrong person.
-        missed: "none" was answered, of `present`.
-        false_alarms: somebody was picked, of `absent` (FPIR of picks).
-        inconclusive: lists that were left inconclusive, of all.
-        wrong: wrong decisions, of all lists and of those that were decided.
-    """
-
-    candidates: int
-    present: int
-    absent: int
-    right: Maybe[Rate]
-    foils: Maybe[Rate]
-    missed: Maybe[Rate]
-    false_alarms: Maybe[Rate]
-    inconclusive: Maybe[Rate]
-    wrong: WithUndecided
+    candidates: int  # of each list; 0 where lists of several lengths are together
+    present: int  # lists that hold the person searched for
+    absent: int  # lists that do not
+    right: Maybe[Rate]  # the person was picked, of `present` (TPIR of picks)
+    foils: Maybe[Rate]  # somebody else was picked, of `present`: worse than a miss, as it points to a wrong person
+    missed: Maybe[Rate]  # "none" was answered, of `present`
+    false_alarms: Maybe[Rate]  # somebody was picked, of `absent` (FPIR of picks)
+    inconclusive: Maybe[Rate]  # lists that were left inconclusive, of all
+    wrong: WithUndecided  # wrong decisions, of all lists and of those that were decided
 
 
 @dataclass(frozen=True, slots=True)
 class ListFigures:
-    """The figures of candidate lists.
+    """The figures of candidate lists."""
 
-    Attributes:
-        picks: of all lists of known truth.
-        by_length: of each length, shortest first.
-        unscored: lists of unknown truth; in no other figure.
-        machine_first: lists in which the machine ranks the mate first, of those with a mate, each counted once.
-        times: of right and of wrong decisions.
-    """
-
-    picks: PickFigures
-    by_length: tuple[PickFigures, ...]
-    unscored: int
+    picks: PickFigures  # of all lists of known truth
+    by_length: tuple[PickFigures, ...]  # of each length, shortest first
+    unscored: int  # lists of unknown truth; in no other figure
+    # Lists in which the machine ranks the mate first, of those with a mate, each counted once.
     machine_first: Maybe[Rate]
-    times: Times
+    times: Times  # of right and of wrong decisions
 
 
 def list_figures(lists: Sequence[Result]) -> ListFigures:
@@ -175,42 +147,25 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class Degradation:
-    """A kind of fault in photos.
+    """A kind of fault in photos."""
 
-    Attributes:
-        degraded: its word.
-        photos: that have it.
-        judged: share that was judged rightly.
-        named: share in which the trainee named this reason.
-    """
-
-    degraded: str
-    photos: int
-    judged: Maybe[Rate]
-    named: Maybe[Rate]
+    degraded: str  # its word
+    photos: int  # that have it
+    judged: Maybe[Rate]  # share that was judged rightly
+    named: Maybe[Rate]  # share in which the trainee named this reason
 
 
 @dataclass(frozen=True, slots=True)
 class TriageFigures:
-    """The figures of triage.
+    """The figures of triage."""
 
-    Attributes:
-        trials: answered.
-        right: share of right answers.
-        let_through: photos to be rejected that were called usable or of limited use.
-        thrown_away: usable photos that were rejected.
-        confusion: one for each usability, from usable to reject.
-        degradations: in the order of the alphabet.
-        times: of right and of wrong answers.
-    """
-
-    trials: int
-    right: Maybe[Rate]
-    let_through: Maybe[Rate]
-    thrown_away: Maybe[Rate]
-    confusion: tuple[Confusion, ...]
-    degradations: tuple[Degradation, ...]
-    times: Times
+    trials: int  # answered
+    right: Maybe[Rate]  # share of right answers
+    let_through: Maybe[Rate]  # photos to be rejected that were called usable or of limited use
+    thrown_away: Maybe[Rate]  # usable photos that were rejected
+    confusion: tuple[Confusion, ...]  # one for each usability, from usable to reject
+    degradations: tuple[Degradation, ...]  # in the order of the alphabet
+    times: Times  # of right and of wrong answers
 
 
 def triage_figures(photos: Sequence[Result]) -> TriageFigures:

@@ -35,19 +35,12 @@ FEWEST = 5
 
 @dataclass(frozen=True, slots=True)
 class ErrorsAt:
-    """The errors at one place.
+    """The errors at one place."""
 
-    Attributes:
-        truth: "same" or "different".
-        third: one of THIRDS.
-        wrong: share of wrong answers.
-        stands_out: whether it is higher than in all other pairs, by more than chance makes in one of six places.
-    """
-
-    truth: str
-    third: str
-    wrong: Maybe[Rate]
-    stands_out: bool
+    truth: str  # "same" or "different"
+    third: str  # one of THIRDS
+    wrong: Maybe[Rate]  # share of wrong answers
+    stands_out: bool  # whether it is higher than in all other pairs, by more than chance makes in one of six places
 
 
 def errors_at(pairs: Sequence[Result]) -> tuple[ErrorsAt, ...]:
@@ -117,95 +110,58 @@ PROBABILITY_BINS = 5
 
 @dataclass(frozen=True, slots=True)
 class ProbabilityBin:
-    """Stated probabilities that lie together.
+    """Stated probabilities that lie together."""
 
-    Attributes:
-        low: lower end of the bin, which it holds.
-        high: upper end, which only the last bin holds.
-        mean: of the stated probabilities.
-        same: how many of the pairs do show one person.
-    """
-
-    low: float
-    high: float
-    mean: float
-    same: Rate
+    low: float  # lower end of the bin, which it holds
+    high: float  # upper end, which only the last bin holds
+    mean: float  # of the stated probabilities
+    same: Rate  # how many of the pairs do show one person
 
 
 @dataclass(frozen=True, slots=True)
 class ProbabilityFigures:
-    """The quality of stated probabilities.
+    """The quality of stated probabilities."""
 
-    Attributes:
-        trials: for which one was stated.
-        brier: mean squared distance from the truth, in [0, 1]; always .5 gives .25.
-        log_loss: nats; always .5 gives .693.
-        calibration_error: mean distance of the stated probabilities from shares, five equal bins, in [0, 1].
-        calibration_error_by_chance: what it is on average of somebody whose probabilities are right, of so few trials.
-        bins: those that hold a trial.
-    """
-
-    trials: int
-    brier: float
-    log_loss: Maybe[float]
-    calibration_error: float
+    trials: int  # for which one was stated
+    brier: float  # mean squared distance from the truth, in [0, 1]; always .5 gives .25
+    log_loss: Maybe[float]  # nats; always .5 gives .693
+    calibration_error: float  # mean distance of the stated probabilities from shares, five equal bins, in [0, 1]
+    # What it is on average of somebody whose probabilities are right, of so few trials.
     calibration_error_by_chance: float
-    bins: tuple[ProbabilityBin, ...]
+    bins: tuple[ProbabilityBin, ...]  # those that hold a trial
 
 
 @dataclass(frozen=True, slots=True)
 class FeltDifficulty:
-    """Trials that the trainee found equally hard.
+    """Trials that the trainee found equally hard."""
 
-    Attributes:
-        level: from 1, easy, to 5, hard.
-        trials: that were rated so.
-        right: share of right answers.
-        mean_b: mean difficulty of their items by the machine, standard deviations; None where no item has one.
-    """
-
-    level: int
-    trials: int
-    right: Maybe[Rate]
+    level: int  # from 1, easy, to 5, hard
+    trials: int  # that were rated so
+    right: Maybe[Rate]  # share of right answers
+    # Mean difficulty of their items by the machine, standard deviations; None where no item has one.
     mean_b: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class PairFigures:
-    """The figures of rated pairs.
+    """The figures of rated pairs."""
 
-    Attributes:
-        trials: answered pairs of known truth.
-        same: of them, pairs of one person.
-        different: pairs of two people.
-        undecided: rated 0.
-        errors: both error rates, with and without the undecided; sensitivity and bias.
-        roc: of the ratings.
-        evidence: what each rating has been worth.
-        probabilities: of P(same), where it was stated.
-        felt: of difficulties that were stated, from easy to hard.
-        errors_at: by truth and difficulty.
-        times: of right and of wrong answers.
-        machine: on the same pairs, each counted once.
-        with_machine: area of the average of the trainees' ratings and the machine's similarities, both standardised;
-            without an interval where several trainees judged a pair.
-        with_machine_gain: that area less the larger of the two alone, of the same pairs.
-    """
-
-    trials: int
-    same: int
-    different: int
-    undecided: int
-    errors: ErrorFigures
-    roc: Maybe[Roc]
-    evidence: Maybe[EvidenceFigures]
-    probabilities: Maybe[ProbabilityFigures]
-    felt: tuple[FeltDifficulty, ...]
-    errors_at: tuple[ErrorsAt, ...]
-    times: Times
-    machine: MachineFigures
+    trials: int  # answered pairs of known truth
+    same: int  # of them, pairs of one person
+    different: int  # pairs of two people
+    undecided: int  # rated 0
+    errors: ErrorFigures  # both error rates, with and without the undecided; sensitivity and bias
+    roc: Maybe[Roc]  # of the ratings
+    evidence: Maybe[EvidenceFigures]  # what each rating has been worth
+    probabilities: Maybe[ProbabilityFigures]  # of P(same), where it was stated
+    felt: tuple[FeltDifficulty, ...]  # of difficulties that were stated, from easy to hard
+    errors_at: tuple[ErrorsAt, ...]  # by truth and difficulty
+    times: Times  # of right and of wrong answers
+    machine: MachineFigures  # on the same pairs, each counted once
+    # Area of the average of the trainees' ratings and the machine's similarities, both standardised; without an
+    # interval where several trainees judged a pair.
     with_machine: Maybe[Area]
-    with_machine_gain: Maybe[Estimate]
+    with_machine_gain: Maybe[Estimate]  # that area less the larger of the two alone, of the same pairs
 
 
 def pair_figures(pairs: Sequence[Result]) -> PairFigures:

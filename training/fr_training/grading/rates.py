@@ -21,33 +21,21 @@ from fr_training.trials import Result
 
 @dataclass(frozen=True, slots=True)
 class WithUndecided:
-    """Errors where some trials may be left undecided.
+    """Errors where some trials may be left undecided."""
 
-    Attributes:
-        of_all: wrong decisions, of all trials.
-        of_decided: wrong decisions, of the trials that were decided.
-        coverage: trials that were decided, of all.
-    """
-
-    of_all: Maybe[Rate]
-    of_decided: Maybe[Rate]
-    coverage: Maybe[Rate]
+    of_all: Maybe[Rate]  # wrong decisions, of all trials
+    of_decided: Maybe[Rate]  # wrong decisions, of the trials that were decided
+    coverage: Maybe[Rate]  # trials that were decided, of all
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorFigures:
-    """The errors of rated pairs.
+    """The errors of rated pairs."""
 
-    Attributes:
-        right: share of right answers, of all; the undecided are not right.
-        misses: pairs of one person that were called different (as a false non-match).
-        false_same: pairs of two people that were called the same (as a false match).
-        sensitivity: d' and criterion c; the undecided count as not called "same". c < 0 is too ready to say "same".
-    """
-
-    right: Maybe[Rate]
-    misses: WithUndecided
-    false_same: WithUndecided
+    right: Maybe[Rate]  # share of right answers, of all; the undecided are not right
+    misses: WithUndecided  # pairs of one person that were called different (as a false non-match)
+    false_same: WithUndecided  # pairs of two people that were called the same (as a false match)
+    # D' and criterion c; the undecided count as not called "same". c < 0 is too ready to say "same".
     sensitivity: Maybe[Sensitivity]
 
 
@@ -116,28 +104,18 @@ MOST_POINTS = 60
 
 @dataclass(frozen=True, slots=True)
 class RocPoint:
-    """A point of a curve, at one threshold.
+    """A point of a curve, at one threshold."""
 
-    Attributes:
-        false_same: share of pairs of two people at or above it.
-        hits: share of pairs of one person at or above it.
-    """
-
-    false_same: float
-    hits: float
+    false_same: float  # share of pairs of two people at or above it
+    hits: float  # share of pairs of one person at or above it
 
 
 @dataclass(frozen=True, slots=True)
 class Roc:
-    """A curve.
+    """A curve."""
 
-    Attributes:
-        points: from (0, 0) to (1, 1), MOST_POINTS at most.
-        area: under all of it.
-    """
-
-    points: tuple[RocPoint, ...]
-    area: Area
+    points: tuple[RocPoint, ...]  # from (0, 0) to (1, 1), MOST_POINTS at most
+    area: Area  # under all of it
 
 
 def roc_of_ratings(pairs: Sequence[Result]) -> Maybe[Roc]:
@@ -183,25 +161,16 @@ def area(same: F64, different: F64) -> Area:
 
 @dataclass(frozen=True, slots=True)
 class MachineFigures:
-    """The figures of the machine. A pair counts once for all its answers; in `agrees`, once for each answer.
+    """The figures of the machine. A pair counts once for all its answers; in `agrees`, once for each answer."""
 
-    Attributes:
-        trials: different pairs of which it says something.
-        right: share that it has right.
-        misses: pairs of one person that it calls different.
-        false_same: pairs of two people that it calls the same.
-        roc: of its similarities.
-        cllr: cost of its likelihood ratios in bits, of the pairs that have one; 0 is perfect, 1 is no evidence.
-        agrees: share of answers that say the same as the machine; an undecided trainee agrees with nobody.
-    """
-
-    trials: int
-    right: Maybe[Rate]
-    misses: Maybe[Rate]
-    false_same: Maybe[Rate]
-    roc: Maybe[Roc]
+    trials: int  # different pairs of which it says something
+    right: Maybe[Rate]  # share that it has right
+    misses: Maybe[Rate]  # pairs of one person that it calls different
+    false_same: Maybe[Rate]  # pairs of two people that it calls the same
+    roc: Maybe[Roc]  # of its similarities
+    # Cost of its likelihood ratios in bits, of the pairs that have one; 0 is perfect, 1 is no evidence.
     cllr: Maybe[float]
-    agrees: Maybe[Rate]
+    agrees: Maybe[Rate]  # share of answers that say the same as the machine; an undecided trainee agrees with nobody
 
 
 def machine_figures(pairs: Sequence[Result]) -> MachineFigures:

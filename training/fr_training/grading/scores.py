@@ -43,74 +43,46 @@ OTHER_TEST = message("standing.other_test")
 
 @dataclass(frozen=True, slots=True)
 class ChangeFigures:
-    """The change from one test to a later one.
+    """The change from one test to a later one."""
 
-    Attributes:
-        first: "pre", or the earliest test that there is.
-        second: the later one.
-        score: change of percent correct. It is reliable where it is more than two forms of so many pairs differ by
-            chance, and more than a published test of this kind differs when it is taken again.
-        norm: title of that test, whose SD and retest correlation are used.
-        sensitivity: change of d' and of c.
-    """
-
-    first: str
-    second: str
+    first: str  # "pre", or the earliest test that there is
+    second: str  # the later one
+    # Change of percent correct. It is reliable where it is more than two forms of so many pairs differ by chance, and
+    # more than a published test of this kind differs when it is taken again.
     score: Maybe[Change]
-    norm: Message
-    sensitivity: Maybe[Difference]
+    norm: Message  # title of that test, whose SD and retest correlation are used
+    sensitivity: Maybe[Difference]  # change of d' and of c
 
 
 @dataclass(frozen=True, slots=True)
 class NormFigures:
-    """A published figure beside the trainee's.
+    """A published figure beside the trainee's."""
 
-    Attributes:
-        title: of the test or of the people.
-        unit: of the value.
-        value: mean or median, in its unit.
-        sd: among people; None where it was not found.
-        percentile: share of people of that test below the trainee's score, in percent.
-        percentile_low: the same of the lower end of the score's own interval; None where there is no percentile.
-        percentile_high: of its upper end.
-        source: where the figure was published.
-        from_memory: whether the figure was not looked up in its source.
-        caution: that it is another test.
-    """
-
-    title: Message
-    unit: Message
-    value: float
-    sd: float | None
-    percentile: Maybe[float]
+    title: Message  # of the test or of the people
+    unit: Message  # of the value
+    value: float  # mean or median, in its unit
+    sd: float | None  # among people; None where it was not found
+    percentile: Maybe[float]  # share of people of that test below the trainee's score, in percent
+    # The same of the lower end of the score's own interval; None where there is no percentile.
     percentile_low: float | None
-    percentile_high: float | None
-    source: str
-    from_memory: bool
-    caution: Message
+    percentile_high: float | None  # of its upper end
+    source: str  # where the figure was published
+    from_memory: bool  # whether the figure was not looked up in its source
+    caution: Message  # that it is another test
 
 
 @dataclass(frozen=True, slots=True)
 class StandingFigures:
-    """The place of a score among others.
+    """The place of a score among others."""
 
-    Attributes:
-        test: "pre", "post" or "retention": the first that has a score; "" where none has.
-        score: percent correct of its pairs.
-        cohort: trainees who have a score of that test, this one included.
-        percentile_in_cohort: share of them below, in percent; those who are equal count one half.
-        percentile_low: the share below the lower end of the score's own interval; None where there is no percentile.
-        percentile_high: the share below its upper end, or at it.
-        norms: published figures.
-    """
-
-    test: str
-    score: Maybe[float]
-    cohort: int
-    percentile_in_cohort: Maybe[float]
+    test: str  # "pre", "post" or "retention": the first that has a score; "" where none has
+    score: Maybe[float]  # percent correct of its pairs
+    cohort: int  # trainees who have a score of that test, this one included
+    percentile_in_cohort: Maybe[float]  # share of them below, in percent; those who are equal count one half
+    # The share below the lower end of the score's own interval; None where there is no percentile.
     percentile_low: float | None
-    percentile_high: float | None
-    norms: tuple[NormFigures, ...]
+    percentile_high: float | None  # the share below its upper end, or at it
+    norms: tuple[NormFigures, ...]  # published figures
 
 
 def of_test(results: Sequence[Result], test: str) -> tuple[Result, ...]:
@@ -120,15 +92,10 @@ def of_test(results: Sequence[Result], test: str) -> tuple[Result, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Rated pairs of a test.
+    """Rated pairs of a test."""
 
-    Attributes:
-        right: that were answered rightly; the undecided are not right.
-        pairs: all of them, at least MIN_SCORED.
-    """
-
-    right: int
-    pairs: int
+    right: int  # that were answered rightly; the undecided are not right
+    pairs: int  # all of them, at least MIN_SCORED
 
     @property
     def percent(self) -> float:
@@ -261,16 +228,11 @@ class LearningFigures:
     Adaptive blocks are left out, as they hold the share of right answers at their target, and so is blind verification,
     as others chose its pairs. The forms of different blocks need not be equally hard: a curve may rise where pairs get
     easier.
-
-    Attributes:
-        trainees: whose answers these are.
-        trials: of the trainee with the most.
-        points: a stretch of trials each, in each trainee's own order.
     """
 
-    trainees: int
-    trials: int
-    points: tuple[CurvePoint, ...]
+    trainees: int  # whose answers these are
+    trials: int  # of the trainee with the most
+    points: tuple[CurvePoint, ...]  # a stretch of trials each, in each trainee's own order
 
 
 def in_order(course: Course, results: Sequence[Result]) -> list[bool]:

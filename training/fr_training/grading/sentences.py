@@ -170,19 +170,12 @@ def _of(rate: Rate) -> Message:
 
 @dataclass(frozen=True, slots=True)
 class _Errors:
-    """Errors of one kind.
+    """Errors of one kind."""
 
-    Attributes:
-        wrong: their share.
-        items: different items that they are of.
-        few: the items, counted.
-        said: what to practise.
-    """
-
-    wrong: Rate
-    items: int
-    few: Message
-    said: Message
+    wrong: Rate  # their share
+    items: int  # different items that they are of
+    few: Message  # the items, counted
+    said: Message  # what to practise
 
     @property
     def too_few(self) -> bool:

@@ -29,27 +29,17 @@ MIN_OWN = 10
 
 @dataclass(frozen=True, slots=True)
 class OwnFigures:
-    """Means of the trainees' own figures; errors and intervals are those of the scatter between trainees.
+    """Means of the trainees' own figures; errors and intervals are those of the scatter between trainees."""
 
-    Attributes:
-        trainees: who rated MIN_OWN pairs or more, some of both kinds; the first three figures are theirs.
-        dprime: mean d'; how much the items differ is part of its error.
-        criterion: mean c, likewise.
-        area: mean area under the ROC curve.
-        advised: trainees with aided pairs of both truths under both labels.
-        net: mean shift of the criterion by the advice, as `AutomationBias.net`; few pairs each draw it towards 0.
-        triads: mean share of right answers to triads.
-        rare: mean of false "same" where two people are rare less elsewhere, as shares.
-    """
-
-    trainees: int
-    dprime: Maybe[Estimate]
-    criterion: Maybe[Estimate]
-    area: Maybe[Estimate]
-    advised: int
+    trainees: int  # who rated MIN_OWN pairs or more, some of both kinds; the first three figures are theirs
+    dprime: Maybe[Estimate]  # mean d'; how much the items differ is part of its error
+    criterion: Maybe[Estimate]  # mean c, likewise
+    area: Maybe[Estimate]  # mean area under the ROC curve
+    advised: int  # trainees with aided pairs of both truths under both labels
+    # Mean shift of the criterion by the advice, as `AutomationBias.net`; few pairs each draw it towards 0.
     net: Maybe[Estimate]
-    triads: Maybe[Estimate]
-    rare: Maybe[Estimate]
+    triads: Maybe[Estimate]  # mean share of right answers to triads
+    rare: Maybe[Estimate]  # mean of false "same" where two people are rare less elsewhere, as shares
 
 
 def own_figures(cohort: Mapping[str, Sequence[Result]], sensitivities: Mapping[str, Maybe[Sensitivity]]) -> OwnFigures:

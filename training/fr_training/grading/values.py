@@ -21,13 +21,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Undefined:
-    """A figure that the answers cannot give; it is never 0.
+    """A figure that the answers cannot give; it is never 0."""
 
-    Attributes:
-        reason: a sentence for the reader, to be rendered.
-    """
-
-    reason: Message
+    reason: Message  # a sentence for the reader, to be rendered
 
 
 Maybe: TypeAlias = T | Undefined
@@ -61,30 +57,19 @@ def share(count: int, total: int, lacking: Message) -> Maybe[Rate]:
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """The area under an ROC curve.
+    """The area under an ROC curve."""
 
-    Attributes:
-        value: in [0, 1]; .5 is guessing.
-        interval: DeLong's; undefined where the answers cannot show it, as of an area of exactly 1.
-        standard_error: DeLong's; None where the interval is undefined.
-    """
-
-    value: float
-    interval: Maybe[Interval]
-    standard_error: float | None = None
+    value: float  # in [0, 1]; .5 is guessing
+    interval: Maybe[Interval]  # DeLong's; undefined where the answers cannot show it, as of an area of exactly 1
+    standard_error: float | None = None  # DeLong's; None where the interval is undefined
 
 
 @dataclass(frozen=True, slots=True)
 class Time:
-    """A median time.
+    """A median time."""
 
-    Attributes:
-        median_ms: milliseconds, pauses left out.
-        trials: that have a time and no pause in it.
-    """
-
-    median_ms: float
-    trials: int
+    median_ms: float  # milliseconds, pauses left out
+    trials: int  # that have a time and no pause in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,23 +101,14 @@ PLAIN_PAIRS = PAIRS - {ExerciseKind.AIDED, ExerciseKind.LOW_PREVALENCE}
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The trials by their outcome.
+    """The trials by their outcome."""
 
-    Attributes:
-        shown: all.
-        answered: with an answer, nobody in them known to the trainee; these are in the figures.
-        unanswered: shown and left without an answer.
-        known_to_me: in no figure, as the trainee knows somebody shown; answered or not.
-        unscored: of the answered, those of unknown truth.
-        paused: of the answered, those with a pause in them, whose time is in no figure.
-    """
-
-    shown: int
-    answered: int
-    unanswered: int
-    known_to_me: int
-    unscored: int
-    paused: int
+    shown: int  # all
+    answered: int  # with an answer, nobody in them known to the trainee; these are in the figures
+    unanswered: int  # shown and left without an answer
+    known_to_me: int  # in no figure, as the trainee knows somebody shown; answered or not
+    unscored: int  # of the answered, those of unknown truth
+    paused: int  # of the answered, those with a pause in them, whose time is in no figure
 
 
 def judged(results: Iterable[Result]) -> tuple[Result, ...]:

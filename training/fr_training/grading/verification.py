@@ -21,33 +21,19 @@ from fr_training.trials import Result
 
 @dataclass(frozen=True, slots=True)
 class AgreementFigures:
-    """The figures of pairs that two trainees judged, neither of whom saw the other's answer.
+    """The figures of pairs that two trainees judged, neither of whom saw the other's answer."""
 
-    Attributes:
-        pairs: judged by both.
-        alone: pairs of the block that nobody else had judged.
-        same_word: share on which both gave the same word.
-        linear_kappa: agreement of the ratings beyond chance, by their distance; 1 is full.
-        quadratic_kappa: likewise, by its square.
-        own_only: pairs that the verifier alone had right.
-        first_only: pairs that the first trainee alone had right.
-        p_value: of as unequal numbers by chance (McNemar, exact, two-sided).
-        own_area: area under the ROC curve of the verifier's ratings.
-        first_area: of the first trainee's ratings.
-        fused_area: of the average of both.
-    """
-
-    pairs: int
-    alone: int
-    same_word: Maybe[Rate]
-    linear_kappa: Maybe[Estimate]
-    quadratic_kappa: Maybe[Estimate]
-    own_only: int
-    first_only: int
-    p_value: Maybe[float]
-    own_area: Maybe[Area]
-    first_area: Maybe[Area]
-    fused_area: Maybe[Area]
+    pairs: int  # judged by both
+    alone: int  # pairs of the block that nobody else had judged
+    same_word: Maybe[Rate]  # share on which both gave the same word
+    linear_kappa: Maybe[Estimate]  # agreement of the ratings beyond chance, by their distance; 1 is full
+    quadratic_kappa: Maybe[Estimate]  # likewise, by its square
+    own_only: int  # pairs that the verifier alone had right
+    first_only: int  # pairs that the first trainee alone had right
+    p_value: Maybe[float]  # of as unequal numbers by chance (McNemar, exact, two-sided)
+    own_area: Maybe[Area]  # area under the ROC curve of the verifier's ratings
+    first_area: Maybe[Area]  # of the first trainee's ratings
+    fused_area: Maybe[Area]  # of the average of both
 
 
 Rated = Mapping[tuple[str, str, str], Result]

@@ -39,16 +39,11 @@ class Scale:
     """The scale that turns evidence into one of seven ratings, by its distance from the criterion.
 
     Distances are in standard deviations of the evidence, that is in units of d'; they do not fall.
-
-    Attributes:
-        undecided: up to this distance the rating is 0, as which 0 leaves none.
-        unsure: up to this, 1 or -1.
-        fairly: up to this, 2 or -2; beyond, 3 or -3.
     """
 
-    undecided: float = 0.1
-    unsure: float = 0.6
-    fairly: float = 1.3
+    undecided: float = 0.1  # up to this distance the rating is 0, as which 0 leaves none
+    unsure: float = 0.6  # up to this, 1 or -1
+    fairly: float = 1.3  # up to this, 2 or -2; beyond, 3 or -3
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.undecided <= self.unsure <= self.fairly < inf:

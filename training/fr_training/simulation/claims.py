@@ -32,46 +32,27 @@ LEAST_COVERAGE, MOST_COVERAGE = 0.93, 0.97
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A claim.
+    """A claim."""
 
-    Attributes:
-        claim: in words.
-        bar: what must be found.
-        found: what was found.
-        met: whether it is within the bar; None where a figure is told without one.
-        figures: the numbers behind `found`, by name.
-    """
-
-    claim: str
-    bar: str
-    found: str
-    met: bool | None
-    figures: Mapping[str, float] = field(default_factory=dict, hash=False)
+    claim: str  # in words
+    bar: str  # what must be found
+    found: str  # what was found
+    met: bool | None  # whether it is within the bar; None where a figure is told without one
+    figures: Mapping[str, float] = field(default_factory=dict, hash=False)  # the numbers behind `found`, by name
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """An estimate of every trainee, beside the truth.
+    """An estimate of every trainee, beside the truth."""
 
-    Attributes:
-        name: of the figure.
-        key: of it in JSON.
-        true: f64[n], what is estimated.
-        target: f64[n], what the estimator gives on average over all outcomes; where that is not known, the truth.
-        estimate: f64[n].
-        low: f64[n], lower ends of 95 % intervals.
-        high: f64[n], upper ends.
-        unbiased: whether the mean of estimates is claimed to be that of the targets.
-    """
-
-    name: str
-    key: str
-    true: F64
-    target: F64
-    estimate: F64
-    low: F64
-    high: F64
-    unbiased: bool = True
+    name: str  # of the figure
+    key: str  # of it in JSON
+    true: F64  # f64[n], what is estimated
+    target: F64  # f64[n], what the estimator gives on average over all outcomes; where that is not known, the truth
+    estimate: F64  # f64[n]
+    low: F64  # f64[n], lower ends of 95 % intervals
+    high: F64  # f64[n], upper ends
+    unbiased: bool = True  # whether the mean of estimates is claimed to be that of the targets
 
 
 def bias_claim(series: Series) -> Claim:

@@ -171,17 +171,11 @@ Items = Mapping[tuple[str, str], Item]
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """Somebody who takes a course.
+    """Somebody who takes a course."""
 
-    Attributes:
-        trainee_id: pseudonym.
-        group: 0 or 1.
-        trainee: who it is.
-    """
-
-    trainee_id: str
-    group: int
-    trainee: SimulatedTrainee
+    trainee_id: str  # pseudonym
+    group: int  # 0 or 1
+    trainee: SimulatedTrainee  # who it is
 
 
 def items_of(course: Course) -> Items:
@@ -248,18 +242,13 @@ def _done(
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A trial, and what is right.
+    """A trial, and what is right."""
 
-    Attributes:
-        show: the trial at the step that it waits for, with the ids under which its pictures are shown, and `order` from
-            shown position to the photos of the item.
-        key: what is right; None for an own probe that was not sent yet.
-        b: difficulty of the item; None where it has none.
-    """
-
+    # The trial at the step that it waits for, with the ids under which its pictures are shown, and `order` from shown
+    # position to the photos of the item.
     show: ShowTrial
-    key: AnswerKey | None
-    b: float | None
+    key: AnswerKey | None  # what is right; None for an own probe that was not sent yet
+    b: float | None  # difficulty of the item; None where it has none
 
 
 class StoreOracle:

@@ -36,20 +36,13 @@ _NODES, _FARTHEST = 161, 5.0  # of the average over people
 
 @dataclass(frozen=True, slots=True)
 class Saving:
-    """Items of adaptive blocks in parts of those of the fixed form.
+    """Items of adaptive blocks in parts of those of the fixed form."""
 
-    Attributes:
-        ratio: mean over trainees; each stops when the posterior is as narrow as after the own fixed form.
-        standard_error: of it.
-        unreached: trainees whose block was over before; they count as having needed all of it.
-        trainees: of all.
-        by_mean: where the root of the mean variance is as small as after the fixed form; None where it never is.
-    """
-
-    ratio: float
-    standard_error: float
-    unreached: int
-    trainees: int
+    ratio: float  # mean over trainees; each stops when the posterior is as narrow as after the own fixed form
+    standard_error: float  # of it
+    unreached: int  # trainees whose block was over before; they count as having needed all of it
+    trainees: int  # of all
+    # Where the root of the mean variance is as small as after the fixed form; None where it never is.
     by_mean: float | None
 
 

@@ -45,25 +45,15 @@ WEAK = Spread(0.0, PRIOR_SD)
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """The number of trials that everybody is shown; the defaults are those of plans that come with FR Core, or larger.
+    """The number of trials that everybody is shown; the defaults are those of plans that come with FR Core, or larger."""
 
-    Attributes:
-        pairs: pairs of one person, and as many of two, behind d' and c.
-        aided: likewise, behind the change by advice; a quarter of the advice is wrong.
-        form: likewise, in the fixed form behind an ability.
-        pool: likewise, from which the adaptive block chooses.
-        adaptive: trials of the adaptive block.
-        target: share of right answers that it aims at, in (.5, 1).
-        triads: triads.
-    """
-
-    pairs: int = 20
-    aided: int = 40
-    form: int = 20
-    pool: int = 100
-    adaptive: int = 50
-    target: float = 0.8
-    triads: int = 20
+    pairs: int = 20  # pairs of one person, and as many of two, behind d' and c
+    aided: int = 40  # likewise, behind the change by advice; a quarter of the advice is wrong
+    form: int = 20  # likewise, in the fixed form behind an ability
+    pool: int = 100  # likewise, from which the adaptive block chooses
+    adaptive: int = 50  # trials of the adaptive block
+    target: float = 0.8  # share of right answers that it aims at, in (.5, 1)
+    triads: int = 20  # triads
 
     @property
     def fixed(self) -> int:
@@ -73,97 +63,59 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """The precision of an ability under a prior: standard deviations of the posterior.
+    """The precision of an ability under a prior: standard deviations of the posterior."""
 
-    Attributes:
-        form: after the fixed form.
-        adaptive: f64[n], after each trial of the adaptive block.
-    """
-
-    form: float
-    adaptive: F64
+    form: float  # after the fixed form
+    adaptive: F64  # f64[n], after each trial of the adaptive block
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The estimates of somebody's ability.
+    """The estimates of somebody's ability."""
 
-    Attributes:
-        theta: true ability.
-        form: estimate from the fixed form, with the population as prior.
-        adaptive: estimate from the whole adaptive block, likewise.
-        b: f64[n], difficulties of the items of the adaptive block, in the order in which they were shown.
-        right: bool[n], whether they were answered rightly.
-        weak: precision under WEAK.
-        informed: precision with the population as prior.
-    """
-
-    theta: float
-    form: Ability
-    adaptive: Ability
-    b: F64
-    right: Bools
-    weak: Precision
-    informed: Precision
+    theta: float  # true ability
+    form: Ability  # estimate from the fixed form, with the population as prior
+    adaptive: Ability  # estimate from the whole adaptive block, likewise
+    b: F64  # f64[n], difficulties of the items of the adaptive block, in the order in which they were shown
+    right: Bools  # bool[n], whether they were answered rightly
+    weak: Precision  # precision under WEAK
+    informed: Precision  # precision with the population as prior
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """A simulated person, and what was found out.
+    """A simulated person, and what was found out."""
 
-    Attributes:
-        abilities: the truth.
-        pairs: d' and c, without advice.
-        advice: what advice moved.
-        ability: from pairs by difficulty.
-        triads: ability from triads, as reports give it.
-    """
-
-    abilities: Abilities
-    pairs: Sensitivity
-    advice: AutomationBias
-    ability: Measured
-    triads: Ability
+    abilities: Abilities  # the truth
+    pairs: Sensitivity  # d' and c, without advice
+    advice: AutomationBias  # what advice moved
+    ability: Measured  # from pairs by difficulty
+    triads: Ability  # ability from triads, as reports give it
 
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """All of it.
+    """All of it."""
 
-    Attributes:
-        seed: decided everything.
-        population: whom the people were drawn from.
-        sizes: how much they were shown.
-        people: who took the whole course.
-        at_theta: by ability, further people of exactly that, who took the fixed form and the adaptive block.
-        form_b: f64[n], difficulties of the fixed form.
-        advice_cells: mated pairs and non-mated pairs that the advice called "same", then those it called "different".
-    """
-
-    seed: int
-    population: Population
-    sizes: Sizes
-    people: tuple[Recovered, ...]
+    seed: int  # decided everything
+    population: Population  # whom the people were drawn from
+    sizes: Sizes  # how much they were shown
+    people: tuple[Recovered, ...]  # who took the whole course
+    # By ability, further people of exactly that, who took the fixed form and the adaptive block.
     at_theta: dict[float, tuple[Measured, ...]]
-    form_b: F64
+    form_b: F64  # f64[n], difficulties of the fixed form
+    # Mated pairs and non-mated pairs that the advice called "same", then those it called "different".
     advice_cells: tuple[tuple[int, int], tuple[int, int]]
 
 
 @dataclass(slots=True)
 class _Desk:
-    """The parts that let people take the course.
+    """The parts that let people take the course."""
 
-    Attributes:
-        course: that they take.
-        items: of it.
-        population: gives the prior of abilities.
-        known: figures of counts that came before.
-    """
-
-    course: Course
-    items: Items
-    population: Population
-    known: Known = field(default_factory=dict)
+    course: Course  # that they take
+    items: Items  # of it
+    population: Population  # gives the prior of abilities
+    known: Known = field(default_factory=dict)  # figures of counts that came before
 
     def rows(self, seat: Seat, sitting: str, rng: np.random.Generator) -> tuple[Result, ...]:
         """Take a sitting, and say what became of it."""

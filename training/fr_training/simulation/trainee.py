@@ -21,37 +21,21 @@ from fr_training.statistics.item_response import probability
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """The abilities of somebody.
+    """The abilities of somebody."""
 
-    Attributes:
-        dprime: d' on pairs, at least 0.
-        criterion: c on pairs, in units of d'; above 0 says "different" more readily.
-        advice_weight: how far the criterion moves towards a machine's advice, in units of d'; 0 is unmoved.
-        memory: correlation, in [0, 1], of what two looks at a pair tell; a second rating follows it.
-        theta: ability on adaptive blocks and triads, in logits on the scale of item difficulties.
-        scale: of ratings.
-        picks_mate: chance of picking the person searched for, where it is in the list.
-        picks_foil: chance of picking somebody else, where the person is in the list.
-        false_alarm: chance of picking somebody where the person is not in the list.
-        inconclusive: chance of leaving a list inconclusive in which nobody was picked.
-        triage: chance of judging the use of a photo rightly.
-        median_ms: median time for each picture that is shown, milliseconds.
-        spread: standard deviation of the logarithm of times.
-    """
-
-    dprime: float
-    criterion: float = 0.0
-    advice_weight: float = 0.0
-    memory: float = 0.8
-    theta: float = 0.0
-    scale: Scale = USUAL_SCALE
-    picks_mate: float = 0.65
-    picks_foil: float = 0.15
-    false_alarm: float = 0.25
-    inconclusive: float = 0.1
-    triage: float = 0.75
-    median_ms: float = 4_000.0
-    spread: float = 0.5
+    dprime: float  # d' on pairs, at least 0
+    criterion: float = 0.0  # c on pairs, in units of d'; above 0 says "different" more readily
+    advice_weight: float = 0.0  # how far the criterion moves towards a machine's advice, in units of d'; 0 is unmoved
+    memory: float = 0.8  # correlation, in [0, 1], of what two looks at a pair tell; a second rating follows it
+    theta: float = 0.0  # ability on adaptive blocks and triads, in logits on the scale of item difficulties
+    scale: Scale = USUAL_SCALE  # of ratings
+    picks_mate: float = 0.65  # chance of picking the person searched for, where it is in the list
+    picks_foil: float = 0.15  # chance of picking somebody else, where the person is in the list
+    false_alarm: float = 0.25  # chance of picking somebody where the person is not in the list
+    inconclusive: float = 0.1  # chance of leaving a list inconclusive in which nobody was picked
+    triage: float = 0.75  # chance of judging the use of a photo rightly
+    median_ms: float = 4_000.0  # median time for each picture that is shown, milliseconds
+    spread: float = 0.5  # standard deviation of the logarithm of times
 
     def __post_init__(self) -> None:
         if not all(map(isfinite, (self.dprime, self.criterion, self.advice_weight, self.theta))) or self.dprime < 0.0:
@@ -72,15 +56,11 @@ class Abilities:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedTrainee:
-    """Somebody who is told what is right and errs by the abilities nevertheless.
+    """Somebody who is told what is right and errs by the abilities nevertheless."""
 
-    Attributes:
-        abilities: what somebody can do.
-        by_ability: ids of blocks of pairs that are answered by theta and the difficulty of each item, beside adaptive
-            blocks; all other pairs are answered by d' and c.
-    """
-
-    abilities: Abilities
+    abilities: Abilities  # what somebody can do
+    # Ids of blocks of pairs that are answered by theta and the difficulty of each item, beside adaptive blocks; all
+    # other pairs are answered by d' and c.
     by_ability: frozenset[str] = frozenset()
 
     def answer(self, show: ShowTrial, key: AnswerKey | None, b: float | None, rng: np.random.Generator) -> Answer:
@@ -162,15 +142,10 @@ class SimulatedTrainee:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A normal distribution.
-
-    Attributes:
-        mean: of it.
-        sd: of it, at least 0.
-    """
+    """A normal distribution."""
 
     mean: float
-    sd: float
+    sd: float  # of it, at least 0
 
     def draw(self, rng: np.random.Generator) -> float:
         """One value."""
@@ -192,22 +167,14 @@ class Population:
       `fr_training.statistics.advice`) found criteria moved by a step of their scale, and people who differ;
     * that two looks at a pair agree to .8 is assumed. Of people who see exactly the same twice, the interval of the net
       change by advice covers some 98 of 100 (1,500 simulated): it is then on the safe side.
-
-    Attributes:
-        dprime: below 0 it is drawn again.
-        criterion: c.
-        advice_weight: below 0 are people who lean away from a machine.
-        theta: ability.
-        memory: correlation of two looks, in [0, 1], the same for all.
-        scale: of ratings, the same for all.
     """
 
-    dprime: Spread = Spread(1.76, 0.55)
-    criterion: Spread = Spread(0.0, 0.25)
-    advice_weight: Spread = Spread(0.3, 0.2)
-    theta: Spread = Spread(0.6, 0.8)
-    memory: float = 0.8
-    scale: Scale = USUAL_SCALE
+    dprime: Spread = Spread(1.76, 0.55)  # below 0 it is drawn again
+    criterion: Spread = Spread(0.0, 0.25)  # c
+    advice_weight: Spread = Spread(0.3, 0.2)  # below 0 are people who lean away from a machine
+    theta: Spread = Spread(0.6, 0.8)  # ability
+    memory: float = 0.8  # correlation of two looks, in [0, 1], the same for all
+    scale: Scale = USUAL_SCALE  # of ratings, the same for all
 
     def draw(self, rng: np.random.Generator) -> Abilities:
         """Draw a person; the four figures do not go together."""

@@ -40,19 +40,12 @@ LEAST = 1e-300
 
 @dataclass(frozen=True, slots=True)
 class PairedCounts:
-    """Pairs of one truth, by two answers to each.
+    """Pairs of one truth, by two answers to each."""
 
-    Attributes:
-        both: called "same" both times.
-        first_only: called so at first alone.
-        last_only: called so at last alone.
-        neither: never called so.
-    """
-
-    both: int
-    first_only: int
-    last_only: int
-    neither: int
+    both: int  # called "same" both times
+    first_only: int  # called so at first alone
+    last_only: int  # called so at last alone
+    neither: int  # never called so
 
 
 def paired_counts(first: Bools, last: Bools) -> PairedCounts:
@@ -93,57 +86,37 @@ DRAWS = 20_000  # place the ends of a 95 % interval to some hundredths of its wi
 
 @dataclass(frozen=True, slots=True)
 class AutomationBias:
-    """d' and c by what the advice said, and what the advice moved.
+    """d' and c by what the advice said, and what the advice moved."""
 
-    Attributes:
-        told_same: after the advice "same".
-        told_different: after the advice "different".
-        shift: told_different less told_same, after the advice. About 0 in c is healthy, above 0 is leaning to the
-            machine.
-        shift_before: the same before the advice was shown: what the choice of pairs alone makes.
-        net: shift less shift_before, of c. Error and interval are those of a posterior that knows that the same pairs
-            were judged twice; of fewer than some ten pairs of a truth and a label it errs to the wide side.
-    """
-
-    told_same: Sensitivity
-    told_different: Sensitivity
+    told_same: Sensitivity  # after the advice "same"
+    told_different: Sensitivity  # after the advice "different"
+    # Told_different less told_same, after the advice. About 0 in c is healthy, above 0 is leaning to the machine.
     shift: Difference
-    shift_before: Difference
+    shift_before: Difference  # the same before the advice was shown: what the choice of pairs alone makes
+    # Shift less shift_before, of c. Error and interval are those of a posterior that knows that the same pairs were
+    # judged twice; of fewer than some ten pairs of a truth and a label it errs to the wide side.
     net: Estimate
 
 
 @dataclass(frozen=True, slots=True)
 class AdviceGain:
-    """The gain of people from the advice, over all pairs.
+    """The gain of people from the advice, over all pairs."""
 
-    Attributes:
-        before: d' and c before it.
-        after: d' and c after it.
-        dprime: after less before, of d'; error and interval are those of a posterior, as of `AutomationBias.net`.
-        criterion: likewise of c.
-    """
-
-    before: Sensitivity
-    after: Sensitivity
+    before: Sensitivity  # d' and c before it
+    after: Sensitivity  # d' and c after it
+    # After less before, of d'; error and interval are those of a posterior, as of `AutomationBias.net`.
     dprime: Estimate
-    criterion: Estimate
+    criterion: Estimate  # likewise of c
 
 
 @dataclass(frozen=True, slots=True)
 class Aided:
-    """Trials with advice.
+    """Trials with advice."""
 
-    Attributes:
-        before: i64[n], ratings before the advice; above 0 says "same", 0 is undecided.
-        after: i64[n], ratings after it.
-        mated: bool[n], truth.
-        aid_same: bool[n], what the advice said.
-    """
-
-    before: I64
-    after: I64
-    mated: Bools
-    aid_same: Bools
+    before: I64  # i64[n], ratings before the advice; above 0 says "same", 0 is undecided
+    after: I64  # i64[n], ratings after it
+    mated: Bools  # bool[n], truth
+    aid_same: Bools  # bool[n], what the advice said
 
     def __post_init__(self) -> None:
         check_ratings(self.before, self.mated)

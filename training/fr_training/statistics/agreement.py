@@ -29,23 +29,14 @@ class Weights(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Intraclass:
-    """An intraclass correlation of single scores.
+    """An intraclass correlation of single scores."""
 
-    Attributes:
-        value: at most 1; below 0 where scores of one subject differ more than those of several.
-        low: lower end of the interval.
-        high: upper end.
-        confidence: of the interval, in (0, 1).
-        subjects: rows.
-        raters: columns.
-    """
-
-    value: float
+    value: float  # at most 1; below 0 where scores of one subject differ more than those of several
     low: float
     high: float
     confidence: float
-    subjects: int
-    raters: int
+    subjects: int  # rows
+    raters: int  # columns
 
 
 def kappa(

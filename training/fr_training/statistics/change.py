@@ -31,29 +31,17 @@ PERCENT_FALSE_DIFFERENT = message("unit.percent_false_different")
 
 @dataclass(frozen=True, slots=True)
 class Norm:
-    """One published figure.
+    """One published figure."""
 
-    Attributes:
-        key: a short word for it, unique.
-        title: for people.
-        unit: of `value` and `sd`.
-        value: the mean, or what the unit says.
-        sd: standard deviation among people; None where it was not found.
-        retest: correlation of test and retest; None where it was not found.
-        people: how many were tested; None where it was not found.
-        source: authors and year, or title and year.
-        from_memory: True if the number was not looked up in the source or in a text that quotes it.
-    """
-
-    key: str
-    title: Message
-    unit: Message
-    value: float
-    sd: float | None
-    retest: float | None
-    people: int | None
-    source: str
-    from_memory: bool
+    key: str  # a short word for it, unique
+    title: Message  # for people
+    unit: Message  # of `value` and `sd`
+    value: float  # the mean, or what the unit says
+    sd: float | None  # standard deviation among people; None where it was not found
+    retest: float | None  # correlation of test and retest; None where it was not found
+    people: int | None  # how many were tested; None where it was not found
+    source: str  # authors and year, or title and year
+    from_memory: bool  # True if the number was not looked up in the source or in a text that quotes it
 
 
 _BURTON = (
@@ -113,23 +101,14 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """From one test to the next.
+    """From one test to the next."""
 
-    Attributes:
-        before: score of the first test.
-        after: score of the second.
-        points: after - before, in the unit of the score.
-        index: points / standard error of a difference, the reliable change index.
-        needed: points that a reliable change exceeds.
-        verdict: better or worse only where |points| > needed.
-    """
-
-    before: float
-    after: float
-    points: float
-    index: float
-    needed: float
-    verdict: Verdict
+    before: float  # score of the first test
+    after: float  # score of the second
+    points: float  # after - before, in the unit of the score
+    index: float  # points / standard error of a difference, the reliable change index
+    needed: float  # points that a reliable change exceeds
+    verdict: Verdict  # better or worse only where |points| > needed
 
 
 def standard_error_of_difference(sd: float, reliability: float) -> float:

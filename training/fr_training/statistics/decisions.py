@@ -22,34 +22,22 @@ from fr_locales.messages import message
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """The outcome of trials, some of which may have been left undecided.
+    """The outcome of trials, some of which may have been left undecided."""
 
-    Attributes:
-        errors_of_all: wrong decisions, of all trials.
-        errors_of_conclusive: wrong decisions, of those decided; None where none was, as the share is undefined.
-        coverage: trials decided, of all.
-    """
-
-    errors_of_all: Rate
+    errors_of_all: Rate  # wrong decisions, of all trials
+    # Wrong decisions, of those decided; None where none was, as the share is undefined.
     errors_of_conclusive: Rate | None
-    coverage: Rate
+    coverage: Rate  # trials decided, of all
 
 
 @dataclass(frozen=True, slots=True)
 class SignalCounts:
-    """The counts of signal detection, from ratings cut at one level of the scale.
+    """The counts of signal detection, from ratings cut at one level of the scale."""
 
-    Attributes:
-        hits: mated pairs rated above the cut.
-        mated: mated pairs.
-        false_alarms: non-mated pairs rated above the cut.
-        nonmated: non-mated pairs.
-    """
-
-    hits: int
-    mated: int
-    false_alarms: int
-    nonmated: int
+    hits: int  # mated pairs rated above the cut
+    mated: int  # mated pairs
+    false_alarms: int  # non-mated pairs rated above the cut
+    nonmated: int  # non-mated pairs
 
 
 def decided(right: int, wrong: int, inconclusive: int, confidence: float = DEFAULT_CONFIDENCE) -> Decided:

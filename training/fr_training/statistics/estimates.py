@@ -53,41 +53,25 @@ def share_below(z: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with its uncertainty, in the unit of the figure.
-
-    Attributes:
-        value: the figure.
-        standard_error: at least 0; how far the figure scatters around its own mean when the trials are done again, or
-            the standard deviation of its posterior where the function says so.
-        low: lower end of the interval.
-        high: upper end.
-        confidence: of the interval, two-sided, in (0, 1).
-    """
+    """A figure with its uncertainty, in the unit of the figure."""
 
     value: float
+    # At least 0; how far the figure scatters around its own mean when the trials are done again, or the standard
+    # deviation of its posterior where the function says so.
     standard_error: float
     low: float
     high: float
-    confidence: float
+    confidence: float  # of the interval, two-sided, in (0, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class RateDifference:
-    """One share less another.
+    """One share less another."""
 
-    Attributes:
-        first: with its Wilson interval.
-        second: likewise.
-        value: first - second, in [-1, 1].
-        low: lower end of the interval of the difference.
-        high: upper end.
-        confidence: of the intervals, in (0, 1).
-    """
-
-    first: Rate
-    second: Rate
-    value: float
-    low: float
+    first: Rate  # with its Wilson interval
+    second: Rate  # likewise
+    value: float  # first - second, in [-1, 1]
+    low: float  # lower end of the interval of the difference
     high: float
     confidence: float
 
@@ -202,17 +186,11 @@ MOST_NODES = 8192  # in the widest, where the narrowest hardly matters
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """w z(rate) of a sum, as far as trials tell it.
+    """w z(rate) of a sum, as far as trials tell it."""
 
-    Attributes:
-        weight: w, not 0.
-        count: trials that count, 0 <= count <= total.
-        total: all trials, at least 1.
-    """
-
-    weight: float
-    count: int
-    total: int
+    weight: float  # w, not 0
+    count: int  # trials that count, 0 <= count <= total
+    total: int  # all trials, at least 1
 
 
 def central_interval(terms: Sequence[Term], confidence: float) -> tuple[float, float]:

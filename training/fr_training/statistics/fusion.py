@@ -27,31 +27,18 @@ BATCH = 32  # groups whose couples of items are held at a time
 
 @dataclass(frozen=True, slots=True)
 class GroupArea:
-    """The area under the ROC curve of the fused opinion of groups of one size.
+    """The area under the ROC curve of the fused opinion of groups of one size."""
 
-    Attributes:
-        size: people in a group.
-        groups: how many were tried.
-        every: whether these are all that there are, and no sample.
-        area: mean of their areas, in [0, 1].
-        low: lower end of its interval, from resampling items; the people are fixed.
-        high: upper end.
-        confidence: of the interval, in (0, 1).
-        standard_error: of the mean area, from the same resamples.
-        worst: area that 2.5 % of the groups do not reach.
-        best: area that 2.5 % of the groups exceed.
-    """
-
-    size: int
-    groups: int
-    every: bool
-    area: float
-    low: float
+    size: int  # people in a group
+    groups: int  # how many were tried
+    every: bool  # whether these are all that there are, and no sample
+    area: float  # mean of their areas, in [0, 1]
+    low: float  # lower end of its interval, from resampling items; the people are fixed
     high: float
     confidence: float
-    standard_error: float
-    worst: float
-    best: float
+    standard_error: float  # of the mean area, from the same resamples
+    worst: float  # area that 2.5 % of the groups do not reach
+    best: float  # area that 2.5 % of the groups exceed
 
 
 def fuse(ratings: F64) -> F64:

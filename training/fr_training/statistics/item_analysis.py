@@ -27,46 +27,28 @@ NOTHING = 1e-12  # of a variance: what is left of 0 by rounding
 
 @dataclass(frozen=True, slots=True)
 class ItemFigures:
-    """The answers of people to one item.
+    """The answers of people to one item."""
 
-    Attributes:
-        item: its place.
-        people: who answered it and some other item.
-        right: share of right answers of all who answered it; None where nobody did.
-        correlation: of right answers with the share of right answers to all other items, in [-1, 1]; None if undefined.
-        low: lower end of its interval; None if undefined.
-        high: upper end; None if undefined.
-        note: why there is no correlation, where there is none.
-    """
-
-    item: int
-    people: int
-    right: Rate | None
+    item: int  # its place
+    people: int  # who answered it and some other item
+    right: Rate | None  # share of right answers of all who answered it; None where nobody did
+    # Of right answers with the share of right answers to all other items, in [-1, 1]; None if undefined.
     correlation: float | None
-    low: float | None
-    high: float | None
-    note: Message
+    low: float | None  # lower end of its interval; None if undefined
+    high: float | None  # upper end; None if undefined
+    note: Message  # why there is no correlation, where there is none
 
 
 @dataclass(frozen=True, slots=True)
 class Difficulty:
-    """The difficulty of an item by people's answers.
+    """The difficulty of an item by people's answers."""
 
-    Attributes:
-        b: in logits, on the scale of the abilities.
-        sd: standard error, or standard deviation of the posterior.
-        low: lower end of the interval.
-        high: upper end.
-        confidence: of the interval, in (0, 1).
-        people: who answered.
-    """
-
-    b: float
-    sd: float
+    b: float  # in logits, on the scale of the abilities
+    sd: float  # standard error, or standard deviation of the posterior
     low: float
     high: float
     confidence: float
-    people: int
+    people: int  # who answered
 
 
 def item_figures(answers: F64, confidence: float = DEFAULT_CONFIDENCE) -> tuple[ItemFigures, ...]:

@@ -28,18 +28,10 @@ HALVINGS = 60  # of the bracket round it, to double precision
 
 @dataclass(frozen=True, slots=True)
 class Ability:
-    """An ability, or the difficulty of an item, on the logit scale.
-
-    Attributes:
-        theta: the estimate.
-        sd: standard deviation of the posterior, or standard error of a maximum of the likelihood.
-        low: lower end of the interval.
-        high: upper end.
-        confidence: of the interval, in (0, 1).
-    """
+    """An ability, or the difficulty of an item, on the logit scale."""
 
     theta: float
-    sd: float
+    sd: float  # standard deviation of the posterior, or standard error of a maximum of the likelihood
     low: float
     high: float
     confidence: float

@@ -22,19 +22,12 @@ REPLICATES = 1000
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """One stretch of trials.
+    """One stretch of trials."""
 
-    Attributes:
-        first: number of its first trial, from 0.
-        last: number of its last trial.
-        right: share of right answers, with its Wilson interval, which takes the trials for independent.
-        band: of the bootstrap; None where all draws agree.
-    """
-
-    first: int
-    last: int
-    right: Rate
-    band: Interval | None
+    first: int  # number of its first trial, from 0
+    last: int  # number of its last trial
+    right: Rate  # share of right answers, with its Wilson interval, which takes the trials for independent
+    band: Interval | None  # of the bootstrap; None where all draws agree
 
 
 def stretches(trials: int, length: int) -> tuple[tuple[int, int], ...]:

@@ -29,53 +29,32 @@ TAILS = 9.0  # standard deviations of a count beyond which an outcome is left ou
 
 @dataclass(frozen=True, slots=True)
 class Sensitivity:
-    """Sensitivity and bias of one person, or of one condition.
+    """Sensitivity and bias of one person, or of one condition."""
 
-    Attributes:
-        dprime: d'; 0 is guessing.
-        criterion: c; below 0 is too ready to say "same".
-        hits: mated pairs called "same".
-        mated: mated pairs.
-        false_alarms: non-mated pairs called "same".
-        nonmated: non-mated pairs.
-    """
-
-    dprime: Estimate
-    criterion: Estimate
-    hits: int
-    mated: int
-    false_alarms: int
-    nonmated: int
+    dprime: Estimate  # d'; 0 is guessing
+    criterion: Estimate  # c; below 0 is too ready to say "same"
+    hits: int  # mated pairs called "same"
+    mated: int  # mated pairs
+    false_alarms: int  # non-mated pairs called "same"
+    nonmated: int  # non-mated pairs
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One condition less another, of different trials.
+    """One condition less another, of different trials."""
 
-    Attributes:
-        dprime: of d'.
-        criterion: of c.
-    """
-
-    dprime: Estimate
-    criterion: Estimate
+    dprime: Estimate  # of d'
+    criterion: Estimate  # of c
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The mean and the scatter of the log-linear estimates.
+    """The mean and the scatter of the log-linear estimates."""
 
-    Attributes:
-        dprime: mean of the estimates of d'.
-        criterion: mean of the estimates of c.
-        dprime_sd: standard deviation of the estimates of d'.
-        criterion_sd: standard deviation of the estimates of c.
-    """
-
-    dprime: float
-    criterion: float
-    dprime_sd: float
-    criterion_sd: float
+    dprime: float  # mean of the estimates of d'
+    criterion: float  # mean of the estimates of c
+    dprime_sd: float  # standard deviation of the estimates of d'
+    criterion_sd: float  # standard deviation of the estimates of c
 
 
 def sensitivity(
