@@ -11,12 +11,13 @@ from fr_core.scoring.auc import auc_delong
 from fr_core.scoring.differentials import max_to_min, ratios_to_geometric_mean
 from fr_core.scoring.intervals import Rate, wilson_interval
 from fr_core.scoring.likelihood import brier, cllr, expected_calibration_error, level_ratios, log_loss, ratio_ceiling
+from fr_locales.messages import message
 from fr_training.grading.kinds import list_figures
+from fr_training.grading.rates import with_undecided
 from fr_training.statistics.advice import Aided, automation_bias, misled
-from fr_training.statistics.agreement import Weights, kappa, mcnemar
-from fr_training.statistics.change import reliable_change
-from fr_training.statistics.decisions import decided
-from fr_training.statistics.item_response import eap, elo, mle, offset_for, probability, update_difficulty
+from fr_training.statistics.agreement import kappa, mcnemar
+from fr_training.statistics.change import change_of_tests
+from fr_training.statistics.item_response import eap, mle, offset_for, probability, update_difficulty
 from fr_training.statistics.signal_detection import prevalence_ppv, sensitivity
 from support.results import listed
 
@@ -103,11 +104,9 @@ def test_candidate_lists() -> None:
 
 
 def test_inconclusive() -> None:
-    found = decided(right=15, wrong=3, inconclusive=2)
-    assert found.errors_of_all.value == near(0.15)
-    assert found.errors_of_conclusive is not None
-    assert found.errors_of_conclusive.value == near(0.1667)
-    assert found.coverage.value == near(0.90)
+    found = with_undecided(15, 3, 20, message("none.lists"), message("undecided.lists"))
+    rates = [rate for rate in (found.of_all, found.of_decided, found.coverage) if isinstance(rate, Rate)]
+    assert [rate.value for rate in rates] == [near(0.15), near(0.1667), near(0.90)]
 
 
 @pytest.mark.parametrize(("g", "theta", "sd"), [(0.0, 0.2471, 0.7041), (1 / 3, -0.0669, 0.8028)])
@@ -121,16 +120,14 @@ def test_ability_by_likelihood() -> None:
     assert (found.theta, found.sd) == (near(0.4545), near(0.9650))
 
 
-def test_elo() -> None:
+def test_chance_of_a_right_answer() -> None:
     assert float(probability(0.0, 0.8, 1 / 3)) == near(0.5400)
-    theta, b = elo(0.0, 0.8, True, k=0.4, g=1 / 3)
-    assert (theta, b) == (near(0.1840), near(0.6160))
 
 
-@pytest.mark.parametrize(("weights", "value"), [(Weights.LINEAR, 0.7895), (Weights.QUADRATIC, 0.9429)])
-def test_weighted_kappa(weights: Weights, value: float) -> None:
+@pytest.mark.parametrize(("power", "value"), [(1, 0.7895), (2, 0.9429)])
+def test_weighted_kappa(power: int, value: float) -> None:
     first, second = np.array([3, 2, 1, 0, -1, -2, -3, 2]), np.array([2, 2, 1, -1, -1, -3, -3, 3])
-    assert kappa(first, second, LEVELS, weights).value == near(value)
+    assert kappa(first, second, LEVELS, power).value == near(value)
 
 
 def test_mcnemar() -> None:
@@ -140,7 +137,7 @@ def test_mcnemar() -> None:
 
 @pytest.mark.parametrize(("reliability", "points"), [(0.774, 9.83), (0.631, 12.56)])
 def test_reliable_change(reliability: float, points: float) -> None:
-    assert reliable_change(7.46, reliability) == near(points, 2)
+    assert change_of_tests((8_000, 10_000), (9_000, 10_000), 7.46, reliability).needed == near(points, 2)
 
 
 @pytest.mark.parametrize(("prevalence", "ppv"), [(0.5, 0.85), (0.1, 0.3864), (0.01, 0.0541)])
@@ -194,4 +191,4 @@ def test_offset_for_a_target(target: float, g: float, offset: float) -> None:
 def test_difficulty_after_people_answered() -> None:
     assert update_difficulty(1.0, 2.0, 10) == near(1.5)
     assert update_difficulty(1.0, 2.0, 0) == near(1.0)
-    assert update_difficulty(0.4, -0.8, 5, k=10) == near(0.0)
+    assert update_difficulty(0.4, -0.8, 5) == near(0.0)

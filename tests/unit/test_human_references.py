@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fr_training.statistics import estimates
-from fr_training.statistics.agreement import Weights, kappa, mcnemar
+from fr_training.statistics.agreement import kappa, mcnemar
 from fr_training.statistics.estimates import Term, beta_below, central_interval, f_quantile
 from fr_training.statistics.item_response import eap, mle, probability
 from fr_training.statistics.signal_detection import difference, expected, rates_of, sensitivity
@@ -48,7 +48,7 @@ def test_intervals_are_those_of_random_draws_of_the_posterior(
 def test_interval_of_one_rate_is_jeffreys(hits: int, mated: int, off: float) -> None:
     """Of one term alone, the ends are the quantiles of a beta distribution."""
     stats = import_module("scipy.stats")
-    found = central_interval([Term(1.0, hits, mated)], 0.95)
+    found = central_interval([Term(1.0, hits, mated)])
     wanted = stats.norm.ppf(stats.beta.ppf([0.025, 0.975], hits + 0.5, mated - hits + 0.5))
     assert list(found) == pytest.approx(wanted.tolist(), abs=off)
 
@@ -84,6 +84,10 @@ def test_beta_and_f_distributions() -> None:
     for above, below in ((1, 1), (5, 15), (3.7, 5), (200, 2), (40, 4000)):
         for share in (0.001, 0.025, 0.5, 0.975, 0.999):
             assert f_quantile(share, above, below) == pytest.approx(float(stats.f.ppf(share, above, below)), rel=1e-8)
+    with pytest.raises(ValueError, match="nothing"):
+        beta_below(1.5, 1.0, 1.0)
+    with pytest.raises(ValueError, match="quantile"):
+        f_quantile(1.0, 1.0, 1.0)
 
 
 def test_kappa() -> None:
@@ -91,9 +95,9 @@ def test_kappa() -> None:
     rng = np.random.default_rng(3)
     first = rng.integers(-3, 4, 60)
     second = np.clip(first + rng.integers(-2, 3, 60), -3, 3)
-    for weights, word in ((Weights.NONE, None), (Weights.LINEAR, "linear"), (Weights.QUADRATIC, "quadratic")):
+    for power, word in ((1, "linear"), (2, "quadratic")):
         wanted = metrics.cohen_kappa_score(first, second, labels=list(LEVELS), weights=word)
-        assert kappa(first, second, LEVELS, weights).value == pytest.approx(float(wanted))
+        assert kappa(first, second, LEVELS, power).value == pytest.approx(float(wanted))
 
 
 def test_mcnemar() -> None:
@@ -114,7 +118,10 @@ def test_abilities() -> None:
         return float(np.prod(np.where(x, p, 1 - p)))
 
     top = optimize.minimize_scalar(lambda theta: -likelihood(theta), bounds=(-4, 4), method="bounded").x
-    assert mle(b, x, 0.5).theta == pytest.approx(float(top), abs=1e-4)
+    likeliest = mle(b, x, 0.5)
+    assert likeliest.theta == pytest.approx(float(top), abs=1e-4)
+    margin = 1.959964 * likeliest.sd
+    assert [likeliest.low, likeliest.high] == pytest.approx([likeliest.theta - margin, likeliest.theta + margin])
     total, mean, square = (
         integrate.quad(lambda t, n=power: t**n * likelihood(t) * stats.norm.pdf(t), -8, 8)[0] for power in range(3)
     )

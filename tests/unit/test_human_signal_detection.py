@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from fr_core.scoring.intervals import UndefinedRate
-from fr_training.statistics.decisions import decided, signal_counts
+from fr_training.statistics.decisions import signal_counts
 from fr_training.statistics.signal_detection import (
     Sensitivity,
     difference,
@@ -142,12 +142,6 @@ def test_many_trials_have_the_normal_interval() -> None:
     assert found.high == pytest.approx(found.value + 1.96 * found.standard_error, abs=2e-4)
 
 
-def test_more_confidence_is_wider() -> None:
-    narrow, wide = sensitivity(13, 20, 4, 20, 0.8).dprime, sensitivity(13, 20, 4, 20, 0.99).dprime
-    assert wide.low < narrow.low < narrow.high < wide.high
-    assert (narrow.confidence, wide.confidence) == (0.8, 0.99)
-
-
 def test_difference_of_two_conditions() -> None:
     a, b = sensitivity(16, 20, 3, 20), sensitivity(12, 20, 8, 20)
     found, turned = difference(a, b), difference(b, a)
@@ -158,8 +152,6 @@ def test_difference_of_two_conditions() -> None:
     assert turned.criterion.high == pytest.approx(-found.criterion.low, abs=3e-4)
     wide = found.dprime.high - found.dprime.low
     assert wide > max(a.dprime.high - a.dprime.low, b.dprime.high - b.dprime.low)
-    with pytest.raises(ValueError, match="same confidence"):
-        difference(a, sensitivity(12, 20, 8, 20, 0.9))
 
 
 def test_intervals_of_differences_cover_what_they_say() -> None:
@@ -191,9 +183,6 @@ def test_undefined_and_refused() -> None:
     for counts in [(3, 2, 0, 1), (-1, 2, 0, 1), (1, 2, 2, 1), (0, -1, 0, 1)]:
         with pytest.raises(ValueError, match="no share"):
             sensitivity(*counts)
-    for confidence in (0.0, 1.0, -1.0, 2.0):
-        with pytest.raises(ValueError, match="confidence"):
-            sensitivity(1, 2, 1, 2, confidence)
     with pytest.raises(ValueError, match="finite"):
         rates_of(inf, 0.0)
     with pytest.raises(UndefinedRate):
@@ -210,33 +199,13 @@ def test_rates_that_round_to_the_ends_are_expected_all_the_same() -> None:
     assert found.dprime_sd == pytest.approx(0.0, abs=1e-9)
 
 
-def test_decided_shares() -> None:
-    found = decided(15, 3, 2)
-    assert found.errors_of_all.count == 3
-    assert found.errors_of_conclusive is not None
-    assert (found.errors_of_conclusive.count, found.errors_of_conclusive.total) == (3, 18)
-    assert found.coverage.interval.low < 0.9 < found.coverage.interval.high
-    assert decided(0, 0, 4).errors_of_conclusive is None
-    with pytest.raises(UndefinedRate):
-        decided(0, 0, 0)
-    with pytest.raises(ValueError, match="from 0"):
-        decided(-1, 3, 0)
-
-
-def test_ratings_are_counted_at_a_cut() -> None:
+def test_ratings_are_counted_and_checked() -> None:
     ratings = np.array([3, 1, 0, -1, -3, -2, 0, 0, 1, 2])
     mated = np.array([True] * 4 + [False] * 6)
     counts = signal_counts(ratings, mated)
     assert (counts.hits, counts.mated, counts.false_alarms, counts.nonmated) == (2, 4, 2, 6)
-    strict = signal_counts(ratings, mated, cut=1)
-    assert (strict.hits, strict.false_alarms) == (1, 1)
-
-
-def test_ratings_are_checked() -> None:
     with pytest.raises(UndefinedRate):
         signal_counts(np.array([1, 2]), np.array([True, True]))
-    with pytest.raises(UndefinedRate):
-        signal_counts(np.array([], dtype=np.int64), np.array([], dtype=np.bool_))
     with pytest.raises(ValueError, match="i64"):
         signal_counts(np.array([1.0, 2.0]), np.array([True, False]))
     with pytest.raises(ValueError, match="booleans"):

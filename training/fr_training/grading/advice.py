@@ -20,9 +20,8 @@ from fr_training.statistics.advice import (
     automation_bias,
     helped,
     misled,
-    prevalence_effect,
 )
-from fr_training.statistics.estimates import RateDifference
+from fr_training.statistics.estimates import RateDifference, difference_of_rates
 from fr_training.statistics.signal_detection import Difference, difference
 from fr_training.trials import Result
 
@@ -97,7 +96,11 @@ def aided_trials(rated: Sequence[Result]) -> Aided:
 
 
 def prevalence_figures(results: Sequence[Result]) -> Maybe[PrevalenceFigures]:
-    """Compare pairs where different people are rare with plain pairs."""
+    """Compare pairs where different people are rare with plain pairs.
+
+    Source of the effect: M. H. Papesh and S. D. Goldinger, "Infrequent identity mismatches are frequently undetected",
+    Attention, Perception, and Psychophysics 76 (2014) 1335-1349.
+    """
     rated = pairs(results)
     rare = [one for one in rated if one.exercise == ExerciseKind.LOW_PREVALENCE]
     usual = plain_pairs(rated)
@@ -106,11 +109,7 @@ def prevalence_figures(results: Sequence[Result]) -> Maybe[PrevalenceFigures]:
     (rare_wrong, rare_all), (usual_wrong, usual_all) = (_called_same(rare), _called_same(usual))
     return PrevalenceFigures(
         items=len({(one.form, one.item_id) for one in rare if one.truth == "different"}),
-        false_same=unless_undefined(
-            lambda: prevalence_effect(
-                rare_called_same=rare_wrong, rare=rare_all, usual_called_same=usual_wrong, usual=usual_all
-            )
-        ),
+        false_same=unless_undefined(lambda: difference_of_rates(rare_wrong, rare_all, usual_wrong, usual_all)),
         sensitivity=unless_undefined(lambda: difference(sensitivity_of(rare), sensitivity_of(usual))),
     )
 

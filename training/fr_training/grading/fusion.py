@@ -9,13 +9,13 @@ from math import sqrt
 import numpy as np
 
 from fr_core.scoring.checks import F64, Bools
-from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
+from fr_core.scoring.intervals import UndefinedRate
 from fr_locales.messages import message
 from fr_training.courses import Course
 from fr_training.grading.rates import area, scores
 from fr_training.grading.values import Area, Maybe, Undefined, first_of_items, grouped, pairs, unless_undefined
 from fr_training.prompts import ExerciseKind
-from fr_training.statistics.estimates import Estimate, z_of
+from fr_training.statistics.estimates import Estimate, Z
 from fr_training.statistics.fusion import GroupArea, fuse_with_machine, group_area
 from fr_training.trials import Result
 
@@ -98,8 +98,7 @@ def with_machine_gain(rated: Sequence[Result]) -> Maybe[Estimate]:
         error = sqrt(float(won.var(ddof=1)) / len(won) + float(lost.var(ddof=1)) / len(lost))
         if error == 0.0:
             raise UndefinedRate(message("undefined.gain_unsure"))
-        margin = z_of(0.5 + DEFAULT_CONFIDENCE / 2) * error
-        return Estimate(value, error, value - margin, value + margin, DEFAULT_CONFIDENCE)
+        return Estimate(value, error, value - Z * error, value + Z * error)
 
     return unless_undefined(of)
 

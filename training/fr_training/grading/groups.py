@@ -14,6 +14,7 @@ from fr_core.scoring.differentials import max_to_min, ratios_to_geometric_mean
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Interval, Rate, rate
 from fr_locales.messages import message
 from fr_training.grading.values import Maybe, Undefined, grouped, unless_undefined
+from fr_training.statistics.estimates import ENDS
 from fr_training.trials import Result
 
 MIN_TRIALS = 30
@@ -150,7 +151,7 @@ def _interval(found: Maybe[Rate], drawn: F64 | None) -> Maybe[Interval]:
         return found
     if drawn is None:
         return found.interval
-    low, high = np.quantile(drawn, [0.5 - DEFAULT_CONFIDENCE / 2, 0.5 + DEFAULT_CONFIDENCE / 2]).tolist()
+    low, high = np.quantile(drawn, ENDS).tolist()
     return Interval(min(low, found.interval.low), max(high, found.interval.high), DEFAULT_CONFIDENCE)
 
 
@@ -161,7 +162,7 @@ def _spread(rates: Mapping[str, Maybe[Rate]], draws: Draws) -> Maybe[Spread]:
     def of() -> Spread:
         ratios, widest = ratios_to_geometric_mean(values), max_to_min(values)
         highest, lowest = (max(rated, key=lambda one: sign * rated[one].value) for sign in (1.0, -1.0))
-        tail = (0.5 - DEFAULT_CONFIDENCE / 2) / max(1, comb(len(rated), 2))
+        tail = ENDS[0] / max(1, comb(len(rated), 2))
         low, high = np.quantile(draws[highest] / draws[lowest], [tail, 1.0 - tail]).tolist()
         return Spread(tuple(rated), tuple(ratios.tolist()), widest, low, high, low > 1.0)
 

@@ -12,24 +12,22 @@ from math import atanh, sqrt
 
 import numpy as np
 
-from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate
+from fr_core.scoring.intervals import Rate
 from fr_locales.messages import message
 from fr_training.courses import ByPeople, Learned
 from fr_training.grading.kinds import CHANCE
 from fr_training.grading.values import PLAIN_PAIRS, Maybe, Undefined, grouped, judged, unless_undefined
 from fr_training.plan import PAIRS
 from fr_training.prompts import ExerciseKind
-from fr_training.statistics.estimates import z_of
+from fr_training.statistics.estimates import Z
 from fr_training.statistics.item_analysis import (
     MIN_PEOPLE,
     NOTHING,
     Difficulty,
     ItemFigures,
     below_guessing,
-    expected_difficulty,
     human_difficulty,
     item_figures,
-    quarantine,
 )
 from fr_training.statistics.item_response import eap, update_difficulty
 from fr_training.trials import Result
@@ -77,11 +75,8 @@ def item_rows(cohort: Mapping[str, Sequence[Result]]) -> tuple[ItemRow, ...]:
 
 def _rows_of_form(results: Sequence[Result], abilities: Mapping[str, float]) -> list[ItemRow]:
     shown = dict(sorted(grouped(results, lambda one: one.item_id).items()))
-    figures = _figures(results, shown)
-    aside = set(quarantine(figures))
     return [
-        _row(some, figure, figure.item in aside or misleads(judged(some)), abilities)
-        for some, figure in zip(shown.values(), figures, strict=True)
+        _row(some, figure, abilities) for some, figure in zip(shown.values(), _figures(results, shown), strict=True)
     ]
 
 
@@ -106,7 +101,7 @@ def misleads(answers: Sequence[Result]) -> bool:
     return bool(counted) and below_guessing(right, wrong, GUESSING[counted[0].exercise])
 
 
-def _row(shown: Sequence[Result], figure: ItemFigures, quarantined: bool, abilities: Mapping[str, float]) -> ItemRow:
+def _row(shown: Sequence[Result], figure: ItemFigures, abilities: Mapping[str, float]) -> ItemRow:
     one = shown[0]
     human = _human_difficulty(shown, abilities)
     updated: Maybe[float] = Undefined(message("undefined.machine_difficulty"))
@@ -123,19 +118,18 @@ def _row(shown: Sequence[Result], figure: ItemFigures, quarantined: bool, abilit
         people=figure.people,
         known_to_me=sum(other.known_to_me for other in shown),
         right=figure.right or Undefined(message("none.answers_to_item")),
-        correlation=_correlation(figure),
+        correlation=Undefined(figure.note) if figure.correlation is None else figure.correlation,
         low=figure.low,
         high=figure.high,
         human_b=human,
         updated_b=updated,
-        quarantined=quarantined,
+        quarantined=_misleads_the_able(figure) or misleads(judged(shown)),
     )
 
 
-def _correlation(figure: ItemFigures) -> Maybe[float]:
-    if figure.correlation is None:
-        return Undefined(figure.note)
-    return figure.correlation
+def _misleads_the_able(figure: ItemFigures) -> bool:
+    """True for a correlation whose interval lies below 0; of 25 people one sound item in four is negative by chance."""
+    return figure.high is not None and figure.high < 0.0 and figure.people >= MIN_PEOPLE
 
 
 def _human_difficulty(shown: Sequence[Result], abilities: Mapping[str, float]) -> Maybe[Difficulty]:
@@ -211,10 +205,13 @@ def _theta(counted: Sequence[Result]) -> float:
 
 
 def _difficulty(answers: Sequence[tuple[float, bool, float]]) -> float:
-    """The difficulty from abilities, right or wrong answers, and the chance of guessing, the same for all of them."""
+    """The difficulty from abilities, right or wrong answers, and the chance of guessing, the same for all of them.
+
+    In the model, ability and difficulty differ by their sign alone.
+    """
     abilities = np.array([ability for ability, _, _ in answers], dtype=np.float64)
     right = np.array([correct for _, correct, _ in answers], dtype=np.bool_)
-    return expected_difficulty(abilities, right, answers[0][2]).b
+    return -eap(-abilities, right, answers[0][2]).theta
 
 
 def _misleads_in_courses(found: Sequence[ItemFigures]) -> bool:
@@ -224,4 +221,4 @@ def _misleads_in_courses(found: Sequence[ItemFigures]) -> bool:
         return False
     most, weight = 1.0 - NOTHING, sum(people - 3 for people, _ in told)
     mean = sum((people - 3) * atanh(min(max(r, -most), most)) for people, r in told) / weight
-    return mean + z_of(0.5 + DEFAULT_CONFIDENCE / 2) / sqrt(weight) < 0.0
+    return mean + Z / sqrt(weight) < 0.0

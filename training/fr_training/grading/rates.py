@@ -14,7 +14,7 @@ from fr_core.scoring.intervals import Rate, UndefinedRate
 from fr_core.scoring.likelihood import cllr
 from fr_locales.messages import Message, message
 from fr_training.grading.values import Area, Maybe, Undefined, first_of_items, reason_of, share, unless_undefined
-from fr_training.statistics.decisions import SignalCounts, decided, signal_counts
+from fr_training.statistics.decisions import SignalCounts, signal_counts
 from fr_training.statistics.signal_detection import Sensitivity, sensitivity
 from fr_training.trials import Result
 
@@ -71,17 +71,14 @@ def error_figures(pairs: Sequence[Result], known: Known | None = None) -> ErrorF
 def with_undecided(right: int, wrong: int, total: int, lacking: Message, undecided: Message) -> WithUndecided:
     """Errors of `total` trials, some of which may be neither right nor wrong.
 
-    `lacking` says that there is no such trial, `undecided` that all were left undecided.
+    Leaving the undecided out makes a person who decides only easy pairs look good; counting them as errors makes a
+    careful person look bad. So both shares are given, and the share decided with them: A. Scurich and R. S. John,
+    "Three-way ROCs for forensic decision making", Statistics and Public Policy 10 (2023); M. Hofmann, A. Carriquiry and
+    S. Vanderplas, "Treatment of inconclusives in the AFTE range of conclusions", Law, Probability and Risk 19 (2020)
+    317-364. `lacking` says that there is no such trial, `undecided` that all were left undecided.
     """
-    if not total:
-        none = Undefined(lacking)
-        return WithUndecided(none, none, none)
-    found = decided(right, wrong, total - right - wrong)
-    return WithUndecided(
-        found.errors_of_all,
-        found.errors_of_conclusive or Undefined(undecided),
-        found.coverage,
-    )
+    conclusive = share(wrong, right + wrong, undecided if total else lacking)
+    return WithUndecided(share(wrong, total, lacking), conclusive, share(right + wrong, total, lacking))
 
 
 def sensitivity_of(pairs: Sequence[Result], known: Known | None = None) -> Sensitivity:
@@ -94,7 +91,7 @@ def sensitivity_of(pairs: Sequence[Result], known: Known | None = None) -> Sensi
     counts = signal_counts(ratings, np.array([one.truth == "same" for one in pairs], dtype=np.bool_))
     known = {} if known is None else known
     if counts not in known:
-        known[counts] = sensitivity(counts.hits, counts.mated, counts.false_alarms, counts.nonmated)
+        known[counts] = sensitivity(*counts)
     return known[counts]
 
 

@@ -14,7 +14,7 @@ from fr_training.answers import RATINGS
 from fr_training.grading.rates import area, scores
 from fr_training.grading.values import Area, Maybe, Undefined, pairs, share, unless_undefined
 from fr_training.prompts import ExerciseKind
-from fr_training.statistics.agreement import Weights, kappa, mcnemar
+from fr_training.statistics.agreement import kappa, mcnemar
 from fr_training.statistics.estimates import Estimate
 from fr_training.trials import Result
 
@@ -73,8 +73,8 @@ def agreement_figures(results: Sequence[Result], first: Rated) -> Maybe[Agreemen
         same_word=share(
             sum(one.answer == other.answer for one, other in couples), len(couples), message("none.judged_by_both")
         ),
-        linear_kappa=unless_undefined(lambda: kappa(_ratings(own), _ratings(others), RATINGS, Weights.LINEAR)),
-        quadratic_kappa=unless_undefined(lambda: kappa(_ratings(own), _ratings(others), RATINGS, Weights.QUADRATIC)),
+        linear_kappa=unless_undefined(lambda: kappa(_ratings(own), _ratings(others), RATINGS, 1)),
+        quadratic_kappa=unless_undefined(lambda: kappa(_ratings(own), _ratings(others), RATINGS, 2)),
         own_only=own_only,
         first_only=first_only,
         p_value=unless_undefined(lambda: mcnemar(own_only, first_only)),

@@ -45,7 +45,7 @@ WEAK = Spread(0.0, PRIOR_SD)
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """The number of trials that everybody is shown; the defaults are those of plans that come with FR Core, or larger."""
+    """The number of trials that everybody is shown; the defaults are those of shipped plans, or larger."""
 
     pairs: int = 20  # pairs of one person, and as many of two, behind d' and c
     aided: int = 40  # likewise, behind the change by advice; a quarter of the advice is wrong

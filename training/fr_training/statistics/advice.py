@@ -18,24 +18,25 @@ Institute of Actuaries 73 (1947) 285-334), which gives each answer alone the pos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from fr_core.scoring.checks import F64, Bools, check_confidence
-from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate, UndefinedRate, rate
+from fr_core.scoring.checks import F64, Bools
+from fr_core.scoring.intervals import Rate, UndefinedRate, rate
 from fr_core.types import I64
 from fr_locales.messages import message
 from fr_training.statistics import estimates
 from fr_training.statistics.decisions import check_ratings, signal_counts
-from fr_training.statistics.estimates import Estimate, RateDifference, difference_of_rates
+from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.signal_detection import Difference, Sensitivity, difference, sensitivity, z_rate
 
 CELL_PRIOR = 0.25  # Perks (1947): 1 / cells
 FARTHEST = 12.0  # of z
 STEPS = 4801
 LEAST = 1e-300
+DRAWS = 20_000  # place the ends of a 95 % interval to some hundredths of its width
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +59,7 @@ def paired_counts(first: Bools, last: Bools) -> PairedCounts:
 def drawn_change(terms: Sequence[tuple[float, PairedCounts]], rng: np.random.Generator, draws: int) -> F64:
     """f64[draws]: of the posterior of the sum of w [z(rate at last) - z(rate at first)] over independent cells.
 
-    Args:
-        terms: w and the counts of each.
-        rng: draws.
-        draws: at least 1.
+    `terms` are w and the counts of each.
     """
     total = np.zeros(draws)
     for weight, counts in terms:
@@ -81,16 +79,13 @@ def _z_of_odds(ahead: F64, behind: F64) -> F64:
     return np.asarray(np.where(ahead < behind, z, -z), dtype=np.float64)
 
 
-DRAWS = 20_000  # place the ends of a 95 % interval to some hundredths of its width
-
-
 @dataclass(frozen=True, slots=True)
 class AutomationBias:
     """d' and c by what the advice said, and what the advice moved."""
 
     told_same: Sensitivity  # after the advice "same"
     told_different: Sensitivity  # after the advice "different"
-    # Told_different less told_same, after the advice. About 0 in c is healthy, above 0 is leaning to the machine.
+    # told_different less told_same, after the advice. About 0 in c is healthy, above 0 is leaning to the machine.
     shift: Difference
     shift_before: Difference  # the same before the advice was shown: what the choice of pairs alone makes
     # Shift less shift_before, of c. Error and interval are those of a posterior that knows that the same pairs were
@@ -100,13 +95,12 @@ class AutomationBias:
 
 @dataclass(frozen=True, slots=True)
 class AdviceGain:
-    """The gain of people from the advice, over all pairs."""
+    """The gain of people from the advice, over all pairs: after less before, with posteriors as of the net shift."""
 
-    before: Sensitivity  # d' and c before it
-    after: Sensitivity  # d' and c after it
-    # After less before, of d'; error and interval are those of a posterior, as of `AutomationBias.net`.
+    before: Sensitivity
+    after: Sensitivity
     dprime: Estimate
-    criterion: Estimate  # likewise of c
+    criterion: Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,36 +118,32 @@ class Aided:
         if self.aid_same.shape != self.mated.shape or self.aid_same.dtype != np.bool_:
             raise ValueError(f"{len(self.mated)} trials need as many booleans of advice.")
 
+    def cell(self, chosen: Bools) -> PairedCounts:
+        """The counts of the chosen trials, bool[n]."""
+        return paired_counts(self.before[chosen] > 0, self.after[chosen] > 0)
 
-def automation_bias(
-    trials: Aided, rng: np.random.Generator, *, draws: int = DRAWS, confidence: float = DEFAULT_CONFIDENCE
-) -> AutomationBias:
-    """Measure how far the advice moves the criterion.
 
-    Args:
-        trials: of one person, or of many together.
-        rng: draws the posterior of `net` (`fr_training.statistics.advice`).
-        draws: at least 2.
-        confidence: of the intervals, in (0, 1).
+def automation_bias(trials: Aided, rng: np.random.Generator, *, draws: int = DRAWS) -> AutomationBias:
+    """Measure how far the advice moves the criterion of one person, or of many together.
+
+    `rng` makes at least 2 draws of the posterior of `net`.
 
     Raises:
         UndefinedRate: one of the two labels came with no mated or no non-mated pair.
-        ValueError: a number is out of its range.
     """
-    _check_draws(draws, confidence)
 
     def of(ratings: I64, chosen: Bools) -> Sensitivity:
-        return _sensitivity(ratings[chosen], trials.mated[chosen], confidence)
+        return sensitivity(*signal_counts(ratings[chosen], trials.mated[chosen]))
 
     same, different = of(trials.after, trials.aid_same), of(trials.after, ~trials.aid_same)
     shift = difference(different, same)
     shift_before = difference(of(trials.before, ~trials.aid_same), of(trials.before, trials.aid_same))
     cells = [
-        (0.5 if label else -0.5, _cell(trials, trials.mated == truth, trials.aid_same == label))
+        (0.5 if label else -0.5, trials.cell((trials.mated == truth) & (trials.aid_same == label)))
         for label in (True, False)
         for truth in (True, False)
     ]  # c is minus half the sum of z, and the shift is of "different" less "same"
-    net = _estimate(shift.criterion.value - shift_before.criterion.value, drawn_change(cells, rng, draws), confidence)
+    net = _estimate(shift.criterion.value - shift_before.criterion.value, drawn_change(cells, rng, draws))
     return AutomationBias(same, different, shift, shift_before, net)
 
 
@@ -175,82 +165,40 @@ def net_shift(trials: Aided) -> float:
     return moved
 
 
-def advice_gain(
-    trials: Aided, rng: np.random.Generator, *, draws: int = DRAWS, confidence: float = DEFAULT_CONFIDENCE
-) -> AdviceGain:
+def advice_gain(trials: Aided, rng: np.random.Generator) -> AdviceGain:
     """Measure what the advice did to d' and c over all pairs; arguments and errors are those of `automation_bias`."""
-    _check_draws(draws, confidence)
-    before = _sensitivity(trials.before, trials.mated, confidence)
-    after = _sensitivity(trials.after, trials.mated, confidence)
-    everywhere = np.ones(len(trials.mated), dtype=np.bool_)
-    mates, others = _cell(trials, trials.mated, everywhere), _cell(trials, ~trials.mated, everywhere)
+    before, after = (sensitivity(*signal_counts(ratings, trials.mated)) for ratings in (trials.before, trials.after))
+    mates, others = trials.cell(trials.mated), trials.cell(~trials.mated)
 
-    def of(figure: Callable[[Sensitivity], Estimate], weight_mates: float, weight_others: float) -> Estimate:
-        drawn = drawn_change([(weight_mates, mates), (weight_others, others)], rng, draws)
-        return _estimate(figure(after).value - figure(before).value, drawn, confidence)
+    def of(moved: float, weight_mates: float, weight_others: float) -> Estimate:
+        return _estimate(moved, drawn_change([(weight_mates, mates), (weight_others, others)], rng, DRAWS))
 
-    return AdviceGain(before, after, of(lambda s: s.dprime, 1.0, -1.0), of(lambda s: s.criterion, -0.5, -0.5))
+    return AdviceGain(
+        before,
+        after,
+        of(after.dprime.value - before.dprime.value, 1.0, -1.0),
+        of(after.criterion.value - before.criterion.value, -0.5, -0.5),
+    )
 
 
-def misled(trials: Aided, confidence: float = DEFAULT_CONFIDENCE) -> Rate:
+def misled(trials: Aided) -> Rate:
     """P(wrong after | the advice was wrong, and right before): how often wrong advice talks people out of being right.
 
     Raises:
         UndefinedRate: there is no trial with wrong advice that was right before.
-        ValueError: the confidence is outside (0, 1).
     """
-    aid_wrong = trials.aid_same != trials.mated
-    asked = aid_wrong & _right(trials.before, trials.mated)
-    return _switched(asked, _right(trials.after, ~trials.mated), confidence)
+    asked = (trials.aid_same != trials.mated) & _right(trials.before, trials.mated)
+    return _switched(asked, _right(trials.after, ~trials.mated))
 
 
-def helped(trials: Aided, confidence: float = DEFAULT_CONFIDENCE) -> Rate:
+def helped(trials: Aided) -> Rate:
     """P(right after | the advice was right, and not right before): how often right advice corrects an answer.
 
     Raises:
         UndefinedRate: there is no trial with right advice that was not right before.
-        ValueError: the confidence is outside (0, 1).
     """
-    aid_right = trials.aid_same == trials.mated
-    asked = aid_right & ~_right(trials.before, trials.mated)
-    return _switched(asked, _right(trials.after, trials.mated), confidence)
-
-
-def prevalence_effect(
-    *,
-    rare_called_same: int,
-    rare: int,
-    usual_called_same: int,
-    usual: int,
-    confidence: float = DEFAULT_CONFIDENCE,
-) -> RateDifference:
-    """Share of mismatches called "same" where they are rare, less the share where both kinds are balanced.
-
-    Source of the effect: M. H. Papesh and S. D. Goldinger, "Infrequent identity mismatches are frequently undetected",
-    Attention, Perception, and Psychophysics 76 (2014) 1335-1349.
-
-    Args:
-        rare_called_same: non-mated pairs called "same" in the block where they are rare.
-        rare: non-mated pairs there.
-        usual_called_same: non-mated pairs called "same" in the balanced block.
-        usual: non-mated pairs there.
-        confidence: of the intervals, in (0, 1).
-
-    Raises:
-        UndefinedRate: one of the blocks has no non-mated pair.
-        ValueError: a count is negative or larger than its total, or the confidence is outside (0, 1).
-    """
-    return difference_of_rates(rare_called_same, rare, usual_called_same, usual, confidence)
-
-
-def _sensitivity(ratings: I64, mated: Bools, confidence: float) -> Sensitivity:
-    counts = signal_counts(ratings, mated)
-    return sensitivity(counts.hits, counts.mated, counts.false_alarms, counts.nonmated, confidence)
-
-
-def _cell(trials: Aided, truth: Bools, label: Bools) -> PairedCounts:
-    chosen = truth & label
-    return paired_counts(trials.before[chosen] > 0, trials.after[chosen] > 0)
+    asked = (trials.aid_same == trials.mated) & ~_right(trials.before, trials.mated)
+    return _switched(asked, _right(trials.after, trials.mated))
 
 
 def _right(ratings: I64, mated: Bools) -> Bools:
@@ -258,18 +206,12 @@ def _right(ratings: I64, mated: Bools) -> Bools:
     return np.asarray(np.where(mated, ratings > 0, ratings < 0), dtype=np.bool_)
 
 
-def _switched(asked: Bools, after: Bools, confidence: float) -> Rate:
+def _switched(asked: Bools, after: Bools) -> Rate:
     if not asked.any():
         raise UndefinedRate(message("undefined.nothing_to_switch"))
-    return rate(int((asked & after).sum()), int(asked.sum()), confidence)
+    return rate(int((asked & after).sum()), int(asked.sum()))
 
 
-def _estimate(value: float, drawn: F64, confidence: float) -> Estimate:
-    low, high = np.quantile(drawn, [0.5 - confidence / 2, 0.5 + confidence / 2])
-    return Estimate(value, float(drawn.std(ddof=1)), float(low), float(high), confidence)
-
-
-def _check_draws(draws: int, confidence: float) -> None:
-    check_confidence(confidence)
-    if draws < 2:
-        raise ValueError(f"At least 2 draws are needed, not {draws}.")
+def _estimate(value: float, drawn: F64) -> Estimate:
+    low, high = np.quantile(drawn, estimates.ENDS)
+    return Estimate(value, float(drawn.std(ddof=1)), float(low), float(high))

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from math import comb, sqrt
 
 import numpy as np
 
-from fr_core.scoring.checks import F64, check_confidence
+from fr_core.scoring.checks import F64
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
 from fr_core.types import I64
 from fr_locales.messages import message
-from fr_training.statistics import estimates
-from fr_training.statistics.estimates import Estimate, f_quantile
+from fr_training.statistics.estimates import ENDS, Estimate, Z, f_quantile
 
 NOTHING = 1e-12  # of a variance: what is left of 0 by rounding
-
-
-class Weights(StrEnum):
-    """The credit for levels that differ: none, or by their distance on the scale."""
-
-    NONE = "none"
-    LINEAR = "linear"
-    QUADRATIC = "quadratic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,35 +29,27 @@ class Intraclass:
     raters: int  # columns
 
 
-def kappa(
-    first: I64,
-    second: I64,
-    levels: Sequence[int],
-    weights: Weights = Weights.NONE,
-    confidence: float = DEFAULT_CONFIDENCE,
-) -> Estimate:
+def kappa(first: I64, second: I64, levels: Sequence[int], power: int) -> Estimate:
     """Agreement beyond what two people who answer independently would reach: 1 is full, 0 is chance.
 
-    Without weights it is Cohen's kappa: J. Cohen, "A coefficient of agreement for nominal scales", Educational and
-    Psychological Measurement 20 (1960) 37-46; with weights J. Cohen, "Weighted kappa", Psychological Bulletin 70 (1968)
-    213-220. The standard error is that of J. L. Fleiss, J. Cohen and B. S. Everitt, "Large sample standard errors of
-    kappa and weighted kappa", Psychological Bulletin 72 (1969) 323-327, and the interval normal, cut at -1 and 1: below
-    about 30 items it is rough, and full agreement leaves it without width.
+    Source: J. Cohen, "Weighted kappa", Psychological Bulletin 70 (1968) 213-220. The standard error is that of J. L.
+    Fleiss, J. Cohen and B. S. Everitt, "Large sample standard errors of kappa and weighted kappa", Psychological
+    Bulletin 72 (1969) 323-327, and the interval normal, cut at -1 and 1: below about 30 items it is rough, and full
+    agreement leaves it without width.
 
     Args:
         first: i64[n], the level that each item was given.
         second: i64[n], the same by the other person or at the other time.
-        levels: all levels of the scale in their order, each once, at least two. Distance is in steps of this order.
-        weights: of disagreements.
-        confidence: of the interval, in (0, 1).
+        levels: all levels of the scale in their order, each once, at least two.
+        power: of the distance, in steps of this order, that a disagreement weighs: 1 is linear, 2 quadratic.
 
     Raises:
         UndefinedRate: there is no item, or both always gave one and the same level, so that chance alone agrees fully.
         ValueError: shapes or dtypes differ from the above, an answer is not one of the levels, or a level comes twice.
     """
-    check_confidence(confidence)
     table = _table(first, second, levels)
-    agrees = _agreement(len(levels), weights)
+    apart = np.abs(np.subtract.outer(np.arange(len(levels)), np.arange(len(levels)))) / (len(levels) - 1)
+    agrees = 1.0 - apart**power  # f64[levels, levels] in [0, 1]
     rows, columns = table.sum(axis=1), table.sum(axis=0)
     observed, by_chance = float((agrees * table).sum()), float(rows @ agrees @ columns)
     if 1.0 - by_chance < NOTHING:
@@ -77,8 +59,8 @@ def kappa(
     spread = (table * (agrees * (1.0 - by_chance) - of_pair * (1.0 - observed)) ** 2).sum()
     variance = (spread - (observed * by_chance - 2.0 * by_chance + observed) ** 2) / (1.0 - by_chance) ** 4
     error = sqrt(float(variance) / len(first)) if variance > NOTHING else 0.0
-    margin = estimates.z_of(0.5 + confidence / 2) * error
-    return Estimate(value, error, max(-1.0, value - margin), min(1.0, value + margin), confidence)
+    margin = Z * error
+    return Estimate(value, error, max(-1.0, value - margin), min(1.0, value + margin))
 
 
 def mcnemar(first_only: int, second_only: int) -> float:
@@ -86,10 +68,6 @@ def mcnemar(first_only: int, second_only: int) -> float:
 
     Exact, by the binomial distribution: Q. McNemar, "Note on the sampling error of the difference between correlated
     proportions or percentages", Psychometrika 12 (1947) 153-157.
-
-    Args:
-        first_only: items that the first alone got right.
-        second_only: items that the second alone got right.
 
     Raises:
         UndefinedRate: there is no such item.
@@ -104,7 +82,7 @@ def mcnemar(first_only: int, second_only: int) -> float:
     return min(1.0, float(2 * tail / 2**n))
 
 
-def icc_agreement(scores: F64, confidence: float = DEFAULT_CONFIDENCE) -> Intraclass:
+def icc_agreement(scores: F64) -> Intraclass:
     """ICC(2,1): how far a single score of one rater agrees with another's, differences of level counted.
 
     Sources: P. E. Shrout and J. L. Fleiss, "Intraclass correlations: uses in assessing rater reliability",
@@ -113,13 +91,11 @@ def icc_agreement(scores: F64, confidence: float = DEFAULT_CONFIDENCE) -> Intrac
 
     Args:
         scores: f64[subjects, raters], finite, at least two of each; raters may be two occasions.
-        confidence: of the interval, in (0, 1).
 
     Raises:
         UndefinedRate: fewer than two subjects or raters, or the scores leave no error to judge it by.
         ValueError: shape or dtype differs from the above, or a score is not finite.
     """
-    check_confidence(confidence)
     rows, columns, error = _mean_squares(scores)
     n, k = scores.shape
     value = (rows - error) / (rows + (k - 1) * error + k * (columns - error) / n)
@@ -127,25 +103,22 @@ def icc_agreement(scores: F64, confidence: float = DEFAULT_CONFIDENCE) -> Intrac
     b = 1.0 + k * value * (n - 1) / (n * (1.0 - value))
     parts = (a * columns) ** 2 / (k - 1) + (b * error) ** 2 / ((n - 1) * (k - 1))
     freedom = (a * columns + b * error) ** 2 / parts
-    tail = 0.5 + confidence / 2
-    f_low, f_high = f_quantile(tail, n - 1, freedom), f_quantile(tail, freedom, n - 1)
+    f_low, f_high = f_quantile(ENDS[1], n - 1, freedom), f_quantile(ENDS[1], freedom, n - 1)
     rest = k * columns + (k * n - k - n) * error
     low = n * (rows - f_low * error) / (f_low * rest + n * rows)
     high = n * (f_high * rows - error) / (rest + n * f_high * rows)
     # The interval is approximate, and of very few subjects or below 0 may miss the value by a little.
-    return Intraclass(value, min(low, value), max(high, value), confidence, n, k)
+    return Intraclass(value, min(low, value), max(high, value), DEFAULT_CONFIDENCE, n, k)
 
 
-def icc_consistency(scores: F64, confidence: float = DEFAULT_CONFIDENCE) -> Intraclass:
+def icc_consistency(scores: F64) -> Intraclass:
     """ICC(3,1): as `icc_agreement`, but a difference that all subjects share, such as practice, is no error."""
-    check_confidence(confidence)
     rows, _, error = _mean_squares(scores)
     n, k = scores.shape
     value = (rows - error) / (rows + (k - 1) * error)
-    tail = 0.5 + confidence / 2
-    f_low = rows / error / f_quantile(tail, n - 1, (n - 1) * (k - 1))
-    f_high = rows / error * f_quantile(tail, (n - 1) * (k - 1), n - 1)
-    return Intraclass(value, (f_low - 1) / (f_low + k - 1), (f_high - 1) / (f_high + k - 1), confidence, n, k)
+    f_low = rows / error / f_quantile(ENDS[1], n - 1, (n - 1) * (k - 1))
+    f_high = rows / error * f_quantile(ENDS[1], (n - 1) * (k - 1), n - 1)
+    return Intraclass(value, (f_low - 1) / (f_low + k - 1), (f_high - 1) / (f_high + k - 1), DEFAULT_CONFIDENCE, n, k)
 
 
 def _table(first: I64, second: I64, levels: Sequence[int]) -> F64:
@@ -164,14 +137,6 @@ def _table(first: I64, second: I64, levels: Sequence[int]) -> F64:
     for one, other in zip(first.tolist(), second.tolist(), strict=True):
         table[place[one], place[other]] += 1.0
     return np.asarray(table / len(first), dtype=np.float64)
-
-
-def _agreement(levels: int, weights: Weights) -> F64:
-    """f64[levels, levels] in [0, 1]: how much each two levels agree."""
-    apart = np.abs(np.subtract.outer(np.arange(levels), np.arange(levels))) / (levels - 1)
-    if weights == Weights.NONE:
-        return np.eye(levels)
-    return np.asarray(1.0 - (apart if weights == Weights.LINEAR else apart**2), dtype=np.float64)
 
 
 def _mean_squares(scores: F64) -> tuple[float, float, float]:

@@ -18,8 +18,8 @@ from math import isfinite, sqrt
 
 import numpy as np
 
-from fr_core.scoring.checks import F64, check_confidence
-from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
+from fr_core.scoring.checks import F64
+from fr_core.scoring.intervals import UndefinedRate
 from fr_locales.messages import Message, message
 from fr_training.statistics import estimates
 
@@ -111,72 +111,20 @@ class Change:
     verdict: Verdict  # better or worse only where |points| > needed
 
 
-def standard_error_of_difference(sd: float, reliability: float) -> float:
-    """Scatter of the difference of two scores of one person who does not change: SD sqrt(2 (1 - r)).
-
-    Args:
-        sd: standard deviation of the score among people, above 0.
-        reliability: r, the correlation of test and retest, in [0, 1).
-
-    Raises:
-        ValueError: a number is out of its range.
-    """
-    if not (isfinite(sd) and sd > 0.0) or not 0.0 <= reliability < 1.0:
-        raise ValueError(f"A change needs SD > 0 and a reliability in [0, 1), not {sd} and {reliability}.")
-    return sd * sqrt(2.0 * (1.0 - reliability))
-
-
-def reliable_change(sd: float, reliability: float, confidence: float = DEFAULT_CONFIDENCE) -> float:
-    """Points that a change must exceed to be reliable: z SD sqrt(2 (1 - r)), where z is 1.96 for 95 %.
-
-    Raises:
-        ValueError: a number is out of its range; the arguments are those of `standard_error_of_difference`.
-    """
-    check_confidence(confidence)
-    return estimates.z_of(0.5 + confidence / 2) * standard_error_of_difference(sd, reliability)
-
-
-def change(
-    before: float, after: float, sd: float, reliability: float, confidence: float = DEFAULT_CONFIDENCE
-) -> Change:
-    """One person's change, judged; a higher score is better.
-
-    Args:
-        before: score of the first test, finite.
-        after: score of the second, finite.
-        sd: standard deviation of the score among people, above 0.
-        reliability: correlation of test and retest, in [0, 1).
-        confidence: that a verdict of better or worse is not made by chance, in (0, 1).
-
-    Raises:
-        ValueError: a number is out of its range.
-    """
-    if not (isfinite(before) and isfinite(after)):
-        raise ValueError(f"Scores are finite, not {before} and {after}.")
-    check_confidence(confidence)
-    return _judged(before, after, standard_error_of_difference(sd, reliability), confidence)
-
-
-def change_of_tests(
-    before: tuple[int, int],
-    after: tuple[int, int],
-    sd: float,
-    reliability: float,
-    confidence: float = DEFAULT_CONFIDENCE,
-) -> Change:
+def change_of_tests(before: tuple[int, int], after: tuple[int, int], sd: float, reliability: float) -> Change:
     """One person's change of percent correct from one form of a test to an equated one, judged.
 
-    The standard error of the difference is at least the difference of answers to two forms of different items by
-    chance: 100 sqrt(p (1 - p) (1/n + 1/m)), where p is the share of right answers to both, one right and one wrong
-    answer added (A. Agresti and B. Caffo, The American Statistician 54 (2000) 280-288). A retest correlation does not
-    include it, as it is of the same items, and often of more of them.
+    The standard error of the difference is that of two scores of one person who does not change, SD sqrt(2 (1 - r)),
+    but at least the difference of answers to two forms of different items by chance: 100 sqrt(p (1 - p) (1/n + 1/m)),
+    where p is the share of right answers to both, one right and one wrong answer added (A. Agresti and B. Caffo, The
+    American Statistician 54 (2000) 280-288). A retest correlation does not include it, as it is of the same items, and
+    often of more of them.
 
     Args:
         before: right answers, and all answers, at least 1, to the first form.
         after: the same of the second.
         sd: standard deviation of the percent correct among people, above 0.
-        reliability: correlation of test and retest, in [0, 1).
-        confidence: as for `change`.
+        reliability: r, the correlation of test and retest, in [0, 1).
 
     Raises:
         ValueError: a number is out of its range.
@@ -184,33 +132,24 @@ def change_of_tests(
     for right, answers in (before, after):
         if not 0 <= right <= answers or not answers:
             raise ValueError(f"{right} of {answers} answers are no score.")
-    check_confidence(confidence)
-    answers = before[1] + after[1]
-    share = (before[0] + after[0] + 1) / (answers + 2)
+    if not (isfinite(sd) and sd > 0.0) or not 0.0 <= reliability < 1.0:
+        raise ValueError(f"A change needs SD > 0 and a reliability in [0, 1), not {sd} and {reliability}.")
+    share = (before[0] + after[0] + 1) / (before[1] + after[1] + 2)
     of_answers = 100.0 * sqrt(share * (1.0 - share) * (1.0 / before[1] + 1.0 / after[1]))
-    error = max(of_answers, standard_error_of_difference(sd, reliability))
-    return _judged(100.0 * before[0] / before[1], 100.0 * after[0] / after[1], error, confidence)
-
-
-def _judged(before: float, after: float, error: float, confidence: float) -> Change:
-    needed = estimates.z_of(0.5 + confidence / 2) * error
-    points = after - before
+    error = max(of_answers, sd * sqrt(2.0 * (1.0 - reliability)))
+    first, second = 100.0 * before[0] / before[1], 100.0 * after[0] / after[1]
+    points, needed = second - first, estimates.Z * error
     verdict = Verdict.NO_RELIABLE_CHANGE
     if abs(points) > needed:
         verdict = Verdict.BETTER if points > 0.0 else Verdict.WORSE
-    return Change(before, after, points, points / error, needed, verdict)
+    return Change(first, second, points, points / error, needed, verdict)
 
 
 def percentile_of_norm(score: float, mean: float, sd: float) -> float:
     """The share of people below a score, in percent, where scores are normal with this mean and standard deviation.
 
-    Args:
-        score: finite.
-        mean: of the norm, finite.
-        sd: of the norm, above 0.
-
     Raises:
-        ValueError: a number is out of its range.
+        ValueError: a number is not finite, or the standard deviation is not above 0.
     """
     if not (isfinite(score) and isfinite(mean) and isfinite(sd) and sd > 0.0):
         raise ValueError("A percentile needs finite numbers and a standard deviation above 0.")
@@ -223,13 +162,9 @@ def percentile_in(score: float, others: F64) -> float:
     It is the mid-rank: J. W. Tukey, "Exploratory data analysis", Addison-Wesley (1977). If the person is in the cohort,
     the best of n stands at 100 - 50/n and the worst at 50/n.
 
-    Args:
-        score: finite.
-        others: f64[n], finite scores of the cohort.
-
     Raises:
         UndefinedRate: the cohort is empty.
-        ValueError: shapes or dtypes differ from the above, or a number is not finite.
+        ValueError: the others are not f64[n], or a number is not finite.
     """
     if others.ndim != 1 or others.dtype != np.float64 or not np.isfinite(others).all() or not isfinite(score):
         raise ValueError("Scores of a cohort are f64[n], and all are finite.")

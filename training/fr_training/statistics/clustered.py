@@ -13,10 +13,10 @@ from math import sqrt
 
 import numpy as np
 
-from fr_core.scoring.checks import F64, check_confidence
-from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
+from fr_core.scoring.checks import F64
+from fr_core.scoring.intervals import UndefinedRate
 from fr_locales.messages import message
-from fr_training.statistics.estimates import Estimate, f_quantile
+from fr_training.statistics.estimates import ENDS, Estimate, f_quantile
 
 FEWEST = 2
 NOTHING = 1e-12  # of a variance: what is left of 0 by rounding
@@ -27,21 +27,15 @@ def t_quantile(share: float, freedom: float) -> float:
 
     Its square has the F distribution of 1 and `freedom` degrees of freedom.
 
-    Args:
-        share: in (.5, 1).
-        freedom: degrees of freedom, above 0.
-
     Raises:
-        ValueError: a number is out of its range.
+        ValueError: the share is outside (.5, 1), or `freedom` is not above 0.
     """
     if not 0.5 < share < 1.0:
         raise ValueError(f"A share lies in (.5, 1) here, and not at {share}.")
     return sqrt(f_quantile(2.0 * share - 1.0, 1.0, freedom))
 
 
-def mean_of_people(
-    values: F64, errors: F64 | None = None, item_error: float = 0.0, confidence: float = DEFAULT_CONFIDENCE
-) -> Estimate:
+def mean_of_people(values: F64, errors: F64 | None = None, item_error: float = 0.0) -> Estimate:
     """The mean of people's own figures, with Student's interval: each person is one observation.
 
     The standard error is that of the scatter between people, but at least that of the people's own errors, as people
@@ -51,13 +45,11 @@ def mean_of_people(
         values: f64[n], finite, one of each person.
         errors: f64[n], the standard error of each value; None where there is none.
         item_error: standard error of the mean from the choice of items, which all people share; at least 0.
-        confidence: of the interval, in (0, 1).
 
     Raises:
         UndefinedRate: there are fewer than two people, or all are alike and there is no error.
         ValueError: shape or dtype differs from the above, or a number is out of its range.
     """
-    check_confidence(confidence)
     for some in (values, values if errors is None else errors):
         if some.shape != values.shape or some.ndim != 1 or some.dtype != np.float64 or not np.isfinite(some).all():
             raise ValueError(f"Figures of people are f64[n] and finite, not {some.dtype}{list(some.shape)}.")
@@ -70,8 +62,8 @@ def mean_of_people(
     error = sqrt(max(between, within) / len(values) + item_error**2)
     if error <= NOTHING:
         raise UndefinedRate(message("undefined.people_alike"))
-    mean, margin = float(values.mean()), t_quantile(0.5 + confidence / 2, len(values) - 1) * error
-    return Estimate(mean, error, mean - margin, mean + margin, confidence)
+    mean, margin = float(values.mean()), t_quantile(ENDS[1], len(values) - 1) * error
+    return Estimate(mean, error, mean - margin, mean + margin)
 
 
 def spread_of_items(counted: F64, shown: F64) -> float:

@@ -1,9 +1,6 @@
 """Computes estimates with intervals, differences of rates, and the distributions behind them.
 
-It computes the normal distribution and its quantiles, the difference of two rates with Newcombe's interval, and the
-regularised incomplete beta function by its continued fraction.
-
-It also computes the posterior of sums of z-transformed rates under Jeffreys' prior, without random draws. d', the
+It computes the posterior of sums of z-transformed rates under Jeffreys' prior, without random draws. d', the
 criterion and their differences are all sums of w z(rate) over independent rates. Each rate has the posterior Beta(count
 + 1/2, total - count + 1/2), and the sum's posterior is the convolution of theirs, here on a grid. Its mean rate is
 (count + 1/2) / (total + 1), the log-linear rule, so that figure and interval come from one model. Sources: H. Jeffreys,
@@ -51,6 +48,13 @@ def share_below(z: float) -> float:
     return 0.5 * erfc(-z / sqrt(2.0))
 
 
+ENDS = (0.5 - DEFAULT_CONFIDENCE / 2, 0.5 + DEFAULT_CONFIDENCE / 2)
+"""Shares of a distribution below the two ends of a 95 % interval."""
+
+Z = z_of(ENDS[1])
+"""Standard errors from a normal figure to either end of its 95 % interval."""
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A figure with its uncertainty, in the unit of the figure."""
@@ -61,7 +65,7 @@ class Estimate:
     standard_error: float
     low: float
     high: float
-    confidence: float  # of the interval, two-sided, in (0, 1)
+    confidence: float = DEFAULT_CONFIDENCE  # of the interval, two-sided, in (0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +87,6 @@ def difference_of_rates(
 
     Source: R. G. Newcombe, "Interval estimation for the difference between independent proportions: comparison of
     eleven methods", Statistics in Medicine 17 (1998) 873-890, method 10.
-
-    Args:
-        count_first: trials that the first share counts.
-        total_first: all its trials.
-        count_second: trials that the second share counts.
-        total_second: all its trials, none of which is of the first.
-        confidence: of the intervals, in (0, 1).
 
     Raises:
         UndefinedRate: one of them has no trial.
@@ -114,13 +111,8 @@ def beta_below(x: float, a: float, b: float) -> float:
     It is the continued fraction of equation 6.4.5 of W. H. Press, S. A. Teukolsky, W. T. Vetterling and B. P. Flannery,
     "Numerical recipes", 3rd edition, Cambridge University Press (2007), by the method of Lentz.
 
-    Args:
-        x: in [0, 1].
-        a: above 0.
-        b: above 0.
-
     Raises:
-        ValueError: a number is out of its range.
+        ValueError: x is outside [0, 1], or a or b is not above 0.
     """
     if not (0.0 <= x <= 1.0 and a > 0.0 and b > 0.0):
         raise ValueError(f"Beta({a}, {b}) has nothing at {x}.")
@@ -135,13 +127,10 @@ def beta_below(x: float, a: float, b: float) -> float:
 def f_quantile(share: float, above: float, below: float) -> float:
     """The ratio of variances below which this share of an F distribution lies.
 
-    Args:
-        share: in (0, 1).
-        above: degrees of freedom of the numerator, above 0.
-        below: degrees of freedom of the denominator, above 0.
+    `above` and `below` are the degrees of freedom of numerator and denominator.
 
     Raises:
-        ValueError: a number is out of its range.
+        ValueError: the share is outside (0, 1), or a number of degrees is not above 0.
     """
     if not (0.0 < share < 1.0 and above > 0.0 and below > 0.0):
         raise ValueError(f"F({above}, {below}) has no quantile at {share}.")
@@ -193,13 +182,8 @@ class Term:
     total: int  # all trials, at least 1
 
 
-def central_interval(terms: Sequence[Term], confidence: float) -> tuple[float, float]:
-    """The ends of the equal-tailed interval of the sum of the terms, whose rates are independent; within 1e-4 of it.
-
-    Args:
-        terms: at least one.
-        confidence: in (0, 1).
-    """
+def central_interval(terms: Sequence[Term]) -> tuple[float, float]:
+    """The ends of the equal-tailed 95 % interval of the sum of terms whose rates are independent; within 1e-4 of it."""
     windows = [_window(term) for term in terms]
     widths = [high - low for low, high in windows]
     step = max(min(widths) / NODES, max(widths) / MOST_NODES)
@@ -210,9 +194,7 @@ def central_interval(terms: Sequence[Term], confidence: float) -> tuple[float, f
         first += start
         masses = _convolved(masses, density / density.sum())
     masses = np.pad(masses / masses.sum(), 2)
-    low_end, high_end = (
-        (first - 2 + _place(masses, share)) * step for share in (0.5 - confidence / 2, 0.5 + confidence / 2)
-    )
+    low_end, high_end = ((first - 2 + _place(masses, share)) * step for share in ENDS)
     return low_end, high_end
 
 

@@ -15,13 +15,12 @@ from math import comb
 
 import numpy as np
 
-from fr_core.scoring.checks import F64, Bools, check_confidence
+from fr_core.scoring.checks import F64, Bools
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
 from fr_core.types import I64
 from fr_locales.messages import message
+from fr_training.statistics.estimates import ENDS
 
-MOST_GROUPS = 200
-REPLICATES = 1000
 BATCH = 32  # groups whose couples of items are held at a time
 
 
@@ -44,12 +43,9 @@ class GroupArea:
 def fuse(ratings: F64) -> F64:
     """f64[items]: the mean of the ratings that each item was given.
 
-    Args:
-        ratings: f64[people, items], NaN where a person gave none.
-
     Raises:
         UndefinedRate: there is nobody, or an item without a rating.
-        ValueError: shape or dtype differs from the above, or a rating is infinite.
+        ValueError: the ratings are not f64[people, items] (NaN where a person gave none), or one is infinite.
     """
     _check_ratings(ratings)
     given = ~np.isnan(ratings)
@@ -66,13 +62,9 @@ def fuse_with_machine(ratings: F64, similarities: F64) -> F64:
     K. Nandakumar and A. Ross, "Score normalization in multimodal biometric systems", Pattern Recognition 38 (2005)
     2270-2285. The unit is a standard deviation.
 
-    Args:
-        ratings: f64[people, items], NaN where a person gave none.
-        similarities: f64[items], finite.
-
     Raises:
         UndefinedRate: an item has no rating, or all ratings or all similarities are equal.
-        ValueError: shapes or dtypes differ from the above, or a number is infinite.
+        ValueError: the ratings are not those of `fuse`, or the similarities are not f64[items] and finite.
     """
     people = fuse(ratings)
     if similarities.shape != people.shape or similarities.dtype != np.float64 or not np.isfinite(similarities).all():
@@ -86,9 +78,8 @@ def group_area(
     size: int,
     rng: np.random.Generator,
     *,
-    most_groups: int = MOST_GROUPS,
-    replicates: int = REPLICATES,
-    confidence: float = DEFAULT_CONFIDENCE,
+    most_groups: int,
+    replicates: int,
 ) -> GroupArea:
     """The mean area of the fused opinions of all groups of some size, or of a sample of them.
 
@@ -103,7 +94,6 @@ def group_area(
         rng: draws the groups, if there are more than `most_groups`, and the resamples.
         most_groups: at least 1.
         replicates: resamples, at least 2.
-        confidence: of the interval, in (0, 1).
 
     Raises:
         UndefinedRate: a group rated fewer than two mated or non-mated items, or resamples all agree, as where nobody
@@ -111,7 +101,6 @@ def group_area(
         ValueError: shapes, dtypes or ranges differ from the above.
     """
     _check_ratings(ratings)
-    check_confidence(confidence)
     people = len(ratings)
     if mated.shape != ratings.shape[1:] or mated.dtype != np.bool_:
         raise ValueError(f"{ratings.shape[1]} items need as many booleans, not {mated.dtype}{list(mated.shape)}.")
@@ -121,7 +110,7 @@ def group_area(
     areas, drawn = _areas(ratings, mated, groups, _item_weights(mated, replicates, rng))
     if drawn.min() == drawn.max():
         raise UndefinedRate(message("undefined.resamples_agree"))
-    low, high = np.quantile(drawn, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    low, high = np.quantile(drawn, ENDS)
     worst, best = np.quantile(areas, [0.025, 0.975])
     return GroupArea(
         size=size,
@@ -130,7 +119,7 @@ def group_area(
         area=float(areas.mean()),
         low=float(low),
         high=float(high),
-        confidence=confidence,
+        confidence=DEFAULT_CONFIDENCE,
         standard_error=float(drawn.std(ddof=1)),
         worst=float(worst),
         best=float(best),

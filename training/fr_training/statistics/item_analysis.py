@@ -8,17 +8,16 @@ in item analysis", Psychometrika 28 (1963) 211-218.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import atanh, sqrt, tanh
 
 import numpy as np
 
-from fr_core.scoring.checks import F64, Bools, check_confidence
+from fr_core.scoring.checks import F64, Bools
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate, rate
 from fr_locales.messages import Message, message
 from fr_training.statistics import estimates
-from fr_training.statistics.item_response import eap, mle
+from fr_training.statistics.item_response import mle
 
 MIN_PEOPLE = 20  # at 20, the correlation of an item that tells nothing is off by .23
 FEWEST = 4  # people from whom a correlation has an interval, 1 / sqrt(n - 3)
@@ -29,7 +28,6 @@ NOTHING = 1e-12  # of a variance: what is left of 0 by rounding
 class ItemFigures:
     """The answers of people to one item."""
 
-    item: int  # its place
     people: int  # who answered it and some other item
     right: Rate | None  # share of right answers of all who answered it; None where nobody did
     # Of right answers with the share of right answers to all other items, in [-1, 1]; None if undefined.
@@ -51,64 +49,36 @@ class Difficulty:
     people: int  # who answered
 
 
-def item_figures(answers: F64, confidence: float = DEFAULT_CONFIDENCE) -> tuple[ItemFigures, ...]:
+def item_figures(answers: F64) -> tuple[ItemFigures, ...]:
     """The share of right answers of each item and its corrected item-total correlation, in the order of the items.
 
     The correlation is that of Pearson, called point-biserial as one side is 0 or 1; its interval is Fisher's.
 
     Args:
         answers: f64[people, items]: 1 right, 0 wrong, NaN not answered or not counted.
-        confidence: of the intervals, in (0, 1).
 
     Raises:
         ValueError: shape or dtype differs from the above, or an answer is something else.
     """
-    check_confidence(confidence)
     if answers.ndim != 2 or answers.dtype != np.float64 or not np.isin(answers[~np.isnan(answers)], [0.0, 1.0]).all():
         raise ValueError("Answers are f64[people, items], each 0, 1 or NaN.")
     given = ~np.isnan(answers)
     right = np.where(given, answers, 0.0)
-    return tuple(_figures(item, right, given, confidence) for item in range(answers.shape[1]))
+    return tuple(_figures(item, right, given) for item in range(answers.shape[1]))
 
 
-def quarantine(figures: Sequence[ItemFigures], at_least: int = MIN_PEOPLE) -> tuple[int, ...]:
-    """Places of the items whose correlation is negative beyond chance, among those that enough people answered.
+def below_guessing(right: int, wrong: int, guessing: float) -> bool:
+    """True if fewer of MIN_PEOPLE people or more are right than by guessing, beyond chance: the key may be wrong.
 
-    The interval must lie below 0: of 25 people one sound item in four comes out negative by chance alone.
-
-    Raises:
-        ValueError: `at_least` is negative.
+    Wilson's 95 % interval of the share of right answers must lie below `guessing`, the share that guessing gives, in
+    (0, 1). However hard an item is, a guesser does no worse. This finds a wrong key also where the able and others have
+    the item wrong alike, which leaves the correlation near 0. The undecided tell nothing of the key.
     """
-    if at_least < 0:
-        raise ValueError("People are counted from 0.")
-    return tuple(one.item for one in figures if one.high is not None and one.high < 0.0 and one.people >= at_least)
-
-
-def below_guessing(right: int, wrong: int, guessing: float, at_least: int = MIN_PEOPLE) -> bool:
-    """True if fewer people are right than by guessing, beyond chance: the key may be wrong.
-
-    Wilson's 95 % interval of the share of right answers must lie below `guessing`. However hard an item is, a guesser
-    does no worse. This finds a wrong key also where the able and others have the item wrong alike, which leaves the
-    correlation near 0.
-
-    Args:
-        right: people who were right.
-        wrong: people who decided and were wrong; the undecided tell nothing of the key.
-        guessing: share of right answers by guessing, in (0, 1).
-        at_least: people below whom nothing is said.
-
-    Raises:
-        ValueError: a number is out of its range.
-    """
-    if not 0.0 < guessing < 1.0:
-        raise ValueError(f"Guessing is right with a share in (0, 1), and not {guessing}.")
     decided = right + wrong
-    return decided >= max(1, at_least) and rate(right, decided).interval.high < guessing
+    return decided >= MIN_PEOPLE and rate(right, decided).interval.high < guessing
 
 
-def human_difficulty(
-    abilities: F64, right: Bools, g: float = 0.0, confidence: float = DEFAULT_CONFIDENCE
-) -> Difficulty:
+def human_difficulty(abilities: F64, right: Bools, g: float = 0.0) -> Difficulty:
     """The likeliest difficulty of an item, from the answers of people of known ability.
 
     In the model, ability and difficulty differ by their sign alone, so it is `mle` with the scale turned round.
@@ -117,42 +87,18 @@ def human_difficulty(
         abilities: f64[n], finite, in logits.
         right: bool[n], whether each of them answered rightly.
         g: chance of guessing right, in [0, 1).
-        confidence: of the interval, in (0, 1).
 
     Raises:
         UndefinedRate: all are right or all are wrong, or no more than guessing explains.
         ValueError: shapes, dtypes or ranges differ from the above.
     """
-    found = mle(-abilities, right, g, confidence)
-    return Difficulty(-found.theta, found.sd, -found.high, -found.low, confidence, len(right))
+    found = mle(-abilities, right, g)
+    return Difficulty(-found.theta, found.sd, -found.high, -found.low, DEFAULT_CONFIDENCE, len(right))
 
 
-def expected_difficulty(
-    abilities: F64,
-    right: Bools,
-    g: float = 0.0,
-    *,
-    mean: float = 0.0,
-    sd: float = 1.0,
-    confidence: float = DEFAULT_CONFIDENCE,
-) -> Difficulty:
-    """The difficulty under a normal prior, such as the machine's word; defined where all are right, or all are wrong.
-
-    Args:
-        abilities, right, g, confidence: as for `human_difficulty`.
-        mean: of the prior, in logits.
-        sd: of the prior, above 0.
-
-    Raises:
-        ValueError: shapes, dtypes or ranges differ from the above.
-    """
-    found = eap(-abilities, right, g, mean=-mean, sd=sd, confidence=confidence)
-    return Difficulty(-found.theta, found.sd, -found.high, -found.low, confidence, len(right))
-
-
-def _figures(item: int, right: F64, given: Bools, confidence: float) -> ItemFigures:
+def _figures(item: int, right: F64, given: Bools) -> ItemFigures:
     answered = given[:, item]
-    share = rate(int(right[answered, item].sum()), int(answered.sum()), confidence) if answered.any() else None
+    share = rate(int(right[answered, item].sum()), int(answered.sum())) if answered.any() else None
     others = given.sum(axis=1) - answered
     used = answered & (others > 0)
     people = int(used.sum())
@@ -161,10 +107,10 @@ def _figures(item: int, right: F64, given: Bools, confidence: float) -> ItemFigu
     few = people < FEWEST
     note = message("undefined.few_people", least=FEWEST) if few else message("undefined.answers_alike")
     if few or correlation is None:
-        return ItemFigures(item, people, share, None, None, None, note)
-    margin = estimates.z_of(0.5 + confidence / 2) / sqrt(people - 3)
+        return ItemFigures(people, share, None, None, None, note)
+    margin = estimates.Z / sqrt(people - 3)
     centre = atanh(min(max(correlation, -1.0 + NOTHING), 1.0 - NOTHING))
-    return ItemFigures(item, people, share, correlation, tanh(centre - margin), tanh(centre + margin), note)
+    return ItemFigures(people, share, correlation, tanh(centre - margin), tanh(centre + margin), note)
 
 
 def _correlation(a: F64, b: F64) -> float | None:

@@ -14,7 +14,7 @@ from math import isfinite, log, sqrt
 
 import numpy as np
 
-from fr_core.scoring.checks import F64, Bools, check_confidence
+from fr_core.scoring.checks import F64, Bools
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
 from fr_locales.messages import message
 from fr_training.statistics import estimates
@@ -24,6 +24,7 @@ FARTHEST = 4.0
 REACH = 15.0  # logits beyond the hardest and the easiest item; a maximum out there is none
 STEPS = 601  # of the search for the maximum
 HALVINGS = 60  # of the bracket round it, to double precision
+WORTH = 10.0  # people whose answers weigh as much as the machine's word on a difficulty
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +35,11 @@ class Ability:
     sd: float  # standard deviation of the posterior, or standard error of a maximum of the likelihood
     low: float
     high: float
-    confidence: float
+    confidence: float = DEFAULT_CONFIDENCE
 
 
 def probability(theta: F64 | float, b: F64 | float, g: F64 | float = 0.0) -> F64:
-    """f64[...]: P(right) of abilities for items; the three are broadcast.
-
-    Args:
-        theta: abilities, in logits.
-        b: difficulties, in logits.
-        g: chances of guessing right, in [0, 1).
+    """f64[...]: P(right) of abilities for items, in logits; the three are broadcast.
 
     Raises:
         ValueError: a g is outside [0, 1).
@@ -71,7 +67,6 @@ def eap(
     *,
     mean: float = 0.0,
     sd: float = 1.0,
-    confidence: float = DEFAULT_CONFIDENCE,
 ) -> Ability:
     """The mean of the posterior of an ability under a normal prior, on 81 nodes within 4 standard deviations of it.
 
@@ -86,13 +81,11 @@ def eap(
         g: chance of guessing right, in [0, 1); of all items, or f64[n].
         mean: of the prior, finite.
         sd: of the prior, above 0.
-        confidence: of the interval, in (0, 1).
 
     Raises:
         ValueError: shapes, dtypes or ranges differ from the above.
     """
     _check_answers(b, x, g)
-    check_confidence(confidence)
     if not (isfinite(mean) and isfinite(sd) and sd > 0.0):
         raise ValueError(f"The prior has a finite mean and a standard deviation above 0, not {mean} and {sd}.")
     standard = np.linspace(-FARTHEST, FARTHEST, NODES)
@@ -103,22 +96,16 @@ def eap(
     theta = float(shares @ nodes)
     deviation = sqrt(float(shares @ (nodes - theta) ** 2))
     below = np.cumsum(shares) - shares / 2
-    low, high = np.interp([0.5 - confidence / 2, 0.5 + confidence / 2], below, nodes)
-    return Ability(theta, deviation, float(low), float(high), confidence)
+    low, high = np.interp(estimates.ENDS, below, nodes)
+    return Ability(theta, deviation, float(low), float(high))
 
 
-def mle(b: F64, x: Bools, g: F64 | float = 0.0, confidence: float = DEFAULT_CONFIDENCE) -> Ability:
+def mle(b: F64, x: Bools, g: F64 | float = 0.0) -> Ability:
     """The ability of the greatest likelihood, with the standard error 1 / sqrt(information) and the normal interval.
 
     With g > 0 a likelihood may have two tops (F. Samejima, "A comment on Birnbaum's three-parameter logistic model",
     Psychometrika 38 (1973) 221-233), so the whole scale is searched before the top is refined. The standard error is
-    one of many items; of few, take `eap`.
-
-    Args:
-        b: f64[n], finite difficulties of the items.
-        x: bool[n], whether each was answered rightly.
-        g: chance of guessing right, in [0, 1); of all items, or f64[n].
-        confidence: of the interval, in (0, 1).
+    one of many items; of few, take `eap`. The arguments are those of `eap`.
 
     Raises:
         UndefinedRate: all are right or all are wrong, or no more than guessing explains, so that no finite ability is
@@ -126,7 +113,6 @@ def mle(b: F64, x: Bools, g: F64 | float = 0.0, confidence: float = DEFAULT_CONF
         ValueError: shapes, dtypes or ranges differ from the above.
     """
     _check_answers(b, x, g)
-    check_confidence(confidence)
     if len(b) == 0 or x.all() or not x.any():
         raise UndefinedRate(message("undefined.ability_unbounded"))
     nodes = np.linspace(float(b.min()) - REACH, float(b.max()) + REACH, STEPS)
@@ -139,41 +125,15 @@ def mle(b: F64, x: Bools, g: F64 | float = 0.0, confidence: float = DEFAULT_CONF
         low, high = (middle, high) if _slope(middle, b, x, g) > 0.0 else (low, middle)
     theta = (low + high) / 2
     error = 1.0 / sqrt(float(np.sum(information(theta, b, g))))
-    margin = estimates.z_of(0.5 + confidence / 2) * error
-    return Ability(theta, error, theta - margin, theta + margin, confidence)
-
-
-def elo(theta: float, b: float, x: bool, k: float = 0.4, g: float = 0.0) -> tuple[float, float]:
-    """Ability and difficulty after one answer: theta + k (x - P) and b - k (x - P).
-
-    Source: A. E. Elo, "The rating of chessplayers, past and present", Arco (1978); for learners: R. Pelánek,
-    "Applications of the Elo rating system in adaptive educational systems", Computers and Education 98 (2016) 169-179.
-
-    Args:
-        theta: ability before, in logits.
-        b: difficulty before, in logits.
-        x: whether the answer was right.
-        k: how far one answer moves both, above 0.
-        g: chance of guessing right, in [0, 1).
-
-    Raises:
-        ValueError: a number is out of its range.
-    """
-    if not (isfinite(k) and k > 0.0):
-        raise ValueError(f"One answer moves an ability by a share above 0, not by {k}.")
-    step = k * (float(x) - float(probability(theta, b, g)))
-    return theta + step, b - step
+    margin = estimates.Z * error
+    return Ability(theta, error, theta - margin, theta + margin)
 
 
 def offset_for(target: float, g: float = 0.0) -> float:
     """theta - b at which P(right) is the target: the logit of (target - g) / (1 - g).
 
-    Args:
-        target: above g, below 1.
-        g: chance of guessing right, in [0, 1).
-
     Raises:
-        ValueError: a number is out of its range.
+        ValueError: the target is not above g and below 1, or g is outside [0, 1).
     """
     _check_guessing(g)
     if not g < target < 1.0:
@@ -185,10 +145,6 @@ def offset_for(target: float, g: float = 0.0) -> float:
 def closest(b: F64, wanted: float) -> int:
     """The place of the item whose difficulty is nearest to the wanted one; the first of those equally near.
 
-    Args:
-        b: f64[n], finite, at least one.
-        wanted: in logits, such as theta - `offset_for`(target, g).
-
     Raises:
         ValueError: there is no item, or a number is not finite.
     """
@@ -197,21 +153,17 @@ def closest(b: F64, wanted: float) -> int:
     return int(np.abs(b - wanted).argmin())
 
 
-def update_difficulty(b_algo: float, b_human: float, n: int, k: float = 10.0) -> float:
+def update_difficulty(b_algo: float, b_human: float, n: int) -> float:
     """The difficulty that a machine expects, drawn to what n people showed: (k b_algo + n b_human) / (k + n).
 
-    Args:
-        b_algo: as the machine's scores have it, in logits.
-        b_human: as people's answers have it, in logits.
-        n: people who answered, at least 0.
-        k: how many people the machine's word is worth, above 0.
+    Both are in logits; the machine's word is worth k people.
 
     Raises:
-        ValueError: a number is out of its range.
+        ValueError: a number is not finite, or n is negative.
     """
-    if n < 0 or not (isfinite(k) and k > 0.0) or not (isfinite(b_algo) and isfinite(b_human)):
-        raise ValueError("Difficulties are finite, n is at least 0, and k above 0.")
-    return (k * b_algo + n * b_human) / (k + n)
+    if n < 0 or not (isfinite(b_algo) and isfinite(b_human)):
+        raise ValueError("Difficulties are finite, and n is at least 0.")
+    return (WORTH * b_algo + n * b_human) / (WORTH + n)
 
 
 def _log_likelihood(nodes: F64, b: F64, x: Bools, g: F64 | float) -> F64:

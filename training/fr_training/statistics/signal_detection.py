@@ -12,18 +12,18 @@ towards 0; `expected` says by how much, so that a study compares estimates with 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor, isfinite, lgamma, log, sqrt
 
 import numpy as np
 
-from fr_core.scoring.checks import F64, check_confidence
-from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
+from fr_core.scoring.checks import F64
+from fr_core.scoring.intervals import UndefinedRate
 from fr_locales.messages import message
 from fr_training.statistics import estimates
 from fr_training.statistics.estimates import Estimate, Term, central_interval
 
+OF_DPRIME, OF_CRITERION = (1.0, -1.0), (-0.5, -0.5)  # weights of z(H) and z(F)
 TAILS = 9.0  # standard deviations of a count beyond which an outcome is left out; a share below 1e-15
 
 
@@ -34,17 +34,17 @@ class Sensitivity:
     dprime: Estimate  # d'; 0 is guessing
     criterion: Estimate  # c; below 0 is too ready to say "same"
     hits: int  # mated pairs called "same"
-    mated: int  # mated pairs
+    mated: int
     false_alarms: int  # non-mated pairs called "same"
-    nonmated: int  # non-mated pairs
+    nonmated: int
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """One condition less another, of different trials."""
 
-    dprime: Estimate  # of d'
-    criterion: Estimate  # of c
+    dprime: Estimate
+    criterion: Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,7 @@ class Expected:
     criterion_sd: float  # standard deviation of the estimates of c
 
 
-def sensitivity(
-    hits: int, mated: int, false_alarms: int, nonmated: int, confidence: float = DEFAULT_CONFIDENCE
-) -> Sensitivity:
+def sensitivity(hits: int, mated: int, false_alarms: int, nonmated: int) -> Sensitivity:
     """d' and c by the log-linear rule, with standard errors and intervals.
 
     The standard error is the exact one of the estimate where the true rates are H and F, by adding up all outcomes:
@@ -69,29 +67,19 @@ def sensitivity(
     V. Gourevitch and E. Galanter, "A significance test for one parameter isosensitivity functions", Psychometrika 32
     (1967) 25-33, covers 97 to 99 of c.
 
-    Args:
-        hits: mated pairs called "same".
-        mated: mated pairs.
-        false_alarms: non-mated pairs called "same".
-        nonmated: non-mated pairs.
-        confidence: of the intervals, in (0, 1).
-
     Raises:
         UndefinedRate: there is no mated or no non-mated pair.
-        ValueError: a count is negative or larger than its total, or the confidence is outside (0, 1).
+        ValueError: a count is negative or larger than its total.
     """
     _check_counts(hits, mated, false_alarms, nonmated)
-    check_confidence(confidence)
     z_hits, z_false = z_rate(hits, mated), z_rate(false_alarms, nonmated)
     dprime, criterion = z_hits - z_false, -(z_hits + z_false) / 2
     spread = expected(dprime, criterion, mated, nonmated)
+    counts = hits, mated, false_alarms, nonmated
     return Sensitivity(
-        _estimate(dprime, spread.dprime_sd, _dprime_terms(hits, mated, false_alarms, nonmated), confidence),
-        _estimate(criterion, spread.criterion_sd, _criterion_terms(hits, mated, false_alarms, nonmated), confidence),
-        hits,
-        mated,
-        false_alarms,
-        nonmated,
+        Estimate(dprime, spread.dprime_sd, *central_interval(_terms(*OF_DPRIME, *counts))),
+        Estimate(criterion, spread.criterion_sd, *central_interval(_terms(*OF_CRITERION, *counts))),
+        *counts,
     )
 
 
@@ -101,23 +89,16 @@ def difference(a: Sensitivity, b: Sensitivity) -> Difference:
     The trials of a and b must be independent. Where the same pairs were judged twice, the interval is too wide as far
     as the answers go together; `fr_training.statistics.advice` allows for that.
 
-    Raises:
-        ValueError: the two have intervals of different confidence.
     """
-    confidence = a.dprime.confidence
-    if b.dprime.confidence != confidence:
-        raise ValueError("A difference needs two figures of the same confidence.")
     counts_a = (a.hits, a.mated, a.false_alarms, a.nonmated)
     counts_b = (b.hits, b.mated, b.false_alarms, b.nonmated)
 
-    def of(first: Estimate, second: Estimate, terms: Sequence[Term]) -> Estimate:
+    def of(first: Estimate, second: Estimate, of_hits: float, of_false: float) -> Estimate:
         error = sqrt(first.standard_error**2 + second.standard_error**2)
-        return _estimate(first.value - second.value, error, terms, confidence)
+        terms = [*_terms(of_hits, of_false, *counts_a), *_terms(-of_hits, -of_false, *counts_b)]
+        return Estimate(first.value - second.value, error, *central_interval(terms))
 
-    return Difference(
-        of(a.dprime, b.dprime, [*_dprime_terms(*counts_a), *_minus(_dprime_terms(*counts_b))]),
-        of(a.criterion, b.criterion, [*_criterion_terms(*counts_a), *_minus(_criterion_terms(*counts_b))]),
-    )
+    return Difference(of(a.dprime, b.dprime, *OF_DPRIME), of(a.criterion, b.criterion, *OF_CRITERION))
 
 
 def rates_of(dprime: float, criterion: float) -> tuple[float, float]:
@@ -136,12 +117,6 @@ def expected(dprime: float, criterion: float, mated: int, nonmated: int) -> Expe
 
     Source: Miller (1996), see `sensitivity`; outcomes whose share is below 1e-15 are left out.
 
-    Args:
-        dprime: true d', finite.
-        criterion: true c, finite.
-        mated: mated pairs shown.
-        nonmated: non-mated pairs shown.
-
     Raises:
         UndefinedRate: there is no mated or no non-mated pair.
         ValueError: a number of pairs is negative, or d' or c is not finite.
@@ -159,11 +134,6 @@ def prevalence_ppv(hit_rate: float, false_rate: float, prevalence: float) -> flo
 
     Source: T. Bayes's theorem; it is the positive predictive value of J. T. Vecchio, "Predictive value of a single
     diagnostic test in unselected populations", New England Journal of Medicine 274 (1966) 1171-1173.
-
-    Args:
-        hit_rate: H, in [0, 1].
-        false_rate: F, in [0, 1].
-        prevalence: share of mated pairs, in [0, 1].
 
     Raises:
         UndefinedRate: at these rates nothing is called "same".
@@ -204,21 +174,8 @@ def _binomial(counts: np.ndarray[tuple[int], np.dtype[np.int64]], total: int, ra
     return np.asarray(shares / shares.sum(), dtype=np.float64)
 
 
-def _dprime_terms(hits: int, mated: int, false_alarms: int, nonmated: int) -> list[Term]:
-    return [Term(1.0, hits, mated), Term(-1.0, false_alarms, nonmated)]
-
-
-def _criterion_terms(hits: int, mated: int, false_alarms: int, nonmated: int) -> list[Term]:
-    return [Term(-0.5, hits, mated), Term(-0.5, false_alarms, nonmated)]
-
-
-def _minus(terms: Sequence[Term]) -> list[Term]:
-    return [Term(-term.weight, term.count, term.total) for term in terms]
-
-
-def _estimate(value: float, error: float, terms: Sequence[Term], confidence: float) -> Estimate:
-    low, high = central_interval(terms, confidence)
-    return Estimate(value, error, low, high, confidence)
+def _terms(of_hits: float, of_false: float, hits: int, mated: int, false_alarms: int, nonmated: int) -> list[Term]:
+    return [Term(of_hits, hits, mated), Term(of_false, false_alarms, nonmated)]
 
 
 def _check_counts(hits: int, mated: int, false_alarms: int, nonmated: int) -> None:
