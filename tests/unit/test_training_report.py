@@ -13,11 +13,12 @@ import pytest
 
 from fr_core.scoring.intervals import rate
 from fr_locales.messages import message
+from fr_locales.rendering import render
 from fr_training.grading.reports import cohort_figures, trainee_figures
 from fr_training.grading.values import Area, Time, Undefined
 from fr_training.report import cohort_html, cohort_json, trainee_html, trainee_json
 from fr_training.report.cells import percent, percentile, placed, text
-from fr_training.report.keys import NOTICE, keys
+from fr_training.report.keys import keys
 from fr_training.report.pages import bullets
 from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.signal_detection import Sensitivity, prevalence_ppv
@@ -25,6 +26,7 @@ from fr_training.trials import Result
 from support.results import course, listed, pair, triad, triaged
 
 WHY = message("undefined.curve")
+NOTICE = render(message("page.notice"))
 
 
 def everything(trainee: str) -> list[Result]:

@@ -1,27 +1,38 @@
-"""Writes figures as short texts for the cells of tables."""
+"""Writes figures and messages as the short texts of tables, and puts tables and sections together."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
-from fr_core.scoring.intervals import Rate
-from fr_locales.messages import Message
+from fr_core.scoring.intervals import Interval, Rate
+from fr_evaluation.words import Section, Table, section
+from fr_locales.messages import Message, message
 from fr_locales.rendering import render
 from fr_training.grading.values import Area, Time, Undefined
 from fr_training.statistics.estimates import Estimate
 
-NO_FIGURE = "not known"
-HEADER = ("figure", "value; 95 % interval", "what it means")
-Row: TypeAlias = tuple[str, str, str]
-"""A figure, its value, and what it means."""
+HEADER = (message("column.figure"), message("column.value"), message("column.meaning"))
+Row: TypeAlias = tuple[object, ...]
+"""The cells of a row, each as `text` takes it."""
+
+
+def table(header: Sequence[Message], rows: Iterable[Row], title: Message | None = None) -> Table:
+    """A table of texts."""
+    return Table([*map(text, header)], [[*map(text, row)] for row in rows], text(title))
+
+
+def told(heading: Message, about: Message | None, *tables: Table) -> Section:
+    """A section with those of the tables that have rows."""
+    return section(text(heading), text(about), *tables)
 
 
 def percent(value: float) -> str:
     """A share in [0, 1] as whole per cent; "under 1 %" and "over 99 %" where rounding would say none or all."""
     if 0.0 < value < 0.01:
-        return "under 1 %"
+        return render(message("cell.under", limit="1 %"))
     if 0.99 < value < 1.0:
-        return "over 99 %"
+        return render(message("cell.over", limit="99 %"))
     return f"{value:.0%}".replace("%", " %")
 
 
@@ -29,14 +40,29 @@ def percentile(value: object) -> str:
     """A percentile in percent, never 0 or 100, or why there is none."""
     if not isinstance(value, float):
         return text(value)
-    return "under 1" if value < 1.0 else "over 99" if value > 99.0 else f"{value:.0f}"
+    if value < 1.0:
+        return render(message("cell.under", limit="1"))
+    return render(message("cell.over", limit="99")) if value > 99.0 else f"{value:.0f}"
 
 
 def placed(value: object, low: float | None, high: float | None) -> str:
     """A percentile with the range that the score's own interval gives it, or why there is none."""
     if low is None or high is None:
         return percentile(value)
-    return f"{percentile(value)}; {percentile(low)} to {percentile(high)}"
+    return with_interval(percentile(value), percentile(low), percentile(high))
+
+
+def with_interval(value: str, low: str, high: str) -> str:
+    """A figure with the ends of its interval."""
+    return render(message("cell.interval", value=value, range=message("cell.range", low=low, high=high)))
+
+
+def rate_text(value: Rate, low: float, high: float) -> str:
+    """A rate with its counts and the ends of an interval."""
+    counted = message("rate.of", part=value.count, total=value.total)
+    return with_interval(
+        render(message("cell.counted", value=percent(value.value), counts=counted)), percent(low), percent(high)
+    )
 
 
 def text(value: object, digits: int = 2) -> str:
@@ -50,22 +76,21 @@ def text(value: object, digits: int = 2) -> str:
         case None:
             return ""
         case Undefined():
-            return f"{NO_FIGURE}: {render(value.reason)}"
+            return render(message("cell.not_known", reason=value.reason))
         case Rate():
-            ends = f"{percent(value.interval.low)} to {percent(value.interval.high)}"
-            return f"{percent(value.value)} ({value.count:,} of {value.total:,}); {ends}"
+            return rate_text(value, value.interval.low, value.interval.high)
         case Estimate():
-            return f"{_number(value.value, digits)}; {_number(value.low, digits)} to {_number(value.high, digits)}"
-        case Area():
-            if isinstance(value.interval, Undefined):
-                return f"{value.value:.{digits}f}; no interval: {render(value.interval.reason)}"
-            return f"{value.value:.{digits}f}; {value.interval.low:.{digits}f} to {value.interval.high:.{digits}f}"
+            return with_interval(*(_number(one, digits) for one in (value.value, value.low, value.high)))
+        case Area(area, Undefined() as none):
+            return render(message("cell.no_interval", value=f"{area:.{digits}f}", reason=none.reason))
+        case Area(area, Interval() as ends):
+            return with_interval(*(f"{one:.{digits}f}" for one in (area, ends.low, ends.high)))
         case Message():
             return render(value)
         case Time():
-            return f"{value.median_ms / 1000:.1f} s (of {value.trials:,})"
+            return render(message("cell.time", seconds=value.median_ms / 1000, trials=value.trials))
         case bool():
-            return "yes" if value else "no"
+            return render(message("cell.yes") if value else message("cell.no"))
         case float():
             return _number(value, digits)
         case int():

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fr_core.scoring.intervals import rate
-from fr_evaluation.words import Section, Table, section
+from fr_evaluation.words import Section
+from fr_locales.messages import message
 from fr_training.grading.evidence import EvidenceFigures, LevelEvidence, ratio_text
 from fr_training.grading.rates import ErrorFigures
 from fr_training.grading.values import Maybe
-from fr_training.report.cells import HEADER, Row, percent, text
+from fr_training.report.cells import HEADER, Row, percent, table, text, told, with_interval
 from fr_training.statistics.signal_detection import Sensitivity, prevalence_ppv
 
-RARE = 0.01
-"""Share of pairs of one person of which the evidence section tells how often "same" would be right."""
+ONE_IN = 100
+"""Pairs of which one shows one person, where the section tells how often "same" would be right."""
 
 TINY = 1e-9  # in place of a rate of 0, at which nothing called "same" might be wrong
 
@@ -21,70 +22,51 @@ TINY = 1e-9  # in place of a rate of 0, at which nothing called "same" might be 
 def evidence_section(found: EvidenceFigures, errors: ErrorFigures) -> Section:
     """Of one trainee with words; of several without, as their answers go together."""
     alone = found.trainees == 1
+    stated = message("row.stated_cllr_means")
+    if found.stated_certain:
+        stated = message(
+            "row.stated_cllr_certain", means=stated, certain=found.stated_certain, wrong=found.stated_certain_wrong
+        )
     rows: list[Row] = [
         *(_ceilings(found) if alone else ()),
         *_rare_mates(errors.sensitivity, alone=alone),
-        (
-            "Cllr of the ratings",
-            text(found.cllr, 3),
-            "What the ratings cost as evidence, in bits: 0 is perfect, 1 says as much as no evidence, more misleads.",
-        ),
-        (
-            "Cllr of stated probabilities",
-            text(found.stated_cllr, 3),
-            f"The same of P(same), both taken as equally likely.{_certain(found)}",
-        ),
+        (message("row.rating_cllr"), text(found.cllr, 3), message("row.rating_cllr_means")),
+        (message("row.stated_cllr"), text(found.stated_cllr, 3), stated),
     ]
-    refused = f" Refused here: {', '.join(map(text, found.refused))}." if found.refused else ""
-    about = (
-        "A likelihood ratio (LR) says how many times oftener pairs of one person were rated so than pairs of two. "
-        + (
-            "Words go by the end of its interval that is nearer to 1; stronger ones must not be used, however sure "
-            f"they feel.{refused}"
-            if alone
-            else "These are the answers of several trainees, which go together: they carry no words, and nobody's own "
-            "ratings are worth what all of them are."
-        )
-    )
-    words = ("95 % interval", "words that it carries") if alone else ()
+    about = message("about.evidence_words") if alone else message("about.evidence_pooled")
+    if found.refused:
+        about = message("about.evidence_refused", words=about, refused=found.refused)
+    header = (message("column.rating"), message("column.same"), message("column.different"), message("column.lr"))
+    words = (message("column.interval"), message("column.words")) if alone else ()
     levels = [
         (
             f"{one.level:+d}" if one.level else "0",
-            f"{one.same:,}",
-            f"{one.different:,}",
+            one.same,
+            one.different,
             ratio_text(one.ratio),
-            *((_interval(one), text(one.words)) if alone else ()),
+            *((_interval(one), one.words) if alone else ()),
         )
         for one in found.levels
     ]
-    return section(
-        "What the ratings are worth",
-        about,
-        Table(("rating", "of one person", "of two people", "LR", *words), levels),
-        Table(HEADER, rows),
-    )
+    return told(message("section.evidence"), about, table((*header, *words), levels), table(HEADER, rows))
 
 
-def _interval(one: LevelEvidence) -> str:
+def _interval(one: LevelEvidence) -> object:
     if not one.same + one.different or one.low is None:
-        return ""
-    return (
-        f"{ratio_text(one.low)} to {ratio_text(one.high)}"
-        if one.high is not None
-        else f"{ratio_text(one.low)} and more"
-    )
+        return None
+    if one.high is None:
+        return message("cell.and_more", low=ratio_text(one.low))
+    return message("cell.range", low=ratio_text(one.low), high=ratio_text(one.high))
 
 
 def _ceilings(found: EvidenceFigures) -> Iterable[Row]:
-    for whom, ceiling, least, words in (
-        ("one person", found.ceiling_same, found.least_same, found.strongest_same),
-        ("two people", found.ceiling_different, found.least_different, found.strongest_different),
+    for name, ceiling, least, words in (
+        (message("row.ceiling_same"), found.ceiling_same, found.least_same, found.strongest_same),
+        (message("row.ceiling_different"), found.ceiling_different, found.least_different, found.strongest_different),
     ):
-        yield (
-            f"ceiling for {whom}",
-            f"{ratio_text(ceiling)}; {ratio_text(least)} and more",
-            f'The largest ratio that so many pairs can show: words beyond "{text(words)}" are refused.',
-        )
+        more = message("cell.and_more", low=ratio_text(least))
+        reach = message("cell.interval", value=ratio_text(ceiling), range=more)
+        yield name, reach, message("row.ceiling_means", words=words)
 
 
 def _rare_mates(found: Maybe[Sensitivity], *, alone: bool) -> Iterable[Row]:
@@ -98,19 +80,6 @@ def _rare_mates(found: Maybe[Sensitivity], *, alone: bool) -> Iterable[Row]:
         (hits.interval.low, false_alarms.interval.high),
         (hits.interval.high, max(false_alarms.interval.low, TINY)),
     )
-    value, low, high = (prevalence_ppv(h, f, RARE) for h, f in ends)
-    yield (
-        f'right "same" where 1 in {1 / RARE:.0f} pairs shows one person',
-        f"{percent(value)}; {percent(low)} to {percent(high)}" if alone else percent(value),
-        f"Where 1 in {1 / RARE:.0f} pairs shows one person, of those called the same so many would be, at these error "
-        "rates: among many strangers most matches are wrong.",
-    )
-
-
-def _certain(found: EvidenceFigures) -> str:
-    if not found.stated_certain:
-        return ""
-    return (
-        f" Without {found.stated_certain:,} of exactly 0 or 100 %, whose ratio is infinite; "
-        f"{found.stated_certain_wrong:,} of these were wrong, which costs without bound."
-    )
+    value, low, high = (percent(prevalence_ppv(h, f, 1 / ONE_IN)) for h, f in ends)
+    share = with_interval(value, low, high) if alone else value
+    yield message("row.rare_mates", pairs=ONE_IN), share, message("row.rare_mates_means", pairs=ONE_IN)

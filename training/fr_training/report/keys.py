@@ -25,16 +25,13 @@ from math import isfinite
 from typing import Any
 
 from fr_core.scoring.intervals import Interval, Rate
-from fr_locales.messages import Message
+from fr_locales.messages import Message, message
 from fr_locales.rendering import render
 from fr_training.courses import Course
 from fr_training.grading.values import Undefined
 
 FORMAT = 1
-NOTICE = (
-    "Training output: no evidence of identity. It tells how somebody did in exercises with photos of known people; it "
-    "says nothing about any case, and a list of candidates is a list of leads, never the identity."
-)
+NOTICE = message("page.notice")
 
 
 def document(course: Course, kind: str, figures: object) -> str:
@@ -48,7 +45,7 @@ def document(course: Course, kind: str, figures: object) -> str:
     Raises:
         ValueError: a number is not finite, which no figure is.
     """
-    head = {"format": FORMAT, "kind": kind, "notice": NOTICE, "course": _course(course)}
+    head = {"format": FORMAT, "kind": kind, "notice": render(NOTICE), "course": _course(course)}
     return json.dumps({**head, **keys(figures)}, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
@@ -89,11 +86,7 @@ def _course(course: Course) -> dict[str, Any]:
         "title": course.plan.title,
         "datasets": list(course.datasets),
         "terms": list(course.terms),
-        "model": {
-            "pack": course.model.pack,
-            "version": course.model.version,
-            "sha256": course.model.sha256,
-        },
+        "model": {"pack": course.model.pack, "version": course.model.version, "sha256": course.model.sha256},
         "seed": course.seed,
         "manifest_sha256": course.manifest_sha256,
     }

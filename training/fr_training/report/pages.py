@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from fr_evaluation.html import document, pictures, table
+from matplotlib.figure import Figure
+
+from fr_evaluation.html import document, pictures
+from fr_evaluation.html import table as html_table
 from fr_evaluation.html import words as in_html
-from fr_evaluation.words import Section, Table, counted, section
+from fr_evaluation.words import Section
+from fr_locales.messages import Message, message
 from fr_training.courses import Course
 from fr_training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeFigures, TraineeRow, Words
 from fr_training.grading.items import ItemRow
 from fr_training.grading.trainee_means import OwnFigures
 from fr_training.grading.values import Maybe, Undefined
 from fr_training.report import comparisons, plots, sections
-from fr_training.report.cells import HEADER, text
+from fr_training.report.cells import HEADER, Row, table, text, told, with_interval
 from fr_training.report.keys import NOTICE
 from fr_training.statistics.agreement import Intraclass
 from fr_training.statistics.item_analysis import MIN_PEOPLE, Difficulty
@@ -23,14 +27,20 @@ from fr_training.statistics.signal_detection import Sensitivity
 MOST_ITEMS = 40
 """Items that the page lists; the JSON has all."""
 
+HEADINGS = (
+    ("went_well", message("section.went_well")),
+    ("bias", message("section.bias")),
+    ("practise", message("section.practise")),
+    ("change", message("section.changed")),
+    ("limits", message("section.limits")),
+)
+
 
 def trainee_page(course: Course, figures: TraineeFigures) -> str:
     """The whole file."""
     counts = figures.counts
-    made = f"{counts.answered:,} of {counts.shown:,} trials that were shown make these figures."
-    summary = f"Trainee {figures.trainee_id}. {made}"
-    told = [
-        section("Trials", "", Table(HEADER, sections.count_rows(counts))),
+    parts = [
+        sections.count_section(counts),
         comparisons.change_section(figures.changes),
         *sections.of_kinds(figures.together),
         comparisons.aided_section(figures.aided, figures.prevalence),
@@ -41,45 +51,16 @@ def trainee_page(course: Course, figures: TraineeFigures) -> str:
         comparisons.crowd_section(figures.crowds),
         sections.block_section(figures.blocks),
     ]
-    return document(
-        f"Training report: {course.plan.title}",
-        NOTICE,
-        summary,
-        {
-            **in_words(figures.words),
-            **tables(told),
-            "Pictures": pictures(plots.figures(figures), plots.CAPTIONS),
-            "What it is made of": table(("", ""), comparisons.made_of(course)),
-        },
-    )
-
-
-def in_words(words: Words) -> dict[str, str]:
-    """The plain sentences as lists, by their headings."""
-    return {heading: bullets(said) for heading, said in comparisons.plain_words(words).items()}
-
-
-def tables(told: Iterable[Section]) -> dict[str, str]:
-    """Sections as HTML by their headings, those that say something."""
-    return {one.heading: in_html(one) for one in told if one.text or one.tables}
-
-
-def bullets(sentences: Iterable[str]) -> str:
-    """A list of sentences."""
-    return "<ul>\n" + "".join(f"<li>{escape(one)}</li>\n" for one in sentences) + "</ul>\n"
+    title = message("page.trainee", course=course.plan.title)
+    summary = message("page.trainee_summary", trainee=figures.trainee_id, answered=counts.answered, shown=counts.shown)
+    return _page(course, title, summary, figures.words, parts, plots.figures(figures))
 
 
 def cohort_page(course: Course, figures: CohortFigures) -> str:
     """The whole file."""
     counts = figures.counts
-    summary = (
-        f"{counted(figures.trainees, 'trainee')}, told by pseudonyms. {counts.answered:,} of {counts.shown:,} trials "
-        "that were shown make these figures; pooled ones take all trials as they are, so that a diligent trainee "
-        "weighs more. Their intervals take answers for independent and are too narrow; the sentences go by the "
-        "trainees."
-    )
-    told = [
-        section("Trials", "", Table(HEADER, sections.count_rows(counts))),
+    parts = [
+        sections.count_section(counts),
         _distribution_section(figures.distributions),
         _change_section(figures.changes),
         _own_section(figures.own),
@@ -93,119 +74,136 @@ def cohort_page(course: Course, figures: CohortFigures) -> str:
         _item_section(figures.items),
         _row_section(figures.rows),
     ]
-    return document(
-        f"Training report of a cohort: {course.plan.title}",
-        NOTICE,
-        summary,
-        {
-            **in_words(figures.words),
-            **tables(told),
-            "Pictures": pictures(plots.cohort_figures(figures), plots.CAPTIONS | plots.COHORT_CAPTIONS),
-            "What it is made of": table(("", ""), comparisons.made_of(course)),
-        },
-    )
+    title = message("page.cohort", course=course.plan.title)
+    trainees = message("count.trainees", count=figures.trainees)
+    summary = message("page.cohort_summary", trainees=trainees, answered=counts.answered, shown=counts.shown)
+    return _page(course, title, summary, figures.words, parts, plots.cohort_figures(figures))
+
+
+def _page(
+    course: Course,
+    title: Message,
+    summary: Message,
+    words: Words,
+    parts: Iterable[Section],
+    drawn: Mapping[str, Figure],
+) -> str:
+    said = {text(heading): tuple(map(text, getattr(words, name))) for name, heading in HEADINGS}
+    captions = {name: text(caption) for name, caption in plots.CAPTIONS.items()}
+    content = {
+        **{heading: bullets(sentences) for heading, sentences in said.items() if sentences},
+        **{one.heading: in_html(one) for one in parts if one.text or one.tables},
+        text(message("section.pictures")): pictures(drawn, captions),
+        text(message("section.made_of")): html_table(("", ""), comparisons.made_of(course)),
+    }
+    return document(text(title), text(NOTICE), text(summary), content)
+
+
+def bullets(sentences: Iterable[str]) -> str:
+    """A list of sentences."""
+    return "<ul>\n" + "".join(f"<li>{escape(one)}</li>\n" for one in sentences) + "</ul>\n"
 
 
 def _own_section(own: OwnFigures) -> Section:
     """Means of the trainees' own figures."""
+    advised = message("count.trainees", count=own.advised)
     rows = [
-        ("d', mean of trainees", text(own.dprime), "How well one person is told from two; 0 is guessing."),
-        ("criterion c, mean of trainees", text(own.criterion), 'Below 0 is too ready to say "same", above 0 too slow.'),
-        ("area, mean of trainees", text(own.area), "Under the ROC curve; .5 is guessing, 1 is perfect."),
-        (
-            "shift of the criterion by the advice, mean of trainees",
-            text(own.net),
-            f"Of {counted(own.advised, 'trainee')}. About 0 is healthy; above 0 leans to the machine.",
-        ),
-        (
-            "odd one out found, mean of trainees",
-            text(own.triads),
-            "As a share of each one's triads; guessing finds .33.",
-        ),
-        (
-            'false "same" where two people are rare, mean of trainees',
-            text(own.rare),
-            "Share there less the share elsewhere; of few such pairs it may be these pairs alone.",
-        ),
+        (message("row.own_dprime"), own.dprime, message("row.own_dprime_means")),
+        (message("row.own_criterion"), own.criterion, message("row.own_criterion_means")),
+        (message("row.own_area"), own.area, message("row.own_area_means")),
+        (message("row.own_net"), own.net, message("row.own_net_means", trainees=advised)),
+        (message("row.own_triads"), own.triads, message("row.own_triads_means")),
+        (message("row.own_rare"), own.rare, message("row.own_rare_means")),
     ]
-    about = (
-        f"{counted(own.trainees, 'trainee')} rated enough pairs for figures of their own. Each counts once. The "
-        "intervals say where the mean of many such trainees may be (Student's t); those of d' and c also allow for "
-        "other items. The sentences go by these."
-    )
-    return section("The trainees, each by themselves", about, Table(HEADER, rows))
+    about = message("about.own", trainees=message("count.trainees", count=own.trainees))
+    return told(message("section.own"), about, table(HEADER, rows))
 
 
 def _distribution_section(found: Sequence[Distribution]) -> Section:
+    header = (
+        message("column.test"),
+        message("column.trainees"),
+        message("column.lowest"),
+        message("column.quarter"),
+        message("column.half"),
+        message("column.three_quarters"),
+        message("column.highest"),
+    )
     rows = [
         (
             one.test,
-            f"{one.trainees:,}",
-            *(f"{value:.1f}" for value in (one.lowest, one.quarter, one.median, one.three_quarters, one.highest)),
+            one.trainees,
+            *(text(value, 1) for value in (one.lowest, one.quarter, one.median, one.three_quarters, one.highest)),
         )
         for one in found
     ]
-    header = ("test", "trainees", "lowest", "a quarter below", "half below", "three quarters below", "highest")
-    return section("Scores, percent right", "", Table(header, rows))
+    return told(message("section.scores"), None, table(header, rows))
 
 
 def _change_section(changes: Sequence[CohortChange]) -> Section:
-    rows = []
+    rows: list[Row] = []
     for one in changes:
-        between = f"{one.first} to {one.second}"
-        needed = f"By more than chance moves scores of so many pairs: {one.needed:.1f} points for half of the trainees."
+        between = message("cell.range", low=one.first, high=one.second)
+        trainees = message("count.trainees", count=one.trainees)
+        moved = message("cell.both", first=one.rose, second=one.fell)
+        consistency = message("row.icc_consistency", between=between)
+        sign_test = message("row.rose_fell_means", p=text(one.p_value, 3))
         rows += [
             (
-                f"{between}: median change",
-                f"{one.median_points:+.1f} points",
-                f"Of {counted(one.trainees, 'trainee')}.",
+                message("row.median_change", between=between),
+                message("cell.median_points", points=one.median_points),
+                message("row.of_trainees", trainees=trainees),
             ),
-            (f"{between}: reliably better", text(one.better), f"{needed} Of 100 who do not change, 2 or 3 look so."),
-            (f"{between}: reliably worse", text(one.worse), "Likewise."),
+            (message("row.better", between=between), one.better, message("row.better_means", needed=one.needed)),
+            (message("row.worse", between=between), one.worse, message("row.likewise")),
+            (message("row.rose_fell", between=between), moved, sign_test),
+            (message("row.icc_agreement", between=between), _icc(one.agreement), message("row.icc_agreement_means")),
             (
-                f"{between}: rose and fell",
-                f"{one.rose:,} and {one.fell:,}",
-                f"Sign test: p of as unequal numbers by chance: {text(one.p_value, 3)}.",
+                message("row.icc_consistency", between=between),
+                _icc(one.consistency),
+                message("row.icc_consistency_means"),
             ),
-            (
-                f"{between}: ICC, agreement",
-                _icc(one.agreement),
-                "How far the two scores of a trainee agree; 1 is full.",
-            ),
-            (f"{between}: ICC, consistency", _icc(one.consistency), "The same without what all learnt alike."),
         ]
-    return section("Change", "", Table(HEADER, rows))
+    return told(message("section.change"), None, table(HEADER, rows))
 
 
-def _icc(found: Maybe[Intraclass]) -> str:
-    return text(found) if isinstance(found, Undefined) else f"{found.value:.2f}; {found.low:.2f} to {found.high:.2f}"
+def _icc(found: Maybe[Intraclass]) -> object:
+    if isinstance(found, Undefined):
+        return found
+    return with_interval(*(f"{one:.2f}" for one in (found.value, found.low, found.high)))
 
 
 def _item_section(items: Sequence[ItemRow]) -> Section:
     """The quarantined items first, then the hardest."""
     listed = sorted(items, key=lambda one: (not one.quarantined, _share(one), one.item_id))[:MOST_ITEMS]
-    rows = [
-        (
-            one.item_id,
-            one.form,
-            one.exercise.replace("_", " "),
-            one.truth,
-            "" if one.b is None else f"{one.b:.2f}",
-            f"{one.human_b.b:.2f}" if isinstance(one.human_b, Difficulty) else "",
-            text(one.right),
-            "" if isinstance(one.correlation, Undefined) else f"{one.correlation:.2f}",
-            "yes" if one.quarantined else "",
-        )
-        for one in listed
-    ]
-    header = ("item", "form", "exercise", "truth", "b, machine", "b, answers", "right", "item-total r", "look at it")
-    about = (
-        f"{counted(len(items), 'item')}; those to be looked at come first, then the hardest, {MOST_ITEMS} at most. Of "
-        f"{MIN_PEOPLE} trainees or more, the able have these wrong oftener than others (the interval of r lies below "
-        "0), or fewer have them right than by guessing (so does the interval of the share): a label may be wrong. A "
-        "negative r alone is mostly chance."
+    header = (
+        message("column.item"),
+        message("column.form"),
+        message("column.exercise"),
+        message("column.truth"),
+        message("column.machine_b"),
+        message("column.human_b"),
+        message("column.right"),
+        message("column.correlation"),
+        message("column.look"),
     )
-    return section("Items", about, Table(header, rows))
+    counted = message("count.items", count=len(items))
+    about = message("about.items", items=counted, most=MOST_ITEMS, people=MIN_PEOPLE)
+    return told(message("section.items"), about, table(header, map(_item, listed)))
+
+
+def _item(one: ItemRow) -> Row:
+    return (
+        one.item_id,
+        one.form,
+        sections.exercise(one.exercise),
+        one.truth,
+        "" if one.b is None else f"{one.b:.2f}",
+        f"{one.human_b.b:.2f}" if isinstance(one.human_b, Difficulty) else "",
+        one.right,
+        "" if isinstance(one.correlation, Undefined) else f"{one.correlation:.2f}",
+        True if one.quarantined else None,
+    )
 
 
 def _share(item: ItemRow) -> float:
@@ -213,19 +211,20 @@ def _share(item: ItemRow) -> float:
 
 
 def _row_section(rows: Sequence[TraineeRow]) -> Section:
-    header = ("trainee", "answered", 'false "same"', "misses", "d'", "c", "scores, percent right")
-    return section("Trainees", "", Table(header, [_row(one) for one in rows]))
+    header = (
+        message("column.trainee"),
+        message("column.answered"),
+        message("column.false_same"),
+        message("column.misses"),
+        message("column.dprime"),
+        message("column.c"),
+        message("column.scores"),
+    )
+    return told(message("section.trainees"), None, table(header, map(_row, rows)))
 
 
-def _row(one: TraineeRow) -> tuple[str, ...]:
+def _row(one: TraineeRow) -> Row:
     found = one.sensitivity
     dprime, criterion = (found.dprime, found.criterion) if isinstance(found, Sensitivity) else (None, None)
-    return (
-        one.trainee_id,
-        f"{one.answered:,}",
-        text(one.false_same),
-        text(one.misses),
-        text(dprime),
-        text(criterion),
-        ", ".join(f"{test} {score:.1f}" for test, score in one.scores.items()),
-    )
+    scores = ", ".join(f"{test} {score:.1f}" for test, score in one.scores.items())
+    return one.trainee_id, one.answered, one.false_same, one.misses, dprime, criterion, scores
