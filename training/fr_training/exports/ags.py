@@ -25,6 +25,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fr_locales.messages import message
+from fr_locales.rendering import render
 from fr_training.courses import Course
 from fr_training.exports.values import CohortResults, instant, json_lines
 from fr_training.plan import BlockPlan
@@ -75,15 +77,15 @@ class Mark:
     @property
     def comment(self) -> str:
         """The counts in words."""
-        parts = [f"{self.right} right of {self.maximum} trials that count"] if self.scored else ["no score yet"]
+        score = message("ags.right", right=self.right, total=self.maximum) if self.scored else message("ags.no_score")
         counts = (
-            (self.neither, "undecided or inconclusive"),
-            (self.missing, "not answered"),
-            (self.known, "left out, as the trainee knows somebody shown"),
-            (self.unscored, "of which nobody has told yet what is right"),
+            (self.neither, message("ags.neither", trials=self.neither)),
+            (self.missing, message("ags.missing", trials=self.missing)),
+            (self.known, message("ags.known", trials=self.known)),
+            (self.unscored, message("ags.unscored", trials=self.unscored)),
         )
-        parts += [f"{count} {words}" for count, words in counts if count]
-        return f"Training output, no proof of ability: {'; '.join(parts)}."
+        parts = map(render, (score, *(said for count, said in counts if count)))
+        return render(message("ags.comment", counts="; ".join(parts)))
 
 
 def ags(of: CohortResults) -> str:

@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from fr_locales.messages import message
+from fr_locales.rendering import render
 from fr_training.courses import Course
 from fr_training.exports.values import CohortResults, instant, json_lines, urn
 from fr_training.plan import CoursePlan, SittingPlan
@@ -27,9 +29,7 @@ CONTEXT: Final = (
     "https://www.w3.org/ns/credentials/v2",
     "https://purl.imsglobal.org/spec/ob/v3p0/context-3.0.3.json",
 )
-NOTICE: Final = (
-    "TRAINING OUTPUT: a certificate of completion. It is no proof of ability and no licence to identify anybody."
-)
+NOTICE: Final = message("badge.notice")
 _MS: Final = 1_000
 
 
@@ -73,10 +73,10 @@ def _credential(of: CohortResults, trainee_id: str, finished_ms: int, told: str)
         "@context": list(CONTEXT),
         "id": urn("credential", course.course_id, trainee_id),
         "type": ["VerifiableCredential", "OpenBadgeCredential"],
-        "issuer": {"id": of.signing_key.did, "type": ["Profile"], "name": "FR Core training server"},
+        "issuer": {"id": of.signing_key.did, "type": ["Profile"], "name": render(message("badge.issuer"))},
         "validFrom": instant(finished_ms // _MS * _MS),
         "name": course.plan.title,
-        "description": NOTICE,
+        "description": render(NOTICE),
         "credentialSubject": {
             "id": urn("subject", course.course_id, trainee_id),
             "type": ["AchievementSubject"],
@@ -93,15 +93,12 @@ def _achievement(course: Course) -> dict[str, Any]:
         "type": ["Achievement"],
         "achievementType": "CertificateOfCompletion",
         "name": course.plan.title,
-        "description": f"A course in comparing photos of faces, on the training server of FR Core. {NOTICE}",
-        "criteria": {
-            "narrative": f"The trainee has gone through these sittings to their end: {sittings}. How many answers were "
-            f"right plays no part, and nobody has checked who sat there. {NOTICE}"
-        },
+        "description": render(message("badge.achievement", notice=NOTICE)),
+        "criteria": {"narrative": render(message("badge.criteria", sittings=sittings, notice=NOTICE))},
     }
 
 
 def _told(sittings: Sequence[SittingPlan], answered: Sequence[Result]) -> str:
     names = {one.name for one in sittings}
     done, planned = sum(one.sitting in names for one in answered), sum(one.trials for one in sittings)
-    return f"Answered {done} of {planned} trials. {NOTICE}"
+    return render(message("badge.answered", done=done, planned=planned, notice=NOTICE))

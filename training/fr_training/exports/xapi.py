@@ -25,6 +25,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from fr_locales.messages import Message, message
+from fr_locales.rendering import ENGLISH, render
 from fr_training.answers import RATINGS, Usability
 from fr_training.courses import Course
 from fr_training.exports.values import HOME, CohortResults, duration, instant, json_lines, stable_id, urn
@@ -34,14 +36,23 @@ from fr_training.trials import Result
 
 _INTERACTION: Final = "http://adlnet.gov/expapi/activities/cmi.interaction"
 _SCALE: Final = {
-    -3: "surely two people",
-    -2: "probably two people",
-    -1: "rather two people",
-    0: "undecided",
-    1: "rather one person",
-    2: "probably one person",
-    3: "surely one person",
+    -3: message("scale.surely_two"),
+    -2: message("scale.probably_two"),
+    -1: message("scale.rather_two"),
+    0: message("scale.undecided"),
+    1: message("scale.rather_one"),
+    2: message("scale.probably_one"),
+    3: message("scale.surely_one"),
 }
+_ASKED: Final = {
+    ExerciseKind.TRIAD: (message("item.triad"), message("item.triad_asks")),
+    ExerciseKind.CANDIDATES: (message("item.candidates"), message("item.candidates_asks")),
+    ExerciseKind.OWN_PROBE: (message("item.own_probe"), message("item.own_probe_asks")),
+    ExerciseKind.TRIAGE: (message("item.triage"), message("item.triage_asks")),
+    **dict.fromkeys(PAIRS, (message("item.pair"), message("item.pair_asks"))),
+}
+"""What an item is called, and what is asked of it."""
+
 _PHOTOS: Final = 3
 """Of a triad."""
 
@@ -52,10 +63,10 @@ def definition(one: Result) -> dict[str, Any]:
     Pairs are of the interaction `likert`: each rating on the right side is right. Triads, lists and triages are a
     `choice` in the words of `Result.answer`, and an own probe is `other`.
     """
-    name, question = _asked(one.exercise)
+    name, question = map(render, _ASKED[one.exercise])
     found: dict[str, Any] = {
-        "name": {"en": f"{name} {one.item_id}"},
-        "description": {"en": question},
+        "name": {ENGLISH: f"{name} {one.item_id}"},
+        "description": {ENGLISH: question},
         "type": _INTERACTION,
     }
     if one.exercise == ExerciseKind.OWN_PROBE:
@@ -76,20 +87,6 @@ def response(one: Result) -> str:
     return one.answer if one.rating is None else str(one.rating)
 
 
-def _asked(exercise: ExerciseKind) -> tuple[str, str]:
-    match exercise:
-        case ExerciseKind.TRIAD:
-            return "Three photos", "Which photo shows another person than the two others?"
-        case ExerciseKind.CANDIDATES:
-            return "Candidate list", "Which candidate, if any, is the person of the probe?"
-        case ExerciseKind.OWN_PROBE:
-            return "Own probe", "Which candidate, if any, is the person of the photo that the trainee sent?"
-        case ExerciseKind.TRIAGE:
-            return "Photo", "Can the photo be used for a comparison?"
-        case _:
-            return "Pair of photos", "Do both photos show one person?"
-
-
 def _right(one: Result) -> list[str]:
     """The answers that are right, any of them; of a list, the words of truth and answer differ."""
     if one.exercise in PAIRS:
@@ -99,19 +96,19 @@ def _right(one: Result) -> list[str]:
 
 def _choices(one: Result) -> list[dict[str, Any]]:
     if one.exercise == ExerciseKind.TRIAGE:
-        return [_component(str(word), str(word)) for word in Usability]
+        return [{"id": str(word), "description": {ENGLISH: str(word)}} for word in Usability]
     if one.exercise == ExerciseKind.TRIAD:
-        return [_component(f"odd:{index}", f"photo {index + 1} of the item") for index in range(_PHOTOS)]
-    people = [_component(f"candidate:{n}", f"candidate {n + 1} of the item") for n in range(one.candidates)]
+        return [_component(f"odd:{index}", message("choice.photo", number=index + 1)) for index in range(_PHOTOS)]
+    people = [_component(f"candidate:{n}", message("choice.candidate", number=n + 1)) for n in range(one.candidates)]
     return [
         *people,
-        _component("none", "none of the candidates"),
-        _component("inconclusive", "the photos do not allow a decision"),
+        _component("none", message("choice.none")),
+        _component("inconclusive", message("choice.inconclusive")),
     ]
 
 
-def _component(component_id: str, description: str) -> dict[str, Any]:
-    return {"id": component_id, "description": {"en": description}}
+def _component(component_id: str, description: Message) -> dict[str, Any]:
+    return {"id": component_id, "description": {ENGLISH: render(description)}}
 
 
 _VERB: Final = {"id": "http://adlnet.gov/expapi/verbs/answered", "display": {"en-US": "answered"}}
@@ -119,28 +116,28 @@ _ACTIVITIES: Final = "http://adlnet.gov/expapi/activities"
 _UNKNOWN_LANGUAGE: Final = "und"
 """A plan does not say in which language its titles are (RFC 5646)."""
 
-EXTENSIONS: Final[Mapping[str, str]] = {
-    "exercise": "what was done, its word in a plan",
-    "form": "form of items",
-    "test": "pre, post or retention",
-    "ordinal": "place of the trial in its session, from 0",
-    "b": "difficulty: standard deviations from the mean of all items of its kind and truth, + is harder",
-    "rating": "of a pair, -3 (surely two people) to 3 (surely one)",
-    "rating-before": "the rating before the machine's advice",
-    "p-same": "probability that the trainee gave for one person, 0 to 1",
-    "difficulty": "as the trainee found it, 1 (easy) to 5 (hard)",
-    "advice": "of the machine as it was shown: same or different",
-    "machine": "what the machine would answer",
-    "similarity": "of the pair by the machine, cosine, -1 to 1",
-    "log10-lr": "decimal logarithm of the machine's likelihood ratio, + is for one person",
-    "mate-rank": "rank of the mate in the machine's list, from 1",
-    "reasons": "of a triage, what the trainee named, joined by +",
-    "degraded": "of a triage, what was done to the photo",
-    "known-to-me": "whether the trainee knows somebody shown",
-    "paused": "whether there was a pause in the trial",
-    "feedback": "whether the block told after each answer what was right",
-}
-"""Extensions of a context: the last part of their address, and what they mean. They are attributes of `Result`."""
+EXTENSIONS: Final = (
+    "exercise",
+    "form",
+    "test",
+    "ordinal",
+    "b",
+    "rating",
+    "rating-before",
+    "p-same",
+    "difficulty",
+    "advice",
+    "machine",
+    "similarity",
+    "log10-lr",
+    "mate-rank",
+    "reasons",
+    "degraded",
+    "known-to-me",
+    "paused",
+    "feedback",
+)
+"""Extensions of a context: the last part of their address. `csv_rows.COLUMNS` says what they mean."""
 
 
 def xapi(of: CohortResults) -> str:

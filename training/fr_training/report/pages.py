@@ -158,11 +158,7 @@ def _change_section(changes: Sequence[CohortChange]) -> Section:
             (message("row.worse", between=between), one.worse, message("row.likewise")),
             (message("row.rose_fell", between=between), moved, sign_test),
             (message("row.icc_agreement", between=between), _icc(one.agreement), message("row.icc_agreement_means")),
-            (
-                message("row.icc_consistency", between=between),
-                _icc(one.consistency),
-                message("row.icc_consistency_means"),
-            ),
+            (consistency, _icc(one.consistency), message("row.icc_consistency_means")),
         ]
     return told(message("section.change"), None, table(HEADER, rows))
 

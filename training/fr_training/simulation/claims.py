@@ -9,15 +9,16 @@ error of that for these people is reported without a bar.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 
 import numpy as np
 
 from fr_core.scoring.checks import F64
+from fr_locales.messages import Message, message
 from fr_training.sessions.order import GUESS_RATE
-from fr_training.simulation.study import Recovered, Study
+from fr_training.simulation.study import Study
 from fr_training.simulation.trainee import Abilities
 from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.item_response import Ability, probability
@@ -34,9 +35,9 @@ LEAST_COVERAGE, MOST_COVERAGE = 0.93, 0.97
 class Claim:
     """A claim."""
 
-    claim: str  # in words
-    bar: str  # what must be found
-    found: str  # what was found
+    claim: Message | str  # in words
+    bar: Message | str  # what must be found
+    found: Message | str  # what was found
     met: bool | None  # whether it is within the bar; None where a figure is told without one
     figures: Mapping[str, float] = field(default_factory=dict, hash=False)  # the numbers behind `found`, by name
 
@@ -45,7 +46,7 @@ class Claim:
 class Series:
     """An estimate of every trainee, beside the truth."""
 
-    name: str  # of the figure
+    name: Message  # of the figure
     key: str  # of it in JSON
     true: F64  # f64[n], what is estimated
     target: F64  # f64[n], what the estimator gives on average over all outcomes; where that is not known, the truth
@@ -61,11 +62,10 @@ def bias_claim(series: Series) -> Claim:
     bias, error = float(off.mean()), float(off.std(ddof=1)) / sqrt(len(off))
     from_truth = float((series.estimate - series.true).mean())
     figures = {"bias": bias, "standard_error": error, "from_truth": from_truth}
-    found = f"{bias:+.3f}, standard error {error:.3f}"
+    claim, found = message("claim.bias", figure=series.name), message("found.bias", bias=bias, error=error)
     if not series.unbiased:
-        return Claim(f"Bias of {series.name}", "none: drawn to the prior's mean", found, None, figures)
-    bar = f"within {MOST_ERRORS:g} standard errors of 0"
-    return Claim(f"Bias of {series.name}", bar, found, abs(bias) <= MOST_ERRORS * error, figures)
+        return Claim(claim, message("bar.prior"), found, None, figures)
+    return Claim(claim, message("bar.bias", errors=MOST_ERRORS), found, abs(bias) <= MOST_ERRORS * error, figures)
 
 
 def coverage_claim(series: Series) -> Claim:
@@ -73,8 +73,8 @@ def coverage_claim(series: Series) -> Claim:
     held = (series.low <= series.true) & (series.true <= series.high)
     share = float(held.mean())
     return Claim(
-        f"Coverage of 95 % intervals of {series.name}",
-        f"{LEAST_COVERAGE:.0%} to {MOST_COVERAGE:.0%}",
+        message("claim.coverage", figure=series.name),
+        message("cell.range", low=f"{LEAST_COVERAGE:.0%}", high=f"{MOST_COVERAGE:.0%}"),
         f"{share:.1%}",
         LEAST_COVERAGE <= share <= MOST_COVERAGE,
         {"coverage": share, "held": float(np.count_nonzero(held)), "trainees": float(len(held))},
@@ -91,20 +91,21 @@ def series_of(study: Study) -> tuple[Series, ...]:
     """Every estimate of everybody."""
     people = study.people
     truth = [one.abilities for one in people]
-    plain = [expected(one.dprime, one.says_same_above, study.sizes.pairs, study.sizes.pairs) for one in truth]
-    dprime, criterion = [one.pairs.dprime for one in people], [one.pairs.criterion for one in people]
+    true_d, true_c = [one.dprime for one in truth], [one.says_same_above for one in truth]
+    plain = [expected(d, c, study.sizes.pairs, study.sizes.pairs) for d, c in zip(true_d, true_c, strict=True)]
+    plain_d, plain_c = [one.dprime for one in plain], [one.criterion for one in plain]
     moved = _array([2.0 * one.advice_weight for one in truth])
     after = _array([_shift(study, one, one.advice_weight) for one in truth])
     before = _array([_shift(study, one, 0.0) for one in truth])
     theta = _array([one.theta for one in truth])
     return (
-        _series("d'", "dprime", [one.dprime for one in truth], [one.dprime for one in plain], dprime),
-        _series("c", "criterion", [one.says_same_above for one in truth], [one.criterion for one in plain], criterion),
-        _series("the change of c by advice", "change", moved, after, [one.advice.shift.criterion for one in people]),
-        _series("the net change of c by advice", "net", moved, after - before, [one.advice.net for one in people]),
-        _theta("theta from the fixed form", "theta_form", theta, people, lambda one: one.ability.form),
-        _theta("theta from the adaptive block", "theta_adaptive", theta, people, lambda one: one.ability.adaptive),
-        _theta("theta from triads, as reported", "theta_triads", theta, people, lambda one: one.triads, unbiased=False),
+        _series(message("figure.dprime"), "dprime", true_d, plain_d, [one.pairs.dprime for one in people]),
+        _series(message("figure.criterion"), "criterion", true_c, plain_c, [one.pairs.criterion for one in people]),
+        _series(message("figure.change"), "change", moved, after, [one.advice.shift.criterion for one in people]),
+        _series(message("figure.net"), "net", moved, after - before, [one.advice.net for one in people]),
+        _theta(message("figure.theta_form"), "theta_form", theta, [one.ability.form for one in people]),
+        _theta(message("figure.theta_adaptive"), "theta_adaptive", theta, [one.ability.adaptive for one in people]),
+        _theta(message("figure.theta_triads"), "theta_triads", theta, [one.triads for one in people], unbiased=False),
     )
 
 
@@ -117,22 +118,13 @@ def _shift(study: Study, truth: Abilities, weight: float) -> float:
 
 
 def _series(
-    name: str, key: str, true: F64 | Sequence[float], target: F64 | Sequence[float], found: Sequence[Estimate]
+    name: Message, key: str, true: F64 | Sequence[float], target: F64 | Sequence[float], found: Sequence[Estimate]
 ) -> Series:
     values, low, high = ([one.value for one in found], [one.low for one in found], [one.high for one in found])
     return Series(name, key, _array(true), _array(target), _array(values), _array(low), _array(high))
 
 
-def _theta(
-    name: str,
-    key: str,
-    true: F64,
-    people: Sequence[Recovered],
-    estimate: Callable[[Recovered], Ability],
-    *,
-    unbiased: bool = True,
-) -> Series:
-    found = [estimate(one) for one in people]
+def _theta(name: Message, key: str, true: F64, found: Sequence[Ability], *, unbiased: bool = True) -> Series:
     values, low, high = ([one.theta for one in found], [one.low for one in found], [one.high for one in found])
     return Series(name, key, true, true, _array(values), _array(low), _array(high), unbiased)
 
@@ -147,16 +139,25 @@ MOST_OFF = 0.05
 FIRST = 10
 """Trials of a block that are left out, in which the ability is still looked for."""
 
-THIRDS = ("lowest third", "middle third", "highest third")
-"""Of the trainees, by true ability."""
+THIRDS = {
+    "lowest third": message("figure.lowest_third"),
+    "middle third": message("figure.middle_third"),
+    "highest third": message("figure.highest_third"),
+}
+"""Of the trainees, by true ability: keys of the JSON, and the names of them for people."""
 
 
 def adaptive_claims(study: Study) -> tuple[Claim, ...]:
     """The claims on the share of right answers after the first trials: over all trainees, and over each third."""
     right = np.array([one.ability.right for one in study.people])[:, FIRST:]
     target, third = study.sizes.target, thirds(study)
-    parts = {"all trainees": right, **{name: right[third == place] for place, name in enumerate(THIRDS)}}
-    return tuple(_claim(name, part, target) for name, part in parts.items())
+    return tuple(
+        _claim(name, part, target)
+        for name, part in (
+            (message("figure.all_trainees"), right),
+            *((name, right[third == place]) for place, name in enumerate(THIRDS.values())),
+        )
+    )
 
 
 def thirds(study: Study) -> F64:
@@ -172,11 +173,11 @@ def chances(study: Study) -> F64:
     return probability(theta[:, None], np.array([one.ability.b for one in study.people]), GUESS_RATE)
 
 
-def _claim(name: str, right: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], target: float) -> Claim:
+def _claim(name: Message, right: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], target: float) -> Claim:
     share = float(right.mean())
     return Claim(
-        f"Right answers in adaptive blocks after the first {FIRST} trials, {name}",
-        f"within {MOST_OFF:g} of {target:g}",
+        message("claim.right", trials=FIRST, people=name),
+        message("bar.right", off=MOST_OFF, target=target),
         f"{share:.3f}",
         abs(share - target) <= MOST_OFF,
         {"share": share, "answers": float(right.size)},

@@ -58,9 +58,10 @@ def simulate(
 
 def _print(study: Study, claims: tuple[Claim, ...]) -> None:
     from fr_evaluation.cli_parts import print_words
+    from fr_training.report.cells import text
     from fr_training.simulation.report import NOTICE, sections, summary
 
-    print_words(summary(study, claims), sections(study, claims), NOTICE)
+    print_words(summary(study, claims), sections(study, claims), text(NOTICE))
 
 
 def _require_writable(out: Path | None) -> None:

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from fr_evaluation.html import document, pictures
 from fr_evaluation.html import words as in_html
 from fr_evaluation.plots import COLOURS, new_figure
+from fr_locales.messages import Message, message
+from fr_training.report.cells import text
 from fr_training.simulation.claims import MOST_OFF, THIRDS, Claim, Series, chances, series_of, thirds
 from fr_training.simulation.report import NOTICE, sections, summary
 from fr_training.simulation.savings import by_theta, curves
@@ -18,32 +20,21 @@ from fr_training.simulation.study import Study
 _FIRST, _SECOND = COLOURS
 _DRAWN = ("dprime", "criterion", "net", "theta_adaptive")
 
-_RECOVERED = "Each point is a trainee, estimate against truth; on the line both agree."
 CAPTIONS = {
-    **dict.fromkeys(_DRAWN, _RECOVERED),
-    "precision": (
-        "Standard error of theta after each trial of the adaptive block, over all trainees, and after the whole fixed "
-        "form (dashed)."
-    ),
-    "saving": (
-        "Items that an adaptive block needed for the standard error of the fixed form, in parts of the form's, with 95 "
-        "% intervals; the line is the least that any choice of pairs could need."
-    ),
-    "holding": (
-        "True chance of a right answer at each trial of the adaptive block, by thirds of ability; grey is the bar."
-    ),
+    **dict.fromkeys(_DRAWN, message("caption.recovered")),
+    "precision": message("caption.precision"),
+    "saving": message("caption.saving"),
+    "holding": message("caption.holding"),
 }
 
 
 def page(study: Study, claims: Sequence[Claim]) -> str:
     """The whole file."""
-    told = {one.heading: in_html(one) for one in sections(study, claims)}
-    return document(
-        "Simulated trainees",
-        NOTICE,
-        summary(study, claims),
-        {**told, "Pictures": pictures(figures(study), CAPTIONS)},
+    parts = {one.heading: in_html(one) for one in sections(study, claims)}
+    parts[text(message("section.pictures"))] = pictures(
+        figures(study), {name: text(caption) for name, caption in CAPTIONS.items()}
     )
+    return document(text(message("simulation.title")), text(NOTICE), summary(study, claims), parts)
 
 
 def figures(study: Study) -> dict[str, Figure]:
@@ -52,8 +43,12 @@ def figures(study: Study) -> dict[str, Figure]:
     return recovered | {"precision": _precision(study), "saving": _saving(study), "holding": _holding(study)}
 
 
+def _axes(x: Message, y: Message) -> tuple[Figure, Axes]:
+    return new_figure(text(x), text(y))
+
+
 def _recovered(series: Series) -> Figure:
-    figure, axes = new_figure(f"{series.name}, true", "estimate")
+    figure, axes = _axes(message("axis.true", figure=series.name), message("axis.estimate"))
     axes.scatter(series.true, series.estimate, s=10, c=_FIRST, alpha=0.5)
     ends = [float(series.true.min()), float(series.true.max())]
     axes.plot(ends, ends, color="black", linewidth=1)
@@ -62,7 +57,7 @@ def _recovered(series: Series) -> Figure:
 
 
 def _precision(study: Study) -> Figure:
-    figure, axes = new_figure("trials of the adaptive block", "standard error of theta")
+    figure, axes = _axes(message("axis.adaptive_trials"), message("axis.theta_error"))
     adaptive, form = curves([one.ability for one in study.people])
     axes.plot(range(1, len(adaptive) + 1), adaptive, color=_FIRST)
     axes.axhline(form, color=_SECOND, linestyle="--")
@@ -73,7 +68,7 @@ def _precision(study: Study) -> Figure:
 
 
 def _saving(study: Study) -> Figure:
-    figure, axes = new_figure("ability", "items needed, in parts of the fixed form's")
+    figure, axes = _axes(message("axis.ability"), message("axis.items_needed"))
     found = by_theta(study)
     ratios, errors = [one.ratio for one, _ in found.values()], [1.96 * one.standard_error for one, _ in found.values()]
     axes.errorbar(list(found), ratios, yerr=errors, fmt="o", color=_FIRST, capsize=3)
@@ -84,17 +79,13 @@ def _saving(study: Study) -> Figure:
 
 
 def _holding(study: Study) -> Figure:
-    figure, axes = new_figure("trials of the adaptive block", "chance of a right answer")
+    figure, axes = _axes(message("axis.adaptive_trials"), message("axis.chance"))
     right, third, target = chances(study), thirds(study), study.sizes.target
     axes.axhspan(target - MOST_OFF, target + MOST_OFF, color="grey", alpha=0.15, linewidth=0)
     trials = range(1, right.shape[1] + 1)
-    for place, (name, colour) in enumerate(zip(THIRDS, (_SECOND, "black", _FIRST), strict=True)):
-        axes.plot(trials, right[third == place].mean(axis=0), color=colour, label=name)
-    _labelled(axes)
-    return figure
-
-
-def _labelled(axes: Axes) -> None:
+    for place, (name, colour) in enumerate(zip(THIRDS.values(), (_SECOND, "black", _FIRST), strict=True)):
+        axes.plot(trials, right[third == place].mean(axis=0), color=colour, label=text(name))
     axes.set_ylim(0.5, 1.0)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
+    return figure

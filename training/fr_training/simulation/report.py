@@ -13,7 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from fr_evaluation.words import Section, Table, counted
+from fr_evaluation.words import Section
+from fr_locales.messages import Message, message
+from fr_training.report.cells import Row, table, text, told
 from fr_training.sessions.order import PRIOR_SD
 from fr_training.simulation.claims import (
     FIRST,
@@ -34,20 +36,10 @@ from fr_training.simulation.savings import (
     curves,
     saving_claims,
 )
-from fr_training.simulation.study import Study
-from fr_training.simulation.trainee import Spread
+from fr_training.simulation.study import Sizes, Study
+from fr_training.simulation.trainee import Population
 
-NOTICE = (
-    "Simulated trainees, and no person: this shows whether estimates find what they are made to find where their "
-    "models hold. Whether people follow these models it cannot show."
-)
-
-HEADER = ("claim", "bar", "found", "met")
-CLAIMS_TEXT = (
-    "Of claims with a bar, those on bias are missed by chance alone about once in 22, and those on coverage, with 500 "
-    "trainees, about once in 25. The bias of d', c and its changes is that from the exact mean of the estimator, the "
-    "bias of abilities that from the truth."
-)
+NOTICE = message("simulation.notice")
 
 
 def all_claims(study: Study) -> tuple[Claim, ...]:
@@ -68,86 +60,79 @@ def summary(study: Study, claims: Sequence[Claim]) -> str:
     """The findings in a sentence or two."""
     barred = [one for one in claims if one.met is not None]
     missed = [one.claim for one in barred if not one.met]
-    told = f"{counted(len(study.people), 'simulated trainee')}, seed {study.seed}: "
-    told += f"{len(barred) - len(missed)} of {counted(len(barred), 'bar')} met."
-    told += "".join(f" Missed: {one}." for one in missed)
+    met = message("simulation.met", met=len(barred) - len(missed), count=len(barred))
+    parts = [
+        message("simulation.summary", count=len(study.people), seed=study.seed, met=met),
+        *(message("simulation.missed", claim=one) for one in missed),
+    ]
     if len(study.people) < ENOUGH:
-        told += f" With fewer than {ENOUGH} trainees, bars on coverage may be missed by chance alone."
-    return told
+        parts.append(message("simulation.few", enough=ENOUGH))
+    return " ".join(map(text, parts))
 
 
 def sections(study: Study, claims: Sequence[Claim]) -> list[Section]:
     """The claims, and what they rest on."""
+    header = (message("column.claim"), message("column.bar"), message("column.found"), message("column.met"))
+    spread = (message("column.figure"), message("column.mean"), message("column.sd"))
+    rows = [(one.claim, one.bar, one.found, one.met) for one in claims]
     return [
-        Section("Claims", CLAIMS_TEXT, (Table(HEADER, [_row(one) for one in claims]),)),
+        told(message("section.claims"), message("about.claims"), table(header, rows)),
         _items_section(study),
-        Section("Who the trainees are", _who(study), (Table(("figure", "mean", "SD"), _spreads(study)),)),
-        Section("What they were shown", _shown(study)),
+        told(message("section.population"), _who(study), table(spread, _spreads(study.population))),
+        told(message("section.shown"), _shown(study.sizes)),
     ]
 
 
-def _row(one: Claim) -> tuple[str, str, str, str]:
-    return one.claim, one.bar, one.found, "" if one.met is None else "yes" if one.met else "no"
-
-
 def _items_section(study: Study) -> Section:
-    text = (
-        "An answer of yes or no to a pair says most about an ability where the chance of being right is .81, and no "
-        f"choice of pairs gets more than an information of {GREATEST_INFORMATION:.4f} out of it. People who are about "
-        "80 % right on a form are measured by it nearly as well as can be; an adaptive block saves items with those "
-        "whom the form does not fit, and more where the form's difficulties are spread wider. "
-        "The least share is that of the information at the true ability, which standard errors follow as forms get "
-        f"long: where it is above {MOST_ITEMS:.0%}, no choice of pairs brings that bar within reach. Standard errors "
-        f"are those of the posterior under the prior of adaptive blocks, mean 0 and SD {PRIOR_SD:g}."
-    )
-    thetas = Table(
-        ("ability", "items of the form's that were needed", "standard error", "least that can be needed"),
-        [
-            (f"{theta:g}", f"{found.ratio:.0%}", f"{found.standard_error:.0%}", f"{least:.0%}")
-            for theta, (found, least) in by_theta(study).items()
-        ],
-        f"By ability, of {len(next(iter(study.at_theta.values()), ()))} people each",
-    )
-    spreads = Table(
-        ("SD of the form's difficulties, logits", "least that can be needed"),
-        [(f"{sd:g}", f"{least:.0%}") for sd, least in by_spread(study).items()],
-        "By spread of the form, computed for these people",
-    )
-    return Section("What the saving of items depends on", text, (thetas, spreads))
-
-
-def _who(study: Study) -> str:
-    people = study.population
-    return (
-        "The Glasgow Face Matching Test is answered 81 % right with an SD of 9.7 points, of which 7.5 are left for "
-        "people when the chance of 40 answers is taken off; d' and theta have that mean and spread. The spread of c, "
-        "the weight of advice and the agreement of two looks at a pair are assumed: the correlation of two looks is "
-        f"{people.memory:g}. Ratings have their limits at {people.scale.undecided:g}, {people.scale.unsure:g} and "
-        f"{people.scale.fairly:g} to both sides of the criterion. What is undecided is not called the same, so that "
-        f"the criterion that figures see lies {people.scale.undecided:g} higher. Triads are answered by the same "
-        "theta, with a guess rate of a third."
+    greatest = f"{GREATEST_INFORMATION:.4f}"
+    about = message("about.items_needed", greatest=greatest, most=MOST_ITEMS, sd=PRIOR_SD)
+    by_ability: list[Row] = [
+        (f"{theta:g}", f"{found.ratio:.0%}", f"{found.standard_error:.0%}", f"{least:.0%}")
+        for theta, (found, least) in by_theta(study).items()
+    ]
+    by_form: list[Row] = [(f"{sd:g}", f"{least:.0%}") for sd, least in by_spread(study).items()]
+    needed = (message("column.ability"), message("column.items_needed"), message("column.standard_error"))
+    people = len(next(iter(study.at_theta.values()), ()))
+    return told(
+        message("section.items_needed"),
+        about,
+        table((*needed, message("column.least")), by_ability, message("title.by_ability", people=people)),
+        table((message("column.form_sd"), message("column.least")), by_form, message("title.by_spread")),
     )
 
 
-def _spreads(study: Study) -> list[tuple[str, str, str]]:
-    people = study.population
-    named: dict[str, Spread] = {
-        "d'": people.dprime,
-        "c": people.criterion,
-        "weight of advice": people.advice_weight,
-        "theta": people.theta,
-    }
-    return [(name, f"{one.mean:g}", f"{one.sd:g}") for name, one in named.items()]
+def _who(study: Study) -> Message:
+    scale = study.population.scale
+    return message(
+        "about.population",
+        memory=study.population.memory,
+        undecided=scale.undecided,
+        unsure=scale.unsure,
+        fairly=scale.fairly,
+    )
 
 
-def _shown(study: Study) -> str:
-    sizes = study.sizes
-    return (
-        f"{sizes.pairs} + {sizes.pairs} pairs without difficulty for d' and c; {sizes.aided} + {sizes.aided} with "
-        f"advice, a quarter of it wrong; a fixed form of {sizes.form} + {sizes.form} pairs whose difficulties have "
-        f"mean 0 and SD 1 within each truth, as forms of the bank have; an adaptive block of {sizes.adaptive} pairs "
-        f"out of {2 * sizes.pool} that aims at {sizes.target:g}, of whose share of right answers the first {FIRST} "
-        f"trials are left out; {sizes.triads} triads. All went through the sessions and the estimators of the product."
+def _spreads(people: Population) -> list[Row]:
+    named = (
+        (message("figure.dprime"), people.dprime),
+        (message("figure.criterion"), people.criterion),
+        (message("figure.advice_weight"), people.advice_weight),
+        (message("figure.theta"), people.theta),
+    )
+    return [(name, f"{one.mean:g}", f"{one.sd:g}") for name, one in named]
+
+
+def _shown(sizes: Sizes) -> Message:
+    return message(
+        "about.shown",
+        pairs=sizes.pairs,
+        aided=sizes.aided,
+        form=sizes.form,
+        adaptive=sizes.adaptive,
+        pool=2 * sizes.pool,
+        target=sizes.target,
+        first=FIRST,
+        triads=sizes.triads,
     )
 
 
@@ -159,7 +144,7 @@ def document(study: Study, claims: Sequence[Claim]) -> str:
     keys = {
         "format": FORMAT,
         "kind": "training-simulation",
-        "notice": NOTICE,
+        "notice": text(NOTICE),
         "seed": study.seed,
         "trainees": len(study.people),
         "population": asdict(study.population),
@@ -174,13 +159,8 @@ def document(study: Study, claims: Sequence[Claim]) -> str:
 
 
 def _claim(one: Claim) -> dict[str, Any]:
-    return {
-        "claim": one.claim,
-        "bar": one.bar,
-        "found": one.found,
-        "met": one.met,
-        "figures": dict(one.figures),
-    }
+    words = {"claim": text(one.claim), "bar": text(one.bar), "found": text(one.found)}
+    return {**words, "met": one.met, "figures": dict(one.figures)}
 
 
 def _items(study: Study) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from math import sqrt
 import numpy as np
 
 from fr_core.scoring.checks import F64
+from fr_locales.messages import Message, message
 from fr_training.sessions.order import GUESS_RATE
 from fr_training.simulation.claims import Claim
 from fr_training.simulation.study import Measured, Precision, Study
@@ -69,20 +70,14 @@ def saving_claims(study: Study) -> tuple[Claim, ...]:
     least = least_ratio(study.form_b, study.population.theta)
     return (
         Claim(
-            "Items of an adaptive block for the standard error of theta of the fixed form",
-            f"at most {MOST_ITEMS:.0%} of the form's",
+            message("claim.items"),
+            message("bar.items", most=MOST_ITEMS),
             _told(weak),
             weak.ratio <= MOST_ITEMS,
             _figures(weak),
         ),
-        Claim("The same, with the population as prior", "none: told", _told(informed), None, _figures(informed)),
-        Claim(
-            "Least share of items that any choice of pairs can need, for these people and this form",
-            "none: computed",
-            f"{least:.0%}",
-            None,
-            {"ratio": least},
-        ),
+        Claim(message("claim.items_informed"), message("bar.told"), _told(informed), None, _figures(informed)),
+        Claim(message("claim.items_least"), message("bar.computed"), f"{least:.0%}", None, {"ratio": least}),
     )
 
 
@@ -129,9 +124,11 @@ def _first(sds: F64, wanted: float) -> int | None:
     return int(narrow[0]) + 1 if len(narrow) else None
 
 
-def _told(found: Saving) -> str:
-    unreached = f"; {found.unreached} of {found.trainees} not within their block" if found.unreached else ""
-    return f"{found.ratio:.1%}, standard error {found.standard_error:.1%}{unreached}"
+def _told(found: Saving) -> Message:
+    needed = message("found.items", ratio=found.ratio, error=found.standard_error)
+    if not found.unreached:
+        return needed
+    return message("found.items_unreached", needed=needed, unreached=found.unreached, trainees=found.trainees)
 
 
 def _figures(found: Saving) -> dict[str, float]:
