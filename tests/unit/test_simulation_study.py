@@ -13,26 +13,24 @@ from fr_training.plan import PAIRS as PAIR_KINDS
 from fr_training.sessions.order import GUESS_RATE, PRIOR_SD
 from fr_training.simulation.claims import (
     FIRST,
+    GREATEST_INFORMATION,
     Claim,
     Series,
     adaptive_claims,
     bias_claim,
+    by_spread,
+    by_theta,
     coverage_claim,
+    curves,
+    least_ratio,
+    saving,
+    saving_claims,
     series_of,
     thirds,
 )
 from fr_training.simulation.page import figures, page
 from fr_training.simulation.report import all_claims, all_met, document, sections, summary
 from fr_training.simulation.runner import difficulties
-from fr_training.simulation.savings import (
-    GREATEST_INFORMATION,
-    by_spread,
-    by_theta,
-    curves,
-    least_ratio,
-    saving,
-    saving_claims,
-)
 from fr_training.simulation.study import (
     FIXED_THETAS,
     WEAK,

@@ -42,19 +42,16 @@ def export(
     signing_key: SigningKey,
     now_ms: int,
 ) -> str:
-    """Write the results of a cohort.
+    """Write the results of a cohort as text, to be encoded as UTF-8 with its line ends as they are.
 
     Args:
         form: "csv", "xapi", "ags" or "open-badges".
         course: that the cohort takes.
-        cohort_name: for people; it is in the CSV alone.
+        cohort_name: is in the CSV alone.
         results: of each trainee, by pseudonym, in the order in which the trials were shown.
         finished: sittings that were ended, each once for a trainee.
-        signing_key: of the server; it signs "open-badges", the others do not use it.
-        now_ms: milliseconds since 1970, UTC; the scores of "ags" are of then, the others do not use it.
-
-    Returns:
-        Text to be written as UTF-8, line ends as they are.
+        signing_key: of the server; signs "open-badges".
+        now_ms: milliseconds since 1970, UTC; the scores of "ags" are of then.
 
     Raises:
         ValueError: there is no such form, or a number of a result is not finite.

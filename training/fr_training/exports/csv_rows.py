@@ -46,7 +46,11 @@ COLUMNS: tuple[Column, ...] = (
     Column("cohort", "name of the cohort", lambda of, _: of.cohort_name),
     Column("seed", "of the course: decided who is shown where", lambda of, _: of.course.seed),
     Column("manifest_sha256", "of all forms of the course", lambda of, _: of.course.manifest_sha256),
-    Column("model", "that set difficulties and lists: pack@version", lambda of, _: _model(of)),
+    Column(
+        "model",
+        "that set difficulties and lists: pack@version",
+        lambda of, _: f"{of.course.model.pack}@{of.course.model.version}",
+    ),
     Column("model_sha256", "of the file of that model's embedder", lambda of, _: of.course.model.sha256),
     _of_trial("trainee_id", "pseudonym"),
     _of_trial("sitting", "its name in the plan"),
@@ -117,10 +121,6 @@ def _text(cell: Cell) -> str:
             return number(cell)
         case str():
             return harmless(cell)
-
-
-def _model(of: CohortResults) -> str:
-    return f"{of.course.model.pack}@{of.course.model.version}"
 
 
 def _groups(one: Result) -> str:

@@ -29,12 +29,6 @@ _RSA_PUB: Final = bytes((0x85, 0x24))  # 0x1205 as an unsigned varint, seven bit
 _BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
-def did_key(key: rsa.RSAPublicKey) -> str:
-    """The id of a public key; it begins with "did:key:z4MX" where the key has 2048 bits."""
-    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.PKCS1)
-    return f"did:key:z{base58(_RSA_PUB + der)}"
-
-
 def base58(data: bytes) -> str:
     """Bytes in base58 of Bitcoin's alphabet; each zero byte in front is a "1"."""
     whole, digits = int.from_bytes(data), ""
@@ -84,7 +78,8 @@ class SigningKey:
     @property
     def public_jwk(self) -> dict[str, str]:
         """The public key as a JSON Web Key (RFC 7517), with its thumbprint as `kid`; nothing in it is secret."""
-        needed = _needed(self.private.public_key())
+        numbers = self.private.public_key().public_numbers()
+        needed = {"kty": "RSA", "n": _encode(_bytes(numbers.n)), "e": _encode(_bytes(numbers.e))}
         return {**needed, "alg": ALGORITHM, "use": "sig", "kid": thumbprint(needed)}
 
     @property
@@ -123,12 +118,13 @@ def thumbprint(jwk: Mapping[str, str]) -> str:
 
 
 def did_of(jwk: Mapping[str, str]) -> str:
-    """The `did:key` of a public key; of a credential that was verified, `iss` is that of the key.
+    """The `did:key` of a public key, "did:key:z4MX..." for 2048 bits; `iss` of a credential that the key signed.
 
     Raises:
         ValueError: it is no RSA key of 2048 bits or more.
     """
-    return did_key(_public_key(jwk))
+    der = _public_key(jwk).public_bytes(serialization.Encoding.DER, serialization.PublicFormat.PKCS1)
+    return f"did:key:z{base58(_RSA_PUB + der)}"
 
 
 def verify(jwt: str, jwk: Mapping[str, str]) -> dict[str, Any]:
@@ -166,11 +162,6 @@ def _public_key(jwk: Mapping[str, str]) -> rsa.RSAPublicKey:
     if numbers.n.bit_length() < KEY_BITS:
         raise ValueError(f"a signing key has {KEY_BITS} bits or more")
     return numbers.public_key()
-
-
-def _needed(key: rsa.RSAPublicKey) -> dict[str, str]:
-    numbers = key.public_numbers()
-    return {"kty": "RSA", "n": _encode(_bytes(numbers.n)), "e": _encode(_bytes(numbers.e))}
 
 
 def _bytes(whole: int) -> bytes:

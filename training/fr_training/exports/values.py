@@ -24,11 +24,9 @@ _NAMESPACE: Final[UUID] = uuid5(NAMESPACE_DNS, "training.fr-core.invalid")
 
 
 def stable_id(kind: str, *parts: str | int) -> str:
-    """The UUID (version 5, RFC 9562) of what `parts` name.
+    """The UUID (version 5, RFC 9562) of what `parts` name, such as the ids of the course and the item.
 
-    Args:
-        kind: of thing, such as "item"; things of two kinds never share an id.
-        parts: which one, such as the ids of the course and the item.
+    Things of two kinds never share an id.
     """
     return str(uuid5(_NAMESPACE, json.dumps([kind, *parts])))
 
@@ -42,10 +40,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def instant(ms: int) -> str:
-    """A time as ISO 8601 in UTC with milliseconds, such as "2023-11-14T22:13:20.000Z".
-
-    Args:
-        ms: milliseconds since 1970, UTC.
+    """Milliseconds since 1970 as ISO 8601 in UTC, such as "2023-11-14T22:13:20.000Z".
 
     Raises:
         OverflowError: it is after the year 9999.

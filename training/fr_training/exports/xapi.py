@@ -159,8 +159,9 @@ def _statements(of: CohortResults) -> Iterator[dict[str, Any]]:
 
 
 def _statement(course: Course, around: Mapping[str, Any], one: Result) -> dict[str, Any]:
+    later = (one.truth,) if one.exercise == ExerciseKind.OWN_PROBE else ()
     return {
-        "id": stable_id("statement", course.course_id, one.trainee_id, one.sitting, one.ordinal, *_told_later(one)),
+        "id": stable_id("statement", course.course_id, one.trainee_id, one.sitting, one.ordinal, *later),
         "actor": {
             "objectType": "Agent",
             "account": {"homePage": f"{HOME}/courses/{course.course_id}", "name": one.trainee_id},
@@ -192,10 +193,6 @@ def _around(course: Course, sitting: SittingPlan, block: BlockPlan) -> dict[str,
             _activity(urn("course", course.course_id), "course", course.plan.title),
         ],
     }
-
-
-def _told_later(one: Result) -> tuple[str, ...]:
-    return (one.truth,) if one.exercise == ExerciseKind.OWN_PROBE else ()
 
 
 def _result(one: Result) -> dict[str, Any]:

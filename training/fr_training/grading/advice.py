@@ -52,12 +52,7 @@ class PrevalenceFigures:
 
 
 def aided_figures(results: Sequence[Result], seed: int) -> Maybe[AidedFigures]:
-    """Compute the figures of the aided pairs among some results; undefined where there is none.
-
-    Args:
-        results: of one trainee, or of several together.
-        seed: of the draws behind intervals, at least 0.
-    """
+    """Compute the figures of the aided pairs of one trainee, or of several; undefined where there is none."""
     rated = advised(results)
     if not rated:
         return Undefined(message("none.aided"))

@@ -85,10 +85,7 @@ def words_of(ratio: float) -> Message:
 
 
 def evidence(pairs: Sequence[Result]) -> EvidenceFigures:
-    """Measure the ratings of pairs as evidence.
-
-    Args:
-        pairs: rated, of known truth, as `fr_training.grading.values.pairs` selects them.
+    """Measure the ratings of pairs, as `values.pairs` selects them, as evidence.
 
     Raises:
         UndefinedRate: there is no pair of one person, or none of two.
@@ -123,15 +120,8 @@ def interval_of_ratio(found: LevelRatio, mated: int, nonmated: int) -> tuple[flo
     """The 95 % interval of a level's ratio, from Wilson's intervals of the two shares on the logarithmic scale.
 
     Source: G. Y. Zou and A. Donner, "Construction of confidence limits about effect measures: a general approach",
-    Statistics in Medicine 27 (2008) 1693-1702, for a ratio of shares. The end that is nearer to 1 is always bounded.
-
-    Args:
-        found: the level.
-        mated: mated trials of all levels, at least 1.
-        nonmated: likewise.
-
-    Returns:
-        The ends; 0 and infinity where no trial bounds them.
+    Statistics in Medicine 27 (2008) 1693-1702, for a ratio of shares. The end that is nearer to 1 is always bounded;
+    the ends are 0 and infinity where no trial bounds them. `mated` and `nonmated` are the trials of all levels.
     """
     levels = len(RATINGS)
     shares = (found.mated + 0.5) / (mated + levels / 2), (found.nonmated + 0.5) / (nonmated + levels / 2)

@@ -130,10 +130,9 @@ def crowds(
     Args:
         cohort: results by trainee.
         seed: of the draws of groups and of resamples, at least 0.
-        most_forms: at least 1; each takes up to a second.
+        most_forms: each takes up to a second.
         least_trainees: who must have rated a form.
-        without: ids of blocks to leave out, such as `adaptive_blocks`: who was shown an item there depends on how the
-            trainee did.
+        without: blocks to leave out, such as `adaptive_blocks`, whose items depend on how the trainee did.
     """
     rated = [
         one

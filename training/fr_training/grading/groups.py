@@ -90,12 +90,7 @@ Draws: TypeAlias = dict[str, F64]
 
 
 def group_figures(pairs: Sequence[Result], seed: int = 0) -> tuple[GroupFigures, ...]:
-    """Both error rates of rated pairs by every kind of label that their people share, in the order of the alphabet.
-
-    Args:
-        pairs: of one trainee, or of several together.
-        seed: of the resamples, at least 0.
-    """
+    """Both error rates of rated pairs by every kind of label that their people share, in the order of the alphabet."""
     labelled: dict[str, dict[str, list[Result]]] = {}
     for one in pairs:
         for kind, label in one.groups.items():

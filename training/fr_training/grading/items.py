@@ -65,29 +65,24 @@ class ItemRow:
 
 def item_rows(cohort: Mapping[str, Sequence[Result]]) -> tuple[ItemRow, ...]:
     """Every item of known truth that somebody was shown, by form and item."""
-    abilities = {trainee: ability for trainee, results in cohort.items() if (ability := _ability(results)) is not None}
+    abilities = {trainee: _theta(counted) for trainee, results in cohort.items() if (counted := _counted(results))}
     shown = [one for results in cohort.values() for one in results if one.truth]
     rows: list[ItemRow] = []
-    for _, results in sorted(grouped(shown, lambda one: (one.form, one.exercise == ExerciseKind.OWN_PROBE)).items()):
-        rows += _rows_of_form(results, abilities)
+    by_form = sorted(grouped(shown, lambda one: (one.form, one.exercise == ExerciseKind.OWN_PROBE)).items())
+    for _, results in by_form:
+        items = dict(sorted(grouped(results, lambda one: one.item_id).items()))
+        rows += [_row(items[item], figure, abilities) for item, figure in _figures(results, items).items()]
     return tuple(rows)
 
 
-def _rows_of_form(results: Sequence[Result], abilities: Mapping[str, float]) -> list[ItemRow]:
-    shown = dict(sorted(grouped(results, lambda one: one.item_id).items()))
-    return [
-        _row(some, figure, abilities) for some, figure in zip(shown.values(), _figures(results, shown), strict=True)
-    ]
-
-
-def _figures(results: Sequence[Result], items: Iterable[str]) -> list[ItemFigures]:
+def _figures(results: Sequence[Result], items: Iterable[str]) -> dict[str, ItemFigures]:
     """The figures of items of a form, in their order, as the trainees of one course answered them."""
     place = {item_id: number for number, item_id in enumerate(items)}
     people = {trainee: number for number, trainee in enumerate(dict.fromkeys(one.trainee_id for one in results))}
     answers = np.full((len(people), len(place)), np.nan)
     for one in judged(results):
         answers[people[one.trainee_id], place[one.item_id]] = float(one.correct is True)
-    return list(item_figures(answers))
+    return dict(zip(place, item_figures(answers), strict=True))
 
 
 def misleads(answers: Sequence[Result]) -> bool:
@@ -144,12 +139,6 @@ def _human_difficulty(shown: Sequence[Result], abilities: Mapping[str, float]) -
     return unless_undefined(lambda: human_difficulty(thetas, right, guessing))
 
 
-def _ability(results: Sequence[Result]) -> float | None:
-    """The ability of a trainee from all triads and plain pairs; None where there is none."""
-    counted = _counted(results)
-    return _theta(counted) if counted else None
-
-
 def learned(courses: Iterable[Mapping[str, Sequence[Result]]]) -> Learned:
     """Put together what courses say of their items.
 
@@ -178,8 +167,7 @@ def learned(courses: Iterable[Mapping[str, Sequence[Result]]]) -> Learned:
                 answers.setdefault(one.item_id, []).append((theta, one.correct is True, GUESSING[one.exercise]))
                 shown.setdefault(one.item_id, []).append(one)
         for form in grouped((one for results in counted.values() for one in results), lambda one: one.form).values():
-            items = dict.fromkeys(one.item_id for one in form)
-            for item_id, figure in zip(items, _figures(form, items), strict=True):
+            for item_id, figure in _figures(form, dict.fromkeys(one.item_id for one in form)).items():
                 figures.setdefault(item_id, []).append(figure)
     return Learned(
         difficulties={

@@ -17,11 +17,9 @@ from fr_training.trials import Result
 
 
 def ability(results: Sequence[Result], guessing: float) -> Maybe[Ability]:
-    """The expected ability under a standard normal prior; an answer that is not right counts as wrong.
+    """The expected ability of one trainee under a standard normal prior; an answer that is not right counts as wrong.
 
-    Args:
-        results: judged, of one trainee; those whose item has no difficulty are left out.
-        guessing: chance of guessing right, in [0, 1).
+    Results whose item has no difficulty are left out. `guessing` is the chance of guessing right, in [0, 1).
     """
     placed = [one for one in results if one.b is not None]
     if not placed:

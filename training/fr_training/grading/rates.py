@@ -120,12 +120,6 @@ def roc_of_ratings(pairs: Sequence[Result]) -> Maybe[Roc]:
     return roc(*scores(pairs, [float(one.rating or 0) for one in pairs]))
 
 
-def roc_of_machine(pairs: Sequence[Result]) -> Maybe[Roc]:
-    """The curve of the machine's similarities, of the pairs that have one."""
-    compared = [one for one in pairs if one.similarity is not None]
-    return roc(*scores(compared, [one.similarity or 0.0 for one in compared]))
-
-
 def scores(pairs: Sequence[Result], values: Sequence[float]) -> tuple[F64, F64]:
     """f64[n], f64[m]: the values of pairs of one person, and of two people."""
     same = [value for one, value in zip(pairs, values, strict=True) if one.truth == "same"]
@@ -134,12 +128,7 @@ def scores(pairs: Sequence[Result], values: Sequence[float]) -> tuple[F64, F64]:
 
 
 def roc(same: F64, different: F64) -> Maybe[Roc]:
-    """The curve of values that are higher where a pair looks more like one person.
-
-    Args:
-        same: f64[n], finite, of pairs of one person.
-        different: f64[m], finite, of pairs of two people.
-    """
+    """The curve of values that are higher where a pair looks more like one person; f64[n] and f64[m], finite."""
     if not len(same) or not len(different):
         return Undefined(message("undefined.curve"))
     curve = det_curve(same, different).thinned(MOST_POINTS)
@@ -175,6 +164,8 @@ def machine_figures(pairs: Sequence[Result]) -> MachineFigures:
     answers = [one for one in pairs if one.machine]
     different_pairs = first_of_items(pairs)
     said = [one for one in different_pairs if one.machine]
+    compared = [one for one in different_pairs if one.similarity is not None]
+    weighed = [one for one in different_pairs if one.log10_lr is not None]
     same = [one for one in said if one.truth == "same"]
     different = [one for one in said if one.truth == "different"]
     lacking = message("none.machine_pairs")
@@ -185,13 +176,7 @@ def machine_figures(pairs: Sequence[Result]) -> MachineFigures:
         false_same=share(
             sum(one.machine == "same" for one in different), len(different), message("none.machine_pairs_of_two")
         ),
-        roc=roc_of_machine(different_pairs),
-        cllr=_cllr(different_pairs),
+        roc=roc(*scores(compared, [one.similarity or 0.0 for one in compared])),
+        cllr=unless_undefined(lambda: cllr(*scores(weighed, [one.log10_lr or 0.0 for one in weighed]))),
         agrees=share(sum(one.machine == one.answer for one in answers), len(answers), lacking),
     )
-
-
-def _cllr(pairs: Sequence[Result]) -> Maybe[float]:
-    weighed = [(one, one.log10_lr) for one in pairs if one.log10_lr is not None]
-    same, different = scores([one for one, _ in weighed], [ratio for _, ratio in weighed])
-    return unless_undefined(lambda: cllr(same, different))

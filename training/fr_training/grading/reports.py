@@ -41,14 +41,10 @@ from fr_training.trials import Result
 def trainee_figures(
     course: Course, results: Sequence[Result], cohort: Mapping[str, Sequence[Result]]
 ) -> TraineeFigures:
-    """The figures of one trainee.
+    """The figures of one trainee, of the results of all sessions.
 
-    Args:
-        course: that was taken.
-        results: of the trainee, of all sessions; trials known to the trainee and unanswered ones are counted, and in no
-            other figure.
-        cohort: results of the trainees of the cohort by pseudonym; this trainee may be among them. Of a cohort of fewer
-            than `standing.MIN_COHORT` trainees nothing is told but agreement with a partner.
+    Of a cohort of fewer than `MIN_COHORT` trainees nothing is told but agreement with a partner; the trainee may be
+    among the cohort, by pseudonym.
 
     Raises:
         NothingToReport: there is no result of the trainee.
@@ -92,11 +88,7 @@ QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def cohort_figures(course: Course, results: Mapping[str, Sequence[Result]]) -> CohortFigures:
-    """The figures of a cohort.
-
-    Args:
-        course: that was taken.
-        results: of each trainee by pseudonym; those without a result are left out.
+    """The figures of a cohort, of the results of each trainee by pseudonym; trainees without a result are left out.
 
     Raises:
         NothingToReport: there is no result at all.
@@ -152,9 +144,7 @@ def _distributions(rows: Sequence[TraineeRow]) -> tuple[Distribution, ...]:
 
 def _changes(scores: Sequence[Mapping[str, Score]]) -> tuple[CohortChange, ...]:
     taken = [test for test in OCCASIONS if any(test in own for own in scores)]
-    if len(taken) < 2:
-        return ()
-    first, *later = taken
+    first, *later = taken or ("",)
     both = {second: [own for own in scores if first in own and second in own] for second in later}
     return tuple(_change(first, second, scores) for second, scores in both.items() if scores)
 

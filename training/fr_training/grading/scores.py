@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fr_core.scoring.checks import F64
 from fr_core.scoring.intervals import wilson_interval
 from fr_locales.messages import Message, message
 from fr_training.courses import Course
@@ -85,11 +84,6 @@ class StandingFigures:
     norms: tuple[NormFigures, ...]  # published figures
 
 
-def of_test(results: Sequence[Result], test: str) -> tuple[Result, ...]:
-    """The rated pairs of one test."""
-    return tuple(one for one in pairs(results) if one.test == test)
-
-
 @dataclass(frozen=True, slots=True)
 class Score:
     """Rated pairs of a test."""
@@ -118,11 +112,9 @@ def score(rated: Sequence[Result]) -> Maybe[Score]:
 
 def changes(results: Sequence[Result]) -> tuple[ChangeFigures, ...]:
     """The change from the first test that the trainee took to each later one."""
-    taken = {test: rated for test in OCCASIONS if (rated := of_test(results, test))}
-    if len(taken) < 2:
-        return ()
-    first, *later = taken
-    return tuple(_change(first, taken[first], second, taken[second]) for second in later)
+    rated = grouped(pairs(results), lambda one: one.test)
+    taken = [test for test in OCCASIONS if test in rated]
+    return tuple(_change(taken[0], rated[taken[0]], second, rated[second]) for second in taken[1:])
 
 
 def _change(first: str, before: Sequence[Result], second: str, after: Sequence[Result]) -> ChangeFigures:
@@ -155,16 +147,18 @@ def scores_by_test(results: Iterable[Result]) -> dict[str, Score]:
 
 
 def standing(own: Mapping[str, Score], cohort: Sequence[Mapping[str, Score]]) -> StandingFigures:
-    """Place a trainee among others in the first test that has a score.
+    """Place a trainee among others, this one included, in the first test that has a score.
 
-    Args:
-        own: by test, as `scores_by_test` gives it.
-        cohort: the same of every trainee, this one included.
+    Both arguments are as `scores_by_test` gives them.
     """
     test = next(iter(own), "")
     mine: Maybe[float] = own[test].percent if test else _too_few()
     others = np.array([one[test].percent for one in cohort if test in one], dtype=np.float64)
-    percentile = _in_cohort(mine, others)
+    percentile: Maybe[float] = Undefined(message("undefined.few_scores", least=MIN_COHORT))
+    if isinstance(mine, Undefined):
+        percentile = mine
+    elif len(others) >= MIN_COHORT:
+        percentile = percentile_in(mine, others)
     placed = test and not isinstance(percentile, Undefined)
     low, high = own[test].interval if placed else (None, None)
     return StandingFigures(
@@ -180,14 +174,6 @@ def standing(own: Mapping[str, Score], cohort: Sequence[Mapping[str, Score]]) ->
 
 def _too_few() -> Undefined:
     return Undefined(message("undefined.few_for_score", least=MIN_SCORED))
-
-
-def _in_cohort(own: Maybe[float], others: F64) -> Maybe[float]:
-    if isinstance(own, Undefined):
-        return own
-    if len(others) < MIN_COHORT:
-        return Undefined(message("undefined.few_scores", least=MIN_COHORT))
-    return percentile_in(own, others)
 
 
 def _of_norm(norm: Norm, own: Maybe[Score]) -> NormFigures:

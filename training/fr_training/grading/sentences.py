@@ -34,6 +34,12 @@ BAR = 0.1
 """Share of errors that is to be practised: the whole 95 % interval must lie above it."""
 
 TESTS = {"pre": message("test.pre"), "post": message("test.post"), "retention": message("test.retention")}
+HARD = {"easy": message("pairs.easy"), "middle": message("pairs.middle"), "hard": message("pairs.hard")}
+TO_PRACTISE = {
+    Lean.SAME: message("practise.lean_same"),
+    Lean.DIFFERENT: message("practise.lean_different"),
+    Lean.SLOW: message("practise.lean_slow"),
+}
 
 
 def trainee_words(figures: TraineeFigures) -> Words:
@@ -121,44 +127,33 @@ def _leaning(who: Audience, pairs: PairFigures, certain: Certainty) -> Message:
     if pairs.undecided:
         parts.append(message("lean.undecided", audience=who, count=pairs.undecided))
     errors = tuple(parts)
-    match certain.lean:
-        case None:
-            return message("lean.one_kind", audience=who, errors=errors)
-        case Lean.SAME:
-            return message("lean.same", audience=who, errors=errors)
-        case Lean.DIFFERENT:
-            return message("lean.different", audience=who, errors=errors)
-        case Lean.SLOW:
-            return message("lean.slow", audience=who, errors=errors)
-        case Lean.NEITHER:
-            return message("lean.neither", audience=who, errors=errors)
-        case Lean.TOO_FEW:
-            return message("lean.too_few", audience=who, count=pairs.trials, errors=errors)
+    return {
+        None: message("lean.one_kind", audience=who, errors=errors),
+        Lean.SAME: message("lean.same", audience=who, errors=errors),
+        Lean.DIFFERENT: message("lean.different", audience=who, errors=errors),
+        Lean.SLOW: message("lean.slow", audience=who, errors=errors),
+        Lean.NEITHER: message("lean.neither", audience=who, errors=errors),
+        Lean.TOO_FEW: message("lean.too_few", audience=who, count=pairs.trials, errors=errors),
+    }[certain.lean]
 
 
 def _moved_by_advice(who: Audience, trials: int, found: Verdict) -> Message:
-    match found:
-        case Verdict.ABOVE:
-            return message("advice.towards", audience=who)
-        case Verdict.BELOW:
-            return message("advice.away", audience=who)
-        case Verdict.ABOUT_NONE:
-            return message("advice.little", audience=who)
-        case Verdict.TOO_FEW:
-            return message("advice.too_few", audience=who, count=trials)
+    return {
+        Verdict.ABOVE: message("advice.towards", audience=who),
+        Verdict.BELOW: message("advice.away", audience=who),
+        Verdict.ABOUT_NONE: message("advice.little", audience=who),
+        Verdict.TOO_FEW: message("advice.too_few", audience=who, count=trials),
+    }[found]
 
 
 def _where_rare(who: Audience, items: int, found: RateDifference, verdict: Verdict) -> Message:
     rare, usual = _of(found.first), _of(found.second)
-    match verdict:
-        case Verdict.ABOVE:
-            return message("rare.more", audience=who, rare=rare, usual=usual)
-        case Verdict.BELOW:
-            return message("rare.less", audience=who, rare=rare, usual=usual)
-        case Verdict.ABOUT_NONE:
-            return message("rare.alike", audience=who, rare=rare, usual=usual)
-        case Verdict.TOO_FEW:
-            return message("rare.too_few", audience=who, rare=rare, usual=usual, count=items)
+    return {
+        Verdict.ABOVE: message("rare.more", audience=who, rare=rare, usual=usual),
+        Verdict.BELOW: message("rare.less", audience=who, rare=rare, usual=usual),
+        Verdict.ABOUT_NONE: message("rare.alike", audience=who, rare=rare, usual=usual),
+        Verdict.TOO_FEW: message("rare.too_few", audience=who, rare=rare, usual=usual, count=items),
+    }[verdict]
 
 
 def _of(rate: Rate) -> Message:
@@ -215,12 +210,8 @@ def _errors(who: Audience, found: KindFigures, aided: Maybe[AidedFigures], certa
 
 
 def _lean_to_practise(lean: Lean | None) -> Iterable[Message]:
-    if lean == Lean.SAME:
-        yield message("practise.lean_same")
-    if lean == Lean.DIFFERENT:
-        yield message("practise.lean_different")
-    if lean == Lean.SLOW:
-        yield message("practise.lean_slow")
+    if lean in TO_PRACTISE:
+        yield TO_PRACTISE[lean]
 
 
 def _worst(pairs: PairFigures | None) -> Iterable[Message]:
@@ -229,15 +220,9 @@ def _worst(pairs: PairFigures | None) -> Iterable[Message]:
     known = [(one.wrong, one) for one in places if isinstance(one.wrong, Rate)]
     if known:
         wrong, worst = max(known, key=lambda couple: couple[0].value)
-        hard = {
-            "easy": message("pairs.easy"),
-            "middle": message("pairs.middle"),
-            "hard": message("pairs.hard"),
-        }[worst.third]
-        if worst.truth == "same":
-            yield message("practise.worst_same", hard=hard, wrong=_of(wrong))
-        else:
-            yield message("practise.worst_different", hard=hard, wrong=_of(wrong))
+        hard, same = HARD[worst.third], worst.truth == "same"
+        of_one = message("practise.worst_same", hard=hard, wrong=_of(wrong))
+        yield of_one if same else message("practise.worst_different", hard=hard, wrong=_of(wrong))
 
 
 # --- what changed ----------------------------------------------------------------------------------------------------
@@ -249,13 +234,11 @@ def _change(one: ChangeFigures) -> Message:
         return message("change.unknown", first=first, second=second, reason=found.reason)
     before, after, points, needed = found.before, found.after, found.points, found.needed
     went = message("change.points", first=first, second=second, before=before, after=after, points=points)
-    match found.verdict:
-        case ChangeVerdict.NO_RELIABLE_CHANGE:
-            return message("change.by_chance", went=went, needed=needed)
-        case ChangeVerdict.BETTER:
-            return message("change.better", went=went, needed=needed)
-        case ChangeVerdict.WORSE:
-            return message("change.worse", went=went, needed=needed)
+    return {
+        ChangeVerdict.NO_RELIABLE_CHANGE: message("change.by_chance", went=went, needed=needed),
+        ChangeVerdict.BETTER: message("change.better", went=went, needed=needed),
+        ChangeVerdict.WORSE: message("change.worse", went=went, needed=needed),
+    }[found.verdict]
 
 
 def _standing(found: StandingFigures) -> Iterable[Message]:

@@ -43,12 +43,7 @@ class OwnFigures:
 
 
 def own_figures(cohort: Mapping[str, Sequence[Result]], sensitivities: Mapping[str, Maybe[Sensitivity]]) -> OwnFigures:
-    """Compute the means of a cohort.
-
-    Args:
-        cohort: results by trainee.
-        sensitivities: of the plain pairs of each trainee.
-    """
+    """Compute the means of a cohort, with the sensitivity of the plain pairs of each trainee."""
     own = {
         trainee: one
         for trainee, one in sensitivities.items()
@@ -70,20 +65,16 @@ def own_figures(cohort: Mapping[str, Sequence[Result]], sensitivities: Mapping[s
 
 
 def _mean(found: Sequence[Estimate], item_error: float) -> Maybe[Estimate]:
-    if len(found) < MIN_TRAINEES:
-        return _too_few()
-    values, errors = ([one.value for one in found], [one.standard_error for one in found])
-    return unless_undefined(lambda: mean_of_people(np.array(values), np.array(errors), item_error))
+    return _mean_of([one.value for one in found], [one.standard_error for one in found], item_error)
 
 
-def _mean_of(values: Sequence[float]) -> Maybe[Estimate]:
+def _mean_of(
+    values: Sequence[float], errors: Sequence[float] | None = None, item_error: float = 0.0
+) -> Maybe[Estimate]:
     if len(values) < MIN_TRAINEES:
-        return _too_few()
-    return unless_undefined(lambda: mean_of_people(np.array(values)))
-
-
-def _too_few() -> Undefined:
-    return Undefined(message("undefined.few_trainees", least=MIN_TRAINEES))
+        return Undefined(message("undefined.few_trainees", least=MIN_TRAINEES))
+    own = None if errors is None else np.array(errors)
+    return unless_undefined(lambda: mean_of_people(np.array(values), own, item_error))
 
 
 def _item_error(rated: Sequence[Result]) -> float:

@@ -45,13 +45,7 @@ def unless_undefined(figure: Callable[[], T]) -> Maybe[T]:
 
 
 def share(count: int, total: int, lacking: Message) -> Maybe[Rate]:
-    """The share count / total with Wilson's 95 % interval.
-
-    Args:
-        count: from 0 to `total`.
-        total: of all; where it is 0, the share is undefined.
-        lacking: says that there is none of what is counted.
-    """
+    """The share count / total with Wilson's 95 % interval; of no trial it is undefined, as `lacking` says."""
     return rate(count, total) if total else Undefined(lacking)
 
 

@@ -51,11 +51,9 @@ def first_judgements(cohort: Mapping[str, Sequence[Result]]) -> Rated:
 
 
 def agreement_figures(results: Sequence[Result], first: Rated) -> Maybe[AgreementFigures]:
-    """Compute the figures of the blind verifications among some results; undefined where there is none.
+    """Compute the figures of the blind verifications of some verifiers; undefined where there is none.
 
-    Args:
-        results: of the verifiers.
-        first: of everybody, as `first_judgements` gives them.
+    `first` is of everybody.
     """
     verified = [one for one in pairs(results) if one.exercise == ExerciseKind.BLIND]
     if not verified:
@@ -96,10 +94,8 @@ def with_partners(cohort: Mapping[str, Sequence[Result]]) -> dict[str, tuple[Res
     """Name the partner of each blind verification: of those who have judged its pair, the next by number.
 
     Trainees 0 and 1, 2 and 3 and so on are of different halves and verify each other, where both have judged; a trainee
-    without such a partner gets the next who has judged. A pair that nobody has judged yet keeps "" for its partner.
-
-    Args:
-        cohort: the results of each trainee, in the order of their numbers.
+    without such a partner gets the next who has judged. A pair that nobody has judged yet keeps "" for its partner. The
+    cohort is in the order of the trainees' numbers.
     """
     places = {trainee: place for place, trainee in enumerate(cohort)}
     judges: dict[tuple[str, str], list[int]] = {}

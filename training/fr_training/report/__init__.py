@@ -1,7 +1,7 @@
 """Reports of training: the figures of `fr_training.grading` for programs and for people.
 
 * `keys` says which keys the JSON has, and makes it; it needs no matplotlib;
-* `pages` are the HTML: `sections`, `evidence` and `comparisons` tell the figures with what each means, `plots` draws,
+* `pages` are the HTML: `sections` and `comparisons` tell the figures with what each means, `plots` draws,
   `cells` writes a figure as text.
 
 Every report says that it is training output and no evidence of identity, and knows trainees by their pseudonyms alone.

@@ -68,9 +68,8 @@ def rate_text(value: Rate, low: float, high: float) -> str:
 def text(value: object, digits: int = 2) -> str:
     """A figure with its interval, or why there is none.
 
-    Args:
-        value: a rate, an estimate, an area, a time, a number, a message, or an `Undefined`; None is written as "".
-        digits: behind the point.
+    The value is a rate, an estimate, an area, a time, a number, a message, a text, or an `Undefined`; None is written
+    as "". `digits` stand behind the point.
     """
     match value:
         case None:

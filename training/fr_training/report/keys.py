@@ -35,12 +35,7 @@ NOTICE = message("page.notice")
 
 
 def document(course: Course, kind: str, figures: object) -> str:
-    """A report as JSON text, ending with a newline.
-
-    Args:
-        course: that the figures are of.
-        kind: "training-trainee" or "training-cohort".
-        figures: a dataclass of figures.
+    """A report ("training-trainee" or "training-cohort") as JSON text, ending with a newline.
 
     Raises:
         ValueError: a number is not finite, which no figure is.

@@ -5,7 +5,7 @@
 * **what they take**: `runner` (a course of a plan without photos; sittings through the real flow, or on the machine of
   a server);
 * **what is found out**: `study` (everybody takes everything), `claims` (estimates beside the truth, the share of right
-  answers, each with its bar), `savings` (adaptive blocks against fixed forms);
+  answers, adaptive blocks against fixed forms, each with its bar);
 * **for readers**: `report` (words, tables, JSON), `page` (HTML with pictures), `cli` (`fr train simulate`).
 
 The pair model. Two photos give evidence of unit variance, mean +m for one person and -m for two, and a trainee says

@@ -15,12 +15,10 @@ from fr_training.answers import (
     Degraded,
     ListChoice,
     ListDecision,
-    Notes,
     Observation,
     Observations,
     OddOneOut,
     PairRating,
-    ProbeSent,
     Triage,
     Usability,
 )
@@ -83,16 +81,9 @@ def second_evidence(
     """Draw the evidence of a second look at a pair, whose first rating says that the evidence lay in (low, high].
 
     The first evidence is drawn again within the limits of the first rating, so that a trainee needs no memory, and both
-    looks together are spread as if there were one. By itself the second look is spread as the first.
+    looks together are spread as if there were one. By itself the second look is spread as the first; `memory` is the
+    correlation of both, in [0, 1].
     Source of the draw: inversion, L. Devroye, "Non-Uniform Random Variate Generation", Springer (1986), section 2.2.
-
-    Args:
-        mated: whether both photos show one person.
-        strength: m.
-        low: lower end, may be infinite.
-        high: upper end, above `low`.
-        memory: correlation of the two looks, in [0, 1].
-        rng: draws.
     """
     mean = strength if mated else -strength
     above = low > mean  # then from the other tail, where shares are precise
@@ -123,7 +114,7 @@ def _between(low: float, high: float, rng: np.random.Generator) -> float:
     return min(max(drawn, low), high)
 
 
-_SEEN = ("oval face", "round face", "broad nose", "narrow nose", "high forehead", "full lips", "mole on the cheek")
+SEEN = ("oval face", "round face", "broad nose", "narrow nose", "high forehead", "full lips", "mole on the cheek")
 _NOT_VISIBLE = 0.1  # of components: hair over an ear, a mark too fine for the photo
 _ALIKE = 5.0  # of a component's similarity, 0 to 10, above which it is called similar
 _PER_EVIDENCE = 2.0  # of a component's similarity, for each unit of evidence
@@ -132,11 +123,7 @@ _PER_EVIDENCE = 2.0  # of a component's similarity, for each unit of evidence
 def odd_one_out(key: TriadKey, ids: Mapping[int, str], right: float, rng: np.random.Generator) -> OddOneOut:
     """Choose the odd one with the chance `right`, else one of the two others.
 
-    Args:
-        key: what is right.
-        ids: index in the item's photos -> picture id.
-        right: in [0, 1].
-        rng: draws.
+    `ids` are picture ids by their index in the item's photos.
     """
     others = sorted(index for index in ids if index != key.odd)
     wrong = int(rng.integers(len(others)))
@@ -144,14 +131,9 @@ def odd_one_out(key: TriadKey, ids: Mapping[int, str], right: float, rng: np.ran
 
 
 def photos_shown(pictures: Sequence[ShownPicture], order: Sequence[int]) -> dict[int, str]:
-    """Index in the item's photos -> picture id, of those that are shown to be chosen from; of a list, the candidates.
+    """Index in the item's photos -> picture id, of those that are shown to be chosen from.
 
-    Args:
-        pictures: of the prompt, in the order in which they are shown.
-        order: shown position -> index in the item's photos.
-
-    Returns:
-        Candidates are counted from 0 without the probe.
+    `order` leads from the shown position to the index. Candidates of a list are counted from 0 without the probe.
     """
     probes = sum(picture.role == Role.PROBE for picture in pictures)
     return {
@@ -167,10 +149,10 @@ def list_decision(
     chances: tuple[float, float, float, float],
     rng: np.random.Generator,
 ) -> ListDecision:
-    """Decide on a list.
+    """Decide on a list; where it is not known what is right, as if the person were not there.
 
     Args:
-        key: what is right; where it is not known, the trainee answers as if the person were not there.
+        key: what is right.
         ids: index of the candidate -> picture id.
         chances: of picking the mate where it is there; of picking a foil where it is there; of picking a foil where it
             is not; of leaving a list inconclusive in which nobody was picked.
@@ -217,17 +199,6 @@ def draw_observations(
         compared = Compared.SIMILAR if similarity > _ALIKE else Compared.DIFFERENT
         found.append(Observation(component.component_id, compared, similarity))
     return Observations(tuple(found))
-
-
-def draw_notes(rng: np.random.Generator) -> Notes:
-    """Write down two things that may be seen in a face."""
-    first, second = rng.choice(len(_SEEN), 2, replace=False)
-    return Notes(f"{_SEEN[int(first)]}, {_SEEN[int(second)]}")
-
-
-def draw_probe(rng: np.random.Generator) -> ProbeSent:
-    """The hash of a photo that nobody has."""
-    return ProbeSent(rng.bytes(32).hex())
 
 
 def _ratings(ids: Mapping[int, str], best: int | None, rating: int, rng: np.random.Generator) -> dict[str, int]:

@@ -19,22 +19,20 @@ from fr_training.report.cells import Row, table, text, told
 from fr_training.sessions.order import PRIOR_SD
 from fr_training.simulation.claims import (
     FIRST,
+    GREATEST_INFORMATION,
+    MOST_ITEMS,
     THIRDS,
     Claim,
     Series,
     adaptive_claims,
-    chances,
-    recovery_claims,
-    series_of,
-    thirds,
-)
-from fr_training.simulation.savings import (
-    GREATEST_INFORMATION,
-    MOST_ITEMS,
     by_spread,
     by_theta,
+    chances,
     curves,
+    recovery_claims,
     saving_claims,
+    series_of,
+    thirds,
 )
 from fr_training.simulation.study import Sizes, Study
 from fr_training.simulation.trainee import Population

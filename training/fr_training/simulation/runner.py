@@ -41,11 +41,7 @@ def made_course(plan: CoursePlan, seed: int, now_ms: int) -> Course:
 
     The difficulties of each truth of a form are the quantiles of a normal distribution, brought to mean 0 and SD 1, as
     those of a large bank are after `fr_training.bank.difficulty.spread`; the forms of an equated set are equally hard.
-
-    Args:
-        plan: what is wanted.
-        seed: shuffles, and draws where advice is wrong; at least 0.
-        now_ms: milliseconds since 1970, UTC.
+    The seed shuffles, and draws where advice is wrong.
     """
     numbers = count()
     forms = {
@@ -68,11 +64,7 @@ def made_course(plan: CoursePlan, seed: int, now_ms: int) -> Course:
 
 
 def difficulties(items: int) -> list[float]:
-    """Quantiles of a normal distribution, brought to mean 0 and SD 1 (n below the line); of one item, 0.
-
-    Args:
-        items: at least 0.
-    """
+    """Quantiles of a normal distribution, brought to mean 0 and SD 1 (n below the line); of one item, 0."""
     normal = NormalDist()
     values = np.array([normal.inv_cdf((n + 0.5) / items) for n in range(items)], dtype=np.float64)
     return [] if not items else [0.0] if items == 1 else [float(one) for one in values / values.std()]
@@ -188,15 +180,8 @@ def run_sitting(
 ) -> Session:
     """Take a sitting from its first block to its end, and return the session that is over.
 
-    A trainee who is slower than a block allows is cut off, as anybody would be.
-
-    Args:
-        course: that is taken.
-        items: of it, by `items_of`.
-        seat: who takes it.
-        sitting: its name.
-        rng: draws the secret of the session, the answers and the times.
-        start_ms: milliseconds since 1970, UTC.
+    A trainee who is slower than a block allows is cut off, as anybody would be. `rng` draws the secret of the session,
+    the answers and the times.
 
     Raises:
         UnknownSitting: the course has none of that name.
@@ -279,11 +264,8 @@ class StoreOracle:
     def answer(self, trainee: SimulatedTrainee, session_id: str, trial_id: str, rng: np.random.Generator) -> Answer:
         """Answer as a simulated trainee at the step that a trial waits for, in the picture ids of that trial.
 
-        The answer of SEND_PROBE is the hash of a photo that nobody has: through the API a photo is sent.
-
-        Raises:
-            UnknownSession: as `look`.
-            UnknownTrial: as `look`.
+        The answer of SEND_PROBE is the hash of a photo that nobody has: through the API a photo is sent. Errors are
+        those of `look`.
         """
         told = self.look(session_id, trial_id)
         return trainee.answer(told.show, told.key, told.b, rng)

@@ -162,7 +162,9 @@ def run_study(
         at_theta[theta] = tuple(_measured(desk, seat, rng) for seat, rng in zip(seats, rngs, strict=True))
         on_progress(trainees + replicates * (place + 1), total)
     form_b = np.array([item.b or 0.0 for item in course.forms[FORM].items], dtype=np.float64)
-    return Study(seed, population, sizes, tuple(people), at_theta, form_b, _advice_cells(sizes))
+    wrong = _wrong(sizes)
+    cells = (sizes.aided - wrong, wrong), (wrong, sizes.aided - wrong)
+    return Study(seed, population, sizes, tuple(people), at_theta, form_b, cells)
 
 
 def study_plan(sizes: Sizes) -> CoursePlan:
@@ -251,8 +253,3 @@ def _seat(trainee_id: str, number: int, abilities: Abilities) -> Seat:
 def _wrong(sizes: Sizes) -> int:
     """Wrong advice to the pairs of each truth."""
     return sizes.aided // 4
-
-
-def _advice_cells(sizes: Sizes) -> tuple[tuple[int, int], tuple[int, int]]:
-    wrong = _wrong(sizes)
-    return (sizes.aided - wrong, wrong), (wrong, sizes.aided - wrong)

@@ -7,7 +7,7 @@ from math import exp, isfinite
 
 import numpy as np
 
-from fr_training.answers import Answer, PairRating
+from fr_training.answers import Answer, Notes, PairRating, ProbeSent
 from fr_training.exercises.exercise import given_at
 from fr_training.grading.kinds import CHANCE
 from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
@@ -64,13 +64,10 @@ class SimulatedTrainee:
     by_ability: frozenset[str] = frozenset()
 
     def answer(self, show: ShowTrial, key: AnswerKey | None, b: float | None, rng: np.random.Generator) -> Answer:
-        """An answer that `Exercise.check` lets pass.
+        """An answer that `Exercise.check` lets pass to the trial at the step that it waits for.
 
-        Args:
-            show: the trial at the step that it waits for.
-            key: what is right; None while that is unknown, as for an own probe that was not sent.
-            b: difficulty of the item; None counts as 0, the mean.
-            rng: draws.
+        The key is None while it is unknown what is right, as for an own probe that was not sent; a difficulty of None
+        counts as 0, the mean.
 
         Raises:
             ValueError: the key is one of another exercise.
@@ -93,9 +90,10 @@ class SimulatedTrainee:
             case Step.TRIAGE, TriageKey():
                 return Answer(answers.draw_triage(key, self.abilities.triage, rng))
             case Step.NOTE, _:
-                return Answer(answers.draw_notes(rng))
+                first, second = rng.choice(len(answers.SEEN), 2, replace=False)
+                return Answer(Notes(f"{answers.SEEN[int(first)]}, {answers.SEEN[int(second)]}"))
             case Step.SEND_PROBE, _:
-                return Answer(answers.draw_probe(rng))
+                return Answer(ProbeSent(rng.bytes(32).hex()))  # the hash of a photo that nobody has
         raise ValueError(f"At {show.prompt.step} a trainee is not told what is right by a {type(key).__name__}.")
 
     def took_ms(self, show: ShowTrial, rng: np.random.Generator) -> int:
@@ -110,7 +108,9 @@ class SimulatedTrainee:
 
     def _rated(self, show: ShowTrial, key: PairKey, b: float | None, rng: np.random.Generator) -> Answer:
         strength = self._strength(show, b)
-        criterion, scale = (0.0, self._decided) if self._goes_by_ability(show) else self._own
+        criterion, scale = self.abilities.criterion, self.abilities.scale
+        if self._goes_by_ability(show):  # its model knows right and wrong alone, so that nothing is left undecided
+            criterion, scale = 0.0, Scale(0.0, scale.unsure, scale.fairly)
         before = given_at(show.trial.locked, Step.RATE)
         if show.prompt.step == Step.RATE_AGAIN and isinstance(before, PairRating) and show.prompt.advice is not None:
             low, high = (criterion + end for end in scale.range_of(before.rating))
@@ -120,15 +120,6 @@ class SimulatedTrainee:
             seen = answers.first_evidence(key.mated, strength, rng)
         rating = answers.rating_of(seen, criterion, strength, scale)
         return Answer(rating, difficulty=answers.felt_difficulty(seen - criterion))
-
-    @property
-    def _own(self) -> tuple[float, Scale]:
-        return self.abilities.criterion, self.abilities.scale
-
-    @property
-    def _decided(self) -> Scale:
-        """The same without undecided ratings: the model of abilities knows right and wrong alone."""
-        return Scale(0.0, self.abilities.scale.unsure, self.abilities.scale.fairly)
 
     def _goes_by_ability(self, show: ShowTrial) -> bool:
         return show.block.adaptive or show.block.block_id in self.by_ability

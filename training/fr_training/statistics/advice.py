@@ -49,13 +49,6 @@ class PairedCounts:
     neither: int  # never called so
 
 
-def paired_counts(first: Bools, last: Bools) -> PairedCounts:
-    """Count the cells; both are bool[n], whether each pair was called "same"."""
-    return PairedCounts(
-        int((first & last).sum()), int((first & ~last).sum()), int((~first & last).sum()), int((~first & ~last).sum())
-    )
-
-
 def drawn_change(terms: Sequence[tuple[float, PairedCounts]], rng: np.random.Generator, draws: int) -> F64:
     """f64[draws]: of the posterior of the sum of w [z(rate at last) - z(rate at first)] over independent cells.
 
@@ -120,7 +113,9 @@ class Aided:
 
     def cell(self, chosen: Bools) -> PairedCounts:
         """The counts of the chosen trials, bool[n]."""
-        return paired_counts(self.before[chosen] > 0, self.after[chosen] > 0)
+        first, last = self.before[chosen] > 0, self.after[chosen] > 0
+        cells = (first & last, first & ~last, ~first & last, ~first & ~last)
+        return PairedCounts(*(int(cell.sum()) for cell in cells))
 
 
 def automation_bias(trials: Aided, rng: np.random.Generator, *, draws: int = DRAWS) -> AutomationBias:
