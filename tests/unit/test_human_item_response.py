@@ -109,6 +109,9 @@ def test_refused() -> None:
         eap(B, X, sd=0.0)
     with pytest.raises(ValueError, match="at least 0"):
         update_difficulty(0.0, 0.0, -1)
+    assert [update_difficulty(*of) for of in ((1.0, 2.0, 10), (1.0, 2.0, 0), (0.4, -0.8, 5))] == pytest.approx(
+        [1.5, 1, 0]
+    )
 
 
 def test_an_item_with_a_wrong_key_is_found() -> None:

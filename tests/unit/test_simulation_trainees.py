@@ -21,11 +21,9 @@ from fr_training.sessions.views import ShowTrial
 from fr_training.shipped_plans import plan_names, plan_text
 from fr_training.simulation.answers import (
     Scale,
-    felt_difficulty,
     first_evidence,
     rating_of,
     second_evidence,
-    strength_of,
 )
 from fr_training.simulation.runner import BETWEEN_MS, Seat, difficulties, items_of, made_course, run_sitting
 from fr_training.simulation.trainee import Abilities, Population, SimulatedTrainee
@@ -75,12 +73,6 @@ def test_ratings_lie_to_both_sides_of_the_criterion_alike() -> None:
             Scale(*wrong)
 
 
-def test_strength_is_that_of_an_unbiased_trainee() -> None:
-    assert strength_of(0.8) == pytest.approx(NormalDist().inv_cdf(0.8))
-    assert strength_of(0.5) == 0.0
-    assert 7.0 < strength_of(1.0) < 9.0
-
-
 def test_a_second_look_is_spread_as_if_the_first_were_remembered() -> None:
     rng, scale, memory = np.random.default_rng(1), Scale(), 0.8
     for mated in (True, False):
@@ -101,10 +93,6 @@ def test_a_perfect_memory_stays_within_what_the_first_rating_said() -> None:
             drawn = [second_evidence(mated, 3.0, low, high, 1.0, rng) for _ in range(50)]
             assert all(low - 1e-9 <= one <= high + 1e-9 for one in drawn)
             assert rating in (-3, 3) or len(set(drawn)) > 10
-
-
-def test_a_first_rating_that_was_hardly_to_be_expected_still_leaves_something_open() -> None:
-    rng = np.random.default_rng(4)
     for mated, low, high in ((False, 8.0, inf), (True, -inf, -8.0)):  # 9 standard deviations off
         drawn = [abs(second_evidence(mated, 1.0, low, high, 1.0, rng)) for _ in range(200)]
         assert min(drawn) >= 8.0
@@ -121,25 +109,12 @@ def test_stated_probabilities_are_calibrated() -> None:
     assert rating_of(-1e6, 0.0, m, Scale()).p_same == 0.0
 
 
-def test_what_is_near_the_criterion_is_felt_as_hard() -> None:
-    assert [felt_difficulty(one) for one in (0.0, -0.5, 1.0, -1.5, 9.0)] == [5, 4, 3, 2, 1]
-
-
 # --- pairs -------------------------------------------------------------------------------------------------------
 
 
 def shares(rows: list[Result], truth: str) -> float:
     here = [one for one in rows if one.truth == truth]
     return sum(one.answer == "same" for one in here) / len(here)
-
-
-def test_pairs_are_answered_by_dprime_and_c() -> None:
-    made = course('exercise = "verification"\nsame = 40\ndifferent = 40\n')
-    rows = [row for seed in range(25) for row in results(made, taken(made, SimulatedTrainee(ABLE), seed))]
-    hits, false_alarms = rates_of(ABLE.dprime, ABLE.criterion + ABLE.scale.undecided)
-    assert shares(rows, "same") == pytest.approx(hits, abs=0.03)
-    assert shares(rows, "different") == pytest.approx(false_alarms, abs=0.03)
-    assert {one.rating for one in rows} == set(range(-3, 4))
 
 
 def test_adaptive_blocks_and_those_that_are_named_are_answered_by_theta_and_difficulty() -> None:
@@ -163,6 +138,7 @@ def test_advice_moves_the_criterion_towards_itself_and_no_further() -> None:
         hits, false_alarms = rates_of(ABLE.dprime, ABLE.says_same_above + sign * ABLE.advice_weight)
         assert shares(told, "same") == pytest.approx(hits, abs=0.04)
         assert shares(told, "different") == pytest.approx(false_alarms, abs=0.04)
+        assert {one.rating for one in told} == set(range(-3, 4))
         before = mean((one.rating_before or 0) > 0 for one in told if one.truth == "same")
         assert before == pytest.approx(rates_of(ABLE.dprime, ABLE.says_same_above)[0], abs=0.04)
 
@@ -265,13 +241,6 @@ def test_abilities_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
 # --- sittings ----------------------------------------------------------------------------------------------------
 
 
-def test_a_sitting_is_the_same_for_the_same_seed() -> None:
-    made = course('exercise = "aided"\nsame = 10\ndifferent = 10\nwrong = 5\n')
-    who = SimulatedTrainee(ABLE)
-    assert taken(made, who, 1) == taken(made, who, 1)
-    assert taken(made, who, 1).trials != taken(made, who, 2).trials
-
-
 def test_the_clock_of_a_sitting_is_that_of_the_answers() -> None:
     made = course('exercise = "aided"\nsame = 10\ndifferent = 10\nwrong = 5\n')
     session = taken(made, SimulatedTrainee(ABLE))
@@ -279,6 +248,8 @@ def test_the_clock_of_a_sitting_is_that_of_the_answers() -> None:
         assert later.locked[0].at_ms - later.locked[0].took_ms == earlier.locked[-1].at_ms + BETWEEN_MS
     assert all(one.took_ms > 0 for trial in session.trials for one in trial.locked)
     assert session.finished_ms == session.trials[-1].locked[-1].at_ms
+    assert taken(made, SimulatedTrainee(ABLE)) == session
+    assert taken(made, SimulatedTrainee(ABLE), 2).trials != session.trials
 
 
 def test_who_is_too_slow_is_cut_off() -> None:
@@ -303,8 +274,7 @@ def test_made_forms_are_spread_as_the_bank_spreads_them() -> None:
         assert len(b) == count
         assert mean(b) == pytest.approx(0.0, abs=1e-9)
         assert pstdev(b) == pytest.approx(1.0)
-    assert difficulties(0) == []
-    assert difficulties(1) == [0.0]
+    assert (difficulties(0), difficulties(1)) == ([], [0.0])
     assert len({one.item_id for one in items}) == 50
     mated_order = [isinstance(one.key, PairKey) and one.key.mated for one in items]
     assert mated_order != sorted(mated_order, reverse=True)

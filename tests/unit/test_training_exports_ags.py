@@ -61,14 +61,13 @@ def test_a_finished_block_word_by_word(key: SigningKey) -> None:
     ]
 
 
-def test_a_running_block_is_pending(key: SigningKey) -> None:
-    (made,) = scores(key, pre([3, 3, -3, None]))
-    score = made["score"]
-    assert (score["scoreGiven"], score["scoreMaximum"]) == (2, 40)
-    assert (score["activityProgress"], score["gradingProgress"]) == ("InProgress", "Pending")
-
-
 def test_a_block_without_an_answer_has_no_score_until_it_is_over(key: SigningKey) -> None:
+    (running,) = scores(key, pre([3, 3, -3, None]))
+    assert (running["score"]["scoreGiven"], running["score"]["scoreMaximum"]) == (2, 40)
+    assert (running["score"]["activityProgress"], running["score"]["gradingProgress"]) == ("InProgress", "Pending")
+    (known,) = scores(key, pre([3] * 40, known=40), ENDED)
+    assert "scoreGiven" not in known["score"]
+    assert (known["score"]["activityProgress"], known["score"]["gradingProgress"]) == ("Completed", "NotReady")
     (made,) = scores(key, pre([None]))
     assert "scoreGiven" not in made["score"]
     assert "scoreMaximum" not in made["score"]
@@ -104,16 +103,6 @@ def test_an_own_probe_waits_for_somebody_to_tell(key: SigningKey) -> None:
     (alone,) = scores(key, [untold, untold])
     assert "scoreGiven" not in alone["score"]
     assert (alone["score"]["activityProgress"], alone["score"]["gradingProgress"]) == ("Completed", "PendingManual")
-
-
-def test_where_everybody_is_known_nothing_counts(key: SigningKey) -> None:
-    (made,) = scores(key, pre([3] * 40, known=40), ENDED)
-    assert "scoreGiven" not in made["score"]
-    assert (made["score"]["activityProgress"], made["score"]["gradingProgress"]) == ("Completed", "NotReady")
-
-
-def test_a_block_that_was_not_begun_has_no_score(key: SigningKey) -> None:
-    assert scores(key, [], ENDED) == []
 
 
 @given(graded.results(), graded.results("t2"), st.booleans())

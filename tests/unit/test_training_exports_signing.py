@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fr_training.exports.signing import SigningKey, base58, did_of, new_signing_key, thumbprint, verify
+from fr_training.exports.signing import SigningKey, did_of, new_signing_key, thumbprint, verify
 
 CLAIMS = {"sub": "urn:uuid:1", "nbf": 1_700_000_000, "name": "Gesichter – “Kurs”"}
 
@@ -36,10 +36,6 @@ def encoded(value: Mapping[str, Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
 
-def test_what_is_signed_verifies(key: SigningKey) -> None:
-    assert verify(key.sign(CLAIMS), key.public_jwk) == CLAIMS
-
-
 def test_the_header_says_how_and_by_which_public_key(key: SigningKey) -> None:
     header = json.loads(decoded(key.sign(CLAIMS).split(".")[0]))
     assert header == {"alg": "RS256", "typ": "JWT", "jwk": key.public_jwk}
@@ -47,15 +43,13 @@ def test_the_header_says_how_and_by_which_public_key(key: SigningKey) -> None:
     assert key.public_jwk["e"] == "AQAB"
 
 
-def test_the_signature_is_rs256_by_another_reading(key: SigningKey) -> None:
+def test_the_signature_is_rs256_by_another_reading(key: SigningKey, pem: bytes) -> None:
+    assert key.sign(CLAIMS) == SigningKey.load(pem).sign(CLAIMS)
+    assert verify(key.sign(CLAIMS), key.public_jwk) == CLAIMS
     header, claims, signature = key.sign(CLAIMS).split(".")
     key.private.public_key().verify(
         decoded(signature), f"{header}.{claims}".encode(), padding.PKCS1v15(), hashes.SHA256()
     )
-
-
-def test_the_same_claims_give_the_same_text(key: SigningKey, pem: bytes) -> None:
-    assert key.sign(CLAIMS) == SigningKey.load(pem).sign(CLAIMS)
 
 
 def test_no_changed_character_verifies(key: SigningKey) -> None:
@@ -81,6 +75,8 @@ def test_another_key_does_not_verify_even_one_that_came_along(key: SigningKey) -
     stranger = SigningKey.load(new_signing_key())
     with pytest.raises(ValueError, match="not that of the key"):
         verify(stranger.sign(CLAIMS), key.public_jwk)
+    assert stranger.public_jwk["kid"] != key.public_jwk["kid"]
+    assert stranger.did != key.did
 
 
 @pytest.mark.parametrize("algorithm", ["none", "HS256", "RS512", None])
@@ -91,13 +87,11 @@ def test_another_algorithm_is_refused(key: SigningKey, algorithm: str | None) ->
         verify(f"{signed}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}", key.public_jwk)
 
 
-@pytest.mark.parametrize("text", ["", "a.b", "a.b.c.d", "..", "e30.e30.", "e30=.e30.e30", "é.e30.e30", "a.e30.e30"])
-def test_what_is_no_token_is_refused(key: SigningKey, text: str) -> None:
-    with pytest.raises(ValueError):
-        verify(text, key.public_jwk)
-
-
 @given(st.text(max_size=60))
+@example("a.b.c.d")
+@example("e30.e30.")
+@example("e30=.e30.e30")
+@example("é.e30.e30")
 def test_any_text_is_refused_by_one_kind_of_error(key: SigningKey, text: str) -> None:
     with pytest.raises(ValueError):
         verify(text, key.public_jwk)
@@ -140,12 +134,6 @@ def test_a_key_shows_in_no_text_of_it(key: SigningKey, pem: bytes) -> None:
     assert pem.startswith(b"-----BEGIN PRIVATE KEY-----")
 
 
-def test_two_keys_differ() -> None:
-    first, second = (SigningKey.load(new_signing_key()) for _ in range(2))
-    assert first.public_jwk["kid"] != second.public_jwk["kid"]
-    assert first.did != second.did
-
-
 def test_thumbprint_of_rfc_7638() -> None:
     n = (
         "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3okn"
@@ -168,19 +156,3 @@ def test_a_did_is_the_key_itself(key: SigningKey) -> None:
     found = serialization.load_der_public_key(data[2:])  # OpenSSL takes PKCS #1 too
     assert isinstance(found, rsa.RSAPublicKey)
     assert found.public_numbers() == key.private.public_key().public_numbers()
-
-
-@pytest.mark.parametrize(
-    ("data", "text"),
-    [
-        (b"", ""),
-        (b"Hello World!", "2NEpo7TZRRrLZSi2U"),
-        (
-            b"The quick brown fox jumps over the lazy dog.",
-            "USm3fpXnKG5EUBx2ndxBDMPVciP5hGey2Jh4NDv6gmeo1LkMeiKrLJUUBk6Z",
-        ),
-        (bytes.fromhex("0000287fb4cd"), "11233QC4"),
-    ],
-)
-def test_base58_of_its_draft(data: bytes, text: str) -> None:
-    assert base58(data) == text

@@ -19,7 +19,6 @@ from fr_training.grading.values import Area, Time, Undefined
 from fr_training.report import cohort_html, cohort_json, trainee_html, trainee_json
 from fr_training.report.cells import percent, percentile, placed, text
 from fr_training.report.keys import keys
-from fr_training.report.pages import bullets
 from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.signal_detection import Sensitivity, prevalence_ppv
 from fr_training.trials import Result
@@ -279,10 +278,8 @@ def test_nothing_of_a_plan_or_a_label_becomes_mark_up(trainees_page: str, cohort
             assert mark not in page
         assert "Before &lt;script&gt; (pre-test)" in page
         assert "Faces &amp; &lt;b&gt;lists&lt;/b&gt;" in page
-
-
-def test_sentences_become_a_list_of_text() -> None:
-    assert bullets(["1 < 2 & <b>"]) == "<ul>\n<li>1 &lt; 2 &amp; &lt;b&gt;</li>\n</ul>\n"
+        assert "Fewer than 30 pairs are too few for a rate of a group." in trainees_page
+    assert trainee_html(course(), trainee_figures(course(), COHORT["t1"], COHORT)) == trainees_page
 
 
 def test_a_trainees_page_names_no_other_trainee(trainees_page: str) -> None:
@@ -290,19 +287,11 @@ def test_a_trainees_page_names_no_other_trainee(trainees_page: str) -> None:
         assert not set(re.findall(r"\bt\d+\b", re.sub(r"<svg.*?</svg>", "", told, flags=re.DOTALL))) - {"t1"}
 
 
-def test_groups_of_few_pairs_are_not_shown(trainees_page: str) -> None:
-    assert "Fewer than 30 pairs are too few for a rate of a group." in trainees_page
-
-
 def test_one_trial_makes_a_page() -> None:
     one = [pair("same", 1)]
     assert "1 of 1 trials" in trainee_html(course(), trainee_figures(course(), one, {}))
     assert "<svg" not in trainee_html(course(), trainee_figures(course(), [pair("same", 1, known=True)], {}))
     assert "What went well" in cohort_html(course(), cohort_figures(course(), {"t1": [listed(None, "none")]}))
-
-
-def test_the_same_figures_make_the_same_page(trainees_page: str) -> None:
-    assert trainee_html(course(), trainee_figures(course(), COHORT["t1"], COHORT)) == trainees_page
 
 
 def test_cells_say_no_more_than_is_known() -> None:
