@@ -31,45 +31,15 @@ format = 1
 title = "Most exercises"
 [[sittings]]
 name = "day"
-[[sittings.blocks]]
-id = "pairs"
-exercise = "verification"
-same = 2
-different = 2
-adaptive = true
-trials = 3
-[[sittings.blocks]]
-id = "triads"
-exercise = "triad"
-trials = 3
-[[sittings.blocks]]
-id = "lists"
-exercise = "candidates"
-present = 3
-absent = 1
-size = 4
-[[sittings.blocks]]
-id = "parts"
-exercise = "features"
-same = 1
-different = 1
-[[sittings.blocks]]
-id = "quality"
-exercise = "triage"
-usable = 1
-limited = 1
-reject = 1
-[[sittings.blocks]]
-id = "aid"
-exercise = "aided"
-same = 2
-different = 2
-wrong = 2
-[[sittings.blocks]]
-id = "own"
-exercise = "own_probe"
-trials = 3
-size = 5
+blocks = [
+  {id = "pairs", exercise = "verification", same = 2, different = 2, adaptive = true, trials = 3},
+  {id = "triads", exercise = "triad", trials = 3},
+  {id = "lists", exercise = "candidates", present = 3, absent = 1, size = 4},
+  {id = "parts", exercise = "features", same = 1, different = 1},
+  {id = "quality", exercise = "triage", usable = 1, limited = 1, reject = 1},
+  {id = "aid", exercise = "aided", same = 2, different = 2, wrong = 2},
+  {id = "own", exercise = "own_probe", trials = 3, size = 5},
+]
 """
 
 CERTAIN = Abilities(20.0, theta=40.0, picks_mate=1.0, picks_foil=0.0, false_alarm=0.0, inconclusive=0.0, triage=1.0)

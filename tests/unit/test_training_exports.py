@@ -1,22 +1,28 @@
-"""Exports of a cohort: every form takes whatever results there are, and says nothing that is nobody's to know."""
+"""Exports of a cohort: every form, rows for spreadsheets, and scores for gradebooks."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import re
 from collections.abc import Sequence
+from dataclasses import fields, replace
+from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fr_training.exports import FORMS, Finished, export
+from fr_training.exports import FORMS, export
+from fr_training.exports.ags import ags
+from fr_training.exports.csv_rows import COLUMNS, csv_rows, harmless
 from fr_training.exports.signing import SigningKey, new_signing_key
-from fr_training.exports.values import duration, instant, stable_id, urn
+from fr_training.exports.values import CohortResults, Finished, duration, instant, stable_id, urn
 from fr_training.trials import Result
 from support import results as graded
-from support.results import course, pair
+from support.results import course, listed, pair, triaged
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
@@ -85,3 +91,216 @@ def test_durations(ms: int, text: str) -> None:
 def test_instants() -> None:
     assert instant(0) == "1970-01-01T00:00:00.000Z"
     assert instant(1_709_210_096_007) == "2024-02-29T12:34:56.007Z"
+
+
+FORMULAS = "=+-@\t\r\n＝＋－＠"
+NAMES = (
+    "course_id,cohort,seed,manifest_sha256,model,model_sha256,trainee_id,sitting,block_id,form,test,exercise,ordinal,"
+    "item_id,b,truth,answer,correct,rating,rating_before,p_same,advice,similarity,log10_lr,machine,mate_rank,candidates,"
+    "difficulty,known_to_me,feedback,shown_at,took_ms,paused,reasons,degraded,partner,groups,notes,observations"
+)
+
+
+def written(key: SigningKey, *results: Result, cohort: str = "Spring") -> str:
+    return csv_rows(CohortResults(course(), cohort, {"t1": results}, (), key, 0))
+
+
+def read(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+
+
+def test_two_rows_are_written_just_so(key: SigningKey) -> None:
+    first = pair(
+        "same",
+        -2,
+        block="aided",
+        b=-0.25,
+        before=1,
+        advice="different",
+        p_same=0.1,
+        similarity=-0.125,
+        known=True,
+        difficulty=5,
+        groups={"gender": "f", "age": "30"},
+    )
+    second = replace(triaged("reject", "", 3), shown_ms=1_700_000_000_123)
+    constants = f"0123456789abcdef,Spring,1,{'1' * 64},made@1,{'0' * 64},t1,first"
+    assert written(key, first, second) == (
+        f"{NAMES}\r\n"
+        f"{constants},aided,aided,,aided,0,aided-0,-0.25,same,different,false,-2,1,0.1,different,-0.125,-0.125,different,"
+        ',0,5,true,false,1970-01-01T00:00:00.000Z,4000,false,,,,"{""age"": ""30"", ""gender"": ""f""}",,\r\n'
+        f"{constants},triage,triage,,triage,3,triage-3,,reject,,,,,,,,,,,0,,false,false,"
+        "2023-11-14T22:13:20.123Z,,false,,,,,,\r\n"
+    )
+
+
+def test_every_attribute_of_a_result_has_a_column_in_its_order() -> None:
+    names = [column.name for column in COLUMNS]
+    ours = ["shown_at" if field.name == "shown_ms" else field.name for field in fields(Result)]
+    assert sorted(ours) == sorted(names[6:])
+    assert len(set(names)) == len(names)
+
+
+def test_trainees_keep_their_order_and_trials_theirs(key: SigningKey) -> None:
+    results = {"b": [pair("same", 1, 1, trainee="b"), pair("same", 1, 0, trainee="b")], "a": [listed(1, "none")]}
+    rows = read(csv_rows(CohortResults(course(), "x", results, (), key, 0)))
+    assert [(row["trainee_id"], row["ordinal"]) for row in rows] == [("b", "1"), ("b", "0"), ("t1", "0")]
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.integers(0, 2**53))
+def test_numbers_come_back(key: SigningKey, value: float, took_ms: int) -> None:
+    row = read(written(key, replace(pair("same", 3), log10_lr=value, took_ms=took_ms)))[0]
+    assert float(row["log10_lr"]) == value
+    assert int(row["took_ms"]) == took_ms
+    for none in (float("nan"), float("inf"), float("-inf")):
+        with pytest.raises(ValueError, match="not a finite number"):
+            written(key, pair("same", 3, similarity=none))
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        '=HYPERLINK("http://x.test")',
+        "+1",
+        "-2+3",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        "  =1",
+        "＝1+1",
+        "a;=1",
+        "a\t+1",
+        "a\r\n@x",
+    ],
+)
+def test_no_text_is_run_by_a_spreadsheet(key: SigningKey, formula: str) -> None:
+    row = read(written(key, pair("same", -3, groups={"label": formula}), cohort=formula))[0]
+    assert_harmless(row["cohort"])
+    assert_harmless(row["groups"])
+    assert row["cohort"] != formula
+    assert row["rating"] == "-3"
+
+
+@given(st.text(alphabet=st.sampled_from("=+-@\t\r\n; '\",aß＝")))
+def test_harmless_adds_nothing_but_apostrophes(text: str) -> None:
+    made = harmless(text)
+    assert_harmless(made)
+    assert made.replace("'", "") == text.replace("'", "")
+    assert harmless(made) == made
+    for plain in ("", "Müller & Söhne", "a-b", "blur+noise", "1=1", "x; y", "it's"):
+        assert harmless(plain) == plain
+
+
+def assert_harmless(text: str) -> None:
+    assert not text.lstrip(" ").startswith(tuple(FORMULAS))
+    for before, after in pairwise(range(len(text) + 1)):
+        if text[before:after] in (";", "\t", "\r", "\n") and text[after:].lstrip(" "):
+            assert text[after:].lstrip(" ")[0] not in FORMULAS
+
+
+NOW = 1_700_000_000_123
+ENDED = (Finished("t1", "first", 0, 1),)
+
+
+def scores(key: SigningKey, results: Sequence[Result], finished: Sequence[Finished] = ()) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(ags(CohortResults(course(), "x", {"t1": results}, finished, key, NOW)))
+    return found
+
+
+def pre(ratings: Sequence[int | None], known: int = 0) -> list[Result]:
+    """Trials of a block of 40, all of one person."""
+    return [pair("same", one, n, known=n < known) for n, one in enumerate(ratings)]
+
+
+def test_a_finished_block_word_by_word(key: SigningKey) -> None:
+    results = pre([3] * 30 + [-1] * 6 + [0] * 2 + [None], known=3)
+    assert scores(key, results, ENDED) == [
+        {
+            "lineItem": {
+                "label": "Faces & <b>lists</b>: Before <script>",
+                "scoreMaximum": 40,
+                "resourceId": "0123456789abcdef/pre",
+                "tag": "pre",
+            },
+            "score": {
+                "userId": "t1",
+                "scoreGiven": 27,
+                "scoreMaximum": 37,
+                "activityProgress": "Completed",
+                "gradingProgress": "FullyGraded",
+                "timestamp": "2023-11-14T22:13:20.123Z",
+                "comment": "Training output, no proof of ability: 27 right of 37 trials that count; 2 undecided or "
+                "inconclusive; 2 not answered; 3 left out, as the trainee knows somebody shown.",
+            },
+        }
+    ]
+
+
+def test_a_block_without_an_answer_has_no_score_until_it_is_over(key: SigningKey) -> None:
+    (running,) = scores(key, pre([3, 3, -3, None]))
+    assert (running["score"]["scoreGiven"], running["score"]["scoreMaximum"]) == (2, 40)
+    assert (running["score"]["activityProgress"], running["score"]["gradingProgress"]) == ("InProgress", "Pending")
+    (known,) = scores(key, pre([3] * 40, known=40), ENDED)
+    assert "scoreGiven" not in known["score"]
+    assert (known["score"]["activityProgress"], known["score"]["gradingProgress"]) == ("Completed", "NotReady")
+    (made,) = scores(key, pre([None]))
+    assert "scoreGiven" not in made["score"]
+    assert "scoreMaximum" not in made["score"]
+    assert (made["score"]["activityProgress"], made["score"]["gradingProgress"]) == ("Started", "NotReady")
+    (over,) = scores(key, pre([None]), ENDED)
+    assert (over["score"]["scoreGiven"], over["score"]["scoreMaximum"]) == (0, 40)
+    assert (over["score"]["activityProgress"], over["score"]["gradingProgress"]) == ("Completed", "FullyGraded")
+
+
+def test_a_block_is_over_when_all_is_answered_or_a_later_one_has_begun(key: SigningKey) -> None:
+    (full,) = scores(key, pre([1] * 40))
+    assert (full["score"]["activityProgress"], full["score"]["scoreGiven"]) == ("Completed", 40)
+    first, second = scores(key, [*pre([1]), triaged("usable", "usable", 1)])
+    assert first["lineItem"]["tag"] == "pre"
+    assert first["score"]["activityProgress"] == "Completed"
+    assert second["lineItem"]["tag"] == "triage"
+    assert second["score"]["activityProgress"] == "InProgress"
+
+
+def test_the_end_of_another_trainee_or_sitting_ends_nothing(key: SigningKey) -> None:
+    others = (Finished("t2", "first", 0, 1), Finished("t1", "second", 0, 1))
+    assert scores(key, pre([1]), others)[0]["score"]["activityProgress"] == "InProgress"
+
+
+def test_an_own_probe_waits_for_somebody_to_tell(key: SigningKey) -> None:
+    told = listed(1, "candidate:1", 0, block="own")
+    untold = listed(1, "candidate:1", 1, block="own", scored=False)
+    (made,) = scores(key, [told, untold], ENDED)
+    score = made["score"]
+    assert (score["scoreGiven"], score["scoreMaximum"]) == (1, 1)
+    assert score["gradingProgress"] == "PendingManual"
+    assert "1 of which nobody has told yet what is right" in score["comment"]
+    (alone,) = scores(key, [untold, untold])
+    assert "scoreGiven" not in alone["score"]
+    assert (alone["score"]["activityProgress"], alone["score"]["gradingProgress"]) == ("Completed", "PendingManual")
+
+
+@given(graded.results(), graded.results("t2"), st.booleans())
+def test_scores_keep_the_rules_of_ags(
+    key: SigningKey, first: Sequence[Result], second: Sequence[Result], over: bool
+) -> None:
+    results = {"t1": first, "t2": second}
+    made = json.loads(ags(CohortResults(course(), "x", results, ENDED if over else (), key, NOW)))
+    begun = {(trainee, one.block_id) for trainee, own in results.items() for one in own}
+    assert {(one["score"]["userId"], one["lineItem"]["resourceId"].split("/")[1]) for one in made} == begun
+    assert len(made) == len(begun)
+    for one in made:
+        assert set(one) == {"lineItem", "score"}
+        assert one["lineItem"]["scoreMaximum"] > 0
+        score = one["score"]
+        needed = {"userId", "activityProgress", "gradingProgress", "timestamp", "comment"}
+        assert set(score) - needed in (set(), {"scoreGiven", "scoreMaximum"})
+        assert score["activityProgress"] in ("Initialized", "Started", "InProgress", "Submitted", "Completed")
+        assert score["gradingProgress"] in ("FullyGraded", "Pending", "PendingManual", "Failed", "NotReady")
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", score["timestamp"])
+        if "scoreGiven" in score:
+            assert 0 <= score["scoreGiven"] <= score["scoreMaximum"]
+            assert score["scoreMaximum"] > 0
+        assert (score["gradingProgress"] in ("FullyGraded", "Pending")) <= ("scoreGiven" in score)
+        assert "raining output" in score["comment"]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -38,126 +37,91 @@ def statements(key: SigningKey, *results: Result) -> list[dict[str, Any]]:
     return found
 
 
-# The rules, as xAPI 1.0.3 has them (part two, sections 2 and 4).
+IRI = r"[a-z][a-z0-9+.-]*:[^\s<>\"{}|^`]+"
+LANGUAGE = r"[a-z]{2,3}(-[A-Z]{2})?"
 
 
-def require(rule: str, kept: bool) -> None:
-    if not kept:
-        raise AssertionError(rule)
-
-
-def require_keys(value: Mapping[str, Any], needed: str, allowed: str = "") -> None:
-    require(f"properties of {needed}", set(needed.split()) <= set(value) <= {*needed.split(), *allowed.split()})
-
-
-def require_iri(text: object) -> None:
-    require(
-        "an IRI has a scheme", isinstance(text, str) and bool(re.fullmatch(r"[a-z][a-z0-9+.-]*:[^\s<>\"{}|^`]+", text))
-    )
-    if isinstance(text, str) and text.startswith("urn:"):
-        require("a URN is of a known namespace", bool(re.fullmatch(r"urn:uuid:[0-9a-f-]{36}", text)))
+def require_iri(text: str) -> None:
+    assert re.fullmatch(IRI, text)
+    assert not text.startswith("urn:") or re.fullmatch(r"urn:uuid:[0-9a-f-]{36}", text)
 
 
 def require_uuid(text: str) -> None:
-    require("a UUID in canonical form, version 5", str(UUID(text)) == text and UUID(text).version == 5)
+    assert str(UUID(text)) == text
+    assert UUID(text).version == 5
 
 
 def require_language_map(value: Mapping[str, str]) -> None:
-    require("a language map is not empty", bool(value))
-    for language, text in value.items():
-        require("a language of RFC 5646", bool(re.fullmatch(r"[a-z]{2,3}(-[A-Z]{2})?", language)))
-        require("a text", isinstance(text, str))
+    assert value
+    assert all(re.fullmatch(LANGUAGE, language) and isinstance(text, str) for language, text in value.items())
 
 
 def require_activity(value: Mapping[str, Any]) -> None:
-    require_keys(value, "objectType id definition")
-    require("an activity", value["objectType"] == "Activity")
+    assert set(value) == {"objectType", "id", "definition"}
+    assert value["objectType"] == "Activity"
     require_iri(value["id"])
     definition = value["definition"]
-    require_keys(definition, "type name", "description interactionType correctResponsesPattern choices scale")
+    allowed = {"description", "interactionType", "correctResponsesPattern", "choices", "scale"}
+    assert {"type", "name"} <= set(definition) <= {"type", "name", *allowed}
     require_iri(definition["type"])
     require_language_map(definition["name"])
-    if "description" in definition:
-        require_language_map(definition["description"])
-    if "interactionType" in definition:
-        require_interaction(definition)
+    require_language_map(definition.get("description", definition["name"]))
 
 
-def require_interaction(definition: Mapping[str, Any]) -> None:
+def components(definition: Mapping[str, Any]) -> list[str]:
+    """The ids from which an interaction is answered, whose type fits them."""
     kind = definition["interactionType"]
-    require("an interaction type of SCORM", kind in ("choice", "likert", "other"))
-    require("its type is an interaction", definition["type"].endswith("/activities/cmi.interaction"))
-    require(
-        "component lists fit",
-        set(definition) & {"choices", "scale"} == ({LISTS_OF[kind]} if kind in LISTS_OF else set()),
-    )
-    ids = component_ids(definition)
-    require("ids of components are distinct", len(set(ids)) == len(ids))
-    require("ids of components have no space or delimiter", not any(re.search(r"\s|\[[,.:]\]", one) for one in ids))
-    for pattern in definition.get("correctResponsesPattern", ()):
-        require("a right answer is a component", pattern in ids)
-    require("no empty pattern", definition.get("correctResponsesPattern") != [])
-
-
-def component_ids(definition: Mapping[str, Any]) -> list[str]:
-    components: Sequence[Mapping[str, Any]] = definition.get(LISTS_OF.get(definition["interactionType"], ""), ())
-    for one in components:
-        require_keys(one, "id description")
+    assert definition["type"].endswith("/activities/cmi.interaction")
+    assert set(definition) & {"choices", "scale"} == ({LISTS_OF[kind]} if kind in LISTS_OF else set())
+    assert kind in ("choice", "likert", "other")
+    listed_ = definition.get(LISTS_OF.get(kind, ""), ())
+    for one in listed_:
         require_language_map(one["description"])
-    return [one["id"] for one in components]
+    ids = [one["id"] for one in listed_]
+    assert len(set(ids)) == len(ids)
+    assert not any(re.search(r"\s|\[[,.:]\]", one) for one in ids)
+    assert set(definition.get("correctResponsesPattern", ids)) <= set(ids)
+    assert definition.get("correctResponsesPattern") != []
+    return ids
 
 
-def require_result(result: Mapping[str, Any], definition: Mapping[str, Any]) -> None:
-    require_keys(result, "completion response", "score success duration")
-    require(
-        "success and completion are true or false",
-        {type(result.get(n, True)) for n in ("success", "completion")} == {bool},
-    )
-    ids = component_ids(definition)
-    require(
-        "the response is a component", isinstance(result["response"], str) and (not ids or result["response"] in ids)
-    )
-    require("success comes with a score", ("success" in result) == ("score" in result))
-    if "duration" in result:
-        require(
-            "a duration of ISO 8601, hundredths of a second", bool(re.fullmatch(r"PT\d+\.\d\dS", result["duration"]))
-        )
+def require_result(result: Mapping[str, Any], ids: list[str]) -> None:
+    assert {"completion", "response"} <= set(result) <= {"completion", "response", "score", "success", "duration"}
+    assert {type(result.get(name, True)) for name in ("success", "completion")} == {bool}
+    assert not ids or result["response"] in ids
+    assert ("success" in result) == ("score" in result)
+    assert re.fullmatch(r"PT\d+\.\d\dS", result.get("duration", "PT0.00S"))
     if "score" in result:
         score = result["score"]
-        require_keys(score, "scaled raw min max")
-        require("scaled is from -1 to 1", -1 <= score["scaled"] <= 1)
-        require("raw is from min to max", score["min"] <= score["raw"] <= score["max"] and score["min"] < score["max"])
+        assert set(score) == {"scaled", "raw", "min", "max"}
+        assert -1 <= score["scaled"] <= 1
+        assert score["min"] <= score["raw"] <= score["max"] > score["min"]
 
 
-def require_context(context: Mapping[str, Any]) -> None:
-    require_keys(context, "registration revision platform contextActivities extensions")
+def require_conforming(statement: Mapping[str, Any]) -> None:
+    """The rules, as xAPI 1.0.3 has them (part two, sections 2 and 4)."""
+    assert set(statement) == {"id", "actor", "verb", "object", "result", "context", "timestamp"}
+    actor, context = statement["actor"], statement["context"]
+    require_uuid(statement["id"])
+    assert (set(actor), actor["objectType"]) == ({"objectType", "account"}, "Agent")
+    require_iri(actor["account"]["homePage"])
+    assert actor["account"]["name"]
+    require_iri(statement["verb"]["id"])
+    require_language_map(statement["verb"]["display"])
+    require_activity(statement["object"])
+    require_result(statement["result"], components(statement["object"]["definition"]))
+    assert set(context) == {"registration", "revision", "platform", "contextActivities", "extensions"}
     require_uuid(context["registration"])
-    require_keys(context["contextActivities"], "parent grouping")
+    assert set(context["contextActivities"]) == {"parent", "grouping"}
     for activities in context["contextActivities"].values():
-        require("context activities are an array", isinstance(activities, list) and bool(activities))
+        assert isinstance(activities, list)
+        assert activities
         for one in activities:
             require_activity(one)
     for name in context["extensions"]:
         require_iri(name)
-
-
-def require_conforming(statement: Mapping[str, Any]) -> None:
-    require_keys(statement, "id actor verb object result context timestamp")
-    require_uuid(statement["id"])
-    require_keys(statement["actor"], "objectType account")
-    require("an agent", statement["actor"]["objectType"] == "Agent")
-    require_keys(statement["actor"]["account"], "homePage name")
-    require_iri(statement["actor"]["account"]["homePage"])
-    require("a name of the account", bool(statement["actor"]["account"]["name"]))
-    require_keys(statement["verb"], "id display")
-    require_iri(statement["verb"]["id"])
-    require_language_map(statement["verb"]["display"])
-    require_activity(statement["object"])
-    require_result(statement["result"], statement["object"]["definition"])
-    require_context(statement["context"])
-    moment = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
-    require("a time of RFC 3339", bool(re.fullmatch(moment, statement["timestamp"])))
-    require("nothing is null", "null" not in re.sub(r'"[^"]*"', "", json.dumps(statement)))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", statement["timestamp"])
+    assert "null" not in re.sub(r'"[^"]*"', "", json.dumps(statement))
 
 
 @given(graded.results(), graded.results("t2"))
@@ -167,37 +131,6 @@ def test_every_statement_keeps_the_rules(key: SigningKey, first: Sequence[Result
     assert len(made) == sum(bool(one.answer) for one in (*first, *second))
     for one in made:
         require_conforming(one)
-
-
-BREAKS: list[Callable[[Any], object]] = [
-    lambda s: s.update(version="2.0"),
-    lambda s: s.update(id="x" * 36),
-    lambda s: s["actor"].update(mbox="mailto:a@b.test"),
-    lambda s: s["verb"].update(id="answered"),
-    lambda s: s["object"].update(id="urn:fr-core:item"),
-    lambda s: s["object"]["definition"].update(correctResponsesPattern=["4"]),
-    lambda s: s["object"]["definition"]["scale"].append({"id": "3", "description": {"en": "again"}}),
-    lambda s: s["object"]["definition"].update(choices=[]),
-    lambda s: s["result"].update(response="4"),
-    lambda s: s["result"].update(success=1),
-    lambda s: s["result"].update(duration="4 s"),
-    lambda s: s["result"]["score"].update(scaled=1.5),
-    lambda s: s["context"].update(registration=None),
-    lambda s: s["context"]["extensions"].update(rating=1),
-    lambda s: s["context"]["extensions"].update({f"{HOME}b": None}),
-    lambda s: s["context"]["contextActivities"].update(parent={}),
-    lambda s: s.update(timestamp="2023-11-14T22:13:20.000"),
-]
-
-
-@pytest.mark.parametrize("spoil", BREAKS)
-def test_the_rules_find_what_breaks_them(key: SigningKey, spoil: Callable[[Any], object]) -> None:
-    statement = statements(key, pair("same", 2))[0]
-    require_conforming(statement)
-    spoilt = copy.deepcopy(statement)
-    spoil(spoilt)
-    with pytest.raises((AssertionError, ValueError, TypeError)):
-        require_conforming(spoilt)
 
 
 def test_a_pair_word_by_word(key: SigningKey) -> None:

@@ -94,10 +94,7 @@ def ags(of: CohortResults) -> str:
 
 
 def mark(block: BlockPlan, results: Sequence[Result], over: bool) -> Mark:
-    """Count the progress of a trainee in a block.
-
-    `over` says that the sitting has ended, or that a later block of it has begun.
-    """
+    """Count the progress in a block; `over` where the sitting has ended, or a later block of it has begun."""
     kept = [one for one in results if not one.known_to_me]
     answered = [one for one in kept if one.answer]
     unscored = sum(not one.truth for one in answered)

@@ -93,11 +93,7 @@ _FORMULA = re.compile(r"(?:^|(?<=[;\t\r\n]))(?=[ \u00a0]*[=+\-@\t\r\n＝＋－�
 
 
 def csv_rows(of: CohortResults) -> str:
-    """All trials of a cohort, by trainee.
-
-    Raises:
-        ValueError: a number is not finite.
-    """
+    """All trials of a cohort, by trainee; ValueError where a number is not finite."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(column.name for column in COLUMNS)

@@ -15,7 +15,7 @@ seconds, as `nbf` counts them. A second export with the same key is the same, by
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Final
 
 from fr_locales.messages import message
@@ -23,7 +23,6 @@ from fr_locales.rendering import render
 from fr_training.courses import Course
 from fr_training.exports.values import CohortResults, instant, json_lines, urn
 from fr_training.plan import CoursePlan, SittingPlan
-from fr_training.trials import Result
 
 CONTEXT: Final = (
     "https://www.w3.org/ns/credentials/v2",
@@ -49,11 +48,13 @@ def _entries(of: CohortResults) -> Iterator[dict[str, Any]]:
     sittings = needed(of.course.plan)
     for trainee_id, results in of.results.items():
         answered = [one for one in results if one.answer]
-        names = {one.sitting for one in answered}
+        names = {one.name for one in sittings} & {one.sitting for one in answered}
         times = [ended.get((trainee_id, one.name)) for one in sittings if one.name in names]
         known = [time for time in times if time is not None]
         if len(known) == len(sittings):
-            credential = _credential(of, trainee_id, max(known), _told(sittings, answered))
+            done, planned = sum(one.sitting in names for one in answered), sum(one.trials for one in sittings)
+            narrative = render(message("badge.answered", done=done, planned=planned, notice=NOTICE))
+            credential = _credential(of, trainee_id, max(known), narrative)
             yield {"trainee_id": trainee_id, "credential": credential, "jwt": _signed(of, credential, max(known))}
 
 
@@ -96,9 +97,3 @@ def _achievement(course: Course) -> dict[str, Any]:
         "description": render(message("badge.achievement", notice=NOTICE)),
         "criteria": {"narrative": render(message("badge.criteria", sittings=sittings, notice=NOTICE))},
     }
-
-
-def _told(sittings: Sequence[SittingPlan], answered: Sequence[Result]) -> str:
-    names = {one.name for one in sittings}
-    done, planned = sum(one.sitting in names for one in answered), sum(one.trials for one in sittings)
-    return render(message("badge.answered", done=done, planned=planned, notice=NOTICE))

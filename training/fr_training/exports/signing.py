@@ -29,15 +29,6 @@ _RSA_PUB: Final = bytes((0x85, 0x24))  # 0x1205 as an unsigned varint, seven bit
 _BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
-def base58(data: bytes) -> str:
-    """Bytes in base58 of Bitcoin's alphabet; each zero byte in front is a "1"."""
-    whole, digits = int.from_bytes(data), ""
-    while whole:
-        whole, digit = divmod(whole, len(_BASE58))
-        digits = _BASE58[digit] + digits
-    return "1" * (len(data) - len(data.lstrip(b"\0"))) + digits
-
-
 ALGORITHM: Final = "RS256"
 KEY_BITS: Final = 2048
 """Of a new key, and the least of any: RFC 7518, section 3.3, wants no shorter one for RS256."""
@@ -62,11 +53,7 @@ class SigningKey:
 
     @classmethod
     def load(cls, pem: bytes) -> SigningKey:
-        """The key that `new_signing_key` wrote.
-
-        Raises:
-            ValueError: it is no RSA key in PEM without a password, or it is too short.
-        """
+        """The key that `new_signing_key` wrote; ValueError for anything but an RSA key in PEM without a password."""
         try:
             private = serialization.load_pem_private_key(pem, password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: it has a password
@@ -91,9 +78,7 @@ class SigningKey:
         """Sign claims as a JSON Web Token: header, claims and signature in base64url, joined by dots.
 
         The same claims give the same text (RSASSA-PKCS1-v1_5 draws nothing). The header holds the public key as `jwk`.
-
-        Raises:
-            ValueError: a number is not finite.
+        A number that is not finite is a ValueError.
         """
         header = {"alg": ALGORITHM, "typ": "JWT", "jwk": self.public_jwk}
         signed = f"{_encode(_json(header))}.{_encode(_json(claims))}"
@@ -101,10 +86,9 @@ class SigningKey:
 
 
 def new_signing_key() -> bytes:
-    """Draw an RSA key of 2048 bits from the system's randomness.
+    """Draw an RSA key of 2048 bits from the system's randomness, as PKCS #8 in PEM for `SigningKey.load`.
 
-    Returns:
-        PKCS #8 as PEM, not encrypted: keep it where nobody else can read it. `SigningKey.load` reads it.
+    It is not encrypted: keep it where nobody else can read it.
     """
     private = rsa.generate_private_key(public_exponent=_EXPONENT, key_size=KEY_BITS)
     return private.private_bytes(
@@ -118,28 +102,23 @@ def thumbprint(jwk: Mapping[str, str]) -> str:
 
 
 def did_of(jwk: Mapping[str, str]) -> str:
-    """The `did:key` of a public key, "did:key:z4MX..." for 2048 bits; `iss` of a credential that the key signed.
-
-    Raises:
-        ValueError: it is no RSA key of 2048 bits or more.
-    """
+    """The `did:key` of a public key, "did:key:z4MX..." for 2048 bits; ValueError for a shorter one, or no RSA key."""
     der = _public_key(jwk).public_bytes(serialization.Encoding.DER, serialization.PublicFormat.PKCS1)
-    return f"did:key:z{base58(_RSA_PUB + der)}"
+    whole, digits = int.from_bytes(_RSA_PUB + der), ""
+    while whole:
+        whole, digit = divmod(whole, len(_BASE58))
+        digits = _BASE58[digit] + digits
+    return f"did:key:z{digits}"
 
 
 def verify(jwt: str, jwk: Mapping[str, str]) -> dict[str, Any]:
-    """Check the signature of a text that `SigningKey.sign` made.
+    """Check the signature of a text that `SigningKey.sign` made, and return the claims; their times are not looked at.
 
-    Args:
-        jwt: the text; each character counts, also those whose last bits base64 does not use.
-        jwk: the public key that is trusted, as `SigningKey.public_jwk`; a key in the text itself is not looked at.
-
-    Returns:
-        The claims. Times in them (`nbf`) are not looked at.
+    Each character counts, also those whose last bits base64 does not use. The key is a trusted `SigningKey.public_jwk`;
+    a key in the text itself is not looked at.
 
     Raises:
-        ValueError: the signature is not that of the key, or the text is no signed token of RS256, whatever else its
-            header asks for.
+        ValueError: the signature is not that of the key, or the text is no signed token of RS256.
     """
     key = _public_key(jwk)
     parts = jwt.split(".")

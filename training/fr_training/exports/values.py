@@ -24,10 +24,7 @@ _NAMESPACE: Final[UUID] = uuid5(NAMESPACE_DNS, "training.fr-core.invalid")
 
 
 def stable_id(kind: str, *parts: str | int) -> str:
-    """The UUID (version 5, RFC 9562) of what `parts` name, such as the ids of the course and the item.
-
-    Things of two kinds never share an id.
-    """
+    """The UUID (version 5, RFC 9562) of what `parts` name, such as course and item; two kinds never share an id."""
     return str(uuid5(_NAMESPACE, json.dumps([kind, *parts])))
 
 
@@ -40,11 +37,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def instant(ms: int) -> str:
-    """Milliseconds since 1970 as ISO 8601 in UTC, such as "2023-11-14T22:13:20.000Z".
-
-    Raises:
-        OverflowError: it is after the year 9999.
-    """
+    """Milliseconds since 1970 as ISO 8601, such as "2023-11-14T22:13:20.000Z"; OverflowError after the year 9999."""
     return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -58,22 +51,14 @@ def duration(ms: int) -> str:
 
 
 def number(value: float) -> str:
-    """A number as text that gives the very same number when it is read.
-
-    Raises:
-        ValueError: it is not finite, which no result is.
-    """
+    """A number as text that gives the very same number when it is read; ValueError where it is not finite."""
     if not isfinite(value):
         raise ValueError("A result is not a finite number.")
     return repr(value)
 
 
 def json_lines(values: Iterable[Mapping[str, Any]]) -> str:
-    """A JSON array, an object on each line, ending with a newline.
-
-    Raises:
-        ValueError: a number is not finite, which no result is.
-    """
+    """A JSON array, an object on each line, ending with a newline; ValueError where a number is not finite."""
     lines = [json.dumps(one, ensure_ascii=False, allow_nan=False, separators=(",", ":")) for one in values]
     return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
 

@@ -82,11 +82,6 @@ def definition(one: Result) -> dict[str, Any]:
     return found
 
 
-def response(one: Result) -> str:
-    """The answer, as one of the ids that `definition` lists."""
-    return one.answer if one.rating is None else str(one.rating)
-
-
 def _right(one: Result) -> list[str]:
     """The answers that are right, any of them; of a list, the words of truth and answer differ."""
     if one.exercise in PAIRS:
@@ -117,35 +112,14 @@ _UNKNOWN_LANGUAGE: Final = "und"
 """A plan does not say in which language its titles are (RFC 5646)."""
 
 EXTENSIONS: Final = (
-    "exercise",
-    "form",
-    "test",
-    "ordinal",
-    "b",
-    "rating",
-    "rating-before",
-    "p-same",
-    "difficulty",
-    "advice",
-    "machine",
-    "similarity",
-    "log10-lr",
-    "mate-rank",
-    "reasons",
-    "degraded",
-    "known-to-me",
-    "paused",
-    "feedback",
+    *("exercise", "form", "test", "ordinal", "b", "rating", "rating-before", "p-same", "difficulty", "advice"),
+    *("machine", "similarity", "log10-lr", "mate-rank", "reasons", "degraded", "known-to-me", "paused", "feedback"),
 )
 """Extensions of a context: the last part of their address. `csv_rows.COLUMNS` says what they mean."""
 
 
 def xapi(of: CohortResults) -> str:
-    """A statement for each answer of a cohort.
-
-    Raises:
-        ValueError: a number is not finite.
-    """
+    """A statement for each answer of a cohort; ValueError where a number is not finite."""
     return json_lines(_statements(of))
 
 
@@ -196,7 +170,8 @@ def _around(course: Course, sitting: SittingPlan, block: BlockPlan) -> dict[str,
 
 
 def _result(one: Result) -> dict[str, Any]:
-    found: dict[str, Any] = {"completion": True, "response": response(one)}
+    response = one.answer if one.rating is None else str(one.rating)  # one of the ids that `definition` lists
+    found: dict[str, Any] = {"completion": True, "response": response}
     if one.correct is not None and not one.known_to_me:
         points = int(one.correct)
         found["score"] = {"scaled": points, "raw": points, "min": 0, "max": 1}

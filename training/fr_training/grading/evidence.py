@@ -85,11 +85,7 @@ def words_of(ratio: float) -> Message:
 
 
 def evidence(pairs: Sequence[Result]) -> EvidenceFigures:
-    """Measure the ratings of pairs, as `values.pairs` selects them, as evidence.
-
-    Raises:
-        UndefinedRate: there is no pair of one person, or none of two.
-    """
+    """Measure ratings, as `values.pairs` selects them, as evidence; UndefinedRate without both kinds of pairs."""
     same, different = (_ratings(pairs, truth) for truth in ("same", "different"))
     alone = len({one.trainee_id for one in pairs}) == 1
     shown = [len({(one.form, one.item_id) for one in pairs if one.truth == truth}) for truth in ("same", "different")]

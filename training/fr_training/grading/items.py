@@ -35,7 +35,6 @@ from fr_training.trials import Result
 GUESSING: Mapping[ExerciseKind, float] = {**dict.fromkeys(PAIRS, 0.5), ExerciseKind.TRIAD: CHANCE}
 """Chance of guessing right, of the exercises whose answers give an ability."""
 
-
 COUNTED = PLAIN_PAIRS | {ExerciseKind.TRIAD}
 """Exercises whose answers say how hard an item is, and whether its key is right."""
 

@@ -82,11 +82,7 @@ def with_undecided(right: int, wrong: int, total: int, lacking: Message, undecid
 
 
 def sensitivity_of(pairs: Sequence[Result], known: Known | None = None) -> Sensitivity:
-    """Compute d' and c of the last ratings, and add to `known`.
-
-    Raises:
-        UndefinedRate: there is no pair of one person, or none of two.
-    """
+    """Compute d' and c of the last ratings, and add to `known`; UndefinedRate without both kinds of pairs."""
     ratings = np.array([one.rating or 0 for one in pairs], dtype=np.int64)
     counts = signal_counts(ratings, np.array([one.truth == "same" for one in pairs], dtype=np.bool_))
     known = {} if known is None else known

@@ -90,8 +90,7 @@ QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 def cohort_figures(course: Course, results: Mapping[str, Sequence[Result]]) -> CohortFigures:
     """The figures of a cohort, of the results of each trainee by pseudonym; trainees without a result are left out.
 
-    Raises:
-        NothingToReport: there is no result at all.
+    Without any result it raises NothingToReport.
     """
     shown = {trainee: some for trainee, some in sorted(results.items()) if some}
     if not shown:

@@ -147,10 +147,7 @@ def scores_by_test(results: Iterable[Result]) -> dict[str, Score]:
 
 
 def standing(own: Mapping[str, Score], cohort: Sequence[Mapping[str, Score]]) -> StandingFigures:
-    """Place a trainee among others, this one included, in the first test that has a score.
-
-    Both arguments are as `scores_by_test` gives them.
-    """
+    """Place a trainee among others, this one included, in the first test that has a score; see `scores_by_test`."""
     test = next(iter(own), "")
     mine: Maybe[float] = own[test].percent if test else _too_few()
     others = np.array([one[test].percent for one in cohort if test in one], dtype=np.float64)

@@ -68,9 +68,6 @@ def cohort_words(figures: CohortFigures) -> Words:
     )
 
 
-# --- what went well --------------------------------------------------------------------------------------------------
-
-
 def _went_well(
     who: Audience, found: KindFigures, aided: Maybe[AidedFigures], certain: Certainty
 ) -> tuple[Message, ...]:
@@ -96,9 +93,6 @@ def _better_than_guessing(who: Audience, found: KindFigures, certain: Certainty)
 def _none_of_many(found: Maybe[Rate], items: int) -> TypeGuard[Rate]:
     """True for a share of 0 of enough trials, of enough different items."""
     return isinstance(found, Rate) and found.count == 0 and min(found.total, items) >= FEW
-
-
-# --- which way the answers lean --------------------------------------------------------------------------------------
 
 
 def _bias(
@@ -158,9 +152,6 @@ def _where_rare(who: Audience, items: int, found: RateDifference, verdict: Verdi
 
 def _of(rate: Rate) -> Message:
     return message("rate.of", part=rate.count, total=rate.total)
-
-
-# --- what to practise ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +214,6 @@ def _worst(pairs: PairFigures | None) -> Iterable[Message]:
         hard, same = HARD[worst.third], worst.truth == "same"
         of_one = message("practise.worst_same", hard=hard, wrong=_of(wrong))
         yield of_one if same else message("practise.worst_different", hard=hard, wrong=_of(wrong))
-
-
-# --- what changed ----------------------------------------------------------------------------------------------------
 
 
 def _change(one: ChangeFigures) -> Message:
@@ -291,9 +279,6 @@ def _crowds(crowds: Sequence[CrowdFigures]) -> Iterable[Message]:
             alone, most = areas[1], areas[max(areas)]
             if most.low > alone.high:
                 yield message("well.crowd", count=most.size, together=most.area, alone=alone.area)
-
-
-# --- what the figures cannot say -------------------------------------------------------------------------------------
 
 
 def _left_out(counts: Counts) -> tuple[Message, ...]:

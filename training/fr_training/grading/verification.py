@@ -51,10 +51,7 @@ def first_judgements(cohort: Mapping[str, Sequence[Result]]) -> Rated:
 
 
 def agreement_figures(results: Sequence[Result], first: Rated) -> Maybe[AgreementFigures]:
-    """Compute the figures of the blind verifications of some verifiers; undefined where there is none.
-
-    `first` is of everybody.
-    """
+    """Compute the figures of the blind verifications of some verifiers; undefined where there is none."""
     verified = [one for one in pairs(results) if one.exercise == ExerciseKind.BLIND]
     if not verified:
         return Undefined(message("none.blind"))

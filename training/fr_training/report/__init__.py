@@ -25,11 +25,7 @@ def cohort_json(course: Course, figures: CohortFigures) -> str:
 
 
 def trainee_html(course: Course, figures: TraineeFigures) -> str:
-    """A trainee's report as one HTML page that needs nothing beside it.
-
-    Raises:
-        ModuleNotFoundError: matplotlib is not installed, which the extra `report` brings.
-    """
+    """A trainee's report as one HTML page that needs nothing beside it; it needs matplotlib (extra `report`)."""
     from fr_training.report.pages import trainee_page  # it draws with matplotlib, which a server may lack
 
     return trainee_page(course, figures)

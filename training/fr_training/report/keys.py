@@ -35,22 +35,13 @@ NOTICE = message("page.notice")
 
 
 def document(course: Course, kind: str, figures: object) -> str:
-    """A report ("training-trainee" or "training-cohort") as JSON text, ending with a newline.
-
-    Raises:
-        ValueError: a number is not finite, which no figure is.
-    """
+    """A report ("training-trainee" or "training-cohort") as JSON text; ValueError where a number is not finite."""
     head = {"format": FORMAT, "kind": kind, "notice": render(NOTICE), "course": _course(course)}
     return json.dumps({**head, **keys(figures)}, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
 def keys(value: object) -> Any:
-    """A figure as JSON has it, by the rules above.
-
-    Raises:
-        ValueError: a number is not finite.
-        TypeError: the value is nothing that a figure is made of.
-    """
+    """A figure as JSON has it, by the rules above; ValueError for a number that is not finite, or TypeError."""
     match value:
         case None | bool() | int() | str():
             return value

@@ -121,10 +121,7 @@ _PER_EVIDENCE = 2.0  # of a component's similarity, for each unit of evidence
 
 
 def odd_one_out(key: TriadKey, ids: Mapping[int, str], right: float, rng: np.random.Generator) -> OddOneOut:
-    """Choose the odd one with the chance `right`, else one of the two others.
-
-    `ids` are picture ids by their index in the item's photos.
-    """
+    """Choose the odd one with the chance `right`, else one of the two others; `ids` are by index in the photos."""
     others = sorted(index for index in ids if index != key.odd)
     wrong = int(rng.integers(len(others)))
     return OddOneOut(ids[key.odd if rng.random() < right else others[wrong]])

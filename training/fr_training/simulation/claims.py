@@ -81,12 +81,6 @@ def coverage_claim(series: Series) -> Claim:
     )
 
 
-def recovery_claims(study: Study) -> tuple[Claim, ...]:
-    """The claims on bias, then those on coverage."""
-    of_all = series_of(study)
-    return (*map(bias_claim, of_all), *map(coverage_claim, of_all))
-
-
 def series_of(study: Study) -> tuple[Series, ...]:
     """Every estimate of everybody."""
     people = study.people
@@ -262,10 +256,7 @@ def by_spread(study: Study) -> dict[float, float]:
 
 
 def least_ratio(form_b: F64, people: Spread) -> float:
-    """Mean information of an item of the form over that of the best pair there can be, averaged over people.
-
-    `form_b` is f64[n], difficulties of the form, at least one.
-    """
+    """Mean information of an item of the form, f64[n], over that of the best pair, averaged over people."""
     standard = np.linspace(-_FARTHEST, _FARTHEST, _NODES) if people.sd else np.zeros(1)
     shares = np.exp(-(standard**2) / 2)
     theta = people.mean + people.sd * standard

@@ -38,30 +38,25 @@ def simulate(
     It needs no server, no photo and no person, and does not show how people answer.
     """
     with errors_to_status(NOT_MADE):
-        from fr_training.simulation.report import all_claims, all_met, document
+        from fr_training.report.cells import text
+        from fr_training.simulation.report import NOTICE, all_claims, all_met, document, sections, summary
         from fr_training.simulation.study import run_study
 
         _require_writable(out)
         with _progress() as on_progress:
             study = run_study(trainees, seed, on_progress=on_progress)
         claims = all_claims(study)
-        text = document(study, claims)
+        keys = document(study, claims)
         if out is not None:
-            _write(study, claims, text, out)
+            _write(study, claims, keys, out)
     if as_json:
-        typer.echo(text, nl=False)
+        typer.echo(keys, nl=False)
     else:
-        _print(study, claims)
+        from fr_evaluation.cli_parts import print_words
+
+        print_words(summary(study, claims), sections(study, claims), text(NOTICE))
     if bar and not all_met(claims):
         raise typer.Exit(MISSED)
-
-
-def _print(study: Study, claims: tuple[Claim, ...]) -> None:
-    from fr_evaluation.cli_parts import print_words
-    from fr_training.report.cells import text
-    from fr_training.simulation.report import NOTICE, sections, summary
-
-    print_words(summary(study, claims), sections(study, claims), text(NOTICE))
 
 
 def _require_writable(out: Path | None) -> None:

@@ -25,11 +25,12 @@ from fr_training.simulation.claims import (
     Claim,
     Series,
     adaptive_claims,
+    bias_claim,
     by_spread,
     by_theta,
     chances,
+    coverage_claim,
     curves,
-    recovery_claims,
     saving_claims,
     series_of,
     thirds,
@@ -42,7 +43,9 @@ NOTICE = message("simulation.notice")
 
 def all_claims(study: Study) -> tuple[Claim, ...]:
     """Every claim of the study."""
-    return (*recovery_claims(study), *saving_claims(study), *adaptive_claims(study))
+    recovered = series_of(study)
+    bias, coverage = map(bias_claim, recovered), map(coverage_claim, recovered)
+    return (*bias, *coverage, *saving_claims(study), *adaptive_claims(study))
 
 
 def all_met(claims: Iterable[Claim]) -> bool:

@@ -38,7 +38,6 @@ FIXED_THETAS = (-2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 REPLICATES = 16
 """People of each of FIXED_THETAS."""
 
-
 WEAK = Spread(0.0, PRIOR_SD)
 """The prior that adaptive blocks work with: it knows hardly anything of the people."""
 

@@ -67,11 +67,7 @@ def mcnemar(first_only: int, second_only: int) -> float:
     """The two-sided p of as unequal a number of items that only one of two got right, if both are equally able.
 
     Exact, by the binomial distribution: Q. McNemar, "Note on the sampling error of the difference between correlated
-    proportions or percentages", Psychometrika 12 (1947) 153-157.
-
-    Raises:
-        UndefinedRate: there is no such item.
-        ValueError: a number is negative.
+    proportions or percentages", Psychometrika 12 (1947) 153-157. Without such an item it is an UndefinedRate.
     """
     if first_only < 0 or second_only < 0:
         raise ValueError("Items are counted from 0.")

@@ -146,11 +146,7 @@ def change_of_tests(before: tuple[int, int], after: tuple[int, int], sd: float, 
 
 
 def percentile_of_norm(score: float, mean: float, sd: float) -> float:
-    """The share of people below a score, in percent, where scores are normal with this mean and standard deviation.
-
-    Raises:
-        ValueError: a number is not finite, or the standard deviation is not above 0.
-    """
+    """The share of people below a score, in percent, where scores are normal with this mean and this SD, above 0."""
     if not (isfinite(score) and isfinite(mean) and isfinite(sd) and sd > 0.0):
         raise ValueError("A percentile needs finite numbers and a standard deviation above 0.")
     return 100.0 * estimates.share_below((score - mean) / sd)

@@ -23,12 +23,9 @@ NOTHING = 1e-12  # of a variance: what is left of 0 by rounding
 
 
 def t_quantile(share: float, freedom: float) -> float:
-    """The value below which this share of Student's t distribution lies.
+    """The value below which a share, in (.5, 1), of Student's t distribution lies.
 
     Its square has the F distribution of 1 and `freedom` degrees of freedom.
-
-    Raises:
-        ValueError: the share is outside (.5, 1), or `freedom` is not above 0.
     """
     if not 0.5 < share < 1.0:
         raise ValueError(f"A share lies in (.5, 1) here, and not at {share}.")

@@ -54,10 +54,7 @@ def calibration_error_by_chance(probabilities: F64, bins: int = 5) -> float:
     """The mean of `fr_core.scoring.likelihood.expected_calibration_error` where each probability is the true one.
 
     The error never falls to 0 of few trials: of 50 it is about .08. A figure no larger than this one shows no fault.
-
-    Args:
-        probabilities: f64[n], in [0, 1].
-        bins: at least 1; they divide [0, 1] equally and hold their lower end.
+    The probabilities are f64[n], in [0, 1]; the bins divide [0, 1] equally and hold their lower end.
 
     Raises:
         UndefinedRate: n is 0.

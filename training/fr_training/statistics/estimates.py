@@ -106,13 +106,10 @@ HALVINGS = 200
 
 
 def beta_below(x: float, a: float, b: float) -> float:
-    """The share of the distribution Beta(a, b) below x, the regularised incomplete beta function, in [0, 1].
+    """The share of the distribution Beta(a, b) below x in [0, 1], the regularised incomplete beta function; a, b > 0.
 
     It is the continued fraction of equation 6.4.5 of W. H. Press, S. A. Teukolsky, W. T. Vetterling and B. P. Flannery,
     "Numerical recipes", 3rd edition, Cambridge University Press (2007), by the method of Lentz.
-
-    Raises:
-        ValueError: x is outside [0, 1], or a or b is not above 0.
     """
     if not (0.0 <= x <= 1.0 and a > 0.0 and b > 0.0):
         raise ValueError(f"Beta({a}, {b}) has nothing at {x}.")
@@ -125,12 +122,9 @@ def beta_below(x: float, a: float, b: float) -> float:
 
 
 def f_quantile(share: float, above: float, below: float) -> float:
-    """The ratio of variances below which this share of an F distribution lies.
+    """The ratio of variances below which a share, in (0, 1), of an F distribution lies.
 
-    `above` and `below` are the degrees of freedom of numerator and denominator.
-
-    Raises:
-        ValueError: the share is outside (0, 1), or a number of degrees is not above 0.
+    `above` and `below` are the degrees of freedom of numerator and denominator, above 0.
     """
     if not (0.0 < share < 1.0 and above > 0.0 and below > 0.0):
         raise ValueError(f"F({above}, {below}) has no quantile at {share}.")

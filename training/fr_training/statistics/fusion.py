@@ -41,11 +41,11 @@ class GroupArea:
 
 
 def fuse(ratings: F64) -> F64:
-    """f64[items]: the mean of the ratings that each item was given.
+    """f64[items]: the mean of the ratings that each item was given, of f64[people, items] with NaN where there is none.
 
     Raises:
         UndefinedRate: there is nobody, or an item without a rating.
-        ValueError: the ratings are not f64[people, items] (NaN where a person gave none), or one is infinite.
+        ValueError: shape or dtype differs from the above, or a rating is infinite.
     """
     _check_ratings(ratings)
     given = ~np.isnan(ratings)

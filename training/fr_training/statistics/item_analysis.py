@@ -79,18 +79,10 @@ def below_guessing(right: int, wrong: int, guessing: float) -> bool:
 
 
 def human_difficulty(abilities: F64, right: Bools, g: float = 0.0) -> Difficulty:
-    """The likeliest difficulty of an item, from the answers of people of known ability.
+    """The likeliest difficulty of an item, from the answers of people of known ability, in logits.
 
-    In the model, ability and difficulty differ by their sign alone, so it is `mle` with the scale turned round.
-
-    Args:
-        abilities: f64[n], finite, in logits.
-        right: bool[n], whether each of them answered rightly.
-        g: chance of guessing right, in [0, 1).
-
-    Raises:
-        UndefinedRate: all are right or all are wrong, or no more than guessing explains.
-        ValueError: shapes, dtypes or ranges differ from the above.
+    In the model, ability and difficulty differ by their sign alone, so it is `mle` with the scale turned round;
+    arguments and errors are those of `mle`.
     """
     found = mle(-abilities, right, g)
     return Difficulty(-found.theta, found.sd, -found.high, -found.low, DEFAULT_CONFIDENCE, len(right))

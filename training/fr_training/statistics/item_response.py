@@ -39,11 +39,7 @@ class Ability:
 
 
 def probability(theta: F64 | float, b: F64 | float, g: F64 | float = 0.0) -> F64:
-    """f64[...]: P(right) of abilities for items, in logits; the three are broadcast.
-
-    Raises:
-        ValueError: a g is outside [0, 1).
-    """
+    """f64[...]: P(right) of abilities for items, in logits; the three are broadcast, each g in [0, 1)."""
     _check_guessing(g)
     logistic = 0.5 + 0.5 * np.tanh(0.5 * (np.asarray(theta, dtype=np.float64) - b))
     return np.asarray(g + (1.0 - np.asarray(g)) * logistic, dtype=np.float64)
@@ -79,7 +75,7 @@ def eap(
         b: f64[n], finite difficulties of the items; without any, the prior comes out.
         x: bool[n], whether each was answered rightly.
         g: chance of guessing right, in [0, 1); of all items, or f64[n].
-        mean: of the prior, finite.
+        mean: of the prior.
         sd: of the prior, above 0.
 
     Raises:
@@ -130,11 +126,7 @@ def mle(b: F64, x: Bools, g: F64 | float = 0.0) -> Ability:
 
 
 def offset_for(target: float, g: float = 0.0) -> float:
-    """theta - b at which P(right) is the target: the logit of (target - g) / (1 - g).
-
-    Raises:
-        ValueError: the target is not above g and below 1, or g is outside [0, 1).
-    """
+    """theta - b at which P(right) is the target, above g and below 1: the logit of (target - g) / (1 - g)."""
     _check_guessing(g)
     if not g < target < 1.0:
         raise ValueError(f"The chance of a right answer lies between {g} and 1, and not at {target}.")
@@ -143,23 +135,16 @@ def offset_for(target: float, g: float = 0.0) -> float:
 
 
 def closest(b: F64, wanted: float) -> int:
-    """The place of the item whose difficulty is nearest to the wanted one; the first of those equally near.
-
-    Raises:
-        ValueError: there is no item, or a number is not finite.
-    """
+    """The place of the item whose finite difficulty is nearest to the wanted one; the first of those equally near."""
     if b.ndim != 1 or len(b) == 0 or not np.isfinite(b).all() or not isfinite(wanted):
         raise ValueError("Choosing an item takes finite difficulties, at least one, and a finite wish.")
     return int(np.abs(b - wanted).argmin())
 
 
 def update_difficulty(b_algo: float, b_human: float, n: int) -> float:
-    """The difficulty that a machine expects, drawn to what n people showed: (k b_algo + n b_human) / (k + n).
+    """The difficulty that a machine expects, drawn to what n people showed, both in logits.
 
-    Both are in logits; the machine's word is worth k people.
-
-    Raises:
-        ValueError: a number is not finite, or n is negative.
+    The machine's word is worth WORTH people: (WORTH b_algo + n b_human) / (WORTH + n).
     """
     if n < 0 or not (isfinite(b_algo) and isfinite(b_human)):
         raise ValueError("Difficulties are finite, and n is at least 0.")

@@ -34,9 +34,7 @@ class CurvePoint:
 def stretches(trials: int, length: int) -> tuple[tuple[int, int], ...]:
     """Divide trials into stretches, each a beginning and an end (not included); the last is at least half as long.
 
-    Raises:
-        UndefinedRate: there is no trial.
-        ValueError: the number of trials is negative, or the length below 1.
+    Without trials it is an UndefinedRate.
     """
     if trials < 0 or length < 1:
         raise ValueError(f"{trials} trials have no stretches of {length}.")

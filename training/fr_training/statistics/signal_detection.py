@@ -102,11 +102,7 @@ def difference(a: Sensitivity, b: Sensitivity) -> Difference:
 
 
 def rates_of(dprime: float, criterion: float) -> tuple[float, float]:
-    """H and F of somebody whose true d' and c are these: H = Phi(d'/2 - c), F = Phi(-d'/2 - c).
-
-    Raises:
-        ValueError: one of them is not finite.
-    """
+    """H and F of somebody whose true d' and c are these, both finite: H = Phi(d'/2 - c), F = Phi(-d'/2 - c)."""
     if not (isfinite(dprime) and isfinite(criterion)):
         raise ValueError(f"d' and c are finite, not {dprime} and {criterion}.")
     return estimates.share_below(dprime / 2 - criterion), estimates.share_below(-dprime / 2 - criterion)
