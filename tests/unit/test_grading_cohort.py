@@ -15,7 +15,6 @@ from fr_core.scoring.intervals import Rate
 from fr_locales.rendering import render
 from fr_training.errors import NothingToReport
 from fr_training.grading.reports import cohort_figures, trainee_figures
-from fr_training.grading.values import Undefined
 from fr_training.report import cohort_json, trainee_json
 from fr_training.statistics.agreement import Intraclass
 from fr_training.trials import Result
@@ -58,19 +57,12 @@ def test_changes_of_trainees_are_counted_beside_what_chance_makes() -> None:
 def test_each_trainee_has_a_row_by_pseudonym_and_those_without_trials_have_none() -> None:
     figures = cohort_figures(course(), {"t2": person("t2", {"pre": 30}), "t1": person("t1", {"pre": 20}), "t3": []})
     assert figures.trainees == 2
+    assert figures.together.pairs is not None
+    assert isinstance(figures.together.pairs.errors.right, Rate)
+    assert (figures.together.pairs.errors.right.count, figures.together.pairs.errors.right.total) == (50, 80)
+    assert "answers of one trainee, and answers to one item, go together" in " ".join(map(render, figures.words.limits))
     assert [row.trainee_id for row in figures.rows] == ["t1", "t2"]
     assert [row.scores for row in figures.rows] == [{"pre": 50.0}, {"pre": 75.0}]
-
-
-def test_pooled_figures_are_of_all_trials() -> None:
-    cohort = {f"t{n}": person(f"t{n}", {"pre": 30}) for n in range(3)}
-    figures = cohort_figures(course(), cohort)
-    assert figures.counts.answered == 120
-    assert figures.together.pairs is not None
-    assert figures.together.pairs.trials == 120
-    assert isinstance(figures.together.pairs.errors.right, Rate)
-    assert figures.together.pairs.errors.right.count == 90
-    assert "answers of one trainee, and answers to one item, go together" in " ".join(map(render, figures.words.limits))
 
 
 def test_a_cohort_without_trials_has_no_report() -> None:
@@ -115,14 +107,6 @@ def test_the_ends_of_what_may_happen_have_figures(some: list[Result]) -> None:
         cohort_json(course(), cohort_figures(course(), {"t1": some})),
     ):
         assert json.loads(told, parse_constant=no_constant)["counts"]["shown"] == len(some)
-
-
-def test_all_known_leaves_everything_undefined() -> None:
-    figures = trainee_figures(course(), [pair("same", 1, n, known=True) for n in range(40)], {})
-    assert figures.counts.known_to_me == 40
-    assert figures.together.pairs is None
-    assert isinstance(figures.learning, Undefined)
-    assert isinstance(figures.standing.score, Undefined)
 
 
 def test_a_cohort_costs_time_in_proportion_to_its_trials() -> None:

@@ -62,20 +62,16 @@ def test_groups_of_one_are_the_people() -> None:
     assert min(areas) <= found.worst <= found.best <= max(areas)
 
 
-def test_all_groups_are_tried_where_they_are_few() -> None:
-    ratings, mated = crowd(5, 40, 1.0, 2)
-    found = area_of(ratings, mated, 3)
-    fused = [ratings[list(group)].sum(axis=0) for group in combinations(range(5), 3)]
-    assert found.area == pytest.approx(np.mean([auc(one[mated], one[~mated]) for one in fused]))
-    assert (found.groups, found.every) == (10, True)
-
-
 def test_more_people_are_better() -> None:
     ratings, mated = crowd(12, 80, 1.0, 3)
     areas = [area_of(ratings, mated, size, 1, 30) for size in (1, 2, 4, 8)]
     assert [one.area for one in areas] == sorted(one.area for one in areas)
     assert areas[3].area > areas[0].area + 0.1
     assert (areas[3].groups, areas[3].every) == (30, False)
+    pairs = [ratings[list(group)].sum(axis=0) for group in combinations(range(12), 2)]
+    every = area_of(ratings, mated, 2)
+    assert (every.groups, every.every) == (66, True)
+    assert every.area == pytest.approx(np.mean([auc(one[mated], one[~mated]) for one in pairs]))
     assert area_of(ratings, mated, 4, 1, 30) == areas[2] != area_of(ratings, mated, 4, 2, 30)
 
 
@@ -96,25 +92,11 @@ def test_missing_ratings_are_left_out_of_their_group() -> None:
     found = area_of(ratings, mated, 1)
     first = auc(ratings[0, 4:][mated[4:]], ratings[0, 4:][~mated[4:]])
     assert found.area == pytest.approx((first + auc(ratings[1][mated], ratings[1][~mated])) / 2)
+    fused = np.nanmean(ratings, axis=0)
+    assert area_of(ratings, mated, 2).area == pytest.approx(auc(fused[mated], fused[~mated]))
     ratings[0, :] = np.nan
     with pytest.raises(UndefinedRate, match="group_rated_few"):
         area_of(ratings, mated, 1)
-
-
-def test_group_without_some_ratings_takes_the_mean_of_those_there_are() -> None:
-    ratings, mated = crowd(2, 40, 1.5, 6)
-    ratings[0, :20] = np.nan
-    found = area_of(ratings, mated, 2)
-    fused = np.nanmean(ratings, axis=0)
-    assert found.area == pytest.approx(auc(fused[mated], fused[~mated]))
-
-
-def test_nobody_is_twice_in_a_group() -> None:
-    ratings, mated = crowd(12, 60, 0.8, 7)
-    all_but_one = [np.delete(ratings, person, axis=0).sum(axis=0) for person in range(12)]
-    areas = [auc(one[mated], one[~mated]) for one in all_but_one]
-    found = area_of(ratings, mated, 11, most=6)
-    assert min(areas) - 1e-9 <= found.worst <= found.best <= max(areas) + 1e-9
 
 
 def test_areas_undefined_and_refused() -> None:
@@ -143,15 +125,6 @@ def test_machine_and_people_weigh_the_same() -> None:
         fuse_with_machine(ratings, np.full(4, 0.5))
     with pytest.raises(ValueError, match="similarities"):
         fuse_with_machine(ratings, similarities[:2])
-
-
-def test_stretches() -> None:
-    assert stretches(12, 5) == ((0, 5), (5, 12))
-    assert stretches(13, 5) == ((0, 5), (5, 10), (10, 13))
-    with pytest.raises(UndefinedRate):
-        stretches(0, 5)
-    with pytest.raises(ValueError, match="stretches"):
-        stretches(5, 0)
 
 
 def test_curve_of_a_person() -> None:
@@ -186,6 +159,10 @@ def test_cohort_leaves_unanswered_trials_out() -> None:
         cohort_curve(np.full((2, 2), np.nan), [(0, 2)], np.random.default_rng(0))
     with pytest.raises(UndefinedRate):
         cohort_curve(np.zeros((0, 2)), [(0, 2)], np.random.default_rng(0))
+    with pytest.raises(UndefinedRate):
+        stretches(0, 5)
+    with pytest.raises(ValueError, match="stretches"):
+        stretches(5, 0)
     with pytest.raises(ValueError, match="NaN"):
         cohort_curve(np.full((2, 2), 0.5), [(0, 2)], np.random.default_rng(0))
     with pytest.raises(ValueError, match="empty"):
@@ -241,24 +218,6 @@ def test_choice_of_pairs_is_told_from_leaning() -> None:
     assert found.net.value == 0.0
     assert found.net.low < 0.0 < found.net.high
     assert found.net.high < 0.8
-
-
-def test_leaning_is_found() -> None:
-    cells = [
-        (1, 1, True, True, 20),
-        (-1, 1, False, True, 8),
-        (-1, -1, False, True, 12),
-        (1, -1, True, False, 8),
-        (1, 1, True, False, 12),
-        (-1, -1, False, False, 20),
-    ]
-    found = automation_bias(aided(cells), np.random.default_rng(0))
-    assert found.shift_before.criterion.value == pytest.approx(0.0)
-    assert found.net.value == pytest.approx(found.shift.criterion.value)
-    assert found.net.low > 0.3
-    assert found.told_same.criterion.value < 0.0 < found.told_different.criterion.value
-    same = automation_bias(aided(cells), np.random.default_rng(0))
-    assert same == found
 
 
 def test_net_shift_covers_what_it_says() -> None:

@@ -7,11 +7,12 @@ from importlib import import_module
 import numpy as np
 import pytest
 
+from fr_core.scoring.intervals import UndefinedRate
 from fr_training.statistics import estimates
 from fr_training.statistics.agreement import kappa, mcnemar
 from fr_training.statistics.estimates import Term, beta_below, central_interval, f_quantile
 from fr_training.statistics.item_response import eap, mle, probability
-from fr_training.statistics.signal_detection import difference, expected, rates_of, sensitivity
+from fr_training.statistics.signal_detection import difference, sensitivity
 
 LEVELS = (-3, -2, -1, 0, 1, 2, 3)
 
@@ -66,15 +67,6 @@ def test_interval_of_a_difference_is_that_of_random_draws() -> None:
     assert [found.low, found.high] == pytest.approx(np.quantile(of_a - of_b, [0.025, 0.975]).tolist(), abs=0.03)
 
 
-def test_expected_dprime_by_binomial_sums() -> None:
-    stats = import_module("scipy.stats")
-    hit_rate, false_rate = rates_of(1.8, 0.3)
-    assert [hit_rate, false_rate] == pytest.approx([stats.norm.cdf(0.6), stats.norm.cdf(-1.2)])
-    z = [stats.norm.ppf((np.arange(n + 1) + 0.5) / (n + 1)) for n in (36, 4)]
-    pmf = [stats.binom.pmf(np.arange(n + 1), n, p) for n, p in ((36, hit_rate), (4, false_rate))]
-    assert expected(1.8, 0.3, 36, 4).dprime == pytest.approx(pmf[0] @ z[0] - pmf[1] @ z[1])
-
-
 def test_beta_and_f_distributions() -> None:
     special, stats = import_module("scipy.special"), import_module("scipy.stats")
     for a in (0.5, 1.0, 3.0, 40.0, 2000.5):
@@ -105,6 +97,10 @@ def test_mcnemar() -> None:
     for first, second in ((10, 2), (0, 7), (33, 50), (5, 5)):
         wanted = stats.binomtest(first, first + second, 0.5).pvalue
         assert mcnemar(first, second) == pytest.approx(float(wanted))
+    with pytest.raises(UndefinedRate):
+        mcnemar(0, 0)
+    with pytest.raises(ValueError, match="from 0"):
+        mcnemar(-1, 3)
 
 
 def test_abilities() -> None:

@@ -61,9 +61,6 @@ def series(estimate: list[float], true: float = 1.0, target: float = 1.0, *, unb
     )
 
 
-# --- claims ------------------------------------------------------------------------------------------------------
-
-
 def test_bias_is_held_against_its_standard_error() -> None:
     # Mean .1 above the target, SD .2 (n - 1), so a standard error of .1 of 4: exactly 1 standard error.
     values = [1.1 + 0.1 * sqrt(3.0) * one for one in (-1.0, 1.0, -1.0, 1.0)]
@@ -90,9 +87,6 @@ def test_coverage_has_a_bar_to_both_sides(held: int, met: bool) -> None:
     claim = coverage_claim(series([1.5] * held + [1.6] * (100 - held)))  # an end that is the truth holds it
     assert claim.figures["held"] == held
     assert claim.met is met
-
-
-# --- what is estimated -------------------------------------------------------------------------------------------
 
 
 def test_posterior_deviations_are_those_of_the_estimator() -> None:
@@ -123,9 +117,6 @@ def test_targets_are_the_exact_means_of_the_estimators(study: Study) -> None:
         assert by_key["theta_triads"].target[n] == mine.theta
         assert by_key["theta_adaptive"].estimate[n] == person.ability.adaptive.theta
         assert by_key["theta_form"].low[n] == person.ability.form.low
-
-
-# --- items -------------------------------------------------------------------------------------------------------
 
 
 def precision(form: float, *adaptive: float) -> Precision:
@@ -185,9 +176,6 @@ def test_items_are_told_over_all_by_ability_and_by_spread(study: Study) -> None:
     assert form == pytest.approx(study.people[0].ability.weak.form)
 
 
-# --- the share of right answers ----------------------------------------------------------------------------------
-
-
 def answering(study: Study, shares: list[list[bool]]) -> Study:
     """The study with other answers in the adaptive blocks, of people from the least able to the ablest."""
     people = sorted(study.people, key=lambda one: one.ability.theta)[: len(shares)]
@@ -208,9 +196,6 @@ def test_the_share_of_right_answers_is_that_of_each_third_without_the_first_tria
     assert all(one.met for one in adaptive_claims(answering(study, [kept] * 3)))
     places, theta = thirds(study), np.array([one.ability.theta for one in study.people])
     assert theta[places == 0].max() < theta[places == 1].min() < theta[places == 1].max() < theta[places == 2].min()
-
-
-# --- the whole ---------------------------------------------------------------------------------------------------
 
 
 def test_everybody_takes_the_whole_course(study: Study) -> None:

@@ -56,9 +56,6 @@ def shown_first(made: Course) -> ShowTrial:
     return seen
 
 
-# --- evidence ----------------------------------------------------------------------------------------------------
-
-
 def test_ratings_lie_to_both_sides_of_the_criterion_alike() -> None:
     scale = Scale(0.1, 0.6, 1.3)
     distances = (-2.0, -1.0, -0.3, 0.0, 0.3, 1.0, 2.0)
@@ -109,9 +106,6 @@ def test_stated_probabilities_are_calibrated() -> None:
     assert rating_of(-1e6, 0.0, m, Scale()).p_same == 0.0
 
 
-# --- pairs -------------------------------------------------------------------------------------------------------
-
-
 def shares(rows: list[Result], truth: str) -> float:
     here = [one for one in rows if one.truth == truth]
     return sum(one.answer == "same" for one in here) / len(here)
@@ -141,9 +135,6 @@ def test_advice_moves_the_criterion_towards_itself_and_no_further() -> None:
         assert {one.rating for one in told} == set(range(-3, 4))
         before = mean((one.rating_before or 0) > 0 for one in told if one.truth == "same")
         assert before == pytest.approx(rates_of(ABLE.dprime, ABLE.says_same_above)[0], abs=0.04)
-
-
-# --- everything else ---------------------------------------------------------------------------------------------
 
 
 def test_triads_are_answered_by_theta_with_a_guess_rate_of_a_third() -> None:
@@ -238,9 +229,6 @@ def test_abilities_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
         replace(ABLE, **wrong)  # type: ignore[arg-type]
 
 
-# --- sittings ----------------------------------------------------------------------------------------------------
-
-
 def test_the_clock_of_a_sitting_is_that_of_the_answers() -> None:
     made = course('exercise = "aided"\nsame = 10\ndifferent = 10\nwrong = 5\n')
     session = taken(made, SimulatedTrainee(ABLE))
@@ -261,9 +249,6 @@ def test_who_is_too_slow_is_cut_off() -> None:
     assert answered[:-1] == [True] * (len(answered) - 1)
     assert not answered[-1]
     assert 2 < len(answered) < 20
-
-
-# --- made courses and people -------------------------------------------------------------------------------------
 
 
 def test_made_forms_are_spread_as_the_bank_spreads_them() -> None:
