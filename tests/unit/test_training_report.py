@@ -250,6 +250,17 @@ def test_both_together_and_percentiles_are_told_with_what_they_are_worth(trainee
     assert placed(Undefined(WHY), None, None) == "not known: A curve needs pairs of one person and of two."
 
 
+@pytest.mark.parametrize(("right", "verdict"), [(12, "worse"), (30, "no reliable change"), (40, "better")])
+def test_the_verdict_on_a_change_is_told(right: int, verdict: str) -> None:
+    taken = [
+        pair("same" if n % 2 else "different", (1 if n % 2 else -1) * (1 if n < limit else -1), n, block=block)
+        for block, limit in (("pre", 26), ("post", right))
+        for n in range(40)
+    ]
+    page = trainee_html(course(), trainee_figures(course(), taken, {}))
+    assert f"Verdict: {verdict}. A change must exceed" in heading(page, "Change")
+
+
 def test_the_machine_counts_a_pair_once_in_the_page_of_a_cohort(cohorts_page: str) -> None:
     machine, pairs = (heading(cohorts_page, name) for name in ("The machine on the same pairs", "Pairs"))
     assert "2,016 rated pairs" in pairs
