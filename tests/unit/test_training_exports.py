@@ -24,7 +24,7 @@ from fr_training.trials import Result
 from support import results as graded
 from support.results import course, listed, pair, triaged
 
-NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+COHORT_NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def refuse(word: str) -> None:
     raise AssertionError(word)
 
 
-@given(graded.results(), graded.results("t2"), st.lists(st.sampled_from(["t1", "t2", "t3"]), unique=True), NAMES)
+@given(graded.results(), graded.results("t2"), st.lists(st.sampled_from(["t1", "t2", "t3"]), unique=True), COHORT_NAMES)
 def test_every_form_takes_any_results(
     key: SigningKey, first: Sequence[Result], second: Sequence[Result], through: list[str], cohort: str
 ) -> None:
