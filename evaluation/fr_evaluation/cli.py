@@ -5,7 +5,6 @@ Heavy imports wait until a command runs.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,8 +35,8 @@ from fr_evaluation.cli_parts import (
 from fr_evaluation.kinds import LARGEST_GALLERY, MOST_DIGITS
 
 if TYPE_CHECKING:
-    from fr_evaluation.report import Report
-    from fr_evaluation.words import Section
+    from fr_evaluation.files import AnyReport
+    from fr_evaluation.words import Section, Text
 
 
 def verification(
@@ -142,19 +141,19 @@ def _sizes(text: str) -> list[int]:
 
 
 def _tell(
-    report: Report,
+    report: AnyReport,
     out: Path | None,
     as_json: bool,
-    in_words: Callable[[], tuple[str, Sequence[Section]]],
+    in_words: Callable[[], tuple[Text, Sequence[Section]]],
     thumbnails: bool | None,
 ) -> None:
     """Write the files where they are wanted, and print the report."""
-    from fr_evaluation.keys import report_keys
+    from fr_evaluation.files import report_json
     from fr_evaluation.report import NOTICE
 
     if out is not None:
         write_files(report, out, thumbnails)
     if as_json:
-        typer.echo(json.dumps(report_keys(report), indent=2, ensure_ascii=False))
+        typer.echo(report_json(report))
         return
     print_words(*in_words(), NOTICE)

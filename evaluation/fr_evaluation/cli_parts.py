@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from fr_core.engine import Engine, EngineOptions
     from fr_core.imaging import ImageLimits
     from fr_core.quality.limits import QualityLimits
+    from fr_evaluation.files import AnyReport
     from fr_evaluation.photos import OnProgress
-    from fr_evaluation.report import Report
-    from fr_evaluation.words import Section
+    from fr_evaluation.words import Section, Text
 
 NOT_MADE = 2
 
@@ -66,7 +66,7 @@ def _unwritable(out: Path, error: OSError) -> typer.Exit:
     return typer.Exit(NOT_MADE)
 
 
-def write_files(report: Report, out: Path, thumbnails: bool | None = None) -> None:
+def write_files(report: AnyReport, out: Path, thumbnails: bool | None = None) -> None:
     """Write the files of a report, and say so; `thumbnails` as in `write_report`."""
     from fr_evaluation.write import write_report
 
@@ -112,19 +112,21 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def plain(text: str) -> str:
+def plain(text: Text) -> str:
     """Rich's markup for the text as it is: a label may be "[/b]", or hold what commands a terminal."""
-    return escape(printable(text))
+    from fr_evaluation.words import in_words
+
+    return escape(printable(in_words(text)))
 
 
-def print_words(summary: str, sections: Sequence[Section], notice: str) -> None:
+def print_words(summary: Text, sections: Sequence[Section], notice: Text) -> None:
     """Print a report in words; its labels and names are whatever the data set says."""
     console = Console()
-    console.print(printable(summary), highlight=False, markup=False)
+    console.print(plain(summary), highlight=False)
     for section in sections:
         console.print(f"\n[bold]{plain(section.heading)}[/bold]", highlight=False)
         if section.text:
-            console.print(printable(section.text), highlight=False, markup=False)
+            console.print(plain(section.text), highlight=False)
         for one in section.tables:
             table = Table(
                 *(Column(plain(name), overflow="fold") for name in one.header), title=plain(one.title) or None
@@ -132,7 +134,7 @@ def print_words(summary: str, sections: Sequence[Section], notice: str) -> None:
             for row in one.rows:
                 table.add_row(*map(plain, row))
             console.print(table)
-    console.print(notice, highlight=False)
+    console.print(plain(notice), highlight=False)
 
 
 @contextmanager

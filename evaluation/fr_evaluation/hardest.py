@@ -15,6 +15,7 @@ from fr_core.imaging import ImageLimits, decode
 from fr_core.reading import read_at_most
 from fr_evaluation.html import Html, image, paragraph, table
 from fr_evaluation.report import Report
+from fr_locales.messages import Message, message
 
 # (width, height) in pixels that a picture fills at most: as high as an aligned face.
 BOX = (224, 112)
@@ -40,30 +41,23 @@ HARDEST = 20
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """A comparison that came out on the wrong side.
-
-    Attributes:
-        a: its first photo.
-        b: its second.
-        what: what it is, in words.
-        similarity: of both.
-    """
+    """A comparison of photos `a` and `b` that came out on the wrong side; `what` says what it is."""
 
     a: Path
     b: Path
-    what: str
+    what: Message
     similarity: float
 
 
 def hardest(
-    report: Report, errors: Sequence[Error], about: str, header: tuple[str, str], thumbnails: bool | None
+    report: Report, errors: Sequence[Error], about: Message, header: tuple[Message, Message], thumbnails: bool | None
 ) -> str:
     """A table of errors as HTML, in their order.
 
     Args:
         report: that they are of.
         errors: at most `HARDEST`.
-        about: a paragraph on them, as text.
+        about: a paragraph on them.
         header: what the two photos are, and what `Error.what` says.
         thumbnails: whether the photos are shown; None = as the manifest of the set says.
     """
@@ -73,7 +67,7 @@ def hardest(
         (picture, _names(error, report), error.what, f"{error.similarity:.3f}")
         for error, picture in zip(errors, photos, strict=True)
     ]
-    head = ("photos", *header, "similarity")
+    head = (message("evaluation.hardest.photos"), *header, message("evaluation.hardest.similarity"))
     first = 0 if any(photos) else 1
     return (
         paragraph(about)
@@ -83,21 +77,19 @@ def hardest(
 
 
 def _photos(error: Error, report: Report) -> Html:
-    limits = report.settings.images
-    both = ((thumbnail(error.a, limits), "first photo"), (thumbnail(error.b, limits), "second photo"))
-    return Html("".join(image(uri, alt) for uri, alt in both if uri))
+    names = message("evaluation.hardest.first"), message("evaluation.hardest.second")
+    uris = (thumbnail(photo, report.settings.images) for photo in (error.a, error.b))
+    return Html("".join(image(uri, name) for uri, name in zip(uris, names, strict=True) if uri))
 
 
-def _why_not_shown(thumbnails: bool | None, shown: bool) -> str:
+def _why_not_shown(thumbnails: bool | None, shown: bool) -> Message:
     if shown:
-        return "No photos are shown: they are no files of their own, or are not there any more."
+        return message("evaluation.hardest.no_files")
     if thumbnails is None:
-        return (
-            "No photos are shown, as the terms of this set do not say that a report may show them; --thumbnails puts "
-            "them in for readers who may see the set."
-        )
-    return "No photos are shown, as was asked for."
+        return message("evaluation.hardest.not_allowed")
+    return message("evaluation.hardest.not_wanted")
 
 
-def _names(error: Error, report: Report) -> str:
-    return " and ".join(photo.relative_to(report.dataset.root).as_posix() for photo in (error.a, error.b))
+def _names(error: Error, report: Report) -> Message:
+    first, second = (photo.relative_to(report.dataset.root).as_posix() for photo in (error.a, error.b))
+    return message("evaluation.hardest.both", first=first, second=second)

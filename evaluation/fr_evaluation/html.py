@@ -8,7 +8,8 @@ from html import escape
 from matplotlib.figure import Figure
 
 from fr_evaluation.plots import as_svg
-from fr_evaluation.words import Section
+from fr_evaluation.words import Section, Text, in_words
+from fr_locales.rendering import ENGLISH
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
@@ -27,31 +28,25 @@ class Html(str):
     """Text that is HTML already."""
 
 
-def document(title: str, notice: str, summary: str, sections: Mapping[str, str]) -> str:
-    """The whole file.
-
-    Args:
-        title: of the page, as text.
-        notice: what every reader must know, as text.
-        summary: a paragraph, as text.
-        sections: heading, as text -> content, as HTML.
-    """
-    body = "".join(f"<h2>{escape(heading)}</h2>\n{content}" for heading, content in sections.items())
+def document(title: Text, notice: Text, summary: Text, sections: Mapping[Text, str]) -> str:
+    """The whole file: what every reader must know, a paragraph, and content as HTML by its heading."""
+    heading = _escaped(title)
+    body = "".join(f"<h2>{_escaped(name)}</h2>\n{content}" for name, content in sections.items())
     return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
-        f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n"
-        f'<p class="notice">{escape(notice)}</p>\n<p>{escape(summary)}</p>\n{body}</body>\n</html>\n'
+        f'<!doctype html>\n<html lang="{ENGLISH}">\n<head>\n<meta charset="utf-8">\n<title>{heading}</title>\n'
+        f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{heading}</h1>\n"
+        f'<p class="notice">{_escaped(notice)}</p>\n<p>{_escaped(summary)}</p>\n{body}</body>\n</html>\n'
     )
 
 
-def paragraph(text: str) -> str:
+def paragraph(text: Text) -> str:
     """A paragraph of text."""
-    return f"<p>{escape(text)}</p>\n"
+    return f"<p>{_escaped(text)}</p>\n"
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(header: Sequence[Text], rows: Iterable[Sequence[Text]]) -> str:
     """A table of texts, or of `Html`; without a head where all its cells are empty."""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    head = "".join(f"<th>{_escaped(cell)}</th>" for cell in header)
     body = "".join("<tr>" + "".join(f"<td>{_inside(cell)}</td>" for cell in row) + "</tr>\n" for row in rows)
     top = f"<thead><tr>{head}</tr></thead>\n" if any(header) else ""
     return f"<table>\n{top}<tbody>\n{body}</tbody>\n</table>\n"
@@ -61,22 +56,27 @@ def words(section: Section) -> str:
     """The paragraph and the tables of a section, each table under its title."""
     text = paragraph(section.text) if section.text else ""
     return text + "".join(
-        (f"<h3>{escape(one.title)}</h3>\n" if one.title else "") + table(one.header, one.rows) for one in section.tables
+        (f"<h3>{_escaped(one.title)}</h3>\n" if one.title else "") + table(one.header, one.rows)
+        for one in section.tables
     )
 
 
-def image(uri: str, alt: str) -> Html:
+def image(uri: str, alt: Text) -> Html:
     """A picture from a data: URI, with what it is in words."""
-    return Html(f'<img src="{escape(uri)}" alt="{escape(alt)}">')
+    return Html(f'<img src="{escape(uri)}" alt="{_escaped(alt)}">')
 
 
-def _inside(cell: str) -> str:
-    return cell if isinstance(cell, Html) else escape(cell)
-
-
-def pictures(figures: Mapping[str, Figure], captions: Mapping[str, str]) -> str:
+def pictures(figures: Mapping[str, Figure], captions: Mapping[str, Text]) -> str:
     """The pictures, each with what it shows."""
     return "".join(
-        f"<figure>{as_svg(figure)}<figcaption>{escape(captions[name])}</figcaption></figure>\n"
+        f"<figure>{as_svg(figure)}<figcaption>{_escaped(captions[name])}</figcaption></figure>\n"
         for name, figure in figures.items()
     )
+
+
+def _escaped(text: Text) -> str:
+    return escape(in_words(text))
+
+
+def _inside(cell: Text) -> str:
+    return cell if isinstance(cell, Html) else _escaped(cell)

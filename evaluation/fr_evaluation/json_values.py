@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections import Counter
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from fr_core.scoring.bootstrap import Bootstrap
-from fr_core.scoring.intervals import Interval, Rate
+from fr_core.scoring.intervals import Rate
 from fr_evaluation.report import NOTICE, Report
+from fr_locales.messages import Message
+from fr_locales.rendering import render
 
 # Of each library its distributions, of which one is installed.
 PACKAGES = (
@@ -47,7 +50,7 @@ def head(report: Report, kind: str) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "kind": kind,
-        "notice": NOTICE,
+        "notice": render(NOTICE),
         "measured_at": report.measured_at.isoformat(timespec="seconds"),
         "dataset": {
             "name": dataset.manifest.name,
@@ -61,7 +64,7 @@ def head(report: Report, kind: str) -> dict[str, Any]:
             "people": dataset.people,
             "part": dataset.part,
         },
-        "settings": _plain(asdict(report.settings)),
+        "settings": plain(report.settings),
         "versions": versions(),
         "failures_to_acquire": len(report.failures),
         "failure_reasons": dict(sorted(Counter(report.failures.values()).items())),
@@ -69,31 +72,17 @@ def head(report: Report, kind: str) -> dict[str, Any]:
     }
 
 
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """The same with lists for tuples, as JSON has it."""
-    return {
-        name: _plain(value) if isinstance(value, dict) else list(value) if isinstance(value, tuple) else value
-        for name, value in values.items()
-    }
-
-
-def rate_keys(rate: Rate) -> dict[str, Any]:
-    """A rate with its counts and its interval."""
-    return {"value": rate.value, "count": rate.count, "total": rate.total, **interval_keys(rate.interval)}
-
-
-def interval_keys(interval: Interval) -> dict[str, float]:
-    """The two ends, and how sure they are."""
-    return {"low": interval.low, "high": interval.high, "confidence": interval.confidence}
-
-
-def bootstrap_keys(bootstrap: Bootstrap) -> dict[str, float]:
-    """An interval by people."""
-    return {
-        "low": bootstrap.low,
-        "high": bootstrap.high,
-        "confidence": bootstrap.confidence,
-        "standard_error": bootstrap.standard_error,
-        "subjects": bootstrap.subjects,
-        "replicates": bootstrap.replicates,
-    }
+def plain(value: Any) -> Any:
+    """Values as JSON has them: of rates and intervals by people the keys that every report has, lists for tuples."""
+    match value:
+        case Rate():
+            return {"value": value.value, "count": value.count, "total": value.total, **asdict(value.interval)}
+        case Bootstrap():
+            return {name: inner for name, inner in asdict(value).items() if name != "value"}
+        case Message():
+            return render(value)
+        case Mapping():
+            return {name: plain(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [plain(inner) for inner in value]
+    return plain(asdict(value)) if is_dataclass(value) and not isinstance(value, type) else value

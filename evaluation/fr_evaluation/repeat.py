@@ -12,14 +12,12 @@ from typing import Any
 
 from fr_core.engine import Engine, EngineOptions
 from fr_datasets.manifests import Manifest
-from fr_evaluation.files import scores_csv
+from fr_evaluation.files import AnyReport, report_keys, scores_csv
 from fr_evaluation.identification.run import PeopleToSearch, read_people, run_identification
 from fr_evaluation.identification.run import list_sha256 as people_sha256
 from fr_evaluation.identification.searches import open_set
-from fr_evaluation.keys import report_keys
 from fr_evaluation.photos import OnProgress
 from fr_evaluation.recorded import NotRepeatable, Recorded, Scores, read_scores
-from fr_evaluation.report import Report
 from fr_evaluation.verification.run import labels_sha256, read_pairs, run_verification
 from fr_evaluation.verification.run import list_sha256 as pairs_sha256
 from fr_evaluation.verification.sources import PairsToCompare
@@ -133,7 +131,7 @@ def run_again(
     workers: int,
     clock: Callable[[], datetime],
     on_progress: OnProgress,
-) -> Report:
+) -> AnyReport:
     """Measure what the report measured; arguments and errors are those of `run_verification` and `run_identification`.
 
     Raises:
@@ -157,7 +155,7 @@ def run_again(
     )
 
 
-def hold_against(recorded: Recorded, report: Report) -> Repetition:
+def hold_against(recorded: Recorded, report: AnyReport) -> Repetition:
     """Compare every figure of a new report with the recorded one, and every similarity where the old ones are there."""
     document = json.loads(json.dumps(report_keys(report)))
     then, now = dict(_figures(recorded.document)), dict(_figures(document))

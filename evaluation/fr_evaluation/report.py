@@ -11,11 +11,9 @@ from fr_core.engine import Engine
 from fr_core.imaging import ImageLimits
 from fr_core.quality.limits import QualityLimits
 from fr_datasets.manifests import Manifest
+from fr_locales.messages import message
 
-NOTICE = (
-    "Error rates of this model on this data set, for people and photos like its own. "
-    "A match is a lead for a human examiner, never an identity."
-)
+NOTICE = message("evaluation.notice")
 
 
 @dataclass(frozen=True, slots=True)

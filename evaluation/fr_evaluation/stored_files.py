@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from fr_core.types import ModelId
-from fr_evaluation.files import data_files
+from fr_evaluation.files import AnyReport, data_files
 from fr_evaluation.identification import words as identification_words
-from fr_evaluation.identification.report import IdentificationReport
-from fr_evaluation.report import Report
 from fr_evaluation.stored import Summary
 from fr_evaluation.verification import words as verification_words
 from fr_evaluation.verification.report import VerificationReport
+from fr_evaluation.words import in_words
 
 
-def summary_of(report: Report, model: ModelId) -> Summary:
+def summary_of(report: AnyReport, model: ModelId) -> Summary:
     """Return what a report of a model is, for a list of them."""
-    match report:
-        case VerificationReport():
-            kind, words = "verification", verification_words.summary(report)
-        case IdentificationReport():
-            kind, words = "identification", identification_words.summary(report)
-        case _:
-            raise TypeError(f"A {type(report).__name__} cannot be kept.")
+    if isinstance(report, VerificationReport):
+        kind, words = "verification", in_words(verification_words.summary(report))
+    else:
+        kind, words = "identification", in_words(identification_words.summary(report))
     return Summary(kind, report.dataset.manifest.name, model, report.measured_at, report.settings.version, words)
 
 
-def files_of(report: Report) -> dict[str, bytes]:
+def files_of(report: AnyReport) -> dict[str, bytes]:
     """Its files, as bytes by name; without the page, which holds the pictures, where matplotlib is not installed."""
     files = data_files(report)
     try:

@@ -11,17 +11,15 @@ from matplotlib.figure import Figure
 
 from fr_core.storage.durable import sync
 from fr_evaluation import plots
-from fr_evaluation.files import NAMES, data_files
+from fr_evaluation.files import NAMES, AnyReport, data_files
 from fr_evaluation.identification import page as identification_page
 from fr_evaluation.identification import plots as identification_plots
-from fr_evaluation.identification.report import IdentificationReport
-from fr_evaluation.report import Report
 from fr_evaluation.verification import page as verification_page
 from fr_evaluation.verification import plots as verification_plots
 from fr_evaluation.verification.report import VerificationReport
 
 
-def write_report(report: Report, folder: Path, thumbnails: bool | None = None) -> tuple[Path, ...]:
+def write_report(report: AnyReport, folder: Path, thumbnails: bool | None = None) -> tuple[Path, ...]:
     """Write the files, each whole or not at all, for their owner alone, in place of those of an earlier report there.
 
     Scores name the photos of people: the files are for whoever may see the data set.
@@ -50,26 +48,17 @@ def private_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def report_page(report: Report, thumbnails: bool | None = None) -> bytes:
+def report_page(report: AnyReport, thumbnails: bool | None = None) -> bytes:
     """report.html, pictures included; `thumbnails` as in `write_report`."""
-    match report:
-        case VerificationReport():
-            text = verification_page.page(report, thumbnails)
-        case IdentificationReport():
-            text = identification_page.page(report, thumbnails)
-        case _:
-            raise TypeError(f"There is no page of a {type(report).__name__}.")
-    return text.encode()
+    if isinstance(report, VerificationReport):
+        return verification_page.page(report, thumbnails).encode()
+    return identification_page.page(report, thumbnails).encode()
 
 
-def _figures(report: Report) -> Mapping[str, Figure]:
-    match report:
-        case VerificationReport():
-            return verification_plots.figures(report)
-        case IdentificationReport():
-            return identification_plots.figures(report)
-        case _:
-            raise TypeError(f"There are no pictures of a {type(report).__name__}.")
+def _figures(report: AnyReport) -> Mapping[str, Figure]:
+    if isinstance(report, VerificationReport):
+        return verification_plots.figures(report)
+    return identification_plots.figures(report)
 
 
 def _write_whole(path: Path, content: bytes) -> None:

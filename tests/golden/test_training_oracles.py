@@ -43,10 +43,6 @@ def test_dprime_is_not_divided_by_n_and_a_half_too_many() -> None:
     assert abs(found.dprime.value - buggy) > 0.1
 
 
-@pytest.mark.parametrize(("area", "dprime"), [(0.93, 2.0871), (0.68, 0.6614)])
-def test_area_to_dprime(area: float, dprime: float) -> None:
-
-
 @pytest.mark.parametrize(("g", "theta", "sd"), [(0.0, 0.2471, 0.7041), (1 / 3, -0.0669, 0.8028)])
 def test_ability_by_posterior(g: float, theta: float, sd: float) -> None:
     found = eap(RASCH_B, RASCH_X, g)

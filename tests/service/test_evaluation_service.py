@@ -26,7 +26,7 @@ from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import load_pack
 from fr_core.types import F32, AlignedFace, frozen_array
 from fr_datasets.links import Link, datasets_folder, write_link
-from fr_evaluation.keys import report_keys
+from fr_evaluation.files import report_keys
 from fr_evaluation.verification.run import read_pairs, run_verification
 from fr_server.config import Config
 from support.faults import until

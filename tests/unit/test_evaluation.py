@@ -29,7 +29,7 @@ from fr_evaluation.verification.page import page
 from fr_evaluation.verification.plots import figures
 from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.run import read_pairs, run_verification
-from fr_evaluation.words import counted, few_errors_text, threshold_text
+from fr_evaluation.words import counted, few_errors_text, in_words, threshold_text
 from fr_evaluation.write import write_report
 from support.people import made_pairs
 from support.photos import engine, face
@@ -95,7 +95,7 @@ def test_a_photo_without_a_face_counts_as_wrong_and_is_named(lfw: Path) -> None:
     assert keys["at_default_threshold"]["fnmr"]["count"] == 2
     assert (
         "2 photos gave no template, so that 2 pairs of one person and 2 of different people could not be compared: "
-        "those of one person count as missed, false match rates leave out the others" in words.summary(report)
+        "those of one person count as missed, false match rates leave out the others" in in_words(words.summary(report))
     )
 
 
@@ -109,7 +109,7 @@ def test_pairs_without_folds_have_no_accuracy_over_folds_and_say_why(tmp_path: P
     assert keys["undefined"]["accuracy"] == "The list of pairs has no folds."
     assert keys["across_people"] is None
     assert all(row[1] != "undefined" for row in words.rows(report))
-    told = words.sections(report)[0].text
+    told = in_words(words.sections(report)[0].text)
     assert told.startswith("Some figures are undefined: accuracy (The list of pairs has no folds); ")
     assert keys["dataset"]["part"] == ""  # nobody has counted the pairs of one's own
 
@@ -119,7 +119,7 @@ def test_a_part_of_a_data_set_is_called_one(lfw: Path) -> None:
     assert report_keys(report)["dataset"]["part"] == "12 of 6,000 pairs"
     assert report.calibration is not None
     assert report.calibration.provenance.part == "folds 1, 2; 12 of 6,000 pairs"
-    assert "were compared, a part of the data set: 12 of 6,000 pairs." in words.summary(report)
+    assert "were compared, a part of the data set: 12 of 6,000 pairs." in in_words(words.summary(report))
     assert "<td>part of it</td><td>12 of 6,000 pairs</td>" in page(report)
     manifest = report.dataset.manifest
     assert part_of(manifest, {"pairs": 6000}) == part_of(manifest, {"pairs": None}) == part_of(manifest, {}) == ""
@@ -139,16 +139,16 @@ def test_pairs_of_every_two_people_are_told_and_drawn_once(lfw: Path) -> None:
     for pairs, once in ((everybody, True), (compared, False)):
         told = replace(report, figures=verification_figures(pairs, across, 0.3, seed=1, replicates=20))
         assert words.lists_everybody(told.figures) is once
-        titles = [table.title for table in words.sections(told)[1].tables]
+        titles = [in_words(table.title) for table in words.sections(told)[1].tables]
         everyone = "By every two of 60 people"
         one, both = [f"{everyone}, which are the pairs of the list"], ["By the pairs of the list", everyone]
         assert titles == (one if once else both[1:])  # 60 pairs of the list support no rate
         lacking = [f"{one[0]}, rates of 0.0001 and less need more"] if once else [f"{both[0]}, rates of 0.01 and less"]
-        assert all(f" {said}" in words.sections(told)[1].text for said in lacking)
+        assert all(f" {said}" in in_words(words.sections(told)[1].text) for said in lacking)
         assert len(figures(told)["roc"].axes[0].lines) == (1 if once else 2)
         assert (
             "one in 100 of these pairs of different people was accepted (on 17 errors: hardly known), and"
-            in words.summary(told)
+            in in_words(words.summary(told))
         )
 
 
@@ -156,7 +156,7 @@ def test_pairs_of_every_two_people_are_told_and_drawn_once(lfw: Path) -> None:
     ("errors", "said"), [(0, " (on no error: hardly known)"), (1, " (on 1 error: hardly known)"), (30, "")]
 )
 def test_prose_says_where_a_rate_rests_on_few_errors(errors: int, said: str) -> None:
-    assert few_errors_text(rate(errors, 1372)) == said
+    assert in_words(few_errors_text(rate(errors, 1372))) == said
 
 
 def test_thresholds_are_shown_rounded_up_and_numbers_with_their_noun() -> None:

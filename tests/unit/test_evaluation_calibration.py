@@ -26,6 +26,7 @@ from fr_evaluation.verification.calibrate import HeldOut, calibrate, held_out, m
 from fr_evaluation.verification.compare import AcrossPeople
 from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.section_words import about_calibration
+from fr_evaluation.words import in_words
 from support.people import made_pairs
 
 SOURCE = Provenance("made", "0" * 64, 60, "model", date(2026, 1, 2), {})
@@ -153,7 +154,7 @@ def test_words_say_how_many_folds_agree_whom_they_hold_and_whose_intervals_these
 
     def said(calibration: Calibration, *folds: HeldOut) -> str:
         report = SimpleNamespace(calibration=calibration, held_out=folds)
-        return about_calibration(cast(VerificationReport, report))
+        return in_words(about_calibration(cast(VerificationReport, report)))
 
     first, second, third = tried(40), tried(60), tried(120)
     words = said(found, first, second, third)

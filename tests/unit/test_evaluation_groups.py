@@ -26,7 +26,7 @@ from fr_evaluation.verification.groups import age_band, group_figures
 from fr_evaluation.verification.page import page
 from fr_evaluation.verification.quality import quality_figures
 from fr_evaluation.verification.run import read_pairs, run_verification
-from fr_evaluation.words import Section, Table
+from fr_evaluation.words import Section, Table, in_words
 from support.people import made_pairs
 from support.photos import engine, face
 
@@ -72,7 +72,7 @@ def test_a_difference_is_named_only_where_it_exceeds_chance() -> None:
     assert accepted.beyond_chance() is False
     assert missed.max_to_min is not None
     assert missed.max_to_min.low > 1
-    said = section_words.about_kind(sex)
+    said = in_words(section_words.about_kind(sex))
     assert "more than chance alone sets apart: at 0.400, f is missed more often than m" in said
     assert "accepted" not in said
     none = np.where(np.arange(200) < 40, 0.0, 0.9)  # all women are missed, and no man

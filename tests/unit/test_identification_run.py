@@ -24,16 +24,20 @@ from fr_core.scoring.intervals import rate
 from fr_core.types import Embedding, ModelId
 from fr_datasets.errors import DatasetIncomplete, DatasetUnknown
 from fr_datasets.values import Person
-from fr_evaluation.files import scores_csv
+from fr_evaluation.files import report_keys, scores_csv
 from fr_evaluation.identification import searches
 from fr_evaluation.identification import words as identification_words
-from fr_evaluation.identification.figures import first_by_people, identification_figures, rates_by_people
+from fr_evaluation.identification.figures import (
+    IdentificationReport,
+    first_by_people,
+    identification_figures,
+    rates_by_people,
+)
 from fr_evaluation.identification.page import page
-from fr_evaluation.identification.report import IdentificationReport
 from fr_evaluation.identification.run import read_people, run_identification
 from fr_evaluation.identification.searches import OpenSet, Search, open_set, search
 from fr_evaluation.identification.strangers import BLOCK
-from fr_evaluation.keys import report_keys
+from fr_evaluation.words import in_words
 from fr_evaluation.write import write_report
 from support.photos import engine, face
 
@@ -180,9 +184,9 @@ def test_everybody_is_found_and_the_report_says_so(root: Path) -> None:
 
 
 def test_a_size_below_the_people_who_are_enrolled_is_told_to_be_no_gallery(root: Path) -> None:
-    told = identification_words.summary(report_of(root, sizes=[2, 3, 1000]))
+    told = in_words(identification_words.summary(report_of(root, sizes=[2, 3, 1000])))
     assert "There is no gallery of 2, 3: 3 real people are enrolled already." in told
-    assert "There is no gallery" not in identification_words.summary(report_of(root, sizes=[1000]))
+    assert "There is no gallery" not in in_words(identification_words.summary(report_of(root, sizes=[1000])))
 
 
 def test_who_could_not_be_enrolled_or_read_counts_as_missed(root: Path) -> None:
@@ -196,7 +200,7 @@ def test_who_could_not_be_enrolled_or_read_counts_as_missed(root: Path) -> None:
     assert keys["searches"]["mated_failures"] == 2 * missing
     hits = keys["galleries"][0]["cmc"][-1]
     assert (hits["count"], hits["total"]) == (6 - 2 * missing, 6)
-    assert "could not be done" in identification_words.summary(report)
+    assert "could not be done" in in_words(identification_words.summary(report))
     rows = list(csv.DictReader(scores_csv(report).splitlines()))
     assert [row["search"] for row in rows] == [str(number) for number in range(1, 16)]
     failed = [(row["photo"][3:], row["enrolled"], row["failure"]) for row in rows if row["failure"]]
@@ -290,8 +294,8 @@ def test_intervals_by_people_are_those_of_the_real_gallery(root: Path) -> None:
     assert (second["first_by_people"], "by_people" in second["fnir_at_fpir"]["0.1"]) == (None, False)
     hits, thresholds = identification_words.sections(report)
     cells = [*hits.tables[0].rows[0], *thresholds.tables[0].rows[0]]
-    assert [cell.count("; by people ") for cell in cells] == [0, 1, 0, 0, 0, 1, 1, 0]
-    assert f"by people {row.by_people.fnir.low:.2%} to " in identification_words.summary(report)
+    assert [in_words(cell).count("; by people ") for cell in cells] == [0, 1, 0, 0, 0, 1, 1, 0]
+    assert f"by people {row.by_people.fnir.low:.2%} to " in in_words(identification_words.summary(report))
 
 
 def test_the_hardest_searches_are_shown_the_worst_first(root: Path) -> None:
@@ -348,7 +352,7 @@ def test_a_set_in_which_nobody_has_a_second_photo_leaves_the_figures_undefined(t
     report = report_of(tmp_path)
     keys = report_keys(report)
     assert (keys["galleries"], list(keys["undefined"])) == ([], ["identification"])
-    assert identification_words.summary(report) == keys["undefined"]["identification"]
+    assert in_words(identification_words.summary(report)) == keys["undefined"]["identification"]
     assert {file.name for file in write_report(report, tmp_path / "out")} == {
         "report.json",
         "report.html",

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
-from fr_core.scoring.bootstrap import Bootstrap
 from fr_core.scoring.identification import IdentificationPoint
-from fr_evaluation.identification.figures import FpirRow, SizeFigures
-from fr_evaluation.identification.report import IdentificationReport
+from fr_evaluation.identification.figures import FpirRow, IdentificationReport, SizeFigures
 from fr_evaluation.identification.searches import Search
-from fr_evaluation.json_values import bootstrap_keys, head, rate_keys
+from fr_evaluation.json_values import head, plain
 
 COLUMNS = ("search", "photo", "enrolled", "rank", "mate_similarity", "other_similarity", "failure")
 # The failure of a search whose person gave no template to enrol.
@@ -24,7 +21,7 @@ def report_keys(report: IdentificationReport) -> dict[str, Any]:
     """The report as one document; docs/evaluation.md describes its keys."""
     searches = report.searches
     mated, nonmated = searches.mated[0], searches.nonmated[0]
-    return {
+    keys = {
         **head(report, "identification"),
         "enrolled": {"people": searches.people, "failures_to_enrol": searches.not_enrolled},
         "searches": {
@@ -35,11 +32,13 @@ def report_keys(report: IdentificationReport) -> dict[str, Any]:
         },
         "strangers": {
             "drawn": searches.mated[-1].gallery_size - searches.people,
-            "likeness": [asdict(one) for one in searches.likeness],
+            "likeness": searches.likeness,
         },
         "galleries": [_size(size) for size in report.figures.sizes],
-        "undefined": dict(report.figures.undefined),
+        "undefined": report.figures.undefined,
     }
+    document: dict[str, Any] = plain(keys)
+    return document
 
 
 def write_scores(report: IdentificationReport, file: TextIO) -> None:
@@ -64,8 +63,8 @@ def _failure(one: Search, failures: Mapping[Path, str]) -> str:
 def _size(size: SizeFigures) -> dict[str, Any]:
     return {
         "gallery_size": size.gallery_size,
-        "cmc": [rate_keys(rate) for rate in size.cmc],
-        "first_by_people": _by_people(size.first_by_people),
+        "cmc": size.cmc,
+        "first_by_people": size.first_by_people,
         "fnir_at_fpir": {f"{row.target:g}": _row(row) for row in size.at_fpir},
         "at_default_threshold": _point(size.default),
     }
@@ -76,18 +75,9 @@ def _row(row: FpirRow) -> dict[str, Any]:
         return {"supported": False, "note": row.note}
     keys = {"supported": True, **_point(row.point), "note": row.note}
     if row.by_people is not None:
-        keys["by_people"] = {"fpir": _by_people(row.by_people.fpir), "fnir": _by_people(row.by_people.fnir)}
+        keys["by_people"] = {"fpir": row.by_people.fpir, "fnir": row.by_people.fnir}
     return keys
 
 
-def _by_people(bootstrap: Bootstrap | None) -> dict[str, float] | None:
-    return None if bootstrap is None else bootstrap_keys(bootstrap)
-
-
 def _point(point: IdentificationPoint) -> dict[str, Any]:
-    return {
-        "threshold": point.threshold,
-        "rank": point.rank,
-        "fpir": rate_keys(point.fpir),
-        "fnir": rate_keys(point.fnir),
-    }
+    return {"threshold": point.threshold, "rank": point.rank, "fpir": point.fpir, "fnir": point.fnir}

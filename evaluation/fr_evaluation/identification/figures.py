@@ -29,6 +29,7 @@ from fr_core.scoring.identification import (
 from fr_core.scoring.intervals import Rate, UndefinedRate
 from fr_core.scoring.support import support
 from fr_evaluation.identification.searches import Search, Searches
+from fr_evaluation.report import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,14 @@ class IdentificationFigures:
     sizes: tuple[SizeFigures, ...]
     det: IdentificationDet | None
     undefined: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IdentificationReport(Report):
+    """Everything that an identification found: every search, by size of the gallery, and their figures."""
+
+    searches: Searches
+    figures: IdentificationFigures
 
 
 def identification_figures(searches: Searches, threshold: float, seed: int) -> IdentificationFigures:

@@ -10,14 +10,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from fr_core.scoring.intervals import Rate, rate
-from fr_evaluation.identification.figures import IdentificationFigures
-from fr_evaluation.identification.report import IdentificationReport
+from fr_evaluation.identification.figures import IdentificationFigures, IdentificationReport
 from fr_evaluation.plots import COLOURS, new_figure
+from fr_locales.messages import message
 
 CAPTIONS = {
-    "cmc": "How often the right person is among so many first candidates, with 95 % intervals.",
-    "det": "Misses against false alarms at every threshold, in the gallery of real people.",
-    "sizes": "Misses as the gallery grows by drawn strangers, with 95 % intervals.",
+    "cmc": message("evaluation.caption.cmc"),
+    "det": message("evaluation.caption.identification_det"),
+    "sizes": message("evaluation.caption.sizes"),
 }
 # Of the targets: the one that is drawn against the size of the gallery.
 DRAWN = 1e-2

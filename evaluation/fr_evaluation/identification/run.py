@@ -17,8 +17,7 @@ from fr_datasets import lfw, london, people_folder
 from fr_datasets.errors import DatasetIncomplete, DatasetUnknown, of_dataset
 from fr_datasets.manifests import Manifest, load_manifest
 from fr_datasets.values import PeopleSet
-from fr_evaluation.identification.figures import identification_figures
-from fr_evaluation.identification.report import IdentificationReport
+from fr_evaluation.identification.figures import IdentificationReport, identification_figures
 from fr_evaluation.identification.searches import OpenSet, open_set, search
 from fr_evaluation.names import photo_namer
 from fr_evaluation.photos import OnProgress, Photos

@@ -1,17 +1,17 @@
-"""An identification report in plain words and in rows, for the terminal and for the page."""
+"""Tells an identification report in messages and in rows, for the terminal and for the page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from fr_core.scoring.support import ENOUGH_ERRORS
-from fr_evaluation.identification.figures import RANK, FpirRow, SizeFigures
-from fr_evaluation.identification.report import IdentificationReport
+from fr_evaluation.identification.figures import RANK, FpirRow, IdentificationReport, SizeFigures
 from fr_evaluation.identification.strangers import Likeness
 from fr_evaluation.words import (
     RULE_OF_30,
     Section,
     Table,
+    Text,
     by_people_text,
     counted_text,
     few_errors_text,
@@ -20,68 +20,81 @@ from fr_evaluation.words import (
     sure_text,
     threshold_text,
 )
+from fr_locales.messages import Message, message
 
-HIT_HEADER = ("gallery", "mate first", f"mate among {RANK}")
-THRESHOLD_HEADER = ("FPIR asked for", "threshold", "FPIR observed", "FNIR: missed", "support")
+HIT_HEADER = (
+    message("evaluation.hits.gallery"),
+    message("evaluation.hits.first"),
+    message("evaluation.hits.among", rank=RANK),
+)
+THRESHOLD_HEADER = (
+    message("evaluation.searches.asked"),
+    message("evaluation.thresholds.threshold"),
+    message("evaluation.searches.observed"),
+    message("evaluation.searches.missed"),
+    message("evaluation.thresholds.support"),
+)
 
 
-def summary(report: IdentificationReport) -> str:
+def summary(report: IdentificationReport) -> Text:
     """Summarise the findings in a paragraph for the person who sets a threshold."""
-    searches, figures = report.searches, report.figures
+    searches, figures, dataset = report.searches, report.figures, report.dataset
     if not figures.sizes:
         return " ".join(figures.undefined.values())
     smallest, largest = figures.sizes[0], figures.sizes[-1]
     mated, nonmated = searches.mated[0], searches.nonmated[0]
     others = len(nonmated.top_similarities) + nonmated.failures
-    part = f", a part of the data set ({report.dataset.part})," if report.dataset.part else ""
+    part = message("evaluation.identification.part", part=dataset.part) if dataset.part else ""
+    first, title = smallest.cmc[0], dataset.manifest.title
     sentences = [
-        f"{searches.people:,} people of {report.dataset.manifest.title}{part} were enrolled with a photo each.",
-        f"{mated.total:,} further photos of them were searched for, and {others:,} photos of people who were not "
-        "enrolled.",
-        f"The right person was the first candidate in {smallest.cmc[0].value:.2%} of the searches "
-        f"({smallest.cmc[0].interval.low:.2%} to {smallest.cmc[0].interval.high:.2%}).",
+        message("evaluation.identification.enrolled", people=searches.people, title=title, part=part),
+        message("evaluation.identification.searched", mated=mated.total, others=others),
+        message("evaluation.identification.first", share=first.value, low=first.interval.low, high=first.interval.high),
+        *map(_at_threshold, smallest.at_fpir),
     ]
-    for row in smallest.at_fpir:
-        if row.point is not None:
-            missed = row.point.fnir
-            by_people = None if row.by_people is None else row.by_people.fnir
-            sentences.append(
-                f"With the threshold {threshold_text(row.point.threshold)}, at most one in "
-                f"{round(1 / row.target):,} of these searches for somebody who is not enrolled raised a false alarm"
-                f"{few_errors_text(row.point.fpir)}, and {missed.value:.2%} of those for enrolled people missed them "
-                f"({missed.interval.low:.2%} to {missed.interval.high:.2%}"
-                f"{'' if by_people is None else f'; by people {by_people.low:.2%} to {by_people.high:.2%}'})."
-            )
     if largest is not smallest:
-        sentences.append(
-            f"With drawn strangers up to a gallery of {largest.gallery_size:,}, the right person was first in "
-            f"{largest.cmc[0].value:.2%}. {_about_strangers(searches.likeness)}"
-        )
+        size, share = largest.gallery_size, largest.cmc[0].value
+        sentences.append(message("evaluation.identification.strangers", size=size, share=share))
+        sentences += _about_strangers(searches.likeness)
     too_small = [size for size in report.settings.gallery_sizes if size <= searches.people]
     if too_small:
-        left_out = ", ".join(f"{size:,}" for size in too_small)
-        sentences.append(f"There is no gallery of {left_out}: {searches.people:,} real people are enrolled already.")
+        sizes = ", ".join(f"{size:,}" for size in too_small)
+        sentences.append(message("evaluation.identification.too_small", sizes=sizes, people=searches.people))
     missing = mated.failures + nonmated.failures
     if missing:
-        sentences.append(f"{missing:,} searches could not be done; those for enrolled people count as misses.")
-    return " ".join(sentences)
+        sentences.append(message("evaluation.identification.not_done", searches=missing))
+    return tuple(sentences)
 
 
-def _about_strangers(likeness: Sequence[Likeness]) -> str:
+def _at_threshold(row: FpirRow) -> Message | str:
+    if row.point is None:
+        return ""
+    missed = row.point.fnir
+    sure = None if row.by_people is None else row.by_people.fnir
+    by_people = "" if sure is None else message("evaluation.identification.by_people", low=sure.low, high=sure.high)
+    return message(
+        "evaluation.identification.threshold",
+        threshold=threshold_text(row.point.threshold),
+        one_in=round(1 / row.target),
+        few=few_errors_text(row.point.fpir),
+        missed=missed.value,
+        low=missed.interval.low,
+        high=missed.interval.high,
+        by_people=by_people,
+    )
+
+
+def _about_strangers(likeness: Sequence[Likeness]) -> tuple[Message, Message]:
     """Say what drawn strangers show, and what they do not."""
-    told = "Strangers are drawn like the people of this set, by mean and covariance of their templates"
     shown = [one for one in likeness if one.drawn > 0 and one.count >= ENOUGH_ERRORS]
-    if shown:
-        rarest = shown[-1]
-        told += (
-            f"; the threshold that one in {round(1 / rarest.real):,} comparisons of real people reaches is reached by "
-            f"one in {round(1 / rarest.drawn):,} with them"
-        )
-    harder = bool(shown) and shown[-1].drawn < shown[-1].real
-    return f"{told}. " + (
-        "A real gallery of that size is most likely harder, by look-alikes and wrong labels."
-        if harder
-        else "How much harder a real gallery of that size is, these searches do not tell."
+    if not shown:
+        return message("evaluation.strangers.drawn"), message("evaluation.strangers.not_told")
+    rarest = shown[-1]
+    real, drawn = round(1 / rarest.real), round(1 / rarest.drawn)
+    harder = message("evaluation.strangers.harder")
+    return (
+        message("evaluation.strangers.drawn_alike", real=real, drawn=drawn),
+        harder if rarest.drawn < rarest.real else message("evaluation.strangers.not_told"),
     )
 
 
@@ -89,11 +102,7 @@ def sections(report: IdentificationReport) -> tuple[Section, ...]:
     """Everything but the summary."""
     sizes = report.figures.sizes
     hits = [
-        (
-            f"{size.gallery_size:,}",
-            sure_text(size.cmc[0]) + by_people_text(size.first_by_people),
-            sure_text(size.cmc[-1]),
-        )
+        (f"{size.gallery_size:,}", sure_text(size.cmc[0], size.first_by_people), sure_text(size.cmc[-1]))
         for size in sizes
     ]
     thresholds = [
@@ -105,29 +114,29 @@ def sections(report: IdentificationReport) -> tuple[Section, ...]:
         for size in sizes
     ]
     return (
-        section("How often the right person is found", "", Table(HIT_HEADER, hits)),
-        section("Thresholds by false positive identification rate", RULE_OF_30, *thresholds),
+        section(message("evaluation.hits.heading"), "", Table(HIT_HEADER, hits)),
+        section(message("evaluation.searches.heading"), RULE_OF_30, *thresholds),
     )
 
 
-def _title(size: SizeFigures, people: int) -> str:
+def _title(size: SizeFigures, people: int) -> Message:
     strangers = size.gallery_size - people
-    return f"Gallery of {people:,} people" + (f" and {strangers:,} drawn strangers" if strangers else "")
+    if strangers:
+        return message("evaluation.searches.title_strangers", people=people, strangers=strangers)
+    return message("evaluation.searches.title", people=people)
 
 
-def _default_row(size: SizeFigures) -> tuple[str, ...]:
+def _default_row(size: SizeFigures) -> tuple[Text, ...]:
     fpir, fnir = size.default.fpir, size.default.fnir
-    threshold = threshold_text(size.default.threshold, 4)
-    return "the pack's", threshold, counted_text(fpir), sure_text(fnir), support_text(fpir)
+    asked, threshold = message("evaluation.searches.default"), threshold_text(size.default.threshold, 4)
+    return asked, threshold, counted_text(fpir), sure_text(fnir), support_text(fpir)
 
 
-def _threshold_row(row: FpirRow) -> tuple[str, ...]:
+def _threshold_row(row: FpirRow) -> tuple[Text, ...]:
     asked = f"{row.target:g}"
     if row.point is None:
-        return asked, "", "", "", row.note
-    fpir, fnir = row.point.fpir, row.point.fnir
-    observed, missed = counted_text(fpir), sure_text(fnir)
-    if row.by_people is not None:
-        observed += by_people_text(row.by_people.fpir)
-        missed += by_people_text(row.by_people.fnir)
+        return asked, "", "", "", message("evaluation.searches.unsupported")
+    fpir, fnir, sure = row.point.fpir, row.point.fnir, row.by_people
+    observed = by_people_text(counted_text(fpir), None if sure is None else sure.fpir)
+    missed = sure_text(fnir, None if sure is None else sure.fnir)
     return asked, threshold_text(row.point.threshold, 4), observed, missed, support_text(fpir)

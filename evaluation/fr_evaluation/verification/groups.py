@@ -32,6 +32,7 @@ from fr_core.scoring.verification import threshold_at_fmr
 from fr_core.types import I64
 from fr_evaluation.verification.compare import F64, AcrossPeople, ComparedPairs
 from fr_evaluation.verification.undefined import Undefined
+from fr_locales.messages import Message, message
 
 # The overall false match rate at whose threshold groups are compared, beside the pack's threshold.
 OVERALL_FMR = 1e-2
@@ -39,6 +40,7 @@ OVERALL_FMR = 1e-2
 BANDS = (18, 30, 45, 60)
 # In years, of nobody; a label with it, or with -1 for those whose age is not known, is no age.
 ELDEST = 150
+_Thresholds = Sequence[tuple[Message, float]]
 AGE = re.compile(r"(?:^|[_ -])age(?:$|[_ -])", re.IGNORECASE)
 
 
@@ -95,13 +97,13 @@ class ByThreshold:
     """Both error rates of the groups at one threshold.
 
     Attributes:
-        at: why this threshold: "the pack's threshold", or the overall false match rate.
+        at: why this threshold.
         threshold: accept iff similarity >= threshold.
         fnmr: of mated pairs.
         fmr: of comparisons within the group.
     """
 
-    at: str
+    at: Message
     threshold: float
     fnmr: GroupedRate
     fmr: GroupedRate
@@ -188,9 +190,10 @@ def group_figures(
         *across.places(),  # the first names are those of `across`
         np.arange(len(names)) < across.people,
     )
-    thresholds = {"the pack's threshold": threshold}
+    thresholds = [(message("evaluation.at.default"), threshold)]
     if OVERALL_FMR * len(trials.nonmated) >= 1:
-        thresholds[f"false match rate {OVERALL_FMR:g} overall"] = threshold_at_fmr(trials.nonmated, OVERALL_FMR)
+        overall = threshold_at_fmr(trials.nonmated, OVERALL_FMR)
+        thresholds.append((message("evaluation.at.overall", rate=OVERALL_FMR), overall))
     kinds = dict.fromkeys(kind for said in labels.values() for kind in said)
     said = {kind: [labels.get(name, {}).get(kind, "").strip() for name in names] for kind in kinds}
     return tuple(_of_kind(kind, said[kind], trials, thresholds, seed, draws) for kind in kinds)
@@ -210,7 +213,7 @@ def age_band(text: str) -> str:
 
 
 def _of_kind(
-    kind: str, said: Sequence[str], trials: _Trials, thresholds: Mapping[str, float], seed: int, draws: int
+    kind: str, said: Sequence[str], trials: _Trials, thresholds: _Thresholds, seed: int, draws: int
 ) -> LabelFigures:
     values, banded = _banded(kind, said)
     names = sorted({value for value in values if value}, key=lambda name: (not name.startswith("under "), name))
@@ -224,7 +227,7 @@ def _of_kind(
             _grouped("fnmr", trials.missed(threshold), of_person, names, seed, draws),
             _grouped("fmr", trials.accepted(threshold), of_person, names, seed, draws),
         )
-        for why, threshold in thresholds.items()
+        for why, threshold in thresholds
     )
     return LabelFigures(kind, banded, people, int((of_person < 0).sum()), at)
 

@@ -16,7 +16,14 @@ from fr_evaluation.verification.compare import F64
 from fr_evaluation.verification.quality import QualityFigures
 from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.words import lists_everybody
+from fr_locales.messages import message
 
+CAPTIONS = {
+    "histogram": message("evaluation.caption.histogram"),
+    "det": message("evaluation.caption.det"),
+    "roc": message("evaluation.caption.roc"),
+    "quality": message("evaluation.caption.quality"),
+}
 MATED, NONMATED = COLOURS
 TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.5)
 POINTS = 600

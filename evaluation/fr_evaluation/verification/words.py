@@ -1,4 +1,4 @@
-"""A verification report in plain words and in rows, for the terminal and for the page."""
+"""Tells a verification report in messages and in rows, for the terminal and for the page."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from fr_evaluation.words import (
     RULE_OF_30,
     Section,
     Table,
-    by_people_text,
-    counted,
+    Text,
     counted_text,
     few_errors_text,
     interval_text,
@@ -26,62 +25,72 @@ from fr_evaluation.words import (
     sure_text,
     threshold_text,
 )
+from fr_locales.messages import Message, message
 
-Row = tuple[str, str, str, str]
+Row = tuple[Text, Text, Text, Text]
 # Of one similarity, computed alone or with others.
 ROUNDING = 1e-6
-HEADER: Row = ("figure", "value", "95 % interval", "of")
-THRESHOLD_HEADER = ("FMR asked for", "threshold", "FMR observed", "pairs of one person missed", "support")
+HEADER: Row = (
+    message("evaluation.figures.figure"),
+    message("evaluation.figures.value"),
+    message("evaluation.figures.interval"),
+    message("evaluation.figures.of"),
+)
+THRESHOLD_HEADER = (
+    message("evaluation.thresholds.asked"),
+    message("evaluation.thresholds.threshold"),
+    message("evaluation.thresholds.observed"),
+    message("evaluation.thresholds.missed"),
+    message("evaluation.thresholds.support"),
+)
 
 
-def summary(report: VerificationReport) -> str:
+def summary(report: VerificationReport) -> tuple[Message, ...]:
     """Summarise the findings in a paragraph for the person who sets a threshold."""
-    figures, compared = report.figures, report.compared
-    n = len(compared.pairs) + len(compared.failed)
-    photos = f"{counted(report.dataset.photos, 'photo')} of {report.dataset.manifest.title}"
-    part = f", a part of the data set: {report.dataset.part}" if report.dataset.part else ""
+    figures, compared, dataset = report.figures, report.compared, report.dataset
+    n, title = len(compared.pairs) + len(compared.failed), dataset.manifest.title
+    photos = message("evaluation.count.photos", count=dataset.photos)
+    part = message("evaluation.verification.part", part=dataset.part) if dataset.part else ""
     sentences = [
-        f"{counted(n, 'pair')} of {photos} {'was' if n == 1 else 'were'} compared{part}.",
+        message("evaluation.verification.compared", count=n, photos=photos, title=title, part=part),
         _about_failures(report),
     ]
     if figures.accuracy is not None:
-        right = figures.accuracy
-        sentences.append(
-            f"{right.mean:.2%} were decided rightly, each fold with the threshold that is best on the others "
-            f"(standard error {right.standard_error:.2%})."
-        )
+        share, error = figures.accuracy.mean, figures.accuracy.standard_error
+        sentences.append(message("evaluation.verification.right", share=share, error=error))
     rows = figures.across_people or tuple(one.row for one in figures.at_fmr)
     if figures.people:
-        sentences.append(f"Each of the {figures.people:,} people was compared with every other, by one photo of each.")
+        sentences.append(message("evaluation.verification.everybody", people=figures.people))
     if figures.left_out:
-        sentences.append(f"{figures.left_out:,} more, the last of the list, were not, as that would be too many.")
-    for row in rows:
-        if row.point is not None:
-            point = row.point
-            sentences.append(
-                f"With the threshold {threshold_text(point.threshold)}, at most one in {round(1 / row.target):,} of "
-                f"these pairs of different people was accepted{few_errors_text(point.fmr)}, and "
-                f"{point.fnmr.value:.2%} of the pairs of one person were missed ({point.fnmr.interval.low:.2%} to "
-                f"{point.fnmr.interval.high:.2%})."
-            )
+        sentences.append(message("evaluation.verification.left_out", people=figures.left_out))
+    sentences += [_at_threshold(row.target, row.point) for row in rows if row.point is not None]
     unsupported = [row.target for row in rows if row.point is None]
     if unsupported:
-        sentences.append(
-            f"Lower rates, from one in {round(1 / max(unsupported)):,} on, are not supported by this many comparisons."
-        )
-    return " ".join(sentences)
+        sentences.append(message("evaluation.verification.unsupported", one_in=round(1 / max(unsupported))))
+    return tuple(sentences)
 
 
-def _about_failures(report: VerificationReport) -> str:
+def _about_failures(report: VerificationReport) -> Message:
     """Say how photos without a template count."""
     if not report.failures:
-        return "Every photo gave a template."
-    compared = report.compared
-    mated, nonmated = compared.mated_failures, compared.nonmated_failures
-    return (
-        f"{counted(len(report.failures), 'photo')} gave no template, so that {counted(mated, 'pair')} of one person "
-        f"and {nonmated:,} of different people could not be compared: those of one person count as missed, false "
-        "match rates leave out the others, and accuracy counts both as wrong."
+        return message("evaluation.verification.no_failures")
+    return message(
+        "evaluation.verification.failures",
+        photos=message("evaluation.count.photos", count=len(report.failures)),
+        mated=message("evaluation.count.pairs", count=report.compared.mated_failures),
+        nonmated=report.compared.nonmated_failures,
+    )
+
+
+def _at_threshold(target: float, point: OperatingPoint) -> Message:
+    return message(
+        "evaluation.verification.threshold",
+        threshold=threshold_text(point.threshold),
+        one_in=round(1 / target),
+        few=few_errors_text(point.fmr),
+        missed=point.fnmr.value,
+        low=point.fnmr.interval.low,
+        high=point.fnmr.interval.high,
     )
 
 
@@ -89,42 +98,45 @@ def rows(report: VerificationReport) -> list[Row]:
     """The figures that the pairs support, a row for each; `_about_undefined` tells of the others."""
     figures = report.figures
     found: list[Row] = []
-    if figures.accuracy is not None:
-        error = f"standard error {figures.accuracy.standard_error:.4f}"
-        found.append(
-            (f"accuracy, mean of {len(figures.accuracy.folds)} folds", f"{figures.accuracy.mean:.4f}", "", error)
-        )
-    if figures.best is not None:
-        found.append(
-            (
-                f"accuracy at the best threshold, {threshold_text(figures.best.threshold)}",
-                f"{figures.best.accuracy:.4f}",
-                interval_text(figures.best.interval),
-                f"{figures.best.n - figures.best.n_wrong:,} of {figures.best.n:,}",
-            )
-        )
-    if figures.equal_error_rate is not None:
-        where = f"at {threshold_text(figures.equal_error_rate.threshold)}"
-        found.append(("equal error rate", f"{figures.equal_error_rate.value:.4f}", "", where))
-    if figures.auc is not None:
-        error = f"standard error {figures.auc.standard_error:.5f}"
-        found.append(
-            ("area under the ROC curve", f"{figures.auc.value:.5f}", interval_text(figures.auc.interval), error)
-        )
-    if figures.default is not None:
-        where = f"at the pack's threshold, {threshold_text(figures.default.threshold)}"
-        found.append(_rate_row(f"false match rate {where}", figures.default.fmr))
-        found.append(_rate_row(f"false non-match rate {where}", figures.default.fnmr))
-    if figures.evidence is not None:
-        cost = f"at best {figures.evidence.min_cllr:.4f}"
-        found.append(("cost of the likelihood ratios, Cllr", f"{figures.evidence.cllr:.4f}", "", cost))
-        found.append(("expected calibration error", f"{figures.evidence.calibration_error:.4f}", "", ""))
-    without = len(report.failures)
-    found.append(("photos without a template", f"{without:,}", "", f"{report.dataset.photos:,}"))
+    if (right := figures.accuracy) is not None:
+        name = message("evaluation.figures.accuracy", folds=len(right.folds))
+        found.append((name, f"{right.mean:.4f}", "", _error(f"{right.standard_error:.4f}")))
+    if (best := figures.best) is not None:
+        name = message("evaluation.figures.best_accuracy", threshold=threshold_text(best.threshold))
+        counts = _counts(best.n - best.n_wrong, best.n)
+        found.append((name, f"{best.accuracy:.4f}", interval_text(best.interval), counts))
+    if (equal := figures.equal_error_rate) is not None:
+        where = message("evaluation.figures.at", threshold=threshold_text(equal.threshold))
+        found.append((message("evaluation.figures.equal_error_rate"), f"{equal.value:.4f}", "", where))
+    if (area := figures.auc) is not None:
+        error, interval = _error(f"{area.standard_error:.5f}"), interval_text(area.interval)
+        found.append((message("evaluation.figures.auc"), f"{area.value:.5f}", interval, error))
+    if (default := figures.default) is not None:
+        threshold = threshold_text(default.threshold)
+        found.append(_rate_row(message("evaluation.figures.fmr", threshold=threshold), default.fmr))
+        found.append(_rate_row(message("evaluation.figures.fnmr", threshold=threshold), default.fnmr))
+    if (evidence := figures.evidence) is not None:
+        cost = message("evaluation.figures.min_cllr", cllr=evidence.min_cllr)
+        found.append((message("evaluation.figures.cllr"), f"{evidence.cllr:.4f}", "", cost))
+        found.append((message("evaluation.figures.calibration_error"), f"{evidence.calibration_error:.4f}", "", ""))
+    name = message("evaluation.figures.without_template")
+    found.append((name, f"{len(report.failures):,}", "", f"{report.dataset.photos:,}"))
     return found
 
 
-def _about_undefined(report: VerificationReport) -> str:
+def _error(error: str) -> Message:
+    return message("evaluation.figures.standard_error", error=error)
+
+
+def _counts(part: int, total: int) -> Message:
+    return message("evaluation.figures.counts", part=part, total=total)
+
+
+def _rate_row(label: Message, rate: Rate) -> Row:
+    return label, f"{rate.value:.4g}", interval_text(rate.interval), _counts(rate.count, rate.total)
+
+
+def _about_undefined(report: VerificationReport) -> Text:
     """Say which figures there are none of, and why; those that lack the same go together."""
     lacking: dict[str, list[str]] = {}
     for name, why in report.undefined.items():
@@ -132,13 +144,13 @@ def _about_undefined(report: VerificationReport) -> str:
     if not lacking:
         return ""
     found = [f"{', '.join(names)} ({why})" for why, names in lacking.items()]
-    return f"Some figures are undefined: {'; '.join(found)}."
+    return message("evaluation.figures.undefined", figures="; ".join(found))
 
 
 def sections(report: VerificationReport) -> tuple[Section, ...]:
     """Everything but the summary and the single pairs."""
     return (
-        section("Figures", _about_undefined(report), Table(HEADER, rows(report))),
+        section(message("evaluation.figures.heading"), _about_undefined(report), Table(HEADER, rows(report))),
         _about_thresholds(report),
         *section_words.sections(report),
     )
@@ -163,18 +175,20 @@ def _about_thresholds(report: VerificationReport) -> Section:
     figures, calibration = report.figures, report.calibration
     missed = [(one.row, one.by_subject) for one in figures.at_fmr]
     across = [(row, None) for row in figures.across_people]
-    everybody = f"By every two of {figures.people:,} people"
     if lists_everybody(figures):
-        told = [_thresholds(f"{everybody}, which are the pairs of the list", missed, calibration)]
+        both = message("evaluation.thresholds.by_both", people=figures.people)
+        told = [_thresholds(both, missed, calibration)]
     else:
-        told = [_thresholds("By the pairs of the list", missed), _thresholds(everybody, across, calibration)]
-    text = " ".join(filter(None, (RULE_OF_30, *(lacking for _, lacking in told))))
-    return section("Thresholds by false match rate", text, *(table for table, _ in told))
+        everybody = message("evaluation.thresholds.by_people", people=figures.people)
+        by_list = _thresholds(message("evaluation.thresholds.by_list"), missed)
+        told = [by_list, _thresholds(everybody, across, calibration)]
+    text = (RULE_OF_30, *(lacking for _, lacking in told))
+    return section(message("evaluation.thresholds.heading"), text, *(table for table, _ in told))
 
 
 def _thresholds(
-    title: str, rows: Sequence[tuple[ThresholdRow, Bootstrap | None]], calibration: Calibration | None = None
-) -> tuple[Table, str]:
+    title: Message, rows: Sequence[tuple[ThresholdRow, Bootstrap | None]], calibration: Calibration | None = None
+) -> tuple[Table, Message | str]:
     """The rows that the comparisons support, and a sentence on the others.
 
     Args:
@@ -184,19 +198,17 @@ def _thresholds(
     """
     found = [_threshold_row(row.target, row.point, sure, calibration) for row, sure in rows if row.point is not None]
     lacking = [row.target for row, _ in rows if row.point is None]
-    sentence = f"{title}, rates of {max(lacking):g} and less need more comparisons than there are." if lacking else ""
+    sentence = message("evaluation.thresholds.lacking", title=title, rate=max(lacking)) if lacking else ""
     return Table(THRESHOLD_HEADER, found, title), sentence
 
 
 def _threshold_row(
     target: float, point: OperatingPoint, missed_by_people: Bootstrap | None, calibration: Calibration | None
-) -> tuple[str, ...]:
-    accepted, missed = counted_text(point.fmr), sure_text(point.fnmr) + by_people_text(missed_by_people)
+) -> tuple[Text, ...]:
+    accepted, missed = counted_text(point.fmr), sure_text(point.fnmr, missed_by_people)
     if calibration is not None:
         limits, by_people = calibration.fmr_interval_at(point.threshold)
-        accepted += f"; by people {limits.low:.2g} to {limits.high:.2g}" if by_people else ""
+        if by_people:
+            low, high = limits.low, limits.high
+            accepted = message("evaluation.thresholds.accepted_by_people", rate=accepted, low=low, high=high)
     return f"{target:g}", threshold_text(point.threshold, 4), accepted, missed, support_text(point.fmr)
-
-
-def _rate_row(label: str, rate: Rate) -> Row:
-    return label, f"{rate.value:.4g}", interval_text(rate.interval), f"{rate.count:,} of {rate.total:,}"

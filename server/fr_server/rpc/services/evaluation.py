@@ -18,10 +18,10 @@ from fr_core.gallery.pages import last_of, page_token
 from fr_core.runtime.ticket import current_ticket
 from fr_core.sharing import Places
 from fr_datasets.links import datasets_folder
+from fr_evaluation.files import AnyReport
 from fr_evaluation.identification.run import read_people, run_identification
 from fr_evaluation.offers import offers
 from fr_evaluation.photos import OnProgress
-from fr_evaluation.report import Report
 from fr_evaluation.stored import KeptReport, Reports
 from fr_evaluation.stored_files import files_of, summary_of
 from fr_evaluation.verification.run import read_pairs, run_verification
@@ -80,7 +80,7 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
         """Compare the pairs of a data set."""
         seed = sent_seed(request)
 
-        def measure(on_progress: OnProgress) -> Report:
+        def measure(on_progress: OnProgress) -> AnyReport:
             return run_verification(
                 self._engine,
                 read_pairs(request.dataset, dataset_root(request.dataset, "verification")),
@@ -100,7 +100,7 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
         """Enrol half of the people of a data set, and search for all others."""
         seed, sizes = sent_seed(request), gallery_sizes(request)
 
-        def measure(on_progress: OnProgress) -> Report:
+        def measure(on_progress: OnProgress) -> AnyReport:
             return run_identification(
                 self._engine,
                 read_people(request.dataset, dataset_root(request.dataset, "identification")),
@@ -146,7 +146,7 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
         await self._work.storage(self._reports.delete, request.report_id)
         return evaluation_pb2.DeleteReportResponse()
 
-    async def _steps(self, measure: Callable[[OnProgress], Report]) -> AsyncIterator[dict[str, Any]]:
+    async def _steps(self, measure: Callable[[OnProgress], AnyReport]) -> AsyncIterator[dict[str, Any]]:
         """Measure, and yield each event of the answer by the name of its field; holds no thread but that which does.
 
         The ticket of a call that ends tells the threads to end: at their next photo, or their next block of figures.
@@ -167,7 +167,7 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
                 yield {"progress": progress}
         yield {"report": report_message(running.result())}
 
-    def _kept(self, measure: Callable[[OnProgress], Report], seen: _Seen) -> KeptReport:
+    def _kept(self, measure: Callable[[OnProgress], AnyReport], seen: _Seen) -> KeptReport:
         self._reports.require_room()
         with dataset_errors():
             report = measure(seen)
