@@ -2,13 +2,93 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from fr_bench.bench_commands.gallery import gallery
-from fr_bench.bench_commands.pipeline import pipeline
+from fr_bench.bench_commands import options
+from fr_bench.bench_commands.output import tell, tell_round, tell_step
 from fr_bench.bench_commands.search import search
 from fr_bench.bench_commands.serve import serve
-from fr_bench.bench_commands.training import training
+from fr_evaluation.cli_parts import errors_to_stderr
+
+
+def pipeline(
+    photos: options.Photos = None,
+    number: options.Number = 0,
+    testdata: options.Testdata = None,
+    pack: options.Pack = "buffalo_s",
+    device: options.Device = "auto",
+    precision: options.Precision = "fastest",
+    detection: options.Detection = "fast",
+    threads: options.Threads = 0,
+    lanes: options.Lanes = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Photos at a time; 0 for as many as the server takes.")] = 0,
+    repeat: options.Repeat = 5,
+    peer: options.Peer = None,
+    bar: options.Bar = None,
+    as_json: options.AsJson = False,
+    out: options.Out = None,
+) -> None:
+    """Measure the pipeline in this process: photos and faces per second, and where the time goes."""
+    with errors_to_stderr():
+        from fr_bench.speed.pipeline import bench_pipeline
+        from fr_bench.speed.report import page_of
+        from fr_bench.speed.workload import read_photos
+
+        settings = options.engine_settings(pack, device, precision, detection, threads, lanes, workers)
+        listed = read_photos(photos or ["lfw"], number, testdata)
+        report = bench_pipeline(settings, listed, repeat, peer, options.bar_of(bar), tell_round)
+        tell(page_of(report), as_json, out)
+
+
+def gallery(
+    n: Annotated[int, typer.Option("--n", min=1, help="Embeddings to enrol: random, seeded.")] = 100_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the embeddings.")] = 1,
+    bar: Annotated[bool, typer.Option("--bar/--no-bar", help="Exit status 1 if a bar is missed.")] = False,
+    as_json: options.AsJson = False,
+    out: options.Out = None,
+) -> None:
+    """Measure a gallery's life on a server: durable enrolment through a stream, and the start with all of it."""
+    with errors_to_stderr():
+        from fr_bench.speed.life import bench_gallery, life_page
+
+        tell(life_page(bench_gallery(n, seed, tell_step), decides=bar), as_json, out)
+
+
+def training(
+    trainees: Annotated[int, typer.Option(min=1, max=1000, help="Who decide at once.")] = 500,
+    every: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=0.05, help="Between two decisions of each, whatever became of those."),
+    ] = 2.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Length of the load.")] = 60.0,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Make the course of this data set, which is linked [default: faces of photos of the package registry]",
+        ),
+    ] = None,
+    channels: Annotated[int, typer.Option(min=1, help="Connections of the process that sends.")] = 4,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Of our server; may be repeated.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the moments and of the answers.")] = 1,
+    bar: Annotated[bool, typer.Option("--bar/--no-bar", help="Exit status 1 if a bar is missed.")] = False,
+    as_json: options.AsJson = False,
+    out: options.Out = None,
+) -> None:
+    """Measure a course under load: trainees who decide at fixed moments, and whether every decision is kept."""
+    with errors_to_stderr():
+        from fr_bench.speed.training import bench_training
+        from fr_bench.speed.training_report import training_page
+        from fr_bench.speed.training_values import TrainingOrder
+
+        options = tuple(part for setting in settings or () for part in ("--set", setting))
+        order = TrainingOrder(trainees, every, seconds, channels, seed, dataset, options)
+        tell(training_page(bench_training(order, tell_step), decides=bar), as_json, out)
+
 
 bench = typer.Typer(
     no_args_is_help=True,

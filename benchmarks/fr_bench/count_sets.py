@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from fr_bench.values import Measure, Outcome
 from fr_core.errors import InputRefused
@@ -17,82 +16,40 @@ from fr_evaluation.photos import CountedFaces, Photos
 WIDE_LIMITS = ImageLimits(max_bytes=64 * 1024 * 1024, max_pixels=40_000_000, formats=tuple(sorted(KNOWN_FORMATS)))
 
 
-@dataclass(frozen=True, slots=True)
-class NonfaceEvaluation:
-    """Photos without a face: how many show a detection all the same."""
-
-    parts: tuple[CountedSet, ...]
-
-    @property
-    def terms(self) -> str:
-        """On which the photos may be used."""
-        return self.parts[0].terms
-
-    def run(self, photos: Photos, threshold: float) -> tuple[Outcome, ...]:
-        """Detect within the default limits; no similarity is involved."""
-        return tuple(_nonface(part, _count(part, photos)) for part in self.parts)
+def count_nonface(parts: Iterable[CountedSet], photos: Photos) -> tuple[Outcome, ...]:
+    """How many photos without a face show a detection all the same, within the default limits."""
+    return tuple(_nonface(part, _count(part, photos)) for part in parts)
 
 
-@dataclass(frozen=True, slots=True)
-class GroupEvaluation:
-    """Group photos: how many are counted exactly."""
-
-    photos: CountedSet
-
-    @property
-    def terms(self) -> str:
-        """On which the photos may be used."""
-        return self.photos.terms
-
-    def run(self, photos: Photos, threshold: float) -> tuple[Outcome, ...]:
-        """Detect within the default limits; no similarity is involved."""
-        counted = _count(self.photos, photos)
-        wrong = [_note(photo, found) for photo, found in counted if not as_expected(photo, found)]
-        right = len(counted) - len(wrong)
-        measure = Measure(
-            "photos_counted_right", "photos with exactly the right count", right, rate(right, len(counted))
-        )
-        return (Outcome(self.photos.name, (measure,), tuple(wrong)),)
+def count_groups(group: CountedSet, photos: Photos) -> tuple[Outcome, ...]:
+    """How many group photos are counted exactly, within the default limits."""
+    counted = _count(group, photos)
+    wrong = [_note(photo, found) for photo, found in counted if not as_expected(photo, found)]
+    right = len(counted) - len(wrong)
+    label = "photos with exactly the right count"
+    measure = Measure("photos_counted_right", label, right, rate(right, len(counted)))
+    return (Outcome(group.name, (measure,), tuple(wrong)),)
 
 
-@dataclass(frozen=True, slots=True)
-class OddFormatsEvaluation:
-    """Odd files: how many give another answer than they should, in wide limits; and what the default limits refuse."""
-
-    photos: CountedSet
-
-    @property
-    def terms(self) -> str:
-        """On which the photos may be used."""
-        return self.photos.terms
-
-    def run(self, photos: Photos, threshold: float) -> tuple[Outcome, ...]:
-        """Detect within `WIDE_LIMITS`; no similarity is involved."""
-        counted = _count(self.photos, photos, WIDE_LIMITS)
-        wrong = [_note(photo, found) for photo, found in counted if not as_expected(photo, found)]
-        refused = Counter(_refusal(photo, ImageLimits()) for photo in self.photos.photos)
-        del refused[""]
-        n = len(counted)
-        measures = (
-            Measure(
-                "files_not_as_expected", "files with another answer than expected", len(wrong), rate(len(wrong), n)
-            ),
-            Measure(
-                "refused_by_default",
-                "files that the default limits refuse",
-                refused.total(),
-                rate(refused.total(), n),
-            ),
-        )
-        notes = (
-            f"Limits widened to {WIDE_LIMITS.max_pixels / 1e6:.0f} MP, {WIDE_LIMITS.max_bytes >> 20} MiB "
-            f"and the formats {', '.join(WIDE_LIMITS.formats)}.",
-            "Refused by the default limits: "
-            + ", ".join(f"{n} {reason}" for reason, n in sorted(refused.items()))
-            + ".",
-            *wrong,
-        )
-        return (Outcome(self.photos.name, measures, notes),)
+def count_odd_formats(odd: CountedSet, photos: Photos) -> tuple[Outcome, ...]:
+    """How many odd files give another answer than they should, in `WIDE_LIMITS`; and what the default limits refuse."""
+    counted = _count(odd, photos, WIDE_LIMITS)
+    wrong = [_note(photo, found) for photo, found in counted if not as_expected(photo, found)]
+    refused = Counter(_refusal(photo, ImageLimits()) for photo in odd.photos)
+    del refused[""]
+    n, total = len(counted), refused.total()
+    measures = (
+        Measure("files_not_as_expected", "files with another answer than expected", len(wrong), rate(len(wrong), n)),
+        Measure("refused_by_default", "files that the default limits refuse", total, rate(total, n)),
+    )
+    reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(refused.items()))
+    notes = (
+        f"Limits widened to {WIDE_LIMITS.max_pixels / 1e6:.0f} MP, {WIDE_LIMITS.max_bytes >> 20} MiB "
+        f"and the formats {', '.join(WIDE_LIMITS.formats)}.",
+        f"Refused by the default limits: {reasons}.",
+        *wrong,
+    )
+    return (Outcome(odd.name, measures, notes),)
 
 
 def as_expected(photo: CountedPhoto, found: CountedFaces) -> bool:

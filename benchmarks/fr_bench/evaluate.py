@@ -6,20 +6,23 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TypeVar
 
 import fr_core
-from fr_bench import evaluate as bars
-from fr_bench.count_sets import GroupEvaluation, NonfaceEvaluation, OddFormatsEvaluation
+from fr_bench.count_sets import count_groups, count_nonface, count_odd_formats
 from fr_bench.names import SetName
-from fr_bench.pair_sets import PairEvaluation
+from fr_bench.pair_sets import compare_pairs
 from fr_bench.values import Bar, Machine, Outcome, Report, SetReport
 from fr_core.engine import Engine
 from fr_datasets import celeba_wild, deepface, groups, lfw, nonface, odd_formats
+from fr_datasets.values import PairSet, PeopleSet
 from fr_evaluation.photos import Photos
-from fr_evaluation.pick import largest, most_central
+from fr_evaluation.pick import Pick, largest, most_central
+
+Counted = TypeVar("Counted")
 
 # The pack that the bars were set for. Another pack prints the same figures without bars.
 PACK = "buffalo_s"
@@ -42,26 +45,51 @@ BARS: Mapping[tuple[str, str], Bar] = {
 OnSetProgress = Callable[[SetName, int, int], None]
 
 
-class Evaluation(Protocol):
-    """A set whose lists were read and checked, ready to be measured."""
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A set whose lists were read and checked, ready to be measured.
 
-    @property
-    def terms(self) -> str:
-        """On which the photos may be used."""
-        ...
+    Attributes:
+        terms: on which the photos may be used.
+        run: measures, by the pack's default similarity.
+    """
 
-    def run(self, photos: Photos, threshold: float) -> tuple[Outcome, ...]:
-        """Measure; `threshold` is the pack's default similarity."""
-        ...
+    terms: str
+    run: Callable[[Photos, float], tuple[Outcome, ...]]
+
+
+def of_pairs(pairs: PairSet, pick: Pick, people: PeopleSet | None = None) -> Evaluation:
+    """Verification on a set of pairs, and on every two people of a set."""
+    return Evaluation(pairs.terms, partial(compare_pairs, pairs, pick, people))
+
+
+def of_counts(counted: Counted, count: Callable[[Counted, Photos], tuple[Outcome, ...]], terms: str) -> Evaluation:
+    """Detection on photos with known numbers of faces; no similarity is involved."""
+    return Evaluation(terms, lambda photos, threshold: count(counted, photos))
+
+
+def _nonface(root: Path) -> Evaluation:
+    parts = tuple(nonface.parts(root).values())
+    return of_counts(parts, count_nonface, parts[0].terms)
+
+
+def _groups(root: Path) -> Evaluation:
+    found = groups.photos(root)
+    return of_counts(found, count_groups, found.terms)
+
+
+def _odd_formats(root: Path) -> Evaluation:
+    found = odd_formats.photos(root)
+    return of_counts(found, count_odd_formats, found.terms)
 
 
 LOADERS: Mapping[SetName, Callable[[Path], Evaluation]] = {
-    SetName.LFW: lambda root: PairEvaluation(lfw.view2(root), most_central, lfw.people(root)),
-    SetName.CELEBA_WILD: lambda root: PairEvaluation(celeba_wild.pairs(root), most_central),
-    SetName.DEEPFACE: lambda root: PairEvaluation(deepface.pairs(root), largest),
-    SetName.NONFACE: lambda root: NonfaceEvaluation(tuple(nonface.parts(root).values())),
-    SetName.GROUPS: lambda root: GroupEvaluation(groups.photos(root)),
-    SetName.ODD_FORMATS: lambda root: OddFormatsEvaluation(odd_formats.photos(root)),
+    SetName.LFW: lambda root: of_pairs(lfw.view2(root), most_central, lfw.people(root)),
+    SetName.CELEBA_WILD: lambda root: of_pairs(celeba_wild.pairs(root), most_central),
+    SetName.DEEPFACE: lambda root: of_pairs(deepface.pairs(root), largest),
+    SetName.NONFACE: _nonface,
+    SetName.GROUPS: _groups,
+    SetName.ODD_FORMATS: _odd_formats,
 }
 
 
@@ -76,7 +104,7 @@ def load_sets(testdata: Path, names: Iterable[SetName]) -> dict[SetName, Evaluat
 
 
 def run(opened: Engine, sets: Mapping[SetName, Evaluation], workers: int, on_progress: OnSetProgress) -> Report:
-    """Measure every set, and hold the figures of the pack `bars.PACK` against its bars.
+    """Measure every set, and hold the figures of the pack `PACK` against its bars.
 
     Args:
         opened: the pipeline; its sessions should use one thread each, as photos are analysed side by side.
@@ -84,7 +112,7 @@ def run(opened: Engine, sets: Mapping[SetName, Evaluation], workers: int, on_pro
         workers: photos at a time, at least 1.
         on_progress: called before the first photo of each part, and after each photo.
     """
-    held = bars.BARS if opened.pack.name == bars.PACK else {}
+    held = BARS if opened.pack.name == PACK else {}
     reports = []
     for name, evaluation in sets.items():
         counter = _Counter(name, on_progress)

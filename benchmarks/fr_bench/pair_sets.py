@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,48 +25,33 @@ from fr_evaluation.verification.compare import ComparedPairs, compare
 TARGET_FMRS = (1e-3, 1e-4, 1e-5)
 
 
-@dataclass(frozen=True, slots=True)
-class PairEvaluation:
-    """Verification on one set of pairs, and on every two people of a set.
+def compare_pairs(
+    pairs: PairSet, pick: Pick, people: PeopleSet | None, photos: Photos, threshold: float
+) -> tuple[Outcome, ...]:
+    """Verify one set of pairs, and every two people of a set.
 
-    Attributes:
+    Args:
         pairs: what is compared.
         pick: which face of a photo counts.
         people: further people, each by the first photo, all compared with each other; None = nobody.
+        photos: analyses them.
+        threshold: the pack's default.
     """
-
-    pairs: PairSet
-    pick: Pick
-    people: PeopleSet | None = None
-
-    @property
-    def terms(self) -> str:
-        """On which the photos may be used."""
-        return self.pairs.terms
-
-    def run(self, photos: Photos, threshold: float) -> tuple[Outcome, ...]:
-        """Compare everything; `threshold` is the pack's default."""
-        firsts = [] if self.people is None else [person.photos[0] for person in self.people.people]
-        embedded = photos.embed([*self.pairs.photos, *firsts])
-        chosen = {path: self.pick(photo) for path, photo in embedded.items()}
-        embeddings = {path: None if face is None else face.embedding for path, face in chosen.items()}
-        compared = compare(self.pairs.pairs, embeddings)
-        measures = [
-            *_accuracy(compared),
-            *_faceless(self.pairs.photos, embeddings),
-            *_at_default(compared, threshold),
-        ]
-        notes = [
-            f"{path.name}: {photo.refusal or 'no face found'}."
-            for path, photo in embedded.items()
-            if embeddings[path] is None
-        ]
-        if firsts:
-            measures += _across_people([embeddings[path] for path in firsts], threshold)
-            notes.append(
-                "Across people each photo is compared many times: the true interval is wider than the one shown."
-            )
-        return (Outcome(self.pairs.name, tuple(measures), tuple(notes)),)
+    firsts = [] if people is None else [person.photos[0] for person in people.people]
+    embedded = photos.embed([*pairs.photos, *firsts])
+    chosen = {path: pick(photo) for path, photo in embedded.items()}
+    embeddings = {path: None if face is None else face.embedding for path, face in chosen.items()}
+    compared = compare(pairs.pairs, embeddings)
+    measures = [*_accuracy(compared), *_faceless(pairs.photos, embeddings), *_at_default(compared, threshold)]
+    notes = [
+        f"{path.name}: {photo.refusal or 'no face found'}."
+        for path, photo in embedded.items()
+        if embeddings[path] is None
+    ]
+    if firsts:
+        measures += _across_people([embeddings[path] for path in firsts], threshold)
+        notes.append("Across people each photo is compared many times: the true interval is wider than the one shown.")
+    return (Outcome(pairs.name, tuple(measures), tuple(notes)),)
 
 
 def _accuracy(compared: ComparedPairs) -> list[Measure]:

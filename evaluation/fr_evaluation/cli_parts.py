@@ -5,16 +5,17 @@ Heavy imports wait until a command runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
 from fr_datasets.exit_status import errors_to_status, printable
@@ -138,17 +139,26 @@ def print_words(summary: Text, sections: Sequence[Section], notice: Text) -> Non
 
 
 @contextmanager
-def photo_progress() -> Iterator[OnProgress]:
-    """A bar on standard error, where that is a terminal."""
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Bars on standard error, where that is a terminal: yields what shows how many of how many are done, by name."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task("photos", total=None)
+        tasks: dict[str, TaskID] = {}
 
-        def show(done: int, total: int) -> None:
-            bars.update(task, completed=done, total=total)
+        def show(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name)
+            bars.update(tasks[name], completed=done, total=total)
 
         yield show
+
+
+@contextmanager
+def photo_progress() -> Iterator[OnProgress]:
+    """A bar on standard error, where that is a terminal."""
+    with progress_bars() as show:
+        yield partial(show, "photos")
 
 
 @contextmanager

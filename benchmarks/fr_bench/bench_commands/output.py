@@ -14,8 +14,8 @@ from fr_bench.cli import MISSED, PIPE_WIDTH
 from fr_evaluation.cli_parts import NOT_MADE
 
 if TYPE_CHECKING:
-    from fr_bench.speed.figure_page import FigurePage
-    from fr_bench.speed.values import BenchReport, Round
+    from fr_bench.speed.page import Page
+    from fr_bench.speed.values import Round
 
 # Where results are kept in a clone of the repository.
 _RESULTS = Path("benchmarks/results")
@@ -41,35 +41,24 @@ def tell_step(told: str) -> None:
     typer.echo(told, err=True)
 
 
-def tell_page(page: FigurePage, as_json: bool, out: Path | None, bar: bool) -> None:
-    """Print and write a page of figures; with `bar`, end with the status of its bars."""
-    typer.echo(page.json if as_json else page.text, nl=False)
-    folder = results_folder(out)
-    if folder is not None:
-        for path in page.write(folder, command_line()):
-            typer.echo(f"written: {path}", err=True)
-    if bar and page.missed:
-        raise typer.Exit(MISSED)
-
-
-def tell(report: BenchReport, as_json: bool, out: Path | None) -> None:
-    """Print and write a report, and end with the status of its bar."""
-    from fr_bench.speed.report import can_plot, dumped, render, write
+def tell(page: Page, as_json: bool, out: Path | None) -> None:
+    """Print and write a report, and end with the status of its bars."""
+    from fr_bench.speed.page import can_plot
 
     if as_json:
-        typer.echo(dumped(report), nl=False)
+        typer.echo(page.json, nl=False)
     else:
         console = Console()
-        (console if console.is_terminal else Console(width=PIPE_WIDTH)).print(render(report))
+        (console if console.is_terminal else Console(width=PIPE_WIDTH)).print(page.render())
     folder = results_folder(out)
     if folder is not None:
-        if not can_plot():
+        if page.plots is not None and not can_plot():
             typer.echo("No plots are made, since Matplotlib is missing: pip install '.[bench]' in a clone.", err=True)
         try:
-            for path in write(report, folder, command_line()):
+            for path in page.write(folder, command_line()):
                 typer.echo(f"written: {path}", err=True)
         except OSError as error:
             typer.echo(f"The results cannot be written to {folder}: {error.strerror}.", err=True)
             raise typer.Exit(NOT_MADE) from error
-    if report.missed:
+    if page.missed:
         raise typer.Exit(MISSED)

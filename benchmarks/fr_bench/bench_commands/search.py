@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from fr_bench.bench_commands.options import (
-    Detection,
-    DetectionOption,
-    DeviceOption,
-    JsonOption,
-    OutOption,
-    PackOption,
-    Precision,
-    PrecisionOption,
-    TestdataOption,
-    engine_settings,
-)
+from fr_bench.bench_commands import options
 from fr_bench.bench_commands.output import tell, tell_step
 from fr_evaluation.cli_parts import errors_to_stderr
-
-
-class ProbePhotos(StrEnum):
-    """Photos whose faces are searched for: those of which it is known who is on them."""
-
-    LFW = "lfw"
 
 
 def search(
@@ -52,19 +34,19 @@ def search(
         typer.Option(metavar="N,N,...", help="Measure these sizes too; predicts 10,000,000 from the largest."),
     ] = None,
     photos: Annotated[
-        ProbePhotos | None,
+        Literal["lfw"] | None,
         typer.Option(help="Search for faces of these photos; another photo of each person is hidden in the gallery."),
     ] = None,
-    testdata: TestdataOption = None,
-    pack: PackOption = "buffalo_s",
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = Precision.FASTEST,
-    detection: DetectionOption = Detection.FAST,
+    testdata: options.Testdata = None,
+    pack: options.Pack = "buffalo_s",
+    device: options.Device = "auto",
+    precision: options.Precision = "fastest",
+    detection: options.Detection = "fast",
     threads: Annotated[int, typer.Option(min=0, help="Threads of each; 0 for as many as there are processors.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of templates and probes.")] = 1,
     bar: Annotated[bool, typer.Option("--bar/--no-bar", help="Exit status 1 if a bar of the index is missed.")] = False,
-    as_json: JsonOption = False,
-    out: OutOption = None,
+    as_json: options.AsJson = False,
+    out: options.Out = None,
 ) -> None:
     """Measure searches of a gallery without a server: latency, what sharing a scan saves, recall, and memory."""
     if photos is not None and dimension is not None:
@@ -76,6 +58,7 @@ def search(
         raise typer.BadParameter("Each round needs a probe.", param_hint="--repeat")
     with errors_to_stderr():
         from fr_bench.evaluate import available_cpus
+        from fr_bench.speed.report import page_of
         from fr_bench.speed.search import SearchOrder, bench_search
         from fr_bench.speed.search_values import SearchSettings
 
@@ -83,8 +66,8 @@ def search(
         settings = SearchSettings(
             index, peers, n, dimension or 512, k, probes, repeat, concurrency, threads or available_cpus(), seed, sizes
         )
-        engine = None if photos is None else engine_settings(pack, device, precision, detection, 0, 0, 0)
-        tell(bench_search(SearchOrder(settings, engine, testdata, bar), tell_step), as_json, out)
+        engine = None if photos is None else options.engine_settings(pack, device, precision, detection, 0, 0, 0)
+        tell(page_of(bench_search(SearchOrder(settings, engine, testdata, bar), tell_step)), as_json, out)
 
 
 def _sizes(text: str | None) -> tuple[int, ...]:

@@ -2,62 +2,27 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from fr_bench.bench_commands.options import (
-    BarOption,
-    Detection,
-    DetectionOption,
-    DeviceOption,
-    JsonOption,
-    LanesOption,
-    NumberOption,
-    OutOption,
-    PackOption,
-    PeerOption,
-    PhotosOption,
-    Precision,
-    PrecisionOption,
-    RepeatOption,
-    TestdataOption,
-    ThreadsOption,
-    bar_of,
-    engine_settings,
-)
+from fr_bench.bench_commands import options
 from fr_bench.bench_commands.output import tell, tell_round
 from fr_evaluation.cli_parts import errors_to_stderr
 
 
-class MethodName(StrEnum):
-    """The RPC that is measured."""
-
-    EMBED = "embed"
-    DETECT = "detect"
-    SEARCH = "search"
-
-
-class Mode(StrEnum):
-    """The kind of load."""
-
-    CLOSED = "closed"
-    OPEN = "open"
-
-
 def serve(
-    photos: PhotosOption = None,
-    number: NumberOption = 0,
-    testdata: TestdataOption = None,
+    photos: options.Photos = None,
+    number: options.Number = 0,
+    testdata: options.Testdata = None,
     server: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="A server that runs already [default: start one]")
     ] = None,
-    method: Annotated[MethodName, typer.Option(help="What is asked of it.")] = MethodName.EMBED,
+    method: Annotated[Literal["embed", "detect", "search"], typer.Option(help="What is asked of it.")] = "embed",
     mode: Annotated[
-        Mode,
+        Literal["closed", "open"],
         typer.Option(help="closed: so many calls at once; open: calls arrive at a rate, whatever becomes of them."),
-    ] = Mode.CLOSED,
+    ] = "closed",
     concurrency: Annotated[int, typer.Option(min=1, help="Calls at once of the closed loop.")] = 8,
     rate: Annotated[
         float | None, typer.Option(metavar="CALLS/S", min=0.001, help="Arrivals of the open loop, a Poisson process.")
@@ -94,25 +59,25 @@ def serve(
     metrics_url: Annotated[
         str | None, typer.Option(metavar="URL", help="Read them from the metrics of the server named by --server.")
     ] = None,
-    pack: PackOption = "buffalo_s",
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = Precision.FASTEST,
-    detection: DetectionOption = Detection.FAST,
-    threads: ThreadsOption = 0,
-    lanes: LanesOption = 0,
+    pack: options.Pack = "buffalo_s",
+    device: options.Device = "auto",
+    precision: options.Precision = "fastest",
+    detection: options.Detection = "fast",
+    threads: options.Threads = 0,
+    lanes: options.Lanes = 0,
     workers: Annotated[int, typer.Option(min=0, help="Photos at a time; 0 lets the server choose.")] = 0,
-    repeat: RepeatOption = 5,
-    peer: PeerOption = None,
-    bar: BarOption = None,
-    as_json: JsonOption = False,
-    out: OutOption = None,
+    repeat: options.Repeat = 5,
+    peer: options.Peer = None,
+    bar: options.Bar = None,
+    as_json: options.AsJson = False,
+    out: options.Out = None,
 ) -> None:
     """Measure a server under load over gRPC: photos per second, latencies, what it refuses, and its memory."""
-    if (mode is Mode.OPEN) != (rate is not None):
+    if (mode == "open") != (rate is not None):
         raise typer.BadParameter("--rate is for --mode open, which needs it.", param_hint="--rate")
-    if overload is not None and mode is Mode.OPEN:
+    if overload is not None and mode == "open":
         raise typer.BadParameter("--overload finds its peak with --mode closed.", param_hint="--overload")
-    if ratio_to_pipeline and mode is Mode.OPEN:
+    if ratio_to_pipeline and mode == "open":
         raise typer.BadParameter("The peak of a server is found with --mode closed.", param_hint="--ratio-to-pipeline")
     if server is not None and (settings or batches or frontends is not None):
         raise typer.BadParameter(
@@ -120,7 +85,7 @@ def serve(
             param_hint="--server",
         )
     engine_options = (pack, device, precision, detection, threads, lanes, workers)
-    if server is not None and engine_options != ("buffalo_s", "auto", Precision.FASTEST, Detection.FAST, 0, 0, 0):
+    if server is not None and engine_options != ("buffalo_s", "auto", "fastest", "fast", 0, 0, 0):
         raise typer.BadParameter(
             "A server that runs already has its pack, device, precision, detection, threads, lanes and workers.",
             param_hint="--server",
@@ -136,13 +101,14 @@ def serve(
         )
     loads = _loads(sweep)
     with errors_to_stderr():
+        from fr_bench.speed.report import page_of
         from fr_bench.speed.serve import ServeOrder, bench_serve
         from fr_bench.speed.values import LoadSettings
         from fr_bench.speed.workload import read_photos
 
         load = LoadSettings(
-            str(method),
-            str(mode),
+            method,
+            mode,
             concurrency,
             rate,
             seconds,
@@ -150,25 +116,25 @@ def serve(
             generators,
             channels or max(2, 4 * (frontends or 0)),
             seed,
-            gallery_size if method is MethodName.SEARCH else None,
+            gallery_size if method == "search" else None,
             frontends,
             tuple(part for setting in settings or () for part in ("--set", setting)),
         )
         order = ServeOrder(
-            engine=engine_settings(pack, device, precision, detection, threads, lanes, workers),
+            engine=options.engine_settings(pack, device, precision, detection, threads, lanes, workers),
             load=load,
             address=server,
             repeat=repeat,
-            peer=None if peer is None else str(peer),
+            peer=peer,
             with_pipeline=ratio_to_pipeline,
             sweep=loads,
             overload=overload,
             with_batches=batches,
             metrics_url=metrics_url,
-            bar=bar_of(bar),
+            bar=options.bar_of(bar),
         )
         report = bench_serve(order, read_photos(photos or ["lfw"], number, testdata), tell_round)
-        tell(report, as_json, out)
+        tell(page_of(report), as_json, out)
 
 
 def _loads(text: str | None) -> tuple[float, ...]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import subprocess
 import sys
@@ -30,8 +29,9 @@ import grpc
 import numpy as np
 
 from fr_api.v1 import common_pb2, gallery_pb2, gallery_pb2_grpc, recognition_pb2, server_pb2, server_pb2_grpc
+from fr_bench.speed.requests import PATHS, Method, enrol_all
 from fr_bench.speed.search_gallery import unit_vectors
-from fr_bench.speed.server_process import process_tree, started_server
+from fr_bench.speed.server_process import processor_s, started_server
 from fr_core.gallery.index.register import new_index
 from fr_core.reading import read_toml
 from fr_core.types import F32
@@ -41,13 +41,9 @@ TOP_K = 20
 # A search asks the index for more templates than candidates, since a subject may have several; see
 # `GalleryMemory.best_subjects`.
 _ASKED = TOP_K + 3 * TOP_K
-_ROWS = 1_000
 _WARM_UP = 50
 # As long as a server waits between two searches of one client: what else runs on the machine empties the caches then.
 _PAUSE_S = 0.008
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_SEARCH = "/fr_api.v1.GalleryService/Search"
-_EMBED = "/fr_api.v1.RecognitionService/Embed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +72,6 @@ class Target:
     name: str
     pid: int
     channel: grpc.Channel
-
-    def cpu_s(self) -> float:
-        """Processor time that its processes have used so far."""
-        return sum(_cpu_s(pid) for pid in process_tree(self.pid))
 
 
 class _Key(grpc.AuthMetadataPlugin):
@@ -154,14 +146,14 @@ def _cost(name: str, rounds: Sequence[tuple[float, float]], index_ms: float) -> 
 
 def _round(target: Target, requests: Sequence[bytes]) -> tuple[float, float]:
     """Send requests one after the other; return processor milliseconds for each, and the median latency in ms."""
-    search: Any = target.channel.unary_unary(_SEARCH)
+    search: Any = target.channel.unary_unary(PATHS[Method.SEARCH])
     took = []
-    begun = target.cpu_s()
+    begun = processor_s(target.pid)
     for request in requests:
         at = time.perf_counter()
         search(request, timeout=60)
         took.append(time.perf_counter() - at)
-    return (target.cpu_s() - begun) / len(requests) * 1e3, median(took) * 1e3
+    return (processor_s(target.pid) - begun) / len(requests) * 1e3, median(took) * 1e3
 
 
 def _requests(model: common_pb2.ModelId, probes: F32) -> list[bytes]:
@@ -184,26 +176,14 @@ def _info(channel: grpc.Channel) -> server_pb2.GetServerInfoResponse:
 def _fill(channel: grpc.Channel, model: common_pb2.ModelId, vectors: F32) -> None:
     stub = gallery_pb2_grpc.GalleryServiceStub(channel)
     stub.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id=GALLERY), timeout=60)
+    for _ in enrol_all(channel, GALLERY, model, [(0, vectors)], _subject):
+        pass
 
-    def items() -> Iterator[gallery_pb2.StreamEnrolEmbeddingsRequest]:
-        for start in range(0, len(vectors), _ROWS):
-            rows = vectors[start : start + _ROWS]
-            subjects = [
-                gallery_pb2.EmbeddingSubject(
-                    subject_id=f"s{start + i:06d}", display_name=f"Subject {start + i}", metadata={"site": "a"}
-                )
-                for i in range(len(rows))
-            ]
-            yield gallery_pb2.StreamEnrolEmbeddingsRequest(
-                item_id=str(start),
-                enrol=gallery_pb2.EnrolEmbeddingsRequest(
-                    gallery_id=GALLERY, model=model, vectors=rows.astype("<f4").tobytes(), subjects=subjects
-                ),
-            )
 
-    kept = sum(len(answer.enrolled.template_ids) for answer in stub.StreamEnrolEmbeddings(items(), timeout=600))
-    if kept != len(vectors):
-        raise SystemExit(f"the gallery holds {kept} of {len(vectors)} templates")
+def _subject(number: int) -> gallery_pb2.EmbeddingSubject:
+    return gallery_pb2.EmbeddingSubject(
+        subject_id=f"s{number:06d}", display_name=f"Subject {number}", metadata={"site": "a"}
+    )
 
 
 @contextmanager
@@ -251,7 +231,7 @@ def _photo_rates(stack: ExitStack, rounds: int) -> dict[str, float]:
     rates: dict[str, list[float]] = {"secured": [], "open": []}
     for one in range(rounds + 1):
         for name, used in (("secured", secured.channel), ("open", channel)):
-            rate = _rate(used.unary_unary(_EMBED), request)
+            rate = _rate(used.unary_unary(PATHS[Method.EMBED]), request)
             if one:
                 rates[name].append(rate)
     found = {name: median(measured) for name, measured in rates.items()}
@@ -269,14 +249,6 @@ def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{' '.join(command[:4])} failed: {done.stderr or done.stdout}")
-
-
-def _cpu_s(pid: int) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0  # it has just ended
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
 
 def _told(report: dict[str, Any]) -> str:

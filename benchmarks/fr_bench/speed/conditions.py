@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 import fr_core
 from fr_bench.evaluate import machine
 from fr_bench.speed.values import Conditions
+from fr_evaluation.json_values import installed
 
 PACKAGES = (
     "numpy",
@@ -30,17 +30,7 @@ PACKAGES = (
 def conditions(packages: Sequence[str] = PACKAGES) -> Conditions:
     """Describe this moment, with the versions of those of `packages` that are installed."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return Conditions(machine(), load, _accelerators(), {"fr-core": fr_core.__version__, **_installed(packages)})
-
-
-def _installed(packages: Sequence[str]) -> dict[str, str]:
-    found = {}
-    for name in packages:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    return Conditions(machine(), load, _accelerators(), {"fr-core": fr_core.__version__, **installed(packages)})
 
 
 def _accelerators() -> tuple[str, ...]:

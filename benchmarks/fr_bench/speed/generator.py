@@ -13,8 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing.connection import Connection
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import grpc
 import grpc.aio
@@ -153,9 +152,7 @@ class Generators:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def _run(self, orders: Sequence[Closed | Open]) -> Sent:
@@ -240,27 +237,30 @@ class _Sender:
             await self._methods[self._turn](self._target.requests[place], timeout=left)
         except grpc.aio.AioRpcError as error:
             ended = time.monotonic()
-            return Call(place, due, sent, ended, *outcome_of(error))
+            reason, wait_s = outcome_of(error)
+            return Call(place, due, sent, ended, reason, wait_s is not None)
         return Call(place, due, sent, time.monotonic(), OK, False)
 
 
-def outcome_of(error: grpc.aio.AioRpcError) -> tuple[str, bool]:
-    """The reason of a failed call, and whether it carried RetryInfo."""
-    for key, value in error.trailing_metadata() or ():
+def outcome_of(error: grpc.RpcError) -> tuple[str, float | None]:
+    """The reason of a failed call, and the seconds after which to come again; None where it carried no RetryInfo."""
+    metadata = cast("Sequence[tuple[str, str | bytes]]", error.trailing_metadata() or ())
+    for key, value in metadata:
         if key == _DETAILS and isinstance(value, bytes):
-            reason, retry = read_details(value)
-            return reason or error.code().name, retry
-    return error.code().name, False
+            reason, wait_s = read_details(value)
+            return reason or error.code().name, wait_s
+    return error.code().name, None
 
 
 @lru_cache(maxsize=1024)
-def read_details(details: bytes) -> tuple[str, bool]:
-    """The reason of ErrorInfo in a serialised google.rpc.Status, "" without; and whether RetryInfo is in it."""
+def read_details(details: bytes) -> tuple[str, float | None]:
+    """The reason of ErrorInfo in a serialised google.rpc.Status, "" without; and the delay of RetryInfo in seconds."""
     status = status_pb2.Status.FromString(details)
-    reason, retry = "", False
+    reason, wait_s = "", None
     info, wait = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
     for packed in status.details:
         if packed.Unpack(info):
             reason = info.reason
-        retry = retry or packed.Unpack(wait)
-    return reason, retry
+        elif packed.Unpack(wait):
+            wait_s = wait.retry_delay.ToTimedelta().total_seconds()
+    return reason, wait_s

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import grpc
@@ -17,11 +17,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc, server_pb2
 from fr_bench.speed.child import BenchFailed
 from fr_bench.speed.conditions import conditions
-from fr_bench.speed.figure_page import FigurePage, values_of
-from fr_bench.speed.requests import connected
+from fr_bench.speed.page import Page, machine_text
+from fr_bench.speed.requests import connected, enrol_all
 from fr_bench.speed.search_gallery import plant
 from fr_bench.speed.server_process import free_port, resident_mib, started_server
-from fr_bench.speed.values import Conditions
+from fr_bench.speed.values import Conditions, Held
 from fr_bench.values import Bar
 
 # Of a million templates, or more, on two cores.
@@ -29,10 +29,11 @@ _BARS_FROM = 1_000_000
 _BARS = {"enrol_per_s": Bar(5000.0, at_least=True), "start_s": Bar(30.0, at_least=False)}
 
 
-def life_page(report: LifeReport) -> FigurePage:
-    """Return the figures beside their bars."""
+def life_page(report: LifeReport, *, decides: bool = False) -> Page:
+    """Return the figures beside their bars, which may decide the exit status."""
     title = f"fr bench gallery: {report.n:,} embeddings of {report.dimension} values"
-    return FigurePage(f"gallery-{report.n}", title, report.machine, _rows(report), _bars(report), values_of(report))
+    lines, rows = machine_text(report.machine), [("figure", "value"), *_rows(report)]
+    return Page(f"gallery-{report.n}", title, lines, [rows], _held(report, decides), asdict(report))
 
 
 def _rows(report: LifeReport) -> list[tuple[str, str]]:
@@ -50,16 +51,14 @@ def _rows(report: LifeReport) -> list[tuple[str, str]]:
     ]
 
 
-def _bars(report: LifeReport) -> list[tuple[str, float, Bar]]:
+def _held(report: LifeReport, decides: bool) -> list[Held]:
     if report.n < _BARS_FROM:
         return []
     values = {"enrol_per_s": report.enrol_per_s, "start_s": report.start_s}
-    return [(name, value, _BARS[name]) for name, value in values.items() if value is not None]
+    return [Held(name, value, _BARS[name], decides) for name, value in values.items() if value is not None]
 
 
 _GALLERY = "bench"
-# Embeddings of one request of the stream.
-_ROWS = 1000
 _LOOK_S = 0.05
 # The server has said that it is ready, so that its health says so by then.
 _SEEN_S = 5.0
@@ -143,35 +142,13 @@ def _fill(channel: grpc.Channel, info: server_pb2.GetServerInfoResponse, n: int,
     """Enrol n random embeddings, one for each subject; return the seconds."""
     stub = gallery_pb2_grpc.GalleryServiceStub(channel)
     stub.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id=_GALLERY))
-    begun = time.monotonic()
-    told, stored = begun, 0
-    for answer in stub.StreamEnrolEmbeddings(_requests(info, n, seed)):
-        if not answer.HasField("enrolled") or answer.enrolled.refusals:
-            raise BenchFailed("The server refused an embedding.")
-        stored += len(answer.enrolled.template_ids)
+    gallery = plant(np.empty((0, info.model.embedding_size), np.float32), n, seed)
+    begun = told = time.monotonic()
+    for stored in enrol_all(channel, _GALLERY, info.model.id, gallery.loads()):
         if time.monotonic() - told > _TELL_EVERY_S:
             told = time.monotonic()
             on_step(f"{stored} of {n} enrolled, {stored / (told - begun):.0f} a second")
-    if stored != n:
-        raise BenchFailed(f"The server stored {stored} of {n} embeddings.")
     return time.monotonic() - begun
-
-
-def _requests(
-    info: server_pb2.GetServerInfoResponse, n: int, seed: int
-) -> Iterator[gallery_pb2.StreamEnrolEmbeddingsRequest]:
-    dimension = info.model.embedding_size
-    gallery = plant(np.empty((0, dimension), np.float32), n, seed)
-    for first, vectors in gallery.loads():
-        for start in range(0, len(vectors), _ROWS):
-            rows = vectors[start : start + _ROWS]
-            request = gallery_pb2.EnrolEmbeddingsRequest(
-                gallery_id=_GALLERY,
-                model=info.model.id,
-                vectors=rows.astype("<f4", copy=False).tobytes(),
-                subjects=[gallery_pb2.EmbeddingSubject(subject_id=str(first + start + i)) for i in range(len(rows))],
-            )
-            yield gallery_pb2.StreamEnrolEmbeddingsRequest(item_id=str(first + start), enrol=request)
 
 
 def _require_all(address: str, n: int) -> None:

@@ -1,23 +1,18 @@
-"""The report of a measurement: JSON for programs, a table for people, and the files of a results folder."""
+"""The report of a measurement of photos or searches: its figures, its lines, its table, and its JSON."""
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
-
-from fr_bench.report import STATES, bar_text
-from fr_bench.speed.search_report import Rows, search_figures, search_lines, search_parts, search_tables, search_title
+from fr_bench.report import bar_text
+from fr_bench.speed.page import Page, machine_text
+from fr_bench.speed.search_report import search_figures, search_lines, search_parts, search_tables, search_title
 from fr_bench.speed.search_values import SearchDetail
 from fr_bench.speed.values import (
     PEER,
@@ -25,32 +20,54 @@ from fr_bench.speed.values import (
     Agreement,
     Batches,
     BenchReport,
-    Conditions,
+    EngineSettings,
     Latency,
     LoadPoint,
     Memory,
     PipelineDetail,
     ServeDetail,
 )
+from fr_core.runtime.devices import ActiveDevice
 
 # (measure, value).
 Measures = Iterator[tuple[str, str]]
 
 
-def to_json(report: BenchReport) -> dict[str, Any]:
-    """The report as plain values: its main figures first, then conditions, then everything."""
-    told = asdict(report.conditions)
-    searched = isinstance(report.detail, SearchDetail)
+def page_of(report: BenchReport) -> Page:
+    """The report as it is printed and written."""
+    detail = report.detail
+    if isinstance(detail, SearchDetail):
+        figures, tables, stem = search_figures(detail), search_tables(detail), search_parts(detail)
+        title = search_title(detail)
+    else:
+        names = ("photos_per_s", "faces_per_s", "peer_photos_per_s", "ratio")
+        figures = {name: getattr(report, name) for name in names}
+        tables, stem, title = [[("measure", "value"), *measures(report)]], _stem(report, detail), _title(report, detail)
+    stem_text = re.sub(r"[^A-Za-z0-9_.]+", "-", "-".join(part for part in stem if part))
+    lines = _conditions_text(report)
+    return Page(stem_text, title, lines, tables, report.held, _values(report, figures), partial(_plot, detail))
+
+
+def _plot(detail: PipelineDetail | ServeDetail | SearchDetail, folder: Path, stem: str) -> tuple[Path, ...]:
+    from fr_bench.speed.plots import plot, plot_search  # needs Matplotlib
+
+    return plot_search(detail, folder, stem) if isinstance(detail, SearchDetail) else plot(detail, folder, stem)
+
+
+def _values(report: BenchReport, figures: dict[str, Any]) -> dict[str, Any]:
+    """The main figures first, then conditions, then everything."""
+    told, engine = asdict(report.conditions), report.engine
+    rounds = {"rounds": [asdict(item) for item in report.rounds], "rates": [asdict(item) for item in report.rates]}
     return {
-        **(search_figures(report.detail) if isinstance(report.detail, SearchDetail) else _photo_figures(report)),
+        **figures,
         "command": report.command,
         "machine": {**told["machine"], "load_average": told["load_average"], "accelerators": told["accelerators"]},
         "versions": told["versions"],
-        "pack": report.engine.pack if report.engine else None,
+        "pack": engine.pack if engine else None,
         "device": asdict(report.device) if report.device else None,
-        "precision": report.engine.precision if report.engine else None,
-        "settings": asdict(report.engine) if report.engine else None,
-        **({} if searched else _rounds(report)),
+        "precision": engine.precision if engine else None,
+        "settings": asdict(engine) if engine else None,
+        **({} if isinstance(report.detail, SearchDetail) else rounds),
         "bars": [
             {"name": item.name, "value": item.value, "bar": bar_text(item.bar), "met": item.met} for item in report.held
         ],
@@ -58,151 +75,35 @@ def to_json(report: BenchReport) -> dict[str, Any]:
     }
 
 
-def _photo_figures(report: BenchReport) -> dict[str, Any]:
-    names = ("photos_per_s", "faces_per_s", "peer_photos_per_s", "ratio")
-    return {name: getattr(report, name) for name in names}
+def _engine_of(report: BenchReport) -> tuple[EngineSettings, ActiveDevice]:
+    assert report.engine is not None  # photos were measured
+    assert report.device is not None
+    return report.engine, report.device
 
 
-def _rounds(report: BenchReport) -> dict[str, Any]:
-    return {"rounds": [asdict(item) for item in report.rounds], "rates": [asdict(item) for item in report.rates]}
-
-
-def dumped(report: BenchReport) -> str:
-    """The JSON as text; a number that is not finite would be a defect and is refused."""
-    return json.dumps(to_json(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def render(report: BenchReport) -> Group:
-    """The report for a terminal."""
-    shown = [_drawn(table) for table in tables(report)]
-    held = [
-        Text.assemble(f"{item.name} {held_text(item.value)}, bar {bar_text(item.bar)}: ", STATES[item.met])
-        for item in report.held
-    ]
-    return Group(Text("\n".join(conditions_text(report))), *shown, *held)
-
-
-def _drawn(rows: Rows) -> Table:
-    head, *body = rows
-    table = Table(*head, box=box.SIMPLE_HEAD)
-    for row in body:
-        table.add_row(*row)
-    return table
-
-
-def tables(report: BenchReport) -> list[Rows]:
-    """Return what is shown, as tables of text; the first row of each is its head."""
-    if isinstance(report.detail, SearchDetail):
-        return search_tables(report.detail)
-    return [[("measure", "value"), *measures(report)]]
-
-
-def markdown(report: BenchReport, command: str, pictures: tuple[str, ...]) -> str:
-    """The report as a page.
-
-    Args:
-        report: of one measurement.
-        command: that made it.
-        pictures: names of files beside the page.
-    """
-    lines = [f"# {title(report)}", "", f"    {command}", "", *(f"- {line}" for line in conditions_text(report)), ""]
-    for head, *body in tables(report):
-        lines += ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-        lines += ["| " + " | ".join(row) + " |" for row in body]
-        lines.append("")
-    lines.pop()
-    if report.held:
-        lines += ["", "| figure | value | bar | reached |", "|---|---|---|---|"]
-        lines += [
-            f"| {item.name} | {held_text(item.value)} | {bar_text(item.bar)} | {'yes' if item.met else 'no'} |"
-            for item in report.held
-        ]
-    lines += ["", *(f"![{picture}]({picture})" for picture in pictures)] if pictures else []
-    return "\n".join(lines) + "\n"
-
-
-def title(report: BenchReport) -> str:
-    """A line that tells the measurements apart."""
-    detail = report.detail
-    if isinstance(detail, SearchDetail):
-        return search_title(detail)
-    engine, device = report.engine, report.device
-    assert engine is not None
-    assert device is not None
+def _title(report: BenchReport, detail: PipelineDetail | ServeDetail) -> str:
+    engine, device = _engine_of(report)
     what = f"{engine.pack} on {device.active}, {engine.precision}, {engine.detection}, photos {detail.workload.name}"
     method = f" {detail.load.method}, {detail.load.mode} loop:" if isinstance(detail, ServeDetail) else ":"
     return f"fr bench {report.command}{method} {what}"
 
 
-def file_stem(report: BenchReport) -> str:
-    """A name for the files of a report, the same for the same measurement."""
-    detail = report.detail
-    if isinstance(detail, SearchDetail):
-        parts = search_parts(detail)
-    else:
-        engine, device = report.engine, report.device
-        assert engine is not None
-        assert device is not None
-        load: list[str] = []
-        if isinstance(detail, ServeDetail):
-            load = [detail.load.method, detail.load.mode]
-            load += [f"{detail.load.frontends}-frontends"] if detail.load.frontends else []
-            load += [
-                setting
-                for option, setting in pairwise(detail.load.server)
-                if option == "--set" and not setting.startswith(("model.precision=", "model.detection="))
-            ]
-        parts = [
-            report.command,
-            *load,
-            engine.pack,
-            device.active,
-            engine.precision,
-            engine.detection,
-            detail.workload.name,
+def _stem(report: BenchReport, detail: PipelineDetail | ServeDetail) -> list[str]:
+    engine, device = _engine_of(report)
+    load: list[str] = []
+    if isinstance(detail, ServeDetail):
+        load = [detail.load.method, detail.load.mode]
+        load += [f"{detail.load.frontends}-frontends"] if detail.load.frontends else []
+        load += [
+            setting
+            for option, setting in pairwise(detail.load.server)
+            if option == "--set" and not setting.startswith(("model.precision=", "model.detection="))
         ]
-    return re.sub(r"[^A-Za-z0-9_.]+", "-", "-".join(part for part in parts if part))
+    of_engine = [engine.pack, device.active, engine.precision, engine.detection]
+    return [report.command, *load, *of_engine, detail.workload.name]
 
 
-def write(report: BenchReport, folder: Path, command: str) -> tuple[Path, ...]:
-    """Write the JSON, the page and the plots of a report; the files of the same measurement are replaced.
-
-    Without Matplotlib there are no plots (`can_plot`).
-
-    Raises:
-        OSError: the folder or the disk refuses.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = file_stem(report)
-    pictures: tuple[Path, ...] = ()
-    if can_plot():
-        from fr_bench.speed.plots import plot, plot_search
-
-        detail = report.detail
-        pictures = plot_search(detail, folder, stem) if isinstance(detail, SearchDetail) else plot(detail, folder, stem)
-    text, page = folder / f"{stem}.json", folder / f"{stem}.md"
-    text.write_text(dumped(report), encoding="utf-8")
-    page.write_text(markdown(report, command, tuple(path.name for path in pictures)), encoding="utf-8")
-    return (text, page, *pictures)
-
-
-def can_plot() -> bool:
-    """Return whether Matplotlib is installed."""
-    return importlib.util.find_spec("matplotlib") is not None
-
-
-def machine_text(told: Conditions) -> list[str]:
-    """Return what the figures were measured on, as lines for people."""
-    machine = told.machine
-    return [
-        f"{machine.cpus} CPUs ({machine.processor}, {machine.architecture}), {machine.system}, Python {machine.python}"
-        + (f", load average {told.load_average:.2f} at the start" if told.load_average is not None else ""),
-        ", ".join(f"{name} {version}" for name, version in told.versions.items()),
-        *(f"Accelerator: {name}" for name in told.accelerators),
-    ]
-
-
-def conditions_text(report: BenchReport) -> list[str]:
+def _conditions_text(report: BenchReport) -> list[str]:
     """Return what the figures were measured with, as lines for people."""
     lines = machine_text(report.conditions)
     engine, device = report.engine, report.device
@@ -250,11 +151,6 @@ def measures(report: BenchReport) -> Measures:
         yield from _pipeline_rows(detail)
     elif isinstance(detail, ServeDetail):
         yield from _serve_rows(detail, sum(item.subject == SERVER for item in report.rounds))
-
-
-def held_text(value: float) -> str:
-    """A figure beside its bar: three decimals, or two digits where these would show none."""
-    return f"{value:.1e}" if 0 < abs(value) < 5e-4 else f"{value:.3f}"
 
 
 def latency_text(latency: Latency | None) -> str:

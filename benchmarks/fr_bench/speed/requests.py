@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,13 +15,16 @@ import numpy as np
 
 from fr_api.v1 import common_pb2, gallery_pb2, gallery_pb2_grpc, recognition_pb2, server_pb2, server_pb2_grpc
 from fr_bench.speed.child import BenchFailed
-from fr_bench.speed.generator import read_details
+from fr_bench.speed.generator import outcome_of
 from fr_bench.speed.peer import FoundFaces
 from fr_bench.speed.search_gallery import unit_vectors
+from fr_core.types import F32
 
 _CONNECT_S = 10.0
 _CALL_S = 120.0
 _WARM_UP_CALLS = 4
+# Embeddings of one request of a stream.
+_ROWS = 1000
 _OPTIONS = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
 
 
@@ -102,7 +105,7 @@ def first_answers(channel: grpc.Channel, method: Method, requests: Sequence[byte
         try:
             return _read(method, call(request, timeout=_CALL_S))
         except grpc.RpcError as error:
-            raise BenchFailed(f"The server refuses a photo of this workload: {_reason(error)}.") from error
+            raise BenchFailed(f"The server refuses a photo of this workload: {outcome_of(error)[0]}.") from error
 
     with ThreadPoolExecutor(_WARM_UP_CALLS) as pool:
         return tuple(pool.map(ask, requests))
@@ -118,34 +121,62 @@ def temporary_gallery(
     try:
         stub.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id=gallery_id), timeout=_CALL_S)
         try:
-            _fill(stub, gallery_id, info, size, seed)
+            vectors = unit_vectors(np.random.default_rng(seed), size, info.model.embedding_size)
+            for _ in enrol_all(channel, gallery_id, info.model.id, [(0, vectors)]):
+                pass
             yield gallery_id
         finally:
             stub.DeleteGallery(gallery_pb2.DeleteGalleryRequest(gallery_id=gallery_id), timeout=_CALL_S)
     except grpc.RpcError as error:
-        raise BenchFailed(f"The gallery for the searches cannot be made: {_reason(error)}.") from error
+        raise BenchFailed(f"The gallery for the searches cannot be made: {outcome_of(error)[0]}.") from error
 
 
-def _fill(
-    stub: gallery_pb2_grpc.GalleryServiceStub,
+def _bare(number: int) -> gallery_pb2.EmbeddingSubject:
+    return gallery_pb2.EmbeddingSubject(subject_id=str(number))
+
+
+def enrol_all(
+    channel: grpc.Channel,
     gallery_id: str,
-    info: server_pb2.GetServerInfoResponse,
-    size: int,
-    seed: int,
-) -> None:
-    vectors = unit_vectors(np.random.default_rng(seed), size, info.model.embedding_size)
+    model: common_pb2.ModelId,
+    loads: Iterable[tuple[int, F32]],
+    subject: Callable[[int], gallery_pb2.EmbeddingSubject] = _bare,
+) -> Iterator[int]:
+    """Enrol vectors through a stream; yields the number of templates that are stored after each request.
 
-    def items() -> Iterator[gallery_pb2.StreamEnrolRequest]:
-        for i, vector in enumerate(vectors):
-            embedding = common_pb2.Embedding(vector=vector.tolist(), model=info.model.id)
-            enrol = gallery_pb2.EnrolRequest(
-                gallery_id=gallery_id, subject_id=str(i), face=recognition_pb2.Probe(embedding=embedding)
-            )
-            yield gallery_pb2.StreamEnrolRequest(item_id=str(i), enrol=enrol)
+    Args:
+        channel: to a server.
+        gallery_id: of a gallery that is there.
+        model: of the vectors.
+        loads: the first number of each load, and its vectors f32[n, D].
+        subject: makes that of a number.
 
-    stored = sum(answer.HasField("stored") for answer in stub.StreamEnrol(items()))
-    if stored != size:
-        raise BenchFailed(f"The server stored {stored} of {size} templates.")
+    Raises:
+        BenchFailed: the server refuses one, or stores fewer.
+    """
+    sent = stored = 0
+
+    def items() -> Iterator[gallery_pb2.StreamEnrolEmbeddingsRequest]:
+        nonlocal sent
+        for first, vectors in loads:
+            for start in range(0, len(vectors), _ROWS):
+                rows = vectors[start : start + _ROWS]
+                request = gallery_pb2.EnrolEmbeddingsRequest(
+                    gallery_id=gallery_id,
+                    model=model,
+                    vectors=rows.astype("<f4", copy=False).tobytes(),
+                    subjects=[subject(first + start + i) for i in range(len(rows))],
+                )
+                sent += len(rows)
+                yield gallery_pb2.StreamEnrolEmbeddingsRequest(item_id=str(first + start), enrol=request)
+
+    for answer in gallery_pb2_grpc.GalleryServiceStub(channel).StreamEnrolEmbeddings(items()):
+        if not answer.HasField("enrolled") or answer.enrolled.refusals:
+            raise BenchFailed("The server refused an embedding.")
+        stored += len(answer.enrolled.template_ids)
+        yield stored
+    if stored != sent:
+        raise BenchFailed(f"The server stored {stored} of {sent} embeddings.")
 
 
 def _read(method: Method, answer: bytes) -> Answer:
@@ -157,9 +188,3 @@ def _read(method: Method, answer: bytes) -> Answer:
     vectors = [item.embedding.vector for item in message.faces] if method is Method.EMBED else []
     found = FoundFaces(np.array(boxes, np.float32).reshape(-1, 4), np.array(vectors, np.float32) if vectors else None)
     return Answer(len(faces), found)
-
-
-def _reason(error: grpc.RpcError) -> str:
-    trailing = {item.key: item.value for item in error.trailing_metadata() or ()}
-    details = trailing.get("grpc-status-details-bin")
-    return (read_details(details)[0] if isinstance(details, bytes) else "") or str(error.code().name)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Any
 
+from fr_bench.speed.page import Rows
 from fr_bench.speed.search_values import SearchDetail, SearchPoint, SubjectFigures
 from fr_bench.speed.values import Held
 from fr_bench.values import Bar
@@ -36,9 +37,6 @@ def _figures(detail: SearchDetail) -> Iterator[tuple[str, float, Bar]]:
         yield "p50_ms", ours.p50_ms, Bar(3.8, at_least=False)
         yield "together_per_s", ours.together_per_s, Bar(20_000.0, at_least=True)
 
-
-# A table of text; the first row is its head.
-Rows = Sequence[Sequence[str]]
 
 _UNKNOWN = "unknown"
 

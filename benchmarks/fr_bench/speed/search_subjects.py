@@ -88,7 +88,17 @@ class OurIndex:
         return self._index.memory()
 
 
-class FlatPeer:
+class Peer:
+    """A peer needs no finish, and gives no account of its memory: usearch tells what it reserved, which is more."""
+
+    def finish(self) -> None:
+        """As `Searcher.finish`."""
+
+    def memory(self) -> IndexMemory | None:
+        """None."""
+
+
+class FlatPeer(Peer):
     """`faiss.IndexFlatIP`: every vector in float32. FAISS scans a single probe with one thread, several with all."""
 
     def __init__(self, dimension: int, size: int, k: int, threads: int) -> None:
@@ -102,20 +112,13 @@ class FlatPeer:
         """As `Searcher.add`; it counts from 0 itself."""
         self._index.add(vectors)
 
-    def finish(self) -> None:
-        """As `Searcher.finish`."""
-
     def search(self, probes: F32, k: int) -> tuple[I64, F64]:
         """As `Searcher.search`."""
         scores, ids = self._index.search(probes, k)
         return ids, scores.astype(np.float64)
 
-    def memory(self) -> IndexMemory | None:
-        """None."""
-        return None
 
-
-class HnswlibPeer:
+class HnswlibPeer(Peer):
     """hnswlib's graph, in inner product."""
 
     def __init__(self, dimension: int, size: int, k: int, threads: int) -> None:
@@ -132,20 +135,13 @@ class HnswlibPeer:
         """As `Searcher.add`."""
         self._index.add_items(vectors, ids)
 
-    def finish(self) -> None:
-        """As `Searcher.finish`."""
-
     def search(self, probes: F32, k: int) -> tuple[I64, F64]:
         """As `Searcher.search`; its distance is 1 - the inner product."""
         ids, distances = self._index.knn_query(probes, k)
         return ids.astype(np.int64), 1.0 - distances.astype(np.float64)
 
-    def memory(self) -> IndexMemory | None:
-        """None."""
-        return None
 
-
-class UsearchPeer:
+class UsearchPeer(Peer):
     """usearch's graph, in inner product and float32 (its default would be bfloat16)."""
 
     def __init__(self, dimension: int, size: int, k: int, threads: int) -> None:
@@ -168,9 +164,6 @@ class UsearchPeer:
         """As `Searcher.add`."""
         self._index.add(ids, vectors, threads=self._threads)
 
-    def finish(self) -> None:
-        """As `Searcher.finish`."""
-
     def search(self, probes: F32, k: int) -> tuple[I64, F64]:
         """As `Searcher.search`; its distance is 1 - the inner product."""
         found = self._index.search(probes, k, threads=min(self._threads, len(probes)))
@@ -183,10 +176,6 @@ class UsearchPeer:
             ids[row, :count] = named[row, :count]
             scores[row, :count] = 1.0 - distances[row, :count]
         return ids, scores
-
-    def memory(self) -> IndexMemory | None:
-        """None: it tells what it reserved, which is more than it uses."""
-        return None
 
 
 PEERS: Mapping[str, PeerKind] = {

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 
@@ -20,6 +20,7 @@ from fr_bench.speed.child import BenchFailed
 # A server that loads its models, and compiles them for its device, is given so long.
 _START_S = 300.0
 _STOP_S = 60.0
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class ServerProcess:
@@ -114,14 +115,22 @@ def process_tree(pid: int, proc: Path = Path("/proc")) -> tuple[int, ...]:
 
 def resident_mib(pid: int, proc: Path = Path("/proc")) -> float:
     """Resident memory of a process and all its descendants, in MiB; 0 where it has ended."""
-    total_kib = 0
+    lines = (line for status in _of_tree(pid, "status", proc) for line in status.splitlines())
+    return sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
+
+
+def processor_s(pid: int, proc: Path = Path("/proc")) -> float:
+    """Processor time of a process and all its descendants that are alive, in seconds."""
+    # After "PID (NAME) ": the state is field 3 of proc(5), user and system time are fields 14 and 15.
+    stats = [stat.rpartition(")")[2].split() for stat in _of_tree(pid, "stat", proc)]
+    return sum(int(fields[11]) + int(fields[12]) for fields in stats) / _TICKS_PER_S
+
+
+def _of_tree(pid: int, name: str, proc: Path) -> Iterator[str]:
+    """The text of a file in the folder of a process, and of all its descendants."""
     for one in process_tree(pid, proc):
-        try:
-            status = (proc / str(one) / "status").read_text()
-        except OSError:
-            continue  # it has just ended
-        total_kib += sum(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
-    return total_kib / 1024
+        with suppress(OSError):  # it has just ended
+            yield (proc / str(one) / name).read_text()
 
 
 def _wait_ready(process: subprocess.Popen[bytes], ready: Path, log: Path) -> str:

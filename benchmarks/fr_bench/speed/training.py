@@ -19,7 +19,7 @@ from fr_bench.speed.child import BenchFailed, Child
 from fr_bench.speed.conditions import conditions
 from fr_bench.speed.life import OnStep
 from fr_bench.speed.requests import connected
-from fr_bench.speed.server_process import ServerProcess, process_tree, started_server
+from fr_bench.speed.server_process import ServerProcess, processor_s, started_server
 from fr_bench.speed.stats import latency, percentile
 from fr_bench.speed.training_course import Cohorts, MadeCourse, enrol, exported, make_course
 from fr_bench.speed.training_trainees import Begin, Class, Load, run_trainees
@@ -100,8 +100,6 @@ def kept(decisions: Iterable[Decision], trainee_ids: Sequence[str], exported: It
     )
 
 
-# Ticks of the processor times in /proc.
-_TICKS_PER_S = 100
 _DATASET = "people_folder"
 
 
@@ -136,20 +134,6 @@ def bench_training(order: TrainingOrder, on_step: OnStep) -> TrainingReport:
         found = kept(decisions, cohorts.trainee_ids, exported(channel, cohorts.cohort_ids))
         server.require_running()
     return _report(order, course, before, closed, walked, found, cpu_s, watch.memory)
-
-
-def processor_s(pid: int, proc: Path = Path("/proc")) -> float:
-    """Processor time of a process and all its descendants that are alive, in seconds."""
-    ticks = 0
-    for one in process_tree(pid, proc):
-        try:
-            stat = (proc / str(one) / "stat").read_text()
-        except OSError:
-            continue  # it has just ended
-        # After "PID (NAME) ": the state is field 3 of proc(5), user and system time are fields 14 and 15.
-        fields = stat.rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / _TICKS_PER_S
 
 
 def walks_of(order: TrainingOrder, trials: int) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from fr_bench.speed.figure_page import FigurePage, values_of
+from dataclasses import asdict
+
+from fr_bench.speed.page import Page, machine_text
 from fr_bench.speed.training_values import TrainingReport
-from fr_bench.speed.values import Latency
+from fr_bench.speed.values import Held, Latency
 from fr_bench.values import Bar
 
 # Of 500 trainees who decide every 2 s on two cores, with the trainees on the same machine.
@@ -17,12 +19,11 @@ _BARS = {
 }
 
 
-def training_page(report: TrainingReport) -> FigurePage:
-    """Return the figures beside their bars."""
+def training_page(report: TrainingReport, *, decides: bool = False) -> Page:
+    """Return the figures beside their bars, which may decide the exit status."""
     title = f"fr bench training: {report.trainees:,} trainees, each deciding every {report.every_s:g} s"
-    return FigurePage(
-        f"training-{report.trainees}", title, report.machine, _rows(report), _bars(report), values_of(report)
-    )
+    lines, rows = machine_text(report.machine), [("figure", "value"), *_rows(report)]
+    return Page(f"training-{report.trainees}", title, lines, [rows], _held(report, decides), asdict(report))
 
 
 def _rows(report: TrainingReport) -> list[tuple[str, str]]:
@@ -58,7 +59,7 @@ def _latency(found: Latency) -> str:
     return f"p50 {found.p50_ms:.1f}, p95 {found.p95_ms:.1f}, p99 {found.p99_ms:.1f}, max {found.max_ms:.1f} ms"
 
 
-def _bars(report: TrainingReport) -> list[tuple[str, float, Bar]]:
+def _held(report: TrainingReport, decides: bool) -> list[Held]:
     values = {
         "decide_p99_ms": report.decide.p99_ms,
         "decide_and_next_p99_ms": report.decide_and_next.p99_ms,
@@ -66,4 +67,4 @@ def _bars(report: TrainingReport) -> list[tuple[str, float, Bar]]:
         "doubled": float(report.kept.doubled),
         "unsent": float(report.kept.unsent),
     }
-    return [(name, value, _BARS[name]) for name, value in values.items()]
+    return [Held(name, value, _BARS[name], decides) for name, value in values.items()]

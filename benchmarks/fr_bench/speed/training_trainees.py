@@ -13,17 +13,16 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from google.rpc import error_details_pb2, status_pb2
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
 from fr_bench.speed.child import BenchFailed, answer_requests
+from fr_bench.speed.generator import outcome_of
 from fr_bench.speed.training_course import SITTING
 from fr_bench.speed.training_values import Decision, Walked
 
 # Trainees who begin, or decide ahead, at once.
 _AT_ONCE = 16
 _CALL_S = 30.0
-_DETAILS = "grpc-status-details-bin"
 # After which a call that is told again and again to come later is given up.
 _PATIENCE_S = 60.0
 # Between the order and its first decision.
@@ -77,20 +76,6 @@ def moments(trainees: int, every_s: float, decisions: int, seed: int) -> list[li
     drawn = random.Random(seed)
     phases = [drawn.uniform(0, every_s) for _ in range(trainees)]
     return [[phase + n * every_s for n in range(decisions)] for phase in phases]
-
-
-def told_to_wait(error: grpc.aio.AioRpcError) -> tuple[str, float | None]:
-    """The reason of a failed call, and after how many seconds to come again; None where that is of no use."""
-    reason, wait_s = error.code().name, None
-    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
-    for key, value in error.trailing_metadata() or ():
-        if key == _DETAILS and isinstance(value, bytes):
-            for packed in status_pb2.Status.FromString(value).details:
-                if packed.Unpack(info):
-                    reason = info.reason
-                elif packed.Unpack(retry):
-                    wait_s = retry.retry_delay.ToTimedelta().total_seconds()
-    return reason, wait_s
 
 
 async def _opened(of: Class) -> _Room:
@@ -235,7 +220,7 @@ class _Trainee:
             try:
                 return await method(request, timeout=_CALL_S)
             except grpc.aio.AioRpcError as error:
-                reason, wait_s = told_to_wait(error)
+                reason, wait_s = outcome_of(error)
                 if wait_s is None or time.monotonic() > give_up:
                     raise BenchFailed(f"The server refuses a trainee: {reason}.") from error
                 self.refusals[reason] += 1

@@ -431,8 +431,3 @@ class BenchReport:
     rates: tuple[Rate, ...]
     held: tuple[Held, ...]
     detail: PipelineDetail | ServeDetail | SearchDetail
-
-    @property
-    def missed(self) -> bool:
-        """Return whether a bar that decides the exit status is missed."""
-        return any(item.decides and not item.met for item in self.held)
