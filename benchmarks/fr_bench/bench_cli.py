@@ -82,8 +82,7 @@ def training(
     """Measure a course under load: trainees who decide at fixed moments, and whether every decision is kept."""
     with errors_to_stderr():
         from fr_bench.speed.training import bench_training
-        from fr_bench.speed.training_report import training_page
-        from fr_bench.speed.training_values import TrainingOrder
+        from fr_bench.speed.training_report import TrainingOrder, training_page
 
         options = tuple(part for setting in settings or () for part in ("--set", setting))
         order = TrainingOrder(trainees, every, seconds, channels, seed, dataset, options)

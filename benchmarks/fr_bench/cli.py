@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from fr_bench.bench_commands.options import AsJson, Testdata
-from fr_bench.names import SetName
+from fr_bench.bench_commands.options import AsJson, SetName, Testdata
 from fr_evaluation.cli import identification, verification
 from fr_evaluation.cli_parts import (
     Detection,

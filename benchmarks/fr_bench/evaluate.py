@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import fr_core
+from fr_bench.bench_commands.options import SetName
 from fr_bench.count_sets import count_groups, count_nonface, count_odd_formats
-from fr_bench.names import SetName
 from fr_bench.pair_sets import compare_pairs
 from fr_bench.values import Bar, Machine, Outcome, Report, SetReport
 from fr_core.engine import Engine
@@ -47,12 +47,7 @@ OnSetProgress = Callable[[SetName, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A set whose lists were read and checked, ready to be measured.
-
-    Attributes:
-        terms: on which the photos may be used.
-        run: measures, by the pack's default similarity.
-    """
+    """A set whose lists were read and checked; `run` measures it, given the pack's default similarity."""
 
     terms: str
     run: Callable[[Photos, float], tuple[Outcome, ...]]

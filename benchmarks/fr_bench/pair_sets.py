@@ -28,15 +28,7 @@ TARGET_FMRS = (1e-3, 1e-4, 1e-5)
 def compare_pairs(
     pairs: PairSet, pick: Pick, people: PeopleSet | None, photos: Photos, threshold: float
 ) -> tuple[Outcome, ...]:
-    """Verify one set of pairs, and every two people of a set.
-
-    Args:
-        pairs: what is compared.
-        pick: which face of a photo counts.
-        people: further people, each by the first photo, all compared with each other; None = nobody.
-        photos: analyses them.
-        threshold: the pack's default.
-    """
+    """Verify one set of pairs at the pack's threshold, and every two of further people, each by the first photo."""
     firsts = [] if people is None else [person.photos[0] for person in people.people]
     embedded = photos.embed([*pairs.photos, *firsts])
     chosen = {path: pick(photo) for path, photo in embedded.items()}

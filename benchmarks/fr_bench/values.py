@@ -12,12 +12,7 @@ from fr_core.types import ModelId
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """The value that a measure must reach.
-
-    Attributes:
-        limit: in the measure's unit.
-        at_least: True where value >= limit is asked for, False where value <= limit is.
-    """
+    """The value that a measure must reach: value >= limit where it is `at_least`, else value <= limit."""
 
     limit: float
     at_least: bool
@@ -29,15 +24,10 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One figure of a set.
+    """One figure of a set; `key` is stable, for programs, `label` for people.
 
-    Attributes:
-        key: stable, for programs.
-        label: for people.
-        value: the figure that a bar is held against: a share in [0, 1], a number of photos, or a similarity.
-        rate: the counts and the interval behind it; None for a figure that is no share.
-        bar: what is asked for; None where nothing is.
-        threshold: similarity at which the figure was measured; None where it depends on none, or on several.
+    A bar is held against `value`: a share in [0, 1], a number of photos, or a similarity. `rate` has the counts behind
+    a share; `threshold` is the similarity at which it was measured, None where it depends on none, or on several.
     """
 
     key: str
@@ -55,13 +45,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The measures of one set.
-
-    Attributes:
-        name: of the set or a part of it.
-        measures: in the order to show them.
-        notes: sentences on single files and on conditions, for people.
-    """
+    """The measures of a set or a part of it, in the order to show them, and notes on single files and on conditions."""
 
     name: str
     measures: tuple[Measure, ...]
@@ -70,15 +54,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class SetReport:
-    """The outcomes of a set, and how long they took.
-
-    Attributes:
-        name: of the set.
-        terms: on which its photos may be used.
-        outcomes: one for each part of the set.
-        photos: files that were opened.
-        seconds: wall time, from the first photo to the last figure.
-    """
+    """The outcomes of a set, one for each part, the files that were opened, and the wall time."""
 
     name: str
     terms: str
@@ -89,15 +65,7 @@ class SetReport:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The machine of an evaluation, without names of people or hosts.
-
-    Attributes:
-        cpus: processors that this process may use.
-        processor: what the system calls their model; "unknown" where it does not tell.
-        architecture: such as "x86_64".
-        system: such as "Linux".
-        python: version.
-    """
+    """The machine of an evaluation, without names of people or hosts; `cpus` are those that this process may use."""
 
     cpus: int
     processor: str
@@ -108,18 +76,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A whole evaluation.
-
-    Attributes:
-        pack: the models.
-        model: the id that the embeddings carry.
-        device: what ran them.
-        detection: thorough or fast.
-        machine: what it ran on.
-        workers: photos analysed at the same time, with one thread each.
-        code_version: of FR Core.
-        sets: in the order of evaluation.
-    """
+    """A whole evaluation, its sets in their order; `workers` are photos analysed at a time, with one thread each."""
 
     pack: Pack
     model: ModelId

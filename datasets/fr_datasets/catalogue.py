@@ -53,10 +53,7 @@ READERS: Mapping[str, Callable[[Path], Counts]] = {
 def check(manifest: Manifest, root: Path, *, partial: bool = False) -> Counts:
     """Hold the folder of a set against its lists and its manifest, and return what was counted.
 
-    Args:
-        manifest: of the set.
-        root: the set's folder.
-        partial: whether a part of the set is meant, so that the manifest's counts and checksums do not apply.
+    Where a part of the set is meant, the manifest's counts and checksums do not apply.
 
     Raises:
         DatasetError: a list or a photo is absent, a list breaks its format, a checksum or a count is another one, or a

@@ -20,9 +20,8 @@ from fr_core.reading import read_at_most
 class DatasetError(FrError):
     """A data set cannot be used as it lies there.
 
-    Attributes:
-        code: what went wrong, as `fr dataset` prints it; `reason` is for what the API answers, and stays empty.
-        dataset: the name of the set, which takes the place of NAME in the remedy; `of_dataset` sets it.
+    `code` says what went wrong, as `fr dataset` prints it; `reason` is for what the API answers, and stays empty.
+    `dataset` takes the place of NAME in the remedy; `of_dataset` sets it.
     """
 
     code: ClassVar[str] = "DATASET_UNUSABLE"
@@ -92,13 +91,7 @@ class DatasetNotLinked(DatasetError):
 
 
 class DatasetMalformed(DatasetError):
-    """A list of the data set breaks its format.
-
-    Args:
-        path: the list.
-        line: number of the line, from 1.
-        what: what is wrong with it, without a full stop.
-    """
+    """Line `line`, from 1, of the list `path` breaks its format; `what` is wrong with it, without a full stop."""
 
     code = "DATASET_MALFORMED"
     remedy = "Correct the list, or restore it as its authors published it."
@@ -179,12 +172,7 @@ def require_inside(path: Path, folder: Path) -> Path:
 
 
 def require_file(path: Path, named_by: str, folder: Path) -> Path:
-    """Return `path` if it is a readable file.
-
-    Args:
-        path: of the file.
-        named_by: what names it, such as "line 7 of pairs.txt".
-        folder: in which it must lie.
+    """Return `path`, which `named_by` names, such as "line 7 of pairs.txt", if it is a readable file in `folder`.
 
     Raises:
         DatasetMissing: there is no such file.

@@ -22,13 +22,10 @@ _PlainName = Annotated[str, Field(strict=True, pattern=r"^[\w-][\w.-]*$")]
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file of a data set that can be fetched.
+    """A file of a data set that can be fetched from one of `sources`, tried in this order.
 
-    Attributes:
-        path: where it lies in the set's folder; for an archive, the folder that it unpacks to.
-        sources: addresses, tried in this order.
-        checksum: "sha256:HEX", or "md5:HEX" where its authors published no other.
-        archive: whether it is a .tgz, .tar or .zip to unpack.
+    `path` is where it lies in the set's folder; of an archive (.tgz, .tar or .zip), the folder that it unpacks to.
+    `checksum` is "sha256:HEX", or "md5:HEX" where its authors published no other.
     """
 
     path: _PlainName
@@ -42,18 +39,10 @@ class RemoteFile:
 class Manifest:
     """The terms, counts and checks of a data set.
 
-    Attributes:
-        name: the set's name, as in `fr dataset info NAME`.
-        title: its full name.
-        licence: under which it is published, in a few words.
-        terms: on which its photos may be used, in one sentence.
-        citation: the publication or the project to name with any result.
-        layout: how its folder must look.
-        by_hand: where to get it, and how to place it.
-        counts: how many people, photos and pairs there are, by the names that its reader counts; empty = not known.
-        files: what can be fetched; empty where it can only be placed by hand.
-        sha256: of the text that it was read from, 64 hex digits.
-        shows_photos: whether the terms let a report show some of its photos to whoever gets the report.
+    `terms` say in one sentence how its photos may be used, `citation` what to name with any result, `layout` how its
+    folder must look, `by_hand` where to get it and how to place it. `counts` have the names that its reader counts;
+    empty = not known. `files` are those that can be fetched, `sha256` is of the text that it was read from.
+    `shows_photos` says whether the terms let a report show some of its photos to whoever gets the report.
     """
 
     name: _Text
@@ -76,12 +65,7 @@ def manifest_names() -> tuple[str, ...]:
 
 
 def load_manifest(name: str) -> Manifest:
-    """Read the manifest of the set `name`.
-
-    Raises:
-        DatasetUnknown: there is none.
-        ValueError: a key is missing, unknown, or of another form.
-    """
+    """Read the manifest of the set `name`; raises `DatasetUnknown`, and what `parse_manifest` raises."""
     if name not in manifest_names():
         raise DatasetUnknown.among(name, manifest_names())
     text = (resources.files("fr_datasets") / "manifests" / f"{name}.toml").read_text(encoding="utf-8")

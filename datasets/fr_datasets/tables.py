@@ -147,11 +147,8 @@ def read_header(path: Path) -> list[str]:
 
 
 def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield each row of a CSV file as (line number from 1, column name -> text).
-
-    Args:
-        path: a UTF-8 file with a header.
-        columns: what the header must hold, in this order.
+    """Yield each row of a CSV file as (line number from 1, column name -> text); the header must hold `columns`, in
+    order.
 
     Raises:
         DatasetMissing, DatasetUnreadable: as for `read_lines`.

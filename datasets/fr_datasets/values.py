@@ -15,14 +15,10 @@ Counts = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True)
 class VerificationPair:
-    """Two photos, and whether they show one person.
+    """Two photos, and whether the label says that they show one person.
 
-    Attributes:
-        a: a file that was there when the set was read; the name of a crop or a template where it is one.
-        b: likewise.
-        mated: whether the label says that both show one person.
-        fold: number of the cross-validation fold from 1; None where the set has none.
-        people: whom the list says that `a` and `b` show; None where it names nobody.
+    `a` and `b` are files that were there when the set was read, or names of crops or templates. `fold` is that of the
+    cross-validation, from 1; `people` are those whom the list says that they show. None where the set says nothing.
     """
 
     a: Path
@@ -34,14 +30,10 @@ class VerificationPair:
 
 @dataclass(frozen=True, slots=True)
 class PairSet:
-    """A list of pairs, in the order of its file, with the terms on which its photos may be used.
+    """A list of pairs, never empty, in the order of its file, with the terms on which its photos may be used.
 
-    Attributes:
-        name: of the set.
-        terms: on which its photos may be used.
-        pairs: never empty.
-        labels: what is said of the people, identity -> kind -> text, such as "age": "24"; empty where nothing is.
-        content_sha256: of the crops or templates that the pairs name, 64 hex digits; empty where they name files.
+    `labels` say of people, identity -> kind -> text, such as "age": "24". `content_sha256` is of the crops or templates
+    that the pairs name, 64 hex digits; empty where they name files.
     """
 
     name: str
@@ -58,13 +50,10 @@ class PairSet:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One person of a set.
+    """One person of a set, by name or number, with one photo or more.
 
-    Attributes:
-        identity: the person's name or number in the set.
-        photos: never empty.
-        labels: what the set says of the person, by kind, such as "age": "24"; empty where it says nothing.
-        conditions: how a photo was taken, such as "smiling"; photos without a stated condition are not in it.
+    `labels` are by kind, such as "age": "24"; `conditions` say how a photo was taken, such as "smiling", where that is
+    said.
     """
 
     identity: str
@@ -89,14 +78,8 @@ class PeopleSet:
 
 @dataclass(frozen=True, slots=True)
 class CropPairs:
-    """Pairs of aligned faces that lie in memory, in the order of their file.
-
-    Attributes:
-        name: of the set.
-        terms: on which its photos may be used.
-        crops: JPEG or PNG files; crops 2i and 2i + 1 make pair i.
-        mated: for each pair, whether both crops show one person.
-        folds: for each pair, the number of its cross-validation fold from 1.
+    """Pairs of aligned faces in memory, in the order of their file: JPEG or PNG files, of which 2i and 2i + 1 make
+    pair i.
     """
 
     name: str
@@ -108,19 +91,12 @@ class CropPairs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TemplateSet:
-    """Templates of several media each, and the pairs of templates to compare.
+    """Templates of several media each, and the pairs of templates to compare; `photos` are n names in `folder`.
 
-    Attributes:
-        name: of the set.
-        terms: on which its photos may be used.
-        folder: where the photos lie.
-        photos: n names in `folder`, in the order of the set's list.
-        templates: i64[n], the number of the template to which each photo belongs.
-        media: i64[n], the number of the medium, a still or a video, from which each photo comes.
-        landmarks: f32[n, 5, 2], (x, y) pixels in the photo, origin top-left: left eye, right eye, nose, mouth corners.
-        scores: f32[n], the confidence of the set's own face detector.
-        pairs: i64[m, 2], numbers of two templates.
-        mated: bool[m], whether both templates are of one person.
+    Of each photo `templates` and `media`, i64[n], are the numbers of its template and of the still or video that it
+    comes from, `landmarks` f32[n, 5, 2] (x, y) pixels, origin top-left: left eye, right eye, nose, mouth corners, and
+    `scores` f32[n] the confidence of the set's own face detector. `pairs` i64[m, 2] are numbers of templates, `mated`
+    bool[m].
     """
 
     name: str
@@ -137,12 +113,9 @@ class TemplateSet:
 
 @dataclass(frozen=True, slots=True)
 class CountedPhoto:
-    """A photo with the number of faces that a person counted in it.
+    """A photo that was there when the set was read, with the numbers of faces that are right.
 
-    Attributes:
-        path: a file that was there when the set was read.
-        counts: the numbers of faces that are right; empty where the file must be refused.
-        kind: what is special about it, in words; empty where nothing is.
+    There are none where the file must be refused; `kind` says what is special about it, in words.
     """
 
     path: Path

@@ -52,14 +52,10 @@ class Error:
 def hardest(
     report: Report, errors: Sequence[Error], about: Message, header: tuple[Message, Message], thumbnails: bool | None
 ) -> str:
-    """A table of errors as HTML, in their order.
+    """A table of at most `HARDEST` errors as HTML, in their order, below a paragraph about them.
 
-    Args:
-        report: that they are of.
-        errors: at most `HARDEST`.
-        about: a paragraph on them.
-        header: what the two photos are, and what `Error.what` says.
-        thumbnails: whether the photos are shown; None = as the manifest of the set says.
+    `header` says what the two photos are, and what `Error.what` says. `thumbnails` says whether the photos are shown;
+    None = as the manifest of the set says.
     """
     shown = report.dataset.manifest.shows_photos if thumbnails is None else thumbnails
     photos = [_photos(error, report) if shown else Html() for error in errors]

@@ -18,12 +18,7 @@ _FOLDERS: Mapping[str, Sequence[str]] = {
 
 
 def photo_namer(dataset: str, root: Path) -> Callable[[Path], str]:
-    """Return what names the photos of a data set: by their paths below the folder that holds them.
-
-    Args:
-        dataset: name of its manifest.
-        root: its folder, in which every photo lies.
-    """
+    """Return what names the photos of a data set, by their paths below the folder in its root that holds them."""
     folders = _FOLDERS.get(dataset, ())
 
     @cache

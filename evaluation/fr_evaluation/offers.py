@@ -17,12 +17,8 @@ READERS: Mapping[str, Collection[str]] = dict(zip(KINDS, (PAIR_READERS, PEOPLE_R
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A data set that something can be measured on.
-
-    Attributes:
-        manifest: of the set.
-        kinds: some of `KINDS`.
-        available: whether it lies where somebody said that it does.
+    """A data set that some of `KINDS` can be measured on; it is available where it lies where somebody said that it
+    does.
     """
 
     manifest: Manifest
@@ -33,11 +29,7 @@ class Offer:
 def offers(folder: Path) -> tuple[Offer, ...]:
     """Every data set that something can be measured on, in the order of their names.
 
-    Args:
-        folder: of the links, as `fr_datasets.links.datasets_folder`.
-
-    Raises:
-        DatasetError: the links cannot be read.
+    `folder` has the links, as `fr_datasets.links.datasets_folder`; raises `DatasetError` where they cannot be read.
     """
     links = read_links(folder)
     return tuple(

@@ -30,12 +30,9 @@ OnProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EmbeddedPhoto:
-    """The faces of a photo.
+    """The faces of a photo, largest box first; `size` is (width, height) in pixels.
 
-    Attributes:
-        size: (width, height) in pixels; (0, 0) where the photo was refused.
-        faces: largest box first; empty where none was found or the photo was refused.
-        refusal: the reason of the refusal, such as "UNDECODABLE"; empty where there was none.
+    Of a refused photo `size` is (0, 0), and `refusal` the reason, such as "UNDECODABLE"; else that is empty.
     """
 
     size: tuple[int, int]
@@ -52,12 +49,9 @@ class CountedFaces:
 
 
 class Photos:
-    """Analyses photos with a pool of threads, and remembers the faces of each file.
+    """Analyses photos with a pool of `workers` threads, and remembers the faces of each file.
 
-    Args:
-        pipeline: must be safe to use from several threads.
-        workers: photos at a time, at least 1.
-        on_progress: called from this thread only; what it raises ends the work, as `in_threads` says.
+    The pipeline must be safe to use from several threads; `on_progress` is as of `in_threads`.
     """
 
     def __init__(self, pipeline: Pipeline, workers: int, on_progress: OnProgress) -> None:

@@ -41,18 +41,11 @@ class NotRepeatable(FrError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recorded:
-    """A report as its files have it.
+    """A report as its files have it: `document` is all of report.json, `scores` those of scores.csv, None where there
+    is none.
 
-    Attributes:
-        kind: one of `KINDS`.
-        dataset: name of the data set.
-        manifest_sha256: of its manifest.
-        list_sha256: of what was compared.
-        labels_sha256: of what was said of the people; empty where nothing was.
-        settings: with what.
-        versions: of libraries, by name.
-        document: all of report.json.
-        scores: of scores.csv beside it; None where there is none.
+    `list_sha256` is of what was compared, `labels_sha256` of what was said of the people, empty where nothing was;
+    `versions` are those of libraries.
     """
 
     kind: str
@@ -72,10 +65,7 @@ def find_report(path: Path) -> Path:
 
 
 def read_recorded(path: Path) -> Recorded:
-    """Read a report, and scores.csv where it lies beside it.
-
-    Args:
-        path: report.json, or the folder that holds it.
+    """Read report.json, or that of a folder, and scores.csv where it lies beside it.
 
     Raises:
         NotRepeatable: a file is not there, broken, no report, or of another format.
@@ -105,15 +95,7 @@ def read_recorded(path: Path) -> Recorded:
 
 
 def read_scores(lines: TextIO, kind: str) -> Scores:
-    """Read scores.csv.
-
-    Args:
-        lines: of the file.
-        kind: of the report.
-
-    Raises:
-        ValueError: it is no such file.
-    """
+    """Read scores.csv of a report of a kind; raises ValueError where it is no such file."""
     rows = csv.DictReader(bounded_lines(lines), strict=True)
     try:
         if not _COLUMNS[kind] <= set(rows.fieldnames or ()):

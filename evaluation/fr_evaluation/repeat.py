@@ -41,12 +41,9 @@ _ABSENT = object()
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A figure that is not what it was.
+    """A figure that is not what it was, as JSON then and now; "absent" where there is none.
 
-    Attributes:
-        path: where it stands in report.json, such as "fnmr_at_fmr/0.01/threshold"; of scores.csv in words.
-        then: as recorded.
-        now: as measured; both as JSON, "absent" where there is none.
+    `path` says where it stands in report.json, such as "fnmr_at_fmr/0.01/threshold"; of scores.csv in words.
     """
 
     path: str
@@ -56,14 +53,10 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """The outcome of a repeated measurement.
+    """The outcome of a repeated measurement: how many figures were compared, and those that are not what they were.
 
-    Attributes:
-        compared: figures that were held against each other.
-        different: those that are not what they were.
-        notes: what else is not as it was, such as the version of a library.
-        pairs: similarities of scores.csv that were held against each other; None where there is none.
-        largest: difference of a similarity.
+    `notes` say what else is not as it was, such as the version of a library. `pairs` are similarities of scores.csv
+    that were compared, None where there is none, `largest` their largest difference.
     """
 
     compared: int
@@ -79,12 +72,9 @@ class Repetition:
 
 
 def read_given(recorded: Recorded, root: Path, groups: Path | None = None) -> PairsToCompare | PeopleToSearch:
-    """Read the lists of a report's data set, and make sure that they are those of the report.
+    """Read the lists of a report's data set in `root`, and make sure that they are those of the report.
 
-    Args:
-        recorded: the report.
-        root: the folder of the set.
-        groups: labels of people, as of `read_pairs`.
+    `groups` has labels of people, as of `read_pairs`.
 
     Raises:
         NotRepeatable: the manifest, the list, or what is said of the people is not what it was.

@@ -20,14 +20,8 @@ NOTICE = message("evaluation.notice")
 class Dataset:
     """The data set of a report.
 
-    Attributes:
-        manifest: of the set.
-        root: its folder.
-        list_sha256: of the list of pairs as it was read, 64 hex digits.
-        photos: number of photos that it names.
-        people: number of people that it names; None where it names nobody.
-        labels_sha256: of what is said of the people for the rates by group; empty where nothing is.
-        part: how much of the set that is, as `part_of` says; empty where it is all, or that is not known.
+    `list_sha256` is of what was compared, `labels_sha256` of what is said of the people for the rates by group, empty
+    where nothing is. `people` is None where the list names nobody. `part` says how much of the set it is, as `part_of`.
     """
 
     manifest: Manifest
@@ -40,14 +34,11 @@ class Dataset:
 
 
 def part_of(manifest: Manifest, counts: Mapping[str, int | None]) -> str:
-    """Return how much of a set was read where that is less than its manifest counts, such as "1,200 of 6,000 pairs".
+    """Return how much of a set was read, such as "1,200 of 6,000 pairs"; empty where it is all, or that is not known.
 
     Args:
         manifest: of the set.
         counts: what was read, by the manifest's names; the first that it counts tells. None is not known.
-
-    Returns:
-        Empty where it is all, or that is not known.
     """
     for name, count in counts.items():
         whole = manifest.counts.get(name)
@@ -60,25 +51,11 @@ def part_of(manifest: Manifest, counts: Mapping[str, int | None]) -> str:
 class Settings:
     """The settings that determine the figures, beside the data set: equal settings give equal figures.
 
-    Attributes:
-        pack: name of the models.
-        pack_version: of them.
-        model: id of the model whose embeddings were compared.
-        embedder_sha256: of its file, 64 hex digits.
-        detector_sha256: of the detector's file.
-        threshold: the pack's default, similarity.
-        requested_device: as it was asked for, such as "auto".
-        device: that ran the models, such as "cpu".
-        runtime: library that ran them, with its version.
-        precision: of the models' numbers.
-        detection: thorough or fast.
-        flip: whether embeddings were fused with those of the mirrored face.
-        pick: which face of a photo with several was taken.
-        seed: of everything that was drawn.
-        version: of FR Core.
-        images: what a photo may be; others were refused.
-        quality: what a face should be; its quality score depends on it.
-        gallery_sizes: that were asked for beside the real people of an identification.
+    Hashes have 64 hex digits; `threshold` is the pack's default similarity. `requested_device` was asked for, such as
+    "auto", `device` ran the models, by the library `runtime`. `flip` says whether embeddings were fused with those of
+    the mirrored face, `pick` which face of a photo with several was taken. `seed` is of everything that was drawn,
+    `version` that of FR Core. Photos beyond `images` were refused; the quality score depends on `quality`.
+    `gallery_sizes` were asked for beside the real people of an identification.
     """
 
     pack: str
@@ -103,14 +80,10 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """The common part of every report.
+    """The common part of every report; `failures` has for each photo without an embedding the reason, such as
+    "NO_FACE".
 
-    Attributes:
-        dataset: what was compared.
-        settings: with what.
-        measured_at: when, with a time zone.
-        seconds: how long the photos took.
-        failures: photo -> why it gave no embedding, such as "NO_FACE".
+    `measured_at` has a time zone; `seconds` are how long the photos took.
     """
 
     dataset: Dataset

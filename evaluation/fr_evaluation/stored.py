@@ -45,15 +45,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """An entry of a list of reports.
-
-    Attributes:
-        kind: one of `KINDS`.
-        dataset: name of the data set.
-        model: that was measured.
-        measured_at: with a time zone.
-        version: of FR Core.
-        words: what was found.
+    """An entry of a list of reports; `kind` is one of `KINDS`, `measured_at` has a time zone, `words` say what was
+    found.
     """
 
     kind: str
@@ -66,12 +59,8 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class KeptReport:
-    """A report that is kept.
-
-    Attributes:
-        report_id: names it for ever; later ones are greater.
-        summary: what it is.
-        files: name of each file -> its sha256, hexadecimal.
+    """A report that is kept: its id names it for ever, later ones are greater; `files` has the sha256 of each file
+    by name.
     """
 
     report_id: str
@@ -81,12 +70,8 @@ class KeptReport:
 
 @dataclass(frozen=True, slots=True)
 class ReportPage:
-    """Some of the reports, the newest first.
-
-    Attributes:
-        reports: those of this page.
-        more: whether older ones follow.
-        damaged: how many on the way cannot be read, and were left out.
+    """Some of the reports, the newest first; whether older ones follow, and how many could not be read and were left
+    out.
     """
 
     reports: tuple[KeptReport, ...]
@@ -97,12 +82,8 @@ class ReportPage:
 class Reports:
     """The reports in a folder, which is made with the first of them, for its owner alone.
 
-    Args:
-        folder: where they are, or will be.
-        reserve_bytes: what they leave free on the disk, as enrolments do; 1/8 of the disk at most.
-
-    Raises:
-        StoreFailed: the disk refuses; of every method.
+    They leave `reserve_bytes` free on the disk, as enrolments do, but 1/8 of the disk at most. Every method may raise
+    `StoreFailed`: the disk refuses.
     """
 
     def __init__(self, folder: Path, reserve_bytes: int = 0) -> None:

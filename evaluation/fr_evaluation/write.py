@@ -22,12 +22,8 @@ from fr_evaluation.verification.report import VerificationReport
 def write_report(report: AnyReport, folder: Path, thumbnails: bool | None = None) -> tuple[Path, ...]:
     """Write the files, each whole or not at all, for their owner alone, in place of those of an earlier report there.
 
-    Scores name the photos of people: the files are for whoever may see the data set.
-
-    Args:
-        report: to write.
-        folder: as of `private_folder`.
-        thumbnails: whether report.html shows photos; None = as the manifest of the set says.
+    Scores name the photos of people: the files are for whoever may see the data set. `thumbnails` says whether
+    report.html shows photos; None = as the manifest of the set says.
 
     Raises:
         OSError: the folder cannot be written to.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fr_bench import evaluate as bars
+from fr_bench.bench_commands.options import SetName
 from fr_bench.evaluate import available_cpus, load_sets, run
-from fr_bench.names import SetName
 from fr_bench.report import verdict
 from fr_bench.values import Measure, Report
 from fr_core.engine import EngineOptions

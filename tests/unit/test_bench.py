@@ -13,10 +13,10 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from fr_bench.bench_commands.options import SetName
 from fr_bench.cli import evaluate
 from fr_bench.count_sets import GroupEvaluation, NonfaceEvaluation, OddFormatsEvaluation
 from fr_bench.evaluate import Evaluation, run
-from fr_bench.names import SetName
 from fr_bench.pair_sets import PairEvaluation
 from fr_bench.report import interval_text, render, to_json, value_text
 from fr_bench.testdata import find_testdata

@@ -16,14 +16,11 @@ from typer.testing import CliRunner
 from fr_bench.bench_cli import bench
 from fr_bench.speed import search_gallery, search_photos, search_truth
 from fr_bench.speed.child import BenchFailed
-from fr_bench.speed.report import dumped, file_stem, held_text, markdown, write
+from fr_bench.speed.report import BenchReport, dumped, file_stem, held_text, markdown, write
 from fr_bench.speed.search import SearchOrder, bench_search, predictions
 from fr_bench.speed.search_child import build, take_turn
 from fr_bench.speed.search_gallery import MATED_COSINE, Gallery, drawn_pairs, plant, unit
-from fr_bench.speed.search_report import held_figures
-from fr_bench.speed.search_subjects import PEERS, check_peers
-from fr_bench.speed.search_truth import Answers, Truth, exact_search, judge
-from fr_bench.speed.search_values import (
+from fr_bench.speed.search_report import (
     Accuracy,
     SearchDetail,
     SearchPoint,
@@ -31,8 +28,10 @@ from fr_bench.speed.search_values import (
     SearchSettings,
     SubjectFigures,
     SubjectMemory,
+    held_figures,
 )
-from fr_bench.speed.values import BenchReport
+from fr_bench.speed.search_subjects import PEERS, check_peers
+from fr_bench.speed.search_truth import Answers, Truth, exact_search, judge
 from fr_core.errors import ConfigInvalid
 from fr_core.gallery.index.protocol import F64, IndexMemory
 from fr_core.gallery.index.register import new_index

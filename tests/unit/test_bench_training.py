@@ -18,9 +18,8 @@ from fr_bench.speed.child import BenchFailed, Child
 from fr_bench.speed.conditions import conditions
 from fr_bench.speed.training import around, kept, processor_s, walks_of
 from fr_bench.speed.training_course import Cohorts, enrol, exported, make_course, pairs_for, plan_of
-from fr_bench.speed.training_report import training_page
+from fr_bench.speed.training_report import Decision, Kept, TrainingOrder, TrainingReport, Walked, training_page
 from fr_bench.speed.training_trainees import Begin, Class, Load, moments, run_trainees
-from fr_bench.speed.training_values import Decision, Kept, TrainingOrder, TrainingReport, Walked
 from fr_bench.speed.values import Latency, Memory
 from fr_training.bank.needs import needs
 from fr_training.plan import read_plan

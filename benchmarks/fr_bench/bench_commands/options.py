@@ -10,6 +10,19 @@ import typer
 if TYPE_CHECKING:
     from fr_bench import values
     from fr_bench.speed.values import EngineSettings
+from enum import StrEnum
+
+
+class SetName(StrEnum):
+    """A set of labelled photos, by the name of its folder in the test data; evaluated in this order."""
+
+    LFW = "lfw"
+    CELEBA_WILD = "celeba_wild"
+    DEEPFACE = "deepface"
+    NONFACE = "nonface"
+    GROUPS = "groups"
+    ODD_FORMATS = "odd_formats"
+
 
 Photos = Annotated[
     list[str] | None,

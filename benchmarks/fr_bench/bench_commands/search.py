@@ -60,7 +60,7 @@ def search(
         from fr_bench.evaluate import available_cpus
         from fr_bench.speed.report import page_of
         from fr_bench.speed.search import SearchOrder, bench_search
-        from fr_bench.speed.search_values import SearchSettings
+        from fr_bench.speed.search_report import SearchSettings
 
         peers = tuple(name.strip() for name in peer.split(",")) if peer else ()
         settings = SearchSettings(

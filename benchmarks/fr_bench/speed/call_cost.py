@@ -50,12 +50,8 @@ _PAUSE_S = 0.008
 class Cost:
     """What a call costs a server; medians over rounds.
 
-    Attributes:
-        name: of the server.
-        cpu_ms: processor time of its processes for each call.
-        index_ms: processor time of the search in the index alone.
-        outside_ms: the first minus the second.
-        p50_ms: median latency that the client sees.
+    `cpu_ms` is processor time of its processes for each call, `index_ms` that of the search in the index alone,
+    `outside_ms` the difference; `p50_ms` is the latency that the client sees.
     """
 
     name: str

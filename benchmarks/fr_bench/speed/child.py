@@ -19,14 +19,10 @@ _GIVE_UP_S = 10.0
 
 
 class Child:
-    """Starts `main(connection, *args)` in a new interpreter.
+    """Starts `main(connection, *args)`, of a module and with picklable arguments, in a new interpreter.
 
-    `main` answers each object that it receives with one object, and ends when it receives None.
-
-    Args:
-        name: for messages, such as "the peer".
-        main: a function of a module.
-        args: for it, after the connection; must be picklable.
+    `main` answers each object that it receives with one object, and ends when it receives None; `name` is for messages,
+    such as "the peer".
     """
 
     def __init__(self, name: str, main: Callable[..., None], *args: object) -> None:
@@ -45,11 +41,7 @@ class Child:
             raise self._ended() from error
 
     def receive(self) -> Any:
-        """Wait for an answer.
-
-        Raises:
-            BenchFailed: the process has ended.
-        """
+        """Wait for an answer; raises `BenchFailed` where the process has ended."""
         try:
             return self._connection.recv()
         except (EOFError, OSError) as error:

@@ -21,10 +21,7 @@ from fr_core.runtime.session import Session
 def fastest_precision(device: str) -> str:
     """The precision in which a device is quickest without a loss of accuracy that `fr evaluate` shows.
 
-    For `auto` that of a processor: fp16 has to be asked for with a CUDA device.
-
-    Raises:
-        ConfigInvalid: there is no such device.
+    For `auto` that of a processor: fp16 has to be asked for with a CUDA device. Raises `ConfigInvalid`.
     """
     spec = parse_device(device)
     if spec.accelerated:
@@ -52,8 +49,7 @@ def opened_engine(settings: EngineSettings, observer: Observer | None = None) ->
 def opened_embedder(settings: EngineSettings) -> Iterator[tuple[Embedder, Session]]:
     """Open the embedder as the engine has it, but in one lane, on one device, and the bare session that it runs.
 
-    Raises:
-        UnknownPack, ModelNotInstalled, ModelCorrupt, ConfigInvalid, DeviceUnavailable: as `opened_engine`.
+    Errors are those of `opened_engine`.
     """
     pack, spec = load_pack(settings.pack), parse_device(settings.device)
     options = replace(_options(settings), device=str(replace(spec, indices=spec.indices[:1])), lanes=1)

@@ -30,13 +30,8 @@ _LEAD_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The address of a server, and the request to send.
-
-    Attributes:
-        address: HOST:PORT.
-        method: "/package.Service/Method".
-        requests: serialised messages.
-        channels: connections of each generator, at least 1.
+    """The address of a server (HOST:PORT), "/package.Service/Method", serialised requests, and connections of each
+    generator.
     """
 
     address: str
@@ -47,13 +42,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """An order: send these requests, `concurrency` at a time, the next when one is answered.
-
-    Attributes:
-        order: places in the requests.
-        concurrency: at least 1.
-        deadline_s: of each call.
-    """
+    """An order: send the requests at these places, `concurrency` at a time, the next when one is answered."""
 
     order: tuple[int, ...]
     concurrency: int
@@ -64,11 +53,8 @@ class Closed:
 class Open:
     """An order: send request `order[i]` at `start + arrivals[i]`, whatever became of those before.
 
-    Attributes:
-        order: places in the requests.
-        arrivals: seconds after `start`, ascending.
-        deadline_s: of each call, from its arrival.
-        start: on `time.monotonic`, which all processes of a machine share.
+    Arrivals are seconds, ascending; `deadline_s` counts from the arrival; `start` is on `time.monotonic`, which all
+    processes of a machine share.
     """
 
     order: tuple[int, ...]
@@ -79,15 +65,10 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call; times are those of `time.monotonic`.
+    """One call, of a request by its place; times are those of `time.monotonic`.
 
-    Attributes:
-        place: of its request.
-        due: when it was to be sent; in a closed loop, when it was.
-        sent: when it was sent.
-        ended: when its answer was there.
-        outcome: "OK", a reason of ErrorInfo, or the name of a status code.
-        retry_info: whether the answer carried google.rpc.RetryInfo.
+    `due` is when it was to be sent; in a closed loop, when it was. `outcome` is "OK", a reason of ErrorInfo, or the
+    name of a status code.
     """
 
     place: int
@@ -100,14 +81,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The answers to an order.
-
-    Attributes:
-        calls: in no order.
-        start: of the first call.
-        end: of the last answer.
-        cpu: processor time of the busiest generator / wall time.
-    """
+    """The answers to an order, in no order; `cpu` is processor time of the busiest generator / wall time."""
 
     calls: tuple[Call, ...]
     start: float
@@ -121,12 +95,7 @@ class Sent:
 
 
 class Generators:
-    """Some generator processes that share each order evenly.
-
-    Args:
-        target: where and what to send.
-        processes: at least 1.
-    """
+    """Some generator processes that share each order evenly."""
 
     def __init__(self, target: Target, processes: int) -> None:
         self._stack = ExitStack()

@@ -69,21 +69,11 @@ OnStep = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class LifeReport:
-    """The figures of a gallery's life.
+    """The figures of a gallery's life; each embedding was acknowledged after it was durable.
 
-    Attributes:
-        enrol_per_s: embeddings a second, each acknowledged after it was durable.
-        enrol_s: for all of them.
-        start_s: from the server's first answer, NOT_SERVING, to SERVING: all templates decrypted and indexed. None
-            where that was too short to be seen.
-        whole_start_s: from the start of the process, with Python and the models.
-        not_serving: answers of the health service before the first SERVING.
-        resident_mib: memory of the server with all templates.
-        disk_mib: of the data folder.
-        n: embeddings.
-        dimension: values of each.
-        machine: where and with what.
-        command: "gallery".
+    `start_s` is from the server's first answer, NOT_SERVING, to SERVING: all templates decrypted and indexed; None
+    where that was too short to be seen. `whole_start_s` is from the start of the process, with Python and the models;
+    `not_serving` counts answers of the health service before the first SERVING.
     """
 
     enrol_per_s: float

@@ -25,14 +25,8 @@ Rows = Sequence[Sequence[str]]
 class Page:
     """The report of one measurement.
 
-    Attributes:
-        stem: name of its files, without their endings, the same for the same measurement.
-        title: a line that tells the measurements apart.
-        lines: what was measured with what.
-        tables: the figures for people.
-        held: figures beside their bars.
-        values: everything, for programs.
-        plots: draws what there is to draw into a folder, to files that begin with the stem.
+    `stem` names its files, the same for the same measurement. `lines` say what was measured with what, tables are for
+    people, `values` are everything, for programs. `plots` draws into a folder, to files that begin with the stem.
     """
 
     stem: str

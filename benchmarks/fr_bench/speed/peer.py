@@ -34,11 +34,8 @@ SAME_FACE_IOU = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoundFaces:
-    """The faces of one photo.
-
-    Attributes:
-        boxes: f32[n, 4], (left, top, right, bottom) in pixels.
-        embeddings: f32[n, D] of length 1; None where none were made.
+    """The faces of one photo: boxes f32[n, 4] (left, top, right, bottom) in pixels, unit embeddings f32[n, D] if any
+    were made.
     """
 
     boxes: F32
@@ -47,10 +44,6 @@ class FoundFaces:
 
 class Peer:
     """`insightface.app.FaceAnalysis` with detection and recognition, on the processor with its own default threads.
-
-    Args:
-        pack: whose files are in the cache.
-        photos: encoded.
 
     Raises:
         BenchFailed: InsightFace is not installed, or cannot run the pack.
@@ -136,12 +129,7 @@ def agreement(ours: tuple[FoundFaces, ...], theirs: tuple[FoundFaces, ...]) -> A
 
 
 def matches(ours: F32, theirs: F32) -> list[tuple[int, int]]:
-    """Pairs of boxes of one face, the greatest overlap first, each box at most once.
-
-    Args:
-        ours: f32[n, 4].
-        theirs: f32[m, 4].
-    """
+    """Pairs of f32[n, 4] and f32[m, 4] boxes of one face, the greatest overlap first, each box at most once."""
     overlaps = [(float(share), i, j) for i, box in enumerate(ours) for j, share in enumerate(iou(box, theirs))]
     pairs: list[tuple[int, int]] = []
     for share, i, j in sorted(overlaps, key=lambda item: -item[0]):

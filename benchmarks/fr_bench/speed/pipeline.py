@@ -17,12 +17,12 @@ import numpy as np
 from fr_bench.speed.conditions import conditions
 from fr_bench.speed.engine import opened_embedder, opened_engine, workers_for
 from fr_bench.speed.peer import FoundFaces, agreement
+from fr_bench.speed.report import BenchReport
 from fr_bench.speed.rounds import OnRound, alternate, opened_peer, peer_rate, rate_of
 from fr_bench.speed.stats import latency, rates
 from fr_bench.speed.values import (
     PIPELINE,
     Batches,
-    BenchReport,
     EmbeddingOverhead,
     EngineSettings,
     Held,
@@ -98,14 +98,10 @@ _CALLS = 12
 def embedding_overheads(
     settings: EngineSettings, crops: Sequence[AlignedFace], repeat: int
 ) -> tuple[EmbeddingOverhead, ...]:
-    """Measure for each size of batch; empty where there is no face.
+    """Measure for each size of batch, more steadily with more repeats; empty where there is no face.
 
-    Both sides run the same session, so what differs is what our code does around it.
-
-    Args:
-        settings: of the engine; 0 threads count as 1, so that both sides have the same.
-        crops: aligned faces; taken again from the start where they are fewer than a batch.
-        repeat: more repeats, steadier medians.
+    Both sides run the same session, with the same threads, so what differs is what our code does around it. Crops are
+    taken again from the start where they are fewer than a batch.
     """
     if not crops:
         return ()
@@ -176,15 +172,7 @@ class PipelineSubject:
 def bench_pipeline(
     settings: EngineSettings, listed: PhotoList, repeat: int, peer: str | None, bar: Bar | None, on_round: OnRound
 ) -> BenchReport:
-    """Measure.
-
-    Args:
-        settings: of the engine; `workers` 0 takes as many as the server does.
-        listed: the photos.
-        repeat: rounds of each subject, at least 1.
-        peer: "insightface", or None.
-        bar: of the photos per second; None where nothing is asked for.
-        on_round: called after each round.
+    """Measure `repeat` rounds of each subject; `workers` 0 takes as many as the server does.
 
     Raises:
         FrError: the engine or the peer cannot be had.

@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fr_bench.speed.search_values import Prediction, SearchDetail, SearchPoint, SubjectFigures
+from fr_bench.speed.search_report import Prediction, SearchDetail, SearchPoint, SubjectFigures
 from fr_bench.speed.values import Batches, LoadPoint, PipelineDetail, ServeDetail
 
 

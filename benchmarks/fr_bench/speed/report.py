@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -12,25 +12,57 @@ from typing import Any
 
 from fr_bench.report import bar_text
 from fr_bench.speed.page import Page, machine_text
-from fr_bench.speed.search_report import search_figures, search_lines, search_parts, search_tables, search_title
-from fr_bench.speed.search_values import SearchDetail
+from fr_bench.speed.search_report import (
+    SearchDetail,
+    search_figures,
+    search_lines,
+    search_parts,
+    search_tables,
+    search_title,
+)
 from fr_bench.speed.values import (
     PEER,
     SERVER,
     Agreement,
     Batches,
-    BenchReport,
+    Conditions,
     EngineSettings,
+    Held,
     Latency,
     LoadPoint,
     Memory,
     PipelineDetail,
+    Rate,
+    Round,
     ServeDetail,
 )
 from fr_core.runtime.devices import ActiveDevice
 
 # (measure, value).
 Measures = Iterator[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchReport:
+    """A whole measurement of photos or searches.
+
+    Photos per second are medians over the rounds, None where no photo was measured; those of the peer are with one
+    caller. `ratio` is photos_per_s / peer_photos_per_s, or of searches the peer's p50 / ours. `engine` and `device` are
+    None where no model ran; rounds are in the order in which they were run.
+    """
+
+    command: str
+    photos_per_s: float | None
+    faces_per_s: float | None
+    peer_photos_per_s: float | None
+    ratio: float | None
+    conditions: Conditions
+    engine: EngineSettings | None
+    device: ActiveDevice | None
+    rounds: tuple[Round, ...]
+    rates: tuple[Rate, ...]
+    held: tuple[Held, ...]
+    detail: PipelineDetail | ServeDetail | SearchDetail
 
 
 def page_of(report: BenchReport) -> Page:

@@ -51,12 +51,7 @@ _RESPONSES: dict[Method, Any] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """The faces that the server found in a photo.
-
-    Attributes:
-        faces: how many; of a search, how many were searched for.
-        found: where they are; None for a search.
-    """
+    """How many faces the server found in a photo, or searched for, and where they are; None for a search."""
 
     faces: int
     found: FoundFaces | None
@@ -78,10 +73,8 @@ def serialised(method: Method, photos: Sequence[bytes], gallery_id: str) -> tupl
 
 @contextmanager
 def connected(address: str) -> Iterator[tuple[grpc.Channel, server_pb2.GetServerInfoResponse]]:
-    """A channel to a server that answers, and what the server tells about itself.
-
-    Raises:
-        BenchFailed: nobody answers there, or not as FR Core does.
+    """A channel to a server, and what the server tells about itself; raises `BenchFailed` where none of FR Core
+    answers.
     """
     with grpc.insecure_channel(address, _OPTIONS) as channel:
         ask = server_pb2_grpc.ServerServiceStub(channel).GetServerInfo
@@ -94,10 +87,8 @@ def connected(address: str) -> Iterator[tuple[grpc.Channel, server_pb2.GetServer
 
 
 def first_answers(channel: grpc.Channel, method: Method, requests: Sequence[bytes]) -> tuple[Answer, ...]:
-    """Send each request once, which also warms the server up, and read the answers.
-
-    Raises:
-        BenchFailed: a request is refused.
+    """Send each request once, which also warms the server up, and read the answers; raises `BenchFailed` for a
+    refusal.
     """
     call: Any = channel.unary_unary(PATHS[method])
 
@@ -142,14 +133,9 @@ def enrol_all(
     loads: Iterable[tuple[int, F32]],
     subject: Callable[[int], gallery_pb2.EmbeddingSubject] = _bare,
 ) -> Iterator[int]:
-    """Enrol vectors through a stream; yields the number of templates that are stored after each request.
+    """Enrol vectors into a gallery that is there; yields the number of templates that are stored after each request.
 
-    Args:
-        channel: to a server.
-        gallery_id: of a gallery that is there.
-        model: of the vectors.
-        loads: the first number of each load, and its vectors f32[n, D].
-        subject: makes that of a number.
+    `loads` has the first number of each load, and its vectors f32[n, D]; `subject` makes that of a number.
 
     Raises:
         BenchFailed: the server refuses one, or stores fewer.

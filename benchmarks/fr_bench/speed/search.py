@@ -12,13 +12,11 @@ import numpy as np
 
 from fr_bench.speed.child import BenchFailed
 from fr_bench.speed.conditions import PACKAGES, conditions
+from fr_bench.speed.report import BenchReport
 from fr_bench.speed.search_child import Subject, Turn
 from fr_bench.speed.search_gallery import MATED_COSINE, Gallery, drawn_pairs, plant
 from fr_bench.speed.search_photos import RealPairs, embedded_pairs
-from fr_bench.speed.search_report import held_figures
-from fr_bench.speed.search_subjects import check_peers
-from fr_bench.speed.search_truth import exact_search, judge
-from fr_bench.speed.search_values import (
+from fr_bench.speed.search_report import (
     Accuracy,
     Built,
     Prediction,
@@ -27,9 +25,12 @@ from fr_bench.speed.search_values import (
     SearchRound,
     SearchSettings,
     SubjectFigures,
+    held_figures,
 )
+from fr_bench.speed.search_subjects import check_peers
+from fr_bench.speed.search_truth import exact_search, judge
 from fr_bench.speed.stats import latency
-from fr_bench.speed.values import BenchReport, EngineSettings
+from fr_bench.speed.values import EngineSettings
 from fr_core.gallery.index.register import new_index
 from fr_core.types import F32
 
@@ -41,13 +42,10 @@ OnStep = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class SearchOrder:
-    """The settings of a measurement of searches.
+    """The settings of a measurement of searches: `probes` and `k` <= every size, `repeat` <= `probes`.
 
-    Attributes:
-        settings: `probes` <= every size, `repeat` <= `probes`, `k` <= every size.
-        photos: the engine that embeds the probes from photos; None for drawn probes.
-        testdata: where the photos lie; None = as `find_testdata` does.
-        bar: whether a missed bar is told by the exit status.
+    `photos` is the engine that embeds the probes from photos, None for drawn probes; `bar` says whether a missed bar is
+    told by the exit status.
     """
 
     settings: SearchSettings

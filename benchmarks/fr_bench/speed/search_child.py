@@ -13,9 +13,9 @@ import numpy as np
 
 from fr_bench.speed.child import Child, answer_requests
 from fr_bench.speed.search_gallery import STREAM_ROWS, Gallery
+from fr_bench.speed.search_report import Built, SearchSettings, SubjectMemory
 from fr_bench.speed.search_subjects import PEERS, OurIndex, Searcher
 from fr_bench.speed.search_truth import Answers
-from fr_bench.speed.search_values import Built, SearchSettings, SubjectMemory
 from fr_bench.speed.server_process import resident_mib
 from fr_core.types import F32, I64
 
@@ -28,13 +28,8 @@ _WARM_UP = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Turn:
-    """One turn of a subject.
-
-    Attributes:
-        seconds: of each probe of its share, searched alone.
-        together_s: wall time of the searches together.
-        together_probes: probes of these.
-        answers: to the probes alone, then to those together.
+    """One turn of a subject: seconds of each probe of its share alone, wall time of the searches together, and the
+    answers to both.
     """
 
     seconds: tuple[float, ...]
@@ -44,15 +39,7 @@ class Turn:
 
 
 class Subject:
-    """A subject in a process of its own, so that its memory and its threads are its own.
-
-    Args:
-        name: of the index or the peer.
-        settings: of the measurement.
-        gallery: to be searched.
-        probes: f32[p, D].
-        ours: whether it is one of FR Core's indexes.
-    """
+    """A subject in a process of its own, so that its memory and its threads are its own; probes are f32[p, D]."""
 
     def __init__(self, name: str, settings: SearchSettings, gallery: Gallery, probes: F32, *, ours: bool) -> None:
         self.label = name if ours else f"peer {name}"

@@ -27,16 +27,10 @@ _GALLERY, _PROBES = 0, 1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gallery:
-    """Vectors of length 1 under ids 0 ... size - 1: uniform random directions, and some that were put among them.
+    """Unit vectors under ids 0 ... size - 1: uniform random directions of a seed, and some that were put among them.
 
     They are never held as a whole here: an index under test holds them, and this process makes them again.
-
-    Attributes:
-        size: vectors, at least 1.
-        dimension: D, values per vector.
-        seed: the same seed gives the same vectors.
-        planted_ids: i64[m], ascending; ids of vectors that are not random: the mates of the probes.
-        planted: f32[m, D], these vectors.
+    `planted_ids`, i64[m] ascending, are those of the mates of the probes, `planted`, f32[m, D].
     """
 
     size: int

@@ -10,7 +10,7 @@ import numpy as np
 
 from fr_bench.speed.child import BenchFailed
 from fr_bench.speed.engine import opened_engine, workers_for
-from fr_bench.speed.search_values import PhotoProbes
+from fr_bench.speed.search_report import PhotoProbes
 from fr_bench.speed.values import EngineSettings
 from fr_bench.testdata import find_testdata
 from fr_core.runtime.devices import ActiveDevice
@@ -25,14 +25,7 @@ LFW = "lfw"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RealPairs:
-    """Faces of photos.
-
-    Attributes:
-        probes: f32[n, D] of length 1.
-        mates: f32[n, D] of length 1: row i shows the person of row i of `probes`, on another photo.
-        told: for the report.
-        device: that embedded them.
-    """
+    """Faces of photos: probes and mates f32[n, D] of length 1; row i of both shows one person, on two photos."""
 
     probes: F32
     mates: F32
@@ -45,11 +38,8 @@ def embedded_pairs(
 ) -> RealPairs:
     """Embed mated pairs of LFW's View 2: the first pair of each of the first `number` people.
 
-    Args:
-        settings: of the engine.
-        number: pairs wanted; fewer come back where there are not as many, or where a photo shows no face.
-        testdata: as `find_testdata` takes it.
-        on_progress: called now and then with a sentence.
+    Fewer come back where there are not as many, or where a photo shows no face. `testdata` is as `find_testdata` takes
+    it.
 
     Raises:
         DatasetMissing: there is no test data.

@@ -3,13 +3,211 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 from fr_bench.speed.page import Rows
-from fr_bench.speed.search_values import SearchDetail, SearchPoint, SubjectFigures
 from fr_bench.speed.values import Held
 from fr_bench.values import Bar
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    """The settings of a measurement.
+
+    `index` is as `gallery.index` of the server has it, `k` are candidates of one probe, `repeat` rounds, among which
+    the probes are dealt out, `concurrency` probes of one search together, `threads` those of each subject, `sweep`
+    further sizes.
+    """
+
+    index: str
+    peers: tuple[str, ...]
+    size: int
+    dimension: int
+    k: int
+    probes: int
+    repeat: int
+    concurrency: int
+    threads: int
+    seed: int
+    sweep: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectMemory:
+    """The memory of a built index, in bytes.
+
+    By the index's own account, None where it gives none: `scan_bytes`, codes that a search reads from end to end, 0
+    where it reads the exact vectors; `store_bytes`, exact vectors; `other_bytes`. `resident_bytes` is how much its
+    process grew while it was built.
+    """
+
+    scan_bytes: int | None
+    store_bytes: int | None
+    other_bytes: int | None
+    resident_bytes: int | None
+
+    @property
+    def total_bytes(self) -> int | None:
+        """By its own account, else by the growth of its process; None where neither is known."""
+        if self.scan_bytes is None or self.store_bytes is None or self.other_bytes is None:
+            return self.resident_bytes
+        return self.scan_bytes + self.store_bytes + self.other_bytes
+
+    @property
+    def read_bytes(self) -> int | None:
+        """Return what a search reads from end to end: the codes, or the exact vectors where there are none; None as
+        above.
+        """
+        return self.scan_bytes or self.store_bytes
+
+    @property
+    def source(self) -> str:
+        """Return where `total_bytes` comes from: "own account", "resident memory" or "unknown"."""
+        if self.scan_bytes is not None:
+            return "own account"
+        return "unknown" if self.resident_bytes is None else "resident memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """An index that holds the whole gallery; `settings` are for people, `build_s` adds every vector and finishes."""
+
+    settings: str
+    build_s: float
+    memory: SubjectMemory
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRound:
+    """One turn of one subject: probes one at a time, then `concurrency` in one search; percentiles are by nearest
+    rank.
+    """
+
+    subject: str
+    probes: int
+    p50_ms: float
+    p95_ms: float
+    alone_per_s: float
+    together_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Answers, alone and together, against an exact search.
+
+    `rank1` is the share whose first candidate is the exact one, `recall` the share of the exact candidates that were
+    found, `score_error` the largest difference of a similarity from the exact one.
+    """
+
+    answers: int
+    rank1: float
+    recall: float
+    score_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectFigures:
+    """All of one subject at one size: our index, or "peer" and its name; times are medians over the rounds.
+
+    `linear` says whether a search looks at every vector, so that its time grows in a straight line. Bytes for each
+    template are None where they are not known, `memory_source` is that of `SubjectMemory`; `shared_ratio` is
+    together_per_s / alone_per_s.
+    """
+
+    subject: str
+    linear: bool
+    settings: str
+    build_s: float
+    memory: SubjectMemory
+    scan_bytes_per_template: float | None
+    bytes_per_template: float | None
+    memory_source: str
+    p50_ms: float
+    p95_ms: float
+    alone_per_s: float
+    together_per_s: float
+    shared_ratio: float
+    accuracy: Accuracy
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPoint:
+    """One size of gallery: our index, then the peers.
+
+    `exact_s` are the seconds of the exact search of all probes, `exact_rank1_mated` is the share of the probes whose
+    best vector by it is their mate; rounds are in the order in which they were run.
+    """
+
+    size: int
+    exact_s: float
+    exact_rank1_mated: float
+    figures: tuple[SubjectFigures, ...]
+    rounds: tuple[SearchRound, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """An extrapolation from the two largest sizes, for work that grows linearly; never measured.
+
+    `p50_ms` lies on the line through the two sizes; `bytes_total` is as much per vector as at the larger one, None
+    where that is not known.
+    """
+
+    subject: str
+    size: int
+    p50_ms: float
+    bytes_total: float | None
+    sizes: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoProbes:
+    """Probes that are faces of photos: of each pair one is enrolled, and one searched for; cosines are to the mate."""
+
+    name: str
+    pairs: int
+    without_face: int
+    cosine_min: float
+    cosine_median: float
+
+
+@dataclass(frozen=True, slots=True)
+class SearchDetail:
+    """The figures of `fr bench search`.
+
+    `mated_cosine` is that of drawn probes to their mates, `photos` where others come from. `sweep` has all sizes,
+    ascending, `point` among them; it is empty, as are predictions, where no sweep was asked for.
+    """
+
+    settings: SearchSettings
+    photos: PhotoProbes | None
+    mated_cosine: float | None
+    point: SearchPoint
+    sweep: tuple[SearchPoint, ...]
+    predictions: tuple[Prediction, ...]
+
+    @property
+    def ours(self) -> SubjectFigures:
+        """The figures of our index."""
+        return self.point.figures[0]
+
+    @property
+    def peer(self) -> SubjectFigures | None:
+        """Those of the first peer that was named; None without one."""
+        return self.point.figures[1] if len(self.point.figures) > 1 else None
+
+    @property
+    def ratio(self) -> float | None:
+        """The peer's p50 / ours; None without a peer."""
+        return None if self.peer is None else self.peer.p50_ms / self.ours.p50_ms
+
+    @property
+    def top20_recall(self) -> float | None:
+        """The recall of our index where 20 candidates were asked for; None for another number."""
+        return self.ours.accuracy.recall if self.settings.k == 20 else None
+
 
 # The speed of `compact` on two cores, and that of `gpu` on one H100.
 COMPACT_SIZE, GPU_SIZE, DIMENSION = 1_000_000, 10_000_000, 512

@@ -46,13 +46,9 @@ class Searcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PeerKind:
-    """A peer.
+    """A peer: its module, what installs it, and what opens it with D, the number of vectors, k and the threads.
 
-    Attributes:
-        module: that must be importable.
-        install: what makes it so.
-        open: takes D, the number of vectors, k and the threads.
-        linear: whether one search looks at every vector, so that its time grows in a straight line.
+    `linear` says whether one search looks at every vector, so that its time grows in a straight line.
     """
 
     module: str

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fr_bench.speed.search_gallery import Gallery
-from fr_bench.speed.search_values import Accuracy
+from fr_bench.speed.search_report import Accuracy
 from fr_core.gallery.index.protocol import F64, best_first, exact_similarity
 from fr_core.types import F32, I64
 
@@ -22,13 +22,7 @@ TIE = 1e-12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """The candidates of an exact search.
-
-    Attributes:
-        ids: i64[p, k], the best vectors of each probe, the best first.
-        similarities: f64[p, k], descending.
-        seconds: that the search took.
-    """
+    """The candidates of an exact search: ids i64[p, k] and similarities f64[p, k] of each probe, the best first."""
 
     ids: I64
     similarities: F64
@@ -37,12 +31,8 @@ class Truth:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """The candidates that a subject returned.
-
-    Attributes:
-        places: i64[n], which probe each answer is for.
-        ids: i64[n, k]; -1 where it found fewer.
-        scores: f64[n, k], its similarities.
+    """The candidates that a subject returned for the probes at `places`, i64[n]: ids i64[n, k], -1 where it found
+    fewer.
     """
 
     places: I64
@@ -74,15 +64,9 @@ def exact_search(gallery: Gallery, probes: F32, k: int) -> Truth:
 def judge(
     gallery: Gallery, probes: F32, truth: Truth, answered: Mapping[str, Sequence[Answers]]
 ) -> dict[str, Accuracy]:
-    """Hold the answers of each subject against the truth.
+    """Hold the answers of each subject, one at least, against the truth of probes f32[p, D].
 
     A vector that ties with one of the truth is as right as that one.
-
-    Args:
-        gallery: that was searched.
-        probes: f32[p, D].
-        truth: of these.
-        answered: by subject; each answered at least one probe.
     """
     named = [answers.ids for several in answered.values() for answers in several]
     ids = np.unique(np.concatenate([found.ravel() for found in named]))

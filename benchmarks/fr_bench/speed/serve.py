@@ -18,6 +18,7 @@ from fr_bench.speed.engine import opened_engine, server_options, workers_for
 from fr_bench.speed.generator import OK, Call, Generators, Sent, Target
 from fr_bench.speed.peer import agreement
 from fr_bench.speed.pipeline import PipelineSubject
+from fr_bench.speed.report import BenchReport
 from fr_bench.speed.requests import (
     PATHS,
     Answer,
@@ -35,7 +36,6 @@ from fr_bench.speed.values import (
     SERVER,
     Agreement,
     Batches,
-    BenchReport,
     EngineSettings,
     Held,
     Latency,
@@ -61,10 +61,8 @@ Cumulative = Mapping[tuple[str, float], float]
 
 
 def read_metrics(url: str) -> Cumulative:
-    """Fetch the buckets of the batch sizes; none where no batch has run yet.
-
-    Raises:
-        BenchFailed: there is no answer.
+    """Fetch the buckets of the batch sizes, none where no batch has run yet; raises `BenchFailed` where nothing
+    answers.
     """
     if not url.startswith(("http://", "https://")):
         raise BenchFailed(f"--metrics-url takes an address that begins with http://, not {url}.")
@@ -113,18 +111,10 @@ CLOSED_DEADLINE_S = 120.0
 class ServeOrder:
     """The settings of a measurement of a server.
 
-    Attributes:
-        engine: of our server; also of the pipeline in process.
-        load: how the load is made.
-        address: of a server that is running; None to start one.
-        repeat: rounds of each subject, at least 1.
-        peer: "insightface", or None.
-        with_pipeline: measure the pipeline in process in the same run.
-        sweep: loads for one point each after the rounds: calls at once, or arrivals per second.
-        overload: times the peak, for an open loop after the rounds; None for none.
-        with_batches: read the sizes of batches from the metrics.
-        metrics_url: of the metrics of a server that is running, or None.
-        bar: of the photos per second, or None.
+    `address` is that of a server that is running, None to start one with `engine`; `with_pipeline` measures the
+    pipeline in process in the same run. `sweep` are loads for one point each after the rounds, `overload` is how many
+    times the peak an open loop after them has. The sizes of batches are read from the metrics, of our server
+    (`with_batches`) or of another.
     """
 
     engine: EngineSettings
@@ -184,17 +174,10 @@ class ServerSubject:
 
 
 def point_of(mode: str, load: float, sent: Sent, faces: Sequence[int], settings: LoadSettings) -> LoadPoint:
-    """Sum up the calls of one load.
+    """Sum up the calls of one load; `faces` are those of each photo.
 
     An open loop lasts from its start to the end of its arrivals, or to the last good answer where that is later. An
     answer is good that has no error and comes within the deadline, counted from the arrival.
-
-    Args:
-        mode: closed or open.
-        load: as in `LoadPoint`.
-        sent: the calls.
-        faces: of each photo.
-        settings: deadline and length of an open loop.
     """
     is_open = mode == "open"
     good = [c for c in sent.calls if c.outcome == OK and (not is_open or c.ended - c.due <= settings.deadline_s)]

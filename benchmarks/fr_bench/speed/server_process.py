@@ -24,12 +24,7 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class ServerProcess:
-    """A running `fr serve`.
-
-    Attributes:
-        address: HOST:PORT.
-        pid: of its first process.
-    """
+    """A running `fr serve`; `address` is HOST:PORT, `pid` that of its first process."""
 
     def __init__(self, process: subprocess.Popen[bytes], address: str, log: Path) -> None:
         self.address = address
@@ -49,10 +44,7 @@ def started_server(
 ) -> Iterator[ServerProcess]:
     """Start `fr serve` with these options beside a free port and a new data folder; stop it at the end.
 
-    Args:
-        options: of the command, the last of several counts.
-        environ: variables beside those of this process.
-        fr: the command; None = the one beside this Python.
+    `environ` has variables beside those of this process, `fr` is the command, None = the one beside this Python.
 
     Raises:
         BenchFailed: it does not start; the message ends with the last line of its log.

@@ -15,11 +15,7 @@ F64 = npt.NDArray[np.float64]
 
 
 def percentile(samples: Sequence[float], share: float) -> float:
-    """The nearest-rank percentile: the smallest sample that at least `share` of all samples do not exceed.
-
-    Args:
-        samples: in any order.
-        share: in (0, 1]; 0.5 for the median.
+    """The nearest-rank percentile: the smallest sample that at least `share`, in (0, 1], of all samples do not exceed.
 
     Raises:
         ValueError: there is no sample, or `share` is out of range.
@@ -41,12 +37,8 @@ def latency(seconds: Sequence[float]) -> Latency | None:
 
 
 def poisson_arrivals(rate: float, seconds: float, seed: int) -> F64:
-    """Times of the arrivals of a Poisson process, f64[n], ascending, in [0, seconds).
-
-    Args:
-        rate: arrivals per second, > 0.
-        seconds: length of the process, > 0.
-        seed: the same seed gives the same arrivals.
+    """Times of the arrivals of a seeded Poisson process, f64[n], ascending, in [0, seconds); `rate` is arrivals per
+    second.
     """
     rng = np.random.default_rng(seed)
     mean = rate * seconds
@@ -70,16 +62,9 @@ def rates(rounds: Sequence[Round]) -> tuple[Rate, ...]:
 
 
 def order_of(sizes: Sequence[int], number: int) -> tuple[int, ...]:
-    """Return which photos a round takes, when several sets lie one behind the other.
+    """Return the places in the joined list of all sets of the `number` photos of a round.
 
     The sets take turns, each from its first photo on and again when it is through, so that every set has its share.
-
-    Args:
-        sizes: photos of each set, each at least 1.
-        number: photos of a round.
-
-    Returns:
-        `number` places in the joined list of all sets.
     """
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
     turns = ((i % len(sizes), i // len(sizes)) for i in range(number))

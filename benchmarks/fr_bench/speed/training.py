@@ -22,8 +22,8 @@ from fr_bench.speed.requests import connected
 from fr_bench.speed.server_process import ServerProcess, processor_s, started_server
 from fr_bench.speed.stats import latency, percentile
 from fr_bench.speed.training_course import Cohorts, MadeCourse, enrol, exported, make_course
+from fr_bench.speed.training_report import Decision, Kept, TrainingOrder, TrainingReport, Walked
 from fr_bench.speed.training_trainees import Begin, Class, Load, run_trainees
-from fr_bench.speed.training_values import Decision, Kept, TrainingOrder, TrainingReport, Walked
 from fr_bench.speed.values import Conditions, Latency, Memory
 from fr_bench.speed.watch import Watch
 from fr_core.download import NullProgress
@@ -39,16 +39,10 @@ _MARGIN = 0.35
 
 
 def cut_out_people(channel: grpc.Channel, root: Path) -> int:
-    """Make a folder for each face of the group photos, with the face cut out and its mirror image.
+    """Make a folder in `root` for each face that a server finds in the group photos; returns how many people there are.
 
-    To the model both are much alike. That makes the course an easy one, and changes nothing of what is measured.
-
-    Args:
-        channel: to a server, which finds the faces.
-        root: folder that gets the folders.
-
-    Returns:
-        How many people there are.
+    Each holds the face cut out and its mirror image. To the model both are much alike. That makes the course an easy
+    one, and changes nothing of what is measured.
 
     Raises:
         FetchFailed: a photo could not be had.
@@ -81,10 +75,10 @@ def _write(face: PIL.Image.Image, folder: Path) -> None:
 
 
 def kept(decisions: Iterable[Decision], trainee_ids: Sequence[str], exported: Iterable[tuple[str, int, str]]) -> Kept:
-    """Compare what was sent with what is there.
+    """Compare what was sent, and acknowledged, with what is there.
 
     Args:
-        decisions: all that were sent, each of them acknowledged.
+        decisions: all that were sent.
         trainee_ids: pseudonyms by the places of their codes.
         exported: trainee, ordinal and rating of each trial, the rating "" where it was not answered.
     """

@@ -35,13 +35,7 @@ _SPARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class MadeCourse:
-    """A course on the server.
-
-    Attributes:
-        course_id: of it.
-        people: whom it shows.
-        trials: of one walk.
-    """
+    """A course on the server: how many people it shows, and the trials of one walk."""
 
     course_id: str
     people: int
@@ -50,13 +44,7 @@ class MadeCourse:
 
 @dataclass(frozen=True, slots=True)
 class Cohorts:
-    """All who walk.
-
-    Attributes:
-        cohort_ids: of them.
-        trainee_ids: pseudonyms of all cohorts, in their order.
-        codes: of the same.
-    """
+    """All who walk: pseudonyms and codes of all cohorts, in their order."""
 
     cohort_ids: tuple[str, ...]
     trainee_ids: tuple[str, ...]
@@ -69,11 +57,7 @@ def plan_of(pairs: int) -> str:
 
 
 def pairs_for(people: int, with_two_photos: int) -> int:
-    """Return how many pairs of each kind so many people are enough for.
-
-    Raises:
-        BenchFailed: for none.
-    """
+    """Return how many pairs of each kind so many people are enough for; raises `BenchFailed` where that is none."""
     pairs = min(int(with_two_photos * (1 - _SPARE)), int(people * (1 - _SPARE)) // 3, _MOST_PAIRS)
     if pairs < 1:
         raise BenchFailed(
@@ -83,10 +67,8 @@ def pairs_for(people: int, with_two_photos: int) -> int:
 
 
 def make_course(channel: grpc.Channel, dataset: str) -> MadeCourse:
-    """Have the server make a course of a linked data set, as large as it allows.
-
-    Raises:
-        BenchFailed: the server refuses.
+    """Have the server make a course of a linked data set, as large as it allows; raises `BenchFailed` where it
+    refuses.
     """
     stub = Stub(channel)
     try:
@@ -121,10 +103,8 @@ def enrol(channel: grpc.Channel, course_id: str, sizes: Sequence[int]) -> Cohort
 
 
 def exported(channel: grpc.Channel, cohort_ids: Sequence[str]) -> Iterator[tuple[str, int, str]]:
-    """Every trial that the server exports: the trainee, the place of the trial in the session, the rating or "".
-
-    Raises:
-        BenchFailed: the server refuses.
+    """Every trial that the server exports: the trainee, its place in the session, the rating or ""; raises
+    `BenchFailed`.
     """
     stub = Stub(channel)
     for cohort_id in cohort_ids:

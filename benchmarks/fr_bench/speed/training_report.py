@@ -2,12 +2,114 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 from fr_bench.speed.page import Page, machine_text
-from fr_bench.speed.training_values import TrainingReport
-from fr_bench.speed.values import Held, Latency
+from fr_bench.speed.values import Conditions, Held, Latency, Memory
 from fr_bench.values import Bar
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOrder:
+    """The settings of a measurement of training; without a `dataset` the course has faces of the photos of the
+    registry.
+    """
+
+    trainees: int
+    every_s: float
+    seconds: float
+    channels: int
+    seed: int
+    dataset: str | None = None
+    settings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One decision; times are those of `time.monotonic`.
+
+    `code` is the place of the trainee's code among all codes; a code is good for one walk through the course. `ordinal`
+    is that of the trial in its session, from 0; `rating` is -3 to 3. It was `locked` when it was acknowledged, and
+    `shown` when the next trial was there, or the end of the walk was told.
+    """
+
+    code: int
+    ordinal: int
+    rating: int
+    due: float
+    sent: float
+    locked: float
+    shown: float
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """The decisions of a load, in no order.
+
+    `begun_s` are the seconds that each beginning of a further walk took, `refusals` the answers that told to come
+    again, by reason; `start` and `end` are those of `time.monotonic`, `cpu_s` is processor time of the process that
+    sends.
+    """
+
+    decisions: tuple[Decision, ...]
+    begun_s: tuple[float, ...]
+    refusals: Mapping[str, int]
+    start: float
+    end: float
+    cpu_s: float
+    picture_bytes: int
+    pictures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The decisions that the server's export has, and those that it lacks.
+
+    Of the acknowledged ones, `lost` are absent or have another rating. `doubled` are trials that the export has more
+    than once, `unsent` answers that nobody has sent.
+    """
+
+    acknowledged: int
+    lost: int
+    doubled: int
+    unsent: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingReport:
+    """The figures of a measurement of training.
+
+    `decide` and `decide_and_next` begin when a decision was due. They end when it was acknowledged, and durable, or
+    when the next trial was there with its pictures. `begin` is of a further walk: the session and its first trial.
+    `kept` includes the decisions before the load, `closed_per_s` is as fast as they go before it. `late_ms` is the 99th
+    percentile of how late decisions were sent, as their trainee waited for the trial before. Cores are processor time /
+    wall time; near 1 the process that sends limits what is measured. `picture_kb` is a mean, of 1,000 bytes.
+    """
+
+    decide: Latency
+    decide_and_next: Latency
+    begin: Latency | None
+    kept: Kept
+    closed_per_s: float
+    decisions_per_s: float
+    asked_per_s: float
+    late_ms: float
+    refusals: Mapping[str, int]
+    server_cores: float
+    generator_cores: float
+    memory: Memory | None
+    trainees: int
+    every_s: float
+    seconds: float
+    people: int
+    trials: int
+    picture_kb: float
+    channels: int
+    settings: tuple[str, ...]
+    machine: Conditions
+    command: str = "training"
+
 
 # Of 500 trainees who decide every 2 s on two cores, with the trainees on the same machine.
 _BARS = {

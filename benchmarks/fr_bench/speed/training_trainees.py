@@ -18,7 +18,7 @@ from fr_api.v1 import training_pb2, training_pb2_grpc
 from fr_bench.speed.child import BenchFailed, answer_requests
 from fr_bench.speed.generator import outcome_of
 from fr_bench.speed.training_course import SITTING
-from fr_bench.speed.training_values import Decision, Walked
+from fr_bench.speed.training_report import Decision, Walked
 
 # Trainees who begin, or decide ahead, at once.
 _AT_ONCE = 16
@@ -31,16 +31,7 @@ _LEAD_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Class:
-    """The trainees of a load.
-
-    Attributes:
-        address: HOST:PORT.
-        channels: connections, at least 1.
-        codes: for each trainee, a code for each walk.
-        places: places of these among all codes.
-        trials: of one walk.
-        seed: of the moments and of the answers.
-    """
+    """The trainees of a load: for each a code for each walk, and the places of these among all codes."""
 
     address: str
     channels: int

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fr_bench.speed.search_values import SearchDetail
 from fr_bench.values import Bar, Machine
-from fr_core.runtime.devices import ActiveDevice
 
 # Subjects of rounds; those of the peer tell their number of callers.
 PIPELINE, SERVER, PEER = "pipeline", "server", "peer"
@@ -15,15 +13,7 @@ PIPELINE, SERVER, PEER = "pipeline", "server", "peer"
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Nearest-rank percentiles of durations.
-
-    Attributes:
-        count: durations, at least 1.
-        p50_ms: milliseconds.
-        p95_ms: milliseconds.
-        p99_ms: milliseconds.
-        max_ms: milliseconds.
-    """
+    """Nearest-rank percentiles of one or more durations, in milliseconds."""
 
     count: int
     p50_ms: float
@@ -34,14 +24,8 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One pass over the photos by one subject.
-
-    Attributes:
-        subject: who did it: "pipeline", "server", "peer (1 caller)".
-        photos: answered without an error.
-        faces: found in them.
-        seconds: wall time.
-        photos_per_s: photos / seconds.
+    """One pass over the photos by "pipeline", "server" or "peer (1 caller)"; photos are those answered without an
+    error.
     """
 
     subject: str
@@ -58,16 +42,7 @@ def round_of(subject: str, photos: int, faces: int, seconds: float) -> Round:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """The rounds of one subject together.
-
-    Attributes:
-        subject: as in `Round`.
-        rounds: how many.
-        photos_per_s: median.
-        faces_per_s: median.
-        lowest: photos per second of the slowest round.
-        highest: photos per second of the quickest round.
-    """
+    """The rounds of one subject together: medians, and photos per second of the slowest and of the quickest round."""
 
     subject: str
     rounds: int
@@ -79,14 +54,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A figure beside its bar.
-
-    Attributes:
-        name: of the figure, as in the JSON.
-        value: the figure.
-        bar: what is asked for.
-        decides: whether missing it is told by the exit status: it was named on the command line.
-    """
+    """A figure, named as in the JSON, beside its bar; `decides` says whether missing it is told by the exit status."""
 
     name: str
     value: float
@@ -103,13 +71,8 @@ class Held:
 class Agreement:
     """Our faces against the peer's on the same photos.
 
-    Attributes:
-        photos: compared.
-        faces: we found.
-        peer_faces: the peer found.
-        matched: pairs of boxes with an intersection over union of at least 0.5, each box once, best first.
-        cosine_min: lowest cosine similarity of the embeddings of a matched pair; None without embeddings or pairs.
-        cosine_median: median of the same; None as above.
+    `matched` are pairs of boxes with an intersection over union of at least 0.5, each box once, best first; cosines are
+    those of their embeddings, None where there are none.
     """
 
     photos: int
@@ -122,13 +85,10 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The machine, the versions and the load of a run.
+    """The machine, the versions of the packages that compute, and the load of a run.
 
-    Attributes:
-        machine: what it ran on.
-        load_average: of the machine when the run began, over one minute; None where the system has none.
-        accelerators: names and drivers of NVIDIA devices, as nvidia-smi tells; empty without.
-        versions: of the packages that compute, by name.
+    `load_average` is that of the machine when the run began, over one minute, None where the system has none;
+    `accelerators` are names and drivers as nvidia-smi tells them.
     """
 
     machine: Machine
@@ -139,17 +99,7 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """The engine that was measured.
-
-    Attributes:
-        pack: name of the model pack.
-        device: as asked for.
-        precision: f32, bf16 or fp16.
-        detection: thorough or fast.
-        threads: of one inference; 0 = the engine chooses.
-        lanes: batches in work at once; 0 = the engine chooses.
-        workers: photos in work at once; 0 = the server chooses.
-    """
+    """The engine that was measured; 0 threads, lanes or workers = the engine or the server chooses."""
 
     pack: str = "buffalo_s"
     device: str = "auto"
@@ -162,15 +112,7 @@ class EngineSettings:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The photos that were sent.
-
-    Attributes:
-        name: of the sets of photos, such as "lfw+t1".
-        distinct: photos that differ.
-        photos: of one round.
-        megapixels: mean of the distinct photos.
-        kilobytes: mean of their encoded sizes, 1,000 bytes.
-    """
+    """The photos that were sent; sizes are means of the distinct ones, a kilobyte is 1,000 bytes."""
 
     name: str
     distinct: int
@@ -181,13 +123,8 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingOverhead:
-    """Embedding through our embedder against the bare call of the runtime.
-
-    Attributes:
-        batch: faces of one call.
-        embedder_ms: per face, our embedder: the batcher, the run, normalised output; median of the repeats.
-        runtime_ms: per face, the session's run on a prepared batch; median of the repeats.
-        ratio: embedder_ms / runtime_ms.
+    """Embedding through our embedder against the bare run of its session; milliseconds per face, medians of the
+    repeats.
     """
 
     batch: int
@@ -198,15 +135,10 @@ class EmbeddingOverhead:
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """The time that each step of one photo takes on an idle engine; means over the distinct photos.
+    """Milliseconds of each step of one photo on an idle engine, with what it waits for its batches; means over the
+    photos.
 
-    Attributes:
-        decode_ms: bytes to pixels.
-        detect_ms: detection, with what it waits for its batches.
-        align_ms: crops.
-        embed_ms: embedding, with what it waits for its batches.
-        assess_ms: quality.
-        total_ms: everything, the steps and what lies between them.
+    `total_ms` is everything, the steps and what lies between them.
     """
 
     decode_ms: float
@@ -219,12 +151,10 @@ class Stages:
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """Sizes of the batches that a model ran in the rounds.
+    """Sizes of the batches that the "detector" or the "embedder" ran in the rounds.
 
-    Attributes:
-        model: "detector" or "embedder".
-        counts: (size, or the largest size of a bucket of the server's metrics, batches), ascending; None stands for
-            whatever is larger than the last bucket.
+    `counts` has (size, or the largest size of a bucket of the server's metrics, batches), ascending; None stands for
+    whatever is larger than the last bucket.
     """
 
     model: str
@@ -235,15 +165,9 @@ class Batches:
 class PipelineDetail:
     """The figures of `fr bench pipeline` beside its rates.
 
-    Attributes:
-        workload: the photos.
-        latency: of single photos within the rounds.
-        batches: of the rounds.
-        stages: where the time goes.
-        embedding: the embedder alone, for each size of batch; empty where no face was found.
-        overhead_ratio: the worst ratio of `embedding`; None where it is empty.
-        peer: the mode of the peer whose figure is taken, that with one caller; None without a peer.
-        agreement: with the peer; None without one.
+    `latency` is of single photos within the rounds, `stages` of one photo at a time. `embedding` is empty where no face
+    was found, `overhead_ratio` its worst ratio; `peer` is the mode of the peer whose figure is taken, that with one
+    caller.
     """
 
     workload: Workload
@@ -258,13 +182,9 @@ class PipelineDetail:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeCount:
-    """Calls that ended in one way.
+    """Calls that ended in one way: "OK", the reason of ErrorInfo such as "OVERLOADED", or the name of the status code.
 
-    Attributes:
-        reason: "OK", the reason of ErrorInfo such as "OVERLOADED", or the name of the status code where there is none.
-        calls: how many.
-        with_retry_info: how many carried google.rpc.RetryInfo.
-        latency: from the scheduled arrival (open loop) or the start of the call (closed loop) to the end.
+    `latency` is from the scheduled arrival (open loop) or the start of the call (closed loop) to the end.
     """
 
     reason: str
@@ -275,12 +195,8 @@ class OutcomeCount:
 
 @dataclass(frozen=True, slots=True)
 class HealthCount:
-    """The number of times that the health service gave an answer, asked once a second.
-
-    Attributes:
-        status: "SERVING", "NOT_SERVING", or the name of the status code of a failed call.
-        answers: how many.
-        latency: of these answers.
+    """How often the health service, asked once a second, answered "SERVING", "NOT_SERVING", or failed with a status
+    code.
     """
 
     status: str
@@ -290,12 +206,8 @@ class HealthCount:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident memory of the server's process and all its descendants; shared pages count once for each process.
-
-    Attributes:
-        start_mib: before the run, MiB.
-        middle_mib: at half time, MiB.
-        end_mib: after the run, MiB.
+    """Resident memory in MiB of the server's process and all its descendants; shared pages count once for each
+    process.
     """
 
     start_mib: float
@@ -305,21 +217,12 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class LoadPoint:
-    """The server under one load.
+    """The server under one load: calls at once (closed loop), or arrivals per second (open loop).
 
-    Attributes:
-        mode: closed or open.
-        load: calls at once (closed loop), or arrivals per second (open loop).
-        seconds: wall time.
-        sent: calls.
-        photos_per_s: answered OK and, in an open loop, within the deadline: the goodput.
-        faces_per_s: found in them.
-        latency: of the calls answered OK; in an open loop from the scheduled arrival.
-        outcomes: every way in which calls ended.
-        lateness_ms: 99th percentile of how late the generator sent; None in a closed loop, which has no schedule.
-        generator_cpu: processor time of the busiest generator process / wall time; near 1 it limits what is measured.
-        health: what the health service answered meanwhile; empty where it was not asked.
-        memory: of the server; None where the server is not ours.
+    `photos_per_s` is the goodput: answered OK and, in an open loop, within the deadline; `latency` is of the calls
+    answered OK, in an open loop from the scheduled arrival. `lateness_ms` is the 99th percentile of how late the
+    generator sent; None in a closed loop. `generator_cpu` is processor time of the busiest generator / wall time; near
+    1 it limits what is measured. `memory` is None where the server is not ours.
     """
 
     mode: str
@@ -340,19 +243,10 @@ class LoadPoint:
 class LoadSettings:
     """The settings of a load.
 
-    Attributes:
-        method: embed, detect or search.
-        mode: closed or open.
-        concurrency: calls at once of the closed loop.
-        rate: arrivals per second of the open loop; None in a closed one.
-        seconds: of one round of the open loop, and of the overload.
-        deadline_s: of a call, from its scheduled arrival.
-        generators: processes that send.
-        channels: connections of each of them.
-        seed: of the arrivals.
-        gallery_size: templates of the gallery that is searched; None for another method.
-        frontends: of the server; None = its default, or not ours.
-        server: the options of our server; empty where it was running already.
+    `concurrency` is of the closed loop, `rate` of the open one, in arrivals per second; `seconds` are those of one
+    round of the open loop, and of the overload. `deadline_s` counts from the scheduled arrival, `channels` are
+    connections of each generator. `gallery_size` is None for methods that search nothing, `frontends` for the server's
+    default.
     """
 
     method: str
@@ -373,18 +267,9 @@ class LoadSettings:
 class ServeDetail:
     """The figures of `fr bench serve` beside its rates.
 
-    Attributes:
-        workload: the photos.
-        load: how it was made.
-        latency: of all calls answered OK in the rounds of the server.
-        points: the rounds of the server, then the sweep.
-        pipeline_photos_per_s: the same engine in process, in the same run; None where it was not measured.
-        server_to_pipeline: photos_per_s / pipeline_photos_per_s; None as above.
-        overload: the open loop above the peak; None where it was not measured.
-        goodput_to_peak: goodput of the overload / photos_per_s; None as above.
-        peer: as in `PipelineDetail`.
-        agreement: as in `PipelineDetail`.
-        batches: empty without `--batches` and `--metrics-url`.
+    `latency` is of all calls answered OK in the rounds; `points` are the rounds, then the sweep. What was not measured
+    is None: the same engine in process (`pipeline_photos_per_s`, `server_to_pipeline`), the open loop above the peak
+    (`overload`, `goodput_to_peak`), the peer.
     """
 
     workload: Workload
@@ -398,36 +283,3 @@ class ServeDetail:
     peer: str | None
     agreement: Agreement | None
     batches: tuple[Batches, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class BenchReport:
-    """A whole measurement.
-
-    Attributes:
-        command: pipeline, serve or search.
-        photos_per_s: median over the rounds; None where no photo was measured.
-        faces_per_s: as above.
-        peer_photos_per_s: of the peer with one caller, median over the rounds of the same run; None without a peer.
-        ratio: photos_per_s / peer_photos_per_s, or of searches the peer's p50 / ours; None without a peer.
-        conditions: machine and versions.
-        engine: the engine's settings; None where no model ran.
-        device: what ran the models; None as above.
-        rounds: in the order in which they were run.
-        rates: the medians of each subject.
-        held: figures beside their bars.
-        detail: what this command finds beside these.
-    """
-
-    command: str
-    photos_per_s: float | None
-    faces_per_s: float | None
-    peer_photos_per_s: float | None
-    ratio: float | None
-    conditions: Conditions
-    engine: EngineSettings | None
-    device: ActiveDevice | None
-    rounds: tuple[Round, ...]
-    rates: tuple[Rate, ...]
-    held: tuple[Held, ...]
-    detail: PipelineDetail | ServeDetail | SearchDetail

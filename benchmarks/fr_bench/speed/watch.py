@@ -18,12 +18,7 @@ _HEALTH_DEADLINE_S = 5.0
 
 
 class Watch:
-    """Watches from a thread of its own for as long as the block lasts.
-
-    Args:
-        address: HOST:PORT.
-        server: None where it is not ours; its memory is then not known.
-    """
+    """Watches from a thread of its own for as long as the block lasts; memory is that of a server that is ours."""
 
     def __init__(self, address: str, server: ServerProcess | None) -> None:
         self._address = address

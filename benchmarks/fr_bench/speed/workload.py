@@ -25,13 +25,7 @@ _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhotoList:
-    """Encoded photos and the order in which a round takes them.
-
-    Attributes:
-        workload: what is told about them.
-        photos: each distinct photo once.
-        order: places in `photos`; one round.
-    """
+    """Encoded photos, each distinct one once, and their places in the order in which a round takes them."""
 
     workload: Workload
     photos: tuple[bytes, ...]
@@ -39,16 +33,13 @@ class PhotoList:
 
 
 def read_photos(names: Sequence[str], number: int, testdata: Path | None) -> PhotoList:
-    """Read the sets of photos, and check that every photo can be decoded.
+    """Read the sets of photos ("lfw", "t1" or folders with all below them), and check that every photo can be decoded.
 
-    Args:
-        names: "lfw", "t1" or folders, which are searched with all below them; at least one.
-        number: photos of a round; 0 for as many as there are, but at least `LEAST` and at most `MOST`.
-        testdata: where the labelled photos lie; None = as `find_testdata` does.
+    A round has `number` photos; 0 = as many as there are, but at least `LEAST` and at most `MOST`.
 
     Raises:
         BenchFailed: a folder is not there or holds no photo, or a photo is refused.
-        DatasetMissing: there is no test data.
+        DatasetMissing: there is no test data where `find_testdata` looks.
     """
     sets = [_paths(name, testdata)[: number or MOST] for name in names]
     total = number or min(MOST, max(LEAST, sum(len(paths) for paths in sets)))

@@ -36,9 +36,8 @@ from fr_evaluation.report import Report
 class RatesByPeople:
     """Both error rates by people; None where all resamples agree, as those without an error do.
 
-    Attributes:
-        fpir: at the threshold that the searches as they are give for the target.
-        fnir: at the threshold that each resample gives for the target: the choice of the threshold is in the interval.
+    `fpir` is at the threshold that the searches as they are give for the target, `fnir` at the one that each resample
+    gives: the choice of the threshold is in the interval.
     """
 
     fpir: Bootstrap | None
@@ -52,14 +51,9 @@ def first_by_people(searches: Sequence[Search], seed: int) -> Bootstrap | None:
 
 
 def rates_by_people(searches: Sequence[Search], target: float, threshold: float, rank: int, seed: int) -> RatesByPeople:
-    """Both error rates at a false positive identification rate.
+    """Both error rates at the false positive identification rate `target`, with `rank` candidates looked at.
 
-    Args:
-        searches: of one gallery, those that could not be done included.
-        target: the rate asked for, which the searches support.
-        threshold: that they give for it.
-        rank: candidates looked at.
-        seed: of the draws.
+    `searches` are of one gallery, those that could not be done included; they support the target at `threshold`.
     """
     found, lost, strangers = [], [], []
     mates, tops = [], []
@@ -97,13 +91,11 @@ UNSUPPORTED = "not supported by this many searches"
 
 @dataclass(frozen=True, slots=True)
 class FpirRow:
-    """A line of a table of thresholds.
+    """A line of a table of thresholds: the false positive identification rate asked for, and the lowest threshold that
+    holds it.
 
-    Attributes:
-        target: the false positive identification rate asked for.
-        point: the lowest threshold that holds it, with both rates; None where the searches are too few.
-        note: how far the false alarms support it, or that this many searches do not.
-        by_people: both rates with intervals by resampling people; None without a point, and beside drawn strangers.
+    `point` is None where the searches are too few; `note` says how far the false alarms support it. `by_people` are
+    both rates with intervals by people; None without a point, and beside drawn strangers.
     """
 
     target: float
@@ -116,13 +108,9 @@ class FpirRow:
 class SizeFigures:
     """The figures of the searches of a gallery of one size.
 
-    Attributes:
-        gallery_size: N.
-        cmc: for each rank from 1 to `RANK`, or to N, the share of mated searches with the mate at that rank or better.
-        at_fpir: for each of `TARGETS`.
-        default: both rates at the threshold of the pack.
-        first_by_people: the first of `cmc` with its interval by resampling people; None where all resamples agree, and
-            beside drawn strangers.
+    `cmc` has for each rank from 1 to `RANK`, or to the size, the share of mated searches with the mate at that rank or
+    better, `at_fpir` a row for each of `TARGETS`; `default` is at the threshold of the pack. `first_by_people` is the
+    first of `cmc` with its interval by people; None where all resamples agree, and beside drawn strangers.
     """
 
     gallery_size: int
@@ -134,12 +122,9 @@ class SizeFigures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IdentificationFigures:
-    """The figures of all searches.
+    """The figures of all searches, the smallest gallery first, which holds real people only, and of which `det` is.
 
-    Attributes:
-        sizes: the smallest gallery first, which holds real people only.
-        det: of that gallery.
-        undefined: name of a figure -> what the searches lack; the others are then empty.
+    `undefined` has by name of a figure what the searches lack; the others are then empty.
     """
 
     sizes: tuple[SizeFigures, ...]
@@ -156,12 +141,7 @@ class IdentificationReport(Report):
 
 
 def identification_figures(searches: Searches, threshold: float, seed: int) -> IdentificationFigures:
-    """Compute every figure that the searches support.
-
-    Args:
-        searches: of one model.
-        threshold: the pack's default.
-        seed: of the draws of people.
+    """Compute every figure that the searches support; `threshold` is the pack's default, `seed` of the draws of people.
 
     Raises:
         CallEnded: the caller's ticket is no longer wanted.

@@ -36,13 +36,7 @@ PEOPLE_READERS: Mapping[str, Callable[[Path], PeopleSet]] = {
 
 @dataclass(frozen=True, slots=True)
 class PeopleToSearch:
-    """The people of a data set, read and checked.
-
-    Attributes:
-        manifest: of the set.
-        root: its folder.
-        people: all of them.
-    """
+    """The people of a data set in its folder, read and checked."""
 
     manifest: Manifest
     root: Path
@@ -54,8 +48,7 @@ def read_people(name: str, root: Path) -> PeopleToSearch:
 
     Raises:
         DatasetUnknown: there is no data set of that name that names people with their photos.
-        DatasetIncomplete: there are fewer than two people.
-        DatasetError: a list or a photo is absent, or a list breaks its format.
+        DatasetError: a list or a photo is absent, a list breaks its format, or there are fewer than two people.
     """
     if name not in PEOPLE_READERS:
         load_manifest(name)  # raises for a name of no set
@@ -78,14 +71,14 @@ def run_identification(
     clock: Callable[[], datetime],
     on_progress: OnProgress,
 ) -> IdentificationReport:
-    """Enrol half of the people, and search for all other photos.
+    """Enrol half of the people, and search for all other photos, which are analysed side by side.
 
     Args:
-        engine: the pipeline; its photos are analysed side by side.
+        engine: the pipeline.
         given: the people.
         sizes: of the galleries that are filled up with drawn strangers, ascending.
         flip: whether the engine fuses embeddings with those of the mirrored face, for the report.
-        seed: of who is enrolled, of the strangers, and of the draws behind the intervals by people.
+        seed: of everything that is drawn.
         workers: photos at a time, at least 1.
         clock: gives the time with a time zone.
         on_progress: called before the first photo and after each.

@@ -30,12 +30,10 @@ _UNDONE: _Answer = (None, None, None, None)
 
 @dataclass(frozen=True, slots=True)
 class OpenSet:
-    """The people who are enrolled, and those who are searched for.
+    """The people who are enrolled, with a photo each in order of enrolment, and those who are searched for.
 
-    Attributes:
-        enrolled: a photo of each enrolled person, in order of enrolment.
-        mated: (number in `enrolled`, photo) of each further photo of them.
-        nonmated: (number among those who are not enrolled, photo) of every photo of them.
+    `mated` are (number in `enrolled`, photo) of each further photo of them, `nonmated` (number among those who are not
+    enrolled, photo).
     """
 
     enrolled: tuple[Path, ...]
@@ -50,16 +48,11 @@ class OpenSet:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A search of the gallery of real people.
+    """A search of the gallery of real people for a photo.
 
-    Attributes:
-        photo: that was searched for.
-        person: number of its person; other people have others.
-        mate: the photo with which that person was, or should have been, enrolled; None for somebody who is not.
-        rank: of the mate, from 1; None where there is none, or the search could not be done.
-        similarity: of the mate; None likewise.
-        nearest: the photo of the best candidate who is somebody else; None where there is none.
-        other: the similarity of that one; None likewise.
+    `person` numbers its person; `mate` is the photo with which that one was, or should have been, enrolled, None for
+    somebody who is not. `rank`, from 1, and `similarity` are those of the mate, `nearest` and `other` the photo and the
+    similarity of the best candidate who is somebody else; None where there is none, or the search could not be done.
     """
 
     photo: Path
@@ -75,13 +68,9 @@ class Search:
 class Searches:
     """The searches of galleries of several sizes; each gallery is part of each larger one.
 
-    Attributes:
-        mated: for people who are in the gallery, by size.
-        nonmated: for people who are not.
-        people: enrolled people who are real; the others of a gallery are drawn.
-        not_enrolled: people whose photo gave no template: every search for them is a miss.
-        made: each search of the smallest gallery, also one that could not be done: mated ones, then the others.
-        likeness: of drawn strangers to real people; empty where none was drawn.
+    `people` are the enrolled ones who are real, `not_enrolled` those whose photo gave no template: every search for
+    them is a miss. `made` are the searches of the smallest gallery, also those that could not be done: mated ones, then
+    the others.
     """
 
     mated: tuple[MatedSearches, ...]
@@ -93,12 +82,7 @@ class Searches:
 
 
 def open_set(people: Sequence[Person], seed: int) -> OpenSet:
-    """Enrol half of the people, rounded up, drawn by chance, each with the first photo.
-
-    Args:
-        people: of a set, each with one photo or more.
-        seed: of the draw.
-    """
+    """Enrol half of the people, rounded up, drawn by chance, each with the first photo."""
     order = np.random.default_rng(seed).permutation(len(people))
     half = (len(people) + 1) // 2
     chosen = [people[number] for number in order[:half]]

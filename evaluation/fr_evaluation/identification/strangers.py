@@ -25,11 +25,8 @@ SHARES = (1e-2, 1e-3, 1e-4)
 class Likeness:
     """The frequency at which drawn strangers are as similar to people as real strangers are.
 
-    Attributes:
-        real: share of the comparisons of every two people, as asked for.
-        count: of those comparisons.
-        threshold: that this share reaches.
-        drawn: share of the comparisons of people with drawn strangers that reaches it.
+    The share `real` of the comparisons of every two people, which are `count`, reaches `threshold`, and so does the
+    share `drawn` of the comparisons of people with drawn strangers.
     """
 
     real: float
@@ -43,11 +40,7 @@ class Strangers:
 
     The covariance is drawn towards that of a sphere, as far as it takes for strangers to be as alike to people, by the
     mean square of their similarities, as people are to each other: that of few people has too few directions. Tails are
-    not matched: see `likeness`.
-
-    Args:
-        people: f32[n, D], n >= 1, a unit vector for each; the first `MOST_PEOPLE` count.
-        seed: of the draws.
+    not matched: see `likeness`. `people` are unit vectors f32[n, D], n >= 1, of which the first `MOST_PEOPLE` count.
     """
 
     def __init__(self, people: F32, seed: int) -> None:

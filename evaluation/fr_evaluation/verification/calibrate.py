@@ -35,23 +35,11 @@ MOST_LISTED = 4
 class HeldOut:
     """A calibration of all folds but one, tried on that one.
 
-    Attributes:
-        fold: that is tried, from 1.
-        disjoint: whether nobody of the fold is in the calibration. The list must name people for that; else folds may
-            share some.
-        target: the false match rate that is asked for.
-        threshold: that the calibration gives for it.
-        stated: its false match rate there, with Wilson's interval.
-        interval: that it states: by people where these are known, else Wilson's.
-        by_people: whether that is by people.
-        observed: the false match rate of the fold at that threshold, with Wilson's interval.
-        observed_interval: of the observed rate, by people where these are known, else Wilson's.
-        observed_by_people: whether that is by people.
-        method: of its likelihood ratios, "logistic" or "steps".
-        weakest: the least log10 likelihood ratio that it states.
-        strongest: the greatest.
-        cllr: cost of its likelihood ratios on the fold's pairs, in bits; 0 for perfect ones, 1 for none.
-        calibration_error: expected calibration error of its probabilities there, at even odds.
+    `disjoint` says that nobody of the fold is in the calibration; the list must name people for that. At the threshold
+    that the calibration gives for the false match rate `target`, `stated` is its rate, `observed` that of the fold.
+    Their intervals are by people where these are known, else Wilson's. `weakest` and `strongest` are log10 likelihood
+    ratios that it states. On the fold's pairs, `cllr` is their cost in bits, 0 for perfect ones and 1 for none, and
+    `calibration_error` the expected calibration error of its probabilities at even odds.
     """
 
     fold: int
@@ -95,9 +83,8 @@ def provenance_of(
     pairs: Collection[VerificationPair],
     across: AcrossPeople | None,
 ) -> Provenance:
-    """Return where a calibration of these pairs comes from.
-
-    Its people are those who are compared with each other, else those whom the list names.
+    """Return where a calibration of these pairs comes from, by people who are compared with each other, else of the
+    list.
 
     Raises:
         UndefinedRate: that is one person.
@@ -133,11 +120,11 @@ def calibrate(
     """Learn what the similarities mean.
 
     Likelihood ratios follow a logistic curve, or steps where none fits. Each row with a false match and a rate of at
-    most `HIGHEST_FMR` has an interval by people.
+    most `HIGHEST_FMR` has an interval by people, where the list names them.
 
     Args:
         compared: of one model.
-        across: of the same photos; None where the list names nobody: then no interval knows of people.
+        across: of the same photos.
         provenance: of the calibration.
         seed: of the bootstrap's draws.
         replicates: of the bootstrap; fewer, 200 at least, where more than 100,000 comparisons match.

@@ -23,12 +23,8 @@ MOST_PEOPLE = 5_000
 class ComparedPairs:
     """The pairs of a set after comparison, in the order of its list.
 
-    Attributes:
-        similarities: f64[n] in [-1, 1], of the pairs that could be compared.
-        mated: bool[n].
-        folds: i64[n]; 0 for pairs without a fold.
-        pairs: n, those that were compared.
-        failed: the pairs of which a photo has no embedding; they are counted, never dropped.
+    `similarities` f64[n] in [-1, 1], `mated` bool[n] and `folds` i64[n], 0 without a fold, are of the `pairs` that were
+    compared; those of which a photo has no embedding have `failed`: they are counted, never dropped.
     """
 
     similarities: F64
@@ -103,13 +99,9 @@ def compare(pairs: Iterable[VerificationPair], embeddings: Mapping[Path, Embeddi
 class AcrossPeople:
     """Every two people of a list, compared by one photo each: many more non-mated comparisons than the list has.
 
-    Attributes:
-        similarities: f64[k (k - 1) / 2] in [-1, 1]: of person 0 and each further one, of person 1 and each further one,
-            and so on.
-        names: k people, in the order of the list.
-        photos: k, the one that was taken of each.
-        absent: people who were not compared, as none of their photos has an embedding.
-        left_out: people who were not compared, as there are more than `MOST_PEOPLE`.
+    `similarities`, f64[k (k - 1) / 2] in [-1, 1], are of person 0 and each further one, of person 1 and each further
+    one, and so on; `names` and `photos` are of the k people, in the order of the list. Not compared were those
+    `absent`, as none of their photos has an embedding, and those `left_out`, as there are more than `MOST_PEOPLE`.
     """
 
     similarities: F64
@@ -149,13 +141,8 @@ def across_people(
 ) -> AcrossPeople | None:
     """Compare everybody whom a list names with everybody else, by the first photo of each that has an embedding.
 
-    Args:
-        pairs: the list.
-        embeddings: of all its photos.
-        most: people to compare, the first of the list; memory and time grow with their square.
-
-    Returns:
-        None where the list does not name people, or fewer than two have an embedding.
+    `most` people are compared, the first of the list; memory and time grow with their square. None where the list does
+    not name people, or fewer than two have an embedding.
     """
     firsts: dict[str, tuple[Path, Embedding] | None] = {}
     for pair in pairs:

@@ -27,9 +27,7 @@ _UNMOVED = frozen_array(np.eye(2, 3, dtype=np.float32))
 def read_crops(name: str, root: Path) -> PairsToCompare:
     """The pairs of a .bin file, whose crops are named as if the file were a folder: lfw.bin/1, lfw.bin/2 and so on.
 
-    Args:
-        name: of the manifest.
-        root: the file, or a folder with one .bin file.
+    `root` is the file, or a folder with one .bin file.
 
     Raises:
         DatasetMissing: there is no such file, or the folder holds several.
@@ -43,11 +41,7 @@ def read_crops(name: str, root: Path) -> PairsToCompare:
 
 
 class CropSource:
-    """Crops that are aligned already.
-
-    Args:
-        crops: name -> JPEG or PNG file of 112 x 112 pixels.
-    """
+    """Crops that are aligned already, by name: JPEG or PNG files of 112 x 112 pixels."""
 
     pick = "aligned crop"
 
@@ -55,11 +49,7 @@ class CropSource:
         self._crops = crops
 
     def compare(self, pairs: PairSet, pipeline: Pipeline, workers: int, on_progress: OnProgress) -> Comparison:
-        """As `Source.compare`.
-
-        Raises:
-            BinMalformed: a crop has another size.
-        """
+        """As `Source.compare`; raises `BinMalformed` where a crop has another size."""
 
         def embed(name: Path) -> Embedding | str:
             try:

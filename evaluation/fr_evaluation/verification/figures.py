@@ -40,11 +40,9 @@ from fr_evaluation.verification.undefined import Undefined
 class Evidence:
     """The quality of likelihood ratios that were learnt from the other folds.
 
-    Attributes:
-        method: "logistic", or "steps" where a logistic curve does not fit, as the similarities do not overlap.
-        cllr: cost of the log likelihood ratios, in bits; 1 for one that says nothing, 0 for a perfect one.
-        min_cllr: what the best calibration of the same similarities would reach.
-        calibration_error: expected calibration error of the probabilities at even odds, in [0, 1].
+    `method` is "logistic", or "steps" where a logistic curve does not fit, as the similarities do not overlap. `cllr`
+    is a cost in bits: 1 for one that says nothing, 0 for a perfect one; `min_cllr` is what the best calibration of the
+    same similarities would reach. `calibration_error` is expected, of the probabilities at even odds, in [0, 1].
     """
 
     method: str
@@ -57,10 +55,8 @@ class Evidence:
 class RateAtFmr:
     """The false non-match rate at a false match rate.
 
-    Attributes:
-        row: threshold and rates, or why there are none.
-        by_subject: the interval of the false non-match rate that knows that comparisons share people; None where the
-            set does not name them, or the rate is undefined.
+    `by_subject` is its interval that knows that comparisons share people; None where the set does not name them, or the
+    rate is undefined.
     """
 
     row: ThresholdRow
@@ -71,21 +67,11 @@ class RateAtFmr:
 class VerificationFigures:
     """The figures of a set of compared pairs. `undefined` says why a figure is None.
 
-    Attributes:
-        accuracy: each fold at the threshold that is best on the others.
-        best: at the threshold that is best on these very pairs.
-        default: at the threshold of the pack.
-        equal_error_rate: where both error rates meet.
-        auc: the area under the ROC curve.
-        at_fmr: for each of `TARGETS`, by the pairs of the list.
-        across_people: for each of `TARGETS`, the false match rate by every two people of the list, the false non-match
-            rate by its mated pairs; empty where it names nobody.
-        people: who are compared there.
-        left_out: people of the list who are not, as there are more than are compared with each other.
-        det: the curve of the list's pairs.
-        det_across: mated pairs of the list against every two people, thinned; None where the list names nobody.
-        evidence: of likelihood ratios.
-        undefined: name of a figure -> what the pairs lack.
+    `accuracy` is of each fold at the threshold that is best on the others, `best` at the one that is best on these very
+    pairs, `default` at that of the pack. `at_fmr` has a row for each of `TARGETS`, by the pairs of the list;
+    `across_people`, empty where the list names nobody, takes the false match rate of every two of its `people`, without
+    those `left_out` as too many, and the false non-match rate of its mated pairs. So do `det` and `det_across`, which
+    is thinned.
     """
 
     accuracy: FoldAccuracy | None
@@ -106,14 +92,9 @@ class VerificationFigures:
 def verification_figures(
     compared: ComparedPairs, across: AcrossPeople | None, threshold: float, *, seed: int, replicates: int = 1000
 ) -> VerificationFigures:
-    """Compute every figure that the pairs support.
+    """Compute every figure that the pairs support; `across` is None where the list names nobody.
 
-    Args:
-        compared: of one model.
-        across: of the same photos; None where the list names nobody.
-        threshold: the pack's default, for `default`.
-        seed: of the bootstrap's draws.
-        replicates: of the bootstrap.
+    `threshold` is the pack's default, `seed` and `replicates` are those of the bootstrap.
     """
     undefined = Undefined()
     defined = undefined.unless

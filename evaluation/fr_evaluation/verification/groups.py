@@ -46,17 +46,11 @@ AGE = re.compile(r"(?:^|[_ -])age(?:$|[_ -])", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class GroupedRate:
-    """One error rate of the groups of one kind of label.
+    """One error rate, "fmr" or "fnmr", of the groups of one kind of label.
 
-    Attributes:
-        rate: "fmr" or "fnmr".
-        groups: each with its rate, or why it has none.
-        spread: how far apart they are; None where fewer than two groups have a rate.
-        by_people: group -> its rate to the geometric mean of all, with its interval; empty where undefined.
-        max_to_min: highest to lowest rate with its interval, of these two groups; None where undefined.
-        max_to_min_by_chance: the same where labels say nothing; None where undefined.
-        gini_by_chance: the Gini coefficient where labels say nothing; None where undefined.
-        notes: what is undefined, and why.
+    `spread` tells how far apart they are, None where fewer than two groups have a rate; `max_to_min` is highest to
+    lowest, of these two groups. `by_people` has for each group its rate to the geometric mean of all, with its
+    interval. Those by chance are of labels that say nothing. `notes` say what is undefined, and why.
     """
 
     rate: str
@@ -94,13 +88,10 @@ class GroupedRate:
 
 @dataclass(frozen=True, slots=True)
 class ByThreshold:
-    """Both error rates of the groups at one threshold.
+    """The false non-match rate of mated pairs, and the false match rate of comparisons within the group, at one
+    threshold.
 
-    Attributes:
-        at: why this threshold.
-        threshold: accept iff similarity >= threshold.
-        fnmr: of mated pairs.
-        fmr: of comparisons within the group.
+    `at` says why this threshold; similarity >= threshold is accepted.
     """
 
     at: Message
@@ -111,14 +102,10 @@ class ByThreshold:
 
 @dataclass(frozen=True, slots=True)
 class LabelFigures:
-    """The groups of one kind of label.
+    """The groups of one kind of label, such as "gender"; `banded` says whether ages were put into bands.
 
-    Attributes:
-        kind: such as "gender".
-        banded: whether ages were put into bands.
-        people: group -> how many people of the list are of it; fewer may be behind a rate.
-        unlabelled: people of the list of whom nothing is said; they are in no group.
-        at: at each threshold.
+    `people` are those of the list by group; fewer may be behind a rate. Those of whom nothing is said are `unlabelled`,
+    and in no group.
     """
 
     kind: str

@@ -30,12 +30,9 @@ BINS = 5
 class QualityFigures:
     """The figures of the quality score at one threshold.
 
-    Attributes:
-        threshold: accept iff similarity >= threshold.
-        discard: the misses that are left at each share of the mated pairs that is discarded.
-        bins: both error rates by quality, in fifths of the mated pairs, lowest first; empty where qualities are alike.
-        without: pairs of the list that have no quality, as a photo gave no template; mated ones count as misses in
-            `discard`, and none is in a bin.
+    `discard` has the misses that are left at each share of the mated pairs that is discarded, `bins` both error rates
+    in fifths of the mated pairs, lowest quality first, empty where qualities are alike. `without` counts pairs without
+    a quality, as a photo gave no template; mated ones are misses in `discard`, and none is in a bin.
     """
 
     threshold: float
@@ -49,11 +46,8 @@ def quality_figures(
 ) -> QualityFigures:
     """Both figures; non-mated comparisons are those of every two people where these are named, else of the list.
 
-    Args:
-        compared: of one model.
-        across: of the same photos.
-        scores: quality in [0, 1] of the face that was taken of each photo that gave a template.
-        threshold: the pack's.
+    `scores` has the quality in [0, 1] of the face that was taken of each photo that gave a template; `threshold` is the
+    pack's.
 
     Raises:
         UndefinedRate: no mated pair was compared, or faces were given rather than found, so that none has a quality.

@@ -18,14 +18,8 @@ from fr_evaluation.verification.quality import QualityFigures
 class VerificationReport(Report):
     """Everything that a verification found. A figure is None or empty where `undefined` says why.
 
-    Attributes:
-        compared: every pair with its similarity.
-        figures: of them.
-        calibration: what similarities mean, by them.
-        held_out: calibrations of all folds but one, each tried on that one.
-        groups: error rates by group, for each kind of label.
-        quality: what the quality score is worth.
-        undefined: name of a figure -> what the pairs lack; of `figures` too.
+    `held_out` are calibrations of all folds but one, each tried on that one, `groups` the error rates by group for each
+    kind of label; `undefined` has what the pairs lack by name of a figure, those of `figures` too.
     """
 
     compared: ComparedPairs

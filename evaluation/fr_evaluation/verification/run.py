@@ -50,7 +50,7 @@ def assemble(
     Args:
         dataset: what was compared; how much of the set that is, is found here.
         settings: with what.
-        measured_at: when, with a time zone.
+        measured_at: with a time zone.
         seconds: how long the photos took.
         failures: photo -> why it gave no embedding.
         pairs: the list, with the labels of its people.
@@ -97,12 +97,7 @@ BLOCK = 65_536
 
 @dataclass(frozen=True, slots=True)
 class PairReader:
-    """Reads the pairs of a data set of photos.
-
-    Attributes:
-        read: its list of pairs.
-        pick: which face of a photo they mean.
-    """
+    """Reads the pairs of a data set of photos; `pick` says which face of a photo they mean."""
 
     read: Callable[[Path], PairSet]
     pick: Pick
@@ -162,17 +157,7 @@ def run_verification(
     clock: Callable[[], datetime],
     on_progress: OnProgress,
 ) -> VerificationReport:
-    """Compare every pair of a data set.
-
-    Args:
-        engine: the pipeline; its photos are analysed side by side.
-        given: the pairs.
-        flip: whether the engine fuses embeddings with those of the mirrored face, for the report.
-        seed: of the bootstrap's draws.
-        workers: photos at a time, at least 1.
-        clock: gives the time with a time zone.
-        on_progress: called before the first photo and after each.
-    """
+    """Compare every pair of a data set, with photos analysed side by side; arguments are as of `run_identification`."""
     pairs = given.pairs
     began = time.perf_counter()
     found = given.source.compare(pairs, engine.pipeline, workers, on_progress)

@@ -21,12 +21,8 @@ from fr_evaluation.verification.compare import AcrossPeople, ComparedPairs, acro
 class Comparison:
     """The outcome of the photos of a data set.
 
-    Attributes:
-        compared: every pair.
-        across: every two people; None where the list names nobody.
-        failures: photo -> why it gave no embedding, such as "NO_FACE".
-        photos: how many there are.
-        faces: photo -> the face that was meant; empty where faces were not looked for, but given.
+    `across` is None where the list names nobody, `failures` has why a photo gave no embedding, such as "NO_FACE".
+    `faces` are those that were meant; empty where faces were not looked for, but given.
     """
 
     compared: ComparedPairs
@@ -51,13 +47,8 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PairsToCompare:
-    """The pairs of a data set, read and checked.
-
-    Attributes:
-        manifest: of the set.
-        root: its folder, or the file that it is.
-        pairs: what its list names.
-        source: of their embeddings.
+    """The pairs of a data set in its folder, or the file that it is, read and checked, and the source of their
+    embeddings.
     """
 
     manifest: Manifest
@@ -67,11 +58,7 @@ class PairsToCompare:
 
 
 class PhotoSource:
-    """Photos in files, whose faces are looked for.
-
-    Args:
-        pick: the face that is meant.
-    """
+    """Photos in files, whose faces are looked for; `pick` chooses the one that is meant."""
 
     def __init__(self, pick: Pick) -> None:
         self._pick = pick

@@ -61,14 +61,7 @@ def templates_to_compare(name: str, root: Path, found: TemplateSet) -> PairsToCo
 
 
 class TemplatePairs(Sequence[VerificationPair]):
-    """Pairs of templates, each made when it is asked for: IJB-C has 15 million.
-
-    Args:
-        names: of the templates.
-        first: i64[m], places in `names`.
-        second: i64[m], likewise.
-        mated: bool[m].
-    """
+    """Pairs of templates by places in `names`, i64[m] twice, each made when it is asked for: IJB-C has 15 million."""
 
     def __init__(self, names: tuple[Path, ...], first: I64, second: I64, mated: npt.NDArray[np.bool_]) -> None:
         self.names, self.first, self.second, self.mated = names, first, second, mated
@@ -97,12 +90,7 @@ class TemplatePairs(Sequence[VerificationPair]):
 
 
 class TemplateSource:
-    """Photos with landmarks, pooled by template.
-
-    Args:
-        templates: the set.
-        pairs: its pairs.
-    """
+    """Photos with landmarks, pooled by template."""
 
     pick = "landmarks of the list; media pooled, photos weighted by norm and detector score"
 
@@ -144,11 +132,8 @@ class TemplateSource:
 
 
 class Pool:
-    """Adds up templates from the vectors of their photos, which come medium by medium.
-
-    Args:
-        numbers: i64[t], ascending, of the templates.
-        size: number of values of a vector.
+    """Adds up templates, with numbers i64[t] ascending, from the vectors of their photos, which come medium by
+    medium.
     """
 
     def __init__(self, numbers: I64, size: int) -> None:
@@ -180,12 +165,8 @@ class Pool:
 
 
 def compare_templates(pairs: TemplatePairs, units: F64, usable: npt.NDArray[np.bool_]) -> ComparedPairs:
-    """Compare the pairs of which both templates are usable; keep the others as failures.
-
-    Args:
-        pairs: of t templates.
-        units: f64[t, D], of length 1.
-        usable: bool[t].
+    """Compare the pairs of which both templates are usable (bool[t]), by unit vectors f64[t, D]; the others are
+    failures.
     """
     both = usable[pairs.first] & usable[pairs.second]
     compared = pairs.only(both)

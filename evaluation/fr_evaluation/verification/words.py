@@ -189,12 +189,10 @@ def _about_thresholds(report: VerificationReport) -> Section:
 def _thresholds(
     title: Message, rows: Sequence[tuple[ThresholdRow, Bootstrap | None]], calibration: Calibration | None = None
 ) -> tuple[Table, Message | str]:
-    """The rows that the comparisons support, and a sentence on the others.
+    """The rows that the comparisons support, each with the interval by people of its misses, and a sentence on the
+    others.
 
-    Args:
-        title: of the table.
-        rows: each with the interval by people of its misses.
-        calibration: of the comparisons of the false match rate, whose interval by people it knows.
+    `calibration` is of the comparisons of the false match rate, whose interval by people it knows.
     """
     found = [_threshold_row(row.target, row.point, sure, calibration) for row, sure in rows if row.point is not None]
     lacking = [row.target for row, _ in rows if row.point is None]
