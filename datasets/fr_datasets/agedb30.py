@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from fr_datasets.errors import DatasetMalformed
-from fr_datasets.folders import choose_folder
 from fr_datasets.manifests import load_manifest
-from fr_datasets.tables import listed_photo, read_filled_lines
-from fr_datasets.values import Counts, PairSet, VerificationPair, count_pairs, fold_of
+from fr_datasets.tables import choose_folder, listed_photo, read_filled_lines
+from fr_datasets.values import PairSet, VerificationPair, fold_of
 
 FOLDERS = ("images", "AgeDB", "agedb30_align_112")
 
@@ -33,8 +32,3 @@ def pairs(root: Path) -> PairSet:
         a, b = (listed_photo(images, name, path, number) for name in fields[:2])
         found.append(VerificationPair(a, b, fields[2] == "1", fold_of(number - 1, len(lines))))
     return PairSet("agedb30", load_manifest("agedb30").terms, tuple(found))
-
-
-def contents(root: Path) -> Counts:
-    """Read the list, and count; errors are those of `pairs`."""
-    return count_pairs(pairs(root).pairs)

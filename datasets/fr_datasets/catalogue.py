@@ -8,10 +8,9 @@ from pathlib import Path
 from fr_datasets import (
     agedb30,
     bins,
-    calfw,
     celeba_wild,
     cfp,
-    cplfw,
+    cross_lfw,
     deepface,
     groups,
     ijb,
@@ -29,24 +28,24 @@ from fr_datasets.values import Counts
 
 # Each reads every list of the set in a folder, makes sure of each photo that these name, and counts.
 READERS: Mapping[str, Callable[[Path], Counts]] = {
-    "agedb30": agedb30.contents,
-    "calfw": calfw.contents,
-    "celeba_wild": celeba_wild.contents,
+    "agedb30": lambda root: agedb30.pairs(root).counts,
+    "calfw": lambda root: cross_lfw.calfw(root).counts,
+    "celeba_wild": lambda root: celeba_wild.pairs(root).counts,
     "cfp": cfp.contents,
-    "cplfw": cplfw.contents,
-    "deepface": deepface.contents,
-    "groups": groups.contents,
-    "ijbb": ijb.contents_ijbb,
-    "ijbc": ijb.contents_ijbc,
+    "cplfw": lambda root: cross_lfw.cplfw(root).counts,
+    "deepface": lambda root: deepface.pairs(root).counts,
+    "groups": lambda root: groups.photos(root).counts,
+    "ijbb": lambda root: ijb.templates(root, "ijbb").counts,
+    "ijbc": lambda root: ijb.templates(root, "ijbc").counts,
     "insightface_bins": bins.contents,
     "lfw": lfw.contents,
     "lfw_funneled": lfw.contents,
     "lfw_original": lfw.contents,
-    "london": london.contents,
+    "london": lambda root: london.people(root).counts,
     "nonface": nonface.contents,
-    "odd_formats": odd_formats.contents,
-    "pairs_csv": pairs_csv.contents,
-    "people_folder": people_folder.contents,
+    "odd_formats": lambda root: odd_formats.photos(root).counts,
+    "pairs_csv": lambda root: pairs_csv.pairs(root).counts,
+    "people_folder": lambda root: people_folder.people(root).counts,
 }
 
 

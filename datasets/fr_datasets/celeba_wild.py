@@ -7,7 +7,7 @@ from pathlib import Path
 from fr_datasets.errors import DatasetMalformed
 from fr_datasets.manifests import load_manifest
 from fr_datasets.tables import listed_photo, quoted, read_table
-from fr_datasets.values import Counts, PairSet, VerificationPair, count_pairs
+from fr_datasets.values import PairSet, VerificationPair
 
 COLUMNS = ("same", "identity_a", "file_a", "identity_b", "file_b")
 
@@ -31,8 +31,3 @@ def pairs(root: Path) -> PairSet:
         a, b = (listed_photo(root / "images", name, path, line) for name in names)
         found.append(VerificationPair(a, b, mated, people=(row["identity_a"], row["identity_b"])))
     return PairSet("celeba_wild", load_manifest("celeba_wild").terms, tuple(found))
-
-
-def contents(root: Path) -> Counts:
-    """Read the list, and count; errors are those of `pairs`."""
-    return count_pairs(pairs(root).pairs)

@@ -9,7 +9,7 @@ from typing import Literal
 from fr_datasets.errors import DatasetMalformed, DatasetMissing, require_folder, require_inside
 from fr_datasets.manifests import load_manifest
 from fr_datasets.tables import listed_photo, read_filled_lines, whole_number
-from fr_datasets.values import Counts, PairSet, VerificationPair, count_pairs
+from fr_datasets.values import Counts, PairSet, VerificationPair
 
 Protocol = Literal["FP", "FF"]
 
@@ -37,7 +37,7 @@ def pairs(root: Path, protocol: Protocol = "FP") -> PairSet:
 
 def contents(root: Path) -> Counts:
     """Read the lists of FP, and of FF where they are there, and count; errors are those of `pairs`."""
-    counts = count_pairs(pairs(root).pairs)
+    counts = pairs(root).counts
     if (root / "Protocol" / "Split" / "FF").is_dir():
         counts["frontal_pairs"] = len(pairs(root, "FF").pairs)
     return counts

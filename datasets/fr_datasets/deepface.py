@@ -7,7 +7,7 @@ from pathlib import Path
 from fr_datasets.errors import DatasetMalformed
 from fr_datasets.manifests import load_manifest
 from fr_datasets.tables import listed_photo, quoted, read_table
-from fr_datasets.values import Counts, PairSet, VerificationPair, count_pairs
+from fr_datasets.values import PairSet, VerificationPair
 
 COLUMNS = ("file_x", "file_y", "Decision")
 DECISIONS = {"Yes": True, "No": False}
@@ -29,8 +29,3 @@ def pairs(root: Path) -> PairSet:
         a, b = (listed_photo(root, row[column], path, line) for column in ("file_x", "file_y"))
         found.append(VerificationPair(a, b, mated))
     return PairSet("deepface", load_manifest("deepface").terms, tuple(found))
-
-
-def contents(root: Path) -> Counts:
-    """Read the list, and count; errors are those of `pairs`."""
-    return count_pairs(pairs(root).pairs)

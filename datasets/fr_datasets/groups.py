@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fr_datasets.errors import DatasetError, DatasetMissing, require_folder, require_inside, require_text
 from fr_datasets.manifests import load_manifest
-from fr_datasets.values import CountedPhoto, CountedSet, Counts
+from fr_datasets.values import CountedPhoto, CountedSet
 
 NAME = re.compile(r"compreface_\d+_(\d+)\.jpg")
 
@@ -29,8 +29,3 @@ def photos(root: Path) -> CountedSet:
     if not found:
         raise DatasetMissing(f"The folder {root} holds no photo compreface_NUMBER_FACES.jpg.")
     return CountedSet("groups", load_manifest("groups").terms, tuple(found))
-
-
-def contents(root: Path) -> Counts:
-    """Read the names, and count; errors are those of `photos`."""
-    return {"photos": len(photos(root).photos)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +16,13 @@ import numpy.typing as npt
 from fr_datasets.errors import DatasetMalformed, DatasetMissing, DatasetUnreadable, require_folder, require_inside
 from fr_datasets.manifests import load_manifest
 from fr_datasets.tables import open_list, read_filled_lines, read_lines
-from fr_datasets.values import Counts, TemplateSet
+from fr_datasets.values import TemplateSet
 
-Name = Literal["ijbb", "ijbc"]
 _ROW = re.compile(r"at row (\d+)")
 
 
-def templates(root: Path, name: Name) -> TemplateSet:
-    """The templates and pairs of `root`/meta/NAME_*.txt, with the photos in `root`/loose_crop.
+def templates(root: Path, name: str) -> TemplateSet:
+    """The templates and pairs of "ijbb" or "ijbc", of `root`/meta/NAME_*.txt, with the photos in `root`/loose_crop.
 
     NAME_face_tid_mid.txt has lines "photo template medium", NAME_name_5pts_score.txt "photo x1 y1 ... x5 y5 score" of
     the same photos in the same order, NAME_template_pair_label.txt "template template label", label 1 = mated.
@@ -54,26 +53,6 @@ def templates(root: Path, name: Name) -> TemplateSet:
         pairs=rows[:, :2],
         mated=rows[:, 2] == 1,
     )
-
-
-def contents_ijbb(root: Path) -> Counts:
-    """Read the lists of IJB-B, and count; errors are those of `templates`."""
-    return _contents(root, "ijbb")
-
-
-def contents_ijbc(root: Path) -> Counts:
-    """Read the lists of IJB-C, and count; errors are those of `templates`."""
-    return _contents(root, "ijbc")
-
-
-def _contents(root: Path, name: Name) -> Counts:
-    found = templates(root, name)
-    return {
-        "photos": len(found.photos),
-        "templates": len(np.unique(found.templates)),
-        "pairs": len(found.pairs),
-        "mated": int(found.mated.sum()),
-    }
 
 
 def _named_rows(path: Path, width: int, dtype: type[Any]) -> tuple[tuple[str, ...], npt.NDArray[Any]]:

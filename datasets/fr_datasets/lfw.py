@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from fr_datasets.errors import DatasetMissing
-from fr_datasets.folders import choose_folder
 from fr_datasets.lfw_lists import read_dev_pairs, read_dev_people, read_pairs, read_people
 from fr_datasets.manifests import load_manifest
-from fr_datasets.tables import suggest_folder
-from fr_datasets.values import Counts, PairSet, PeopleSet, count_pairs, count_people
+from fr_datasets.tables import choose_folder, suggest_folder
+from fr_datasets.values import Counts, PairSet, PeopleSet
 
 Part = Literal["train", "test"]
 
@@ -63,9 +62,9 @@ def contents(root: Path) -> Counts:
     """Read every list that is there, of View 1, View 2 and people, and count; errors are those of `view2`."""
     counts: dict[str, int] = {}
     if (root / "pairs.txt").is_file():
-        counts |= count_pairs(view2(root).pairs)
+        counts |= view2(root).counts
     if (root / "people.txt").is_file():
-        counts |= count_people(people(root).people)
+        counts |= people(root).counts
     for part, name in DEV_PARTS.items():
         if (root / f"pairs{name}").is_file():
             counts[f"view1_{part}_pairs"] = len(view1(root, part).pairs)

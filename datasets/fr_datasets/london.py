@@ -9,7 +9,7 @@ from fr_datasets.errors import DatasetMissing, require_file, require_folder
 from fr_datasets.labels import read_labels
 from fr_datasets.manifests import load_manifest
 from fr_datasets.people_pairs import pairs_of_people
-from fr_datasets.values import Counts, PairSet, PeopleSet, Person, count_people
+from fr_datasets.values import PairSet, PeopleSet, Person
 
 # The set's own numbering of expressions; front view.
 NEUTRAL = "03"
@@ -48,8 +48,3 @@ def _person(folder: Path, root: Path, labels: Mapping[str, str]) -> Person:
 def pairs(root: Path) -> PairSet:
     """Pairs of the photos of `people`, as `pairs_of_people` makes them, which may raise too."""
     return pairs_of_people(people(root))
-
-
-def contents(root: Path) -> Counts:
-    """Read the folders, and count; errors are those of `people`."""
-    return count_people(people(root).people)

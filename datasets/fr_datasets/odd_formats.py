@@ -8,7 +8,7 @@ from pathlib import Path
 from fr_datasets.errors import DatasetMalformed, require_file
 from fr_datasets.manifests import load_manifest
 from fr_datasets.tables import quoted, read_table
-from fr_datasets.values import CountedPhoto, CountedSet, Counts
+from fr_datasets.values import CountedPhoto, CountedSet
 
 COLUMNS = ("file", "kind", "expected_faces", "source", "note")
 COUNTS = re.compile(r"\d+( or \d+)*")
@@ -32,8 +32,3 @@ def photos(root: Path) -> CountedSet:
         photo = require_file(root / row["file"], f"line {line} of {path.name}", root)
         found.append(CountedPhoto(photo, counts, row["kind"]))
     return CountedSet("odd_formats", load_manifest("odd_formats").terms, tuple(found))
-
-
-def contents(root: Path) -> Counts:
-    """Read the list, and count; errors are those of `photos`."""
-    return {"photos": len(photos(root).photos)}

@@ -7,7 +7,7 @@ from pathlib import Path
 from fr_datasets.errors import DatasetMalformed
 from fr_datasets.manifests import load_manifest
 from fr_datasets.tables import listed_photo, quoted, read_header, read_table, whole_number
-from fr_datasets.values import Counts, PairSet, VerificationPair, count_pairs
+from fr_datasets.values import PairSet, VerificationPair
 
 COLUMNS = ["a", "b", "mated"]
 
@@ -55,8 +55,3 @@ def _photo(path: Path, line: int, name: str) -> tuple[Path, tuple[int, int]]:
     photo = listed_photo(path.parent, name, path, line)
     status = photo.stat()
     return photo, (status.st_dev, status.st_ino)
-
-
-def contents(root: Path) -> Counts:
-    """Read the list, and count; errors are those of `read_pairs_csv`."""
-    return count_pairs(pairs(root).pairs)

@@ -19,7 +19,7 @@ from fr_datasets.labels import read_labels
 from fr_datasets.manifests import load_manifest
 from fr_datasets.people_pairs import pairs_of_people
 from fr_datasets.tables import quoted, read_table
-from fr_datasets.values import Counts, PairSet, PeopleSet, Person, count_people
+from fr_datasets.values import PairSet, PeopleSet, Person
 
 SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -65,11 +65,6 @@ def people(root: Path) -> PeopleSet:
 def pairs(root: Path) -> PairSet:
     """Pairs of the photos of `people`, as `pairs_of_people` makes them, which may raise too."""
     return pairs_of_people(people(root))
-
-
-def contents(root: Path) -> Counts:
-    """Read the folders, and count; errors are those of `people`."""
-    return count_people(people(root).people)
 
 
 def _photos(folder: Path, root: Path) -> tuple[Path, ...]:

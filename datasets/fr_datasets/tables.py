@@ -13,10 +13,12 @@ from typing import BinaryIO
 from fr_core.reading import open_regular, size_of
 from fr_core.runtime.ticket import current_ticket
 from fr_datasets.errors import (
+    DatasetError,
     DatasetMalformed,
     DatasetMissing,
     DatasetUnreadable,
     require_file,
+    require_folder,
     require_inside,
     require_text,
 )
@@ -82,6 +84,21 @@ def open_list(path: Path) -> BinaryIO:
         file.close()
         raise DatasetUnreadable(f"The list {path} is larger than {MAX_BYTES} bytes.")
     return file
+
+
+def choose_folder(root: Path, names: Sequence[str]) -> Path:
+    """The folder of `root` that has one of these names, else `root` itself.
+
+    Raises:
+        DatasetError: several are there, and nothing says which is meant.
+        DatasetMissing, DatasetUnreadable: as for `require_folder`.
+    """
+    require_folder(root)
+    found = [root / name for name in names if (root / name).is_dir()]
+    if len(found) > 1:
+        listed = ", ".join(folder.name for folder in found)
+        raise DatasetError(f"{root} holds photos in several folders: {listed}. Keep each of them in a root of its own.")
+    return found[0] if found else root
 
 
 def suggest_folder(folder: Path, name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,6 +47,11 @@ class PairSet:
         """Each photo once, in the order in which the pairs name them."""
         return tuple(dict.fromkeys(photo for pair in self.pairs for photo in (pair.a, pair.b)))
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """The numbers of "pairs" and of "mated" ones."""
+        return {"pairs": len(self.pairs), "mated": sum(pair.mated for pair in self.pairs)}
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -74,6 +79,11 @@ class PeopleSet:
     name: str
     terms: str
     people: tuple[Person, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The numbers of "people" and of their "photos"."""
+        return {"people": len(self.people), "photos": sum(len(person.photos) for person in self.people)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +120,12 @@ class TemplateSet:
     pairs: npt.NDArray[np.int64]
     mated: npt.NDArray[np.bool_]
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """The numbers of "photos", "templates", "pairs" and "mated" ones."""
+        sizes = {"photos": len(self.photos), "templates": len(np.unique(self.templates)), "pairs": len(self.pairs)}
+        return sizes | {"mated": int(self.mated.sum())}
+
 
 @dataclass(frozen=True, slots=True)
 class CountedPhoto:
@@ -136,17 +152,10 @@ class CountedSet:
     terms: str
     photos: tuple[CountedPhoto, ...]
 
-
-def count_pairs(pairs: Iterable[VerificationPair]) -> dict[str, int]:
-    """The numbers of "pairs" and of "mated" ones."""
-    labels = [pair.mated for pair in pairs]
-    return {"pairs": len(labels), "mated": sum(labels)}
-
-
-def count_people(people: Iterable[Person]) -> dict[str, int]:
-    """The numbers of "people" and of their "photos"."""
-    sizes = [len(person.photos) for person in people]
-    return {"people": len(sizes), "photos": sum(sizes)}
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of "photos"."""
+        return {"photos": len(self.photos)}
 
 
 def fold_of(index: int, count: int, folds: int = 10) -> int:

@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from fr_datasets import agedb30, calfw, cplfw, lfw
+from fr_datasets import agedb30, cross_lfw, lfw
 
 # Of sets whose photos lie in the root or in a folder of one of these names: that folder is no part of a photo's name.
 _FOLDERS: Mapping[str, Sequence[str]] = {
     "agedb30": agedb30.FOLDERS,
-    "calfw": calfw.FOLDERS,
-    "cplfw": cplfw.FOLDERS,
+    **dict.fromkeys(("calfw", "cplfw"), cross_lfw.FOLDERS),
     **dict.fromkeys(("lfw", "lfw_funneled", "lfw_original"), lfw.FOLDERS),
 }
 

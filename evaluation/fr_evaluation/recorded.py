@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, TextIO, TypeVar, get_type_hints
+from typing import Any, ClassVar, NoReturn, TextIO
+
+from pydantic import TypeAdapter, ValidationError
 
 from fr_core.errors import FrError
 from fr_core.reading import TextRefused, bounded_lines, open_regular, read_at_most, read_json
-from fr_evaluation.json_values import FORMAT
+from fr_evaluation.json_values import FORMAT, plain
 from fr_evaluation.kinds import KINDS, LARGEST_GALLERY
 from fr_evaluation.report import Settings
 
@@ -25,8 +28,6 @@ _COLUMNS = {
 
 # (name of one photo, of the other), or (name of the photo searched for, column) -> similarity; None where it has none.
 Scores = Mapping[tuple[str, str], float | None]
-
-T = TypeVar("T")
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -83,7 +84,7 @@ def read_recorded(path: Path) -> Recorded:
             _sha256(dataset["manifest_sha256"], "dataset/manifest_sha256"),
             _sha256(dataset["list_sha256"], "dataset/list_sha256"),
             dataset["labels_sha256"] and _sha256(dataset["labels_sha256"], "dataset/labels_sha256"),
-            _values(Settings, document["settings"], "settings"),
+            _settings(document["settings"]),
             {name: _text(version, f"versions/{name}") for name, version in versions.items()},
             document,
             _scores_beside(file, document["kind"]),
@@ -160,23 +161,29 @@ def _require_format(found: object, file: Path) -> None:
     raise NotRepeatable(f"{file} is of format {found!r}, and this version reads {FORMAT}. {remedy}.")
 
 
-def _values(kind: type[T], value: object, path: str) -> T:
-    """A value of a frozen dataclass from its keys, no more and no fewer."""
-    table, kinds = _table(value, path), get_type_hints(kind)
-    unknown = set(table) - set(kinds)
-    if unknown:
-        raise ValueError(f"`{path}` knows no `{min(unknown)}`")
-    return kind(**{name: _value(inner, table[name], f"{path}/{name}") for name, inner in kinds.items()})
+def _settings(value: Any) -> Settings:
+    """The settings from their keys, no more and no fewer."""
+    try:
+        found = TypeAdapter(Settings).validate_json(json.dumps(value), strict=True, extra="forbid")
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"`{'/'.join(map(str, ('settings', *first['loc'])))}`: {first['msg']}") from error
+    for name in ("images", "quality"):
+        if missing := plain(found)[name].keys() - value[name].keys():
+            raise ValueError(f"`settings/{name}` lacks `{min(missing)}`")
+    sizes = list(found.gallery_sizes)
+    if any(not 1 <= size <= LARGEST_GALLERY for size in sizes) or sizes != sorted(set(sizes)):
+        raise ValueError(f"`settings/gallery_sizes` are no ascending numbers from 1 to {LARGEST_GALLERY}")
+    if found.seed < 0 or not isfinite(found.threshold):
+        name = "seed" if found.seed < 0 else "threshold"
+        raise ValueError(f"`settings/{name}` is no number that can be used")
+    return found
 
 
 def _table(value: object, path: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"`{path}` is no object")
     return value
-
-
-def _value(kind: Any, value: object, path: str) -> object:
-    return _READERS[kind](value, path) if kind in _READERS else _values(kind, value, path)
 
 
 def _text(value: object, name: str) -> str:
@@ -189,49 +196,6 @@ def _sha256(value: object, name: str) -> str:
     if not isinstance(value, str) or not _SHA256.fullmatch(value):
         raise ValueError(f"`{name}` is no sha256")
     return value
-
-
-def _flag(value: object, name: str) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"`{name}` is neither true nor false")
-    return value
-
-
-def _count(value: object, name: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"`{name}` is no whole number from 0")
-    return value
-
-
-def _number(value: object, name: str) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= sys.float_info.max:
-        raise ValueError(f"`{name}` is no number")
-    return float(value)
-
-
-def _texts(value: object, name: str) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise ValueError(f"`{name}` is no list")
-    return tuple(_text(one, name) for one in value)
-
-
-def _counts(value: object, name: str) -> tuple[int, ...]:
-    if not isinstance(value, list):
-        raise ValueError(f"`{name}` is no list")
-    counts = tuple(_count(one, name) for one in value)
-    if any(not 1 <= count <= LARGEST_GALLERY for count in counts) or list(counts) != sorted(set(counts)):
-        raise ValueError(f"`{name}` are no ascending numbers from 1 to {LARGEST_GALLERY}")
-    return counts
-
-
-_READERS: Mapping[Any, Callable[[object, str], object]] = {
-    str: _text,
-    bool: _flag,
-    int: _count,
-    float: _number,
-    tuple[str, ...]: _texts,
-    tuple[int, ...]: _counts,
-}
 
 
 def _scores_beside(file: Path, kind: str) -> Scores | None:

@@ -10,7 +10,7 @@ import pytest
 
 from fr_core.errors import CallEnded
 from fr_core.runtime.ticket import Ticket, hold
-from fr_datasets import agedb30, calfw, cfp, cplfw, ijb, lfw, pairs_csv, people_folder, tables
+from fr_datasets import agedb30, cfp, cross_lfw, ijb, lfw, pairs_csv, people_folder, tables
 from fr_datasets.errors import DatasetError, DatasetMalformed, DatasetMissing, DatasetUnreadable
 from fr_datasets.values import fold_of
 
@@ -117,22 +117,22 @@ def test_calfw_folds_of_mated_pairs_are_the_lists_and_others_are_dealt(tmp_path:
     mated = [("A_0001.jpg", "A_0002.jpg", fold) for fold in (2, 1, 2, 1)]
     others = [("A_0001.jpg", "B_0001.jpg", 0)] * 4
     write(tmp_path, "pairs_CALFW.txt", two_lines(*mated, *others))
-    found = calfw.pairs(tmp_path).pairs
+    found = cross_lfw.calfw(tmp_path).pairs
     assert [(pair.mated, pair.fold) for pair in found] == [
         *((True, fold) for fold in (2, 1, 2, 1)),
         *((False, fold) for fold in (1, 1, 2, 2)),
     ]
     assert found[0].b == tmp_path / "aligned images/A_0002.jpg"
-    assert calfw.contents(tmp_path) == {"pairs": 8, "mated": 4}
+    assert cross_lfw.calfw(tmp_path).counts == {"pairs": 8, "mated": 4}
 
 
 def test_cplfw_labels_without_folds_are_dealt_into_ten(tmp_path: Path) -> None:
     touch(tmp_path / "images", "A_1.jpg", "A_2.jpg", "B_1.jpg")
     pairs = [("A_1.jpg", "A_2.jpg", 1), ("A_1.jpg", "B_1.jpg", 0)] * 20
     write(tmp_path, "pairs_CPLFW.txt", two_lines(*pairs))
-    folds = [pair.fold for pair in cplfw.pairs(tmp_path).pairs]
+    folds = [pair.fold for pair in cross_lfw.cplfw(tmp_path).pairs]
     assert folds == [fold for fold in range(1, 11) for _ in range(4)]
-    assert cplfw.contents(tmp_path) == {"pairs": 40, "mated": 20}
+    assert cross_lfw.cplfw(tmp_path).counts == {"pairs": 40, "mated": 20}
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_cplfw_labels_without_folds_are_dealt_into_ten(tmp_path: Path) -> None:
 def test_a_broken_list_of_two_lines_is_refused(tmp_path: Path, text: str, line: int, what: str) -> None:
     touch(tmp_path, "a.jpg", "b.jpg")
     write(tmp_path, "pairs_CPLFW.txt", text)
-    found = refusal(cplfw.pairs, tmp_path)
+    found = refusal(cross_lfw.cplfw, tmp_path)
     assert found[0] == line
     assert what in found[1]
 
@@ -158,7 +158,7 @@ def test_a_missing_photo_of_calfw_is_named(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg")
     write(tmp_path, "pairs_CALFW.txt", two_lines(("a.jpg", "b.jpg", 1)))
     with pytest.raises(DatasetMissing, match=r"b\.jpg, named by line 2 of pairs_CALFW\.txt"):
-        calfw.pairs(tmp_path)
+        cross_lfw.calfw(tmp_path)
 
 
 def test_agedb_folds_are_ten_blocks(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_agedb_folds_are_ten_blocks(tmp_path: Path) -> None:
     found = agedb30.pairs(tmp_path).pairs
     assert [pair.fold for pair in found] == [fold for fold in range(1, 11) for _ in range(2)]
     assert [pair.mated for pair in found[:2]] == [True, False]
-    assert agedb30.contents(tmp_path) == {"pairs": 20, "mated": 10}
+    assert agedb30.pairs(tmp_path).counts == {"pairs": 20, "mated": 10}
 
 
 @pytest.mark.parametrize("line", ["a.jpg b.jpg", "a.jpg b.jpg 2", "a.jpg b.jpg 1 1"])
@@ -286,7 +286,7 @@ def test_people_of_ones_own_lie_in_folders(tmp_path: Path) -> None:
     assert found[0].labels == {}
     write(tmp_path, "labels.csv", "person,sex,age\nBo,m,40\nAda A,f,31\n")
     assert people_folder.people(tmp_path).people[0].labels == {"sex": "f", "age": "31"}
-    assert people_folder.contents(tmp_path) == {"people": 2, "photos": 3}
+    assert people_folder.people(tmp_path).counts == {"people": 2, "photos": 3}
 
 
 @pytest.mark.parametrize(
@@ -380,7 +380,7 @@ def test_ijb_templates_hold_media_landmarks_and_pairs(ijb_root: Path) -> None:
     assert found.scores.tolist() == pytest.approx([0.99] * 3)
     assert found.pairs.tolist() == [[11, 12], [11, 11]]
     assert found.mated.tolist() == [False, True]
-    assert ijb.contents_ijbc(ijb_root) == {"photos": 3, "templates": 2, "pairs": 2, "mated": 1}
+    assert ijb.templates(ijb_root, "ijbc").counts == {"photos": 3, "templates": 2, "pairs": 2, "mated": 1}
 
 
 @pytest.mark.parametrize(

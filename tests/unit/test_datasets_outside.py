@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fr_datasets import bins, groups, london, nonface, odd_formats, pairs_csv, people_folder
+from fr_datasets import nonface, odd_formats, people_folder
+from fr_datasets.catalogue import READERS
 from fr_datasets.errors import DatasetError
 
 JPEG = b"\xff\xd8\xff"
@@ -59,21 +60,21 @@ def bins_of(root: Path) -> None:
     write(root / "lfw.bin", pickle.dumps(([JPEG, JPEG], [True]), protocol=4))
 
 
-MADE: dict[str, tuple[Callable[[Path], None], Callable[[Path], object], tuple[str, ...]]] = {
-    "people_folder": (people_of, people_folder.contents, ("Bo/2.jpg", "Bo", "labels.csv")),
-    "london": (london_of, london.contents, ("001/001_03.jpg", "001", "london_info.csv")),
-    "nonface": (nonface_of, nonface.contents, ("easy/1.jpg", "easy", "index.csv")),
-    "odd_formats": (odd_of, odd_formats.contents, ("1.jpg", "index.csv")),
-    "pairs_csv": (pairs_of, pairs_csv.contents, ("2.jpg", "pairs.csv")),
-    "groups": (groups_of, groups.contents, ("compreface_1_2.jpg",)),
-    "bins": (bins_of, bins.contents, ("lfw.bin",)),
+MADE: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
+    "people_folder": (people_of, ("Bo/2.jpg", "Bo", "labels.csv")),
+    "london": (london_of, ("001/001_03.jpg", "001", "london_info.csv")),
+    "nonface": (nonface_of, ("easy/1.jpg", "easy", "index.csv")),
+    "odd_formats": (odd_of, ("1.jpg", "index.csv")),
+    "pairs_csv": (pairs_of, ("2.jpg", "pairs.csv")),
+    "groups": (groups_of, ("compreface_1_2.jpg",)),
+    "insightface_bins": (bins_of, ("lfw.bin",)),
 }
-LINKS = [(name, link) for name, (_, _, links) in MADE.items() for link in links]
+LINKS = [(name, link) for name, (_, links) in MADE.items() for link in links]
 
 
 @pytest.mark.parametrize(("name", "link"), LINKS)
 def test_a_link_out_of_the_folder_is_refused(tmp_path: Path, name: str, link: str) -> None:
-    make, read, _ = MADE[name]
+    make, read = MADE[name][0], READERS[name]
     root, elsewhere = tmp_path / "set", tmp_path / "elsewhere"
     make(root)
     (root / link).rename(elsewhere)
@@ -84,7 +85,7 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path: Path, name: str, link: st
 
 @pytest.mark.parametrize("name", MADE)
 def test_control_a_set_behind_a_link_is_read(tmp_path: Path, name: str) -> None:
-    make, read, _ = MADE[name]
+    make, read = MADE[name][0], READERS[name]
     make(tmp_path / "there")
     (tmp_path / "set").symlink_to(tmp_path / "there")
     assert read(tmp_path / "set") == read(tmp_path / "there")
@@ -93,7 +94,7 @@ def test_control_a_set_behind_a_link_is_read(tmp_path: Path, name: str) -> None:
 def test_a_link_within_the_folder_is_followed(tmp_path: Path) -> None:
     people_of(tmp_path)
     (tmp_path / "Bo" / "3.jpg").symlink_to("1.jpg")
-    assert people_folder.contents(tmp_path) == {"people": 1, "photos": 3}
+    assert people_folder.people(tmp_path).counts == {"people": 1, "photos": 3}
 
 
 def test_a_list_that_leads_upwards_is_refused(tmp_path: Path) -> None:
@@ -103,4 +104,4 @@ def test_a_list_that_leads_upwards_is_refused(tmp_path: Path) -> None:
     index = (root / "index.csv").read_text()
     write(root / "index.csv", index.replace("1.jpg", "../secret.jpg"))
     with pytest.raises(DatasetError, match="leads out of the folder"):
-        odd_formats.contents(root)
+        odd_formats.photos(root)

@@ -19,14 +19,13 @@ from fr_bench.cli import evaluate
 from fr_core.errors import CallEnded
 from fr_core.runtime.ticket import Ticket, hold
 from fr_datasets.manifests import load_manifest, parse_manifest
-from fr_evaluation.files import data_files
+from fr_evaluation.files import AnyReport, data_files
 from fr_evaluation.identification.run import list_sha256 as people_sha256
 from fr_evaluation.identification.run import read_people, run_identification
 from fr_evaluation.identification.searches import open_set
 from fr_evaluation.recorded import NotRepeatable, read_recorded
 from fr_evaluation.repeat import TOLERANCE, Repetition, hold_against, read_given, run_again
 from fr_evaluation.repeat_cli import print_repetition
-from fr_evaluation.report import Report
 from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.run import list_sha256 as pairs_sha256
 from fr_evaluation.verification.run import read_pairs, run_verification
@@ -36,13 +35,13 @@ from support.photos import engine, face
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def verified(pairs: PairsToCompare) -> Report:
+def verified(pairs: PairsToCompare) -> AnyReport:
     return run_verification(
         engine(), pairs, flip=False, seed=1, workers=2, clock=lambda: NOW, on_progress=lambda done, total: None
     )
 
 
-def identified(root: Path) -> Report:
+def identified(root: Path) -> AnyReport:
     return run_identification(
         engine(),
         read_people("people_folder", root),
@@ -73,7 +72,7 @@ def out(tmp_path: Path, root: Path) -> Path:
     return written(verified(read_pairs("pairs_csv", root)), tmp_path / "out")
 
 
-def written(report: Report, folder: Path) -> Path:
+def written(report: AnyReport, folder: Path) -> Path:
     folder.mkdir()
     for name, content in data_files(report).items():
         (folder / name).write_bytes(content)

@@ -13,7 +13,7 @@ from pathlib import Path
 import fr_core
 from fr_core.engine import Engine
 from fr_core.runtime.ticket import current_ticket
-from fr_datasets import agedb30, calfw, celeba_wild, cfp, cplfw, deepface, lfw, london, pairs_csv, people_folder
+from fr_datasets import agedb30, celeba_wild, cfp, cross_lfw, deepface, lfw, london, pairs_csv, people_folder
 from fr_datasets.errors import DatasetUnknown, of_dataset
 from fr_datasets.labels import with_labels
 from fr_datasets.manifests import load_manifest
@@ -30,7 +30,7 @@ from fr_evaluation.verification.groups import group_figures
 from fr_evaluation.verification.quality import quality_figures
 from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.sources import PairsToCompare, PhotoSource
-from fr_evaluation.verification.templates import read_ijbb, read_ijbc
+from fr_evaluation.verification.templates import read_templates
 from fr_evaluation.verification.undefined import Undefined
 
 
@@ -110,13 +110,13 @@ class PairReader:
 # By the names of the manifests.
 PAIR_READERS: Mapping[str, Callable[[str, Path], PairsToCompare]] = {
     "agedb30": PairReader(agedb30.pairs, most_central),
-    "calfw": PairReader(calfw.pairs, most_central),
+    "calfw": PairReader(cross_lfw.calfw, most_central),
     "celeba_wild": PairReader(celeba_wild.pairs, most_central),
     "cfp": PairReader(cfp.pairs, most_central),
-    "cplfw": PairReader(cplfw.pairs, most_central),
+    "cplfw": PairReader(cross_lfw.cplfw, most_central),
     "deepface": PairReader(deepface.pairs, largest),
-    "ijbb": read_ijbb,
-    "ijbc": read_ijbc,
+    "ijbb": read_templates,
+    "ijbc": read_templates,
     "insightface_bins": read_crops,
     "lfw": PairReader(lfw.view2, most_central),
     "lfw_funneled": PairReader(lfw.view2, most_central),

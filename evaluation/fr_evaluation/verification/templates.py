@@ -36,14 +36,9 @@ BLOCK = 8192
 LANDMARKS_UNUSABLE = "LANDMARKS_UNUSABLE"
 
 
-def read_ijbb(name: str, root: Path) -> PairsToCompare:
-    """The template pairs of IJB-B; errors are those of `fr_datasets.ijb.templates`."""
-    return templates_to_compare(name, root, ijb.templates(root, "ijbb"))
-
-
-def read_ijbc(name: str, root: Path) -> PairsToCompare:
-    """The template pairs of IJB-C; errors are those of `fr_datasets.ijb.templates`."""
-    return templates_to_compare(name, root, ijb.templates(root, "ijbc"))
+def read_templates(name: str, root: Path) -> PairsToCompare:
+    """The template pairs of IJB-B ("ijbb") or IJB-C ("ijbc"); errors are those of `fr_datasets.ijb.templates`."""
+    return templates_to_compare(name, root, ijb.templates(root, name))
 
 
 def templates_to_compare(name: str, root: Path, found: TemplateSet) -> PairsToCompare:

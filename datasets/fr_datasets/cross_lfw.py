@@ -1,4 +1,7 @@
-"""Lists of pairs over two lines each, "FILE LABEL", as those of CALFW and CPLFW are."""
+"""Cross-Age and Cross-Pose LFW: 3,000 mated pairs with a gap of age or a difference of pose, and 3,000 others each.
+
+The others are of one sex and race. The lists have two lines for each pair, "FILE LABEL".
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,27 @@ from dataclasses import replace
 from pathlib import Path
 
 from fr_datasets.errors import DatasetMalformed
-from fr_datasets.tables import MAX_DIGITS, listed_photo, quoted, read_filled_lines
-from fr_datasets.values import VerificationPair, fold_of
+from fr_datasets.manifests import load_manifest
+from fr_datasets.tables import MAX_DIGITS, choose_folder, listed_photo, quoted, read_filled_lines
+from fr_datasets.values import PairSet, VerificationPair, fold_of
+
+FOLDERS = ("aligned images", "images")
+
+
+def calfw(root: Path) -> PairSet:
+    """The pairs of `root`/pairs_CALFW.txt, with photos in `root`/aligned images or `root`/images, one of the two.
+
+    The list numbers the folds of mated pairs, and none for the others: these are dealt in its order.
+    Errors are those of `read_two_line_pairs`, and of `choose_folder`.
+    """
+    found = read_two_line_pairs(root / "pairs_CALFW.txt", choose_folder(root, FOLDERS))
+    return PairSet("calfw", load_manifest("calfw").terms, found)
+
+
+def cplfw(root: Path) -> PairSet:
+    """The pairs of `root`/pairs_CPLFW.txt, likewise."""
+    found = read_two_line_pairs(root / "pairs_CPLFW.txt", choose_folder(root, FOLDERS))
+    return PairSet("cplfw", load_manifest("cplfw").terms, found)
 
 
 def read_two_line_pairs(path: Path, images: Path) -> tuple[VerificationPair, ...]:
