@@ -2,15 +2,81 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from fr_bench.bench_commands import options
-from fr_bench.bench_commands.output import tell, tell_round, tell_step
-from fr_bench.bench_commands.search import search
+from fr_bench.bench_commands.options import tell, tell_round, tell_step
 from fr_bench.bench_commands.serve import serve
 from fr_evaluation.cli_parts import errors_to_stderr
+
+
+def search(
+    n: Annotated[int, typer.Option("--n", min=1, help="Templates of the gallery: random, seeded.")] = 100_000,
+    index: Annotated[str, typer.Option(metavar="NAME", help="As gallery.index has it.")] = "compact",
+    peer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME,...",
+            help="Measure these too, in turn: flat (FAISS), hnswlib, usearch; the ratio is to the first.",
+        ),
+    ] = None,
+    k: Annotated[int, typer.Option("--k", min=1, help="Candidates of a probe.")] = 20,
+    probes: Annotated[int, typer.Option(min=1, help="Probes, each searched alone once; then together.")] = 1000,
+    repeat: Annotated[int, typer.Option(min=1, help="Rounds that the probes are dealt out to; times are medians.")] = 5,
+    concurrency: Annotated[int, typer.Option(min=1, help="Probes of one search together.")] = 64,
+    dimension: Annotated[
+        int | None,
+        typer.Option(min=2, max=4096, help="Values of a template; of photos the pack decides [default: 512]"),
+    ] = None,
+    sweep: Annotated[
+        str | None,
+        typer.Option(metavar="N,N,...", help="Measure these sizes too; predicts 10,000,000 from the largest."),
+    ] = None,
+    photos: Annotated[
+        Literal["lfw"] | None,
+        typer.Option(help="Search for faces of these photos; another photo of each person is hidden in the gallery."),
+    ] = None,
+    testdata: options.Testdata = None,
+    pack: options.Pack = "buffalo_s",
+    device: options.Device = "auto",
+    precision: options.Precision = "fastest",
+    detection: options.Detection = "fast",
+    threads: Annotated[int, typer.Option(min=0, help="Threads of each; 0 for as many as there are processors.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of templates and probes.")] = 1,
+    bar: Annotated[bool, typer.Option("--bar/--no-bar", help="Exit status 1 if a bar of the index is missed.")] = False,
+    as_json: options.AsJson = False,
+    out: options.Out = None,
+) -> None:
+    """Measure searches of a gallery without a server: latency, what sharing a scan saves, recall, and memory."""
+    if photos is not None and dimension is not None:
+        raise typer.BadParameter("With --photos the pack decides.", param_hint="--dimension")
+    sizes = _sizes(sweep)
+    if max(probes, k) > min((n, *sizes)):
+        raise typer.BadParameter("--probes and --k must not exceed a size of the gallery.", param_hint="--n")
+    if repeat > probes:
+        raise typer.BadParameter("Each round needs a probe.", param_hint="--repeat")
+    with errors_to_stderr():
+        from fr_bench.evaluate import available_cpus
+        from fr_bench.speed.report import page_of
+        from fr_bench.speed.search import SearchOrder, bench_search
+        from fr_bench.speed.search_report import SearchSettings
+
+        peers = tuple(name.strip() for name in peer.split(",")) if peer else ()
+        settings = SearchSettings(
+            index, peers, n, dimension or 512, k, probes, repeat, concurrency, threads or available_cpus(), seed, sizes
+        )
+        engine = None if photos is None else options.engine_settings(pack, device, precision, detection, 0, 0, 0)
+        tell(page_of(bench_search(SearchOrder(settings, engine, testdata, bar), tell_step)), as_json, out)
+
+
+def _sizes(text: str | None) -> tuple[int, ...]:
+    """The sizes of a sweep, such as "1000,10000"."""
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no list of sizes, such as 1000,10000.", param_hint="--sweep") from error
 
 
 def pipeline(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from fr_bench.bench_commands.options import AsJson, SetName, Testdata
-from fr_evaluation.cli import identification, verification
+from fr_bench.bench_commands.options import MISSED, PIPE_WIDTH, AsJson, SetName, Testdata
+from fr_evaluation.cli import identification, repeat, verification
 from fr_evaluation.cli_parts import (
     Detection,
     Device,
@@ -24,17 +24,10 @@ from fr_evaluation.cli_parts import (
     opened,
     progress_bars,
 )
-from fr_evaluation.repeat_cli import repeat
 
 if TYPE_CHECKING:
     from fr_bench.values import Report
     from fr_core.engine import EngineOptions
-
-# A table that is cut off in a pipe or a file helps nobody.
-PIPE_WIDTH = 160
-
-# Exit statuses: 0 all bars reached, 1 a bar missed, 2 (of `errors_to_stderr`) the evaluation could not be made.
-MISSED = 1
 
 evaluate = typer.Typer(name="evaluate", invoke_without_command=True)
 evaluate.command()(verification)

@@ -13,9 +13,7 @@ from fr_core.storage.durable import sync
 from fr_evaluation import plots
 from fr_evaluation.files import NAMES, AnyReport, data_files
 from fr_evaluation.identification import page as identification_page
-from fr_evaluation.identification import plots as identification_plots
 from fr_evaluation.verification import page as verification_page
-from fr_evaluation.verification import plots as verification_plots
 from fr_evaluation.verification.report import VerificationReport
 
 
@@ -53,8 +51,8 @@ def report_page(report: AnyReport, thumbnails: bool | None = None) -> bytes:
 
 def _figures(report: AnyReport) -> Mapping[str, Figure]:
     if isinstance(report, VerificationReport):
-        return verification_plots.figures(report)
-    return identification_plots.figures(report)
+        return verification_page.figures(report)
+    return identification_page.figures(report)
 
 
 def _write_whole(path: Path, content: bytes) -> None:

@@ -16,8 +16,7 @@ from fr_core.align import align
 from fr_core.imaging import ImageLimits, decode
 from fr_datasets import lfw
 from fr_datasets.values import TemplateSet, VerificationPair
-from fr_evaluation.photos import Photos
-from fr_evaluation.pick import most_central
+from fr_evaluation.photos import Photos, most_central
 from fr_evaluation.verification.compare import compare
 from fr_evaluation.verification.run import read_pairs, run_verification
 from fr_evaluation.verification.templates import templates_to_compare

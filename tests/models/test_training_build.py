@@ -9,8 +9,7 @@ import pytest
 
 from fr_core.engine import Engine
 from fr_core.types import F32
-from fr_evaluation.photos import EmbeddedPhoto
-from fr_evaluation.pick import most_central
+from fr_evaluation.photos import EmbeddedPhoto, most_central
 from fr_training.answers import Degraded, Usability
 from fr_training.build.course import BuiltCourse, build_course
 from fr_training.build.people import read_datasets

@@ -15,9 +15,7 @@ from typer.testing import CliRunner
 
 from fr_bench.bench_commands.options import SetName
 from fr_bench.cli import evaluate
-from fr_bench.count_sets import GroupEvaluation, NonfaceEvaluation, OddFormatsEvaluation
-from fr_bench.evaluate import Evaluation, run
-from fr_bench.pair_sets import PairEvaluation
+from fr_bench.evaluate import Evaluation, GroupEvaluation, NonfaceEvaluation, OddFormatsEvaluation, PairEvaluation, run
 from fr_bench.report import interval_text, render, to_json, value_text
 from fr_bench.testdata import find_testdata
 from fr_bench.values import Bar, Measure, Report
@@ -32,8 +30,7 @@ from fr_core.runtime.devices import ActiveDevice
 from fr_core.scoring.intervals import rate
 from fr_datasets.errors import DatasetMissing
 from fr_datasets.values import CountedPhoto, CountedSet, PairSet, PeopleSet, Person, VerificationPair
-from fr_evaluation.photos import EmbeddedPhoto, Photos
-from fr_evaluation.pick import largest, most_central
+from fr_evaluation.photos import EmbeddedPhoto, Photos, largest, most_central
 
 Square = tuple[int, int, int, int]  # left, top, side, blue
 

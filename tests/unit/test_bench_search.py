@@ -14,7 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from fr_bench.bench_cli import bench
-from fr_bench.speed import search_gallery, search_photos, search_truth
+from fr_bench.speed import search as search_photos
+from fr_bench.speed import search_gallery, search_truth
 from fr_bench.speed.child import BenchFailed
 from fr_bench.speed.report import BenchReport, dumped, file_stem, held_text, markdown, write
 from fr_bench.speed.search import SearchOrder, bench_search, predictions

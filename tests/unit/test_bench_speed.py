@@ -16,10 +16,9 @@ from google.rpc import error_details_pb2, status_pb2
 from fr_bench.speed.child import BenchFailed
 from fr_bench.speed.conditions import conditions
 from fr_bench.speed.generator import Call, Sent, read_details
-from fr_bench.speed.peer import FoundFaces, Peer, agreement, matches
+from fr_bench.speed.peer import FoundFaces, Peer, agreement, matches, peer_rate
 from fr_bench.speed.pipeline import Recorder
 from fr_bench.speed.report import BenchReport, dumped, file_stem, markdown, to_json, write
-from fr_bench.speed.rounds import peer_rate
 from fr_bench.speed.serve import batches_between, buckets, point_of, read_metrics
 from fr_bench.speed.server_process import process_tree, resident_mib
 from fr_bench.speed.stats import latency, order_of, percentile, poisson_arrivals, rates

@@ -25,8 +25,7 @@ from fr_evaluation.verification import words
 from fr_evaluation.verification.as_json import report_keys
 from fr_evaluation.verification.compare import ComparedPairs, across_people
 from fr_evaluation.verification.figures import verification_figures
-from fr_evaluation.verification.page import page
-from fr_evaluation.verification.plots import figures
+from fr_evaluation.verification.page import figures, page
 from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.run import read_pairs, run_verification
 from fr_evaluation.words import counted, few_errors_text, in_words, threshold_text

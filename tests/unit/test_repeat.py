@@ -19,13 +19,13 @@ from fr_bench.cli import evaluate
 from fr_core.errors import CallEnded
 from fr_core.runtime.ticket import Ticket, hold
 from fr_datasets.manifests import load_manifest, parse_manifest
+from fr_evaluation.cli import print_repetition
 from fr_evaluation.files import AnyReport, data_files
 from fr_evaluation.identification.run import list_sha256 as people_sha256
 from fr_evaluation.identification.run import read_people, run_identification
 from fr_evaluation.identification.searches import open_set
 from fr_evaluation.recorded import NotRepeatable, read_recorded
 from fr_evaluation.repeat import TOLERANCE, Repetition, hold_against, read_given, run_again
-from fr_evaluation.repeat_cli import print_repetition
 from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.run import list_sha256 as pairs_sha256
 from fr_evaluation.verification.run import read_pairs, run_verification

@@ -10,7 +10,65 @@ import typer
 if TYPE_CHECKING:
     from fr_bench import values
     from fr_bench.speed.values import EngineSettings
+import shlex
+import sys
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from fr_evaluation.cli_parts import NOT_MADE
+
+if TYPE_CHECKING:
+    from fr_bench.speed.page import Page
+    from fr_bench.speed.values import Round
+
+
+# Where results are kept in a clone of the repository.
+_RESULTS = Path("benchmarks/results")
+
+
+def results_folder(out: Path | None) -> Path | None:
+    """Return where results are written: `--out`, else the clone's own folder, else nowhere."""
+    return out or (_RESULTS if _RESULTS.is_dir() else None)
+
+
+def command_line() -> str:
+    """Return the command that runs, as it could be typed."""
+    return shlex.join(["fr", *sys.argv[1:]])
+
+
+def tell_round(turn: int, repeat: int, done: Round) -> None:
+    """Print a finished round on standard error."""
+    typer.echo(f"round {turn} of {repeat}: {done.subject} {done.photos_per_s:.1f} photos/s", err=True)
+
+
+def tell_step(told: str) -> None:
+    """Print a finished step on standard error."""
+    typer.echo(told, err=True)
+
+
+def tell(page: Page, as_json: bool, out: Path | None) -> None:
+    """Print and write a report, and end with the status of its bars."""
+    from fr_bench.speed.page import can_plot
+
+    if as_json:
+        typer.echo(page.json, nl=False)
+    else:
+        console = Console()
+        (console if console.is_terminal else Console(width=PIPE_WIDTH)).print(page.render())
+    folder = results_folder(out)
+    if folder is not None:
+        if page.plots is not None and not can_plot():
+            typer.echo("No plots are made, since Matplotlib is missing: pip install '.[bench]' in a clone.", err=True)
+        try:
+            for path in page.write(folder, command_line()):
+                typer.echo(f"written: {path}", err=True)
+        except OSError as error:
+            typer.echo(f"The results cannot be written to {folder}: {error.strerror}.", err=True)
+            raise typer.Exit(NOT_MADE) from error
+    if page.missed:
+        raise typer.Exit(MISSED)
 
 
 class SetName(StrEnum):
@@ -23,6 +81,12 @@ class SetName(StrEnum):
     GROUPS = "groups"
     ODD_FORMATS = "odd_formats"
 
+
+# A table that is cut off in a pipe or a file helps nobody.
+PIPE_WIDTH = 160
+
+# Exit statuses: 0 all bars reached, 1 a bar missed, 2 (of `errors_to_stderr`) the evaluation could not be made.
+MISSED = 1
 
 Photos = Annotated[
     list[str] | None,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from fr_bench.bench_commands import options
-from fr_bench.bench_commands.output import tell, tell_round
+from fr_bench.bench_commands.options import tell, tell_round
 from fr_evaluation.cli_parts import errors_to_stderr
 
 

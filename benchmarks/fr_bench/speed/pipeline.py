@@ -16,9 +16,8 @@ import numpy as np
 
 from fr_bench.speed.conditions import conditions
 from fr_bench.speed.engine import opened_embedder, opened_engine, workers_for
-from fr_bench.speed.peer import FoundFaces, agreement
+from fr_bench.speed.peer import FoundFaces, OnRound, agreement, alternate, opened_peer, peer_rate, rate_of
 from fr_bench.speed.report import BenchReport
-from fr_bench.speed.rounds import OnRound, alternate, opened_peer, peer_rate, rate_of
 from fr_bench.speed.stats import latency, rates
 from fr_bench.speed.values import (
     PIPELINE,

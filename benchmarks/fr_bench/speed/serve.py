@@ -16,7 +16,7 @@ from fr_bench.speed.child import BenchFailed
 from fr_bench.speed.conditions import conditions
 from fr_bench.speed.engine import opened_engine, server_options, workers_for
 from fr_bench.speed.generator import OK, Call, Generators, Sent, Target
-from fr_bench.speed.peer import agreement
+from fr_bench.speed.peer import OnRound, OpenPeer, agreement, alternate, opened_peer, peer_rate, rate_of
 from fr_bench.speed.pipeline import PipelineSubject
 from fr_bench.speed.report import BenchReport
 from fr_bench.speed.requests import (
@@ -28,7 +28,6 @@ from fr_bench.speed.requests import (
     serialised,
     temporary_gallery,
 )
-from fr_bench.speed.rounds import OnRound, OpenPeer, alternate, opened_peer, peer_rate, rate_of
 from fr_bench.speed.server_process import ServerProcess, free_port, started_server
 from fr_bench.speed.stats import latency, percentile, poisson_arrivals, rates
 from fr_bench.speed.values import (

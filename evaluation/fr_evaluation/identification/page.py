@@ -2,16 +2,115 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from fr_core.scoring.intervals import Rate, rate
 from fr_evaluation.hardest import HARDEST, Error, hardest
 from fr_evaluation.html import document, pictures, table
 from fr_evaluation.html import words as in_html
 from fr_evaluation.identification import words
-from fr_evaluation.identification.figures import IdentificationReport
-from fr_evaluation.identification.plots import CAPTIONS, figures
+from fr_evaluation.identification.figures import IdentificationFigures, IdentificationReport
 from fr_evaluation.identification.searches import Search
+from fr_evaluation.plots import COLOURS, new_figure
 from fr_evaluation.report import NOTICE
 from fr_evaluation.words import conditions
 from fr_locales.messages import Message, message
+
+CAPTIONS = {
+    "cmc": message("evaluation.caption.cmc"),
+    "det": message("evaluation.caption.identification_det"),
+    "sizes": message("evaluation.caption.sizes"),
+}
+# Of the targets: the one that is drawn against the size of the gallery.
+DRAWN = 1e-2
+# Width and style of the two lines of a picture: where they lie upon each other, both are seen.
+LINES = ((3.0, "-"), (1.5, "--"))
+
+
+def figures(report: IdentificationReport) -> dict[str, Figure]:
+    """The pictures by the names of their files, in the order to show them."""
+    found = report.figures
+    if not found.sizes:
+        return {}
+    drawn = {"cmc": cmc_figure(found), "det": det_figure(found)}
+    if len(found.sizes) > 1:
+        drawn["sizes"] = sizes_figure(found)
+    return drawn
+
+
+def cmc_figure(found: IdentificationFigures) -> Figure:
+    """The cumulative match characteristic of the smallest and of the largest gallery."""
+    figure, axes = new_figure("candidates looked at", "right person among them")
+    shown = found.sizes if len(found.sizes) == 1 else (found.sizes[0], found.sizes[-1])
+    for number, size in enumerate(shown):
+        _with_intervals(axes, range(1, len(size.cmc) + 1), size.cmc, f"gallery of {size.gallery_size:,}", number)
+    ranks = len(shown[-1].cmc)
+    apart = 1 if ranks < 10 else 5
+    axes.set_xticks(sorted({1, *range(apart, ranks + 1, apart)}))
+    axes.legend(frameon=False, loc="lower right")
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def det_figure(found: IdentificationFigures) -> Figure:
+    """FNIR against FPIR, and where the pack's threshold lies.
+
+    The axes are logarithmic, and linear where no threshold errs in both ways.
+    """
+    figure, axes = new_figure("false positive identification rate", "false negative identification rate")
+    if found.det is not None:
+        both = (found.det.fpir > 0) & (found.det.fnir > 0)
+        seen = both if both.any() else np.ones_like(both)
+        axes.plot(found.det.fpir[seen], found.det.fnir[seen], color=COLOURS[0], linewidth=1.5)
+        axes.set_xscale("log" if both.any() else "linear")
+        axes.set_yscale("log" if both.any() else "linear")
+    default = found.sizes[0].default
+    if default.fpir.count and default.fnir.count:
+        label = f"the pack's threshold, {default.threshold:.3f}"
+        axes.plot(default.fpir.value, default.fnir.value, "o", color=COLOURS[1], label=label)
+        axes.legend(frameon=False)
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def sizes_figure(found: IdentificationFigures) -> Figure:
+    """FNIR at `DRAWN`, and misses at rank 1, against the size of the gallery."""
+    figure, axes = new_figure("people in the gallery", "mated searches missed")
+    at_fpir = {
+        size.gallery_size: row.point.fnir
+        for size in found.sizes
+        for row in size.at_fpir
+        if row.target == DRAWN and row.point is not None
+    }
+    firsts = {size.gallery_size: size.cmc[0] for size in found.sizes}
+    not_first = {size: rate(first.total - first.count, first.total) for size, first in firsts.items()}
+    if at_fpir:
+        label = f"at a false alarm in {round(1 / DRAWN)} searches"
+        _with_intervals(axes, list(at_fpir), list(at_fpir.values()), label, 0)
+    _with_intervals(axes, list(not_first), list(not_first.values()), "right person not first", 1)
+    axes.set_xscale("log")
+    axes.set_xticks(list(firsts), [f"{size:,}" for size in firsts])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, loc="lower right")
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def _with_intervals(axes: Axes, xs: Sequence[int], rates: Sequence[Rate], label: str, number: int) -> None:
+    """Rates as line `number` of a picture, from 0, over their Wilson intervals as a band."""
+    colour, (width, style) = COLOURS[number], LINES[number]
+    low, high = [one.interval.low for one in rates], [one.interval.high for one in rates]
+    axes.fill_between(xs, low, high, color=colour, alpha=0.15, linewidth=0)
+    values = [one.value for one in rates]
+    axes.plot(
+        xs, values, color=colour, linewidth=width, linestyle=style, marker="o", markersize=4, label=label, clip_on=False
+    )
 
 
 def page(report: IdentificationReport, thumbnails: bool | None = None) -> str:

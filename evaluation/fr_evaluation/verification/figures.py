@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +34,25 @@ from fr_core.scoring.verification import (
 )
 from fr_datasets.values import VerificationPair
 from fr_evaluation.verification.compare import F64, AcrossPeople, ComparedPairs
-from fr_evaluation.verification.undefined import Undefined
+
+T = TypeVar("T")
+
+
+class Undefined(dict[str, str]):
+    """Name of a figure -> what the pairs lack."""
+
+    def unless(self, name: str, figure: Callable[[], T]) -> T | None:
+        """The figure, or None and a reason under its name.
+
+        Raises:
+            CallEnded: the caller's ticket is no longer wanted.
+        """
+        current_ticket().require_wanted()
+        try:
+            return figure()
+        except UndefinedRate as error:
+            self[name] = str(error)
+            return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from fr_core.scoring.intervals import UndefinedRate
 from fr_core.scoring.verification import threshold_at_fmr
 from fr_core.types import I64
 from fr_evaluation.verification.compare import F64, AcrossPeople, ComparedPairs
-from fr_evaluation.verification.undefined import Undefined
+from fr_evaluation.verification.figures import Undefined
 from fr_locales.messages import Message, message
 
 # The overall false match rate at whose threshold groups are compared, beside the pack's threshold.

@@ -19,19 +19,17 @@ from fr_datasets.labels import with_labels
 from fr_datasets.manifests import load_manifest
 from fr_datasets.values import PairSet
 from fr_evaluation.names import photo_namer
-from fr_evaluation.photos import OnProgress
-from fr_evaluation.pick import Pick, largest, most_central
+from fr_evaluation.photos import OnProgress, Pick, largest, most_central
 from fr_evaluation.report import Dataset, Settings, part_of, settings_of
 from fr_evaluation.verification.calibrate import calibrate, held_out, provenance_of
 from fr_evaluation.verification.compare import AcrossPeople, ComparedPairs
 from fr_evaluation.verification.crops import read_crops
-from fr_evaluation.verification.figures import verification_figures
+from fr_evaluation.verification.figures import Undefined, verification_figures
 from fr_evaluation.verification.groups import group_figures
 from fr_evaluation.verification.quality import quality_figures
 from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.sources import PairsToCompare, PhotoSource
 from fr_evaluation.verification.templates import read_templates
-from fr_evaluation.verification.undefined import Undefined
 
 
 def assemble(

@@ -12,8 +12,7 @@ from fr_core.pipeline import Pipeline
 from fr_core.types import EmbeddedFace
 from fr_datasets.manifests import Manifest
 from fr_datasets.values import PairSet
-from fr_evaluation.photos import OnProgress, Photos
-from fr_evaluation.pick import Pick
+from fr_evaluation.photos import OnProgress, Photos, Pick
 from fr_evaluation.verification.compare import AcrossPeople, ComparedPairs, across_people, compare
 
 

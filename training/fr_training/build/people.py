@@ -18,8 +18,7 @@ from fr_datasets.errors import DatasetError, DatasetUnknown, of_dataset, read_ph
 from fr_datasets.manifests import load_manifest
 from fr_datasets.values import Person
 from fr_evaluation.identification.run import PEOPLE_READERS
-from fr_evaluation.photos import EmbeddedPhoto, in_threads
-from fr_evaluation.pick import most_central
+from fr_evaluation.photos import EmbeddedPhoto, in_threads, most_central
 from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto
 
 # Why a photo was left out.
