@@ -17,7 +17,7 @@ from fr_bench.bench_cli import bench
 from fr_bench.speed import search as search_photos
 from fr_bench.speed import search_gallery, search_truth
 from fr_bench.speed.child import BenchFailed
-from fr_bench.speed.report import BenchReport, dumped, file_stem, held_text, markdown, write
+from fr_bench.speed.report import BenchReport, page_of
 from fr_bench.speed.search import SearchOrder, bench_search, predictions
 from fr_bench.speed.search_child import build, take_turn
 from fr_bench.speed.search_gallery import MATED_COSINE, Gallery, drawn_pairs, plant, unit
@@ -33,6 +33,8 @@ from fr_bench.speed.search_report import (
 )
 from fr_bench.speed.search_subjects import PEERS, check_peers
 from fr_bench.speed.search_truth import Answers, Truth, exact_search, judge
+from fr_bench.speed.values import Held
+from fr_bench.values import Bar
 from fr_core.errors import ConfigInvalid
 from fr_core.gallery.index.protocol import F64, IndexMemory
 from fr_core.gallery.index.register import new_index
@@ -340,7 +342,7 @@ def searched() -> tuple[BenchReport, list[str]]:
 
 
 def test_the_json_begins_with_the_figures_of_searches(searched: tuple[BenchReport, list[str]]) -> None:
-    content = json.loads(dumped(searched[0]))
+    content = json.loads(page_of(searched[0]).json)
     first = ["p50_ms", "p95_ms", "peer_p50_ms", "ratio", "rank1", "top20_recall", "bytes_per_template", "build_s"]
     assert list(content)[:8] == first
     assert content["ratio"] == pytest.approx(content["peer_p50_ms"] / content["p50_ms"])
@@ -373,10 +375,9 @@ def test_files_of_a_sweep(searched: tuple[BenchReport, list[str]], tmp_path: Pat
     assert isinstance(searched[0].detail, SearchDetail)
     points = (point(100, figures("numpy", 1.0)), point(300, figures("numpy", 2.0)))
     detail = replace(searched[0].detail, point=points[1], sweep=points, predictions=predictions(points))
-    report = replace(searched[0], detail=detail)
-    assert file_stem(report) == "search-numpy-300"
-    text, page, picture = write(report, tmp_path, "fr bench search --n 300")
-    assert json.loads(text.read_text()) == json.loads(dumped(report))
+    report = page_of(replace(searched[0], detail=detail))
+    text, page, picture = report.write(tmp_path, "fr bench search --n 300")
+    assert text.read_text() == report.json
     assert (page.name, picture.name) == ("search-numpy-300.md", "search-numpy-300-sizes.svg")
     told = page.read_text()
     assert "\n    fr bench search --n 300\n" in told
@@ -386,20 +387,13 @@ def test_files_of_a_sweep(searched: tuple[BenchReport, list[str]], tmp_path: Pat
     assert told.count("\n| numpy | ") == 2  # the times, and what was found
     assert "| 100 | numpy | 1.00 |" in told
     assert "\n| numpy | 2.00 (1.00 to 6.00) | 9.00 | 1.00 |" in told
-    assert held_text(2.4e-7) == "2.4e-07"
-    assert (held_text(0.0), held_text(0.9958)) == ("0.000", "0.996")
+    peer_error = replace(searched[0], held=(Held("score_error", 2.4e-7, Bar(1e-5, at_least=False)),))
+    assert "| score_error | 2.4e-07 | <= 1e-05 | yes |" in page_of(peer_error).markdown("")
     assert f"![{picture.name}]({picture.name})" in told
     first = picture.read_bytes()
     assert b"<svg" in first
-    write(report, tmp_path, "fr bench search --n 300")
+    report.write(tmp_path, "fr bench search --n 300")
     assert picture.read_bytes() == first
-
-
-def test_a_page_without_a_sweep_shows_no_prediction() -> None:
-    report = bench_search(SearchOrder(replace(SETTINGS, peers=(), probes=3)), lambda told: None)
-    page = markdown(report, "fr bench search", ())
-    assert "Predicted" not in page
-    assert json.loads(dumped(report))["ratio"] is None
 
 
 def test_an_index_that_is_not_there_is_refused_before_anything_is_drawn() -> None:

@@ -16,9 +16,10 @@ from google.rpc import error_details_pb2, status_pb2
 from fr_bench.speed.child import BenchFailed
 from fr_bench.speed.conditions import conditions
 from fr_bench.speed.generator import Call, Sent, read_details
+from fr_bench.speed.life import LifeReport, life_page
 from fr_bench.speed.peer import FoundFaces, Peer, agreement, matches, peer_rate
 from fr_bench.speed.pipeline import Recorder
-from fr_bench.speed.report import BenchReport, dumped, file_stem, markdown, to_json, write
+from fr_bench.speed.report import BenchReport, page_of
 from fr_bench.speed.serve import batches_between, buckets, point_of, read_metrics
 from fr_bench.speed.server_process import process_tree, resident_mib
 from fr_bench.speed.stats import latency, order_of, percentile, poisson_arrivals, rates
@@ -56,12 +57,6 @@ def test_a_percentile_of_nothing_is_undefined() -> None:
     with pytest.raises(ValueError, match="share"):
         percentile([1.0], 0.0)
     assert latency([]) is None
-
-
-def test_latencies_are_told_in_milliseconds() -> None:
-    found = latency([0.010] * 98 + [0.5, 2.0])
-    assert found is not None
-    assert (found.count, found.p50_ms, found.p95_ms, found.p99_ms, found.max_ms) == (100, 10.0, 10.0, 500.0, 2000.0)
 
 
 def test_arrivals_are_a_seeded_poisson_process() -> None:
@@ -130,13 +125,9 @@ def test_goodput_counts_answers_within_the_deadline_from_the_arrival() -> None:
     assert point.lateness_ms == pytest.approx(400.0)
 
 
-def test_an_open_loop_lasts_to_its_last_good_answer() -> None:
+def test_an_open_loop_lasts_to_its_last_good_answer_and_a_closed_one_has_no_schedule() -> None:
     point = point_of("open", 1.0, Sent((call(1.9, 2.5),), 0.0, 2.5, 0.1), (1,), LOAD)
-    assert point.seconds == 2.5
-    assert point.photos_per_s == pytest.approx(0.4)
-
-
-def test_a_closed_loop_has_no_deadline_and_no_schedule() -> None:
+    assert (point.seconds, point.photos_per_s) == (2.5, pytest.approx(0.4))
     point = point_of("closed", 2.0, Sent((call(0.0, 3.0), call(0.0, 4.0)), 0.0, 4.0, 0.1), (1,), LOAD)
     assert (point.photos_per_s, point.lateness_ms) == (0.5, None)
 
@@ -149,9 +140,9 @@ def test_the_reason_and_the_advice_to_wait_are_read_from_the_status() -> None:
 
     info = packed(error_details_pb2.ErrorInfo(reason="OVERLOADED"))
     wait = packed(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=1)))
-    assert read_details(status_pb2.Status(details=[info, wait]).SerializeToString()) == ("OVERLOADED", True)
-    assert read_details(status_pb2.Status(details=[info]).SerializeToString()) == ("OVERLOADED", False)
-    assert read_details(b"") == ("", False)
+    assert read_details(status_pb2.Status(details=[info, wait]).SerializeToString()) == ("OVERLOADED", 1.0)
+    assert read_details(status_pb2.Status(details=[info]).SerializeToString()) == ("OVERLOADED", None)
+    assert read_details(b"") == ("", None)
 
 
 def test_batches_are_what_ran_between_two_readings() -> None:
@@ -267,19 +258,16 @@ def served(points: tuple[LoadPoint, ...], batches: tuple[Batches, ...]) -> Bench
     )
 
 
-def test_the_json_begins_with_the_four_figures() -> None:
-    content = json.loads(dumped(served((), ())))
+def test_the_json_begins_with_the_figures_and_a_missed_bar_decides_only_if_it_was_named() -> None:
+    report = served((), ())
+    page = page_of(report)
+    content = json.loads(page.json)
     assert list(content)[:4] == ["photos_per_s", "faces_per_s", "peer_photos_per_s", "ratio"]
     assert [content[key] for key in list(content)[:4]] == [2.0, 4.0, None, None]
-    assert {"machine", "versions", "pack", "device", "precision", "settings", "rounds", "bars"} <= set(content)
-    assert content["machine"]["cpus"] >= 1
-
-
-def test_a_missed_bar_decides_only_if_it_was_named() -> None:
-    report = served((), ())
-    assert report.missed
-    assert to_json(report)["bars"] == [{"name": "photos_per_s", "value": 2.0, "bar": ">= 2500", "met": False}]
-    assert not replace(report, held=(Held("overhead_ratio", 2.0, Bar(1.25, at_least=False)),)).missed
+    assert {"machine", "versions", "pack", "device", "precision", "settings", "rounds", "rates"} <= set(content)
+    assert content["bars"] == [{"name": "photos_per_s", "value": 2.0, "bar": ">= 2500", "met": False}]
+    assert page.missed
+    assert not page_of(replace(report, held=(Held("overhead_ratio", 2.0, Bar(1.25, at_least=False)),))).missed
 
 
 def test_a_report_is_written_as_json_page_and_plots(tmp_path: Path) -> None:
@@ -288,24 +276,33 @@ def test_a_report_is_written_as_json_page_and_plots(tmp_path: Path) -> None:
     points = tuple(
         point_of("closed", load, Sent(calls, 0.0, 0.3, 0.1), (1,), replace(LOAD, mode="closed")) for load in (1.0, 2.0)
     )
-    report = served(points, (Batches("embedder", ((1.0, 3), (None, 2))),))
-    paths = write(report, tmp_path / "new", "fr bench serve")
-    assert [path.name.removeprefix(file_stem(report)) for path in paths] == [
-        ".json",
-        ".md",
-        "-latency.svg",
-        "-batches.svg",
-    ]
-    assert json.loads(paths[0].read_text()) == json.loads(dumped(report))
-    page = paths[1].read_text()
-    assert "| server, photos/s | 2.0" in page
-    assert "| photos_per_s | 2.000 | >= 2500 | no |" in page
-    assert f"![{paths[2].name}]({paths[2].name})" in page
+    page = page_of(served(points, (Batches("embedder", ((1.0, 3), (None, 2))),)))
+    paths = page.write(tmp_path / "new", "fr bench serve --photos lfw")
+    ends = [path.name.removeprefix(page.stem) for path in paths]
+    assert ends == [".json", ".md", "-latency.svg", "-batches.svg"]
+    assert paths[0].read_text() == page.json
+    told = paths[1].read_text()
+    assert "\n    fr bench serve --photos lfw\n" in told
+    assert "| server, photos/s | 2.0" in told
+    assert "| photos_per_s | 2.000 | >= 2500 | no |" in told
+    assert f"![{paths[2].name}]({paths[2].name})" in told
     first = paths[2].read_bytes()
     assert b"<svg" in first
-    write(report, tmp_path / "new", "fr bench serve")
+    page.write(tmp_path / "new", "fr bench serve")
     assert paths[2].read_bytes() == first
 
 
-def test_the_page_names_the_command() -> None:
-    assert "\n    fr bench serve --photos lfw\n" in markdown(served((), ()), "fr bench serve --photos lfw", ())
+def test_the_figures_of_a_gallery_stand_beside_their_bars(tmp_path: Path) -> None:
+    report = LifeReport(6000.0, 10.0, 25.0, 31.0, 400, 2916.4, 2760.2, 1_000_000, 512, conditions())
+    page = life_page(report, decides=True)
+    assert [(one.name, one.met) for one in page.held] == [("enrol_per_s", True), ("start_s", True)]
+    few = life_page(replace(report, n=10, start_s=None), decides=True)
+    assert (few.held, few.missed) == ([], False)
+    assert "too short to be seen" in few.markdown("fr bench gallery")
+    for slow in (replace(report, enrol_per_s=4999.0), replace(report, start_s=30.5)):
+        assert life_page(slow, decides=True).missed
+        assert not life_page(slow).missed
+    written = page.write(tmp_path / "results", "fr bench gallery --n 1000000")
+    assert [path.name for path in written] == ["gallery-1000000.json", "gallery-1000000.md"]
+    assert list(json.loads(written[0].read_text()))[:3] == ["enrol_per_s", "enrol_s", "start_s"]
+    assert "| start: from NOT_SERVING to SERVING | 25.0 s |" in written[1].read_text()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -16,7 +15,8 @@ from fr_api.v1 import common_pb2, training_pb2
 from fr_bench.bench_cli import bench
 from fr_bench.speed.child import BenchFailed, Child
 from fr_bench.speed.conditions import conditions
-from fr_bench.speed.training import around, kept, processor_s, walks_of
+from fr_bench.speed.server_process import processor_s
+from fr_bench.speed.training import around, kept, walks_of
 from fr_bench.speed.training_course import Cohorts, enrol, exported, make_course, pairs_for, plan_of
 from fr_bench.speed.training_report import Decision, Kept, TrainingOrder, TrainingReport, Walked, training_page
 from fr_bench.speed.training_trainees import Begin, Class, Load, moments, run_trainees
@@ -158,34 +158,27 @@ def test_processor_time_is_that_of_a_process_and_its_children(tmp_path: Path) ->
 
 
 def test_figures_stand_beside_their_bars() -> None:
-    told = training_page(REPORT).text
-    assert "decide_and_next_p99_ms 149.0, bar <= 150: ok" in told
-    assert "4 OVERLOADED" in told
-    assert "249.9 of 250.0 due" in told
-    assert not training_page(REPORT).missed
-    quiet = replace(REPORT, refusals={}, begin=None, memory=None)
-    assert "nobody" in training_page(quiet).text
+    page = training_page(REPORT, decides=True)
+    told = page.markdown("fr bench training --bar")
+    for said in (
+        "# fr bench training: 500 trainees, each deciding every 2 s\n",
+        "| decide_and_next_p99_ms | 149.000 | <= 150 | yes |",
+        "| a decision | p50 11.0, p95 20.0, p99 90.0, max 200.0 ms |",
+        "4 OVERLOADED",
+        "249.9 of 250.0 due",
+    ):
+        assert said in told
+    assert not page.missed
+    assert "nobody" in training_page(replace(REPORT, refusals={}, begin=None, memory=None)).markdown("")
     late = Latency(9, 1.0, 2.0, 150.5, 200.0)
     worse = (
         replace(REPORT, decide=late),
         replace(REPORT, decide_and_next=late),
-        replace(REPORT, kept=Kept(15_000, 1, 0, 0)),
-        replace(REPORT, kept=Kept(15_000, 0, 1, 0)),
-        replace(REPORT, kept=Kept(15_000, 0, 0, 1)),
+        *(replace(REPORT, kept=Kept(15_000, *wrong)) for wrong in ((1, 0, 0), (0, 1, 0), (0, 0, 1))),
     )
     for report in worse:
-        assert training_page(report).missed
-        assert training_page(report).text.count("MISSED") == 1
-
-
-def test_the_report_is_written_as_json_and_as_a_page(tmp_path: Path) -> None:
-    written = training_page(REPORT).write(tmp_path / "results", "fr bench training --bar")
-    assert [path.name for path in written] == ["training-500.json", "training-500.md"]
-    assert json.loads(written[0].read_text()) == json.loads(training_page(REPORT).json)
-    page = written[1].read_text()
-    assert page.startswith("# fr bench training: 500 trainees, each deciding every 2 s\n")
-    assert "    fr bench training --bar\n" in page
-    assert "| a decision | p50 11.0, p95 20.0, p99 90.0, max 200.0 ms |" in page
+        assert sum(not one.met for one in training_page(report).held) == 1
+        assert training_page(report, decides=True).missed
 
 
 def test_more_trainees_than_a_cohort_takes_are_refused() -> None:
