@@ -257,10 +257,8 @@ LOADERS: Mapping[SetName, Callable[[Path], Evaluation]] = {
 
 
 def load_sets(testdata: Path, names: Iterable[SetName]) -> dict[SetName, Evaluation]:
-    """Read and check the lists of the sets, so that a broken one stops the run before it begins.
-
-    Raises:
-        DatasetError: a list or a photo of a set is absent, or a list breaks its format.
+    """Read and check the lists of the sets, so that a broken one stops the run before it begins; raises
+    `DatasetError`.
     """
     wanted = set(names)
     return {name: load(testdata / name) for name, load in LOADERS.items() if name in wanted}

@@ -4,8 +4,11 @@
   which module checks which set;
 * **what they give**: `values` (pairs, people, crops, templates); `people_pairs` makes pairs of people, `labels` says
   what is known of them;
-* **how lists are read**: `tables` and `two_line_pairs` read lines, `plain_pickle` reads a pickle
-  without running it, `folders` finds photos; `errors` says what is wrong;
+* **how lists are read**: `tables` reads lines and finds photos, `plain_pickle` reads a pickle without running it;
 * **on the disk**: `links` (where a set lies), `fetch`, `archives`;
-* **the command**: `cli`, `progress`, and `telling`, which turns errors into sentences.
+* **the command**: `cli`, `progress`, and `exit_status`, which turns errors into sentences.
+
+Every reader of a set raises `DatasetMissing` where a list or a photo that it names is absent, `DatasetUnreadable` where
+one cannot be read, `DatasetMalformed` where a list breaks its format, `LeadsOut` where a link leads out of the folder,
+and `DatasetError` where photos lie where they should not; all are in `errors`.
 """

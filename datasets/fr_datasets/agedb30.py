@@ -16,11 +16,6 @@ def pairs(root: Path) -> PairSet:
     """The pairs of `root`/agedb_30_pair.txt, with photos in `root` or in one of `FOLDERS`.
 
     Each line is "FILE FILE LABEL", label 1 = mated, 0 = not. The folds are ten equal blocks, in the list's order.
-
-    Raises:
-        DatasetMissing: the list, or a photo that it names, is absent.
-        DatasetMalformed: a line breaks the rule.
-        DatasetError: photos lie in several folders.
     """
     path, images = root / "agedb_30_pair.txt", choose_folder(root, FOLDERS)
     lines = read_filled_lines(path)

@@ -38,7 +38,7 @@ def crop_pairs(path: Path) -> CropPairs:
 
 
 def contents(root: Path) -> Counts:
-    """Read each .bin file of the folder, and count its pairs as NAME_pairs; errors are those of `crop_pairs`."""
+    """Read each .bin file of the folder, and count its pairs as NAME_pairs."""
     found = sorted(require_folder(root).glob("*.bin"))
     if not found:
         raise DatasetMissing(f"The folder {root} holds no .bin file.")

@@ -13,11 +13,8 @@ COLUMNS = ("same", "identity_a", "file_a", "identity_b", "file_b")
 
 
 def pairs(root: Path) -> PairSet:
-    """The pairs of `root`/pairs.csv, with photos in `root`/images/IDENTITY/FILE.
-
-    Raises:
-        DatasetMissing: the list, or a photo that it names, is absent.
-        DatasetMalformed: other columns, `same` neither 0 nor 1, or `same` at odds with the two identities.
+    """The pairs of `root`/pairs.csv, with photos in `root`/images/IDENTITY/FILE; `same`, 0 or 1, agrees with the
+    identities.
     """
     path = root / "pairs.csv"
     found = []

@@ -20,10 +20,6 @@ def pairs(root: Path, protocol: Protocol = "FP") -> PairSet:
     Split/FP holds a folder for each fold, with same.txt (mated) and diff.txt; each line is "number,number". The first
     number counts in Pair_list_F.txt, the second in Pair_list_P.txt, or in F again for FF. These say where photos lie,
     from the folder `Protocol`.
-
-    Raises:
-        DatasetMissing: a list, or a photo that it names, is absent.
-        DatasetMalformed: a line breaks the rule, or a number is on no list.
     """
     folder = root / "Protocol"
     frontal = _photos(folder / "Pair_list_F.txt")
@@ -36,7 +32,7 @@ def pairs(root: Path, protocol: Protocol = "FP") -> PairSet:
 
 
 def contents(root: Path) -> Counts:
-    """Read the lists of FP, and of FF where they are there, and count; errors are those of `pairs`."""
+    """Read the lists of FP, and of FF where they are there, and count."""
     counts = pairs(root).counts
     if (root / "Protocol" / "Split" / "FF").is_dir():
         counts["frontal_pairs"] = len(pairs(root, "FF").pairs)

@@ -20,7 +20,6 @@ def calfw(root: Path) -> PairSet:
     """The pairs of `root`/pairs_CALFW.txt, with photos in `root`/aligned images or `root`/images, one of the two.
 
     The list numbers the folds of mated pairs, and none for the others: these are dealt in its order.
-    Errors are those of `read_two_line_pairs`, and of `choose_folder`.
     """
     found = read_two_line_pairs(root / "pairs_CALFW.txt", choose_folder(root, FOLDERS))
     return PairSet("calfw", load_manifest("calfw").terms, found)
@@ -37,10 +36,6 @@ def read_two_line_pairs(path: Path, images: Path) -> tuple[VerificationPair, ...
 
     Label 0 means not mated; any other number means mated, and is the fold where the list counts folds. To pairs without
     a fold of their own, folds are given by `deal_folds`.
-
-    Raises:
-        DatasetMissing: the list, or a photo that it names, is absent.
-        DatasetMalformed: a line breaks the rule, or two lines of a pair disagree.
     """
     lines = read_filled_lines(path)
     if len(lines) % 2:

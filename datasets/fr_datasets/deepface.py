@@ -14,12 +14,7 @@ DECISIONS = {"Yes": True, "No": False}
 
 
 def pairs(root: Path) -> PairSet:
-    """The pairs of `root`/pairs_master.csv, with the photos beside it.
-
-    Raises:
-        DatasetMissing: the list, or a photo that it names, is absent.
-        DatasetMalformed: other columns, or a decision other than Yes and No.
-    """
+    """The pairs of `root`/pairs_master.csv, with the photos beside it; a decision is Yes or No."""
     path = root / "pairs_master.csv"
     found = []
     for line, row in read_table(path, COLUMNS):

@@ -13,11 +13,8 @@ NAME = re.compile(r"compreface_\d+_(\d+)\.jpg")
 
 
 def photos(root: Path) -> CountedSet:
-    """The counted photos of the folder `root`, in the order of their names; other photos there are not counted.
-
-    Raises:
-        DatasetMissing: the folder is absent or holds none.
-        DatasetError: a file compreface_*.jpg whose name holds no count.
+    """The photos `root`/compreface_*.jpg in the order of their names, each of which holds a count; others are not
+    counted.
     """
     found = []
     for path in map(require_text, sorted(require_folder(root).glob("compreface_*.jpg"))):

@@ -26,10 +26,6 @@ def templates(root: Path, name: str) -> TemplateSet:
 
     NAME_face_tid_mid.txt has lines "photo template medium", NAME_name_5pts_score.txt "photo x1 y1 ... x5 y5 score" of
     the same photos in the same order, NAME_template_pair_label.txt "template template label", label 1 = mated.
-
-    Raises:
-        DatasetMissing: a list, or a photo that it names, is absent.
-        DatasetMalformed: a line breaks the rule, the lists of photos differ, or a pair names a template without photos.
     """
     meta = root / "meta"
     media_list, points_list = meta / f"{name}_face_tid_mid.txt", meta / f"{name}_name_5pts_score.txt"

@@ -13,14 +13,9 @@ from fr_datasets.values import PairSet
 
 
 def read_labels(path: Path, key: str) -> dict[str, dict[str, str]]:
-    """Read a CSV whose first column, `key`, names the person and whose further columns are labels.
+    """Read a CSV whose first column, `key`, names each person once, and whose further columns are labels.
 
-    Returns:
-        identity -> (label -> text).
-
-    Raises:
-        DatasetMissing: the list is absent.
-        DatasetMalformed: another first column, no further one, a column or a person twice, or a row out of form.
+    Returns identity -> (label -> text).
     """
     columns = read_header(path)
     if columns[:1] != [key]:
@@ -36,7 +31,6 @@ def with_labels(pairs: PairSet, path: Path) -> PairSet:
     have no row have no labels.
 
     Raises:
-        DatasetMissing: the CSV is absent.
         DatasetMalformed: a row names somebody whom the list does not, or the CSV is out of form.
         DatasetError: the list names nobody.
     """

@@ -31,35 +31,29 @@ DEV_PARTS: Mapping[Part, str] = {"train": "DevTrain.txt", "test": "DevTest.txt"}
 
 
 def view1(root: Path, part: Part) -> PairSet:
-    """The pairs of `root`/pairsDevTrain.txt or pairsDevTest.txt, for development; errors are those of `view2`."""
+    """The pairs of `root`/pairsDevTrain.txt or pairsDevTest.txt, for development."""
     pairs = read_dev_pairs(root / f"pairs{DEV_PARTS[part]}", choose_folder(root, FOLDERS))
     return PairSet(f"lfw/view1-{part}", load_manifest("lfw").terms, pairs)
 
 
 def view1_people(root: Path, part: Part) -> PeopleSet:
-    """The people of `root`/peopleDevTrain.txt or peopleDevTest.txt, disjoint; errors are those of `view2`."""
+    """The people of `root`/peopleDevTrain.txt or peopleDevTest.txt, disjoint."""
     found = read_dev_people(root / f"people{DEV_PARTS[part]}", choose_folder(root, FOLDERS))
     return PeopleSet(f"lfw/view1-{part}", load_manifest("lfw").terms, found)
 
 
 def view2(root: Path) -> PairSet:
-    """The pairs of `root`/pairs.txt, in folds, for the figures that are reported.
-
-    Raises:
-        DatasetMissing: the list, or a photo that it names, is absent.
-        DatasetMalformed: a line breaks the rule.
-        DatasetError: photos lie in several folders.
-    """
+    """The pairs of `root`/pairs.txt, in folds, for the figures that are reported."""
     return PairSet("lfw", load_manifest("lfw").terms, read_pairs(root / "pairs.txt", choose_folder(root, FOLDERS)))
 
 
 def people(root: Path) -> PeopleSet:
-    """The people of `root`/people.txt; errors are those of `view2`."""
+    """The people of `root`/people.txt."""
     return PeopleSet("lfw", load_manifest("lfw").terms, read_people(root / "people.txt", choose_folder(root, FOLDERS)))
 
 
 def contents(root: Path) -> Counts:
-    """Read every list that is there, of View 1, View 2 and people, and count; errors are those of `view2`."""
+    """Read every list that is there, of View 1, View 2 and people, and count."""
     counts: dict[str, int] = {}
     if (root / "pairs.txt").is_file():
         counts |= view2(root).counts

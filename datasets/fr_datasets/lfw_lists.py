@@ -23,10 +23,6 @@ def read_pairs(pairs_file: Path, images: Path) -> tuple[VerificationPair, ...]:
 
     The header holds the number of folds F and of pairs of each class N, such as "10 300". F blocks follow, each with N
     lines "name number number" (mated), then N lines "name number name number" (not mated).
-
-    Raises:
-        DatasetMissing: the list, or a photo that it names, is absent.
-        DatasetMalformed: a line breaks the rule.
     """
     lines = read_filled_lines(pairs_file)
     header = lines[0].split()
@@ -49,12 +45,7 @@ def read_dev_pairs(pairs_file: Path, images: Path) -> tuple[VerificationPair, ..
 
 
 def read_people(people_file: Path, images: Path) -> tuple[Person, ...]:
-    """Read a list of people sets: the number of sets, then for each set its size and as many lines "name photos".
-
-    Raises:
-        DatasetMissing: the list, or a photo that it names, is absent.
-        DatasetMalformed: a line breaks the rule.
-    """
+    """Read a list of people sets: the number of sets, then for each set its size and as many lines "name photos"."""
     lines = read_filled_lines(people_file)
     sets = whole_number(people_file, 1, lines[0])
     found: list[Person] = []

@@ -23,10 +23,6 @@ def people(root: Path) -> PeopleSet:
 
     `root`/london_info.csv, where it is there, gives the labels `face_age`, `face_gender` and `face_eth`; people whom it
     leaves out have none.
-
-    Raises:
-        DatasetMissing: the folder is absent or holds nobody, or a person lacks a photo.
-        DatasetMalformed: london_info.csv breaks its format.
     """
     folders = sorted(folder for folder in require_folder(root).iterdir() if folder.is_dir() and folder.name.isdigit())
     if not folders:
@@ -46,5 +42,5 @@ def _person(folder: Path, root: Path, labels: Mapping[str, str]) -> Person:
 
 
 def pairs(root: Path) -> PairSet:
-    """Pairs of the photos of `people`, as `pairs_of_people` makes them, which may raise too."""
+    """Pairs of the photos of `people`, as `pairs_of_people` makes them."""
     return pairs_of_people(people(root))

@@ -14,12 +14,7 @@ PARTS = ("easy", "hard")
 
 
 def parts(root: Path) -> dict[str, CountedSet]:
-    """The photos of `root`/index.csv by part, "easy" and "hard"; each holds 0 faces.
-
-    Raises:
-        DatasetMissing: the list, or a photo that it names, is absent.
-        DatasetMalformed: other columns, or a file in neither part.
-    """
+    """The photos of `root`/index.csv by part, "easy" and "hard"; each holds 0 faces."""
     path = root / "index.csv"
     found: dict[str, list[CountedPhoto]] = {part: [] for part in PARTS}
     for line, row in read_table(path, COLUMNS):
@@ -33,5 +28,5 @@ def parts(root: Path) -> dict[str, CountedSet]:
 
 
 def contents(root: Path) -> Counts:
-    """Read the list, and count; errors are those of `parts`."""
+    """Read the list, and count."""
     return {"photos": sum(len(part.photos) for part in parts(root).values())}

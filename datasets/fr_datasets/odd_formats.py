@@ -15,12 +15,7 @@ COUNTS = re.compile(r"\d+( or \d+)*")
 
 
 def photos(root: Path) -> CountedSet:
-    """The files of `root`/index.csv. `expected_faces` is a number, numbers joined by " or ", or "error".
-
-    Raises:
-        DatasetMissing: the list, or a file that it names, is absent.
-        DatasetMalformed: other columns, or an `expected_faces` of another form.
-    """
+    """The files of `root`/index.csv. `expected_faces` is a number, numbers joined by " or ", or "error"."""
     path = root / "index.csv"
     found = []
     for line, row in read_table(path, COLUMNS):

@@ -13,18 +13,14 @@ COLUMNS = ["a", "b", "mated"]
 
 
 def pairs(root: Path) -> PairSet:
-    """The pairs of `root`/pairs.csv; errors are those of `read_pairs_csv`."""
+    """The pairs of `root`/pairs.csv."""
     return PairSet("pairs_csv", load_manifest("pairs_csv").terms, read_pairs_csv(root / "pairs.csv"))
 
 
 def read_pairs_csv(path: Path) -> tuple[VerificationPair, ...]:
     """Read a CSV of pairs: `a` and `b` are photos, from the folder of the list, `mated` is 0 or 1, `fold` from 1.
 
-    Raises:
-        DatasetMissing: the list, or a photo that it names, is absent.
-        DatasetUnreadable: one of these cannot be read.
-        DatasetMalformed: other columns, `mated` neither 0 nor 1, a fold that is no number, a photo outside of the
-            folder, a pair of one photo, or one that is there already, in either order.
+    A pair is of two photos, and not there already, in either order.
     """
     columns = read_header(path)
     if columns not in (COLUMNS, [*COLUMNS, "fold"]):

@@ -27,19 +27,12 @@ SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", 
 def people(root: Path) -> PeopleSet:
     """The people of the folders `root`/PERSON, sorted, each with the photos in it, sorted by name.
 
-    A person's identity is the folder's name in Unicode's NFC: macOS writes folder names in NFD.
+    A person's identity is the folder's name in Unicode's NFC: macOS writes folder names in NFD. Two folders of one name
+    in different forms, a photo beside the folders and something else in them are refused.
 
-    `root`/labels.csv, if it exists, holds the column `person` and a column for each label. `root`/conditions.csv, if it
-    exists, holds the columns `person,photo,condition`; photos that it does not list have no condition. Other files of
-    `root` that are not photos, and names that begin with a dot, are ignored.
-
-    Raises:
-        DatasetMissing: the folder is absent or holds nobody, a person has no photo, or has no row in labels.csv.
-        DatasetMalformed: labels.csv or conditions.csv breaks its format, or the latter names a missing photo.
-        DatasetUnreadable: a name is not UTF-8.
-        LeadsOut: a folder, a photo or labels.csv is a link to something outside of the folder.
-        DatasetError: two folders have one name in different forms of Unicode, a photo is beside the folders, a person's
-            folder holds something that is not a photo, or labels.csv names a person without a folder.
+    `root`/labels.csv, if it exists, holds the column `person`, with everybody, and a column for each label.
+    `root`/conditions.csv, if it exists, holds the columns `person,photo,condition`; photos that it does not list have
+    no condition. Other files of `root` that are not photos, and names that begin with a dot, are ignored.
     """
     folders = []
     for path in _listed(root, root):
@@ -63,7 +56,7 @@ def people(root: Path) -> PeopleSet:
 
 
 def pairs(root: Path) -> PairSet:
-    """Pairs of the photos of `people`, as `pairs_of_people` makes them, which may raise too."""
+    """Pairs of the photos of `people`, as `pairs_of_people` makes them."""
     return pairs_of_people(people(root))
 
 

@@ -19,15 +19,12 @@ MOST_MATED = 100
 def pairs_of_people(
     people: PeopleSet, most_nonmated: int = MOST_NONMATED, most_mated_of_one: int = MOST_MATED
 ) -> PairSet:
-    """Every two photos of one person, and every two people by the first photo of each.
+    """Every two photos of one person, and every two people by the first photo of each; somebody must have two photos.
 
     Where one person has more than `most_mated_of_one` pairs, that many are taken, at even distances in their order.
     Where those are more than `most_nonmated` pairs of people, each person is paired with the people that follow in the
     order of the set, and the last with the first ones: as many for each person as the bound allows, and one at least.
     The pairs have no folds, and the labels of the people go along.
-
-    Raises:
-        DatasetError: nobody has two photos.
     """
     mated = [
         VerificationPair(a, b, True, people=(person.identity, person.identity))

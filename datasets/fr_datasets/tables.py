@@ -87,11 +87,8 @@ def open_list(path: Path) -> BinaryIO:
 
 
 def choose_folder(root: Path, names: Sequence[str]) -> Path:
-    """The folder of `root` that has one of these names, else `root` itself.
-
-    Raises:
-        DatasetError: several are there, and nothing says which is meant.
-        DatasetMissing, DatasetUnreadable: as for `require_folder`.
+    """The folder of `root` that has one of these names, else `root` itself; raises `DatasetError` where several are
+    there.
     """
     require_folder(root)
     found = [root / name for name in names if (root / name).is_dir()]

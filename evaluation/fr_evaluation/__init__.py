@@ -2,11 +2,10 @@
 
 * **what is measured**: `verification` (1:1) and `identification` (1:N) each read, run, compute and tell; `kinds` and
   `offers` list what there is;
-* **photos**: `photos` analyses them, `pick` chooses the face that is meant, `names` tells them apart, `thumbnails`
-  shows them;
-* **a report**: `report` (its values), `provenance` (on what), `json_values` and `keys` (for programs), `words` (for
-  people), `plots`, `html`, `hardest` (the single errors), `files` and `write` (a folder);
-* **afterwards**: `recorded` reads a report back, `repeat` measures it again; `keeping` and `stored` keep those of a
-  server;
-* **commands**: `cli`, `repeat_cli`, and what they share, `cli_parts`.
+* **photos**: `photos` analyses them and picks the face that is meant, `names` tells them apart;
+* **a report**: `report` (its values), `json_values` (for programs), `words` (for people, as messages), `plots`, `html`,
+  `hardest` (the single errors), `files` and `write` (a folder);
+* **afterwards**: `recorded` reads a report back, `repeat` measures it again; `stored` and `stored_files` keep those of
+  a server;
+* **commands**: `cli`, and what it shares with others, `cli_parts`.
 """

@@ -274,11 +274,6 @@ def test_a_wrong_list_of_others_is_told(
     assert_told(measure(root, name), 2, code, words)
 
 
-def test_official_lists_of_lfw_are_taken_as_they_are(root: Path) -> None:
-    lay_out(root, ADA | {"pairs.txt": "1 2\nAda 1 1\nAda 1 2\nAda 1 Bo 1\nAda 1 Bo 1\n"})
-    assert measure(root, "lfw").exit_code == 0
-
-
 # --- photos and classes ---------------------------------------------------------------------------------------
 
 FIGURES = ("accuracy", "accuracy_at_best_threshold", "equal_error_rate", "auc", "at_default_threshold")
@@ -331,10 +326,6 @@ def test_a_home_that_is_none_is_told(root: Path, monkeypatch: pytest.MonkeyPatch
     lay_out(root, {"pairs.csv": GOOD, "broken/datasets/links.toml/x": ""})
     monkeypatch.setenv("FR_HOME", str(root / place))
     assert_told(invoke("link", "pairs_csv", "--root", str(root)), 1, "DATASET_UNUSABLE", words)
-
-
-def test_no_name_is_suggested_where_none_is_near() -> None:
-    assert "Did you mean" not in invoke("info", "zzz").stderr
 
 
 IJB = {

@@ -12,20 +12,7 @@ from fr_datasets.catalogue import READERS, check
 from fr_datasets.errors import DatasetError, DatasetMalformed, DatasetMissing, DatasetUnknown
 from fr_datasets.manifests import RemoteFile, load_manifest, manifest_names, parse_manifest
 from fr_datasets.values import CountedPhoto, VerificationPair
-
-
-def touch(root: Path, *names: str) -> None:
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-
-
-def write(root: Path, name: str, text: str) -> Path:
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text.encode())
-    return path
+from support.evaluations import touch, write
 
 
 def refusal(read: Callable[[Path], object], root: Path) -> DatasetMalformed:
@@ -69,11 +56,6 @@ def test_lfw_pairs_have_paths_labels_and_folds(lfw_root: Path) -> None:
     assert "commercial" in found.terms
 
 
-def test_lfw_header_may_promise_ten_folds(lfw_root: Path) -> None:
-    write(lfw_root, "pairs.txt", "10\t1\n" + "Ada_A\t1\t3\nAda_A\t1\tBo\t2\n" * 10)
-    assert [pair.fold for pair in lfw.view2(lfw_root).pairs] == [fold for fold in range(1, 11) for _ in range(2)]
-
-
 def test_a_missing_lfw_photo_is_named_and_shifts_nothing(lfw_root: Path) -> None:
     (lfw_root / "images/Ada_A/Ada_A_0003.jpg").rename(lfw_root / "images/Ada_A/Ada_A_0004.jpg")
     with pytest.raises(DatasetMissing, match=r"Ada_A_0003\.jpg, named by line 2 of pairs\.txt"):
@@ -103,16 +85,6 @@ def test_a_broken_lfw_list_is_refused_with_its_line(lfw_root: Path, text: str, l
     assert (error.path, error.line) == (path, line)
     assert f"{path}, line {line}: " in error.message
     assert what in error.message
-
-
-def test_an_absent_lfw_list_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(DatasetMissing, match=r"pairs\.txt is not there"):
-        lfw.view2(tmp_path)
-
-
-def test_a_list_that_is_no_text_is_refused_with_its_line(lfw_root: Path) -> None:
-    (lfw_root / "pairs.txt").write_bytes(PAIRS.encode().replace(b"Bo\t1\t2", b"B\xf6\t1\t2"))
-    assert refusal(lfw.view2, lfw_root).line == 4
 
 
 def test_lfw_people_have_all_their_photos(lfw_root: Path) -> None:
@@ -203,15 +175,6 @@ def test_a_decision_other_than_yes_and_no_is_refused(deepface_root: Path) -> Non
     write(deepface_root, "pairs_master.csv", DEEPFACE.replace("No", "no"))
     error = refusal(deepface.pairs, deepface_root)
     assert (error.line, "must be Yes or No" in error.message) == (3, True)
-
-
-def test_missing_photos_of_pairs_are_named(celeba_root: Path, deepface_root: Path) -> None:
-    (celeba_root / "images/8/c.jpg").unlink()
-    with pytest.raises(DatasetMissing, match=r"c\.jpg, named by line 3 of pairs\.csv"):
-        celeba_wild.pairs(celeba_root)
-    (deepface_root / "b.jpg").unlink()
-    with pytest.raises(DatasetMissing, match=r"b\.jpg, named by line 2 of pairs_master\.csv"):
-        deepface.pairs(deepface_root)
 
 
 # --- photos with known counts -------------------------------------------------------------------------------
@@ -344,30 +307,13 @@ def test_a_set_without_a_manifest_is_unknown() -> None:
 # --- the real lists -----------------------------------------------------------------------------------------
 
 
-def test_the_test_data_hold_what_their_readme_says(testdata: Path) -> None:
-    faces = lfw.view2(testdata / "lfw")
-    assert (len(faces.pairs), sum(pair.mated for pair in faces.pairs)) == (1200, 600)
-    assert sum(pair.fold == 1 for pair in faces.pairs) == 600
-    everybody = lfw.people(testdata / "lfw").people
-    assert (len(everybody), sum(len(person.photos) for person in everybody)) == (1156, 2736)
-    wild = celeba_wild.pairs(testdata / "celeba_wild")
-    assert (len(wild.pairs), sum(pair.mated for pair in wild.pairs), len(wild.photos)) == (600, 300, 172)
-    assert len(deepface.pairs(testdata / "deepface").pairs) == 300
-    parts = nonface.parts(testdata / "nonface")
-    assert (len(parts["easy"].photos), len(parts["hard"].photos)) == (74, 26)
-    assert len(groups.photos(testdata / "groups").photos) == 9
-    assert len(odd_formats.photos(testdata / "odd_formats").photos) == 47
-    shown = london.people(testdata / "london").people
-    assert len(shown) == 102
-    assert shown[0].labels == {"face_age": "24", "face_gender": "female", "face_eth": "white"}
-
-
 @pytest.mark.parametrize("name", ["celeba_wild", "deepface", "groups", "london", "nonface", "odd_formats"])
 def test_the_test_data_are_what_the_manifests_promise(testdata: Path, name: str) -> None:
     assert check(load_manifest(name), testdata / name) == load_manifest(name).counts
 
 
 def test_two_folds_of_lfw_are_a_part_of_it(testdata: Path) -> None:
+    assert london.people(testdata / "london").people[0].labels["face_age"] == "24"
     with pytest.raises(DatasetError, match=r"sha256|1200 pairs of 6000"):
         check(load_manifest("lfw"), testdata / "lfw")
     assert check(load_manifest("lfw"), testdata / "lfw", partial=True)["pairs"] == 1200

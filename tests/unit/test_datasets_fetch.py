@@ -221,12 +221,6 @@ def test_each_source_and_why_it_failed_is_told(server: Server, tmp_path: Path) -
     assert "[http://127.0.0.1:1/a: the download failed: " in caught.value.what
 
 
-def test_a_source_that_fails_is_followed_by_the_next(server: Server, tmp_path: Path) -> None:
-    server.files["/right"] = BODY
-    assert download(a_file(server, "/absent", "/right"), tmp_path, Told()).read_bytes() == BODY
-    assert [path for path, _ in server.asked] == ["/absent", "/right"]
-
-
 def test_redirects_are_followed_and_what_is_missing_is_asked_there(server: Server, tmp_path: Path) -> None:
     server.files["/moved"] = BODY
     server.redirects["/a"] = "/moved"
@@ -250,14 +244,6 @@ def test_a_length_that_is_wrong_or_none_does_no_harm(server: Server, tmp_path: P
     assert download(a_file(server, "/a"), tmp_path, Told()).read_bytes() == BODY
 
 
-def test_a_file_that_is_shorter_than_it_must_be_is_no_file(server: Server, tmp_path: Path) -> None:
-    server.files["/a"] = BODY
-    server.promised = str(len(BODY) - 1)
-    with pytest.raises(ChecksumMismatch):
-        download(a_file(server, "/a"), tmp_path, Told())
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_full_disk_is_told_and_no_other_source_is_asked(server: Server, tmp_path: Path) -> None:
     server.files |= {"/a": BODY, "/b": BODY}
     file = a_file(server, "/a", "/b")
@@ -265,23 +251,6 @@ def test_a_full_disk_is_told_and_no_other_source_is_asked(server: Server, tmp_pa
     with pytest.raises(CannotWrite, match=r"part cannot be written: No space left on device\. What has come is kept"):
         download(file, tmp_path, Told())
     assert [path for path, _ in server.asked] == ["/a"]
-
-
-class Interrupted(Told):
-    """Somebody presses Ctrl-C when half of it is there."""
-
-    def advance(self, n: int) -> None:
-        super().advance(n)
-        if self.bytes[-1] >= len(BODY) // 2:
-            raise KeyboardInterrupt
-
-
-def test_an_interrupted_download_goes_on_where_it_was(server: Server, tmp_path: Path) -> None:
-    server.files["/a"] = BODY
-    with pytest.raises(KeyboardInterrupt):
-        download(a_file(server, "/a"), tmp_path, Interrupted())
-    assert download(a_file(server, "/a"), tmp_path, Told()).read_bytes() == BODY
-    assert server.asked == [("/a", None), ("/a", f"bytes={len(BODY) // 2}-")]
 
 
 # --- archives -------------------------------------------------------------------------------------------------
@@ -425,12 +394,6 @@ def test_a_set_without_a_source_says_how_to_place_it(tmp_path: Path) -> None:
         fetch(load_manifest("cfp"), tmp_path, Told())
     assert "`fr dataset info cfp` shows how its folder must look" in caught.value.message
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_that_cannot_be_written_is_told(manifest: Manifest, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(FetchFailed, match="cannot be written"):
-        fetch(manifest, tmp_path / "file" / "lfw", Told())
 
 
 def test_the_command_fetches_checks_and_links(

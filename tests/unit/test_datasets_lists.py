@@ -13,20 +13,7 @@ from fr_core.runtime.ticket import Ticket, hold
 from fr_datasets import agedb30, cfp, cross_lfw, ijb, lfw, pairs_csv, people_folder, tables
 from fr_datasets.errors import DatasetError, DatasetMalformed, DatasetMissing, DatasetUnreadable
 from fr_datasets.values import fold_of
-
-
-def touch(root: Path, *names: str) -> None:
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-
-
-def write(root: Path, name: str, text: str) -> Path:
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text.encode())
-    return path
+from support.evaluations import touch, write
 
 
 def refusal(read: Callable[[Path], object], root: Path) -> tuple[int, str]:
@@ -154,13 +141,6 @@ def test_a_broken_list_of_two_lines_is_refused(tmp_path: Path, text: str, line: 
     assert what in found[1]
 
 
-def test_a_missing_photo_of_calfw_is_named(tmp_path: Path) -> None:
-    touch(tmp_path, "a.jpg")
-    write(tmp_path, "pairs_CALFW.txt", two_lines(("a.jpg", "b.jpg", 1)))
-    with pytest.raises(DatasetMissing, match=r"b\.jpg, named by line 2 of pairs_CALFW\.txt"):
-        cross_lfw.calfw(tmp_path)
-
-
 def test_agedb_folds_are_ten_blocks(tmp_path: Path) -> None:
     touch(tmp_path / "images", "a.jpg", "b.jpg", "c.jpg")
     write(tmp_path, "agedb_30_pair.txt", "a.jpg b.jpg 1\na.jpg c.jpg 0\n" * 10)
@@ -255,25 +235,6 @@ def test_pairs_of_ones_own_may_have_folds(tmp_path: Path, column: str, folds: li
     found = pairs_csv.pairs(tmp_path).pairs
     assert [(pair.mated, pair.fold) for pair in found] == [(True, folds[0]), (False, folds[1])]
     assert (found[0].a, found[0].b) == (tmp_path / "x/a.jpg", tmp_path / "b c.jpg")
-
-
-@pytest.mark.parametrize(
-    ("text", "line", "what"),
-    [
-        ("a,b\na.jpg,b.jpg\n", 1, "columns must be a,b,mated"),
-        ("a,b,mated\na.jpg,b.jpg,yes\n", 2, "must be 0 or 1"),
-        ("a,b,mated,fold\na.jpg,b.jpg,1,0\n", 2, "whole number"),
-        ("a,b,mated\na.jpg,a.jpg,1\n", 2, "one photo twice"),
-        ("a,b,mated\n", 1, "no rows"),
-        ("", 1, "the list is empty"),
-    ],
-)
-def test_a_broken_list_of_ones_own_is_refused(tmp_path: Path, text: str, line: int, what: str) -> None:
-    touch(tmp_path, "a.jpg", "b.jpg")
-    write(tmp_path, "pairs.csv", text)
-    found = refusal(pairs_csv.pairs, tmp_path)
-    assert found[0] == line
-    assert what in found[1]
 
 
 def test_people_of_ones_own_lie_in_folders(tmp_path: Path) -> None:

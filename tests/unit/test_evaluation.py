@@ -6,7 +6,6 @@ import csv
 import json
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from fr_bench.cli import evaluate
 from fr_core.scoring.bootstrap import fnmr_at_fmr_statistic, subject_bootstrap
 from fr_core.scoring.intervals import rate
 from fr_core.types import Embedding, ModelId
-from fr_datasets.errors import DatasetMalformed, DatasetMissing, DatasetUnknown
 from fr_datasets.manifests import load_manifest
 from fr_datasets.values import VerificationPair
 from fr_evaluation.report import part_of
@@ -27,13 +25,12 @@ from fr_evaluation.verification.compare import ComparedPairs, across_people
 from fr_evaluation.verification.figures import verification_figures
 from fr_evaluation.verification.page import figures, page
 from fr_evaluation.verification.report import VerificationReport
-from fr_evaluation.verification.run import read_pairs, run_verification
 from fr_evaluation.words import counted, few_errors_text, in_words, threshold_text
 from fr_evaluation.write import write_report
+from support.evaluations import verified_set
 from support.people import made_pairs
-from support.photos import engine, face
+from support.photos import face
 
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PEOPLE = 6
 
 
@@ -53,19 +50,16 @@ def lfw(tmp_path: Path) -> Path:
 
 
 def report_of(root: Path, name: str = "lfw") -> VerificationReport:
-    return run_verification(
-        engine(),
-        read_pairs(name, root),
-        flip=False,
-        seed=1,
-        workers=2,
-        clock=lambda: NOW,
-        on_progress=lambda done, total: None,
-    )
+    return verified_set(name, root)
 
 
 def test_every_pair_is_right_and_every_photo_gave_a_template(lfw: Path) -> None:
     keys = report_keys(report_of(lfw))
+    rates = keys["fnmr_at_fmr"]
+    assert list(rates) == ["0.01", "0.001", "0.0001", "1e-05", "1e-06"]
+    assert {(rate["supported"], rate["note"]) for rate in rates.values()} == {
+        (False, "not supported by this many comparisons")
+    }
     assert (keys["accuracy"]["mean"], keys["accuracy"]["standard_error"]) == (1.0, 0.0)
     assert keys["failures_to_acquire"] == 0
     assert (keys["pairs"]["mated"], keys["pairs"]["nonmated"], keys["dataset"]["people"]) == (6, 6, 6)
@@ -73,13 +67,6 @@ def test_every_pair_is_right_and_every_photo_gave_a_template(lfw: Path) -> None:
     assert keys["measured_at"] == "2026-01-02T03:04:05+00:00"
     assert "never an identity" in keys["notice"]
     json.dumps(keys, allow_nan=False)
-
-
-def test_a_rate_that_so_few_pairs_cannot_show_is_said_not_to_be_supported(lfw: Path) -> None:
-    rates = report_keys(report_of(lfw))["fnmr_at_fmr"]
-    assert list(rates) == ["0.01", "0.001", "0.0001", "1e-05", "1e-06"]
-    assert not any(rate["supported"] for rate in rates.values())
-    assert {rate["note"] for rate in rates.values()} == {"not supported by this many comparisons"}
 
 
 def test_a_photo_without_a_face_counts_as_wrong_and_is_named(lfw: Path) -> None:
@@ -168,20 +155,6 @@ def test_thresholds_are_shown_rounded_up_and_numbers_with_their_noun() -> None:
     ]
 
 
-def test_pairs_of_one_kind_leave_the_rest_undefined_and_none_at_zero(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        face(tmp_path / f"{name}.png", 0)
-    (tmp_path / "pairs.csv").write_text("a,b,mated\na.png,b.png,1\n", encoding="utf-8")
-    report = report_of(tmp_path, "pairs_csv")
-    keys = report_keys(report)
-    undefined = {"accuracy", "accuracy_at_best_threshold", "auc", "det", "at_default_threshold", "likelihood_ratio"}
-    undefined |= {"calibration", "held_out", "differentials"}
-    assert set(keys["undefined"]) == undefined
-    assert not any(keys[name] for name in undefined - {"det"})
-    assert not any(rate["supported"] for rate in keys["fnmr_at_fmr"].values())
-    assert "undefined" in page(report)
-
-
 def test_the_same_run_gives_the_same_report(lfw: Path) -> None:
     first, second = (report_keys(report_of(lfw)) for _ in range(2))
     assert {**first, "seconds": 0} == {**second, "seconds": 0}
@@ -218,23 +191,11 @@ def test_the_files_are_whole_and_need_nothing_beside_them(lfw: Path, tmp_path: P
     assert json.loads((out / "report.json").read_text(encoding="utf-8")) == report_keys(report)
 
 
-def test_what_cannot_be_measured_is_one_sentence(lfw: Path, tmp_path: Path) -> None:
-    with pytest.raises(DatasetUnknown, match="groups has no pairs; those with pairs are"):
-        read_pairs("groups", lfw)
-    (lfw / "images" / "P3" / "P3_0002.jpg").unlink()
-    with pytest.raises(DatasetMissing, match=r"P3_0002\.jpg, named by line \d+ of pairs\.txt"):
-        read_pairs("lfw", lfw)
-    (lfw / "pairs.txt").write_text("2\t3\nP0\tone\t2\n", encoding="utf-8")
-    with pytest.raises(DatasetMalformed, match="line 2"):
-        read_pairs("lfw", lfw)
-    result = CliRunner().invoke(evaluate, ["verification", "--dataset", "lfw", "--root", str(tmp_path / "nowhere")])
-    assert (result.exit_code, result.output.partition(":")[0]) == (2, "DATASET_MISSING")
+def test_a_report_that_cannot_be_written_is_told_before_the_photos(lfw: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     arguments = ["verification", "--dataset", "lfw", "--root", str(lfw), "--out", str(tmp_path / "file" / "out")]
     result = CliRunner().invoke(evaluate, arguments)
     assert (result.exit_code, "cannot be written" in result.output) == (2, True)
-    result = CliRunner().invoke(evaluate, ["verification", "--dataset", "nothing", "--root", str(lfw)])
-    assert (result.exit_code, result.output.partition(":")[0]) == (2, "DATASET_UNKNOWN")
 
 
 @pytest.mark.parametrize("row", ["a.png,c.png,1,1", "a.png,b.png,0,1", "a.png,b.png,1,2"])

@@ -6,7 +6,6 @@ import csv
 import io
 import pickle
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +18,10 @@ from fr_datasets.errors import BinMalformed, DatasetMissing
 from fr_evaluation.verification.as_json import report_keys, write_scores
 from fr_evaluation.verification.page import page
 from fr_evaluation.verification.report import VerificationReport
-from fr_evaluation.verification.run import read_pairs, run_verification
+from fr_evaluation.verification.run import read_pairs
 from fr_evaluation.verification.templates import Pool, TemplatePairs, compare_templates
+from support.evaluations import verified_set
 from support.photos import engine
-
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def crop(shade: int, side: int = 112) -> bytes:
@@ -36,18 +34,6 @@ def crop(shade: int, side: int = 112) -> bytes:
 def write_bin(path: Path, crops: Sequence[bytes], mated: Sequence[bool]) -> Path:
     path.write_bytes(pickle.dumps((list(crops), list(mated)), protocol=4))
     return path
-
-
-def report_of(name: str, root: Path) -> VerificationReport:
-    return run_verification(
-        engine(),
-        read_pairs(name, root),
-        flip=False,
-        seed=1,
-        workers=2,
-        clock=lambda: NOW,
-        on_progress=lambda done, total: None,
-    )
 
 
 def scores_of(report: VerificationReport) -> list[dict[str, str]]:
@@ -65,7 +51,7 @@ def test_crops_are_embedded_as_they_are_and_named_by_their_numbers(tmp_path: Pat
     couples = [(one, one) if isinstance(one, int) else one for one in shades]
     crops = [crop(shade) for couple in couples for shade in couple]
     path = write_bin(tmp_path / "lfw.bin", crops, [a == b for a, b in couples])
-    report = report_of("insightface_bins", path)
+    report = verified_set("insightface_bins", path)
     keys = report_keys(report)
     assert (keys["accuracy"]["mean"], len(keys["accuracy"]["folds"])) == (1.0, 10)
     assert (keys["dataset"]["photos"], keys["settings"]["pick"]) == (40, "aligned crop")
@@ -74,19 +60,19 @@ def test_crops_are_embedded_as_they_are_and_named_by_their_numbers(tmp_path: Pat
     assert [(row["photo_a"], row["photo_b"]) for row in rows[:2]] == [("1", "2"), ("3", "4")]
     assert rows[0]["similarity"] == "1.0"
     # A folder with one file is that file; another crop is another list.
-    assert report_of("insightface_bins", tmp_path).dataset.list_sha256 == report.dataset.list_sha256
+    assert verified_set("insightface_bins", tmp_path).dataset.list_sha256 == report.dataset.list_sha256
     write_bin(path, [crop(255), *crops[1:]], [a == b for a, b in couples])
-    assert report_of("insightface_bins", path).dataset.list_sha256 != report.dataset.list_sha256
+    assert verified_set("insightface_bins", path).dataset.list_sha256 != report.dataset.list_sha256
 
 
 def test_a_crop_that_cannot_be_decoded_fails_its_pair_and_one_of_another_size_ends_the_run(tmp_path: Path) -> None:
     path = write_bin(tmp_path / "a.bin", [crop(1), crop(1)[:60], crop(2), crop(2)], [True, True])
-    report = report_of("insightface_bins", path)
+    report = verified_set("insightface_bins", path)
     assert scores_of(report)[-1]["failure"] == "UNDECODABLE"
     assert report_keys(report)["pairs"]["mated_failures"] == 1
     write_bin(path, [crop(1), crop(1, side=96)], [True])
     with pytest.raises(BinMalformed, match="96 x 96 pixels; aligned crops have 112 x 112"):
-        report_of("insightface_bins", path)
+        verified_set("insightface_bins", path)
 
 
 def test_a_folder_of_several_files_asks_for_one_of_them(tmp_path: Path) -> None:
@@ -142,7 +128,7 @@ def vector(shade: int) -> npt.NDArray[np.float64]:
 
 
 def test_templates_are_pooled_and_compared_and_those_without_a_photo_fail_their_pairs(ijb: Path) -> None:
-    report = report_of("ijbc", ijb)
+    report = verified_set("ijbc", ijb)
     keys = report_keys(report)
     assert keys["failure_reasons"] == {"UNDECODABLE": 2}
     assert keys["dataset"]["photos"] == 7
@@ -154,7 +140,7 @@ def test_templates_are_pooled_and_compared_and_those_without_a_photo_fail_their_
     assert float(rows[0]["similarity"]) == pytest.approx(expected, abs=1e-5)
     assert rows[-1]["failure"] == "NO_TEMPLATE"
     (ijb / "meta" / "ijbc_template_pair_label.txt").write_text("10 20 0\n10 30 0\n", encoding="utf-8")
-    assert "templates/10 and templates/20" in page(report_of("ijbc", ijb), thumbnails=True)
+    assert "templates/10 and templates/20" in page(verified_set("ijbc", ijb), thumbnails=True)
     assert "landmarks of the list" in keys["settings"]["pick"]
 
 
@@ -163,7 +149,7 @@ def test_landmarks_that_fit_no_face_are_a_failure_of_their_photo(ijb: Path) -> N
     lines = path.read_text(encoding="utf-8").splitlines()
     lines[3] = "4.jpg " + " ".join(["50"] * 10) + " 0.9"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    keys = report_keys(report_of("ijbc", ijb))
+    keys = report_keys(verified_set("ijbc", ijb))
     assert keys["failure_reasons"] == {"LANDMARKS_UNUSABLE": 1, "UNDECODABLE": 2}
     assert keys["pairs"]["nonmated_failures"] == 2
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
 
@@ -25,10 +24,11 @@ from fr_evaluation.verification.as_json import report_keys
 from fr_evaluation.verification.groups import age_band, group_figures
 from fr_evaluation.verification.page import page
 from fr_evaluation.verification.quality import quality_figures
-from fr_evaluation.verification.run import read_pairs, run_verification
+from fr_evaluation.verification.run import read_pairs
 from fr_evaluation.words import Section, Table, in_words
+from support.evaluations import verified
 from support.people import made_pairs
-from support.photos import engine, face
+from support.photos import face
 
 COMPARED, ACROSS = made_pairs(people=100, folds=1)
 SEX = {f"P{number}": {"sex": "f" if number < 40 else "m", "age": str(number)} for number in range(95)}
@@ -218,15 +218,7 @@ def test_groups_and_quality_are_told_in_json_page_and_words(tmp_path: Path, caps
     arguments = ["verification", "--dataset", "people_folder", "--root", str(tmp_path), "--groups"]
     result = CliRunner().invoke(evaluate, [*arguments, str(tmp_path / "nowhere.csv")])
     assert (result.exit_code, result.output.partition(":")[0]) == (2, "DATASET_MISSING")
-    report = run_verification(
-        engine(),
-        read_pairs("people_folder", tmp_path, groups),
-        flip=False,
-        seed=1,
-        workers=2,
-        clock=lambda: datetime(2026, 1, 2, tzinfo=UTC),
-        on_progress=lambda done, total: None,
-    )
+    report = verified(read_pairs("people_folder", tmp_path, groups))
     keys = report_keys(report)
     (side,) = keys["differentials"]
     assert (side["label"], side["people"], side["unlabelled"]) == ("[/side]", {"<b>": 1, "[/x]": 1}, 7)

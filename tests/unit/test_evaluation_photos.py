@@ -17,6 +17,7 @@ from fr_datasets.errors import DatasetUnreadable, read_photo
 from fr_evaluation.hardest import thumbnail
 from fr_evaluation.photos import AHEAD, Photos, in_threads
 from support import photos as squares
+from support.evaluations import ignore
 
 
 class Stop(Exception):
@@ -30,10 +31,6 @@ def ticket() -> Iterator[Ticket]:
     hold(own)
     yield own
     hold(Ticket())
-
-
-def ignore(done: int, total: int) -> None:
-    pass
 
 
 def test_each_photo_is_analysed_for_the_ticket_of_the_call(ticket: Ticket) -> None:
@@ -89,11 +86,6 @@ def test_a_caller_that_raises_ends_the_work_and_what_ran_is_awaited() -> None:
     count = len(finished)
     threading.Event().wait(0.6)
     assert len(finished) == count
-
-
-def test_a_photo_that_has_gone_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetUnreadable, match=r"gone\.jpg"):
-        read_photo(tmp_path / "gone.jpg", 9)
 
 
 def test_of_a_photo_no_more_is_read_than_tells_that_it_is_too_large(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from typer.testing import CliRunner
 
 from fr_bench.cli import evaluate
 from fr_core.errors import CallEnded
-from fr_core.runtime.ticket import Ticket, hold
 from fr_core.scoring.checks import F64
 from fr_core.scoring.gallery_sizes import mated_at_sizes
 from fr_core.scoring.identification import MatedSearches
@@ -28,20 +26,19 @@ from fr_evaluation.files import report_keys, scores_csv
 from fr_evaluation.identification import searches
 from fr_evaluation.identification import words as identification_words
 from fr_evaluation.identification.figures import (
-    IdentificationReport,
     first_by_people,
     identification_figures,
     rates_by_people,
 )
 from fr_evaluation.identification.page import page
-from fr_evaluation.identification.run import read_people, run_identification
+from fr_evaluation.identification.run import read_people
 from fr_evaluation.identification.searches import OpenSet, Search, open_set, search
 from fr_evaluation.identification.strangers import BLOCK
 from fr_evaluation.words import in_words
 from fr_evaluation.write import write_report
-from support.photos import engine, face
+from support.evaluations import cancelled_call, identified
+from support.photos import face
 
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PEOPLE = 6
 
 
@@ -52,19 +49,6 @@ def root(tmp_path: Path) -> Path:
         for photo in (1, 2, 3):
             face(tmp_path / "people" / f"p{number}" / f"{photo}.png", 40 * number)
     return tmp_path / "people"
-
-
-def report_of(root: Path, sizes: Sequence[int] = ()) -> IdentificationReport:
-    return run_identification(
-        engine(),
-        read_people("people_folder", root),
-        sizes=sizes,
-        flip=False,
-        seed=1,
-        workers=2,
-        clock=lambda: NOW,
-        on_progress=lambda done, total: None,
-    )
 
 
 def person(name: str, photos: int) -> Person:
@@ -173,7 +157,7 @@ def test_strangers_fill_the_larger_galleries_and_the_smaller_is_part_of_each() -
 
 
 def test_everybody_is_found_and_the_report_says_so(root: Path) -> None:
-    keys = report_keys(report_of(root, [1_000]))
+    keys = report_keys(identified(root, [1_000]))
     assert keys["kind"] == "identification"
     assert keys["enrolled"] == {"people": 3, "failures_to_enrol": 0}
     assert keys["searches"] == {"mated": 6, "mated_failures": 0, "nonmated": 9, "nonmated_failures": 0}
@@ -184,15 +168,15 @@ def test_everybody_is_found_and_the_report_says_so(root: Path) -> None:
 
 
 def test_a_size_below_the_people_who_are_enrolled_is_told_to_be_no_gallery(root: Path) -> None:
-    told = in_words(identification_words.summary(report_of(root, sizes=[2, 3, 1000])))
+    told = in_words(identification_words.summary(identified(root, sizes=[2, 3, 1000])))
     assert "There is no gallery of 2, 3: 3 real people are enrolled already." in told
-    assert "There is no gallery" not in in_words(identification_words.summary(report_of(root, sizes=[1000])))
+    assert "There is no gallery" not in in_words(identification_words.summary(identified(root, sizes=[1000])))
 
 
 def test_who_could_not_be_enrolled_or_read_counts_as_missed(root: Path) -> None:
     for number in range(PEOPLE):
         face(root / f"p{number}" / "1.png", None if number in (0, 1, 3) else 40 * number)
-    report = report_of(root)
+    report = identified(root)
     keys = report_keys(report)
     missing = keys["enrolled"]["failures_to_enrol"]
     assert missing == 1
@@ -251,15 +235,10 @@ def test_figures_of_each_gallery_end_with_their_call(monkeypatch: pytest.MonkeyP
     photos = [Path(f"{n}") for n in range(4)]
     embeddings: dict[Path, Embedding | None] = {photo: unit(n, 1.0, 1.0) for n, photo in enumerate(photos)}
     found = search(OpenSet((photos[0],), ((0, photos[1]),), ((0, photos[2]),)), embeddings, [], seed=1)
-    ticket, measured = Ticket(), []
+    measured: list[object] = []
     monkeypatch.setattr("fr_evaluation.identification.figures.cmc", lambda *of: measured.append(of))
-    ticket.cancel()
-    hold(ticket)
-    try:
-        with pytest.raises(CallEnded):
-            identification_figures(found, 0.0, seed=1)
-    finally:
-        hold(Ticket())
+    with cancelled_call(), pytest.raises(CallEnded):
+        identification_figures(found, 0.0, seed=1)
     assert measured == []
 
 
@@ -282,7 +261,7 @@ def test_intervals_by_people_are_those_of_the_real_gallery(root: Path) -> None:
     assert larger.at_fpir[0].point is not None
     assert (larger.first_by_people, larger.at_fpir[0].by_people) == (None, None)
 
-    report = report_of(root, [100])
+    report = identified(root, [100])
     report = replace(report, figures=replace(report.figures, sizes=(real, larger)))
     first, second = report_keys(report)["galleries"]
     assert first["first_by_people"]["low"] == real.first_by_people.low
@@ -309,7 +288,7 @@ def test_the_hardest_searches_are_shown_the_worst_first(root: Path) -> None:
         Search(c, 1, None, None, None, b, 0.8),
         Search(c, 1, None, None, None, b, 0.29),
     )
-    report = report_of(root)
+    report = identified(root)
     report = replace(report, searches=replace(report.searches, made=made))
     assert "No photos are shown" in page(report)
     html = page(report, thumbnails=True)
@@ -325,7 +304,7 @@ def test_the_hardest_searches_are_shown_the_worst_first(root: Path) -> None:
 
 
 def test_the_files_are_whole(root: Path, tmp_path: Path) -> None:
-    report = report_of(root, [100])
+    report = identified(root, [100])
     files = write_report(report, tmp_path / "out")
     names = {"report.json", "report.html", "scores.csv", "cmc.png", "det.png", "sizes.png"}
     assert {file.name for file in files} == {file.name for file in (tmp_path / "out").iterdir()} == names
@@ -334,22 +313,10 @@ def test_the_files_are_whole(root: Path, tmp_path: Path) -> None:
     assert "never an identity" in html
 
 
-def test_the_command_shows_photos_where_it_is_told_to(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fr_core.engine.open_engine", lambda *arguments: engine())
-    for number in range(PEOPLE):
-        face(root / f"p{number}" / "3.png", 0)  # each is a false alarm, or not found
-    arguments = ["identification", "--dataset", "people_folder", "--root", str(root), "--out", str(tmp_path / "out")]
-    result = CliRunner().invoke(evaluate, [*arguments, "--json", "--thumbnails"])
-    assert result.exit_code == 0, result.output
-    assert '<img src="data:' in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-
-
 def test_a_set_in_which_nobody_has_a_second_photo_leaves_the_figures_undefined(tmp_path: Path) -> None:
     for number in range(4):
         face(tmp_path / f"p{number}" / "1.png", 40 * number)
-    report = report_of(tmp_path)
+    report = identified(tmp_path)
     keys = report_keys(report)
     assert (keys["galleries"], list(keys["undefined"])) == ([], ["identification"])
     assert in_words(identification_words.summary(report)) == keys["undefined"]["identification"]

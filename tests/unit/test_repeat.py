@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,41 +16,20 @@ from typer.testing import CliRunner
 
 from fr_bench.cli import evaluate
 from fr_core.errors import CallEnded
-from fr_core.runtime.ticket import Ticket, hold
 from fr_datasets.manifests import load_manifest, parse_manifest
 from fr_evaluation.cli import print_repetition
 from fr_evaluation.files import AnyReport, data_files
 from fr_evaluation.identification.run import list_sha256 as people_sha256
-from fr_evaluation.identification.run import read_people, run_identification
+from fr_evaluation.identification.run import read_people
 from fr_evaluation.identification.searches import open_set
 from fr_evaluation.recorded import NotRepeatable, read_recorded
 from fr_evaluation.repeat import TOLERANCE, Repetition, hold_against, read_given, run_again
 from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.run import list_sha256 as pairs_sha256
-from fr_evaluation.verification.run import read_pairs, run_verification
+from fr_evaluation.verification.run import read_pairs
 from fr_evaluation.verification.sources import PairsToCompare
+from support.evaluations import NOW, cancelled_call, identified, ignore, verified
 from support.photos import engine, face
-
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-
-def verified(pairs: PairsToCompare) -> AnyReport:
-    return run_verification(
-        engine(), pairs, flip=False, seed=1, workers=2, clock=lambda: NOW, on_progress=lambda done, total: None
-    )
-
-
-def identified(root: Path) -> AnyReport:
-    return run_identification(
-        engine(),
-        read_people("people_folder", root),
-        sizes=[5],
-        flip=False,
-        seed=2,
-        workers=2,
-        clock=lambda: NOW,
-        on_progress=lambda done, total: None,
-    )
 
 
 @pytest.fixture
@@ -94,7 +72,7 @@ def repeated(out: Path, root: Path) -> Repetition:
         read_given(recorded, root),
         workers=1,
         clock=lambda: NOW,
-        on_progress=lambda done, total: None,
+        on_progress=ignore,
     )
     return hold_against(recorded, report)
 
@@ -114,7 +92,7 @@ def test_the_same_photos_give_the_same_numbers(out: Path, root: Path) -> None:
 
 
 def test_an_identification_is_repeated_with_its_draws_and_sizes(tmp_path: Path, root: Path) -> None:
-    out = written(identified(root), tmp_path / "out")
+    out = written(identified(root, [5], seed=2), tmp_path / "out")
     assert json.loads((out / "report.json").read_text(encoding="utf-8"))["settings"]["gallery_sizes"] == [5]
     repetition = repeated(out, root)
     assert repetition.same
@@ -412,11 +390,6 @@ def test_pipes_in_place_of_files_are_refused(out: Path, root: Path) -> None:
 
 
 def test_the_hash_of_a_list_ends_with_its_call(root: Path) -> None:
-    given, ticket = read_pairs("pairs_csv", root), Ticket()
-    ticket.cancel()
-    hold(ticket)
-    try:
-        with pytest.raises(CallEnded):
-            pairs_sha256(given)
-    finally:
-        hold(Ticket())
+    given = read_pairs("pairs_csv", root)
+    with cancelled_call(), pytest.raises(CallEnded):
+        pairs_sha256(given)

@@ -16,9 +16,9 @@ import pytest
 
 import fr_evaluation.stored
 from fr_core.errors import CallEnded, StorageLow, StoreCorrupt, StoreFailed, UnknownReport
-from fr_core.runtime.ticket import Ticket, hold
 from fr_core.types import ModelId
 from fr_evaluation.stored import SUMMARY_NAME, KeptReport, Reports, Summary
+from support.evaluations import cancelled_call
 
 MODEL = ModelId("null", "1", "0" * 64)
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
@@ -256,14 +256,8 @@ def test_a_report_that_cannot_be_written_leaves_nothing(
 
 
 def test_a_report_of_a_call_that_has_ended_is_not_kept(reports: Reports, tmp_path: Path) -> None:
-    ticket = Ticket()
-    ticket.cancel()
-    hold(ticket)
-    try:
-        with pytest.raises(CallEnded):
-            kept(reports)
-    finally:
-        hold(Ticket())
+    with cancelled_call(), pytest.raises(CallEnded):
+        kept(reports)
     assert list((tmp_path / "data" / "reports").iterdir()) == []
 
 

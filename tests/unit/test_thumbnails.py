@@ -9,7 +9,6 @@ import os
 import re
 import stat
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +23,8 @@ from fr_evaluation.files import NAMES
 from fr_evaluation.hardest import BOX, thumbnail
 from fr_evaluation.verification.page import page
 from fr_evaluation.verification.report import VerificationReport
-from fr_evaluation.verification.run import read_pairs, run_verification
 from fr_evaluation.write import write_report
+from support.evaluations import verified_set
 from support.photos import engine, face
 
 IMAGE = re.compile(r'<img src="data:image/jpeg;base64,([^"]+)" alt="([^"]+)">')
@@ -39,15 +38,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> VerificationReport:
         face(root / f"Ada Lovelace {number}.png", 40 * number)
     lines = ["a,b,mated"] + [f"Ada Lovelace {n}.png,Ada Lovelace {n + 1}.png,1" for n in range(5)]
     (root / "pairs.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return run_verification(
-        engine(),
-        read_pairs("pairs_csv", root),
-        flip=False,
-        seed=1,
-        workers=2,
-        clock=lambda: datetime(2026, 1, 2, tzinfo=UTC),
-        on_progress=lambda done, total: None,
-    )
+    return verified_set("pairs_csv", root)
 
 
 def allowed(report: VerificationReport) -> VerificationReport:

@@ -1,1 +1,1 @@
-"""The commands of `fr bench`, a file for each; `options` are those of several, `telling` prints what came out."""
+"""The options of several commands, what prints their reports, and `fr bench serve`."""

@@ -92,8 +92,7 @@ class LifeReport:
 def bench_gallery(n: int, seed: int, on_step: OnStep) -> LifeReport:
     """Fill a gallery with random embeddings, and start the server anew; `on_step` is told what has been done.
 
-    Raises:
-        BenchFailed: the server does not start, or refuses an embedding.
+    Raises `BenchFailed` where the server does not start, or refuses an embedding.
     """
     before = conditions()
     with tempfile.TemporaryDirectory(prefix="fr-bench-gallery-") as folder:

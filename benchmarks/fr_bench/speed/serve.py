@@ -206,10 +206,8 @@ def outcomes(calls: Sequence[Call]) -> tuple[OutcomeCount, ...]:
 
 
 def bench_serve(order: ServeOrder, listed: PhotoList, on_round: OnRound) -> BenchReport:
-    """Measure; `on_round` is called after each round.
-
-    Raises:
-        FrError: the server, the engine or the peer cannot be had, or the server answers nothing.
+    """Measure; raises `FrError` where the server, the engine or the peer cannot be had, or the server answers
+    nothing.
     """
     before = conditions()
     engine = order.engine

@@ -100,8 +100,6 @@ _DATASET = "people_folder"
 def bench_training(order: TrainingOrder, on_step: OnStep) -> TrainingReport:
     """Make a course, have trainees walk through it, and look for every decision in what the server exports.
 
-    `on_step` is told what has been done.
-
     Raises:
         BenchFailed: the server does not start, or refuses what it should not.
         FetchFailed: the photos of the registry could not be had.

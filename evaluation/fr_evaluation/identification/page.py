@@ -138,9 +138,7 @@ def _worst(report: IdentificationReport) -> list[Error]:
 
 
 def _wrong(one: Search, threshold: float) -> tuple[float, Error] | None:
-    """Return how far it is off in similarity, and what went wrong; None where it came out right, or could not be
-    done.
-    """
+    """Return how far it is off in similarity, and what went wrong; None where it came out right, or was not done."""
     if one.mate is None:
         if one.nearest is None or one.other is None or one.other < threshold:
             return None

@@ -162,11 +162,7 @@ def _operating_point(compared: ComparedPairs, threshold: float) -> OperatingPoin
 
 
 def _by_subject(compared: ComparedPairs, row: ThresholdRow, seed: int, replicates: int) -> Bootstrap | None:
-    """None where people are not named, the target is not supported, or all resamples agree.
-
-    Raises:
-        CallEnded: the caller's ticket is no longer wanted.
-    """
+    """None where people are not named, the target is not supported, or all resamples agree; raises `CallEnded`."""
     current_ticket().require_wanted()
     if row.point is None or any(pair.people is None for pair in compared.pairs[:1]):
         return None

@@ -157,9 +157,7 @@ def sections(report: VerificationReport) -> tuple[Section, ...]:
 
 
 def lists_everybody(figures: VerificationFigures) -> bool:
-    """Return whether the non-mated pairs of the list are those of every two people, so that both give the same
-    thresholds.
-    """
+    """Return whether the non-mated pairs of the list are those of every two people, so that thresholds are the same."""
     by_list, by_people = figures.det, figures.det_across
     if by_list is None or by_people is None or by_list.n_nonmated != by_people.n_nonmated:
         return False

@@ -1,0 +1,70 @@
+"""Reports of evaluations without models, and the small files that data sets are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fr_core.runtime.ticket import Ticket, hold
+from fr_evaluation.identification.figures import IdentificationReport
+from fr_evaluation.identification.run import read_people, run_identification
+from fr_evaluation.verification.report import VerificationReport
+from fr_evaluation.verification.run import read_pairs, run_verification
+from fr_evaluation.verification.sources import PairsToCompare
+from support.photos import engine
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def ignore(done: int, total: int) -> None:
+    """A progress that nobody looks at."""
+
+
+def verified(pairs: PairsToCompare) -> VerificationReport:
+    """The report of pairs of coloured squares."""
+    return run_verification(engine(), pairs, flip=False, seed=1, workers=2, clock=lambda: NOW, on_progress=ignore)
+
+
+def verified_set(name: str, root: Path) -> VerificationReport:
+    return verified(read_pairs(name, root))
+
+
+def identified(root: Path, sizes: Sequence[int] = (), seed: int = 1) -> IdentificationReport:
+    """The report of a folder of people."""
+    return run_identification(
+        engine(),
+        read_people("people_folder", root),
+        sizes=sizes,
+        flip=False,
+        seed=seed,
+        workers=2,
+        clock=lambda: NOW,
+        on_progress=ignore,
+    )
+
+
+@contextmanager
+def cancelled_call() -> Iterator[None]:
+    """What runs inside is for a call that nobody waits for any more."""
+    ticket = Ticket()
+    ticket.cancel()
+    hold(ticket)
+    try:
+        yield
+    finally:
+        hold(Ticket())
+
+
+def touch(root: Path, *names: str) -> None:
+    """Make empty files."""
+    for name in names:
+        write(root, name, "")
+
+
+def write(root: Path, name: str, text: str) -> Path:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode())
+    return path
