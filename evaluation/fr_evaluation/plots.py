@@ -8,6 +8,9 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fr_locales.messages import Message
+from fr_locales.rendering import render
+
 # Colours that differ for colour-blind readers too: M. Okabe and K. Ito, "Color universal design" (2008).
 COLOURS = ("#0072B2", "#D55E00")
 
@@ -31,12 +34,17 @@ def _saved(figure: Figure, form: str) -> bytes:
     return data.getvalue()
 
 
-def new_figure(x: str, y: str) -> tuple[Figure, Axes]:
+def label(text: str | Message) -> str:
+    """What a picture says, in English."""
+    return render(text) if isinstance(text, Message) else text
+
+
+def new_figure(x: str | Message, y: str | Message) -> tuple[Figure, Axes]:
     """An empty picture with the names of its axes."""
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
+    axes.set_xlabel(label(x))
+    axes.set_ylabel(label(y))
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     return figure, axes

@@ -16,7 +16,7 @@ from fr_evaluation.html import words as in_html
 from fr_evaluation.identification import words
 from fr_evaluation.identification.figures import IdentificationFigures, IdentificationReport
 from fr_evaluation.identification.searches import Search
-from fr_evaluation.plots import COLOURS, new_figure
+from fr_evaluation.plots import COLOURS, label, new_figure
 from fr_evaluation.report import NOTICE
 from fr_evaluation.words import conditions
 from fr_locales.messages import Message, message
@@ -45,10 +45,11 @@ def figures(report: IdentificationReport) -> dict[str, Figure]:
 
 def cmc_figure(found: IdentificationFigures) -> Figure:
     """The cumulative match characteristic of the smallest and of the largest gallery."""
-    figure, axes = new_figure("candidates looked at", "right person among them")
+    figure, axes = new_figure(message("evaluation.label.candidates"), message("evaluation.label.among_them"))
     shown = found.sizes if len(found.sizes) == 1 else (found.sizes[0], found.sizes[-1])
     for number, size in enumerate(shown):
-        _with_intervals(axes, range(1, len(size.cmc) + 1), size.cmc, f"gallery of {size.gallery_size:,}", number)
+        gallery = message("evaluation.label.gallery", size=size.gallery_size)
+        _with_intervals(axes, range(1, len(size.cmc) + 1), size.cmc, gallery, number)
     ranks = len(shown[-1].cmc)
     apart = 1 if ranks < 10 else 5
     axes.set_xticks(sorted({1, *range(apart, ranks + 1, apart)}))
@@ -62,7 +63,7 @@ def det_figure(found: IdentificationFigures) -> Figure:
 
     The axes are logarithmic, and linear where no threshold errs in both ways.
     """
-    figure, axes = new_figure("false positive identification rate", "false negative identification rate")
+    figure, axes = new_figure(message("evaluation.label.fpir"), message("evaluation.label.fnir"))
     if found.det is not None:
         both = (found.det.fpir > 0) & (found.det.fnir > 0)
         seen = both if both.any() else np.ones_like(both)
@@ -71,8 +72,8 @@ def det_figure(found: IdentificationFigures) -> Figure:
         axes.set_yscale("log" if both.any() else "linear")
     default = found.sizes[0].default
     if default.fpir.count and default.fnir.count:
-        label = f"the pack's threshold, {default.threshold:.3f}"
-        axes.plot(default.fpir.value, default.fnir.value, "o", color=COLOURS[1], label=label)
+        said = label(message("evaluation.label.default", threshold=default.threshold))
+        axes.plot(default.fpir.value, default.fnir.value, "o", color=COLOURS[1], label=said)
         axes.legend(frameon=False)
     axes.grid(alpha=0.3)
     return figure
@@ -80,7 +81,7 @@ def det_figure(found: IdentificationFigures) -> Figure:
 
 def sizes_figure(found: IdentificationFigures) -> Figure:
     """FNIR at `DRAWN`, and misses at rank 1, against the size of the gallery."""
-    figure, axes = new_figure("people in the gallery", "mated searches missed")
+    figure, axes = new_figure(message("evaluation.label.people"), message("evaluation.label.missed"))
     at_fpir = {
         size.gallery_size: row.point.fnir
         for size in found.sizes
@@ -90,9 +91,9 @@ def sizes_figure(found: IdentificationFigures) -> Figure:
     firsts = {size.gallery_size: size.cmc[0] for size in found.sizes}
     not_first = {size: rate(first.total - first.count, first.total) for size, first in firsts.items()}
     if at_fpir:
-        label = f"at a false alarm in {round(1 / DRAWN)} searches"
-        _with_intervals(axes, list(at_fpir), list(at_fpir.values()), label, 0)
-    _with_intervals(axes, list(not_first), list(not_first.values()), "right person not first", 1)
+        said = message("evaluation.label.false_alarm", searches=round(1 / DRAWN))
+        _with_intervals(axes, list(at_fpir), list(at_fpir.values()), said, 0)
+    _with_intervals(axes, list(not_first), list(not_first.values()), message("evaluation.label.not_first"), 1)
     axes.set_xscale("log")
     axes.set_xticks(list(firsts), [f"{size:,}" for size in firsts])
     axes.xaxis.set_minor_locator(NullLocator())
@@ -102,14 +103,14 @@ def sizes_figure(found: IdentificationFigures) -> Figure:
     return figure
 
 
-def _with_intervals(axes: Axes, xs: Sequence[int], rates: Sequence[Rate], label: str, number: int) -> None:
+def _with_intervals(axes: Axes, xs: Sequence[int], rates: Sequence[Rate], said: Message, number: int) -> None:
     """Rates as line `number` of a picture, from 0, over their Wilson intervals as a band."""
-    colour, (width, style) = COLOURS[number], LINES[number]
+    name, colour, (width, style) = label(said), COLOURS[number], LINES[number]
     low, high = [one.interval.low for one in rates], [one.interval.high for one in rates]
     axes.fill_between(xs, low, high, color=colour, alpha=0.15, linewidth=0)
     values = [one.value for one in rates]
     axes.plot(
-        xs, values, color=colour, linewidth=width, linestyle=style, marker="o", markersize=4, label=label, clip_on=False
+        xs, values, color=colour, linewidth=width, linestyle=style, marker="o", markersize=4, label=name, clip_on=False
     )
 
 

@@ -14,7 +14,7 @@ from fr_core.scoring.intervals import wilson_interval
 from fr_evaluation.hardest import HARDEST, Error, hardest
 from fr_evaluation.html import document, pictures, table
 from fr_evaluation.html import words as in_html
-from fr_evaluation.plots import COLOURS, new_figure
+from fr_evaluation.plots import COLOURS, label, new_figure
 from fr_evaluation.report import NOTICE
 from fr_evaluation.verification import words
 from fr_evaluation.verification.compare import F64
@@ -30,6 +30,7 @@ CAPTIONS = {
     "roc": message("evaluation.caption.roc"),
     "quality": message("evaluation.caption.quality"),
 }
+FMR, FNMR = message("evaluation.label.fmr"), message("evaluation.label.fnmr")
 MATED, NONMATED = COLOURS
 TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.5)
 POINTS = 600
@@ -38,10 +39,10 @@ POINTS = 600
 def figures(report: VerificationReport) -> dict[str, Figure]:
     """The pictures by the names of their files, in the order to show them."""
     found = {"histogram": histogram(report)}
-    by_people = (f"every two of {report.figures.people:,} people", report.figures.det_across)
-    by_list = ("pairs of the list", report.figures.det)
+    by_people = (label(message("evaluation.label.by_people", people=report.figures.people)), report.figures.det_across)
+    by_list = (label(message("evaluation.label.by_list")), report.figures.det)
     drawn = (by_people,) if lists_everybody(report.figures) else (by_list, by_people)
-    curves = {label: curve.thinned(POINTS) for label, curve in drawn if curve is not None}
+    curves = {name: curve.thinned(POINTS) for name, curve in drawn if curve is not None}
     if curves:
         found |= {"det": det_figure(curves), "roc": roc_figure(curves)}
     if report.quality is not None:
@@ -51,30 +52,32 @@ def figures(report: VerificationReport) -> dict[str, Figure]:
 
 def histogram(report: VerificationReport) -> Figure:
     """Return how similar mated and non-mated pairs are, each as a share of its own."""
-    figure, axes = new_figure("similarity", "share of the pairs")
+    figure, axes = new_figure(message("evaluation.hardest.similarity"), message("evaluation.label.share"))
     compared = report.compared
     edges = np.linspace(*_range(compared.similarities), 61).tolist()
-    for label, values, colour in (
-        ("same person", compared.mated_similarities, MATED),
-        ("different people", compared.nonmated_similarities, NONMATED),
+    for name, values, colour in (
+        (message("evaluation.hardest.same"), compared.mated_similarities, MATED),
+        (message("evaluation.hardest.different"), compared.nonmated_similarities, NONMATED),
     ):
         if len(values):
             weights = np.full(len(values), 1 / len(values))
-            axes.hist(values, edges, weights=weights, color=colour, alpha=0.6, label=f"{label} ({len(values):,})")
-    axes.axvline(report.settings.threshold, color="black", linestyle="--", linewidth=1, label="the pack's threshold")
+            said = f"{label(name)} ({len(values):,})"
+            axes.hist(values, edges, weights=weights, color=colour, alpha=0.6, label=said)
+    said = label(message("evaluation.at.default"))
+    axes.axvline(report.settings.threshold, color="black", linestyle="--", linewidth=1, label=said)
     axes.legend(frameon=False)
     return figure
 
 
 def det_figure(curves: Mapping[str, DetCurve]) -> Figure:
     """FNMR against FMR on normal deviates, each curve with the 95 % band of its FNMR."""
-    figure, axes = new_figure("false match rate", "false non-match rate")
+    figure, axes = new_figure(FMR, FNMR)
     lowest = min(0.5 / curve.n_nonmated for curve in curves.values()), min(0.5 / c.n_mated for c in curves.values())
-    for (label, curve), colour in zip(curves.items(), COLOURS, strict=False):
+    for (name, curve), colour in zip(curves.items(), COLOURS, strict=False):
         fmr, fnmr = _deviates(curve.fmr, curve.n_nonmated), _deviates(curve.fnmr, curve.n_mated)
         low, high = (_deviates(end, curve.n_mated) for end in _band(curve.fnmr, curve.n_mated))
         axes.fill_between(fmr, low, high, color=colour, alpha=0.2, linewidth=0)
-        axes.plot(fmr, fnmr, color=colour, linewidth=1.5, label=label)
+        axes.plot(fmr, fnmr, color=colour, linewidth=1.5, label=name)
     for axis, limit, least in ((axes.xaxis, axes.set_xlim, lowest[0]), (axes.yaxis, axes.set_ylim, lowest[1])):
         shown = [tick for tick in TICKS if tick >= least]
         axis.set_ticks([NormalDist().inv_cdf(tick) for tick in shown], [f"{tick:g}" for tick in shown])
@@ -86,12 +89,12 @@ def det_figure(curves: Mapping[str, DetCurve]) -> Figure:
 
 def roc_figure(curves: Mapping[str, DetCurve]) -> Figure:
     """The share of mated pairs that are accepted against FMR on a logarithmic axis, each curve with its 95 % band."""
-    figure, axes = new_figure("false match rate", "mated pairs accepted")
-    for (label, curve), colour in zip(curves.items(), COLOURS, strict=False):
+    figure, axes = new_figure(FMR, message("evaluation.label.accepted"))
+    for (name, curve), colour in zip(curves.items(), COLOURS, strict=False):
         seen = curve.fmr > 0
         low, high = _band(1 - curve.fnmr[seen], curve.n_mated)
         axes.fill_between(curve.fmr[seen], low, high, color=colour, alpha=0.2, linewidth=0)
-        axes.plot(curve.fmr[seen], 1 - curve.fnmr[seen], color=colour, linewidth=1.5, label=label)
+        axes.plot(curve.fmr[seen], 1 - curve.fnmr[seen], color=colour, linewidth=1.5, label=name)
     axes.set_xscale("log")
     axes.legend(frameon=False, loc="lower right")
     axes.grid(alpha=0.3)
@@ -100,14 +103,14 @@ def roc_figure(curves: Mapping[str, DetCurve]) -> Figure:
 
 def discard_figure(quality: QualityFigures) -> Figure:
     """The misses that are left as the pairs of lowest quality are discarded, with the 95 % band, and the ideal."""
-    figure, axes = new_figure("share of the pairs that is discarded, lowest quality first", "false non-match rate")
-    shares = [point.share for point in quality.discard]
+    figure, axes = new_figure(message("evaluation.label.discarded"), FNMR)
+    shares, by_quality = [point.share for point in quality.discard], label(message("evaluation.label.by_quality"))
     rates = [point.fnmr for point in quality.discard]
     low, high = [rate.interval.low for rate in rates], [rate.interval.high for rate in rates]
     axes.fill_between(shares, low, high, color=MATED, alpha=0.2, linewidth=0)
-    axes.plot(shares, [rate.value for rate in rates], color=MATED, marker="o", markersize=3, label="by quality")
-    ideal = [point.ideal for point in quality.discard]
-    axes.plot(shares, ideal, color="black", linestyle="--", linewidth=1, label="if only misses were discarded")
+    axes.plot(shares, [rate.value for rate in rates], color=MATED, marker="o", markersize=3, label=by_quality)
+    ideal, only_misses = [point.ideal for point in quality.discard], label(message("evaluation.label.only_misses"))
+    axes.plot(shares, ideal, color="black", linestyle="--", linewidth=1, label=only_misses)
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
