@@ -113,6 +113,13 @@ def test_a_linked_set_is_remembered_and_verified(tmp_path: Path) -> None:
     assert [row["root"] for row in rows if row["root"]] == [str(tmp_path / "people")]
 
 
+def test_a_set_that_is_not_linked_says_how(home: Path) -> None:
+    result = run("verify", "people_folder")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("DATASET_NOT_LINKED: ")
+    assert "fr dataset link people_folder --root DIR" in result.stderr
+
+
 def test_a_part_of_a_set_is_linked_only_as_a_part(tmp_path: Path) -> None:
     lay_out(tmp_path)
     refused = run("link", "lfw", "--root", "lfw")
