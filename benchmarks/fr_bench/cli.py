@@ -72,7 +72,7 @@ def hold_against_bars(
 def measure(testdata: Path | None, pack: str, options: EngineOptions, *, only: list[SetName], threads: int) -> Report:
     """Read the sets, open the pipeline, and measure; shows progress on a terminal."""
     from fr_bench.evaluate import available_cpus, load_sets, run
-    from fr_bench.testdata import find_testdata
+    from fr_bench.speed.workload import find_testdata
 
     sets = load_sets(find_testdata(testdata), only)
     with opened(pack, options) as engine, progress_bars() as show:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -16,7 +17,28 @@ from fr_core.imaging import ImageLimits, decode
 from fr_core.pipeline import Pipeline
 from fr_core.runtime.ticket import current_ticket
 from fr_core.types import EmbeddedFace
+from fr_datasets import agedb30, cross_lfw, lfw
 from fr_datasets.errors import read_photo
+
+# Of sets whose photos lie in the root or in a folder of one of these names: that folder is no part of a photo's name.
+_FOLDERS: Mapping[str, Sequence[str]] = {
+    "agedb30": agedb30.FOLDERS,
+    **dict.fromkeys(("calfw", "cplfw"), cross_lfw.FOLDERS),
+    **dict.fromkeys(("lfw", "lfw_funneled", "lfw_original"), lfw.FOLDERS),
+}
+
+
+def photo_namer(dataset: str, root: Path) -> Callable[[Path], str]:
+    """Return what names the photos of a data set, by their paths below the folder in its root that holds them."""
+    folders = _FOLDERS.get(dataset, ())
+
+    @cache
+    def name(photo: Path) -> str:
+        first, *rest = photo.relative_to(root).parts
+        return "/".join(rest if rest and first in folders else (first, *rest))
+
+    return name
+
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")

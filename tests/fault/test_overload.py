@@ -21,9 +21,8 @@ import pytest
 from fr_api.v1 import common_pb2, recognition_pb2, recognition_pb2_grpc, server_pb2, server_pb2_grpc
 from fr_bench.speed.generator import OK, Generators, Sent, Target
 from fr_bench.speed.requests import PATHS, Method
-from fr_bench.speed.server_process import resident_mib
+from fr_bench.speed.server_process import Watch, resident_mib
 from fr_bench.speed.stats import percentile, poisson_arrivals
-from fr_bench.speed.watch import Watch
 from fr_core.errors import Overloaded
 from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.ticket import Ticket

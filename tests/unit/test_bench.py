@@ -17,7 +17,7 @@ from fr_bench.bench_commands.options import SetName
 from fr_bench.cli import evaluate
 from fr_bench.evaluate import Evaluation, count_groups, count_nonface, count_odd_formats, of_pairs, run
 from fr_bench.report import interval_text, render, to_json, value_text
-from fr_bench.testdata import find_testdata
+from fr_bench.speed.workload import find_testdata
 from fr_bench.values import Measure, Report
 from fr_core.detect.null import NullDetector
 from fr_core.embed.null import NullEmbedder

@@ -50,7 +50,7 @@ def test_an_open_loop_sends_on_schedule_and_tells_refusals(tmp_path: Path) -> No
     with running(tmp_path, server={"max_in_flight": 1}) as server:
         requests = serialised(Method.DETECT, PHOTOS, "")
         with Generators(Target(server.address, PATHS[Method.DETECT], requests, 2), 1) as generators:
-            sent = generators.open((0, 1) * 20, [0.0] * 39 + [0.3], 5.0)
+            sent = generators.open((0, 1) * 20, [0.0] * 39 + [0.3], 60.0)
     outcomes = {call.outcome for call in sent.calls}
     assert outcomes == {"OK", "OVERLOADED"}
     assert len(sent.calls) == 40

@@ -32,8 +32,7 @@ from fr_evaluation.identification.figures import (
 )
 from fr_evaluation.identification.page import page
 from fr_evaluation.identification.run import read_people
-from fr_evaluation.identification.searches import OpenSet, Search, open_set, search
-from fr_evaluation.identification.strangers import BLOCK
+from fr_evaluation.identification.searches import BLOCK, OpenSet, Search, open_set, search
 from fr_evaluation.words import in_words
 from fr_evaluation.write import write_report
 from support.evaluations import cancelled_call, identified

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fr_evaluation.identification.strangers import BLOCK, F32, F64, Strangers
+from fr_evaluation.identification.searches import BLOCK, F32, F64, Strangers
 
 D = 16
 

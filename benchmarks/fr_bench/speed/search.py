@@ -32,7 +32,7 @@ from fr_bench.speed.search_subjects import check_peers
 from fr_bench.speed.search_truth import exact_search, judge
 from fr_bench.speed.stats import latency
 from fr_bench.speed.values import EngineSettings
-from fr_bench.testdata import find_testdata
+from fr_bench.speed.workload import find_testdata
 from fr_core.gallery.index.register import new_index
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.types import F32

@@ -28,7 +28,7 @@ from fr_bench.speed.requests import (
     serialised,
     temporary_gallery,
 )
-from fr_bench.speed.server_process import ServerProcess, free_port, started_server
+from fr_bench.speed.server_process import ServerProcess, Watch, free_port, started_server
 from fr_bench.speed.stats import latency, percentile, poisson_arrivals, rates
 from fr_bench.speed.values import (
     PIPELINE,
@@ -45,7 +45,6 @@ from fr_bench.speed.values import (
     ServeDetail,
     round_of,
 )
-from fr_bench.speed.watch import Watch
 from fr_bench.speed.workload import PhotoList
 from fr_bench.values import Bar
 from fr_core.runtime.devices import ActiveDevice, Precision

@@ -19,13 +19,12 @@ from fr_bench.speed.child import BenchFailed, Child
 from fr_bench.speed.conditions import conditions
 from fr_bench.speed.life import OnStep
 from fr_bench.speed.requests import connected
-from fr_bench.speed.server_process import ServerProcess, processor_s, started_server
+from fr_bench.speed.server_process import ServerProcess, Watch, processor_s, started_server
 from fr_bench.speed.stats import latency, percentile
 from fr_bench.speed.training_course import Cohorts, MadeCourse, enrol, exported, make_course
 from fr_bench.speed.training_report import Decision, Kept, TrainingOrder, TrainingReport, Walked
 from fr_bench.speed.training_trainees import Begin, Class, Load, run_trainees
 from fr_bench.speed.values import Conditions, Latency, Memory
-from fr_bench.speed.watch import Watch
 from fr_core.download import NullProgress
 from fr_core.packs.cache import cache_folder
 from fr_core.packs.photos import fetch_photos, photos_folder

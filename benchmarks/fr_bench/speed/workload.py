@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fr_bench.speed.child import BenchFailed
 from fr_bench.speed.stats import order_of
 from fr_bench.speed.values import Workload
-from fr_bench.testdata import find_testdata
 from fr_core.errors import InputRefused
 from fr_core.imaging import ImageLimits, decode
+from fr_datasets.errors import DatasetMissing
+
+VARIABLE = "FR_TESTDATA"
+
+
+def find_testdata(given: Path | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder of the test data: the one given, else `FR_TESTDATA`, else ../shared/testdata.
+
+    The last is looked for beside this repository, then beside the working directory. What is named is never replaced.
+
+    Raises:
+        DatasetMissing: the folder that was named is not there, or none was named and none is found.
+    """
+    named = given or (Path(environ[VARIABLE]) if environ.get(VARIABLE) else None)
+    if named is not None:
+        if not named.is_dir():
+            raise DatasetMissing(f"The folder {named} is not there.")
+        return named
+    repository = Path(__file__).resolve().parents[3]
+    places = [folder.parent / "shared" / "testdata" for folder in (repository, Path.cwd())]
+    for place in places:
+        if place.is_dir():
+            return place
+    raise DatasetMissing(f"No test data at {places[0]}; name their folder with --testdata or {VARIABLE}.")
+
 
 LFW, T1 = "lfw", "t1"
 

@@ -19,8 +19,7 @@ from fr_datasets.manifests import Manifest, load_manifest
 from fr_datasets.values import PeopleSet
 from fr_evaluation.identification.figures import IdentificationReport, identification_figures
 from fr_evaluation.identification.searches import OpenSet, open_set, search
-from fr_evaluation.names import photo_namer
-from fr_evaluation.photos import OnProgress, Photos, most_central
+from fr_evaluation.photos import OnProgress, Photos, most_central, photo_namer
 from fr_evaluation.report import Dataset, part_of, settings_of
 
 # By the names of the manifests.

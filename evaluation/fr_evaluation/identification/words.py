@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fr_core.scoring.support import ENOUGH_ERRORS
 from fr_evaluation.identification.figures import RANK, FpirRow, IdentificationReport, SizeFigures
-from fr_evaluation.identification.strangers import Likeness
+from fr_evaluation.identification.searches import Likeness
 from fr_evaluation.words import (
     RULE_OF_30,
     Section,

@@ -18,8 +18,7 @@ from fr_datasets.errors import DatasetUnknown, of_dataset
 from fr_datasets.labels import with_labels
 from fr_datasets.manifests import load_manifest
 from fr_datasets.values import PairSet
-from fr_evaluation.names import photo_namer
-from fr_evaluation.photos import OnProgress, Pick, largest, most_central
+from fr_evaluation.photos import OnProgress, Pick, largest, most_central, photo_namer
 from fr_evaluation.report import Dataset, Settings, part_of, settings_of
 from fr_evaluation.verification.calibrate import calibrate, held_out, provenance_of
 from fr_evaluation.verification.compare import AcrossPeople, ComparedPairs
