@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
@@ -36,31 +37,35 @@ from fr_api.v1 import (
 from fr_core.engine import Engine, photos_at_once
 from fr_core.errors import InternalError, NotReady, ShuttingDown, TlsUnusable
 from fr_evaluation.stored import Reports
-from fr_server.authz.access_audit import GatewayAudit
-from fr_server.authz.guard import Guard
-from fr_server.authz.opening import asks_who_calls, default_budget, make_guard
+from fr_server.authz.access_audit import GatewayAudit, Journal
+from fr_server.authz.opening import asks_who_calls, default_budget, make_authenticator
 from fr_server.authz.scope import StoreResolver
 from fr_server.clock import SteadyClock
 from fr_server.config import Config
-from fr_server.config.folders import access_folder, archive_folder, checkpoint_folder, reports_folder, training_folder
+from fr_server.config.folders import (
+    access_folder,
+    archive_folder,
+    checkpoint_folder,
+    reports_folder,
+    require_audit_folders,
+    training_folder,
+)
 from fr_server.gateway.listening import Listening
-from fr_server.jobs.checkpoints import Checkpoints, require_audit_folders
-from fr_server.jobs.key_expiry import KEY_ENDS_EVERY_S, tell_key_ends
-from fr_server.jobs.periodic import for_ever
+from fr_server.jobs.checkpoints import Checkpoints
+from fr_server.jobs.periodic import KEY_ENDS_EVERY_S, for_ever, tell_key_ends, watch
 from fr_server.jobs.pruning import Pruning
-from fr_server.jobs.storage_metrics import watch
 from fr_server.pools import Work
 from fr_server.rpc.convert.server import server_info
 from fr_server.rpc.interceptors.admission import Admission
 from fr_server.rpc.interceptors.boundary import Boundary
+from fr_server.rpc.interceptors.guard import Guard
+from fr_server.rpc.interceptors.streams import Streams
 from fr_server.rpc.options import channel_limits
 from fr_server.rpc.services.access import AccessService
 from fr_server.rpc.services.audit import AuditService
-from fr_server.rpc.services.audits import audits_of
 from fr_server.rpc.services.decisions import Decisions, compared_settings
 from fr_server.rpc.services.evaluation import EvaluationService
 from fr_server.rpc.services.gallery import GalleryService, unspecified_use
-from fr_server.rpc.services.gallery_calls import GalleryCalls
 from fr_server.rpc.services.health import HealthService
 from fr_server.rpc.services.probes import Probes
 from fr_server.rpc.services.recognition import RecognitionService
@@ -70,9 +75,12 @@ from fr_server.rpc.services.server import ServerService
 from fr_server.rpc.services.training.resources import TrainingResources
 from fr_server.rpc.services.training.service import TrainingService
 from fr_server.rpc.services.training.storage import purge_training
-from fr_server.storage import Stores, galleries_of, open_stores, purge_cases
+from fr_server.storage.audits import audits_of
+from fr_server.storage.gallery_calls import GalleryCalls
+from fr_server.storage.opening import Stores, open_stores, purge_cases
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.open import Telemetry
+from fr_trust.access.budgets import Budgets
 
 log = logging.getLogger("fr_server")
 
@@ -109,35 +117,6 @@ Load = Callable[[Callable[[], None]], None]
 
 What that raises ends it.
 """
-
-
-class Server(Protocol):
-    """What `main.run` runs: an `App`, or several in processes of their own."""
-
-    config: Config
-    engine: Engine
-    telemetry: Telemetry
-    port: int
-
-    async def start(self) -> None:
-        """Listen and answer calls; `port` is then the port that is listened on."""
-        ...
-
-    def give_up(self) -> None:
-        """Let `start` raise `ShuttingDown` soon, if it has not ended."""
-        ...
-
-    async def broken(self) -> None:
-        """Wait, as long as the server can go on; then raise why it cannot."""
-        ...
-
-    async def reload(self) -> None:
-        """Read certificates and their keys again; what cannot be used is told in the log, and not taken."""
-        ...
-
-    async def stop(self) -> None:
-        """Refuse new calls, let those in work end within `server.drain_s`, then close everything."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +217,15 @@ class App:
             log.warning("Nobody is asked who calls: whoever is on this machine may do everything")
         if self._guard is None:
             certificate_of = self._listening.certificate_of
-            self._guard = await make_guard(self.config, self._stores.access, certificate_of, self._clock, trust)
-        self._guard.resolve_with(StoreResolver(self._stores.training, galleries_of(self._stores.cases), self._work))
+            authenticator = await make_authenticator(self.config, self._stores.access, certificate_of, self._clock)
+            self._guard = Guard(
+                authenticator,
+                Budgets(time.monotonic, self._clock),
+                Journal(self._stores.access),
+                trust,
+                streams=Streams(self.config.limits.stall_s),
+            )
+        self._guard.resolve_with(StoreResolver(self._stores.training, self._stores.cases, self._work.storage))
         self._server = grpc.aio.server(
             interceptors=(Boundary(self.telemetry.listener, self.config.limits.call_s), self._guard, self._admission),
             options=(
@@ -487,3 +473,9 @@ async def until(told_to_stop: asyncio.Event, other: asyncio.Future[None]) -> Non
     told.cancel()
     if other.done():
         other.result()
+
+
+def log_failure(done: Future[None] | asyncio.Task[None]) -> None:
+    """Log the failure of a reload that nothing waits for."""
+    if not done.cancelled() and (error := done.exception()) is not None:
+        log.error("The certificates could not be reloaded: %s", describe(error))

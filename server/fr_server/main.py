@@ -10,30 +10,103 @@ import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from fr_core import __version__
-from fr_core.errors import ConfigInvalid, ShuttingDown
+from fr_core.engine import Engine
+from fr_core.errors import ConfigInvalid, FileTampered, FrError, ShuttingDown
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.gallery_store import DATABASE_NAME, is_under_key
 from fr_core.gallery.store.schema import SCHEMA as GALLERIES
 from fr_evaluation.stored import Reports
-from fr_server.app import SERVICES, App, Server, until
+from fr_server.app import SERVICES, App, log_failure, until
+from fr_server.checks import require_usable
 from fr_server.clock import SteadyClock
 from fr_server.config import Config
-from fr_server.config.checks import require_usable
-from fr_server.config.folders import data_folder, key_of, reports_folder
-from fr_server.config.naming import naming
-from fr_server.config.started import Started
+from fr_server.config.folders import data_folder, key_of, naming, reports_folder
 from fr_server.engine import open_engine
 from fr_server.gateway.address import address_of
-from fr_server.jobs.reload import Reloader
 from fr_server.memory import freeze_objects
 from fr_server.rpc.services.decisions import warn_of_other_settings
-from fr_server.storage import opened_or_made
+from fr_server.storage.opening import opened_or_made
+from fr_server.storage.seal import Started, mark_stores, require_sealed, seal_of
 from fr_server.telemetry.logs import log_unhandled
-from fr_server.telemetry.open import open_telemetry
-from fr_server.workers.metrics import shared_metrics
+from fr_server.telemetry.open import Telemetry, open_telemetry, shared_metrics
 from fr_server.workers.supervisor import Supervisor
+
+
+class Reloader:
+    """Handles SIGHUP for a server, on the server's event loop.
+
+    Args:
+        server: the server that reloads its certificates.
+        started: the configuration that the server was started with.
+    """
+
+    def __init__(self, server: Server, started: Started) -> None:
+        self._server = server
+        self._started = started
+        self._asked = False
+        self._reloading: asyncio.Task[None] | None = None
+
+    def __call__(self) -> None:
+        """Start a reload, or schedule one more after the current one; returns immediately."""
+        self._asked = True
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.ensure_future(self._reload_as_asked())
+            self._reloading.add_done_callback(log_failure)
+
+    async def _reload_as_asked(self) -> None:
+        while self._asked:
+            self._asked = False
+            await self.reload()
+
+    async def reload(self) -> None:
+        """Reload the certificates. If the seal is broken, keep the old ones and log the reason.
+
+        The gallery key, which protects the seal, may come from a command; the check therefore runs in a thread.
+        """
+        await asyncio.to_thread(self._tell_of_changes)
+        if not self._server.config.tls.certificate:
+            log.info("SIGHUP has no effect, because the server does not use TLS")
+            return
+        try:
+            await asyncio.to_thread(self._require_sealed)
+        except FrError as error:
+            log.error("The certificates were not reloaded: %s: %s", error.reason, error.message)
+            self._server.telemetry.trust.reload_refused(error.reason)
+        else:
+            await self.mark_stores()
+            await self._server.reload()
+
+    async def mark_stores(self) -> None:
+        """Mark the stores as sealed, if there is a seal; log each store where this fails."""
+        if self._started.path is None:
+            return
+        try:
+            await asyncio.to_thread(mark_stores, self._started.path, self._server.config)
+        except FrError as error:
+            log.error("A store is not marked as sealed yet: %s: %s", error.reason, error.message)
+
+    def _tell_of_changes(self) -> None:
+        try:
+            changed = self._started.has_changed()
+        except OSError as error:
+            log.warning("The configuration cannot be read: %s: %s", error.filename, error.strerror)
+            return
+        if changed:
+            log.warning(
+                "%s has changed since the start: SIGHUP reloads only certificates; a restart applies the rest",
+                self._started.path,
+            )
+
+    def _require_sealed(self) -> None:
+        """Raise if the seal is broken, or if the seal from the start is missing."""
+        config = self._server.config
+        if not require_sealed(self._started.path, config) and self._started.sealed:
+            at = seal_of(config)
+            raise FileTampered(f"The seal {at}, which existed when the server started, is missing.", file=str(at))
+
 
 log = logging.getLogger("fr_server")
 
@@ -169,3 +242,32 @@ def _write_ready(path: Path, text: str) -> None:
         partial.replace(path)
     except OSError as error:
         raise ConfigInvalid(f"The ready file {path} cannot be written: {error.strerror}.") from error
+
+
+class Server(Protocol):
+    """What `main.run` runs: an `App`, or several in processes of their own."""
+
+    config: Config
+    engine: Engine
+    telemetry: Telemetry
+    port: int
+
+    async def start(self) -> None:
+        """Listen and answer calls; `port` is then the port that is listened on."""
+        ...
+
+    def give_up(self) -> None:
+        """Let `start` raise `ShuttingDown` soon, if it has not ended."""
+        ...
+
+    async def broken(self) -> None:
+        """Wait, as long as the server can go on; then raise why it cannot."""
+        ...
+
+    async def reload(self) -> None:
+        """Read certificates and their keys again; what cannot be used is told in the log, and not taken."""
+        ...
+
+    async def stop(self) -> None:
+        """Refuse new calls, let those in work end within `server.drain_s`, then close everything."""
+        ...

@@ -22,7 +22,7 @@ from fr_core.storage.audit.values import Entry
 from fr_core.storage.audit.verify import Broken, Verified, verify
 from fr_core.storage.connection import open_to_read
 from fr_server.jobs.pruning import Pruning
-from fr_server.rpc.services.audits import LocalAudit
+from fr_server.storage.audits import LocalAudit
 from fr_trust.access.store import AccessStore
 from fr_trust.audit import export as segment
 from fr_trust.audit.export import export, verify_export
@@ -255,7 +255,7 @@ def test_an_export_that_is_overtaken_says_so(tmp_path: Path) -> None:
     store, clock = due(tmp_path)
     with store:
         audit = LocalAudit(store)
-        with patch("fr_server.rpc.services.audits._STEP", 10):
+        with patch("fr_server.storage.audits._STEP", 10):
             part = audit.audit_export(0, False)
             assert part.after == 10
             pruning_of(store, tmp_path, clock).prune()

@@ -16,8 +16,8 @@ from fr_client.cli.main import build as build_command
 from fr_core.errors import FrError
 from fr_core.packs.cache import ModelCache
 from fr_server.config import load_config
-from fr_server.config.warnings import unsealed
 from fr_server.main import build
+from fr_server.storage.seal import unsealed
 from support.besieged import made
 
 START_S = 30.0

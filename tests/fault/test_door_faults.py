@@ -13,9 +13,9 @@ import grpc
 import pytest
 
 from fr_server.config import LimitsConfig
-from fr_server.gateway.listener import HandshakeFailure, Parting, Refusal
 from fr_server.gateway.relay import CHUNK_BYTES
 from fr_server.gateway.tls import TlsFiles
+from fr_server.telemetry.trust import HandshakeFailure, Parting, Refusal
 from support.gateways import (
     BEHIND_HANDSHAKE_S,
     FLOOD_CHUNK_BYTES,

@@ -40,7 +40,7 @@ from fr_core.types import F32, U8, AlignedFace
 from fr_server.clock import wall_ms
 from fr_server.config import Config, config_from
 from fr_server.main import open_galleries
-from fr_server.storage import open_access
+from fr_server.storage.opening import open_access
 from fr_server.telemetry.open import Telemetry
 from fr_server.workers.supervisor import Supervisor
 from fr_trust.access.roles import Role

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fr_server.config.seal import require_sealed
 from fr_server.main import open_galleries
-from fr_server.storage import open_access
+from fr_server.storage.opening import open_access
+from fr_server.storage.seal import require_sealed
 from support.besieged import KILLED, Made, cut_off, fr_server
 
 # A file that is opened to be written, made, renamed or deleted within the folder.

@@ -37,7 +37,7 @@ from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import FrError
 from fr_server.clock import wall_ms
 from fr_server.main import open_galleries
-from fr_server.storage import Stores, open_stores
+from fr_server.storage.opening import Stores, open_stores
 from fr_training.store.training_store import TrainingStore
 from fr_trust.access.roles import Role
 from support.besieged import HOST, Made, figure, made, secure_channel, started_besieged

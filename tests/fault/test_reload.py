@@ -19,12 +19,10 @@ import pytest
 from typer.testing import CliRunner
 
 from fr_client.cli.main import build as command_line
-from fr_server.config.seal import require_sealed
-from fr_server.config.started import Started
 from fr_server.gateway.authority import write_revocations
 from fr_server.gateway.pem import revocations_expire_ms
-from fr_server.jobs.reload import Reloader
-from fr_server.main import build, run
+from fr_server.main import Reloader, build, run
+from fr_server.storage.seal import Started, require_sealed
 from fr_server.telemetry.metrics import PrometheusObserver
 from fr_trust.access.roles import Role
 from support.besieged import Made, made

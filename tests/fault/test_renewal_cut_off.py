@@ -9,8 +9,8 @@ import pytest
 from fr_core.errors import FileTampered, TlsUnusable
 from fr_server.clock import wall_ms
 from fr_server.config import load_config
-from fr_server.config.seal import exchanging, require_sealed, seal_of
 from fr_server.gateway.tls import check_tls, tls_files
+from fr_server.storage.seal import exchanging, require_sealed, seal_of
 from support.besieged import KILLED, cut_off, fr_server
 
 RENAMES = 6  # two files are kept, the seal, the key, the certificate, the seal

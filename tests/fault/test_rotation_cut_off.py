@@ -15,9 +15,9 @@ from fr_core.storage.keys import load_key, new_key_file
 from fr_core.storage.marks import mark_of
 from fr_server.clock import wall_ms
 from fr_server.config import load_config
-from fr_server.config.seal import require_sealed
 from fr_server.main import open_galleries
-from fr_server.storage import open_stores
+from fr_server.storage.opening import open_stores
+from fr_server.storage.seal import require_sealed
 from support.besieged import KILLED, Made, cut_off, fill, fr_server, made, put_back
 from support.counts import count
 

@@ -26,11 +26,10 @@ from fr_core.storage.keys import load_key
 from fr_core.storage.marks import mark_of
 from fr_core.storage.migrations import unlocked, write_store_row
 from fr_server.config import load_config
-from fr_server.config.safety import require_safe
-from fr_server.config.seal import require_sealed
-from fr_server.config.started import Started
+from fr_server.config.loading import require_safe
 from fr_server.engine import open_engine
 from fr_server.main import build, open_galleries, run
+from fr_server.storage.seal import Started, require_sealed
 from fr_server.telemetry.listener import NullListener
 from fr_trust.access.roles import Role
 from support.besieged import OVERRIDES, Made, fill, fr_server, made, put_back

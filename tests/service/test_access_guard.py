@@ -24,13 +24,13 @@ from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.values import GalleryUse
 from fr_core.sharing import EVERYBODY
 from fr_core.storage.audit.attribution import Attribution, current_attribution
-from fr_server.authz import streams
 from fr_server.authz.authenticate import Credentials, OpenAccess
 from fr_server.authz.callers import current_principal
 from fr_server.authz.record import OUTSIDE
 from fr_server.authz.rules import ScopeKind
 from fr_server.authz.table import RULES
 from fr_server.pools import STORAGE_THREADS
+from fr_server.rpc.interceptors import streams
 from fr_trust.access.budget import Budget
 from fr_trust.access.roles import Role
 from fr_trust.errors import NotPermitted

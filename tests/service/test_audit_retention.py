@@ -14,9 +14,10 @@ from fr_core.errors import ConfigInvalid
 from fr_core.storage.audit.checkpoints import Checkpoint, parse_checkpoint, read_public_key
 from fr_core.storage.audit.verify import Verified
 from fr_core.storage.keys import key_beside
-from fr_server.commands.integrity import look, places_of
+from fr_server.commands.integrity import look
 from fr_server.config import config_from
-from fr_server.rpc.services.audits import CHAINS
+from fr_server.storage.audits import CHAINS
+from fr_server.storage.places import places_of
 from fr_server.telemetry.trust import Chain
 from fr_trust.audit.export import verify_export
 from fr_trust.evidence.verify import verify_bundle

@@ -33,8 +33,8 @@ from fr_core.storage.audit.verify import Broken, Verified
 from fr_core.storage.keys import key_beside
 from fr_server.authz.record import UNRECORDED
 from fr_server.clock import wall_ms
-from fr_server.gateway.listener import HandshakeFailure
-from fr_server.rpc.services.audits import CHAINS
+from fr_server.storage.audits import CHAINS
+from fr_server.telemetry.trust import HandshakeFailure
 from fr_trust.access.roles import Role
 from fr_trust.access.store import AccessStore
 from fr_trust.audit.export import verify_export

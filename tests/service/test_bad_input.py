@@ -17,7 +17,7 @@ from PIL import Image
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, server_pb2
 from fr_core.embed.null import NULL_MODEL
-from fr_server.rpc.errors import all_errors
+from fr_server.errors import all_errors
 from support.servers import Running, ended, photo, running
 
 MODEL = common_pb2.ModelId(pack=NULL_MODEL.pack, version=NULL_MODEL.version, sha256=NULL_MODEL.sha256)

@@ -21,9 +21,9 @@ from fr_server.config import LimitsConfig
 from fr_server.gateway.authority import Issued, write_revocations
 from fr_server.gateway.connection import network_of
 from fr_server.gateway.gateway import Gateway
-from fr_server.gateway.listener import HandshakeFailure, Parting, Refusal
 from fr_server.gateway.relay import CHUNK_BYTES, RECORD_BYTES, Relay
 from fr_server.gateway.tls import ClientCertificates, TlsFiles, server_context
+from fr_server.telemetry.trust import HandshakeFailure, Parting, Refusal
 from support.faults import until
 from support.gateways import (
     DAY_MS,

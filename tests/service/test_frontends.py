@@ -60,8 +60,8 @@ from fr_server.app import SERVICES
 from fr_server.clock import wall_ms
 from fr_server.config import config_from
 from fr_server.pools import BULK_STORAGE_THREADS, STORAGE_THREADS
-from fr_server.rpc.services.audits import CHAINS
-from fr_server.storage import open_access
+from fr_server.storage.audits import CHAINS
+from fr_server.storage.opening import open_access
 from fr_server.telemetry.metrics import PrometheusObserver, methods_of
 from fr_server.telemetry.open import Telemetry
 from fr_server.workers.supervisor import Supervisor

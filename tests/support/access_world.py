@@ -23,10 +23,10 @@ from fr_core.gallery.values import GalleryUse
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_server.app import SERVICES, App
 from fr_server.authz.authenticate import Authenticator, Credentials
-from fr_server.authz.guard import Guard
 from fr_server.authz.record import Ended
 from fr_server.authz.rules import Rule, Scoped, ScopeKind
 from fr_server.authz.table import RULES
+from fr_server.rpc.interceptors.guard import Guard
 from fr_server.telemetry.trust import NullTrust
 from fr_training.courses import Course
 from fr_training.store.codes import new_code

@@ -33,7 +33,7 @@ from fr_server.config import Config, load_config
 from fr_server.main import open_galleries, run
 from fr_server.memory import share_one_heap
 from fr_server.rpc.interceptors.admission import most_streams
-from fr_server.storage import open_access, open_stores
+from fr_server.storage.opening import open_access, open_stores
 from fr_server.telemetry.logs import configure_logging
 from fr_server.telemetry.open import Telemetry
 from fr_trust.access.budget import UNLIMITED, Budget

@@ -32,7 +32,7 @@ from fr_api.v1 import (
 )
 from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.values import GalleryUse
-from fr_server.storage import Stores
+from fr_server.storage.opening import Stores
 from fr_trust.access.budget import UNLIMITED, Budget
 from fr_trust.access.keys import NewKey
 from fr_trust.access.roles import Role

@@ -14,8 +14,7 @@ from fr_core.storage.audit.attribution import Attribution
 from fr_core.storage.audit.values import Entry, Record
 from fr_server.authz.access_audit import GatewayAudit, Journal
 from fr_server.authz.record import NOBODY, UNRECORDED, Ended, Refusals
-from fr_server.gateway.listener import HandshakeFailure
-from fr_server.telemetry.trust import NullTrust
+from fr_server.telemetry.trust import HandshakeFailure, NullTrust
 from fr_trust.access.store import AccessStore
 from support.access import KEY, Clocks
 

@@ -40,9 +40,8 @@ from fr_server.authz.rules import Coarse, Kind, Rule, ScopeKind, action_of
 from fr_server.authz.scope import Foreign
 from fr_server.authz.score_rounding import ask_for_all, require_photos, rounded, tell_less
 from fr_server.authz.table import RULES
-from fr_server.gateway.listener import HandshakeFailure
 from fr_server.telemetry.throttle import MOST_PER_GROUP, MOST_PER_WINDOW, Throttle
-from fr_server.telemetry.trust import NullTrust
+from fr_server.telemetry.trust import HandshakeFailure, NullTrust
 from fr_training.store.codes import new_code, typed_code
 from fr_trust.access.budget import UNLIMITED
 from fr_trust.access.principal import SYSTEM, Principal

@@ -11,7 +11,7 @@ from pathlib import Path
 from fr_core.storage.audit.table import PRUNE
 from fr_server.authz.rules import action_of
 from fr_server.authz.table import RULES
-from fr_server.rpc.services.audits import CHAINS
+from fr_server.storage.audits import CHAINS
 
 ROOT = Path(__file__).resolve().parents[2]
 # Where the records of each chain are made.

@@ -14,10 +14,10 @@ import pytest
 from fr_core.errors import ConfigInvalid
 from fr_core.storage.audit.table import AuditTable
 from fr_server.config import Config
-from fr_server.config.folders import checkpoint_folder
+from fr_server.config.folders import checkpoint_folder, require_audit_folders
 from fr_server.config.tree import AuditConfig
-from fr_server.jobs.checkpoints import Checkpoints, require_audit_folders
-from fr_server.rpc.services.audits import LocalAudit
+from fr_server.jobs.checkpoints import Checkpoints
+from fr_server.storage.audits import LocalAudit
 from fr_server.telemetry.trust import Chain, NullTrust
 from support.audits import Audited
 

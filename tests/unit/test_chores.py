@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry
 
 from fr_core.errors import StoreFailed
 from fr_server.app import SERVICES
-from fr_server.jobs.periodic import CHORES, for_ever
+from fr_server.jobs.periodic import for_ever
+from fr_server.telemetry.listener import CHORES
 from fr_server.telemetry.metrics import PrometheusObserver, methods_of
 from fr_server.telemetry.open import Telemetry
 from fr_training.store.training_store import TrainingStore

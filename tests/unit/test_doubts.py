@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from fr_server.checks import doubts_of
 from fr_server.config import Config
-from fr_server.config.warnings import doubts_of
 from fr_server.gateway.authority import write_revocations
-from fr_server.jobs.key_expiry import tell_key_ends
+from fr_server.jobs.periodic import tell_key_ends
 from fr_server.telemetry.trust import NullTrust
 from support.access import DAY_MS, NOW_MS, Clocks, new_key, open_store
 from support.besieged import Made, made

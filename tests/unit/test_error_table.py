@@ -7,7 +7,7 @@ from google.rpc import error_details_pb2
 
 from fr_api.v1 import error_reason_pb2
 from fr_core import errors as e
-from fr_server.rpc.errors import STATUS, all_errors, reason_value, rich_status
+from fr_server.errors import STATUS, all_errors, reason_value, rich_status
 
 CALLS = [error for error in all_errors() if not issubclass(error, e.Unrecoverable)]
 

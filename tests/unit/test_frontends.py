@@ -35,7 +35,7 @@ from fr_core.types import F32, U8, AlignedFace, ModelId
 from fr_server.app import Part
 from fr_server.config import config_from
 from fr_server.pools import StorageThreads
-from fr_server.rpc.services.audits import LocalAudit, audit_of
+from fr_server.storage.audits import LocalAudit, audit_of
 from fr_server.workers.link import Wire
 from fr_server.workers.link_client import Asker, EngineDefect, parted
 from fr_server.workers.link_server import Answerer

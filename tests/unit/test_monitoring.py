@@ -24,8 +24,8 @@ from fr_api.v1 import common_pb2, recognition_pb2
 from fr_client import Client
 from fr_client.cli.main import build
 from fr_server.app import SERVICES
-from fr_server.rpc.errors import all_errors
-from fr_server.rpc.services.audits import CHAINS
+from fr_server.errors import all_errors
+from fr_server.storage.audits import CHAINS
 from fr_server.telemetry.exposition import MetricsServer
 from fr_server.telemetry.listener import CANCELLED, OK
 from fr_server.telemetry.metrics import UNKNOWN, PrometheusObserver, methods_of

@@ -6,7 +6,7 @@ import pytest
 
 from fr_core.errors import ConfigInvalid, FrError, PlaintextRefused
 from fr_server.config import config_from
-from fr_server.config.safety import is_loopback, require_safe
+from fr_server.config.loading import is_loopback, require_safe
 
 TLS = {"certificate": "c.pem", "key": "k.pem"}
 OIDC = {"oidc_issuer": "https://id.example", "oidc_audience": "fr", "oidc_jwks": "keys.json"}

@@ -19,10 +19,10 @@ from fr_core.gallery.galleries import Galleries
 from fr_core.storage.keys import load_key, new_key_file
 from fr_server.clock import wall_ms
 from fr_server.config import load_config
-from fr_server.config.seal import require_sealed
 from fr_server.gateway.pem import names_of
 from fr_server.gateway.tls import check_tls, tls_files
-from fr_server.storage import open_access
+from fr_server.storage.opening import open_access
+from fr_server.storage.seal import require_sealed
 from fr_trust.access.roles import Role
 from fr_trust.access.store import AccessStore
 

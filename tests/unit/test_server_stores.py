@@ -13,7 +13,7 @@ from fr_core.storage.keys import key_beside
 from fr_server.clock import wall_ms
 from fr_server.config import Config, load_config
 from fr_server.main import open_galleries
-from fr_server.storage import open_stores
+from fr_server.storage.opening import open_stores
 
 FILES = {
     "access store": "access/access.sqlite",

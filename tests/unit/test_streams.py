@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from fr_core.errors import FrError
-from fr_server.authz import streams
-from fr_server.authz.streams import Streams
+from fr_server.rpc.interceptors import streams
+from fr_server.rpc.interceptors.streams import Streams
 from fr_trust.errors import CredentialInvalid
 
 

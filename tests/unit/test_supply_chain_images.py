@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from fr_client.cli.main import build
 from fr_server.commands.server import server
 from fr_server.config import load_config
-from fr_server.config.safety import require_safe
+from fr_server.config.loading import require_safe
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 IMAGES = {"Dockerfile": "requirements-cpu.lock", "Dockerfile.gpu": "requirements-gpu.lock"}

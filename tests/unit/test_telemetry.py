@@ -23,14 +23,13 @@ from fr_core.runtime.observe import STAGES
 from fr_core.types import ModelId
 from fr_server.app import SERVICES
 from fr_server.config import TelemetryConfig
-from fr_server.gateway.listener import HandshakeFailure, Parting, Refusal
 from fr_server.telemetry.exposition import MetricsServer
 from fr_server.telemetry.listener import CANCELLED, OK, NullListener
 from fr_server.telemetry.metrics import SPECS, PrometheusObserver, methods_of
 from fr_server.telemetry.open import open_telemetry, together
 from fr_server.telemetry.processes import ProcessesCollector
 from fr_server.telemetry.storage import GALLERIES, SUBJECTS, TEMPLATES, KeptCollector, KeptStore
-from fr_server.telemetry.trust import NullTrust
+from fr_server.telemetry.trust import HandshakeFailure, NullTrust, Parting, Refusal
 from support.access import new_key, open_store
 
 DETECT = "fr_api.v1.RecognitionService/Detect"

@@ -30,9 +30,9 @@ from cryptography.x509.oid import NameOID
 from fr_core.errors import ConfigInvalid, NotReady
 from fr_server.authz.access_audit import Journal
 from fr_server.authz.authenticate import Credentials
-from fr_server.authz.guard import Guard
 from fr_server.authz.jwks import AGAIN_S, REFRESH_S, STALE_S, JsonWebKeys, parse_keys
 from fr_server.authz.tokens import MAX_TOKEN, TokenRules, Tokens
+from fr_server.rpc.interceptors.guard import Guard
 from fr_server.telemetry.trust import NullTrust
 from fr_trust.access.budgets import Budgets
 from fr_trust.access.principal import Principal

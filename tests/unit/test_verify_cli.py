@@ -24,7 +24,7 @@ from fr_core.storage.audit.values import Entry
 from fr_core.storage.audit.verify import Broken, Verified, Why
 from fr_core.storage.keys import KeyEncryptionKey, key_beside
 from fr_core.types import Embedding, ModelId
-from fr_server.rpc.services.audits import CHAINS
+from fr_server.storage.audits import CHAINS
 from fr_trust.audit.export import verify_export
 from fr_trust.casework.values import Purpose
 from support import cases as casefiles

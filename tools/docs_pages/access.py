@@ -6,9 +6,9 @@ from itertools import groupby
 
 from fr_server.authz.rules import Coarse, Kind, Rule, ScopeKind
 from fr_server.authz.scope import gallery_id_of
-from fr_server.authz.streams import RECHECK_S
 from fr_server.authz.table import RULES
 from fr_server.config.tree import AccessConfig
+from fr_server.rpc.interceptors.streams import RECHECK_S
 from fr_trust.access.keys import MAX_LIFETIME_MS, MAX_OVERLAP_MS
 from fr_trust.access.roles import Role
 from fr_trust.access.scope import MAX_PATTERNS

@@ -1,6 +1,7 @@
-"""Who may call what: `table` says it, in the terms of `rules`; `guard` lets nobody else in.
+"""Who may call what: `table` says it, in the terms of `rules`.
 
-`credentials` says who calls. `callers` has the principal of the call, and what it may see; `foreign` makes what it may
-not see into what there is not, with the help of `resolving`; `coarse` takes from answers what it may not be told.
-`recording` tells the audit.
+`authenticate` says who calls, with an API key or one of the `tokens` whose keys `jwks` reads. `authorize` says what
+they may do: `scope` replaces ids that they may not know, and `score_rounding` removes what they may not be told.
+`record` and `access_audit` tell the audit what `audit_facts` reads from requests and answers. `callers` has the
+principal of the call, and the entries of lists that it sees. The guard, an interceptor, applies all this.
 """

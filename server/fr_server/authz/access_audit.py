@@ -13,10 +13,9 @@ from fr_core.errors import FrError, StorageLow
 from fr_core.storage.audit.attribution import SYSTEM
 from fr_core.storage.audit.values import Entry, Pseudonyms
 from fr_server.authz.record import NOBODY, PACE_S, UNRECORDED, Ended
-from fr_server.gateway.listener import HandshakeFailure, Parting, Refusal
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.throttle import Throttle
-from fr_server.telemetry.trust import Trust
+from fr_server.telemetry.trust import HandshakeFailure, Parting, Refusal, Trust
 from fr_trust.access.store import AccessStore
 
 _log = logging.getLogger("fr_server.authz")

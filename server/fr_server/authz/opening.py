@@ -1,22 +1,16 @@
-"""From the configuration and the keys that there are to the guard of a server."""
+"""Makes what authenticates callers, from the configuration and the existing keys."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from fr_server.authz.access_audit import Journal
 from fr_server.authz.authenticate import Authenticator, Credentials, OpenAccess
-from fr_server.authz.guard import Guard
 from fr_server.authz.jwks import JsonWebKeys
-from fr_server.authz.streams import Streams
 from fr_server.authz.tokens import TokenRules, Tokens
 from fr_server.config import AccessConfig, Config
-from fr_server.config.safety import is_loopback
-from fr_server.telemetry.trust import Trust
+from fr_server.config.loading import is_loopback
 from fr_trust.access.budget import Budget
-from fr_trust.access.budgets import Budgets
 from fr_trust.access.store import AccessStore
 
 
@@ -38,30 +32,26 @@ def require_issuer(config: AccessConfig) -> None:
         _keys(config).require_usable()
 
 
-async def make_guard(
+async def make_authenticator(
     config: Config,
     store: AccessStore,
     certificate_of: Callable[[str], str | None],
     clock_ms: Callable[[], int],
-    trust: Trust,
-) -> Guard:
-    """Return the guard of a server.
+) -> Authenticator:
+    """Return what authenticates the callers of a server.
 
     Args:
         config: of the server.
-        store: keeps the keys, and is told what happens.
+        store: keeps the keys.
         certificate_of: see `Credentials`.
         clock_ms: milliseconds since 1970, UTC.
-        trust: counts refusals.
 
     Raises:
         ConfigInvalid: the keys of the issuer of tokens cannot be used.
     """
-    authenticator: Authenticator = OpenAccess()
     if asks_who_calls(config, store):
-        authenticator = Credentials(store, await _tokens(config, clock_ms), certificate_of)
-    streams = Streams(config.limits.stall_s)
-    return Guard(authenticator, Budgets(time.monotonic, clock_ms), Journal(store), trust, streams=streams)
+        return Credentials(store, await _tokens(config, clock_ms), certificate_of)
+    return OpenAccess()
 
 
 async def _tokens(config: Config, clock_ms: Callable[[], int]) -> Tokens | None:

@@ -5,19 +5,19 @@ So a call with such an id does, answers and takes what a call with an unknown id
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from typing import Any, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
 from fr_core.gallery.checks import is_gallery_id
 from fr_server.authz.rules import OF_COURSES, OF_GALLERIES, Rule, Scoped, ScopeKind
-from fr_server.pools import Work
 from fr_training.errors import UnknownCohort, UnknownSession, UnknownTrainee
 from fr_training.store.codes import new_code
 from fr_training.store.training_store import TrainingStore
 from fr_trust.access.principal import Principal
-from fr_trust.errors import NotPermitted
+from fr_trust.casework.store import CaseStore
+from fr_trust.errors import NotPermitted, UnknownCase, UnknownExamination
 
 T = TypeVar("T")
 
@@ -130,33 +130,31 @@ class NothingKept:
         return None
 
 
-GalleriesOf = Callable[[ScopeKind, str], Collection[str] | None]
-"""Returns the galleries that were searched for a case or an examination; None if it does not exist. It may block."""
-
-
 class StoreResolver:
     """A `Resolver` that looks into the stores of a server.
 
     Args:
         training: keeps cohorts, trainees and sessions.
-        galleries_of: knows cases and examinations; None = the server keeps none.
-        work: runs blocking work.
+        cases: keeps cases and examinations.
+        run: runs blocking work in a thread: a function with its arguments.
     """
 
-    def __init__(self, training: TrainingStore, galleries_of: GalleriesOf | None, work: Work) -> None:
+    def __init__(self, training: TrainingStore, cases: CaseStore, run: Callable[..., Awaitable[Any]]) -> None:
         self._training = training
-        self._galleries_of = galleries_of
-        self._work = work
+        self._cases = cases
+        self._run = run
 
     async def course_of(self, kind: ScopeKind, resource_id: str) -> str | None:
         """See `Resolver`."""
-        return await self._work.storage(self._course_of, kind, resource_id)
+        course_id: str | None = await self._run(self._course_of, kind, resource_id)
+        return course_id
 
     async def galleries_of(self, kind: ScopeKind, resource_id: str) -> Collection[str] | None:
         """See `Resolver`."""
-        if self._galleries_of is None:
-            return None
-        return await self._work.storage(self._galleries_of, kind, resource_id)
+        cases = self._cases
+        look = cases.galleries_of_case if kind is ScopeKind.CASE else cases.galleries_of_examination
+        found: Collection[str] | None = await self._run(_found, look, resource_id)
+        return found
 
     def _course_of(self, kind: ScopeKind, resource_id: str) -> str | None:
         store = self._training
@@ -174,7 +172,7 @@ class StoreResolver:
 def _found(look: Callable[[str], T], resource_id: str) -> T | None:
     try:
         return look(resource_id)
-    except (UnknownCohort, UnknownSession, UnknownTrainee):
+    except (UnknownCase, UnknownCohort, UnknownExamination, UnknownSession, UnknownTrainee):
         return None
 
 

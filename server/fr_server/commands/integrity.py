@@ -12,7 +12,6 @@ from pathlib import Path
 
 from fr_core.errors import FrError, NoStore, StoreCorrupt, StoreInUse
 from fr_core.gallery.store.integrity import require_sound_rows
-from fr_core.gallery.store.schema import SCHEMA as GALLERIES
 from fr_core.scratch import scratch_folder
 from fr_core.storage.audit.checkpoints import Checkpoint
 from fr_core.storage.audit.table import AuditTable
@@ -21,50 +20,11 @@ from fr_core.storage.connection import require_whole_file
 from fr_core.storage.data_folder import require_sole
 from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey
-from fr_core.storage.schema import Schema
-from fr_server.config import Config
-from fr_server.config.folders import access_folder, cases_folder, data_folder, training_folder
+from fr_server.storage.places import Place
 from fr_server.telemetry.trust import Chain
-from fr_training.store.schema import SCHEMA as TRAINING
 from fr_training.store.training_store import require_sound as require_sound_training
 from fr_trust.access.key_cache import require_sound as require_sound_access
-from fr_trust.access.schema import SCHEMA as ACCESS
 from fr_trust.casework.store_reading import require_sound as require_sound_cases
-from fr_trust.casework.store_schema import SCHEMA as CASES
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """The place of a store.
-
-    Attributes:
-        chain: the chain of its audit, which names the store.
-        folder: the folder of its files.
-        schema: of the store.
-    """
-
-    chain: Chain
-    folder: Path
-    schema: Schema
-
-    @property
-    def path(self) -> Path:
-        """The path of its database file."""
-        return self.folder / self.schema.database_name
-
-    @property
-    def is_there(self) -> bool:
-        """Return True if its file exists, directly or through a link."""
-        return self.path.is_file()
-
-    @property
-    def remains(self) -> Path | None:
-        """A remnant of a missing store: its log, its lock, or a broken link."""
-        name = self.schema.database_name
-        names = (name, f"{name}-wal", f"{name}-shm", self.schema.lock_name)
-        if self.folder.is_symlink() and not self.folder.exists():
-            return self.folder
-        return next((self.folder / name for name in names if os.path.lexists(self.folder / name)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,24 +61,6 @@ class Looked:
     faults: tuple[Fault, ...]
     pruned: int = 0
     unchecked: int = 0
-
-
-def places_of(config: Config) -> tuple[Place, ...]:
-    """Return the places of all stores of a configuration, in the order of their chains; they need not exist."""
-    return (
-        Place("galleries", data_folder(config), GALLERIES),
-        Place("training", training_folder(config), TRAINING),
-        Place("cases", cases_folder(config), CASES),
-        Place("access", access_folder(config), ACCESS),
-    )
-
-
-def require_places(config: Config) -> tuple[Place, ...]:
-    """Return the places as `places_of` does; raises `NoStore` if no store exists."""
-    places = places_of(config)
-    if not any(place.is_there for place in places):
-        raise NoStore(f"The folder {data_folder(config)} holds no store.")
-    return places
 
 
 def gone(place: Place, others: Sequence[Place]) -> Fault | None:

@@ -15,10 +15,10 @@ from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.marks import mark_of
 from fr_server.clock import wall_ms
-from fr_server.commands.integrity import Place, places_of
 from fr_server.config import Config
-from fr_server.config.naming import naming
-from fr_server.config.seal import begin_reseal, end_reseal
+from fr_server.config.folders import naming
+from fr_server.storage.places import Place, places_of
+from fr_server.storage.seal import begin_reseal, end_reseal
 from fr_server.telemetry.trust import Chain
 from fr_training.store.training_store import TrainingStore
 from fr_trust.access.store import AccessStore

@@ -53,11 +53,9 @@ def serve(
     with opencv_to_status(1):
         from fr_core.errors import FrError
         from fr_server.config import load_config, print_config
-        from fr_server.config.safety import require_safe
-        from fr_server.config.seal import require_sealed
-        from fr_server.config.started import Started
-        from fr_server.config.warnings import unsealed
+        from fr_server.config.loading import require_safe
         from fr_server.memory import share_one_heap
+        from fr_server.storage.seal import Started, require_sealed, unsealed
         from fr_server.telemetry.logs import configure_logging
 
     named = {

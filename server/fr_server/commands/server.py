@@ -55,8 +55,8 @@ def init(
     from fr_server.clock import wall_ms
     from fr_server.config import load_config
     from fr_server.config.folders import data_folder, key_of
-    from fr_server.config.seal import seal
     from fr_server.gateway.authority import Issued, make_authority, make_server_certificate
+    from fr_server.storage.seal import seal
 
     called = _normal([*(names or _own_names()), *_HERE])
     dns, addresses = _split(called)
@@ -105,12 +105,11 @@ def check_config(config: ConfigFile = None) -> None:
     """
     from fr_core.packs.cache import ModelCache, cache_folder
     from fr_core.packs.manifest import load_pack
+    from fr_server.checks import doubts_of, require_usable
     from fr_server.clock import wall_ms
     from fr_server.config import load_config
-    from fr_server.config.checks import require_usable
-    from fr_server.config.safety import require_safe
-    from fr_server.config.seal import require_sealed
-    from fr_server.config.warnings import doubts_of
+    from fr_server.config.loading import require_safe
+    from fr_server.storage.seal import require_sealed
 
     with reporting():
         tree = load_config(config, environ=os.environ)
@@ -139,8 +138,8 @@ def seal_command(
     """
     from fr_server.config import load_config
     from fr_server.config.folders import key_of
-    from fr_server.config.safety import require_safe
-    from fr_server.config.seal import seal, unseal
+    from fr_server.config.loading import require_safe
+    from fr_server.storage.seal import seal, unseal
 
     with reporting(writes=True):
         tree = load_config(config, environ=os.environ)
@@ -186,9 +185,9 @@ def renew(
     from fr_core.storage.durable import name_whole
     from fr_server.clock import wall_ms
     from fr_server.config import load_config
-    from fr_server.config.seal import exchanging, require_sealed
     from fr_server.gateway.authority import Issued, make_server_certificate
     from fr_server.gateway.pem import names_of
+    from fr_server.storage.seal import exchanging, require_sealed
 
     with reporting(writes=True):
         tree = load_config(config, environ=os.environ)
@@ -451,7 +450,7 @@ def _target(names: list[str], port: int) -> str:
 @contextmanager
 def _opened(config: Config) -> Iterator[AccessStore]:
     from fr_server.clock import SteadyClock
-    from fr_server.storage import open_access
+    from fr_server.storage.opening import open_access
 
     store = open_access(config, SteadyClock())
     try:

@@ -17,7 +17,8 @@ from fr_server.telemetry.trust import Chain
 if TYPE_CHECKING:
     from fr_core.storage.audit.checkpoints import Checkpoint
     from fr_core.storage.keys import KeyEncryptionKey
-    from fr_server.commands.integrity import Fault, Looked, Place
+    from fr_server.commands.integrity import Fault, Looked
+    from fr_server.storage.places import Place
 
 
 _NOT_THERE = (
@@ -150,9 +151,9 @@ class _Counted:
 
 def _places(data: Path | None, key: str, config: Path | None) -> tuple[tuple[Place, ...], KeyEncryptionKey]:
     """Return the places of the stores and their key, found as `fr serve` finds them."""
-    from fr_server.commands.integrity import require_places
     from fr_server.config import load_config
     from fr_server.config.folders import key_of
+    from fr_server.storage.places import require_places
 
     named = {"gallery.folder": None if data is None else str(data), "gallery.key": key or None}
     tree = load_config(config, (), {name: value for name, value in named.items() if value is not None}, os.environ)

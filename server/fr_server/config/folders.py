@@ -3,16 +3,49 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from platformdirs import user_data_path
 
-from fr_core.errors import ConfigInvalid
+from fr_core.errors import (
+    ConfigInvalid,
+    FrError,
+    KeyUnavailable,
+    StoreCorrupt,
+    StoreExposed,
+    StoreFailed,
+    StoreInUse,
+    StoreNewer,
+    WrongKey,
+)
 from fr_core.gallery.store.gallery_store import is_under_key
 from fr_core.storage.keys import KeyEncryptionKey, command_of, key_beside, load_key
 from fr_server.config import Config
-from fr_server.config.naming import naming
+
+# Errors of a store or its key. Their messages contain no path, because callers must not learn paths.
+_OF_A_FILE = (StoreCorrupt, StoreExposed, StoreFailed, StoreInUse, StoreNewer, WrongKey, KeyUnavailable)
+
+
+@contextmanager
+def naming(path: Path | str) -> Iterator[None]:
+    """Add the name of the file to errors within the block.
+
+    Args:
+        path: the file, or its folder if it is one of several.
+    """
+    try:
+        yield
+    except _OF_A_FILE as error:
+        if "file" in error.metadata:
+            raise
+        raise named(error, path) from error
+
+
+def named(error: FrError, path: Path | str) -> FrError:
+    """Return the same error with the path in its sentence and its metadata (`file`)."""
+    return type(error)(f"{path}: {error.what}", **{**error.metadata, "file": str(path)})
 
 
 def data_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
@@ -133,3 +166,19 @@ def key_of(config: Config, *, new: bool) -> KeyEncryptionKey:
     beside = "gallery.key" if source else f"{folder}.key"
     with naming(source.partition(":")[2] if source.startswith("file:") else beside):
         return load_key(source) if source else key_beside(folder, new=new)
+
+
+def require_audit_folders(config: Config) -> None:
+    """Raise `ConfigInvalid` if the folder for checkpoints or for the archive is missing or unreadable."""
+    _require_there("audit.checkpoint_folder", checkpoint_folder(config), "for checkpoints")
+    _require_there("audit.archive_folder", archive_folder(config), "for the archive")
+
+
+def _require_there(key: str, folder: Path | None, what: str) -> None:
+    try:
+        if folder is None or folder.is_dir():
+            return
+        told = f"The folder {folder} {what} of the audit does not exist: make it, or mount its disk."
+    except OSError as error:
+        told = f"The folder {folder} {what} of the audit cannot be read: {error.strerror}."
+    raise ConfigInvalid(told, key=key, file=str(folder))

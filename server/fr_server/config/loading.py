@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import ipaddress
 import json
 import math
 import tomllib
@@ -12,10 +13,55 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from fr_core.errors import ConfigInvalid, ConfigUnknownKey
+from fr_core.errors import ConfigInvalid, ConfigUnknownKey, PlaintextRefused
 from fr_core.reading import TextRefused, read_at_most, read_toml
 from fr_server.config.keys import KEYS, Key, number_of
 from fr_server.config.tree import Config
+
+
+def is_loopback(host: str) -> bool:
+    """Return True if only this machine can reach a host from the configuration."""
+    name = host.strip("[]").partition("%")[0].lower()
+    if name == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False  # another name may resolve to any address
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def require_safe(config: Config) -> None:
+    """Require that a server may safely start with a configuration.
+
+    Raises:
+        PlaintextRefused: it would listen beyond this machine without TLS, or without authenticating callers.
+        ConfigInvalid: the settings of TLS or of tokens are incomplete.
+    """
+    tls, access = config.tls, config.access
+    if bool(tls.certificate) != bool(tls.key):
+        raise ConfigInvalid("Set both `tls.certificate` and `tls.key`, or neither.", key="tls.key")
+    if tls.client_certificates != "off" and not (tls.certificate and tls.client_ca):
+        raise ConfigInvalid(
+            "`tls.client_certificates` needs `tls.certificate` and `tls.client_ca`.", key="tls.client_ca"
+        )
+    if tls.client_certificates == "off" and (tls.client_ca or tls.revoked):
+        told = "`tls.client_ca` and `tls.revoked` have no effect without `tls.client_certificates`."
+        raise ConfigInvalid(told, key="tls.client_certificates")
+    oidc = (access.oidc_issuer, access.oidc_audience, access.oidc_jwks)
+    if any(oidc) and not all(oidc):
+        told = "Set all of `access.oidc_issuer`, `access.oidc_audience` and `access.oidc_jwks`, or none."
+        raise ConfigInvalid(told, key="access.oidc_issuer")
+    if is_loopback(config.server.host):
+        return
+    if not tls.certificate:
+        told = f"The server would listen on {config.server.host} without encryption."
+        raise PlaintextRefused(told, key="tls.certificate")
+    if access.mode == "open":
+        told = f"The server would listen on {config.server.host} without authenticating callers."
+        raise PlaintextRefused(told, key="access.mode")
+
 
 T = TypeVar("T")
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from cryptography import x509
 
-from fr_server.gateway.listener import HandshakeFailure, Parting, Refusal
 from fr_server.gateway.relay import CHUNK_BYTES, RECORD_BYTES, Relay
 from fr_server.gateway.tls import ALPN, HANDSHAKE_RECORD, explain
+from fr_server.telemetry.trust import HandshakeFailure, Parting, Refusal
 
 if TYPE_CHECKING:
     from fr_server.gateway.gateway import Gateway

@@ -23,9 +23,9 @@ from fr_server.clock import wall_ms
 from fr_server.config import LimitsConfig
 from fr_server.gateway.address import address_of
 from fr_server.gateway.connection import Connection, Peer, network_of
-from fr_server.gateway.listener import GatewayListener, NullGatewayListener, Refusal
 from fr_server.gateway.relay import CHUNK_BYTES
 from fr_server.gateway.tls import TlsFiles, revocations, server_context
+from fr_server.telemetry.trust import GatewayListener, NullTrust, Refusal
 
 _BACKLOG = 1024
 # Accepted in one step, so that a flood of new connections does not delay the existing ones.
@@ -76,7 +76,7 @@ class Gateway:
         self.backend = backend
         self._tls = tls
         self.limits = limits or LimitsConfig()
-        self.listener = listener or NullGatewayListener()
+        self.listener = listener or NullTrust()
         self._now_ms = now_ms
         self.room = memoryview(bytearray(CHUNK_BYTES))
         self.context: ssl.SSLContext | None = None

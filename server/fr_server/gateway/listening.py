@@ -11,13 +11,11 @@ from fr_core.errors import AddressUnavailable
 from fr_core.scratch import scratch_folder
 from fr_server.clock import wall_ms
 from fr_server.config import Config
-from fr_server.config.warnings import lapsing_list
 from fr_server.gateway.address import address_of
 from fr_server.gateway.gateway import Gateway
-from fr_server.gateway.listener import GatewayListener
-from fr_server.gateway.pem import expires_ms, revocations_expire_ms
+from fr_server.gateway.pem import expires_ms, lapsing_list, revocations_expire_ms
 from fr_server.gateway.tls import tls_files
-from fr_server.telemetry.trust import Trust
+from fr_server.telemetry.trust import GatewayListener, Trust
 
 log = logging.getLogger("fr_server")
 

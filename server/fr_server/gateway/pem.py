@@ -186,3 +186,26 @@ def _parsed(path: Path, parse: Callable[[bytes], Read], otherwise: str) -> Read:
 def _signed(one: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:
     public = authority.public_key()
     return one.issuer == authority.subject and isinstance(public, _SIGNERS) and one.is_signature_valid(public)
+
+
+_DAY_MS = 86_400_000
+
+
+# A list is valid for 30 days: a week leaves time to renew it, without warning most of the time.
+_NEAR_MS = 7 * _DAY_MS
+
+
+def lapsing_list(expires_ms: int | None, now_ms: int) -> str | None:
+    """Return a warning if a list of revoked certificates expires within 7 days; otherwise None.
+
+    Args:
+        expires_ms: expiry of the list, milliseconds since 1970, UTC; None if it never expires, or if there is none.
+        now_ms: current time, milliseconds since 1970, UTC.
+    """
+    if expires_ms is None or expires_ms - now_ms >= _NEAR_MS:
+        return None
+    end = datetime.fromtimestamp(expires_ms / 1000, UTC)
+    return (
+        f"The list of revoked certificates expires on {end:%Y-%m-%d %H:%M} UTC; then the server refuses all client "
+        "certificates. Renew it with `fr server revoke-certificate --renew`, and send the server SIGHUP."
+    )

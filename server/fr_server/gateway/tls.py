@@ -11,7 +11,6 @@ from cryptography import x509
 
 from fr_core.errors import TlsUnusable
 from fr_server.config import TlsConfig
-from fr_server.gateway.listener import HandshakeFailure
 from fr_server.gateway.pem import (
     read_certificates,
     read_revocations,
@@ -20,6 +19,7 @@ from fr_server.gateway.pem import (
     require_private,
     unusable,
 )
+from fr_server.telemetry.trust import HandshakeFailure
 
 ALPN = "h2"
 # Record types of TLS begin with 20 to 23; the first record of a handshake has type 22 (RFC 8446, section 5.1).

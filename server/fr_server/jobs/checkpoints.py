@@ -8,34 +8,16 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from fr_core.errors import ConfigInvalid, Failure, InvalidField
+from fr_core.errors import Failure, InvalidField
 from fr_core.storage.audit.checkpoints import parse_checkpoint
 from fr_core.storage.durable import write_private
-from fr_server.config import Config
-from fr_server.config.folders import archive_folder, checkpoint_folder
-from fr_server.rpc.services.audits import AuditCalls
+from fr_server.storage.audits import AuditCalls
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.trust import Chain, NullTrust, Trust
 
 log = logging.getLogger("fr_server.audit")
 
 _NUMBER = re.compile(r"[0-9]{1,16}")
-
-
-def require_audit_folders(config: Config) -> None:
-    """Raise `ConfigInvalid` if the folder for checkpoints or for the archive is missing or unreadable."""
-    _require_folder("audit.checkpoint_folder", checkpoint_folder(config), "for checkpoints")
-    _require_folder("audit.archive_folder", archive_folder(config), "for the archive")
-
-
-def _require_folder(key: str, folder: Path | None, what: str) -> None:
-    try:
-        if folder is None or folder.is_dir():
-            return
-        told = f"The folder {folder} {what} of the audit does not exist: make it, or mount its disk."
-    except OSError as error:
-        told = f"The folder {folder} {what} of the audit cannot be read: {error.strerror}."
-    raise ConfigInvalid(told, key=key, file=str(folder))
 
 
 class Checkpoints:

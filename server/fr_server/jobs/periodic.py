@@ -1,20 +1,61 @@
-"""Runs periodic jobs beside the calls of a server; a failed job runs again."""
+"""Runs periodic jobs beside the calls of a server, and what they report; a failed job runs again."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Literal, get_args
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 
+from fr_core.gallery.store.gallery_store import DATABASE_NAME
+from fr_server.config import Config
+from fr_server.config.folders import access_folder, cases_folder, data_folder, training_folder
+from fr_server.storage.gallery_calls import GalleryCalls
+from fr_server.telemetry.listener import Chore
 from fr_server.telemetry.logs import FIELDS, describe
+from fr_server.telemetry.open import Telemetry
+from fr_server.telemetry.trust import Trust
+from fr_training.store.schema import SCHEMA as TRAINING
+from fr_trust.access.changes import MAX_KEYS
+from fr_trust.access.schema import SCHEMA as ACCESS
+from fr_trust.access.store import AccessStore
+from fr_trust.casework.store_schema import SCHEMA as CASES
 
 log = logging.getLogger("fr_server.jobs.periodic")
 
-Chore = Literal["purge_training", "purge_cases", "prune_audit", "checkpoints", "key_ends"]
-"""The name of a job in the log and in the metrics."""
 
-CHORES: tuple[Chore, ...] = get_args(Chore)
+def watch(telemetry: Telemetry, config: Config, galleries: GalleryCalls, broken: Mapping[str, Future[None]]) -> None:
+    """Have the stores of a configuration looked at whenever metrics are scraped; nothing where there are none.
+
+    Args:
+        telemetry: tells.
+        config: of the server.
+        galleries: are counted.
+        broken: by the names of stores, ends where one takes no more changes; a store that is not named is not asked.
+    """
+    if telemetry.metrics_server is None:
+        return
+    from fr_server.telemetry.storage import KeptStore  # which imports what is not needed without metrics
+
+    databases = {
+        "galleries": data_folder(config) / DATABASE_NAME,
+        "training": training_folder(config) / TRAINING.database_name,
+        "cases": cases_folder(config) / CASES.database_name,
+        "access": access_folder(config) / ACCESS.database_name,
+    }
+    telemetry.watch({name: KeptStore(path, broken.get(name)) for name, path in databases.items()}, galleries)
+
+
+KEY_ENDS_EVERY_S = 60.0
+"""Interval between two reports. Keys can change at any time, and an alert waits longer than this."""
+
+
+def tell_key_ends(store: AccessStore, trust: Trust) -> None:
+    """Report the next expiry of a valid key; raises `Failure` if the store is unreadable."""
+    now_ms = store.now_ms()
+    valid = (key for key in store.keys(size=MAX_KEYS) if not key.is_dead(now_ms))
+    ends = (key.expires_ms for key in valid if key.expires_ms is not None)
+    trust.keys_expire(min(ends, default=0) / 1000)
 
 
 async def for_ever(chore: Chore, every_s: float, job: Callable[[], None], failed: Callable[[Chore], None]) -> None:

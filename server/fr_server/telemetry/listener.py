@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, get_args
 
 from fr_core.runtime.observe import ModelRole, NullObserver, Observer, Stage
 
@@ -108,3 +108,10 @@ class Together:
 
 def _nobody(outcome: str, took_s: float) -> None:
     return
+
+
+Chore = Literal["purge_training", "purge_cases", "prune_audit", "checkpoints", "key_ends"]
+"""The name of a job in the log and in the metrics."""
+
+
+CHORES: tuple[Chore, ...] = get_args(Chore)

@@ -17,9 +17,8 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from fr_core import __version__
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.observe import MODELS, STAGES, ModelRole, Stage
-from fr_server.jobs.periodic import CHORES, Chore
-from fr_server.rpc.errors import STATUS
-from fr_server.telemetry.listener import CANCELLED, OK, Ended, FrontendEnd
+from fr_server.errors import STATUS
+from fr_server.telemetry.listener import CANCELLED, CHORES, OK, Chore, Ended, FrontendEnd
 from fr_server.telemetry.processes import PROCESS_SPECS, ProcessesCollector
 from fr_server.telemetry.spec import Spec as Spec
 from fr_server.telemetry.spec import counter, gauge, histogram

@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 from fr_core.errors import ConfigInvalid
 from fr_core.runtime.devices import ActiveDevice
 from fr_server.config import TelemetryConfig
-from fr_server.jobs.periodic import Chore
-from fr_server.telemetry.listener import FrontendEnd, Listener, NullListener, Together
+from fr_server.telemetry.listener import Chore, FrontendEnd, Listener, NullListener, Together
 from fr_server.telemetry.trust import NullTrust, Trust
 
 if TYPE_CHECKING:
@@ -19,6 +18,33 @@ if TYPE_CHECKING:
     from fr_server.telemetry.metrics import PrometheusObserver
     from fr_server.telemetry.storage import KeptStore, Lists
     from fr_server.telemetry.tracing import TracingObserver
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fr_core.scratch import scratch_folder
+
+# prometheus_client reads it once, when it is imported: so nothing here may import that.
+_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
+
+@contextmanager
+def shared_metrics() -> Iterator[None]:
+    """Make an empty folder, and name it to this process and those that it starts; remove it at the end."""
+    with scratch_folder() as folder:
+        os.environ[_FOLDER] = str(folder)
+        try:
+            yield
+        finally:
+            del os.environ[_FOLDER]
+
+
+def forget(pid: int) -> None:
+    """Take what a process that has ended told of its present state out of the sums."""
+    if _FOLDER in os.environ:
+        from fr_server.telemetry.metrics import forget_process
+
+        forget_process(pid)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

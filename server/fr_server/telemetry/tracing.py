@@ -19,7 +19,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from fr_core import __version__
 from fr_core.errors import FrError
 from fr_core.runtime.observe import Stage
-from fr_server.rpc.errors import STATUS
+from fr_server.errors import STATUS
 from fr_server.telemetry.listener import CANCELLED, OK, Ended, NullListener
 
 # More time than a working receiver needs for the spans of a few seconds.

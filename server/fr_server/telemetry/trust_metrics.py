@@ -8,9 +8,8 @@ from typing import get_args
 from prometheus_client import CollectorRegistry, Counter
 
 from fr_core.errors import FileTampered, KeyUnavailable, TlsUnusable
-from fr_server.gateway.listener import HandshakeFailure, Parting, Refusal
 from fr_server.telemetry.spec import Spec, counter, gauge
-from fr_server.telemetry.trust import Chain, DecoderEnd
+from fr_server.telemetry.trust import Chain, DecoderEnd, HandshakeFailure, Parting, Refusal
 from fr_trust.access.refusals import Why
 from fr_trust.errors import CredentialMissing, NotPermitted, QuotaExceeded, RateLimited
 

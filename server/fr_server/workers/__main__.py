@@ -17,9 +17,8 @@ from typing import Any, NoReturn
 
 from fr_core.engine import Engine, Lifeline, build_pipeline, pack_calibration, tile_shapes_of
 from fr_core.errors import FrError, ShuttingDown
-from fr_server.app import SERVICES, App, until
+from fr_server.app import SERVICES, App, log_failure, until
 from fr_server.engine import engine_options, open_decoder
-from fr_server.jobs.reload import log_failure
 from fr_server.memory import freeze_objects, share_one_heap
 from fr_server.telemetry.logs import configure_logging, describe, log_unhandled
 from fr_server.telemetry.open import open_telemetry

@@ -25,8 +25,8 @@ from fr_core.runtime.ticket import Ticket
 from fr_core.storage.audit.attribution import attributed
 from fr_core.types import U8, AlignedFace, frozen_array
 from fr_server.pools import StorageThreads
-from fr_server.rpc.services.audits import audit_of
-from fr_server.rpc.services.gallery_calls import GalleryCalls
+from fr_server.storage.audits import audit_of
+from fr_server.storage.gallery_calls import GalleryCalls
 from fr_server.telemetry.logs import describe
 from fr_server.workers.link import Wire
 from fr_server.workers.messages import (

@@ -17,8 +17,8 @@ from fr_core.storage.audit.attribution import Attribution
 from fr_core.types import F32
 from fr_server.app import Part
 from fr_server.config import Config
-from fr_server.rpc.services.audits import AuditCalls
-from fr_server.rpc.services.gallery_calls import GalleryCalls
+from fr_server.storage.audits import AuditCalls
+from fr_server.storage.gallery_calls import GalleryCalls
 
 
 def _methods(protocol: type, *local: str) -> frozenset[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fr_server.pools import StorageThreads
-from fr_server.rpc.services.gallery_calls import GalleryCalls
+from fr_server.storage.gallery_calls import GalleryCalls
 from fr_server.workers.link import Wire
 from fr_server.workers.link_server import Answerer, Batchers
 from fr_server.workers.messages import Welcome

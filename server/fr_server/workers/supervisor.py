@@ -15,14 +15,13 @@ from fr_core.engine import Engine, photos_at_once, tile_shapes_of
 from fr_core.errors import FrontendsFailed, ShuttingDown
 from fr_server.app import Load, Part, log_lost_device, while_writing
 from fr_server.config import Config
-from fr_server.jobs.storage_metrics import watch
+from fr_server.jobs.periodic import watch
 from fr_server.pools import StorageThreads
-from fr_server.rpc.services.gallery_calls import GalleryCalls
-from fr_server.telemetry.open import Telemetry
+from fr_server.storage.gallery_calls import GalleryCalls
+from fr_server.telemetry.open import Telemetry, forget
 from fr_server.workers.heartbeat import BEAT_S, Heartbeat
 from fr_server.workers.link_server import Batchers
 from fr_server.workers.messages import ArenaPlan, DeviceIsLost, GalleriesAreRead, Ping, Reload, Stop, Welcome
-from fr_server.workers.metrics import forget
 from fr_server.workers.ports import HeldPort
 from fr_server.workers.process import Frontend, start_frontend
 from fr_server.workers.shared_memory import picture_bytes

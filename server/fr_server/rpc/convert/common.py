@@ -13,7 +13,7 @@ from fr_core.errors import EmbeddingWrongSize, FrError, InvalidField, MissingFie
 from fr_core.gallery.checks import require_threshold
 from fr_core.pipeline import FacePolicy
 from fr_core.types import Embedding, Face, ModelId, Quality, checked_embedding
-from fr_server.rpc.errors import reason_value
+from fr_server.errors import reason_value
 
 MAX_ITEM_ID = 128
 NANOS_PER_S = 1_000_000_000

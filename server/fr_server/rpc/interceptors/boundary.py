@@ -23,7 +23,7 @@ from fr_core.errors import (
     InvalidField,
     StoreCorrupt,
 )
-from fr_server.rpc.errors import abort
+from fr_server.errors import abort
 from fr_server.rpc.interceptors.sizes import request_of
 from fr_server.rpc.interceptors.wrapping import EXEMPT, Context, Handler, Malformed, Stream, Unary, first_of, read_by
 from fr_server.telemetry.listener import CANCELLED, OK, CallObserver, NullListener

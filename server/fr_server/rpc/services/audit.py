@@ -16,8 +16,8 @@ from fr_core.storage.audit.rows import Kept
 from fr_core.storage.audit.verify import Broken, Verified
 from fr_server.pools import Work
 from fr_server.rpc.convert.common import timestamp_ms
-from fr_server.rpc.services.audits import CHAINS, AuditCalls
 from fr_server.rpc.services.paging import number_of
+from fr_server.storage.audits import CHAINS, AuditCalls
 from fr_server.telemetry.trust import Chain
 from fr_trust.audit.search import Filter, Page
 

@@ -28,11 +28,11 @@ from fr_server.rpc.convert.gallery import (
 from fr_server.rpc.convert.gallery_updates import gallery_update, subject_update
 from fr_server.rpc.services.calibrations import Calibrations
 from fr_server.rpc.services.decisions import Decisions
-from fr_server.rpc.services.gallery_calls import GalleryCalls
 from fr_server.rpc.services.gallery_faces import GalleryFaces
 from fr_server.rpc.services.items import answer_items
 from fr_server.rpc.services.probes import Probes
 from fr_server.rpc.services.scans import Scans
+from fr_server.storage.gallery_calls import GalleryCalls
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -35,8 +35,8 @@ from fr_server.rpc.convert.gallery import (
 from fr_server.rpc.interceptors.boundary import as_item_error, count_refusal
 from fr_server.rpc.services.calibrations import Calibrations
 from fr_server.rpc.services.decisions import Decisions
-from fr_server.rpc.services.gallery_calls import GalleryCalls
 from fr_server.rpc.services.probes import ProbeFace, Probes
+from fr_server.storage.gallery_calls import GalleryCalls
 
 # Candidates of all faces of one answer, so that its size stays within what clients and memory hold.
 MAX_CANDIDATES = 10_000

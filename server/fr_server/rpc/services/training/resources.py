@@ -12,7 +12,7 @@ import grpc
 
 from fr_core.engine import Engine
 from fr_server.pools import Work
-from fr_server.rpc.services.gallery_calls import GalleryCalls
+from fr_server.storage.gallery_calls import GalleryCalls
 from fr_training.courses import Course
 from fr_training.store.training_store import TrainingStore
 from fr_training.trials import Session

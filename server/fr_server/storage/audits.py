@@ -14,7 +14,7 @@ from fr_core.storage.audit.checkpoints import Checkpoint
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.audit.values import Pseudonym
 from fr_core.storage.audit.verify import Broken, Verified, disagreement, verify
-from fr_server.rpc.services.gallery_calls import GalleryCalls
+from fr_server.storage.gallery_calls import GalleryCalls
 from fr_server.telemetry.trust import Chain
 from fr_trust.audit.export import Segment, export, oldest_segment
 from fr_trust.audit.search import Filter, Page, search

@@ -26,10 +26,10 @@ from fr_server.authz.record import NOBODY, CallAudit, CallRecord, Recorder, noti
 from fr_server.authz.rules import Coarse, Kind, Rule, action_of
 from fr_server.authz.scope import Resolver
 from fr_server.authz.score_rounding import tell_less
-from fr_server.authz.streams import Item, Items, RefusedItem, Streams, as_stream, only, outcome_of, stepping
 from fr_server.authz.table import RULES
+from fr_server.errors import abort
 from fr_server.rpc.convert.common import require_item_id
-from fr_server.rpc.errors import abort
+from fr_server.rpc.interceptors.streams import Item, Items, RefusedItem, Streams, as_stream, only, outcome_of, stepping
 from fr_server.rpc.interceptors.wrapping import EXEMPT, Context, Handler, Stream, Unary, request_id_of, wrap
 from fr_server.telemetry.trust import Trust
 from fr_trust.access.budgets import Budgets

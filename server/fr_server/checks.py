@@ -1,19 +1,74 @@
-"""Checks a configuration before a start opens or makes anything; `fr server check-config` runs the same checks."""
+"""Checks a configuration before a start opens or makes anything, and warns of probable mistakes in it."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
+from pathlib import Path
 
 from fr_core.errors import ConfigInvalid
 from fr_server.authz.opening import require_issuer
 from fr_server.clock import wall_ms
 from fr_server.config import Config
-from fr_server.config.folders import require_folders, require_key
+from fr_server.config.folders import data_folder, require_audit_folders, require_folders, require_key
 from fr_server.engine import engine_options, open_decoder
+from fr_server.gateway.pem import lapsing_list, revocations_expire_ms
 from fr_server.gateway.tls import check_tls, tls_files
-from fr_server.jobs.checkpoints import require_audit_folders
+from fr_server.storage.seal import unsealed
 from fr_server.telemetry.open import require_telemetry
+
+_AUTHORITY_KEY = "ca.key"
+_OTHERS, _OTHERS_WRITE = 0o077, 0o022
+
+
+def doubts_of(config: Config, path: Path | None, sealed: bool, now_ms: int) -> list[str]:
+    """Return a warning for each probable mistake in a configuration.
+
+    Args:
+        config: a usable configuration (`require_usable`).
+        path: file of the configuration; None if there is none.
+        sealed: True if its seal is intact.
+        now_ms: milliseconds since 1970, UTC.
+
+    Raises:
+        TlsUnusable: the list of revoked certificates is unreadable.
+        OSError: a folder is unreadable.
+    """
+    found = [] if sealed or path is None else [unsealed(path)]
+    if config.tls.revoked:
+        lapsing = lapsing_list(revocations_expire_ms(Path(config.tls.revoked).expanduser()), now_ms)
+        found += [] if lapsing is None else [lapsing]
+    return [*found, *_keys_of_authorities(config, path), *_open_folders(config, path)]
+
+
+def _keys_of_authorities(config: Config, path: Path | None) -> list[str]:
+    files = tls_files(config.tls)
+    named = [path] if files is None else [path, files.certificate, files.client_ca]
+    folders = dict.fromkeys(one.absolute().parent for one in named if one is not None)
+    found = [folder / _AUTHORITY_KEY for folder in folders if (folder / _AUTHORITY_KEY).exists()]
+    return [
+        f"The authority's key is on this machine, at {key}{_mode(key, _OTHERS)}. Anyone who has it can impersonate the "
+        "server. Keep it on another disk."
+        for key in found
+    ]
+
+
+def _open_folders(config: Config, path: Path | None) -> list[str]:
+    found = []
+    data = data_folder(config)
+    if data.exists() and (mode := _mode(data, _OTHERS)):
+        found.append(f"Other users can access the data folder {data}{mode}: run `chmod 700 {data}`.")
+    if path is not None and (mode := _mode(path.absolute().parent, _OTHERS_WRITE)):
+        folder = path.absolute().parent
+        found.append(f"Other users can write to the configuration folder {folder}{mode}: run `chmod go-w {folder}`.")
+    return found
+
+
+def _mode(path: Path, others: int) -> str:
+    """Return the mode of a path in words if it gives others one of these rights; otherwise ""."""
+    mode = path.stat().st_mode & 0o777
+    return f" (mode {mode:04o})" if mode & others else ""
+
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 

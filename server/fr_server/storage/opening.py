@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -11,15 +11,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from fr_core.storage.schema import Schema
-from fr_server.authz.rules import ScopeKind
 from fr_server.config import Config
-from fr_server.config.folders import access_folder, cases_folder, key_of, training_folder
-from fr_server.config.naming import naming
+from fr_server.config.folders import access_folder, cases_folder, key_of, naming, training_folder
 from fr_server.telemetry.logs import FIELDS
 from fr_training.store.training_store import TrainingStore
 from fr_trust.access.store import AccessStore
 from fr_trust.casework.store import CaseStore
-from fr_trust.errors import UnknownCase, UnknownExamination
 
 S = TypeVar("S")
 Shared = TypeVar("Shared", AccessStore, CaseStore, TrainingStore)
@@ -78,20 +75,6 @@ def purge_cases(cases: CaseStore) -> None:
     """
     if deleted := cases.purge():
         log.info("Deleted %d cases, which were due", deleted, extra={FIELDS: {"cases": deleted}})
-
-
-def galleries_of(cases: CaseStore) -> Callable[[ScopeKind, str], Collection[str] | None]:
-    """Return what tells the galleries that were searched for a case or an examination; None for what there is not."""
-
-    def look(kind: ScopeKind, resource_id: str) -> Collection[str] | None:
-        try:
-            if kind is ScopeKind.CASE:
-                return cases.galleries_of_case(resource_id)
-            return cases.galleries_of_examination(resource_id)
-        except (UnknownCase, UnknownExamination):
-            return None
-
-    return look
 
 
 def open_access(config: Config, clock: Callable[[], int]) -> AccessStore:

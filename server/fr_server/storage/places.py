@@ -1,18 +1,25 @@
-"""Reads and writes the marks of a configuration's stores: a mark names the seal that last served its store."""
+"""Knows where the stores of a configuration lie, and keeps their marks: which seal last served each store."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from fr_core.errors import StoreInUse
+from fr_core.errors import NoStore, StoreInUse
+from fr_core.gallery.store.schema import SCHEMA as GALLERIES
 from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.marks import is_marked, mark_of, set_mark
-from fr_server.commands.integrity import Place, places_of
+from fr_core.storage.schema import Schema
 from fr_server.config import Config
-from fr_server.config.naming import naming
+from fr_server.config.folders import access_folder, cases_folder, data_folder, naming, training_folder
+from fr_server.telemetry.trust import Chain
+from fr_training.store.schema import SCHEMA as TRAINING
+from fr_trust.access.schema import SCHEMA as ACCESS
+from fr_trust.casework.store_schema import SCHEMA as CASES
 
 
 def any_marked(config: Config) -> Path | None:
@@ -83,3 +90,55 @@ def _is_there(place: Place) -> bool:
         return place.is_there
     except OSError:  # such as a name that is too long: no store can open there either, and the start says why
         return False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The place of a store.
+
+    Attributes:
+        chain: the chain of its audit, which names the store.
+        folder: the folder of its files.
+        schema: of the store.
+    """
+
+    chain: Chain
+    folder: Path
+    schema: Schema
+
+    @property
+    def path(self) -> Path:
+        """The path of its database file."""
+        return self.folder / self.schema.database_name
+
+    @property
+    def is_there(self) -> bool:
+        """Return True if its file exists, directly or through a link."""
+        return self.path.is_file()
+
+    @property
+    def remains(self) -> Path | None:
+        """A remnant of a missing store: its log, its lock, or a broken link."""
+        name = self.schema.database_name
+        names = (name, f"{name}-wal", f"{name}-shm", self.schema.lock_name)
+        if self.folder.is_symlink() and not self.folder.exists():
+            return self.folder
+        return next((self.folder / name for name in names if os.path.lexists(self.folder / name)), None)
+
+
+def places_of(config: Config) -> tuple[Place, ...]:
+    """Return the places of all stores of a configuration, in the order of their chains; they need not exist."""
+    return (
+        Place("galleries", data_folder(config), GALLERIES),
+        Place("training", training_folder(config), TRAINING),
+        Place("cases", cases_folder(config), CASES),
+        Place("access", access_folder(config), ACCESS),
+    )
+
+
+def require_places(config: Config) -> tuple[Place, ...]:
+    """Return the places as `places_of` does; raises `NoStore` if no store exists."""
+    places = places_of(config)
+    if not any(place.is_there for place in places):
+        raise NoStore(f"The folder {data_folder(config)} holds no store.")
+    return places

@@ -1,7 +1,7 @@
 """Seals a configuration and the files that it names, so that the server detects a change.
 
 Sealing needs the gallery key. The seal is in the gallery folder. Each store holds the mark of the seal that last served
-it, see `fr_server.config.store_marks`. The server refuses a configuration that names such a store but has no seal, an
+it, see `fr_server.storage.places`. The server refuses a configuration that names such a store but has no seal, an
 older seal, or another server's seal.
 """
 
@@ -12,15 +12,50 @@ import hmac
 import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from fr_core.errors import ConfigInvalid, FileTampered
+from fr_core.reading import open_regular
 from fr_core.storage.durable import write_private
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_server.config import Config
 from fr_server.config.folders import data_folder, key_of
-from fr_server.config.started import sha256_of
-from fr_server.config.store_marks import any_marked, mark_all, marks_of
+from fr_server.storage.places import any_marked, mark_all, marks_of
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The configuration that a server was started with.
+
+    Attributes:
+        path: its file; None if there was none.
+        sha256: sha256 of the file, 64 hexadecimal digits; "" if there was none.
+        sealed: True if it was sealed.
+    """
+
+    path: Path | None = None
+    sha256: str = ""
+    sealed: bool = False
+
+    @staticmethod
+    def of(path: Path | None, sealed: bool) -> Started:
+        """Describe a configuration that was just read; raises `ConfigInvalid` if it has become unreadable."""
+        try:
+            return Started(path, "" if path is None else sha256_of(path), sealed)
+        except OSError as error:
+            raise ConfigInvalid(f"The configuration {path} cannot be read: {error.strerror}.") from error
+
+    def has_changed(self) -> bool:
+        """Return True if the file has changed; raises `OSError` if it is unreadable."""
+        return self.path is not None and sha256_of(self.path) != self.sha256
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a regular file, 64 hexadecimal digits; raises `OSError`."""
+    with open_regular(path) as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
 
 _NAME = "configuration.seal"
 _PURPOSE = b"fr-seal 1"
@@ -286,3 +321,11 @@ def _is_one(key: KeyEncryptionKey, body: str, macs: Collection[str]) -> bool:
 
 def _tampered(path: Path, what: str) -> FileTampered:
     return FileTampered(f"{path} {what}.", file=str(path))
+
+
+def unsealed(path: Path) -> str:
+    """Return the warning about a configuration without a seal."""
+    return (
+        f"The configuration is not sealed, so the server cannot detect changes. Once it is final, run `fr server seal "
+        f"--config {path}`."
+    )
