@@ -67,12 +67,7 @@ class GatewayAudit:
         monotonic_s: seconds of a clock that is never set.
     """
 
-    def __init__(
-        self,
-        store: AccessStore,
-        trust: Trust,
-        monotonic_s: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, store: AccessStore, trust: Trust, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._trust = trust
         self._pseudonyms = store.pseudonyms()

@@ -111,9 +111,7 @@ def _ids_of(message: Descriptor) -> tuple[str, ...]:
     return tuple(name for name in _IDS if name in message.fields_by_name)
 
 
-def _scanned(
-    response: gallery_pb2.FindDuplicatesResponse | gallery_pb2.ClusterGalleryResponse,
-) -> Iterator[str]:
+def _scanned(response: gallery_pb2.FindDuplicatesResponse | gallery_pb2.ClusterGalleryResponse) -> Iterator[str]:
     if isinstance(response, gallery_pb2.FindDuplicatesResponse):
         yield from (response.pair.subject_a, response.pair.subject_b)
     else:

@@ -33,10 +33,7 @@ def require_issuer(config: AccessConfig) -> None:
 
 
 async def make_authenticator(
-    config: Config,
-    store: AccessStore,
-    certificate_of: Callable[[str], str | None],
-    clock_ms: Callable[[], int],
+    config: Config, store: AccessStore, certificate_of: Callable[[str], str | None], clock_ms: Callable[[], int]
 ) -> Authenticator:
     """Return what authenticates the callers of a server.
 

@@ -44,13 +44,7 @@ _RECOGNITION = {
         coarse=Coarse.ROUNDED,
         recorded=True,
     ),
-    "StreamEmbed": Rule(
-        roles=_OPERATOR,
-        why="As Embed.",
-        kind=Kind.COMPUTE,
-        coarse=Coarse.REFUSED,
-        recorded=True,
-    ),
+    "StreamEmbed": Rule(roles=_OPERATOR, why="As Embed.", kind=Kind.COMPUTE, coarse=Coarse.REFUSED, recorded=True),
 }
 
 _KEEPS_GALLERIES = "People who search a gallery may not decide what it is for, or how long it keeps faces."
@@ -196,9 +190,7 @@ _EVALUATION = {
         roles=_TRAINER | _ADMIN, why=f"{_MEASURES} Its pages may show photos.", kind=Kind.READ, recorded=True
     ),
     "ListReports": Rule(
-        roles=_TRAINER | _AUDITOR | _ADMIN,
-        why=f"{_MEASURES} Auditors see which figures there are.",
-        kind=Kind.READ,
+        roles=_TRAINER | _AUDITOR | _ADMIN, why=f"{_MEASURES} Auditors see which figures there are.", kind=Kind.READ
     ),
     "DeleteReport": Rule(
         roles=_TRAINER | _ADMIN,
@@ -265,7 +257,7 @@ _TRAINING = {
 _SERVER = {
     "GetServerInfo": Rule(
         roles=_EVERYBODY, why="Every client needs the model and the limits. The answer names no person.", kind=Kind.READ
-    ),
+    )
 }
 
 _KEYS = "People who hand out keys do not work with them."

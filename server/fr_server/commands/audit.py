@@ -81,8 +81,7 @@ def verify_file(
         ),
     ] = None,
     checkpoints: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Folder of checkpoints and keys from `fr audit checkpoint`."),
+        Path | None, typer.Option(metavar="DIR", help="Folder of checkpoints and keys from `fr audit checkpoint`.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

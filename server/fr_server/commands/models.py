@@ -70,8 +70,7 @@ def fetch(pack: PackName, as_json: AsJson = False) -> None:
 @models.command()
 def verify(
     pack: Annotated[
-        str | None,
-        typer.Argument(metavar="PACK", help="Name of the pack. Default: all completely installed packs."),
+        str | None, typer.Argument(metavar="PACK", help="Name of the pack. Default: all completely installed packs.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -127,12 +126,7 @@ def _licences(row: dict[str, Any]) -> str:
 
 def _files(pack: Pack, cache: ModelCache) -> list[dict[str, str]]:
     return [
-        {
-            "name": spec.name,
-            "path": str(cache.path(spec)),
-            "sha256": spec.sha256,
-            "state": cache.state(spec).value,
-        }
+        {"name": spec.name, "path": str(cache.path(spec)), "sha256": spec.sha256, "state": cache.state(spec).value}
         for spec in pack.files
     ]
 

@@ -240,8 +240,7 @@ def revoke_certificate(
     ca: Annotated[Path, typer.Option(metavar="FILE", help="Certificate of the authority, PEM.")],
     ca_key: Annotated[Path, typer.Option(metavar="FILE", help="Its key, PEM.")],
     certificates: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="CERTIFICATE...", help="All client certificates to revoke."),
+        list[Path] | None, typer.Argument(metavar="CERTIFICATE...", help="All client certificates to revoke.")
     ] = None,
     renew: Annotated[
         bool,

@@ -32,8 +32,7 @@ def verify(
     key: Key = "",
     config: ConfigFile = None,
     checkpoints: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Folder of checkpoints kept elsewhere, for some or all chains."),
+        Path | None, typer.Option(metavar="DIR", help="Folder of checkpoints kept elsewhere, for some or all chains.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

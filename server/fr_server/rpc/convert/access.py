@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from google.protobuf import duration_pb2
 
-from fr_api.v1 import access_pb2
+from fr_api.v1 import access_pb2 as pb
 from fr_core.errors import InvalidField
 from fr_server.rpc.convert.common import NANOS_PER_S, timestamp_ms
 from fr_trust.access.budget import Budget
@@ -16,20 +16,20 @@ from fr_trust.access.principal import Principal
 from fr_trust.access.roles import Role
 from fr_trust.access.scope import Scope
 
-_ROLES: Mapping[Role, access_pb2.Role.ValueType] = MappingProxyType(
+_ROLES: Mapping[Role, pb.Role.ValueType] = MappingProxyType(
     {
-        Role.TRAINEE: access_pb2.ROLE_TRAINEE,
-        Role.TRAINER: access_pb2.ROLE_TRAINER,
-        Role.OPERATOR: access_pb2.ROLE_OPERATOR,
-        Role.EXAMINER: access_pb2.ROLE_EXAMINER,
-        Role.AUDITOR: access_pb2.ROLE_AUDITOR,
-        Role.ADMIN: access_pb2.ROLE_ADMIN,
+        Role.TRAINEE: pb.ROLE_TRAINEE,
+        Role.TRAINER: pb.ROLE_TRAINER,
+        Role.OPERATOR: pb.ROLE_OPERATOR,
+        Role.EXAMINER: pb.ROLE_EXAMINER,
+        Role.AUDITOR: pb.ROLE_AUDITOR,
+        Role.ADMIN: pb.ROLE_ADMIN,
     }
 )
 _BY_VALUE = {value: role for role, value in _ROLES.items()}
 
 
-def new_key(request: access_pb2.CreateKeyRequest, default: Budget, key_days: int, not_after_ms: int | None) -> NewKey:
+def new_key(request: pb.CreateKeyRequest, default: Budget, key_days: int, not_after_ms: int | None) -> NewKey:
     """Return the key that a request asks for.
 
     Args:
@@ -59,14 +59,14 @@ def new_key(request: access_pb2.CreateKeyRequest, default: Budget, key_days: int
     )
 
 
-def overlap_ms(request: access_pb2.RotateKeyRequest) -> int:
+def overlap_ms(request: pb.RotateKeyRequest) -> int:
     """Return for how long the secret before stays valid, milliseconds; raises `InvalidField` for no duration."""
     return _milliseconds(request.overlap, "overlap") if request.HasField("overlap") else 0
 
 
-def key_message(key: ApiKey) -> access_pb2.ApiKey:
+def key_message(key: ApiKey) -> pb.ApiKey:
     """Build the message of a key."""
-    message = access_pb2.ApiKey(
+    message = pb.ApiKey(
         key_id=key.key_id,
         label=key.label,
         roles=_role_values(key.roles),
@@ -83,17 +83,17 @@ def key_message(key: ApiKey) -> access_pb2.ApiKey:
     return message
 
 
-def created_response(made: MadeKey) -> access_pb2.CreateKeyResponse:
+def created_response(made: MadeKey) -> pb.CreateKeyResponse:
     """Build the answer of CreateKey, the only one beside RotateKey's that holds a secret."""
-    return access_pb2.CreateKeyResponse(key=key_message(made.key), token=made.token.text)
+    return pb.CreateKeyResponse(key=key_message(made.key), token=made.token.text)
 
 
-def rotated_response(made: MadeKey) -> access_pb2.RotateKeyResponse:
+def rotated_response(made: MadeKey) -> pb.RotateKeyResponse:
     """Build the answer of RotateKey."""
-    return access_pb2.RotateKeyResponse(key=key_message(made.key), token=made.token.text)
+    return pb.RotateKeyResponse(key=key_message(made.key), token=made.token.text)
 
 
-def who_response(principal: Principal, key: ApiKey | None, searches_left: int | None) -> access_pb2.WhoAmIResponse:
+def who_response(principal: Principal, key: ApiKey | None, searches_left: int | None) -> pb.WhoAmIResponse:
     """Build the answer of WhoAmI.
 
     Args:
@@ -102,7 +102,7 @@ def who_response(principal: Principal, key: ApiKey | None, searches_left: int | 
         searches_left: today; None = as many as wanted.
     """
     expires_ms = None if key is None else key.expires_ms
-    return access_pb2.WhoAmIResponse(
+    return pb.WhoAmIResponse(
         principal_id=principal.principal_id,
         roles=_role_values(principal.roles),
         galleries=principal.galleries.patterns,
@@ -113,19 +113,17 @@ def who_response(principal: Principal, key: ApiKey | None, searches_left: int | 
     )
 
 
-def _role_values(roles: frozenset[Role]) -> list[access_pb2.Role.ValueType]:
+def _role_values(roles: frozenset[Role]) -> list[pb.Role.ValueType]:
     return sorted(_ROLES[role] for role in roles)
 
 
-def _budget(sent: access_pb2.Budget, default: Budget) -> Budget:
+def _budget(sent: pb.Budget, default: Budget) -> Budget:
     per_day = sent.searches_per_day if sent.HasField("searches_per_day") else default.searches_per_day
     return Budget(sent.requests_per_s or default.requests_per_s, sent.burst or default.burst, per_day)
 
 
-def _budget_message(budget: Budget) -> access_pb2.Budget:
-    return access_pb2.Budget(
-        requests_per_s=budget.requests_per_s, burst=budget.burst, searches_per_day=budget.searches_per_day
-    )
+def _budget_message(budget: Budget) -> pb.Budget:
+    return pb.Budget(requests_per_s=budget.requests_per_s, burst=budget.burst, searches_per_day=budget.searches_per_day)
 
 
 def _milliseconds(sent: duration_pb2.Duration, field: str) -> int:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
-from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
+from fr_api.v1 import common_pb2 as pb
+from fr_api.v1 import gallery_pb2, recognition_pb2
 from fr_core.errors import CalibrationInvalid, InvalidField
 from fr_core.gallery.checks import require_calibration_size, require_threshold
 from fr_core.scoring.calibration import Calibration, ModelledRate
@@ -19,8 +20,8 @@ from fr_core.scoring.support import ENOUGH_ERRORS, support
 # Of the sentence that says what is wrong with a calibration: it may name a key of the sender's.
 _MAX_SENTENCE = 200
 _NOT_PLAIN = re.compile(r"[^ -~]")
-_WILSON, _BY_PEOPLE = common_pb2.INTERVAL_METHOD_WILSON, common_pb2.INTERVAL_METHOD_BY_PEOPLE
-_NO_BOUND = common_pb2.LIKELIHOOD_RATIO_BOUND_NONE
+_WILSON, _BY_PEOPLE = pb.INTERVAL_METHOD_WILSON, pb.INTERVAL_METHOD_BY_PEOPLE
+_NO_BOUND = pb.LIKELIHOOD_RATIO_BOUND_NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,8 @@ Criterion = Threshold | TargetFmr | TargetFpir
 class Source(Enum):
     """Whose a calibration is."""
 
-    PACK = common_pb2.CALIBRATION_SOURCE_PACK
-    GALLERY = common_pb2.CALIBRATION_SOURCE_GALLERY
+    PACK = pb.CALIBRATION_SOURCE_PACK
+    GALLERY = pb.CALIBRATION_SOURCE_GALLERY
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +122,10 @@ def _require_answers(in_force: InForce) -> None:
         likelihood_ratio(in_force.calibration, similarity)
 
 
-def calibration_message(in_force: InForce, *, with_settings: bool = False) -> common_pb2.Calibration:
+def calibration_message(in_force: InForce, *, with_settings: bool = False) -> pb.Calibration:
     """Build the message of a calibration; ValueError for texts and numbers that no message can hold."""
     provenance, rates = in_force.calibration.provenance, in_force.calibration.rates
-    return common_pb2.Calibration(
+    return pb.Calibration(
         source=in_force.source.value,
         dataset=provenance.dataset,
         list_sha256=provenance.list_sha256,
@@ -141,7 +142,7 @@ def calibration_message(in_force: InForce, *, with_settings: bool = False) -> co
 
 
 @lru_cache(maxsize=32)
-def error_rates(in_force: InForce, threshold: float, searched_templates: int = 0) -> common_pb2.ErrorRates:
+def error_rates(in_force: InForce, threshold: float, searched_templates: int = 0) -> pb.ErrorRates:
     """Return the message of the rates at a threshold in [-1, 1]; fpir where at least one template was searched.
 
     The same message serves the next call with the same threshold: copy it, and do not change it.
@@ -149,7 +150,7 @@ def error_rates(in_force: InForce, threshold: float, searched_templates: int = 0
     calibration = in_force.calibration
     fmr, fnmr = calibration.fmr_at(threshold), calibration.fnmr_at(threshold)
     limits, by_people = calibration.fmr_interval_at(threshold)
-    return common_pb2.ErrorRates(
+    return pb.ErrorRates(
         fmr=_rate_message(fmr, limits, by_people),
         fnmr=_rate_message(fnmr, fnmr.interval, by_people=False),
         fpir=_modelled_message(calibration.fpir_at(threshold, searched_templates)) if searched_templates else None,
@@ -161,34 +162,34 @@ def error_rates(in_force: InForce, threshold: float, searched_templates: int = 0
     )
 
 
-def likelihood_ratio(calibration: Calibration, similarity: float) -> common_pb2.LikelihoodRatio:
+def likelihood_ratio(calibration: Calibration, similarity: float) -> pb.LikelihoodRatio:
     """Build the message of what a similarity in [-1, 1] says."""
     evidence = calibration.log10_lr(similarity)
-    return common_pb2.LikelihoodRatio(
+    return pb.LikelihoodRatio(
         log10_lr=evidence.log10_lr,
         bound=_bound(calibration.likelihood, evidence.log10_lr) if evidence.at_limit else _NO_BOUND,
         in_range=evidence.supported,
     )
 
 
-def _bound(likelihood: LrCalibrator, cut_off: float) -> common_pb2.LikelihoodRatioBound.ValueType:
+def _bound(likelihood: LrCalibrator, cut_off: float) -> pb.LikelihoodRatioBound.ValueType:
     """Return which side a log10 LR was cut off on."""
     if likelihood.weakest == likelihood.strongest:  # both 0: nothing is stated of either side
         return _NO_BOUND
     if cut_off == likelihood.strongest:
-        return common_pb2.LIKELIHOOD_RATIO_BOUND_AT_LEAST
-    return common_pb2.LIKELIHOOD_RATIO_BOUND_AT_MOST
+        return pb.LIKELIHOOD_RATIO_BOUND_AT_LEAST
+    return pb.LIKELIHOOD_RATIO_BOUND_AT_MOST
 
 
-def _rate_message(rate: Rate, interval: Interval, by_people: bool) -> common_pb2.ErrorRate:
+def _rate_message(rate: Rate, interval: Interval, by_people: bool) -> pb.ErrorRate:
     message = _modelled_message(ModelledRate(rate.value, interval, by_people))
     message.count, message.total = rate.count, rate.total
     return message
 
 
-def _modelled_message(rate: ModelledRate) -> common_pb2.ErrorRate:
+def _modelled_message(rate: ModelledRate) -> pb.ErrorRate:
     interval = rate.interval
-    return common_pb2.ErrorRate(
+    return pb.ErrorRate(
         value=rate.value,
         low=interval.low,
         high=interval.high,

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 import numpy as np
 from google.protobuf import duration_pb2, timestamp_pb2
 
-from fr_api.v1 import common_pb2, gallery_pb2
+from fr_api.v1 import common_pb2 as pb
+from fr_api.v1 import gallery_pb2
 from fr_core.errors import EmbeddingWrongSize, FrError, InvalidField, MissingField
 from fr_core.gallery.checks import require_threshold
 from fr_core.pipeline import FacePolicy
@@ -21,7 +22,7 @@ NANOS_PER_S = 1_000_000_000
 _MODEL_WORD = re.compile(r"[A-Za-z0-9._+-]{1,64}")
 
 
-def image_data(image: common_pb2.Image, field: str) -> bytes:
+def image_data(image: pb.Image, field: str) -> bytes:
     """Return the bytes of a photo; raises `MissingField` where there are none."""
     if not image.data:
         raise MissingField(f"`{field}.data` holds no photo.", field=f"{field}.data")
@@ -34,9 +35,7 @@ def require_item_id(text: str) -> None:
         raise InvalidField(f"`item_id` has {len(text)} characters; {MAX_ITEM_ID} are allowed.", field="item_id")
 
 
-def sent_threshold(
-    request: gallery_pb2.FindDuplicatesRequest | gallery_pb2.ClusterGalleryRequest,
-) -> float | None:
+def sent_threshold(request: gallery_pb2.FindDuplicatesRequest | gallery_pb2.ClusterGalleryRequest) -> float | None:
     """Return the threshold that was sent, None where none was; raises `InvalidThreshold` outside [-1, 1]."""
     if not request.HasField("threshold"):
         return None
@@ -44,21 +43,21 @@ def sent_threshold(
     return request.threshold
 
 
-def face_policy(value: common_pb2.SeveralFacesPolicy.ValueType, allow_all: bool) -> FacePolicy:
+def face_policy(value: pb.SeveralFacesPolicy.ValueType, allow_all: bool) -> FacePolicy:
     """Return the policy for several faces, ERROR where it is unset; raises `InvalidField` for one not allowed here."""
     known = {
-        common_pb2.SEVERAL_FACES_POLICY_UNSPECIFIED: FacePolicy.ERROR,
-        common_pb2.SEVERAL_FACES_POLICY_ERROR: FacePolicy.ERROR,
-        common_pb2.SEVERAL_FACES_POLICY_LARGEST: FacePolicy.LARGEST,
+        pb.SEVERAL_FACES_POLICY_UNSPECIFIED: FacePolicy.ERROR,
+        pb.SEVERAL_FACES_POLICY_ERROR: FacePolicy.ERROR,
+        pb.SEVERAL_FACES_POLICY_LARGEST: FacePolicy.LARGEST,
     }
     if allow_all:
-        known[common_pb2.SEVERAL_FACES_POLICY_ALL] = FacePolicy.ALL
+        known[pb.SEVERAL_FACES_POLICY_ALL] = FacePolicy.ALL
     if value not in known:
         raise InvalidField("`several_faces` has a value that this call does not know.", field="several_faces")
     return known[value]
 
 
-def model_from(message: common_pb2.Embedding) -> ModelId:
+def model_from(message: pb.Embedding) -> ModelId:
     """Return the model that an embedding says it comes from; raises `MissingField` where it says none."""
     model = message.model
     for name in ("pack", "version", "sha256"):
@@ -72,7 +71,7 @@ def model_from(message: common_pb2.Embedding) -> ModelId:
     return ModelId(model.pack, model.version, model.sha256)
 
 
-def embedding_from(message: common_pb2.Embedding, model: ModelId, size: int) -> Embedding:
+def embedding_from(message: pb.Embedding, model: ModelId, size: int) -> Embedding:
     """Return an embedding that is to be compared with those of `model`, which have `size` values.
 
     Raises:
@@ -88,23 +87,23 @@ def embedding_from(message: common_pb2.Embedding, model: ModelId, size: int) -> 
     return checked_embedding(np.array(message.vector, dtype=np.float64), sent, size)
 
 
-def model_message(model: ModelId) -> common_pb2.ModelId:
+def model_message(model: ModelId) -> pb.ModelId:
     """Build the message of a model id."""
-    return common_pb2.ModelId(pack=model.pack, version=model.version, sha256=model.sha256)
+    return pb.ModelId(pack=model.pack, version=model.version, sha256=model.sha256)
 
 
-def embedding_message(embedding: Embedding) -> common_pb2.Embedding:
+def embedding_message(embedding: Embedding) -> pb.Embedding:
     """Build the message of an embedding."""
-    return common_pb2.Embedding(vector=embedding.vector.tolist(), model=model_message(embedding.model))
+    return pb.Embedding(vector=embedding.vector.tolist(), model=model_message(embedding.model))
 
 
-def face_message(face: Face) -> common_pb2.Face:
+def face_message(face: Face) -> pb.Face:
     """Build the message of a face."""
     left, top, right, bottom = face.detection.box.tolist()
-    points = [common_pb2.Point(x=x, y=y) for x, y in face.detection.landmarks.tolist()]
-    return common_pb2.Face(
-        box=common_pb2.BoundingBox(left=left, top=top, right=right, bottom=bottom),
-        landmarks=common_pb2.Landmarks(
+    points = [pb.Point(x=x, y=y) for x, y in face.detection.landmarks.tolist()]
+    return pb.Face(
+        box=pb.BoundingBox(left=left, top=top, right=right, bottom=bottom),
+        landmarks=pb.Landmarks(
             left_eye=points[0], right_eye=points[1], nose=points[2], mouth_left=points[3], mouth_right=points[4]
         ),
         score=face.detection.score,
@@ -133,15 +132,15 @@ def duration(length: timedelta) -> duration_pb2.Duration:
     return message
 
 
-def refusal(error: FrError) -> common_pb2.Refusal:
+def refusal(error: FrError) -> pb.Refusal:
     """Build the refusal of one item of a stream."""
-    return common_pb2.Refusal(reason=reason_value(error), message=error.message, metadata=error.metadata)
+    return pb.Refusal(reason=reason_value(error), message=error.message, metadata=error.metadata)
 
 
-def _quality_message(quality: Quality) -> common_pb2.Quality:
-    return common_pb2.Quality(
+def _quality_message(quality: Quality) -> pb.Quality:
+    return pb.Quality(
         score=quality.score,
-        reasons=[common_pb2.QualityReason.Value(f"QUALITY_REASON_{reason}") for reason in quality.reasons],
+        reasons=[pb.QualityReason.Value(f"QUALITY_REASON_{reason}") for reason in quality.reasons],
         inter_eye_px=quality.inter_eye_px,
         sharpness=quality.sharpness,
         brightness=quality.brightness,

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fr_api.v1 import common_pb2, gallery_pb2
+from fr_api.v1 import common_pb2
+from fr_api.v1 import gallery_pb2 as pb
 from fr_core.errors import EmbeddingWrongSize, FrError, InvalidField, MissingField
 from fr_core.gallery.values import Enrolled, Enrolment, GalleryInfo, NewTemplate
 from fr_core.types import Embedding
@@ -16,7 +17,7 @@ from fr_server.rpc.convert.common import model_from, refusal
 MAX_EMBEDDINGS = 1000
 
 
-def enrolments(request: gallery_pb2.EnrolEmbeddingsRequest, info: GalleryInfo) -> list[Enrolment]:
+def enrolments(request: pb.EnrolEmbeddingsRequest, info: GalleryInfo) -> list[Enrolment]:
     """Return what is to be enrolled into a gallery, which checks the values of the embeddings itself.
 
     Raises:
@@ -44,22 +45,19 @@ def enrolments(request: gallery_pb2.EnrolEmbeddingsRequest, info: GalleryInfo) -
     vectors = np.frombuffer(packed, dtype="<f4").astype(np.float32, copy=False).reshape(count, size)
     return [
         Enrolment(
-            subject.subject_id,
-            NewTemplate(Embedding(vector, info.model)),
-            subject.display_name,
-            dict(subject.metadata),
+            subject.subject_id, NewTemplate(Embedding(vector, info.model)), subject.display_name, dict(subject.metadata)
         )
         for subject, vector in zip(request.subjects, vectors, strict=True)
     ]
 
 
-def embeddings_response(outcomes: Sequence[Enrolled | FrError]) -> gallery_pb2.EnrolEmbeddingsResponse:
+def embeddings_response(outcomes: Sequence[Enrolled | FrError]) -> pb.EnrolEmbeddingsResponse:
     """Build the answer of one request of StreamEnrolEmbeddings."""
     stored = [outcome for outcome in outcomes if isinstance(outcome, Enrolled)]
-    return gallery_pb2.EnrolEmbeddingsResponse(
+    return pb.EnrolEmbeddingsResponse(
         template_ids=[0 if isinstance(outcome, FrError) else outcome.template_id for outcome in outcomes],
         refusals=[
-            gallery_pb2.RefusedEmbedding(row=row, refusal=refusal(outcome))
+            pb.RefusedEmbedding(row=row, refusal=refusal(outcome))
             for row, outcome in enumerate(outcomes)
             if isinstance(outcome, FrError)
         ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fr_api.v1 import evaluation_pb2
+from fr_api.v1 import evaluation_pb2 as pb
 from fr_core.errors import InvalidField
 from fr_evaluation.kinds import KINDS, LARGEST_GALLERY
 from fr_evaluation.offers import Offer
@@ -12,27 +12,21 @@ from fr_server.rpc.convert.common import model_message, timestamp
 MAX_GALLERY_SIZES = 16
 # Where none is sent; that of `fr evaluate`.
 _SEED = 1
-_KINDS = dict(
-    zip(
-        KINDS,
-        (evaluation_pb2.EVALUATION_KIND_VERIFICATION, evaluation_pb2.EVALUATION_KIND_IDENTIFICATION),
-        strict=True,
-    )
-)
+_KINDS = dict(zip(KINDS, (pb.EVALUATION_KIND_VERIFICATION, pb.EVALUATION_KIND_IDENTIFICATION), strict=True))
 _FILES = {
-    evaluation_pb2.REPORT_FILE_JSON: "report.json",
-    evaluation_pb2.REPORT_FILE_HTML: "report.html",
-    evaluation_pb2.REPORT_FILE_SCORES_CSV: "scores.csv",
-    evaluation_pb2.REPORT_FILE_CALIBRATION: "calibration.json",
+    pb.REPORT_FILE_JSON: "report.json",
+    pb.REPORT_FILE_HTML: "report.html",
+    pb.REPORT_FILE_SCORES_CSV: "scores.csv",
+    pb.REPORT_FILE_CALIBRATION: "calibration.json",
 }
 
 
-def sent_seed(request: evaluation_pb2.RunVerificationRequest | evaluation_pb2.RunIdentificationRequest) -> int:
+def sent_seed(request: pb.RunVerificationRequest | pb.RunIdentificationRequest) -> int:
     """Return the seed that was sent, or 1."""
     return request.seed if request.HasField("seed") else _SEED
 
 
-def gallery_sizes(request: evaluation_pb2.RunIdentificationRequest) -> tuple[int, ...]:
+def gallery_sizes(request: pb.RunIdentificationRequest) -> tuple[int, ...]:
     """Return the sizes that were sent, ascending; raises `InvalidField` for too many, zero or one that is too large."""
     sizes = request.gallery_sizes
     if len(sizes) > MAX_GALLERY_SIZES or not all(1 <= size <= LARGEST_GALLERY for size in sizes):
@@ -43,18 +37,18 @@ def gallery_sizes(request: evaluation_pb2.RunIdentificationRequest) -> tuple[int
     return tuple(sorted(set(sizes)))
 
 
-def file_name(file: evaluation_pb2.ReportFile.ValueType) -> str:
+def file_name(file: pb.ReportFile.ValueType) -> str:
     """Return the name of a file of a report; raises `InvalidField` for one that is not known."""
-    name = _FILES.get(file or evaluation_pb2.REPORT_FILE_JSON)
+    name = _FILES.get(file or pb.REPORT_FILE_JSON)
     if name is None:
         raise InvalidField("`file` has a value that this call does not know.", field="file")
     return name
 
 
-def dataset_message(offer: Offer) -> evaluation_pb2.Dataset:
+def dataset_message(offer: Offer) -> pb.Dataset:
     """Build the message of a data set."""
     manifest = offer.manifest
-    return evaluation_pb2.Dataset(
+    return pb.Dataset(
         name=manifest.name,
         title=manifest.title,
         licence=manifest.licence,
@@ -65,10 +59,10 @@ def dataset_message(offer: Offer) -> evaluation_pb2.Dataset:
     )
 
 
-def report_message(report: KeptReport) -> evaluation_pb2.ReportSummary:
+def report_message(report: KeptReport) -> pb.ReportSummary:
     """Build the message of a report."""
     summary = report.summary
-    return evaluation_pb2.ReportSummary(
+    return pb.ReportSummary(
         report_id=report.report_id,
         kind=_KINDS[summary.kind],
         dataset=summary.dataset,

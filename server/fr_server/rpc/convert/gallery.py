@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from fr_api.v1 import evaluation_pb2, gallery_pb2, training_pb2
+from fr_api.v1 import evaluation_pb2, training_pb2
+from fr_api.v1 import gallery_pb2 as pb
 from fr_core.errors import InvalidField
 from fr_core.gallery.checks import require_threshold, require_top_k
 from fr_core.gallery.pages import require_page_size
@@ -38,11 +39,11 @@ from fr_server.rpc.convert.common import (
 )
 from fr_server.rpc.convert.notice import NOTICE
 
-_USES: Mapping[GalleryUse, gallery_pb2.GalleryUse.ValueType] = MappingProxyType(
+_USES: Mapping[GalleryUse, pb.GalleryUse.ValueType] = MappingProxyType(
     {
-        GalleryUse.OPERATIONAL: gallery_pb2.GALLERY_USE_OPERATIONAL,
-        GalleryUse.TRAINING: gallery_pb2.GALLERY_USE_TRAINING,
-        GalleryUse.TEST: gallery_pb2.GALLERY_USE_TEST,
+        GalleryUse.OPERATIONAL: pb.GALLERY_USE_OPERATIONAL,
+        GalleryUse.TRAINING: pb.GALLERY_USE_TRAINING,
+        GalleryUse.TEST: pb.GALLERY_USE_TEST,
     }
 )
 DEFAULT_TOP_K = 10
@@ -51,17 +52,17 @@ DEFAULT_PAGE_SIZE = 100
 MAX_SIMILAR = 3
 
 _FUSIONS = {
-    gallery_pb2.SCORE_FUSION_UNSPECIFIED: ScoreFusion.MAX,
-    gallery_pb2.SCORE_FUSION_MAX: ScoreFusion.MAX,
-    gallery_pb2.SCORE_FUSION_MEAN_TOP_2: ScoreFusion.MEAN_TOP_2,
-    gallery_pb2.SCORE_FUSION_MEAN_TEMPLATE: ScoreFusion.MEAN_TEMPLATE,
+    pb.SCORE_FUSION_UNSPECIFIED: ScoreFusion.MAX,
+    pb.SCORE_FUSION_MAX: ScoreFusion.MAX,
+    pb.SCORE_FUSION_MEAN_TOP_2: ScoreFusion.MEAN_TOP_2,
+    pb.SCORE_FUSION_MEAN_TEMPLATE: ScoreFusion.MEAN_TEMPLATE,
 }
 _TARGETS = ("target_fmr", "target_fpir")
 _FUSION_VALUES = {fusion: value for value, fusion in _FUSIONS.items()}
 
 _DECISIONS = {
-    Decision.POTENTIAL_CANDIDATES: gallery_pb2.SEARCH_DECISION_POTENTIAL_CANDIDATES,
-    Decision.NO_CANDIDATE: gallery_pb2.SEARCH_DECISION_NO_CANDIDATE,
+    Decision.POTENTIAL_CANDIDATES: pb.SEARCH_DECISION_POTENTIAL_CANDIDATES,
+    Decision.NO_CANDIDATE: pb.SEARCH_DECISION_NO_CANDIDATE,
 }
 
 
@@ -73,7 +74,7 @@ class SearchedFace:
     found: Found
 
 
-def top_k(request: gallery_pb2.SearchRequest) -> int:
+def top_k(request: pb.SearchRequest) -> int:
     """Return how many candidates are asked for; raises `InvalidTopK` for zero or too many."""
     if not request.HasField("top_k"):
         return DEFAULT_TOP_K
@@ -81,7 +82,7 @@ def top_k(request: gallery_pb2.SearchRequest) -> int:
     return request.top_k
 
 
-def fusion(request: gallery_pb2.SearchRequest) -> ScoreFusion:
+def fusion(request: pb.SearchRequest) -> ScoreFusion:
     """Return how templates are to be fused.
 
     Raises:
@@ -99,7 +100,7 @@ def fusion(request: gallery_pb2.SearchRequest) -> ScoreFusion:
     return found
 
 
-def subject_filter(request: gallery_pb2.SearchRequest) -> SubjectFilter | None:
+def subject_filter(request: pb.SearchRequest) -> SubjectFilter | None:
     """Return whom to search; None = everybody. Raises `InvalidFilter` where too many subjects are named."""
     if not request.HasField("filter"):
         return None
@@ -108,7 +109,7 @@ def subject_filter(request: gallery_pb2.SearchRequest) -> SubjectFilter | None:
     return SubjectFilter(dict(sent.metadata), tuple(sent.subject_ids) or None)
 
 
-def expiry(request: gallery_pb2.CreateGalleryRequest | gallery_pb2.UpdateGalleryRequest) -> datetime | None:
+def expiry(request: pb.CreateGalleryRequest | pb.UpdateGalleryRequest) -> datetime | None:
     """Return when the gallery is to be closed; raises `InvalidField` for a time that is none."""
     if not request.HasField("expire_time"):
         return None
@@ -118,7 +119,7 @@ def expiry(request: gallery_pb2.CreateGalleryRequest | gallery_pb2.UpdateGallery
         raise InvalidField("`expire_time` is no time of the years 1 to 9999.", field="expire_time") from error
 
 
-def retention(request: gallery_pb2.CreateGalleryRequest | gallery_pb2.UpdateGalleryRequest) -> timedelta | None:
+def retention(request: pb.CreateGalleryRequest | pb.UpdateGalleryRequest) -> timedelta | None:
     """Return how long templates are to be kept; raises `InvalidField` for a duration that is none."""
     if not request.HasField("retention"):
         return None
@@ -133,8 +134,8 @@ def retention(request: gallery_pb2.CreateGalleryRequest | gallery_pb2.UpdateGall
 
 
 def page_size(
-    request: gallery_pb2.ListGalleriesRequest
-    | gallery_pb2.ListSubjectsRequest
+    request: pb.ListGalleriesRequest
+    | pb.ListSubjectsRequest
     | evaluation_pb2.ListReportsRequest
     | training_pb2.ListCoursesRequest
     | training_pb2.ListCohortsRequest,
@@ -146,7 +147,7 @@ def page_size(
     return request.page_size
 
 
-def similar_threshold(request: gallery_pb2.EnrolRequest) -> float | None:
+def similar_threshold(request: pb.EnrolRequest) -> float | None:
     """Return the similarity from which subjects are reported, None where none was sent; raises `InvalidThreshold`."""
     if not request.HasField("similar_threshold"):
         return None
@@ -154,9 +155,9 @@ def similar_threshold(request: gallery_pb2.EnrolRequest) -> float | None:
     return request.similar_threshold
 
 
-def gallery_message(info: GalleryInfo) -> gallery_pb2.Gallery:
+def gallery_message(info: GalleryInfo) -> pb.Gallery:
     """Build the message of a gallery."""
-    return gallery_pb2.Gallery(
+    return pb.Gallery(
         gallery_id=info.gallery_id,
         display_name=info.display_name,
         model=model_message(info.model),
@@ -172,7 +173,7 @@ def gallery_message(info: GalleryInfo) -> gallery_pb2.Gallery:
     )
 
 
-def gallery_use(request: gallery_pb2.CreateGalleryRequest, unspecified: GalleryUse) -> GalleryUse:
+def gallery_use(request: pb.CreateGalleryRequest, unspecified: GalleryUse) -> GalleryUse:
     """Return what a gallery is to be for.
 
     Args:
@@ -182,7 +183,7 @@ def gallery_use(request: gallery_pb2.CreateGalleryRequest, unspecified: GalleryU
     Raises:
         InvalidField: there is no such use.
     """
-    if request.use == gallery_pb2.GALLERY_USE_UNSPECIFIED:
+    if request.use == pb.GALLERY_USE_UNSPECIFIED:
         return unspecified
     for use, value in _USES.items():
         if value == request.use:
@@ -190,9 +191,9 @@ def gallery_use(request: gallery_pb2.CreateGalleryRequest, unspecified: GalleryU
     raise InvalidField("`use` is no value of GalleryUse.", field="use")
 
 
-def subject_message(subject: Subject) -> gallery_pb2.Subject:
+def subject_message(subject: Subject) -> pb.Subject:
     """Build the message of a subject."""
-    return gallery_pb2.Subject(
+    return pb.Subject(
         subject_id=subject.subject_id,
         display_name=subject.display_name,
         metadata=dict(subject.metadata),
@@ -201,7 +202,7 @@ def subject_message(subject: Subject) -> gallery_pb2.Subject:
     )
 
 
-def enrol_response(enrolled: Enrolled, face: Face | None, similar: Found | None = None) -> gallery_pb2.EnrolResponse:
+def enrol_response(enrolled: Enrolled, face: Face | None, similar: Found | None = None) -> pb.EnrolResponse:
     """Build the answer of Enrol.
 
     Args:
@@ -209,7 +210,7 @@ def enrol_response(enrolled: Enrolled, face: Face | None, similar: Found | None 
         face: None where an embedding was sent.
         similar: subjects from the threshold up, the enrolled one among them; None where they were not asked for.
     """
-    return gallery_pb2.EnrolResponse(
+    return pb.EnrolResponse(
         subject_id=enrolled.subject_id,
         template_id=enrolled.template_id,
         subject_created=enrolled.subject_created,
@@ -219,18 +220,18 @@ def enrol_response(enrolled: Enrolled, face: Face | None, similar: Found | None 
     )
 
 
-def _others(found: Found, subject_id: str) -> list[gallery_pb2.Candidate]:
+def _others(found: Found, subject_id: str) -> list[pb.Candidate]:
     """Return the messages of the best candidates other than a subject, ranked anew."""
     others = [one for one in found.identification.candidates if one.subject_id != subject_id]
     return [
-        gallery_pb2.Candidate(**_candidate(replace(one, rank=rank), found.subjects[one.subject_id]))
+        pb.Candidate(**_candidate(replace(one, rank=rank), found.subjects[one.subject_id]))
         for rank, one in enumerate(others[:MAX_SIMILAR], start=1)
     ]
 
 
-def erase_response(erased: Erased) -> gallery_pb2.EraseSubjectResponse:
+def erase_response(erased: Erased) -> pb.EraseSubjectResponse:
     """Build the receipt of EraseSubject."""
-    return gallery_pb2.EraseSubjectResponse(
+    return pb.EraseSubjectResponse(
         receipt_id=erased.receipt_id,
         erased_templates=erased.templates,
         erased_photos=erased.photos,
@@ -240,13 +241,9 @@ def erase_response(erased: Erased) -> gallery_pb2.EraseSubjectResponse:
     )
 
 
-def template_response(
-    template: KeptTemplate, request: gallery_pb2.GetTemplateRequest
-) -> gallery_pb2.GetTemplateResponse:
+def template_response(template: KeptTemplate, request: pb.GetTemplateRequest) -> pb.GetTemplateResponse:
     """Build the answer of GetTemplate, with the embedding and the photo if the request asks for them."""
-    response = gallery_pb2.GetTemplateResponse(
-        subject_id=template.subject_id, template=_template_message(template.info)
-    )
+    response = pb.GetTemplateResponse(subject_id=template.subject_id, template=_template_message(template.info))
     if request.include_embedding:
         response.embedding.CopyFrom(embedding_message(template.embedding))
     if request.include_photo and template.photo is not None:
@@ -254,17 +251,17 @@ def template_response(
     return response
 
 
-def purge_response(purged: Sequence[Purged]) -> gallery_pb2.PurgeExpiredResponse:
+def purge_response(purged: Sequence[Purged]) -> pb.PurgeExpiredResponse:
     """Build the answer of PurgeExpired."""
-    return gallery_pb2.PurgeExpiredResponse(
+    return pb.PurgeExpiredResponse(
         galleries=[
-            gallery_pb2.PurgedGallery(gallery_id=one.gallery_id, templates=one.templates, subjects=one.subjects)
+            pb.PurgedGallery(gallery_id=one.gallery_id, templates=one.templates, subjects=one.subjects)
             for one in purged
         ]
     )
 
 
-def search_response(searched: Sequence[SearchedFace], in_force: InForce | None = None) -> gallery_pb2.SearchResponse:
+def search_response(searched: Sequence[SearchedFace], in_force: InForce | None = None) -> pb.SearchResponse:
     """Build the answer of Search from at least one face; its version is the oldest that was searched.
 
     Args:
@@ -274,7 +271,7 @@ def search_response(searched: Sequence[SearchedFace], in_force: InForce | None =
     found = [one.found for one in searched]
     first = found[0].identification
     templates = [one.searched_templates for one in found]
-    response = gallery_pb2.SearchResponse(
+    response = pb.SearchResponse(
         threshold=first.threshold,
         gallery_version=min(one.identification.gallery_version for one in found),
         model=model_message(first.model),
@@ -307,8 +304,8 @@ def _candidate(candidate: Candidate, subject: SubjectName) -> dict[str, Any]:
     }
 
 
-def _template_message(template: TemplateInfo) -> gallery_pb2.Template:
-    return gallery_pb2.Template(
+def _template_message(template: TemplateInfo) -> pb.Template:
+    return pb.Template(
         template_id=template.template_id,
         image_sha256=template.image_sha256 or "",
         create_time=timestamp(template.created),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from fr_api.v1 import gallery_pb2
+from fr_api.v1 import gallery_pb2 as pb
 from fr_core.errors import InvalidField
 from fr_core.gallery.checks import require_metadata
 from fr_core.gallery.values import KEEP, GalleryUpdate, SubjectUpdate
@@ -14,7 +14,7 @@ _GALLERY_FIELDS = ("display_name", "expire_time", "retention")
 _SUBJECT_FIELDS = ("display_name", "metadata")
 
 
-def gallery_update(request: gallery_pb2.UpdateGalleryRequest) -> GalleryUpdate:
+def gallery_update(request: pb.UpdateGalleryRequest) -> GalleryUpdate:
     """Return what is to change of a gallery; raises `InvalidField` for a mask or a time that is none."""
     named = _named(request.update_mask, _GALLERY_FIELDS)
     return GalleryUpdate(
@@ -24,16 +24,15 @@ def gallery_update(request: gallery_pb2.UpdateGalleryRequest) -> GalleryUpdate:
     )
 
 
-def subject_update(request: gallery_pb2.UpdateSubjectRequest) -> SubjectUpdate:
+def subject_update(request: pb.UpdateSubjectRequest) -> SubjectUpdate:
     """Return what is to change of a subject; raises `InvalidField` for a mask or metadata that are none."""
     named = _named(request.update_mask, _SUBJECT_FIELDS)
     return SubjectUpdate(
-        request.display_name if "display_name" in named else KEEP,
-        _metadata(request) if "metadata" in named else KEEP,
+        request.display_name if "display_name" in named else KEEP, _metadata(request) if "metadata" in named else KEEP
     )
 
 
-def _metadata(request: gallery_pb2.UpdateSubjectRequest) -> dict[str, str]:
+def _metadata(request: pb.UpdateSubjectRequest) -> dict[str, str]:
     require_metadata(request.metadata)  # before they are copied
     return dict(request.metadata)
 

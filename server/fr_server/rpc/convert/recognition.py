@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fr_api.v1 import recognition_pb2
+from fr_api.v1 import recognition_pb2 as pb
 from fr_core.pipeline import AnalyzedPhoto, DetectedPhoto
 from fr_core.types import EmbeddedFace, Embedding, Face
 from fr_server.rpc.convert.calibration import InForce, error_rates, likelihood_ratio
@@ -10,18 +10,18 @@ from fr_server.rpc.convert.common import embedding_message, face_message, model_
 from fr_server.rpc.convert.notice import NOTICE
 
 
-def detect_response(photo: DetectedPhoto) -> recognition_pb2.DetectResponse:
+def detect_response(photo: DetectedPhoto) -> pb.DetectResponse:
     """Build the answer of Detect."""
-    return recognition_pb2.DetectResponse(
+    return pb.DetectResponse(
         faces=[face_message(face) for face in photo.faces],
         image_width=photo.image.width,
         image_height=photo.image.height,
     )
 
 
-def embed_response(photo: AnalyzedPhoto) -> recognition_pb2.EmbedResponse:
+def embed_response(photo: AnalyzedPhoto) -> pb.EmbedResponse:
     """Build the answer of Embed."""
-    return recognition_pb2.EmbedResponse(
+    return pb.EmbedResponse(
         faces=[_embedded_face(face) for face in photo.faces],
         image_width=photo.image.width,
         image_height=photo.image.height,
@@ -35,10 +35,10 @@ def compare_response(
     face_b: Face | None,
     threshold: float,
     in_force: InForce | None = None,
-) -> recognition_pb2.CompareResponse:
+) -> pb.CompareResponse:
     """Build the answer of Compare; a face is None where an embedding was sent, `in_force` without a calibration."""
     similarity = a.similarity(b)
-    return recognition_pb2.CompareResponse(
+    return pb.CompareResponse(
         similarity=similarity,
         threshold=threshold,
         above_threshold=similarity >= threshold,
@@ -51,5 +51,5 @@ def compare_response(
     )
 
 
-def _embedded_face(face: EmbeddedFace) -> recognition_pb2.EmbeddedFace:
-    return recognition_pb2.EmbeddedFace(face=face_message(face.face), embedding=embedding_message(face.embedding))
+def _embedded_face(face: EmbeddedFace) -> pb.EmbeddedFace:
+    return pb.EmbeddedFace(face=face_message(face.face), embedding=embedding_message(face.embedding))

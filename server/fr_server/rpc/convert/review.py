@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 from google.protobuf import duration_pb2
 
-from fr_api.v1 import common_pb2, gallery_pb2, review_pb2
+from fr_api.v1 import common_pb2, gallery_pb2
+from fr_api.v1 import review_pb2 as pb
 from fr_core.errors import InvalidField, MissingField
 from fr_core.types import ModelId
 from fr_server.rpc.convert.common import NANOS_PER_S, model_message, timestamp_ms
@@ -27,11 +28,11 @@ from fr_trust.casework.values import Case, Examination, Finding, FindingKind, Li
 _PURPOSES: Mapping[Purpose, common_pb2.Purpose.ValueType] = MappingProxyType(
     {purpose: common_pb2.Purpose.Value(f"PURPOSE_{purpose.name}") for purpose in Purpose}
 )
-_KINDS: Mapping[FindingKind, review_pb2.FindingKind.ValueType] = MappingProxyType(
-    {kind: review_pb2.FindingKind.Value(f"FINDING_KIND_{kind.name}") for kind in FindingKind}
+_KINDS: Mapping[FindingKind, pb.FindingKind.ValueType] = MappingProxyType(
+    {kind: pb.FindingKind.Value(f"FINDING_KIND_{kind.name}") for kind in FindingKind}
 )
-_STATES: Mapping[State, review_pb2.ExaminationState.ValueType] = MappingProxyType(
-    {state: review_pb2.ExaminationState.Value(f"EXAMINATION_STATE_{state.name}") for state in State}
+_STATES: Mapping[State, pb.ExaminationState.ValueType] = MappingProxyType(
+    {state: pb.ExaminationState.Value(f"EXAMINATION_STATE_{state.name}") for state in State}
 )
 _PURPOSE_OF = {value: purpose for purpose, value in _PURPOSES.items()}
 _KIND_OF = {value: kind for kind, value in _KINDS.items()}
@@ -48,7 +49,7 @@ def purpose_of(value: common_pb2.Purpose.ValueType) -> Purpose:
     return _PURPOSE_OF[value]
 
 
-def retention_ms(request: review_pb2.OpenCaseRequest, least_days: int) -> int | None:
+def retention_ms(request: pb.OpenCaseRequest, least_days: int) -> int | None:
     """Return after how many milliseconds a case is deleted, None for never; raises `InvalidField`.
 
     Args:
@@ -66,7 +67,7 @@ def retention_ms(request: review_pb2.OpenCaseRequest, least_days: int) -> int | 
     return sent.seconds * 1000 + sent.nanos // 1_000_000
 
 
-def in_case(request: review_pb2.SearchInCaseRequest, case: Case) -> gallery_pb2.SearchRequest:
+def in_case(request: pb.SearchInCaseRequest, case: Case) -> gallery_pb2.SearchRequest:
     """Return the search that a request makes in a case.
 
     Raises:
@@ -89,18 +90,16 @@ def in_case(request: review_pb2.SearchInCaseRequest, case: Case) -> gallery_pb2.
     return made
 
 
-def finding_of(request: review_pb2.SubmitFindingRequest, examiner: str) -> Finding:
+def finding_of(request: pb.SubmitFindingRequest, examiner: str) -> Finding:
     """Return the finding that a request gives; raises `MissingField` or `InvalidField`."""
-    if request.kind == review_pb2.FINDING_KIND_UNSPECIFIED:
+    if request.kind == pb.FINDING_KIND_UNSPECIFIED:
         raise MissingField("`kind` is not set.", field="kind")
     if request.kind not in _KIND_OF:
         raise InvalidField("`kind` is no value of FindingKind.", field="kind")
     return Finding(examiner, _KIND_OF[request.kind], request.template_id, request.rating, request.notes)
 
 
-def case_message(
-    case: Case, examinations: Sequence[Examination] = (), principal: Principal | None = None
-) -> review_pb2.Case:
+def case_message(case: Case, examinations: Sequence[Examination] = (), principal: Principal | None = None) -> pb.Case:
     """Build the message of a case.
 
     Args:
@@ -108,7 +107,7 @@ def case_message(
         examinations: those that the caller sees.
         principal: the caller; needed where there are examinations.
     """
-    message = review_pb2.Case(
+    message = pb.Case(
         case_id=case.case_id,
         case_reference=case.reference,
         purpose=_PURPOSES[case.purpose],
@@ -121,23 +120,23 @@ def case_message(
     return message
 
 
-def summary_message(examination: Examination, principal: Principal) -> review_pb2.ExaminationSummary:
+def summary_message(examination: Examination, principal: Principal) -> pb.ExaminationSummary:
     """Build the short message of an examination, as the caller may know it."""
     searched = examination.searched
     state, concluded = examination_state(examination), examination_conclusion(examination)
-    return review_pb2.ExaminationSummary(
+    return pb.ExaminationSummary(
         examination_id=examination.examination_id,
         case_id=examination.case_id,
         gallery_id=searched.gallery_id,
         create_time=timestamp_ms(searched.searched_ms),
         state=_state(state, principal),
         candidate_count=len(examination.candidates),
-        conclusion=review_pb2.FINDING_KIND_UNSPECIFIED if concluded is None else _KINDS[concluded.kind],
+        conclusion=pb.FINDING_KIND_UNSPECIFIED if concluded is None else _KINDS[concluded.kind],
         concluded_template_id=0 if concluded is None else concluded.template_id,
     )
 
 
-def examination_message(examination: Examination, case: Case | None, principal: Principal) -> review_pb2.Examination:
+def examination_message(examination: Examination, case: Case | None, principal: Principal) -> pb.Examination:
     """Build the message of an examination, as the caller may know it.
 
     Whoever may still give a finding gets the candidates in an order of its own, without similarities and subject ids:
@@ -153,7 +152,7 @@ def examination_message(examination: Examination, case: Case | None, principal: 
     candidates = sorted(examination.candidates, key=lambda one: one.rank)
     if blind:
         candidates.sort(key=lambda one: _own_order(examination, principal, one))
-    return review_pb2.Examination(
+    return pb.Examination(
         summary=summary_message(examination, principal),
         probe=common_pb2.Image(data=examination.probe),
         probe_sha256=searched.probe_sha256,
@@ -177,9 +176,9 @@ def model_of(searched: Searched) -> ModelId:
     return ModelId(pack, version, sha256)
 
 
-def _state(state: State, principal: Principal) -> review_pb2.ExaminationState.ValueType:
+def _state(state: State, principal: Principal) -> pb.ExaminationState.ValueType:
     if Role.EXAMINER in principal.roles and state is not State.CONCLUDED:
-        return review_pb2.EXAMINATION_STATE_AWAITING_FINDING
+        return pb.EXAMINATION_STATE_AWAITING_FINDING
     return _STATES[state]
 
 
@@ -188,8 +187,8 @@ def _own_order(examination: Examination, principal: Principal, candidate: Listed
     return hashlib.sha256(told.encode()).digest()
 
 
-def _candidate_message(candidate: Listed, blind: bool) -> review_pb2.ExaminedCandidate:
-    return review_pb2.ExaminedCandidate(
+def _candidate_message(candidate: Listed, blind: bool) -> pb.ExaminedCandidate:
+    return pb.ExaminedCandidate(
         rank=0 if blind else candidate.rank,
         subject_id="" if blind else candidate.subject_id,
         template_id=candidate.template_id,
@@ -199,8 +198,8 @@ def _candidate_message(candidate: Listed, blind: bool) -> review_pb2.ExaminedCan
     )
 
 
-def _finding_message(finding: Finding) -> review_pb2.Finding:
-    return review_pb2.Finding(
+def _finding_message(finding: Finding) -> pb.Finding:
+    return pb.Finding(
         examiner=finding.examiner,
         kind=_KINDS[finding.kind],
         template_id=finding.template_id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fr_api.v1 import gallery_pb2
+from fr_api.v1 import gallery_pb2 as pb
 from fr_core.gallery.scan.blocks import Progress
 from fr_core.gallery.scan.clusters import Cluster
 from fr_core.gallery.scan.duplicates import DuplicatePair
@@ -14,9 +14,9 @@ from fr_server.rpc.convert.notice import NOTICE
 _MEMBERS = 1000
 
 
-def progress_message(progress: Progress, threshold: float) -> gallery_pb2.ScanProgress:
+def progress_message(progress: Progress, threshold: float) -> pb.ScanProgress:
     """Build the message that says how far a scan has come."""
-    return gallery_pb2.ScanProgress(
+    return pb.ScanProgress(
         searched=progress.searched,
         total=progress.total,
         gallery_version=progress.gallery_version,
@@ -26,9 +26,9 @@ def progress_message(progress: Progress, threshold: float) -> gallery_pb2.ScanPr
     )
 
 
-def pair_message(pair: DuplicatePair) -> gallery_pb2.DuplicatePair:
+def pair_message(pair: DuplicatePair) -> pb.DuplicatePair:
     """Build the message of a pair."""
-    return gallery_pb2.DuplicatePair(
+    return pb.DuplicatePair(
         subject_a=pair.subject_a,
         template_a=pair.template_a,
         subject_b=pair.subject_b,
@@ -37,15 +37,15 @@ def pair_message(pair: DuplicatePair) -> gallery_pb2.DuplicatePair:
     )
 
 
-def cluster_messages(cluster: Cluster) -> Iterator[gallery_pb2.Cluster]:
+def cluster_messages(cluster: Cluster) -> Iterator[pb.Cluster]:
     """Build the messages of a cluster: one, or more where it is large."""
     for start in range(0, len(cluster.members), _MEMBERS):
-        yield gallery_pb2.Cluster(
+        yield pb.Cluster(
             number=cluster.number,
             size=len(cluster.members),
             cohesion=cluster.cohesion,
             members=[
-                gallery_pb2.ClusterMember(
+                pb.ClusterMember(
                     template_id=member.template_id, subject_id=member.subject_id, similarity=member.similarity
                 )
                 for member in cluster.members[start : start + _MEMBERS]

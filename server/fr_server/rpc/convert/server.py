@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fr_api.v1 import server_pb2
+from fr_api.v1 import server_pb2 as pb
 from fr_core import __version__
 from fr_core.engine import Engine
 from fr_core.gallery.values import MAX_PAGE_SIZE, MAX_TOP_K
@@ -11,11 +11,11 @@ from fr_server.rpc.convert.common import model_message
 from fr_server.rpc.convert.notice import NOTICE
 
 
-def server_info(config: Config, engine: Engine) -> server_pb2.GetServerInfoResponse:
+def server_info(config: Config, engine: Engine) -> pb.GetServerInfoResponse:
     """Build the description of a server."""
-    return server_pb2.GetServerInfoResponse(
+    return pb.GetServerInfoResponse(
         version=__version__,
-        model=server_pb2.ModelInfo(
+        model=pb.ModelInfo(
             id=model_message(engine.pipeline.model),
             embedding_size=engine.pipeline.embedding_size,
             detector_licence=engine.pack.detector.licence,
@@ -23,14 +23,14 @@ def server_info(config: Config, engine: Engine) -> server_pb2.GetServerInfoRespo
             default_threshold=engine.pack.thresholds.similarity,
             threshold_source=engine.pack.thresholds.source,
         ),
-        device=server_pb2.DeviceInfo(
+        device=pb.DeviceInfo(
             requested=engine.device.requested,
             active=engine.device.active,
             runtime=engine.device.runtime,
             precision=engine.device.precision,
             detection=engine.detection,
         ),
-        limits=server_pb2.Limits(
+        limits=pb.Limits(
             max_image_bytes=config.images.max_bytes,
             max_image_pixels=config.images.max_pixels,
             image_formats=config.images.formats,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
-from fr_api.v1 import training_pb2
+from fr_api.v1 import training_pb2 as pb
 from fr_core.errors import InvalidField, InvalidPage, MissingField
 from fr_core.gallery.pages import last_of, page_token
 from fr_locales.rendering import render
@@ -30,27 +30,27 @@ MAX_EXCLUDED = 10_000
 """Photos that the maker of a course leaves out."""
 
 EXERCISES = {
-    ExerciseKind.VERIFICATION: training_pb2.EXERCISE_VERIFICATION,
-    ExerciseKind.TRIAD: training_pb2.EXERCISE_TRIAD,
-    ExerciseKind.CANDIDATES: training_pb2.EXERCISE_CANDIDATES,
-    ExerciseKind.FEATURES: training_pb2.EXERCISE_FEATURES,
-    ExerciseKind.TRIAGE: training_pb2.EXERCISE_TRIAGE,
-    ExerciseKind.AIDED: training_pb2.EXERCISE_AIDED,
-    ExerciseKind.LOW_PREVALENCE: training_pb2.EXERCISE_LOW_PREVALENCE,
-    ExerciseKind.BLIND: training_pb2.EXERCISE_BLIND,
-    ExerciseKind.OWN_PROBE: training_pb2.EXERCISE_OWN_PROBE,
+    ExerciseKind.VERIFICATION: pb.EXERCISE_VERIFICATION,
+    ExerciseKind.TRIAD: pb.EXERCISE_TRIAD,
+    ExerciseKind.CANDIDATES: pb.EXERCISE_CANDIDATES,
+    ExerciseKind.FEATURES: pb.EXERCISE_FEATURES,
+    ExerciseKind.TRIAGE: pb.EXERCISE_TRIAGE,
+    ExerciseKind.AIDED: pb.EXERCISE_AIDED,
+    ExerciseKind.LOW_PREVALENCE: pb.EXERCISE_LOW_PREVALENCE,
+    ExerciseKind.BLIND: pb.EXERCISE_BLIND,
+    ExerciseKind.OWN_PROBE: pb.EXERCISE_OWN_PROBE,
 }
 # A trainee sees exercises that look like verifications under that name: their own would give the prior away.
 SHOWN_AS = {
     **EXERCISES,
-    ExerciseKind.LOW_PREVALENCE: training_pb2.EXERCISE_VERIFICATION,
-    ExerciseKind.BLIND: training_pb2.EXERCISE_VERIFICATION,
+    ExerciseKind.LOW_PREVALENCE: pb.EXERCISE_VERIFICATION,
+    ExerciseKind.BLIND: pb.EXERCISE_VERIFICATION,
 }
 STATES = {
-    SessionState.NOT_STARTED: training_pb2.SESSION_STATE_NOT_STARTED,
-    SessionState.RUNNING: training_pb2.SESSION_STATE_RUNNING,
-    SessionState.PAUSED: training_pb2.SESSION_STATE_PAUSED,
-    SessionState.FINISHED: training_pb2.SESSION_STATE_FINISHED,
+    SessionState.NOT_STARTED: pb.SESSION_STATE_NOT_STARTED,
+    SessionState.RUNNING: pb.SESSION_STATE_RUNNING,
+    SessionState.PAUSED: pb.SESSION_STATE_PAUSED,
+    SessionState.FINISHED: pb.SESSION_STATE_FINISHED,
 }
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOMENT = re.compile(r"[0-9]{1,15}")
@@ -59,7 +59,7 @@ _MOMENT = re.compile(r"[0-9]{1,15}")
 # --- what is sent ----------------------------------------------------------------------------------------------
 
 
-def sent_plan(source: training_pb2.PlanSource) -> CoursePlan:
+def sent_plan(source: pb.PlanSource) -> CoursePlan:
     """Read the plan that was sent, or that is meant by its name.
 
     Raises:
@@ -82,7 +82,7 @@ def sent_datasets(names: Iterable[str]) -> tuple[str, ...]:
     return found
 
 
-def sent_seed(request: training_pb2.CreateCourseRequest, plan: CoursePlan) -> int:
+def sent_seed(request: pb.CreateCourseRequest, plan: CoursePlan) -> int:
     """Return the seed that was sent, or that of the plan; raises `InvalidField` where it is out of range."""
     if request.HasField("seed") and request.seed > MAX_SEED:
         raise InvalidField(f"`seed` is a whole number from 0 to {MAX_SEED}.", field="seed")
@@ -113,7 +113,7 @@ def sent_trainees(trainees: int) -> int:
     return trainees
 
 
-def sent_retention_ms(request: training_pb2.CreateCohortRequest, plan: CoursePlan) -> int:
+def sent_retention_ms(request: pb.CreateCohortRequest, plan: CoursePlan) -> int:
     """Return how long results are kept, in milliseconds; raises `InvalidField` where that is out of range."""
     if not request.HasField("retention"):
         return plan.retention_days * 24 * 3600 * 1000
@@ -153,9 +153,9 @@ def moment_token(call: str, created_ms: int, last: str) -> str:
 # --- what is answered ------------------------------------------------------------------------------------------
 
 
-def needs_message(found: PlanNeeds) -> training_pb2.PlanNeeds:
+def needs_message(found: PlanNeeds) -> pb.PlanNeeds:
     """Build the message of what a plan needs."""
-    return training_pb2.PlanNeeds(
+    return pb.PlanNeeds(
         people=found.people,
         people_with_two_photos=found.people_with_two_photos,
         people_with_two_alike=found.people_with_two_alike,
@@ -164,16 +164,16 @@ def needs_message(found: PlanNeeds) -> training_pb2.PlanNeeds:
     )
 
 
-def plan_message(name: str) -> training_pb2.Plan:
+def plan_message(name: str) -> pb.Plan:
     """Build the message of a plan that comes with the server."""
     text = plan_text(name)
     plan = read_plan(text)
-    return training_pb2.Plan(name=name, title=plan.title, toml=text, needs=needs_message(needs(plan)))
+    return pb.Plan(name=name, title=plan.title, toml=text, needs=needs_message(needs(plan)))
 
 
-def block_message(block: BlockPlan, for_trainee: bool = True) -> training_pb2.Block:
+def block_message(block: BlockPlan, for_trainee: bool = True) -> pb.Block:
     """Build the message of a block, for a trainee or for a trainer."""
-    return training_pb2.Block(
+    return pb.Block(
         block_id=block.block_id,
         title=block.title,
         instructions=block.instructions or render(exercise_of(block.exercise).instructions),
@@ -184,15 +184,15 @@ def block_message(block: BlockPlan, for_trainee: bool = True) -> training_pb2.Bl
     )
 
 
-def sitting_message(sitting: SittingPlan, for_trainee: bool = True) -> training_pb2.Sitting:
+def sitting_message(sitting: SittingPlan, for_trainee: bool = True) -> pb.Sitting:
     """Build the message of a sitting, for a trainee or for a trainer."""
     blocks = [block_message(block, for_trainee) for block in sitting.blocks]
-    return training_pb2.Sitting(name=sitting.name, title=sitting.title, blocks=blocks)
+    return pb.Sitting(name=sitting.name, title=sitting.title, blocks=blocks)
 
 
-def course_message(course: Course) -> training_pb2.Course:
+def course_message(course: Course) -> pb.Course:
     """Build the message of a course."""
-    return training_pb2.Course(
+    return pb.Course(
         course_id=course.course_id,
         title=course.plan.title,
         create_time=timestamp_ms(course.created_ms),
@@ -211,9 +211,9 @@ def course_message(course: Course) -> training_pb2.Course:
     )
 
 
-def _form_message(form: Form) -> training_pb2.Form:
+def _form_message(form: Form) -> pb.Form:
     spread = form.difficulty
-    return training_pb2.Form(
+    return pb.Form(
         name=form.name,
         manifest_sha256=form.manifest_sha256,
         items=len(form.items),
@@ -223,9 +223,9 @@ def _form_message(form: Form) -> training_pb2.Form:
     )
 
 
-def cohort_message(cohort: Cohort) -> training_pb2.Cohort:
+def cohort_message(cohort: Cohort) -> pb.Cohort:
     """Build the message of a cohort."""
-    return training_pb2.Cohort(
+    return pb.Cohort(
         cohort_id=cohort.cohort_id,
         course_id=cohort.course_id,
         display_name=cohort.display_name,
@@ -235,14 +235,14 @@ def cohort_message(cohort: Cohort) -> training_pb2.Cohort:
     )
 
 
-def enrolled_message(trainee: NewTrainee) -> training_pb2.Enrolled:
+def enrolled_message(trainee: NewTrainee) -> pb.Enrolled:
     """Build the message of a new trainee."""
-    return training_pb2.Enrolled(trainee_id=trainee.trainee_id, code=trainee.code)
+    return pb.Enrolled(trainee_id=trainee.trainee_id, code=trainee.code)
 
 
-def progress_message(trainee_id: str, sitting: str, found: Progress) -> training_pb2.SittingProgress:
+def progress_message(trainee_id: str, sitting: str, found: Progress) -> pb.SittingProgress:
     """Build the message of how far a trainee is in a sitting."""
-    return training_pb2.SittingProgress(
+    return pb.SittingProgress(
         trainee_id=trainee_id,
         sitting=sitting,
         state=STATES[found.state],

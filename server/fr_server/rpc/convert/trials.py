@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from fr_api.v1 import training_pb2
+from fr_api.v1 import training_pb2 as pb
 from fr_core.errors import InvalidField, MissingField
 from fr_locales.rendering import render
 from fr_server.rpc.convert.common import duration
@@ -30,45 +30,45 @@ from fr_training.prompts import Reveal, Role, Step
 from fr_training.sessions.views import Over, ShowBlock, ShowTrial
 
 STEPS = {
-    Step.RATE: training_pb2.TRIAL_STEP_RATE,
-    Step.CHOOSE: training_pb2.TRIAL_STEP_CHOOSE,
-    Step.NOTE: training_pb2.TRIAL_STEP_NOTE,
-    Step.OBSERVE: training_pb2.TRIAL_STEP_OBSERVE,
-    Step.DECIDE: training_pb2.TRIAL_STEP_DECIDE,
-    Step.TRIAGE: training_pb2.TRIAL_STEP_TRIAGE,
-    Step.RATE_AGAIN: training_pb2.TRIAL_STEP_RATE_AGAIN,
-    Step.SEND_PROBE: training_pb2.TRIAL_STEP_SEND_PROBE,
+    Step.RATE: pb.TRIAL_STEP_RATE,
+    Step.CHOOSE: pb.TRIAL_STEP_CHOOSE,
+    Step.NOTE: pb.TRIAL_STEP_NOTE,
+    Step.OBSERVE: pb.TRIAL_STEP_OBSERVE,
+    Step.DECIDE: pb.TRIAL_STEP_DECIDE,
+    Step.TRIAGE: pb.TRIAL_STEP_TRIAGE,
+    Step.RATE_AGAIN: pb.TRIAL_STEP_RATE_AGAIN,
+    Step.SEND_PROBE: pb.TRIAL_STEP_SEND_PROBE,
 }
 _ROLES = {
-    Role.COMPARED: training_pb2.PICTURE_ROLE_COMPARED,
-    Role.PROBE: training_pb2.PICTURE_ROLE_PROBE,
-    Role.CANDIDATE: training_pb2.PICTURE_ROLE_CANDIDATE,
+    Role.COMPARED: pb.PICTURE_ROLE_COMPARED,
+    Role.PROBE: pb.PICTURE_ROLE_PROBE,
+    Role.CANDIDATE: pb.PICTURE_ROLE_CANDIDATE,
 }
 _STEP_OF = {value: step for step, value in STEPS.items()}
-_COMPARED: Mapping[training_pb2.Comparison.ValueType, Compared] = {
-    training_pb2.COMPARISON_SIMILAR: Compared.SIMILAR,
-    training_pb2.COMPARISON_DIFFERENT: Compared.DIFFERENT,
-    training_pb2.COMPARISON_NOT_VISIBLE: Compared.NOT_VISIBLE,
+_COMPARED: Mapping[pb.Comparison.ValueType, Compared] = {
+    pb.COMPARISON_SIMILAR: Compared.SIMILAR,
+    pb.COMPARISON_DIFFERENT: Compared.DIFFERENT,
+    pb.COMPARISON_NOT_VISIBLE: Compared.NOT_VISIBLE,
 }
-_USABILITY: Mapping[training_pb2.Usability.ValueType, Usability] = {
-    training_pb2.USABILITY_USABLE: Usability.USABLE,
-    training_pb2.USABILITY_LIMITED: Usability.LIMITED,
-    training_pb2.USABILITY_REJECT: Usability.REJECT,
+_USABILITY: Mapping[pb.Usability.ValueType, Usability] = {
+    pb.USABILITY_USABLE: Usability.USABLE,
+    pb.USABILITY_LIMITED: Usability.LIMITED,
+    pb.USABILITY_REJECT: Usability.REJECT,
 }
-_DEGRADED: Mapping[training_pb2.Degradation.ValueType, Degraded] = {
-    training_pb2.DEGRADATION_BLUR: Degraded.BLUR,
-    training_pb2.DEGRADATION_NOISE: Degraded.NOISE,
-    training_pb2.DEGRADATION_RESOLUTION: Degraded.RESOLUTION,
-    training_pb2.DEGRADATION_COMPRESSION: Degraded.COMPRESSION,
-    training_pb2.DEGRADATION_OCCLUSION: Degraded.OCCLUSION,
-    training_pb2.DEGRADATION_POSE: Degraded.POSE,
+_DEGRADED: Mapping[pb.Degradation.ValueType, Degraded] = {
+    pb.DEGRADATION_BLUR: Degraded.BLUR,
+    pb.DEGRADATION_NOISE: Degraded.NOISE,
+    pb.DEGRADATION_RESOLUTION: Degraded.RESOLUTION,
+    pb.DEGRADATION_COMPRESSION: Degraded.COMPRESSION,
+    pb.DEGRADATION_OCCLUSION: Degraded.OCCLUSION,
+    pb.DEGRADATION_POSE: Degraded.POSE,
 }
 
 
 # --- what is shown ---------------------------------------------------------------------------------------------
 
 
-def trial_message(shown: ShowTrial, pictures: Sequence[bytes]) -> training_pb2.Trial:
+def trial_message(shown: ShowTrial, pictures: Sequence[bytes]) -> pb.Trial:
     """Build the message of a trial.
 
     Args:
@@ -77,7 +77,7 @@ def trial_message(shown: ShowTrial, pictures: Sequence[bytes]) -> training_pb2.T
     """
     prompt = shown.prompt
     advice = prompt.advice
-    return training_pb2.Trial(
+    return pb.Trial(
         trial_id=shown.trial.trial_id,
         block_id=shown.block.block_id,
         number=shown.number,
@@ -85,40 +85,38 @@ def trial_message(shown: ShowTrial, pictures: Sequence[bytes]) -> training_pb2.T
         exercise=SHOWN_AS[prompt.exercise],
         step=STEPS[prompt.step],
         pictures=[
-            training_pb2.Picture(picture_id=one.picture_id, data=data, role=_ROLES[one.role])
+            pb.Picture(picture_id=one.picture_id, data=data, role=_ROLES[one.role])
             for one, data in zip(prompt.pictures, pictures, strict=True)
         ],
         components=[
-            training_pb2.Component(component_id=one.component_id, name=render(one.name), look_at=render(one.look_at))
+            pb.Component(component_id=one.component_id, name=render(one.name), look_at=render(one.look_at))
             for one in prompt.components
         ],
-        advice=None if advice is None else training_pb2.Advice(same=advice.same, text=render(advice.text)),
+        advice=None if advice is None else pb.Advice(same=advice.same, text=render(advice.text)),
         left=None if shown.left_ms is None else duration(timedelta(milliseconds=shown.left_ms)),
     )
 
 
-def block_to_begin(shown: ShowBlock) -> training_pb2.BlockToBegin:
+def block_to_begin(shown: ShowBlock) -> pb.BlockToBegin:
     """Build the message of a block that comes next."""
-    return training_pb2.BlockToBegin(block=block_message(shown.block), number=shown.number, of=shown.of)
+    return pb.BlockToBegin(block=block_message(shown.block), number=shown.number, of=shown.of)
 
 
-def over_message(over: Over) -> training_pb2.SessionOver:
+def over_message(over: Over) -> pb.SessionOver:
     """Build the message of the end."""
-    return training_pb2.SessionOver(answered=over.answered, trials=over.trials)
+    return pb.SessionOver(answered=over.answered, trials=over.trials)
 
 
-def reveal_message(reveal: Reveal) -> training_pb2.Reveal:
+def reveal_message(reveal: Reveal) -> pb.Reveal:
     """Build the message of what was right."""
     text = "" if reveal.text is None else render(reveal.text)
-    return training_pb2.Reveal(
-        correct=reveal.correct, text=text, similarities=reveal.similarities, picture_id=reveal.picture_id
-    )
+    return pb.Reveal(correct=reveal.correct, text=text, similarities=reveal.similarities, picture_id=reveal.picture_id)
 
 
 # --- what is answered ------------------------------------------------------------------------------------------
 
 
-def sent_notes(request: training_pb2.LockNotesRequest) -> tuple[Step, Answer]:
+def sent_notes(request: pb.LockNotesRequest) -> tuple[Step, Answer]:
     """Return what was noted or observed, and the step that it answers.
 
     Raises:
@@ -134,7 +132,7 @@ def sent_notes(request: training_pb2.LockNotesRequest) -> tuple[Step, Answer]:
     return Step.NOTE, Answer(Notes(request.notes))
 
 
-def sent_decision(request: training_pb2.SubmitDecisionRequest) -> tuple[Step, Answer]:
+def sent_decision(request: pb.SubmitDecisionRequest) -> tuple[Step, Answer]:
     """Return the decision, and the step that it answers.
 
     Raises:
@@ -150,7 +148,7 @@ def sent_decision(request: training_pb2.SubmitDecisionRequest) -> tuple[Step, An
     return _STEP_OF[request.step], Answer(given, difficulty, request.known_to_me)
 
 
-def _given(request: training_pb2.SubmitDecisionRequest) -> Given:
+def _given(request: pb.SubmitDecisionRequest) -> Given:
     which = request.WhichOneof("answer")
     if which == "rating":
         rating = request.rating
@@ -164,7 +162,7 @@ def _given(request: training_pb2.SubmitDecisionRequest) -> Given:
     raise MissingField("There is no answer.", field="answer")
 
 
-def _list_decision(decision: training_pb2.CandidateDecision) -> ListDecision:
+def _list_decision(decision: pb.CandidateDecision) -> ListDecision:
     which = decision.WhichOneof("decision")
     ratings = dict(decision.ratings)
     if which == "picture_id":
@@ -176,7 +174,7 @@ def _list_decision(decision: training_pb2.CandidateDecision) -> ListDecision:
     raise MissingField("`candidates` holds no decision.", field="candidates.decision")
 
 
-def _triage(decision: training_pb2.QualityDecision) -> Triage:
+def _triage(decision: pb.QualityDecision) -> Triage:
     if not decision.usability:
         raise MissingField("`quality.usability` is not set.", field="quality.usability")
     if decision.usability not in _USABILITY:
@@ -186,7 +184,7 @@ def _triage(decision: training_pb2.QualityDecision) -> Triage:
     return Triage(_USABILITY[decision.usability], frozenset(_DEGRADED[reason] for reason in decision.reasons))
 
 
-def _observation(message: training_pb2.Observation) -> Observation:
+def _observation(message: pb.Observation) -> Observation:
     if message.comparison not in _COMPARED:
         raise InvalidRating("`comparison` of a component is similar, different or not visible.", field="comparison")
     similarity = message.similarity if message.HasField("similarity") else None

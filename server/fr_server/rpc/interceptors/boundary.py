@@ -14,15 +14,7 @@ from typing import Any, cast
 
 import grpc
 
-from fr_core.errors import (
-    CallEnded,
-    Failure,
-    FrError,
-    InputRefused,
-    InternalError,
-    InvalidField,
-    StoreCorrupt,
-)
+from fr_core.errors import CallEnded, Failure, FrError, InputRefused, InternalError, InvalidField, StoreCorrupt
 from fr_server.errors import abort
 from fr_server.rpc.interceptors.sizes import request_of
 from fr_server.rpc.interceptors.wrapping import EXEMPT, Context, Handler, Malformed, Stream, Unary, first_of, read_by

@@ -163,9 +163,7 @@ class Guard(grpc.aio.ServerInterceptor):
                     del response  # so that an idle stream does not keep its last answer
 
         return grpc.stream_stream_rpc_method_handler(
-            call,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
+            call, request_deserializer=handler.request_deserializer, response_serializer=handler.response_serializer
         )
 
     def _refuse(self, action: str, found: _Found, context: Context) -> None:

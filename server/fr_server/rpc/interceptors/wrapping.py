@@ -71,9 +71,7 @@ def read_by(
     if behaviour is None:
         raise TypeError("no call of FR Core has many requests and one answer")
     return grpc.stream_stream_rpc_method_handler(
-        stream(behaviour),
-        request_deserializer=read,
-        response_serializer=write,
+        stream(behaviour), request_deserializer=read, response_serializer=write
     )
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import grpc
 
-from fr_api.v1 import access_pb2, access_pb2_grpc
+from fr_api.v1 import access_pb2 as pb
+from fr_api.v1 import access_pb2_grpc
 from fr_core.gallery import pages
 from fr_server.authz.callers import current_principal, seen
 from fr_server.authz.record import OUTSIDE, note
@@ -65,17 +66,11 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         self._work = work
         self._searches_left = searches_left
 
-    async def WhoAmI(  # noqa: N802
-        self, request: access_pb2.WhoAmIRequest, context: Context
-    ) -> access_pb2.WhoAmIResponse:
-        """Tell who the server takes the caller for, until when, and what is left for today."""
+    async def WhoAmI(self, request: pb.WhoAmIRequest, context: Context) -> pb.WhoAmIResponse:
         principal = current_principal()
         return who_response(principal, await self._work.storage(self._own_key), self._searches_left(principal))
 
-    async def CreateKey(  # noqa: N802
-        self, request: access_pb2.CreateKeyRequest, context: Context
-    ) -> access_pb2.CreateKeyResponse:
-        """Make a key."""
+    async def CreateKey(self, request: pb.CreateKeyRequest, context: Context) -> pb.CreateKeyResponse:
         principal = current_principal()
         own = await self._work.storage(self._own_key)
         ends_ms = None if own is None else own.expires_ms
@@ -85,34 +80,25 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         require_may_give(principal, own, asked, self._store.now_ms())
         return created_response(await self._work.storage(self._store.create, new))
 
-    async def ListKeys(  # noqa: N802
-        self, request: access_pb2.ListKeysRequest, context: Context
-    ) -> access_pb2.ListKeysResponse:
-        """List a page of keys."""
+    async def ListKeys(self, request: pb.ListKeysRequest, context: Context) -> pb.ListKeysResponse:
         size = request.page_size or _DEFAULT_PAGE
         pages.require_page_size(size)
         last = pages.last_of(_CALL, request.page_token)
         before = number_of(last) if last else None
         shown, more = await self._work.storage(self._keys_seen, before, size)
-        return access_pb2.ListKeysResponse(
+        return pb.ListKeysResponse(
             keys=[key_message(key) for key in shown],
             next_page_token=pages.page_token(_CALL, str(shown[-1].number)) if more else "",
         )
 
-    async def RotateKey(  # noqa: N802
-        self, request: access_pb2.RotateKeyRequest, context: Context
-    ) -> access_pb2.RotateKeyResponse:
-        """Give a key a new secret."""
+    async def RotateKey(self, request: pb.RotateKeyRequest, context: Context) -> pb.RotateKeyResponse:
         overlaps_ms = overlap_ms(request)
         key_id = await self._work.storage(self._given, request.key_id, overlaps_ms > 0)
         return rotated_response(await self._work.storage(self._store.rotate, key_id, overlaps_ms))
 
-    async def RevokeKey(  # noqa: N802
-        self, request: access_pb2.RevokeKeyRequest, context: Context
-    ) -> access_pb2.RevokeKeyResponse:
-        """Make a key invalid."""
+    async def RevokeKey(self, request: pb.RevokeKeyRequest, context: Context) -> pb.RevokeKeyResponse:
         key_id = await self._work.storage(self._known, request.key_id)
-        return access_pb2.RevokeKeyResponse(key=key_message(await self._work.storage(self._store.revoke, key_id)))
+        return pb.RevokeKeyResponse(key=key_message(await self._work.storage(self._store.revoke, key_id)))
 
     def _known(self, key_id: str) -> str:
         """Return the id of a key that the caller may see, or an id that no key has."""

@@ -8,7 +8,8 @@ from typing import Any
 import grpc
 from google.protobuf import timestamp_pb2
 
-from fr_api.v1 import audit_pb2, audit_pb2_grpc
+from fr_api.v1 import audit_pb2 as pb
+from fr_api.v1 import audit_pb2_grpc
 from fr_core.errors import InvalidField, MissingField
 from fr_core.gallery import pages
 from fr_core.storage.audit.checkpoints import Checkpoint, parse_checkpoint
@@ -40,36 +41,29 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         self._evidence_key = evidence_key
         self._work = work
 
-    async def SearchAudit(  # noqa: N802
-        self, request: audit_pb2.SearchAuditRequest, context: Context
-    ) -> audit_pb2.SearchAuditResponse:
-        """List a page of records that fit."""
+    async def SearchAudit(self, request: pb.SearchAuditRequest, context: Context) -> pb.SearchAuditResponse:
         audit = self._audit(request.chain)
         size = request.page_size or _DEFAULT_PAGE
         pages.require_page_size(size)
         call = f"audit {request.chain}"
         after, upto = _place(pages.last_of(call, request.page_token))
         page, upto = await self._work.audit(_search, audit, request, after, upto, size)
-        return audit_pb2.SearchAuditResponse(
+        return pb.SearchAuditResponse(
             records=[_record_message(kept) for kept in page.records],
             next_page_token="" if page.after is None else pages.page_token(call, f"{page.after} {upto}"),
         )
 
-    async def ExportAudit(  # noqa: N802
-        self, request: audit_pb2.ExportAuditRequest, context: Context
-    ) -> AsyncIterator[audit_pb2.ExportAuditResponse]:
-        """Send a chain, some records at a time."""
+    async def ExportAudit(
+        self, request: pb.ExportAuditRequest, context: Context
+    ) -> AsyncIterator[pb.ExportAuditResponse]:
         audit = self._audit(request.chain)
         part = await self._work.audit(audit.audit_export, request.after_seq, False)
-        yield audit_pb2.ExportAuditResponse(data=part.data)
+        yield pb.ExportAuditResponse(data=part.data)
         while part.after is not None:
             part = await self._work.audit(audit.audit_export, part.after, True)
-            yield audit_pb2.ExportAuditResponse(data=part.data)
+            yield pb.ExportAuditResponse(data=part.data)
 
-    async def VerifyAudit(  # noqa: N802
-        self, request: audit_pb2.VerifyAuditRequest, context: Context
-    ) -> audit_pb2.VerifyAuditResponse:
-        """Check every record of a chain, or of all."""
+    async def VerifyAudit(self, request: pb.VerifyAuditRequest, context: Context) -> pb.VerifyAuditResponse:
         if request.chain:
             self._audit(request.chain)
         names = [request.chain] if request.chain else list(CHAINS)
@@ -82,13 +76,10 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
             _verdict(name, by_chain[name], await self._work.audit(self._audits[name].audit_verify, by_chain[name]))
             for name in names
         ]
-        return audit_pb2.VerifyAuditResponse(verdicts=verdicts)
+        return pb.VerifyAuditResponse(verdicts=verdicts)
 
-    async def GetCheckpoints(  # noqa: N802
-        self, request: audit_pb2.GetCheckpointsRequest, context: Context
-    ) -> audit_pb2.GetCheckpointsResponse:
-        """Sign how far each chain is."""
-        response = audit_pb2.GetCheckpointsResponse(public_keys={"evidence": self._evidence_key})
+    async def GetCheckpoints(self, request: pb.GetCheckpointsRequest, context: Context) -> pb.GetCheckpointsResponse:
+        response = pb.GetCheckpointsResponse(public_keys={"evidence": self._evidence_key})
         for name, audit in self._audits.items():
             checkpoint = await self._work.storage(audit.audit_checkpoint)
             response.checkpoints.add(chain=name, json=checkpoint.to_json().decode())
@@ -112,7 +103,7 @@ def _place(last: str) -> tuple[int, int | None]:
 
 
 def _search(
-    audit: AuditCalls, request: audit_pb2.SearchAuditRequest, after: int, upto: int | None, size: int
+    audit: AuditCalls, request: pb.SearchAuditRequest, after: int, upto: int | None, size: int
 ) -> tuple[Page, int | None]:
     """Return a page, and the number of the last record of the list.
 
@@ -148,28 +139,25 @@ def _milliseconds(sent: timestamp_pb2.Timestamp, field: str) -> int:
         raise InvalidField(f"`{field}` is no time of the years 1 to 9999.", field=field) from error
 
 
-def _record_message(kept: Kept) -> audit_pb2.AuditRecord:
-    return audit_pb2.AuditRecord(
-        seq=kept.record.seq,
-        time=timestamp_ms(kept.record.at_ms),
-        json=kept.body.decode(),
-        hash=kept.hash.hex(),
+def _record_message(kept: Kept) -> pb.AuditRecord:
+    return pb.AuditRecord(
+        seq=kept.record.seq, time=timestamp_ms(kept.record.at_ms), json=kept.body.decode(), hash=kept.hash.hex()
     )
 
 
-def _checkpoints_of(request: audit_pb2.VerifyAuditRequest) -> dict[str, list[Checkpoint]]:
+def _checkpoints_of(request: pb.VerifyAuditRequest) -> dict[str, list[Checkpoint]]:
     found: dict[str, list[Checkpoint]] = {name: [] for name in CHAINS}
     for sent in request.checkpoints:
         found[sent.chain].append(parse_checkpoint(sent.json.encode()))
     return found
 
 
-def _verdict(chain: str, checkpoints: Sequence[Checkpoint], found: Verified | Broken) -> audit_pb2.ChainVerdict:
+def _verdict(chain: str, checkpoints: Sequence[Checkpoint], found: Verified | Broken) -> pb.ChainVerdict:
     if isinstance(found, Broken):
-        return audit_pb2.ChainVerdict(
+        return pb.ChainVerdict(
             chain=chain, checkpoints=len(checkpoints), intact=False, finding=found.why.value, seq=found.seq
         )
-    return audit_pb2.ChainVerdict(
+    return pb.ChainVerdict(
         chain=chain,
         records=found.records,
         checkpoints=len(checkpoints),

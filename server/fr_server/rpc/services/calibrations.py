@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import OrderedDict
 
-from fr_api.v1 import gallery_pb2
+from fr_api.v1 import gallery_pb2 as pb
 from fr_core.errors import CalibrationInvalid, CalibrationUnreadable, MissingField
 from fr_core.gallery.values import GalleryCalibration, GalleryInfo, calibration_id
 from fr_core.scoring.calibration import Calibration
@@ -70,7 +70,7 @@ class Calibrations:
             return None
         raise CalibrationUnreadable("The gallery's calibration cannot be read, so it tells no threshold for a rate.")
 
-    async def set(self, request: gallery_pb2.SetCalibrationRequest) -> gallery_pb2.SetCalibrationResponse:
+    async def set(self, request: pb.SetCalibrationRequest) -> pb.SetCalibrationResponse:
         """Give a gallery a calibration.
 
         Raises:
@@ -86,41 +86,41 @@ class Calibrations:
                 field="calibration_json",
             )
 
-        def change() -> gallery_pb2.SetCalibrationResponse:
+        def change() -> pb.SetCalibrationResponse:
             own = calibration_from(text)
             info = self._galleries.set_calibration(
                 request.gallery_id, GalleryCalibration(own.provenance.model_id, text)
             )
             in_force = self._decisions.of_gallery(info.model, own, calibration_id(text))
-            return gallery_pb2.SetCalibrationResponse(
+            return pb.SetCalibrationResponse(
                 calibration=calibration_message(in_force, with_settings=True), gallery_version=info.version
             )
 
         return await self._work.storage(change)
 
-    async def delete(self, request: gallery_pb2.DeleteCalibrationRequest) -> gallery_pb2.DeleteCalibrationResponse:
+    async def delete(self, request: pb.DeleteCalibrationRequest) -> pb.DeleteCalibrationResponse:
         """Take the calibration of a gallery away, if it has one; raises `UnknownGallery`."""
         info = await self._work.storage(self._galleries.set_calibration, request.gallery_id, None)
         of_pack = self._decisions.in_force(info.model)
-        return gallery_pb2.DeleteCalibrationResponse(
+        return pb.DeleteCalibrationResponse(
             calibration=None if of_pack is None else calibration_message(of_pack, with_settings=True),
             gallery_version=info.version,
         )
 
-    async def get(self, request: gallery_pb2.GetCalibrationRequest) -> gallery_pb2.GetCalibrationResponse:
+    async def get(self, request: pb.GetCalibrationRequest) -> pb.GetCalibrationResponse:
         """Read the calibration that searches of a gallery answer with; raises `UnknownGallery`."""
 
-        def read() -> gallery_pb2.GetCalibrationResponse:
+        def read() -> pb.GetCalibrationResponse:
             info = self._galleries.get(request.gallery_id)
             text, in_force = self._galleries.calibration(info), self._decisions.in_force(info.model)
             if text is not None:
                 try:
                     in_force = self._decisions.of_gallery(info.model, calibration_from(text), calibration_id(text))
                 except CalibrationInvalid:
-                    return gallery_pb2.GetCalibrationResponse(calibration_json=text)
+                    return pb.GetCalibrationResponse(calibration_json=text)
             if in_force is None:
-                return gallery_pb2.GetCalibrationResponse()
-            return gallery_pb2.GetCalibrationResponse(
+                return pb.GetCalibrationResponse()
+            return pb.GetCalibrationResponse(
                 calibration=calibration_message(in_force, with_settings=True),
                 calibration_json=to_json(in_force.calibration) if text is None else text,
             )

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fr_api.v1 import common_pb2, gallery_pb2
+from fr_api.v1 import common_pb2
+from fr_api.v1 import gallery_pb2 as pb
 from fr_core.align import ARCFACE_TEMPLATE, CROP_SIZE, similarity_transform
 from fr_core.imaging.containers import sniff
 from fr_core.types import ModelId
@@ -14,14 +15,14 @@ from fr_server.rpc.convert.common import face_policy
 from fr_server.rpc.convert.gallery import top_k
 
 
-def told_to(search: gallery_pb2.SearchRequest, found: gallery_pb2.SearchResponse) -> Mapping[str, str]:
+def told_to(search: pb.SearchRequest, found: pb.SearchResponse) -> Mapping[str, str]:
     """Return what a search was told, and how it was done, by name."""
     criterion = search.WhichOneof("criterion")
     return {
         "criterion": "default threshold" if criterion is None else f"{criterion} {getattr(search, criterion):g}",
         "exhaustive": str(found.exhaustive).lower(),
         "filter": _filter_words(search),
-        "fusion": gallery_pb2.ScoreFusion.Name(found.fusion).removeprefix("SCORE_FUSION_").lower(),
+        "fusion": pb.ScoreFusion.Name(found.fusion).removeprefix("SCORE_FUSION_").lower(),
         "only_above_threshold": str(search.only_above_threshold).lower(),
         "several_faces": face_policy(search.several_faces, allow_all=False).name.lower(),
         "top_k": str(top_k(search)),
@@ -55,7 +56,7 @@ def derived(photo: bytes, face: common_pb2.Face, model: ModelId) -> Mapping[str,
     }
 
 
-def _filter_words(search: gallery_pb2.SearchRequest) -> str:
+def _filter_words(search: pb.SearchRequest) -> str:
     """Return how the search was kept to some subjects, without saying to whom."""
     if not search.HasField("filter"):
         return "none"

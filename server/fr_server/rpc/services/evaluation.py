@@ -11,7 +11,8 @@ from typing import Any
 
 import grpc
 
-from fr_api.v1 import evaluation_pb2, evaluation_pb2_grpc
+from fr_api.v1 import evaluation_pb2 as pb
+from fr_api.v1 import evaluation_pb2_grpc
 from fr_core.engine import Engine
 from fr_core.errors import EvaluationRunning, Overloaded, ShuttingDown
 from fr_core.gallery.pages import last_of, page_token
@@ -63,21 +64,16 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
         self._work = work
         self._runs = Places(1, "evaluations in work", kept_s=KEPT_S)
 
-    async def ListDatasets(  # noqa: N802
-        self, request: evaluation_pb2.ListDatasetsRequest, context: Context
-    ) -> evaluation_pb2.ListDatasetsResponse:
-        """List the data sets."""
-
-        def found() -> list[evaluation_pb2.Dataset]:
+    async def ListDatasets(self, request: pb.ListDatasetsRequest, context: Context) -> pb.ListDatasetsResponse:
+        def found() -> list[pb.Dataset]:
             with dataset_errors():
                 return [dataset_message(offer) for offer in offers(datasets_folder())]
 
-        return evaluation_pb2.ListDatasetsResponse(datasets=await self._work.storage(found))
+        return pb.ListDatasetsResponse(datasets=await self._work.storage(found))
 
-    async def RunVerification(  # noqa: N802
-        self, request: evaluation_pb2.RunVerificationRequest, context: Context
-    ) -> AsyncIterator[evaluation_pb2.RunVerificationResponse]:
-        """Compare the pairs of a data set."""
+    async def RunVerification(
+        self, request: pb.RunVerificationRequest, context: Context
+    ) -> AsyncIterator[pb.RunVerificationResponse]:
         seed = sent_seed(request)
 
         def measure(on_progress: OnProgress) -> AnyReport:
@@ -92,12 +88,11 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
             )
 
         async for event in self._steps(measure):
-            yield evaluation_pb2.RunVerificationResponse(**event)
+            yield pb.RunVerificationResponse(**event)
 
-    async def RunIdentification(  # noqa: N802
-        self, request: evaluation_pb2.RunIdentificationRequest, context: Context
-    ) -> AsyncIterator[evaluation_pb2.RunIdentificationResponse]:
-        """Enrol half of the people of a data set, and search for all others."""
+    async def RunIdentification(
+        self, request: pb.RunIdentificationRequest, context: Context
+    ) -> AsyncIterator[pb.RunIdentificationResponse]:
         seed, sizes = sent_seed(request), gallery_sizes(request)
 
         def measure(on_progress: OnProgress) -> AnyReport:
@@ -113,38 +108,29 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
             )
 
         async for event in self._steps(measure):
-            yield evaluation_pb2.RunIdentificationResponse(**event)
+            yield pb.RunIdentificationResponse(**event)
 
-    async def GetReport(  # noqa: N802
-        self, request: evaluation_pb2.GetReportRequest, context: Context
-    ) -> AsyncIterator[evaluation_pb2.GetReportResponse]:
-        """Read a file of a report, which is found to be whole before any of it is sent."""
+    async def GetReport(self, request: pb.GetReportRequest, context: Context) -> AsyncIterator[pb.GetReportResponse]:
         name = file_name(request.file)
         report, file = await self._work.storage(self._reports.open, request.report_id, name)
         with file:
-            yield evaluation_pb2.GetReportResponse(report=report_message(report))
+            yield pb.GetReportResponse(report=report_message(report))
             while piece := await self._work.storage(file.read, _PIECE):
-                yield evaluation_pb2.GetReportResponse(content=piece)
+                yield pb.GetReportResponse(content=piece)
 
-    async def ListReports(  # noqa: N802
-        self, request: evaluation_pb2.ListReportsRequest, context: Context
-    ) -> evaluation_pb2.ListReportsResponse:
-        """List the reports."""
+    async def ListReports(self, request: pb.ListReportsRequest, context: Context) -> pb.ListReportsResponse:
         before = last_of(_LIST, request.page_token)
         page = await self._work.storage(self._reports.page, before, page_size(request))
         if page.damaged:
             log.warning("%d reports cannot be read, and are left out of a list", page.damaged)
-        return evaluation_pb2.ListReportsResponse(
+        return pb.ListReportsResponse(
             reports=map(report_message, page.reports),
             next_page_token=page_token(_LIST, page.reports[-1].report_id) if page.more else "",
         )
 
-    async def DeleteReport(  # noqa: N802
-        self, request: evaluation_pb2.DeleteReportRequest, context: Context
-    ) -> evaluation_pb2.DeleteReportResponse:
-        """Delete a report."""
+    async def DeleteReport(self, request: pb.DeleteReportRequest, context: Context) -> pb.DeleteReportResponse:
         await self._work.storage(self._reports.delete, request.report_id)
-        return evaluation_pb2.DeleteReportResponse()
+        return pb.DeleteReportResponse()
 
     async def _steps(self, measure: Callable[[OnProgress], AnyReport]) -> AsyncIterator[dict[str, Any]]:
         """Measure, and yield each event of the answer by the name of its field; holds no thread but that which does.
@@ -189,25 +175,25 @@ class _Seen:
     """How far an evaluation has come: told by its thread, looked at by the event loop."""
 
     def __init__(self) -> None:
-        self._now = self._told = evaluation_pb2.EvaluationProgress()
+        self._now = self._told = pb.EvaluationProgress()
 
     def __call__(self, photos: int, total: int) -> None:
-        stage = evaluation_pb2.EVALUATION_STAGE_PHOTOS
+        stage = pb.EVALUATION_STAGE_PHOTOS
         if photos == total:
-            stage = evaluation_pb2.EVALUATION_STAGE_FIGURES
-        self._now = evaluation_pb2.EvaluationProgress(photos=photos, total=total, stage=stage)
+            stage = pb.EVALUATION_STAGE_FIGURES
+        self._now = pb.EvaluationProgress(photos=photos, total=total, stage=stage)
 
     def writing(self) -> None:
         """The figures are computed."""
-        stage, photos = evaluation_pb2.EVALUATION_STAGE_WRITING, self._now.total
-        self._now = evaluation_pb2.EvaluationProgress(photos=photos, total=photos, stage=stage)
+        stage, photos = pb.EVALUATION_STAGE_WRITING, self._now.total
+        self._now = pb.EvaluationProgress(photos=photos, total=photos, stage=stage)
 
-    def new(self) -> Iterator[evaluation_pb2.EvaluationProgress]:
+    def new(self) -> Iterator[pb.EvaluationProgress]:
         """Yield how far it is now, unless that was told; at first also that no photo was done."""
         now = self._now
         if now.stage and not self._told.stage:
-            stage = evaluation_pb2.EVALUATION_STAGE_PHOTOS
-            self._told = evaluation_pb2.EvaluationProgress(total=now.total, stage=stage)
+            stage = pb.EVALUATION_STAGE_PHOTOS
+            self._told = pb.EvaluationProgress(total=now.total, stage=stage)
             yield self._told
         if now != self._told:
             self._told = now

@@ -7,7 +7,8 @@ from typing import Any
 
 import grpc
 
-from fr_api.v1 import gallery_pb2, gallery_pb2_grpc
+from fr_api.v1 import gallery_pb2 as pb
+from fr_api.v1 import gallery_pb2_grpc
 from fr_core.errors import MissingField
 from fr_core.gallery.values import GalleryUse
 from fr_core.quality.assess import QualityLimits
@@ -68,10 +69,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
         self._unspecified_use = unspecified_use
         self._scans = Scans(work)
 
-    async def CreateGallery(  # noqa: N802
-        self, request: gallery_pb2.CreateGalleryRequest, context: Context
-    ) -> gallery_pb2.CreateGalleryResponse:
-        """Create an empty gallery for the model of this server."""
+    async def CreateGallery(self, request: pb.CreateGalleryRequest, context: Context) -> pb.CreateGalleryResponse:
         info = await self._work.storage(
             self._galleries.create,
             request.gallery_id,
@@ -83,189 +81,126 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
             request.keeps_photos,
             gallery_use(request, self._unspecified_use),
         )
-        return gallery_pb2.CreateGalleryResponse(gallery=gallery_message(info))
+        return pb.CreateGalleryResponse(gallery=gallery_message(info))
 
-    async def GetGallery(  # noqa: N802
-        self, request: gallery_pb2.GetGalleryRequest, context: Context
-    ) -> gallery_pb2.GetGalleryResponse:
-        """Describe a gallery."""
+    async def GetGallery(self, request: pb.GetGalleryRequest, context: Context) -> pb.GetGalleryResponse:
         info = await self._work.storage(self._galleries.get, request.gallery_id)
-        return gallery_pb2.GetGalleryResponse(gallery=gallery_message(info))
+        return pb.GetGalleryResponse(gallery=gallery_message(info))
 
-    async def ListGalleries(  # noqa: N802
-        self, request: gallery_pb2.ListGalleriesRequest, context: Context
-    ) -> gallery_pb2.ListGalleriesResponse:
-        """List a page of galleries."""
+    async def ListGalleries(self, request: pb.ListGalleriesRequest, context: Context) -> pb.ListGalleriesResponse:
         page = await self._work.storage(galleries_seen, self._galleries.list, page_size(request), request.page_token)
-        return gallery_pb2.ListGalleriesResponse(
+        return pb.ListGalleriesResponse(
             galleries=[gallery_message(info) for info in page.items], next_page_token=page.next_page_token
         )
 
-    async def UpdateGallery(  # noqa: N802
-        self, request: gallery_pb2.UpdateGalleryRequest, context: Context
-    ) -> gallery_pb2.UpdateGalleryResponse:
-        """Change what can change of a gallery."""
+    async def UpdateGallery(self, request: pb.UpdateGalleryRequest, context: Context) -> pb.UpdateGalleryResponse:
         info = await self._work.storage(self._galleries.update, request.gallery_id, gallery_update(request))
-        return gallery_pb2.UpdateGalleryResponse(gallery=gallery_message(info))
+        return pb.UpdateGalleryResponse(gallery=gallery_message(info))
 
-    async def DeleteGallery(  # noqa: N802
-        self, request: gallery_pb2.DeleteGalleryRequest, context: Context
-    ) -> gallery_pb2.DeleteGalleryResponse:
-        """Delete a gallery with all it holds."""
+    async def DeleteGallery(self, request: pb.DeleteGalleryRequest, context: Context) -> pb.DeleteGalleryResponse:
         deleted = await self._work.storage(self._galleries.delete, request.gallery_id)
-        return gallery_pb2.DeleteGalleryResponse(deleted_subjects=deleted.subjects, deleted_templates=deleted.templates)
+        return pb.DeleteGalleryResponse(deleted_subjects=deleted.subjects, deleted_templates=deleted.templates)
 
-    async def Enrol(  # noqa: N802
-        self, request: gallery_pb2.EnrolRequest, context: Context
-    ) -> gallery_pb2.EnrolResponse:
-        """Enrol one face."""
+    async def Enrol(self, request: pb.EnrolRequest, context: Context) -> pb.EnrolResponse:
         return await self.faces.enrol(request)
 
-    def StreamEnrol(  # noqa: N802
-        self, request_iterator: AsyncIterator[gallery_pb2.StreamEnrolRequest], context: Context
-    ) -> AsyncIterator[gallery_pb2.StreamEnrolResponse]:
-        """Enrol many faces."""
-
-        async def fill(request: gallery_pb2.StreamEnrolRequest, response: gallery_pb2.StreamEnrolResponse) -> None:
+    def StreamEnrol(
+        self, request_iterator: AsyncIterator[pb.StreamEnrolRequest], context: Context
+    ) -> AsyncIterator[pb.StreamEnrolResponse]:
+        async def fill(request: pb.StreamEnrolRequest, response: pb.StreamEnrolResponse) -> None:
             if not request.HasField("enrol"):
                 raise MissingField("`enrol` is not set.", field="enrol")
             response.stored.CopyFrom(await self.faces.enrol(request.enrol))
 
-        return answer_items(request_iterator, gallery_pb2.StreamEnrolResponse, fill, self._stream_window, self._work)
+        return answer_items(request_iterator, pb.StreamEnrolResponse, fill, self._stream_window, self._work)
 
-    def StreamEnrolEmbeddings(  # noqa: N802
-        self, request_iterator: AsyncIterator[gallery_pb2.StreamEnrolEmbeddingsRequest], context: Context
-    ) -> AsyncIterator[gallery_pb2.StreamEnrolEmbeddingsResponse]:
-        """Enrol many embeddings."""
-
-        async def fill(
-            request: gallery_pb2.StreamEnrolEmbeddingsRequest, response: gallery_pb2.StreamEnrolEmbeddingsResponse
-        ) -> None:
+    def StreamEnrolEmbeddings(
+        self, request_iterator: AsyncIterator[pb.StreamEnrolEmbeddingsRequest], context: Context
+    ) -> AsyncIterator[pb.StreamEnrolEmbeddingsResponse]:
+        async def fill(request: pb.StreamEnrolEmbeddingsRequest, response: pb.StreamEnrolEmbeddingsResponse) -> None:
             if not request.HasField("enrol"):
                 raise MissingField("`enrol` is not set.", field="enrol")
             response.enrolled.CopyFrom(await self.faces.enrol_embeddings(request.enrol))
 
-        return answer_items(
-            request_iterator, gallery_pb2.StreamEnrolEmbeddingsResponse, fill, _EMBEDDINGS_WINDOW, self._work
-        )
+        return answer_items(request_iterator, pb.StreamEnrolEmbeddingsResponse, fill, _EMBEDDINGS_WINDOW, self._work)
 
-    async def Search(  # noqa: N802
-        self, request: gallery_pb2.SearchRequest, context: Context
-    ) -> gallery_pb2.SearchResponse:
-        """Search a gallery for the subjects most similar to a face."""
+    async def Search(self, request: pb.SearchRequest, context: Context) -> pb.SearchResponse:
         return await self.faces.search(request)
 
-    def StreamSearch(  # noqa: N802
-        self, request_iterator: AsyncIterator[gallery_pb2.StreamSearchRequest], context: Context
-    ) -> AsyncIterator[gallery_pb2.StreamSearchResponse]:
-        """Search for many faces."""
-
-        async def fill(request: gallery_pb2.StreamSearchRequest, response: gallery_pb2.StreamSearchResponse) -> None:
+    def StreamSearch(
+        self, request_iterator: AsyncIterator[pb.StreamSearchRequest], context: Context
+    ) -> AsyncIterator[pb.StreamSearchResponse]:
+        async def fill(request: pb.StreamSearchRequest, response: pb.StreamSearchResponse) -> None:
             if not request.HasField("search"):
                 raise MissingField("`search` is not set.", field="search")
             response.found.CopyFrom(await self.faces.search(request.search))
 
-        return answer_items(request_iterator, gallery_pb2.StreamSearchResponse, fill, self._stream_window, self._work)
+        return answer_items(request_iterator, pb.StreamSearchResponse, fill, self._stream_window, self._work)
 
-    async def GetSubject(  # noqa: N802
-        self, request: gallery_pb2.GetSubjectRequest, context: Context
-    ) -> gallery_pb2.GetSubjectResponse:
-        """Describe a subject and its templates."""
+    async def GetSubject(self, request: pb.GetSubjectRequest, context: Context) -> pb.GetSubjectResponse:
         info = await self.faces.enter(request)
         subject = await self._work.storage(self._galleries.subject, info, request.subject_id)
-        return gallery_pb2.GetSubjectResponse(subject=subject_message(subject))
+        return pb.GetSubjectResponse(subject=subject_message(subject))
 
-    async def ListSubjects(  # noqa: N802
-        self, request: gallery_pb2.ListSubjectsRequest, context: Context
-    ) -> gallery_pb2.ListSubjectsResponse:
-        """List a page of the subjects of a gallery."""
+    async def ListSubjects(self, request: pb.ListSubjectsRequest, context: Context) -> pb.ListSubjectsResponse:
         size, info = page_size(request), await self.faces.enter(request)
         page = await self._work.storage(self._galleries.subjects, info, size, request.page_token)
-        return gallery_pb2.ListSubjectsResponse(
+        return pb.ListSubjectsResponse(
             subjects=[subject_message(subject) for subject in page.items], next_page_token=page.next_page_token
         )
 
-    async def GetTemplate(  # noqa: N802
-        self, request: gallery_pb2.GetTemplateRequest, context: Context
-    ) -> gallery_pb2.GetTemplateResponse:
-        """Read a template."""
+    async def GetTemplate(self, request: pb.GetTemplateRequest, context: Context) -> pb.GetTemplateResponse:
         info = await self.faces.enter(request)
         template = await self._work.storage(self._galleries.template, info, request.template_id)
         note(model=info.model)
         return template_response(template, request)
 
-    async def UpdateSubject(  # noqa: N802
-        self, request: gallery_pb2.UpdateSubjectRequest, context: Context
-    ) -> gallery_pb2.UpdateSubjectResponse:
-        """Change what can change of a subject."""
+    async def UpdateSubject(self, request: pb.UpdateSubjectRequest, context: Context) -> pb.UpdateSubjectResponse:
         update, info = subject_update(request), await self.faces.enter(request)
         updated = await self._work.storage(self._galleries.update_subject, info, request.subject_id, update)
-        return gallery_pb2.UpdateSubjectResponse(
+        return pb.UpdateSubjectResponse(
             subject=subject_message(updated.subject), gallery_version=updated.gallery_version
         )
 
-    async def DeleteSubject(  # noqa: N802
-        self, request: gallery_pb2.DeleteSubjectRequest, context: Context
-    ) -> gallery_pb2.DeleteSubjectResponse:
-        """Delete a subject with its templates."""
+    async def DeleteSubject(self, request: pb.DeleteSubjectRequest, context: Context) -> pb.DeleteSubjectResponse:
         deleted = await self._work.storage(self._galleries.delete_subject, request.gallery_id, request.subject_id)
-        return gallery_pb2.DeleteSubjectResponse(
-            deleted_templates=deleted.templates, gallery_version=deleted.gallery_version
-        )
+        return pb.DeleteSubjectResponse(deleted_templates=deleted.templates, gallery_version=deleted.gallery_version)
 
-    async def EraseSubject(  # noqa: N802
-        self, request: gallery_pb2.EraseSubjectRequest, context: Context
-    ) -> gallery_pb2.EraseSubjectResponse:
-        """Erase a subject."""
+    async def EraseSubject(self, request: pb.EraseSubjectRequest, context: Context) -> pb.EraseSubjectResponse:
         return erase_response(
             await self._work.storage(self._galleries.erase_subject, request.gallery_id, request.subject_id)
         )
 
-    async def DeleteTemplate(  # noqa: N802
-        self, request: gallery_pb2.DeleteTemplateRequest, context: Context
-    ) -> gallery_pb2.DeleteTemplateResponse:
-        """Delete one template."""
+    async def DeleteTemplate(self, request: pb.DeleteTemplateRequest, context: Context) -> pb.DeleteTemplateResponse:
         deleted = await self._work.storage(self._galleries.delete_template, request.gallery_id, request.template_id)
-        return gallery_pb2.DeleteTemplateResponse(gallery_version=deleted.gallery_version)
+        return pb.DeleteTemplateResponse(gallery_version=deleted.gallery_version)
 
-    async def SetCalibration(  # noqa: N802
-        self, request: gallery_pb2.SetCalibrationRequest, context: Context
-    ) -> gallery_pb2.SetCalibrationResponse:
-        """Say what similarities in a gallery mean."""
+    async def SetCalibration(self, request: pb.SetCalibrationRequest, context: Context) -> pb.SetCalibrationResponse:
         return await self._calibrations.set(request)
 
-    async def DeleteCalibration(  # noqa: N802
-        self, request: gallery_pb2.DeleteCalibrationRequest, context: Context
-    ) -> gallery_pb2.DeleteCalibrationResponse:
-        """Go back to what similarities mean by the pack."""
+    async def DeleteCalibration(
+        self, request: pb.DeleteCalibrationRequest, context: Context
+    ) -> pb.DeleteCalibrationResponse:
         return await self._calibrations.delete(request)
 
-    async def GetCalibration(  # noqa: N802
-        self, request: gallery_pb2.GetCalibrationRequest, context: Context
-    ) -> gallery_pb2.GetCalibrationResponse:
-        """Read what similarities in a gallery mean."""
+    async def GetCalibration(self, request: pb.GetCalibrationRequest, context: Context) -> pb.GetCalibrationResponse:
         return await self._calibrations.get(request)
 
-    async def PurgeExpired(  # noqa: N802
-        self, request: gallery_pb2.PurgeExpiredRequest, context: Context
-    ) -> gallery_pb2.PurgeExpiredResponse:
-        """Delete what has expired, and tell of the galleries that the caller sees."""
+    async def PurgeExpired(self, request: pb.PurgeExpiredRequest, context: Context) -> pb.PurgeExpiredResponse:
         purged = await self._work.storage(self._galleries.purge, request.dry_run)
         return purge_response([one for one in purged if sees_gallery(one.gallery_id)])
 
-    async def FindDuplicates(  # noqa: N802
-        self, request: gallery_pb2.FindDuplicatesRequest, context: Context
-    ) -> AsyncIterator[gallery_pb2.FindDuplicatesResponse]:
-        """Find templates of different subjects that may be of one person."""
+    async def FindDuplicates(
+        self, request: pb.FindDuplicatesRequest, context: Context
+    ) -> AsyncIterator[pb.FindDuplicatesResponse]:
         info = await self.faces.enter(request)
         threshold = self.faces.threshold(request, info)
         async for response in self._scans.duplicates(self._galleries, info, threshold):
             yield response
 
-    async def ClusterGallery(  # noqa: N802
-        self, request: gallery_pb2.ClusterGalleryRequest, context: Context
-    ) -> AsyncIterator[gallery_pb2.ClusterGalleryResponse]:
-        """Group the templates of a gallery by likeness."""
+    async def ClusterGallery(
+        self, request: pb.ClusterGalleryRequest, context: Context
+    ) -> AsyncIterator[pb.ClusterGalleryResponse]:
         info = await self.faces.enter(request)
         threshold = self.faces.threshold(request, info)
         async for response in self._scans.clusters(self._galleries, info, threshold):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fr_api.v1 import gallery_pb2
+from fr_api.v1 import gallery_pb2 as pb
 from fr_core.errors import FrError, InvalidTopK
 from fr_core.gallery.checks import require_display_name, require_metadata, require_subject_id
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
@@ -115,9 +115,7 @@ class GalleryFaces:
 
         return await self._work.storage(entered)
 
-    def threshold(
-        self, request: gallery_pb2.FindDuplicatesRequest | gallery_pb2.ClusterGalleryRequest, info: GalleryInfo
-    ) -> float:
+    def threshold(self, request: pb.FindDuplicatesRequest | pb.ClusterGalleryRequest, info: GalleryInfo) -> float:
         """Return the threshold of a request, or the default of the gallery if it has none.
 
         Raises:
@@ -129,7 +127,7 @@ class GalleryFaces:
             return sent
         return self._decisions.default_for(info.model, "threshold")
 
-    async def enrol(self, request: gallery_pb2.EnrolRequest) -> gallery_pb2.EnrolResponse:
+    async def enrol(self, request: pb.EnrolRequest) -> pb.EnrolResponse:
         """Enrol one face; raises what `Probes.read` and `Galleries.enrol` raise, and refuses what no gallery holds."""
         policy = face_policy(request.several_faces, allow_all=False)
         # Before the work on the photo rather than after it.
@@ -167,9 +165,7 @@ class GalleryFaces:
             response.similar_unknown = True
             return response
 
-    async def enrol_embeddings(
-        self, request: gallery_pb2.EnrolEmbeddingsRequest
-    ) -> gallery_pb2.EnrolEmbeddingsResponse:
+    async def enrol_embeddings(self, request: pb.EnrolEmbeddingsRequest) -> pb.EnrolEmbeddingsResponse:
         """Enrol embeddings, each kept or refused by itself; raises what `Galleries.enrol_many` raises."""
         info = await self.enter(request)
 
@@ -182,13 +178,13 @@ class GalleryFaces:
                 count_refusal(outcome)
         return embeddings_response(outcomes)
 
-    async def search(self, request: gallery_pb2.SearchRequest) -> gallery_pb2.SearchResponse:
+    async def search(self, request: pb.SearchRequest) -> pb.SearchResponse:
         """Search for every face of a probe; raises what `begin_search` and `finish_search` raise."""
         if request.probe.WhichOneof("source") == "image" or _is_wide(request):
             return await self.finish_search(await self.begin_search(request), request)
         return await self._work.storage(self._search_embedding, request)
 
-    async def begin_search(self, request: gallery_pb2.SearchRequest) -> SearchOrder:
+    async def begin_search(self, request: pb.SearchRequest) -> SearchOrder:
         """Enter the gallery of a search and read what is asked; nothing is done to a photo before.
 
         Raises:
@@ -198,7 +194,7 @@ class GalleryFaces:
         """
         return await self._work.storage(lambda: self._order(request, self._galleries.get(request.gallery_id)))
 
-    async def finish_search(self, order: SearchOrder, request: gallery_pb2.SearchRequest) -> gallery_pb2.SearchResponse:
+    async def finish_search(self, order: SearchOrder, request: pb.SearchRequest) -> pb.SearchResponse:
         """Search an entered gallery for every face of the probe; raises what `Probes.read` and `search` raise."""
         info = order.info
         faces = await self._probes.read(request.probe, "probe", order.policy, info.model, info.embedding_size)
@@ -210,7 +206,7 @@ class GalleryFaces:
         searched: list[SearchedFace] = []
         ticket = current_ticket()
 
-        def search(some: Sequence[ProbeFace]) -> gallery_pb2.SearchResponse:
+        def search(some: Sequence[ProbeFace]) -> pb.SearchResponse:
             for face in some:
                 ticket.require_wanted()
                 found = self._galleries.search(info, *order.question(face.embedding).arguments)
@@ -223,7 +219,7 @@ class GalleryFaces:
             await self._work.wide_search(search, (face,))
         return await self._work.wide_search(search, faces[-1:])
 
-    def _search_embedding(self, request: gallery_pb2.SearchRequest) -> gallery_pb2.SearchResponse:
+    def _search_embedding(self, request: pb.SearchRequest) -> pb.SearchResponse:
         """Search for an embedding: the gallery is read once, and everything is done in this thread."""
         orders: list[SearchOrder] = []
 
@@ -235,7 +231,7 @@ class GalleryFaces:
         found = self._galleries.search_as(request.gallery_id, ask)
         return search_response([SearchedFace(None, found)], orders[-1].in_force)
 
-    def _order(self, request: gallery_pb2.SearchRequest, info: GalleryInfo) -> SearchOrder:
+    def _order(self, request: pb.SearchRequest, info: GalleryInfo) -> SearchOrder:
         """Convert everything of a request but its probe; it may read the gallery's calibration."""
         require_stated(request, info)
         policy = face_policy(request.several_faces, allow_all=True)
@@ -248,6 +244,6 @@ class GalleryFaces:
         return SearchOrder(info, policy, k, threshold, request.only_above_threshold, fused_by, among, in_force)
 
 
-def _is_wide(request: gallery_pb2.SearchRequest) -> bool:
+def _is_wide(request: pb.SearchRequest) -> bool:
     """Return whether a search names so many subjects that it takes turns with others like it."""
     return len(request.filter.subject_ids) > MANY

@@ -63,18 +63,14 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # gr
         self.tell(serving=False)
         self._ended = True
 
-    async def Check(  # noqa: N802
-        self, request: health_pb2.HealthCheckRequest, context: Context
-    ) -> health_pb2.HealthCheckResponse:
-        """Tell the status of a service; NOT_FOUND where there is none of the name."""
+    async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> health_pb2.HealthCheckResponse:
         if request.service not in self._services:
             await context.abort(grpc.StatusCode.NOT_FOUND, "The server has no service of that name.")
         return Status(status=self._status())
 
-    async def Watch(  # noqa: N802
+    async def Watch(
         self, request: health_pb2.HealthCheckRequest, context: Context
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
-        """Tell the status of a service, and each change; SERVICE_UNKNOWN where there is none of the name."""
         connection = context.peer()
         if self._watchers.total() >= self._most_watchers or self._watchers[connection] >= self._most_per_connection:
             await context.abort(

@@ -7,7 +7,8 @@ from typing import Any
 
 import grpc
 
-from fr_api.v1 import common_pb2, recognition_pb2, recognition_pb2_grpc
+from fr_api.v1 import common_pb2, recognition_pb2_grpc
+from fr_api.v1 import recognition_pb2 as pb
 from fr_core.pipeline import FacePolicy
 from fr_core.types import Embedding, Face
 from fr_server.pools import Work
@@ -30,23 +31,14 @@ class RecognitionService(recognition_pb2_grpc.RecognitionServiceServicer):
         self._decisions = decisions
         self._stream_window = stream_window
 
-    async def Detect(  # noqa: N802
-        self, request: recognition_pb2.DetectRequest, context: Context
-    ) -> recognition_pb2.DetectResponse:
-        """Find every face of a photo."""
+    async def Detect(self, request: pb.DetectRequest, context: Context) -> pb.DetectResponse:
         data = image_data(request.image, "image")
         return detect_response(await self._work.photo(self._probes.pipeline.detect, data))
 
-    async def Embed(  # noqa: N802
-        self, request: recognition_pb2.EmbedRequest, context: Context
-    ) -> recognition_pb2.EmbedResponse:
-        """Find and embed every face of a photo."""
+    async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
         return await self._embed(request.image)
 
-    async def Compare(  # noqa: N802
-        self, request: recognition_pb2.CompareRequest, context: Context
-    ) -> recognition_pb2.CompareResponse:
-        """Compare two faces."""
+    async def Compare(self, request: pb.CompareRequest, context: Context) -> pb.CompareResponse:
         policy = face_policy(request.several_faces, allow_all=False)
         model = self._probes.pipeline.model
         in_force = self._decisions.in_force(model)
@@ -55,27 +47,19 @@ class RecognitionService(recognition_pb2_grpc.RecognitionServiceServicer):
         embedding_b, face_b = await self._side(request.b, "b", policy)
         return compare_response(embedding_a, embedding_b, face_a, face_b, threshold, in_force)
 
-    def StreamEmbed(  # noqa: N802
-        self, request_iterator: AsyncIterator[recognition_pb2.StreamEmbedRequest], context: Context
-    ) -> AsyncIterator[recognition_pb2.StreamEmbedResponse]:
-        """Embed many photos."""
-
-        async def fill(
-            request: recognition_pb2.StreamEmbedRequest, response: recognition_pb2.StreamEmbedResponse
-        ) -> None:
+    def StreamEmbed(
+        self, request_iterator: AsyncIterator[pb.StreamEmbedRequest], context: Context
+    ) -> AsyncIterator[pb.StreamEmbedResponse]:
+        async def fill(request: pb.StreamEmbedRequest, response: pb.StreamEmbedResponse) -> None:
             response.embedded.CopyFrom(await self._embed(request.image))
 
-        return answer_items(
-            request_iterator, recognition_pb2.StreamEmbedResponse, fill, self._stream_window, self._work
-        )
+        return answer_items(request_iterator, pb.StreamEmbedResponse, fill, self._stream_window, self._work)
 
-    async def _embed(self, image: common_pb2.Image) -> recognition_pb2.EmbedResponse:
+    async def _embed(self, image: common_pb2.Image) -> pb.EmbedResponse:
         data = image_data(image, "image")
         return embed_response(await self._work.photo(self._probes.pipeline.analyze, data))
 
-    async def _side(
-        self, probe: recognition_pb2.Probe, field: str, policy: FacePolicy
-    ) -> tuple[Embedding, Face | None]:
+    async def _side(self, probe: pb.Probe, field: str, policy: FacePolicy) -> tuple[Embedding, Face | None]:
         pipeline = self._probes.pipeline
         (side,) = await self._probes.read(probe, field, policy, pipeline.model, pipeline.embedding_size)
         return side.embedding, side.face

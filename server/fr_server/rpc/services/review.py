@@ -11,7 +11,8 @@ from typing import Any
 
 import grpc
 
-from fr_api.v1 import gallery_pb2, review_pb2, review_pb2_grpc
+from fr_api.v1 import gallery_pb2, review_pb2_grpc
+from fr_api.v1 import review_pb2 as pb
 from fr_core.errors import GalleryReplaced, NoFaceFound, UnknownGallery, UnknownTemplate
 from fr_core.gallery import pages
 from fr_core.gallery.values import GalleryInfo, GalleryUse
@@ -80,59 +81,39 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         self._clock_ms = clock_ms
         self._least_retention_days = least_retention_days
 
-    async def OpenCase(  # noqa: N802
-        self, request: review_pb2.OpenCaseRequest, context: Context
-    ) -> review_pb2.OpenCaseResponse:
-        """Open a case."""
+    async def OpenCase(self, request: pb.OpenCaseRequest, context: Context) -> pb.OpenCaseResponse:
         kept_ms = retention_ms(request, self._least_retention_days)
         expires_ms = None if kept_ms is None else self._clock_ms() + kept_ms
         principal = current_principal()
         sees = partial(_sees, principal)  # asked by the thread that writes, which works for no call
         arguments = (request.case_reference, purpose_of(request.purpose), principal.principal_id, expires_ms, sees)
-        return review_pb2.OpenCaseResponse(
-            case=case_message(await self._work.storage(self._cases.open_case, *arguments))
-        )
+        return pb.OpenCaseResponse(case=case_message(await self._work.storage(self._cases.open_case, *arguments)))
 
-    async def GetCase(  # noqa: N802
-        self, request: review_pb2.GetCaseRequest, context: Context
-    ) -> review_pb2.GetCaseResponse:
-        """Describe a case."""
+    async def GetCase(self, request: pb.GetCaseRequest, context: Context) -> pb.GetCaseResponse:
         case = await self._seen_case(request.case_id)
         _note(case)
         examinations = await self._work.storage(self._cases.examinations_of, request.case_id)
-        return review_pb2.GetCaseResponse(case=case_message(case, examinations, current_principal()))
+        return pb.GetCaseResponse(case=case_message(case, examinations, current_principal()))
 
-    async def ListCases(  # noqa: N802
-        self, request: review_pb2.ListCasesRequest, context: Context
-    ) -> review_pb2.ListCasesResponse:
-        """List a page of cases."""
+    async def ListCases(self, request: pb.ListCasesRequest, context: Context) -> pb.ListCasesResponse:
         size, before = _page(_CASES, request.page_size, request.page_token)
         shown, more = await self._work.storage(self._cases_seen, before, size)
         token = pages.page_token(_CASES, f"{shown[-1].opened_ms} {shown[-1].case_id}") if more else ""
-        return review_pb2.ListCasesResponse(cases=[case_message(one) for one in shown], next_page_token=token)
+        return pb.ListCasesResponse(cases=[case_message(one) for one in shown], next_page_token=token)
 
-    async def CloseCase(  # noqa: N802
-        self, request: review_pb2.CloseCaseRequest, context: Context
-    ) -> review_pb2.CloseCaseResponse:
-        """Close a case."""
+    async def CloseCase(self, request: pb.CloseCaseRequest, context: Context) -> pb.CloseCaseResponse:
         await self._seen_case(request.case_id)
-        return review_pb2.CloseCaseResponse(
+        return pb.CloseCaseResponse(
             case=case_message(await self._work.storage(self._cases.close_case, request.case_id))
         )
 
-    async def DeleteCase(  # noqa: N802
-        self, request: review_pb2.DeleteCaseRequest, context: Context
-    ) -> review_pb2.DeleteCaseResponse:
-        """Delete a case."""
+    async def DeleteCase(self, request: pb.DeleteCaseRequest, context: Context) -> pb.DeleteCaseResponse:
         if not current_principal().galleries.is_all:  # of all that is there
             await self._seen_case(request.case_id)
         deleted = await self._work.storage(self._cases.delete_case, request.case_id)
-        return review_pb2.DeleteCaseResponse(deleted_examinations=deleted.examinations)
+        return pb.DeleteCaseResponse(deleted_examinations=deleted.examinations)
 
-    async def SearchInCase(  # noqa: N802
-        self, request: review_pb2.SearchInCaseRequest, context: Context
-    ) -> review_pb2.SearchInCaseResponse:
-        """Search a gallery within a case, and keep what it found for examiners."""
+    async def SearchInCase(self, request: pb.SearchInCaseRequest, context: Context) -> pb.SearchInCaseResponse:
         case = await self._seen_case(request.case_id)
         require_open(case)  # before anybody is told anything
         search = in_case(request, case)
@@ -147,54 +128,44 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
                 raise NoFaceFound("No face was found in the photo.")
             kept = await self._work.storage(self._keep, case, order.info, search, found)
         examination = summary_message(kept, current_principal())
-        return review_pb2.SearchInCaseResponse(found=found, examination=examination)
+        return pb.SearchInCaseResponse(found=found, examination=examination)
 
-    async def ListAwaiting(  # noqa: N802
-        self, request: review_pb2.ListAwaitingRequest, context: Context
-    ) -> review_pb2.ListAwaitingResponse:
-        """List what waits for a finding of the caller."""
+    async def ListAwaiting(self, request: pb.ListAwaitingRequest, context: Context) -> pb.ListAwaitingResponse:
         size, after = _page(_AWAITING, request.page_size, request.page_token)
         principal = current_principal()
         arguments = (principal.principal_id, sees_gallery, after, size + 1)
         found = await self._work.storage(self._cases.awaiting, *arguments)
         shown = found[:size]
         last = f"{shown[-1].searched.searched_ms} {shown[-1].examination_id}" if len(found) > size else ""
-        return review_pb2.ListAwaitingResponse(
+        return pb.ListAwaitingResponse(
             examinations=[summary_message(one, principal) for one in shown],
             next_page_token=pages.page_token(_AWAITING, last) if last else "",
         )
 
-    async def GetExamination(  # noqa: N802
-        self, request: review_pb2.GetExaminationRequest, context: Context
-    ) -> review_pb2.GetExaminationResponse:
-        """Show an examination."""
+    async def GetExamination(self, request: pb.GetExaminationRequest, context: Context) -> pb.GetExaminationResponse:
         found = await self._work.storage(self._cases.examination, request.examination_id)
         case = await self._work.storage(self._cases.case, found.case_id)
         _note(case, found)
         shown = examination_message(found, case if _sees(current_principal(), case) else None, current_principal())
-        return review_pb2.GetExaminationResponse(examination=shown)
+        return pb.GetExaminationResponse(examination=shown)
 
-    async def SubmitFinding(  # noqa: N802
-        self, request: review_pb2.SubmitFindingRequest, context: Context
-    ) -> review_pb2.SubmitFindingResponse:
-        """Give a finding."""
+    async def SubmitFinding(self, request: pb.SubmitFindingRequest, context: Context) -> pb.SubmitFindingResponse:
         principal = current_principal()
         finding = finding_of(request, principal.principal_id)
         await self._work.storage(self._cases.give_finding, request.examination_id, finding)
         found = await self._work.storage(self._cases.examination, request.examination_id)
         case = await self._work.storage(self._cases.case, found.case_id)
         shown = examination_message(found, case if _sees(principal, case) else None, principal)
-        return review_pb2.SubmitFindingResponse(examination=shown)
+        return pb.SubmitFindingResponse(examination=shown)
 
-    async def ExportEvidence(  # noqa: N802
-        self, request: review_pb2.ExportEvidenceRequest, context: Context
-    ) -> AsyncIterator[review_pb2.ExportEvidenceResponse]:
-        """Send the evidence bundle of a case."""
+    async def ExportEvidence(
+        self, request: pb.ExportEvidenceRequest, context: Context
+    ) -> AsyncIterator[pb.ExportEvidenceResponse]:
         _note(await self._seen_case(request.case_id))
         make = partial(self._evidence.bundle, request.case_id, request.include_unfinished)
         async with aclosing(self._work.evidence(make, _PIECE_BYTES)) as pieces:
             async for piece in pieces:
-                yield review_pb2.ExportEvidenceResponse(data=piece)
+                yield pb.ExportEvidenceResponse(data=piece)
 
     async def _seen_case(self, case_id: str) -> Case:
         """Return a case; one that the caller may not know of is answered as one that there is not."""

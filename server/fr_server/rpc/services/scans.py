@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import TypeVar
 
-from fr_api.v1 import gallery_pb2
+from fr_api.v1 import gallery_pb2 as pb
 from fr_core.errors import ShuttingDown
 from fr_core.gallery.scan.clusters import ClusterSteps, clusters
 from fr_core.gallery.scan.duplicates import DuplicateSteps, duplicates
@@ -30,28 +30,28 @@ class Scans:
 
     async def duplicates(
         self, galleries: DuplicateSteps, gallery: GalleryRef, threshold: float
-    ) -> AsyncIterator[gallery_pb2.FindDuplicatesResponse]:
+    ) -> AsyncIterator[pb.FindDuplicatesResponse]:
         """Yield the pairs of each step, and before the first and after each how far the search has come."""
         begun = False
         async for step in self._steps(duplicates(galleries, gallery, threshold)):
             if not begun:
                 begun = True
                 beginning = progress_message(replace(step.progress, searched=0), threshold)
-                yield gallery_pb2.FindDuplicatesResponse(progress=beginning)
+                yield pb.FindDuplicatesResponse(progress=beginning)
             for pair in step.pairs:
-                yield gallery_pb2.FindDuplicatesResponse(pair=pair_message(pair))
-            yield gallery_pb2.FindDuplicatesResponse(progress=progress_message(step.progress, threshold))
+                yield pb.FindDuplicatesResponse(pair=pair_message(pair))
+            yield pb.FindDuplicatesResponse(progress=progress_message(step.progress, threshold))
 
     async def clusters(
         self, galleries: ClusterSteps, gallery: GalleryRef, threshold: float
-    ) -> AsyncIterator[gallery_pb2.ClusterGalleryResponse]:
+    ) -> AsyncIterator[pb.ClusterGalleryResponse]:
         """Yield how far the search has come after each of its steps, then the clusters."""
         async for step in self._steps(clusters(galleries, gallery, threshold)):
             if step.progress is not None:
-                yield gallery_pb2.ClusterGalleryResponse(progress=progress_message(step.progress, threshold))
+                yield pb.ClusterGalleryResponse(progress=progress_message(step.progress, threshold))
             for cluster in step.clusters:
                 for message in cluster_messages(cluster):
-                    yield gallery_pb2.ClusterGalleryResponse(cluster=message)
+                    yield pb.ClusterGalleryResponse(cluster=message)
 
     async def _steps(self, steps: Iterator[Step]) -> AsyncIterator[Step]:
         while (step := await self._work.scan(self._step, steps)) is not None:

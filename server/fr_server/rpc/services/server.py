@@ -6,7 +6,8 @@ from typing import Any
 
 import grpc
 
-from fr_api.v1 import server_pb2, server_pb2_grpc
+from fr_api.v1 import server_pb2 as pb
+from fr_api.v1 import server_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -14,11 +15,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class ServerService(server_pb2_grpc.ServerServiceServicer):
     """Tells what does not change while the server runs."""
 
-    def __init__(self, info: server_pb2.GetServerInfoResponse) -> None:
+    def __init__(self, info: pb.GetServerInfoResponse) -> None:
         self._info = info
 
-    async def GetServerInfo(  # noqa: N802
-        self, request: server_pb2.GetServerInfoRequest, context: Context
-    ) -> server_pb2.GetServerInfoResponse:
-        """Describe the server."""
+    async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Context) -> pb.GetServerInfoResponse:
         return self._info

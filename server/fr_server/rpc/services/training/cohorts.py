@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from fr_api.v1 import training_pb2, training_pb2_grpc
+from fr_api.v1 import training_pb2 as pb
+from fr_api.v1 import training_pb2_grpc
 from fr_core.errors import ShuttingDown
 from fr_core.gallery.checks import require_display_name
 from fr_core.sharing import Places
@@ -37,10 +38,7 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
         self._resources = resources
         self._watches = Places(_MOST_WATCHING, "watches of cohorts open")
 
-    async def CreateCohort(  # noqa: N802
-        self, request: training_pb2.CreateCohortRequest, context: Context
-    ) -> training_pb2.CreateCohortResponse:
-        """Make a cohort with trainees."""
+    async def CreateCohort(self, request: pb.CreateCohortRequest, context: Context) -> pb.CreateCohortResponse:
         count = sent_trainees(request.trainees)
         require_display_name(request.display_name)
         resources = self._resources
@@ -49,41 +47,30 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
         cohort, enrolled = await resources.work.storage(
             resources.store.create_cohort, course.course_id, request.display_name, count, retention_ms
         )
-        return training_pb2.CreateCohortResponse(
-            cohort=cohort_message(cohort), enrolled=map(enrolled_message, enrolled)
-        )
+        return pb.CreateCohortResponse(cohort=cohort_message(cohort), enrolled=map(enrolled_message, enrolled))
 
-    async def AddTrainees(  # noqa: N802
-        self, request: training_pb2.AddTraineesRequest, context: Context
-    ) -> training_pb2.AddTraineesResponse:
-        """Add trainees to a cohort."""
+    async def AddTrainees(self, request: pb.AddTraineesRequest, context: Context) -> pb.AddTraineesResponse:
         count = sent_trainees(request.trainees)
         enrolled = await self._resources.work.storage(self._resources.store.add_trainees, request.cohort_id, count)
-        return training_pb2.AddTraineesResponse(enrolled=map(enrolled_message, enrolled))
+        return pb.AddTraineesResponse(enrolled=map(enrolled_message, enrolled))
 
-    async def GetCohort(  # noqa: N802
-        self, request: training_pb2.GetCohortRequest, context: Context
-    ) -> training_pb2.GetCohortResponse:
-        """Describe a cohort and how far its trainees are."""
+    async def GetCohort(self, request: pb.GetCohortRequest, context: Context) -> pb.GetCohortResponse:
         found, told = await self._resources.work.storage(self._changed, request.cohort_id, -1)
-        return training_pb2.GetCohortResponse(cohort=cohort_message(found.cohort), progress=told)
+        return pb.GetCohortResponse(cohort=cohort_message(found.cohort), progress=told)
 
-    async def ListCohorts(  # noqa: N802
-        self, request: training_pb2.ListCohortsRequest, context: Context
-    ) -> training_pb2.ListCohortsResponse:
-        """List the cohorts."""
+    async def ListCohorts(self, request: pb.ListCohortsRequest, context: Context) -> pb.ListCohortsResponse:
         course_id, size = request.course_id or None, page_size(request)
         call = f"cohorts {request.course_id}"
         before = last_moment(call, request.page_token)
         shown, more = await self._resources.work.storage(cohorts_seen, self._resources.store, course_id, before, size)
-        return training_pb2.ListCohortsResponse(
+        return pb.ListCohortsResponse(
             cohorts=map(cohort_message, shown),
             next_page_token=moment_token(call, shown[-1].created_ms, shown[-1].cohort_id) if more else "",
         )
 
-    async def WatchCohort(  # noqa: N802
-        self, request: training_pb2.WatchCohortRequest, context: Context
-    ) -> AsyncIterator[training_pb2.WatchCohortResponse]:
+    async def WatchCohort(
+        self, request: pb.WatchCohortRequest, context: Context
+    ) -> AsyncIterator[pb.WatchCohortResponse]:
         """Send how far each trainee is, at once and whenever that changes; new trainees have begun no sitting.
 
         A trainee who was deleted is in no later message. A message without a trainee is not sent, not even the first of
@@ -91,10 +78,10 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
         """
         with self._watches.held(current_sharer()):
             async for progress in self._changes(request.cohort_id):
-                yield training_pb2.WatchCohortResponse(progress=progress)
+                yield pb.WatchCohortResponse(progress=progress)
         raise ShuttingDown("The server is shutting down; watch again when it is back.")
 
-    async def _changes(self, cohort_id: str) -> AsyncIterator[list[training_pb2.SittingProgress]]:
+    async def _changes(self, cohort_id: str) -> AsyncIterator[list[pb.SittingProgress]]:
         """Yield what has changed, at first everything, until the server drains."""
         resources, mark = self._resources, -1
         while not resources.work.draining.is_set():
@@ -105,21 +92,15 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
                     yield told
             await asyncio.sleep(_LOOK_S)
 
-    async def DeleteCohort(  # noqa: N802
-        self, request: training_pb2.DeleteCohortRequest, context: Context
-    ) -> training_pb2.DeleteCohortResponse:
-        """Delete a cohort with everything of its trainees."""
+    async def DeleteCohort(self, request: pb.DeleteCohortRequest, context: Context) -> pb.DeleteCohortResponse:
         await self._resources.work.storage(self._resources.store.delete_cohort, request.cohort_id)
-        return training_pb2.DeleteCohortResponse()
+        return pb.DeleteCohortResponse()
 
-    async def DeleteTrainee(  # noqa: N802
-        self, request: training_pb2.DeleteTraineeRequest, context: Context
-    ) -> training_pb2.DeleteTraineeResponse:
-        """Delete a trainee with everything of the trainee."""
+    async def DeleteTrainee(self, request: pb.DeleteTraineeRequest, context: Context) -> pb.DeleteTraineeResponse:
         await self._resources.work.storage(self._resources.store.delete_trainee, request.trainee_id)
-        return training_pb2.DeleteTraineeResponse()
+        return pb.DeleteTraineeResponse()
 
-    def _changed(self, cohort_id: str, mark: int) -> tuple[Changes, list[training_pb2.SittingProgress]]:
+    def _changed(self, cohort_id: str, mark: int) -> tuple[Changes, list[pb.SittingProgress]]:
         """Return what has changed since a mark: each sitting of trainees who are new, then what others have done."""
         found = self._resources.store.changes_since(cohort_id, mark)
         course = found.course

@@ -8,7 +8,8 @@ import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from functools import partial
 
-from fr_api.v1 import training_pb2, training_pb2_grpc
+from fr_api.v1 import training_pb2 as pb
+from fr_api.v1 import training_pb2_grpc
 from fr_core.errors import FrError, MissingField, Overloaded, ShuttingDown, UnknownGallery
 from fr_core.runtime.ticket import current_ticket
 from fr_core.sharing import Places
@@ -53,11 +54,7 @@ _LIST = "courses"
 # Cohorts that are looked up at once.
 _COHORTS = 100
 
-_STAGES = {
-    "photos": training_pb2.COURSE_STAGE_PHOTOS,
-    "forms": training_pb2.COURSE_STAGE_FORMS,
-    "pictures": training_pb2.COURSE_STAGE_PICTURES,
-}
+_STAGES = {"photos": pb.COURSE_STAGE_PHOTOS, "forms": pb.COURSE_STAGE_FORMS, "pictures": pb.COURSE_STAGE_PICTURES}
 
 
 class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
@@ -71,20 +68,14 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         self._resources = resources
         self._builds = Places(1, "courses in work", kept_s=KEPT_S)
 
-    async def ListPlans(  # noqa: N802
-        self, request: training_pb2.ListPlansRequest, context: Context
-    ) -> training_pb2.ListPlansResponse:
-        """List the plans that come with the server."""
+    async def ListPlans(self, request: pb.ListPlansRequest, context: Context) -> pb.ListPlansResponse:
         plans = await self._resources.work.storage(lambda: [plan_message(name) for name in plan_names()])
-        return training_pb2.ListPlansResponse(plans=plans)
+        return pb.ListPlansResponse(plans=plans)
 
-    async def CheckPlan(  # noqa: N802
-        self, request: training_pb2.CheckPlanRequest, context: Context
-    ) -> training_pb2.CheckPlanResponse:
-        """Say what a plan needs, and what there is."""
+    async def CheckPlan(self, request: pb.CheckPlanRequest, context: Context) -> pb.CheckPlanResponse:
         plan = await self._resources.work.storage(sent_plan, request.plan)
         wanted = needs(plan)
-        response = training_pb2.CheckPlanResponse(title=plan.title, needs=needs_message(wanted))
+        response = pb.CheckPlanResponse(title=plan.title, needs=needs_message(wanted))
         if names := sent_datasets(request.datasets):
             datasets = await self._resources.work.storage(_read, names)
             there = _available(datasets)
@@ -93,10 +84,9 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
             response.missing = there.missing(wanted)
         return response
 
-    async def CreateCourse(  # noqa: N802
-        self, request: training_pb2.CreateCourseRequest, context: Context
-    ) -> AsyncIterator[training_pb2.CreateCourseResponse]:
-        """Make a course; holds no thread but that which makes it, and ends with its call."""
+    async def CreateCourse(
+        self, request: pb.CreateCourseRequest, context: Context
+    ) -> AsyncIterator[pb.CreateCourseResponse]:
         plan = await self._resources.work.storage(sent_plan, request.plan)
         seed, names = sent_seed(request, plan), sent_datasets(request.datasets)
         if not names:
@@ -117,49 +107,37 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
             if self._resources.work.draining.is_set() and not running.done():
                 raise ShuttingDown("The server is shutting down; make the course when it is back.")
             if (progress := seen.new()) is not None:
-                yield training_pb2.CreateCourseResponse(progress=progress)
-        yield training_pb2.CreateCourseResponse(course=course_message(running.result()))
+                yield pb.CreateCourseResponse(progress=progress)
+        yield pb.CreateCourseResponse(course=course_message(running.result()))
 
-    async def GetCourse(  # noqa: N802
-        self, request: training_pb2.GetCourseRequest, context: Context
-    ) -> training_pb2.GetCourseResponse:
-        """Describe a course."""
+    async def GetCourse(self, request: pb.GetCourseRequest, context: Context) -> pb.GetCourseResponse:
         store = self._resources.store
         course = await self._resources.work.storage(lambda: course_message(store.course(request.course_id)))
-        return training_pb2.GetCourseResponse(course=course)
+        return pb.GetCourseResponse(course=course)
 
-    async def ListCourses(  # noqa: N802
-        self, request: training_pb2.ListCoursesRequest, context: Context
-    ) -> training_pb2.ListCoursesResponse:
-        """List the courses."""
+    async def ListCourses(self, request: pb.ListCoursesRequest, context: Context) -> pb.ListCoursesResponse:
         size, before = page_size(request), last_moment(_LIST, request.page_token)
 
-        def listed() -> training_pb2.ListCoursesResponse:
+        def listed() -> pb.ListCoursesResponse:
             shown, more = courses_seen(self._resources.store, before, size)
-            return training_pb2.ListCoursesResponse(
+            return pb.ListCoursesResponse(
                 courses=map(course_message, shown),
                 next_page_token=moment_token(_LIST, shown[-1].created_ms, shown[-1].course_id) if more else "",
             )
 
         return await self._resources.work.storage(listed)
 
-    async def DeleteCourse(  # noqa: N802
-        self, request: training_pb2.DeleteCourseRequest, context: Context
-    ) -> training_pb2.DeleteCourseResponse:
-        """Delete a course, then its gallery."""
+    async def DeleteCourse(self, request: pb.DeleteCourseRequest, context: Context) -> pb.DeleteCourseResponse:
         await self._resources.work.storage(self._deleted, request.course_id)
-        return training_pb2.DeleteCourseResponse()
+        return pb.DeleteCourseResponse()
 
-    async def SetProbeKey(  # noqa: N802
-        self, request: training_pb2.SetProbeKeyRequest, context: Context
-    ) -> training_pb2.SetProbeKeyResponse:
-        """Say whom a photo shows."""
+    async def SetProbeKey(self, request: pb.SetProbeKeyRequest, context: Context) -> pb.SetProbeKeyResponse:
         sha256, which = sent_sha256(request.image_sha256), request.WhichOneof("truth")
         if which is None or (which == "absent" and not request.absent):
             raise MissingField("`truth` says neither who it is nor that it is nobody.", field="truth")
         identity = request.identity if which == "identity" else None
         await self._resources.work.storage(self._resources.store.set_probe_key, request.course_id, sha256, identity)
-        return training_pb2.SetProbeKeyResponse()
+        return pb.SetProbeKeyResponse()
 
     def _made(
         self,
@@ -255,13 +233,13 @@ class _Seen:
     """How far a course has come: told by its thread, looked at by the event loop."""
 
     def __init__(self) -> None:
-        self._now: training_pb2.CourseProgress | None = None
-        self._told: training_pb2.CourseProgress | None = None
+        self._now: pb.CourseProgress | None = None
+        self._told: pb.CourseProgress | None = None
 
     def __call__(self, stage: Progress, done: int, total: int) -> None:
-        self._now = training_pb2.CourseProgress(stage=_STAGES[stage], done=done, total=total)
+        self._now = pb.CourseProgress(stage=_STAGES[stage], done=done, total=total)
 
-    def new(self) -> training_pb2.CourseProgress | None:
+    def new(self) -> pb.CourseProgress | None:
         """Return how far it is now; None where that was told."""
         if self._now == self._told:
             return None

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from importlib.util import find_spec
 
-from fr_api.v1 import training_pb2, training_pb2_grpc
+from fr_api.v1 import training_pb2 as pb
+from fr_api.v1 import training_pb2_grpc
 from fr_core.errors import InvalidField, MissingField, UnknownReport
 from fr_server.rpc.services.training.cohort_results import read_cohort
 from fr_server.rpc.services.training.resources import PIECE, Context, TrainingResources
@@ -17,16 +18,16 @@ from fr_training.exports import Finished, export
 from fr_training.grading.reports import cohort_figures, trainee_figures
 from fr_training.grading.verification import with_partners
 
-_FORMATS: Mapping[training_pb2.ExportFormat.ValueType, str] = {
-    training_pb2.EXPORT_FORMAT_CSV: "csv",
-    training_pb2.EXPORT_FORMAT_XAPI: "xapi",
-    training_pb2.EXPORT_FORMAT_AGS: "ags",
-    training_pb2.EXPORT_FORMAT_OPEN_BADGES: "open-badges",
+_FORMATS: Mapping[pb.ExportFormat.ValueType, str] = {
+    pb.EXPORT_FORMAT_CSV: "csv",
+    pb.EXPORT_FORMAT_XAPI: "xapi",
+    pb.EXPORT_FORMAT_AGS: "ags",
+    pb.EXPORT_FORMAT_OPEN_BADGES: "open-badges",
 }
 _HTML = {
-    training_pb2.TRAINING_REPORT_FILE_UNSPECIFIED: False,
-    training_pb2.TRAINING_REPORT_FILE_JSON: False,
-    training_pb2.TRAINING_REPORT_FILE_HTML: True,
+    pb.TRAINING_REPORT_FILE_UNSPECIFIED: False,
+    pb.TRAINING_REPORT_FILE_JSON: False,
+    pb.TRAINING_REPORT_FILE_HTML: True,
 }
 
 
@@ -36,20 +37,18 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
     def __init__(self, resources: TrainingResources) -> None:
         self._resources = resources
 
-    async def GetTrainingReport(  # noqa: N802
-        self, request: training_pb2.GetTrainingReportRequest, context: Context
-    ) -> AsyncIterator[training_pb2.GetTrainingReportResponse]:
-        """Read a report, made of the answers that there are now."""
+    async def GetTrainingReport(
+        self, request: pb.GetTrainingReportRequest, context: Context
+    ) -> AsyncIterator[pb.GetTrainingReportResponse]:
         if request.file not in _HTML:
             raise InvalidField("`file` has a value that this call does not know.", field="file")
         async with aclosing(self._resources.work.report(lambda: self._report(request).encode(), PIECE)) as pieces:
             async for piece in pieces:
-                yield training_pb2.GetTrainingReportResponse(content=piece)
+                yield pb.GetTrainingReportResponse(content=piece)
 
-    async def ExportResults(  # noqa: N802
-        self, request: training_pb2.ExportResultsRequest, context: Context
-    ) -> AsyncIterator[training_pb2.ExportResultsResponse]:
-        """Write the results of a cohort."""
+    async def ExportResults(
+        self, request: pb.ExportResultsRequest, context: Context
+    ) -> AsyncIterator[pb.ExportResultsResponse]:
         if not request.format:
             raise MissingField("`format` is not set.", field="format")
         if request.format not in _FORMATS:
@@ -59,9 +58,9 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
             self._resources.work.report(lambda: self._exported(request.cohort_id, form).encode(), PIECE)
         ) as pieces:
             async for piece in pieces:
-                yield training_pb2.ExportResultsResponse(content=piece)
+                yield pb.ExportResultsResponse(content=piece)
 
-    def _report(self, request: training_pb2.GetTrainingReportRequest) -> str:
+    def _report(self, request: pb.GetTrainingReportRequest) -> str:
         whom, store = request.WhichOneof("whom"), self._resources.store
         html = _HTML[request.file]
         if html and find_spec("matplotlib") is None:

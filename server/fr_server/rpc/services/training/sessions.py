@@ -7,7 +7,8 @@ import secrets
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from fr_api.v1 import training_pb2, training_pb2_grpc
+from fr_api.v1 import training_pb2 as pb
+from fr_api.v1 import training_pb2_grpc
 from fr_server.rpc.convert.common import image_data, timestamp_ms
 from fr_server.rpc.convert.training import STATES, sitting_message
 from fr_server.rpc.convert.trials import (
@@ -32,7 +33,7 @@ from fr_training.store.values import Cohort
 from fr_training.trials import Session
 
 
-async def with_pictures(resources: TrainingResources, course_id: str, shown: ShowTrial) -> training_pb2.Trial:
+async def with_pictures(resources: TrainingResources, course_id: str, shown: ShowTrial) -> pb.Trial:
     """The message of a trial; its pictures come from memory where they were shown before.
 
     Raises:
@@ -64,24 +65,20 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
     def __init__(self, resources: TrainingResources) -> None:
         self._resources = resources
 
-    async def JoinCourse(  # noqa: N802
-        self, request: training_pb2.JoinCourseRequest, context: Context
-    ) -> training_pb2.JoinCourseResponse:
-        """Say what a trainee is about to do."""
-
-        def joined() -> training_pb2.JoinCourseResponse:
+    async def JoinCourse(self, request: pb.JoinCourseRequest, context: Context) -> pb.JoinCourseResponse:
+        def joined() -> pb.JoinCourseResponse:
             store = self._resources.store
             trainee = store.trainee_of_code(request.code)
             cohort = store.cohort(trainee.cohort_id)
             course = store.course(cohort.course_id)
             begun = {session.sitting: session for session in store.sessions_of(trainee.trainee_id)}
-            return training_pb2.JoinCourseResponse(
+            return pb.JoinCourseResponse(
                 trainee_id=trainee.trainee_id,
                 title=course.plan.title,
                 notice=_notice(course, cohort),
                 expire_time=timestamp_ms(cohort.expires_ms),
                 sittings=[
-                    training_pb2.SittingState(
+                    pb.SittingState(
                         sitting=sitting_message(sitting),
                         state=STATES[
                             state_of(begun[sitting.name]) if sitting.name in begun else SessionState.NOT_STARTED
@@ -93,10 +90,7 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
 
         return await self._resources.work.storage(joined)
 
-    async def StartSession(  # noqa: N802
-        self, request: training_pb2.StartSessionRequest, context: Context
-    ) -> training_pb2.StartSessionResponse:
-        """Begin a sitting, or go on with it; the time that the trainee was away counts as a pause."""
+    async def StartSession(self, request: pb.StartSessionRequest, context: Context) -> pb.StartSessionResponse:
         now_ms = self._resources.now_ms()
 
         def started() -> Session:
@@ -117,12 +111,9 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
 
         session = await self._resources.work.storage(started)
         found = await self._set(session.session_id, rejoined)
-        return training_pb2.StartSessionResponse(session=found)
+        return pb.StartSessionResponse(session=found)
 
-    async def NextTrial(  # noqa: N802
-        self, request: training_pb2.NextTrialRequest, context: Context
-    ) -> training_pb2.NextTrialResponse:
-        """Return what is next."""
+    async def NextTrial(self, request: pb.NextTrialRequest, context: Context) -> pb.NextTrialResponse:
         now_ms = self._resources.now_ms()
 
         def shown(course: Course, session: Session) -> tuple[Session, tuple[str, ShowTrial | ShowBlock | Over]]:
@@ -131,15 +122,12 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
 
         course_id, found = await self._resources.change(request.session_id, shown)
         if isinstance(found, ShowTrial):
-            return training_pb2.NextTrialResponse(trial=await with_pictures(self._resources, course_id, found))
+            return pb.NextTrialResponse(trial=await with_pictures(self._resources, course_id, found))
         if isinstance(found, ShowBlock):
-            return training_pb2.NextTrialResponse(block=block_to_begin(found))
-        return training_pb2.NextTrialResponse(over=over_message(found))
+            return pb.NextTrialResponse(block=block_to_begin(found))
+        return pb.NextTrialResponse(over=over_message(found))
 
-    async def SubmitProbe(  # noqa: N802
-        self, request: training_pb2.SubmitProbeRequest, context: Context
-    ) -> training_pb2.SubmitProbeResponse:
-        """Search for a trainee's own probe."""
+    async def SubmitProbe(self, request: pb.SubmitProbeRequest, context: Context) -> pb.SubmitProbeResponse:
         resources, arrived_ms = self._resources, self._resources.now_ms()
         data = image_data(request.image, "image")
         sent = await resources.work.storage(lambda: ProbeSent(hashlib.sha256(data).hexdigest()))
@@ -156,12 +144,9 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
                 return lock_found(course, session, request.trial_id, sent, own, arrived_ms, found_ms)
 
             shown = await resources.change(request.session_id, locked)
-        return training_pb2.SubmitProbeResponse(trial=await with_pictures(resources, course.course_id, shown))
+        return pb.SubmitProbeResponse(trial=await with_pictures(resources, course.course_id, shown))
 
-    async def LockNotes(  # noqa: N802
-        self, request: training_pb2.LockNotesRequest, context: Context
-    ) -> training_pb2.LockNotesResponse:
-        """Lock notes or observations."""
+    async def LockNotes(self, request: pb.LockNotesRequest, context: Context) -> pb.LockNotesResponse:
         now_ms = self._resources.now_ms()
         step, answer = sent_notes(request)
 
@@ -171,57 +156,43 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
 
         course_id, shown = await self._resources.change(request.session_id, locked)
         trial = None if shown is None else await with_pictures(self._resources, course_id, shown)
-        return training_pb2.LockNotesResponse(trial=trial)
+        return pb.LockNotesResponse(trial=trial)
 
-    async def SubmitDecision(  # noqa: N802
-        self, request: training_pb2.SubmitDecisionRequest, context: Context
-    ) -> training_pb2.SubmitDecisionResponse:
-        """Lock a decision."""
+    async def SubmitDecision(self, request: pb.SubmitDecisionRequest, context: Context) -> pb.SubmitDecisionResponse:
         now_ms = self._resources.now_ms()
         step, answer = sent_decision(request)
 
-        def locked(
-            course: Course, session: Session
-        ) -> tuple[Session, tuple[str, ShowTrial | None, training_pb2.Reveal | None]]:
+        def locked(course: Course, session: Session) -> tuple[Session, tuple[str, ShowTrial | None, pb.Reveal | None]]:
             after, found = lock(course, session, request.trial_id, step, answer, now_ms)
             reveal = None if found.reveal is None else reveal_message(found.reveal)
             return after, (course.course_id, found.trial, reveal)
 
         course_id, shown, reveal = await self._resources.change(request.session_id, locked)
         trial = None if shown is None else await with_pictures(self._resources, course_id, shown)
-        return training_pb2.SubmitDecisionResponse(trial=trial, reveal=reveal)
+        return pb.SubmitDecisionResponse(trial=trial, reveal=reveal)
 
-    async def PauseSession(  # noqa: N802
-        self, request: training_pb2.PauseSessionRequest, context: Context
-    ) -> training_pb2.PauseSessionResponse:
-        """Stop the time."""
-        return training_pb2.PauseSessionResponse(session=await self._set(request.session_id, pause))
+    async def PauseSession(self, request: pb.PauseSessionRequest, context: Context) -> pb.PauseSessionResponse:
+        return pb.PauseSessionResponse(session=await self._set(request.session_id, pause))
 
-    async def ResumeSession(  # noqa: N802
-        self, request: training_pb2.ResumeSessionRequest, context: Context
-    ) -> training_pb2.ResumeSessionResponse:
-        """Let the time go on."""
-        return training_pb2.ResumeSessionResponse(session=await self._set(request.session_id, resume))
+    async def ResumeSession(self, request: pb.ResumeSessionRequest, context: Context) -> pb.ResumeSessionResponse:
+        return pb.ResumeSessionResponse(session=await self._set(request.session_id, resume))
 
-    async def FinishSession(  # noqa: N802
-        self, request: training_pb2.FinishSessionRequest, context: Context
-    ) -> training_pb2.FinishSessionResponse:
-        """End a session."""
-        return training_pb2.FinishSessionResponse(session=await self._set(request.session_id, finish))
+    async def FinishSession(self, request: pb.FinishSessionRequest, context: Context) -> pb.FinishSessionResponse:
+        return pb.FinishSessionResponse(session=await self._set(request.session_id, finish))
 
-    async def _set(self, session_id: str, step: Callable[[Session, int], Session]) -> training_pb2.Session:
+    async def _set(self, session_id: str, step: Callable[[Session, int], Session]) -> pb.Session:
         now_ms = self._resources.now_ms()
 
-        def changed(course: Course, session: Session) -> tuple[Session, training_pb2.Session]:
+        def changed(course: Course, session: Session) -> tuple[Session, pb.Session]:
             after = step(session, now_ms)
             return after, _session_message(course, after)
 
         return await self._resources.change(session_id, changed)
 
 
-def _session_message(course: Course, session: Session) -> training_pb2.Session:
+def _session_message(course: Course, session: Session) -> pb.Session:
     found = progress(course, session)
-    return training_pb2.Session(
+    return pb.Session(
         session_id=session.session_id,
         sitting=sitting_message(sitting_of(course, session.sitting)),
         state=STATES[found.state],
