@@ -55,7 +55,6 @@ from fr_server.jobs.checkpoints import Checkpoints
 from fr_server.jobs.periodic import KEY_ENDS_EVERY_S, for_ever, tell_key_ends, watch
 from fr_server.jobs.pruning import Pruning
 from fr_server.pools import Work
-from fr_server.rpc.convert.server import server_info
 from fr_server.rpc.interceptors.admission import Admission
 from fr_server.rpc.interceptors.boundary import Boundary
 from fr_server.rpc.interceptors.guard import Guard
@@ -71,12 +70,12 @@ from fr_server.rpc.services.probes import Probes
 from fr_server.rpc.services.recognition import RecognitionService
 from fr_server.rpc.services.review import ReviewService
 from fr_server.rpc.services.review_evidence import EvidenceRoom
-from fr_server.rpc.services.server import ServerService
+from fr_server.rpc.services.server import ServerService, server_info
 from fr_server.rpc.services.training.resources import TrainingResources
 from fr_server.rpc.services.training.service import TrainingService
 from fr_server.rpc.services.training.storage import purge_training
 from fr_server.storage.audits import audits_of
-from fr_server.storage.gallery_calls import GalleryCalls
+from fr_server.storage.calls import GalleryCalls
 from fr_server.storage.opening import Stores, open_stores, purge_cases
 from fr_server.telemetry.logs import describe
 from fr_server.telemetry.open import Telemetry

@@ -12,7 +12,7 @@ from fr_core.packs.manifest import load_pack
 from fr_core.runtime.observe import Observer
 from fr_core.runtime.ticket import current_ticket
 from fr_server.config import Config
-from fr_server.telemetry.trust import NullTrust, Trust
+from fr_server.telemetry.trust import Trust
 
 
 def open_engine(config: Config, observer: Observer, trust: Trust | None = None) -> Engine:
@@ -54,7 +54,7 @@ def open_decoder(config: Config, trust: Trust | None = None) -> Decoder:
         )
     # Each front-end decodes the photos of its own calls.
     workers = isolation.workers or -(-available_cores() // max(config.server.frontends, 1))
-    heard = trust or NullTrust()
+    heard = trust or Trust()
 
     def replaced(costly: bool) -> None:
         heard.decoder_replaced("too_costly" if costly else "crashed")

@@ -30,7 +30,7 @@ from fr_server.config.loading import require_safe
 from fr_server.engine import open_engine
 from fr_server.main import build, open_galleries, run
 from fr_server.storage.seal import Started, require_sealed
-from fr_server.telemetry.listener import NullListener
+from fr_server.telemetry.listener import Listener
 from fr_trust.access.roles import Role
 from support.besieged import OVERRIDES, Made, fill, fr_server, made, put_back
 from support.servers import null_engine
@@ -408,6 +408,6 @@ def test_a_model_that_was_changed_is_named(
     flip(model)
     monkeypatch.setenv("FR_HOME", str(tmp_path / "home"))
     with pytest.raises(ModelCorrupt) as refused:
-        open_engine(server.config("model.device=cpu"), NullListener())
+        open_engine(server.config("model.device=cpu"), Listener())
     assert str(model) in refused.value.message
     assert fr_serve(server, tmp_path / "home") == f"MODEL_CORRUPT: {refused.value.message}"

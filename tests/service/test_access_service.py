@@ -24,7 +24,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from fr_api.v1 import access_pb2, access_pb2_grpc, audit_pb2, common_pb2, gallery_pb2, recognition_pb2, server_pb2
 from fr_core.gallery.pages import page_token
 from fr_server.telemetry.open import Telemetry
-from fr_server.telemetry.trust import NullTrust
+from fr_server.telemetry.trust import Trust
 from fr_trust.access.budget import Budget
 from fr_trust.access.roles import Role
 from support.besieged import secure_channel
@@ -387,7 +387,7 @@ def test_searches_beyond_the_quota_are_refused_and_nothing_else(at: Staffed) -> 
     assert reason_of(partial(caller.recognition.Detect, detect)) == "OK"
 
 
-class Heard(NullTrust):
+class Heard(Trust):
     """Hears why calls were refused."""
 
     def __init__(self) -> None:

@@ -30,8 +30,7 @@ from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.sharing import EVERYBODY
 from fr_core.storage.audit.attribution import Attribution
 from fr_core.types import F32, Embedding
-from fr_server.workers.link import Wire
-from fr_server.workers.messages import GALLERY_METHODS, Answer, GalleryCall
+from fr_server.workers.messages import GALLERY_METHODS, Answer, GalleryCall, Wire
 from fr_server.workers.remote import remote_galleries
 from support.scripted import asked
 from support.servers import Running, ended
@@ -114,7 +113,7 @@ def test_both_clients_get_every_cluster(filled: Running) -> None:
 
 
 def test_a_large_cluster_comes_in_parts(filled: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fr_server.rpc.convert.scans._MEMBERS", 3)
+    monkeypatch.setattr("fr_server.rpc.services.scans._MEMBERS", 3)
     request = gallery_pb2.ClusterGalleryRequest(gallery_id="staff", threshold=0.0)
     clusters = [one.cluster for one in filled.gallery.ClusterGallery(request) if one.HasField("cluster")]
     templates = Counter(member.template_id for cluster in clusters for member in cluster.members)

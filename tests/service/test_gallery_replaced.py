@@ -25,7 +25,7 @@ from fr_core.gallery.scan.clusters import Part
 from fr_core.gallery.search.searching import Question
 from fr_core.gallery.values import Enrolment, GalleryUpdate, GalleryUse, NewTemplate, SubjectUpdate
 from fr_core.types import U8, Detection, Embedding, frozen_array
-from fr_server.storage.gallery_calls import GalleryCalls
+from fr_server.storage.calls import GalleryCalls
 from support.servers import Running, ended, photo, running
 
 IMAGE = common_pb2.Image(data=photo(10))

@@ -20,7 +20,7 @@ from fr_core.errors import CallEnded, CallTooLong
 from fr_core.runtime.ticket import current_ticket
 from fr_core.types import U8, Detection
 from fr_server.rpc.interceptors.admission import Admission
-from fr_server.telemetry.listener import Ended, NullListener
+from fr_server.telemetry.listener import Ended, Listener
 from fr_server.telemetry.open import Telemetry
 from support.servers import ended, photo, running
 
@@ -42,7 +42,7 @@ def detect(*blues: int) -> recognition_pb2.DetectRequest:
     return recognition_pb2.DetectRequest(image=common_pb2.Image(data=photo(*blues)))
 
 
-class Outcomes(NullListener):
+class Outcomes(Listener):
     """Keeps how calls ended."""
 
     def __init__(self) -> None:

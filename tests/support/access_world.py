@@ -27,7 +27,7 @@ from fr_server.authz.record import Ended
 from fr_server.authz.rules import Rule, Scoped, ScopeKind
 from fr_server.authz.table import RULES
 from fr_server.rpc.interceptors.guard import Guard
-from fr_server.telemetry.trust import NullTrust
+from fr_server.telemetry.trust import Trust
 from fr_training.courses import Course
 from fr_training.store.codes import new_code
 from fr_trust.access.budget import UNLIMITED, Budget
@@ -259,7 +259,7 @@ def guarded(
             AccessStore.open(folder / "access", KeyEncryptionKey(bytes(32)), lambda: time.time_ns() // 1_000_000)
         )
         budgets = Budgets(time.monotonic, lambda: time.time_ns() // 1_000_000)
-        guard = Guard(authenticator(keys), budgets, kept, NullTrust(), rules=rules)
+        guard = Guard(authenticator(keys), budgets, kept, Trust(), rules=rules)
         stack.enter_context(patch("support.servers.App", partial(App, guard=guard)))
         server = stack.enter_context(running(folder / "data", **sections))
         world = World(server, keys, kept)

@@ -31,7 +31,7 @@ from fr_server.app import App
 from fr_server.config import Config, config_from
 from fr_server.main import open_galleries, run
 from fr_server.pace import Pace
-from fr_server.telemetry.listener import OK, Ended, NullListener
+from fr_server.telemetry.listener import OK, Ended, Listener
 from fr_server.telemetry.open import Telemetry
 from support.servers import NULL_QUALITY, Running, batched_engine, photo, running
 
@@ -87,7 +87,7 @@ class FaultyModel:
         return {blue for batch in self.batches for blue in batch}
 
 
-class Counting(NullListener):
+class Counting(Listener):
     """Counts what it is told.
 
     Attributes:

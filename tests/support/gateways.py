@@ -20,7 +20,7 @@ from fr_server.gateway.authority import Issued, make_authority, make_client_cert
 from fr_server.gateway.gateway import Gateway
 from fr_server.gateway.tls import ClientCertificates, TlsFiles
 from fr_server.rpc.options import channel_limits
-from fr_server.telemetry.trust import HandshakeFailure, Parting, Refusal
+from fr_server.telemetry.trust import HandshakeFailure, Parting, Refusal, Trust
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FLOOD_CHUNK_BYTES, FLOOD_CHUNKS = 64 * 1024, 4000
@@ -33,7 +33,7 @@ def now_ms() -> int:
 
 
 @dataclass
-class Overheard:
+class Overheard(Trust):
     """A listener that remembers."""
 
     failures: list[HandshakeFailure] = field(default_factory=list)

@@ -14,7 +14,7 @@ from fr_core.storage.audit.attribution import Attribution
 from fr_core.storage.audit.values import Entry, Record
 from fr_server.authz.access_audit import GatewayAudit, Journal
 from fr_server.authz.record import NOBODY, UNRECORDED, Ended, Refusals
-from fr_server.telemetry.trust import HandshakeFailure, NullTrust
+from fr_server.telemetry.trust import HandshakeFailure, Trust
 from fr_trust.access.store import AccessStore
 from support.access import KEY, Clocks
 
@@ -83,7 +83,7 @@ def test_refusals_of_strangers_do_not_take_it(store: AccessStore, disk: Disk, ca
 
 
 def test_failed_handshakes_do_not_take_it(store: AccessStore, disk: Disk) -> None:
-    journal = GatewayAudit(store, NullTrust(), lambda: 0.0)
+    journal = GatewayAudit(store, Trust(), lambda: 0.0)
     for _ in range(3):
         journal.handshake_failed("192.0.2.1", HandshakeFailure.OLD_TLS)
     assert told(store) == []

@@ -41,7 +41,7 @@ from fr_server.authz.scope import Foreign
 from fr_server.authz.score_rounding import ask_for_all, require_photos, rounded, tell_less
 from fr_server.authz.table import RULES
 from fr_server.telemetry.throttle import MOST_PER_GROUP, MOST_PER_WINDOW, Throttle
-from fr_server.telemetry.trust import HandshakeFailure, NullTrust
+from fr_server.telemetry.trust import HandshakeFailure, Trust
 from fr_training.store.codes import new_code, typed_code
 from fr_trust.access.budget import UNLIMITED
 from fr_trust.access.principal import SYSTEM, Principal
@@ -521,7 +521,7 @@ def test_what_was_told_or_may_have_changed_something_is_recorded_each_time(metho
 
     async def ends(outcome: str) -> None:
         kept = Kept()
-        teller = CallAudit(kept, NullTrust(), lambda: 0.0)
+        teller = CallAudit(kept, Trust(), lambda: 0.0)
         for _ in range(calls):
             record = CallRecord()
             record.searched = True
@@ -600,7 +600,7 @@ def test_a_refusal_that_cannot_be_recorded_is_logged(caplog: pytest.LogCaptureFi
     assert "A call that ended could not be recorded" in caplog.text
 
 
-class Heard(NullTrust):
+class Heard(Trust):
     """Hears why calls were refused."""
 
     def __init__(self) -> None:
@@ -635,7 +635,7 @@ def test_a_change_that_no_other_audit_tells_of_is_told_of_here(method: str) -> N
     kept = Kept()
 
     async def ends() -> None:
-        teller = CallAudit(kept, NullTrust(), lambda: 0.0)
+        teller = CallAudit(kept, Trust(), lambda: 0.0)
         async with teller.ending(rule, Attribution("key:1"), action_of(method), CallRecord()) as ending:
             await ending.begun()
 
@@ -646,7 +646,7 @@ def test_a_change_that_no_other_audit_tells_of_is_told_of_here(method: str) -> N
 def test_failed_handshakes_are_paced_by_their_kinds(tmp_path: Path) -> None:
     now = [0.0]
     with open_store(tmp_path) as store:
-        journal = GatewayAudit(store, NullTrust(), lambda: now[0])
+        journal = GatewayAudit(store, Trust(), lambda: now[0])
         for _ in range(30):
             journal.handshake_failed("192.0.2.1", HandshakeFailure.OLD_TLS)
         journal.handshake_failed("192.0.2.1", HandshakeFailure.NOT_TLS)

@@ -16,7 +16,8 @@ from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import ModelId
 from fr_server.clock import wall_ms
 from fr_server.storage import audits
-from fr_server.storage.audits import CHAINS, AuditCalls, LocalAudit, audit_of, audits_of
+from fr_server.storage.audits import CHAINS, LocalAudit, audit_of, audits_of
+from fr_server.storage.calls import AuditCalls
 from fr_trust.audit.export import verify_export
 from fr_trust.casework.store import CaseStore
 

@@ -18,7 +18,7 @@ from fr_server.config.folders import checkpoint_folder, require_audit_folders
 from fr_server.config.tree import AuditConfig
 from fr_server.jobs.checkpoints import Checkpoints
 from fr_server.storage.audits import LocalAudit
-from fr_server.telemetry.trust import Chain, NullTrust
+from fr_server.telemetry.trust import Chain, Trust
 from support.audits import Audited
 
 
@@ -37,7 +37,7 @@ class Store:
 
 
 @dataclass
-class Heard(NullTrust):
+class Heard(Trust):
     """Hears what was written, and whether chains agree."""
 
     agrees: list[bool] = field(default_factory=list)

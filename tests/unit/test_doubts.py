@@ -11,7 +11,7 @@ from fr_server.checks import doubts_of
 from fr_server.config import Config
 from fr_server.gateway.authority import write_revocations
 from fr_server.jobs.periodic import tell_key_ends
-from fr_server.telemetry.trust import NullTrust
+from fr_server.telemetry.trust import Trust
 from support.access import DAY_MS, NOW_MS, Clocks, new_key, open_store
 from support.besieged import Made, made
 from support.gateways import Papers, now_ms
@@ -76,7 +76,7 @@ def test_a_list_of_revoked_certificates_near_its_end(at: Made, tmp_path: Path) -
         assert all("expires on 2023-12-14" in one and "revoke-certificate --renew" in one for one in found)
 
 
-class Hears(NullTrust):
+class Hears(Trust):
     """Hears when the first key ends."""
 
     end_s = -1.0

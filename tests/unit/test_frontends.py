@@ -36,7 +36,6 @@ from fr_server.app import Part
 from fr_server.config import config_from
 from fr_server.pools import StorageThreads
 from fr_server.storage.audits import LocalAudit, audit_of
-from fr_server.workers.link import Wire
 from fr_server.workers.link_client import Asker, EngineDefect, parted
 from fr_server.workers.link_server import Answerer
 from fr_server.workers.messages import (
@@ -47,9 +46,9 @@ from fr_server.workers.messages import (
     PackedFaces,
     Refusal,
     Welcome,
+    Wire,
 )
-from fr_server.workers.ports import HeldPort
-from fr_server.workers.process import start_frontend
+from fr_server.workers.process import HeldPort, start_frontend
 from fr_server.workers.remote import RemoteRawEmbedder, RemoteTileDetector, remote_galleries
 from fr_server.workers.shared_memory import Arena, Slots, new_memory
 from fr_trust.audit.export import verify_export

@@ -42,9 +42,9 @@ CALLS = {
 }
 
 EXCEPTIONS = {
-    "server/fr_server/workers/link.py: pickle": "messages between the processes of one server, over a socket pair "
+    "server/fr_server/workers/messages.py: pickle": "messages between the processes of one server, over a socket pair "
     "that it made and no other process has; nothing of a client is unpickled, only values that a front-end parsed",
-    "server/fr_server/workers/link.py: multiprocessing": "the type of that connection",
+    "server/fr_server/workers/messages.py: multiprocessing": "the type of that connection",
     "server/fr_server/workers/process.py: multiprocessing": "makes that socket pair",
     "server/fr_server/workers/__main__.py: multiprocessing": "takes its end of that socket pair",
     "benchmarks/fr_bench/speed/child.py: multiprocessing": "a child of a measurement, fed by it alone",

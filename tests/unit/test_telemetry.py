@@ -24,12 +24,12 @@ from fr_core.types import ModelId
 from fr_server.app import SERVICES
 from fr_server.config import TelemetryConfig
 from fr_server.telemetry.exposition import MetricsServer
-from fr_server.telemetry.listener import CANCELLED, OK, NullListener
+from fr_server.telemetry.listener import CANCELLED, OK, Listener
 from fr_server.telemetry.metrics import SPECS, PrometheusObserver, methods_of
 from fr_server.telemetry.open import open_telemetry, together
 from fr_server.telemetry.processes import ProcessesCollector
 from fr_server.telemetry.storage import GALLERIES, SUBJECTS, TEMPLATES, KeptCollector, KeptStore
-from fr_server.telemetry.trust import HandshakeFailure, NullTrust, Parting, Refusal
+from fr_server.telemetry.trust import HandshakeFailure, Parting, Refusal, Trust
 from support.access import new_key, open_store
 
 DETECT = "fr_api.v1.RecognitionService/Detect"
@@ -207,7 +207,7 @@ def test_trust_is_counted_within_known_words() -> None:
 
 
 def test_nobody_listens_to_trust_where_metrics_are_off() -> None:
-    assert isinstance(open_telemetry(TelemetryConfig(), SERVICES).trust, NullTrust)
+    assert isinstance(open_telemetry(TelemetryConfig(), SERVICES).trust, Trust)
     telemetry = open_telemetry(TelemetryConfig(metrics_port=9464), SERVICES)
     assert telemetry.metrics is not None
     assert telemetry.trust is telemetry.metrics.trust
@@ -309,7 +309,7 @@ def test_listeners_together_all_hear_everything() -> None:
         assert value(heard, "fr_rejects_total", reason="NO_FACE") == 1
         assert value(heard, "fr_request_seconds_count", method=DETECT, outcome="OK") == 1
     assert together(a, None) is a
-    assert isinstance(together(None), NullListener)
+    assert isinstance(together(None), Listener)
 
 
 def test_metrics_are_served_until_closed() -> None:

@@ -33,7 +33,7 @@ from fr_server.authz.authenticate import Credentials
 from fr_server.authz.jwks import AGAIN_S, REFRESH_S, STALE_S, JsonWebKeys, parse_keys
 from fr_server.authz.tokens import MAX_TOKEN, TokenRules, Tokens
 from fr_server.rpc.interceptors.guard import Guard
-from fr_server.telemetry.trust import NullTrust
+from fr_server.telemetry.trust import Trust
 from fr_trust.access.budgets import Budgets
 from fr_trust.access.principal import Principal
 from fr_trust.access.refusals import Refused, Why, refusal_of
@@ -581,7 +581,7 @@ def test_a_reading_that_is_under_way_ends_with_the_guard(tmp_path: Path) -> None
         keys = JsonWebKeys(source, ALL, clocks.monotonic_s, context)
         store = open_store(tmp_path / "keys", clocks)
         credentials = Credentials(store, Tokens(RULES, keys, BUDGET, clocks.clock_ms), lambda peer: None)
-        guard = Guard(credentials, Budgets(clocks.monotonic_s, clocks.clock_ms), Journal(store), NullTrust())
+        guard = Guard(credentials, Budgets(clocks.monotonic_s, clocks.clock_ms), Journal(store), Trust())
         starting = asyncio.create_task(keys.start())
         await asyncio.to_thread(asked.wait, 10)
         await asyncio.wait_for(guard.close(), 5)

@@ -56,7 +56,7 @@ class Journal:
         await asyncio.wrap_future(self._store.record([entry], may_use_reserve=not stranger))
 
 
-class GatewayAudit:
+class GatewayAudit(Trust):
     """Tells the audit "access" of TLS handshakes that failed: of each kind through a `Throttle`.
 
     Addresses stand in it under pseudonyms. What there was no room for is counted for the next one.
@@ -74,19 +74,19 @@ class GatewayAudit:
         self._throttle: Throttle[Entry] = Throttle(monotonic_s)
 
     def connection_refused(self, address: str, why: Refusal) -> None:
-        """As `GatewayListener`."""
+        """Pass it on."""
         self._trust.connection_refused(address, why)
 
     def connected(self, address: str) -> None:
-        """As `GatewayListener`."""
+        """Pass it on."""
         self._trust.connected(address)
 
     def disconnected(self, address: str, why: Parting) -> None:
-        """As `GatewayListener`."""
+        """Pass it on."""
         self._trust.disconnected(address, why)
 
     def handshake_failed(self, address: str, why: HandshakeFailure) -> None:
-        """As `GatewayListener`; of the gateway's thread alone."""
+        """Pass it on, and tell the audit; in the gateway's thread alone."""
         self._trust.handshake_failed(address, why)
         detail = {"why": why.value, "address": self._pseudonyms.other("address", address)}
         entry = Entry(SYSTEM, "access.handshake", "REFUSED", detail=detail)

@@ -25,7 +25,7 @@ from fr_server.gateway.address import address_of
 from fr_server.gateway.connection import Connection, Peer, network_of
 from fr_server.gateway.relay import CHUNK_BYTES
 from fr_server.gateway.tls import TlsFiles, revocations, server_context
-from fr_server.telemetry.trust import GatewayListener, NullTrust, Refusal
+from fr_server.telemetry.trust import Refusal, Trust
 
 _BACKLOG = 1024
 # Accepted in one step, so that a flood of new connections does not delay the existing ones.
@@ -67,7 +67,7 @@ class Gateway:
         backend: Path,
         tls: TlsFiles | None = None,
         limits: LimitsConfig | None = None,
-        listener: GatewayListener | None = None,
+        listener: Trust | None = None,
         now_ms: Callable[[], int] = wall_ms,
     ) -> None:
         self._host = host
@@ -76,7 +76,7 @@ class Gateway:
         self.backend = backend
         self._tls = tls
         self.limits = limits or LimitsConfig()
-        self.listener = listener or NullTrust()
+        self.listener = listener or Trust()
         self._now_ms = now_ms
         self.room = memoryview(bytearray(CHUNK_BYTES))
         self.context: ssl.SSLContext | None = None

@@ -15,7 +15,7 @@ from fr_server.gateway.address import address_of
 from fr_server.gateway.gateway import Gateway
 from fr_server.gateway.pem import expires_ms, lapsing_list, revocations_expire_ms
 from fr_server.gateway.tls import tls_files
-from fr_server.telemetry.trust import GatewayListener, Trust
+from fr_server.telemetry.trust import Trust
 
 log = logging.getLogger("fr_server")
 
@@ -34,7 +34,7 @@ class Listening:
         listener: receives the gateway's events, if there is a gateway; None for no listener.
     """
 
-    def __init__(self, config: Config, port: int, reuse_port: bool, listener: GatewayListener | None = None) -> None:
+    def __init__(self, config: Config, port: int, reuse_port: bool, listener: Trust | None = None) -> None:
         self.port = port
         self._host = config.server.host
         self._gateway: Gateway | None = None

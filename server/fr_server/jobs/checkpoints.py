@@ -11,9 +11,9 @@ from pathlib import Path
 from fr_core.errors import Failure, InvalidField
 from fr_core.storage.audit.checkpoints import parse_checkpoint
 from fr_core.storage.durable import write_private
-from fr_server.storage.audits import AuditCalls
+from fr_server.storage.calls import AuditCalls
 from fr_server.telemetry.logs import describe
-from fr_server.telemetry.trust import Chain, NullTrust, Trust
+from fr_server.telemetry.trust import Chain, Trust
 
 log = logging.getLogger("fr_server.audit")
 
@@ -35,7 +35,7 @@ class Checkpoints:
     def __init__(self, audits: Mapping[Chain, AuditCalls], folder: Path, trust: Trust | None = None) -> None:
         self._audits = audits
         self._folder = folder
-        self._trust = trust or NullTrust()
+        self._trust = trust or Trust()
         self._turn = threading.Lock()  # never write two checkpoints at the same time
 
     def write(self) -> None:

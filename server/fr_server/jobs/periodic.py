@@ -7,19 +7,15 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
-from fr_core.gallery.store.gallery_store import DATABASE_NAME
 from fr_server.config import Config
-from fr_server.config.folders import access_folder, cases_folder, data_folder, training_folder
-from fr_server.storage.gallery_calls import GalleryCalls
+from fr_server.storage.calls import GalleryCalls
+from fr_server.storage.places import places_of
 from fr_server.telemetry.listener import Chore
 from fr_server.telemetry.logs import FIELDS, describe
 from fr_server.telemetry.open import Telemetry
 from fr_server.telemetry.trust import Trust
-from fr_training.store.schema import SCHEMA as TRAINING
 from fr_trust.access.changes import MAX_KEYS
-from fr_trust.access.schema import SCHEMA as ACCESS
 from fr_trust.access.store import AccessStore
-from fr_trust.casework.store_schema import SCHEMA as CASES
 
 log = logging.getLogger("fr_server.jobs.periodic")
 
@@ -33,17 +29,11 @@ def watch(telemetry: Telemetry, config: Config, galleries: GalleryCalls, broken:
         galleries: are counted.
         broken: by the names of stores, ends where one takes no more changes; a store that is not named is not asked.
     """
-    if telemetry.metrics_server is None:
-        return
-    from fr_server.telemetry.storage import KeptStore  # which imports what is not needed without metrics
+    if telemetry.metrics_server is not None:
+        from fr_server.telemetry.storage import KeptCollector, KeptStore  # not needed without metrics
 
-    databases = {
-        "galleries": data_folder(config) / DATABASE_NAME,
-        "training": training_folder(config) / TRAINING.database_name,
-        "cases": cases_folder(config) / CASES.database_name,
-        "access": access_folder(config) / ACCESS.database_name,
-    }
-    telemetry.watch({name: KeptStore(path, broken.get(name)) for name, path in databases.items()}, galleries)
+        stores = {str(place.chain): KeptStore(place.path, broken.get(place.chain)) for place in places_of(config)}
+        telemetry.metrics_server.also(KeptCollector(stores, galleries))
 
 
 KEY_ENDS_EVERY_S = 60.0

@@ -13,7 +13,7 @@ from fr_core.errors import Failure, ShuttingDown, StoreCorrupt
 from fr_core.storage.audit.checkpoints import read_public_key
 from fr_core.storage.audit.verify import Verified
 from fr_core.storage.durable import write_private
-from fr_server.storage.audits import AuditCalls
+from fr_server.storage.calls import AuditCalls
 from fr_server.telemetry.logs import FIELDS, describe
 from fr_server.telemetry.trust import Chain
 from fr_trust.audit.export import Segment, checkpoint_of, verify_export

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol, get_args, runtime_checkable
 
@@ -14,7 +13,7 @@ from fr_core.storage.audit.checkpoints import Checkpoint
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.audit.values import Pseudonym
 from fr_core.storage.audit.verify import Broken, Verified, disagreement, verify
-from fr_server.storage.gallery_calls import GalleryCalls
+from fr_server.storage.calls import AuditCalls, ExportPart, GalleryCalls
 from fr_server.telemetry.trust import Chain
 from fr_trust.audit.export import Segment, export, oldest_segment
 from fr_trust.audit.search import Filter, Page, search
@@ -26,79 +25,6 @@ CHAINS: tuple[Chain, ...] = get_args(Chain)
 # Records of one step of an export: half a megabyte, and some 50 ms, in which a moment of the store is held.
 _STEP = 1_000
 _CHECKPOINT = b'{"checkpoint":'
-
-
-@dataclass(frozen=True, slots=True)
-class ExportPart:
-    """Some lines of an export.
-
-    Attributes:
-        data: whole lines, each with its line break.
-        after: number of the last record of them, with which the next step goes on; None where the export has ended,
-            with its checkpoint.
-    """
-
-    data: bytes
-    after: int | None
-
-
-@runtime_checkable
-class AuditCalls(Protocol):
-    """What `AuditService` asks of one chain, in this process or another; each call sees the chain as of one moment.
-
-    Raises of every method:
-        StoreCorrupt: what it reads was altered; `audit_verify` returns that.
-        StoreFailed, ShuttingDown: the store cannot be read.
-    """
-
-    def audit_search(self, wanted: Filter, after: int, limit: int) -> Page:
-        """As `fr_trust.audit.search.search`."""
-        ...
-
-    def audit_verify(self, checkpoints: Sequence[Checkpoint]) -> Verified | Broken:
-        """As `fr_core.storage.audit.verify.verify`."""
-        ...
-
-    def audit_disagreement(self, checkpoint: Checkpoint) -> Broken | None:
-        """As `fr_core.storage.audit.verify.disagreement`; raises `StoreCorrupt`, too."""
-        ...
-
-    def audit_export(self, after: int, begun: bool) -> ExportPart:
-        """Do one step of an export: the steps together hold what was recorded meanwhile, up to the checkpoint.
-
-        Args:
-            after: from the record after this number.
-            begun: whether a step was done before, with what this one begins.
-
-        Raises:
-            InvalidField: the chain has no record of that number.
-            StoreFailed: records of the next step were pruned since the last step.
-        """
-        ...
-
-    def audit_oldest(self, before_ms: int) -> Segment | None:
-        """Like `fr_trust.audit.export.oldest_segment`; records of kept cases are not due."""
-        ...
-
-    def audit_prune(self, after: int, upto: int, last: bool) -> bool:
-        """Like `AuditTable.prune`; after the last of several, it overwrites all copies of the deleted records."""
-        ...
-
-    def audit_checkpoint(self) -> Checkpoint:
-        """Sign how far the chain is."""
-        ...
-
-    def audit_public_key(self) -> str:
-        """Return the key that tells its signatures, as PEM."""
-        ...
-
-    def audit_subject(self, gallery_id: str, subject_id: str) -> tuple[Pseudonym, ...]:
-        """Return the pseudonyms of a subject in the chain, for all Unicode forms of the caller's id."""
-        ...
-
-    def audit_case(self, reference: str) -> tuple[Pseudonym, ...]:
-        """Return the pseudonyms of a case in the chain, for all Unicode forms of its reference."""
-        ...
 
 
 @runtime_checkable
@@ -127,22 +53,31 @@ class LocalAudit:
         self._case_ids = case_ids
 
     def audit_search(self, wanted: Filter, after: int, limit: int) -> Page:
-        """See `AuditCalls`."""
+        """As `fr_trust.audit.search.search`."""
         with self._store.auditing() as audit:
             return search(audit, wanted, after, limit)
 
     def audit_verify(self, checkpoints: Sequence[Checkpoint]) -> Verified | Broken:
-        """See `AuditCalls`."""
+        """As `fr_core.storage.audit.verify.verify`."""
         with self._store.auditing() as audit:
             return verify(audit, checkpoints)
 
     def audit_disagreement(self, checkpoint: Checkpoint) -> Broken | None:
-        """See `AuditCalls`."""
+        """As `fr_core.storage.audit.verify.disagreement`; raises `StoreCorrupt`, too."""
         with self._store.auditing() as audit:
             return disagreement(audit, checkpoint)
 
     def audit_export(self, after: int, begun: bool) -> ExportPart:
-        """See `AuditCalls`."""
+        """Do one step of an export: the steps together hold what was recorded meanwhile, up to the checkpoint.
+
+        Args:
+            after: from the record after this number.
+            begun: whether a step was done before, with what this one begins.
+
+        Raises:
+            InvalidField: the chain has no record of that number.
+            StoreFailed: records of the next step were pruned since the last step.
+        """
         with self._store.auditing() as audit:
             pruned = audit.pruned().upto
             if begun and after < pruned:
@@ -156,33 +91,33 @@ class LocalAudit:
         return ExportPart(data, None if ended else after + len(found))
 
     def audit_oldest(self, before_ms: int) -> Segment | None:
-        """See `AuditCalls`."""
+        """As `fr_trust.audit.segment.oldest_segment`; records of kept cases are not due."""
         kept = self._case_ids()  # before reading the audit: all records of a case that is opened later are newer
         with self._store.auditing() as audit:
             return oldest_segment(audit, before_ms, lambda record: record.detail.get("case_id") in kept)
 
     def audit_prune(self, after: int, upto: int, last: bool) -> bool:
-        """See `AuditCalls`."""
+        """As `AuditTable.prune`; after the last of several, overwrites all copies of the deleted records."""
         return self._store.prune_audit(after, upto, last)
 
     def audit_checkpoint(self) -> Checkpoint:
-        """See `AuditCalls`."""
+        """Sign how far the chain is."""
         with self._store.auditing() as audit:
             return audit.checkpoint()
 
     def audit_public_key(self) -> str:
-        """See `AuditCalls`."""
+        """Return the key that tells its signatures, as PEM."""
         with self._store.auditing() as audit:
             return audit.public_pem()
 
     def audit_subject(self, gallery_id: str, subject_id: str) -> tuple[Pseudonym, ...]:
-        """See `AuditCalls`."""
+        """Return the pseudonyms of a subject in the chain, for all Unicode forms of the caller's id."""
         with self._store.auditing() as audit:
             pseudonyms = audit.pseudonyms()
             return tuple(pseudonyms.subject(gallery_id, form) for form in forms_of(subject_id))
 
     def audit_case(self, reference: str) -> tuple[Pseudonym, ...]:
-        """See `AuditCalls`."""
+        """Return the pseudonyms of a case in the chain, for all Unicode forms of its reference."""
         with self._store.auditing() as audit:
             pseudonyms = audit.pseudonyms()
             return tuple(pseudonyms.case(form) for form in forms_of(reference))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from typing import Literal, Protocol, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
-from fr_core.runtime.observe import ModelRole, NullObserver, Observer, Stage
+from fr_core.runtime.observe import ModelRole, NullObserver, Stage
 
 OK = "OK"
 CANCELLED = "CANCELLED"
@@ -19,8 +19,17 @@ Ended: TypeAlias = Callable[[str, float], None]
 """Call it once at the end of a call, with the outcome (OK, CANCELLED or a reason) and the duration in seconds."""
 
 
-class CallObserver(Protocol):
-    """Receives events of calls on the event loop. Methods must be quick and must not raise."""
+Chore = Literal["purge_training", "purge_cases", "prune_audit", "checkpoints", "key_ends"]
+"""The name of a periodic job in the log and in the metrics."""
+
+CHORES: tuple[Chore, ...] = get_args(Chore)
+
+
+class Listener(NullObserver):
+    """Receives events of the engine, and of calls on the event loop, and ignores them.
+
+    The methods of a subclass are quick, and do not raise.
+    """
 
     def began(self, method: str, request_id: str, traceparent: str) -> Ended:
         """Record the start of a call, in the context that will process it.
@@ -30,29 +39,13 @@ class CallObserver(Protocol):
             request_id: of the call.
             traceparent: the caller's value for this key of W3C Trace Context, unchecked; may be empty.
         """
-        ...
+        return lambda outcome, took_s: None
 
     def refused(self, reason: str) -> None:
         """Record that a stream item was refused or failed, with a reason of `fr_core.errors`."""
-        ...
 
 
-class Listener(Observer, CallObserver, Protocol):
-    """Receives events of the engine and of calls."""
-
-
-class NullListener(NullObserver):
-    """Ignores every event."""
-
-    def began(self, method: str, request_id: str, traceparent: str) -> Ended:
-        """As `CallObserver.began`."""
-        return _nobody
-
-    def refused(self, reason: str) -> None:
-        """As `CallObserver.refused`."""
-
-
-class Together:
+class Together(Listener):
     """Passes events to several listeners, in order."""
 
     def __init__(self, listeners: Sequence[Listener]) -> None:
@@ -104,14 +97,3 @@ class Together:
         """As `CallObserver.refused`."""
         for listener in self._listeners:
             listener.refused(reason)
-
-
-def _nobody(outcome: str, took_s: float) -> None:
-    return
-
-
-Chore = Literal["purge_training", "purge_cases", "prune_audit", "checkpoints", "key_ends"]
-"""The name of a job in the log and in the metrics."""
-
-
-CHORES: tuple[Chore, ...] = get_args(Chore)

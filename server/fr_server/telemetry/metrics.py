@@ -18,10 +18,9 @@ from fr_core import __version__
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.observe import MODELS, STAGES, ModelRole, Stage
 from fr_server.errors import STATUS
-from fr_server.telemetry.listener import CANCELLED, CHORES, OK, Chore, Ended, FrontendEnd
-from fr_server.telemetry.processes import PROCESS_SPECS, ProcessesCollector
-from fr_server.telemetry.spec import Spec as Spec
-from fr_server.telemetry.spec import counter, gauge, histogram
+from fr_server.telemetry.listener import CANCELLED, CHORES, OK, Chore, Ended, FrontendEnd, Listener
+from fr_server.telemetry.processes import PROCESS_SPECS, ProcessesCollector, counter, gauge, histogram, specs_in
+from fr_server.telemetry.processes import Spec as Spec
 from fr_server.telemetry.storage import KEPT_SPECS
 from fr_server.telemetry.trust_metrics import TRUST_SPECS, PrometheusTrust
 
@@ -112,28 +111,7 @@ FRONTENDS_REPLACED = Spec(
 )
 FRONTEND_ENDS: tuple[FrontendEnd, ...] = get_args(FrontendEnd)
 
-SPECS: tuple[Spec, ...] = (
-    REQUEST_SECONDS,
-    REQUESTS_IN_FLIGHT,
-    REJECTS,
-    STAGE_SECONDS,
-    QUEUE_WAIT_SECONDS,
-    BATCH_SIZE,
-    INFERENCE_SECONDS,
-    QUEUE_DEPTH,
-    DROPPED,
-    FAILED_BATCHES,
-    PHOTOS,
-    FACES,
-    DEVICE_INFO,
-    BUILD_INFO,
-    HEALTH,
-    CHORE_FAILURES,
-    FRONTENDS_REPLACED,
-    *PROCESS_SPECS,
-    *KEPT_SPECS,
-    *TRUST_SPECS,
-)
+SPECS = (*specs_in(globals()), *PROCESS_SPECS, *KEPT_SPECS, *TRUST_SPECS)
 
 REASONS = frozenset(error.reason for error in STATUS)
 
@@ -146,7 +124,7 @@ def methods_of(services: Iterable[str]) -> frozenset[str]:
     )
 
 
-class PrometheusObserver:
+class PrometheusObserver(Listener):
     """Counts events in its own registry; a process may have several.
 
     Args:
@@ -232,7 +210,7 @@ class PrometheusObserver:
         self._models[model].drops.inc(items)
 
     def began(self, method: str, request_id: str, traceparent: str) -> Ended:
-        """As `CallObserver.began`; does not use the request id as a label."""
+        """As `Listener.began`; does not use the request id as a label."""
         self._in_flight.inc()
         known = method if method in self._methods else UNKNOWN
 
@@ -246,7 +224,7 @@ class PrometheusObserver:
         return ended
 
     def refused(self, reason: str) -> None:
-        """As `CallObserver.refused`."""
+        """As `Listener.refused`."""
         self._rejects[reason if reason in REASONS else UNKNOWN].inc()
 
     def running_on(self, device: ActiveDevice, pack: str) -> None:

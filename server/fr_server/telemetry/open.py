@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -10,13 +10,12 @@ from urllib.parse import urlsplit
 from fr_core.errors import ConfigInvalid
 from fr_core.runtime.devices import ActiveDevice
 from fr_server.config import TelemetryConfig
-from fr_server.telemetry.listener import Chore, FrontendEnd, Listener, NullListener, Together
-from fr_server.telemetry.trust import NullTrust, Trust
+from fr_server.telemetry.listener import Chore, FrontendEnd, Listener, Together
+from fr_server.telemetry.trust import Trust
 
 if TYPE_CHECKING:
     from fr_server.telemetry.exposition import MetricsServer
     from fr_server.telemetry.metrics import PrometheusObserver
-    from fr_server.telemetry.storage import KeptStore, Lists
     from fr_server.telemetry.tracing import TracingObserver
 import os
 from collections.abc import Iterator
@@ -59,11 +58,11 @@ class Telemetry:
         trust: receives events of the gateway, of access and of the audit.
     """
 
-    listener: Listener = field(default_factory=NullListener)
+    listener: Listener = field(default_factory=Listener)
     metrics: PrometheusObserver | None = None
     metrics_server: MetricsServer | None = None
     tracing: TracingObserver | None = None
-    trust: Trust = field(default_factory=NullTrust)
+    trust: Trust = field(default_factory=Trust)
 
     def start(self) -> None:
         """Serve the metrics, if there are any.
@@ -93,18 +92,6 @@ class Telemetry:
         """Count a replaced front-end process."""
         if self.metrics is not None:
             self.metrics.frontend_replaced(why)
-
-    def watch(self, stores: Mapping[str, KeptStore], galleries: Lists | None) -> None:
-        """Measure stores at each scrape of the metrics. Call it once.
-
-        Args:
-            stores: by name, such as `galleries`, `training`, `access`, `cases`.
-            galleries: the galleries to count; None to count none.
-        """
-        if self.metrics_server is not None:
-            from fr_server.telemetry.storage import KeptCollector
-
-            self.metrics_server.also(KeptCollector(stores, galleries))
 
     def close(self) -> None:
         """Send the last spans and stop serving the metrics; may be called twice, and without `start`."""
@@ -146,7 +133,7 @@ def open_telemetry(config: TelemetryConfig, services: Collection[str]) -> Teleme
 
         metrics = PrometheusObserver(methods_of(services))
         metrics_server = MetricsServer(exposed(metrics.registry), config.metrics_host, config.metrics_port)
-    trust = NullTrust() if metrics is None else metrics.trust
+    trust = Trust() if metrics is None else metrics.trust
     return Telemetry(together(metrics, tracing), metrics, metrics_server, tracing, trust)
 
 
@@ -155,7 +142,7 @@ def together(*listeners: Listener | None) -> Listener:
     there = [listener for listener in listeners if listener is not None]
     if len(there) > 1:
         return Together(there)
-    return there[0] if there else NullListener()
+    return there[0] if there else Listener()
 
 
 def _open_tracing(endpoint: str) -> TracingObserver:

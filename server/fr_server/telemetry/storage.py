@@ -17,7 +17,7 @@ from fr_core.errors import FrError, StoreCorrupt
 from fr_core.gallery.values import GalleryInfo, Page
 from fr_core.storage.connection import reading_outside
 from fr_server.telemetry.logs import describe
-from fr_server.telemetry.spec import Spec, seen
+from fr_server.telemetry.processes import Spec, seen, specs_in
 
 log = logging.getLogger("fr_server.metrics")
 
@@ -59,17 +59,7 @@ GALLERIES = Spec("fr_galleries", "gauge", "Galleries; absent while they are unre
 SUBJECTS = Spec("fr_subjects", "gauge", "Subjects in all galleries.")
 TEMPLATES = Spec("fr_templates", "gauge", "Templates in all galleries.")
 
-KEPT_SPECS: tuple[Spec, ...] = (
-    DISK_FREE,
-    DISK_SIZE,
-    STORE_BYTES,
-    STORE_BROKEN,
-    AUDIT_RECORDS,
-    AUDIT_OLDEST,
-    GALLERIES,
-    SUBJECTS,
-    TEMPLATES,
-)
+KEPT_SPECS = specs_in(globals())
 
 
 class Lists(Protocol):

@@ -20,7 +20,7 @@ from fr_core import __version__
 from fr_core.errors import FrError
 from fr_core.runtime.observe import Stage
 from fr_server.errors import STATUS
-from fr_server.telemetry.listener import CANCELLED, OK, Ended, NullListener
+from fr_server.telemetry.listener import CANCELLED, OK, Ended, Listener
 
 # More time than a working receiver needs for the spans of a few seconds.
 _LAST_SPANS_S = 3.0
@@ -30,7 +30,7 @@ _STATUS = {OK: "OK", CANCELLED: "CANCELLED", **{error.reason: status.name for er
 _SERVER_ERRORS = frozenset(("UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"))
 
 
-class TracingObserver(NullListener):
+class TracingObserver(Listener):
     """Makes spans of calls and steps.
 
     A call is a child of the span in the caller's `traceparent`. `tracestate` and `baggage` are not read, because
@@ -49,7 +49,7 @@ class TracingObserver(NullListener):
         self._propagator = TraceContextTextMapPropagator()
 
     def began(self, method: str, request_id: str, traceparent: str) -> Ended:
-        """As `CallObserver.began`; the span is the current one for the rest of the call's own context."""
+        """As `Listener.began`; the span is the current one for the rest of the call's own context."""
         parent = self._propagator.extract({"traceparent": traceparent}, context.Context())
         span = self._tracer.start_span(
             method,

@@ -1,9 +1,9 @@
-"""Passes events of the gateway, of access and of the audit to the metrics, if they are on."""
+"""Names the events of the gateway, of access and of the audit, and passes them to whoever listens."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Literal
 
 
 class HandshakeFailure(StrEnum):
@@ -53,26 +53,6 @@ class Parting(StrEnum):
     STOPPED = "stopped"
 
 
-class GatewayListener(Protocol):
-    """Receives events in the gateway's thread. Methods must be quick and must not raise."""
-
-    def handshake_failed(self, address: str, why: HandshakeFailure) -> None:
-        """A client failed the TLS handshake."""
-        ...
-
-    def connection_refused(self, address: str, why: Refusal) -> None:
-        """The gateway closed a connection before any byte reached the server."""
-        ...
-
-    def connected(self, address: str) -> None:
-        """A client has sent its first bytes and is connected to the server."""
-        ...
-
-    def disconnected(self, address: str, why: Parting) -> None:
-        """A connected client has disconnected."""
-        ...
-
-
 Chain = Literal["galleries", "training", "cases", "access"]
 """A chain of the audit."""
 
@@ -80,111 +60,49 @@ DecoderEnd = Literal["crashed", "too_costly"]
 """The reason for replacing a photo decoder: it crashed, or a photo took too much time or memory."""
 
 
-class Trust(GatewayListener, Protocol):
-    """Receives security events from any thread. Methods must be quick and must not raise.
+class Trust:
+    """Receives security events from any thread, and ignores them; the methods of a subclass are quick and do not raise.
 
-    It is also a `GatewayListener`, so that the gateway can use it directly. It does not keep addresses.
+    No event may leave an address in a log or a metric. Times are seconds since 1970, UTC.
     """
 
+    def handshake_failed(self, address: str, why: HandshakeFailure) -> None:
+        """A client failed the TLS handshake; in the gateway's thread, as the next three."""
+
+    def connection_refused(self, address: str, why: Refusal) -> None:
+        """The gateway closed a connection before any byte reached the server."""
+
+    def connected(self, address: str) -> None:
+        """A client has sent its first bytes and is connected to the server."""
+
+    def disconnected(self, address: str, why: Parting) -> None:
+        """A connected client has disconnected."""
+
     def access_refused(self, reason: str) -> None:
-        """Record that a call was refused because of its caller or its rate.
+        """A call was refused because of its caller or its rate.
 
         Args:
             reason: the reason of the error, such as NOT_PERMITTED; for CREDENTIAL_INVALID, a word of
                 `fr_trust.access.refusals.Why` instead, such as `expired`.
         """
-        ...
 
     def checkpointed(self, chain: Chain, at_s: float) -> None:
-        """Record the time of a chain's last checkpoint; also called when the server starts.
-
-        Args:
-            chain: of the audit.
-            at_s: seconds since 1970, UTC; 0 if there is none yet.
-        """
-        ...
+        """A chain got a checkpoint, or the server starts; 0 if there is none yet."""
 
     def checkpoint_agrees(self, chain: Chain, agrees: bool) -> None:
-        """Record whether a chain agrees with its newest checkpoint in the checkpoint folder.
-
-        Args:
-            chain: of the audit.
-            agrees: also true if there is no checkpoint yet.
-        """
-        ...
+        """A chain was compared with its newest checkpoint in the checkpoint folder; agrees if there is none yet."""
 
     def certificate_expires(self, at_s: float) -> None:
-        """Record the expiry of the current certificate; called again after each reload.
-
-        Args:
-            at_s: seconds since 1970, UTC.
-        """
-        ...
+        """The current certificate has this expiry; told again after each reload."""
 
     def revocations_expire(self, at_s: float) -> None:
-        """Record the expiry of the current list of revoked certificates; called again after each reload.
-
-        Args:
-            at_s: seconds since 1970, UTC; 0 if there is no list, or if it never expires.
-        """
-        ...
+        """The list of revoked certificates has this expiry; 0 if there is none, or if it never expires."""
 
     def reload_refused(self, reason: str) -> None:
-        """Record that a reload left the certificates unchanged.
-
-        Args:
-            reason: the reason of the error, such as FILE_TAMPERED.
-        """
-        ...
+        """A reload left the certificates unchanged, for the reason of an error, such as FILE_TAMPERED."""
 
     def keys_expire(self, at_s: float) -> None:
-        """Record the next expiry of a valid API key; called regularly.
-
-        Args:
-            at_s: seconds since 1970, UTC; 0 if none expires.
-        """
-        ...
+        """The next valid API key expires then; 0 if none expires. Told regularly."""
 
     def decoder_replaced(self, why: DecoderEnd) -> None:
-        """Record that the server replaced a photo decoder early."""
-        ...
-
-
-class NullTrust:
-    """Ignores every event."""
-
-    def handshake_failed(self, address: str, why: HandshakeFailure) -> None:
-        """As `GatewayListener.handshake_failed`."""
-
-    def connection_refused(self, address: str, why: Refusal) -> None:
-        """As `GatewayListener.connection_refused`."""
-
-    def connected(self, address: str) -> None:
-        """As `GatewayListener.connected`."""
-
-    def disconnected(self, address: str, why: Parting) -> None:
-        """As `GatewayListener.disconnected`."""
-
-    def access_refused(self, reason: str) -> None:
-        """As `Trust.access_refused`."""
-
-    def checkpointed(self, chain: Chain, at_s: float) -> None:
-        """As `Trust.checkpointed`."""
-
-    def checkpoint_agrees(self, chain: Chain, agrees: bool) -> None:
-        """As `Trust.checkpoint_agrees`."""
-
-    def certificate_expires(self, at_s: float) -> None:
-        """As `Trust.certificate_expires`."""
-
-    def revocations_expire(self, at_s: float) -> None:
-        """As `Trust.revocations_expire`."""
-
-    def reload_refused(self, reason: str) -> None:
-        """As `Trust.reload_refused`."""
-
-    def keys_expire(self, at_s: float) -> None:
-        """As `Trust.keys_expire`."""
-
-    def decoder_replaced(self, why: DecoderEnd) -> None:
-        """As `Trust.decoder_replaced`."""
+        """The server replaced a photo decoder early."""

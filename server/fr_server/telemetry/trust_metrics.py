@@ -8,8 +8,8 @@ from typing import get_args
 from prometheus_client import CollectorRegistry, Counter
 
 from fr_core.errors import FileTampered, KeyUnavailable, TlsUnusable
-from fr_server.telemetry.spec import Spec, counter, gauge
-from fr_server.telemetry.trust import Chain, DecoderEnd, HandshakeFailure, Parting, Refusal
+from fr_server.telemetry.processes import Spec, counter, gauge, specs_in
+from fr_server.telemetry.trust import Chain, DecoderEnd, HandshakeFailure, Parting, Refusal, Trust
 from fr_trust.access.refusals import Why
 from fr_trust.errors import CredentialMissing, NotPermitted, QuotaExceeded, RateLimited
 
@@ -83,23 +83,10 @@ DECODERS_REPLACED = Spec(
     ("why",),
 )
 
-TRUST_SPECS: tuple[Spec, ...] = (
-    HANDSHAKES_FAILED,
-    DOOR_REFUSED,
-    DOOR_ENDED,
-    DOOR_CONNECTIONS,
-    ACCESS_REFUSED,
-    AUDIT_CHECKPOINT,
-    AUDIT_CONTRADICTED,
-    CERTIFICATE_EXPIRY,
-    CRL_EXPIRY,
-    RELOADS_REFUSED,
-    API_KEY_EXPIRY,
-    DECODERS_REPLACED,
-)
+TRUST_SPECS = specs_in(globals())
 
 
-class PrometheusTrust:
+class PrometheusTrust(Trust):
     """Counts events; every series exists from the start, at zero.
 
     A checkpoint's series begins with the first checkpoint, so that a server without checkpoints shows none as missing.
@@ -123,19 +110,19 @@ class PrometheusTrust:
         self._reloads = _each(counter(RELOADS_REFUSED, registry), RELOAD_REASONS)
 
     def handshake_failed(self, address: str, why: HandshakeFailure) -> None:
-        """As `GatewayListener.handshake_failed`; does not use the address as a label."""
+        """As `Trust.handshake_failed`; does not use the address as a label."""
         _known(self._handshakes, why).inc()
 
     def connection_refused(self, address: str, why: Refusal) -> None:
-        """As `GatewayListener.connection_refused`; does not use the address as a label."""
+        """As `Trust.connection_refused`; does not use the address as a label."""
         _known(self._refused, why).inc()
 
     def connected(self, address: str) -> None:
-        """As `GatewayListener.connected`; does not use the address as a label."""
+        """As `Trust.connected`; does not use the address as a label."""
         self._connections.inc()
 
     def disconnected(self, address: str, why: Parting) -> None:
-        """As `GatewayListener.disconnected`; does not use the address as a label."""
+        """As `Trust.disconnected`; does not use the address as a label."""
         self._connections.dec()
         _known(self._ended, why).inc()
 

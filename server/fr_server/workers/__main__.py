@@ -23,21 +23,8 @@ from fr_server.memory import freeze_objects, share_one_heap
 from fr_server.telemetry.logs import configure_logging, describe, log_unhandled
 from fr_server.telemetry.open import open_telemetry
 from fr_server.workers.heartbeat import BEAT_S, Heartbeat
-from fr_server.workers.link import Wire
 from fr_server.workers.link_client import Asker
-from fr_server.workers.messages import (
-    Answer,
-    DeviceIsLost,
-    GalleriesAreRead,
-    Listening,
-    Ping,
-    Pong,
-    Ready,
-    Refusal,
-    Reload,
-    Stop,
-    Welcome,
-)
+from fr_server.workers.messages import Answer, EngineSays, FrontendSays, Refusal, Welcome, Wire
 from fr_server.workers.remote import RemoteRawEmbedder, RemoteTileDetector, remote_galleries
 from fr_server.workers.shared_memory import PATIENCE_S
 
@@ -46,7 +33,7 @@ log = logging.getLogger("fr_server.workers")
 
 def main(link: int, memory: int) -> None:
     """Serve until the engine's process says that it is enough, or is gone."""
-    of_the_engine = signal.SIGHUP, signal.SIGINT, signal.SIGTERM  # which came blocked; it sends `Reload` and `Stop`
+    of_the_engine = signal.SIGHUP, signal.SIGINT, signal.SIGTERM  # which came blocked; it says RELOAD and STOP
     for number in of_the_engine:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, of_the_engine)
@@ -90,7 +77,7 @@ async def serve(welcome: Welcome, wire: Wire, memory: int) -> None:
     lifeline, loaded = Lifeline(), threading.Event()
 
     def wait_for_galleries(on_block: Callable[[], None]) -> None:
-        wire.send(Listening())
+        wire.send(FrontendSays.LISTENING)
         while not loaded.wait(PATIENCE_S):
             on_block()
 
@@ -117,11 +104,11 @@ async def serve(welcome: Welcome, wire: Wire, memory: int) -> None:
     def reload() -> None:
         asyncio.run_coroutine_threadsafe(app.reload(), loop).add_done_callback(log_failure)
 
-    heartbeat, pongs = Heartbeat(), SimpleQueue[Pong]()
+    heartbeat, pongs = Heartbeat(), SimpleQueue[FrontendSays]()
 
     def ping() -> None:
         heartbeat.heard()
-        loop.call_soon_threadsafe(pongs.put, Pong())  # this shows that the loop is alive
+        loop.call_soon_threadsafe(pongs.put, FrontendSays.PONG)  # this shows that the loop is alive
 
     told = (wire, asker, lifeline, loaded.set, reload, stop, ping)
     threading.Thread(target=listen, args=told, name="engine", daemon=True).start()
@@ -131,7 +118,7 @@ async def serve(welcome: Welcome, wire: Wire, memory: int) -> None:
     await until(told_to_stop, starting)
     if starting.done():
         freeze_objects()
-        wire.send(Ready())
+        wire.send(FrontendSays.READY)
         minding = asyncio.ensure_future(mind_engine(app, heartbeat))
         await until(told_to_stop, asyncio.ensure_future(app.broken()))
         minding.cancel()
@@ -149,7 +136,7 @@ async def mind_engine(app: App, heartbeat: Heartbeat) -> None:
         app.engine_answers(not heartbeat.beat())
 
 
-def answer_pings(wire: Wire, pongs: SimpleQueue[Pong]) -> None:
+def answer_pings(wire: Wire, pongs: SimpleQueue[FrontendSays]) -> None:
     """Send what the event loop has queued, until the engine's process ends."""
     with contextlib.suppress(OSError):
         while True:
@@ -171,15 +158,15 @@ def listen(
             match wire.receive():
                 case Answer() | Refusal() as message:
                     asker.answered(message)
-                case GalleriesAreRead():
+                case EngineSays.GALLERIES_ARE_READ:
                     on_loaded()
-                case Reload():
+                case EngineSays.RELOAD:
                     reload()
-                case DeviceIsLost():
+                case EngineSays.DEVICE_IS_LOST:
                     lifeline.cut()
-                case Stop():
+                case EngineSays.STOP:
                     stop()
-                case Ping():
+                case EngineSays.PING:
                     ping()
                 case message:
                     raise TypeError(f"the engine's process sent a {type(message).__name__}")

@@ -16,8 +16,7 @@ from fr_core.runtime.observe import ModelRole
 from fr_core.runtime.ticket import Ticket, current_ticket
 from fr_core.storage.audit.attribution import current_attribution
 from fr_core.types import U8
-from fr_server.workers.link import Wire
-from fr_server.workers.messages import Answer, ArenaPlan, Cancel, GalleryCall, Pictures, Refusal
+from fr_server.workers.messages import Answer, ArenaPlan, Cancel, GalleryCall, Pictures, Refusal, Wire
 from fr_server.workers.shared_memory import PATIENCE_S, Arena, Slots, picture_bytes
 
 

@@ -26,22 +26,20 @@ from fr_core.storage.audit.attribution import attributed
 from fr_core.types import U8, AlignedFace, frozen_array
 from fr_server.pools import StorageThreads
 from fr_server.storage.audits import audit_of
-from fr_server.storage.gallery_calls import GalleryCalls
+from fr_server.storage.calls import GalleryCalls
 from fr_server.telemetry.logs import describe
-from fr_server.workers.link import Wire
 from fr_server.workers.messages import (
     AUDIT_METHODS,
     GALLERY_METHODS,
     Answer,
     Cancel,
     FromEngine,
+    FrontendSays,
     GalleryCall,
-    Listening,
     PackedFaces,
     Pictures,
-    Pong,
-    Ready,
     Refusal,
+    Wire,
 )
 from fr_server.workers.shared_memory import Arena
 
@@ -151,11 +149,11 @@ class Answerer:
                         self._tickets[number].cancel()
             case GalleryCall():
                 self._storage.of(message.bulk).submit(message.caller, partial(self._ask_galleries, message))
-            case Listening():
+            case FrontendSays.LISTENING:
                 self._on_listening()
-            case Ready():
+            case FrontendSays.READY:
                 self._on_ready()
-            case Pong():
+            case FrontendSays.PONG:
                 self._on_pong()
             case _:
                 raise TypeError(f"a front-end sent a {type(message).__name__}")

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import pickle
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
+from multiprocessing.connection import Connection
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,8 +23,63 @@ from fr_core.storage.audit.attribution import Attribution
 from fr_core.types import F32
 from fr_server.app import Part
 from fr_server.config import Config
-from fr_server.storage.audits import AuditCalls
-from fr_server.storage.gallery_calls import GalleryCalls
+from fr_server.storage.calls import AuditCalls, GalleryCalls
+
+
+class Wire:
+    """One end. The other is held by a process that this one started, or that started it: nobody else can write.
+
+    Args:
+        connection: of a socket pair.
+    """
+
+    def __init__(self, connection: Connection[Any, Any]) -> None:
+        self._connection = connection
+        self._sending = threading.Lock()
+
+    def send(self, message: object) -> None:
+        """Send a message; blocks while the other end does not read.
+
+        Raises:
+            OSError: the other end is closed.
+        """
+        data = _dumped(message)
+        with self._sending:
+            self._connection.send_bytes(data)
+
+    def receive(self) -> Any:
+        """Wait for the next message, in one thread only.
+
+        Raises:
+            EOFError: the other end is closed; its process has ended.
+        """
+        try:
+            return pickle.loads(self._connection.recv_bytes())
+        except ConnectionError as error:  # it had not read everything when it ended
+            raise EOFError from error
+
+    def close(self) -> None:
+        """Close this end, when no thread receives any more."""
+        self._connection.close()
+
+
+class _Pickler(pickle.Pickler):
+    """Knows read-only mappings too, which galleries return."""
+
+    def reducer_override(self, value: object) -> Any:
+        if isinstance(value, MappingProxyType):
+            return _read_only, (dict(value),)
+        return NotImplemented
+
+
+def _read_only(values: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+    return MappingProxyType(values)
+
+
+def _dumped(message: object) -> bytes:
+    out = io.BytesIO()
+    _Pickler(out, pickle.HIGHEST_PROTOCOL).dump(message)
+    return out.getvalue()
 
 
 def _methods(protocol: type, *local: str) -> frozenset[str]:
@@ -90,47 +151,25 @@ class Refusal:
     error: FrError | None
 
 
-@dataclass(frozen=True, slots=True)
-class GalleriesAreRead:
-    """Calls can be answered."""
+class EngineSays(Enum):
+    """Tells a front-end, without any more."""
 
-
-@dataclass(frozen=True, slots=True)
-class Reload:
-    """Certificates and their keys are to be read again."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceIsLost:
-    """A device was lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Drain, then end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ping:
-    """Asks, from the event loop of the engine's process, whether the front-end's event loop is alive."""
+    GALLERIES_ARE_READ = "calls can be answered"
+    RELOAD = "read certificates and their keys again"
+    DEVICE_IS_LOST = "a device was lost"
+    STOP = "drain, then end"
+    PING = "show that the event loop is alive"
 
 
 # --- from a front-end ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Listening:
-    """Calls are refused until the galleries are read."""
+class FrontendSays(Enum):
+    """Tells the engine's process, without any more."""
 
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """Calls are answered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pong:
-    """Answers a `Ping` from the front-end's event loop."""
+    LISTENING = "calls are refused until the galleries are read"
+    READY = "calls are answered"
+    PONG = "the event loop is alive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +223,7 @@ class Cancel:
     number: int
 
 
-FromEngine = Welcome | Answer | Refusal | GalleriesAreRead | Reload | DeviceIsLost | Stop | Ping
+FromEngine = Welcome | Answer | Refusal | EngineSays
 
 
 @dataclass(frozen=True, slots=True, eq=False)

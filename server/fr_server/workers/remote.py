@@ -12,8 +12,7 @@ from fr_core.gallery.search.searching import Ask
 from fr_core.gallery.values import Found, GalleryRef
 from fr_core.runtime.ticket import current_ticket
 from fr_core.types import F32, U8, AlignedFace
-from fr_server.storage.audits import AuditCalls
-from fr_server.storage.gallery_calls import GalleryCalls
+from fr_server.storage.calls import AuditCalls, GalleryCalls
 from fr_server.workers.link_client import Asker
 from fr_server.workers.messages import AUDIT_METHODS, GALLERY_METHODS
 

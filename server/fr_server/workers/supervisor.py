@@ -17,13 +17,12 @@ from fr_server.app import Load, Part, log_lost_device, while_writing
 from fr_server.config import Config
 from fr_server.jobs.periodic import watch
 from fr_server.pools import StorageThreads
-from fr_server.storage.gallery_calls import GalleryCalls
+from fr_server.storage.calls import GalleryCalls
 from fr_server.telemetry.open import Telemetry, forget
 from fr_server.workers.heartbeat import BEAT_S, Heartbeat
 from fr_server.workers.link_server import Batchers
-from fr_server.workers.messages import ArenaPlan, DeviceIsLost, GalleriesAreRead, Ping, Reload, Stop, Welcome
-from fr_server.workers.ports import HeldPort
-from fr_server.workers.process import Frontend, start_frontend
+from fr_server.workers.messages import ArenaPlan, EngineSays, Welcome
+from fr_server.workers.process import Frontend, HeldPort, start_frontend
 from fr_server.workers.shared_memory import picture_bytes
 
 log = logging.getLogger("fr_server.workers")
@@ -136,14 +135,14 @@ class Supervisor:
     async def reload(self) -> None:
         """As `Server.reload`."""
         for frontend in self._frontends.values():
-            frontend.answerer.tell(Reload())
+            frontend.answerer.tell(EngineSays.RELOAD)
 
     async def stop(self) -> None:
         """As `Server.stop`."""
         self._stopping.set()
         self.telemetry.serving(False)
         for frontend in self._frontends.values():
-            frontend.answerer.tell(Stop())
+            frontend.answerer.tell(EngineSays.STOP)
         if self._keepers:
             _, late = await asyncio.wait(self._keepers, timeout=self.config.server.drain_s + _GRACE_S)
             if late:
@@ -164,7 +163,7 @@ class Supervisor:
             raise
         self._loaded = True
         for frontend in self._frontends.values():
-            frontend.answerer.tell(GalleriesAreRead())
+            frontend.answerer.tell(EngineSays.GALLERIES_ARE_READ)
 
     async def _have_ready(self, ready: Sequence[asyncio.Event]) -> None:
         """Wait until all front-ends answer calls; raises what `start` raises."""
@@ -232,11 +231,11 @@ class Supervisor:
         log.info("Front-end %d is process %d", number, frontend.process.pid)
         self._frontends[number] = frontend
         if self._loaded:  # else it may have been welcomed just before
-            frontend.answerer.tell(GalleriesAreRead())
+            frontend.answerer.tell(EngineSays.GALLERIES_ARE_READ)
         if self._device_lost:
-            frontend.answerer.tell(DeviceIsLost())
+            frontend.answerer.tell(EngineSays.DEVICE_IS_LOST)
         if self._stopping.is_set():
-            frontend.answerer.tell(Stop())
+            frontend.answerer.tell(EngineSays.STOP)
         silent = await self._listen_to(frontend, heartbeat, gone)
         del self._frontends[number]
         status = await asyncio.to_thread(frontend.clear)
@@ -250,7 +249,7 @@ class Supervisor:
         silent = False
         while not gone.is_set():
             if not silent:
-                frontend.answerer.tell(Ping())
+                frontend.answerer.tell(EngineSays.PING)
             try:
                 await asyncio.wait_for(gone.wait(), BEAT_S)
             except TimeoutError:
@@ -284,7 +283,7 @@ class Supervisor:
         self._device_lost = True
         self.telemetry.serving(False)
         for frontend in self._frontends.values():
-            frontend.answerer.tell(DeviceIsLost())
+            frontend.answerer.tell(EngineSays.DEVICE_IS_LOST)
 
 
 async def _all_set(events: Sequence[asyncio.Event]) -> None:

@@ -16,6 +16,12 @@ from fr_core.pipeline import FacePolicy
 from fr_core.types import Embedding, Face, ModelId, Quality, checked_embedding
 from fr_server.errors import reason_value
 
+NOTICE = (
+    "Leads for a human examiner, not an identification: similarity is computed by a model that errs. "
+    "A trained examiner must compare the photos before anything is concluded."
+)
+
+
 MAX_ITEM_ID = 128
 NANOS_PER_S = 1_000_000_000
 # What the parts of a model id are made of; a mismatch repeats them in its message.

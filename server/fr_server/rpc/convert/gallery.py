@@ -31,13 +31,13 @@ from fr_core.types import Candidate, Decision, Face
 from fr_server.rpc.convert.calibration import InForce, error_rates
 from fr_server.rpc.convert.common import (
     NANOS_PER_S,
+    NOTICE,
     duration,
     embedding_message,
     face_message,
     model_message,
     timestamp,
 )
-from fr_server.rpc.convert.notice import NOTICE
 
 _USES: Mapping[GalleryUse, pb.GalleryUse.ValueType] = MappingProxyType(
     {

@@ -6,8 +6,7 @@ from fr_api.v1 import recognition_pb2 as pb
 from fr_core.pipeline import AnalyzedPhoto, DetectedPhoto
 from fr_core.types import EmbeddedFace, Embedding, Face
 from fr_server.rpc.convert.calibration import InForce, error_rates, likelihood_ratio
-from fr_server.rpc.convert.common import embedding_message, face_message, model_message
-from fr_server.rpc.convert.notice import NOTICE
+from fr_server.rpc.convert.common import NOTICE, embedding_message, face_message, model_message
 
 
 def detect_response(photo: DetectedPhoto) -> pb.DetectResponse:

@@ -12,8 +12,7 @@ from fr_api.v1 import common_pb2, gallery_pb2
 from fr_api.v1 import review_pb2 as pb
 from fr_core.errors import InvalidField, MissingField
 from fr_core.types import ModelId
-from fr_server.rpc.convert.common import NANOS_PER_S, model_message, timestamp_ms
-from fr_server.rpc.convert.notice import NOTICE
+from fr_server.rpc.convert.common import NANOS_PER_S, NOTICE, model_message, timestamp_ms
 from fr_trust.access.principal import Principal
 from fr_trust.access.roles import Role
 from fr_trust.casework.rules import (

@@ -18,7 +18,7 @@ from fr_core.errors import CallEnded, Failure, FrError, InputRefused, InternalEr
 from fr_server.errors import abort
 from fr_server.rpc.interceptors.sizes import request_of
 from fr_server.rpc.interceptors.wrapping import EXEMPT, Context, Handler, Malformed, Stream, Unary, first_of, read_by
-from fr_server.telemetry.listener import CANCELLED, OK, CallObserver, NullListener
+from fr_server.telemetry.listener import CANCELLED, OK, Listener
 from fr_server.telemetry.logs import FIELDS, defects, describe
 from fr_server.telemetry.throttle import Throttle
 
@@ -83,8 +83,8 @@ class Boundary(grpc.aio.ServerInterceptor):
         read_s: seconds in which the only request of a call must arrive.
     """
 
-    def __init__(self, observer: CallObserver | None = None, read_s: float = math.inf) -> None:
-        self._observer = observer or NullListener()
+    def __init__(self, observer: Listener | None = None, read_s: float = math.inf) -> None:
+        self._observer = observer or Listener()
         self._read_s = read_s
         self._refused: Throttle[None] = Throttle(time.monotonic)
 
@@ -187,14 +187,14 @@ class _Known:
     """What a call knows of itself. Cancelled timers keep it for long, so it holds nothing more."""
 
     request_id: str
-    observer: CallObserver
+    observer: Listener
 
 
 class _Call:
     """One call: `async with` tells and logs its end, and turns an exception into a status."""
 
     def __init__(
-        self, method: str, context: Context, observer: CallObserver, refused: Throttle[None], request_id: str
+        self, method: str, context: Context, observer: Listener, refused: Throttle[None], request_id: str
     ) -> None:
         self.method = method
         self.context = context

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
-
-import grpc
 
 from fr_api.v1 import access_pb2 as pb
 from fr_api.v1 import access_pb2_grpc
@@ -22,6 +19,7 @@ from fr_server.rpc.convert.access import (
     rotated_response,
     who_response,
 )
+from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.paging import number_of
 from fr_trust.access.budget import Budget
 from fr_trust.access.keys import ApiKey, principal_id_of, reaches, require_may_give
@@ -29,8 +27,6 @@ from fr_trust.access.principal import Principal
 from fr_trust.access.roles import Role
 from fr_trust.access.store import AccessStore
 from fr_trust.errors import NotPermitted
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 _DEFAULT_PAGE = 100
 _CALL = "keys"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
 
-import grpc
 from google.protobuf import timestamp_pb2
 
 from fr_api.v1 import audit_pb2 as pb
@@ -17,12 +15,12 @@ from fr_core.storage.audit.rows import Kept
 from fr_core.storage.audit.verify import Broken, Verified
 from fr_server.pools import Work
 from fr_server.rpc.convert.common import timestamp_ms
+from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.paging import number_of
-from fr_server.storage.audits import CHAINS, AuditCalls
+from fr_server.storage.audits import CHAINS
+from fr_server.storage.calls import AuditCalls
 from fr_server.telemetry.trust import Chain
 from fr_trust.audit.search import Filter, Page
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 _DEFAULT_PAGE = 100
 

@@ -14,7 +14,7 @@ from fr_core.scoring.calibration_json import to_json
 from fr_server.pools import Work
 from fr_server.rpc.convert.calibration import Criterion, InForce, Threshold, calibration_from, calibration_message
 from fr_server.rpc.services.decisions import Decisions
-from fr_server.storage.gallery_calls import GalleryCalls
+from fr_server.storage.calls import GalleryCalls
 
 log = logging.getLogger("fr_server.calibrations")
 

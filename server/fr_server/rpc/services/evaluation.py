@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-import grpc
-
 from fr_api.v1 import evaluation_pb2 as pb
 from fr_api.v1 import evaluation_pb2_grpc
 from fr_core.engine import Engine
@@ -30,12 +28,12 @@ from fr_server.authz.callers import current_sharer
 from fr_server.pools import KEPT_S, Work
 from fr_server.rpc.convert.evaluation import dataset_message, file_name, gallery_sizes, report_message, sent_seed
 from fr_server.rpc.convert.gallery import page_size
+from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.datasets import dataset_errors, dataset_root
 from fr_server.telemetry.logs import FIELDS
 
 log = logging.getLogger("fr_server.evaluation")
 
-Context = grpc.aio.ServicerContext[Any, Any]
 
 # Between two looks at how far an evaluation has come.
 _LOOK_S = 0.1

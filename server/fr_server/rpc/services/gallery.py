@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
-
-import grpc
 
 from fr_api.v1 import gallery_pb2 as pb
 from fr_api.v1 import gallery_pb2_grpc
@@ -27,15 +24,14 @@ from fr_server.rpc.convert.gallery import (
     template_response,
 )
 from fr_server.rpc.convert.gallery_updates import gallery_update, subject_update
+from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.calibrations import Calibrations
 from fr_server.rpc.services.decisions import Decisions
 from fr_server.rpc.services.gallery_faces import GalleryFaces
 from fr_server.rpc.services.items import answer_items
 from fr_server.rpc.services.probes import Probes
 from fr_server.rpc.services.scans import Scans
-from fr_server.storage.gallery_calls import GalleryCalls
-
-Context = grpc.aio.ServicerContext[Any, Any]
+from fr_server.storage.calls import GalleryCalls
 
 # Requests of a stream of embeddings in work at once; the next is there when one is answered, since clients send ahead.
 # Parsing one while another is written takes the interpreter from the thread that writes: with 2 at once, 100 rows take

@@ -21,7 +21,6 @@ from fr_server.authz.authorize import require_stated
 from fr_server.pools import Work
 from fr_server.rpc.convert.calibration import InForce, criterion
 from fr_server.rpc.convert.common import face_policy, sent_threshold
-from fr_server.rpc.convert.embeddings import embeddings_response, enrolments
 from fr_server.rpc.convert.gallery import (
     MAX_SIMILAR,
     SearchedFace,
@@ -32,11 +31,12 @@ from fr_server.rpc.convert.gallery import (
     subject_filter,
     top_k,
 )
+from fr_server.rpc.convert.gallery_updates import embeddings_response, enrolments
 from fr_server.rpc.interceptors.boundary import as_item_error, count_refusal
 from fr_server.rpc.services.calibrations import Calibrations
 from fr_server.rpc.services.decisions import Decisions
 from fr_server.rpc.services.probes import ProbeFace, Probes
-from fr_server.storage.gallery_calls import GalleryCalls
+from fr_server.storage.calls import GalleryCalls
 
 # Candidates of all faces of one answer, so that its size stays within what clients and memory hold.
 MAX_CANDIDATES = 10_000

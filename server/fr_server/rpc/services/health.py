@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
-from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-Context = grpc.aio.ServicerContext[Any, Any]
+from fr_server.rpc.interceptors.wrapping import Context
+
 Status = health_pb2.HealthCheckResponse
 
 MOST_WATCHERS = 1_000

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
-
-import grpc
 
 from fr_api.v1 import common_pb2, recognition_pb2_grpc
 from fr_api.v1 import recognition_pb2 as pb
@@ -15,11 +12,10 @@ from fr_server.pools import Work
 from fr_server.rpc.convert.calibration import criterion
 from fr_server.rpc.convert.common import face_policy, image_data
 from fr_server.rpc.convert.recognition import compare_response, detect_response, embed_response
+from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.decisions import Decisions
 from fr_server.rpc.services.items import answer_items
 from fr_server.rpc.services.probes import Probes
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class RecognitionService(recognition_pb2_grpc.RecognitionServiceServicer):

@@ -7,9 +7,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
-from typing import Any
-
-import grpc
 
 from fr_api.v1 import gallery_pb2, review_pb2_grpc
 from fr_api.v1 import review_pb2 as pb
@@ -31,18 +28,17 @@ from fr_server.rpc.convert.review import (
     retention_ms,
     summary_message,
 )
+from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.derivations import derived, told_to
 from fr_server.rpc.services.gallery_faces import GalleryFaces
 from fr_server.rpc.services.paging import number_of
 from fr_server.rpc.services.review_evidence import EvidenceRoom
-from fr_server.storage.gallery_calls import GalleryCalls
+from fr_server.storage.calls import GalleryCalls
 from fr_trust.access.principal import Principal
 from fr_trust.casework.rules import require_open
 from fr_trust.casework.store import CaseStore
 from fr_trust.casework.values import Case, Examination, Listed, Searched
 from fr_trust.errors import UnknownCase
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 _DEFAULT_PAGE = 100
 # Bytes of a bundle in a message.

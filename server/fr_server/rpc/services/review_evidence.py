@@ -15,7 +15,7 @@ from fr_server.rpc.convert.calibration import calibration_from
 from fr_server.rpc.convert.common import face_message
 from fr_server.rpc.services.decisions import Decisions
 from fr_server.rpc.services.derivations import derived
-from fr_server.storage.gallery_calls import GalleryCalls
+from fr_server.storage.calls import GalleryCalls
 from fr_trust.access.roles import Role
 from fr_trust.casework.rules import may_examine
 from fr_trust.casework.store import CaseStore

@@ -21,7 +21,8 @@ from fr_server.rpc.convert.training import (
     sent_retention_ms,
     sent_trainees,
 )
-from fr_server.rpc.services.training.resources import Context, TrainingResources
+from fr_server.rpc.interceptors.wrapping import Context
+from fr_server.rpc.services.training.resources import TrainingResources
 from fr_training.sessions.results import not_started, progress
 from fr_training.store.values import Changes
 

@@ -10,7 +10,7 @@ from fr_core.gallery.query import ScoreFusion
 from fr_core.gallery.values import MAX_TOP_K, Enrolment, GalleryInfo, GalleryRef, GalleryUpdate, GalleryUse, NewTemplate
 from fr_core.types import F32, Embedding, ModelId
 from fr_server.authz.scope import gallery_id_of
-from fr_server.storage.gallery_calls import GalleryCalls
+from fr_server.storage.calls import GalleryCalls
 from fr_training.bank.lists import Ranked
 from fr_training.bank.pool import PoolPhoto
 

@@ -6,20 +6,17 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-import grpc
+from typing import TypeVar
 
 from fr_core.engine import Engine
 from fr_server.pools import Work
-from fr_server.storage.gallery_calls import GalleryCalls
+from fr_server.storage.calls import GalleryCalls
 from fr_training.courses import Course
 from fr_training.store.training_store import TrainingStore
 from fr_training.trials import Session
 
 R = TypeVar("R")
 
-Context = grpc.aio.ServicerContext[Any, Any]
 
 # Of a file, in a message.
 PIECE = 2**20

@@ -9,8 +9,9 @@ from importlib.util import find_spec
 from fr_api.v1 import training_pb2 as pb
 from fr_api.v1 import training_pb2_grpc
 from fr_core.errors import InvalidField, MissingField, UnknownReport
-from fr_server.rpc.services.training.cohort_results import read_cohort
-from fr_server.rpc.services.training.resources import PIECE, Context, TrainingResources
+from fr_server.rpc.interceptors.wrapping import Context
+from fr_server.rpc.services.training.own_probe import read_cohort
+from fr_server.rpc.services.training.resources import PIECE, TrainingResources
 from fr_server.rpc.services.training.storage import signing_key
 from fr_training import report
 from fr_training.errors import NothingToReport, SessionUnfinished, UnknownTrainee

@@ -19,8 +19,9 @@ from fr_server.rpc.convert.trials import (
     sent_notes,
     trial_message,
 )
+from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.training.own_probe import lock_found, search_for
-from fr_server.rpc.services.training.resources import Context, TrainingResources
+from fr_server.rpc.services.training.resources import TrainingResources
 from fr_training.answers import ProbeSent
 from fr_training.courses import Course
 from fr_training.errors import ConsentRequired

@@ -11,7 +11,7 @@ from fr_core.errors import StoreCorrupt, StoreFailed, UnknownGallery
 from fr_core.gallery.values import GalleryUpdate
 from fr_core.storage.durable import cause, sync
 from fr_server.rpc.services.training.course_gallery import gallery_of_course
-from fr_server.storage.gallery_calls import GalleryCalls
+from fr_server.storage.calls import GalleryCalls
 from fr_server.telemetry.logs import FIELDS
 from fr_training.exports.signing import SigningKey, new_signing_key
 from fr_training.store.training_store import TrainingStore
