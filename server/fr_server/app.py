@@ -137,9 +137,6 @@ class App:
     """A server: `start`, then `stop`, within one event loop. It owns what it is given, and closes it.
 
     Args:
-        config: of the server.
-        engine: analyses photos.
-        galleries: are searched.
         telemetry: is told of both; None = nobody is.
         part: of the server; None = all of it.
         load: makes the galleries ready; None = they are.

@@ -28,7 +28,6 @@ def doubts_of(config: Config, path: Path | None, sealed: bool, now_ms: int) -> l
         config: a usable configuration (`require_usable`).
         path: file of the configuration; None if there is none.
         sealed: True if its seal is intact.
-        now_ms: milliseconds since 1970, UTC.
 
     Raises:
         TlsUnusable: the list of revoked certificates is unreadable.
@@ -98,7 +97,6 @@ def require_usable(config: Config) -> None:
 
 
 def _require_apart(config: Config) -> None:
-    """Require different addresses for calls and metrics; raises `ConfigInvalid`."""
     calls, metrics = config.server, config.telemetry
     if not calls.port or calls.port != metrics.metrics_port:
         return

@@ -36,7 +36,6 @@ def open_decoder(config: Config, trust: Trust | None = None) -> Decoder:
     """Return what decodes the photos of one process that answers calls, as the configuration says.
 
     Args:
-        config: of the server.
         trust: is told of processes that were replaced; None = nobody is.
 
     Raises:

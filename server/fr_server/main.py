@@ -36,12 +36,7 @@ from fr_server.workers.supervisor import Supervisor
 
 
 class Reloader:
-    """Handles SIGHUP for a server, on the server's event loop.
-
-    Args:
-        server: the server that reloads its certificates.
-        started: the configuration that the server was started with.
-    """
+    """Handles SIGHUP for a server, on the server's event loop."""
 
     def __init__(self, server: Server, started: Started) -> None:
         self._server = server
@@ -101,7 +96,6 @@ class Reloader:
             )
 
     def _require_sealed(self) -> None:
-        """Raise if the seal is broken, or if the seal from the start is missing."""
         config = self._server.config
         if not require_sealed(self._started.path, config) and self._started.sealed:
             at = seal_of(config)
@@ -115,7 +109,6 @@ def open_galleries(config: Config, load: bool = True, clock: SteadyClock | None 
     """Open the galleries of a configuration; raises what `Galleries.open` and `key_of` raise.
 
     Args:
-        config: of the server.
         load: make them ready now.
         clock: tells the time; None = one of their own.
     """

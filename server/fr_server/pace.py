@@ -25,10 +25,6 @@ class Pace:
     Without it, a server that is asked for more than it can do works for the oldest calls, which are about to pass their
     deadline, and answers none in time. Only photos that were done tell of the pace; those that were refused, cancelled
     or late do not. For one event loop; it is not guarded against threads.
-
-    Args:
-        at_once: photos that can be in work.
-        clock: seconds, monotonic.
     """
 
     def __init__(self, at_once: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -55,7 +51,6 @@ class Pace:
 
         Args:
             left_s: until its call's deadline, in seconds; infinite without one.
-            caller: who sends the photo.
 
         Raises:
             Overloaded: it would hardly be done in time.

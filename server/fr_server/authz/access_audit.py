@@ -22,11 +22,7 @@ _log = logging.getLogger("fr_server.authz")
 
 
 class Journal:
-    """A `Recorder` that writes to the store of keys; records of several calls share one sync of the disk.
-
-    Args:
-        store: is open.
-    """
+    """A `Recorder` that writes to the store of keys; records of several calls share one sync of the disk."""
 
     def __init__(self, store: AccessStore) -> None:
         self._store = store
@@ -62,9 +58,7 @@ class GatewayAudit(Trust):
     Addresses stand in it under pseudonyms. What there was no room for is counted for the next one.
 
     Args:
-        store: is open.
         trust: hears of everything at the gateway.
-        monotonic_s: seconds of a clock that is never set.
     """
 
     def __init__(self, store: AccessStore, trust: Trust, monotonic_s: Callable[[], float] = time.monotonic) -> None:

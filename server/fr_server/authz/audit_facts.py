@@ -47,8 +47,6 @@ def attribution_of(principal: Principal, request_id: str, request: Message | Non
     """Return who makes a call, and why, if its request says so.
 
     Args:
-        principal: who calls.
-        request_id: of the call.
         request: None if it is not read yet, or is one of many.
     """
     purpose = _word(_sent(request, "purpose")) if request is not None else None
@@ -107,7 +105,6 @@ def learn_message(record: CallRecord, response: Message) -> None:
 
 @cache
 def _ids_of(message: Descriptor) -> tuple[str, ...]:
-    """Return the fields of a message that hold ids which the audit keeps."""
     return tuple(name for name in _IDS if name in message.fields_by_name)
 
 
@@ -135,7 +132,6 @@ def _subjects(answer: Message) -> Iterator[str]:
 
 
 def _sent(request: Message, name: str) -> Any:
-    """Return what a request, or the search in it, says under a name."""
     return value_at(request, name) or value_at(request, f"search.{name}")
 
 

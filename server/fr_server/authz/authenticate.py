@@ -24,7 +24,6 @@ class Authenticator(Protocol):
         """Return who calls.
 
         Args:
-            metadata: of the call.
             peer: gRPC's name of the other end of the connection; "" if it is not known yet. A credential that is bound
                 to a client certificate is then refused like one of another certificate.
 
@@ -83,7 +82,6 @@ class Credentials:
     """Asks everybody for an API key or a token: `authorization: Bearer TOKEN`, once.
 
     Args:
-        keys: knows the API keys.
         tokens: knows the tokens of the identity provider; None = the server has none.
         certificate_of: from gRPC's name of a peer to the sha256 (64 hexadecimal digits) of its client certificate; None
             if it has shown none.
@@ -112,7 +110,6 @@ class Credentials:
 
 
 def _bearer(metadata: Metadata) -> str:
-    """Return the token of the only `authorization` of a call."""
     sent = [value for key, value in metadata if key == _KEY]
     if not sent:
         raise CredentialMissing("The call has no `authorization` in its metadata.")

@@ -107,8 +107,6 @@ def require_role(principal: Principal, roles: Collection[Role], when: str = "") 
     """Raise `NotPermitted` unless a principal has one of the roles; the sentence names both, which are no secrets.
 
     Args:
-        principal: who calls.
-        roles: each of them is enough.
         when: the condition of the requirement, such as "With these fields "; "" = always.
     """
     if principal.is_one_of(roles):

@@ -61,7 +61,6 @@ def calling(principal: Principal, rule: Rule | None = None, require_valid: Valid
     """Let the block be a call of `principal`, and everything that the block starts with a copy of its context.
 
     Args:
-        principal: makes the call.
         rule: of its method; None = no rule, and asking for it fails.
         require_valid: checks the credential for `require_caller_valid`; None = the server itself calls.
     """
@@ -148,7 +147,6 @@ def cohorts_seen(
     """Return a page of cohorts, the newest first, and whether there are more; see `TrainingStore.cohorts`.
 
     Args:
-        store: keeps them.
         course_id: of this course alone, which the caller sees; None for all that the caller sees.
         before: as that of `TrainingStore.cohorts`.
         size: of the page, at least 1.

@@ -57,7 +57,6 @@ class JsonWebKeys:
     Args:
         source: path of a file, or an https address.
         algorithms: that are accepted, of `ALGORITHMS`.
-        monotonic_s: seconds of a clock that is never set.
         context: of the connection to the address; None = the certificate authorities of the system.
 
     Raises:
@@ -196,7 +195,6 @@ def parse_keys(data: bytes, algorithms: tuple[str, ...]) -> Keys:
     """Return the usable keys of a JWKS: with an id, for signatures, of a kind that fits an algorithm.
 
     Args:
-        data: JSON.
         algorithms: that are accepted, of `ALGORITHMS`.
 
     Raises:
@@ -219,7 +217,6 @@ def parse_keys(data: bytes, algorithms: tuple[str, ...]) -> Keys:
 
 
 def _usable(jwk: Any, algorithms: tuple[str, ...]) -> list[PyJWK]:
-    """Return a key for each algorithm that takes it."""
     if not isinstance(jwk, dict) or not isinstance(jwk.get("kid"), str):
         return []
     if "d" in jwk:

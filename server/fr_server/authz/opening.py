@@ -37,12 +37,6 @@ async def make_authenticator(
 ) -> Authenticator:
     """Return what authenticates the callers of a server.
 
-    Args:
-        config: of the server.
-        store: keeps the keys.
-        certificate_of: see `Credentials`.
-        clock_ms: milliseconds since 1970, UTC.
-
     Raises:
         ConfigInvalid: the keys of the issuer of tokens cannot be used.
     """

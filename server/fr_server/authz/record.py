@@ -45,13 +45,9 @@ class Ended:
     """How a call, or an item of a stream, ended.
 
     Attributes:
-        attribution: who asked, and why.
-        action: such as "gallery.search".
         outcome: "OK", "BEGUN", "CANCELLED", or the reason of the refusal or failure.
         gallery_id: of the gallery; None without one.
         subject_ids: the subjects of the request and the answer, by the caller's own ids: at most 1,000, of the gallery.
-        model: of the answer.
-        gallery_version: of the answer.
         threshold: of the answer, in [-1, 1].
         counts: numbers of things in the answer.
         detail: ids that name no person, and why a credential was refused.
@@ -157,10 +153,7 @@ def note(
     The audit reads the rest from the answer itself.
 
     Args:
-        gallery_id: of the gallery.
         subject_ids: more subjects of the call.
-        model: of the gallery.
-        gallery_version: of the gallery.
         threshold: that was applied, in [-1, 1].
         counts: words of a-z, 0-9 and _ -> numbers.
         detail: such words -> words of 128 ASCII characters at most without spaces; nothing that names anybody.
@@ -187,10 +180,6 @@ class Refusals:
     No call waits for it: a refusal takes the same time whether or not it is recorded. All callers without a valid
     credential count as one caller, unless they named one that exists. It counts the calls that it leaves out, and
     records the count with the next call of its kind, or `PACE_S` later, or when the server ends, whichever is first.
-
-    Args:
-        recorder: records.
-        monotonic_s: seconds of a clock that is never set.
     """
 
     def __init__(self, recorder: Recorder, monotonic_s: Callable[[], float]) -> None:
@@ -212,7 +201,6 @@ class Refusals:
         """Record a call without waiting; a failure is logged.
 
         Args:
-            ended: is recorded.
             held_back: how many calls like it were not.
         """
         task = asyncio.create_task(self._tell(ended, held_back))
@@ -231,7 +219,6 @@ class Refusals:
         await self.settled()
 
     def _tell_counts(self) -> None:
-        """Record the calls that were held back: the last of each kind, with the count of those before it."""
         if self._counting is not None:
             self._counting.cancel()
             self._counting = None
@@ -260,11 +247,6 @@ class CallAudit:
     refused, failed or were cancelled before they gave out anything, it records a limited number a minute and counts the
     rest; no call waits for that. Changes of a store are not limited: they are recorded with the change, or here when
     the call succeeds or is cancelled.
-
-    Args:
-        recorder: records.
-        trust: counts every refusal of the guard.
-        monotonic_s: seconds of a clock that is never set.
     """
 
     def __init__(self, recorder: Recorder, trust: Trust, monotonic_s: Callable[[], float]) -> None:
@@ -295,9 +277,6 @@ class CallAudit:
         """Record how a call or an item ended; raises what the recorder raises.
 
         Args:
-            rule: of the method.
-            attribution: who asked, and why.
-            action: such as "gallery.search".
             record: of the call or item.
             outcome: "OK", "BEGUN", or the reason of the refusal or failure.
             begun: whether some of the answer has left.

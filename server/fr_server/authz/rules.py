@@ -60,7 +60,6 @@ class Scoped:
     """Where an id stands in a request that must be within the scope.
 
     Attributes:
-        kind: what it names.
         path: of the field, with dots: "search.gallery_id"; of a repeated field each of its ids. Of a stream, within
             each item. Empty for what the server names itself, such as the course that CreateCourse makes.
         creates: whether the call makes what it names. Outside the scope that is refused, whether or not it is there;
@@ -78,7 +77,6 @@ class Variant:
 
     Attributes:
         field: its name, of a oneof.
-        roles: who may.
     """
 
     field: str

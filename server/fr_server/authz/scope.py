@@ -134,8 +134,6 @@ class StoreResolver:
     """A `Resolver` that looks into the stores of a server.
 
     Args:
-        training: keeps cohorts, trainees and sessions.
-        cases: keeps cases and examinations.
         run: runs blocking work in a thread: a function with its arguments.
     """
 

@@ -50,7 +50,6 @@ def tell_less(response: Message, only_above: bool) -> None:
     """Take from an answer what a coarse principal is not told.
 
     Args:
-        response: is changed.
         only_above: whether candidates below the threshold are left out, as `ask_for_all` returned.
     """
     if isinstance(response, gallery_pb2.SearchResponse):

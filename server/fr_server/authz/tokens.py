@@ -68,7 +68,6 @@ class Tokens:
         rules: which are accepted.
         keys: of their issuer, for the same algorithms.
         budget: of everybody who has one.
-        clock_ms: milliseconds since 1970, UTC.
     """
 
     def __init__(self, rules: TokenRules, keys: JsonWebKeys, budget: Budget, clock_ms: Callable[[], int]) -> None:
@@ -138,7 +137,6 @@ class Tokens:
         self._require_time(_parsed(payload), "")
 
     def _claims(self, token: str, key: PyJWK, algorithm: str) -> dict[str, Any]:
-        """Return what a token says, once its signature was found right."""
         try:
             payload = self._signed.decode(token, key, [algorithm])
         except InvalidSignatureError:
@@ -187,7 +185,6 @@ class Tokens:
             refuse(Why.BAD_CLAIM, principal_id)
 
     def _words(self, claims: dict[str, Any], name: str, principal_id: str) -> list[str]:
-        """Return the words of a claim; none where there is no such claim."""
         said = _claim(claims, name)
         if said is None:
             return []
@@ -211,7 +208,6 @@ def _parsed(payload: bytes) -> dict[str, Any]:
 
 
 def _claim(claims: dict[str, Any], name: str) -> object:
-    """Return a claim by its name, or by the names on the way to it; None where there is none."""
     if name in claims:
         return claims[name]
     found: object = claims

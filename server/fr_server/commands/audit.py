@@ -50,8 +50,6 @@ class _Kept:
 
     Attributes:
         chain: its name; "" if the caller gave only the key.
-        public_key: the key of the chain.
-        checkpoints: the checkpoints of the chain.
     """
 
     chain: str
@@ -149,7 +147,6 @@ def read_checkpoints(folder: Path) -> list[tuple[str, Checkpoint]]:
 
 
 def _chain_id(lines: BinaryIO) -> str:
-    """Return the chain id in the first line of an export; raises `NotKept` if the line has none."""
     try:
         return str(read_json(lines.readline(_MAX_LINE), _MAX_LINE)["chain_id"])
     except (ValueError, TypeError, KeyError) as error:
@@ -179,7 +176,6 @@ def _keys(found: Verified | Broken, kept: _Kept) -> dict[str, object]:
 
 
 def _tell(found: Verified, kept: _Kept) -> None:
-    """Print the results of the check, and its limits."""
     name = f"Chain {kept.chain}" if kept.chain else "The chain"
     first = found.after + 1
     which = f"records {first:,} to {found.seq:,}" if found.records else "no record"

@@ -166,7 +166,6 @@ def _data_and_key(
 
 
 def _configuration(data: Path | None, key: str, config: Path | None) -> Config:
-    """Return the configuration from the options and the file."""
     from fr_server.config import load_config
 
     named = {"gallery.folder": None if data is None else str(data), "gallery.key": key or None}

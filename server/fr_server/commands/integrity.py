@@ -47,7 +47,6 @@ class Looked:
     """The findings in a store.
 
     Attributes:
-        place: the place of the store.
         records: number of audit records checked; 0 if the audit is not intact.
         checkpoints: number of checkpoints that the audit agrees with.
         faults: the faults; empty if the store is intact.
@@ -67,7 +66,6 @@ def gone(place: Place, others: Sequence[Place]) -> Fault | None:
     """Return the evidence that a missing store once existed; None if it may never have existed.
 
     Args:
-        place: the place of the store.
         others: the places of the other stores of the configuration.
     """
     if (left := place.remains) is not None:
@@ -86,7 +84,6 @@ def look(place: Place, key: KeyEncryptionKey, checkpoints: Sequence[Checkpoint])
 
     Args:
         place: the place of the store; no server may have it open.
-        key: its key.
         checkpoints: checkpoints of its audit that were kept elsewhere.
 
     Raises:

@@ -14,7 +14,6 @@ class CommandFailed(Exception):
 
     Args:
         reason: a stable reason for programs, such as "CHECKPOINT_MISSING".
-        message: a sentence for people.
     """
 
     def __init__(self, reason: str, message: str) -> None:

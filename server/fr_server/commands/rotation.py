@@ -36,8 +36,6 @@ def rotate(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) ->
 
     Args:
         config: the configuration of a stopped server.
-        before: the current key.
-        after: the new key.
 
     Returns:
         True if the old wrapped keys of the galleries are overwritten. If not, the next start overwrites them.

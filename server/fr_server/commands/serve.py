@@ -121,6 +121,5 @@ class _GiveUp:
         raise self._told
 
     def require_none(self) -> None:
-        """Raise the exception of an earlier signal, if there was one."""
         if self._told is not None:
             raise self._told

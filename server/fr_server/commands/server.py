@@ -372,7 +372,6 @@ folder = {_quoted(folder / "data")}
 
 
 def _connection(target: str, token: str, ca: str) -> str:
-    """Return the text of a connection file for `fr --connection`."""
     return f"server = \"{target}\"\nkey = \"{token}\"\nca = '''\n{ca.strip()}\n'''\n"
 
 
@@ -396,7 +395,6 @@ def _place(config: Config) -> tuple[str, str]:
 
 
 def _require_there(folder: Path) -> None:
-    """Raise `CommandFailed` if the folder does not exist."""
     if not folder.is_dir():
         raise CommandFailed(
             "FILE_UNWRITABLE", f"The folder {folder} does not exist: make it first, or name another one."
@@ -410,7 +408,6 @@ def _quoted(path: Path) -> str:
 
 
 def _own_names() -> list[str]:
-    """Return the name of this machine, and its network address if it has one."""
     found = [socket.gethostname()]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
@@ -426,12 +423,10 @@ def _normal(names: list[str]) -> list[str]:
 
 
 def _split(names: list[str]) -> tuple[list[str], list[str]]:
-    """Split normalised names into DNS names and IP addresses."""
     return [name for name in names if not _address(name)], [name for name in names if _address(name)]
 
 
 def _address(name: str) -> str:
-    """Return an IP address in its usual form; "" if the name is not an IP address."""
     import ipaddress
 
     try:

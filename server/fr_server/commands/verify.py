@@ -149,7 +149,6 @@ class _Counted:
 
 
 def _places(data: Path | None, key: str, config: Path | None) -> tuple[tuple[Place, ...], KeyEncryptionKey]:
-    """Return the places of the stores and their key, found as `fr serve` finds them."""
     from fr_server.config import load_config
     from fr_server.config.folders import key_of
     from fr_server.storage.places import require_places

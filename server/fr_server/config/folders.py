@@ -154,7 +154,6 @@ def key_of(config: Config, *, new: bool) -> KeyEncryptionKey:
     """Return the key of all stored data: from `gallery.key`, else from the file beside the gallery folder.
 
     Args:
-        config: the configuration of the server.
         new: True if no data are encrypted yet; a missing key is then made.
 
     Raises:

@@ -20,7 +20,6 @@ class Key:
     """The meaning of one setting, and its values.
 
     Attributes:
-        meaning: one sentence for people.
         low: smallest number, or None.
         high: largest number, or None.
         choices: the words allowed, or empty for any.

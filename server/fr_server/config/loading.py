@@ -148,7 +148,6 @@ def print_config(config: Config) -> str:
 
 
 def _key_of(name: str) -> str:
-    """`server.port` of `FR__SERVER__PORT`."""
     section, separator, leaf = name.removeprefix(ENVIRONMENT_PREFIX).partition("__")
     if not separator:
         raise ConfigUnknownKey(f"The environment holds {name}; a setting is written FR__SECTION__KEY.", key=name)
@@ -246,7 +245,6 @@ def _numbers(key: str, values: list[Any]) -> str:
 
 
 def _meant(key: str, kind: type) -> str:
-    """Return what a value should have been."""
     if kind is bool:
         return "true or false"
     if kind is str:

@@ -61,9 +61,7 @@ def make_authority(into: Issued, common_name: str, now_ms: int) -> None:
     """Make an authority that is valid for ten years. It signs certificates, but no other authorities.
 
     Args:
-        into: the files to write.
         common_name: name of the authority, 1 to 64 characters.
-        now_ms: milliseconds since 1970, UTC.
 
     Raises:
         TargetTaken: one of the files already exists; nothing was written.
@@ -86,11 +84,8 @@ def make_server_certificate(
     """Make a server certificate, valid for 397 days or until its authority expires.
 
     Args:
-        authority: signs it.
-        into: the files to write.
         dns_names: DNS names for clients; a name may begin with `*.`.
         addresses: IP addresses for clients. At least one name or address is required.
-        now_ms: milliseconds since 1970, UTC.
         first: the name or address to list first; "" for the first name.
 
     Raises:
@@ -114,10 +109,7 @@ def make_client_certificate(authority: Issued, into: Issued, common_name: str, n
     """Make a client certificate, valid for 397 days or until its authority expires.
 
     Args:
-        authority: signs it.
-        into: the files to write.
         common_name: name of the client, 1 to 64 characters. Only the server reads it (TLS 1.3 encrypts certificates).
-        now_ms: milliseconds since 1970, UTC.
 
     Raises:
         TlsUnusable: the authority cannot sign: as `check_tls`, or it is not an authority.
@@ -133,10 +125,7 @@ def write_revocations(
     """Write an authority's list of revoked certificates, valid for 30 days; replaces an earlier list.
 
     Args:
-        authority: the authority that signed the certificates; it also signs the list.
-        path: file of the list.
         revoked: files of all revoked certificates, including those on earlier lists.
-        now_ms: milliseconds since 1970, UTC.
         renew: True to keep the entries of the list at `path`, even if that list has expired.
 
     Raises:

@@ -41,7 +41,6 @@ class Peer:
     """The other end of a connection.
 
     Attributes:
-        address: IP address.
         certificate_sha256: sha256 of the client's certificate (DER), 64 hexadecimal digits; "" if it sent none.
     """
 
@@ -58,9 +57,7 @@ class Connection:
     """Connects a client to the server; runs only in the gateway's thread.
 
     Args:
-        gateway: the gateway.
         client: the client's socket, non-blocking; the connection closes it.
-        address: the client's address.
     """
 
     def __init__(self, gateway: Gateway, client: socket.socket, address: str) -> None:
@@ -115,7 +112,6 @@ class Connection:
         return sum(relay.kept_bytes for relay in self._relays or ())
 
     async def _serve(self) -> None:
-        """Run all steps of the connection in order."""
         gateway = self._gateway
         if failure := await self._shake():
             self._turned_away = True
@@ -139,7 +135,6 @@ class Connection:
             self._gateway.listener.disconnected(self.address, why)
 
     async def _ready(self, attempt: Callable[[], Done]) -> Done:
-        """Repeat an operation on the client's socket until it no longer has to wait."""
         while True:
             loop, add, remove = self._gateway.loop, self._gateway.loop.add_reader, self._gateway.loop.remove_reader
             try:
@@ -156,7 +151,6 @@ class Connection:
                 remove(self._client)
 
     async def _shake(self) -> HandshakeFailure | None:
-        """Do the TLS handshake, if the gateway encrypts; return the reason if it fails."""
         context = self._gateway.context
         if context is None:
             return None
@@ -177,7 +171,6 @@ class Connection:
         return None if client.selected_alpn_protocol() == ALPN else HandshakeFailure.NO_H2
 
     async def _greet(self) -> Refusal | None:
-        """Wait until the client shows that it speaks HTTP/2; return the reason if the gateway refuses it."""
         try:
             async with asyncio.timeout(self._gateway.limits.handshake_s):
                 while PREFACE.startswith(self._first) and self._first != PREFACE:
@@ -216,7 +209,6 @@ class Connection:
             self._name.unlink(missing_ok=True)
 
     async def _carry(self) -> None:
-        """Pass on bytes in both directions until either side ends."""
         assert self._server is not None
         loop, room, client, server = self._gateway.loop, self._gateway.room, self._client, self._server
         up = Relay(loop, room, client, server, self._client_ended, self._up_failed)

@@ -47,7 +47,6 @@ class Gateway:
 
     Args:
         host: a name or an address to listen on, as in the configuration.
-        port: the port; 0 for any free port.
         reuse_port: True if other processes of the same server also listen on the port.
         backend: the unix socket of the server. Its folder must be private (mode 0700), because anyone who can open the
             socket bypasses the gateway. The gateway briefly creates its own sockets there.
@@ -55,8 +54,6 @@ class Gateway:
         limits: the limits on connections. The same limit applies separately to open connections and to those that have
             not sent their first bytes. One more of the latter closes the oldest of them, so that silent sockets do not
             lock others out.
-        listener: receives the events.
-        now_ms: milliseconds since 1970, UTC.
     """
 
     def __init__(
@@ -255,7 +252,6 @@ class Gateway:
         self._half_open[Connection(self, client, address)] = None
 
     def _refusal(self, address: str) -> Refusal | None:
-        """Return the reason for refusing connections from an address now, or None."""
         if len(self._open) >= self.limits.connections:
             return Refusal.TOO_MANY
         if self._of_network[network_of(address)] >= self.limits.connections_per_address:

@@ -28,8 +28,6 @@ class Listening:
     With TLS, the server itself listens on a socket in a private folder, and the gateway listens in front of it.
 
     Args:
-        config: the configuration of the server.
-        port: the port; 0 for any free port.
         reuse_port: True if other processes of the same server also listen on the port.
         listener: receives the gateway's events, if there is a gateway; None for no listener.
     """

@@ -69,7 +69,6 @@ def read_revocations(
     """Return the lists of revoked certificates in a file; at least one.
 
     Args:
-        path: the file.
         authorities: one of them must have signed each list.
         now_ms: milliseconds since 1970, UTC; None to accept expired lists.
 
@@ -200,7 +199,6 @@ def lapsing_list(expires_ms: int | None, now_ms: int) -> str | None:
 
     Args:
         expires_ms: expiry of the list, milliseconds since 1970, UTC; None if it never expires, or if there is none.
-        now_ms: current time, milliseconds since 1970, UTC.
     """
     if expires_ms is None or expires_ms - now_ms >= _NEAR_MS:
         return None

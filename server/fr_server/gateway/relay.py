@@ -25,7 +25,6 @@ class Relay:
     It keeps at most `CHUNK_BYTES` that the sink does not take at once, and reads nothing until they are gone.
 
     Args:
-        loop: the event loop.
         room: u8[CHUNK_BYTES], shared by all relays of the thread: each uses it within one step.
         source, sink: the sockets that bytes come from and go to.
         ended: called once, when the source has ended and the sink has all its bytes.
@@ -117,7 +116,6 @@ class Relay:
                     self._resume()
 
     def _write(self, data: memoryview) -> memoryview:
-        """Return the bytes that the sink has not taken."""
         try:
             while data:
                 data = data[self._sink.send(data) :]

@@ -68,7 +68,6 @@ def check_tls(files: TlsFiles, now_ms: int) -> None:
 
     Args:
         files: the TLS files.
-        now_ms: milliseconds since 1970, UTC.
 
     Raises:
         TlsUnusable: a file is missing or invalid, a certificate has expired or is not valid yet, the key does not

@@ -24,9 +24,6 @@ def watch(telemetry: Telemetry, config: Config, galleries: GalleryCalls, broken:
     """Have the stores of a configuration looked at whenever metrics are scraped; nothing where there are none.
 
     Args:
-        telemetry: tells.
-        config: of the server.
-        galleries: are counted.
         broken: by the names of stores, ends where one takes no more changes; a store that is not named is not asked.
     """
     if telemetry.metrics_server is not None:
@@ -52,9 +49,7 @@ async def for_ever(chore: Chore, every_s: float, job: Callable[[], None], failed
     """Run a job in a thread, now and at intervals, until cancelled; log and report its exceptions.
 
     Args:
-        chore: the name of the job.
         every_s: seconds from the end of one run to the start of the next.
-        job: the job.
         failed: called after each failed run; the next run tries again.
     """
     while True:

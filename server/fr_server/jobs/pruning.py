@@ -34,7 +34,6 @@ class Pruning:
         keep_days: days to keep records, 1 or more. Days end at midnight UTC: a chain is pruned once a day.
         archive: folder to write records to before they are deleted; None = no archive.
         lock: file that shows other processes of the server that this one prunes; it is created.
-        clock_ms: milliseconds since 1970, UTC.
     """
 
     def __init__(
@@ -73,7 +72,6 @@ class Pruning:
             raise failed[0]
 
     def _prune_some(self, name: Chain, audit: AuditCalls, before_ms: int) -> bool:
-        """Prune a segment; returns whether there may be more."""
         segment = audit.audit_oldest(before_ms)
         if segment is None:
             return False

@@ -44,7 +44,6 @@ class LocalAudit:
     """The audit of a store of this process.
 
     Args:
-        store: is open.
         case_ids: returns the ids of kept cases: their evidence needs the records since they were opened.
     """
 
@@ -91,7 +90,7 @@ class LocalAudit:
         return ExportPart(data, None if ended else after + len(found))
 
     def audit_oldest(self, before_ms: int) -> Segment | None:
-        """As `fr_trust.audit.segment.oldest_segment`; records of kept cases are not due."""
+        """As `fr_trust.audit.export.oldest_segment`; records of kept cases are not due."""
         kept = self._case_ids()  # before reading the audit: all records of a case that is opened later are newer
         with self._store.auditing() as audit:
             return oldest_segment(audit, before_ms, lambda record: record.detail.get("case_id") in kept)
@@ -130,9 +129,6 @@ def audits_of(
 
     Args:
         galleries: of this process, or of the engine's.
-        training: is open.
-        cases: is open.
-        access: is open.
     """
     stores = (LocalAudit(training), LocalAudit(cases, cases.case_ids), LocalAudit(access))
     return dict(zip(CHAINS, (audit_of(galleries), *stores), strict=True))

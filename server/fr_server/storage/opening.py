@@ -30,8 +30,6 @@ class Stores:
 
     Attributes:
         access: keys, and the audit of reads, refusals and failed handshakes.
-        cases: cases, examinations and findings.
-        training: courses and answers.
     """
 
     access: AccessStore
@@ -51,10 +49,6 @@ class Stores:
 
 def open_stores(config: Config, clock: Callable[[], int]) -> Stores:
     """Open the stores of a configuration; they are under the key of the galleries, which is there.
-
-    Args:
-        config: of the server.
-        clock: milliseconds since 1970, UTC.
 
     Raises:
         KeyUnavailable, WrongKey, StoreNewer, StoreInUse, StoreCorrupt, StoreFailed: one cannot be opened, which the
@@ -93,7 +87,6 @@ def open_training(config: Config, clock: Callable[[], int]) -> TrainingStore:
 
 
 def _opened(config: Config, folder: Path, kind: type[Shared], clock: Callable[[], int]) -> Shared:
-    """Open a store; logs where one is made anew that seems to have been there."""
     key, schema = key_of(config, new=False), kind.SCHEMA
     return opened_or_made(
         schema.name,
@@ -108,7 +101,6 @@ def opened_or_made(kind: str, path: Path, seems_gone: bool, opening: Callable[[]
 
     Args:
         kind: of the store, for people.
-        path: of its database.
         seems_gone: whether it is not there, and seems to have been.
         opening: opens it; raises whatever it does, with the name of the file.
     """

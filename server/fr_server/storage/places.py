@@ -52,8 +52,6 @@ def mark_all(config: Config, key: KeyEncryptionKey, mark: bytes) -> None:
     """Write a mark into every existing store; servers may have them open.
 
     Args:
-        config: of the server.
-        key: of the stores.
         mark: 32 bytes, or b"" for none.
 
     Raises:
@@ -99,7 +97,6 @@ class Place:
     Attributes:
         chain: the chain of its audit, which names the store.
         folder: the folder of its files.
-        schema: of the store.
     """
 
     chain: Chain

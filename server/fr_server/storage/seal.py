@@ -70,11 +70,6 @@ def seal_of(config: Config) -> Path:
 def seal(path: Path, config: Config, key: KeyEncryptionKey) -> Path:
     """Seal a configuration and the certificate files that it names, and return the path of the seal.
 
-    Args:
-        path: file of the configuration.
-        config: the configuration from this file.
-        key: the gallery key.
-
     Raises:
         ConfigInvalid: a file is unreadable, or the seal cannot be written.
     """
@@ -127,8 +122,6 @@ def exchanging(path: Path, config: Config, coming: Mapping[Path, Path]) -> Itera
     not count as tampering. The seal keeps the old hashes of all other files, and still detects a change to them.
 
     Args:
-        path: file of the configuration.
-        config: the configuration from this file.
         coming: maps each file to its replacement; both are complete and durable.
 
     Raises:
@@ -163,7 +156,6 @@ def require_sealed(path: Path | None, config: Config) -> bool:
 
     Args:
         path: file of the configuration; None if there is none.
-        config: the configuration from this file.
 
     Raises:
         KeyUnavailable: there is a seal, but the gallery key is unavailable.
@@ -215,9 +207,7 @@ def begin_reseal(config: Config, before: KeyEncryptionKey, after: KeyEncryptionK
     """Make a seal valid under two keys while the stores change to the second one; keeps the hashes in it.
 
     Args:
-        config: the configuration of the server.
         before: the current key of the seal.
-        after: the new key.
 
     Raises:
         FileTampered: the seal was made with neither key (metadata: file).

@@ -28,7 +28,6 @@ class MetricsServer:
     Anyone can send requests. For a request that fails, the log contains only the type of the error, at level DEBUG.
 
     Args:
-        registry: the metrics to serve.
         host: address to listen on.
         port: port to listen on; 0 for any free port.
     """
@@ -74,8 +73,6 @@ class MetricsServer:
 
 
 class _Handler(WSGIRequestHandler):
-    """Answers one connection, and writes nothing to standard error."""
-
     timeout = _IDLE_S
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name of the base

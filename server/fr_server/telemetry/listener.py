@@ -36,7 +36,6 @@ class Listener(NullObserver):
 
         Args:
             method: such as `fr_api.v1.RecognitionService/Detect`.
-            request_id: of the call.
             traceparent: the caller's value for this key of W3C Trace Context, unchecked; may be empty.
         """
         return lambda outcome, took_s: None

@@ -34,7 +34,6 @@ class Defect:
     """An exception without its message.
 
     Attributes:
-        type: name of its class.
         places: "FILE:LINE in FUNCTION", the outermost first; a long list has only its two ends.
     """
 
@@ -121,9 +120,6 @@ class _WordsOfGrpc(logging.Filter):
     """Removes callers' data from gRPC's reports, and limits the reports so that a flood cannot fill the disk.
 
     Leaves out disconnected clients, because the log line of the call reports them.
-
-    Args:
-        monotonic_s: seconds of a monotonic clock.
     """
 
     def __init__(self, monotonic_s: Callable[[], float]) -> None:

@@ -280,8 +280,6 @@ class _Registry(CollectorRegistry):
 
 @dataclass(frozen=True, slots=True)
 class _OfModel:
-    """The metrics of one model."""
-
     wait: Histogram
     size: Histogram
     run: Histogram

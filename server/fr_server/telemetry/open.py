@@ -52,9 +52,6 @@ class Telemetry:
 
     Attributes:
         listener: receives events of the engine and of calls.
-        metrics: the metrics, or None.
-        metrics_server: the server of the metrics, or None.
-        tracing: the tracing, or None.
         trust: receives events of the gateway, of access and of the audit.
     """
 

@@ -22,9 +22,7 @@ class Spec:
 
     Attributes:
         name: follows the conventions of Prometheus: contains the unit; a counter ends in `_total`.
-        kind: counter, gauge or histogram.
         meaning: a sentence for the documentation.
-        labels: names of its labels.
         buckets: inclusive upper bounds of a histogram.
         of_processes: prometheus_client's mode for merging the gauges of several processes.
     """
@@ -90,7 +88,6 @@ class ProcessesCollector(Collector):
     """Measures a process and its descendants at each scrape. Yields nothing without /proc.
 
     Args:
-        pid: of the first process.
         proc: the folder of Linux's process file system.
     """
 
@@ -131,7 +128,6 @@ class ProcessesCollector(Collector):
                 yield from self._descendants(int(child))
 
     def _look(self, pid: int) -> _Seen | None:
-        """Return the measurements of a process; None if it has just ended."""
         folder = self._proc / str(pid)
         try:
             status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())

@@ -75,7 +75,6 @@ class KeptStore:
     """A store to watch.
 
     Attributes:
-        database: its file.
         broken: completes when the store takes no more changes, like `Galleries.broken`; None if unknown.
     """
 

@@ -33,11 +33,7 @@ class _Kind(Generic[T]):
 
 
 class Throttle(Generic[T]):
-    """Lets through at most `MOST_PER_WINDOW` of each kind in a window of time, and counts the rest; thread-safe.
-
-    Args:
-        monotonic_s: seconds of a monotonic clock.
-    """
+    """Lets through at most `MOST_PER_WINDOW` of each kind in a window of time, and counts the rest; thread-safe."""
 
     def __init__(self, monotonic_s: Callable[[], float]) -> None:
         self._monotonic_s = monotonic_s
@@ -49,7 +45,6 @@ class Throttle(Generic[T]):
 
         Args:
             kind: events of the same kind share a limit.
-            what: the event.
             window_s: length of the window in seconds.
             group: a group of kinds that lets through `MOST_PER_GROUP` in the window; must differ from every kind.
                 None = the kind is in no group.
@@ -80,7 +75,6 @@ class Throttle(Generic[T]):
 
         Args:
             kind: as for `held_back`.
-            what: the event.
             count: 1 for the event, plus the withheld events that it should have reported.
         """
         with self._lock:

@@ -111,7 +111,6 @@ class _Batches(BatchSpanProcessor):
         self._sending = exporter
 
     def shutdown(self) -> None:
-        """Send the remaining spans, for at most `_LAST_SPANS_S`."""
         giving_up = threading.Timer(_LAST_SPANS_S, self._sending.shutdown)
         giving_up.daemon = True
         giving_up.start()

@@ -90,9 +90,6 @@ class PrometheusTrust(Trust):
     """Counts events; every series exists from the start, at zero.
 
     A checkpoint's series begins with the first checkpoint, so that a server without checkpoints shows none as missing.
-
-    Args:
-        registry: holds the metrics.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:

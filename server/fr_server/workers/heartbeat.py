@@ -22,9 +22,6 @@ class Heartbeat:
     It counts beats of its own process, not seconds, and ignores late beats: a process that was itself stopped,
     suspended with the machine, or got no processor time, cannot say that another one was silent. A process that is
     busy has more time to answer than one that does nothing.
-
-    Args:
-        clock: seconds, monotonic.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -26,8 +26,6 @@ class EngineDefect(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
-    """A request without an answer yet, and the slot that it holds."""
-
     number: int
     slot: int | None
     future: Future[Any] = field(default_factory=Future)
@@ -37,9 +35,7 @@ class Asker:
     """Asks the engine's process; from any thread. Whoever receives from the wire hands answers to `answered`.
 
     Args:
-        wire: to the engine's process.
         memory: file descriptor of the arena.
-        plan: how the arena is divided.
     """
 
     def __init__(self, wire: Wire, memory: int, plan: ArenaPlan) -> None:

@@ -55,8 +55,6 @@ class Answerer:
     """Answers one front-end until its process ends.
 
     Args:
-        wire: to the front-end.
-        arena: where its pixels lie.
         batchers: of tiles u8[H, W, 3] and of faces.
         galleries: are asked by `storage`, with their audit.
         storage: runs what waits for the disk; shared by all front-ends.

@@ -27,11 +27,7 @@ from fr_server.storage.calls import AuditCalls, GalleryCalls
 
 
 class Wire:
-    """One end. The other is held by a process that this one started, or that started it: nobody else can write.
-
-    Args:
-        connection: of a socket pair.
-    """
+    """One end. The other is held by a process that this one started, or that started it: nobody else can write."""
 
     def __init__(self, connection: Connection[Any, Any]) -> None:
         self._connection = connection
@@ -99,7 +95,6 @@ class ArenaPlan:
 
     Attributes:
         slots: for each of the two classes of calls, at least 1.
-        slot_bytes: of each slot.
     """
 
     slots: int
@@ -119,11 +114,7 @@ class Welcome:
     """The first message: what a front-end is to be.
 
     Attributes:
-        config: of the server.
-        pack: the models.
         device: what runs them.
-        part: of the server.
-        arena: how the memory is divided.
         loaded: whether the galleries have been read.
     """
 
@@ -177,13 +168,9 @@ class Pictures:
     """Run a model on pictures that lie in a slot, one behind the other.
 
     Attributes:
-        number: of the request.
-        model: detector or embedder.
         slot: where they lie; the asker's again with the answer.
         shapes: (height, width) of each.
         deadline: as `Ticket.deadline`; the clock is the machine's.
-        bulk: as `Ticket.bulk`.
-        caller: as `Ticket.caller`.
     """
 
     number: int
@@ -200,11 +187,7 @@ class GalleryCall:
     """Call a method of the galleries.
 
     Attributes:
-        number: of the request.
         method: one of `GALLERY_METHODS` or `AUDIT_METHODS`.
-        arguments: in their order.
-        bulk: as `Ticket.bulk`.
-        caller: as `Ticket.caller`.
         by: whom the audit puts it down to.
     """
 

@@ -90,12 +90,7 @@ _LAST_STEPS_S = 5.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frontend:
-    """A front-end process.
-
-    Attributes:
-        process: the process.
-        answerer: answers it.
-    """
+    """A front-end process."""
 
     process: subprocess.Popen[bytes]
     answerer: Answerer

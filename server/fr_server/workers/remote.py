@@ -21,7 +21,6 @@ class RemoteTileDetector:
     """A `TileDetector` whose tiles wait for their turn with those of all front-ends.
 
     Args:
-        asker: asks the engine's process.
         tile_shapes: (height, width) of the tiles that the model takes, the smallest first.
     """
 
@@ -36,12 +35,7 @@ class RemoteTileDetector:
 
 
 class RemoteRawEmbedder:
-    """A `RawEmbedder` whose faces wait for their turn with those of all front-ends.
-
-    Args:
-        asker: asks the engine's process.
-        size: number of values of a vector.
-    """
+    """A `RawEmbedder` whose faces wait for their turn with those of all front-ends."""
 
     def __init__(self, asker: Asker, size: int) -> None:
         self.size = size
@@ -66,8 +60,6 @@ def remote_galleries(asker: Asker) -> RemoteGalleries:
 
 
 class _Remote:
-    """Has every method of `GalleryCalls` and `AuditCalls`; most of them are set below."""
-
     def __init__(self, asker: Asker) -> None:
         self.asker = asker
 

@@ -38,7 +38,6 @@ class Arena:
 
     Args:
         memory: file descriptor, of which no more is needed once the arena is made.
-        plan: how it is divided.
     """
 
     def __init__(self, memory: int, plan: ArenaPlan) -> None:
@@ -62,11 +61,7 @@ class Arena:
 
 
 class Slots:
-    """Which slots of an arena are free. Each class has its own, so that bulk items cannot take those of people.
-
-    Args:
-        plan: how the arena is divided.
-    """
+    """Which slots of an arena are free. Each class has its own, so that bulk items cannot take those of people."""
 
     def __init__(self, plan: ArenaPlan) -> None:
         self._changed = threading.Condition()

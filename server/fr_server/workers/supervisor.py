@@ -54,11 +54,8 @@ class Supervisor:
 
     Args:
         config: of the server; `server.frontends` is 1 or more.
-        engine: runs the models.
-        galleries: are searched.
         telemetry: is told of the engine, and of health.
         opened: closes all of these; emptied, and theirs to close no more, once the supervisor is made.
-        load: makes the galleries ready.
         broken: fails when the galleries can take no more changes, as `Galleries.broken`.
     """
 
@@ -185,7 +182,6 @@ class Supervisor:
                 other.cancel()
 
     async def _keep(self, number: int, reached: _Milestones) -> None:
-        """Have a front-end run, until the server stops."""
         deaths: deque[float] = deque(maxlen=DEATHS)
         while not self._stopping.is_set():
             end = await self._run(number, reached)
@@ -292,5 +288,4 @@ async def _all_set(events: Sequence[asyncio.Event]) -> None:
 
 
 def _share(whole: int, parts: int) -> int:
-    """Rounded up, so that all shares together are at least the whole."""
     return -(-whole // parts)

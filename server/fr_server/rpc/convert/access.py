@@ -33,7 +33,6 @@ def new_key(request: pb.CreateKeyRequest, default: Budget, key_days: int, not_af
     """Return the key that a request asks for.
 
     Args:
-        request: of a caller.
         default: how much a key may ask for where the request does not say.
         key_days: for how long a key is valid where the request does not say.
         not_after_ms: when it ends at the latest then, milliseconds since 1970, UTC; None = whenever.
@@ -97,7 +96,6 @@ def who_response(principal: Principal, key: ApiKey | None, searches_left: int | 
     """Build the answer of WhoAmI.
 
     Args:
-        principal: who calls.
         key: that it calls with; None = with none.
         searches_left: today; None = as many as wanted.
     """

@@ -60,8 +60,6 @@ class InForce:
     """The calibration that an answer is given by.
 
     Attributes:
-        calibration: what similarities mean.
-        source: whose it is.
         id: sha256 of its text, 64 hexadecimal digits.
         other_settings: names of the settings that differ between its measurement and this server.
     """
@@ -173,7 +171,6 @@ def likelihood_ratio(calibration: Calibration, similarity: float) -> pb.Likeliho
 
 
 def _bound(likelihood: LrCalibrator, cut_off: float) -> pb.LikelihoodRatioBound.ValueType:
-    """Return which side a log10 LR was cut off on."""
     if likelihood.weakest == likelihood.strongest:  # both 0: nothing is stated of either side
         return _NO_BOUND
     if cut_off == likelihood.strongest:

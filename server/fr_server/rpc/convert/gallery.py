@@ -292,7 +292,6 @@ def search_response(searched: Sequence[SearchedFace], in_force: InForce | None =
 
 
 def _candidate(candidate: Candidate, subject: SubjectName) -> dict[str, Any]:
-    """Return the fields of the message of a candidate."""
     return {
         "rank": candidate.rank,
         "subject_id": candidate.subject_id,

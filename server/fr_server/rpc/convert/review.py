@@ -52,7 +52,6 @@ def retention_ms(request: pb.OpenCaseRequest, least_days: int) -> int | None:
     """Return after how many milliseconds a case is deleted, None for never; raises `InvalidField`.
 
     Args:
-        request: says it.
         least_days: days for which every case is kept.
     """
     if not request.HasField("retention"):
@@ -102,7 +101,6 @@ def case_message(case: Case, examinations: Sequence[Examination] = (), principal
     """Build the message of a case.
 
     Args:
-        case: the case.
         examinations: those that the caller sees.
         principal: the caller; needed where there are examinations.
     """
@@ -142,9 +140,7 @@ def examination_message(examination: Examination, case: Case | None, principal: 
     neither the machine's ranking, nor another examiner's, nor what an id says of a person is to lead the eye.
 
     Args:
-        examination: the examination.
         case: that it is of; None where the caller may not know of it.
-        principal: the caller.
     """
     searched = examination.searched
     blind = Role.EXAMINER in principal.roles and may_examine(examination, principal.principal_id)

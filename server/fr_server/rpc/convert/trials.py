@@ -72,7 +72,6 @@ def trial_message(shown: ShowTrial, pictures: Sequence[bytes]) -> pb.Trial:
     """Build the message of a trial.
 
     Args:
-        shown: the trial.
         pictures: JPEG files of its prompt's pictures, in their order.
     """
     prompt = shown.prompt

@@ -68,7 +68,6 @@ def count_refusal(refusal: FrError) -> None:
 
 
 def _sent(context: Context, key: str) -> Iterator[str]:
-    """Yield the text values that the caller sent under a key of the metadata."""
     return (value for k, value in context.invocation_metadata() or () if k == key and isinstance(value, str))
 
 

@@ -46,8 +46,6 @@ class _Found:
 
     Attributes:
         principal: who calls; None if unknown.
-        rule: of the method.
-        error: the refusal.
     """
 
     principal: Principal | None
@@ -75,10 +73,8 @@ class Guard(grpc.aio.ServerInterceptor):
     what was begun with it.
 
     Args:
-        authenticator: tells who calls.
         budgets: count what everybody asks for.
         recorder: records refusals, and calls that ended.
-        trust: counts refusals.
         streams: ends streams that may not go on; None = readers may be as slow as they like.
         rules: of the methods; a method without a rule is refused.
     """
@@ -167,7 +163,6 @@ class Guard(grpc.aio.ServerInterceptor):
         )
 
     def _refuse(self, action: str, found: _Found, context: Context) -> None:
-        """Record a refusal, and raise it."""
         error, principal, record = found.error, found.principal, CallRecord()
         assert error is not None
         if isinstance(error, FrError):
@@ -178,8 +173,6 @@ class Guard(grpc.aio.ServerInterceptor):
         raise error
 
     def _guarded(self, handler: Handler, call: _Call) -> Handler:
-        """Return the handler with the guard around what it does."""
-
         def unary(behaviour: Unary) -> Unary:
             return lambda request, context: self._one(call, behaviour, request, context)
 
@@ -190,7 +183,6 @@ class Guard(grpc.aio.ServerInterceptor):
         return wrap(handler, unary, stream)
 
     async def _one(self, call: _Call, behaviour: Unary, request: Any, context: Context) -> Any:
-        """Guard a request and its answer."""
         attribution, record = attribution_of(call.principal, request_id_of(context), request), CallRecord()
         async with self._audit.ending(call.rule, attribution, call.action, record):
             valid = partial(self._require_still_valid, call, context, record)
@@ -309,6 +301,5 @@ def _is_of_another_certificate(error: Exception | None) -> bool:
 
 
 async def _tell(context: Context, error: FrError) -> None:
-    """Give a call its status from another task."""
     with suppress(grpc.aio.AbortError, grpc.aio.InternalError, grpc.aio.UsageError):  # the call has ended by itself
         await abort(context, error, request_id_of(context))

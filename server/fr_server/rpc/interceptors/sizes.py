@@ -36,7 +36,6 @@ class Request:
     """What the requests of a method may be.
 
     Attributes:
-        message: of what type.
         stream: whether there may be more than one in a call.
         most_bytes: of one; None = as many as any message.
         most_fields: of one; None = as many as go into so many bytes.
@@ -136,7 +135,6 @@ def _fields_of(message: Descriptor) -> dict[int, Descriptor | None]:
 
 
 def _all_of(message: Descriptor) -> tuple[Descriptor, ...]:
-    """A message, and all that it can hold."""
     found = {message.full_name: message}
     todo = [message]
     while todo:
@@ -149,7 +147,6 @@ def _all_of(message: Descriptor) -> tuple[Descriptor, ...]:
 
 
 def _holds_data(message: Descriptor) -> bool:
-    """Return whether a message has a field of bytes or of many numbers."""
     return any(
         field.type == FieldDescriptor.TYPE_BYTES or (field.is_repeated and field.type == FieldDescriptor.TYPE_FLOAT)
         for field in message.fields

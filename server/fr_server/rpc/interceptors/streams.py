@@ -125,7 +125,6 @@ class RefusedItem:
 
     Args:
         item_id: the id on the way through the service.
-        error: the refusal.
     """
 
     def __init__(self, item_id: str, error: FrError) -> None:
@@ -142,8 +141,6 @@ class Item:
 
     Attributes:
         item_id: as its caller wrote it.
-        attribution: who asked for it, and why.
-        record: for the audit.
         only_above: whether to remove candidates below the threshold from its answer.
     """
 

@@ -53,7 +53,6 @@ def read_by(
     holds the last request until the garbage collector runs.
 
     Args:
-        handler: of a call.
         unary: makes the behaviour of a unary call, which gets no request.
         stream: makes the behaviour of every other call.
         takes: whether to read an encoded request; otherwise `TooLong` stands for it.

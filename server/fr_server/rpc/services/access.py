@@ -41,10 +41,8 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
     caller's, the answer is that it does not exist.
 
     Args:
-        store: keeps them.
         default: how much a key may ask for whose maker does not say; less where the maker itself may.
         key_days: how long it is valid then; less where the maker's own key is.
-        work: runs what blocks.
         searches_left: of somebody, today; None = as many as wanted.
     """
 
@@ -125,7 +123,6 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         return key_id
 
     def _own_key(self) -> ApiKey | None:
-        """Return the key of whoever calls; None = it has none."""
         kind, _, key_id = current_principal().principal_id.partition(":")
         return self._store.key(key_id) if kind == "key" else None
 

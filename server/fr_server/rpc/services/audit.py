@@ -31,7 +31,6 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
     Args:
         audits: by the names of their chains.
         evidence_key: that tells the signatures of evidence, as PEM.
-        work: runs what blocks.
     """
 
     def __init__(self, audits: Mapping[Chain, AuditCalls], evidence_key: str, work: Work) -> None:

@@ -29,8 +29,6 @@ class Calibrations:
     process sets holds for the next search of this process. A later version may be unable to read an older calibration.
 
     Args:
-        galleries: keep the calibrations.
-        work: runs what blocks.
         decisions: knows the calibration of the pack.
     """
 

@@ -56,7 +56,6 @@ class Decisions:
     """Decides where a similarity begins to count.
 
     Args:
-        model: of this server.
         default_threshold: of that model, in [-1, 1].
         calibration: of that model; None where its pack ships none.
         settings: of this server, as `compared_settings`; calibrations that name others are told apart.
@@ -100,8 +99,6 @@ class Decisions:
 
         Args:
             asked: None = the default of the model.
-            model: whose similarities are compared.
-            in_force: the calibration for them.
             templates: in the gallery that is searched.
 
         Raises:

@@ -35,7 +35,6 @@ def derived(photo: bytes, face: common_pb2.Face, model: ModelId) -> Mapping[str,
     Args:
         photo: as it was sent, or as the gallery keeps it.
         face: that the embedding is of, as an answer tells it.
-        model: that made the embedding.
     """
     points = (face.landmarks.left_eye, face.landmarks.right_eye, face.landmarks.nose)
     mouth = (face.landmarks.mouth_left, face.landmarks.mouth_right)

@@ -170,8 +170,6 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
 
 
 class _Seen:
-    """How far an evaluation has come: told by its thread, looked at by the event loop."""
-
     def __init__(self) -> None:
         self._now = self._told = pb.EvaluationProgress()
 
@@ -182,7 +180,6 @@ class _Seen:
         self._now = pb.EvaluationProgress(photos=photos, total=total, stage=stage)
 
     def writing(self) -> None:
-        """The figures are computed."""
         stage, photos = pb.EVALUATION_STAGE_WRITING, self._now.total
         self._now = pb.EvaluationProgress(photos=photos, total=photos, stage=stage)
 

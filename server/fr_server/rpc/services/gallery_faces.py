@@ -47,8 +47,6 @@ class SearchOrder:
     """What a search asks of an entered gallery, apart from its probe.
 
     Attributes:
-        info: the gallery.
-        policy: which faces of a photo to search for.
         k, threshold, only_above_threshold, fusion, among: see `Galleries.search`.
         in_force: the calibration to answer with; None = without error rates.
     """
@@ -71,9 +69,7 @@ class GalleryFaces:
     """Enrols faces into galleries, and searches for them.
 
     Args:
-        galleries: hold the templates.
         probes: make templates of photos.
-        work: runs what blocks.
         quality_limits: of faces that are enrolled.
         decisions: for the model of `probes`.
         calibrations: of the galleries.
@@ -245,5 +241,4 @@ class GalleryFaces:
 
 
 def _is_wide(request: pb.SearchRequest) -> bool:
-    """Return whether a search names so many subjects that it takes turns with others like it."""
     return len(request.filter.subject_ids) > MANY

@@ -17,7 +17,6 @@ class ProbeFace:
     """A face to compare.
 
     Attributes:
-        embedding: of the face.
         face: where it is in the photo; None where an embedding was sent.
         image_sha256: of the encoded photo; None where an embedding was sent.
     """
@@ -32,7 +31,6 @@ class Probes:
 
     Args:
         pipeline: finds and embeds the faces of photos.
-        work: runs it.
     """
 
     def __init__(self, pipeline: Pipeline, work: Work) -> None:

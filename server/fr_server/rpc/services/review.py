@@ -50,12 +50,6 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
     """Keeps cases.
 
     Args:
-        cases: keeps them durably.
-        galleries: are searched.
-        faces: searches them.
-        evidence: makes bundles.
-        work: runs what blocks.
-        clock_ms: milliseconds since 1970, UTC.
         least_retention_days: for which every case is kept.
     """
 

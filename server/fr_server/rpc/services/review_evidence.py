@@ -33,11 +33,8 @@ class EvidenceRoom:
     """Makes bundles.
 
     Args:
-        cases: keeps the cases.
-        galleries: keep calibrations.
         pipeline: measures photos once more, so that the bundle says how what was compared was made.
         decisions: knows the calibration of the pack.
-        clock_ms: milliseconds since 1970, UTC.
     """
 
     def __init__(
@@ -134,7 +131,6 @@ class EvidenceRoom:
         return face.embedding, {"1_size_px": f"{image.width} x {image.height}", **steps}
 
     def _calibration(self, examination: Examination) -> Calibration | None:
-        """The calibration that the search was answered by; None where there was none, or it is not there any more."""
         searched = examination.searched
         if not searched.calibration_id:
             return None

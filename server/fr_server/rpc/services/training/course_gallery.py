@@ -21,14 +21,7 @@ _ANY = -1.0
 
 
 class CourseGallery:
-    """The gallery of one course; a `fr_training.bank.lists.Matcher`.
-
-    Args:
-        galleries: hold it.
-        course_id: of the course, which names the gallery.
-        model: of the embeddings.
-        size: number of values of an embedding.
-    """
+    """The gallery of one course; a `fr_training.bank.lists.Matcher`."""
 
     def __init__(self, galleries: GalleryCalls, course_id: str, model: ModelId, size: int) -> None:
         self._galleries = galleries

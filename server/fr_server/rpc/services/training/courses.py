@@ -211,7 +211,6 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
 
 
 def _answers(store: TrainingStore, course_id: str) -> Mapping[str, Sequence[Result]]:
-    """Return what every trainee of a course has done, in all its cohorts."""
     found: dict[str, Sequence[Result]] = {}
     for cohort_id in _cohorts(store, course_id):
         current_ticket().require_wanted()
@@ -231,8 +230,6 @@ def _cohorts(store: TrainingStore, course_id: str) -> Iterator[str]:
 
 
 class _Seen:
-    """How far a course has come: told by its thread, looked at by the event loop."""
-
     def __init__(self) -> None:
         self._now: pb.CourseProgress | None = None
         self._told: pb.CourseProgress | None = None
@@ -241,7 +238,6 @@ class _Seen:
         self._now = pb.CourseProgress(stage=_STAGES[stage], done=done, total=total)
 
     def new(self) -> pb.CourseProgress | None:
-        """Return how far it is now; None where that was told."""
         if self._now == self._told:
             return None
         self._told = self._now

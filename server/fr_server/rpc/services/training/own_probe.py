@@ -29,8 +29,6 @@ class CohortRecord:
     """A cohort and the results of its trainees.
 
     Attributes:
-        course: that it takes.
-        cohort: as it was.
         sessions: of its trainees, in the order in which they were begun.
         by_trainee: trainee id -> rows, in the order of the sessions; none for those who did nothing.
     """
@@ -62,11 +60,7 @@ async def search_for(
     """Search the gallery of a course for the face on a photo.
 
     Args:
-        resources: of the calls.
-        course: that the session is of.
         session: whose trial waits for the probe.
-        trial_id: of that trial.
-        data: the encoded photo.
         sha256: of `data`, 64 hexadecimal digits.
 
     Raises:
@@ -99,11 +93,8 @@ def lock_found(
     locked in the last millisecond of the block.
 
     Args:
-        course: that the session is of.
         session: as it is kept.
         trial_id: of the trial that waits for the photo.
-        sent: which photo.
-        own: what was found.
         arrived_ms: when the photo arrived, milliseconds since 1970, UTC.
         found_ms: when its search ended, likewise.
 
@@ -141,7 +132,6 @@ def with_known_truth(store: TrainingStore, course: Course, session: Session) -> 
 def _key(
     truth: ProbeTruth, pictures: Mapping[int, int], shown: tuple[int, ...], similarities: tuple[float, ...]
 ) -> ListKey:
-    """Return what is right of a list that shows these pictures of the gallery."""
     picture = None if truth.person is None else pictures.get(truth.person)
     return ListKey(shown.index(picture) if picture in shown else None, similarities, scored=truth.known)
 

@@ -27,13 +27,9 @@ class TrainingResources:
     """The store, the engine and the pools of the calls.
 
     Attributes:
-        store: keeps courses, cohorts, sessions and answers.
         folder: in which the store lies.
-        engine: makes courses, and templates of own probes.
         galleries: hold the people of candidate lists.
-        work: runs what blocks.
         workers: photos at a time while a course is made, at least 1.
-        now_ms: milliseconds since 1970, UTC.
     """
 
     store: TrainingStore
