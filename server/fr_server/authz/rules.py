@@ -83,7 +83,7 @@ class Variant:
     roles: frozenset[Role]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Rule:
     """Who may call a method.
 
@@ -107,8 +107,8 @@ class Rule:
     """
 
     roles: frozenset[Role]
-    why: str
     kind: Kind
+    why: str
     scoped: tuple[Scoped, ...] = ()
     variants: tuple[Variant, ...] = ()
     named_only: frozenset[Role] = frozenset()

@@ -12,6 +12,8 @@ _EVERYBODY = frozenset(Role)
 _TRAINEE, _TRAINER, _OPERATOR = (frozenset({role}) for role in (Role.TRAINEE, Role.TRAINER, Role.OPERATOR))
 _EXAMINER, _AUDITOR, _ADMIN = (frozenset({role}) for role in (Role.EXAMINER, Role.AUDITOR, Role.ADMIN))
 
+_READ, _CHANGE, _COMPUTE = Kind.READ, Kind.CHANGE, Kind.COMPUTE
+
 _GALLERY = (Scoped(ScopeKind.GALLERY, "gallery_id"),)
 _COURSE = (Scoped(ScopeKind.COURSE, "course_id"),)
 _COHORT = (Scoped(ScopeKind.COHORT, "cohort_id"),)
@@ -23,28 +25,28 @@ _EXAMINATION = (Scoped(ScopeKind.EXAMINATION, "examination_id"),)
 
 _RECOGNITION = {
     "Detect": Rule(
-        roles=_OPERATOR | _EXAMINER,
-        why="Operators prepare probes; examiners look at the photos that they judge.",
-        kind=Kind.COMPUTE,
+        _OPERATOR | _EXAMINER,
+        _COMPUTE,
+        "Operators prepare probes; examiners look at the photos that they judge.",
         recorded=True,
     ),
     "Embed": Rule(
-        roles=_OPERATOR,
-        why="Anyone can search with a template anywhere; only people who enrol and search need one.",
-        kind=Kind.COMPUTE,
+        _OPERATOR,
+        _COMPUTE,
+        "Anyone can search with a template anywhere; only people who enrol and search need one.",
         coarse=Coarse.REFUSED,
         recorded=True,
     ),
     "Compare": Rule(
-        roles=_OPERATOR,
-        why="Operators compare photos. It would tell examiners similarities while they are blind, and trainees the "
+        _OPERATOR,
+        _COMPUTE,
+        "Operators compare photos. It would tell examiners similarities while they are blind, and trainees the "
         "answers of their trials.",
-        kind=Kind.COMPUTE,
         probes=("a", "b"),
         coarse=Coarse.ROUNDED,
         recorded=True,
     ),
-    "StreamEmbed": Rule(roles=_OPERATOR, why="As Embed.", kind=Kind.COMPUTE, coarse=Coarse.REFUSED, recorded=True),
+    "StreamEmbed": Rule(_OPERATOR, _COMPUTE, "As Embed.", coarse=Coarse.REFUSED, recorded=True),
 }
 
 _KEEPS_GALLERIES = "People who search a gallery may not decide what it is for, or how long it keeps faces."
@@ -57,47 +59,47 @@ _SCANS = "It searches for everybody in the gallery, as only operators may."
 
 _GALLERIES = {
     "CreateGallery": Rule(
-        roles=_ADMIN,
-        why=f"{_KEEPS_GALLERIES} People who make one may not search.",
-        kind=Kind.CHANGE,
-        scoped=(Scoped(ScopeKind.GALLERY, "gallery_id", creates=True),),
+        _ADMIN,
+        _CHANGE,
+        f"{_KEEPS_GALLERIES} People who make one may not search.",
+        (Scoped(ScopeKind.GALLERY, "gallery_id", creates=True),),
         recorded=True,
     ),
-    "GetGallery": Rule(roles=_OPERATOR | _AUDITOR | _ADMIN, why=_DESCRIBES, kind=Kind.READ, scoped=_GALLERY),
-    "ListGalleries": Rule(roles=_OPERATOR | _AUDITOR | _ADMIN, why=_DESCRIBES, kind=Kind.READ, lists=True),
-    "UpdateGallery": Rule(roles=_ADMIN, why=_KEEPS_GALLERIES, kind=Kind.CHANGE, scoped=_GALLERY, recorded=True),
-    "DeleteGallery": Rule(roles=_ADMIN, why=_KEEPS_GALLERIES, kind=Kind.CHANGE, scoped=_GALLERY, recorded=True),
+    "GetGallery": Rule(_OPERATOR | _AUDITOR | _ADMIN, _READ, _DESCRIBES, _GALLERY),
+    "ListGalleries": Rule(_OPERATOR | _AUDITOR | _ADMIN, _READ, _DESCRIBES, lists=True),
+    "UpdateGallery": Rule(_ADMIN, _CHANGE, _KEEPS_GALLERIES, _GALLERY, recorded=True),
+    "DeleteGallery": Rule(_ADMIN, _CHANGE, _KEEPS_GALLERIES, _GALLERY, recorded=True),
     "Enrol": Rule(
-        roles=_OPERATOR,
-        why=f"{_ENROLS} With `report_similar` it is a search too.",
-        kind=Kind.CHANGE,
-        scoped=_GALLERY,
+        _OPERATOR,
+        _CHANGE,
+        f"{_ENROLS} With `report_similar` it is a search too.",
+        _GALLERY,
         search_if="report_similar",
         probes=("face",),
         recorded=True,
     ),
     "StreamEnrol": Rule(
-        roles=_OPERATOR,
-        why="As Enrol.",
-        kind=Kind.CHANGE,
-        scoped=(Scoped(ScopeKind.GALLERY, "enrol.gallery_id"),),
+        _OPERATOR,
+        _CHANGE,
+        "As Enrol.",
+        (Scoped(ScopeKind.GALLERY, "enrol.gallery_id"),),
         search_if="enrol.report_similar",
         probes=("enrol.face",),
         recorded=True,
     ),
     "StreamEnrolEmbeddings": Rule(
-        roles=_OPERATOR,
-        why="As Enrol.",
-        kind=Kind.CHANGE,
-        scoped=(Scoped(ScopeKind.GALLERY, "enrol.gallery_id"),),
+        _OPERATOR,
+        _CHANGE,
+        "As Enrol.",
+        (Scoped(ScopeKind.GALLERY, "enrol.gallery_id"),),
         coarse=Coarse.REFUSED,
         recorded=True,
     ),
     "Search": Rule(
-        roles=_OPERATOR | _TRAINEE,
-        why="Operators search. Trainees search only galleries that their key names one by one.",
-        kind=Kind.COMPUTE,
-        scoped=_GALLERY,
+        _OPERATOR | _TRAINEE,
+        _COMPUTE,
+        "Operators search. Trainees search only galleries that their key names one by one.",
+        _GALLERY,
         named_only=_TRAINEE,
         counts_as_search=True,
         probes=("probe",),
@@ -106,68 +108,62 @@ _GALLERIES = {
         stated=Stated.INQUIRY,
     ),
     "StreamSearch": Rule(
-        roles=_OPERATOR,
-        why="Only operators make many searches.",
-        kind=Kind.COMPUTE,
-        scoped=(Scoped(ScopeKind.GALLERY, "search.gallery_id"),),
+        _OPERATOR,
+        _COMPUTE,
+        "Only operators make many searches.",
+        (Scoped(ScopeKind.GALLERY, "search.gallery_id"),),
         counts_as_search=True,
         probes=("search.probe",),
         coarse=Coarse.ROUNDED,
         recorded=True,
         stated=Stated.INQUIRY,
     ),
-    "GetSubject": Rule(
-        roles=_OPERATOR | _ADMIN, why=_SUBJECTS, kind=Kind.READ, scoped=_GALLERY, recorded=True, stated=Stated.PURPOSE
-    ),
-    "ListSubjects": Rule(
-        roles=_OPERATOR | _ADMIN, why=_SUBJECTS, kind=Kind.READ, scoped=_GALLERY, recorded=True, stated=Stated.PURPOSE
-    ),
-    "UpdateSubject": Rule(
-        roles=_OPERATOR, why=_ENROLS, kind=Kind.CHANGE, scoped=_GALLERY, recorded=True, stated=Stated.PURPOSE
-    ),
+    "GetSubject": Rule(_OPERATOR | _ADMIN, _READ, _SUBJECTS, _GALLERY, recorded=True, stated=Stated.PURPOSE),
+    "ListSubjects": Rule(_OPERATOR | _ADMIN, _READ, _SUBJECTS, _GALLERY, recorded=True, stated=Stated.PURPOSE),
+    "UpdateSubject": Rule(_OPERATOR, _CHANGE, _ENROLS, _GALLERY, recorded=True, stated=Stated.PURPOSE),
     "GetTemplate": Rule(
-        roles=_OPERATOR,
-        why="It gives out the photo of a template. Examiners see photos in their examinations.",
-        kind=Kind.READ,
-        scoped=_GALLERY,
+        _OPERATOR,
+        _READ,
+        "It gives out the photo of a template. Examiners see photos in their examinations.",
+        _GALLERY,
         counts_as_search=True,
         coarse=Coarse.ROUNDED,
         recorded=True,
         stated=Stated.PURPOSE,
     ),
-    "DeleteSubject": Rule(roles=_OPERATOR | _ADMIN, why=_DELETES, kind=Kind.CHANGE, scoped=_GALLERY, recorded=True),
-    "EraseSubject": Rule(roles=_OPERATOR | _ADMIN, why=_DELETES, kind=Kind.CHANGE, scoped=_GALLERY, recorded=True),
-    "DeleteTemplate": Rule(roles=_OPERATOR | _ADMIN, why=_DELETES, kind=Kind.CHANGE, scoped=_GALLERY, recorded=True),
-    "SetCalibration": Rule(roles=_ADMIN, why=_GIVES_MEANING, kind=Kind.CHANGE, scoped=_GALLERY, recorded=True),
-    "DeleteCalibration": Rule(roles=_ADMIN, why=_GIVES_MEANING, kind=Kind.CHANGE, scoped=_GALLERY, recorded=True),
+    "DeleteSubject": Rule(_OPERATOR | _ADMIN, _CHANGE, _DELETES, _GALLERY, recorded=True),
+    "EraseSubject": Rule(_OPERATOR | _ADMIN, _CHANGE, _DELETES, _GALLERY, recorded=True),
+    "DeleteTemplate": Rule(_OPERATOR | _ADMIN, _CHANGE, _DELETES, _GALLERY, recorded=True),
+    "SetCalibration": Rule(_ADMIN, _CHANGE, _GIVES_MEANING, _GALLERY, recorded=True),
+    "DeleteCalibration": Rule(_ADMIN, _CHANGE, _GIVES_MEANING, _GALLERY, recorded=True),
     "GetCalibration": Rule(
-        roles=_OPERATOR | _EXAMINER | _AUDITOR | _ADMIN,
-        why="People who read or check an answer need its error rates.",
-        kind=Kind.READ,
-        scoped=_GALLERY,
+        _OPERATOR | _EXAMINER | _AUDITOR | _ADMIN,
+        _READ,
+        "People who read or check an answer need its error rates.",
+        _GALLERY,
     ),
     "PurgeExpired": Rule(
-        roles=_ADMIN,
-        why="It deletes, in every gallery, what the server deletes hourly anyway. It lists those in scope.",
-        kind=Kind.CHANGE,
+        _ADMIN,
+        _CHANGE,
+        "It deletes, in every gallery, what the server deletes hourly anyway. It lists those in scope.",
         lists=True,
         recorded=True,
     ),
     "FindDuplicates": Rule(
-        roles=_OPERATOR,
-        why=_SCANS,
-        kind=Kind.COMPUTE,
-        scoped=_GALLERY,
+        _OPERATOR,
+        _COMPUTE,
+        _SCANS,
+        _GALLERY,
         counts_as_search=True,
         coarse=Coarse.REFUSED,
         recorded=True,
         stated=Stated.PURPOSE,
     ),
     "ClusterGallery": Rule(
-        roles=_OPERATOR,
-        why=_SCANS,
-        kind=Kind.COMPUTE,
-        scoped=_GALLERY,
+        _OPERATOR,
+        _COMPUTE,
+        _SCANS,
+        _GALLERY,
         counts_as_search=True,
         coarse=Coarse.REFUSED,
         recorded=True,
@@ -179,25 +175,15 @@ _MEASURES = "Trainers need data sets and the model's errors; admins set calibrat
 _KEEPS_REPORTS = "It keeps a report."
 
 _EVALUATION = {
-    "ListDatasets": Rule(roles=_TRAINER | _ADMIN, why=_MEASURES, kind=Kind.READ),
-    "RunVerification": Rule(
-        roles=_TRAINER | _ADMIN, why=f"{_MEASURES} {_KEEPS_REPORTS}", kind=Kind.CHANGE, recorded=True, chained=False
-    ),
+    "ListDatasets": Rule(_TRAINER | _ADMIN, _READ, _MEASURES),
+    "RunVerification": Rule(_TRAINER | _ADMIN, _CHANGE, f"{_MEASURES} {_KEEPS_REPORTS}", recorded=True, chained=False),
     "RunIdentification": Rule(
-        roles=_TRAINER | _ADMIN, why=f"{_MEASURES} {_KEEPS_REPORTS}", kind=Kind.CHANGE, recorded=True, chained=False
+        _TRAINER | _ADMIN, _CHANGE, f"{_MEASURES} {_KEEPS_REPORTS}", recorded=True, chained=False
     ),
-    "GetReport": Rule(
-        roles=_TRAINER | _ADMIN, why=f"{_MEASURES} Its pages may show photos.", kind=Kind.READ, recorded=True
-    ),
-    "ListReports": Rule(
-        roles=_TRAINER | _AUDITOR | _ADMIN, why=f"{_MEASURES} Auditors see which figures there are.", kind=Kind.READ
-    ),
+    "GetReport": Rule(_TRAINER | _ADMIN, _READ, f"{_MEASURES} Its pages may show photos.", recorded=True),
+    "ListReports": Rule(_TRAINER | _AUDITOR | _ADMIN, _READ, f"{_MEASURES} Auditors see which figures there are."),
     "DeleteReport": Rule(
-        roles=_TRAINER | _ADMIN,
-        why="People who measure also delete their reports.",
-        kind=Kind.CHANGE,
-        recorded=True,
-        chained=False,
+        _TRAINER | _ADMIN, _CHANGE, "People who measure also delete their reports.", recorded=True, chained=False
     ),
 }
 
@@ -206,85 +192,81 @@ _COHORTS = "Trainers manage their trainees; nobody else sees results."
 _TAKES = "Only the trainee with this session or code."
 
 _TRAINING = {
-    "ListPlans": Rule(roles=_TRAINER, why=_TEACHES, kind=Kind.READ),
-    "CheckPlan": Rule(roles=_TRAINER, why=_TEACHES, kind=Kind.COMPUTE),
+    "ListPlans": Rule(_TRAINER, _READ, _TEACHES),
+    "CheckPlan": Rule(_TRAINER, _COMPUTE, _TEACHES),
     "CreateCourse": Rule(
-        roles=_TRAINER,
-        why=f"{_TEACHES} The server names a new course, so the scope must cover all courses.",
-        kind=Kind.CHANGE,
-        scoped=(Scoped(ScopeKind.COURSE, "", creates=True), Scoped(ScopeKind.COURSE, "learn_from")),
+        _TRAINER,
+        _CHANGE,
+        f"{_TEACHES} The server names a new course, so the scope must cover all courses.",
+        (Scoped(ScopeKind.COURSE, "", creates=True), Scoped(ScopeKind.COURSE, "learn_from")),
     ),
-    "GetCourse": Rule(roles=_TRAINER, why=_TEACHES, kind=Kind.READ, scoped=_COURSE),
-    "ListCourses": Rule(roles=_TRAINER, why=_TEACHES, kind=Kind.READ, lists=True),
-    "DeleteCourse": Rule(roles=_TRAINER, why=_TEACHES, kind=Kind.CHANGE, scoped=_COURSE),
-    "SetProbeKey": Rule(roles=_TRAINER, why=_TEACHES, kind=Kind.CHANGE, scoped=_COURSE),
-    "CreateCohort": Rule(roles=_TRAINER, why=_COHORTS, kind=Kind.CHANGE, scoped=_COURSE),
-    "AddTrainees": Rule(roles=_TRAINER, why=_COHORTS, kind=Kind.CHANGE, scoped=_COHORT),
-    "GetCohort": Rule(roles=_TRAINER, why=_COHORTS, kind=Kind.READ, scoped=_COHORT, recorded=True),
-    "ListCohorts": Rule(roles=_TRAINER, why=_COHORTS, kind=Kind.READ, scoped=_COURSE, lists=True),
-    "WatchCohort": Rule(roles=_TRAINER, why=_COHORTS, kind=Kind.READ, scoped=_COHORT, recorded=True),
-    "DeleteCohort": Rule(roles=_TRAINER, why=_COHORTS, kind=Kind.CHANGE, scoped=_COHORT),
-    "DeleteTrainee": Rule(roles=_TRAINER, why=_COHORTS, kind=Kind.CHANGE, scoped=_TRAINEE_ID),
-    "JoinCourse": Rule(roles=_TRAINEE, why=_TAKES, kind=Kind.READ, scoped=_CODE),
-    "StartSession": Rule(roles=_TRAINEE, why=_TAKES, kind=Kind.CHANGE, scoped=_CODE),
-    "NextTrial": Rule(roles=_TRAINEE, why=_TAKES, kind=Kind.CHANGE, scoped=_SESSION),
+    "GetCourse": Rule(_TRAINER, _READ, _TEACHES, _COURSE),
+    "ListCourses": Rule(_TRAINER, _READ, _TEACHES, lists=True),
+    "DeleteCourse": Rule(_TRAINER, _CHANGE, _TEACHES, _COURSE),
+    "SetProbeKey": Rule(_TRAINER, _CHANGE, _TEACHES, _COURSE),
+    "CreateCohort": Rule(_TRAINER, _CHANGE, _COHORTS, _COURSE),
+    "AddTrainees": Rule(_TRAINER, _CHANGE, _COHORTS, _COHORT),
+    "GetCohort": Rule(_TRAINER, _READ, _COHORTS, _COHORT, recorded=True),
+    "ListCohorts": Rule(_TRAINER, _READ, _COHORTS, _COURSE, lists=True),
+    "WatchCohort": Rule(_TRAINER, _READ, _COHORTS, _COHORT, recorded=True),
+    "DeleteCohort": Rule(_TRAINER, _CHANGE, _COHORTS, _COHORT),
+    "DeleteTrainee": Rule(_TRAINER, _CHANGE, _COHORTS, _TRAINEE_ID),
+    "JoinCourse": Rule(_TRAINEE, _READ, _TAKES, _CODE),
+    "StartSession": Rule(_TRAINEE, _CHANGE, _TAKES, _CODE),
+    "NextTrial": Rule(_TRAINEE, _CHANGE, _TAKES, _SESSION),
     "SubmitProbe": Rule(
-        roles=_TRAINEE,
-        why=f"{_TAKES} The server searches for it in the gallery of the course.",
-        kind=Kind.CHANGE,
-        scoped=_SESSION,
+        _TRAINEE,
+        _CHANGE,
+        f"{_TAKES} The server searches for it in the gallery of the course.",
+        _SESSION,
         counts_as_search=True,
         recorded=True,
     ),
-    "LockNotes": Rule(roles=_TRAINEE, why=_TAKES, kind=Kind.CHANGE, scoped=_SESSION),
-    "SubmitDecision": Rule(
-        roles=_TRAINEE, why=_TAKES, kind=Kind.CHANGE, scoped=_SESSION, coarse=Coarse.ROUNDED, recorded=True
-    ),
-    "PauseSession": Rule(roles=_TRAINEE, why=_TAKES, kind=Kind.CHANGE, scoped=_SESSION),
-    "ResumeSession": Rule(roles=_TRAINEE, why=_TAKES, kind=Kind.CHANGE, scoped=_SESSION),
-    "FinishSession": Rule(roles=_TRAINEE, why=_TAKES, kind=Kind.CHANGE, scoped=_SESSION),
+    "LockNotes": Rule(_TRAINEE, _CHANGE, _TAKES, _SESSION),
+    "SubmitDecision": Rule(_TRAINEE, _CHANGE, _TAKES, _SESSION, coarse=Coarse.ROUNDED, recorded=True),
+    "PauseSession": Rule(_TRAINEE, _CHANGE, _TAKES, _SESSION),
+    "ResumeSession": Rule(_TRAINEE, _CHANGE, _TAKES, _SESSION),
+    "FinishSession": Rule(_TRAINEE, _CHANGE, _TAKES, _SESSION),
     "GetTrainingReport": Rule(
-        roles=_TRAINEE | _TRAINER,
-        why="Trainees read their own, with their code; trainers those of their trainees and cohorts.",
-        kind=Kind.READ,
-        scoped=(*_CODE, *_TRAINEE_ID, *_COHORT),
+        _TRAINEE | _TRAINER,
+        _READ,
+        "Trainees read their own, with their code; trainers those of their trainees and cohorts.",
+        (*_CODE, *_TRAINEE_ID, *_COHORT),
         variants=(Variant("code", _TRAINEE), Variant("trainee_id", _TRAINER), Variant("cohort_id", _TRAINER)),
         recorded=True,
     ),
-    "ExportResults": Rule(roles=_TRAINER, why=_COHORTS, kind=Kind.READ, scoped=_COHORT, recorded=True),
+    "ExportResults": Rule(_TRAINER, _READ, _COHORTS, _COHORT, recorded=True),
 }
 
 _SERVER = {
-    "GetServerInfo": Rule(
-        roles=_EVERYBODY, why="Every client needs the model and the limits. The answer names no person.", kind=Kind.READ
-    )
+    "GetServerInfo": Rule(_EVERYBODY, _READ, "Every client needs the model and the limits. The answer names no person.")
 }
 
 _KEYS = "People who hand out keys do not work with them."
 _SEES_ALL = "A key of an admin or auditor counts as access to everything."
 
 _ACCESS = {
-    "WhoAmI": Rule(roles=_EVERYBODY, why="Every caller may know what their own key allows.", kind=Kind.READ),
-    "CreateKey": Rule(roles=_ADMIN, why=_KEYS, kind=Kind.CHANGE, recorded=True),
+    "WhoAmI": Rule(_EVERYBODY, _READ, "Every caller may know what their own key allows."),
+    "CreateKey": Rule(_ADMIN, _CHANGE, _KEYS, recorded=True),
     "ListKeys": Rule(
-        roles=_ADMIN | _AUDITOR,
-        why=f"{_KEYS} Admins see keys with no wider access than their own, auditors see all. {_SEES_ALL}",
-        kind=Kind.READ,
+        _ADMIN | _AUDITOR,
+        _READ,
+        f"{_KEYS} Admins see keys with no wider access than their own, auditors see all. {_SEES_ALL}",
         lists=True,
         recorded=True,
     ),
     "RotateKey": Rule(
-        roles=_EVERYBODY,
-        why="Every caller may change the secret of their own key. Admins change that of others; the new secret is "
+        _EVERYBODY,
+        _CHANGE,
+        "Every caller may change the secret of their own key. Admins change that of others; the new secret is "
         "valid at once, or two people would use one key. For a key with wider access than the caller's, the answer is "
         f"that it does not exist. {_SEES_ALL} Callers who are not admins get that answer for every other key.",
-        kind=Kind.CHANGE,
         recorded=True,
     ),
     "RevokeKey": Rule(
-        roles=_ADMIN,
-        why=f"{_KEYS} For a key with wider access than the caller's, the answer is that it does not exist. {_SEES_ALL}",
-        kind=Kind.CHANGE,
+        _ADMIN,
+        _CHANGE,
+        f"{_KEYS} For a key with wider access than the caller's, the answer is that it does not exist. {_SEES_ALL}",
         recorded=True,
     ),
 }
@@ -292,10 +274,10 @@ _ACCESS = {
 _AUDITS = "People may not check themselves. A chain is read as a whole: scopes do not divide it."
 
 _AUDIT = {
-    "SearchAudit": Rule(roles=_AUDITOR, why=_AUDITS, kind=Kind.READ, recorded=True),
-    "ExportAudit": Rule(roles=_AUDITOR, why=_AUDITS, kind=Kind.READ, recorded=True),
-    "VerifyAudit": Rule(roles=_AUDITOR, why=_AUDITS, kind=Kind.READ, recorded=True),
-    "GetCheckpoints": Rule(roles=_AUDITOR, why=_AUDITS, kind=Kind.READ, recorded=True),
+    "SearchAudit": Rule(_AUDITOR, _READ, _AUDITS, recorded=True),
+    "ExportAudit": Rule(_AUDITOR, _READ, _AUDITS, recorded=True),
+    "VerifyAudit": Rule(_AUDITOR, _READ, _AUDITS, recorded=True),
+    "GetCheckpoints": Rule(_AUDITOR, _READ, _AUDITS, recorded=True),
 }
 
 _KEEPS_CASES = "Operators open cases and search for them."
@@ -303,54 +285,42 @@ _READS_CASES = "Operators manage cases; examiners read them."
 _EXAMINES = "Only examiners, who did not search, judge leads."
 
 _REVIEW = {
-    "OpenCase": Rule(roles=_OPERATOR, why=_KEEPS_CASES, kind=Kind.CHANGE, recorded=True),
-    "GetCase": Rule(
-        roles=_OPERATOR | _EXAMINER, why=_READS_CASES, kind=Kind.READ, scoped=_CASE, recorded=True, stated=Stated.CASE
-    ),
-    "ListCases": Rule(roles=_OPERATOR | _EXAMINER, why=_READS_CASES, kind=Kind.READ, lists=True, recorded=True),
-    "CloseCase": Rule(roles=_OPERATOR, why=_KEEPS_CASES, kind=Kind.CHANGE, scoped=_CASE, recorded=True),
+    "OpenCase": Rule(_OPERATOR, _CHANGE, _KEEPS_CASES, recorded=True),
+    "GetCase": Rule(_OPERATOR | _EXAMINER, _READ, _READS_CASES, _CASE, recorded=True, stated=Stated.CASE),
+    "ListCases": Rule(_OPERATOR | _EXAMINER, _READ, _READS_CASES, lists=True, recorded=True),
+    "CloseCase": Rule(_OPERATOR, _CHANGE, _KEEPS_CASES, _CASE, recorded=True),
     "DeleteCase": Rule(
-        roles=_ADMIN,
-        why="People who searched or judged may not delete the evidence.",
-        kind=Kind.CHANGE,
-        scoped=_CASE,
-        recorded=True,
+        _ADMIN, _CHANGE, "People who searched or judged may not delete the evidence.", _CASE, recorded=True
     ),
     "SearchInCase": Rule(
-        roles=_OPERATOR,
-        why=_KEEPS_CASES,
-        kind=Kind.CHANGE,
-        scoped=(*_CASE, Scoped(ScopeKind.GALLERY, "search.gallery_id")),
+        _OPERATOR,
+        _CHANGE,
+        _KEEPS_CASES,
+        (*_CASE, Scoped(ScopeKind.GALLERY, "search.gallery_id")),
         counts_as_search=True,
         probes=("search.probe",),
         coarse=Coarse.ROUNDED,
         recorded=True,
         stated=Stated.CASE,
     ),
-    "ListAwaiting": Rule(roles=_EXAMINER, why=_EXAMINES, kind=Kind.READ, lists=True, recorded=True),
+    "ListAwaiting": Rule(_EXAMINER, _READ, _EXAMINES, lists=True, recorded=True),
     "GetExamination": Rule(
-        roles=_OPERATOR | _EXAMINER,
-        why=f"{_EXAMINES} Operators see its conclusion.",
-        kind=Kind.READ,
-        scoped=_EXAMINATION,
+        _OPERATOR | _EXAMINER,
+        _READ,
+        f"{_EXAMINES} Operators see its conclusion.",
+        _EXAMINATION,
         coarse=Coarse.ROUNDED,
         recorded=True,
         stated=Stated.CASE,
     ),
     "SubmitFinding": Rule(
-        roles=_EXAMINER,
-        why=_EXAMINES,
-        kind=Kind.CHANGE,
-        scoped=_EXAMINATION,
-        coarse=Coarse.ROUNDED,
-        recorded=True,
-        stated=Stated.CASE,
+        _EXAMINER, _CHANGE, _EXAMINES, _EXAMINATION, coarse=Coarse.ROUNDED, recorded=True, stated=Stated.CASE
     ),
     "ExportEvidence": Rule(
-        roles=_OPERATOR,
-        why="People who manage a case pass its evidence on.",
-        kind=Kind.READ,
-        scoped=_CASE,
+        _OPERATOR,
+        _READ,
+        "People who manage a case pass its evidence on.",
+        _CASE,
         coarse=Coarse.REFUSED,
         recorded=True,
         stated=Stated.CASE,

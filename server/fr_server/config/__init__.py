@@ -1,11 +1,11 @@
 """The server's configuration: one frozen tree, from TOML and the environment; unknown keys refused, ranges checked.
 
-`tree` is what there is, `keys` what each of it means and may be, `loading` how it is read and printed.
+`tree` defines each setting with its default, meaning and values; `loading` reads and prints them, and refuses unsafe
+ones; `folders` finds the folders and files that they name.
 """
 
-from fr_server.config.keys import KEYS, Key
 from fr_server.config.loading import config_from, leaves, load_config, print_config
-from fr_server.config.tree import AccessConfig, Config, LimitsConfig, TelemetryConfig, TlsConfig
+from fr_server.config.tree import KEYS, AccessConfig, Config, Key, LimitsConfig, TelemetryConfig, TlsConfig
 
 __all__ = [
     "KEYS",

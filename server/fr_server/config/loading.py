@@ -15,8 +15,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from fr_core.errors import ConfigInvalid, ConfigUnknownKey, PlaintextRefused
 from fr_core.reading import TextRefused, read_at_most, read_toml
-from fr_server.config.keys import KEYS, Key, number_of
-from fr_server.config.tree import Config
+from fr_server.config.tree import KEYS, Config, Key
 
 
 def is_loopback(host: str) -> bool:
@@ -242,6 +241,27 @@ def _numbers(key: str, values: list[Any]) -> str:
         return ",".join(map(str, values))
     except (ValueError, RecursionError) as error:
         raise ConfigInvalid(f"`{key}` is a list of whole numbers, such as 1,2,4.", key=key) from error
+
+
+# Keyed by the end of a setting's name; the first match counts.
+_UNITS = {
+    "_per_s": "calls per second",
+    "_per_day": "searches per day",
+    "_s": "seconds",
+    "_ms": "milliseconds",
+    "_days": "days",
+    "_bytes": "bytes",
+    "_mib": "MiB",
+    "_px": "pixels",
+    "_pixels": "pixels",
+}
+
+
+def number_of(key: str, whole: bool) -> str:
+    """Return a description of the number that a key takes, such as "a number of seconds"."""
+    number = "a whole number" if whole else "a number"
+    unit = next((words for end, words in _UNITS.items() if key.endswith(end)), "")
+    return f"{number} of {unit}" if unit else number
 
 
 def _meant(key: str, kind: type) -> str:

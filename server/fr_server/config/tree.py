@@ -1,155 +1,306 @@
-"""The tree of settings, with their defaults; `keys` says what each means."""
+"""The tree of settings: the default, the meaning and the values of each."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import TypeVar, cast, get_args
 
-from fr_core.imaging import ImageLimits
+from fr_core.detect.multiscale import DetectionMode
+from fr_core.gallery.index.register import INDEX_NAMES
+from fr_core.imaging import KNOWN_FORMATS, ImageLimits
+from fr_core.imaging.decode import MAX_PIXELS_CEILING
 from fr_core.quality.assess import QualityLimits
+from fr_core.runtime.devices import Precision
+from fr_trust.access.keys import MAX_LIFETIME_DAYS
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The meaning of one setting, and its values.
+
+    Attributes:
+        meaning: a sentence for docs/configuration.md and for `fr serve --print-config`.
+        low: smallest number, or None.
+        high: largest number, or None.
+        choices: the words allowed, or empty for any.
+    """
+
+    meaning: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+def _set(
+    default: T, meaning: str, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()
+) -> T:
+    return cast("T", field(default=default, metadata={"key": Key(meaning, low, high, choices)}))
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
     """The address of the server and the work that it accepts; `server` in the file."""
 
-    host: str = "127.0.0.1"
-    port: int = 50061
-    reflection: bool = True
-    max_in_flight: int = 64
-    stream_window: int = 8
-    drain_s: float = 20.0
-    frontends: int = 0
+    host: str = _set(
+        "127.0.0.1", "Address to listen on; 0.0.0.0 for every interface. An address beyond this machine needs `tls`."
+    )
+    port: int = _set(50061, "TCP port to listen on; 0 for any free port.", 0, 65535)
+    reflection: bool = _set(
+        True, "Let clients such as grpcurl list the services and messages. Not allowed if calls need a key."
+    )
+    max_in_flight: int = _set(
+        64,
+        "Maximum number of calls in progress; at most three quarters may be streams. The server refuses more "
+        "with OVERLOADED.",
+        1,
+        100_000,
+    )
+    stream_window: int = _set(
+        8, "Maximum number of items of one stream in progress. Further items wait in the network.", 1, 1024
+    )
+    drain_s: float = _set(20.0, "Seconds that running calls have to finish after SIGTERM.", 0, 3600)
+    frontends: int = _set(
+        0,
+        "Number of processes that answer calls and process photos, besides the one that runs the models; 0 for none.",
+        0,
+        64,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class TlsConfig:
     """The encryption of connections, and the clients that may connect; `tls` in the file."""
 
-    certificate: str = ""
-    key: str = ""
-    client_ca: str = ""
-    client_certificates: str = "off"
-    revoked: str = ""
+    certificate: str = _set("", "PEM file with the server's certificate and its chain; empty for no encryption.")
+    key: str = _set("", "PEM file with the server's private key. Only its owner may be able to read it.")
+    client_ca: str = _set("", "PEM file with the authorities that issue client certificates.")
+    client_certificates: str = _set(
+        "off",
+        "Require client certificates or not. They identify the calling machine; API keys identify the caller.",
+        choices=("off", "optional", "required"),
+    )
+    revoked: str = _set("", "PEM file with the list of revoked client certificates (CRL); empty for none.")
 
 
 @dataclass(frozen=True, slots=True)
 class AccessConfig:
     """The callers, and the number of calls that each may make; `access` in the file."""
 
-    mode: str = "auto"
-    folder: str = ""
-    key_days: int = 365
-    requests_per_s: float = 50.0
-    burst: int = 200
-    searches_per_day: int = 0
-    oidc_issuer: str = ""
-    oidc_audience: str = ""
-    oidc_jwks: str = ""
-    oidc_algorithms: tuple[str, ...] = ("RS256", "ES256")
-    oidc_roles_claim: str = "roles"
-    oidc_galleries_claim: str = "galleries"
-    oidc_courses_claim: str = "courses"
-    oidc_leeway_s: int = 30
+    mode: str = _set(
+        "auto",
+        "keys: every call needs a key or a token; open: no key, only on this machine; auto: keys as soon as "
+        "one exists.",
+        choices=("auto", "open", "keys"),
+    )
+    folder: str = _set("", "Folder for the API keys and their audit; empty for `access` in the gallery folder.")
+    key_days: int = _set(365, "Default lifetime of a new key, in days.", 1, MAX_LIFETIME_DAYS)
+    requests_per_s: float = _set(50.0, "Long-run limit on calls and stream items per second for each key.", 0.1, 1e6)
+    burst: int = _set(200, "Calls and stream items that a key may send at once.", 1, 1_000_000)
+    searches_per_day: int = _set(
+        0,
+        "Daily limit (UTC) on searches for each token, and for each new key without its own limit; 0 for no limit.",
+        0,
+        1_000_000_000,
+    )
+    oidc_issuer: str = _set(
+        "", "Issuer (`iss`) of tokens that the server accepts in addition to API keys; empty for none."
+    )
+    oidc_audience: str = _set("", "Required audience (`aud`) of tokens.")
+    oidc_jwks: str = _set("", "Public keys of the issuer: a JWKS file, or its https address.")
+    oidc_algorithms: tuple[str, ...] = _set(
+        ("RS256", "ES256"),
+        "Accepted signature algorithms for tokens.",
+        choices=("RS256", "PS256", "ES256", "ES384", "EdDSA"),
+    )
+    oidc_roles_claim: str = _set("roles", "Token claim that lists the roles.")
+    oidc_galleries_claim: str = _set("galleries", "Token claim that lists the galleries.")
+    oidc_courses_claim: str = _set("courses", "Token claim that lists the courses.")
+    oidc_leeway_s: int = _set(30, "Allowed difference from the issuer's clock, in seconds.", 0, 300)
 
 
 @dataclass(frozen=True, slots=True)
 class LimitsConfig:
     """Limits for connections and calls; `limits` in the file."""
 
-    connections: int = 1024
-    connections_per_address: int = 256
-    streams_per_connection: int = 1024
-    streams_per_caller: int = 24
-    metadata_bytes: int = 16_384
-    handshake_s: float = 5.0
-    stall_s: float = 30.0
-    idle_s: float = 0.0
-    call_s: float = 300.0
+    connections: int = _set(1024, "Maximum number of connections. The server closes more.", 1, 100_000)
+    connections_per_address: int = _set(256, "Maximum number of connections from one address.", 1, 100_000)
+    streams_per_connection: int = _set(
+        1024, "Maximum number of calls on one connection. More calls wait in the client.", 1, 100_000
+    )
+    streams_per_caller: int = _set(
+        24,
+        "Maximum number of streams of one key or login in each process. The server refuses more with OVERLOADED.",
+        1,
+        100_000,
+    )
+    metadata_bytes: int = _set(16_384, "Maximum size of a call's headers, in bytes.", 4096, 1_048_576)
+    handshake_s: float = _set(5.0, "Time limit for setting up a connection, in seconds.", 0.1, 300)
+    stall_s: float = _set(
+        30.0,
+        "Seconds that a client may leave an answer unread. After that, the server ends its stream or its connection.",
+        1,
+        3600,
+    )
+    idle_s: float = _set(
+        0.0, "Seconds without traffic after which the server closes a connection; 0 for never.", 0, 86_400
+    )
+    call_s: float = _set(
+        300.0,
+        "Time limit for a call without streams, and separately for receiving its request, in seconds. A "
+        "client's longer deadline does not extend it.",
+        1,
+        86_400,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class AuditConfig:
     """Says where to write checkpoints and archives of the audit, and how long to keep it; `audit` in the file."""
 
-    checkpoint_folder: str = ""
-    checkpoint_every_s: float = 3600.0
-    keep_days: int = 0
-    archive_folder: str = ""
+    checkpoint_folder: str = _set(
+        "", "Folder for signed checkpoints of the audit, on another machine's disk; empty for none."
+    )
+    checkpoint_every_s: float = _set(
+        3600.0, "Seconds between two checkpoints. The server writes one more when it stops.", 1, 86_400
+    )
+    keep_days: int = _set(
+        0, "Age in days at which the server deletes audit records, the oldest first; 0 to keep all.", 0, 36_500
+    )
+    archive_folder: str = _set(
+        "",
+        "Folder, on another disk, where the server writes audit records before it deletes them; empty for no archive.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class CasesConfig:
     """The folder of cases, and the time for which they are kept at least; `cases` in the file."""
 
-    folder: str = ""
-    least_retention_days: int = 30
+    folder: str = _set("", "Folder for cases; empty for `cases` in the gallery folder.")
+    least_retention_days: int = _set(
+        30,
+        "Minimum retention of a case in days, so that no case is deleted before its examination; 0 for no limit.",
+        0,
+        36_500,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
     """The models, and the devices that run them; `model` in the file."""
 
-    pack: str = "buffalo_s"
-    device: str = "auto"
-    precision: str = "f32"
-    detection: str = "thorough"
-    flip: bool = False
-    threads: int = 0
-    lanes: int = 0
-    workers: int = 0
+    pack: str = _set("buffalo_s", "Model pack. `fr models list` shows the available packs.")
+    device: str = _set(
+        "auto",
+        "auto, cpu, openvino, cuda, cuda:N, tensorrt, tensorrt:N, or several such as cuda:0,1. auto lets the "
+        "server choose.",
+    )
+    precision: str = _set(
+        "f32",
+        "Number format of the models' computations: bf16 with OpenVINO if the processor supports it, fp16 on a GPU.",
+        choices=get_args(Precision),
+    )
+    detection: str = _set(
+        "thorough",
+        "thorough, or fast, which is quicker on large photos but misses small faces beside large ones.",
+        choices=get_args(DetectionMode),
+    )
+    flip: bool = _set(
+        False, "Fuse each embedding with that of the mirrored face. This doubles the work and changes the model id."
+    )
+    threads: int = _set(0, "Threads for one inference on a processor; 0 for one thread.", 0, 1024)
+    lanes: int = _set(0, "Parallel inferences on a processor; 0 for as many as fill its cores.", 0, 1024)
+    workers: int = _set(
+        0,
+        "Maximum number of photos in progress, separately for calls and for streams; 0 to let the server choose.",
+        0,
+        1024,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class BatchingConfig:
     """The way in which faces of several calls share a run of a model; `batching` in the file."""
 
-    detector_sizes: str = "auto"
-    embedder_sizes: str = "auto"
-    max_queued: int = 1024
+    detector_sizes: str = _set(
+        "auto", "Allowed numbers of tiles in one run of the detector, such as 1,2,4, or auto. The list must include 1."
+    )
+    embedder_sizes: str = _set(
+        "auto", "Allowed numbers of faces in one run of the embedder, such as 1,2,4, or auto. The list must include 1."
+    )
+    max_queued: int = _set(
+        1024, "Maximum queue length, separately for tiles and faces, and for calls and streams.", 1, 1_000_000
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class IsolationConfig:
     """The process that decodes photos, and its limits; `isolation` in the file."""
 
-    decoding: str = "none"
-    workers: int = 0
-    memory_mib: int = 1024
-    time_ms: int = 10_000
+    decoding: str = _set(
+        "none",
+        "process: decode photos in processes that can do nothing else (Linux only); none: decode in the "
+        "server's process.",
+        choices=("none", "process"),
+    )
+    workers: int = _set(
+        0, "Decoding processes for each process that answers calls; 0 for one per core in total.", 0, 1024
+    )
+    memory_mib: int = _set(1024, "Memory limit for one photo in a decoding process, in MiB.", 64, 65_536)
+    time_ms: int = _set(10_000, "Time limit for one photo in a decoding process, in milliseconds.", 100, 600_000)
 
 
 @dataclass(frozen=True, slots=True)
 class GalleryConfig:
     """The folder of galleries, and the way they are searched; `gallery` in the file."""
 
-    folder: str = ""
-    index: str = "auto"
-    key: str = ""
-    reserve_mib: int = 64
+    folder: str = _set("", "Gallery folder; empty for $FR_HOME/data or the platform's data folder.")
+    index: str = _set(
+        "auto",
+        "Search index. auto: on the GPU if FAISS finds one; otherwise exact for small galleries and compact "
+        "for large ones.",
+        choices=INDEX_NAMES,
+    )
+    key: str = _set(
+        "",
+        "Source of the key that encrypts templates: file:PATH, env:NAME or command:CMD ARGS; empty for a "
+        "file beside the folder.",
+    )
+    reserve_mib: int = _set(64, "Disk space that enrolments leave free, in MiB.", 0, 1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationConfig:
     """The folder of reports; `evaluation` in the file."""
 
-    folder: str = ""
+    folder: str = _set("", "Folder for reports; empty for `reports` in the gallery folder.")
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
     """The folder of courses and of trainees' answers; `training` in the file."""
 
-    folder: str = ""
+    folder: str = _set("", "Folder for courses and answers; empty for `training` in the gallery folder.")
 
 
 @dataclass(frozen=True, slots=True)
 class TelemetryConfig:
     """Logs, metrics and traces; `telemetry` in the file."""
 
-    metrics_host: str = "127.0.0.1"
-    metrics_port: int = 0
-    tracing: str = ""
-    log_format: str = "text"
+    metrics_host: str = _set(
+        "127.0.0.1", "Address for serving metrics. They are neither encrypted nor protected by a key."
+    )
+    metrics_port: int = _set(0, "TCP port from which Prometheus scrapes metrics over HTTP; 0 for none.", 0, 65535)
+    tracing: str = _set(
+        "", "Address that receives traces, as OTLP over gRPC, such as http://127.0.0.1:4317; empty for none."
+    )
+    log_format: str = _set(
+        "text", "Format of log lines: text for people, or one JSON object per line.", choices=("text", "json")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,3 +322,31 @@ class Config:
     cases: CasesConfig = field(default_factory=CasesConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
+
+
+# Of the sections whose classes the core defines.
+_ELSEWHERE: Mapping[str, Key] = {
+    "images.max_bytes": Key("Maximum size of an encoded photo, in bytes.", 1024, 256 * 1024 * 1024),
+    "images.max_pixels": Key("Maximum number of pixels in a photo.", 1024, MAX_PIXELS_CEILING),
+    "images.formats": Key("Accepted photo formats.", choices=tuple(sorted(KNOWN_FORMATS))),
+    "images.max_faces": Key("Maximum number of faces in a photo. The server refuses a photo with more.", 1, 100_000),
+    "quality.min_inter_eye_px": Key("A face is TOO_SMALL below this distance between the eyes, in pixels.", 0, 10_000),
+    "quality.min_sharpness": Key("A face is BLURRED below this variance of the Laplacian.", 0, 1e9),
+    "quality.min_brightness": Key("A face is TOO_DARK below this mean luma.", 0, 1),
+    "quality.max_brightness": Key("A face is TOO_BRIGHT above this mean luma.", 0, 1),
+    "quality.max_yaw": Key("A face is NOT_FRONTAL if it turns further than this, in degrees.", 0, 180),
+    "quality.max_pitch": Key("A face is NOT_FRONTAL if it nods further than this, in degrees.", 0, 90),
+    "quality.max_roll": Key("A face is TILTED if it tilts further than this, in degrees.", 0, 180),
+    "quality.min_detector_score": Key("A face is a DOUBTFUL_FACE below this confidence of the detector.", 0, 1),
+    "quality.max_outside": Key("A face is CUT_OFF if a larger share of its box lies outside the photo.", 0, 1),
+}
+
+KEYS: Mapping[str, Key] = types.MappingProxyType(
+    {
+        name: leaf.metadata.get("key") or _ELSEWHERE[name]
+        for section in fields(Config)
+        for leaf in fields(type(getattr(Config(), section.name)))
+        for name in (f"{section.name}.{leaf.name}",)
+    }
+)
+"""The dotted name of each setting, in the order of the tree -> its meaning and values."""
