@@ -17,28 +17,20 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from fr_api.v1 import (
-    access_pb2,
     access_pb2_grpc,
-    audit_pb2,
     audit_pb2_grpc,
-    evaluation_pb2,
     evaluation_pb2_grpc,
-    gallery_pb2,
     gallery_pb2_grpc,
-    recognition_pb2,
     recognition_pb2_grpc,
-    review_pb2,
     review_pb2_grpc,
-    server_pb2,
     server_pb2_grpc,
-    training_pb2,
     training_pb2_grpc,
 )
 from fr_core.engine import Engine, photos_at_once
 from fr_core.errors import InternalError, NotReady, ShuttingDown, TlsUnusable
 from fr_evaluation.stored import Reports
 from fr_server.authz.access_audit import GatewayAudit, Journal
-from fr_server.authz.opening import asks_who_calls, default_budget, make_authenticator
+from fr_server.authz.authenticate import asks_who_calls, default_budget, make_authenticator
 from fr_server.authz.scope import StoreResolver
 from fr_server.clock import SteadyClock
 from fr_server.config import Config
@@ -83,15 +75,9 @@ from fr_trust.access.budgets import Budgets
 
 log = logging.getLogger("fr_server")
 
-SERVICES = (
-    recognition_pb2.DESCRIPTOR.services_by_name["RecognitionService"].full_name,
-    gallery_pb2.DESCRIPTOR.services_by_name["GalleryService"].full_name,
-    evaluation_pb2.DESCRIPTOR.services_by_name["EvaluationService"].full_name,
-    training_pb2.DESCRIPTOR.services_by_name["TrainingService"].full_name,
-    review_pb2.DESCRIPTOR.services_by_name["ReviewService"].full_name,
-    access_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name,
-    audit_pb2.DESCRIPTOR.services_by_name["AuditService"].full_name,
-    server_pb2.DESCRIPTOR.services_by_name["ServerService"].full_name,
+SERVICES = tuple(
+    f"fr_api.v1.{name}Service"
+    for name in ("Recognition", "Gallery", "Evaluation", "Training", "Review", "Access", "Audit", "Server")
 )
 
 # A message holds two photos at most (Compare). Room for twice as much, so that a photo that is somewhat too large is

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 from fr_core.errors import ConfigInvalid
-from fr_server.authz.opening import require_issuer
+from fr_server.authz.authenticate import require_issuer
 from fr_server.clock import wall_ms
 from fr_server.config import Config
 from fr_server.config.folders import data_folder, require_audit_folders, require_folders, require_key

@@ -30,7 +30,7 @@ from fr_core.types import F32, AlignedFace
 from fr_server.app import App
 from fr_server.config import Config, config_from
 from fr_server.main import open_galleries, run
-from fr_server.pace import Pace
+from fr_server.pools import Pace
 from fr_server.telemetry.listener import OK, Ended, Listener
 from fr_server.telemetry.open import Telemetry
 from support.servers import NULL_QUALITY, Running, batched_engine, photo, running

@@ -7,7 +7,7 @@ import pytest
 from fr_api.v1 import common_pb2
 from fr_core.align import ARCFACE_TEMPLATE
 from fr_core.types import ModelId
-from fr_server.rpc.services.derivations import derived
+from fr_server.rpc.services.review_evidence import derived
 from support.cases import noise
 
 MODEL = ModelId("null", "1", "0" * 64)

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from fr_core.errors import Overloaded
-from fr_server.pace import Pace
+from fr_server.pools import Pace
 
 
 class Clock:

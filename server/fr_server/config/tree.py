@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TypeVar, cast, get_args
+from typing import TypeVar, get_args
 
 from fr_core.detect.multiscale import DetectionMode
 from fr_core.gallery.index.register import INDEX_NAMES
@@ -38,7 +38,7 @@ class Key:
 def _set(
     default: T, meaning: str, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()
 ) -> T:
-    return cast("T", field(default=default, metadata={"key": Key(meaning, low, high, choices)}))
+    return field(default=default, metadata={"key": Key(meaning, low, high, choices)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,39 +51,32 @@ class Together(Listener):
         self._listeners = tuple(listeners)
 
     def stage(self, name: Stage) -> AbstractContextManager[object]:
-        """As `Observer.stage`."""
         stack = ExitStack()
         for listener in self._listeners:
             stack.enter_context(listener.stage(name))
         return stack
 
     def analyzed(self, faces: int) -> None:
-        """As `Observer.analyzed`."""
         for listener in self._listeners:
             listener.analyzed(faces)
 
     def queued(self, model: ModelRole, items: int) -> None:
-        """As `Observer.queued`."""
         for listener in self._listeners:
             listener.queued(model, items)
 
     def batch(self, model: ModelRole, waits_s: list[float], run_s: float) -> None:
-        """As `Observer.batch`."""
         for listener in self._listeners:
             listener.batch(model, waits_s, run_s)
 
     def failed(self, model: ModelRole, items: int) -> None:
-        """As `Observer.failed`."""
         for listener in self._listeners:
             listener.failed(model, items)
 
     def dropped(self, model: ModelRole, items: int) -> None:
-        """As `Observer.dropped`."""
         for listener in self._listeners:
             listener.dropped(model, items)
 
     def began(self, method: str, request_id: str, traceparent: str) -> Ended:
-        """As `CallObserver.began`."""
         endings = [listener.began(method, request_id, traceparent) for listener in self._listeners]
 
         def ended(outcome: str, took_s: float) -> None:
@@ -93,6 +86,5 @@ class Together(Listener):
         return ended
 
     def refused(self, reason: str) -> None:
-        """As `CallObserver.refused`."""
         for listener in self._listeners:
             listener.refused(reason)

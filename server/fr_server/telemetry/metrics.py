@@ -181,20 +181,16 @@ class PrometheusObserver(Listener):
             histogram.observe(time.perf_counter() - started)
 
     def stage(self, name: Stage) -> AbstractContextManager[object]:
-        """As `Observer.stage`; also counts a step that raises."""
         return self._timed(self._stages[name])
 
     def analyzed(self, faces: int) -> None:
-        """As `Observer.analyzed`."""
         self._photos.inc()
         self._faces.inc(faces)
 
     def queued(self, model: ModelRole, items: int) -> None:
-        """As `Observer.queued`."""
         self._models[model].depth.set(items)
 
     def batch(self, model: ModelRole, waits_s: list[float], run_s: float) -> None:
-        """As `Observer.batch`."""
         of_model = self._models[model]
         of_model.size.observe(len(waits_s))
         of_model.run.observe(run_s)
@@ -202,15 +198,12 @@ class PrometheusObserver(Listener):
             of_model.wait.observe(wait_s)
 
     def failed(self, model: ModelRole, items: int) -> None:
-        """As `Observer.failed`."""
         self._models[model].failures.inc()
 
     def dropped(self, model: ModelRole, items: int) -> None:
-        """As `Observer.dropped`."""
         self._models[model].drops.inc(items)
 
     def began(self, method: str, request_id: str, traceparent: str) -> Ended:
-        """As `Listener.began`; does not use the request id as a label."""
         self._in_flight.inc()
         known = method if method in self._methods else UNKNOWN
 
@@ -224,7 +217,6 @@ class PrometheusObserver(Listener):
         return ended
 
     def refused(self, reason: str) -> None:
-        """As `Listener.refused`."""
         self._rejects[reason if reason in REASONS else UNKNOWN].inc()
 
     def running_on(self, device: ActiveDevice, pack: str) -> None:

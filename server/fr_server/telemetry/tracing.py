@@ -49,7 +49,6 @@ class TracingObserver(Listener):
         self._propagator = TraceContextTextMapPropagator()
 
     def began(self, method: str, request_id: str, traceparent: str) -> Ended:
-        """As `Listener.began`; the span is the current one for the rest of the call's own context."""
         parent = self._propagator.extract({"traceparent": traceparent}, context.Context())
         span = self._tracer.start_span(
             method,
@@ -73,7 +72,6 @@ class TracingObserver(Listener):
         return ended
 
     def stage(self, name: Stage) -> AbstractContextManager[object]:
-        """As `Observer.stage`: a child of the call in the current context; no span without a call."""
         return self._stage(name)
 
     @contextmanager

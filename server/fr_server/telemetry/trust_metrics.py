@@ -107,52 +107,40 @@ class PrometheusTrust(Trust):
         self._reloads = _each(counter(RELOADS_REFUSED, registry), RELOAD_REASONS)
 
     def handshake_failed(self, address: str, why: HandshakeFailure) -> None:
-        """As `Trust.handshake_failed`; does not use the address as a label."""
         _known(self._handshakes, why).inc()
 
     def connection_refused(self, address: str, why: Refusal) -> None:
-        """As `Trust.connection_refused`; does not use the address as a label."""
         _known(self._refused, why).inc()
 
     def connected(self, address: str) -> None:
-        """As `Trust.connected`; does not use the address as a label."""
         self._connections.inc()
 
     def disconnected(self, address: str, why: Parting) -> None:
-        """As `Trust.disconnected`; does not use the address as a label."""
         self._connections.dec()
         _known(self._ended, why).inc()
 
     def access_refused(self, reason: str) -> None:
-        """As `Trust.access_refused`."""
         _known(self._access, reason).inc()
 
     def checkpointed(self, chain: Chain, at_s: float) -> None:
-        """As `Trust.checkpointed`."""
         self._checkpoints.labels(chain if chain in CHAINS else OTHER).set(at_s)
 
     def checkpoint_agrees(self, chain: Chain, agrees: bool) -> None:
-        """As `Trust.checkpoint_agrees`."""
         self._contradicted.labels(chain if chain in CHAINS else OTHER).set(int(not agrees))
 
     def certificate_expires(self, at_s: float) -> None:
-        """As `Trust.certificate_expires`."""
         self._expiry.set(at_s)
 
     def revocations_expire(self, at_s: float) -> None:
-        """As `Trust.revocations_expire`."""
         self._crl_expiry.set(at_s)
 
     def reload_refused(self, reason: str) -> None:
-        """As `Trust.reload_refused`."""
         _known(self._reloads, reason).inc()
 
     def keys_expire(self, at_s: float) -> None:
-        """As `Trust.keys_expire`."""
         self._key_expiry.set(at_s)
 
     def decoder_replaced(self, why: DecoderEnd) -> None:
-        """As `Trust.decoder_replaced`."""
         _known(self._decoders, why).inc()
 
 

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from google.protobuf import duration_pb2
 
 from fr_api.v1 import access_pb2 as pb
 from fr_core.errors import InvalidField
-from fr_server.rpc.convert.common import NANOS_PER_S, timestamp_ms
+from fr_server.rpc.convert.common import NANOS_PER_S, by_name, timestamp_ms
 from fr_trust.access.budget import Budget
 from fr_trust.access.keys import DAY_MS, ApiKey, MadeKey, NewKey
 from fr_trust.access.principal import Principal
 from fr_trust.access.roles import Role
 from fr_trust.access.scope import Scope
 
-_ROLES: Mapping[Role, pb.Role.ValueType] = MappingProxyType(
-    {
-        Role.TRAINEE: pb.ROLE_TRAINEE,
-        Role.TRAINER: pb.ROLE_TRAINER,
-        Role.OPERATOR: pb.ROLE_OPERATOR,
-        Role.EXAMINER: pb.ROLE_EXAMINER,
-        Role.AUDITOR: pb.ROLE_AUDITOR,
-        Role.ADMIN: pb.ROLE_ADMIN,
-    }
-)
+_ROLES = by_name(Role, pb.Role, "ROLE")
 _BY_VALUE = {value: role for role, value in _ROLES.items()}
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any, TypeVar
 
 import numpy as np
 from google.protobuf import duration_pb2, timestamp_pb2
@@ -22,10 +24,17 @@ NOTICE = (
 )
 
 
+E = TypeVar("E", bound=Enum)
+
 MAX_ITEM_ID = 128
 NANOS_PER_S = 1_000_000_000
 # What the parts of a model id are made of; a mismatch repeats them in its message.
 _MODEL_WORD = re.compile(r"[A-Za-z0-9._+-]{1,64}")
+
+
+def by_name(kind: type[E], enum: Any, prefix: str) -> dict[E, Any]:
+    """Return each member of an enumeration with the value of the message's enumeration that has its name."""
+    return {member: enum.Value(f"{prefix}_{member.name}") for member in kind}
 
 
 def image_data(image: pb.Image, field: str) -> bytes:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from types import MappingProxyType
 from typing import Any
 
 from fr_api.v1 import evaluation_pb2, training_pb2
@@ -32,6 +31,7 @@ from fr_server.rpc.convert.calibration import InForce, error_rates
 from fr_server.rpc.convert.common import (
     NANOS_PER_S,
     NOTICE,
+    by_name,
     duration,
     embedding_message,
     face_message,
@@ -39,13 +39,7 @@ from fr_server.rpc.convert.common import (
     timestamp,
 )
 
-_USES: Mapping[GalleryUse, pb.GalleryUse.ValueType] = MappingProxyType(
-    {
-        GalleryUse.OPERATIONAL: pb.GALLERY_USE_OPERATIONAL,
-        GalleryUse.TRAINING: pb.GALLERY_USE_TRAINING,
-        GalleryUse.TEST: pb.GALLERY_USE_TEST,
-    }
-)
+_USES = by_name(GalleryUse, pb.GalleryUse, "GALLERY_USE")
 DEFAULT_TOP_K = 10
 DEFAULT_PAGE_SIZE = 100
 # Other subjects that an enrolment reports as similar.
@@ -60,10 +54,7 @@ _FUSIONS = {
 _TARGETS = ("target_fmr", "target_fpir")
 _FUSION_VALUES = {fusion: value for value, fusion in _FUSIONS.items()}
 
-_DECISIONS = {
-    Decision.POTENTIAL_CANDIDATES: pb.SEARCH_DECISION_POTENTIAL_CANDIDATES,
-    Decision.NO_CANDIDATE: pb.SEARCH_DECISION_NO_CANDIDATE,
-}
+_DECISIONS = by_name(Decision, pb.SearchDecision, "SEARCH_DECISION")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 
 from google.protobuf import duration_pb2
 
@@ -12,7 +11,7 @@ from fr_api.v1 import common_pb2, gallery_pb2
 from fr_api.v1 import review_pb2 as pb
 from fr_core.errors import InvalidField, MissingField
 from fr_core.types import ModelId
-from fr_server.rpc.convert.common import NANOS_PER_S, NOTICE, model_message, timestamp_ms
+from fr_server.rpc.convert.common import NANOS_PER_S, NOTICE, by_name, model_message, timestamp_ms
 from fr_trust.access.principal import Principal
 from fr_trust.access.roles import Role
 from fr_trust.casework.rules import (
@@ -24,15 +23,9 @@ from fr_trust.casework.rules import (
 )
 from fr_trust.casework.values import Case, Examination, Finding, FindingKind, Listed, Purpose, Searched, State
 
-_PURPOSES: Mapping[Purpose, common_pb2.Purpose.ValueType] = MappingProxyType(
-    {purpose: common_pb2.Purpose.Value(f"PURPOSE_{purpose.name}") for purpose in Purpose}
-)
-_KINDS: Mapping[FindingKind, pb.FindingKind.ValueType] = MappingProxyType(
-    {kind: pb.FindingKind.Value(f"FINDING_KIND_{kind.name}") for kind in FindingKind}
-)
-_STATES: Mapping[State, pb.ExaminationState.ValueType] = MappingProxyType(
-    {state: pb.ExaminationState.Value(f"EXAMINATION_STATE_{state.name}") for state in State}
-)
+_PURPOSES = by_name(Purpose, common_pb2.Purpose, "PURPOSE")
+_KINDS = by_name(FindingKind, pb.FindingKind, "FINDING_KIND")
+_STATES = by_name(State, pb.ExaminationState, "EXAMINATION_STATE")
 _PURPOSE_OF = {value: purpose for purpose, value in _PURPOSES.items()}
 _KIND_OF = {value: kind for kind, value in _KINDS.items()}
 _DAY_S = 86_400
@@ -174,7 +167,8 @@ def model_of(searched: Searched) -> ModelId:
 def _state(state: State, principal: Principal) -> pb.ExaminationState.ValueType:
     if Role.EXAMINER in principal.roles and state is not State.CONCLUDED:
         return pb.EXAMINATION_STATE_AWAITING_FINDING
-    return _STATES[state]
+    value: pb.ExaminationState.ValueType = _STATES[state]
+    return value
 
 
 def _own_order(examination: Examination, principal: Principal, candidate: Listed) -> bytes:

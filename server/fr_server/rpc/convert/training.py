@@ -10,7 +10,7 @@ from fr_api.v1 import training_pb2 as pb
 from fr_core.errors import InvalidField, InvalidPage, MissingField
 from fr_core.gallery.pages import last_of, page_token
 from fr_locales.rendering import render
-from fr_server.rpc.convert.common import duration, model_message, timestamp_ms
+from fr_server.rpc.convert.common import by_name, duration, model_message, timestamp_ms
 from fr_training.bank.needs import PlanNeeds, needs
 from fr_training.build.course import EXCLUDED
 from fr_training.courses import Course, Form
@@ -29,29 +29,14 @@ MAX_LEARN_FROM = 16
 MAX_EXCLUDED = 10_000
 """Photos that the maker of a course leaves out."""
 
-EXERCISES = {
-    ExerciseKind.VERIFICATION: pb.EXERCISE_VERIFICATION,
-    ExerciseKind.TRIAD: pb.EXERCISE_TRIAD,
-    ExerciseKind.CANDIDATES: pb.EXERCISE_CANDIDATES,
-    ExerciseKind.FEATURES: pb.EXERCISE_FEATURES,
-    ExerciseKind.TRIAGE: pb.EXERCISE_TRIAGE,
-    ExerciseKind.AIDED: pb.EXERCISE_AIDED,
-    ExerciseKind.LOW_PREVALENCE: pb.EXERCISE_LOW_PREVALENCE,
-    ExerciseKind.BLIND: pb.EXERCISE_BLIND,
-    ExerciseKind.OWN_PROBE: pb.EXERCISE_OWN_PROBE,
-}
+EXERCISES = by_name(ExerciseKind, pb.Exercise, "EXERCISE")
 # A trainee sees exercises that look like verifications under that name: their own would give the prior away.
 SHOWN_AS = {
     **EXERCISES,
     ExerciseKind.LOW_PREVALENCE: pb.EXERCISE_VERIFICATION,
     ExerciseKind.BLIND: pb.EXERCISE_VERIFICATION,
 }
-STATES = {
-    SessionState.NOT_STARTED: pb.SESSION_STATE_NOT_STARTED,
-    SessionState.RUNNING: pb.SESSION_STATE_RUNNING,
-    SessionState.PAUSED: pb.SESSION_STATE_PAUSED,
-    SessionState.FINISHED: pb.SESSION_STATE_FINISHED,
-}
+STATES = by_name(SessionState, pb.SessionState, "SESSION_STATE")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOMENT = re.compile(r"[0-9]{1,15}")
 

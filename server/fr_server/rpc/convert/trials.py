@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 from fr_api.v1 import training_pb2 as pb
 from fr_core.errors import InvalidField, MissingField
 from fr_locales.rendering import render
-from fr_server.rpc.convert.common import duration
+from fr_server.rpc.convert.common import by_name, duration
 from fr_server.rpc.convert.training import SHOWN_AS, block_message
 from fr_training.answers import (
     Answer,
@@ -29,41 +29,12 @@ from fr_training.errors import InvalidRating
 from fr_training.prompts import Reveal, Role, Step
 from fr_training.sessions.views import Over, ShowBlock, ShowTrial
 
-STEPS = {
-    Step.RATE: pb.TRIAL_STEP_RATE,
-    Step.CHOOSE: pb.TRIAL_STEP_CHOOSE,
-    Step.NOTE: pb.TRIAL_STEP_NOTE,
-    Step.OBSERVE: pb.TRIAL_STEP_OBSERVE,
-    Step.DECIDE: pb.TRIAL_STEP_DECIDE,
-    Step.TRIAGE: pb.TRIAL_STEP_TRIAGE,
-    Step.RATE_AGAIN: pb.TRIAL_STEP_RATE_AGAIN,
-    Step.SEND_PROBE: pb.TRIAL_STEP_SEND_PROBE,
-}
-_ROLES = {
-    Role.COMPARED: pb.PICTURE_ROLE_COMPARED,
-    Role.PROBE: pb.PICTURE_ROLE_PROBE,
-    Role.CANDIDATE: pb.PICTURE_ROLE_CANDIDATE,
-}
+STEPS = by_name(Step, pb.TrialStep, "TRIAL_STEP")
+_ROLES = by_name(Role, pb.PictureRole, "PICTURE_ROLE")
 _STEP_OF = {value: step for step, value in STEPS.items()}
-_COMPARED: Mapping[pb.Comparison.ValueType, Compared] = {
-    pb.COMPARISON_SIMILAR: Compared.SIMILAR,
-    pb.COMPARISON_DIFFERENT: Compared.DIFFERENT,
-    pb.COMPARISON_NOT_VISIBLE: Compared.NOT_VISIBLE,
-}
-_USABILITY: Mapping[pb.Usability.ValueType, Usability] = {
-    pb.USABILITY_USABLE: Usability.USABLE,
-    pb.USABILITY_LIMITED: Usability.LIMITED,
-    pb.USABILITY_REJECT: Usability.REJECT,
-}
-_DEGRADED: Mapping[pb.Degradation.ValueType, Degraded] = {
-    pb.DEGRADATION_BLUR: Degraded.BLUR,
-    pb.DEGRADATION_NOISE: Degraded.NOISE,
-    pb.DEGRADATION_RESOLUTION: Degraded.RESOLUTION,
-    pb.DEGRADATION_COMPRESSION: Degraded.COMPRESSION,
-    pb.DEGRADATION_OCCLUSION: Degraded.OCCLUSION,
-    pb.DEGRADATION_POSE: Degraded.POSE,
-}
-
+_COMPARED = {value: one for one, value in by_name(Compared, pb.Comparison, "COMPARISON").items()}
+_USABILITY = {value: one for one, value in by_name(Usability, pb.Usability, "USABILITY").items()}
+_DEGRADED = {value: one for one, value in by_name(Degraded, pb.Degradation, "DEGRADATION").items()}
 
 # --- what is shown ---------------------------------------------------------------------------------------------
 

@@ -29,10 +29,9 @@ from fr_server.rpc.convert.review import (
     summary_message,
 )
 from fr_server.rpc.interceptors.wrapping import Context
-from fr_server.rpc.services.derivations import derived, told_to
 from fr_server.rpc.services.gallery_faces import GalleryFaces
 from fr_server.rpc.services.paging import number_of
-from fr_server.rpc.services.review_evidence import EvidenceRoom
+from fr_server.rpc.services.review_evidence import EvidenceRoom, derived, told_to
 from fr_server.storage.calls import GalleryCalls
 from fr_trust.access.principal import Principal
 from fr_trust.casework.rules import require_open
