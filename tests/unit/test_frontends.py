@@ -129,10 +129,7 @@ def link(tmp_path: Path) -> Iterator[Link]:
             {"detector": detector, "embedder": embedder},
             galleries,
             storage,
-            lambda: None,
-            lambda: None,
-            lambda: None,
-            gone.set,
+            lambda word: gone.set() if word is None else None,
         )
         asker = Asker(far_end, memory, PLAN)
         os.close(memory)
@@ -221,13 +218,13 @@ def test_machine_without_memory_for_a_front_end_has_nothing_left_open(tmp_path: 
         config_from({}), load_pack("buffalo_s"), ActiveDevice("cpu", "cpu", "null"), Part(1, 1, 1), no_memory, False
     )
 
-    def never() -> None:
+    def never(word: object) -> None:
         pytest.fail("a front-end spoke")
 
     with Galleries.open(tmp_path) as galleries, closing(StorageThreads()) as storage:
         before = open_descriptors()
         with pytest.raises(OSError):
-            start_frontend(welcome, {}, galleries, storage, never, never, never, never)
+            start_frontend(welcome, {}, galleries, storage, never)
         assert open_descriptors() == before
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from fr_core.reading import open_regular, read_at_most, read_json
-from fr_server.commands.reporting import CommandFailed, print_json, reporting
+from fr_server.commands.reporting import AsJson, CommandFailed, print_json, reporting
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from fr_core.storage.audit.checkpoints import Checkpoint
     from fr_core.storage.audit.verify import Broken, Verified
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 # File names that `fr audit checkpoint` gives.
 _NAME = re.compile(r"([a-z]{1,16})-[0-9]{1,16}\.json")

@@ -12,8 +12,8 @@ import typer
 
 from fr_core import __version__
 from fr_locales.messages import Message, message
-from fr_server.commands.audit import AsJson, read_pem
-from fr_server.commands.reporting import CommandFailed, print_json, reporting
+from fr_server.commands.audit import read_pem
+from fr_server.commands.reporting import AsJson, CommandFailed, print_json, reporting
 
 if TYPE_CHECKING:
     from fr_trust.evidence.verify import Verified

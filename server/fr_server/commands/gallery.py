@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fr_server.commands.reporting import print_json, reporting
+from fr_server.commands.reporting import AsJson, print_json, reporting
 
 if TYPE_CHECKING:
     from fr_core.gallery.backup.saved import Extent
@@ -34,7 +34,6 @@ Key = Annotated[
     ),
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration file in TOML.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Backup = Annotated[Path, typer.Argument(metavar="OUT", help="Backup file.", show_default=False)]
 Keys = Annotated[
     Path,

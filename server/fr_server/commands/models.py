@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fr_datasets.exit_status import errors_to_status
+from fr_server.commands.reporting import print_json
 
 if TYPE_CHECKING:
     from fr_core.packs.cache import ModelCache
@@ -32,7 +32,7 @@ def list_packs(as_json: AsJson = False) -> None:
         cache = _cache()
         rows = [_describe(load_pack(name), cache) for name in pack_names()]
     if as_json:
-        _print_json({"packs": rows, "folder": str(cache.folder)})
+        print_json({"packs": rows, "folder": str(cache.folder)})
         return
     table = Table("Pack", "Summary", "Values", "Licence", "Installed", show_lines=True)
     for row in rows:
@@ -62,7 +62,7 @@ def fetch(pack: PackName, as_json: AsJson = False) -> None:
             with show_progress() as progress:
                 fetch_all(chosen.files, cache, progress)
     if as_json:
-        _print_json({"pack": pack, "already_installed": present, "files": _files(chosen, cache)})
+        print_json({"pack": pack, "already_installed": present, "files": _files(chosen, cache)})
     else:
         typer.echo(f"{pack}: already installed" if present else f"{pack}: installed in {cache.folder}")
 
@@ -84,7 +84,7 @@ def verify(
         found = {name: files for name, files in found.items() if all(one["state"] != "MISSING" for one in files)}
     if as_json:
         rows = [{"pack": name, "files": files} for name, files in found.items()]
-        _print_json({"packs": rows} if pack is None else rows[0])
+        print_json({"packs": rows} if pack is None else rows[0])
     else:
         for name, files in found.items():
             if pack is None:
@@ -129,7 +129,3 @@ def _files(pack: Pack, cache: ModelCache) -> list[dict[str, str]]:
         {"name": spec.name, "path": str(cache.path(spec)), "sha256": spec.sha256, "state": cache.state(spec).value}
         for spec in pack.files
     ]
-
-
-def _print_json(content: object) -> None:
-    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))

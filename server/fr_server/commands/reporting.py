@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Annotated
 
 import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 
 class CommandFailed(Exception):
@@ -46,6 +49,11 @@ def reporting(as_json: bool = False, *, writes: bool = False) -> Iterator[None]:
 def print_json(content: object) -> None:
     """Print the JSON document of a command."""
     typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number with its noun, such as "2 files"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _fail(reason: str, message: str, metadata: Mapping[str, str], as_json: bool, error: Exception) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fr_server.commands.audit import FINDINGS, NotKept, read_checkpoints
-from fr_server.commands.gallery import AsJson, ConfigFile, Data, Key
-from fr_server.commands.reporting import CommandFailed, print_json, reporting
+from fr_server.commands.gallery import ConfigFile, Data, Key
+from fr_server.commands.reporting import AsJson, CommandFailed, counted, print_json, reporting
 from fr_server.telemetry.trust import Chain
 
 if TYPE_CHECKING:
@@ -166,15 +166,11 @@ def _of(chain: str, kept: list[tuple[str, Checkpoint]]) -> list[Checkpoint]:
 def _words(found: Looked) -> str:
     if found.faults:
         return f"{found.place.chain}: {' '.join(map(_told, found.faults))} ({found.place.path})"
-    agrees = f"; it agrees with {_counted(found.checkpoints, 'checkpoint')}" if found.checkpoints else ""
+    agrees = f"; it agrees with {counted(found.checkpoints, 'checkpoint')}" if found.checkpoints else ""
     pruned = f" Records up to {found.pruned:,} were pruned." if found.pruned else ""
     if found.unchecked:
-        pruned += f" Only the archive can confirm {_counted(found.unchecked, 'checkpoint')} of these."
-    return f"{found.place.chain}: intact, with {_counted(found.records, 'audit record')}{agrees}.{pruned}"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+        pruned += f" Only the archive can confirm {counted(found.unchecked, 'checkpoint')} of these."
+    return f"{found.place.chain}: intact, with {counted(found.records, 'audit record')}{agrees}.{pruned}"
 
 
 def _told(fault: Fault) -> str:

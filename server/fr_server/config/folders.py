@@ -56,32 +56,28 @@ def data_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path
     return Path(home) / "data" if home else user_data_path("fr-core", appauthor=False)
 
 
+def _own_or(named: str, otherwise: Path) -> Path:
+    return Path(named).expanduser() if named else otherwise
+
+
 def reports_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder for reports: `evaluation.folder`, else `reports` in the gallery folder."""
-    if config.evaluation.folder:
-        return Path(config.evaluation.folder).expanduser()
-    return data_folder(config, environ) / "reports"
+    return _own_or(config.evaluation.folder, data_folder(config, environ) / "reports")
 
 
 def training_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder for courses and answers: `training.folder`, else `training` in the gallery folder."""
-    if config.training.folder:
-        return Path(config.training.folder).expanduser()
-    return data_folder(config, environ) / "training"
+    return _own_or(config.training.folder, data_folder(config, environ) / "training")
 
 
 def cases_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder for cases: `cases.folder`, else `cases` in the gallery folder."""
-    if config.cases.folder:
-        return Path(config.cases.folder).expanduser()
-    return data_folder(config, environ) / "cases"
+    return _own_or(config.cases.folder, data_folder(config, environ) / "cases")
 
 
 def access_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder for API keys: `access.folder`, else `access` in the gallery folder."""
-    if config.access.folder:
-        return Path(config.access.folder).expanduser()
-    return data_folder(config, environ) / "access"
+    return _own_or(config.access.folder, data_folder(config, environ) / "access")
 
 
 def checkpoint_folder(config: Config) -> Path | None:

@@ -21,7 +21,7 @@ from cryptography.x509 import CertificateRevocationList
 from fr_core.errors import AddressUnavailable
 from fr_server.clock import wall_ms
 from fr_server.config import LimitsConfig
-from fr_server.gateway.address import address_of
+from fr_server.gateway.address import address_of, addresses_of
 from fr_server.gateway.connection import Connection, Peer, network_of
 from fr_server.gateway.relay import CHUNK_BYTES
 from fr_server.gateway.tls import TlsFiles, revocations, server_context
@@ -195,7 +195,7 @@ class Gateway:
         try:
             with ExitStack() as held:
                 made: list[socket.socket] = []
-                for family, host in _addresses(self._host, self.port):
+                for family, host in addresses_of(self._host, self.port):
                     one = socket.create_server(
                         (host, self.port), family=family, backlog=_BACKLOG, reuse_port=self._reuse_port
                     )
@@ -292,8 +292,3 @@ class Gateway:
     def _stop_all(self, *, at_once: bool) -> None:
         for one in [*self._half_open, *self._open]:
             one.stop(at_once=at_once)
-
-
-def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, str]]:
-    found = socket.getaddrinfo(host.strip("[]") or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    return list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))

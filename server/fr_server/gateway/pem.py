@@ -1,4 +1,7 @@
-"""Reads and checks PEM files of certificates, keys and lists of revoked certificates."""
+"""Reads and checks PEM files of certificates, keys and lists of revoked certificates.
+
+Every function that takes a path raises `TlsUnusable`, which names the file and says what is wrong with it.
+"""
 
 from __future__ import annotations
 
@@ -46,20 +49,12 @@ def milliseconds(at: datetime) -> int:
 
 
 def read_certificates(path: Path) -> list[x509.Certificate]:
-    """Return the certificates in a file, in order; at least one.
-
-    Raises:
-        TlsUnusable: the file is unreadable, or holds none.
-    """
+    """Return the certificates in a file, in order; at least one."""
     return _parsed(path, x509.load_pem_x509_certificates, "holds no certificate that can be read")
 
 
 def read_key(path: Path) -> PrivateKeyTypes:
-    """Return the private key of a file.
-
-    Raises:
-        TlsUnusable: the file is unreadable, or holds no key or an encrypted one.
-    """
+    """Return the private key of a file."""
     return _parsed(path, lambda pem: load_pem_private_key(pem, None), "holds no private key, or an encrypted one")
 
 
@@ -71,10 +66,6 @@ def read_revocations(
     Args:
         authorities: one of them must have signed each list.
         now_ms: milliseconds since 1970, UTC; None to accept expired lists.
-
-    Raises:
-        TlsUnusable: the file is unreadable or holds no list, none of the authorities signed a list, or a list has
-            expired.
     """
     found = _lists(path)
     for one in found:
@@ -87,11 +78,7 @@ def read_revocations(
 
 
 def expires_ms(path: Path) -> int:
-    """Return the expiry of the first certificate in a PEM file, in milliseconds since 1970, UTC.
-
-    Raises:
-        TlsUnusable: the file cannot be read, or holds none.
-    """
+    """Return the expiry of the first certificate in a PEM file, in milliseconds since 1970, UTC."""
     return milliseconds(read_certificates(path)[0].not_valid_after_utc)
 
 
@@ -99,20 +86,13 @@ def revocations_expire_ms(path: Path) -> int | None:
     """Return the earliest expiry of the lists of revoked certificates in a file, in milliseconds since 1970, UTC.
 
     From then on, all certificates of the list's authority are refused. None if no list expires.
-
-    Raises:
-        TlsUnusable: the file cannot be read, or holds none.
     """
     ends = [one.next_update_utc for one in _lists(path)]
     return min((milliseconds(end) for end in ends if end is not None), default=None)
 
 
 def names_of(path: Path) -> list[str]:
-    """Return the DNS names and IP addresses of a server's certificate, in its order.
-
-    Raises:
-        TlsUnusable: the file cannot be read, or holds no certificate.
-    """
+    """Return the DNS names and IP addresses of a server's certificate, in its order."""
     try:
         extension = read_certificates(path)[0].extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
@@ -121,11 +101,7 @@ def names_of(path: Path) -> list[str]:
 
 
 def require_current(path: Path, certificate: x509.Certificate, now_ms: int) -> None:
-    """Require that a certificate is valid now.
-
-    Raises:
-        TlsUnusable: it has expired, or is not valid yet.
-    """
+    """Require that a certificate is valid now."""
     now = moment(now_ms)
     if now > certificate.not_valid_after_utc:
         raise unusable(path, "holds a certificate that has expired")
@@ -134,11 +110,7 @@ def require_current(path: Path, certificate: x509.Certificate, now_ms: int) -> N
 
 
 def require_private(path: Path) -> None:
-    """Require that only its owner may read a file.
-
-    Raises:
-        TlsUnusable: others may read it, or it does not exist.
-    """
+    """Require that only its owner may read a file."""
     try:
         found = path.stat()
     except OSError as error:
@@ -150,11 +122,7 @@ def require_private(path: Path) -> None:
 
 
 def require_fits(path: Path, certificate: x509.Certificate) -> None:
-    """Require that a key file holds the key of a certificate.
-
-    Raises:
-        TlsUnusable: it does not, or holds no key.
-    """
+    """Require that a key file holds the key of a certificate."""
     key = read_key(path)
     if key.public_key() != certificate.public_key():
         raise unusable(path, "holds a key that is not the certificate's")

@@ -62,11 +62,7 @@ def open_stores(config: Config, clock: Callable[[], int]) -> Stores:
 
 
 def purge_cases(cases: CaseStore) -> None:
-    """Delete the cases whose time is over.
-
-    Raises:
-        Failure: the store cannot be read or changed now.
-    """
+    """Delete the cases whose time is over; raises `Failure`: the store cannot be read or changed now."""
     if deleted := cases.purge():
         log.info("Deleted %d cases, which were due", deleted, extra={FIELDS: {"cases": deleted}})
 

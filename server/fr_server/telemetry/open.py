@@ -62,11 +62,7 @@ class Telemetry:
     trust: Trust = field(default_factory=Trust)
 
     def start(self) -> None:
-        """Serve the metrics, if there are any.
-
-        Raises:
-            AddressUnavailable: the address is not available.
-        """
+        """Serve the metrics, if there are any; raises `AddressUnavailable`: the address is not available."""
         if self.metrics_server is not None:
             self.metrics_server.start()
 

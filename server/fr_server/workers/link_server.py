@@ -58,10 +58,8 @@ class Answerer:
         batchers: of tiles u8[H, W, 3] and of faces.
         galleries: are asked by `storage`, with their audit.
         storage: runs what waits for the disk; shared by all front-ends.
-        on_listening: called when the front-end listens, from the receiving thread.
-        on_ready: called when it answers calls, from the receiving thread.
-        on_pong: called when its event loop has answered a `Ping`, from the receiving thread.
-        on_gone: called when its process has ended, from the receiving thread; nothing is kept for it any more.
+        on_said: called with each word of the front-end, from the receiving thread; with None when its process has
+            ended, and nothing is kept for it any more.
     """
 
     def __init__(
@@ -71,10 +69,7 @@ class Answerer:
         batchers: Batchers,
         galleries: GalleryCalls,
         storage: StorageThreads,
-        on_listening: Callable[[], None],
-        on_ready: Callable[[], None],
-        on_pong: Callable[[], None],
-        on_gone: Callable[[], None],
+        on_said: Callable[[FrontendSays | None], None],
     ) -> None:
         self._wire = wire
         self._arena = arena
@@ -82,10 +77,7 @@ class Answerer:
         self._galleries = galleries
         self._audit = audit_of(galleries)
         self._storage = storage
-        self._on_listening = on_listening
-        self._on_ready = on_ready
-        self._on_pong = on_pong
-        self._on_gone = on_gone
+        self._on_said = on_said
         self._lock = threading.Lock()
         self._tickets: dict[int, Ticket] = {}
         self._ended = False
@@ -129,7 +121,7 @@ class Answerer:
                     ticket.cancel()
             self._bulk.put(None)
             self._out.put(None)
-            self._on_gone()
+            self._on_said(None)
 
     def _take(self, message: object) -> None:
         match message:
@@ -147,12 +139,8 @@ class Answerer:
                         self._tickets[number].cancel()
             case GalleryCall():
                 self._storage.of(message.bulk).submit(message.caller, partial(self._ask_galleries, message))
-            case FrontendSays.LISTENING:
-                self._on_listening()
-            case FrontendSays.READY:
-                self._on_ready()
-            case FrontendSays.PONG:
-                self._on_pong()
+            case FrontendSays():
+                self._on_said(message)
             case _:
                 raise TypeError(f"a front-end sent a {type(message).__name__}")
 

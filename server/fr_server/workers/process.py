@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fr_core.errors import AddressUnavailable
-from fr_server.gateway.address import address_of
+from fr_server.gateway.address import address_of, addresses_of
 from fr_server.pools import StorageThreads
 from fr_server.storage.calls import GalleryCalls
 from fr_server.workers.link_server import Answerer, Batchers
-from fr_server.workers.messages import Welcome, Wire
+from fr_server.workers.messages import FrontendSays, Welcome, Wire
 from fr_server.workers.shared_memory import Arena, new_memory
 
 
@@ -41,7 +41,7 @@ class HeldPort:
         self.port = port
         try:
             with ExitStack() as held:
-                for family, address in _addresses(host, port):
+                for family, address in addresses_of(host, port):
                     if self.port:
                         _bound(family, address, self.port, socket.SO_REUSEADDR).close()
                     self.port = held.enter_context(_shared(family, address, self.port)).getsockname()[1]
@@ -53,11 +53,6 @@ class HeldPort:
     def close(self) -> None:
         """Let the port go."""
         self._held.close()
-
-
-def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, str]]:
-    found = socket.getaddrinfo(host.strip("[]") or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    return list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
 
 
 def _shared(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
@@ -120,10 +115,7 @@ def start_frontend(
     batchers: Batchers,
     galleries: GalleryCalls,
     storage: StorageThreads,
-    on_listening: Callable[[], None],
-    on_ready: Callable[[], None],
-    on_pong: Callable[[], None],
-    on_gone: Callable[[], None],
+    on_said: Callable[[FrontendSays | None], None],
 ) -> Frontend:
     """Start a front-end; the arguments after `welcome` are those of `Answerer`.
 
@@ -149,7 +141,7 @@ def start_frontend(
         arena = Arena(memory, welcome.arena)
         kept.pop_all()
     wire = Wire(ours)
-    answerer = Answerer(wire, arena, batchers, galleries, storage, on_listening, on_ready, on_pong, on_gone)
+    answerer = Answerer(wire, arena, batchers, galleries, storage, on_said)
     answerer.tell(welcome)
     answerer.start()
     return Frontend(process, answerer, wire)

@@ -70,11 +70,7 @@ class Slots:
         self._per_class = plan.slots
 
     def take(self, ticket: Ticket) -> int:
-        """Wait for a slot of the ticket's class.
-
-        Raises:
-            CallEnded: nobody waits for the answer any more.
-        """
+        """Wait for a slot of the ticket's class; raises `CallEnded`: nobody waits for the answer any more."""
         free = self._free[ticket.bulk]
         with self._changed:
             while True:

@@ -21,7 +21,7 @@ from fr_server.storage.calls import GalleryCalls
 from fr_server.telemetry.open import Telemetry, forget
 from fr_server.workers.heartbeat import BEAT_S, Heartbeat
 from fr_server.workers.link_server import Batchers
-from fr_server.workers.messages import ArenaPlan, EngineSays, Welcome
+from fr_server.workers.messages import ArenaPlan, EngineSays, FrontendSays, Welcome
 from fr_server.workers.process import Frontend, HeldPort, start_frontend
 from fr_server.workers.shared_memory import picture_bytes
 
@@ -206,21 +206,21 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         gone = asyncio.Event()
 
-        def tell_listening() -> None:
-            loop.call_soon_threadsafe(reached.listening.set)
-
-        def tell_ready() -> None:
-            loop.call_soon_threadsafe(reached.listening.set)
-            loop.call_soon_threadsafe(reached.ready.set)
-
-        def tell_gone() -> None:
-            loop.call_soon_threadsafe(gone.set)
-
         heartbeat = Heartbeat()
-        told = tell_listening, tell_ready, heartbeat.heard, tell_gone
+
+        def said(word: FrontendSays | None) -> None:
+            if word is FrontendSays.PONG:
+                heartbeat.heard()
+            elif word is None:
+                loop.call_soon_threadsafe(gone.set)
+            else:
+                loop.call_soon_threadsafe(reached.listening.set)
+                if word is FrontendSays.READY:
+                    loop.call_soon_threadsafe(reached.ready.set)
+
         try:
             frontend = await asyncio.to_thread(
-                start_frontend, self._welcome(), self._batchers, self._galleries, self._storage, *told
+                start_frontend, self._welcome(), self._batchers, self._galleries, self._storage, said
             )
         except OSError as error:  # the machine has no process, memory or file descriptor left for it
             return f"could not be started ({error.strerror})"

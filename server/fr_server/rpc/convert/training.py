@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from fr_api.v1 import training_pb2 as pb
-from fr_core.errors import InvalidField, InvalidPage, MissingField
-from fr_core.gallery.pages import last_of, page_token
+from fr_core.errors import InvalidField, MissingField
 from fr_locales.rendering import render
 from fr_server.rpc.convert.common import by_name, duration, model_message, timestamp_ms
 from fr_training.bank.needs import PlanNeeds, needs
@@ -38,7 +37,6 @@ SHOWN_AS = {
 }
 STATES = by_name(SessionState, pb.SessionState, "SESSION_STATE")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_MOMENT = re.compile(r"[0-9]{1,15}")
 
 
 # --- what is sent ----------------------------------------------------------------------------------------------
@@ -113,26 +111,6 @@ def sent_sha256(text: str) -> str:
     if not _SHA256.fullmatch(text):
         raise InvalidField("`image_sha256` has 64 digits of 0-9 and a-f.", field="image_sha256")
     return text
-
-
-def last_moment(call: str, token: str) -> tuple[int, str] | None:
-    """Return when the last item of the page before was made, and its id; None for the first page.
-
-    Raises:
-        InvalidPage: the call did not give this token.
-    """
-    text = last_of(call, token)
-    if not text:
-        return None
-    created, _, last = text.partition(" ")
-    if not last or not _MOMENT.fullmatch(created):
-        raise InvalidPage("The page token is not one that this call returned.")
-    return int(created), last
-
-
-def moment_token(call: str, created_ms: int, last: str) -> str:
-    """Return the token of the page after an item."""
-    return page_token(call, f"{created_ms} {last}")
 
 
 # --- what is answered ------------------------------------------------------------------------------------------

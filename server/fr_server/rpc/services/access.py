@@ -20,7 +20,7 @@ from fr_server.rpc.convert.access import (
     who_response,
 )
 from fr_server.rpc.interceptors.wrapping import Context
-from fr_server.rpc.services.paging import number_of
+from fr_server.rpc.services.paging import number_of, size_of
 from fr_trust.access.budget import Budget
 from fr_trust.access.keys import ApiKey, principal_id_of, reaches, require_may_give
 from fr_trust.access.principal import Principal
@@ -28,7 +28,6 @@ from fr_trust.access.roles import Role
 from fr_trust.access.store import AccessStore
 from fr_trust.errors import NotPermitted
 
-_DEFAULT_PAGE = 100
 _CALL = "keys"
 # In the place of the id of a key that the caller may not know of; no key has it.
 _NOBODYS = "-" * 16
@@ -75,8 +74,7 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         return created_response(await self._work.storage(self._store.create, new))
 
     async def ListKeys(self, request: pb.ListKeysRequest, context: Context) -> pb.ListKeysResponse:
-        size = request.page_size or _DEFAULT_PAGE
-        pages.require_page_size(size)
+        size = size_of(request.page_size)
         last = pages.last_of(_CALL, request.page_token)
         before = number_of(last) if last else None
         shown, more = await self._work.storage(self._keys_seen, before, size)

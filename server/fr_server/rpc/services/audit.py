@@ -16,13 +16,11 @@ from fr_core.storage.audit.verify import Broken, Verified
 from fr_server.pools import Work
 from fr_server.rpc.convert.common import timestamp_ms
 from fr_server.rpc.interceptors.wrapping import Context
-from fr_server.rpc.services.paging import number_of
+from fr_server.rpc.services.paging import number_of, size_of
 from fr_server.storage.audits import CHAINS
 from fr_server.storage.calls import AuditCalls
 from fr_server.telemetry.trust import Chain
 from fr_trust.audit.search import Filter, Page
-
-_DEFAULT_PAGE = 100
 
 
 class AuditService(audit_pb2_grpc.AuditServiceServicer):
@@ -40,8 +38,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
 
     async def SearchAudit(self, request: pb.SearchAuditRequest, context: Context) -> pb.SearchAuditResponse:
         audit = self._audit(request.chain)
-        size = request.page_size or _DEFAULT_PAGE
-        pages.require_page_size(size)
+        size = size_of(request.page_size)
         call = f"audit {request.chain}"
         after, upto = _place(pages.last_of(call, request.page_token))
         page, upto = await self._work.audit(_search, audit, request, after, upto, size)

@@ -1,11 +1,20 @@
-"""Where a page begins, for lists that go by a number."""
+"""Says where the pages of lists begin, which go by a number, or by a time and an id."""
 
 from __future__ import annotations
 
 from fr_core.errors import InvalidPage
+from fr_core.gallery.pages import last_of, page_token, require_page_size
 
+_DEFAULT_SIZE = 100
 # So many hold every millisecond and every number that a store gives, and fit into what databases count with.
 _MOST_DIGITS = 16
+
+
+def size_of(page_size: int) -> int:
+    """Return the size of a page, 100 where it is 0; raises `InvalidPage` for too many."""
+    size = page_size or _DEFAULT_SIZE
+    require_page_size(size)
+    return size
 
 
 def number_of(text: str) -> int:
@@ -13,3 +22,23 @@ def number_of(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
         raise InvalidPage("The page token is not one that this call returned.")
     return int(text)
+
+
+def last_moment(call: str, token: str) -> tuple[int, str] | None:
+    """Return the time of the last item of the page before, milliseconds since 1970, and its id; None = the first page.
+
+    Raises:
+        InvalidPage: the call did not give this token.
+    """
+    text = last_of(call, token)
+    if not text:
+        return None
+    at, _, last = text.partition(" ")
+    if not last:
+        raise InvalidPage("The page token is not one that this call returned.")
+    return number_of(at), last
+
+
+def moment_token(call: str, at_ms: int, last: str) -> str:
+    """Return the token of the page after an item."""
+    return page_token(call, f"{at_ms} {last}")

@@ -11,7 +11,6 @@ from functools import partial
 from fr_api.v1 import gallery_pb2, review_pb2_grpc
 from fr_api.v1 import review_pb2 as pb
 from fr_core.errors import GalleryReplaced, NoFaceFound, UnknownGallery, UnknownTemplate
-from fr_core.gallery import pages
 from fr_core.gallery.values import GalleryInfo, GalleryUse
 from fr_core.storage.audit.attribution import attributed, current_attribution
 from fr_core.types import ModelId
@@ -30,7 +29,7 @@ from fr_server.rpc.convert.review import (
 )
 from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.gallery_faces import GalleryFaces
-from fr_server.rpc.services.paging import number_of
+from fr_server.rpc.services.paging import last_moment, moment_token, size_of
 from fr_server.rpc.services.review_evidence import EvidenceRoom, derived, told_to
 from fr_server.storage.calls import GalleryCalls
 from fr_trust.access.principal import Principal
@@ -39,7 +38,6 @@ from fr_trust.casework.store import CaseStore
 from fr_trust.casework.values import Case, Examination, Listed, Searched
 from fr_trust.errors import UnknownCase
 
-_DEFAULT_PAGE = 100
 # Bytes of a bundle in a message.
 _PIECE_BYTES = 256 * 1024
 _CASES, _AWAITING = "cases", "awaiting"
@@ -85,9 +83,9 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         return pb.GetCaseResponse(case=case_message(case, examinations, current_principal()))
 
     async def ListCases(self, request: pb.ListCasesRequest, context: Context) -> pb.ListCasesResponse:
-        size, before = _page(_CASES, request.page_size, request.page_token)
+        size, before = size_of(request.page_size), last_moment(_CASES, request.page_token)
         shown, more = await self._work.storage(self._cases_seen, before, size)
-        token = pages.page_token(_CASES, f"{shown[-1].opened_ms} {shown[-1].case_id}") if more else ""
+        token = moment_token(_CASES, shown[-1].opened_ms, shown[-1].case_id) if more else ""
         return pb.ListCasesResponse(cases=[case_message(one) for one in shown], next_page_token=token)
 
     async def CloseCase(self, request: pb.CloseCaseRequest, context: Context) -> pb.CloseCaseResponse:
@@ -120,15 +118,17 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         return pb.SearchInCaseResponse(found=found, examination=examination)
 
     async def ListAwaiting(self, request: pb.ListAwaitingRequest, context: Context) -> pb.ListAwaitingResponse:
-        size, after = _page(_AWAITING, request.page_size, request.page_token)
+        size, after = size_of(request.page_size), last_moment(_AWAITING, request.page_token)
         principal = current_principal()
         arguments = (principal.principal_id, sees_gallery, after, size + 1)
         found = await self._work.storage(self._cases.awaiting, *arguments)
         shown = found[:size]
-        last = f"{shown[-1].searched.searched_ms} {shown[-1].examination_id}" if len(found) > size else ""
+        token = ""
+        if len(found) > size:
+            token = moment_token(_AWAITING, shown[-1].searched.searched_ms, shown[-1].examination_id)
         return pb.ListAwaitingResponse(
             examinations=[summary_message(one, principal) for one in shown],
-            next_page_token=pages.page_token(_AWAITING, last) if last else "",
+            next_page_token=token,
         )
 
     async def GetExamination(self, request: pb.GetExaminationRequest, context: Context) -> pb.GetExaminationResponse:
@@ -226,14 +226,3 @@ def _note(case: Case, shown: Examination | None = None) -> None:
             gallery_version=searched.gallery_version,
             threshold=searched.threshold,
         )
-
-
-def _page(call: str, page_size: int, token: str) -> tuple[int, tuple[int, str] | None]:
-    """Return the size of a page, and the time and id of the last of the page before; raises `InvalidPage`."""
-    size = page_size or _DEFAULT_PAGE
-    pages.require_page_size(size)
-    last = pages.last_of(call, token)
-    if not last:
-        return size, None
-    at, _, one_id = last.partition(" ")
-    return size, (number_of(at), one_id)

@@ -15,13 +15,12 @@ from fr_server.rpc.convert.gallery import page_size
 from fr_server.rpc.convert.training import (
     cohort_message,
     enrolled_message,
-    last_moment,
-    moment_token,
     progress_message,
     sent_retention_ms,
     sent_trainees,
 )
 from fr_server.rpc.interceptors.wrapping import Context
+from fr_server.rpc.services.paging import last_moment, moment_token
 from fr_server.rpc.services.training.resources import TrainingResources
 from fr_training.sessions.results import not_started, progress
 from fr_training.store.values import Changes

@@ -36,11 +36,7 @@ class CourseGallery:
         return self._made is not None
 
     def enrol(self, people: Sequence[tuple[int, PoolPhoto]]) -> None:
-        """Make the gallery, and enrol people with a photo each.
-
-        Raises:
-            FrError: what creating and enrolling raise.
-        """
+        """Make the gallery, and enrol people with a photo each; raises `FrError`: what creating and enrolling raise."""
         expires = datetime.now(UTC) + _UNFINISHED
         self._made = self._galleries.create(
             self.gallery_id,

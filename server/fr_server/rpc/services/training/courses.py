@@ -18,8 +18,6 @@ from fr_server.pools import KEPT_S
 from fr_server.rpc.convert.gallery import page_size
 from fr_server.rpc.convert.training import (
     course_message,
-    last_moment,
-    moment_token,
     needs_message,
     plan_message,
     sent_datasets,
@@ -31,6 +29,7 @@ from fr_server.rpc.convert.training import (
 )
 from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.datasets import dataset_errors, dataset_root
+from fr_server.rpc.services.paging import last_moment, moment_token
 from fr_server.rpc.services.training.course_gallery import CourseGallery, gallery_of_course
 from fr_server.rpc.services.training.own_probe import read_cohort
 from fr_server.rpc.services.training.resources import TrainingResources
