@@ -1,4 +1,4 @@
-"""From a criterion to a threshold, and to the error rates that stand behind it."""
+"""From a criterion to a threshold and its error rates; and what is noted of a photo on its way to an embedding."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
+from fr_core.align import ARCFACE_TEMPLATE
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import CalibrationInvalid, InvalidField, MissingField, NoCalibration, RateNotSupported
 from fr_core.gallery.query import ScoreFusion
@@ -36,6 +37,8 @@ from fr_server.rpc.convert.calibration import (
 )
 from fr_server.rpc.convert.gallery import SearchedFace, search_response
 from fr_server.rpc.services.decisions import Decisions, compared_settings, warn_of_other_settings
+from fr_server.rpc.services.review_evidence import derived
+from support.cases import noise
 from support.counts import examples
 from support.engines import NONMATED, calibration
 from support.servers import null_engine
@@ -280,3 +283,40 @@ def test_a_text_that_is_too_long_is_not_even_read() -> None:
     with pytest.raises(CalibrationInvalid) as refused:
         calibration_from(text + " " * (2**20 - len(text) + 1))
     assert refused.value.metadata == {"limit": "1048576"}
+
+
+MODEL = ModelId("null", "1", "0" * 64)
+
+
+def a_face() -> common_pb2.Face:
+    """A face that lies where the crop wants it."""
+    points = [common_pb2.Point(x=x, y=y) for x, y in ARCFACE_TEMPLATE.tolist()]
+    names = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
+    return common_pb2.Face(
+        box=common_pb2.BoundingBox(left=1, top=2, right=3, bottom=4),
+        landmarks=common_pb2.Landmarks(**dict(zip(names, points, strict=True))),
+        score=0.5,
+        quality=common_pb2.Quality(score=0.25, reasons=[common_pb2.QUALITY_REASON_BLURRED]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("photo", "form"),
+    [
+        (noise(1), "JPEG"),
+        (noise(1, form="PNG"), "PNG"),
+        (noise(1, form="WEBP"), "WEBP"),
+        (noise(1, form="GIF"), "GIF"),
+        (b"RIFF\x24\0\0\0WAVEfmt ", "another format"),
+    ],
+)
+def test_the_format_is_that_by_which_it_was_decoded(photo: bytes, form: str) -> None:
+    assert derived(photo, a_face(), MODEL)["1_decoded"].startswith(f"{form}, EXIF orientation applied")
+
+
+def test_each_step_is_told() -> None:
+    told = derived(noise(1), a_face(), MODEL)
+    assert told["2_box_px"] == "1.00 2.00 3.00 4.00"
+    assert [float(one) for one in told["4_similarity_matrix"].split()] == pytest.approx([1, 0, 0, 0, 1, 0], abs=1e-4)
+    assert told["5_quality"] == "0.2500 BLURRED"
+    assert told["6_embedding"] == "of the crop, by null@1:000000000000, brought to length 1"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
 import socket
@@ -21,7 +20,7 @@ import pytest
 
 from fr_core.detect.protocol import TileFaces
 from fr_core.embed.null import NULL_MODEL
-from fr_core.errors import AddressUnavailable, CallEnded, DuplicateImage, GalleryReplaced, InvalidField, Overloaded
+from fr_core.errors import CallEnded, DuplicateImage, GalleryReplaced, InvalidField, Overloaded
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.values import GalleryUse
 from fr_core.packs.manifest import load_pack
@@ -48,7 +47,7 @@ from fr_server.workers.messages import (
     Welcome,
     Wire,
 )
-from fr_server.workers.process import HeldPort, start_frontend
+from fr_server.workers.process import start_frontend
 from fr_server.workers.remote import RemoteRawEmbedder, RemoteTileDetector, remote_galleries
 from fr_server.workers.shared_memory import Arena, Slots, new_memory
 from fr_trust.audit.export import verify_export
@@ -415,19 +414,3 @@ def test_end_of_a_front_end_cancels_what_it_waited_for(link: Link) -> None:
         ends.cancel()
         for one in asked:
             assert one.exception(5) is not None
-
-
-def test_held_port_is_nobody_elses_though_nobody_listens() -> None:
-    first = HeldPort("127.0.0.1", 0)
-    with pytest.raises(AddressUnavailable):
-        HeldPort("127.0.0.1", first.port)
-    first.close()
-    HeldPort("127.0.0.1", first.port).close()
-    with pytest.raises(AddressUnavailable):
-        HeldPort("no.such.host.invalid", 0)
-
-
-def test_logging_stays_quiet_on_an_orderly_end(link: Link, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
-        link.asker.pictures("detector", [tile(1)], Ticket())
-    assert caplog.text == ""

@@ -1,19 +1,27 @@
-"""How long the requests of each call may be."""
+"""What interceptors refuse or end: long requests, streams whose credential ends, contexts of calls that are over."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
+import grpc
 import pytest
 from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis.strategies import binary
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
+from fr_core.errors import FrError
 from fr_core.gallery.query import MAX_FILTER_SUBJECTS
+from fr_server.rpc.interceptors import streams
+from fr_server.rpc.interceptors.boundary import lasting
 from fr_server.rpc.interceptors.sizes import MOST_BYTES, MOST_FIELDS, fields_left, request_of
+from fr_server.rpc.interceptors.streams import Streams
+from fr_server.rpc.interceptors.wrapping import Context
+from fr_trust.errors import CredentialInvalid
 from support.callers import METHODS
 
 
@@ -116,3 +124,72 @@ def test_going_through_a_photo_takes_no_time() -> None:
     began = time.thread_time()
     assert search.takes(data)
     assert time.thread_time() - began < 0.01
+
+
+def test_a_look_that_fails_is_repeated(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(streams, "RECHECK_S", 0.01)
+    looks = iter((OSError("secret"), CredentialInvalid("The credential is not valid.")))
+
+    async def look() -> None:
+        raise next(looks)
+
+    async def tell(error: FrError) -> None:
+        raise AssertionError("the block itself was told")
+
+    async def wait() -> None:
+        async with Streams().one(look, tell):
+            await asyncio.sleep(5)
+
+    with pytest.raises(CredentialInvalid):
+        asyncio.run(wait())
+    assert "could not be checked: OSError" in caplog.text
+    assert "secret" not in caplog.text
+
+
+class OfGrpc:
+    """As gRPC's, which would end the process once the call is over."""
+
+    def __init__(self) -> None:
+        self.over = False
+        self.aborted: list[grpc.StatusCode] = []
+
+    def _require_call(self) -> None:
+        assert not self.over, "the process has ended"
+
+    def peer(self) -> str:
+        self._require_call()
+        return "unix:/somewhere"
+
+    async def read(self) -> Any:
+        self._require_call()
+        return b"a request"
+
+    async def abort(self, code: grpc.StatusCode, details: str = "") -> None:
+        self._require_call()
+        self.aborted.append(code)
+
+    def trailing_metadata(self) -> tuple[tuple[str, str], ...]:
+        return (("x-request-id", "1"),)
+
+
+def test_a_context_is_that_of_grpc_until_its_call_is_over_and_harmless_then() -> None:
+    async def scenario() -> None:
+        grpcs = OfGrpc()
+
+        async def call() -> Context:
+            context = lasting(cast("Context", grpcs))
+            assert (context.peer(), await context.read()) == ("unix:/somewhere", b"a request")
+            await context.abort(grpc.StatusCode.CANCELLED, "")
+            return context
+
+        context = await asyncio.create_task(call())
+        grpcs.over = True
+        assert (context.peer(), await context.read()) == ("unix:/somewhere", grpc.aio.EOF)
+        with pytest.raises(grpc.aio.UsageError):
+            await context.abort(grpc.StatusCode.INTERNAL, "")
+        assert context.trailing_metadata() == (("x-request-id", "1"),)
+        assert grpcs.aborted == [grpc.StatusCode.CANCELLED]
+        with pytest.raises(AssertionError, match="has ended"):  # the control
+            grpcs.peer()
+
+    asyncio.run(scenario())

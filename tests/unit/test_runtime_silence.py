@@ -1,4 +1,4 @@
-"""ONNX Runtime tells its makers nothing: no id of the machine is made, and nothing is kept to be sent."""
+"""What libraries would do behind our back: heaps for each thread, and ids of the machine for their makers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 SESSION = """
 import numpy as np
@@ -40,3 +42,42 @@ def test_a_session_leaves_no_id_and_nothing_to_send(tmp_path: Path) -> None:
 
 def test_control_by_itself_it_leaves_both(tmp_path: Path) -> None:
     assert {path.name for path in kept_by(SESSION, tmp_path / "its")} >= {"deviceid", "onnxruntime.db"}
+
+
+# How many heaps the C library has after 4 threads have allocated while all of them lived.
+HEAPS = """
+import ctypes, re, sys, tempfile, threading
+from fr_server.memory import share_one_heap
+
+if sys.argv[1] == "shared":
+    share_one_heap()
+library = ctypes.CDLL(None)
+library.malloc.restype = ctypes.c_void_p
+together = threading.Barrier(4)
+
+def allocate():
+    together.wait()
+    library.malloc(ctypes.c_size_t(10_000))
+    together.wait()
+
+threads = [threading.Thread(target=allocate) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+library.fopen.restype = ctypes.c_void_p
+with tempfile.NamedTemporaryFile() as file:
+    stream = ctypes.c_void_p(library.fopen(file.name.encode(), b"w"))
+    library.malloc_info(0, stream)
+    library.fclose(stream)
+    print(len(re.findall(b"<heap nr", file.read())))
+"""
+
+
+def heaps(how: str) -> int:
+    run = subprocess.run([sys.executable, "-c", HEAPS, how], capture_output=True, text=True, check=True, timeout=60)
+    return int(run.stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the GNU C library")
+def test_threads_share_one_heap() -> None:
+    assert heaps("shared") == 1
+    assert heaps("own") > 1

@@ -56,13 +56,6 @@ def observer() -> PrometheusObserver:
     return PrometheusObserver(methods_of(SERVICES))
 
 
-def test_methods_are_those_of_the_services() -> None:
-    methods = methods_of(SERVICES)
-    assert DETECT in methods
-    assert "fr_api.v1.GalleryService/StreamEnrol" in methods
-    assert {method.split("/")[0] for method in methods} == set(SERVICES)
-
-
 def test_calls_are_in_flight_then_counted_by_method_and_outcome() -> None:
     metrics = observer()
     first, second, third = (metrics.began(DETECT, "r", "") for _ in range(3))
@@ -79,14 +72,6 @@ def test_calls_are_in_flight_then_counted_by_method_and_outcome() -> None:
     assert value(samples, "fr_rejects_total", reason="NO_FACE") == 1
     rejects = sum(v for (name, _), v in samples.items() if name == "fr_rejects_total")
     assert rejects == 1, "neither an answer nor a cancelled call is a refusal"
-
-
-def test_refused_items_of_a_stream_are_refusals_but_no_calls() -> None:
-    metrics = observer()
-    metrics.refused("UNDECODABLE")
-    samples = read(metrics)
-    assert value(samples, "fr_rejects_total", reason="UNDECODABLE") == 1
-    assert not [name for name, _ in samples if name == "fr_request_seconds_count"]
 
 
 def test_engine_is_counted_by_stage_and_model() -> None:
@@ -335,11 +320,6 @@ def test_address_that_cannot_be_listened_on_is_refused(host: str) -> None:
         taken.listen()
         with pytest.raises(AddressUnavailable, match=r"telemetry\.metrics_port"):
             MetricsServer(CollectorRegistry(), host, taken.getsockname()[1]).start()
-
-
-def test_empty_host_is_not_taken_for_every_interface() -> None:
-    with pytest.raises(ConfigInvalid, match="metrics_host"):
-        open_telemetry(TelemetryConfig(metrics_host="", metrics_port=9464), SERVICES)
 
 
 def test_nothing_is_left_open_where_a_host_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

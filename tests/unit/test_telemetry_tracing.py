@@ -102,11 +102,6 @@ def test_only_failures_of_the_server_are_errors(traced: Traced, outcome: str, st
     assert attributes.get("error.type") == (outcome if is_error else None)
 
 
-def test_call_is_a_child_of_what_the_caller_names(traced: Traced) -> None:
-    span = traced.call(traceparent=f"00-{TRACE_ID}-{PARENT_ID}-01")
-    assert (trace_id(span), parent_id(span)) == (TRACE_ID, PARENT_ID)
-
-
 def test_caller_that_does_not_sample_is_followed(traced: Traced) -> None:
     ended = contextvars.copy_context().run(traced.listener.began, DETECT, "r", f"00-{TRACE_ID}-{PARENT_ID}-00")
     ended("OK", 0.1)
