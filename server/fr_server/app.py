@@ -42,7 +42,7 @@ from fr_server.config.folders import (
     require_audit_folders,
     training_folder,
 )
-from fr_server.gateway.listening import Listening
+from fr_server.gateway.listening import Listening, channel_limits
 from fr_server.jobs.checkpoints import Checkpoints
 from fr_server.jobs.periodic import KEY_ENDS_EVERY_S, for_ever, tell_key_ends, watch
 from fr_server.jobs.pruning import Pruning
@@ -51,7 +51,6 @@ from fr_server.rpc.interceptors.admission import Admission
 from fr_server.rpc.interceptors.boundary import Boundary
 from fr_server.rpc.interceptors.guard import Guard
 from fr_server.rpc.interceptors.streams import Streams
-from fr_server.rpc.options import channel_limits
 from fr_server.rpc.services.access import AccessService
 from fr_server.rpc.services.audit import AuditService
 from fr_server.rpc.services.decisions import Decisions, compared_settings
@@ -207,7 +206,9 @@ class App:
                 trust,
                 streams=Streams(self.config.limits.stall_s),
             )
-        self._guard.resolve_with(StoreResolver(self._stores.training, self._stores.cases, self._work.storage))
+        self._guard.authorizer.resolve_with(
+            StoreResolver(self._stores.training, self._stores.cases, self._work.storage)
+        )
         self._server = grpc.aio.server(
             interceptors=(Boundary(self.telemetry.listener, self.config.limits.call_s), self._guard, self._admission),
             options=(
@@ -388,8 +389,9 @@ class App:
             self._clock,
         )
         training_pb2_grpc.add_TrainingServiceServicer_to_server(TrainingService(resources), server)
+        left = guard.authorizer.searches_left
         access_pb2_grpc.add_AccessServiceServicer_to_server(
-            AccessService(stores.access, default_budget(access), access.key_days, work, guard.searches_left), server
+            AccessService(stores.access, default_budget(access), access.key_days, work, left), server
         )
         audits = audits_of(self.galleries, stores.training, stores.cases, stores.access)
         audit_pb2_grpc.add_AuditServiceServicer_to_server(AuditService(audits, evidence.public_key, work), server)

@@ -23,7 +23,7 @@ import pytest
 from fr_api.v1 import recognition_pb2_grpc
 from fr_bench.speed.server_process import resident_mib
 from fr_bench.speed.stats import percentile
-from fr_server.rpc.options import channel_limits
+from fr_server.gateway.listening import channel_limits
 from support import hostile
 from support.counts import count
 from support.faults import Started, embed_request

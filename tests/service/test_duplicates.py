@@ -30,8 +30,8 @@ from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.sharing import EVERYBODY
 from fr_core.storage.audit.attribution import Attribution
 from fr_core.types import F32, Embedding
+from fr_server.workers.link_client import remote_galleries
 from fr_server.workers.messages import GALLERY_METHODS, Answer, GalleryCall, Wire
-from fr_server.workers.remote import remote_galleries
 from support.scripted import asked
 from support.servers import Running, ended
 

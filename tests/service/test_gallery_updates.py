@@ -21,8 +21,8 @@ from fr_client.cli.show import when
 from fr_core.errors import GalleryExpired
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.values import GalleryUpdate, SubjectUpdate
+from fr_server.workers.link_client import remote_galleries
 from fr_server.workers.messages import GALLERY_METHODS, Wire
-from fr_server.workers.remote import remote_galleries
 from support.servers import Fr, Running, ended, photo
 
 END = datetime(2099, 1, 2, tzinfo=UTC)

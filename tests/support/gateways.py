@@ -18,8 +18,8 @@ import grpc
 from fr_server.config import LimitsConfig
 from fr_server.gateway.authority import Issued, make_authority, make_client_certificate, make_server_certificate
 from fr_server.gateway.gateway import Gateway
+from fr_server.gateway.listening import channel_limits
 from fr_server.gateway.tls import ClientCertificates, TlsFiles
-from fr_server.rpc.options import channel_limits
 from fr_server.telemetry.trust import HandshakeFailure, Parting, Refusal, Trust
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

@@ -1,7 +1,7 @@
 """A server to attack, in a process of its own.
 
 `python tests/support/guarded.py SETTINGS --ready-file FILE` serves until SIGTERM. It has a model that takes a fixed
-time for each batch, and the limits of `fr_server.rpc.options`, but for those that SETTINGS takes away.
+time for each batch, and the limits of `fr_server.gateway.listening`, but for those that SETTINGS takes away.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import grpc.aio
 
 from fr_server.app import App
 from fr_server.config import config_from
+from fr_server.gateway.listening import channel_limits
 from fr_server.main import open_galleries, run
 from fr_server.memory import share_one_heap
-from fr_server.rpc.options import channel_limits
 from fr_server.telemetry.logs import configure_logging
 from support.faults import FaultyModel, Started, started
 from support.servers import NULL_QUALITY, batched_engine

@@ -35,7 +35,14 @@ from fr_server.app import Part
 from fr_server.config import config_from
 from fr_server.pools import StorageThreads
 from fr_server.storage.audits import LocalAudit, audit_of
-from fr_server.workers.link_client import Asker, EngineDefect, parted
+from fr_server.workers.link_client import (
+    Asker,
+    EngineDefect,
+    RemoteRawEmbedder,
+    RemoteTileDetector,
+    parted,
+    remote_galleries,
+)
 from fr_server.workers.link_server import Answerer
 from fr_server.workers.messages import (
     AUDIT_METHODS,
@@ -48,7 +55,6 @@ from fr_server.workers.messages import (
     Wire,
 )
 from fr_server.workers.process import start_frontend
-from fr_server.workers.remote import RemoteRawEmbedder, RemoteTileDetector, remote_galleries
 from fr_server.workers.shared_memory import Arena, Slots, new_memory
 from fr_trust.audit.export import verify_export
 from fr_trust.audit.search import Filter

@@ -1,4 +1,4 @@
-"""Finds the folders and files of a server."""
+"""Finds the folders and files of a server, and names the faulty file in errors that prevent a start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading the configuration: a file, the environment, options; and printing it."""
+"""Reads the configuration from a file, the environment and options; prints it, and refuses unsafe starts."""
 
 from __future__ import annotations
 

@@ -19,8 +19,9 @@ from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.observe import MODELS, STAGES, ModelRole, Stage
 from fr_server.errors import STATUS
 from fr_server.telemetry.listener import CANCELLED, CHORES, OK, Chore, Ended, FrontendEnd, Listener
-from fr_server.telemetry.processes import PROCESS_SPECS, ProcessesCollector, counter, gauge, histogram, specs_in
-from fr_server.telemetry.processes import Spec as Spec
+from fr_server.telemetry.processes import PROCESS_SPECS, ProcessesCollector
+from fr_server.telemetry.spec import Spec as Spec
+from fr_server.telemetry.spec import counter, gauge, histogram, specs_in
 from fr_server.telemetry.storage import KEPT_SPECS
 from fr_server.telemetry.trust_metrics import TRUST_SPECS, PrometheusTrust
 

@@ -3,63 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-Kind = Literal["counter", "gauge", "histogram"]
-
-
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """One metric.
-
-    Attributes:
-        name: follows the conventions of Prometheus: contains the unit; a counter ends in `_total`.
-        meaning: a sentence for the documentation.
-        buckets: inclusive upper bounds of a histogram.
-        of_processes: prometheus_client's mode for merging the gauges of several processes.
-    """
-
-    name: str
-    kind: Kind
-    meaning: str
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
-    of_processes: Literal["livesum", "livemostrecent", "max"] = "livesum"
-
-
-def counter(spec: Spec, registry: CollectorRegistry) -> Counter:
-    """Make a counter in a registry."""
-    return Counter(spec.name, spec.meaning, spec.labels, registry=registry)
-
-
-def gauge(spec: Spec, registry: CollectorRegistry) -> Gauge:
-    """Make a gauge in a registry."""
-    return Gauge(spec.name, spec.meaning, spec.labels, registry=registry, multiprocess_mode=spec.of_processes)
-
-
-def histogram(spec: Spec, registry: CollectorRegistry) -> Histogram:
-    """Make a histogram in a registry."""
-    return Histogram(spec.name, spec.meaning, spec.labels, registry=registry, buckets=spec.buckets)
-
-
-def seen(spec: Spec) -> CounterMetricFamily | GaugeMetricFamily:
-    """Make an empty metric for a value that the scraped process measures at each scrape."""
-    family = CounterMetricFamily if spec.kind == "counter" else GaugeMetricFamily
-    return family(spec.name, spec.meaning, labels=spec.labels)
-
-
-def specs_in(module: Mapping[str, object]) -> tuple[Spec, ...]:
-    """Return the metrics that a module defines, in their order; call it with `globals()`."""
-    return tuple(value for value in module.values() if isinstance(value, Spec))
-
+from fr_server.telemetry.spec import Spec, seen, specs_in
 
 PROCESSES = Spec("fr_processes", "gauge", "Processes of the server: the first one, front-ends and photo decoders.")
 RESIDENT = Spec(

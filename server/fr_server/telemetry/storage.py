@@ -17,7 +17,7 @@ from fr_core.errors import FrError, StoreCorrupt
 from fr_core.gallery.values import GalleryInfo, Page
 from fr_core.storage.connection import reading_outside
 from fr_server.telemetry.logs import describe
-from fr_server.telemetry.processes import Spec, seen, specs_in
+from fr_server.telemetry.spec import Spec, seen, specs_in
 
 log = logging.getLogger("fr_server.metrics")
 

@@ -8,7 +8,7 @@ from typing import get_args
 from prometheus_client import CollectorRegistry, Counter
 
 from fr_core.errors import FileTampered, KeyUnavailable, TlsUnusable
-from fr_server.telemetry.processes import Spec, counter, gauge, specs_in
+from fr_server.telemetry.spec import Spec, counter, gauge, specs_in
 from fr_server.telemetry.trust import Chain, DecoderEnd, HandshakeFailure, Parting, Refusal, Trust
 from fr_trust.access.refusals import Why
 from fr_trust.errors import CredentialMissing, NotPermitted, QuotaExceeded, RateLimited

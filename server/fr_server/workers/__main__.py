@@ -23,9 +23,8 @@ from fr_server.memory import freeze_objects, share_one_heap
 from fr_server.telemetry.logs import configure_logging, describe, log_unhandled
 from fr_server.telemetry.open import open_telemetry
 from fr_server.workers.heartbeat import BEAT_S, Heartbeat
-from fr_server.workers.link_client import Asker
+from fr_server.workers.link_client import Asker, RemoteRawEmbedder, RemoteTileDetector, remote_galleries
 from fr_server.workers.messages import Answer, EngineSays, FrontendSays, Refusal, Welcome, Wire
-from fr_server.workers.remote import RemoteRawEmbedder, RemoteTileDetector, remote_galleries
 from fr_server.workers.shared_memory import PATIENCE_S
 
 log = logging.getLogger("fr_server.workers")

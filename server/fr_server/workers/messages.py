@@ -1,4 +1,4 @@
-"""Defines the messages between a front-end and the engine's process; pixels go through the arena."""
+"""Defines the messages between a front-end and the engine's process, and the wire; pixels go through the arena."""
 
 from __future__ import annotations
 

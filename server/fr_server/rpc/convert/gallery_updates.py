@@ -1,4 +1,4 @@
-"""Messages that change galleries and subjects, to values: nothing changes but what their mask names."""
+"""Converts messages that change galleries to values: masks that name what changes, and embeddings to enrol."""
 
 from __future__ import annotations
 

@@ -24,7 +24,6 @@ from fr_server.authz.authorize import Authorizer
 from fr_server.authz.callers import calling
 from fr_server.authz.record import NOBODY, CallAudit, CallRecord, Recorder, noting
 from fr_server.authz.rules import Coarse, Kind, Rule, action_of
-from fr_server.authz.scope import Resolver
 from fr_server.authz.score_rounding import tell_less
 from fr_server.authz.table import RULES
 from fr_server.errors import abort
@@ -77,6 +76,9 @@ class Guard(grpc.aio.ServerInterceptor):
         recorder: records refusals, and calls that ended.
         streams: ends streams that may not go on; None = readers may be as slow as they like.
         rules: of the methods; a method without a rule is refused.
+
+    Attributes:
+        authorizer: decides what callers may do.
     """
 
     def __init__(
@@ -90,17 +92,9 @@ class Guard(grpc.aio.ServerInterceptor):
         rules: Mapping[str, Rule] = RULES,
     ) -> None:
         self._authenticator = authenticator
-        self._authorizer = Authorizer(budgets, rules)
+        self.authorizer = Authorizer(budgets, rules)
         self._audit = CallAudit(recorder, trust, time.monotonic)
         self._streams = streams or Streams()
-
-    def resolve_with(self, resolver: Resolver) -> None:
-        """Look up courses and galleries with this resolver from now on: the stores are open."""
-        self._authorizer.resolve_with(resolver)
-
-    def searches_left(self, principal: Principal) -> int | None:
-        """Return how many searches a principal has left today in this process; None = no limit."""
-        return self._authorizer.searches_left(principal)
 
     async def close(self) -> None:
         """Close the authenticator, and wait until the recorder has everything; call it before the recorder closes."""
@@ -131,7 +125,7 @@ class Guard(grpc.aio.ServerInterceptor):
         principal = None
         try:
             principal = await self._authenticator.authenticate(metadata, peer)
-            rule = self._authorizer.require_method(principal, method, streams)
+            rule = self.authorizer.require_method(principal, method, streams)
         except Exception as error:  # noqa: BLE001 - raised in the call, where the boundary makes a status of it
             return _Found(principal, None, error)
         return _Found(principal, rule, None)
@@ -187,7 +181,7 @@ class Guard(grpc.aio.ServerInterceptor):
         async with self._audit.ending(call.rule, attribution, call.action, record):
             valid = partial(self._require_still_valid, call, context, record)
             await valid()  # the request may have come long after the call
-            only_above = await self._authorizer.check_request(call.principal, call.rule, request, record)
+            only_above = await self.authorizer.check_request(call.principal, call.rule, request, record)
             with calling(call.principal, call.rule, valid), attributed(attribution), noting(record):
                 response = await behaviour(request, context)
             if call.rule.kind is not Kind.CHANGE:  # a change was made in time, so its caller hears of it
@@ -208,7 +202,7 @@ class Guard(grpc.aio.ServerInterceptor):
                 self._streams.one(valid, partial(_tell, context)) as sending,
             ):
                 await valid()
-                only_above = await self._authorizer.check_request(call.principal, call.rule, request, record)
+                only_above = await self.authorizer.check_request(call.principal, call.rule, request, record)
                 answers = behaviour(only(request), context)
                 async for response in stepping(answers, call.principal, call.rule, valid, attribution, record):
                     await valid()
@@ -254,8 +248,8 @@ class Guard(grpc.aio.ServerInterceptor):
             number = items.add(item)
             try:
                 require_item_id(request.item_id)
-                self._authorizer.count_item(call.principal, call.rule)
-                item.only_above = await self._authorizer.check_request(call.principal, call.rule, request, item.record)
+                self.authorizer.count_item(call.principal, call.rule)
+                item.only_above = await self.authorizer.check_request(call.principal, call.rule, request, item.record)
             except (InputRefused, Failure) as error:
                 yield RefusedItem(number, error)
             else:

@@ -1,6 +1,5 @@
 """TrainingService: `service` puts together the calls on `courses`, `cohorts`, `sessions` and `results`.
 
 They share their `resources`. `course_gallery` is the real gallery behind the candidate lists of a course; `own_probe`
-searches it for the photo of a trainee. `cohort_results` reads what the trainees of a cohort have done. `storage` opens
-the store, and deletes what is due.
+searches it for the photo of a trainee. `storage` keeps the galleries of courses, and deletes what is due.
 """

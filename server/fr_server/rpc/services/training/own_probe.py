@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from fr_core.errors import InvalidField
 from fr_core.gallery.values import MAX_TOP_K
@@ -17,41 +17,10 @@ from fr_training.sessions.clock import left_ms
 from fr_training.sessions.flow import find_trial
 from fr_training.sessions.order import block_of
 from fr_training.sessions.probes import lock_probe, require_probe, shown_people, shown_pictures, with_truth
-from fr_training.sessions.results import results
 from fr_training.sessions.views import ShowTrial
 from fr_training.store.training_store import TrainingStore
-from fr_training.store.values import Cohort, ProbeTruth
-from fr_training.trials import OwnList, Result, Session
-
-
-@dataclass(frozen=True, slots=True)
-class CohortRecord:
-    """A cohort and the results of its trainees.
-
-    Attributes:
-        sessions: of its trainees, in the order in which they were begun.
-        by_trainee: trainee id -> rows, in the order of the sessions; none for those who did nothing.
-    """
-
-    course: Course
-    cohort: Cohort
-    sessions: tuple[Session, ...]
-    by_trainee: Mapping[str, tuple[Result, ...]]
-
-
-def read_cohort(store: TrainingStore, cohort_id: str) -> CohortRecord:
-    """Read what each trainee of a cohort has done, with the truth of own probes as far as it is known.
-
-    Raises:
-        UnknownCohort: there is none of that id.
-        UnknownCourse: its course was deleted meanwhile.
-    """
-    found = store.changes_since(cohort_id, -1)
-    rows: dict[str, list[Result]] = {one.trainee_id: [] for one in found.trainees}
-    for session in found.sessions:
-        rows[session.trainee_id].extend(results(found.course, with_known_truth(store, found.course, session)))
-    by_trainee = {trainee_id: tuple(own) for trainee_id, own in rows.items()}
-    return CohortRecord(found.course, found.cohort, found.sessions, by_trainee)
+from fr_training.store.values import ProbeTruth
+from fr_training.trials import OwnList, Session
 
 
 async def search_for(
