@@ -1,4 +1,4 @@
-"""The front-end's end of a link: it gives a pipeline the models, and services the galleries, of the engine's process."""
+"""The front-end's end of a link: it gives a pipeline the models and services the galleries of the engine's process."""
 
 from __future__ import annotations
 
