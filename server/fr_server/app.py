@@ -420,11 +420,7 @@ def log_lost_device(engine: Engine) -> None:
 
 
 async def while_writing(*broken: Future[None]) -> None:
-    """Wait, as long as what is kept can be changed; then log why it cannot, and raise `InternalError`.
-
-    Args:
-        broken: of each store, as `Galleries.broken`; they are never cancelled.
-    """
+    """Wait, as long as no store is broken (`Galleries.broken`); then log why it is, and raise `InternalError`."""
     waiting = [asyncio.wrap_future(one) for one in broken]
     ended, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     try:

@@ -130,11 +130,7 @@ def open_galleries(config: Config, load: bool = True, clock: SteadyClock | None 
 
 
 def build(config: Config) -> Server:
-    """Open the models and the galleries that a configuration names.
-
-    Raises:
-        Unrecoverable: whatever keeps the server from starting; nothing is left open.
-    """
+    """Open the models and the galleries of a configuration; raises `Unrecoverable`, and nothing is left open."""
     require_usable(config)
     frontends = config.server.frontends
     with contextlib.ExitStack() as opened:

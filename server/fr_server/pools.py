@@ -218,11 +218,7 @@ class Work:
         self._storage.close()
 
     async def _read(self, threads: FairThreads, make: Callable[[], bytes], piece: int) -> AsyncGenerator[bytes]:
-        """Make an answer, then yield it in pieces of `piece` bytes; it holds no thread while the client reads.
-
-        Raises:
-            Overloaded: too many bytes wait to be read, for this caller or for all.
-        """
+        """Make an answer, then yield it in pieces; raises `Overloaded` if too many bytes wait to be read."""
         made = await _in(threads, make)
         with self._unread.held(current_sharer(), len(made)):
             for start in range(0, len(made), piece):

@@ -44,11 +44,7 @@ _PURPOSE = "PURPOSE_"
 
 
 def attribution_of(principal: Principal, request_id: str, request: Message | None) -> Attribution:
-    """Return who makes a call, and why, if its request says so.
-
-    Args:
-        request: None if it is not read yet, or is one of many.
-    """
+    """Return who makes a call, and why, if its request says so; None = a request that is not read yet."""
     purpose = _word(_sent(request, "purpose")) if request is not None else None
     reference = composed(_sent(request, "case_reference") or "") if request is not None else None
     return Attribution(

@@ -38,11 +38,7 @@ def require_issuer(config: AccessConfig) -> None:
 async def make_authenticator(
     config: Config, store: AccessStore, certificate_of: Callable[[str], str | None], clock_ms: Callable[[], int]
 ) -> Authenticator:
-    """Return what authenticates the callers of a server.
-
-    Raises:
-        ConfigInvalid: the keys of the issuer of tokens cannot be used.
-    """
+    """Return what authenticates callers; raises `ConfigInvalid` if the keys of the issuer of tokens are unusable."""
     if asks_who_calls(config, store):
         return Credentials(store, await _tokens(config, clock_ms), certificate_of)
     return OpenAccess()

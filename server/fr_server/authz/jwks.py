@@ -110,11 +110,7 @@ class JsonWebKeys:
             await asyncio.gather(self._reading, return_exceptions=True)
 
     async def key(self, key_id: str, algorithm: str) -> PyJWK | None:
-        """Return the key of an id for an algorithm; None where the provider has none.
-
-        Raises:
-            NotReady: the keys could never be read, or not for a day.
-        """
+        """Return the key of an id for an algorithm, or None; raises `NotReady` if no keys could be read for a day."""
         found = self._keys.get((key_id, algorithm))
         if found is None or self._age_s() > STALE_S:
             await self._read_anew()

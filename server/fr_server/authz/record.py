@@ -198,11 +198,7 @@ class Refusals:
             self._counting = asyncio.get_running_loop().call_later(PACE_S, self._tell_counts)
 
     def tell_later(self, ended: Ended, held_back: int = 0) -> None:
-        """Record a call without waiting; a failure is logged.
-
-        Args:
-            held_back: how many calls like it were not.
-        """
+        """Record a call without waiting, with the count of those like it that were held back; a failure is logged."""
         task = asyncio.create_task(self._tell(ended, held_back))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)

@@ -73,11 +73,7 @@ class Scoped:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """Who may call where the request sets a certain field, in the place of the roles of the rule.
-
-    Attributes:
-        field: its name, of a oneof.
-    """
+    """Who may call where the request sets this field of a oneof, in the place of the roles of the rule."""
 
     field: str
     roles: frozenset[Role]

@@ -47,11 +47,7 @@ def ask_for_all(request: Message) -> bool:
 
 
 def tell_less(response: Message, only_above: bool) -> None:
-    """Take from an answer what a coarse principal is not told.
-
-    Args:
-        only_above: whether candidates below the threshold are left out, as `ask_for_all` returned.
-    """
+    """Take from an answer what a coarse principal is not told; `only_above` is what `ask_for_all` returned."""
     if isinstance(response, gallery_pb2.SearchResponse):
         _search(response, only_above)
     elif (less := _LESS.get(response.DESCRIPTOR.full_name)) is not None:

@@ -45,11 +45,7 @@ FINDINGS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """The checkpoints of one chain that were kept elsewhere.
-
-    Attributes:
-        chain: its name; "" if the caller gave only the key.
-    """
+    """The checkpoints of one chain that were kept elsewhere; no `chain` if the caller gave only the key."""
 
     chain: str
     public_key: Ed25519PublicKey

@@ -148,11 +148,7 @@ def rotate_key(
 def _data_and_key(
     data: Path | None, key: str, config: Path | None, holds_store: bool = True
 ) -> tuple[Path, KeyEncryptionKey]:
-    """Return the data folder and its key, found as `fr serve` finds them; never makes a key.
-
-    Raises:
-        NoStore: the folder should hold a store, but holds none.
-    """
+    """Return the data folder and its key, as `fr serve` finds them, and make none; raises `NoStore`."""
     from fr_core.gallery.backup.verify import require_store
     from fr_core.storage.keys import key_beside, load_key
     from fr_server.config.folders import data_folder

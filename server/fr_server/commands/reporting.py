@@ -13,11 +13,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in
 
 
 class CommandFailed(Exception):
-    """A command failed for a reason that `fr_core.errors` does not cover.
-
-    Args:
-        reason: a stable reason for programs, such as "CHECKPOINT_MISSING".
-    """
+    """A command failed for a stable reason, such as CHECKPOINT_MISSING, that `fr_core.errors` does not cover."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)

@@ -127,11 +127,7 @@ def audit_export(
 
 
 class _Counted:
-    """Counts the lines of an export while they are written; the first line is not a record.
-
-    Args:
-        lines: the lines with their line breaks.
-    """
+    """Counts the lines of an export while they are written; the first line is not a record."""
 
     def __init__(self, lines: Iterator[bytes]) -> None:
         self._lines = lines

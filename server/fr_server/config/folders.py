@@ -30,11 +30,7 @@ _OF_A_FILE = (StoreCorrupt, StoreExposed, StoreFailed, StoreInUse, StoreNewer, W
 
 @contextmanager
 def naming(path: Path | str) -> Iterator[None]:
-    """Add the name of the file to errors within the block.
-
-    Args:
-        path: the file, or its folder if it is one of several.
-    """
+    """Add the name of the file, or of its folder, to errors of a store or its key within the block."""
     try:
         yield
     except _OF_A_FILE as error:
@@ -91,11 +87,7 @@ def archive_folder(config: Config) -> Path | None:
 
 
 def require_folders(config: Config) -> None:
-    """Require that each data folder is writable or can be made; makes none.
-
-    Raises:
-        ConfigInvalid: a folder is a file, a broken link, not writable, not on a disk, or unreadable.
-    """
+    """Raise `ConfigInvalid` unless each data folder is writable, on a disk, or can be made; makes none."""
     for key, folder in (
         ("gallery.folder", data_folder(config)),
         ("access.folder", access_folder(config)),
@@ -132,11 +124,7 @@ def _is_there(path: Path) -> bool:
 
 
 def require_key(config: Config) -> None:
-    """Require the key that a start reads. Makes no key, and parses a command without running it.
-
-    Raises:
-        KeyUnavailable: as `key_of`.
-    """
+    """Require the key that a start reads, as `key_of`; makes no key, and parses a command without running it."""
     source, folder = config.gallery.key, data_folder(config).absolute()
     if source.startswith("command:"):
         with naming("gallery.key"):

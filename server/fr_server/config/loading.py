@@ -112,11 +112,7 @@ def load_config(
 
 
 def config_from(raw: Mapping[str, Any]) -> Config:
-    """Build the tree from nested mappings; what is absent has its default.
-
-    Raises:
-        ConfigUnknownKey, ConfigInvalid: for the first mistake; the sentence lists the first ten.
-    """
+    """Build the tree; raises `ConfigUnknownKey` or `ConfigInvalid`, whose sentence lists the first ten mistakes."""
     wrong: list[ConfigUnknownKey | ConfigInvalid] = []
     config = _branch(Config, raw, "", wrong)
     if wrong:

@@ -46,12 +46,7 @@ _SIGNS_CERTIFICATES = x509.KeyUsage(False, False, False, False, False, True, Tru
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A certificate and its key, in PEM files.
-
-    Attributes:
-        certificate: mode 0644.
-        key: mode 0600, not encrypted.
-    """
+    """A certificate (mode 0644) and its key (mode 0600, not encrypted), in PEM files."""
 
     certificate: Path
     key: Path

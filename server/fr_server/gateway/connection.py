@@ -54,11 +54,7 @@ def network_of(address: str) -> str:
 
 
 class Connection:
-    """Connects a client to the server; runs only in the gateway's thread.
-
-    Args:
-        client: the client's socket, non-blocking; the connection closes it.
-    """
+    """Connects a client to the server, and closes its non-blocking socket; runs only in the gateway's thread."""
 
     def __init__(self, gateway: Gateway, client: socket.socket, address: str) -> None:
         self.address = address

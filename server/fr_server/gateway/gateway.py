@@ -110,11 +110,7 @@ class Gateway:
         self._thread.start()
 
     def reload(self) -> None:
-        """Read the TLS files again, for new connections, and close connections whose certificate is now revoked.
-
-        Raises:
-            TlsUnusable: as `check_tls`; new connections continue to use the old files.
-        """
+        """Read the TLS files anew and end revoked connections; raises `TlsUnusable`, and the old files stay in use."""
         if self._tls is not None:
             self.context = server_context(self._tls, self._now_ms())
             lists = revocations(self._tls, self._now_ms())
@@ -131,12 +127,7 @@ class Gateway:
         return self._peers.get(path if own == path else unquote(own))
 
     def stop(self, grace_s: float) -> None:
-        """Stop listening, and wait until all connections are closed. May be called twice.
-
-        Args:
-            grace_s: seconds after which the gateway closes the remaining connections. The server behind it should
-                close them earlier.
-        """
+        """Stop listening, end all connections within `grace_s`, and wait for that. May be called twice."""
         if self._thread is not None:
             with suppress(RuntimeError):  # the loop has ended
                 self.loop.call_soon_threadsafe(self._begin_stop, grace_s)

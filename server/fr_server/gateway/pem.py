@@ -163,11 +163,7 @@ _NEAR_MS = 7 * _DAY_MS
 
 
 def lapsing_list(expires_ms: int | None, now_ms: int) -> str | None:
-    """Return a warning if a list of revoked certificates expires within 7 days; otherwise None.
-
-    Args:
-        expires_ms: expiry of the list, milliseconds since 1970, UTC; None if it never expires, or if there is none.
-    """
+    """Return a warning if a list of revoked certificates expires within 7 days; None = it never expires."""
     if expires_ms is None or expires_ms - now_ms >= _NEAR_MS:
         return None
     end = datetime.fromtimestamp(expires_ms / 1000, UTC)

@@ -21,11 +21,7 @@ log = logging.getLogger("fr_server.jobs.periodic")
 
 
 def watch(telemetry: Telemetry, config: Config, galleries: GalleryCalls, broken: Mapping[str, Future[None]]) -> None:
-    """Have the stores of a configuration looked at whenever metrics are scraped; nothing where there are none.
-
-    Args:
-        broken: by the names of stores, ends where one takes no more changes; a store that is not named is not asked.
-    """
+    """Have the stores looked at whenever metrics are scraped; a store that `broken` does not name is not asked."""
     if telemetry.metrics_server is not None:
         from fr_server.telemetry.storage import KeptCollector, KeptStore  # not needed without metrics
 

@@ -51,11 +51,7 @@ class Pruning:
         self._clock_ms = clock_ms
 
     def prune(self) -> None:
-        """Prune every chain, unless another process does.
-
-        Raises:
-            Failure, OSError: from the first chain that could not be pruned; the others were pruned.
-        """
+        """Prune every chain, unless another process does; then raise the first `Failure` or `OSError`."""
         before_ms = (self._clock_ms() // _DAY_MS - self._keep_days) * _DAY_MS
         failed: list[Failure | OSError] = []
         with self._alone() as alone:

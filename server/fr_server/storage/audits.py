@@ -125,11 +125,7 @@ class LocalAudit:
 def audits_of(
     galleries: GalleryCalls, training: Auditable, cases: CaseStore, access: Auditable
 ) -> dict[Chain, AuditCalls]:
-    """Return the audits of a server by the names of their chains.
-
-    Args:
-        galleries: of this process, or of the engine's.
-    """
+    """Return the audits of a server by the names of their chains; the galleries may be the engine's process's."""
     stores = (LocalAudit(training), LocalAudit(cases, cases.case_ids), LocalAudit(access))
     return dict(zip(CHAINS, (audit_of(galleries), *stores), strict=True))
 

@@ -26,11 +26,7 @@ log = logging.getLogger("fr_server.storage")
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Stores that several processes of a server share.
-
-    Attributes:
-        access: keys, and the audit of reads, refusals and failed handshakes.
-    """
+    """Stores that several processes share; that of access holds the audit of reads, refusals and failed handshakes."""
 
     access: AccessStore
     cases: CaseStore

@@ -23,11 +23,7 @@ from fr_trust.casework.store_schema import SCHEMA as CASES
 
 
 def any_marked(config: Config) -> Path | None:
-    """Return the path of a store that has a mark, None if none has; needs no key.
-
-    Raises:
-        StoreCorrupt, StoreFailed: a database cannot be read (metadata: file).
-    """
+    """Return the path of a store with a mark, or None; needs no key. Raises `StoreCorrupt`, `StoreFailed`."""
     for place in _there(config):
         with naming(place.path):
             if is_marked(place.path):
@@ -36,11 +32,7 @@ def any_marked(config: Config) -> Path | None:
 
 
 def marks_of(config: Config, key: KeyEncryptionKey) -> dict[Path, bytes]:
-    """Return the mark of every existing store, 32 bytes, or b"" if it has none; by the path of its database.
-
-    Raises:
-        WrongKey, StoreCorrupt, StoreFailed: one cannot be read (metadata: file).
-    """
+    """Return the marks of the existing stores by their paths, 32 bytes or b""; raises `WrongKey` too."""
     marks = {}
     for place in _there(config):
         with naming(place.path):
@@ -92,12 +84,7 @@ def _is_there(place: Place) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The place of a store.
-
-    Attributes:
-        chain: the chain of its audit, which names the store.
-        folder: the folder of its files.
-    """
+    """The place of a store, which the chain of its audit names."""
 
     chain: Chain
     folder: Path

@@ -68,11 +68,7 @@ def seal_of(config: Config) -> Path:
 
 
 def seal(path: Path, config: Config, key: KeyEncryptionKey) -> Path:
-    """Seal a configuration and the certificate files that it names, and return the path of the seal.
-
-    Raises:
-        ConfigInvalid: a file is unreadable, or the seal cannot be written.
-    """
+    """Seal a configuration and the certificate files that it names; return the path. Raises `ConfigInvalid`."""
     folder, at = data_folder(config), seal_of(config)
     try:
         files = {str(one.resolve()): sha256_of(one) for one in _files(path, config)}

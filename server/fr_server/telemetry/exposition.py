@@ -39,11 +39,7 @@ class MetricsServer:
         self._running: tuple[WSGIServer, threading.Thread] | None = None
 
     def start(self) -> None:
-        """Listen; `port` is then the actual port.
-
-        Raises:
-            AddressUnavailable: the address is not available.
-        """
+        """Listen; `port` is then the actual port. Raises `AddressUnavailable`."""
         try:
             server = _Server(self._host.strip("[]"), self.port)
         except (OSError, OverflowError) as error:

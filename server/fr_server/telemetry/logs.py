@@ -31,11 +31,7 @@ _MOST_PLACES = 20
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """An exception without its message.
-
-    Attributes:
-        places: "FILE:LINE in FUNCTION", the outermost first; a long list has only its two ends.
-    """
+    """An exception without its message: its type, and "FILE:LINE in FUNCTION" from the outermost on, or both ends."""
 
     type: str
     places: tuple[str, ...]
@@ -102,12 +98,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
-    """Write every logger's records of level INFO and above to a stream.
-
-    Args:
-        log_format: "text" or "json"; with "json", Python's warnings become records too.
-        stream: stderr by default.
-    """
+    """Write every logger's records from INFO up to a stream, stderr by default; with "json", Python's warnings too."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])

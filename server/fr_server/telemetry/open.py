@@ -95,11 +95,7 @@ class Telemetry:
 
 
 def require_telemetry(config: TelemetryConfig) -> None:
-    """Require a usable telemetry configuration; opens nothing.
-
-    Raises:
-        ConfigInvalid: a host or an endpoint is invalid, or the packages for tracing are not installed.
-    """
+    """Raise `ConfigInvalid` for an unusable host or endpoint, or without the packages for tracing; opens nothing."""
     if config.metrics_port and not config.metrics_host:  # the socket library would listen on every interface
         raise ConfigInvalid("`telemetry.metrics_host` is empty.", key="telemetry.metrics_host")
     if config.tracing:

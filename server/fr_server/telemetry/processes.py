@@ -36,11 +36,7 @@ class _Seen:
 
 
 class ProcessesCollector(Collector):
-    """Measures a process and its descendants at each scrape. Yields nothing without /proc.
-
-    Args:
-        proc: the folder of Linux's process file system.
-    """
+    """Measures a process and its descendants at each scrape, in the folder /proc; yields nothing without it."""
 
     def __init__(self, pid: int | None = None, proc: Path = Path("/proc")) -> None:
         self._pid = pid or os.getpid()

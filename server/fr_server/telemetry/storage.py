@@ -72,11 +72,7 @@ class Lists(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeptStore:
-    """A store to watch.
-
-    Attributes:
-        broken: completes when the store takes no more changes, like `Galleries.broken`; None if unknown.
-    """
+    """A store to watch; `broken` completes when it takes no more changes, as `Galleries.broken`."""
 
     database: Path
     broken: Future[None] | None = None

@@ -71,12 +71,7 @@ class Throttle(Generic[T]):
             return held_back
 
     def put_back(self, kind: Hashable, what: T, count: int) -> None:
-        """Count an event as withheld that passed but could not be reported.
-
-        Args:
-            kind: as for `held_back`.
-            count: 1 for the event, plus the withheld events that it should have reported.
-        """
+        """Count as withheld an event that passed but could not be reported, with those that it should have reported."""
         with self._lock:
             paced = self._paced(kind, what)
             paced.held_back, paced.last = paced.held_back + count, what

@@ -35,11 +35,7 @@ from fr_server.workers.shared_memory import PATIENCE_S, Arena, Slots, picture_by
 
 
 class RemoteTileDetector:
-    """A `TileDetector` whose tiles wait for their turn with those of all front-ends.
-
-    Args:
-        tile_shapes: (height, width) of the tiles that the model takes, the smallest first.
-    """
+    """A `TileDetector` whose tiles, (height, width), wait for their turn with those of all front-ends."""
 
     def __init__(self, asker: Asker, tile_shapes: tuple[tuple[int, int], ...]) -> None:
         self.tile_shapes = tile_shapes
@@ -206,11 +202,7 @@ class Asker:
 
 
 def parted(pictures: Sequence[U8], limit: int) -> list[list[U8]]:
-    """Cut a list into the fewest parts, in its order, of at most `limit` bytes each.
-
-    Raises:
-        ValueError: a picture alone is larger.
-    """
+    """Cut a list into the fewest parts of at most `limit` bytes; raises `ValueError` for a larger picture."""
     parts: list[list[U8]] = []
     left = 0
     for picture in pictures:

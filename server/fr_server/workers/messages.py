@@ -34,21 +34,13 @@ class Wire:
         self._sending = threading.Lock()
 
     def send(self, message: object) -> None:
-        """Send a message; blocks while the other end does not read.
-
-        Raises:
-            OSError: the other end is closed.
-        """
+        """Send a message; blocks while the other end does not read. Raises `OSError` if that is closed."""
         data = _dumped(message)
         with self._sending:
             self._connection.send_bytes(data)
 
     def receive(self) -> Any:
-        """Wait for the next message, in one thread only.
-
-        Raises:
-            EOFError: the other end is closed; its process has ended.
-        """
+        """Wait for the next message, in one thread only; raises `EOFError` if the other process has ended."""
         try:
             return pickle.loads(self._connection.recv_bytes())
         except ConnectionError as error:  # it had not read everything when it ended
@@ -91,11 +83,7 @@ AUDIT_METHODS = _methods(AuditCalls)
 
 @dataclass(frozen=True, slots=True)
 class ArenaPlan:
-    """How the memory of a link is divided.
-
-    Attributes:
-        slots: for each of the two classes of calls, at least 1.
-    """
+    """How the memory of a link is divided; `slots` is for each of the two classes of calls, at least 1."""
 
     slots: int
     slot_bytes: int

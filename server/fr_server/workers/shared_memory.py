@@ -34,22 +34,14 @@ def new_memory(plan: ArenaPlan) -> int:
 
 
 class Arena:
-    """The slots of one link, seen from either end. The memory is let go when the last view of it is.
-
-    Args:
-        memory: file descriptor, of which no more is needed once the arena is made.
-    """
+    """The slots of one link, from either end; needs the descriptor no more once it is made."""
 
     def __init__(self, memory: int, plan: ArenaPlan) -> None:
         self._plan = plan
         self._bytes: U8 = np.frombuffer(mmap.mmap(memory, plan.total_bytes), np.uint8)
 
     def views(self, slot: int, shapes: Sequence[tuple[int, int]]) -> list[U8]:
-        """Pictures u8[height, width, 3] that lie in a slot one behind the other; not copies.
-
-        Raises:
-            ValueError: there is no such slot, or they do not fit.
-        """
+        """Return pictures u8[height, width, 3] of a slot, not copies; raises `ValueError` if they do not fit."""
         sizes = [picture_bytes(shape) for shape in shapes]
         if not 0 <= slot < 2 * self._plan.slots or sum(sizes) > self._plan.slot_bytes:
             raise ValueError("there is no such slot, or it is too small")

@@ -73,12 +73,7 @@ class InForce:
 
 
 def criterion(request: recognition_pb2.CompareRequest | gallery_pb2.SearchRequest) -> Criterion | None:
-    """Return what a candidate is to be held against, None where nothing was sent.
-
-    Raises:
-        InvalidThreshold: a threshold outside [-1, 1].
-        InvalidField: a rate out of range.
-    """
+    """Return what was sent, or None; raises `InvalidThreshold` or `InvalidField` for a rate out of range."""
     match request.WhichOneof("criterion"):
         case "threshold":
             require_threshold(request.threshold)
@@ -95,11 +90,7 @@ def criterion(request: recognition_pb2.CompareRequest | gallery_pb2.SearchReques
 
 
 def calibration_from(text: str) -> Calibration:
-    """Return the calibration that a text holds, one that answers can be given by.
-
-    Raises:
-        CalibrationInvalid: it is too long, cannot be read, contradicts itself, or holds what no answer can.
-    """
+    """Return the calibration of a text; raises `CalibrationInvalid` unless answers can be given by it."""
     require_calibration_size(text)
     try:
         calibration = from_json(text)

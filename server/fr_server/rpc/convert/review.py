@@ -42,11 +42,7 @@ def purpose_of(value: common_pb2.Purpose.ValueType) -> Purpose:
 
 
 def retention_ms(request: pb.OpenCaseRequest, least_days: int) -> int | None:
-    """Return after how many milliseconds a case is deleted, None for never; raises `InvalidField`.
-
-    Args:
-        least_days: days for which every case is kept.
-    """
+    """Return after how many milliseconds, at least `least_days`, a case is deleted; None for never."""
     if not request.HasField("retention"):
         return None
     sent: duration_pb2.Duration = request.retention

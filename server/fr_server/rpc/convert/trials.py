@@ -40,11 +40,7 @@ _DEGRADED = {value: one for one, value in by_name(Degraded, pb.Degradation, "DEG
 
 
 def trial_message(shown: ShowTrial, pictures: Sequence[bytes]) -> pb.Trial:
-    """Build the message of a trial.
-
-    Args:
-        pictures: JPEG files of its prompt's pictures, in their order.
-    """
+    """Build the message of a trial, with the JPEG files of its prompt's pictures in their order."""
     prompt = shown.prompt
     advice = prompt.advice
     return pb.Trial(
@@ -87,12 +83,7 @@ def reveal_message(reveal: Reveal) -> pb.Reveal:
 
 
 def sent_notes(request: pb.LockNotesRequest) -> tuple[Step, Answer]:
-    """Return what was noted or observed, and the step that it answers.
-
-    Raises:
-        MissingField: neither is there.
-        InvalidField: both are, or a comparison is none.
-    """
+    """Return what was noted or observed, and its step; raises `MissingField` for neither, `InvalidField` for both."""
     if request.notes and request.observations:
         raise InvalidField("Send either `notes` or `observations`.", field="notes")
     if request.observations:

@@ -41,11 +41,7 @@ _NOBODY = Attribution(actor=NOBODY)
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Who calls; either `rule` or `error` is set.
-
-    Attributes:
-        principal: who calls; None if unknown.
-    """
+    """Who calls, None if unknown; either `rule` or `error` is set."""
 
     principal: Principal | None
     rule: Rule | None

@@ -51,11 +51,7 @@ class Sending:
 
 
 class Streams:
-    """Ends streams whose credential is no longer valid, and those whose readers do not read.
-
-    Args:
-        stall_s: seconds that a reader may leave an answer unread.
-    """
+    """Ends streams whose credential ended, and those whose readers leave an answer unread for `stall_s`."""
 
     def __init__(self, stall_s: float = math.inf) -> None:
         self._stall_s = stall_s

@@ -75,11 +75,7 @@ def read_by(
 
 
 async def first_of(context: Context, within_s: float) -> Any:
-    """Return the only request of a call; `Malformed` if the call ended without one.
-
-    Raises:
-        TimeoutError: it did not arrive whole within so many seconds.
-    """
+    """Return the only request of a call, `Malformed` if there is none; raises `TimeoutError` after `within_s`."""
     async with asyncio.timeout(within_s):
         request = await context.read()
     return Missing() if request is grpc.aio.EOF else request

@@ -16,11 +16,7 @@ from fr_evaluation.offers import READERS
 
 
 def dataset_root(name: str, kind: str) -> Path:
-    """Return where a data set lies that a kind of evaluation can be made on. A caller sends names alone, never a path.
-
-    Raises:
-        DatasetUnavailable: nothing of that name is here; the sentence repeats no name but that of a known set.
-    """
+    """Return where a data set lies, by its name, never a path; raises `DatasetUnavailable`, which repeats no name."""
     offered = READERS[kind]
     if name not in manifest_names():
         near = get_close_matches(name, offered, n=1)

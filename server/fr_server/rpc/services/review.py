@@ -44,11 +44,7 @@ _CASES, _AWAITING = "cases", "awaiting"
 
 
 class ReviewService(review_pb2_grpc.ReviewServiceServicer):
-    """Keeps cases.
-
-    Args:
-        least_retention_days: for which every case is kept.
-    """
+    """Keeps cases."""
 
     def __init__(
         self,

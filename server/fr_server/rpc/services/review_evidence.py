@@ -47,12 +47,7 @@ def told_to(search: pb.SearchRequest, found: pb.SearchResponse) -> Mapping[str, 
 
 
 def derived(photo: bytes, face: common_pb2.Face, model: ModelId) -> Mapping[str, str]:
-    """Return what was made of a photo on the way to its embedding, by name.
-
-    Args:
-        photo: as it was sent, or as the gallery keeps it.
-        face: that the embedding is of, as an answer tells it.
-    """
+    """Return by name what was made of a photo, as it was sent or kept, on the way to the embedding of a face."""
     points = (face.landmarks.left_eye, face.landmarks.right_eye, face.landmarks.nose)
     mouth = (face.landmarks.mouth_left, face.landmarks.mouth_right)
     landmarks = np.array([(point.x, point.y) for point in (*points, *mouth)], dtype=np.float32)

@@ -63,11 +63,7 @@ Step = TypeVar("Step")
 
 
 class Scans:
-    """Runs the scans of a process, one step at a time; their callers take turns.
-
-    Args:
-        work: runs the steps, and ends the scans when it drains.
-    """
+    """Runs the scans of a process, one step at a time, until `work` drains; their callers take turns."""
 
     def __init__(self, work: Work) -> None:
         self._work = work

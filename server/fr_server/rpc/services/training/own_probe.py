@@ -82,11 +82,7 @@ def lock_found(
 
 
 def with_known_truth(store: TrainingStore, course: Course, session: Session) -> Session:
-    """A session with the truth of own probes as far as it is known by now.
-
-    Raises:
-        UnknownCourse: the course was deleted.
-    """
+    """Return a session with the truth of own probes as far as it is known; raises `UnknownCourse`."""
     if not any(trial.own is not None and not trial.own.key.scored for trial in session.trials):
         return session
     pictures = store.gallery(course.course_id)
