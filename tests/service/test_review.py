@@ -498,8 +498,7 @@ LIST_TOKENS = [
 def test_tokens_that_no_list_gave_are_refused(at: Staffed) -> None:
     for token in LIST_TOKENS:
         sent = review_pb2.ListCasesRequest(page_token=token)
-        expected = "OK" if token == LIST_TOKENS[2] else "INVALID_PAGE"  # one that leads nowhere
-        assert reason_of(partial(at.operator.review.ListCases, sent)) == expected
+        assert reason_of(partial(at.operator.review.ListCases, sent)) == "INVALID_PAGE"
     other = review_pb2.ListAwaitingRequest(page_token=page_token("awaiting", f"{10**30} 0"))
     assert reason_of(lambda: at.examiner(1).review.ListAwaiting(other)) == "INVALID_PAGE"
     for size in (1_001, 2**32 - 1):

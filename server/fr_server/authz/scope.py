@@ -53,11 +53,7 @@ class Foreign:
         self._token_bytes = token_bytes
 
     async def put_out(self, rule: Rule, principal: Principal, request: Message) -> bool:
-        """Replace the ids outside the scope; return whether there was any.
-
-        Raises:
-            NotPermitted: the call would create something outside the scope.
-        """
+        """Replace the ids outside the scope; return whether there was any, or raise `NotPermitted` for a new one."""
         outside = False
         for scoped in rule.scoped:
             if not scoped.path:

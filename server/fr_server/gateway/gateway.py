@@ -118,11 +118,7 @@ class Gateway:
                 self.loop.call_soon_threadsafe(self._end_revoked, lists)
 
     def peer_of(self, path: str) -> Peer | None:
-        """Return the peer of an open connection; None if there is no such connection (any more).
-
-        Args:
-            path: the path of our end, also as gRPC's `context.peer()` writes it: `unix:PATH`, percent-encoded.
-        """
+        """Return the peer of an open connection by our path, or by `context.peer()`: `unix:PATH`, quoted."""
         own = path.removeprefix(_SCHEME)
         return self._peers.get(path if own == path else unquote(own))
 

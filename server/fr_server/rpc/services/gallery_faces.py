@@ -112,12 +112,7 @@ class GalleryFaces:
         return await self._work.storage(entered)
 
     def threshold(self, request: pb.FindDuplicatesRequest | pb.ClusterGalleryRequest, info: GalleryInfo) -> float:
-        """Return the threshold of a request, or the default of the gallery if it has none.
-
-        Raises:
-            InvalidThreshold: it is out of range.
-            MissingField: the gallery has no default.
-        """
+        """Return the threshold of a request, or the default; raises `InvalidThreshold`, or `MissingField`."""
         sent = sent_threshold(request)
         if sent is not None:
             return sent

@@ -25,11 +25,7 @@ def number_of(text: str) -> int:
 
 
 def last_moment(call: str, token: str) -> tuple[int, str] | None:
-    """Return the time of the last item of the page before, milliseconds since 1970, and its id; None = the first page.
-
-    Raises:
-        InvalidPage: the call did not give this token.
-    """
+    """Return the milliseconds and id of the last item of the page before, None = the first; raises `InvalidPage`."""
     text = last_of(call, token)
     if not text:
         return None

@@ -35,11 +35,7 @@ from fr_training.trials import Session
 
 
 async def with_pictures(resources: TrainingResources, course_id: str, shown: ShowTrial) -> pb.Trial:
-    """The message of a trial; its pictures come from memory where they were shown before.
-
-    Raises:
-        StoreFailed, StoreCorrupt: a picture cannot be read.
-    """
+    """Return the message of a trial, its pictures from memory or the store; raises `StoreFailed`, `StoreCorrupt`."""
     remembered = [resources.store.remembered_picture(course_id, number) for number in shown.photos]
     pictures = [one for one in remembered if one is not None]
     if len(pictures) < len(shown.photos):

@@ -77,11 +77,7 @@ def _make_key(path: Path, pem: bytes) -> None:
 
 
 def purge_training(store: TrainingStore, galleries: GalleryCalls) -> None:
-    """Delete the cohorts whose time is over, and keep the galleries of courses.
-
-    Raises:
-        Failure: the store or the galleries cannot be read or changed now.
-    """
+    """Delete the cohorts whose time is over, and keep the galleries of courses; raises `Failure`."""
     if deleted := store.purge():
         log.info("Deleted %d cohorts, which were due", deleted, extra={FIELDS: {"cohorts": deleted}})
     keep_galleries(store, galleries)
