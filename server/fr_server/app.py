@@ -262,11 +262,11 @@ class App:
         self.engine.lifeline.watch(tell)
 
     def give_up(self) -> None:
-        """As `Server.give_up`."""
+        """Let `start` raise `ShuttingDown` soon, if it has not ended."""
         self._given_up = True
 
     async def broken(self) -> None:
-        """As `Server.broken`; raises `InternalError` where a store can take no more changes, or gRPC no more calls."""
+        """Wait, as long as the server can go on; raise `InternalError` if a store takes no changes, or gRPC no calls."""
         stores = [] if self._stores is None else self._stores.broken.values()
         going_on = [asyncio.ensure_future(while_writing(self._broken, *stores))]
         if self._server is not None and self._work is not None:
@@ -293,7 +293,7 @@ class App:
         self._tell_health(serving=answers and not self.engine.lifeline.lost)
 
     async def reload(self) -> None:
-        """As `Server.reload`."""
+        """Read certificates and their keys again; what cannot be used is told in the log, and not taken."""
         async with self._reloading:  # the last of them has what there is last
             if self._listening is None:
                 return
@@ -307,7 +307,7 @@ class App:
                 self._listening.tell(self.telemetry.trust)
 
     async def stop(self) -> None:
-        """As `Server.stop`."""
+        """Refuse new calls, let those in work end within `server.drain_s`, then close everything."""
         async with contextlib.AsyncExitStack() as closing:  # whatever fails, the rest is closed
             for close in (self.telemetry.close, self.galleries.close, self.engine.close):
                 closing.push_async_callback(asyncio.to_thread, close)

@@ -10,10 +10,9 @@ import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TypeAlias
 
 from fr_core import __version__
-from fr_core.engine import Engine
 from fr_core.errors import ConfigInvalid, FileTampered, FrError, ShuttingDown
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.gallery_store import DATABASE_NAME, is_under_key
@@ -31,8 +30,11 @@ from fr_server.rpc.services.decisions import warn_of_other_settings
 from fr_server.storage.opening import opened_or_made
 from fr_server.storage.seal import Started, mark_stores, require_sealed, seal_of
 from fr_server.telemetry.logs import log_unhandled
-from fr_server.telemetry.open import Telemetry, open_telemetry, shared_metrics
+from fr_server.telemetry.open import open_telemetry, shared_metrics
 from fr_server.workers.supervisor import Supervisor
+
+Server: TypeAlias = App | Supervisor
+"""What `run` runs: a server in this process, or several in processes of their own."""
 
 
 class Reloader:
@@ -231,32 +233,3 @@ def _write_ready(path: Path, text: str) -> None:
         partial.replace(path)
     except OSError as error:
         raise ConfigInvalid(f"The ready file {path} cannot be written: {error.strerror}.") from error
-
-
-class Server(Protocol):
-    """What `main.run` runs: an `App`, or several in processes of their own."""
-
-    config: Config
-    engine: Engine
-    telemetry: Telemetry
-    port: int
-
-    async def start(self) -> None:
-        """Listen and answer calls; `port` is then the port that is listened on."""
-        ...
-
-    def give_up(self) -> None:
-        """Let `start` raise `ShuttingDown` soon, if it has not ended."""
-        ...
-
-    async def broken(self) -> None:
-        """Wait, as long as the server can go on; then raise why it cannot."""
-        ...
-
-    async def reload(self) -> None:
-        """Read certificates and their keys again; what cannot be used is told in the log, and not taken."""
-        ...
-
-    async def stop(self) -> None:
-        """Refuse new calls, let those in work end within `server.drain_s`, then close everything."""
-        ...

@@ -117,11 +117,11 @@ class Supervisor:
         self.telemetry.serving(not self._device_lost)
 
     def give_up(self) -> None:
-        """As `Server.give_up`."""
+        """As `App.give_up`."""
         self._given_up.set()
 
     async def broken(self) -> None:
-        """As `Server.broken`.
+        """As `App.broken`.
 
         Raises:
             FrontendsFailed: a front-end ends again and again, or cannot be started anew.
@@ -130,12 +130,12 @@ class Supervisor:
         await self._unless_broken(while_writing(self._broken))
 
     async def reload(self) -> None:
-        """As `Server.reload`."""
+        """As `App.reload`."""
         for frontend in self._frontends.values():
             frontend.answerer.tell(EngineSays.RELOAD)
 
     async def stop(self) -> None:
-        """As `Server.stop`."""
+        """As `App.stop`."""
         self._stopping.set()
         self.telemetry.serving(False)
         for frontend in self._frontends.values():
