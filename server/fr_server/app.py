@@ -266,7 +266,7 @@ class App:
         self._given_up = True
 
     async def broken(self) -> None:
-        """Wait, as long as the server can go on; raise `InternalError` if a store takes no changes, or gRPC no calls."""
+        """Wait, as long as the server can go on; raise `InternalError` if a store takes no changes or gRPC no calls."""
         stores = [] if self._stores is None else self._stores.broken.values()
         going_on = [asyncio.ensure_future(while_writing(self._broken, *stores))]
         if self._server is not None and self._work is not None:

@@ -108,12 +108,7 @@ log = logging.getLogger("fr_server")
 
 
 def open_galleries(config: Config, load: bool = True, clock: SteadyClock | None = None) -> Galleries:
-    """Open the galleries of a configuration; raises what `Galleries.open` and `key_of` raise.
-
-    Args:
-        load: make them ready now.
-        clock: tells the time; None = one of their own.
-    """
+    """Open the galleries of a configuration, ready or not; raises what `Galleries.open` and `key_of` raise."""
     folder = data_folder(config)
     key = key_of(config, new=not is_under_key(folder))
     opening = partial(

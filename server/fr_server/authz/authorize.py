@@ -32,12 +32,7 @@ _CREDENTIALS = {"key": "the key has", "oidc": "the token has"}
 
 
 class Authorizer:
-    """Decides what a principal may do.
-
-    Args:
-        budgets: count what everybody asks for.
-        rules: of the methods; a method without a rule is refused.
-    """
+    """Decides what a principal may do; refuses a method without a rule."""
 
     def __init__(self, budgets: Budgets, rules: Mapping[str, Rule]) -> None:
         self._budgets = budgets
@@ -53,12 +48,7 @@ class Authorizer:
         return self._budgets.searches_left(principal.principal_id, principal.budget)
 
     def require_method(self, principal: Principal, method: str, streams: bool) -> Rule:
-        """Return the rule of a method that a principal may call, and count the call; it needs no request.
-
-        Raises:
-            NotPermitted: the method has no rule, or the principal has none of its roles.
-            RateLimited, QuotaExceeded: the budget is used up.
-        """
+        """Return the rule of a method, and count the call; raises `NotPermitted`, `RateLimited`, `QuotaExceeded`."""
         rule = self._rules.get(method)
         if rule is None:
             raise NotPermitted("Nobody may call this.")

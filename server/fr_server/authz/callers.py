@@ -45,12 +45,7 @@ def current_sharer() -> str:
 
 
 async def require_caller_valid() -> None:
-    """Check the credential of the caller once more: the call may have waited long for its turn.
-
-    Raises:
-        CredentialInvalid: it is not valid any more.
-        Failure: it cannot be checked now.
-    """
+    """Check the credential of the caller once more, after a wait; raises `CredentialInvalid`, or `Failure`."""
     require_valid = _valid.get()
     if require_valid is not None:
         await require_valid()

@@ -63,11 +63,7 @@ class Looked:
 
 
 def gone(place: Place, others: Sequence[Place]) -> Fault | None:
-    """Return the evidence that a missing store once existed; None if it may never have existed.
-
-    Args:
-        others: the places of the other stores of the configuration.
-    """
+    """Return the evidence that a missing store once existed; None if it, and what others show, may never have."""
     if (left := place.remains) is not None:
         if left in (place.path, place.folder):
             return Fault(NoStore.reason, f"It is missing: {left} leads to no file.")

@@ -307,12 +307,7 @@ def forget_time(config: ConfigFile = None) -> None:
 
 
 def _begin(folder: Path) -> None:
-    """Make the folder of a new server, or use an empty folder or one from an interrupted `init`.
-
-    Raises:
-        TargetTaken: the folder contains something else.
-        OSError: the folder cannot be made.
-    """
+    """Make the folder of a new server, or use an empty or unfinished one; raises `TargetTaken`, or `OSError`."""
     from fr_core.errors import TargetTaken
     from fr_core.gallery.store.gallery_store import DATABASE_NAME
 

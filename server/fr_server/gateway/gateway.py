@@ -91,12 +91,7 @@ class Gateway:
     # Called by other threads.
 
     def start(self) -> None:
-        """Listen; `port` is then the actual port. Call it once.
-
-        Raises:
-            AddressUnavailable: the address is not available, or the path of the backend's folder is too long.
-            TlsUnusable: as `check_tls`.
-        """
+        """Listen once; `port` is then the actual port. Raises `AddressUnavailable`, or `TlsUnusable` as `check_tls`."""
         if len(os.fsencode(self.backend.parent)) > _LONGEST_FOLDER:
             raise AddressUnavailable(
                 f"The folder of the server's own socket has a path of more than {_LONGEST_FOLDER} bytes; "

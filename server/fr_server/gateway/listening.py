@@ -115,12 +115,7 @@ class Listening:
             self.port = bound
 
     def open(self) -> None:
-        """Let clients connect; `port` is then the actual port.
-
-        Raises:
-            AddressUnavailable: the address is not available.
-            TlsUnusable: a certificate or its key is unusable; the error names the file.
-        """
+        """Let clients connect; `port` is then the actual port. Raises `AddressUnavailable`, `TlsUnusable`."""
         if self._gateway is not None:
             self._gateway.start()
             self.port = self._gateway.port

@@ -81,12 +81,7 @@ class Pruning:
         return upto < segment.upto or not segment.last
 
     def _archived(self, folder: Path, name: Chain, audit: AuditCalls, segment: Segment) -> int:
-        """Archive a segment; returns the number of the last archived record.
-
-        Raises:
-            StoreCorrupt: a file of that name holds something else.
-            OSError: the disk refuses.
-        """
+        """Archive a segment; return the number of the last archived record. Raises `StoreCorrupt` for another file."""
         path = folder / f"{name}-{segment.after + 1:012}.jsonl"
         if not path.exists():
             write_private(path, segment.data)

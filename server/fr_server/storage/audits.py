@@ -41,11 +41,7 @@ class Auditable(Protocol):
 
 
 class LocalAudit:
-    """The audit of a store of this process.
-
-    Args:
-        case_ids: returns the ids of kept cases: their evidence needs the records since they were opened.
-    """
+    """The audit of a store of this process; the evidence of kept cases needs the records since they were opened."""
 
     def __init__(self, store: Auditable, case_ids: Callable[[], Collection[str]] = frozenset) -> None:
         self._store = store

@@ -82,12 +82,7 @@ def seal(path: Path, config: Config, key: KeyEncryptionKey) -> Path:
 
 
 def unseal(config: Config, key: KeyEncryptionKey) -> bool:
-    """Remove the marks from the stores, then the seal; return whether there was a seal.
-
-    Raises:
-        WrongKey, StoreCorrupt, StoreFailed: a store keeps its mark; the seal is still there.
-        ConfigInvalid: the seal cannot be deleted.
-    """
+    """Remove the marks from the stores, then the seal; return whether there was one. Raises as `mark_all`."""
     mark_all(config, key, b"")
     try:
         seal_of(config).unlink()
@@ -99,12 +94,7 @@ def unseal(config: Config, key: KeyEncryptionKey) -> bool:
 
 
 def mark_stores(path: Path | None, config: Config) -> None:
-    """Write the mark of the seal into every open store, if the configuration has an intact seal.
-
-    Raises:
-        KeyUnavailable, FileTampered: as `require_sealed`.
-        WrongKey, StoreCorrupt, StoreFailed: a store could not be marked.
-    """
+    """Write the mark of an intact seal into every open store; raises as `require_sealed` and `mark_all`."""
     if require_sealed(path, config):
         body, *_ = _read(seal_of(config))
         mark_all(config, key_of(config, new=False), _mark(body))

@@ -48,12 +48,7 @@ def forget(pid: int) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Telemetry:
-    """The open parts of telemetry; none by default.
-
-    Attributes:
-        listener: receives events of the engine and of calls.
-        trust: receives events of the gateway, of access and of the audit.
-    """
+    """The open parts of telemetry; none by default. `trust` receives events of the gateway, access and the audit."""
 
     listener: Listener = field(default_factory=Listener)
     metrics: PrometheusObserver | None = None

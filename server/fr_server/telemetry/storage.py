@@ -79,12 +79,7 @@ class KeptStore:
 
 
 class KeptCollector(Collector):
-    """Measures stores. Gives totals only, without gallery ids as labels.
-
-    Args:
-        stores: by name, such as `galleries`; the names come from the server, never from a caller.
-        galleries: the galleries to count; None to count none.
-    """
+    """Measures stores, by the server's names for them. Gives totals only, without gallery ids as labels."""
 
     def __init__(self, stores: Mapping[str, KeptStore], galleries: Lists | None = None) -> None:
         self._stores = dict(stores)

@@ -37,11 +37,7 @@ class Heartbeat:
         self._patience = _SILENT_BEATS
 
     def beat(self, processor_s: float = 0.0) -> bool:
-        """Note a beat of this process, `BEAT_S` after the last one; return whether the other one is silent.
-
-        Args:
-            processor_s: seconds of processor time that the other process has used so far; 0 = unknown.
-        """
+        """Note a beat, `BEAT_S` after the last, and the processor seconds (0 = unknown) of the other; is it silent?"""
         now_s = self._clock()
         if now_s - self._last_s < 2 * BEAT_S:
             self._unheard += 1

@@ -110,11 +110,7 @@ class _Asked:
 
 
 class Asker:
-    """Asks the engine's process; from any thread. Whoever receives from the wire hands answers to `answered`.
-
-    Args:
-        memory: file descriptor of the arena.
-    """
+    """Asks the engine's process, from any thread; who receives from the wire hands answers to `answered`."""
 
     def __init__(self, wire: Wire, memory: int, plan: ArenaPlan) -> None:
         self.slots = Slots(plan)

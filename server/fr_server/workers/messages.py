@@ -99,12 +99,7 @@ class ArenaPlan:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """The first message: what a front-end is to be.
-
-    Attributes:
-        device: what runs them.
-        loaded: whether the galleries have been read.
-    """
+    """The first message: what a front-end is to be, and whether the galleries are read."""
 
     config: Config
     pack: Pack
@@ -172,12 +167,7 @@ class Pictures:
 
 @dataclass(frozen=True, slots=True)
 class GalleryCall:
-    """Call a method of the galleries.
-
-    Attributes:
-        method: one of `GALLERY_METHODS` or `AUDIT_METHODS`.
-        by: whom the audit puts it down to.
-    """
+    """Call one of `GALLERY_METHODS` or `AUDIT_METHODS`; `by` is whom the audit puts it down to."""
 
     number: int
     method: str

@@ -121,12 +121,7 @@ class Supervisor:
         self._given_up.set()
 
     async def broken(self) -> None:
-        """As `App.broken`.
-
-        Raises:
-            FrontendsFailed: a front-end ends again and again, or cannot be started anew.
-            InternalError: the galleries can take no more changes.
-        """
+        """As `App.broken`; raises `FrontendsFailed` where a front-end ends again and again, or does not start."""
         await self._unless_broken(while_writing(self._broken))
 
     async def reload(self) -> None:

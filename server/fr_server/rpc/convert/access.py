@@ -81,12 +81,7 @@ def rotated_response(made: MadeKey) -> pb.RotateKeyResponse:
 
 
 def who_response(principal: Principal, key: ApiKey | None, searches_left: int | None) -> pb.WhoAmIResponse:
-    """Build the answer of WhoAmI.
-
-    Args:
-        key: that it calls with; None = with none.
-        searches_left: today; None = as many as wanted.
-    """
+    """Build the answer of WhoAmI; no key, and no searches left, are None."""
     expires_ms = None if key is None else key.expires_ms
     return pb.WhoAmIResponse(
         principal_id=principal.principal_id,

@@ -87,11 +87,7 @@ def model_from(message: pb.Embedding) -> ModelId:
 
 
 def embedding_from(message: pb.Embedding, model: ModelId, size: int) -> Embedding:
-    """Return an embedding that is to be compared with those of `model`, which have `size` values.
-
-    Raises:
-        MissingField, ModelMismatch, EmbeddingWrongSize, EmbeddingNotFinite, EmbeddingNotUnit.
-    """
+    """Return an embedding to be compared with those of `model`; raises `MissingField`, or what is wrong with it."""
     sent = model_from(message)
     model.require_same(sent)
     found = len(message.vector)

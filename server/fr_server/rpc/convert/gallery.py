@@ -74,12 +74,7 @@ def top_k(request: pb.SearchRequest) -> int:
 
 
 def fusion(request: pb.SearchRequest) -> ScoreFusion:
-    """Return how templates are to be fused.
-
-    Raises:
-        InvalidField: a value that is none, or one of those to whose similarities no error rates are known, with a rate
-            to hold.
-    """
+    """Return how to fuse templates; raises `InvalidField`, also with a rate where no error rates are known."""
     if request.fusion not in _FUSIONS:
         raise InvalidField("`fusion` has a value that this call does not know.", field="fusion")
     found = _FUSIONS[request.fusion]

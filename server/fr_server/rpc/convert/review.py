@@ -55,12 +55,7 @@ def retention_ms(request: pb.OpenCaseRequest, least_days: int) -> int | None:
 
 
 def in_case(request: pb.SearchInCaseRequest, case: Case) -> gallery_pb2.SearchRequest:
-    """Return the search that a request makes in a case.
-
-    Raises:
-        MissingField: there is no search.
-        InvalidField: it has what a search in a case cannot have.
-    """
+    """Return the search that a request makes in a case; raises `MissingField`, or `InvalidField` for any other."""
     if not request.HasField("search"):
         raise MissingField("`search` is not set.", field="search")
     search = request.search
@@ -87,12 +82,7 @@ def finding_of(request: pb.SubmitFindingRequest, examiner: str) -> Finding:
 
 
 def case_message(case: Case, examinations: Sequence[Examination] = (), principal: Principal | None = None) -> pb.Case:
-    """Build the message of a case.
-
-    Args:
-        examinations: those that the caller sees.
-        principal: the caller; needed where there are examinations.
-    """
+    """Build the message of a case, with the examinations that the caller, a principal, sees."""
     message = pb.Case(
         case_id=case.case_id,
         case_reference=case.reference,

@@ -43,12 +43,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def sent_plan(source: pb.PlanSource) -> CoursePlan:
-    """Read the plan that was sent, or that is meant by its name.
-
-    Raises:
-        MissingField: neither is there.
-        UnknownPlan, PlanInvalid, UnknownExercise: as `plan_text` and `read_plan`.
-    """
+    """Read the plan that was sent or named; raises `MissingField`, and as `plan_text` and `read_plan`."""
     which = source.WhichOneof("source")
     if which is None:
         raise MissingField("`plan` holds neither a name nor the text of a plan.", field="plan")

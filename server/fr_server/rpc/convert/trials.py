@@ -94,12 +94,7 @@ def sent_notes(request: pb.LockNotesRequest) -> tuple[Step, Answer]:
 
 
 def sent_decision(request: pb.SubmitDecisionRequest) -> tuple[Step, Answer]:
-    """Return the decision, and the step that it answers.
-
-    Raises:
-        MissingField: there is no decision, or no step.
-        InvalidField: the step, or a part of the decision, has a value that this call does not know.
-    """
+    """Return the decision, and its step; raises `MissingField`, or `InvalidField` for unknown values."""
     if not request.step:
         raise MissingField("`step` is not set.", field="step")
     if request.step not in _STEP_OF:

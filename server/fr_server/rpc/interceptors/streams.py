@@ -133,12 +133,7 @@ class RefusedItem:
 
 @dataclass(slots=True)
 class Item:
-    """An item without an answer.
-
-    Attributes:
-        item_id: as its caller wrote it.
-        only_above: whether to remove candidates below the threshold from its answer.
-    """
+    """An item without an answer, by its caller's id; `only_above` removes candidates below the threshold."""
 
     item_id: str
     attribution: Attribution

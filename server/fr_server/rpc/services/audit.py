@@ -24,12 +24,7 @@ from fr_trust.audit.search import Filter, Page
 
 
 class AuditService(audit_pb2_grpc.AuditServiceServicer):
-    """Reads and checks the audits of a server.
-
-    Args:
-        audits: by the names of their chains.
-        evidence_key: that tells the signatures of evidence, as PEM.
-    """
+    """Reads and checks the audits of a server, by the names of their chains."""
 
     def __init__(self, audits: Mapping[Chain, AuditCalls], evidence_key: str, work: Work) -> None:
         self._audits: dict[str, AuditCalls] = dict(audits.items())  # of names that callers send

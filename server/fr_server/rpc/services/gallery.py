@@ -40,11 +40,7 @@ _EMBEDDINGS_WINDOW = 1
 
 
 class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
-    """Keeps galleries and searches them.
-
-    Attributes:
-        faces: enrols and searches; casework searches with it too.
-    """
+    """Keeps galleries and searches them; `faces` enrols and searches, for casework too."""
 
     def __init__(
         self,

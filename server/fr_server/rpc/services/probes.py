@@ -14,12 +14,7 @@ from fr_server.rpc.convert.common import embedding_from, image_data
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProbeFace:
-    """A face to compare.
-
-    Attributes:
-        face: where it is in the photo; None where an embedding was sent.
-        image_sha256: of the encoded photo; None where an embedding was sent.
-    """
+    """A face to compare; its place and the sha256 of its photo are None where an embedding was sent."""
 
     embedding: Embedding
     face: Face | None
@@ -27,11 +22,7 @@ class ProbeFace:
 
 
 class Probes:
-    """Reads the probes of calls.
-
-    Args:
-        pipeline: finds and embeds the faces of photos.
-    """
+    """Reads the probes of calls: finds and embeds the faces of photos with a pipeline."""
 
     def __init__(self, pipeline: Pipeline, work: Work) -> None:
         self.pipeline = pipeline
@@ -55,12 +46,7 @@ class Probes:
 
     @staticmethod
     def sent(probe: recognition_pb2.Probe, field: str, model: ModelId, size: int) -> ProbeFace:
-        """Return the embedding that a probe without a photo holds.
-
-        Raises:
-            MissingField: it holds none.
-            ModelMismatch, EmbeddingWrongSize, EmbeddingNotFinite, EmbeddingNotUnit: as `embedding_from`.
-        """
+        """Return the embedding of a probe without a photo; raises `MissingField`, and as `embedding_from`."""
         if probe.WhichOneof("source") is None:
             raise MissingField(f"`{field}` holds neither a photo nor an embedding.", field=field)
         return ProbeFace(embedding_from(probe.embedding, model, size), None, None)

@@ -42,12 +42,7 @@ class CohortRecord:
 
 
 def read_cohort(store: TrainingStore, cohort_id: str) -> CohortRecord:
-    """Read what each trainee of a cohort has done, with the truth of own probes as far as it is known.
-
-    Raises:
-        UnknownCohort: there is none of that id.
-        UnknownCourse: its course was deleted meanwhile.
-    """
+    """Read what each trainee of a cohort has done; raises `UnknownCohort`, or `UnknownCourse` if it was deleted."""
     found = store.changes_since(cohort_id, -1)
     rows: dict[str, list[Result]] = {one.trainee_id: [] for one in found.trainees}
     for session in found.sessions:

@@ -22,11 +22,7 @@ _SIGNING_KEY = "certificates.pem"
 
 
 def keep_galleries(store: TrainingStore, galleries: GalleryCalls) -> None:
-    """Let the gallery of each course stay: that of one whose maker died just before it said so would expire.
-
-    Raises:
-        Failure: the store or the galleries cannot be read or changed now.
-    """
+    """Let the gallery of each course stay, where its maker died before it said so; raises `Failure`."""
     before: tuple[int, str] | None = None
     while page := store.courses(before):
         for course in page:
