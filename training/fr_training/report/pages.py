@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from fr_evaluation.html import document, pictures
 from fr_evaluation.html import table as html_table
 from fr_evaluation.html import words as in_html
-from fr_evaluation.words import Section
+from fr_evaluation.words import Section, Text
 from fr_locales.messages import Message, message
 from fr_training.courses import Course
 from fr_training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeFigures, TraineeRow, Words
@@ -90,7 +90,7 @@ def _page(
 ) -> str:
     said = {text(heading): tuple(map(text, getattr(words, name))) for name, heading in HEADINGS}
     captions = {name: text(caption) for name, caption in plots.CAPTIONS.items()}
-    content = {
+    content: dict[Text, str] = {
         **{heading: bullets(sentences) for heading, sentences in said.items() if sentences},
         **{one.heading: in_html(one) for one in parts if one.text or one.tables},
         text(message("section.pictures")): pictures(drawn, captions),
