@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from fr_client.cli.main import build
 from fr_core.detect.protocol import Detector
+from support.callers import Caller, Staffed
 from support.servers import Fr, Running, running
 
 StartServer = Callable[..., Running]
@@ -35,13 +36,30 @@ def server(start_server: StartServer) -> Running:
 
 
 @pytest.fixture
-def fr(server: Running, monkeypatch: pytest.MonkeyPatch) -> Fr:
-    """A function that runs `fr` against the server: `status, printed, errors = fr("gallery", "list")`."""
-    monkeypatch.setenv("FR_SERVER", server.address)
+def fr_alone() -> Fr:
+    """A function that runs `fr`: `status, printed, errors = fr_alone("--version", typed="")`."""
 
-    def run(*words: object) -> tuple[int, str, str]:
-        result = CliRunner().invoke(build(), [str(word) for word in words])
+    def run(*words: object, typed: str = "") -> tuple[int, str, str]:
+        result = CliRunner().invoke(build(), [str(word) for word in words], input=typed)
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
         return result.exit_code, result.stdout, result.stderr
+
+    return run
+
+
+@pytest.fixture
+def fr(server: Running, fr_alone: Fr, monkeypatch: pytest.MonkeyPatch) -> Fr:
+    """The same, against the server."""
+    monkeypatch.setenv("FR_SERVER", server.address)
+    return fr_alone
+
+
+@pytest.fixture
+def fr_as(at: Staffed, fr_alone: Fr, monkeypatch: pytest.MonkeyPatch) -> Fr:
+    """The same with a key, against the server of the fixture `at`: `fr_as(at.admin, "whoami")`."""
+
+    def run(who: Caller, *words: object, typed: str = "") -> tuple[int, str, str]:
+        monkeypatch.setenv("FR_KEY", who.token)
+        return fr_alone("--server", at.server.address, *words, typed=typed)
 
     return run

@@ -13,7 +13,6 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import grpc
 import pytest
@@ -23,9 +22,8 @@ from fr_api.v1 import common_pb2, gallery_pb2, gallery_pb2_grpc, recognition_pb2
 from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.values import GalleryUse
 from fr_core.sharing import EVERYBODY
-from fr_core.storage.audit.attribution import Attribution, current_attribution
+from fr_core.storage.audit.attribution import Attribution
 from fr_server.authz.authenticate import Credentials, OpenAccess
-from fr_server.authz.callers import current_principal
 from fr_server.authz.record import OUTSIDE
 from fr_server.authz.rules import ScopeKind
 from fr_server.authz.table import RULES
@@ -80,22 +78,6 @@ def test_a_role_may_call_what_the_table_says_and_nothing_else(world: World, role
             else:
                 assert (reason_of(how) == "NOT_PERMITTED") is not allowed(rule, role, scoped), (method, how)
                 assert reason_of(how) != "INTERNAL", (method, how)
-
-
-def test_who_has_no_role_is_told_which_would_do_and_which_it_has(world: World) -> None:
-    told = {
-        (SEARCH, (Role.AUDITOR,)): "This takes one of the roles trainee, operator; the key has auditor.",
-        (NO_RULE, (Role.EXAMINER, Role.TRAINER)): "This takes one of the roles operator, admin; the key has trainer, "
-        "examiner.",
-        ("/fr_api.v1.ReviewService/ListAwaiting", (Role.OPERATOR,)): "This takes the role examiner; the key has "
-        "operator.",
-    }
-    for (method, roles), sentence in told.items():
-        how = world.call(world.token(*roles), method, request_of(method))
-        assert (how[1], how[2]) == ("NOT_PERMITTED", f"{sentence} {NotPermitted.remedy}")
-    report = "/fr_api.v1.TrainingService/GetTrainingReport"
-    how = world.call(world.token(Role.TRAINEE), report, request_of(report, trainee_id="t"))
-    assert how[2].startswith("With these fields this takes the role trainer; the key has trainee.")
 
 
 def test_nothing_is_made_outside_of_the_scope(world: World) -> None:
@@ -551,43 +533,6 @@ def test_a_method_without_a_rule_is_refused(tmp_path: Path) -> None:
         assert world.call(None, INFO, request_of(INFO)) == ("OK",)
         everywhere = request_of(SEARCH, RULES[SEARCH].scoped[0], world.has(ScopeKind.GALLERY, "their"), probe=PHOTO)
         assert world.call(None, SEARCH, everywhere) == ("OK",)
-
-
-def test_a_service_knows_who_calls(world: World) -> None:
-    told: list[tuple[str, Attribution]] = []
-    create = type(world.server.app.galleries).create
-
-    def spy(self: Any, *args: Any) -> Any:
-        told.append((current_principal().principal_id, current_attribution()))
-        return create(self, *args)
-
-    admin = world.token(Role.ADMIN, Role.AUDITOR)
-    with patch.object(type(world.server.app.galleries), "create", spy):
-        method = "/fr_api.v1.GalleryService/CreateGallery"
-        made = gallery_pb2.CreateGalleryRequest(gallery_id=f"own-{time.time_ns()}")
-        assert world.call(admin, method, made) == ("OK",)
-    principal_id = f"key:{admin.partition('.')[0]}"
-    assert told == [(principal_id, Attribution(principal_id, ("admin", "auditor"), told[0][1].request_id))]
-
-
-@pytest.mark.parametrize(
-    ("method", "asked"), [(SEARCH, "search_as"), (STREAM_SEARCH, "search_as"), (DUPLICATES, "get")]
-)
-def test_a_service_knows_who_calls_in_threads_and_streams_too(world: World, method: str, asked: str) -> None:
-    told: list[tuple[str, str]] = []
-    kind = type(world.server.app.galleries)
-    own = getattr(kind, asked)
-
-    def spy(self: Any, *args: Any) -> Any:
-        told.append((current_principal().principal_id, current_attribution().actor))
-        return own(self, *args)
-
-    token = world.token(Role.OPERATOR)
-    with patch.object(kind, asked, spy):
-        request = request_of(method, RULES[method].scoped[0], world.has(ScopeKind.GALLERY, "own"))
-        world.call(token, method, request)
-    assert told
-    assert set(told) == {(f"key:{token.partition('.')[0]}",) * 2}
 
 
 # --- how often -----------------------------------------------------------------------------------------------

@@ -15,20 +15,12 @@ from functools import partial
 import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from typer.testing import CliRunner
 
-from fr_client.cli.main import build
-from support.servers import Running
+from support.servers import Fr, Running
 
 WAIT_S = 60
 FR = (sys.executable, "-c", "from fr_client.cli.main import main; main()")
 NOWHERE = "The server at localhost:1 does not answer: UNAVAILABLE."
-
-
-def fr(*words: str) -> tuple[int, str, str]:
-    result = CliRunner().invoke(build(), words)
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
-    return result.exit_code, result.stdout, result.stderr
 
 
 @contextmanager
@@ -55,17 +47,17 @@ def rest(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, error
 
 
-def test_health_is_a_word_or_a_document(server: Running) -> None:
-    assert fr("--server", server.address, "health") == (0, "SERVING\n", "")
-    code, out, error = fr("--server", server.address, "health", "--json")
+def test_health_is_a_word_or_a_document(fr: Fr) -> None:
+    assert fr("health") == (0, "SERVING\n", "")
+    code, out, error = fr("health", "--json")
     assert (code, json.loads(out), error) == (0, {"status": "SERVING"}, "")
 
 
 @pytest.mark.parametrize("watch", [(), ("--watch",)])
-def test_a_server_that_does_not_answer_is_a_document_too(watch: tuple[str, ...]) -> None:
+def test_a_server_that_does_not_answer_is_a_document_too(fr_alone: Fr, watch: tuple[str, ...]) -> None:
     words = ("--server", "localhost:1", "--timeout", "2", "health", *watch)
-    assert fr(*words) == (1, "", f"{NOWHERE}\n")
-    code, out, error = fr(*words, "--json")
+    assert fr_alone(*words) == (1, "", f"{NOWHERE}\n")
+    code, out, error = fr_alone(*words, "--json")
     assert (code, error) == (1, f"{NOWHERE}\n")
     assert json.loads(out)["error"] == {
         "reason": "UNREACHABLE",

@@ -119,17 +119,6 @@ def test_errors_carry_reason_code_message_metadata_and_request_id(server: Runnin
         assert caught.value.reason == "UNDECODABLE"
 
 
-def test_errors_of_the_asynchronous_client_are_the_same(server: Running) -> None:
-    async def run() -> None:
-        async with AsyncClient(server.address, timeout_s=20) as client:
-            await client.get_gallery("nowhere")
-
-    with pytest.raises(FrApiError) as caught:
-        asyncio.run(run())
-    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_GALLERY")
-    assert caught.value.request_id
-
-
 def test_many_are_enrolled_searched_and_embedded_each_with_an_answer_of_its_own(server: Running) -> None:
     faces = [EnrolItem(f"s{n:02}", photo(n), item_id=f"item {n}") for n in range(40)]
     faces[7] = EnrolItem("s07", GREY, item_id="item 7")

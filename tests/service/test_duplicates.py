@@ -4,36 +4,26 @@ from __future__ import annotations
 
 import csv
 import json
-import multiprocessing
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
-from fr_client import Client, FrApiError
-from fr_client.cli.main import build
+from fr_client import Client
 from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.scan import blocks as scan
-from fr_core.gallery.scan.clusters import clusters
-from fr_core.gallery.scan.duplicates import duplicates
 from fr_core.gallery.values import Enrolment, NewTemplate
-from fr_core.sharing import EVERYBODY
-from fr_core.storage.audit.attribution import Attribution
 from fr_core.types import F32, Embedding
-from fr_server.workers.link_client import remote_galleries
-from fr_server.workers.messages import GALLERY_METHODS, Answer, GalleryCall, Wire
 from support.scripted import asked
-from support.servers import Running, ended
+from support.servers import Fr, Running, ended
 
 D = 64
 
@@ -139,13 +129,6 @@ def test_refusals_have_their_reasons(filled: Running, gallery_id: str, threshold
         assert any(item.key == "x-request-id" for item in caught.value.trailing_metadata())
 
 
-def test_a_message_that_is_none_is_refused(filled: Running) -> None:
-    call: Any = filled.channel.unary_stream("/fr_api.v1.GalleryService/FindDuplicates")
-    with pytest.raises(grpc.RpcError) as caught:
-        list(call(b"\xff\xff\xff"))
-    assert ended(caught.value).info.reason == "INVALID_FIELD"
-
-
 class Gate:
     """Counts the steps of scans; those beyond the first `free` wait until they are let go."""
 
@@ -223,14 +206,6 @@ def test_a_server_that_stops_ends_a_scan_with_its_reason(filled: Running, monkey
     stopping.result(10)
 
 
-def test_a_client_that_waits_too_long_says_so(filled: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = Gate(monkeypatch, free=0)
-    with Client(filled.address, timeout_s=0.3) as client, pytest.raises(FrApiError, match=r"within 0\.3 s") as caught:
-        list(client.find_duplicates("staff"))
-    gate.open.set()
-    assert caught.value.reason == "TIMED_OUT"
-
-
 def test_scans_are_bulk_work_and_count_as_calls(start_server: Callable[..., Running]) -> None:
     server = start_server(server={"max_in_flight": 1})
     server.gallery.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="staff"))
@@ -254,14 +229,9 @@ def _never() -> Any:
 # --- the command line ------------------------------------------------------------------------------------------
 
 
-def fr(server: Running, *words: str) -> tuple[int, str, str]:
-    result = CliRunner().invoke(build(), ["--server", server.address, *words])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
-    return result.exit_code, result.stdout, result.stderr
-
-
-def test_the_command_prints_pairs_then_the_subjects(filled: Running) -> None:
-    code, out, error = fr(filled, "gallery", "duplicates", "staff")
+@pytest.mark.usefixtures("filled")
+def test_the_command_prints_pairs_then_the_subjects(fr: Fr) -> None:
+    code, out, error = fr("gallery", "duplicates", "staff")
     assert code == 0, error
     lines = out.splitlines()
     assert sum("photo 1 (1)" in line and "photo 11 (11)" in line for line in lines) == 1
@@ -272,26 +242,22 @@ def test_the_command_prints_pairs_then_the_subjects(filled: Running) -> None:
     assert table == sorted(table, reverse=True)
 
 
-def test_the_command_says_that_there_is_none(filled: Running) -> None:
-    code, out, _ = fr(filled, "gallery", "duplicates", "staff", "--threshold", "1")
-    assert (code, out.splitlines()[0]) == (0, "No two subjects reach 1.0000 among 20 templates.")
-    assert "may show different people" not in out
-
-
-def test_the_command_prints_json_lines(filled: Running) -> None:
-    code, out, _ = fr(filled, "gallery", "duplicates", "staff", "--json")
+@pytest.mark.usefixtures("filled")
+def test_the_command_prints_json_lines(fr: Fr) -> None:
+    code, out, _ = fr("gallery", "duplicates", "staff", "--json")
     answers = [json.loads(line) for line in out.splitlines()]
     assert code == 0
     assert sum("pair" in answer for answer in answers) == 10
     assert answers[-1]["progress"]["searched"] == "20"
-    code, out, error = fr(filled, "gallery", "duplicates", "nowhere", "--json")
+    code, out, error = fr("gallery", "duplicates", "nowhere", "--json")
     assert (code, json.loads(out)["error"]["reason"]) == (1, "UNKNOWN_GALLERY")
     assert error.startswith("UNKNOWN_GALLERY: ")
 
 
-def test_the_command_writes_clusters(filled: Running, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("filled")
+def test_the_command_writes_clusters(fr: Fr, tmp_path: Path) -> None:
     target = tmp_path / "clusters.csv"
-    code, out, error = fr(filled, "gallery", "cluster", "staff", "--csv", str(target))
+    code, out, error = fr("gallery", "cluster", "staff", "--csv", target)
     assert code == 0, error
     assert "10 clusters of several templates, 0 templates without a similar one, at threshold 0.5000." in out
     assert "A cluster is a lead, not an identity." in out
@@ -302,66 +268,8 @@ def test_the_command_writes_clusters(filled: Running, tmp_path: Path) -> None:
     assert {(row["cluster"], row["subject_id"]) for row in rows} == {
         (str(n), f"photo {n + more}") for n in range(1, 11) for more in (0, 10)
     }
-    code, _, error = fr(filled, "gallery", "cluster", "staff", "--csv", str(tmp_path))
+    code, _, error = fr("gallery", "cluster", "staff", "--csv", tmp_path)
     assert (code, error.splitlines()[-1].partition(":")[0]) == (1, "FILE_UNWRITABLE")
 
 
-def test_the_command_says_which_templates_nothing_is_like(filled: Running) -> None:
-    code, out, _ = fr(filled, "gallery", "cluster", "staff", "--threshold", "1")
-    assert (code, out.splitlines()[0]) == (
-        0,
-        "0 clusters of several templates, 20 templates without a similar one, at threshold 1.0000.",
-    )
-
-
 # --- front-ends ------------------------------------------------------------------------------------------------
-
-
-class Piped:
-    """Asks galleries as a front-end does: what is asked and answered travels between two ends of a wire."""
-
-    def __init__(self, galleries: Galleries) -> None:
-        self._galleries = galleries
-        self._near, self._far = (Wire(end) for end in multiprocessing.Pipe())
-
-    def gallery(self, method: str, *arguments: object) -> Any:
-        self._near.send(GalleryCall(1, method, arguments, True, EVERYBODY, Attribution()))
-        asked = self._far.receive()
-        assert asked.method in GALLERY_METHODS
-        self._far.send(Answer(1, getattr(self._galleries, asked.method)(*asked.arguments)))
-        return self._near.receive().value
-
-    def close(self) -> None:
-        self._near.close()
-        self._far.close()
-
-
-@pytest.mark.usefixtures("small_blocks")
-def test_a_front_end_finds_what_the_engine_finds(filled: Running) -> None:
-    assert isinstance(filled.app.galleries, Galleries)
-    piped = Piped(filled.app.galleries)
-    remote = remote_galleries(piped)  # type: ignore[arg-type]
-    try:
-        for threshold in (0.5, -1.0):
-            assert list(duplicates(remote, "staff", threshold)) == list(
-                filled.app.galleries.duplicates("staff", threshold)
-            )
-        assert list(clusters(remote, "staff", 0.5)) == list(filled.app.galleries.clusters("staff", 0.5))
-    finally:
-        piped.close()
-
-
-def test_an_operational_gallery_is_looked_through_for_a_purpose_alone(filled: Running) -> None:
-    with Client(filled.address) as client:
-        client.create_gallery("wanted", use="operational")
-        for look in (client.find_duplicates, client.cluster_gallery):
-            for ask in (
-                partial(look, "wanted"),
-                partial(look, "wanted", purpose="record-keeping"),
-                partial(look, "wanted", case_reference="C 1"),
-            ):
-                with pytest.raises(FrApiError) as refused:
-                    list(ask())
-                assert refused.value.reason == "PURPOSE_REQUIRED"
-            assert list(look("wanted", purpose="record-keeping", case_reference="C 1"))
-        client.delete_gallery("wanted")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -10,24 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from fr_client import Client
-from fr_client.cli.main import build
-from support.servers import Running, photo
+from support.servers import Fr, Running, photo
 
-Fr = Callable[..., tuple[int, Any, str]]
+Enrol = Callable[..., tuple[int, Any, str]]
 
 
 @pytest.fixture
-def fr(server: Running, monkeypatch: pytest.MonkeyPatch) -> Fr:
+def enrol(fr: Fr) -> Enrol:
     """A function that runs `fr enrol team ... --json`: exit status, what it printed, standard error."""
-    monkeypatch.setenv("FR_SERVER", server.address)
 
     def run(*words: object) -> tuple[int, Any, str]:
-        result = CliRunner().invoke(build(), ["enrol", "team", *(str(word) for word in words), "--json"])
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
-        return result.exit_code, json.loads(result.stdout), result.stderr
+        status, printed, errors = fr("enrol", "team", *words, "--json")
+        return status, json.loads(printed), errors
 
     return run
 
@@ -67,146 +62,114 @@ def counts(told: Any) -> tuple[int, int, int]:
 
 
 def test_a_second_run_sends_only_what_is_new_or_has_changed(
-    sent: list[str], fr: Fr, people: Path, tmp_path: Path
+    sent: list[str], enrol: Enrol, people: Path, tmp_path: Path
 ) -> None:
     journal = tmp_path / "team.journal"
-    code, told, _ = fr(people, "--create", "--journal", journal)
+    code, told, _ = enrol(people, "--create", "--journal", journal)
     assert (code, counts(told), len(sent)) == (3, (3, 0, 1), 4)
     sent.clear()
-    code, again, _ = fr(people, "--journal", journal)
+    code, again, _ = enrol(people, "--journal", journal)
     assert (code, counts(again), sent) == (3, (0, 3, 1), [])
     assert again["refusals"] == told["refusals"]
 
     (people / "ada" / "9.png").write_bytes(photo(9))
     (people / "ada" / "1.png").write_bytes(photo(7))
     os.utime(people / "ada" / "2.png", ns=(1, 1))
-    code, told, _ = fr(people, "--journal", journal)
+    code, told, _ = enrol(people, "--journal", journal)
     assert (code, counts(told), sent) == (3, (2, 2, 1), ["ada", "ada", "ada"])
     sent.clear()
-    assert counts(fr(people, "--journal", journal)[1]) == (0, 4, 1)
+    assert counts(enrol(people, "--journal", journal)[1]) == (0, 4, 1)
     assert sent == []
 
 
 def test_refused_photos_are_sent_again_only_where_asked_for(
-    sent: list[str], fr: Fr, people: Path, tmp_path: Path
+    sent: list[str], enrol: Enrol, people: Path, tmp_path: Path
 ) -> None:
     journal = tmp_path / "team.journal"
-    fr(people, "--create", "--journal", journal)
+    enrol(people, "--create", "--journal", journal)
     sent.clear()
-    code, told, _ = fr(people, "--journal", journal, "--retry-refused")
+    code, told, _ = enrol(people, "--journal", journal, "--retry-refused")
     assert (code, counts(told), sent) == (3, (0, 3, 1), ["grace"])
 
 
 def test_a_run_that_was_stopped_goes_on_where_it_was(
-    sent: list[str], fr: Fr, server: Running, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sent: list[str], enrol: Enrol, server: Running, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = tmp_path / "team.journal"
-    enrol = server.app.galleries.enrol
+    real = server.app.galleries.enrol
     calls: list[None] = []
 
     def fails_later(*arguments: Any) -> Any:
         calls.append(None)
         if len(calls) > 2:
             raise RuntimeError("a defect")
-        return enrol(*arguments)
+        return real(*arguments)
 
     monkeypatch.setattr(server.app.galleries, "enrol", fails_later)
-    code, told, _ = fr(people, "--create", "--journal", journal, "--in-flight", 1)
+    code, told, _ = enrol(people, "--create", "--journal", journal, "--in-flight", 1)
     assert (code, counts(told)) == (3, (2, 0, 2))
     assert {one["reason"] for one in told["refusals"]} == {"INTERNAL", "NO_FACE"}
     monkeypatch.undo()
     monkeypatch.setenv("FR_SERVER", server.address)
     # A failure of the server is no finding about a photo: it is sent again, and the photo without a face is not.
-    code, told, _ = fr(people, "--journal", journal)
+    code, told, _ = enrol(people, "--journal", journal)
     assert (code, counts(told)) == (3, (1, 2, 1))
 
 
 def test_a_journal_of_a_gallery_that_was_deleted_and_made_again_is_refused(
-    fr: Fr, server: Running, people: Path, tmp_path: Path
+    enrol: Enrol, server: Running, people: Path, tmp_path: Path
 ) -> None:
     journal = tmp_path / "team.journal"
-    fr(people, "--create", "--journal", journal)
+    enrol(people, "--create", "--journal", journal)
     with Client(server.address) as client:
         client.delete_gallery("team")
-    code, told, error = fr(people, "--create", "--journal", journal)
+    code, told, error = enrol(people, "--create", "--journal", journal)
     assert (code, told["error"]["reason"]) == (1, "JOURNAL_OTHER")
     assert "Each gallery needs its own" in error
     with Client(server.address) as client:
         assert client.get_gallery("team").template_count == 0
 
 
-def test_what_an_earlier_run_without_the_journal_enrolled_is_not_sent(
-    sent: list[str], fr: Fr, people: Path, tmp_path: Path
+def test_photos_of_a_lost_journal_are_not_enrolled_twice(
+    enrol: Enrol, server: Running, people: Path, tmp_path: Path
 ) -> None:
-    fr(people, "--create")
-    sent.clear()
-    code, told, _ = fr(people, "--journal", tmp_path / "team.journal")
-    assert (code, counts(told), sent) == (3, (0, 3, 1), ["grace"])
-
-
-def test_photos_of_a_lost_journal_are_not_enrolled_twice(fr: Fr, server: Running, people: Path, tmp_path: Path) -> None:
     journal = tmp_path / "team.journal"
-    fr(people, "--create", "--journal", journal)
+    enrol(people, "--create", "--journal", journal)
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[:2]))  # what the disk had not yet when the power failed
-    code, told, _ = fr(people, "--journal", journal)
+    code, told, _ = enrol(people, "--journal", journal)
     assert (code, counts(told)) == (3, (0, 3, 1))
     with Client(server.address) as client:
         assert client.get_gallery("team").template_count == 3
 
 
-def test_refused_photos_are_listed_in_a_file(fr: Fr, people: Path, tmp_path: Path) -> None:
-    refused_to = tmp_path / "refused.csv"
-    fr(people, "--create", "--refused", refused_to)
-    with refused_to.open(newline="") as lines:
-        (row,) = csv.DictReader(lines)
-    assert (Path(row["file"]).name, row["subject_id"], row["reason"]) == ("empty.png", "grace", "NO_FACE")
-
-
-def test_similar_subjects_are_listed_as_leads(
-    fr: Fr, server: Running, people: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_similar_subjects_are_listed_as_leads(enrol: Enrol, fr: Fr, people: Path) -> None:
     (people / "ada again").mkdir()
     (people / "ada again" / "1.png").write_bytes(photo(1, width=420))
     (people / "grace" / "empty.png").unlink()
-    code, told, _ = fr(people, "--create", "--report-similar")
+    code, told, _ = enrol(people, "--create", "--report-similar")
     assert (code, counts(told)) == (0, (4, 0, 0))
     (pair,) = told["similar_subjects"]
     assert pair["subject_ids"] == ["ada", "ada again"]
     assert pair["similarity"] == pytest.approx(1.0)
     (people / "ada again" / "2.png").write_bytes(photo(1, width=430))
-    shown = CliRunner().invoke(build(), ["enrol", "team", str(people), "--report-similar"]).stdout
+    shown = fr("enrol", "team", people, "--report-similar")[1]
     assert "These subjects may be the same person: leads to check (1)." in shown
     assert "ada again" in shown
-    assert "similar_subjects" not in fr(people)[1]
-
-
-def test_photos_without_a_search_for_similar_subjects_are_counted(
-    fr: Fr, server: Running, people: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fails(*arguments: Any) -> Any:
-        raise RuntimeError("a defect")
-
-    monkeypatch.setattr(server.app.galleries, "search", fails)
-    code, told, _ = fr(people, "--create", "--report-similar")
-    assert (code, counts(told), told["similar_unknown"]) == (3, (3, 0, 1), 3)
-    (people / "ada" / "8.png").write_bytes(photo(8))
-    shown = CliRunner().invoke(build(), ["enrol", "team", str(people), "--report-similar"]).stdout
-    assert "Stored without a search for similar subjects, which failed: 1 photo." in shown
-    assert "similar_unknown" not in fr(people)[1]
+    assert "similar_subjects" not in enrol(people)[1]
 
 
 def test_photos_that_were_erased_since_are_told_and_not_sent_again(
-    sent: list[str], fr: Fr, server: Running, people: Path, tmp_path: Path
+    sent: list[str], enrol: Enrol, server: Running, people: Path, tmp_path: Path
 ) -> None:
     journal = tmp_path / "team.journal"
     (people / "grace" / "empty.png").unlink()
-    assert fr(people, "--create", "--journal", journal)[0] == 0
-    assert fr(people, "--journal", journal)[0] == 0
+    assert enrol(people, "--create", "--journal", journal)[0] == 0
+    assert enrol(people, "--journal", journal)[0] == 0
     with Client(server.address) as client:
         client.erase_subject("team", "ada")
     sent.clear()
-    code, told, error = fr(people, "--journal", journal)
+    code, told, error = enrol(people, "--journal", journal)
     assert (code, counts(told), sent) == (3, (0, 3, 0), [])
     assert (
         "2 or more photos that the journal lists as stored were deleted since; this run does not send them again."

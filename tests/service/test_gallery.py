@@ -1,180 +1,336 @@
-"""GalleryService over the wire, with the null models."""
+"""Galleries over the wire: searches, streams, changes, erasure and ends, by both clients and by the commands."""
 
 from __future__ import annotations
 
+import asyncio
+import json
+import zipfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
-from fr_api.v1 import common_pb2, error_reason_pb2, gallery_pb2, recognition_pb2
-from support.servers import Running, photo, running
-
-
-def probe(data: bytes) -> recognition_pb2.Probe:
-    return recognition_pb2.Probe(image=common_pb2.Image(data=data))
+from fr_api.v1 import common_pb2, gallery_pb2
+from fr_client import KEEP, AsyncClient, Client, EnrolItem, Exported, FrApiError, reason_of
+from support.servers import Fr, Running, photo, running
 
 
-def create(server: Running, gallery_id: str = "staff") -> gallery_pb2.Gallery:
-    request = gallery_pb2.CreateGalleryRequest(gallery_id=gallery_id, display_name="The staff")
-    return server.gallery.CreateGallery(request).gallery
+@pytest.fixture
+def blank(server: Running) -> Client:
+    return Client(server.address)
 
 
-def enrol(server: Running, subject_id: str, data: bytes, **fields: object) -> gallery_pb2.EnrolResponse:
-    return server.gallery.Enrol(
-        gallery_pb2.EnrolRequest(gallery_id="staff", subject_id=subject_id, face=probe(data), **fields)  # type: ignore[arg-type]
-    )
-
-
-def search(server: Running, data: bytes, **fields: object) -> gallery_pb2.SearchResponse:
-    return server.gallery.Search(gallery_pb2.SearchRequest(gallery_id="staff", probe=probe(data), **fields))  # type: ignore[arg-type]
-
-
-def test_gallery_is_created_pinned_to_the_model_of_the_server(server: Running) -> None:
-    gallery = create(server)
-    assert (gallery.gallery_id, gallery.display_name, gallery.model.pack) == ("staff", "The staff", "null")
-    assert (gallery.subject_count, gallery.template_count) == (0, 0)
-    assert gallery.create_time.seconds > 1_700_000_000
-
-
-def test_enrolled_face_is_the_first_candidate(server: Running) -> None:
-    create(server)
-    for blue in range(12):
-        enrol(server, f"s{blue}", photo(blue), display_name=f"Name {blue}", metadata={"case": str(blue)})
-    answer = search(server, photo(5))
-    (result,) = answer.results
-    assert len(result.candidates) == 10
-    first = result.candidates[0]
-    assert (first.rank, first.subject_id, first.display_name, dict(first.metadata)) == (
-        1,
-        "s5",
-        "Name 5",
-        {"case": "5"},
-    )
-    assert first.similarity == pytest.approx(1.0)
-    assert first.above_threshold
-    assert result.decision == gallery_pb2.SEARCH_DECISION_POTENTIAL_CANDIDATES
-    assert [c.rank for c in result.candidates] == list(range(1, 11))
-    assert "examiner" in answer.notice
-
-
-def test_stranger_gets_candidates_but_no_decision_for_any(server: Running) -> None:
-    create(server)
-    enrol(server, "s1", photo(1))
-    (result,) = search(server, photo(99)).results
+def test_a_stranger_gets_candidates_and_no_decision_and_the_threshold_counts_at_equality(blank: Client) -> None:
+    blank.create_gallery("g")
+    blank.enrol("g", "s1", photo(1))
+    (result,) = blank.search("g", photo(99)).results
     assert result.decision == gallery_pb2.SEARCH_DECISION_NO_CANDIDATE
     assert not result.candidates[0].above_threshold
-    (result,) = search(server, photo(99), only_above_threshold=True).results
-    assert not result.candidates
+    assert not blank.search("g", photo(99), only_above_threshold=True).results[0].candidates
+    similarity = blank.search("g", photo(2)).results[0].candidates[0].similarity
+    assert blank.search("g", photo(2), threshold=similarity).results[0].candidates[0].above_threshold
 
 
-def test_threshold_is_accepted_at_equality(server: Running) -> None:
-    create(server)
-    enrol(server, "s1", photo(1))
-    similarity = search(server, photo(2)).results[0].candidates[0].similarity
-    assert search(server, photo(2), threshold=similarity).results[0].candidates[0].above_threshold
-
-
-def test_search_of_every_face_of_a_photo(server: Running) -> None:
-    create(server)
-    enrol(server, "s1", photo(1))
-    enrol(server, "s2", photo(2))
-    answer = search(server, photo(2, 1), several_faces=common_pb2.SEVERAL_FACES_POLICY_ALL)
-    assert [result.candidates[0].subject_id for result in answer.results] == ["s2", "s1"]
-
-
-def test_search_of_an_empty_gallery_finds_nobody(server: Running) -> None:
-    create(server)
-    (result,) = search(server, photo(1)).results
-    assert not result.candidates
-    assert result.decision == gallery_pb2.SEARCH_DECISION_NO_CANDIDATE
-
-
-def test_several_templates_give_one_candidate(server: Running) -> None:
-    create(server)
-    first = enrol(server, "s1", photo(1))
-    second = enrol(server, "s1", photo(2))
-    assert (first.subject_created, second.subject_created) == (True, False)
-    (result,) = search(server, photo(2)).results
-    assert [c.template_id for c in result.candidates] == [second.template_id]
-
-
-def test_stream_enrol_answers_each_item(server: Running) -> None:
-    create(server)
+def test_each_item_of_a_stream_is_stored_or_refused_by_itself(blank: Client) -> None:
+    blank.create_gallery("g")
     photos = {"a": photo(1), "b": photo(), "c": photo(1, 2), "d": b"text", "e": photo(1, size=8)}
-    requests = [
-        gallery_pb2.StreamEnrolRequest(
-            item_id=name, enrol=gallery_pb2.EnrolRequest(gallery_id="staff", subject_id=name, face=probe(data))
-        )
-        for name, data in photos.items()
-    ]
-    requests.append(gallery_pb2.StreamEnrolRequest(item_id="f"))
-    answers = {answer.item_id: answer for answer in server.gallery.StreamEnrol(iter(requests))}
-    assert answers["a"].stored.template_id > 0
-    assert {name: error_reason_pb2.ErrorReason.Name(answers[name].refusal.reason)[13:] for name in "bcdef"} == {
-        "b": "NO_FACE",
-        "c": "SEVERAL_FACES",
-        "d": "UNDECODABLE",
-        "e": "TOO_SMALL",
-        "f": "MISSING_FIELD",
-    }
-    again = list(server.gallery.StreamEnrol(iter(requests[:1])))
-    assert again[0].refusal.reason == error_reason_pb2.ERROR_REASON_DUPLICATE_IMAGE
-
-
-def test_stream_search_answers_each_item(server: Running) -> None:
-    create(server)
-    enrol(server, "s1", photo(1))
-    requests = [
-        gallery_pb2.StreamSearchRequest(
-            item_id=name, search=gallery_pb2.SearchRequest(gallery_id=gallery_id, probe=probe(photo(1)))
-        )
-        for name, gallery_id in (("a", "staff"), ("b", "nowhere"))
-    ]
-    requests.append(gallery_pb2.StreamSearchRequest(item_id="c"))
-    answers = {answer.item_id: answer for answer in server.gallery.StreamSearch(iter(requests))}
-    assert answers["a"].found.results[0].candidates[0].subject_id == "s1"
-    assert answers["b"].refusal.reason == error_reason_pb2.ERROR_REASON_UNKNOWN_GALLERY
-    assert answers["c"].refusal.reason == error_reason_pb2.ERROR_REASON_MISSING_FIELD
-
-
-def test_deleted_subjects_templates_and_galleries_are_gone(server: Running) -> None:
-    create(server)
-    kept = enrol(server, "s1", photo(1))
-    extra = enrol(server, "s1", photo(2))
-    enrol(server, "s2", photo(3))
-    server.gallery.DeleteTemplate(gallery_pb2.DeleteTemplateRequest(gallery_id="staff", template_id=extra.template_id))
-    subject = server.gallery.GetSubject(gallery_pb2.GetSubjectRequest(gallery_id="staff", subject_id="s1")).subject
-    assert [template.template_id for template in subject.templates] == [kept.template_id]
-    deleted = server.gallery.DeleteSubject(gallery_pb2.DeleteSubjectRequest(gallery_id="staff", subject_id="s2"))
-    assert deleted.deleted_templates == 1
-    assert [c.subject_id for c in search(server, photo(3)).results[0].candidates] == ["s1"]
-    gone = server.gallery.DeleteGallery(gallery_pb2.DeleteGalleryRequest(gallery_id="staff"))
-    assert (gone.deleted_subjects, gone.deleted_templates) == (1, 1)
-    assert not server.gallery.ListGalleries(gallery_pb2.ListGalleriesRequest()).galleries
-
-
-def test_lists_come_in_pages(server: Running) -> None:
-    for name in "cab":
-        create(server, name)
-    first = server.gallery.ListGalleries(gallery_pb2.ListGalleriesRequest(page_size=2))
-    rest = server.gallery.ListGalleries(gallery_pb2.ListGalleriesRequest(page_size=2, page_token=first.next_page_token))
-    assert [g.gallery_id for g in (*first.galleries, *rest.galleries)] == ["a", "b", "c"]
-    assert not rest.next_page_token
-
-
-def test_subjects_are_listed_with_their_templates(server: Running) -> None:
-    create(server)
-    for name, blue in (("b", 1), ("a", 2)):
-        enrol(server, name, photo(blue))
-    listed = server.gallery.ListSubjects(gallery_pb2.ListSubjectsRequest(gallery_id="staff")).subjects
-    assert [(s.subject_id, len(s.templates)) for s in listed] == [("a", 1), ("b", 1)]
-    assert 0 <= listed[0].templates[0].quality <= 1
+    answers = dict(blank.enrol_many("g", [EnrolItem(name, data, name) for name, data in photos.items()]))
+    assert isinstance(answers.pop("a"), gallery_pb2.EnrolResponse)
+    told = {name: reason_of(one) for name, one in answers.items() if isinstance(one, common_pb2.Refusal)}
+    assert told == {"b": "NO_FACE", "c": "SEVERAL_FACES", "d": "UNDECODABLE", "e": "TOO_SMALL"}
 
 
 def test_what_was_enrolled_is_there_after_a_restart(tmp_path: Path) -> None:
-    with running(tmp_path) as before:
-        create(before)
-        template_id = enrol(before, "s1", photo(1)).template_id
-    with running(tmp_path) as after:
-        candidate = search(after, photo(1)).results[0].candidates[0]
+    with running(tmp_path) as server, Client(server.address) as client:
+        client.create_gallery("g")
+        template_id = client.enrol("g", "s1", photo(1)).template_id
+    with running(tmp_path) as server, Client(server.address) as client:
+        candidate = client.search("g", photo(1)).results[0].candidates[0]
     assert (candidate.subject_id, candidate.template_id) == ("s1", template_id)
+
+
+def fill(blank: Client) -> None:
+    blank.create_gallery("g", keeps_photos=True)
+    for blue in range(6):
+        blank.enrol("g", f"s{blue}", photo(blue), metadata={"list": "wanted" if blue % 2 else "staff"})
+
+
+def subjects(answer: gallery_pb2.SearchResponse) -> set[str]:
+    return {candidate.subject_id for candidate in answer.results[0].candidates}
+
+
+def test_a_search_can_be_kept_to_some_subjects_and_says_how_it_was_made(blank: Client) -> None:
+    fill(blank)
+    answer = blank.search("g", photo(1), metadata={"list": "wanted"})
+    assert subjects(answer) == {"s1", "s3", "s5"}
+    assert (answer.searched_templates, answer.exhaustive) == (3, True)
+    assert answer.fusion == gallery_pb2.SCORE_FUSION_MAX
+    answer = blank.search("g", photo(1), subject_ids=["s1", "s2"], fusion="mean-template")
+    assert subjects(answer) == {"s1", "s2"}
+    assert answer.fusion == gallery_pb2.SCORE_FUSION_MEAN_TEMPLATE
+
+
+def test_a_template_is_read_with_its_photo_until_its_subject_is_erased(blank: Client) -> None:
+    fill(blank)
+    (template,) = blank.get_subject("g", "s2").templates
+    kept = blank.get_template("g", template.template_id, embedding=True, photo=True)
+    assert (kept.subject_id, kept.photo.data, len(kept.embedding.vector)) == ("s2", photo(2), 64)
+    erased = blank.erase_subject("g", "s2")
+    assert (erased.erased_templates, erased.erased_photos, len(erased.receipt_id), erased.scrubbed) == (1, 1, 16, True)
+    assert "s2" not in subjects(blank.search("g", photo(2)))
+
+
+def test_a_gallery_has_an_end_and_its_templates_too(blank: Client) -> None:
+    end = datetime.now(UTC) + timedelta(days=30)
+    made = blank.create_gallery("short", expires=end, retention=timedelta(days=7))
+    assert made.expire_time.ToDatetime(UTC) == end
+    assert made.retention.ToTimedelta() == timedelta(days=7)
+    assert not made.keeps_photos
+    blank.enrol("short", "s", photo(1))
+    assert not blank.purge_expired(dry_run=True).galleries
+    with pytest.raises(ValueError, match="time zone"):
+        blank.create_gallery("other", expires=datetime(2030, 1, 1))
+
+
+def test_the_commands(fr: Fr, blank: Client, tmp_path: Path) -> None:
+    code, out, error = fr(
+        "gallery", "create", "g", "--keep-photos", "--retention-days", "90", "--expires", "2099-01-01"
+    )
+    assert code == 0, error
+    assert "2099-01-01" in out
+    assert "90 days" in out
+    assert fr("gallery", "create", "x", "--retention-days", "1e9")[0] == 2
+    for blue in range(3):
+        blank.enrol("g", f"s{blue}", photo(blue), display_name="Jane Roe", metadata={"list": "wanted"})
+    (tmp_path / "probe.png").write_bytes(photo(1))
+    code, out, _ = fr("search", "g", tmp_path / "probe.png", "--where", "list=wanted", "--fusion", "mean-top-2")
+    assert code == 0
+    assert "3 templates searched, each compared exactly; a subject counts by the mean of its best two." in out
+    assert "Searched only: list=wanted." in out
+    assert fr("search", "g", tmp_path / "probe.png", "--where", "list")[0] == 2
+    assert fr("search", "g", tmp_path / "probe.png", "--where", "list=a", "--where", "list=b")[0] == 2
+    code, out, _ = fr("search", "g", tmp_path / "probe.png", "--where", "list=nobody")
+    assert code == 0
+    assert "Nobody was searched" in out
+    code, _, error = fr("search", "g", tmp_path / "probe.png", "--draw", tmp_path / "leads.png")
+    assert code == 0
+    assert "without a photo" not in error  # those that the gallery keeps are drawn
+    assert (tmp_path / "leads.png").is_file()
+    blank.create_gallery("lean")
+    blank.enrol("lean", "s", photo(1))
+    _, _, error = fr("search", "lean", tmp_path / "probe.png", "--draw", tmp_path / "leads.png")
+    assert "1 candidates have no photo in the picture: name the enrolled folder with --candidate-photos" in error
+    code, out, _ = fr("search", "g", tmp_path / "probe.png", "--subject", "s2", "--json")
+    assert [one["subject_id"] for one in json.loads(out)["results"][0]["candidates"]] == ["s2"]
+
+    archive = tmp_path / "s1.zip"
+    code, out, error = fr("subject", "export", "g", "s1", archive)
+    assert code == 0, error
+    assert_export(archive)
+    assert fr("subject", "export", "g", "s1", archive)[0] == 1  # it is there
+    assert fr("subject", "export", "g", "nobody", tmp_path / "n.zip")[0] == 1
+    assert not (tmp_path / "n.zip").exists()
+
+    code, out, _ = fr("subject", "erase", "g", "s1", "--yes")
+    assert code == 0
+    assert "1 templates, 1 photos" in out
+    assert fr("gallery", "purge", "--dry-run") == (0, "Nothing has expired.\n", "")
+
+
+def assert_export(archive: Path) -> None:
+    with zipfile.ZipFile(archive) as held:
+        subject: dict[str, Any] = json.loads(held.read("subject.json"))
+        (number,) = [template["template_id"] for template in subject["templates"]]
+        template = json.loads(held.read(f"templates/{number}.json"))
+        assert held.read(f"photos/{number}.png") == photo(1)
+    assert (subject["subject_id"], subject["display_name"], subject["metadata"]) == (
+        "s1",
+        "Jane Roe",
+        {"list": "wanted"},
+    )
+    assert len(template["embedding"]["vector"]) == 64
+    assert "photo" not in template
+
+
+END = datetime(2099, 1, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def client(server: Running) -> Iterator[Client]:
+    """Of a server with one subject in a gallery that ends, deletes its templates, and keeps photos."""
+    with Client(server.address, timeout_s=20) as made:
+        made.create_gallery("g", display_name="A", expires=END, retention=timedelta(days=7), keeps_photos=True)
+        made.enrol("g", "s", photo(1), display_name="Jane Roe", metadata={"list": "wanted"})
+        yield made
+
+
+# --- the calls ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("client")
+def test_only_what_the_mask_names_is_changed_whatever_else_is_sent(server: Running) -> None:
+    request = gallery_pb2.UpdateGalleryRequest(
+        gallery_id="g", display_name="B", update_mask=FieldMask(paths=["display_name", "display_name"])
+    )
+    changed = server.gallery.UpdateGallery(request).gallery
+    assert (changed.display_name, changed.expire_time.ToDatetime(UTC), changed.version) == ("B", END, 3)
+    assert changed.retention.ToTimedelta() == timedelta(days=7)
+    request = gallery_pb2.UpdateGalleryRequest(
+        gallery_id="g", display_name="C", update_mask=FieldMask(paths=["expire_time", "retention"])
+    )
+    changed = server.gallery.UpdateGallery(request).gallery
+    assert (changed.display_name, changed.keeps_photos, changed.version) == ("B", True, 4)
+    assert not changed.HasField("expire_time")
+    assert not changed.HasField("retention")
+    assert server.gallery.GetGallery(gallery_pb2.GetGalleryRequest(gallery_id="g")).gallery == changed
+
+
+@pytest.mark.usefixtures("client")
+def test_a_subject_is_changed_and_told_as_it_is_now(server: Running) -> None:
+    request = gallery_pb2.UpdateSubjectRequest(
+        gallery_id="g", subject_id="s", metadata={"list": "staff"}, update_mask=FieldMask(paths=["metadata"])
+    )
+    changed = server.gallery.UpdateSubject(request)
+    assert (changed.subject.display_name, dict(changed.subject.metadata)) == ("Jane Roe", {"list": "staff"})
+    assert len(changed.subject.templates) == 1
+    search = gallery_pb2.SearchRequest(gallery_id="g", filter=gallery_pb2.SubjectFilter(metadata={"list": "staff"}))
+    search.probe.image.data = photo(1)
+    found = server.gallery.Search(search)
+    assert found.gallery_version == changed.gallery_version
+    assert dict(found.results[0].candidates[0].metadata) == {"list": "staff"}
+
+
+# --- both clients -------------------------------------------------------------------------------------------
+
+
+def test_the_synchronous_client_keeps_what_is_not_given(client: Client, tmp_path: Path) -> None:
+    changed = client.update_gallery("g", retention=timedelta(days=1))
+    assert (changed.display_name, changed.expire_time.ToDatetime(UTC)) == ("A", END)
+    assert changed.retention.ToTimedelta() == timedelta(days=1)
+    changed = client.update_gallery("g", display_name="", expires=None, retention=None)
+    assert (changed.display_name, changed.HasField("expire_time"), changed.HasField("retention")) == ("", False, False)
+    assert client.update_gallery("g", expires=END).expire_time.ToDatetime(UTC) == END
+    with pytest.raises(FrApiError, match="names no field") as refused:
+        client.update_gallery("g", expires=KEEP)
+    assert refused.value.reason == "INVALID_FIELD"
+    with pytest.raises(ValueError, match="time zone"):
+        client.update_gallery("g", expires=datetime(2099, 1, 1))
+
+    assert dict(client.update_subject("g", "s", display_name="Mary").metadata) == {"list": "wanted"}
+    subject = client.update_subject("g", "s", metadata={})
+    assert (subject.display_name, dict(subject.metadata)) == ("Mary", {})
+    assert client.get_subject("g", "s") == subject
+
+    assert client.export_subject("g", "s", tmp_path / "s.zip") == Exported(templates=1, photos=1)
+    with pytest.raises(FileExistsError):
+        client.export_subject("g", "s", tmp_path / "s.zip")
+    with pytest.raises(FrApiError):
+        client.export_subject("g", "nobody", tmp_path / "n.zip")
+    assert [path.name for path in tmp_path.iterdir() if path.suffix in (".zip", ".part")] == ["s.zip"]
+
+
+def test_the_asynchronous_client_does_the_same(client: Client, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with AsyncClient(client.target, timeout_s=20) as other:
+            assert (await other.update_gallery("g", display_name="B")).display_name == "B"
+            assert not (await other.update_gallery("g", expires=None)).HasField("expire_time")
+            subject = await other.update_subject("g", "s", metadata={"a": "b"})
+            assert (subject.display_name, dict(subject.metadata)) == ("Jane Roe", {"a": "b"})
+            assert await other.export_subject("g", "s", tmp_path / "async.zip") == Exported(1, 1)
+            with pytest.raises(FileExistsError):
+                await other.export_subject("g", "s", tmp_path / "async.zip")
+
+    asyncio.run(run())
+    client.export_subject("g", "s", tmp_path / "sync.zip")
+    assert contents(tmp_path / "async.zip") == contents(tmp_path / "sync.zip")
+
+
+def contents(archive: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(archive) as held:
+        return {name: held.read(name) for name in held.namelist()}
+
+
+def test_an_export_that_is_cancelled_leaves_nothing(client: Client, tmp_path: Path) -> None:
+    client.enrol("g", "s", photo(2))
+
+    async def run() -> None:
+        async with AsyncClient(client.target, timeout_s=20) as other:
+            asked = asyncio.Event()
+            read = other.get_template
+
+            async def slow(gallery_id: str, template_id: int, **more: Any) -> gallery_pb2.GetTemplateResponse:
+                asked.set()
+                await asyncio.sleep(0.05)
+                return await read(gallery_id, template_id, **more)
+
+            other.get_template = slow  # type: ignore[method-assign]
+            export = asyncio.create_task(other.export_subject("g", "s", tmp_path / "s.zip"))
+            await asked.wait()
+            export.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await export
+            await asyncio.sleep(0.3)
+
+    asyncio.run(run())
+    assert not [path.name for path in tmp_path.iterdir() if path.suffix in (".zip", ".part")]
+
+
+# --- the commands -------------------------------------------------------------------------------------------
+
+
+def test_a_gallery_is_changed_by_its_command(fr: Fr, client: Client) -> None:
+    code, out, error = fr("gallery", "update", "g", "--name", "B", "--retention-days", "1.5")
+    assert code == 0, error
+    assert ["B"] in [line.split()[1:] for line in out.splitlines() if line.startswith("Name")]
+    assert "1.5 days" in out
+    assert "2099-01-02T00:00:00Z" in out
+    code, out, _ = fr("gallery", "update", "g", "--no-expiry", "--no-retention", "--json")
+    assert code == 0
+    assert {"expire_time", "retention"}.isdisjoint(json.loads(out))
+    assert client.get_gallery("g").display_name == "B"
+    assert fr("gallery", "update", "g", "--expires", "2098-01-01")[0] == 0
+    assert client.get_gallery("g").expire_time.ToDatetime() == datetime(2098, 1, 1)
+    before = client.get_gallery("g")
+    for wrong in (
+        (),
+        ("--expires", "2099-01-01", "--no-expiry"),
+        ("--retention-days", "1", "--no-retention"),
+        ("--retention-days", "0"),
+        ("--expires", "soon"),
+    ):
+        assert fr("gallery", "update", "g", *wrong)[0] == 2, wrong
+    code, _, error = fr("gallery", "update", "g", "--expires", "2001-01-01")
+    assert (code, error.partition(":")[0]) == (1, "INVALID_FIELD")
+    assert fr("gallery", "update", "nowhere", "--name", "x")[0] == 1
+    assert client.get_gallery("g") == before
+
+
+def test_a_subject_is_changed_by_its_command(fr: Fr, client: Client) -> None:
+    code, out, error = fr("subject", "update", "g", "s", "--metadata", "unit=maths", "--metadata", "note=a=b")
+    assert code == 0, error
+    assert "maths" in out
+    subject = client.get_subject("g", "s")
+    assert (subject.display_name, dict(subject.metadata)) == ("Jane Roe", {"unit": "maths", "note": "a=b"})
+    code, out, _ = fr("subject", "update", "g", "s", "--name", "", "--no-metadata", "--json")
+    assert code == 0
+    assert (json.loads(out)["display_name"], json.loads(out)["metadata"]) == ("", {})
+    before = client.get_subject("g", "s")
+    for wrong in (
+        (),
+        ("--metadata", "unit"),
+        ("--metadata", "a=1", "--metadata", "a=2"),
+        ("--metadata", "a=1", "--no-metadata"),
+    ):
+        assert fr("subject", "update", "g", "s", *wrong)[0] == 2, wrong
+    assert fr("subject", "update", "g", "nobody", "--name", "x")[0] == 1
+    assert client.get_subject("g", "s") == before
+
+
+def test_an_archive_that_cannot_be_written_is_told_in_a_sentence(fr: Fr, client: Client, tmp_path: Path) -> None:
+    assert client.target
+    for target, reason in ((tmp_path / "no" / "s.zip", "FILE_UNWRITABLE"), (tmp_path, "FILE_EXISTS")):
+        code, out, _ = fr("subject", "export", "g", "s", target, "--json")
+        assert (code, json.loads(out)["error"]["reason"]) == (1, reason)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fr_api.v1 import common_pb2, error_reason_pb2, gallery_pb2, recognition_pb2
+from fr_api.v1 import common_pb2, gallery_pb2
 from fr_client import AsyncClient, Client, EmbeddingBatch, EmbeddingSubject, EnrolItem
 from fr_client.errors import FrApiError, reason_of
 from fr_core.embed.null import NULL_MODEL
@@ -120,12 +120,6 @@ def test_a_request_that_cannot_be_read_is_refused_whole(
     assert client.get_gallery("g").template_count == 0
 
 
-def test_a_request_without_embeddings_is_refused(client: Client, server: Running) -> None:
-    request = gallery_pb2.StreamEnrolEmbeddingsRequest(item_id="a")
-    (answer,) = server.gallery.StreamEnrolEmbeddings(iter([request]))
-    assert (answer.item_id, answer.refusal.reason) == ("a", error_reason_pb2.ERROR_REASON_MISSING_FIELD)
-
-
 def test_names_and_metadata_are_kept_and_existing_subjects_keep_theirs(client: Client) -> None:
     vectors = unit(2)
     subjects = [EmbeddingSubject("a", "Ada", {"case": "7"}), EmbeddingSubject("a")]
@@ -149,15 +143,6 @@ def test_both_clients_answer_each_batch(client: Client, server: Running) -> None
     sent = [batch(unit(n), [f"s{n}-{i}" for i in range(n)], str(n)) for n in range(1, 8)]
     assert asyncio.run(_enrol(server.address, sent)) == {str(n): n for n in range(1, 8)}
     assert client.get_gallery("g").template_count == 28
-
-
-def test_what_was_imported_is_there_after_a_restart(tmp_path: Path) -> None:
-    vectors = unit(5)
-    with running(tmp_path) as server, Client(server.address) as client:
-        client.create_gallery("g")
-        only(client, batch(vectors, "abcde"))
-    with running(tmp_path) as server, Client(server.address) as client:
-        assert [first(client, vector).subject_id for vector in vectors] == list("abcde")
 
 
 # --- similar subjects -----------------------------------------------------------------------------------------
@@ -428,11 +413,3 @@ def seconds_of_a_loop() -> float:
             total += number
         took.append(time.process_time() - begun)
     return statistics.median(took)
-
-
-def test_an_embedding_can_be_sent_as_a_probe_of_what_was_imported(client: Client, server: Running) -> None:
-    vectors = unit(1)
-    only(client, batch(vectors, ["a"]))
-    probe = recognition_pb2.Probe(embedding=common_pb2.Embedding(vector=vectors[0].tolist(), model=MODEL))
-    found = server.gallery.Search(gallery_pb2.SearchRequest(gallery_id="g", probe=probe))
-    assert found.results[0].candidates[0].above_threshold

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,12 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from fr_api.v1 import common_pb2, error_reason_pb2, gallery_pb2, recognition_pb2, server_pb2
+from fr_api.v1 import common_pb2, error_reason_pb2, recognition_pb2, server_pb2
 from fr_core.detect.null import NullDetector
 from fr_core.errors import AddressUnavailable, InternalError
 from fr_core.types import U8, Detection
 from fr_server.app import SERVICES
-from support.faults import until
-from support.servers import GatedDetector, Running, ended, photo, running
+from support.servers import Running, ended, photo, running
 
 DETECT = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photo(1)))
 
@@ -36,69 +34,6 @@ class DefectiveDetector(NullDetector):
 def health_of(server: Running, service: str = "") -> health_pb2.HealthCheckResponse.ServingStatus.ValueType:
     stub = health_pb2_grpc.HealthStub(server.channel)
     return stub.Check(health_pb2.HealthCheckRequest(service=service)).status
-
-
-def test_calls_beyond_the_limit_are_refused_at_once_and_health_still_answers(tmp_path: Path) -> None:
-    detector = GatedDetector()
-    with running(tmp_path, detector, server={"max_in_flight": 1}) as server:
-        first = server.recognition.Detect.future(DETECT)
-        assert detector.entered.acquire(timeout=10)
-        with pytest.raises(grpc.RpcError) as caught:
-            server.recognition.Detect(DETECT)
-        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        told = ended(caught.value)
-        assert told.info.reason == "OVERLOADED"
-        assert told.retry is not None
-        assert told.retry.retry_delay.ToMilliseconds() > 0
-        assert health_of(server) == health_pb2.HealthCheckResponse.SERVING
-        detector.gate.set()
-        assert len(first.result(10).faces) == 1
-        assert len(server.recognition.Detect(DETECT).faces) == 1
-
-
-def test_work_whose_deadline_passed_before_it_began_is_dropped(tmp_path: Path) -> None:
-    detector = GatedDetector()
-    with running(tmp_path, detector, model={"workers": 1}) as server:
-        first = server.recognition.Detect.future(DETECT)
-        assert detector.entered.acquire(timeout=10)
-        with pytest.raises(grpc.RpcError) as caught:
-            server.recognition.Detect(DETECT, timeout=0.2)
-        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        time.sleep(0.2)
-        detector.gate.set()
-        first.result(10)
-        server.recognition.Detect(DETECT)
-        assert detector.calls == 2
-
-
-def test_work_of_a_cancelled_call_is_dropped(tmp_path: Path) -> None:
-    detector = GatedDetector()
-    with running(tmp_path, detector, model={"workers": 1}) as server:
-        first = server.recognition.Detect.future(DETECT)
-        assert detector.entered.acquire(timeout=10)
-        second = server.recognition.Detect.future(DETECT)
-        until(lambda: server.app._admission._calls.taken == 2)
-        second.cancel()
-        until(lambda: server.app._admission._calls.taken == 1)
-        detector.gate.set()
-        first.result(10)
-        server.recognition.Detect(DETECT)
-        assert detector.calls == 2
-
-
-def test_stopping_lets_calls_end_and_refuses_new_ones(tmp_path: Path) -> None:
-    detector = GatedDetector()
-    with running(tmp_path, detector) as server:
-        call = server.recognition.Detect.future(DETECT)
-        assert detector.entered.acquire(timeout=10)
-        stopped = server.stop()
-        until(lambda: server.app._work is not None and server.app._work.draining.is_set())
-        with pytest.raises(grpc.RpcError) as caught:
-            server.recognition.Detect(DETECT)
-        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-        detector.gate.set()
-        assert len(call.result(10).faces) == 1
-        stopped.result(10)
 
 
 def test_stopping_ends_an_open_stream_after_its_items(tmp_path: Path) -> None:
@@ -161,15 +96,6 @@ def test_stream_with_garbage_answers_what_came_before_it(server: Running) -> Non
     assert ended(caught.value).info.reason == "INVALID_FIELD"
 
 
-def test_watching_the_health_does_not_hold_the_server_up(tmp_path: Path) -> None:
-    with running(tmp_path, server={"drain_s": 15.0}) as server:
-        watch = health_pb2_grpc.HealthStub(server.channel).Watch(health_pb2.HealthCheckRequest())
-        next(watch)
-        started = time.monotonic()
-        server.stop().result(10)
-        assert time.monotonic() - started < 5
-
-
 @pytest.mark.parametrize("own", ["Jane-Doe-1990-01-31", "a b c", ""])
 def test_a_request_id_is_the_servers_own(server: Running, caplog: pytest.LogCaptureFixture, own: str) -> None:
     with caplog.at_level("INFO"):
@@ -187,13 +113,6 @@ def test_health_tells_each_service(server: Running) -> None:
         health_of(server, "nothing")
 
 
-def test_reflection_lists_the_services_and_describes_their_messages(server: Running) -> None:
-    database = ProtoReflectionDescriptorDatabase(server.channel)
-    assert set(SERVICES) <= set(database.get_services())
-    file = database.FindFileContainingSymbol("fr_api.v1.GalleryService")
-    assert file.name == "fr_api/v1/gallery.proto"
-
-
 def test_reflection_can_be_switched_off(tmp_path: Path) -> None:
     with running(tmp_path, server={"reflection": False}) as server:
         with pytest.raises(grpc.RpcError) as caught:
@@ -208,23 +127,6 @@ def test_taken_port_is_refused_rather_than_shared(tmp_path: Path) -> None:
         running(tmp_path / "b", server={"port": first.app.port}),
     ):
         pytest.fail("two servers on one port")
-
-
-def test_enrolments_from_many_threads_are_all_there(server: Running) -> None:
-    server.gallery.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="staff"))
-    calls = [
-        server.gallery.Enrol.future(
-            gallery_pb2.EnrolRequest(
-                gallery_id="staff",
-                subject_id=f"s{blue % 10}",
-                face=recognition_pb2.Probe(image=common_pb2.Image(data=photo(blue))),
-            )
-        )
-        for blue in range(50)
-    ]
-    created = sum(call.result(30).subject_created for call in calls)
-    gallery = server.gallery.GetGallery(gallery_pb2.GetGalleryRequest(gallery_id="staff")).gallery
-    assert (created, gallery.subject_count, gallery.template_count) == (10, 10, 50)
 
 
 def test_a_server_that_grpc_has_ended_ends_its_process_and_one_that_is_stopped_does_not(tmp_path: Path) -> None:

@@ -79,14 +79,6 @@ def test_the_making_of_a_course_is_told_step_by_step(server: Running) -> None:
     assert refusal(lambda: server.gallery.GetGallery(of_course)) == ("NOT_FOUND", "UNKNOWN_GALLERY")
 
 
-def test_the_same_seed_gives_the_same_manifest_and_another_seed_another(
-    server: Running, course: training_pb2.Course
-) -> None:
-    same, other = create(server.training), create(server.training, seed=99)
-    assert same.manifest_sha256 == course.manifest_sha256 != other.manifest_sha256
-    assert same.course_id != course.course_id
-
-
 @pytest.mark.parametrize("group", [0, 1])
 def test_a_course_is_taken_to_its_end(
     server: Running, course: training_pb2.Course, codes: list[str], group: int
@@ -111,19 +103,6 @@ def test_a_course_is_taken_to_its_end(
 
 def _reveals(response: Any) -> bool:
     return isinstance(response, training_pb2.SubmitDecisionResponse) and response.HasField("reveal")
-
-
-def test_lists_without_feedback_tell_similarities_and_not_who_it_was(server: Running, codes: list[str]) -> None:
-    session = start(server.training, codes[0])
-    seen: list[training_pb2.Trial] = []
-    for response in take(server.training, session, Chance(), seen.append):
-        if seen[-1].block_id == "lists" and _reveals(response):
-            reveal = response.reveal
-            assert len(reveal.similarities) == 3
-            assert not reveal.HasField("correct")
-            assert (reveal.text, reveal.picture_id) == ("", "")
-            return
-    raise AssertionError("there was no list")
 
 
 def test_trainees_are_not_told_which_pairs_are_rare_or_were_judged_before(
@@ -196,19 +175,6 @@ def test_a_truth_that_is_told_later_counts_too(server: Running, course: training
     stub.SetProbeKey(key)
     row = _rows(server, course, codes[0])[0]
     assert (row["truth"], row["correct"]) == ("absent", "false")
-
-
-def test_observations_of_components_are_in_the_export(
-    server: Running, course: training_pb2.Course, codes: list[str]
-) -> None:
-    stub = server.training
-    session = start(stub, codes[0])
-    for _ in take(stub, session, Chance()):
-        if any(row["observations"] for row in _rows(server, course, codes[0])):
-            break
-    row = next(row for row in _rows(server, course, codes[0]) if row["observations"])
-    assert row["exercise"] == "features"
-    assert all(part.endswith(":similar:7") for part in row["observations"].split("+"))
 
 
 def _rows(server: Running, course: training_pb2.Course, code: str) -> list[dict[str, str]]:

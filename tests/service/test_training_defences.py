@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +10,7 @@ from unittest.mock import patch
 import grpc
 import pytest
 
-from fr_api.v1 import gallery_pb2, server_pb2, training_pb2
+from fr_api.v1 import gallery_pb2, training_pb2
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import InternalError, StoreFailed, UnknownGallery
 from fr_core.gallery.values import GalleryUpdate, GalleryUse
@@ -135,22 +134,6 @@ def test_a_gallery_under_the_id_of_a_courses_is_not_taken_for_it(server: Running
     galleries.delete(made.gallery_id)
 
 
-def test_streams_leave_room_for_calls_that_people_wait_for(home: Path) -> None:
-    with running(home / "busy", server={"max_in_flight": 4}) as server:
-        made = create(server.training, PLAN)
-        cohort = enrol(server.training, made.course_id).cohort.cohort_id
-        watch = training_pb2.WatchCohortRequest(cohort_id=cohort)
-        watching = [server.training.WatchCohort(watch) for _ in range(3)]
-        for one in watching:
-            next(one)
-        with pytest.raises(grpc.RpcError) as caught:
-            next(server.training.WatchCohort(watch))
-        assert reason(caught.value) == "OVERLOADED"
-        server.server.GetServerInfo(server_pb2.GetServerInfoRequest())
-        for one in watching:
-            one.cancel()
-
-
 def test_nobody_waits_for_ever_for_a_change_that_stops_as_a_generator_does(tmp_path: Path) -> None:
     with open_store(tmp_path) as store:
         made = small_course()
@@ -162,27 +145,6 @@ def test_nobody_waits_for_ever_for_a_change_that_stops_as_a_generator_does(tmp_p
 
         with pytest.raises(InternalError, match="change failed"):
             store.change(session.session_id, stopped).result(10)
-
-
-def test_watchers_leave_streams_to_reports(server: Running, course: training_pb2.Course) -> None:
-    cohort = enrol(server.training, course.course_id).cohort.cohort_id
-    watch = training_pb2.WatchCohortRequest(cohort_id=cohort)
-    watching = [server.training.WatchCohort(watch) for _ in range(16)]
-    for one in watching:
-        next(one)
-    with pytest.raises(grpc.RpcError) as caught:
-        next(server.training.WatchCohort(watch))
-    assert reason(caught.value) == "OVERLOADED"
-    watching[0].cancel()
-    give_up = time.monotonic() + 10
-    while True:  # until the server has noticed
-        try:
-            next(server.training.WatchCohort(watch))
-            break
-        except grpc.RpcError:
-            assert time.monotonic() < give_up
-    for one in watching:
-        one.cancel()
 
 
 def test_a_deleted_course_leaves_no_template_on_the_disk(home: Path) -> None:
