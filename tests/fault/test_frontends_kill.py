@@ -56,7 +56,7 @@ FRONTENDS = 2
 # Changes that are acknowledged between two kills, at most; and for how long the server lives on after that.
 MOST_CHANGES = 60
 LONGEST_S = 0.05
-WAIT_S = 60.0
+WAIT_S = 120.0  # of a machine that does other things, too
 GALLERY = "g"
 PROBE = recognition_pb2.Probe(image=common_pb2.Image(data=photo(10)))
 PLAN = """
@@ -412,14 +412,19 @@ def work(hand: Hand, over: threading.Event, changes: threading.Semaphore) -> boo
     return False
 
 
-def live_and_die(server: Server, hands: Sequence[Hand], what: str, at: random.Random) -> int:
-    """Have the hands work, and kill something in the midst; returns how many of them lost their connection."""
+def live_and_die(server: Server, hands: Sequence[Hand], what: str, at: random.Random, to_change: Sequence[Hand]) -> int:
+    """Have the hands work, and kill something in the midst; returns how many of them lost their connection.
+
+    However busy the machine is, each of the hands `to_change` has a change acknowledged before the kill.
+    """
     over, changes = threading.Event(), threading.Semaphore(0)
+    before = [hand.acknowledged for hand in to_change]
     with ThreadPoolExecutor(len(hands)) as pool:
         working = [pool.submit(work, hand, over, changes) for hand in hands]
         try:
             for _ in range(at.randrange(MOST_CHANGES)):
                 assert changes.acquire(timeout=WAIT_S)
+            until(lambda: all(one.acknowledged > was for one, was in zip(to_change, before, strict=True)), WAIT_S)
             time.sleep(at.uniform(0, LONGEST_S))
             server.kill(what, at)
         finally:
@@ -463,7 +468,7 @@ def test_what_a_server_with_front_ends_acknowledged_survives_the_death_of_any_of
         what = ("front-end", "engine", "group")[kill % 3]
         killed[what] += 1
         with connected(server, hands, tokens):
-            cut_off += live_and_die(server, hands, what, at)
+            cut_off += live_and_die(server, hands, what, at, hands)
         with connected(server, hands, tokens):
             for hand in hands:
                 hand.judge()
@@ -475,24 +480,22 @@ def test_what_a_server_with_front_ends_acknowledged_survives_the_death_of_any_of
     figure("duplicated", Hand.doubled.total())
     assert (+Hand.lost, +Hand.risen, +Hand.doubled) == ({}, {}, {})
     assert cut_off > KILLS / 2
-    # Two short lives on a busy machine may be too few for one of six.
-    assert sum(hand.acknowledged > 0 for hand in hands) >= (len(hands) if KILLS >= 6 else len(hands) / 2)
 
     # The control: an older copy of the folder lacks what was acknowledged after it was made.
+    changing = [hand for hand in hands if isinstance(hand, Enroller | Keeper)]
     older = server.folder.with_name("older")
     server.close()
     shutil.copytree(server.folder, older)
     server.start()
     with connected(server, hands, tokens):
-        live_and_die(server, hands, "group", random.Random(0))  # after some dozens of changes
+        live_and_die(server, hands, "group", random.Random(0), changing)
     server.close()
     shutil.rmtree(server.folder)
     older.rename(server.folder)
     server.start()
     with connected(server, hands, tokens):
-        for hand in hands:
-            if isinstance(hand, Enroller | Keeper):
-                hand.judge()
+        for hand in changing:
+            hand.judge()
     assert Hand.lost.total() > 0
 
 

@@ -27,6 +27,8 @@ TAKES_NOTHING_IN = struct.pack(">HI", hostile.INITIAL_WINDOW_SIZE, 0)
 Status = health_pb2.HealthCheckResponse
 NAME = "some.Service"
 
+ENDS_S = 10.0
+
 
 def watch_without_taking_in(address: str, times: int) -> hostile.Peer:
     """Watch so many times over one connection, with no room for an answer; the server has read them all."""
@@ -64,7 +66,7 @@ async def served(servicer: health_pb2_grpc.HealthServicer) -> AsyncIterator[str]
 def test_server_ends_whoever_watches(tmp_path: Path) -> None:
     with started_guarded(tmp_path) as server, watch_without_taking_in(server.address, 200):
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(SOON) == 0
+        assert server.process.wait(ENDS_S) == 0
 
 
 @in_a_loop

@@ -50,7 +50,7 @@ from support.training_stores import DAY_MS, add_course, begin, small_course
 TIMES = count("LAST_RESOURCES")
 TRAINEES = 4
 ROUNDS = 3
-SOON_S = 10.0
+SOON_S = 60.0
 # What a server may say that cannot write, or cannot open what it reads.
 FAILURES = frozenset({"STORE_FAILED", "STORAGE_LOW"})
 OK = "OK"

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,9 +17,7 @@ import pytest
 from fr_bench.speed.server_process import started_server
 from fr_core.packs.cache import ModelCache
 from fr_datasets import lfw
-
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
-BIN = Path(sys.executable).parent
+from support.commands import REPOSITORY, commands, page, shell
 
 pytestmark = [pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -37,26 +32,11 @@ SHORT = {
 }
 
 
-def run(command: str, folder: Path) -> str:
-    path = f"{BIN}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", command],
-        cwd=folder,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, command + done.stdout + done.stderr
-    return done.stdout
-
-
 def run_short(commands: Sequence[str], folder: Path, testdata: Path) -> None:
     """Run commands, two at a time: that they work is tested, not how fast they are."""
     short = [f"FR_TESTDATA={testdata} {command} {SHORT[command.split()[2]]}" for command in commands]
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(partial(run, folder=folder), short))
+        list(pool.map(partial(shell, folder=folder), short))
 
 
 def few_people(folder: Path, testdata: Path) -> None:
@@ -84,7 +64,7 @@ def folder(tmp_path: Path, pack_cache: ModelCache, photos: dict[str, Path]) -> P
 
 def test_the_pipeline_beside_the_peer(folder: Path) -> None:
     command = "fr bench pipeline --photos photos --number 5 --repeat 1 --device cpu --peer insightface --json --out out"
-    content = json.loads(run(command, folder))
+    content = json.loads(shell(command, folder))
     assert [item["subject"] for item in content["rounds"]] == ["pipeline", "peer (1 caller)", "peer (2 callers)"]
     assert content["photos_per_s"] == pytest.approx(median(of(content, "pipeline")))
     assert content["peer_photos_per_s"] == pytest.approx(median(of(content, "peer (1 caller)")))
@@ -113,7 +93,7 @@ def test_a_server_beside_the_pipeline_and_above_its_peak(folder: Path) -> None:
         "fr bench serve --photos photos --number 6 --repeat 1 --concurrency 4 --ratio-to-pipeline --peer insightface "
         "--sweep 1,2 --overload 3 --seconds 2 --batches --json --out out"
     )
-    content = json.loads(run(command, folder))
+    content = json.loads(shell(command, folder))
     assert [item["subject"] for item in content["rounds"][:2]] == ["server", "pipeline"]
     assert content["pipeline_photos_per_s"] == pytest.approx(median(of(content, "pipeline")))
     assert content["server_to_pipeline"] == pytest.approx(content["photos_per_s"] / content["pipeline_photos_per_s"])
@@ -134,24 +114,23 @@ def test_a_server_beside_the_pipeline_and_above_its_peak(folder: Path) -> None:
 
 @pytest.mark.nightly
 def test_a_bar_that_is_missed_is_told_by_the_exit_status(folder: Path) -> None:
-    told = run("fr bench pipeline --photos photos --number 1 --repeat 1 --bar 1000000 || echo status $?", folder)
+    told = shell("fr bench pipeline --photos photos --number 1 --repeat 1 --bar 1000000 || echo status $?", folder)
     assert "MISSED" in told
     assert told.endswith("status 1\n")
 
 
 @pytest.mark.nightly
 def test_every_command_of_the_guide_runs(folder: Path, testdata: Path) -> None:
-    blocks = re.findall(r"```sh\n(.*?)```", (REPOSITORY / "docs" / "benchmarks.md").read_text(), re.DOTALL)
-    commands = [line for block in blocks for line in block.splitlines()]
-    assert len(commands) >= 12
+    lines = commands(page("docs/benchmarks.md"))
+    assert len(lines) >= 12
     few_people(folder, testdata)
     with started_server(("--pack", "buffalo_s")) as server:
-        run_short([command.replace("localhost:50061", server.address) for command in commands], folder, testdata)
+        run_short([command.replace("localhost:50061", server.address) for command in lines], folder, testdata)
 
 
 @pytest.mark.nightly
 def test_the_commands_of_make_bench_gpu_run_without_a_gpu(folder: Path, testdata: Path) -> None:
-    told = run(f"make -C {REPOSITORY} -n bench-gpu DEVICE=cpu PACK=buffalo_s FR=fr", folder).replace("\\\n", "")
+    told = shell(f"make -C {REPOSITORY} -n bench-gpu DEVICE=cpu PACK=buffalo_s FR=fr", folder).replace("\\\n", "")
     commands = [line for line in told.splitlines() if line.startswith("fr bench")]
     assert [command.split()[2] for command in commands] == ["pipeline", "search", "serve"]
     run_short(commands, folder, testdata)
@@ -161,7 +140,7 @@ def test_the_cost_of_a_call_is_measured_beside_another_environment(folder: Path)
     command = (
         f"{sys.executable} -m fr_bench.speed.call_cost --against {sys.executable} --subjects 40 --calls 5 --rounds 2"
     )
-    told = json.loads(run(f"{command} --json", folder))
+    told = json.loads(shell(f"{command} --json", folder))
     this, against = told["search"]
     assert (this["name"], against["name"]) == ("this", "against")
     for cost in (this, against):

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import cycle
@@ -20,6 +15,7 @@ import pytest
 from fr_api.v1 import training_pb2, training_pb2_grpc
 from fr_core.packs.cache import ModelCache, cache_folder
 from fr_datasets.links import Link, datasets_folder, write_link
+from support.commands import serving
 from support.courses import Chance, Stub, answer, enrol, next_trial, start
 
 PLAN = """
@@ -56,24 +52,11 @@ def stubs(tmp_path: Path, pack_cache: ModelCache, testdata: Path) -> Iterator[li
     home.mkdir()
     (home / "models").symlink_to(cache_folder().absolute())
     write_link("people_folder", Link(people), datasets_folder({"FR_HOME": str(home)}))
-    ready = tmp_path / "ready"
-    command = [str(Path(sys.executable).with_name("fr")), "serve", "--port", "0", "--data", str(tmp_path / "data")]
-    command += ["--set", "server.frontends=2", "--ready-file", str(ready)]
-    with (tmp_path / "log").open("wb") as log, ExitStack() as stack:
-        server = stack.enter_context(
-            subprocess.Popen(command, env={**os.environ, "FR_HOME": str(home)}, stdout=log, stderr=log)
-        )
-        stack.callback(server.kill)
-        give_up = time.monotonic() + 240
-        while not ready.exists():
-            assert server.poll() is None, (tmp_path / "log").read_text()
-            assert time.monotonic() < give_up
-            time.sleep(0.05)
-        address, options = ready.read_text().strip(), (("grpc.use_local_subchannel_pool", 1),)
-        channels = [stack.enter_context(grpc.insecure_channel(address, options=options)) for _ in range(CHANNELS)]
+    options = ("--port", "0", "--data", tmp_path / "data", "--set", "server.frontends=2")
+    with serving(tmp_path, *options, environment={"FR_HOME": str(home)}) as server, ExitStack() as stack:
+        own = (("grpc.use_local_subchannel_pool", 1),)
+        channels = [stack.enter_context(grpc.insecure_channel(server.address, options=own)) for _ in range(CHANNELS)]
         yield [training_pb2_grpc.TrainingServiceStub(channel) for channel in channels]
-        server.send_signal(signal.SIGTERM)
-        assert server.wait(120) == 0, (tmp_path / "log").read_text()
 
 
 @pytest.mark.models

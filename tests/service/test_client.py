@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from fr_core.embed.null import NULL_MODEL
 from fr_core.engine import Engine
 from fr_core.scoring.calibration_json import to_json
 from fr_server.config import Config
+from support.commands import blocks, page
 from support.engines import calibration
 from support.photos import link_lfw
 from support.servers import Running, null_engine, photo
@@ -196,11 +196,7 @@ def calibrated_engine(config: Config) -> Engine:
     return replace(null_engine(config), calibration=calibration())
 
 
-GUIDE = Path(__file__).parents[2] / "docs" / "client.md"
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text(encoding="utf-8"), flags=re.DOTALL)
+GUIDE = page("docs/client.md")
 
 
 def test_every_example_and_command_of_the_guide_does_what_it_says(
@@ -216,7 +212,7 @@ def test_every_example_and_command_of_the_guide_does_what_it_says(
         file = tmp_path / f"{name}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
-    (manifest,) = blocks("csv")
+    (manifest,) = blocks(GUIDE, "csv")
     (tmp_path / "people.csv").write_text(manifest, encoding="utf-8")
     vectors = np.eye(3, 64, dtype=np.float32)
     np.save(tmp_path / "vectors.npy", vectors)
@@ -233,10 +229,10 @@ def test_every_example_and_command_of_the_guide_does_what_it_says(
     monkeypatch.setenv("FR_SERVER", server.address)
 
     guarded = "desk.toml"  # of a server that asks who calls: tests/models/test_trust_guides.py
-    examples = [block for block in blocks("python") if guarded not in block]
+    examples = [block for block in blocks(GUIDE, "python") if guarded not in block]
     assert len(examples) == 7
     for example in examples:
-        exec(compile(example.replace("localhost:50061", server.address), str(GUIDE), "exec"), {})
+        exec(compile(example.replace("localhost:50061", server.address), "client.md", "exec"), {})
     printed = capsys.readouterr().out
     for words in ("stored as template", "refused: DUPLICATE_IMAGE", "True ada", "UNKNOWN_GALLERY", "NOT_FOUND"):
         assert words in printed
@@ -245,7 +241,7 @@ def test_every_example_and_command_of_the_guide_does_what_it_says(
     with Client(server.address) as client:
         (made,) = client.reports()
 
-    lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("fr ")]
+    lines = [line for block in blocks(GUIDE, "sh") for line in block.splitlines() if line.startswith("fr ")]
     commands = [line for line in lines if guarded not in line]
     assert len(commands) == 42
     for command in commands:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
@@ -71,12 +72,12 @@ from fr_trust.evidence.verify import verify_bundle
 from support.besieged import figure, key_of, made
 from support.callers import POTENTIAL, Caller, reason_of
 from support.cases import noise
+from support.commands import Serving, serving
 from support.counts import count
 from support.engines import calibration
 from support.faults import until
 from support.servers import HeldUp, ended, null_engine, photo
 
-FR = Path(sys.executable).with_name("fr")
 DETECT = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photo(1)))
 # Each a connection of its own, so that the kernel gives each to some front-end.
 CHANNELS = 6
@@ -112,13 +113,6 @@ def client_of(address: str, channels: int = CHANNELS) -> Iterator[Client]:
     with ExitStack() as stack:
         options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1))
         yield Client([stack.enter_context(grpc.insecure_channel(address, options=options)) for _ in range(channels)])
-
-
-def eventually(holds: Callable[[], bool], within_s: float = 10.0) -> None:
-    give_up = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < give_up
-        time.sleep(0.02)
 
 
 def frontends_of(pid: int) -> list[int]:
@@ -264,20 +258,28 @@ def test_killed_front_end_is_replaced_and_the_others_go_on(tmp_path: Path) -> No
             server.device.gate.clear()
             begun = server.device.batches
             calls = [client.recognition(i).Detect.future(DETECT) for i in range(CHANNELS)]
-            eventually(lambda: server.device.batches > begun)
+            until(lambda: server.device.batches > begun)
             time.sleep(0.1)  # for the other calls to be on their way
             os.kill(pids[0], signal.SIGKILL)
-            eventually(lambda: pids[0] not in server.pids)
+            until(lambda: pids[0] not in server.pids)
             server.device.gate.set()
             outcomes = [call.code() for call in calls]
             # Those of the one that was killed are lost, those of the other are not; which is whose, the kernel chose.
             assert set(outcomes) <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
-            eventually(lambda: len(server.pids) == 2)
+            until(lambda: len(server.pids) == 2)
             assert pids[1] in server.pids
         with client_of(server.address) as client:
             for i in range(CHANNELS):
                 client.recognition(i).Detect(DETECT, wait_for_ready=True, timeout=10)
-            eventually(lambda: arenas_of("self") == arenas + 2)
+                client.gallery(i).CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id=f"g{i}"))
+            client.gallery().DeleteGallery(gallery_pb2.DeleteGalleryRequest(gallery_id="g3"))
+            until(lambda: arenas_of("self") == arenas + 2)
+        galleries = server.server._galleries
+        assert isinstance(galleries, Galleries)
+        with galleries.auditing() as audit:  # one for the changes of every front-end
+            assert isinstance(verify(audit), Verified)
+            told = [(kept.record.action, kept.record.gallery) for kept in audit.every()]
+        assert told == [*(("gallery.create", f"g{i}") for i in range(CHANNELS)), ("gallery.delete", "g3")]
         last = server.pids
     assert not any(map(alive, (*pids, *last)))
     assert arenas_of("self") == arenas
@@ -302,9 +304,9 @@ def seconds_to_replace(server: Running, how: signal.Signals) -> float:
     before = server.pids
     began = time.monotonic()
     os.kill(before[0], how)
-    eventually(lambda: before[0] not in server.pids and len(server.pids) == len(before), 60)
+    until(lambda: before[0] not in server.pids and len(server.pids) == len(before), 60)
     (new,) = set(server.pids) - set(before)
-    eventually(lambda: listening(new), 60)
+    until(lambda: listening(new), 60)
     return time.monotonic() - began
 
 
@@ -396,11 +398,11 @@ def test_front_ends_tell_that_the_engines_process_stands_still_and_that_it_goes_
         before = server.pids
         assert {client.health(i) for i in range(CHANNELS)} == {serving}
         hang(server, 2 * STILL_S)
-        eventually(lambda: {client.health(i) for i in range(CHANNELS)} == {silent}, 2 * STILL_S)
+        until(lambda: {client.health(i) for i in range(CHANNELS)} == {silent}, 2 * STILL_S)
         with pytest.raises(grpc.RpcError) as caught:
             client.recognition().Detect(DETECT, timeout=10)
         assert (caught.value.code(), ended(caught.value).info.reason) == (grpc.StatusCode.UNAVAILABLE, "NOT_READY")
-        eventually(lambda: {client.health(i) for i in range(CHANNELS)} == {serving}, 3 * STILL_S)
+        until(lambda: {client.health(i) for i in range(CHANNELS)} == {serving}, 3 * STILL_S)
         client.recognition().Detect(DETECT, timeout=10)
         assert server.pids == before
 
@@ -419,15 +421,15 @@ def test_what_a_killed_front_end_held_of_the_engines_process_is_free_again(tmp_p
             begun = server.device.batches
             calls: list[Any] = [client.recognition(i).Detect.future(DETECT) for i in range(CHANNELS)]
             calls += [client.gallery(i).ListGalleries.future(LIST) for i in range(2 * CHANNELS)]
-            eventually(lambda: server.device.batches > begun and people.waiting == 2 * CHANNELS)
+            until(lambda: server.device.batches > begun and people.waiting == 2 * CHANNELS)
             (killed,) = server.pids
             os.kill(killed, signal.SIGKILL)
             assert {call.code() for call in calls} == {grpc.StatusCode.UNAVAILABLE}
         server.device.gate.set()
         gate.set()
         wait(busy)
-        eventually(lambda: people.waiting == 0)
-        eventually(lambda: server.pids not in ([], [killed]))
+        until(lambda: people.waiting == 0)
+        until(lambda: server.pids not in ([], [killed]))
         with client_of(server.address) as client:
             for i in range(CHANNELS):
                 client.recognition(i).Detect(DETECT, wait_for_ready=True, timeout=30)
@@ -461,53 +463,36 @@ def test_front_end_that_ends_again_and_again_ends_the_server(tmp_path: Path, mon
         broken = asyncio.run_coroutine_threadsafe(server.server.broken(), server.loop)
         (first,) = server.pids
         os.kill(first, signal.SIGKILL)
-        eventually(lambda: server.pids not in ([], [first]))
+        until(lambda: server.pids not in ([], [first]))
         assert not broken.done()
         os.kill(server.pids[0], signal.SIGKILL)
         with pytest.raises(FrontendsFailed):
             broken.result(10)
 
 
-def test_front_end_that_cannot_start_keeps_the_server_from_starting(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONHOME", "/nowhere")
-    with pytest.raises(FrontendsFailed), running(tmp_path):
-        pytest.fail("started")
-
-
-def test_machine_that_has_nothing_left_for_a_front_end_ends_the_server(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*arguments: object) -> int:
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-
-    with running(tmp_path, frontends=1) as server:
-        broken = asyncio.run_coroutine_threadsafe(server.server.broken(), server.loop)
-        monkeypatch.setattr(os, "memfd_create", refuse)
-        os.kill(server.pids[0], signal.SIGKILL)
-        with pytest.raises(FrontendsFailed, match=r"could not be started \(Too many open files\), the last of 5 times"):
-            broken.result(10)
-
-
-def test_front_end_that_could_not_be_started_for_a_moment_is_started_later(
+def test_front_end_that_cannot_be_started_is_tried_again_a_few_times_before_the_server_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = os.memfd_create
     refused: list[tuple[Any, ...]] = []
 
-    def refuse_twice(*arguments: Any) -> int:
-        if len(refused) < 2:
-            refused.append(arguments)
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        return real(*arguments)
+    def refuse(*arguments: Any) -> int:
+        if len(refused) == 2:
+            return real(*arguments)
+        refused.append(arguments)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     with running(tmp_path, frontends=1) as server:
         first = server.pids
-        monkeypatch.setattr(os, "memfd_create", refuse_twice)
+        broken = asyncio.run_coroutine_threadsafe(server.server.broken(), server.loop)
+        monkeypatch.setattr(os, "memfd_create", refuse)
         os.kill(first[0], signal.SIGKILL)
-        eventually(lambda: len(server.pids) == 1 and server.pids != first)
-    assert len(refused) == 2
+        until(lambda: len(server.pids) == 1 and server.pids != first)
+        assert len(refused) == 2
+        refused.append(())  # and so all that come
+        os.kill(server.pids[0], signal.SIGKILL)
+        with pytest.raises(FrontendsFailed, match=r"could not be started \(Too many open files\), the last of 5 times"):
+            broken.result(60)
 
 
 def test_galleries_that_can_be_changed_no_more_end_the_server(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -548,7 +533,7 @@ def test_cancelled_calls_keep_no_slot_and_no_work(tmp_path: Path) -> None:
         server.device.gate.clear()
         begun = server.device.batches
         held = client.recognition().Detect.future(DETECT)
-        eventually(lambda: server.device.batches > begun)
+        until(lambda: server.device.batches > begun)
         held.cancel()
         time.sleep(0.2)
         assert frontend.answerer.waiting == 1, "the engine has not let go of its slot yet"
@@ -559,7 +544,7 @@ def test_cancelled_calls_keep_no_slot_and_no_work(tmp_path: Path) -> None:
         client.recognition().Detect(DETECT, timeout=10)
         items = [recognition_pb2.StreamEmbedRequest(image=DETECT.image) for _ in range(5)]
         assert len(list(client.recognition().StreamEmbed(iter(items), timeout=10))) == 5
-        eventually(lambda: frontend.answerer.waiting == 0)
+        until(lambda: frontend.answerer.waiting == 0)
 
 
 def test_lost_device_is_told_by_every_front_end_also_by_later_ones(tmp_path: Path) -> None:
@@ -571,16 +556,17 @@ def test_lost_device_is_told_by_every_front_end_also_by_later_ones(tmp_path: Pat
                 client.recognition(i).Detect(DETECT)
             assert ended(caught.value).info.reason == "DEVICE_LOST"
         lost = {health_pb2.HealthCheckResponse.NOT_SERVING}
-        eventually(lambda: {client.health(i) for i in range(CHANNELS)} == lost)
+        until(lambda: {client.health(i) for i in range(CHANNELS)} == lost)
         client.gallery().CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="works-still"))
-        pids = server.pids
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-        eventually(lambda: len(set(server.pids) - set(pids)) == 2)
+        before = server.pids
+        os.kill(before[0], signal.SIGKILL)
+        until(lambda: len(server.pids) == 2 and before[0] not in server.pids)
+        (new,) = set(server.pids) - {before[1]}
+        until(lambda: listening(new), 60)
         with client_of(server.address) as again:
-            stub = health_pb2_grpc.HealthStub(again.channels[0])
             request = health_pb2.HealthCheckRequest()
-            eventually(lambda: {stub.Check(request, wait_for_ready=True).status} == lost)
+            stubs = [health_pb2_grpc.HealthStub(channel) for channel in again.channels]
+            until(lambda: {stub.Check(request, wait_for_ready=True).status for stub in stubs} == lost)
 
 
 # --- while the galleries are read ---------------------------------------------------------------------------------
@@ -607,61 +593,33 @@ def require_not_ready(client: Client) -> None:
         assert how.retry is not None
 
 
-def test_changes_of_every_front_end_are_in_one_audit(tmp_path: Path) -> None:
-    with running(tmp_path) as server, client_of(server.address) as client:
-        for i in range(CHANNELS):
-            client.gallery(i).CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id=f"g{i}"))
-        client.gallery().DeleteGallery(gallery_pb2.DeleteGalleryRequest(gallery_id="g3"))
-        galleries = server.server._galleries
-        assert isinstance(galleries, Galleries)
-        with galleries.auditing() as audit:
-            assert isinstance(verify(audit), Verified)
-            told = [(kept.record.action, kept.record.gallery) for kept in audit.every()]
-    assert told == [*(("gallery.create", f"g{i}") for i in range(CHANNELS)), ("gallery.delete", "g3")]
-
-
-def test_front_ends_refuse_calls_until_the_galleries_are_read(tmp_path: Path) -> None:
+def test_calls_are_refused_until_the_galleries_are_read_whichever_front_end_ends_meanwhile(tmp_path: Path) -> None:
     metrics = PrometheusObserver(methods_of(SERVICES))
-    with running(tmp_path, telemetry=Telemetry(metrics=metrics), read=False) as server:
-        eventually(lambda: server.server.port != 0)
-        assert health_of(server.address) == health_pb2.HealthCheckResponse.NOT_SERVING
-        with client_of(server.address) as client:
-            require_not_ready(client)
-            assert metrics.registry.get_sample_value("fr_health") == 0
-            assert not server.starting.done()
-            server.held.go.set()
-            server.starting.result(30)
-            for i in range(CHANNELS):
-                client.gallery(i).ListGalleries(LIST)
-                assert client.health(i) == health_pb2.HealthCheckResponse.SERVING
-            assert metrics.registry.get_sample_value("fr_health") == 1
-
-
-def test_front_end_that_ends_while_the_galleries_are_read_is_replaced(tmp_path: Path) -> None:
-    with running(tmp_path, frontends=1, read=False) as server:
-        eventually(lambda: server.server.port != 0)
+    with running(tmp_path, frontends=1, telemetry=Telemetry(metrics=metrics), read=False) as server:
+        until(lambda: server.server.port != 0)
         assert health_of(server.address) == health_pb2.HealthCheckResponse.NOT_SERVING
         (first,) = server.pids
         os.kill(first, signal.SIGKILL)
-        eventually(lambda: server.pids not in ([], [first]))
+        until(lambda: server.pids not in ([], [first]))
         assert health_of(server.address) == health_pb2.HealthCheckResponse.NOT_SERVING
         with client_of(server.address) as client:
             require_not_ready(client)
+        assert metrics.registry.get_sample_value("fr_health") == 0
         server.held.go.set()
         server.starting.result(30)
+        assert metrics.registry.get_sample_value("fr_health") == 1
         (second,) = server.pids
         os.kill(second, signal.SIGKILL)
-        eventually(lambda: server.pids not in ([], [second]))
+        until(lambda: server.pids not in ([], [second]))
         with client_of(server.address, 1) as client:  # which knows at once that calls can be answered
             client.gallery().ListGalleries(LIST, wait_for_ready=True, timeout=30)
+            assert client.health(0) == health_pb2.HealthCheckResponse.SERVING
 
 
-@pytest.mark.parametrize("listening", [False, True])
-def test_start_that_is_given_up_while_the_galleries_are_read_ends_in_order(tmp_path: Path, listening: bool) -> None:
+def test_start_that_is_given_up_while_the_galleries_are_read_ends_in_order(tmp_path: Path) -> None:
     with running(tmp_path, read=False) as server:
-        eventually(lambda: len(server.pids) == 2)
-        if listening:
-            assert health_of(server.address) == health_pb2.HealthCheckResponse.NOT_SERVING
+        until(lambda: len(server.pids) == 2)
+        assert health_of(server.address) == health_pb2.HealthCheckResponse.NOT_SERVING
         pids = server.pids
         server.give_up()
         with pytest.raises(ShuttingDown):
@@ -673,14 +631,14 @@ def test_start_that_is_given_up_while_the_galleries_are_read_ends_in_order(tmp_p
 
 def test_start_that_is_given_up_when_only_front_ends_are_waited_for_ends_at_once(tmp_path: Path) -> None:
     with running(tmp_path, read=False) as server:
-        eventually(lambda: server.server.port != 0)
+        until(lambda: server.server.port != 0)
         assert health_of(server.address) == health_pb2.HealthCheckResponse.NOT_SERVING
         pids = server.pids
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         try:
             server.held.go.set()
-            eventually(lambda: server.server._loaded)
+            until(lambda: server.server._loaded)
             assert not server.starting.done()
             server.give_up()
             with pytest.raises(ShuttingDown):
@@ -734,55 +692,37 @@ def test_long_jobs_of_front_ends_leave_threads_to_those_who_wait(tmp_path: Path)
 # --- real models, and the real command -----------------------------------------------------------------------
 
 
-@dataclass
-class Served:
-    """A running `fr serve`."""
-
-    process: subprocess.Popen[bytes]
-    address: str
-    log: Path
-
-
 @contextmanager
-def served(folder: Path, *options: str) -> Iterator[Served]:
+def served(folder: Path, *options: str) -> Iterator[Serving]:
     folder.mkdir()
-    ready, log = folder / "ready", folder / "log"
-    command = [str(FR), "serve", "--port", "0", "--device", "cpu", "--detection", "fast", "--ready-file", str(ready)]
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [*command, "--data", str(folder / "data"), *options], stdout=out, stderr=out, process_group=0
-        )
-    try:
-        eventually(lambda: ready.exists() or process.poll() is not None, 60)
-        assert process.poll() is None, log.read_text()
-        yield Served(process, ready.read_text().strip(), log)
-    finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        finally:
-            process.kill()
-            process.wait()
+    with serving(
+        folder, "--port", "0", "--device", "cpu", "--detection", "fast", "--data", folder / "data", *options
+    ) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory, pack_cache: ModelCache) -> Iterator[tuple[Client, Client, Served]]:
-    """Clients of a server in one process and of one with two front-ends, and the latter."""
-    folder = tmp_path_factory.mktemp("both")
+def both(
+    tmp_path_factory: pytest.TempPathFactory, pack_cache: ModelCache
+) -> Iterator[tuple[Client, Client, Serving, int]]:
+    """Clients of a server in one process and of one with two front-ends, the latter, and the port of its metrics."""
+    from fr_bench.speed.server_process import free_port
+
+    folder, port = tmp_path_factory.mktemp("both"), free_port()
     with (
         served(folder / "one") as one,
-        served(folder / "several", "--frontends", "2") as several,
+        served(folder / "several", "--frontends", "2", "--set", f"telemetry.metrics_port={port}") as several,
         client_of(one.address) as of_one,
         client_of(several.address) as of_several,
     ):
-        yield of_one, of_several, several
+        yield of_one, of_several, several, port
 
 
 @pytest.mark.models
 def test_answers_are_those_of_one_process(
-    both: tuple[Client, Client, Served], photos: dict[str, Path], tmp_path: Path
+    both: tuple[Client, Client, Serving, int], photos: dict[str, Path], tmp_path: Path
 ) -> None:
-    one, several, _ = both
+    one, several, *_ = both
     images = [common_pb2.Image(data=photos[key].read_bytes()) for key in ("obama", "t1", "person_a_1", "biden")]
     for i, image in enumerate(images):
         detect = recognition_pb2.DetectRequest(image=image)
@@ -808,7 +748,7 @@ def same(a: recognition_pb2.EmbedResponse, b: recognition_pb2.EmbedResponse) -> 
 
 @pytest.mark.models
 def test_galleries_are_one_whichever_front_end_is_asked(
-    both: tuple[Client, Client, Served], photos: dict[str, Path]
+    both: tuple[Client, Client, Serving, int], photos: dict[str, Path]
 ) -> None:
     answers = []
     for client in both[:2]:
@@ -837,6 +777,16 @@ def test_galleries_are_one_whichever_front_end_is_asked(
         told.append([(subject.subject_id, len(subject.templates)) for subject in listed.subjects])
         subject = client.gallery(2).GetSubject(gallery_pb2.GetSubjectRequest(gallery_id="team", subject_id="obama"))
         told.append(dict(subject.subject.metadata))
+        update = gallery_pb2.UpdateGalleryRequest(gallery_id="team", display_name="All")
+        update.update_mask.paths.append("display_name")
+        client.gallery(2).UpdateGallery(update)
+        change = gallery_pb2.UpdateSubjectRequest(gallery_id="team", subject_id="obama", metadata={"a": "b"})
+        change.update_mask.paths.append("metadata")
+        told.append(dict(client.gallery(3).UpdateSubject(change).subject.metadata))
+        duplicates = gallery_pb2.FindDuplicatesRequest(gallery_id="team", threshold=-1.0)
+        told.append([(one.pair.subject_a, one.pair.subject_b) for one in client.gallery(4).FindDuplicates(duplicates)])
+        clusters = gallery_pb2.ClusterGalleryRequest(gallery_id="team", threshold=-1.0)
+        told.append([len(one.cluster.members) for one in client.gallery(5).ClusterGallery(clusters)])
         client.gallery(3).DeleteTemplate(gallery_pb2.DeleteTemplateRequest(gallery_id="team", template_id=1))
         client.gallery(4).DeleteSubject(gallery_pb2.DeleteSubjectRequest(gallery_id="team", subject_id="biden"))
         galleries = client.gallery(5).ListGalleries(gallery_pb2.ListGalleriesRequest()).galleries
@@ -848,7 +798,7 @@ def test_galleries_are_one_whichever_front_end_is_asked(
 
 @pytest.mark.models
 def test_a_calibration_holds_for_the_next_search_of_every_front_end(
-    both: tuple[Client, Client, Served], photos: dict[str, Path]
+    both: tuple[Client, Client, Serving, int], photos: dict[str, Path]
 ) -> None:
     client = both[1]
     created = client.gallery().CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="measured")).gallery
@@ -869,7 +819,7 @@ def test_a_calibration_holds_for_the_next_search_of_every_front_end(
 
 @pytest.mark.models
 def test_refused_photos_are_refused_in_the_same_words(
-    both: tuple[Client, Client, Served], photos: dict[str, Path]
+    both: tuple[Client, Client, Serving, int], photos: dict[str, Path]
 ) -> None:
     group = recognition_pb2.Probe(image=common_pb2.Image(data=photos["t1"].read_bytes()))
     calls: list[Callable[[Client], Any]] = [
@@ -890,7 +840,7 @@ def test_refused_photos_are_refused_in_the_same_words(
 
 
 @pytest.mark.models
-def test_front_ends_hold_no_runtime_and_no_index(both: tuple[Client, Client, Served]) -> None:
+def test_front_ends_hold_no_runtime_and_no_index(both: tuple[Client, Client, Serving, int]) -> None:
     several = both[2].process.pid
     front_ends = frontends_of(several)
     assert len(front_ends) == 2
@@ -898,22 +848,6 @@ def test_front_ends_hold_no_runtime_and_no_index(both: tuple[Client, Client, Ser
         maps = Path(f"/proc/{pid}/maps").read_text()
         assert ("onnxruntime" in maps, "faiss" in maps) == (holds, holds)
         assert "openvino" not in maps or holds
-
-
-@pytest.mark.models
-def test_front_ends_end_with_the_engines_process(tmp_path: Path, pack_cache: ModelCache) -> None:
-    before = shared_memory()
-    with served(tmp_path / "a", "--frontends", "2") as server:
-        pids = frontends_of(server.process.pid)
-        assert len(pids) == 2
-        for pid in pids:  # which obey nobody but the engine's process
-            os.kill(pid, signal.SIGTERM)
-            os.kill(pid, signal.SIGINT)
-        time.sleep(0.2)
-        assert all(map(alive, pids))
-        server.process.kill()
-        eventually(lambda: not any(map(alive, pids)), 2.0)
-    assert shared_memory() == before
 
 
 @pytest.mark.models
@@ -937,7 +871,7 @@ def test_signal_to_all_processes_under_load_loses_no_call(
 
         with ThreadPoolExecutor(8) as pool:
             loads = [pool.submit(load, i) for i in range(8)]
-            eventually(lambda: server.log.read_text().count("/Embed OK ") > 8)
+            until(lambda: server.log.read_text().count("/Embed OK ") > 8)
             stopping.set()
             os.killpg(server.process.pid, signal.SIGTERM)
             ends = [one.result(30) for one in loads]
@@ -956,37 +890,45 @@ def test_signal_to_all_processes_under_load_loses_no_call(
 
 
 @pytest.mark.models
-def test_signal_to_all_processes_to_reload_has_each_front_end_do_so_once(
+def test_front_ends_reload_once_obey_nobody_else_and_end_with_the_engines_process(
     tmp_path: Path, pack_cache: ModelCache
 ) -> None:
-    at = made(tmp_path / "srv")
+    before, at, again = shared_memory(), made(tmp_path / "srv"), "The certificates were read again"
     with served(tmp_path / "a", "--config", str(at.path), "--frontends", "2") as server:
         pids = frontends_of(server.process.pid)
+        assert len(pids) == 2
         os.killpg(server.process.pid, signal.SIGHUP)
-        eventually(lambda: server.log.read_text().count("The certificates were read again") >= 2)
+        until(lambda: server.log.read_text().count(again) >= 2)
+        for pid in pids:
+            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGINT)
         time.sleep(0.3)  # for what should not come
-        assert server.log.read_text().count("The certificates were read again") == 2
+        assert server.log.read_text().count(again) == 2
         assert "ERROR" not in server.log.read_text()
         assert frontends_of(server.process.pid) == pids
+        assert all(map(alive, pids))
+        server.process.kill()
+        until(lambda: not any(map(alive, pids)))
+    assert shared_memory() == before
+
+
+def figures(port: int) -> dict[str, float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+        lines = answer.read().decode().splitlines()
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
 
 
 @pytest.mark.models
-def test_processes_count_together(tmp_path: Path, pack_cache: ModelCache, photos: dict[str, Path]) -> None:
-    import urllib.request
-
-    from fr_bench.speed.server_process import free_port
-
-    port = free_port()
-    with served(tmp_path / "a", "--frontends", "2", "--set", f"telemetry.metrics_port={port}") as server:
-        request = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photos["obama"].read_bytes()))
-        with client_of(server.address) as client:
-            for i in range(CHANNELS):
-                client.recognition(i).Detect(request)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-            lines = answer.read().decode().splitlines()
-        assert f"fr_photos_total {CHANNELS}.0" in lines
-        assert "fr_health 1.0" in lines
-        assert [line for line in lines if line.startswith("fr_batch_size_count") and not line.endswith(" 0.0")]
+def test_processes_count_together(both: tuple[Client, Client, Serving, int], photos: dict[str, Path]) -> None:
+    _, client, _, port = both
+    before = figures(port)
+    request = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photos["obama"].read_bytes()))
+    for i in range(CHANNELS):
+        client.recognition(i).Detect(request)
+    after = figures(port)
+    assert after["fr_photos_total"] - before.get("fr_photos_total", 0.0) == CHANNELS
+    assert after["fr_health"] == 1.0
+    assert any(count for name, count in after.items() if name.startswith("fr_batch_size_count"))
 
 
 # --- keys, cases and audits ----------------------------------------------------------------------------------------

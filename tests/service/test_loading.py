@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from fr_server.app import App
 from fr_server.config import Config, config_from
 from fr_server.config.folders import data_folder
 from fr_server.main import build, run
+from support.faults import until
 from support.servers import HeldUp, ended, null_engine
 
 
@@ -41,13 +41,6 @@ def app_on(folder: Path) -> tuple[App, HeldUp]:
     galleries = Galleries.open(data_folder(config), index="numpy", load=False)
     held = HeldUp(galleries.load)
     return App(config, null_engine(config), galleries, load=held), held
-
-
-def eventually(holds: Callable[[], bool], within_s: float = 10.0) -> None:
-    give_up = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < give_up
-        time.sleep(0.01)
 
 
 async def health_of(channel: grpc.aio.Channel, service: str = "") -> int:
@@ -139,7 +132,7 @@ def test_galleries_that_can_be_changed_no_more_end_the_server(
 
     async def story() -> None:
         running = asyncio.create_task(run(server, tmp_path / "ready"))
-        await asyncio.to_thread(eventually, (tmp_path / "ready").exists)
+        await asyncio.to_thread(until, (tmp_path / "ready").exists)
         assert not running.done()
         galleries.broken.set_exception(KeyError("Jane Roe"))
         with pytest.raises(InternalError) as caught:

@@ -3,50 +3,30 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from support.commands import REPOSITORY, blocks, page, shell
 from support.servers import Running, photo
-
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
-PAGE = REPOSITORY / "docs" / "other-languages.md"
 
 
 def shell_blocks() -> list[str]:
     """Those for a server that asks nobody; tests/models/test_trust_guides.py has that with keys."""
-    return [block for block in re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL) if "https://" not in block]
-
-
-def run(script: str, folder: Path) -> str:
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        cwd=folder,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return [block for block in blocks(page("docs/other-languages.md"), "sh") if "https://" not in block]
 
 
 def test_reflection_serves_the_shell(server: Running, tmp_path: Path) -> None:
     (tmp_path / "photo.png").write_bytes(photo(1, 2))
     by_reflection, with_photo, _ = (block.replace("127.0.0.1:50061", server.address) for block in shell_blocks())
-    told = run(by_reflection, tmp_path)
+    told = shell(by_reflection, tmp_path)
     assert "fr_api.v1.GalleryService\n" in told
     assert "fr_api.v1.GalleryService/StreamEnrol\n" in told
     assert '"galleryId": "staff"' in told
     assert '"pack": "null"' in told
-    assert len(json.loads(run(with_photo, tmp_path))["faces"]) == 2
+    assert len(json.loads(shell(with_photo, tmp_path))["faces"]) == 2
 
 
 @pytest.mark.network
@@ -59,6 +39,6 @@ def test_node_enrols_and_searches(server: Running, tmp_path: Path) -> None:
     (folder / "enrolled.jpg").write_bytes(photo(1))
     (folder / "probe.jpg").write_bytes(photo(1, width=500))
     script = shell_blocks()[-1].replace("127.0.0.1:50061", server.address)
-    told = run(script, tmp_path)
+    told = shell(script, tmp_path)
     assert re.search(r"^1  s1  1\.0000  lead$", told, re.MULTILINE)
     assert "examiner" in told

@@ -234,13 +234,7 @@ def triaged(usability: int, *reasons: int) -> Callable[[Trial], dict[str, Any]]:
 
 DECISIONS: list[tuple[str, int, Callable[[Trial], dict[str, Any]], str]] = [
     ("pairs", 0, rated(rating=4), "INVALID_RATING"),
-    ("pairs", 0, rated(rating=-4), "INVALID_RATING"),
-    ("pairs", 0, rated(rating=2**31 - 1), "INVALID_RATING"),
-    ("pairs", 0, rated(p_same=1.5), "INVALID_RATING"),
-    ("pairs", 0, rated(p_same=-0.001), "INVALID_RATING"),
     ("pairs", 0, rated(p_same=math.nan), "INVALID_RATING"),
-    ("pairs", 0, rated(p_same=math.inf), "INVALID_RATING"),
-    ("pairs", 0, rated(difficulty=0), "INVALID_RATING"),
     ("pairs", 0, rated(difficulty=6), "INVALID_RATING"),
     ("pairs", 0, rated(step=0), "MISSING_FIELD"),
     ("pairs", 0, rated(step=99), "INVALID_FIELD"),
@@ -249,36 +243,15 @@ DECISIONS: list[tuple[str, int, Callable[[Trial], dict[str, Any]], str]] = [
     ("pairs", 0, lambda trial: {"step": RATE, "odd_picture_id": ids_of(trial)[0]}, "WRONG_STEP"),
     ("pairs", 0, lambda trial: {"step": CHOOSE, "odd_picture_id": ids_of(trial)[0]}, "WRONG_STEP"),
     ("odd", 0, lambda trial: {"step": CHOOSE, "odd_picture_id": ""}, "INVALID_RATING"),
-    ("odd", 0, lambda trial: {"step": CHOOSE, "odd_picture_id": "0" * 16}, "INVALID_RATING"),
     ("odd", 0, lambda trial: {"step": CHOOSE, "odd_picture_id": LONG}, "INVALID_RATING"),
     ("lists", 0, listed(lambda trial: {"none": True}), "WRONG_STEP"),
     ("lists", 1, listed(lambda trial: {"picture_id": "0" * 16, "ratings": candidates(trial)}), "INVALID_RATING"),
-    (
-        "lists",
-        1,
-        listed(lambda trial: {"picture_id": ids_of(trial, pb.PICTURE_ROLE_PROBE)[0], "ratings": candidates(trial)}),
-        "INVALID_RATING",
-    ),
     ("lists", 1, listed(lambda trial: {"none": True, "ratings": candidates(trial, zzz=0)}), "INVALID_RATING"),
-    (
-        "lists",
-        1,
-        listed(lambda trial: {"none": True, "ratings": dict.fromkeys(candidates(trial), 9)}),
-        "INVALID_RATING",
-    ),
     ("lists", 1, listed(lambda trial: {"none": True}), "MISSING_FIELD"),
-    (
-        "lists",
-        1,
-        listed(lambda trial: {"inconclusive": True, "ratings": dict(list(candidates(trial).items())[:2])}),
-        "MISSING_FIELD",
-    ),
     ("lists", 1, listed(lambda trial: {"none": False, "ratings": candidates(trial)}), "MISSING_FIELD"),
     ("lists", 1, listed(lambda trial: {"ratings": candidates(trial)}), "MISSING_FIELD"),
     ("parts", 0, rated(), "WRONG_STEP"),
     ("triage", 0, triaged(pb.USABILITY_USABLE, pb.DEGRADATION_BLUR), "INVALID_FIELD"),
-    ("triage", 0, triaged(pb.USABILITY_LIMITED), "MISSING_FIELD"),
-    ("triage", 0, triaged(pb.USABILITY_REJECT), "MISSING_FIELD"),
     ("triage", 0, triaged(0), "MISSING_FIELD"),
     ("triage", 0, triaged(9), "INVALID_FIELD"),
     ("triage", 0, triaged(pb.USABILITY_REJECT, 0), "INVALID_FIELD"),
@@ -288,48 +261,18 @@ DECISIONS: list[tuple[str, int, Callable[[Trial], dict[str, Any]], str]] = [
 STATUS = {"WRONG_STEP": "FAILED_PRECONDITION"}
 
 
-@pytest.mark.parametrize(("sitting", "answers", "wrong", "reason"), DECISIONS)
-def test_a_wrong_decision_is_refused(
-    stub: Stub,
-    course: Course,
-    refused: Refused,
-    sitting: str,
-    answers: int,
-    wrong: Callable[[Trial], dict[str, Any]],
-    reason: str,
-) -> None:
-    session, trial = begun(stub, course, sitting, answers)
-    request = pb.SubmitDecisionRequest(session_id=session, trial_id=trial.trial_id, **wrong(trial))
-    refused(lambda: stub.SubmitDecision(request), reason, STATUS.get(reason, "INVALID_ARGUMENT"))
-    again = ask(stub, session)
-    assert (again.trial.step, again.trial.pictures) == (trial.step, trial.pictures)
-
-
 NOTES: list[tuple[str, int, Callable[[Trial], dict[str, Any]], str]] = [
     ("lists", 0, lambda trial: {}, "MISSING_FIELD"),
-    ("lists", 0, lambda trial: {"notes": " \n\t"}, "MISSING_FIELD"),
-    ("lists", 0, lambda trial: {"notes": "x" * 2_001}, "INVALID_FIELD"),
     ("lists", 0, lambda trial: {"notes": LONG}, "INVALID_FIELD"),
-    ("lists", 0, lambda trial: {"notes": "a\0b"}, "INVALID_FIELD"),
     ("lists", 0, lambda trial: {"notes": "\x1b[31m"}, "INVALID_FIELD"),
     ("lists", 0, lambda trial: {"notes": "a", "observations": [pb.Observation(comparison=1)]}, "INVALID_FIELD"),
     ("lists", 0, lambda trial: {"observations": [pb.Observation(component_id="nose", comparison=1)]}, "WRONG_STEP"),
     ("lists", 1, lambda trial: {"observations": [pb.Observation(component_id="nose", comparison=1)]}, "WRONG_STEP"),
     ("parts", 0, lambda trial: {"notes": "a"}, "WRONG_STEP"),
     ("parts", 0, lambda trial: {"observations": observed(trial)[1:]}, "MISSING_FIELD"),
-    ("parts", 0, lambda trial: {"observations": [*observed(trial), observed(trial)[0]]}, "INVALID_FIELD"),
-    ("parts", 0, lambda trial: {"observations": [*observed(trial)[1:], _seen("wig")]}, "INVALID_FIELD"),
     ("parts", 0, lambda trial: {"observations": [*observed(trial)[1:], _seen(LONG)]}, "INVALID_FIELD"),
-    ("parts", 0, lambda trial: {"observations": [_like(trial, similarity=11), *observed(trial)[1:]]}, "INVALID_RATING"),
     ("parts", 0, lambda trial: {"observations": [_like(trial), *observed(trial)[1:]]}, "MISSING_FIELD"),
-    (
-        "parts",
-        0,
-        lambda trial: {"observations": [_like(trial, comparison=3, similarity=1), *observed(trial)[1:]]},
-        "INVALID_FIELD",
-    ),
     ("parts", 0, lambda trial: {"observations": [_like(trial, comparison=0), *observed(trial)[1:]]}, "INVALID_RATING"),
-    ("parts", 0, lambda trial: {"observations": [_like(trial, comparison=99), *observed(trial)[1:]]}, "INVALID_RATING"),
     ("pairs", 0, lambda trial: {"notes": "a"}, "WRONG_STEP"),
     ("own", 0, lambda trial: {"notes": "a"}, "WRONG_STEP"),
 ]
@@ -347,19 +290,18 @@ def _like(trial: Trial, comparison: int = pb.COMPARISON_SIMILAR, similarity: int
     )
 
 
-@pytest.mark.parametrize(("sitting", "answers", "wrong", "reason"), NOTES)
-def test_wrong_notes_are_refused(
-    stub: Stub,
-    course: Course,
-    refused: Refused,
-    sitting: str,
-    answers: int,
-    wrong: Callable[[Trial], dict[str, Any]],
-    reason: str,
+@pytest.mark.parametrize(
+    "call", [*(("SubmitDecision", *one) for one in DECISIONS), *(("LockNotes", *one) for one in NOTES)]
+)
+def test_a_wrong_answer_is_refused(
+    stub: Stub, course: Course, refused: Refused, call: tuple[str, str, int, Callable[[Trial], dict[str, Any]], str]
 ) -> None:
+    method, sitting, answers, wrong, reason = call
     session, trial = begun(stub, course, sitting, answers)
-    request = pb.LockNotesRequest(session_id=session, trial_id=trial.trial_id, **wrong(trial))
-    refused(lambda: stub.LockNotes(request), reason, STATUS.get(reason, "INVALID_ARGUMENT"))
+    request = getattr(pb, f"{method}Request")(session_id=session, trial_id=trial.trial_id, **wrong(trial))
+    refused(lambda: getattr(stub, method)(request), reason, STATUS.get(reason, "INVALID_ARGUMENT"))
+    again = ask(stub, session)
+    assert (again.trial.step, again.trial.pictures) == (trial.step, trial.pictures)
 
 
 PROBES: list[tuple[bytes, str, str]] = [
@@ -482,13 +424,6 @@ def test_a_trial_of_another_session_is_unknown(stub: Stub, course: Course, refus
     refused(lambda: stub.SubmitDecision(request), "UNKNOWN_TRIAL", "NOT_FOUND")
 
 
-def test_a_picture_of_another_trial_cannot_be_chosen(stub: Stub, course: Course, refused: Refused) -> None:
-    (session, trial), (_, other) = begun(stub, course, "odd"), begun(stub, course, "odd")
-    request = pb.SubmitDecisionRequest(session_id=session, trial_id=trial.trial_id, step=CHOOSE)
-    request.odd_picture_id = ids_of(other)[0]
-    refused(lambda: stub.SubmitDecision(request), "INVALID_RATING")
-
-
 def test_an_answer_after_the_time_of_its_block_is_refused(
     stub: Stub, course: Course, refused: Refused, clock: Clock
 ) -> None:
@@ -562,13 +497,9 @@ def _all(call: Callable[[Any], Any], request: Any) -> list[Any]:
 COHORTS: list[tuple[dict[str, Any], str]] = [
     ({"trainees": 0}, "trainees"),
     ({"trainees": 1_001}, "trainees"),
-    ({"trainees": 2**32 - 1}, "trainees"),
     ({"retention": duration_pb2.Duration(seconds=0)}, "retention"),
-    ({"retention": duration_pb2.Duration(seconds=-1)}, "retention"),
-    ({"retention": duration_pb2.Duration(seconds=0, nanos=999_999_999)}, "retention"),
     ({"retention": duration_pb2.Duration(seconds=3_650 * 86_400 + 1)}, "retention"),
     ({"retention": duration_pb2.Duration(seconds=2**62)}, "retention"),
-    ({"display_name": "x" * 257}, "display_name"),
     ({"display_name": LONG}, "display_name"),
     ({"display_name": "a\0b"}, "display_name"),
 ]
@@ -635,32 +566,16 @@ def block(**fields: object) -> str:
 
 PLANS = {
     "not TOML": ("format = 1\ntitle = ", "PLAN_INVALID"),
-    "empty": ("", "PLAN_INVALID"),
     "NUL": ("\0", "PLAN_INVALID"),
     "too long": (f"{block()}# {'x' * 256 * 1024}", "PLAN_INVALID"),
     "200,000 characters": (LONG, "PLAN_INVALID"),
-    "deep": (f"format = {'[' * 10_000}", "PLAN_INVALID"),
     "a number of 5,000 digits": (f"{'format = 1'}{'0' * 5_000}\n", "PLAN_INVALID"),
-    "another format": ("format = 2\n", "PLAN_INVALID"),
-    "an unknown key": (block(samee=1), "PLAN_INVALID"),
     "a key of 10,000 characters": (block(**{"k" * 10_000: 1}), "PLAN_INVALID"),
     "markup as a key": (block(**{'"<script>"': 1}), "PLAN_INVALID"),
-    "a word for a number": (block(same='"1"'), "PLAN_INVALID"),
-    "true for a number": (block(same="true"), "PLAN_INVALID"),
-    "below 0": (block(same=-1), "PLAN_INVALID"),
-    "nothing to do": (block(same=0, different=0), "PLAN_INVALID"),
-    "too many trials": (block(same=1_000, different=1_000), "PLAN_INVALID"),
     "not a number": (block(adaptive="true", trials=1, target="nan"), "PLAN_INVALID"),
     "an id with markup": (block(id='"<b>"'), "PLAN_INVALID"),
     "NUL in a title": (block(title='"a\\u0000"'), "PLAN_INVALID"),
-    "no sitting": ('format = 1\ntitle = "A"\n', "PLAN_INVALID"),
-    "sittings that are none": ('format = 1\ntitle = "A"\nsittings = [1]\n', "PLAN_INVALID"),
-    "65 blocks": (
-        block() + "".join(block(id=f'"b{n}"').partition('"all"\n')[2] for n in range(65)),
-        "PLAN_INVALID",
-    ),
     "an unknown exercise": (block(exercise='"verfication"'), "UNKNOWN_EXERCISE"),
-    "an exercise of 10,000 characters": (block(exercise=f'"{"x" * 10_000}"'), "PLAN_INVALID"),
 }
 
 

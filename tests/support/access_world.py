@@ -38,7 +38,7 @@ from fr_trust.access.scope import Scope
 from fr_trust.access.store import AccessStore
 from fr_trust.casework.store import CaseStore
 from fr_trust.casework.values import Purpose
-from support.callers import METHODS
+from support.callers import METHODS, PATIENCE_S
 from support.cases import SEARCHER, a_search, noise, some_candidates
 from support.courses import store_of
 from support.servers import Running, ended, photo, running
@@ -187,10 +187,10 @@ def called(
     answers: list[Any] = []
     try:
         if kind == "unary_unary":
-            answers = [stub(requests[0], metadata=metadata, timeout=20)]
+            answers = [stub(requests[0], metadata=metadata, timeout=PATIENCE_S)]
         else:
             running_call = stub(
-                iter(requests) if described.client_streaming else requests[0], metadata=metadata, timeout=20
+                iter(requests) if described.client_streaming else requests[0], metadata=metadata, timeout=PATIENCE_S
             )
             for one in running_call:
                 answers.append(one)

@@ -43,6 +43,8 @@ from support.servers import Running, ended, photo, running
 BLUES = (10, 40, 90, 160)
 """Of the faces that `Staffed.gallery` enrols; the similarities of any two are far from 1."""
 PROBE = photo(BLUES[0])
+PATIENCE_S = 120.0
+"""For an answer, however busy the machine is."""
 POTENTIAL, NONE, UNSURE = (
     review_pb2.FINDING_KIND_POTENTIAL_CANDIDATE,
     review_pb2.FINDING_KIND_NO_CANDIDATE,
@@ -70,7 +72,7 @@ class _Sends(
     def _call(self, continuation: Any, details: Any, request: Any) -> Any:
         metadata = (*(details.metadata or ()), ("authorization", f"Bearer {self._token}"))
         return continuation(
-            _Details(details.method, details.timeout or 20, metadata, details.credentials, None, None), request
+            _Details(details.method, details.timeout or PATIENCE_S, metadata, details.credentials, None, None), request
         )
 
     def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:

@@ -1,0 +1,113 @@
+"""Runs what pages and users run: the examples of a page, scripts in a shell, and `fr serve` until it answers."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from fr_client.cli.main import build
+from support.faults import until
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+START_S = 240.0
+"""More than a start with models takes on a busy machine."""
+
+
+def page(name: str) -> str:
+    """The text of a file of the repository."""
+    return (REPOSITORY / name).read_text("utf-8")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The blocks of code of a page in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def commands(text: str) -> list[str]:
+    """The lines of the shell blocks of a page."""
+    return [line for block in blocks(text, "sh") for line in block.splitlines() if line]
+
+
+def rows(text: str, header: str) -> list[list[str]]:
+    """The cells of the table whose header begins so."""
+    table = text[text.index(f"\n| {header}") + 1 :].split("\n\n")[0].splitlines()
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table[2:]]
+
+
+def require_understood(line: str) -> None:
+    """Fail unless the words of a line are a command of `fr` with options that it has."""
+    command: Any = typer.main.get_command(build())
+    words = shlex.split(re.sub(r"^fr --connection \S+", "fr", line))[1:]
+    while words and not words[0].startswith("-") and hasattr(command, "get_command"):
+        found = command.get_command(typer.Context(command), words[0])
+        assert found is not None, line
+        command, words = found, words[1:]
+    options = {name for parameter in command.params for name in parameter.opts}
+    assert [word for word in words if word.startswith("--") and word not in options] == [], line
+
+
+def shell(script: str, folder: Path, **environment: str) -> str:
+    """Run a script in a folder, with `fr` in the path; return what it printed."""
+    known = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **environment}
+    command = ["bash", "-euo", "pipefail", "-c", script]
+    done = subprocess.run(command, cwd=folder, env=known, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, script + done.stdout + done.stderr
+    return done.stdout
+
+
+class Serving:
+    """A running `fr serve`, in a group of processes of its own.
+
+    Attributes:
+        process: the command.
+        address: where it listens.
+        log: the file with what it says.
+    """
+
+    def __init__(self, folder: Path, options: Sequence[str | Path], environment: dict[str, str] | None = None) -> None:
+        self.ready, self.log = folder / "ready", folder / "server.log"
+        command: list[str | Path] = [BIN / "fr", "serve", *options, "--ready-file", self.ready]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, cwd=folder, stdout=log, stderr=log, env={**os.environ, **(environment or {})}, process_group=0
+            )
+        try:
+            until(lambda: self.ready.exists() or self.process.poll() is not None, START_S)
+            assert self.process.poll() is None, self.log.read_text()
+        except BaseException:
+            self.kill()
+            raise
+        self.address = self.ready.read_text().strip()
+
+    def stop(self) -> None:
+        """Stop it in order, where it runs still."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            assert self.process.wait(START_S) == 0, self.log.read_text()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def serving(folder: Path, *options: str | Path, environment: dict[str, str] | None = None) -> Iterator[Serving]:
+    """Run `fr serve` with options in a folder."""
+    server = Serving(folder, options, environment)
+    try:
+        yield server
+        server.stop()
+    finally:
+        server.kill()
