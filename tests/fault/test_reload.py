@@ -30,7 +30,7 @@ from support.gateways import DAY_MS, Papers, now_ms
 from support.servers import null_engine
 
 READ, KEPT = "The certificates were read again", "The certificates were not reloaded"
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 
 
 class Serving:

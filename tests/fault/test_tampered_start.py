@@ -35,7 +35,7 @@ from fr_trust.access.roles import Role
 from support.besieged import OVERRIDES, Made, fill, fr_server, made, put_back
 from support.servers import null_engine
 
-START_S = 30.0
+START_S = 240.0
 EVERY_BYTES = 512
 
 # A value of each table that a start reads; what else is changed is found when it is read, see test_corruption.py.

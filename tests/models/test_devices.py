@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,16 +67,6 @@ def test_both_runtimes_give_the_same_outputs_in_the_same_order(name: str, pack_c
     for ours, theirs in zip(cpu.run(batch), openvino.run(batch), strict=True):
         assert ours.shape == theirs.shape
         assert np.allclose(ours, theirs, atol=2e-4)
-
-
-@pytest.mark.parametrize("device", ["cpu", "openvino"])
-def test_threads_share_a_session(device: str, pack_cache: ModelCache) -> None:
-    session = opened(load_pack("buffalo_s").embedder, pack_cache, device)
-    batches = [noise(session, seed) for seed in range(12)]
-    alone = [session.run(batch)[0] for batch in batches]
-    with ThreadPoolExecutor(4) as pool:
-        for expected, (found,) in zip(alone, pool.map(session.run, batches), strict=True):
-            assert np.allclose(found, expected, atol=1e-5)
 
 
 def test_yunet_finds_what_opencv_finds_with_it(pack_cache: ModelCache, photos: dict[str, Path]) -> None:

@@ -45,17 +45,6 @@ def test_groups_are_counted(pipeline: Pipeline, photos: dict[str, Path]) -> None
     assert len(pipeline.detect(photos["solvay"].read_bytes()).faces) == 29
 
 
-def test_face_alone_or_in_a_crowd_has_the_same_embedding(pipeline: Pipeline, photos: dict[str, Path]) -> None:
-    analyzed = pipeline.analyze(photos["solvay"].read_bytes())
-    assert len(analyzed.faces) == 29
-    from fr_core.align import align
-
-    for face in analyzed.faces[:5]:
-        crop = align(analyzed.image.pixels, face.face.detection.landmarks)
-        (alone,) = pipeline._embedder.embed([crop])
-        assert alone.embedding.similarity(face.embedding) > 0.99999
-
-
 def test_openvino_gives_what_onnx_runtime_gives(
     pipeline: Pipeline, pack_name: str, pack_cache: ModelCache, photos: dict[str, Path]
 ) -> None:

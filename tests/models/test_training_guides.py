@@ -10,7 +10,6 @@ import shlex
 import signal
 import socket
 import subprocess
-import sys
 import time
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -18,11 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from fr_api.v1 import training_pb2_grpc
@@ -47,16 +44,14 @@ from fr_training.prompts import ExerciseKind
 from fr_training.shipped_plans import plan_names, plan_text
 from fr_training.statistics.change import Change, Verdict
 from fr_training.statistics.signal_detection import prevalence_ppv, sensitivity
+from support.commands import BIN, REPOSITORY, Serving, blocks, commands, page, require_understood, rows
 from support.courses import Chance, link_people, start, take
 from support.servers import photo, running
 
 pytestmark = pytest.mark.models
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-BIN = Path(sys.executable).parent
 START, TRAINERS, ENGINEERS, PLANS = (
-    (REPOSITORY / "docs" / f"{name}.md").read_text("utf-8")
-    for name in ("start-trainers", "trainer-guide", "training", "training-plans")
+    page(f"docs/{name}.md") for name in ("start-trainers", "trainer-guide", "training", "training-plans")
 )
 COURSE = START + TRAINERS
 NAME = "192.168.1.10"
@@ -73,20 +68,6 @@ FIGURES = (
 )
 
 
-def blocks(page: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
-
-
-def commands(page: str) -> list[str]:
-    return [line for block in blocks(page, "sh") for line in block.splitlines() if line]
-
-
-def rows(page: str, header: str) -> list[list[str]]:
-    """The cells of the table whose header begins so."""
-    table = page[page.index(f"\n| {header}") + 1 :].split("\n\n")[0].splitlines()
-    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table[2:]]
-
-
 def number(cell: str) -> int:
     return int(cell.replace(",", ""))
 
@@ -99,7 +80,7 @@ class Classroom:
         self.environment = environment
         self.words: dict[str, str] = {}
         self.codes: list[str] = []
-        self.server: subprocess.Popen[bytes] | None = None
+        self.server: Serving | None = None
         self.log = folder / "server.log"
 
     def run(self, line: str, answers: str = "") -> str:
@@ -126,26 +107,12 @@ class Classroom:
 
     def serve(self, line: str) -> None:
         """Start the server."""
-        ready = self.folder / "ready"
-        command: list[str | Path] = [BIN / "fr", *shlex.split(line)[1:], "--ready-file", ready]
-        with self.log.open("wb") as log:
-            self.server = subprocess.Popen(command, cwd=self.folder, stderr=log)
-        give_up = time.monotonic() + 60
-        while not ready.exists():
-            assert self.server.poll() is None, self.log.read_text()
-            assert time.monotonic() < give_up
-            time.sleep(0.05)
+        self.server = Serving(self.folder, shlex.split(line)[2:])
 
     def client(self, connection: str) -> Client:
         """Open the client of a connection file."""
         place = read_connection(self.folder / connection)
         return Client(place.server, credentials=tls_credentials(place.ca.encode()), token=place.key)
-
-    def stop(self) -> None:
-        """Stop the server in order."""
-        assert self.server is not None
-        self.server.send_signal(signal.SIGTERM)
-        assert self.server.wait(30) == 0, self.log.read_text()
 
     def take(self, code: str) -> None:
         """Take the sitting to its end, by chance."""
@@ -172,9 +139,9 @@ class Classroom:
         told += out.splitlines()
 
 
-@pytest.fixture(scope="module")
-def classroom(tmp_path_factory: pytest.TempPathFactory, pack_cache: ModelCache, testdata: Path) -> Iterator[Classroom]:
-    folder, models = tmp_path_factory.mktemp("classroom"), cache_folder()
+@pytest.fixture
+def classroom(tmp_path: Path, pack_cache: ModelCache, testdata: Path) -> Iterator[Classroom]:
+    folder, models = tmp_path, cache_folder()
     (folder / "home").mkdir()
     (folder / "home" / "models").symlink_to(models)
     (folder / "london").symlink_to(testdata / "london")
@@ -187,9 +154,8 @@ def classroom(tmp_path_factory: pytest.TempPathFactory, pack_cache: ModelCache, 
         room.set_up()
         room.serve(next(line for line in commands(COURSE) if line.startswith("fr serve ")))
         yield room
-        if room.server is not None and room.server.poll() is None:
+        if room.server is not None:
             room.server.kill()
-            room.server.wait(30)
 
 
 def test_a_course_from_the_first_command_of_the_pages_to_the_last(classroom: Classroom) -> None:
@@ -213,6 +179,14 @@ def test_a_course_from_the_first_command_of_the_pages_to_the_last(classroom: Cla
     look_at_what_was_written(classroom.folder)
     with classroom.client("trainer.toml") as trainer, classroom.client("classroom/admin.toml") as admin:
         assert [*trainer.training.courses(), *trainer.training.cohorts(), *admin.list_galleries()] == []
+    told = [classroom.run(line) for line in commands(PLANS)]
+    assert (classroom.folder / "mine.toml").read_text() == plan_text("taster-90")
+    assert "Enough" in told[-1]
+    assert classroom.server is not None
+    classroom.server.stop()
+    log = classroom.log.read_text()
+    assert "SubmitDecision OK" in log
+    assert [word for word in (*classroom.codes, classroom.words["TRAINEE"], "photo.jpg") if word in log] == []
 
 
 def note(classroom: Classroom, line: str, told: str) -> None:
@@ -251,16 +225,6 @@ def look_at_what_was_written(folder: Path) -> None:
     assert len(json.loads((folder / "certificates.json").read_text())) == TAKING
 
 
-def test_the_commands_on_plans_and_what_no_log_tells(classroom: Classroom) -> None:
-    told = [classroom.run(line) for line in commands(PLANS)]
-    assert (classroom.folder / "mine.toml").read_text() == plan_text("taster-90")
-    assert "Enough" in told[-1]
-    classroom.stop()
-    log = classroom.log.read_text()
-    assert "SubmitDecision OK" in log
-    assert [word for word in (*classroom.codes, classroom.words.get("TRAINEE", "T-"), "photo.jpg") if word in log] == []
-
-
 def test_the_example_for_engineers_takes_a_course(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -284,18 +248,7 @@ def test_every_command_in_a_sentence_is_one_with_its_options() -> None:
     assert len(inline) > 12
     for line in (*inline, *commands(COURSE + PLANS)):
         if line.startswith("fr "):
-            assert_understood(line)
-
-
-def assert_understood(line: str) -> None:
-    command: Any = typer.main.get_command(build())
-    words = shlex.split(re.sub(r"^fr --connection \S+", "fr", line))[1:]
-    while words and hasattr(command, "get_command"):
-        found = command.get_command(typer.Context(command), words[0])
-        assert found is not None, line
-        command, words = found, words[1:]
-    options = {name for parameter in command.params for name in parameter.opts}
-    assert [word for word in words if word.startswith("--") and word not in options] == [], line
+            require_understood(line)
 
 
 def test_the_extras_to_install_are_there() -> None:

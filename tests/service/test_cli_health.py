@@ -18,7 +18,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from support.servers import Fr, Running
 
-WAIT_S = 60
+WAIT_S = 240
 FR = (sys.executable, "-c", "from fr_client.cli.main import main; main()")
 NOWHERE = "The server at localhost:1 does not answer: UNAVAILABLE."
 

@@ -21,9 +21,7 @@ import pytest
 
 from fr_api.v1 import common_pb2, evaluation_pb2, recognition_pb2
 from fr_core.embed.null import NULL_MODEL
-from fr_core.engine import Engine, EngineOptions, open_engine
-from fr_core.packs.cache import ModelCache
-from fr_core.packs.manifest import load_pack
+from fr_core.engine import Engine
 from fr_core.types import F32, AlignedFace, frozen_array
 from fr_datasets.links import Link, datasets_folder, write_link
 from fr_evaluation.files import report_keys
@@ -386,28 +384,3 @@ def test_who_waits_for_an_answer_goes_before_the_photos_of_a_run(home: Path, tmp
         assert between <= 6  # the one that ran, its own, and those that began on its way; behind all it would be ten
         assert model.batches < 2 * PEOPLE  # the run goes on
         told(steps)
-
-
-@pytest.mark.models
-def test_real_photos_are_measured_with_the_models_of_the_server(
-    tmp_path: Path, testdata: Path, pack_cache: ModelCache
-) -> None:
-    def engine(config: Config) -> Engine:
-        return open_engine(load_pack("buffalo_s"), pack_cache, EngineOptions())
-
-    with running(tmp_path / "data", engine=engine) as server:
-        sources = sorted((testdata / "london").glob("0*"))[:4]
-        rows = ["a,b,mated"]
-        for number, folder in enumerate(sources):
-            mine, other = folder.name, sources[(number + 1) % len(sources)].name
-            rows += [f"{mine}/{mine}_03.jpg,{mine}/{mine}_08.jpg,1", f"{mine}/{mine}_03.jpg,{other}/{other}_08.jpg,0"]
-            (tmp_path / "pairs" / mine).mkdir(parents=True)
-            for shot in ("03", "08"):
-                shutil.copy(folder / f"{mine}_{shot}.jpg", tmp_path / "pairs" / mine)
-        (tmp_path / "pairs" / "pairs.csv").write_text("\n".join(rows) + "\n")
-        link("pairs_csv", tmp_path / "pairs")
-        _, report = told(server.evaluation.RunVerification(evaluation_pb2.RunVerificationRequest(dataset="pairs_csv")))
-        keys = json.loads(content(server, report.report_id))
-        assert keys["failures_to_acquire"] == 0
-        assert keys["accuracy_at_best_threshold"]["value"] == 1.0
-        assert report.model.pack == "buffalo_s"

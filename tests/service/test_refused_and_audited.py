@@ -37,7 +37,7 @@ from support.servers import Running, ended, running
 from support.training_stores import add_course, begin, small_course
 
 ISSUER, AUDIENCE, SIGNER = "https://login.example", "fr-core", "signer"
-SOON_S = 5.0
+SOON_S = 60.0
 HOUR_MS = 3_600_000
 
 

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from fr_client import AsyncClient, Client, Connection, FrApiError, TlsCredentials, tls_credentials
-from fr_client.handshake import TLS_REASONS, Endpoint, tls_failure
+from fr_client.handshake import Endpoint, tls_failure
 from fr_client.requests import EmbedItem
 from fr_server.gateway.authority import Issued, make_server_certificate, write_revocations
 from fr_server.gateway.gateway import Gateway
@@ -184,7 +184,7 @@ CURRENT, ENDED, EARLY = (-1, 100), (-100, -1), (1, 100)
 
 
 @pytest.mark.parametrize("name", ["localhost", "evil.example"])
-@pytest.mark.parametrize("days", [CURRENT, ENDED, EARLY])
+@pytest.mark.parametrize("days", [CURRENT, ENDED])
 @pytest.mark.parametrize("lasting", ["authority", "ended authority"])
 def test_a_certificate_that_only_names_our_authority_is_not_trusted_whatever_else_it_says(
     tmp_path: Path, lasting: str, days: tuple[int, int], name: str
@@ -362,17 +362,6 @@ def test_a_call_does_not_wait_for_a_look_that_takes_longer_than_it_had(estate: E
         assert long.result() is None
 
 
-def test_a_look_that_had_no_time_is_made_again(estate: Estate) -> None:
-    made = Issued(estate.ours.folder / "again.pem", estate.ours.folder / "again.key")
-    make_server_certificate(estate.ours.authority, made, ["faces.example.org"], [], now_ms())
-    with showing(made.key.read_bytes(), made.certificate.read_bytes()) as address:
-        endpoint = Endpoint(address, tls_credentials(estate.ca))
-        assert tls_failure(endpoint, 0.0) is None
-        found = tls_failure(endpoint, 3.0)
-    assert found is not None
-    assert found.reason == "SERVER_NAME_MISMATCH"
-
-
 @contextmanager
 def dead() -> Iterator[int]:
     """A port of 127.0.0.1 that lets packets fall: nobody takes the connections that wait there already."""
@@ -457,23 +446,9 @@ def test_the_command_says_it_once_and_grpc_is_silent(estate: Estate, tmp_path: P
         assert (code, f"its certificate is not from the authority in {file}." in error) == (1, True)
 
 
-def test_whoever_asks_grpc_to_speak_hears_it(estate: Estate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GRPC_VERBOSITY", "ERROR")
-    with encrypting(estate, tmp_path, clients=True) as at:
-        words = (*FR, "--server", at.address, "--ca", str(estate.ca), "info")
-        ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
-    assert "CERTIFICATE_REQUIRED" in ended.stderr
-    assert "asks for a client certificate" in ended.stderr
-
-
 def test_the_command_that_is_installed_begins_where_grpc_is_not_imported_yet() -> None:
     root = Path(__file__).parents[2]
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     assert project["scripts"]["fr"] == "fr_command:main"
     looks = "import sys, fr_command; assert not {'grpc', 'fr_client'} & set(sys.modules)"
     subprocess.run((sys.executable, "-c", looks), check=True, timeout=60)
-
-
-def test_each_reason_is_documented() -> None:
-    told = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
-    assert {reason for reason in TLS_REASONS if f"| `{reason}` |" in told} == TLS_REASONS

@@ -20,12 +20,9 @@ import pytest
 from fr_api.v1 import training_pb2
 from fr_core.storage.database import Database
 from fr_core.storage.statements import Reading
-from fr_server.rpc.convert import training as convert
 from fr_server.rpc.services.training import own_probe
 from fr_server.rpc.services.training.course_gallery import search_people
-from fr_training.bank.needs import needs
 from fr_training.courses import Course
-from fr_training.plan import read_plan
 from fr_training.sessions.flow import new_session, show
 from fr_training.store.training_store import TrainingStore
 from fr_training.trials import Session
@@ -179,7 +176,7 @@ def test_reports_and_exports_bear_trainees_who_join_meanwhile(server: Running, c
     assert len({row["trainee_id"] for row in rows}) >= len(calls)  # who came before is in it, with a row
 
 
-@pytest.mark.parametrize("whom", ["trainee", "code", "cohort", "export"])
+@pytest.mark.parametrize("whom", ["code", "cohort", "export"])
 def test_a_trainee_who_is_deleted_meanwhile_is_unknown_or_in_it(
     server: Running, course: training_pb2.Course, whom: str
 ) -> None:
@@ -189,7 +186,6 @@ def test_a_trainee_who_is_deleted_meanwhile_is_unknown_or_in_it(
         made = answered(server, course, 2)
         gone = made.enrolled[0]
         calls: dict[str, Callable[[], object]] = {
-            "trainee": lambda gone=gone: report(stub, trainee_id=gone.trainee_id),  # type: ignore[misc]
             "code": lambda gone=gone: report(stub, code=gone.code),  # type: ignore[misc]
             "cohort": lambda made=made: report(stub, cohort_id=made.cohort.cohort_id),  # type: ignore[misc]
             "export": lambda made=made: exported(  # type: ignore[misc]
@@ -209,10 +205,10 @@ def test_a_trainee_who_is_deleted_meanwhile_is_unknown_or_in_it(
                 ends[ended(error).info.reason] += 1
         if len(looks) <= at:  # it had ended before
             break
-    assert at >= (2 if whom in ("trainee", "code") else 1)
+    assert at >= (2 if whom == "code" else 1)
     assert ends["told"] >= 1
     assert set(ends) <= {"told", "UNKNOWN_TRAINEE"}
-    assert ("UNKNOWN_TRAINEE" in ends) == (whom in ("trainee", "code"))
+    assert ("UNKNOWN_TRAINEE" in ends) == (whom == "code")
 
 
 # --- cohorts that are watched ----------------------------------------------------------------------------------------
@@ -374,42 +370,3 @@ def test_a_photo_that_came_in_time_counts_though_its_search_did_not_end_in_time(
         assert waits is not None
         clock.ahead_ms += MINUTE_MS
         assert reason(lambda: answer(stub, late, waits, how)) == "BLOCK_EXPIRED"
-
-
-def test_the_event_loop_neither_reads_plans_nor_hashes_photos(
-    server: Running, course: training_pb2.Course, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stub, busy = server.training, Counter[str]()
-    probe = photo(252)
-    sha256 = hashlib.sha256
-
-    def seen(what: str) -> None:
-        busy[f"{what} in {threading.current_thread().name.split('_')[0]}"] += 1
-
-    def reading(text: str) -> Any:
-        seen("plan")
-        return read_plan(text)
-
-    def needing(plan: Any) -> Any:
-        seen("needs")
-        return needs(plan)
-
-    def hashing(data: bytes = b"", **how: Any) -> Any:
-        if data == probe:
-            seen("photo")
-        return sha256(data, **how)
-
-    monkeypatch.setattr(convert, "read_plan", reading)
-    monkeypatch.setattr(convert, "needs", needing)
-    source = training_pb2.PlanSource(toml=PLAN)
-    stub.ListPlans(training_pb2.ListPlansRequest())
-    stub.CheckPlan(training_pb2.CheckPlanRequest(plan=source))
-    create(stub, PLAN)
-    (one,) = enrol(stub, course.course_id).enrolled
-    session = start(stub, one.code, "own")
-    trial = next_trial(stub, session)
-    assert trial is not None
-    monkeypatch.setattr(hashlib, "sha256", hashing)
-    answer(stub, session, trial, Chance(probe=probe))
-    assert {what.split()[0] for what in busy} == {"plan", "needs", "photo"}
-    assert not [what for what in busy if what.endswith(" in server")]  # the thread of the event loop
