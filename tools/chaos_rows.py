@@ -54,11 +54,7 @@ ROWS = (
         "cut-off",
         "A change of the key, a renewal or an `init` that was killed can be run again",
         "killed at any step: nothing is lost or reported as tampering, and one key is in force",
-        (
-            "tests/fault/test_rotation_cut_off.py",
-            "tests/fault/test_renewal_cut_off.py",
-            "tests/fault/test_init_cut_off.py",
-        ),
+        ("tests/fault/test_cut_off.py",),
     ),
     Row(
         "upgrade",

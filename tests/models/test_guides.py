@@ -75,3 +75,21 @@ def prints_the_candidates(folder: Path, address: str) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("1 obama ")
+
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.models
+def test_simulated_trainees_take_a_course_and_everything_is_written(
+    tmp_path: Path, pack_cache: ModelCache, photos: dict[str, Path]
+) -> None:
+    command = [sys.executable, "examples/demo_training.py", "--out", str(tmp_path), "--trainees", "3"]
+    ran = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=240, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "FAILED" not in ran.stdout
+    abilities = json.loads((tmp_path / "demo" / "abilities.json").read_text())
+    written = {path.name for path in (tmp_path / "demo").iterdir()}
+    assert written >= {f"{name}.{kind}" for name in (*abilities, "cohort") for kind in ("html", "json")}
+    assert written >= {"results.csv", "xapi.json", "ags.json", "badges.json"}
+    assert "Macron" not in (tmp_path / "demo" / "results.csv").read_text() + (tmp_path / "server.log").read_text()
