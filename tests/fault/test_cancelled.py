@@ -23,7 +23,7 @@ from support.counts import count
 from support.faults import SOON, Started, embed_request, faulty, started_faulty, until
 
 CALLS = count("CANCELLED_CALLS")
-WARM_UP_CALLS = 500
+WARM_UP_CALLS = 300
 
 # A batch of four takes 10 ms and there are fewer threads than calls at once: calls are cancelled in every queue. Many
 # more at once, and most would be cancelled before this process had sent them.
@@ -34,8 +34,8 @@ PATIENCE = 1.5
 GROWTH_MIB = 10.0
 
 DOOMED = range(50, 54)
-CUT_OFF = 40
-OVERDUE, OVERDUE_ROUNDS = 200, 4
+CUT_OFF = 20
+OVERDUE, OVERDUE_ROUNDS = 200, 2
 
 
 async def cancel_many(address: str, calls: int, seed: int) -> int:

@@ -235,6 +235,7 @@ def test_others_are_served_as_before(at: Made, tmp_path: Path) -> None:
     assert all(one["refused"] == BEYOND for one in told)
 
 
+@pytest.mark.nightly
 def test_control_without_limits_nobody_else_is_served_and_the_slow_ones_stay(at: Made, tmp_path: Path) -> None:
     token, streams = at.key(), 150
     with started_besieged(tmp_path, at, *settings(streams, 300.0, 100_000), run_s=RUN_S, guarded=False) as server:

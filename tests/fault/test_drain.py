@@ -119,6 +119,7 @@ def test_no_accepted_call_is_lost(tmp_path: Path) -> None:
     require_nothing_lost(end)
 
 
+@pytest.mark.nightly
 def test_control_without_a_drain_accepted_calls_are_lost(tmp_path: Path) -> None:
     with started_faulty(tmp_path, SLOW_S, server={"drain_s": 0.0}) as server:
         end = end_under_load(server, embed_request(1))

@@ -12,7 +12,7 @@ import grpc
 from fr_api.v1 import common_pb2, recognition_pb2
 from support.servers import photo, running
 
-CALLS = 3000
+CALLS = 1000
 DETECT = "/fr_api.v1.RecognitionService/Detect"
 
 

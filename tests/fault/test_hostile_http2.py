@@ -175,6 +175,7 @@ def test_compressed_messages_are_refused_unread(guarded: Started) -> None:
     assert alone(guarded, "gzip_bombs", GIB).grown_mib < UNPACKED_MIB
 
 
+@pytest.mark.nightly
 def test_control_compressed_messages_would_be_unpacked(tmp_path: Path) -> None:
     with started_guarded(tmp_path, ["grpc.compression_enabled_algorithms_bitset"]) as server:
         attacked = alone(server, "gzip_bombs", GIB)
@@ -189,6 +190,7 @@ def test_metadata_beyond_the_limit_is_dropped_as_it_comes(guarded: Started) -> N
     require_harmless(attacked, READ_MIB)
 
 
+@pytest.mark.nightly
 def test_control_metadata_would_be_taken_in(tmp_path: Path, guarded: Started) -> None:
     unlimited = dict.fromkeys(("grpc.max_metadata_size", "grpc.absolute_max_metadata_size"), 2**30)
     with started_guarded(tmp_path, instead=unlimited) as server:
@@ -208,6 +210,7 @@ def test_pings_are_answered_at_little_cost(guarded: Started) -> None:
     assert cpu_s(guarded.process.pid) - before_s < CPU_S
 
 
+@pytest.mark.nightly
 def test_control_pings_that_are_counted_cost_the_square_of_their_number(tmp_path: Path) -> None:
     with started_guarded(tmp_path, ["grpc.http2.max_ping_strikes"]) as server:
         attacked = alone(server, "pings", 40_000)
@@ -230,6 +233,7 @@ def test_calls_that_are_reset_at_once_are_no_load(guarded: Started) -> None:
     assert attacked.grown_mib <= GROWTH_MIB
 
 
+@pytest.mark.nightly
 def test_control_calls_that_are_reset_would_pile_up(tmp_path: Path) -> None:
     with started_guarded(tmp_path, ["grpc.max_concurrent_streams"]) as server:
         assert alone(server, "resets", 30_000).grown_mib > 2 * GROWTH_MIB
@@ -242,6 +246,7 @@ def test_connections_that_say_nothing_are_closed(guarded: Started) -> None:
     require_harmless(attacked)
 
 
+@pytest.mark.nightly
 def test_control_connections_that_say_nothing_would_stay(tmp_path: Path) -> None:
     with started_guarded(tmp_path, [HANDSHAKE]) as server:
         assert alone(server, "half_open", 400).told["resets"] == 0

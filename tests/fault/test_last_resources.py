@@ -44,7 +44,7 @@ from support.besieged import HOST, Made, figure, made, secure_channel, started_b
 from support.counts import count
 from support.courses import Chance, answer, next_trial, store_of
 from support.faults import Started
-from support.servers import Running, ended, photo, running
+from support.servers import Running, ended, photo, refusal_of, running
 from support.training_stores import DAY_MS, add_course, begin, small_course
 
 TIMES = count("LAST_RESOURCES")
@@ -239,9 +239,7 @@ def test_a_disk_that_becomes_read_only(tmp_path: Path, disk: ReadOnlyDisk) -> No
                 for _ in range(ROUNDS):
                     assert deeds.ask(server.channel) <= FAILURES
                 assert health(server.channel) == health_pb2.HealthCheckResponse.SERVING
-                with pytest.raises(grpc.RpcError) as refused:  # what the audit cannot keep is not told
-                    deeds.require_kept(server.channel, stores_of(server))
-                assert ended(refused.value).info.reason in FAILURES
+                assert refusal_of(lambda: deeds.require_kept(server.channel, stores_of(server))).info.reason in FAILURES
             deeds.require_kept(server.channel, stores_of(server))
         assert deeds.ask(server.channel) == {OK}
     with running(tmp_path / "data", access={"mode": "open"}) as server:

@@ -18,7 +18,7 @@ from PIL import Image
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, server_pb2
 from fr_core.embed.null import NULL_MODEL
 from fr_server.errors import all_errors
-from support.servers import Running, ended, photo, running
+from support.servers import Running, photo, refusal_of, running
 
 MODEL = common_pb2.ModelId(pack=NULL_MODEL.pack, version=NULL_MODEL.version, sha256=NULL_MODEL.sha256)
 UNIT = np.eye(64)[0]
@@ -225,9 +225,7 @@ def staffed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.name)
 def test_bad_input_is_refused_with_a_reason_and_changes_nothing(staffed: Running, bad: Bad) -> None:
     before = gallery_state(staffed)
-    with pytest.raises(grpc.RpcError) as caught:
-        bad.call(staffed)
-    told = ended(caught.value)
+    told = refusal_of(lambda: bad.call(staffed))
     remedy = {error.reason: error.remedy for error in all_errors()}[bad.reason]
     assert (told.info.reason, told.code) == (bad.reason, bad.status)
     assert told.info.domain == "fr-core"
@@ -238,9 +236,7 @@ def test_bad_input_is_refused_with_a_reason_and_changes_nothing(staffed: Running
 
 
 def test_duplicate_photo_is_refused_and_names_the_template(staffed: Running) -> None:
-    with pytest.raises(grpc.RpcError) as caught:
-        enrol(image_probe(photo(200)), subject_id="another")(staffed)
-    info = ended(caught.value).info
+    info = refusal_of(lambda: enrol(image_probe(photo(200)), subject_id="another")(staffed)).info
     assert info.reason == "DUPLICATE_IMAGE"
     assert int(info.metadata["template_id"]) >= 1
     assert gallery_state(staffed)[0] == 1
@@ -255,6 +251,4 @@ def test_message_beyond_what_grpc_receives_leaves_the_server_up(staffed: Running
 
 def test_no_error_tells_an_id_or_a_name(staffed: Running) -> None:
     request = gallery_pb2.GetSubjectRequest(gallery_id="staff", subject_id="Jane Roe")
-    with pytest.raises(grpc.RpcError) as caught:
-        staffed.gallery.GetSubject(request)
-    assert b"Jane" not in ended(caught.value).status.SerializeToString()
+    assert b"Jane" not in refusal_of(lambda: staffed.gallery.GetSubject(request)).status.SerializeToString()

@@ -52,13 +52,6 @@ def write(path: Path, data: bytes) -> Path:
     return path
 
 
-def test_info_names_the_model_and_the_limits(fr: Fr) -> None:
-    assert keys(fr("info", "--json"))["model"]["id"]["pack"] == "null"
-    _, out, _ = fr("info")
-    assert "null@1" in out
-    assert "JPEG, PNG, WEBP; at most 8 MiB" in out
-
-
 def test_detect_prints_counts_and_draws(fr: Fr, tmp_path: Path) -> None:
     file, out_file = write(tmp_path / "two.png", photo(1, 2)), tmp_path / "drawn.png"
     found = keys(fr("detect", file, "--json"))

@@ -29,7 +29,7 @@ from fr_evaluation.verification.run import read_pairs, run_verification
 from fr_server.config import Config
 from support.faults import until
 from support.photos import face
-from support.servers import GatedDetector, Running, batched_engine, ended, null_engine, photo, running
+from support.servers import GatedDetector, Running, batched_engine, ended, null_engine, photo, refusal_of, running
 
 PEOPLE = 6
 NAMES = [f"Jane_Roe_{number}" for number in range(PEOPLE)]
@@ -95,9 +95,7 @@ def content(server: Running, report_id: str, file: int = evaluation_pb2.REPORT_F
 
 
 def refusal(call: Callable[[], object]) -> str:
-    with pytest.raises(grpc.RpcError) as caught:
-        call()
-    told = ended(caught.value)
+    told = refusal_of(call)
     assert not any(name in told.status.message for name in NAMES)
     reason: str = told.info.reason
     return reason

@@ -174,16 +174,6 @@ def test_only_similar_subjects_of_the_threshold_are_reported(client: Client) -> 
     assert client.get_gallery("g").subject_count == 2
 
 
-def test_a_stream_reports_similar_subjects_too(client: Client) -> None:
-    items = [EnrolItem(name, photo(1, width=400 + i), name, report_similar=True) for i, name in enumerate("ab")]
-    answers = dict(client.enrol_many("g", items))
-    stored = [answers[name] for name in "ab"]
-    assert all(isinstance(one, gallery_pb2.EnrolResponse) for one in stored)
-    # They were enrolled at the same time: one of them at least is told of the other.
-    assert {one.subject_id for answer in stored for one in getattr(answer, "similar", ())} <= {"a", "b"}
-    assert any(getattr(answer, "similar", ()) for answer in stored)
-
-
 @pytest.mark.parametrize("error", [ShuttingDown("The server is shutting down."), RuntimeError("a defect")])
 def test_a_face_is_stored_once_where_the_search_for_similar_ones_fails(
     client: Client, server: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
@@ -371,6 +361,7 @@ def test_a_run_that_stops_early_says_how_to_go_on(fr: Fr, client: Client, server
 # --- speed ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.nightly
 @pytest.mark.alone
 @pytest.mark.slow
 def test_five_thousand_embeddings_a_second_are_imported(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from fr_core.types import U8, Detection
 from fr_server.rpc.interceptors.admission import Admission
 from fr_server.telemetry.listener import Ended, Listener
 from fr_server.telemetry.open import Telemetry
-from support.servers import ended, photo, running
+from support.servers import ended, photo, refusal_of, running
 
 
 class Held(NullDetector):
@@ -99,9 +99,7 @@ def test_work_that_hears_of_the_end_first_is_told_in_the_same_way() -> None:
 
 def test_a_refusal_says_how_many_of_what_there_are(tmp_path: Path) -> None:
     def refused(call: Callable[[], object]) -> tuple[str, str]:
-        with pytest.raises(grpc.RpcError) as caught:
-            call()
-        told = ended(caught.value)
+        told = refusal_of(call)
         assert told.info.reason == "OVERLOADED"
         return told.info.metadata["limit"], told.status.message.split(";")[0]
 

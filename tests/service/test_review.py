@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -33,7 +31,7 @@ from fr_trust.casework.values import Examination
 from fr_trust.evidence.verify import verify_bundle
 from support.callers import BLUES, NONE, POTENTIAL, PROBE, UNSURE, Caller, Staffed, in_case, reason_of, staffed
 from support.engines import calibration
-from support.servers import Fr, ended, photo
+from support.servers import Fr, photo, refusal_of
 
 KEPT_MS = 30 * 86_400_000
 FIRST, SECOND, DISPUTED, CONCLUDED, AWAITING = (
@@ -61,9 +59,7 @@ def reference(request: pytest.FixtureRequest) -> str:
 
 def how(call: Callable[[], Any]) -> tuple[Any, ...]:
     """How a call is refused, all of it but its request id."""
-    with pytest.raises(grpc.RpcError) as caught:
-        call()
-    told = ended(caught.value)
+    told = refusal_of(call)
     return told.code, told.info.reason, told.status.message, dict(told.info.metadata)
 
 
@@ -261,21 +257,6 @@ def test_a_third_decides_who_knows_as_little(
     assert len(after.findings) == len(at.operator.examination(examination_id).findings) == 3
 
 
-def test_of_many_findings_at_the_same_moment_as_many_are_kept_as_it_takes(at: Staffed, reference: str) -> None:
-    _, examination_id, _ = examined(at, reference)
-    examiners = [at.examiner(number) for number in range(1, 7)]
-    together = threading.Barrier(len(examiners))
-
-    def find(examiner: Caller) -> str:
-        together.wait(10)
-        return reason_of(lambda: examiner.finds(examination_id, NONE))
-
-    with ThreadPoolExecutor(len(examiners)) as pool:
-        outcomes = sorted(pool.map(find, examiners))
-    assert outcomes == ["FINDING_LOCKED"] * 4 + ["OK"] * 2
-    assert len(at.operator.examination(examination_id).findings) == 2
-
-
 def test_a_search_that_finds_nobody_is_kept_and_concluded_without_an_examiner(at: Staffed, reference: str) -> None:
     case_id = at.operator.opens(reference)
     stranger = photo(222)
@@ -319,9 +300,7 @@ def test_two_scopes_have_a_case_of_one_reference_each_and_do_not_know_it(at: Sta
     others = other.opens(reference)
     assert others != case_id
     assert [one.case_id for one in other.review.ListCases(review_pb2.ListCasesRequest()).cases] == [others]
-    with pytest.raises(grpc.RpcError) as refused:
-        other.opens(reference)
-    assert ended(refused.value).info.reason == "CASE_EXISTS", "of its own"
+    assert refusal_of(lambda: other.opens(reference)).info.reason == "CASE_EXISTS", "of its own"
     request = audit_pb2.SearchAuditRequest(chain="cases", action="case.open", case_reference=reference)
     told = [json.loads(one.json) for one in at.auditor.audit.SearchAudit(request).records]
     assert [one["detail"]["case_id"] for one in told] == [case_id, others], "one pseudonym, two ids"
@@ -845,9 +824,7 @@ def test_a_bundle_tells_no_examiner_what_is_not_to_be_known_before_the_finding(a
     case_id = at.operator.opens(reference)
     examination_id = at.operator.searches(case_id, "wanted").examination.examination_id
     assert all(one.rank == 0 and not one.HasField("similarity") for one in mixed.examination(examination_id).candidates)
-    with pytest.raises(grpc.RpcError) as caught:
-        mixed.exports(case_id, unfinished=True)
-    told = ended(caught.value)
+    told = refusal_of(lambda: mixed.exports(case_id, unfinished=True))
     assert (told.info.reason, told.info.metadata["field"]) == ("NOT_PERMITTED", "include_unfinished")
     assert at.operator.exports(case_id, unfinished=True), "who judges nothing is told"
     mixed.finds(examination_id, NONE)
@@ -903,9 +880,7 @@ def test_who_has_its_share_of_unread_answers_is_refused_more_and_others_are_not(
         try:
             for call in calls:
                 next(call)
-            with pytest.raises(grpc.RpcError) as caught:
-                list(few.operator.review.ExportEvidence(request))
-            told = ended(caught.value)
+            told = refusal_of(lambda: few.operator.review.ExportEvidence(request))
             assert (told.code, told.info.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
             assert told.retry is not None
             assert reason_of(partial(few.caller(Role.OPERATOR, number=2).review.ExportEvidence, request)) == "OK"

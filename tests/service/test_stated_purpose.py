@@ -137,18 +137,6 @@ def test_persons_of_an_operational_gallery_take_a_purpose_and_a_case(at: Staffed
     assert asked(at.operator, method, made("test")) == "OK"
 
 
-@pytest.mark.parametrize("method", CALLS)
-def test_the_audit_has_the_purpose_and_the_case(at: Staffed, method: str) -> None:
-    request = CALLS[method](at, "wanted", purpose=VICTIM, case_reference=f"for {method}")
-    assert asked(at.operator, method, request) == "OK"
-    words = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in method).lstrip("_")
-    chain = "galleries" if method == "UpdateSubject" else "access"
-    said = said_last(at, chain, f"gallery.{words}")
-    assert said["purpose"] == "victim"
-    case = audit_pb2.SearchAuditRequest(chain=chain, case_reference=f"for {method}")
-    assert [json.loads(one.json)["case"] for one in at.auditor.audit.SearchAudit(case).records][-1] == said["case"]
-
-
 def test_what_is_read_of_a_case_is_put_down_to_it(at: Staffed) -> None:
     case_id = at.operator.opens("K 7", common_pb2.PURPOSE_MISSING_PERSON)
     examination_id = at.operator.review.SearchInCase(in_case(case_id, "wanted")).examination.examination_id

@@ -13,12 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 
 from fr_api.v1 import gallery_pb2, training_pb2
 from support.courses import PLAN, Chance, answer, ask, create, enrol, link_people, next_trial, start, take
-from support.servers import Running, ended, photo, running
+from support.servers import Running, photo, refusal_of, running
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +49,7 @@ def codes(server: Running, course: training_pb2.Course) -> list[str]:
 
 def refusal(call: Callable[[], Any]) -> tuple[str, str]:
     """Status and reason of a call that is refused."""
-    with pytest.raises(grpc.RpcError) as caught:
-        call()
-    end = ended(caught.value)
+    end = refusal_of(call)
     return end.code.name, end.info.reason
 
 

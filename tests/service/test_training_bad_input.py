@@ -42,7 +42,7 @@ from support.courses import (
     start,
     take,
 )
-from support.servers import Ended, Running, ended, photo
+from support.servers import Ended, Running, ended, photo, refusal_of
 
 # Requests of any kind, right or wrong: what mypy would find in them is what is sent here.
 pb: Any = training_pb2
@@ -175,9 +175,7 @@ class Refused:
 
     def __call__(self, call: Callable[[], Any], reason: str, status: str = "INVALID_ARGUMENT") -> Ended:
         before = self.kept()
-        with pytest.raises(grpc.RpcError) as caught:
-            call()
-        end = ended(caught.value)
+        end = refusal_of(call)
         assert (end.code.name, end.info.reason) == (status, reason)
         sentence = end.status.message
         assert sentence[0].isupper() or sentence[0] == "`" or sentence[0].isdigit()
@@ -678,9 +676,7 @@ def held(name: str) -> Iterator[tuple[threading.Event, threading.Event]]:
 def until_free(stub: Stub) -> None:
     """Wait until the server makes no course any more."""
     for _ in range(600):
-        with pytest.raises(grpc.RpcError) as caught:
-            create(stub, MANY)
-        if ended(caught.value).info.reason == "TOO_FEW_PEOPLE":
+        if refusal_of(lambda: create(stub, MANY)).info.reason == "TOO_FEW_PEOPLE":
             return
         time.sleep(0.05)
     raise AssertionError("the server is not free")

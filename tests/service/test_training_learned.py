@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 
 from fr_api.v1 import training_pb2
@@ -18,7 +17,7 @@ from fr_training.grading.items import learned
 from fr_training.sessions.results import results
 from fr_training.trials import Result
 from support.courses import Chance, create, enrol, link_people, start, store_of, take
-from support.servers import Running, ended, running
+from support.servers import Running, refusal_of, running
 
 PLAN = """
 format = 1
@@ -80,9 +79,7 @@ def items_of(course: Course) -> dict[str, Item]:
 
 
 def refusal(server: Running, **fields: Any) -> tuple[str, str]:
-    with pytest.raises(grpc.RpcError) as caught:
-        create(server.training, PLAN, **fields)
-    end = ended(caught.value)
+    end = refusal_of(lambda: create(server.training, PLAN, **fields))
     return end.code.name, end.info.reason
 
 

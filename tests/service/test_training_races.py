@@ -40,7 +40,7 @@ from support.courses import (
     store_of,
     take,
 )
-from support.servers import Running, ended, photo
+from support.servers import Running, ended, photo, refusal_of
 
 PLAN = """
 format = 1
@@ -94,9 +94,7 @@ def course(server: Running) -> training_pb2.Course:
 
 
 def reason(call: Callable[[], object]) -> str:
-    with pytest.raises(grpc.RpcError) as caught:
-        call()
-    return str(ended(caught.value).info.reason)
+    return str(refusal_of(call).info.reason)
 
 
 # --- reports ---------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 import grpc
 import numpy as np
+import pytest
 from google.rpc import error_details_pb2, status_pb2
 from PIL import Image
 
@@ -233,3 +234,16 @@ def ended(error: grpc.RpcError) -> Ended:
     assert status.details[0].Unpack(info)
     waits = len(status.details) > 1 and status.details[1].Unpack(retry)
     return Ended(error.code(), status, info, retry if waits else None)
+
+
+def refusal_of(call: Callable[[], Any]) -> Ended:
+    """Make a call that must be refused, and read a stream of answers to its end; return how it ended."""
+
+    def read() -> None:
+        answer = call()
+        if hasattr(answer, "__next__"):
+            list(answer)
+
+    with pytest.raises(grpc.RpcError) as caught:
+        read()
+    return ended(caught.value)
