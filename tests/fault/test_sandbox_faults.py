@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import PIL.Image
@@ -268,8 +269,7 @@ def test_pixels_are_out_of_reach_of_the_worker_once_they_are_answered(decoder: S
 
 
 def test_a_worker_that_is_killed_in_the_midst_costs_one_call() -> None:
-    made = SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=60_000, boot=PLANTED)
-    try:
+    with closing(SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=60_000, boot=PLANTED)) as made:
         made.decode(photo(), LIMITS)
         (pid,) = workers_of(made)
         raised: list[BaseException] = []
@@ -288,8 +288,6 @@ def test_a_worker_that_is_killed_in_the_midst_costs_one_call() -> None:
         asking.join(20)
         assert [type(error) for error in raised] == [ImageTooCostly]
         assert made.decode(photo(), LIMITS).width == 64
-    finally:
-        made.close()
 
 
 def workers_of(decoder: SandboxedDecoder) -> list[int]:
@@ -303,8 +301,9 @@ def _processor_s(pid: int) -> float:
 
 def test_a_worker_that_is_killed_while_it_waits_costs_no_call_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
     replaced: list[bool] = []
-    made = SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=60_000, on_replaced=replaced.append)
-    try:
+    with closing(
+        SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=60_000, on_replaced=replaced.append)
+    ) as made:
         made.decode(photo(), LIMITS)
         (pid,) = workers_of(made)
         made.decode(photo(), LIMITS)
@@ -315,21 +314,16 @@ def test_a_worker_that_is_killed_while_it_waits_costs_no_call_and_is_told(caplog
         assert workers_of(made) != [pid]
         assert replaced == [False]
         assert "A decoder of photos is replaced: ended with SIGKILL while it waited" in caplog.text
-    finally:
-        made.close()
 
 
 def test_a_worker_leaves_it_to_its_parent_when_to_end() -> None:
-    made = SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=60_000)
-    try:
+    with closing(SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=60_000)) as made:
         made.decode(photo(), LIMITS)
         before = workers_of(made)
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
             os.kill(before[0], number)
         assert made.decode(photo(), LIMITS).width == 64
         assert workers_of(made) == before
-    finally:
-        made.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT])
@@ -359,8 +353,7 @@ def test_a_worker_does_so_from_its_first_step(number: signal.Signals) -> None:
 
 
 def test_others_are_served_while_one_photo_spins() -> None:
-    made = SandboxedDecoder(workers=2, memory_mib=MEMORY_MIB, time_ms=TIME_MS, boot=PLANTED)
-    try:
+    with closing(SandboxedDecoder(workers=2, memory_mib=MEMORY_MIB, time_ms=TIME_MS, boot=PLANTED)) as made:
         outcomes: list[type[BaseException]] = []
 
         def spin() -> None:
@@ -378,19 +371,14 @@ def test_others_are_served_while_one_photo_spins() -> None:
         spinning.join()
         assert outcomes == [ImageTooCostly]
         assert answered > 10
-    finally:
-        made.close()
 
 
 @pytest.mark.parametrize("boot", ["import sys; sys.exit(3)", PLANTED.replace("worker.main()", "NotImplemented()")])
 def test_a_worker_that_does_not_start_is_our_failure_each_time(boot: str) -> None:
-    made = SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=TIME_MS, boot=boot)
-    try:
+    with closing(SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=TIME_MS, boot=boot)) as made:
         for _ in range(2):
             with pytest.raises(InternalError, match="shut itself in"):
                 made.decode(photo(), LIMITS)
-    finally:
-        made.close()
 
 
 def test_a_worker_with_a_thread_does_not_start() -> None:
@@ -399,13 +387,10 @@ def test_a_worker_with_a_thread_does_not_start() -> None:
         "worker.main()",
         "import threading; threading.Thread(target=time.sleep, args=(60,), daemon=True).start(); worker.main()",
     )
-    made = SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=TIME_MS, boot=threaded)
-    try:
+    with closing(SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=TIME_MS, boot=threaded)) as made:
         with pytest.raises(InternalError) as failed:
             made.decode(photo(), LIMITS)
         assert "a thread runs already" in repr(failed.value.__cause__.__cause__)  # type: ignore[union-attr]
-    finally:
-        made.close()
 
 
 def test_no_descriptor_is_left_by_workers_that_come_and_go(decoder: SandboxedDecoder) -> None:
@@ -504,13 +489,10 @@ def many_codes() -> bytes:
 def test_a_real_bomb_of_memory_costs_one_call() -> None:
     """300 KB of one megapixel, for whose codes libwebp takes 350 MiB; the container does not tell."""
     limits = ImageLimits(max_pixels=2**20)
-    made = SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=60_000)
-    try:
+    with closing(SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=60_000)) as made:
         with pytest.raises((Undecodable, ImageTooCostly)):
             made.decode(many_codes(), limits)
         assert made.decode(photo(), limits).width == 64
-    finally:
-        made.close()
     program = (  # the control
         f"import sys\nsys.path.insert(0, {str(REPOSITORY)!r})\nfrom fr_core.imaging import ImageLimits, decode\n"
         "print(decode(sys.stdin.buffer.read(), ImageLimits(max_pixels=2**20)).width)\n"

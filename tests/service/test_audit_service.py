@@ -395,62 +395,21 @@ def test_records_are_found_by_all_that_they_say(work: Work, chain: str) -> None:
         assert found(auditor, chain=chain, case_reference=REFERENCE)
 
 
-BAD: dict[str, tuple[Callable[[Caller], Any], str]] = {
-    "search: no chain": (lambda by: by.audit.SearchAudit(audit_pb2.SearchAuditRequest()), "MISSING_FIELD"),
-    "search: no such chain": (
-        lambda by: by.audit.SearchAudit(audit_pb2.SearchAuditRequest(chain="x")),
-        "INVALID_FIELD",
-    ),
-    "search: a subject of no gallery": (
-        lambda by: by.audit.SearchAudit(audit_pb2.SearchAuditRequest(chain="access", subject_id="s")),
-        "MISSING_FIELD",
-    ),
-    "search: a page of too many": (
-        lambda by: by.audit.SearchAudit(audit_pb2.SearchAuditRequest(chain="access", page_size=1_001)),
-        "INVALID_PAGE",
-    ),
-    "search: a time that is none": (
-        lambda by: by.audit.SearchAudit(
-            audit_pb2.SearchAuditRequest(chain="access", start_time=Timestamp(seconds=2**62))
-        ),
-        "INVALID_FIELD",
-    ),
-    "search: another time that is none": (
-        lambda by: by.audit.SearchAudit(
-            audit_pb2.SearchAuditRequest(chain="access", end_time=Timestamp(seconds=1, nanos=-1))
-        ),
-        "INVALID_FIELD",
-    ),
-    "export: no chain": (lambda by: by.audit.ExportAudit(audit_pb2.ExportAuditRequest()), "MISSING_FIELD"),
-    "export: from after the end": (
-        lambda by: by.audit.ExportAudit(audit_pb2.ExportAuditRequest(chain="cases", after_seq=2**64 - 1)),
-        "INVALID_FIELD",
-    ),
-    "verify: no such chain": (
-        lambda by: by.audit.VerifyAudit(audit_pb2.VerifyAuditRequest(chain="x")),
-        "INVALID_FIELD",
-    ),
-    "verify: a checkpoint of no chain": (
-        lambda by: by.audit.VerifyAudit(audit_pb2.VerifyAuditRequest(checkpoints=[audit_pb2.Checkpoint(json="{}")])),
-        "MISSING_FIELD",
-    ),
+NO_CHECKPOINT = audit_pb2.Checkpoint(json="{}")
+BAD: dict[str, tuple[str, dict[str, Any], str]] = {
+    "search: no chain": ("SearchAudit", {}, "MISSING_FIELD"),
+    "search: no such chain": ("SearchAudit", {"chain": "x"}, "INVALID_FIELD"),
+    "search: a subject of no gallery": ("SearchAudit", {"chain": "access", "subject_id": "s"}, "MISSING_FIELD"),
+    "search: a page of too many": ("SearchAudit", {"chain": "access", "page_size": 1_001}, "INVALID_PAGE"),
+    "search: no time": ("SearchAudit", {"chain": "access", "start_time": Timestamp(seconds=2**62)}, "INVALID_FIELD"),
+    "search: no end": ("SearchAudit", {"chain": "access", "end_time": Timestamp(seconds=1, nanos=-1)}, "INVALID_FIELD"),
+    "export: no chain": ("ExportAudit", {}, "MISSING_FIELD"),
+    "export: from after the end": ("ExportAudit", {"chain": "cases", "after_seq": 2**64 - 1}, "INVALID_FIELD"),
+    "verify: no such chain": ("VerifyAudit", {"chain": "x"}, "INVALID_FIELD"),
+    "verify: a checkpoint of no chain": ("VerifyAudit", {"checkpoints": [NO_CHECKPOINT]}, "MISSING_FIELD"),
     "verify: a checkpoint that is none": (
-        lambda by: by.audit.VerifyAudit(
-            audit_pb2.VerifyAuditRequest(checkpoints=[audit_pb2.Checkpoint(chain="cases", json="{}")])
-        ),
-        "INVALID_FIELD",
-    ),
-    "verify: a checkpoint of a chain that is not asked for": (
-        lambda by: by.audit.VerifyAudit(
-            audit_pb2.VerifyAuditRequest(
-                chain="access",
-                checkpoints=[
-                    one
-                    for one in by.audit.GetCheckpoints(audit_pb2.GetCheckpointsRequest()).checkpoints
-                    if one.chain == "cases"
-                ],
-            )
-        ),
+        "VerifyAudit",
+        {"checkpoints": [audit_pb2.Checkpoint(chain="cases", json="{}")]},
         "INVALID_FIELD",
     ),
 }
@@ -458,8 +417,15 @@ BAD: dict[str, tuple[Callable[[Caller], Any], str]] = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_requests_that_cannot_be_answered_are_refused(work: Work, name: str) -> None:
-    call, reason = BAD[name]
-    assert reason_of(lambda: call(work.at.auditor)) == reason
+    method, fields, reason = BAD[name]
+    request = getattr(audit_pb2, f"{method}Request")(**fields)
+    assert reason_of(partial(getattr(work.at.auditor.audit, method), request)) == reason
+
+
+def test_a_checkpoint_of_a_chain_that_is_not_asked_for_is_refused(work: Work) -> None:
+    of_cases = [one for one in signed(work.at.auditor).checkpoints if one.chain == "cases"]
+    request = audit_pb2.VerifyAuditRequest(chain="access", checkpoints=of_cases)
+    assert reason_of(partial(work.at.auditor.audit.VerifyAudit, request)) == "INVALID_FIELD"
 
 
 def test_a_list_of_what_is_recorded_while_it_is_read_has_an_end(tmp_path: Path) -> None:
