@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -22,6 +22,7 @@ import pytest
 from fr_core.errors import FrError, ImageTooCostly, InternalError, ShuttingDown, Undecodable
 from fr_core.imaging import ImageLimits, decode
 from fr_core.imaging.sandbox import SandboxedDecoder
+from support.faults import until
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 LIMITS = ImageLimits(max_pixels=1_000_000)
@@ -162,13 +163,6 @@ def children() -> set[int]:
     return found
 
 
-def wait_for(what: Callable[[], object], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
 @pytest.mark.parametrize(
     ("harm", "refusal", "words", "why"),
     [
@@ -283,7 +277,7 @@ def test_a_worker_that_is_killed_in_the_midst_costs_one_call() -> None:
         asking = threading.Thread(target=ask)
         begun = _processor_s(pid)
         asking.start()
-        wait_for(lambda: _processor_s(pid) > begun + 0.02)  # it is in the midst
+        until(lambda: _processor_s(pid) > begun + 0.02)  # it is in the midst
         os.kill(pid, signal.SIGKILL)
         asking.join(20)
         assert [type(error) for error in raised] == [ImageTooCostly]
@@ -309,7 +303,7 @@ def test_a_worker_that_is_killed_while_it_waits_costs_no_call_and_is_told(caplog
         made.decode(photo(), LIMITS)
         assert replaced == []  # the control
         os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+        until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
         assert made.decode(photo(), LIMITS).width == 64
         assert workers_of(made) != [pid]
         assert replaced == [False]
@@ -419,16 +413,16 @@ def test_calls_that_wait_end_when_the_decoder_is_closed() -> None:
 
     asking = [threading.Thread(target=ask, args=(harmful("spin"),))]
     asking[0].start()
-    wait_for(lambda: not workers_of(made))
+    until(lambda: not workers_of(made))
     asking += [threading.Thread(target=ask, args=(photo(),)) for _ in range(3)]
     for thread in asking[1:]:
         thread.start()
-    wait_for(lambda: made._places.waiting == 3)
+    until(lambda: made._places.waiting == 3)
     made.close()
     for thread in asking:
         thread.join(20)
     assert outcomes == [ShuttingDown] * 3 + [ImageTooCostly]
-    wait_for(lambda: not workers_of(made))
+    until(lambda: not workers_of(made))
 
 
 def test_workers_die_with_their_parent_even_in_the_midst(tmp_path: Path) -> None:
@@ -447,9 +441,9 @@ made.decode({harmful("spin")!r}, ImageLimits())
     with parent, parent.stdout:
         pid = int(parent.stdout.readline())
         begun = _processor_s(pid)
-        wait_for(lambda: _processor_s(pid) > begun + 0.02)
+        until(lambda: _processor_s(pid) > begun + 0.02)
         parent.kill()
-    wait_for(lambda: not Path(f"/proc/{pid}").exists() or "sandbox_worker" not in _command(pid))
+    until(lambda: not Path(f"/proc/{pid}").exists() or "sandbox_worker" not in _command(pid))
 
 
 def many_codes() -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from fr_core.pipeline import Pipeline
 from fr_core.types import F32, AlignedFace
 from fr_server.config import Config, config_from
 from fr_server.engine import engine_options, open_decoder
+from support.faults import until
 from support.servers import ended, null_engine, photo, running
 
 
@@ -51,7 +51,7 @@ def test_a_crash_of_a_decoder_is_one_caller_s_refusal(tmp_path: Path) -> None:
         assert ended(refused.value).info.reason == "UNDECODABLE"
         assert len(detect(photo(1, 2)).faces) == 2
         (process,) = decoder._idle
-    wait_for_the_end_of(process.pid)
+    until(lambda: not Path(f"/proc/{process.pid}").exists())
 
 
 class Unused:
@@ -80,14 +80,7 @@ def test_a_pipeline_as_front_ends_build_it_decodes_in_the_sandbox() -> None:
             pipeline.decode(photo(1)[:90])
     finally:
         pipeline.close()
-    wait_for_the_end_of(process.pid)
-
-
-def wait_for_the_end_of(pid: int) -> None:
-    end = time.monotonic() + 10
-    while Path(f"/proc/{pid}").exists():
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    until(lambda: not Path(f"/proc/{process.pid}").exists())
 
 
 @pytest.mark.parametrize(("frontends", "workers"), [(0, available_cores()), (2, -(-available_cores() // 2)), (64, 1)])

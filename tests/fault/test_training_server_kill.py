@@ -32,6 +32,7 @@ from fr_api.v1 import training_pb2, training_pb2_grpc
 from fr_training.store.training_store import TrainingStore
 from support.counts import count
 from support.courses import Chance, Stub, Trial, create, enrol, link_people, next_trial, start
+from support.faults import until
 from support.servers import running
 
 KILLS = count("SERVER_KILLS")
@@ -368,9 +369,7 @@ def live_and_die(servers: Servers, stub: Stub, seats: list[Seat], at: random.Ran
     before = sum(len(seat.acknowledged) for seat in seats)
     life = Life(stub, seats)
     for _ in range(at.randrange(MOST_ANSWERS)):
-        give_up = time.monotonic() + 30
-        while not (life.answers.acquire(timeout=0.1) or life.over):  # who is over answers no more
-            assert time.monotonic() < give_up
+        until(lambda: life.answers.acquire(timeout=0.1) or life.over)  # who is over answers no more
     time.sleep(at.uniform(0, LONGEST_S))
     servers.kill()
     life.join()

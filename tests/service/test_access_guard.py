@@ -359,10 +359,7 @@ def open_streams(world: World) -> int:
 
 
 def until_open(world: World, number: int) -> None:
-    give_up = time.monotonic() + 5
-    while open_streams(world) != number:
-        assert time.monotonic() < give_up, open_streams(world)
-        time.sleep(0.01)
+    until(lambda: open_streams(world) == number)
 
 
 def test_a_stream_in_which_nothing_is_said_ends_with_its_key(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,7 @@ from fr_trust.access.roles import Role
 from fr_trust.access.store import AccessStore
 from fr_trust.audit.export import verify_export
 from support.callers import BLUES, NONE, POTENTIAL, PROBE, Caller, Staffed, in_case, reason_of, staffed
+from support.faults import until
 from support.servers import photo
 from support.training_stores import add_course, small_course
 
@@ -632,13 +633,6 @@ def written(folder: Path) -> dict[str, list[int]]:
     return numbers
 
 
-def wait_until(holds: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < give_up
-        time.sleep(0.02)
-
-
 def test_checkpoints_are_written_at_the_start_as_time_goes_by_and_at_the_end(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -646,10 +640,10 @@ def test_checkpoints_are_written_at_the_start_as_time_goes_by_and_at_the_end(
     kept.mkdir()
     audit = {"checkpoint_folder": str(kept), "checkpoint_every_s": 1.0}
     with staffed(tmp_path / "data", audit=audit) as at:
-        wait_until(lambda: set(written(kept)) == set(CHAINS))
+        until(lambda: set(written(kept)) == set(CHAINS))
         first = written(kept)
         prepared(at)
-        wait_until(lambda: all(len(written(kept)[chain]) > 1 for chain in CHAINS))
+        until(lambda: all(len(written(kept)[chain]) > 1 for chain in CHAINS))
         assert verdicts(at.auditor)["cases"][0]
         at.operator.opens("last")
         with at.stores.cases.auditing() as audited:
@@ -667,7 +661,7 @@ def test_checkpoints_are_written_at_the_start_as_time_goes_by_and_at_the_end(
     assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
     before = {path.name: path.read_bytes() for path in kept.iterdir()}
     with staffed(tmp_path / "other", audit=audit):  # which is no continuation of what the folder knows
-        wait_until(lambda: "contradicts its checkpoint" in caplog.text)
+        until(lambda: "contradicts its checkpoint" in caplog.text)
     assert {name: (kept / name).read_bytes() for name in before} == before
 
 

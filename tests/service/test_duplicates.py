@@ -22,6 +22,7 @@ from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.scan import blocks as scan
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.types import F32, Embedding
+from support.faults import until
 from support.scripted import asked
 from support.servers import Fr, Running, ended, refusal_of
 
@@ -151,15 +152,9 @@ def test_a_cancelled_scan_takes_no_further_step(filled: Running, monkeypatch: py
     with Client(filled.address) as client:
         answers = client.find_duplicates("staff")
         assert next(answers).progress.total == 20
-        while gate.steps < 2:
-            time.sleep(0.01)
-        begun = time.monotonic()
+        until(lambda: gate.steps == 2)
         answers.close()  # type: ignore[attr-defined]
-        assert time.monotonic() - begun < 10.0
-        waited = time.monotonic() + 5
-        while not filled.app._admission.idle.is_set():
-            assert time.monotonic() < waited
-            time.sleep(0.01)
+        until(filled.app._admission.idle.is_set)
         gate.open.set()
         time.sleep(0.2)
         assert gate.steps == 2
@@ -174,8 +169,7 @@ def test_one_scan_takes_a_step_at_a_time_and_others_hold_no_thread(
     with Client(filled.address) as client:
         request = gallery_pb2.FindDuplicatesRequest(gallery_id="staff")
         scans = [filled.gallery.FindDuplicates(request) for _ in range(40)]  # more than there are threads for galleries
-        while gate.steps < 1:
-            time.sleep(0.01)
+        until(lambda: gate.steps == 1)
         time.sleep(0.3)
         assert gate.steps == 1
         probe = common_pb2.Embedding(
@@ -194,11 +188,9 @@ def test_a_server_that_stops_ends_a_scan_with_its_reason(filled: Running, monkey
     gate = Gate(monkeypatch, free=1)
     answers = filled.gallery.FindDuplicates(gallery_pb2.FindDuplicatesRequest(gallery_id="staff"))
     next(answers)
-    while gate.steps < 2:
-        time.sleep(0.01)
+    until(lambda: gate.steps == 2)
     stopping = filled.stop()
-    while not filled.app._work or not filled.app._work.draining.is_set():
-        time.sleep(0.01)
+    until(lambda: filled.app._work is not None and filled.app._work.draining.is_set())
     gate.open.set()
     assert refusal_of(lambda: answers).info.reason == "SHUTTING_DOWN"
     stopping.result(10)
@@ -208,8 +200,7 @@ def test_scans_are_bulk_work_and_count_as_calls(start_server: Callable[..., Runn
     server = start_server(server={"max_in_flight": 1})
     server.gallery.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="staff"))
     held = server.recognition.StreamEmbed(_never())
-    while server.app._admission.idle.is_set():
-        time.sleep(0.01)
+    until(lambda: not server.app._admission.idle.is_set())
     assert (
         refusal_of(
             lambda: server.gallery.FindDuplicates(gallery_pb2.FindDuplicatesRequest(gallery_id="staff"))

@@ -31,6 +31,7 @@ from fr_trust.casework.values import Examination
 from fr_trust.evidence.verify import verify_bundle
 from support.callers import BLUES, NONE, POTENTIAL, PROBE, UNSURE, Caller, Staffed, in_case, reason_of, staffed
 from support.engines import calibration
+from support.faults import until
 from support.servers import Fr, photo, refusal_of
 
 KEPT_MS = 30 * 86_400_000
@@ -887,9 +888,7 @@ def test_who_has_its_share_of_unread_answers_is_refused_more_and_others_are_not(
         finally:
             for call in calls:
                 call.cancel()
-        end = time.monotonic() + 120
-        while reason_of(partial(few.operator.review.ExportEvidence, request)) != "OK":
-            assert time.monotonic() < end
+        until(lambda: reason_of(partial(few.operator.review.ExportEvidence, request)) == "OK", 120)
 
 
 def test_a_reader_who_takes_nothing_is_told_so_and_what_waited_for_it_is_let_go(
@@ -904,9 +903,7 @@ def test_a_reader_who_takes_nothing_is_told_so_and_what_waited_for_it_is_let_go(
         next(slow)
         refused = reason_of(partial(few.operator.review.ExportEvidence, request)) == "OVERLOADED"
         assert refused or time.monotonic() - begun > stall_s  # on a busy machine the slow reader may be gone already
-        end = time.monotonic() + 120
-        while reason_of(partial(few.operator.review.ExportEvidence, request)) != "OK":
-            assert time.monotonic() < end
+        until(lambda: reason_of(partial(few.operator.review.ExportEvidence, request)) == "OK", 120)
         assert reason_of(lambda: slow) == "READER_TOO_SLOW"
 
 
