@@ -6,7 +6,6 @@ Run as a script, this file makes keys, or checks one, for whoever tells it to.
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import shutil
 import signal
@@ -29,6 +28,7 @@ from fr_trust.access.scope import NOTHING
 from fr_trust.access.store import AccessStore
 from fr_trust.errors import CredentialInvalid
 from support.access import Clocks, new_key, open_store, why
+from support.commands import script
 from support.counts import count
 
 KILLS = count("ACCESS_KILLS")
@@ -277,20 +277,6 @@ def _create_for_ever(folder: Path) -> None:
             print(store.create(new_key()).token.text, flush=True)  # noqa: T201
 
 
-@contextmanager
-def another(*words: str) -> Iterator[subprocess.Popen[str]]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, __file__, *words]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
-
-
 def line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
@@ -299,7 +285,7 @@ def line(process: subprocess.Popen[str]) -> str:
 def test_revoked_in_one_process_is_refused_in_another(tmp_path: Path) -> None:
     with open_store(tmp_path / "data") as store:
         made = store.create(new_key())
-        with another("check", str(tmp_path / "data"), made.token.text) as process:
+        with script(__file__, "check", tmp_path / "data", made.token.text) as process:
             assert line(process) == "open"
             time.sleep(0.1)
             assert process.poll() is None
@@ -312,7 +298,7 @@ def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
     drawn = drawing()
     acknowledged: list[str] = []
     for _ in range(KILLS):
-        with another("create", str(tmp_path / "data")) as process:
+        with script(__file__, "create", tmp_path / "data") as process:
             acknowledged += [line(process) for _ in range(drawn.randrange(1, 30))]
             time.sleep(drawn.random() * 0.02)
             process.send_signal(signal.SIGKILL)

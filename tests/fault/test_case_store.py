@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import apsw
@@ -36,6 +37,7 @@ from support.cases import (
     picks,
     some_candidates,
 )
+from support.commands import script
 from support.counts import count
 
 ANNA, BERT, CLEO, DORA = EXAMINERS
@@ -324,12 +326,6 @@ def main() -> None:
         _race(Path(folder), rest[0], rest[1:])
 
 
-def _start(*words: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, __file__, *words]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-
-
 def kill_many(folder: Path, kills: int, how: str, seed: int) -> tuple[int, int]:
     """Let processes give findings and kill them; returns how many were acknowledged, and how many of those are lost."""
     at, promised, lost = random.Random(seed), 0, 0
@@ -340,7 +336,7 @@ def kill_many(folder: Path, kills: int, how: str, seed: int) -> tuple[int, int]:
                 store.add_examination(case.case_id, a_search(PROBE), some_candidates(2), PROBE).examination_id
                 for _ in range(12)
             ]
-        with _start("give", str(folder), how) as process:
+        with script(__file__, "give", folder, how) as process:
             assert process.stdout is not None
             told: list[tuple[str, str]] = []
             left = at.randrange(1, 20)
@@ -381,8 +377,8 @@ def test_two_processes_at_the_same_moment(tmp_path: Path) -> None:
             store.add_examination(case.case_id, a_search(PROBE), some_candidates(2), PROBE).examination_id
             for _ in range(RACES)
         ]
-        racers = [_start("race", str(folder), who, *made) for who in (ANNA, BERT, CLEO)]
-        try:
+        with ExitStack() as stack:
+            racers = [stack.enter_context(script(__file__, "race", folder, who, *made)) for who in (ANNA, BERT, CLEO)]
             for racer in racers:
                 assert racer.stdout is not None
                 assert json.loads(racer.stdout.readline()) == ["ready"]
@@ -393,10 +389,6 @@ def test_two_processes_at_the_same_moment(tmp_path: Path) -> None:
                 orders = sorted((order for word, order in answers if word == "kept"), key=len)
                 assert [one.examiner for one in findings] == orders[1]
                 assert orders[0] == orders[1][:1]
-        finally:
-            for racer in racers:
-                racer.kill()
-                racer.communicate()
         with pytest.raises(FindingLocked):
             store.give_finding(made[0], none_of_them(DORA))
 

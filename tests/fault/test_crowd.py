@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import select
 import socket
 import ssl
@@ -26,6 +25,7 @@ import grpc
 import pytest
 
 from support.besieged import HOST, SOON_S, Made, Others, figure, made, started_besieged
+from support.commands import script
 from support.counts import count
 from support.faults import until
 from support.hostile import ACK, END_HEADERS, HEADERS, PREFACE, SETTINGS, call_headers, frame
@@ -178,15 +178,8 @@ class Outside:
 
 @contextmanager
 def outside(address: str, token: str, *numbers: int) -> Iterator[Outside]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, __file__, address, token, *map(str, numbers)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        try:
-            yield Outside(process)
-        finally:
-            process.kill()
+    with script(__file__, address, token, *numbers) as process:
+        yield Outside(process)
 
 
 # --- the others ------------------------------------------------------------------------------------------------------

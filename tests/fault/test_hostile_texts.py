@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import errno
 import io
-import os
 import signal
 import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
@@ -45,6 +43,7 @@ from fr_trust.evidence.documents import parsed, read_findings, read_search
 from fr_trust.evidence.verify import verify_bundle
 from support.besieged import HOST, SOON_S, Made, figure, made, secure_channel, started_besieged
 from support.cases import filed
+from support.commands import script
 from support.counts import count
 from support.engines import calibration
 from support.hostile_texts import FORMATS, texts
@@ -218,17 +217,6 @@ def main(address: str, token: str, ca: str, count: str) -> None:
                     print("taken", flush=True)  # noqa: T201 - the answer
 
 
-@contextmanager
-def sender(address: str, token: str, ca: Path) -> Iterator[subprocess.Popen[str]]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, __file__, address, token, str(ca), str(COUNT)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 class Searcher:
     """A caller who searches a gallery all the time."""
 
@@ -269,7 +257,7 @@ def test_searches_are_as_quick_as_before(at: Made, tmp_path: Path) -> None:
             searcher.p99_ms(0.5)
             while not beside or (min(beside) > SLOWER * min(quiet) and len(beside) < MOST_WINDOWS):
                 quiet.append(searcher.p99_ms(WINDOW_S))
-                with sender(address, token, at.folder / "ca.pem") as hostile:
+                with script(__file__, address, token, at.folder / "ca.pem", COUNT) as hostile:
                     assert hostile.stdout is not None
                     told = [hostile.stdout.readline().strip()]
                     beside.append(searcher.p99_ms(WINDOW_S))

@@ -11,7 +11,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -30,6 +29,7 @@ from fr_training.errors import UnknownCourse
 from fr_training.store.schema import DATABASE_NAME
 from fr_training.store.training_store import TrainingStore
 from fr_training.trials import Session
+from support.commands import script
 from support.counts import count
 from support.power_cut import Image, PowerCut
 from support.training_stores import (
@@ -146,17 +146,10 @@ class Book:
 @contextmanager
 def children_of(folder: Path) -> Iterator[tuple[IO[str], IO[str]]]:
     """Start the process that makes children; gives its input and its output."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, __file__, str(folder)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    with script(__file__, folder) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        try:
-            yield process.stdin, process.stdout
-        finally:
-            process.kill()
+        yield process.stdin, process.stdout
 
 
 def live_and_die(stdin: IO[str], stdout: IO[str], how: str, at: random.Random, book: Book) -> None:

@@ -13,7 +13,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -30,6 +29,7 @@ import pytest
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
 from fr_training.store.training_store import TrainingStore
+from support.commands import script
 from support.counts import count
 from support.courses import Chance, Stub, Trial, create, enrol, link_people, next_trial, start
 from support.faults import until
@@ -143,16 +143,7 @@ class Servers:
 
 @contextmanager
 def servers_of(home: Path) -> Iterator[Servers]:
-    environment = {
-        **os.environ,
-        "FR_HOME": str(home),
-        "OPENBLAS_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join(sys.path),
-    }
-    command = [sys.executable, __file__, str(home / "data")]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    with script(__file__, home / "data", FR_HOME=str(home), OPENBLAS_NUM_THREADS="1") as process:
         assert process.stdin is not None
         assert process.stdout is not None
         servers = Servers(process.stdin, process.stdout)
@@ -161,7 +152,6 @@ def servers_of(home: Path) -> Iterator[Servers]:
         finally:
             if servers.pid:
                 os.kill(servers.pid, signal.SIGKILL)
-            process.kill()
 
 
 @contextmanager

@@ -13,9 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from fr_client.cli.main import build
 from support.faults import until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -47,6 +44,10 @@ def rows(text: str, header: str) -> list[list[str]]:
 
 def require_understood(line: str) -> None:
     """Fail unless the words of a line are a command of `fr` with options that it has."""
+    import typer
+
+    from fr_client.cli.main import build
+
     command: Any = typer.main.get_command(build())
     words = shlex.split(re.sub(r"^fr --connection \S+", "fr", line))[1:]
     while words and not words[0].startswith("-") and hasattr(command, "get_command"):
@@ -64,6 +65,18 @@ def shell(script: str, folder: Path, **environment: str) -> str:
     done = subprocess.run(command, cwd=folder, env=known, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, script + done.stdout + done.stderr
     return done.stdout
+
+
+@contextmanager
+def script(file: str, *words: object, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a file of the tests as a script, with pipes to it and from it; it is killed at the end."""
+    known = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment}
+    command = [sys.executable, file, *map(str, words)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=known) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 class Serving:
