@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from support.faults import until
-
 REPOSITORY = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 START_S = 240.0
@@ -89,6 +87,8 @@ class Serving:
     """
 
     def __init__(self, folder: Path, options: Sequence[str | Path], environment: dict[str, str] | None = None) -> None:
+        from support.faults import until  # which scripts do without
+
         self.ready, self.log = folder / "ready", folder / "server.log"
         command: list[str | Path] = [BIN / "fr", "serve", *options, "--ready-file", self.ready]
         with self.log.open("ab") as log:
