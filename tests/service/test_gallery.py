@@ -25,6 +25,7 @@ def blank(server: Running) -> Client:
 
 def test_a_stranger_gets_candidates_and_no_decision_and_the_threshold_counts_at_equality(blank: Client) -> None:
     blank.create_gallery("g")
+    assert not blank.search("g", photo(1)).results[0].candidates
     blank.enrol("g", "s1", photo(1))
     (result,) = blank.search("g", photo(99)).results
     assert result.decision == gallery_pb2.SEARCH_DECISION_NO_CANDIDATE
@@ -32,6 +33,8 @@ def test_a_stranger_gets_candidates_and_no_decision_and_the_threshold_counts_at_
     assert not blank.search("g", photo(99), only_above_threshold=True).results[0].candidates
     similarity = blank.search("g", photo(2)).results[0].candidates[0].similarity
     assert blank.search("g", photo(2), threshold=similarity).results[0].candidates[0].above_threshold
+    second = blank.enrol("g", "s1", photo(2)).template_id  # of several templates of a subject the best counts
+    assert [one.template_id for one in blank.search("g", photo(2)).results[0].candidates] == [second]
 
 
 def test_each_item_of_a_stream_is_stored_or_refused_by_itself(blank: Client) -> None:
