@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from fr_client.cli.main import build
 from fr_core.detect.protocol import Detector
 from support.callers import Caller, Staffed
+from support.courses import Clock, link_people
 from support.servers import Fr, Running, running
 
 StartServer = Callable[..., Running]
@@ -63,3 +64,19 @@ def fr_as(at: Staffed, fr_alone: Fr, monkeypatch: pytest.MonkeyPatch) -> Fr:
         return fr_alone("--server", at.server.address, *words, typed=typed)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def clock() -> Clock:
+    """That of the courses of a server."""
+    return Clock()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home in which a hundred people are linked."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patching:
+        patching.setenv("FR_HOME", str(folder))
+        link_people(folder / "people")
+        yield folder

@@ -16,18 +16,8 @@ from typing import Any
 import pytest
 
 from fr_api.v1 import gallery_pb2, training_pb2
-from support.courses import PLAN, Chance, answer, ask, create, enrol, link_people, next_trial, start, take
+from support.courses import PLAN, Chance, answer, ask, create, enrol, next_trial, start, take
 from support.servers import Running, photo, refusal_of, running
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A home in which a hundred people are linked."""
-    folder = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FR_HOME", str(folder))
-        link_people(folder / "people")
-        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,6 @@ from support.courses import (
     ask,
     create,
     enrol,
-    link_people,
     next_trial,
     running_by,
     start,
@@ -119,21 +118,6 @@ LONG = "x" * 200_000
 """As much as a request without photos may hold; a longer one is not read: tests/fault/test_hostile_requests.py."""
 # Ids as nobody has them: none, too long for any, with characters that databases and headers dislike.
 MALFORMED = ("", LONG, "a\0b", "Zoë", "' OR 1=1 --", "0" * 32)
-
-
-@pytest.fixture(scope="module")
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A home in which a hundred people are linked."""
-    folder = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patching:
-        patching.setenv("FR_HOME", str(folder))
-        link_people(folder / "people")
-        yield folder
 
 
 @pytest.fixture(scope="module")

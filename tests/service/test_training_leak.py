@@ -40,7 +40,6 @@ from support.courses import (
     ask,
     create,
     enrol,
-    link_people,
     next_trial,
     running_by,
     start,
@@ -59,21 +58,6 @@ TOLD = set(training_pb2.Exercise.values()) - {
     training_pb2.EXERCISE_BLIND,
 }
 AROUND = re.compile(rb"OK\n\n(?:x-request-id\n[0-9a-f]{32}|(?:user-agent|content-type|accept-encoding)\n[^\n]*|\n)*")
-
-
-@pytest.fixture(scope="module")
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A home in which a hundred people are linked."""
-    folder = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patching:
-        patching.setenv("FR_HOME", str(folder))
-        link_people(folder / "people")
-        yield folder
 
 
 @pytest.fixture(scope="module")
