@@ -102,6 +102,7 @@ def test_sizes_of_photos_to_triage_tell_nothing_as_they_are(server: Running) -> 
     assert chance(rows) >= LEAK or chance(seen(server, create(server, TRIAGE))) >= LEAK  # likewise
 
 
+@pytest.mark.nightly
 def test_sizes_of_photos_that_are_not_padded_tell_which_are_spoilt(server: Running) -> None:
     with patch("fr_training.build.course.padded", lambda files: files):
         course_id = create(server, TRIAGE)
