@@ -170,6 +170,7 @@ def test_control_a_commit_that_is_not_synced_is_lost(folder: Path) -> None:
     assert outcome.lost + outcome.risen > 0
 
 
+@pytest.mark.nightly
 def test_control_where_the_disk_lies_about_its_syncs_the_store_is_damaged(folder: Path) -> None:
     outcome = cut_many(folder, CUTS_A_RUN, lies=True)
     assert outcome.lost + outcome.risen > 0

@@ -40,7 +40,6 @@ from support.training_stores import (
     begin,
     open_store,
     pictures_of,
-    session_of,
     shown,
     small_course,
 )
@@ -332,6 +331,7 @@ def test_what_one_process_copied_survives_a_sync_that_fails_in_another(
     assert sum(lost_in(cut, first, tmp_path / "cut") for cut in cuts) == 0
 
 
+@pytest.mark.nightly
 def test_control_a_commit_that_is_not_synced_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cuts, first = cut_many(tmp_path / "training", 300, monkeypatch, synchronous="NORMAL")
 
@@ -342,13 +342,6 @@ def test_control_a_commit_that_is_not_synced_is_lost(tmp_path: Path, monkeypatch
             return True
 
     assert any(map(is_lost, cuts))
-
-
-@pytest.mark.parametrize("number", [0, 1])
-def test_changes_follow_from_the_session(number: int) -> None:
-    session = after(session_of(COURSE, "T-1", number), 9)
-    assert changes_of(session) == 9
-    assert len(session.trials) == 5
 
 
 if __name__ == "__main__":
