@@ -47,7 +47,6 @@ def settle(folder: Path) -> None:
 
 
 def sql(folder: Path, *statements: str) -> None:
-    """Change the database as who knows SQLite can."""
     connection = apsw.Connection(str(database(folder)))
     for statement in statements:
         connection.execute(statement)

@@ -112,7 +112,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """The same, to be changed."""
     fill(tmp_path / "data")
     back_up(tmp_path / "data", KEY, tmp_path / "out", tmp_path / "keys", NOW)
     return tmp_path

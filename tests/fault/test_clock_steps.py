@@ -88,7 +88,6 @@ class Site:
         return self.server.app._stores.access
 
     def reason(self, call: Callable[..., Any], request: Any, token: str) -> str:
-        """Call; return "OK", or why it is refused."""
         try:
             call(request, metadata=(("authorization", f"Bearer {token}"),), timeout=10)
         except grpc.RpcError as error:
@@ -96,7 +95,6 @@ class Site:
         return OK
 
     def gallery(self, expires: datetime | None = None) -> str:
-        """Make a gallery; return its id."""
         gallery_id = f"gallery-{next(self.names)}"
         galleries = self.server.app.galleries
         galleries.create(gallery_id, "", NULL_MODEL, 64, expires, None, False, GalleryUse.TEST)
@@ -108,7 +106,6 @@ class Site:
         return self.reason(self.server.gallery.Search, request, token)
 
     def recorded_ms(self) -> int:
-        """Add a record; return when it says that it was."""
         number = self.keys.record([Entry("system", "access.test", OK)]).result(10)
         with self.keys.auditing() as audit:
             (kept,) = audit.records(number - 1, 1)
@@ -167,7 +164,6 @@ def sittings(site: Site, step_ms: int) -> None:
 
 
 def answered(stub: Any, session_id: str, trial: training_pb2.Trial) -> str:
-    """Answer; return "OK", or why that is refused."""
     try:
         answer(stub, session_id, trial, Chance(random.Random(1)))
     except grpc.RpcError as error:

@@ -95,7 +95,6 @@ class Waiters:
         return sum(call.done() for call in self.unary) + len(self.items)
 
     def close(self) -> None:
-        """End the stream."""
         self._close.set()
         self._reading.join(SOON)
         assert not self._reading.is_alive()
@@ -111,8 +110,6 @@ class Waiters:
 
 
 class Health:
-    """Watches a server's health."""
-
     def __init__(self, it: Faulty) -> None:
         self._stub = health_pb2_grpc.HealthStub(it.server.channel)
         self._watch = self._stub.Watch(health_pb2.HealthCheckRequest())

@@ -55,7 +55,6 @@ class FailingDisk(apsw.VFS):
         super().__init__(self.vfs_name, "")
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's
-        """Open a file; called by SQLite."""
         if flags[0] & apsw.SQLITE_OPEN_WAL:
             return _Log(self, name, flags)
         return apsw.VFSFile("", name, flags)

@@ -355,8 +355,6 @@ class Learner(Hand):
 
 @dataclass
 class Keeper(Hand):
-    """Makes keys, and revokes them."""
-
     valid: dict[str, str] = field(default_factory=dict)
     revoked: list[str] = field(default_factory=list)
     pending: str = ""

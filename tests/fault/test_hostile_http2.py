@@ -103,7 +103,6 @@ class Others:
 
 
 def cpu_s(pid: int) -> float:
-    """Seconds of processors that a process has taken."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

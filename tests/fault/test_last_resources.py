@@ -121,7 +121,6 @@ class Deeds:
         self.keys.append(access_pb2_grpc.AccessServiceStub(channel).CreateKey(request, timeout=SOON_S).token)
 
     def _find(self, channel: grpc.Channel, reference: str) -> None:
-        """Open a case, search in it, and give a finding."""
         stub = review_pb2_grpc.ReviewServiceStub(channel)
         opening = review_pb2.OpenCaseRequest(case_reference=reference, purpose=common_pb2.PURPOSE_TESTING)
         case_id = stub.OpenCase(opening, timeout=SOON_S).case.case_id
@@ -176,11 +175,9 @@ class ReadOnlyDisk(apsw.VFS):
         super().__init__("read-only-disk", "unix", makedefault=True)
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's
-        """Open a file; called by SQLite."""
         return _File(self, name, flags)
 
     def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802 - SQLite's
-        """Delete a file; called by SQLite."""
         self.require_writable()
         super().xDelete(filename, syncdir)
 
@@ -304,7 +301,6 @@ def comes_in(address: str, at: Made, token: str, timeout_s: float) -> bool:
 
 
 def cpu_s(pid: int) -> float:
-    """Seconds of processors that a process has taken."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

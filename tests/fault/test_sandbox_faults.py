@@ -139,7 +139,6 @@ def decoder() -> Iterator[SandboxedDecoder]:
 
 
 def workers() -> list[int]:
-    """Process ids of the decoders of this process."""
     found = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):

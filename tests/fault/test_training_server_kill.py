@@ -127,7 +127,6 @@ class Servers:
         self.pid = 0
 
     def begin(self, how: str) -> str:
-        """Begin a server; returns its address."""
         self._stdin.write(f"{how}\n")
         self._stdin.flush()
         word, self.pid, address = json.loads(self._stdout.readline())
@@ -135,7 +134,6 @@ class Servers:
         return str(address)
 
     def kill(self) -> None:
-        """End it as it stands."""
         os.kill(self.pid, signal.SIGKILL)
         assert json.loads(self._stdout.readline()) == ["dead", -signal.SIGKILL]
         self.pid = 0
@@ -389,7 +387,6 @@ def kill_many(home: Path, kills: int, how: str, seed: int) -> Book:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
-    """A home in which people are linked."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FR_HOME", str(tmp_path))
         link_people(tmp_path / "people", PEOPLE)

@@ -106,11 +106,9 @@ class Classroom:
         self.run(f"{SET_UP.replace(NAME, '127.0.0.1')} --port {port}")
 
     def serve(self, line: str) -> None:
-        """Start the server."""
         self.server = Serving(self.folder, shlex.split(line)[2:])
 
     def client(self, connection: str) -> Client:
-        """Open the client of a connection file."""
         place = read_connection(self.folder / connection)
         return Client(place.server, credentials=tls_credentials(place.ca.encode()), token=place.key)
 

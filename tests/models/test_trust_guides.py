@@ -59,7 +59,6 @@ class Office:
             self.port = str(free.getsockname()[1])
 
     def run(self, line: str) -> str:
-        """Run a command; return what it printed."""
         if line.startswith("fr serve "):
             return self.serve(line)
         line = self.with_text(line)
@@ -96,7 +95,6 @@ class Office:
             self.server.stop()
 
     def logged(self, words: str) -> None:
-        """Wait until the log says so."""
         until(lambda: words in self.log.read_text())
 
     def settle(self, toml: str) -> None:

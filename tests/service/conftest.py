@@ -32,7 +32,6 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
 
 @pytest.fixture
 def server(start_server: StartServer) -> Running:
-    """A server with the default configuration."""
     return start_server()
 
 

@@ -67,7 +67,6 @@ def get_calibration(server: Running, gallery_id: str = "staff") -> gallery_pb2.G
 
 
 def refused(call: Callable[[], object], code: grpc.StatusCode, reason: str) -> dict[str, str]:
-    """Return the metadata of a refusal."""
     told = refusal_of(call)
     assert (told.code, told.info.reason) == (code, reason)
     return dict(told.info.metadata)

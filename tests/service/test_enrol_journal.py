@@ -41,7 +41,6 @@ def people(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sent(server: Running, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The subjects of the photos that the command sends."""
     names: list[str] = []
     enrol_many = Client.enrol_many
 

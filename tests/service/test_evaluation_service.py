@@ -58,7 +58,6 @@ def link(name: str, root: Path) -> None:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home in which lfw is linked."""
     folder = tmp_path_factory.mktemp("home")
     write_link("lfw", Link(drawn_lfw(folder / "lfw")), folder / "datasets")
     return folder

@@ -311,7 +311,6 @@ def seconds_to_replace(server: Running, how: signal.Signals) -> float:
 
 
 def listening(pid: int) -> bool:
-    """Whether a process listens for TCP connections."""
     sockets = {f"socket:[{line.split()[9]}]" for line in listeners()}
     try:
         return any(str(entry.readlink()) in sockets for entry in Path(f"/proc/{pid}/fd").iterdir())

@@ -133,7 +133,6 @@ def test_who_opens_all_streams_that_may_be_open_leaves_streams_to_others(at: Sta
 
 @contextmanager
 def silent_streams(caller: Caller, number: int) -> Iterator[None]:
-    """Silent streams."""
     over = threading.Event()
 
     def nothing() -> Iterator[gallery_pb2.StreamSearchRequest]:

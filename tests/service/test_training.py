@@ -38,7 +38,6 @@ def codes(server: Running, course: training_pb2.Course) -> list[str]:
 
 
 def refusal(call: Callable[[], Any]) -> tuple[str, str]:
-    """Status and reason of a call that is refused."""
     end = refusal_of(call)
     return end.code.name, end.info.reason
 

@@ -196,7 +196,6 @@ def all_known(message: Any) -> bool:
 
 
 def trial_in(message: Any) -> Trial | None:
-    """The trial that a response holds."""
     return message.trial if "trial" in message.DESCRIPTOR.fields_by_name and message.HasField("trial") else None
 
 

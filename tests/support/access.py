@@ -37,7 +37,6 @@ class Clocks:
         return self.mono_s
 
     def passes(self, milliseconds: int) -> None:
-        """Time goes by, on both."""
         self.wall_ms += milliseconds
         self.mono_s += milliseconds / 1000
 

@@ -23,8 +23,6 @@ ACTIONS = ("gallery.search", "gallery.enrol", "gallery.erase_subject", "training
 
 @dataclass
 class Clock:
-    """Milliseconds since 1970."""
-
     ms: int = START_MS
 
     def __call__(self) -> int:
@@ -32,8 +30,6 @@ class Clock:
 
 
 class Auditable(Protocol):
-    """A store with an audit."""
-
     def auditing(self) -> AbstractContextManager[AuditTable]: ...
 
 

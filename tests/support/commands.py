@@ -20,7 +20,6 @@ START_S = 240.0
 
 
 def page(name: str) -> str:
-    """The text of a file of the repository."""
     return (REPOSITORY / name).read_text("utf-8")
 
 

@@ -45,7 +45,6 @@ COUNTS = {
 
 
 def count(name: str) -> int:
-    """Return the count of a name in this run."""
     quick, nightly = COUNTS[name]
     return int(os.environ.get(f"FR_{name}") or (nightly if NIGHTLY else quick))
 

@@ -121,7 +121,6 @@ def create(stub: Stub, plan: str = PLAN, **fields: Any) -> training_pb2.Course:
 
 
 def enrol(stub: Stub, course_id: str, trainees: int = 1) -> training_pb2.CreateCohortResponse:
-    """Make a cohort."""
     request = training_pb2.CreateCohortRequest(course_id=course_id, display_name="Squares", trainees=trainees)
     return stub.CreateCohort(request)
 
@@ -133,7 +132,6 @@ def start(stub: Stub, code: str, sitting: str = "all") -> str:
 
 
 def ask(stub: Stub, session_id: str, begin: str = "") -> training_pb2.NextTrialResponse:
-    """What is next."""
     return stub.NextTrial(training_pb2.NextTrialRequest(session_id=session_id, begin_block=begin))
 
 
@@ -181,7 +179,6 @@ class Chance:
         return request
 
     def probe_of(self, session_id: str, trial: Trial) -> training_pb2.SubmitProbeRequest:
-        """A photo."""
         request = training_pb2.SubmitProbeRequest(session_id=session_id, trial_id=trial.trial_id)
         request.image.data = self.probe
         return request

@@ -132,7 +132,6 @@ def convolution(weights: Array, groups: int = 1, pads: int = 0) -> bytes:
 
 
 def doubled() -> bytes:
-    """y = 2x."""
     return model([helper.make_node("Add", ["x", "x"], ["y"])])
 
 

@@ -176,7 +176,6 @@ def embed_request(blue: int) -> recognition_pb2.EmbedRequest:
 
 
 def until(condition: Callable[[], bool], timeout_s: float = SOON) -> None:
-    """Wait until a condition holds."""
     end = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < end, "it never came"

@@ -44,18 +44,15 @@ class CountedDisk(apsw.VFS):
         super().__init__(self.vfs_name, "")
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's
-        """Open a file; called by SQLite."""
         assert name is not None  # temporary data stay in memory
         return _CountedFile(self, name if isinstance(name, str) else name.filename(), name, flags)
 
     def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802 - SQLite's
-        """Delete a file; called by SQLite."""
         super().xDelete(filename, syncdir)
         with self._lock:
             self._sizes.pop(filename, None)
 
     def make_room(self) -> None:
-        """See `Disk`."""
         self._ballast = 0
 
     def grow(self, path: str, size: int) -> None:
@@ -72,7 +69,6 @@ class CountedDisk(apsw.VFS):
             self._sizes[path] = size
 
     def statvfs(self, _path: object) -> os.statvfs_result:
-        """What `os.statvfs` says of such a disk."""
         with self._lock:
             blocks, free = DISK_BYTES // _BLOCK, self._free() // _BLOCK
         return os.statvfs_result((_BLOCK, _BLOCK, blocks, free, free, 0, 0, 0, 0, 255))
@@ -111,7 +107,6 @@ class MountedDisk:
         self._ballast.write_bytes(bytes(BALLAST_BYTES))
 
     def make_room(self) -> None:
-        """See `Disk`."""
         self._ballast.unlink()
 
 

@@ -47,8 +47,6 @@ def face(seed: int) -> Embedding:
 
 
 class Clock:
-    """A clock that moves when it is told to."""
-
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -98,7 +96,6 @@ class History:
         self.create()
 
     def create(self) -> None:
-        """Make the gallery, empty."""
         self._subjects: dict[str, PlainSubject] = {}
         self._version = self.galleries.create(self._id, "", MODEL, SIZE, None, self._retention).version
 

@@ -89,12 +89,10 @@ class Ledger:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, hand: int, act: Act) -> None:
-        """See `Book`."""
         with self._lock:
             self.begun[hand] = act
 
     def done(self, hand: int) -> None:
-        """See `Book`."""
         with self._lock:
             self._apply(self.begun.pop(hand))
 

@@ -53,7 +53,6 @@ class Image:
     torn: bool
 
     def write(self, folder: Path) -> None:
-        """Make it a folder."""
         folder.mkdir(mode=0o700)
         for name, data in self.files.items():
             (folder / name).write_bytes(data)
@@ -97,7 +96,6 @@ class PowerCut(apsw.VFS):
         super().__init__(self.vfs_name, "")
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's
-        """Open a file; called by SQLite."""
         assert name is not None  # temporary data stay in memory
         path = name if isinstance(name, str) else name.filename()
         with self._lock:
@@ -105,7 +103,6 @@ class PowerCut(apsw.VFS):
         return _File(self, content, name, flags)
 
     def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802 - SQLite's
-        """Delete a file; called by SQLite."""
         with self._lock:
             self._moment()
             super().xDelete(filename, syncdir)
@@ -114,7 +111,6 @@ class PowerCut(apsw.VFS):
                 self._durable_names = dict(self._names)
 
     def change(self, content: _Content, change: _Change, do: Callable[[], None]) -> None:
-        """Write or truncate."""
         with self._lock:
             do()
             content.unsynced.append(change)

@@ -58,7 +58,6 @@ def photo(*blues: int, size: int = SQUARE, width: int = 400, height: int = 200) 
 
 
 def null_engine(config: Config, detector: Detector | None = None, observer: Observer | None = None) -> Engine:
-    """Return an engine without models."""
     return _engine(config, detector or NullDetector(), NullEmbedder(), observer, Lifeline())
 
 

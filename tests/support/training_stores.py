@@ -142,8 +142,6 @@ def answered(session: Session, rating: int = 1, now_ms: int = NOW_MS) -> Session
 
 @dataclass(slots=True)
 class Clock:
-    """A clock that a test moves."""
-
     now_ms: int = NOW_MS
 
     def __call__(self) -> int:

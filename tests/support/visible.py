@@ -45,8 +45,6 @@ class Seen:
 
 
 class Photos:
-    """Everything visible in the photos of a course."""
-
     def __init__(self, gathered: AnalysedPeople, shown: Sequence[int], pictures: Sequence[bytes] = ()) -> None:
         """Numbers of photos in the pool, and the JPEGs sent for them; without these, pictures show nothing."""
         people = gathered.pool.people
@@ -112,7 +110,6 @@ def told(seen: Seen) -> tuple[float, ...]:
 
 
 def picture(seen: Seen) -> tuple[float, ...]:
-    """The visible content of the sent picture."""
     return seen.picture
 
 
