@@ -346,24 +346,26 @@ def test_a_worker_does_so_from_its_first_step(number: signal.Signals) -> None:
 
 
 def test_others_are_served_while_one_photo_spins() -> None:
-    with closing(SandboxedDecoder(workers=2, memory_mib=MEMORY_MIB, time_ms=TIME_MS, boot=PLANTED)) as made:
-        outcomes: list[type[BaseException]] = []
+    with closing(SandboxedDecoder(workers=2, memory_mib=MEMORY_MIB, time_ms=60_000, boot=PLANTED)) as made:
+        made.decode(photo(), LIMITS)
+        (pid,) = workers_of(made)
+        raised: list[BaseException] = []
 
         def spin() -> None:
             try:
                 made.decode(harmful("spin"), LIMITS)
             except FrError as error:
-                outcomes.append(type(error))
+                raised.append(error)
 
         spinning = threading.Thread(target=spin)
         spinning.start()
-        answered = 0
-        while spinning.is_alive():
+        until(lambda: not workers_of(made))
+        for _ in range(10):
             made.decode(photo(), LIMITS)
-            answered += 1
-        spinning.join()
-        assert outcomes == [ImageTooCostly]
-        assert answered > 10
+        assert spinning.is_alive()
+        os.kill(pid, signal.SIGKILL)
+        spinning.join(20)
+        assert [type(error) for error in raised] == [ImageTooCostly]
 
 
 @pytest.mark.parametrize("boot", ["import sys; sys.exit(3)", PLANTED.replace("worker.main()", "NotImplemented()")])
