@@ -784,7 +784,7 @@ def test_galleries_are_one_whichever_front_end_is_asked(
         told.append(dict(client.gallery(3).UpdateSubject(change).subject.metadata))
         duplicates = gallery_pb2.FindDuplicatesRequest(gallery_id="team", threshold=-1.0)
         told.append([(one.pair.subject_a, one.pair.subject_b) for one in client.gallery(4).FindDuplicates(duplicates)])
-        clusters = gallery_pb2.ClusterGalleryRequest(gallery_id="team", threshold=-1.0)
+        clusters = gallery_pb2.ClusterGalleryRequest(gallery_id="team", threshold=0.0)
         told.append([len(one.cluster.members) for one in client.gallery(5).ClusterGallery(clusters)])
         client.gallery(3).DeleteTemplate(gallery_pb2.DeleteTemplateRequest(gallery_id="team", template_id=1))
         client.gallery(4).DeleteSubject(gallery_pb2.DeleteSubjectRequest(gallery_id="team", subject_id="biden"))
