@@ -17,10 +17,8 @@ from typer.testing import CliRunner
 from fr_client.cli.main import build as build_command
 from fr_core.errors import AddressUnavailable, ConfigInvalid, FrError
 from fr_core.packs.cache import ModelCache
-from fr_server.config import Config
-from fr_server.config import config_from
-from fr_server.config import load_config
-from fr_server.config.checks import require_usable
+from fr_server.checks import require_usable
+from fr_server.config import Config, config_from, load_config
 from fr_server.gateway.gateway import Gateway
 from fr_server.main import build
 from fr_server.storage.seal import unsealed

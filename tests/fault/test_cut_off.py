@@ -16,10 +16,10 @@ from fr_core.storage.keys import load_key, new_key_file
 from fr_core.storage.marks import mark_of
 from fr_server.clock import wall_ms
 from fr_server.config import load_config
-from fr_server.config.seal import exchanging, require_sealed, seal_of
 from fr_server.gateway.tls import check_tls, tls_files
 from fr_server.main import open_galleries
-from fr_server.storage import open_access, open_stores
+from fr_server.storage.opening import open_access, open_stores
+from fr_server.storage.seal import exchanging, require_sealed, seal_of
 from support.besieged import KILLED, Made, cut_off, fill, fr_server, made, put_back
 from support.counts import count
 

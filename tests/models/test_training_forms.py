@@ -13,8 +13,7 @@ from fr_core.engine import Engine
 from fr_core.types import F32
 from fr_datasets import lfw, london
 from fr_datasets.values import Person
-from fr_evaluation.photos import EmbeddedPhoto
-from fr_evaluation.pick import most_central
+from fr_evaluation.photos import EmbeddedPhoto, most_central
 from fr_training.answers import Degraded, Usability
 from fr_training.bank.compose import Composed
 from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto
@@ -27,6 +26,7 @@ from fr_training.shipped_plans import plan_text
 from support.counts import NIGHTLY
 from support.people import (
     TASTER,
+    ExactMatcher,
     differences_of,
     different_pairs,
     made_course,
