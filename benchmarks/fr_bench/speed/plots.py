@@ -86,7 +86,7 @@ def sizes_figure(points: Sequence[SearchPoint], predictions: Sequence[Prediction
     _lines(recalls, points, lambda item: item.accuracy.recall)
     recalls.set_ylim(0, 1.02)
     recalls.set_ylabel(f"recall of the top {k}")
-    times.legend()
+    times.legend(loc="best")
     return figure
 
 

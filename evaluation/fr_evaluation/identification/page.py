@@ -74,7 +74,7 @@ def det_figure(found: IdentificationFigures) -> Figure:
     if default.fpir.count and default.fnir.count:
         said = label(message("evaluation.label.default", threshold=default.threshold))
         axes.plot(default.fpir.value, default.fnir.value, "o", color=COLOURS[1], label=said)
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="best")
     axes.grid(alpha=0.3)
     return figure
 

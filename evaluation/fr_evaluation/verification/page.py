@@ -65,7 +65,7 @@ def histogram(report: VerificationReport) -> Figure:
             axes.hist(values, edges, weights=weights, color=colour, alpha=0.6, label=said)
     said = label(message("evaluation.at.default"))
     axes.axvline(report.settings.threshold, color="black", linestyle="--", linewidth=1, label=said)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="best")
     return figure
 
 
@@ -82,7 +82,7 @@ def det_figure(curves: Mapping[str, DetCurve]) -> Figure:
         shown = [tick for tick in TICKS if tick >= least]
         axis.set_ticks([NormalDist().inv_cdf(tick) for tick in shown], [f"{tick:g}" for tick in shown])
         limit(NormalDist().inv_cdf(least) - 0.1, NormalDist().inv_cdf(TICKS[-1]))
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="best")
     axes.grid(alpha=0.3)
     return figure
 

@@ -121,7 +121,7 @@ def error_figure(errors: Sequence[ErrorsAt]) -> Figure:
         range(len(THIRDS)), [render(message("axis.easy")), render(message("axis.middle")), render(message("axis.hard"))]
     )
     _shares(axes)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="best")
     return figure
 
 
@@ -182,7 +182,7 @@ def score_figure(rows: Sequence[TraineeRow]) -> Figure:
         scores = [row.scores[test] for row in rows if test in row.scores]
         if scores:
             axes.hist(scores, edges, color=colour, alpha=0.5, label=f"{test} ({len(scores):,})")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="best")
     return figure
 
 
@@ -200,7 +200,7 @@ def crowd_figure(crowds: Sequence[CrowdFigures]) -> Figure:
             axes.plot(x, [area.area for _, area in known], color=colour, linestyle=line, marker="o", label=one.form)
     axes.set_ylim(top=1.01)
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="best")
     return figure
 
 
@@ -222,5 +222,5 @@ def item_figure(items: Sequence[ItemRow]) -> Figure:
             )
     axes.set_ylim(-0.02, 1.02)
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="best")
     return figure

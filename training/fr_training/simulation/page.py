@@ -86,5 +86,5 @@ def _holding(study: Study) -> Figure:
         axes.plot(trials, right[third == place].mean(axis=0), color=colour, label=text(name))
     axes.set_ylim(0.5, 1.0)
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="best")
     return figure
