@@ -28,9 +28,9 @@ COLUMNS = ("Claim", "Bar", "Row and tests", "Last figure", "When, and where")
 HEAD = """# Reliability
 
 Each row names a claim, the bar of its tests, and the figure that the tests printed last. Each test has a control that
-fails without the protection. `make chaos` runs the long versions, which takes hours; `make chaos LIGHT=1` runs those of
-CI, and `make chaos ROWS="kill soak"` only these rows. `make soak` loads a server for 10 minutes after 15 of warm-up;
-`MINUTES=60` tells slower growth of the memory from its noise.
+fails without the protection. `make chaos` runs the long versions, which takes hours. `make chaos LIGHT=1` runs the
+short versions of CI, and `make chaos ROWS="kill soak"` runs only these rows. `make soak` loads a server for 10 minutes
+after 15 of warm-up; `MINUTES=60` also finds slower growth of the memory, which noise hides in a short run.
 
 """
 

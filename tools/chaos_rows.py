@@ -40,7 +40,7 @@ ROWS = (
     ),
     Row(
         "clock",
-        "If the machine's clock jumps by a day, nothing ends early or late",
+        "If the machine's clock jumps by a day, no limit, key or token ends early or late",
         "limits, times of answers, keys, quotas, tokens, audit, galleries",
         ("tests/fault/test_clock_steps.py",),
     ),
@@ -65,7 +65,7 @@ ROWS = (
     Row(
         "scratch",
         "Killed servers leave no temporary folders",
-        "5 kills, nothing after the next start; the folder of a living server is left alone",
+        "5 kills; after the next start no folder is left; the folder of a living server is left alone",
         ("tests/fault/test_scratch.py",),
     ),
     Row(
@@ -101,7 +101,7 @@ ROWS = (
     Row(
         "kill",
         "SIGKILL during changes of galleries loses nothing acknowledged",
-        "0 lost, 0 back after deletion",
+        "0 lost, and 0 deleted ones come back",
         ("tests/fault/test_kill.py",),
         told=r"\d+ processes killed: .*",
     ),
@@ -139,7 +139,7 @@ ROWS = (
     ),
     Row(
         "corruption",
-        "The server notices a changed byte of a gallery, or it changes no answer",
+        "The server notices a changed byte of a gallery, or the byte changes no answer",
         "0 wrong answers",
         ("tests/fault/test_corruption.py",),
         told=r".*, served: \d+",
@@ -153,7 +153,7 @@ ROWS = (
     Row(
         "audit-flood",
         "Refused calls of a key do not fill the disk with records",
-        "30 records and one of each reason a minute; records and counts cover all calls; every answer has its record",
+        "30 records a minute, and one for each reason; records and counts cover all calls; each answer has a record",
         ("tests/fault/test_audit_flood.py",),
     ),
     Row(
@@ -208,7 +208,7 @@ ROWS = (
     ),
     Row(
         "overload",
-        "Overload costs no goodput, and the server refuses it quickly",
+        "Overload costs no goodput, and the server refuses the excess calls quickly",
         "at five times the peak",
         ("tests/fault/test_overload.py", "tests/fault/test_flood.py"),
     ),

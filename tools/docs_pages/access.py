@@ -31,7 +31,7 @@ Every call carries an API key, or a token of the identity provider, as metadata:
 
     authorization: Bearer TOKEN
 
-A server that asks nobody (`access.mode = "open"`, or "auto" without keys) listens on its own machine alone. It takes every caller for
+A server that asks for no key (`access.mode = "open"`, or "auto" without keys) listens only on its own machine. For it every caller is
 `local`, who may do everything. [Configuration](configuration.md) has the settings, [running safely](running-safely.md#keys) the commands.
 
 ## Keys
@@ -40,8 +40,8 @@ An API key is `id.secret`, with 256 random bits of secret. CreateKey shows it on
 more roles, a scope and a budget. If it is bound to a client certificate, it works only on connections with that certificate. It ends when it
 expires (after at most {MAX_LIFETIME_MS // (365 * _DAY_MS)} years) or when it is revoked. RotateKey gives it a new secret; the old one may stay valid for at most {MAX_OVERLAP_MS // _DAY_MS} days.
 
-The server checks a key before it reads a request, again before it works on the photos, and before it answers. So a call whose key ends
-meanwhile gets no answer, except for the report of a change that was made. Streams end within {RECHECK_S:g} s.
+The server checks a key before it reads a request, again before it works on the photos, and before it answers. So if a key ends
+during a call, the call gets no answer; only a change that was made is still reported. Streams end within {RECHECK_S:g} s.
 
 **No key outlives the key that makes it.** By default a key ends after `access.key_days` ({AccessConfig().key_days}), or with its maker's key, if that is sooner. The
 server refuses a longer lifetime, and nothing prolongs a key, not even RotateKey. If an admin's own key ends too soon, `fr server admin-key` on
@@ -91,14 +91,14 @@ down. Admin keys from `fr server` have no limits but their end.
 
 ## Coarse answers
 
-A caller who gets exact similarities can change a photo step by step until it passes for an enrolled person. So keys with only the role
+A caller who gets exact similarities can change a photo step by step until the model accepts it as an enrolled person. So keys with only the role
 trainee get similarities and thresholds with two decimals, no likelihood ratios and no embeddings, and may send none. The column "coarse"
 says what a call gives them.
 
 ## Purpose and case
 
 Calls that search an operational gallery or read its subjects need a purpose and a case reference, else they end with `PURPOSE_REQUIRED`. The
-audit keeps both, the reference as a pseudonym. The column "states" says:
+audit stores both; it stores the reference as a pseudonym. The column "states" says:
 
 - "purpose": `purpose` and `case_reference`. Use `PURPOSE_GALLERY_MAINTENANCE` for upkeep, such as a corrected name or a person's copy of their
   data, with the reference of the request.
@@ -116,7 +116,7 @@ A call acts only on the gallery that it checked. If another gallery gets its id 
 ## Calls
 
 The columns are trainee (Te), trainer (Tr), operator (Op), examiner (Ex), auditor (Au) and admin (Ad). "Scope" names the fields of the request
-that must be within the scope; a "filtered" list leaves out what is not. "Search" counts as a search. "States" is explained
+that must be within the scope; a "filtered" list leaves out everything outside the scope. "Search" counts as a search. "States" is explained
 [above](#purpose-and-case). Health checks need no credential.
 """
 

@@ -145,7 +145,7 @@ _GALLERIES = {
     "PurgeExpired": Rule(
         _ADMIN,
         _CHANGE,
-        "It deletes, in every gallery, what the server deletes hourly anyway. It lists those in scope.",
+        "It deletes, in every gallery, what the server deletes hourly anyway. It lists the galleries in scope.",
         lists=True,
         recorded=True,
     ),
@@ -230,7 +230,7 @@ _TRAINING = {
     "GetTrainingReport": Rule(
         _TRAINEE | _TRAINER,
         _READ,
-        "Trainees read their own, with their code; trainers those of their trainees and cohorts.",
+        "Trainees read their own report, with their code; trainers read the reports of their trainees and cohorts.",
         (*_CODE, *_TRAINEE_ID, *_COHORT),
         variants=(Variant("code", _TRAINEE), Variant("trainee_id", _TRAINER), Variant("cohort_id", _TRAINER)),
         recorded=True,
@@ -258,9 +258,10 @@ _ACCESS = {
     "RotateKey": Rule(
         _EVERYBODY,
         _CHANGE,
-        "Every caller may change the secret of their own key. Admins change that of others; the new secret is "
-        "valid at once, or two people would use one key. For a key with wider access than the caller's, the answer is "
-        f"that it does not exist. {_SEES_ALL} Callers who are not admins get that answer for every other key.",
+        "Every caller may change the secret of their own key. Admins may change the secrets of others; the new secret "
+        "is valid immediately, because otherwise two people would use one key. For a key with wider access than the "
+        "caller's, the answer is that it does not exist. "
+        f"{_SEES_ALL} Callers who are not admins get that answer for every other key.",
         recorded=True,
     ),
     "RevokeKey": Rule(
