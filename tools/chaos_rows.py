@@ -172,7 +172,7 @@ ROWS = (
         "hostile-http2",
         "The server refuses hostile HTTP/2 cheaply: bombs, endless metadata, floods of pings and resets",
         "p99 of others at most twice that of a quiet server, and no call above 1.5 s after 100,000 resets; "
-        "64 MiB at most (512 of metadata)",
+        "64 MiB at most (512 MiB for metadata)",
         ("tests/fault/test_hostile_http2.py",),
     ),
     Row(

@@ -27,9 +27,7 @@ UNUSABLE = 1
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the set, as `fr dataset list` shows it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Partial = Annotated[
-    bool, typer.Option("--partial", help="A part of the set is meant: its own lists must hold, not the manifest.")
-]
+Partial = Annotated[bool, typer.Option("--partial", help="Only a part of the set is there: check what its lists name.")]
 
 
 @dataset.command("list")

@@ -84,7 +84,7 @@ count against the searches of a day (UTC); more end with `QUOTA_EXCEEDED`. Each 
 resets the count. WhoAmI tells what is left today in the process that answers.
 
 Without a budget from CreateKey, the defaults are `access.requests_per_s`, `access.burst` and `access.searches_per_day`. In the configuration,
-0 searches mean no limit. In a key's budget, an unset value means no limit, and 0 means none at all.
+0 searches mean no limit. In a key's budget, an unset value means no limit, and 0 allows nothing.
 
 No caller can make or rotate a key with a larger budget or a longer life than their own: that ends with `NOT_PERMITTED`, and defaults are cut
 down. Admin keys from `fr server` have no limits but their end.
@@ -92,7 +92,7 @@ down. Admin keys from `fr server` have no limits but their end.
 ## Coarse answers
 
 A caller who gets exact similarities can change a photo step by step until the model accepts it as an enrolled person. So keys with only the role
-trainee get similarities and thresholds with two decimals, no likelihood ratios and no embeddings, and may send none. The column "coarse"
+trainee get similarities and thresholds with two decimals, no likelihood ratios and no embeddings, and they may not send embeddings. The column "coarse"
 says what a call gives them.
 
 ## Purpose and case

@@ -258,8 +258,8 @@ _ACCESS = {
     "RotateKey": Rule(
         _EVERYBODY,
         _CHANGE,
-        "Every caller may change the secret of their own key. Admins may change the secrets of others; the new secret "
-        "is valid immediately, because otherwise two people would use one key. For a key with wider access than the "
+        "Every caller may change the secret of their own key. Admins may change the secrets of others; the old secret "
+        "then ends immediately, because otherwise two people would use one key. For a key with wider access than the "
         "caller's, the answer is that it does not exist. "
         f"{_SEES_ALL} Callers who are not admins get that answer for every other key.",
         recorded=True,

@@ -116,7 +116,7 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         if key is None:
             return key_id
         if overlaps:  # two people would call in the name of one key, and nobody could tell them apart
-            raise NotPermitted("Only whoever has a key may keep its secret valid beside the new one.", field="overlap")
+            raise NotPermitted("Only the owner of a key may keep its old secret valid for a while.", field="overlap")
         require_may_give(principal, self._own_key(), key, self._store.now_ms())
         return key_id
 
