@@ -7,19 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One claim: its word for the command line, its sentence, and its bar.
-
-    Attributes:
-        tests: their ids, as pytest takes them; the control that must fail is among those of the same file.
-        told: pattern of a printed line that is a figure, beside the lines `figure: NAME = VALUE`.
-        command: another command than pytest for the long version, with its arguments; empty for none.
-    """
+    """One claim: its word for the command line, its sentence, and its bar."""
 
     name: str
     claim: str
     bar: str
+    # Their ids, as pytest takes them; the control that must fail is among those of the same file.
     tests: tuple[str, ...]
-    told: str = ""
+    told: str = ""  # pattern of a printed line that is a figure, beside the lines `figure: NAME = VALUE`
+    # Another command than pytest for the long version, with its arguments; empty for none.
     command: tuple[str, ...] = ()
 
 

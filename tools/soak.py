@@ -73,21 +73,14 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the samples say.
+    """What the samples say."""
 
-    Attributes:
-        mib_per_hour: growth of the memory, with its standard `error`.
-        files: file descriptors more at the end; `threads` likewise.
-        missed: the missed bars.
-        untold: whether the error is too large to say that the memory keeps to its bar.
-    """
-
-    mib_per_hour: float
+    mib_per_hour: float  # growth of the memory, with its standard `error`
     error: float
-    files: float
+    files: float  # file descriptors more at the end; `threads` likewise
     threads: float
-    missed: tuple[str, ...]
-    untold: bool
+    missed: tuple[str, ...]  # the missed bars
+    untold: bool  # whether the error is too large to say that the memory keeps to its bar
 
 
 def sample(pid: int, begun_s: float) -> Sample:

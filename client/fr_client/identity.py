@@ -24,17 +24,14 @@ _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+-----
 
 @dataclass(frozen=True, slots=True)
 class TlsCredentials:
-    """Credentials of a TLS channel, and their parts, which explain a failed handshake; gRPC shows neither.
-
-    Attributes:
-        authorities: the trusted authorities, PEM; None for those of the system.
-        trusted: the name of these authorities for people, such as "the authority in ca.pem".
-        certificate: file of the client's own certificate, PEM, if it has one; `key` is that of its private key.
-    """
+    """Credentials of a TLS channel, and their parts, which explain a failed handshake; gRPC shows neither."""
 
     channel: grpc.ChannelCredentials = field(repr=False)
+    # The trusted authorities, PEM; None for those of the system.
     authorities: bytes | None = field(default=None, repr=False)
+    # The name of these authorities for people, such as "the authority in ca.pem".
     trusted: str = "any authority that this system trusts"
+    # File of the client's own certificate, PEM, if it has one; `key` is that of its private key.
     certificate: Path | None = None
     key: Path | None = None
 

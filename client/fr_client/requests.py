@@ -49,24 +49,16 @@ KEEP: Final = Keep.KEEP
 
 @dataclass(frozen=True, slots=True)
 class EnrolItem:
-    """One face of `enrol_many`.
+    """One face of `enrol_many`."""
 
-    Attributes:
-        subject_id: the caller's own id of the subject; a new one creates the subject.
-        face: a photo, or an embedding made by the gallery's model.
-        item_id: the caller's own name for the item, which comes back with its answer; never sent.
-        display_name: a name for people; if empty, an existing subject keeps its own; likewise `metadata`.
-        several_faces: what to do with a photo of several faces.
-        report_similar: whether to report other subjects that are similar to the face, at or above `similar_threshold`;
-            None for the model's default.
-    """
-
-    subject_id: str
-    face: FaceSource
-    item_id: str = ""
-    display_name: str = ""
+    subject_id: str  # the caller's own id of the subject; a new one creates the subject
+    face: FaceSource  # a photo, or an embedding made by the gallery's model
+    item_id: str = ""  # the caller's own name for the item, which comes back with its answer; never sent
+    display_name: str = ""  # a name for people; if empty, an existing subject keeps its own; likewise `metadata`
     metadata: Mapping[str, str] = field(default_factory=dict)
-    several_faces: OneFace = "error"
+    several_faces: OneFace = "error"  # what to do with a photo of several faces
+    # Whether to report other subjects that are similar to the face, at or above `similar_threshold`; None for the
+    # model's default.
     report_similar: bool = False
     similar_threshold: float | None = None
 

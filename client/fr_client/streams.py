@@ -48,19 +48,12 @@ STORES_EMBEDDINGS = Advice(
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
-    """Settings of a stream.
+    """Settings of a stream."""
 
-    Attributes:
-        target: the server, for messages, and to find out why there is no connection.
-        max_in_flight: the most items on their way.
-        timeout_s: the longest wait for the next answer; None for no limit.
-        max_message_bytes: the largest request that the channel carries.
-    """
-
-    target: Endpoint
-    max_in_flight: int
-    timeout_s: float | None
-    max_message_bytes: int
+    target: Endpoint  # the server, for messages, and to find out why there is no connection
+    max_in_flight: int  # the most items on their way
+    timeout_s: float | None  # the longest wait for the next answer; None for no limit
+    max_message_bytes: int  # the largest request that the channel carries
     retry: RetryPolicy
     advice: Advice
 

@@ -105,17 +105,11 @@ What that raises ends it.
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one process does of a server that has several.
+    """What one process does of a server that has several."""
 
-    Attributes:
-        port: that all of them listen on.
-        max_in_flight: as `server.max_in_flight`, for this one.
-        workers: as `model.workers`, for this one; never 0.
-    """
-
-    port: int
-    max_in_flight: int
-    workers: int
+    port: int  # that all of them listen on
+    max_in_flight: int  # as `server.max_in_flight`, for this one
+    workers: int  # as `model.workers`, for this one; never 0
 
 
 class App:

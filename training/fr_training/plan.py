@@ -53,53 +53,31 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 @dataclass(frozen=True, slots=True)
 class BlockPlan:
-    """A block, as it was planned; numbers are of one form.
+    """A block, as it was planned; numbers are of one form."""
 
-    Attributes:
-        block_id: unique in the course.
-        instructions: what a trainee reads before it begins; "" for those of the exercise.
-        minutes: time limit; None where there is none.
-        feedback: whether each answer is followed by what was right.
-        reveal_scores: of lists: whether the machine's similarities are told after each decision.
-        same: pairs of one person.
-        different: pairs of two people.
-        trials: of a triad or own probe; of an adaptive block, how many of its items a trainee is shown.
-        size: candidates of a list.
-        present: lists with the person searched for.
-        absent: lists without.
-        usable: photos as they are, to triage; then those of limited use, and to be rejected.
-        wrong: of an aided exercise, trials whose advice is wrong.
-        adaptive: whether items are chosen by how the trainee does.
-        target: share of right answers that an adaptive block aims at, in (.5, 1).
-        equated: name of the set of equated forms that this block shows one of; "" for a form of its own.
-        occasion: which of the set; "" where there is no set.
-        verifies: of a blind verification, the block whose trials are verified; "" elsewhere.
-        forms: names of the forms that trainees of group 0 and 1 are shown.
-    """
-
-    block_id: str
+    block_id: str  # unique in the course
     exercise: ExerciseKind
     title: str
-    instructions: str = ""
-    minutes: int | None = None
-    feedback: bool = False
-    reveal_scores: bool = True
-    same: int = 0
-    different: int = 0
-    trials: int = 0
-    size: int = 0
-    present: int = 0
-    absent: int = 0
-    usable: int = 0
+    instructions: str = ""  # what a trainee reads before it begins; "" for those of the exercise
+    minutes: int | None = None  # time limit; None where there is none
+    feedback: bool = False  # whether each answer is followed by what was right
+    reveal_scores: bool = True  # of lists: whether the machine's similarities are told after each decision
+    same: int = 0  # pairs of one person
+    different: int = 0  # pairs of two people
+    trials: int = 0  # of a triad or own probe; of an adaptive block, how many of its items a trainee is shown
+    size: int = 0  # candidates of a list
+    present: int = 0  # lists with the person searched for
+    absent: int = 0  # lists without
+    usable: int = 0  # photos as they are, to triage; then those of limited use, and to be rejected
     limited: int = 0
     reject: int = 0
-    wrong: int = 0
-    adaptive: bool = False
-    target: float = 0.8
-    equated: str = ""
-    occasion: Occasion = ""
-    verifies: str = ""
-    forms: tuple[str, str] = ("", "")
+    wrong: int = 0  # of an aided exercise, trials whose advice is wrong
+    adaptive: bool = False  # whether items are chosen by how the trainee does
+    target: float = 0.8  # share of right answers that an adaptive block aims at, in (.5, 1)
+    equated: str = ""  # name of the set of equated forms that this block shows one of; "" for a form of its own
+    occasion: Occasion = ""  # which of the set; "" where there is no set
+    verifies: str = ""  # of a blind verification, the block whose trials are verified; "" elsewhere
+    forms: tuple[str, str] = ("", "")  # names of the forms that trainees of group 0 and 1 are shown
 
     @property
     def items(self) -> int:
@@ -134,26 +112,16 @@ class SittingPlan:
 
 @dataclass(frozen=True, slots=True)
 class CoursePlan:
-    """A plan.
-
-    Attributes:
-        sittings: in their order, at least one.
-        seed: decides who is shown where, from 0 to MAX_SEED.
-        mask: "oval" shows the face alone, "none" also what is around it.
-        colour: whether pictures are shown in colour; grey ones suit photos of several sources.
-        retention_days: after which the results of a cohort are deleted.
-        notice: what a trainee agrees to; "" for the server's own words.
-        toml: the text that was read.
-    """
+    """A plan."""
 
     title: str
-    sittings: tuple[SittingPlan, ...]
-    seed: int = 1
-    mask: Mask = "oval"
-    colour: bool = True
-    retention_days: int = 90
-    notice: str = ""
-    toml: str = ""
+    sittings: tuple[SittingPlan, ...]  # in their order, at least one
+    seed: int = 1  # decides who is shown where, from 0 to MAX_SEED
+    mask: Mask = "oval"  # "oval" shows the face alone, "none" also what is around it
+    colour: bool = True  # whether pictures are shown in colour; grey ones suit photos of several sources
+    retention_days: int = 90  # after which the results of a cohort are deleted
+    notice: str = ""  # what a trainee agrees to; "" for the server's own words
+    toml: str = ""  # the text that was read
 
     @property
     def blocks(self) -> tuple[BlockPlan, ...]:

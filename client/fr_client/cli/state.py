@@ -46,24 +46,17 @@ GalleryId = Annotated[str, argument("GALLERY", "Id of the gallery.")]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The options of `fr` itself; `server` is HOST:PORT, and `timeout_s` the seconds that one call may take.
-
-    Attributes:
-        key_file: file of the API key or token; None to use `token`.
-        ca: the trusted authorities, PEM, or their file; None for no encryption, unless `tls`.
-        tls: whether to use TLS with the authorities of the system if `ca` is not given.
-        connection: the connection file that has `ca`, for messages; None if it comes from elsewhere.
-    """
+    """The options of `fr` itself; `server` is HOST:PORT, and `timeout_s` the seconds that one call may take."""
 
     server: str
     timeout_s: float
-    key_file: Path | None = None
+    key_file: Path | None = None  # file of the API key or token; None to use `token`
     token: str = field(default="", repr=False)
-    ca: Path | bytes | None = None
-    tls: bool = False
+    ca: Path | bytes | None = None  # the trusted authorities, PEM, or their file; None for no encryption, unless `tls`
+    tls: bool = False  # whether to use TLS with the authorities of the system if `ca` is not given
     certificate: Path | None = None
     certificate_key: Path | None = None
-    connection: Path | None = None
+    connection: Path | None = None  # the connection file that has `ca`, for messages; None if it comes from elsewhere
 
     def open(self) -> Client:
         """Open the client; raises `Unusable` if a file cannot be read, or a key would be sent without encryption."""

@@ -42,27 +42,19 @@ MAX_SUBJECTS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a call, or an item of a stream, ended.
-
-    Attributes:
-        outcome: "OK", "BEGUN", "CANCELLED", or the reason of the refusal or failure.
-        gallery_id: of the gallery; None without one.
-        subject_ids: the subjects of the request and the answer, by the caller's own ids: at most 1,000, of the gallery.
-        threshold: of the answer, in [-1, 1].
-        counts: numbers of things in the answer.
-        detail: ids that name no person, and why a credential was refused.
-    """
+    """How a call, or an item of a stream, ended."""
 
     attribution: Attribution
     action: str
-    outcome: str
-    gallery_id: str | None = None
+    outcome: str  # "OK", "BEGUN", "CANCELLED", or the reason of the refusal or failure
+    gallery_id: str | None = None  # of the gallery; None without one
+    # The subjects of the request and the answer, by the caller's own ids: at most 1,000, of the gallery.
     subject_ids: tuple[str, ...] = ()
     model: ModelId | None = None
     gallery_version: int | None = None
-    threshold: float | None = None
-    counts: Mapping[str, int] = field(default_factory=dict)
-    detail: Mapping[str, str] = field(default_factory=dict)
+    threshold: float | None = None  # of the answer, in [-1, 1]
+    counts: Mapping[str, int] = field(default_factory=dict)  # numbers of things in the answer
+    detail: Mapping[str, str] = field(default_factory=dict)  # ids that name no person, and why a credential was refused
 
 
 class Recorder(Protocol):

@@ -57,17 +57,14 @@ class Stated(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scoped:
-    """Where an id stands in a request that must be within the scope.
-
-    Attributes:
-        path: of the field, with dots: "search.gallery_id"; of a repeated field each of its ids. Of a stream, within
-            each item. Empty for what the server names itself, such as the course that CreateCourse makes.
-        creates: whether the call makes what it names. Outside the scope that is refused, whether or not it is there;
-            everything else outside the scope is answered as what there is not.
-    """
+    """Where an id stands in a request that must be within the scope."""
 
     kind: ScopeKind
+    # Of the field, with dots: "search.gallery_id"; of a repeated field each of its ids. Of a stream, within each item.
+    # Empty for what the server names itself, such as the course that CreateCourse makes.
     path: str
+    # Whether the call makes what it names. Outside the scope that is refused, whether or not it is there; everything
+    # else outside the scope is answered as what there is not.
     creates: bool = False
 
 
@@ -81,41 +78,27 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Who may call a method.
+    """Who may call a method."""
 
-    Attributes:
-        roles: of which a principal must have one.
-        why: these roles and no others; a sentence for the documentation.
-        kind: what it does to what is kept.
-        scoped: the ids of its request that must be within the scope; none where nothing is of a gallery or course.
-        variants: who may with certain fields set; the roles of each are among `roles`.
-        named_only: roles that the gallery's whole id must be named for in the scope: a pattern does not do, and neither
-            does the gallery of a course.
-        counts_as_search: whether it takes from the searches of a day, each item of a stream one.
-        search_if: path of a field that makes it a search where it is true; empty for none.
-        stated: what it must state to learn about people in an operational gallery.
-        probes: paths of probes in the request; a coarse principal may send photos alone.
-        coarse: what becomes of the answer for a coarse principal.
-        lists: whether the answer leaves out what the scope does not cover.
-        recorded: whether the audit hears of each call, or item, that ended. What changes a store with an audit of its
-            own is in that one, so that of such changes only those are told here that failed, or that searched.
-        chained: of changes, whether what they change has an audit of its own.
-    """
-
-    roles: frozenset[Role]
-    kind: Kind
-    why: str
+    roles: frozenset[Role]  # of which a principal must have one
+    kind: Kind  # what it does to what is kept
+    why: str  # these roles and no others; a sentence for the documentation
+    # The ids of its request that must be within the scope; none where nothing is of a gallery or course.
     scoped: tuple[Scoped, ...] = ()
-    variants: tuple[Variant, ...] = ()
+    variants: tuple[Variant, ...] = ()  # who may with certain fields set; the roles of each are among `roles`
+    # Roles that the gallery's whole id must be named for in the scope: a pattern does not do, and neither does the
+    # gallery of a course.
     named_only: frozenset[Role] = frozenset()
-    counts_as_search: bool = False
-    search_if: str = ""
-    stated: Stated = Stated.NOTHING
-    probes: tuple[str, ...] = ()
-    coarse: Coarse = Coarse.AS_IS
-    lists: bool = False
+    counts_as_search: bool = False  # whether it takes from the searches of a day, each item of a stream one
+    search_if: str = ""  # path of a field that makes it a search where it is true; empty for none
+    stated: Stated = Stated.NOTHING  # what it must state to learn about people in an operational gallery
+    probes: tuple[str, ...] = ()  # paths of probes in the request; a coarse principal may send photos alone
+    coarse: Coarse = Coarse.AS_IS  # what becomes of the answer for a coarse principal
+    lists: bool = False  # whether the answer leaves out what the scope does not cover
+    # Whether the audit hears of each call, or item, that ended. What changes a store with an audit of its own is in
+    # that one, so that of such changes only those are told here that failed, or that searched.
     recorded: bool = False
-    chained: bool = True
+    chained: bool = True  # of changes, whether what they change has an audit of its own
 
     @property
     def told_here(self) -> bool:

@@ -39,26 +39,17 @@ _TYPES = ("jwt", "at+jwt", "application/at+jwt")
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:
-    """Which tokens are accepted, and how they are read.
+    """Which tokens are accepted, and how they are read."""
 
-    Attributes:
-        issuer: that `iss` must be.
-        audience: that `aud` must be, or have among others.
-        algorithms: that they may be signed by, of `jwks.ALGORITHMS`.
-        roles_claim: lists roles; its name, or names of objects and a name in the last of them, with dots between. A
-            list of texts, or one text with spaces between.
-        galleries_claim: lists patterns of galleries, likewise; none where a token has no such claim.
-        courses_claim: lists patterns of courses, likewise.
-        leeway_s: that the issuer's clock may differ.
-    """
-
-    issuer: str
-    audience: str
-    algorithms: tuple[str, ...]
+    issuer: str  # that `iss` must be
+    audience: str  # that `aud` must be, or have among others
+    algorithms: tuple[str, ...]  # that they may be signed by, of `jwks.ALGORITHMS`
+    # Lists roles; its name, or names of objects and a name in the last of them, with dots between. A list of texts, or
+    # one text with spaces between.
     roles_claim: str
-    galleries_claim: str
-    courses_claim: str
-    leeway_s: int
+    galleries_claim: str  # lists patterns of galleries, likewise; none where a token has no such claim
+    courses_claim: str  # lists patterns of courses, likewise
+    leeway_s: int  # that the issuer's clock may differ
 
 
 class Tokens:

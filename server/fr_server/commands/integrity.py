@@ -29,37 +29,23 @@ from fr_trust.casework.store_reading import require_sound as require_sound_cases
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault in a store.
+    """A fault in a store."""
 
-    Attributes:
-        finding: a word of `fr_core.storage.audit.verify.Why`, or the reason of an error.
-        told: a sentence about the fault; "" if `finding` is enough.
-        seq: number of the audit record; None if the fault is not in a record.
-    """
-
-    finding: str
-    told: str = ""
-    seq: int | None = None
+    finding: str  # a word of `fr_core.storage.audit.verify.Why`, or the reason of an error
+    told: str = ""  # a sentence about the fault; "" if `finding` is enough
+    seq: int | None = None  # number of the audit record; None if the fault is not in a record
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """The findings in a store.
-
-    Attributes:
-        records: number of audit records checked; 0 if the audit is not intact.
-        checkpoints: number of checkpoints that the audit agrees with.
-        faults: the faults; empty if the store is intact.
-        pruned: number of the last pruned record; 0 if none was pruned, or if the audit is not intact.
-        unchecked: number of checkpoints that belong to pruned records.
-    """
+    """The findings in a store."""
 
     place: Place
-    records: int
-    checkpoints: int
-    faults: tuple[Fault, ...]
-    pruned: int = 0
-    unchecked: int = 0
+    records: int  # number of audit records checked; 0 if the audit is not intact
+    checkpoints: int  # number of checkpoints that the audit agrees with
+    faults: tuple[Fault, ...]  # the faults; empty if the store is intact
+    pruned: int = 0  # number of the last pruned record; 0 if none was pruned, or if the audit is not intact
+    unchecked: int = 0  # number of checkpoints that belong to pruned records
 
 
 def gone(place: Place, others: Sequence[Place]) -> Fault | None:

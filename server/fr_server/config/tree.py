@@ -20,19 +20,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The meaning of one setting, and its values.
+    """The meaning of one setting, and its values."""
 
-    Attributes:
-        meaning: a sentence for docs/configuration.md and for `fr serve --print-config`.
-        low: smallest number, or None.
-        high: largest number, or None.
-        choices: the words allowed, or empty for any.
-    """
-
-    meaning: str
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[str, ...] = ()
+    meaning: str  # a sentence for docs/configuration.md and for `fr serve --print-config`
+    low: float | None = None  # smallest number, or None
+    high: float | None = None  # largest number, or None
+    choices: tuple[str, ...] = ()  # the words allowed, or empty for any
 
 
 def _set(

@@ -38,14 +38,10 @@ Done = TypeVar("Done")
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The other end of a connection.
-
-    Attributes:
-        certificate_sha256: sha256 of the client's certificate (DER), 64 hexadecimal digits; "" if it sent none.
-    """
+    """The other end of a connection."""
 
     address: str
-    certificate_sha256: str
+    certificate_sha256: str  # sha256 of the client's certificate (DER), 64 hexadecimal digits; "" if it sent none
 
 
 def network_of(address: str) -> str:

@@ -36,21 +36,14 @@ class ClientCertificates(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """The files of TLS, in PEM.
+    """The files of TLS, in PEM."""
 
-    Attributes:
-        certificate: the server's certificate, then any intermediate certificates.
-        key: the key of the certificate, not encrypted, readable only by its owner.
-        client_certificates: the policy for client certificates.
-        client_ca: certificates of the authorities that sign client certificates; required unless these are off.
-        revoked: lists of revoked client certificates, one for each authority that signs them; None if none is
-            revoked.
-    """
-
-    certificate: Path
-    key: Path
-    client_certificates: ClientCertificates = ClientCertificates.OFF
+    certificate: Path  # the server's certificate, then any intermediate certificates
+    key: Path  # the key of the certificate, not encrypted, readable only by its owner
+    client_certificates: ClientCertificates = ClientCertificates.OFF  # the policy for client certificates
+    # Certificates of the authorities that sign client certificates; required unless these are off.
     client_ca: Path | None = None
+    # Lists of revoked client certificates, one for each authority that signs them; None if none is revoked.
     revoked: Path | None = None
 
 

@@ -89,15 +89,11 @@ class GalleryCalls(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ExportPart:
-    """Some lines of an export.
+    """Some lines of an export."""
 
-    Attributes:
-        data: whole lines, each with its line break.
-        after: number of the last record of them, with which the next step goes on; None where the export has ended,
-            with its checkpoint.
-    """
-
-    data: bytes
+    data: bytes  # whole lines, each with its line break
+    # Number of the last record of them, with which the next step goes on; None where the export has ended, with its
+    # checkpoint.
     after: int | None
 
 

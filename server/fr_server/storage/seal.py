@@ -26,17 +26,11 @@ from fr_server.storage.places import any_marked, mark_all, marks_of
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The configuration that a server was started with.
+    """The configuration that a server was started with."""
 
-    Attributes:
-        path: its file; None if there was none.
-        sha256: sha256 of the file, 64 hexadecimal digits; "" if there was none.
-        sealed: True if it was sealed.
-    """
-
-    path: Path | None = None
-    sha256: str = ""
-    sealed: bool = False
+    path: Path | None = None  # its file; None if there was none
+    sha256: str = ""  # sha256 of the file, 64 hexadecimal digits; "" if there was none
+    sealed: bool = False  # True if it was sealed
 
     @staticmethod
     def of(path: Path | None, sealed: bool) -> Started:

@@ -14,20 +14,14 @@ Kind = Literal["counter", "gauge", "histogram"]
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """One metric.
+    """One metric."""
 
-    Attributes:
-        name: follows the conventions of Prometheus: contains the unit; a counter ends in `_total`.
-        meaning: a sentence for the documentation.
-        buckets: inclusive upper bounds of a histogram.
-        of_processes: prometheus_client's mode for merging the gauges of several processes.
-    """
-
-    name: str
+    name: str  # follows the conventions of Prometheus: contains the unit; a counter ends in `_total`
     kind: Kind
-    meaning: str
+    meaning: str  # a sentence for the documentation
     labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
+    buckets: tuple[float, ...] = ()  # inclusive upper bounds of a histogram
+    # The mode of prometheus_client for merging the gauges of several processes.
     of_processes: Literal["livesum", "livemostrecent", "max"] = "livesum"
 
 

@@ -148,19 +148,13 @@ class FrontendSays(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Run a model on pictures that lie in a slot, one behind the other.
-
-    Attributes:
-        slot: where they lie; the asker's again with the answer.
-        shapes: (height, width) of each.
-        deadline: as `Ticket.deadline`; the clock is the machine's.
-    """
+    """Run a model on pictures that lie in a slot, one behind the other."""
 
     number: int
     model: ModelRole
-    slot: int
-    shapes: tuple[tuple[int, int], ...]
-    deadline: float | None
+    slot: int  # where they lie; the asker's again with the answer
+    shapes: tuple[tuple[int, int], ...]  # (height, width) of each
+    deadline: float | None  # as `Ticket.deadline`; the clock is the machine's
     bulk: bool
     caller: str
 
@@ -189,15 +183,10 @@ FromEngine = Welcome | Answer | Refusal | EngineSays
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedFaces:
-    """The faces of several tiles in one array, which travels much quicker than many small ones.
+    """The faces of several tiles in one array, which travels much quicker than many small ones."""
 
-    Attributes:
-        counts: faces of each tile.
-        rows: f32[N, 15]: box, landmarks and score of each face, the tiles one after the other.
-    """
-
-    counts: tuple[int, ...]
-    rows: F32
+    counts: tuple[int, ...]  # faces of each tile
+    rows: F32  # f32[N, 15]: box, landmarks and score of each face, the tiles one after the other
 
     @staticmethod
     def of(tiles: Sequence[TileFaces]) -> PackedFaces:

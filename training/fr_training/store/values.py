@@ -55,16 +55,11 @@ class ProbeTruth:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The changes of a cohort since a mark, and the cohort itself with its course, all as of one moment.
+    """The changes of a cohort since a mark, and the cohort itself with its course, all as of one moment."""
 
-    Attributes:
-        mark: to ask with the next time.
-        trainees: who were enrolled since and are in it now, in the order of their numbers.
-        sessions: that are new or have changed since, as they are now, in the order in which they were begun.
-    """
-
-    mark: int
+    mark: int  # to ask with the next time
     cohort: Cohort
     course: Course
-    trainees: tuple[Trainee, ...]
+    trainees: tuple[Trainee, ...]  # who were enrolled since and are in it now, in the order of their numbers
+    # That are new or have changed since, as they are now, in the order in which they were begun.
     sessions: tuple[Session, ...]

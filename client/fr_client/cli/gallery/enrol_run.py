@@ -66,20 +66,15 @@ class Options:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts the results so far.
-
-    Attributes:
-        already: photos that the gallery already held for the same subject.
-        similar: pairs of similar subjects, with the highest similarity of their faces.
-        similar_unknown: photos newly in the gallery whose search for similar subjects failed.
-    """
+    """Counts the results so far."""
 
     stored: int = 0
-    already: int = 0
+    already: int = 0  # photos that the gallery already held for the same subject
     new_subjects: int = 0
     refused: list[RefusedPhoto] = field(default_factory=list)
+    # Pairs of similar subjects, with the highest similarity of their faces.
     similar: dict[tuple[str, str], float] = field(default_factory=dict)
-    similar_unknown: int = 0
+    similar_unknown: int = 0  # photos newly in the gallery whose search for similar subjects failed
 
     @property
     def done(self) -> int:

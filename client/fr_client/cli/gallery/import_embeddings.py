@@ -40,22 +40,16 @@ class RefusedRow:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts the results so far.
-
-    Attributes:
-        refused: rows that are not in the gallery, by reason; `told` has the first of them.
-        next_row: the first unread row.
-        sent: rows on their way by the id of their batch.
-        turned_down: first and last row of the batch whose refusal ended the run, if any.
-    """
+    """Counts the results so far."""
 
     stored: int = 0
     new_subjects: int = 0
+    # Rows that are not in the gallery, by reason; `told` has the first of them.
     refused: Counter[str] = field(default_factory=Counter)
     told: list[RefusedRow] = field(default_factory=list)
-    next_row: int = 1
-    sent: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
-    turned_down: tuple[int, int] | None = None
+    next_row: int = 1  # the first unread row
+    sent: dict[str, list[tuple[int, str]]] = field(default_factory=dict)  # rows on their way by the id of their batch
+    turned_down: tuple[int, int] | None = None  # first and last row of the batch whose refusal ended the run, if any
     seconds: float = 0.0
 
     @property

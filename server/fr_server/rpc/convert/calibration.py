@@ -57,17 +57,12 @@ class Source(Enum):
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """The calibration that an answer is given by.
-
-    Attributes:
-        id: sha256 of its text, 64 hexadecimal digits.
-        other_settings: names of the settings that differ between its measurement and this server.
-    """
+    """The calibration that an answer is given by."""
 
     calibration: Calibration
     source: Source
-    id: str
-    other_settings: tuple[str, ...] = ()
+    id: str  # sha256 of its text, 64 hexadecimal digits
+    other_settings: tuple[str, ...] = ()  # names of the settings that differ between its measurement and this server
 
     __hash__ = object.__hash__  # a calibration is too large to be hashed for each answer
 

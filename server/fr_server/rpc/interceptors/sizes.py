@@ -33,18 +33,12 @@ _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """What the requests of a method may be.
-
-    Attributes:
-        stream: whether there may be more than one in a call.
-        most_bytes: of one; None = as many as any message.
-        most_fields: of one; None = as many as go into so many bytes.
-    """
+    """What the requests of a method may be."""
 
     message: Descriptor
-    stream: bool
-    most_bytes: int | None
-    most_fields: int | None
+    stream: bool  # whether there may be more than one in a call
+    most_bytes: int | None  # of one; None = as many as any message
+    most_fields: int | None  # of one; None = as many as go into so many bytes
 
     def takes(self, encoded: bytes) -> bool:
         """Return whether a request is short enough to be read."""

@@ -24,20 +24,14 @@ PIECE = 2**20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingResources:
-    """The store, the engine and the pools of the calls.
-
-    Attributes:
-        folder: in which the store lies.
-        galleries: hold the people of candidate lists.
-        workers: photos at a time while a course is made, at least 1.
-    """
+    """The store, the engine and the pools of the calls."""
 
     store: TrainingStore
-    folder: Path
+    folder: Path  # in which the store lies
     engine: Engine
-    galleries: GalleryCalls
+    galleries: GalleryCalls  # hold the people of candidate lists
     work: Work
-    workers: int
+    workers: int  # photos at a time while a course is made, at least 1
     now_ms: Callable[[], int]
 
     async def change(self, session_id: str, change: Callable[[Course, Session], tuple[Session, R]]) -> R:

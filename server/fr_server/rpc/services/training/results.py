@@ -28,16 +28,12 @@ from fr_training.trials import Result, Session
 
 @dataclass(frozen=True, slots=True)
 class CohortRecord:
-    """A cohort and the results of its trainees.
-
-    Attributes:
-        sessions: of its trainees, in the order in which they were begun.
-        by_trainee: trainee id -> rows, in the order of the sessions; none for those who did nothing.
-    """
+    """A cohort and the results of its trainees."""
 
     course: Course
     cohort: Cohort
-    sessions: tuple[Session, ...]
+    sessions: tuple[Session, ...]  # of its trainees, in the order in which they were begun
+    # Trainee id -> rows, in the order of the sessions; none for those who did nothing.
     by_trainee: Mapping[str, tuple[Result, ...]]
 
 
