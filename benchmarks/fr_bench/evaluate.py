@@ -257,9 +257,7 @@ LOADERS: Mapping[SetName, Callable[[Path], Evaluation]] = {
 
 
 def load_sets(testdata: Path, names: Iterable[SetName]) -> dict[SetName, Evaluation]:
-    """Read and check the lists of the sets, so that a broken one stops the run before it begins; raises
-    `DatasetError`.
-    """
+    """Read and check the lists of the sets first, so that a broken one stops the run; raises `DatasetError`."""
     wanted = set(names)
     return {name: load(testdata / name) for name, load in LOADERS.items() if name in wanted}
 

@@ -29,10 +29,7 @@ def share_one_heap() -> None:
     (`tests/property/test_gallery_history.py` at night). The speed of `fr bench serve` was the same within what one run
     differs from the next.
 
-    Other C libraries have no such heaps, and nothing is changed there.
-
-    Raises:
-        OSError: the C library refuses.
+    Other C libraries have no such heaps, and nothing changes there. Raises `OSError` if the C library refuses.
     """
     if sys.platform != "linux":
         return

@@ -30,9 +30,7 @@ _LEAD_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The address of a server (HOST:PORT), "/package.Service/Method", serialised requests, and connections of each
-    generator.
-    """
+    """A server (HOST:PORT), "/package.Service/Method", serialised requests, and connections of each generator."""
 
     address: str
     method: str

@@ -73,12 +73,9 @@ class Page:
         return "\n".join(lines) + "\n"
 
     def write(self, folder: Path, command: str) -> tuple[Path, ...]:
-        """Write the JSON, the page and the plots; the files of the same measurement are replaced.
+        """Write the JSON, the page and the plots, in place of those of the same measurement; raises `OSError`.
 
         Without Matplotlib there are no plots (`can_plot`).
-
-        Raises:
-            OSError: the folder or the disk refuses.
         """
         folder.mkdir(parents=True, exist_ok=True)
         pictures = self.plots(folder, self.stem) if self.plots is not None and can_plot() else ()

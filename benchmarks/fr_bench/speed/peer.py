@@ -105,9 +105,7 @@ SAME_FACE_IOU = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoundFaces:
-    """The faces of one photo: boxes f32[n, 4] (left, top, right, bottom) in pixels, unit embeddings f32[n, D] if any
-    were made.
-    """
+    """The faces of a photo: boxes f32[n, 4] (left, top, right, bottom) in pixels, unit embeddings f32[n, D] or None."""
 
     boxes: F32
     embeddings: F32 | None

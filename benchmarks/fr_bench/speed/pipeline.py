@@ -171,11 +171,7 @@ class PipelineSubject:
 def bench_pipeline(
     settings: EngineSettings, listed: PhotoList, repeat: int, peer: str | None, bar: Bar | None, on_round: OnRound
 ) -> BenchReport:
-    """Measure `repeat` rounds of each subject; `workers` 0 takes as many as the server does.
-
-    Raises:
-        FrError: the engine or the peer cannot be had.
-    """
+    """Measure `repeat` rounds of each subject with `workers`, 0 for as many as the server takes; raises `FrError`."""
     before = conditions()
     recorder = Recorder()
     with opened_engine(settings, recorder) as opened:

@@ -73,9 +73,7 @@ def serialised(method: Method, photos: Sequence[bytes], gallery_id: str) -> tupl
 
 @contextmanager
 def connected(address: str) -> Iterator[tuple[grpc.Channel, server_pb2.GetServerInfoResponse]]:
-    """A channel to a server, and what the server tells about itself; raises `BenchFailed` where none of FR Core
-    answers.
-    """
+    """A channel to a server, and what it tells about itself; raises `BenchFailed` where no FR Core answers."""
     with grpc.insecure_channel(address, _OPTIONS) as channel:
         ask = server_pb2_grpc.ServerServiceStub(channel).GetServerInfo
         try:
@@ -87,9 +85,7 @@ def connected(address: str) -> Iterator[tuple[grpc.Channel, server_pb2.GetServer
 
 
 def first_answers(channel: grpc.Channel, method: Method, requests: Sequence[bytes]) -> tuple[Answer, ...]:
-    """Send each request once, which also warms the server up, and read the answers; raises `BenchFailed` for a
-    refusal.
-    """
+    """Send each request once, which warms the server up, and read the answers; raises `BenchFailed` for a refusal."""
     call: Any = channel.unary_unary(PATHS[method])
 
     def ask(request: bytes) -> Answer:
@@ -135,10 +131,8 @@ def enrol_all(
 ) -> Iterator[int]:
     """Enrol vectors into a gallery that is there; yields the number of templates that are stored after each request.
 
-    `loads` has the first number of each load, and its vectors f32[n, D]; `subject` makes that of a number.
-
-    Raises:
-        BenchFailed: the server refuses one, or stores fewer.
+    `loads` has the first number of each load, and its vectors f32[n, D]; `subject` makes that of a number. Raises
+    `BenchFailed` if the server refuses one, or stores fewer.
     """
     sent = stored = 0
 

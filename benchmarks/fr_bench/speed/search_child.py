@@ -28,9 +28,7 @@ _WARM_UP = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Turn:
-    """One turn of a subject: seconds of each probe of its share alone, wall time of the searches together, and the
-    answers to both.
-    """
+    """One turn of a subject: seconds of each probe alone, wall time of the searches together, and all answers."""
 
     seconds: tuple[float, ...]
     together_s: float

@@ -57,9 +57,7 @@ class SubjectMemory:
 
     @property
     def read_bytes(self) -> int | None:
-        """Return what a search reads from end to end: the codes, or the exact vectors where there are none; None as
-        above.
-        """
+        """What a search reads from end to end: the codes, or the exact vectors if there are none; None as above."""
         return self.scan_bytes or self.store_bytes
 
     @property
@@ -81,9 +79,7 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class SearchRound:
-    """One turn of one subject: probes one at a time, then `concurrency` in one search; percentiles are by nearest
-    rank.
-    """
+    """One turn of one subject: probes one at a time, then `concurrency` in one search; nearest-rank percentiles."""
 
     subject: str
     probes: int

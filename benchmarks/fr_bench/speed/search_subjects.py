@@ -185,11 +185,7 @@ PEERS: Mapping[str, PeerKind] = {
 
 
 def check_peers(names: tuple[str, ...]) -> None:
-    """Check that every peer can be had.
-
-    Raises:
-        BenchFailed: there is no such peer, one is named twice, or one is not installed.
-    """
+    """Raise `BenchFailed` if there is no such peer, one is named twice, or one is not installed."""
     for name in names:
         if name not in PEERS:
             raise BenchFailed(f"There is no peer named {name!r}; there are: {', '.join(PEERS)}.")

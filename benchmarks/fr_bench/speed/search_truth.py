@@ -31,9 +31,7 @@ class Truth:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """The candidates that a subject returned for the probes at `places`, i64[n]: ids i64[n, k], -1 where it found
-    fewer.
-    """
+    """The candidates that a subject returned for the probes at `places`, i64[n]: ids i64[n, k], -1 where fewer."""
 
     places: I64
     ids: I64

@@ -59,9 +59,7 @@ Cumulative = Mapping[tuple[str, float], float]
 
 
 def read_metrics(url: str) -> Cumulative:
-    """Fetch the buckets of the batch sizes, none where no batch has run yet; raises `BenchFailed` where nothing
-    answers.
-    """
+    """Fetch the buckets of the batch sizes, none before the first batch; raises `BenchFailed` where nothing answers."""
     if not url.startswith(("http://", "https://")):
         raise BenchFailed(f"--metrics-url takes an address that begins with http://, not {url}.")
     try:
@@ -205,9 +203,7 @@ def outcomes(calls: Sequence[Call]) -> tuple[OutcomeCount, ...]:
 
 
 def bench_serve(order: ServeOrder, listed: PhotoList, on_round: OnRound) -> BenchReport:
-    """Measure; raises `FrError` where the server, the engine or the peer cannot be had, or the server answers
-    nothing.
-    """
+    """Measure; raises `FrError` if the server, the engine or the peer cannot be had, or the server does not answer."""
     before = conditions()
     engine = order.engine
     load = order.load

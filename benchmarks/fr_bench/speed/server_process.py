@@ -112,10 +112,8 @@ def started_server(
 ) -> Iterator[ServerProcess]:
     """Start `fr serve` with these options beside a free port and a new data folder; stop it at the end.
 
-    `environ` has variables beside those of this process, `fr` is the command, None = the one beside this Python.
-
-    Raises:
-        BenchFailed: it does not start; the message ends with the last line of its log.
+    `environ` has variables beside those of this process, `fr` is the command, None = the one beside this Python. Raises
+    `BenchFailed` if it does not start; the message ends with the last line of its log.
     """
     command = fr or shutil.which("fr", path=str(Path(sys.executable).parent)) or shutil.which("fr")
     if command is None:

@@ -37,9 +37,7 @@ def latency(seconds: Sequence[float]) -> Latency | None:
 
 
 def poisson_arrivals(rate: float, seconds: float, seed: int) -> F64:
-    """Times of the arrivals of a seeded Poisson process, f64[n], ascending, in [0, seconds); `rate` is arrivals per
-    second.
-    """
+    """Arrivals of a seeded Poisson process of `rate` a second: times f64[n], ascending, in [0, seconds)."""
     rng = np.random.default_rng(seed)
     mean = rate * seconds
     drawn = math.ceil(mean + 10 * math.sqrt(mean) + 10)  # ten standard deviations above: enough, nearly always

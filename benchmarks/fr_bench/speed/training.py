@@ -38,13 +38,10 @@ _MARGIN = 0.35
 
 
 def cut_out_people(channel: grpc.Channel, root: Path) -> int:
-    """Make a folder in `root` for each face that a server finds in the group photos; returns how many people there are.
+    """Make a folder in `root` for each face that a server finds in the group photos; returns the number of people.
 
     Each holds the face cut out and its mirror image. To the model both are much alike. That makes the course an easy
-    one, and changes nothing of what is measured.
-
-    Raises:
-        FetchFailed: a photo could not be had.
+    one, and changes nothing of what is measured. Raises `FetchFailed` if a photo cannot be had.
     """
     photos = fetch_photos(photos_folder(), NullProgress())
     detect = recognition_pb2_grpc.RecognitionServiceStub(channel).Detect

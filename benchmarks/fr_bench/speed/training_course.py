@@ -67,9 +67,7 @@ def pairs_for(people: int, with_two_photos: int) -> int:
 
 
 def make_course(channel: grpc.Channel, dataset: str) -> MadeCourse:
-    """Have the server make a course of a linked data set, as large as it allows; raises `BenchFailed` where it
-    refuses.
-    """
+    """Have the server make a course of a linked data set, as large as allowed; raises `BenchFailed` if refused."""
     stub = Stub(channel)
     try:
         smallest = training_pb2.PlanSource(toml=plan_of(1))
@@ -103,9 +101,7 @@ def enrol(channel: grpc.Channel, course_id: str, sizes: Sequence[int]) -> Cohort
 
 
 def exported(channel: grpc.Channel, cohort_ids: Sequence[str]) -> Iterator[tuple[str, int, str]]:
-    """Every trial that the server exports: the trainee, its place in the session, the rating or ""; raises
-    `BenchFailed`.
-    """
+    """Every exported trial: the trainee, its place in the session, the rating or ""; raises `BenchFailed`."""
     stub = Stub(channel)
     for cohort_id in cohort_ids:
         request = training_pb2.ExportResultsRequest(cohort_id=cohort_id, format=training_pb2.EXPORT_FORMAT_CSV)

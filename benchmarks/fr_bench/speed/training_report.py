@@ -12,9 +12,7 @@ from fr_bench.values import Bar
 
 @dataclass(frozen=True, slots=True)
 class TrainingOrder:
-    """The settings of a measurement of training; without a `dataset` the course has faces of the photos of the
-    registry.
-    """
+    """The settings of a measurement of training; no `dataset` = faces of the photos of the registry."""
 
     trainees: int
     every_s: float

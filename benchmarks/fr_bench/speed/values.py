@@ -24,9 +24,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One pass over the photos by "pipeline", "server" or "peer (1 caller)"; photos are those answered without an
-    error.
-    """
+    """One pass over the photos by "pipeline", "server" or "peer (1 caller)"; photos are those that were analysed."""
 
     subject: str
     photos: int
@@ -123,9 +121,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingOverhead:
-    """Embedding through our embedder against the bare run of its session; milliseconds per face, medians of the
-    repeats.
-    """
+    """Milliseconds per face of our embedder and of the bare run of its session, medians of the repeats."""
 
     batch: int
     embedder_ms: float
@@ -195,9 +191,7 @@ class OutcomeCount:
 
 @dataclass(frozen=True, slots=True)
 class HealthCount:
-    """How often the health service, asked once a second, answered "SERVING", "NOT_SERVING", or failed with a status
-    code.
-    """
+    """Answers of the health service, asked once a second: "SERVING", "NOT_SERVING", or a status code."""
 
     status: str
     answers: int
@@ -206,9 +200,7 @@ class HealthCount:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident memory in MiB of the server's process and all its descendants; shared pages count once for each
-    process.
-    """
+    """Resident MiB of the server's process and all its descendants; shared pages count once for each process."""
 
     start_mib: float
     middle_mib: float

@@ -21,10 +21,8 @@ VARIABLE = "FR_TESTDATA"
 def find_testdata(given: Path | None = None, environ: Mapping[str, str] = os.environ) -> Path:
     """The folder of the test data: the one given, else `FR_TESTDATA`, else ../shared/testdata.
 
-    The last is looked for beside this repository, then beside the working directory. What is named is never replaced.
-
-    Raises:
-        DatasetMissing: the folder that was named is not there, or none was named and none is found.
+    The last is looked for beside this repository, then beside the working directory. A folder that is named is never
+    replaced. Raises `DatasetMissing` if it is not there, or if none is named and none is found.
     """
     named = given or (Path(environ[VARIABLE]) if environ.get(VARIABLE) else None)
     if named is not None:

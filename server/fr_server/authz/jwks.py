@@ -90,12 +90,9 @@ class JsonWebKeys:
             parse_keys(self._fetch(), self._algorithms)
 
     async def start(self) -> None:
-        """Read the keys for the first time.
+        """Read the keys for the first time; raises `ConfigInvalid` if the file is unreadable, or holds no usable key.
 
         An address that does not answer may do so later: until then no token can be checked.
-
-        Raises:
-            ConfigInvalid: the file cannot be read, or holds no usable key.
         """
         if self._is_address:
             await self._read_anew()

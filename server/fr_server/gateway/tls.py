@@ -94,10 +94,8 @@ def revocations(files: TlsFiles, now_ms: int) -> list[x509.CertificateRevocation
 def server_context(files: TlsFiles, now_ms: int) -> ssl.SSLContext:
     """Return the context for new connections: only TLS 1.3, only HTTP/2, and no resumed sessions.
 
-    A client that resumes a session sends no certificate again, so a revoked certificate would continue to work.
-
-    Raises:
-        TlsUnusable: as `check_tls`, or OpenSSL refuses a file.
+    A client that resumes a session sends no certificate again, so a revoked certificate would continue to work. Raises
+    `TlsUnusable` as `check_tls`, or if OpenSSL refuses a file.
     """
     check_tls(files, now_ms)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -110,9 +110,7 @@ def opened_or_made(kind: str, path: Path, seems_gone: bool, opening: Callable[[]
 
 
 def _seems_gone(folder: Path, schema: Schema) -> bool:
-    """Return whether a store is not there, and its lock is; or nothing is, as in the folder of a disk that is not
-    mounted.
-    """
+    """Return whether a store is missing and its lock is there, or all is missing, as on a disk that is not mounted."""
     try:
         names = {path.name for path in folder.iterdir()}
     except OSError:  # there is no folder; or one of which the opening says what is wrong with it

@@ -118,10 +118,7 @@ def _records(database: Path) -> tuple[int, float | None]:
     """Return the number of the last record in the audit of a store, and the time of the oldest one.
 
     Other processes may use the store. The values are not verified: `VerifyAudit` does that. The time is in seconds
-    since 1970, UTC; None if there is no record.
-
-    Raises:
-        StoreFailed, StoreCorrupt: the store is unreadable.
+    since 1970, UTC; None if there is no record. Raises `StoreFailed` or `StoreCorrupt` if the store is unreadable.
     """
     with reading_outside(database) as connection:
         (oldest,) = connection.execute(

@@ -120,9 +120,7 @@ def start_frontend(
     """Start a front-end; the arguments after `welcome` are those of `Answerer`.
 
     It is a new Python, not a copy of this process: gRPC and the threads of the models do not survive being copied.
-
-    Raises:
-        OSError: the machine has no process, memory or file descriptor left; nothing stays open.
+    Raises `OSError`, and leaves nothing open, if the machine has no process, memory or file descriptor left.
     """
     with ExitStack() as given, ExitStack() as kept:
         ours, theirs = multiprocessing.Pipe()

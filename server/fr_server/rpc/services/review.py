@@ -164,8 +164,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
     ) -> Examination:
         """Store the result of a search, with the photos that the gallery keeps.
 
-        Raises:
-            UnknownGallery, GalleryReplaced: the gallery was deleted during the call.
+        Raises `UnknownGallery` or `GalleryReplaced` if the gallery was deleted during the call.
         """
         self._galleries.get(info)
         result = found.results[0]

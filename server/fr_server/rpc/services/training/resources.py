@@ -35,9 +35,8 @@ class TrainingResources:
     now_ms: Callable[[], int]
 
     async def change(self, session_id: str, change: Callable[[Course, Session], tuple[Session, R]]) -> R:
-        """Change a session; what is returned is durable, and holds no thread meanwhile.
+        """Change a session; the returned value is durable, and holds no thread meanwhile.
 
-        Raises:
-            UnknownSession: there is none of that id; or what `change` raises, and then nothing has changed.
+        Raises `UnknownSession`, or what `change` raises; then nothing has changed.
         """
         return await asyncio.wrap_future(self.store.change(session_id, change))
