@@ -22,16 +22,10 @@ _OTHERS, _OTHERS_WRITE = 0o077, 0o022
 
 
 def doubts_of(config: Config, path: Path | None, sealed: bool, now_ms: int) -> list[str]:
-    """Return a warning for each probable mistake in a configuration.
+    """Return a warning for each probable mistake in a usable configuration (`require_usable`).
 
-    Args:
-        config: a usable configuration (`require_usable`).
-        path: file of the configuration; None if there is none.
-        sealed: True if its seal is intact.
-
-    Raises:
-        TlsUnusable: the list of revoked certificates is unreadable.
-        OSError: a folder is unreadable.
+    `path` is its file; None if there is none. `sealed` is True if its seal is intact. Raises `TlsUnusable` if the list
+    of revoked certificates is unreadable, and `OSError` if a folder is.
     """
     found = [] if sealed or path is None else [unsealed(path)]
     if config.tls.revoked:

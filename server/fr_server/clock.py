@@ -28,11 +28,8 @@ class SteadyClock:
     """Tells the time that it was at the start, and what has passed since; for several threads.
 
     Sessions, limits and keys go on rightly where the clock of the machine jumps by an hour or a day, either way. The
-    jump is told in the log: where the clock is right only since then, a restart makes the server go by it.
-
-    Args:
-        wall: milliseconds since 1970, UTC, of a clock that may be set.
-        passed: milliseconds of a clock that cannot.
+    jump is told in the log: where the clock is right only since then, a restart makes the server go by it. `wall` gives
+    milliseconds since 1970, UTC, of a clock that may be set, `passed` milliseconds of one that cannot.
     """
 
     def __init__(self, wall: Callable[[], int] = wall_ms, passed: Callable[[], int] = boot_ms) -> None:

@@ -33,13 +33,9 @@ def open_engine(config: Config, observer: Observer, trust: Trust | None = None) 
 
 
 def open_decoder(config: Config, trust: Trust | None = None) -> Decoder:
-    """Return what decodes the photos of one process that answers calls, as the configuration says.
+    """Return the decoder of photos for one process that answers calls; `trust` hears of replaced processes, if given.
 
-    Args:
-        trust: is told of processes that were replaced; None = nobody is.
-
-    Raises:
-        ConfigInvalid: this system has no sandbox, or its memory would not do for photos that `images` accepts.
+    Raises `ConfigInvalid` if this system has no sandbox, or its memory is too small for photos that `images` accepts.
     """
     isolation = config.isolation
     if isolation.decoding == "none":

@@ -57,13 +57,9 @@ class Pace:
 
     @contextmanager
     def photo(self, left_s: float, caller: str) -> Iterator[None]:
-        """Surround the work on a photo, its time in the queue included.
+        """Surround the work on a photo, its time in the queue included; raises `Overloaded` if it would be late.
 
-        Args:
-            left_s: until its call's deadline, in seconds; infinite without one.
-
-        Raises:
-            Overloaded: it would hardly be done in time.
+        `left_s` is the time until its call's deadline, in seconds; infinite without one.
         """
         wait_s = self.wait_s(caller)
         if wait_s > _SURE * left_s:
@@ -132,11 +128,8 @@ class StorageThreads:
 class Work:
     """The pools: photos, and galleries, each for calls that people wait for and for long jobs; and others of long jobs.
 
-    Callers share each pool (`fr_core.sharing`). Work that has not begun when its call ends is dropped; work that
-    has begun ends when it next comes to a model.
-
-    Args:
-        workers: photos in work at once, for each of the two classes.
+    Callers share each pool (`fr_core.sharing`). Work that has not begun when its call ends is dropped; work that has
+    begun ends when it next comes to a model. Each of the two classes has `workers` photos in work at once.
     """
 
     def __init__(self, workers: int) -> None:
@@ -255,11 +248,9 @@ async def answer_each(
 ) -> AsyncGenerator[Response]:
     """Answer the requests of a stream as they are done, `window` at a time; more wait unread in the network.
 
-    `answer` turns every refusal into a response; what it raises ends the stream.
-
-    Raises:
-        ShuttingDown: `draining` was set before the stream ended; what had been read was answered first.
-        InputRefused: a request could not be read; what had been read was answered first.
+    `answer` turns every refusal into a response; what it raises ends the stream. Raises `ShuttingDown` if `draining`
+    was set before the stream ended, `InputRefused` if a request could not be read; what had been read was answered
+    first.
     """
     slots = asyncio.Semaphore(window)
     answers: asyncio.Queue[Response | None] = asyncio.Queue()

@@ -29,12 +29,10 @@ class Journal:
         self._pseudonyms: Pseudonyms = store.pseudonyms()
 
     async def record(self, ended: Ended) -> None:
-        """Keep it, durably.
+        """Keep it, durably; raises `StoreFailed`, `StoreCorrupt` or `ShuttingDown` if it cannot be kept.
 
-        Raises:
-            StorageLow: only what is kept free for deletions and searches is left, and who asked could not say who they
-                are: anybody who reaches the server would fill the disk.
-            StoreFailed, StoreCorrupt, ShuttingDown: it cannot be kept.
+        Raises `StorageLow` if only the space for deletions and searches is left, and the caller could not say who they
+        are: anybody who reaches the server would fill the disk.
         """
         entry = ended.attribution.entry(
             self._pseudonyms,
@@ -53,12 +51,9 @@ class Journal:
 
 
 class GatewayAudit(Trust):
-    """Tells the audit "access" of TLS handshakes that failed: of each kind through a `Throttle`.
+    """Tells the audit "access" of TLS handshakes that failed: of each kind through a `Throttle`; `trust` hears of all.
 
     Addresses stand in it under pseudonyms. What there was no room for is counted for the next one.
-
-    Args:
-        trust: hears of everything at the gateway.
     """
 
     def __init__(self, store: AccessStore, trust: Trust, monotonic_s: Callable[[], float] = time.monotonic) -> None:

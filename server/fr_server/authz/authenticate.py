@@ -110,10 +110,8 @@ class OpenAccess:
 class Credentials:
     """Asks everybody for an API key or a token: `authorization: Bearer TOKEN`, once.
 
-    Args:
-        tokens: knows the tokens of the identity provider; None = the server has none.
-        certificate_of: from gRPC's name of a peer to the sha256 (64 hexadecimal digits) of its client certificate; None
-            if it has shown none.
+    `tokens` knows the tokens of the identity provider; None = the server has none. `certificate_of` turns gRPC's name
+    of a peer into the sha256 (64 hexadecimal digits) of its client certificate; None if it has shown none.
     """
 
     def __init__(self, keys: AccessStore, tokens: Tokens | None, certificate_of: Callable[[str], str | None]) -> None:

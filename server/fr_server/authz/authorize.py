@@ -68,13 +68,8 @@ class Authorizer:
     async def check_request(self, principal: Principal, rule: Rule, request: Any, record: CallRecord) -> bool:
         """Check a request, and replace the ids in it that the principal may not know.
 
-        Returns:
-            Whether to remove candidates below the threshold from the answer.
-
-        Raises:
-            NotPermitted: the request asks for something that the principal may not do.
-            QuotaExceeded: it is a search, and none is left today.
-            Failure: it cannot be checked now.
+        Returns whether to remove candidates below the threshold from the answer. Raises `NotPermitted`, `QuotaExceeded`
+        if it is a search and none is left today, and `Failure` if it cannot be checked now.
         """
         learn_request(record, rule, request)
         record.searched = rule.counts_as_search
@@ -96,8 +91,7 @@ class Authorizer:
 def require_role(principal: Principal, roles: Collection[Role], when: str = "") -> None:
     """Raise `NotPermitted` unless a principal has one of the roles; the sentence names both, which are no secrets.
 
-    Args:
-        when: the condition of the requirement, such as "With these fields "; "" = always.
+    `when` is the condition of the requirement, such as "With these fields "; "" = always.
     """
     if principal.is_one_of(roles):
         return

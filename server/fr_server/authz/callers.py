@@ -55,9 +55,8 @@ async def require_caller_valid() -> None:
 def calling(principal: Principal, rule: Rule | None = None, require_valid: Valid | None = None) -> Iterator[None]:
     """Let the block be a call of `principal`, and everything that the block starts with a copy of its context.
 
-    Args:
-        rule: of its method; None = no rule, and asking for it fails.
-        require_valid: checks the credential for `require_caller_valid`; None = the server itself calls.
+    `rule` is that of its method; None = no rule, and asking for it fails. `require_valid` checks the credential for
+    `require_caller_valid`; None = the server itself calls.
     """
     tokens = _current.set(principal), _valid.set(require_valid)
     ruled = None if rule is None else _rule.set(rule)
@@ -83,15 +82,10 @@ def sees_course(course_id: str) -> bool:
 def seen(
     fetch: Callable[[T | None, int], tuple[Sequence[T], bool]], size: int, sees: Callable[[T], bool]
 ) -> tuple[list[T], bool]:
-    """Return a page of the entries that the caller sees, and whether there are more of them.
+    """Return a page of the entries that the caller sees, at most `size`, at least 1, and whether there are more.
 
-    It is the same page as if the list held no other entries.
-
-    Args:
-        fetch: returns about that many entries, at least 1, after an entry (None = from the beginning of the page), and
-            whether there are more.
-        size: entries of the page at most, at least 1.
-        sees: whether the caller sees an entry.
+    It is the same page as if the list held no other entries. `fetch` returns about that many entries, at least 1, after
+    an entry (None = from the beginning of the page), and whether there are more. `sees` decides on each.
     """
     shown: list[T] = []
     last: T | None = None
@@ -104,12 +98,9 @@ def seen(
 
 
 def galleries_seen(listed: Callable[[int, str], Page[GalleryInfo]], size: int, token: str) -> Page[GalleryInfo]:
-    """Return a page of galleries; raises what `listed` raises.
+    """Return a page of `size` galleries, 1 to 1,000, from a token on ("" = the first); raises what `listed` raises.
 
-    Args:
-        listed: returns a page of all galleries, as `Galleries.list`.
-        size: of the page, from 1 to 1,000.
-        token: of the page; "" = the first.
+    `listed` returns a page of all galleries, as `Galleries.list`.
     """
     if current_principal().galleries.is_all:
         return listed(size, token)
@@ -139,12 +130,10 @@ def courses_seen(store: TrainingStore, before: tuple[int, str] | None, size: int
 def cohorts_seen(
     store: TrainingStore, course_id: str | None, before: tuple[int, str] | None, size: int
 ) -> tuple[Sequence[Cohort], bool]:
-    """Return a page of cohorts, the newest first, and whether there are more; see `TrainingStore.cohorts`.
+    """Return a page of cohorts, the newest first, and whether there are more.
 
-    Args:
-        course_id: of this course alone, which the caller sees; None for all that the caller sees.
-        before: as that of `TrainingStore.cohorts`.
-        size: of the page, at least 1.
+    `before` is as in `TrainingStore.cohorts`. `course_id` limits it to a course that the caller sees; None for all.
+    `size` is at least 1.
     """
 
     def fetch(last: Cohort | None, size: int) -> tuple[Sequence[Cohort], bool]:

@@ -52,15 +52,10 @@ Keys = Mapping[tuple[str, str], PyJWK]
 
 
 class JsonWebKeys:
-    """Reads the keys when they are needed; for one event loop.
+    """Reads the keys when they are needed, from a file or an https address; for one event loop.
 
-    Args:
-        source: path of a file, or an https address.
-        algorithms: that are accepted, of `ALGORITHMS`.
-        context: of the connection to the address; None = the certificate authorities of the system.
-
-    Raises:
-        ConfigInvalid: the source is an address of another kind, or an algorithm is not known.
+    `algorithms` are the accepted ones of `ALGORITHMS`. `context` is of the connection to the address; None = the
+    certificate authorities of the system. Raises `ConfigInvalid` for another kind of address, or an unknown algorithm.
     """
 
     def __init__(
@@ -185,13 +180,9 @@ class JsonWebKeys:
 
 
 def parse_keys(data: bytes, algorithms: tuple[str, ...]) -> Keys:
-    """Return the usable keys of a JWKS: with an id, for signatures, of a kind that fits an algorithm.
+    """Return the usable keys of a JWKS: with an id, for signatures, of a kind that fits an accepted algorithm.
 
-    Args:
-        algorithms: that are accepted, of `ALGORITHMS`.
-
-    Raises:
-        ConfigInvalid: it is not a JWKS, two keys have one id, it holds a private key, or no usable key.
+    Raises `ConfigInvalid` if it is not a JWKS, two keys have one id, it holds a private key, or no usable key.
     """
     try:
         listed = read_json(data, MAX_BYTES)["keys"]

@@ -66,12 +66,10 @@ class Recorder(Protocol):
 
 
 class CallRecord:
-    """Collects the facts of a call while it runs; services add to it with `note`.
+    """Collects the facts of a call while it runs; services add to it with `note`. It has the attributes of `Ended`.
 
-    Attributes are those of `Ended`, and:
-        searched: whether the call searches a gallery.
-        purpose: why, if the request does not say so.
-        case_reference: likewise.
+    `searched` says whether the call searches a gallery; `purpose` and `case_reference` are for calls whose request does
+    not state them.
     """
 
     def __init__(self) -> None:
@@ -142,15 +140,9 @@ def note(
 ) -> None:
     """Add to the record of the current call what only its service knows; outside of calls, do nothing.
 
-    The audit reads the rest from the answer itself.
-
-    Args:
-        subject_ids: more subjects of the call.
-        threshold: that was applied, in [-1, 1].
-        counts: words of a-z, 0-9 and _ -> numbers.
-        detail: such words -> words of 128 ASCII characters at most without spaces; nothing that names anybody.
-        purpose: a word that says why, if the request itself does not.
-        case_reference: of the case, likewise.
+    The audit reads the rest from the answer itself, and `purpose` and `case_reference` from the request if it has them.
+    `threshold` is in [-1, 1]. `counts` maps words of a-z, 0-9 and _ to numbers, `detail` such words to words of 128
+    ASCII characters at most without spaces, which name nobody.
     """
     record = _current.get()
     if record is None:
@@ -264,10 +256,8 @@ class CallAudit:
     ) -> None:
         """Record how a call or an item ended; raises what the recorder raises.
 
-        Args:
-            record: of the call or item.
-            outcome: "OK", "BEGUN", or the reason of the refusal or failure.
-            begun: whether some of the answer has left.
+        `outcome` is "OK", "BEGUN", or the reason of the refusal or failure; `begun` says whether some of the answer has
+        left.
         """
         self._count(record, outcome)
         ended = record.ended(attribution, action, outcome)

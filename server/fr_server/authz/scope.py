@@ -43,9 +43,8 @@ class Resolver(Protocol):
 class Foreign:
     """Replaces the ids that the scope of a principal does not cover.
 
-    Args:
-        resolver: knows the courses and galleries of cohorts, sessions, cases and the like.
-        token_bytes: returns that many random bytes.
+    `resolver` knows the courses and galleries of cohorts, sessions, cases and the like; `token_bytes` returns that many
+    random bytes.
     """
 
     def __init__(self, resolver: Resolver, token_bytes: Callable[[int], bytes]) -> None:
@@ -127,11 +126,7 @@ class NothingKept:
 
 
 class StoreResolver:
-    """A `Resolver` that looks into the stores of a server.
-
-    Args:
-        run: runs blocking work in a thread: a function with its arguments.
-    """
+    """A `Resolver` that looks into the stores of a server; `run` runs a function with its arguments in a thread."""
 
     def __init__(self, training: TrainingStore, cases: CaseStore, run: Callable[..., Awaitable[Any]]) -> None:
         self._training = training

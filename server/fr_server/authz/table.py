@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 
 from fr_server.authz.rules import Coarse, Kind, Rule, Scoped, ScopeKind, Stated, Variant
@@ -12,6 +13,7 @@ _EVERYBODY = frozenset(Role)
 _TRAINEE, _TRAINER, _OPERATOR = (frozenset({role}) for role in (Role.TRAINEE, Role.TRAINER, Role.OPERATOR))
 _EXAMINER, _AUDITOR, _ADMIN = (frozenset({role}) for role in (Role.EXAMINER, Role.AUDITOR, Role.ADMIN))
 
+_recorded = partial(Rule, recorded=True)
 _READ, _CHANGE, _COMPUTE = Kind.READ, Kind.CHANGE, Kind.COMPUTE
 
 _GALLERY = (Scoped(ScopeKind.GALLERY, "gallery_id"),)
@@ -24,29 +26,24 @@ _CASE = (Scoped(ScopeKind.CASE, "case_id"),)
 _EXAMINATION = (Scoped(ScopeKind.EXAMINATION, "examination_id"),)
 
 _RECOGNITION = {
-    "Detect": Rule(
-        _OPERATOR | _EXAMINER,
-        _COMPUTE,
-        "Operators prepare probes; examiners look at the photos that they judge.",
-        recorded=True,
+    "Detect": _recorded(
+        _OPERATOR | _EXAMINER, _COMPUTE, "Operators prepare probes; examiners look at the photos that they judge."
     ),
-    "Embed": Rule(
+    "Embed": _recorded(
         _OPERATOR,
         _COMPUTE,
         "Anyone can search with a template anywhere; only people who enrol and search need one.",
         coarse=Coarse.REFUSED,
-        recorded=True,
     ),
-    "Compare": Rule(
+    "Compare": _recorded(
         _OPERATOR,
         _COMPUTE,
         "Operators compare photos. It would tell examiners similarities while they are blind, and trainees the "
         "answers of their trials.",
         probes=("a", "b"),
         coarse=Coarse.ROUNDED,
-        recorded=True,
     ),
-    "StreamEmbed": Rule(_OPERATOR, _COMPUTE, "As Embed.", coarse=Coarse.REFUSED, recorded=True),
+    "StreamEmbed": _recorded(_OPERATOR, _COMPUTE, "As Embed.", coarse=Coarse.REFUSED),
 }
 
 _KEEPS_GALLERIES = "People who search a gallery may not decide what it is for, or how long it keeps faces."
@@ -58,44 +55,36 @@ _DELETES = "Operators maintain galleries; admins delete what must not stay."
 _SCANS = "It searches for everybody in the gallery, as only operators may."
 
 _GALLERIES = {
-    "CreateGallery": Rule(
+    "CreateGallery": _recorded(
         _ADMIN,
         _CHANGE,
         f"{_KEEPS_GALLERIES} People who make one may not search.",
         (Scoped(ScopeKind.GALLERY, "gallery_id", creates=True),),
-        recorded=True,
     ),
     "GetGallery": Rule(_OPERATOR | _AUDITOR | _ADMIN, _READ, _DESCRIBES, _GALLERY),
     "ListGalleries": Rule(_OPERATOR | _AUDITOR | _ADMIN, _READ, _DESCRIBES, lists=True),
-    "UpdateGallery": Rule(_ADMIN, _CHANGE, _KEEPS_GALLERIES, _GALLERY, recorded=True),
-    "DeleteGallery": Rule(_ADMIN, _CHANGE, _KEEPS_GALLERIES, _GALLERY, recorded=True),
-    "Enrol": Rule(
+    "UpdateGallery": _recorded(_ADMIN, _CHANGE, _KEEPS_GALLERIES, _GALLERY),
+    "DeleteGallery": _recorded(_ADMIN, _CHANGE, _KEEPS_GALLERIES, _GALLERY),
+    "Enrol": _recorded(
         _OPERATOR,
         _CHANGE,
         f"{_ENROLS} With `report_similar` it is a search too.",
         _GALLERY,
         search_if="report_similar",
         probes=("face",),
-        recorded=True,
     ),
-    "StreamEnrol": Rule(
+    "StreamEnrol": _recorded(
         _OPERATOR,
         _CHANGE,
         "As Enrol.",
         (Scoped(ScopeKind.GALLERY, "enrol.gallery_id"),),
         search_if="enrol.report_similar",
         probes=("enrol.face",),
-        recorded=True,
     ),
-    "StreamEnrolEmbeddings": Rule(
-        _OPERATOR,
-        _CHANGE,
-        "As Enrol.",
-        (Scoped(ScopeKind.GALLERY, "enrol.gallery_id"),),
-        coarse=Coarse.REFUSED,
-        recorded=True,
+    "StreamEnrolEmbeddings": _recorded(
+        _OPERATOR, _CHANGE, "As Enrol.", (Scoped(ScopeKind.GALLERY, "enrol.gallery_id"),), coarse=Coarse.REFUSED
     ),
-    "Search": Rule(
+    "Search": _recorded(
         _OPERATOR | _TRAINEE,
         _COMPUTE,
         "Operators search. Trainees search only galleries that their key names one by one.",
@@ -104,10 +93,9 @@ _GALLERIES = {
         counts_as_search=True,
         probes=("probe",),
         coarse=Coarse.ROUNDED,
-        recorded=True,
         stated=Stated.INQUIRY,
     ),
-    "StreamSearch": Rule(
+    "StreamSearch": _recorded(
         _OPERATOR,
         _COMPUTE,
         "Only operators make many searches.",
@@ -115,59 +103,42 @@ _GALLERIES = {
         counts_as_search=True,
         probes=("search.probe",),
         coarse=Coarse.ROUNDED,
-        recorded=True,
         stated=Stated.INQUIRY,
     ),
-    "GetSubject": Rule(_OPERATOR | _ADMIN, _READ, _SUBJECTS, _GALLERY, recorded=True, stated=Stated.PURPOSE),
-    "ListSubjects": Rule(_OPERATOR | _ADMIN, _READ, _SUBJECTS, _GALLERY, recorded=True, stated=Stated.PURPOSE),
-    "UpdateSubject": Rule(_OPERATOR, _CHANGE, _ENROLS, _GALLERY, recorded=True, stated=Stated.PURPOSE),
-    "GetTemplate": Rule(
+    "GetSubject": _recorded(_OPERATOR | _ADMIN, _READ, _SUBJECTS, _GALLERY, stated=Stated.PURPOSE),
+    "ListSubjects": _recorded(_OPERATOR | _ADMIN, _READ, _SUBJECTS, _GALLERY, stated=Stated.PURPOSE),
+    "UpdateSubject": _recorded(_OPERATOR, _CHANGE, _ENROLS, _GALLERY, stated=Stated.PURPOSE),
+    "GetTemplate": _recorded(
         _OPERATOR,
         _READ,
         "It gives out the photo of a template. Examiners see photos in their examinations.",
         _GALLERY,
         counts_as_search=True,
         coarse=Coarse.ROUNDED,
-        recorded=True,
         stated=Stated.PURPOSE,
     ),
-    "DeleteSubject": Rule(_OPERATOR | _ADMIN, _CHANGE, _DELETES, _GALLERY, recorded=True),
-    "EraseSubject": Rule(_OPERATOR | _ADMIN, _CHANGE, _DELETES, _GALLERY, recorded=True),
-    "DeleteTemplate": Rule(_OPERATOR | _ADMIN, _CHANGE, _DELETES, _GALLERY, recorded=True),
-    "SetCalibration": Rule(_ADMIN, _CHANGE, _GIVES_MEANING, _GALLERY, recorded=True),
-    "DeleteCalibration": Rule(_ADMIN, _CHANGE, _GIVES_MEANING, _GALLERY, recorded=True),
+    "DeleteSubject": _recorded(_OPERATOR | _ADMIN, _CHANGE, _DELETES, _GALLERY),
+    "EraseSubject": _recorded(_OPERATOR | _ADMIN, _CHANGE, _DELETES, _GALLERY),
+    "DeleteTemplate": _recorded(_OPERATOR | _ADMIN, _CHANGE, _DELETES, _GALLERY),
+    "SetCalibration": _recorded(_ADMIN, _CHANGE, _GIVES_MEANING, _GALLERY),
+    "DeleteCalibration": _recorded(_ADMIN, _CHANGE, _GIVES_MEANING, _GALLERY),
     "GetCalibration": Rule(
         _OPERATOR | _EXAMINER | _AUDITOR | _ADMIN,
         _READ,
         "People who read or check an answer need its error rates.",
         _GALLERY,
     ),
-    "PurgeExpired": Rule(
+    "PurgeExpired": _recorded(
         _ADMIN,
         _CHANGE,
         "It deletes, in every gallery, what the server deletes hourly anyway. It lists the galleries in scope.",
         lists=True,
-        recorded=True,
     ),
-    "FindDuplicates": Rule(
-        _OPERATOR,
-        _COMPUTE,
-        _SCANS,
-        _GALLERY,
-        counts_as_search=True,
-        coarse=Coarse.REFUSED,
-        recorded=True,
-        stated=Stated.PURPOSE,
+    "FindDuplicates": _recorded(
+        _OPERATOR, _COMPUTE, _SCANS, _GALLERY, counts_as_search=True, coarse=Coarse.REFUSED, stated=Stated.PURPOSE
     ),
-    "ClusterGallery": Rule(
-        _OPERATOR,
-        _COMPUTE,
-        _SCANS,
-        _GALLERY,
-        counts_as_search=True,
-        coarse=Coarse.REFUSED,
-        recorded=True,
-        stated=Stated.PURPOSE,
+    "ClusterGallery": _recorded(
+        _OPERATOR, _COMPUTE, _SCANS, _GALLERY, counts_as_search=True, coarse=Coarse.REFUSED, stated=Stated.PURPOSE
     ),
 }
 
@@ -176,14 +147,12 @@ _KEEPS_REPORTS = "It keeps a report."
 
 _EVALUATION = {
     "ListDatasets": Rule(_TRAINER | _ADMIN, _READ, _MEASURES),
-    "RunVerification": Rule(_TRAINER | _ADMIN, _CHANGE, f"{_MEASURES} {_KEEPS_REPORTS}", recorded=True, chained=False),
-    "RunIdentification": Rule(
-        _TRAINER | _ADMIN, _CHANGE, f"{_MEASURES} {_KEEPS_REPORTS}", recorded=True, chained=False
-    ),
-    "GetReport": Rule(_TRAINER | _ADMIN, _READ, f"{_MEASURES} Its pages may show photos.", recorded=True),
+    "RunVerification": _recorded(_TRAINER | _ADMIN, _CHANGE, f"{_MEASURES} {_KEEPS_REPORTS}", chained=False),
+    "RunIdentification": _recorded(_TRAINER | _ADMIN, _CHANGE, f"{_MEASURES} {_KEEPS_REPORTS}", chained=False),
+    "GetReport": _recorded(_TRAINER | _ADMIN, _READ, f"{_MEASURES} Its pages may show photos."),
     "ListReports": Rule(_TRAINER | _AUDITOR | _ADMIN, _READ, f"{_MEASURES} Auditors see which figures there are."),
-    "DeleteReport": Rule(
-        _TRAINER | _ADMIN, _CHANGE, "People who measure also delete their reports.", recorded=True, chained=False
+    "DeleteReport": _recorded(
+        _TRAINER | _ADMIN, _CHANGE, "People who measure also delete their reports.", chained=False
     ),
 }
 
@@ -206,36 +175,34 @@ _TRAINING = {
     "SetProbeKey": Rule(_TRAINER, _CHANGE, _TEACHES, _COURSE),
     "CreateCohort": Rule(_TRAINER, _CHANGE, _COHORTS, _COURSE),
     "AddTrainees": Rule(_TRAINER, _CHANGE, _COHORTS, _COHORT),
-    "GetCohort": Rule(_TRAINER, _READ, _COHORTS, _COHORT, recorded=True),
+    "GetCohort": _recorded(_TRAINER, _READ, _COHORTS, _COHORT),
     "ListCohorts": Rule(_TRAINER, _READ, _COHORTS, _COURSE, lists=True),
-    "WatchCohort": Rule(_TRAINER, _READ, _COHORTS, _COHORT, recorded=True),
+    "WatchCohort": _recorded(_TRAINER, _READ, _COHORTS, _COHORT),
     "DeleteCohort": Rule(_TRAINER, _CHANGE, _COHORTS, _COHORT),
     "DeleteTrainee": Rule(_TRAINER, _CHANGE, _COHORTS, _TRAINEE_ID),
     "JoinCourse": Rule(_TRAINEE, _READ, _TAKES, _CODE),
     "StartSession": Rule(_TRAINEE, _CHANGE, _TAKES, _CODE),
     "NextTrial": Rule(_TRAINEE, _CHANGE, _TAKES, _SESSION),
-    "SubmitProbe": Rule(
+    "SubmitProbe": _recorded(
         _TRAINEE,
         _CHANGE,
         f"{_TAKES} The server searches for it in the gallery of the course.",
         _SESSION,
         counts_as_search=True,
-        recorded=True,
     ),
     "LockNotes": Rule(_TRAINEE, _CHANGE, _TAKES, _SESSION),
-    "SubmitDecision": Rule(_TRAINEE, _CHANGE, _TAKES, _SESSION, coarse=Coarse.ROUNDED, recorded=True),
+    "SubmitDecision": _recorded(_TRAINEE, _CHANGE, _TAKES, _SESSION, coarse=Coarse.ROUNDED),
     "PauseSession": Rule(_TRAINEE, _CHANGE, _TAKES, _SESSION),
     "ResumeSession": Rule(_TRAINEE, _CHANGE, _TAKES, _SESSION),
     "FinishSession": Rule(_TRAINEE, _CHANGE, _TAKES, _SESSION),
-    "GetTrainingReport": Rule(
+    "GetTrainingReport": _recorded(
         _TRAINEE | _TRAINER,
         _READ,
         "Trainees read their own report, with their code; trainers read the reports of their trainees and cohorts.",
         (*_CODE, *_TRAINEE_ID, *_COHORT),
         variants=(Variant("code", _TRAINEE), Variant("trainee_id", _TRAINER), Variant("cohort_id", _TRAINER)),
-        recorded=True,
     ),
-    "ExportResults": Rule(_TRAINER, _READ, _COHORTS, _COHORT, recorded=True),
+    "ExportResults": _recorded(_TRAINER, _READ, _COHORTS, _COHORT),
 }
 
 _SERVER = {
@@ -247,38 +214,35 @@ _SEES_ALL = "A key of an admin or auditor counts as access to everything."
 
 _ACCESS = {
     "WhoAmI": Rule(_EVERYBODY, _READ, "Every caller may know what their own key allows."),
-    "CreateKey": Rule(_ADMIN, _CHANGE, _KEYS, recorded=True),
-    "ListKeys": Rule(
+    "CreateKey": _recorded(_ADMIN, _CHANGE, _KEYS),
+    "ListKeys": _recorded(
         _ADMIN | _AUDITOR,
         _READ,
         f"{_KEYS} Admins see keys with no wider access than their own, auditors see all. {_SEES_ALL}",
         lists=True,
-        recorded=True,
     ),
-    "RotateKey": Rule(
+    "RotateKey": _recorded(
         _EVERYBODY,
         _CHANGE,
         "Every caller may change the secret of their own key. Admins may change the secrets of others; the old secret "
         "then ends immediately, because otherwise two people would use one key. For a key with wider access than the "
         "caller's, the answer is that it does not exist. "
         f"{_SEES_ALL} Callers who are not admins get that answer for every other key.",
-        recorded=True,
     ),
-    "RevokeKey": Rule(
+    "RevokeKey": _recorded(
         _ADMIN,
         _CHANGE,
         f"{_KEYS} For a key with wider access than the caller's, the answer is that it does not exist. {_SEES_ALL}",
-        recorded=True,
     ),
 }
 
 _AUDITS = "People may not check themselves. A chain is read as a whole: scopes do not divide it."
 
 _AUDIT = {
-    "SearchAudit": Rule(_AUDITOR, _READ, _AUDITS, recorded=True),
-    "ExportAudit": Rule(_AUDITOR, _READ, _AUDITS, recorded=True),
-    "VerifyAudit": Rule(_AUDITOR, _READ, _AUDITS, recorded=True),
-    "GetCheckpoints": Rule(_AUDITOR, _READ, _AUDITS, recorded=True),
+    "SearchAudit": _recorded(_AUDITOR, _READ, _AUDITS),
+    "ExportAudit": _recorded(_AUDITOR, _READ, _AUDITS),
+    "VerifyAudit": _recorded(_AUDITOR, _READ, _AUDITS),
+    "GetCheckpoints": _recorded(_AUDITOR, _READ, _AUDITS),
 }
 
 _KEEPS_CASES = "Operators open cases and search for them."
@@ -286,14 +250,12 @@ _READS_CASES = "Operators manage cases; examiners read them."
 _EXAMINES = "Only examiners, who did not search, judge leads."
 
 _REVIEW = {
-    "OpenCase": Rule(_OPERATOR, _CHANGE, _KEEPS_CASES, recorded=True),
-    "GetCase": Rule(_OPERATOR | _EXAMINER, _READ, _READS_CASES, _CASE, recorded=True, stated=Stated.CASE),
-    "ListCases": Rule(_OPERATOR | _EXAMINER, _READ, _READS_CASES, lists=True, recorded=True),
-    "CloseCase": Rule(_OPERATOR, _CHANGE, _KEEPS_CASES, _CASE, recorded=True),
-    "DeleteCase": Rule(
-        _ADMIN, _CHANGE, "People who searched or judged may not delete the evidence.", _CASE, recorded=True
-    ),
-    "SearchInCase": Rule(
+    "OpenCase": _recorded(_OPERATOR, _CHANGE, _KEEPS_CASES),
+    "GetCase": _recorded(_OPERATOR | _EXAMINER, _READ, _READS_CASES, _CASE, stated=Stated.CASE),
+    "ListCases": _recorded(_OPERATOR | _EXAMINER, _READ, _READS_CASES, lists=True),
+    "CloseCase": _recorded(_OPERATOR, _CHANGE, _KEEPS_CASES, _CASE),
+    "DeleteCase": _recorded(_ADMIN, _CHANGE, "People who searched or judged may not delete the evidence.", _CASE),
+    "SearchInCase": _recorded(
         _OPERATOR,
         _CHANGE,
         _KEEPS_CASES,
@@ -301,29 +263,24 @@ _REVIEW = {
         counts_as_search=True,
         probes=("search.probe",),
         coarse=Coarse.ROUNDED,
-        recorded=True,
         stated=Stated.CASE,
     ),
-    "ListAwaiting": Rule(_EXAMINER, _READ, _EXAMINES, lists=True, recorded=True),
-    "GetExamination": Rule(
+    "ListAwaiting": _recorded(_EXAMINER, _READ, _EXAMINES, lists=True),
+    "GetExamination": _recorded(
         _OPERATOR | _EXAMINER,
         _READ,
         f"{_EXAMINES} Operators see its conclusion.",
         _EXAMINATION,
         coarse=Coarse.ROUNDED,
-        recorded=True,
         stated=Stated.CASE,
     ),
-    "SubmitFinding": Rule(
-        _EXAMINER, _CHANGE, _EXAMINES, _EXAMINATION, coarse=Coarse.ROUNDED, recorded=True, stated=Stated.CASE
-    ),
-    "ExportEvidence": Rule(
+    "SubmitFinding": _recorded(_EXAMINER, _CHANGE, _EXAMINES, _EXAMINATION, coarse=Coarse.ROUNDED, stated=Stated.CASE),
+    "ExportEvidence": _recorded(
         _OPERATOR,
         _READ,
         "People who manage a case pass its evidence on.",
         _CASE,
         coarse=Coarse.REFUSED,
-        recorded=True,
         stated=Stated.CASE,
     ),
 }

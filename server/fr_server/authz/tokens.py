@@ -53,13 +53,7 @@ class TokenRules:
 
 
 class Tokens:
-    """Knows tokens.
-
-    Args:
-        rules: which are accepted.
-        keys: of their issuer, for the same algorithms.
-        budget: of everybody who has one.
-    """
+    """Knows tokens that `rules` accept, by the `keys` of their issuer for the same algorithms; all share a `budget`."""
 
     def __init__(self, rules: TokenRules, keys: JsonWebKeys, budget: Budget, clock_ms: Callable[[], int]) -> None:
         self._rules = rules
@@ -69,11 +63,9 @@ class Tokens:
         self._signed = PyJWS(list(rules.algorithms), {"enforce_minimum_key_length": True})
 
     async def check(self, token: str) -> Principal:
-        """Return the principal of a token.
+        """Return the principal of a token; raises `NotReady` if the keys of the issuer cannot be had.
 
-        Raises:
-            CredentialInvalid: it is not valid now, always in the same words; `refusals.refusal_of` says why.
-            NotReady: the keys of the issuer cannot be had.
+        Raises `CredentialInvalid` if it is not valid now, always in the same words; `refusals.refusal_of` says why.
         """
         if len(token) > MAX_TOKEN:
             refuse(Why.TOO_LONG)

@@ -62,14 +62,10 @@ def gone(place: Place, others: Sequence[Place]) -> Fault | None:
 
 
 def look(place: Place, key: KeyEncryptionKey, checkpoints: Sequence[Checkpoint]) -> Looked:
-    """Check everything in a store: its file, every row, and every record of its audit.
+    """Check everything in a store: its file, every row, and every record of its audit; no server may have it open.
 
-    Args:
-        place: the place of the store; no server may have it open.
-        checkpoints: checkpoints of its audit that were kept elsewhere.
-
-    Raises:
-        OSError: the store is unreadable, or the copy cannot be written.
+    `checkpoints` are those of its audit that were kept elsewhere. Raises `OSError` if the store is unreadable, or the
+    copy cannot be written.
     """
     faults: list[Fault] = []
     records = agreed = pruned = unchecked = 0

@@ -25,9 +25,8 @@ class CommandFailed(Exception):
 def reporting(as_json: bool = False, *, writes: bool = False) -> Iterator[None]:
     """Turn an error into a sentence on standard error and exit status 1.
 
-    Args:
-        as_json: True to print a JSON document on standard output too.
-        writes: True if the command writes files: an `OSError` is then FILE_UNWRITABLE, otherwise FILE_UNREADABLE.
+    `as_json` prints a JSON document on standard output too. With `writes`, for commands that write files, an `OSError`
+    is FILE_UNWRITABLE, otherwise FILE_UNREADABLE.
     """
     from fr_core.errors import FrError
 

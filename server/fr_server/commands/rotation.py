@@ -32,13 +32,9 @@ _STORES: Mapping[Chain, type[TrainingStore] | type[CaseStore] | type[AccessStore
 
 
 def rotate(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) -> bool:
-    """Change the key of the stores and the seal of a configuration; continues an interrupted run.
+    """Change the key of the stores and the seal of a configuration of a stopped server; continues an interrupted run.
 
-    Args:
-        config: the configuration of a stopped server.
-
-    Returns:
-        True if the old wrapped keys of the galleries are overwritten. If not, the next start overwrites them.
+    Returns True if the old wrapped keys of the galleries are overwritten. If not, the next start overwrites them.
 
     Raises:
         KeyUnavailable: both keys are the same; nothing changed.

@@ -373,9 +373,7 @@ def _connection(target: str, token: str, ca: str) -> str:
 def _place(config: Config) -> tuple[str, str]:
     """Return the address of a server for clients, and the certificate of the authority from `init`.
 
-    Raises:
-        ConfigInvalid: the authority is not beside the certificate.
-        TlsUnusable: the certificate is unreadable.
+    Raises `ConfigInvalid` if the authority is not beside the certificate, and `TlsUnusable` if that is unreadable.
     """
     from fr_core.errors import ConfigInvalid
     from fr_server.gateway.pem import names_of

@@ -137,11 +137,8 @@ def require_key(config: Config) -> None:
 def key_of(config: Config, *, new: bool) -> KeyEncryptionKey:
     """Return the key of all stored data: from `gallery.key`, else from the file beside the gallery folder.
 
-    Args:
-        new: True if no data are encrypted yet; a missing key is then made.
-
-    Raises:
-        KeyUnavailable: there is no key, or it is unreadable; the error names the file or the setting.
+    With `new` no data are encrypted yet, and a missing key is made. Raises `KeyUnavailable`, which names the file or
+    the setting, if there is no key, or it is unreadable.
     """
     source = config.gallery.key
     folder = data_folder(config).absolute()

@@ -55,13 +55,10 @@ class Issued:
 def make_authority(into: Issued, common_name: str, now_ms: int) -> None:
     """Make an authority that is valid for ten years. It signs certificates, but no other authorities.
 
-    Args:
-        common_name: name of the authority, 1 to 64 characters.
-
     Raises:
         TargetTaken: one of the files already exists; nothing was written.
         StoreFailed: the files cannot be written; nothing remains of them.
-        InvalidField: the name is empty or too long.
+        InvalidField: the name is not of 1 to 64 characters.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _name(common_name)
@@ -103,13 +100,8 @@ def make_server_certificate(
 def make_client_certificate(authority: Issued, into: Issued, common_name: str, now_ms: int) -> None:
     """Make a client certificate, valid for 397 days or until its authority expires.
 
-    Args:
-        common_name: name of the client, 1 to 64 characters. Only the server reads it (TLS 1.3 encrypts certificates).
-
-    Raises:
-        TlsUnusable: the authority cannot sign: as `check_tls`, or it is not an authority.
-        InvalidField: the name is empty or too long.
-        TargetTaken, StoreFailed: as `make_authority`.
+    `common_name` has 1 to 64 characters. Only the server reads it (TLS 1.3 encrypts certificates). Raises as
+    `make_server_certificate`.
     """
     _issue(authority, into, _name(common_name), ExtendedKeyUsageOID.CLIENT_AUTH, now_ms, None)
 

@@ -84,11 +84,8 @@ _SOCKET = "s"
 class Listening:
     """Listens for one gRPC server: `bind` before it starts, `open` after, `close` when it has stopped.
 
-    With TLS, the server itself listens on a socket in a private folder, and the gateway listens in front of it.
-
-    Args:
-        reuse_port: True if other processes of the same server also listen on the port.
-        listener: receives the gateway's events, if there is a gateway; None for no listener.
+    With TLS, the server itself listens on a socket in a private folder, and the gateway listens in front of it, and
+    tells `listener` of its events. With `reuse_port`, other processes of the same server listen on the port too.
     """
 
     def __init__(self, config: Config, port: int, reuse_port: bool, listener: Trust | None = None) -> None:

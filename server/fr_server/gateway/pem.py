@@ -61,11 +61,9 @@ def read_key(path: Path) -> PrivateKeyTypes:
 def read_revocations(
     path: Path, authorities: Sequence[x509.Certificate], now_ms: int | None = None
 ) -> list[x509.CertificateRevocationList]:
-    """Return the lists of revoked certificates in a file; at least one.
+    """Return the lists of revoked certificates in a file, at least one, each signed by one of the authorities.
 
-    Args:
-        authorities: one of them must have signed each list.
-        now_ms: milliseconds since 1970, UTC; None to accept expired lists.
+    `now_ms` is in milliseconds since 1970, UTC; None to accept expired lists.
     """
     found = _lists(path)
     for one in found:

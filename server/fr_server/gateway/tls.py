@@ -59,13 +59,9 @@ def tls_files(config: TlsConfig) -> TlsFiles | None:
 def check_tls(files: TlsFiles, now_ms: int) -> None:
     """Require that a server can start with these files.
 
-    Args:
-        files: the TLS files.
-
-    Raises:
-        TlsUnusable: a file is missing or invalid, a certificate has expired or is not valid yet, the key does not
-            fit or is readable by others, the only client authority has expired, or a list of revoked certificates
-            has expired or comes from no client authority. The error names the file.
+    Raises `TlsUnusable`, which names the file, if one is missing or invalid, a certificate has expired or is not valid
+    yet, the key does not fit or is readable by others, the only client authority has expired, or a list of revoked
+    certificates has expired or comes from no client authority.
     """
     chain = read_certificates(files.certificate)
     for certificate in chain:

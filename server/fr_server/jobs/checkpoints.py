@@ -24,12 +24,8 @@ class Checkpoints:
     """Regularly writes a checkpoint of each chain to a folder, CHAIN-NUMBER.json, and its public key, CHAIN.pem.
 
     A chain that contradicts its newest checkpoint gets no more checkpoints. The log and `trust` report this until the
-    chain agrees, or until the configuration names a different folder.
-
-    Args:
-        audits: the audits, by the names of their chains.
-        folder: a folder on another machine's disk, or on a write-once disk.
-        trust: receives each checkpoint, and the result for each chain; None for no listener.
+    chain agrees, or until the configuration names a different folder. The folder is on another machine's disk, or on a
+    write-once disk. `audits` are by the names of their chains. `trust` also receives each checkpoint; None for nobody.
     """
 
     def __init__(self, audits: Mapping[Chain, AuditCalls], folder: Path, trust: Trust | None = None) -> None:

@@ -42,11 +42,9 @@ def tell_key_ends(store: AccessStore, trust: Trust) -> None:
 
 
 async def for_ever(chore: Chore, every_s: float, job: Callable[[], None], failed: Callable[[Chore], None]) -> None:
-    """Run a job in a thread, now and at intervals, until cancelled; log and report its exceptions.
+    """Run a job in a thread, now and `every_s` seconds after each end, until cancelled; log its exceptions.
 
-    Args:
-        every_s: seconds from the end of one run to the start of the next.
-        failed: called after each failed run; the next run tries again.
+    Calls `failed` after each failed run; the next run tries again.
     """
     while True:
         try:

@@ -27,13 +27,9 @@ class Pruning:
     """Prunes the audits of a server. In the archive, CHAIN-NUMBER.jsonl holds the records from that number on.
 
     It archives a segment before it deletes it. After a kill between the two, the server goes on with the existing file.
-    It never overwrites a file: if one holds other records than the store, it does not prune that chain.
-
-    Args:
-        audits: by the names of their chains.
-        keep_days: days to keep records, 1 or more. Days end at midnight UTC: a chain is pruned once a day.
-        archive: folder to write records to before they are deleted; None = no archive.
-        lock: file that shows other processes of the server that this one prunes; it is created.
+    It never overwrites a file: if one holds other records than the store, it does not prune that chain. `audits` are by
+    the names of their chains. It keeps records for `keep_days`, 1 or more, which end at midnight UTC: it prunes a chain
+    once a day. `archive` is None for none. It makes the file `lock`, which shows other processes that this one prunes.
     """
 
     def __init__(

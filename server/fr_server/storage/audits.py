@@ -65,13 +65,9 @@ class LocalAudit:
     def audit_export(self, after: int, begun: bool) -> ExportPart:
         """Do one step of an export: the steps together hold what was recorded meanwhile, up to the checkpoint.
 
-        Args:
-            after: from the record after this number.
-            begun: whether a step was done before, with what this one begins.
-
-        Raises:
-            InvalidField: the chain has no record of that number.
-            StoreFailed: records of the next step were pruned since the last step.
+        It goes on from the record after the number `after`; `begun` says whether there was a step before. Raises
+        `InvalidField` if the chain has no such record, and `StoreFailed` if records of the next step were pruned since
+        the last one.
         """
         with self._store.auditing() as audit:
             pruned = audit.pruned().upto

@@ -91,10 +91,8 @@ def _opened(config: Config, folder: Path, kind: type[Shared], clock: Callable[[]
 def opened_or_made(kind: str, path: Path, seems_gone: bool, opening: Callable[[], S]) -> S:
     """Open a store; logs where one is made anew that seems to have been there.
 
-    Args:
-        kind: of the store, for people.
-        seems_gone: whether it is not there, and seems to have been.
-        opening: opens it; raises whatever it does, with the name of the file.
+    `kind` is for people. `seems_gone` says whether it is missing, and seems to have been there. `opening` opens it; its
+    errors get the name of the file.
     """
     with naming(path):
         store = opening()

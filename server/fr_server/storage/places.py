@@ -41,13 +41,10 @@ def marks_of(config: Config, key: KeyEncryptionKey) -> dict[Path, bytes]:
 
 
 def mark_all(config: Config, key: KeyEncryptionKey, mark: bytes) -> None:
-    """Write a mark into every existing store; servers may have them open.
+    """Write a mark, 32 bytes or b"" for none, into every existing store; servers may have them open.
 
-    Args:
-        mark: 32 bytes, or b"" for none.
-
-    Raises:
-        WrongKey, StoreNewer, StoreCorrupt, StoreFailed: one could not be marked (metadata: file); run it again.
+    Raises `WrongKey`, `StoreNewer`, `StoreCorrupt` or `StoreFailed` if one could not be marked (metadata: file); run it
+    again.
     """
     for place in _there(config):
         with naming(place.path):

@@ -100,13 +100,8 @@ def exchanging(path: Path, config: Config, coming: Mapping[Path, Path]) -> Itera
 
     Until the end, the seal is valid for the old and the new content of each file, so that an interrupted exchange does
     not count as tampering. The seal keeps the old hashes of all other files, and still detects a change to them.
-
-    Args:
-        coming: maps each file to its replacement; both are complete and durable.
-
-    Raises:
-        KeyUnavailable, FileTampered: as `require_sealed`.
-        ConfigInvalid: a file cannot be read, or the seal not written.
+    `coming` maps each file to its replacement; both are complete and durable. Raises as `require_sealed`, and
+    `ConfigInvalid` if a file cannot be read, or the seal not written.
     """
     found = _sealed(path, config)
     if found is None:
@@ -186,11 +181,8 @@ def _sealed(path: Path | None, config: Config) -> dict[str, str] | None:
 def begin_reseal(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) -> None:
     """Make a seal valid under two keys while the stores change to the second one; keeps the hashes in it.
 
-    Args:
-        before: the current key of the seal.
-
-    Raises:
-        FileTampered: the seal was made with neither key (metadata: file).
+    `before` is the current key of the seal; raises `FileTampered` if the seal was made with neither key (metadata:
+    file).
     """
     _reseal(config, (before, after), before, after)
 

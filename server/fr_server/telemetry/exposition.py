@@ -23,13 +23,9 @@ _IDLE_S = 5.0
 
 
 class MetricsServer:
-    """Serves the metrics of a registry as text, at every path, without encryption or login.
+    """Serves the metrics of a registry as text, at every path, without encryption or login; port 0 is any free one.
 
     Anyone can send requests. For a request that fails, the log contains only the type of the error, at level DEBUG.
-
-    Args:
-        host: address to listen on.
-        port: port to listen on; 0 for any free port.
     """
 
     def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:

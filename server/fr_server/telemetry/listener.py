@@ -32,11 +32,9 @@ class Listener(NullObserver):
     """
 
     def began(self, method: str, request_id: str, traceparent: str) -> Ended:
-        """Record the start of a call, in the context that will process it.
+        """Record the start of a call, such as of `fr_api.v1.RecognitionService/Detect`, in its context.
 
-        Args:
-            method: such as `fr_api.v1.RecognitionService/Detect`.
-            traceparent: the caller's value for this key of W3C Trace Context, unchecked; may be empty.
+        `traceparent` is the caller's value for this key of W3C Trace Context, unchecked; may be empty.
         """
         return lambda outcome, took_s: None
 

@@ -126,13 +126,9 @@ def methods_of(services: Iterable[str]) -> frozenset[str]:
 
 
 class PrometheusObserver(Listener):
-    """Counts events in its own registry; a process may have several.
+    """Counts events in its own registry; a process may have several. `trust` counts those of gateway, access and audit.
 
-    Args:
-        methods: full names of the known methods; counts any other as `unknown`.
-
-    Attributes:
-        trust: counts the events of the gateway, of access and of the audit.
+    `methods` are full names of the known methods; it counts any other as `unknown`.
     """
 
     def __init__(self, methods: Collection[str]) -> None:

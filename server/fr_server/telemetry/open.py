@@ -99,14 +99,9 @@ def require_telemetry(config: TelemetryConfig) -> None:
 
 
 def open_telemetry(config: TelemetryConfig, services: Collection[str]) -> Telemetry:
-    """Build the configured telemetry; serves nothing before `Telemetry.start`.
+    """Build the configured telemetry; serves nothing before `Telemetry.start`. Raises as `require_telemetry`.
 
-    Args:
-        config: the section `telemetry`.
-        services: full names of the services whose methods get their own series.
-
-    Raises:
-        ConfigInvalid: as `require_telemetry`.
+    `services` are full names of the services whose methods get their own series.
     """
     require_telemetry(config)
     tracing = _open_tracing(config.tracing) if config.tracing else None  # from here on a thread runs

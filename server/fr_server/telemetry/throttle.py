@@ -41,17 +41,11 @@ class Throttle(Generic[T]):
         self._lock = threading.Lock()
 
     def held_back(self, kind: Hashable, what: T, window_s: float = 1.0, group: Hashable = None) -> int | None:
-        """Ask to pass an event.
+        """Ask to pass an event; return the number of events of its kind withheld since the last one passed.
 
-        Args:
-            kind: events of the same kind share a limit.
-            window_s: length of the window in seconds.
-            group: a group of kinds that lets through `MOST_PER_GROUP` in the window; must differ from every kind.
-                None = the kind is in no group.
-
-        Returns:
-            If the event passes, the number of events of its kind withheld since the last one passed. Otherwise
-            None; the event then counts as withheld.
+        Returns None if the event does not pass; it then counts as withheld. Events of the same kind share a limit, in a
+        window of `window_s` seconds. `group` is a group of kinds that lets through `MOST_PER_GROUP` in the window, and
+        differs from every kind; None = the kind is in no group.
         """
         with self._lock:
             paced = self._paced(kind, what)

@@ -31,13 +31,10 @@ _SERVER_ERRORS = frozenset(("UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "IN
 
 
 class TracingObserver(Listener):
-    """Makes spans of calls and steps.
+    """Makes spans of calls and steps; `processor` receives the finished ones, and `close` closes it.
 
-    A call is a child of the span in the caller's `traceparent`. `tracestate` and `baggage` are not read, because
-    they may contain anything. OpenTelemetry's environment variables control sampling.
-
-    Args:
-        processor: receives finished spans; `close` closes it.
+    A call is a child of the span in the caller's `traceparent`. `tracestate` and `baggage` are not read, because they
+    may contain anything. OpenTelemetry's environment variables control sampling.
     """
 
     def __init__(self, processor: SpanProcessor) -> None:

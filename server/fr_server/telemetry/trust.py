@@ -81,9 +81,8 @@ class Trust:
     def access_refused(self, reason: str) -> None:
         """A call was refused because of its caller or its rate.
 
-        Args:
-            reason: the reason of the error, such as NOT_PERMITTED; for CREDENTIAL_INVALID, a word of
-                `fr_trust.access.refusals.Why` instead, such as `expired`.
+        `reason` is that of the error, such as NOT_PERMITTED; for CREDENTIAL_INVALID, a word of
+        `fr_trust.access.refusals.Why` instead, such as `expired`.
         """
 
     def checkpointed(self, chain: Chain, at_s: float) -> None:

@@ -124,10 +124,8 @@ class Asker:
     def pictures(self, model: ModelRole, pictures: Sequence[U8], ticket: Ticket) -> list[Any]:
         """Have a model run on pictures, each u8[H, W, 3], and wait; one answer for each part that fits into a slot.
 
-        Raises:
-            CallEnded: nobody waits for the answer any more.
-            Overloaded, DeviceLost, ShuttingDown: as `Batcher.run`.
-            EngineDefect: the model failed.
+        Raises `CallEnded` if nobody waits for the answer any more; `Overloaded`, `DeviceLost` or `ShuttingDown` as
+        `Batcher.run`; and `EngineDefect` if the model failed.
         """
         asked: list[_Asked] = []
         try:

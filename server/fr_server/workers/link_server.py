@@ -54,12 +54,9 @@ Batchers = Mapping[ModelRole, Batcher[Any, Any]]
 class Answerer:
     """Answers one front-end until its process ends.
 
-    Args:
-        batchers: of tiles u8[H, W, 3] and of faces.
-        galleries: are asked by `storage`, with their audit.
-        storage: runs what waits for the disk; shared by all front-ends.
-        on_said: called with each word of the front-end, from the receiving thread; with None when its process has
-            ended, and nothing is kept for it any more.
+    `batchers` are of tiles u8[H, W, 3] and of faces. `storage`, which all front-ends share, runs what waits for the
+    disk. The receiving thread calls `on_said` with each word of the front-end, and with None when its process has
+    ended, and nothing is kept for it any more.
     """
 
     def __init__(

@@ -23,18 +23,11 @@ from fr_server.workers.shared_memory import Arena, new_memory
 
 
 class HeldPort:
-    """A port that is ours: bound, so that nobody else can have it, and not listened on.
+    """A port that is ours: bound, so that nobody else can have it, and not listened on; 0 for any free one.
 
     The front-ends listen on it with SO_REUSEPORT, and the kernel shares connections out among them. With that option
     alone, a second server of the same user could silently join them; so the port is first bound without it, which fails
-    where anybody listens.
-
-    Args:
-        host: a name or an address, as in the configuration.
-        port: 0 for any free one.
-
-    Raises:
-        AddressUnavailable: the address cannot be listened on.
+    where anybody listens. Raises `AddressUnavailable` if the address cannot be listened on.
     """
 
     def __init__(self, host: str, port: int) -> None:

@@ -52,11 +52,8 @@ class _Milestones:
 class Supervisor:
     """A server of several processes: `start`, then `stop`, within one event loop. It owns what it is given.
 
-    Args:
-        config: of the server; `server.frontends` is 1 or more.
-        telemetry: is told of the engine, and of health.
-        opened: closes all of these; emptied, and theirs to close no more, once the supervisor is made.
-        broken: fails when the galleries can take no more changes, as `Galleries.broken`.
+    `server.frontends` of `config` is 1 or more. `telemetry` hears of the engine, and of health. `opened` closes all of
+    these; it is empty, and theirs to close no more, once the supervisor is made. `broken` is as `Galleries.broken`.
     """
 
     def __init__(
@@ -92,11 +89,8 @@ class Supervisor:
     async def start(self) -> None:
         """Start the front-ends, which refuse calls, and read the galleries; returns when all front-ends answer calls.
 
-        Raises:
-            AddressUnavailable: the address cannot be listened on.
-            StoreCorrupt, StoreFailed: the galleries cannot be read.
-            ShuttingDown: the server was told to stop before it was ready.
-            FrontendsFailed: a front-end does not start.
+        Raises `AddressUnavailable`; `StoreCorrupt` or `StoreFailed` if the galleries cannot be read; `ShuttingDown` if
+        the server was told to stop before it was ready; and `FrontendsFailed` if a front-end does not start.
         """
         held = await asyncio.to_thread(HeldPort, self.config.server.host, self.config.server.port)
         self._opened.callback(held.close)

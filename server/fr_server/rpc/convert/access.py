@@ -18,15 +18,10 @@ _BY_VALUE = {value: role for role, value in _ROLES.items()}
 
 
 def new_key(request: pb.CreateKeyRequest, default: Budget, key_days: int, not_after_ms: int | None) -> NewKey:
-    """Return the key that a request asks for.
+    """Return the key that a request asks for; raises `InvalidField` for an invalid field.
 
-    Args:
-        default: how much a key may ask for where the request does not say.
-        key_days: for how long a key is valid where the request does not say.
-        not_after_ms: when it ends at the latest then, milliseconds since 1970, UTC; None = whenever.
-
-    Raises:
-        InvalidField: a field holds what it cannot.
+    Where the request does not say, the key may ask for `default` and is valid for `key_days`, or until `not_after_ms`
+    if that is sooner, milliseconds since 1970, UTC; None = no such end.
     """
     unknown = [value for value in request.roles if value not in _BY_VALUE]
     if unknown:

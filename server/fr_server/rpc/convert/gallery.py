@@ -160,15 +160,7 @@ def gallery_message(info: GalleryInfo) -> pb.Gallery:
 
 
 def gallery_use(request: pb.CreateGalleryRequest, unspecified: GalleryUse) -> GalleryUse:
-    """Return what a gallery is to be for.
-
-    Args:
-        request: names a use, or none.
-        unspecified: where it names none.
-
-    Raises:
-        InvalidField: there is no such use.
-    """
+    """Return the use of a gallery, `unspecified` if the request has none; raises `InvalidField` for an unknown one."""
     if request.use == pb.GALLERY_USE_UNSPECIFIED:
         return unspecified
     for use, value in _USES.items():
@@ -189,12 +181,9 @@ def subject_message(subject: Subject) -> pb.Subject:
 
 
 def enrol_response(enrolled: Enrolled, face: Face | None, similar: Found | None = None) -> pb.EnrolResponse:
-    """Build the answer of Enrol.
+    """Build the answer of Enrol; `face` is None where an embedding was sent.
 
-    Args:
-        enrolled: what was stored.
-        face: None where an embedding was sent.
-        similar: subjects from the threshold up, the enrolled one among them; None where they were not asked for.
+    `similar` are subjects from the threshold up, the enrolled one among them; None where they were not asked for.
     """
     return pb.EnrolResponse(
         subject_id=enrolled.subject_id,
@@ -250,9 +239,7 @@ def purge_response(purged: Sequence[Purged]) -> pb.PurgeExpiredResponse:
 def search_response(searched: Sequence[SearchedFace], in_force: InForce | None = None) -> pb.SearchResponse:
     """Build the answer of Search from at least one face; its version is the oldest that was searched.
 
-    Args:
-        searched: what was found for each face.
-        in_force: the calibration of the gallery; None where there is none, or none for this fusion.
+    `in_force` is the calibration of the gallery; None where there is none, or none for this fusion.
     """
     found = [one.found for one in searched]
     first = found[0].identification

@@ -23,10 +23,8 @@ MAX_EMBEDDINGS = 1000
 def enrolments(request: pb.EnrolEmbeddingsRequest, info: GalleryInfo) -> list[Enrolment]:
     """Return what is to be enrolled into a gallery, which checks the values of the embeddings itself.
 
-    Raises:
-        MissingField, InvalidField: no embedding or too many, or no model.
-        ModelMismatch: they are of another model.
-        EmbeddingWrongSize: the vectors are not one of the gallery's size for each subject.
+    Raises `MissingField` or `InvalidField` for no model, no embedding or too many; `ModelMismatch` for another model;
+    and `EmbeddingWrongSize` unless there is a vector of the gallery's size for each subject.
     """
     count, size, sent = len(request.subjects), info.embedding_size, request.model
     if not count:

@@ -72,14 +72,10 @@ def _sent(context: Context, key: str) -> Iterator[str]:
 
 
 class Boundary(grpc.aio.ServerInterceptor):
-    """Is the outermost interceptor: only a status leaves it.
+    """Is the outermost interceptor: only a status leaves it. `observer` hears of each call, if given.
 
-    It reads every request itself, so that a request that never arrives whole ends after a time. Callers of the health
-    service are strangers: their requests must be short and arrive soon.
-
-    Args:
-        observer: hears of each call; None = nobody.
-        read_s: seconds in which the only request of a call must arrive.
+    It reads every request itself, so that a request that does not arrive whole within `read_s` seconds ends its call.
+    Callers of the health service are strangers: their requests must be short and arrive soon.
     """
 
     def __init__(self, observer: Listener | None = None, read_s: float = math.inf) -> None:

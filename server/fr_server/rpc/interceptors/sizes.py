@@ -49,14 +49,7 @@ class Request:
 
 @cache
 def request_of(method: str) -> Request:
-    """Return what the requests of a method may be.
-
-    Args:
-        method: "/PACKAGE.SERVICE/METHOD" of this API.
-
-    Raises:
-        KeyError: there is none of that name.
-    """
+    """Return what the requests of a method "/PACKAGE.SERVICE/METHOD" of this API may be; raises `KeyError`."""
     service, _, name = method.removeprefix("/").partition("/")
     found = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
     kinds = {message.name for message in _all_of(found.input_type)}

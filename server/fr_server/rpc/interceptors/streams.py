@@ -62,13 +62,9 @@ class Streams:
     ) -> AsyncIterator[Sending]:
         """Let the block be a stream of a caller; the stream can end while the block waits.
 
-        Args:
-            require_still_valid: raises `CredentialInvalid` if the credential is not valid.
-            tell: gives the call its status if an answer is on its way, because the block cannot.
-
-        Raises:
-            CredentialInvalid: the credential ended, at most `RECHECK_S` ago.
-            ReaderTooSlow: the reader has left an answer unread for too long.
+        `require_still_valid` raises `CredentialInvalid` if the credential is not valid. `tell` gives the call its
+        status if an answer is on its way, because the block cannot. Raises `CredentialInvalid` if the credential ended,
+        at most `RECHECK_S` ago, and `ReaderTooSlow` if the reader has left an answer unread for too long.
         """
         sending = Sending()
         why: list[FrError] = []
@@ -115,12 +111,9 @@ class Streams:
 
 
 class RefusedItem:
-    """Stands for a refused item: reading any field raises the refusal.
+    """Stands for a refused item, with the id on its way through the service: reading any field raises the refusal.
 
     So the service answers it in its turn, like any other item that it refuses.
-
-    Args:
-        item_id: the id on the way through the service.
     """
 
     def __init__(self, item_id: str, error: FrError) -> None:

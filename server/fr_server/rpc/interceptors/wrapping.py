@@ -50,12 +50,9 @@ def read_by(
     """Do the same as `wrap`, for the outermost interceptor: it reads every request from the context.
 
     gRPC itself waits for ever for the rest of a request. Its iterator of requests is a cycle with its generator, which
-    holds the last request until the garbage collector runs.
-
-    Args:
-        unary: makes the behaviour of a unary call, which gets no request.
-        stream: makes the behaviour of every other call.
-        takes: whether to read an encoded request; otherwise `TooLong` stands for it.
+    holds the last request until the garbage collector runs. `unary` makes the behaviour of a unary call, which gets no
+    request, `stream` that of every other call. `takes` says whether to read an encoded request; else `TooLong` stands
+    for it.
     """
     read, write = _reading(handler.request_deserializer, takes), handler.response_serializer
     if handler.unary_unary is not None:

@@ -37,12 +37,9 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
     """Makes, lists, rotates and revokes API keys.
 
     `fr_trust.access.keys` decides who may see, hand out and revoke which key. For a key with wider access than the
-    caller's, the answer is that it does not exist.
-
-    Args:
-        default: how much a key may ask for whose maker does not say; less where the maker itself may.
-        key_days: how long it is valid then; less where the maker's own key is.
-        searches_left: of somebody, today; None = as many as wanted.
+    caller's, the answer is that it does not exist. A key has the budget `default`, or less, and is valid for
+    `key_days`, or less, where its maker does not say: never more than the maker's own. `searches_left` are a caller's
+    today; None = no limit.
     """
 
     def __init__(

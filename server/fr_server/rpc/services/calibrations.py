@@ -23,13 +23,10 @@ _KEPT = 16
 
 
 class Calibrations:
-    """Sets the calibrations of galleries and reads them; for several threads.
+    """Sets the calibrations of galleries and reads them; for several threads. `decisions` knows that of the pack.
 
     A search learns from the description of its gallery which calibration it has, by hash. So a calibration that another
     process sets holds for the next search of this process. A later version may be unable to read an older calibration.
-
-    Args:
-        decisions: knows the calibration of the pack.
     """
 
     def __init__(self, galleries: GalleryCalls, work: Work, decisions: Decisions) -> None:
@@ -43,11 +40,9 @@ class Calibrations:
     def in_force(self, info: GalleryInfo, asked: Criterion | None) -> InForce | None:
         """Return the calibration for searches of a gallery; None if it has none, or an unreadable one.
 
-        It blocks when the gallery has a calibration of its own that is not parsed yet.
-
-        Raises:
-            UnknownGallery, GalleryReplaced: it was deleted during the call.
-            CalibrationUnreadable: a rate is asked for, and its own cannot be read any more.
+        It blocks when the gallery has a calibration of its own that is not parsed yet. Raises `UnknownGallery` or
+        `GalleryReplaced` if the gallery was deleted during the call, and `CalibrationUnreadable` if a rate is asked for
+        and its own calibration cannot be read any more.
         """
         own = info.calibration_sha256
         if own is None:
@@ -69,13 +64,9 @@ class Calibrations:
         raise CalibrationUnreadable("The gallery's calibration cannot be read, so it tells no threshold for a rate.")
 
     async def set(self, request: pb.SetCalibrationRequest) -> pb.SetCalibrationResponse:
-        """Give a gallery a calibration.
+        """Give a gallery a calibration; raises `MissingField` for no text, `UnknownGallery`, and `StorageLow`.
 
-        Raises:
-            MissingField: there is no text.
-            UnknownGallery: there is no gallery of that id.
-            CalibrationInvalid: it cannot be read, contradicts itself, is too long, or of another model.
-            StorageLow: the disk is nearly full.
+        Raises `CalibrationInvalid` if it cannot be read, contradicts itself, is too long, or of another model.
         """
         text = request.calibration_json
         if not text:

@@ -53,12 +53,10 @@ def warn_of_other_settings(engine: Engine) -> None:
 
 
 class Decisions:
-    """Decides where a similarity begins to count.
+    """Decides where a similarity begins to count: `default_threshold` is that of the model, in [-1, 1].
 
-    Args:
-        default_threshold: of that model, in [-1, 1].
-        calibration: of that model; None where its pack ships none.
-        settings: of this server, as `compared_settings`; calibrations that name others are told apart.
+    `calibration` is that of the model; None where its pack has none. `settings` are this server's, as
+    `compared_settings`; calibrations that name others are told apart.
     """
 
     def __init__(
@@ -95,11 +93,7 @@ class Decisions:
         return InForce(own, Source.GALLERY, own_id, others)
 
     def threshold(self, asked: Criterion | None, model: ModelId, in_force: InForce | None, templates: int = 1) -> float:
-        """Return the threshold that a criterion asks for, in [-1, 1].
-
-        Args:
-            asked: None = the default of the model.
-            templates: in the gallery that is searched.
+        """Return the threshold in [-1, 1] that a criterion asks for among so many templates; None = the default.
 
         Raises:
             MissingField: nothing was asked for, and there is no default for that model.

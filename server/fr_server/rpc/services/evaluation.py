@@ -46,12 +46,9 @@ _LIST = "reports"
 class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
     """Measures one thing at a time, on the data sets that `fr dataset link` remembers on this machine.
 
-    Args:
-        engine: what is measured; calls that people wait for go before its photos.
-        flip: whether the engine fuses embeddings with those of the mirrored face.
-        workers: photos at a time, at least 1.
-        reports: where reports are kept.
-        work: runs what blocks, and ends an evaluation when it drains.
+    It measures `engine`, where calls that people wait for go before its photos, with `workers` photos at a time, at
+    least 1. `flip` says whether the engine fuses embeddings with those of the mirrored face. `work` runs what blocks,
+    and ends an evaluation when it drains.
     """
 
     def __init__(self, engine: Engine, flip: bool, workers: int, reports: Reports, work: Work) -> None:

@@ -200,9 +200,8 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
 
 
 def unspecified_use(asks: bool) -> GalleryUse:
-    """Return what a gallery is for where its maker does not say.
+    """Return the use of a gallery whose maker does not say, by whether the server asks who calls.
 
-    Args:
-        asks: whether the server asks who calls: then decisions about people may well follow from what it keeps.
+    Decisions about people may well follow from a gallery of a server that asks.
     """
     return GalleryUse.OPERATIONAL if asks else GalleryUse.TEST

@@ -44,12 +44,7 @@ MAX_CANDIDATES = 10_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SearchOrder:
-    """What a search asks of an entered gallery, apart from its probe.
-
-    Attributes:
-        k, threshold, only_above_threshold, fusion, among: see `Galleries.search`.
-        in_force: the calibration to answer with; None = without error rates.
-    """
+    """What a search asks of an entered gallery, apart from its probe; see `Galleries.search`."""
 
     info: GalleryInfo
     policy: FacePolicy
@@ -58,7 +53,7 @@ class SearchOrder:
     only_above_threshold: bool
     fusion: ScoreFusion
     among: SubjectFilter | None
-    in_force: InForce | None
+    in_force: InForce | None  # the calibration to answer with; None = without error rates
 
     def question(self, probe: Embedding) -> Question:
         """Return the question for a probe."""
@@ -68,11 +63,8 @@ class SearchOrder:
 class GalleryFaces:
     """Enrols faces into galleries, and searches for them.
 
-    Args:
-        probes: make templates of photos.
-        quality_limits: of faces that are enrolled.
-        decisions: for the model of `probes`.
-        calibrations: of the galleries.
+    `probes` make templates of photos, and `decisions` are for their model. `quality_limits` are of faces that are
+    enrolled, `calibrations` of the galleries.
     """
 
     def __init__(
@@ -92,16 +84,10 @@ class GalleryFaces:
         self._calibrations = calibrations
 
     async def enter(self, request: Any) -> GalleryInfo:
-        """Return the gallery that a request names, if the request states what its rule requires.
+        """Return the gallery of a request, or of its part with the `gallery_id`, if it states what its rule requires.
 
         The call must use the returned value as the gallery from then on: so it acts on this gallery or is refused.
-
-        Args:
-            request: of the current call, or the part of it with the `gallery_id`.
-
-        Raises:
-            UnknownGallery: there is no gallery of that id.
-            PurposeRequired, InvalidField, NotPermitted: as `require_stated`.
+        Raises `UnknownGallery`, and as `require_stated`.
         """
 
         def entered() -> GalleryInfo:
@@ -178,10 +164,7 @@ class GalleryFaces:
     async def begin_search(self, request: pb.SearchRequest) -> SearchOrder:
         """Enter the gallery of a search and read what is asked; nothing is done to a photo before.
 
-        Raises:
-            UnknownGallery: there is no gallery of that id.
-            PurposeRequired, InvalidField, NotPermitted: as `require_stated`.
-            FrError: what `criterion`, `fusion`, `subject_filter`, `Calibrations.in_force` and `Decisions` raise.
+        Raises as `enter`, `criterion`, `fusion`, `subject_filter`, `Calibrations.in_force` and `Decisions`.
         """
         return await self._work.storage(lambda: self._order(request, self._galleries.get(request.gallery_id)))
 

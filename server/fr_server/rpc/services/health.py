@@ -24,12 +24,10 @@ MOST_PER_CONNECTION = 100
 
 
 class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc_health has no types
-    """Tells whether the server serves; of one event loop.
+    """Tells whether the services of these full names serve; of one event loop. The whole server, "", is always one.
 
-    Args:
-        services: full names; the server as a whole, whose name is empty, is always one.
-        most_watchers: so many may watch at once; who comes beyond is refused with RESOURCE_EXHAUSTED.
-        most_per_connection: so many of them over one connection.
+    At most `most_watchers` watch at once, `most_per_connection` of them over one connection; it refuses more with
+    RESOURCE_EXHAUSTED.
     """
 
     def __init__(

@@ -19,14 +19,10 @@ def answer_items(
     window: int,
     work: Work,
 ) -> AsyncIterator[Response]:
-    """Answer each request of a stream by one response with the same `item_id`, in any order.
+    """Answer each request of a stream by one response with the same `item_id`, in any order, `window` at once.
 
-    Args:
-        requests: messages with an `item_id`.
-        response_type: a message with an `item_id` and a `refusal`.
-        fill: puts the answer to a request into its response; what it raises becomes the refusal of that item.
-        window: items in work at once.
-        work: whose draining ends the stream.
+    `response_type` has an `item_id` and a `refusal`. `fill` puts the answer to a request into its response; what it
+    raises becomes the refusal of that item. The stream ends when `work` drains.
     """
 
     async def answer(request: Any) -> Response:

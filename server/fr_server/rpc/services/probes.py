@@ -33,8 +33,7 @@ class Probes:
     ) -> tuple[ProbeFace, ...]:
         """Return the faces of a probe by `policy`, each with an embedding of `model`.
 
-        Raises:
-            MissingField, ModelMismatch, NoFaceFound, SeveralFaces, and what decoding and embeddings raise.
+        Raises `MissingField`, `ModelMismatch`, `NoFaceFound`, `SeveralFaces`, and as decoding and embeddings do.
         """
         if probe.WhichOneof("source") != "image":
             return (self.sent(probe, field, model, size),)

@@ -79,11 +79,9 @@ _TRIES = 10
 
 
 class EvidenceRoom:
-    """Makes bundles.
+    """Makes bundles; `decisions` knows the calibration of the pack.
 
-    Args:
-        pipeline: measures photos once more, so that the bundle says how what was compared was made.
-        decisions: knows the calibration of the pack.
+    `pipeline` measures photos once more, so that the bundle says how what was compared was made.
     """
 
     def __init__(

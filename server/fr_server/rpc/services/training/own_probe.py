@@ -26,15 +26,10 @@ from fr_training.trials import OwnList, Session
 async def search_for(
     resources: TrainingResources, course: Course, session: Session, trial_id: str, data: bytes, sha256: str
 ) -> OwnList:
-    """Search the gallery of a course for the face on a photo.
+    """Search the gallery of a course for the face on a photo, whose sha256 has 64 hexadecimal digits.
 
-    Args:
-        session: whose trial waits for the probe.
-        sha256: of `data`, 64 hexadecimal digits.
-
-    Raises:
-        NoFaceFound: the photo shows none; or what decoding, embedding and searching raise.
-        InvalidField: everybody in the gallery is in a trial of the trainee's that waits for an answer.
+    Raises `InvalidField` if everybody in the gallery is in a trial of the session's trainee that waits for an answer;
+    `NoFaceFound`; or what decoding, embedding and searching raise.
     """
     photo = await resources.work.photo(resources.engine.pipeline.analyze, data)
     (face,) = select(photo.faces, FacePolicy.LARGEST)
@@ -59,19 +54,8 @@ def lock_found(
     """Lock a photo when its search has ended, so that the search takes no time of the step after it.
 
     Whether the photo came in time is a matter of when it arrived. Where the block ended during the search, the photo is
-    locked in the last millisecond of the block.
-
-    Args:
-        session: as it is kept.
-        trial_id: of the trial that waits for the photo.
-        arrived_ms: when the photo arrived, milliseconds since 1970, UTC.
-        found_ms: when its search ended, likewise.
-
-    Returns:
-        As `lock_probe`.
-
-    Raises:
-        FrError: as `lock_probe` does at `arrived_ms`.
+    locked in the last millisecond of the block. `session` is as it is kept, `trial_id` that of the waiting trial. Times
+    are in milliseconds since 1970, UTC. Returns as `lock_probe`, and raises `FrError` as that does at `arrived_ms`.
     """
     before = require_probe(course, session, trial_id, arrived_ms, sent)
     if before is not None:

@@ -39,10 +39,7 @@ def signing_key(folder: Path) -> SigningKey:
 
     The file has mode 0600 and is not encrypted: the key of the galleries does not protect it, and changing that key
     leaves it as it is. A reader of the file can sign in the name of this server, and learns nothing of what is stored.
-
-    Raises:
-        StoreFailed: the file cannot be read or made.
-        StoreCorrupt: it holds no key.
+    Raises `StoreFailed` if the file cannot be read or made, and `StoreCorrupt` if it holds no key.
     """
     path = folder / _SIGNING_KEY
     try:
