@@ -48,17 +48,13 @@ _PAUSE_S = 0.008
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a call costs a server; medians over rounds.
-
-    `cpu_ms` is processor time of its processes for each call, `index_ms` that of the search in the index alone,
-    `outside_ms` the difference; `p50_ms` is the latency that the client sees.
-    """
+    """What a call costs a server; medians over rounds."""
 
     name: str
-    cpu_ms: float
-    index_ms: float
-    outside_ms: float
-    p50_ms: float
+    cpu_ms: float  # processor time of its processes for each call
+    index_ms: float  # that of the search in the index alone
+    outside_ms: float  # the difference
+    p50_ms: float  # the latency that the client sees
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,18 +69,14 @@ OnStep = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class LifeReport:
-    """The figures of a gallery's life; each embedding was acknowledged after it was durable.
-
-    `start_s` is from the server's first answer, NOT_SERVING, to SERVING: all templates decrypted and indexed; None
-    where that was too short to be seen. `whole_start_s` is from the start of the process, with Python and the models;
-    `not_serving` counts answers of the health service before the first SERVING.
-    """
+    """The figures of a gallery's life; each embedding was acknowledged after it was durable."""
 
     enrol_per_s: float
     enrol_s: float
+    # From the first answer, NOT_SERVING, to SERVING, all templates decrypted and indexed; None = too short to see.
     start_s: float | None
-    whole_start_s: float
-    not_serving: int
+    whole_start_s: float  # from the start of the process, with Python and the models
+    not_serving: int  # answers of the health service before the first SERVING
     resident_mib: float
     disk_mib: float
     n: int

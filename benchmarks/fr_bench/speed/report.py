@@ -44,22 +44,17 @@ Measures = Iterator[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class BenchReport:
-    """A whole measurement of photos or searches.
-
-    Photos per second are medians over the rounds, None where no photo was measured; those of the peer are with one
-    caller. `ratio` is photos_per_s / peer_photos_per_s, or of searches the peer's p50 / ours. `engine` and `device` are
-    None where no model ran; rounds are in the order in which they were run.
-    """
+    """A whole measurement of photos or searches."""
 
     command: str
-    photos_per_s: float | None
+    photos_per_s: float | None  # median over the rounds, as the next two; None where no photo was measured
     faces_per_s: float | None
-    peer_photos_per_s: float | None
-    ratio: float | None
+    peer_photos_per_s: float | None  # with one caller
+    ratio: float | None  # photos_per_s / peer_photos_per_s, or of searches the peer's p50 / ours
     conditions: Conditions
-    engine: EngineSettings | None
+    engine: EngineSettings | None  # None where no model ran, as `device`
     device: ActiveDevice | None
-    rounds: tuple[Round, ...]
+    rounds: tuple[Round, ...]  # in the order in which they were run
     rates: tuple[Rate, ...]
     held: tuple[Held, ...]
     detail: PipelineDetail | ServeDetail | SearchDetail

@@ -14,24 +14,19 @@ from fr_bench.values import Bar
 
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
-    """The settings of a measurement.
+    """The settings of a measurement."""
 
-    `index` is as `gallery.index` of the server has it, `k` are candidates of one probe, `repeat` rounds, among which
-    the probes are dealt out, `concurrency` probes of one search together, `threads` those of each subject, `sweep`
-    further sizes.
-    """
-
-    index: str
+    index: str  # as `gallery.index` of the server has it
     peers: tuple[str, ...]
     size: int
     dimension: int
-    k: int
+    k: int  # candidates of one probe
     probes: int
-    repeat: int
-    concurrency: int
-    threads: int
+    repeat: int  # rounds, among which the probes are dealt out
+    concurrency: int  # probes of one search together
+    threads: int  # of each subject
     seed: int
-    sweep: tuple[int, ...]
+    sweep: tuple[int, ...]  # further sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,70 +86,53 @@ class SearchRound:
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Answers, alone and together, against an exact search.
-
-    `rank1` is the share whose first candidate is the exact one, `recall` the share of the exact candidates that were
-    found, `score_error` the largest difference of a similarity from the exact one.
-    """
+    """Answers, alone and together, against an exact search."""
 
     answers: int
-    rank1: float
-    recall: float
-    score_error: float
+    rank1: float  # share whose first candidate is the exact one
+    recall: float  # share of the exact candidates that were found
+    score_error: float  # largest difference of a similarity from the exact one
 
 
 @dataclass(frozen=True, slots=True)
 class SubjectFigures:
-    """All of one subject at one size: our index, or "peer" and its name; times are medians over the rounds.
-
-    `linear` says whether a search looks at every vector, so that its time grows in a straight line. Bytes for each
-    template are None where they are not known, `memory_source` is that of `SubjectMemory`; `shared_ratio` is
-    together_per_s / alone_per_s.
-    """
+    """All of one subject at one size: our index, or "peer" and its name; times are medians over the rounds."""
 
     subject: str
-    linear: bool
+    linear: bool  # whether a search looks at every vector, so that its time grows in a straight line
     settings: str
     build_s: float
     memory: SubjectMemory
-    scan_bytes_per_template: float | None
-    bytes_per_template: float | None
-    memory_source: str
+    scan_bytes_per_template: float | None  # None where it is not known
+    bytes_per_template: float | None  # likewise
+    memory_source: str  # that of `SubjectMemory`
     p50_ms: float
     p95_ms: float
     alone_per_s: float
     together_per_s: float
-    shared_ratio: float
+    shared_ratio: float  # together_per_s / alone_per_s
     accuracy: Accuracy
 
 
 @dataclass(frozen=True, slots=True)
 class SearchPoint:
-    """One size of gallery: our index, then the peers.
-
-    `exact_s` are the seconds of the exact search of all probes, `exact_rank1_mated` is the share of the probes whose
-    best vector by it is their mate; rounds are in the order in which they were run.
-    """
+    """One size of gallery: our index, then the peers."""
 
     size: int
-    exact_s: float
-    exact_rank1_mated: float
+    exact_s: float  # seconds of the exact search of all probes
+    exact_rank1_mated: float  # share of the probes whose best vector by it is their mate
     figures: tuple[SubjectFigures, ...]
-    rounds: tuple[SearchRound, ...]
+    rounds: tuple[SearchRound, ...]  # in the order in which they were run
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """An extrapolation from the two largest sizes, for work that grows linearly; never measured.
-
-    `p50_ms` lies on the line through the two sizes; `bytes_total` is as much per vector as at the larger one, None
-    where that is not known.
-    """
+    """An extrapolation from the two largest sizes, for work that grows linearly; never measured."""
 
     subject: str
     size: int
-    p50_ms: float
-    bytes_total: float | None
+    p50_ms: float  # lies on the line through the two sizes
+    bytes_total: float | None  # as much per vector as at the larger one; None where that is not known
     sizes: tuple[int, int]
 
 

@@ -25,84 +25,63 @@ class TrainingOrder:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One decision; times are those of `time.monotonic`.
+    """One decision; times are those of `time.monotonic`."""
 
-    `code` is the place of the trainee's code among all codes; a code is good for one walk through the course. `ordinal`
-    is that of the trial in its session, from 0; `rating` is -3 to 3. It was `locked` when it was acknowledged, and
-    `shown` when the next trial was there, or the end of the walk was told.
-    """
-
-    code: int
-    ordinal: int
-    rating: int
+    code: int  # place of the trainee's code among all; a code is good for one walk through the course
+    ordinal: int  # of the trial in its session, from 0
+    rating: int  # -3 to 3
     due: float
     sent: float
-    locked: float
-    shown: float
+    locked: float  # when it was acknowledged
+    shown: float  # when the next trial was there, or the end of the walk was told
 
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """The decisions of a load, in no order.
-
-    `begun_s` are the seconds that each beginning of a further walk took, `refusals` the answers that told to come
-    again, by reason; `start` and `end` are those of `time.monotonic`, `cpu_s` is processor time of the process that
-    sends.
-    """
+    """The decisions of a load, in no order."""
 
     decisions: tuple[Decision, ...]
-    begun_s: tuple[float, ...]
-    refusals: Mapping[str, int]
-    start: float
+    begun_s: tuple[float, ...]  # seconds that each beginning of a further walk took
+    refusals: Mapping[str, int]  # answers that told to come again, by reason
+    start: float  # of `time.monotonic`, as `end`
     end: float
-    cpu_s: float
+    cpu_s: float  # processor time of the process that sends
     picture_bytes: int
     pictures: int
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The decisions that the server's export has, and those that it lacks.
-
-    Of the acknowledged ones, `lost` are absent or have another rating. `doubled` are trials that the export has more
-    than once, `unsent` answers that nobody has sent.
-    """
+    """The decisions that the server's export has, and those that it lacks."""
 
     acknowledged: int
-    lost: int
-    doubled: int
-    unsent: int
+    lost: int  # acknowledged ones that are absent or have another rating
+    doubled: int  # trials that the export has more than once
+    unsent: int  # answers that nobody has sent
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingReport:
-    """The figures of a measurement of training.
+    """The figures of a measurement of training."""
 
-    `decide` and `decide_and_next` begin when a decision was due. They end when it was acknowledged, and durable, or
-    when the next trial was there with its pictures. `begin` is of a further walk: the session and its first trial.
-    `kept` includes the decisions before the load, `closed_per_s` is as fast as they go before it. `late_ms` is the 99th
-    percentile of how late decisions were sent, as their trainee waited for the trial before. Cores are processor time /
-    wall time; near 1 the process that sends limits what is measured. `picture_kb` is a mean, of 1,000 bytes.
-    """
-
-    decide: Latency
-    decide_and_next: Latency
-    begin: Latency | None
-    kept: Kept
-    closed_per_s: float
+    decide: Latency  # from when a decision was due until it was acknowledged, and durable
+    decide_and_next: Latency  # likewise, until the next trial was there with its pictures
+    begin: Latency | None  # of a further walk: the session and its first trial
+    kept: Kept  # includes the decisions before the load
+    closed_per_s: float  # as fast as they go before the load
     decisions_per_s: float
     asked_per_s: float
-    late_ms: float
+    late_ms: float  # 99th percentile of how late decisions were sent, as their trainee waited for the trial before
     refusals: Mapping[str, int]
-    server_cores: float
-    generator_cores: float
+    server_cores: float  # processor time / wall time
+    generator_cores: float  # likewise; near 1 the process that sends limits what is measured
     memory: Memory | None
     trainees: int
     every_s: float
     seconds: float
     people: int
     trials: int
-    picture_kb: float
+    picture_kb: float  # a mean, of 1,000 bytes
     channels: int
     settings: tuple[str, ...]
     machine: Conditions

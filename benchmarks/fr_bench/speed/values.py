@@ -67,31 +67,23 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Our faces against the peer's on the same photos.
-
-    `matched` are pairs of boxes with an intersection over union of at least 0.5, each box once, best first; cosines are
-    those of their embeddings, None where there are none.
-    """
+    """Our faces against the peer's on the same photos; cosines are those of matched faces, None without any."""
 
     photos: int
     faces: int
     peer_faces: int
-    matched: int
+    matched: int  # pairs of boxes with an intersection over union of at least 0.5, each box once, best first
     cosine_min: float | None
     cosine_median: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The machine, the versions of the packages that compute, and the load of a run.
-
-    `load_average` is that of the machine when the run began, over one minute, None where the system has none;
-    `accelerators` are names and drivers as nvidia-smi tells them.
-    """
+    """The machine, the versions of the packages that compute, and the load of a run."""
 
     machine: Machine
-    load_average: float | None
-    accelerators: tuple[str, ...]
+    load_average: float | None  # of the machine when the run began, over one minute; None where the system has none
+    accelerators: tuple[str, ...]  # names and drivers as nvidia-smi tells them
     versions: Mapping[str, str]
 
 
@@ -131,62 +123,47 @@ class EmbeddingOverhead:
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Milliseconds of each step of one photo on an idle engine, with what it waits for its batches; means over the
-    photos.
-
-    `total_ms` is everything, the steps and what lies between them.
-    """
+    """Milliseconds of each step of one photo on an idle engine, waits for batches included; means over photos."""
 
     decode_ms: float
     detect_ms: float
     align_ms: float
     embed_ms: float
     assess_ms: float
-    total_ms: float
+    total_ms: float  # everything, the steps and what lies between them
 
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """Sizes of the batches that the "detector" or the "embedder" ran in the rounds.
-
-    `counts` has (size, or the largest size of a bucket of the server's metrics, batches), ascending; None stands for
-    whatever is larger than the last bucket.
-    """
+    """Sizes of the batches that the "detector" or the "embedder" ran in the rounds."""
 
     model: str
+    # (size or largest of a bucket of the server's metrics, None = larger than all; batches), ascending.
     counts: tuple[tuple[float | None, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineDetail:
-    """The figures of `fr bench pipeline` beside its rates.
-
-    `latency` is of single photos within the rounds, `stages` of one photo at a time. `embedding` is empty where no face
-    was found, `overhead_ratio` its worst ratio; `peer` is the mode of the peer whose figure is taken, that with one
-    caller.
-    """
+    """The figures of `fr bench pipeline` beside its rates."""
 
     workload: Workload
-    latency: Latency | None
+    latency: Latency | None  # of single photos within the rounds
     batches: tuple[Batches, ...]
-    stages: Stages
-    embedding: tuple[EmbeddingOverhead, ...]
-    overhead_ratio: float | None
-    peer: str | None
+    stages: Stages  # of one photo at a time
+    embedding: tuple[EmbeddingOverhead, ...]  # empty where no face was found
+    overhead_ratio: float | None  # the worst ratio of `embedding`
+    peer: str | None  # the mode of the peer whose figure is taken, that with one caller
     agreement: Agreement | None
 
 
 @dataclass(frozen=True, slots=True)
 class OutcomeCount:
-    """Calls that ended in one way: "OK", the reason of ErrorInfo such as "OVERLOADED", or the name of the status code.
-
-    `latency` is from the scheduled arrival (open loop) or the start of the call (closed loop) to the end.
-    """
+    """Calls with one end: "OK", the reason of ErrorInfo such as "OVERLOADED", or the name of the status code."""
 
     reason: str
     calls: int
     with_retry_info: int
-    latency: Latency | None
+    latency: Latency | None  # to the end, from the scheduled arrival (open loop) or the start of the call (closed loop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,68 +186,51 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class LoadPoint:
-    """The server under one load: calls at once (closed loop), or arrivals per second (open loop).
-
-    `photos_per_s` is the goodput: answered OK and, in an open loop, within the deadline; `latency` is of the calls
-    answered OK, in an open loop from the scheduled arrival. `lateness_ms` is the 99th percentile of how late the
-    generator sent; None in a closed loop. `generator_cpu` is processor time of the busiest generator / wall time; near
-    1 it limits what is measured. `memory` is None where the server is not ours.
-    """
+    """The server under one load: calls at once (closed loop), or arrivals per second (open loop)."""
 
     mode: str
     load: float
     seconds: float
     sent: int
-    photos_per_s: float
+    photos_per_s: float  # the goodput: answered OK and, in an open loop, within the deadline
     faces_per_s: float
-    latency: Latency | None
+    latency: Latency | None  # of the calls answered OK, in an open loop from the scheduled arrival
     outcomes: tuple[OutcomeCount, ...]
-    lateness_ms: float | None
-    generator_cpu: float
+    lateness_ms: float | None  # the 99th percentile of how late the generator sent; None in a closed loop
+    generator_cpu: float  # processor time of the busiest generator / wall time; near 1 it limits what is measured
     health: tuple[HealthCount, ...] = ()
-    memory: Memory | None = None
+    memory: Memory | None = None  # None where the server is not ours
 
 
 @dataclass(frozen=True, slots=True)
 class LoadSettings:
-    """The settings of a load.
-
-    `concurrency` is of the closed loop, `rate` of the open one, in arrivals per second; `seconds` are those of one
-    round of the open loop, and of the overload. `deadline_s` counts from the scheduled arrival, `channels` are
-    connections of each generator. `gallery_size` is None for methods that search nothing, `frontends` for the server's
-    default.
-    """
+    """The settings of a load."""
 
     method: str
     mode: str
-    concurrency: int
-    rate: float | None
-    seconds: float
-    deadline_s: float
+    concurrency: int  # of the closed loop
+    rate: float | None  # of the open loop, in arrivals per second
+    seconds: float  # of one round of the open loop, and of the overload
+    deadline_s: float  # counts from the scheduled arrival
     generators: int
-    channels: int
+    channels: int  # connections of each generator
     seed: int
-    gallery_size: int | None
-    frontends: int | None
+    gallery_size: int | None  # None for methods that search nothing
+    frontends: int | None  # None for the server's default
     server: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ServeDetail:
-    """The figures of `fr bench serve` beside its rates.
-
-    `latency` is of all calls answered OK in the rounds; `points` are the rounds, then the sweep. What was not measured
-    is None: the same engine in process (`pipeline_photos_per_s`, `server_to_pipeline`), the open loop above the peak
-    (`overload`, `goodput_to_peak`), the peer.
-    """
+    """The figures of `fr bench serve` beside its rates; None = not measured."""
 
     workload: Workload
     load: LoadSettings
-    latency: Latency | None
-    points: tuple[LoadPoint, ...]
-    pipeline_photos_per_s: float | None
+    latency: Latency | None  # of all calls answered OK in the rounds
+    points: tuple[LoadPoint, ...]  # the rounds, then the sweep
+    pipeline_photos_per_s: float | None  # the same engine in process
     server_to_pipeline: float | None
-    overload: LoadPoint | None
+    overload: LoadPoint | None  # the open loop above the peak
     goodput_to_peak: float | None
     peer: str | None
     agreement: Agreement | None
