@@ -52,14 +52,11 @@ OnProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EmbeddedPhoto:
-    """The faces of a photo, largest box first; `size` is (width, height) in pixels.
+    """The faces of a photo, or why it was refused."""
 
-    Of a refused photo `size` is (0, 0), and `refusal` the reason, such as "UNDECODABLE"; else that is empty.
-    """
-
-    size: tuple[int, int]
-    faces: tuple[EmbeddedFace, ...]
-    refusal: str = ""
+    size: tuple[int, int]  # (width, height) in pixels; (0, 0) of a refused photo
+    faces: tuple[EmbeddedFace, ...]  # largest box first
+    refusal: str = ""  # the reason, such as "UNDECODABLE"; else empty
 
 
 Pick = Callable[[EmbeddedPhoto], EmbeddedFace | None]

@@ -42,22 +42,17 @@ class NotRepeatable(FrError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recorded:
-    """A report as its files have it: `document` is all of report.json, `scores` those of scores.csv, None where there
-    is none.
-
-    `list_sha256` is of what was compared, `labels_sha256` of what was said of the people, empty where nothing was;
-    `versions` are those of libraries.
-    """
+    """A report as its files have it."""
 
     kind: str
     dataset: str
     manifest_sha256: str
-    list_sha256: str
-    labels_sha256: str
+    list_sha256: str  # of what was compared
+    labels_sha256: str  # of what was said of the people; empty where nothing was
     settings: Settings
-    versions: Mapping[str, str]
-    document: Mapping[str, Any]
-    scores: Scores | None
+    versions: Mapping[str, str]  # of libraries
+    document: Mapping[str, Any]  # all of report.json
+    scores: Scores | None  # of scores.csv; None where there is none
 
 
 def find_report(path: Path) -> Path:

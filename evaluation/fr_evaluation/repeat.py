@@ -41,29 +41,22 @@ _ABSENT = object()
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A figure that is not what it was, as JSON then and now; "absent" where there is none.
+    """A figure that is not what it was, as JSON then and now; "absent" where there is none."""
 
-    `path` says where it stands in report.json, such as "fnmr_at_fmr/0.01/threshold"; of scores.csv in words.
-    """
-
-    path: str
+    path: str  # where it stands in report.json, such as "fnmr_at_fmr/0.01/threshold"; of scores.csv in words
     then: str
     now: str
 
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """The outcome of a repeated measurement: how many figures were compared, and those that are not what they were.
+    """The outcome of a repeated measurement."""
 
-    `notes` say what else is not as it was, such as the version of a library. `pairs` are similarities of scores.csv
-    that were compared, None where there is none, `largest` their largest difference.
-    """
-
-    compared: int
-    different: tuple[Difference, ...]
-    notes: tuple[str, ...]
-    pairs: int | None
-    largest: float
+    compared: int  # how many figures were compared
+    different: tuple[Difference, ...]  # those that are not what they were
+    notes: tuple[str, ...]  # what else is not as it was, such as the version of a library
+    pairs: int | None  # similarities of scores.csv that were compared; None where there is none
+    largest: float  # their largest difference
 
     @property
     def same(self) -> bool:

@@ -18,19 +18,15 @@ NOTICE = message("evaluation.notice")
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """The data set of a report.
-
-    `list_sha256` is of what was compared, `labels_sha256` of what is said of the people for the rates by group, empty
-    where nothing is. `people` is None where the list names nobody. `part` says how much of the set it is, as `part_of`.
-    """
+    """The data set of a report."""
 
     manifest: Manifest
     root: Path
-    list_sha256: str
+    list_sha256: str  # of what was compared
     photos: int
-    people: int | None
-    labels_sha256: str = ""
-    part: str = ""
+    people: int | None  # None where the list names nobody
+    labels_sha256: str = ""  # of what is said of the people for the rates by group; empty where nothing is
+    part: str = ""  # how much of the set it is, as `part_of`
 
 
 def part_of(manifest: Manifest, counts: Mapping[str, int | None]) -> str:
@@ -49,48 +45,37 @@ def part_of(manifest: Manifest, counts: Mapping[str, int | None]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings that determine the figures, beside the data set: equal settings give equal figures.
-
-    Hashes have 64 hex digits; `threshold` is the pack's default similarity. `requested_device` was asked for, such as
-    "auto", `device` ran the models, by the library `runtime`. `flip` says whether embeddings were fused with those of
-    the mirrored face, `pick` which face of a photo with several was taken. `seed` is of everything that was drawn,
-    `version` that of FR Core. Photos beyond `images` were refused; the quality score depends on `quality`.
-    `gallery_sizes` were asked for beside the real people of an identification.
-    """
+    """The settings that determine the figures, beside the data set: equal ones give equal figures."""
 
     pack: str
     pack_version: str
     model: str
-    embedder_sha256: str
+    embedder_sha256: str  # 64 hex digits, as `detector_sha256`
     detector_sha256: str
-    threshold: float
-    requested_device: str
-    device: str
-    runtime: str
+    threshold: float  # the pack's default similarity
+    requested_device: str  # such as "auto"
+    device: str  # ran the models
+    runtime: str  # library of the device
     precision: str
     detection: str
-    flip: bool
-    pick: str
-    seed: int
-    version: str
-    images: ImageLimits
-    quality: QualityLimits
-    gallery_sizes: tuple[int, ...]
+    flip: bool  # whether embeddings were fused with those of the mirrored face
+    pick: str  # which face of a photo with several was taken
+    seed: int  # of everything that was drawn
+    version: str  # of FR Core
+    images: ImageLimits  # photos beyond these were refused
+    quality: QualityLimits  # the quality score depends on it
+    gallery_sizes: tuple[int, ...]  # asked for beside the real people of an identification
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """The common part of every report; `failures` has for each photo without an embedding the reason, such as
-    "NO_FACE".
-
-    `measured_at` has a time zone; `seconds` are how long the photos took.
-    """
+    """The common part of every report."""
 
     dataset: Dataset
     settings: Settings
-    measured_at: datetime
-    seconds: float
-    failures: Mapping[Path, str]
+    measured_at: datetime  # with a time zone
+    seconds: float  # that the photos took
+    failures: Mapping[Path, str]  # photo without an embedding -> the reason, such as "NO_FACE"
 
 
 def settings_of(

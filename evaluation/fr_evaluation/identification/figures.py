@@ -34,14 +34,10 @@ from fr_evaluation.report import Report
 
 @dataclass(frozen=True, slots=True)
 class RatesByPeople:
-    """Both error rates by people; None where all resamples agree, as those without an error do.
+    """Both error rates by people; None where all resamples agree, as those without an error do."""
 
-    `fpir` is at the threshold that the searches as they are give for the target, `fnir` at the one that each resample
-    gives: the choice of the threshold is in the interval.
-    """
-
-    fpir: Bootstrap | None
-    fnir: Bootstrap | None
+    fpir: Bootstrap | None  # at the threshold that the searches as they are give for the target
+    fnir: Bootstrap | None  # at the threshold that each resample gives, whose choice is so in the interval
 
 
 def first_by_people(searches: Sequence[Search], seed: int) -> Bootstrap | None:
@@ -91,45 +87,35 @@ UNSUPPORTED = "not supported by this many searches"
 
 @dataclass(frozen=True, slots=True)
 class FpirRow:
-    """A line of a table of thresholds: the false positive identification rate asked for, and the lowest threshold that
-    holds it.
+    """A line of a table of thresholds: the lowest threshold that holds a false positive identification rate."""
 
-    `point` is None where the searches are too few; `note` says how far the false alarms support it. `by_people` are
-    both rates with intervals by people; None without a point, and beside drawn strangers.
-    """
-
-    target: float
-    point: IdentificationPoint | None
-    note: str
+    target: float  # the false positive identification rate asked for
+    point: IdentificationPoint | None  # None where the searches are too few
+    note: str  # how far the false alarms support `point`
+    # Both rates with intervals by people; None without a point, and beside drawn strangers.
     by_people: RatesByPeople | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SizeFigures:
-    """The figures of the searches of a gallery of one size.
-
-    `cmc` has for each rank from 1 to `RANK`, or to the size, the share of mated searches with the mate at that rank or
-    better, `at_fpir` a row for each of `TARGETS`; `default` is at the threshold of the pack. `first_by_people` is the
-    first of `cmc` with its interval by people; None where all resamples agree, and beside drawn strangers.
-    """
+    """The figures of the searches of a gallery of one size."""
 
     gallery_size: int
+    # Share of mated searches with the mate at a rank or better, from rank 1 to `RANK`, or to the size.
     cmc: tuple[Rate, ...]
-    at_fpir: tuple[FpirRow, ...]
-    default: IdentificationPoint
+    at_fpir: tuple[FpirRow, ...]  # for each of `TARGETS`
+    default: IdentificationPoint  # at the threshold of the pack
+    # The first of `cmc`, by people; None where all resamples agree, and beside drawn strangers.
     first_by_people: Bootstrap | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IdentificationFigures:
-    """The figures of all searches, the smallest gallery first, which holds real people only, and of which `det` is.
+    """The figures of all searches; empty where `undefined` says what the searches lack."""
 
-    `undefined` has by name of a figure what the searches lack; the others are then empty.
-    """
-
-    sizes: tuple[SizeFigures, ...]
-    det: IdentificationDet | None
-    undefined: dict[str, str] = field(default_factory=dict)
+    sizes: tuple[SizeFigures, ...]  # the smallest gallery first, which holds real people only
+    det: IdentificationDet | None  # of the smallest gallery
+    undefined: dict[str, str] = field(default_factory=dict)  # what the searches lack, by name of a figure
 
 
 @dataclass(frozen=True, slots=True, eq=False)

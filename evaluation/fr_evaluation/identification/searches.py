@@ -26,16 +26,12 @@ SHARES = (1e-2, 1e-3, 1e-4)
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """The frequency at which drawn strangers are as similar to people as real strangers are.
+    """The frequency at which drawn strangers are as similar to people as real strangers are."""
 
-    The share `real` of the comparisons of every two people, which are `count`, reaches `threshold`, and so does the
-    share `drawn` of the comparisons of people with drawn strangers.
-    """
-
-    real: float
-    count: int
+    real: float  # share of the comparisons of every two people that reach `threshold`
+    count: int  # of these comparisons
     threshold: float
-    drawn: float
+    drawn: float  # likewise of the comparisons of people with drawn strangers
 
 
 class Strangers:
@@ -108,15 +104,11 @@ _UNDONE: _Answer = (None, None, None, None)
 
 @dataclass(frozen=True, slots=True)
 class OpenSet:
-    """The people who are enrolled, with a photo each in order of enrolment, and those who are searched for.
+    """The people who are enrolled, and those who are searched for."""
 
-    `mated` are (number in `enrolled`, photo) of each further photo of them, `nonmated` (number among those who are not
-    enrolled, photo).
-    """
-
-    enrolled: tuple[Path, ...]
-    mated: tuple[tuple[int, Path], ...]
-    nonmated: tuple[tuple[int, Path], ...]
+    enrolled: tuple[Path, ...]  # with a photo each, in order of enrolment
+    mated: tuple[tuple[int, Path], ...]  # (number in `enrolled`, photo) of each further photo of them
+    nonmated: tuple[tuple[int, Path], ...]  # (number among those who are not enrolled, photo)
 
     @property
     def photos(self) -> tuple[Path, ...]:
@@ -126,36 +118,27 @@ class OpenSet:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A search of the gallery of real people for a photo.
-
-    `person` numbers its person; `mate` is the photo with which that one was, or should have been, enrolled, None for
-    somebody who is not. `rank`, from 1, and `similarity` are those of the mate, `nearest` and `other` the photo and the
-    similarity of the best candidate who is somebody else; None where there is none, or the search could not be done.
-    """
+    """A search of the gallery of real people for a photo; None where there is none, or it could not be done."""
 
     photo: Path
-    person: int
+    person: int  # number of its person
+    # The photo with which its person was, or should have been, enrolled; None for somebody who is not.
     mate: Path | None
-    rank: int | None
-    similarity: float | None
-    nearest: Path | None
-    other: float | None
+    rank: int | None  # of the mate, from 1
+    similarity: float | None  # of the mate
+    nearest: Path | None  # photo of the best candidate who is somebody else
+    other: float | None  # similarity of `nearest`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Searches:
-    """The searches of galleries of several sizes; each gallery is part of each larger one.
-
-    `people` are the enrolled ones who are real, `not_enrolled` those whose photo gave no template: every search for
-    them is a miss. `made` are the searches of the smallest gallery, also those that could not be done: mated ones, then
-    the others.
-    """
+    """The searches of galleries of several sizes; each gallery is part of each larger one."""
 
     mated: tuple[MatedSearches, ...]
     nonmated: tuple[NonmatedSearches, ...]
-    people: int
-    not_enrolled: int
-    made: tuple[Search, ...]
+    people: int  # the enrolled ones who are real
+    not_enrolled: int  # whose photo gave no template: every search for them is a miss
+    made: tuple[Search, ...]  # of the smallest gallery, also those that could not be done: mated ones, then the others
     likeness: tuple[Likeness, ...] = ()
 
 

@@ -33,30 +33,23 @@ MOST_LISTED = 4
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """A calibration of all folds but one, tried on that one.
-
-    `disjoint` says that nobody of the fold is in the calibration; the list must name people for that. At the threshold
-    that the calibration gives for the false match rate `target`, `stated` is its rate, `observed` that of the fold.
-    Their intervals are by people where these are known, else Wilson's. `weakest` and `strongest` are log10 likelihood
-    ratios that it states. On the fold's pairs, `cllr` is their cost in bits, 0 for perfect ones and 1 for none, and
-    `calibration_error` the expected calibration error of its probabilities at even odds.
-    """
+    """A calibration of all folds but one, tried on that one; intervals are by people, or Wilson's if unknown."""
 
     fold: int
-    disjoint: bool
-    target: float
-    threshold: float
-    stated: Rate
+    disjoint: bool  # whether nobody of the fold is in the calibration; the list must name people for that
+    target: float  # false match rate
+    threshold: float  # that the calibration gives for `target`
+    stated: Rate  # rate of the calibration at `threshold`
     interval: Interval
     by_people: bool
-    observed: Rate
+    observed: Rate  # rate of the fold
     observed_interval: Interval
     observed_by_people: bool
     method: str
-    weakest: float
+    weakest: float  # log10 likelihood ratio that it states, as `strongest`
     strongest: float
-    cllr: float
-    calibration_error: float
+    cllr: float  # cost of the fold's pairs in bits, 0 for perfect ones and 1 for none
+    calibration_error: float  # expected calibration error of its probabilities at even odds
 
     @property
     def agrees(self) -> bool:

@@ -21,17 +21,13 @@ MOST_PEOPLE = 5_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ComparedPairs:
-    """The pairs of a set after comparison, in the order of its list.
+    """The pairs of a set after comparison, in the order of its list."""
 
-    `similarities` f64[n] in [-1, 1], `mated` bool[n] and `folds` i64[n], 0 without a fold, are of the `pairs` that were
-    compared; those of which a photo has no embedding have `failed`: they are counted, never dropped.
-    """
-
-    similarities: F64
-    mated: npt.NDArray[np.bool_]
-    folds: npt.NDArray[np.int64]
-    pairs: Sequence[VerificationPair]
-    failed: Sequence[VerificationPair]
+    similarities: F64  # f64[n] in [-1, 1] of `pairs`
+    mated: npt.NDArray[np.bool_]  # bool[n]
+    folds: npt.NDArray[np.int64]  # i64[n], 0 without a fold
+    pairs: Sequence[VerificationPair]  # that were compared
+    failed: Sequence[VerificationPair]  # a photo has no embedding: they are counted, never dropped
 
     @property
     def mated_similarities(self) -> F64:
@@ -97,18 +93,14 @@ def compare(pairs: Iterable[VerificationPair], embeddings: Mapping[Path, Embeddi
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AcrossPeople:
-    """Every two people of a list, compared by one photo each: many more non-mated comparisons than the list has.
+    """Every two people of a list, compared by one photo each: many more non-mated comparisons than the list has."""
 
-    `similarities`, f64[k (k - 1) / 2] in [-1, 1], are of person 0 and each further one, of person 1 and each further
-    one, and so on; `names` and `photos` are of the k people, in the order of the list. Not compared were those
-    `absent`, as none of their photos has an embedding, and those `left_out`, as there are more than `MOST_PEOPLE`.
-    """
-
+    # F64[k (k - 1) / 2] in [-1, 1], of person 0 and each further one, of person 1 and each further one, and so on.
     similarities: F64
-    names: tuple[str, ...]
-    photos: tuple[Path, ...]
-    absent: int = 0
-    left_out: int = 0
+    names: tuple[str, ...]  # of the k people, in the order of the list
+    photos: tuple[Path, ...]  # likewise
+    absent: int = 0  # not compared, as none of their photos has an embedding
+    left_out: int = 0  # not compared, beyond `MOST_PEOPLE`
 
     @property
     def people(self) -> int:

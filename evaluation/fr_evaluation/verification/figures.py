@@ -57,28 +57,20 @@ class Undefined(dict[str, str]):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The quality of likelihood ratios that were learnt from the other folds.
+    """The quality of likelihood ratios that were learnt from the other folds."""
 
-    `method` is "logistic", or "steps" where a logistic curve does not fit, as the similarities do not overlap. `cllr`
-    is a cost in bits: 1 for one that says nothing, 0 for a perfect one; `min_cllr` is what the best calibration of the
-    same similarities would reach. `calibration_error` is expected, of the probabilities at even odds, in [0, 1].
-    """
-
-    method: str
-    cllr: float
-    min_cllr: float
-    calibration_error: float
+    method: str  # "logistic", or "steps" where a logistic curve does not fit, as the similarities do not overlap
+    cllr: float  # cost in bits: 1 for one that says nothing, 0 for a perfect one
+    min_cllr: float  # what the best calibration of the same similarities would reach
+    calibration_error: float  # expected, of the probabilities at even odds, in [0, 1]
 
 
 @dataclass(frozen=True, slots=True)
 class RateAtFmr:
-    """The false non-match rate at a false match rate.
-
-    `by_subject` is its interval that knows that comparisons share people; None where the set does not name them, or the
-    rate is undefined.
-    """
+    """The false non-match rate at a false match rate."""
 
     row: ThresholdRow
+    # Knows that comparisons share people; None where the set does not name them, or the rate is undefined.
     by_subject: Bootstrap | None
 
 

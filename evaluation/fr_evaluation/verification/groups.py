@@ -46,21 +46,17 @@ AGE = re.compile(r"(?:^|[_ -])age(?:$|[_ -])", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class GroupedRate:
-    """One error rate, "fmr" or "fnmr", of the groups of one kind of label.
+    """One error rate of the groups of one kind of label. Those by chance are of labels that say nothing."""
 
-    `spread` tells how far apart they are, None where fewer than two groups have a rate; `max_to_min` is highest to
-    lowest, of these two groups. `by_people` has for each group its rate to the geometric mean of all, with its
-    interval. Those by chance are of labels that say nothing. `notes` say what is undefined, and why.
-    """
-
-    rate: str
+    rate: str  # "fmr" or "fnmr"
     groups: tuple[GroupRate, ...]
-    spread: Differential | None = None
+    spread: Differential | None = None  # how far apart they are; None where fewer than two groups have a rate
+    # Rate of each group to the geometric mean of all, with its interval.
     by_people: Mapping[str, Bootstrap] = field(default_factory=dict)
-    max_to_min: Bootstrap | None = None
+    max_to_min: Bootstrap | None = None  # highest to lowest of these two groups
     max_to_min_by_chance: WithoutDifference | None = None
     gini_by_chance: WithoutDifference | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what is undefined, and why
 
     def ratios(self) -> Mapping[str, float]:
         """Group -> its rate to the geometric mean of all; empty where undefined."""
@@ -88,30 +84,22 @@ class GroupedRate:
 
 @dataclass(frozen=True, slots=True)
 class ByThreshold:
-    """The false non-match rate of mated pairs, and the false match rate of comparisons within the group, at one
-    threshold.
+    """The false non-match rate, and the false match rate within the group, at one threshold."""
 
-    `at` says why this threshold; similarity >= threshold is accepted.
-    """
-
-    at: Message
-    threshold: float
-    fnmr: GroupedRate
-    fmr: GroupedRate
+    at: Message  # why this threshold
+    threshold: float  # similarity >= threshold is accepted
+    fnmr: GroupedRate  # of mated pairs
+    fmr: GroupedRate  # of comparisons within the group
 
 
 @dataclass(frozen=True, slots=True)
 class LabelFigures:
-    """The groups of one kind of label, such as "gender"; `banded` says whether ages were put into bands.
-
-    `people` are those of the list by group; fewer may be behind a rate. Those of whom nothing is said are `unlabelled`,
-    and in no group.
-    """
+    """The groups of one kind of label, such as "gender"."""
 
     kind: str
-    banded: bool
-    people: Mapping[str, int]
-    unlabelled: int
+    banded: bool  # whether ages were put into bands
+    people: Mapping[str, int]  # of the list by group; fewer may be behind a rate
+    unlabelled: int  # of whom nothing is said, and who are in no group
     at: tuple[ByThreshold, ...]
 
 

@@ -28,17 +28,13 @@ BINS = 5
 
 @dataclass(frozen=True, slots=True)
 class QualityFigures:
-    """The figures of the quality score at one threshold.
-
-    `discard` has the misses that are left at each share of the mated pairs that is discarded, `bins` both error rates
-    in fifths of the mated pairs, lowest quality first, empty where qualities are alike. `without` counts pairs without
-    a quality, as a photo gave no template; mated ones are misses in `discard`, and none is in a bin.
-    """
+    """The figures of the quality score at one threshold."""
 
     threshold: float
-    discard: tuple[DiscardPoint, ...]
+    discard: tuple[DiscardPoint, ...]  # misses that are left at each share of the mated pairs that is discarded
+    # Both error rates in fifths of the mated pairs, lowest quality first; empty where qualities are alike.
     bins: tuple[QualityBin, ...]
-    without: int
+    without: int  # pairs with a photo without a template: mated ones are misses in `discard`, and none is in a bin
 
 
 def quality_figures(

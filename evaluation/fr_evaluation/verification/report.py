@@ -16,16 +16,12 @@ from fr_evaluation.verification.quality import QualityFigures
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VerificationReport(Report):
-    """Everything that a verification found. A figure is None or empty where `undefined` says why.
-
-    `held_out` are calibrations of all folds but one, each tried on that one, `groups` the error rates by group for each
-    kind of label; `undefined` has what the pairs lack by name of a figure, those of `figures` too.
-    """
+    """Everything that a verification found. A figure is None or empty where `undefined` says why."""
 
     compared: ComparedPairs
     figures: VerificationFigures
     calibration: Calibration | None
-    held_out: tuple[HeldOut, ...]
-    groups: tuple[LabelFigures, ...]
+    held_out: tuple[HeldOut, ...]  # calibrations of all folds but one, each tried on that one
+    groups: tuple[LabelFigures, ...]  # error rates by group for each kind of label
     quality: QualityFigures | None
-    undefined: Mapping[str, str]
+    undefined: Mapping[str, str]  # what the pairs lack by name of a figure, those of `figures` too

@@ -18,16 +18,13 @@ from fr_evaluation.verification.compare import AcrossPeople, ComparedPairs, acro
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """The outcome of the photos of a data set.
-
-    `across` is None where the list names nobody, `failures` has why a photo gave no embedding, such as "NO_FACE".
-    `faces` are those that were meant; empty where faces were not looked for, but given.
-    """
+    """The outcome of the photos of a data set."""
 
     compared: ComparedPairs
-    across: AcrossPeople | None
-    failures: Mapping[Path, str]
+    across: AcrossPeople | None  # None where the list names nobody
+    failures: Mapping[Path, str]  # why a photo gave no embedding, such as "NO_FACE"
     photos: int
+    # Those that were meant; empty where faces were not looked for, but given.
     faces: Mapping[Path, EmbeddedFace] = field(default_factory=dict)
 
 
