@@ -19,16 +19,13 @@ from collections.abc import Mapping, Sequence
 
 from lock_file import LOCKS, ROOT, read_lock
 
-Release = tuple[str, str]
-"""(canonical name, version)."""
-Service = Sequence[str]
-"""The options of `pip-audit` that choose a service of advisories; the last word names it."""
+Release = tuple[str, str]  # (canonical name, version)
+Service = Sequence[str]  # the options of `pip-audit` that choose a service of advisories; the last word names it
 
 CANARY: Release = ("requests", "2.19.0")
 """Has known vulnerabilities: CVE-2018-18074, and others that came to light later."""
 
-ACCEPTED: Mapping[str, str] = {}
-"""Ids of advisories that may stay, each with the reason why they cannot happen here."""
+ACCEPTED: Mapping[str, str] = {}  # ids of advisories that may stay, each with the reason why they cannot happen here
 
 SERVICES: Sequence[Service] = (["--vulnerability-service", "pypi"], ["--vulnerability-service", "osv"])
 

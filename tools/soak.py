@@ -44,8 +44,7 @@ LOAD = 0.7
 # With everything answered, before a sample.
 REST_S = 0.3
 HANDS = 8
-PARTS = 20
-"""Of the time, of each of which the median of the memory is taken."""
+PARTS = 20  # of the time, of each of which the median of the memory is taken
 GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
 """For the GNU C library, mallopt(3): these are where its thresholds begin, and they do not grow with what is freed."""
 PROC = Path("/proc")

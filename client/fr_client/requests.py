@@ -16,8 +16,7 @@ from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, training_pb2
 from fr_client.words import FUSIONS, POLICIES, Fusion, OneFace, Purpose, SeveralFaces, purpose_value, value_of
 from fr_core.reading import read_whole
 
-MAX_PHOTO_BYTES = 256 * 2**20
-"""The largest limit that a server can be configured with."""
+MAX_PHOTO_BYTES = 256 * 2**20  # the largest limit that a server can be configured with
 MAX_CALIBRATION_BYTES = 2**20
 MAX_PLAN_BYTES = 64 * 2**10
 
@@ -43,8 +42,7 @@ class Keep(Enum):
     KEEP = "keep"
 
 
-KEEP: Final = Keep.KEEP
-"""Leaves a value of `update_gallery` or `update_subject` as it is."""
+KEEP: Final = Keep.KEEP  # leaves a value of `update_gallery` or `update_subject` as it is
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,7 @@ from fr_evaluation.verification.run import labels_sha256, read_pairs, run_verifi
 from fr_evaluation.verification.run import list_sha256 as pairs_sha256
 from fr_evaluation.verification.sources import PairsToCompare
 
-TOLERANCE = 1e-5
-"""How far numbers that are no counts may be apart. docs/evaluation.md says how far they were."""
+TOLERANCE = 1e-5  # how far numbers that are no counts may be apart. docs/evaluation.md says how far they were.
 
 RELATIVE = 1e-3
 """How far, as a share of the recorded number, those may be apart that are no cosines: a rate may be tiny."""

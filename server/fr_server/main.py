@@ -33,8 +33,7 @@ from fr_server.telemetry.logs import log_unhandled
 from fr_server.telemetry.open import open_telemetry, shared_metrics
 from fr_server.workers.supervisor import Supervisor
 
-Server: TypeAlias = App | Supervisor
-"""What `run` runs: a server in this process, or several in processes of their own."""
+Server: TypeAlias = App | Supervisor  # what `run` runs: a server in this process, or several in processes of their own
 
 
 class Reloader:

@@ -104,8 +104,7 @@ EVIDENCE_THREADS = 2
 AUDIT_THREADS = 2
 # Answers that wait for their reader: twice the largest bundle.
 UNREAD_BYTES = 2 * MAX_BUNDLE_BYTES
-KEPT_S = 30.0
-"""Evaluations and courses run one at a time: a refused caller who tries again within this time goes next."""
+KEPT_S = 30.0  # evaluations and courses run one at a time: a refused caller who tries again within this time goes next
 
 
 class StorageThreads:

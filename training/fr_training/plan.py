@@ -15,8 +15,7 @@ from fr_training.prompts import ExerciseKind
 T = TypeVar("T")
 
 FORMAT = 1
-MAX_TOML_BYTES = 64 * 1024
-"""The longest plan that comes with FR Core has 10 KiB."""
+MAX_TOML_BYTES = 64 * 1024  # the longest plan that comes with FR Core has 10 KiB
 MAX_BLOCKS = 64
 MAX_TRIALS = 1_000
 MAX_LIST = 50

@@ -28,27 +28,22 @@ from fr_core.reading import read_at_most, read_json
 
 _log = logging.getLogger(__name__)
 
-FETCH_S = 10.0
-"""Time limit of one reading, however slowly the address answers."""
+FETCH_S = 10.0  # time limit of one reading, however slowly the address answers
 
 _SILENT_S = 5.0  # give up after so long without a byte
 
 MAX_BYTES = 262_144
 MAX_KEYS = 100
-AGAIN_S = 60.0
-"""The shortest time between two readings, no matter which keys tokens name."""
+AGAIN_S = 60.0  # the shortest time between two readings, no matter which keys tokens name
 
-REFRESH_S = 3_600.0
-"""After this time the server reads the keys again, and then refuses a key that the provider removed."""
+REFRESH_S = 3_600.0  # after this time the server reads the keys again, and then refuses a key that the provider removed
 
-STALE_S = 86_400.0
-"""After this time without a successful reading the server refuses every key."""
+STALE_S = 86_400.0  # after this time without a successful reading the server refuses every key
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "EdDSA")
 """Algorithms that may sign tokens. All use a key pair, so the key that checks a token cannot make one."""
 
-Keys = Mapping[tuple[str, str], PyJWK]
-"""By their ids (`kid`) and the algorithm that they are for."""
+Keys = Mapping[tuple[str, str], PyJWK]  # by their ids (`kid`) and the algorithm that they are for
 
 
 class JsonWebKeys:

@@ -23,21 +23,17 @@ from fr_trust.errors import CredentialInvalid, CredentialMissing, NotPermitted, 
 log = logging.getLogger("fr_server.authz")
 
 OK = "OK"
-BEGUN = "BEGUN"
-"""Outcome of a call with many answers before the first answer leaves; its end is recorded too."""
+BEGUN = "BEGUN"  # outcome of a call with many answers before the first answer leaves; its end is recorded too
 CANCELLED = "CANCELLED"
 OUTSIDE = {"scope": "outside"}
 """Detail of a call that named an id outside its scope; it was answered like a call with an unknown id."""
-UNRECORDED = "unrecorded"
-"""Count of a refusal: the number of earlier refusals like it that have no record of their own."""
+UNRECORDED = "unrecorded"  # count of a refusal: the number of earlier refusals like it that have no record of their own
 
-NOBODY = "nobody"
-"""The actor of calls that could not say who makes them."""
+NOBODY = "nobody"  # the actor of calls that could not say who makes them
 PACE_S = 60.0
 """Seconds in which at most `MOST_PER_WINDOW` refusals of one kind are recorded, and `MOST_PER_GROUP` of one caller."""
 
-MAX_SUBJECTS = 1_000
-"""Subjects of one record at most."""
+MAX_SUBJECTS = 1_000  # subjects of one record at most
 
 
 @dataclass(frozen=True, slots=True)

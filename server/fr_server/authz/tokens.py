@@ -23,11 +23,9 @@ from fr_trust.access.refusals import Why, refuse
 from fr_trust.access.roles import Role
 from fr_trust.access.scope import Scope
 
-MAX_TOKEN = 8_192
-"""Characters; what a client sends with a call has 16 KiB in all."""
+MAX_TOKEN = 8_192  # characters; what a client sends with a call has 16 KiB in all
 
-MAX_AGE_S = 86_400
-"""Seconds after which a token is not accepted, whatever it says."""
+MAX_AGE_S = 86_400  # seconds after which a token is not accepted, whatever it says
 
 _MAX_SUBJECT = 255  # OpenID Connect Core 1.0, 2
 _MAX_KEY_ID = 256

@@ -65,14 +65,11 @@ def require_safe(config: Config) -> None:
 T = TypeVar("T")
 
 
-_MAX_BYTES = 256 * 1024
-"""Largest size of a configuration; all settings with their comments have 7 KiB."""
+_MAX_BYTES = 256 * 1024  # largest size of a configuration; all settings with their comments have 7 KiB
 
-_MOST_TOLD, _MOST_KEY = 10, 80
-"""Limits of one error: mistakes, and characters of an unknown key."""
+_MOST_TOLD, _MOST_KEY = 10, 80  # limits of one error: mistakes, and characters of an unknown key
 
-ENVIRONMENT_PREFIX = "FR__"
-"""Of the variables that hold settings, such as FR__SERVER__PORT."""
+ENVIRONMENT_PREFIX = "FR__"  # of the variables that hold settings, such as FR__SERVER__PORT
 
 # Written as "1,2,4"; TOML makes a number of a lone 1, and people write lists.
 _LISTS_OF_NUMBERS = ("batching.detector_sizes", "batching.embedder_sizes")

@@ -19,8 +19,7 @@ from fr_trust.audit.export import Segment, export, oldest_segment
 from fr_trust.audit.search import Filter, Page, search
 from fr_trust.casework.store import CaseStore
 
-CHAINS: tuple[Chain, ...] = get_args(Chain)
-"""The chains of a server."""
+CHAINS: tuple[Chain, ...] = get_args(Chain)  # the chains of a server
 
 # Records of one step of an export: half a megabyte, and some 50 ms, in which a moment of the store is held.
 _STEP = 1_000

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Literal, TypeAlias, get_args
 
-from fr_core.runtime.observe import ModelRole, NullObserver, Stage
+from fr_core.runtime.observe import NullObserver, Stage
 
 OK = "OK"
 CANCELLED = "CANCELLED"
@@ -54,26 +54,6 @@ class Together(Listener):
             stack.enter_context(listener.stage(name))
         return stack
 
-    def analyzed(self, faces: int) -> None:
-        for listener in self._listeners:
-            listener.analyzed(faces)
-
-    def queued(self, model: ModelRole, items: int) -> None:
-        for listener in self._listeners:
-            listener.queued(model, items)
-
-    def batch(self, model: ModelRole, waits_s: list[float], run_s: float) -> None:
-        for listener in self._listeners:
-            listener.batch(model, waits_s, run_s)
-
-    def failed(self, model: ModelRole, items: int) -> None:
-        for listener in self._listeners:
-            listener.failed(model, items)
-
-    def dropped(self, model: ModelRole, items: int) -> None:
-        for listener in self._listeners:
-            listener.dropped(model, items)
-
     def began(self, method: str, request_id: str, traceparent: str) -> Ended:
         endings = [listener.began(method, request_id, traceparent) for listener in self._listeners]
 
@@ -83,6 +63,14 @@ class Together(Listener):
 
         return ended
 
-    def refused(self, reason: str) -> None:
+
+def _passing(event: str) -> Callable[..., None]:
+    def tell(self: Together, *arguments: object) -> None:
         for listener in self._listeners:
-            listener.refused(reason)
+            getattr(listener, event)(*arguments)
+
+    return tell
+
+
+for _event in ("analyzed", "queued", "batch", "failed", "dropped", "refused"):
+    setattr(Together, _event, _passing(_event))

@@ -25,8 +25,7 @@ from fr_server.telemetry.spec import counter, gauge, histogram, specs_in
 from fr_server.telemetry.storage import KEPT_SPECS
 from fr_server.telemetry.trust_metrics import TRUST_SPECS, PrometheusTrust
 
-UNKNOWN = "unknown"
-"""The label for unknown methods, outcomes and reasons, so that no caller can create a series."""
+UNKNOWN = "unknown"  # the label for unknown methods, outcomes and reasons, so that no caller can create a series
 
 # prometheus_client reads this variable once, at import.
 MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"

@@ -10,11 +10,9 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-MOST_PER_WINDOW = 10
-"""Limit for one kind in a window of time."""
+MOST_PER_WINDOW = 10  # limit for one kind in a window of time
 
-MOST_PER_GROUP = 30
-"""Limit for all kinds of one group in a window of time."""
+MOST_PER_GROUP = 30  # limit for all kinds of one group in a window of time
 
 # Only the most recent kinds are kept; the counts of older ones are lost.
 _MAX_KINDS = 10_000

@@ -53,8 +53,7 @@ class Parting(StrEnum):
     STOPPED = "stopped"
 
 
-Chain = Literal["galleries", "training", "cases", "access"]
-"""A chain of the audit."""
+Chain = Literal["galleries", "training", "cases", "access"]  # a chain of the audit
 
 DecoderEnd = Literal["crashed", "too_costly"]
 """The reason for replacing a photo decoder: it crashed, or a photo took too much time or memory."""

@@ -13,8 +13,7 @@ from fr_server.telemetry.trust import Chain, DecoderEnd, HandshakeFailure, Parti
 from fr_trust.access.refusals import Why
 from fr_trust.errors import CredentialMissing, NotPermitted, QuotaExceeded, RateLimited
 
-OTHER = "other"
-"""The label for unknown words. (`unknown` already means an API key that does not exist.)"""
+OTHER = "other"  # the label for unknown words. (`unknown` already means an API key that does not exist.)
 
 CHAINS: tuple[Chain, ...] = get_args(Chain)
 DECODER_ENDS: tuple[DecoderEnd, ...] = get_args(DecoderEnd)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-BEAT_S = 0.5
-"""Seconds between two beats."""
+BEAT_S = 0.5  # seconds between two beats
 # Three seconds. Even on a busy machine an idle loop answers sooner.
 _SILENT_BEATS = 6
 # A minute, because a process imports its modules before it answers for the first time. A flood of calls, or the end of

@@ -77,8 +77,7 @@ def _methods(protocol: type, *local: str) -> frozenset[str]:
 GALLERY_METHODS = _methods(GalleryCalls, "search_as", "close")
 """The methods of galleries that a front-end may call; the others are done in its own process."""
 
-AUDIT_METHODS = _methods(AuditCalls)
-"""The methods of their audit that a front-end may call."""
+AUDIT_METHODS = _methods(AuditCalls)  # the methods of their audit that a front-end may call
 
 
 @dataclass(frozen=True, slots=True)

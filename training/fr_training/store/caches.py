@@ -13,8 +13,7 @@ from fr_training.trials import Session
 K = TypeVar("K")
 V = TypeVar("V")
 
-MAX_TRIALS = 200_000
-"""Of all sessions that are remembered; some 200 MB at most, by less than 1 kB a trial."""
+MAX_TRIALS = 200_000  # of all sessions that are remembered; some 200 MB at most, by less than 1 kB a trial
 
 MAX_PICTURE_BYTES = 64 * 2**20
 

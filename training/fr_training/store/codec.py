@@ -146,11 +146,9 @@ _HEAD = (
     *("block", "block_started_ms", "block_paused_ms", "paused_ms", "finished_ms"),
 )
 
-head_of: Callable[[Session], tuple[Any, ...]] = attrgetter(*_HEAD)
-"""All fields of a session but its trials."""
+head_of: Callable[[Session], tuple[Any, ...]] = attrgetter(*_HEAD)  # all fields of a session but its trials
 
-IDENTITY = 7
-"""Of the fields of `head_of`, so many never change."""
+IDENTITY = 7  # of the fields of `head_of`, so many never change
 
 
 def pack_session(session: Session) -> bytes:

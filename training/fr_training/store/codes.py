@@ -9,8 +9,7 @@ from collections.abc import Callable
 from itertools import islice
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-CODE_CHARACTERS = 26
-"""5 bits each: 130 bits, which nobody guesses."""
+CODE_CHARACTERS = 26  # 5 bits each: 130 bits, which nobody guesses
 
 _GROUPS = (5, 5, 5, 5, 6)
 _PSEUDONYM_CHARACTERS = 8

@@ -20,8 +20,7 @@ from fr_training.store.schema import GONE, READY, SCHEMA, Owner
 from fr_training.store.transaction import Transaction
 from fr_training.store.values import Cohort, NewTrainee, Trainee
 
-MAX_TRAINEES = 1_000
-"""That are enrolled at once."""
+MAX_TRAINEES = 1_000  # that are enrolled at once
 
 # What a trainee takes of the disk until an answer comes.
 _TRAINEE_BYTES = 400

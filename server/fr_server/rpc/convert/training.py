@@ -23,10 +23,8 @@ from fr_training.store.values import Cohort, NewTrainee
 MAX_TRAINEES = 1_000
 MAX_DATASETS = 16
 MAX_RETENTION = timedelta(days=3_650)
-MAX_LEARN_FROM = 16
-"""Courses that one course learns from."""
-MAX_EXCLUDED = 10_000
-"""Photos that the maker of a course leaves out."""
+MAX_LEARN_FROM = 16  # courses that one course learns from
+MAX_EXCLUDED = 10_000  # photos that the maker of a course leaves out
 
 EXERCISES = by_name(ExerciseKind, pb.Exercise, "EXERCISE")
 # A trainee sees exercises that look like verifications under that name: their own would give the prior away.

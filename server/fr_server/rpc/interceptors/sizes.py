@@ -8,8 +8,7 @@ from functools import cache
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-MOST_BYTES = 256 * 1024
-"""Of a request that holds neither a photo nor a vector."""
+MOST_BYTES = 256 * 1024  # of a request that holds neither a photo nor a vector
 
 # Of those that hold long texts: a plan with the hashes of 10,000 photos, a calibration, 27,000 checkpoints. A server
 # writes 35,040 in a year: `fr audit verify` sends them in several requests.

@@ -26,8 +26,7 @@ from fr_trust.errors import CredentialInvalid
 
 log = logging.getLogger("fr_server.authz")
 
-RECHECK_S = 5.0
-"""Seconds between two checks of a stream: is its credential still valid, and does its reader read?"""
+RECHECK_S = 5.0  # seconds between two checks of a stream: is its credential still valid, and does its reader read?
 _REASON = "ERROR_REASON_"
 _telling: set[asyncio.Future[None]] = set()
 

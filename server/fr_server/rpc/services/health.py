@@ -19,8 +19,7 @@ Status = health_pb2.HealthCheckResponse
 
 MOST_WATCHERS = 1_000
 """So many may watch a process at once, over all connections together: none of them is asked who it is."""
-MOST_PER_CONNECTION = 100
-"""So many may watch over one connection, so that a single one cannot take every place."""
+MOST_PER_CONNECTION = 100  # so many may watch over one connection, so that a single one cannot take every place
 
 
 class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc_health has no types
