@@ -135,19 +135,11 @@ class Photos:
 def in_threads(
     analyze: Callable[[Item], Answer], items: Sequence[Item], workers: int, on_progress: OnProgress
 ) -> Generator[Answer, None, None]:
-    """Call `analyze` with each item, several at a time and each for the caller's ticket; the answers in their order.
+    """Call `analyze` with each item, `workers` at a time, at least 1, for the caller's ticket; the answers in order.
 
-    However it ends, what waits is not begun, and what runs is awaited.
-
-    Args:
-        analyze: must be safe to use from several threads.
-        items: how many there are must be known.
-        workers: items at a time, at least 1.
-        on_progress: called from this thread only; what it raises ends the work.
-
-    Raises:
-        CallEnded: the caller's ticket is no longer wanted.
-        DatasetUnreadable: a photo has gone since the list was read.
+    However it ends, what waits is not begun, and what runs is awaited. `analyze` must be safe to use from several
+    threads. The number of `items` must be known. Calls `on_progress` from this thread only; what it raises ends the
+    work. Raises `CallEnded`, and `DatasetUnreadable` if a photo has gone since the list was read.
     """
     ticket = current_ticket()
 

@@ -63,8 +63,7 @@ def find_report(path: Path) -> Path:
 def read_recorded(path: Path) -> Recorded:
     """Read report.json, or that of a folder, and scores.csv where it lies beside it.
 
-    Raises:
-        NotRepeatable: a file is not there, broken, no report, or of another format.
+    Raises `NotRepeatable` if a file is not there, broken, no report, or of another format.
     """
     file = find_report(path)
     document = _document(file)

@@ -66,11 +66,8 @@ class Repetition:
 def read_given(recorded: Recorded, root: Path, groups: Path | None = None) -> PairsToCompare | PeopleToSearch:
     """Read the lists of a report's data set in `root`, and make sure that they are those of the report.
 
-    `groups` has labels of people, as of `read_pairs`.
-
-    Raises:
-        NotRepeatable: the manifest, the list, or what is said of the people is not what it was.
-        DatasetError: as `read_pairs` and `read_people`.
+    `groups` has labels of people, as of `read_pairs`. Raises `NotRepeatable` if the manifest, the list, or what is said
+    of the people is not what it was, and `DatasetError` as `read_pairs` and `read_people`.
     """
     if recorded.kind == "verification":
         pairs = read_pairs(recorded.dataset, root, groups)
@@ -116,8 +113,7 @@ def run_again(
 ) -> AnyReport:
     """Measure what the report measured; arguments and errors are those of `run_verification` and `run_identification`.
 
-    Raises:
-        NotRepeatable: the engine holds other models.
+    Raises `NotRepeatable` if the engine holds other models.
     """
     require_same_model(recorded, engine)
     then = recorded.settings

@@ -32,9 +32,7 @@ class Dataset:
 def part_of(manifest: Manifest, counts: Mapping[str, int | None]) -> str:
     """Return how much of a set was read, such as "1,200 of 6,000 pairs"; empty where it is all, or that is not known.
 
-    Args:
-        manifest: of the set.
-        counts: what was read, by the manifest's names; the first that it counts tells. None is not known.
+    `counts` are what was read, by the manifest's names; the first that it counts tells. None is not known.
     """
     for name, count in counts.items():
         whole = manifest.counts.get(name)

@@ -100,12 +100,7 @@ class Reports:
             raise StorageLow("The disk of the reports is nearly full.")
 
     def keep(self, summary: Summary, files: Mapping[str, bytes]) -> KeptReport:
-        """Keep a report, durably.
-
-        Raises:
-            StorageLow: the disk is nearly full; nothing is kept.
-            CallEnded: the call that it is for has ended; it is not kept.
-        """
+        """Keep a report, durably; keeps nothing if it raises `StorageLow`, as the disk is nearly full, or `CallEnded`."""
         moment = summary.measured_at.astimezone(UTC)
         what = f"{summary.kind}-{summary.dataset.replace('_', '-')}"
         report_id = f"{moment:%Y%m%d-%H%M%S}-{moment.microsecond // 1000:03}-{what}-{secrets.token_hex(4)}"
@@ -125,10 +120,7 @@ class Reports:
     def open(self, report_id: str, name: str) -> tuple[KeptReport, BinaryIO]:
         """Return a report, and one of its files, open at its beginning and found to be whole; the caller closes it.
 
-        Raises:
-            UnknownReport: there is none of that id, or it has no such file.
-            StoreCorrupt: it is damaged.
-            CallEnded: the call that it is for has ended.
+        Raises `UnknownReport` if there is none of that id, or it has no such file, `StoreCorrupt`, or `CallEnded`.
         """
         folder = self._folder_of(report_id)
         with _disk_errors():
@@ -148,8 +140,7 @@ class Reports:
     def delete(self, report_id: str) -> None:
         """Delete a report, damaged or not; whoever reads it goes on. What the disk does not delete is a leftover then.
 
-        Raises:
-            UnknownReport: there is none of that id.
+        Raises `UnknownReport` if there is none of that id.
         """
         folder, hidden = self._folder_of(report_id), _hidden_name(self._folder)
         with _disk_errors():

@@ -21,10 +21,8 @@ def write_report(report: AnyReport, folder: Path, thumbnails: bool | None = None
     """Write the files, each whole or not at all, for their owner alone, in place of those of an earlier report there.
 
     Scores name the photos of people: the files are for whoever may see the data set. `thumbnails` says whether
-    report.html shows photos; None = as the manifest of the set says.
-
-    Raises:
-        OSError: the folder cannot be written to.
+    report.html shows photos; None = as the manifest of the set says. Raises `OSError` if the folder cannot be written
+    to.
     """
     pictures = {f"{name}.png": plots.as_png(figure) for name, figure in _figures(report).items()}
     files = data_files(report) | pictures | {"report.html": report_page(report, thumbnails)}

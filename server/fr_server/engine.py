@@ -18,8 +18,7 @@ from fr_server.telemetry.trust import Trust
 def open_engine(config: Config, observer: Observer, trust: Trust | None = None) -> Engine:
     """Open the pack that the configuration names, from verified files of the cache.
 
-    Raises:
-        UnknownPack, ModelNotInstalled, ModelCorrupt, DeviceUnavailable, ConfigInvalid.
+    Raises `UnknownPack`, `ModelNotInstalled`, `ModelCorrupt`, `DeviceUnavailable` or `ConfigInvalid`.
     """
     return open_core_engine(
         load_pack(config.model.pack),

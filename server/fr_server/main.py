@@ -160,16 +160,11 @@ async def run(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain; SIGHUP is let in once calls are answered, and ignored from the end on.
 
-    Args:
-        server: what `build` returned.
-        ready_file: written with "HOST:PORT" when calls are answered, and removed at the end.
-        require_no_signal: raises where a signal came before this minds them. What was opened is then not closed, since
-            that takes threads, which may wait for ever for a lock of the imports: it is as if the process was killed.
-        started: the configuration that `build` was given, against which SIGHUP looks; None = it is of no file.
-
-    Raises:
-        Unrecoverable: the server cannot start, or cannot go on.
-        InternalError: the galleries can take no more changes.
+    It writes "HOST:PORT" into `ready_file` when calls are answered, and removes it at the end. `require_no_signal`
+    raises where a signal came before this minds them. What was opened is then not closed, since that takes threads,
+    which may wait for ever for a lock of the imports: it is as if the process was killed. `started` is the
+    configuration that `build` was given, against which SIGHUP looks; None = it is of no file. Raises `Unrecoverable` if
+    the server cannot start, or cannot go on, and `InternalError` if the galleries can take no more changes.
     """
     told_to_stop = asyncio.Event()
     ready = False

@@ -149,11 +149,9 @@ class Work:
     async def photo(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run what computes: decoding, detection, embedding.
 
-        Raises:
-            CallEnded: the call's deadline passed before the work was done.
-            Overloaded: it would pass, by the pace at which photos are done now.
-            CredentialInvalid: that of the caller has ended while it waited; nothing is to come of the photo.
-            Failure: whether it has cannot be known now.
+        Raises `CallEnded` if the call's deadline passed before the work was done; `Overloaded` if it would pass, by the
+        pace at which photos are done now; `CredentialInvalid` if that of the caller has ended while it waited: nothing
+        is to come of the photo; and `Failure` if that cannot be known now.
         """
         ticket = current_ticket()
 
@@ -220,12 +218,9 @@ class Work:
 async def _in(threads: FairThreads, task: Callable[[], T]) -> T:
     """Run a task in threads, within the context of its call: its ticket, its request id, its trace.
 
-    A call that has to wait for a thread is checked once more before its task begins.
-
-    Raises:
-        CallEnded: the caller no longer waits for the answer; nothing was begun.
-        CredentialInvalid: the caller's credential ended while the call waited; nothing was begun.
-        Failure: the server cannot check the credential now; nothing was begun.
+    A call that has to wait for a thread is checked once more before its task begins. Nothing was begun if this raises
+    `CallEnded`, as the caller no longer waits; `CredentialInvalid`, as the credential ended meanwhile; or `Failure`, as
+    the server cannot check that now.
     """
     loop, waits = asyncio.get_running_loop(), not threads.has_room(current_sharer())
 

@@ -127,10 +127,9 @@ class IdentificationReport(Report):
 
 
 def identification_figures(searches: Searches, threshold: float, seed: int) -> IdentificationFigures:
-    """Compute every figure that the searches support; `threshold` is the pack's default, `seed` of the draws of people.
+    """Compute every figure that the searches support; raises `CallEnded`.
 
-    Raises:
-        CallEnded: the caller's ticket is no longer wanted.
+    `threshold` is the pack's default, `seed` of the draws of people.
     """
     try:
         sizes = tuple(

@@ -44,9 +44,8 @@ class PeopleToSearch:
 def read_people(name: str, root: Path) -> PeopleToSearch:
     """Read the people of a data set, and make sure of each photo.
 
-    Raises:
-        DatasetUnknown: there is no data set of that name that names people with their photos.
-        DatasetError: a list or a photo is absent, a list breaks its format, or there are fewer than two people.
+    Raises `DatasetUnknown` if there is no data set of that name that names people with their photos, and `DatasetError`
+    if a list or a photo is absent, a list breaks its format, or there are fewer than two people.
     """
     if name not in PEOPLE_READERS:
         load_manifest(name)  # raises for a name of no set
@@ -71,18 +70,10 @@ def run_identification(
 ) -> IdentificationReport:
     """Enrol half of the people, and search for all other photos, which are analysed side by side.
 
-    Args:
-        engine: the pipeline.
-        given: the people.
-        sizes: of the galleries that are filled up with drawn strangers, ascending.
-        flip: whether the engine fuses embeddings with those of the mirrored face, for the report.
-        seed: of everything that is drawn.
-        workers: photos at a time, at least 1.
-        clock: gives the time with a time zone.
-        on_progress: called before the first photo and after each.
-
-    Raises:
-        UndefinedRate: nobody could be enrolled.
+    `sizes`, ascending, are of the galleries that are filled up with drawn strangers. `flip` says whether the engine
+    fuses embeddings with those of the mirrored face, for the report. `seed` is of everything that is drawn. `workers`
+    are photos at a time, at least 1. `clock` gives the time with a time zone. Calls `on_progress` before the first
+    photo and after each. Raises `UndefinedRate` if nobody could be enrolled.
     """
     chosen = open_set(given.people.people, seed)
     began = time.perf_counter()

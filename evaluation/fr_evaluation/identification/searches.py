@@ -160,15 +160,9 @@ def search(given: OpenSet, embeddings: Mapping[Path, Embedding | None], sizes: S
 
     Strangers are drawn like the people of the set, see `Strangers`. Real ones are most likely mistaken for somebody
     more often (`Likeness` tells), so that a curve over them shows less than a real gallery of that size costs.
-
-    Args:
-        given: who is enrolled and who is searched for.
-        embeddings: of each photo of `given`; None where it gave none.
-        sizes: of the larger galleries, ascending; those that are no larger than the enrolled people are left out.
-        seed: of the strangers.
-
-    Raises:
-        UndefinedRate: nobody could be enrolled.
+    `embeddings` are of each photo of `given`; None where it gave none. `sizes` are of the larger galleries, ascending;
+    those that are no larger than the enrolled people are left out. `seed` is of the strangers. Raises `UndefinedRate`
+    if nobody could be enrolled.
     """
     columns: dict[int, int] = {}  # of the enrolled people whose photo gave a template, in `gallery`
     for number, photo in enumerate(given.enrolled):

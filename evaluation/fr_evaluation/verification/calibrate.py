@@ -76,11 +76,9 @@ def provenance_of(
     pairs: Collection[VerificationPair],
     across: AcrossPeople | None,
 ) -> Provenance:
-    """Return where a calibration of these pairs comes from, by people who are compared with each other, else of the
-    list.
+    """Return the source of a calibration of these pairs, by people who are compared with each other, else of the list.
 
-    Raises:
-        UndefinedRate: that is one person.
+    Raises `UndefinedRate` if that is one person.
     """
     people = dataset.people if across is None else across.people
     if people is not None and people < 2:
@@ -113,18 +111,10 @@ def calibrate(
     """Learn what the similarities mean.
 
     Likelihood ratios follow a logistic curve, or steps where none fits. Each row with a false match and a rate of at
-    most `HIGHEST_FMR` has an interval by people, where the list names them.
-
-    Args:
-        compared: of one model.
-        across: of the same photos.
-        provenance: of the calibration.
-        seed: of the bootstrap's draws.
-        replicates: of the bootstrap; fewer, 200 at least, where more than 100,000 comparisons match.
-
-    Raises:
-        UndefinedRate: there is no mated or no non-mated comparison, or no curve can be learnt.
-        CallEnded: the caller's ticket is no longer wanted.
+    most `HIGHEST_FMR` has an interval by people, where the list names them. `compared` are of one model, `across` of
+    the same photos. `seed` is of the bootstrap's draws; it has `replicates`, or fewer, 200 at least, where more than
+    100,000 comparisons match. Raises `UndefinedRate` if there is no mated or no non-mated comparison, or no curve can
+    be learnt, and `CallEnded`.
     """
     found = _fitted(compared, across, provenance)
     if across is None:
@@ -143,11 +133,8 @@ def held_out(
 ) -> tuple[HeldOut, ...]:
     """Each fold tried by a calibration of the others; nobody who is named in the fold is in its calibration.
 
-    Arguments are those of `calibrate`.
-
-    Raises:
-        UndefinedRate: there are no two folds, or one of them supports no calibration, or no trial of one.
-        CallEnded: the caller's ticket is no longer wanted.
+    Arguments are those of `calibrate`. Raises `UndefinedRate` if there are no two folds, or one of them supports no
+    calibration, or no trial of one, and `CallEnded`.
     """
     numbers = sorted({*compared.folds.tolist(), *compared.failed_folds})
     if len(numbers) < 2:

@@ -67,11 +67,7 @@ class ComparedPairs:
 
 
 def compare(pairs: Iterable[VerificationPair], embeddings: Mapping[Path, Embedding | None]) -> ComparedPairs:
-    """Compare the pairs whose photos both have an embedding; keep the others as failures.
-
-    Raises:
-        ModelMismatch: two embeddings are of different models.
-    """
+    """Compare the pairs whose photos both have an embedding; keep the others as failures; raises `ModelMismatch`."""
     compared: list[VerificationPair] = []
     similarities: list[float] = []
     failed: list[VerificationPair] = []

@@ -27,11 +27,8 @@ _UNMOVED = frozen_array(np.eye(2, 3, dtype=np.float32))
 def read_crops(name: str, root: Path) -> PairsToCompare:
     """The pairs of a .bin file, whose crops are named as if the file were a folder: lfw.bin/1, lfw.bin/2 and so on.
 
-    `root` is the file, or a folder with one .bin file.
-
-    Raises:
-        DatasetMissing: there is no such file, or the folder holds several.
-        BinMalformed: as `fr_datasets.bins.crop_pairs`.
+    `root` is the file, or a folder with one .bin file. Raises `DatasetMissing` if there is no such file, or the folder
+    holds several, and `BinMalformed` as `fr_datasets.bins.crop_pairs`.
     """
     path = _bin_of(root)
     crops, manifest = bins.crop_pairs(path), load_manifest(name)

@@ -42,11 +42,7 @@ class Undefined(dict[str, str]):
     """Name of a figure -> what the pairs lack."""
 
     def unless(self, name: str, figure: Callable[[], T]) -> T | None:
-        """The figure, or None and a reason under its name.
-
-        Raises:
-            CallEnded: the caller's ticket is no longer wanted.
-        """
+        """The figure, or None and a reason under its name; raises `CallEnded`."""
         current_ticket().require_wanted()
         try:
             return figure()

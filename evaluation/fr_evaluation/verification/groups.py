@@ -139,17 +139,9 @@ def group_figures(
 ) -> tuple[LabelFigures, ...]:
     """Both error rates by group, for each kind of label, in the order of the set.
 
-    Args:
-        compared: of one model.
-        across: of the same photos.
-        labels: identity -> kind -> text; an empty text says nothing.
-        threshold: the pack's.
-        seed: of the draws.
-        draws: resamples, and permutations; fewer where there are many errors, 200 at least.
-
-    Raises:
-        UndefinedRate: nobody is labelled, or the list names nobody.
-        CallEnded: the caller's ticket is no longer wanted.
+    `compared` are of one model, `across` of the same photos. `labels` map an identity to a kind to a text; an empty
+    text says nothing. `threshold` is the pack's. `draws` are resamples, and permutations; fewer where there are many
+    errors, 200 at least. Raises `UndefinedRate` if nobody is labelled, or the list names nobody, and `CallEnded`.
     """
     if across is None or not any(labels.values()):
         raise UndefinedRate("Nothing is said of the people of the list, so that they are in no groups.")

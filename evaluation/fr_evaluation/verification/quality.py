@@ -43,10 +43,8 @@ def quality_figures(
     """Both figures; non-mated comparisons are those of every two people where these are named, else of the list.
 
     `scores` has the quality in [0, 1] of the face that was taken of each photo that gave a template; `threshold` is the
-    pack's.
-
-    Raises:
-        UndefinedRate: no mated pair was compared, or faces were given rather than found, so that none has a quality.
+    pack's. Raises `UndefinedRate` if no mated pair was compared, or faces were given rather than found, so that none
+    has a quality.
     """
     if len(compared.pairs) and not scores:
         raise UndefinedRate("The faces of this set are given, not found, and have no quality score.")

@@ -44,16 +44,9 @@ def assemble(
 ) -> VerificationReport:
     """Compute all that the pairs support.
 
-    Args:
-        dataset: what was compared; how much of the set that is, is found here.
-        settings: with what.
-        measured_at: with a time zone.
-        seconds: how long the photos took.
-        failures: photo -> why it gave no embedding.
-        pairs: the list, with the labels of its people.
-        compared: its pairs.
-        across: every two of its people; None where it names nobody.
-        scores: photo -> quality of its face in [0, 1], of each photo that gave an embedding.
+    The part of the set in `dataset` is found here. `measured_at` has a time zone; `seconds` are how long the photos
+    took; `failures` say why a photo gave no embedding. `pairs` have the labels of their people. `across` are every two
+    of these; None where the list names nobody. `scores` are the quality in [0, 1] of each photo that gave an embedding.
     """
     dataset = replace(dataset, part=part_of(dataset.manifest, {"pairs": len(pairs.pairs), "people": dataset.people}))
     threshold, seed = settings.threshold, settings.seed
@@ -127,14 +120,10 @@ PAIR_READERS: Mapping[str, Callable[[str, Path], PairsToCompare]] = {
 def read_pairs(name: str, root: Path, groups: Path | None = None) -> PairsToCompare:
     """Read the list of pairs of a data set, and make sure of each photo that it names.
 
-    Args:
-        name: of its manifest.
-        root: its folder; of InsightFace's .bin files the file, or a folder with one.
-        groups: a CSV with labels of the people, as `with_labels` reads it, in place of those of the set.
-
-    Raises:
-        DatasetUnknown: there is no data set of that name that has pairs.
-        DatasetError: a list or a photo is absent, or a list breaks its format.
+    `name` is of its manifest. `root` is its folder; of InsightFace's .bin files the file, or a folder with one.
+    `groups` is a CSV with labels of the people, as `with_labels` reads it, in place of those of the set. Raises
+    `DatasetUnknown` if there is no data set of that name that has pairs, and `DatasetError` if a list or a photo is
+    absent, or a list breaks its format.
     """
     if name not in PAIR_READERS:
         load_manifest(name)  # raises for a name of no set
@@ -176,8 +165,7 @@ def run_verification(
 def list_sha256(given: PairsToCompare) -> str:
     """The hash of what is compared: names of photos and people, labels, folds; crops and templates by their content.
 
-    Raises:
-        CallEnded: the call that it is for has ended.
+    Raises `CallEnded`.
     """
     ticket = current_ticket()
     named = photo_namer(given.manifest.name, given.root)

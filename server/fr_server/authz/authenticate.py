@@ -78,16 +78,10 @@ class Authenticator(Protocol):
     """Tells who calls."""
 
     async def authenticate(self, metadata: Metadata, peer: str) -> Principal:
-        """Return who calls.
+        """Return who calls; raises `CredentialMissing`, `CredentialInvalid`, or `Failure` if it cannot be checked now.
 
-        Args:
-            peer: gRPC's name of the other end of the connection; "" if it is not known yet. A credential that is bound
-                to a client certificate is then refused like one of another certificate.
-
-        Raises:
-            CredentialMissing: the call has no credential.
-            CredentialInvalid: its credential is not valid; see `fr_trust.access.refusals`.
-            Failure: it cannot be checked now.
+        `peer` is gRPC's name of the other end of the connection; "" if it is not known yet. A credential that is bound
+        to a client certificate is then refused like one of another certificate.
         """
         ...
 

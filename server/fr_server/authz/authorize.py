@@ -106,11 +106,9 @@ def _words(roles: Collection[Role]) -> str:
 
 
 def require_stated(request: Message, info: GalleryInfo) -> None:
-    """Check that a request states the purpose and the case that its rule and its gallery require.
+    """Check that a request, or its part that names the gallery, states the purpose and the case that are required.
 
-    Args:
-        request: of the current call, or its part that names the gallery.
-        info: the gallery. The call must go on with this value: another gallery may get its id later.
+    Its rule and its gallery require them. The call must go on with the value `info`: another gallery may get its id later.
 
     Raises:
         PurposeRequired: the gallery is operational, and the purpose or the reference of the case is missing.

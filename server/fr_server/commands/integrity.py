@@ -93,9 +93,8 @@ def look(place: Place, key: KeyEncryptionKey, checkpoints: Sequence[Checkpoint])
 def audit_of(place: Place, key: KeyEncryptionKey) -> Iterator[AuditTable]:
     """Read the audit of a store in a copy; no server may have the store open.
 
-    Raises:
-        NoStore, StoreNewer, StoreInUse, WrongKey, StoreCorrupt, StoreFailed: the store cannot be opened.
-        OSError: the store is unreadable, or the copy cannot be written.
+    Raises `NoStore`, `StoreNewer`, `StoreInUse`, `WrongKey`, `StoreCorrupt` or `StoreFailed` if the store cannot be
+    opened, and `OSError` if it is unreadable, or the copy cannot be written.
     """
     with _opened(place, key) as database, database.auditing() as audit:
         yield audit

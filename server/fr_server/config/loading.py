@@ -34,9 +34,8 @@ def is_loopback(host: str) -> bool:
 def require_safe(config: Config) -> None:
     """Require that a server may safely start with a configuration.
 
-    Raises:
-        PlaintextRefused: it would listen beyond this machine without TLS, or without authenticating callers.
-        ConfigInvalid: the settings of TLS or of tokens are incomplete.
+    Raises `PlaintextRefused` if it would listen beyond this machine without TLS, or without authenticating callers, and
+    `ConfigInvalid` if the settings of TLS or of tokens are incomplete.
     """
     tls, access = config.tls, config.access
     if bool(tls.certificate) != bool(tls.key):
@@ -83,12 +82,9 @@ def load_config(
 ) -> Config:
     """Read a TOML file, then what the environment says, then `KEY=VALUE` overrides, then values by dotted key.
 
-    Overrides have dotted keys and TOML values; a value that is no TOML is taken as a string, so that
-    `model.device=cpu` needs no quotes. So it is with `FR__MODEL__DEVICE=cpu` of the environment.
-
-    Raises:
-        ConfigUnknownKey: a key that the tree does not have.
-        ConfigInvalid: an unreadable file, a value of another type, or one out of range.
+    Overrides have dotted keys and TOML values; a value that is no TOML is taken as a string, so that `model.device=cpu`
+    needs no quotes. So it is with `FR__MODEL__DEVICE=cpu` of the environment. Raises `ConfigUnknownKey`, and
+    `ConfigInvalid` for an unreadable file, a value of another type, or one out of range.
     """
     raw: dict[str, Any] = {}
     if path is not None:

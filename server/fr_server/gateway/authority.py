@@ -73,12 +73,9 @@ def make_authority(into: Issued, common_name: str, now_ms: int) -> None:
 def make_server_certificate(
     authority: Issued, into: Issued, dns_names: Sequence[str], addresses: Sequence[str], now_ms: int, first: str = ""
 ) -> None:
-    """Make a server certificate, valid for 397 days or until its authority expires.
+    """Make a server certificate, valid for 397 days or until its authority expires; `first` is the name to list first.
 
-    Args:
-        dns_names: DNS names for clients; a name may begin with `*.`.
-        addresses: IP addresses for clients. At least one name or address is required.
-        first: the name or address to list first; "" for the first name.
+    It needs a DNS name, which may begin with `*.`, or an IP address for clients. `first` may be "" for the first name.
 
     Raises:
         TlsUnusable: the authority cannot sign: as `check_tls`, or it is not an authority.
@@ -111,14 +108,10 @@ def write_revocations(
 ) -> None:
     """Write an authority's list of revoked certificates, valid for 30 days; replaces an earlier list.
 
-    Args:
-        revoked: files of all revoked certificates, including those on earlier lists.
-        renew: True to keep the entries of the list at `path`, even if that list has expired.
-
-    Raises:
-        TlsUnusable: the authority cannot sign, did not sign a certificate or the list to renew, or the list is
-            unreadable.
-        StoreFailed: the list cannot be written; the earlier one stays.
+    `revoked` are files of all revoked certificates, including those on earlier lists; with `renew` it keeps the entries
+    of the list at `path`, even if that list has expired. Raises `TlsUnusable` if the authority cannot sign, did not
+    sign a certificate or the list to renew, or the list is unreadable, and `StoreFailed` if the list cannot be written;
+    the earlier one stays.
     """
     certificate, key = _signer(authority, now_ms)
     now = moment(now_ms)

@@ -45,15 +45,12 @@ _SCHEME = "unix:"
 class Gateway:
     """Listens in front of a gRPC server on a unix socket, with an event loop in its own thread.
 
-    Args:
-        host: a name or an address to listen on, as in the configuration.
-        reuse_port: True if other processes of the same server also listen on the port.
-        backend: the unix socket of the server. Its folder must be private (mode 0700), because anyone who can open the
-            socket bypasses the gateway. The gateway briefly creates its own sockets there.
-        tls: the TLS files; None for plaintext.
-        limits: the limits on connections. The same limit applies separately to open connections and to those that have
-            not sent their first bytes. One more of the latter closes the oldest of them, so that silent sockets do not
-            lock others out.
+    `host` is a name or an address to listen on, as in the configuration. With `reuse_port`, other processes of the same
+    server also listen on the port. `backend` is the unix socket of the server. Its folder must be private (mode 0700),
+    because anyone who can open the socket bypasses the gateway. The gateway briefly creates its own sockets there.
+    `tls` is None for plaintext. The same one of the `limits` applies separately to open connections and to those that
+    have not sent their first bytes. One more of the latter closes the oldest of them, so that silent sockets do not
+    lock others out.
     """
 
     def __init__(

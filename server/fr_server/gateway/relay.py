@@ -22,16 +22,10 @@ WOULD_BLOCK = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLW
 class Relay:
     """Passes bytes from `source` to `sink`, both non-blocking; only in the gateway's thread.
 
-    It keeps at most `CHUNK_BYTES` that the sink does not take at once, and reads nothing until they are gone.
-
-    Args:
-        room: u8[CHUNK_BYTES], shared by all relays of the thread: each uses it within one step.
-        source, sink: the sockets that bytes come from and go to.
-        ended: called once, when the source has ended and the sink has all its bytes.
-        failed: called with the socket that failed.
-
-    Attributes:
-        moved_s: the loop's time of the last write.
+    It keeps at most `CHUNK_BYTES` that the sink does not take at once, and reads nothing until they are gone. `room` is
+    u8[CHUNK_BYTES], shared by all relays of the thread: each uses it within one step. It calls `ended` once, when the
+    source has ended and the sink has all its bytes, and `failed` with the socket that failed. `moved_s` is the loop's
+    time of the last write.
     """
 
     def __init__(

@@ -46,9 +46,8 @@ class Stores:
 def open_stores(config: Config, clock: Callable[[], int]) -> Stores:
     """Open the stores of a configuration; they are under the key of the galleries, which is there.
 
-    Raises:
-        KeyUnavailable, WrongKey, StoreNewer, StoreInUse, StoreCorrupt, StoreFailed: one cannot be opened, which the
-            error names; none is left open.
+    Raises `KeyUnavailable`, `WrongKey`, `StoreNewer`, `StoreInUse`, `StoreCorrupt` or `StoreFailed`, which names the
+    store, if one cannot be opened; none is left open.
     """
     with ExitStack() as opened:
         access = opened.enter_context(open_access(config, clock))

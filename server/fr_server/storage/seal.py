@@ -127,10 +127,7 @@ def exchanging(path: Path, config: Config, coming: Mapping[Path, Path]) -> Itera
 
 
 def require_sealed(path: Path | None, config: Config) -> bool:
-    """Check a configuration against its seal; return True if there is a seal.
-
-    Args:
-        path: file of the configuration; None if there is none.
+    """Check a configuration against its seal; return True if there is a seal. `path` is None if it has no file.
 
     Raises:
         KeyUnavailable: there is a seal, but the gallery key is unavailable.

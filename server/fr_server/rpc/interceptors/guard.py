@@ -61,20 +61,14 @@ class _Call:
 class Guard(grpc.aio.ServerInterceptor):
     """Stands between the interceptor that gives calls their ids and the one that admits them.
 
-    It checks the credential, the role and the budget before the request is read, and the request itself afterwards.
-    The rest of the call has the principal (`callers.current_principal`), the attribution
+    It checks the credential, the role and the budget before the request is read, and the request itself afterwards. The
+    rest of the call has the principal (`callers.current_principal`), the attribution
     (`fr_core.storage.audit.attribution`) and the record that `record.note` adds to. Every item and every answer of a
     stream needs a credential that is still valid. The stream itself ends soon after its credential: a revoked key ends
     what was begun with it.
 
-    Args:
-        budgets: count what everybody asks for.
-        recorder: records refusals, and calls that ended.
-        streams: ends streams that may not go on; None = readers may be as slow as they like.
-        rules: of the methods; a method without a rule is refused.
-
-    Attributes:
-        authorizer: decides what callers may do.
+    `recorder` records refusals, and calls that ended. `streams` ends streams that may not go on; None = readers may be
+    as slow as they like. A method without one of the `rules` is refused. `authorizer` decides what callers may do.
     """
 
     def __init__(
