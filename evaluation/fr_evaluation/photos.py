@@ -135,11 +135,12 @@ class Photos:
 def in_threads(
     analyze: Callable[[Item], Answer], items: Sequence[Item], workers: int, on_progress: OnProgress
 ) -> Generator[Answer, None, None]:
-    """Call `analyze` with each item, `workers` at a time, at least 1, for the caller's ticket; the answers in order.
+    """Call `analyze` with each item, `workers` at a time, at least 1; the answers are in the order of the items.
 
-    However it ends, what waits is not begun, and what runs is awaited. `analyze` must be safe to use from several
-    threads. The number of `items` must be known. Calls `on_progress` from this thread only; what it raises ends the
-    work. Raises `CallEnded`, and `DatasetUnreadable` if a photo has gone since the list was read.
+    It works for the caller's ticket. However it ends, what waits is not begun, and what runs is awaited. `analyze` must
+    be safe to use from several threads. The number of `items` must be known. Calls `on_progress` from this thread only;
+    what it raises ends the work. Raises `CallEnded`, and `DatasetUnreadable` if a photo has gone since the list was
+    read.
     """
     ticket = current_ticket()
 

@@ -100,7 +100,7 @@ class Reports:
             raise StorageLow("The disk of the reports is nearly full.")
 
     def keep(self, summary: Summary, files: Mapping[str, bytes]) -> KeptReport:
-        """Keep a report, durably; keeps nothing if it raises `StorageLow`, as the disk is nearly full, or `CallEnded`."""
+        """Keep a report, durably; keeps none if it raises `CallEnded`, or `StorageLow`, as the disk is nearly full."""
         moment = summary.measured_at.astimezone(UTC)
         what = f"{summary.kind}-{summary.dataset.replace('_', '-')}"
         report_id = f"{moment:%Y%m%d-%H%M%S}-{moment.microsecond // 1000:03}-{what}-{secrets.token_hex(4)}"

@@ -108,7 +108,7 @@ def _words(roles: Collection[Role]) -> str:
 def require_stated(request: Message, info: GalleryInfo) -> None:
     """Check that a request, or its part that names the gallery, states the purpose and the case that are required.
 
-    Its rule and its gallery require them. The call must go on with the value `info`: another gallery may get its id later.
+    Its rule and its gallery require them. The call must go on with `info`: another gallery may get its id later.
 
     Raises:
         PurposeRequired: the gallery is operational, and the purpose or the reference of the case is missing.
