@@ -263,13 +263,10 @@ def load_sets(testdata: Path, names: Iterable[SetName]) -> dict[SetName, Evaluat
 
 
 def run(opened: Engine, sets: Mapping[SetName, Evaluation], workers: int, on_progress: OnSetProgress) -> Report:
-    """Measure every set, and hold the figures of the pack `PACK` against its bars.
+    """Measure every set of `load_sets`, and hold the figures of the pack `PACK` against its bars.
 
-    Args:
-        opened: the pipeline; its sessions should use one thread each, as photos are analysed side by side.
-        sets: as `load_sets` gives them.
-        workers: photos at a time, at least 1.
-        on_progress: called before the first photo of each part, and after each photo.
+    The sessions of `opened` should use one thread each, as photos are analysed side by side, `workers` at a time, at
+    least 1. Calls `on_progress` before the first photo of each part, and after each photo.
     """
     held = BARS if opened.pack.name == PACK else {}
     reports = []

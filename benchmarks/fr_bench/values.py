@@ -24,18 +24,14 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One figure of a set; `key` is stable, for programs, `label` for people.
+    """One figure of a set."""
 
-    A bar is held against `value`: a share in [0, 1], a number of photos, or a similarity. `rate` has the counts behind
-    a share; `threshold` is the similarity at which it was measured, None where it depends on none, or on several.
-    """
-
-    key: str
-    label: str
-    value: float
-    rate: Rate | None = None
+    key: str  # stable, for programs
+    label: str  # for people
+    value: float  # held against the bar: a share in [0, 1], a number of photos, or a similarity
+    rate: Rate | None = None  # has the counts behind a share
     bar: Bar | None = None
-    threshold: float | None = None
+    threshold: float | None = None  # similarity at which it was measured; None where it depends on none, or on several
 
     @property
     def met(self) -> bool | None:

@@ -32,11 +32,7 @@ def fastest_precision(device: str) -> str:
 
 @contextmanager
 def opened_engine(settings: EngineSettings, observer: Observer | None = None) -> Iterator[engine.Engine]:
-    """Open the pipeline in this process for as long as the block lasts.
-
-    Raises:
-        UnknownPack, ModelNotInstalled, ModelCorrupt, ConfigInvalid, DeviceUnavailable: as `fr_core.engine.open_engine`.
-    """
+    """Open the pipeline in this process for as long as the block lasts; raises as `fr_core.engine.open_engine`."""
     pack, cache = load_pack(settings.pack), ModelCache(cache_folder())
     opened = engine.open_engine(pack, cache, _options(settings), observer=observer)
     try:

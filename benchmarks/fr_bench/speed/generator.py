@@ -49,31 +49,23 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """An order: send request `order[i]` at `start + arrivals[i]`, whatever became of those before.
-
-    Arrivals are seconds, ascending; `deadline_s` counts from the arrival; `start` is on `time.monotonic`, which all
-    processes of a machine share.
-    """
+    """An order: send request `order[i]` at `start + arrivals[i]`, whatever became of those before."""
 
     order: tuple[int, ...]
-    arrivals: tuple[float, ...]
-    deadline_s: float
-    start: float
+    arrivals: tuple[float, ...]  # seconds, ascending
+    deadline_s: float  # counts from the arrival
+    start: float  # on `time.monotonic`, which all processes of a machine share
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call, of a request by its place; times are those of `time.monotonic`.
-
-    `due` is when it was to be sent; in a closed loop, when it was. `outcome` is "OK", a reason of ErrorInfo, or the
-    name of a status code.
-    """
+    """One call, of a request by its place; times are those of `time.monotonic`."""
 
     place: int
-    due: float
+    due: float  # when it was to be sent; in a closed loop, when it was
     sent: float
     ended: float
-    outcome: str
+    outcome: str  # "OK", a reason of ErrorInfo, or the name of a status code
     retry_info: bool
 
 

@@ -23,18 +23,15 @@ Rows = Sequence[Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The report of one measurement.
+    """The report of one measurement."""
 
-    `stem` names its files, the same for the same measurement. `lines` say what was measured with what, tables are for
-    people, `values` are everything, for programs. `plots` draws into a folder, to files that begin with the stem.
-    """
-
-    stem: str
+    stem: str  # names its files, the same for the same measurement
     title: str
-    lines: Sequence[str]
-    tables: Sequence[Rows]
+    lines: Sequence[str]  # what was measured with what
+    tables: Sequence[Rows]  # for people
     held: Sequence[Held]
-    values: Mapping[str, Any]
+    values: Mapping[str, Any]  # everything, for programs
+    # Draws into a folder, to files that begin with the stem.
     plots: Callable[[Path, str], tuple[Path, ...]] | None = None
 
     @property

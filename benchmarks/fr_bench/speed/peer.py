@@ -114,9 +114,7 @@ class FoundFaces:
 class Peer:
     """`insightface.app.FaceAnalysis` with detection and recognition, on the processor with its own default threads.
 
-    Raises:
-        BenchFailed: InsightFace is not installed, or cannot run the pack.
-        ModelNotInstalled, ModelCorrupt: as `ModelCache.read_verified`.
+    Raises `BenchFailed` if InsightFace is not installed, or cannot run the pack, and as `ModelCache.read_verified`.
     """
 
     def __init__(self, pack: Pack, photos: tuple[bytes, ...]) -> None:

@@ -59,12 +59,7 @@ def embedded_pairs(
     """Embed mated pairs of LFW's View 2: the first pair of each of the first `number` people.
 
     Fewer come back where there are not as many, or where a photo shows no face. `testdata` is as `find_testdata` takes
-    it.
-
-    Raises:
-        DatasetMissing: there is no test data.
-        BenchFailed: no pair is left.
-        UnknownPack, ModelNotInstalled, ModelCorrupt, ConfigInvalid, DeviceUnavailable: as `opened_engine`.
+    it. Raises `DatasetMissing` if there is no test data, `BenchFailed` if no pair is left, and as `opened_engine`.
     """
     pairs = one_of_each(lfw.view2(find_testdata(testdata) / LFW).pairs)[:number]
 
@@ -113,25 +108,19 @@ OnStep = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class SearchOrder:
-    """The settings of a measurement of searches: `probes` and `k` <= every size, `repeat` <= `probes`.
-
-    `photos` is the engine that embeds the probes from photos, None for drawn probes; `bar` says whether a missed bar is
-    told by the exit status.
-    """
+    """The settings of a measurement of searches: `probes` and `k` <= every size, `repeat` <= `probes`."""
 
     settings: SearchSettings
-    photos: EngineSettings | None = None
+    photos: EngineSettings | None = None  # embeds the probes from photos; None for drawn probes
     testdata: Path | None = None
-    bar: bool = False
+    bar: bool = False  # whether a missed bar is told by the exit status
 
 
 def bench_search(order: SearchOrder, on_step: OnStep) -> BenchReport:
-    """Measure.
+    """Measure; raises as `embedded_pairs`, with photos.
 
-    Raises:
-        ConfigInvalid: there is no such index, or this machine cannot have it.
-        BenchFailed: there is no such peer or it is not installed, or a process ended.
-        DatasetMissing, ModelNotInstalled, ...: as `embedded_pairs`, with photos.
+    Raises `ConfigInvalid` if there is no such index, or this machine cannot have it, and `BenchFailed` if there is no
+    such peer or it is not installed, or a process ended.
     """
     settings = order.settings
     check_peers(settings.peers)

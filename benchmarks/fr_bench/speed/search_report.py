@@ -31,17 +31,12 @@ class SearchSettings:
 
 @dataclass(frozen=True, slots=True)
 class SubjectMemory:
-    """The memory of a built index, in bytes.
+    """The memory of a built index, in bytes, by the index's own account; None where it gives none."""
 
-    By the index's own account, None where it gives none: `scan_bytes`, codes that a search reads from end to end, 0
-    where it reads the exact vectors; `store_bytes`, exact vectors; `other_bytes`. `resident_bytes` is how much its
-    process grew while it was built.
-    """
-
-    scan_bytes: int | None
-    store_bytes: int | None
+    scan_bytes: int | None  # codes that a search reads from end to end; 0 where it reads the exact vectors
+    store_bytes: int | None  # exact vectors
     other_bytes: int | None
-    resident_bytes: int | None
+    resident_bytes: int | None  # how much its process grew while it was built
 
     @property
     def total_bytes(self) -> int | None:
@@ -149,18 +144,14 @@ class PhotoProbes:
 
 @dataclass(frozen=True, slots=True)
 class SearchDetail:
-    """The figures of `fr bench search`.
-
-    `mated_cosine` is that of drawn probes to their mates, `photos` where others come from. `sweep` has all sizes,
-    ascending, `point` among them; it is empty, as are predictions, where no sweep was asked for.
-    """
+    """The figures of `fr bench search`."""
 
     settings: SearchSettings
-    photos: PhotoProbes | None
-    mated_cosine: float | None
+    photos: PhotoProbes | None  # where other probes come from
+    mated_cosine: float | None  # of drawn probes to their mates
     point: SearchPoint
-    sweep: tuple[SearchPoint, ...]
-    predictions: tuple[Prediction, ...]
+    sweep: tuple[SearchPoint, ...]  # all sizes, ascending, `point` among them; empty where no sweep was asked for
+    predictions: tuple[Prediction, ...]  # likewise
 
     @property
     def ours(self) -> SubjectFigures:

@@ -105,24 +105,18 @@ CLOSED_DEADLINE_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class ServeOrder:
-    """The settings of a measurement of a server.
-
-    `address` is that of a server that is running, None to start one with `engine`; `with_pipeline` measures the
-    pipeline in process in the same run. `sweep` are loads for one point each after the rounds, `overload` is how many
-    times the peak an open loop after them has. The sizes of batches are read from the metrics, of our server
-    (`with_batches`) or of another.
-    """
+    """The settings of a measurement of a server."""
 
     engine: EngineSettings
     load: LoadSettings
-    address: str | None
+    address: str | None  # of a running server; None to start one with `engine`
     repeat: int
     peer: str | None
-    with_pipeline: bool
-    sweep: tuple[float, ...]
-    overload: float | None
-    with_batches: bool
-    metrics_url: str | None
+    with_pipeline: bool  # measure the pipeline in process in the same run
+    sweep: tuple[float, ...]  # loads for one point each after the rounds
+    overload: float | None  # how many times the peak an open loop after them has
+    with_batches: bool  # read the sizes of batches from the metrics of our server
+    metrics_url: str | None  # or of another
     bar: Bar | None
 
 

@@ -17,8 +17,7 @@ F64 = npt.NDArray[np.float64]
 def percentile(samples: Sequence[float], share: float) -> float:
     """The nearest-rank percentile: the smallest sample that at least `share`, in (0, 1], of all samples do not exceed.
 
-    Raises:
-        ValueError: there is no sample, or `share` is out of range.
+    Raises `ValueError` if there is no sample, or `share` is out of range.
     """
     if not samples:
         raise ValueError("a percentile of no samples is undefined")

@@ -71,12 +71,10 @@ def _write(face: PIL.Image.Image, folder: Path) -> None:
 
 
 def kept(decisions: Iterable[Decision], trainee_ids: Sequence[str], exported: Iterable[tuple[str, int, str]]) -> Kept:
-    """Compare what was sent, and acknowledged, with what is there.
+    """Compare the sent decisions, and the acknowledged ones, with what is there.
 
-    Args:
-        decisions: all that were sent.
-        trainee_ids: pseudonyms by the places of their codes.
-        exported: trainee, ordinal and rating of each trial, the rating "" where it was not answered.
+    `trainee_ids` are pseudonyms by the places of their codes; `exported` has the trainee, ordinal and rating of each
+    trial, the rating "" where it was not answered.
     """
     sent = {(trainee_ids[one.code], one.ordinal): str(one.rating) for one in decisions}
     rows = list(exported)
@@ -96,9 +94,8 @@ _DATASET = "people_folder"
 def bench_training(order: TrainingOrder, on_step: OnStep) -> TrainingReport:
     """Make a course, have trainees walk through it, and look for every decision in what the server exports.
 
-    Raises:
-        BenchFailed: the server does not start, or refuses what it should not.
-        FetchFailed: the photos of the registry could not be had.
+    Raises `BenchFailed` if the server does not start, or refuses what it should not, and `FetchFailed` if the photos of
+    the registry could not be had.
     """
     before = conditions()
     with (

@@ -58,11 +58,9 @@ class PhotoList:
 def read_photos(names: Sequence[str], number: int, testdata: Path | None) -> PhotoList:
     """Read the sets of photos ("lfw", "t1" or folders with all below them), and check that every photo can be decoded.
 
-    A round has `number` photos; 0 = as many as there are, but at least `LEAST` and at most `MOST`.
-
-    Raises:
-        BenchFailed: a folder is not there or holds no photo, or a photo is refused.
-        DatasetMissing: there is no test data where `find_testdata` looks.
+    A round has `number` photos; 0 = as many as there are, but at least `LEAST` and at most `MOST`. Raises `BenchFailed`
+    if a folder is not there or holds no photo, or a photo is refused, and `DatasetMissing` if there is no test data
+    where `find_testdata` looks.
     """
     sets = [_paths(name, testdata)[: number or MOST] for name in names]
     total = number or min(MOST, max(LEAST, sum(len(paths) for paths in sets)))
