@@ -14,22 +14,15 @@ from fr_training.plan import CoursePlan
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Something to be shown and answered.
+    """Something to be shown and answered."""
 
-    Attributes:
-        item_id: 16 hexadecimal digits, from what it shows and what is right; the same on every machine.
-        photos: numbers of the course's pictures, of a list the probe first; empty for an own probe.
-        key: what is right; None for an own probe, whose key is made when its photo has come.
-        b: difficulty in standard deviations of all items of its kind and truth, mean 0, positive = harder; or None.
-        people: numbers of the people shown, each once.
-        groups: labels that all people shown share, by kind, such as "gender": "female"; for differentials.
-    """
-
-    item_id: str
-    photos: tuple[int, ...]
-    key: AnswerKey | None
+    item_id: str  # 16 hexadecimal digits, from what it shows and what is right; the same on every machine
+    photos: tuple[int, ...]  # numbers of the course's pictures, of a list the probe first; empty for an own probe
+    key: AnswerKey | None  # what is right; None for an own probe, whose key is made when its photo has come
+    # Difficulty in standard deviations of all items of its kind and truth, mean 0, positive = harder; or None.
     b: float | None
-    people: tuple[int, ...]
+    people: tuple[int, ...]  # numbers of the people shown, each once
+    # Labels that all people shown share, by kind, such as "gender": "female"; for differentials.
     groups: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
@@ -80,33 +73,20 @@ class Learned:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """A course that was made.
+    """A course that was made."""
 
-    Attributes:
-        course_id: 16 hexadecimal digits.
-        terms: on which the photos of each data set may be used.
-        model: behind difficulties and lists.
-        seed: decided who is shown where.
-        gallery_id: that probes are searched in; "" where no block searches.
-        created_ms: milliseconds since 1970, UTC.
-        manifest_sha256: over the manifests of all forms in the order of their names, 64 hexadecimal digits.
-        excluded: people and photos that were left out, by reason, such as "NO_FACE": 3.
-        learned_from: ids of the courses whose answers it learned from.
-        learned_items: items of its forms whose difficulty these answers have moved.
-        quarantined_items: items that these answers make suspect, so that it shows none of them.
-    """
-
-    course_id: str
+    course_id: str  # 16 hexadecimal digits
     plan: CoursePlan
     datasets: tuple[str, ...]
-    terms: tuple[str, ...]
-    model: ModelId
-    seed: int
+    terms: tuple[str, ...]  # on which the photos of each data set may be used
+    model: ModelId  # behind difficulties and lists
+    seed: int  # decided who is shown where
     forms: Mapping[str, Form]
-    gallery_id: str
-    created_ms: int
-    manifest_sha256: str
+    gallery_id: str  # that probes are searched in; "" where no block searches
+    created_ms: int  # milliseconds since 1970, UTC
+    manifest_sha256: str  # over the manifests of all forms in the order of their names, 64 hexadecimal digits
+    # People and photos that were left out, by reason, such as "NO_FACE": 3.
     excluded: Mapping[str, int] = field(default_factory=dict, hash=False)
-    learned_from: tuple[str, ...] = ()
-    learned_items: int = 0
-    quarantined_items: int = 0
+    learned_from: tuple[str, ...] = ()  # ids of the courses whose answers it learned from
+    learned_items: int = 0  # items of its forms whose difficulty these answers have moved
+    quarantined_items: int = 0  # items that these answers make suspect, so that it shows none of them

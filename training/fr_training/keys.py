@@ -9,17 +9,13 @@ from fr_training.answers import Degraded, Usability
 
 @dataclass(frozen=True, slots=True)
 class PairKey:
-    """Of two photos.
-
-    Attributes:
-        similarity: of the machine, in [-1, 1].
-        log10_lr: the machine's likelihood ratio as a decimal logarithm; None where the model has no calibration.
-        advice_same: in an aided exercise, the machine's opinion, wrong where it differs from `mated`; None elsewhere.
-    """
+    """Of two photos."""
 
     mated: bool
-    similarity: float
+    similarity: float  # of the machine, in [-1, 1]
+    # The machine's likelihood ratio as a decimal logarithm; None where the model has no calibration.
     log10_lr: float | None = None
+    # In an aided exercise, the machine's opinion, wrong where it differs from `mated`; None elsewhere.
     advice_same: bool | None = None
 
 
@@ -38,17 +34,11 @@ class TriadKey:
 
 @dataclass(frozen=True, slots=True)
 class ListKey:
-    """Of a probe and its candidates.
+    """Of a probe and its candidates."""
 
-    Attributes:
-        mate: index among the candidates, from 0; None where none of them is the person searched for.
-        similarities: of the machine, one for each candidate, in [-1, 1].
-        scored: whether it is known who is right; False for an own probe of unknown truth.
-    """
-
-    mate: int | None
-    similarities: tuple[float, ...]
-    scored: bool = True
+    mate: int | None  # index among the candidates, from 0; None where none of them is the person searched for
+    similarities: tuple[float, ...]  # of the machine, one for each candidate, in [-1, 1]
+    scored: bool = True  # whether it is known who is right; False for an own probe of unknown truth
 
 
 @dataclass(frozen=True, slots=True)

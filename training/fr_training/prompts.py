@@ -86,16 +86,10 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Reveal:
-    """The right answer, told after the trainee's own was locked.
+    """The right answer, told after the trainee's own was locked."""
 
-    Attributes:
-        correct: whether the answer was right; None where it is neither, such as inconclusive or unscored.
-        text: None where only scores are shown.
-        similarities: of the machine, by picture id, in [-1, 1]; empty where they are not shown.
-        picture_id: of the mate or of the odd one out; empty where there is none, or it is not shown.
-    """
-
-    correct: bool | None
-    text: Message | None
+    correct: bool | None  # whether the answer was right; None where it is neither, such as inconclusive or unscored
+    text: Message | None  # None where only scores are shown
+    # Of the machine, by picture id, in [-1, 1]; empty where they are not shown.
     similarities: Mapping[str, float] = field(default_factory=dict, hash=False)
-    picture_id: str = ""
+    picture_id: str = ""  # of the mate or of the odd one out; empty where there is none, or it is not shown

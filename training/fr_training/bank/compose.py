@@ -26,21 +26,16 @@ from fr_training.prompts import ExerciseKind
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """The forms of a course, before its pictures are made; photos of items are indices in `pictures`.
-
-    Attributes:
-        gallery: number of a person -> index of the picture, of everybody who is enrolled and may be shown as a
-            candidate: where the plan has own probes, the whole gallery that these may search, none of whom is in any
-            form but those of lists; else those on lists.
-        manifest_sha256: over the manifests of all forms, 64 hexadecimal digits.
-        learned_items: items of the forms whose difficulty answers to earlier courses have moved.
-    """
+    """The forms of a course, before its pictures are made; photos of items are indices in `pictures`."""
 
     forms: Mapping[str, Form]
     pictures: tuple[Shown, ...]
+    # Number of a person -> index of the picture, of everybody who is enrolled and may be shown as a candidate: where
+    # the plan has own probes, the whole gallery that these may search, none of whom is in any form but those of lists;
+    # else those on lists.
     gallery: Mapping[int, int]
-    manifest_sha256: str
-    learned_items: int
+    manifest_sha256: str  # over the manifests of all forms, 64 hexadecimal digits
+    learned_items: int  # items of the forms whose difficulty answers to earlier courses have moved
 
 
 def compose(plan: CoursePlan, pool: Pool, seed: int, matcher: Matcher, learned: Learned | None = None) -> Composed:

@@ -25,22 +25,14 @@ UNIT_TOLERANCE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class PoolPhoto:
-    """A photo with one face, analysed.
+    """A photo with one face, analysed."""
 
-    Attributes:
-        number: unique in the pool.
-        sha256: of the photo's file, 64 lower-case hexadecimal digits.
-        embedding: f32[D], length 1, read-only.
-        yaw_degrees: turn of the head; positive = towards the right of the picture.
-        quality_score: in [0, 1], 1 is best.
-        condition: how the photo was taken, as the data set states it, such as "smiling"; "" where it says nothing.
-    """
-
-    number: int
-    sha256: str
-    embedding: F32 = field(compare=False)
-    yaw_degrees: float
-    quality_score: float
+    number: int  # unique in the pool
+    sha256: str  # of the photo's file, 64 lower-case hexadecimal digits
+    embedding: F32 = field(compare=False)  # f32[D], length 1, read-only
+    yaw_degrees: float  # turn of the head; positive = towards the right of the picture
+    quality_score: float  # in [0, 1], 1 is best
+    # How the photo was taken, as the data set states it, such as "smiling"; "" where it says nothing.
     condition: str = ""
 
     def __post_init__(self) -> None:
@@ -55,17 +47,14 @@ class PoolPhoto:
 
 @dataclass(frozen=True, slots=True)
 class PoolPerson:
-    """A person with a number that is unique in the pool, and photos, maybe none, in the order of the data set.
-
-    Attributes:
-        labels: what the data set says, by kind, such as "gender": "female".
-        source: name of the data set. Its photos look alike, so that two people are compared within it where possible:
-            else a pair from two sets gives itself away as different.
-    """
+    """A person with a number that is unique in the pool, and photos, maybe none, in the order of the data set."""
 
     number: int
     photos: tuple[PoolPhoto, ...]
+    # What the data set says, by kind, such as "gender": "female".
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    # Name of the data set. Its photos look alike, so that two people are compared within it where possible: else a pair
+    # from two sets gives itself away as different.
     source: str = ""
 
     @property

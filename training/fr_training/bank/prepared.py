@@ -29,39 +29,26 @@ _FEWEST_TO_DOUBT = 20  # mated pairs, for their median to say anything
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedPool:
-    """People, ready to be shown, in an order of their own; so are those of `pool`.
-
-    Attributes:
-        first: of each person, the photo that is a probe, or the one half of a pair.
-        second: the photo that is enrolled, or the other half; the same as `first` where there is one photo.
-        two: bool[n], who has two photos.
-        alike: two photos of one condition for each person, for triads: `first` and `second` if they match; or None.
-        doubtful: bool[n], whose two photos are so unlike that they most likely show two people.
-        conditions: i32[n], a number for each pair of conditions of `first` and `second`.
-        group: i32[n], a number for each data set and pair of conditions.
-        near: the nearest impostors of everybody among everybody.
-        mated_similarity: f64[n], of the two photos; NaN where there is one.
-        impostor_similarity: f64[n], of the nearest impostor; -1 where nobody else is there.
-        same: difficulties of pairs of one person.
-        different: of pairs of two people and of lists without the person searched for, by everybody's nearest impostor.
-        margin: of triads and of lists with the person: the mated pair's similarity less the best impostor's.
-    """
+    """People, ready to be shown, in an order of their own; so are those of `pool`."""
 
     pool: Pool
-    first: tuple[PoolPhoto, ...]
+    first: tuple[PoolPhoto, ...]  # of each person, the photo that is a probe, or the one half of a pair
+    # The photo that is enrolled, or the other half; the same as `first` where there is one photo.
     second: tuple[PoolPhoto, ...]
-    two: Bools
+    two: Bools  # bool[n], who has two photos
+    # Two photos of one condition for each person, for triads: `first` and `second` if they match; or None.
     alike: tuple[tuple[PoolPhoto, PoolPhoto] | None, ...]
-    doubtful: Bools
-    conditions: I32
-    group: I32
+    doubtful: Bools  # bool[n], whose two photos are so unlike that they most likely show two people
+    conditions: I32  # i32[n], a number for each pair of conditions of `first` and `second`
+    group: I32  # i32[n], a number for each data set and pair of conditions
     faces: Faces
-    near: Nearest
-    mated_similarity: F64
-    impostor_similarity: F64
-    same: Scale
+    near: Nearest  # the nearest impostors of everybody among everybody
+    mated_similarity: F64  # f64[n], of the two photos; NaN where there is one
+    impostor_similarity: F64  # f64[n], of the nearest impostor; -1 where nobody else is there
+    same: Scale  # difficulties of pairs of one person
+    # Of pairs of two people and of lists without the person searched for, by everybody's nearest impostor.
     different: Scale
-    margin: Scale
+    margin: Scale  # of triads and of lists with the person: the mated pair's similarity less the best impostor's
 
     @property
     def people(self) -> tuple[PoolPerson, ...]:

@@ -114,25 +114,16 @@ def too_few_alike(missing: int, what: str) -> TooFewPeople:
 
 @dataclass(slots=True)
 class Workbench:
-    """The state of a course while it is made; the seed decides what is drawn.
-
-    Attributes:
-        free: bool[n], who is in no form yet.
-        aside: bool[n], whose two photos must not be shown as those of one person.
-        learned: from earlier courses.
-        book: the pictures so far.
-        for_triads: bool[n], people reserved for triads, who need two photos of one condition.
-        barred: bool[n], people with conditions that too few people have for pairs and lists.
-    """
+    """The state of a course while it is made; the seed decides what is drawn."""
 
     prepared: PreparedPool
     seed: int
-    free: Bools
-    aside: Bools
-    learned: Learned = field(default_factory=Learned)
-    book: PictureBook = field(default_factory=PictureBook)
-    for_triads: Bools = field(init=False)
-    barred: Bools = field(init=False)
+    free: Bools  # bool[n], who is in no form yet
+    aside: Bools  # bool[n], whose two photos must not be shown as those of one person
+    learned: Learned = field(default_factory=Learned)  # from earlier courses
+    book: PictureBook = field(default_factory=PictureBook)  # the pictures so far
+    for_triads: Bools = field(init=False)  # bool[n], people reserved for triads, who need two photos of one condition
+    barred: Bools = field(init=False)  # bool[n], people with conditions that too few people have for pairs and lists
 
     def __post_init__(self) -> None:
         self.for_triads = np.zeros(len(self.free), dtype=np.bool_)

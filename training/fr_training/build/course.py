@@ -31,21 +31,17 @@ EXCLUDED = "EXCLUDED"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BuiltCourse:
-    """A course and what is stored with it.
-
-    Attributes:
-        pictures: JPEG files, all of one length, by their numbers.
-        gallery: people who are enrolled, by number, and the number of the picture by which each is shown.
-        probe_keys: sha256 of the photos of the data sets, 64 hexadecimal digits, and the number of the person whom each
-            shows; None for those who are not in the gallery.
-        identities: numbers of all people of the data sets, by name of the set and identity in it, such as "london:001";
-            by the identity alone too, where only one set has it.
-    """
+    """A course and what is stored with it."""
 
     course: Course
-    pictures: tuple[bytes, ...]
+    pictures: tuple[bytes, ...]  # JPEG files, all of one length, by their numbers
+    # People who are enrolled, by number, and the number of the picture by which each is shown.
     gallery: Mapping[int, int]
+    # Sha256 of the photos of the data sets, 64 hexadecimal digits, and the number of the person whom each shows; None
+    # for those who are not in the gallery.
     probe_keys: Mapping[str, int | None]
+    # Numbers of all people of the data sets, by name of the set and identity in it, such as "london:001"; by the
+    # identity alone too, where only one set has it.
     identities: Mapping[str, int]
 
 

@@ -145,17 +145,13 @@ class PhotoSource:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnalysedPeople:
-    """People to make a course of, numbered from 0 in the order of the data sets.
-
-    Attributes:
-        sources: of each photo, by its number in the pool.
-        numbers: of the people, by data set and identity in it; those without a usable photo have none.
-        excluded: photos that were left out by reason, and people by `NO_PHOTO_LEFT`; empty where none was.
-    """
+    """People to make a course of, numbered from 0 in the order of the data sets."""
 
     pool: Pool
-    sources: Mapping[int, PhotoSource]
+    sources: Mapping[int, PhotoSource]  # of each photo, by its number in the pool
+    # Of the people, by data set and identity in it; those without a usable photo have none.
     numbers: Mapping[tuple[str, str], int]
+    # Photos that were left out by reason, and people by `NO_PHOTO_LEFT`; empty where none was.
     excluded: Mapping[str, int]
 
 

@@ -28,22 +28,15 @@ class SessionState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The progress of a session.
+    """The progress of a session."""
 
-    Attributes:
-        answered: trials that are answered to the end, of `trials` of the sitting.
-        block_id: the block that is running or comes next; "" where the session is finished.
-        scored: answers that are right or wrong, of trials with nobody whom the trainee knows.
-        right: of these, the right ones.
-        last_ms: when the last answer was locked, milliseconds since 1970, UTC; None where there is none.
-    """
-
-    answered: int
+    answered: int  # trials that are answered to the end, of `trials` of the sitting
     trials: int
-    block_id: str
+    block_id: str  # the block that is running or comes next; "" where the session is finished
     state: SessionState
-    scored: int = 0
-    right: int = 0
+    scored: int = 0  # answers that are right or wrong, of trials with nobody whom the trainee knows
+    right: int = 0  # of these, the right ones
+    # When the last answer was locked, milliseconds since 1970, UTC; None where there is none.
     last_ms: int | None = None
 
 

@@ -16,23 +16,15 @@ from fr_training.trials import Session, Trial
 
 @dataclass(frozen=True, slots=True)
 class ShowTrial:
-    """A trial at the step that it waits for, with the answers that were locked before that step.
-
-    Attributes:
-        number: of the trial in its block, from 1.
-        of: trials of the block.
-        prompt: what the trainee sees; it holds no truth.
-        photos: numbers of the course's pictures, one for each of `prompt.pictures`, in that order.
-        left_ms: of the block's time limit; 0 where the block is over; None where it has no limit.
-    """
+    """A trial at the step that it waits for, with the answers that were locked before that step."""
 
     trial: Trial
     block: BlockPlan
-    number: int
-    of: int
-    prompt: Prompt
-    photos: tuple[int, ...]
-    left_ms: int | None
+    number: int  # of the trial in its block, from 1
+    of: int  # trials of the block
+    prompt: Prompt  # what the trainee sees; it holds no truth
+    photos: tuple[int, ...]  # numbers of the course's pictures, one for each of `prompt.pictures`, in that order
+    left_ms: int | None  # of the block's time limit; 0 where the block is over; None where it has no limit
 
 
 @dataclass(frozen=True, slots=True)
