@@ -24,7 +24,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One pass over the photos by "pipeline", "server" or "peer (1 caller)"; photos are those that were analysed."""
+    """One pass over the photos by "pipeline", "server" or "peer (1 caller)"; it counts photos without an error."""
 
     subject: str
     photos: int
