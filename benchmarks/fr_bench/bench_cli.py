@@ -111,7 +111,7 @@ def pipeline(
 def gallery(
     n: Annotated[int, typer.Option("--n", min=1, help="Embeddings to enrol: random, seeded.")] = 100_000,
     seed: Annotated[int, typer.Option(min=0, help="Of the embeddings.")] = 1,
-    bar: Annotated[bool, typer.Option("--bar/--no-bar", help="Exit status 1 if a bar is missed.")] = False,
+    bar: options.Decides = False,
     as_json: options.AsJson = False,
     out: options.Out = None,
 ) -> None:
@@ -137,11 +137,9 @@ def training(
         ),
     ] = None,
     channels: Annotated[int, typer.Option(min=1, help="Connections of the process that sends.")] = 4,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Of our server; may be repeated.")
-    ] = None,
+    settings: options.Settings = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the moments and of the answers.")] = 1,
-    bar: Annotated[bool, typer.Option("--bar/--no-bar", help="Exit status 1 if a bar is missed.")] = False,
+    bar: options.Decides = False,
     as_json: options.AsJson = False,
     out: options.Out = None,
 ) -> None:

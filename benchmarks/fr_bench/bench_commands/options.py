@@ -100,6 +100,10 @@ Photos = Annotated[
 Number = Annotated[
     int, typer.Option(min=0, help="Photos of a round; 0 for all there are, but 20 at least and 200 at most.")
 ]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Of our server; may be repeated.")
+]
+Decides = Annotated[bool, typer.Option("--bar/--no-bar", help="Exit status 1 if a bar is missed.")]
 Testdata = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Folder of the labelled photos [default: FR_TESTDATA, else ../shared/testdata]"),

@@ -50,9 +50,7 @@ def serve(
     frontends: Annotated[
         int | None, typer.Option(min=0, help="Processes of our server that answer calls (server.frontends).")
     ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Of our server; may be repeated.")
-    ] = None,
+    settings: options.Settings = None,
     batches: Annotated[
         bool, typer.Option("--batches", help="Let our server serve metrics, and read the sizes of its batches.")
     ] = False,
