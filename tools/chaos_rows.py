@@ -178,10 +178,10 @@ ROWS = (
         ("tests/fault/test_hostile_requests.py",),
     ),
     Row(
-        "door",
+        "gateway",
         "The TLS gateway closes clients that waste its connections",
         "silent, slow and idle clients are closed, others served",
-        ("tests/fault/test_door_faults.py",),
+        ("tests/fault/test_gateway_faults.py",),
     ),
     Row(
         "sandbox",

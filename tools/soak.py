@@ -32,8 +32,8 @@ from fr_server.clock import wall_ms
 from fr_server.storage.opening import open_stores
 from fr_trust.access.roles import Role
 from soak_load import GALLERY, Pace, Target, Told, loading, saturating_per_s
-from support.besieged import HOST, Made, figure, made, started_besieged
 from support.faults import Started, started
+from support.secured import HOST, Made, figure, made, started_secured
 from support.servers import photo
 from support.training_stores import add_course, small_course
 
@@ -215,7 +215,7 @@ def main() -> int:
             course_id = prepare(at)
             if options.pack == "null":
                 photos = [photo(blue) for blue in range(1, 40)]
-                server = stack.enter_context(started_besieged(folder, at, run_s=0.005))
+                server = stack.enter_context(started_secured(folder, at, run_s=0.005))
             else:
                 found = fetch_photos(photos_folder(), NullProgress())
                 photos = [path.read_bytes() for path in found.values()]

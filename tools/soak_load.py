@@ -24,8 +24,8 @@ from fr_api.v1 import (
     training_pb2,
     training_pb2_grpc,
 )
-from support.besieged import secure_channel
 from support.courses import Chance, answer, next_trial
+from support.secured import secure_channel
 
 GALLERY = "soak"
 SITTING = "day-1"

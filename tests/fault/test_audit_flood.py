@@ -20,9 +20,9 @@ from fr_server.authz.record import PACE_S, UNRECORDED
 from fr_server.clock import wall_ms
 from fr_server.telemetry.throttle import MOST_PER_GROUP, MOST_PER_WINDOW
 from fr_trust.access.store import AccessStore
-from support.besieged import figure
 from support.callers import PROBE, Caller, staffed
 from support.counts import count
+from support.secured import figure
 from support.servers import ended
 
 CALLS = count("REFUSED_CALLS")

@@ -28,9 +28,9 @@ from fr_trust.audit import export as segment
 from fr_trust.audit.export import export, verify_export
 from support.access import KEY
 from support.audits import DAY_MS, Clock, an_entry
-from support.besieged import figure
 from support.counts import count
 from support.full_disk import CountedDisk
+from support.secured import figure
 
 KILLS = count("AUDIT_PRUNING_KILLS")
 RECORDS = 20

@@ -23,8 +23,8 @@ from fr_server.gateway.gateway import Gateway
 from fr_server.main import build
 from fr_server.storage.seal import unsealed
 from fr_server.telemetry.exposition import MetricsServer
-from support.besieged import made
 from support.commands import START_S
+from support.secured import made
 
 
 def line_of_the_command(folder: Path, setting: str) -> str:

@@ -28,9 +28,9 @@ from fr_trust.access.budget import Budget
 from fr_trust.access.budgets import Budgets
 from fr_trust.access.roles import Role
 from fr_trust.access.store import AccessStore
-from support.besieged import figure, key_of
 from support.counts import count
 from support.courses import Chance, answer, next_trial, store_of
+from support.secured import figure, key_of
 from support.servers import Running, ended, photo, running
 from support.training_stores import add_course, begin, small_course
 

@@ -1,4 +1,4 @@
-"""A crowd at the door: hundreds of sockets that never greet and a thousand streams that say nothing, and the others.
+"""A crowd of clients: hundreds of sockets that never greet, a thousand idle streams, and other callers beside them.
 
 Run as a script, this file is the crowd: `python test_crowd.py ADDRESS TOKEN HALF_OPEN STREAMS REFUSED CLOSED` comes
 when it reads a line, and waits until so many streams were refused; at the next line it waits until so many sockets were
@@ -24,11 +24,11 @@ from typing import IO, Any
 import grpc
 import pytest
 
-from support.besieged import HOST, SOON_S, Made, Others, figure, made, started_besieged
 from support.commands import script
 from support.counts import count
 from support.faults import until
 from support.hostile import ACK, END_HEADERS, HEADERS, PREFACE, SETTINGS, call_headers, frame
+from support.secured import HOST, SOON_S, Made, Others, figure, made, started_secured
 
 WINDOWS = count("CROWD_WINDOWS")
 # Others may use this machine, and make a window worse, never better: it is measured again, at most so often.
@@ -205,7 +205,7 @@ def test_others_are_served_as_before(at: Made, tmp_path: Path) -> None:
     quiet: list[float] = []
     crowded: list[float] = []
     told: list[dict[str, Any]] = []
-    with started_besieged(tmp_path, at, *settings(STREAMS, HANDSHAKE_S, STREAMS), run_s=RUN_S) as server:
+    with started_secured(tmp_path, at, *settings(STREAMS, HANDSHAKE_S, STREAMS), run_s=RUN_S) as server:
         address = server.address.replace("0.0.0.0", HOST)
         numbers = (HALF_OPEN, STREAMS + BEYOND, BEYOND, HALF_OPEN // 2)
         with at.channel(address, token) as channel, outside(address, token, *numbers) as crowd:
@@ -231,7 +231,7 @@ def test_others_are_served_as_before(at: Made, tmp_path: Path) -> None:
 @pytest.mark.nightly
 def test_control_without_limits_nobody_else_is_served_and_the_slow_ones_stay(at: Made, tmp_path: Path) -> None:
     token, streams = at.key(), 150
-    with started_besieged(tmp_path, at, *settings(streams, 300.0, 100_000), run_s=RUN_S, guarded=False) as server:
+    with started_secured(tmp_path, at, *settings(streams, 300.0, 100_000), run_s=RUN_S, guarded=False) as server:
         address = server.address.replace("0.0.0.0", HOST)
         with at.channel(address, token) as channel, outside(address, token, 40, 2 * streams, 1, 0) as crowd:
             others = Others(channel)

@@ -20,8 +20,8 @@ from fr_server.gateway.tls import check_tls, tls_files
 from fr_server.main import open_galleries
 from fr_server.storage.opening import open_access, open_stores
 from fr_server.storage.seal import exchanging, require_sealed, seal_of
-from support.besieged import KILLED, Made, cut_off, fill, fr_server, made, put_back
 from support.counts import count
+from support.secured import KILLED, Made, cut_off, fill, fr_server, made, put_back
 
 # How many steps are passed over between two kills; 1 = every one of them.
 STRIDE = count("ROTATION_STRIDE")

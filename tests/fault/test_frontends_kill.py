@@ -44,11 +44,11 @@ from fr_server.storage.opening import open_access
 from fr_server.telemetry.open import Telemetry
 from fr_server.workers.supervisor import Supervisor
 from fr_trust.access.roles import Role
-from support.besieged import figure, key_of
 from support.callers import NONE, UNSURE, Caller, reason_of
 from support.counts import count
 from support.courses import Chance, create, enrol, link_people, next_trial, start
 from support.faults import until
+from support.secured import figure, key_of
 from support.servers import NULL_QUALITY, null_engine, photo
 
 KILLS = count("FRONTEND_KILLS")

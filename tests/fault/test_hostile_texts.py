@@ -41,12 +41,12 @@ from fr_training.plan import read_plan
 from fr_training.shipped_plans import plan_names, plan_text
 from fr_trust.evidence.documents import parsed, read_findings, read_search
 from fr_trust.evidence.verify import verify_bundle
-from support.besieged import HOST, SOON_S, Made, figure, made, secure_channel, started_besieged
 from support.cases import filed
 from support.commands import script
 from support.counts import count
 from support.engines import calibration
 from support.hostile_texts import FORMATS, texts
+from support.secured import HOST, SOON_S, Made, figure, made, secure_channel, started_secured
 from support.servers import photo
 
 COUNT = count("HOSTILE_TEXTS")
@@ -250,7 +250,7 @@ def test_searches_are_as_quick_as_before(at: Made, tmp_path: Path) -> None:
     token = at.key()
     quiet: list[float] = []
     beside: list[float] = []
-    with started_besieged(tmp_path, at, run_s=RUN_S) as server:
+    with started_secured(tmp_path, at, run_s=RUN_S) as server:
         address = server.address.replace("0.0.0.0", HOST)
         with at.channel(address, token) as channel:
             searcher = Searcher(channel)

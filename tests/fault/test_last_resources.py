@@ -40,10 +40,10 @@ from fr_server.main import open_galleries
 from fr_server.storage.opening import Stores, open_stores
 from fr_training.store.training_store import TrainingStore
 from fr_trust.access.roles import Role
-from support.besieged import HOST, Made, figure, made, secure_channel, started_besieged
 from support.counts import count
 from support.courses import Chance, answer, next_trial, store_of
 from support.faults import Started
+from support.secured import HOST, Made, figure, made, secure_channel, started_secured
 from support.servers import Running, ended, photo, refusal_of, running
 from support.training_stores import DAY_MS, add_course, begin, small_course
 
@@ -310,7 +310,7 @@ def test_a_process_that_can_open_no_more_files(tmp_path: Path) -> None:
     token = at.key()
     with open_galleries(at.config()) as galleries, closing_stores(at) as stores:
         deeds = prepared(stores.training, galleries)
-    with started_besieged(tmp_path / "log", at) as server:
+    with started_secured(tmp_path / "log", at) as server:
         address = server.address.replace("0.0.0.0", HOST)
         everything = at.key(*Role)
         with at.channel(address, everything) as channel:
@@ -320,7 +320,7 @@ def test_a_process_that_can_open_no_more_files(tmp_path: Path) -> None:
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(30) == 0
     with (
-        started_besieged(tmp_path / "log", at) as server,
+        started_secured(tmp_path / "log", at) as server,
         at.channel(server.address.replace("0.0.0.0", HOST), everything) as channel,
     ):
         with closing_stores(at) as stores:

@@ -22,8 +22,8 @@ import pytest
 from fr_api.v1 import recognition_pb2, recognition_pb2_grpc, server_pb2, server_pb2_grpc
 from fr_server.telemetry.throttle import MOST_PER_WINDOW
 from support import hostile
-from support.besieged import HOST, Made, made, secure_channel, started_besieged
 from support.faults import SOON, until
+from support.secured import HOST, Made, made, secure_channel, started_secured
 
 if TYPE_CHECKING:
     from fr_core.packs.cache import ModelCache
@@ -92,7 +92,7 @@ def flooded(log: Path, address: str, at: Made, name: str) -> bytes:
 
 @pytest.mark.parametrize("name", SAID)
 def test_what_grpc_says_of_headers_is_not_written(tmp_path: Path, at: Made, name: str) -> None:
-    with started_besieged(tmp_path, at, ON) as server:
+    with started_secured(tmp_path, at, ON) as server:
         written = flooded(tmp_path / "log", server.address, at, name)
     assert len(written) < MOST_BYTES, written[:1_000]
     assert SAID[name] not in written
@@ -103,7 +103,7 @@ def test_control_whoever_asks_grpc_to_speak_has_it_written(
     tmp_path: Path, at: Made, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRPC_VERBOSITY", "ERROR")
-    with started_besieged(tmp_path, at, ON) as server:
+    with started_secured(tmp_path, at, ON) as server:
         written = flooded(tmp_path / "log", server.address, at, name)
     assert SAID[name] in written
     assert len(written) > MOST_BYTES
@@ -114,7 +114,7 @@ def test_control_whoever_asks_grpc_to_speak_has_it_written(
 
 @pytest.mark.parametrize(("token", "outcome"), [("", "CREDENTIAL_MISSING"), ("frk_no_key", "CREDENTIAL_INVALID")])
 def test_calls_of_nobody_are_told_by_their_number(tmp_path: Path, at: Made, token: str, outcome: str) -> None:
-    with started_besieged(tmp_path, at, ON) as server, at.channel(server.address, token) as channel:
+    with started_secured(tmp_path, at, ON) as server, at.channel(server.address, token) as channel:
         begun = time.monotonic()
         many_calls(channel, 500, grpc.StatusCode.UNAUTHENTICATED)
         windows = int(time.monotonic() - begun) + 2
@@ -127,7 +127,7 @@ def test_calls_of_nobody_are_told_by_their_number(tmp_path: Path, at: Made, toke
 
 
 def test_refused_calls_of_a_key_are_told_by_their_number(tmp_path: Path, at: Made) -> None:
-    with started_besieged(tmp_path, at, ON) as server, at.channel(server.address, at.key()) as channel:
+    with started_secured(tmp_path, at, ON) as server, at.channel(server.address, at.key()) as channel:
         detect = recognition_pb2_grpc.RecognitionServiceStub(channel).Detect
         begun = time.monotonic()
         for _ in range(500):
@@ -142,7 +142,7 @@ def test_refused_calls_of_a_key_are_told_by_their_number(tmp_path: Path, at: Mad
 
 
 def test_control_each_call_of_somebody_who_is_known_is_told(tmp_path: Path, at: Made) -> None:
-    with started_besieged(tmp_path, at, ON) as server, at.channel(server.address, at.key()) as channel:
+    with started_secured(tmp_path, at, ON) as server, at.channel(server.address, at.key()) as channel:
         many_calls(channel, 100, grpc.StatusCode.OK)
     assert (tmp_path / "log").read_text().count("/GetServerInfo OK ") == 100
 

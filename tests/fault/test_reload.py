@@ -25,8 +25,8 @@ from fr_server.main import Reloader, build, run
 from fr_server.storage.seal import Started, require_sealed
 from fr_server.telemetry.metrics import PrometheusObserver
 from fr_trust.access.roles import Role
-from support.besieged import Made, made
 from support.gateways import DAY_MS, Papers, now_ms
+from support.secured import Made, made
 from support.servers import null_engine
 
 READ, KEPT = "The certificates were read again", "The certificates were not reloaded"

@@ -15,8 +15,8 @@ import pytest
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc
 from fr_core.scratch import scratch_folder
 from fr_trust.access.roles import Role
-from support.besieged import HOST, made, started_besieged
 from support.counts import count
+from support.secured import HOST, made, started_secured
 
 KILLS = count("SCRATCH_KILLS")
 HOLD = """
@@ -53,7 +53,7 @@ def held() -> Iterator[tuple[subprocess.Popen[str], Path]]:
 def test_servers_that_are_killed_leave_nothing_after_the_next_start(tmp_path: Path, temporary: Path) -> None:
     at = made(tmp_path / "srv")
     for turn in range(KILLS):
-        with started_besieged(tmp_path / f"run{turn}", at) as server:
+        with started_secured(tmp_path / f"run{turn}", at) as server:
             assert len(list(temporary.iterdir())) == 1
             server.process.kill()
             server.process.wait()
@@ -66,7 +66,7 @@ def test_servers_that_are_killed_leave_nothing_after_the_next_start(tmp_path: Pa
 def test_the_folder_of_a_living_server_is_left_alone(tmp_path: Path, temporary: Path) -> None:
     at = made(tmp_path / "srv")
     token = at.key(Role.OPERATOR)
-    with started_besieged(tmp_path / "run", at) as server:
+    with started_secured(tmp_path / "run", at) as server:
         (living,) = temporary.iterdir()
         with scratch_folder() as folder:
             assert {*temporary.iterdir()} == {living, folder}

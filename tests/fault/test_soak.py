@@ -11,7 +11,7 @@ import pytest
 
 from fr_api.v1 import server_pb2, server_pb2_grpc
 from soak import MOST_MIB_PER_HOUR, Plan, Sample, judge, prepare, sample, soak, targeted, words_of
-from support.besieged import made, secure_channel, started_besieged
+from support.secured import made, secure_channel, started_secured
 from support.servers import photo
 
 PLAN = Plan(warm_up_s=1.0, ramp_s=0.6, measured_s=4.0, every_s=0.05)
@@ -20,7 +20,7 @@ PLAN = Plan(warm_up_s=1.0, ramp_s=0.6, measured_s=4.0, every_s=0.05)
 def test_a_server_under_load_keeps_nothing_open_and_one_with_a_leak_is_noticed(tmp_path: Path) -> None:
     at = made(tmp_path / "srv")
     course_id = prepare(at)
-    with started_besieged(tmp_path, at, run_s=0.005) as server, ExitStack() as leak:
+    with started_secured(tmp_path, at, run_s=0.005) as server, ExitStack() as leak:
         target = targeted(server, at, [photo(blue) for blue in range(1, 20)], course_id)
         assert soak(target, server.process.pid, PLAN, None).missed == ()
         samples = []

@@ -32,7 +32,7 @@ from fr_server.main import build, open_galleries, run
 from fr_server.storage.seal import Started, require_sealed
 from fr_server.telemetry.listener import Listener
 from fr_trust.access.roles import Role
-from support.besieged import OVERRIDES, Made, fill, fr_server, made, put_back
+from support.secured import OVERRIDES, Made, fill, fr_server, made, put_back
 from support.servers import null_engine
 
 START_S = 240.0

@@ -27,10 +27,10 @@ from fr_server.telemetry.open import Telemetry
 from fr_server.telemetry.trust import Trust
 from fr_trust.access.budget import Budget
 from fr_trust.access.roles import Role
-from support.besieged import secure_channel
 from support.callers import PROBE, Caller, Staffed, reason_of, staffed
 from support.courses import Clock
 from support.gateways import Papers
+from support.secured import secure_channel
 from support.servers import refusal_of, running
 
 DAY_S = 86_400

@@ -69,13 +69,13 @@ from fr_server.workers.supervisor import Supervisor
 from fr_trust.access.roles import Role
 from fr_trust.access.store import AccessStore
 from fr_trust.evidence.verify import verify_bundle
-from support.besieged import figure, key_of, made
 from support.callers import POTENTIAL, Caller, reason_of
 from support.cases import noise
 from support.commands import Serving, serving
 from support.counts import count
 from support.engines import calibration
 from support.faults import until
+from support.secured import figure, key_of, made
 from support.servers import HeldUp, ended, null_engine, photo
 
 DETECT = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photo(1)))

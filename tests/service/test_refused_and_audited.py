@@ -29,10 +29,10 @@ from fr_server.gateway.authority import Issued
 from fr_trust.access.roles import Role
 from fr_trust.access.scope import Scope
 from fr_trust.access.store import AccessStore
-from support.besieged import figure, key_of, secure_channel
 from support.courses import Chance, Clock, answer, next_trial, store_of
 from support.gateways import DAY_MS, Papers, now_ms
 from support.gateways import ended as closed
+from support.secured import figure, key_of, secure_channel
 from support.servers import Running, ended, running
 from support.training_stores import add_course, begin, small_course
 
@@ -106,7 +106,7 @@ def jwks(signer: ec.EllipticCurvePrivateKey) -> str:
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    folder = tmp_path_factory.mktemp("door")
+    folder = tmp_path_factory.mktemp("gateway")
     papers, signer, clock = (
         Papers(folder / "papers", now_ms() - 500 * DAY_MS),
         ec.generate_private_key(ec.SECP256R1()),

@@ -1,4 +1,4 @@
-"""A server as `fr server init` sets one up, with TLS and keys, to be besieged; in a process of its own, or not.
+"""Starts a server as `fr server init` sets one up, with TLS and keys; in a process of its own, or not.
 
 Run as a script with SETTINGS --ready-file FILE, this file serves with a model that takes a fixed time for each batch.
 """
@@ -209,7 +209,7 @@ class Others:
 
 
 @contextmanager
-def started_besieged(
+def started_secured(
     folder: Path, at: Made, *overrides: str, run_s: float = 0.0, guarded: bool = True
 ) -> Iterator[Started]:
     """Start a server of this module.

@@ -1,4 +1,4 @@
-"""From an older version of a store to a later one: at once, or not at all, whoever else wants to.
+"""The upgrade of a store to a later version happens completely or not at all, also if several processes try it.
 
 Kills of the upgrades of the real stores are in `tests/fault/test_stores_of_before.py`.
 

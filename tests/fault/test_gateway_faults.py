@@ -1,4 +1,4 @@
-"""Whoever wastes the room of the gateway is shown out, and the others hardly notice."""
+"""The gateway closes clients that waste its connections, and other callers hardly notice."""
 
 from __future__ import annotations
 

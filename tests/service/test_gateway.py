@@ -1,4 +1,4 @@
-"""The gateway in front of a real server: who comes in, who is told of, and what is said of those who do not."""
+"""The gateway in front of a real server: which connections it admits, and what it records of the others."""
 
 from __future__ import annotations
 

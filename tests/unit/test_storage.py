@@ -1,6 +1,6 @@
-"""The store that several processes have open: its keys, its transactions, and what goes on beside each other.
+"""A store that several processes have open: its keys, its transactions, and concurrent use.
 
-The way from an older version to a later one is in `test_keeping_upgrade`.
+The way from an older version to a later one is in `test_storage_upgrade`.
 """
 
 from __future__ import annotations
