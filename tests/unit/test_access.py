@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import pytest
 
 from fr_core.errors import InvalidField, for_one_caller
 from fr_trust.access.budget import Budget
 from fr_trust.access.budgets import Budgets
-from fr_trust.access.keys import MAX_LIFETIME_MS, ApiKey, MadeKey, Token, new_token, parse_token, secret_hash
+from fr_trust.access.keys import ApiKey, MadeKey, Token, new_token, parse_token, secret_hash
 from fr_trust.access.principal import Principal
 from fr_trust.access.refusals import Why, refusal_of, refuse
 from fr_trust.access.roles import ALL_ROLES, Role
-from fr_trust.access.scope import EVERYTHING, MAX_PATTERNS, NOTHING, Scope
+from fr_trust.access.scope import EVERYTHING, NOTHING, Scope
 from fr_trust.access.trusted_clock import SureTime
 from fr_trust.errors import CredentialInvalid, QuotaExceeded, RateLimited
-from support.access import BUDGET, DAY_MS, HOUR_MS, NOW_MS, Clocks, new_key
+from support.access import BUDGET, DAY_MS, HOUR_MS, NOW_MS, Clocks
 
 KEPT = ApiKey(1, "a" * 16, "", ALL_ROLES, EVERYTHING, EVERYTHING, BUDGET, NOW_MS, None, None, None)
 MIDNIGHT_MS = NOW_MS - NOW_MS % DAY_MS + DAY_MS
@@ -53,12 +51,6 @@ def test_scope_refuses(pattern: str) -> None:
     assert len(pattern) < 3 or pattern not in caught.value.message
 
 
-def test_scope_has_a_limit() -> None:
-    Scope(("a",) * MAX_PATTERNS)
-    with pytest.raises(InvalidField):
-        Scope(("a",) * (MAX_PATTERNS + 1))
-
-
 def test_trainees_are_told_coarse_scores() -> None:
     assert Principal("key:a", frozenset({Role.TRAINEE}), NOTHING, EVERYTHING, BUDGET).coarse
     assert not Principal("key:a", frozenset({Role.TRAINEE, Role.OPERATOR}), NOTHING, EVERYTHING, BUDGET).coarse
@@ -67,25 +59,6 @@ def test_trainees_are_told_coarse_scores() -> None:
 def test_a_principal_has_a_role() -> None:
     with pytest.raises(ValueError, match="role"):
         Principal("key:a", frozenset(), NOTHING, NOTHING, BUDGET)
-
-
-@pytest.mark.parametrize(
-    ("per_s", "burst", "searches", "field"),
-    [
-        (0.0, 1, None, "requests_per_s"),
-        (-1.0, 1, None, "requests_per_s"),
-        (math.nan, 1, None, "requests_per_s"),
-        (math.inf, 1, None, "requests_per_s"),
-        (1.0, 0, None, "burst"),
-        (1.0, 10**7, None, "burst"),
-        (1.0, 1, -1, "searches_per_day"),
-        (1.0, 1, 2**32, "searches_per_day"),
-    ],
-)
-def test_budget_refuses(per_s: float, burst: int, searches: int | None, field: str) -> None:
-    with pytest.raises(InvalidField) as caught:
-        Budget(per_s, burst, searches)
-    assert caught.value.metadata["field"] == field
 
 
 # --- keys --------------------------------------------------------------------------------------------------------
@@ -117,24 +90,6 @@ def test_secret_hash_is_hmac() -> None:
     block = pepper.ljust(64, b"\0")
     inner = hashlib.sha256(bytes(b ^ 0x36 for b in block) + b"fr-core api key 1\0" + b"k" * 16 + b"\0" + token.secret)
     assert secret_hash(pepper, token) == hashlib.sha256(bytes(b ^ 0x5C for b in block) + inner.digest()).digest()
-
-
-@pytest.mark.parametrize(
-    ("change", "field"),
-    [
-        ({"label": "a" * 129}, "label"),
-        ({"label": "a\nb"}, "label"),
-        ({"label": " a"}, "label"),
-        ({"lifetime_ms": 0}, "lifetime"),
-        ({"lifetime_ms": MAX_LIFETIME_MS + 1}, "lifetime"),
-        ({"certificate": "ab"}, "certificate_sha256"),
-        ({"certificate": "A" * 64}, "certificate_sha256"),
-    ],
-)
-def test_new_key_refuses(change: dict[str, object], field: str) -> None:
-    with pytest.raises(InvalidField) as caught:
-        new_key(**change)  # type: ignore[arg-type]
-    assert caught.value.metadata["field"] == field
 
 
 def test_refusals_all_sound_alike() -> None:
@@ -283,16 +238,6 @@ def test_what_is_left_of_a_day_is_told_and_not_counted() -> None:
     assert counted.searches_left("key:a", BUDGET) == 100
 
 
-def test_quota_says_when_the_day_ends() -> None:
-    _, counted = fresh()
-    assert searched(counted, BUDGET) == 100
-    with pytest.raises(QuotaExceeded) as caught:
-        counted.search("key:a", BUDGET)
-    assert abs(float(caught.value.metadata["retry_after_s"]) - (MIDNIGHT_MS - NOW_MS) / 1000) < 0.01
-    with pytest.raises(QuotaExceeded):
-        counted.search("key:b", Budget(1.0, 1, 0))
-
-
 @pytest.mark.parametrize("step_ms", [DAY_MS, -DAY_MS, 400 * DAY_MS, -400 * DAY_MS])
 def test_a_clock_that_is_set_gives_no_searches_and_locks_nobody_out(step_ms: int) -> None:
     clocks, counted = fresh()
@@ -362,18 +307,5 @@ def test_threads_get_no_more_than_one() -> None:
         assert sum(pool.map(work, range(8))) == 2_000
 
 
-LOW, HIGH = Budget(1.0, 20, 5), Budget(2.0, 30, None)
-
-
-def test_a_budget_within_another_has_no_limit_above_it() -> None:
-    assert LOW.is_within(HIGH)
-    assert LOW.is_within(LOW)
-    for above in (replace(LOW, requests_per_s=1.5), replace(LOW, burst=21), replace(LOW, searches_per_day=6)):
-        assert not above.is_within(LOW)
-    assert not replace(LOW, searches_per_day=None).is_within(LOW)
-    assert replace(LOW, searches_per_day=0).is_within(LOW)
-
-
 def test_the_lower_of_two_budgets_has_the_lower_limits() -> None:
     assert Budget(1.0, 30, None).at_most(Budget(2.0, 20, 0)) == Budget(1.0, 20, 0)
-    assert HIGH.at_most(HIGH) == HIGH

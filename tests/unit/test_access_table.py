@@ -22,19 +22,15 @@ from fr_core.gallery.checks import is_gallery_id
 from fr_core.storage.audit.attribution import Attribution
 from fr_server.authz import record as recording
 from fr_server.authz.access_audit import GatewayAudit
-from fr_server.authz.authorize import require_role
-from fr_server.authz.callers import calling, current_principal, seen, sees_gallery
+from fr_server.authz.callers import seen
 from fr_server.authz.record import (
     BEGUN,
-    NOBODY,
     PACE_S,
     UNRECORDED,
     CallAudit,
     CallRecord,
     Ended,
     Refusals,
-    note,
-    noting,
 )
 from fr_server.authz.rules import Coarse, Kind, Rule, ScopeKind, action_of
 from fr_server.authz.scope import Foreign
@@ -44,7 +40,7 @@ from fr_server.telemetry.throttle import MOST_PER_GROUP, MOST_PER_WINDOW, Thrott
 from fr_server.telemetry.trust import HandshakeFailure, Trust
 from fr_training.store.codes import new_code, typed_code
 from fr_trust.access.budget import UNLIMITED
-from fr_trust.access.principal import SYSTEM, Principal
+from fr_trust.access.principal import Principal
 from fr_trust.access.roles import Role
 from fr_trust.access.scope import EVERYTHING, NOTHING, Scope
 from fr_trust.errors import CredentialInvalid, NotPermitted
@@ -250,28 +246,6 @@ def test_a_message_that_is_not_set_stays_so() -> None:
     assert not request.HasField("search")
 
 
-@pytest.mark.parametrize(
-    ("principal_id", "words"),
-    [("key:abc", "the key has"), ("oidc:0123", "the token has"), ("local", "the caller has")],
-)
-def test_who_has_no_role_is_told_both(principal_id: str, words: str) -> None:
-    who = Principal(principal_id, frozenset({Role.EXAMINER, Role.TRAINEE}), NOTHING, NOTHING, UNLIMITED)
-    require_role(who, frozenset({Role.EXAMINER, Role.ADMIN}))
-    with pytest.raises(NotPermitted) as refused:
-        require_role(who, frozenset({Role.ADMIN, Role.OPERATOR}))
-    assert refused.value.what == f"This takes one of the roles operator, admin; {words} trainee, examiner."
-    assert "abc" not in refused.value.message
-    with pytest.raises(NotPermitted) as refused:
-        require_role(who, frozenset({Role.ADMIN}), "With these fields ")
-    assert refused.value.what == f"With these fields this takes the role admin; {words} trainee, examiner."
-
-
-@pytest.mark.parametrize("gallery_id", ["theirs", "NO ID"])
-def test_nothing_is_made_outside_of_the_scope(gallery_id: str) -> None:
-    with pytest.raises(NotPermitted):
-        put_out("CreateGallery", principal(Role.ADMIN), gallery_pb2.CreateGalleryRequest(gallery_id=gallery_id))
-
-
 def test_a_course_is_made_by_who_may_see_it_whatever_its_id() -> None:
     request = training_pb2.CreateCourseRequest(learn_from=["a", "b"])
     with pytest.raises(NotPermitted):
@@ -442,16 +416,6 @@ def test_pages_of_what_is_seen_are_those_of_a_list_that_holds_nothing_else(
     assert got == expected
 
 
-def test_whoever_calls_is_known_in_the_call_alone() -> None:
-    assert current_principal() is SYSTEM
-    who = principal(Role.EXAMINER, Scope(("g*",)))
-    with calling(who):
-        assert current_principal() is who
-        assert sees_gallery("g1")
-        assert not sees_gallery("x")
-    assert sees_gallery("x")
-
-
 # --- what the audit is told ----------------------------------------------------------------------------------
 
 
@@ -466,9 +430,6 @@ class Kept:
         if self.fails:
             raise StoreFailed("The disk refuses.")
         self.ended.append(ended)
-
-
-STRANGER = Attribution(actor=NOBODY)
 
 
 def test_refusals_of_one_caller_have_a_pace_whatever_their_reasons() -> None:
@@ -541,50 +502,6 @@ def test_what_was_told_or_may_have_changed_something_is_recorded_each_time(metho
         asyncio.run(ends(outcome))
     left = MOST_PER_WINDOW if rule.chained else calls
     assert told == {"OK": calls, "BROKEN_OFF": calls, "CANCELLED": calls, "REFUSED": MOST_PER_WINDOW, "LEFT": left}
-
-
-def test_a_flood_of_refusals_is_counted_and_not_written() -> None:
-    kept, now = Kept(), [0.0]
-
-    async def flood() -> None:
-        refusals = Refusals(kept, lambda: now[0])
-        missing = Ended(STRANGER, "gallery.search", "CREDENTIAL_MISSING", counts={"own": 1})
-        for _ in range(1_000):
-            refusals.tell(missing)
-        refusals.tell(Ended(STRANGER, "gallery.search", "CREDENTIAL_INVALID"))
-        refusals.tell(replace(missing, detail={"credential": "key:1"}))
-        await refusals.settled()
-        assert [len([one for one in kept.ended if one.outcome == outcome]) for outcome in OUTCOMES] == [11, 1]
-        now[0] = 59.9
-        refusals.tell(missing)
-        now[0] = 60.0
-        refusals.tell(missing)
-        refusals.tell(missing)
-        await refusals.drain()
-
-    asyncio.run(flood())
-    assert [dict(one.counts) for one in kept.ended[-2:]] == [{"own": 1, UNRECORDED: 991}, {"own": 1}]
-
-
-OUTCOMES = ("CREDENTIAL_MISSING", "CREDENTIAL_INVALID")
-
-
-def test_the_end_of_a_flood_is_told_of_when_the_server_ends() -> None:
-    kept = Kept()
-
-    async def flood() -> None:
-        refusals = Refusals(kept, lambda: 0.0)
-        for number in range(15):
-            refusals.tell(Ended(STRANGER, "gallery.search", "CREDENTIAL_MISSING", counts={"nth": number}))
-        for number in range(11):
-            refusals.tell(Ended(Attribution("key:1"), "gallery.search", "RATE_LIMITED", counts={"nth": number}))
-        await refusals.drain()
-        await refusals.drain()
-
-    asyncio.run(flood())
-    told = sorted((one.outcome, *one.counts.items()) for one in kept.ended[-2:])
-    assert told == [("CREDENTIAL_MISSING", ("nth", 14), (UNRECORDED, 4)), ("RATE_LIMITED", ("nth", 10))]
-    assert len(kept.ended) == 22
 
 
 def test_a_refusal_that_cannot_be_recorded_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -677,18 +594,3 @@ def test_a_pace_remembers_who_was_heard_of_last() -> None:
     for number in range(10_000):
         throttle.held_back(f"other {number}", "")
     assert throttle.held_back("flood", "") == 0
-
-
-def test_notes_are_added_to_the_record_of_the_call() -> None:
-    record = CallRecord()
-    note(gallery_id="elsewhere")  # nobody hears
-    with noting(record):
-        note(gallery_id="g", subject_ids=["a", "b"], threshold=0.5, counts={"faces": 2})
-        note(subject_ids=["b", "c"], gallery_version=3, detail={"case_id": "x"})
-        note(purpose="victim", case_reference="A 1")
-    ended = record.ended(Attribution(), "gallery.search", "OK")
-    assert (ended.gallery_id, ended.subject_ids, ended.threshold) == ("g", ("a", "b", "c"), 0.5)
-    assert (ended.gallery_version, ended.counts, ended.detail) == (3, {"faces": 2}, {"case_id": "x"})
-    assert ended.attribution == Attribution(purpose="victim", case_reference="A 1")
-    record.gallery_id = None
-    assert record.ended(Attribution(), "gallery.search", "OK").subject_ids == ()

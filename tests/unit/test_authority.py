@@ -25,7 +25,7 @@ from fr_server.gateway.authority import (
     write_revocations,
 )
 from fr_server.gateway.pem import expires_ms, revocations_expire_ms
-from fr_server.gateway.tls import ClientCertificates, TlsFiles, check_tls, server_context
+from fr_server.gateway.tls import ClientCertificates, TlsFiles, check_tls
 from support.gateways import DAY_MS, Papers
 
 NOW_MS = 1_800_000_000_000
@@ -112,11 +112,6 @@ def test_a_client_signs_nobody(papers: Papers, tmp_path: Path) -> None:
     client = papers.client("client", at_ms=NOW_MS)
     with pytest.raises(TlsUnusable, match="does not belong to an authority"):
         make_client_certificate(client, Issued(tmp_path / "c.pem", tmp_path / "c.key"), "other", NOW_MS)
-
-
-def test_good_files_pass(files: TlsFiles) -> None:
-    check_tls(files, NOW_MS)
-    server_context(files, NOW_MS)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import os
 import unicodedata
 from pathlib import Path
 
 import pytest
 import typer
-from rich.console import Console
 
-from fr_client.cli import progress as progress_module
 from fr_client.cli.gallery.photo_sources import (
     PhotoFile,
     read_folder,
@@ -46,17 +43,6 @@ def test_without_a_terminal_a_line_comes_every_ten_seconds(capsys: pytest.Captur
         "Enrolling: 160 of 1,000 photos, 8.0/s, 0:01:45 left, 2 refused",
         "Enrolling: 240 of 1,000 photos, 8.0/s, 0:01:35 left, 3 refused",
     ]
-
-
-def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown, clock = io.StringIO(), Clock()
-    terminal = Console(file=shown, force_terminal=True, width=120)
-    monkeypatch.setattr(progress_module, "console", lambda *, stderr: terminal)
-    with progress("Enrolling", "photos", 1000, clock) as advance:
-        clock.now += 10.0
-        advance(500, 0)
-    assert "500/1000" in shown.getvalue()
-    assert "50.0/s, 0:00:10 left" in shown.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -50,12 +50,6 @@ def test_a_path_that_is_no_utf8_can_be_shown() -> None:
     text.encode()
 
 
-def test_long_text_is_folded_rather_than_cut() -> None:
-    rows = table("Why")
-    rows.add_row(plain("x" * 500))
-    assert printed(rows).count("x") == 500
-
-
 def test_the_faces_of_a_photo_are_numbered_with_their_size_and_notes() -> None:
     face = common_pb2.Face(
         box=common_pb2.BoundingBox(left=10.4, top=20, right=70.4, bottom=100),
@@ -90,13 +84,6 @@ def test_a_search_is_printed_with_ranks_marks_and_the_notice(capsys: pytest.Capt
     assert ["2", "0.2500", "no", "lead", "y", "4"] in lines
     assert ["Face", "2", "of", "2:", "no", "lead", "at", "threshold", "0.5000", "in", "gallery", "team"] in lines
     assert lines[-1] == ["Leads,", "not", "identities."]
-
-
-def test_a_fusion_that_only_a_newer_server_knows_is_told_in_a_plain_word(capsys: pytest.CaptureFixture[str]) -> None:
-    print_search("team", gallery_pb2.SearchResponse(fusion=99, searched_templates=7))  # type: ignore[arg-type]
-    out = " ".join(capsys.readouterr().out.split())
-    assert "7 templates searched, those that a first scan picked compared exactly; " in out
-    assert "the server fused those of a subject in a way that is newer than this command." in out
 
 
 def rate(value: float, low: float, high: float, **more: Any) -> common_pb2.ErrorRate:
@@ -184,7 +171,6 @@ def test_a_search_tells_how_many_strangers_it_answers_with_a_lead_and_what_that_
 
 
 ONE, TWO = "if both photos show one person than if they show two", "if the photos show two people than if they show one"
-BEYOND = "How much more is more than the calibration can show: it has too few comparisons."
 NEITHER = "That is not the probability that they show one person, nor that they show two."
 NONE, AT_LEAST, AT_MOST = (
     common_pb2.LikelihoodRatioBound.Value(f"LIKELIHOOD_RATIO_BOUND_{name}") for name in ("NONE", "AT_LEAST", "AT_MOST")
@@ -201,27 +187,6 @@ def compared(
         ),
         likelihood_ratio=common_pb2.LikelihoodRatio(log10_lr=log10_lr, bound=bound, in_range=in_range),
     )
-
-
-@pytest.mark.parametrize(
-    ("log10_lr", "bound", "said"),
-    [
-        (3.2, NONE, f"about 2,000 times more probable {ONE}."),
-        (4.0, NONE, f"about 10,000 times more probable {ONE}."),
-        (-2.0, NONE, f"about 100 times more probable {TWO}."),
-        (0.001, NONE, "about as probable if both photos show one person as if they show two."),
-        (5.2186, AT_LEAST, f"more probable {ONE}. {BEYOND}"),
-        (0.0, AT_LEAST, f"more probable {ONE}. {BEYOND}"),
-        (0.0, AT_MOST, f"more probable {TWO}. {BEYOND}"),
-        (4.01, NONE, f"more probable {ONE}. {BEYOND}"),  # of 10,000 comparisons none can show 1 in 10,001
-        (-3.01, NONE, f"more probable {TWO}. {BEYOND}"),
-    ],
-)
-def test_a_similarity_is_told_by_how_much_it_speaks_for_one_person_as_far_as_that_is_known(
-    log10_lr: float, bound: common_pb2.LikelihoodRatioBound.ValueType, said: str
-) -> None:
-    (sentence,) = evidence_text(compared(log10_lr, bound))
-    assert sentence == f"This similarity is {said} {NEITHER}"
 
 
 def test_the_command_line_and_the_evidence_report_tell_a_likelihood_ratio_alike() -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,11 +11,10 @@ from google.protobuf.duration_pb2 import Duration
 from fr_api.v1 import training_pb2
 from fr_client.cli.train import answers as keys
 from fr_client.cli.train.answers import NotUnderstood, Scale
-from fr_client.cli.train.dialog import Countdown, Dialog, EndedForGood, InputEnded, Left
-from fr_client.cli.train.labels import labels, shown_of, similarity_text
-from fr_client.cli.train.questions import Decided, Style, ask
+from fr_client.cli.train.dialog import Countdown, Dialog
+from fr_client.cli.train.labels import labels, similarity_text
 from fr_client.cli.train.session import Blocks
-from support.scripted_training import picture, trial
+from support.scripted_training import picture
 
 SCALE = "(-1 to 1, higher is more alike, by the machine)"
 
@@ -73,33 +71,6 @@ def test_probabilities_and_difficulties_may_be_left_out() -> None:
     assert [keys.difficulty(typed) for typed in (" ", "1", "5")] == [None, 1, 5]
 
 
-@pytest.mark.parametrize(
-    ("rating", "p_same", "found"),
-    [(3, 0.4, True), (3, 0.5, False), (1, 0.9, False), (-1, 0.6, True), (-3, 0.5, False), (0, 0.0, False)],
-)
-def test_a_rating_and_a_probability_may_contradict_each_other(rating: int, p_same: float, found: bool) -> None:
-    assert keys.contradicts(rating, p_same) == found
-
-
-def test_an_observation_has_a_similarity_where_it_is_visible() -> None:
-    found = [keys.observation(typed, "nose") for typed in ("s10", "D 0", "n")]
-    assert [(one.comparison, one.HasField("similarity"), one.similarity) for one in found] == [
-        (training_pb2.COMPARISON_SIMILAR, True, 10),
-        (training_pb2.COMPARISON_DIFFERENT, True, 0),
-        (training_pb2.COMPARISON_NOT_VISIBLE, False, 0),
-    ]
-    assert {one.component_id for one in found} == {"nose"}
-
-
-def test_a_triage_has_reasons_where_the_photo_is_not_usable() -> None:
-    found = [keys.quality(typed) for typed in ("u", "l1", "r 6, 2 2")]
-    assert [(one.usability, list(one.reasons)) for one in found] == [
-        (training_pb2.USABILITY_USABLE, []),
-        (training_pb2.USABILITY_LIMITED, [training_pb2.DEGRADATION_BLUR]),
-        (training_pb2.USABILITY_REJECT, [training_pb2.DEGRADATION_NOISE, training_pb2.DEGRADATION_POSE]),
-    ]
-
-
 def test_notes_end_where_the_server_takes_no_more() -> None:
     lines = keys.notes_with(["x" * 1_000], "y" * 999)
     assert len("\n".join(lines)) == keys.MAX_NOTES
@@ -146,18 +117,6 @@ def test_the_time_that_is_left_stands_still_in_a_pause() -> None:
     assert countdown.is_over
 
 
-def dialog(lines: Iterable[str], *, marks: str | None = None) -> tuple[Dialog, list[str], list[str]]:
-    """A dialog, what it says, and how it stops and starts the time; `marks` stand where typed input is dropped."""
-    left, told, time = iter(lines), list[str](), list[str]()
-
-    def drop() -> None:
-        if marks is not None:
-            told.append(marks)
-
-    stop, start = partial(time.append, "pause"), partial(time.append, "resume")
-    return Dialog(lambda: next(left, ""), told.append, told.append, drop, stop, start, Countdown(Clock())), told, time
-
-
 def rated(at: Dialog) -> int:
     return at.ask("Rate:", lambda line: keys.rating(line, Scale.SIGNED))
 
@@ -187,39 +146,6 @@ def test_what_was_typed_ahead_is_dropped_where_something_new_is_asked() -> None:
     ]
 
 
-def test_what_was_typed_ahead_does_not_settle_a_probability_that_contradicts_the_rating() -> None:
-    at, told, _ = dialog(["3", "10", "20", "4"], marks="-")
-    given = ask(at, trial("RATE"), Style())
-    assert isinstance(given, Decided)
-    assert isinstance(given.decision, training_pb2.PairRating)
-    assert (given.decision.rating, round(given.decision.p_same, 6)) == (3, 0.2)
-    assert (
-        told.index("-")
-        == told.index("Your rating says one person, and 10 % says two people. Your next answer counts.") - 1
-    )
-    assert told.count("-") == 1
-
-
-def test_a_pause_stops_the_time_of_the_session_until_enter() -> None:
-    at, _, time = dialog(["p\n", "\n", "-1\n"])
-    assert rated(at) == -1
-    assert time == ["pause", "resume"]
-    at, _, time = dialog(["p\n", "q\n"])
-    with pytest.raises(Left):
-        rated(at)
-    assert time == ["pause"]
-
-
-def test_leaving_and_ending_are_different_things() -> None:
-    with pytest.raises(Left):
-        rated(dialog(["q\n"])[0])
-    with pytest.raises(EndedForGood):
-        rated(dialog(["f\n", "y\n"])[0])
-    assert rated(dialog(["f\n", "\n", "1"])[0]) == 1
-    with pytest.raises(InputEnded):
-        rated(dialog(["x\n"])[0])
-
-
 def test_pictures_are_called_as_the_exercises_count_them() -> None:
     def names(*roles: str) -> list[str]:
         return list(labels([picture(str(number), role) for number, role in enumerate(roles)]).values())
@@ -231,17 +157,6 @@ def test_pictures_are_called_as_the_exercises_count_them() -> None:
     assert names("PROBE", "CANDIDATE", "CANDIDATE") == ["probe", "1", "2"]
     assert names("CANDIDATE", "CANDIDATE", "CANDIDATE") == ["1", "2", "3"]
     assert names() == []
-
-
-def test_the_probe_comes_first_and_may_be_the_trainees_own() -> None:
-    candidates = [picture("a", "CANDIDATE"), picture("b", "CANDIDATE")]
-    assert [one.label for one in shown_of(candidates, None)] == ["1", "2"]
-    own = shown_of(candidates, b"photo")
-    assert [(one.label, one.is_probe) for one in own] == [("probe", True), ("1", False), ("2", False)]
-    assert own[0].data == b"photo"
-    sent = shown_of([*candidates, picture("p", "PROBE")], b"photo")
-    assert [one.label for one in sent] == ["probe", "1", "2"]
-    assert sent[0].data != b"photo"
 
 
 def test_similarities_are_told_by_label() -> None:
@@ -323,52 +238,3 @@ def test_what_cannot_be_known_is_not_told() -> None:
     assert told(7, begins(2), trials=18) == []  # a form has fewer items than the plan has trials
     assert told(7, begins(2), limits=(None, None, None)) == []
     assert told(0, begins(1), resumed=False) == []
-
-
-def follow(*, late: bool = False, left_s: float | None = None) -> tuple[Blocks, list[str]]:
-    said: list[str] = []
-    countdown = Countdown(lambda: 0.0)
-    countdown.begin(left_s)
-    blocks = Blocks(session(0), False, countdown, said.append)
-    blocks.next_is(begins(1))
-    for number in (1, 2):
-        blocks.next_is(at(1, number))
-        blocks.shown(at(1, number).trial)
-        blocks.shown(at(1, number).trial)  # its next step
-        if number == 1:
-            blocks.answered()
-    if late:
-        blocks.late()
-    return blocks, said
-
-
-def test_a_block_that_ends_before_its_last_trial_ran_out_of_time() -> None:
-    blocks, said = follow()
-    blocks.next_is(begins(2))
-    assert said == ["The time of block 1 (Title 1) ran out; 9 trials stay without an answer."]
-    blocks, said = follow()
-    blocks.answered()
-    blocks.next_is(begins(2))
-    assert said == ["The time of block 1 (Title 1) ran out; 8 trials stay without an answer."]
-
-
-def test_a_block_that_is_answered_to_its_end_did_not_run_out_of_time() -> None:
-    said: list[str] = []
-    blocks = Blocks(session(0), False, Countdown(lambda: 0.0), said.append)
-    blocks.next_is(at(1, 10))
-    blocks.shown(at(1, 10).trial)
-    blocks.answered()
-    blocks.next_is(begins(2))
-    assert said == []
-
-
-def test_a_sitting_that_is_over_was_ended_elsewhere_or_ran_out_of_time() -> None:
-    for found, expected in (
-        (follow(), 0),
-        (follow(left_s=60.0), 0),
-        (follow(left_s=0.5), 1),
-        (follow(left_s=60.0, late=True), 1),
-    ):
-        blocks, said = found
-        blocks.next_is(OVER)
-        assert len(said) == expected

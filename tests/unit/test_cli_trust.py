@@ -1090,23 +1090,3 @@ def test_wrong_usage_ends_before_anything_is_sent(words: tuple[str, ...]) -> Non
     code, _, error = fr_at("localhost:1", *words)
     assert code == 2
     assert "Usage:" in error
-
-
-@pytest.mark.parametrize(
-    ("words", "call"),
-    [
-        (("whoami",), "WhoAmI"),
-        (("key", "create", "--role", "admin"), "CreateKey"),
-        (("audit", "checkpoint", "--out", "nowhere"), "GetCheckpoints"),
-        (("case", "delete", "c", "--yes"), "DeleteCase"),
-        (("case", "search", "c", "g", __file__), "SearchInCase"),
-        (("review", "list"), "ListAwaiting"),
-    ],
-)
-def test_a_refusal_is_one_sentence_and_a_document(
-    script: Script, target: str, words: tuple[str, ...], call: str
-) -> None:
-    script.refusals[call] = ["NOT_PERMITTED"]
-    code, out, error = fr_at(target, *words, "--json")
-    assert (code, error) == (1, "NOT_PERMITTED: Not now. (request id-1)\n")
-    assert json.loads(out)["error"]["reason"] == "NOT_PERMITTED"

@@ -1,24 +1,18 @@
-"""Calls of both clients against a small gRPC server, their errors and repetitions, and the names that they need."""
+"""Calls of both clients against a small gRPC server, their errors and repetitions."""
 
 from __future__ import annotations
 
-import ast
-import inspect
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any, get_args
+from typing import Any
 
 import grpc
 import pytest
-from google.protobuf.duration_pb2 import Duration
-from google.rpc import error_details_pb2, status_pb2
 
-import fr_client
 from fr_api.v1 import common_pb2, error_reason_pb2, gallery_pb2
-from fr_client import KEEP, Client, FrApiError, Keep, RetryPolicy, reason_of, requests, words
+from fr_client import KEEP, FrApiError, Keep, RetryPolicy, reason_of
 from fr_client.errors import Wire, parse
-from fr_client.sync import evaluation, galleries, recognition, subjects
 from support.scripted import QUICK, Kind, ScriptedGallery, asked, both, released, scripted, serving
 
 
@@ -104,46 +98,11 @@ def test_every_page_is_listed(kind: Kind) -> None:
     assert [request.page_size for request in gallery.requests] == [2, 2, 2]
 
 
-def test_an_unknown_policy_and_an_impossible_window_are_value_errors() -> None:
-    with Client("localhost:1") as client:
-        with pytest.raises(ValueError, match="several_faces"):
-            client.compare(b"a", b"b", several_faces="smallest")  # type: ignore[arg-type]
-        with pytest.raises(ValueError, match="max_in_flight"):
-            client.enrol_many("g", [], max_in_flight=0)
-
-
 TARGET = "example:50061"
 
 
 def wire(code: grpc.StatusCode, details: str = "", *metadata: tuple[str, str | bytes]) -> Wire:
     return Wire(code, details, metadata)
-
-
-def details_bin(message: str, *details: error_details_pb2.ErrorInfo | error_details_pb2.RetryInfo) -> bytes:
-    status = status_pb2.Status(code=8, message=message)
-    for detail in details:
-        status.details.add().Pack(detail)
-    return bytes(status.SerializeToString())
-
-
-def test_reason_message_metadata_delay_and_request_id_come_from_the_server() -> None:
-    info = error_details_pb2.ErrorInfo(reason="OVERLOADED", domain="fr-core", metadata={"limit": "64"})
-    retry = error_details_pb2.RetryInfo(retry_delay=Duration(seconds=1, nanos=500_000_000))
-    error = parse(
-        wire(
-            grpc.StatusCode.RESOURCE_EXHAUSTED,
-            "short",
-            ("x-request-id", "abc"),
-            ("grpc-status-details-bin", details_bin("The whole sentence.", info, retry)),
-        ),
-        TARGET,
-        1.0,
-    )
-    assert (error.code, error.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
-    assert str(error) == error.message == "The whole sentence."
-    assert error.metadata == {"limit": "64"}
-    assert error.retry_after_s == 1.5
-    assert error.request_id == "abc"
 
 
 @pytest.mark.parametrize(
@@ -243,34 +202,3 @@ def test_the_mask_of_a_subject_is_as_exact(
     assert (request.gallery_id, request.subject_id) == ("g", "s")
     assert list(request.update_mask.paths) == mask
     assert dict(request.metadata) == ({} if metadata is KEEP else metadata)
-
-
-def test_every_kind_of_argument_of_a_client_can_be_imported() -> None:
-    imported = {
-        alias.name
-        for module in (evaluation, galleries, recognition, subjects)
-        for node in ast.walk(ast.parse(inspect.getsource(module)))
-        if isinstance(node, ast.ImportFrom) and node.module in (requests.__name__, words.__name__)
-        for alias in node.names
-        if not alias.name.isupper() and alias.name[0].isupper()
-    }
-    assert len(imported) > 10
-    assert imported <= set(fr_client.__all__)
-
-
-@pytest.mark.parametrize(
-    ("literal", "table"),
-    [
-        (words.SeveralFaces, words.POLICIES),
-        (words.Fusion, words.FUSIONS),
-        (words.Use, words.USES),
-        (words.ReadingPurpose, words.PURPOSES),
-        (words.ReportFile, words.REPORT_FILES),
-        (words.TrainingFile, words.TRAINING_FILES),
-        (words.ExportFormat, words.EXPORT_FORMATS),
-        (words.Finding, words.FINDINGS),
-        (words.Role, words.ROLES),
-    ],
-)
-def test_each_value_of_the_api_has_its_word(literal: Any, table: dict[str, int]) -> None:
-    assert list(get_args(literal)) == list(table)

@@ -208,18 +208,6 @@ def test_a_server_of_another_authority_is_not_called(papers: Papers, tmp_path: P
         assert asked_info(port, tls_credentials(papers.ca.read_bytes())) == "1"
 
 
-def test_credentials_that_cannot_be_are_refused_before_any_call(papers: Papers, tmp_path: Path) -> None:
-    for certificate, key in ((papers.client.certificate, None), (None, papers.client.key)):
-        with pytest.raises(ValueError, match="both or neither"):
-            tls_credentials(papers.ca, certificate, key)
-    for none in (b"", b"words", papers.server.key.read_bytes()):
-        with pytest.raises(ValueError, match="not in PEM"):
-            tls_credentials(none)
-    with pytest.raises(FileNotFoundError):
-        tls_credentials(tmp_path / "none.pem")
-    assert tls_credentials(None) is not None  # the authorities of the system
-
-
 # --- connection files --------------------------------------------------------------------------------------------
 
 

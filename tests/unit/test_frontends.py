@@ -1,4 +1,4 @@
-"""The link between a front-end and the engine's process: messages, memory, waiting, ends; all within this process."""
+"""The link between a front-end and the engine's process: memory, waiting, refusals; all within this process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ import pytest
 
 from fr_core.detect.protocol import TileFaces
 from fr_core.embed.null import NULL_MODEL
-from fr_core.errors import CallEnded, DuplicateImage, GalleryReplaced, InvalidField, Overloaded
+from fr_core.errors import CallEnded, GalleryReplaced, InvalidField
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.values import GalleryUse
 from fr_core.packs.manifest import load_pack
@@ -40,17 +39,13 @@ from fr_server.workers.link_client import (
     EngineDefect,
     RemoteRawEmbedder,
     RemoteTileDetector,
-    parted,
     remote_galleries,
 )
 from fr_server.workers.link_server import Answerer
 from fr_server.workers.messages import (
     AUDIT_METHODS,
     GALLERY_METHODS,
-    Answer,
     ArenaPlan,
-    PackedFaces,
-    Refusal,
     Welcome,
     Wire,
 )
@@ -166,53 +161,6 @@ def hang_up(wire: Wire) -> None:
         end.shutdown(socket.SHUT_RDWR)
 
 
-def test_messages_travel_whole_and_read_only_mappings_stay_so() -> None:
-    ours, theirs = multiprocessing.Pipe()
-    a, b = Wire(ours), Wire(theirs)
-    a.send(Refusal(1, DuplicateImage("Found.", template_id="7")))
-    a.send(Answer(2, {"metadata": MappingProxyType({"k": "v"}), "vector": np.arange(3.0)}))
-    refusal, answer = b.receive(), b.receive()
-    assert (type(refusal.error), refusal.error.what, refusal.error.metadata) == (
-        DuplicateImage,
-        "Found.",
-        {"template_id": "7"},
-    )
-    assert answer.value["metadata"] == MappingProxyType({"k": "v"})
-    assert answer.value["vector"].tolist() == [0, 1, 2]
-    a.close()
-    with pytest.raises(EOFError):
-        b.receive()
-    with pytest.raises(OSError):
-        b.send(1)
-    b.close()
-
-
-def test_packed_faces_come_out_as_they_went_in() -> None:
-    faces = [seen(tile(2)), seen(tile(0)), seen(tile(3))]
-    unpacked = PackedFaces.of(faces).unpacked()
-    assert [len(one) for one in unpacked] == [2, 0, 3]
-    for before, after in zip(faces, unpacked, strict=True):
-        np.testing.assert_array_equal(before.boxes, after.boxes)
-        np.testing.assert_array_equal(before.landmarks, after.landmarks)
-        np.testing.assert_array_equal(before.scores, after.scores)
-        assert not after.boxes.flags.writeable
-    assert PackedFaces.of([]).unpacked() == []
-
-
-def test_both_ends_of_an_arena_see_the_same_pixels_and_slots_do_not_touch() -> None:
-    memory = new_memory(PLAN)
-    a, b = Arena(memory, PLAN), Arena(memory, PLAN)
-    os.close(memory)
-    for slot in range(4):
-        for view in a.views(slot, [SHAPE, SHAPE]):
-            view[:] = slot + 1
-    for slot in range(4):
-        assert {int(value) for view in b.views(slot, [SHAPE, SHAPE]) for value in np.unique(view)} == {slot + 1}
-    for slot, shapes in ((4, [SHAPE]), (-1, [SHAPE]), (0, [(112, 113)])):
-        with pytest.raises(ValueError):
-            a.views(slot, shapes)
-
-
 def open_descriptors() -> set[str]:
     return {path.name for path in Path("/proc/self/fd").iterdir()}
 
@@ -245,15 +193,6 @@ def test_each_class_has_slots_of_its_own_and_waits_for_one_as_long_as_it_is_want
         assert not waiting.done()
         slots.give_back(taken.pop())
         assert waiting.result(5) not in taken
-
-
-def test_pictures_are_parted_by_bytes_in_their_order() -> None:
-    tiles = [tile(i) for i in range(5)]
-    parts = parted(tiles, 2 * TILE_BYTES)
-    assert [[int(one[0, 0, 0]) for one in part] for part in parts] == [[0, 1], [2, 3], [4]]
-    assert parted([], 1) == []
-    with pytest.raises(ValueError):
-        parted(tiles, TILE_BYTES - 1)
 
 
 def test_models_answer_through_the_link_in_order_whatever_fits_a_slot(link: Link) -> None:
@@ -329,19 +268,6 @@ def test_bulk_items_that_wait_for_room_hold_up_nobody_else(link: Link) -> None:
             one.result(5)
 
 
-def test_refusal_arrives_as_it_was_raised(link: Link) -> None:
-    begun = link.models.batches
-    link.models.gate.clear()
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(link.asker.pictures, "detector", [tile(1)] * 6, Ticket())
-        eventually(lambda: link.models.batches == begun + 1)  # 2 run, 4 wait, and no more may
-        with pytest.raises(Overloaded) as caught:
-            link.asker.pictures("detector", [tile(1)], Ticket())
-        link.models.gate.set()
-        first.result(5)
-    assert caught.value.metadata == {"limit": "4"}
-
-
 def test_galleries_answer_through_the_link_and_nothing_else_does(link: Link) -> None:
     galleries = remote_galleries(link.asker)
     assert galleries.list(10, "").items == ()
@@ -401,22 +327,3 @@ def test_the_audit_is_read_through_the_link(link: Link) -> None:
     with pytest.raises(InvalidField):
         galleries.audit_export(7, False)
     assert galleries.audit_subject("g", "Ann") != galleries.audit_subject("h", "Ann")
-
-
-def test_end_of_a_front_end_cancels_what_it_waited_for(link: Link) -> None:
-    link.models.gate.clear()
-    ends = Ticket()
-    with ThreadPoolExecutor(2) as pool:
-        asked = [pool.submit(link.asker.pictures, "detector", [tile(value)], ends) for value in (1, 2)]
-        eventually(lambda: link.answerer.waiting == 2)
-        tickets = list(link.answerer._tickets.values())
-        assert all(ticket.wanted for ticket in tickets)
-        assert not link.gone.is_set()
-        hang_up(link.far_end)
-        assert link.gone.wait(5)
-        assert not any(ticket.wanted for ticket in tickets)
-        link.models.gate.set()
-        link.answerer.join()
-        ends.cancel()
-        for one in asked:
-            assert one.exception(5) is not None

@@ -46,11 +46,6 @@ def test_every_call_of_the_api_has_a_length_and_those_with_photos_that_of_any_me
     assert all(size is None or MOST_BYTES <= size <= 8 * 2**20 for size in sizes.values())
 
 
-def test_a_call_that_is_none_has_no_length() -> None:
-    with pytest.raises(KeyError):
-        request_of("/fr_api.v1.TrainingService/None")
-
-
 def encoded(**fields: Any) -> bytes:
     return gallery_pb2.StreamEnrolEmbeddingsRequest(**fields).SerializeToString()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -24,12 +23,12 @@ from fr_core.types import ModelId
 from fr_server.app import SERVICES
 from fr_server.config import TelemetryConfig
 from fr_server.telemetry.exposition import MetricsServer
-from fr_server.telemetry.listener import CANCELLED, OK, Listener
+from fr_server.telemetry.listener import OK
 from fr_server.telemetry.metrics import SPECS, PrometheusObserver, methods_of
-from fr_server.telemetry.open import open_telemetry, together
+from fr_server.telemetry.open import open_telemetry
 from fr_server.telemetry.processes import ProcessesCollector
 from fr_server.telemetry.storage import GALLERIES, SUBJECTS, TEMPLATES, KeptCollector, KeptStore
-from fr_server.telemetry.trust import HandshakeFailure, Parting, Refusal, Trust
+from fr_server.telemetry.trust import HandshakeFailure, Parting, Refusal
 from support.access import new_key, open_store
 
 DETECT = "fr_api.v1.RecognitionService/Detect"
@@ -54,24 +53,6 @@ def value(samples: Samples, name: str, **labels: str) -> float:
 
 def observer() -> PrometheusObserver:
     return PrometheusObserver(methods_of(SERVICES))
-
-
-def test_calls_are_in_flight_then_counted_by_method_and_outcome() -> None:
-    metrics = observer()
-    first, second, third = (metrics.began(DETECT, "r", "") for _ in range(3))
-    assert value(read(metrics), "fr_requests_in_flight") == 3
-    first(OK, 0.03)
-    second("NO_FACE", 0.01)
-    third(CANCELLED, 0.01)
-    samples = read(metrics)
-    assert value(samples, "fr_requests_in_flight") == 0
-    assert value(samples, "fr_request_seconds_sum", method=DETECT, outcome="OK") == pytest.approx(0.03)
-    assert value(samples, "fr_request_seconds_bucket", method=DETECT, outcome="OK", le="0.02") == 0
-    assert value(samples, "fr_request_seconds_bucket", method=DETECT, outcome="OK", le="0.05") == 1
-    assert value(samples, "fr_request_seconds_count", method=DETECT, outcome="CANCELLED") == 1
-    assert value(samples, "fr_rejects_total", reason="NO_FACE") == 1
-    rejects = sum(v for (name, _), v in samples.items() if name == "fr_rejects_total")
-    assert rejects == 1, "neither an answer nor a cancelled call is a refusal"
 
 
 def test_engine_is_counted_by_stage_and_model() -> None:
@@ -101,19 +82,6 @@ def test_engine_is_counted_by_stage_and_model() -> None:
     assert (value(samples, "fr_photos_total"), value(samples, "fr_faces_total")) == (2, 29)
 
 
-def test_server_tells_health_device_and_itself() -> None:
-    metrics = observer()
-    assert value(read(metrics), "fr_health") == 0
-    metrics.serving(True)
-    metrics.running_on(ActiveDevice("auto", "cpu", "onnxruntime 1.0", "f32"), "buffalo_s")
-    samples = read(metrics)
-    assert value(samples, "fr_health") == 1
-    device = {"requested": "auto", "active": "cpu", "runtime": "onnxruntime 1.0", "precision": "f32"}
-    assert value(samples, "fr_device_info", **device, pack="buffalo_s") == 1
-    assert any(name == "fr_build_info" for name, _ in samples)
-    assert any(name == "process_cpu_seconds_total" for name, _ in samples)
-
-
 def test_no_caller_makes_a_series() -> None:
     metrics = observer()
     for n in range(5):
@@ -138,17 +106,6 @@ def test_what_is_told_is_what_is_listed_and_two_registries_are_apart() -> None:
     assert families == {spec.name.removesuffix("_total") for spec in SPECS} - counted, "nobody counts galleries here"
     assert not [name for name, _ in read(metrics) if name.endswith("_created")]
     assert value(read(other), "fr_photos_total") == 0
-
-
-@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
-def test_names_follow_the_conventions(spec: object) -> None:
-    name, kind, buckets = spec.name, spec.kind, spec.buckets  # type: ignore[attr-defined]
-    assert re.fullmatch(r"fr_[a-z_]+", name)
-    assert name.endswith("_total") == (kind == "counter")
-    assert bool(buckets) == (kind == "histogram")
-    assert list(buckets) == sorted(set(buckets))
-    if name.endswith("_seconds"):
-        assert kind == "histogram" or name.endswith("_timestamp_seconds")
 
 
 def test_trust_is_counted_within_known_words() -> None:
@@ -189,13 +146,6 @@ def test_trust_is_counted_within_known_words() -> None:
     assert value(samples, "fr_decoders_replaced_total", why="crashed") == 1
     assert not [label for _, labels in samples for label in labels if "192.0.2" in label[1] or label[1] == "jane"]
     assert value(samples, "fr_door_handshakes_failed_total", why="no_h2") == 0, "there from the start"
-
-
-def test_nobody_listens_to_trust_where_metrics_are_off() -> None:
-    assert isinstance(open_telemetry(TelemetryConfig(), SERVICES).trust, Trust)
-    telemetry = open_telemetry(TelemetryConfig(metrics_port=9464), SERVICES)
-    assert telemetry.metrics is not None
-    assert telemetry.trust is telemetry.metrics.trust
 
 
 class Unreadable:
@@ -272,29 +222,6 @@ def test_processes_of_a_server_are_told_together() -> None:
     assert during["fr_open_fds"] > before["fr_open_fds"]
     assert 0 < during["fr_open_fds_ratio"] < 1
     assert list(ProcessesCollector(2**22 + 1).collect()) == [], "there is no such process"
-
-
-def test_listeners_together_all_hear_everything() -> None:
-    a, b = observer(), observer()
-    both = together(a, None, b)
-    with both.stage("detect"):
-        pass
-    both.analyzed(2)
-    both.queued("detector", 1)
-    both.batch("detector", [0.1], 0.1)
-    both.dropped("embedder", 1)
-    both.refused("NO_FACE")
-    both.began(DETECT, "r", "")(OK, 0.1)
-    for heard in (read(a), read(b)):
-        assert value(heard, "fr_stage_seconds_count", stage="detect") == 1
-        assert value(heard, "fr_faces_total") == 2
-        assert value(heard, "fr_queue_depth", model="detector") == 1
-        assert value(heard, "fr_batch_size_count", model="detector") == 1
-        assert value(heard, "fr_dropped_total", model="embedder") == 1
-        assert value(heard, "fr_rejects_total", reason="NO_FACE") == 1
-        assert value(heard, "fr_request_seconds_count", method=DETECT, outcome="OK") == 1
-    assert together(a, None) is a
-    assert isinstance(together(None), Listener)
 
 
 def test_metrics_are_served_until_closed() -> None:

@@ -130,18 +130,6 @@ def test_steps_in_the_thread_of_a_photo_are_children_of_their_call(traced: Trace
             assert {trace_id(child) for child in steps} == {trace_id(span)}
 
 
-def test_one_call_does_not_become_the_parent_of_the_next(traced: Traced) -> None:
-    first, second = traced.call(), traced.call()
-    assert parent_id(second) is None
-    assert trace_id(first) != trace_id(second)
-
-
-def test_steps_outside_of_calls_leave_no_span(traced: Traced) -> None:
-    with traced.listener.stage("decode"):
-        pass
-    assert traced.spans() == []
-
-
 @pytest.mark.parametrize(
     ("error", "outcome", "is_error"),
     [(UnsupportedFormat("Jane Roe's photo."), "UNSUPPORTED_FORMAT", False), (KeyError("Jane Roe"), "KeyError", True)],

@@ -159,12 +159,6 @@ def test_a_token_says_who_calls(tmp_path: Path, algorithm: str) -> None:
     assert not principal.coarse
 
 
-def test_trainees_are_told_coarse_scores(tmp_path: Path) -> None:
-    principal = accepted(tokens(tmp_path), token({**without("galleries"), "roles": "trainee x"}))
-    assert principal.coarse
-    assert principal.galleries.patterns == ()
-
-
 @pytest.mark.parametrize(
     ("name", "claims"),
     [

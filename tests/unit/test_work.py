@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from fr_core.errors import CallEnded, Overloaded, ShuttingDown
+from fr_core.errors import CallEnded, Overloaded
 from fr_core.runtime.ticket import Ticket, hold
 from fr_server.authz.callers import calling
 from fr_server.pools import STORAGE_THREADS, Pace, Work, answer_each
@@ -53,25 +53,6 @@ def test_every_item_is_answered_within_the_window() -> None:
 
 def test_empty_stream_ends() -> None:
     assert asyncio.run(collect(count(0), 4, asyncio.Event())) == ([], 0)
-
-
-def test_draining_answers_what_was_read_then_ends_the_stream() -> None:
-    answered: list[int] = []
-    draining = asyncio.Event()
-
-    async def answer(request: int) -> int:
-        if request == 2:  # the last that comes
-            draining.set()
-        await asyncio.sleep(0.05)
-        return request
-
-    async def scenario() -> None:
-        async for response in answer_each(never_ends(3), answer, 8, draining):
-            answered.append(response)  # noqa: PERF401 - the answers before the error count
-
-    with pytest.raises(ShuttingDown):
-        asyncio.run(scenario())
-    assert sorted(answered) == [0, 1, 2]
 
 
 def test_a_stream_that_has_ended_is_answered_in_full_though_the_server_drains() -> None:
@@ -137,26 +118,6 @@ def test_abandoned_stream_cancels_its_items() -> None:
 
     asyncio.run(scenario())
     assert cancelled == 2
-
-
-def test_long_jobs_leave_threads_of_galleries_to_those_who_wait() -> None:
-    async def at_work() -> None:
-        work, gate = Work(1), threading.Event()
-
-        async def long_job() -> None:
-            hold(Ticket(bulk=True))
-            await work.storage(gate.wait)
-
-        jobs = [asyncio.create_task(long_job()) for _ in range(2 * STORAGE_THREADS)]
-        await asyncio.sleep(0)  # each has asked for a thread
-        try:
-            assert await asyncio.wait_for(work.storage(lambda: 7), 10.0) == 7
-        finally:
-            gate.set()
-            await asyncio.gather(*jobs)
-            work.close()
-
-    asyncio.run(at_work())
 
 
 @pytest.mark.parametrize("bulk", [False, True])
