@@ -15,7 +15,7 @@ from typer.main import get_command
 from fr_api.v1 import access_pb2, error_reason_pb2
 from fr_client.cli.admin.keys import APART, NEEDS, warnings_of
 from fr_client.cli.main import build
-from fr_client.cli.state import REMEDIES, remedy_of
+from fr_client.cli.state import REMEDIES
 from fr_client.words import ROLES
 from fr_server.authz.rules import OF_COURSES, OF_GALLERIES, Rule, ScopeKind
 from fr_server.authz.table import RULES
@@ -51,25 +51,6 @@ def test_what_a_hint_names_is_there(reason: str) -> None:
     outside = re.findall(r"--[a-z-]+", re.sub(r"`[^`]+`", "", hint.sentence))
     assert set(outside) == set(hint.options)
     assert quoted or any(set(hint.options) <= set(options) for options in commands().values())
-
-
-@pytest.mark.parametrize(
-    ("reason", "having", "lacking"),
-    [
-        (
-            "PURPOSE_REQUIRED",
-            ("fr search", "fr gallery duplicates", "fr gallery cluster", "fr subject show", "fr enrol"),
-            ("fr subject delete", "fr train run"),
-        ),
-        ("SEVERAL_FACES", ("fr search", "fr compare", "fr enrol", "fr case search"), ("fr detect", "fr train run")),
-    ],
-)
-def test_a_hint_is_for_commands_that_have_its_options(
-    reason: str, having: tuple[str, ...], lacking: tuple[str, ...]
-) -> None:
-    assert all(remedy_of(reason, commands()[name]) for name in having)
-    assert not any(remedy_of(reason, commands()[name]) for name in lacking)
-    assert remedy_of("NO_FACE", commands()["fr search"]) == ""
 
 
 def test_the_line_of_an_error_ends_with_what_to_type(tmp_path: Path) -> None:

@@ -161,12 +161,32 @@ def test_a_photo_that_is_not_there_is_one_sentence(words: tuple[str, ...]) -> No
         ("detect",),
         ("search", "g", "a.jpg", "--threshold", "1.5"),
         ("compare", "a.jpg", "b.jpg", "--several-faces", "all"),
+        ("compare", "a.jpg", "b.jpg", "--threshold", "0.5", "--target-fmr", "0.001"),
+        ("search", "g", "a.jpg", "--target-fmr", "0.001", "--target-fpir", "0.01"),
         ("no-such-command",),
         ("--timeout", "0", "info"),
+        ("gallery", "calibrate", "g"),
+        ("gallery", "calibrate", "g", "calibration.json", "--remove"),
+        ("report", "identification", "lfw", "--sizes", "0"),
+        ("report", "identification", "lfw", "--sizes", "9" * 5000),
+        ("key", "create", "--role", "admin", "--days", "0"),
+        ("key", "create", "--role", "admin", "--out", "a", "--connection-file", "b"),
+        ("key", "rotate", "k1", "--out", "a", "--connection-file", "b"),
+        ("audit", "search", "--chain", "cases", "--subject", "s"),
+        ("case", "search", "c1", "g", "a.jpg", "--threshold", "0.4", "--target-fmr", "0.1"),
+        ("review", "submit", "e1", "--finding", "potential-candidate", "--template", "4"),
+        ("review", "submit", "e1", "--finding", "no-candidate", "--template", "4"),
+        ("review", "submit", "e1", "--finding", "inconclusive", "--rating", "0"),
+        ("review", "submit", "e1", "--finding", "inconclusive", "--notes", "x", "--notes-file", "y"),
+        ("train", "plan", "taster-90"),
+        ("train", "probe-key", "c1", "photo.jpg"),
+        ("train", "probe-key", "c1", "photo.jpg", "--identity", "Jane", "--absent"),
+        ("train", "report", "--out", "x"),
+        ("train", "report", "k1", "--trainee", "p1", "--out", "x"),
     ],
 )
-def test_wrong_usage_ends_with_status_2(words: tuple[str, ...]) -> None:
-    code, _, error = fr(*words)
+def test_wrong_usage_ends_before_anything_is_sent(words: tuple[str, ...]) -> None:
+    code, _, error = fr("--server", "localhost:1", *words)
     assert code == 2
     assert "Usage:" in error
 

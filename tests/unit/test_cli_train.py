@@ -128,23 +128,6 @@ def test_a_course_is_made_and_shown(target: str, service: ScriptedTraining) -> N
     assert [line.split()[0] for line in out.splitlines()[-4:] if line.strip()] == ["c3", "c2", "c1"]
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("plan", "taster-90"),
-        ("probe-key", "c1", "photo.jpg"),
-        ("probe-key", "c1", "photo.jpg", "--identity", "Jane", "--absent"),
-        ("cohort", "new", "c1", "--trainees", "0", "--codes", "-"),
-        ("report", "--out", "x"),
-        ("report", "k1", "--trainee", "p1", "--out", "x"),
-    ],
-)
-def test_wrong_usage_ends_before_anything_is_sent(words: tuple[str, ...]) -> None:
-    code, _, error = fr("localhost:1", *words)
-    assert code == 2
-    assert "Usage:" in error
-
-
 def test_the_hash_of_a_probe_is_made_here_and_the_photo_stays(
     target: str, service: ScriptedTraining, tmp_path: Path
 ) -> None:

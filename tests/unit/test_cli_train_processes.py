@@ -129,19 +129,6 @@ def test_what_a_killed_command_left_is_gone_when_the_next_begins(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_terminal_that_is_closed_tells_the_command(tmp_path: Path) -> None:
-    service = ScriptedTraining([trial("RATE", PAIR)])
-    ours, theirs = pty.openpty()
-    with serving_training(service) as target:
-        running = started(target, tmp_path, ON_TERMINAL, (theirs, theirs, theirs))
-        os.close(theirs)
-        begun(ours)
-        os.close(ours)
-        assert running.wait(20) == 128 + signal.SIGHUP
-    assert list(tmp_path.iterdir()) == []
-    assert names(service)[-1] == "PauseSession"
-
-
 def test_on_a_terminal_the_wait_is_told_in_one_line(tmp_path: Path) -> None:
     service = ScriptedTraining([trial("RATE", PAIR)])
     ours, theirs = pty.openpty()

@@ -1062,31 +1062,3 @@ def test_a_bundle_can_do_no_harm_to_a_terminal() -> None:
     told = list(sentences(hostile))
     assert all(one.isprintable() for one in told)
     assert any("an invalid time" in one for one in told)
-
-
-# --- usage -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("key", "create", "--role", "boss"),
-        ("key", "create", "--role", "admin", "--days", "0"),
-        ("key", "create", "--role", "admin", "--out", "a", "--connection-file", "b"),
-        ("key", "rotate", "k1", "--out", "a", "--connection-file", "b"),
-        ("audit", "search", "--chain", "none"),
-        ("audit", "search", "--chain", "cases", "--subject", "s"),
-        ("case", "open", "2026/7"),
-        ("case", "search", "c1", "g", "a.jpg", "--threshold", "0.4", "--target-fmr", "0.1"),
-        ("case", "search", "c1", "g", "a.jpg", "--several-faces", "all"),
-        ("review", "submit", "e1", "--finding", "match"),
-        ("review", "submit", "e1", "--finding", "potential-candidate", "--template", "4"),
-        ("review", "submit", "e1", "--finding", "no-candidate", "--template", "4"),
-        ("review", "submit", "e1", "--finding", "inconclusive", "--rating", "0"),
-        ("review", "submit", "e1", "--finding", "inconclusive", "--notes", "x", "--notes-file", "y"),
-    ],
-)
-def test_wrong_usage_ends_before_anything_is_sent(words: tuple[str, ...]) -> None:
-    code, _, error = fr_at("localhost:1", *words)
-    assert code == 2
-    assert "Usage:" in error

@@ -214,23 +214,6 @@ def test_a_threshold_and_its_rates_exclude_each_other() -> None:
         requests.search("g", SearchItem(face, target_fmr=0.001, target_fpir=0.01))
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("compare", "a.jpg", "b.jpg", "--threshold", "0.5", "--target-fmr", "0.001"),
-        ("search", "g", "a.jpg", "--target-fmr", "0.001", "--target-fpir", "0.01"),
-        ("gallery", "calibrate", "g"),
-        ("gallery", "calibrate", "g", "calibration.json", "--remove"),
-        ("report", "identification", "lfw", "--sizes", "0"),
-        ("report", "identification", "lfw", "--sizes", "9" * 5000),
-    ],
-)
-def test_wrong_usage_ends_before_anything_is_sent(words: tuple[str, ...]) -> None:
-    code, _, error = fr_at("localhost:1", *words)
-    assert code == 2
-    assert "Usage:" in error
-
-
 def test_an_empty_file_is_no_calibration(tmp_path: Path) -> None:
     file = tmp_path / "calibration.json"
     file.write_bytes(b"\n")

@@ -61,19 +61,6 @@ def test_a_making_tells_how_far_it_has_come_and_ends_with_its_course(kind: Kind,
 
 
 @both
-def test_optional_values_are_left_out(kind: Kind, served: Served) -> None:
-    service, target = served
-    of_training(kind, target, lambda training: training.create_cohort("c1", 1))
-    of_training(kind, target, lambda training: training.set_probe_key("c1", "ab" * 32, ""))
-    assert not service.calls("CreateCohort")[-1].HasField("retention")
-    assert service.calls("SetProbeKey")[0] == training_pb2.SetProbeKeyRequest(
-        course_id="c1", image_sha256="ab" * 32, identity=""
-    )
-    for name in ("pause_session", "resume_session", "finish_session"):
-        assert of_training(kind, target, methodcaller(name, "s")).trials == 1
-
-
-@both
 def test_a_plan_is_a_name_or_a_file_or_a_message(kind: Kind, served: Served, tmp_path: Path) -> None:
     service, target = served
     file = tmp_path / "plan.toml"

@@ -29,7 +29,6 @@ from fr_server.telemetry.open import open_telemetry
 from fr_server.telemetry.processes import ProcessesCollector
 from fr_server.telemetry.storage import GALLERIES, SUBJECTS, TEMPLATES, KeptCollector, KeptStore
 from fr_server.telemetry.trust import HandshakeFailure, Parting, Refusal
-from support.access import new_key, open_store
 
 DETECT = "fr_api.v1.RecognitionService/Detect"
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -160,22 +159,6 @@ def test_what_cannot_be_read_is_left_out(tmp_path: Path, caplog: pytest.LogCaptu
     samples = scraped(generate_latest(registry).decode())
     assert samples == {("fr_store_broken", frozenset({("store", "training")})): 1.0}
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
-
-
-def test_the_records_of_an_audit_are_counted_whoever_made_them(tmp_path: Path) -> None:
-    registry = CollectorRegistry()
-    database = tmp_path / "access.sqlite"
-    registry.register(KeptCollector({"access": KeptStore(database)}))
-    with open_store(tmp_path) as store, open_store(tmp_path) as another:
-        for made in (1, 2):
-            store.create(new_key())
-            another.create(new_key())
-            samples = scraped(generate_latest(registry).decode())
-            with store.auditing() as audit:
-                assert value(samples, "fr_audit_records_total", chain="access") == audit.head().seq == 2 * made
-                (oldest,) = audit.records(0, 1)
-                assert value(samples, "fr_audit_oldest_timestamp_seconds", chain="access") == oldest.record.at_ms / 1000
-    assert "# TYPE fr_audit_records_total counter" in generate_latest(registry).decode()
 
 
 def test_galleries_are_counted_over_all_pages(tmp_path: Path) -> None:

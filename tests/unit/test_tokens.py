@@ -388,16 +388,16 @@ def test_a_key_that_cannot_be_used_is_left_out() -> None:
     assert {key_id for key_id, _ in keys} == {"rsa", "p256", "p384", "ed"}
 
 
-@pytest.mark.parametrize("source", ["http://id.example/jwks", "file:///etc/passwd", "ftp://x/y"])
-def test_addresses_are_https(source: str) -> None:
+@pytest.mark.parametrize(
+    ("source", "algorithms"),
+    [
+        *((source, ALL) for source in ("http://id.example/jwks", "file:///etc/passwd", "ftp://x/y")),
+        *(("jwks.json", algorithms) for algorithms in ((), ("HS256",), ("none",), ("RS256", "RS1"))),
+    ],
+)
+def test_addresses_are_https_and_algorithms_known(source: str, algorithms: tuple[str, ...]) -> None:
     with pytest.raises(ConfigInvalid):
-        JsonWebKeys(source, ALL)
-
-
-@pytest.mark.parametrize("algorithms", [(), ("HS256",), ("none",), ("RS256", "RS1")])
-def test_algorithms_are_known(algorithms: tuple[str, ...]) -> None:
-    with pytest.raises(ConfigInvalid):
-        JsonWebKeys("jwks.json", algorithms)
+        JsonWebKeys(source, algorithms)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
