@@ -34,3 +34,10 @@ def fr(*words: object, typed: str = "", columns: str = "250", **environ: str) ->
 
 def fr_at(target: str, *words: object, typed: str = "", columns: str = "250", **environ: str) -> Said:
     return fr("--server", target, *words, typed=typed, columns=columns, **environ)
+
+
+def reason_of(said: Said) -> str:
+    """The reason with which standard error begins; the command must have ended with status 1."""
+    code, _, error = said
+    assert code == 1, error
+    return error.partition(":")[0]

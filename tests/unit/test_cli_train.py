@@ -18,7 +18,7 @@ from rich.console import Console
 
 from fr_api.v1 import training_pb2
 from fr_client.cli.train.cohorts import Board
-from support.cli import fr_at
+from support.cli import fr_at, reason_of
 from support.scripted_training import ScriptedTraining, course, serving_training
 
 
@@ -42,8 +42,7 @@ def test_plans_are_listed_and_their_text_is_printed(target: str) -> None:
     assert code == 0
     assert out.splitlines()[-2].split() == ["taster-90", "A", "taster", "148", "90", "212", "80"]
     assert fr(target, "plans", "taster-90") == (0, 'format = 1\ntitle = "A taster"\n', "")
-    code, _, error = fr(target, "plans", "taster-91")
-    assert (code, error.partition(":")[0]) == (1, "UNKNOWN_PLAN")
+    assert reason_of(fr(target, "plans", "taster-91")) == "UNKNOWN_PLAN"
     assert json.loads(fr(target, "plans", "--json")[1])["plans"][0]["needs"]["people"] == 212
 
 
@@ -106,8 +105,7 @@ def test_a_plan_of_a_file_is_sent_as_its_text(target: str, service: ScriptedTrai
     code, out, _ = fr(target, "plan", file, "--check")
     assert (code, "Minutes at most        90, and 2 blocks without a limit " in out) == (0, True)
     assert service.calls("CheckPlan")[0].plan.toml == text
-    code, _, error = fr(target, "plan", tmp_path / "none.toml", "--check")
-    assert (code, error.partition(":")[0]) == (1, "FILE_UNREADABLE")
+    assert reason_of(fr(target, "plan", tmp_path / "none.toml", "--check")) == "FILE_UNREADABLE"
     file.write_bytes(b"\xff")
     code, _, error = fr(target, "plan", file, "--check")
     assert (code, "is not text in UTF-8" in error) == (1, True)
@@ -186,8 +184,10 @@ def test_a_cohort_whose_codes_were_lost_is_deleted_again(
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", no_links)
-    code, _, error = fr(target, "cohort", "new", "c1", "--trainees", "2", "--codes", tmp_path / "codes.csv")
-    assert (code, error.partition(":")[0]) == (1, "FILE_UNWRITABLE")
+    assert (
+        reason_of(fr(target, "cohort", "new", "c1", "--trainees", "2", "--codes", tmp_path / "codes.csv"))
+        == "FILE_UNWRITABLE"
+    )
     assert [request.cohort_id for request in service.calls("DeleteCohort")] == ["k1"]
     fr(target, "cohort", "add", "k1", "--trainees", "2", "--codes", tmp_path / "codes.csv")
     assert [request.trainee_id for request in service.calls("DeleteTrainee")] == ["p1", "p2"]
@@ -327,8 +327,7 @@ def test_a_list_that_is_none_is_not_sent(
 ) -> None:
     if text is not None:
         (tmp_path / "wrong.txt").write_text(text, encoding="utf-8")
-    code, _, error = fr(target, "plan", "taster-90", "--dataset", "lfw", "--exclude", tmp_path / "wrong.txt")
-    assert (code, error.partition(":")[0]) == (1, reason)
+    assert reason_of(fr(target, "plan", "taster-90", "--dataset", "lfw", "--exclude", tmp_path / "wrong.txt")) == reason
     assert not service.calls("CreateCourse")
 
 
@@ -370,8 +369,7 @@ def test_ones_own_code_is_asked_for_and_never_shown(target: str, service: Script
     code, out, error = fr(target, "report", "--code", "-", "--out", tmp_path / "mine", typed="s3cret\n")
     assert (code, "s3cret" in out + error) == (0, False)
     assert service.calls("GetTrainingReport")[0].code == "s3cret"
-    code, _, error = fr(target, "report", "--code", "-", "--out", tmp_path / "none", typed="")
-    assert (code, error.partition(":")[0]) == (1, "MISSING_FIELD")
+    assert reason_of(fr(target, "report", "--code", "-", "--out", tmp_path / "none", typed="")) == "MISSING_FIELD"
 
 
 def test_a_server_without_pages_gives_the_figures_and_says_so(
@@ -381,8 +379,7 @@ def test_a_server_without_pages_gives_the_figures_and_says_so(
     code, out, error = fr(target, "report", "k1", "--out", tmp_path / "report")
     assert (code, "report.json" in out, error.startswith("No report.html")) == (0, True, True)
     assert [file.name for file in (tmp_path / "report").iterdir()] == ["report.json"]
-    code, _, error = fr(target, "report", "k1", "--out", tmp_path / "page", "--file", "html")
-    assert (code, error.partition(":")[0]) == (1, "NOTHING_TO_REPORT")
+    assert reason_of(fr(target, "report", "k1", "--out", tmp_path / "page", "--file", "html")) == "NOTHING_TO_REPORT"
     service.files.clear()
     assert fr(target, "report", "k1", "--out", tmp_path / "page")[0] == 1
     assert not (tmp_path / "page").exists()
@@ -394,6 +391,8 @@ def test_an_export_is_written_whole_or_not_at_all(target: str, service: Scripted
     assert (file.read_bytes(), stat.S_IMODE(file.stat().st_mode)) == (b"a,b\n", 0o600)
     assert fr(target, "export", "k1", "--format", "open-badges", "--out", file)[2].startswith("FILE_EXISTS")
     service.refusals["ExportResults"] = ["NOTHING_TO_REPORT"]
-    code, _, error = fr(target, "export", "k1", "--format", "ags", "--out", tmp_path / "scores.json")
-    assert (code, error.partition(":")[0]) == (1, "NOTHING_TO_REPORT")
+    assert (
+        reason_of(fr(target, "export", "k1", "--format", "ags", "--out", tmp_path / "scores.json"))
+        == "NOTHING_TO_REPORT"
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]

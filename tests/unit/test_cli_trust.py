@@ -37,7 +37,7 @@ from fr_server.rpc.interceptors.sizes import request_of
 from fr_trust.audit.export import export, oldest_segment
 from support.audits import Audited
 from support.cases import OTHER_SIGNER, REFERENCE, SIGNER, Filed, filed
-from support.cli import fr, fr_at, run
+from support.cli import fr, fr_at, reason_of, run
 from support.scripted import Script, serving_trust
 
 NOTICE = "Leads for a human examiner, never an identity."
@@ -215,8 +215,7 @@ def test_a_key_is_bound_to_the_first_certificate_of_a_file(
     digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.strip())).hexdigest()
     assert script.calls("CreateKey")[0].certificate_sha256 == digest
     for wrong, reason in ((authority.key, "INVALID_FIELD"), (tmp_path / "none.pem", "FILE_UNREADABLE")):
-        code, _, error = fr_at(target, *words, wrong)
-        assert (code, error.partition(":")[0]) == (1, reason)
+        assert reason_of(fr_at(target, *words, wrong)) == reason
     assert len(script.calls("CreateKey")) == 1
 
 
@@ -541,8 +540,7 @@ def test_a_checkpoint_that_is_none_is_not_saved(
         audit_pb2.GetCheckpointsResponse(checkpoints=[audit_pb2.Checkpoint(chain=chain, json=text)])
     ]
     folder = tmp_path / "kept"
-    code, _, error = fr_at(target, "audit", "checkpoint", "--out", folder)
-    assert (code, error.partition(":")[0]) == (1, "CHECKPOINT_UNREADABLE")
+    assert reason_of(fr_at(target, "audit", "checkpoint", "--out", folder)) == "CHECKPOINT_UNREADABLE"
     assert not folder.exists()
 
 
@@ -679,10 +677,8 @@ def test_a_check_needs_a_key_and_readable_files(verify_file: Any, chain: Audited
     file, kept = tmp_path / "all.jsonl", tmp_path / "kept"
     assert run(verify_file, file)[0] == 2
     for words in ((tmp_path / "none", "--checkpoints", kept), (file, "--checkpoints", tmp_path / "none")):
-        code, _, error = run(verify_file, *words)
-        assert (code, error.partition(":")[0]) == (1, "FILE_UNREADABLE")
-    code, _, error = run(verify_file, file, "--public-key", file)
-    assert (code, error.partition(":")[0]) == (1, "INVALID_FIELD")
+        assert reason_of(run(verify_file, *words)) == "FILE_UNREADABLE"
+    assert reason_of(run(verify_file, file, "--public-key", file)) == "INVALID_FIELD"
     code, _, error = run(verify_file, file, "--public-key", kept / "access.pem")
     assert (code, "signed by a different key" in error) == (1, True)
     other = tmp_path / "other.jsonl"
@@ -804,8 +800,7 @@ def test_a_search_in_a_case_keeps_its_notice_and_names_its_examination(
     assert (code, "There is no candidate to examine; the case keeps the search as e2." in out) == (0, True)
     assert NOTICE in out
     assert json.loads(fr_at(target, *words, "--json")[1])["examination"]["examination_id"] == "e2"
-    code, _, error = fr_at(target, "case", "search", "c1", "wanted", tmp_path / "none.jpg")
-    assert (code, error.partition(":")[0]) == (1, "FILE_UNREADABLE")
+    assert reason_of(fr_at(target, "case", "search", "c1", "wanted", tmp_path / "none.jpg")) == "FILE_UNREADABLE"
 
 
 JPEG, PNG = b"\xff\xd8\xff photo", b"\x89PNG photo"
@@ -887,8 +882,7 @@ def test_the_photos_of_an_examination_are_written_for_their_owner_alone(
         assert "probe" not in told
         assert all("photo" not in one for one in told["candidates"])
         assert told["notice"] == NOTICE
-    code, _, error = fr_at(target, "review", "show", "e1", "--out", folder)
-    assert (code, error.partition(":")[0]) == (1, "FILE_EXISTS")
+    assert reason_of(fr_at(target, "review", "show", "e1", "--out", folder)) == "FILE_EXISTS"
 
 
 def test_a_finding_is_given_with_notes_of_a_file(script: Script, target: str, tmp_path: Path) -> None:
@@ -1034,10 +1028,8 @@ def test_a_bundle_of_another_signer_is_refused(verify: Any, bundle: Path) -> Non
     assert (code, error.startswith("EVIDENCE_UNUSABLE: audit_public.pem: ")) == (1, True)
     assert "check that key first" in error
     (folder / "none.txt").write_text("no key")
-    code, _, error = run(verify, bundle, "--public-key", folder / "none.txt")
-    assert (code, error.partition(":")[0]) == (1, "INVALID_FIELD")
-    code, _, error = run(verify, bundle, "--public-key", folder / "none.pem")
-    assert (code, error.partition(":")[0]) == (1, "FILE_UNREADABLE")
+    assert reason_of(run(verify, bundle, "--public-key", folder / "none.txt")) == "INVALID_FIELD"
+    assert reason_of(run(verify, bundle, "--public-key", folder / "none.pem")) == "FILE_UNREADABLE"
 
 
 def test_what_is_no_bundle_is_told_from_one_that_was_changed(verify: Any, bundle: Path) -> None:

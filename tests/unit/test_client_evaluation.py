@@ -17,7 +17,7 @@ import pytest
 
 from fr_api.v1 import common_pb2, evaluation_pb2, evaluation_pb2_grpc
 from fr_client import AsyncClient, Client, FrApiError, SearchItem, requests
-from support.cli import fr_at
+from support.cli import fr_at, reason_of
 from support.scripted import Kind, asked, both, refuse
 
 FILES = {
@@ -173,8 +173,7 @@ def test_the_files_that_a_report_has_are_written_for_their_owner_alone(evaluatio
         "calibration.json": b'{"version": 1}',
     }
     assert [stat.S_IMODE(path.stat().st_mode) for path in (out, out / "scores.csv")] == [0o700, 0o600]
-    code, _, error = fr_at(evaluation[1], "report", "get", "r1", "--out", out)
-    assert (code, error.partition(":")[0]) == (1, "FILE_EXISTS")
+    assert reason_of(fr_at(evaluation[1], "report", "get", "r1", "--out", out)) == "FILE_EXISTS"
     (tmp_path / "empty").mkdir()
     assert fr_at(evaluation[1], "report", "get", "r1", "--out", tmp_path / "empty")[0] == 1
     assert fr_at(evaluation[1], "report", "get", "r1", "--out", tmp_path / "one", "--file", "calibration")[0] == 0
@@ -196,8 +195,7 @@ def test_a_command_tells_that_figures_follow_the_photos_and_deletes_a_report(eva
 def test_what_is_not_there_leaves_nothing_behind(
     evaluation: Evaluation, tmp_path: Path, words: tuple[str, ...]
 ) -> None:
-    code, _, error = fr_at(evaluation[1], "report", "get", *words, "--out", tmp_path / "report")
-    assert (code, error.partition(":")[0]) == (1, "UNKNOWN_REPORT")
+    assert reason_of(fr_at(evaluation[1], "report", "get", *words, "--out", tmp_path / "report")) == "UNKNOWN_REPORT"
     assert list(tmp_path.iterdir()) == []
 
 
