@@ -61,28 +61,22 @@ def test_the_line_of_an_error_ends_with_what_to_type(tmp_path: Path) -> None:
     script.refusals["SearchInCase"] = ["SEVERAL_FACES", "PURPOSE_REQUIRED"]
     photo = tmp_path / "a.jpg"
     photo.write_bytes(b"a photo")
+    search = ("case", "search", "c", "g", photo)
     with serving_trust(script) as target:
-        assert fr_at(target, "key", "rotate", "k")[::2] == (
-            1,
-            "UNKNOWN_KEY: Not now. `fr key list` lists them, for an admin; `fr whoami` names yours. (request id-1)\n",
-        )
-        assert fr_at(target, "whoami")[::2] == (
-            1,
-            "CREDENTIAL_MISSING: Not now. `fr --connection FILE` takes the key from a connection file. "
-            "(request id-1)\n",
-        )
-        assert fr_at(target, "case", "close", "2026-014")[::2] == (
-            1,
-            "UNKNOWN_CASE: Not now. `fr case list` lists them. CASE is the id of a case, not its reference. "
-            "(request id-1)\n",
-        )
-        words = ("case", "search", "c", "g", photo)
-        assert fr_at(target, *words)[::2] == (
-            1,
-            "SEVERAL_FACES: Not now. The option is --several-faces largest. (request id-1)\n",
-        )
-        # A case has its purpose: the command has no such option.
-        assert fr_at(target, *words)[::2] == (1, "PURPOSE_REQUIRED: Not now. (request id-1)\n")
+        for words, said in (
+            (
+                ("key", "rotate", "k"),
+                "UNKNOWN_KEY: Not now. `fr key list` lists them, for an admin; `fr whoami` names yours.",
+            ),
+            (("whoami",), "CREDENTIAL_MISSING: Not now. `fr --connection FILE` takes the key from a connection file."),
+            (
+                ("case", "close", "2026-014"),
+                "UNKNOWN_CASE: Not now. `fr case list` lists them. CASE is the id of a case, not its reference.",
+            ),
+            (search, "SEVERAL_FACES: Not now. The option is --several-faces largest."),
+            (search, "PURPOSE_REQUIRED: Not now."),  # a case has its purpose: the command has no such option
+        ):
+            assert fr_at(target, *words)[::2] == (1, f"{said} (request id-1)\n")
 
 
 EVERYBODYS = frozenset(Role)

@@ -63,40 +63,6 @@ def test_a_check_says_what_a_plan_needs_and_whether_it_is_there(target: str, ser
     assert [list(one.datasets) for one in service.calls("CheckPlan")] == [[], ["lfw"], ["mine", "other"], ["mine"]]
 
 
-@pytest.mark.parametrize(
-    ("needs", "there", "words"),
-    [
-        ((32, 3, 0), (35, 0, 0), "Enough no: 3 people with two photos are missing"),
-        ((32, 3, 0), (31, 2, 0), "Enough no: 1 person is missing, and 1 person with two photos is missing"),
-        ((32, 3, 0), (32, 3, 0), "Enough yes, if their photos show usable faces"),
-        (
-            (8, 4, 4),
-            (102, 102, 0),
-            "Needs 8 people, 4 of them with two photos, 4 with two of one condition The data sets hold 102 people, 102 "
-            "of them with two photos, 0 with two of one condition Enough no: 4 people with two photos of one "
-            "condition, for triads, are missing Remedy Show pairs instead of triads, or add a data set with such "
-            "photos, such as lfw.",
-        ),
-    ],
-)
-def test_a_check_says_which_people_are_missing(
-    needs: tuple[int, int, int], there: tuple[int, int, int], words: str
-) -> None:
-    fields = ("people", "people_with_two_photos", "people_with_two_alike")
-
-    class Needing(ScriptedTraining):
-        def CheckPlan(self, request: Any, context: Any) -> training_pb2.CheckPlanResponse:  # noqa: N802
-            wanted = training_pb2.PlanNeeds(**dict(zip(fields, needs, strict=True)))
-            missing = max(0, *(need - found for need, found in zip(needs, there, strict=True)))
-            held: Any = dict(zip(fields, there, strict=True))
-            return training_pb2.CheckPlanResponse(needs=wanted, missing=missing, **held)
-
-    with serving_training(Needing()) as target:
-        code, out, _ = fr(target, "plan", "taster-90", "--check", "--dataset", "people_folder")
-    assert code == (0 if "yes" in words else 1)
-    assert " ".join(out.split()).endswith(words)
-
-
 def test_a_plan_of_a_file_is_sent_as_its_text(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     block = '[[sittings.blocks]]\nid = "x"\n'

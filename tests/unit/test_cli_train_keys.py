@@ -12,11 +12,9 @@ from fr_api.v1 import training_pb2
 from fr_client.cli.train import answers as keys
 from fr_client.cli.train.answers import NotUnderstood, Scale
 from fr_client.cli.train.dialog import Countdown, Dialog
-from fr_client.cli.train.labels import labels, similarity_text
+from fr_client.cli.train.labels import labels
 from fr_client.cli.train.session import Blocks
 from support.scripted_training import picture
-
-SCALE = "(-1 to 1, higher is more alike, by the machine)"
 
 
 @pytest.mark.parametrize(
@@ -157,17 +155,6 @@ def test_pictures_are_called_as_the_exercises_count_them() -> None:
     assert names("PROBE", "CANDIDATE", "CANDIDATE") == ["probe", "1", "2"]
     assert names("CANDIDATE", "CANDIDATE", "CANDIDATE") == ["1", "2", "3"]
     assert names() == []
-
-
-def test_similarities_are_told_by_label() -> None:
-    assert similarity_text({}, {"x": "A"}) == ""
-    assert (
-        similarity_text({"x": 0.5, "y": 0.5}, {"x": "A", "y": "B"})
-        == f"The machine's similarity of both: +0.500 {SCALE}."
-    )
-    names = {"p": "probe", **{str(number): str(number) for number in range(1, 12)}}
-    found = similarity_text({"10": 0.25, "2": -0.125, "gone": 1.0}, names)
-    assert found == f"The machine's similarities: 2 -0.125, 10 +0.250 {SCALE}."
 
 
 # Of 10, 4 and 6 trials; the second has no limit.

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
+from fr_api.v1 import common_pb2
 from fr_core.align import ARCFACE_TEMPLATE
 from fr_core.embed.null import NULL_MODEL
-from fr_core.errors import CalibrationInvalid, InvalidField, MissingField, RateNotSupported
+from fr_core.errors import CalibrationInvalid, MissingField, RateNotSupported
 from fr_core.gallery.query import ScoreFusion
-from fr_core.gallery.values import Found, calibration_id
+from fr_core.gallery.values import Found
 from fr_core.scoring.calibration import Calibration, fit_calibration
 from fr_core.scoring.calibration_json import to_json
 from fr_core.scoring.intervals import Interval
@@ -30,7 +30,6 @@ from fr_server.rpc.convert.calibration import (
     Threshold,
     calibration_from,
     calibration_message,
-    criterion,
     error_rates,
     likelihood_ratio,
 )
@@ -58,15 +57,6 @@ def test_what_is_not_asked_for_is_the_default() -> None:
     with pytest.raises(MissingField) as refused:
         DECISIONS.threshold(None, OTHER, None)
     assert refused.value.metadata == {"field": "threshold"}
-
-
-def test_the_calibration_of_a_gallery_goes_before_that_of_the_pack() -> None:
-    measured = calibration(seed=8)
-    assert InForce(OF_PACK, Source.PACK, calibration_id(to_json(OF_PACK))) == PACK
-    for model in (NULL_MODEL, OTHER):
-        assert DECISIONS.of_gallery(model, measured, "b" * 64) == own(measured)
-    assert DECISIONS.in_force(OTHER) is None
-    assert Decisions(NULL_MODEL, 0.5, None).in_force(NULL_MODEL) is None
 
 
 def test_settings_that_differ_from_those_of_the_measurement_are_named(caplog: pytest.LogCaptureFixture) -> None:
@@ -136,15 +126,6 @@ def test_a_threshold_is_one_that_similarities_can_have() -> None:
     lowest = float(refused.value.metadata["lowest"])
     assert lowest == pytest.approx(3 / 1002)
     assert DECISIONS.threshold(TargetFmr(lowest), NULL_MODEL, own(alike)) <= 1.0
-
-
-def test_what_is_in_range_is_read() -> None:
-    assert criterion(gallery_pb2.SearchRequest()) is None
-    assert criterion(gallery_pb2.SearchRequest(threshold=0.0)) == Threshold(0.0)
-    assert criterion(recognition_pb2.CompareRequest(target_fmr=1.0)) == TargetFmr(1.0)
-    assert criterion(gallery_pb2.SearchRequest(target_fpir=0.5)) == TargetFpir(0.5)
-    with pytest.raises(InvalidField):
-        criterion(gallery_pb2.SearchRequest(target_fpir=1.0))
 
 
 def test_rates_are_those_of_the_calibration() -> None:

@@ -242,25 +242,6 @@ def test_rotation_finds_the_courses_where_the_configuration_has_them(home: Path,
     assert not (home / "data" / "training").exists()
 
 
-def test_a_rotation_that_was_cut_off_between_courses_and_galleries_is_made_again(
-    home: Path, code: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def cut_off(*_: object) -> bool:
-        raise StoreFailed("The disk is gone.")
-
-    new_key_file(home / "k")
-    with monkeypatch.context() as patch:
-        patch.setattr(GalleryStore, "rotate", cut_off)
-        assert failed(fr("key", "rotate", "--new", "file:k"), "STORE_FAILED")
-    assert is_under(home, "k", code)  # the courses come first
-    assert fr("verify").exit_code == 0  # the galleries are under the key before
-    again = fr("key", "rotate", "--new", "file:k")
-    assert (again.exit_code, again.stderr) == (0, "")
-    assert is_under(home, "k", code)
-    assert failed(fr("verify"), "WRONG_KEY")
-    assert fr("verify", "--key", "file:k").exit_code == 0
-
-
 def test_a_rotation_while_the_courses_are_in_use_changes_nothing(home: Path, code: str) -> None:
     new_key_file(home / "k")
     with open_training(home, "data.key"):
@@ -321,19 +302,24 @@ def test_rotation_takes_cases_and_api_keys_along(kept: Path) -> None:
     assert fr("verify", "--key", "file:k").exit_code == 0
 
 
-@pytest.mark.parametrize("last", [CaseStore, AccessStore])
+@pytest.mark.parametrize(
+    ("last", "change"), [(GalleryStore, "rotate"), (CaseStore, "put_under"), (AccessStore, "put_under")]
+)
 def test_a_rotation_that_was_cut_off_between_stores_is_made_again(
-    kept: Path, monkeypatch: pytest.MonkeyPatch, last: type[CaseStore] | type[AccessStore]
+    kept: Path, code: str, monkeypatch: pytest.MonkeyPatch, last: type, change: str
 ) -> None:
     def cut_off(*_: object) -> None:
         raise StoreFailed("The disk is gone.")
 
     new_key_file(kept / "k")
     with monkeypatch.context() as patch:
-        patch.setattr(last, "put_under", cut_off)
+        patch.setattr(last, change, cut_off)
         assert failed(fr("key", "rotate", "--new", "file:k"), "STORE_FAILED")
+    assert is_under(kept, "k", code)  # the courses come first
     assert fr("verify").exit_code == 0  # the galleries come last
     again = fr("key", "rotate", "--new", "file:k")
     assert (again.exit_code, again.stderr) == (0, "")
+    assert is_under(kept, "k", code)
     assert records_under(kept, "k") == (1, 1)
+    assert failed(fr("verify"), "WRONG_KEY")
     assert fr("verify", "--key", "file:k").exit_code == 0
