@@ -1,8 +1,10 @@
-"""The access store: keys are made, listed, rotated, revoked and checked, and the audit says who did it."""
+"""The access store: keys are made, rotated, revoked and checked; the audit has it all; strangers fill no disk."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -12,12 +14,16 @@ import pytest
 
 from fr_core.errors import InvalidField, ShuttingDown, StorageLow
 from fr_core.storage.audit.attribution import Attribution, attributed
+from fr_core.storage.audit.values import Entry, Record
+from fr_server.authz.access_audit import GatewayAudit, Journal
+from fr_server.authz.record import NOBODY, UNRECORDED, Ended, Refusals
+from fr_server.telemetry.trust import HandshakeFailure, Trust
 from fr_trust.access.keys import MAX_OVERLAP_MS, ApiKey, Token
 from fr_trust.access.refusals import Why
 from fr_trust.access.roles import Role
 from fr_trust.access.store import AccessStore
 from fr_trust.errors import CredentialInvalid, UnknownKey
-from support.access import DAY_MS, HOUR_MS, NOW_MS, Clocks, new_key, open_store, refusal, why
+from support.access import DAY_MS, HOUR_MS, KEY, NOW_MS, Clocks, new_key, open_store, refusal, why
 
 CERTIFICATE, OTHER = "ab" * 32, "cd" * 32
 
@@ -266,3 +272,81 @@ def test_time_tells_nothing(store: AccessStore, clocks: Clocks) -> None:
     )
     times = medians_us(store, *(token.text for token in tokens))
     assert max(times) - min(times) < 20
+
+
+# --- what is kept free on the disk ------------------------------------------------------------------------------------
+
+
+_BLOCK, _BLOCKS = 4_096, 2**21
+RESERVE_BYTES = 64 * 2**20
+MISSING = Ended(Attribution(actor=NOBODY), "gallery.search", "CREDENTIAL_MISSING")
+
+
+class Disk:
+    """A disk of 8 GiB with as much free as a test says: no more than the reserve, at first."""
+
+    def __init__(self) -> None:
+        self.free_bytes = RESERVE_BYTES
+
+    def statvfs(self, _path: object) -> os.statvfs_result:
+        free = self.free_bytes // _BLOCK
+        return os.statvfs_result((_BLOCK, _BLOCK, _BLOCKS, free, free, 0, 0, 0, 0, 255))
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    made = Disk()
+    monkeypatch.setattr(os, "statvfs", made.statvfs)
+    return made
+
+
+@pytest.fixture
+def full(tmp_path: Path, disk: Disk) -> Iterator[AccessStore]:
+    clocks = Clocks()
+    with AccessStore.open(tmp_path, KEY, clocks.clock_ms, RESERVE_BYTES, monotonic_s=clocks.monotonic_s) as opened:
+        yield opened
+
+
+def told(full: AccessStore) -> list[Record]:
+    full.record([]).result(5)  # those before are durable, too
+    with full.auditing() as audit:
+        return [kept.record for kept in audit.every()]
+
+
+def test_a_record_takes_what_is_kept_free_only_where_it_may(full: AccessStore, disk: Disk) -> None:
+    entry = Entry("local", "gallery.search", "OK")
+    with pytest.raises(StorageLow):
+        full.record([entry], may_use_reserve=False).result(5)
+    assert full.record([entry]).result(5) == 1
+    disk.free_bytes *= 2
+    assert full.record([entry], may_use_reserve=False).result(5) == 2
+
+
+def test_refusals_of_strangers_do_not_take_it(full: AccessStore, disk: Disk, caplog: pytest.LogCaptureFixture) -> None:
+    async def ends() -> None:
+        journal = Journal(full)
+        with pytest.raises(StorageLow):
+            await journal.record(MISSING)
+        await journal.record(Ended(Attribution("key:1"), "gallery.search", "OK"))  # else it would not be answered
+        refusals = Refusals(journal, lambda: 0.0)
+        for _ in range(3):
+            refusals.tell(MISSING)
+        await refusals.settled()
+        disk.free_bytes *= 2
+        refusals.tell(MISSING)
+        await refusals.drain()
+
+    asyncio.run(ends())
+    assert [(one.actor, dict(one.counts)) for one in told(full)] == [("key:1", {}), (NOBODY, {UNRECORDED: 3})]
+    assert caplog.text.count("not recorded but counted") == 3
+
+
+def test_failed_handshakes_do_not_take_it(full: AccessStore, disk: Disk) -> None:
+    journal = GatewayAudit(full, Trust(), lambda: 0.0)
+    for _ in range(3):
+        journal.handshake_failed("192.0.2.1", HandshakeFailure.OLD_TLS)
+    assert told(full) == []
+    disk.free_bytes *= 2
+    journal.handshake_failed("192.0.2.1", HandshakeFailure.OLD_TLS)
+    (one,) = told(full)
+    assert dict(one.counts) == {UNRECORDED: 3}
