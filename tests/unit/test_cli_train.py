@@ -37,15 +37,6 @@ def fr(target: str, *words: object, typed: str = "") -> tuple[int, str, str]:
     return fr_at(target, "train", *words, typed=typed, columns="200")
 
 
-def test_plans_are_listed_and_their_text_is_printed(target: str) -> None:
-    code, out, _ = fr(target, "plans")
-    assert code == 0
-    assert out.splitlines()[-2].split() == ["taster-90", "A", "taster", "148", "90", "212", "80"]
-    assert fr(target, "plans", "taster-90") == (0, 'format = 1\ntitle = "A taster"\n', "")
-    assert reason_of(fr(target, "plans", "taster-91")) == "UNKNOWN_PLAN"
-    assert json.loads(fr(target, "plans", "--json")[1])["plans"][0]["needs"]["people"] == 212
-
-
 def test_a_check_says_what_a_plan_needs_and_whether_it_is_there(target: str, service: ScriptedTraining) -> None:
     code, out, _ = fr(target, "plan", "taster-90", "--check")
     assert code == 0
@@ -61,35 +52,6 @@ def test_a_check_says_what_a_plan_needs_and_whether_it_is_there(target: str, ser
     code, out, _ = fr(target, "plan", "taster-90", "--check", "--dataset", "mine", "--json")
     assert (code, json.loads(out)["missing"]) == (1, 110)
     assert [list(one.datasets) for one in service.calls("CheckPlan")] == [[], ["lfw"], ["mine", "other"], ["mine"]]
-
-
-def test_a_plan_of_a_file_is_sent_as_its_text(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
-    file = tmp_path / "mine.toml"
-    block = '[[sittings.blocks]]\nid = "x"\n'
-    text = f"format = 1\n[[sittings]]\n{block}minutes = 20\n{block}[[sittings]]\n{block}"
-    file.write_text(text, encoding="utf-8")
-    code, out, _ = fr(target, "plan", file, "--check")
-    assert (code, "Minutes at most        90, and 2 blocks without a limit " in out) == (0, True)
-    assert service.calls("CheckPlan")[0].plan.toml == text
-    assert reason_of(fr(target, "plan", tmp_path / "none.toml", "--check")) == "FILE_UNREADABLE"
-    file.write_bytes(b"\xff")
-    code, _, error = fr(target, "plan", file, "--check")
-    assert (code, "is not text in UTF-8" in error) == (1, True)
-
-
-def test_a_course_is_made_and_shown(target: str, service: ScriptedTraining) -> None:
-    code, out, _ = fr(target, "plan", "taster-90", "--dataset", "lfw", "--seed", "7")
-    assert code == 0
-    assert "fr train cohort new c1" in out
-    assert "own_probe" in out
-    assert "+0.012" in out
-    assert service.calls("CreateCourse")[0].seed == 7
-    code, out, error = fr(target, "plan", "taster-90", "--dataset", "lfw", "--json")
-    assert (code, json.loads(out)["course_id"]) == (0, "c1"), error
-    code, out, _ = fr(target, "course", "c9")
-    assert (code, out.split()[1]) == (0, "c9")
-    code, out, _ = fr(target, "courses")
-    assert [line.split()[0] for line in out.splitlines()[-4:] if line.strip()] == ["c3", "c2", "c1"]
 
 
 def test_the_hash_of_a_probe_is_made_here_and_the_photo_stays(
@@ -158,30 +120,6 @@ def test_a_cohort_whose_codes_were_lost_is_deleted_again(
     fr(target, "cohort", "add", "k1", "--trainees", "2", "--codes", tmp_path / "codes.csv")
     assert [request.trainee_id for request in service.calls("DeleteTrainee")] == ["p1", "p2"]
     assert list(tmp_path.iterdir()) == []
-
-
-def test_cohorts_are_listed_shown_and_watched(target: str, service: ScriptedTraining) -> None:
-    for words in (("cohorts",), ("cohort", "list", "--course", "c1")):
-        code, out, _ = fr(target, *words)
-        assert [line.split()[0] for line in out.splitlines() if line.lstrip().startswith("k")] == ["k2", "k1"]
-    assert service.calls("ListCohorts")[-1].course_id == "c1"
-    code, out, _ = fr(target, "cohort", "show", "k1")
-    assert code == 0
-    assert "3/9" in out
-    assert "2/3" in out
-    assert fr(target, "cohort", "watch", "k1") == (
-        0,
-        "p1 day-1: running, pre, 3 of 9 answered, right 2 of 3\n"
-        "p2 day-1: not begun, 0 of 9 answered\n"
-        "p1 day-1: running, pre, 4 of 9 answered, right 3 of 4\n",
-        "",
-    )
-    lines = fr(target, "cohort", "watch", "k1", "--json")[1].splitlines()
-    assert [(json.loads(line)["trainee_id"], json.loads(line)["answered"]) for line in lines] == [
-        ("p1", 3),
-        ("p2", 0),
-        ("p1", 4),
-    ]
 
 
 NOW = datetime(2026, 11, 26, 14, 30, tzinfo=timezone(timedelta(hours=2)))

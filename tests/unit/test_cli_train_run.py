@@ -288,19 +288,6 @@ def test_an_own_probe_that_cannot_be_drawn_ends_nothing(taken: Taken, tmp_path: 
     assert len(seen.sizes) == 1
 
 
-def test_leaving_stops_the_time_and_the_same_command_goes_on(taken: Taken) -> None:
-    service = ScriptedTraining([trial("RATE", PAIR)])
-    seen = taken(service, *BEGIN, "q")
-    assert (seen.status, names(service)[-1], "the same command continues" in seen.text) == (0, "PauseSession", True)
-    service.state, service.requests = training_pb2.SESSION_STATE_PAUSED, []
-    seen = taken(service, "", "3")
-    assert seen.status == 0
-    assert "agree" not in seen.text
-    assert names(service)[:4] == ["JoinCourse", "StartSession", "ResumeSession", "NextTrial"]
-    assert not service.calls("StartSession")[0].consent
-    assert decisions(service)[0].rating.rating == 3
-
-
 def test_a_pause_in_the_midst_of_a_trial_keeps_what_was_typed(taken: Taken) -> None:
     service = ScriptedTraining([trial("NOTE", [picture("p", "PROBE")]), trial("RATE", PAIR)])
     taken(service, *BEGIN, "first", "p", "", "second", "", "p", "", "1")

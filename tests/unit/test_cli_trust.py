@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
 import ssl
 import stat
@@ -22,7 +21,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from typer.main import get_command
 
-from fr_api.v1 import access_pb2, audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2
+from fr_api.v1 import access_pb2, audit_pb2, common_pb2, gallery_pb2, review_pb2
 from fr_client.cli.admin import audit as audit_commands
 from fr_client.cli.admin import checkpoints
 from fr_client.cli.case import cases as labels
@@ -88,34 +87,6 @@ def mode_of(path: Path) -> int:
 
 
 # --- keys ------------------------------------------------------------------------------------------------------
-
-
-def test_whoami_tells_roles_scope_and_budget(script: Script, target: str) -> None:
-    script.answers["WhoAmI"] = [
-        access_pb2.WhoAmIResponse(
-            principal_id="key:k1",
-            roles=[access_pb2.ROLE_OPERATOR, access_pb2.ROLE_AUDITOR],
-            galleries=["staff-*", "visitors"],
-            budget=access_pb2.Budget(requests_per_s=2.5, burst=9, searches_per_day=1_000),
-            expire_time=Timestamp(seconds=1_800_000_000),
-            searches_left=1_234,
-        )
-    ]
-    code, out, _ = fr_at(target, "whoami")
-    assert code == 0
-    for words in ("key:k1", "operator, auditor", "staff-* visitors", "none", "2.5 a second, 9 at once", "1,000 a day"):
-        assert words in out
-    assert re.search(r"Left today +1,234 searches", out)
-    assert re.search(r"Valid +until 2027-01-15", out)
-    told = json.loads(fr_at(target, "whoami", "--json")[1])
-    assert (told["principal_id"], told["searches_left"]) == ("key:k1", 1_234)
-    assert told["expire_time"] == "2027-01-15T08:00:00Z"
-    budget = access_pb2.Budget(requests_per_s=1_000_000, burst=1_000_000)
-    script.answers["WhoAmI"] = [access_pb2.WhoAmIResponse(principal_id="local", budget=budget)]
-    code, out, _ = fr_at(target, "whoami")
-    assert (code, "1,000,000 a second, 1,000,000 at once" in out) == (0, True)
-    assert not re.search("Left today|Valid", out)
-    assert json.loads(fr_at(target, "whoami", "--json")[1]).keys().isdisjoint({"searches_left", "expire_time"})
 
 
 def test_a_key_is_told_once_and_in_one_line(script: Script, target: str) -> None:
@@ -219,65 +190,7 @@ def test_a_key_is_bound_to_the_first_certificate_of_a_file(
     assert len(script.calls("CreateKey")) == 1
 
 
-def test_keys_are_listed_rotated_and_revoked(script: Script, target: str) -> None:
-    revoked = access_pb2.ApiKey(key_id="ponmlkjihgfedcba", create_time=NOW, revoke_time=NOW, expire_time=NOW)
-    script.answers["ListKeys"] = [access_pb2.ListKeysResponse(keys=[KEY, revoked])]
-    code, out, _ = fr_at(target, "key", "list")
-    assert code == 0
-    for columns in ("80", "120"):
-        told = fr_at(target, "key", "list", columns=columns)[1]
-        assert all(one in told for one in (KEY.key_id, revoked.key_id)), "an id is there to be copied"
-    first, second = [line for line in out.splitlines() if "2026" in line]
-    assert "operator, examiner" in first
-    assert "until 2026-09-21" in first
-    assert "revoked 2026-09-21" in second
-    assert len(json.loads(fr_at(target, "key", "list", "--json")[1])["keys"]) == 2
-    script.answers["RotateKey"] = [access_pb2.RotateKeyResponse(key=KEY, token=TOKEN)]
-    code, out, error = fr_at(target, "key", "rotate", KEY.key_id, "--overlap-days", "0.5")
-    assert (code, out.splitlines()[-1], (out + error).count(TOKEN)) == (0, TOKEN, 1)
-    assert script.calls("RotateKey")[0].overlap == Duration(seconds=43_200)
-    script.answers["RevokeKey"] = [access_pb2.RevokeKeyResponse(key=revoked)]
-    code, out, _ = fr_at(target, "key", "revoke", "ponmlkjihgfedcba")
-    assert (code, out) == (0, "Key ponmlkjihgfedcba is invalid from 2026-09-21T14:13:20Z on.\n")
-    script.answers["ListKeys"] = []
-    assert fr_at(target, "key", "list")[1] == "There is no key yet.\n"
-
-
 # --- the audit -------------------------------------------------------------------------------------------------
-
-
-def test_records_are_searched_and_listed(script: Script, target: str) -> None:
-    said = {"actor": "key:k1", "action": "gallery.search", "gallery": "staff", "outcome": "OK", "seq": 4}
-    records = [
-        audit_pb2.AuditRecord(seq=4, time=NOW, json=json.dumps(said)),
-        audit_pb2.AuditRecord(seq=5, time=NOW, json="nothing"),
-        audit_pb2.AuditRecord(seq=6, time=NOW, json="[1]"),
-    ]
-    script.answers["SearchAudit"] = [audit_pb2.SearchAuditResponse(records=records)]
-    words = ("audit", "search", "--chain", "galleries", "--since", "2026-05-01", "--until", "2026-05-02T12:00:00")
-    more = ("--actor", "key:k1", "--action", "gallery.*", "--outcome", "OK", "--gallery", "staff", "--subject", "s-1")
-    code, out, _ = fr_at(target, *words, *more, "--case", "2026/7", "--request", "r-1", "--limit", "2")
-    assert code == 0
-    assert "gallery.search" in out
-    assert "cannot be read" in out
-    assert "more than 2" in out
-    assert script.calls("SearchAudit") == [
-        audit_pb2.SearchAuditRequest(
-            chain="galleries",
-            start_time=Timestamp(seconds=1_777_593_600),
-            end_time=Timestamp(seconds=1_777_723_200),
-            actor="key:k1",
-            action="gallery.*",
-            outcome="OK",
-            gallery_id="staff",
-            subject_id="s-1",
-            case_reference="2026/7",
-            request_id="r-1",
-            page_size=2,
-        )
-    ]
-    told = json.loads(fr_at(target, "audit", "search", "--chain", "cases", "--json")[1])
-    assert ([one["seq"] for one in told["records"]], told["more"]) == (["4", "5", "6"], False)
 
 
 def verdicts(*ones: tuple[str, str, int, int]) -> list[Any]:
@@ -707,37 +620,6 @@ SUMMARY = review_pb2.ExaminationSummary(
     conclusion=review_pb2.FINDING_KIND_POTENTIAL_CANDIDATE,
     concluded_template_id=41,
 )
-CASE = review_pb2.Case(
-    case_id="c1",
-    case_reference="2026/7",
-    purpose=common_pb2.PURPOSE_MISSING_PERSON,
-    create_time=NOW,
-    examinations=[SUMMARY],
-)
-
-
-def test_a_case_is_opened_listed_shown_and_closed(script: Script, target: str) -> None:
-    script.answers["OpenCase"] = [review_pb2.OpenCaseResponse(case=CASE)]
-    words = ("case", "open", "2026/7", "--purpose", "missing-person")
-    code, out, _ = fr_at(target, *words, "--retention-days", "30")
-    assert (code, "2026/7" in out, "missing-person" in out) == (0, True, True)
-    assert script.calls("OpenCase")[0] == review_pb2.OpenCaseRequest(
-        case_reference="2026/7", purpose=common_pb2.PURPOSE_MISSING_PERSON, retention=Duration(seconds=30 * 86_400)
-    )
-    assert json.loads(fr_at(target, *words, "--json")[1])["case_id"] == "c1"
-    closed = review_pb2.Case(case_id="c2", create_time=NOW, close_time=NOW, expire_time=NOW)
-    script.answers["ListCases"] = [review_pb2.ListCasesResponse(cases=[CASE, closed])]
-    code, out, _ = fr_at(target, "case", "list")
-    first, second = [line.split() for line in out.splitlines() if "2026-09-21" in line]
-    assert (code, "open" in first, "closed" in second) == (0, True, True)
-    script.answers["GetCase"] = [review_pb2.GetCaseResponse(case=CASE)]
-    code, out, _ = fr_at(target, "case", "show", "c1")
-    assert code == 0
-    assert "potential candidate: template 41" in out
-    assert "match" not in out
-    script.answers["CloseCase"] = [review_pb2.CloseCaseResponse(case=closed)]
-    code, out, _ = fr_at(target, "case", "close", "c2")
-    assert (code, script.calls("CloseCase")[0].case_id, "closed" in out) == (0, "c2", True)
 
 
 def test_a_case_is_deleted_when_somebody_says_so(script: Script, target: str) -> None:
@@ -772,34 +654,18 @@ def test_a_search_in_a_case_keeps_its_notice_and_names_its_examination(
 ) -> None:
     photo = tmp_path / "probe.jpg"
     photo.write_bytes(b"a photo")
-    script.answers["SearchInCase"] = [review_pb2.SearchInCaseResponse(found=found(2), examination=SUMMARY)]
     words = ("case", "search", "c1", "wanted", photo)
-    more = ("--top-k", "5", "--threshold", "0.4", "--several-faces", "largest", "--where", "list=missing")
-    code, out, _ = fr_at(target, *words, *more, "--only-above", "--subject", "s0", "--fusion", "mean-top-2")
-    assert code == 0
-    assert "leads at threshold" in out
-    assert "examination e1" in out
-    assert NOTICE in out
-    (sent,) = script.calls("SearchInCase")
-    assert sent.case_id == "c1"
-    assert sent.search == gallery_pb2.SearchRequest(
-        gallery_id="wanted",
-        probe=recognition_pb2.Probe(image=common_pb2.Image(data=b"a photo")),
-        top_k=5,
-        threshold=0.4,
-        only_above_threshold=True,
-        several_faces=common_pb2.SEVERAL_FACES_POLICY_LARGEST,
-        filter=gallery_pb2.SubjectFilter(metadata={"list": "missing"}, subject_ids=["s0"]),
-        fusion=gallery_pb2.SCORE_FUSION_MEAN_TOP_2,
-    )
-    told = json.loads(fr_at(target, *words, "--json")[1])
-    assert (told["examination"]["examination_id"], told["found"]["notice"]) == ("e1", NOTICE)
     kept = review_pb2.ExaminationSummary(examination_id="e2", state=review_pb2.EXAMINATION_STATE_CONCLUDED)
-    script.answers["SearchInCase"] = [review_pb2.SearchInCaseResponse(found=found(0), examination=kept)]
-    code, out, _ = fr_at(target, *words)
-    assert (code, "There is no candidate to examine; the case keeps the search as e2." in out) == (0, True)
-    assert NOTICE in out
-    assert json.loads(fr_at(target, *words, "--json")[1])["examination"]["examination_id"] == "e2"
+    for candidates, examination, said in (
+        (2, SUMMARY, "examination e1"),
+        (0, kept, "There is no candidate to examine; the case keeps the search as e2."),
+    ):
+        answer = review_pb2.SearchInCaseResponse(found=found(candidates), examination=examination)
+        script.answers["SearchInCase"] = [answer]
+        code, out, _ = fr_at(target, *words)
+        assert (code, said in out, NOTICE in out) == (0, True, True)
+        told = json.loads(fr_at(target, *words, "--json")[1])
+        assert (told["examination"]["examination_id"], told["found"]["notice"]) == (examination.examination_id, NOTICE)
     assert reason_of(fr_at(target, "case", "search", "c1", "wanted", tmp_path / "none.jpg")) == "FILE_UNREADABLE"
 
 
@@ -883,34 +749,6 @@ def test_the_photos_of_an_examination_are_written_for_their_owner_alone(
         assert all("photo" not in one for one in told["candidates"])
         assert told["notice"] == NOTICE
     assert reason_of(fr_at(target, "review", "show", "e1", "--out", folder)) == "FILE_EXISTS"
-
-
-def test_a_finding_is_given_with_notes_of_a_file(script: Script, target: str, tmp_path: Path) -> None:
-    notes = tmp_path / "notes.txt"
-    notes.write_text("ears\nlips\n", encoding="utf-8-sig")
-    script.answers["SubmitFinding"] = [review_pb2.SubmitFindingResponse(examination=CONCLUDED)]
-    picked = ("--finding", "potential-candidate", "--template", "41", "--rating", "2")
-    code, out, _ = fr_at(target, "review", "submit", "e1", *picked, "--notes-file", notes)
-    assert code == 0
-    assert "concluded" in out
-    assert "It concludes: potential candidate: template 41." in out
-    assert NOTICE in out
-    assert script.calls("SubmitFinding")[0] == review_pb2.SubmitFindingRequest(
-        examination_id="e1",
-        kind=review_pb2.FINDING_KIND_POTENTIAL_CANDIDATE,
-        template_id=41,
-        rating=2,
-        notes="ears\nlips",
-    )
-    script.answers["SubmitFinding"] = [review_pb2.SubmitFindingResponse(examination=WAITING)]
-    code, out, _ = fr_at(target, "review", "submit", "e1", "--finding", "no-candidate", "--notes", "nose")
-    assert (code, "concludes" in out) == (0, False)
-    assert script.calls("SubmitFinding")[1].notes == "nose"
-    told = json.loads(fr_at(target, "review", "submit", "e1", "--finding", "inconclusive", "--json")[1])
-    assert told["summary"]["state"] == "EXAMINATION_STATE_AWAITING_FINDING"
-    notes.write_bytes(b"\xff")
-    code, _, error = fr_at(target, "review", "submit", "e1", "--finding", "no-candidate", "--notes-file", notes)
-    assert (code, error.partition(":")[0], len(script.calls("SubmitFinding"))) == (1, "FILE_UNREADABLE", 3)
 
 
 def test_every_state_and_finding_has_words_and_none_is_a_match() -> None:

@@ -291,13 +291,6 @@ def test_a_key_comes_from_a_file_or_the_environment(plain: str, listener: Listen
     assert listener.tokens == [(f"Bearer {TOKEN}",)] * 4 + [()]
 
 
-def test_a_connection_file_is_enough(encrypted: str, listener: Listener, papers: Papers, tmp_path: Path) -> None:
-    file = connection(tmp_path, encrypted, ca=papers.ca.read_text())
-    assert fr("--connection", file, "info")[0] == 0
-    assert fr("info", FR_CONNECTION=str(file))[0] == 0
-    assert listener.tokens == [(f"Bearer {TOKEN}",)] * 2
-
-
 def test_a_connection_file_on_the_command_line_goes_before_the_environment(
     plain: str, listener: Listener, tmp_path: Path
 ) -> None:

@@ -91,21 +91,6 @@ def failed(result: Result, reason: str) -> bool:
     return result.exit_code == 1 and result.stderr.startswith(f"{reason}: ") and "Traceback" not in result.stderr
 
 
-def test_backup_restore_and_verify_say_how_much(home: Path) -> None:
-    made = fr("backup", "out", "--keys", "keys")
-    assert (made.exit_code, made.stderr) == (0, "")
-    assert f"Backed up to out and checked: {HELD}." in made.stdout
-    (home / "data.key").rename(home / "new.key")
-    back = fr("restore", "out", "--keys", "keys", "--data", "new")
-    assert (back.exit_code, back.stderr) == (0, "")
-    assert f"Restored to new and checked: {HELD}, 1 audit records, as of 20" in back.stdout
-    assert "Left out 0 subjects" in back.stdout
-    for words, records in ((("--data", "new"), 1), (("--data", "data", "--key", "file:new.key"), 6)):
-        verified = fr("verify", *words)
-        assert (verified.exit_code, verified.stderr) == (0, "")
-        assert f"Checked {words[1]}: {HELD}, {records} audit records." in verified.stdout
-
-
 def test_as_json(home: Path) -> None:
     made = json.loads(fr("backup", "out", "--keys", "keys", "--json").stdout)
     assert made == {"backup": "out", "keys": "keys", **COUNTS}

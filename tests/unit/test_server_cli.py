@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,18 +60,6 @@ def test_init_makes_files_for_their_owner_alone(made: Path) -> None:
     }
 
 
-def test_init_makes_a_certificate_for_the_names_and_a_key_that_is_valid(made: Path) -> None:
-    context = ssl.create_default_context(cafile=str(made / "ca.pem"))
-    assert context.cert_store_stats()["x509_ca"] == 1
-    connection = read_connection(made / "admin.toml")
-    assert connection.server == "fr.example:50999"
-    assert connection.ca == (made / "ca.pem").read_text().strip() + "\n"
-    with opened(made) as store:
-        key = store.check(connection.key, None)
-    assert key.roles == {Role.ADMIN}
-    assert key.expires_ms == key.created_ms + 365 * 86_400_000
-
-
 @pytest.mark.parametrize(
     ("names", "called", "dns", "addresses"),
     [
@@ -96,12 +83,6 @@ def test_the_certificate_is_for_this_machine_too(
         assert fr("admin-key", str(tmp_path / again), "--config", str(made / "server.toml")).exit_code == 0
         assert read_connection(tmp_path / again).server == f"{called}:50061"
         assert fr("renew", "--config", str(made / "server.toml")).exit_code == 0
-
-
-def test_the_certificate_without_a_name_is_for_this_machine_too(tmp_path: Path) -> None:
-    assert fr("init", str(tmp_path / "srv")).exit_code == 0
-    names = names_of(tmp_path / "srv" / "server.pem")
-    assert {"localhost", "127.0.0.1", "::1"} <= set(names)
 
 
 def test_init_makes_secrets_that_differ_each_time(made: Path, tmp_path: Path) -> None:
