@@ -32,7 +32,6 @@ from fr_client.cli.gallery.pictures import (
     find_photos,
     search_picture,
 )
-from fr_client.cli.gallery.search import print_search
 from fr_client.cli.show import plain, print_json, shown, table
 from fr_client.cli.state import Unusable
 from fr_core.scoring.intervals import rate as counted
@@ -134,22 +133,6 @@ def test_a_calibration_of_a_few_people_is_told_to_be_too_small(capsys: pytest.Ca
             supported = f"false match rates down to {supports} comparisons of different people, 10 people)"
             assert f"Supports {supported}" in out
             assert (small in out) is warned
-
-
-def test_a_search_tells_how_many_strangers_it_answers_with_a_lead_and_what_that_rests_on(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    found = rates(rate(1e-4, 5e-5, 2e-4), rate(0.005, 0.003, 0.008), fpir=rate(0.095, 0.049, 0.18), templates=1000)
-    found.calibration.source = common_pb2.CALIBRATION_SOURCE_GALLERY
-    print_search("team", gallery_pb2.SearchResponse(error_rates=found, notice="Leads, not identities."))
-    out = " ".join(capsys.readouterr().out.split())
-    assert "844 people (the gallery's own calibration)." in out
-    assert "These rates hold for people and photos like those of lfw, not for others." in out
-    assert (
-        "Among 1,000 templates 9.5 % of the searches for somebody who is not enrolled are answered with a lead (95 % "
-        "interval 4.9 % to 18 %): computed as if comparisons were independent, which those with look-alikes are not. "
-        "Leads, not identities."
-    ) in out
 
 
 ONE, TWO = "if both photos show one person than if they show two", "if the photos show two people than if they show one"

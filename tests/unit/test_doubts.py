@@ -7,7 +7,6 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,6 @@ from fr_core.errors import StoreFailed
 from fr_server.app import SERVICES
 from fr_server.checks import doubts_of
 from fr_server.config import Config
-from fr_server.gateway.authority import write_revocations
 from fr_server.jobs.periodic import for_ever, tell_key_ends
 from fr_server.telemetry.listener import CHORES
 from fr_server.telemetry.metrics import PrometheusObserver, methods_of
@@ -26,7 +24,7 @@ from fr_server.telemetry.trust import Trust
 from fr_training.store.training_store import TrainingStore
 from fr_trust.casework.store import CaseStore
 from support.access import DAY_MS, NOW_MS, Clocks, new_key, open_store
-from support.gateways import Papers, now_ms
+from support.gateways import now_ms
 from support.secured import Made, made
 from support.servers import running
 
@@ -44,13 +42,6 @@ def doubts(at: Made, config: Config | None = None, sealed: bool = True) -> list[
 
 def test_a_server_as_it_should_be_is_not_doubted(at: Made) -> None:
     assert doubts(at) == []
-
-
-def test_a_configuration_without_a_seal(at: Made) -> None:
-    (told,) = doubts(at, sealed=False)
-    assert told.startswith("The configuration is not sealed")
-    assert f"`fr server seal --config {at.path}`" in told
-    assert doubts_of(Config(), None, False, now_ms()) == [], "there is no file to seal"
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o755])
@@ -76,18 +67,6 @@ def test_a_folder_of_the_configuration_that_others_may_write(at: Made) -> None:
     at.folder.chmod(0o775)
     (told,) = doubts(at)
     assert f"{at.folder} (mode 0775)" in told
-
-
-def test_a_list_of_revoked_certificates_near_its_end(at: Made, tmp_path: Path) -> None:
-    path, config = tmp_path / "revoked.pem", at.config()
-    listed = replace(config, tls=replace(config.tls, revoked=str(path)))
-    authority = Papers(tmp_path / "papers", NOW_MS).authority
-    for left_days in (-1, 0, 6, 8):
-        write_revocations(authority, path, [], NOW_MS)
-        at_ms = NOW_MS + (30 - left_days) * DAY_MS
-        found = doubts_of(listed, at.path, True, at_ms)
-        assert len(found) == (left_days < 7)
-        assert all("expires on 2023-12-14" in one and "revoke-certificate --renew" in one for one in found)
 
 
 class Hears(Trust):
