@@ -254,23 +254,6 @@ def test_what_was_noted_is_known_to_the_next_run(tmp_path: Path) -> None:
         assert journal.noted(photo("2.jpg"), STATE) == Noted(STATE)
 
 
-def test_a_file_that_changed_or_a_photo_of_another_subject_is_not_known(tmp_path: Path) -> None:
-    written(tmp_path / "j")
-    with EnrolLog(tmp_path / "j", gallery()) as journal:
-        assert journal.noted(photo("0.jpg"), STATE) is not None
-        assert journal.noted(photo("0.jpg"), FileState(1001, STATE.mtime_ns)) is None
-        assert journal.noted(photo("0.jpg"), FileState(1000, STATE.mtime_ns + 1)) is None
-        assert journal.noted(photo("0.jpg"), None) is None
-        assert journal.noted(photo("0.jpg", "b"), STATE) is None
-
-
-@pytest.mark.parametrize("other", [gallery("h"), gallery("g", 1_700_000_001)])
-def test_a_journal_of_another_gallery_is_refused(tmp_path: Path, other: gallery_pb2.Gallery) -> None:
-    before = written(tmp_path / "j")
-    assert reason_of_opening(tmp_path / "j", other) == "JOURNAL_OTHER"
-    assert (tmp_path / "j").read_bytes() == before
-
-
 def test_a_torn_last_line_is_dropped_wherever_it_was_cut(tmp_path: Path) -> None:
     data = written(tmp_path / "j")
     last = data[:-1].rindex(b"\n") + 1

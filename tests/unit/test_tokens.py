@@ -535,31 +535,27 @@ def test_keys_of_an_address(tmp_path: Path) -> None:
     assert asked == ["/jwks"]
 
 
+def elsewhere(handler: http.server.BaseHTTPRequestHandler) -> None:
+    (send(GOOD) if handler.path == "/other" else send(b"", 302, {"Location": "/other"}))(handler)
+
+
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "trusted"),
     [
-        send(GOOD, 500),
-        send(GOOD, 404),
-        send(b"<html>"),
-        send(GOOD + b" " * 10_000_000),
-        send(GOOD[:-5], 200, {"Content-Length": str(len(GOOD))}),
+        (send(GOOD, 500), True),
+        (send(GOOD, 404), True),
+        (send(b"<html>"), True),
+        (send(GOOD + b" " * 10_000_000), True),
+        (send(GOOD[:-5], 200, {"Content-Length": str(len(GOOD))}), True),
+        (elsewhere, True),
+        (send(GOOD), False),
     ],
-    ids=["500", "404", "html", "huge", "cut"],
+    ids=["500", "404", "html", "huge", "cut", "elsewhere", "not trusted"],
 )
-def test_an_address_that_answers_otherwise(tmp_path: Path, answer: Answer) -> None:
-    found, asked = fetched(tmp_path, answer, calls=5)
+def test_an_address_that_answers_otherwise(tmp_path: Path, answer: Answer, trusted: bool) -> None:
+    found, asked = fetched(tmp_path, answer, calls=5, trusted=trusted)
     assert isinstance(found, NotReady)
-    assert len(asked) == 1
-
-
-def test_an_address_that_sends_elsewhere_is_not_followed(tmp_path: Path) -> None:
-    def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
-        elsewhere = handler.path == "/other"
-        (send(GOOD) if elsewhere else send(b"", 302, {"Location": "/other"}))(handler)
-
-    found, asked = fetched(tmp_path, answer)
-    assert isinstance(found, NotReady)
-    assert asked == ["/jwks"]
+    assert asked == ["/jwks"] * trusted
 
 
 def test_a_reading_that_is_under_way_ends_with_the_guard(tmp_path: Path) -> None:
@@ -586,12 +582,6 @@ def test_a_reading_that_is_under_way_ends_with_the_guard(tmp_path: Path) -> None
 
     with served(tmp_path, answer) as (source, context, _):
         asyncio.run(run(source, context))
-
-
-def test_an_address_that_nobody_trusts(tmp_path: Path) -> None:
-    found, asked = fetched(tmp_path, send(GOOD), trusted=False)
-    assert isinstance(found, NotReady)
-    assert not asked
 
 
 # What is whole as far as it goes, so that being cut off there would not show; then what never ends.
