@@ -20,16 +20,12 @@ def _command() -> Any:
     return get_command(build())
 
 
-def run(command: Any, *words: object, typed: str = "", columns: str = "250", **environ: str) -> Said:
-    """Exit status, standard output and standard error of a command of Click."""
+def fr(*words: object, typed: str = "", columns: str = "250", **environ: str) -> Said:
+    """Exit status, standard output and standard error."""
     with CliRunner(env={"COLUMNS": columns, **environ}).isolation(input=typed) as (out, error, _):
         with pytest.raises(SystemExit) as ended:
-            command.main(args=[*map(str, words)], prog_name="fr")
+            _command().main(args=[*map(str, words)], prog_name="fr")
         return int(str(ended.value.code or 0)), out.getvalue().decode(), error.getvalue().decode()
-
-
-def fr(*words: object, typed: str = "", columns: str = "250", **environ: str) -> Said:
-    return run(_command(), *words, typed=typed, columns=columns, **environ)
 
 
 def fr_at(target: str, *words: object, typed: str = "", columns: str = "250", **environ: str) -> Said:

@@ -128,11 +128,6 @@ class ScriptedTraining(training_pb2_grpc.TrainingServiceServicer):
         self._called("GetCourse", request, context)
         return training_pb2.GetCourseResponse(course=course(request.course_id))
 
-    def ListCourses(self, request: Any, context: Any) -> training_pb2.ListCoursesResponse:  # noqa: N802
-        pages = {"": (["c3", "c2"], "next"), "next": (["c1"], "")}
-        ids, token = pages[request.page_token]
-        return training_pb2.ListCoursesResponse(courses=map(course, ids), next_page_token=token)
-
     def DeleteCourse(self, request: Any, context: Any) -> training_pb2.DeleteCourseResponse:  # noqa: N802
         self._called("DeleteCourse", request, context)
         return training_pb2.DeleteCourseResponse()

@@ -7,19 +7,15 @@ import json
 import shutil
 import ssl
 import stat
-import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-from typer.main import get_command
 
 from fr_api.v1 import access_pb2, audit_pb2, common_pb2, gallery_pb2, review_pb2
 from fr_client.cli.admin import audit as audit_commands
@@ -36,7 +32,7 @@ from fr_server.rpc.interceptors.sizes import request_of
 from fr_trust.audit.export import export, oldest_segment
 from support.audits import Audited
 from support.cases import OTHER_SIGNER, REFERENCE, SIGNER, Filed, filed
-from support.cli import fr, fr_at, reason_of, run
+from support.cli import fr, fr_at, reason_of
 from support.scripted import Script, serving_trust
 
 NOTICE = "Leads for a human examiner, never an identity."
@@ -70,16 +66,6 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Issued:
     made = Issued(folder / "ca.pem", folder / "ca.key")
     make_authority(made, "Test authority", 1_790_000_000_000)
     return made
-
-
-def plugin(group: str, name: str) -> Any:
-    """A command of another room, as pyproject.toml has it."""
-    root = Path(__file__).parents[2]
-    groups = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
-    module, _, function = groups[group][name].partition(":")
-    app = typer.Typer()
-    app.command()(getattr(import_module(module), function))
-    return get_command(app)
 
 
 def mode_of(path: Path) -> int:
@@ -493,11 +479,6 @@ def test_an_export_is_whole_or_not_there(script: Script, target: str, tmp_path: 
     assert script.calls("ExportAudit")[-1] == audit_pb2.ExportAuditRequest(chain="cases", after_seq=4)
 
 
-@pytest.fixture(scope="module")
-def verify_file() -> Any:
-    return plugin("fr.audit_commands", "verify-file")
-
-
 @pytest.fixture
 def chain(tmp_path: Path) -> Audited:
     """A chain of five records, of which the first three are exported and kept; and another one beside it."""
@@ -513,21 +494,21 @@ def chain(tmp_path: Path) -> Audited:
     return own
 
 
-def test_an_export_is_checked_without_a_server(verify_file: Any, chain: Audited, tmp_path: Path) -> None:
+def test_an_export_is_checked_without_a_server(chain: Audited, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    code, out, error = run(verify_file, tmp_path / "all.jsonl", "--checkpoints", kept)
+    code, out, error = fr("audit", "verify-file", tmp_path / "all.jsonl", "--checkpoints", kept)
     assert (code, error) == (0, "")
     assert "Chain cases is unchanged: records 1 to 5 (5 in total)." in out
     assert "agrees with 1 checkpoints, up to record 3" in out
-    code, out, _ = run(verify_file, tmp_path / "rest.jsonl", "--public-key", kept / "cases.pem")
+    code, out, _ = fr("audit", "verify-file", tmp_path / "rest.jsonl", "--public-key", kept / "cases.pem")
     assert (code, "begins after record 2" in out, "You gave no checkpoints" in out) == (0, True, True)
-    code, out, _ = run(verify_file, tmp_path / "all.jsonl", "--checkpoints", kept, "--json")
+    code, out, _ = fr("audit", "verify-file", tmp_path / "all.jsonl", "--checkpoints", kept, "--json")
     found = {"intact": True, "chain": "cases", "records": 5, "last_seq": 5, "checkpoints": 2, "unchecked": 0}
     found |= {"finding": "", "seq": 0}
     assert (code, json.loads(out)) == (0, found)
 
 
-def test_archived_records_and_an_export_are_checked_as_one(verify_file: Any, chain: Audited, tmp_path: Path) -> None:
+def test_archived_records_and_an_export_are_checked_as_one(chain: Audited, tmp_path: Path) -> None:
     kept, archive = tmp_path / "kept", []
     for upto in (2, 4):
         due = oldest_segment(chain.table, chain.clock.ms + 1, lambda record, upto=upto: record.seq > upto)  # type: ignore[misc]
@@ -537,17 +518,17 @@ def test_archived_records_and_an_export_are_checked_as_one(verify_file: Any, cha
         assert chain.prune(due.upto)
     left = tmp_path / "left.jsonl"
     left.write_bytes(b"".join(export(chain.table)))
-    code, out, error = run(verify_file, *archive, left, "--checkpoints", kept)
+    code, out, error = fr("audit", "verify-file", *archive, left, "--checkpoints", kept)
     assert (code, error) == (0, "")
     assert "Chain cases is unchanged: records 1 to 7 (7 in total)." in out
     assert "agrees with 1 checkpoints, up to record 3" in out
-    code, out, _ = run(verify_file, left, "--checkpoints", kept)
+    code, out, _ = fr("audit", "verify-file", left, "--checkpoints", kept)
     assert code == 0
     assert "begins after record 4" in out
     assert "1 checkpoints belong to earlier records. To check them, name the archive files first." in out
     assert "agrees with" not in out
     for files, words in (((archive[0], left), "record 3 was removed."), ((archive[1], archive[0], left), "place")):
-        code, _, error = run(verify_file, *files, "--checkpoints", kept)
+        code, _, error = fr("audit", "verify-file", *files, "--checkpoints", kept)
         assert (code, words in error) == (1, True)
 
 
@@ -569,7 +550,6 @@ BROKEN: list[tuple[Callable[[bytes], bytes], str, int]] = [
 
 @pytest.mark.parametrize(("change", "words", "seq"), BROKEN)
 def test_an_export_that_was_changed_is_told_with_the_place(
-    verify_file: Any,
     chain: Audited,
     tmp_path: Path,
     change: Callable[[bytes], bytes],
@@ -580,30 +560,30 @@ def test_an_export_that_was_changed_is_told_with_the_place(
     before = file.read_bytes()
     file.write_bytes(change(before))
     assert file.read_bytes() != before
-    code, out, error = run(verify_file, file, "--checkpoints", tmp_path / "kept", "--json")
+    code, out, error = fr("audit", "verify-file", file, "--checkpoints", tmp_path / "kept", "--json")
     assert (code, json.loads(out)["intact"], json.loads(out)["seq"]) == (1, False, seq)
     assert error.startswith("Chain cases: ")
     assert error.endswith(f"{words}\n")
 
 
-def test_a_check_needs_a_key_and_readable_files(verify_file: Any, chain: Audited, tmp_path: Path) -> None:
+def test_a_check_needs_a_key_and_readable_files(chain: Audited, tmp_path: Path) -> None:
     file, kept = tmp_path / "all.jsonl", tmp_path / "kept"
-    assert run(verify_file, file)[0] == 2
+    assert fr("audit", "verify-file", file)[0] == 2
     for words in ((tmp_path / "none", "--checkpoints", kept), (file, "--checkpoints", tmp_path / "none")):
-        assert reason_of(run(verify_file, *words)) == "FILE_UNREADABLE"
-    assert reason_of(run(verify_file, file, "--public-key", file)) == "INVALID_FIELD"
-    code, _, error = run(verify_file, file, "--public-key", kept / "access.pem")
+        assert reason_of(fr("audit", "verify-file", *words)) == "FILE_UNREADABLE"
+    assert reason_of(fr("audit", "verify-file", file, "--public-key", file)) == "INVALID_FIELD"
+    code, _, error = fr("audit", "verify-file", file, "--public-key", kept / "access.pem")
     assert (code, "signed by a different key" in error) == (1, True)
     other = tmp_path / "other.jsonl"
     for content in (b"", b"[]\n", b"\xff\n", b"[" * 100_000):
         other.write_bytes(content)
-        code, _, error = run(verify_file, other, "--checkpoints", kept)
+        code, _, error = fr("audit", "verify-file", other, "--checkpoints", kept)
         assert (code, "is not an audit export" in error) == (1, True)
     other.write_bytes(b"".join(export(Audited(secret=1).created().fill(5, seed=9).table)))
-    code, out, error = run(verify_file, other, "--checkpoints", kept)
+    code, out, error = fr("audit", "verify-file", other, "--checkpoints", kept)
     assert (code, out, "holds no checkpoint for this export" in error) == (1, "", True)
     (kept / "cases-3.json").write_text("{}")
-    code, out, error = run(verify_file, file, "--checkpoints", kept, "--json")
+    code, out, error = fr("audit", "verify-file", file, "--checkpoints", kept, "--json")
     assert (code, json.loads(out)["error"]["reason"]) == (1, "CHECKPOINT_MISSING")
     assert "cases-3.json is not a checkpoint" in error
 
@@ -783,11 +763,6 @@ def test_a_bundle_is_whole_or_not_there(script: Script, target: str, tmp_path: P
 
 
 @pytest.fixture(scope="module")
-def verify() -> Any:
-    return plugin("fr.evidence_commands", "verify")
-
-
-@pytest.fixture(scope="module")
 def case(tmp_path_factory: pytest.TempPathFactory) -> Filed:
     return filed(tmp_path_factory.mktemp("filed") / "cases")
 
@@ -802,8 +777,8 @@ def bundle(case: Filed, tmp_path: Path) -> Path:
     return file
 
 
-def test_a_bundle_is_checked_and_told_what_was_not(verify: Any, case: Filed, bundle: Path) -> None:
-    code, out, error = run(verify, bundle)
+def test_a_bundle_is_checked_and_told_what_was_not(case: Filed, bundle: Path) -> None:
+    code, out, error = fr("evidence", "verify", bundle)
     assert (code, error) == (0, "")
     assert "The bundle is intact" in out
     assert REFERENCE in out
@@ -812,18 +787,18 @@ def test_a_bundle_is_checked_and_told_what_was_not(verify: Any, case: Filed, bun
     assert "report.html, matches its documents" in out
     assert "measured nothing again" in out
     signer, chain = bundle.parent / "signer.pem", bundle.parent / "chain.pem"
-    code, out, _ = run(verify, bundle, "--public-key", signer, "--audit-key", chain)
+    code, out, _ = fr("evidence", "verify", bundle, "--public-key", signer, "--audit-key", chain)
     assert (code, out.count("he given key signed"), "To check the signer" in out) == (0, 2, False)
     assert "does not prove that a candidate is the person in the probe" in out
-    told = json.loads(run(verify, bundle, "--json")[1])
+    told = json.loads(fr("evidence", "verify", bundle, "--json")[1])
     assert (told["by_expected_key"], told["audit"]["by_expected_key"], told["examinations"]) == (False, False, 2)
     assert told["page_compared"]
     bundle.write_bytes(case.bundle(audit=False))
-    code, out, _ = run(verify, bundle)
+    code, out, _ = fr("evidence", "verify", bundle)
     assert (code, "It contains no audit" in out) == (0, True)
 
 
-def test_what_a_bundle_withholds_is_told_as_the_word_of_its_signer(verify: Any, case: Filed, bundle: Path) -> None:
+def test_what_a_bundle_withholds_is_told_as_the_word_of_its_signer(case: Filed, bundle: Path) -> None:
     """A signer who leaves out a search, with its records as hashes, makes a bundle that agrees with itself."""
     left_out = case.exhibits[0].examination.examination_id.encode()
     lines, hidden = [], 0
@@ -842,45 +817,45 @@ def test_what_a_bundle_withholds_is_told_as_the_word_of_its_signer(verify: Any, 
         searches=1,
     )
     bundle.write_bytes(replace(case, exhibits=case.exhibits[1:], audit=audit).bundle())
-    chain = bundle.parent / "chain.pem"
-    code, out, error = run(verify, bundle, "--public-key", bundle.parent / "signer.pem", "--audit-key", chain)
+    signer, chain = bundle.parent / "signer.pem", bundle.parent / "chain.pem"
+    code, out, error = fr("evidence", "verify", bundle, "--public-key", signer, "--audit-key", chain)
     assert (code, error, hidden, case.audit.withheld) == (0, "", 4, 1)
     assert "It contains only the hash of 5 more records" in out
     assert "they belong to other cases. The bundle cannot prove that" in out
     assert "no other search" not in out
 
 
-def test_a_bundle_that_was_changed_names_the_first_file_that_is_wrong(verify: Any, case: Filed, bundle: Path) -> None:
+def test_a_bundle_that_was_changed_names_the_first_file_that_is_wrong(case: Filed, bundle: Path) -> None:
     probe = case.exhibits[0].examination.probe
     bundle.write_bytes(bundle.read_bytes().replace(probe, probe[:-1] + b"x", 1))
-    code, out, error = run(verify, bundle, "--json")
+    code, out, error = fr("evidence", "verify", bundle, "--json")
     assert (code, error.startswith("EVIDENCE_UNUSABLE: examinations/01/probe.jpg: ")) == (1, True)
     assert json.loads(out)["error"]["metadata"]["file"] == "examinations/01/probe.jpg"
 
 
-def test_a_bundle_of_another_signer_is_refused(verify: Any, bundle: Path) -> None:
+def test_a_bundle_of_another_signer_is_refused(bundle: Path) -> None:
     folder = bundle.parent
-    code, _, error = run(verify, bundle, "--public-key", folder / "other.pem")
+    code, _, error = fr("evidence", "verify", bundle, "--public-key", folder / "other.pem")
     assert (code, "signed by another key" in error, "check that key first" in error) == (1, True, True)
-    code, _, error = run(verify, bundle, "--audit-key", folder / "other.pem")
+    code, _, error = fr("evidence", "verify", bundle, "--audit-key", folder / "other.pem")
     assert (code, error.startswith("EVIDENCE_UNUSABLE: audit_public.pem: ")) == (1, True)
     assert "check that key first" in error
     (folder / "none.txt").write_text("no key")
-    assert reason_of(run(verify, bundle, "--public-key", folder / "none.txt")) == "INVALID_FIELD"
-    assert reason_of(run(verify, bundle, "--public-key", folder / "none.pem")) == "FILE_UNREADABLE"
+    assert reason_of(fr("evidence", "verify", bundle, "--public-key", folder / "none.txt")) == "INVALID_FIELD"
+    assert reason_of(fr("evidence", "verify", bundle, "--public-key", folder / "none.pem")) == "FILE_UNREADABLE"
 
 
-def test_what_is_no_bundle_is_told_from_one_that_was_changed(verify: Any, bundle: Path) -> None:
+def test_what_is_no_bundle_is_told_from_one_that_was_changed(bundle: Path) -> None:
     missing, folder = bundle.parent / "none.zip", bundle.parent / "unpacked"
-    code, out, error = run(verify, missing, "--json")
+    code, out, error = fr("evidence", "verify", missing, "--json")
     assert (code, error) == (1, f"FILE_UNREADABLE: {missing} cannot be read: No such file or directory.\n")
     assert json.loads(out)["error"]["reason"] == "FILE_UNREADABLE"
     with zipfile.ZipFile(bundle) as opened:
         opened.extractall(folder)
-    code, _, error = run(verify, folder)
+    code, _, error = fr("evidence", "verify", folder)
     assert (code, error.startswith(f"FILE_UNREADABLE: {folder} is a folder. Give the original ZIP file")) == (1, True)
     anew = Path(shutil.make_archive(str(bundle.parent / "anew"), "zip", folder))
-    code, _, error = run(verify, anew)
+    code, _, error = fr("evidence", "verify", anew)
     assert (code, error.startswith("EVIDENCE_UNUSABLE: (archive): The archive was packed anew, or")) == (1, True)
 
 
