@@ -40,11 +40,6 @@ def test_trainees_are_told_coarse_scores() -> None:
     assert not Principal("key:a", frozenset({Role.TRAINEE, Role.OPERATOR}), NOTHING, EVERYTHING, BUDGET).coarse
 
 
-def test_a_principal_has_a_role() -> None:
-    with pytest.raises(ValueError, match="role"):
-        Principal("key:a", frozenset(), NOTHING, NOTHING, BUDGET)
-
-
 # --- keys --------------------------------------------------------------------------------------------------------
 
 

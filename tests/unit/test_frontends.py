@@ -161,6 +161,20 @@ def hang_up(wire: Wire) -> None:
         end.shutdown(socket.SHUT_RDWR)
 
 
+def test_both_ends_of_an_arena_see_the_same_pixels_and_slots_do_not_touch() -> None:
+    memory = new_memory(PLAN)
+    a, b = Arena(memory, PLAN), Arena(memory, PLAN)
+    os.close(memory)
+    for slot in range(4):
+        for view in a.views(slot, [SHAPE, SHAPE]):
+            view[:] = slot + 1
+    for slot in range(4):
+        assert {int(value) for view in b.views(slot, [SHAPE, SHAPE]) for value in np.unique(view)} == {slot + 1}
+    for slot, shapes in ((4, [SHAPE]), (-1, [SHAPE]), (0, [(112, 113)])):
+        with pytest.raises(ValueError):
+            a.views(slot, shapes)
+
+
 def open_descriptors() -> set[str]:
     return {path.name for path in Path("/proc/self/fd").iterdir()}
 
