@@ -7,8 +7,9 @@ import contextlib
 import json
 import random
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from fr_core.gallery.checks import is_gallery_id
 from fr_core.storage.audit.attribution import Attribution
 from fr_server.authz import record as recording
 from fr_server.authz.access_audit import GatewayAudit
+from fr_server.authz.callers import seen
 from fr_server.authz.record import (
     BEGUN,
     PACE_S,
@@ -375,6 +377,35 @@ def test_embeddings_are_not_taken() -> None:
 
 
 # --- lists ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_pages_of_what_is_seen_are_those_of_a_list_that_holds_nothing_else(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(seed)
+    monkeypatch.setattr("fr_server.authz.callers._FETCHED", rng.randint(1, 7))
+    entries = list(range(1, rng.randint(1, 40)))
+    visible = {entry for entry in entries if rng.random() < rng.choice((0.0, 0.2, 0.8, 1.0))}
+
+    def page(after: int, size: int) -> tuple[list[int], bool]:
+        def fetch(last: int | None, wanted: int) -> tuple[Sequence[int], bool]:
+            rest = entries[entries.index(last) + 1 :] if last else [one for one in entries if one > after]
+            return rest[:wanted], len(rest) > wanted
+
+        return seen(fetch, size, visible.__contains__)
+
+    expected = [entry for entry in entries if entry in visible]
+    size, after, got = rng.randint(1, 5), 0, []
+    for number in count():
+        shown, more = page(after, size)
+        got += shown
+        assert shown == expected[number * size : (number + 1) * size]
+        assert more is (len(expected) > (number + 1) * size)
+        if not more:
+            break
+        after = shown[-1]
+    assert got == expected
 
 
 # --- what the audit is told ----------------------------------------------------------------------------------
