@@ -602,19 +602,6 @@ SUMMARY = review_pb2.ExaminationSummary(
 )
 
 
-def test_a_case_is_deleted_when_somebody_says_so(script: Script, target: str) -> None:
-    script.answers["DeleteCase"] = [review_pb2.DeleteCaseResponse(deleted_examinations=1)]
-    code, _, error = fr_at(target, "case", "delete", "c1", typed="y\n")
-    assert (code, error.partition(":")[0], "[y/N]" in error) == (1, "NOT_PERMITTED", False)
-    script.answers["WhoAmI"] = [access_pb2.WhoAmIResponse(roles=[access_pb2.ROLE_ADMIN])]
-    code, _, error = fr_at(target, "case", "delete", "c1", typed="n\n")
-    assert (code, script.calls("DeleteCase")) == (1, [])
-    assert "Delete case c1 with its examinations, their photos and findings?" in error
-    code, out, _ = fr_at(target, "case", "delete", "c1", "--yes")
-    assert (code, out) == (0, "Deleted case c1 with 1 examination.\n")
-    assert json.loads(fr_at(target, "case", "delete", "c1", "--yes", "--json")[1]) == {"deleted_examinations": 1}
-
-
 def found(candidates: int) -> gallery_pb2.SearchResponse:
     decision = (
         gallery_pb2.SEARCH_DECISION_POTENTIAL_CANDIDATES if candidates else gallery_pb2.SEARCH_DECISION_NO_CANDIDATE
