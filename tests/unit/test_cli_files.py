@@ -116,15 +116,6 @@ def test_a_table_of_clusters_is_for_its_owner_also_where_it_replaces_one_for_all
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_of_a_table_that_was_not_finished_nothing_is_left(tmp_path: Path) -> None:
-    def stopped() -> None:
-        with duplicates._csv(tmp_path / "clusters.csv") as write:
-            write(cluster())
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        stopped()
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_table_can_be_written_into_a_pipe(tmp_path: Path) -> None:
