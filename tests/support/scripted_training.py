@@ -128,6 +128,9 @@ class ScriptedTraining(training_pb2_grpc.TrainingServiceServicer):
         self._called("GetCourse", request, context)
         return training_pb2.GetCourseResponse(course=course(request.course_id))
 
+    def ListCourses(self, request: Any, context: Any) -> training_pb2.ListCoursesResponse:  # noqa: N802
+        return training_pb2.ListCoursesResponse()
+
     def DeleteCourse(self, request: Any, context: Any) -> training_pb2.DeleteCourseResponse:  # noqa: N802
         self._called("DeleteCourse", request, context)
         return training_pb2.DeleteCourseResponse()

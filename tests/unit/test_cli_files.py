@@ -116,8 +116,6 @@ def test_a_table_of_clusters_is_for_its_owner_also_where_it_replaces_one_for_all
     assert list(tmp_path.iterdir()) == [target]
 
 
-
-
 def test_a_table_can_be_written_into_a_pipe(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -236,6 +236,35 @@ def test_what_cannot_be_known_is_not_told() -> None:
     assert told(0, begins(1), resumed=False) == []
 
 
+def follow(*, late: bool = False, left_s: float | None = None) -> tuple[Blocks, list[str]]:
+    said: list[str] = []
+    countdown = Countdown(lambda: 0.0)
+    countdown.begin(left_s)
+    blocks = Blocks(session(0), False, countdown, said.append)
+    blocks.next_is(begins(1))
+    for number in (1, 2):
+        blocks.next_is(at(1, number))
+        blocks.shown(at(1, number).trial)
+        blocks.shown(at(1, number).trial)  # its next step
+        if number == 1:
+            blocks.answered()
+    if late:
+        blocks.late()
+    return blocks, said
+
+
+def test_a_sitting_that_is_over_was_ended_elsewhere_or_ran_out_of_time() -> None:
+    for found, expected in (
+        (follow(), 0),
+        (follow(left_s=60.0), 0),
+        (follow(left_s=0.5), 1),
+        (follow(left_s=60.0, late=True), 1),
+    ):
+        blocks, said = found
+        blocks.next_is(OVER)
+        assert len(said) == expected
+
+
 # --- the picture of a trial -------------------------------------------------------------------------------------------
 
 
