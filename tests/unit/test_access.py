@@ -209,6 +209,16 @@ def test_what_is_left_of_a_day_is_told_and_not_counted() -> None:
     assert counted.searches_left("key:a", BUDGET) == 100
 
 
+def test_quota_says_when_the_day_ends() -> None:
+    _, counted = fresh()
+    assert searched(counted, BUDGET) == 100
+    with pytest.raises(QuotaExceeded) as caught:
+        counted.search("key:a", BUDGET)
+    assert abs(float(caught.value.metadata["retry_after_s"]) - (MIDNIGHT_MS - NOW_MS) / 1000) < 0.01
+    with pytest.raises(QuotaExceeded):
+        counted.search("key:b", Budget(1.0, 1, 0))
+
+
 def test_idle_principals_are_forgotten() -> None:
     clocks, counted = fresh()
     for number in range(500):

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from docs_pages import access
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, review_pb2, training_pb2
 from fr_core.errors import InternalError, StoreFailed
 from fr_core.gallery.checks import is_gallery_id
@@ -177,13 +176,6 @@ def test_actions_are_words_of_the_audit() -> None:
     assert action_of("/fr_api.v1.AccessService/WhoAmI") == "access.who_am_i"
     for method in RULES:
         Attribution().entry(None, action_of(method))  # type: ignore[arg-type] # no case, no subjects: not asked
-
-
-def test_the_page_has_a_row_for_every_method() -> None:
-    page = access.page()
-    for method in METHODS.values():
-        assert page.count(f"| {method.name} | ") == 1
-    assert "| GetTrainingReport | `code` | `trainee_id`, `cohort_id` |" in page
 
 
 # --- what lies outside of a scope ----------------------------------------------------------------------------
