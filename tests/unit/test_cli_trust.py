@@ -490,22 +490,7 @@ def chain(tmp_path: Path) -> Audited:
         (kept / f"{name.partition('-')[0]}.pem").write_text(one.table.public_pem())
     own.fill(2, seed=5)
     (tmp_path / "all.jsonl").write_bytes(b"".join(export(own.table)))
-    (tmp_path / "rest.jsonl").write_bytes(b"".join(export(own.table, 2)))
     return own
-
-
-def test_an_export_is_checked_without_a_server(chain: Audited, tmp_path: Path) -> None:
-    kept = tmp_path / "kept"
-    code, out, error = fr("audit", "verify-file", tmp_path / "all.jsonl", "--checkpoints", kept)
-    assert (code, error) == (0, "")
-    assert "Chain cases is unchanged: records 1 to 5 (5 in total)." in out
-    assert "agrees with 1 checkpoints, up to record 3" in out
-    code, out, _ = fr("audit", "verify-file", tmp_path / "rest.jsonl", "--public-key", kept / "cases.pem")
-    assert (code, "begins after record 2" in out, "You gave no checkpoints" in out) == (0, True, True)
-    code, out, _ = fr("audit", "verify-file", tmp_path / "all.jsonl", "--checkpoints", kept, "--json")
-    found = {"intact": True, "chain": "cases", "records": 5, "last_seq": 5, "checkpoints": 2, "unchecked": 0}
-    found |= {"finding": "", "seq": 0}
-    assert (code, json.loads(out)) == (0, found)
 
 
 def test_archived_records_and_an_export_are_checked_as_one(chain: Audited, tmp_path: Path) -> None:

@@ -276,17 +276,6 @@ def records_under(home: Path, key: str) -> tuple[int, int]:
     return first, second
 
 
-def test_rotation_takes_cases_and_api_keys_along(kept: Path) -> None:
-    new_key_file(kept / "k")
-    before = records_under(kept, "data.key")
-    rotated = fr("key", "rotate", "--new", "file:k")
-    assert (rotated.exit_code, rotated.stderr) == (0, "")
-    assert records_under(kept, "k") == before == (1, 1)
-    with pytest.raises(WrongKey):
-        records_under(kept, "data.key")
-    assert fr("verify", "--key", "file:k").exit_code == 0
-
-
 @pytest.mark.parametrize(
     ("last", "change"), [(GalleryStore, "rotate"), (CaseStore, "put_under"), (AccessStore, "put_under")]
 )

@@ -288,14 +288,3 @@ def test_the_keys_of_an_issuer_in_a_file_are_sealed_too(made: Path, tmp_path: Pa
     with pytest.raises(FileTampered) as refused:
         require_sealed(path, load_config(path))
     assert refused.value.metadata["file"] == str(jwks)
-
-
-def test_admin_key_makes_a_connection_file_where_it_is_asked_for(made: Path, tmp_path: Path) -> None:
-    out = tmp_path / "again.toml"
-    assert fr("admin-key", str(out), "--config", str(made / "server.toml")).exit_code == 0
-    before, after = read_connection(made / "admin.toml"), read_connection(out)
-    assert (after.server, after.ca) == (before.server, before.ca)
-    assert after.key != before.key
-    assert stat.S_IMODE(out.stat().st_mode) == 0o600
-    with opened(made) as store:
-        assert store.check(after.key, None).roles == {Role.ADMIN}
