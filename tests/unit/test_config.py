@@ -33,8 +33,8 @@ from fr_server.telemetry.trust import Trust
 from fr_training.store.training_store import TrainingStore
 from fr_trust.casework.store import CaseStore
 from support.access import DAY_MS, NOW_MS, Clocks, new_key, open_store
-from support.besieged import Made, made
 from support.gateways import now_ms
+from support.secured import Made, made
 from support.servers import running
 
 
