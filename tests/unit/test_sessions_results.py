@@ -1,8 +1,10 @@
-"""What became of a session: a row for each trial, and how far it is."""
+"""What became of a session: its rows, its clock, and the ids of its trials and pictures."""
 
 from __future__ import annotations
 
+import hashlib
 import random
+import string
 from dataclasses import replace
 
 import pytest
@@ -12,9 +14,11 @@ from fr_training.courses import Course
 from fr_training.errors import UnknownSitting
 from fr_training.keys import PairKey
 from fr_training.prompts import ExerciseKind, Step
-from fr_training.sessions.flow import finish, lock, pause, resume, show
+from fr_training.sessions.clock import adjusted, left_ms
+from fr_training.sessions.flow import finish, lock, pause, rejoined, resume, show
+from fr_training.sessions.order import class_order, digest, picture_ids, rng_of, trial_id
 from fr_training.sessions.results import Progress, SessionState, not_started, progress, results
-from fr_training.sessions.views import ShowTrial
+from fr_training.sessions.views import ShowBlock, ShowTrial
 from fr_training.trials import Result, Session
 from support.sessions import T0, Trainee, answer_to, begun, course, items_by_id, random_trainee
 
@@ -146,3 +150,202 @@ def test_progress_follows_the_session(made: Course) -> None:
 def test_a_session_shows_nothing_of_its_secret(made: Course) -> None:
     session: Session = random_trainee(made).run()
     assert repr(session) == "Session(trials=24)"
+
+
+DAY = 24 * 3_600_000
+MINUTE = 60_000
+ANSWER = Answer(PairRating(1))
+MADE = course(
+    """
+    format = 1
+    title = "Timed"
+    [[sittings]]
+    name = "first"
+    [[sittings.blocks]]
+    id = "a"
+    exercise = "aided"
+    same = 2
+    different = 2
+    wrong = 1
+    minutes = 10
+    [[sittings.blocks]]
+    id = "b"
+    exercise = "verification"
+    same = 2
+    different = 2
+    minutes = 10
+    """
+)
+BLOCK = MADE.plan.blocks[0]
+
+
+def at_second_step(now_ms: int) -> tuple[Session, ShowTrial]:
+    """A session whose first trial waits for its second rating, a minute after its block began."""
+    session, shown = show(MADE, begun(MADE), "a", now_ms - MINUTE)
+    assert isinstance(shown, ShowTrial)
+    session, locked = lock(MADE, session, shown.trial.trial_id, Step.RATE, ANSWER, now_ms)
+    assert locked.trial is not None
+    return session, locked.trial
+
+
+def rated_again(session: Session, shown: ShowTrial, now_ms: int) -> tuple[Session, int, bool]:
+    session, _ = lock(MADE, session, shown.trial.trial_id, Step.RATE_AGAIN, ANSWER, now_ms)
+    last = session.trials[-1].locked[-1]
+    return session, last.took_ms, last.paused
+
+
+@pytest.mark.parametrize("passed", [0, 3_000])
+def test_a_clock_set_back_keeps_what_had_passed_and_counts_on(passed: int) -> None:
+    session, shown = at_second_step(T0)
+    assert adjusted(session, T0 + 5) is session  # a clock that runs is left alone
+    session, seen = show(MADE, session, "", T0 - DAY)
+    assert isinstance(seen, ShowTrial)
+    assert seen.left_ms == 9 * MINUTE
+    assert show(MADE, session, "", T0 - DAY)[0] is session
+    session, took, _ = rated_again(session, shown, T0 - DAY + passed)
+    assert took == passed
+    assert left_ms(session, BLOCK, T0 - DAY + passed) == 9 * MINUTE - passed
+
+
+def test_a_clock_set_back_between_two_trials_leaves_the_block_its_time_at_most() -> None:
+    session, shown = at_second_step(T0)
+    session, _, _ = rated_again(session, shown, T0)
+    session, seen = show(MADE, session, "", T0 - DAY)
+    assert isinstance(seen, ShowTrial)
+    assert seen.left_ms == 10 * MINUTE
+    with_time, seen = show(MADE, session, "", T0 - DAY + 10 * MINUTE - 1)
+    assert isinstance(seen, ShowTrial)
+    assert isinstance(show(MADE, with_time, "", T0 - DAY + 10 * MINUTE)[1], ShowBlock)
+
+
+def test_a_clock_set_forward_ends_the_block_but_not_the_session() -> None:
+    session, _ = at_second_step(T0)
+    session, seen = show(MADE, session, "", T0 + DAY)
+    assert isinstance(seen, ShowBlock)
+    session, seen = show(MADE, session, "b", T0 + DAY)
+    assert isinstance(seen, ShowTrial)
+    # Set right again, it must not give the next block a day.
+    session, seen = show(MADE, session, "", T0)
+    assert isinstance(seen, ShowTrial)
+    assert seen.left_ms == 10 * MINUTE
+    trainee = Trainee(MADE, session, lambda _: ANSWER, now_ms=T0)
+    assert len([trial for trial in trainee.run().trials if trial.done]) == 4
+
+
+@pytest.mark.parametrize("resumed_at", [T0 + MINUTE, T0, T0 - DAY, T0 + DAY])
+def test_a_pause_stops_the_time_whatever_the_clock_shows_after_it(resumed_at: int) -> None:
+    session, shown = at_second_step(T0 - 5_000)
+    session = resume(pause(session, T0), resumed_at)
+    assert left_ms(session, BLOCK, resumed_at) == 9 * MINUTE - 5_000
+    session, took, was_paused = rated_again(session, shown, resumed_at + 2_000)
+    assert (took, was_paused) == (7_000, True)
+    assert left_ms(session, BLOCK, resumed_at + 2_000) == 9 * MINUTE - 7_000
+
+
+def test_a_clock_set_forward_in_a_pause_and_right_again_after_it() -> None:
+    session, shown = at_second_step(T0 - 5_000)
+    session = resume(pause(session, T0), T0 + DAY)
+    session, seen = show(MADE, session, "", T0 + 1_000)
+    assert isinstance(seen, ShowTrial)
+    assert seen.trial.shown_ms == T0 - 5_000
+    assert seen.left_ms == 9 * MINUTE
+    session, took, was_paused = rated_again(session, shown, T0 + 2_000)
+    assert (took, was_paused) == (1_000, True)
+
+
+def test_the_end_is_not_before_the_beginning() -> None:
+    session, _ = at_second_step(T0)
+    ended = finish(session, T0 - DAY)
+    assert ended.finished_ms == session.started_ms
+    assert finish(pause(session, T0 + 5), T0 + 9).trials[-1].paused_ms == 4
+
+
+def test_the_time_that_a_trainee_was_away_is_taken_off_the_block_and_the_answer() -> None:
+    session, shown = at_second_step(T0)
+    back = rejoined(session, T0 + 9 * MINUTE)  # without it the block would be over
+    again, found = show(MADE, back, "", T0 + 9 * MINUTE)
+    assert isinstance(found, ShowTrial)
+    assert found.trial.trial_id == shown.trial.trial_id
+    assert found.left_ms == left_ms(session, BLOCK, T0)
+    _, took, was_paused = rated_again(again, found, T0 + 9 * MINUTE + 4_000)
+    assert (took, was_paused) == (4_000, True)
+
+
+def test_a_trainee_who_was_not_away_loses_and_gains_nothing() -> None:
+    session, _ = at_second_step(T0)
+    assert rejoined(session, T0) is session
+    assert rejoined(session, T0 - DAY) is session
+    assert rejoined(rejoined(session, T0 + 100), T0 + 100) == rejoined(session, T0 + 100)
+    stopped = pause(session, T0 + 100)
+    assert rejoined(stopped, T0 + DAY) is stopped
+    ended = finish(session, T0 + 100)
+    assert rejoined(ended, T0 + DAY) is ended
+    new = begun(MADE)
+    assert rejoined(new, T0 + DAY) is new
+
+
+def test_between_two_trials_the_last_answer_is_the_last_sign_of_life() -> None:
+    session, shown = at_second_step(T0)
+    session, _, _ = rated_again(session, shown, T0 + 5_000)
+    back = rejoined(session, T0 + 30 * MINUTE)
+    assert left_ms(back, BLOCK, T0 + 30 * MINUTE) == left_ms(session, BLOCK, T0 + 5_000)
+
+
+SECRET = bytes(range(32))
+
+
+def test_a_digest_is_hmac_sha256() -> None:
+    # RFC 2104, written out: H(key ^ opad, H(key ^ ipad, text)), the key filled up to the block of 64 bytes.
+    key = SECRET.ljust(64, b"\0")
+    inner = hashlib.sha256(bytes(k ^ 0x36 for k in key) + b"trial\x007").digest()
+    assert digest(SECRET, "trial", 7) == hashlib.sha256(bytes(k ^ 0x5C for k in key) + inner).digest()
+    assert digest(SECRET, "x", 1, 11) != digest(SECRET, "x", 11, 1)  # parts cannot run into each other
+    assert digest(SECRET, "x1", 1) != digest(SECRET, "x", 11)
+
+
+def test_ids_are_hexadecimal_and_each_is_another() -> None:
+    ids = [trial_id(SECRET, n) for n in range(200)]
+    pictures = [one for n in range(200) for one in picture_ids(SECRET, n, 5)]
+    assert {len(one) for one in ids} == {32}
+    assert {len(one) for one in pictures} == {16}
+    assert len(set(ids)) == 200
+    assert len(set(pictures)) == 1_000
+    assert set("".join((*ids, *pictures))) <= set(string.hexdigits.lower())
+    assert not set(ids) & {trial_id(bytes(32), n) for n in range(200)}
+    for byte in range(32):  # every byte of the secret counts
+        other = bytes(one ^ (n == byte) for n, one in enumerate(SECRET))
+        assert trial_id(other, 0) not in ids
+        assert not set(picture_ids(other, 0, 5)) & set(pictures)
+
+
+def test_a_generator_is_that_of_its_secret_label_and_number() -> None:
+    draws = [
+        tuple(rng_of(secret, label, number).integers(2**32, size=4))
+        for secret, label, number in [
+            (SECRET, "order", 1),
+            (SECRET, "order", 1),
+            (SECRET, "order", 2),
+            (SECRET, "own-order", 1),
+            (bytes(32), "order", 1),
+        ]
+    ]
+    assert draws[0] == draws[1]
+    assert len(set(draws)) == 4
+
+
+@pytest.mark.parametrize(
+    ("same", "different", "trials", "wanted"),
+    [(20, 20, 10, {5}), (20, 10, 12, {8}), (3, 1, 4, {3}), (0, 5, 3, {0}), (5, 0, 3, {3}), (1, 1, 1, {0, 1})],
+)
+def test_an_adaptive_block_has_as_large_a_share_of_either_class_as_its_form(
+    same: int, different: int, trials: int, wanted: set[int]
+) -> None:
+    orders = {class_order(bytes([n] * 32), "b", same, different, trials) for n in range(64)}
+    assert {len(order) for order in orders} == {trials}
+    assert {sum(order) for order in orders} == wanted
+
+
+def test_each_place_of_an_adaptive_block_is_as_likely_of_either_class() -> None:
+    orders = [class_order(n.to_bytes(32, "big"), "b", 50, 50, 10) for n in range(2_000)]
+    # 1,000 of 2,000 are expected at each place, with a standard deviation of 22.
+    assert all(900 < sum(order[place] for order in orders) < 1_100 for place in range(10))

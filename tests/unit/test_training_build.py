@@ -1,7 +1,8 @@
-"""Courses from data sets to pictures: coloured squares are faces, so that a picture tells whom it really shows."""
+"""Courses built of data sets: known label errors out, faces that nobody can compare out, each with a count."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,14 +12,29 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from fr_core.errors import CallEnded
+from fr_core.errors import CallEnded, InvalidField
 from fr_core.imaging import ImageLimits, decode
 from fr_core.runtime.ticket import Ticket, hold
-from fr_datasets.errors import DatasetUnreadable
+from fr_datasets.errors import DatasetError, DatasetUnknown, DatasetUnreadable
+from fr_datasets.lfw_lists import read_people
 from fr_datasets.values import Person
 from fr_training.answers import Usability
 from fr_training.build.course import BuiltCourse, Progress, build_course
-from fr_training.build.people import NamedPeople
+from fr_training.build.people import (
+    LABEL_ERROR,
+    NO_PHOTO_LEFT,
+    SAME_PHOTO,
+    TWO_PEOPLE,
+    AnalysedPeople,
+    LabelErrors,
+    NamedPeople,
+    analyse_people,
+    identities_of,
+    label_errors,
+    read_datasets,
+    read_named_people,
+    require_different_people,
+)
 from fr_training.errors import TooFewPeople
 from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import CoursePlan, read_plan
@@ -280,3 +296,168 @@ def test_a_course_names_nobody_and_no_file(course: BuiltCourse, people: NamedPeo
     assert re.search(r"\bp\d", told) is None
     assert ".png" not in told
     assert str(people.people[0].photos[0].parent) not in told
+
+
+def square(path: Path, blue: int | None, number: int = 0, side: int = 100) -> Path:
+    """A photo of the person of that colour; photos of other numbers are other files of the same face."""
+    pixels = np.zeros((200, 300, 3), dtype=np.uint8)
+    pixels[0, 0] = (0, 1, number)
+    if blue is not None:
+        pixels[50 : 50 + side, 100 : 100 + side] = (255, 0, blue)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(pixels).save(path, format="PNG")
+    return path
+
+
+def person(root: Path, name: str, *photos: tuple[int | None, int]) -> Person:
+    paths = [square(root / name / f"{name}_{n:04}.png", *photo) for n, photo in enumerate(photos, start=1)]
+    return Person(name, tuple(paths))
+
+
+def gathered(*datasets: NamedPeople, progress: list[tuple[int, int]] | None = None) -> AnalysedPeople:
+    steps = [] if progress is None else progress
+    return analyse_people(datasets, squares.engine(), 2, lambda done, total: steps.append((done, total)))
+
+
+def named(*people: Person, name: str = "people_folder") -> NamedPeople:
+    return NamedPeople(name, "terms", people)
+
+
+# --- reading ---------------------------------------------------------------------------------------------------
+
+
+def test_a_data_set_is_read_by_its_name(tmp_path: Path) -> None:
+    person(tmp_path, "ann", (1, 0), (1, 1))
+    person(tmp_path, "bob", (2, 0))
+    read = read_named_people("people_folder", tmp_path)
+    assert [one.identity for one in read.people] == ["ann", "bob"]
+    assert (read.name, read.label_errors) == ("people_folder", 0)
+    assert read.terms
+
+
+def test_a_data_set_without_people_or_of_no_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetUnknown, match="names no people"):
+        read_named_people("groups", tmp_path)
+    with pytest.raises(DatasetUnknown, match="no data set"):
+        read_named_people("nothing", tmp_path)
+    with pytest.raises(DatasetError, match="people_folder"):
+        read_named_people("people_folder", tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [([], "at least one"), (["london", "london"], "twice"), (["lfw", "london", "lfw_funneled"], "same people")],
+)
+def test_no_person_may_come_from_two_data_sets(names: list[str], said: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidField, match=said):
+        require_different_people(names)
+    with pytest.raises(InvalidField, match=said):  # before any folder is looked into
+        read_datasets([(name, tmp_path / "absent") for name in names])
+
+
+def lfw(root: Path, **photos: int) -> Path:
+    """A small LFW: a list, and photos of each person."""
+    lines = [str(len(photos)), *(f"{name}\t{count}" for name, count in photos.items())]
+    (root / "people.txt").write_text("\n".join(["1", *lines]) + "\n")
+    for name, count in photos.items():
+        for number in range(1, count + 1):
+            (root / "images" / name).mkdir(parents=True, exist_ok=True)
+            (root / "images" / name / f"{name}_{number:04}.jpg").write_bytes(b"photo")
+    return root
+
+
+@pytest.mark.parametrize("name", ["lfw", "lfw_funneled", "lfw_original"])
+def test_known_label_errors_of_lfw_are_left_out_and_counted(name: str, tmp_path: Path) -> None:
+    root = lfw(tmp_path, Jim_OBrien=3, Nan_Wang=2, Wang_Nan=1, Debra_Messing=2, Claire_Hentzen=2)
+    read = read_named_people(name, root)
+    left = {one.identity: [photo.stem for photo in one.photos] for one in read.people}
+    assert left == {
+        "Jim_OBrien": ["Jim_OBrien_0002", "Jim_OBrien_0003"],
+        "Wang_Nan": ["Wang_Nan_0001"],
+        "Debra_Messing": ["Debra_Messing_0001"],
+    }
+    assert read.label_errors == 6
+
+
+def test_a_data_set_of_label_errors_alone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="known to be wrong"):
+        read_named_people("lfw", lfw(tmp_path, Claire_Hentzen=2))
+
+
+def test_label_errors_name_photos_that_there_are(testdata: Path) -> None:
+    """Those of the part of LFW that lies with the test data; a name that is misspelt would leave nothing out."""
+    wrong = label_errors("lfw")
+    assert len(wrong.photos) == 21
+    assert label_errors("london") == label_errors("people_folder") == LabelErrors()
+    errata = (testdata / "lfw" / "ERRATA.txt").read_text(encoding="utf-8")
+    people = read_people(testdata / "lfw" / "people.txt", testdata / "lfw" / "images")
+    stems = {photo.stem for one in people for photo in one.photos}
+    identities = {one.identity for one in people}
+    assert all(stem in errata or stem.rpartition("_")[0] in errata for stem in wrong.photos)
+    assert all(name in errata for name in wrong.people)
+    assert wrong.photos & stems
+    for stem in wrong.photos:  # where the person is there, the photo is
+        assert stem in stems or stem.rpartition("_")[0] not in identities
+
+
+# --- gathering -------------------------------------------------------------------------------------------------
+
+
+def test_people_and_photos_are_numbered_and_analysed_once(tmp_path: Path) -> None:
+    ann, bob = person(tmp_path, "ann", (1, 0), (1, 1)), person(tmp_path, "bob", (2, 0))
+    progress: list[tuple[int, int]] = []
+    made = gathered(named(ann, bob), progress=progress)
+    assert [one.number for one in made.pool.people] == [0, 1]
+    assert [photo.number for one in made.pool.people for photo in one.photos] == [0, 1, 2]
+    assert {one.source for one in made.pool.people} == {"people_folder"}
+    assert made.numbers == {("people_folder", "ann"): 0, ("people_folder", "bob"): 1}
+    assert made.excluded == {}
+    assert progress == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    for one in made.pool.people:
+        for photo in one.photos:
+            source = made.sources[photo.number]
+            assert source.sha256 == photo.sha256 == hashlib.sha256(source.path.read_bytes()).hexdigest()
+    first, second = made.pool.people[0].photos
+    np.testing.assert_array_equal(first.embedding, second.embedding)
+    assert abs(float(first.embedding @ made.pool.people[1].photos[0].embedding)) < 0.9
+
+
+def test_what_nobody_can_compare_is_left_out_by_its_reason(tmp_path: Path) -> None:
+    ann = person(tmp_path, "ann", (1, 0), (None, 0))
+    small = Person("small", (square(tmp_path / "small.png", 9, side=40),))
+    (tmp_path / "broken.png").write_bytes(b"no photo")
+    broken = Person("broken", (tmp_path / "broken.png", square(tmp_path / "well.png", 5)))
+    made = gathered(NamedPeople("people_folder", "terms", (ann, small, broken), label_errors=4))
+    assert made.excluded == {LABEL_ERROR: 4, "NO_FACE": 1, "TOO_SMALL": 1, "UNDECODABLE": 1, NO_PHOTO_LEFT: 1}
+    assert made.numbers == {("people_folder", "ann"): 0, ("people_folder", "broken"): 1}
+    assert [len(one.photos) for one in made.pool.people] == [1, 1]
+
+
+def test_one_photo_under_two_people_is_left_out_of_both(tmp_path: Path) -> None:
+    ann, bob = person(tmp_path, "ann", (1, 0), (1, 1)), person(tmp_path, "bob", (1, 1), (2, 0))
+    other = person(tmp_path / "other", "cat", (2, 0), (3, 0))
+    made = gathered(named(ann, bob), named(other, name="london"))
+    assert made.excluded == {TWO_PEOPLE: 4, NO_PHOTO_LEFT: 1}
+    assert made.numbers == {("people_folder", "ann"): 0, ("london", "cat"): 1}
+
+
+def test_one_photo_twice_under_one_person_is_kept_once(tmp_path: Path) -> None:
+    made = gathered(named(person(tmp_path, "ann", (1, 0), (1, 0), (1, 1)), person(tmp_path, "bob", (2, 0))))
+    assert made.excluded == {SAME_PHOTO: 1}
+    assert [len(one.photos) for one in made.pool.people] == [2, 1]
+
+
+def test_a_photo_that_has_gone_is_told(tmp_path: Path) -> None:
+    ann = person(tmp_path, "ann", (1, 0))
+    ann.photos[0].unlink()
+    with pytest.raises(DatasetUnreadable):
+        gathered(named(ann))
+
+
+def test_identities_are_told_apart_by_their_data_sets_and_alone_where_that_is_clear() -> None:
+    assert identities_of({("a", "001"): 0, ("b", "001"): 1, ("b", "ann"): 2}) == {
+        "a:001": 0,
+        "b:001": 1,
+        "b:ann": 2,
+        "ann": 2,
+    }

@@ -1,10 +1,15 @@
-"""Signing keys: what they sign verifies, what was changed does not, and what is secret does not show."""
+"""Keys and codes of training: signing keys, the file of the key of certificates, and the codes of trainees."""
 
 from __future__ import annotations
 
 import base64
+import errno
 import json
+import os
+import random
+import stat
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +18,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fr_core.errors import StoreCorrupt, StoreFailed
+from fr_server.rpc.services.training import storage
+from fr_server.rpc.services.training.storage import signing_key
 from fr_training.exports.signing import SigningKey, did_of, new_signing_key, thumbprint, verify
+from fr_training.store.codes import ALPHABET, CODE_CHARACTERS, new_code, new_pseudonym, typed_code
 
 CLAIMS = {"sub": "urn:uuid:1", "nbf": 1_700_000_000, "name": "Gesichter – “Kurs”"}
 
@@ -156,3 +165,90 @@ def test_a_did_is_the_key_itself(key: SigningKey) -> None:
     found = serialization.load_der_public_key(data[2:])  # OpenSSL takes PKCS #1 too
     assert isinstance(found, rsa.RSAPublicKey)
     assert found.public_numbers() == key.private.public_key().public_numbers()
+
+
+NAME = "certificates.pem"
+
+
+@pytest.fixture(autouse=True)
+def quick(pem: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One key for all, because to make one takes long."""
+    monkeypatch.setattr(storage, "new_signing_key", lambda: pem)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_it_is_made_once_and_for_its_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = signing_key(tmp_path)
+    assert names(tmp_path) == [NAME]
+    assert stat.S_IMODE((tmp_path / NAME).stat().st_mode) == 0o600
+    monkeypatch.setattr(storage, "new_signing_key", lambda: pytest.fail("made twice"))
+    assert signing_key(tmp_path).did == made.did
+
+
+@pytest.mark.parametrize("fails", ["fsync", "link"])
+def test_a_disk_that_refuses_leaves_no_key_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, fails, refuse)
+        with pytest.raises(StoreFailed) as refusal:
+            signing_key(tmp_path)
+    assert refusal.value.metadata == {"errno": "ENOSPC"}
+    assert names(tmp_path) == []
+    assert signing_key(tmp_path).did
+    assert names(tmp_path) == [NAME]
+
+
+def test_where_two_make_it_both_have_that_of_the_quicker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = new_signing_key()
+
+    def slower() -> bytes:
+        (tmp_path / NAME).write_bytes(other)
+        return new_signing_key()
+
+    monkeypatch.setattr(storage, "new_signing_key", slower)
+    signing_key(tmp_path)
+    assert (tmp_path / NAME).read_bytes() == other
+    assert names(tmp_path) == [NAME]
+
+
+def test_a_damaged_key_is_told(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(b"no key")
+    with pytest.raises(StoreCorrupt):
+        signing_key(tmp_path)
+
+
+def test_a_code_has_26_characters_in_groups_each_as_likely_as_any_other() -> None:
+    drawn = random.Random(2)
+    code = new_code(drawn.randbytes)
+    assert [len(group) for group in code.split("-")] == [5, 5, 5, 5, 6]
+    assert typed_code(code) == code.replace("-", "")
+    assert new_pseudonym(bytes) == "T-00000000"
+    characters = "".join(new_code(drawn.randbytes).replace("-", "") for _ in range(4_000))
+    expected = len(characters) / len(ALPHABET)
+    for character in ALPHABET:
+        assert abs(characters.count(character) - expected) < 5 * expected**0.5
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "01abc-defgh-jkmnp-qrstv-wxyz23",
+        "  O1ABCDEFGHJKMNPQRSTVWXYZ23\n",
+        "oIabc defgh jkmnp qrstv wxyz23",
+        "0Labc--defghjkmnp-qrstvwxyz23",
+    ],
+)
+def test_however_it_is_typed(typed: str) -> None:
+    assert typed_code(typed) == "01ABCDEFGHJKMNPQRSTVWXYZ23"
+
+
+@pytest.mark.parametrize(
+    "typed", ["", "0" * (CODE_CHARACTERS - 1), "0" * (CODE_CHARACTERS + 1), "U" + "0" * 25, "é" + "0" * 25, "0" * 10**6]
+)
+def test_what_is_no_code(typed: str) -> None:
+    assert typed_code(typed) is None

@@ -1,0 +1,398 @@
+"""The statistics of human answers: agreement, item response, and the references of SciPy and scikit-learn."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from math import comb
+
+import numpy as np
+import pytest
+
+from fr_core.scoring.intervals import UndefinedRate
+from fr_core.types import I64
+from fr_locales.messages import message
+from fr_training.statistics import estimates
+from fr_training.statistics.agreement import icc_agreement, icc_consistency, kappa, mcnemar
+from fr_training.statistics.change import Verdict, change_of_tests, percentile_in, percentile_of_norm
+from fr_training.statistics.estimates import Term, beta_below, central_interval, difference_of_rates, f_quantile
+from fr_training.statistics.item_analysis import human_difficulty, item_figures
+from fr_training.statistics.item_response import (
+    closest,
+    eap,
+    information,
+    mle,
+    offset_for,
+    probability,
+    update_difficulty,
+)
+from fr_training.statistics.signal_detection import difference, sensitivity
+
+LEVELS = (-3, -2, -1, 0, 1, 2, 3)
+# P. E. Shrout and J. L. Fleiss (1979), table 2: six targets, four judges
+JUDGES = np.array(
+    [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], dtype=np.float64
+)
+
+
+def test_intraclass_correlations_of_the_published_example() -> None:
+    agreement, consistency = icc_agreement(JUDGES), icc_consistency(JUDGES)
+    assert agreement.value == pytest.approx(0.29, abs=0.005)
+    assert consistency.value == pytest.approx(0.71, abs=0.005)
+    assert [agreement.low, agreement.high] == pytest.approx([0.019, 0.761], abs=5e-4)
+    assert [consistency.low, consistency.high] == pytest.approx([0.342, 0.946], abs=5e-4)
+    assert (agreement.subjects, agreement.raters) == (6, 4)
+
+
+def test_intraclass_undefined() -> None:
+    with pytest.raises(UndefinedRate, match="intraclass"):
+        icc_agreement(np.zeros((1, 2)))
+    with pytest.raises(UndefinedRate, match="scores_without_error"):
+        icc_consistency(np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]))
+    with pytest.raises(UndefinedRate, match="scores_without_error"):
+        icc_agreement(np.ones((4, 2)))
+    with pytest.raises(ValueError, match="finite"):
+        icc_agreement(np.array([[1.0, np.nan], [2.0, 1.0]]))
+
+
+def test_kappas_interval_covers_what_it_says() -> None:
+    """Two people who rate 100 pairs, each the truth or a neighbour of it; the true kappa is that of very many pairs."""
+    rng = np.random.default_rng(3)
+
+    def rated(n: int) -> tuple[I64, I64]:
+        truth = rng.integers(-3, 4, n)
+        first, second = (np.clip(truth + rng.integers(-1, 2, n), -3, 3) for _ in range(2))
+        return first, second
+
+    true = kappa(*rated(400_000), LEVELS, 2).value
+    runs = 500
+    found = [kappa(*rated(100), LEVELS, 2) for _ in range(runs)]
+    covered = sum(one.low <= true <= one.high for one in found)
+    assert covered >= 0.91 * runs
+    scatter = float(np.std([one.value for one in found]))
+    assert float(np.mean([one.standard_error for one in found])) == pytest.approx(scatter, rel=0.15)
+
+
+def test_kappa_undefined_and_refused() -> None:
+    with pytest.raises(UndefinedRate):
+        kappa(np.array([], dtype=np.int64), np.array([], dtype=np.int64), LEVELS, 1)
+    with pytest.raises(UndefinedRate, match="one_level"):
+        kappa(np.array([2, 2]), np.array([2, 2]), LEVELS, 1)
+    with pytest.raises(ValueError, match="levels of the scale"):
+        kappa(np.array([4]), np.array([2]), LEVELS, 1)
+    with pytest.raises(ValueError, match="each once"):
+        kappa(np.array([1]), np.array([1]), (1, 1), 1)
+    with pytest.raises(ValueError, match="i64"):
+        kappa(np.array([1, 2]), np.array([1]), LEVELS, 1)
+
+
+def test_percentiles() -> None:
+    assert percentile_of_norm(82.9, 82.9, 7.46) == pytest.approx(50.0)
+    assert percentile_of_norm(82.9 + 1.959964 * 7.46, 82.9, 7.46) == pytest.approx(97.5)
+    cohort = np.array([60.0, 70.0, 70.0, 80.0])
+    assert percentile_in(70.0, cohort) == pytest.approx(50.0)
+    assert percentile_in(80.0, cohort) == pytest.approx(100 - 50 / 4)
+    assert percentile_in(60.0, cohort) == pytest.approx(50 / 4)
+    assert percentile_in(10.0, cohort) == 0.0
+    with pytest.raises(UndefinedRate):
+        percentile_in(70.0, np.array([]))
+    with pytest.raises(ValueError, match="finite"):
+        percentile_in(float("nan"), cohort)
+    with pytest.raises(ValueError, match="above 0"):
+        percentile_of_norm(1.0, 1.0, 0.0)
+
+
+def test_difference_of_shares_of_the_published_examples() -> None:
+    """R. G. Newcombe (1998), table II, method 10."""
+    for counts, low, high in [
+        ((56, 70, 48, 80), 0.0524, 0.3339),
+        ((9, 10, 3, 10), 0.1705, 0.8090),
+        ((10, 10, 0, 20), 0.6791, 1.0),
+    ]:
+        found = difference_of_rates(*counts)
+        assert [found.low, found.high] == pytest.approx([low, high], abs=5e-5)
+    with pytest.raises(UndefinedRate):
+        difference_of_rates(0, 0, 1, 2)
+
+
+@pytest.mark.parametrize("pairs", [20, 40, 80])
+@pytest.mark.parametrize("share", [0.5, 0.7, 0.81, 0.9, 0.97])
+def test_of_people_who_do_not_change_about_one_in_twenty_at_most_is_said_to_have(pairs: int, share: float) -> None:
+    chances = [comb(pairs, right) * share**right * (1 - share) ** (pairs - right) for right in range(pairs + 1)]
+    said = sum(
+        chances[before] * chances[after]
+        for before in range(pairs + 1)
+        for after in range(pairs + 1)
+        if change_of_tests((before, pairs), (after, pairs), 7.46, 0.774).verdict != Verdict.NO_RELIABLE_CHANGE
+    )
+    assert said < 0.06
+
+
+def test_a_change_of_long_tests_is_judged_by_the_published_test() -> None:
+    found = change_of_tests((800, 1000), (900, 1000), 7.46, 0.774)
+    assert found.needed == pytest.approx(9.83, abs=0.005)
+    assert found.points == pytest.approx(10.0)
+    assert found.index == pytest.approx(10.0 * 1.959964 / found.needed)
+    assert found.verdict == Verdict.BETTER
+    assert change_of_tests((900, 1000), (800, 1000), 7.46, 0.774).verdict == Verdict.WORSE
+
+
+@pytest.mark.parametrize(("before", "after"), [((1, 0), (1, 2)), ((3, 2), (1, 2)), ((1, 2), (-1, 2)), ((0, 0), (1, 2))])
+def test_scores_of_tests_that_cannot_be_are_refused(before: tuple[int, int], after: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="are no score"):
+        change_of_tests(before, after, 7.46, 0.774)
+
+
+@pytest.mark.parametrize(("sd", "reliability"), [(0.0, 0.5), (-1.0, 0.5), (1.0, 1.0), (1.0, -0.1)])
+def test_a_spread_or_reliability_out_of_range_is_refused(sd: float, reliability: float) -> None:
+    with pytest.raises(ValueError, match="SD"):
+        change_of_tests((1, 2), (1, 2), sd, reliability)
+
+
+B = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+X = np.array([True, True, True, False, False])
+
+
+def test_probability_has_guessing_as_its_floor() -> None:
+    found = probability(np.array([-800.0, 0.0, 800.0]), 0.0, 1 / 3)
+    assert found.tolist() == pytest.approx([1 / 3, 2 / 3, 1.0])
+    assert float(probability(1.0, 0.0)) == pytest.approx(1 / (1 + np.exp(-1.0)))
+
+
+@pytest.mark.parametrize("g", [0.0, 1 / 3, 0.5])
+def test_information_is_the_squared_slope_over_the_variance(g: float) -> None:
+    theta = np.linspace(-3, 3, 13)
+    slope = (probability(theta + 1e-6, 0.4, g) - probability(theta - 1e-6, 0.4, g)) / 2e-6
+    p = probability(theta, 0.4, g)
+    assert information(theta, 0.4, g) == pytest.approx(slope**2 / (p * (1 - p)), rel=1e-6)
+
+
+def test_without_answers_the_prior_comes_out() -> None:
+    none = np.array([]), np.array([], dtype=np.bool_)
+    found = eap(*none, mean=1.0, sd=0.5)
+    assert found.theta == pytest.approx(1.0)
+    assert found.sd == pytest.approx(0.5, abs=1e-3)
+    assert [found.low, found.high] == pytest.approx([1 - 0.98, 1 + 0.98], abs=0.01)
+
+
+def test_posterior_covers_what_it_says_over_the_prior() -> None:
+    rng = np.random.default_rng(2)
+    runs = 2000
+    covered = 0
+    off = []
+    for _ in range(runs):
+        theta, b = rng.normal(), rng.normal(size=40)
+        found = eap(b, rng.random(40) < probability(theta, b, 0.5), 0.5)
+        covered += found.low <= theta <= found.high
+        off.append(found.theta - theta)
+    assert 1871 <= covered <= 1929  # 1900, give or take 3 standard deviations of 9.7
+    assert abs(np.mean(off)) < 3 * np.std(off) / np.sqrt(runs)
+
+
+def test_all_right_has_a_posterior_but_no_likeliest_ability() -> None:
+    for x in (np.ones(5, dtype=np.bool_), np.zeros(5, dtype=np.bool_)):
+        assert np.isfinite(eap(B, x).theta)
+        with pytest.raises(UndefinedRate):
+            mle(B, x)
+    with pytest.raises(UndefinedRate):
+        mle(np.array([]), np.array([], dtype=np.bool_))
+
+
+def test_no_better_than_guessing_has_no_likeliest_ability() -> None:
+    b = np.zeros(20)
+    x = np.arange(20) < 6  # of pairs, half are right by guessing
+    with pytest.raises(UndefinedRate, match="ability_guessing"):
+        mle(b, x, 0.5)
+    assert eap(b, x, 0.5).theta < -0.5
+
+
+def test_guessing_may_differ_between_items() -> None:
+    assert eap(B, X, np.full(5, 1 / 3)).theta == pytest.approx(eap(B, X, 1 / 3).theta)
+    mixed = eap(B, X, np.array([0.5, 0.5, 0.5, 1 / 3, 1 / 3])).theta
+    assert eap(B, X, 0.5).theta != mixed
+
+
+def test_choosing_the_next_item() -> None:
+    b = np.array([-1.0, 0.2, 0.4, 2.0])
+    assert closest(b, 0.31) == 2
+    assert closest(b, 0.3) in (1, 2)
+    assert closest(np.array([1.0, 3.0]), 2.0) == 0
+    theta = 1.0
+    assert closest(b, theta - offset_for(0.75, 0.5)) == 2
+    with pytest.raises(ValueError, match="at least one"):
+        closest(np.array([]), 0.0)
+
+
+def test_refused() -> None:
+    with pytest.raises(ValueError, match="guessing"):
+        probability(0.0, 0.0, 1.0)
+    with pytest.raises(ValueError, match="between"):
+        offset_for(0.5, 0.5)
+    with pytest.raises(ValueError, match="between"):
+        offset_for(1.0, 0.0)
+    with pytest.raises(ValueError, match="booleans"):
+        eap(B, X[:3])
+    with pytest.raises(ValueError, match="finite"):
+        eap(np.array([np.nan]), np.array([True]))
+    with pytest.raises(ValueError, match="or as many"):
+        eap(B, X, np.array([0.5, 0.5]))
+    with pytest.raises(ValueError, match="prior"):
+        eap(B, X, sd=0.0)
+    with pytest.raises(ValueError, match="at least 0"):
+        update_difficulty(0.0, 0.0, -1)
+    assert [update_difficulty(*of) for of in ((1.0, 2.0, 10), (1.0, 2.0, 0), (0.4, -0.8, 5))] == pytest.approx(
+        [1.5, 1, 0]
+    )
+
+
+def test_an_item_with_a_wrong_key_is_found() -> None:
+    rng = np.random.default_rng(4)
+    theta, b = rng.normal(size=200), rng.normal(size=30)
+    answers = (rng.random((200, 30)) < probability(theta[:, None], b[None, :], 0.0)).astype(np.float64)
+    answers[:, 7] = 1 - answers[:, 7]
+    below = [place for place, one in enumerate(item_figures(answers)) if one.high is not None and one.high < 0.0]
+    assert below == [7]
+
+
+def test_the_item_itself_is_left_out_of_the_total() -> None:
+    answers = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1], [1, 1, 1]], dtype=np.float64)
+    found = item_figures(answers)[0]
+    assert found.correlation == pytest.approx(np.corrcoef(answers[:, 0], answers[:, 1:].sum(axis=1))[0, 1])
+    assert found.right is not None
+    assert (found.right.count, found.right.total) == (3, 5)
+
+
+def test_items_that_tell_nothing_have_no_correlation() -> None:
+    answers = np.array([[1, 1, np.nan], [1, 0, np.nan], [1, 1, np.nan], [1, 0, np.nan], [1, 1, np.nan]])
+    alike, constant_rest, unanswered = item_figures(answers)
+    assert alike.correlation is None
+    assert alike.note == message("undefined.answers_alike")
+    assert constant_rest.correlation is None
+    assert unanswered.right is None
+    assert unanswered.people == 0
+    assert unanswered.note == message("undefined.few_people", least=4)
+    with pytest.raises(ValueError, match="0, 1 or NaN"):
+        item_figures(np.array([[0.5]]))
+
+
+def test_difficulty_from_peoples_answers() -> None:
+    rng = np.random.default_rng(6)
+    theta = rng.normal(size=2000)
+    right = rng.random(2000) < probability(theta, 0.7, 0.5)
+    found = human_difficulty(theta, right, 0.5)
+    assert found.b == pytest.approx(0.7, abs=3 * found.sd)
+    assert found.low < found.b < found.high
+    assert found.sd < 0.15
+    with pytest.raises(UndefinedRate):
+        human_difficulty(np.zeros(5), np.ones(5, dtype=np.bool_))
+
+
+def test_normal_distribution() -> None:
+    stats, special = import_module("scipy.stats"), import_module("scipy.special")
+    z = np.linspace(-30, 8, 77)
+    assert estimates.cdf(z) == pytest.approx(stats.norm.cdf(z), rel=1e-12)
+    assert estimates.log_cdf(z) == pytest.approx(special.log_ndtr(z), rel=1e-10, abs=1e-15)
+    shares = np.linspace(0.001, 0.999, 99)
+    assert estimates.quantiles(shares) == pytest.approx(stats.norm.ppf(shares), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("hits", "mated", "false_alarms", "nonmated"), [(13, 20, 4, 20), (20, 20, 0, 20), (9, 9, 1, 3)]
+)
+def test_intervals_are_those_of_random_draws_of_the_posterior(
+    hits: int, mated: int, false_alarms: int, nonmated: int
+) -> None:
+    stats = import_module("scipy.stats")
+    rng = np.random.default_rng(1)
+    z_hits = stats.norm.ppf(rng.beta(hits + 0.5, mated - hits + 0.5, 400_000))
+    z_false = stats.norm.ppf(rng.beta(false_alarms + 0.5, nonmated - false_alarms + 0.5, 400_000))
+    found = sensitivity(hits, mated, false_alarms, nonmated)
+    for one, drawn in ((found.dprime, z_hits - z_false), (found.criterion, -(z_hits + z_false) / 2)):
+        ends = np.quantile(drawn, [0.025, 0.975])
+        assert [one.low, one.high] == pytest.approx(ends.tolist(), abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("hits", "mated", "off"),
+    [(13, 20, 1e-4), (20, 20, 1e-4), (0, 5, 1e-4), (170, 200, 1e-4), (500_000, 1_000_000, 3e-6)],
+)
+def test_interval_of_one_rate_is_jeffreys(hits: int, mated: int, off: float) -> None:
+    """Of one term alone, the ends are the quantiles of a beta distribution."""
+    stats = import_module("scipy.stats")
+    found = central_interval([Term(1.0, hits, mated)])
+    wanted = stats.norm.ppf(stats.beta.ppf([0.025, 0.975], hits + 0.5, mated - hits + 0.5))
+    assert list(found) == pytest.approx(wanted.tolist(), abs=off)
+
+
+def test_interval_of_a_difference_is_that_of_random_draws() -> None:
+    stats = import_module("scipy.stats")
+    rng = np.random.default_rng(2)
+
+    def drawn(count: int, total: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        z = stats.norm.ppf(rng.beta(count + 0.5, total - count + 0.5, 400_000))
+        return np.asarray(z, dtype=np.float64)
+
+    of_a, of_b = -(drawn(8, 9) + drawn(2, 3)) / 2, -(drawn(2, 3) + drawn(1, 9)) / 2
+    found = difference(sensitivity(8, 9, 2, 3), sensitivity(2, 3, 1, 9)).criterion
+    assert [found.low, found.high] == pytest.approx(np.quantile(of_a - of_b, [0.025, 0.975]).tolist(), abs=0.03)
+
+
+def test_beta_and_f_distributions() -> None:
+    special, stats = import_module("scipy.special"), import_module("scipy.stats")
+    for a in (0.5, 1.0, 3.0, 40.0, 2000.5):
+        for b in (0.5, 2.0, 17.5, 900.0):
+            for x in (1e-6, 0.01, 0.3, 0.5, 0.77, 0.999):
+                assert beta_below(x, a, b) == pytest.approx(float(special.betainc(a, b, x)), rel=1e-9, abs=1e-14)
+    for above, below in ((1, 1), (5, 15), (3.7, 5), (200, 2), (40, 4000)):
+        for share in (0.001, 0.025, 0.5, 0.975, 0.999):
+            assert f_quantile(share, above, below) == pytest.approx(float(stats.f.ppf(share, above, below)), rel=1e-8)
+    with pytest.raises(ValueError, match="nothing"):
+        beta_below(1.5, 1.0, 1.0)
+    with pytest.raises(ValueError, match="quantile"):
+        f_quantile(1.0, 1.0, 1.0)
+
+
+def test_kappa() -> None:
+    metrics = import_module("sklearn.metrics")
+    rng = np.random.default_rng(3)
+    first = rng.integers(-3, 4, 60)
+    second = np.clip(first + rng.integers(-2, 3, 60), -3, 3)
+    for power, word in ((1, "linear"), (2, "quadratic")):
+        wanted = metrics.cohen_kappa_score(first, second, labels=list(LEVELS), weights=word)
+        assert kappa(first, second, LEVELS, power).value == pytest.approx(float(wanted))
+
+
+def test_mcnemar() -> None:
+    stats = import_module("scipy.stats")
+    for first, second in ((10, 2), (0, 7), (33, 50), (5, 5)):
+        wanted = stats.binomtest(first, first + second, 0.5).pvalue
+        assert mcnemar(first, second) == pytest.approx(float(wanted))
+    with pytest.raises(UndefinedRate):
+        mcnemar(0, 0)
+    with pytest.raises(ValueError, match="from 0"):
+        mcnemar(-1, 3)
+
+
+def test_abilities() -> None:
+    optimize, integrate, stats = (import_module(f"scipy.{part}") for part in ("optimize", "integrate", "stats"))
+    rng = np.random.default_rng(4)
+    b = rng.normal(size=25)
+    x = rng.random(25) < probability(0.7, b, 0.5)
+
+    def likelihood(theta: float) -> float:
+        p = probability(theta, b, 0.5)
+        return float(np.prod(np.where(x, p, 1 - p)))
+
+    top = optimize.minimize_scalar(lambda theta: -likelihood(theta), bounds=(-4, 4), method="bounded").x
+    likeliest = mle(b, x, 0.5)
+    assert likeliest.theta == pytest.approx(float(top), abs=1e-4)
+    margin = 1.959964 * likeliest.sd
+    assert [likeliest.low, likeliest.high] == pytest.approx([likeliest.theta - margin, likeliest.theta + margin])
+    total, mean, square = (
+        integrate.quad(lambda t, n=power: t**n * likelihood(t) * stats.norm.pdf(t), -8, 8)[0] for power in range(3)
+    )
+    found = eap(b, x, 0.5)
+    assert found.theta == pytest.approx(mean / total, abs=1e-3)
+    assert found.sd == pytest.approx(np.sqrt(square / total - (mean / total) ** 2), abs=1e-3)
+    for end, share in ((found.low, 0.025), (found.high, 0.975)):
+        below = integrate.quad(lambda t: likelihood(t) * stats.norm.pdf(t), -8, end)[0] / total
+        assert below == pytest.approx(share, abs=2e-3)
