@@ -1,232 +1,425 @@
-"""Unit tests of the data sets: what a good list gives, and what each broken one is told."""
+"""The data sets: what a good list gives, and that each broken one is refused with its line."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from fr_datasets import celeba_wild, deepface, groups, lfw, london, nonface, odd_formats
-from fr_datasets.catalogue import READERS, check
-from fr_datasets.errors import DatasetError, DatasetMalformed, DatasetMissing, DatasetUnknown
-from fr_datasets.manifests import RemoteFile, load_manifest, manifest_names, parse_manifest
-from fr_datasets.values import CountedPhoto, VerificationPair
+from fr_core.errors import CallEnded
+from fr_core.runtime.ticket import Ticket, hold
+from fr_datasets import (
+    agedb30,
+    celeba_wild,
+    cfp,
+    cross_lfw,
+    deepface,
+    groups,
+    ijb,
+    lfw,
+    london,
+    nonface,
+    odd_formats,
+    pairs_csv,
+    people_folder,
+    tables,
+)
+from fr_datasets.catalogue import check
+from fr_datasets.errors import DatasetError, DatasetMalformed, DatasetMissing, DatasetUnreadable
+from fr_datasets.manifests import load_manifest
+from fr_datasets.values import CountedPhoto, VerificationPair, fold_of
 from support.evaluations import touch, write
 
 
-def refusal(read: Callable[[Path], object], root: Path) -> DatasetMalformed:
-    with pytest.raises(DatasetMalformed) as caught:
-        read(root)
-    return caught.value
+def empty(*names: str) -> dict[str, str]:
+    """Photos, of which nothing is read."""
+    return dict.fromkeys(names, "")
 
-
-# --- LFW ----------------------------------------------------------------------------------------------------
 
 PAIRS = "2\t1\nAda_A\t1\t3\nAda_A\t1\tBo\t2\nBo\t1\t2\nBo\t1\tAda_A\t3\n"
+PHOTOS = ("Ada_A/Ada_A_0001.jpg", "Ada_A/Ada_A_0003.jpg", "Bo/Bo_0002.jpg")
+FEW = "1\t1\nAda_A\t1\t3\nAda_A\t1\tBo\t2\n"
+LFW = {
+    "pairs.txt": PAIRS,
+    "people.txt": "2\n1\nAda_A\t3\n1\nBo\t2\n",
+    **empty(*(f"images/Ada_A/Ada_A_{n:04d}.jpg" for n in (1, 2, 3)), *(f"images/Bo/Bo_{n:04d}.jpg" for n in (1, 2))),
+}
+TRAIN = {"pairsDevTrain.txt": "1\nAda_A\t1\t3\nAda_A\t1\tBo\t2\n", **empty(*(f"lfw/{name}" for name in PHOTOS))}
+TEST = {
+    "peopleDevTest.txt": "2\nAda_A\t2\nBo\t1\n",
+    **empty("lfw/Ada_A/Ada_A_0001.jpg", "lfw/Ada_A/Ada_A_0002.jpg", "lfw/Bo/Bo_0001.jpg"),
+}
+CELEBA = {
+    "pairs.csv": "same,identity_a,file_a,identity_b,file_b\n1,7,a.jpg,7,b.jpg\n0,7,a.jpg,8,c.jpg\n",
+    **empty("images/7/a.jpg", "images/7/b.jpg", "images/8/c.jpg"),
+}
+DEEPFACE = {
+    "pairs_master.csv": "file_x,file_y,Decision\r\na.jpg,b.jpg,Yes\r\na.jpg,c.jpg,No",
+    **empty("a.jpg", "b.jpg", "c.jpg"),
+}
+NONFACE = {
+    "index.csv": 'file,source,terms\nhard/b.jpg,"zoo, wild",CC0\neasy/a.jpg,x,y\n',
+    **empty("easy/a.jpg", "hard/b.jpg", "hard/unlisted.jpg", "other/a.jpg"),
+}
+ODD = {
+    "index.csv": "file,kind,expected_faces,source,note\n"
+    "a.jpg,EXIF,1,s,\nb.jpg,tiny,0 or 1,s,\nc.jpg,truncated,error,s,\n",
+    **empty("a.jpg", "b.jpg", "c.jpg"),
+}
+CPLFW = {"pairs_CPLFW.txt": "a.jpg 1\nb.jpg 1\n", **empty("a.jpg", "b.jpg")}
+AGEDB = {"agedb_30_pair.txt": "a.jpg b.jpg 1\na.jpg b.jpg 0\n", **empty("a.jpg", "b.jpg")}
+FRONTAL = [f"Data/Images/{person}/frontal/{n}.jpg" for person in ("001", "002") for n in ("01", "02")]
+PROFILE = [f"Data/Images/{person}/profile/01.jpg" for person in ("001", "002")]
+CFP = {
+    "Protocol/Pair_list_F.txt": "".join(f"{n} ../{photo}\n" for n, photo in enumerate(FRONTAL, 1)),
+    "Protocol/Pair_list_P.txt": "".join(f"{n} ../{photo}\n" for n, photo in enumerate(PROFILE, 1)),
+    **{f"Protocol/Split/FP/{fold}/same.txt": "1,1\n4,2\n" for fold in ("01", "02")},
+    **{f"Protocol/Split/FF/{fold}/diff.txt": "1,3\n" for fold in ("01", "02")},
+    **{f"Protocol/Split/{name}.txt": "1,2\n" for name in ("FP/01/diff", "FP/02/diff", "FF/01/same", "FF/02/same")},
+    **empty(*FRONTAL, *PROFILE),
+}
+PEOPLE = {
+    "labels.csv": "person,sex,age\nBo,m,40\nAda A,f,31\n",
+    "conditions.csv": "person,photo,condition\nBo,2.JPG,camera\nAda A,x.jpeg,passport\n",
+    **empty("Bo/2.JPG", "Bo/1.png", "Ada A/x.jpeg", "Ada A/.hidden", ".cache/y", "README.txt"),
+}
+POINTS = "".join(f"{n}.jpg 30.5 51.5 65.5 51 48 71.7 33.5 92 62.7 92 0.99\n" for n in (1, 2, 3))
+IJB = {
+    "meta/ijbc_face_tid_mid.txt": "1.jpg 11 901\n2.jpg 11 902\n3.jpg 12 903\n",
+    "meta/ijbc_name_5pts_score.txt": POINTS,
+    "meta/ijbc_template_pair_label.txt": "11 12 0\n11 11 1\n",
+    **empty(*(f"loose_crop/{n}.jpg" for n in (1, 2, 3))),
+}
+SETS: dict[str, tuple[Callable[[Path], Any], dict[str, str]]] = {
+    "lfw": (lfw.view2, LFW),
+    "lfw people": (lfw.people, LFW),
+    "view 1": (lambda root: lfw.view1(root, "train"), TRAIN),
+    "view 1 people": (lambda root: lfw.view1_people(root, "test"), TEST),
+    "celeba_wild": (celeba_wild.pairs, CELEBA),
+    "deepface": (deepface.pairs, DEEPFACE),
+    "nonface": (nonface.parts, NONFACE),
+    "odd_formats": (odd_formats.photos, ODD),
+    "cplfw": (cross_lfw.cplfw, CPLFW),
+    "agedb30": (agedb30.pairs, AGEDB),
+    "cfp": (cfp.pairs, CFP),
+    "people_folder": (people_folder.people, PEOPLE),
+    "ijbc": (lambda root: ijb.templates(root, "ijbc"), IJB),
+}
 
 
-@pytest.fixture
-def lfw_root(tmp_path: Path) -> Path:
-    touch(
-        tmp_path / "images",
-        *(f"Ada_A/Ada_A_{n:04d}.jpg" for n in (1, 2, 3)),
-        *(f"Bo/Bo_{n:04d}.jpg" for n in (1, 2)),
-    )
-    write(tmp_path, "pairs.txt", PAIRS)
-    write(tmp_path, "people.txt", "2\n1\nAda_A\t3\n1\nBo\t2\n")
-    return tmp_path
+def laid(root: Path, name: str) -> Path:
+    """The folder, with all that the set holds."""
+    for file, text in SETS[name][1].items():
+        write(root, file, text)
+    return root
 
 
-def test_lfw_pairs_have_paths_labels_and_folds(lfw_root: Path) -> None:
-    ada, bo = lfw_root / "images" / "Ada_A", lfw_root / "images" / "Bo"
-    found = lfw.view2(lfw_root)
+def two_lines(*pairs: tuple[str, str, int]) -> str:
+    return "".join(f"{a} {label}\n{b} {label}\n" for a, b, label in pairs)
+
+
+COMMON = "same,identity_a,file_a,identity_b,file_b\n"
+LABELS, CONDITIONS = "labels.csv", "conditions.csv"
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "old", "new", "line", "what"),
+    [
+        # An empty `old` stands for the whole list.
+        ("lfw", "pairs.txt", "", "", 1, "empty"),
+        ("lfw", "pairs.txt", "", "2\n", 1, "two numbers"),
+        ("lfw", "pairs.txt", "", "2\tmany\n", 1, "whole number"),
+        ("lfw", "pairs.txt", "", "0\t1\n", 1, "whole number"),
+        ("lfw", "pairs.txt", "", "2\t1\nAda_A\t1\t3\n", 2, "promises 4 pairs, and 1 follow"),
+        ("lfw", "pairs.txt", "", PAIRS + "Bo\t1\t2\n", 6, "promises 4 pairs, and 5 follow"),
+        ("lfw", "pairs.txt", "Ada_A\t1\t3", "Ada_A\t1", 2, "found 2 fields"),
+        ("lfw", "pairs.txt", "Ada_A\t1\t3", "Ada_A\t1\tBo\t2", 2, "found 4 fields"),
+        ("lfw", "pairs.txt", "Bo\t1\tAda_A\t3", "Bo\t1\t2", 5, "found 3 fields"),
+        ("lfw", "pairs.txt", "Bo\t1\t2", "Bo\t1\t-2", 4, "whole number"),
+        ("lfw", "pairs.txt", "Bo\t1\t2", "Bo\t1\t²", 4, "whole number"),
+        ("lfw", "pairs.txt", "Ada_A\t1\tBo\t2", "Ada_A\t1\tAda_A\t2", 3, "same person twice"),
+        ("lfw people", "people.txt", "", "2\n1\nAda_A\t3\n", 3, "ends before its 2 sets"),
+        ("lfw people", "people.txt", "", "1\n2\nAda_A\t3\n", 2, "fewer than 2 people"),
+        ("lfw people", "people.txt", "", "1\n1\nAda_A\t3\n1\nBo\t2\n", 4, "goes on"),
+        ("lfw people", "people.txt", "", "1\n1\nAda_A\n", 3, "found 1 fields"),
+        ("lfw people", "people.txt", "", "1\n1\nAda_A\tthree\n", 3, "whole number"),
+        ("view 1", "pairsDevTrain.txt", "", FEW, 1, "one number"),
+        ("view 1", "pairsDevTrain.txt", "", "1\nAda_A\t1\t3\n", 2, "promises 2 pairs, and 1 follow"),
+        ("view 1 people", "peopleDevTest.txt", "2\nA", "3\nA", 1, "promises 3 people, and 2 follow"),
+        ("celeba_wild", "pairs.csv", "identity_a,file_a", "file_a,identity_a", 1, "columns must be same,identity_a"),
+        ("celeba_wild", "pairs.csv", "0,7,a", "no,7,a", 3, "must be 0 or 1"),
+        ("celeba_wild", "pairs.csv", "0,7,a", "1,7,a", 3, "contradicts the identities"),
+        ("celeba_wild", "pairs.csv", "1,7,a", "0,7,a", 2, "contradicts the identities"),
+        ("celeba_wild", "pairs.csv", "7,b.jpg", "7", 2, "expected 5 fields, found 4"),
+        ("celeba_wild", "pairs.csv", "b.jpg", '"b.jpg', 2, "unexpected end"),
+        ("celeba_wild", "pairs.csv", "", COMMON, 1, "no rows"),
+        ("celeba_wild", "pairs.csv", "", "", 1, "the list is empty"),
+        ("deepface", "pairs_master.csv", "No", "no", 3, "must be Yes or No"),
+        ("nonface", "index.csv", "hard/b", "other/a", 2, ""),
+        *(
+            ("odd_formats", "index.csv", "0 or 1", expected, 3, "`expected_faces`")
+            for expected in ("", "one", "0 or", "-1", "1 or error")
+        ),
+        ("cplfw", "pairs_CPLFW.txt", "", "a.jpg 1\n", 1, "only one line"),
+        ("cplfw", "pairs_CPLFW.txt", "", "a.jpg 1\nb.jpg 2\n", 2, "labels differ"),
+        ("cplfw", "pairs_CPLFW.txt", "", "a.jpg 1\na.jpg 1\n", 2, "one photo twice"),
+        ("cplfw", "pairs_CPLFW.txt", "", "a.jpg\nb.jpg 1\n", 1, "expected `FILE LABEL`"),
+        ("cplfw", "pairs_CPLFW.txt", "", "a.jpg 1\nb.jpg -1\n", 2, "number from 0"),
+        ("cplfw", "pairs_CPLFW.txt", "", "", 1, "empty"),
+        *(
+            ("agedb30", "agedb_30_pair.txt", "a.jpg b.jpg 0", wrong, 2, "`FILE FILE LABEL`, label 0 or 1")
+            for wrong in ("a.jpg b.jpg", "a.jpg b.jpg 2", "a.jpg b.jpg 1 1")
+        ),
+        ("cfp", "Protocol/Split/FP/02/same.txt", "", "1,1\n1,3\n", 2, "has number 3"),
+        ("cfp", "Protocol/Split/FP/02/same.txt", "", "5,1\n", 1, "has number 5"),
+        ("cfp", "Protocol/Split/FP/02/diff.txt", "", "1 2\n", 1, "number,number"),
+        ("cfp", "Protocol/Split/FP/02/diff.txt", "", "1,0\n", 1, "whole number"),
+        ("cfp", "Protocol/Pair_list_F.txt", "", "1\n", 1, "number path"),
+        ("cfp", "Protocol/Pair_list_P.txt", "", f"1 ../{PROFILE[0]}\n" * 2, 2, "twice"),
+        ("people_folder", LABELS, "", "person,sex\nBo,m\nBo,m\n", 3, "listed twice"),
+        ("people_folder", LABELS, "", "name,sex\nBo,m\n", 1, "and are 'name,sex'"),
+        ("people_folder", LABELS, "", "person\nBo\n", 1, "at least one label"),
+        ("people_folder", LABELS, "", "person,sex,sex\nBo,m,m\n", 1, "column is listed twice"),
+        ("people_folder", CONDITIONS, "Bo,2.JPG", "Bo,2.jpg", 2, "no such photo"),
+        ("people_folder", CONDITIONS, "Bo,2.JPG", "..,1.png", 2, "no such photo"),
+        ("people_folder", CONDITIONS, "Ada A,x.jpeg", "Bo,2.JPG", 3, "listed twice"),
+        ("people_folder", CONDITIONS, "", "person,photo,condition\n", 1, "no rows"),
+        ("ijbc", "meta/ijbc_face_tid_mid.txt", "2.jpg 11 902", "2.jpg 11", 2, "expected numbers"),
+        ("ijbc", "meta/ijbc_face_tid_mid.txt", "2.jpg 11 902", "2.jpg 11 x", 2, "expected numbers"),
+        ("ijbc", "meta/ijbc_face_tid_mid.txt", "2.jpg 11 902", "", 2, "empty"),
+        ("ijbc", "meta/ijbc_name_5pts_score.txt", "2.jpg 30.5", "2.jpg", 2, "expected numbers"),
+        ("ijbc", "meta/ijbc_name_5pts_score.txt", "2.jpg 30.5", "2.jpg left", 2, "expected numbers"),
+        ("ijbc", "meta/ijbc_name_5pts_score.txt", "2.jpg 30.5", "2.jpg nan", 2, "not finite"),
+        ("ijbc", "meta/ijbc_name_5pts_score.txt", "2.jpg", "4.jpg", 2, "not that of the same line"),
+        ("ijbc", "meta/ijbc_name_5pts_score.txt", POINTS[POINTS.index("3.jpg") :], "", 2, "not that of the same line"),
+        ("ijbc", "meta/ijbc_template_pair_label.txt", "11 11 1", "11 11 2", 2, "0 or 1"),
+        ("ijbc", "meta/ijbc_template_pair_label.txt", "11 11 1", "11 13 1", 2, "no photo"),
+        ("ijbc", "meta/ijbc_template_pair_label.txt", "11 12 0", "11 12", 1, "expected numbers"),
+        ("ijbc", "meta/ijbc_template_pair_label.txt", "11 11 1", "11 11.5 1", 2, "expected numbers"),
+    ],
+)
+def test_a_broken_list_is_refused_with_its_line(
+    tmp_path: Path, name: str, file: str, old: str, new: str, line: int, what: str
+) -> None:
+    read, files = SETS[name]
+    assert old in files[file]
+    read(laid(tmp_path, name))  # the control: the whole list is taken
+    path = write(tmp_path, file, files[file].replace(old, new) if old else new)
+    with pytest.raises(DatasetMalformed) as caught:
+        read(tmp_path)
+    assert (caught.value.path, caught.value.line) == (path, line)
+    assert f"{path}, line {line}: " in caught.value.message
+    assert what in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "lost", "what"),
+    [
+        ("lfw", "images/Ada_A/Ada_A_0003.jpg", r"Ada_A_0003\.jpg, named by line 2 of pairs\.txt"),
+        ("lfw people", "images/Bo/Bo_0002.jpg", r"Bo_0002\.jpg, named by line 5 of people\.txt"),
+        ("cfp", PROFILE[1], r"002/profile/01\.jpg, named by line 2 of Pair_list_P\.txt"),
+        ("cfp", "Protocol/Split/FP/02/diff.txt", r"FP/02/diff\.txt"),
+        ("ijbc", "loose_crop/3.jpg", r"3\.jpg, named by line 3 of ijbc_face_tid_mid\.txt"),
+        ("ijbc", "meta/ijbc_face_tid_mid.txt", r"ijbc_face_tid_mid\.txt is not there"),
+        ("ijbc", "meta/ijbc_template_pair_label.txt", r"template_pair_label\.txt is not there"),
+    ],
+)
+def test_a_missing_photo_or_list_is_named(tmp_path: Path, name: str, lost: str, what: str) -> None:
+    (laid(tmp_path, name) / lost).unlink()
+    with pytest.raises(DatasetMissing, match=what):
+        SETS[name][0](tmp_path)
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 19, 20, 6000, 6007])
+def test_folds_are_dealt_as_scikit_learn_deals_them(count: int) -> None:
+    folds = [fold_of(index, count) for index in range(count)]
+    expected = [fold for fold in range(1, 11) for _ in range(count // 10 + (fold <= count % 10))]
+    assert folds == expected
+
+
+# --- lists of pairs -------------------------------------------------------------------------------------------
+
+
+def test_lfw_pairs_have_paths_labels_and_folds_and_people_all_their_photos(tmp_path: Path) -> None:
+    ada, bo = laid(tmp_path, "lfw") / "images" / "Ada_A", tmp_path / "images" / "Bo"
+    found = lfw.view2(tmp_path)
     assert found.pairs == (
         VerificationPair(ada / "Ada_A_0001.jpg", ada / "Ada_A_0003.jpg", True, 1, ("Ada_A", "Ada_A")),
         VerificationPair(ada / "Ada_A_0001.jpg", bo / "Bo_0002.jpg", False, 1, ("Ada_A", "Bo")),
         VerificationPair(bo / "Bo_0001.jpg", bo / "Bo_0002.jpg", True, 2, ("Bo", "Bo")),
         VerificationPair(bo / "Bo_0001.jpg", ada / "Ada_A_0003.jpg", False, 2, ("Bo", "Ada_A")),
     )
-    assert [photo.name for photo in found.photos] == [
-        "Ada_A_0001.jpg",
-        "Ada_A_0003.jpg",
-        "Bo_0002.jpg",
-        "Bo_0001.jpg",
-    ]
+    assert found.photos == tuple(dict.fromkeys(path for pair in found.pairs for path in (pair.a, pair.b)))
     assert "commercial" in found.terms
+    people = lfw.people(tmp_path).people
+    assert [(person.identity, len(person.photos)) for person in people] == [("Ada_A", 3), ("Bo", 2)]
+    assert people[0].photos[1] == ada / "Ada_A_0002.jpg"
 
 
-def test_a_missing_lfw_photo_is_named_and_shifts_nothing(lfw_root: Path) -> None:
-    (lfw_root / "images/Ada_A/Ada_A_0003.jpg").rename(lfw_root / "images/Ada_A/Ada_A_0004.jpg")
-    with pytest.raises(DatasetMissing, match=r"Ada_A_0003\.jpg, named by line 2 of pairs\.txt"):
-        lfw.view2(lfw_root)
+@pytest.mark.parametrize("folder", [".", *lfw.FOLDERS])
+def test_lfw_photos_lie_in_the_root_or_in_one_folder_of_the_archives(tmp_path: Path, folder: str) -> None:
+    with pytest.raises(DatasetMissing, match="none of LFW's lists"):
+        lfw.contents(tmp_path)
+    touch(tmp_path / folder, *PHOTOS)
+    write(tmp_path, "pairs.txt", FEW)
+    assert lfw.view2(tmp_path).pairs[1].b == tmp_path / folder / "Bo/Bo_0002.jpg"
+    if folder == "lfw":
+        touch(tmp_path / "lfw_funneled", *PHOTOS)
+        with pytest.raises(DatasetError, match="lfw, lfw_funneled"):
+            lfw.view2(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("text", "line", "what"),
-    [
-        ("", 1, "empty"),
-        ("2\n", 1, "two numbers"),
-        ("2\tmany\n", 1, "whole number"),
-        ("0\t1\n", 1, "whole number"),
-        ("2\t1\nAda_A\t1\t3\n", 2, "promises 4 pairs, and 1 follow"),
-        (PAIRS + "Bo\t1\t2\n", 6, "promises 4 pairs, and 5 follow"),
-        (PAIRS.replace("Ada_A\t1\t3", "Ada_A\t1"), 2, "found 2 fields"),
-        (PAIRS.replace("Ada_A\t1\t3", "Ada_A\t1\tBo\t2"), 2, "found 4 fields"),
-        (PAIRS.replace("Bo\t1\tAda_A\t3", "Bo\t1\t2"), 5, "found 3 fields"),
-        (PAIRS.replace("Bo\t1\t2", "Bo\t1\t-2"), 4, "whole number"),
-        (PAIRS.replace("Bo\t1\t2", "Bo\t1\t²"), 4, "whole number"),
-        (PAIRS.replace("Ada_A\t1\tBo\t2", "Ada_A\t1\tAda_A\t2"), 3, "same person twice"),
-    ],
-)
-def test_a_broken_lfw_list_is_refused_with_its_line(lfw_root: Path, text: str, line: int, what: str) -> None:
-    path = write(lfw_root, "pairs.txt", text)
-    error = refusal(lfw.view2, lfw_root)
-    assert (error.path, error.line) == (path, line)
-    assert f"{path}, line {line}: " in error.message
-    assert what in error.message
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_lfw_view_1_has_one_block_and_no_folds_and_people_of_its_own(tmp_path: Path, part: str) -> None:
+    touch(tmp_path / "lfw", *PHOTOS)
+    write(tmp_path, f"pairsDev{part.title()}.txt", TRAIN["pairsDevTrain.txt"])
+    found = lfw.view1(tmp_path, "train" if part == "train" else "test")
+    assert found.name == f"lfw/view1-{part}"
+    assert [(pair.a.name, pair.b.name, pair.mated, pair.fold) for pair in found.pairs] == [
+        ("Ada_A_0001.jpg", "Ada_A_0003.jpg", True, None),
+        ("Ada_A_0001.jpg", "Bo_0002.jpg", False, None),
+    ]
+    assert lfw.contents(tmp_path) == {f"view1_{part}_pairs": 2}
+    people = lfw.view1_people(laid(tmp_path, "view 1 people"), "test").people
+    assert [(person.identity, len(person.photos)) for person in people] == [("Ada_A", 2), ("Bo", 1)]
+    assert lfw.contents(tmp_path) == {f"view1_{part}_pairs": 2, "view1_test_people": 2}
 
 
-def test_lfw_people_have_all_their_photos(lfw_root: Path) -> None:
-    found = lfw.people(lfw_root).people
-    assert [(person.identity, len(person.photos)) for person in found] == [("Ada_A", 3), ("Bo", 2)]
-    assert found[0].photos[1] == lfw_root / "images/Ada_A/Ada_A_0002.jpg"
-
-
-@pytest.mark.parametrize(
-    ("text", "line", "what"),
-    [
-        ("2\n1\nAda_A\t3\n", 3, "ends before its 2 sets"),
-        ("1\n2\nAda_A\t3\n", 2, "fewer than 2 people"),
-        ("1\n1\nAda_A\t3\n1\nBo\t2\n", 4, "goes on"),
-        ("1\n1\nAda_A\n", 3, "found 1 fields"),
-        ("1\n1\nAda_A\tthree\n", 3, "whole number"),
-    ],
-)
-def test_a_broken_people_list_is_refused_with_its_line(lfw_root: Path, text: str, line: int, what: str) -> None:
-    write(lfw_root, "people.txt", text)
-    error = refusal(lfw.people, lfw_root)
-    assert error.line == line
-    assert what in error.message
-
-
-def test_a_person_without_a_photo_is_missing(lfw_root: Path) -> None:
-    (lfw_root / "images/Bo/Bo_0002.jpg").unlink()
-    with pytest.raises(DatasetMissing, match=r"Bo_0002\.jpg, named by line 5 of people\.txt"):
-        lfw.people(lfw_root)
-
-
-# --- lists of pairs in CSV ----------------------------------------------------------------------------------
-
-CELEBA = "same,identity_a,file_a,identity_b,file_b\n1,7,a.jpg,7,b.jpg\n0,7,a.jpg,8,c.jpg\n"
-DEEPFACE = "file_x,file_y,Decision\r\na.jpg,b.jpg,Yes\r\na.jpg,c.jpg,No"
-
-
-@pytest.fixture
-def celeba_root(tmp_path: Path) -> Path:
-    touch(tmp_path / "images", "7/a.jpg", "7/b.jpg", "8/c.jpg")
-    write(tmp_path, "pairs.csv", CELEBA)
-    return tmp_path
-
-
-@pytest.fixture
-def deepface_root(tmp_path: Path) -> Path:
-    touch(tmp_path, "a.jpg", "b.jpg", "c.jpg")
-    write(tmp_path, "pairs_master.csv", DEEPFACE)
-    return tmp_path
-
-
-def test_celeba_pairs_lie_in_folders_of_identities(celeba_root: Path) -> None:
-    images = celeba_root / "images"
-    assert celeba_wild.pairs(celeba_root).pairs == (
+def test_celeba_pairs_lie_in_folders_of_identities_and_deepface_pairs_beside_their_list(tmp_path: Path) -> None:
+    images = laid(tmp_path / "celeba", "celeba_wild") / "images"
+    assert celeba_wild.pairs(tmp_path / "celeba").pairs == (
         VerificationPair(images / "7/a.jpg", images / "7/b.jpg", True, people=("7", "7")),
         VerificationPair(images / "7/a.jpg", images / "8/c.jpg", False, people=("7", "8")),
     )
-
-
-def test_deepface_pairs_lie_beside_their_list(deepface_root: Path) -> None:
-    assert deepface.pairs(deepface_root).pairs == (
-        VerificationPair(deepface_root / "a.jpg", deepface_root / "b.jpg", True),
-        VerificationPair(deepface_root / "a.jpg", deepface_root / "c.jpg", False),
+    root = laid(tmp_path / "deepface", "deepface")
+    assert deepface.pairs(root).pairs == (
+        VerificationPair(root / "a.jpg", root / "b.jpg", True),
+        VerificationPair(root / "a.jpg", root / "c.jpg", False),
     )
 
 
-@pytest.mark.parametrize(
-    ("text", "line", "what"),
-    [
-        (CELEBA.replace("identity_a,file_a", "file_a,identity_a"), 1, "columns must be same,identity_a"),
-        (CELEBA.replace("0,7,a", "no,7,a"), 3, "must be 0 or 1"),
-        (CELEBA.replace("0,7,a", "1,7,a"), 3, "contradicts the identities"),
-        (CELEBA.replace("1,7,a", "0,7,a"), 2, "contradicts the identities"),
-        (CELEBA.replace("7,b.jpg", "7"), 2, "expected 5 fields, found 4"),
-        (CELEBA.replace("b.jpg", '"b.jpg'), 2, "unexpected end"),
-        ("same,identity_a,file_a,identity_b,file_b\n", 1, "no rows"),
-        ("", 1, "the list is empty"),
-    ],
-)
-def test_a_broken_celeba_list_is_refused_with_its_line(celeba_root: Path, text: str, line: int, what: str) -> None:
-    write(celeba_root, "pairs.csv", text)
-    error = refusal(celeba_wild.pairs, celeba_root)
-    assert error.line == line
-    assert what in error.message
+def test_calfw_folds_of_mated_pairs_are_the_lists_and_others_are_dealt(tmp_path: Path) -> None:
+    touch(tmp_path / "aligned images", "A_0001.jpg", "A_0002.jpg", "B_0001.jpg")
+    mated = [("A_0001.jpg", "A_0002.jpg", fold) for fold in (2, 1, 2, 1)]
+    others = [("A_0001.jpg", "B_0001.jpg", 0)] * 4
+    write(tmp_path, "pairs_CALFW.txt", two_lines(*mated, *others))
+    found = cross_lfw.calfw(tmp_path).pairs
+    assert [(pair.mated, pair.fold) for pair in found] == [
+        *((True, fold) for fold in (2, 1, 2, 1)),
+        *((False, fold) for fold in (1, 1, 2, 2)),
+    ]
+    assert found[0].b == tmp_path / "aligned images/A_0002.jpg"
+    assert cross_lfw.calfw(tmp_path).counts == {"pairs": 8, "mated": 4}
 
 
-def test_a_decision_other_than_yes_and_no_is_refused(deepface_root: Path) -> None:
-    write(deepface_root, "pairs_master.csv", DEEPFACE.replace("No", "no"))
-    error = refusal(deepface.pairs, deepface_root)
-    assert (error.line, "must be Yes or No" in error.message) == (3, True)
+def test_cplfw_labels_without_folds_and_agedb_lines_are_dealt_into_ten(tmp_path: Path) -> None:
+    touch(tmp_path / "images", "a.jpg", "b.jpg", "c.jpg")
+    write(tmp_path, "pairs_CPLFW.txt", two_lines(*[("a.jpg", "b.jpg", 1), ("a.jpg", "c.jpg", 0)] * 20))
+    assert [pair.fold for pair in cross_lfw.cplfw(tmp_path).pairs] == [n for n in range(1, 11) for _ in range(4)]
+    assert cross_lfw.cplfw(tmp_path).counts == {"pairs": 40, "mated": 20}
+    write(tmp_path, "agedb_30_pair.txt", "a.jpg b.jpg 1\na.jpg c.jpg 0\n" * 10)
+    found = agedb30.pairs(tmp_path).pairs
+    assert [pair.fold for pair in found] == [fold for fold in range(1, 11) for _ in range(2)]
+    assert [pair.mated for pair in found[:2]] == [True, False]
+    assert agedb30.pairs(tmp_path).counts == {"pairs": 20, "mated": 10}
 
 
-# --- photos with known counts -------------------------------------------------------------------------------
+def test_cfp_pairs_join_the_two_lists_by_number(tmp_path: Path) -> None:
+    images = laid(tmp_path, "cfp") / "Data/Images"
+    found = cfp.pairs(tmp_path).pairs
+    assert [(pair.mated, pair.fold) for pair in found] == [
+        *((True, 1), (True, 1), (False, 1), (True, 2), (True, 2), (False, 2))
+    ]
+    assert (found[1].a, found[1].b) == (images / "002/frontal/02.jpg", images / "002/profile/01.jpg")
+    assert (found[2].a, found[2].b) == (images / "001/frontal/01.jpg", images / "002/profile/01.jpg")
+    frontal = cfp.pairs(tmp_path, "FF").pairs
+    assert (frontal[1].a, frontal[1].b) == (images / "001/frontal/01.jpg", images / "002/frontal/01.jpg")
+    assert cfp.contents(tmp_path) == {"pairs": 6, "mated": 4, "frontal_pairs": 4}
 
 
-def test_nonface_photos_are_divided_into_easy_and_hard(tmp_path: Path) -> None:
-    touch(tmp_path, "easy/a.jpg", "hard/b.jpg", "hard/unlisted.jpg")
-    write(tmp_path, "index.csv", 'file,source,terms\nhard/b.jpg,"zoo, wild",CC0\neasy/a.jpg,x,y\n')
-    found = nonface.parts(tmp_path)
-    assert found["easy"].photos == (CountedPhoto(tmp_path / "easy/a.jpg", (0,)),)
-    assert found["hard"].photos == (CountedPhoto(tmp_path / "hard/b.jpg", (0,)),)
+@pytest.mark.parametrize(("column", "folds"), [("", [None, None]), (",fold", [2, 1])])
+def test_pairs_of_ones_own_may_have_folds(tmp_path: Path, column: str, folds: list[int | None]) -> None:
+    touch(tmp_path, "x/a.jpg", "b c.jpg", "d.jpg")
+    ends = [f",{fold}" if fold else "" for fold in folds]
+    write(tmp_path, "pairs.csv", f"a,b,mated{column}\nx/a.jpg,b c.jpg,1{ends[0]}\nb c.jpg,d.jpg,0{ends[1]}\n")
+    found = pairs_csv.pairs(tmp_path).pairs
+    assert [(pair.mated, pair.fold) for pair in found] == [(True, folds[0]), (False, folds[1])]
+    assert (found[0].a, found[0].b) == (tmp_path / "x/a.jpg", tmp_path / "b c.jpg")
+
+
+def test_ijb_templates_hold_media_landmarks_and_pairs(tmp_path: Path) -> None:
+    found = ijb.templates(laid(tmp_path, "ijbc"), "ijbc")
+    assert found.photos == ("1.jpg", "2.jpg", "3.jpg")
+    assert found.templates.tolist() == [11, 11, 12]
+    assert found.media.tolist() == [901, 902, 903]
+    assert (found.landmarks.shape, found.landmarks.dtype) == ((3, 5, 2), np.float32)
+    assert found.landmarks[0, :2].tolist() == [[30.5, 51.5], [65.5, 51.0]]
+    assert found.scores.tolist() == pytest.approx([0.99] * 3)
+    assert found.pairs.tolist() == [[11, 12], [11, 11]]
+    assert found.mated.tolist() == [False, True]
+    assert found.counts == {"photos": 3, "templates": 2, "pairs": 2, "mated": 1}
+
+
+# --- people, and photos with known counts ---------------------------------------------------------------------
+
+
+def test_people_of_ones_own_lie_in_folders_with_labels_and_conditions(tmp_path: Path) -> None:
+    found = people_folder.people(laid(tmp_path, "people_folder"))
+    assert [(person.identity, [photo.name for photo in person.photos]) for person in found.people] == [
+        ("Ada A", ["x.jpeg"]),
+        ("Bo", ["1.png", "2.JPG"]),
+    ]
+    assert found.people[0].labels == {"sex": "f", "age": "31"}
+    assert [person.photo_conditions for person in found.people] == [("passport",), ("", "camera")]
+    assert found.counts == {"people": 2, "photos": 3}
+    for labels, error, what in (
+        ("person,sex\nBo,m\n", DatasetMissing, "Ada A has no row"),
+        ("person,sex\nBo,m\nAda A,f\nCy,m\n", DatasetError, "1 rows of people who have no folder, the first .*'Cy'"),
+    ):
+        write(tmp_path, "labels.csv", labels)
+        with pytest.raises(error, match=what):
+            people_folder.people(tmp_path)
+    (tmp_path / "labels.csv").unlink()
+    assert people_folder.people(tmp_path).people[0].labels == {}
+    touch(tmp_path, "group.JPG")
+    with pytest.raises(DatasetError, match=r"group\.JPG is in no person's folder"):
+        people_folder.people(tmp_path)
+
+
+def test_people_without_photos_or_with_other_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetMissing, match="no folder of a person"):
+        people_folder.people(tmp_path)
+    (tmp_path / "Bo").mkdir()
+    with pytest.raises(DatasetMissing, match="holds no photo"):
+        people_folder.people(tmp_path)
+    touch(tmp_path, "Bo/notes.txt")
+    with pytest.raises(DatasetError, match=r"notes\.txt is no photo"):
+        people_folder.people(tmp_path)
+
+
+def test_nonface_photos_are_divided_and_odd_files_hold_a_count_a_choice_or_an_error(tmp_path: Path) -> None:
+    found = nonface.parts(laid(tmp_path / "nonface", "nonface"))
+    assert found["easy"].photos == (CountedPhoto(tmp_path / "nonface/easy/a.jpg", (0,)),)
+    assert found["hard"].photos == (CountedPhoto(tmp_path / "nonface/hard/b.jpg", (0,)),)
     assert found["hard"].name == "nonface/hard"
-
-
-def test_nonface_photos_elsewhere_are_refused(tmp_path: Path) -> None:
-    touch(tmp_path, "other/a.jpg")
-    write(tmp_path, "index.csv", "file,source,terms\nother/a.jpg,x,y\n")
-    assert refusal(nonface.parts, tmp_path).line == 2
+    odd = odd_formats.photos(laid(tmp_path / "odd", "odd_formats")).photos
+    assert [(photo.counts, photo.kind) for photo in odd] == [((1,), "EXIF"), ((0, 1), "tiny"), ((), "truncated")]
+    assert [photo.must_be_refused for photo in odd] == [False, False, True]
 
 
 def test_group_photos_carry_their_count_in_the_name(tmp_path: Path) -> None:
-    touch(tmp_path, "compreface_010_2.jpg", "compreface_016_0.jpg", "linzaer_1.jpg")
-    assert [photo.counts for photo in groups.photos(tmp_path).photos] == [(2,), (0,)]
-
-
-def test_group_photos_without_a_count_or_absent_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetMissing, match="holds no photo"):
         groups.photos(tmp_path)
     with pytest.raises(DatasetMissing, match="folder"):
         groups.photos(tmp_path / "nowhere")
+    touch(tmp_path, "compreface_010_2.jpg", "compreface_016_0.jpg", "linzaer_1.jpg")
+    assert [photo.counts for photo in groups.photos(tmp_path).photos] == [(2,), (0,)]
     touch(tmp_path, "compreface_010.jpg")
     with pytest.raises(DatasetError, match="must be compreface_NUMBER_FACES"):
         groups.photos(tmp_path)
-
-
-ODD = "file,kind,expected_faces,source,note\na.jpg,EXIF,1,s,\nb.jpg,tiny,0 or 1,s,\nc.jpg,truncated,error,s,\n"
-
-
-def test_odd_files_hold_a_count_a_choice_or_an_error(tmp_path: Path) -> None:
-    touch(tmp_path, "a.jpg", "b.jpg", "c.jpg")
-    write(tmp_path, "index.csv", ODD)
-    found = odd_formats.photos(tmp_path).photos
-    assert [(photo.counts, photo.kind) for photo in found] == [((1,), "EXIF"), ((0, 1), "tiny"), ((), "truncated")]
-    assert [photo.must_be_refused for photo in found] == [False, False, True]
-
-
-@pytest.mark.parametrize("expected", ["", "one", "0 or", "-1", "1 or error"])
-def test_odd_counts_that_are_no_counts_are_refused(tmp_path: Path, expected: str) -> None:
-    touch(tmp_path, "a.jpg", "b.jpg", "c.jpg")
-    write(tmp_path, "index.csv", ODD.replace("0 or 1", expected))
-    error = refusal(odd_formats.photos, tmp_path)
-    assert (error.line, "`expected_faces`" in error.message) == (3, True)
 
 
 def test_london_people_have_a_neutral_and_a_smiling_photo(tmp_path: Path) -> None:
@@ -242,68 +435,6 @@ def test_london_people_have_a_neutral_and_a_smiling_photo(tmp_path: Path) -> Non
         london.people(tmp_path / "001")
 
 
-# --- manifests ----------------------------------------------------------------------------------------------
-
-
-def test_each_set_has_a_manifest_of_its_own_name() -> None:
-    assert manifest_names() == tuple(READERS)
-    assert [load_manifest(name).name for name in manifest_names()] == list(manifest_names())
-
-
-MANIFEST = """
-name = "x"
-title = "X"
-licence = "CC0"
-terms = "Free."
-citation = "X et al."
-layout = "a.txt"
-by_hand = "Ask."
-[counts]
-pairs = 2
-[[files]]
-path = "a.txt"
-sources = ["https://example.org/a.txt"]
-checksum = "md5:0123456789abcdef0123456789abcdef"
-"""
-
-
-def test_a_manifest_says_what_can_be_fetched() -> None:
-    manifest = parse_manifest(MANIFEST)
-    assert (manifest.title, manifest.counts) == ("X", {"pairs": 2})
-    checksum = "md5:0123456789abcdef0123456789abcdef"
-    assert manifest.files == (RemoteFile("a.txt", ("https://example.org/a.txt",), checksum),)
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ('title = "X"', 'title = "X"\nurl = "x"'),
-        ("terms =", "term ="),
-        ('"X"', '" "'),
-        ('"CC0"', "0"),
-        ("pairs = 2", "pairs = 0"),
-        ("pairs = 2", "pairs = true"),
-        ("md5:01", "md5:1"),
-        ("md5:01", "crc:01"),
-        ("https://example.org", "file://"),
-        ('["https://example.org/a.txt"]', "[]"),
-        ('path = "a.txt"', 'path = "../a.txt"'),
-        ('path = "a.txt"', 'path = "b/a.txt"'),
-        ('path = "a.txt"', 'path = "."'),
-        ("checksum =", "sum ="),
-    ],
-)
-def test_a_manifest_with_other_keys_or_values_is_refused(old: str, new: str) -> None:
-    assert old in MANIFEST
-    with pytest.raises(ValueError, match=r"validation errors? for Manifest"):
-        parse_manifest(MANIFEST.replace(old, new))
-
-
-def test_a_set_without_a_manifest_is_unknown() -> None:
-    with pytest.raises(DatasetUnknown, match="lwf"):
-        load_manifest("lwf")
-
-
 # --- the real lists -----------------------------------------------------------------------------------------
 
 
@@ -317,3 +448,29 @@ def test_two_folds_of_lfw_are_a_part_of_it(testdata: Path) -> None:
     with pytest.raises(DatasetError, match=r"sha256|1200 pairs of 6000"):
         check(load_manifest("lfw"), testdata / "lfw")
     assert check(load_manifest("lfw"), testdata / "lfw", partial=True)["pairs"] == 1200
+
+
+def test_lines_end_at_line_ends_alone_and_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "list.txt"
+    path.write_bytes("\ufeffa\r\nb\rc\n\nd\u2028e".encode())
+    assert tables.read_lines(path) == ["a", "b", "c", "", "d\u2028e"]
+    monkeypatch.setattr(tables, "MAX_LINES", 4)
+    with pytest.raises(DatasetUnreadable, match="more than 4 lines"):
+        tables.read_lines(path)
+
+
+def test_a_long_list_ends_with_its_call(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("a,b\n" + "1,2\n" * 5000)
+    ticket = Ticket()
+    hold(ticket)
+    try:
+        rows = tables.read_table(path, ["a", "b"])
+        next(rows)
+        ticket.cancel()
+        with pytest.raises(CallEnded):
+            list(rows)
+        with pytest.raises(CallEnded):
+            tables.read_lines(path)
+    finally:
+        hold(Ticket())

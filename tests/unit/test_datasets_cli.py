@@ -1,4 +1,4 @@
-"""`fr dataset`: what it prints, where, and with which exit status; and each command of docs/datasets.md, as written."""
+"""`fr dataset`: what it prints, where, and with which exit status; its manifests; and each command of docs/datasets.md."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from fr_datasets.catalogue import READERS
 from fr_datasets.cli import dataset
-from fr_datasets.errors import DatasetError
+from fr_datasets.errors import DatasetError, DatasetUnknown
 from fr_datasets.exit_status import printable
 from fr_datasets.links import MAX_BYTES, Link, datasets_folder, find_link, read_links, write_link
-from fr_datasets.manifests import manifest_names
+from fr_datasets.manifests import RemoteFile, load_manifest, manifest_names, parse_manifest
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "datasets.md"
 CLOSED = "http://127.0.0.1:1"
@@ -230,6 +231,68 @@ def test_a_set_that_cannot_be_fetched_asks_for_no_terms() -> None:
     result = run("fetch", "cfp")
     assert result.exit_code == 1
     assert result.stderr.startswith("FETCH_FAILED: cfp cannot be fetched. To place it by hand: ")
+
+
+# --- manifests ----------------------------------------------------------------------------------------------
+
+
+def test_each_set_has_a_manifest_of_its_own_name() -> None:
+    assert manifest_names() == tuple(READERS)
+    assert [load_manifest(name).name for name in manifest_names()] == list(manifest_names())
+
+
+MANIFEST = """
+name = "x"
+title = "X"
+licence = "CC0"
+terms = "Free."
+citation = "X et al."
+layout = "a.txt"
+by_hand = "Ask."
+[counts]
+pairs = 2
+[[files]]
+path = "a.txt"
+sources = ["https://example.org/a.txt"]
+checksum = "md5:0123456789abcdef0123456789abcdef"
+"""
+
+
+def test_a_manifest_says_what_can_be_fetched() -> None:
+    manifest = parse_manifest(MANIFEST)
+    assert (manifest.title, manifest.counts) == ("X", {"pairs": 2})
+    checksum = "md5:0123456789abcdef0123456789abcdef"
+    assert manifest.files == (RemoteFile("a.txt", ("https://example.org/a.txt",), checksum),)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('title = "X"', 'title = "X"\nurl = "x"'),
+        ("terms =", "term ="),
+        ('"X"', '" "'),
+        ('"CC0"', "0"),
+        ("pairs = 2", "pairs = 0"),
+        ("pairs = 2", "pairs = true"),
+        ("md5:01", "md5:1"),
+        ("md5:01", "crc:01"),
+        ("https://example.org", "file://"),
+        ('["https://example.org/a.txt"]', "[]"),
+        ('path = "a.txt"', 'path = "../a.txt"'),
+        ('path = "a.txt"', 'path = "b/a.txt"'),
+        ('path = "a.txt"', 'path = "."'),
+        ("checksum =", "sum ="),
+    ],
+)
+def test_a_manifest_with_other_keys_or_values_is_refused(old: str, new: str) -> None:
+    assert old in MANIFEST
+    with pytest.raises(ValueError, match=r"validation errors? for Manifest"):
+        parse_manifest(MANIFEST.replace(old, new))
+
+
+def test_a_set_without_a_manifest_is_unknown() -> None:
+    with pytest.raises(DatasetUnknown, match="lwf"):
+        load_manifest("lwf")
 
 
 # --- the guide ------------------------------------------------------------------------------------------------
