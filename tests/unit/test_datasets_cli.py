@@ -1,4 +1,4 @@
-"""`fr dataset`: what it prints, where, and with which exit status; its manifests; and each command of docs/datasets.md."""
+"""`fr dataset`: what it prints, where, and with which exit status; its manifests; and each command of its guide."""
 
 from __future__ import annotations
 
