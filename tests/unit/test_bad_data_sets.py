@@ -316,11 +316,6 @@ def test_a_near_name_is_suggested(typed: str, meant: str) -> None:
     assert_told(invoke("info", typed), 1, "DATASET_UNKNOWN", f"Did you mean {meant}?")
 
 
-def test_an_unknown_set_is_not_asked_for_its_folder() -> None:
-    for result in (invoke("verify", "lfv"), CliRunner().invoke(evaluate, ["verification", "--dataset", "lfv"])):
-        assert result.stderr.startswith("DATASET_UNKNOWN: There is no data set 'lfv'")
-
-
 @pytest.mark.parametrize(("place", "words"), [("a.png", "cannot be written"), ("broken", "cannot be read. Remove it")])
 def test_a_home_that_is_none_is_told(root: Path, monkeypatch: pytest.MonkeyPatch, place: str, words: str) -> None:
     lay_out(root, {"pairs.csv": GOOD, "broken/datasets/links.toml/x": ""})
@@ -334,22 +329,6 @@ IJB = {
     "loose_crop/a.jpg": "",
     "loose_crop/b.jpg": "",
 }
-
-
-@pytest.mark.parametrize(
-    ("pairs", "code", "words"),
-    [
-        ("", MALFORMED, "line 1: the list is empty"),
-        ("\n \n", MALFORMED, "line 1: the list is empty"),
-        (b"1 2 0\n1 2 \xff\n", MALFORMED, "line 2: the text is not UTF-8"),
-        (f"1 2 0\n1 {LONG} 0\n", MALFORMED, "line 2: expected numbers"),
-        (None, "DATASET_UNREADABLE", "pair_label.txt cannot be read: "),
-    ],
-)
-def test_a_wrong_list_of_templates_is_told(root: Path, pairs: str | bytes | None, code: str, words: str) -> None:
-    name = "meta/ijbb_template_pair_label.txt"
-    lay_out(root, IJB | ({f"{name}/x": ""} if pairs is None else {name: pairs}))
-    assert_told(invoke("verify", "ijbb", "--root", str(root), "--partial"), 1, code, words)
 
 
 @pytest.mark.timeout(20)
@@ -366,12 +345,6 @@ def test_pipes_in_place_of_lists_are_not_waited_for(root: Path, tmp_path: Path) 
 def test_a_list_of_templates_may_come_from_windows(root: Path) -> None:
     lay_out(root, IJB | {"meta/ijbb_template_pair_label.txt": "\ufeff1 2 0\r\n"})
     assert "1 pairs, 0 mated" in invoke("verify", "ijbb", "--root", str(root), "--partial").stdout
-
-
-@pytest.mark.parametrize("command", ["verify", "link"])
-def test_a_root_that_is_a_file_is_no_folder(root: Path, command: str) -> None:
-    result = invoke(command, "pairs_csv", "--root", str(root / "a.png"))
-    assert_told(result, 1, "DATASET_MISSING", "a.png is no folder")
 
 
 def test_a_set_whose_fetch_was_cut_off_is_incomplete_unless_a_part_is_meant(root: Path) -> None:

@@ -67,17 +67,6 @@ def test_a_photo_has_a_hash_and_a_unit_vector_that_nobody_writes_to() -> None:
         replace(photo(0, "a"), sha256="A" * 64)
 
 
-def test_numbers_are_unique_and_vectors_of_one_size() -> None:
-    sound = pool("a", "b")
-    with pytest.raises(ValueError, match="Two people"):
-        replace(sound, people=(*sound.people, PoolPerson(1, ())))
-    with pytest.raises(ValueError, match="Two photos"):
-        replace(sound, people=(*sound.people, PoolPerson(2, (photo(100, "c"),))))
-    other = replace(photo(7, "c"), embedding=unit(np.ones(5)))
-    with pytest.raises(ValueError, match="differ in size"):
-        replace(sound, people=(*sound.people, PoolPerson(2, (other,))))
-
-
 def test_excluded_photos_go_and_people_who_have_no_other() -> None:
     assert hashes(without_photos(pool("ab", "c", "d"), frozenset({"b" * 64, "c" * 64}))) == ["a", "d"]
 

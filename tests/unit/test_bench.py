@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner
 
 from fr_bench.bench_commands.options import SetName
 from fr_bench.cli import evaluate
 from fr_bench.evaluate import Evaluation, count_groups, count_nonface, count_odd_formats, of_pairs, run
-from fr_bench.report import interval_text, render, to_json, value_text
+from fr_bench.report import interval_text, to_json, value_text
 from fr_bench.speed.workload import find_testdata
 from fr_bench.values import Measure, Report
 from fr_core.detect.null import NullDetector
@@ -259,18 +257,6 @@ def test_a_missed_bar_is_in_the_report(lfw_sets: Mapping[SetName, Evaluation]) -
         "met": False,
     }
     assert 0.0 < best["threshold"] < 1.0
-
-
-def test_the_table_shows_counts_bars_and_conditions(lfw_sets: Mapping[SetName, Evaluation]) -> None:
-    console = Console(width=160, record=True, file=io.StringIO())
-    console.print(render(report_of("buffalo_s", lfw_sets)))
-    text = console.export_text()
-    assert "0.8000 (4 of 5)" in text
-    assert "1 of 5" in text
-    assert ">= 0.998   MISSED" in text
-    assert "2 of 2 bars are MISSED" in text
-    assert "Device cpu (asked for: auto), null 1" in text
-    assert "lfw: empty.png: no face found." in text
 
 
 def test_a_rare_rate_is_not_shown_as_none_at_all() -> None:

@@ -247,16 +247,6 @@ def test_peers_that_cannot_be_had_are_refused(monkeypatch: pytest.MonkeyPatch) -
         check_peers(("hnswlib",))
 
 
-def test_memory_is_by_the_own_account_else_by_the_growth_of_the_process() -> None:
-    own = SubjectMemory(128, 2048, 9, 4000)
-    assert (own.total_bytes, own.read_bytes, own.source) == (2185, 128, "own account")
-    assert SubjectMemory(0, 2048, 9, None).read_bytes == 2048
-    grown = SubjectMemory(None, None, None, 4000)
-    assert (grown.total_bytes, grown.source) == (4000, "resident memory")
-    unknown = SubjectMemory(None, None, None, None)
-    assert (unknown.total_bytes, unknown.read_bytes, unknown.source) == (None, None, "unknown")
-
-
 # --- photos -------------------------------------------------------------------------------------------------
 
 

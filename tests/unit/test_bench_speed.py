@@ -22,7 +22,7 @@ from fr_bench.speed.pipeline import Recorder
 from fr_bench.speed.report import BenchReport, page_of
 from fr_bench.speed.serve import batches_between, buckets, point_of, read_metrics
 from fr_bench.speed.server_process import process_tree, resident_mib
-from fr_bench.speed.stats import latency, order_of, percentile, poisson_arrivals, rates
+from fr_bench.speed.stats import latency, percentile, poisson_arrivals, rates
 from fr_bench.speed.values import (
     Batches,
     EngineSettings,
@@ -69,11 +69,6 @@ def test_arrivals_are_a_seeded_poisson_process() -> None:
     assert gaps.std() == pytest.approx(gaps.mean(), rel=0.05)  # as of exponential gaps, and of no regular ones
     assert np.array_equal(times, poisson_arrivals(200.0, 50.0, seed=3))
     assert not np.array_equal(times[:100], poisson_arrivals(200.0, 50.0, seed=4)[:100])
-
-
-def test_sets_of_photos_take_turns() -> None:
-    assert order_of([3, 1], 6) == (0, 3, 1, 3, 2, 3)
-    assert order_of([2], 5) == (0, 1, 0, 1, 0)
 
 
 def test_rates_are_medians_of_the_rounds_of_one_subject() -> None:

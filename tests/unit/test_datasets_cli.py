@@ -93,13 +93,6 @@ def test_info_shows_terms_counts_files_and_the_folder() -> None:
     assert "files: none" in run("info", "cfp").stdout
 
 
-@pytest.mark.parametrize("command", [("info",), ("fetch",), ("verify",), ("link", "--root", ".")])
-def test_an_unknown_set_is_a_message_not_a_traceback(command: tuple[str, ...]) -> None:
-    result = run(command[0], "lwf", *command[1:])
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith("DATASET_UNKNOWN: ")
-
-
 # --- link, verify ---------------------------------------------------------------------------------------------
 
 

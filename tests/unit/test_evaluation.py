@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 
 from fr_bench.cli import evaluate
 from fr_core.scoring.bootstrap import fnmr_at_fmr_statistic, subject_bootstrap
-from fr_core.scoring.intervals import rate
 from fr_core.types import Embedding, ModelId
 from fr_datasets.manifests import load_manifest
 from fr_datasets.values import VerificationPair
@@ -25,7 +24,7 @@ from fr_evaluation.verification.compare import ComparedPairs, across_people
 from fr_evaluation.verification.figures import verification_figures
 from fr_evaluation.verification.page import figures, page
 from fr_evaluation.verification.report import VerificationReport
-from fr_evaluation.words import counted, few_errors_text, in_words, threshold_text
+from fr_evaluation.words import counted, in_words, threshold_text
 from fr_evaluation.write import write_report
 from support.evaluations import verified_set
 from support.people import made_pairs
@@ -136,13 +135,6 @@ def test_pairs_of_every_two_people_are_told_and_drawn_once(lfw: Path) -> None:
             "one in 100 of these pairs of different people was accepted (on 17 errors: hardly known), and"
             in in_words(words.summary(told))
         )
-
-
-@pytest.mark.parametrize(
-    ("errors", "said"), [(0, " (on no error: hardly known)"), (1, " (on 1 error: hardly known)"), (30, "")]
-)
-def test_prose_says_where_a_rate_rests_on_few_errors(errors: int, said: str) -> None:
-    assert in_words(few_errors_text(rate(errors, 1372))) == said
 
 
 def test_thresholds_are_shown_rounded_up_and_numbers_with_their_noun() -> None:
@@ -260,14 +252,9 @@ GUIDES = "".join((DOCS / name).read_text("utf-8") for name in NAMES)
 COMMANDS = re.findall(r"(?m)^(?: {4})?fr evaluate ((?:verification|identification) .*)$", GUIDES)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_of_the_guides_is_understood_and_asks_for_its_photos(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
-) -> None:
+def test_each_command_of_the_guides_asks_for_its_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(evaluate, command.replace("/data/", "data/").replace("NAME", "sface").split())
-    assert (result.exit_code, result.output.partition(":")[0]) == (2, "DATASET_MISSING")
-
-
-def test_the_guides_have_commands() -> None:
     assert len(COMMANDS) >= 13
+    for command in COMMANDS:
+        result = CliRunner().invoke(evaluate, command.replace("/data/", "data/").replace("NAME", "sface").split())
+        assert (result.exit_code, result.output.partition(":")[0]) == (2, "DATASET_MISSING"), command

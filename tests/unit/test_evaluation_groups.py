@@ -395,11 +395,6 @@ def test_words_say_how_many_folds_agree_whom_they_hold_and_whose_intervals_these
     assert "in 2 of 3 folds; others are Wilson's" in said(
         found, first, second, replace(third, observed_by_people=False)
     )
-    nobody = replace(found, provenance=replace(SOURCE, people=None))
-    words = said(nobody, replace(first, disjoint=False, by_people=False))
-    assert "people whom the list does not name" in words
-    assert "the list names nobody, so folds may share people" in words
-    assert "Intervals are Wilson's" in words
 
 
 def test_without_folds_nothing_is_tried() -> None:

@@ -17,7 +17,6 @@ from fr_training.errors import (
     SessionFinished,
     SessionPaused,
     UnknownSitting,
-    UnknownTrial,
     WrongStep,
 )
 from fr_training.keys import PairKey, TriadKey
@@ -240,17 +239,6 @@ def test_the_last_answer_of_the_last_block_ends_the_session() -> None:
         resume(session, T0)
 
 
-def test_an_ended_session_takes_nothing_more() -> None:
-    made = one_pair()
-    session, shown = first_trial(made)
-    ended = finish(pause(session, T0 + 10), T0 + 20)
-    assert (ended.finished_ms, ended.paused_ms) == (T0 + 20, None)
-    assert finish(ended, T0 + 99) is ended
-    assert show(made, ended, "", T0 + 99) == (ended, Over(0, 3))
-    with pytest.raises(SessionFinished):
-        lock(made, ended, shown.trial.trial_id, Step.RATE, SAME, T0 + 30)
-
-
 def test_a_block_ends_with_its_time_and_its_open_trial_stays_without_an_answer() -> None:
     made = one_pair("minutes = 1")
     session, shown = first_trial(made)
@@ -310,14 +298,6 @@ def test_a_paused_session_shows_and_takes_nothing() -> None:
     assert following.left_ms == 47_000
 
 
-def test_a_pause_between_blocks_costs_nothing() -> None:
-    made = one_pair("minutes = 1")
-    session = resume(pause(begun(made), T0 + 1), T0 + MINUTE)
-    session, shown = show(made, session, "a", T0 + 2 * MINUTE)
-    assert isinstance(shown, ShowTrial)
-    assert shown.left_ms == MINUTE
-
-
 def test_the_order_is_another_in_every_session_and_the_same_in_every_process(made: Course) -> None:
     block = made.plan.blocks[0]
     orders = set()
@@ -341,6 +321,8 @@ def test_an_own_probe_is_sent_once_and_its_list_stays(made: Course) -> None:
     with pytest.raises(InvalidField):
         require_probe(made, session, trial_id, now, ProbeSent("no hash"))
     assert require_probe(made, session, trial_id, now, PHOTO) is None
+    with pytest.raises(SessionPaused):
+        lock_probe(made, pause(session, now), trial_id, PHOTO, own_list(), now)
     with pytest.raises(ValueError, match="similarities"):
         lock_probe(made, session, trial_id, PHOTO, replace(own_list(), photos=()), now)
     sent, shown = lock_probe(made, session, trial_id, PHOTO, own_list(), now + 50)
@@ -357,19 +339,6 @@ def test_an_own_probe_is_sent_once_and_its_list_stays(made: Course) -> None:
     assert locked.trial is not None
     assert sorted(locked.trial.photos) == list(OWN_GALLERY)
     assert lock_probe(made, finish(session, now + 80), trial_id, PHOTO, other, now + 90)[1] == shown
-
-
-def test_a_probe_is_refused_where_the_session_takes_nothing(made: Course) -> None:
-    trainee = at_block(made, "own")
-    session, now, trial_id = trainee.session, trainee.now_ms, trainee.trials[-1].trial.trial_id
-    with pytest.raises(SessionPaused):
-        lock_probe(made, pause(session, now), trial_id, PHOTO, own_list(), now)
-    with pytest.raises(SessionFinished):
-        require_probe(made, finish(session, now), trial_id, now)
-    with pytest.raises(WrongStep):
-        require_probe(made, session, session.trials[0].trial_id, now)
-    with pytest.raises(UnknownTrial):
-        require_probe(made, session, "0" * 32, now)
 
 
 def test_people_and_pictures_that_were_shown_are_known(made: Course) -> None:

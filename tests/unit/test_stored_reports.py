@@ -79,22 +79,6 @@ def test_lists_go_from_the_newest_to_the_oldest_and_leave_damaged_ones_out(repor
     assert (page.reports, page.more, page.damaged) == ((third, first), False, 1)
 
 
-def test_a_list_reads_no_more_than_what_it_tells(
-    reports: Reports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _, second, third = (kept(reports, seconds) for seconds in (0.0, 0.5, 1.0))
-    looked_at: list[Path] = []
-    opened = os.open
-
-    def look(path: Path, *how: Any, **more: Any) -> int:
-        looked_at.append(path)
-        return opened(path, *how, **more)
-
-    monkeypatch.setattr(os, "open", look)
-    assert reports.page(third.report_id, 1).reports == (second,)
-    assert looked_at == [tmp_path / "data" / "reports" / second.report_id / SUMMARY_NAME]
-
-
 def test_a_report_is_deleted_even_if_damaged_while_others_read_it(reports: Reports, tmp_path: Path) -> None:
     first, second = kept(reports), kept(reports, 1.0)
     _, file = reports.open(first.report_id, "scores.csv")

@@ -267,22 +267,6 @@ def test_the_machine_counts_a_pair_once_in_the_page_of_a_cohort(cohorts_page: st
     assert " of 72); " in machine
 
 
-def test_one_of_a_kind_is_no_plural() -> None:
-    few = [triad(0, 0), listed(1, "none"), listed(1, "none", 1, scored=False), triaged("usable", "usable")]
-    few += [pair("same", 1, p_same=0.9), pair("same", 1, 1, block="aided", before=-1, advice="same")]
-    page = html.unescape(cohort_html(course(), cohort_figures(course(), {"t1": few})))
-    for words in (
-        "1 trainee, told by pseudonyms.",
-        "1 rated pair: ",
-        "1 triad.",
-        "1 list held the person searched for, 0 did not. 1 more is of unknown truth.",
-        "1 photo.",
-        "1 pair was rated before and after advice",
-        "of 1 stated probability from",
-    ):
-        assert words in page
-
-
 def test_nothing_of_a_plan_or_a_label_becomes_mark_up(trainees_page: str, cohorts_page: str) -> None:
     for page in (trainees_page, cohorts_page):
         for mark in ("<script", "<b>lists", "<up>", "<i>f"):

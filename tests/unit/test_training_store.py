@@ -16,14 +16,12 @@ from fr_core.errors import InvalidField, StoreCorrupt, StoreInUse, WrongKey
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_training.courses import Course
 from fr_training.errors import UnknownCohort, UnknownCourse, UnknownSession, UnknownTrainee, WrongStep
-from fr_training.store import sessions as sessions_room
 from fr_training.store.caches import Pictures, Remembered, Sessions
-from fr_training.store.codec import pack_trial
 from fr_training.store.schema import DATABASE_NAME
 from fr_training.store.training_store import TrainingStore
 from fr_training.store.transaction import Transaction
 from fr_training.store.values import ProbeTruth
-from fr_training.trials import Session, Trial
+from fr_training.trials import Session
 from support.training_stores import (
     DAY_MS,
     KEY,
@@ -193,44 +191,6 @@ def test_a_cohort_and_its_trainees(store: TrainingStore, clock: Clock) -> None:
     assert [one.number for one in store.trainees(cohort.cohort_id)] == [0, 2, 3, 4, 5]  # no number comes twice
 
 
-@pytest.mark.parametrize(
-    ("call", "error"),
-    [
-        (lambda store: store.create_cohort("none", "", 1, 1), UnknownCourse),
-        (lambda store: store.cohorts("none"), UnknownCourse),
-        (lambda store: store.set_probe_key("none", "a" * 64, None), UnknownCourse),
-        (lambda store: store.probe_truth("none", "a" * 64), UnknownCourse),
-        (lambda store: store.cohort("none"), UnknownCohort),
-        (lambda store: store.add_trainees("none", 1), UnknownCohort),
-        (lambda store: store.trainees("none"), UnknownCohort),
-        (lambda store: store.delete_cohort("none"), UnknownCohort),
-        (lambda store: store.changes_since("none", -1).sessions, UnknownCohort),
-        (lambda store: store.cohort_version("none"), UnknownCohort),
-        (lambda store: store.trainee("none"), UnknownTrainee),
-        (lambda store: store.trainee_of_code("x"), UnknownTrainee),
-        (lambda store: store.trainee_of_code("0" * 26), UnknownTrainee),
-        (lambda store: store.delete_trainee("none"), UnknownTrainee),
-        (lambda store: store.sessions_of("none"), UnknownTrainee),
-        (lambda store: store.session("none"), UnknownSession),
-        (lambda store: store.change("none", show).result(), UnknownSession),
-    ],
-)
-def test_what_there_is_not(
-    store: TrainingStore, call: Callable[[TrainingStore], object], error: type[Exception]
-) -> None:
-    add_course(store, COURSE)
-    with pytest.raises(error):
-        call(store)
-
-
-@pytest.mark.parametrize("trainees", [0, 1_001])
-def test_as_many_trainees_as_are_allowed(store: TrainingStore, trainees: int) -> None:
-    add_course(store, COURSE)
-    with pytest.raises(InvalidField):
-        store.create_cohort(COURSE.course_id, "", trainees, 1)
-    assert store.cohorts() == ()
-
-
 def test_cohorts_in_pages_of_one_course_or_of_all(store: TrainingStore, clock: Clock) -> None:
     other = small_course(course_id="0" * 16)
     for course in (COURSE, other):
@@ -394,22 +354,6 @@ def test_nothing_is_written_where_nothing_changes(store: TrainingStore, session:
     assert store.cohort_version(cohort.cohort_id) == version
     store.change(session.session_id, lock).result()
     assert store.cohort_version(cohort.cohort_id) > version
-
-
-def test_only_trials_that_changed_are_written(
-    store: TrainingStore, session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written: list[int] = []
-
-    def packed(trial: Trial) -> bytes:
-        written.append(trial.ordinal)
-        return pack_trial(trial)
-
-    monkeypatch.setattr(sessions_room, "pack_trial", packed)
-    for _ in range(4):
-        store.change(session.session_id, show).result()
-        store.change(session.session_id, lock).result()
-    assert written == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
 @pytest.mark.parametrize(
