@@ -12,9 +12,6 @@ from fr_training.statistics.change import change_of_tests
 from fr_training.statistics.item_response import eap, mle, offset_for, probability
 from fr_training.statistics.signal_detection import prevalence_ppv, sensitivity
 
-LEVELS = (3, 2, 1, 0, -1, -2, -3)
-RATED_MATED = [3, 3, 2, 2, 1, 0, -1, 3, 2, 1]
-RATED_NONMATED = [-3, -2, -2, -1, 0, 1, -3, -1, -2, 2]
 RASCH_B = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
 RASCH_X = np.array([True, True, True, False, False])
 

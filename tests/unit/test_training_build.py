@@ -18,7 +18,6 @@ from fr_core.runtime.ticket import Ticket, hold
 from fr_datasets.errors import DatasetError, DatasetUnknown, DatasetUnreadable
 from fr_datasets.lfw_lists import read_people
 from fr_datasets.values import Person
-from fr_training.answers import Usability
 from fr_training.build.course import BuiltCourse, Progress, build_course
 from fr_training.build.people import (
     LABEL_ERROR,
@@ -49,22 +48,12 @@ PEOPLE = 38
 COURSE_ID, NOW_MS = "0123456789abcdef", 1_770_000_000_000
 
 
-def photo(path: Path, blue: int, number: int) -> Path:
-    """A photo of the person of that colour; photos of other numbers are other files of the same face."""
-    pixels = np.zeros((200, 300, 3), dtype=np.uint8)
-    pixels[0, 0] = (0, 1, number)
-    pixels[50:150, 100:200] = (255, 0, blue)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    PIL.Image.fromarray(pixels).save(path, format="PNG")
-    return path
-
-
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> NamedPeople:
     """38 people, of whom three have two photos, as the demo has them."""
     root = tmp_path_factory.mktemp("people")
     found = tuple(
-        Person(f"p{n}", tuple(photo(root / f"p{n}" / f"{k}.png", STEP * n, k) for k in range(2 if n < 3 else 1)))
+        Person(f"p{n}", tuple(square(root / f"p{n}" / f"{k}.png", STEP * n, k) for k in range(2 if n < 3 else 1)))
         for n in range(PEOPLE)
     )
     return NamedPeople("people_folder", "terms of the folder", found)
@@ -150,33 +139,6 @@ def test_pictures_show_whom_the_keys_say(course: BuiltCourse) -> None:
     assert kinds == {PairKey, TriadKey, ListKey, TriageKey, type(None)}
 
 
-def test_nobody_is_shown_in_two_items_and_people_are_those_of_the_pictures(course: BuiltCourse) -> None:
-    seen: set[int] = set()
-    for form in course.course.forms.values():
-        for item in form.items:
-            assert seen.isdisjoint(item.people)
-            seen.update(item.people)
-            if not isinstance(item.key, TriageKey):
-                assert set(item.people) == {course.identities[f"p{n}"] for n in shown(course, item.photos)}
-    assert len(seen) == 32
-
-
-def test_poor_photos_are_poorer_than_usable_ones(course: BuiltCourse) -> None:
-    usable = [item for item in course.course.forms["triage"].items if item.key == TriageKey(Usability.USABLE, None, 0)]
-    poor = [item for item in course.course.forms["triage"].items if item not in usable]
-    assert (len(usable), len(poor)) == (2, 4)
-    plain = decode(course.pictures[usable[0].photos[0]], ImageLimits()).pixels
-    for item in poor:
-        made = decode(course.pictures[item.photos[0]], ImageLimits()).pixels
-        assert np.abs(made.astype(int) - plain.astype(int)).max() > 30
-
-
-def test_pictures_are_files_of_one_length(course: BuiltCourse) -> None:
-    assert len({len(picture) for picture in course.pictures}) == 1
-    used = {number for form in course.course.forms.values() for item in form.items for number in item.photos}
-    assert used <= set(range(len(course.pictures)))
-
-
 def test_the_gallery_shows_each_person_and_keys_say_who_a_photo_shows(course: BuiltCourse, people: NamedPeople) -> None:
     assert course.gallery
     for number, picture in course.gallery.items():
@@ -191,33 +153,6 @@ def test_the_gallery_shows_each_person_and_keys_say_who_a_photo_shows(course: Bu
             keys += 1
     assert len(course.probe_keys) == keys
     assert None in course.probe_keys.values()
-
-
-def test_one_seed_gives_one_course_and_another_gives_another(course: BuiltCourse, people: NamedPeople) -> None:
-    again, other = built(people, workers=3), built(people, seed=2)
-    assert again.course == course.course
-    assert again.pictures == course.pictures
-    assert again.gallery == course.gallery
-    assert other.course.manifest_sha256 != course.course.manifest_sha256
-
-
-def test_who_nobody_can_use_is_counted(people: NamedPeople, tmp_path: Path) -> None:
-    squares.face(tmp_path / "nobody.png", None)
-    more = replace(people, people=(*people.people, Person("nobody", (tmp_path / "nobody.png",))), label_errors=3)
-    made = built(more)
-    assert made.course.excluded == {"LABEL_ERROR": 3, "NO_FACE": 1, "NO_PHOTO_LEFT": 1}
-    assert "nobody" not in made.identities
-
-
-def test_a_course_without_searches_has_no_gallery(people: NamedPeople) -> None:
-    plan = read_plan(
-        'format = 1\ntitle = "Pairs"\n[[sittings]]\nname = "one"\n[[sittings.blocks]]\nid = "pairs"\n'
-        'exercise = "verification"\nsame = 2\ndifferent = 3\n'
-    )
-    made = built(people, plan)
-    assert made.course.gallery_id == ""
-    assert made.gallery == {}
-    assert set(made.probe_keys.values()) == {None}
 
 
 def test_the_mask_and_the_colour_of_the_plan_count(course: BuiltCourse, people: NamedPeople) -> None:
@@ -276,7 +211,7 @@ def test_a_photo_that_changes_meanwhile_is_not_shown(people: NamedPeople, tmp_pa
     copies = tuple(
         Person(
             one.identity,
-            tuple(photo(tmp_path / one.identity / path.name, STEP * n, int(path.stem)) for path in one.photos),
+            tuple(square(tmp_path / one.identity / path.name, STEP * n, int(path.stem)) for path in one.photos),
         )
         for n, one in enumerate(people.people)
     )

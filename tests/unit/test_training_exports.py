@@ -22,7 +22,7 @@ from fr_training.exports.ags import ags
 from fr_training.exports.csv_rows import COLUMNS, csv_rows, harmless
 from fr_training.exports.open_badges import needed, open_badges
 from fr_training.exports.signing import SigningKey, new_signing_key, verify
-from fr_training.exports.values import CohortResults, Finished, duration, instant, stable_id, urn
+from fr_training.exports.values import CohortResults, Finished, stable_id, urn
 from fr_training.plan import read_plan
 from fr_training.trials import Result
 from support import results as graded
@@ -82,19 +82,6 @@ def test_ids_of_two_things_differ() -> None:
     made = [stable_id(*parts) for parts in (("a", "b"), ("a", "b", ""), ("a", "bc"), ("ab", "c"), ("a", 1), ("a", "1"))]
     assert len(set(made)) == len(made)
     assert urn("a", "b") == f"urn:uuid:{made[0]}"
-
-
-@pytest.mark.parametrize(
-    ("ms", "text"),
-    [(0, "PT0.00S"), (4, "PT0.00S"), (5, "PT0.01S"), (4_250, "PT4.25S"), (3_600_000, "PT3600.00S"), (999, "PT1.00S")],
-)
-def test_durations(ms: int, text: str) -> None:
-    assert duration(ms) == text
-
-
-def test_instants() -> None:
-    assert instant(0) == "1970-01-01T00:00:00.000Z"
-    assert instant(1_709_210_096_007) == "2024-02-29T12:34:56.007Z"
 
 
 FORMULAS = "=+-@\t\r\n＝＋－＠"
