@@ -324,11 +324,7 @@ def twenty() -> Enumerated:
 def some_people() -> list[tuple[float, float]]:
     rng = np.random.default_rng(3)
     return list(
-        zip(
-            np.clip(rng.normal(1.8, 0.6, 300), 0.0, None).tolist(),
-            rng.normal(0.0, 0.35, 300).tolist(),
-            strict=True,
-        )
+        zip(np.clip(rng.normal(1.8, 0.6, 300), 0.0, None).tolist(), rng.normal(0.0, 0.35, 300).tolist(), strict=True)
     )
 
 

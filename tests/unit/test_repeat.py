@@ -66,14 +66,7 @@ def edit(out: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 def repeated(out: Path, root: Path) -> Repetition:
     recorded = read_recorded(out)
-    report = run_again(
-        recorded,
-        engine(),
-        read_given(recorded, root),
-        workers=1,
-        clock=lambda: NOW,
-        on_progress=ignore,
-    )
+    report = run_again(recorded, engine(), read_given(recorded, root), workers=1, clock=lambda: NOW, on_progress=ignore)
     return hold_against(recorded, report)
 
 

@@ -246,11 +246,7 @@ def test_the_json_holds_every_claim_and_every_number(study: Study) -> None:
     assert keys["sizes"]["pool"] == 10
     assert keys["population"]["theta"] == {"mean": 0.6, "sd": 0.8}
     assert len(keys["trials"]["sd_adaptive"]) == 16
-    assert set(keys["trials"]["p_right"]) == {
-        "lowest third",
-        "middle third",
-        "highest third",
-    }
+    assert set(keys["trials"]["p_right"]) == {"lowest third", "middle third", "highest third"}
 
 
 def test_the_page_says_what_was_missed_and_shows_every_picture(study: Study) -> None:
