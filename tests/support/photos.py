@@ -27,10 +27,10 @@ def face(path: Path, blue: int | None) -> None:
     PIL.Image.fromarray(pixels).save(path, format="PNG")
 
 
-def engine() -> Engine:
-    """The pipeline that sees these faces."""
+def engine(pack: str = "buffalo_s") -> Engine:
+    """The pipeline that sees these faces, under the name of a pack."""
     return Engine(
-        load_pack("buffalo_s"),
+        load_pack(pack),
         Pipeline(NullDetector(), NullEmbedder(), ImageLimits(), QualityLimits()),
         ActiveDevice("cpu", "cpu", "onnxruntime 0", "f32"),
         "thorough",

@@ -11,22 +11,17 @@ import pytest
 
 from fr_training.answers import Degraded, Usability
 from fr_training.bank.compose import Composed
-from fr_training.bank.difficulty import MEAN_TOLERANCE
 from fr_training.bank.lists import MOST_ENROLLED, Ranked
 from fr_training.bank.pool import F32, Pool, PoolPhoto
 from fr_training.bank.triage import DEGRADATIONS, FRONTAL_DEGREES
 from fr_training.courses import Item
-from fr_training.errors import TooFewPeople
 from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
 from support.people import (
     EVERYTHING,
     TASTER,
     ExactMatcher,
-    differences_of,
-    different_pairs,
     made_course,
     made_pool,
-    of_one_sex_and_age,
     plan_of,
     shown_people,
     strict_calibration,
@@ -212,34 +207,6 @@ def test_a_matcher_that_finds_too_few_is_told(pool: Pool) -> None:
     plan = 'id = "l"; exercise = "candidates"; present = 0; absent = 1; size = 50'
     with pytest.raises(ValueError, match="too few of the"):
         made_course(plan, pool, matcher=Forgetful())
-
-
-def test_the_taster_fits_into_a_hundred_people_with_two_photos_and_into_no_fewer() -> None:
-    plan = plan_of(TASTER)
-    for seed in range(4):
-        made = made_course(plan, made_pool(100, 100, seed=seed), seed)
-        assert len(set(shown_people(made))) == 100
-        assert all(one.strain < 1.0 for one in differences_of(made, "test-a", "test-b").values())
-    for few in (made_pool(99, 99), made_pool(500, 29), replace(made_pool(1, 0), people=())):
-        with pytest.raises(TooFewPeople):
-            made_course(plan, few)
-
-
-def test_equated_forms_are_equally_hard_over_each_truth_and_all(made: Composed) -> None:
-    tests = ("test-a", "test-b", "test-c")
-    found = differences_of(made, *tests)
-    assert set(found) == {"same", "different", "all"}
-    assert all(one.mean < MEAN_TOLERANCE == 0.05 for one in found.values())
-    assert np.std([item.b or 0.0 for item in items_of(made, *tests)]) > 0.4
-    for forms in (("triads-a", "triads-b"), ("first-0", "first-1")):
-        assert differences_of(made, *forms)["all"].mean < 1.0
-
-
-def test_people_of_different_pairs_are_of_one_sex_and_age_where_there_are_enough(made: Composed, pool: Pool) -> None:
-    pairs = different_pairs(made, pool, "test-a", "test-b", "test-c")
-    assert [of_one_sex_and_age(*pair) for pair in pairs] == [(True, True)] * 15
-    groups = [item.groups for item in items_of(made, "test-a", "test-b", "test-c") if len(item.people) == 2]
-    assert all("gender" in one for one in groups)
 
 
 def test_people_of_different_pairs_and_odd_ones_have_two_photos_as_the_others_where_there_are_enough() -> None:

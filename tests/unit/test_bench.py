@@ -17,24 +17,14 @@ from fr_bench.evaluate import Evaluation, count_groups, count_nonface, count_odd
 from fr_bench.report import interval_text, to_json, value_text
 from fr_bench.speed.workload import find_testdata
 from fr_bench.values import Measure, Report
-from fr_core.detect.null import NullDetector
-from fr_core.embed.null import NullEmbedder
-from fr_core.engine import Engine, Lifeline
-from fr_core.imaging import ImageLimits
-from fr_core.packs.manifest import load_pack
-from fr_core.pipeline import Pipeline
-from fr_core.quality.assess import QualityLimits
-from fr_core.runtime.devices import ActiveDevice
 from fr_core.scoring.intervals import rate
 from fr_datasets.errors import DatasetMissing
 from fr_datasets.values import CountedPhoto, CountedSet, PairSet, PeopleSet, Person, VerificationPair
 from fr_evaluation.photos import Photos, largest, most_central
+from support.evaluations import ignore
+from support.photos import engine
 
 Square = tuple[int, int, int, int]  # left, top, side, blue
-
-
-def pipeline() -> Pipeline:
-    return Pipeline(NullDetector(), NullEmbedder(), ImageLimits(), QualityLimits())
 
 
 def photo(path: Path, *squares: Square) -> Path:
@@ -50,18 +40,12 @@ def person(folder: Path, name: str, blue: int | None) -> Path:
     return photo(folder / f"{name}.png", *([] if blue is None else [(100, 50, 100, blue)]))
 
 
-def ignore(done: int, total: int) -> None:
-    pass
-
-
 def photos_of(workers: int = 2) -> Photos:
-    return Photos(pipeline(), workers, ignore)
+    return Photos(engine().pipeline, workers, ignore)
 
 
 def report_of(pack: str, sets: Mapping[SetName, Evaluation]) -> Report:
-    device = ActiveDevice("auto", "cpu", "null 1", "f32")
-    opened = Engine(load_pack(pack), pipeline(), device, "thorough", Lifeline())
-    return run(opened, sets, 2, lambda name, done, total: None)
+    return run(engine(pack), sets, 2, lambda name, done, total: None)
 
 
 def measures(evaluation: Evaluation, threshold: float = 0.5) -> dict[str, Measure]:

@@ -27,14 +27,10 @@ from fr_bench.speed.training_report import Decision, Kept, TrainingOrder, Traini
 from fr_bench.speed.training_trainees import Begin, Class, Load, moments, run_trainees
 from fr_bench.speed.values import Latency, LoadSettings, Memory
 from fr_bench.speed.workload import read_photos
-from fr_core.detect.null import NullDetector
-from fr_core.embed.null import NullEmbedder
-from fr_core.imaging import ImageLimits
-from fr_core.pipeline import Pipeline
-from fr_core.quality.assess import QualityLimits
 from fr_training.bank.needs import needs
 from fr_training.plan import read_plan
 from support.courses import link_people
+from support.photos import engine
 from support.servers import Running, photo, running
 
 PHOTOS = (photo(10), photo(10, 200))
@@ -89,8 +85,7 @@ def test_the_pipeline_goes_over_the_photos_of_a_round(tmp_path: Path) -> None:
         (tmp_path / f"{i}.png").write_bytes(data)
     listed = read_photos([str(tmp_path)], 5, None)
     assert (listed.workload.distinct, listed.order) == (2, (0, 1, 0, 1, 0))
-    pipeline = Pipeline(NullDetector(), NullEmbedder(), ImageLimits(), QualityLimits())
-    subject = PipelineSubject(pipeline, listed, 2)
+    subject = PipelineSubject(engine().pipeline, listed, 2)
     assert [len(found.boxes) for found in subject.warm_up()] == [1, 2]
     done = subject.run(0)
     assert (done.photos, done.faces) == (5, 7)

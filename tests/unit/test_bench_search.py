@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -201,24 +200,6 @@ def test_every_vector_is_added_once_and_the_index_finished() -> None:
     assert np.array_equal(np.concatenate(searcher.added), np.arange(10_000))
     assert searcher.finished == 1
     assert (built.memory.scan_bytes, built.memory.source) == (None, "resident memory")
-
-
-def test_nothing_of_what_was_drawn_counts_as_memory_of_the_index() -> None:
-    class Watcher(Recorder):
-        alive = -1
-
-        def add(self, ids: I64, vectors: F32) -> None:
-            assert vectors.base is not None
-            drawn.append(weakref.ref(vectors.base))
-
-        def finish(self) -> None:
-            self.alive = sum(one() is not None for one in drawn)
-
-    drawn: list[weakref.ref[F32]] = []
-    searcher = Watcher()
-    build(searcher, random_gallery(10_000, 4)[0])
-    assert len(drawn) == 3
-    assert searcher.alive == 0
 
 
 @pytest.mark.parametrize("name", PEERS)

@@ -189,11 +189,6 @@ def test_broken_links_are_told_and_not_replaced(home: Path, text: str) -> None:
     assert (home / "links.toml").read_text(encoding="latin-1") == text
 
 
-def test_sets_lie_in_fr_home_or_in_the_users_data() -> None:
-    assert datasets_folder({"FR_HOME": "/h"}) == Path("/h/datasets")
-    assert datasets_folder({}).parts[-2:] == ("fr-core", "datasets")
-
-
 # --- fetch ----------------------------------------------------------------------------------------------------
 
 
@@ -296,6 +291,7 @@ def test_each_command_of_the_guide_runs(tmp_path: Path) -> None:
     blocks = re.findall(r"```sh\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     commands = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines() if line]
     assert {words[2] for words in commands} == {"list", "info", "fetch", "verify", "link"}
+    assert all(f"| `{name}` |" in GUIDE.read_text() for name in manifest_names())
     for words in commands:
         assert words[:2] == ["fr", "dataset"]
         result = run(*words[2:])
@@ -303,9 +299,3 @@ def test_each_command_of_the_guide_runs(tmp_path: Path) -> None:
             assert "FETCH_FAILED: " in result.stderr, words
         else:
             assert result.exit_code == 0, (words, result.stderr)
-
-
-def test_the_guide_names_each_set() -> None:
-    text = GUIDE.read_text()
-    for name in manifest_names():
-        assert f"| `{name}` |" in text

@@ -29,7 +29,7 @@ from fr_training.statistics.item_analysis import MIN_PEOPLE, below_guessing
 from fr_training.statistics.item_response import probability
 from fr_training.trials import Result
 from support.counts import NIGHTLY
-from support.results import PLAN, course, listed, pair, triaged
+from support.results import PLAN, course, pair
 
 stats = import_module("scipy.stats")
 
@@ -142,29 +142,6 @@ def test_the_sentences_of_a_cohort_go_by_its_trainees() -> None:
     assert isinstance(few.own.criterion, Undefined)
     assert "too few to tell which way their answers lean" in " ".join(map(render, few.words.bias))
     assert not any("better than guessing:" in render(one) for one in few.words.went_well)
-
-
-def test_a_cohort_is_told_of_in_its_own_grammar_and_by_different_items() -> None:
-    def trainee(t: int, items: int) -> list[Result]:
-        name = f"t{t}"
-        aided = [
-            pair("same", 2, n, trainee=name, block="aided", before=2, advice="different" if n < items else "same")
-            for n in range(items + 1)
-        ]
-        rejects = [replace(triaged("reject", "usable", n), trainee_id=name) for n in range(items)]
-        return [*aided, *rejects, *(listed(None, "none", n, trainee=name) for n in range(items))]
-
-    many = cohort_figures(course(), {f"t{t}": trainee(t, 14) for t in range(2)}).words
-    assert "Wrong advice of the machine never took a right answer from them: 0 of 28." in map(render, many.went_well)
-    assert any("from any of the 28 lists" in one for one in map(render, many.went_well))
-    assert any("28 of 28 of them were let through" in one for one in map(render, many.practise))
-    few = cohort_figures(course(), {f"t{t}": trainee(t, 1) for t in range(40)}).words
-    assert not any("from them" in one or "picked nobody" in one for one in map(render, few.went_well))
-    assert not any("let through" in one for one in map(render, few.practise))
-    assert any(
-        "Too few different ones to tell anything: 1 list without the person, 1 photo to be rejected" in one
-        for one in map(render, few.practise)
-    )
 
 
 def labelled(rng: np.random.Generator, items: int, trainees: int, sd: float, apart: float = 0.0) -> list[Result]:

@@ -20,7 +20,6 @@ from fr_training.grading.kinds import list_figures, triad_figures, triage_figure
 from fr_training.grading.scores import LearningFigures, trainee_learning
 from fr_training.grading.values import PLAIN_PAIRS, Area, Undefined, judged
 from fr_training.grading.verification import AgreementFigures, agreement_figures, first_judgements, with_partners
-from fr_training.prompts import ExerciseKind
 from fr_training.statistics.advice import AutomationBias
 from fr_training.statistics.estimates import Estimate, RateDifference
 from fr_training.statistics.fusion import GroupArea
@@ -225,38 +224,15 @@ def test_items_of_few_people_have_no_difficulty_and_are_not_set_aside() -> None:
     assert len(judged([pair("same", 1, known=True)])) == 0
 
 
-def judgement(form: str, item: str, rating: int | None, kind: ExerciseKind = ExerciseKind.VERIFICATION) -> Result:
-    answer = "" if rating is None else "same" if rating > 0 else "different"
-    return Result(
-        trainee_id="",
-        sitting="day",
-        block_id="opinion" if kind == ExerciseKind.VERIFICATION else "second",
-        form=form,
-        test="",
-        exercise=kind,
-        ordinal=0,
-        item_id=item,
-        b=0.0,
-        truth="same",
-        answer=answer,
-        correct=None if rating is None else rating > 0,
-        shown_ms=0,
-        rating=rating,
-        took_ms=None if rating is None else 1000,
-    )
-
-
 def cohort(*rated: tuple[int | None, int | None]) -> dict[str, tuple[Result, ...]]:
     """Trainees in turn of half 0 and 1, with the rating of the own pair and that of the other half's."""
-    found = {}
-    for number, (own, other) in enumerate(rated):
-        half = number % 2
-        results = (
-            judgement(f"opinion-{half}", f"item-{half}", own),
-            judgement(f"opinion-{1 - half}", f"item-{1 - half}", other, ExerciseKind.BLIND),
+    return {
+        f"T-{number}": tuple(
+            pair("same", rating, trainee=f"T-{number}", block=block, form=f"opinion-{half}", item=f"item-{half}")
+            for block, rating, half in (("open", own, number % 2), ("blind", other, 1 - number % 2))
         )
-        found[f"T-{number}"] = tuple(replace(one, trainee_id=f"T-{number}") for one in results)
-    return found
+        for number, (own, other) in enumerate(rated)
+    }
 
 
 def partners(*rated: tuple[int | None, int | None]) -> list[str]:

@@ -54,24 +54,6 @@ def test_saying_same_too_readily_is_said_with_both_error_rates() -> None:
     assert 'You say "different" too readily' in sentences(turned)
 
 
-def test_leaving_pairs_undecided_is_no_leaning_to_different() -> None:
-    results = [pair("same", 0 if n < 12 else 2, n) for n in range(20)]
-    results += [pair("different", 2 if n < 1 else -2, 20 + n) for n in range(20)]
-    said = sentences(results)
-    assert 'You are slow to say "same", more by leaving pairs undecided than by errors' in said
-    assert "you left 12 pairs undecided" in said
-    assert "leaving fewer pairs undecided" in said
-    assert "Seeing past pose" not in said
-
-
-def test_neither_leaning_nor_its_absence_is_claimed_where_the_pairs_are_too_few() -> None:
-    assert "40 pairs are too few to tell which way your answers lean: of 20 pairs" in sentences(taken("pre", 30))
-    results = [pair("different", 2 if n < 5 else -2, n) for n in range(20)]
-    results += [pair("same", -2 if n < 3 else 2, 20 + n) for n in range(20)]
-    assert "40 pairs are too few to tell which way your answers lean" in sentences(results)
-    assert "Your answers lean hardly or not at all: of 200 pairs" in sentences(taken("pre", 300, of=400))
-
-
 def advised(pairs: int, *, followed: bool = False) -> list[Result]:
     results = []
     for n in range(pairs):
@@ -82,20 +64,50 @@ def advised(pairs: int, *, followed: bool = False) -> list[Result]:
     return results
 
 
-def test_four_pairs_with_advice_say_neither_that_it_moved_answers_nor_that_it_did_not() -> None:
-    assert "4 pairs are too few to tell whether the advice moved your answers." in sentences(advised(4))
-    assert "4 pairs are too few to tell whether the advice moved your answers." in sentences(advised(4, followed=True))
-    assert "The machine's advice moved your answers by little, if at all." in sentences(advised(200))
-    assert "You lean towards what the machine says" in sentences(advised(200, followed=True))
+def split(different: int, same: int, undecided: int = 0) -> list[Result]:
+    """20 pairs of each kind: so many of two people called the same, so many of one called two, or left undecided."""
+    results = [pair("same", -2 if n < same else 0 if n < same + undecided else 2, n) for n in range(20)]
+    return results + [pair("different", 2 if n < different else -2, 20 + n) for n in range(20)]
 
 
-def test_two_rare_pairs_tell_nothing() -> None:
-    rare = [pair("different", 2, n, block="rare") for n in range(2)]
-    assert "called 2 of 2 of them the same, elsewhere 5 of 20; 2 such pairs are too few to tell" in sentences(
-        taken("pre", 30) + rare
-    )
-    many = [pair("different", 2, n, block="rare") for n in range(10)]
-    assert "that is more than chance makes" in sentences(taken("pre", 30) + many)
+def rare(pairs: int) -> list[Result]:
+    return taken("pre", 30) + [pair("different", 2, n, block="rare") for n in range(pairs)]
+
+
+SURE = [pair("same", 3, n) for n in range(10)] + [pair("different", -3, 10 + n) for n in range(10)]
+LEFT_OUT = [pair("same", 1, 0), pair("same", None, 1), pair("same", 1, 2, known=True)]
+
+
+@pytest.mark.parametrize(
+    ("results", "said"),
+    [
+        (split(1, 0, 12), 'You are slow to say "same", more by leaving pairs undecided than by errors'),
+        (split(1, 0, 12), "you left 12 pairs undecided"),
+        (split(1, 0, 12), "leaving fewer pairs undecided"),
+        (taken("pre", 30), "40 pairs are too few to tell which way your answers lean: of 20 pairs"),
+        (split(5, 3), "40 pairs are too few to tell which way your answers lean"),
+        (taken("pre", 300, of=400), "Your answers lean hardly or not at all: of 200 pairs"),
+        (advised(4), "4 pairs are too few to tell whether the advice moved your answers."),
+        (advised(4, followed=True), "4 pairs are too few to tell whether the advice moved your answers."),
+        (advised(200), "The machine's advice moved your answers by little, if at all."),
+        (advised(200, followed=True), "You lean towards what the machine says"),
+        (rare(2), "called 2 of 2 of them the same, elsewhere 5 of 20; 2 such pairs are too few to tell"),
+        (rare(10), "that is more than chance makes"),
+        (
+            [*LEFT_OUT, listed(0, "none", 3, scored=False)],
+            "In no figure: 1 trial in which somebody shown is known, 1 trial without an answer, 1 trial without a "
+            "known right answer.",
+        ),
+        (
+            SURE,
+            "20 pairs can show a likelihood ratio of 21 at most, and of that ratio no more than that it is 2.8 or "
+            'larger: no rating of yours can carry words beyond "weak support"',
+        ),
+        ([SURE[0], SURE[-1]], "no rating of yours can carry any words of support yet"),
+    ],
+)
+def test_no_more_is_said_than_the_trials_can_tell(results: list[Result], said: str) -> None:
+    assert said in sentences(results)
 
 
 def test_a_change_within_chance_is_none() -> None:
@@ -156,24 +168,6 @@ def test_a_small_cohort_is_told_nothing_of() -> None:
     assert large.crowds[0].trainees == MIN_COHORT
     others = {name: some for name, some in cohort.items() if name != "t1"}
     assert trainee_figures(course(), cohort["t1"], others) == large
-
-
-def test_what_is_left_out_is_counted() -> None:
-    results = [pair("same", 1, 0), pair("same", None, 1), pair("same", 1, 2, known=True)]
-    results.append(listed(0, "none", 3, scored=False))
-    assert (
-        "In no figure: 1 trial in which somebody shown is known, 1 trial without an answer, 1 trial without a "
-        "known right answer."
-    ) in sentences(results)
-
-
-def test_the_ceiling_is_told() -> None:
-    results = [pair("same", 3, n) for n in range(10)] + [pair("different", -3, 10 + n) for n in range(10)]
-    assert (
-        "20 pairs can show a likelihood ratio of 21 at most, and of that ratio no more than that it is 2.8 or larger: "
-        'no rating of yours can carry words beyond "weak support"'
-    ) in sentences(results)
-    assert "no rating of yours can carry any words of support yet" in sentences([results[0], results[-1]])
 
 
 def test_practice_is_named_by_exercise() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import combinations
 from math import comb, inf, isfinite
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -332,19 +331,6 @@ def test_intervals_cover_what_they_say(twenty: Enumerated) -> None:
     of_dprime, of_criterion = twenty.coverage(some_people())
     assert 0.94 < of_dprime < 0.96
     assert 0.94 < of_criterion < 0.96
-
-
-def test_the_normal_interval_would_not_do(twenty: Enumerated) -> None:
-    """The control: the interval of Gourevitch and Galanter (1967) covers too much of the criterion."""
-    normal = NormalDist()
-    shares = [(count + 0.5) / 21 for count in range(21)]
-    z = np.array([normal.inv_cdf(share) for share in shares])
-    variance = np.array([share * (1 - share) / 20 / normal.pdf(normal.inv_cdf(share)) ** 2 for share in shares])
-    value = -(z[:, None] + z[None, :]) / 2
-    margin = 1.959964 * np.sqrt(variance[:, None] + variance[None, :]) / 2
-    ends = np.stack([value - margin, value + margin], axis=-1)
-    covered = np.mean([(twenty.weights(d, c) * within(c, ends)).sum() for d, c in some_people()])
-    assert covered > 0.965
 
 
 @pytest.mark.parametrize(("dprime", "criterion"), [(0.0, 0.0), (1.0, -0.5), (1.8, 0.0), (3.0, 0.4)])

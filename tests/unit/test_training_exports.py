@@ -63,11 +63,6 @@ def test_nobody_is_an_empty_array(key: SigningKey, form: str) -> None:
     assert export(form, course(), "x", {}, (), key, 0) == "[]\n"
 
 
-def test_an_unknown_form_is_refused(key: SigningKey) -> None:
-    with pytest.raises(ValueError, match="csv, xapi, ags, open-badges"):
-        export("pdf", course(), "x", {}, (), key, 0)
-
-
 def test_no_form_tells_the_signing_key_and_one_alone_the_name_of_the_cohort(key: SigningKey) -> None:
     results, finished = {"t1": [pair("same", 2)]}, [Finished("t1", "first", 0, 1)]
     private = key.private.private_numbers()

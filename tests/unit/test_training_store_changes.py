@@ -12,9 +12,6 @@ import pytest
 from fr_core.storage.database import Database
 from fr_core.storage.statements import Reading
 from fr_training.courses import Course
-from fr_training.store import courses as courses_room
-from fr_training.store.caches import Recent
-from fr_training.store.course_codec import unpack_course
 from fr_training.store.training_store import TrainingStore
 from fr_training.store.values import Cohort, NewTrainee
 from fr_training.trials import Session
@@ -221,29 +218,3 @@ def test_a_picture_that_is_read_while_its_course_is_deleted_is_forgotten(store: 
     with after_each_look(delete):
         assert store.picture(COURSE.course_id, 0)
     assert store.remembered_picture(COURSE.course_id, 0) is None
-
-
-def test_so_many_courses_are_remembered_and_no_more(store: TrainingStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    store._courses._known = Recent(3)
-    read: list[str] = []
-
-    def unpacked(course_id: str, data: bytes) -> Course:
-        read.append(course_id)
-        return unpack_course(course_id, data)
-
-    monkeypatch.setattr(courses_room, "unpack_course", unpacked)
-    ids = [f"{n:016x}" for n in range(5)]
-    for course_id in ids:
-        store.add_course(small_course(course_id=course_id), (), {}, {}, {})
-        store.course(course_id)
-    assert held(store)[0] == {4, 5, 6}
-    read.clear()
-    assert len(store.courses()) == 6  # a page drives out none of those that are taken
-    assert sorted(read) == sorted([*ids[:2], COURSE.course_id])
-    assert held(store)[0] == {4, 5, 6}
-    for course_id in (*ids[2:], ids[2]):
-        store.course(course_id)
-    read.clear()
-    for course_id in (ids[0], ids[2], ids[4], ids[3]):
-        assert store.course(course_id).course_id == course_id
-    assert read == [ids[0], ids[3]]
