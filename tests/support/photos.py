@@ -41,11 +41,8 @@ def engine(pack: str = "buffalo_s") -> Engine:
 PEOPLE = 6
 
 
-def link_lfw(root: Path) -> None:
-    """Draw two folds of three mated and three non-mated pairs, of six people with two photos each, and link them.
-
-    `FR_HOME` tells where the link is kept.
-    """
+def draw_lfw(root: Path) -> Path:
+    """Draw two folds of three mated and three non-mated pairs, of six people with two photos each."""
     names = [f"Jane_Roe_{number}" for number in range(PEOPLE)]
     for number, name in enumerate(names):
         for photo in (1, 2):
@@ -57,4 +54,9 @@ def link_lfw(root: Path) -> None:
     (root / "pairs.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     people = ["1", str(PEOPLE), *(f"{name}\t2" for name in names)]
     (root / "people.txt").write_text("\n".join(people) + "\n", encoding="utf-8")
-    write_link("lfw", Link(root), datasets_folder())
+    return root
+
+
+def link_lfw(root: Path) -> None:
+    """Draw a small LFW, and link it; `FR_HOME` tells where the link is kept."""
+    write_link("lfw", Link(draw_lfw(root)), datasets_folder())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -65,6 +66,30 @@ def word(rating: int) -> str:
     return "same" if rating > 0 else "different" if rating < 0 else "undecided"
 
 
+def _result(
+    block: str, ordinal: int, truth: str, answer: str, correct: bool | None, took_ms: int | None, **more: Any
+) -> Result:
+    given = {
+        "trainee_id": "t1",
+        "sitting": "first",
+        "form": block,
+        "test": "",
+        "item_id": f"{block}-{ordinal}",
+        "b": None,
+        "shown_ms": ordinal * 10_000,
+        "took_ms": took_ms if answer else None,
+    }
+    return Result(
+        **(given | more),
+        block_id=block,
+        exercise=KIND[block],
+        ordinal=ordinal,
+        truth=truth,
+        answer=answer,
+        correct=correct,
+    )
+
+
 def pair(
     truth: str,
     rating: int | None,
@@ -87,31 +112,28 @@ def pair(
     groups: dict[str, str] | None = None,
 ) -> Result:
     answer = "" if rating is None else word(rating)
-    return Result(
+    return _result(
+        block,
+        ordinal,
+        truth,
+        answer,
+        None if answer in ("", "undecided") else answer == truth,
+        took_ms,
         trainee_id=trainee,
-        sitting="first",
-        block_id=block,
         form=form or block,
         test=block if block in ("pre", "post") else "",
-        exercise=KIND[block],
-        ordinal=ordinal,
         item_id=item or f"{block}-{ordinal}",
         b=b,
-        truth=truth,
-        answer=answer,
-        correct=None if answer in ("", "undecided") else answer == truth,
-        shown_ms=ordinal * 10_000,
         feedback=block == "open",
         rating=rating,
         rating_before=before,
         p_same=p_same,
         advice=advice,
         similarity=similarity,
-        log10_lr=None if similarity is None else similarity,
+        log10_lr=similarity,
         machine="" if similarity is None else "same" if similarity > 0 else "different",
         difficulty=difficulty,
         known_to_me=known,
-        took_ms=None if rating is None else took_ms,
         paused=paused,
         partner=partner,
         groups=groups or {},
@@ -119,24 +141,8 @@ def pair(
 
 
 def triad(odd: int, chosen: int | None, ordinal: int = 0, *, trainee: str = "t1", b: float | None = 0.0) -> Result:
-    answer = "" if chosen is None else f"odd:{chosen}"
-    return Result(
-        trainee_id=trainee,
-        sitting="first",
-        block_id="triads",
-        form="triads",
-        test="",
-        exercise=ExerciseKind.TRIAD,
-        ordinal=ordinal,
-        item_id=f"triads-{ordinal}",
-        b=b,
-        truth=f"odd:{odd}",
-        answer=answer,
-        correct=None if chosen is None else chosen == odd,
-        shown_ms=ordinal * 10_000,
-        machine="odd:0",
-        took_ms=None if chosen is None else 3_000,
-    )
+    answer, correct = ("", None) if chosen is None else (f"odd:{chosen}", chosen == odd)
+    return _result("triads", ordinal, f"odd:{odd}", answer, correct, 3_000, trainee_id=trainee, b=b, machine="odd:0")
 
 
 def listed(
@@ -144,46 +150,14 @@ def listed(
 ) -> Result:
     truth = "" if not scored else "absent" if mate is None else f"mate:{mate}"
     right = {"none": mate is None, "inconclusive": None, "": None}.get(answer, answer == f"candidate:{mate}")
-    return Result(
-        trainee_id=trainee,
-        sitting="first",
-        block_id=block,
-        form=block,
-        test="",
-        exercise=KIND[block],
-        ordinal=ordinal,
-        item_id=f"{block}-{ordinal}",
-        b=None,
-        truth=truth,
-        answer=answer,
-        correct=right if scored else None,
-        shown_ms=ordinal * 10_000,
-        machine="candidate:0",
-        mate_rank=None if mate is None or not scored else mate + 1,
-        candidates=5,
-        took_ms=9_000 if answer else None,
-    )
+    rank = None if mate is None or not scored else mate + 1
+    about = {"trainee_id": trainee, "machine": "candidate:0", "mate_rank": rank, "candidates": 5}
+    return _result(block, ordinal, truth, answer, right if scored else None, 9_000, **about)
 
 
 def triaged(truth: str, answer: str, ordinal: int = 0, *, degraded: str = "", reasons: str = "") -> Result:
-    return Result(
-        trainee_id="t1",
-        sitting="first",
-        block_id="triage",
-        form="triage",
-        test="",
-        exercise=ExerciseKind.TRIAGE,
-        ordinal=ordinal,
-        item_id=f"triage-{ordinal}",
-        b=None,
-        truth=truth,
-        answer=answer,
-        correct=None if not answer else answer == truth,
-        shown_ms=ordinal * 10_000,
-        took_ms=2_000 if answer else None,
-        degraded=degraded,
-        reasons=reasons,
-    )
+    correct = answer == truth if answer else None
+    return _result("triage", ordinal, truth, answer, correct, 2_000, degraded=degraded, reasons=reasons)
 
 
 RATINGS = st.sampled_from([None, -3, -2, -1, 0, 1, 2, 3])

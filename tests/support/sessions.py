@@ -50,71 +50,22 @@ title = "Every exercise"
 
 [[sittings]]
 name = "first"
-[[sittings.blocks]]
-id = "pre"
-exercise = "verification"
-same = 4
-different = 4
-minutes = 5
-equated = "test"
-occasion = "pre"
-[[sittings.blocks]]
-id = "odd"
-exercise = "triad"
-trials = 3
-feedback = true
-[[sittings.blocks]]
-id = "parts"
-exercise = "features"
-same = 1
-different = 1
-[[sittings.blocks]]
-id = "lists"
-exercise = "candidates"
-present = 2
-absent = 1
-size = 4
-feedback = true
-minutes = 2
-[[sittings.blocks]]
-id = "quality"
-exercise = "triage"
-usable = 1
-limited = 1
-reject = 1
-feedback = true
-[[sittings.blocks]]
-id = "aid"
-exercise = "aided"
-same = 2
-different = 2
-wrong = 1
-feedback = true
-[[sittings.blocks]]
-id = "own"
-exercise = "own_probe"
-trials = 1
-size = 5
-feedback = true
-reveal_scores = false
+blocks = [
+  {id = "pre", exercise = "verification", same = 4, different = 4, minutes = 5, equated = "test", occasion = "pre"},
+  {id = "odd", exercise = "triad", trials = 3, feedback = true},
+  {id = "parts", exercise = "features", same = 1, different = 1},
+  {id = "lists", exercise = "candidates", present = 2, absent = 1, size = 4, feedback = true, minutes = 2},
+  {id = "quality", exercise = "triage", usable = 1, limited = 1, reject = 1, feedback = true},
+  {id = "aid", exercise = "aided", same = 2, different = 2, wrong = 1, feedback = true},
+  {id = "own", exercise = "own_probe", trials = 1, size = 5, feedback = true, reveal_scores = false},
+]
 
 [[sittings]]
 name = "second"
-[[sittings.blocks]]
-id = "follow"
-exercise = "verification"
-same = 20
-different = 10
-adaptive = true
-trials = 12
-feedback = true
-[[sittings.blocks]]
-id = "post"
-exercise = "verification"
-same = 4
-different = 4
-equated = "test"
-occasion = "post"
+blocks = [
+  {id = "follow", exercise = "verification", same = 20, different = 10, adaptive = true, trials = 12, feedback = true},
+  {id = "post", exercise = "verification", same = 4, different = 4, equated = "test", occasion = "post"},
+]
 """
 
 

@@ -32,53 +32,20 @@ seed = 7
 
 [[sittings]]
 name = "day-1"
-[[sittings.blocks]]
-id = "pre"
-exercise = "verification"
-same = 4
-different = 4
-equated = "test"
-occasion = "pre"
-minutes = 10
-[[sittings.blocks]]
-id = "triads"
-exercise = "triad"
-trials = 3
-feedback = true
-[[sittings.blocks]]
-id = "lists"
-exercise = "candidates"
-present = 2
-absent = 2
-size = 4
-[[sittings.blocks]]
-id = "usable"
-exercise = "triage"
-usable = 2
-limited = 1
-reject = 1
+blocks = [
+  {id = "pre", exercise = "verification", same = 4, different = 4, equated = "test", occasion = "pre", minutes = 10},
+  {id = "triads", exercise = "triad", trials = 3, feedback = true},
+  {id = "lists", exercise = "candidates", present = 2, absent = 2, size = 4},
+  {id = "usable", exercise = "triage", usable = 2, limited = 1, reject = 1},
+]
 
 [[sittings]]
 name = "day-2"
-[[sittings.blocks]]
-id = "own"
-exercise = "own_probe"
-trials = 2
-size = 4
-[[sittings.blocks]]
-id = "aided"
-exercise = "aided"
-same = 3
-different = 3
-wrong = 2
-feedback = true
-[[sittings.blocks]]
-id = "post"
-exercise = "verification"
-same = 4
-different = 4
-equated = "test"
-occasion = "post"
+blocks = [
+  {id = "own", exercise = "own_probe", trials = 2, size = 4},
+  {id = "aided", exercise = "aided", same = 3, different = 3, wrong = 2, feedback = true},
+  {id = "post", exercise = "verification", same = 4, different = 4, equated = "test", occasion = "post"},
+]
 """
 
 

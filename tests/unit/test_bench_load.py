@@ -94,9 +94,6 @@ def test_the_pipeline_goes_over_the_photos_of_a_round(tmp_path: Path) -> None:
     assert read_photos([str(tmp_path)], 1, None).workload.distinct == 1
 
 
-# --- refusals -----------------------------------------------------------------------------------------------
-
-
 FEW = ("--probes", "1", "--repeat", "1", "--k", "1")
 
 

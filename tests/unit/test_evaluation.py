@@ -28,24 +28,12 @@ from fr_evaluation.words import counted, in_words, threshold_text
 from fr_evaluation.write import write_report
 from support.evaluations import verified_set
 from support.people import made_pairs
-from support.photos import face
-
-PEOPLE = 6
+from support.photos import PEOPLE, draw_lfw, face
 
 
 @pytest.fixture
 def lfw(tmp_path: Path) -> Path:
-    """Two folds of three mated and three non-mated pairs, of six people."""
-    root = tmp_path / "lfw"
-    for number in range(PEOPLE):
-        for photo in (1, 2):
-            face(root / "images" / f"P{number}" / f"P{number}_{photo:04d}.jpg", 40 * number)
-    lines = ["2\t3"]
-    for fold in (0, 3):
-        lines += [f"P{number}\t1\t2" for number in range(fold, fold + 3)]
-        lines += [f"P{number}\t1\tP{(number + 1) % PEOPLE}\t2" for number in range(fold, fold + 3)]
-    (root / "pairs.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return root
+    return draw_lfw(tmp_path / "lfw")
 
 
 def report_of(root: Path, name: str = "lfw") -> VerificationReport:
@@ -69,8 +57,8 @@ def test_every_pair_is_right_and_every_photo_gave_a_template(lfw: Path) -> None:
 
 
 def test_a_photo_without_a_face_counts_as_wrong_and_is_named(lfw: Path) -> None:
-    face(lfw / "images" / "P0" / "P0_0001.jpg", None)
-    (lfw / "images" / "P4" / "P4_0002.jpg").write_bytes(b"no photo")
+    face(lfw / "images" / "Jane_Roe_0" / "Jane_Roe_0_0001.jpg", None)
+    (lfw / "images" / "Jane_Roe_4" / "Jane_Roe_4_0002.jpg").write_bytes(b"no photo")
     report = report_of(lfw)
     keys = report_keys(report)
     assert keys["failures_to_acquire"] == 2
@@ -150,8 +138,9 @@ def test_thresholds_are_shown_rounded_up_and_numbers_with_their_noun() -> None:
 def test_the_same_run_gives_the_same_report(lfw: Path) -> None:
     first, second = (report_keys(report_of(lfw)) for _ in range(2))
     assert {**first, "seconds": 0} == {**second, "seconds": 0}
-    face(lfw / "images" / "P0" / "P0_0001.jpg", 200)
-    lines = (lfw / "pairs.txt").read_text(encoding="utf-8").replace("P0\t1\tP1\t2", "P0\t1\tP2\t2")
+    face(lfw / "images" / "Jane_Roe_0" / "Jane_Roe_0_0001.jpg", 200)
+    text = (lfw / "pairs.txt").read_text(encoding="utf-8")
+    lines = text.replace("Jane_Roe_0\t1\tJane_Roe_1\t2", "Jane_Roe_0\t1\tJane_Roe_2\t2")
     (lfw / "pairs.txt").write_text(lines, encoding="utf-8")
     assert report_keys(report_of(lfw))["dataset"]["list_sha256"] != first["dataset"]["list_sha256"]
 
@@ -173,8 +162,8 @@ def test_the_files_are_whole_and_need_nothing_beside_them(lfw: Path, tmp_path: P
     assert len(rows) == 12
     assert rows[0] == {
         "pair": "1",
-        "photo_a": "images/P0/P0_0001.jpg",
-        "photo_b": "images/P0/P0_0002.jpg",
+        "photo_a": "images/Jane_Roe_0/Jane_Roe_0_0001.jpg",
+        "photo_b": "images/Jane_Roe_0/Jane_Roe_0_0002.jpg",
         "mated": "1",
         "fold": "1",
         "similarity": repr(float(report.compared.similarities[0])),

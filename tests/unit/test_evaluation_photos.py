@@ -140,9 +140,6 @@ def scores_of(report: VerificationReport) -> list[dict[str, str]]:
     return list(csv.DictReader(file))
 
 
-# --- crops ----------------------------------------------------------------------------------------------------
-
-
 def test_crops_are_embedded_as_they_are_and_named_by_their_numbers(tmp_path: Path) -> None:
     shades = [n if mated else (n, n + 100) for n in range(10) for mated in (True, False)]
     couples = [(one, one) if isinstance(one, int) else one for one in shades]
@@ -179,9 +176,6 @@ def test_a_folder_of_several_files_asks_for_one_of_them(tmp_path: Path) -> None:
         write_bin(tmp_path / f"{name}.bin", [crop(1), crop(1)], [True])
     with pytest.raises(DatasetMissing, match=r"name one of them as the root: cfp_fp\.bin, lfw\.bin"):
         read_pairs("insightface_bins", tmp_path)
-
-
-# --- templates ------------------------------------------------------------------------------------------------
 
 
 POINTS = np.round(ARCFACE_TEMPLATE, 4)

@@ -61,26 +61,12 @@ def at_block(made: Course, block_id: str) -> Trainee:
     raise AssertionError(block_id)
 
 
-def one_pair(minutes: str = "") -> Course:
-    return course(
-        f"""
-        format = 1
-        title = "Short"
-        [[sittings]]
-        name = "first"
-        [[sittings.blocks]]
-        id = "a"
-        exercise = "verification"
-        same = 1
-        different = 1
-        {minutes}
-        [[sittings.blocks]]
-        id = "b"
-        exercise = "verification"
-        same = 1
-        different = 0
-        """
-    )
+LAST = '{id = "b", exercise = "verification", same = 1, different = 0},'
+
+
+def one_pair(more: str = "", last: str = LAST) -> Course:
+    first = f'{{id = "a", exercise = "verification", same = 1, different = 1{more}}},'
+    return course(f'format = 1\ntitle = "Short"\n[[sittings]]\nname = "first"\nblocks = [{first}{last}]')
 
 
 def first_trial(made: Course, block_id: str = "a") -> tuple[Session, ShowTrial]:
@@ -240,7 +226,7 @@ def test_the_last_answer_of_the_last_block_ends_the_session() -> None:
 
 
 def test_a_block_ends_with_its_time_and_its_open_trial_stays_without_an_answer() -> None:
-    made = one_pair("minutes = 1")
+    made = one_pair(", minutes = 1")
     session, shown = first_trial(made)
     just, locked = lock(made, session, shown.trial.trial_id, Step.RATE, SAME, T0 + MINUTE - 1)
     assert locked == LockedStep(None, None)
@@ -258,7 +244,7 @@ def test_a_block_ends_with_its_time_and_its_open_trial_stays_without_an_answer()
     assert (following.number, following.of, following.left_ms) == (1, 1, None)
     with pytest.raises(BlockExpired):
         lock(made, session, shown.trial.trial_id, Step.RATE, SAME, T0 + MINUTE)
-    alone = course(made.plan.toml.split('[[sittings.blocks]]\n        id = "b"')[0])
+    alone = one_pair(", minutes = 1", last="")
     session, seen = show(alone, first_trial(alone)[0], "", T0 + MINUTE)
     assert (seen, session.finished_ms) == (Over(0, 2), T0 + MINUTE)
 
@@ -276,7 +262,7 @@ def test_a_form_with_fewer_items_than_planned_ends_its_block_with_them() -> None
 
 
 def test_a_paused_session_shows_and_takes_nothing() -> None:
-    made = one_pair("minutes = 1")
+    made = one_pair(", minutes = 1")
     session, shown = first_trial(made)
     stopped = pause(session, T0 + 10_000)
     assert pause(stopped, T0 + 20_000) is stopped

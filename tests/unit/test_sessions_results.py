@@ -161,19 +161,10 @@ MADE = course(
     title = "Timed"
     [[sittings]]
     name = "first"
-    [[sittings.blocks]]
-    id = "a"
-    exercise = "aided"
-    same = 2
-    different = 2
-    wrong = 1
-    minutes = 10
-    [[sittings.blocks]]
-    id = "b"
-    exercise = "verification"
-    same = 2
-    different = 2
-    minutes = 10
+    blocks = [
+      {id = "a", exercise = "aided", same = 2, different = 2, wrong = 1, minutes = 10},
+      {id = "b", exercise = "verification", same = 2, different = 2, minutes = 10},
+    ]
     """
 )
 BLOCK = MADE.plan.blocks[0]

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import inf, log
 from pathlib import Path
 from statistics import NormalDist, mean, median, pstdev, stdev
-from typing import TypeVar
 
 import numpy as np
 import pytest
 
-from fr_training.answers import Answer, ListChoice, ProbeSent
+from fr_training.answers import Answer, ListChoice
 from fr_training.courses import Course
 from fr_training.errors import UnknownSession, UnknownTrial
 from fr_training.keys import ListKey, PairKey
 from fr_training.plan import read_plan
 from fr_training.prompts import ExerciseKind, Step
-from fr_training.sessions.flow import lock, new_session, show
-from fr_training.sessions.probes import lock_probe
+from fr_training.sessions.flow import new_session, show
 from fr_training.sessions.results import results
-from fr_training.sessions.views import ShowBlock, ShowTrial
+from fr_training.sessions.views import ShowTrial
 from fr_training.shipped_plans import plan_names, plan_text
 from fr_training.simulation.answers import Scale, first_evidence, rating_of, second_evidence
 from fr_training.simulation.runner import (
@@ -32,14 +29,13 @@ from fr_training.simulation.runner import (
     difficulties,
     items_of,
     made_course,
-    made_own_list,
     run_sitting,
 )
 from fr_training.simulation.trainee import Abilities, Population, SimulatedTrainee
 from fr_training.statistics.item_response import probability
 from fr_training.statistics.signal_detection import rates_of
-from fr_training.store.training_store import TrainingStore
 from fr_training.trials import Result, Session
+from support.sessions import Trainee, items_by_id
 from support.training_stores import DAY_MS, NOW_MS, Clock, open_store
 
 T0 = 1_700_000_000_000
@@ -280,8 +276,6 @@ def test_people_are_as_able_as_the_norms_say() -> None:
     assert stdev(one.advice_weight for one in drawn) == pytest.approx(0.2, abs=0.01)
 
 
-R = TypeVar("R")
-
 PLAN = """
 format = 1
 title = "Most exercises"
@@ -299,79 +293,30 @@ blocks = [
 """
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[TrainingStore]:
+def test_who_is_told_what_is_right_by_the_oracle_of_a_store_has_everything_right(tmp_path: Path) -> None:
+    made, rng = made_course(read_plan(PLAN), 1, NOW_MS), np.random.default_rng(1)
+    items = items_by_id(made)
     with open_store(tmp_path / "training", Clock()) as store:
-        yield store
-
-
-class Served:
-    """A sitting whose every step goes through the store, as a server's does."""
-
-    def __init__(self, store: TrainingStore) -> None:
-        self.course = made_course(read_plan(PLAN), 1, NOW_MS)
-        photos = sum(len(item.photos) for form in self.course.forms.values() for item in form.items)
-        store.add_course(self.course, [b"picture"] * photos, {}, {}, {})
-        cohort, _ = store.create_cohort(self.course.course_id, "Monday", 1, DAY_MS)
+        store.add_course(made, [b"picture"] * sum(len(item.photos) for item in items.values()), {}, {}, {})
+        cohort, _ = store.create_cohort(made.course_id, "Monday", 1, DAY_MS)
         (trainee,) = store.trainees(cohort.cohort_id)
-        made = new_session(self.course, trainee.trainee_id, 0, "day", "a" * 32, bytes(range(32)), NOW_MS)
-        self.session_id = store.start_session(trainee, "day", lambda: made).session_id
-        self.store = store
+        first = new_session(made, trainee.trainee_id, 0, "day", "a" * 32, bytes(range(32)), NOW_MS)
+        session_id, oracle = store.start_session(trainee, "day", lambda: first).session_id, StoreOracle(store)
 
-    def change(self, change: Callable[[Course, Session], tuple[Session, R]]) -> R:
-        """Change the session, and wait until it is kept."""
-        return self.store.change(self.session_id, change).result()
+        def answer(seen: ShowTrial) -> Answer:
+            store.change(session_id, lambda _, __: (taking.session, None)).result()
+            told, item = oracle.look(session_id, seen.trial.trial_id), items[seen.trial.item_id]
+            assert (told.show.prompt, told.show.photos, told.b) == (seen.prompt, seen.photos, item.b)
+            assert item.key in (None, told.key)
+            return oracle.answer(SimulatedTrainee(CERTAIN), session_id, seen.trial.trial_id, rng)
 
-    def show(self) -> ShowTrial | None:
-        """The next trial; None at the end."""
-        seen = self.change(lambda course, now: show(course, now, "", NOW_MS + 1_000))
-        if isinstance(seen, ShowBlock):
-            block = seen.block.block_id
-            seen = self.change(lambda course, now: show(course, now, block, NOW_MS + 1_000))
-        return seen if isinstance(seen, ShowTrial) else None
-
-    def lock(self, seen: ShowTrial, answer: Answer, rng: np.random.Generator) -> ShowTrial | None:
-        """Lock an answer; the trial at its next step, where there is one."""
-        trial_id = seen.trial.trial_id
-        if isinstance(answer.given, ProbeSent):
-            sent, own = answer.given, made_own_list(seen.block, rng)
-            return self.change(lambda course, now: lock_probe(course, now, trial_id, sent, own, NOW_MS + 2_000))
-        step = seen.prompt.step
-        return self.change(lambda course, now: lock(course, now, trial_id, step, answer, NOW_MS + 2_000)).trial
-
-    def answer(self, seen: ShowTrial, oracle: StoreOracle, who: SimulatedTrainee, rng: np.random.Generator) -> None:
-        """Answer a trial at all its steps, told by the oracle."""
-        following: ShowTrial | None = seen
-        while following is not None:
-            told = oracle.look(self.session_id, following.trial.trial_id)
-            assert told.show.prompt == following.prompt
-            assert told.show.photos == following.photos
-            given = oracle.answer(who, self.session_id, following.trial.trial_id, rng)
-            following = self.lock(following, given, rng)
-
-
-def test_who_is_told_what_is_right_and_errs_never_has_everything_right(store: TrainingStore) -> None:
-    served, oracle, rng = Served(store), StoreOracle(store), np.random.default_rng(1)
-    while (seen := served.show()) is not None:
-        served.answer(seen, oracle, SimulatedTrainee(CERTAIN), rng)
-    rows = results(served.course, store.session(served.session_id))
-    assert len(rows) == served.course.plan.sittings[0].trials
-    assert all(row.correct is True for row in rows)
-    assert {row.exercise for row in rows} == set(ExerciseKind) - {ExerciseKind.BLIND, ExerciseKind.LOW_PREVALENCE}
-
-
-def test_the_oracle_tells_difficulty_and_nothing_of_what_there_is_not(store: TrainingStore) -> None:
-    served, oracle, rng = Served(store), StoreOracle(store), np.random.default_rng(1)
-    seen = served.show()
-    assert seen is not None
-    trial_id = seen.trial.trial_id
-    item = next(one for one in served.course.forms[seen.trial.form].items if one.item_id == seen.trial.item_id)
-    told = oracle.look(served.session_id, trial_id)
-    assert (told.key, told.b, told.show.trial.order) == (item.key, item.b, seen.trial.order)
-    with pytest.raises(UnknownSession):
-        oracle.look("b" * 32, trial_id)
-    with pytest.raises(UnknownTrial):
-        oracle.look(served.session_id, "0" * 32)
-    served.answer(seen, oracle, SimulatedTrainee(CERTAIN), rng)
-    with pytest.raises(UnknownTrial):
-        oracle.look(served.session_id, trial_id)
+        taking = Trainee(made, first, answer, NOW_MS)
+        rows = results(made, taking.run())
+        assert len(rows) == made.plan.sittings[0].trials
+        assert all(row.correct is True for row in rows)
+        assert {row.exercise for row in rows} == set(ExerciseKind) - {ExerciseKind.BLIND, ExerciseKind.LOW_PREVALENCE}
+        with pytest.raises(UnknownSession):
+            oracle.look("b" * 32, taking.trials[0].trial.trial_id)
+        for trial_id in ("0" * 32, taking.trials[0].trial.trial_id):  # the second waits for no answer any more
+            with pytest.raises(UnknownTrial):
+                oracle.look(session_id, trial_id)

@@ -258,9 +258,6 @@ def named(*people: Person, name: str = "people_folder") -> NamedPeople:
     return NamedPeople(name, "terms", people)
 
 
-# --- reading ---------------------------------------------------------------------------------------------------
-
-
 def test_a_data_set_is_read_by_its_name(tmp_path: Path) -> None:
     person(tmp_path, "ann", (1, 0), (1, 1))
     person(tmp_path, "bob", (2, 0))
@@ -333,9 +330,6 @@ def test_label_errors_name_photos_that_there_are(testdata: Path) -> None:
     assert wrong.photos & stems
     for stem in wrong.photos:  # where the person is there, the photo is
         assert stem in stems or stem.rpartition("_")[0] not in identities
-
-
-# --- gathering -------------------------------------------------------------------------------------------------
 
 
 def test_people_and_photos_are_numbered_and_analysed_once(tmp_path: Path) -> None:
