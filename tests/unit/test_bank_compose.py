@@ -11,8 +11,8 @@ import pytest
 
 from fr_training.answers import Degraded, Usability
 from fr_training.bank.compose import Composed
-from fr_training.bank.lists import MOST_ENROLLED, Ranked
-from fr_training.bank.pool import F32, Pool, PoolPhoto
+from fr_training.bank.lists import MOST_ENROLLED
+from fr_training.bank.pool import Pool, PoolPhoto
 from fr_training.bank.triage import DEGRADATIONS, FRONTAL_DEGREES
 from fr_training.courses import Item
 from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
@@ -194,19 +194,6 @@ def test_the_gallery_of_own_probes_is_limited_and_prefers_people_of_whom_there_i
     made = made_course('id = "own"; exercise = "own_probe"; trials = 1; size = 5', pool, 1)
     assert len(made.gallery) == MOST_ENROLLED
     assert set(range(300)) <= set(made.gallery)
-
-
-class Forgetful(ExactMatcher):
-    """Finds half of what it was asked for."""
-
-    def search(self, probe: F32, k: int) -> Sequence[Ranked]:
-        return super().search(probe, k)[: k // 8]
-
-
-def test_a_matcher_that_finds_too_few_is_told(pool: Pool) -> None:
-    plan = 'id = "l"; exercise = "candidates"; present = 0; absent = 1; size = 50'
-    with pytest.raises(ValueError, match="too few of the"):
-        made_course(plan, pool, matcher=Forgetful())
 
 
 def test_people_of_different_pairs_and_odd_ones_have_two_photos_as_the_others_where_there_are_enough() -> None:

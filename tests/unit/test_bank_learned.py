@@ -358,16 +358,6 @@ def test_people_who_are_perhaps_one_come_last() -> None:
     assert (found.score[doubtful] < -2.0).all()
 
 
-@pytest.mark.parametrize(("people", "count"), [(2, 1), (3, 1), (40, 20), (41, 20), (41, 3), (200, 7)])
-def test_pairs_share_nobody_and_are_as_many_as_wanted(people: int, count: int) -> None:
-    faces = faces_of(made_pool(people, 0))
-    everybody = np.arange(people)
-    pairs = paired(faces, everybody, count, nearest(faces, everybody, everybody))
-    shown = [person for pair in pairs for person in (pair.a, pair.b)]
-    assert len(pairs) >= count
-    assert len(set(shown)) == len(shown)
-
-
 def test_pairs_are_of_near_impostors_of_one_sex_and_age_where_there_are_enough() -> None:
     pool = made_pool(200, 0)
     faces = faces_of(pool)
@@ -453,29 +443,6 @@ def test_the_best_of_several_deals_is_kept() -> None:
         (dealt,) = equated([b], rng)
         found = differences([[b.ravel()[dealt[:, 0]]], [b.ravel()[dealt[:, 1]]]])["0"]
         assert found.mean < max(MEAN_TOLERANCE, 2 * min(halves))
-
-
-def test_forms_are_as_close_as_tests_need_though_items_are_few() -> None:
-    for seed in range(8):
-        rng = np.random.default_rng(seed)
-        b = np.sort(rng.normal(size=12)).reshape(6, 2)
-        best = min(
-            abs(b.ravel()[list(half)].mean() - np.delete(b.ravel(), half).mean()) for half in combinations(range(12), 6)
-        )
-        (dealt,) = equated([b], rng)
-        assert sorted(dealt.ravel().tolist()) == list(range(12))
-        found = differences([[b.ravel()[dealt[:, 0]]], [b.ravel()[dealt[:, 1]]]])["0"]
-        assert found.mean < MEAN_TOLERANCE or found.mean == pytest.approx(best)
-
-
-def test_three_forms_of_two_classes_are_equated_each_and_together() -> None:
-    rng = np.random.default_rng(4)
-    classes = [rng.normal(size=(10, 3)), rng.normal(1.0, 0.5, size=(12, 3)), np.empty((0, 3))]
-    dealt = equated(classes, rng)
-    forms = [[table.ravel()[flat[:, form]] for table, flat in zip(classes, dealt, strict=True)] for form in range(3)]
-    found = differences(forms)
-    assert set(found) == {"0", "1", "all"}
-    assert all(one.strain < 1.0 for one in found.values())
 
 
 def test_differences_are_the_greatest_of_all_forms() -> None:

@@ -32,7 +32,7 @@ from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import read_plan
 from fr_training.prompts import ExerciseKind
 from fr_training.shipped_plans import plan_text
-from support.people import EVERYTHING, MODEL, TASTER, made_course, made_pool, plan_of, unit
+from support.people import MODEL, made_course, made_pool, plan_of, unit
 
 VECTOR = unit(np.ones(4))
 
@@ -111,42 +111,10 @@ def test_a_pair_loses_most_for_another_data_set_then_for_the_sex_then_for_the_ag
     assert traits_of([people[4], people[4]]).unlike(np.array([0]), np.array([1])) is None
 
 
-ONE = {
-    'exercise = "verification"; same = 3; different = 5': (13, 3),
-    'exercise = "features"; same = 0; different = 1': (2, 0),
-    'exercise = "aided"; same = 1; different = 0; wrong = 0': (1, 1),
-    'exercise = "triad"; trials = 4': (8, 4),
-    'exercise = "candidates"; present = 2; absent = 0; size = 5': (10, 2),
-    'exercise = "candidates"; present = 0; absent = 2; size = 5': (12, 0),
-    'exercise = "triage"; usable = 1; limited = 2; reject = 3': (6, 0),
-    'exercise = "own_probe"; trials = 9; size = 7': (7, 0),
-}
-
-
-@pytest.mark.parametrize("block", ONE)
-def test_each_exercise_takes_its_people(block: str) -> None:
-    wanted = needs(plan_of(f'id = "one"; {block}'))
-    assert (wanted.people, wanted.people_with_two_photos) == ONE[block]
-
-
-def test_own_probes_use_the_people_of_the_lists() -> None:
-    lists = 'id = "lists"; exercise = "candidates"; present = 1; absent = 1; size = 5'
-    for size, people in ((5, 11), (10, 11), (12, 13)):
-        assert (
-            needs(plan_of(f'{lists}\nid = "own"; exercise = "own_probe"; trials = 1; size = {size}')).people == people
-        )
-
-
 def test_forms_that_two_blocks_show_count_once_and_those_of_two_groups_twice() -> None:
     first = 'id = "first"; exercise = "verification"; same = 3; different = 3; minutes = 10'
     second = 'id = "second"; exercise = "blind"; verifies = "first"; minutes = 5'
     assert needs(plan_of(f"{first}\n{second}")) == PlanNeeds(18, 6, 15, 12, 0)
-
-
-def test_the_taster_needs_a_hundred_people() -> None:
-    assert needs(plan_of(TASTER)) == PlanNeeds(100, 30, 0, 55, 0)
-    assert needs(plan_of(EVERYTHING)).people_with_two_photos == 41
-    assert needs(plan_of(EVERYTHING)).people_with_two_alike == 6
 
 
 def test_what_is_missing_is_told() -> None:
@@ -157,20 +125,6 @@ def test_what_is_missing_is_told() -> None:
         "The plan shows 212 people, of whom 80 need two photos; the data sets hold 102 and 60: 110 are missing."
     )
     assert refused.value.metadata == {"people": "212", "with_two_photos": "80", "missing": "110"}
-
-
-@pytest.mark.parametrize(("people", "with_two", "missing"), [(11, 2, 0), (10, 10, 1), (30, 1, 1), (5, 0, 6)])
-def test_enough_is_enough(people: int, with_two: int, missing: int) -> None:
-    plan = plan_of(
-        'id = "lists"; exercise = "candidates"; present = 2; absent = 0; size = 5\n'
-        'id = "look"; exercise = "triage"; usable = 1; limited = 0; reject = 0'
-    )
-    if not missing:
-        require_enough(plan, Available(people, with_two, 0))
-        return
-    with pytest.raises(TooFewPeople) as refused:
-        require_enough(plan, Available(people, with_two, 0))
-    assert refused.value.metadata["missing"] == str(missing)
 
 
 def test_people_are_counted_by_their_photos_and_conditions() -> None:

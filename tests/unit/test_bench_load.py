@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from fr_api.v1 import common_pb2, gallery_pb2, training_pb2
+from fr_api.v1 import gallery_pb2, training_pb2
 from fr_bench.bench_cli import bench
-from fr_bench.speed.child import BenchFailed, Child
+from fr_bench.speed.child import Child
 from fr_bench.speed.conditions import conditions
 from fr_bench.speed.generator import Generators, Target
 from fr_bench.speed.pipeline import PipelineSubject
 from fr_bench.speed.requests import PATHS, Method, connected, first_answers, serialised, temporary_gallery
 from fr_bench.speed.serve import ServerSubject
 from fr_bench.speed.server_process import processor_s
-from fr_bench.speed.training import around, kept, walks_of
+from fr_bench.speed.training import kept, walks_of
 from fr_bench.speed.training_course import Cohorts, enrol, exported, make_course, pairs_for, plan_of
 from fr_bench.speed.training_report import Decision, Kept, TrainingOrder, TrainingReport, Walked, training_page
 from fr_bench.speed.training_trainees import Begin, Class, Load, moments, run_trainees
@@ -243,22 +243,11 @@ def test_a_course_is_as_large_as_its_people_allow(people: int, with_two: int, pa
     assert wanted.people_with_two_photos <= with_two
 
 
-def test_too_few_people_are_told() -> None:
-    with pytest.raises(BenchFailed, match="here are 3 and 1"):
-        pairs_for(3, 1)
-
-
 def test_walks_suffice_also_for_whoever_has_nearly_ended_one() -> None:
     order = TrainingOrder(500, 2.0, 60.0, 4, 1)
     # One decision ends the walk that is nearly done, 20 a second one, and 9 are of a third.
     assert walks_of(order, 20) == 3
     assert walks_of(replace(order, seconds=1.0), 20) == 2
-
-
-def test_a_face_is_cut_out_within_its_photo() -> None:
-    box = common_pb2.BoundingBox(left=100, top=100, right=200, bottom=180)
-    assert around(box, (1000, 1000)) == (65, 55, 235, 225)
-    assert around(box, (210, 190)) == (65, 55, 210, 190)
 
 
 def test_processor_time_is_that_of_a_process_and_its_children(tmp_path: Path) -> None:

@@ -261,29 +261,6 @@ def test_a_form_with_fewer_items_than_planned_ends_its_block_with_them() -> None
     assert show(empty, begun(empty), "", T0)[1] == ShowBlock(made.plan.blocks[1], 2, 2)
 
 
-def test_a_paused_session_shows_and_takes_nothing() -> None:
-    made = one_pair(", minutes = 1")
-    session, shown = first_trial(made)
-    stopped = pause(session, T0 + 10_000)
-    assert pause(stopped, T0 + 20_000) is stopped
-    with pytest.raises(SessionPaused):
-        show(made, stopped, "", T0 + 20_000)
-    with pytest.raises(SessionPaused):
-        lock(made, stopped, shown.trial.trial_id, Step.RATE, SAME, T0 + 20_000)
-    going = resume(stopped, T0 + 10_000 + 5 * MINUTE)
-    assert resume(going, T0 + 6 * MINUTE) is going
-    _, again = show(made, going, "", T0 + 10_000 + 5 * MINUTE)
-    assert isinstance(again, ShowTrial)
-    assert again.left_ms == 50_000
-    session, _ = lock(made, going, shown.trial.trial_id, Step.RATE, SAME, T0 + 13_000 + 5 * MINUTE)
-    locked = session.trials[0].locked[0]
-    assert (locked.took_ms, locked.paused) == (13_000, True)
-    _, following = show(made, session, "", T0 + 13_000 + 5 * MINUTE)
-    assert isinstance(following, ShowTrial)
-    assert following.trial.paused_ms == 0
-    assert following.left_ms == 47_000
-
-
 def test_the_order_is_another_in_every_session_and_the_same_in_every_process(made: Course) -> None:
     block = made.plan.blocks[0]
     orders = set()
