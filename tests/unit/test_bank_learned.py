@@ -368,8 +368,6 @@ def test_pairs_are_of_near_impostors_of_one_sex_and_age_where_there_are_enough()
     assert 30 < len(pairs) <= 50  # for a choice, the harder half of at most a hundred
     random = np.mean(faces.first[:100] @ faces.second[100:].T)
     assert np.mean([pair.score for pair in pairs]) > random + 0.3
-    with pytest.raises(ValueError, match="need 202 people"):
-        paired(faces, everybody, 101, known)
 
 
 def test_everybody_gets_an_impostor_of_their_own() -> None:
@@ -378,10 +376,6 @@ def test_everybody_gets_an_impostor_of_their_own() -> None:
     found = assigned(faces, people, others)
     assert sorted(pair.a for pair in found) == people.tolist()
     assert sorted(pair.b for pair in found) == others.tolist()
-    with pytest.raises(ValueError, match="their own impostor"):
-        assigned(faces, people, np.arange(60))
-    with pytest.raises(ValueError, match="as many impostors"):
-        assigned(faces, people, others[1:])
 
 
 def test_the_pair_of_many_photos_is_the_least_similar_that_is_no_stranger() -> None:
@@ -421,8 +415,6 @@ def test_items_come_from_every_quantile_and_tuples_are_neighbours() -> None:
     assert len(np.unique(tuples)) == 20
     assert (ranks // 10 == np.arange(10)[:, None]).all()
     assert (np.abs(np.diff(ranks, axis=1)) == 1).all()
-    with pytest.raises(ValueError, match="need 102 items"):
-        spread(b, 51, 2, rng)
 
 
 def test_tuples_are_of_the_closer_half_of_their_quantile() -> None:

@@ -58,15 +58,6 @@ def person(**labels: str) -> PoolPerson:
     return PoolPerson(0, (), labels)
 
 
-def test_a_photo_has_a_hash_and_a_unit_vector_that_nobody_writes_to() -> None:
-    writable = VECTOR.copy()
-    for wrong in (writable, unit(np.ones(4)).astype(np.float64), 2 * VECTOR, np.stack([VECTOR])):
-        with pytest.raises(ValueError, match="embedding"):
-            PoolPhoto(0, "a" * 64, wrong, 0.0, 1.0)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="SHA-256"):
-        replace(photo(0, "a"), sha256="A" * 64)
-
-
 def test_excluded_photos_go_and_people_who_have_no_other() -> None:
     assert hashes(without_photos(pool("ab", "c", "d"), frozenset({"b" * 64, "c" * 64}))) == ["a", "d"]
 
@@ -223,8 +214,6 @@ def test_a_manifest_is_canonical_and_says_what_it_must() -> None:
         "model": {"pack": "made-up", "sha256": "a" * 64, "version": "1"},
         "seed": 7,
     }
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        canonical(float("nan"))
 
 
 def test_everything_that_a_form_is_changes_its_hash() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from math import comb, inf, isfinite
+from math import comb, isfinite
 
 import numpy as np
 import numpy.typing as npt
@@ -57,8 +57,6 @@ def test_fused_rating_is_the_mean_of_those_given() -> None:
         fuse(np.array([[1.0, nan]]))
     with pytest.raises(UndefinedRate, match="no_rater"):
         fuse(np.zeros((0, 3)))
-    with pytest.raises(ValueError, match="infinite"):
-        fuse(np.array([[np.inf]]))
 
 
 def test_groups_of_one_are_the_people() -> None:
@@ -115,10 +113,6 @@ def test_areas_undefined_and_refused() -> None:
         area_of(perfect, mated, 1)
     with pytest.raises(UndefinedRate, match="area_needs_items"):
         area_of(perfect, np.arange(10) == 0, 1)
-    with pytest.raises(ValueError, match="no group"):
-        area_of(perfect, mated, 2)
-    with pytest.raises(ValueError, match="booleans"):
-        area_of(perfect, mated[:3], 1)
 
 
 def test_machine_and_people_weigh_the_same() -> None:
@@ -132,8 +126,6 @@ def test_machine_and_people_weigh_the_same() -> None:
     assert found == pytest.approx(by_hand)
     with pytest.raises(UndefinedRate, match="all_equal"):
         fuse_with_machine(ratings, np.full(4, 0.5))
-    with pytest.raises(ValueError, match="similarities"):
-        fuse_with_machine(ratings, similarities[:2])
 
 
 def test_curve_of_a_person() -> None:
@@ -170,12 +162,6 @@ def test_cohort_leaves_unanswered_trials_out() -> None:
         cohort_curve(np.zeros((0, 2)), [(0, 2)], np.random.default_rng(0))
     with pytest.raises(UndefinedRate):
         stretches(0, 5)
-    with pytest.raises(ValueError, match="stretches"):
-        stretches(5, 0)
-    with pytest.raises(ValueError, match="NaN"):
-        cohort_curve(np.full((2, 2), 0.5), [(0, 2)], np.random.default_rng(0))
-    with pytest.raises(ValueError, match="empty"):
-        person_curve(np.array([True]), [(0, 0)], np.random.default_rng(0))
 
 
 def aided(cells: list[tuple[int, int, bool, bool, int]]) -> Aided:
@@ -268,10 +254,6 @@ def test_advice_undefined_and_refused() -> None:
     one_label = aided([(1, 1, True, True, 3), (-1, -1, False, True, 3)])
     with pytest.raises(UndefinedRate):
         automation_bias(one_label, np.random.default_rng(0))
-    with pytest.raises(ValueError, match="advice"):
-        Aided(np.array([1]), np.array([1]), np.array([True]), np.array([True, False]))
-    with pytest.raises(ValueError, match="i64"):
-        Aided(np.array([1.0]), np.array([1]), np.array([True]), np.array([True]))
 
 
 def outcomes(trials: int, share: float) -> npt.NDArray[np.float64]:
@@ -395,14 +377,10 @@ def test_undefined_and_refused() -> None:
     for counts in [(3, 2, 0, 1), (-1, 2, 0, 1), (1, 2, 2, 1), (0, -1, 0, 1)]:
         with pytest.raises(ValueError, match="no share"):
             sensitivity(*counts)
-    with pytest.raises(ValueError, match="finite"):
-        rates_of(inf, 0.0)
     with pytest.raises(UndefinedRate):
         prevalence_ppv(0.0, 0.0, 0.5)
     with pytest.raises(UndefinedRate):
         prevalence_ppv(0.5, 0.0, 0.0)
-    with pytest.raises(ValueError, match=r"\[0, 1\]"):
-        prevalence_ppv(0.5, 1.5, 0.5)
 
 
 def test_rates_that_round_to_the_ends_are_expected_all_the_same() -> None:
@@ -418,7 +396,3 @@ def test_ratings_are_counted_and_checked() -> None:
     assert (counts.hits, counts.mated, counts.false_alarms, counts.nonmated) == (2, 4, 2, 6)
     with pytest.raises(UndefinedRate):
         signal_counts(np.array([1, 2]), np.array([True, True]))
-    with pytest.raises(ValueError, match="i64"):
-        signal_counts(np.array([1.0, 2.0]), np.array([True, False]))
-    with pytest.raises(ValueError, match="booleans"):
-        signal_counts(np.array([1, 2]), np.array([True]))

@@ -50,8 +50,6 @@ def test_intraclass_undefined() -> None:
         icc_consistency(np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]))
     with pytest.raises(UndefinedRate, match="scores_without_error"):
         icc_agreement(np.ones((4, 2)))
-    with pytest.raises(ValueError, match="finite"):
-        icc_agreement(np.array([[1.0, np.nan], [2.0, 1.0]]))
 
 
 def test_kappas_interval_covers_what_it_says() -> None:
@@ -77,12 +75,6 @@ def test_kappa_undefined_and_refused() -> None:
         kappa(np.array([], dtype=np.int64), np.array([], dtype=np.int64), LEVELS, 1)
     with pytest.raises(UndefinedRate, match="one_level"):
         kappa(np.array([2, 2]), np.array([2, 2]), LEVELS, 1)
-    with pytest.raises(ValueError, match="levels of the scale"):
-        kappa(np.array([4]), np.array([2]), LEVELS, 1)
-    with pytest.raises(ValueError, match="each once"):
-        kappa(np.array([1]), np.array([1]), (1, 1), 1)
-    with pytest.raises(ValueError, match="i64"):
-        kappa(np.array([1, 2]), np.array([1]), LEVELS, 1)
 
 
 def test_percentiles() -> None:
@@ -95,10 +87,6 @@ def test_percentiles() -> None:
     assert percentile_in(10.0, cohort) == 0.0
     with pytest.raises(UndefinedRate):
         percentile_in(70.0, np.array([]))
-    with pytest.raises(ValueError, match="finite"):
-        percentile_in(float("nan"), cohort)
-    with pytest.raises(ValueError, match="above 0"):
-        percentile_of_norm(1.0, 1.0, 0.0)
 
 
 def test_difference_of_shares_of_the_published_examples() -> None:
@@ -206,8 +194,6 @@ def test_choosing_the_next_item() -> None:
     assert closest(np.array([1.0, 3.0]), 2.0) == 0
     theta = 1.0
     assert closest(b, theta - offset_for(0.75, 0.5)) == 2
-    with pytest.raises(ValueError, match="at least one"):
-        closest(np.array([]), 0.0)
 
 
 def test_answers_move_a_difficulty_by_how_many_they_are() -> None:
@@ -242,8 +228,6 @@ def test_items_that_tell_nothing_have_no_correlation() -> None:
     assert unanswered.right is None
     assert unanswered.people == 0
     assert unanswered.note == message("undefined.few_people", least=4)
-    with pytest.raises(ValueError, match="0, 1 or NaN"):
-        item_figures(np.array([[0.5]]))
 
 
 def test_difficulty_from_peoples_answers() -> None:
@@ -317,10 +301,6 @@ def test_beta_and_f_distributions() -> None:
     for above, below in ((1, 1), (5, 15), (3.7, 5), (200, 2), (40, 4000)):
         for share in (0.001, 0.025, 0.5, 0.975, 0.999):
             assert f_quantile(share, above, below) == pytest.approx(float(stats.f.ppf(share, above, below)), rel=1e-8)
-    with pytest.raises(ValueError, match="nothing"):
-        beta_below(1.5, 1.0, 1.0)
-    with pytest.raises(ValueError, match="quantile"):
-        f_quantile(1.0, 1.0, 1.0)
 
 
 def test_kappa() -> None:
@@ -340,8 +320,6 @@ def test_mcnemar() -> None:
         assert mcnemar(first, second) == pytest.approx(float(wanted))
     with pytest.raises(UndefinedRate):
         mcnemar(0, 0)
-    with pytest.raises(ValueError, match="from 0"):
-        mcnemar(-1, 3)
 
 
 def test_abilities() -> None:

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,42 +31,22 @@ NOTICE = render(message("page.notice"))
 
 def everything(trainee: str) -> list[Result]:
     """Trials of every exercise."""
-    shift = int(trainee[1:])
-    found = []
+    shift, found = int(trainee[1:]), []
     for block in ("pre", "open", "post"):
         for n in range(24):
-            truth = "same" if n % 2 else "different"
+            truth, level = "same" if n % 2 else "different", 1 + n % 3
             sign = 1 if (truth == "same") == ((n + shift) % 6 > 0) else -1
-            found.append(
-                pair(
-                    truth,
-                    sign * (1 + n % 3),
-                    n,
-                    trainee=trainee,
-                    block=block,
-                    b=n / 12 - 1,
-                    p_same=0.5 + 0.1 * sign * (1 + n % 3),
-                    similarity=(0.4 if truth == "same" else -0.4) + (n % 7 - 3) / 5,
-                    difficulty=1 + n % 5,
-                    groups={"gender": "<i>f" if n > 1 else "m"},
-                )
-            )
+            similarity = (0.4 if truth == "same" else -0.4) + (n % 7 - 3) / 5
+            told = {"p_same": 0.5 + 0.1 * sign * level, "similarity": similarity, "b": n / 12 - 1}
+            groups = {"gender": "<i>f" if n > 1 else "m"}
+            one = pair(truth, sign * level, n, trainee=trainee, block=block, groups=groups, **told)
+            found.append(replace(one, difficulty=1 + n % 5))
     for n in range(12):
         truth, advice = "same" if n % 2 else "different", "same" if n % 4 < 2 else "different"
+        of = {"partner": "t2", "form": "open", "item": f"open-{n}"}
         found.append(pair(truth, 1 if n % 3 else -1, n, trainee=trainee, block="aided", before=-1, advice=advice))
         found.append(pair("different" if n == 3 else "same", 1, n, trainee=trainee, block="rare"))
-        found.append(
-            pair(
-                truth,
-                2 if n % 5 else -2,
-                n,
-                trainee=trainee,
-                block="blind",
-                partner="t2",
-                form="open",
-                item=f"open-{n}",
-            )
-        )
+        found.append(pair(truth, 2 if n % 5 else -2, n, trainee=trainee, block="blind", **of))
         found.append(triad(n % 3, n % 2, n, trainee=trainee, b=n / 6 - 1))
         found.append(listed(n % 3 or None, ("none", "candidate:1", "inconclusive")[n % 3], n, trainee=trainee))
     if trainee == "t1":
