@@ -254,21 +254,6 @@ def test_too_few_people_for_others_is_told(plan: str, people: int, missing: str)
     assert refused.value.metadata["missing"] == missing
 
 
-def test_others_are_of_people_with_two_photos_first_and_then_of_everybody() -> None:
-    plan, pool = plan_of('id = "one"; exercise = "verification"; same = 0; different = 4'), made_pool(36, 6)
-    suspects = frozenset(items_of(made_course(plan, pool, 1)))
-    people = shown_people(made_course(plan, pool, 1, Learned(suspects=suspects)))
-    assert len(set(people)) == 8
-    assert set(range(6)) < set(people)
-
-
-def test_wrong_advice_stays_as_planned(pool: Pool, before: Composed) -> None:
-    suspects = frozenset(item.item_id for item in before.forms["aid"].items[:4])
-    keys = [item.key for item in made_of(pool, Learned(suspects=suspects)).forms["aid"].items]
-    wrong = [key for key in keys if isinstance(key, PairKey) and key.advice_same != key.mated]
-    assert len(wrong) == 3
-
-
 def test_a_block_may_be_called_as_a_set_of_others_is() -> None:
     plan = plan_of("""
         id = "pre"; exercise = "verification"; same = 4; different = 4; equated = "test"; occasion = "pre"
@@ -309,12 +294,6 @@ def test_difficulties_have_mean_0_and_sd_1_and_the_sign_of_their_class() -> None
 @pytest.mark.parametrize("values", [[], [0.3], [0.3, 0.3]])
 def test_where_items_do_not_differ_all_are_of_mean_difficulty(values: list[float]) -> None:
     assert scale_of(np.array(values), 1).b(0.7) == 0.0
-
-
-def test_answers_move_a_difficulty() -> None:
-    assert updated(1.0, 0.0, 0) == 1.0
-    assert updated(1.0, 0.0, 10) == 0.5
-    assert updated(1.0, -2.0, 30) == -1.25
 
 
 def test_nearest_impostors_are_those_of_a_plain_comparison(monkeypatch: pytest.MonkeyPatch) -> None:

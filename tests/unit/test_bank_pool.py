@@ -22,13 +22,12 @@ from fr_training.bank.manifest import (
     manifest_of,
     own_probe_id,
     sha256_of,
-    truth_of,
 )
 from fr_training.bank.needs import Available, PlanNeeds, available, needs, require_enough
 from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto, without_photos, without_shared_photos
 from fr_training.courses import Form, Item, Learned
 from fr_training.errors import TooFewPeople
-from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import read_plan
 from fr_training.prompts import ExerciseKind
 from fr_training.shipped_plans import plan_text
@@ -65,10 +64,6 @@ def test_excluded_photos_go_and_people_who_have_no_other() -> None:
 def test_people_who_share_a_photo_are_one_and_who_has_most_photos_stays() -> None:
     assert hashes(without_shared_photos(pool("ab", "d", "bce", "f", ""))) == ["bce", "d", "f"]
     assert hashes(without_shared_photos(pool("aab"))) == ["ab"]
-
-
-def test_the_order_of_people_is_that_of_their_hashes() -> None:
-    assert hashes(without_shared_photos(pool("f", "a", "cb"))) == ["a", "cb", "f"]
 
 
 def test_sex_and_age_are_read_from_the_kinds_that_data_sets_use() -> None:
@@ -137,19 +132,6 @@ def test_triads_of_people_whose_photos_differ_in_condition_are_refused_with_the_
 
 
 A, B, C = (Shown(person.photos[0]) for person in made_pool(3, 0).people)
-
-
-def test_truth_is_told_in_the_words_of_results() -> None:
-    keys: list[AnswerKey | None] = [
-        PairKey(True, 0.5),
-        PairKey(False, 0.5),
-        TriadKey(2, 0, 0.1),
-        ListKey(3, (0.1,) * 4),
-        ListKey(None, (0.1,)),
-        TriageKey(Usability.LIMITED, Degraded.BLUR, 4.0),
-        None,
-    ]
-    assert [truth_of(key) for key in keys] == ["same", "different", "odd:2", "mate:3", "absent", "limited", ""]
 
 
 def test_an_id_does_not_depend_on_order_nor_on_what_the_machine_says() -> None:

@@ -18,7 +18,6 @@ from fr_bench.speed.conditions import conditions
 from fr_bench.speed.generator import Call, Sent, read_details
 from fr_bench.speed.life import LifeReport, life_page
 from fr_bench.speed.peer import FoundFaces, Peer, agreement, matches, peer_rate
-from fr_bench.speed.pipeline import Recorder
 from fr_bench.speed.report import BenchReport, page_of
 from fr_bench.speed.serve import batches_between, buckets, point_of, read_metrics
 from fr_bench.speed.server_process import process_tree, resident_mib
@@ -165,20 +164,6 @@ def test_metrics_that_cannot_be_read_are_told() -> None:
         read_metrics("http://127.0.0.1:9/metrics")
     with pytest.raises(BenchFailed, match="begins with http"):
         read_metrics("file:///etc/hostname")
-
-
-def test_the_recorder_adds_up_steps_and_counts_batches() -> None:
-    recorder = Recorder()
-    for _ in range(2):
-        with recorder.stage("detect"):
-            pass
-    recorder.batch("embedder", [0.0, 0.0], 0.1)
-    recorder.batch("embedder", [0.0], 0.1)
-    recorder.batch("embedder", [0.0], 0.1)
-    assert recorder.batches() == (Batches("embedder", ((1.0, 2), (2.0, 1))),)
-    assert recorder.seconds("detect") > 0
-    recorder.clear()
-    assert (recorder.batches(), recorder.seconds("detect")) == ((), 0.0)
 
 
 # --- the peer -----------------------------------------------------------------------------------------------

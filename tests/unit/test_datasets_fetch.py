@@ -52,7 +52,7 @@ class Server(ThreadingHTTPServer):
     """Serves `files`, and misbehaves as it is told.
 
     Attributes:
-        files: path -> body.
+        files: path -> body; "/a" is there from the beginning.
         cut_after: bytes of a body after which the connection is closed; None = never.
         ranges: whether ranges are understood; a wrong one is given where it is "wrong".
         promised: the length that is told in place of the true one; None = the true one.
@@ -64,7 +64,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.files: dict[str, bytes] = {}
+        self.files = {"/a": BODY}
         self.cut_after: int | None = None
         self.ranges: bool | str = True
         self.promised: str | None = None
@@ -139,7 +139,6 @@ def parts_in(folder: Path) -> list[Path]:
 
 
 def test_a_file_comes_whole_with_its_progress(server: Server, tmp_path: Path) -> None:
-    server.files["/a"] = BODY
     told = Told()
     path = download(a_file(server, "/a"), tmp_path, told)
     assert path.read_bytes() == BODY
@@ -148,7 +147,6 @@ def test_a_file_comes_whole_with_its_progress(server: Server, tmp_path: Path) ->
 
 
 def test_a_file_with_an_md5_is_verified_too(server: Server, tmp_path: Path) -> None:
-    server.files["/a"] = BODY
     right = replace(a_file(server, "/a"), checksum="md5:" + hashlib.md5(BODY).hexdigest())
     assert download(right, tmp_path, Told()).read_bytes() == BODY
     with pytest.raises(ChecksumMismatch, match="md5"):
@@ -156,7 +154,6 @@ def test_a_file_with_an_md5_is_verified_too(server: Server, tmp_path: Path) -> N
 
 
 def test_a_connection_that_breaks_off_is_taken_up_where_it_broke(server: Server, tmp_path: Path) -> None:
-    server.files["/a"] = BODY
     server.cut_after = len(BODY) // 3
     told = Told()
     assert download(a_file(server, "/a"), tmp_path, told).read_bytes() == BODY
@@ -166,7 +163,6 @@ def test_a_connection_that_breaks_off_is_taken_up_where_it_broke(server: Server,
 
 
 def test_what_came_before_a_failure_is_kept_for_the_next_call(server: Server, tmp_path: Path) -> None:
-    server.files["/a"] = BODY
     server.cut_after = 1000
     with pytest.raises(FetchFailed, match=r"broke off after 5000 of 1048576 bytes"):
         download(a_file(server, "/a"), tmp_path, Told())
@@ -178,7 +174,6 @@ def test_what_came_before_a_failure_is_kept_for_the_next_call(server: Server, tm
 
 
 def test_a_server_without_ranges_gives_the_whole_again(server: Server, tmp_path: Path) -> None:
-    server.files["/a"] = BODY
     server.cut_after = 1000
     server.ranges = False
     with pytest.raises(FetchFailed, match="broke off after 1000"):
@@ -188,7 +183,6 @@ def test_a_server_without_ranges_gives_the_whole_again(server: Server, tmp_path:
 
 
 def test_a_server_that_gives_another_range_is_not_believed(server: Server, tmp_path: Path) -> None:
-    server.files["/a"] = BODY
     server.cut_after = 1000
     server.ranges = "wrong"
     with pytest.raises(FetchFailed, match="another range"):
@@ -197,7 +191,6 @@ def test_a_server_that_gives_another_range_is_not_believed(server: Server, tmp_p
 
 
 def test_a_part_that_is_whole_already_is_verified(server: Server, tmp_path: Path) -> None:
-    server.files["/a"] = BODY
     file = a_file(server, "/a")
     download(file, tmp_path, Told()).rename(tmp_path / f"pairs.txt.sha256-{file.checksum[7:23]}.part")
     assert download(file, tmp_path, Told()).read_bytes() == BODY
@@ -239,13 +232,12 @@ def test_a_redirect_in_a_circle_or_to_a_file_is_refused(server: Server, tmp_path
 
 @pytest.mark.parametrize("promised", [str(len(BODY) + 1), "9" * 5000, "many"])
 def test_a_length_that_is_wrong_or_none_does_no_harm(server: Server, tmp_path: Path, promised: str) -> None:
-    server.files["/a"] = BODY
     server.promised = promised
     assert download(a_file(server, "/a"), tmp_path, Told()).read_bytes() == BODY
 
 
 def test_a_full_disk_is_told_and_no_other_source_is_asked(server: Server, tmp_path: Path) -> None:
-    server.files |= {"/a": BODY, "/b": BODY}
+    server.files["/b"] = BODY
     file = a_file(server, "/a", "/b")
     (tmp_path / f"pairs.txt.sha256-{file.checksum[7:23]}.part").symlink_to("/dev/full")
     with pytest.raises(CannotWrite, match=r"part cannot be written: No space left on device\. What has come is kept"):

@@ -145,20 +145,7 @@ def test_numbers_come_back(key: SigningKey, value: float, took_ms: int) -> None:
 
 @pytest.mark.parametrize(
     "formula",
-    [
-        '=HYPERLINK("http://x.test")',
-        "+1",
-        "-2+3",
-        "@SUM(A1)",
-        "\t=1",
-        "\r=1",
-        "\n=1",
-        "  =1",
-        "＝1+1",
-        "a;=1",
-        "a\t+1",
-        "a\r\n@x",
-    ],
+    ['=LINK("x")', "+1", "-2", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "＝1+1", "a;=1", "a\t+1", "a\r\n@x"],
 )
 def test_no_text_is_run_by_a_spreadsheet(key: SigningKey, formula: str) -> None:
     row = read(written(key, pair("same", -3, groups={"label": formula}), cohort=formula))[0]
@@ -223,30 +210,24 @@ def test_a_finished_block_word_by_word(key: SigningKey) -> None:
     ]
 
 
+def state(made: dict[str, Any]) -> tuple[object, ...]:
+    """Score, maximum and both states of a line; None for what it leaves out."""
+    names = ("scoreGiven", "scoreMaximum", "activityProgress", "gradingProgress")
+    return tuple(made["score"].get(name) for name in names)
+
+
 def test_a_block_without_an_answer_has_no_score_until_it_is_over(key: SigningKey) -> None:
-    (running,) = scores(key, pre([3, 3, -3, None]))
-    assert (running["score"]["scoreGiven"], running["score"]["scoreMaximum"]) == (2, 40)
-    assert (running["score"]["activityProgress"], running["score"]["gradingProgress"]) == ("InProgress", "Pending")
-    (known,) = scores(key, pre([3] * 40, known=40), ENDED)
-    assert "scoreGiven" not in known["score"]
-    assert (known["score"]["activityProgress"], known["score"]["gradingProgress"]) == ("Completed", "NotReady")
-    (made,) = scores(key, pre([None]))
-    assert "scoreGiven" not in made["score"]
-    assert "scoreMaximum" not in made["score"]
-    assert (made["score"]["activityProgress"], made["score"]["gradingProgress"]) == ("Started", "NotReady")
-    (over,) = scores(key, pre([None]), ENDED)
-    assert (over["score"]["scoreGiven"], over["score"]["scoreMaximum"]) == (0, 40)
-    assert (over["score"]["activityProgress"], over["score"]["gradingProgress"]) == ("Completed", "FullyGraded")
+    assert state(scores(key, pre([3, 3, -3, None]))[0]) == (2, 40, "InProgress", "Pending")
+    assert state(scores(key, pre([3] * 40, known=40), ENDED)[0]) == (None, None, "Completed", "NotReady")
+    assert state(scores(key, pre([None]))[0]) == (None, None, "Started", "NotReady")
+    assert state(scores(key, pre([None]), ENDED)[0]) == (0, 40, "Completed", "FullyGraded")
 
 
 def test_a_block_is_over_when_all_is_answered_or_a_later_one_has_begun(key: SigningKey) -> None:
-    (full,) = scores(key, pre([1] * 40))
-    assert (full["score"]["activityProgress"], full["score"]["scoreGiven"]) == ("Completed", 40)
+    assert state(scores(key, pre([1] * 40))[0]) == (40, 40, "Completed", "FullyGraded")
     first, second = scores(key, [*pre([1]), triaged("usable", "usable", 1)])
-    assert first["lineItem"]["tag"] == "pre"
-    assert first["score"]["activityProgress"] == "Completed"
-    assert second["lineItem"]["tag"] == "triage"
-    assert second["score"]["activityProgress"] == "InProgress"
+    assert (first["lineItem"]["tag"], first["score"]["activityProgress"]) == ("pre", "Completed")
+    assert (second["lineItem"]["tag"], second["score"]["activityProgress"]) == ("triage", "InProgress")
 
 
 def test_the_end_of_another_trainee_or_sitting_ends_nothing(key: SigningKey) -> None:
