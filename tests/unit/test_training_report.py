@@ -37,13 +37,13 @@ def everything(trainee: str) -> list[Result]:
             truth, level = "same" if n % 2 else "different", 1 + n % 3
             sign = 1 if (truth == "same") == ((n + shift) % 6 > 0) else -1
             similarity = (0.4 if truth == "same" else -0.4) + (n % 7 - 3) / 5
-            told = {"p_same": 0.5 + 0.1 * sign * level, "similarity": similarity, "b": n / 12 - 1}
+            told: dict[str, Any] = {"p_same": 0.5 + 0.1 * sign * level, "similarity": similarity, "b": n / 12 - 1}
             groups = {"gender": "<i>f" if n > 1 else "m"}
             one = pair(truth, sign * level, n, trainee=trainee, block=block, groups=groups, **told)
             found.append(replace(one, difficulty=1 + n % 5))
     for n in range(12):
         truth, advice = "same" if n % 2 else "different", "same" if n % 4 < 2 else "different"
-        of = {"partner": "t2", "form": "open", "item": f"open-{n}"}
+        of: dict[str, Any] = {"partner": "t2", "form": "open", "item": f"open-{n}"}
         found.append(pair(truth, 1 if n % 3 else -1, n, trainee=trainee, block="aided", before=-1, advice=advice))
         found.append(pair("different" if n == 3 else "same", 1, n, trainee=trainee, block="rare"))
         found.append(pair(truth, 2 if n % 5 else -2, n, trainee=trainee, block="blind", **of))
