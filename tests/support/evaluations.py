@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,6 +55,13 @@ def cancelled_call() -> Iterator[None]:
         yield
     finally:
         hold(Ticket())
+
+
+def lay_out(root: Path, files: Mapping[str, str]) -> Path:
+    """Write files by their names, and return the folder."""
+    for name, text in files.items():
+        write(root, name, text)
+    return root
 
 
 def touch(root: Path, *names: str) -> None:

@@ -340,11 +340,6 @@ def test_pipes_in_place_of_lists_are_not_waited_for(root: Path, tmp_path: Path) 
     assert_told(invoke("list"), 1, "DATASET_UNUSABLE", "links.toml cannot be read. Remove it")
 
 
-def test_a_list_of_templates_may_come_from_windows(root: Path) -> None:
-    lay_out(root, IJB | {"meta/ijbb_template_pair_label.txt": "\ufeff1 2 0\r\n"})
-    assert "1 pairs, 0 mated" in invoke("verify", "ijbb", "--root", str(root), "--partial").stdout
-
-
 def test_a_set_whose_fetch_was_cut_off_is_incomplete_unless_a_part_is_meant(root: Path) -> None:
     lay_out(root, ADA | {"pairs.txt": "1 1\nAda 1 2\nAda 1 Bo 1\n", f"{PARTS}/lfw.md5-68331da3eb755a50.part": b"x"})
     for command in ("verify", "link"):

@@ -34,7 +34,6 @@ from fr_bench.speed.search_subjects import PEERS, check_peers
 from fr_bench.speed.search_truth import Answers, Truth, exact_search, judge
 from fr_bench.speed.values import Held
 from fr_bench.values import Bar
-from fr_core.errors import ConfigInvalid
 from fr_core.gallery.index.protocol import F64, IndexMemory
 from fr_core.gallery.index.register import new_index
 from fr_core.types import F32, I64
@@ -360,13 +359,6 @@ def test_files_of_a_sweep(searched: tuple[BenchReport, list[str]], tmp_path: Pat
     assert b"<svg" in first
     report.write(tmp_path, "fr bench search --n 300")
     assert picture.read_bytes() == first
-
-
-def test_an_index_that_is_not_there_is_refused_before_anything_is_drawn() -> None:
-    steps: list[str] = []
-    with pytest.raises(ConfigInvalid, match="no index named"):
-        bench_search(SearchOrder(replace(SETTINGS, index="tree")), steps.append)
-    assert steps == []
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from fr_datasets.catalogue import check
 from fr_datasets.errors import DatasetError, DatasetMalformed, DatasetMissing, DatasetUnreadable
 from fr_datasets.manifests import load_manifest
 from fr_datasets.values import CountedPhoto, VerificationPair, fold_of
-from support.evaluations import touch, write
+from support.evaluations import lay_out, touch, write
 
 
 def empty(*names: str) -> dict[str, str]:
@@ -112,9 +112,7 @@ SETS: dict[str, tuple[Callable[[Path], Any], dict[str, str]]] = {
 
 def laid(root: Path, name: str) -> Path:
     """The folder, with all that the set holds."""
-    for file, text in SETS[name][1].items():
-        write(root, file, text)
-    return root
+    return lay_out(root, SETS[name][1])
 
 
 def two_lines(*pairs: tuple[str, str, int]) -> str:

@@ -20,6 +20,7 @@ from fr_datasets.errors import DatasetError, DatasetUnknown
 from fr_datasets.exit_status import printable
 from fr_datasets.links import MAX_BYTES, Link, datasets_folder, find_link, read_links, write_link
 from fr_datasets.manifests import RemoteFile, load_manifest, manifest_names, parse_manifest
+from support.evaluations import lay_out
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "datasets.md"
 CLOSED = "http://127.0.0.1:1"
@@ -40,22 +41,13 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(dataset, list(arguments))
 
 
-def lay_out(folder: Path) -> None:
-    """People, pairs and a part of LFW, where the guide has them."""
-    texts = {
-        "people/Ada/1.jpg": "",
-        "people/Bo/1.jpg": "",
-        "mine/a.jpg": "",
-        "mine/b.jpg": "",
-        "mine/pairs.csv": "a,b,mated\na.jpg,b.jpg,0\n",
-        "lfw/images/Ada/Ada_0001.jpg": "",
-        "lfw/images/Ada/Ada_0002.jpg": "",
-        "lfw/images/Bo/Bo_0001.jpg": "",
-        "lfw/pairs.txt": "1\t1\nAda\t1\t2\nAda\t1\tBo\t1\n",
-    }
-    for name, text in texts.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
+# People, pairs and a part of LFW, where the guide has them.
+HERE = {
+    **dict.fromkeys(("people/Ada/1.jpg", "people/Bo/1.jpg", "mine/a.jpg", "mine/b.jpg"), ""),
+    **dict.fromkeys((f"lfw/images/{name}.jpg" for name in ("Ada/Ada_0001", "Ada/Ada_0002", "Bo/Bo_0001")), ""),
+    "mine/pairs.csv": "a,b,mated\na.jpg,b.jpg,0\n",
+    "lfw/pairs.txt": "1\t1\nAda\t1\t2\nAda\t1\tBo\t1\n",
+}
 
 
 # --- list, info -----------------------------------------------------------------------------------------------
@@ -97,7 +89,7 @@ def test_info_shows_terms_counts_files_and_the_folder() -> None:
 
 
 def test_a_linked_set_is_remembered_and_verified(tmp_path: Path) -> None:
-    lay_out(tmp_path)
+    lay_out(tmp_path, HERE)
     linked = run("link", "people_folder", "--root", "people", "--json")
     expected = {"dataset": "people_folder", "root": str(tmp_path / "people"), "counts": {"people": 2, "photos": 2}}
     assert json.loads(linked.stdout) == expected
@@ -115,7 +107,7 @@ def test_a_set_that_is_not_linked_says_how(home: Path) -> None:
 
 
 def test_a_part_of_a_set_is_linked_only_as_a_part(tmp_path: Path) -> None:
-    lay_out(tmp_path)
+    lay_out(tmp_path, HERE)
     refused = run("link", "lfw", "--root", "lfw")
     assert refused.exit_code == 1
     assert refused.stderr.startswith("CHECKSUM_MISMATCH: ")
@@ -127,7 +119,7 @@ def test_a_part_of_a_set_is_linked_only_as_a_part(tmp_path: Path) -> None:
 
 
 def test_a_root_one_folder_too_high_names_the_right_one(tmp_path: Path) -> None:
-    lay_out(tmp_path)
+    lay_out(tmp_path, HERE)
     for name, folder in (("lfw", "lfw"), ("pairs_csv", "mine")):
         told = run("link", name, "--root", ".").stderr
         assert told.startswith("DATASET_MISSING: ")
@@ -287,7 +279,7 @@ def test_a_set_without_a_manifest_is_unknown() -> None:
 
 
 def test_each_command_of_the_guide_runs(tmp_path: Path) -> None:
-    lay_out(tmp_path)
+    lay_out(tmp_path, HERE)
     blocks = re.findall(r"```sh\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     commands = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines() if line]
     assert {words[2] for words in commands} == {"list", "info", "fetch", "verify", "link"}

@@ -21,7 +21,7 @@ from fr_core.download import ATTEMPTS
 from fr_datasets import archives, manifests
 from fr_datasets.archives import unpack
 from fr_datasets.cli import dataset
-from fr_datasets.errors import ArchiveRefused, CannotWrite, ChecksumMismatch, FetchFailed, NoSource
+from fr_datasets.errors import ArchiveRefused, CannotWrite, ChecksumMismatch, FetchFailed
 from fr_datasets.fetch import PARTS, download, fetch
 from fr_datasets.links import Link, find_link, read_links
 from fr_datasets.manifests import Manifest, RemoteFile, load_manifest
@@ -379,13 +379,6 @@ def test_a_file_that_is_there_and_another_is_not_overwritten(manifest: Manifest,
     with pytest.raises(ChecksumMismatch, match=r"pairs\.txt"):
         fetch(manifest, tmp_path, Told())
     assert (tmp_path / "pairs.txt").read_text() == "mine"
-
-
-def test_a_set_without_a_source_says_how_to_place_it(tmp_path: Path) -> None:
-    with pytest.raises(NoSource) as caught:
-        fetch(load_manifest("cfp"), tmp_path, Told())
-    assert "`fr dataset info cfp` shows how its folder must look" in caught.value.message
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_fetches_checks_and_links(

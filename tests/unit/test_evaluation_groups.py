@@ -22,7 +22,6 @@ from fr_core.runtime.ticket import Ticket, hold
 from fr_core.scoring.bootstrap import fmr_by_people
 from fr_core.scoring.calibration import Calibration, Provenance
 from fr_core.scoring.intervals import Interval, UndefinedRate, rate
-from fr_datasets import people_folder
 from fr_datasets.errors import DatasetError, DatasetMalformed
 from fr_datasets.labels import with_labels
 from fr_datasets.manifests import load_manifest
@@ -182,14 +181,6 @@ def test_one_person_has_at_most_a_hundred_pairs_from_all_of_their_photos() -> No
     places = [list(combinations(range(100), 2)).index(pair) for pair in numbers]
     assert places == [number * 4950 // 100 for number in range(100)]
     assert len(pairs_of_people(people(5, 2), most_mated_of_one=3).pairs) == 7
-
-
-def test_labels_go_with_the_pairs_of_a_folder(tmp_path: Path) -> None:
-    for name in ("Ada/1.jpg", "Ada/2.jpg", "Bo/1.jpg"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "labels.csv").write_text("person,sex\nAda,f\nBo,m\n", encoding="utf-8")
-    assert people_folder.pairs(tmp_path).labels == {"Ada": {"sex": "f"}, "Bo": {"sex": "m"}}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from typer.testing import CliRunner
 
 from fr_bench.cli import evaluate
 from fr_core.errors import CallEnded
-from fr_datasets.manifests import load_manifest, parse_manifest
+from fr_datasets.manifests import load_manifest
 from fr_evaluation.cli import print_repetition
 from fr_evaluation.files import AnyReport, data_files
 from fr_evaluation.identification.run import list_sha256 as people_sha256
@@ -297,12 +296,6 @@ def test_each_command_of_the_guide_asks_for_its_report(tmp_path: Path, monkeypat
     for command in COMMANDS:
         result = CliRunner().invoke(evaluate, command.split())
         assert (result.exit_code, result.output.partition(":")[0]) == (2, "REPORT_UNUSABLE"), command
-
-
-def test_a_manifest_is_known_by_its_text() -> None:
-    text = (resources.files("fr_datasets") / "manifests" / "lfw.toml").read_text(encoding="utf-8")
-    assert re.fullmatch("[0-9a-f]{64}", parse_manifest(text).sha256)
-    assert parse_manifest(text).sha256 == load_manifest("lfw").sha256 != parse_manifest(text + "\n").sha256
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 from fr_core.errors import CallEnded, InvalidField
 from fr_core.imaging import ImageLimits, decode
 from fr_core.runtime.ticket import Ticket, hold
-from fr_datasets.errors import DatasetError, DatasetUnknown, DatasetUnreadable
+from fr_datasets.errors import DatasetError, DatasetUnreadable
 from fr_datasets.lfw_lists import read_people
 from fr_datasets.values import Person
 from fr_training.build.course import BuiltCourse, Progress, build_course
@@ -265,15 +265,6 @@ def test_a_data_set_is_read_by_its_name(tmp_path: Path) -> None:
     assert [one.identity for one in read.people] == ["ann", "bob"]
     assert (read.name, read.label_errors) == ("people_folder", 0)
     assert read.terms
-
-
-def test_a_data_set_without_people_or_of_no_name_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetUnknown, match="names no people"):
-        read_named_people("groups", tmp_path)
-    with pytest.raises(DatasetUnknown, match="no data set"):
-        read_named_people("nothing", tmp_path)
-    with pytest.raises(DatasetError, match="people_folder"):
-        read_named_people("people_folder", tmp_path / "absent")
 
 
 @pytest.mark.parametrize(

@@ -248,10 +248,6 @@ def test_neither_right_nor_wrong_has_no_score(key: SigningKey) -> None:
     assert known["context"]["extensions"][f"{HOME}known-to-me"] is True
 
 
-def test_no_answer_makes_no_statement(key: SigningKey) -> None:
-    assert statements(key, pair("same", None), listed(1, ""), triaged("reject", "")) == []
-
-
 def test_an_export_twice_is_the_same_and_ids_are_of_one_trial_each(key: SigningKey) -> None:
     one = pair("same", 1)
     others = [replace(one, ordinal=1), replace(one, trainee_id="t2"), replace(one, sitting="second")]

@@ -422,18 +422,3 @@ def test_occlusion_covers_that_share_of_the_oval_from_any_side(share: float) -> 
         assert abs(float((OVAL * covered).sum() / OVAL.sum()) - share) < 0.01
         sides.add((bool(covered[0, SIDE // 2]), bool(covered[SIDE // 2, 0]), bool(covered[-1, SIDE // 2])))
     assert len(sides) == 4
-
-
-@pytest.mark.parametrize(
-    ("kind", "strength"),
-    [
-        (Degraded.BLUR, 0.0),
-        (Degraded.NOISE, -1.0),
-        (Degraded.OCCLUSION, 1.1),
-        (Degraded.COMPRESSION, 96.0),
-        (Degraded.RESOLUTION, float("nan")),
-    ],
-)
-def test_a_strength_out_of_range_is_refused(kind: Degraded, strength: float) -> None:
-    with pytest.raises(ValueError, match="strength"):
-        degrade(face(), kind, strength)

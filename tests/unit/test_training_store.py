@@ -125,18 +125,6 @@ def test_probe_keys_are_set_by_identity(store: TrainingStore) -> None:
     assert store.probe_truth(COURSE.course_id, "d" * 64) == ProbeTruth(False, None)
 
 
-def test_courses_in_pages_the_newest_first(store: TrainingStore) -> None:
-    courses = [small_course(course_id=f"{n:016x}", created_ms=NOW_MS + n // 2) for n in range(5)]
-    for course in courses:
-        store.add_course(course, (), {}, {}, {})
-    newest = list(reversed(courses))
-    assert list(store.courses(size=3)) == newest[:3]
-    last = newest[2]
-    assert list(store.courses((last.created_ms, last.course_id), 3)) == newest[3:]
-    with pytest.raises(ValueError, match="there is a course"):
-        store.add_course(courses[0], (), {}, {}, {})
-
-
 def test_a_deleted_course_is_gone_with_all_that_is_of_it(store: TrainingStore, session: Session) -> None:
     other = small_course(course_id="0" * 16)
     add_course(store, other)
