@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
 from fr_core.types import ModelId
 from fr_training.courses import Course
+from fr_training.grading.values import Undefined
 from fr_training.plan import read_plan
 from fr_training.prompts import ExerciseKind
 from fr_training.trials import Result
@@ -45,6 +46,16 @@ KIND = {
     "post": ExerciseKind.VERIFICATION,
 }
 PAIR_BLOCKS = ("pre", "aided", "rare", "open", "blind", "post")
+
+
+T = TypeVar("T")
+
+
+def defined(value: T | Undefined | None) -> T:
+    """What must be defined here."""
+    assert value is not None
+    assert not isinstance(value, Undefined)
+    return value
 
 
 def course() -> Course:

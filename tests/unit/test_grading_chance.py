@@ -29,7 +29,7 @@ from fr_training.statistics.item_analysis import MIN_PEOPLE, below_guessing
 from fr_training.statistics.item_response import probability
 from fr_training.trials import Result
 from support.counts import NIGHTLY
-from support.results import PLAN, course, pair
+from support.results import PLAN, course, defined, pair
 
 stats = import_module("scipy.stats")
 
@@ -131,8 +131,7 @@ def test_the_sentences_of_a_cohort_go_by_its_trainees() -> None:
         for t, results in enumerate(leaning(rng, 5, 20, lean=0.6, sd=0.0).values())
     }
     figures = cohort_figures(course(), some)
-    assert figures.together.pairs is not None
-    assert excludes(figures.together.pairs.errors.sensitivity.criterion)  # type: ignore[union-attr]
+    assert excludes(defined(figures.together.pairs).errors.sensitivity.criterion)  # type: ignore[union-attr]
     assert not excludes(figures.own.criterion)
     said = " ".join(map(render, figures.words.bias))
     assert "answers are too few to tell which way their answers lean" in said

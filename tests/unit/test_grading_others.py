@@ -13,20 +13,18 @@ from hypothesis import strategies as st
 from fr_core.scoring.intervals import Rate
 from fr_locales.messages import message
 from fr_training.courses import ByPeople, Learned
-from fr_training.grading.advice import AidedFigures, PrevalenceFigures, aided_figures, prevalence_figures
+from fr_training.grading.advice import aided_figures, prevalence_figures
 from fr_training.grading.fusion import crowds
 from fr_training.grading.items import item_rows, learned
 from fr_training.grading.kinds import list_figures, triad_figures, triage_figures
-from fr_training.grading.scores import LearningFigures, trainee_learning
+from fr_training.grading.scores import trainee_learning
 from fr_training.grading.values import PLAIN_PAIRS, Area, Undefined, judged
-from fr_training.grading.verification import AgreementFigures, agreement_figures, first_judgements, with_partners
-from fr_training.statistics.advice import AutomationBias
-from fr_training.statistics.estimates import Estimate, RateDifference
-from fr_training.statistics.fusion import GroupArea
+from fr_training.grading.verification import agreement_figures, first_judgements, with_partners
+from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.item_analysis import MIN_PEOPLE
-from fr_training.statistics.item_response import Ability, eap, probability
+from fr_training.statistics.item_response import eap, probability
 from fr_training.trials import Result
-from support.results import KIND, course, listed, pair, results, triad, triaged
+from support.results import KIND, course, defined, listed, pair, results, triad, triaged
 
 
 def counts(found: Rate | Undefined) -> tuple[int, int]:
@@ -38,8 +36,7 @@ def test_triads_give_an_ability_by_guessing_of_a_third() -> None:
     answers = [True, True, True, False, False]
     results = [triad(1, 1 if right else 2, n, b=n / 2 - 1) for n, right in enumerate(answers)]
     found = triad_figures(results)
-    assert isinstance(found.ability, Ability)
-    assert (round(found.ability.theta, 4), round(found.ability.sd, 4)) == (-0.0669, 0.8028)
+    assert (round(defined(found.ability).theta, 4), round(defined(found.ability).sd, 4)) == (-0.0669, 0.8028)
     assert counts(found.right) == (3, 5)
     assert not found.better_than_guessing
     assert counts(found.machine) == (0, 5)
@@ -103,14 +100,12 @@ def aided() -> list[Result]:
 
 
 def test_who_follows_the_machine_is_found_out() -> None:
-    found = aided_figures(aided(), 1)
-    assert isinstance(found, AidedFigures)
+    found = defined(aided_figures(aided(), 1))
     assert counts(found.right_before) == (40, 40)
     assert counts(found.right_after) == (20, 40)
     assert counts(found.misled) == (20, 20)
     assert isinstance(found.helped, Undefined)  # no answer was left to be mended
-    assert isinstance(found.bias, AutomationBias)
-    assert found.bias.net.low > 0
+    assert defined(found.bias).net.low > 0
     assert aided_figures(aided(), 1) == found
     assert isinstance(aided_figures([pair("same", 1, block="aided", before=None, advice="same")], 1), Undefined)
 
@@ -118,11 +113,9 @@ def test_who_follows_the_machine_is_found_out() -> None:
 def test_rare_mismatches_are_held_against_usual_ones() -> None:
     results = [pair("different", 1 if n < 8 else -1, n, block="rare") for n in range(10)]
     results += [pair("different", 1 if n < 2 else -1, n) for n in range(20)]
-    found = prevalence_figures(results)
-    assert isinstance(found, PrevalenceFigures)
-    assert isinstance(found.false_same, RateDifference)
-    assert found.false_same.value == pytest.approx(0.7)
-    assert found.false_same.low > 0
+    found = defined(prevalence_figures(results))
+    assert defined(found.false_same).value == pytest.approx(0.7)
+    assert defined(found.false_same).low > 0
     assert isinstance(found.sensitivity, Undefined)
 
 
@@ -141,12 +134,10 @@ def test_blind_verification_is_compared_with_the_partners_own_judgement() -> Non
         for n, (truth, rating) in enumerate(zip(truths, verifier, strict=True))
     ]
     mine.append(pair("same", 1, 8, block="blind", item="i8", form="open-0"))
-    found = agreement_figures(mine, first_judgements(cohort))
-    assert isinstance(found, AgreementFigures)
+    found = defined(agreement_figures(mine, first_judgements(cohort)))
     assert (found.pairs, found.alone) == (8, 1)
-    assert isinstance(found.linear_kappa, Estimate)
     assert isinstance(found.quadratic_kappa, Estimate)
-    assert (round(found.linear_kappa.value, 4), round(found.quadratic_kappa.value, 4)) == (0.7895, 0.9429)
+    assert (round(defined(found.linear_kappa).value, 4), round(found.quadratic_kappa.value, 4)) == (0.7895, 0.9429)
     assert (found.own_only, found.first_only) == (1, 0)
     assert isinstance(found.fused_area, Area)
 
@@ -154,8 +145,7 @@ def test_blind_verification_is_compared_with_the_partners_own_judgement() -> Non
 def test_a_judgement_that_is_known_to_the_first_is_none() -> None:
     cohort = {"t2": [pair("same", 1, 0, trainee="t2", block="open", item="i0", form="open-0", known=True)]}
     mine = [pair("same", 1, 0, block="blind", item="i0", form="open-0", partner="t2")]
-    found = agreement_figures(mine, first_judgements(cohort))
-    assert isinstance(found, AgreementFigures)
+    found = defined(agreement_figures(mine, first_judgements(cohort)))
     assert (found.pairs, found.alone) == (0, 1)
     assert isinstance(found.same_word, Undefined)
 
@@ -181,9 +171,7 @@ def test_crowds_get_better_as_they_grow() -> None:
     assert (found.form, found.trainees, found.items) == ("pre", 5, 20)
     areas = [size.area for size in found.sizes]
     assert [size.size for size in found.sizes] == [1, 2, 3, 4, 5]
-    assert isinstance(areas[0], GroupArea)
-    assert isinstance(areas[1], GroupArea)
-    assert areas[1].area > areas[0].area
+    assert defined(areas[1]).area > defined(areas[0]).area
     assert isinstance(areas[2], Undefined)  # three never err together, so that resamples show nothing
     half = opinions(3) | {"t2": opinions(3)["t2"][:8]}  # who rated less than half stands for nobody
     assert crowds(half, 1)[0].trainees == 2
@@ -193,8 +181,7 @@ def test_crowds_get_better_as_they_grow() -> None:
 def test_learning_follows_the_order_of_trials_and_leaves_moved_ones_out() -> None:
     results = [pair("same", 1 if n >= 20 else -1, n) for n in range(40)][::-1]
     results += [pair("same", -1, 99, block="rare")]
-    found = trainee_learning(course(), results)
-    assert isinstance(found, LearningFigures)
+    found = defined(trainee_learning(course(), results))
     assert [point.right.value for point in found.points] == [0.0, 1.0]
     assert isinstance(trainee_learning(course(), results[-1:]), Undefined)
     assert KIND["rare"] not in PLAIN_PAIRS
@@ -258,8 +245,7 @@ def test_nothing_else_is_changed_and_agreement_is_told_of_the_couples() -> None:
     after = with_partners(before)
     assert {t: tuple(replace(one, partner="") for one in found) for t, found in after.items()} == before
     assert all(one.partner == "" for found in after.values() for one in found[:1])
-    figures = agreement_figures(after["T-2"], first_judgements(after))
-    assert isinstance(figures, AgreementFigures)
+    figures = defined(agreement_figures(after["T-2"], first_judgements(after)))
     assert (figures.pairs, figures.alone) == (1, 0)
 
 

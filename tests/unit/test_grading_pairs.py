@@ -14,14 +14,13 @@ from fr_core.scoring.intervals import Interval, Rate, wilson_interval
 from fr_core.scoring.likelihood import cllr
 from fr_locales.messages import message
 from fr_locales.rendering import render
-from fr_training.grading.evidence import NO_SUPPORT, POOLED, UNUSED, EvidenceFigures, evidence, words_of
+from fr_training.grading.evidence import NO_SUPPORT, POOLED, UNUSED, evidence, words_of
 from fr_training.grading.pairs import ProbabilityFigures, errors_at, pair_figures
-from fr_training.grading.rates import Roc
-from fr_training.grading.values import Area, Undefined, count, pairs
+from fr_training.grading.values import Undefined, count, pairs
 from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.signal_detection import Sensitivity
 from fr_training.trials import Result
-from support.results import pair
+from support.results import defined, pair
 
 SAME = [3, 3, 2, 2, 1, 0, -1, 3, 2, 1]
 DIFFERENT = [-3, -2, -2, -1, 0, 1, -3, -1, -2, 2]
@@ -49,9 +48,8 @@ def test_both_error_rates_are_told_with_and_without_the_undecided() -> None:
     assert value(found.misses.of_all) == pytest.approx(0.15)
     assert value(found.misses.of_decided) == pytest.approx(3 / 18)
     assert value(found.misses.coverage) == pytest.approx(0.9)
-    assert isinstance(found.false_same.of_all, Rate)
-    assert found.false_same.of_all.value == 0.25
-    assert found.false_same.of_all.interval.low == pytest.approx(0.1119, abs=5e-5)
+    assert defined(found.false_same.of_all).value == 0.25
+    assert defined(found.false_same.of_all).interval.low == pytest.approx(0.1119, abs=5e-5)
     assert value(found.right) == 30 / 40
 
 
@@ -72,8 +70,7 @@ def test_all_undecided_leaves_the_share_of_the_decided_undefined() -> None:
 
 
 def test_the_area_has_delongs_interval() -> None:
-    found = pair_figures(rated(SAME, DIFFERENT)).roc
-    assert isinstance(found, Roc)
+    found = defined(pair_figures(rated(SAME, DIFFERENT)).roc)
     assert found.area.value == pytest.approx(0.89)
     assert found.area.standard_error == pytest.approx(0.0709, abs=5e-5)
     assert isinstance(found.area.interval, Interval)
@@ -82,8 +79,7 @@ def test_the_area_has_delongs_interval() -> None:
 
 
 def test_a_perfect_area_has_no_interval_and_says_why() -> None:
-    found = pair_figures(answered(5, 5, 0, 5)).roc
-    assert isinstance(found, Roc)
+    found = defined(pair_figures(answered(5, 5, 0, 5)).roc)
     assert found.area.value == 1.0
     assert isinstance(found.area.interval, Undefined)
 
@@ -169,8 +165,7 @@ def test_stated_probabilities_are_judged() -> None:
         pair("same" if same else "different", 1, n, p_same=p)
         for n, (same, p) in enumerate(zip(truth, stated, strict=True))
     ]
-    found = pair_figures(results).probabilities
-    assert isinstance(found, ProbabilityFigures)
+    found = defined(pair_figures(results).probabilities)
     assert found.brier == pytest.approx(0.1765)
     assert found.log_loss == pytest.approx(0.54338, abs=5e-6)
     assert found.calibration_error == pytest.approx(0.28)
@@ -179,11 +174,9 @@ def test_stated_probabilities_are_judged() -> None:
 
 def test_a_wrong_certainty_leaves_the_log_loss_undefined() -> None:
     found = pair_figures([pair("same", -3, 0, p_same=0.0), pair("different", 1, 1, p_same=0.5)])
-    assert isinstance(found.probabilities, ProbabilityFigures)
-    assert isinstance(found.probabilities.log_loss, Undefined)
-    assert isinstance(found.evidence, EvidenceFigures)
-    assert isinstance(found.evidence.stated_cllr, Undefined)
-    assert (found.evidence.stated_certain, found.evidence.stated_certain_wrong) == (1, 1)
+    assert isinstance(defined(found.probabilities).log_loss, Undefined)
+    assert isinstance(defined(found.evidence).stated_cllr, Undefined)
+    assert (defined(found.evidence).stated_certain, defined(found.evidence).stated_certain_wrong) == (1, 1)
 
 
 def test_one_stated_certainty_does_not_undefine_the_cost_of_the_others() -> None:
@@ -303,10 +296,8 @@ def test_the_machine_is_told_on_the_same_pairs_and_with_the_trainee() -> None:
     results += [pair("different", -1 if n else 1, 8 + n, similarity=-0.5 + n / 10) for n in range(8)]
     found = pair_figures(results)
     assert value(found.machine.right) == 11 / 16  # 0 says "different"
-    assert isinstance(found.machine.roc, Roc)
     assert isinstance(found.machine.cllr, float)
-    assert isinstance(found.with_machine, Area)
-    assert found.with_machine.value > found.machine.roc.area.value
+    assert defined(found.with_machine).value > defined(found.machine.roc).area.value
 
 
 def test_of_pairs_that_many_trainees_judged_the_machine_says_one_thing_each() -> None:
@@ -320,17 +311,12 @@ def test_of_pairs_that_many_trainees_judged_the_machine_says_one_thing_each() ->
 
     one, many = pair_figures(judged(1)), pair_figures(judged(20))
     assert replace(many.machine, agrees=one.machine.agrees) == one.machine
-    assert isinstance(many.machine.right, Rate)
-    assert (many.machine.trials, many.machine.right.count, many.machine.right.total) == (4, 2, 4)
-    assert isinstance(many.machine.agrees, Rate)
-    assert many.machine.agrees.total == 80  # answers, which differ from trainee to trainee
-    assert isinstance(many.roc, Roc)
-    assert isinstance(many.roc.area.interval, Interval)
-    assert isinstance(many.with_machine, Area)
+    assert (many.machine.trials, defined(many.machine.right).count, defined(many.machine.right).total) == (4, 2, 4)
+    assert defined(many.machine.agrees).total == 80  # answers, which differ from trainee to trainee
+    assert isinstance(defined(many.roc).area.interval, Interval)
     reason = message("undefined.shared_similarity")
-    assert (many.with_machine.interval, many.with_machine.standard_error) == (Undefined(reason), None)
-    assert isinstance(one.with_machine, Area)
-    assert one.with_machine.interval != Undefined(reason)
+    assert (defined(many.with_machine).interval, defined(many.with_machine).standard_error) == (Undefined(reason), None)
+    assert defined(one.with_machine).interval != Undefined(reason)
 
 
 def test_known_and_unanswered_trials_are_counted_and_in_no_figure() -> None:
