@@ -179,6 +179,14 @@ def test_a_cohort_and_its_trainees(store: TrainingStore, clock: Clock) -> None:
     assert [one.number for one in store.trainees(cohort.cohort_id)] == [0, 2, 3, 4, 5]  # no number comes twice
 
 
+@pytest.mark.parametrize("trainees", [0, 1_001])
+def test_as_many_trainees_as_are_allowed(store: TrainingStore, trainees: int) -> None:
+    add_course(store, COURSE)
+    with pytest.raises(InvalidField):
+        store.create_cohort(COURSE.course_id, "", trainees, 1)
+    assert store.cohorts() == ()
+
+
 def test_cohorts_in_pages_of_one_course_or_of_all(store: TrainingStore, clock: Clock) -> None:
     other = small_course(course_id="0" * 16)
     for course in (COURSE, other):
