@@ -97,6 +97,13 @@ def test_a_pair_loses_most_for_another_data_set_then_for_the_sex_then_for_the_ag
     assert traits_of([people[4], people[4]]).unlike(np.array([0]), np.array([1])) is None
 
 
+def test_own_probes_use_the_people_of_the_lists() -> None:
+    lists = 'id = "lists"; exercise = "candidates"; present = 1; absent = 1; size = 5'
+    for size, people in ((5, 11), (10, 11), (12, 13)):
+        own = f'id = "own"; exercise = "own_probe"; trials = 1; size = {size}'
+        assert needs(plan_of(f"{lists}\n{own}")).people == people
+
+
 def test_forms_that_two_blocks_show_count_once_and_those_of_two_groups_twice() -> None:
     first = 'id = "first"; exercise = "verification"; same = 3; different = 3; minutes = 10'
     second = 'id = "second"; exercise = "blind"; verifies = "first"; minutes = 5'

@@ -250,9 +250,8 @@ def test_the_interval_by_people_resamples_the_people_of_the_pairs() -> None:
     assert found == expected
 
 
-DOCS = Path(__file__).parents[2] / "docs"
 NAMES = ("evaluation.md", "packs.md", "gallery.md")
-GUIDES = "".join((DOCS / name).read_text("utf-8") for name in NAMES)
+GUIDES = "".join((Path(__file__).parents[2] / "docs" / name).read_text("utf-8") for name in NAMES)
 COMMANDS = re.findall(r"(?m)^(?: {4})?fr evaluate ((?:verification|identification) .*)$", GUIDES)
 
 
