@@ -147,7 +147,6 @@ def test_thresholds_are_shown_rounded_up() -> None:
     assert [threshold_text(value) for value in (0.22543, 0.226, np.float64(0.3), 0.2250001, -0.0004, -0.2251)] == [
         *("0.226", "0.226", "0.300", "0.226", "0.000", "-0.225")
     ]
-    assert threshold_text(0.22543, 4) == "0.2255"
 
 
 def test_the_same_run_gives_the_same_report(lfw: Path) -> None:
