@@ -11,7 +11,7 @@ import pytest
 from fr_core.align import align
 from fr_core.detect.scrfd import ScrfdDetector
 from fr_core.errors import DeviceUnavailable
-from fr_core.gallery.index.faiss_gpu import MAX_K, GpuIndex, gpu_indexes
+from fr_core.gallery.index.faiss_gpu import MAX_K, GpuIndex, gpu_count, gpu_indexes
 from fr_core.gallery.index.faiss_segment import Workers
 from fr_core.gallery.index.numpy_scan import NumpyIndex
 from fr_core.gallery.index.register import new_index
@@ -136,6 +136,7 @@ def test_device_number_that_there_is_not_is_refused(device: str) -> None:
 
 CROWD = 20_000
 DIMENSION = 512
+on_a_gpu = pytest.mark.skipif(not gpu_count(), reason="FAISS has no GPU")
 
 
 def unit_vectors(n: int, seed: int) -> F32:
@@ -153,10 +154,12 @@ def indexes() -> tuple[GpuIndex, NumpyIndex]:
     return gpu, reference
 
 
+@on_a_gpu
 def test_auto_is_the_gpu() -> None:
     assert isinstance(new_index("auto", DIMENSION), GpuIndex)
 
 
+@on_a_gpu
 @pytest.mark.parametrize("k", [1, 20, MAX_K, MAX_K + 1])
 def test_the_best_are_those_of_the_reference(indexes: tuple[GpuIndex, NumpyIndex], k: int) -> None:
     gpu, reference = indexes
@@ -166,6 +169,7 @@ def test_the_best_are_those_of_the_reference(indexes: tuple[GpuIndex, NumpyIndex
     assert (found.similarities == expected.similarities).all()
 
 
+@on_a_gpu
 def test_removals_filters_and_upkeep(indexes: tuple[GpuIndex, NumpyIndex]) -> None:
     gpu, reference = indexes
     probes = unit_vectors(8, 2)

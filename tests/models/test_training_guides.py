@@ -280,7 +280,7 @@ def test_tables_of_evidence_and_of_prevalence_are_computed_so() -> None:
     }
     found = sensitivity(8, 10, 2, 10).dprime
     between = f"between {found.low:.1f} and {found.high:.1f}"
-    assert f"8 of 10 right of each kind is {found.value:.1f}, and the truth {between}" in TRAINERS
+    assert f"8 of 10 right of each kind gives {found.value:.1f}, and the truth may be {between}" in TRAINERS
 
 
 def called_changed(pairs: int, right: float) -> float:
@@ -343,7 +343,7 @@ def test_the_small_plan_needs_what_the_page_says() -> None:
     assert {row[0].strip("`") for row in told[:-1]} == set(plan.forms())
     assert sum(int(row[1]) for row in told[:-1]) == int(told[-1][1]) == needs(plan).people_with_two_photos
     assert sum(int(row[3]) for row in told[:-1]) == int(told[-1][3]) == needs(plan).people
-    assert "12 + 8 + 2 + 12 = 34 trials in 20 minutes" in PLANS
+    assert "12 + 8 + 2 + 12 = 34 trials. That takes 20 minutes" in PLANS
     assert (needs(plan).trials, needs(plan).minutes) == (34, 20)
 
 
@@ -398,7 +398,7 @@ def first_cells(header: str) -> Iterator[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize("exercise", ExerciseKind)
 def test_the_keys_of_a_block_are_those_of_the_page(exercise: ExerciseKind) -> None:
-    section = PLANS[PLANS.index("\nOf every exercise:") :]
+    section = PLANS[PLANS.index("\nThe keys of every exercise:") :]
     common = {key for row in rows(section, "key | value") for key in re.findall(r"`([a-z_]+)`", row[0])}
     own = {row[0].strip("`"): set(re.findall(r"`([a-z_]+)`", row[1])) for row in rows(PLANS, "`exercise` | keys")}
     assert own.keys() == set(ExerciseKind)

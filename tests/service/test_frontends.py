@@ -906,7 +906,7 @@ def test_front_ends_reload_once_obey_nobody_else_and_end_with_the_engines_proces
         assert "ERROR" not in server.log.read_text()
         assert frontends_of(server.process.pid) == pids
         assert all(map(alive, pids))
-        server.process.kill()
+        server.kill()
         until(lambda: not any(map(alive, pids)))
     assert shared_memory() == before
 
