@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Literal, TypeAlias, get_args
 
-from fr_core.runtime.observe import NullObserver, Stage
+from fr_core.runtime.observe import ModelRole, NullObserver, Stage
 
 OK = "OK"
 CANCELLED = "CANCELLED"
@@ -63,14 +63,26 @@ class Together(Listener):
 
         return ended
 
-
-def _passing(event: str) -> Callable[..., None]:
-    def tell(self: Together, *arguments: object) -> None:
+    def analyzed(self, faces: int) -> None:
         for listener in self._listeners:
-            getattr(listener, event)(*arguments)
+            listener.analyzed(faces)
 
-    return tell
+    def queued(self, model: ModelRole, items: int) -> None:
+        for listener in self._listeners:
+            listener.queued(model, items)
 
+    def batch(self, model: ModelRole, waits_s: list[float], run_s: float) -> None:
+        for listener in self._listeners:
+            listener.batch(model, waits_s, run_s)
 
-for _event in ("analyzed", "queued", "batch", "failed", "dropped", "refused"):
-    setattr(Together, _event, _passing(_event))
+    def failed(self, model: ModelRole, items: int) -> None:
+        for listener in self._listeners:
+            listener.failed(model, items)
+
+    def dropped(self, model: ModelRole, items: int) -> None:
+        for listener in self._listeners:
+            listener.dropped(model, items)
+
+    def refused(self, reason: str) -> None:
+        for listener in self._listeners:
+            listener.refused(reason)
