@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -335,6 +336,38 @@ def test_a_server_that_is_away_is_waited_for_and_come_back_to(taken: Taken) -> N
     assert not service.calls("StartSession")[-1].consent
     assert seen.slept == list(DELAYS_S[:2])
     assert seen.connections == 3  # gRPC itself would call a server that was long away again after minutes
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    service.refusals["SubmitDecision"] = [LOST] * 200  # far longer than anybody would let a command try in the dark
+    seen = taken(service, *BEGIN, "-2")
+    assert (len(decisions(service)), seen.status) == (201, 0)
+    assert set(seen.slept[3:]) == {DELAYS_S[-1]}
+    assert seen.text.count("The server does not answer.") == seen.text.count("The server answers again.") == 1
+
+
+def test_ctrl_c_ends_the_waiting_and_keeps_the_sitting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def impatient(delay_s: float) -> None:
+        raise KeyboardInterrupt
+
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    service.refusals["SubmitDecision"] = service.refusals["PauseSession"] = [LOST] * 20
+    monkeypatch.setattr(sys, "stdin", Keyboard([*BEGIN, "1"], False))
+    with serving_training(service) as target, Client(target) as client, pytest.raises(typer.Exit) as ended:
+        take(lambda: client.training, "s3cret", "", None, None, SHORT, impatient, REPORT)
+    assert ended.value.exit_code == 130
+    error = capsys.readouterr().err
+    assert "You get the lost time back when you come back." in error
+    assert "the same command continues" in error
+
+
+def test_the_time_without_a_connection_is_not_counted(taken: Taken, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = count(step=10)  # a clock that goes on by ten seconds whenever it is read
+    monkeypatch.setattr(run, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    service = ScriptedTraining([trial("RATE", PAIR, left_s=60)])
+    service.refusals["SubmitDecision"] = [LOST, LOST, "INVALID_RATING"]
+    seen = taken(service, *BEGIN, "1", "2")
+    assert [line[:12] for line in seen.text.splitlines() if "left]" in line] == ["[0:50 left] "] * 2
 
 
 @pytest.mark.parametrize("reason", ["BLOCK_EXPIRED", "DECISION_LOCKED", "WRONG_STEP", "UNKNOWN_TRIAL"])
