@@ -19,7 +19,7 @@ COUNTS = {
     "CANCELLED_CALLS": (800, 20_000),
     "CASE_KILLS": (3, 200),
     "CLOCK_STEPS": (2, 100),
-    "CORRUPTIONS": (12, 1_000),
+    "CORRUPTIONS": (30, 1_000),
     "CROWD_WINDOWS": (1, 20),
     "FOREIGN_PAIRS": (60, 600),
     "FRONTEND_KILLS": (2, 20),
