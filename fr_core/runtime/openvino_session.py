@@ -15,6 +15,10 @@ from fr_core.runtime.session import Plan
 from fr_core.types import F32, U8
 
 _DEVICE = "CPU"
+# One for the process, never closed. The plugin of a core gives a thread a stack for signal handlers, and unmaps it when
+# the core is closed, even if the thread still uses it, as happens with two cores or in another thread. The next signal
+# would then end the process (class SigAltStackSetup of OpenVINO's CPU plugin).
+_CORE = ov.Core()
 
 
 class OpenVinoSession:
@@ -28,11 +32,10 @@ class OpenVinoSession:
     up at its first use, and has been seen to wait for itself when two threads came at once.
     """
 
-    def __init__(self, core: ov.Core, graph: ov.Model, settings: Mapping[str, str], device: ActiveDevice) -> None:
+    def __init__(self, graph: ov.Model, settings: Mapping[str, str], device: ActiveDevice) -> None:
         self.input_shape = tuple(n.get_length() if n.is_static else None for n in graph.input(0).get_partial_shape())
         self.output_names = tuple(_output_name(output) for output in graph.outputs)
         self.device = device
-        self._core = core
         self._graph = graph
         self._settings = dict(settings)
         self._compiled: dict[tuple[int, ...], ov.CompiledModel] = {}
@@ -53,29 +56,27 @@ class OpenVinoSession:
                 if shape not in self._compiled:
                     graph = self._graph.clone()
                     graph.reshape(list(shape))
-                    self._compiled[shape] = self._core.compile_model(graph, _DEVICE, self._settings)
+                    self._compiled[shape] = _CORE.compile_model(graph, _DEVICE, self._settings)
                 request = own[shape] = self._compiled[shape].create_infer_request()
         return request
 
 
 def precisions() -> tuple[Precision, ...]:
     """Return what OpenVINO computes in on this machine's processor; empty where it has no plugin for it."""
-    core = ov.Core()
-    if _DEVICE not in core.available_devices:
+    if _DEVICE not in _CORE.available_devices:
         return ()
-    return PRECISIONS["openvino"] if "BF16" in core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES") else ("f32",)
+    return PRECISIONS["openvino"] if "BF16" in _CORE.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES") else ("f32",)
 
 
 def open_openvino(plan: Plan) -> OpenVinoSession:
     """Load a model into OpenVINO; `precisions` says whether that can be."""
-    core = ov.Core()
     version = f"openvino {ov.__version__.split('-')[0]}"
     device = ActiveDevice(plan.requested, "openvino", version, plan.precision)
     try:
-        graph = core.read_model(plan.model)
+        graph = _CORE.read_model(plan.model)
     except RuntimeError as error:  # what OpenVINO raises
         raise DeviceUnavailable("OpenVINO cannot read the model.", device="openvino") from error
-    return OpenVinoSession(core, graph, settings(plan), device)
+    return OpenVinoSession(graph, settings(plan), device)
 
 
 def settings(plan: Plan) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -318,6 +319,31 @@ def test_bf16_computes_in_bf16_where_the_processor_has_it() -> None:
     (rough,) = session.run(batch)
     assert not np.array_equal(rough, full)
     assert np.allclose(rough, full, rtol=0.05, atol=0.02 * float(np.abs(full).max()))
+
+
+# Of two models opened in the main thread, the first is closed first, and in another thread.
+SIGNALLED = """
+import signal, threading
+import numpy as np
+from fr_core.runtime.open import open_sessions
+from support.engines import AS_THEY_ARE, doubled
+
+sessions = [open_sessions(doubled(), AS_THEY_ARE, "openvino")[0] for _ in range(2)]
+for i in range(2):
+    sessions[i].run(np.zeros((1, 4, 8, 3), np.uint8))
+signal.signal(signal.SIGHUP, lambda number, frame: print("handled"))
+closing = threading.Thread(target=sessions.clear)
+closing.start()
+closing.join()
+signal.raise_signal(signal.SIGHUP)
+"""
+
+
+def test_signal_after_models_were_closed_does_not_end_the_process() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", SIGNALLED]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "handled\n"), ended.stderr
 
 
 def test_reason_of_a_failure_is_the_line_that_helps() -> None:
