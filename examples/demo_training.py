@@ -107,7 +107,7 @@ def run(folder: Path, trainees: int, out: Console) -> list[Check]:
 
 
 def linked(name: str) -> Link | None:
-    """Where the user has a data set, None where nowhere."""
+    """Return the folder of the user's data set, None if there is none."""
     try:
         return find_link(name, datasets_folder())
     except DatasetNotLinked:

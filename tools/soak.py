@@ -62,7 +62,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a server takes at one moment: seconds since the load began, MiB, file descriptors, threads."""
+    """The use of a server at one moment: seconds since the load began, MiB, file descriptors, threads."""
 
     at_s: float
     memory_mib: float
@@ -72,7 +72,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the samples say."""
+    """The findings of the samples."""
 
     mib_per_hour: float  # growth of the memory, with its standard `error`
     error: float

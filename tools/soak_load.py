@@ -49,7 +49,7 @@ class Target:
 
 @dataclass
 class Told:
-    """What came of the load: calls that were answered, and why others were not."""
+    """The result of the load: calls that were answered, and why others were not."""
 
     answered: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)

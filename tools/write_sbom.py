@@ -31,7 +31,7 @@ _NO_LICENCE = "none in its metadata; tools/check_licences.py says why it is allo
 
 
 class SbomWrong(Exception):
-    """What was written down does not fit the lock or the schema; the text says where, in one line."""
+    """The written SBOM does not fit the lock or the schema; the text says where, in one line."""
 
 
 def bill(pins: Sequence[Pin], packs: Sequence[Pack], python: str = sys.executable) -> dict[str, Any]:

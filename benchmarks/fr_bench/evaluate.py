@@ -39,12 +39,12 @@ WIDE_LIMITS = ImageLimits(max_bytes=64 * 1024 * 1024, max_pixels=40_000_000, for
 
 
 def count_nonface(parts: Iterable[CountedSet], photos: Photos) -> tuple[Outcome, ...]:
-    """How many photos without a face show a detection all the same, within the default limits."""
+    """Count the photos without a face in which the default limits detect one."""
     return tuple(_nonface(part, _count(part, photos)) for part in parts)
 
 
 def count_groups(group: CountedSet, photos: Photos) -> tuple[Outcome, ...]:
-    """How many group photos are counted exactly, within the default limits."""
+    """Count the group photos in which the default limits find every face and no other."""
     counted = _count(group, photos)
     wrong = [_note(photo, found) for photo, found in counted if not as_expected(photo, found)]
     right = len(counted) - len(wrong)
@@ -54,7 +54,7 @@ def count_groups(group: CountedSet, photos: Photos) -> tuple[Outcome, ...]:
 
 
 def count_odd_formats(odd: CountedSet, photos: Photos) -> tuple[Outcome, ...]:
-    """How many odd files give another answer than they should, in `WIDE_LIMITS`; and what the default limits refuse."""
+    """Count the odd files with a wrong answer in `WIDE_LIMITS`, and what the default limits refuse."""
     counted = _count(odd, photos, WIDE_LIMITS)
     wrong = [_note(photo, found) for photo, found in counted if not as_expected(photo, found)]
     refused = Counter(_refusal(photo, ImageLimits()) for photo in odd.photos)

@@ -27,7 +27,7 @@ DEFAULT_BATCHES_IN_FLIGHT = 2
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When to call again after the server refused to begin.
+    """Decides when to call again after the server refused to begin.
 
     That is only after OVERLOADED, RATE_LIMITED and SHUTTING_DOWN: the server says them before it begins, so it does
     nothing twice. There are `attempts` calls in all. The wait is the server's own, else `first_delay_s`, doubled from

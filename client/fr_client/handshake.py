@@ -116,7 +116,7 @@ class _Looked:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where calls go: `address` is HOST:PORT, or another target of gRPC; `tls` is None for no encryption."""
+    """The server to call: `address` is HOST:PORT, or another target of gRPC; `tls` is None for no encryption."""
 
     address: str
     tls: grpc.ChannelCredentials | TlsCredentials | None = field(default=None, repr=False)
@@ -305,7 +305,7 @@ def _trusted_certificate(context: ssl.SSLContext, place: _Place) -> Mapping[str,
 
 
 def _fault_of_authority(context: ssl.SSLContext, certificate: Mapping[str, Any]) -> bool:
-    """Whether an authority of an outdated chain is at fault, and not the certificate alone.
+    """True if an authority of an outdated chain is at fault, and not the certificate alone.
 
     That is so if the certificate is current, or if none of the authorities that may have signed it is.
     """

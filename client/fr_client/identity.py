@@ -38,7 +38,7 @@ class TlsCredentials:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a client shows a server; its text shows no secret.
+    """The credentials that a client shows a server; its text shows no secret.
 
     `token` is an API key, "id.secret", or a token of the identity provider; "" for none. `tls` is that of the channel;
     None for no encryption. Raises `ValueError` if the token has characters that no token has.
@@ -98,7 +98,7 @@ def host_and_port(target: str) -> tuple[str, int] | None:
 
 
 def is_loopback(target: str) -> bool:
-    """Whether an address is surely this very machine's."""
+    """Return True if an address is certainly this machine's own."""
     if target.startswith(_UNIX):
         return True
     found = host_and_port(target)

@@ -157,7 +157,7 @@ def calibration_text(source: str | Path) -> str:
 
 
 def is_operational(gallery: gallery_pb2.Gallery) -> bool:
-    """Whether reading a gallery needs a purpose and a case, and its embeddings never leave the server."""
+    """Return True if reading a gallery needs a purpose and a case, and its embeddings never leave the server."""
     return gallery.use == gallery_pb2.GALLERY_USE_OPERATIONAL
 
 

@@ -95,12 +95,12 @@ class Window(Generic[RequestT, ResponseT, AnswerT]):
 
     @property
     def is_full(self) -> bool:
-        """Whether the next item must wait for an answer."""
+        """True if the next item must wait for an answer."""
         return len(self._sent) >= self._settings.max_in_flight
 
     @property
     def is_empty(self) -> bool:
-        """Whether every item has its answer."""
+        """True if every item has its answer."""
         return not self._sent
 
     def admit(self, item_id: str, request: RequestT) -> common_pb2.Refusal | None:

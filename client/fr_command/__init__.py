@@ -1,4 +1,4 @@
-"""Where the `fr` command begins: outside `fr_client`, since gRPC reads its settings when it is first imported."""
+"""Starts the `fr` command. It is outside `fr_client`, since gRPC reads its settings when it is first imported."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def of_dataset(name: str) -> Iterator[None]:
 
 
 class DatasetUnknown(DatasetError):
-    """There is no data set of that name."""
+    """There is no data set with that name."""
 
     code = "DATASET_UNKNOWN"
     remedy = "`fr dataset list` shows the names."

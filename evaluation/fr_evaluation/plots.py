@@ -35,7 +35,7 @@ def _saved(figure: Figure, form: str) -> bytes:
 
 
 def label(text: str | Message) -> str:
-    """What a picture says, in English."""
+    """The text of a picture, in English."""
     return render(text) if isinstance(text, Message) else text
 
 

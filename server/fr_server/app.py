@@ -105,7 +105,7 @@ What that raises ends it.
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one process does of a server that has several."""
+    """The part of one process in a server that has several."""
 
     port: int  # that all of them listen on
     max_in_flight: int  # as `server.max_in_flight`, for this one

@@ -1,4 +1,4 @@
-"""Where blocking work runs: bounded pools beside the event loop, and the window of items of a stream."""
+"""Runs blocking work in bounded pools beside the event loop, and limits the items of a stream that are at work."""
 
 from __future__ import annotations
 

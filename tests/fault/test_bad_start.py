@@ -148,7 +148,7 @@ def test_check_config_says_what_a_start_says_and_neither_makes_anything(
 def test_a_folder_of_galleries_that_cannot_be_is_named(tmp_path: Path, folder: str) -> None:
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "nowhere")
-    with pytest.raises(FrError, match=r"`gallery\.folder` is no folder that can be written to: ") as refused:
+    with pytest.raises(FrError, match=r"`gallery\.folder` is not a writable folder: ") as refused:
         build(load_config(None, [], {"gallery.folder": folder.replace("{link}", str(link)), "server.port": 0}))
     assert refused.value.reason == "CONFIG_INVALID"
 

@@ -240,8 +240,8 @@ def test_what_cannot_be_measured_is_refused_and_names_nobody(
         return refusal(lambda: list(server.evaluation.RunIdentification(request)))
 
     for name, said in (
-        ("", "There is no data set of that name. List"),
-        ("lfx", "There is no data set of that name. Did you mean lfw? List"),
+        ("", "There is no data set with that name. List"),
+        ("lfx", "There is no data set with that name. Did you mean lfw? List"),
         ("cplfw", "The data set cplfw is not linked on this server. "),
         ("nonface", "The data set nonface has no pairs to compare. "),
     ):

@@ -48,7 +48,7 @@ _PAUSE_S = 0.008
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a call costs a server; medians over rounds."""
+    """The cost of a call to a server; medians over rounds."""
 
     name: str
     cpu_ms: float  # processor time of its processes for each call

@@ -51,7 +51,7 @@ _RESPONSES: dict[Method, Any] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """How many faces the server found in a photo, or searched for, and where they are; None for a search."""
+    """The number of faces that the server found in a photo, or searched for, and their boxes; None for a search."""
 
     faces: int
     found: FoundFaces | None

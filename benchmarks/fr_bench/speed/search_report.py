@@ -47,7 +47,7 @@ class SubjectMemory:
 
     @property
     def read_bytes(self) -> int | None:
-        """What a search reads from end to end: the codes, or the exact vectors if there are none; None as above."""
+        """The size of what a search reads in full: the codes, or the exact vectors if there are none; None as above."""
         return self.scan_bytes or self.store_bytes
 
     @property

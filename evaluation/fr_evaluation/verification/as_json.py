@@ -131,7 +131,7 @@ def _pair(pair: VerificationPair, root: Path) -> list[str | int]:
 
 
 def _calibration(calibration: Calibration) -> dict[str, Any]:
-    """What calibration.json holds, in short."""
+    """A summary of calibration.json."""
     rates, likelihood = calibration.rates, calibration.likelihood
     return {
         "method": method_of(calibration),

@@ -1,4 +1,4 @@
-"""What searches need in memory: for each gallery its index and whose each template is, at one version.
+"""Keeps in memory what searches need: the index of each gallery and the subject of each template, at one version.
 
 A search that sees version v of the store must search version v of the memory. A reader therefore enters with the
 version of its snapshot: it waits while the memory is behind, which lasts only as long as a finished commit takes to be

@@ -1,4 +1,4 @@
-"""Who may call what: `table` says it, in the terms of `rules`.
+"""Decides who may call which method: `table` lists it, in the terms of `rules`.
 
 `authenticate` says who calls, with an API key or one of the `tokens` whose keys `jwks` reads. `authorize` says what
 they may do: `scope` replaces ids that they may not know, and `score_rounding` removes what they may not be told.

@@ -51,7 +51,7 @@ class Authorizer:
         """Return the rule of a method, and count the call; raises `NotPermitted`, `RateLimited`, `QuotaExceeded`."""
         rule = self._rules.get(method)
         if rule is None:
-            raise NotPermitted("Nobody may call this.")
+            raise NotPermitted("No role may call this method.")
         # The call counts even if the role refuses it; the items of a stream are counted one by one.
         self._budgets.spend(principal.principal_id, principal.budget)
         require_role(principal, rule.roles)

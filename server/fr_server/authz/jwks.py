@@ -64,7 +64,7 @@ class JsonWebKeys:
         if self._is_address and urllib.parse.urlsplit(source).scheme != "https":
             raise ConfigInvalid("The keys of the issuer are neither a file nor at an https address.", key=_KEY)
         if not algorithms or not set(algorithms) <= set(ALGORITHMS):
-            raise ConfigInvalid("An algorithm of tokens is not known.", key="access.oidc_algorithms")
+            raise ConfigInvalid("A token algorithm is unknown.", key="access.oidc_algorithms")
         self._source = source
         self._algorithms = algorithms
         self._monotonic_s = monotonic_s
@@ -156,7 +156,7 @@ class JsonWebKeys:
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise _unusable("The keys of the issuer cannot be read.", cause=type(error).__name__) from error
         if len(data) > MAX_BYTES:
-            raise _unusable("The keys of the issuer are too long.", limit=str(MAX_BYTES))
+            raise _unusable("The keys of the issuer are too large.", limit=str(MAX_BYTES))
         return data
 
     def _from_file(self) -> bytes:
@@ -182,14 +182,14 @@ def parse_keys(data: bytes, algorithms: tuple[str, ...]) -> Keys:
     try:
         listed = read_json(data, MAX_BYTES)["keys"]
     except (ValueError, TypeError, KeyError):
-        raise _unusable("The keys of the issuer are no JWKS.") from None
+        raise _unusable("The keys of the issuer are not a JWKS.") from None
     if not isinstance(listed, list) or len(listed) > MAX_KEYS:
-        raise _unusable("The keys of the issuer are no list, or too many.", limit=str(MAX_KEYS))
+        raise _unusable("The keys of the issuer are not a list, or there are too many.", limit=str(MAX_KEYS))
     keys: dict[tuple[str, str], PyJWK] = {}
     for jwk in listed:
         for key in _usable(jwk, algorithms):
             if keys.setdefault((jwk["kid"], key.algorithm_name), key) is not key:
-                raise _unusable("Two keys of the issuer have one id.")
+                raise _unusable("Two keys of the issuer have the same id.")
     if not keys:
         raise _unusable("No key of the issuer can be used.")
     return MappingProxyType(keys)
@@ -199,7 +199,7 @@ def _usable(jwk: Any, algorithms: tuple[str, ...]) -> list[PyJWK]:
     if not isinstance(jwk, dict) or not isinstance(jwk.get("kid"), str):
         return []
     if "d" in jwk:
-        raise _unusable("The keys of the issuer hold a private one; give the public ones alone.")
+        raise _unusable("The keys of the issuer contain a private key; give only public keys.")
     operations = jwk.get("key_ops", ["verify"])
     if jwk.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         return []

@@ -38,7 +38,7 @@ MAX_SUBJECTS = 1_000  # subjects of one record at most
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a call, or an item of a stream, ended."""
+    """The outcome of a call, or of an item of a stream."""
 
     attribution: Attribution
     action: str

@@ -1,4 +1,4 @@
-"""What a rule says of a method: who may call it, on what, and what becomes of its requests and answers."""
+"""Defines the rule of a method: who may call it, on which objects, and how its requests and answers are treated."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fr_trust.access.roles import Role
 
 
 class Kind(StrEnum):
-    """What a call does to what is kept."""
+    """The effect of a call on stored data."""
 
     READ = "read"
     CHANGE = "change"
@@ -18,7 +18,7 @@ class Kind(StrEnum):
 
 
 class ScopeKind(StrEnum):
-    """What an id in a request names; a scope covers galleries and courses, and all else through these.
+    """The kind of object that an id names; a scope covers galleries and courses, and all else through these.
 
     A cohort, a trainee, a session and a trainee's code are of a course. A case and an examination are of the galleries
     that were searched for them.
@@ -39,7 +39,7 @@ OF_GALLERIES = frozenset({ScopeKind.CASE, ScopeKind.EXAMINATION})
 
 
 class Coarse(StrEnum):
-    """What a principal is told whose answers are coarse."""
+    """The answers that a principal with coarse answers gets."""
 
     AS_IS = "as it is"
     ROUNDED = "rounded"
@@ -47,7 +47,7 @@ class Coarse(StrEnum):
 
 
 class Stated(StrEnum):
-    """What a call must state to learn about people in an operational gallery; see `authorize.require_stated`."""
+    """The reason that a call must give to read about people in operational galleries; see `require_stated`."""
 
     NOTHING = ""
     PURPOSE = "purpose"
@@ -57,7 +57,7 @@ class Stated(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scoped:
-    """Where an id stands in a request that must be within the scope."""
+    """The place in a request of an id that must be within the scope."""
 
     kind: ScopeKind
     # Of the field, with dots: "search.gallery_id"; of a repeated field each of its ids. Of a stream, within each item.
@@ -70,7 +70,7 @@ class Scoped:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """Who may call where the request sets this field of a oneof, in the place of the roles of the rule."""
+    """The roles that may call if the request sets this field of a oneof; they replace the roles of the rule."""
 
     field: str
     roles: frozenset[Role]
@@ -78,7 +78,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Who may call a method."""
+    """The callers that a method admits."""
 
     roles: frozenset[Role]  # of which a principal must have one
     kind: Kind  # what it does to what is kept

@@ -57,7 +57,7 @@ class Foreign:
         for scoped in rule.scoped:
             if not scoped.path:
                 if not principal.courses.is_all:
-                    raise NotPermitted("What the server names itself takes a scope of all courses.")
+                    raise NotPermitted("An id that the server chooses needs a scope of all courses.")
                 continue
             for holder, name, place, resource_id in _ids(request, scoped.path):
                 if await self._is_inside(rule, scoped, principal, resource_id):

@@ -1,10 +1,10 @@
-"""What is taken from requests and answers of a principal who is told no exact scores.
+"""Rounds scores and removes embeddings for a principal who gets no exact scores.
 
-Exact scores are a slope: who is told them can climb from any photo to one that is taken for whoever is enrolled
-(Galbally, McCool, Fierrez, Marcel, Ortega-Garcia, "On the vulnerability of face verification systems to hill-climbing
-attacks", Pattern Recognition 43, 2010). So similarities and thresholds have two decimals, and what follows from both
-is worked out anew from these; or moving the threshold would tell the decimals that were left out. A likelihood ratio is
-the similarity again, in other units and finer steps: it is left out. Embeddings are neither taken nor told.
+With exact scores an attacker can improve any photo step by step until it matches an enrolled person (Galbally, McCool,
+Fierrez, Marcel, Ortega-Garcia, "On the vulnerability of face verification systems to hill-climbing attacks", Pattern
+Recognition 43, 2010). Similarities and thresholds therefore have two decimals. The decision is computed again from the
+rounded values; otherwise moving the threshold would reveal the missing decimals. A likelihood ratio is the similarity
+in other units and finer steps, so it is left out. Embeddings are neither accepted nor returned.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _DECIMALS = 2
 def require_photos(rule: Rule, request: Message) -> None:
     """Raise `NotPermitted` where a coarse principal asks for what it is not told, or sends what is not taken of it."""
     if rule.coarse is Coarse.REFUSED:
-        raise NotPermitted("This call tells exact scores or embeddings, which whoever calls is not told.")
+        raise NotPermitted("This call returns exact scores or embeddings, which your role may not see.")
     if rule.search_if and value_at(request, rule.search_if):
-        raise NotPermitted("Whoever calls is not told who is similar to a face that is enrolled.", field=rule.search_if)
+        raise NotPermitted("Your role may not see who is similar to an enrolled face.", field=rule.search_if)
     for path in rule.probes:
         probe = value_at(request, path)
         if isinstance(probe, recognition_pb2.Probe) and probe.WhichOneof("source") == "embedding":
-            raise NotPermitted("Whoever calls may send photos, and no embeddings.", field=path)
+            raise NotPermitted("Your role may send photos, but no embeddings.", field=path)
 
 
 def ask_for_all(request: Message) -> bool:

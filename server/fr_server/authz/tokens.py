@@ -37,7 +37,7 @@ _TYPES = ("jwt", "at+jwt", "application/at+jwt")
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:
-    """Which tokens are accepted, and how they are read."""
+    """The tokens that a server accepts, and how it reads them."""
 
     issuer: str  # that `iss` must be
     audience: str  # that `aud` must be, or have among others

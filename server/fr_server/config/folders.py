@@ -111,7 +111,7 @@ def _require_folder(key: str, folder: Path) -> None:
             return
     except OSError as error:
         why = f"it cannot be looked at: {error.strerror}"
-    raise ConfigInvalid(f"`{key}` is no folder that can be written to: {why}.", key=key)
+    raise ConfigInvalid(f"`{key}` is not a writable folder: {why}.", key=key)
 
 
 def _is_there(path: Path) -> bool:

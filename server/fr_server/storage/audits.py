@@ -1,4 +1,4 @@
-"""What the services ask of audits, wherever these are: one chain for each store."""
+"""The audits as the services see them, in this process or another: one chain for each store."""
 
 from __future__ import annotations
 

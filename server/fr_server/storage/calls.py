@@ -41,7 +41,7 @@ from fr_trust.audit.search import Page as AuditPage
 
 
 class GalleryCalls(Protocol):
-    """What is asked of galleries; `fr_core.gallery.galleries.Galleries` says what each method does."""
+    """The calls on galleries; `fr_core.gallery.galleries.Galleries` documents each method."""
 
     def create(
         self,
@@ -99,7 +99,7 @@ class ExportPart:
 
 @runtime_checkable
 class AuditCalls(Protocol):
-    """What is asked of one chain; `LocalAudit` says what each method does. Each call sees the chain as of one moment.
+    """The calls on one chain; `LocalAudit` documents each method. Each call sees the chain at one moment.
 
     Raises of every method:
         StoreCorrupt: what it reads was altered; `audit_verify` returns that.

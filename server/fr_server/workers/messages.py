@@ -82,7 +82,7 @@ AUDIT_METHODS = _methods(AuditCalls)  # the methods of their audit that a front-
 
 @dataclass(frozen=True, slots=True)
 class ArenaPlan:
-    """How the memory of a link is divided; `slots` is for each of the two classes of calls, at least 1."""
+    """The layout of the memory of a link; `slots` is for each of the two classes of calls, at least 1."""
 
     slots: int
     slot_bytes: int
@@ -110,7 +110,7 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was asked for under a number: packed faces, vectors f32[N, D], or what the galleries returned."""
+    """The answer to a numbered request: packed faces, vectors f32[N, D], or what the galleries returned."""
 
     number: int
     value: Any

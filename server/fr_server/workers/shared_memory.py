@@ -53,7 +53,7 @@ class Arena:
 
 
 class Slots:
-    """Which slots of an arena are free. Each class has its own, so that bulk items cannot take those of people."""
+    """The free slots of an arena. Each class has its own, so that bulk items cannot take those of people."""
 
     def __init__(self, plan: ArenaPlan) -> None:
         self._changed = threading.Condition()

@@ -43,7 +43,7 @@ _LEAST_WORKERS = 4
 
 @dataclass(frozen=True, slots=True)
 class _Milestones:
-    """How far the first process of a front-end, or one that took its place, has come: it listens, it answers calls."""
+    """The progress of a front-end's process, the first or a replacement: it listens, it answers calls."""
 
     listening: asyncio.Event = field(default_factory=asyncio.Event)
     ready: asyncio.Event = field(default_factory=asyncio.Event)

@@ -31,9 +31,9 @@ class Budget:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.requests_per_s) and 0 < self.requests_per_s <= MAX_REQUESTS_PER_S):
-            raise InvalidField("The calls in a second are no number above 0, up to a million.", field="requests_per_s")
+            raise InvalidField("The calls in a second must be above 0 and at most a million.", field="requests_per_s")
         if not 1 <= self.burst <= MAX_BURST:
-            raise InvalidField("The calls at once are not from 1 to a million.", field="burst")
+            raise InvalidField("The calls at once must be from 1 to a million.", field="burst")
         if self.searches_per_day is not None and not 0 <= self.searches_per_day <= MAX_SEARCHES_PER_DAY:
             raise InvalidField("The searches of a day are out of range.", field="searches_per_day")
 

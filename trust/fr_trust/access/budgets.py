@@ -91,7 +91,7 @@ class Budgets:
             missing = 1 - account.tokens
             if missing > _ROUNDING:
                 raise RateLimited(
-                    "More was asked for than the budget of this key or token allows at once.",
+                    "The call asks for more than the budget of this key or token allows at once.",
                     retry_after_s=_rounded_up(missing / budget.requests_per_s),
                 )
             account.tokens -= 1
@@ -110,7 +110,7 @@ class Budgets:
             account = self._account(principal_id, budget, now_s)
             if account.searches >= budget.searches_per_day:
                 raise QuotaExceeded(
-                    "No search is left today of the budget of this key or token.",
+                    "The budget of this key or token has no searches left today.",
                     retry_after_s=_rounded_up(self._day_ends_s - now_s),
                 )
             account.searches += 1

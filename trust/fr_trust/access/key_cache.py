@@ -75,14 +75,14 @@ class Ring:
             seen = connection.execute(HEAD).fetchone()
             head = self._locks.head_of(seen)
             if head.version < self._keys.head.version:
-                raise StoreCorrupt("The access store was put back to what it was before.", check="head")
+                raise StoreCorrupt("The access store was put back to an earlier state.", check="head")
             changed = connection.execute(f"{KEYS} WHERE version > ?", (self._keys.head.version,)).fetchall()
             kept = self._with(self._keys.by_id, changed)
             if not self._is_whole(head, kept):
                 # A key was deleted for good; or an index was altered, or a row, which the next line finds.
                 kept = self._with({}, self._all(connection))
                 if not self._is_whole(head, kept):
-                    raise StoreCorrupt("A row of the access store was taken out, or put back.", check="keys")
+                    raise StoreCorrupt("A row of the access store was removed or put back.", check="keys")
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

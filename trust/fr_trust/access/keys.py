@@ -86,11 +86,11 @@ class NewKey:
 
     def __post_init__(self) -> None:
         if len(self.label) > MAX_LABEL or not self.label.isprintable() or self.label != self.label.strip():
-            raise InvalidField("The label is too long, or holds what cannot be printed.", field="label")
+            raise InvalidField("The label is too long, or contains characters that cannot be printed.", field="label")
         if not self.roles:
             raise InvalidField("A key has one role or more.", field="roles")
         if self.lifetime_ms is not None and not 0 < self.lifetime_ms <= MAX_LIFETIME_MS:
-            raise InvalidField("The time for which the key is valid is not above 0, up to 5 years.", field="lifetime")
+            raise InvalidField("The lifetime of the key is not above 0 and up to 5 years.", field="lifetime")
         if self.certificate_sha256 is not None and not _SHA256.fullmatch(self.certificate_sha256):
             raise InvalidField("The sha256 of a certificate has 64 digits 0-9, a-f.", field="certificate_sha256")
 
@@ -124,12 +124,12 @@ class ApiKey:
 
     @property
     def principal_id(self) -> str:
-        """Of whoever uses it."""
+        """The id of its principal."""
         return principal_id_of(self.key_id)
 
     @property
     def principal(self) -> Principal:
-        """Whoever uses it."""
+        """The principal that the key stands for."""
         return Principal(self.principal_id, self.roles, self.galleries, self.courses, self.budget)
 
     def is_over(self, now_ms: int) -> bool:

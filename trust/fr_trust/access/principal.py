@@ -35,7 +35,7 @@ class Principal:
 
     @property
     def coarse(self) -> bool:
-        """Whether it gets scores rounded to two decimals, and no embeddings: a trainee who is no operator does.
+        """True if it gets scores rounded to two decimals, and no embeddings: a trainee who is no operator.
 
         With exact scores one can climb to a photo of an enrolled person (Galbally et al., 2010).
         """

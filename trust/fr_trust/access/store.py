@@ -99,7 +99,7 @@ class AccessStore(SharedStore[Transaction]):
             StorageLow: the disk has too little room.
         """
         if not 0 <= overlap_ms <= MAX_OVERLAP_MS:
-            raise InvalidField("The secret before stays valid for 0 to 30 days.", field="overlap")
+            raise InvalidField("The previous secret stays valid for 0 to 30 days.", field="overlap")
         by = current_attribution()
         return self._writer.run(lambda tx: self._changes.rotate(tx, key_id, overlap_ms, by))
 

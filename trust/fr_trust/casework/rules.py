@@ -111,10 +111,10 @@ def require_finding(finding: Finding, examination: Examination) -> None:
     if len(finding.notes) > MAX_NOTES:
         raise InvalidField(f"`notes` has at most {MAX_NOTES} characters.", field="notes", limit=str(MAX_NOTES))
     if _SURROGATE.search(finding.notes):
-        raise InvalidField("`notes` holds what is no character.", field="notes")
+        raise InvalidField("`notes` contains an invalid character.", field="notes")
     if finding.kind is FindingKind.POTENTIAL_CANDIDATE:
         if finding.template_id not in {candidate.template_id for candidate in examination.candidates}:
-            raise InvalidField("`template_id` is none of the candidates.", field="template_id")
+            raise InvalidField("`template_id` is not one of the candidates.", field="template_id")
         if not LOWEST_RATING <= finding.rating <= HIGHEST_RATING:
             told = f"`rating` is a whole number from {LOWEST_RATING} to {HIGHEST_RATING}."
             raise InvalidField(told, field="rating")

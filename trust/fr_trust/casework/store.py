@@ -84,7 +84,7 @@ class CaseStore(SharedStore[Transaction]):
         require_reference(reference)
         now_ms = self._clock_ms()
         if expires_ms is not None and expires_ms <= now_ms:
-            raise InvalidField("The case would be over before it is opened.", field="retention")
+            raise InvalidField("The case would expire before it is opened.", field="retention")
         wanted = Case("", reference, purpose, by, now_ms, expires_ms=expires_ms)
         asked = current_attribution()
         case, deleted = self._writer.run(lambda tx: self._changes.open_case(tx, wanted, asked, sees))
@@ -190,7 +190,7 @@ class CaseStore(SharedStore[Transaction]):
         with self._looking() as look:
             gallery_id = look.gallery_of(examination_id)
         if gallery_id is None:
-            raise UnknownExamination("There is no examination of that id.")
+            raise UnknownExamination("There is no examination with that id.")
         return frozenset((gallery_id,))
 
     def awaiting(

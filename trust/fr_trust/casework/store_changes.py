@@ -228,7 +228,7 @@ class Changes:
 
     def _put_head(self, tx: Transaction, head: Head) -> None:
         if tx.write(_SET_HEAD, *self._locks.sealed_head(head)) != 1:
-            raise StoreCorrupt("The case store has lost its head.", check="head")
+            raise StoreCorrupt("The head of the case store is missing.", check="head")
         tx.when_kept(lambda: self._roll.reached(head.version))
 
     def _delete(self, tx: Transaction, look: Look, kept: KeptCase, action: str, by: Attribution) -> None:

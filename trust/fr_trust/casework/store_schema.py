@@ -220,7 +220,7 @@ class Locks:
     def __init__(self, reading: Statements) -> None:
         row = reading.row("SELECT wrapped_key FROM vault WHERE vault_no = 1")
         if row is None:
-            raise StoreCorrupt("The case store has lost its key.", check="vault")
+            raise StoreCorrupt("The key of the case store is missing.", check="vault")
         self._key = reading.vault.key(STORE_OWNER, 1, row[0])
         self._vault = reading.vault
 
@@ -239,7 +239,7 @@ class Locks:
     def head_of(self, row: Row | None) -> Head:
         """Open the head, a row of `HEAD`."""
         if row is None:
-            raise StoreCorrupt("The case store has lost its head.", check="head")
+            raise StoreCorrupt("The head of the case store is missing.", check="head")
         version, sealed = row
         said = self._key.open(sealed, SCHEMA.bound("head", version), "head")
         digest, *counts = SCHEMA.readable(lambda: _HEAD.unpack(said))
@@ -345,7 +345,7 @@ def with_photos(case: KeptCase, kept: KeptExamination, rows: Sequence[Row]) -> E
     out, exchanged or put in.
     """
     if [number for number, _ in rows] != list(kept.photos):
-        raise StoreCorrupt("A photo of an examination was taken out, or put in.", check="photos")
+        raise StoreCorrupt("A photo of an examination was removed or added.", check="photos")
     own = kept.examination
     opened = {
         number: case.key.open(sealed, SCHEMA.bound("photos", own.examination_id, number), "photos")

@@ -20,7 +20,7 @@ class Photo(Protocol):
 
 
 class Bound(StrEnum):
-    """Whether a likelihood ratio is exact, or the limit that a calibration can show."""
+    """Tells an exact likelihood ratio from the limit that a calibration can show."""
 
     EXACT = ""
     AT_LEAST = "at least"

@@ -25,7 +25,7 @@ def new_key(request: pb.CreateKeyRequest, default: Budget, key_days: int, not_af
     """
     unknown = [value for value in request.roles if value not in _BY_VALUE]
     if unknown:
-        raise InvalidField("`roles` holds a value that is no role.", field="roles")
+        raise InvalidField("`roles` contains a value that is not a role.", field="roles")
     lifetime_ms = key_days * DAY_MS
     if request.HasField("lifetime"):
         lifetime_ms = _milliseconds(request.lifetime, "lifetime")
@@ -104,5 +104,5 @@ def _budget_message(budget: Budget) -> pb.Budget:
 
 def _milliseconds(sent: duration_pb2.Duration, field: str) -> int:
     if sent.seconds < 0 or not 0 <= sent.nanos < NANOS_PER_S:
-        raise InvalidField(f"`{field}` is no duration from 0 up.", field=field)
+        raise InvalidField(f"`{field}` is not a duration of 0 or more.", field=field)
     return sent.seconds * 1000 + sent.nanos // 1_000_000

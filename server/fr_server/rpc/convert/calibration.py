@@ -94,7 +94,7 @@ def calibration_from(text: str) -> Calibration:
     try:
         _require_answers(InForce(calibration, Source.GALLERY, ""))
     except (ValueError, ArithmeticError) as error:
-        raise CalibrationInvalid("The calibration holds a number or a text that no answer can be given by.") from error
+        raise CalibrationInvalid("The calibration contains a number or a text that an answer cannot hold.") from error
     return calibration
 
 

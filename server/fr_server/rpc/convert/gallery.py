@@ -59,7 +59,7 @@ _DECISIONS = by_name(Decision, pb.SearchDecision, "SEARCH_DECISION")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SearchedFace:
-    """What was found for one face; `face` is None where an embedding was searched for."""
+    """The candidates for one face; `face` is None if the probe was an embedding."""
 
     face: Face | None
     found: Found
@@ -102,7 +102,7 @@ def expiry(request: pb.CreateGalleryRequest | pb.UpdateGalleryRequest) -> dateti
     try:
         return request.expire_time.ToDatetime(UTC)
     except ValueError as error:
-        raise InvalidField("`expire_time` is no time of the years 1 to 9999.", field="expire_time") from error
+        raise InvalidField("`expire_time` is not a time in the years 1 to 9999.", field="expire_time") from error
 
 
 def retention(request: pb.CreateGalleryRequest | pb.UpdateGalleryRequest) -> timedelta | None:
@@ -112,11 +112,11 @@ def retention(request: pb.CreateGalleryRequest | pb.UpdateGalleryRequest) -> tim
     seconds, nanos = request.retention.seconds, request.retention.nanos
     # `ToTimedelta` adds up whatever it finds.
     if abs(nanos) >= NANOS_PER_S or seconds * nanos < 0:
-        raise InvalidField("`retention` is no duration.", field="retention")
+        raise InvalidField("`retention` is not a duration.", field="retention")
     try:
         return request.retention.ToTimedelta()
     except (ValueError, OverflowError) as error:
-        raise InvalidField("`retention` is no duration.", field="retention") from error
+        raise InvalidField("`retention` is not a duration.", field="retention") from error
 
 
 def page_size(
@@ -166,7 +166,7 @@ def gallery_use(request: pb.CreateGalleryRequest, unspecified: GalleryUse) -> Ga
     for use, value in _USES.items():
         if value == request.use:
             return use
-    raise InvalidField("`use` is no value of GalleryUse.", field="use")
+    raise InvalidField("`use` is not a value of GalleryUse.", field="use")
 
 
 def subject_message(subject: Subject) -> pb.Subject:

@@ -47,7 +47,7 @@ def retention_ms(request: pb.OpenCaseRequest, least_days: int) -> int | None:
         return None
     sent: duration_pb2.Duration = request.retention
     if not 0 <= sent.nanos < NANOS_PER_S or not 0 <= sent.seconds <= _LONGEST_S or not (sent.seconds or sent.nanos):
-        raise InvalidField("`retention` is no duration above 0, up to a hundred years.", field="retention")
+        raise InvalidField("`retention` is not a duration above 0 and up to a hundred years.", field="retention")
     if sent.seconds < least_days * _DAY_S:
         told = f"A case is kept for {least_days} days at least on this server."
         raise InvalidField(told, field="retention", limit=str(least_days))
@@ -63,7 +63,7 @@ def in_case(request: pb.SearchInCaseRequest, case: Case) -> gallery_pb2.SearchRe
         told = "The case says what the search is for: leave `purpose` and `case_reference` out."
         raise InvalidField(told, field="search.purpose")
     if search.probe.WhichOneof("source") != "image":
-        raise InvalidField("A search in a case takes a photo, which examiners can look at.", field="search.probe")
+        raise InvalidField("A search in a case needs a photo, so that examiners can look at it.", field="search.probe")
     if search.several_faces == common_pb2.SEVERAL_FACES_POLICY_ALL:
         raise InvalidField("A search in a case is for one face.", field="search.several_faces")
     made = gallery_pb2.SearchRequest()
@@ -77,7 +77,7 @@ def finding_of(request: pb.SubmitFindingRequest, examiner: str) -> Finding:
     if request.kind == pb.FINDING_KIND_UNSPECIFIED:
         raise MissingField("`kind` is not set.", field="kind")
     if request.kind not in _KIND_OF:
-        raise InvalidField("`kind` is no value of FindingKind.", field="kind")
+        raise InvalidField("`kind` is not a value of FindingKind.", field="kind")
     return Finding(examiner, _KIND_OF[request.kind], request.template_id, request.rating, request.notes)
 
 

@@ -75,7 +75,7 @@ class Admission(grpc.aio.ServerInterceptor):
                     except (TimeoutError, CallEnded) as error:
                         if not limit.expired() and time.monotonic() < until_s:
                             raise
-                        raise CallTooLong("The call took longer than the server lets a call take.") from error
+                        raise CallTooLong("The call took longer than the time limit for a call.") from error
 
             return call
 

@@ -127,7 +127,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         try:
             return _well_formed(await first_of(context, self._read_s))
         except TimeoutError as error:
-            raise CallEnded("The request did not come whole in the time that the server lets a call take.") from error
+            raise CallEnded("The request did not arrive in full within the time limit for a call.") from error
 
     async def _only(self, context: Context) -> AsyncIterator[Any]:
         yield await self._first_of(context)
@@ -179,7 +179,7 @@ async def _each_well_formed(context: Context) -> AsyncIterator[Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What a call knows of itself. Cancelled timers keep it for long, so it holds nothing more."""
+    """The facts of a call. Cancelled timers keep it for a long time, so it holds nothing more."""
 
     request_id: str
     observer: Listener

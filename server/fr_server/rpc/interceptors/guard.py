@@ -41,7 +41,7 @@ _NOBODY = Attribution(actor=NOBODY)
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Who calls, None if unknown; either `rule` or `error` is set."""
+    """The caller, None if unknown; either `rule` or `error` is set."""
 
     principal: Principal | None
     rule: Rule | None

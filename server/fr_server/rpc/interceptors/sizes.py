@@ -1,4 +1,4 @@
-"""How long the requests of each call may be: what they hold is read on the event loop, for which all others wait."""
+"""Limits the requests of each call: they are parsed on the event loop, and all other calls wait for it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """What the requests of a method may be."""
+    """The limits on the requests of a method."""
 
     message: Descriptor
     stream: bool  # whether there may be more than one in a call

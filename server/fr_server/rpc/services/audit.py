@@ -59,7 +59,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         for chain in {sent.chain for sent in request.checkpoints}:
             self._audit(chain)
             if chain not in names:  # which nobody would look at
-                raise InvalidField("A checkpoint is of another chain than the one to check.", field="checkpoints")
+                raise InvalidField("A checkpoint belongs to another chain than the one to check.", field="checkpoints")
         by_chain = await self._work.storage(_checkpoints_of, request)
         verdicts = [
             _verdict(name, by_chain[name], await self._work.audit(self._audits[name].audit_verify, by_chain[name]))
@@ -100,7 +100,7 @@ def _search(
     in it.
     """
     if request.subject_id and not request.gallery_id:
-        raise MissingField("`subject_id` is of a gallery: set `gallery_id` too.", field="gallery_id")
+        raise MissingField("`subject_id` belongs to a gallery: set `gallery_id` too.", field="gallery_id")
     subject = audit.audit_subject(request.gallery_id, request.subject_id) if request.subject_id else ()
     case = audit.audit_case(request.case_reference) if request.case_reference else ()
     wanted = Filter(
@@ -125,7 +125,7 @@ def _milliseconds(sent: timestamp_pb2.Timestamp, field: str) -> int:
     try:
         return int(sent.ToMilliseconds())
     except ValueError as error:
-        raise InvalidField(f"`{field}` is no time of the years 1 to 9999.", field=field) from error
+        raise InvalidField(f"`{field}` is not a time in the years 1 to 9999.", field=field) from error
 
 
 def _record_message(kept: Kept) -> pb.AuditRecord:

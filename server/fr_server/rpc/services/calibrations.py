@@ -61,7 +61,7 @@ class Calibrations:
             return self._decisions.of_gallery(info.model, calibration, own)
         if asked is None or isinstance(asked, Threshold):
             return None
-        raise CalibrationUnreadable("The gallery's calibration cannot be read, so it tells no threshold for a rate.")
+        raise CalibrationUnreadable("The gallery's calibration cannot be read, so it gives no threshold for a rate.")
 
     async def set(self, request: pb.SetCalibrationRequest) -> pb.SetCalibrationResponse:
         """Give a gallery a calibration; raises `MissingField` for no text, `UnknownGallery`, and `StorageLow`.
@@ -71,7 +71,7 @@ class Calibrations:
         text = request.calibration_json
         if not text:
             raise MissingField(
-                "`calibration_json` is empty; DeleteCalibration takes a gallery's calibration away.",
+                "`calibration_json` is empty; to delete a gallery's calibration, use DeleteCalibration.",
                 field="calibration_json",
             )
 

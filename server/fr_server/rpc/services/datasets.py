@@ -20,7 +20,7 @@ def dataset_root(name: str, kind: str) -> Path:
     offered = READERS[kind]
     if name not in manifest_names():
         near = get_close_matches(name, offered, n=1)
-        raise DatasetUnavailable(f"There is no data set of that name.{f' Did you mean {near[0]}?' if near else ''}")
+        raise DatasetUnavailable(f"There is no data set with that name.{f' Did you mean {near[0]}?' if near else ''}")
     if name not in offered:
         lacking = "pairs to compare" if kind == "verification" else "list of people to search for"
         raise DatasetUnavailable(f"The data set {name} has no {lacking}.")

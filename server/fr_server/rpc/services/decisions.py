@@ -78,7 +78,7 @@ class Decisions:
         """Return the default threshold of a model; raises `MissingField`, which names the field, for another's."""
         if model != self.model:
             raise MissingField(
-                "The gallery is of another model than this server's, so there is no default threshold for it.",
+                "The gallery belongs to another model than this server's, so there is no default threshold for it.",
                 field=field,
             )
         return self._default_threshold
@@ -105,7 +105,7 @@ class Decisions:
         if isinstance(asked, Threshold):
             return asked.value
         if in_force is None:
-            raise NoCalibration("There is no calibration that tells the threshold for a rate.")
+            raise NoCalibration("There is no calibration that gives the threshold for a rate.")
         return _threshold_at(asked, in_force.calibration, max(1, templates))
 
 

@@ -136,7 +136,7 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
         try:
             self._runs.take(caller)
         except Overloaded as refusal:
-            raise EvaluationRunning("The server runs an evaluation, or another caller is next.") from refusal
+            raise EvaluationRunning("The server is running another evaluation, or another caller is next.") from refusal
         seen = _Seen()
         running = asyncio.ensure_future(self._work.evaluation(self._kept, measure, seen))
         running.add_done_callback(partial(self._ended, caller))

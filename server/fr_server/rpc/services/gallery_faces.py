@@ -44,7 +44,7 @@ MAX_CANDIDATES = 10_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SearchOrder:
-    """What a search asks of an entered gallery, apart from its probe; see `Galleries.search`."""
+    """The parameters of a search in an entered gallery, apart from its probe; see `Galleries.search`."""
 
     info: GalleryInfo
     policy: FacePolicy

@@ -156,7 +156,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         """Return a case; one that the caller may not know of is answered as one that there is not."""
         case = await self._work.storage(self._cases.case, case_id)
         if not _sees(current_principal(), case):
-            raise UnknownCase("There is no case of that id.")
+            raise UnknownCase("There is no case with that id.")
         return case
 
     def _keep(

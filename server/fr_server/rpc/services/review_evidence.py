@@ -142,7 +142,7 @@ class EvidenceRoom:
                 extract = audit_extract(audit, case)
             if extract.searches == len(examinations):
                 return examinations, extract
-        raise StoreCorrupt("The audit tells of other searches than those that the case has.", check="audit")
+        raise StoreCorrupt("The audit records other searches than the case holds.", check="audit")
 
     def _exhibit(self, examination: Examination) -> Exhibit:
         calibration = self._calibration(examination)
@@ -204,8 +204,8 @@ def _require_told_already(examinations: Sequence[Examination]) -> None:
     by = principal.principal_id
     if any(may_examine(one, by) and one.searched.searched_by != by for one in examinations):
         raise NotPermitted(
-            "The bundle tells the ranking of leads that whoever calls may still judge as an examiner. Give the "
-            "findings first, or have somebody export it whose key has not the role examiner.",
+            "The bundle shows the ranking of leads that you may still judge as an examiner. Give the "
+            "findings first, or ask someone whose key does not have the role examiner to export it.",
             field="include_unfinished",
         )
 

@@ -96,7 +96,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         try:
             self._builds.take(caller)
         except Overloaded as refusal:
-            raise CourseBuilding("The server makes a course, or another caller is next.") from refusal
+            raise CourseBuilding("The server is making another course, or another caller is next.") from refusal
         seen = _Seen()
         running = asyncio.ensure_future(
             self._resources.work.course(self._made, plan, names, seed, learn_from, exclude, seen)
@@ -134,7 +134,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
     async def SetProbeKey(self, request: pb.SetProbeKeyRequest, context: Context) -> pb.SetProbeKeyResponse:
         sha256, which = sent_sha256(request.image_sha256), request.WhichOneof("truth")
         if which is None or (which == "absent" and not request.absent):
-            raise MissingField("`truth` says neither who it is nor that it is nobody.", field="truth")
+            raise MissingField("`truth` says neither who the person is nor that the person is absent.", field="truth")
         identity = request.identity if which == "identity" else None
         await self._resources.work.storage(self._resources.store.set_probe_key, request.course_id, sha256, identity)
         return pb.SetProbeKeyResponse()

@@ -42,7 +42,7 @@ async def search_for(
     again = [one for one in ranked if one.person in seen and one.person not in waiting]
     found = sorted((*fresh, *again)[:size], key=lambda one: -one.similarity)
     if not found:
-        raise InvalidField("Everybody in the gallery is in another trial of yours: answer that first.", field="image")
+        raise InvalidField("Everyone in the gallery is in another trial of yours: answer it first.", field="image")
     truth = await resources.work.storage(resources.store.probe_truth, course.course_id, sha256)
     shown = tuple(pictures[one.person] for one in found)
     return OwnList(shown, _key(truth, pictures, shown, tuple(one.similarity for one in found)))
