@@ -76,7 +76,7 @@ def _sizes(text: str | None) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(",")) if text else ()
     except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is no list of sizes, such as 1000,10000.", param_hint="--sweep") from error
+        raise typer.BadParameter(f"{text!r} is not a list such as 1000,10000.", param_hint="--sweep") from error
 
 
 def pipeline(

@@ -123,7 +123,7 @@ def _found_on_the_way(wire: Wire, target: str, timeout_s: float | None) -> tuple
         allowed = "in time" if timeout_s is None else f"within {timeout_s:g} s"
         return TIMED_OUT, f"{target} did not answer {allowed}. Allow more time (`timeout_s`, or `fr --timeout`)."
     if wire.code is grpc.StatusCode.UNIMPLEMENTED:
-        return "", f"{target} does not offer this call: it is no FR Core server, or one of another version ({details})."
+        return "", f"{target} does not offer this call: it is not FR Core, or another version ({details})."
     if wire.code is grpc.StatusCode.CANCELLED:
         return "", f"The call to {target} was cancelled."
     return "", f"{target} answered {wire.code.name}: {details or 'no details'}"

@@ -58,5 +58,5 @@ def _checked(path: Path, content: Any) -> tuple[tuple[bytes, ...], tuple[bool, .
             raise BinMalformed(f"Crop {number} of {path} is neither a JPEG nor a PNG file.")
     for number, label in enumerate(labels, 1):
         if not (isinstance(label, int) and label in (0, 1)):
-            raise BinMalformed(f"Label {number} of {path} is no boolean.")
+            raise BinMalformed(f"Label {number} of {path} is not a boolean.")
     return tuple(crops), tuple(bool(label) for label in labels)

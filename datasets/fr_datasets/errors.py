@@ -71,7 +71,7 @@ class DatasetUnreadable(DatasetError):
 
 
 class NameNotText(DatasetUnreadable):
-    """The name of a file or folder is no UTF-8, so that no report could name it."""
+    """The name of a file or folder is not UTF-8, so that no report could name it."""
 
     remedy = "Rename it."
 
@@ -222,7 +222,7 @@ def require_folder(path: Path) -> Path:
     except OSError as error:
         raise DatasetUnreadable(f"The folder {path} cannot be looked up: {error.strerror}.") from error
     if not is_folder:
-        raise DatasetMissing(f"{path} is no folder." if there else f"The folder {path} is not there.")
+        raise DatasetMissing(f"{path} is not a folder." if there else f"The folder {path} is not there.")
     if not os.access(path, os.R_OK | os.X_OK):
         raise DatasetUnreadable(f"The folder {path} may not be read.")
     return path

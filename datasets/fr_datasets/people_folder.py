@@ -65,7 +65,7 @@ def _photos(folder: Path, root: Path) -> tuple[Path, ...]:
     for path in photos:
         if not path.is_file() or path.suffix.lower() not in SUFFIXES:
             raise DatasetError(
-                f"{path} is no photo. A person's folder holds photos alone: {', '.join(sorted(SUFFIXES))}."
+                f"{path} is not a photo. A person's folder holds photos alone: {', '.join(sorted(SUFFIXES))}."
             )
     if not photos:
         raise DatasetMissing(f"The folder {folder} holds no photo.")

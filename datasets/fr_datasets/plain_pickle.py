@@ -25,7 +25,7 @@ _NOTHING = frozenset({"PROTO", "FRAME"})
 
 
 class PickleRefused(ValueError):
-    """The file is no pickle, is cut off, or holds more than plain values; the text says which, in one line."""
+    """The file is not a pickle, is cut off, or holds more than plain values; the text says which, in one line."""
 
 
 def load_plain(data: bytes) -> Any:
@@ -43,7 +43,7 @@ def load_plain(data: bytes) -> Any:
     except PickleRefused:
         raise
     except (ValueError, OverflowError) as error:
-        raise PickleRefused("the file is cut off, or is no pickle") from error
+        raise PickleRefused("the file is cut off, or is not a pickle") from error
     raise PickleRefused("the file is cut off")
 
 
@@ -111,7 +111,7 @@ class _Machine:
     def _top_list(self) -> list[Any]:
         top = self._top()
         if not isinstance(top, list):
-            raise PickleRefused("the pickle appends to something that is no list")
+            raise PickleRefused("the pickle appends to something that is not a list")
         return top
 
     def _pop(self) -> Any:

@@ -40,7 +40,7 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         DatasetMissing: there is no such file.
         DatasetUnreadable: as for `open_list`, it cannot be read to its end, or has more than `MAX_LINES`.
-        DatasetMalformed: it is no UTF-8, or holds a control character other than a tab.
+        DatasetMalformed: it is not UTF-8, or holds a control character other than a tab.
         CallEnded: the caller's ticket is no longer wanted.
     """
     with open_list(path) as file:
@@ -77,7 +77,7 @@ def open_list(path: Path) -> BinaryIO:
     except FileNotFoundError as error:
         raise DatasetMissing(f"The list {path} is not there.{suggest_folder(path.parent, path.name)}") from error
     except NotADirectoryError as error:
-        raise DatasetMissing(f"The list {path} is not there: {path.parent} is no folder.") from error
+        raise DatasetMissing(f"The list {path} is not there: {path.parent} is not a folder.") from error
     except OSError as error:
         raise DatasetUnreadable(f"The list {path} cannot be read: {error.strerror}.") from error
     if size_of(file) > MAX_BYTES:
@@ -157,7 +157,7 @@ def read_header(path: Path) -> list[str]:
     try:
         return next(csv.reader([header]))
     except csv.Error as error:
-        raise DatasetMalformed(path, 1, f"the header is no CSV: {error}") from error
+        raise DatasetMalformed(path, 1, f"the header is not CSV: {error}") from error
 
 
 def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -183,6 +183,6 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[s
             if line % _LOOK_EVERY == 0:
                 current_ticket().require_wanted()
     except csv.Error as error:
-        raise DatasetMalformed(path, line, f"the row is no CSV: {error}") from error
+        raise DatasetMalformed(path, line, f"the row is not CSV: {error}") from error
     if reader.line_num == 1:
         raise DatasetMalformed(path, 1, "the list has no rows")

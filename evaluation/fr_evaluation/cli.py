@@ -216,7 +216,7 @@ def identification(
 
 
 def _sizes(text: str) -> list[int]:
-    """The sizes of galleries, ascending; ends the command where one is no number from 1 to `LARGEST_GALLERY`."""
+    """The sizes of galleries, ascending; ends the command where one is not a number from 1 to `LARGEST_GALLERY`."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not all(
         part.isascii() and part.isdigit() and len(part) <= MOST_DIGITS and 1 <= int(part) <= LARGEST_GALLERY

@@ -68,7 +68,7 @@ def read_recorded(path: Path) -> Recorded:
     file = find_report(path)
     document = _document(file)
     if "format" not in document or document.get("kind") not in KINDS:
-        raise NotRepeatable(f"{file} is no report of `fr evaluate verification` or `identification`.")
+        raise NotRepeatable(f"{file} is not a report of `fr evaluate verification` or `identification`.")
     _require_format(document["format"], file)
     try:
         dataset, versions = (_table(document[name], name) for name in ("dataset", "versions"))
@@ -90,7 +90,7 @@ def read_recorded(path: Path) -> Recorded:
 
 
 def read_scores(lines: TextIO, kind: str) -> Scores:
-    """Read scores.csv of a report of a kind; raises ValueError where it is no such file."""
+    """Read scores.csv of a report of a kind; raises ValueError if it is not such a file."""
     rows = csv.DictReader(bounded_lines(lines), strict=True)
     try:
         if not _COLUMNS[kind] <= set(rows.fieldnames or ()):
@@ -117,9 +117,9 @@ def _document(file: Path) -> Mapping[str, Any]:
     except TextRefused as error:
         raise NotRepeatable(f"{file} is not a report as FR Core writes it: {error}. Use the original file.") from error
     except ValueError as error:
-        raise NotRepeatable(f"{file} is no JSON, or is cut off. Take the report as it was written.") from error
+        raise NotRepeatable(f"{file} is not JSON, or is cut off. Take the report as it was written.") from error
     if not isinstance(document, dict):
-        raise NotRepeatable(f"{file} is no report of `fr evaluate verification` or `identification`.")
+        raise NotRepeatable(f"{file} is not a report of `fr evaluate verification` or `identification`.")
     try:
         _require_plain(document)
     except ValueError as error:
@@ -167,28 +167,28 @@ def _settings(value: Any) -> Settings:
             raise ValueError(f"`settings/{name}` lacks `{min(missing)}`")
     sizes = list(found.gallery_sizes)
     if any(not 1 <= size <= LARGEST_GALLERY for size in sizes) or sizes != sorted(set(sizes)):
-        raise ValueError(f"`settings/gallery_sizes` are no ascending numbers from 1 to {LARGEST_GALLERY}")
+        raise ValueError(f"`settings/gallery_sizes` are not ascending numbers from 1 to {LARGEST_GALLERY}")
     if found.seed < 0 or not isfinite(found.threshold):
         name = "seed" if found.seed < 0 else "threshold"
-        raise ValueError(f"`settings/{name}` is no number that can be used")
+        raise ValueError(f"`settings/{name}` is not a usable number")
     return found
 
 
 def _table(value: object, path: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f"`{path}` is no object")
+        raise ValueError(f"`{path}` is not an object")
     return value
 
 
 def _text(value: object, name: str) -> str:
     if not isinstance(value, str) or not value:
-        raise ValueError(f"`{name}` is no text")
+        raise ValueError(f"`{name}` is not text")
     return value
 
 
 def _sha256(value: object, name: str) -> str:
     if not isinstance(value, str) or not _SHA256.fullmatch(value):
-        raise ValueError(f"`{name}` is no sha256")
+        raise ValueError(f"`{name}` is not a sha256")
     return value
 
 

@@ -243,7 +243,7 @@ def _from_json(report_id: str, text: bytes) -> KeptReport:
         raise ValueError("another format")
     summary, model, files = {**keys["summary"]}, {**keys["summary"]["model"]}, {**keys["files"]}
     texts = (*model.values(), *files.values(), *(value for name, value in summary.items() if name != "model"))
-    "".join(texts).encode()  # raises for what is no text, or none that can be sent
+    "".join(texts).encode()  # raises if it is not text, or cannot be sent
     if summary["kind"] not in KINDS or not files.keys() <= NAMES or not all(map(_SHA256.fullmatch, files.values())):
         raise ValueError("another form")
     measured_at = datetime.fromisoformat(summary["measured_at"])

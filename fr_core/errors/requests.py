@@ -23,7 +23,7 @@ class EmbeddingNotUnit(InputRefused):
     """The embedding does not have length one."""
 
     reason = "EMBEDDING_NOT_UNIT"
-    remedy = "Divide the embedding by its Euclidean length; a vector of zeros is no embedding."
+    remedy = "Divide the embedding by its Euclidean length; a vector of zeros is not an embedding."
 
 
 class ModelMismatch(InputRefused):

@@ -54,7 +54,7 @@ class Container:
 
 
 def sniff(data: bytes) -> str | None:
-    """The name of the image format by its first bytes; None for what is no image.
+    """The name of the image format by its first bytes; None for what is not an image.
 
     The name may be one that no decoder here reads, such as HEIC.
     """

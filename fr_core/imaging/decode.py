@@ -228,7 +228,7 @@ def decode_pixels(data: bytes, limits: ImageLimits) -> U8:
     require_bytes(data, limits)
     name = sniff(data)
     if name is None:
-        raise Undecodable("The bytes are no image of a known format.")
+        raise Undecodable("The bytes are not an image of a known format.")
     if name not in limits.formats:
         raise UnsupportedFormat(f"The photo is of the format {name}.", format=name, accepted=",".join(limits.formats))
     container = inspect(data, name)

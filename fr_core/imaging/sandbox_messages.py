@@ -96,7 +96,7 @@ def _refusal(text: bytes) -> FrError:
     try:
         said = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Nonsense("a refusal that is no JSON") from error
+        raise Nonsense("a refusal that is not JSON") from error
     match said:
         case {"reason": str(reason), "what": str(what), "metadata": dict(metadata)} if (
             reason in _REFUSALS and _SENTENCE.fullmatch(what) and _METADATA.issuperset(metadata)

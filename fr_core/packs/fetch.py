@@ -203,7 +203,7 @@ def _read_member(archive: Path, source: Source, spec: FileSpec) -> bytes:
             with tarfile.open(archive) as tar:
                 file = tar.extractfile(source.member)
                 if file is None:
-                    raise DownloadFailed(f"{source.member} is no file of the archive")
+                    raise DownloadFailed(f"{source.member} is not a file of the archive")
                 return _read_limited(file, source, spec)
         with zipfile.ZipFile(archive) as zipped, zipped.open(source.member) as member:
             return _read_limited(member, source, spec)

@@ -221,7 +221,7 @@ def parse_pack(text: str) -> Pack:
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise PackInvalid(f"The manifest is no TOML: {error}.") from error
+        raise PackInvalid(f"The manifest is not TOML: {error}.") from error
     try:
         return _reader().validate_python(content)
     except ValidationError as error:
@@ -241,7 +241,7 @@ def _refused(error: ValidationError) -> PackInvalid:
         case "missing":
             what = "is missing"
         case "unexpected_keyword_argument":
-            what = "is no key that manifests have"
+            what = "is not a key that manifests have"
         case "union_tag_invalid" | "union_tag_not_found":
             key, what = f"{key}.kind", "must be `registry` or `zip`"
         case "dataclass_type":

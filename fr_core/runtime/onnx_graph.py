@@ -65,8 +65,8 @@ def prepared(model: bytes, pixels: PixelInput, half: bool = False, any_batch: bo
 
     Returns an ONNX file with one input u8[N, H, W, 3], RGB, and the same outputs.
 
-    Raises `ValueError`: the bytes are no ONNX file, the model keeps weights in another file, a scale does not fit its
-    quantised weight, or the model has another input than one f32[N, 3, H, W].
+    Raises `ValueError`: the bytes are not an ONNX file, the model keeps weights in another file, a scale does not fit
+    its quantised weight, or the model has another input than one f32[N, 3, H, W].
     """
     parsed = _parsed(model)
     graph = parsed.graph
@@ -196,7 +196,7 @@ def free_batch_dimension(graph: onnx.GraphProto) -> None:
 def takes_one_picture(model: bytes) -> bool:
     """Return whether a file says that its model takes one picture at a time.
 
-    Raises `ValueError`: the bytes are no ONNX file, or not one of a model of pictures.
+    Raises `ValueError`: the bytes are not an ONNX file, or not one of a model of pictures.
     """
     graph = _parsed(model).graph
     drop_inputs(graph)

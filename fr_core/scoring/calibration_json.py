@@ -122,7 +122,7 @@ class _Reader:
             raise ValueError(f"In {self._name}, {min(self._fields)} is not known.")
 
     def _of(self, value: object, kind: type[T], what: str) -> T:
-        # Not isinstance: True is no number here.
+        # Not isinstance: True is not a number here.
         if type(value) is not kind:
             raise ValueError(f"In {self._name}, {what} must be {_KINDS[kind]}.")
         return value

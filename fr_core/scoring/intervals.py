@@ -63,7 +63,7 @@ def wilson_interval(count: int, total: int, confidence: float = DEFAULT_CONFIDEN
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"The confidence must lie between 0 and 1, and is {confidence}.")
     if count < 0 or total < 0 or count > total:
-        raise ValueError(f"{count} of {total} is no share.")
+        raise ValueError(f"{count} of {total} is not a share.")
     if total == 0:
         raise UndefinedRate("A rate of no trials is undefined.")
     z = NormalDist().inv_cdf(0.5 + confidence / 2)

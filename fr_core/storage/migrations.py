@@ -24,8 +24,8 @@ def make(connection: apsw.Connection, schema: Schema, vault: Vault) -> None:
 def known_version(connection: apsw.Connection, schema: Schema) -> int:
     """Return the version of a store, from 1 to `schema.version`.
 
-    Raises `StoreNewer` if this version of FR Core does not know it, and `StoreCorrupt` if the file is no store of this
-    kind, or of a version that does not exist.
+    Raises `StoreNewer` if this version of FR Core does not know it, and `StoreCorrupt` if the file is not a store of
+    this kind, or of a version that does not exist.
     """
     if int(connection.pragma("application_id")) != schema.application_id:
         raise StoreCorrupt(f"The database is damaged, or no {schema.name}.", check="application_id")

@@ -89,7 +89,7 @@ class SharedStore(Generic[T]):
             StoreNewer: a later version wrote it; nothing was changed.
             StoreInUse: it is of an older version, and another process has it open; nothing was changed.
             WrongKey: it is under another key; nothing was changed.
-            StoreCorrupt: it is damaged or was altered, or is no store of this kind; nothing was changed.
+            StoreCorrupt: it is damaged or was altered, or is not a store of this kind; nothing was changed.
             StoreFailed: the disk refuses.
         """
         database = Database(folder, cls.SCHEMA, key, reserve_bytes, vfs, clock_ms=clock_ms)

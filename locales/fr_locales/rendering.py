@@ -30,7 +30,7 @@ def render(message: Message, language: str = ENGLISH) -> str:
     Raises:
         LookupError: the language has no catalogue, or the English catalogue has no such id.
         KeyError: a placeholder has no value.
-        TypeError: `count` is no whole number.
+        TypeError: `count` is not a whole number.
     """
     values = {name: _text(value, language) for name, value in message.values.items()}
     return _sentence(message, language).format_map(values)

@@ -1,4 +1,4 @@
-"""Requests that are no text, too long, or never whole: each is refused, costs little, and tells nobody anything."""
+"""Requests that are not text, too long, or never whole: each is refused, costs little, and tells nobody anything."""
 
 from __future__ import annotations
 

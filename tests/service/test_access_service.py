@@ -298,7 +298,7 @@ BAD: dict[str, dict[str, Any]] = {
     "ages": {"lifetime": Duration(seconds=2**62)},
     "a certificate that is none": {"certificate_sha256": "c" * 63},
     "a certificate in capitals": {"certificate_sha256": "C" * 64},
-    "calls that are no number": {"budget": access_pb2.Budget(requests_per_s=float("nan"))},
+    "calls that are not a number": {"budget": access_pb2.Budget(requests_per_s=float("nan"))},
     "fewer calls than none": {"budget": access_pb2.Budget(requests_per_s=-1.0)},
     "too many at once": {"budget": access_pb2.Budget(burst=2**32 - 1)},
 }

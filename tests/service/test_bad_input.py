@@ -99,7 +99,7 @@ OTHER_MODEL = common_pb2.ModelId(pack="other", version="1", sha256="f" * 64)
 
 BAD = (
     Bad("no photo", detect(b""), INVALID, "MISSING_FIELD"),
-    Bad("text instead of a photo", detect(b"this is no photo"), INVALID, "UNDECODABLE"),
+    Bad("text instead of a photo", detect(b"this is not a photo"), INVALID, "UNDECODABLE"),
     Bad("truncated photo", detect(photo(1)[:-40]), INVALID, "UNDECODABLE"),
     Bad("format not accepted", detect(encoded(64, 64, "BMP")), INVALID, "UNSUPPORTED_FORMAT"),
     Bad("oversize bytes", detect(b"\x89PNG" + bytes(8 * 1024 * 1024)), INVALID, "IMAGE_TOO_MANY_BYTES"),

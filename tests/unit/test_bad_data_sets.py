@@ -83,15 +83,15 @@ HEADER = "line 1: the columns must be a,b,mated or a,b,mated,fold, and are "
         ("a,b,mated,sex\na.png,b.png,1,f\n", MALFORMED, HEADER + "'a,b,mated,sex'"),
         ("a;b;mated\na.png;b.png;1\n", MALFORMED, HEADER + "'a;b;mated'"),
         (f"{LONG},b\n", MALFORMED, HEADER + "'9999"),
-        ("x" * 200_000 + "\n", MALFORMED, "line 1: the header is no CSV"),
+        ("x" * 200_000 + "\n", MALFORMED, "line 1: the header is not CSV"),
         ("", MALFORMED, "line 1: the list is empty"),
         ("\n\r\n", MALFORMED, "line 1: the list is empty"),
         ("a,b,mated\n\n", MALFORMED, "line 1: the list has no rows"),
         # rows
         (GOOD + "a.png,b.png\n", MALFORMED, "line 4: expected 3 fields, found 2"),
         ("a,b,mated\n\na.png,b.png,1\n", MALFORMED, "line 2: expected 3 fields, found 0"),
-        ('a,b,mated\na.png,"b.png,1\na.png,c.png,0\n', MALFORMED, "line 2: the row is no CSV"),
-        ("a,b,mated\na.png," + "x" * 200_000 + ",1\n", MALFORMED, "line 2: the row is no CSV"),
+        ('a,b,mated\na.png,"b.png,1\na.png,c.png,0\n', MALFORMED, "line 2: the row is not CSV"),
+        ("a,b,mated\na.png," + "x" * 200_000 + ",1\n", MALFORMED, "line 2: the row is not CSV"),
         # labels and folds
         (GOOD + "b.png,c.png,2\n", MALFORMED, "line 4: `mated` must be 0 or 1, and is '2'"),
         ("a,b,mated\na.png,b.png,yes\n", MALFORMED, "line 2: `mated` must be 0 or 1, and is 'yes'"),
@@ -194,7 +194,7 @@ def second_name(root: Path) -> Path:
     [
         (lambda root: root, "DATASET_MISSING", "pairs.csv is not there. Complete the data set"),
         (lambda root: root / "nowhere", "DATASET_MISSING", "pairs.csv is not there"),
-        (in_a_file, "DATASET_MISSING", "a.png is no folder"),
+        (in_a_file, "DATASET_MISSING", "a.png is not a folder"),
         (loop, "DATASET_UNREADABLE", "symbolic links"),
         (loop_as_list, "DATASET_UNREADABLE", "pairs.csv cannot be read: "),
         (folder_as_list, "DATASET_UNREADABLE", "pairs.csv cannot be read: "),
@@ -217,7 +217,7 @@ def test_a_name_that_is_no_text_is_told_before_the_photos(root: Path, name: byte
 
 def test_a_name_does_not_command_the_terminal(root: Path) -> None:
     lay_out(root / "people", {"Ada/1.png": 0, "Bo/\x1b[2J\n\x9b1m\x7f.txt": ""})
-    words = r"Bo/\x1b[2J\n\x9b1m\x7f.txt is no photo"
+    words = r"Bo/\x1b[2J\n\x9b1m\x7f.txt is not a photo"
     assert_told(measure(root / "people", "people_folder"), 2, "DATASET_UNUSABLE", words)
     assert_told(invoke("verify", "people_folder", "--root", str(root / "people")), 1, "DATASET_UNUSABLE", words)
 

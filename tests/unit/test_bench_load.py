@@ -127,7 +127,7 @@ def test_what_cannot_be_measured_is_one_sentence(tmp_path: Path, monkeypatch: py
         (("serve", "--mode", "open"), "--rate"),
         (("serve", "--rate", "5"), "--rate"),
         (("serve", "--mode", "open", "--rate", "5", "--overload", "5"), "--overload"),
-        (("serve", "--sweep", "1,many"), "no list of loads"),
+        (("serve", "--sweep", "1,many"), "not a list of loads"),
         (("serve", "--sweep", "1,0"), "above 0"),
         (("serve", "--server", "h:1", "--batches"), "--server"),
         (("serve", "--metrics-url", "http://h:1"), "--server"),

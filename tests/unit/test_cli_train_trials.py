@@ -83,7 +83,7 @@ def test_notes_end_where_the_server_takes_no_more() -> None:
     assert len("\n".join(lines)) == keys.MAX_NOTES
     with pytest.raises(NotUnderstood, match="2,002 characters"):
         keys.notes_with(lines, "z")
-    # What the server would refuse: the arrow key of a terminal, and a byte that is no UTF-8.
+    # What the server would refuse: the arrow key of a terminal, and a byte that is not UTF-8.
     assert keys.notes_with([], "a\x1b[D\tscar\udcff ü") == ["a[D\tscar\ufffd ü"]
 
 

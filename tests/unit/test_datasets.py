@@ -395,7 +395,7 @@ def test_people_without_photos_or_with_other_files_are_refused(tmp_path: Path) -
     with pytest.raises(DatasetMissing, match="holds no photo"):
         people_folder.people(tmp_path)
     touch(tmp_path, "Bo/notes.txt")
-    with pytest.raises(DatasetError, match=r"notes\.txt is no photo"):
+    with pytest.raises(DatasetError, match=r"notes\.txt is not a photo"):
         people_folder.people(tmp_path)
 
 

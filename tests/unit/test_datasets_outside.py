@@ -232,12 +232,12 @@ def test_a_pickle_out_of_joint_is_refused(data: bytes) -> None:
         (([JPEG, PNG, JPEG], [True]), "3 crops for 1 labels"),
         (([JPEG, b"GIF89a"], [True]), "Crop 2 of .* neither"),
         (([JPEG, 7], [True]), "Crop 2 of .* neither"),
-        (([JPEG, PNG], [2]), "Label 1 of .* no boolean"),
-        (([JPEG, PNG], [JPEG]), "Label 1 of .* no boolean"),
+        (([JPEG, PNG], [2]), "Label 1 of .* not a boolean"),
+        (([JPEG, PNG], [JPEG]), "Label 1 of .* not a boolean"),
         (([np.zeros(4, np.uint8), PNG], [True]), "protocol 3 to 5"),
         (pickle.dumps(([JPEG, PNG], [True]), protocol=2), "protocol 3 to 5"),
         (pickle.dumps(([JPEG, PNG], [True]))[:-3], "cut off"),
-        (b"no pickle", "cut off, or is no pickle"),
+        (b"no pickle", "cut off, or is not a pickle"),
     ],
 )
 def test_a_bin_of_another_form_is_refused(tmp_path: Path, content: Any, what: str) -> None:

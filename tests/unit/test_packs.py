@@ -84,7 +84,7 @@ def test_a_manifest_is_read_whole() -> None:
 
 
 def test_what_is_no_toml_is_refused() -> None:
-    with pytest.raises(PackInvalid, match="no TOML"):
+    with pytest.raises(PackInvalid, match="not TOML"):
         parse_pack("name = ")
 
 

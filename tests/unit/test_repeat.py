@@ -301,21 +301,21 @@ def test_each_command_of_the_guide_asks_for_its_report(tmp_path: Path, monkeypat
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "is no JSON, or is cut off"),
+        ("{", "is not JSON, or is cut off"),
         ("[" * 100_000, "is nested deeper than 32 levels"),
-        ('{"format": NaN}', "is no JSON, or is cut off"),
-        ("[]", "is no report of"),
+        ('{"format": NaN}', "is not JSON, or is cut off"),
+        ("[]", "is not a report of"),
         ('{"format": 2, "kind": "verification", "notice": "\\ud800"}', "holds a character that no text can have"),
         (
             '{"format": 2, "kind": "verification", "auc": ' + "[" * 40 + "]" * 40 + "}",
             "is nested deeper than 32 levels",
         ),
-        ('{"format": 2, "kind": "speed"}', "is no report of"),
+        ('{"format": 2, "kind": "speed"}', "is not a report of"),
         ('{"format": 3, "kind": "verification"}', "is of format 3, and this version reads 2. Use the version"),
         ('{"format": 1, "kind": "verification"}', "is of format 1, and this version reads 2. Measure it anew"),
         ('{"format": true, "kind": "verification"}', "is of format True"),
         ('{"format": 2, "kind": "verification"}', "lacks `dataset`"),
-        ('{"format": 2, "kind": "verification", "dataset": [], "versions": {}}', "`dataset` is no object"),
+        ('{"format": 2, "kind": "verification", "dataset": [], "versions": {}}', "`dataset` is not an object"),
     ],
 )
 def test_what_is_no_report_is_one_sentence(tmp_path: Path, text: str, words: str) -> None:

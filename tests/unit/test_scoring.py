@@ -356,8 +356,8 @@ def test_the_support_of_a_rate(errors: int, strength: Strength, sentence: str) -
 
 ONE, TWO = f64(0.5), f64(0.1, 0.9)
 BAD: list[tuple[Callable[[], object], str]] = [
-    (partial(wilson_interval, -1, 5), "no share"),
-    (partial(wilson_interval, 6, 5), "no share"),
+    (partial(wilson_interval, -1, 5), "not a share"),
+    (partial(wilson_interval, 6, 5), "not a share"),
     (partial(wilson_interval, 1, 5, 0.0), "confidence"),
     (partial(wilson_interval, 1, 5, 1.0), "confidence"),
     (partial(best_threshold_accuracy, f64(0.5, nan), bools("+-")), "finite"),

@@ -140,7 +140,7 @@ def _loads(text: str | None) -> tuple[float, ...]:
     try:
         loads = tuple(float(part) for part in text.split(",")) if text else ()
     except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is no list of loads, such as 1,2,4.", param_hint="--sweep") from error
+        raise typer.BadParameter(f"{text!r} is not a list of loads, such as 1,2,4.", param_hint="--sweep") from error
     if not all(0 < load < float("inf") for load in loads):
         raise typer.BadParameter("Each load must be above 0.", param_hint="--sweep")
     return loads

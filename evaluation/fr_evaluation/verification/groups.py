@@ -38,7 +38,7 @@ from fr_locales.messages import Message, message
 OVERALL_FMR = 1e-2
 # Lower ends of the bands of ages; below the first is a band of its own, and the last has no end.
 BANDS = (18, 30, 45, 60)
-# In years, of nobody; a label with it, or with -1 for those whose age is not known, is no age.
+# In years, of nobody; a label with it, or with -1 for those whose age is not known, is not an age.
 ELDEST = 150
 _Thresholds = Sequence[tuple[Message, float]]
 AGE = re.compile(r"(?:^|[_ -])age(?:$|[_ -])", re.IGNORECASE)
@@ -167,7 +167,7 @@ def group_figures(
 
 
 def age_band(text: str) -> str:
-    """The band of an age in years, such as "18-29"; ValueError where it is no number from 0 to below 150."""
+    """The band of an age in years, such as "18-29"; ValueError where it is not a number from 0 to below 150."""
     age = float(text)
     if not 0 <= age < ELDEST:  # nor is NaN
         raise ValueError("Nobody is of that age.")

@@ -67,7 +67,7 @@ def _with_pair(snapshot: Snapshot, gallery_no: int, key: str, value: str) -> I64
 
 
 def _named(snapshot: Snapshot, gallery_no: int, subject_ids: frozenset[str]) -> I64:
-    possible = all(map(is_subject_id, subject_ids))  # what is no id may not even be asked for
+    possible = all(map(is_subject_id, subject_ids))  # what is not an id may not even be asked for
     found = snapshot.subject_nos(gallery_no, subject_ids) if possible else None
     if found is None:
         raise UnknownSubject("The filter names a subject that the gallery does not hold.")

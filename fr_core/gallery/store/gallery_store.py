@@ -47,7 +47,7 @@ class GalleryStore:
         StoreInUse: the folder is open already.
         StoreNewer: a later version wrote it; nothing was changed.
         WrongKey: it is under another key; nothing was changed.
-        StoreCorrupt: it is damaged, contradicts itself, or is no store of FR Core; nothing was changed.
+        StoreCorrupt: it is damaged, contradicts itself, or is not a store of FR Core; nothing was changed.
         StoreFailed: the disk refuses.
     """
 

@@ -228,5 +228,5 @@ def unpacked_metadata(text: str) -> Mapping[str, str]:
     except ValueError:
         raise StoreCorrupt("Stored metadata cannot be read.", check="metadata") from None
     if not isinstance(metadata, dict):
-        raise StoreCorrupt("Stored metadata are no pairs.", check="metadata")
+        raise StoreCorrupt("Stored metadata are not pairs.", check="metadata")
     return MappingProxyType(metadata)

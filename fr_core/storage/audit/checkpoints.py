@@ -126,7 +126,7 @@ def read_public_key(pem: str) -> Ed25519PublicKey:
     except (ValueError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, Ed25519PublicKey):
-        raise InvalidField("The public key is no Ed25519 key in PEM.", field="public_key")
+        raise InvalidField("The public key is not an Ed25519 key in PEM.", field="public_key")
     return key
 
 

@@ -253,7 +253,7 @@ def _require_words(values: object, pattern: re.Pattern[str], most: int, name: st
 
 
 def _require_number(value: object, name: str) -> None:
-    if type(value) is not int or not 0 <= value <= MAX_NUMBER:  # True is no number
+    if type(value) is not int or not 0 <= value <= MAX_NUMBER:  # True is not a number
         raise _unfit(name)
 
 

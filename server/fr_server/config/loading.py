@@ -82,9 +82,9 @@ def load_config(
 ) -> Config:
     """Read a TOML file, then what the environment says, then `KEY=VALUE` overrides, then values by dotted key.
 
-    Overrides have dotted keys and TOML values; a value that is no TOML is taken as a string, so that `model.device=cpu`
-    needs no quotes. So it is with `FR__MODEL__DEVICE=cpu` of the environment. Raises `ConfigUnknownKey`, and
-    `ConfigInvalid` for an unreadable file, a value of another type, or one out of range.
+    Overrides have dotted keys and TOML values; a value that is not TOML is taken as a string, so that
+    `model.device=cpu` needs no quotes. So it is with `FR__MODEL__DEVICE=cpu` of the environment. Raises
+    `ConfigUnknownKey`, and `ConfigInvalid` for an unreadable file, a value of another type, or one out of range.
     """
     raw: dict[str, Any] = {}
     if path is not None:

@@ -212,9 +212,9 @@ def _read(at: Path) -> list[str]:
     except FileNotFoundError:
         return [""]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _tampered(at, "is no seal") from error
+        raise _tampered(at, "is not a seal") from error
     if not (all(isinstance(part, str) for part in parts) and parts[0]):
-        raise _tampered(at, "is no seal")
+        raise _tampered(at, "is not a seal")
     return parts
 
 

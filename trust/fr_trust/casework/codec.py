@@ -110,5 +110,5 @@ def require_fields(said: Any, hints: Mapping[str, Any]) -> None:
 def _texts(said: Any) -> Mapping[str, str]:
     texts = dict(said)
     if not all(isinstance(one, str) for pair in texts.items() for one in pair):
-        raise ValueError("a parameter is no text")
+        raise ValueError("a parameter is not text")
     return MappingProxyType(texts)

@@ -77,7 +77,7 @@ class CaseStore(SharedStore[Transaction]):
 
         Raises:
             CaseExists: the opener has an open case with this reference, and may know of it. Others may have one each.
-            InvalidField: it is no reference, or the time is past.
+            InvalidField: it is not a reference, or the time is past.
             StorageLow: the disk has too little room.
         """
         reference = composed(reference)

@@ -20,7 +20,7 @@ from fr_core.errors import EvidenceUnusable, InvalidField
 MAX_BUNDLE_BYTES = 2**31 - 1
 MAX_FILES = 20_000
 ARCHIVE = "(archive)"
-"""Named where it is no file of the archive that is wrong, but the archive."""
+"""Named where it is not a file of the archive that is wrong, but the archive."""
 
 _NAME = re.compile(r"[a-z0-9_]{1,32}(/[a-z0-9_]{1,32}){0,3}\.[a-z0-9]{1,8}")
 _MAX_NAME = 160
@@ -96,14 +96,14 @@ def _chunks(files: Mapping[str, bytes]) -> Iterator[bytes]:
 def scan(file: BinaryIO) -> list[Entry]:
     """Return the files of an archive, every byte of which was looked at; memory does not grow with its files' sizes.
 
-    The file can be sought. Raises `EvidenceUnusable` if it is no archive of this form; `file` names its first wrong
+    The file can be sought. Raises `EvidenceUnusable` if it is not an archive of this form; `file` names its first wrong
     file.
     """
     length = file.seek(0, 2)
     if length > MAX_BUNDLE_BYTES:
         raise unusable(ARCHIVE, "size", "The bundle is larger than a bundle can be.")
     if _is_packed_anew(file, length):
-        raise unusable(ARCHIVE, "packed", "The archive was packed anew, or is no bundle: every header is another.")
+        raise unusable(ARCHIVE, "packed", "The archive was packed anew, or is not a bundle: every header is another.")
     file.seek(0)
     entries: list[Entry] = []
     at = 0

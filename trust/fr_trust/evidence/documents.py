@@ -258,7 +258,7 @@ def _whole(digits: str) -> int:
 def _key(digits: str) -> int:
     """Return the number that is the key of a mapping; raises `ValueError` where it is none, or written another way."""
     if str(number := _whole(digits)) != digits:
-        raise ValueError("a key is no number")
+        raise ValueError("a key is not a number")
     return number
 
 

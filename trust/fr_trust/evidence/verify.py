@@ -80,7 +80,7 @@ def verify_bundle(
     Raises:
         EvidenceUnusable: it is not whole, or not by the expected key; `file` names the first file that is wrong.
         OSError: it cannot be read.
-        InvalidField: an expected key is no Ed25519 key in PEM.
+        InvalidField: an expected key is not an Ed25519 key in PEM.
     """
     expected = None if expected_public_key is None else public_pem(read_public_key(expected_public_key))
     expected_audit = None if expected_audit_key is None else public_pem(read_public_key(expected_audit_key))

@@ -58,7 +58,7 @@ def drop_typed_ahead() -> None:
         return
     try:
         termios.tcflush(sys.stdin, termios.TCIFLUSH)
-    except termios.error as error:  # which is no OSError
+    except termios.error as error:  # which is not an OSError
         raise OSError(*error.args) from error
 
 
