@@ -25,21 +25,10 @@ from support.training_stores import add_course, begin, open_store, small_course
 PLAN = """
 format = 1
 title = "Squares"
-[[sittings]]
-name = "all"
-[[sittings.blocks]]
-id = "lists"
-exercise = "candidates"
-size = 3
-present = 2
-absent = 1
-[[sittings]]
-name = "own"
-[[sittings.blocks]]
-id = "own"
-exercise = "own_probe"
-trials = 6
-size = 4
+sittings = [
+  { name = "all", blocks = [{ id = "lists", exercise = "candidates", size = 3, present = 2, absent = 1 }] },
+  { name = "own", blocks = [{ id = "own", exercise = "own_probe", trials = 6, size = 4 }] },
+]
 """
 
 
@@ -76,9 +65,7 @@ def test_own_probes_never_come_to_a_dead_end(server: Running, course: training_p
     assert {one.state for one in joined} == {training_pb2.SESSION_STATE_FINISHED}
 
 
-def test_a_probe_that_waits_is_not_told_of_by_an_own_probe_elsewhere(
-    server: Running, course: training_pb2.Course
-) -> None:
+def test_a_waiting_probe_is_not_found_by_an_own_probe(server: Running, course: training_pb2.Course) -> None:
     stub = server.training
     code = enrol(stub, course.course_id).enrolled[0].code
     lists, own = start(stub, code), start(stub, code, "own")

@@ -266,9 +266,7 @@ def require_told_where_planned(heard: list[Heard], course: Course, trials: list[
 @example(plan=PLAN, seed=1, group=0)
 @example(plan=PLAN, seed=2, group=1)
 @given(plan=plans(), seed=st.integers(0, 2**32 - 1), group=st.integers(0, 1))
-def test_no_byte_before_an_answer_tells_anything(
-    server: Running, photos: Photos, plan: str, seed: int, group: int
-) -> None:
+def test_no_byte_before_an_answer_tells(server: Running, photos: Photos, plan: str, seed: int, group: int) -> None:
     made = create(server.training, plan, seed=seed)
     course = store_of(server).course(made.course_id)
     codes = [one.code for one in enrol(server.training, made.course_id, 4).enrolled]
@@ -423,59 +421,26 @@ def test_the_opposite_truth_about_the_same_photos_changes_no_byte(server: Runnin
 PAIRS = """
 format = 1
 title = "Pairs"
-[[sittings]]
-name = "all"
-[[sittings.blocks]]
-id = "pairs"
-exercise = "verification"
-same = 12
-different = 12
-[[sittings.blocks]]
-id = "aided"
-exercise = "aided"
-same = 5
-different = 5
-wrong = 4
-[[sittings.blocks]]
-id = "parts"
-exercise = "features"
-same = 3
-different = 3
-[[sittings.blocks]]
-id = "mixed"
-exercise = "low_prevalence"
-same = 6
-different = 3
-[[sittings.blocks]]
-id = "triage"
-exercise = "triage"
-usable = 5
-limited = 3
-reject = 2
+sittings = [
+  { name = "all", blocks = [
+    { id = "pairs", exercise = "verification", same = 12, different = 12 },
+    { id = "aided", exercise = "aided", same = 5, different = 5, wrong = 4 },
+    { id = "parts", exercise = "features", same = 3, different = 3 },
+    { id = "mixed", exercise = "low_prevalence", same = 6, different = 3 },
+    { id = "triage", exercise = "triage", usable = 5, limited = 3, reject = 2 },
+  ] },
+]
 """
 OTHERS = """
 format = 1
 title = "Choices"
-[[sittings]]
-name = "all"
-[[sittings.blocks]]
-id = "odd"
-exercise = "triad"
-trials = 10
-[[sittings.blocks]]
-id = "lists"
-exercise = "candidates"
-size = 3
-present = 6
-absent = 6
-reveal_scores = false
-[[sittings.blocks]]
-id = "practice"
-exercise = "verification"
-same = 8
-different = 8
-adaptive = true
-trials = 10
+sittings = [
+  { name = "all", blocks = [
+    { id = "odd", exercise = "triad", trials = 10 },
+    { id = "lists", exercise = "candidates", size = 3, present = 6, absent = 6, reveal_scores = false },
+    { id = "practice", exercise = "verification", same = 8, different = 8, adaptive = true, trials = 10 },
+  ] },
+]
 """
 # The first fills the memory, and is left out.
 SESSIONS = 5
@@ -595,9 +560,7 @@ def trials(server: Running, courses: tuple[str, str]) -> list[Measured]:
     return [one for course_id in courses for one in measured(server, course_id, SESSIONS)]
 
 
-def test_sizes_times_and_numbers_tell_a_classifier_nothing(
-    server: Running, courses: tuple[str, str], trials: list[Measured]
-) -> None:
+def test_sizes_and_times_tell_nothing(server: Running, courses: tuple[str, str], trials: list[Measured]) -> None:
     assert len(trials) == (SESSIONS - 1) * (24 + 10 + 6 + 9 + 10 + 10 + 12 + 10)
     chances = {block_id: chance(rows) for block_id, rows in tables(trials).items()}
     doubtful = {block_id for block_id, one in chances.items() if one < LEAK}

@@ -22,17 +22,12 @@ from support.servers import Running, refusal_of, running
 PLAN = """
 format = 1
 title = "Squares again"
-[[sittings]]
-name = "all"
-[[sittings.blocks]]
-id = "pre"
-exercise = "verification"
-same = 2
-different = 2
-[[sittings.blocks]]
-id = "odd"
-exercise = "triad"
-trials = 1
+sittings = [
+  { name = "all", blocks = [
+    { id = "pre", exercise = "verification", same = 2, different = 2 },
+    { id = "odd", exercise = "triad", trials = 1 },
+  ] },
+]
 """
 PEOPLE = 40
 TRAINEES = 10  # of each of two cohorts
@@ -83,9 +78,7 @@ def refusal(server: Running, **fields: Any) -> tuple[str, str]:
     return end.code.name, end.info.reason
 
 
-def test_a_course_learns_from_the_answers_of_all_cohorts_of_another(
-    server: Running, answered: training_pb2.Course
-) -> None:
+def test_a_course_learns_from_all_cohorts_of_another(server: Running, answered: training_pb2.Course) -> None:
     found = taught(server, answered.course_id)
     assert {one.people for one in found.difficulties.values()} == {2 * TRAINEES}
     made = create(server.training, PLAN, learn_from=[answered.course_id, answered.course_id])

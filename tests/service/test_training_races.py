@@ -45,28 +45,11 @@ from support.servers import Running, ended, photo, refusal_of
 PLAN = """
 format = 1
 title = "Squares in a hurry"
-[[sittings]]
-name = "all"
-[[sittings.blocks]]
-id = "pairs"
-exercise = "verification"
-same = 1
-different = 1
-[[sittings]]
-name = "own"
-[[sittings.blocks]]
-id = "own"
-exercise = "own_probe"
-trials = 1
-size = 3
-[[sittings]]
-name = "hurried"
-[[sittings.blocks]]
-id = "hurried"
-exercise = "own_probe"
-trials = 1
-size = 3
-minutes = 1
+sittings = [
+  { name = "all", blocks = [{ id = "pairs", exercise = "verification", same = 1, different = 1 }] },
+  { name = "own", blocks = [{ id = "own", exercise = "own_probe", trials = 1, size = 3 }] },
+  { name = "hurried", blocks = [{ id = "hurried", exercise = "own_probe", trials = 1, size = 3, minutes = 1 }] },
+]
 """
 SITTINGS = ("all", "own", "hurried")
 MINUTE_MS = 60_000
@@ -90,9 +73,6 @@ def course(server: Running) -> training_pb2.Course:
 
 def reason(call: Callable[[], object]) -> str:
     return str(refusal_of(call).info.reason)
-
-
-# --- reports ---------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -170,9 +150,7 @@ def test_reports_and_exports_bear_trainees_who_join_meanwhile(server: Running, c
 
 
 @pytest.mark.parametrize("whom", ["code", "cohort", "export"])
-def test_a_trainee_who_is_deleted_meanwhile_is_unknown_or_in_it(
-    server: Running, course: training_pb2.Course, whom: str
-) -> None:
+def test_a_trainee_may_be_deleted_meanwhile(server: Running, course: training_pb2.Course, whom: str) -> None:
     """Whenever between two looks that is."""
     stub, ends = server.training, Counter[str]()
     for at in range(100):
@@ -203,8 +181,6 @@ def test_a_trainee_who_is_deleted_meanwhile_is_unknown_or_in_it(
     assert set(ends) <= {"told", "UNKNOWN_TRAINEE"}
     assert ("UNKNOWN_TRAINEE" in ends) == (whom == "code")
 
-
-# --- cohorts that are watched ----------------------------------------------------------------------------------------
 
 Told = Sequence[training_pb2.SittingProgress]
 
@@ -269,7 +245,7 @@ def test_who_watches_is_told_of_new_trainees_and_never_nothing(server: Running, 
     assert not stub.GetCohort(training_pb2.GetCohortRequest(cohort_id=cohort_id)).progress[3:]
 
 
-def test_who_is_new_and_has_begun_is_told_once(
+def test_a_new_trainee_is_told_once(
     server: Running, course: training_pb2.Course, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stub = server.training
@@ -299,9 +275,6 @@ def test_who_is_new_and_has_begun_is_told_once(
         }
 
 
-# --- what takes its time ----------------------------------------------------------------------------------------------
-
-
 @contextmanager
 def slow_searches(clock: Clock, ms: int) -> Iterator[None]:
     """Have each search for an own probe take so long, by the clock of the courses, which stands still meanwhile."""
@@ -321,9 +294,7 @@ def trial_of(server: Running, session_id: str) -> Any:
     return trial
 
 
-def test_a_search_takes_no_time_of_the_step_after_it(
-    server: Running, course: training_pb2.Course, clock: Clock
-) -> None:
+def test_a_search_takes_no_time_of_the_next_step(server: Running, course: training_pb2.Course, clock: Clock) -> None:
     stub = server.training
     (one,) = enrol(stub, course.course_id).enrolled
     how = Chance(probe=photo(253))
@@ -341,7 +312,7 @@ def test_a_search_takes_no_time_of_the_step_after_it(
         assert (sent.took_ms, noted.took_ms) == (2 * MINUTE_MS + 1_000, 3_000)
 
 
-def test_a_photo_that_came_in_time_counts_though_its_search_did_not_end_in_time(
+def test_a_photo_in_time_counts_though_its_search_is_late(
     server: Running, course: training_pb2.Course, clock: Clock
 ) -> None:
     stub = server.training
