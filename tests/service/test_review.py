@@ -29,7 +29,7 @@ from fr_trust.access.roles import Role
 from fr_trust.casework.store import CaseStore
 from fr_trust.casework.values import Examination
 from fr_trust.evidence.verify import verify_bundle
-from support.callers import BLUES, NONE, POTENTIAL, PROBE, UNSURE, Caller, Staffed, in_case, reason_of, staffed
+from support.callers import BLUES, NONE, POTENTIAL, PROBE, UNSURE, Caller, Staffed, how, paged, reason_of, staffed
 from support.engines import calibration
 from support.faults import until
 from support.servers import Fr, photo, refusal_of
@@ -58,12 +58,6 @@ def reference(request: pytest.FixtureRequest) -> str:
     return f"AZ {request.node.name}"[:128]
 
 
-def how(call: Callable[[], Any]) -> tuple[Any, ...]:
-    """How a call is refused, all of it but its request id."""
-    told = refusal_of(call)
-    return told.code, told.info.reason, told.status.message, dict(told.info.metadata)
-
-
 def examined(at: Staffed, reference: str, gallery_id: str = "wanted", **more: Any) -> tuple[str, str, list[int]]:
     """Open a case and search; return its id, that of the examination, and the templates, best first."""
     case_id = at.operator.opens(reference)
@@ -72,29 +66,34 @@ def examined(at: Staffed, reference: str, gallery_id: str = "wanted", **more: An
 
 
 def listed(caller: Caller, size: int = 0) -> list[str]:
-    """What waits for a finding of somebody; every page but the last is full."""
-    found: list[str] = []
+    """Ids of what waits for a finding of somebody."""
     request = review_pb2.ListAwaitingRequest(page_size=size)
-    while True:
-        page = caller.review.ListAwaiting(request)
-        found += [one.examination_id for one in page.examinations]
-        if not page.next_page_token:
-            return found
-        assert not size or len(page.examinations) == size
-        request.page_token = page.next_page_token
+    return [one.examination_id for one in paged(caller.review.ListAwaiting, request, "examinations")]
 
 
 def cases(caller: Caller, size: int = 0) -> list[str]:
-    found: list[str] = []
-    request = review_pb2.ListCasesRequest(page_size=size)
-    while True:
-        page = caller.review.ListCases(request)
-        assert not any(one.examinations for one in page.cases)
-        found += [one.case_id for one in page.cases]
-        if not page.next_page_token:
-            return found
-        assert not size or len(page.cases) == size
-        request.page_token = page.next_page_token
+    found = paged(caller.review.ListCases, review_pb2.ListCasesRequest(page_size=size), "cases")
+    assert not any(one.examinations for one in found)
+    return [one.case_id for one in found]
+
+
+def case(caller: Caller, case_id: str) -> review_pb2.Case:
+    return caller.review.GetCase(review_pb2.GetCaseRequest(case_id=case_id)).case
+
+
+def closed(caller: Caller, case_id: str) -> review_pb2.Case:
+    return caller.review.CloseCase(review_pb2.CloseCaseRequest(case_id=case_id)).case
+
+
+def deleted(caller: Caller, case_id: str) -> int:
+    """Delete a case; return how many examinations went with it."""
+    return caller.review.DeleteCase(review_pb2.DeleteCaseRequest(case_id=case_id)).deleted_examinations
+
+
+def audited(at: Staffed, **asked: Any) -> list[dict[str, Any]]:
+    """Records of an audit."""
+    found = at.auditor.audit.SearchAudit(audit_pb2.SearchAuditRequest(**asked)).records
+    return [json.loads(one.json) for one in found]
 
 
 def require_blind(seen: review_pb2.Examination) -> None:
@@ -166,8 +165,7 @@ def test_two_blind_examiners_conclude_a_search_of_an_operational_gallery(at: Sta
         seen = caller.examination(summary.examination_id)
         require_sighted(seen)
         assert [one.examiner for one in seen.findings] == [first.principal_id, second.principal_id]
-        told = caller.review.GetCase(review_pb2.GetCaseRequest(case_id=opened.case_id)).case
-        assert list(told.examinations) == [seen.summary]
+        assert list(case(caller, opened.case_id).examinations) == [seen.summary]
     assert summary.examination_id not in listed(third)
     refused = how(lambda: third.finds(summary.examination_id, NONE))
     assert refused[:2] == (grpc.StatusCode.FAILED_PRECONDITION, "FINDING_LOCKED")
@@ -235,7 +233,7 @@ DISPUTES: list[tuple[Sequence[int], tuple[int, int | None]]] = [
 
 
 @pytest.mark.parametrize(("given", "concluded"), DISPUTES)
-def test_a_third_decides_who_knows_as_little(
+def test_a_third_examiner_decides(
     at: Staffed, reference: str, given: Sequence[int], concluded: tuple[int, int | None]
 ) -> None:
     _, examination_id, templates = examined(at, reference)
@@ -266,8 +264,7 @@ def test_a_search_that_finds_nobody_is_kept_and_concluded_without_an_examiner(at
     assert not answer.found.results[0].candidates
     summary = answer.examination
     assert (summary.state, summary.conclusion, summary.candidate_count) == (CONCLUDED, NONE, 0)
-    case = at.operator.review.GetCase(review_pb2.GetCaseRequest(case_id=case_id)).case
-    assert list(case.examinations) == [summary]
+    assert list(case(at.operator, case_id).examinations) == [summary]
     assert summary.examination_id not in listed(at.examiner(1))
     assert reason_of(lambda: at.examiner(1).finds(summary.examination_id, NONE)) == "FINDING_LOCKED"
     seen = at.examiner(1).examination(summary.examination_id)
@@ -281,29 +278,23 @@ def test_a_search_that_finds_nobody_is_kept_and_concluded_without_an_examiner(at
     report = archive.read("report.html").decode()
     assert "Conclusion: no candidate." in report
     assert "no examiner has judged it" in report
-    searched = at.auditor.audit.SearchAudit(
-        audit_pb2.SearchAuditRequest(chain="access", action="review.search_in_case", case_reference=reference)
-    )
-    (record,) = searched.records
-    said = json.loads(record.json)
+    (said,) = audited(at, chain="access", action="review.search_in_case", case_reference=reference)
     assert (said["outcome"], said["purpose"], said["counts"]["candidates"]) == ("OK", "investigation", 0)
 
 
 # --- cases ------------------------------------------------------------------------------------------------------
 
 
-def test_two_scopes_have_a_case_of_one_reference_each_and_do_not_know_it(at: Staffed, reference: str) -> None:
-    """Whether it is open somewhere else: the answer, its words and what is listed are the same."""
+def test_two_scopes_have_a_case_of_one_reference_each(at: Staffed, reference: str) -> None:
     mine, other = at.operator, at.caller(Role.OPERATOR, number=9, galleries=("else-*",))
     case_id = mine.opens(reference)
     at.gallery("mine")
     mine.searches(case_id, "mine")
     others = other.opens(reference)
     assert others != case_id
-    assert [one.case_id for one in other.review.ListCases(review_pb2.ListCasesRequest()).cases] == [others]
+    assert cases(other) == [others]
     assert refusal_of(lambda: other.opens(reference)).info.reason == "CASE_EXISTS", "of its own"
-    request = audit_pb2.SearchAuditRequest(chain="cases", action="case.open", case_reference=reference)
-    told = [json.loads(one.json) for one in at.auditor.audit.SearchAudit(request).records]
+    told = audited(at, chain="cases", action="case.open", case_reference=reference)
     assert [one["detail"]["case_id"] for one in told] == [case_id, others], "one pseudonym, two ids"
 
 
@@ -314,22 +305,20 @@ def test_a_case_that_went_out_of_sight_does_not_show_in_its_reference(at: Staffe
     case_id = own.opens(reference)
     own.searches(case_id, "near-1")
     at.operator.searches(case_id, "far-1")
-    assert reason_of(lambda: own.review.GetCase(review_pb2.GetCaseRequest(case_id=case_id))) == "UNKNOWN_CASE"
+    assert reason_of(lambda: case(own, case_id)) == "UNKNOWN_CASE"
     assert own.opens(reference) != case_id
 
 
 def test_a_closed_case_takes_findings_and_no_searches(at: Staffed, reference: str) -> None:
     case_id, examination_id, _ = examined(at, reference)
-    close = review_pb2.CloseCaseRequest(case_id=case_id)
     open_again = review_pb2.OpenCaseRequest(case_reference=reference, purpose=common_pb2.PURPOSE_TESTING)
     assert reason_of(lambda: at.operator.review.OpenCase(open_again)) == "CASE_EXISTS"
-    closed = at.operator.review.CloseCase(close).case
-    assert closed.HasField("close_time")
-    assert at.operator.review.CloseCase(close).case.close_time == closed.close_time
+    first = closed(at.operator, case_id)
+    assert first.HasField("close_time")
+    assert closed(at.operator, case_id).close_time == first.close_time
     searched: list[Any] = []
     with patch.object(type(at.server.app.galleries), "search", lambda *told: searched.append(told)):
         assert reason_of(lambda: at.operator.searches(case_id, "wanted")) == "CASE_CLOSED"
-        # One that would find nobody, too.
         refused = reason_of(lambda: at.operator.searches(case_id, "wanted", only_above_threshold=True))
     assert (refused, searched) == ("CASE_CLOSED", [])
     for number in (1, 2):
@@ -340,13 +329,12 @@ def test_a_closed_case_takes_findings_and_no_searches(at: Staffed, reference: st
 
 def test_a_deleted_case_is_gone_with_what_is_in_it_but_for_the_audit(at: Staffed, reference: str) -> None:
     case_id, examination_id, _ = examined(at, reference)
-    delete = review_pb2.DeleteCaseRequest(case_id=case_id)
-    assert reason_of(lambda: at.operator.review.DeleteCase(delete)) == "NOT_PERMITTED"
-    assert at.admin.review.DeleteCase(delete).deleted_examinations == 1
+    assert reason_of(lambda: deleted(at.operator, case_id)) == "NOT_PERMITTED"
+    assert deleted(at.admin, case_id) == 1
     gone: tuple[Callable[[], Any], ...] = (
-        lambda: at.admin.review.DeleteCase(delete),
-        lambda: at.operator.review.GetCase(review_pb2.GetCaseRequest(case_id=case_id)),
-        lambda: at.operator.review.CloseCase(review_pb2.CloseCaseRequest(case_id=case_id)),
+        lambda: deleted(at.admin, case_id),
+        lambda: case(at.operator, case_id),
+        lambda: closed(at.operator, case_id),
         lambda: at.operator.searches(case_id, "wanted"),
         lambda: at.operator.exports(case_id),
     )
@@ -359,8 +347,7 @@ def test_a_deleted_case_is_gone_with_what_is_in_it_but_for_the_audit(at: Staffed
         assert how(call)[:2] == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_EXAMINATION")
     assert case_id not in cases(at.operator)
     assert examination_id not in listed(at.examiner(1))
-    kept = at.auditor.audit.SearchAudit(audit_pb2.SearchAuditRequest(chain="cases", case_reference=reference))
-    actions = [json.loads(one.json)["action"] for one in kept.records]
+    actions = [one["action"] for one in audited(at, chain="cases", case_reference=reference)]
     assert actions == ["case.open", "case.search", "case.delete"]
 
 
@@ -372,11 +359,9 @@ def test_cases_with_photos_of_somebody_who_was_erased_are_found_by_the_audit(at:
     own = at.operator.examination(examination_id)
     (kept,) = (one for one in own.candidates if one.subject_id == "left 10")
     assert kept.photo.data == photo(10)
-    found = at.auditor.audit.SearchAudit(
-        audit_pb2.SearchAuditRequest(chain="cases", gallery_id="left", subject_id="left 10")
-    )
-    assert [json.loads(one.json)["detail"]["case_id"] for one in found.records] == [case_id]
-    at.admin.review.DeleteCase(review_pb2.DeleteCaseRequest(case_id=case_id))
+    found = audited(at, chain="cases", gallery_id="left", subject_id="left 10")
+    assert [one["detail"]["case_id"] for one in found] == [case_id]
+    deleted(at.admin, case_id)
     assert reason_of(lambda: at.operator.examination(examination_id)) == "UNKNOWN_EXAMINATION"
 
 
@@ -400,17 +385,14 @@ def test_a_search_that_comes_between_a_case_and_its_audit_is_in_the_bundle(at: S
 
 
 def test_bundles_tell_nothing_of_the_cases_of_others(at: Staffed, reference: str) -> None:
-    """Two departments, one server: the bundle of one goes to a court, and holds no word of the other."""
     theirs_before, _, _ = examined(at, f"{reference} 2", "practice")
     case_id, _ = concluded(at, reference)
     theirs, other, _ = examined(at, f"{reference} 3", "practice")
     made = at.operator.exports(case_id)
     found = verify_bundle(io.BytesIO(made), *keys_of(at))
     assert found.audit is not None
-    assert (found.audit.records, found.audit.withheld) == (
-        4,
-        2,
-    )  # opened, searched, twice found; the opening and search
+    # Opened, searched, twice found; the opening and search of others.
+    assert (found.audit.records, found.audit.withheld) == (4, 2)
     archive = zipfile.ZipFile(io.BytesIO(made))
     everything = b"".join(archive.read(name) for name in archive.namelist())
     assert not any(word.encode() in everything for word in (theirs_before, theirs, other, "practice"))
@@ -421,21 +403,20 @@ def test_a_case_whose_time_is_over_is_there_for_nobody(at: Staffed, reference: s
     request = review_pb2.OpenCaseRequest(
         case_reference=reference, purpose=common_pb2.PURPOSE_MISSING_PERSON, retention=kept
     )
-    case = at.operator.review.OpenCase(request).case
-    # The clock is read for either.
-    assert abs(case.expire_time.ToMilliseconds() - case.create_time.ToMilliseconds() - KEPT_MS) < 1_000
-    examination_id = at.operator.searches(case.case_id, "wanted").examination.examination_id
+    made = at.operator.review.OpenCase(request).case
+    case_id = made.case_id
+    assert abs(made.expire_time.ToMilliseconds() - made.create_time.ToMilliseconds() - KEPT_MS) < 1_000
+    examination_id = at.operator.searches(case_id, "wanted").examination.examination_id
     with patch.object(at.clock, "ahead_ms", at.clock.ahead_ms + KEPT_MS + 1):
-        get = review_pb2.GetCaseRequest(case_id=case.case_id)
-        assert reason_of(lambda: at.operator.review.GetCase(get)) == "UNKNOWN_CASE"
-        assert reason_of(lambda: at.operator.exports(case.case_id, True)) == "UNKNOWN_CASE"
+        assert reason_of(lambda: case(at.operator, case_id)) == "UNKNOWN_CASE"
+        assert reason_of(lambda: at.operator.exports(case_id, True)) == "UNKNOWN_CASE"
         assert reason_of(lambda: at.examiner(1).finds(examination_id, NONE)) == "UNKNOWN_EXAMINATION"
-        assert case.case_id not in cases(at.operator)
+        assert case_id not in cases(at.operator)
         assert examination_id not in listed(at.examiner(1))
         assert at.stores.cases.purge() == 1
         assert at.stores.cases.purge() == 0
-    assert reason_of(lambda: at.operator.review.GetCase(get)) == "UNKNOWN_CASE"
-    assert at.operator.review.OpenCase(request).case.case_id != case.case_id
+    assert reason_of(lambda: case(at.operator, case_id)) == "UNKNOWN_CASE"
+    assert at.operator.review.OpenCase(request).case.case_id != case_id
 
 
 def test_lists_go_page_by_page(at: Staffed, tmp_path: Path) -> None:
@@ -495,12 +476,12 @@ def test_what_is_not_ones_own_is_answered_as_what_there_is_not(at: Staffed, refe
     empty = operator.opens(f"{reference} 2")
     nobodys = "0" * 16
     calls: list[Callable[[str, str], Any]] = [
-        lambda case, _: operator.review.GetCase(review_pb2.GetCaseRequest(case_id=case)),
-        lambda case, _: examiner.review.GetCase(review_pb2.GetCaseRequest(case_id=case)),
-        lambda case, _: operator.review.CloseCase(review_pb2.CloseCaseRequest(case_id=case)),
-        lambda case, _: admin.review.DeleteCase(review_pb2.DeleteCaseRequest(case_id=case)),
-        lambda case, _: operator.searches(case, "practice"),
-        lambda case, _: operator.exports(case, True),
+        lambda which, _: case(operator, which),
+        lambda which, _: case(examiner, which),
+        lambda which, _: closed(operator, which),
+        lambda which, _: deleted(admin, which),
+        lambda which, _: operator.searches(which, "practice"),
+        lambda which, _: operator.exports(which, True),
         lambda _, one: operator.examination(one),
         lambda _, one: examiner.examination(one),
         lambda _, one: examiner.finds(one, NONE),
@@ -518,24 +499,20 @@ def test_what_is_not_ones_own_is_answered_as_what_there_is_not(at: Staffed, refe
     both = operator.searches(empty, "practice").examination.examination_id
     assert operator.examination(both).summary.gallery_id == "practice"
     at.operator.searches(empty, "wanted")  # from now on it is of both
-    assert reason_of(lambda: operator.review.GetCase(review_pb2.GetCaseRequest(case_id=empty))) == "UNKNOWN_CASE"
+    assert reason_of(lambda: case(operator, empty)) == "UNKNOWN_CASE"
     assert operator.examination(both).summary.gallery_id == "practice"
 
 
 def test_a_case_that_is_not_searched_yet_is_there_for_its_opener_alone(at: Staffed, reference: str) -> None:
-    """It says what somebody looks for, and belongs to no gallery yet."""
     case_id, nobodys = at.operator.opens(reference), "0" * 16
     others = [at.caller(Role.OPERATOR, number=2), at.caller(Role.OPERATOR, galleries=("wanted",)), at.examiner(1)]
     department = at.caller(Role.ADMIN, galleries=("practice",))
     calls: list[Callable[[str], Any]] = [
-        *(
-            partial(lambda who, case: who.review.GetCase(review_pb2.GetCaseRequest(case_id=case)), one)
-            for one in others
-        ),
-        lambda case: others[0].review.CloseCase(review_pb2.CloseCaseRequest(case_id=case)),
-        lambda case: others[0].searches(case, "wanted"),
-        lambda case: others[0].exports(case),
-        lambda case: department.review.DeleteCase(review_pb2.DeleteCaseRequest(case_id=case)),
+        *(partial(case, one) for one in others),
+        partial(closed, others[0]),
+        lambda which: others[0].searches(which, "wanted"),
+        lambda which: others[0].exports(which),
+        partial(deleted, department),
     ]
     for call in calls:
         theirs = how(partial(call, case_id))
@@ -543,11 +520,10 @@ def test_a_case_that_is_not_searched_yet_is_there_for_its_opener_alone(at: Staff
         assert theirs[:2] == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_CASE")
     assert case_id in cases(at.operator)
     assert not any(case_id in cases(one) for one in others)
-    assert not at.operator.review.GetCase(review_pb2.GetCaseRequest(case_id=case_id)).case.HasField("close_time")
+    assert not case(at.operator, case_id).HasField("close_time")
     at.operator.searches(case_id, "wanted", probe=photo(222), only_above_threshold=True)
     assert all(case_id in cases(one) for one in others)
-    deleted = at.operator.opens(f"{reference} 2")
-    assert not at.admin.review.DeleteCase(review_pb2.DeleteCaseRequest(case_id=deleted)).deleted_examinations
+    assert deleted(at.admin, at.operator.opens(f"{reference} 2")) == 0
 
 
 def test_how_long_a_case_is_kept_at_least_is_said_and_may_be_nothing(at: Staffed, tmp_path: Path) -> None:
@@ -616,8 +592,7 @@ def test_requests_that_are_refused_leave_nothing_behind(at: Staffed, reference: 
     def kept() -> tuple[Any, ...]:
         with at.stores.cases.auditing() as audit:
             seq = audit.head().seq
-        get = review_pb2.GetCaseRequest(case_id=case_id)
-        return seq, cases(at.operator), at.operator.review.GetCase(get), at.operator.examination(examination_id)
+        return seq, cases(at.operator), case(at.operator, case_id), at.operator.examination(examination_id)
 
     before = kept()
     calls: dict[str, tuple[Callable[[], Any], str]] = {}
@@ -632,39 +607,32 @@ def test_requests_that_are_refused_leave_nothing_behind(at: Staffed, reference: 
     bare = review_pb2.SearchInCaseRequest(case_id=case_id)
     calls["search: nothing"] = (lambda: at.operator.review.SearchInCase(bare)), "MISSING_FIELD"
     embedding = common_pb2.Embedding(vector=np.eye(1, 64, dtype="<f4").tobytes())
-    vector = gallery_pb2.SearchRequest(gallery_id="wanted", probe=recognition_pb2.Probe(embedding=embedding))
-    sent_vector = review_pb2.SearchInCaseRequest(case_id=case_id, search=vector)
-    calls["search: an embedding"] = (lambda: at.operator.review.SearchInCase(sent_vector)), "INVALID_FIELD"
-    without = gallery_pb2.SearchRequest(gallery_id="wanted")
-    sent_without = review_pb2.SearchInCaseRequest(case_id=case_id, search=without)
-    calls["search: no probe"] = (lambda: at.operator.review.SearchInCase(sent_without)), "INVALID_FIELD"
+    for name, probe in (("an embedding", recognition_pb2.Probe(embedding=embedding)), ("no probe", None)):
+        search = gallery_pb2.SearchRequest(gallery_id="wanted", probe=probe)
+        request = review_pb2.SearchInCaseRequest(case_id=case_id, search=search)
+        calls[f"search: {name}"] = (partial(at.operator.review.SearchInCase, request), "INVALID_FIELD")
     for given_id in ("", "x" * 1_000, "\0", "\U0001f600"):
-        for method, request, reason in (
-            ("GetCase", review_pb2.GetCaseRequest(case_id=given_id), "UNKNOWN_CASE"),
-            ("CloseCase", review_pb2.CloseCaseRequest(case_id=given_id), "UNKNOWN_CASE"),
-            ("SearchInCase", in_case(given_id, "wanted"), "UNKNOWN_CASE"),
-            ("ExportEvidence", review_pb2.ExportEvidenceRequest(case_id=given_id), "UNKNOWN_CASE"),
-            ("GetExamination", review_pb2.GetExaminationRequest(examination_id=given_id), "UNKNOWN_EXAMINATION"),
+        for name, call, reason in (
+            ("get", partial(case, at.operator), "UNKNOWN_CASE"),
+            ("close", partial(closed, at.operator), "UNKNOWN_CASE"),
+            ("search", partial(at.operator.searches, gallery_id="wanted"), "UNKNOWN_CASE"),
+            ("export", at.operator.exports, "UNKNOWN_CASE"),
+            ("examination", at.operator.examination, "UNKNOWN_EXAMINATION"),
+            ("finding", partial(examiner.finds, kind=NONE), "UNKNOWN_EXAMINATION"),
         ):
-            stub = getattr(at.operator.review, method)
-            calls[f"{method}: {given_id!r:.9}"] = (partial(stub, request), reason)
-        calls[f"finding: {given_id!r:.9}"] = (partial(examiner.finds, given_id, NONE), "UNKNOWN_EXAMINATION")
+            calls[f"{name}: {given_id!r:.9}"] = (partial(call, given_id), reason)
     outcomes = {name: reason_of(call) for name, (call, _) in calls.items()}
     assert outcomes == {name: reason for name, (_, reason) in calls.items()}
     assert kept() == before
-    # Of the two ratings at the ends, and the longest notes, none is refused.
-    assert examiner.finds(
-        examination_id, POTENTIAL, template_id=templates[0], rating=1, notes="\u00e4" * 4_000
-    ).findings
-    assert at.examiner(2).finds(examination_id, POTENTIAL, template_id=templates[0], rating=3).findings
+    picked: dict[str, Any] = {"kind": POTENTIAL, "template_id": templates[0]}  # the controls, at the limits
+    assert examiner.finds(examination_id, **picked, rating=1, notes="\u00e4" * 4_000).findings
+    assert at.examiner(2).finds(examination_id, **picked, rating=3).findings
 
 
 # --- what happens meanwhile ---------------------------------------------------------------------------------------
 
 
-def test_a_template_that_is_deleted_between_search_and_keeping_is_kept_without_its_photo(
-    at: Staffed, reference: str
-) -> None:
+def test_a_template_that_is_deleted_meanwhile_is_kept_without_its_photo(at: Staffed, reference: str) -> None:
     at.gallery("fleeting")
     galleries, case_id = at.server.app.galleries, at.operator.opens(reference)
     search = type(galleries).search
@@ -688,8 +656,7 @@ def test_a_template_that_is_deleted_between_search_and_keeping_is_kept_without_i
 
     with patch.object(type(galleries), "search", then_no_gallery):
         assert reason_of(lambda: at.operator.searches(case_id, "fleeting")) == "UNKNOWN_GALLERY"
-    case = at.operator.review.GetCase(review_pb2.GetCaseRequest(case_id=case_id)).case
-    assert list(case.examinations) == [summary]
+    assert list(case(at.operator, case_id).examinations) == [summary]
     assert at.operator.examination(summary.examination_id) == own  # which outlives the gallery
     at.examiner(1).finds(summary.examination_id, NONE)
     at.examiner(2).finds(summary.examination_id, NONE)
@@ -841,7 +808,7 @@ def test_a_bundle_tells_no_examiner_what_is_not_to_be_known_before_the_finding(a
 
 
 def large_case(at: Staffed, reference: str) -> review_pb2.ExportEvidenceRequest:
-    """What exports a case whose bundle is more than gRPC takes of it unread."""
+    """Return what exports a case whose bundle is more than gRPC takes unread."""
     case_id = at.operator.opens(reference)
     for blue in BLUES:
         at.operator.searches(case_id, "wanted", probe=big(blue, 100 + blue))
@@ -871,9 +838,7 @@ def with_room_for_unread(folder: Path, bundles: float, size: int, **sections: An
         yield made
 
 
-def test_who_has_its_share_of_unread_answers_is_refused_more_and_others_are_not(
-    at: Staffed, tmp_path: Path, reference: str
-) -> None:
+def test_unread_answers_have_a_share_for_each_caller(at: Staffed, tmp_path: Path, reference: str) -> None:
     size = sum(len(piece.data) for piece in at.operator.review.ExportEvidence(large_case(at, reference)))
     with with_room_for_unread(tmp_path, 3.2, size) as few:
         request = large_case(few, reference)
@@ -891,9 +856,7 @@ def test_who_has_its_share_of_unread_answers_is_refused_more_and_others_are_not(
         until(lambda: reason_of(partial(few.operator.review.ExportEvidence, request)) == "OK", 120)
 
 
-def test_a_reader_who_takes_nothing_is_told_so_and_what_waited_for_it_is_let_go(
-    at: Staffed, tmp_path: Path, reference: str
-) -> None:
+def test_an_unread_answer_is_let_go_in_time(at: Staffed, tmp_path: Path, reference: str) -> None:
     size = sum(len(piece.data) for piece in at.operator.review.ExportEvidence(large_case(at, reference)))
     stall_s = 1
     with with_room_for_unread(tmp_path, 1.6, size, limits={"stall_s": stall_s}) as few:
@@ -907,12 +870,6 @@ def test_a_reader_who_takes_nothing_is_told_so_and_what_waited_for_it_is_let_go(
         assert reason_of(lambda: slow) == "READER_TOO_SLOW"
 
 
-def shown(fr_as: Fr, who: Caller, examination_id: str) -> str:
-    status, printed, errors = fr_as(who, "review", "show", examination_id)
-    assert status == 0, errors
-    return printed
-
-
 def test_an_examiner_sees_reference_and_purpose_and_nothing_else_of_it(at: Staffed, fr_as: Fr, reference: str) -> None:
     case_id = at.operator.opens(reference)
     examination_id = at.operator.searches(case_id, "wanted").examination.examination_id
@@ -921,7 +878,7 @@ def test_an_examiner_sees_reference_and_purpose_and_nothing_else_of_it(at: Staff
         seen = who.examination(examination_id)
         assert (seen.case_reference, seen.purpose) == (reference, common_pb2.PURPOSE_INVESTIGATION)
         assert not any(one.subject_id or one.rank or one.HasField("similarity") for one in seen.candidates)
-        words = shown(fr_as, who, examination_id)
+        words = fr_as(who, "review", "show", examination_id)[1]
         assert reference in words
         assert "investigation" in words
     given = at.examiner(1).finds(examination_id, NONE)
@@ -930,7 +887,8 @@ def test_an_examiner_sees_reference_and_purpose_and_nothing_else_of_it(at: Staff
     at.operator.searches(case_id, "practice")
     seen = narrow.examination(examination_id)
     assert (seen.case_reference, seen.purpose) == ("", common_pb2.PURPOSE_UNSPECIFIED)
-    words = shown(fr_as, narrow, examination_id)
+    status, words, errors = fr_as(narrow, "review", "show", examination_id)
+    assert status == 0, errors
     assert reference not in words
     assert "Purpose" not in words
     assert narrow.finds(examination_id, NONE).case_reference == ""

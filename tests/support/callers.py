@@ -38,7 +38,7 @@ from fr_trust.access.keys import NewKey
 from fr_trust.access.roles import Role
 from fr_trust.access.scope import Scope
 from support.courses import Clock
-from support.servers import Running, ended, photo, running
+from support.servers import Running, ended, photo, refusal_of, running
 
 BLUES = (10, 40, 90, 160)
 """Of the faces that `Staffed.gallery` enrols; the similarities of any two are far from 1."""
@@ -193,6 +193,24 @@ def reason_of(call: Callable[[], Any]) -> str:
         assert told.status.message
         return str(told.info.reason)
     return "OK"
+
+
+def how(call: Callable[[], Any]) -> tuple[Any, ...]:
+    """All of a refusal but its request id: status, reason, sentence, metadata."""
+    told = refusal_of(call)
+    return told.code, told.info.reason, told.status.message, dict(told.info.metadata)
+
+
+def paged(method: Callable[[Any], Any], request: Any, name: str) -> list[Any]:
+    """Return what a list holds, page by page; every page but the last must be full."""
+    found: list[Any] = []
+    while True:
+        page = method(request)
+        found += getattr(page, name)
+        if not page.next_page_token:
+            return found
+        assert not request.page_size or len(getattr(page, name)) == request.page_size
+        request.page_token = page.next_page_token
 
 
 @contextmanager
