@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
+import ssl
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -16,22 +16,21 @@ from unittest.mock import patch
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from google.protobuf.duration_pb2 import Duration
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from fr_api.v1 import access_pb2, access_pb2_grpc, audit_pb2, common_pb2, gallery_pb2, recognition_pb2, server_pb2
 from fr_core.gallery.pages import page_token
+from fr_server.gateway.authority import Issued
 from fr_server.telemetry.open import Telemetry
 from fr_server.telemetry.trust import Trust
 from fr_trust.access.budget import Budget
 from fr_trust.access.roles import Role
-from support.callers import PROBE, Caller, Staffed, reason_of, staffed
+from support.callers import PROBE, Caller, Staffed, how, paged, reason_of, staffed
 from support.courses import Clock
 from support.gateways import Papers
 from support.secured import secure_channel
-from support.servers import refusal_of, running
+from support.servers import running
 
 DAY_S = 86_400
 ADMIN, OPERATOR, TRAINEE = access_pb2.ROLE_ADMIN, access_pb2.ROLE_OPERATOR, access_pb2.ROLE_TRAINEE
@@ -59,18 +58,17 @@ def asks(at: Staffed, token: str) -> str:
 
 
 def listed(caller: Caller, size: int = 0) -> list[str]:
-    found: list[str] = []
     request = access_pb2.ListKeysRequest(page_size=size)
-    while True:
-        page = caller.access.ListKeys(request)
-        found += [one.key_id for one in page.keys]
-        if not page.next_page_token:
-            return found
-        assert not size or len(page.keys) == size
-        request.page_token = page.next_page_token
+    return [one.key_id for one in paged(caller.access.ListKeys, request, "keys")]
 
 
-# --- the life of a key ------------------------------------------------------------------------------------------
+def rotated(caller: Caller, key_id: str, **overlap: int) -> access_pb2.RotateKeyResponse:
+    request = access_pb2.RotateKeyRequest(key_id=key_id, overlap=Duration(**overlap) if overlap else None)
+    return caller.access.RotateKey(request)
+
+
+def revoked(caller: Caller, key_id: str) -> access_pb2.ApiKey:
+    return caller.access.RevokeKey(access_pb2.RevokeKeyRequest(key_id=key_id)).key
 
 
 def test_a_key_is_what_its_maker_has_asked_for(at: Staffed) -> None:
@@ -93,13 +91,8 @@ def test_a_key_is_what_its_maker_has_asked_for(at: Staffed) -> None:
     assert not key.certificate_sha256
     own = with_key(at, made.token).access.WhoAmI(ANYBODY)
     assert own.principal_id == f"key:{key.key_id}"
-    assert (list(own.roles), list(own.galleries), list(own.courses)) == (
-        list(key.roles),
-        list(key.galleries),
-        list(key.courses),
-    )
-    assert own.budget == key.budget
-    assert own.expire_time == key.expire_time
+    same = ("roles", "galleries", "courses", "budget", "expire_time")
+    assert [getattr(own, name) for name in same] == [getattr(key, name) for name in same]
     assert own.searches_left == 9
     page = at.admin.access.ListKeys(access_pb2.ListKeysRequest(page_size=1))
     assert list(page.keys) == [key]
@@ -122,45 +115,28 @@ def test_what_is_not_said_of_a_key_is_the_default_of_the_server(tmp_path: Path) 
 
 def test_a_key_that_is_rotated_has_another_secret(at: Staffed) -> None:
     made = creates(at.admin)
-    rotate = access_pb2.RotateKeyRequest(key_id=made.key.key_id, overlap=Duration(seconds=60))
-    assert reason_of(partial(at.admin.access.RotateKey, rotate)) == "NOT_PERMITTED"
-    assert reason_of(partial(with_key(at, creates(at.admin).token).access.RotateKey, rotate)) == "UNKNOWN_KEY"
-    second = with_key(at, made.token).access.RotateKey(rotate)
+    rotate = partial(rotated, key_id=made.key.key_id, seconds=60)
+    assert reason_of(lambda: rotate(at.admin)) == "NOT_PERMITTED"
+    assert reason_of(lambda: rotate(with_key(at, creates(at.admin).token))) == "UNKNOWN_KEY"
+    second = rotate(with_key(at, made.token))
     assert second.key.key_id == made.key.key_id
     assert second.token != made.token
     assert (asks(at, made.token), asks(at, second.token)) == ("OK", "OK")
     with patch.object(at.clock, "ahead_ms", at.clock.ahead_ms + 60_001):
         assert (asks(at, made.token), asks(at, second.token)) == ("CREDENTIAL_INVALID", "OK")
-    third = at.admin.access.RotateKey(access_pb2.RotateKeyRequest(key_id=made.key.key_id))
+    third = rotated(at.admin, made.key.key_id)
     assert [asks(at, one.token) for one in (made, second, third)] == ["CREDENTIAL_INVALID"] * 2 + ["OK"]
 
 
 def test_a_key_that_is_revoked_is_so_at_once_and_for_ever(at: Staffed) -> None:
     made = creates(at.admin)
-    caller = with_key(at, made.token)
-    going_on, search = threading.Event(), gallery_pb2.SearchRequest(gallery_id="own-a")
-    search.probe.image.data = PROBE
-
-    def items() -> Iterator[gallery_pb2.StreamSearchRequest]:
-        yield gallery_pb2.StreamSearchRequest(item_id="1", search=search)
-        going_on.wait(10)
-        yield gallery_pb2.StreamSearchRequest(item_id="2", search=search)
-
-    answers = caller.gallery.StreamSearch(items())
-    assert next(answers).HasField("found")
-    revoke = access_pb2.RevokeKeyRequest(key_id=made.key.key_id)
-    revoked = at.admin.access.RevokeKey(revoke).key
-    assert revoked.HasField("revoke_time")
-    going_on.set()
-    assert refusal_of(lambda: answers).info.reason == "CREDENTIAL_INVALID"
+    key_id = made.key.key_id
+    first = revoked(at.admin, key_id)
+    assert first.HasField("revoke_time")
     assert asks(at, made.token) == "CREDENTIAL_INVALID"
-    assert at.admin.access.RevokeKey(revoke).key == revoked
-    rotate = access_pb2.RotateKeyRequest(key_id=made.key.key_id)
-    assert reason_of(partial(at.admin.access.RotateKey, rotate)) == "INVALID_FIELD"
-    assert made.key.key_id in listed(at.admin)
-
-
-# --- no further than one's own ------------------------------------------------------------------------------------
+    assert revoked(at.admin, key_id) == first
+    assert reason_of(lambda: rotated(at.admin, key_id)) == "INVALID_FIELD"
+    assert key_id in listed(at.admin)
 
 
 def test_nobody_makes_a_key_that_reaches_further(at: Staffed) -> None:
@@ -193,12 +169,9 @@ def test_nobody_makes_a_key_that_reaches_further(at: Staffed) -> None:
 
 def test_nobody_makes_a_key_that_may_ask_for_more(at: Staffed) -> None:
     low = at.caller(Role.ADMIN, budget=Budget(20.0, 40, 5))
-    for budget in (
-        access_pb2.Budget(requests_per_s=20.5),
-        access_pb2.Budget(burst=41),
-        access_pb2.Budget(searches_per_day=6),
-    ):
-        assert reason_of(partial(creates, low, budget=budget)) == "NOT_PERMITTED", budget
+    budgets: list[dict[str, Any]] = [{"requests_per_s": 20.5}, {"burst": 41}, {"searches_per_day": 6}]
+    for budget in budgets:
+        assert reason_of(partial(creates, low, budget=access_pb2.Budget(**budget))) == "NOT_PERMITTED", budget
     whole = access_pb2.Budget(requests_per_s=20.0, burst=40, searches_per_day=5)
     assert creates(low, budget=whole).key.budget == whole
     assert creates(low).key.budget == whole, "the defaults are higher"
@@ -222,10 +195,8 @@ def test_nobody_is_told_a_new_secret_of_a_key_that_has_more_or_lives_longer(at: 
     longer = creates(at.admin, budget=budget)
     within = creates(at.admin, budget=budget, lifetime=brief)
     for made, reason in ((more, "NOT_PERMITTED"), (longer, "NOT_PERMITTED"), (within, "OK")):
-        rotate = access_pb2.RotateKeyRequest(key_id=made.key.key_id)
-        assert reason_of(partial(own.access.RotateKey, rotate)) == reason
-    revoke = access_pb2.RevokeKeyRequest(key_id=more.key.key_id)
-    assert reason_of(partial(own.access.RevokeKey, revoke)) == "OK", "what was leaked must go"
+        assert reason_of(partial(rotated, own, made.key.key_id)) == reason
+    assert reason_of(lambda: revoked(own, more.key.key_id)) == "OK", "what was leaked must go"
 
 
 @pytest.mark.parametrize("role", [Role.AUDITOR, Role.ADMIN])
@@ -233,11 +204,8 @@ def test_an_admin_of_some_galleries_has_no_part_in_keys_that_see_all(at: Staffed
     narrow = at.caller(Role.ADMIN, galleries=("own-*",), courses=())
     sees_all = at.caller(role, number=7, galleries=(), courses=())
     key_id, nobodys = sees_all.principal_id.removeprefix("key:"), "a" * 16
-    for call in (
-        lambda key_id: narrow.access.RotateKey(access_pb2.RotateKeyRequest(key_id=key_id)),
-        lambda key_id: narrow.access.RevokeKey(access_pb2.RevokeKeyRequest(key_id=key_id)),
-    ):
-        assert how(partial(call, key_id)) == how(partial(call, nobodys))
+    for call in (rotated, revoked):
+        assert how(partial(call, narrow, key_id)) == how(partial(call, narrow, nobodys))
     assert key_id not in listed(narrow)
     assert asks(at, sees_all.token) == "OK"
     assert narrow.principal_id.removeprefix("key:") in listed(narrow), "everybody knows the own key"
@@ -255,13 +223,10 @@ def test_keys_that_reach_further_are_not_there(at: Staffed) -> None:
     other = creates(at.admin, galleries=["own-a"], courses=["d"])
     within = creates(at.admin, galleries=["own-a"], courses=["c"])
     nobodys = "a" * 16
-    for call in (
-        lambda key_id: narrow.access.RotateKey(access_pb2.RotateKeyRequest(key_id=key_id)),
-        lambda key_id: narrow.access.RevokeKey(access_pb2.RevokeKeyRequest(key_id=key_id)),
-    ):
-        ends = {repr(how(partial(call, key_id))) for key_id in (wider.key.key_id, other.key.key_id, nobodys)}
+    for call in (rotated, revoked):
+        ends = {repr(how(partial(call, narrow, key_id))) for key_id in (wider.key.key_id, other.key.key_id, nobodys)}
         assert len(ends) == 1
-        assert reason_of(partial(call, wider.key.key_id)) == "UNKNOWN_KEY"
+        assert reason_of(partial(call, narrow, wider.key.key_id)) == "UNKNOWN_KEY"
     assert [asks(at, one.token) for one in (wider, other)] == ["OK", "OK"]
     seen = listed(narrow)
     assert within.key.key_id in seen
@@ -269,19 +234,12 @@ def test_keys_that_reach_further_are_not_there(at: Staffed) -> None:
     for size in (1, 2, 1_000):
         assert listed(narrow, size) == listed(narrow)
     assert {wider.key.key_id, other.key.key_id, within.key.key_id} <= set(listed(at.caller(Role.AUDITOR, galleries=())))
-    assert reason_of(partial(narrow.access.RotateKey, access_pb2.RotateKeyRequest(key_id=within.key.key_id))) == "OK"
+    assert reason_of(lambda: rotated(narrow, within.key.key_id)) == "OK"
     request = audit_pb2.SearchAuditRequest(chain="access", actor=narrow.principal_id, outcome="UNKNOWN_KEY")
     told = [json.loads(one.json)["detail"] for one in at.auditor.audit.SearchAudit(request).records]
     assert {"key_id": wider.key.key_id, "scope": "outside"} in told
     assert {"key_id": nobodys} in told
 
-
-def how(call: Callable[[], Any]) -> tuple[Any, ...]:
-    told = refusal_of(call)
-    return told.code, told.info.reason, told.status.message, dict(told.info.metadata)
-
-
-# --- bad input --------------------------------------------------------------------------------------------------
 
 BAD: dict[str, dict[str, Any]] = {
     "no role": {"roles": []},
@@ -314,19 +272,15 @@ def test_keys_that_cannot_be_are_refused(at: Staffed, name: str) -> None:
 def test_requests_that_cannot_be_answered_are_refused(at: Staffed) -> None:
     made = creates(at.admin)
     key_id, owner = made.key.key_id, with_key(at, made.token)
-    for overlap in (Duration(seconds=-1), Duration(seconds=31 * DAY_S), Duration(nanos=-1)):
-        rotate = access_pb2.RotateKeyRequest(key_id=key_id, overlap=overlap)
-        assert reason_of(partial(owner.access.RotateKey, rotate)) == "INVALID_FIELD"
+    overlaps: list[dict[str, int]] = [{"seconds": -1}, {"seconds": 31 * DAY_S}, {"nanos": -1}]
+    for overlap in overlaps:
+        assert reason_of(partial(rotated, owner, key_id, **overlap)) == "INVALID_FIELD"
     for nobodys in ("", "x" * 1_000, "\0", "\U0001f600", key_id.upper()):
-        revoke = access_pb2.RevokeKeyRequest(key_id=nobodys)
-        assert reason_of(partial(at.admin.access.RevokeKey, revoke)) == "UNKNOWN_KEY"
-    for token in ("x", page_token("keys", "x"), page_token("keys", "9" * 5_000), page_token("cases", "1 a")):
-        listing = access_pb2.ListKeysRequest(page_token=token)
+        assert reason_of(partial(revoked, at.admin, nobodys)) == "UNKNOWN_KEY"
+    tokens = ("x", page_token("keys", "x"), page_token("keys", "9" * 5_000), page_token("cases", "1 a"))
+    listings = [access_pb2.ListKeysRequest(page_token=token) for token in tokens]
+    for listing in (*listings, access_pb2.ListKeysRequest(page_size=1_001)):
         assert reason_of(partial(at.admin.access.ListKeys, listing)) == "INVALID_PAGE"
-    assert reason_of(partial(at.admin.access.ListKeys, access_pb2.ListKeysRequest(page_size=1_001))) == "INVALID_PAGE"
-
-
-# --- how often --------------------------------------------------------------------------------------------------
 
 
 def test_searches_beyond_the_quota_are_refused_and_nothing_else(at: Staffed) -> None:
@@ -373,10 +327,7 @@ def test_every_refusal_of_a_flood_is_counted_though_few_are_recorded(tmp_path: P
     assert heard.reasons == {"CREDENTIAL_MISSING": 60, "unreadable": 60, "NOT_PERMITTED": 60, "RATE_LIMITED": 59}
 
 
-# --- the door ---------------------------------------------------------------------------------------------------
-
-
-def test_a_key_that_is_bound_to_a_certificate_is_valid_with_it_alone_and_reaches_no_other(tmp_path: Path) -> None:
+def test_a_bound_key_is_valid_with_its_certificate_alone(tmp_path: Path) -> None:
     papers = Papers(tmp_path / "papers")
     server, own, others = papers.server(), papers.client("own"), papers.client("others")
     tls = {
@@ -385,21 +336,21 @@ def test_a_key_that_is_bound_to_a_certificate_is_valid_with_it_alone_and_reaches
         "client_ca": str(papers.authority.certificate),
         "client_certificates": "optional",
     }
-    shown = x509.load_pem_x509_certificate(own.certificate.read_bytes())
-    digest = sha256(shown.public_bytes(Encoding.DER)).hexdigest()
+    digest = sha256(ssl.PEM_cert_to_DER_cert(own.certificate.read_text())).hexdigest()
     with running(tmp_path / "data", tls=tls, access={"mode": "keys"}) as behind:
         admin = Staffed(behind, Clock()).admin.token
 
-        def asked(token: str, certificate: Any = None) -> str:
-            files = (
-                None if certificate is None else (certificate.key.read_bytes(), certificate.certificate.read_bytes())
-            )
+        @contextmanager
+        def connected(token: str, shown: Issued | None = None) -> Iterator[access_pb2_grpc.AccessServiceStub]:
+            files = shown and (shown.key.read_bytes(), shown.certificate.read_bytes())
             with secure_channel(behind.address, papers.root(), token, files) as channel:
-                stub = access_pb2_grpc.AccessServiceStub(channel)
+                yield access_pb2_grpc.AccessServiceStub(channel)
+
+        def asked(token: str, shown: Issued | None = None) -> str:
+            with connected(token, shown) as stub:
                 return reason_of(partial(stub.WhoAmI, ANYBODY, timeout=10))
 
-        with secure_channel(behind.address, papers.root(), admin) as channel:
-            stub = access_pb2_grpc.AccessServiceStub(channel)
+        with connected(admin) as stub:
             made = stub.CreateKey(access_pb2.CreateKeyRequest(roles=[OPERATOR], certificate_sha256=digest))
             free = stub.CreateKey(access_pb2.CreateKeyRequest(roles=[OPERATOR]))
             bound = stub.CreateKey(access_pb2.CreateKeyRequest(roles=[ADMIN], certificate_sha256=digest))
@@ -409,14 +360,9 @@ def test_a_key_that_is_bound_to_a_certificate_is_valid_with_it_alone_and_reaches
         assert asked(made.token) == "CREDENTIAL_INVALID"
         assert asked(admin) == asked(admin, others) == "OK"
         assert asked("") == "CREDENTIAL_MISSING"
-        files = (own.key.read_bytes(), own.certificate.read_bytes())
-        with secure_channel(behind.address, papers.root(), bound.token, files) as channel:
-            stub = access_pb2_grpc.AccessServiceStub(channel)
+        with connected(bound.token, own) as stub:
             anew = [access_pb2.RotateKeyRequest(key_id=one.key.key_id) for one in (made, free)]
             assert [reason_of(partial(stub.RotateKey, one, timeout=10)) for one in anew] == ["OK", "NOT_PERMITTED"]
-
-
-# --- who is asked -------------------------------------------------------------------------------------------------
 
 
 def reflects(channel: grpc.Channel) -> grpc.StatusCode:
@@ -429,9 +375,11 @@ def reflects(channel: grpc.Channel) -> grpc.StatusCode:
     return code
 
 
-def test_reflection_is_off_where_keys_are_asked_for(at: Staffed, tmp_path: Path) -> None:
+def test_reflection_is_off_where_keys_are_asked_for_or_on_request(at: Staffed, tmp_path: Path) -> None:
     assert reflects(at.server.channel) is grpc.StatusCode.UNIMPLEMENTED
-    with running(tmp_path) as open_to_all:  # the control
+    with running(tmp_path / "off", server={"reflection": False}) as without:
+        assert reflects(without.channel) is grpc.StatusCode.UNIMPLEMENTED
+    with running(tmp_path / "open") as open_to_all:  # the control
         assert reflects(open_to_all.channel) is grpc.StatusCode.OK
 
 

@@ -21,7 +21,6 @@ import apsw
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from fr_api.v1 import common_pb2, error_reason_pb2, gallery_pb2, gallery_pb2_grpc, recognition_pb2, server_pb2
 from fr_core.detect.null import NullDetector
@@ -70,9 +69,7 @@ def test_stopping_ends_an_open_stream_after_its_items(tmp_path: Path) -> None:
         stopped.result(10)
 
 
-def test_defect_is_an_internal_error_with_a_request_id_and_tells_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_defect_is_an_internal_error_that_tells_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with running(tmp_path, DefectiveDetector()) as server, caplog.at_level("INFO"):
         with pytest.raises(grpc.RpcError) as caught:
             server.recognition.Detect(DETECT)
@@ -127,13 +124,6 @@ def test_health_tells_each_service(server: Running) -> None:
         health_of(server, "nothing")
 
 
-def test_reflection_can_be_switched_off(tmp_path: Path) -> None:
-    with running(tmp_path, server={"reflection": False}) as server:
-        with pytest.raises(grpc.RpcError) as caught:
-            ProtoReflectionDescriptorDatabase(server.channel).get_services()
-        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-
-
 def test_taken_port_is_refused_rather_than_shared(tmp_path: Path) -> None:
     with (
         running(tmp_path / "a") as first,
@@ -182,9 +172,7 @@ def require_told(server: Running, caplog: pytest.LogCaptureFixture) -> None:
         assert "Jane" not in caplog.text + str(caught.value.details())
 
 
-def test_damage_is_answered_as_such_and_the_log_says_what_to_do(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_damage_is_told_and_the_log_says_what_to_do(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with running(tmp_path) as server:
         server.gallery.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="g"))
         server.gallery.Enrol(enrolment(1))
@@ -222,12 +210,7 @@ def has_log(path: Path) -> bool:
 def test_the_log_of_a_store_stays(tmp_path: Path) -> None:
     with running(tmp_path / "data"):
         stores = stores_of(tmp_path)
-        assert {path.name for path in stores} == {
-            "access.sqlite",
-            "cases.sqlite",
-            "galleries.db",
-            "training.sqlite",
-        }
+        assert {path.name for path in stores} == {"access.sqlite", "cases.sqlite", "galleries.db", "training.sqlite"}
         for path in stores:
             look_into(path)
             assert has_log(path), path.name
