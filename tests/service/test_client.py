@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
-from fr_client import AsyncClient, Client, EmbedItem, EnrolItem, FrApiError, RetryPolicy, SearchItem, reason_of
+from fr_client import Client, EmbedItem, EnrolItem, FrApiError, RetryPolicy, SearchItem, reason_of
 from fr_client.cli.main import build
 from fr_core.embed.null import NULL_MODEL
 from fr_core.engine import Engine
@@ -26,80 +26,61 @@ from fr_server.config import Config
 from support.commands import blocks, page
 from support.engines import calibration
 from support.photos import link_lfw
+from support.scripted import Kind, asked
 from support.servers import Running, null_engine, photo
 
 GREY = photo()
 
 
-def test_the_whole_way_of_the_synchronous_client(server: Running, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_the_whole_way_of_a_client(server: Running, tmp_path: Path, kind: Kind) -> None:
+    def get(ask: Callable[[Any], Any]) -> Any:
+        return asked(kind, server.address, ask, timeout_s=20)
+
     file = tmp_path / "one.png"
     file.write_bytes(photo(1))
-    with Client(server.address, timeout_s=20) as client:
-        info = client.server_info()
-        assert (info.model.id.pack, info.model.embedding_size) == ("null", 64)
-        assert len(client.detect(photo(1, 2)).faces) == 2
-        (embedded,) = client.embed(file).faces
-        assert client.compare(file, embedded.embedding).similarity == pytest.approx(1.0)
-        assert client.compare(photo(1), photo(2), threshold=-1.0).above_threshold
+    info = get(lambda client: client.server_info())
+    assert (info.model.id.pack, info.model.embedding_size) == ("null", 64)
+    assert len(get(lambda client: client.detect(photo(1, 2))).faces) == 2
+    (embedded,) = get(lambda client: client.embed(file)).faces
+    assert get(lambda client: client.compare(file, embedded.embedding)).similarity == pytest.approx(1.0)
+    assert get(lambda client: client.compare(photo(1), photo(2), threshold=-1.0)).above_threshold
 
-        gallery = client.create_gallery("staff", display_name="The staff")
-        assert (gallery.gallery_id, gallery.model.pack) == ("staff", "null")
-        stored = client.enrol("staff", "ada", file, display_name="Ada", metadata={"unit": "maths"})
-        assert stored.subject_created
-        client.enrol("staff", "ada", embedded.embedding)
-        client.enrol("staff", "grace", photo(2, 3), several_faces="largest")
-        assert client.get_gallery("staff").template_count == 3
-        assert [one.gallery_id for one in client.list_galleries(page_size=1)] == ["staff"]
-        assert [one.subject_id for one in client.list_subjects("staff", page_size=1)] == ["ada", "grace"]
+    gallery = get(lambda client: client.create_gallery("staff", display_name="The staff"))
+    assert (gallery.gallery_id, gallery.model.pack) == ("staff", "null")
+    named: dict[str, Any] = {"display_name": "Ada", "metadata": {"unit": "maths"}}
+    assert get(lambda client: client.enrol("staff", "ada", file, **named)).subject_created
+    get(lambda client: client.enrol("staff", "ada", embedded.embedding))
+    get(lambda client: client.enrol("staff", "grace", photo(2, 3), several_faces="largest"))
+    assert get(lambda client: client.get_gallery("staff")).template_count == 3
+    assert [one.gallery_id for one in get(lambda client: client.list_galleries(page_size=1))] == ["staff"]
+    subjects = get(lambda client: client.list_subjects("staff", page_size=1))
+    assert [one.subject_id for one in subjects] == ["ada", "grace"]
 
-        (result,) = client.search("staff", file, top_k=1).results
-        assert (result.candidates[0].subject_id, result.candidates[0].display_name) == ("ada", "Ada")
-        assert len(client.search("staff", photo(1, 2), several_faces="all").results) == 2
-        subject = client.get_subject("staff", "ada")
-        assert dict(subject.metadata) == {"unit": "maths"}
-        assert [len(one.image_sha256) for one in subject.templates] == [64, 0]
+    (result,) = get(lambda client: client.search("staff", file, top_k=1)).results
+    assert (result.candidates[0].subject_id, result.candidates[0].display_name) == ("ada", "Ada")
+    assert len(get(lambda client: client.search("staff", photo(1, 2), several_faces="all")).results) == 2
+    subject = get(lambda client: client.get_subject("staff", "ada"))
+    assert dict(subject.metadata) == {"unit": "maths"}
+    assert [len(one.image_sha256) for one in subject.templates] == [64, 0]
 
-        client.delete_template("staff", subject.templates[0].template_id)
-        assert client.delete_subject("staff", "ada").deleted_templates == 1
-        assert client.delete_gallery("staff").deleted_subjects == 1
+    measured = to_json(calibration())
+    written = tmp_path / "calibration.json"
+    written.write_text(measured, encoding="utf-8")
+    version = get(lambda client: client.set_calibration("staff", written)).gallery_version
+    with pytest.raises(TypeError, match="A calibration is the text of"):
+        get(lambda client: client.set_calibration("staff", measured.encode()))
+    assert get(lambda client: client.calibration("staff")).calibration.people == 50
+    assert get(lambda client: client.search("staff", file, target_fmr=0.01)).error_rates.fmr.value <= 0.01
+    assert get(lambda client: client.get_gallery("staff")).has_calibration
+    for _ in range(2):  # done twice is the same as once
+        deleted = get(lambda client: client.delete_calibration("staff"))
+        assert (deleted.HasField("calibration"), deleted.gallery_version) == (False, version + 1)
+    assert not get(lambda client: client.get_gallery("staff")).has_calibration
 
-
-def test_the_whole_way_of_the_asynchronous_client(server: Running, tmp_path: Path) -> None:
-    file = tmp_path / "one.png"
-    file.write_bytes(photo(1))
-
-    async def run() -> None:
-        async with AsyncClient(server.address, timeout_s=20) as client:
-            assert (await client.server_info()).model.id.pack == "null"
-            assert len((await client.detect(file)).faces) == 1
-            (embedded,) = (await client.embed(file)).faces
-            assert (await client.compare(file, embedded.embedding)).similarity == pytest.approx(1.0)
-            assert (await client.create_gallery("staff")).gallery_id == "staff"
-            assert (await client.enrol("staff", "ada", file)).subject_created
-            await client.enrol("staff", "grace", photo(2))
-            assert (await client.get_gallery("staff")).subject_count == 2
-            assert [one.gallery_id async for one in client.list_galleries()] == ["staff"]
-            assert [one.subject_id async for one in client.list_subjects("staff", page_size=1)] == ["ada", "grace"]
-            (result,) = (await client.search("staff", file)).results
-            assert result.candidates[0].subject_id == "ada"
-            written = tmp_path / "calibration.json"
-            written.write_text(to_json(calibration()), encoding="utf-8")
-            version = (await client.set_calibration("staff", written)).gallery_version
-            with pytest.raises(TypeError, match="A calibration is the text of"):
-                await client.set_calibration("staff", to_json(calibration()).encode())  # type: ignore[arg-type]
-            assert (await client.calibration("staff")).calibration.people == 50
-            assert (await client.search("staff", file, target_fmr=0.01)).error_rates.fmr.value <= 0.01
-            assert (await client.get_gallery("staff")).has_calibration
-            for _ in range(2):  # done twice is the same as once
-                deleted = await client.delete_calibration("staff")
-                assert (deleted.HasField("calibration"), deleted.gallery_version) == (False, version + 1)
-            assert not (await client.get_gallery("staff")).has_calibration
-            (template,) = (await client.get_subject("staff", "ada")).templates
-            await client.delete_template("staff", template.template_id)
-            assert (await client.delete_subject("staff", "ada")).deleted_templates == 0
-            assert (await client.delete_gallery("staff")).deleted_subjects == 1
-
-    asyncio.run(run())
+    get(lambda client: client.delete_template("staff", subject.templates[0].template_id))
+    assert get(lambda client: client.delete_subject("staff", "ada")).deleted_templates == 1
+    assert get(lambda client: client.delete_gallery("staff")).deleted_subjects == 1
 
 
 def test_errors_carry_reason_code_message_metadata_and_request_id(server: Running) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from fr_api.v1 import common_pb2, gallery_pb2
-from fr_client import KEEP, AsyncClient, Client, EnrolItem, Exported, FrApiError, reason_of
+from fr_api.v1 import gallery_pb2
+from fr_client import KEEP, AsyncClient, Client, Exported, FrApiError
+from support.scripted import Kind, asked
 from support.servers import Fr, Running, photo, running
 
 
@@ -35,15 +36,6 @@ def test_a_stranger_gets_candidates_and_no_decision_and_the_threshold_counts_at_
     assert blank.search("g", photo(2), threshold=similarity).results[0].candidates[0].above_threshold
     second = blank.enrol("g", "s1", photo(2)).template_id  # of several templates of a subject the best counts
     assert [one.template_id for one in blank.search("g", photo(2)).results[0].candidates] == [second]
-
-
-def test_each_item_of_a_stream_is_stored_or_refused_by_itself(blank: Client) -> None:
-    blank.create_gallery("g")
-    photos = {"a": photo(1), "b": photo(), "c": photo(1, 2), "d": b"text", "e": photo(1, size=8)}
-    answers = dict(blank.enrol_many("g", [EnrolItem(name, data, name) for name, data in photos.items()]))
-    assert isinstance(answers.pop("a"), gallery_pb2.EnrolResponse)
-    told = {name: reason_of(one) for name, one in answers.items() if isinstance(one, common_pb2.Refusal)}
-    assert told == {"b": "NO_FACE", "c": "SEVERAL_FACES", "d": "UNDECODABLE", "e": "TOO_SMALL"}
 
 
 def test_what_was_enrolled_is_there_after_a_restart(tmp_path: Path) -> None:
@@ -86,18 +78,6 @@ def test_a_template_is_read_with_its_photo_until_its_subject_is_erased(blank: Cl
     assert "s2" not in subjects(blank.search("g", photo(2)))
 
 
-def test_a_gallery_has_an_end_and_its_templates_too(blank: Client) -> None:
-    end = datetime.now(UTC) + timedelta(days=30)
-    made = blank.create_gallery("short", expires=end, retention=timedelta(days=7))
-    assert made.expire_time.ToDatetime(UTC) == end
-    assert made.retention.ToTimedelta() == timedelta(days=7)
-    assert not made.keeps_photos
-    blank.enrol("short", "s", photo(1))
-    assert not blank.purge_expired(dry_run=True).galleries
-    with pytest.raises(ValueError, match="time zone"):
-        blank.create_gallery("other", expires=datetime(2030, 1, 1))
-
-
 def test_the_commands(fr: Fr, blank: Client, tmp_path: Path) -> None:
     code, out, error = fr(
         "gallery", "create", "g", "--keep-photos", "--retention-days", "90", "--expires", "2099-01-01"
@@ -132,7 +112,7 @@ def test_the_commands(fr: Fr, blank: Client, tmp_path: Path) -> None:
     archive = tmp_path / "s1.zip"
     code, out, error = fr("subject", "export", "g", "s1", archive)
     assert code == 0, error
-    assert_export(archive)
+    assert_export(archive, "s1")
     assert fr("subject", "export", "g", "s1", archive)[0] == 1  # it is there
     assert fr("subject", "export", "g", "nobody", tmp_path / "n.zip")[0] == 1
     assert not (tmp_path / "n.zip").exists()
@@ -143,17 +123,14 @@ def test_the_commands(fr: Fr, blank: Client, tmp_path: Path) -> None:
     assert fr("gallery", "purge", "--dry-run") == (0, "Nothing has expired.\n", "")
 
 
-def assert_export(archive: Path) -> None:
+def assert_export(archive: Path, subject_id: str) -> None:
     with zipfile.ZipFile(archive) as held:
         subject: dict[str, Any] = json.loads(held.read("subject.json"))
         (number,) = [template["template_id"] for template in subject["templates"]]
         template = json.loads(held.read(f"templates/{number}.json"))
         assert held.read(f"photos/{number}.png") == photo(1)
-    assert (subject["subject_id"], subject["display_name"], subject["metadata"]) == (
-        "s1",
-        "Jane Roe",
-        {"list": "wanted"},
-    )
+    told = [subject[name] for name in ("subject_id", "display_name", "metadata")]
+    assert told == [subject_id, "Jane Roe", {"list": "wanted"}]
     assert len(template["embedding"]["vector"]) == 64
     assert "photo" not in template
 
@@ -168,9 +145,6 @@ def client(server: Running) -> Iterator[Client]:
         made.create_gallery("g", display_name="A", expires=END, retention=timedelta(days=7), keeps_photos=True)
         made.enrol("g", "s", photo(1), display_name="Jane Roe", metadata={"list": "wanted"})
         yield made
-
-
-# --- the calls ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("client")
@@ -191,69 +165,38 @@ def test_only_what_the_mask_names_is_changed_whatever_else_is_sent(server: Runni
     assert server.gallery.GetGallery(gallery_pb2.GetGalleryRequest(gallery_id="g")).gallery == changed
 
 
-@pytest.mark.usefixtures("client")
-def test_a_subject_is_changed_and_told_as_it_is_now(server: Running) -> None:
-    request = gallery_pb2.UpdateSubjectRequest(
-        gallery_id="g", subject_id="s", metadata={"list": "staff"}, update_mask=FieldMask(paths=["metadata"])
-    )
-    changed = server.gallery.UpdateSubject(request)
-    assert (changed.subject.display_name, dict(changed.subject.metadata)) == ("Jane Roe", {"list": "staff"})
-    assert len(changed.subject.templates) == 1
-    search = gallery_pb2.SearchRequest(gallery_id="g", filter=gallery_pb2.SubjectFilter(metadata={"list": "staff"}))
-    search.probe.image.data = photo(1)
-    found = server.gallery.Search(search)
-    assert found.gallery_version == changed.gallery_version
-    assert dict(found.results[0].candidates[0].metadata) == {"list": "staff"}
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_client_keeps_what_is_not_given(client: Client, tmp_path: Path, kind: Kind) -> None:
+    def get(ask: Callable[[Any], Any]) -> Any:
+        return asked(kind, client.target, ask, timeout_s=20)
 
-
-# --- both clients -------------------------------------------------------------------------------------------
-
-
-def test_the_synchronous_client_keeps_what_is_not_given(client: Client, tmp_path: Path) -> None:
-    changed = client.update_gallery("g", retention=timedelta(days=1))
-    assert (changed.display_name, changed.expire_time.ToDatetime(UTC)) == ("A", END)
-    assert changed.retention.ToTimedelta() == timedelta(days=1)
-    changed = client.update_gallery("g", display_name="", expires=None, retention=None)
-    assert (changed.display_name, changed.HasField("expire_time"), changed.HasField("retention")) == ("", False, False)
-    assert client.update_gallery("g", expires=END).expire_time.ToDatetime(UTC) == END
-    with pytest.raises(FrApiError, match="names no field") as refused:
-        client.update_gallery("g", expires=KEEP)
-    assert refused.value.reason == "INVALID_FIELD"
-    with pytest.raises(ValueError, match="time zone"):
-        client.update_gallery("g", expires=datetime(2099, 1, 1))
-
-    assert dict(client.update_subject("g", "s", display_name="Mary").metadata) == {"list": "wanted"}
-    subject = client.update_subject("g", "s", metadata={})
-    assert (subject.display_name, dict(subject.metadata)) == ("Mary", {})
-    assert client.get_subject("g", "s") == subject
-
-    assert client.export_subject("g", "s", tmp_path / "s.zip") == Exported(templates=1, photos=1)
+    archive = tmp_path / "s.zip"
+    assert get(lambda one: one.export_subject("g", "s", archive)) == Exported(templates=1, photos=1)
+    assert_export(archive, "s")
     with pytest.raises(FileExistsError):
-        client.export_subject("g", "s", tmp_path / "s.zip")
+        get(lambda one: one.export_subject("g", "s", archive))
     with pytest.raises(FrApiError):
-        client.export_subject("g", "nobody", tmp_path / "n.zip")
+        get(lambda one: one.export_subject("g", "nobody", tmp_path / "n.zip"))
     assert [path.name for path in tmp_path.iterdir() if path.suffix in (".zip", ".part")] == ["s.zip"]
 
+    changed = get(lambda one: one.update_gallery("g", retention=timedelta(days=1)))
+    assert (changed.display_name, changed.expire_time.ToDatetime(UTC)) == ("A", END)
+    assert changed.retention.ToTimedelta() == timedelta(days=1)
+    changed = get(lambda one: one.update_gallery("g", display_name="", expires=None, retention=None))
+    assert (changed.display_name, changed.HasField("expire_time"), changed.HasField("retention")) == ("", False, False)
+    assert get(lambda one: one.update_gallery("g", expires=END)).expire_time.ToDatetime(UTC) == END
+    with pytest.raises(FrApiError, match="names no field") as refused:
+        get(lambda one: one.update_gallery("g", expires=KEEP))
+    assert refused.value.reason == "INVALID_FIELD"
+    for dated in ("update_gallery", "create_gallery"):
+        with pytest.raises(ValueError, match="time zone"):
+            get(lambda one, dated=dated: getattr(one, dated)("other", expires=datetime(2099, 1, 1)))
 
-def test_the_asynchronous_client_does_the_same(client: Client, tmp_path: Path) -> None:
-    async def run() -> None:
-        async with AsyncClient(client.target, timeout_s=20) as other:
-            assert (await other.update_gallery("g", display_name="B")).display_name == "B"
-            assert not (await other.update_gallery("g", expires=None)).HasField("expire_time")
-            subject = await other.update_subject("g", "s", metadata={"a": "b"})
-            assert (subject.display_name, dict(subject.metadata)) == ("Jane Roe", {"a": "b"})
-            assert await other.export_subject("g", "s", tmp_path / "async.zip") == Exported(1, 1)
-            with pytest.raises(FileExistsError):
-                await other.export_subject("g", "s", tmp_path / "async.zip")
-
-    asyncio.run(run())
-    client.export_subject("g", "s", tmp_path / "sync.zip")
-    assert contents(tmp_path / "async.zip") == contents(tmp_path / "sync.zip")
-
-
-def contents(archive: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(archive) as held:
-        return {name: held.read(name) for name in held.namelist()}
+    subject = get(lambda one: one.update_subject("g", "s", display_name="Mary"))
+    assert (dict(subject.metadata), len(subject.templates)) == ({"list": "wanted"}, 1)
+    subject = get(lambda one: one.update_subject("g", "s", metadata={}))
+    assert (subject.display_name, dict(subject.metadata)) == ("Mary", {})
+    assert get(lambda one: one.get_subject("g", "s")) == subject
 
 
 def test_an_export_that_is_cancelled_leaves_nothing(client: Client, tmp_path: Path) -> None:
@@ -279,9 +222,6 @@ def test_an_export_that_is_cancelled_leaves_nothing(client: Client, tmp_path: Pa
 
     asyncio.run(run())
     assert not [path.name for path in tmp_path.iterdir() if path.suffix in (".zip", ".part")]
-
-
-# --- the commands -------------------------------------------------------------------------------------------
 
 
 def test_a_gallery_is_changed_by_its_command(fr: Fr, client: Client) -> None:

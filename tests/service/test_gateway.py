@@ -10,6 +10,7 @@ import ssl
 import struct
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -111,30 +112,27 @@ def test_two_connections_are_two_peers(papers: Papers, server: Issued, client: I
         assert peers[0] != peers[1]
 
 
-def _strangers(papers: Papers, tmp_path: Path) -> dict[str, tuple[Issued | None, HandshakeFailure]]:
-    elsewhere = Papers(tmp_path / "elsewhere")
-    return {
-        "none": (None, HandshakeFailure.NO_CERTIFICATE),
-        "expired": (
-            papers.client(f"old-{tmp_path.name}", now_ms() - 500 * DAY_MS),
-            HandshakeFailure.CERTIFICATE_EXPIRED,
-        ),
-        "too early": (
-            papers.client(f"new-{tmp_path.name}", now_ms() + 5 * DAY_MS),
-            HandshakeFailure.CERTIFICATE_NOT_YET_VALID,
-        ),
-        "another authority": (elsewhere.client("stranger"), HandshakeFailure.UNKNOWN_AUTHORITY),
-        "signed by itself": (elsewhere.authority, HandshakeFailure.UNKNOWN_AUTHORITY),
-        # A server's certificate is for servers.
-        "another purpose": (papers.server(f"server-{tmp_path.name}"), HandshakeFailure.OTHER),
-    }
+STRANGERS: dict[str, tuple[Callable[[Papers, Papers, str], Issued | None], HandshakeFailure]] = {
+    "none": (lambda ours, theirs, name: None, HandshakeFailure.NO_CERTIFICATE),
+    "expired": (
+        lambda ours, theirs, name: ours.client(name, now_ms() - 500 * DAY_MS),
+        HandshakeFailure.CERTIFICATE_EXPIRED,
+    ),
+    "too early": (
+        lambda ours, theirs, name: ours.client(name, now_ms() + 5 * DAY_MS),
+        HandshakeFailure.CERTIFICATE_NOT_YET_VALID,
+    ),
+    "another authority": (lambda ours, theirs, name: theirs.client(name), HandshakeFailure.UNKNOWN_AUTHORITY),
+    "signed by itself": (lambda ours, theirs, name: theirs.authority, HandshakeFailure.UNKNOWN_AUTHORITY),
+    # A server's certificate is for servers.
+    "another purpose": (lambda ours, theirs, name: ours.server(name), HandshakeFailure.OTHER),
+}
 
 
-@pytest.mark.parametrize(
-    "who", ["none", "expired", "too early", "another authority", "signed by itself", "another purpose"]
-)
+@pytest.mark.parametrize("who", STRANGERS)
 def test_clients_without_a_good_certificate(papers: Papers, server: Issued, tmp_path: Path, who: str) -> None:
-    shown, why = _strangers(papers, tmp_path)[who]
+    issued, why = STRANGERS[who]
+    shown = issued(papers, Papers(tmp_path / "elsewhere"), f"stranger-{tmp_path.name}")
     with house(tmp_path / "d", papers.tls(server, REQUIRED)) as at:
         with knock(at.gateway.port) as raw:
             made = papers.context(shown).wrap_socket(raw, server_hostname="localhost")
@@ -186,9 +184,7 @@ def test_revoked_certificates(papers: Papers, server: Issued, client: Issued, tm
         at.until(lambda: set(at.overheard.failures) == {HandshakeFailure.REVOCATION_UNKNOWN})
 
 
-def test_a_certificate_that_is_revoked_ends_its_open_connections(
-    papers: Papers, server: Issued, client: Issued, tmp_path: Path
-) -> None:
+def test_revocation_ends_open_connections(papers: Papers, server: Issued, client: Issued, tmp_path: Path) -> None:
     bad, path = papers.client(f"revoked-{tmp_path.name}"), tmp_path / "revoked.pem"
     write_revocations(papers.authority, path, [], now_ms())
     with (
@@ -210,26 +206,7 @@ def test_a_certificate_that_is_revoked_ends_its_open_connections(
         assert call(good, "echo", b"still") == b"still"
 
 
-def test_a_certificate_that_is_revoked_between_handshake_and_first_bytes(
-    papers: Papers, server: Issued, tmp_path: Path
-) -> None:
-    bad, path = papers.client(f"revoked-{tmp_path.name}"), tmp_path / "revoked.pem"
-    write_revocations(papers.authority, path, [], now_ms())
-    with house(tmp_path / "d", papers.tls(server, REQUIRED, revoked=path)) as at, knock(at.gateway.port) as raw:
-        with papers.context(bad).wrap_socket(raw, server_hostname="localhost") as made:
-            made.sendall(PREFACE[:5])
-            for _ in range(STEPS):  # all that the client has sent is there: the server has its side of the handshake
-                asyncio.run_coroutine_threadsafe(asyncio.sleep(0), at.gateway.loop).result(10)
-            write_revocations(papers.authority, path, [bad.certificate], now_ms())
-            at.gateway.reload()
-            made.sendall(asking("echo")[5:])
-            assert ended(made) < 20
-        at.until(lambda: at.overheard.partings == [Parting.REVOKED])
-
-
-def test_no_byte_of_a_client_whose_certificate_is_revoked_reaches_the_server(
-    papers: Papers, server: Issued, tmp_path: Path
-) -> None:
+def test_no_byte_of_a_revoked_client_reaches_the_server(papers: Papers, server: Issued, tmp_path: Path) -> None:
     bad, path, folder = papers.client(f"revoked-{tmp_path.name}"), tmp_path / "revoked.pem", tmp_path / "d"
     write_revocations(papers.authority, path, [], now_ms())
     folder.mkdir(mode=0o700)
@@ -237,17 +214,22 @@ def test_no_byte_of_a_client_whose_certificate_is_revoked_reaches_the_server(
         behind.bind(str(folder / "grpc"))
         behind.listen()
         behind.settimeout(5)
-        gateway = Gateway("127.0.0.1", 0, False, folder / "grpc", papers.tls(server, REQUIRED, revoked=path))
+        overheard, tls = Overheard(), papers.tls(server, REQUIRED, revoked=path)
+        gateway = Gateway("127.0.0.1", 0, False, folder / "grpc", tls, None, overheard)
         gateway.start()
         try:
             with knock(gateway.port) as raw, papers.context(bad).wrap_socket(raw, server_hostname="localhost") as made:
                 made.sendall(PREFACE[:5])
                 until(lambda: gateway.half_open == 1)
-                time.sleep(0.3)  # the server has its side of the handshake
+                for _ in range(
+                    STEPS
+                ):  # all that the client has sent is there: so is the server's side of the handshake
+                    asyncio.run_coroutine_threadsafe(asyncio.sleep(0), gateway.loop).result(10)
                 write_revocations(papers.authority, path, [bad.certificate], now_ms())
                 gateway.reload()
                 made.sendall(asking("echo")[5:])
-                ended(made)
+                assert ended(made) < 20
+            until(lambda: overheard.partings == [Parting.REVOKED])
             near, _ = behind.accept()
             with near:
                 near.settimeout(5)
@@ -284,9 +266,7 @@ def test_tls_1_2_is_too_old(papers: Papers, server: Issued, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("alpn", [(), ("http/1.1",)])
-def test_a_client_that_does_not_speak_http_2(
-    papers: Papers, server: Issued, tmp_path: Path, alpn: tuple[str, ...]
-) -> None:
+def test_a_client_without_http_2(papers: Papers, server: Issued, tmp_path: Path, alpn: tuple[str, ...]) -> None:
     with house(tmp_path / "d", papers.tls(server)) as at, knock(at.gateway.port) as raw:
         with papers.context(alpn=alpn).wrap_socket(raw, server_hostname="localhost") as made:
             assert ended(made) < 20
@@ -438,7 +418,7 @@ def test_a_server_that_is_slow_to_take_connections(tmp_path: Path) -> None:
 
 
 def test_an_end_is_passed_on_after_what_came_before_it(papers: Papers, server: Issued) -> None:
-    """The client says in TLS that it ends, and leaves its socket open: no selector tells of that a second time."""
+    """The client ends TLS and leaves its socket open: no selector tells of that a second time."""
     sent = b"x" * 5 * RECORD_BYTES
     (far, near), (sink, reader) = socket.socketpair(), socket.socketpair()
     sink.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)

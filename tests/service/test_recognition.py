@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import grpc
 import pytest
 
 from fr_api.v1 import common_pb2, error_reason_pb2, recognition_pb2, server_pb2
@@ -31,11 +30,6 @@ def test_detect_finds_every_face_the_largest_first(server: Running) -> None:
     assert not face.quality.HasField("embedding_norm")
 
 
-def test_photo_without_a_face_is_no_error_where_faces_are_listed(server: Running) -> None:
-    assert not server.recognition.Detect(recognition_pb2.DetectRequest(image=image(photo()))).faces
-    assert not server.recognition.Embed(recognition_pb2.EmbedRequest(image=image(photo()))).faces
-
-
 def test_embedding_that_was_returned_is_accepted_as_a_probe(server: Running) -> None:
     embedded = server.recognition.Embed(recognition_pb2.EmbedRequest(image=image(photo(7)))).faces[0]
     assert embedded.face.quality.embedding_norm == pytest.approx(1.0)
@@ -49,24 +43,6 @@ def test_embedding_that_was_returned_is_accepted_as_a_probe(server: Running) -> 
     assert "examiner" in answer.notice
     assert not answer.HasField("face_a")
     assert answer.HasField("face_b")
-
-
-def test_compare_tells_different_faces_apart_at_the_default_threshold(server: Running) -> None:
-    answer = server.recognition.Compare(recognition_pb2.CompareRequest(a=probe(photo(1)), b=probe(photo(2))))
-    assert answer.threshold == 0.5
-    assert not answer.above_threshold
-
-
-def test_compare_of_the_largest_face(server: Running) -> None:
-    two = photo(1, 2)
-    with pytest.raises(grpc.RpcError, match="2 faces were found"):
-        server.recognition.Compare(recognition_pb2.CompareRequest(a=probe(two), b=probe(photo(1))))
-    answer = server.recognition.Compare(
-        recognition_pb2.CompareRequest(
-            a=probe(two), b=probe(photo(1)), several_faces=common_pb2.SEVERAL_FACES_POLICY_LARGEST
-        )
-    )
-    assert answer.similarity == pytest.approx(1.0)
 
 
 def test_stream_embed_answers_every_item_and_goes_on_after_a_refusal(server: Running) -> None:

@@ -134,9 +134,6 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
             assert isinstance(verify(audit), Verified)
 
 
-# --- certificates --------------------------------------------------------------------------------------------
-
-
 def shake(door: Door, shown: Issued | None) -> None:
     """Come with a certificate, or with none; the server closes before it answers."""
     context = ssl.create_default_context(cafile=str(door.papers.authority.certificate))
@@ -151,25 +148,15 @@ def shake(door: Door, shown: Issued | None) -> None:
         assert closed(one) < SOON_S
 
 
-def test_an_expired_certificate(door: Door) -> None:
-    after = door.last()
-    shake(door, door.papers.client("old", now_ms() - 450 * DAY_MS))
-    door.record(after, action="access.handshake", outcome="REFUSED", why="certificate_expired")
-
-
-def test_a_certificate_of_another_authority(door: Door, tmp_path: Path) -> None:
-    after = door.last()
-    shake(door, Papers(tmp_path / "others").client("stranger"))
-    door.record(after, action="access.handshake", outcome="REFUSED", why="unknown_authority")
-
-
-def test_no_certificate(door: Door) -> None:
-    after = door.last()
-    shake(door, None)
-    door.record(after, action="access.handshake", outcome="REFUSED", why="no_certificate")
-
-
-# --- keys and tokens -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("why", ["certificate_expired", "unknown_authority", "no_certificate"])
+def test_a_certificate(door: Door, tmp_path: Path, why: str) -> None:
+    after, shown = door.last(), None
+    if why == "certificate_expired":
+        shown = door.papers.client("old", now_ms() - 450 * DAY_MS)
+    elif why == "unknown_authority":
+        shown = Papers(tmp_path / "others").client("stranger")
+    shake(door, shown)
+    door.record(after, action="access.handshake", outcome="REFUSED", why=why)
 
 
 def test_no_key(door: Door) -> None:
@@ -222,9 +209,6 @@ def test_an_expired_token(door: Door) -> None:
     door.record(after, outcome="CREDENTIAL_INVALID", why="expired")
 
 
-# --- what is not one's own, and what one may not ---------------------------------------------------------------
-
-
 def test_the_gallery_of_others(door: Door) -> None:
     door.server.app.galleries.create("theirs", "", NULL_MODEL, 64, None, None, False, GalleryUse.TEST)
     after = door.last()
@@ -274,9 +258,6 @@ def test_a_decision_that_is_sent_again_with_another_answer(door: Door) -> None:
                 door.record(after, action="training.submit_decision", outcome="DECISION_LOCKED", actor=actor)
     assert reasons == {"DECISION_LOCKED"}
     assert store.session(session.session_id).trials[0].done
-
-
-# --- the control -----------------------------------------------------------------------------------------------
 
 
 def test_control_where_nobody_is_told_the_audit_lacks_it(door: Door) -> None:

@@ -123,7 +123,7 @@ def test_calls_are_counted_by_method_and_outcome(observed: Observed) -> None:
     assert 'active="cpu"' in observed.metrics()
 
 
-def test_refused_items_of_a_stream_count_though_the_stream_is_ok(observed: Observed) -> None:
+def test_refused_items_and_rows_count_though_the_stream_is_ok(observed: Observed) -> None:
     items = [
         recognition_pb2.StreamEmbedRequest(item_id="a", image=image(1)),
         recognition_pb2.StreamEmbedRequest(item_id="b", image=common_pb2.Image(data=b"no photo")),
@@ -132,22 +132,16 @@ def test_refused_items_of_a_stream_count_though_the_stream_is_ok(observed: Obser
     assert len(list(observed.server.recognition.StreamEmbed(iter(items)))) == 3
     method = "fr_api.v1.RecognitionService/StreamEmbed"
     assert observed.value("fr_request_seconds_count", method=method, outcome="OK") == 1
-    assert observed.value("fr_rejects_total", reason="UNDECODABLE") == 1
-    assert observed.value("fr_rejects_total", reason="INTERNAL") == 1
-
-
-def test_refused_rows_count_each_though_the_stream_is_ok(observed: Observed) -> None:
     subjects = [EmbeddingSubject(str(row)) for row in range(3)]
     with Client(observed.server.address) as client:
         client.create_gallery("g")
         sent = EmbeddingBatch(np.zeros((3, 64), "<f4").tobytes(), subjects)
         list(client.enrol_embeddings("g", client.embed(photo(1)).faces[0].embedding.model, [sent]))
-    assert observed.value("fr_rejects_total", reason="EMBEDDING_NOT_UNIT") == 3
+    for reason, times in (("UNDECODABLE", 1), ("INTERNAL", 1), ("EMBEDDING_NOT_UNIT", 3)):
+        assert observed.value("fr_rejects_total", reason=reason) == times, reason
 
 
-def test_search_for_similar_ones_that_fails_counts_though_the_face_is_stored(
-    observed: Observed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_search_for_similar_ones_counts(observed: Observed, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*arguments: object) -> None:
         raise ShuttingDown("The server is shutting down.")
 
