@@ -76,9 +76,11 @@ from support.counts import count
 from support.engines import calibration
 from support.faults import until
 from support.secured import figure, key_of, made
-from support.servers import HeldUp, ended, null_engine, photo
+from support.servers import HeldUp, ended, null_engine, photo, refusal_of
 
 DETECT = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photo(1)))
+LIST = gallery_pb2.ListGalleriesRequest()
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 # Each a connection of its own, so that the kernel gives each to some front-end.
 CHANNELS = 6
 # A front-end that stands still is replaced within so many seconds.
@@ -90,8 +92,6 @@ BUSY_S = count("BUSY_SECONDS")
 
 @dataclass
 class Client:
-    """Stubs on several connections."""
-
     channels: list[grpc.Channel]
 
     def recognition(self, i: int = 0) -> recognition_pb2_grpc.RecognitionServiceStub:
@@ -164,8 +164,6 @@ class Device:
 
 @dataclass
 class Running:
-    """A supervisor in a thread of its own."""
-
     server: Supervisor
     device: Device
     loop: asyncio.AbstractEventLoop
@@ -190,13 +188,9 @@ class Running:
 
 @contextmanager
 def running(
-    folder: Path,
-    frontends: int = 2,
-    telemetry: Telemetry | None = None,
-    read: bool = True,
-    **sections: dict[str, Any],
+    folder: Path, frontends: int = 2, telemetry: Telemetry | None = None, read: bool = True, **sections: dict[str, Any]
 ) -> Iterator[Running]:
-    """Run a supervisor; where its galleries are not to be `read` yet, it is starting, and `held` lets it go on."""
+    """Run a supervisor; without `read`, it is starting until `held` lets it read its galleries."""
     raw: dict[str, Any] = {"server": {}, "model": {"detection": "fast"}, **sections}
     raw["server"] = {"port": 0, "drain_s": 10.0, "frontends": frontends, **raw["server"]}
     raw["gallery"] = {"folder": str(folder)}
@@ -205,12 +199,7 @@ def running(
     device.gate.set()
     with ExitStack() as opened:
         detector: Batcher[U8, TileFaces] = Batcher(
-            "detector",
-            [device.detect],
-            (1, 2),
-            1024,
-            [np.zeros((256, 256, 3), np.uint8)],
-            on_death=lifeline.cut,
+            "detector", [device.detect], (1, 2), 1024, [np.zeros((256, 256, 3), np.uint8)], on_death=lifeline.cut
         )
         face = AlignedFace(np.zeros((112, 112, 3), np.uint8), np.eye(2, 3, dtype=np.float32))
         embedder: Batcher[AlignedFace, F32] = Batcher("embedder", [device.embed], (1,), 1024, [face])
@@ -392,22 +381,19 @@ def test_nobody_is_killed_where_all_stood_still_together(tmp_path: Path) -> None
 
 @pytest.mark.nightly
 def test_front_ends_tell_that_the_engines_process_stands_still_and_that_it_goes_on(tmp_path: Path) -> None:
-    serving, silent = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
     with running(tmp_path) as server, client_of(server.address) as client:
         before = server.pids
-        assert {client.health(i) for i in range(CHANNELS)} == {serving}
+        assert {client.health(i) for i in range(CHANNELS)} == {SERVING}
         hang(server, 2 * STILL_S)
-        until(lambda: {client.health(i) for i in range(CHANNELS)} == {silent}, 2 * STILL_S)
-        with pytest.raises(grpc.RpcError) as caught:
-            client.recognition().Detect(DETECT, timeout=10)
-        assert (caught.value.code(), ended(caught.value).info.reason) == (grpc.StatusCode.UNAVAILABLE, "NOT_READY")
-        until(lambda: {client.health(i) for i in range(CHANNELS)} == {serving}, 3 * STILL_S)
+        until(lambda: {client.health(i) for i in range(CHANNELS)} == {NOT_SERVING}, 2 * STILL_S)
+        refused = refusal_of(lambda: client.recognition().Detect(DETECT, timeout=10))
+        assert (refused.code, refused.info.reason) == (grpc.StatusCode.UNAVAILABLE, "NOT_READY")
+        until(lambda: {client.health(i) for i in range(CHANNELS)} == {SERVING}, 3 * STILL_S)
         client.recognition().Detect(DETECT, timeout=10)
         assert server.pids == before
 
 
 def hang(server: Running, seconds: float) -> None:
-    """Have the event loop of the engine's process do nothing for so long."""
     server.loop.call_soon_threadsafe(time.sleep, seconds)
 
 
@@ -438,18 +424,17 @@ def test_what_a_killed_front_end_held_of_the_engines_process_is_free_again(tmp_p
 def test_front_ends_leave_signals_to_the_engines_process_from_their_first_step(tmp_path: Path) -> None:
     with running(tmp_path, read=False) as server:
         seen: set[int] = set()
+        signals = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
         while not server.starting.done():
-            for pid in server.pids:
-                seen.add(pid)
-                for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-                    os.kill(pid, number)
+            seen.update(pids := server.pids)
+            for pid, number in itertools.product(pids, signals):
+                os.kill(pid, number)
             server.held.go.set()
             time.sleep(0.001)
         server.starting.result()
         assert set(server.pids) == seen
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-            for pid in seen:
-                os.kill(pid, number)
+        for number, pid in itertools.product(signals, seen):
+            os.kill(pid, number)
         with client_of(server.address) as client:
             for i in range(CHANNELS):
                 client.recognition(i).Detect(DETECT, timeout=10)
@@ -469,9 +454,7 @@ def test_front_end_that_ends_again_and_again_ends_the_server(tmp_path: Path, mon
             broken.result(10)
 
 
-def test_front_end_that_cannot_be_started_is_tried_again_a_few_times_before_the_server_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_front_end_that_cannot_start_is_retried_a_few_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.memfd_create
     refused: list[tuple[Any, ...]] = []
 
@@ -548,14 +531,11 @@ def test_cancelled_calls_keep_no_slot_and_no_work(tmp_path: Path) -> None:
 
 def test_lost_device_is_told_by_every_front_end_also_by_later_ones(tmp_path: Path) -> None:
     with running(tmp_path) as server, client_of(server.address) as client:
-        assert {client.health(i) for i in range(CHANNELS)} == {health_pb2.HealthCheckResponse.SERVING}
+        assert {client.health(i) for i in range(CHANNELS)} == {SERVING}
         server.device.lost = True
         for i in range(CHANNELS):
-            with pytest.raises(grpc.RpcError) as caught:
-                client.recognition(i).Detect(DETECT)
-            assert ended(caught.value).info.reason == "DEVICE_LOST"
-        lost = {health_pb2.HealthCheckResponse.NOT_SERVING}
-        until(lambda: {client.health(i) for i in range(CHANNELS)} == lost)
+            assert reason_of(partial(client.recognition(i).Detect, DETECT)) == "DEVICE_LOST"
+        until(lambda: {client.health(i) for i in range(CHANNELS)} == {NOT_SERVING})
         client.gallery().CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="works-still"))
         before = server.pids
         os.kill(before[0], signal.SIGKILL)
@@ -565,13 +545,10 @@ def test_lost_device_is_told_by_every_front_end_also_by_later_ones(tmp_path: Pat
         with client_of(server.address) as again:
             request = health_pb2.HealthCheckRequest()
             stubs = [health_pb2_grpc.HealthStub(channel) for channel in again.channels]
-            until(lambda: {stub.Check(request, wait_for_ready=True).status for stub in stubs} == lost)
+            until(lambda: {stub.Check(request, wait_for_ready=True).status for stub in stubs} == {NOT_SERVING})
 
 
 # --- while the galleries are read ---------------------------------------------------------------------------------
-
-
-LIST = gallery_pb2.ListGalleriesRequest()
 
 
 def health_of(address: str) -> health_pb2.HealthCheckResponse.ServingStatus.ValueType:
@@ -584,10 +561,8 @@ def health_of(address: str) -> health_pb2.HealthCheckResponse.ServingStatus.Valu
 def require_not_ready(client: Client) -> None:
     """Whichever front-end is asked, it refuses for now."""
     for i in range(CHANNELS):
-        assert client.health(i) == health_pb2.HealthCheckResponse.NOT_SERVING
-        with pytest.raises(grpc.RpcError) as caught:
-            client.gallery(i).ListGalleries(LIST)
-        how = ended(caught.value)
+        assert client.health(i) == NOT_SERVING
+        how = refusal_of(partial(client.gallery(i).ListGalleries, LIST))
         assert (how.code, how.info.reason) == (grpc.StatusCode.UNAVAILABLE, "NOT_READY")
         assert how.retry is not None
 
@@ -596,11 +571,11 @@ def test_calls_are_refused_until_the_galleries_are_read_whichever_front_end_ends
     metrics = PrometheusObserver(methods_of(SERVICES))
     with running(tmp_path, frontends=1, telemetry=Telemetry(metrics=metrics), read=False) as server:
         until(lambda: server.server.port != 0)
-        assert health_of(server.address) == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert health_of(server.address) == NOT_SERVING
         (first,) = server.pids
         os.kill(first, signal.SIGKILL)
         until(lambda: server.pids not in ([], [first]))
-        assert health_of(server.address) == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert health_of(server.address) == NOT_SERVING
         with client_of(server.address) as client:
             require_not_ready(client)
         assert metrics.registry.get_sample_value("fr_health") == 0
@@ -612,13 +587,13 @@ def test_calls_are_refused_until_the_galleries_are_read_whichever_front_end_ends
         until(lambda: server.pids not in ([], [second]))
         with client_of(server.address, 1) as client:  # which knows at once that calls can be answered
             client.gallery().ListGalleries(LIST, wait_for_ready=True, timeout=30)
-            assert client.health(0) == health_pb2.HealthCheckResponse.SERVING
+            assert client.health(0) == SERVING
 
 
 def test_start_that_is_given_up_while_the_galleries_are_read_ends_in_order(tmp_path: Path) -> None:
     with running(tmp_path, read=False) as server:
         until(lambda: len(server.pids) == 2)
-        assert health_of(server.address) == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert health_of(server.address) == NOT_SERVING
         pids = server.pids
         server.give_up()
         with pytest.raises(ShuttingDown):
@@ -631,20 +606,15 @@ def test_start_that_is_given_up_while_the_galleries_are_read_ends_in_order(tmp_p
 def test_start_that_is_given_up_when_only_front_ends_are_waited_for_ends_at_once(tmp_path: Path) -> None:
     with running(tmp_path, read=False) as server:
         until(lambda: server.server.port != 0)
-        assert health_of(server.address) == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert health_of(server.address) == NOT_SERVING
         pids = server.pids
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        try:
+        with stopped(pids):
             server.held.go.set()
             until(lambda: server.server._loaded)
             assert not server.starting.done()
             server.give_up()
             with pytest.raises(ShuttingDown):
                 server.starting.result(5)
-        finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
     assert not any(map(alive, pids))
 
 
@@ -700,10 +670,11 @@ def served(folder: Path, *options: str) -> Iterator[Serving]:
         yield server
 
 
+Both = tuple[Client, Client, Serving, int]
+
+
 @pytest.fixture(scope="module")
-def both(
-    tmp_path_factory: pytest.TempPathFactory, pack_cache: ModelCache
-) -> Iterator[tuple[Client, Client, Serving, int]]:
+def both(tmp_path_factory: pytest.TempPathFactory, pack_cache: ModelCache) -> Iterator[Both]:
     """Clients of a server in one process and of one with two front-ends, the latter, and the port of its metrics."""
     from fr_bench.speed.server_process import free_port
 
@@ -718,9 +689,7 @@ def both(
 
 
 @pytest.mark.models
-def test_answers_are_those_of_one_process(
-    both: tuple[Client, Client, Serving, int], photos: dict[str, Path], tmp_path: Path
-) -> None:
+def test_answers_are_those_of_one_process(both: Both, photos: dict[str, Path], tmp_path: Path) -> None:
     one, several, *_ = both
     images = [common_pb2.Image(data=photos[key].read_bytes()) for key in ("obama", "t1", "person_a_1", "biden")]
     for i, image in enumerate(images):
@@ -738,6 +707,10 @@ def test_answers_are_those_of_one_process(
     assert one.info() == several.info()
 
 
+def probe_of(photo: Path) -> recognition_pb2.Probe:
+    return recognition_pb2.Probe(image=common_pb2.Image(data=photo.read_bytes()))
+
+
 def same(a: recognition_pb2.EmbedResponse, b: recognition_pb2.EmbedResponse) -> None:
     assert len(a.faces) == len(b.faces) > 0
     for face, other in zip(a.faces, b.faces, strict=True):
@@ -746,32 +719,24 @@ def same(a: recognition_pb2.EmbedResponse, b: recognition_pb2.EmbedResponse) -> 
 
 
 @pytest.mark.models
-def test_galleries_are_one_whichever_front_end_is_asked(
-    both: tuple[Client, Client, Serving, int], photos: dict[str, Path]
-) -> None:
+def test_galleries_are_those_of_one_process(both: Both, photos: dict[str, Path]) -> None:
     answers = []
     for client in both[:2]:
         told: list[Any] = []
         client.gallery().CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="team", display_name="The team"))
         for i, key in enumerate(("obama", "biden")):
-            enrol = gallery_pb2.EnrolRequest(
-                gallery_id="team",
-                subject_id=key,
-                metadata={"k": key},
-                face=recognition_pb2.Probe(image=common_pb2.Image(data=photos[key].read_bytes())),
-            )
+            person: dict[str, Any] = {"gallery_id": "team", "subject_id": key, "metadata": {"k": key}}
+            enrol = gallery_pb2.EnrolRequest(face=probe_of(photos[key]), **person)
             enrolled = client.gallery(i).Enrol(enrol)
             told.append((enrolled.template_id, enrolled.gallery_version))
-            with pytest.raises(grpc.RpcError) as caught:
-                client.gallery(i + 1).Enrol(enrol)
-            told.append((caught.value.code(), ended(caught.value).status))
-        probe = recognition_pb2.Probe(image=common_pb2.Image(data=photos["obama2"].read_bytes()))
+            refused = refusal_of(partial(client.gallery(i + 1).Enrol, enrol))
+            told.append((refused.code, refused.status))
+        search = gallery_pb2.SearchRequest(gallery_id="team", probe=probe_of(photos["obama2"]))
         for i in range(CHANNELS):
-            search = gallery_pb2.SearchRequest(gallery_id="team", probe=probe)
             (result,) = client.gallery(i).Search(search).results
-            told.append(
-                [(c.subject_id, dict(c.metadata), c.above_threshold, round(c.similarity, 4)) for c in result.candidates]
-            )
+            told += [
+                (c.subject_id, dict(c.metadata), c.above_threshold, round(c.similarity, 4)) for c in result.candidates
+            ]
         listed = client.gallery(1).ListSubjects(gallery_pb2.ListSubjectsRequest(gallery_id="team"))
         told.append([(subject.subject_id, len(subject.templates)) for subject in listed.subjects])
         subject = client.gallery(2).GetSubject(gallery_pb2.GetSubjectRequest(gallery_id="team", subject_id="obama"))
@@ -796,19 +761,16 @@ def test_galleries_are_one_whichever_front_end_is_asked(
 
 
 @pytest.mark.models
-def test_a_calibration_holds_for_the_next_search_of_every_front_end(
-    both: tuple[Client, Client, Serving, int], photos: dict[str, Path]
-) -> None:
+def test_a_calibration_holds_for_every_front_end(both: Both, photos: dict[str, Path]) -> None:
     client = both[1]
     created = client.gallery().CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="measured")).gallery
     model = ModelId(created.model.pack, created.model.version, created.model.sha256)
-    probe = recognition_pb2.Probe(image=common_pb2.Image(data=photos["obama"].read_bytes()))
+    probe = probe_of(photos["obama"])
     search = gallery_pb2.SearchRequest(gallery_id="measured", probe=probe, target_fmr=0.01)
     for seed in (1, 2):
         measured = calibration(model, seed=seed)
-        client.gallery(seed).SetCalibration(
-            gallery_pb2.SetCalibrationRequest(gallery_id="measured", calibration_json=to_json(measured))
-        )
+        setting = gallery_pb2.SetCalibrationRequest(gallery_id="measured", calibration_json=to_json(measured))
+        client.gallery(seed).SetCalibration(setting)
         for i in range(CHANNELS):
             answer = client.gallery(i).Search(search)
             assert answer.threshold == measured.threshold_at_fmr(0.01)
@@ -817,29 +779,22 @@ def test_a_calibration_holds_for_the_next_search_of_every_front_end(
 
 
 @pytest.mark.models
-def test_refused_photos_are_refused_in_the_same_words(
-    both: tuple[Client, Client, Serving, int], photos: dict[str, Path]
-) -> None:
-    group = recognition_pb2.Probe(image=common_pb2.Image(data=photos["t1"].read_bytes()))
+def test_refusals_are_those_of_one_process(both: Both, photos: dict[str, Path]) -> None:
+    group = probe_of(photos["t1"])
+    no_photo = recognition_pb2.DetectRequest(image=common_pb2.Image(data=b"no photo"))
     calls: list[Callable[[Client], Any]] = [
-        lambda client: client.recognition(1).Detect(
-            recognition_pb2.DetectRequest(image=common_pb2.Image(data=b"no photo"))
-        ),
+        lambda client: client.recognition(1).Detect(no_photo),
         lambda client: client.recognition(2).Detect(recognition_pb2.DetectRequest()),
         lambda client: client.recognition(3).Compare(recognition_pb2.CompareRequest(a=group, b=group)),
         lambda client: client.gallery(4).Search(gallery_pb2.SearchRequest(gallery_id="none", probe=group)),
     ]
     for call in calls:
-        told = []
-        for client in both[:2]:
-            with pytest.raises(grpc.RpcError) as caught:
-                call(client)
-            told.append((caught.value.code(), ended(caught.value).status))
-        assert told[0] == told[1]
+        one, several = (refusal_of(partial(call, client)) for client in both[:2])
+        assert (one.code, one.status) == (several.code, several.status)
 
 
 @pytest.mark.models
-def test_front_ends_hold_no_runtime_and_no_index(both: tuple[Client, Client, Serving, int]) -> None:
+def test_front_ends_hold_no_runtime_and_no_index(both: Both) -> None:
     several = both[2].process.pid
     front_ends = frontends_of(several)
     assert len(front_ends) == 2
@@ -850,9 +805,7 @@ def test_front_ends_hold_no_runtime_and_no_index(both: tuple[Client, Client, Ser
 
 
 @pytest.mark.models
-def test_signal_to_all_processes_under_load_loses_no_call(
-    tmp_path: Path, pack_cache: ModelCache, photos: dict[str, Path]
-) -> None:
+def test_signal_under_load_loses_no_call(tmp_path: Path, pack_cache: ModelCache, photos: dict[str, Path]) -> None:
     request = recognition_pb2.EmbedRequest(image=common_pb2.Image(data=photos["obama"].read_bytes()))
     with served(tmp_path / "a", "--frontends", "2") as server, client_of(server.address, 8) as client:
         pids = frontends_of(server.process.pid)
@@ -889,9 +842,7 @@ def test_signal_to_all_processes_under_load_loses_no_call(
 
 
 @pytest.mark.models
-def test_front_ends_reload_once_obey_nobody_else_and_end_with_the_engines_process(
-    tmp_path: Path, pack_cache: ModelCache
-) -> None:
+def test_front_ends_reload_once_and_end_with_the_engines_process(tmp_path: Path, pack_cache: ModelCache) -> None:
     before, at, again = shared_memory(), made(tmp_path / "srv"), "The certificates were read again"
     with served(tmp_path / "a", "--config", str(at.path), "--frontends", "2") as server:
         pids = frontends_of(server.process.pid)
@@ -918,7 +869,7 @@ def figures(port: int) -> dict[str, float]:
 
 
 @pytest.mark.models
-def test_processes_count_together(both: tuple[Client, Client, Serving, int], photos: dict[str, Path]) -> None:
+def test_processes_count_together(both: Both, photos: dict[str, Path]) -> None:
     _, client, _, port = both
     before = figures(port)
     request = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photos["obama"].read_bytes()))
@@ -934,8 +885,6 @@ def test_processes_count_together(both: tuple[Client, Client, Serving, int], pho
 
 
 class Seeing(Device):
-    """A device that sees the same face in every tile."""
-
     def detect(self, tiles: Sequence[U8]) -> list[TileFaces]:
         box = np.array([[40.0, 40.0, 200.0, 200.0]], np.float32)
         landmarks = (ARCFACE_TEMPLATE * 160 / CROP_SIZE + 40).astype(np.float32)[None]
@@ -943,7 +892,6 @@ class Seeing(Device):
 
 
 def test_the_audits_of_all_processes_are_pruned_once(tmp_path: Path) -> None:
-    """That of the galleries, too, which are the engine's process's."""
     data, archive, days_ago = tmp_path / "data", tmp_path / "archive", 60
     archive.mkdir()
     then = datetime.now(UTC) - timedelta(days=days_ago)
@@ -991,21 +939,19 @@ def test_keys_cases_and_audits_are_one_whichever_front_end_is_asked(tmp_path: Pa
         admins = callers(admin)
         everybody = [callers(made(access_pb2.ROLE_EXAMINER)) for _ in range(2)]
         auditors = callers(made(access_pb2.ROLE_AUDITOR))
-        next(admins).gallery.CreateGallery(
-            gallery_pb2.CreateGalleryRequest(gallery_id="g", use=gallery_pb2.GALLERY_USE_OPERATIONAL, keeps_photos=True)
-        )
+        use = gallery_pb2.GALLERY_USE_OPERATIONAL
+        create = gallery_pb2.CreateGalleryRequest(gallery_id="g", use=use, keeps_photos=True)
+        next(admins).gallery.CreateGallery(create)
         probe = recognition_pb2.Probe(image=common_pb2.Image(data=face))
         next(admins).gallery.Enrol(gallery_pb2.EnrolRequest(gallery_id="g", subject_id="s", face=probe))
         case_id = next(admins).opens("F 1")
         found = next(admins).searches(case_id, "g", probe=face)
+        examination_id = found.examination.examination_id
+        template_id = found.found.results[0].candidates[0].template_id
         for examiners in everybody:
             for _ in range(CHANNELS):
-                seen = next(examiners).examination(found.examination.examination_id)
-                assert seen.candidates[0].photo.data == face
-            template_id = found.found.results[0].candidates[0].template_id
-            after = next(examiners).finds(
-                found.examination.examination_id, POTENTIAL, template_id=template_id, rating=1
-            )
+                assert next(examiners).examination(examination_id).candidates[0].photo.data == face
+            after = next(examiners).finds(examination_id, POTENTIAL, template_id=template_id, rating=1)
         assert after.summary.state == review_pb2.EXAMINATION_STATE_CONCLUDED
         earlier = next(auditors).audit.GetCheckpoints(audit_pb2.GetCheckpointsRequest())
         for _ in range(CHANNELS):
@@ -1018,6 +964,5 @@ def test_keys_cases_and_audits_are_one_whichever_front_end_is_asked(tmp_path: Pa
         assert verify_bundle(io.BytesIO(bundle), keys["evidence"], keys["cases"]).examinations == 1
         store.revoke(admin.partition(".")[0])
         for _ in range(CHANNELS):
-            request = access_pb2.WhoAmIRequest()
-            assert reason_of(partial(next(admins).access.WhoAmI, request)) == "CREDENTIAL_INVALID"
+            assert reason_of(lambda: next(admins).access.WhoAmI(access_pb2.WhoAmIRequest())) == "CREDENTIAL_INVALID"
     assert {path.name.partition("-")[0] for path in kept.glob("*-*.json")} == set(CHAINS)
