@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-import numpy as np
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -21,7 +20,6 @@ from fr_server.errors import all_errors
 from support.servers import Running, photo, refusal_of, running
 
 MODEL = common_pb2.ModelId(pack=NULL_MODEL.pack, version=NULL_MODEL.version, sha256=NULL_MODEL.sha256)
-UNIT = np.eye(64)[0]
 NAN = float("nan")
 
 
@@ -41,8 +39,6 @@ def encoded(width: int, height: int, kind: str = "PNG") -> bytes:
 
 @dataclass(frozen=True)
 class Bad:
-    """One bad call and what it must end with."""
-
     name: str
     call: Callable[[Running], object]
     status: grpc.StatusCode
@@ -82,6 +78,16 @@ def update_subject(*mask: str, subject_id: str = "kept", **fields: Any) -> Calla
     return lambda server: server.gallery.UpdateSubject(request)
 
 
+def get_subject(subject_id: str) -> Callable[[Running], object]:
+    request = gallery_pb2.GetSubjectRequest(gallery_id="staff", subject_id=subject_id)
+    return lambda server: server.gallery.GetSubject(request)
+
+
+def create_gallery(gallery_id: str) -> Callable[[Running], object]:
+    request = gallery_pb2.CreateGalleryRequest(gallery_id=gallery_id)
+    return lambda server: server.gallery.CreateGallery(request)
+
+
 def set_calibration(text: str) -> Callable[[Running], object]:
     request = gallery_pb2.SetCalibrationRequest(gallery_id="staff", calibration_json=text)
     return lambda server: server.gallery.SetCalibration(request)
@@ -92,9 +98,13 @@ def pages(page_size: int | None, token: str) -> Callable[[Running], object]:
     return lambda server: server.gallery.ListSubjects(request)
 
 
+AXIS = [1.0] + [0.0] * 63
+UNIT, FACE = embedding_probe(AXIS), image_probe(photo(1))
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
+ENDLESS = common_pb2.ModelId(pack="x" * 9000, version="1", sha256="0")
+MUCH = {str(i): "x" * 1000 for i in range(5)}
 OTHER_MODEL = common_pb2.ModelId(pack="other", version="1", sha256="f" * 64)
 
 BAD = (
@@ -108,55 +118,38 @@ BAD = (
     Bad("enrol: no face", enrol(image_probe(photo())), PRECONDITION, "NO_FACE"),
     Bad("enrol: several faces", enrol(image_probe(photo(1, 2))), PRECONDITION, "SEVERAL_FACES"),
     Bad("enrol: too small", enrol(image_probe(photo(1, size=8))), PRECONDITION, "TOO_SMALL"),
-    Bad("enrol: every face", enrol(image_probe(photo(1)), several_faces=3), INVALID, "INVALID_FIELD"),
-    Bad("enrol: unknown gallery", enrol(image_probe(photo(1)), "nowhere"), NOT_FOUND, "UNKNOWN_GALLERY"),
-    Bad("enrol: no subject id", enrol(image_probe(photo(1)), subject_id=""), INVALID, "INVALID_IDENTIFIER"),
-    Bad("enrol: long subject id", enrol(image_probe(photo(1)), subject_id="x" * 129), INVALID, "INVALID_IDENTIFIER"),
-    Bad("enrol: long name", enrol(image_probe(photo(1)), display_name="x" * 257), INVALID, "INVALID_FIELD"),
+    Bad("enrol: every face", enrol(FACE, several_faces=3), INVALID, "INVALID_FIELD"),
+    Bad("enrol: unknown gallery", enrol(FACE, "nowhere"), NOT_FOUND, "UNKNOWN_GALLERY"),
+    Bad("enrol: no subject id", enrol(FACE, subject_id=""), INVALID, "INVALID_IDENTIFIER"),
+    Bad("enrol: long subject id", enrol(FACE, subject_id="x" * 129), INVALID, "INVALID_IDENTIFIER"),
+    Bad("enrol: long name", enrol(FACE, display_name="x" * 257), INVALID, "INVALID_FIELD"),
     Bad("enrol: no face field", enrol(recognition_pb2.Probe()), INVALID, "MISSING_FIELD"),
     Bad("enrol: wrong size", enrol(embedding_probe([1.0])), INVALID, "EMBEDDING_WRONG_SIZE"),
     Bad("enrol: NaN", enrol(embedding_probe([NAN] * 64)), INVALID, "EMBEDDING_NOT_FINITE"),
     Bad("search: no face", search(image_probe(photo())), PRECONDITION, "NO_FACE"),
     Bad("search: several faces", search(image_probe(photo(1, 2))), PRECONDITION, "SEVERAL_FACES"),
-    Bad("search: unknown gallery", search(image_probe(photo(1)), "nowhere"), NOT_FOUND, "UNKNOWN_GALLERY"),
+    Bad("search: unknown gallery", search(FACE, "nowhere"), NOT_FOUND, "UNKNOWN_GALLERY"),
     Bad("search: wrong size", search(embedding_probe([1.0, 0.0])), INVALID, "EMBEDDING_WRONG_SIZE"),
     Bad("search: empty vector", search(embedding_probe([])), INVALID, "EMBEDDING_WRONG_SIZE"),
     Bad("search: NaN", search(embedding_probe([NAN] * 64)), INVALID, "EMBEDDING_NOT_FINITE"),
     Bad("search: infinity", search(embedding_probe([float("inf")] * 64)), INVALID, "EMBEDDING_NOT_FINITE"),
     Bad("search: zeros", search(embedding_probe([0.0] * 64)), INVALID, "EMBEDDING_NOT_UNIT"),
-    Bad("search: other model", search(embedding_probe(list(UNIT), OTHER_MODEL)), PRECONDITION, "MODEL_MISMATCH"),
-    Bad("search: no model", search(embedding_probe(list(UNIT), common_pb2.ModelId())), INVALID, "MISSING_FIELD"),
-    Bad("search: no calibration", search(embedding_probe(list(UNIT)), target_fmr=0.1), PRECONDITION, "NO_CALIBRATION"),
-    Bad("search: rate of 0", search(embedding_probe(list(UNIT)), target_fpir=0.0), INVALID, "INVALID_FIELD"),
-    Bad(
-        "search: rate of fused", search(embedding_probe(list(UNIT)), target_fmr=0.1, fusion=2), INVALID, "INVALID_FIELD"
-    ),
+    Bad("search: other model", search(embedding_probe(AXIS, OTHER_MODEL)), PRECONDITION, "MODEL_MISMATCH"),
+    Bad("search: no model", search(embedding_probe(AXIS, common_pb2.ModelId())), INVALID, "MISSING_FIELD"),
+    Bad("search: no calibration", search(UNIT, target_fmr=0.1), PRECONDITION, "NO_CALIBRATION"),
+    Bad("search: rate of 0", search(UNIT, target_fpir=0.0), INVALID, "INVALID_FIELD"),
+    Bad("search: rate of fused", search(UNIT, target_fmr=0.1, fusion=2), INVALID, "INVALID_FIELD"),
     Bad("no calibration", set_calibration("{}"), INVALID, "CALIBRATION_INVALID"),
     Bad("empty calibration", set_calibration(""), INVALID, "MISSING_FIELD"),
-    Bad("search: zero top-k", search(embedding_probe(list(UNIT)), top_k=0), INVALID, "INVALID_TOP_K"),
-    Bad("search: huge top-k", search(embedding_probe(list(UNIT)), top_k=2**31), INVALID, "INVALID_TOP_K"),
-    Bad("search: threshold 2", search(embedding_probe(list(UNIT)), threshold=2.0), INVALID, "INVALID_THRESHOLD"),
-    Bad(
-        "search: threshold NaN",
-        search(embedding_probe(list(UNIT)), threshold=NAN),
-        INVALID,
-        "INVALID_THRESHOLD",
-    ),
-    Bad("search: unknown policy", search(image_probe(photo(1)), several_faces=77), INVALID, "INVALID_FIELD"),
+    Bad("search: zero top-k", search(UNIT, top_k=0), INVALID, "INVALID_TOP_K"),
+    Bad("search: huge top-k", search(UNIT, top_k=2**31), INVALID, "INVALID_TOP_K"),
+    Bad("search: threshold 2", search(UNIT, threshold=2.0), INVALID, "INVALID_THRESHOLD"),
+    Bad("search: threshold NaN", search(UNIT, threshold=NAN), INVALID, "INVALID_THRESHOLD"),
+    Bad("search: unknown policy", search(FACE, several_faces=77), INVALID, "INVALID_FIELD"),
     Bad("search: no probe", search(recognition_pb2.Probe()), INVALID, "MISSING_FIELD"),
-    Bad(
-        "search: endless model name",
-        search(embedding_probe(list(UNIT), common_pb2.ModelId(pack="x" * 9000, version="1", sha256="0"))),
-        INVALID,
-        "INVALID_FIELD",
-    ),
+    Bad("search: endless model name", search(embedding_probe(AXIS, ENDLESS)), INVALID, "INVALID_FIELD"),
     Bad("search: long vector", search(embedding_probe([0.5] * 100_000)), INVALID, "EMBEDDING_WRONG_SIZE"),
-    Bad(
-        "enrol: much metadata",
-        enrol(image_probe(photo(1)), metadata={str(i): "x" * 1000 for i in range(5)}),
-        INVALID,
-        "INVALID_FIELD",
-    ),
+    Bad("enrol: much metadata", enrol(FACE, metadata=MUCH), INVALID, "INVALID_FIELD"),
     Bad("update: empty mask", update_gallery(), INVALID, "INVALID_FIELD"),
     Bad("update: unknown field", update_gallery("display_name", "colour"), INVALID, "INVALID_FIELD"),
     Bad("update: what never changes", update_gallery("keeps_photos"), INVALID, "INVALID_FIELD"),
@@ -164,10 +157,7 @@ BAD = (
     Bad("update: the id", update_gallery("gallery_id"), INVALID, "INVALID_FIELD"),
     Bad("update: long name", update_gallery("display_name", display_name="x" * 257), INVALID, "INVALID_FIELD"),
     Bad(
-        "update: an end that has passed",
-        update_gallery("expire_time", expire_time=Timestamp(seconds=1)),
-        INVALID,
-        "INVALID_FIELD",
+        "update: a past end", update_gallery("expire_time", expire_time=Timestamp(seconds=1)), INVALID, "INVALID_FIELD"
     ),
     Bad("update: no time", update_gallery("expire_time", expire_time=Timestamp(nanos=-1)), INVALID, "INVALID_FIELD"),
     Bad("update: no retention", update_gallery("retention", retention=Duration(seconds=0)), INVALID, "INVALID_FIELD"),
@@ -175,36 +165,16 @@ BAD = (
     Bad("update subject: empty mask", update_subject(), INVALID, "INVALID_FIELD"),
     Bad("update subject: one pair", update_subject("metadata.unit"), INVALID, "INVALID_FIELD"),
     Bad("update subject: what never changes", update_subject("templates"), INVALID, "INVALID_FIELD"),
-    Bad(
-        "update subject: much metadata",
-        update_subject("metadata", metadata={str(i): "x" * 1000 for i in range(5)}),
-        INVALID,
-        "INVALID_FIELD",
-    ),
+    Bad("update subject: much metadata", update_subject("metadata", metadata=MUCH), INVALID, "INVALID_FIELD"),
     Bad("update subject: unknown", update_subject("metadata", subject_id="x"), NOT_FOUND, "UNKNOWN_SUBJECT"),
     Bad("page of none", pages(0, ""), INVALID, "INVALID_PAGE"),
     Bad("page of too many", pages(1001, ""), INVALID, "INVALID_PAGE"),
     Bad("invented page token", pages(None, "abc"), INVALID, "INVALID_PAGE"),
     Bad("unknown template", delete_template(12345), NOT_FOUND, "UNKNOWN_TEMPLATE"),
     Bad("negative template", delete_template(-1), NOT_FOUND, "UNKNOWN_TEMPLATE"),
-    Bad(
-        "unknown subject",
-        lambda server: server.gallery.GetSubject(gallery_pb2.GetSubjectRequest(gallery_id="staff", subject_id="x")),
-        NOT_FOUND,
-        "UNKNOWN_SUBJECT",
-    ),
-    Bad(
-        "gallery exists",
-        lambda server: server.gallery.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="staff")),
-        grpc.StatusCode.ALREADY_EXISTS,
-        "GALLERY_EXISTS",
-    ),
-    Bad(
-        "gallery id",
-        lambda server: server.gallery.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="../etc")),
-        INVALID,
-        "INVALID_IDENTIFIER",
-    ),
+    Bad("unknown subject", get_subject("x"), NOT_FOUND, "UNKNOWN_SUBJECT"),
+    Bad("gallery exists", create_gallery("staff"), grpc.StatusCode.ALREADY_EXISTS, "GALLERY_EXISTS"),
+    Bad("gallery id", create_gallery("../etc"), INVALID, "INVALID_IDENTIFIER"),
 )
 
 
@@ -250,5 +220,4 @@ def test_message_beyond_what_grpc_receives_leaves_the_server_up(staffed: Running
 
 
 def test_no_error_tells_an_id_or_a_name(staffed: Running) -> None:
-    request = gallery_pb2.GetSubjectRequest(gallery_id="staff", subject_id="Jane Roe")
-    assert b"Jane" not in refusal_of(lambda: staffed.gallery.GetSubject(request)).status.SerializeToString()
+    assert b"Jane" not in refusal_of(lambda: get_subject("Jane Roe")(staffed)).status.SerializeToString()

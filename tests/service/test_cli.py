@@ -5,22 +5,32 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import threading
 import time
 import unicodedata
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import grpc
+import numpy as np
 import pytest
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from PIL import Image
 from typer.testing import CliRunner
 
 from fr_api.v1 import gallery_pb2
 from fr_client.cli.main import build
+from fr_client.requests import MAX_CALIBRATION_BYTES, MAX_PHOTO_BYTES, MAX_PLAN_BYTES
 from fr_core.embed.null import NULL_MODEL
 from fr_core.scoring.calibration_json import to_json
 from support.engines import calibration
@@ -45,6 +55,12 @@ def people(tmp_path: Path) -> Path:
         for blue in blues:
             (folder / name / f"{blue}.png").write_bytes(photo(blue))
     return folder
+
+
+def refusal(outcome: tuple[int, str, str]) -> str:
+    code, _, error = outcome
+    assert code == 1
+    return error.partition(":")[0]
 
 
 def write(path: Path, data: bytes) -> Path:
@@ -75,14 +91,12 @@ def test_compare_tells_the_similarity_the_threshold_and_the_notice(fr: Fr, tmp_p
     assert "is below the threshold 0.5000" in out
     assert "examiner" in out
     assert "reaches the threshold -1.0000" in fr("compare", a, b, "--threshold", "-1")[1]
-    code, _, error = fr("compare", a, two)
-    assert (code, error.partition(":")[0]) == (1, "SEVERAL_FACES")
+    assert refusal(fr("compare", a, two)) == "SEVERAL_FACES"
     assert fr("compare", a, two, "--several-faces", "largest")[0] == 0
 
 
 def test_a_folder_is_enrolled_and_running_again_changes_nothing(fr: Fr, people: Path) -> None:
-    code, _, error = fr("enrol", "team", people)
-    assert (code, error.partition(":")[0]) == (1, "UNKNOWN_GALLERY")
+    assert refusal(fr("enrol", "team", people)) == "UNKNOWN_GALLERY"
     first = keys(fr("enrol", "team", people, "--create", "--json"))
     assert first == {
         "gallery_id": "team",
@@ -167,9 +181,9 @@ def test_an_operational_gallery_is_read_with_a_purpose_and_a_case(fr: Fr, people
     keys(fr("gallery", "create", "persons", "--use", "operational", "--keep-photos", "--json"))
     assert keys(fr("enrol", "persons", people, "--json"))["stored"] == 4
     code, out, _ = fr("enrol", "persons", people, "--json")
-    told = json.loads(out)
-    assert (code, told["refused"], {one["reason"] for one in told["refusals"]}) == (3, 4, {"DUPLICATE_IMAGE"})
-    assert "--purpose gallery-maintenance and --case REFERENCE" in told["refusals"][0]["message"]
+    refusals = json.loads(out)["refusals"]
+    assert (code, [one["reason"] for one in refusals]) == (3, ["DUPLICATE_IMAGE"] * 4)
+    assert "--purpose gallery-maintenance and --case REFERENCE" in refusals[0]["message"]
     for half in (why[:2], why[2:]):  # half a reason would be none
         code, _, error = fr("enrol", "persons", people, *half)
         assert (code, "--purpose and --case go together" in error) == (2, True)
@@ -177,10 +191,10 @@ def test_an_operational_gallery_is_read_with_a_purpose_and_a_case(fr: Fr, people
     archive = tmp_path / "ada.zip"
     for words in (("list",), ("show", "ada"), ("update", "ada", "--name", "Ada"), ("export", "ada", archive)):
         command = ("subject", words[0], "persons", *words[1:])
-        code, _, error = fr(*command)
-        assert (code, error.partition(":")[0]) == (1, "PURPOSE_REQUIRED"), command
-        assert "--purpose and --case" in error
-        assert "gallery-maintenance" in error
+        told = fr(*command)
+        assert refusal(told) == "PURPOSE_REQUIRED", command
+        assert "--purpose and --case" in told[2]
+        assert "gallery-maintenance" in told[2]
         assert keys(fr(*command, *why, "--json"))
     with zipfile.ZipFile(archive) as held:
         templates = [json.loads(held.read(name)) for name in held.namelist() if name.startswith("templates/")]
@@ -193,7 +207,7 @@ def test_an_operational_gallery_is_read_with_a_purpose_and_a_case(fr: Fr, people
     assert keys(fr("subject", "delete", "persons", "ada", "--yes", "--json"))
 
 
-def test_a_second_run_does_not_even_send_what_is_enrolled(
+def test_a_second_run_does_not_send_enrolled_photos(
     start_server: Callable[..., Running], people: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = start_server()
@@ -258,8 +272,7 @@ def test_every_face_is_searched_where_asked_for(fr: Fr, people: Path, tmp_path: 
 def test_galleries_are_created_listed_shown_and_deleted_after_asking(fr: Fr, people: Path) -> None:
     assert "no gallery yet" in fr("gallery", "list")[1]
     assert keys(fr("gallery", "create", "team", "--name", "The team", "--json"))["display_name"] == "The team"
-    code, _, error = fr("gallery", "create", "team")
-    assert (code, error.partition(":")[0]) == (1, "GALLERY_EXISTS")
+    assert refusal(fr("gallery", "create", "team")) == "GALLERY_EXISTS"
     keys(fr("enrol", "team", people, "--json"))
     assert [one["gallery_id"] for one in keys(fr("gallery", "list", "--json"))["galleries"]] == ["team"]
     assert "The team" in fr("gallery", "list")[1]
@@ -295,8 +308,7 @@ def test_a_gallery_is_calibrated_and_its_searches_tell_error_rates(fr: Fr, peopl
     assert "Neither gallery team nor its model has a calibration" in fr("gallery", "calibrate", "team", "--show")[1]
     assert keys(fr("search", "team", probe, "--json"))["error_rates"] is None
     assert "At this threshold" not in fr("search", "team", probe)[1]
-    code, _, error = fr("search", "team", probe, "--target-fmr", "0.01")
-    assert (code, error.partition(":")[0]) == (1, "NO_CALIBRATION")
+    assert refusal(fr("search", "team", probe, "--target-fmr", "0.01")) == "NO_CALIBRATION"
 
     assert keys(fr("gallery", "calibrate", "team", file, "--json"))["calibration"]["people"] == "50"
     assert json.loads(keys(fr("gallery", "calibrate", "team", "--show", "--json"))["calibration_json"])["version"] == 1
@@ -306,22 +318,18 @@ def test_a_gallery_is_calibrated_and_its_searches_tell_error_rates(fr: Fr, peopl
     assert "as measured on made-up, 50 people (the gallery's own calibration)." in out
     assert "Among 4 templates 4.91 % of the searches for somebody who is not enrolled are answered with a lead" in out
     assert "examiner" in out
-    code, _, error = fr("search", "team", probe, "--target-fpir", "0.0001")
-    assert (code, error.partition(":")[0]) == (1, "RATE_NOT_SUPPORTED")
-    os.mkfifo(people / "pipe")
-    assert "not a regular file" in fr("gallery", "calibrate", "team", people / "pipe")[2]
-    code, _, error = fr("gallery", "calibrate", "team", write(people / "other.json", b"{}"))
-    assert (code, error.partition(":")[0]) == (1, "CALIBRATION_INVALID")
+    assert refusal(fr("search", "team", probe, "--target-fpir", "0.0001")) == "RATE_NOT_SUPPORTED"
+    assert refusal(fr("gallery", "calibrate", "team", write(people / "other.json", b"{}"))) == "CALIBRATION_INVALID"
     assert keys(fr("gallery", "calibrate", "team", people, "--json"))["calibration"]["people"] == "50"  # its folder
     report = write(people / "report.json", b'{"kind": "verification", "dataset": {}}')
-    code, _, error = fr("gallery", "calibrate", "team", report)
-    assert (code, error.partition(":")[0]) == (1, "CALIBRATION_INVALID")
-    assert f"report.json is the report; give {people / 'calibration.json'}, which is beside it." in error
+    told = fr("gallery", "calibrate", "team", report)
+    assert refusal(told) == "CALIBRATION_INVALID"
+    assert f"report.json is the report; give {people / 'calibration.json'}, which is beside it." in told[2]
     flipped = replace(NULL_MODEL, version=f"{NULL_MODEL.version}+flip")
     other = write(people / "flipped.json", to_json(calibration(flipped)).encode())
-    code, _, error = fr("gallery", "calibrate", "team", other)
-    assert (code, error.partition(":")[0]) == (1, "CALIBRATION_INVALID")
-    assert f"measured with {flipped}, without --flip, and the gallery has {NULL_MODEL}." in error
+    told = fr("gallery", "calibrate", "team", other)
+    assert refusal(told) == "CALIBRATION_INVALID"
+    assert f"measured with {flipped}, without --flip, and the gallery has {NULL_MODEL}." in told[2]
     assert keys(fr("gallery", "calibrate", "team", "--remove", "--json")) == {"calibration": None}
 
 
@@ -348,3 +356,192 @@ def test_a_run_that_stops_early_tells_what_was_done(fr: Fr, server: Running, peo
     assert told["error"]["reason"] == "UNREACHABLE"
     assert error.startswith("UNREACHABLE: No FR Core server answers")
     assert len(error.splitlines()) == 1
+
+
+WAIT_S = 240
+FR = (sys.executable, "-c", "from fr_client.cli.main import main; main()")
+NOWHERE = "The server at localhost:1 does not answer: UNAVAILABLE."
+
+
+@contextmanager
+def watching(address: str, *more: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that watches; it is killed where it does not end in time."""
+    words = (*FR, "--server", address, "health", "--watch", *more)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        killer = threading.Timer(WAIT_S, process.kill)
+        killer.start()
+        try:
+            yield process
+        finally:
+            killer.cancel()
+            process.kill()
+
+
+def line_of(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().rstrip("\n")
+
+
+def rest(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, error = process.communicate()
+    return process.returncode, out, error
+
+
+def test_health_is_a_word_or_a_document(fr: Fr) -> None:
+    assert fr("health") == (0, "SERVING\n", "")
+    code, out, error = fr("health", "--json")
+    assert (code, json.loads(out), error) == (0, {"status": "SERVING"}, "")
+
+
+@pytest.mark.parametrize("watch", [(), ("--watch",)])
+def test_a_server_that_does_not_answer_is_a_document_too(fr_alone: Fr, watch: tuple[str, ...]) -> None:
+    words = ("--server", "localhost:1", "--timeout", "2", "health", *watch)
+    assert fr_alone(*words) == (1, "", f"{NOWHERE}\n")
+    code, out, error = fr_alone(*words, "--json")
+    assert (code, error) == (1, f"{NOWHERE}\n")
+    assert json.loads(out)["error"] == {
+        "reason": "UNREACHABLE",
+        "message": NOWHERE,
+        "code": "UNAVAILABLE",
+        "metadata": {},
+        "request_id": "",
+    }
+
+
+def test_watching_ends_with_the_status_of_the_last_health(server: Running) -> None:
+    with watching(server.address) as process:
+        assert line_of(process) == "SERVING"
+        process.send_signal(signal.SIGINT)
+        assert rest(process) == (0, "", "")
+
+
+def test_watching_tells_that_the_server_stops(server: Running) -> None:
+    with watching(server.address, "--json") as process:
+        assert json.loads(line_of(process)) == {"status": "SERVING"}
+        server.stop().result(30)
+        code, out, error = rest(process)
+        told = [json.loads(one) for one in out.splitlines()]
+        assert (code, told[0]) == (1, {"status": "NOT_SERVING"})
+        assert error == f"{told[-1]['error']['message']}\n"
+
+
+def test_watching_prints_each_change() -> None:
+    served = health.HealthServicer()
+    states = health_pb2.HealthCheckResponse
+    set_to = partial(served.set, "")
+    set_to(states.SERVING)
+    server = grpc.server(ThreadPoolExecutor(4))
+    health_pb2_grpc.add_HealthServicer_to_server(served, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with watching(f"127.0.0.1:{port}") as process:
+            assert line_of(process) == "SERVING"
+            set_to(states.NOT_SERVING)
+            assert line_of(process) == "NOT_SERVING"
+            set_to(states.SERVING)
+            assert line_of(process) == "SERVING"
+            set_to(states.NOT_SERVING)
+            assert line_of(process) == "NOT_SERVING"
+            process.send_signal(signal.SIGINT)
+            assert rest(process) == (1, "", "")
+    finally:
+        server.stop(None).wait()
+
+
+Said = Callable[[str], str]
+
+SHA256 = NULL_MODEL.sha256[:12]
+# FILE stands for the file in question.
+COMMANDS = (
+    "detect FILE",
+    "compare PHOTO FILE",
+    "search g FILE",
+    "enrol g FILE",
+    "case search c g FILE",
+    "gallery calibrate g FILE",
+    "gallery import g VECTORS.npy FILE --model null@1:" + SHA256,
+    "gallery import g FILE.npy ROWS.csv --model null@1:" + SHA256,
+    "gallery import g FILE.parquet --model null@1:" + SHA256,
+    "train plan FILE.toml --dataset d",
+    "train plan demo --exclude FILE --dataset d",
+    "train probe-key c FILE --absent",
+    "review submit e --finding inconclusive --notes-file FILE",
+    "key create --role operator --certificate FILE",
+    "--key-file FILE info",
+    "--connection FILE info",
+    "--ca FILE info",
+    "audit verify-file FILE --public-key KEY",
+    "audit verify-file EXPORT --public-key FILE",
+    "evidence verify FILE",
+    "evidence verify PHOTO --public-key FILE",
+    "evaluate repeat FILE",
+)
+TOO_LONG = {
+    "detect FILE": MAX_PHOTO_BYTES,
+    "gallery calibrate g FILE": MAX_CALIBRATION_BYTES,
+    "train plan FILE.toml --dataset d": MAX_PLAN_BYTES,
+    "--key-file FILE info": 64 * 2**10,
+    "--ca FILE info": 4 * 2**20,
+}
+
+
+@pytest.fixture
+def said(server: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Said:
+    """A function that runs `fr` in a folder of files, and returns what it says on standard error."""
+    monkeypatch.setenv("FR_SERVER", server.address)
+    monkeypatch.chdir(tmp_path)
+    Path("PHOTO").write_bytes(photo(1))
+    Path("EXPORT").write_text('{"chain_id":"0"}\n')
+    Path("KEY").write_text("none")
+    np.save("VECTORS.npy", np.eye(4, dtype=np.float32))
+    Path("ROWS.csv").write_text("subject_id\na\n")
+
+    assert CliRunner().invoke(build(), ["gallery", "create", "g", "--use", "test"]).exit_code == 0
+
+    def run(command: str) -> str:
+        ended = CliRunner().invoke(build(), command.split())
+        assert isinstance(ended.exception, SystemExit), ended.exc_info
+        return " ".join(ended.stderr.split())
+
+    return run
+
+
+@contextmanager
+def pipe(path: Path) -> Iterator[None]:
+    """A pipe whose other end sends nothing, and closes when somebody waits for it."""
+    os.mkfifo(path)
+    other = threading.Thread(target=lambda: path.open("wb").close())
+    other.start()
+    try:
+        yield
+    finally:
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # for the thread, where nobody has come
+        other.join()
+        os.close(reader)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_pipe_is_refused(said: Said, command: str) -> None:
+    name = next(word for word in command.split() if "FILE" in word)
+    with pipe(Path(name)):
+        assert "not a regular file" in said(command)
+
+
+@pytest.mark.parametrize("command", ["detect FILE", "enrol g FILE", "--key-file FILE info", "evaluate repeat FILE"])
+def test_a_device_without_an_end_is_refused(said: Said, command: str) -> None:
+    Path("FILE").symlink_to("/dev/zero")
+    assert "not a regular file" in said(command)
+
+
+@pytest.mark.parametrize(("command", "most"), TOO_LONG.items())
+def test_a_file_over_the_limit_is_refused(said: Said, command: str, most: int) -> None:
+    with Path(next(word for word in command.split() if "FILE" in word)).open("wb") as file:
+        file.truncate(most + 1)  # takes no room
+    assert f"it has more than {most:,} bytes" in said(command)
+
+
+def test_control_the_same_commands_read_regular_files(said: Said) -> None:
+    with suppress(FileExistsError):
+        Path("FILE").symlink_to("PHOTO")
+    assert "not a regular file" not in said("compare PHOTO FILE --threshold 2")

@@ -1,8 +1,11 @@
-"""Both Python clients against a real server with the null models."""
+"""Both Python clients, and clients of other languages, against a real server with the null models."""
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,7 +26,7 @@ from fr_core.embed.null import NULL_MODEL
 from fr_core.engine import Engine
 from fr_core.scoring.calibration_json import to_json
 from fr_server.config import Config
-from support.commands import blocks, page
+from support.commands import REPOSITORY, blocks, page, shell
 from support.engines import calibration
 from support.photos import link_lfw
 from support.scripted import Kind, asked
@@ -130,22 +133,6 @@ def test_many_are_enrolled_searched_and_embedded_each_with_an_answer_of_its_own(
         assert len(embedded["c"].faces) == 0
 
 
-def test_a_photo_beyond_the_limit_is_one_refusal_among_answers(server: Running) -> None:
-    too_large = [EnrolItem("big", bytes(n << 20), item_id=f"{n} MiB") for n in (9, 15, 40)]
-    with Client(server.address, timeout_s=20) as client:
-        client.create_gallery("staff")
-        answers = dict(client.enrol_many("staff", [*too_large, EnrolItem("ada", photo(1), item_id="ada")]))
-        for item in too_large:
-            refusal = answers[item.item_id]
-            assert isinstance(refusal, common_pb2.Refusal)
-            assert reason_of(refusal) == "IMAGE_TOO_MANY_BYTES"
-        assert isinstance(answers["ada"], gallery_pb2.EnrolResponse)
-        for size in (9, 15, 40):
-            with pytest.raises(FrApiError) as caught:
-                client.detect(bytes(size << 20))
-            assert caught.value.reason == "IMAGE_TOO_MANY_BYTES"
-
-
 def test_an_overloaded_server_is_asked_again_until_it_has_room(start_server: Callable[..., Running]) -> None:
     server = start_server(server={"max_in_flight": 1})
     with Client(server.address, timeout_s=20, retry=RetryPolicy(attempts=50)) as patient:
@@ -159,18 +146,6 @@ def test_an_overloaded_server_is_asked_again_until_it_has_room(start_server: Cal
             assert caught.value.retry_after_s == 0.5
         assert len(list(stream)) == 2
         assert patient.server_info().version
-
-
-def test_a_server_that_drains_ends_the_stream_with_its_reason(server: Running) -> None:
-    with Client(server.address, timeout_s=20, retry=RetryPolicy(attempts=1)) as client:
-        client.create_gallery("staff")
-        stream = client.enrol_many("staff", (EnrolItem(f"s{n}", photo(n)) for n in range(200)), max_in_flight=2)
-        next(stream)
-        stopping = server.stop()
-        with pytest.raises(FrApiError) as caught:
-            list(stream)
-        assert caught.value.reason in ("SHUTTING_DOWN", "CONNECTION_LOST", "UNREACHABLE")
-        stopping.result(20)
 
 
 def calibrated_engine(config: Config) -> Engine:
@@ -232,3 +207,34 @@ def test_every_example_and_command_of_the_guide_does_what_it_says(
         assert result.exit_code == 0, (command, result.output)
     for name in ("faces.png", "leads.png", "lfw-report/report.json", "lfw-report/calibration.json"):
         assert (tmp_path / name).is_file()
+
+
+def shell_blocks() -> list[str]:
+    """Those for a server that asks nobody; tests/models/test_trust_guides.py has that with keys."""
+    return [block for block in blocks(page("docs/other-languages.md"), "sh") if "https://" not in block]
+
+
+def test_reflection_serves_the_shell(server: Running, tmp_path: Path) -> None:
+    (tmp_path / "photo.png").write_bytes(photo(1, 2))
+    by_reflection, with_photo, _ = (block.replace("127.0.0.1:50061", server.address) for block in shell_blocks())
+    told = shell(by_reflection, tmp_path)
+    assert "fr_api.v1.GalleryService\n" in told
+    assert "fr_api.v1.GalleryService/StreamEnrol\n" in told
+    assert '"galleryId": "staff"' in told
+    assert '"pack": "null"' in told
+    assert len(json.loads(shell(with_photo, tmp_path))["faces"]) == 2
+
+
+@pytest.mark.network
+def test_node_enrols_and_searches(server: Running, tmp_path: Path) -> None:
+    if shutil.which("npm") is None:
+        pytest.skip("Node.js is not installed")
+    folder = tmp_path / "examples" / "node"
+    shutil.copytree(REPOSITORY / "examples" / "node", folder, ignore=shutil.ignore_patterns("node_modules"))
+    (tmp_path / "proto").symlink_to(REPOSITORY / "proto")
+    (folder / "enrolled.jpg").write_bytes(photo(1))
+    (folder / "probe.jpg").write_bytes(photo(1, width=500))
+    script = shell_blocks()[-1].replace("127.0.0.1:50061", server.address)
+    told = shell(script, tmp_path)
+    assert re.search(r"^1  s1  1\.0000  lead$", told, re.MULTILINE)
+    assert "examiner" in told

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from fr_api.v1 import common_pb2, error_reason_pb2, gallery_pb2, recognition_pb2, review_pb2
+from fr_api.v1 import common_pb2, error_reason_pb2, gallery_pb2, recognition_pb2
 from fr_core.detect.null import NullDetector
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import GalleryReplaced
@@ -26,6 +26,7 @@ from fr_core.gallery.search.searching import Question
 from fr_core.gallery.values import Enrolment, GalleryUpdate, GalleryUse, NewTemplate, SubjectUpdate
 from fr_core.types import U8, Detection, Embedding, frozen_array
 from fr_server.storage.calls import GalleryCalls
+from support.callers import Caller
 from support.servers import Running, ended, photo, running
 
 IMAGE = common_pb2.Image(data=photo(10))
@@ -40,8 +41,6 @@ def embedding(place: int) -> Embedding:
 
 
 class Waiting(NullDetector):
-    """Waits, once it is told to, until it may go on."""
-
     def __init__(self) -> None:
         super().__init__()
         self.holds = False
@@ -78,24 +77,9 @@ def replace(galleries: GalleryCalls) -> None:
     galleries.enrol("g", Enrolment("secret", NewTemplate(embedding(10))))
 
 
-def opened_case(server: Running) -> str:
-    stub = server.channel.unary_unary(
-        "/fr_api.v1.ReviewService/OpenCase",
-        review_pb2.OpenCaseRequest.SerializeToString,
-        review_pb2.OpenCaseResponse.FromString,
-    )
-    opening = review_pb2.OpenCaseRequest(case_reference="A 1", purpose=common_pb2.PURPOSE_VICTIM)
-    return str(stub(opening).case.case_id)
-
-
 def search_in_case(server: Running) -> Any:
-    stub = server.channel.unary_unary(
-        "/fr_api.v1.ReviewService/SearchInCase",
-        review_pb2.SearchInCaseRequest.SerializeToString,
-        review_pb2.SearchInCaseResponse.FromString,
-    )
-    search = gallery_pb2.SearchRequest(probe=FACE, **OLD)
-    return stub(review_pb2.SearchInCaseRequest(case_id=opened_case(server), search=search))
+    anybody = Caller(server.channel, "")
+    return anybody.searches(anybody.opens("A 1"), "g")
 
 
 def outcome(call: Callable[[], Any]) -> str:
@@ -119,31 +103,23 @@ def vectors(server: Running) -> Any:
     return iter([gallery_pb2.StreamEnrolEmbeddingsRequest(item_id="1", enrol=enrol)])
 
 
+SEARCH = gallery_pb2.SearchRequest(probe=FACE, **OLD)
+ENROL = gallery_pb2.EnrolRequest(subject_id="new", face=FACE, **OLD)
 WITH_A_PHOTO: dict[str, Callable[[Running], Any]] = {
-    "Search": lambda at: at.gallery.Search(gallery_pb2.SearchRequest(probe=FACE, **OLD)),
+    "Search": lambda at: at.gallery.Search(SEARCH),
     "StreamSearch": lambda at: at.gallery.StreamSearch(
-        iter([gallery_pb2.StreamSearchRequest(item_id="1", search=gallery_pb2.SearchRequest(probe=FACE, **OLD))])
+        iter([gallery_pb2.StreamSearchRequest(item_id="1", search=SEARCH)])
     ),
     "Enrol": lambda at: at.gallery.Enrol(
         gallery_pb2.EnrolRequest(subject_id="new", face=FACE, report_similar=True, **OLD)
     ),
-    "StreamEnrol": lambda at: at.gallery.StreamEnrol(
-        iter(
-            [
-                gallery_pb2.StreamEnrolRequest(
-                    item_id="1", enrol=gallery_pb2.EnrolRequest(subject_id="new", face=FACE, **OLD)
-                )
-            ]
-        )
-    ),
+    "StreamEnrol": lambda at: at.gallery.StreamEnrol(iter([gallery_pb2.StreamEnrolRequest(item_id="1", enrol=ENROL)])),
     "SearchInCase": search_in_case,
 }
 
 
 @pytest.mark.parametrize("method", WITH_A_PHOTO)
-def test_a_call_that_works_on_its_photo_is_not_done_in_the_new_gallery(
-    server: Running, detector: Waiting, method: str
-) -> None:
+def test_a_call_with_a_photo_is_not_done_in_the_new_gallery(server: Running, detector: Waiting, method: str) -> None:
     with ThreadPoolExecutor(1) as pool:
         detector.holds = True
         asked = pool.submit(outcome, lambda: WITH_A_PHOTO[method](server))
@@ -173,7 +149,7 @@ WITHOUT_A_PHOTO: dict[str, Callable[[Running], Any]] = {
 
 
 @pytest.mark.parametrize("method", WITHOUT_A_PHOTO)
-def test_a_call_that_has_looked_at_the_old_gallery_is_not_done_in_the_new_one(server: Running, method: str) -> None:
+def test_a_call_without_a_photo_is_not_done_in_the_new_gallery(server: Running, method: str) -> None:
     galleries, get = server.app.galleries, Galleries.get
     looks = iter([False, True] if method == "StreamEnrolEmbeddings" else [True])  # the test itself looks first
 

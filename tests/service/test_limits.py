@@ -1,11 +1,13 @@
-"""Limits of what one call may cost: its time, and the faces of its photo."""
+"""Limits of what a call may cost: its time, the faces of its photo, and its memory once it has ended."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,21 +15,22 @@ from typing import Any, cast
 
 import grpc
 import pytest
+from google.protobuf.message import Message
 
-from fr_api.v1 import common_pb2, recognition_pb2, server_pb2
+from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, server_pb2
 from fr_core.detect.null import NullDetector
 from fr_core.errors import CallEnded, CallTooLong
 from fr_core.runtime.ticket import current_ticket
 from fr_core.types import U8, Detection
+from fr_server.rpc.interceptors import boundary
 from fr_server.rpc.interceptors.admission import Admission
+from fr_server.rpc.interceptors.wrapping import Context, first_of
 from fr_server.telemetry.listener import Ended, Listener
 from fr_server.telemetry.open import Telemetry
-from support.servers import ended, photo, refusal_of, running
+from support.servers import Running, photo, refusal_of, running
 
 
 class Held(NullDetector):
-    """Finds nothing until it is let go."""
-
     def __init__(self) -> None:
         super().__init__()
         self.entered, self.go = threading.Event(), threading.Event()
@@ -43,8 +46,6 @@ def detect(*blues: int) -> recognition_pb2.DetectRequest:
 
 
 class Outcomes(Listener):
-    """Keeps how calls ended."""
-
     def __init__(self) -> None:
         self.seen: list[str] = []
 
@@ -56,11 +57,9 @@ def test_a_call_ends_in_time_whatever_its_client_waits_for(tmp_path: Path) -> No
     held, outcomes = Held(), Outcomes()
     with running(tmp_path / "data", held, Telemetry(outcomes), limits={"call_s": 1.0}) as server:
         began = time.monotonic()
-        with pytest.raises(grpc.RpcError) as refused:
-            server.recognition.Detect(detect(1), timeout=60)
+        told = refusal_of(lambda: server.recognition.Detect(detect(1), timeout=60))
         took_s = time.monotonic() - began
         held.go.set()
-        told = ended(refused.value)
         assert (told.code, told.info.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "CALL_TOO_LONG")
         assert "limits.call_s" in told.status.message
         assert 0.9 < took_s < 30
@@ -132,8 +131,144 @@ def test_a_photo_of_too_many_faces_is_refused_before_they_are_embedded(tmp_path:
             lambda: server.recognition.Detect(detect(1, 2, 3)),
             lambda: server.recognition.Embed(recognition_pb2.EmbedRequest(image=detect(1, 2, 3).image)),
         ):
-            with pytest.raises(grpc.RpcError) as refused:
-                call()
-            told = ended(refused.value)
+            told = refusal_of(call)
             assert (told.info.reason, told.info.metadata["limit"]) == ("TOO_MANY_FACES", "2")
             assert told.code == grpc.StatusCode.FAILED_PRECONDITION
+
+
+DETECT = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photo(1)))
+NO_PHOTO = recognition_pb2.DetectRequest(image=common_pb2.Image(data=b"no photo" * 100))
+PROBE = recognition_pb2.Probe(image=common_pb2.Image(data=photo(2)))
+SEARCH = gallery_pb2.SearchRequest(gallery_id="none", probe=PROBE)
+TIMES = 5
+ITEMS = 3
+
+
+class SlowDetector(NullDetector):
+    def detect(self, pixels: U8) -> tuple[Detection, ...]:
+        time.sleep(0.2)
+        return super().detect(pixels)
+
+
+def messages_held() -> list[Message]:
+    """Every message that anything holds which the garbage collector knows."""
+    return [one for holder in gc.get_objects() for one in gc.get_referents(holder) if isinstance(one, Message)]
+
+
+Kept = Callable[[int], list[str]]
+"""Tells the types of the messages of so many bytes, or more, that are held."""
+
+
+@contextmanager
+def collecting_nothing(folder: Path, detector: NullDetector | None = None) -> Iterator[tuple[Running, Kept]]:
+    """Run a server and collect no garbage; yield it with what tells which of its messages are held since."""
+    gc.collect()
+    gc.freeze()
+    with running(folder, detector) as server:
+        before = [*messages_held(), DETECT, NO_PHOTO, PROBE, SEARCH]
+        known = {id(message) for message in before}  # which stay theirs while `before` is there
+
+        def held(least: int) -> list[str]:
+            new = (one for one in messages_held() if id(one) not in known)
+            return [type(one).__name__ for one in new if one.ByteSize() >= least]
+
+        gc.disable()
+        try:
+            yield server, held
+        finally:
+            gc.enable()
+
+
+def answered(server: Running) -> None:
+    server.recognition.Detect(DETECT, timeout=20)
+
+
+def code_of(call: Callable[[], object]) -> grpc.StatusCode:
+    with pytest.raises(grpc.RpcError) as told:
+        call()
+    code: grpc.StatusCode = told.value.code()
+    return code
+
+
+def no_photo(server: Running) -> None:
+    told = code_of(lambda: server.recognition.Detect(NO_PHOTO, timeout=20))
+    assert told is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def no_gallery(server: Running) -> None:
+    assert code_of(lambda: server.gallery.Search(SEARCH, timeout=20)) is grpc.StatusCode.NOT_FOUND
+
+
+def too_late(server: Running) -> None:
+    told = code_of(lambda: server.recognition.Detect(DETECT, timeout=0.1))
+    assert told is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def streamed(server: Running) -> None:
+    assert len(list(server.recognition.StreamEmbed(items(), timeout=20))) == ITEMS
+
+
+def cut_off(server: Running) -> None:
+    left = threading.Event()
+    answers = server.recognition.StreamEmbed(items(left), timeout=20)
+    for _ in range(ITEMS):
+        next(answers)
+    answers.cancel()
+    left.set()
+
+
+def items(left: threading.Event | None = None) -> Iterator[recognition_pb2.StreamEmbedRequest]:
+    for number in range(ITEMS):
+        yield recognition_pb2.StreamEmbedRequest(item_id=str(number), image=PROBE.image)
+    if left is not None:
+        left.wait(20)  # until then, the caller may say more
+
+
+@pytest.mark.parametrize("call", [answered, no_photo, no_gallery, too_late, streamed, cut_off])
+def test_no_request_waits_for_the_garbage_collector(tmp_path: Path, call: Callable[[Running], None]) -> None:
+    with collecting_nothing(tmp_path, SlowDetector() if call is too_late else None) as (server, held):
+        for _ in range(TIMES):
+            call(server)
+        until_s = time.monotonic() + 10  # some goes on after a caller has its answer
+        while held(0) and time.monotonic() < until_s:
+            time.sleep(0.1)
+        assert held(0) == []
+
+
+def test_an_idle_stream_holds_nothing_of_what_was_answered(tmp_path: Path) -> None:
+    """The client sends and reads bytes, so that every message that is held is the server's; gRPC holds an empty one."""
+    go_on = threading.Event()
+    encoded = [item.SerializeToString() for item in items()]
+    encoded[1] = recognition_pb2.StreamEmbedRequest(item_id="1", image=NO_PHOTO.image).SerializeToString()
+
+    def sent() -> Iterator[bytes]:
+        yield from encoded
+        go_on.wait(60)
+
+    with collecting_nothing(tmp_path) as (server, held):
+        stream = server.channel.stream_stream(
+            "/fr_api.v1.RecognitionService/StreamEmbed", lambda message: message, lambda message: message
+        )(sent(), timeout=60)
+        for _ in range(ITEMS):
+            next(stream)
+        until_s = time.monotonic() + 10  # some goes on after a caller has its answer
+        while (left := held(1)) and time.monotonic() < until_s:
+            time.sleep(0.1)
+        assert left == []
+        go_on.set()
+        assert not list(stream)
+
+
+def test_one_in_a_cycle_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: what a cycle holds is found."""
+
+    async def first_in_a_cycle(context: Context, within_s: float) -> Any:
+        cycle: list[Any] = [await first_of(context, within_s)]
+        cycle.append(cycle)
+        return cycle[0]
+
+    monkeypatch.setattr(boundary, "first_of", first_in_a_cycle)
+    with collecting_nothing(tmp_path) as (server, held):
+        for _ in range(TIMES):
+            answered(server)
+        assert held(0).count("DetectRequest") == TIMES

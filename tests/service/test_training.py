@@ -1,4 +1,4 @@
-"""A course over the API, from its plan to its reports, with every exercise."""
+"""Courses over the API, from their plans to their reports; and courses that learn from answers to others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ from typing import Any
 import pytest
 
 from fr_api.v1 import gallery_pb2, training_pb2
-from support.courses import PLAN, Chance, answer, ask, create, enrol, next_trial, start, take
+from fr_training.bank.difficulty import updated
+from fr_training.courses import Course, Item, Learned
+from fr_training.grading.items import learned
+from fr_training.sessions.results import results
+from fr_training.trials import Result
+from support.courses import PLAN, Chance, answer, ask, create, enrol, next_trial, start, store_of, take
 from support.servers import Running, photo, refusal_of, running
 
 
@@ -33,7 +38,6 @@ def course(server: Running) -> training_pb2.Course:
 
 @pytest.fixture
 def codes(server: Running, course: training_pb2.Course) -> list[str]:
-    """Codes of two new trainees, one of each group."""
     return [one.code for one in enrol(server.training, course.course_id, 2).enrolled]
 
 
@@ -66,9 +70,7 @@ def test_the_making_of_a_course_is_told_step_by_step(server: Running) -> None:
 
 
 @pytest.mark.parametrize("group", [0, 1])
-def test_a_course_is_taken_to_its_end(
-    server: Running, course: training_pb2.Course, codes: list[str], group: int
-) -> None:
+def test_a_course_is_taken_whole(server: Running, course: training_pb2.Course, codes: list[str], group: int) -> None:
     stub = server.training
     shown: list[training_pb2.Trial] = []
     session = start(stub, codes[group])
@@ -79,7 +81,8 @@ def test_a_course_is_taken_to_its_end(
     assert list(dict.fromkeys(one.block_id for one in shown)) == [block.block_id for block in sitting.blocks]
     sizes = {len(one.data) for trial in shown for one in trial.pictures}
     assert len(sizes) == 1
-    told = Counter(one.block_id for one, response in zip(shown, responses, strict=True) if _reveals(response))
+    decided = [(one, told) for one, told in zip(shown, responses, strict=True) if hasattr(told, "reveal")]
+    told = Counter(one.block_id for one, told in decided if told.HasField("reveal"))
     assert told == {"features": 2, "practice": 4, "triage": 3, "lists": 2}
     over = ask(stub, session)
     assert (over.over.answered, over.over.trials) == (31, 31)
@@ -87,13 +90,7 @@ def test_a_course_is_taken_to_its_end(
     assert [one.state for one in state] == [training_pb2.SESSION_STATE_FINISHED, training_pb2.SESSION_STATE_NOT_STARTED]
 
 
-def _reveals(response: Any) -> bool:
-    return isinstance(response, training_pb2.SubmitDecisionResponse) and response.HasField("reveal")
-
-
-def test_trainees_are_not_told_which_pairs_are_rare_or_were_judged_before(
-    server: Running, course: training_pb2.Course, codes: list[str]
-) -> None:
+def test_trainees_see_only_verifications(server: Running, course: training_pb2.Course, codes: list[str]) -> None:
     verification = training_pb2.EXERCISE_VERIFICATION
     seen: dict[str, int] = {}
     session = start(server.training, codes[0])
@@ -164,16 +161,11 @@ def test_a_truth_that_is_told_later_counts_too(server: Running, course: training
 
 
 def _rows(server: Running, course: training_pb2.Course, code: str) -> list[dict[str, str]]:
-    """The rows of a trainee in the CSV export of the cohort."""
     trainee = server.training.JoinCourse(training_pb2.JoinCourseRequest(code=code)).trainee_id
     for cohort in server.training.ListCohorts(training_pb2.ListCohortsRequest(course_id=course.course_id)).cohorts:
-        rows = [
-            row
-            for row in csv.DictReader(io.StringIO(exported(server, cohort.cohort_id)))
-            if row["trainee_id"] == trainee
-        ]
-        if rows:
-            return rows
+        rows = csv.DictReader(io.StringIO(exported(server, cohort.cohort_id)))
+        if found := [row for row in rows if row["trainee_id"] == trainee]:
+            return found
     raise AssertionError("the trainee has no rows")
 
 
@@ -206,9 +198,7 @@ def test_reports_and_exports_are_of_the_answers_that_there_are(server: Running, 
     assert json.loads(report(server, cohort_id=cohort_id))
     assert refusal(lambda: report(server, trainee_id=made.enrolled[2].trainee_id))[1] == "NOTHING_TO_REPORT"
     rows = list(csv.DictReader(io.StringIO(exported(server, cohort_id))))
-    assert Counter(row["trainee_id"] for row in rows) == dict.fromkeys(
-        (one.trainee_id for one in made.enrolled[:2]), 31
-    )
+    assert Counter(row["trainee_id"] for row in rows) == {one.trainee_id: 31 for one in made.enrolled[:2]}
     for form in (
         training_pb2.EXPORT_FORMAT_XAPI,
         training_pb2.EXPORT_FORMAT_AGS,
@@ -265,3 +255,100 @@ def test_what_is_acknowledged_is_there_after_a_restart(home: Path) -> None:
         assert waiting is not None
         assert again.trial_id == waiting.trial_id != trial.trial_id
         assert again.pictures == waiting.pictures
+
+
+AGAIN = """
+format = 1
+title = "Squares again"
+sittings = [
+  { name = "all", blocks = [
+    { id = "pre", exercise = "verification", same = 2, different = 2 },
+    { id = "odd", exercise = "triad", trials = 1 },
+  ] },
+]
+"""
+TRAINEES = 10  # of each of two cohorts
+
+
+@pytest.fixture(scope="module")
+def taken(server: Running) -> training_pb2.Course:
+    course = create(server.training, AGAIN)
+    for cohort in range(2):
+        for number, one in enumerate(enrol(server.training, course.course_id, TRAINEES).enrolled):
+            how = Chance(random.Random(100 * cohort + number))
+            list(take(server.training, start(server.training, one.code), how))
+    return course
+
+
+def taught(server: Running, course_id: str) -> Learned:
+    store = store_of(server)
+    course, rows = store.course(course_id), dict[str, tuple[Result, ...]]()
+    for cohort in store.cohorts(course_id):
+        for session in store.changes_since(cohort.cohort_id, -1).sessions:
+            rows[session.trainee_id] = results(course, session)
+    return learned([rows])
+
+
+def items_of(course: Course) -> dict[str, Item]:
+    return {item.item_id: item for form in course.forms.values() for item in form.items}
+
+
+def refused(server: Running, **fields: Any) -> tuple[str, str]:
+    end = refusal_of(lambda: create(server.training, AGAIN, **fields))
+    return end.code.name, end.info.reason
+
+
+def test_a_course_learns_from_all_cohorts_of_another(server: Running, taken: training_pb2.Course) -> None:
+    found = taught(server, taken.course_id)
+    assert {one.people for one in found.difficulties.values()} == {2 * TRAINEES}
+    made = create(server.training, AGAIN, learn_from=[taken.course_id, taken.course_id])
+    assert list(made.learned_from) == [taken.course_id]
+    assert made.quarantined_items == len(found.suspects)
+    store = store_of(server)
+    old, new = items_of(store.course(taken.course_id)), items_of(store.course(made.course_id))
+    assert set(old) - found.suspects == set(old) & set(new)  # the same seed chooses the same
+    assert made.learned_items == len(set(old) & set(new)) > 0
+    for item_id in set(old) & set(new):
+        machine = old[item_id].b
+        assert machine is not None
+        assert new[item_id].b == updated(machine, *found.difficulties[item_id])
+    assert made.manifest_sha256 != taken.manifest_sha256
+    got = server.training.GetCourse(training_pb2.GetCourseRequest(course_id=made.course_id)).course
+    listed = server.training.ListCourses(training_pb2.ListCoursesRequest(page_size=1)).courses[0]
+    assert got == listed == made
+
+
+def test_courses_that_nobody_answered_teach_nothing(server: Running, taken: training_pb2.Course) -> None:
+    empty = create(server.training, AGAIN)
+    enrol(server.training, empty.course_id, 3)
+    made = create(server.training, AGAIN, learn_from=[empty.course_id])
+    assert (made.learned_items, made.quarantined_items) == (0, 0)
+    assert list(made.learned_from) == [empty.course_id]
+    assert made.manifest_sha256 == empty.manifest_sha256 == taken.manifest_sha256
+
+
+def test_what_cannot_be_learned_from_is_refused(server: Running, taken: training_pb2.Course) -> None:
+    assert refused(server, learn_from=[taken.course_id, "0" * 16]) == ("NOT_FOUND", "UNKNOWN_COURSE")
+    many = [f"{number:016x}" for number in range(17)]
+    assert refused(server, learn_from=many) == ("INVALID_ARGUMENT", "INVALID_FIELD")
+    assert create(server.training, AGAIN).course_id  # the server makes courses as before
+
+
+def test_photos_that_the_maker_excludes_are_left_out_and_counted(server: Running, home: Path) -> None:
+    people = sorted((home / "people").iterdir())
+    gone = [hashlib.sha256((person / "1.png").read_bytes()).hexdigest() for person in people[:8]]
+    gone.append(hashlib.sha256((people[0] / "2.png").read_bytes()).hexdigest())
+    made = create(server.training, AGAIN, exclude_photos=[*gone, gone[0], "0" * 64])
+    assert made.excluded_photos == 9
+    store = store_of(server)
+    excluded = store.course(made.course_id).excluded
+    assert (excluded["EXCLUDED"], excluded["NO_PHOTO_LEFT"]) == (9, 1)
+    assert all(not store.probe_truth(made.course_id, sha256).known for sha256 in gone)
+    assert create(server.training, AGAIN).excluded_photos == 0
+    everybody = [hashlib.sha256(photo.read_bytes()).hexdigest() for person in people[:95] for photo in person.iterdir()]
+    assert refused(server, exclude_photos=everybody) == ("FAILED_PRECONDITION", "TOO_FEW_PEOPLE")
+
+
+@pytest.mark.parametrize("photos", [["0" * 63], ["A" * 64], ["", "0" * 64], ["0" * 64] * 10_001])
+def test_a_list_that_is_none_of_photos_is_refused(server: Running, photos: list[str]) -> None:
+    assert refused(server, exclude_photos=photos) == ("INVALID_ARGUMENT", "INVALID_FIELD")
