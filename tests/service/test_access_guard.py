@@ -64,9 +64,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield made
 
 
-# --- every role, every method --------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("role", list(Role))
 def test_a_role_may_call_what_the_table_says_and_nothing_else(world: World, role: Role) -> None:
     token = world.token(role, courses=("*",)) if role is Role.TRAINER else world.token(role)
@@ -93,9 +90,6 @@ def test_nothing_is_made_outside_of_the_scope(world: World) -> None:
     assert reason_of(world.call(world.token(Role.TRAINER), course, request_of(course))) == "NOT_PERMITTED"
     everywhere = world.token(Role.TRAINER, courses=("*",))
     assert reason_of(world.call(everywhere, course, request_of(course))) != "NOT_PERMITTED"
-
-
-# --- lists ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 1_000])
@@ -150,8 +144,6 @@ def test_a_purge_tells_of_what_is_ones_own(world: World) -> None:
         assert [one.gallery_id for one in answer.galleries] == made[:1]
 
 
-# --- who calls -----------------------------------------------------------------------------------------------
-
 INFO = "/fr_api.v1.ServerService/GetServerInfo"
 SEARCH = "/fr_api.v1.GalleryService/Search"
 STREAM_SEARCH = "/fr_api.v1.GalleryService/StreamSearch"
@@ -161,7 +153,6 @@ CREATE = "/fr_api.v1.GalleryService/CreateGallery"
 
 
 def bearer(token: str) -> tuple[tuple[str, str], ...]:
-    """Metadata of a call with a key."""
     return (("authorization", f"Bearer {token}"),)
 
 
@@ -175,9 +166,8 @@ def test_who_does_not_say_who_it_is_has_its_request_not_even_read(world: World, 
     how = world.call(None, method, request_of(method), raw=b"\xff\xff\xff")
     assert how[:2] == ("UNAUTHENTICATED", "CREDENTIAL_MISSING")
     assert [key for key, _ in how[4]] == ["grpc-status-details-bin"]
-    assert reason_of(world.call(world.token(Role.OPERATOR), method, request_of(method), raw=b"\xff\xff\xff")) != (
-        "CREDENTIAL_MISSING"
-    )
+    known = world.call(world.token(Role.OPERATOR), method, request_of(method), raw=b"\xff\xff\xff")
+    assert reason_of(known) != "CREDENTIAL_MISSING"
 
 
 def test_a_stream_without_a_credential_is_refused_before_anything_is_sent(world: World) -> None:
@@ -338,11 +328,7 @@ def statuses_of_half(world: World, token: str, method: str) -> list[int]:
         return peer.told().statuses
 
 
-# --- streams ---------------------------------------------------------------------------------------------------
-
-
 def silent(world: World, token: str, method: str = STREAM_SEARCH) -> Any:
-    """A stream in which nothing is said."""
     call = world.server.channel.stream_stream(method, request_serializer=bytes, response_deserializer=bytes)
     never = threading.Event()
     return call((b"" for _ in iter(lambda: never.wait(60), None)), metadata=bearer(token), timeout=60)
@@ -511,9 +497,6 @@ def test_a_method_without_a_rule_is_refused(tmp_path: Path) -> None:
         assert world.call(None, SEARCH, everywhere) == ("OK",)
 
 
-# --- how often -----------------------------------------------------------------------------------------------
-
-
 def test_a_budget_of_calls_is_spent_by_calls_and_by_items(world: World) -> None:
     few = Budget(0.001, 3, None)
     token = world.token(Role.OPERATOR, budget=few)
@@ -550,9 +533,6 @@ def test_searches_of_a_day_are_spent_by_searches(world: World) -> None:
     assert world.call(token, INFO, request_of(INFO)) == ("OK",)
 
 
-# --- coarse answers ------------------------------------------------------------------------------------------
-
-
 def test_trainees_are_told_coarse_scores_and_send_no_embeddings(world: World) -> None:
     gallery_id = world.add("own")[ScopeKind.GALLERY]
     operator = world.token(Role.OPERATOR)
@@ -566,9 +546,8 @@ def test_trainees_are_told_coarse_scores_and_send_no_embeddings(world: World) ->
     exactly = [one.similarity for one in exact.results[0].candidates]
     assert exactly != [round(one, 2) for one in exactly]
     assert [one.similarity for one in coarse.results[0].candidates] == [round(one, 2) for one in exactly]
-    between = gallery_pb2.SearchRequest(
-        gallery_id=gallery_id, probe=PHOTO, threshold=exactly[1] + 1e-6, only_above_threshold=True
-    )
+    above: dict[str, Any] = {"threshold": exactly[1] + 1e-6, "only_above_threshold": True}
+    between = gallery_pb2.SearchRequest(gallery_id=gallery_id, probe=PHOTO, **above)
     _, (exact,), _ = called(world.server.channel, operator, SEARCH, between)
     _, (coarse,), _ = called(world.server.channel, trainee, SEARCH, between)
     assert [len(one.results[0].candidates) for one in (exact, coarse)] == [1, 2]
@@ -579,30 +558,18 @@ def test_trainees_are_told_coarse_scores_and_send_no_embeddings(world: World) ->
     assert reason_of(world.call(trainee, SEARCH, request)) == "NOT_PERMITTED"
 
 
-# --- what the audit is told ----------------------------------------------------------------------------------
-
-
 def test_every_search_is_told_of(world: World) -> None:
     gallery_id = world.add("own")[ScopeKind.GALLERY]
     token = world.token(Role.OPERATOR, Role.AUDITOR)
     enrolled(world, token, gallery_id)
     assert not [one for one in world.kept.of("gallery.enrol") if one.gallery_id == gallery_id]  # the gallery's own does
-    request = gallery_pb2.SearchRequest(
-        gallery_id=gallery_id,
-        probe=PHOTO,
-        threshold=0.25,
-        purpose=common_pb2.PURPOSE_MISSING_PERSON,
-        case_reference="A 1",
-    )
+    why: dict[str, Any] = {"purpose": common_pb2.PURPOSE_MISSING_PERSON, "case_reference": "A 1"}
+    request = gallery_pb2.SearchRequest(gallery_id=gallery_id, probe=PHOTO, threshold=0.25, **why)
     assert world.call(token, SEARCH, request) == ("OK",)
     record = world.kept.of("gallery.search")[-1]
-    assert record.attribution == Attribution(
-        f"key:{token.partition('.')[0]}",
-        ("auditor", "operator"),
-        record.attribution.request_id,
-        "missing_person",
-        "A 1",
-    )
+    actor, request_id = f"key:{token.partition('.')[0]}", record.attribution.request_id
+    expected = Attribution(actor, ("auditor", "operator"), request_id, "missing_person", "A 1")
+    assert record.attribution == expected
     assert (record.outcome, record.gallery_id, record.subject_ids) == ("OK", gallery_id, ("s",))
     assert (record.model, record.gallery_version, record.threshold) == (NULL_MODEL, 2, 0.25)
     assert record.counts == {"results": 1, "candidates": 1}

@@ -300,8 +300,6 @@ def test_searches_beyond_the_quota_are_refused_and_nothing_else(at: Staffed) -> 
 
 
 class Heard(Trust):
-    """Hears why calls were refused."""
-
     def __init__(self) -> None:
         self.reasons: Counter[str] = Counter()
 
@@ -330,12 +328,7 @@ def test_every_refusal_of_a_flood_is_counted_though_few_are_recorded(tmp_path: P
 def test_a_bound_key_is_valid_with_its_certificate_alone(tmp_path: Path) -> None:
     papers = Papers(tmp_path / "papers")
     server, own, others = papers.server(), papers.client("own"), papers.client("others")
-    tls = {
-        "certificate": str(server.certificate),
-        "key": str(server.key),
-        "client_ca": str(papers.authority.certificate),
-        "client_certificates": "optional",
-    }
+    tls = papers.section(server, "optional")
     digest = sha256(ssl.PEM_cert_to_DER_cert(own.certificate.read_text())).hexdigest()
     with running(tmp_path / "data", tls=tls, access={"mode": "keys"}) as behind:
         admin = Staffed(behind, Clock()).admin.token

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from pathlib import Path
 from typing import Any
@@ -56,32 +57,31 @@ def lines_of(at: Staffed, archive: Path, chain: str) -> list[bytes]:
             return b"".join(parts).splitlines(keepends=True)
 
 
-@pytest.fixture
-def sections(tmp_path: Path) -> dict[str, Any]:
-    (tmp_path / "archive").mkdir()
-    audit = {"keep_days": 30, "archive_folder": str(tmp_path / "archive")}
-    return {"audit": audit, "cases": {"least_retention_days": 0}}
-
-
-def test_what_is_older_is_archived_and_deleted_and_all_of_it_verifies(tmp_path: Path, sections: dict[str, Any]) -> None:
+def test_what_is_older_is_archived_and_deleted_and_all_of_it_verifies(tmp_path: Path) -> None:
     data, archive = tmp_path / "data", tmp_path / "archive"
-    with patch("fr_server.app._PURGE_S", 0.05), staffed(data, **sections) as at:
+    archive.mkdir()
+    audit, cases = {"keep_days": 30, "archive_folder": str(archive)}, {"least_retention_days": 0}
+    with patch("fr_server.app._PURGE_S", 0.05), staffed(data, audit=audit, cases=cases) as at:
         gone = work(at, "first")
         at.admin.review.DeleteCase(review_pb2.DeleteCaseRequest(case_id=gone))
         kept = work(at, "second")
         early = at.auditor.audit.GetCheckpoints(audit_pb2.GetCheckpointsRequest())
         at.operator.searches(kept, "first")
-        seqs = {one.chain: parse_checkpoint(one.json.encode()).seq for one in early.checkpoints}
+        by_chain: dict[Chain, list[Checkpoint]] = {
+            chain: [parse_checkpoint(one.json.encode()) for one in early.checkpoints if one.chain == chain]
+            for chain in CHAINS
+        }
+        seqs = {chain: marks[0].seq for chain, marks in by_chain.items()}
         assert [pruned(at, chain) for chain in CHAINS] == [0] * 4
 
         at.clock.ahead_ms += 40 * DAY_MS
         until(lambda: pruned(at, "galleries") > 0 and pruned(at, "access") > seqs["access"] and pruned(at, "cases") > 0)
         # Of the case that was deleted nothing is kept; of the other all is that its evidence needs.
-        cases = at.auditor.audit.SearchAudit(audit_pb2.SearchAuditRequest(chain="cases")).records
-        assert '"action":"case.open"' in cases[0].json
-        assert kept in cases[0].json
-        assert verify_bundle_of(at, kept, tmp_path)
-        until(lambda: pruned(at, "cases") == cases[0].seq - 1)
+        first = at.auditor.audit.SearchAudit(audit_pb2.SearchAuditRequest(chain="cases")).records[0]
+        assert '"action":"case.open"' in first.json
+        assert kept in first.json
+        assert verify_bundle(io.BytesIO(at.operator.exports(kept, unfinished=True))).audit is not None
+        until(lambda: pruned(at, "cases") == first.seq - 1)
 
         found = at.auditor.audit.VerifyAudit(audit_pb2.VerifyAuditRequest(checkpoints=early.checkpoints)).verdicts
         unchecked = {one.chain: one.unchecked for one in found}
@@ -89,14 +89,9 @@ def test_what_is_older_is_archived_and_deleted_and_all_of_it_verifies(tmp_path: 
         assert (unchecked["access"], unchecked["cases"], unchecked["training"]) == (1, 0, 0)
         for chain in CHAINS:
             key = read_public_key(early.public_keys[chain])
-            marks = [parse_checkpoint(one.json.encode()) for one in early.checkpoints if one.chain == chain]
-            whole = verify_export(lines_of(at, archive, chain), key, marks, may_continue=True)
+            whole = verify_export(lines_of(at, archive, chain), key, by_chain[chain], may_continue=True)
             assert isinstance(whole, Verified)
             assert (whole.after, whole.checkpoints, whole.unchecked) == (0, 2, 0)
-        by_chain: dict[Chain, list[Checkpoint]] = {
-            chain: [parse_checkpoint(one.json.encode()) for one in early.checkpoints if one.chain == chain]
-            for chain in CHAINS
-        }
     # Nor does a look at the stopped server's folder find anything, and it starts again.
     config, key_file = config_from({"gallery": {"folder": str(data)}}), key_beside(data, new=False)
     for place in places_of(config):
@@ -105,12 +100,6 @@ def test_what_is_older_is_archived_and_deleted_and_all_of_it_verifies(tmp_path: 
         assert looked.unchecked == (1 if looked.pruned > seqs[place.chain] else 0)
     with running(data):
         pass
-
-
-def verify_bundle_of(at: Staffed, case_id: str, folder: Path) -> bool:
-    path = folder / "bundle.zip"
-    path.write_bytes(at.operator.exports(case_id, unfinished=True))
-    return verify_bundle(path).audit is not None
 
 
 def test_an_archive_that_is_not_there_ends_the_start(tmp_path: Path) -> None:

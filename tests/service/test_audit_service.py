@@ -24,10 +24,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from fr_api.v1 import access_pb2, audit_pb2, common_pb2, gallery_pb2, recognition_pb2, training_pb2
 from fr_client.cli.admin.checkpoints import save_checkpoints
 from fr_client.cli.state import Unusable
-from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import ConfigInvalid
 from fr_core.gallery.pages import page_token
-from fr_core.gallery.values import GalleryUse
 from fr_core.storage.audit.checkpoints import parse_checkpoint, read_public_key
 from fr_core.storage.audit.values import Entry
 from fr_core.storage.audit.verify import Broken, Verified
@@ -287,7 +285,6 @@ def records_of(lines: list[bytes]) -> list[dict[str, Any]]:
 
 
 def found(caller: Caller, size: int = 0, **asked: Any) -> list[int]:
-    """Numbers of records that fit."""
     records = paged(caller.audit.SearchAudit, audit_pb2.SearchAuditRequest(page_size=size, **asked), "records")
     for one in records:
         said = json.loads(one.json)
@@ -445,9 +442,7 @@ def test_checkpoints_are_signed_and_hold_for_ever(work: Work) -> None:
         checkpoint = parse_checkpoint(one.json.encode())
         assert checkpoint.is_signed_by(read_public_key(earlier.public_keys[one.chain]))
         assert not checkpoint.is_signed_by(read_public_key(earlier.public_keys["evidence"]))
-    work.at.server.app.galleries.create(
-        f"later-{time.time_ns()}", "", NULL_MODEL, 64, None, None, False, GalleryUse.TEST
-    )
+    work.at.gallery(f"later-{time.time_ns()}", operational=False, photos=False, people=0)
     found = verdicts(auditor, *earlier.checkpoints, *signed(auditor).checkpoints)
     assert found == dict.fromkeys(CHAINS, (True, "", 0, 2))
     assert verdicts(auditor, chain="cases") == {"cases": (True, "", 0, 0)}
@@ -469,7 +464,6 @@ TAMPERINGS = {
 
 
 def prepared(at: Staffed) -> None:
-    """Put records into every chain."""
     at.gallery("wanted")
     case_id = at.operator.opens("A")
     examination_id = at.operator.searches(case_id, "wanted").examination.examination_id
@@ -480,7 +474,6 @@ def prepared(at: Staffed) -> None:
 
 
 def grow(at: Staffed) -> None:
-    """Add a record to the chain of training."""
     at.caller(Role.TRAINER).training.CreateCohort(training_pb2.CreateCohortRequest(course_id="c", trainees=1))
 
 

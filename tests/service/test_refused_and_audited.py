@@ -76,7 +76,6 @@ class Door:
         return ""
 
     def last(self) -> int:
-        """Number of the last record."""
         with self.store.auditing() as audit:
             return audit.head().seq
 
@@ -93,7 +92,6 @@ class Door:
             time.sleep(0.01)
 
     def token(self, **claims: Any) -> str:
-        """A token of the identity provider."""
         now_s = self.clock() // 1000
         said = {"iss": ISSUER, "aud": AUDIENCE, "sub": "somebody", "roles": ["operator"], "iat": now_s, **claims}
         return jwt.encode({"exp": now_s + 600, **said}, self.signer, "ES256", {"kid": SIGNER})
@@ -107,19 +105,10 @@ def jwks(signer: ec.EllipticCurvePrivateKey) -> str:
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     folder = tmp_path_factory.mktemp("gateway")
-    papers, signer, clock = (
-        Papers(folder / "papers", now_ms() - 500 * DAY_MS),
-        ec.generate_private_key(ec.SECP256R1()),
-        Clock(),
-    )
-    server = papers.server()
+    papers, clock = Papers(folder / "papers", now_ms() - 500 * DAY_MS), Clock()
+    signer = ec.generate_private_key(ec.SECP256R1())
+    tls = papers.section(papers.server(), "required")
     (folder / "jwks.json").write_text(jwks(signer))
-    tls = {
-        "certificate": str(server.certificate),
-        "key": str(server.key),
-        "client_ca": str(papers.authority.certificate),
-        "client_certificates": "required",
-    }
     access = {
         "mode": "keys",
         "oidc_issuer": ISSUER,

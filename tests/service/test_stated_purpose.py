@@ -102,7 +102,6 @@ VICTIM, UPKEEP = common_pb2.PURPOSE_VICTIM, common_pb2.PURPOSE_GALLERY_MAINTENAN
 
 
 def asked(caller: Caller, method: str, request: Any) -> str:
-    """How a call, or its one item, ends."""
     stub = getattr(caller.gallery, method)
     if not method.startswith("Stream"):
         return reason_of(partial(stub, request))
@@ -111,12 +110,6 @@ def asked(caller: Caller, method: str, request: Any) -> str:
         return "OK"
     reasons = type(answer.refusal).DESCRIPTOR.fields_by_name["reason"].enum_type.values_by_number
     return str(reasons[answer.refusal.reason].name.removeprefix("ERROR_REASON_"))
-
-
-def said_last(at: Staffed, chain: str, action: str) -> dict[str, Any]:
-    request = audit_pb2.SearchAuditRequest(chain=chain, action=action, outcome="OK")
-    said: dict[str, Any] = json.loads(at.auditor.audit.SearchAudit(request).records[-1].json)
-    return said
 
 
 def test_the_calls_here_are_those_of_the_table() -> None:
@@ -155,7 +148,8 @@ def test_what_is_read_of_a_case_is_put_down_to_it(at: Staffed) -> None:
         ("access", "review.export_evidence"),
         ("cases", "case.finding"),
     ):
-        said = said_last(at, chain, action)
+        request = audit_pb2.SearchAuditRequest(chain=chain, action=action, outcome="OK")
+        said = json.loads(at.auditor.audit.SearchAudit(request).records[-1].json)
         assert (said["purpose"], said["detail"]["case_id"]) == ("missing_person", case_id), action
         assert said["case"]
 
@@ -173,10 +167,8 @@ def test_a_search_is_not_made_of_reads(at: Staffed) -> None:
     for more in ({}, why):
         embedded = partial(at.operator.gallery.GetTemplate, read(include_embedding=True, **more))
         assert reason_of(embedded) == ("NOT_PERMITTED" if more else "PURPOSE_REQUIRED")
-    test = gallery_pb2.GetTemplateRequest(
-        gallery_id="test", template_id=template_of(at, "test"), include_embedding=True
-    )
-    assert len(at.operator.gallery.GetTemplate(test).embedding.vector) == 64
+    test = {"gallery_id": "test", "template_id": template_of(at, "test")}
+    assert len(at.operator.gallery.GetTemplate(read(include_embedding=True, **test)).embedding.vector) == 64
 
 
 def test_an_admin_deletes_without_reading(at: Staffed) -> None:

@@ -28,7 +28,7 @@ from fr_core.errors import StoreFailed
 from fr_core.gallery.pages import page_token
 from fr_datasets.links import Link, datasets_folder, find_link, write_link
 from support.courses import Chance, Clock, Stub, Trial, answer, ask, create, enrol, next_trial, running_by, start, take
-from support.servers import Ended, Running, ended, photo, refusal_of
+from support.servers import Ended, Running, photo, refusal_of
 
 # Requests of any kind, right or wrong: what mypy would find in them is what is sent here.
 pb: Any = training_pb2
@@ -113,15 +113,11 @@ class Refused:
         return end
 
 
-# --- answers ---------------------------------------------------------------------------------------------------
-
-
 def code_of(stub: Stub, course: Course) -> str:
     return enrol(stub, course.course_id).enrolled[0].code
 
 
 def begun(stub: Stub, course: Course, sitting: str, answers: int = 0) -> tuple[str, Trial]:
-    """A session at the first trial of a sitting, after so many answers to it."""
     session = start(stub, code_of(stub, course), sitting)
     trial = next_trial(stub, session)
     for _ in range(answers):
@@ -208,8 +204,8 @@ def _seen(component: str) -> Any:
     return pb.Observation(component_id=component, comparison=pb.COMPARISON_SIMILAR, similarity=1)
 
 
-def _like(trial: Trial, comparison: int = pb.COMPARISON_SIMILAR, similarity: int | None = None) -> Any:
-    return pb.Observation(component_id=trial.components[0].component_id, comparison=comparison, similarity=similarity)
+def _like(trial: Trial, comparison: int = pb.COMPARISON_SIMILAR) -> Any:
+    return pb.Observation(component_id=trial.components[0].component_id, comparison=comparison)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +285,6 @@ def test_notes_are_locked_once(stub: Stub, course: Course, refused: Refused) -> 
 
 
 def calls_of_a_session(stub: Stub, session_id: str) -> list[Callable[[], Any]]:
-    """Each call that names a session."""
     rating = pb.SubmitDecisionRequest(session_id=session_id, trial_id="x", step=RATE, rating={"rating": 1})
     return [
         partial(stub.NextTrial, pb.NextTrialRequest(session_id=session_id)),
@@ -400,18 +395,10 @@ def test_a_report_of_nothing_and_of_what_goes_on_is_refused(stub: Stub, course: 
     start(stub, one.code, "pairs")
     refused(lambda: list(get(report(code=one.code))), "SESSION_UNFINISHED", failed)
     for number in (9, -1):
-        file = report(cohort_id=cohort_id, file=number)
-        refused(partial(_all, get, file), "INVALID_FIELD")
+        refused(partial(get, report(cohort_id=cohort_id, file=number)), "INVALID_FIELD")
     for number, reason in ((0, "MISSING_FIELD"), (9, "INVALID_FIELD"), (-1, "INVALID_FIELD")):
         form = pb.ExportResultsRequest(cohort_id=cohort_id, format=number)
-        refused(partial(_all, stub.ExportResults, form), reason)
-
-
-def _all(call: Callable[[Any], Any], request: Any) -> list[Any]:
-    return list(call(request))
-
-
-# --- cohorts and lists -----------------------------------------------------------------------------------------
+        refused(partial(stub.ExportResults, form), reason)
 
 
 COHORTS: list[tuple[dict[str, Any], str]] = [
@@ -474,11 +461,7 @@ def test_probe_keys_that_cannot_be_are_refused(stub: Stub, course: Course, refus
         assert not identity or identity not in end.status.message
 
 
-# --- plans and courses -----------------------------------------------------------------------------------------
-
-
 def block(**fields: object) -> str:
-    """A plan of one block."""
     values = {"id": '"a"', "exercise": '"verification"', "same": 1, "different": 1, **fields}
     lines = "\n".join(f"{name} = {value}" for name, value in values.items() if value is not None)
     return f'format = 1\ntitle = "A"\n[[sittings]]\nname = "all"\n[[sittings.blocks]]\n{lines}\n'
@@ -517,9 +500,8 @@ def test_the_exercises_that_there_are_are_told(stub: Stub, refused: Refused) -> 
 
 def test_how_many_people_are_missing_is_told(stub: Stub, refused: Refused) -> None:
     end = refused(lambda: create(stub, MANY), "TOO_FEW_PEOPLE", "FAILED_PRECONDITION")
-    assert end.status.message.startswith(
-        "The plan shows 212 people, of whom 60 need two photos; the data sets hold 100 and 100: 112 are missing. "
-    )
+    said = "The plan shows 212 people, of whom 60 need two photos; the data sets hold 100 and 100: 112 are missing. "
+    assert end.status.message.startswith(said)
     assert dict(end.info.metadata) == {"people": "212", "with_two_photos": "60", "missing": "112"}
     checked = stub.CheckPlan(pb.CheckPlanRequest(plan={"toml": MANY}, datasets=["people_folder"]))
     assert checked.missing == 112
@@ -572,9 +554,6 @@ def test_a_course_without_people_is_refused(stub: Stub, refused: Refused, home: 
         write_link("people_folder", Link(home / "people"), datasets_folder())
 
 
-# --- courses that are not made to their end --------------------------------------------------------------------
-
-
 @contextmanager
 def held(name: str) -> Iterator[tuple[threading.Event, threading.Event]]:
     """Hold up whoever calls a function: the first event says that somebody came, the second lets them go."""
@@ -591,7 +570,6 @@ def held(name: str) -> Iterator[tuple[threading.Event, threading.Event]]:
 
 
 def until_free(stub: Stub) -> None:
-    """Wait until the server makes no course any more."""
     for _ in range(600):
         if refusal_of(lambda: create(stub, MANY)).info.reason == "TOO_FEW_PEOPLE":
             return
@@ -644,18 +622,11 @@ def without_numbers(kept: dict[str, list[Any]]) -> dict[str, list[Any]]:
 
 def test_a_course_whose_gallery_cannot_be_kept_leaves_nothing(stub: Stub, refused: Refused) -> None:
     before = refused.kept()
-    failing = patch(
-        "fr_server.rpc.services.training.course_gallery.CourseGallery.keep",
-        side_effect=StoreFailed("The disk is gone."),
-    )
-    with failing, pytest.raises(grpc.RpcError) as caught:
-        create(stub, EACH)
-    assert ended(caught.value).info.reason == "STORE_FAILED"
+    keep = "fr_server.rpc.services.training.course_gallery.CourseGallery.keep"
+    with patch(keep, side_effect=StoreFailed("The disk is gone.")):
+        assert refusal_of(lambda: create(stub, EACH)).info.reason == "STORE_FAILED"
     until_free(stub)
     assert without_numbers(refused.kept()) == without_numbers(before)
-
-
-# --- texts that are more than texts ----------------------------------------------------------------------------
 
 
 EVIL = "<script>alert(1)</script>"

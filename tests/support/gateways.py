@@ -87,6 +87,11 @@ class Papers:
     ) -> TlsFiles:
         return TlsFiles(server.certificate, server.key, clients, client_ca or self.authority.certificate, revoked)
 
+    def section(self, server: Issued, clients: str) -> dict[str, str]:
+        """Return the section `tls` of a configuration."""
+        paths = {"certificate": server.certificate, "key": server.key, "client_ca": self.authority.certificate}
+        return {**{name: str(path) for name, path in paths.items()}, "client_certificates": clients}
+
     def root(self) -> bytes:
         return self.authority.certificate.read_bytes()
 
