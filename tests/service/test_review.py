@@ -54,7 +54,6 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Staffed]:
 
 @pytest.fixture
 def reference(request: pytest.FixtureRequest) -> str:
-    """A reference that no other test has."""
     return f"AZ {request.node.name}"[:128]
 
 
@@ -66,7 +65,6 @@ def examined(at: Staffed, reference: str, gallery_id: str = "wanted", **more: An
 
 
 def listed(caller: Caller, size: int = 0) -> list[str]:
-    """Ids of what waits for a finding of somebody."""
     request = review_pb2.ListAwaitingRequest(page_size=size)
     return [one.examination_id for one in paged(caller.review.ListAwaiting, request, "examinations")]
 
@@ -91,7 +89,6 @@ def deleted(caller: Caller, case_id: str) -> int:
 
 
 def audited(at: Staffed, **asked: Any) -> list[dict[str, Any]]:
-    """Records of an audit."""
     found = at.auditor.audit.SearchAudit(audit_pb2.SearchAuditRequest(**asked)).records
     return [json.loads(one.json) for one in found]
 
@@ -110,9 +107,6 @@ def require_sighted(seen: review_pb2.Examination) -> None:
     similarities = [one.similarity for one in seen.candidates]
     assert similarities == sorted(similarities, reverse=True)
     assert similarities[0] > 0.99
-
-
-# --- from a photo to a conclusion --------------------------------------------------------------------------------
 
 
 def test_two_blind_examiners_conclude_a_search_of_an_operational_gallery(at: Staffed, reference: str) -> None:
@@ -280,9 +274,6 @@ def test_a_search_that_finds_nobody_is_kept_and_concluded_without_an_examiner(at
     assert "no examiner has judged it" in report
     (said,) = audited(at, chain="access", action="review.search_in_case", case_reference=reference)
     assert (said["outcome"], said["purpose"], said["counts"]["candidates"]) == ("OK", "investigation", 0)
-
-
-# --- cases ------------------------------------------------------------------------------------------------------
 
 
 def test_two_scopes_have_a_case_of_one_reference_each(at: Staffed, reference: str) -> None:
@@ -465,9 +456,6 @@ def test_tokens_that_no_list_gave_are_refused(at: Staffed) -> None:
         assert reason_of(partial(at.operator.review.ListCases, request)) == "INVALID_PAGE"
 
 
-# --- scopes -----------------------------------------------------------------------------------------------------
-
-
 def test_what_is_not_ones_own_is_answered_as_what_there_is_not(at: Staffed, reference: str) -> None:
     case_id, examination_id, _ = examined(at, reference)
     operator = at.caller(Role.OPERATOR, galleries=("practice",))
@@ -533,9 +521,6 @@ def test_how_long_a_case_is_kept_at_least_is_said_and_may_be_nothing(at: Staffed
     assert {key: refused[3][key] for key in ("field", "limit")} == {"field": "retention", "limit": "30"}
     with staffed(tmp_path, cases={"least_retention_days": 0}) as free:
         assert free.operator.review.OpenCase(short).case.HasField("expire_time")
-
-
-# --- bad input --------------------------------------------------------------------------------------------------
 
 
 def opening(**more: Any) -> review_pb2.OpenCaseRequest:
@@ -629,9 +614,6 @@ def test_requests_that_are_refused_leave_nothing_behind(at: Staffed, reference: 
     assert at.examiner(2).finds(examination_id, **picked, rating=3).findings
 
 
-# --- what happens meanwhile ---------------------------------------------------------------------------------------
-
-
 def test_a_template_that_is_deleted_meanwhile_is_kept_without_its_photo(at: Staffed, reference: str) -> None:
     at.gallery("fleeting")
     galleries, case_id = at.server.app.galleries, at.operator.opens(reference)
@@ -661,9 +643,6 @@ def test_a_template_that_is_deleted_meanwhile_is_kept_without_its_photo(at: Staf
     at.examiner(1).finds(summary.examination_id, NONE)
     at.examiner(2).finds(summary.examination_id, NONE)
     verify_bundle(io.BytesIO(at.operator.exports(case_id)))
-
-
-# --- evidence ---------------------------------------------------------------------------------------------------
 
 
 def keys_of(at: Staffed) -> tuple[str, str]:
