@@ -1,4 +1,4 @@
-"""Both Python clients, and clients of other languages, against a real server with the null models."""
+"""Both Python clients, clients of other languages, plain calls, and `fr` with keys, against a real server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,18 +19,20 @@ import pyarrow.parquet
 import pytest
 from typer.testing import CliRunner
 
-from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
+from fr_api.v1 import common_pb2, error_reason_pb2, gallery_pb2, recognition_pb2, server_pb2
 from fr_client import Client, EmbedItem, EnrolItem, FrApiError, RetryPolicy, SearchItem, reason_of
 from fr_client.cli.main import build
 from fr_core.embed.null import NULL_MODEL
 from fr_core.engine import Engine
 from fr_core.scoring.calibration_json import to_json
 from fr_server.config import Config
+from fr_trust.access.roles import Role
+from support.callers import Caller, Staffed, staffed
 from support.commands import REPOSITORY, blocks, page, shell
 from support.engines import calibration
 from support.photos import link_lfw
 from support.scripted import Kind, asked
-from support.servers import Running, null_engine, photo
+from support.servers import Fr, Running, null_engine, photo
 
 GREY = photo()
 
@@ -238,3 +240,162 @@ def test_node_enrols_and_searches(server: Running, tmp_path: Path) -> None:
     told = shell(script, tmp_path)
     assert re.search(r"^1  s1  1\.0000  lead$", told, re.MULTILINE)
     assert "examiner" in told
+
+
+def image(data: bytes) -> common_pb2.Image:
+    return common_pb2.Image(data=data)
+
+
+def test_detect_finds_every_face_the_largest_first(server: Running) -> None:
+    answer = server.recognition.Detect(recognition_pb2.DetectRequest(image=image(photo(1, 2, 3))))
+    assert (answer.image_width, answer.image_height) == (400, 200)
+    boxes = [(face.box.left, face.box.top, face.box.right, face.box.bottom) for face in answer.faces]
+    assert boxes == [(10, 20, 74, 84), (84, 20, 148, 84), (158, 20, 222, 84)]
+    face = answer.faces[0]
+    assert face.box.left < face.landmarks.left_eye.x < face.landmarks.right_eye.x < face.box.right
+    assert face.score == pytest.approx(0.9)
+    assert not face.quality.HasField("embedding_norm")
+
+
+def test_embedding_that_was_returned_is_accepted_as_a_probe(server: Running) -> None:
+    embedded = server.recognition.Embed(recognition_pb2.EmbedRequest(image=image(photo(7)))).faces[0]
+    assert embedded.face.quality.embedding_norm == pytest.approx(1.0)
+    a, b = recognition_pb2.Probe(embedding=embedded.embedding), recognition_pb2.Probe(image=image(photo(7)))
+    answer = server.recognition.Compare(recognition_pb2.CompareRequest(a=a, b=b, threshold=0.999))
+    assert answer.similarity == pytest.approx(1.0)
+    assert answer.above_threshold
+    assert "examiner" in answer.notice
+    assert not answer.HasField("face_a")
+    assert answer.HasField("face_b")
+
+
+def test_stream_embed_answers_every_item_and_goes_on_after_a_refusal(server: Running) -> None:
+    items = {"good": photo(1, 2), "none": photo(), "bad": b"text", "empty": b""}
+    requests = [recognition_pb2.StreamEmbedRequest(item_id=name, image=image(data)) for name, data in items.items()]
+    requests.append(recognition_pb2.StreamEmbedRequest(item_id="x" * 129, image=image(photo(1))))
+    answers = {answer.item_id: answer for answer in server.recognition.StreamEmbed(iter(requests))}
+    assert set(answers) == {*items, "x" * 128}
+    assert len(answers["good"].embedded.faces) == 2
+    assert answers["none"].HasField("embedded")
+    assert answers["bad"].refusal.reason == error_reason_pb2.ERROR_REASON_UNDECODABLE
+    assert answers["empty"].refusal.reason == error_reason_pb2.ERROR_REASON_MISSING_FIELD
+    assert answers["x" * 128].refusal.reason == error_reason_pb2.ERROR_REASON_INVALID_FIELD
+
+
+def test_server_info_tells_model_device_licence_and_limits(server: Running) -> None:
+    info = server.server.GetServerInfo(server_pb2.GetServerInfoRequest())
+    assert info.model.id.pack == "null"
+    assert info.model.embedding_size == 64
+    assert info.device.active == "cpu"
+    assert info.limits.max_image_bytes == 8 * 1024 * 1024
+    assert list(info.limits.image_formats) == ["JPEG", "PNG", "WEBP"]
+    assert "examiner" in info.notice
+
+
+LAST = "It is the last admin key that you see"
+OWN = "You call with this key"
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Iterator[Staffed]:
+    with staffed(tmp_path / "data") as made:
+        yield made
+
+
+def id_of(who: Caller) -> str:
+    return who.principal_id.removeprefix("key:")
+
+
+def revoked(fr_as: Fr, who: Caller, key_id: str) -> bool:
+    keys = json.loads(fr_as(who, "key", "list", "--json")[1])["keys"]
+    return any("revoke_time" in one for one in keys if one["key_id"] == key_id)
+
+
+def test_the_last_admin_key_is_revoked_when_somebody_says_so(fr_as: Fr, at: Staffed) -> None:
+    own, other, operator = id_of(at.admin), at.caller(Role.ADMIN, number=2), at.caller(Role.OPERATOR)
+    # Of any other key nothing is asked.
+    code, _, error = fr_as(at.admin, "key", "revoke", id_of(operator))
+    assert (code, error) == (0, "")
+    code, _, error = fr_as(at.admin, "key", "revoke", own)
+    assert (code, OWN in error, LAST in error, "Nothing was revoked." in error) == (1, True, False, True)
+    assert fr_as(at.admin, "key", "revoke", id_of(other))[0] == 0
+    code, _, error = fr_as(at.admin, "key", "revoke", own, typed="n\n")
+    assert (code, OWN in error, LAST in error, "`fr server admin-key`" in error) == (1, True, True, True)
+    assert not revoked(fr_as, at.admin, own)
+    brief = at.caller(Role.ADMIN, lifetime_ms=60_000)
+    assert LAST not in fr_as(at.admin, "key", "revoke", own)[2]
+    assert fr_as(brief, "key", "revoke", own)[0] == 0
+    code, _, error = fr_as(brief, "key", "revoke", id_of(brief), "--yes")
+    assert (code, error) == (0, "")
+    assert fr_as(brief, "whoami")[0] == 1
+
+
+def test_who_may_delete_no_case_is_not_asked(fr_as: Fr, at: Staffed) -> None:
+    operator = at.caller(Role.OPERATOR)
+    case_id = operator.opens("2026-014")
+    code, out, error = fr_as(operator, "case", "delete", case_id, typed="y\n")
+    assert (code, out, error.partition(":")[0], "[y/N]" in error) == (1, "", "NOT_PERMITTED", False)
+    # As the server has it.
+    code, _, error = fr_as(operator, "case", "delete", case_id, "--yes")
+    assert (code, error.partition(":")[0]) == (1, "NOT_PERMITTED")
+    code, _, error = fr_as(at.admin, "case", "delete", case_id, typed="n\n")
+    assert (code, "[y/N]" in error, "Nothing was deleted." in error) == (1, True, True)
+    assert fr_as(at.admin, "case", "delete", case_id, typed="y\n")[0] == 0
+
+
+def test_a_gallery_outside_ones_scope_is_told_like_one_that_is_not_there(fr_as: Fr, at: Staffed) -> None:
+    at.gallery("others")
+    narrow = at.caller(Role.OPERATOR, galleries=("own-*",))
+    said = [fr_as(narrow, "gallery", "show", one)[2] for one in ("others", "nowhere")]
+    assert all("Your key's scope may not include it" in one and "`fr whoami`" in one for one in said), said
+    assert said[0].replace("others", "nowhere").partition(" (request")[0] == said[1].partition(" (request")[0]
+
+
+DAY_MS = 86_400_000
+CREATE = ("key", "create", "--role", "operator", "--gallery", "persons")
+
+
+@pytest.fixture
+def brief(at: Staffed) -> Caller:
+    """An admin whose key ends in two days."""
+    return at.caller(Role.ADMIN, lifetime_ms=2 * DAY_MS)
+
+
+def end_of(fr_as: Fr, who: Caller) -> str:
+    keys = json.loads(fr_as(who, "key", "list", "--json")[1])["keys"]
+    (end,) = (one["expire_time"] for one in keys if f"key:{one['key_id']}" == who.principal_id)
+    return f"{end[:19]}Z"
+
+
+def test_a_key_cannot_outlive_that_of_its_maker(fr_as: Fr, brief: Caller, tmp_path: Path) -> None:
+    file = tmp_path / "made.toml"
+    code, out, error = fr_as(brief, *CREATE, "--days", 3, "--connection-file", file)
+    assert (code, out, file.exists(), len(error.splitlines())) == (1, "", False, 1)
+    assert error.startswith("NOT_PERMITTED: ")
+    assert f"Your own key is the limit: it ends {end_of(fr_as, brief)}. Ask for fewer --days" in error
+    assert "`fr server admin-key`" in error
+    assert "role" not in error
+    told = json.loads(fr_as(brief, *CREATE, "--days", 3, "--json")[1])["error"]
+    assert f"it ends {end_of(fr_as, brief)}" in told["message"]
+    assert told["metadata"] == {"field": "lifetime"}
+    assert fr_as(brief, *CREATE, "--days", 1)[0] == 0
+
+
+def test_a_key_without_days_tells_its_end(fr_as: Fr, at: Staffed, brief: Caller) -> None:
+    code, out, error = fr_as(brief, *CREATE)
+    end = end_of(fr_as, brief)
+    assert code == 0
+    assert f"until {end}" in out
+    assert f"Without --days it ends {end}: " in error
+    assert "Without --days" not in fr_as(at.admin, *CREATE, "--days", 1)[2]
+
+
+def test_a_doubtful_key_is_made_and_warned_of(fr_as: Fr, at: Staffed) -> None:
+    words = ("key", "create", "--days", 1, "--json")
+    code, out, error = fr_as(at.admin, *words, "--role", "operator", "--role", "examiner")
+    assert (code, len(error.splitlines())) == (0, 3)
+    assert json.loads(out)["key"]["roles"] == ["ROLE_OPERATOR", "ROLE_EXAMINER"]
+    assert all(line.startswith("Warning: the ") for line in error.splitlines())
+    assert error.count("without --gallery") == 2
+    code, _, error = fr_as(at.admin, *words, "--role", "operator", "--gallery", "persons")
+    assert (code, error) == (0, "")

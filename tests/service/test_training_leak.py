@@ -79,9 +79,6 @@ def photos(home: Path) -> Photos:
     return Photos(tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths))
 
 
-# --- every byte ------------------------------------------------------------------------------------------------
-
-
 _BLOCKS: Mapping[str, str] = {
     "verification": "same = {a}\ndifferent = {b}\nfeedback = {feedback}",
     "adaptive": "adaptive = true\nsame = 3\ndifferent = 3\ntrials = {trials}\nfeedback = {feedback}",
@@ -318,9 +315,6 @@ def test_a_wrong_and_a_right_answer_without_feedback_have_the_same_response(serv
     assert heard == {True: {b""}, False: {b""}}
 
 
-# --- the same photos, and another truth ------------------------------------------------------------------------
-
-
 # An adaptive block shows what follows from the answers and the keys: there is no telling what the same would be.
 _practice = PLAN.index('[[sittings.blocks]]\nid = "practice"')
 FIXED = PLAN[:_practice] + PLAN[PLAN.index('[[sittings.blocks]]\nid = "lists"') :]
@@ -413,9 +407,6 @@ def test_the_opposite_truth_about_the_same_photos_changes_no_byte(server: Runnin
             trial.ClearField("advice")
         assert trials[0] == trials[1]
     assert len(render(advice(True).text)) == len(render(advice(False).text))
-
-
-# --- sizes, times, numbers and places --------------------------------------------------------------------------
 
 
 PAIRS = """

@@ -100,7 +100,6 @@ def after_looks_of_reports(happens: Callable[[int], None]) -> Iterator[list[int]
 
 
 def answered(server: Running, course: training_pb2.Course, trainees: int) -> training_pb2.CreateCohortResponse:
-    """A cohort whose trainees have answered a sitting."""
     made = enrol(server.training, course.course_id, trainees)
     for one in made.enrolled:
         list(take(server.training, start(server.training, one.code), Chance()))
@@ -151,7 +150,6 @@ def test_reports_and_exports_bear_trainees_who_join_meanwhile(server: Running, c
 
 @pytest.mark.parametrize("whom", ["code", "cohort", "export"])
 def test_a_trainee_may_be_deleted_meanwhile(server: Running, course: training_pb2.Course, whom: str) -> None:
-    """Whenever between two looks that is."""
     stub, ends = server.training, Counter[str]()
     for at in range(100):
         made = answered(server, course, 2)
