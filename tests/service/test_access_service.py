@@ -335,7 +335,7 @@ def test_a_bound_key_is_valid_with_its_certificate_alone(tmp_path: Path) -> None
 
         @contextmanager
         def connected(token: str, shown: Issued | None = None) -> Iterator[access_pb2_grpc.AccessServiceStub]:
-            files = shown and (shown.key.read_bytes(), shown.certificate.read_bytes())
+            files = (shown.key.read_bytes(), shown.certificate.read_bytes()) if shown else None
             with secure_channel(behind.address, papers.root(), token, files) as channel:
                 yield access_pb2_grpc.AccessServiceStub(channel)
 
