@@ -218,7 +218,7 @@ TOLD: list[tuple[str, str, str, int, Mapping[str, Any]]] = [
 @pytest.mark.parametrize(
     ("call", "chain", "action", "subjects", "more"), TOLD, ids=[f"{one[0]}-{one[1]}" for one in TOLD]
 )
-def test_a_call_leaves_who_did_what_and_why(
+def test_a_call_is_recorded(
     work: Work, call: str, chain: str, action: str, subjects: int, more: Mapping[str, Any]
 ) -> None:
     records = work.records(call, chain)

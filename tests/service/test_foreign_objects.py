@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from fr_api.v1 import access_pb2, review_pb2
+from fr_api.v1 import access_pb2
 from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.pages import page_token
 from fr_core.gallery.values import Enrolment, NewTemplate
@@ -41,7 +41,7 @@ from support.access_world import (
     reason_of,
     request_of,
 )
-from support.callers import METHODS
+from support.callers import METHODS, POTENTIAL
 from support.counts import count
 from support.courses import store_of
 from support.training_stores import add_course, small_course
@@ -87,21 +87,17 @@ def fields_of(message: Descriptor, way: str = "") -> Iterator[str]:
             yield f"{way}{field.name}"
 
 
+Theirs = Callable[[World], Any]
+Nobodys = Callable[[random.Random], Any]
 Make = Callable[[World, random.Random], tuple[Any, Any]]
 """Makes two requests: one that names another caller's object, and one that names an object that does not exist."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A field of a request that names an object.
+    """A field of a request that names an object, what makes the requests, how both are refused, and who may call.
 
-    Attributes:
-        method: as "GalleryService/Search".
-        path: of the field.
-        make: the requests.
-        kind: of the object, for those that a rule has in its scope.
-        reason: with which both are refused; "OK" where they are not.
-        roles: that may call it so.
+    `kind` is that of the object, for those that a rule has in its scope; `reason` is "OK" where nothing is refused.
     """
 
     method: str
@@ -138,14 +134,7 @@ def of_scope(name: str, scoped: Scoped) -> Row:
     return Row(name, scoped.path, make, scoped.kind.value, reason, roles)
 
 
-def row(
-    name: str,
-    path: str,
-    theirs: Callable[[World], Any],
-    nobodys: Callable[[random.Random], Any],
-    reason: str,
-    **mine: Any,
-) -> Row:
+def row(name: str, path: str, theirs: Theirs, nobodys: Nobodys, reason: str, **mine: Any) -> Row:
     """A row of an object that no rule has in its scope: it is looked for within things of the caller."""
 
     def make(world: World, rng: random.Random) -> tuple[Any, Any]:
@@ -157,14 +146,7 @@ def row(
     return Row(name, path, make, path.rpartition(".")[2], reason)
 
 
-def listed(
-    name: str,
-    call: str,
-    theirs: Callable[[World], str],
-    nobodys: Callable[[random.Random], str],
-    reason: str = "OK",
-    **mine: Any,
-) -> Row:
+def listed(name: str, call: str, theirs: Theirs, nobodys: Nobodys, reason: str = "OK", **mine: Any) -> Row:
     """A row of a token that begins a page after something of somebody else."""
     tokens = (lambda world: page_token(call, theirs(world))), (lambda rng: page_token(call, nobodys(rng)))
     return row(name, "page_token", *tokens, reason, **mine)
@@ -203,11 +185,7 @@ def auditors_key(world: World) -> str:
 OPERATOR = access_pb2.ROLE_OPERATOR
 GALLERY = {"gallery_id": own(ScopeKind.GALLERY)}
 SEARCHED = {"search.gallery_id": own(ScopeKind.GALLERY)}
-FINDING: dict[str, Any] = {
-    "examination_id": own(ScopeKind.EXAMINATION),
-    "kind": review_pb2.FINDING_KIND_POTENTIAL_CANDIDATE,
-    "rating": 2,
-}
+FINDING: dict[str, Any] = {"examination_id": own(ScopeKind.EXAMINATION), "kind": POTENTIAL, "rating": 2}
 
 
 def a_key(rng: random.Random) -> str:
@@ -396,18 +374,14 @@ def test_what_is_ones_own_is_found(world: World, role: Role) -> None:
         if one.kind not in set(ScopeKind) or role not in one.roles:
             continue
         kind = ScopeKind(one.kind)
-        mine = (
-            world.add("own")
-            if METHODS[full(one.method)].name.startswith(("Delete", "Close", "Finish", "Submit"))
-            else world.ids["own"]
-        )
+        used_up = METHODS[full(one.method)].name.startswith(("Delete", "Close", "Finish", "Submit"))
+        mine = world.add("own") if used_up else world.ids["own"]
         if one.method == "TrainingService/DeleteCourse":
             add_course(store_of(world.server), small_course(course_id="own-doomed"))
             mine = {**mine, ScopeKind.COURSE: "own-doomed"}
         more = own_beside(world, one.method, kind)
-        how = world.call(
-            token, full(one.method), request_of(full(one.method), Scoped(kind, one.path), mine[kind], **more)
-        )
+        request = request_of(full(one.method), Scoped(kind, one.path), mine[kind], **more)
+        how = world.call(token, full(one.method), request)
         assert reason_of(how) not in ("NOT_PERMITTED", "INTERNAL", UNKNOWN[kind]), (one.method, how)
         found += 1
     assert found or role is Role.AUDITOR
