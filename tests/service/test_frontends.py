@@ -28,19 +28,7 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from fr_api.v1 import (
-    access_pb2,
-    audit_pb2,
-    audit_pb2_grpc,
-    common_pb2,
-    gallery_pb2,
-    gallery_pb2_grpc,
-    recognition_pb2,
-    recognition_pb2_grpc,
-    review_pb2,
-    server_pb2,
-    server_pb2_grpc,
-)
+from fr_api.v1 import access_pb2, audit_pb2, common_pb2, gallery_pb2, recognition_pb2, review_pb2, server_pb2
 from fr_core.align import ARCFACE_TEMPLATE, CROP_SIZE
 from fr_core.detect.protocol import TileFaces
 from fr_core.embed.null import NULL_MODEL
@@ -79,7 +67,7 @@ from support.secured import figure, key_of, made
 from support.servers import HeldUp, ended, null_engine, photo, refusal_of
 
 DETECT = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photo(1)))
-LIST = gallery_pb2.ListGalleriesRequest()
+LIST, INFO = gallery_pb2.ListGalleriesRequest(), server_pb2.GetServerInfoRequest()
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 # Each a connection of its own, so that the kernel gives each to some front-end.
 CHANNELS = 6
@@ -94,15 +82,8 @@ BUSY_S = count("BUSY_SECONDS")
 class Client:
     channels: list[grpc.Channel]
 
-    def recognition(self, i: int = 0) -> recognition_pb2_grpc.RecognitionServiceStub:
-        return recognition_pb2_grpc.RecognitionServiceStub(self.channels[i % len(self.channels)])
-
-    def gallery(self, i: int = 0) -> gallery_pb2_grpc.GalleryServiceStub:
-        return gallery_pb2_grpc.GalleryServiceStub(self.channels[i % len(self.channels)])
-
-    def info(self) -> server_pb2.GetServerInfoResponse:
-        stub = server_pb2_grpc.ServerServiceStub(self.channels[0])
-        return stub.GetServerInfo(server_pb2.GetServerInfoRequest())
+    def at(self, i: int = 0) -> Caller:
+        return Caller(self.channels[i % len(self.channels)], "")
 
     def health(self, i: int) -> health_pb2.HealthCheckResponse.ServingStatus.ValueType:
         return health_pb2_grpc.HealthStub(self.channels[i]).Check(health_pb2.HealthCheckRequest(service="")).status
@@ -246,7 +227,7 @@ def test_killed_front_end_is_replaced_and_the_others_go_on(tmp_path: Path) -> No
         with client_of(server.address) as client:
             server.device.gate.clear()
             begun = server.device.batches
-            calls = [client.recognition(i).Detect.future(DETECT) for i in range(CHANNELS)]
+            calls = [client.at(i).recognition.Detect.future(DETECT) for i in range(CHANNELS)]
             until(lambda: server.device.batches > begun)
             time.sleep(0.1)  # for the other calls to be on their way
             os.kill(pids[0], signal.SIGKILL)
@@ -259,9 +240,9 @@ def test_killed_front_end_is_replaced_and_the_others_go_on(tmp_path: Path) -> No
             assert pids[1] in server.pids
         with client_of(server.address) as client:
             for i in range(CHANNELS):
-                client.recognition(i).Detect(DETECT, wait_for_ready=True, timeout=10)
-                client.gallery(i).CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id=f"g{i}"))
-            client.gallery().DeleteGallery(gallery_pb2.DeleteGalleryRequest(gallery_id="g3"))
+                client.at(i).recognition.Detect(DETECT, wait_for_ready=True, timeout=10)
+                client.at(i).gallery.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id=f"g{i}"))
+            client.at().gallery.DeleteGallery(gallery_pb2.DeleteGalleryRequest(gallery_id="g3"))
             until(lambda: arenas_of("self") == arenas + 2)
         galleries = server.server._galleries
         assert isinstance(galleries, Galleries)
@@ -361,7 +342,7 @@ def test_no_front_end_is_taken_for_silent_on_a_busy_machine(tmp_path: Path) -> N
         end = time.monotonic() + BUSY_S
         calls = 0
         while time.monotonic() < end:
-            client.recognition(calls).Detect(DETECT, timeout=30)
+            client.at(calls).recognition.Detect(DETECT, timeout=30)
             calls += 1
         assert server.pids == before
         assert calls
@@ -386,10 +367,10 @@ def test_front_ends_tell_that_the_engines_process_stands_still_and_that_it_goes_
         assert {client.health(i) for i in range(CHANNELS)} == {SERVING}
         hang(server, 2 * STILL_S)
         until(lambda: {client.health(i) for i in range(CHANNELS)} == {NOT_SERVING}, 2 * STILL_S)
-        refused = refusal_of(lambda: client.recognition().Detect(DETECT, timeout=10))
+        refused = refusal_of(lambda: client.at().recognition.Detect(DETECT, timeout=10))
         assert (refused.code, refused.info.reason) == (grpc.StatusCode.UNAVAILABLE, "NOT_READY")
         until(lambda: {client.health(i) for i in range(CHANNELS)} == {SERVING}, 3 * STILL_S)
-        client.recognition().Detect(DETECT, timeout=10)
+        client.at().recognition.Detect(DETECT, timeout=10)
         assert server.pids == before
 
 
@@ -404,8 +385,8 @@ def test_what_a_killed_front_end_held_of_the_engines_process_is_free_again(tmp_p
         with client_of(server.address) as client:
             server.device.gate.clear()
             begun = server.device.batches
-            calls: list[Any] = [client.recognition(i).Detect.future(DETECT) for i in range(CHANNELS)]
-            calls += [client.gallery(i).ListGalleries.future(LIST) for i in range(2 * CHANNELS)]
+            calls: list[Any] = [client.at(i).recognition.Detect.future(DETECT) for i in range(CHANNELS)]
+            calls += [client.at(i).gallery.ListGalleries.future(LIST) for i in range(2 * CHANNELS)]
             until(lambda: server.device.batches > begun and people.waiting == 2 * CHANNELS)
             (killed,) = server.pids
             os.kill(killed, signal.SIGKILL)
@@ -417,8 +398,8 @@ def test_what_a_killed_front_end_held_of_the_engines_process_is_free_again(tmp_p
         until(lambda: server.pids not in ([], [killed]))
         with client_of(server.address) as client:
             for i in range(CHANNELS):
-                client.recognition(i).Detect(DETECT, wait_for_ready=True, timeout=30)
-                client.gallery(i).ListGalleries(LIST, timeout=30)
+                client.at(i).recognition.Detect(DETECT, wait_for_ready=True, timeout=30)
+                client.at(i).gallery.ListGalleries(LIST, timeout=30)
 
 
 def test_front_ends_leave_signals_to_the_engines_process_from_their_first_step(tmp_path: Path) -> None:
@@ -437,7 +418,7 @@ def test_front_ends_leave_signals_to_the_engines_process_from_their_first_step(t
             os.kill(pid, number)
         with client_of(server.address) as client:
             for i in range(CHANNELS):
-                client.recognition(i).Detect(DETECT, timeout=10)
+                client.at(i).recognition.Detect(DETECT, timeout=10)
         assert set(server.pids) == seen
 
 
@@ -514,18 +495,18 @@ def test_cancelled_calls_keep_no_slot_and_no_work(tmp_path: Path) -> None:
         (frontend,) = server.server._frontends.values()
         server.device.gate.clear()
         begun = server.device.batches
-        held = client.recognition().Detect.future(DETECT)
+        held = client.at().recognition.Detect.future(DETECT)
         until(lambda: server.device.batches > begun)
         held.cancel()
         time.sleep(0.2)
         assert frontend.answerer.waiting == 1, "the engine has not let go of its slot yet"
-        late = [client.recognition(i).Detect.future(DETECT, timeout=0.3) for i in range(CHANNELS)]
+        late = [client.at(i).recognition.Detect.future(DETECT, timeout=0.3) for i in range(CHANNELS)]
         # CANCELLED where the server was the first to see that the deadline has passed.
         assert {call.code() for call in late} <= {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
         server.device.gate.set()
-        client.recognition().Detect(DETECT, timeout=10)
+        client.at().recognition.Detect(DETECT, timeout=10)
         items = [recognition_pb2.StreamEmbedRequest(image=DETECT.image) for _ in range(5)]
-        assert len(list(client.recognition().StreamEmbed(iter(items), timeout=10))) == 5
+        assert len(list(client.at().recognition.StreamEmbed(iter(items), timeout=10))) == 5
         until(lambda: frontend.answerer.waiting == 0)
 
 
@@ -534,9 +515,9 @@ def test_lost_device_is_told_by_every_front_end_also_by_later_ones(tmp_path: Pat
         assert {client.health(i) for i in range(CHANNELS)} == {SERVING}
         server.device.lost = True
         for i in range(CHANNELS):
-            assert reason_of(partial(client.recognition(i).Detect, DETECT)) == "DEVICE_LOST"
+            assert reason_of(partial(client.at(i).recognition.Detect, DETECT)) == "DEVICE_LOST"
         until(lambda: {client.health(i) for i in range(CHANNELS)} == {NOT_SERVING})
-        client.gallery().CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="works-still"))
+        client.at().gallery.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="works-still"))
         before = server.pids
         os.kill(before[0], signal.SIGKILL)
         until(lambda: len(server.pids) == 2 and before[0] not in server.pids)
@@ -562,7 +543,7 @@ def require_not_ready(client: Client) -> None:
     """Whichever front-end is asked, it refuses for now."""
     for i in range(CHANNELS):
         assert client.health(i) == NOT_SERVING
-        how = refusal_of(partial(client.gallery(i).ListGalleries, LIST))
+        how = refusal_of(partial(client.at(i).gallery.ListGalleries, LIST))
         assert (how.code, how.info.reason) == (grpc.StatusCode.UNAVAILABLE, "NOT_READY")
         assert how.retry is not None
 
@@ -586,7 +567,7 @@ def test_calls_are_refused_until_the_galleries_are_read_whichever_front_end_ends
         os.kill(second, signal.SIGKILL)
         until(lambda: server.pids not in ([], [second]))
         with client_of(server.address, 1) as client:  # which knows at once that calls can be answered
-            client.gallery().ListGalleries(LIST, wait_for_ready=True, timeout=30)
+            client.at().gallery.ListGalleries(LIST, wait_for_ready=True, timeout=30)
             assert client.health(0) == SERVING
 
 
@@ -646,10 +627,10 @@ def test_long_jobs_of_front_ends_leave_threads_to_those_who_wait(tmp_path: Path)
         busy = [bulk.submit(EVERYBODY, partial(gate.wait, 30)) for _ in range(BULK_STORAGE_THREADS)]
         try:
             request = gallery_pb2.FindDuplicatesRequest(gallery_id="none")
-            job = client.gallery().FindDuplicates(request, timeout=30)
+            job = client.at().gallery.FindDuplicates(request, timeout=30)
             told = threading.Thread(target=job.code)
             told.start()
-            assert client.gallery().ListGalleries(LIST, timeout=10).galleries == []
+            assert client.at().gallery.ListGalleries(LIST, timeout=10).galleries == []
             assert told.is_alive(), "the job did not wait for a thread of its own kind"
         finally:
             gate.set()
@@ -694,17 +675,17 @@ def test_answers_are_those_of_one_process(both: Both, photos: dict[str, Path], t
     images = [common_pb2.Image(data=photos[key].read_bytes()) for key in ("obama", "t1", "person_a_1", "biden")]
     for i, image in enumerate(images):
         detect = recognition_pb2.DetectRequest(image=image)
-        assert one.recognition().Detect(detect) == several.recognition(i).Detect(detect)
+        assert one.at().recognition.Detect(detect) == several.at(i).recognition.Detect(detect)
         embed = recognition_pb2.EmbedRequest(image=image)
-        same(one.recognition().Embed(embed), several.recognition(i).Embed(embed))
+        same(one.at().recognition.Embed(embed), several.at(i).recognition.Embed(embed))
     items = [recognition_pb2.StreamEmbedRequest(item_id=str(i), image=image) for i, image in enumerate(images)]
     streams = [
-        {answer.item_id: answer.embedded for answer in client.recognition(3).StreamEmbed(iter(items))}
+        {answer.item_id: answer.embedded for answer in client.at(3).recognition.StreamEmbed(iter(items))}
         for client in (one, several)
     ]
     for key in map(str, range(4)):
         same(streams[0][key], streams[1][key])
-    assert one.info() == several.info()
+    assert one.at().server.GetServerInfo(INFO) == several.at().server.GetServerInfo(INFO)
 
 
 def probe_of(photo: Path) -> recognition_pb2.Probe:
@@ -723,39 +704,41 @@ def test_galleries_are_those_of_one_process(both: Both, photos: dict[str, Path])
     answers = []
     for client in both[:2]:
         told: list[Any] = []
-        client.gallery().CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="team", display_name="The team"))
+        client.at().gallery.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="team", display_name="The team"))
         for i, key in enumerate(("obama", "biden")):
             person: dict[str, Any] = {"gallery_id": "team", "subject_id": key, "metadata": {"k": key}}
             enrol = gallery_pb2.EnrolRequest(face=probe_of(photos[key]), **person)
-            enrolled = client.gallery(i).Enrol(enrol)
+            enrolled = client.at(i).gallery.Enrol(enrol)
             told.append((enrolled.template_id, enrolled.gallery_version))
-            refused = refusal_of(partial(client.gallery(i + 1).Enrol, enrol))
+            refused = refusal_of(partial(client.at(i + 1).gallery.Enrol, enrol))
             told.append((refused.code, refused.status))
         search = gallery_pb2.SearchRequest(gallery_id="team", probe=probe_of(photos["obama2"]))
         for i in range(CHANNELS):
-            (result,) = client.gallery(i).Search(search).results
+            (result,) = client.at(i).gallery.Search(search).results
             told += [
                 (c.subject_id, dict(c.metadata), c.above_threshold, round(c.similarity, 4)) for c in result.candidates
             ]
-        listed = client.gallery(1).ListSubjects(gallery_pb2.ListSubjectsRequest(gallery_id="team"))
+        listed = client.at(1).gallery.ListSubjects(gallery_pb2.ListSubjectsRequest(gallery_id="team"))
         told.append([(subject.subject_id, len(subject.templates)) for subject in listed.subjects])
-        subject = client.gallery(2).GetSubject(gallery_pb2.GetSubjectRequest(gallery_id="team", subject_id="obama"))
+        subject = client.at(2).gallery.GetSubject(gallery_pb2.GetSubjectRequest(gallery_id="team", subject_id="obama"))
         told.append(dict(subject.subject.metadata))
         update = gallery_pb2.UpdateGalleryRequest(gallery_id="team", display_name="All")
         update.update_mask.paths.append("display_name")
-        client.gallery(2).UpdateGallery(update)
+        client.at(2).gallery.UpdateGallery(update)
         change = gallery_pb2.UpdateSubjectRequest(gallery_id="team", subject_id="obama", metadata={"a": "b"})
         change.update_mask.paths.append("metadata")
-        told.append(dict(client.gallery(3).UpdateSubject(change).subject.metadata))
+        told.append(dict(client.at(3).gallery.UpdateSubject(change).subject.metadata))
         duplicates = gallery_pb2.FindDuplicatesRequest(gallery_id="team", threshold=-1.0)
-        told.append([(one.pair.subject_a, one.pair.subject_b) for one in client.gallery(4).FindDuplicates(duplicates)])
+        told.append(
+            [(one.pair.subject_a, one.pair.subject_b) for one in client.at(4).gallery.FindDuplicates(duplicates)]
+        )
         clusters = gallery_pb2.ClusterGalleryRequest(gallery_id="team", threshold=0.0)
-        told.append([len(one.cluster.members) for one in client.gallery(5).ClusterGallery(clusters)])
-        client.gallery(3).DeleteTemplate(gallery_pb2.DeleteTemplateRequest(gallery_id="team", template_id=1))
-        client.gallery(4).DeleteSubject(gallery_pb2.DeleteSubjectRequest(gallery_id="team", subject_id="biden"))
-        galleries = client.gallery(5).ListGalleries(gallery_pb2.ListGalleriesRequest()).galleries
+        told.append([len(one.cluster.members) for one in client.at(5).gallery.ClusterGallery(clusters)])
+        client.at(3).gallery.DeleteTemplate(gallery_pb2.DeleteTemplateRequest(gallery_id="team", template_id=1))
+        client.at(4).gallery.DeleteSubject(gallery_pb2.DeleteSubjectRequest(gallery_id="team", subject_id="biden"))
+        galleries = client.at(5).gallery.ListGalleries(gallery_pb2.ListGalleriesRequest()).galleries
         told.append([(gallery.display_name, gallery.template_count, gallery.version) for gallery in galleries])
-        client.gallery().DeleteGallery(gallery_pb2.DeleteGalleryRequest(gallery_id="team"))
+        client.at().gallery.DeleteGallery(gallery_pb2.DeleteGalleryRequest(gallery_id="team"))
         answers.append(told)
     assert answers[0] == answers[1]
 
@@ -763,19 +746,19 @@ def test_galleries_are_those_of_one_process(both: Both, photos: dict[str, Path])
 @pytest.mark.models
 def test_a_calibration_holds_for_every_front_end(both: Both, photos: dict[str, Path]) -> None:
     client = both[1]
-    created = client.gallery().CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="measured")).gallery
+    created = client.at().gallery.CreateGallery(gallery_pb2.CreateGalleryRequest(gallery_id="measured")).gallery
     model = ModelId(created.model.pack, created.model.version, created.model.sha256)
     probe = probe_of(photos["obama"])
     search = gallery_pb2.SearchRequest(gallery_id="measured", probe=probe, target_fmr=0.01)
     for seed in (1, 2):
         measured = calibration(model, seed=seed)
         setting = gallery_pb2.SetCalibrationRequest(gallery_id="measured", calibration_json=to_json(measured))
-        client.gallery(seed).SetCalibration(setting)
+        client.at(seed).gallery.SetCalibration(setting)
         for i in range(CHANNELS):
-            answer = client.gallery(i).Search(search)
+            answer = client.at(i).gallery.Search(search)
             assert answer.threshold == measured.threshold_at_fmr(0.01)
             assert answer.error_rates.calibration.source == common_pb2.CALIBRATION_SOURCE_GALLERY
-    client.gallery().DeleteGallery(gallery_pb2.DeleteGalleryRequest(gallery_id="measured"))
+    client.at().gallery.DeleteGallery(gallery_pb2.DeleteGalleryRequest(gallery_id="measured"))
 
 
 @pytest.mark.models
@@ -783,10 +766,10 @@ def test_refusals_are_those_of_one_process(both: Both, photos: dict[str, Path]) 
     group = probe_of(photos["t1"])
     no_photo = recognition_pb2.DetectRequest(image=common_pb2.Image(data=b"no photo"))
     calls: list[Callable[[Client], Any]] = [
-        lambda client: client.recognition(1).Detect(no_photo),
-        lambda client: client.recognition(2).Detect(recognition_pb2.DetectRequest()),
-        lambda client: client.recognition(3).Compare(recognition_pb2.CompareRequest(a=group, b=group)),
-        lambda client: client.gallery(4).Search(gallery_pb2.SearchRequest(gallery_id="none", probe=group)),
+        lambda client: client.at(1).recognition.Detect(no_photo),
+        lambda client: client.at(2).recognition.Detect(recognition_pb2.DetectRequest()),
+        lambda client: client.at(3).recognition.Compare(recognition_pb2.CompareRequest(a=group, b=group)),
+        lambda client: client.at(4).gallery.Search(gallery_pb2.SearchRequest(gallery_id="none", probe=group)),
     ]
     for call in calls:
         one, several = (refusal_of(partial(call, client)) for client in both[:2])
@@ -816,7 +799,7 @@ def test_signal_under_load_loses_no_call(tmp_path: Path, pack_cache: ModelCache,
             for answered in itertools.count():
                 before = not stopping.is_set()
                 try:
-                    client.recognition(i).Embed(request, timeout=20)
+                    client.at(i).recognition.Embed(request, timeout=20)
                 except grpc.RpcError as error:
                     return answered, error, before
             raise AssertionError
@@ -874,7 +857,7 @@ def test_processes_count_together(both: Both, photos: dict[str, Path]) -> None:
     before = figures(port)
     request = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photos["obama"].read_bytes()))
     for i in range(CHANNELS):
-        client.recognition(i).Detect(request)
+        client.at(i).recognition.Detect(request)
     after = figures(port)
     assert after["fr_photos_total"] - before.get("fr_photos_total", 0.0) == CHANNELS
     assert after["fr_health"] == 1.0
@@ -902,15 +885,14 @@ def test_the_audits_of_all_processes_are_pruned_once(tmp_path: Path) -> None:
         store.record([Entry("local", "gallery.search", "OK")] * 9).result(10)
     audit = {"keep_days": days_ago // 2, "archive_folder": str(archive)}
     with running(data, audit=audit) as server, client_of(server.address) as client:
-        stubs = [audit_pb2_grpc.AuditServiceStub(channel) for channel in client.channels]
 
-        def pruned(stub: audit_pb2_grpc.AuditServiceStub) -> dict[str, int]:
-            verdicts = stub.VerifyAudit(audit_pb2.VerifyAuditRequest()).verdicts
+        def pruned(i: int) -> dict[str, int]:
+            verdicts = client.at(i).audit.VerifyAudit(audit_pb2.VerifyAuditRequest()).verdicts
             assert all(one.intact for one in verdicts)
             return {one.chain: one.pruned for one in verdicts if one.pruned}
 
-        for stub in stubs:
-            until(lambda stub=stub: pruned(stub) == {"galleries": 1, "access": 9})  # type: ignore[misc]
+        for i in range(CHANNELS):
+            until(lambda i=i: pruned(i) == {"galleries": 1, "access": 9})  # type: ignore[misc]
     assert {path.name for path in archive.iterdir()} == {"galleries-000000000001.jsonl", "access-000000000001.jsonl"}
 
 

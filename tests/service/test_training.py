@@ -103,9 +103,7 @@ def test_trainees_see_only_verifications(server: Running, course: training_pb2.C
     assert planned["second"] == training_pb2.EXERCISE_BLIND
 
 
-def test_an_own_probe_is_searched_for_and_scored_where_the_photo_is_known(
-    server: Running, home: Path, course: training_pb2.Course, codes: list[str]
-) -> None:
+def test_an_own_probe_is_scored(server: Running, home: Path, course: training_pb2.Course, codes: list[str]) -> None:
     stub = server.training
     known = (home / "people" / "Jane_Roe_007" / "2.png").read_bytes()
     for code, probe, scored in ((codes[0], known, True), (codes[1], photo(253), False)):

@@ -26,21 +26,8 @@ from fr_training.courses import Course
 from fr_training.sessions.flow import new_session, show
 from fr_training.store.training_store import TrainingStore
 from fr_training.trials import Session
-from support.courses import (
-    Chance,
-    Clock,
-    Stub,
-    answer,
-    create,
-    enrol,
-    link_people,
-    next_trial,
-    running_by,
-    start,
-    store_of,
-    take,
-)
-from support.servers import Running, ended, photo, refusal_of
+from support.courses import Chance, Clock, Stub, answer, create, enrol, link_people, next_trial, start, store_of, take
+from support.servers import Running, ended, photo, refusal_of, running
 
 PLAN = """
 format = 1
@@ -62,7 +49,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[R
         patch.setenv("FR_HOME", str(folder))
         patch.setattr("fr_server.rpc.services.training.cohorts._LOOK_S", 0.02)
         link_people(folder / "people", 30)
-        with running_by(clock, folder / "data") as server:
+        with running(folder / "data", clock=clock) as server:
             yield server
 
 
@@ -243,9 +230,7 @@ def test_who_watches_is_told_of_new_trainees_and_never_nothing(server: Running, 
     assert not stub.GetCohort(training_pb2.GetCohortRequest(cohort_id=cohort_id)).progress[3:]
 
 
-def test_a_new_trainee_is_told_once(
-    server: Running, course: training_pb2.Course, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_is_new_is_told_once(server: Running, course: training_pb2.Course, monkeypatch: pytest.MonkeyPatch) -> None:
     stub = server.training
     cohort_id = enrol(stub, course.course_id).cohort.cohort_id
     with watched(stub, cohort_id) as told:
@@ -310,9 +295,7 @@ def test_a_search_takes_no_time_of_the_next_step(server: Running, course: traini
         assert (sent.took_ms, noted.took_ms) == (2 * MINUTE_MS + 1_000, 3_000)
 
 
-def test_a_photo_in_time_counts_though_its_search_is_late(
-    server: Running, course: training_pb2.Course, clock: Clock
-) -> None:
+def test_a_photo_in_time_counts_if_searched_late(server: Running, course: training_pb2.Course, clock: Clock) -> None:
     stub = server.training
     enrolled = enrol(stub, course.course_id, 2).enrolled
     how = Chance(probe=photo(253))
