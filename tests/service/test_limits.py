@@ -37,18 +37,7 @@ from fr_trust.access.roles import Role
 from support.callers import Caller, Staffed, reason_of, staffed
 from support.courses import Chance, create, enrol, link_people, start, take
 from support.faults import FaultyModel, until
-from support.servers import Running, batched_engine, photo, refusal_of, running
-
-
-class Held(NullDetector):
-    def __init__(self) -> None:
-        super().__init__()
-        self.entered, self.go = threading.Event(), threading.Event()
-
-    def detect(self, pixels: U8) -> tuple[Detection, ...]:
-        self.entered.set()
-        self.go.wait(10)
-        return super().detect(pixels)
+from support.servers import GatedDetector, Running, batched_engine, photo, refusal_of, running
 
 
 def detect(*blues: int) -> recognition_pb2.DetectRequest:
@@ -64,12 +53,12 @@ class Outcomes(Listener):
 
 
 def test_a_call_ends_in_time_whatever_its_client_waits_for(tmp_path: Path) -> None:
-    held, outcomes = Held(), Outcomes()
+    held, outcomes = GatedDetector(), Outcomes()
     with running(tmp_path / "data", held, Telemetry(outcomes), limits={"call_s": 1.0}) as server:
         began = time.monotonic()
         told = refusal_of(lambda: server.recognition.Detect(detect(1), timeout=60))
         took_s = time.monotonic() - began
-        held.go.set()
+        held.gate.set()
         assert (told.code, told.info.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "CALL_TOO_LONG")
         assert "limits.call_s" in told.status.message
         assert 0.9 < took_s < 30
