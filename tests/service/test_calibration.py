@@ -224,12 +224,9 @@ def test_what_is_no_calibration_of_the_gallery_changes_nothing(server: Running) 
     before = set_calibration(server, own)
     gallery = get_gallery(server)
     invalid = grpc.StatusCode.INVALID_ARGUMENT, "CALIBRATION_INVALID"
-    sent = (
-        *("{", "null", own[:-1], " " * 2**21),
-        own.replace('"version"', f'"{"x" * 20_000}": 1, "version"'),
-        own.replace('"confidence": 0.95', '"confidence": 0.9999999999999999'),
-    )
-    for text in sent:
+    long_key = own.replace('"version"', f'"{"x" * 20_000}": 1, "version"')
+    close_to_1 = own.replace('"confidence": 0.95', '"confidence": 0.9999999999999999')
+    for text in ("{", "null", own[:-1], " " * 2**21, long_key, close_to_1):
         assert text != own
         refused(partial(set_calibration, server, text), *invalid)
     metadata = refused(lambda: set_calibration(server, to_json(calibration(OTHER))), *invalid)

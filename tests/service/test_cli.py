@@ -98,18 +98,8 @@ def test_compare_tells_the_similarity_the_threshold_and_the_notice(fr: Fr, tmp_p
 def test_a_folder_is_enrolled_and_running_again_changes_nothing(fr: Fr, people: Path) -> None:
     assert refusal(fr("enrol", "team", people)) == "UNKNOWN_GALLERY"
     first = keys(fr("enrol", "team", people, "--create", "--json"))
-    assert first == {
-        "gallery_id": "team",
-        "photos": 4,
-        "stored": 4,
-        "already_enrolled": 0,
-        "refused": 0,
-        "unanswered": 0,
-        "new_subjects": 3,
-        "refusals": [],
-        "empty_subjects": ["nobody"],
-        "ignored_files": [],
-    }
+    numbers = {"photos": 4, "stored": 4, "already_enrolled": 0, "refused": 0, "unanswered": 0, "new_subjects": 3}
+    assert first == {"gallery_id": "team", **numbers, "refusals": [], "empty_subjects": ["nobody"], "ignored_files": []}
     again = keys(fr("enrol", "team", people, "--create", "--json"))
     assert (again["stored"], again["already_enrolled"], again["refused"]) == (0, 4, 0)
     (people / "ada" / "5.png").write_bytes(photo(5))
@@ -399,13 +389,8 @@ def test_a_server_that_does_not_answer_is_a_document_too(fr_alone: Fr, watch: tu
     assert fr_alone(*words) == (1, "", f"{NOWHERE}\n")
     code, out, error = fr_alone(*words, "--json")
     assert (code, error) == (1, f"{NOWHERE}\n")
-    assert json.loads(out)["error"] == {
-        "reason": "UNREACHABLE",
-        "message": NOWHERE,
-        "code": "UNAVAILABLE",
-        "metadata": {},
-        "request_id": "",
-    }
+    expected = {"reason": "UNREACHABLE", "message": NOWHERE, "code": "UNAVAILABLE", "metadata": {}, "request_id": ""}
+    assert json.loads(out)["error"] == expected
 
 
 def test_watching_ends_with_the_status_of_the_last_health(server: Running) -> None:

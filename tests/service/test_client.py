@@ -351,14 +351,13 @@ def test_a_gallery_outside_ones_scope_is_told_like_one_that_is_not_there(fr_as: 
     assert said[0].replace("others", "nowhere").partition(" (request")[0] == said[1].partition(" (request")[0]
 
 
-DAY_MS = 86_400_000
 CREATE = ("key", "create", "--role", "operator", "--gallery", "persons")
 
 
 @pytest.fixture
 def brief(at: Staffed) -> Caller:
     """An admin whose key ends in two days."""
-    return at.caller(Role.ADMIN, lifetime_ms=2 * DAY_MS)
+    return at.caller(Role.ADMIN, lifetime_ms=2 * 86_400_000)
 
 
 def end_of(fr_as: Fr, who: Caller) -> str:

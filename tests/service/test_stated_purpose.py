@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,7 +18,6 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from fr_api.v1 import audit_pb2, common_pb2, error_reason_pb2, gallery_pb2, recognition_pb2, review_pb2
-from fr_core.detect.null import NullDetector
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import GalleryReplaced
 from fr_core.gallery.galleries import Galleries
@@ -27,12 +25,12 @@ from fr_core.gallery.query import ScoreFusion
 from fr_core.gallery.scan.clusters import Part
 from fr_core.gallery.search.searching import Question
 from fr_core.gallery.values import Enrolment, GalleryUpdate, GalleryUse, NewTemplate, SubjectUpdate
-from fr_core.types import U8, Detection, Embedding, frozen_array
+from fr_core.types import Embedding, frozen_array
 from fr_server.authz.rules import Stated
 from fr_server.authz.table import RULES
 from fr_server.storage.calls import GalleryCalls
 from support.callers import METHODS, POTENTIAL, PROBE, Caller, Staffed, in_case, reason_of, staffed
-from support.servers import Running, ended, running
+from support.servers import GatedDetector, Running, ended, running
 
 OWN = "What the caller sent comes back; it tells of nobody in a gallery."
 COURSE = "The gallery of a course is of use TRAINING, and its people have no names."
@@ -94,13 +92,7 @@ def template_of(at: Staffed, gallery_id: str) -> int:
     return at.server.app.galleries.subject(gallery_id, f"{gallery_id} 10").templates[0].template_id
 
 
-def update(at: Staffed, gallery_id: str, **why: Any) -> gallery_pb2.UpdateSubjectRequest:
-    mask = FieldMask(paths=["display_name"])
-    return gallery_pb2.UpdateSubjectRequest(
-        gallery_id=gallery_id, subject_id=f"{gallery_id} 10", display_name="Right", update_mask=mask, **why
-    )
-
-
+RENAMED: dict[str, Any] = {"display_name": "Right", "update_mask": FieldMask(paths=["display_name"])}
 CALLS: dict[str, Callable[..., Any]] = {
     "Search": lambda at, g, **why: gallery_pb2.SearchRequest(gallery_id=g, probe=FACE, **why),
     "StreamSearch": lambda at, g, **why: gallery_pb2.StreamSearchRequest(
@@ -111,7 +103,9 @@ CALLS: dict[str, Callable[..., Any]] = {
     "GetTemplate": lambda at, g, **why: gallery_pb2.GetTemplateRequest(
         gallery_id=g, template_id=template_of(at, g), include_photo=True, **why
     ),
-    "UpdateSubject": update,
+    "UpdateSubject": lambda at, g, **why: gallery_pb2.UpdateSubjectRequest(
+        gallery_id=g, subject_id=f"{g} 10", **RENAMED, **why
+    ),
     "FindDuplicates": lambda at, g, **why: gallery_pb2.FindDuplicatesRequest(gallery_id=g, threshold=-1.0, **why),
     "ClusterGallery": lambda at, g, **why: gallery_pb2.ClusterGalleryRequest(gallery_id=g, threshold=0.5, **why),
 }
@@ -222,29 +216,19 @@ def embedding(place: int) -> Embedding:
     return Embedding(frozen_array(vector), NULL_MODEL)
 
 
-class Waiting(NullDetector):
-    def __init__(self) -> None:
-        super().__init__()
-        self.holds = False
-        self.entered, self.go = threading.Event(), threading.Event()
-
-    def detect(self, pixels: U8) -> tuple[Detection, ...]:
-        if self.holds:
-            self.entered.set()
-            assert self.go.wait(20)
-        return super().detect(pixels)
+@pytest.fixture
+def detector() -> GatedDetector:
+    return GatedDetector()
 
 
 @pytest.fixture
-def detector() -> Waiting:
-    return Waiting()
-
-
-@pytest.fixture
-def server(tmp_path: Path, detector: Waiting) -> Iterator[Running]:
+def server(tmp_path: Path, detector: GatedDetector) -> Iterator[Running]:
     with running(tmp_path, detector) as server:
         make(server.app.galleries, GalleryUse.TEST)
+        detector.gate.set()
         server.gallery.Enrol(gallery_pb2.EnrolRequest(subject_id="old", face=FACE, **OLD))
+        assert detector.entered.acquire(timeout=20)
+        detector.gate.clear()
         yield server
 
 
@@ -301,14 +285,14 @@ WITH_A_PHOTO: dict[str, Callable[[Running], Any]] = {
 
 
 @pytest.mark.parametrize("method", WITH_A_PHOTO)
-def test_a_call_with_a_photo_is_not_done_in_the_new_gallery(server: Running, detector: Waiting, method: str) -> None:
+def test_a_call_with_a_photo_is_not_done_in_the_new_gallery(
+    server: Running, detector: GatedDetector, method: str
+) -> None:
     with ThreadPoolExecutor(1) as pool:
-        detector.holds = True
         asked = pool.submit(outcome, lambda: WITH_A_PHOTO[method](server))
-        assert detector.entered.wait(20)
+        assert detector.entered.acquire(timeout=20)
         replace(server.app.galleries)
-        detector.holds = False
-        detector.go.set()
+        detector.gate.set()
         assert asked.result(20) == "GALLERY_REPLACED"
     (kept,) = server.app.galleries.subjects("g", 10, "").items
     assert (kept.subject_id, len(kept.templates)) == ("secret", 1)

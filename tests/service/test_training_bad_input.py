@@ -32,6 +32,7 @@ from support.servers import Ended, Running, photo, refusal_of
 
 # Requests of any kind, right or wrong: what mypy would find in them is what is sent here.
 pb: Any = training_pb2
+Wrong = Callable[[Trial], dict[str, Any]]
 Course = training_pb2.Course
 RATE, CHOOSE, DECIDE, AGAIN = pb.TRIAL_STEP_RATE, pb.TRIAL_STEP_CHOOSE, pb.TRIAL_STEP_DECIDE, pb.TRIAL_STEP_RATE_AGAIN
 
@@ -139,22 +140,22 @@ def observed(trial: Trial) -> list[Any]:
     return list(Chance().notes("", trial).observations)
 
 
-def rated(**fields: Any) -> Callable[[Trial], dict[str, Any]]:
+def rated(**fields: Any) -> Wrong:
     """A rating of a pair, with what is wrong of it."""
     rating = {"rating": 1, **{name: fields.pop(name) for name in ("rating", "p_same") if name in fields}}
     return lambda trial: {"step": RATE, "rating": pb.PairRating(**rating), **fields}
 
 
-def listed(decision: Callable[[Trial], dict[str, Any]]) -> Callable[[Trial], dict[str, Any]]:
+def listed(decision: Wrong) -> Wrong:
     return lambda trial: {"step": DECIDE, "candidates": pb.CandidateDecision(**decision(trial))}
 
 
-def triaged(usability: int, *reasons: int) -> Callable[[Trial], dict[str, Any]]:
+def triaged(usability: int, *reasons: int) -> Wrong:
     decision = {"usability": usability, "reasons": reasons}
     return lambda trial: {"step": pb.TRIAL_STEP_TRIAGE, "quality": pb.QualityDecision(**decision)}
 
 
-DECISIONS: list[tuple[str, int, Callable[[Trial], dict[str, Any]], str]] = [
+DECISIONS: list[tuple[str, int, Wrong, str]] = [
     ("pairs", 0, rated(rating=4), "INVALID_RATING"),
     ("pairs", 0, rated(p_same=math.nan), "INVALID_RATING"),
     ("pairs", 0, rated(difficulty=6), "INVALID_RATING"),
@@ -183,7 +184,7 @@ DECISIONS: list[tuple[str, int, Callable[[Trial], dict[str, Any]], str]] = [
 STATUS = {"WRONG_STEP": "FAILED_PRECONDITION"}
 
 
-NOTES: list[tuple[str, int, Callable[[Trial], dict[str, Any]], str]] = [
+NOTES: list[tuple[str, int, Wrong, str]] = [
     ("lists", 0, lambda trial: {}, "MISSING_FIELD"),
     ("lists", 0, lambda trial: {"notes": LONG}, "INVALID_FIELD"),
     ("lists", 0, lambda trial: {"notes": "\x1b[31m"}, "INVALID_FIELD"),
@@ -211,9 +212,7 @@ def _like(trial: Trial, comparison: int = pb.COMPARISON_SIMILAR) -> Any:
 @pytest.mark.parametrize(
     "call", [*(("SubmitDecision", *one) for one in DECISIONS), *(("LockNotes", *one) for one in NOTES)]
 )
-def test_a_wrong_answer_is_refused(
-    stub: Stub, course: Course, refused: Refused, call: tuple[str, str, int, Callable[[Trial], dict[str, Any]], str]
-) -> None:
+def test_a_wrong_answer_is_refused(stub: Stub, course: Course, refused: Refused, call: tuple[Any, ...]) -> None:
     method, sitting, answers, wrong, reason = call
     session, trial = begun(stub, course, sitting, answers)
     request = getattr(pb, f"{method}Request")(session_id=session, trial_id=trial.trial_id, **wrong(trial))
@@ -232,9 +231,7 @@ PROBES: list[tuple[bytes, str, str]] = [
 
 
 @pytest.mark.parametrize(("data", "reason", "status"), PROBES)
-def test_a_probe_that_cannot_be_searched_for_is_refused(
-    stub: Stub, course: Course, refused: Refused, data: bytes, reason: str, status: str
-) -> None:
+def test_a_wrong_probe(stub: Stub, course: Course, refused: Refused, data: bytes, reason: str, status: str) -> None:
     session, trial = begun(stub, course, "own")
     request = pb.SubmitProbeRequest(session_id=session, trial_id=trial.trial_id, image={"data": data})
     refused(lambda: stub.SubmitProbe(request), reason, status)
@@ -413,9 +410,7 @@ COHORTS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("fields", "what"), COHORTS, ids=range(len(COHORTS)))
-def test_a_wrong_cohort_is_refused(
-    stub: Stub, course: Course, refused: Refused, fields: dict[str, Any], what: str
-) -> None:
+def test_a_wrong_cohort(stub: Stub, course: Course, refused: Refused, fields: dict[str, Any], what: str) -> None:
     request = pb.CreateCohortRequest(**{"course_id": course.course_id, "trainees": 1, **fields})
     end = refused(lambda: stub.CreateCohort(request), "INVALID_FIELD")
     assert end.info.metadata["field"] == what

@@ -30,27 +30,13 @@ from fr_training.exercises.photos import advice
 from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.sessions.views import ShowTrial, key_of
 from fr_training.trials import Trial as Kept
-from support.courses import (
-    PLAN,
-    Chance,
-    Clock,
-    Stub,
-    Trial,
-    answer,
-    ask,
-    create,
-    enrol,
-    next_trial,
-    running_by,
-    start,
-    store_of,
-    take,
-)
+from support.courses import PLAN, Chance, Clock, Trial, answer, ask, create, enrol, next_trial, start, store_of, take
 from support.leaks import LEAK, Heard, Listening, Row, bare, chance, drawn_secrets, forbidden
-from support.servers import Running, photo
+from support.servers import Running, photo, running
 
 PROBE = photo(6)
 NAMES = ("Jane", "Roe", "people_folder", ".png", "low_prevalence")
+STEPS = ("RATE", "CHOOSE", "DECIDE")
 # What a trainee may be told the exercises are: the others are verifications to look at.
 TOLD = set(training_pb2.Exercise.values()) - {
     training_pb2.EXERCISE_UNSPECIFIED,
@@ -62,7 +48,7 @@ AROUND = re.compile(rb"OK\n\n(?:x-request-id\n[0-9a-f]{32}|(?:user-agent|content
 
 @pytest.fixture(scope="module")
 def server(home: Path, clock: Clock) -> Iterator[Running]:
-    with running_by(clock, home / "data") as server:
+    with running(home / "data", clock=clock) as server:
         yield server
 
 
@@ -131,7 +117,7 @@ class Watched:
                 new = not any((trial.block_id, trial.step) == (one.block_id, one.step) for one in self.trials)
                 self.trials.append(trial)
                 if new and not self.careful:
-                    self.provoke(stub, code, session, trial)
+                    self.provoke(code, session, trial)
 
             for _ in take(stub, session, how, met):
                 pass
@@ -139,18 +125,15 @@ class Watched:
             stub.FinishSession(training_pb2.FinishSessionRequest(session_id=session))
         stub.JoinCourse(training_pb2.JoinCourseRequest(code=code))
 
-    def provoke(self, stub: Stub, code: str, session: str, trial: Trial) -> None:
+    def provoke(self, code: str, session: str, trial: Trial) -> None:
         """Make every mistake that there is with a trial; none of it may tell anything, nor change anything."""
+        stub = self.listening.training
         both: Any = {"session_id": session, "trial_id": trial.trial_id}
         other: Any = {"session_id": session, "trial_id": "0" * 32}
         image: Any = {"data": b"none"}
         decision = training_pb2.SubmitDecisionRequest
         again = training_pb2.NextTrialRequest
-        rate, choose, decide = (
-            training_pb2.TRIAL_STEP_RATE,
-            training_pb2.TRIAL_STEP_CHOOSE,
-            training_pb2.TRIAL_STEP_DECIDE,
-        )
+        rate, choose, decide = (training_pb2.TrialStep.Value(f"TRIAL_STEP_{name}") for name in STEPS)
         pictures = [one.picture_id for one in trial.pictures]
         listed = training_pb2.CandidateDecision(picture_id="0" * 16, ratings=dict.fromkeys(pictures, 0))
         bad: list[tuple[Callable[[Any], Any], Any]] = [
@@ -167,8 +150,7 @@ class Watched:
         for call, request in bad:
             with suppress(grpc.RpcError):
                 call(request)
-        pause = training_pb2.PauseSessionRequest(session_id=session)
-        stub.PauseSession(pause)
+        stub.PauseSession(training_pb2.PauseSessionRequest(session_id=session))
         with suppress(grpc.RpcError):
             ask(stub, session)
         stub.ResumeSession(training_pb2.ResumeSessionRequest(session_id=session))
@@ -441,15 +423,10 @@ ASKED = 1
 
 @dataclass
 class Measured:
-    """A trial as it was received, and what is right.
+    """A trial as it was received (see `measured`), and what is right.
 
-    Attributes:
-        session: its number.
-        block_id: of the plan.
-        features: see `measured`.
-        truth: 1 for one person, for a usable photo, for a list with the person; 0 otherwise; of a triad, the place.
-        place: of the mate or of the odd one among the pictures that can be chosen; None where there is none.
-        choices: how many can be chosen.
+    `truth` is 1 for one person, a usable photo or a list with the person; of a triad, it is the place of the odd one.
+    `place` is that of what is to be chosen among `choices`; None where there is none.
     """
 
     session: int
