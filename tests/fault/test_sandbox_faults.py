@@ -183,12 +183,7 @@ def children() -> set[int]:
     ],
 )
 def test_a_harm_costs_one_call(
-    harm: str,
-    refusal: type[FrError],
-    words: str,
-    why: str,
-    decoder: SandboxedDecoder,
-    caplog: pytest.LogCaptureFixture,
+    harm: str, refusal: type[FrError], words: str, why: str, decoder: SandboxedDecoder, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert decoder.decode(photo(), LIMITS).width == 64
     with pytest.raises(refusal, match=words):

@@ -211,10 +211,7 @@ sent = st.one_of(
         max_size=14,
     ).map(lambda found: Observations(tuple(found))),
     st.builds(
-        ListDecision,
-        st.sampled_from(ListChoice),
-        st.none() | pictures,
-        st.dictionaries(pictures, numbers, max_size=9),
+        ListDecision, st.sampled_from(ListChoice), st.none() | pictures, st.dictionaries(pictures, numbers, max_size=9)
     ),
     st.builds(Triage, st.sampled_from(Usability), st.frozensets(st.sampled_from(Degraded))),
     st.builds(ProbeSent, texts | st.just("0" * 64)),

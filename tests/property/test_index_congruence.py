@@ -169,11 +169,7 @@ def test_every_index_agrees_with_the_reference(
 
 
 @settings(max_examples=examples(60))
-@given(
-    steps=STEPS,
-    dimension=st.sampled_from([2, 3, 128]),
-    seed=st.integers(0, 2**32 - 1),
-)
+@given(steps=STEPS, dimension=st.sampled_from([2, 3, 128]), seed=st.integers(0, 2**32 - 1))
 def test_codes_that_cannot_tell_vectors_apart_lose_none_of_them(
     steps: list[tuple[str, float]], dimension: int, seed: int
 ) -> None:

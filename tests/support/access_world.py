@@ -248,10 +248,7 @@ def request_of(method: str, scoped: Scoped | None = None, resource_id: str = "",
 
 @contextmanager
 def guarded(
-    folder: Path,
-    authenticator: Callable[[AccessStore], Authenticator],
-    rules: Any = RULES,
-    **sections: Any,
+    folder: Path, authenticator: Callable[[AccessStore], Authenticator], rules: Any = RULES, **sections: Any
 ) -> Iterator[World]:
     kept = Kept()
     with ExitStack() as stack:

@@ -59,11 +59,7 @@ class _Details(
     pass
 
 
-class _Sends(
-    grpc.UnaryUnaryClientInterceptor,
-    grpc.UnaryStreamClientInterceptor,
-    grpc.StreamStreamClientInterceptor,
-):
+class _Sends(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor, grpc.StreamStreamClientInterceptor):
     """Sends a key with every call."""
 
     def __init__(self, token: str) -> None:

@@ -141,11 +141,7 @@ def filed(folder: Path, *, finished: bool = False) -> Filed:
         store.open_case("another", Purpose.TESTING, SEARCHER)  # whose records are in the same audit
         with store.auditing() as audit:
             extract = audit_extract(audit, store.case(case.case_id))
-        return Filed(
-            store.case(case.case_id),
-            [_exhibit(store.examination(one)) for one in made],
-            extract,
-        )
+        return Filed(store.case(case.case_id), [_exhibit(store.examination(one)) for one in made], extract)
 
 
 def listing(files: Mapping[str, bytes]) -> dict[str, dict[str, object]]:

@@ -79,12 +79,7 @@ class History:
     """
 
     def __init__(
-        self,
-        galleries: Galleries,
-        gallery_id: str,
-        retention: timedelta | None,
-        clock: Clock,
-        chance: random.Random,
+        self, galleries: Galleries, gallery_id: str, retention: timedelta | None, clock: Clock, chance: random.Random
     ) -> None:
         self.galleries = galleries
         self._id = gallery_id

@@ -183,11 +183,7 @@ def made_pairs(people: int = 60, folds: int = 2, seed: int = 1) -> tuple[Compare
     similarities = np.concatenate([chance.normal(0.5, 0.15, people), chance.normal(0.0, 0.15, people)])
     pairs = (*mated, *nonmated)
     compared = ComparedPairs(
-        similarities,
-        np.arange(2 * people) < people,
-        np.array([pair.fold for pair in pairs], dtype=np.int64),
-        pairs,
-        (),
+        similarities, np.arange(2 * people) < people, np.array([pair.fold for pair in pairs], dtype=np.int64), pairs, ()
     )
     photos = tuple(Path(f"{name}/1") for name in names)
     return compared, AcrossPeople(chance.normal(0.0, 0.15, people * (people - 1) // 2), tuple(names), photos)

@@ -70,13 +70,7 @@ class PowerCut(apsw.VFS):
     """
 
     def __init__(
-        self,
-        rng: random.Random,
-        most: int,
-        at_moment: Callable[[Image], None],
-        folder: Path,
-        *,
-        lies: bool = False,
+        self, rng: random.Random, most: int, at_moment: Callable[[Image], None], folder: Path, *, lies: bool = False
     ) -> None:
         self.vfs_name = f"power-cut-{next(_numbers)}"
         self._rng = rng

@@ -89,10 +89,7 @@ class ScriptedGallery(gallery_pb2_grpc.GalleryServiceServicer):
 
 
 def scripted(
-    stream: StreamOfEnrolments | None = None,
-    busy: int = 0,
-    reason: str = "OVERLOADED",
-    retry_after_s: float = 0.02,
+    stream: StreamOfEnrolments | None = None, busy: int = 0, reason: str = "OVERLOADED", retry_after_s: float = 0.02
 ) -> ScriptedGallery:
     return ScriptedGallery(stream, busy, reason, retry_after_s)  # type: ignore[abstract]
 
