@@ -25,8 +25,6 @@ EVERY = 1 if NIGHTLY else 30
 
 
 class Reference:
-    """InsightFace's recognition model on the file of the pack."""
-
     def __init__(self, model_file: Path) -> None:
         arcface = pytest.importorskip("insightface.model_zoo.arcface_onnx")
         options = SessionOptions()
@@ -49,7 +47,6 @@ def reference(pack_cache: ModelCache) -> Reference:
 
 
 def cosines(paths: list[Path], engine: Engine, reference: Reference) -> np.ndarray[Any, Any]:
-    """The similarity of both embeddings of each face of each photo."""
     photos = Photos(engine.pipeline, photos_at_once(engine.device), lambda done, total: None).embed(paths)
     found = []
     for path, photo in photos.items():

@@ -40,7 +40,6 @@ def database(folder: Path) -> Path:
 
 
 def settle(folder: Path) -> None:
-    """Have all of the store in its one file."""
     connection = apsw.Connection(str(database(folder)))
     connection.pragma("journal_mode", "delete")
     connection.close()
@@ -216,7 +215,6 @@ def test_an_open_store_does_not_go_back(made: Made, tmp_path: Path) -> None:
 
 
 def drawing() -> random.Random:
-    """Draws anew each time."""
     seed = random.SystemRandom().getrandbits(32)
     print(f"seed {seed}")  # noqa: T201 - with it, what failed can be repeated
     return random.Random(seed)
@@ -253,9 +251,6 @@ def test_each_byte_that_is_changed_is_found_or_harmless(made: Made, tmp_path: Pa
         except FrError:
             found += 1
     assert found > FLIPS // 10
-
-
-# --- several processes -------------------------------------------------------------------------------------------
 
 
 def _check_for_ever(folder: Path, token: str) -> None:
@@ -329,7 +324,6 @@ def test_two_stores_change_in_turns(tmp_path: Path) -> None:
 
 
 def main() -> None:
-    """Do what the words say, until killed."""
     what, folder, *rest = sys.argv[1:]
     if what == "check":
         _check_for_ever(Path(folder), *rest)

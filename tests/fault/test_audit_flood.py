@@ -34,7 +34,6 @@ WHY: dict[str, Any] = {"purpose": common_pb2.PURPOSE_MISSING_PERSON, "case_refer
 
 
 def malformed(caller: Caller) -> Sequence[Callable[[], Any]]:
-    """Calls of a valid key that the server refuses because of their content."""
     search, detect = caller.gallery.Search.future, caller.recognition.Detect.future
     return (
         lambda: detect(recognition_pb2.DetectRequest(image=common_pb2.Image(data=b"no photo"))),

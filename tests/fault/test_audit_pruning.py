@@ -48,7 +48,6 @@ def pruning_of(store: AccessStore, folder: Path, clock: Callable[[], int], archi
 
 
 def until_killed(folder: Path, ready: Event) -> None:
-    """Record and prune, day by day."""
     clock, rng = Clock(), random.Random()
     with AccessStore.open(folder, KEY, clock) as store, patch.object(segment, "MOST_RECORDS", 25):
         pruning = pruning_of(store, folder, clock)
@@ -69,7 +68,6 @@ def archived_lines(folder: Path) -> Iterator[bytes]:
 
 
 def chain_of(store: AccessStore, folder: Path) -> Verified | Broken:
-    """The archived and the remaining records, together."""
     with store.auditing() as audit:
         lines = chain(archived_lines(folder), export(audit))
         return verify_export(lines, audit.public_key(), may_continue=True)
@@ -96,9 +94,6 @@ def test_processes_that_are_killed_leave_one_chain(tmp_path: Path) -> None:
             assert chain_of(store, tmp_path) == Verified(head.chain_id, head.seq, head.seq, 1)
     assert pruned > RECORDS * KILLS
     figure("records pruned by processes that were killed", pruned)
-
-
-# --- the disk ------------------------------------------------------------------------------------------------------
 
 
 def fill(store: AccessStore, clock: Clock, rng: random.Random) -> None:
@@ -161,7 +156,6 @@ def test_nothing_of_what_was_pruned_is_left_in_the_files(tmp_path: Path) -> None
 
 
 def test_others_are_not_held_up(tmp_path: Path) -> None:
-    """During the pruning of a long chain, other records wait no longer than for one segment."""
     clock, rng = Clock(), random.Random(1)
     with AccessStore.open(tmp_path, KEY, clock) as store:
         for number in range(60):
@@ -179,9 +173,6 @@ def test_others_are_not_held_up(tmp_path: Path) -> None:
             assert audit.pruned().upto >= 30_000
         assert during > 3 * (30_000 / segment.MOST_RECORDS)
         figure("seconds to prune 30,000 records, and groups recorded meanwhile", f"{took_s:.1f}, {during}")
-
-
-# --- what is not pruned --------------------------------------------------------------------------------------------
 
 
 def due(tmp_path: Path) -> tuple[AccessStore, Clock]:

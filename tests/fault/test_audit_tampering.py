@@ -36,16 +36,8 @@ TAKE_HEAD = "SELECT seq, at_ms, hash, mac FROM audit_head"
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A database with an audit, and what was kept elsewhere.
-
-    Attributes:
-        path: its file.
-        checkpoints: at `MARK` and at the end.
-        heads: the row of the head after each record, as a thief of backups may have them.
-        now_ms: what the clock says at the end.
-        first: number of the first record that is there.
-        before: rows of the audit before the last pruning, the mark among them.
-    """
+    """A database with an audit; its checkpoints at `MARK` and at the end, and the head after each record, as a thief of
+    backups may have it; the first record that is there; and the rows before the last pruning."""
 
     path: Path
     checkpoints: tuple[Checkpoint, Checkpoint]
@@ -93,7 +85,6 @@ def copied(original: Original, folder: Path) -> Audited:
 
 
 def verdict(audited: Audited, *checkpoints: Checkpoint) -> Verified | Broken:
-    """What a process finds that opens the file after everything was closed."""
     audited.connection.close()
     again = Audited(audited.path)
     try:
@@ -251,25 +242,11 @@ def untold(original: Original, seq: int) -> bool:
 
 
 def shift(audited: Audited, after: int, by: int) -> None:
-    """Give every row after one another number."""
     audited.sql("UPDATE audit SET seq = -seq WHERE seq > ?", after)
     audited.sql("UPDATE audit SET seq = -seq + ? WHERE seq < 0", by)
 
 
-TAMPERINGS_OF: tuple[Tampering, ...] = (
-    edit,
-    edit_well,
-    delete,
-    swap,
-    truncate,
-    roll_head_back,
-    edit_head,
-    insert,
-    rewrite,
-    rewrite_all,
-)
-
-
+TAMPERINGS_OF = (edit, edit_well, delete, swap, truncate, roll_head_back, edit_head, insert, rewrite, rewrite_all)
 TAMPERINGS_OF_PRUNED = (*TAMPERINGS_OF, edit_mark, take_mark_away, put_mark_back, prune_more)
 
 

@@ -1,12 +1,15 @@
-"""What befalls backups: changed bytes, full disks, sudden death, a server that writes. Each with its control."""
+"""What befalls backups: changed bytes, full disks, sudden death, a server that writes. Each with its control.
+
+Run as a script, this file backs up and dies, or enrols until it is killed.
+"""
 
 from __future__ import annotations
 
 import itertools
 import os
 import signal
-import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -25,72 +28,13 @@ from fr_core.gallery.backup.take import back_up
 from fr_core.gallery.backup.verify import verify
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.values import Enrolment, NewTemplate
-from fr_core.storage.keys import KeyEncryptionKey
-from fr_core.types import Embedding, ModelId
+from support.commands import script
 from support.counts import NIGHTLY
+from support.full_disk import WatchedDisk
+from support.ledger import KEY, MODEL, SIZE, embedding
 
-KEY = KeyEncryptionKey(bytes(range(32)))
-MODEL = ModelId("null", "1", "0" * 64)
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-SIZE = 16
 CHANGES = 600
-
-CHILD = f"""
-import itertools, os, sys, threading
-from pathlib import Path
-import numpy as np
-from fr_core.gallery.galleries import Galleries
-from fr_core.storage.keys import KeyEncryptionKey
-from fr_core.gallery.values import Enrolment, NewTemplate
-from fr_core.types import Embedding, ModelId
-
-MODEL = ModelId("null", "1", "0" * 64)
-galleries = Galleries.open(Path(sys.argv[1]), key=KeyEncryptionKey(bytes(range(32))), index="numpy")
-
-def work(worker):
-    for number in itertools.count():
-        vector = np.random.default_rng(worker * 1_000_000 + number).standard_normal({SIZE})
-        embedding = Embedding((vector / np.linalg.norm(vector)).astype(np.float32), MODEL)
-        galleries.enrol("g", Enrolment(f"new-{{worker}}-{{number}}", NewTemplate(embedding)))
-        os.write(1, f"new-{{worker}}-{{number}}\\n".encode())
-
-for worker in range(3):
-    threading.Thread(target=work, args=(worker,)).start()
-"""
-
-# Backs up, and kills itself at the write whose number is the third argument.
-DIE = """
-import os, signal, sys
-from datetime import UTC, datetime
-from pathlib import Path
-import apsw
-from fr_core.gallery.backup.take import back_up
-from fr_core.storage.keys import KeyEncryptionKey
-
-class Deadly(apsw.VFS):
-    def __init__(self):
-        super().__init__("deadly", "")
-    def xOpen(self, name, flags):
-        return File("", name, flags)
-
-class File(apsw.VFSFile):
-    left = int(sys.argv[3])
-    def xWrite(self, data, offset):
-        File.left -= 1
-        if File.left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        super().xWrite(data, offset)
-
-vfs = Deadly()
-out = Path(sys.argv[2])
-keys = out.with_name("keys")
-back_up(Path(sys.argv[1]), KeyEncryptionKey(bytes(range(32))), out, keys, datetime.now(UTC), vfs="deadly")
-"""
-
-
-def embedding(seed: int) -> Embedding:
-    vector = np.random.default_rng(seed).standard_normal(SIZE)
-    return Embedding((vector / np.linalg.norm(vector)).astype(np.float32), MODEL)
 
 
 def fill(folder: Path, subjects: int = 12) -> None:
@@ -123,9 +67,6 @@ def everything(out: Path, keys: Path) -> object:
         return *found, list(saved.erasures())
 
 
-# --- changed bytes ------------------------------------------------------------------------------------------
-
-
 def changed_byte(data: bytes, rng: np.random.Generator) -> bytes:
     place = int(rng.integers(len(data)))
     return data[:place] + bytes([data[place] ^ int(rng.integers(1, 256))]) + data[place + 1 :]
@@ -143,7 +84,6 @@ def swapped_pages(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def finds_nothing_amiss(path: Path) -> bool:
-    """Whether SQLite itself takes a file for sound."""
     try:
         with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
             return bool(connection.execute("PRAGMA integrity_check").get == "ok")
@@ -246,36 +186,21 @@ def test_a_damaged_backup_leaves_no_folder(own: Path) -> None:
     assert restore(own / "out", own / "keys", KEY, own / "deep" / "new").held.photos == 12
 
 
-# --- a full disk --------------------------------------------------------------------------------------------
-
-
-class Small(apsw.VFS):
+class Small(WatchedDisk):
     """A disk that takes so many bytes and no more."""
 
-    def __init__(self, room: int) -> None:
-        super().__init__("small", "")
-        self.room = room
-        self.written = 0
+    room, written = 2**40, 0
 
-    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's
-        return _SmallFile(self, name, flags)
-
-
-class _SmallFile(apsw.VFSFile):
-    def __init__(self, disk: Small, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
-        super().__init__("", name, flags)
-        self._disk = disk
-
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - SQLite's
-        if self._disk.written + len(data) > self._disk.room:
-            raise apsw.FullError("full")
-        self._disk.written += len(data)
-        super().xWrite(data, offset)
+    def step(self, kind: str, path: str, size: int) -> None:
+        if kind == "write":
+            if self.written + size > self.room:
+                raise apsw.FullError("full")
+            self.written += size
 
 
 @pytest.fixture
 def disk() -> Iterator[Small]:
-    small = Small(2**40)
+    small = Small()
     yield small
     small.unregister()
 
@@ -286,35 +211,32 @@ def names(folder: Path) -> list[str]:
 
 def test_a_disk_that_is_full_in_the_middle_leaves_nothing_of_a_backup(own: Path, disk: Small) -> None:
     older = (own / "keys").read_bytes()
-    back_up(own / "data", KEY, own / "control", own / "keys-2", NOW, vfs="small")
+    back_up(own / "data", KEY, own / "control", own / "keys-2", NOW, vfs=disk.vfs_name)
     needed, before = disk.written, names(own)
     for room in range(0, needed, needed // 12):
         disk.room, disk.written = room, 0
         with pytest.raises(StoreFailed):
-            back_up(own / "data", KEY, own / "new", own / "keys", NOW, vfs="small")
+            back_up(own / "data", KEY, own / "new", own / "keys", NOW, vfs=disk.vfs_name)
         assert names(own) == before
         assert (own / "keys").read_bytes() == older
     disk.room, disk.written = needed, 0  # the control: with as much room as it needs
-    back_up(own / "data", KEY, own / "new", own / "keys", NOW, vfs="small")
+    back_up(own / "data", KEY, own / "new", own / "keys", NOW, vfs=disk.vfs_name)
     assert restore(own / "new", own / "keys", KEY, own / "restored").held.templates == 12
 
 
 def test_a_disk_that_is_full_in_the_middle_leaves_nothing_of_a_restoration(own: Path, disk: Small) -> None:
-    restore(own / "out", own / "keys", KEY, own / "control", vfs="small")
+    restore(own / "out", own / "keys", KEY, own / "control", vfs=disk.vfs_name)
     needed, before = disk.written, names(own)
     (own / "empty").mkdir()
     for room in range(0, needed, needed // 12):
         for folder in ("new", "empty"):
             disk.room, disk.written = room, 0
             with pytest.raises(StoreFailed):
-                restore(own / "out", own / "keys", KEY, own / folder, vfs="small")
+                restore(own / "out", own / "keys", KEY, own / folder, vfs=disk.vfs_name)
         assert names(own) == sorted([*before, "empty"])
         assert names(own / "empty") == []
     disk.room, disk.written = needed, 0  # the control
-    assert restore(own / "out", own / "keys", KEY, own / "empty", vfs="small").held.templates == 12
-
-
-# --- sudden death -------------------------------------------------------------------------------------------
+    assert restore(own / "out", own / "keys", KEY, own / "empty", vfs=disk.vfs_name).held.templates == 12
 
 
 def test_death_in_the_middle_leaves_the_older_backup_and_keys_in_force(own: Path) -> None:
@@ -322,9 +244,9 @@ def test_death_in_the_middle_leaves_the_older_backup_and_keys_in_force(own: Path
     ended = []
     for write in (0, 2, 5, 9, 10_000):
         out = own / f"out-{write}"
-        child = subprocess.run([sys.executable, "-c", DIE, own / "data", out, str(write)], timeout=60, check=False)
-        ended.append(child.returncode)
-        if child.returncode == -signal.SIGKILL:
+        with script(__file__, "die", own / "data", out, write) as child:
+            ended.append(child.wait(60))
+        if ended[-1] == -signal.SIGKILL:
             assert not out.exists()
             assert (own / "keys").read_bytes() == older
     assert ended == [-signal.SIGKILL] * 4 + [0]  # the last is the control
@@ -402,15 +324,11 @@ def test_a_backup_that_does_not_get_its_name_has_changed_nothing_for_the_older(
     assert (restored.held.subjects, restored.erased_since) == (7, 1)
 
 
-# --- a server that writes -----------------------------------------------------------------------------------
-
-
 def test_backups_beside_a_process_that_enrols_hold_all_that_was_acknowledged(own: Path) -> None:
     """The folder is locked by the other process; that each backup holds more than the one before is the control."""
-    child = subprocess.Popen([sys.executable, "-c", CHILD, own / "data"], stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    try:
-        sizes = []
+    sizes = []
+    with script(__file__, "enrol", own / "data") as child:
+        assert child.stdout is not None
         for number in range(3):
             acknowledged = [child.stdout.readline().strip() for _ in range(60)]
             out = own / f"out-{number}"
@@ -420,12 +338,48 @@ def test_backups_beside_a_process_that_enrols_hold_all_that_was_acknowledged(own
             assert set(acknowledged) <= held
             sizes.append(len(held))
         assert verify(own / "data", KEY).subjects >= sizes[-1]
-    finally:
-        child.kill()
-        child.wait()
-        child.stdout.close()
     assert sizes[0] < sizes[1] < sizes[2]
     for number, size in enumerate(sizes):  # the newest keys open each of them
         restored = restore(own / f"out-{number}", own / "keys", KEY, own / f"new-{number}")
         assert (restored.held.subjects, restored.erased_since) == (size, 0)
     assert verify(own / "data", KEY).subjects >= sizes[-1]
+
+
+# --- the processes beside -------------------------------------------------------------------------------------
+
+
+class Deadly(WatchedDisk):
+    """Kills the process at the write of a number."""
+
+    writes = 0
+
+    def step(self, kind: str, path: str, size: int) -> None:
+        if kind == "write":
+            if not self.writes:
+                os.kill(os.getpid(), signal.SIGKILL)
+            self.writes -= 1
+
+
+def die(data: str, out: str, write: str) -> None:
+    disk = Deadly()
+    disk.writes = int(write)
+    back_up(Path(data), KEY, Path(out), Path(out).with_name("keys"), datetime.now(UTC), vfs=disk.vfs_name)
+
+
+def enrol_for_ever(data: str) -> None:
+    galleries = Galleries.open(Path(data), key=KEY, index="numpy")
+
+    def work(worker: int) -> None:
+        for number in itertools.count():
+            template = NewTemplate(embedding(worker * 1_000_000 + number))
+            galleries.enrol("g", Enrolment(f"new-{worker}-{number}", template))
+            os.write(1, f"new-{worker}-{number}\n".encode())
+
+    for worker in range(1, 4):
+        threading.Thread(target=work, args=(worker,)).start()
+
+
+PROGRAMS: dict[str, Callable[..., None]] = {"die": die, "enrol": enrol_for_ever}
+
+if __name__ == "__main__":
+    PROGRAMS[sys.argv[1]](*sys.argv[2:])

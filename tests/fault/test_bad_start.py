@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
-import subprocess
-import sys
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
@@ -23,22 +20,17 @@ from fr_server.gateway.gateway import Gateway
 from fr_server.main import build
 from fr_server.storage.seal import unsealed
 from fr_server.telemetry.exposition import MetricsServer
-from support.commands import START_S
+from support.commands import fr_ends
 from support.secured import made
 
 
 def line_of_the_command(folder: Path, setting: str) -> str:
-    """Start `fr serve` with a setting; return the line that it ends with."""
-    fr = str(Path(sys.executable).with_name("fr"))
-    command = [fr, "serve", "--port", "0", "--data", str(folder), "--set", "model.device=cpu"]
-    ended = subprocess.run([*command, "--set", setting], capture_output=True, text=True, timeout=START_S, check=False)
-    assert (ended.returncode, ended.stdout) == (1, "")
-    (line,) = ended.stderr.splitlines()
+    words = ("serve", "--port", 0, "--data", folder, "--set", "model.device=cpu", "--set", setting)
+    (line,) = fr_ends(*words).splitlines()
     return line
 
 
 def refusal(folder: Path, setting: str) -> str:
-    """What the command would say."""
     with pytest.raises(FrError) as refused:
         build(load_config(None, ["model.device=cpu", setting], {"server.port": 0, "gallery.folder": str(folder)}))
     assert not folder.exists()
@@ -90,7 +82,6 @@ def test_the_command_ends_with_that_sentence_and_status_1(tmp_path: Path, pack_c
 
 
 def server_of(folder: Path, section: str, setting: str) -> Path:
-    """Write the configuration of a server with a setting; return its file."""
     path = folder / "server.toml"
     named = {"server": "port = 0", "gallery": f'folder = "{folder / "data"}"'}
     named[section] = f"{named.get(section, '')}\n{setting}"
@@ -99,7 +90,6 @@ def server_of(folder: Path, section: str, setting: str) -> Path:
 
 
 def checked(path: Path) -> tuple[int, str]:
-    """What `fr server check-config` ends with and says."""
     ended = CliRunner().invoke(build_command(), ["server", "check-config", "--config", str(path)])
     return ended.exit_code, ended.output.removesuffix("\n")
 
@@ -188,11 +178,7 @@ def test_check_config_warns_of_what_can_be_and_is_not_meant(tmp_path: Path, pack
 def test_an_opencv_that_cannot_be_loaded_is_told_in_one_line(tmp_path: Path) -> None:
     broken = tmp_path / ("cv2" + EXTENSION_SUFFIXES[0])
     broken.write_bytes(b"needs a library that is not there")
-    command = [str(Path(sys.executable).with_name("fr")), "serve", "--print-config"]
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=START_S, check=False, env=environment)
-    assert (ended.returncode, ended.stdout) == (1, "")
-    (line,) = ended.stderr.splitlines()
+    (line,) = fr_ends("serve", "--print-config", PYTHONPATH=str(tmp_path)).splitlines()
     assert line.startswith(f"OpenCV cannot be loaded ({broken}: ")
     assert "pip install --force-reinstall --no-deps opencv-python-headless" in line
 

@@ -59,7 +59,6 @@ async def cancel_many(address: str, calls: int, seed: int) -> int:
 
 
 def seconds_of_a_call(address: str) -> float:
-    """The median of nine."""
     took = []
     with grpc.insecure_channel(address) as channel:
         stub = recognition_pb2_grpc.RecognitionServiceStub(channel)
@@ -71,8 +70,6 @@ def seconds_of_a_call(address: str) -> float:
 
 
 def at_rest(server: Started) -> dict[str, Any]:
-    """Wait until nothing is in work; then what was."""
-
     def resting() -> bool:
         state = server.state()
         queues = ("in_flight", "waiting_for_a_thread", "waiting_for_a_batch", "busy_threads")
@@ -83,7 +80,6 @@ def at_rest(server: Started) -> dict[str, Any]:
 
 
 def answer_at_once(server: Started) -> None:
-    """See that as many calls as there are threads, at the same time, are answered at once."""
     with grpc.insecure_channel(server.address) as channel, ThreadPoolExecutor(WORKERS) as pool:
         stub = recognition_pb2_grpc.RecognitionServiceStub(channel)
         answers = list(pool.map(lambda blue: stub.Embed(embed_request(blue), timeout=SOON), range(1, WORKERS + 1)))

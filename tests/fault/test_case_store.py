@@ -37,7 +37,7 @@ from support.cases import (
     picks,
     some_candidates,
 )
-from support.commands import script
+from support.commands import say, script
 from support.counts import count
 
 ANNA, BERT, CLEO, DORA = EXAMINERS
@@ -49,9 +49,6 @@ RACES = 8
 
 def anybody(_: str) -> bool:
     return True
-
-
-# --- tampering ---------------------------------------------------------------------------------------------------
 
 
 def fill(store: CaseStore) -> None:
@@ -67,7 +64,6 @@ def fill(store: CaseStore) -> None:
 
 
 def read_all(store: CaseStore) -> None:
-    """Read whatever there is to read."""
     waiting = store.awaiting(CLEO, anybody, size=1_000)
     assert len(waiting) == 6
     cases = store.cases()
@@ -87,7 +83,6 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def altered(filled: Path, folder: Path, *statements: str) -> Path:
-    """A copy of the store, changed by somebody with the file but without the key."""
     shutil.copytree(filled, folder)
     connection = apsw.Connection(str(folder / SCHEMA.database_name))
     try:
@@ -101,7 +96,6 @@ def altered(filled: Path, folder: Path, *statements: str) -> Path:
 
 
 def exchanged(table: str, columns: str, one: str, other: str) -> str:
-    """Give one row the columns of another."""
     return f"UPDATE {table} SET ({columns}) = (SELECT {columns} FROM {table} WHERE {other}) WHERE {one}"
 
 
@@ -282,39 +276,31 @@ def _is_in(folder: Path, piece: bytes) -> bool:
     return any(piece[:32] in path.read_bytes() for path in folder.iterdir())
 
 
-# --- processes that die, and that race ---------------------------------------------------------------------------
-
-
-def _say(*words: object) -> None:
-    os.write(1, (json.dumps(words) + "\n").encode())  # shorter than a pipe takes whole
-
-
 def _give_for_ever(folder: Path, how: str) -> None:
-    """Give findings, and tell of each before and after."""
     with open_store(folder, Clock(int(time.time() * 1000))) as store:
         waiting = [one.examination_id for one in store.awaiting(ANNA, anybody, size=1_000)]
         for examination_id in waiting:
             for who in (ANNA, BERT, CLEO):
                 finding = picks(who) if who != BERT else none_of_them(who)
                 if how == "promise":
-                    _say(examination_id, who)
+                    say(examination_id, who)
                 store.give_finding(examination_id, finding)
                 if how != "promise":
-                    _say(examination_id, who)
+                    say(examination_id, who)
     time.sleep(60)
 
 
 def _race(folder: Path, who: str, examinations: list[str]) -> None:
     """Give a finding of each at the moment that is told on standard input."""
     with open_store(folder) as store:
-        _say("ready")
+        say("ready")
         for examination_id in examinations:
             sys.stdin.readline()
             try:
                 after = store.give_finding(examination_id, none_of_them(who))
-                _say("kept", [one.examiner for one in after.findings])
+                say("kept", [one.examiner for one in after.findings])
             except (FindingLocked, ExaminerNotIndependent) as refused:
-                _say(refused.reason, [])
+                say(refused.reason, [])
 
 
 def main() -> None:

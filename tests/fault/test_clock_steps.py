@@ -8,17 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
-import grpc
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, server_pb2, training_pb2, training_pb2_grpc
+from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, server_pb2, training_pb2
 from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.values import GalleryUse
 from fr_core.storage.audit.values import Entry
@@ -28,10 +25,11 @@ from fr_trust.access.budget import Budget
 from fr_trust.access.budgets import Budgets
 from fr_trust.access.roles import Role
 from fr_trust.access.store import AccessStore
+from support.callers import Caller, reason_of
 from support.counts import count
-from support.courses import Chance, answer, next_trial, store_of
+from support.courses import Chance, Stub, answer, next_trial, store_of
 from support.secured import figure, key_of
-from support.servers import Running, ended, photo, running
+from support.servers import Running, photo, running
 from support.training_stores import add_course, begin, small_course
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
@@ -75,8 +73,6 @@ class WallClock:
 
 @dataclass
 class Site:
-    """A server, its machine, and whoever calls."""
-
     server: Running
     machine: Machine
     signer: ec.EllipticCurvePrivateKey
@@ -87,12 +83,8 @@ class Site:
         assert self.server.app._stores is not None
         return self.server.app._stores.access
 
-    def reason(self, call: Callable[..., Any], request: Any, token: str) -> str:
-        try:
-            call(request, metadata=(("authorization", f"Bearer {token}"),), timeout=10)
-        except grpc.RpcError as error:
-            return str(ended(error).info.reason)
-        return OK
+    def caller(self, token: str) -> Caller:
+        return Caller(self.server.channel, token)
 
     def gallery(self, expires: datetime | None = None) -> str:
         gallery_id = f"gallery-{next(self.names)}"
@@ -103,7 +95,7 @@ class Site:
     def searches(self, token: str, gallery_id: str) -> str:
         probe = recognition_pb2.Probe(image=common_pb2.Image(data=PHOTO))
         request = gallery_pb2.SearchRequest(gallery_id=gallery_id, probe=probe)
-        return self.reason(self.server.gallery.Search, request, token)
+        return reason_of(lambda: self.caller(token).gallery.Search(request))
 
     def recorded_ms(self) -> int:
         number = self.keys.record([Entry("system", "access.test", OK)]).result(10)
@@ -112,7 +104,7 @@ class Site:
         return kept.record.at_ms
 
     def asks(self, token: str) -> str:
-        return self.reason(self.server.server.GetServerInfo, server_pb2.GetServerInfoRequest(), token)
+        return reason_of(lambda: self.caller(token).server.GetServerInfo(server_pb2.GetServerInfoRequest()))
 
 
 @contextmanager
@@ -139,17 +131,14 @@ def site(folder: Path, steady: bool = True) -> Iterator[Site]:
             assert isinstance(verify(audit), Verified)
 
 
-# --- what must stay right ----------------------------------------------------------------------------------------
-
-
 def sittings(site: Site, step_ms: int) -> None:
     """A block of ten minutes has ten minutes, and what an answer took is what it took."""
-    stub, store = training_pb2_grpc.TrainingServiceStub(site.server.channel), store_of(site.server)
+    store = store_of(site.server)
     course = small_course(course_id=f"{next(site.names):016x}", created_ms=site.server.app._clock())
     add_course(store, course)
     _, enrolled = store.create_cohort(course.course_id, "", 1, 30 * DAY_MS)
     (session,) = begin(store, course, enrolled)
-    bearer = with_key(stub, key_of(site.keys, Role.TRAINEE))
+    bearer = site.caller(key_of(site.keys, Role.TRAINEE)).training
     first = next_trial(bearer, session.session_id)
     assert first is not None
     site.machine.set_by_ms += step_ms
@@ -163,22 +152,8 @@ def sittings(site: Site, step_ms: int) -> None:
     assert answered(bearer, session.session_id, second) == "BLOCK_EXPIRED"
 
 
-def answered(stub: Any, session_id: str, trial: training_pb2.Trial) -> str:
-    try:
-        answer(stub, session_id, trial, Chance(random.Random(1)))
-    except grpc.RpcError as error:
-        return str(ended(error).info.reason)
-    return OK
-
-
-def with_key(stub: training_pb2_grpc.TrainingServiceStub, token: str) -> Any:
-    """The stub, whose calls all send a key."""
-
-    class Calls:
-        def __getattr__(self, name: str) -> Any:
-            return partial(getattr(stub, name), metadata=(("authorization", f"Bearer {token}"),))
-
-    return Calls()
+def answered(stub: Stub, session_id: str, trial: training_pb2.Trial) -> str:
+    return reason_of(lambda: answer(stub, session_id, trial, Chance(random.Random(1))))
 
 
 def keys(site: Site, step_ms: int) -> None:

@@ -42,8 +42,6 @@ Answers = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """A data folder and the key beside it, as files of these names."""
-
     files: dict[str, bytes]
 
     @classmethod
@@ -123,14 +121,7 @@ def one(call: object, *arguments: object) -> object:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of one file.
-
-    Attributes:
-        what: for whoever looks for the reason of a failure.
-        data: of the file after it.
-        first: the first byte that differs.
-        shorter: whether it is a truncation.
-    """
+    """A change of one file, a truncation where it is `shorter`: the data after it, and the first byte that differs."""
 
     what: str
     data: bytes
@@ -157,7 +148,6 @@ def truncations(data: bytes, rng: random.Random, block: int, header: int = 0) ->
 
 
 def swaps(data: bytes, rng: random.Random, block: int, header: int = 0) -> Iterator[Change]:
-    """Two pages have changed places."""
     starts = range(header, len(data) - block + 1, block)
     for _ in range(SWAPS):
         one, other = sorted(rng.sample(starts, 2))
@@ -175,12 +165,7 @@ def all_changes(data: bytes, block: int, header: int = 0) -> Iterator[Change]:
 
 
 class Tally:
-    """What became of the changes of one file.
-
-    Args:
-        parent: where the data are written.
-        data: as they were.
-    """
+    """What became of the changes of one file of data that are written to `parent`."""
 
     def __init__(self, parent: Path, data: Data) -> None:
         self._parent = parent
@@ -216,7 +201,6 @@ class Tally:
 
 @pytest.fixture
 def closed(tmp_path: Path) -> Data:
-    """The data folder of galleries that were closed in order."""
     (tmp_path / "made").mkdir()
     with opened(tmp_path / "made" / "data") as galleries:
         begin(galleries)
@@ -260,10 +244,7 @@ def test_a_change_of_the_key_is_noticed_or_changes_no_answer(closed: Data, tmp_p
 def test_a_change_of_the_log_is_noticed_or_costs_the_last_transaction_at_most(
     killed: list[Data], tmp_path: Path
 ) -> None:
-    """A log whose last transaction is damaged looks like one whose last transaction was being written when the power
-    failed, which was acknowledged to nobody: it is left out. So is what was behind the end of a log that has become
-    shorter, since nothing tells that it was ever there.
-    """
+    """A damaged last transaction looks like one that was never acknowledged; nothing tells that a cut end was there."""
     name = f"data/{LOG_NAME}"
     tally = Tally(tmp_path / "changed", killed[-1])
     earlier = tuple(map(tally.answers, killed[:-1]))
@@ -276,7 +257,6 @@ def test_a_change_of_the_log_is_noticed_or_costs_the_last_transaction_at_most(
 
 
 def calls(galleries: Galleries, gallery: int) -> Iterator[Callable[[], object]]:
-    """Calls of every kind, those that read first."""
     name = GALLERIES[gallery]
     some = SubjectFilter({"k": "1"})
     yield galleries.list

@@ -45,18 +45,9 @@ STREAM = b"/fr_api.v1.GalleryService/StreamSearch"
 ADDRESSES = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
 
 
-# --- the crowd -----------------------------------------------------------------------------------------------------
-
-
 @dataclass
 class Crowd:
-    """Sockets that never greet, which come again when they are closed, and streams that say nothing.
-
-    Attributes:
-        closed: sockets that the server has closed.
-        longest_s: the longest time that it left one of them.
-        refused: streams that it has refused.
-    """
+    """Sockets that never greet, and come again when they are closed (after `longest_s` at most), and silent streams."""
 
     address: tuple[str, int]
     token: str
@@ -80,7 +71,6 @@ class Crowd:
         return [one for one, _ in self.silent.values()]
 
     def stay(self, line: IO[str], closed: int) -> None:
-        """Stay until a line is read, and until so many sockets were closed."""
         while not self._turn_to([*self.silent_sockets, *self.streams, line], SOON_S):
             pass
         line.readline()
@@ -137,7 +127,6 @@ class Crowd:
 
 
 def main(address: str, token: str, *numbers: str) -> None:
-    """Come and go, as lines on standard input say."""
     host, port = address.rsplit(":", 1)
     half_open, streams, refused, closed = map(int, numbers)
     while sys.stdin.readline():
@@ -151,8 +140,6 @@ def main(address: str, token: str, *numbers: str) -> None:
 
 
 class Outside:
-    """The process of the crowd, seen from the test."""
-
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
@@ -161,7 +148,6 @@ class Outside:
         assert self._hear() == "here"
 
     def go(self) -> dict[str, Any]:
-        """Let it go; return what came of it."""
         self._say()
         told: dict[str, Any] = json.loads(self._hear())
         return told
@@ -180,9 +166,6 @@ class Outside:
 def outside(address: str, token: str, *numbers: int) -> Iterator[Outside]:
     with script(__file__, address, token, *numbers) as process:
         yield Outside(process)
-
-
-# --- the others ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

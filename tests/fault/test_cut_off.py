@@ -61,7 +61,6 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 @pytest.fixture
 def server(sound: Made, tmp_path: Path) -> Iterator[Made]:
-    """The same, put back after each test."""
     with put_back(sound, tmp_path / "kept") as server:
         yield server
 
@@ -71,7 +70,6 @@ def words(server: Made) -> list[str]:
 
 
 def content(server: Made, key: str) -> tuple[int, int, int, int]:
-    """Open everything with a key: templates, courses, cases and API keys."""
     config = load_config(server.path, [f"gallery.key=file:{server.folder / key}"])
     stores = open_stores(config, wall_ms)
     try:
@@ -222,7 +220,6 @@ sys.addaudithook(lambda event, arguments: step() if event == "os.rename" else No
 
 @pytest.fixture
 def configuration(tmp_path: Path) -> Path:
-    """The configuration of a server that was set up."""
     ended = fr_server("init", str(tmp_path / "srv"), "--name", "fr.example")
     assert ended.exit_code == 0, ended.output
     return tmp_path / "srv" / "server.toml"
@@ -238,7 +235,6 @@ def files_of(folder: Path, suffix: str = "") -> list[bytes]:
 
 
 def whole(path: Path) -> None:
-    """Require what a start does, of the seal and of the certificates."""
     config = load_config(path)
     assert require_sealed(path, config)
     files = tls_files(config.tls)

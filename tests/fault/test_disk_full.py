@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +13,7 @@ from fr_core.gallery.backup.verify import verify
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.gallery_store import RESERVE_BYTES, GalleryStore
 from fr_core.gallery.values import Enrolment, NewTemplate
-from support.full_disk import CountedDisk, Disk, mounted
+from support.full_disk import Disk, small_disk
 from support.ledger import GALLERY, KEY, MODEL, SIZE, embedding
 
 THREADS = 4
@@ -22,15 +21,9 @@ PHOTO = bytes(range(256)) * 50
 
 
 @pytest.fixture(params=["counted", "mounted"])
-def disk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
-    if request.param == "mounted":
-        with mounted(tmp_path / "disk") as real:
-            yield real
-        return
-    (tmp_path / "disk").mkdir()
-    counted = CountedDisk()
-    monkeypatch.setattr(os, "statvfs", counted.statvfs)
-    yield counted
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
+    with small_disk(request.param, tmp_path / "disk") as made:
+        yield made
 
 
 def open_on(folder: Path, disk: Disk, reserve_bytes: int = RESERVE_BYTES) -> Galleries:
@@ -73,7 +66,6 @@ def top_up(galleries: Galleries) -> None:
 
 
 def require_whole(galleries: Galleries, enrolled: list[int], photo: bytes | None) -> None:
-    """Fail unless exactly these are there, and each is found."""
     info = galleries.get(GALLERY)
     assert (info.subject_count, info.template_count) == (len(enrolled), len(enrolled))
     for seed in enrolled:

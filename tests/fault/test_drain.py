@@ -77,7 +77,6 @@ class End:
 
     @property
     def lost(self) -> list[str]:
-        """Calls that were neither answered nor refused, and when they were sent."""
         return [
             f"{call.outcome}; sent {call.sent - self.told:.3f} s and ended {call.ended - self.told:.3f} s after SIGTERM"
             for call in self.calls
@@ -86,12 +85,10 @@ class End:
 
     @property
     def answered_after_it_was_told(self) -> int:
-        """Calls that were in work when SIGTERM came, and were answered."""
         return sum(call.outcome == "OK" and call.sent < self.told < call.ended for call in self.calls)
 
 
 def end_under_load(server: Started, request: recognition_pb2.EmbedRequest) -> End:
-    """Stop a server as soon as each client has been answered once."""
     clients = [Client(server.address, request) for _ in range(CLIENTS)]
     for client in clients:
         client.start()

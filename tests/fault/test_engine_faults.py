@@ -91,7 +91,6 @@ class Waiters:
 
     @property
     def done(self) -> int:
-        """How many have their answer, or their error."""
         return sum(call.done() for call in self.unary) + len(self.items)
 
     def close(self) -> None:

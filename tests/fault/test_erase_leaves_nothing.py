@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import string
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from fr_core.gallery.store.gallery_store import DATABASE_NAME, GalleryStore
 from fr_core.gallery.store.template_codec import pack_vector
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.storage import clean_pages
+from support.full_disk import pieces_left, pieces_of
 from support.ledger import GALLERY, KEY, MODEL, SIZE, embedding
 
 PEOPLE = 240
@@ -25,8 +27,6 @@ FEW_PEOPLE = 60
 # Photos of some bytes, of about a page, and of several; one in a few people has all of them, the others the first.
 PHOTO_BYTES = (300, 8_000, 20_000)
 ALL_PHOTOS = 5
-# Data are looked for in pieces of so many bytes, end to end: whatever is left of 15 bytes or more is found.
-PIECE = 8
 STORED = {"id", "name", "metadata", "sha256", "key", "mac", "template", "photo"}
 """What the files do hold of a subject before it is erased."""
 
@@ -66,7 +66,6 @@ class Person:
             galleries.enrol(GALLERY, Enrolment(self.subject_id, self.template(nth), self.name, self.metadata))
 
     def given(self) -> Iterator[tuple[str, bytes]]:
-        """What was enrolled, each with what it is."""
         yield from (("id", self.subject_id.encode()), ("name", self.name.encode()))
         yield from (("metadata", value.encode()) for value in self.metadata.values())
         for nth in range(self.templates):
@@ -78,7 +77,6 @@ class Person:
             yield "photo in clear", template.photo
 
     def stored(self, connection: apsw.Connection) -> Iterator[tuple[str, bytes]]:
-        """What the database holds instead of it, each with what it is."""
         of_subject = "FROM subjects JOIN {} USING (subject_no) WHERE subject_id = ?"
         for kind, sql in (
             ("key", "SELECT wrapped_key FROM subjects WHERE subject_id = ?"),
@@ -94,29 +92,14 @@ class Person:
 
 
 def pieces(person: Person, folder: Path) -> Traces:
-    """Cut everything of a person into pieces."""
-    connection = apsw.Connection(str(folder / DATABASE_NAME))
-    try:
-        return {
-            int.from_bytes(data[begin : begin + PIECE], "little"): kind
-            for kind, data in (*person.given(), *person.stored(connection))
-            for begin in range(0, len(data) - PIECE + 1, PIECE)
-        }
-    finally:
-        connection.close()
+    with closing(apsw.Connection(str(folder / DATABASE_NAME))) as connection:
+        data = (*person.given(), *person.stored(connection))
+        return {piece: kind for kind, one in data for piece in pieces_of(one)}
 
 
 def left(folder: Path, wanted: Traces) -> dict[str, set[str]]:
     """Of which kinds each file holds pieces, by the name of the file."""
-    sought = np.array(sorted(wanted), dtype="<u8")
-    found: dict[str, set[str]] = {}
-    for path in folder.iterdir():
-        data = path.read_bytes()
-        for shift in range(min(PIECE, len(data))):
-            windows = np.frombuffer(data, "<u8", (len(data) - shift) // PIECE, shift)
-            hits = windows[np.isin(windows, sought)]
-            found.setdefault(path.name, set()).update(wanted[int(hit)] for hit in hits)
-    return {name: kinds for name, kinds in found.items() if kinds}
+    return {name: {wanted[hit] for hit in hits} for name, hits in pieces_left(folder, wanted).items()}
 
 
 def erase_some(folder: Path, galleries: Galleries, people: int) -> dict[str, set[str]]:

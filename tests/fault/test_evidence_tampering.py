@@ -65,11 +65,7 @@ def signed(
 ) -> bytes:
     """A bundle of these files, with a manifest and a signature that fit them: what whoever has the key can make.
 
-    Args:
-        files: of the bundle.
-        signer: of the manifest.
-        told: what the manifest lists of files in place of what fits them, or beside that.
-        manifest: what it says in place of what fits.
+    The manifest lists what is `told` in place of what fits, and says what `manifest` says.
     """
     said = {**json.loads(files["manifest.json"]), **manifest}
     own = {name: data for name, data in files.items() if name not in ("manifest.json", "manifest.sig")}
@@ -500,7 +496,6 @@ def test_an_audit_that_was_changed(bundle: bytes) -> None:
 
 
 def test_the_audit_of_another_store(kept: Filed, tmp_path: Path) -> None:
-    """It is whole, and knows nothing of this case."""
     other = filed(tmp_path / "cases").audit
     data = b"".join(
         build_bundle(

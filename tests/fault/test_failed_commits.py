@@ -10,7 +10,6 @@ import itertools
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -32,6 +31,8 @@ from support import access as accessing
 from support import cases as casefiles
 from support import training_stores as trainingstore
 from support.audits import Clock
+from support.commands import script
+from support.full_disk import WatchedDisk
 from support.ledger import KEY, MODEL, SIZE, embedding
 
 COURSE = trainingstore.small_course()
@@ -39,55 +40,28 @@ COURSE = trainingstore.small_course()
 _numbers = itertools.count()
 
 
-class FailingDisk(apsw.VFS):
-    """SQLite's way to a disk that may refuse what is asked of it.
+class FailingDisk(WatchedDisk):
+    """Refuses so many of the next syncs and truncations of the log, or kills the process at one of its syncs."""
 
-    Attributes:
-        syncs: of the log that are refused next.
-        truncations: of the log that are refused next.
-        kills: whether a sync of the log kills the process.
-    """
+    syncs = truncations = 0
+    kills = False
 
-    def __init__(self) -> None:
-        self.vfs_name = f"failing-disk-{next(_numbers)}"
-        self.syncs = self.truncations = 0
-        self.kills = False
-        super().__init__(self.vfs_name, "")
-
-    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's
-        if flags[0] & apsw.SQLITE_OPEN_WAL:
-            return _Log(self, name, flags)
-        return apsw.VFSFile("", name, flags)
-
-
-class _Log(apsw.VFSFile):
-    def __init__(self, disk: FailingDisk, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
-        self._disk = disk
-        super().__init__("", name, flags)
-
-    def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's
-        if self._disk.kills:
+    def step(self, kind: str, path: str, size: int) -> None:
+        if not path.endswith("-wal"):
+            return
+        if kind == "sync" and self.kills:
             os.kill(os.getpid(), signal.SIGKILL)
-        if self._disk.syncs:
-            self._disk.syncs -= 1
+        if kind == "sync" and self.syncs:
+            self.syncs -= 1
             raise apsw.IOError("a sync is refused")
-        super().xSync(flags)
-
-    def xTruncate(self, newsize: int) -> None:  # noqa: N802 - SQLite's
-        if self._disk.truncations:
-            self._disk.truncations -= 1
+        if kind == "truncate" and self.truncations:
+            self.truncations -= 1
             raise apsw.IOError("a truncation is refused")
-        super().xTruncate(newsize)
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A store that is open.
-
-    Attributes:
-        keep: keeps something under a name in one transaction, of about so many rows where the store can.
-        names: of all that it keeps.
-    """
+    """An open store: what keeps a name in a transaction, of so many rows where it can, and all names that it keeps."""
 
     keep: Callable[[str, int], object]
     names: Callable[[], set[str]]
@@ -241,19 +215,16 @@ def copy_log(folder: Path) -> Path:
 
 def test_a_store_is_sound_after_processes_were_killed_while_they_committed(tmp_path: Path) -> None:
     folder = tmp_path / "store"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with training(folder, "") as store:
         store.keep("first", 1)
         for rows in (LARGE, MIDDLE):
-            command = [sys.executable, __file__, str(folder), str(rows)]
-            killed = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
-            assert killed.returncode == -signal.SIGKILL, killed.stderr
+            with script(__file__, folder, rows) as killed:
+                assert killed.wait(60) == -signal.SIGKILL
         store.keep("last", 1)
         assert after_a_crash("training", folder) == store.names() == {"first", "last"}
 
 
 def main() -> None:
-    """Be killed in the midst of a commit to the store of training in a folder."""
     disk = FailingDisk()
     with training(Path(sys.argv[1]), disk.vfs_name) as store:
         disk.kills = True

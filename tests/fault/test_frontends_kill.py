@@ -20,7 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -47,7 +47,7 @@ from fr_trust.access.roles import Role
 from support.callers import NONE, UNSURE, Caller, reason_of
 from support.counts import count
 from support.courses import Chance, create, enrol, link_people, next_trial, start
-from support.faults import until
+from support.faults import children_of, until
 from support.secured import figure, key_of
 from support.servers import NULL_QUALITY, null_engine, photo
 
@@ -64,11 +64,7 @@ format = 1
 title = "A course of squares"
 [[sittings]]
 name = "all"
-[[sittings.blocks]]
-id = "pairs"
-exercise = "verification"
-same = 6
-different = 6
+blocks = [{id = "pairs", exercise = "verification", same = 6, different = 6}]
 """
 
 
@@ -168,14 +164,6 @@ class Server:
         process.stdout.close()
 
 
-def children_of(pid: int) -> list[int]:
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(OSError):  # the thread has ended
-            found += map(int, (task / "children").read_text().split())
-    return found
-
-
 def command_of(pid: int) -> bytes:
     """What a process runs; b"" where it has ended."""
     try:
@@ -189,17 +177,7 @@ def command_of(pid: int) -> bytes:
 
 @dataclass
 class Hand:
-    """A caller who changes something again and again, and the acknowledged changes.
-
-    Attributes:
-        number: of the hand.
-        admin: has a key of every role but that of a trainee; of the connection there is now.
-        trainee: has a key of a trainee.
-        acknowledged: changes.
-        lost: acknowledged changes that were not there after a kill.
-        risen: what was there though its end was acknowledged.
-        doubled: what was there twice.
-    """
+    """A caller who changes something again and again, the acknowledged changes, and those that a kill lost or undid."""
 
     number: int
     lost: ClassVar[Counter[str]] = Counter()
@@ -221,14 +199,11 @@ class Hand:
         raise NotImplementedError
 
     def judge(self) -> None:
-        """Compare the stored objects with the acknowledged changes."""
         raise NotImplementedError
 
 
 @dataclass
 class Enroller(Hand):
-    """Enrols people, searches for them, deletes and erases them."""
-
     there: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
     pending: tuple[str, Any] | None = None
@@ -285,8 +260,6 @@ class Enroller(Hand):
 
 @dataclass
 class Finder(Hand):
-    """Searches in cases; two examiners give their findings."""
-
     given: list[tuple[str, int]] = field(default_factory=list)
     cases: list[str] = field(default_factory=list)
 
@@ -411,9 +384,9 @@ def work(hand: Hand, over: threading.Event, changes: threading.Semaphore) -> boo
 
 
 def live_and_die(server: Server, hands: Sequence[Hand], what: str, at: random.Random, to_change: Sequence[Hand]) -> int:
-    """Have the hands work, and kill something in the midst; returns how many of them lost their connection.
+    """Have the hands work, and kill something once each of `to_change` has a change acknowledged.
 
-    However busy the machine is, each of the hands `to_change` has a change acknowledged before the kill.
+    Returns how many of them lost their connection.
     """
     over, changes = threading.Event(), threading.Semaphore(0)
     before = [hand.acknowledged for hand in to_change]

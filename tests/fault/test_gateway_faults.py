@@ -20,17 +20,16 @@ from support.gateways import (
     BEHIND_HANDSHAKE_S,
     FLOOD_CHUNK_BYTES,
     FLOOD_CHUNKS,
-    PREFACE,
     House,
     Papers,
     asking,
     call,
     channel,
     ended,
-    frame,
     house,
     knock,
 )
+from support.hostile import PREFACE, frame
 
 GREETED = PREFACE + frame(4, 0, 0, b"")
 
@@ -123,34 +122,30 @@ def test_silent_sockets_do_not_shut_others_out(papers: Papers, tls: TlsFiles, tm
         assert at.gateway.half_open <= 20
 
 
-@pytest.mark.parametrize("first", [b"", PREFACE[:10], PREFACE[:-1]])
-def test_who_says_nothing_after_the_handshake(papers: Papers, tls: TlsFiles, tmp_path: Path, first: bytes) -> None:
-    limits = LimitsConfig(handshake_s=0.3)
+SHORT = LimitsConfig(handshake_s=0.3)
+
+
+@pytest.mark.parametrize(
+    ("first", "limits", "told"),
+    [
+        (b"", SHORT, [Refusal.NO_FIRST_BYTES]),
+        (PREFACE[:10], SHORT, [Refusal.NO_FIRST_BYTES]),
+        (PREFACE[:-1], SHORT, [Refusal.NO_FIRST_BYTES]),
+        (b"GET / HTTP/1.1\r\n\r\n", None, [Refusal.NOT_HTTP2]),
+        (PREFACE, None, [Parting.SERVER]),  # gRPC closes who stops before its settings
+        (GREETED[:-1], None, [Parting.SERVER]),
+    ],
+)
+def test_who_does_not_greet_as_http2_does_is_closed(
+    papers: Papers, tls: TlsFiles, tmp_path: Path, first: bytes, limits: LimitsConfig | None, told: list[object]
+) -> None:
     with house(tmp_path / "d", tls, limits) as at, knock(at.gateway.port) as raw:
         with papers.context().wrap_socket(raw, server_hostname="localhost") as made:
             made.sendall(first)
-            assert 0.1 <= ended(made) < 20
-        at.until(lambda: at.overheard.refusals == [Refusal.NO_FIRST_BYTES])
-        assert at.overheard.joined == 0
-
-
-@pytest.mark.parametrize("first", [PREFACE, GREETED[:-1]])
-def test_who_stops_before_its_settings_is_closed_by_grpc(
-    papers: Papers, tls: TlsFiles, tmp_path: Path, first: bytes
-) -> None:
-    with house(tmp_path / "d", tls) as at, knock(at.gateway.port) as raw:
-        with papers.context().wrap_socket(raw, server_hostname="localhost") as made:
-            made.sendall(first)
-            assert ended(made, 2 * BEHIND_HANDSHAKE_S + 20) > 0
-        at.until(lambda: at.overheard.partings == [Parting.SERVER])
-
-
-def test_who_speaks_something_else(papers: Papers, tls: TlsFiles, tmp_path: Path) -> None:
-    with house(tmp_path / "d", tls) as at, knock(at.gateway.port) as raw:
-        with papers.context().wrap_socket(raw, server_hostname="localhost") as made:
-            made.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            assert ended(made) < 20
-        at.until(lambda: at.overheard.refusals == [Refusal.NOT_HTTP2])
+            within_s = 20 + 2 * BEHIND_HANDSHAKE_S
+            assert (0.1 if limits else 0.0) <= ended(made, within_s) < within_s
+        at.until(lambda: [*at.overheard.refusals, *at.overheard.partings] == told)
+        assert at.overheard.joined == (told == [Parting.SERVER])
 
 
 @pytest.mark.parametrize("encrypted", [True, False])

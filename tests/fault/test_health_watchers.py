@@ -7,8 +7,8 @@ import functools
 import signal
 import struct
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from fr_server.rpc.services.health import HealthService
 from support import hostile
-from support.faults import SOON
-from support.guarded import started_guarded
+from support.faults import SOON, started_guarded
+from support.scripted import answering_aio
 
 WATCH = {":path": b"/grpc.health.v1.Health/Watch"}
 EMPTY_MESSAGE = bytes(5)
@@ -41,8 +41,6 @@ def watch_without_taking_in(address: str, times: int) -> hostile.Peer:
 
 
 def in_a_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    """Run a test in an event loop of its own."""
-
     @functools.wraps(test)
     def run() -> None:
         asyncio.run(test())
@@ -50,17 +48,9 @@ def in_a_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], Non
     return run
 
 
-@asynccontextmanager
-async def served(servicer: health_pb2_grpc.HealthServicer) -> AsyncIterator[str]:
+def served(servicer: health_pb2_grpc.HealthServicer) -> AbstractAsyncContextManager[str]:
     """Serve the health alone; the value is its address."""
-    server = grpc.aio.server()
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        await server.stop(None)
+    return answering_aio(lambda server: health_pb2_grpc.add_HealthServicer_to_server(servicer, server))
 
 
 def test_server_ends_whoever_watches(tmp_path: Path) -> None:

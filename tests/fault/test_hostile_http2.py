@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import subprocess
 import sys
 import threading
@@ -26,8 +25,7 @@ from fr_bench.speed.stats import percentile
 from fr_server.gateway.listening import channel_limits
 from support import hostile
 from support.counts import count
-from support.faults import Started, embed_request
-from support.guarded import started_guarded
+from support.faults import Started, cpu_s, embed_request, highest_mib, started_guarded
 
 TIMES = count("HOSTILE_TIMES")
 GIB = 1024
@@ -49,15 +47,8 @@ HANDSHAKE = "grpc.server_handshake_timeout_ms"
 
 @dataclass(frozen=True)
 class Attacked:
-    """What came of an attack.
-
-    Attributes:
-        told: what the attacker was told.
-        slower: the p99 of others meanwhile, against that of shortly before.
-        longest_s: seconds of the longest call of others.
-        grown_mib: how far the server's memory was above that of before, at its highest.
-        cpu_s: seconds of processors that the server took for one round.
-    """
+    """What an attacker was told, the p99 of others against that of shortly before, their longest call, how far memory
+    was above that of before, and processor seconds of one round."""
 
     told: dict[str, Any]
     slower: float
@@ -67,8 +58,6 @@ class Attacked:
 
 
 class Others:
-    """Threads that call the server all the time, and must be answered."""
-
     def __init__(self, address: str) -> None:
         self._address = address
         self._took: list[float] = []
@@ -102,20 +91,9 @@ class Others:
                 self._took.append(time.perf_counter() - begun)
 
 
-def cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def forget_highest(pid: int) -> None:
     """Let the highest memory be that from now on: proc(5), clear_refs."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
-
-
-def highest_mib(pid: int) -> float:
-    """The most memory that a process has held."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
 
 def attack(server: Started, name: str, size: int, seconds: float = 0.0) -> dict[str, Any]:
@@ -127,7 +105,6 @@ def attack(server: Started, name: str, size: int, seconds: float = 0.0) -> dict[
 
 
 def alone(server: Started, name: str, size: int) -> Attacked:
-    """Attack once a server that nobody else calls."""
     pid = server.process.pid
     forget_highest(pid)
     before_mib, before_s = resident_mib(pid), cpu_s(pid)

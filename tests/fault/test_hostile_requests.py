@@ -6,8 +6,8 @@ import asyncio
 import gc
 import struct
 import weakref
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ from fr_server.rpc.interceptors.boundary import STRANGERS_BYTES, Boundary
 from fr_server.rpc.interceptors.sizes import MOST_BYTES
 from fr_server.rpc.services.health import HealthService
 from support import hostile
-from support.faults import SOON, Started
-from support.guarded import started_guarded
+from support.faults import SOON, Started, highest_mib, started_guarded
+from support.scripted import answering_aio
 
 HEALTH = b"/grpc.health.v1.Health/"
 INFO = b"/fr_api.v1.ServerService/GetServerInfo"
@@ -43,12 +43,10 @@ def server(folder: Path) -> Iterator[Started]:
 
 
 def begun(path: bytes, **more: bytes) -> bytes:
-    """The headers of a call whose message is still to come."""
     return hostile.frame(hostile.HEADERS, hostile.END_HEADERS, 1, hostile.call_headers(**{":path": path, **more}))
 
 
 def whole(path: bytes, message: bytes = b"", **more: bytes) -> bytes:
-    """A call of one message."""
     data = struct.pack(">BI", 0, len(message)) + message
     return begun(path, **more) + hostile.frame(hostile.DATA, hostile.END_STREAM, 1, data)
 
@@ -119,43 +117,33 @@ def test_a_message_of_many_empty_ones_is_not_read(server: Started) -> None:
     """Read, each of its 2 bytes would take 70."""
     empty = gallery_pb2.EnrolEmbeddingsRequest(subjects=[gallery_pb2.EmbeddingSubject()] * 5_000_000)
     item = gallery_pb2.StreamEnrolEmbeddingsRequest(item_id="x", enrol=empty)
-    before = most_mib(server)
+    before = highest_mib(server.process.pid)
     with grpc.insecure_channel(server.address) as channel:
         stub = gallery_pb2_grpc.GalleryServiceStub(channel)
         with pytest.raises(grpc.RpcError, match="has more fields") as refused:
             list(stub.StreamEnrolEmbeddings(iter([item]), timeout=SOON))
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert most_mib(server) - before < 200
-
-
-def most_mib(server: Started) -> float:
-    """The most memory that a server has had."""
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
+    assert highest_mib(server.process.pid) - before < 200
 
 
 async def nothing(request: Any, context: Any) -> server_pb2.GetServerInfoResponse:
     return server_pb2.GetServerInfoResponse()
 
 
-@asynccontextmanager
-async def served(*interceptors: grpc.aio.ServerInterceptor, info: Any = nothing) -> AsyncIterator[str]:
+def served(*interceptors: grpc.aio.ServerInterceptor, info: Any = nothing) -> AbstractAsyncContextManager[str]:
     """Serve the health and a call of the API; the value is the address."""
     handler = grpc.unary_unary_rpc_method_handler(
         info,
         request_deserializer=server_pb2.GetServerInfoRequest.FromString,
         response_serializer=server_pb2.GetServerInfoResponse.SerializeToString,
     )
-    server = grpc.aio.server(interceptors=interceptors)
-    health_pb2_grpc.add_HealthServicer_to_server(HealthService([]), server)
-    handlers = grpc.method_handlers_generic_handler("fr_api.v1.ServerService", {"GetServerInfo": handler})
-    server.add_generic_rpc_handlers((handlers,))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        await server.stop(None)
+
+    def add(server: grpc.aio.Server) -> None:
+        health_pb2_grpc.add_HealthServicer_to_server(HealthService([]), server)
+        handlers = grpc.method_handlers_generic_handler("fr_api.v1.ServerService", {"GetServerInfo": handler})
+        server.add_generic_rpc_handlers((handlers,))
+
+    return answering_aio(add, interceptors)
 
 
 def statuses_of_half(address: str, path: bytes, within_s: float) -> list[int]:

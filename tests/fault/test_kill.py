@@ -1,20 +1,31 @@
-"""Sudden death in the midst of changes: what was acknowledged is there, what was erased stays away."""
+"""Sudden death in the midst of changes: what was acknowledged is there, what was erased stays away.
+
+Run as a script with a folder, this file makes a child for each line `SEED HOW`. HOW is `open` (open the store, and no
+more), `enrol` (change it from several threads, and tell of each change when it has returned) or `promise` (the control:
+tell of it before).
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
+import sys
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from fr_core.gallery.galleries import Galleries
+from support.commands import have_children, say, script
 from support.counts import count
-from support.kills import Doomed, doomed
-from support.ledger import GALLERY, KEY, MODEL, SIZE, Ledger, Verdict, judge
+from support.ledger import GALLERY, HANDS, KEY, MODEL, SIZE, Act, Hand, Kind, Ledger, Verdict, judge
 
 KILLS = count("GALLERY_KILLS")
 
@@ -24,6 +35,66 @@ LONGEST_S = 0.005
 # Of so many, one is killed while it opens the store that the one before has left.
 OPENING = 4
 LONGEST_OPENING_S = 0.04
+
+
+class Teller:
+    """A `Book` for whoever reads the other end of the pipe."""
+
+    def begin(self, hand: int, act: Act) -> None:
+        say("begin", hand, act.kind, act.subject_id, act.seed)
+
+    def done(self, hand: int) -> None:
+        say("done", hand)
+
+
+class Promiser(Teller):
+    def begin(self, hand: int, act: Act) -> None:
+        super().begin(hand, act)
+        super().done(hand)
+
+    def done(self, hand: int) -> None:
+        pass
+
+
+def change_for_ever(folder: Path, line: str, _: int) -> None:
+    seed, how = line.split()
+    say("pid", os.getpid())
+    galleries = Galleries.open(folder, key=KEY, index="numpy")
+    book = Promiser() if how == "promise" else Teller()
+    hands = [Hand(galleries, hand, int(seed), book) for hand in range(HANDS if how != "open" else 0)]
+
+    def work(hand: Hand) -> None:
+        while True:
+            hand.change()
+
+    for one in hands:
+        threading.Thread(target=work, args=(one,), daemon=True).start()
+    time.sleep(600)
+
+
+def life(stdin: IO[str], stdout: IO[str], seed: int, how: str, ledger: Ledger) -> Iterator[int]:
+    """Begin a child and write what it says into a ledger.
+
+    Yields its process id at once, then again after each change that it acknowledges, until it is dead.
+    """
+    stdin.write(f"{seed} {how}\n")
+    stdin.flush()
+    pid = 0
+    for line in stdout:
+        word, *rest = json.loads(line)
+        if word == "pid":
+            (pid,) = rest
+            yield pid
+        elif word == "begin":
+            hand, kind, subject_id, number = rest
+            ledger.begin(hand, Act(Kind(kind), subject_id, number))
+        elif word == "done":
+            ledger.done(*rest)
+            yield pid
+        elif word == "dead":
+            assert rest == [-signal.SIGKILL]
+            return
+    raise AssertionError("the process that makes the children has ended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +114,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def live_and_die(children: Doomed, how: str, at: random.Random, seed: int, ledger: Ledger) -> int:
+def live_and_die(child: Iterator[int], how: str, at: random.Random) -> int:
     """Kill one process at a random moment; returns how many changes it has acknowledged."""
-    life = children.life(seed, how, ledger)
-    pid = next(life)
+    pid = next(child)
     changes = 0 if how == "open" else at.randrange(MOST_CHANGES)
     for _ in range(changes):
-        next(life)
+        next(child)
     time.sleep(at.uniform(0, LONGEST_OPENING_S if how == "open" else LONGEST_S))
     os.kill(pid, signal.SIGKILL)
-    return changes + len(list(life))
+    return changes + len(list(child))
 
 
 def open_again(folder: Path, ledger: Ledger) -> Verdict:
@@ -64,12 +134,15 @@ def kill_many(folder: Path, kills: int, how: str, seed: int) -> Killed:
     at = random.Random(seed)
     ledger = Ledger()
     acknowledged = in_the_midst = lost = risen = 0
-    with doomed(folder) as children:
+    with script(__file__, folder, OPENBLAS_NUM_THREADS="1") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        begin = partial(life, process.stdin, process.stdout)
         for kill in range(kills):
-            acknowledged += live_and_die(children, how, at, kill, ledger)
+            acknowledged += live_and_die(begin(kill, how, ledger), how, at)
             in_the_midst += bool(ledger.begun)
             if kill % OPENING == 0:
-                live_and_die(children, "open", at, kill, ledger)
+                live_and_die(begin(kill, "open", ledger), "open", at)
             verdict = open_again(folder, ledger)
             lost, risen = lost + verdict.lost, risen + verdict.risen
             if lost or risen:
@@ -88,3 +161,7 @@ def test_what_was_acknowledged_survives_kill_9(folder: Path) -> None:
 def test_control_what_was_promised_too_early_does_not(folder: Path) -> None:
     killed = kill_many(folder, 20, "promise", seed=2)
     assert killed.lost + killed.risen > 0
+
+
+if __name__ == "__main__":
+    have_children(partial(change_for_ever, Path(sys.argv[1])))

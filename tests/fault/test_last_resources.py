@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import random
 import resource
 import signal
@@ -22,16 +21,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from fr_api.v1 import (
     access_pb2,
-    access_pb2_grpc,
     common_pb2,
     gallery_pb2,
-    gallery_pb2_grpc,
     recognition_pb2,
-    review_pb2,
-    review_pb2_grpc,
     server_pb2,
     server_pb2_grpc,
-    training_pb2_grpc,
 )
 from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import FrError
@@ -40,11 +34,13 @@ from fr_server.main import open_galleries
 from fr_server.storage.opening import Stores, open_stores
 from fr_training.store.training_store import TrainingStore
 from fr_trust.access.roles import Role
+from support.callers import UNSURE, Caller, reason_of
 from support.counts import count
 from support.courses import Chance, answer, next_trial, store_of
-from support.faults import Started
+from support.faults import Started, cpu_s
+from support.full_disk import WatchedDisk, mounted
 from support.secured import HOST, Made, figure, made, secure_channel, started_secured
-from support.servers import Running, ended, photo, refusal_of, running
+from support.servers import Running, photo, refusal_of, running
 from support.training_stores import DAY_MS, add_course, begin, small_course
 
 TIMES = count("LAST_RESOURCES")
@@ -56,21 +52,9 @@ FAILURES = frozenset({"STORE_FAILED", "STORAGE_LOW"})
 OK = "OK"
 
 
-# --- what is done, and what of it was acknowledged -----------------------------------------------------------------
-
-
 @dataclass
 class Deeds:
-    """Changes that were asked for, by somebody who remembers what was acknowledged.
-
-    Attributes:
-        sessions: of trainees.
-        enrolled: ids of subjects.
-        decided: session, and how many of its trials were answered.
-        keys: tokens that were made.
-        found: ids of examinations with a finding.
-        refused: how many were refused, by why.
-    """
+    """Changes that were asked for, by somebody who remembers what was acknowledged, and why the others were refused."""
 
     sessions: list[str]
     enrolled: list[str] = field(default_factory=list)
@@ -86,57 +70,46 @@ class Deeds:
 
     def ask(self, channel: grpc.Channel) -> set[str]:
         """Enrol, decide, make a key and give a finding, once each; return what came of them."""
-        number = next(self.numbers)
+        number, caller = next(self.numbers), Caller(channel, "")
         return {
-            self._try(self._enrol, channel, f"subject-{number}"),
-            self._try(self._decide, channel, self.sessions[number % len(self.sessions)]),
-            self._try(self._make_key, channel, f"key {number}"),
-            self._try(self._find, channel, f"case {number}"),
+            self._try(self._enrol, caller, f"subject-{number}"),
+            self._try(self._decide, caller, self.sessions[number % len(self.sessions)]),
+            self._try(self._make_key, caller, f"key {number}"),
+            self._try(self._find, caller, f"case {number}"),
         }
 
-    def _try(self, deed: Callable[[grpc.Channel, str], None], channel: grpc.Channel, name: str) -> str:
-        try:
-            deed(channel, name)
-        except grpc.RpcError as error:
-            reason = str(ended(error).info.reason)  # it has one
+    def _try(self, deed: Callable[[Caller, str], None], caller: Caller, name: str) -> str:
+        reason = reason_of(lambda: deed(caller, name))  # it has one
+        if reason != OK:
             self.refused[reason] += 1
-            return reason
-        return OK
+        return reason
 
-    def _enrol(self, channel: grpc.Channel, name: str) -> None:
+    def _enrol(self, caller: Caller, name: str) -> None:
         probe = recognition_pb2.Probe(image=common_pb2.Image(data=photo(1 + len(self.enrolled) % 255)))
         request = gallery_pb2.EnrolRequest(gallery_id="staff", subject_id=name, face=probe)
-        gallery_pb2_grpc.GalleryServiceStub(channel).Enrol(request, timeout=SOON_S)
+        caller.gallery.Enrol(request, timeout=SOON_S)
         self.enrolled.append(name)
 
-    def _decide(self, channel: grpc.Channel, session_id: str) -> None:
-        stub = training_pb2_grpc.TrainingServiceStub(channel)
-        trial = next_trial(stub, session_id)
+    def _decide(self, caller: Caller, session_id: str) -> None:
+        trial = next_trial(caller.training, session_id)
         assert trial is not None
-        answer(stub, session_id, trial, Chance(random.Random(1)))
+        answer(caller.training, session_id, trial, Chance(random.Random(1)))
         self.decided[session_id] += 1
 
-    def _make_key(self, channel: grpc.Channel, label: str) -> None:
+    def _make_key(self, caller: Caller, label: str) -> None:
         request = access_pb2.CreateKeyRequest(label=label, roles=[access_pb2.ROLE_OPERATOR], galleries=["*"])
-        self.keys.append(access_pb2_grpc.AccessServiceStub(channel).CreateKey(request, timeout=SOON_S).token)
+        self.keys.append(caller.access.CreateKey(request, timeout=SOON_S).token)
 
-    def _find(self, channel: grpc.Channel, reference: str) -> None:
-        stub = review_pb2_grpc.ReviewServiceStub(channel)
-        opening = review_pb2.OpenCaseRequest(case_reference=reference, purpose=common_pb2.PURPOSE_TESTING)
-        case_id = stub.OpenCase(opening, timeout=SOON_S).case.case_id
-        probe = recognition_pb2.Probe(image=common_pb2.Image(data=photo(1)))
-        search = gallery_pb2.SearchRequest(gallery_id="staff", probe=probe)
-        searching = review_pb2.SearchInCaseRequest(case_id=case_id, search=search)
-        examination_id = stub.SearchInCase(searching, timeout=SOON_S).examination.examination_id
-        kind = review_pb2.FINDING_KIND_INCONCLUSIVE
-        finding = review_pb2.SubmitFindingRequest(examination_id=examination_id, kind=kind, notes="Too blurred.")
-        stub.SubmitFinding(finding, timeout=SOON_S)
+    def _find(self, caller: Caller, reference: str) -> None:
+        case_id = caller.opens(reference, common_pb2.PURPOSE_TESTING)
+        examination_id = caller.searches(case_id, "staff", probe=photo(1)).examination.examination_id
+        caller.finds(examination_id, UNSURE, notes="Too blurred.")
         self.found.append(examination_id)
 
     def require_kept(self, channel: grpc.Channel, stores: Stores) -> None:
         """Fail unless all that was acknowledged is there, as often as it was."""
         request = gallery_pb2.ListSubjectsRequest(gallery_id="staff", page_size=1000)
-        listed = gallery_pb2_grpc.GalleryServiceStub(channel).ListSubjects(request, timeout=SOON_S).subjects
+        listed = Caller(channel, "").gallery.ListSubjects(request, timeout=SOON_S).subjects
         assert {one.subject_id for one in listed} >= set(self.enrolled)
         for session_id, decided in self.decided.items():
             assert sum(trial.done for trial in stores.training.session(session_id).trials) >= decided
@@ -147,7 +120,6 @@ class Deeds:
 
 
 def prepared(training: TrainingStore, galleries: Any) -> Deeds:
-    """Make what the deeds are done to."""
     course = small_course(course_id="00000000000000c3", created_ms=wall_ms())
     add_course(training, course)
     _, enrolled = training.create_cohort(course.course_id, "", TRAINEES, DAY_MS)
@@ -160,62 +132,27 @@ def health(channel: grpc.Channel) -> health_pb2.HealthCheckResponse.ServingStatu
     return stub.Check(health_pb2.HealthCheckRequest(), timeout=SOON_S).status
 
 
-# --- a disk that can only be read ------------------------------------------------------------------------------------
+class ReadOnlyDisk(WatchedDisk):
+    """A disk that the kernel makes read-only in the midst of it, as it does where a disk is broken."""
 
-
-class ReadOnlyDisk(apsw.VFS):
-    """A disk that the kernel makes read-only in the midst of it, as it does where a disk is broken.
-
-    Attributes:
-        read_only: whether it is.
-    """
-
-    def __init__(self) -> None:
-        self.read_only = False
-        super().__init__("read-only-disk", "unix", makedefault=True)
-
-    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's
-        return _File(self, name, flags)
-
-    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802 - SQLite's
-        self.require_writable()
-        super().xDelete(filename, syncdir)
+    read_only = False
 
     @contextmanager
     def broken(self) -> Iterator[None]:
-        """Let it be read-only within the block."""
         self.read_only = True
         try:
             yield
         finally:
             self.read_only = False
 
-    def require_writable(self) -> None:
+    def step(self, kind: str, path: str, size: int) -> None:
         if self.read_only:
             raise apsw.IOError("Read-only file system")
 
 
-class _File(apsw.VFSFile):
-    def __init__(self, disk: ReadOnlyDisk, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
-        self._disk = disk
-        super().__init__("unix", name, flags)
-
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - SQLite's
-        self._disk.require_writable()
-        super().xWrite(data, offset)
-
-    def xTruncate(self, newsize: int) -> None:  # noqa: N802 - SQLite's
-        self._disk.require_writable()
-        super().xTruncate(newsize)
-
-    def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's
-        self._disk.require_writable()
-        super().xSync(flags)
-
-
 @pytest.fixture
 def disk() -> Iterator[ReadOnlyDisk]:
-    one = ReadOnlyDisk()
+    one = ReadOnlyDisk(default=True)
     yield one
     apsw.set_default_vfs("unix")
     one.unregister()
@@ -248,11 +185,7 @@ def test_a_disk_that_becomes_read_only(tmp_path: Path, disk: ReadOnlyDisk) -> No
 
 def test_a_server_on_a_disk_that_is_mounted_read_only_is_refused_by_name(tmp_path: Path) -> None:
     folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "fr-core-test", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("nothing can be mounted here")
-    try:
+    with mounted(folder, 2**26):
         server = made(folder / "srv")
         with open_galleries(server.config()) as galleries:
             galleries.create("staff", "", NULL_MODEL, 64)
@@ -266,16 +199,10 @@ def test_a_server_on_a_disk_that_is_mounted_read_only_is_refused_by_name(tmp_pat
         subprocess.run(["mount", "-o", "remount,rw", str(folder)], check=True)
         with open_galleries(server.config()) as galleries:
             assert galleries.get("staff").template_count == 0
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-# --- no more files ---------------------------------------------------------------------------------------------------
 
 
 @contextmanager
 def without_files(pid: int) -> Iterator[None]:
-    """Let a process open no file more than it has."""
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     numbers = sorted(int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir())
     # The limit is on the number of a descriptor: all free ones below the highest would stay free.
@@ -288,7 +215,6 @@ def without_files(pid: int) -> Iterator[None]:
 
 
 def comes_in(address: str, at: Made, token: str, timeout_s: float) -> bool:
-    """Whether a new connection gets an answer."""
     with secure_channel(address, at.ca, token) as channel:
         stub = server_pb2_grpc.ServerServiceStub(channel)
         try:
@@ -298,11 +224,6 @@ def comes_in(address: str, at: Made, token: str, timeout_s: float) -> bool:
                 return False
             raise
     return True
-
-
-def cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_a_process_that_can_open_no_more_files(tmp_path: Path) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import socket
 import ssl
 import struct
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +19,8 @@ import pytest
 from fr_api.v1 import recognition_pb2, recognition_pb2_grpc, server_pb2, server_pb2_grpc
 from fr_server.telemetry.throttle import MOST_PER_WINDOW
 from support import hostile
-from support.faults import SOON, until
+from support.commands import serving
+from support.faults import SOON
 from support.secured import HOST, Made, made, secure_channel, started_secured
 
 if TYPE_CHECKING:
@@ -70,7 +68,6 @@ def attack(address: str, ca: bytes, headers: bytes) -> None:
 
 
 def many_calls(channel: grpc.Channel, number: int, outcome: grpc.StatusCode) -> None:
-    """Make so many calls, each with a request id as long as one may be."""
     info = server_pb2_grpc.ServerServiceStub(channel).GetServerInfo
     metadata = (("x-request-id", "A" * 64),)
     for _ in range(number):
@@ -78,16 +75,12 @@ def many_calls(channel: grpc.Channel, number: int, outcome: grpc.StatusCode) -> 
 
 
 def flooded(log: Path, address: str, at: Made, name: str) -> bytes:
-    """What an attack adds to a log."""
     before = log.stat().st_size
     attack(address, at.ca, malformed(name))
     # Once a later call is answered, what was said of those before is written.
     with secure_channel(address, at.ca) as channel:
         many_calls(channel, 1, grpc.StatusCode.UNAUTHENTICATED)
     return log.read_bytes()[before:]
-
-
-# --- the lines of gRPC's own code --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", SAID)
@@ -109,33 +102,34 @@ def test_control_whoever_asks_grpc_to_speak_has_it_written(
     assert len(written) > MOST_BYTES
 
 
-# --- our own lines -----------------------------------------------------------------------------------------------
+def detect_nothing(channel: grpc.Channel, number: int) -> None:
+    detect = recognition_pb2_grpc.RecognitionServiceStub(channel).Detect
+    for _ in range(number):
+        assert detect.future(recognition_pb2.DetectRequest()).code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
-@pytest.mark.parametrize(("token", "outcome"), [("", "CREDENTIAL_MISSING"), ("frk_no_key", "CREDENTIAL_INVALID")])
-def test_calls_of_nobody_are_told_by_their_number(tmp_path: Path, at: Made, token: str, outcome: str) -> None:
+UNKNOWN = partial(many_calls, outcome=grpc.StatusCode.UNAUTHENTICATED)
+
+
+@pytest.mark.parametrize(
+    ("token", "calls", "outcome"),
+    [
+        ("", UNKNOWN, "CREDENTIAL_MISSING"),
+        ("frk_no_key", UNKNOWN, "CREDENTIAL_INVALID"),
+        ("valid", detect_nothing, "MISSING_FIELD"),
+    ],
+)
+def test_refused_calls_are_told_by_their_number(
+    tmp_path: Path, at: Made, token: str, calls: Callable[[grpc.Channel, int], None], outcome: str
+) -> None:
+    token = at.key() if token == "valid" else token
     with started_secured(tmp_path, at, ON) as server, at.channel(server.address, token) as channel:
         begun = time.monotonic()
-        many_calls(channel, 500, grpc.StatusCode.UNAUTHENTICATED)
+        calls(channel, 500)
         windows = int(time.monotonic() - begun) + 2
         time.sleep(1.1)  # the next window of the throttle
-        many_calls(channel, 1, grpc.StatusCode.UNAUTHENTICATED)
+        calls(channel, 1)
     lines = [line for line in (tmp_path / "log").read_text().splitlines() if f" {outcome} " in line]
-    held_back = [int(found[1]) for line in lines if (found := re.search(r"and ([0-9]+) more of its outcome", line))]
-    assert len(lines) + sum(held_back) == 501
-    assert len(lines) <= windows * MOST_PER_WINDOW + 1
-
-
-def test_refused_calls_of_a_key_are_told_by_their_number(tmp_path: Path, at: Made) -> None:
-    with started_secured(tmp_path, at, ON) as server, at.channel(server.address, at.key()) as channel:
-        detect = recognition_pb2_grpc.RecognitionServiceStub(channel).Detect
-        begun = time.monotonic()
-        for _ in range(500):
-            assert detect.future(recognition_pb2.DetectRequest()).code() == grpc.StatusCode.INVALID_ARGUMENT
-        windows = int(time.monotonic() - begun) + 2
-        time.sleep(1.1)  # the next window of the throttle
-        assert detect.future(recognition_pb2.DetectRequest()).code() == grpc.StatusCode.INVALID_ARGUMENT
-    lines = [line for line in (tmp_path / "log").read_text().splitlines() if " MISSING_FIELD " in line]
     held_back = [int(found[1]) for line in lines if (found := re.search(r"and ([0-9]+) more of its outcome", line))]
     assert len(lines) + sum(held_back) == 501
     assert len(lines) <= windows * MOST_PER_WINDOW + 1
@@ -147,56 +141,34 @@ def test_control_each_call_of_somebody_who_is_known_is_told(tmp_path: Path, at: 
     assert (tmp_path / "log").read_text().count("/GetServerInfo OK ") == 100
 
 
-# --- the command -------------------------------------------------------------------------------------------------
+with_front_ends = pytest.mark.parametrize("options", [(), ("--frontends", "1")], ids=["one process", "a front-end"])
 
 
-@contextmanager
-def fr_serve(folder: Path, at: Made, *options: str, verbosity: str = "") -> Iterator[str]:
-    """The address of the real command, whose stderr is the file `log` of a folder; its lines are JSON."""
-    environment = {name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"}
-    if verbosity:
-        environment["GRPC_VERBOSITY"] = verbosity
-    ready, log = folder / "ready", folder / "log"
-    command = [
-        str(Path(sys.executable).with_name("fr")),
-        "serve",
-        "--config",
-        str(at.path),
-        "--host",
-        HOST,
-        "--port",
-        "0",
-    ]
-    command += ["--pack", "sface", "--device", "cpu", "--set", "telemetry.log_format=json"]
-    with log.open("wb") as errors:
-        process = subprocess.Popen([*command, "--ready-file", str(ready), *options], stderr=errors, env=environment)
-    try:
-        until(lambda: ready.exists() or process.poll() is not None, 60)
-        assert process.poll() is None, log.read_text()
-        yield ready.read_text().strip()
-    finally:
-        process.terminate()
-        process.wait(60)
+def fr_serve(folder: Path, at: Made, *options: str, verbosity: str = "") -> bytes:
+    """What attacks add to the log of the real command, whose lines are JSON."""
+    words = ("--config", at.path, "--host", HOST, "--port", "0", "--pack", "sface", "--device", "cpu")
+    environment = {"GRPC_VERBOSITY": verbosity} if verbosity else {}
+    with serving(folder, *words, "--set", "telemetry.log_format=json", *options, environment=environment) as server:
+        return b"".join(flooded(server.log, server.address, at, name) for name in SAID)
 
 
 @pytest.mark.models
-@pytest.mark.parametrize("options", [(), ("--frontends", "1")], ids=["one process", "a front-end"])
+@with_front_ends
 def test_the_command_writes_none_of_it(
-    tmp_path: Path, at: Made, pack_cache: ModelCache, options: tuple[str, ...]
+    tmp_path: Path, at: Made, pack_cache: ModelCache, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with fr_serve(tmp_path, at, *options) as address:
-        written = b"".join(flooded(tmp_path / "log", address, at, name) for name in SAID)
+    monkeypatch.delenv("GRPC_VERBOSITY", raising=False)
+    written = fr_serve(tmp_path, at, *options)
     assert len(written) < MOST_BYTES, written[:1_000]
-    assert all(json.loads(line)["message"] for line in (tmp_path / "log").read_text().splitlines())
+    assert all(json.loads(line)["message"] for line in (tmp_path / "server.log").read_text().splitlines())
 
 
 @pytest.mark.nightly
 @pytest.mark.models
-@pytest.mark.parametrize("options", [(), ("--frontends", "1")], ids=["one process", "a front-end"])
+@with_front_ends
 def test_control_the_command_lets_grpc_speak_to_whoever_asks(
     tmp_path: Path, at: Made, pack_cache: ModelCache, options: tuple[str, ...]
 ) -> None:
-    with fr_serve(tmp_path, at, *options, verbosity="ERROR") as address:
-        written = b"".join(flooded(tmp_path / "log", address, at, name) for name in SAID)
+    written = fr_serve(tmp_path, at, *options, verbosity="ERROR")
     assert all(said in written for said in SAID.values())
     assert len(written) > MOST_BYTES

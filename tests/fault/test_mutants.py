@@ -1,20 +1,25 @@
-"""Thousands of damaged photos, each refused by name or decoded, at small cost."""
+"""Damaged and hostile photos: each is refused by name or decoded, at small cost."""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 
 import fuzz_decode
-from fr_core.errors import FrError, Undecodable
-from fr_core.imaging import Decoder, ImageLimits, PlainDecoder, decode
+from fr_core.errors import FrError, ImageTooManyPixels, Undecodable
+from fr_core.imaging import KNOWN_FORMATS, Decoder, ImageLimits, PlainDecoder, decode
 from fr_core.imaging.sandbox import SandboxedDecoder
 from fuzz_decode import KEPT, LIMITS, MOST_GROWTH_MIB, MOST_MS, REPOSITORY, outcome, run_batch
 from photo_mutants import Mutants, chunk, drawn_seeds, joined, kept_inputs, pieces_of
@@ -60,7 +65,6 @@ def greedy(data: bytes, limits: ImageLimits) -> None:
 def test_a_decoder_at_fault_is_found_and_its_input_kept(
     planted: object, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The control of the test above."""
     seeds = list(drawn_seeds().values())
     assert run_batch(seeds, 3, 1, tmp_path)["failed"] == 0
     assert list(tmp_path.iterdir()) == []
@@ -128,28 +132,13 @@ def test_mutants_are_the_same_each_time() -> None:
 
 def refining(scans: int, side: int) -> bytes:
     """A progressive grey JPEG whose every further scan is a few bytes and walks through every coefficient."""
-
-    def segment(marker: int, body: bytes) -> bytes:
-        return bytes([0xFF, marker]) + (len(body) + 2).to_bytes(2, "big") + body
-
-    def packed(bits: str) -> bytes:
-        bits += "1" * (-len(bits) % 8)
-        return int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
-
     blocks, long_run = (side // 8) ** 2, "0" + "1" * 14  # a run of 32,767 blocks at their end
     runs = long_run * (blocks // 32_767) + "10" * (blocks % 32_767)
     frame = b"\x08" + side.to_bytes(2, "big") * 2 + b"\1\1\x11\0"
-    tables = segment(0xC4, b"\0\1" + bytes(15) + b"\0") + segment(0xC4, b"\x10\1\1" + bytes(14) + b"\xe0\0")
-    return b"".join(
-        (
-            b"\xff\xd8",
-            segment(0xDB, b"\0" + b"\1" * 64) + segment(0xC2, frame) + tables,
-            segment(0xDA, b"\1\1\0\0\0\0") + packed("0" * blocks),
-            segment(0xDA, b"\1\1\0\1\x3f\1") + packed(runs),
-            (segment(0xDA, b"\1\1\0\1\x3f\x10") + packed(runs)) * scans,
-            b"\xff\xd9",
-        )
-    )
+    first = segment(0xDA, b"\1\1\0\0\0\0") + packed("0" * blocks)
+    second = segment(0xDA, b"\1\1\0\1\x3f\1") + packed(runs)
+    further = segment(0xDA, b"\1\1\0\1\x3f\x10") + packed(runs)
+    return progressive(frame) + first + second + further * scans + b"\xff\xd9"
 
 
 def test_a_jpeg_of_many_scans_over_many_pixels_is_refused() -> None:
@@ -163,8 +152,6 @@ def test_a_jpeg_of_many_scans_over_many_pixels_is_refused() -> None:
 
 
 def test_a_png_whose_pixels_unpack_to_more_than_it_says_is_no_bomb() -> None:
-    import zlib
-
     header = (64).to_bytes(4, "big") * 2 + b"\x08\0\0\0\0"
     packed = zlib.compress(bytes(200_000_000), 9)
     data = joined([(b"IHDR", header), (b"IDAT", packed)], b"\x89PNG")
@@ -172,3 +159,162 @@ def test_a_png_whose_pixels_unpack_to_more_than_it_says_is_no_bomb() -> None:
     said, took_ms = outcome(data, ImageLimits())
     assert said == "decoded"
     assert took_ms <= MOST_MS
+
+
+# --- bombs of pixels and of time ----------------------------------------------------------------------------------
+
+
+WIDE = ImageLimits(max_pixels=1_000_000, formats=tuple(sorted(KNOWN_FORMATS)))
+
+
+def small(name: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    PIL.Image.open(io.BytesIO(drawn_seeds()["PNG"])).save(buffer, name, **options)
+    return buffer.getvalue()
+
+
+TAGS = PIL.Image.Exif()
+TAGS[0x0112], TAGS[0x010F] = 6, "a maker of cameras"
+# Beside the formats of tools/photo_mutants.py.
+SEEDS = {name: small(name, exif=TAGS.tobytes()) for name in ("JPEG", "TIFF", "AVIF")}
+
+
+def mutant(data: bytes, rng: np.random.Generator) -> bytes:
+    """`data` cut short, or with a few bytes flipped, replaced, removed or put in, mostly near its start."""
+    kind = rng.integers(4)
+    if kind == 0:
+        return data[: rng.integers(1, len(data))]
+    changed = bytearray(data)
+    for _ in range(rng.integers(1, 9)):
+        reach = len(changed) if rng.random() < 0.5 else min(len(changed), 400)
+        at = int(rng.integers(reach))
+        if kind == 1:
+            changed[at] ^= 1 << int(rng.integers(8))
+        elif kind == 2:
+            changed[at] = int(rng.choice([0, 1, 127, 128, 254, 255]))
+        elif rng.random() < 0.5:
+            del changed[at : at + int(rng.integers(1, 9))]
+        else:
+            changed[at:at] = rng.bytes(int(rng.integers(1, 9)))
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("name", sorted(SEEDS))
+def test_a_thousand_mutants_are_decoded_or_refused_by_name(name: str) -> None:
+    rng = np.random.default_rng(20)
+    outcomes: Counter[str] = Counter()
+    slowest = 0.0
+    for _ in range(1000):
+        data = mutant(SEEDS[name], rng)
+        begun = time.thread_time()
+        try:
+            decode(data, WIDE)
+            outcomes["decoded"] += 1
+        except FrError as refused:
+            outcomes[refused.reason] += 1
+        slowest = max(slowest, time.thread_time() - begun)
+    assert sum(outcomes.values()) == 1000
+    # The control: the mutants do bite, and some are harmless.
+    assert outcomes["UNDECODABLE"] > 100
+    assert outcomes["decoded"] > 0
+    assert slowest < 2.0
+
+
+def test_the_mutants_bring_pillow_alone_to_raise_what_is_no_refusal() -> None:
+    rng = np.random.default_rng(20)
+    raised: Counter[str] = Counter()
+    for _ in range(1000):
+        try:
+            PIL.Image.open(io.BytesIO(mutant(SEEDS["JPEG"], rng))).load()
+        except (OSError, SyntaxError, ValueError, struct.error, Warning) as error:
+            raised[type(error).__name__] += 1
+    assert len(raised) > 1
+
+
+def packed(bits: str) -> bytes:
+    bits += "1" * (-len(bits) % 8)
+    return int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
+
+
+def segment(marker: int, body: bytes) -> bytes:
+    return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
+
+
+def progressive(frame: bytes) -> bytes:
+    """The beginning of a grey JPEG.
+
+    One code for DC ("0": no difference), two for AC ("0": a run of 16,384 blocks and more; "10": end of block).
+    """
+    tables = segment(0xC4, b"\0\1" + bytes(15) + b"\0") + segment(0xC4, b"\x10\1\1" + bytes(14) + b"\xe0\0")
+    return b"\xff\xd8" + segment(0xDB, b"\0" + b"\1" * 64) + segment(0xC2, frame) + tables
+
+
+def many_scans(scans: int, side: int = 1032) -> bytes:
+    """A progressive grey JPEG whose every further scan says "nothing changes" of all its blocks, in a few bytes."""
+    blocks = (side // 8) ** 2
+    frame = struct.pack(">BHHB", 8, side, side, 1) + b"\1\x11\0"
+    first = segment(0xDA, b"\1\1\0\0\0\0") + packed("0" * blocks)
+    further = segment(0xDA, b"\1\1\0\1\x3f\0") + packed("0" + format(blocks - 16384, "014b"))
+    return progressive(frame) + first + further * scans + b"\xff\xd9"
+
+
+def test_a_jpeg_of_endless_scans_is_refused() -> None:
+    """8 MB of such scans keep the decoder busy for minutes at 25 megapixels."""
+    limits = ImageLimits(max_pixels=2_000_000)
+    assert decode(many_scans(90), limits).width == 1032  # the control
+    with pytest.raises(Undecodable, match="scans"):
+        decode(many_scans(300_000), limits)
+
+
+def stuffed(name: str, count: int) -> bytes:
+    data = small(name)
+    if name == "JPEG":
+        return data[:2] + segment(0xFE, b"") * count + data[2:]
+    if name == "PNG":
+        return data[:-12] + chunk(b"IDAT", b"") * count + data[-12:]
+    if name == "GIF":
+        return data[:-1] + b"!\xfe\0" * count + data[-1:]
+    body = data[12:] + b"ABCD\0\0\0\0" * count
+    return b"RIFF" + struct.pack("<L", 4 + len(body)) + b"WEBP" + body
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "GIF"])
+def test_a_photo_of_endless_segments_is_refused(name: str) -> None:
+    assert decode(stuffed(name, 10_000), WIDE).width == 96  # the control
+    with pytest.raises(Undecodable, match="segments"):
+        decode(stuffed(name, 600_000), WIDE)
+
+
+@pytest.mark.parametrize("filler", [b"\xff", b"\xff\0", b"\xff\xd0", b"\xff\x01", b"\0"])
+@pytest.mark.parametrize("at", [20, -2])
+def test_megabytes_of_filler_in_a_jpeg_take_no_time(filler: bytes, at: int) -> None:
+    data = small("JPEG")
+    begun = time.thread_time()
+    with contextlib.suppress(Undecodable):
+        decode(data[:at] + filler * (4_000_000 // len(filler)) + b"\0" + data[at:], WIDE)
+    assert time.thread_time() - begun < 2.0
+
+
+def test_profiles_and_texts_that_unpack_to_gigabytes_are_not_unpacked() -> None:
+    data = small("PNG")
+    bomb = zlib.compress(bytes(1_000_000), 9)
+    notes = chunk(b"iCCP", b"x\0\0" + bomb) * 2000 + chunk(b"zTXt", b"x\0\0" + bomb) * 2000
+    begun = time.thread_time()
+    assert decode(data[:33] + notes + data[33:], WIDE).width == 96
+    assert time.thread_time() - begun < 2.0
+
+
+def test_a_small_file_of_many_pixels_is_refused_before_they_are_decoded() -> None:
+    """The pixel data is missing: had they been decoded, the answer would be Undecodable."""
+    for side, refusal in ((50_000, ImageTooManyPixels), (500, Undecodable)):  # the second is the control
+        header = struct.pack(">LLBBBBB", side, side, 8, 6, 0, 0, 0)
+        with pytest.raises(refusal):
+            decode(joined([(b"IHDR", header), (b"IDAT", b"")], b"\x89PNG"), ImageLimits())
+
+
+def test_a_refusal_says_nothing_of_the_bytes() -> None:
+    secret = b"the name of a person"
+    for data in (secret, small("PNG")[:40] + secret, small("JPEG")[:-30] + secret):
+        with pytest.raises(FrError) as refused:
+            decode(data, WIDE)
+        assert secret.decode() not in refused.value.message + str(refused.value.metadata)

@@ -5,9 +5,11 @@ The model takes a fixed time for each batch, so that neither the processor nor i
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,7 +29,7 @@ from fr_core.errors import Overloaded
 from fr_core.runtime.batcher import Batcher
 from fr_core.runtime.ticket import Ticket
 from support.faults import SOON, Faulty, Started, embed_request, faulty, started_faulty, until
-from support.servers import ended, photo
+from support.servers import ended, photo, running
 
 # 4 faces in 50 ms: 80 calls/s.
 RUN_S = 0.05
@@ -61,7 +63,6 @@ def generators(server: Started) -> Generators:
 
 
 def overloaded(sending: Generators, peak: float, seconds: float, seed: int) -> Load:
-    """Run an open loop at `TIMES` the peak."""
     arrivals = poisson_arrivals(TIMES * peak, seconds, seed).tolist()
     sent: Sent = sending.open([0] * len(arrivals), arrivals, DEADLINE_S)
     good = [call for call in sent.calls if call.outcome == OK and call.ended - call.due <= DEADLINE_S]
@@ -86,7 +87,6 @@ def refusal(server: Started) -> grpc.RpcError:
 
 @pytest.fixture(scope="module")
 def peak(tmp_path_factory: pytest.TempPathFactory) -> float:
-    """Calls per second of a closed loop."""
     with (
         started_faulty(tmp_path_factory.mktemp("peak"), RUN_S, server={"max_in_flight": MAX_IN_FLIGHT}) as server,
         generators(server) as sending,
@@ -97,7 +97,6 @@ def peak(tmp_path_factory: pytest.TempPathFactory) -> float:
 
 
 def quiet_s(address: str) -> float:
-    """The p99 of calls that find nothing to wait for."""
     took = []
     with grpc.insecure_channel(address) as channel:
         info = server_pb2_grpc.ServerServiceStub(channel).GetServerInfo
@@ -142,7 +141,6 @@ def test_overload_costs_no_goodput_and_refusals_are_quick(tmp_path: Path, peak: 
 
 
 def read_refusal(error: grpc.RpcError) -> tuple[grpc.StatusCode, str, bool]:
-    """The code, the reason, and whether the refusal says when to retry."""
     told = ended(error)
     return told.code, told.info.reason, told.retry is not None and told.retry.retry_delay.ToMilliseconds() > 0
 
@@ -219,7 +217,6 @@ def latencies(folder: Path, batcher: type[Batcher[Any, Any]], calls: int) -> tup
 
 
 def took(it: Faulty) -> float:
-    """Seconds of a unary call."""
     start = time.monotonic()
     it.server.recognition.Embed(embed_request(1), timeout=SOON)
     return time.monotonic() - start
@@ -233,3 +230,32 @@ def test_a_call_beside_a_stream_waits_for_one_batch_more_than_alone(tmp_path: Pa
 def test_control_as_bulk_a_call_waits_for_the_whole_queue(tmp_path: Path) -> None:
     alone, beside = latencies(tmp_path, EveryoneIsBulk, calls=1)
     assert statistics.median(beside) > alone + BATCH_S + SCHEDULING_S
+
+
+CALLS = 1000
+DETECT = "/fr_api.v1.RecognitionService/Detect"
+
+
+async def flood(address: str, request: bytes) -> Counter[str]:
+    async def call(stub: Any) -> str:
+        try:
+            await stub(request)
+        except grpc.aio.AioRpcError as error:
+            return error.code().name
+        return "OK"
+
+    options = (("grpc.use_local_subchannel_pool", 1),)
+    channels = [grpc.aio.insecure_channel(address, options) for _ in range(4)]
+    stubs: list[Any] = [channel.unary_unary(DETECT) for channel in channels]
+    codes = Counter(await asyncio.gather(*(call(stubs[n % len(stubs)]) for n in range(CALLS))))
+    for channel in channels:
+        await channel.close()
+    return codes
+
+
+def test_what_does_not_fit_is_refused_with_a_reason_not_cancelled(tmp_path: Path) -> None:
+    request = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photo(1))).SerializeToString()
+    with running(tmp_path, server={"max_in_flight": 8}) as server:
+        codes = asyncio.run(flood(server.address, request))
+    assert set(codes) == {"OK", "RESOURCE_EXHAUSTED"}
+    assert codes.total() == CALLS

@@ -30,8 +30,6 @@ CHECKPOINT_FRAMES = 24
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a number of cuts."""
-
     cuts: int = 0
     in_a_checkpoint: int = 0
     torn: int = 0
@@ -97,10 +95,7 @@ def run(folder: Path, cuts: Cuts, seed: int, synchronous: str, lies: bool, refus
 
 
 def wait_until_known(galleries: Galleries, error: StoreFailed) -> None:
-    """Change the gallery until the store has taken back the failed commit, where it could not do so at once.
-
-    Until then the change may be kept or not, like one that has not returned.
-    """
+    """Change the gallery until the store has taken back the failed commit: until then it may be kept or not."""
     while "take it back" in error.what:
         try:
             galleries.update(GALLERY, GalleryUpdate("again"))
@@ -111,7 +106,6 @@ def wait_until_known(galleries: Galleries, error: StoreFailed) -> None:
 
 
 def judge_image(image: Image, ledger: Ledger, folder: Path, outcome: Outcome) -> None:
-    """Open what a cut left, and add up what is missing."""
     image.write(folder)
     outcome.cuts += 1
     outcome.in_a_checkpoint += image.checkpoint
@@ -154,10 +148,7 @@ def test_a_power_cut_takes_nothing_that_was_acknowledged(folder: Path) -> None:
 
 
 def test_a_power_cut_after_syncs_that_failed_takes_and_gives_nothing(folder: Path) -> None:
-    """Of a commit, or a checkpoint.
-
-    What a caller was told to have failed is not there, and what is left of it in the log is taken for no loss.
-    """
+    """Of a commit or a checkpoint; what is left of them in the log is taken for no loss."""
     outcome = cut_many(folder, CUTS, refuses=0.3)
     print(f"the power failed: {outcome}")  # noqa: T201 - the figures of the long run
     assert outcome.cuts == CUTS

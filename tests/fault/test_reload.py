@@ -8,34 +8,29 @@ import shutil
 import signal
 import socket
 import ssl
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
-from typer.testing import CliRunner
 
-from fr_client.cli.main import build as command_line
+from fr_server.app import App
 from fr_server.gateway.authority import write_revocations
 from fr_server.gateway.pem import revocations_expire_ms
-from fr_server.main import Reloader, build, run
-from fr_server.storage.seal import Started, require_sealed
+from fr_server.main import Reloader
+from fr_server.storage.seal import Started
 from fr_server.telemetry.metrics import PrometheusObserver
 from fr_trust.access.roles import Role
+from support import secured
+from support.commands import fr_ends
 from support.gateways import DAY_MS, Papers, now_ms
-from support.secured import Made, made
-from support.servers import null_engine
+from support.secured import Made, made, serve_here
 
 READ, KEPT = "The certificates were read again", "The certificates were not reloaded"
 PATIENCE_S = 120.0
 
 
 class Serving:
-    """A server that `fr server init` has set up, and that runs in this process."""
-
     def __init__(self, at: Made, port: int, log: pytest.LogCaptureFixture, metrics: PrometheusObserver) -> None:
         self.at = at
         self._port = port
@@ -70,32 +65,16 @@ class Serving:
 
 
 def serving(at: Made, log: pytest.LogCaptureFixture, act: Callable[[Serving], Awaitable[None]]) -> None:
-    """Serve what lies at a place, as `fr serve` does but for the models, and let something happen meanwhile."""
     log.set_level("INFO", "fr_server")
     with socket.create_server(("127.0.0.1", 0)) as free:
         metrics_port = free.getsockname()[1]
-    config = at.config(f"telemetry.metrics_port={metrics_port}")
 
-    async def whole() -> None:
-        ready = at.folder / "ready"
-        server = build(config)
+    async def meanwhile(server: App) -> None:
         metrics = server.telemetry.metrics
         assert metrics is not None
-        started = Started.of(at.path, require_sealed(at.path, config))
-        running = asyncio.create_task(run(server, ready, started=started))
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                while not running.done() and not ready.exists():  # noqa: ASYNC110 - a file tells nobody
-                    await asyncio.sleep(0.005)
-            assert not running.done(), running.exception()
-            await act(Serving(at, server.port, log, metrics))
-        finally:
-            if not running.done():  # a server that has ended handles no signal: this one would end the tests
-                os.kill(os.getpid(), signal.SIGTERM)
-            await asyncio.wait_for(running, PATIENCE_S)
+        await act(Serving(at, server.port, log, metrics))
 
-    with patch("fr_server.main.open_engine", lambda config, *others: null_engine(config)):
-        asyncio.run(whole())
+    serve_here(at, f"telemetry.metrics_port={metrics_port}", meanwhile=meanwhile)
 
 
 @pytest.fixture
@@ -104,7 +83,7 @@ def at(tmp_path: Path) -> Made:
 
 
 def fr_server(*arguments: str) -> None:
-    ended = CliRunner().invoke(command_line(), ["server", *arguments])
+    ended = secured.fr_server(*arguments)
     assert ended.exit_code == 0, ended.output
 
 
@@ -239,10 +218,9 @@ def test_a_running_server_tells_when_the_first_key_ends(at: Made, caplog: pytest
 
 def first_words(path: Path) -> str:
     """What `fr serve` says where it gets no further than to look for its models."""
-    command = [str(Path(sys.executable).with_name("fr")), "serve", "--config", str(path), "--pack", "nope"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
-    assert "UNKNOWN_PACK" in ended.stderr
-    return ended.stderr
+    said = fr_ends("serve", "--config", path, "--pack", "nope")
+    assert "UNKNOWN_PACK" in said
+    return said
 
 
 def test_a_start_says_that_a_configuration_is_not_sealed_where_there_is_tls(at: Made, tmp_path: Path) -> None:

@@ -12,17 +12,31 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import grpc
 import PIL.Image
 import pytest
 
+from fr_api.v1 import common_pb2, recognition_pb2
+from fr_core.detect.null import NullDetector
+from fr_core.embed.null import NullEmbedder
+from fr_core.engine import Engine, available_cores, build_pipeline
 from fr_core.errors import FrError, ImageTooCostly, InternalError, ShuttingDown, Undecodable
 from fr_core.imaging import ImageLimits, decode
 from fr_core.imaging.sandbox import SandboxedDecoder
-from support.faults import until
+from fr_core.packs.manifest import load_pack
+from fr_core.pipeline import Pipeline
+from fr_core.types import F32, AlignedFace
+from fr_server.config import Config, config_from
+from fr_server.engine import engine_options, open_decoder
+from support.faults import children_of, cpu_s, until
+from support.servers import ended, null_engine, running
+from support.servers import photo as null_photo
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 LIMITS = ImageLimits(max_pixels=1_000_000)
@@ -131,9 +145,12 @@ def test_harmful_photos_are_good_ones_to_an_honest_decoder() -> None:
     assert decode(harmful("crash"), LIMITS).width == decode(photo() + b"#says:R{}", LIMITS).width == 64
 
 
+sandbox = partial(SandboxedDecoder, workers=1, memory_mib=MEMORY_MIB)
+
+
 @pytest.fixture(scope="module")
 def decoder() -> Iterator[SandboxedDecoder]:
-    made = SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=TIME_MS, boot=PLANTED)
+    made = sandbox(time_ms=TIME_MS, boot=PLANTED)
     yield made
     made.close()
 
@@ -151,15 +168,6 @@ def workers() -> list[int]:
 
 def _command(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_text()
-
-
-def children() -> set[int]:
-    """Process ids of what this process has started, also of what is no decoder yet."""
-    found: set[int] = set()
-    for one in Path("/proc/self/task").glob("*/children"):
-        with contextlib.suppress(OSError):  # of a thread that has ended meanwhile
-            found |= {int(child) for child in one.read_text().split()}
-    return found
 
 
 @pytest.mark.parametrize(
@@ -257,41 +265,40 @@ def test_pixels_are_out_of_reach_of_the_worker_once_they_are_answered(decoder: S
 
 
 def test_a_worker_that_is_killed_in_the_midst_costs_one_call() -> None:
-    with closing(SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=60_000, boot=PLANTED)) as made:
+    with closing(sandbox(time_ms=60_000, boot=PLANTED)) as made:
         made.decode(photo(), LIMITS)
         (pid,) = workers_of(made)
-        raised: list[BaseException] = []
-
-        def ask() -> None:
-            try:
-                made.decode(harmful("spin"), LIMITS)
-            except FrError as error:
-                raised.append(error)
-
-        asking = threading.Thread(target=ask)
-        begun = _processor_s(pid)
-        asking.start()
-        until(lambda: _processor_s(pid) > begun + 0.02)  # it is in the midst
+        begun = cpu_s(pid)
+        outcomes, asking = asked(made, harmful("spin"))
+        until(lambda: cpu_s(pid) > begun + 0.02)  # it is in the midst
         os.kill(pid, signal.SIGKILL)
         asking.join(20)
-        assert [type(error) for error in raised] == [ImageTooCostly]
+        assert outcomes == [ImageTooCostly]
         assert made.decode(photo(), LIMITS).width == 64
+
+
+def asked(decoder: SandboxedDecoder, data: bytes) -> tuple[list[object], threading.Thread]:
+    """Have a photo decoded in a thread, which appends its width or how it was refused."""
+    outcomes: list[object] = []
+
+    def ask() -> None:
+        try:
+            outcomes.append(decoder.decode(data, LIMITS).width)
+        except FrError as error:
+            outcomes.append(type(error))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    return outcomes, thread
 
 
 def workers_of(decoder: SandboxedDecoder) -> list[int]:
     return [process.pid for process in decoder._idle]
 
 
-def _processor_s(pid: int) -> float:
-    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
-
-
 def test_a_worker_that_is_killed_while_it_waits_costs_no_call_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
     replaced: list[bool] = []
-    with closing(
-        SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=60_000, on_replaced=replaced.append)
-    ) as made:
+    with closing(sandbox(time_ms=60_000, on_replaced=replaced.append)) as made:
         made.decode(photo(), LIMITS)
         (pid,) = workers_of(made)
         made.decode(photo(), LIMITS)
@@ -305,7 +312,7 @@ def test_a_worker_that_is_killed_while_it_waits_costs_no_call_and_is_told(caplog
 
 
 def test_a_worker_leaves_it_to_its_parent_when_to_end() -> None:
-    with closing(SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=60_000)) as made:
+    with closing(sandbox(time_ms=60_000)) as made:
         made.decode(photo(), LIMITS)
         before = workers_of(made)
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
@@ -317,55 +324,39 @@ def test_a_worker_leaves_it_to_its_parent_when_to_end() -> None:
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT])
 def test_a_worker_does_so_from_its_first_step(number: signal.Signals) -> None:
     """With a control: of SIGQUIT nothing is said."""
-    made = SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=60_000)
-    others, decoded = children(), list[int]()
-
-    def ask() -> None:
-        with contextlib.suppress(InternalError):
-            decoded.append(made.decode(photo(), LIMITS).width)
-
-    asking = threading.Thread(target=ask)
-    asking.start()
-    sent: set[int] = set()
+    made = sandbox(time_ms=60_000)
+    others, sent = children_of(os.getpid()), set[int]()
+    outcomes, asking = asked(made, photo())
     try:
         while asking.is_alive():
-            for child in children() - others:
+            for child in set(children_of(os.getpid())) - set(others):
                 with contextlib.suppress(ProcessLookupError):  # it may have ended of the one before
                     os.kill(child, number)
                 sent.add(child)
             time.sleep(0.001)
         assert len(sent) == 1
-        assert decoded == ([] if number == signal.SIGQUIT else [64])
+        assert outcomes == [InternalError if number == signal.SIGQUIT else 64]
     finally:
         made.close()
 
 
 def test_others_are_served_while_one_photo_spins() -> None:
-    with closing(SandboxedDecoder(workers=2, memory_mib=MEMORY_MIB, time_ms=60_000, boot=PLANTED)) as made:
+    with closing(sandbox(workers=2, time_ms=60_000, boot=PLANTED)) as made:
         made.decode(photo(), LIMITS)
         (pid,) = workers_of(made)
-        raised: list[BaseException] = []
-
-        def spin() -> None:
-            try:
-                made.decode(harmful("spin"), LIMITS)
-            except FrError as error:
-                raised.append(error)
-
-        spinning = threading.Thread(target=spin)
-        spinning.start()
+        outcomes, spinning = asked(made, harmful("spin"))
         until(lambda: not workers_of(made))
         for _ in range(10):
             made.decode(photo(), LIMITS)
         assert spinning.is_alive()
         os.kill(pid, signal.SIGKILL)
         spinning.join(20)
-        assert [type(error) for error in raised] == [ImageTooCostly]
+        assert outcomes == [ImageTooCostly]
 
 
 @pytest.mark.parametrize("boot", ["import sys; sys.exit(3)", PLANTED.replace("worker.main()", "NotImplemented()")])
 def test_a_worker_that_does_not_start_is_our_failure_each_time(boot: str) -> None:
-    with closing(SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=TIME_MS, boot=boot)) as made:
+    with closing(sandbox(time_ms=TIME_MS, boot=boot)) as made:
         for _ in range(2):
             with pytest.raises(InternalError, match="shut itself in"):
                 made.decode(photo(), LIMITS)
@@ -377,7 +368,7 @@ def test_a_worker_with_a_thread_does_not_start() -> None:
         "worker.main()",
         "import threading; threading.Thread(target=time.sleep, args=(60,), daemon=True).start(); worker.main()",
     )
-    with closing(SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=TIME_MS, boot=threaded)) as made:
+    with closing(sandbox(time_ms=TIME_MS, boot=threaded)) as made:
         with pytest.raises(InternalError) as failed:
             made.decode(photo(), LIMITS)
         assert "a thread runs already" in repr(failed.value.__cause__.__cause__)  # type: ignore[union-attr]
@@ -397,27 +388,16 @@ def test_no_descriptor_is_left_by_workers_that_come_and_go(decoder: SandboxedDec
 
 
 def test_calls_that_wait_end_when_the_decoder_is_closed() -> None:
-    made = SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=TIME_MS, boot=PLANTED)
+    made = sandbox(time_ms=TIME_MS, boot=PLANTED)
     made.decode(photo(), LIMITS)
-    outcomes: list[type[BaseException]] = []
-
-    def ask(data: bytes) -> None:
-        try:
-            made.decode(data, LIMITS)
-        except FrError as error:
-            outcomes.append(type(error))
-
-    asking = [threading.Thread(target=ask, args=(harmful("spin"),))]
-    asking[0].start()
+    calls = [asked(made, harmful("spin"))]
     until(lambda: not workers_of(made))
-    asking += [threading.Thread(target=ask, args=(photo(),)) for _ in range(3)]
-    for thread in asking[1:]:
-        thread.start()
+    calls += [asked(made, photo()) for _ in range(3)]
     until(lambda: made._places.waiting == 3)
     made.close()
-    for thread in asking:
+    for _, thread in calls:
         thread.join(20)
-    assert outcomes == [ShuttingDown] * 3 + [ImageTooCostly]
+    assert [outcome for outcome, _ in calls] == [[ImageTooCostly]] + [[ShuttingDown]] * 3
     until(lambda: not workers_of(made))
 
 
@@ -436,8 +416,8 @@ made.decode({harmful("spin")!r}, ImageLimits())
     assert parent.stdout is not None
     with parent, parent.stdout:
         pid = int(parent.stdout.readline())
-        begun = _processor_s(pid)
-        until(lambda: _processor_s(pid) > begun + 0.02)
+        begun = cpu_s(pid)
+        until(lambda: cpu_s(pid) > begun + 0.02)
         parent.kill()
     until(lambda: not Path(f"/proc/{pid}").exists() or "sandbox_worker" not in _command(pid))
 
@@ -479,7 +459,7 @@ def many_codes() -> bytes:
 def test_a_real_bomb_of_memory_costs_one_call() -> None:
     """300 KB of one megapixel, for whose codes libwebp takes 350 MiB; the container does not tell."""
     limits = ImageLimits(max_pixels=2**20)
-    with closing(SandboxedDecoder(workers=1, memory_mib=MEMORY_MIB, time_ms=60_000)) as made:
+    with closing(sandbox(time_ms=60_000)) as made:
         with pytest.raises((Undecodable, ImageTooCostly)):
             made.decode(many_codes(), limits)
         assert made.decode(photo(), limits).width == 64
@@ -495,8 +475,76 @@ def test_a_real_bomb_of_memory_costs_one_call() -> None:
 
 
 def test_what_the_walls_forbid_is_allowed_without_them(tmp_path: Path) -> None:
-    """The control of the forbidden calls."""
     socket.socket().close()
     (tmp_path / "file").write_text("")
     assert Path("/proc/self/status").read_text()
     assert resource.prlimit(os.getppid(), resource.RLIMIT_CPU)
+
+
+# --- a server with `isolation.decoding` ---------------------------------------------------------------------------
+
+
+def test_a_crash_of_a_decoder_is_one_caller_s_refusal(tmp_path: Path) -> None:
+    """The worker is one that ends itself at photos that end in "#"."""
+    boot = (
+        "import sys; sys.path += sys.argv.pop(1).split(chr(10))\n"
+        "import os, fr_core.imaging.sandbox_worker as worker\n"
+        "honest = worker.decode_pixels\n"
+        "worker.decode_pixels = lambda data, limits: os._exit(1) if data.endswith(b'#') else honest(data, limits)\n"
+        "worker.main()"
+    )
+    decoder = SandboxedDecoder(workers=1, memory_mib=1024, time_ms=60_000, boot=boot)
+
+    def engine(config: Config) -> Engine:
+        pipeline = Pipeline(NullDetector(), NullEmbedder(), config.images, config.quality, decoder=decoder)
+        return replace(null_engine(config), pipeline=pipeline)
+
+    def detect(data: bytes) -> recognition_pb2.DetectResponse:
+        request = recognition_pb2.DetectRequest(image=common_pb2.Image(data=data))
+        return server.recognition.Detect(request, timeout=30)
+
+    with running(tmp_path, engine=engine) as server:
+        assert len(detect(null_photo(1)).faces) == 1
+        with pytest.raises(grpc.RpcError) as refused:
+            detect(null_photo(1) + b"#")
+        assert ended(refused.value).code is grpc.StatusCode.INVALID_ARGUMENT
+        assert ended(refused.value).info.reason == "UNDECODABLE"
+        assert len(detect(null_photo(1, 2)).faces) == 2
+        (process,) = decoder._idle
+    until(lambda: not Path(f"/proc/{process.pid}").exists())
+
+
+class Unused:
+    size = 512
+
+    def vectors(self, faces: Sequence[AlignedFace]) -> F32:
+        raise NotImplementedError
+
+
+def test_a_pipeline_as_front_ends_build_it_decodes_in_the_sandbox() -> None:
+    config = config_from({"isolation": {"decoding": "process", "workers": 1}})
+    decoder = open_decoder(config)
+    assert isinstance(decoder, SandboxedDecoder)
+    pipeline = build_pipeline(
+        load_pack("buffalo_s"),
+        None,  # type: ignore[arg-type]  # nothing is detected here
+        Unused(),
+        engine_options(config),
+        config.images,
+        decoder=decoder,
+    )
+    try:
+        assert pipeline.decode(null_photo(1)).width == 400
+        (process,) = decoder._idle
+        with pytest.raises(Undecodable):
+            pipeline.decode(null_photo(1)[:90])
+    finally:
+        pipeline.close()
+    until(lambda: not Path(f"/proc/{process.pid}").exists())
+
+
+@pytest.mark.parametrize(("frontends", "workers"), [(0, available_cores()), (2, -(-available_cores() // 2)), (64, 1)])
+def test_processes_share_the_cores(frontends: int, workers: int) -> None:
+    decoder = open_decoder(config_from({"server": {"frontends": frontends}, "isolation": {"decoding": "process"}}))
+    assert isinstance(decoder, SandboxedDecoder)
+    assert decoder._workers == workers

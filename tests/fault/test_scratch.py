@@ -39,7 +39,6 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @contextmanager
 def held() -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """A process that holds a folder until it is killed."""
     with subprocess.Popen(
         (sys.executable, "-c", HOLD), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -35,7 +35,6 @@ MOMENTS = ("cygrpc", "cv2", "onnxruntime", "faiss") if NIGHTLY else ("cygrpc", "
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.nightly)])
 def test_a_signal_in_mid_start(tmp_path: Path, pack_cache: ModelCache, signal_number: signal.Signals) -> None:
-    """With front-ends and without, side by side."""
     with ThreadPoolExecutor() as pool:
         for ends in pool.map(partial(stopped_in_start, tmp_path, signal_number), (0, 2)):
             # Before the command is there, the signal ends Python as it ends any program; once the server is, it ends

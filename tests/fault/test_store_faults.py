@@ -1,142 +1,101 @@
-"""What befalls a store: a file that cannot grow, a second process, a newer schema, damage. Each with its control."""
+"""What befalls a store: a file that cannot grow, a second process, a newer schema, damage. Each with its control.
+
+Run as a script, this file does what a name of `PROGRAMS` says in a folder.
+"""
 
 from __future__ import annotations
 
-import subprocess
+import itertools
+import json
+import resource
+import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import apsw
-import numpy as np
 import pytest
 
-from fr_core.errors import StoreCorrupt, StoreInUse, StoreNewer
+from fr_core.errors import StoreCorrupt, StoreFailed, StoreInUse, StoreNewer
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.gallery_store import DATABASE_NAME
 from fr_core.gallery.store.schema import SCHEMA
 from fr_core.gallery.values import Enrolment, NewTemplate
-from fr_core.storage.keys import KeyEncryptionKey
-from fr_core.types import Embedding, ModelId
+from support.commands import say, script
+from support.ledger import KEY, MODEL, SIZE, embedding
 
-MODEL = ModelId("null", "1", "0" * 64)
-SIZE = 64
-KEY = KeyEncryptionKey(bytes(range(32)))
 NAME = "Anna Muster"
 SUBJECT = "case-4711"
+MOST_BYTES = 400_000
 
-# What every child process below begins with.
-PRELUDE = f"""
-import os, resource, sys, threading
-from pathlib import Path
-import numpy as np
-from fr_core.errors import StoreFailed
-from fr_core.gallery.galleries import Galleries
-from fr_core.storage.keys import KeyEncryptionKey
-from fr_core.gallery.values import Enrolment, NewTemplate
-from fr_core.types import Embedding, ModelId
 
-KEY = KeyEncryptionKey(bytes(range(32)))
-MODEL = ModelId("null", "1", "0" * 64)
+# --- what processes beside do ---------------------------------------------------------------------------------
 
-def embedding(seed):
-    vector = np.random.default_rng(seed).standard_normal({SIZE})
-    return Embedding((vector / np.linalg.norm(vector)).astype(np.float32), MODEL)
 
-def say(text):
-    os.write(1, (text + chr(10)).encode())
+def enrol_for_ever(folder: Path) -> None:
+    """Enrol from four threads, and say so of each."""
+    galleries = Galleries.open(folder, key=KEY, index="flat")
+    first = galleries.get("g").template_count
 
-folder, argument = Path(sys.argv[1]), sys.argv[2]
-"""
+    def work(worker: int) -> None:
+        for seed in itertools.count(worker * 1_000_000 + first):
+            galleries.enrol("g", Enrolment(str(seed), NewTemplate(embedding(seed))))
+            say(seed)
 
-# Enrols from four threads for ever, and says so of each.
-ENROL_FOR_EVER = """
-def work(worker):
-    number = first
-    while True:
-        seed = worker * 1_000_000 + number
-        galleries.enrol("g", Enrolment(str(seed), NewTemplate(embedding(seed))))
-        say(str(seed))
-        number += 1
+    for worker in range(4):
+        threading.Thread(target=work, args=(worker,)).start()
 
-galleries = Galleries.open(folder, key=KEY, index="flat")
-first = galleries.get("g").template_count
-for worker in range(4):
-    threading.Thread(target=work, args=(worker,)).start()
-"""
 
-# Lets no file grow beyond the argument, enrols until that is refused, then looks at what still works.
-FILL_THE_DISK = """
-import signal
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-galleries = Galleries.open(folder, key=KEY, index="flat")
-_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(argument), hard))
+def fill_the_disk(folder: Path) -> None:
+    """Let no file grow beyond `MOST_BYTES`, enrol until that is refused, then look at what still works."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    galleries = Galleries.open(folder, key=KEY, index="flat")
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_BYTES, hard))
+    stored, refused = list[int](), list[int]()
 
-stored = []
-refused = []
-
-def work(worker):
-    for number in range(100_000):
-        seed = worker * 1_000_000 + number
-        try:
-            galleries.enrol("g", Enrolment(str(seed), NewTemplate(embedding(seed), f"{seed:064x}"), "n" * 256))
-        except StoreFailed as error:
-            refused.append(seed)
-            return
+    def enrol(seed: int, name: str) -> None:
+        galleries.enrol("g", Enrolment(str(seed), NewTemplate(embedding(seed), f"{seed:064x}"), name))
         stored.append(seed)
 
-threads = [threading.Thread(target=work, args=(worker,)) for worker in range(4)]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-assert len(refused) == 4 and stored, (refused, stored)
+    def work(worker: int) -> None:
+        for seed in range(worker * 1_000_000, worker * 1_000_000 + 100_000):
+            try:
+                enrol(seed, "n" * 256)
+            except StoreFailed:
+                refused.append(seed)
+                return
 
-def check():
-    info = galleries.get("g")
-    count = len(stored)
-    assert (info.subject_count, info.template_count, info.version) == (count, count, 1 + count), info
-    for seed in (stored[0], stored[-1]):
-        found = galleries.search("g", embedding(seed), 1000, 0.99).identification
-        assert (found.candidates[0].subject_id, found.gallery_version) == (str(seed), info.version)
+    def check() -> None:
+        info = galleries.get("g")
+        count = len(stored)
+        assert (info.subject_count, info.template_count, info.version) == (count, count, 1 + count), info
+        for seed in (stored[0], stored[-1]):
+            found = galleries.search("g", embedding(seed), 1000, 0.99).identification
+            assert (found.candidates[0].subject_id, found.gallery_version) == (str(seed), info.version)
 
-check()
-resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-for seed in refused:
-    galleries.enrol("g", Enrolment(str(seed), NewTemplate(embedding(seed), f"{seed:064x}")))
-    stored.append(seed)
-check()
-galleries.close()
-say(str(len(stored)))
-"""
-
-HOLD_THE_FOLDER = """
-galleries = Galleries.open(folder, key=KEY, index="flat")
-say("open")
-sys.stdin.read()
-"""
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert len(refused) == 4
+    check()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    for seed in refused:
+        enrol(seed, "")
+    check()
+    galleries.close()
+    say(len(stored))
 
 
-@contextmanager
-def child(program: str, folder: Path, argument: str = "") -> Iterator[subprocess.Popen[str]]:
-    """Run a program of this page in a process of its own, and leave nothing of it behind."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", PRELUDE + program, str(folder), argument],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+def hold_the_folder(folder: Path) -> None:
+    with Galleries.open(folder, key=KEY, index="flat"):
+        say("open")
+        sys.stdin.read()
 
 
-def embedding(seed: int) -> Embedding:
-    vector = np.random.default_rng(seed).standard_normal(SIZE)
-    return Embedding((vector / np.linalg.norm(vector)).astype(np.float32), MODEL)
+PROGRAMS = {one.__name__: one for one in (enrol_for_ever, fill_the_disk, hold_the_folder)}
 
 
 @pytest.fixture
@@ -147,18 +106,18 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_an_enrolment_is_refused_whole_when_the_disk_is_full_and_the_service_goes_on(folder: Path) -> None:
-    with child(FILL_THE_DISK, folder, "400000") as process:
-        said, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors
+    with script(__file__, "fill_the_disk", folder) as process:
+        (said,) = json.loads(process.communicate(timeout=60)[0])
+    assert process.returncode == 0
     with Galleries.open(folder, key=KEY, index="flat") as galleries:
-        assert galleries.get("g").template_count == int(said)
-        assert sum(len(subject.templates) for subject in galleries.subjects("g", 1000).items) == int(said)
+        assert galleries.get("g").template_count == said
+        assert sum(len(subject.templates) for subject in galleries.subjects("g", 1000).items) == said
 
 
 def test_a_second_process_is_refused(folder: Path) -> None:
-    with child(HOLD_THE_FOLDER, folder) as process:
+    with script(__file__, "hold_the_folder", folder) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "open\n"
+        assert json.loads(process.stdout.readline()) == ["open"]
         with pytest.raises(StoreInUse):
             Galleries.open(folder, key=KEY, index="flat")
     Galleries.open(folder, key=KEY, index="flat").close()  # the lock has died with its process
@@ -181,12 +140,8 @@ def test_a_newer_schema_is_refused_and_left_as_it_is(folder: Path) -> None:
     Galleries.open(folder, key=KEY, index="flat").close()
 
 
-# --- damage -------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def enrolled(folder: Path) -> Path:
-    """A data folder with a few people in it, closed."""
     with Galleries.open(folder, key=KEY, index="flat") as galleries:
         for number in range(20):
             template = NewTemplate(embedding(number), f"{number:064x}")
@@ -325,11 +280,9 @@ def test_one_flipped_bit_of_any_template_is_noticed(enrolled: Path) -> None:
 
 def test_a_log_without_its_database_is_refused(enrolled: Path) -> None:
     """A new database beside it would take in the pages of the old one."""
-    with child(ENROL_FOR_EVER, enrolled) as process:
+    with script(__file__, "enrol_for_ever", enrolled) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        process.kill()
-        process.communicate()
     database = (enrolled / DATABASE_NAME).read_bytes()
     (enrolled / DATABASE_NAME).unlink()
     with pytest.raises(StoreCorrupt) as refused:
@@ -350,3 +303,7 @@ def test_what_a_process_that_died_at_the_very_first_start_left_is_cleared_away(t
 def test_the_database_of_another_program_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     change(tmp_path, "CREATE TABLE mine (a)")
     require_corrupt(tmp_path, "application_id")
+
+
+if __name__ == "__main__":
+    PROGRAMS[sys.argv[1]](Path(sys.argv[2]))

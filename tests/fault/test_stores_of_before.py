@@ -4,7 +4,7 @@
 erasure, a course with sessions, a case with a finding, two keys, one of them revoked, and the audit of each store. For
 the kills each of its stores is put back to the version before it had an audit.
 
-Run as a script, this file upgrades a store for each line that it reads, in a process that it kills, see `main`.
+Run as a script, this file upgrades a store for each line that it reads, in a process that it kills.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -23,7 +21,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import apsw
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -34,12 +31,10 @@ from fr_core.gallery.store.schema import SCHEMA as GALLERIES
 from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.storage.audit.verify import require_unbroken
 from fr_core.storage.database import Database
-from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.migrations import unlocked, write_store_row
 from fr_core.storage.protocol import Connection
 from fr_core.storage.schema import Schema
 from fr_core.storage.vault import Vault
-from fr_core.types import Embedding, ModelId
 from fr_training.store.schema import SCHEMA as TRAINING
 from fr_trust.access.schema import SCHEMA as ACCESS
 from fr_trust.casework.store import CaseStore
@@ -49,12 +44,14 @@ from support import access as accessing
 from support import cases as casefiles
 from support import training_stores as trainingstore
 from support.audits import Clock
+from support.commands import have_children, script
 from support.counts import count
+from support.full_disk import WatchedDisk
+from support.ledger import KEY, embedding
 from support.old_galleries import fill
 
 FOLDER = Path(__file__).parent.parent / "corpus" / "data_folder.tar.xz"
-KEY = KeyEncryptionKey(bytes(range(32)))
-MODEL = ModelId("null", "1", "0" * 64)
+SIZE = 8
 COURSE = trainingstore.small_course()
 SCHEMAS = {"": GALLERIES, "training": TRAINING, "cases": CASES, "access": ACCESS}
 
@@ -68,11 +65,6 @@ def home(tmp_path: Path) -> Path:
     (tmp_path / "data").chmod(0o700)
     (tmp_path / "data.key").chmod(0o600)
     return tmp_path
-
-
-def embedding(seed: int) -> Embedding:
-    vector = np.random.default_rng(seed).standard_normal(8)
-    return Embedding((vector / np.linalg.norm(vector)).astype(np.float32), MODEL)
 
 
 def version(path: Path) -> object:
@@ -93,12 +85,12 @@ def test_it_verifies_before_and_after_a_change_of_each_store(home: Path) -> None
     with Galleries.open(home / "data", key=KEY, index="numpy") as galleries:
         assert (galleries.get("g").subject_count, galleries.get("g").template_count) == (6, 10)
         for seed in (0, 1, 2, 4, 11):
-            best = galleries.search("g", embedding(seed), 1, 0.99).identification.candidates[0]
+            best = galleries.search("g", embedding(seed, SIZE), 1, 0.99).identification.candidates[0]
             assert best.subject_id == f"s{seed % 7}"
         first = galleries.subject("g", "s0").templates[0]
         assert galleries.template("g", first.template_id).photo == b"photo 0"
         assert galleries.calibration("g") == "a text"
-        assert galleries.enrol("g", Enrolment("new", NewTemplate(embedding(500)))).template_id == 14
+        assert galleries.enrol("g", Enrolment("new", NewTemplate(embedding(500, SIZE)))).template_id == 14
         galleries.erase_subject("g", "new")
     with trainingstore.open_store(home / "data" / "training") as training:
         (cohort,) = training.cohorts()
@@ -207,27 +199,19 @@ Upgrade = Callable[[str, Path, int, str], int]
 @pytest.fixture(scope="module")
 def upgrade() -> Iterator[Upgrade]:
     """Start this file as a script; yields what upgrades a store and returns how the process of that ended."""
-    path = os.pathsep.join([str(Path(__file__).parent.parent), *sys.path])
-    command, environment = [sys.executable, __file__], {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": path}
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    with script(__file__, OPENBLAS_NUM_THREADS="1") as process:
 
         def upgrade(kind: str, folder: Path, steps: int, how: str) -> int:
             assert process.stdin is not None
             assert process.stdout is not None
             process.stdin.write(json.dumps((kind, str(folder), steps, how)) + "\n")
             process.stdin.flush()
-            return int(process.stdout.readline())
+            return int(json.loads(process.stdout.readline())[1])
 
-        try:
-            yield upgrade
-        finally:
-            process.kill()
+        yield upgrade
 
 
 def older_home(home: Path, kind: str) -> Path:
-    """Return a data folder with an older store of a kind."""
     older = OLDER[kind]
     data = home / "data"
     if older.version == 1 and older.schema is GALLERIES:
@@ -275,46 +259,29 @@ def test_control_one_that_commits_in_the_midst_does(kind: str, home: Path, upgra
 # --- the process that is killed ------------------------------------------------------------------------------------
 
 
-class Steps(apsw.VFS):
-    """Kills the process after so many steps: statements, and what SQLite writes, cuts or syncs."""
+class Steps(WatchedDisk):
+    """Kills the process after so many steps: statements, and what SQLite writes, cuts, deletes or syncs."""
 
     def __init__(self, left: int) -> None:
         self.left = left
-        super().__init__("steps", "", makedefault=True)
+        super().__init__(default=True)
         apsw.connection_hooks.append(self.watch)
 
-    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's
-        return StepsFile(self, name, flags)
-
     def watch(self, connection: apsw.Connection) -> None:
-        connection.exec_trace = lambda *_: self.step()
+        connection.exec_trace = self.statement
 
-    def step(self) -> bool:
+    def statement(self, *_: object) -> bool:
+        self.step("statement", "", 0)
+        return True
+
+    def step(self, kind: str, path: str, size: int) -> None:
         if not self.left:
             os.kill(os.getpid(), signal.SIGKILL)
         self.left -= 1
-        return True
 
 
-class StepsFile(apsw.VFSFile):
-    def __init__(self, steps: Steps, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
-        self._steps = steps
-        super().__init__("unix", name, flags)
-
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - SQLite's
-        self._steps.step()
-        super().xWrite(data, offset)
-
-    def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's
-        self._steps.step()
-        super().xSync(flags)
-
-    def xTruncate(self, newsize: int) -> None:  # noqa: N802 - SQLite's
-        self._steps.step()
-        super().xTruncate(newsize)
-
-
-def open_and_die(kind: str, folder: Path, steps: int, how: str) -> None:
+def open_and_die(line: str, _: int) -> None:
+    kind, folder, steps, how = json.loads(line)
     older = OLDER[kind]
     schema = older.schema
     if how == "torn":  # the process dies at the first step after that commit
@@ -326,22 +293,8 @@ def open_and_die(kind: str, folder: Path, steps: int, how: str) -> None:
         schema = replace(schema, migrations=(*schema.migrations[:-1], die))
     else:
         Steps(steps)
-    Database(folder, schema, KEY, 0).close()
-
-
-def main() -> None:
-    """Upgrade a store in a process of its own for each line of standard input, and say how that ended."""
-    while line := sys.stdin.readline():
-        kind, folder, steps, how = json.loads(line)
-        child = os.fork()
-        if not child:
-            try:
-                open_and_die(kind, Path(folder), steps, how)
-            finally:
-                os._exit(0 if sys.exc_info()[0] is None else 1)
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201 - the test reads it
+    Database(Path(folder), schema, KEY, 0).close()
 
 
 if __name__ == "__main__":
-    main()
+    have_children(open_and_die)

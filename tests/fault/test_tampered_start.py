@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from unittest.mock import patch
 
 import apsw
 import pytest
@@ -25,17 +19,13 @@ from fr_core.packs.manifest import load_pack
 from fr_core.storage.keys import load_key
 from fr_core.storage.marks import mark_of
 from fr_core.storage.migrations import unlocked, write_store_row
-from fr_server.config import load_config
-from fr_server.config.loading import require_safe
 from fr_server.engine import open_engine
-from fr_server.main import build, open_galleries, run
-from fr_server.storage.seal import Started, require_sealed
+from fr_server.main import open_galleries
 from fr_server.telemetry.listener import Listener
 from fr_trust.access.roles import Role
-from support.secured import OVERRIDES, Made, fill, fr_server, made, put_back
-from support.servers import null_engine
+from support.commands import fr_ends
+from support.secured import Made, fill, fr_server, made, put_back, serve_here
 
-START_S = 240.0
 EVERY_BYTES = 512
 
 # A value of each table that a start reads; what else is changed is found when it is read, see test_corruption.py.
@@ -80,25 +70,11 @@ def server(sound: Made, tmp_path: Path) -> Iterator[Made]:
 
 
 def start(server: Made) -> str:
-    """Do what `fr serve` does, but for the models; return what it is refused with, "" where it serves."""
-
-    async def serve() -> None:
-        ready = server.folder / "ready"
-        serving = asyncio.create_task(run(build(config), ready, started=started))
-        while not serving.done() and not ready.exists():  # noqa: ASYNC110 - a file tells nobody
-            await asyncio.sleep(0.005)
-        if not serving.done():
-            os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(serving, START_S)
-
-    with patch("fr_server.main.open_engine", lambda config, *others: null_engine(config)):
-        try:
-            config = load_config(server.path, OVERRIDES)
-            require_safe(config)
-            started = Started.of(server.path, require_sealed(server.path, config))
-            asyncio.run(serve())
-        except FrError as error:
-            return f"{error.reason}: {error.message}"
+    """What a start is refused with, "" where it serves."""
+    try:
+        serve_here(server)
+    except FrError as error:
+        return f"{error.reason}: {error.message}"
     return ""
 
 
@@ -112,7 +88,6 @@ def append(path: Path) -> None:
 
 
 def scribble(path: Path) -> None:
-    """Change a byte of every so many."""
     spoilt = bytearray(path.read_bytes())
     for at in range(0, len(spoilt), EVERY_BYTES):
         spoilt[at] ^= 0x41
@@ -120,7 +95,6 @@ def scribble(path: Path) -> None:
 
 
 def flip(path: Path) -> None:
-    """Change a bit in the middle."""
     spoilt = bytearray(path.read_bytes())
     spoilt[len(spoilt) // 2] ^= 1
     path.write_bytes(spoilt)
@@ -157,13 +131,11 @@ def writable_by_the_group(path: Path) -> None:
 
 
 def checkpoint(path: Path) -> None:
-    """Have everything that a database holds in its own file."""
     with closing(apsw.Connection(str(path))) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def change_value(path: Path, table: str, column: str) -> None:
-    """Change a bit of one value, as somebody does who writes the database with tools of SQLite."""
     with apsw.Connection(str(path)) as database:
         ((rowid, value),) = database.execute(f"SELECT rowid, {column} FROM {table} LIMIT 1").fetchall()
         assert isinstance(value, bytes)
@@ -370,14 +342,8 @@ def test_restored_galleries_are_taken_once_they_are_sealed(server: Made, tmp_pat
 
 
 def fr_serve(server: Made, home: Path) -> str:
-    """Start the real command; return the only line that it ends with."""
-    command = [str(Path(sys.executable).with_name("fr")), "serve", "--config", str(server.path)]
-    environment = {**os.environ, "FR_HOME": str(home), "FR__MODEL__DEVICE": "cpu", "FR__SERVER__PORT": "0"}
-    ended = subprocess.run(
-        command, capture_output=True, text=True, timeout=START_S, check=False, env=environment, cwd=home
-    )
-    assert (ended.returncode, ended.stdout) == (1, ""), ended.stderr
-    (line,) = ended.stderr.splitlines()
+    environment = {"FR_HOME": str(home), "FR__MODEL__DEVICE": "cpu", "FR__SERVER__PORT": "0"}
+    (line,) = fr_ends("serve", "--config", server.path, folder=home, **environment).splitlines()
     return line
 
 

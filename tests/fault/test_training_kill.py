@@ -1,7 +1,6 @@
 """Sudden death of two processes that write answers at once, and of the power: what was acknowledged is there.
 
-Run as a script, this file makes two processes for each line that it reads, as `kills` does, in the folder of its
-argument.
+Run as a script, this file makes two processes for each line that it reads, in the folder of its argument.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -29,7 +29,7 @@ from fr_training.errors import UnknownCourse
 from fr_training.store.schema import DATABASE_NAME
 from fr_training.store.training_store import TrainingStore
 from fr_training.trials import Session
-from support.commands import script
+from support.commands import have_children, say, script
 from support.counts import count
 from support.power_cut import Image, PowerCut
 from support.training_stores import (
@@ -67,12 +67,10 @@ def changed(session: Session) -> Session:
 
 
 def changes_of(session: Session) -> int:
-    """How many changes have led to it."""
     return sum(1 + trial.done for trial in session.trials)
 
 
 def after(session: Session, changes: int) -> Session:
-    """The session after so many changes."""
     for _ in range(changes):
         session = changed(session)
     return session
@@ -81,12 +79,8 @@ def after(session: Session, changes: int) -> Session:
 # --- the processes that die --------------------------------------------------------------------------------------
 
 
-def _say(*words: object) -> None:
-    os.write(1, (json.dumps(words) + "\n").encode())  # shorter than a pipe takes whole
-
-
-def _change_for_ever(folder: Path, child: int, how: str) -> None:
-    _say("pid", os.getpid())
+def _change_for_ever(folder: Path, how: str, child: int) -> None:
+    say("pid", os.getpid())
     store = open_store(folder)
     (cohort,) = store.cohorts()
     ids = [session.session_id for session in store.changes_since(cohort.cohort_id, -1).sessions]
@@ -97,12 +91,12 @@ def _change_for_ever(folder: Path, child: int, how: str) -> None:
     def work(hand: int) -> None:
         while True:
             for number in range(2 * hand + child, SESSIONS, 2 * HANDS):
-                _say("begin", number)
+                say("begin", number)
                 if how == "promise":
-                    _say("done", number)
+                    say("done", number)
                 store.change(ids[number], change).result()
                 if how != "promise":
-                    _say("done", number)
+                    say("done", number)
 
     for hand in range(HANDS):
         threading.Thread(target=work, args=(hand,), daemon=True).start()
@@ -110,22 +104,6 @@ def _change_for_ever(folder: Path, child: int, how: str) -> None:
         add_course(store, PASSING)
         store.delete_course(PASSING.course_id)
     time.sleep(600)
-
-
-def main() -> None:
-    """Make two children for each line of standard input, and tell when both are dead."""
-    folder = Path(sys.argv[1])
-    while line := sys.stdin.readline():
-        children = []
-        for child in range(2):
-            pid = os.fork()
-            if not pid:
-                try:
-                    _change_for_ever(folder, child, line.strip())
-                finally:
-                    os._exit(1)
-            children.append(pid)
-        _say("dead", [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children])
 
 
 # --- the one who kills -------------------------------------------------------------------------------------------
@@ -144,7 +122,6 @@ class Book:
 
 @contextmanager
 def children_of(folder: Path) -> Iterator[tuple[IO[str], IO[str]]]:
-    """Start the process that makes children; gives its input and its output."""
     with script(__file__, folder) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -152,24 +129,23 @@ def children_of(folder: Path) -> Iterator[tuple[IO[str], IO[str]]]:
 
 
 def live_and_die(stdin: IO[str], stdout: IO[str], how: str, at: random.Random, book: Book) -> None:
-    """Let two processes live and kill them, one after the other, at random moments."""
     stdin.write(f"{how}\n")
     stdin.flush()
     pids: list[int] = []
     left = at.randrange(MOST_CHANGES)
     for line in stdout:
-        word, value = json.loads(line)
+        word, *values = json.loads(line)
         if word == "pid":
-            pids.append(value)
+            pids += values
         elif word == "begin":
-            book.begun.add(value)
+            book.begun.update(values)
         elif word == "done":
-            book.begun.discard(value)
-            book.done[value] += 1
+            book.begun.difference_update(values)
+            book.done[values[0]] += 1
             book.acknowledged += 1
             left -= 1
         elif word == "dead":
-            assert value == [-signal.SIGKILL] * 2
+            assert values == [-signal.SIGKILL] * 2
             return
         if left <= 0 and len(pids) == 2:
             left = sys.maxsize
@@ -226,9 +202,6 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
 
 def test_control_what_was_promised_too_early_does_not(tmp_path: Path) -> None:
     assert kill_many(tmp_path / "training", 20, "promise", seed=2).lost > 0
-
-
-# --- the power fails ---------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -292,7 +265,6 @@ def cut_many(
 
 
 def lost_in(cut: Cut, first: list[Session], folder: Path) -> int:
-    """How many sessions are not as they were acknowledged."""
     cut.image.write(folder)
     lost = 0
     with open_store(folder) as store:
@@ -315,10 +287,7 @@ def test_a_power_cut_takes_nothing_that_was_acknowledged(tmp_path: Path, monkeyp
 def test_a_power_cut_after_syncs_that_failed_takes_and_gives_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a commit, or a checkpoint.
-
-    What a caller was told to have failed is not there, and what is left of it in the log is taken for no loss.
-    """
+    """Of a commit or a checkpoint; what is left of them in the log is taken for no loss."""
     cuts, first = cut_many(tmp_path / "training", CUTS, monkeypatch, refuses=(0.3, 0.3))
     assert sum(lost_in(cut, first, tmp_path / "cut") for cut in cuts) == 0
 
@@ -344,4 +313,4 @@ def test_control_a_commit_that_is_not_synced_is_lost(tmp_path: Path, monkeypatch
 
 
 if __name__ == "__main__":
-    main()
+    have_children(partial(_change_for_ever, Path(sys.argv[1])), at_once=2)

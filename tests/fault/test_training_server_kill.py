@@ -1,8 +1,7 @@
 """Sudden death of a server in the midst of a course: what was acknowledged is there once, and sessions go on.
 
-Run as a script, this file makes a server for each line that it reads, as `kills` does:
-`python tests/fault/test_training_server_kill.py FOLDER`. A line is `serve`, or `promise`: the control,
-a server that acknowledges answers shortly before they are durable.
+Run as a script with a folder, this file makes a server for each line that it reads: `serve`, or `promise` (the control:
+a server that acknowledges answers shortly before they are durable).
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,7 +29,7 @@ import pytest
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
 from fr_training.store.training_store import TrainingStore
-from support.commands import script
+from support.commands import have_children, say, script
 from support.counts import count
 from support.courses import Chance, Stub, Trial, create, enrol, link_people, next_trial, start
 from support.faults import until
@@ -53,30 +53,15 @@ format = 1
 title = "A course of squares"
 [[sittings]]
 name = "all"
-[[sittings.blocks]]
-id = "pairs"
-exercise = "verification"
-same = 6
-different = 6
-[[sittings.blocks]]
-id = "lists"
-exercise = "candidates"
-size = 3
-present = 1
-absent = 1
-[[sittings.blocks]]
-id = "odd"
-exercise = "triad"
-trials = 3
-feedback = true
+blocks = [
+  {id = "pairs", exercise = "verification", same = 6, different = 6},
+  {id = "lists", exercise = "candidates", size = 3, present = 1, absent = 1},
+  {id = "odd", exercise = "triad", trials = 3, feedback = true},
+]
 """
 
 
 # --- the servers that die ----------------------------------------------------------------------------------------
-
-
-def _say(*words: object) -> None:
-    os.write(1, (json.dumps(words) + "\n").encode())  # shorter than a pipe takes whole
 
 
 def _promise(store: TrainingStore, session_id: str, change: Any, durable: Any = TrainingStore.change) -> Future[Any]:
@@ -97,31 +82,16 @@ def _promise(store: TrainingStore, session_id: str, change: Any, durable: Any = 
     return promised
 
 
-def _serve(folder: Path, how: str) -> None:
+def _serve(folder: Path, how: str, _: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         if how == "promise":
             patch.setattr(TrainingStore, "change", _promise)
         with running(folder, pace_s=0.01) as server:
-            _say("pid", os.getpid(), server.address)
+            say("pid", os.getpid(), server.address)
             time.sleep(600)
 
 
-def main() -> None:
-    """Make a server for each line of standard input, one after the other."""
-    folder = Path(sys.argv[1])
-    while line := sys.stdin.readline():
-        child = os.fork()
-        if not child:
-            try:
-                _serve(folder, line.strip())
-            finally:
-                os._exit(1)
-        _say("dead", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-
-
 class Servers:
-    """The process that makes servers, seen from the test."""
-
     def __init__(self, stdin: IO[str], stdout: IO[str]) -> None:
         self._stdin, self._stdout = stdin, stdout
         self.pid = 0
@@ -158,25 +128,9 @@ def connected(address: str) -> Iterator[Stub]:
         yield training_pb2_grpc.TrainingServiceStub(channel)
 
 
-# --- the trainees ------------------------------------------------------------------------------------------------
-
-
 @dataclass(slots=True)
 class Seat:
-    """A trainee, and what the trainee has seen of the server.
-
-    Attributes:
-        trainee_id: pseudonym.
-        code: of the trainee.
-        session_id: of the only sitting.
-        how: makes answers.
-        trials: ids of those that were shown, in their order.
-        shown: the trial that waits for an answer, as it was shown last; None where another is to be asked for.
-        sent: the answer that was under way when the server died.
-        acknowledged: answers with what came back.
-        done: place of each trial that was answered to its end, and the rating, "" for other answers.
-        over: whether the end was told.
-    """
+    """A trainee, and what the trainee has seen of the server."""
 
     trainee_id: str
     code: str
@@ -190,7 +144,6 @@ class Seat:
     over: bool = False
 
     def look(self, stub: Stub) -> None:
-        """Have the next trial shown."""
         self.see(next_trial(stub, self.session_id))
 
     def see(self, trial: Trial | None) -> None:
@@ -199,7 +152,6 @@ class Seat:
             self.trials.append(trial.trial_id)
 
     def answer(self, stub: Stub) -> None:
-        """Answer the step that the shown trial waits for."""
         assert self.shown is not None
         notes = self.shown.step == training_pb2.TRIAL_STEP_NOTE
         make = self.how.notes if notes else self.how.decision
@@ -207,7 +159,6 @@ class Seat:
         self.take(self.sent, send(stub, self.sent))
 
     def take(self, request: Any, response: Any) -> None:
-        """Note what was acknowledged."""
         self.sent = None
         self.acknowledged.append((request, response))
         if response.HasField("trial"):
@@ -237,7 +188,6 @@ class Life:
 
     @property
     def over(self) -> bool:
-        """Whether everybody has answered everything."""
         return not any(thread.is_alive() for thread in self._threads)
 
     def join(self) -> None:
@@ -262,18 +212,7 @@ class Life:
 
 @dataclass(slots=True)
 class Book:
-    """What became of many lives.
-
-    Attributes:
-        acknowledged: answers.
-        in_the_midst: deaths with an answer under way.
-        durable: answers that were under way, not acknowledged, and there.
-        undone: answers that were under way, and not there.
-        lost: acknowledged answers that are not there, or differ.
-        doubled: trials or items that are there more than once.
-        unsent: answers that nobody has sent.
-        strayed: sessions that went on elsewhere.
-    """
+    """What became of many lives: counts of answers, and of deaths in the midst of one."""
 
     acknowledged: int = 0
     in_the_midst: int = 0
@@ -342,7 +281,6 @@ def _resumed(stub: Stub, seat: Seat) -> Book:
 
 
 def seated(stub: Stub, course_id: str, seed: int) -> tuple[str, list[Seat]]:
-    """A new cohort, all of whom have begun."""
     made = enrol(stub, course_id, SEATS)
     with ThreadPoolExecutor(SEATS) as pool:
         ids = list(pool.map(lambda one: start(stub, one.code), made.enrolled))
@@ -407,4 +345,4 @@ def test_control_a_server_that_promises_too_early_is_found_out(home: Path) -> No
 
 
 if __name__ == "__main__":
-    main()
+    have_children(partial(_serve, Path(sys.argv[1])))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import overload
 
 import apsw
-import numpy as np
 import pytest
 
 from fr_core.errors import FrError, StorageLow, StoreFailed
@@ -23,7 +22,7 @@ from fr_training.prompts import Step
 from fr_training.store.schema import DATABASE_NAME, MAKING
 from fr_training.store.training_store import TrainingStore
 from fr_training.trials import Locked, Session
-from support.full_disk import CountedDisk, Disk, mounted
+from support.full_disk import Disk, pieces_left, pieces_of, small_disk
 from support.training_stores import (
     DAY_MS,
     NOW_MS,
@@ -40,7 +39,6 @@ COURSE = small_course()
 FEW, MANY = 12, 80
 """Trainees: of few the traces are soon sought, of many the rows are moved between pages."""
 
-PIECE = 8
 LOG_NAME = f"{DATABASE_NAME}-wal"
 RESERVE_BYTES = 64 * 2**20
 """Of a disk of 4 MiB, an eighth."""
@@ -48,9 +46,6 @@ RESERVE_BYTES = 64 * 2**20
 
 def one_more(_: Course, session: Session) -> tuple[Session, None]:
     return answered(shown(COURSE, session)), None
-
-
-# --- what deletions leave ----------------------------------------------------------------------------------------
 
 
 def filled(store: TrainingStore, trainees: int) -> list[Session]:
@@ -67,7 +62,6 @@ def filled(store: TrainingStore, trainees: int) -> list[Session]:
 
 
 def noted(_: Course, session: Session) -> tuple[Session, None]:
-    """Trials of many lengths."""
     one = shown(COURSE, session)
     *before, last = one.trials
     text = "n" * random.Random(f"{session.started_ms} {last.ordinal} {session.group}").randrange(1, 900)
@@ -75,18 +69,9 @@ def noted(_: Course, session: Session) -> tuple[Session, None]:
 
 
 def traces(folder: Path, *queries: str) -> set[int]:
-    """What rows hold, cut into pieces of 8 bytes."""
-    connection = apsw.Connection(str(folder / DATABASE_NAME))
-    try:
+    with closing(apsw.Connection(str(folder / DATABASE_NAME))) as connection:
         values = [value for sql in queries for row in connection.execute(sql) for value in row]
-    finally:
-        connection.close()
-    data = [value.encode() if isinstance(value, str) else value for value in values]
-    return {
-        int.from_bytes(one[begin : begin + PIECE], "little")
-        for one in data
-        for begin in range(0, len(one) - PIECE + 1, PIECE)
-    }
+    return {piece for one in values for piece in pieces_of(one.encode() if isinstance(one, str) else one)}
 
 
 def of_trainee(trainee_id: str) -> tuple[str, ...]:
@@ -114,20 +99,7 @@ OF_COURSES = (
 )
 
 
-def left(folder: Path, wanted: set[int]) -> dict[str, int]:
-    """How many of the pieces each file holds, by the name of the file."""
-    sought = np.array(sorted(wanted), dtype="<u8")
-    counts: dict[str, int] = {}
-    for path in folder.iterdir():
-        data = path.read_bytes()
-        for shift in range(min(PIECE, len(data))):
-            windows = np.frombuffer(data, "<u8", (len(data) - shift) // PIECE, shift)
-            counts[path.name] = counts.get(path.name, 0) + int(np.isin(windows, sought).sum())
-    return {name: count for name, count in counts.items() if count}
-
-
-def deleted_trainees(folder: Path, trainees: int) -> dict[str, int]:
-    """Delete trainees one after the other; how many pieces of them are left."""
+def deleted_trainees(folder: Path, trainees: int) -> dict[str, list[int]]:
     with open_store(folder) as store:
         sessions = filled(store, trainees)
         ids = [session.trainee_id for session in random.Random(2).sample(sessions, trainees // 2)]
@@ -135,7 +107,7 @@ def deleted_trainees(folder: Path, trainees: int) -> dict[str, int]:
         assert len(wanted) > 200
         for trainee_id in ids:
             store.delete_trainee(trainee_id)
-        return left(folder, wanted)
+        return pieces_left(folder, wanted)
 
 
 def test_a_deleted_trainee_leaves_nothing(tmp_path: Path) -> None:
@@ -155,7 +127,7 @@ def test_control_without_secure_deletion_it_is_in_the_database(tmp_path: Path) -
         store._database.log._connection.execute("PRAGMA secure_delete = OFF")
         wanted = traces(folder, *of_trainee(sessions[0].trainee_id))
         store.delete_trainee(sessions[0].trainee_id)
-        assert DATABASE_NAME in left(folder, wanted)
+        assert DATABASE_NAME in pieces_left(folder, wanted)
 
 
 def test_control_without_clean_pages_a_trace_is_in_the_database(
@@ -172,7 +144,7 @@ def test_deletions_and_purges_leave_nothing(tmp_path: Path, what: str) -> None:
         filled(store, FEW)
         (cohort,) = store.cohorts()
         wanted = traces(folder, *(OF_COURSES if what == "course" else OF_COHORTS))
-        assert set(left(folder, wanted)) & {LOG_NAME, DATABASE_NAME}  # the control: it was there
+        assert set(pieces_left(folder, wanted)) & {LOG_NAME, DATABASE_NAME}  # the control: it was there
         if what == "course":
             store.delete_course(COURSE.course_id)
         elif what == "cohort":
@@ -180,7 +152,7 @@ def test_deletions_and_purges_leave_nothing(tmp_path: Path, what: str) -> None:
         else:
             store._cohorts._clock_ms = lambda: NOW_MS + DAY_MS
             assert store.purge() == 1
-        assert left(folder, wanted) == {}
+        assert pieces_left(folder, wanted) == {}
 
 
 def test_what_a_process_that_died_had_deleted_is_gone_when_it_is_opened(
@@ -194,12 +166,9 @@ def test_what_a_process_that_died_had_deleted_is_gone_when_it_is_opened(
             (cohort,) = store.cohorts()
             wanted = traces(folder, *OF_COHORTS)
             store.delete_cohort(cohort.cohort_id)
-        assert left(folder, wanted)
+        assert pieces_left(folder, wanted)
     open_store(folder).close()
-    assert left(folder, wanted) == {}
-
-
-# --- a death while a course is made ------------------------------------------------------------------------------
+    assert pieces_left(folder, wanted) == {}
 
 
 class Halting(Sequence[bytes]):
@@ -293,19 +262,10 @@ def test_a_course_whose_maker_died_is_cleared_away(tmp_path: Path, how: str) -> 
         assert (rows_of(store, "courses"), rows_of(store, "pictures")) == (0, 0)
 
 
-# --- a full disk -------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture(params=["counted", "mounted"])
-def disk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
-    if request.param == "mounted":
-        with mounted(tmp_path / "disk") as real:
-            yield real
-        return
-    (tmp_path / "disk").mkdir()
-    counted = CountedDisk()
-    monkeypatch.setattr(os, "statvfs", counted.statvfs)
-    yield counted
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
+    with small_disk(request.param, tmp_path / "disk") as made:
+        yield made
 
 
 def until_refused(do: Callable[[int], object]) -> tuple[int, FrError]:

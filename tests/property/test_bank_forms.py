@@ -57,7 +57,6 @@ def numbers(made: Composed) -> dict[str, str]:
 
 
 def reordered(pool: Pool, rng: np.random.Generator) -> Pool:
-    """The same people in another order, all people and photos numbered anew."""
     people = [pool.people[index] for index in rng.permutation(len(pool.people))]
     renumbered = [
         replace(

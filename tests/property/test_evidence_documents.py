@@ -25,7 +25,6 @@ OTHERS: tuple[Any, ...] = (
 
 
 def places(said: Any, at: Place = ()) -> Iterator[Place]:
-    """Every value of a document, itself among them."""
     yield at
     inner = said.items() if isinstance(said, dict) else enumerate(said) if isinstance(said, list) else ()
     for key, value in inner:
@@ -33,7 +32,6 @@ def places(said: Any, at: Place = ()) -> Iterator[Place]:
 
 
 def put(said: Any, at: Place, value: Any) -> Any:
-    """The document with another value at a place."""
     if not at:
         return value
     copied: Any = dict(said) if isinstance(said, dict) else list(said)
@@ -50,7 +48,6 @@ def bundle_of(files: dict[str, bytes], manifest: Any) -> bytes:
 
 
 def verdict(bundle: bytes) -> Verified | None:
-    """The verdict; None where it is that the bundle is not whole."""
     try:
         return verify_bundle(io.BytesIO(bundle), SIGNER.public_key)
     except EvidenceUnusable:

@@ -82,9 +82,6 @@ def names(photos: int) -> tuple[str, ...]:
     return tuple(f"{number:016x}" for number in range(photos))
 
 
-# --- before an answer is locked ------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
 def test_what_is_shown_does_not_depend_on_the_key(kind: ExerciseKind, data: st.DataObject) -> None:
@@ -127,9 +124,6 @@ def test_the_order_is_a_permutation_that_the_seed_decides(kind: ExerciseKind, da
     assert kind != ExerciseKind.CANDIDATES or order[0] == 0
 
 
-# --- the order in which photos are shown changes nothing ------------------------------------------------------
-
-
 def good(step: Step, data: st.DataObject, shown: Sequence[str]) -> Given:
     """An answer that a step takes; `shown` are the pictures that may be chosen."""
     if step in (Step.RATE, Step.RATE_AGAIN):
@@ -150,7 +144,6 @@ def good(step: Step, data: st.DataObject, shown: Sequence[str]) -> Given:
 
 
 def answered(exercise: Exercise, data: st.DataObject, ids: Sequence[str]) -> Trial:
-    """A trial whose photos were shown in the order of the item."""
     choices = ids[1:] if exercise.kind == ExerciseKind.CANDIDATES else ids
     answers = tuple(Locked(step, Answer(good(step, data, choices)), 0, 1) for step in exercise.steps)
     for one in answers:
@@ -178,7 +171,6 @@ def test_answers_are_worth_the_same_in_every_order(kind: ExerciseKind, data: st.
 
 
 def require_told_well(exercise: Exercise, key: AnswerKey, told: Reveal, ids: Sequence[str]) -> None:
-    """Pictures were shown in the order of the item."""
     if isinstance(key, ListKey):
         candidates = ids[1:] if exercise.kind == ExerciseKind.CANDIDATES else ids
         assert told.similarities == dict(zip(candidates, key.similarities, strict=True))
@@ -190,8 +182,6 @@ def require_told_well(exercise: Exercise, key: AnswerKey, told: Reveal, ids: Seq
         assert told.similarities == {}
         assert told.picture_id == (ids[key.odd] if isinstance(key, TriadKey) else "")
 
-
-# --- whatever is sent ----------------------------------------------------------------------------------------
 
 texts = st.text(max_size=20) | st.sampled_from(["", "a\0", "\n", "x" * 2_001])
 pictures = st.sampled_from([*names(9), "", "nobody"])

@@ -97,8 +97,6 @@ def test_any_history_is_as_the_model_says(chance: random.Random) -> None:
 
 @dataclass(slots=True)
 class Memory:
-    """The resident memory of this process over time."""
-
     begun: float = field(default_factory=time.monotonic)
     seconds: list[float] = field(default_factory=list)
     mib: list[float] = field(default_factory=list)

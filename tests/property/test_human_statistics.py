@@ -68,7 +68,6 @@ def test_rates_and_expectations(dprime: float, criterion: float, mated: int, non
 
 
 def sensitivity_value(mated: int, nonmated: int) -> float:
-    """The largest d' that so many trials can give."""
     found = expected(90.0, 0.0, mated, nonmated)
     return found.dprime
 

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import random
+from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from fr_training.answers import Answer
+from fr_training.answers import Answer, PairRating
+from fr_training.courses import Course
 from fr_training.errors import BlockExpired, DecisionLocked, SessionFinished, SessionPaused, UnknownTrial, WrongStep
 from fr_training.exercises import exercise_of
 from fr_training.prompts import Step
 from fr_training.sessions import flow
 from fr_training.sessions.clock import MS_PER_MINUTE
-from fr_training.sessions.order import block_of
+from fr_training.sessions.flow import finish, show
+from fr_training.sessions.order import GUESS_RATE, block_of, class_order, is_mated
 from fr_training.sessions.probes import lock_probe
 from fr_training.sessions.results import progress, results
 from fr_training.sessions.views import LockedStep, Over, ShowBlock, ShowTrial
+from fr_training.statistics.item_response import probability
 from fr_training.trials import Session, Trial
 from support.counts import examples
-from support.sessions import PHOTO, T0, Trainee, answer_to, begun, course, own_list
+from support.sessions import PHOTO, T0, Trainee, answer_to, begun, course, items_by_id, own_list
 
 MADE = course()
 DAY = 24 * 3_600_000
@@ -201,7 +207,6 @@ class Calls(RuleBasedStateMachine):
         assert all(row.took_ms is not None and row.took_ms >= 0 for row in answered)
 
     def teardown(self) -> None:
-        """Whatever happened, the trainee can go on to the end."""
         if not hasattr(self, "session") or self.session.finished_ms is not None:
             return
         session = flow.resume(self.session, self.now)
@@ -258,3 +263,145 @@ def _timeless(locked: LockedStep) -> LockedStep:
 
 Calls.TestCase.settings = settings(max_examples=examples(40), stateful_step_count=40)
 TestCalls = Calls.TestCase
+
+
+# --- adaptive blocks, and orders that must not depend on what is right --------------------------------------------
+
+
+TRIALS = 50
+PEOPLE = 5
+SETTLED = 20
+"""Trials after which the ability is known well enough."""
+
+
+def adaptive_course(target: float, same: int = 80, different: int = 80, trials: int = TRIALS) -> Course:
+    return course(
+        f"""
+        format = 1
+        title = "Adaptive"
+        [[sittings]]
+        name = "first"
+        [[sittings.blocks]]
+        id = "a"
+        exercise = "verification"
+        adaptive = true
+        {same = }
+        {different = }
+        {trials = }
+        {target = }
+        """,
+        spread=4.0,
+    )
+
+
+def secret(number: int) -> bytes:
+    return hashlib.sha256(number.to_bytes(4, "big")).digest()
+
+
+def simulated(made: Course, theta: float, seed: int) -> list[float]:
+    rng = np.random.default_rng(seed)
+    items = items_by_id(made)
+    chances: list[float] = []
+
+    def answer(shown: ShowTrial) -> Answer:
+        item = items[shown.trial.item_id]
+        chances.append(float(probability(theta, item.b or 0.0, GUESS_RATE)))
+        return Answer(PairRating(2 if is_mated(item) == (rng.random() < chances[-1]) else -2))
+
+    Trainee(made, begun(made, secret=secret(seed)), answer).run()
+    return chances
+
+
+@pytest.mark.parametrize("target", [0.75, 0.85])
+def test_trainees_of_any_ability_are_right_as_often_as_planned(target: float) -> None:
+    made = adaptive_course(target)
+    for theta in (-2.0, 0.0, 2.0):
+        chances = np.array([simulated(made, theta, seed) for seed in range(PEOPLE)])
+        assert chances.shape == (PEOPLE, TRIALS)
+        assert abs(chances[:, SETTLED:].mean() - target) < 0.05
+        if theta == 0.0:
+            assert abs(chances.mean() - target) < 0.05
+
+
+def test_items_of_a_fixed_order_would_not_hold_it() -> None:
+    # The control: the same trainees, the same items, no adaption.
+    items = [item for item in items_by_id(adaptive_course(0.75)).values() if item.b is not None]
+    for theta in (-2.0, 2.0):
+        assert abs(np.mean([float(probability(theta, item.b or 0.0, GUESS_RATE)) for item in items]) - 0.75) > 0.05
+
+
+@settings(max_examples=examples(60))
+@given(same=st.integers(0, 12), different=st.integers(0, 12), share=st.floats(0.01, 1.0), seed=st.integers(0, 2**16))
+def test_a_block_shows_what_was_drawn_beforehand_whatever_is_answered(
+    same: int, different: int, share: float, seed: int
+) -> None:
+    if same + different == 0:
+        return
+    trials = max(1, round(share * (same + different)))
+    made = adaptive_course(0.8, same, different, trials)
+    items = items_by_id(made)
+    rng = np.random.default_rng(seed)
+
+    def answer(_: ShowTrial) -> Answer:
+        return Answer(PairRating(int(rng.integers(-3, 4))), known_to_me=bool(rng.random() < 0.2))
+
+    session = Trainee(made, begun(made, secret=secret(seed)), answer).run()
+    shown = [items[trial.item_id] for trial in session.trials]
+    assert len({item.item_id for item in shown}) == trials
+    assert tuple(map(is_mated, shown)) == class_order(secret(seed), "a", same, different, trials)
+
+
+def test_neither_whom_a_trainee_knows_nor_what_was_not_answered_counts() -> None:
+    made = adaptive_course(0.75)
+    items = items_by_id(made)
+
+    def second_b(known: bool) -> float:
+        def wrong(shown: ShowTrial) -> Answer:
+            return Answer(PairRating(-1 if is_mated(items[shown.trial.item_id]) else 1), known_to_me=known)
+
+        trainee = Trainee(made, begun(made), wrong)
+        shown = trainee.look()
+        assert shown is not None
+        trainee.reply(shown)
+        following = trainee.look()
+        assert following is not None
+        return items[following.trial.item_id].b or 0.0
+
+    assert abs(second_b(known=True)) < 0.1  # as at first: theta 0, offset 0
+    assert second_b(known=False) < -0.5
+
+
+def test_undecided_counts_as_wrong() -> None:
+    made = adaptive_course(0.75)
+
+    def path(rating: int) -> list[str]:
+        def answer(shown: ShowTrial) -> Answer:
+            mated = is_mated(items_by_id(made)[shown.trial.item_id])
+            return Answer(PairRating(-rating if mated else rating))
+
+        return [trial.item_id for trial in Trainee(made, begun(made), answer).run().trials]
+
+    assert path(0) == path(2) != path(-2)
+
+
+@pytest.mark.parametrize("block", ["pre", "odd"])
+def test_no_order_depends_on_what_is_right(block: str) -> None:
+    made = course()
+    number = [one.block_id for one in made.plan.blocks].index(block)
+    first: Counter[str] = Counter()
+    places: Counter[tuple[int, ...]] = Counter()
+    sessions = 600
+    for n in range(sessions):
+        session = begun(made, secret=secret(n))
+        # As if the blocks before had been done.
+        session = replace(session, block=number)
+        session, shown = show(made, session, block, T0)
+        assert isinstance(shown, ShowTrial)
+        (row,) = results(made, finish(session, T0))
+        first[row.truth] += 1
+        places[shown.trial.order] += 1
+    # Each as often as its share, within 5 standard deviations of a binomial count.
+    for counts, kinds in ((first, 2 if block == "pre" else 3), (places, 2 if block == "pre" else 6)):
+        expected = sessions / kinds
+        assert len(counts) == kinds
+        assert all(abs(count - expected) < 5 * (expected * (1 - 1 / kinds)) ** 0.5 for count in counts.values())

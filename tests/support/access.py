@@ -25,8 +25,6 @@ BUDGET = Budget(10.0, 20, 100)
 
 @dataclass
 class Clocks:
-    """A wall clock that can be set, and one that cannot."""
-
     wall_ms: int = NOW_MS
     mono_s: float = 1_000.0
 

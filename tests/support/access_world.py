@@ -52,8 +52,6 @@ DEADLINE_EXCEEDED, UNAUTHENTICATED = 4, 16
 
 
 class Kept:
-    """A recorder that keeps its records."""
-
     def __init__(self) -> None:
         self.ended: list[Ended] = []
 
@@ -64,7 +62,6 @@ class Kept:
         return [one for one in list(self.ended) if one.action == action]
 
     def wait_for(self, action: str, number: int = 1, most_s: float = 5.0) -> list[Ended]:
-        """Wait for so many records of an action: some come after the answer has left."""
         until = time.monotonic() + most_s
         while len(self.of(action)) < number and time.monotonic() < until:
             time.sleep(0.002)
@@ -73,8 +70,6 @@ class Kept:
 
 @dataclass
 class World:
-    """A server that asks who calls, and its stores."""
-
     server: Running
     keys: AccessStore
     kept: Kept
@@ -98,14 +93,12 @@ class World:
         return self.tokens[asked]
 
     def call(self, token: str | None, method: str, *requests: Any, **options: Any) -> tuple[Any, ...]:
-        """Call a method; return how it ended, in full, and without the answer if there was one."""
         return called(self.server.channel, token, method, *requests, **options)[0]
 
     def has(self, kind: ScopeKind, whose: str) -> str:
         return self.ids[whose][kind]
 
     def add(self, whose: str) -> dict[ScopeKind, str]:
-        """Store a gallery, a case with an examination, and a course's cohort with a trainee and a session."""
         number = len(self.ids)
         gallery_id = f"{whose}-{number}"
         self.server.app.galleries.create(gallery_id, "", NULL_MODEL, 64, None, None, False, GalleryUse.TEST)
@@ -153,16 +146,7 @@ def missing(rng: random.Random) -> dict[ScopeKind, str]:
     }
 
 
-UNKNOWN = {
-    ScopeKind.GALLERY: "UNKNOWN_GALLERY",
-    ScopeKind.COURSE: "UNKNOWN_COURSE",
-    ScopeKind.COHORT: "UNKNOWN_COHORT",
-    ScopeKind.TRAINEE: "UNKNOWN_TRAINEE",
-    ScopeKind.CODE: "UNKNOWN_TRAINEE",
-    ScopeKind.SESSION: "UNKNOWN_SESSION",
-    ScopeKind.CASE: "UNKNOWN_CASE",
-    ScopeKind.EXAMINATION: "UNKNOWN_EXAMINATION",
-}
+UNKNOWN = {kind: f"UNKNOWN_{kind.name}" for kind in ScopeKind} | {ScopeKind.CODE: "UNKNOWN_TRAINEE"}
 
 
 def called(
@@ -170,8 +154,7 @@ def called(
 ) -> tuple[tuple[Any, ...], list[Any], float]:
     """Call any method; return how it ended, the answers, and how many seconds it took.
 
-    How it ended: "OK"; or the status, the reason, the sentence, the metadata of the ErrorInfo, and all of the trailing
-    metadata; of an item of a stream what its refusal says.
+    How it ended: "OK", or all that a refusal tells.
     """
     described = METHODS[method]
     answer = GetMessageClass(described.output_type)
@@ -226,7 +209,6 @@ def reason_of(how: tuple[Any, ...]) -> str:
 
 
 def request_of(method: str, scoped: Scoped | None = None, resource_id: str = "", **fields: Any) -> Any:
-    """A request with only an id, and fields by their paths."""
     request: Any = GetMessageClass(METHODS[method].input_type)()
     if METHODS[method].client_streaming:
         request.item_id = "1"

@@ -49,8 +49,6 @@ def keys_of(secret: int) -> Vault:
 
 @dataclass
 class Audited:
-    """A table over a connection of its own."""
-
     path: str = ":memory:"
     secret: int = 1
     clock: Clock = field(default_factory=Clock)
@@ -112,5 +110,4 @@ def an_entry(rng: random.Random, number: int = 0) -> Entry:
 
 
 def append_in_turns(path: Path, records: int, seed: int) -> None:
-    """What one of several processes does."""
     Audited(str(path), clock=Clock(START_MS + seed * DAY_MS)).fill(records, seed)

@@ -60,8 +60,6 @@ class _Details(
 
 
 class _Sends(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor, grpc.StreamStreamClientInterceptor):
-    """Sends a key with every call."""
-
     def __init__(self, token: str) -> None:
         self._token = token
 
@@ -71,14 +69,7 @@ class _Sends(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor
             _Details(details.method, details.timeout or PATIENCE_S, metadata, details.credentials, None, None), request
         )
 
-    def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return self._call(continuation, client_call_details, request)
-
-    def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return self._call(continuation, client_call_details, request)
-
-    def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
-        return self._call(continuation, client_call_details, request_iterator)
+    intercept_unary_unary = intercept_unary_stream = intercept_stream_stream = _call  # type: ignore[assignment]
 
 
 class Caller:
@@ -124,8 +115,6 @@ def in_case(case_id: str, gallery_id: str, probe: bytes = PROBE, **more: Any) ->
 
 @dataclass
 class Staffed:
-    """A server, and who works with it."""
-
     server: Running
     clock: Clock
     keys: dict[Any, Caller] = field(default_factory=dict)
@@ -145,7 +134,6 @@ class Staffed:
         lifetime_ms: int | None = None,
         certificate: str | None = None,
     ) -> Caller:
-        """Somebody of these roles, the same for the same number."""
         asked = (roles, number, galleries, courses, budget, lifetime_ms, certificate)
         if asked not in self.keys:
             new = NewKey("", frozenset(roles), Scope(galleries), Scope(courses), budget, lifetime_ms, certificate)
@@ -211,7 +199,6 @@ def paged(method: Callable[[Any], Any], request: Any, name: str) -> list[Any]:
 
 @contextmanager
 def staffed(folder: Path, **sections: Any) -> Iterator[Staffed]:
-    """Run a server that asks who calls."""
     clock = Clock()
     with running(folder, clock=clock, **{"access": {"mode": "keys"}, **sections}) as server:
         yield Staffed(server, clock)

@@ -27,7 +27,6 @@ EXAMINERS = ("key:anna", "key:bert", "key:cleo", "key:dora")
 
 
 def noise(seed: int, side: int = 24, form: str = "JPEG") -> bytes:
-    """A photo of nobody."""
     pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, form)
@@ -77,8 +76,6 @@ def cannot_say(examiner: str) -> Finding:
     return Finding(examiner, FindingKind.INCONCLUSIVE, notes="blurred")
 
 
-# --- evidence ----------------------------------------------------------------------------------------------------
-
 SIGNER = EvidenceSigner(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 OTHER_SIGNER = EvidenceSigner(Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33))))
 REFERENCE = 'AZ <17>/2026 & "x"'
@@ -96,8 +93,6 @@ DERIVATIONS = {
 
 @dataclass
 class Filed:
-    """A case with its examinations and its audit, as they are put into a bundle."""
-
     case: Case
     exhibits: list[Exhibit]
     audit: AuditExtract
@@ -117,7 +112,6 @@ class Filed:
 
 
 def some_figures() -> dict[int, Figures]:
-    """Of the first two candidates."""
     rate = Rate(3, 10_000, wilson_interval(3, 10_000))
     miss = Rate(40, 1_000, wilson_interval(40, 1_000))
     never = Rate(0, 10_000, wilson_interval(0, 10_000))

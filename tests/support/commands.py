@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,10 @@ def page(name: str) -> str:
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """The blocks of code of a page in a language."""
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def commands(text: str) -> list[str]:
-    """The lines of the shell blocks of a page."""
     return [line for block in blocks(text, "sh") for line in block.splitlines() if line]
 
 
@@ -64,6 +63,15 @@ def shell(script: str, folder: Path, **environment: str) -> str:
     return done.stdout
 
 
+def fr_ends(*words: object, folder: Path | None = None, **environment: str) -> str:
+    """Run the command `fr`, which must end with status 1; return what it says on standard error."""
+    command = [str(BIN / "fr"), *map(str, words)]
+    known = {**os.environ, **environment}
+    done = subprocess.run(command, cwd=folder, env=known, capture_output=True, text=True, timeout=START_S, check=False)
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    return done.stderr
+
+
 @contextmanager
 def script(file: str, *words: object, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """Run a file of the tests as a script, with pipes to it and from it; it is killed at the end."""
@@ -76,14 +84,28 @@ def script(file: str, *words: object, **environment: str) -> Iterator[subprocess
             process.kill()
 
 
-class Serving:
-    """A running `fr serve`, in a group of processes of its own.
+def say(*words: object) -> None:
+    """Write a line of JSON for whoever has started this script; a pipe takes it whole."""
+    os.write(1, (json.dumps(words) + "\n").encode())
 
-    Attributes:
-        process: the command.
-        address: where it listens.
-        log: the file with what it says.
-    """
+
+def have_children(live: Callable[[str, int], None], at_once: int = 1) -> None:
+    """For each line of standard input have children live, and say "dead" and their statuses once they are."""
+    while line := sys.stdin.readline():
+        children = []
+        for number in range(at_once):
+            child = os.fork()
+            if not child:
+                try:
+                    live(line.strip(), number)
+                finally:
+                    os._exit(0 if sys.exc_info()[0] is None else 1)
+            children.append(child)
+        say("dead", *(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
+
+
+class Serving:
+    """A running `fr serve`, in a group of processes of its own."""
 
     def __init__(self, folder: Path, options: Sequence[str | Path], environment: dict[str, str] | None = None) -> None:
         from support.faults import until  # which scripts do without
@@ -103,20 +125,17 @@ class Serving:
         self.address = self.ready.read_text().strip()
 
     def stop(self) -> None:
-        """Stop it in order, where it runs still."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             assert self.process.wait(START_S) == 0, self.log.read_text()
 
     def kill(self) -> None:
-        """End it at once."""
         self.process.kill()
         self.process.wait()
 
 
 @contextmanager
 def serving(folder: Path, *options: str | Path, environment: dict[str, str] | None = None) -> Iterator[Serving]:
-    """Run `fr serve` with options in a folder."""
     server = Serving(folder, options, environment)
     try:
         yield server

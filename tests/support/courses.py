@@ -26,79 +26,24 @@ title = "A course of squares"
 [[sittings]]
 name = "all"
 title = "Everything"
-[[sittings.blocks]]
-id = "pre"
-exercise = "verification"
-same = 2
-different = 2
-minutes = 30
-equated = "test"
-occasion = "pre"
-[[sittings.blocks]]
-id = "odd"
-exercise = "triad"
-trials = 2
-[[sittings.blocks]]
-id = "features"
-exercise = "features"
-same = 1
-different = 1
-feedback = true
-[[sittings.blocks]]
-id = "practice"
-exercise = "verification"
-adaptive = true
-same = 3
-different = 3
-trials = 4
-feedback = true
-[[sittings.blocks]]
-id = "lists"
-exercise = "candidates"
-size = 3
-present = 1
-absent = 1
-[[sittings.blocks]]
-id = "triage"
-exercise = "triage"
-usable = 1
-limited = 1
-reject = 1
-feedback = true
-[[sittings.blocks]]
-id = "aided"
-exercise = "aided"
-same = 1
-different = 2
-wrong = 1
-[[sittings.blocks]]
-id = "rare"
-exercise = "low_prevalence"
-same = 2
-different = 1
-[[sittings.blocks]]
-id = "opinion"
-exercise = "verification"
-same = 1
-different = 1
-[[sittings.blocks]]
-id = "second"
-exercise = "blind"
-verifies = "opinion"
-[[sittings.blocks]]
-id = "post"
-exercise = "verification"
-same = 2
-different = 2
-equated = "test"
-occasion = "post"
+blocks = [
+  {id = "pre", exercise = "verification", same = 2, different = 2, minutes = 30, equated = "test", occasion = "pre"},
+  {id = "odd", exercise = "triad", trials = 2},
+  {id = "features", exercise = "features", same = 1, different = 1, feedback = true},
+  {id = "practice", exercise = "verification", adaptive = true, same = 3, different = 3, trials = 4, feedback = true},
+  {id = "lists", exercise = "candidates", size = 3, present = 1, absent = 1},
+  {id = "triage", exercise = "triage", usable = 1, limited = 1, reject = 1, feedback = true},
+  {id = "aided", exercise = "aided", same = 1, different = 2, wrong = 1},
+  {id = "rare", exercise = "low_prevalence", same = 2, different = 1},
+  {id = "opinion", exercise = "verification", same = 1, different = 1},
+  {id = "second", exercise = "blind", verifies = "opinion"},
+  {id = "post", exercise = "verification", same = 2, different = 2, equated = "test", occasion = "post"},
+]
 [[sittings]]
 name = "own"
-[[sittings.blocks]]
-id = "own"
-exercise = "own_probe"
-trials = 1
-size = 3
+blocks = [
+  {id = "own", exercise = "own_probe", trials = 1, size = 3},
+]
 """
 PEOPLE = 100
 
@@ -114,7 +59,6 @@ def link_people(root: Path, people: int = PEOPLE) -> None:
 
 
 def create(stub: Stub, plan: str = PLAN, **fields: Any) -> training_pb2.Course:
-    """Make a course of a plan, of the people who are linked."""
     source = training_pb2.PlanSource(toml=plan)
     request = training_pb2.CreateCourseRequest(plan=source, datasets=["people_folder"], **fields)
     return list(stub.CreateCourse(request))[-1].course
@@ -145,13 +89,10 @@ def next_trial(stub: Stub, session_id: str) -> Trial | None:
 
 @dataclass
 class Chance:
-    """Answers by chance whatever is asked."""
-
     rng: random.Random = field(default_factory=lambda: random.Random(1))
     probe: bytes = field(default_factory=lambda: photo(6))
 
     def decision(self, session_id: str, trial: Trial) -> training_pb2.SubmitDecisionRequest:
-        """A decision that the step can take."""
         request = training_pb2.SubmitDecisionRequest(session_id=session_id, trial_id=trial.trial_id, step=trial.step)
         ids = [one.picture_id for one in trial.pictures]
         if trial.step in (training_pb2.TRIAL_STEP_RATE, training_pb2.TRIAL_STEP_RATE_AGAIN):
@@ -168,7 +109,6 @@ class Chance:
         return request
 
     def notes(self, session_id: str, trial: Trial) -> training_pb2.LockNotesRequest:
-        """Notes that the step can take."""
         request = training_pb2.LockNotesRequest(session_id=session_id, trial_id=trial.trial_id)
         if trial.step == training_pb2.TRIAL_STEP_NOTE:
             request.notes = "A red square."
@@ -216,8 +156,6 @@ def store_of(server: Running) -> TrainingStore:
 
 @dataclass
 class Clock:
-    """The clock of a server's courses: it goes as any, until it is stopped or put forward."""
-
     ahead_ms: int = 0
     stopped_ms: int | None = None
 
@@ -227,6 +165,5 @@ class Clock:
 
 @contextmanager
 def running_by(clock: Clock, folder: Path) -> Iterator[Running]:
-    """As `running`, with courses that go by a clock of the test's own."""
     with running(folder, clock=clock) as server:
         yield server

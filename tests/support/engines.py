@@ -30,8 +30,6 @@ _Key = tuple[str, EngineOptions, str]
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What the models of several engines answered."""
-
     detections: dict[_Key, tuple[Detection, ...]] = field(default_factory=dict)
     faces: dict[_Key, tuple[EmbeddedFace, ...]] = field(default_factory=dict)
 
@@ -139,7 +137,6 @@ NONMATED = 2_000
 
 
 def calibration(model: ModelId = NULL_MODEL, *, seed: int = 7, nonmated: int = NONMATED) -> Calibration:
-    """One whose mated similarities lie around .7, and non-mated ones around 0."""
     rng = np.random.default_rng(seed)
     provenance = Provenance("made-up", "a" * 64, 50, str(model), date(2026, 11, 25), {"detection": "thorough"})
     mated = np.clip(rng.normal(0.7, 0.15, 500), -1.0, 1.0)

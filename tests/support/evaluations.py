@@ -23,7 +23,6 @@ def ignore(done: int, total: int) -> None:
 
 
 def verified(pairs: PairsToCompare) -> VerificationReport:
-    """The report of pairs of coloured squares."""
     return run_verification(engine(), pairs, flip=False, seed=1, workers=2, clock=lambda: NOW, on_progress=ignore)
 
 
@@ -32,7 +31,6 @@ def verified_set(name: str, root: Path) -> VerificationReport:
 
 
 def identified(root: Path, sizes: Sequence[int] = (), seed: int = 1) -> IdentificationReport:
-    """The report of a folder of people."""
     return run_identification(
         engine(),
         read_people("people_folder", root),
@@ -47,7 +45,6 @@ def identified(root: Path, sizes: Sequence[int] = (), seed: int = 1) -> Identifi
 
 @contextmanager
 def cancelled_call() -> Iterator[None]:
-    """What runs inside is for a call that nobody waits for any more."""
     ticket = Ticket()
     ticket.cancel()
     hold(ticket)
@@ -58,14 +55,12 @@ def cancelled_call() -> Iterator[None]:
 
 
 def lay_out(root: Path, files: Mapping[str, str]) -> Path:
-    """Write files by their names, and return the folder."""
     for name, text in files.items():
         write(root, name, text)
     return root
 
 
 def touch(root: Path, *names: str) -> None:
-    """Make empty files."""
     for name in names:
         write(root, name, "")
 

@@ -1,6 +1,6 @@
 """Faults and load: a model that does as a test tells it behind a real batcher, and servers in processes of their own.
 
-`python tests/support/faults.py SETTINGS --ready-file FILE` serves with such a model until SIGTERM; for each line on its
+Run as a script with SETTINGS --ready-file FILE, this file serves with such a model until SIGTERM; for each line on its
 standard input it prints what is in work, as JSON.
 """
 
@@ -13,12 +13,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import thread as pool_threads
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
+from unittest.mock import patch
 
 import grpc
 import numpy as np
@@ -29,15 +31,19 @@ from fr_core.runtime.observe import ModelRole, Stage
 from fr_core.types import F32, AlignedFace
 from fr_server.app import App
 from fr_server.config import Config, config_from
+from fr_server.gateway.listening import channel_limits
 from fr_server.main import open_galleries, run
+from fr_server.memory import share_one_heap
 from fr_server.pools import Pace
 from fr_server.telemetry.listener import OK, Ended, Listener
+from fr_server.telemetry.logs import configure_logging
 from fr_server.telemetry.open import Telemetry
 from support.servers import NULL_QUALITY, Running, batched_engine, photo, running
 
 SOON = 60.0
 """Seconds within which what a test waits for must come, on a busy machine too."""
 
+BATCH_S = 0.05
 HELD = 255
 """Blue of the face that `hold` sends."""
 
@@ -45,17 +51,8 @@ HELD = 255
 class FaultyModel:
     """Embeds the null faces of `servers.photo`, which it knows by their blue (1 to 255), and can be slow or broken.
 
-    Args:
-        run_s: seconds that a batch takes, whatever its size.
-
-    Attributes:
-        batches: the faces of each batch, those of the start left out.
-        gate: while it is not set, a batch does not end.
-        entered: is released when a batch begins.
-        poison: a batch with one of these faces fails.
-        lost: every run fails from now on.
-        killed: the next run ends its thread.
-        fault: when the model first failed, in seconds of `time.monotonic`.
+    A batch takes `run_s`, waits for `gate`, and fails with a face of `poison`; a `lost` model always fails, a `killed`
+    one ends its thread. `fault` is when it first failed, by `time.monotonic`.
     """
 
     def __init__(self, run_s: float = 0.0) -> None:
@@ -83,20 +80,11 @@ class FaultyModel:
 
     @property
     def seen(self) -> set[int]:
-        """Every face that reached the model."""
         return {blue for batch in self.batches for blue in batch}
 
 
 class Counting(Listener):
-    """Counts what it is told.
-
-    Attributes:
-        calls, ended, answered: those that began, that ended, and that ended with OK.
-        decoded: photos whose work has begun.
-        waiting: faces that wait for a batch now.
-        drops: faces that never came into one.
-        ran: faces that did.
-    """
+    """Counts calls, photos whose work has begun, and faces that wait for a batch, never came into one, or did."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -134,14 +122,11 @@ class Counting(Listener):
 
 @dataclass(frozen=True)
 class Faulty:
-    """A server in a thread, its model, and what it tells."""
-
     server: Running
     model: FaultyModel
     counting: Counting
 
     def embed(self, blue: int, timeout: float | None = None) -> grpc.Future[recognition_pb2.EmbedResponse]:
-        """Send a photo of one face."""
         call: Any = self.server.recognition.Embed.future(embed_request(blue), timeout=timeout)
         return call  # type: ignore[no-any-return]
 
@@ -182,10 +167,26 @@ def until(condition: Callable[[], bool], timeout_s: float = SOON) -> None:
         time.sleep(0.002)
 
 
+def cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def highest_mib(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+
+
+def children_of(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):  # the thread has ended
+            found += map(int, (task / "children").read_text().split())
+    return found
+
+
 @dataclass(frozen=True)
 class Started:
-    """A server in a process of its own."""
-
     process: subprocess.Popen[str]
     address: str
 
@@ -201,10 +202,7 @@ class Started:
 
 @contextmanager
 def started(folder: Path, *command: str) -> Iterator[Started]:
-    """Start a server, which writes its address into the file named by `--ready-file`; kill what is left of it.
-
-    gRPC is as silent in it as `fr serve` has it.
-    """
+    """Start a server, in which gRPC is as silent as in `fr serve`, with a `--ready-file`; kill what is left of it."""
     folder.mkdir(parents=True, exist_ok=True)
     ready, log = folder / "ready", folder / "log"
     with log.open("w") as errors:
@@ -225,23 +223,25 @@ def started(folder: Path, *command: str) -> Iterator[Started]:
             process.kill()
 
 
-@contextmanager
-def started_faulty(folder: Path, run_s: float, paced: bool = True, **sections: Any) -> Iterator[Started]:
-    """Start a server of this module.
+def started_faulty(
+    folder: Path, run_s: float, paced: bool = True, limits: Mapping[str, Any] | None = None, **sections: Any
+) -> AbstractContextManager[Started]:
+    """Start a server of this module; a batch of its model takes `run_s`.
 
-    Args:
-        folder: for its files.
-        run_s: seconds of a batch of its model.
-        paced: for a control, False: calls are admitted whatever the pace of photos.
-        sections: of the configuration.
+    Where it is not `paced`, for a control, calls are admitted whatever the pace of photos.
     """
     raw: dict[str, Any] = {"server": {}, "quality": NULL_QUALITY, **sections}
     raw["server"] = {"port": 0, **raw["server"]}
     raw["gallery"] = {"folder": str(folder / "data")}
-    with started(
-        folder, sys.executable, "-P", __file__, json.dumps({"run_s": run_s, "paced": paced, "config": raw})
-    ) as server:
-        yield server
+    settings = {"run_s": run_s, "paced": paced, "limits": limits, "config": raw}
+    return started(folder, sys.executable, "-P", __file__, json.dumps(settings))
+
+
+def started_guarded(
+    folder: Path, without: Sequence[str] = (), instead: Mapping[str, int] = MappingProxyType({})
+) -> AbstractContextManager[Started]:
+    """Start a server to attack, with the limits of `channel_limits`, but for those left out or given instead."""
+    return started_faulty(folder, BATCH_S, limits={"without": list(without), "instead": dict(instead)})
 
 
 def tell(app: App, counting: Counting, questions: IO[str]) -> None:
@@ -269,15 +269,35 @@ def tell(app: App, counting: Counting, questions: IO[str]) -> None:
         print(json.dumps(state), flush=True)  # noqa: T201 - the answer
 
 
-def _main(settings: str, ready_file: str) -> None:
-    raw = json.loads(settings)
-    config, counting = config_from(raw["config"]), Counting()
-    if not raw["paced"]:
-        setattr(Pace, "wait_s", lambda pace, caller: 0.0)  # noqa: B010 - mypy refuses to replace a method
-    engine = batched_engine(config, [FaultyModel(raw["run_s"])], counting)
+def serve(config: Config, run_s: float, ready_file: str) -> None:
+    counting = Counting()
+    engine = batched_engine(config, [FaultyModel(run_s)], counting)
     app = App(config, engine, open_galleries(config), Telemetry(counting))
     threading.Thread(target=tell, args=(app, counting, sys.stdin), daemon=True).start()
     asyncio.run(run(app, Path(ready_file)))
+
+
+Options = tuple[tuple[str, Any], ...]
+
+
+def _main(settings: str, ready_file: str) -> None:
+    raw = json.loads(settings)
+    config, limits, make = config_from(raw["config"]), raw["limits"], grpc.aio.server
+    if not raw["paced"]:
+        setattr(Pace, "wait_s", lambda pace, caller: 0.0)  # noqa: B010 - mypy refuses to replace a method
+    if limits is None:
+        serve(config, raw["run_s"], ready_file)
+        return
+
+    def guarded(interceptors: Sequence[grpc.aio.ServerInterceptor], options: Options) -> grpc.aio.Server:
+        limited = {**dict(options), **dict(channel_limits())}
+        kept = {name: value for name, value in limited.items() if name not in limits["without"]}
+        return make(interceptors=interceptors, options=tuple({**kept, **limits["instead"]}.items()))
+
+    share_one_heap()  # as `fr serve` does
+    configure_logging("text")
+    with patch("grpc.aio.server", guarded):
+        serve(config, raw["run_s"], ready_file)
 
 
 if __name__ == "__main__":

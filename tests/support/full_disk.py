@@ -1,4 +1,4 @@
-"""A small disk that fills up: one that SQLite writes through, and a real one where mounting is allowed."""
+"""Disks that fill up, or do as a test tells them, and what deleted data leave on them."""
 
 from __future__ import annotations
 
@@ -6,31 +6,69 @@ import itertools
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
+from unittest.mock import patch
 
 import apsw
+import numpy as np
 import pytest
 
 DISK_BYTES = 4 * 2**20
 BALLAST_BYTES = 2 * 2**20
 """What something else takes of the disk, until it makes room."""
 
+PIECE = 8
 _BLOCK = 4096
 _numbers = itertools.count()
 
 
 class Disk(Protocol):
-    """A disk of `DISK_BYTES`, of which something else has taken `BALLAST_BYTES`."""
+    """A disk of `DISK_BYTES`, of which something else has taken `BALLAST_BYTES`, until it makes room."""
 
     @property
-    def vfs_name(self) -> str:
-        """SQLite's way to it."""
+    def vfs_name(self) -> str: ...
 
-    def make_room(self) -> None:
-        """Give back what something else has taken."""
+    def make_room(self) -> None: ...
+
+
+class WatchedDisk(apsw.VFS):
+    """SQLite's way to the disk: `step` hears of each write, truncation, sync and deletion before it, and may raise."""
+
+    def __init__(self, default: bool = False) -> None:
+        self.vfs_name = f"watched-disk-{next(_numbers)}"
+        super().__init__(self.vfs_name, "unix", makedefault=default)
+
+    def step(self, kind: str, path: str, size: int) -> None:
+        raise NotImplementedError
+
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's
+        return _WatchedFile(self, name, flags)
+
+    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802 - SQLite's
+        self.step("delete", filename, 0)
+        super().xDelete(filename, syncdir)
+
+
+class _WatchedFile(apsw.VFSFile):
+    def __init__(self, disk: WatchedDisk, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
+        self._step = disk.step
+        self._path = name.filename() if isinstance(name, apsw.URIFilename) else name or ""
+        super().__init__("unix", name, flags)
+
+    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - SQLite's
+        self._step("write", self._path, len(data))
+        super().xWrite(data, offset)
+
+    def xTruncate(self, newsize: int) -> None:  # noqa: N802 - SQLite's
+        self._step("truncate", self._path, newsize)
+        super().xTruncate(newsize)
+
+    def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's
+        self._step("sync", self._path, 0)
+        super().xSync(flags)
 
 
 class CountedDisk(apsw.VFS):
@@ -64,7 +102,6 @@ class CountedDisk(apsw.VFS):
             self._sizes[path] = max(size, self._sizes.get(path, 0))
 
     def shrink(self, path: str, size: int) -> None:
-        """Count a file that has this size from now on."""
         with self._lock:
             self._sizes[path] = size
 
@@ -94,11 +131,7 @@ class _CountedFile(apsw.VFSFile):
 
 
 class MountedDisk:
-    """A `Disk` of the system.
-
-    Args:
-        folder: where it is mounted.
-    """
+    """A `Disk` of the system, mounted at a folder."""
 
     vfs_name = ""
 
@@ -111,17 +144,46 @@ class MountedDisk:
 
 
 @contextmanager
-def mounted(folder: Path) -> Iterator[MountedDisk]:
-    """Mount a disk of 4 MiB for the block; skips the test where that is forbidden."""
+def mounted(folder: Path, size: int = DISK_BYTES) -> Iterator[MountedDisk]:
+    """Mount a disk for the block; skips the test where that is forbidden."""
     folder.mkdir()
-    options = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "fr-core-test", str(folder)]
+    options = ["mount", "-t", "tmpfs", "-o", f"size={size}", "fr-core-test", str(folder)]
     tried = subprocess.run(options, capture_output=True, text=True, check=False)
     if tried.returncode:
-        pytest.skip(f"a disk of 4 MiB cannot be mounted here: {tried.stderr.strip()}")
+        pytest.skip(f"a disk cannot be mounted here: {tried.stderr.strip()}")
     try:
         yield MountedDisk(folder)
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)  # a test that fails leaves files open
+
+
+@contextmanager
+def small_disk(kind: str, folder: Path) -> Iterator[Disk]:
+    """A `Disk` at a folder: "counted", or "mounted"."""
+    if kind == "mounted":
+        with mounted(folder) as real:
+            yield real
+        return
+    folder.mkdir()
+    counted = CountedDisk()
+    with patch("os.statvfs", counted.statvfs):
+        yield counted
+
+
+def pieces_of(data: bytes) -> Iterator[int]:
+    """Cut data into pieces of 8 bytes, end to end."""
+    return (int.from_bytes(data[begin : begin + PIECE], "little") for begin in range(0, len(data) - PIECE + 1, PIECE))
+
+
+def pieces_left(folder: Path, wanted: Collection[int]) -> dict[str, list[int]]:
+    """The wanted pieces that each file of a folder holds, by its name: whatever is left of 15 bytes or more."""
+    sought, found = np.array(sorted(wanted), dtype="<u8"), dict[str, list[int]]()
+    for path in folder.iterdir():
+        data = path.read_bytes()
+        for shift in range(min(PIECE, len(data))):
+            windows = np.frombuffer(data, "<u8", (len(data) - shift) // PIECE, shift)
+            found.setdefault(path.name, []).extend(windows[np.isin(windows, sought)].tolist())
+    return {name: hits for name, hits in found.items() if hits}
 
 
 def _on_disk(size: int) -> int:

@@ -21,8 +21,10 @@ from fr_server.gateway.gateway import Gateway
 from fr_server.gateway.listening import channel_limits
 from fr_server.gateway.tls import ClientCertificates, TlsFiles
 from fr_server.telemetry.trust import HandshakeFailure, Parting, Refusal, Trust
+from support.hostile import PREFACE as PREFACE
+from support.hostile import call_headers
+from support.hostile import frame as frame
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FLOOD_CHUNK_BYTES, FLOOD_CHUNKS = 64 * 1024, 4000
 DAY_MS = 86_400_000
 BEHIND_HANDSHAKE_S = 2.0
@@ -34,8 +36,6 @@ def now_ms() -> int:
 
 @dataclass
 class Overheard(Trust):
-    """A listener that remembers."""
-
     failures: list[HandshakeFailure] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     partings: list[Parting] = field(default_factory=list)
@@ -59,8 +59,6 @@ class Overheard(Trust):
 
 
 class Papers:
-    """An authority, and what it has signed, in a folder."""
-
     def __init__(self, folder: Path, made_ms: int | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -110,8 +108,6 @@ class Papers:
 
 
 class Handlers(grpc.GenericRpcHandler):
-    """Echoes, says whose socket it is asked from, waits, and floods."""
-
     waiting = 0  # calls that have come to it and wait
 
     def service(self, details: Any) -> Any:
@@ -173,8 +169,6 @@ class Behind:
 
 @dataclass
 class House:
-    """A gateway, and what is behind it."""
-
     gateway: Gateway
     overheard: Overheard
     behind: Behind
@@ -184,7 +178,6 @@ class House:
         return f"127.0.0.1:{self.gateway.port}"
 
     def until(self, true: Callable[[], bool], within_s: float = 20.0) -> None:
-        """Wait until something is so; fail where it does not become so."""
         ends = time.monotonic() + within_s
         while not true():
             assert time.monotonic() < ends, self.overheard
@@ -210,7 +203,6 @@ def house(
 
 @contextlib.contextmanager
 def channel(address: str, credentials: grpc.ChannelCredentials | None = None) -> Iterator[grpc.Channel]:
-    """A channel that shares no connection with others."""
     options = (
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.max_receive_message_length", -1),
@@ -245,23 +237,11 @@ def knock(port: int, source: str = "127.0.0.1") -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=5, source_address=(source, 0))
 
 
-def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
-
-
 def asking(method: str, window: int = 2**31 - 1) -> bytes:
     """All that an HTTP/2 client sends to make a call, with windows that never close."""
     settings = frame(4, 0, 0, (4).to_bytes(2, "big") + window.to_bytes(4, "big"))
     more = frame(8, 0, 0, (window - 65535).to_bytes(4, "big"))
-    headers = {
-        b":method": b"POST",
-        b":scheme": b"http",
-        b":path": f"/door/{method}".encode(),
-        b":authority": b"localhost",
-        b"te": b"trailers",
-        b"content-type": b"application/grpc",
-    }
-    block = b"".join(b"\0" + bytes([len(name)]) + name + bytes([len(at)]) + at for name, at in headers.items())
+    block = call_headers(**{":path": f"/door/{method}".encode()})
     return PREFACE + settings + more + frame(1, 4, 1, block) + frame(0, 1, 1, bytes(5))
 
 

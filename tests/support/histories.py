@@ -68,15 +68,7 @@ class PlainSubject:
 
 
 class History:
-    """One gallery of its own, its plain model, and subjects in a gallery that others change too.
-
-    Args:
-        galleries: hold both.
-        gallery_id: its own.
-        retention: of its own.
-        clock: of the galleries.
-        chance: chooses everything.
-    """
+    """One gallery of its own, its plain model, and subjects in a gallery that others change too."""
 
     def __init__(
         self, galleries: Galleries, gallery_id: str, retention: timedelta | None, clock: Clock, chance: random.Random
@@ -95,7 +87,6 @@ class History:
         self._version = self.galleries.create(self._id, "", MODEL, SIZE, None, self._retention).version
 
     def step(self) -> None:
-        """Do something and compare what comes of it."""
         few, many = len(self._subjects) < FEW, len(self._subjects) > MANY
         steps = [self.enrol] * (1 if many else 6) + [self.search] * 4 + [self.search_among, self.share]
         if not few:
@@ -135,7 +126,6 @@ class History:
             assert refused.value.metadata == {"template_id": str(template_id)}
 
     def update(self) -> None:
-        """A subject's metadata, or the name of the gallery."""
         subject_id, metadata = self._chance.choice(list(self._subjects)), {"parity": self._chance.choice("01")}
         self._version += 1
         if self._chance.random() < 0.2:
@@ -238,7 +228,6 @@ class History:
             self._shared.append((subject_id, seed))
 
     def look(self) -> None:
-        """Compare all that is listed with the model."""
         info = self.galleries.get(self._id)
         counts = (self._version, len(self._subjects), len(self._templates()))
         assert (info.version, info.subject_count, info.template_count) == counts
@@ -257,7 +246,6 @@ class History:
             assert [one.template_id for one in listed[subject_id].templates] == sorted(plain.templates)
 
     def purged(self) -> None:
-        """What has expired is gone."""
         if self._retention is not None:
             last = self._clock.now - self._retention
             for subject_id, subject in list(self._subjects.items()):

@@ -85,15 +85,7 @@ def zeros(size_bytes: int) -> bytes:
 
 @dataclass
 class Told:
-    """What a connection was told.
-
-    Attributes:
-        closed: it was closed.
-        goaways: error codes of the GOAWAY frames.
-        pings: pings that were answered.
-        resets: RST_STREAM frames.
-        statuses: of gRPC, one for each call that was answered.
-    """
+    """What a connection was told: the codes of GOAWAY frames, answered pings, RST_STREAM frames, statuses of calls."""
 
     closed: bool
     goaways: list[int]
@@ -152,7 +144,6 @@ class Peer:
         return not self.closed and self.send(frame(PING, 0, 0, LAST)) and self.until(lambda: self._answered_last)
 
     def told(self) -> Told:
-        """What was heard so far."""
         return Told(
             self.closed,
             [struct.unpack(">I", payload[4:8])[0] for kind, _, payload in self.frames if kind == GOAWAY],
@@ -180,7 +171,6 @@ class Peer:
 
 
 def connected(address: str) -> socket.socket:
-    """Return a connection that has said nothing."""
     host, port = address.rsplit(":", 1)
     return socket.create_connection((host, int(port)), timeout=SOON)
 
@@ -208,7 +198,6 @@ def gzip_bombs(address: str, mib: int) -> Told:
 
 
 def metadata(address: str, mib: int) -> Told:
-    """Send so much metadata of one call, in CONTINUATION frames."""
     some = b"".join(literal(f"k{number}", bytes(1_000).replace(b"\0", b"v")) for number in range(16))
     many = frame(CONTINUATION, 0, 1, some) * 64
     with Peer(address) as peer:
@@ -223,7 +212,6 @@ def metadata(address: str, mib: int) -> Told:
 
 
 def pings(address: str, number: int) -> Told:
-    """Send so many pings, and read the answers."""
     with Peer(address) as peer:
         peer.send(frame(PING, 0, 0, bytes(8)) * number)
         peer.all_read()

@@ -36,15 +36,8 @@ LEAK = 1e-3
 
 @dataclass(frozen=True)
 class Heard:
-    """All that came back from one call.
-
-    Attributes:
-        call: its name.
-        message: the response as it came, before anything was read; b"" where the call was refused.
-        around: headers, trailers and status, joined.
-        took_s: seconds until it was there.
-        status: how the call ended.
-    """
+    """All that came back from one call: the response before it was read (b"" where the call was refused), and headers,
+    trailers and status around it."""
 
     call: str
     message: bytes
@@ -62,7 +55,6 @@ class Listening:
 
     @property
     def training(self) -> training_pb2_grpc.TrainingServiceStub:
-        """A stub that is listened to."""
         channel: Any = self
         stub: training_pb2_grpc.TrainingServiceStub = training_pb2_grpc.TrainingServiceStub(channel)
         return stub
@@ -70,7 +62,6 @@ class Listening:
     def unary_unary(
         self, method: str, request_serializer: Any, response_deserializer: Any, _registered_method: bool = False
     ) -> Callable[[Any], Any]:
-        """As `grpc.Channel.unary_unary`, for calls without options."""
         raw: Any = self._channel.unary_unary(method, request_serializer, None)
         name = method.rpartition("/")[2]
 
@@ -87,7 +78,6 @@ class Listening:
         return call
 
     def unary_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        """As `grpc.Channel.unary_stream`; nothing is written down."""
         kwargs.pop("_registered_method")
         return self._channel.unary_stream(method, *args, **kwargs)
 
@@ -112,17 +102,8 @@ def drawn_secrets(seed: str) -> Iterator[None]:
         yield
 
 
-# --- what must not be in what is received --------------------------------------------------------------------
-
-
 def forbidden(course: Course, photos: Sequence[str], names: Sequence[str]) -> tuple[bytes, ...]:
-    """What no byte before an answer may hold.
-
-    Args:
-        course: with the keys of its items.
-        photos: sha256 of those that its pictures were cut out of.
-        names: of people, files and data sets.
-    """
+    """What no byte before an answer may hold of a course, of the sha256 of its photos, and of names."""
     blocks = {block.block_id for block in course.plan.blocks}
     hashes = [*photos, course.manifest_sha256, *(form.manifest_sha256 for form in course.forms.values())]
     items = [item for form in course.forms.values() for item in form.items]
@@ -151,10 +132,7 @@ def _packed(number: float) -> list[bytes]:
 
 
 def bare(picture: bytes) -> bytes:
-    """The JPEG without its comments, after a look at every segment: nothing but what pixels need, and filling.
-
-    The filling follows from the rest of the file, so that it cannot hold anything more.
-    """
+    """The JPEG without its filling, which follows from the rest; every segment is what pixels need."""
     assert picture.startswith(_SOI)
     kept, filling, at, marker = [_SOI], b"", 2, 0
     while marker != _SOS:
@@ -178,18 +156,9 @@ def bare(picture: bytes) -> bytes:
     return bare
 
 
-# --- what can be learnt without reading ----------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Row:
-    """A trial as somebody sees it who looks at nothing but sizes, times and numbers.
-
-    Attributes:
-        stratum: among the trials of which what is right is dealt by chance, such as those of a session.
-        features: what is seen.
-        label: what is right.
-    """
+    """A trial as seen by its sizes, times and numbers alone; in a stratum, chance deals what is right."""
 
     stratum: int
     features: tuple[float, ...]

@@ -35,9 +35,9 @@ _FEW, _MANY = 8, 24
 
 
 @lru_cache(maxsize=4096)
-def embedding(seed: int) -> Embedding:
-    """A random unit vector, f32[SIZE], always the same of the same seed."""
-    vector = np.random.default_rng(seed).standard_normal(SIZE)
+def embedding(seed: int, size: int = SIZE) -> Embedding:
+    """A random unit vector, f32[size], always the same of the same seed."""
+    vector = np.random.default_rng(seed).standard_normal(size)
     return Embedding((vector / np.linalg.norm(vector)).astype(np.float32), MODEL)
 
 
@@ -50,13 +50,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One change.
-
-    Attributes:
-        kind: of change.
-        subject_id: whose.
-        seed: of the template, which also stands in for the sha256 of its photo; 0 where the subject goes.
-    """
+    """One change of a subject; the seed of a template also stands in for the sha256 of its photo."""
 
     kind: Kind
     subject_id: str
@@ -75,13 +69,7 @@ class Book(Protocol):
 
 @dataclass(slots=True)
 class Ledger:
-    """A `Book` in memory.
-
-    Attributes:
-        seeds: of the templates of each subject, as acknowledged.
-        begun: the change of each hand that is not acknowledged: it may have been kept or not.
-        fresh: seeds that were enrolled since `fresh` was cleared last.
-    """
+    """A `Book` in memory: acknowledged seeds of each subject, those enrolled since `judge`, and changes under way."""
 
     seeds: dict[str, set[int]] = field(default_factory=dict)
     begun: dict[int, Act] = field(default_factory=dict)
@@ -105,7 +93,6 @@ class Ledger:
                 self._apply(act)
 
     def copied(self) -> Ledger:
-        """A copy that later changes do not touch."""
         with self._lock:
             return Ledger(deepcopy(self.seeds), dict(self.begun), set(self.fresh))
 
@@ -135,19 +122,13 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a store has made of a ledger.
-
-    Attributes:
-        lost: acknowledged templates and subjects that are not there.
-        risen: templates and subjects that are there though their end was acknowledged, or that nobody enrolled.
-    """
+    """Templates and subjects that were acknowledged and are lost, or that are there though they should not be."""
 
     lost: int
     risen: int
 
 
 def all_subjects(galleries: Galleries) -> Iterator[Subject]:
-    """Every subject of the gallery."""
     token = ""
     while True:
         page = galleries.subjects(GALLERY, 1000, token)
@@ -158,10 +139,7 @@ def all_subjects(galleries: Galleries) -> Iterator[Subject]:
 
 
 def judge(galleries: Galleries, ledger: Ledger) -> Verdict:
-    """Compare a store that was opened again with a ledger, which is settled by it.
-
-    Fails where the store contradicts itself: counts, the audit, what the index holds, what a search finds.
-    """
+    """Compare a store that was opened again with a ledger, which is settled by it; fail where it contradicts itself."""
     there = {
         subject.subject_id: {
             int(template.image_sha256 or "", 16): template.template_id for template in subject.templates
@@ -204,14 +182,7 @@ def require_index(galleries: Galleries, ids: Mapping[int, int]) -> None:
 
 
 class Hand:
-    """Changes subjects of its own at random, one change after the other.
-
-    Args:
-        galleries: hold the gallery.
-        hand: its number, below `HANDS`; a subject belongs to the hand that its id says.
-        seed: of all it does.
-        book: where it writes that down.
-    """
+    """Changes subjects of its own at random, one change after the other; the crc32 of an id says whose it is."""
 
     def __init__(self, galleries: Galleries, hand: int, seed: int, book: Book) -> None:
         self._galleries = galleries

@@ -24,7 +24,6 @@ def vector(number: int) -> F32:
 
 
 def old_database(folder: Path) -> apsw.Connection:
-    """Open or make a database as version 1 of the store did, with its own statements."""
     folder.mkdir(exist_ok=True)
     connection = apsw.Connection(str(folder / DATABASE_NAME))
     connection.execute("PRAGMA page_size = 8192")

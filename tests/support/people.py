@@ -106,13 +106,11 @@ class ExactMatcher:
         self.people: dict[int, PoolPhoto] = {}
 
     def enrol(self, people: Sequence[tuple[int, PoolPhoto]]) -> None:
-        """Take people up, once."""
         assert not self.people
         self.people = dict(people)
         assert len(self.people) == len(people)
 
     def search(self, probe: npt.NDArray[np.float32], k: int) -> Sequence[Ranked]:
-        """The k most similar people."""
         vectors = np.stack([photo.embedding for photo in self.people.values()])
         similarities = np.clip(vectors @ probe, -1.0, 1.0)
         best = np.argsort(-similarities, kind="stable")[:k]
@@ -139,7 +137,6 @@ def differences_of(made: Composed, *forms: str) -> Mapping[str, Differences]:
 
 
 def different_pairs(made: Composed, pool: Pool, *forms: str) -> list[tuple[PoolPerson, PoolPerson]]:
-    """The people of the pairs of two people of forms."""
     people = {person.number: person for person in pool.people}
     items = [item for form in forms for item in made.forms[form].items]
     return [
@@ -165,7 +162,6 @@ def unit(vector: np.ndarray) -> npt.NDArray[np.float32]:
 
 
 def shown_people(composed: Composed) -> list[int]:
-    """Everybody in an item, once for each item."""
     return [person for form in composed.forms.values() for item in form.items for person in item.people]
 
 

@@ -19,7 +19,6 @@ from fr_datasets.links import Link, datasets_folder, write_link
 
 
 def face(path: Path, blue: int | None) -> None:
-    """A photo of the person of that colour, or of nobody."""
     pixels = np.zeros((200, 300, 3), dtype=np.uint8)
     if blue is not None:
         pixels[50:150, 100:200] = (255, 0, blue)

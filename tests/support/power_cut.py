@@ -40,13 +40,7 @@ class _Content:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What a power cut left.
-
-    Attributes:
-        files: by name.
-        checkpoint: whether pages of the database, and not of the log alone, were under way to the disk.
-        torn: whether a write was kept in part.
-    """
+    """What a power cut left; whether pages of the database itself were under way, and whether a write was torn."""
 
     files: dict[str, bytes]
     checkpoint: bool
@@ -59,14 +53,10 @@ class Image:
 
 
 class PowerCut(apsw.VFS):
-    """SQLite's way to such a disk.
+    """SQLite's way to such a disk, of a folder whose files are durable from the start.
 
-    Args:
-        rng: chooses the moments, and what each leaves.
-        most: between two moments there are at most so many writes and syncs.
-        at_moment: called at each moment, before anything else is written; takes the image.
-        folder: holds the files that are durable from the start.
-        lies: whether a sync is only said to be done.
+    At moments that `rng` chooses, at most so many writes and syncs apart, an image is taken before anything else is
+    written. A disk that `lies` only says that it has synced.
     """
 
     def __init__(

@@ -52,7 +52,6 @@ T = TypeVar("T")
 
 
 def defined(value: T | Undefined | None) -> T:
-    """What must be defined here."""
     assert value is not None
     assert not isinstance(value, Undefined)
     return value

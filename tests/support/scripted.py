@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import defaultdict
-from collections.abc import AsyncIterable, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from typing import Any, Literal
 
 import grpc
@@ -44,14 +44,7 @@ def refuse(context: Any, code: grpc.StatusCode, reason: str, retry_after_s: floa
 
 
 class ScriptedGallery(gallery_pb2_grpc.GalleryServiceServicer):
-    """Does as it is told.
-
-    Args:
-        stream: answers StreamEnrol.
-        busy: how many calls are refused before one is answered.
-        reason: of those refusals.
-        retry_after_s: the wait that they ask for.
-    """
+    """Refuses the first `busy` calls for a reason, with a wait; `stream` answers StreamEnrol."""
 
     def __init__(self, stream: StreamOfEnrolments | None, busy: int, reason: str, retry_after_s: float) -> None:
         self.stream = stream
@@ -104,16 +97,39 @@ released = threading.Event()
 
 
 @contextmanager
-def serving(gallery: ScriptedGallery) -> Iterator[str]:
+def answering(add: Callable[[grpc.Server], None], port: int = 0) -> Iterator[str]:
+    """Serve what `add` adds; the value is the address."""
     server = grpc.server(ThreadPoolExecutor(8))
-    gallery_pb2_grpc.add_GalleryServiceServicer_to_server(gallery, server)
-    recognition_pb2_grpc.add_RecognitionServiceServicer_to_server(SlowRecognition(), server)  # type: ignore[abstract]
-    port = server.add_insecure_port("127.0.0.1:0")
+    add(server)
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     try:
         yield f"127.0.0.1:{port}"
     finally:
         server.stop(None).wait()
+
+
+@asynccontextmanager
+async def answering_aio(
+    add: Callable[[grpc.aio.Server], None], interceptors: Sequence[grpc.aio.ServerInterceptor] = ()
+) -> AsyncIterator[str]:
+    """As `answering`, with a server of `grpc.aio`."""
+    server = grpc.aio.server(interceptors=interceptors)
+    add(server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(None)
+
+
+def serving(gallery: ScriptedGallery) -> AbstractContextManager[str]:
+    def add(server: grpc.Server) -> None:
+        gallery_pb2_grpc.add_GalleryServiceServicer_to_server(gallery, server)
+        recognition_pb2_grpc.add_RecognitionServiceServicer_to_server(SlowRecognition(), server)  # type: ignore[abstract]
+
+    return answering(add)
 
 
 both = pytest.mark.parametrize("kind", ["sync", "async"])
@@ -127,13 +143,8 @@ _SERVICES = (
 
 
 class Script(grpc.GenericRpcHandler):
-    """What is asked and what is answered.
-
-    Attributes:
-        asked: name and request of each call, in their order.
-        answers: by the name of the call; of a stream all of one call, else one for each call, the last for ever.
-        refusals: reasons, by the name of the call; each refuses one call, before its answer or after those of a stream.
-    """
+    """What is asked, what is answered (of a stream all of one call, else one for each call, the last for ever), and the
+    reasons that each refuse one call, before its answer or after those of a stream."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, Any]] = []
@@ -177,16 +188,8 @@ class Script(grpc.GenericRpcHandler):
             refuse(context, grpc.StatusCode.FAILED_PRECONDITION, self.refusals[name].pop(0), 0.0)
 
 
-@contextmanager
-def serving_trust(script: Script) -> Iterator[str]:
-    server = grpc.server(ThreadPoolExecutor(4))
-    server.add_generic_rpc_handlers((script,))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.stop(None).wait()
+def serving_trust(script: Script) -> AbstractContextManager[str]:
+    return answering(lambda server: server.add_generic_rpc_handlers((script,)))
 
 
 def _class_of(descriptor: Any) -> Any:

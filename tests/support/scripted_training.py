@@ -6,9 +6,8 @@ import io
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import grpc
@@ -17,7 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from PIL import Image
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
-from support.scripted import refuse
+from support.scripted import answering, refuse
 
 LOST = ""
 """As the reason of a refusal: the connection breaks, and no reason comes."""
@@ -56,14 +55,19 @@ def trial(
     )
 
 
-class ScriptedTraining(training_pb2_grpc.TrainingServiceServicer):
-    """One block of a sitting.
+def noted(name: str, fields: Callable[[Any, Any], dict[str, Any]] = lambda service, request: {}) -> Any:
+    """A call that notes its request, and answers with fields of its response."""
+    response = getattr(training_pb2, f"{name}Response")
 
-    Args:
-        steps: the trials' steps in their order; those of one trial follow each other.
-        reveal: follows each trial that ends with a decision.
-        state: of the sitting at first.
-    """
+    def answer(service: Any, request: Any, context: Any) -> Any:
+        service._called(name, request, context)
+        return response(**fields(service, request))
+
+    return answer
+
+
+class ScriptedTraining(training_pb2_grpc.TrainingServiceServicer):
+    """One block of a sitting: its trials' steps in their order, and what follows a trial that ends with a decision."""
 
     def __init__(
         self,
@@ -124,29 +128,10 @@ class ScriptedTraining(training_pb2_grpc.TrainingServiceServicer):
         if "cut" not in request.datasets:
             yield training_pb2.CreateCourseResponse(course=course("c1"))
 
-    def GetCourse(self, request: Any, context: Any) -> training_pb2.GetCourseResponse:  # noqa: N802
-        self._called("GetCourse", request, context)
-        return training_pb2.GetCourseResponse(course=course(request.course_id))
-
-    def ListCourses(self, request: Any, context: Any) -> training_pb2.ListCoursesResponse:  # noqa: N802
-        return training_pb2.ListCoursesResponse()
-
-    def DeleteCourse(self, request: Any, context: Any) -> training_pb2.DeleteCourseResponse:  # noqa: N802
-        self._called("DeleteCourse", request, context)
-        return training_pb2.DeleteCourseResponse()
-
-    def SetProbeKey(self, request: Any, context: Any) -> training_pb2.SetProbeKeyResponse:  # noqa: N802
-        self._called("SetProbeKey", request, context)
-        return training_pb2.SetProbeKeyResponse()
-
     def CreateCohort(self, request: Any, context: Any) -> training_pb2.CreateCohortResponse:  # noqa: N802
         self._called("CreateCohort", request, context)
         made = training_pb2.Cohort(cohort_id="k1", course_id=request.course_id, trainees=request.trainees)
         return training_pb2.CreateCohortResponse(cohort=made, enrolled=enrolled(request.trainees))
-
-    def AddTrainees(self, request: Any, context: Any) -> training_pb2.AddTraineesResponse:  # noqa: N802
-        self._called("AddTrainees", request, context)
-        return training_pb2.AddTraineesResponse(enrolled=enrolled(request.trainees))
 
     def GetCohort(self, request: Any, context: Any) -> training_pb2.GetCohortResponse:  # noqa: N802
         self._called("GetCohort", request, context)
@@ -168,13 +153,10 @@ class ScriptedTraining(training_pb2_grpc.TrainingServiceServicer):
         if request.cohort_id == "live":
             self.cancelled.wait(10)
 
-    def DeleteCohort(self, request: Any, context: Any) -> training_pb2.DeleteCohortResponse:  # noqa: N802
-        self._called("DeleteCohort", request, context)
-        return training_pb2.DeleteCohortResponse()
-
-    def DeleteTrainee(self, request: Any, context: Any) -> training_pb2.DeleteTraineeResponse:  # noqa: N802
-        self._called("DeleteTrainee", request, context)
-        return training_pb2.DeleteTraineeResponse()
+    DeleteCourse, SetProbeKey = noted("DeleteCourse"), noted("SetProbeKey")
+    DeleteCohort, DeleteTrainee, ListCourses = noted("DeleteCohort"), noted("DeleteTrainee"), noted("ListCourses")
+    GetCourse = noted("GetCourse", lambda _, request: {"course": course(request.course_id)})
+    AddTrainees = noted("AddTrainees", lambda _, request: {"enrolled": enrolled(request.trainees)})
 
     # --- a sitting --------------------------------------------------------------------------------------------
 
@@ -199,9 +181,12 @@ class ScriptedTraining(training_pb2_grpc.TrainingServiceServicer):
     def _session(self) -> training_pb2.Session:
         return training_pb2.Session(session_id="secret-session", sitting=self._sitting(), state=self.state, trials=1)
 
-    def StartSession(self, request: Any, context: Any) -> training_pb2.StartSessionResponse:  # noqa: N802
-        self._called("StartSession", request, context)
-        return training_pb2.StartSessionResponse(session=self._session())
+    StartSession = noted("StartSession", lambda service, _: {"session": service._session()})
+    PauseSession = noted("PauseSession", lambda service, _: {"session": service._session()})
+    ResumeSession = noted("ResumeSession", lambda service, _: {"session": service._session()})
+    FinishSession = noted("FinishSession", lambda service, _: {"session": service._session()})
+    SubmitProbe = noted("SubmitProbe", lambda service, request: {"trial": service._following(request.trial_id)})
+    LockNotes = noted("LockNotes", lambda service, request: {"trial": service._following(request.trial_id)})
 
     def NextTrial(self, request: Any, context: Any) -> training_pb2.NextTrialResponse:  # noqa: N802
         self._called("NextTrial", request, context)
@@ -217,30 +202,10 @@ class ScriptedTraining(training_pb2_grpc.TrainingServiceServicer):
         self.steps.pop(0)
         return self.steps[0] if self.steps and self.steps[0].trial_id == done else None
 
-    def SubmitProbe(self, request: Any, context: Any) -> training_pb2.SubmitProbeResponse:  # noqa: N802
-        self._called("SubmitProbe", request, context)
-        return training_pb2.SubmitProbeResponse(trial=self._following(request.trial_id))
-
-    def LockNotes(self, request: Any, context: Any) -> training_pb2.LockNotesResponse:  # noqa: N802
-        self._called("LockNotes", request, context)
-        return training_pb2.LockNotesResponse(trial=self._following(request.trial_id))
-
     def SubmitDecision(self, request: Any, context: Any) -> training_pb2.SubmitDecisionResponse:  # noqa: N802
         self._called("SubmitDecision", request, context)
         following = self._following(request.trial_id)
         return training_pb2.SubmitDecisionResponse(trial=following, reveal=None if following else self.reveal)
-
-    def PauseSession(self, request: Any, context: Any) -> training_pb2.PauseSessionResponse:  # noqa: N802
-        self._called("PauseSession", request, context)
-        return training_pb2.PauseSessionResponse(session=self._session())
-
-    def ResumeSession(self, request: Any, context: Any) -> training_pb2.ResumeSessionResponse:  # noqa: N802
-        self._called("ResumeSession", request, context)
-        return training_pb2.ResumeSessionResponse(session=self._session())
-
-    def FinishSession(self, request: Any, context: Any) -> training_pb2.FinishSessionResponse:  # noqa: N802
-        self._called("FinishSession", request, context)
-        return training_pb2.FinishSessionResponse(session=self._session())
 
     # --- results ----------------------------------------------------------------------------------------------
 
@@ -284,13 +249,5 @@ def progress(trainee_id: str, answered: int) -> training_pb2.SittingProgress:
     return found
 
 
-@contextmanager
-def serving_training(service: ScriptedTraining, port: int = 0) -> Iterator[str]:
-    server = grpc.server(ThreadPoolExecutor(4))
-    training_pb2_grpc.add_TrainingServiceServicer_to_server(service, server)
-    port = server.add_insecure_port(f"127.0.0.1:{port}")
-    server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.stop(None).wait()
+def serving_training(service: ScriptedTraining, port: int = 0) -> AbstractContextManager[str]:
+    return answering(lambda server: training_pb2_grpc.add_TrainingServiceServicer_to_server(service, server), port)

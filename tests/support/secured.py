@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,30 +28,30 @@ from fr_bench.speed.stats import percentile
 from fr_client.cli.main import build
 from fr_core.embed.null import NULL_MODEL
 from fr_core.gallery.values import Enrolment, NewTemplate
-from fr_server.app import App
 from fr_server.clock import wall_ms
 from fr_server.config import Config, load_config
+from fr_server.config.loading import require_safe
+from fr_server.main import build as build_app
 from fr_server.main import open_galleries, run
 from fr_server.memory import share_one_heap
 from fr_server.rpc.interceptors.admission import most_streams
+from fr_server.storage import seal
 from fr_server.storage.opening import open_access, open_stores
 from fr_server.telemetry.logs import configure_logging
-from fr_server.telemetry.open import Telemetry
 from fr_trust.access.budget import UNLIMITED, Budget
 from fr_trust.access.keys import NewKey
 from fr_trust.access.roles import Role
 from fr_trust.access.scope import EVERYTHING, Scope
 from fr_trust.access.store import AccessStore
 from fr_trust.casework.values import Purpose
-from support.faults import Counting, FaultyModel, Started, started, tell
+from support.commands import START_S
+from support.faults import Started, serve, started
 from support.ledger import embedding
-from support.servers import NULL_QUALITY, batched_engine, photo
+from support.servers import NULL_QUALITY, null_engine, photo
 from support.training_stores import add_course, small_course
 
 HOST = "127.0.0.1"
 OVERRIDES = ("server.port=0", f"quality.min_sharpness={NULL_QUALITY['min_sharpness']}")
-
-
 SOON_S = 20.0
 """Longest wait for an answer."""
 
@@ -78,18 +79,14 @@ class Made:
         return load_config(self.path, [*OVERRIDES, *overrides])
 
     def key(self, *roles: Role, **fields: Any) -> str:
-        """Make a key, also while the server runs."""
         with open_access(self.config(), wall_ms) as store:
             return key_of(store, *roles, **fields)
 
-    @contextmanager
-    def channel(self, address: str, token: str) -> Iterator[grpc.Channel]:
-        with secure_channel(address, self.ca, token) as channel:
-            yield channel
+    def channel(self, address: str, token: str) -> AbstractContextManager[grpc.Channel]:
+        return secure_channel(address, self.ca, token)
 
 
 def fr_server(*arguments: str) -> Result:
-    """Run `fr server` in this process."""
     return CliRunner().invoke(build(), ["server", *arguments])
 
 
@@ -101,7 +98,6 @@ def made(folder: Path) -> Made:
 
 
 def fill(server: Made) -> None:
-    """Put something into each store: three templates, a course and a case."""
     config = server.config()
     with open_galleries(config) as galleries:
         galleries.create("staff", "", NULL_MODEL, 64)
@@ -146,10 +142,7 @@ finally:
 def cut_off(watch: str, steps: int, *words: str) -> subprocess.CompletedProcess[str]:
     """Run `fr` in a process that is killed after so many steps; its status is then `KILLED`.
 
-    Args:
-        watch: Python that has `step()` called at each of them.
-        steps: so many are let through.
-        words: the command line; `watch` finds it in `sys.argv`.
+    `watch` is Python that has `step()` called at each of them; it finds the words in `sys.argv`.
     """
     script = _CUT_OFF.format(killed=KILLED, watch=watch)
     command = (sys.executable, "-c", script, str(steps), *words)
@@ -173,14 +166,7 @@ def key_of(
 def secure_channel(
     address: str, ca: bytes, token: str = "", shown: tuple[bytes, bytes] | None = None
 ) -> Iterator[grpc.Channel]:
-    """A connection of its own, of which every call sends a key.
-
-    Args:
-        address: of the server.
-        ca: authority of its certificate.
-        token: "" for none.
-        shown: key and certificate of the client, PEM.
-    """
+    """A connection of its own, of which every call sends a key; `shown` are key and certificate of the client, PEM."""
     credentials = grpc.ssl_channel_credentials(ca, *(shown or ()))
     if token:
         credentials = grpc.composite_channel_credentials(credentials, grpc.access_token_call_credentials(token))
@@ -190,8 +176,6 @@ def secure_channel(
 
 
 class Others:
-    """A caller who calls all the time, and must get answers."""
-
     def __init__(self, channel: grpc.Channel) -> None:
         self._server = server_pb2_grpc.ServerServiceStub(channel)
         self._recognition = recognition_pb2_grpc.RecognitionServiceStub(channel)
@@ -208,22 +192,39 @@ class Others:
         return percentile(took, 0.99)
 
 
-@contextmanager
 def started_secured(
     folder: Path, at: Made, *overrides: str, run_s: float = 0.0, guarded: bool = True
-) -> Iterator[Started]:
-    """Start a server of this module.
+) -> AbstractContextManager[Started]:
+    """Start a server of this module; `folder` is for its log, and a batch of its model takes `run_s`.
 
-    Args:
-        folder: for its log.
-        at: what it was set up with.
-        overrides: of the configuration.
-        run_s: seconds that its model takes for a batch.
-        guarded: for a control, False: streams may take all the room there is.
+    Where it is not `guarded`, for a control, streams may take all the room there is.
     """
     settings = {"path": str(at.path), "overrides": overrides, "run_s": run_s, "guarded": guarded}
-    with started(folder, sys.executable, "-P", __file__, json.dumps(settings)) as server:
-        yield server
+    return started(folder, sys.executable, "-P", __file__, json.dumps(settings))
+
+
+def serve_here(server: Made, *overrides: str, meanwhile: Callable[[Any], Awaitable[None]] | None = None) -> None:
+    """Serve in this process, as `fr serve` does but for the models, let something happen, and send SIGTERM."""
+    config = server.config(*overrides)
+    require_safe(config)
+    sealed = seal.Started.of(server.path, seal.require_sealed(server.path, config))
+
+    async def whole() -> None:
+        app, ready = build_app(config), server.folder / "ready"
+        serving = asyncio.create_task(run(app, ready, started=sealed))
+        try:
+            async with asyncio.timeout(START_S):
+                while not serving.done() and not ready.exists():  # noqa: ASYNC110 - a file tells nobody
+                    await asyncio.sleep(0.005)
+            if meanwhile is not None and not serving.done():
+                await meanwhile(app)
+        finally:
+            if not serving.done():  # a server that has ended handles no signal: this one would end the tests
+                os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.wait_for(serving, START_S)
+
+    with patch("fr_server.main.open_engine", lambda config, *others: null_engine(config)):
+        asyncio.run(whole())
 
 
 def _main(settings: dict[str, Any], ready_file: str) -> None:
@@ -232,11 +233,7 @@ def _main(settings: dict[str, Any], ready_file: str) -> None:
     configure_logging(config.telemetry.log_format)
     most = most_streams if settings["guarded"] else lambda max_in_flight: 1_000_000
     with patch("fr_server.rpc.interceptors.admission.most_streams", most):
-        counting = Counting()
-        engine = batched_engine(config, [FaultyModel(settings["run_s"])])
-        app = App(config, engine, open_galleries(config), Telemetry(counting))
-        threading.Thread(target=tell, args=(app, counting, sys.stdin), daemon=True).start()
-        asyncio.run(run(app, Path(ready_file)))
+        serve(config, settings["run_s"], ready_file)
 
 
 if __name__ == "__main__":

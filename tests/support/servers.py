@@ -70,12 +70,7 @@ def batched_engine(
 ) -> Engine:
     """Return an engine with the null detector and, behind a batcher that was started, an embedding model.
 
-    Args:
-        config: its `batching.max_queued` bounds the queues.
-        runs: the model, f32[64] for each face; one function for each lane.
-        observer: as that of `open_engine`.
-        batcher: another class for a control.
-        sizes: allowed sizes of a batch.
+    `runs` are the model, f32[64] for each face: one function for each lane.
     """
     lifeline = Lifeline()
     blank = AlignedFace(frozen_array(np.zeros((112, 112, 3), np.uint8)), frozen_array(np.eye(2, 3, dtype=np.float32)))
@@ -133,38 +128,22 @@ class HeldUp:
 
 @dataclass
 class Running:
-    """A server that runs in a thread of its own, and stubs to call it."""
-
     app: App
     loop: asyncio.AbstractEventLoop
     channel: grpc.Channel
+
+    def __post_init__(self) -> None:
+        self.recognition = recognition_pb2_grpc.RecognitionServiceStub(self.channel)
+        self.gallery = gallery_pb2_grpc.GalleryServiceStub(self.channel)
+        self.evaluation = evaluation_pb2_grpc.EvaluationServiceStub(self.channel)
+        self.training = training_pb2_grpc.TrainingServiceStub(self.channel)
+        self.server = server_pb2_grpc.ServerServiceStub(self.channel)
 
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.app.port}"
 
-    @property
-    def recognition(self) -> recognition_pb2_grpc.RecognitionServiceStub:
-        return recognition_pb2_grpc.RecognitionServiceStub(self.channel)
-
-    @property
-    def gallery(self) -> gallery_pb2_grpc.GalleryServiceStub:
-        return gallery_pb2_grpc.GalleryServiceStub(self.channel)
-
-    @property
-    def evaluation(self) -> evaluation_pb2_grpc.EvaluationServiceStub:
-        return evaluation_pb2_grpc.EvaluationServiceStub(self.channel)
-
-    @property
-    def training(self) -> training_pb2_grpc.TrainingServiceStub:
-        return training_pb2_grpc.TrainingServiceStub(self.channel)
-
-    @property
-    def server(self) -> server_pb2_grpc.ServerServiceStub:
-        return server_pb2_grpc.ServerServiceStub(self.channel)
-
     def stop(self) -> Future[None]:
-        """Begin to stop the server, as SIGTERM does."""
         return asyncio.run_coroutine_threadsafe(self.app.stop(), self.loop)
 
 
@@ -180,9 +159,7 @@ def running(
 ) -> Iterator[Running]:
     """Run a server on `folder`, with an engine without models or what `engine` makes of the configuration.
 
-    Answers of trainees share a sync every `pace_s` at most; one trainee alone has nobody to share it with.
-
-    `sections` are those of the configuration.
+    Answers of trainees share a sync every `pace_s` at most; `sections` are those of the configuration.
     """
     raw: dict[str, Any] = {"server": {}, "quality": NULL_QUALITY, "gallery": {}, **sections}
     raw["server"] = {"port": 0, "drain_s": 5.0, **raw["server"]}
@@ -213,8 +190,6 @@ def running(
 
 @dataclass(frozen=True)
 class Ended:
-    """How a failed call ended, as its trailing metadata tells."""
-
     code: grpc.StatusCode
     status: status_pb2.Status
     info: error_details_pb2.ErrorInfo
@@ -222,7 +197,6 @@ class Ended:
 
 
 def ended(error: grpc.RpcError) -> Ended:
-    """Read the status, the ErrorInfo and the RetryInfo of a failed call."""
     pairs: Any = error.trailing_metadata() or ()  # namedtuples, or tuples of grpc.aio
     trailing = dict(pairs)
     details = trailing["grpc-status-details-bin"]

@@ -152,7 +152,6 @@ def _pair(mated: bool, advice_same: bool | None) -> PairKey:
 
 
 def own_list(mate: int | None = 2, *, scored: bool = True) -> OwnList:
-    """What a search for an own probe found."""
     return OwnList(tuple(OWN_GALLERY), ListKey(mate, (0.5, 0.4, 0.3, 0.2, 0.1), scored))
 
 
@@ -187,14 +186,7 @@ def _given(shown: ShowTrial, draw: random.Random) -> Given:
 
 @dataclass
 class Trainee:
-    """A trainee who goes through a sitting, a second a call.
-
-    Attributes:
-        course: that is taken.
-        session: as it is kept.
-        answer: what is answered to a trial.
-        now_ms: what the clock shows.
-    """
+    """A trainee who goes through a sitting, a second a call."""
 
     course: Course
     session: Session
@@ -211,7 +203,6 @@ class Trainee:
         return seen if isinstance(seen, ShowTrial) else None
 
     def reply(self, shown: ShowTrial) -> None:
-        """Answer what is shown."""
         self.now_ms += 1_000
         trial_id, step = shown.trial.trial_id, shown.prompt.step
         if step == Step.SEND_PROBE:
@@ -221,7 +212,6 @@ class Trainee:
             self.session, _ = lock(self.course, self.session, trial_id, step, answer, self.now_ms)
 
     def run(self) -> Session:
-        """Everything to the end."""
         while (shown := self.look()) is not None:
             self.trials.append(shown)
             self.reply(shown)

@@ -50,13 +50,7 @@ blocks = [
 
 
 def small_course(toml: str = PLAN, course_id: str = "00000000000000c1", created_ms: int = NOW_MS) -> Course:
-    """A course with every form of its plan, and made-up items whose people are in one form alone.
-
-    Args:
-        toml: its plan.
-        course_id: its id.
-        created_ms: milliseconds since 1970, UTC.
-    """
+    """A course with every form of its plan, and made-up items whose people are in one form alone."""
     plan = read_plan(toml)
     forms: dict[str, Form] = {}
     numbers = iter(range(1_000_000))
@@ -101,7 +95,6 @@ def shown(course: Course, session: Session, now_ms: int = NOW_MS) -> Session:
 
 
 def answered(session: Session, rating: int = 1, now_ms: int = NOW_MS) -> Session:
-    """The session with its last trial answered by a rating."""
     *before, last = session.trials
     locked = Locked(Step.RATE, Answer(PairRating(rating), difficulty=2), now_ms, now_ms - last.shown_ms)
     return replace(session, trials=(*before, replace(last, locked=(*last.locked, locked), done=True)))
@@ -116,7 +109,6 @@ class Clock:
 
 
 def open_store(folder: Path, clock: Clock | None = None, vfs: str = "", reserve_bytes: int = 0) -> TrainingStore:
-    """Open a store under `KEY`."""
     return TrainingStore.open(folder, KEY, clock or Clock(), reserve_bytes, vfs=vfs)
 
 
@@ -132,7 +124,6 @@ def add_course(store: TrainingStore, course: Course, probe_keys: Mapping[str, in
 
 
 def begin(store: TrainingStore, course: Course, enrolled: Sequence[NewTrainee]) -> list[Session]:
-    """Begin a session of each trainee."""
     trainees = [store.trainee(new.trainee_id) for new in enrolled]
     return [
         store.start_session(

@@ -56,7 +56,6 @@ class Photos:
         ]
 
     def of(self, item: Item) -> list[Seen]:
-        """The visible content of an item."""
         return [self._seen[number] for number in item.photos]
 
     def _look(self, person: PoolPerson, place: int, path: Path, picture: bytes) -> Seen:
@@ -98,14 +97,11 @@ def attributes(picture: bytes) -> tuple[float, ...]:
     return tuple(map(float, found))
 
 
-# --- rows: of pairs, triads, lists and photos -------------------------------------------------------------------
-
 Of = Callable[[Seen], tuple[float, ...]]
 """The attributes to check."""
 
 
 def told(seen: Seen) -> tuple[float, ...]:
-    """Metadata of a photo and its file, without its pixels."""
     return (*seen.told, *seen.file)
 
 
@@ -131,7 +127,6 @@ def triad_rows(items: Sequence[Item], photos: Photos, of: Of) -> Iterator[Row]:
 
 
 def list_rows(items: Sequence[Item], photos: Photos, of: Of) -> Iterator[Row]:
-    """Rows to learn which candidate of a list is the person: distances from the probe and the other candidates."""
     for stratum, item in enumerate(items):
         assert isinstance(item.key, ListKey)
         probe, *seen = (np.array(of(one)) for one in photos.of(item))
@@ -153,7 +148,6 @@ def presence_rows(items: Sequence[Item], photos: Photos, of: Of) -> Iterator[Row
 
 
 def triage_rows(items: Sequence[Item], photos: Photos, of: Of) -> Iterator[Row]:
-    """Rows to learn whether a photo is usable."""
     for item in items:
         assert isinstance(item.key, TriageKey)
         (one,) = photos.of(item)

@@ -61,7 +61,7 @@ GUESS_RATE = 0.5
 PRIOR_SD = 2.0
 """Of ability, about the mean difficulty of the items. Nobody knows beforehand how far trainees are spread on the scale
 that the items are standardised on; twice the spread of the items lets an ability of 2 be reached within some 20 trials,
-where a prior of 1 is still drawn to the middle after 40 (simulated, `tests/property/test_sessions_adaptive.py`)."""
+where a prior of 1 is still drawn to the middle after 40 (simulated, `tests/property/test_sessions_machine.py`)."""
 
 
 def class_order(secret: bytes, block_id: str, same: int, different: int, trials: int) -> tuple[bool, ...]:
