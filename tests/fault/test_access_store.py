@@ -9,11 +9,10 @@ import contextlib
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import apsw
@@ -40,21 +39,11 @@ def database(folder: Path) -> Path:
 
 
 def settle(folder: Path) -> None:
-    connection = apsw.Connection(str(database(folder)))
-    connection.pragma("journal_mode", "delete")
-    connection.close()
-
-
-def sql(folder: Path, *statements: str) -> None:
-    connection = apsw.Connection(str(database(folder)))
-    for statement in statements:
-        connection.execute(statement)
-    connection.close()
+    with closing(apsw.Connection(str(database(folder)))) as connection:
+        connection.pragma("journal_mode", "delete")
 
 
 class Made:
-    """A store with a key of each kind."""
-
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         with open_store(folder) as store:
@@ -70,7 +59,6 @@ class Made:
         settle(folder)
 
     def untouched(self, store: AccessStore) -> None:
-        """Require that nobody may do what nobody could before."""
         for made in (self.valid, self.admin):
             try:
                 key = store.check(made.token.text, None)
@@ -119,60 +107,56 @@ def test_control_an_old_copy_of_the_whole_file_is_not_found(made: Made, tmp_path
     settle(made.folder)
 
 
-def ids(made: Made) -> tuple[str, str, str]:
-    return made.valid.key.key_id, made.admin.key.key_id, made.revoked.key.key_id
-
-
-EDITS: dict[str, Callable[[Made], tuple[str, ...]]] = {
-    "another id": lambda made: (f"UPDATE keys SET key_id = 'aaaaaaaaaaaaaaaa' WHERE key_id = '{ids(made)[1]}'",),
-    "another number": lambda made: (f"UPDATE keys SET key_no = 99 WHERE key_id = '{ids(made)[1]}'",),
-    "another version": lambda made: (f"UPDATE keys SET version = 99 WHERE key_id = '{ids(made)[1]}'",),
-    "roles of another": lambda made: (
-        f"UPDATE keys SET sealed = (SELECT sealed FROM keys WHERE key_id = '{ids(made)[1]}')"
-        f" WHERE key_id = '{ids(made)[0]}'",
+ATTACH = "ATTACH '{old}' AS old"
+OLD_HEAD = "UPDATE head SET (version, sealed) = (SELECT o.version, o.sealed FROM old.head AS o)"
+INSERT = "INSERT INTO keys (key_id, version, sealed) "
+# Statements, with the ids of the keys and the database before the revocation.
+EDITS = {
+    "another id": ("UPDATE keys SET key_id = 'aaaaaaaaaaaaaaaa' WHERE key_id = '{admin}'",),
+    "another number": ("UPDATE keys SET key_no = 99 WHERE key_id = '{admin}'",),
+    "another version": ("UPDATE keys SET version = 99 WHERE key_id = '{admin}'",),
+    "roles of another": (
+        "UPDATE keys SET sealed = (SELECT sealed FROM keys WHERE key_id = '{admin}') WHERE key_id = '{valid}'",
     ),
-    "a copy": lambda made: (
-        f"INSERT INTO keys (key_id, version, sealed) SELECT 'aaaaaaaaaaaaaaaa', 77, sealed FROM keys"
-        f" WHERE key_id = '{ids(made)[1]}'",
-    ),
-    "made up": lambda made: (
-        "INSERT INTO keys (key_id, version, sealed) VALUES ('aaaaaaaaaaaaaaaa', 77, randomblob(400))",
-    ),
-    "made up with an old version": lambda made: (
-        "INSERT INTO keys (key_id, version, sealed) VALUES ('aaaaaaaaaaaaaaaa', 1, randomblob(400))",
-    ),
-    "revoked row deleted": lambda made: (f"DELETE FROM keys WHERE key_id = '{ids(made)[2]}'",),
-    "all rows deleted": lambda made: ("DELETE FROM keys",),
-    "head deleted": lambda made: ("DELETE FROM head",),
-    "version of the head": lambda made: ("UPDATE head SET version = version - 1",),
-    "emptied head": lambda made: ("UPDATE head SET sealed = x''",),
-    "vault deleted": lambda made: ("DELETE FROM vault",),
-    "pepper": lambda made: ("UPDATE vault SET pepper = wrapped_key",),
-    "another wrapped key": lambda made: ("UPDATE vault SET wrapped_key = randomblob(60)",),
-    "empty sealed": lambda made: (f"UPDATE keys SET sealed = x'' WHERE key_id = '{ids(made)[2]}'",),
-    "the unrevoked row": lambda made: (
-        f"ATTACH '{database(made.old)}' AS old",
+    "a copy": (INSERT + "SELECT 'aaaaaaaaaaaaaaaa', 77, sealed FROM keys WHERE key_id = '{admin}'",),
+    "made up": (INSERT + "VALUES ('aaaaaaaaaaaaaaaa', 77, randomblob(400))",),
+    "made up with an old version": (INSERT + "VALUES ('aaaaaaaaaaaaaaaa', 1, randomblob(400))",),
+    "revoked row deleted": ("DELETE FROM keys WHERE key_id = '{revoked}'",),
+    "all rows deleted": ("DELETE FROM keys",),
+    "head deleted": ("DELETE FROM head",),
+    "version of the head": ("UPDATE head SET version = version - 1",),
+    "emptied head": ("UPDATE head SET sealed = x''",),
+    "vault deleted": ("DELETE FROM vault",),
+    "pepper": ("UPDATE vault SET pepper = wrapped_key",),
+    "another wrapped key": ("UPDATE vault SET wrapped_key = randomblob(60)",),
+    "empty sealed": ("UPDATE keys SET sealed = x'' WHERE key_id = '{revoked}'",),
+    "the unrevoked row": (
+        ATTACH,
         "UPDATE keys SET (version, sealed) ="
-        " (SELECT o.version, o.sealed FROM old.keys AS o WHERE o.key_id = keys.key_id)"
-        f" WHERE key_id = '{ids(made)[2]}'",
+        " (SELECT o.version, o.sealed FROM old.keys AS o WHERE o.key_id = keys.key_id) WHERE key_id = '{revoked}'",
     ),
-    "the old head": lambda made: (
-        f"ATTACH '{database(made.old)}' AS old",
-        "UPDATE head SET (version, sealed) = (SELECT o.version, o.sealed FROM old.head AS o)",
-    ),
-    "all old but one": lambda made: (
-        f"ATTACH '{database(made.old)}' AS old",
-        "UPDATE head SET (version, sealed) = (SELECT o.version, o.sealed FROM old.head AS o)",
+    "the old head": (ATTACH, OLD_HEAD),
+    "all old but one": (
+        ATTACH,
+        OLD_HEAD,
         "DELETE FROM keys",
-        f"INSERT INTO keys SELECT * FROM old.keys WHERE key_id != '{ids(made)[0]}'",
+        "INSERT INTO keys SELECT * FROM old.keys WHERE key_id != '{valid}'",
     ),
 }
+
+
+def tamper(made: Made, folder: Path, *statements: str) -> None:
+    keys = {"valid": made.valid, "admin": made.admin, "revoked": made.revoked}
+    names = {name: one.key.key_id for name, one in keys.items()}
+    with closing(apsw.Connection(str(database(folder)))) as connection:
+        for statement in statements:
+            connection.execute(statement.format(old=database(made.old), **names))
 
 
 @pytest.mark.parametrize("edit", EDITS)
 def test_each_edit_is_found(made: Made, tmp_path: Path, edit: str) -> None:
     with tampered(made, tmp_path) as folder:
-        sql(folder, *EDITS[edit](made))
+        tamper(made, folder, *EDITS[edit])
         with pytest.raises(StoreCorrupt):
             open_store(folder)
 
@@ -180,7 +164,7 @@ def test_each_edit_is_found(made: Made, tmp_path: Path, edit: str) -> None:
 @pytest.mark.parametrize("edit", [name for name in EDITS if "head" in name or "all old" in name])
 def test_edits_of_the_head_are_found_by_an_open_store(made: Made, tmp_path: Path, edit: str) -> None:
     with tampered(made, tmp_path) as folder, open_store(folder) as store:
-        sql(folder, *EDITS[edit](made))
+        tamper(made, folder, *EDITS[edit])
         for _ in range(2):
             with pytest.raises(StoreCorrupt):
                 store.check(made.admin.token.text, None)
@@ -189,7 +173,7 @@ def test_edits_of_the_head_are_found_by_an_open_store(made: Made, tmp_path: Path
 @pytest.mark.parametrize("edit", [name for name in EDITS if "head" not in name and "all old" not in name])
 def test_an_open_store_goes_by_what_it_knows(made: Made, tmp_path: Path, edit: str) -> None:
     with tampered(made, tmp_path) as folder, open_store(folder) as store:
-        sql(folder, *EDITS[edit](made))
+        tamper(made, folder, *EDITS[edit])
         made.untouched(store)
         with contextlib.suppress(StoreCorrupt):  # or it goes on, and what was done is found when it is opened
             assert store.revoke(made.admin.key.key_id).revoked_ms is not None
@@ -203,13 +187,7 @@ def test_an_open_store_goes_by_what_it_knows(made: Made, tmp_path: Path, edit: s
 def test_an_open_store_does_not_go_back(made: Made, tmp_path: Path) -> None:
     """Keys and head that were true together once: only who knows a later version can tell."""
     with tampered(made, tmp_path) as folder, open_store(folder) as store:
-        sql(
-            folder,
-            f"ATTACH '{database(made.old)}' AS old",
-            "UPDATE head SET (version, sealed) = (SELECT o.version, o.sealed FROM old.head AS o)",
-            "DELETE FROM keys",
-            "INSERT INTO keys SELECT * FROM old.keys",
-        )
+        tamper(made, folder, ATTACH, OLD_HEAD, "DELETE FROM keys", "INSERT INTO keys SELECT * FROM old.keys")
         with pytest.raises(StoreCorrupt):
             store.check(made.revoked.token.text, None)
 
@@ -222,7 +200,7 @@ def drawing() -> random.Random:
 
 def test_a_put_back_row_is_found_at_the_next_change(made: Made, tmp_path: Path) -> None:
     with tampered(made, tmp_path) as folder, open_store(folder) as store:
-        sql(folder, *EDITS["the unrevoked row"](made))
+        tamper(made, folder, *EDITS["the unrevoked row"])
         assert why(store, made.revoked.token.text) == Why.REVOKED
         store.create(new_key())
         assert why(store, made.revoked.token.text) == Why.REVOKED
@@ -271,21 +249,16 @@ def _create_for_ever(folder: Path) -> None:
             print(store.create(new_key()).token.text, flush=True)  # noqa: T201
 
 
-def line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
-
-
 def test_revoked_in_one_process_is_refused_in_another(tmp_path: Path) -> None:
     with open_store(tmp_path / "data") as store:
         made = store.create(new_key())
         with script(__file__, "check", tmp_path / "data", made.token.text) as process:
-            assert line(process) == "open"
+            assert process.line() == "open"
             time.sleep(0.1)
             assert process.poll() is None
             store.revoke(made.key.key_id)
             revoked = time.time()
-            assert float(line(process)) - revoked < 1
+            assert float(process.line()) - revoked < 1
 
 
 def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
@@ -293,12 +266,11 @@ def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
     acknowledged: list[str] = []
     for _ in range(KILLS):
         with script(__file__, "create", tmp_path / "data") as process:
-            acknowledged += [line(process) for _ in range(drawn.randrange(1, 30))]
+            acknowledged += [process.line() for _ in range(drawn.randrange(1, 30))]
             time.sleep(drawn.random() * 0.02)
             process.send_signal(signal.SIGKILL)
             process.wait()
-            assert process.stdout is not None
-            acknowledged += [text for text in process.stdout.read().split() if len(text) == 60]
+            acknowledged += process.lines()
     with open_store(tmp_path / "data") as store:
         for token in acknowledged:
             store.check(token, None)
@@ -323,13 +295,9 @@ def test_two_stores_change_in_turns(tmp_path: Path) -> None:
         assert one.keys() == two.keys()
 
 
-def main() -> None:
+if __name__ == "__main__":
     what, folder, *rest = sys.argv[1:]
     if what == "check":
         _check_for_ever(Path(folder), *rest)
     else:
         _create_for_ever(Path(folder))
-
-
-if __name__ == "__main__":
-    main()

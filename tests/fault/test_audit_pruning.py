@@ -33,8 +33,7 @@ from support.full_disk import CountedDisk
 from support.secured import figure
 
 KILLS = count("AUDIT_PRUNING_KILLS")
-RECORDS = 20
-"""That each process makes in a day."""
+RECORDS = 20  # that each process makes in a day
 
 
 def entries(number: int, rng: random.Random) -> list[Entry]:

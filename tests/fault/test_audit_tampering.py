@@ -24,8 +24,7 @@ from support.counts import count
 
 TAMPERINGS = count("TAMPERINGS")
 RECORDS = 24
-MARK = 16
-"""Number of the record at which a checkpoint was kept elsewhere, and the head copied."""
+MARK = 16  # number of the record at which a checkpoint was kept elsewhere, and the head copied
 PRUNINGS = {9: 3, 12: 7}
 """How far a chain is pruned, by the number of the record after which it is: what tells of it is the next."""
 PRUNED, PRUNED_BY = 7, 13
@@ -96,13 +95,17 @@ def verdict(audited: Audited, *checkpoints: Checkpoint) -> Verified | Broken:
 Tampering = Callable[[Audited, Original, random.Random], tuple[int, set[Why]]]
 
 
+def spoilt(data: bytes, rng: random.Random) -> bytes:
+    changed = bytearray(data)
+    changed[rng.randrange(len(data))] ^= rng.randint(1, 255)
+    return bytes(changed)
+
+
 def edit(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
     seq, column = rng.randint(original.first, RECORDS), rng.choice(("body", "hash", "mac"))
     ((data,),) = audited.rows(f"SELECT {column} FROM audit WHERE seq = ?", seq)
     assert isinstance(data, bytes)
-    changed = bytearray(data)
-    changed[rng.randrange(len(data))] ^= rng.randint(1, 255)
-    audited.sql(f"UPDATE audit SET {column} = ? WHERE seq = ?", bytes(changed), seq)
+    audited.sql(f"UPDATE audit SET {column} = ? WHERE seq = ?", spoilt(data, rng), seq)
     # A digit of the number that a body says makes it look like another record's.
     return seq, {Why.EDITED, Why.OUT_OF_ORDER} if column == "body" else {Why.EDITED}
 
@@ -203,9 +206,7 @@ def rewrite_all(audited: Audited, original: Original, rng: random.Random) -> tup
 def edit_mark(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
     column = rng.choice(("body", "hash", "mac"))
     ((data,),) = audited.rows(f"SELECT {column} FROM audit WHERE seq = 0")
-    changed = bytearray(data)
-    changed[rng.randrange(len(data))] ^= rng.randint(1, 255)
-    audited.sql(f"UPDATE audit SET {column} = ? WHERE seq = 0", bytes(changed))
+    audited.sql(f"UPDATE audit SET {column} = ? WHERE seq = 0", spoilt(data, rng))
     return 0, {Why.PRUNE_ALTERED}
 
 

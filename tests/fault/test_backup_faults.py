@@ -133,7 +133,6 @@ def test_a_change_is_found_or_does_no_harm(
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As `made`, with so many subjects that their keys are a tree of several pages."""
     folder = tmp_path_factory.mktemp("many")
     with Galleries.open(folder / "data", key=KEY, index="numpy") as galleries:
         galleries.create("g", "", MODEL, SIZE)
@@ -328,9 +327,8 @@ def test_backups_beside_a_process_that_enrols_hold_all_that_was_acknowledged(own
     """The folder is locked by the other process; that each backup holds more than the one before is the control."""
     sizes = []
     with script(__file__, "enrol", own / "data") as child:
-        assert child.stdout is not None
         for number in range(3):
-            acknowledged = [child.stdout.readline().strip() for _ in range(60)]
+            acknowledged = [child.line() for _ in range(60)]
             out = own / f"out-{number}"
             back_up(own / "data", KEY, out, own / "keys", NOW)
             with saved_store(out, own / "keys", KEY) as saved:

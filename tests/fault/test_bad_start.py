@@ -83,7 +83,8 @@ def test_the_command_ends_with_that_sentence_and_status_1(tmp_path: Path, pack_c
 
 def server_of(folder: Path, section: str, setting: str) -> Path:
     path = folder / "server.toml"
-    named = {"server": "port = 0", "gallery": f'folder = "{folder / "data"}"'}
+    port = 9464 if setting == "metrics_port = 9464" else 0
+    named = {"server": f"port = {port}", "gallery": f'folder = "{folder / "data"}"'}
     named[section] = f"{named.get(section, '')}\n{setting}"
     path.write_text("\n".join(f"[{name}]\n{keys}\n" for name, keys in named.items()), "utf-8")
     return path
@@ -103,12 +104,9 @@ def checked(path: Path) -> tuple[int, str]:
         ("isolation", 'decoding = "process"\nmemory_mib = 64', "CONFIG_INVALID"),
         ("telemetry", 'tracing = "localhost:4317"', "CONFIG_INVALID"),
         ("telemetry", 'metrics_host = ""\nmetrics_port = 9464', "CONFIG_INVALID"),
+        ("telemetry", "metrics_port = 9464", "CONFIG_INVALID"),  # which is the port of calls
         ("audit", 'checkpoint_folder = "/nonexistent/kept"', "CONFIG_INVALID"),
-        (
-            "access",
-            'oidc_issuer = "https://id.example"\noidc_audience = "fr"\noidc_jwks = "/nonexistent/k"',
-            "CONFIG_INVALID",
-        ),
+        ("access", 'oidc_issuer = "https://a.b"\noidc_audience = "c"\noidc_jwks = "/none/k"', "CONFIG_INVALID"),
         ("tls", 'certificate = "/nonexistent/c"\nkey = "/nonexistent/k"', "TLS_UNUSABLE"),
         ("gallery", 'key = "env:NOPE_KEY"', "KEY_UNAVAILABLE"),
         ("gallery", 'key = "file:/nonexistent/k"', "KEY_UNAVAILABLE"),
@@ -239,23 +237,18 @@ def test_one_port_is_refused_where_the_two_could_not_listen(tmp_path: Path, call
     assert refused(config_of(tmp_path, (calls, port), (metrics, port))) == clashes
 
 
-def test_a_name_of_both_is_one_address_though_nobody_is_asked_for_it(tmp_path: Path) -> None:
-    assert refused(config_of(tmp_path, ("faces.invalid", 9464), ("faces.invalid", 9464)))
-    assert not refused(config_of(tmp_path, ("faces.invalid", 9464), ("127.0.0.1", 9464)))
-
-
-@pytest.mark.parametrize("ports", [(0, 0), (9464, 0), (0, 9464), (9464, 9465)])
-def test_other_ports_and_any_free_one_are_no_clash(tmp_path: Path, ports: tuple[int, int]) -> None:
-    assert not refused(config_of(tmp_path, ("127.0.0.1", ports[0]), ("127.0.0.1", ports[1])))
-
-
-def test_check_config_and_a_start_say_it_in_one_sentence(tmp_path: Path) -> None:
-    path = tmp_path / "server.toml"
-    path.write_text(
-        f'[server]\nport = 9464\n[telemetry]\nmetrics_port = 9464\n[gallery]\nfolder = "{tmp_path / "data"}"\n'
-    )
-    with pytest.raises(ConfigInvalid, match="Give the metrics another port") as refusal:
-        build(load_config(path))
-    ended = CliRunner().invoke(build_command(), ["server", "check-config", "--config", str(path)])
-    assert (ended.exit_code, ended.output) == (1, f"CONFIG_INVALID: {refusal.value.message}\n")
-    assert list(tmp_path.iterdir()) == [path], "nothing was made"
+@pytest.mark.parametrize(
+    ("calls", "metrics", "clashes"),
+    [
+        (("faces.invalid", 9464), ("faces.invalid", 9464), True),  # nobody is asked for the name
+        (("faces.invalid", 9464), ("127.0.0.1", 9464), False),
+        (("127.0.0.1", 0), ("127.0.0.1", 0), False),
+        (("127.0.0.1", 9464), ("127.0.0.1", 0), False),
+        (("127.0.0.1", 0), ("127.0.0.1", 9464), False),
+        (("127.0.0.1", 9464), ("127.0.0.1", 9465), False),
+    ],
+)
+def test_one_address_clashes_and_any_free_port_does_not(
+    tmp_path: Path, calls: tuple[str, int], metrics: tuple[str, int], clashes: bool
+) -> None:
+    assert refused(config_of(tmp_path, calls, metrics)) == clashes

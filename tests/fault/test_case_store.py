@@ -11,10 +11,10 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import apsw
@@ -37,7 +37,7 @@ from support.cases import (
     picks,
     some_candidates,
 )
-from support.commands import say, script
+from support.commands import Script, say, script
 from support.counts import count
 
 ANNA, BERT, CLEO, DORA = EXAMINERS
@@ -84,14 +84,11 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def altered(filled: Path, folder: Path, *statements: str) -> Path:
     shutil.copytree(filled, folder)
-    connection = apsw.Connection(str(folder / SCHEMA.database_name))
-    try:
+    with closing(apsw.Connection(str(folder / SCHEMA.database_name))) as connection:
         before = connection.total_changes()
         for statement in statements:
             connection.execute(statement)
         assert connection.total_changes() > before, "nothing was altered"
-    finally:
-        connection.close()
     return folder
 
 
@@ -182,30 +179,31 @@ def test_control_what_is_not_altered_is_read(filled: Path, tmp_path: Path) -> No
         read_all(store)
 
 
+KEEP = "CREATE TABLE old_{0} AS SELECT * FROM {0}"
+PUT_BACK = "DELETE FROM {0}; INSERT INTO {0} SELECT * FROM old_{0}"
+
+
+def on_each(folder: Path, tables: Sequence[str], statement: str) -> None:
+    with closing(apsw.Connection(str(folder / SCHEMA.database_name))) as raw, raw:
+        for name in tables:
+            raw.execute(statement.format(name))
+
+
 def test_rows_that_are_put_back_are_found(filled: Path, tmp_path: Path) -> None:
     """All rows of a case as they were before its last finding: they fit each other, but not what knows of them."""
     folder, tables = tmp_path / "cases", ("cases", "examinations", "findings")
     shutil.copytree(filled, folder)
-    raw = apsw.Connection(str(folder / SCHEMA.database_name))
-
-    def put_back(*names: str) -> None:
-        with raw:
-            for name in names:
-                raw.execute(f"DELETE FROM {name}; INSERT INTO {name} SELECT * FROM old_{name}")
-
     with open_store(folder) as store:
         own = store.awaiting(ANNA, anybody)[0]
         store.give_finding(own.examination_id, picks(ANNA))
-        for name in (*tables, "head"):
-            raw.execute(f"CREATE TABLE old_{name} AS SELECT * FROM {name}")
+        on_each(folder, tables, KEEP)
         store.give_finding(own.examination_id, none_of_them(BERT))  # it waits as it did before
         read_all(store)
-        put_back(*tables)
+        on_each(folder, tables, PUT_BACK)
         with pytest.raises(StoreCorrupt, match="put back"):
             store.examination(own.examination_id)
     with pytest.raises(StoreCorrupt, match="put back"):
         open_store(folder)
-    raw.close()
 
 
 def test_a_process_knows_what_it_wrote_itself(filled: Path, tmp_path: Path) -> None:
@@ -213,14 +211,10 @@ def test_a_process_knows_what_it_wrote_itself(filled: Path, tmp_path: Path) -> N
     folder, tables = tmp_path / "cases", ("cases", "examinations", "findings", "head")
     shutil.copytree(filled, folder)
     with open_store(folder) as store:
-        raw = apsw.Connection(str(folder / SCHEMA.database_name))
-        for name in tables:
-            raw.execute(f"CREATE TABLE old_{name} AS SELECT * FROM {name}")
+        on_each(folder, tables, KEEP)
         own = store.awaiting(CLEO, anybody, size=1)[0]
         store.give_finding(own.examination_id, cannot_say(CLEO))
-        for name in tables:
-            raw.execute(f"DELETE FROM {name}; INSERT INTO {name} SELECT * FROM old_{name}")
-        raw.close()
+        on_each(folder, tables, PUT_BACK)
         with pytest.raises(StoreCorrupt, match="put back"):
             store.cases()
         with pytest.raises(StoreCorrupt, match="put back"):
@@ -291,7 +285,6 @@ def _give_for_ever(folder: Path, how: str) -> None:
 
 
 def _race(folder: Path, who: str, examinations: list[str]) -> None:
-    """Give a finding of each at the moment that is told on standard input."""
     with open_store(folder) as store:
         say("ready")
         for examination_id in examinations:
@@ -301,15 +294,6 @@ def _race(folder: Path, who: str, examinations: list[str]) -> None:
                 say("kept", [one.examiner for one in after.findings])
             except (FindingLocked, ExaminerNotIndependent) as refused:
                 say(refused.reason, [])
-
-
-def main() -> None:
-    """`give FOLDER HOW`, or `race FOLDER EXAMINER EXAMINATION...`."""
-    what, folder, *rest = sys.argv[1:]
-    if what == "give":
-        _give_for_ever(Path(folder), rest[0])
-    else:
-        _race(Path(folder), rest[0], rest[1:])
 
 
 def kill_many(folder: Path, kills: int, how: str, seed: int) -> tuple[int, int]:
@@ -323,15 +307,14 @@ def kill_many(folder: Path, kills: int, how: str, seed: int) -> tuple[int, int]:
                 for _ in range(12)
             ]
         with script(__file__, "give", folder, how) as process:
-            assert process.stdout is not None
             told: list[tuple[str, str]] = []
             left = at.randrange(1, 20)
             while len(told) < left:
-                examination_id, who = json.loads(process.stdout.readline())
+                examination_id, who = json.loads(process.line())
                 told.append((examination_id, who))
             time.sleep(at.uniform(0, 0.005))
             os.kill(process.pid, signal.SIGKILL)
-            told += [tuple(json.loads(line)) for line in process.stdout if line.endswith("\n")]
+            told += [tuple(json.loads(line)) for line in process.lines()]
         with open_store(folder) as store:
             there = {(one, f.examiner) for one in made for f in store.examination(one).findings}
             lost += len(set(told) - there)
@@ -366,8 +349,7 @@ def test_two_processes_at_the_same_moment(tmp_path: Path) -> None:
         with ExitStack() as stack:
             racers = [stack.enter_context(script(__file__, "race", folder, who, *made)) for who in (ANNA, BERT, CLEO)]
             for racer in racers:
-                assert racer.stdout is not None
-                assert json.loads(racer.stdout.readline()) == ["ready"]
+                assert json.loads(racer.line()) == ["ready"]
             for examination_id in made:
                 answers = _once(racers)
                 assert sorted(word for word, _ in answers) == ["FINDING_LOCKED", "kept", "kept"]
@@ -379,18 +361,15 @@ def test_two_processes_at_the_same_moment(tmp_path: Path) -> None:
             store.give_finding(made[0], none_of_them(DORA))
 
 
-def _once(racers: list[subprocess.Popen[str]]) -> list[tuple[str, list[str]]]:
+def _once(racers: list[Script]) -> list[tuple[str, list[str]]]:
     for racer in racers:
-        assert racer.stdin is not None
-        racer.stdin.write("go\n")
-        racer.stdin.flush()
-    answers: list[tuple[str, list[str]]] = []
-    for racer in racers:
-        assert racer.stdout is not None
-        word, order = json.loads(racer.stdout.readline())
-        answers.append((word, order))
-    return answers
+        racer.tell("go")
+    return [tuple(json.loads(racer.line())) for racer in racers]
 
 
 if __name__ == "__main__":
-    main()
+    what, folder, *rest = sys.argv[1:]
+    if what == "give":
+        _give_for_ever(Path(folder), rest[0])
+    else:
+        _race(Path(folder), rest[0], rest[1:])

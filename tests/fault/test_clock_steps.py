@@ -33,8 +33,7 @@ from support.servers import Running, photo, running
 from support.training_stores import add_course, begin, small_course
 
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
-BUSY_MS = 20_000
-"""More than a test takes, on a busy machine too."""
+BUSY_MS = 20_000  # more than a test takes, on a busy machine too
 FORWARDS, BACK = DAY_MS, -DAY_MS
 ISSUER, AUDIENCE, SIGNER = "https://login.example", "fr-core", "signer"
 OK = "OK"
@@ -80,8 +79,7 @@ class Site:
 
     @property
     def keys(self) -> AccessStore:
-        assert self.server.app._stores is not None
-        return self.server.app._stores.access
+        return self.server.stores.access
 
     def caller(self, token: str) -> Caller:
         return Caller(self.server.channel, token)
@@ -126,8 +124,7 @@ def site(folder: Path, steady: bool = True) -> Iterator[Site]:
         running(folder / "data", clock=clock, access=access) as server,
     ):
         yield Site(server, machine, signer, iter(range(1_000)))
-        assert server.app._stores is not None
-        with server.app._stores.access.auditing() as audit:
+        with server.stores.access.auditing() as audit:
             assert isinstance(verify(audit), Verified)
 
 
@@ -157,7 +154,6 @@ def answered(stub: Stub, session_id: str, trial: training_pb2.Trial) -> str:
 
 
 def keys(site: Site, step_ms: int) -> None:
-    """A key of an hour is valid for an hour."""
     token = key_of(site.keys, lifetime_ms=HOUR_MS)
     site.machine.set_by_ms += step_ms
     site.machine.gone_ms += HOUR_MS - MINUTE_MS
@@ -167,7 +163,6 @@ def keys(site: Site, step_ms: int) -> None:
 
 
 def quotas(site: Site, step_ms: int) -> None:
-    """Two searches a day are two searches a day."""
     gallery_id = site.gallery()
     token = key_of(site.keys, budget=Budget(100.0, 100, 2))
     told = [site.searches(token, gallery_id) for _ in range(2)]
@@ -197,7 +192,6 @@ def audits(site: Site, step_ms: int) -> None:
 
 
 def galleries(site: Site, step_ms: int) -> None:
-    """A gallery that expires in an hour is there for an hour."""
     now = datetime.fromtimestamp(site.server.app._clock() / 1000, UTC)
     gallery_id, token = site.gallery(now + timedelta(hours=1)), key_of(site.keys)
     site.machine.set_by_ms += step_ms

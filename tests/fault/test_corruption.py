@@ -73,7 +73,6 @@ def enrol(galleries: Galleries, gallery: int, subject: int, templates: int) -> N
 
 
 def begin(galleries: Galleries) -> None:
-    """Fill two galleries, and leave free pages and a receipt behind."""
     for number, gallery_id in enumerate(GALLERIES):
         retention = timedelta(days=number) or None
         galleries.create(gallery_id, f"Gallery {number}", MODEL, SIZE, None, retention, keeps_photos=True)
@@ -88,8 +87,6 @@ def opened(folder: Path) -> Galleries:
 
 
 def answers(folder: Path) -> Answers:
-    """What every reading call says; a refusal is an answer too, damage is raised."""
-
     def told(galleries: Galleries) -> Iterator[object]:
         yield galleries.list()
         yield galleries.purge(dry_run=True)
@@ -176,7 +173,6 @@ class Tally:
         self.served: list[str] = []
 
     def answers(self, data: Data) -> Answers:
-        """What all reading calls say of data."""
         data.write(self._parent)
         return answers(self._folder)
 

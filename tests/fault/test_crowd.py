@@ -12,11 +12,9 @@ import json
 import select
 import socket
 import ssl
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -24,7 +22,7 @@ from typing import IO, Any
 import grpc
 import pytest
 
-from support.commands import script
+from support.commands import Script, script
 from support.counts import count
 from support.faults import until
 from support.hostile import ACK, END_HEADERS, HEADERS, PREFACE, SETTINGS, call_headers, frame
@@ -37,8 +35,7 @@ SLOWER = 2.0
 HALF_OPEN, STREAMS, BEYOND = 400, 1_000, 60
 PER_CONNECTION = 200
 HANDSHAKE_S = 1.5
-RUN_S = 0.005
-"""Seconds of the model for a batch: a call is work, and not only the way to the server."""
+RUN_S = 0.005  # seconds of the model for a batch: a call is work, and not only the way to the server
 
 STREAM = b"/fr_api.v1.GalleryService/StreamSearch"
 # Half-open sockets come from addresses of their own, as those of a botnet would: each address has its limit.
@@ -139,33 +136,15 @@ def main(address: str, token: str, *numbers: str) -> None:
         print(json.dumps(told), flush=True)  # noqa: T201 - the answer
 
 
-class Outside:
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def come(self) -> None:
-        self._say()
-        assert self._hear() == "here"
-
-    def go(self) -> dict[str, Any]:
-        self._say()
-        told: dict[str, Any] = json.loads(self._hear())
-        return told
-
-    def _say(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-
-    def _hear(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
+def come(crowd: Script) -> None:
+    crowd.tell()
+    assert crowd.line() == "here"
 
 
-@contextmanager
-def outside(address: str, token: str, *numbers: int) -> Iterator[Outside]:
-    with script(__file__, address, token, *numbers) as process:
-        yield Outside(process)
+def go(crowd: Script) -> dict[str, Any]:
+    crowd.tell()
+    told: dict[str, Any] = json.loads(crowd.line())
+    return told
 
 
 @pytest.fixture(scope="module")
@@ -191,15 +170,15 @@ def test_others_are_served_as_before(at: Made, tmp_path: Path) -> None:
     with started_secured(tmp_path, at, *settings(STREAMS, HANDSHAKE_S, STREAMS), run_s=RUN_S) as server:
         address = server.address.replace("0.0.0.0", HOST)
         numbers = (HALF_OPEN, STREAMS + BEYOND, BEYOND, HALF_OPEN // 2)
-        with at.channel(address, token) as channel, outside(address, token, *numbers) as crowd:
+        with at.channel(address, token) as channel, script(__file__, address, token, *numbers) as crowd:
             others = Others(channel)
             others.p99_ms(0.5)
             while len(told) < WINDOWS or (min(crowded) > SLOWER * min(quiet) and len(told) < MOST_WINDOWS):
                 quiet.append(others.p99_ms(WINDOW_S))
-                crowd.come()
+                come(crowd)
                 others.p99_ms(0.3)
                 crowded.append(others.p99_ms(WINDOW_S))
-                told.append(crowd.go())
+                told.append(go(crowd))
                 until(lambda: server.state()["in_flight"] == 0)  # the streams have let their room go
     quiet_ms, crowded_ms = min(quiet), min(crowded)
     closed = sum(one["closed"] for one in told)
@@ -216,15 +195,15 @@ def test_control_without_limits_nobody_else_is_served_and_the_slow_ones_stay(at:
     token, streams = at.key(), 150
     with started_secured(tmp_path, at, *settings(streams, 300.0, 100_000), run_s=RUN_S, guarded=False) as server:
         address = server.address.replace("0.0.0.0", HOST)
-        with at.channel(address, token) as channel, outside(address, token, 40, 2 * streams, 1, 0) as crowd:
+        with at.channel(address, token) as channel, script(__file__, address, token, 40, 2 * streams, 1, 0) as crowd:
             others = Others(channel)
             others.p99_ms(0.1)
-            crowd.come()
+            come(crowd)
             with pytest.raises(grpc.RpcError) as refused:
                 others.p99_ms(HANDSHAKE_S + 0.5)
             assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
             time.sleep(HANDSHAKE_S)
-            assert crowd.go()["closed"] == 0
+            assert go(crowd)["closed"] == 0
 
 
 if __name__ == "__main__":

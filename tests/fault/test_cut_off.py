@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,9 @@ from fr_server.main import open_galleries
 from fr_server.storage.opening import open_access, open_stores
 from fr_server.storage.seal import exchanging, require_sealed, seal_of
 from support.counts import count
-from support.secured import KILLED, Made, cut_off, fill, fr_server, made, put_back
+from support.secured import KILLED, Made, cut_off, done, fill, fr_server, made, put_back
 
-# How many steps are passed over between two kills; 1 = every one of them.
-STRIDE = count("ROTATION_STRIDE")
+STRIDE = count("ROTATION_STRIDE")  # how many steps are passed over between two kills; 1 = every one of them
 # A call of the layer below SQLite that writes or syncs, or a rename.
 WATCH = """
 import apsw
@@ -54,8 +54,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Made:
     server = made(tmp_path_factory.mktemp("rotation") / "srv")
     fill(server)
     new_key_file(server.folder / "new.key")
-    ended = fr_server("seal", "--config", str(server.path))
-    assert ended.exit_code == 0, ended.output
+    done("seal", "--config", str(server.path))
     return server
 
 
@@ -71,14 +70,9 @@ def words(server: Made) -> list[str]:
 
 def content(server: Made, key: str) -> tuple[int, int, int, int]:
     config = load_config(server.path, [f"gallery.key=file:{server.folder / key}"])
-    stores = open_stores(config, wall_ms)
-    try:
-        with open_galleries(config) as galleries:
-            templates = galleries.get("staff").template_count
-        cases = len(stores.cases.cases())
+    with closing(open_stores(config, wall_ms)) as stores, open_galleries(config) as galleries:
+        templates, cases = galleries.get("staff").template_count, len(stores.cases.cases())
         return templates, len(stores.training.courses()), cases, len(stores.access.keys())
-    finally:
-        stores.close()
 
 
 def databases(server: Made) -> list[Path]:
@@ -165,8 +159,7 @@ def test_it_can_be_run_again_wherever_it_was_killed(tmp_path: Path) -> None:
         ended = cut_off(WATCH_INIT, steps, "server", "init", "--name", "fr.example", str(folder))
         if ended.returncode != KILLED:
             break
-        again = fr_server("init", "--name", "fr.example", str(folder))
-        assert again.exit_code == 0, again.output
+        done("init", "--name", "fr.example", str(folder))
         server = Made(folder)
         config = server.config()
         assert require_sealed(server.path, config)
@@ -192,7 +185,7 @@ def test_what_is_no_half_made_server_is_left_alone(tmp_path: Path, kind: str) ->
         (tmp_path / "empty").mkdir()
         at.symlink_to(tmp_path / "empty")
     else:
-        assert fr_server("init", str(at)).exit_code == 0
+        done("init", str(at))
         (at / ".unfinished").touch()
         with open_galleries(Made(at).config()):
             pass
@@ -204,7 +197,7 @@ def test_what_is_no_half_made_server_is_left_alone(tmp_path: Path, kind: str) ->
 
 def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
     (tmp_path / "srv").mkdir()
-    assert fr_server("init", str(tmp_path / "srv")).exit_code == 0
+    done("init", str(tmp_path / "srv"))
 
 
 # --- a renewal that is cut off ---
@@ -220,13 +213,11 @@ sys.addaudithook(lambda event, arguments: step() if event == "os.rename" else No
 
 @pytest.fixture
 def configuration(tmp_path: Path) -> Path:
-    ended = fr_server("init", str(tmp_path / "srv"), "--name", "fr.example")
-    assert ended.exit_code == 0, ended.output
+    done("init", str(tmp_path / "srv"), "--name", "fr.example")
     return tmp_path / "srv" / "server.toml"
 
 
 def cut_off_at(path: Path, renames: int) -> int:
-    """Renew in a process that is killed after so many renames, and return its exit status."""
     return cut_off(WATCH_RENEWAL, renames, "server", "renew", "--config", str(path)).returncode
 
 
@@ -253,8 +244,7 @@ def test_it_is_no_tampering_and_can_be_run_again(configuration: Path, renames: i
     else:
         whole(configuration)
     exchanged = files_of(configuration.parent)
-    ended = fr_server("renew", "--config", str(configuration))
-    assert ended.exit_code == 0, ended.output
+    done("renew", "--config", str(configuration))
     whole(configuration)
     assert files_of(configuration.parent, ".before") == (before if renames <= BETWEEN else exchanged)
     assert "becomes" not in seal_of(load_config(configuration)).read_text()
@@ -302,7 +292,7 @@ def test_what_somebody_changes_while_it_runs_is_not_sealed(configuration: Path) 
 
 
 def test_the_files_before_are_not_taken_for_sealed_once_it_has_ended(configuration: Path) -> None:
-    assert fr_server("renew", "--config", str(configuration)).exit_code == 0
+    done("renew", "--config", str(configuration))
     for name in ("server.key", "server.pem"):
         (configuration.parent / f"{name}.before").replace(configuration.parent / name)
     with pytest.raises(FileTampered):
@@ -316,11 +306,11 @@ def test_links_are_exchanged_themselves(configuration: Path, renames: int) -> No
     for name in ("server.key", "server.pem"):
         (configuration.parent / name).rename(apart / name)
         (configuration.parent / name).symlink_to(apart / name)
-    assert fr_server("seal", "--config", str(configuration)).exit_code == 0
+    done("seal", "--config", str(configuration))
     before = files_of(apart)
     cut_off_at(configuration, renames)
     assert require_sealed(configuration, load_config(configuration))
-    assert fr_server("renew", "--config", str(configuration)).exit_code == 0
+    done("renew", "--config", str(configuration))
     whole(configuration)
     assert files_of(apart) == before
     (apart / "server.key").unlink()

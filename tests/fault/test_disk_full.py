@@ -38,8 +38,6 @@ def enrol(galleries: Galleries, seed: int, photo: bytes | None) -> None:
 
 
 def fill(galleries: Galleries, photo: bytes | None) -> tuple[list[int], list[FrError]]:
-    """Enrol from several threads until each is refused; returns who was enrolled, and the refusals."""
-
     def work(thread: int) -> tuple[list[int], FrError]:
         enrolled: list[int] = []
         for seed in range(thread, 100_000, THREADS):

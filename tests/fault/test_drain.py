@@ -21,8 +21,7 @@ from support.servers import ended
 CLIENTS = 8
 DRAIN_S = 20.0
 REFUSED = "no connection"
-SLOW_S = 0.6
-"""Of a batch of 4: no call of 8 clients ends in less."""
+SLOW_S = 0.6  # of a batch of 4: no call of 8 clients ends in less
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,6 @@ class Call:
 
 
 class Client(threading.Thread):
-    """Calls in a closed loop, over a connection of its own, until one call is not answered."""
-
     def __init__(self, address: str, request: recognition_pb2.EmbedRequest) -> None:
         super().__init__()
         self.calls: list[Call] = []
@@ -58,7 +55,6 @@ class Client(threading.Thread):
 
 
 def outcome_of(error: grpc.RpcError) -> str:
-    """The reason of a failed call, `REFUSED` where no connection was had, or else its code and what gRPC says."""
     if any(item.key == "grpc-status-details-bin" for item in error.trailing_metadata() or ()):
         return str(ended(error).info.reason)
     if error.code() is grpc.StatusCode.UNAVAILABLE and "failed to connect" in (error.details() or ""):

@@ -22,16 +22,14 @@ from support.full_disk import pieces_left, pieces_of
 from support.ledger import GALLERY, KEY, MODEL, SIZE, embedding
 
 PEOPLE = 240
-FEW_PEOPLE = 60
-"""For controls where something of everybody is left."""
+FEW_PEOPLE = 60  # for controls where something of everybody is left
 # Photos of some bytes, of about a page, and of several; one in a few people has all of them, the others the first.
 PHOTO_BYTES = (300, 8_000, 20_000)
 ALL_PHOTOS = 5
 STORED = {"id", "name", "metadata", "sha256", "key", "mac", "template", "photo"}
 """What the files do hold of a subject before it is erased."""
 
-Traces = dict[int, str]
-"""What each piece is a part of."""
+Traces = dict[int, str]  # what each piece is a part of
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,6 @@ def pieces(person: Person, folder: Path) -> Traces:
 
 
 def left(folder: Path, wanted: Traces) -> dict[str, set[str]]:
-    """Of which kinds each file holds pieces, by the name of the file."""
     return {name: {wanted[hit] for hit in hits} for name, hits in pieces_left(folder, wanted).items()}
 
 

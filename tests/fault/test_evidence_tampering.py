@@ -11,12 +11,12 @@ import random
 import struct
 import tracemalloc
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 from zlib import crc32
 
 import pytest
@@ -29,7 +29,7 @@ from fr_trust.evidence import archive
 from fr_trust.evidence.archive import chunks, is_name
 from fr_trust.evidence.bundle import EvidenceSigner, build_bundle
 from fr_trust.evidence.values import Exhibit
-from fr_trust.evidence.verify import verify_bundle
+from fr_trust.evidence.verify import Verified, verify_bundle
 from support.audits import DAY_MS, START_MS
 from support.cases import OTHER_SIGNER, SIGNER, Filed, filed, listing
 
@@ -49,7 +49,6 @@ def bundle(kept: Filed) -> bytes:
 
 
 def fault(data: bytes, expected: str | None = KEY) -> tuple[str, str]:
-    """The file that is wrong, and what was looked at."""
     with pytest.raises(EvidenceUnusable) as refused:
         verify_bundle(io.BytesIO(data), expected)
     return refused.value.metadata["file"], refused.value.metadata["check"]
@@ -329,64 +328,72 @@ def _edited(files: Files, name: str, edit: Callable[[dict[str, Any]], object]) -
 FINDINGS, SEARCH = "examinations/01/findings.json", "examinations/01/search.json"
 DERIVATIONS = "examinations/01/derivations.json"
 UNFINISHED = "examinations/02/findings.json"
-EDITS: tuple[tuple[str, Callable[[dict[str, Any]], object], str, str], ...] = (
-    (FINDINGS, lambda said: said["conclusion"].update(template_id=42), FINDINGS, "conclusion"),
-    (FINDINGS, lambda said: said["conclusion"].update(kind="no_candidate"), FINDINGS, "conclusion"),
+Edit = Callable[[dict[str, Any]], object]
+
+
+def put(*way: str | int, **more: object) -> Edit:
+    def edit(said: Any) -> None:
+        for step in way:
+            said = said[step]
+        said.update(more)
+
+    return edit
+
+
+PHOTO_2, PHOTO_3 = "examinations/01/candidates/02.jpg", "examinations/01/candidates/03.jpg"
+EDITS: tuple[tuple[str, Edit, str, str], ...] = (
+    (FINDINGS, put("conclusion", template_id=42), FINDINGS, "conclusion"),
+    (FINDINGS, put("conclusion", kind="no_candidate"), FINDINGS, "conclusion"),
     (FINDINGS, lambda said: said["findings"].pop(1), "audit.jsonl", "digests"),
     (FINDINGS, lambda said: said["findings"].pop(), FINDINGS, "conclusion"),
     (FINDINGS, lambda said: said["findings"].append(said["findings"][2]), FINDINGS, "conclusion"),
-    (FINDINGS, lambda said: said["findings"][0].update(notes="nothing"), "audit.jsonl", "digests"),
-    (FINDINGS, lambda said: said["findings"][0].update(rating=3), "audit.jsonl", "digests"),
-    (FINDINGS, lambda said: said["findings"][0].update(given_ms=1), "audit.jsonl", "digests"),
-    (FINDINGS, lambda said: said["findings"][0].update(examiner="key:dora"), "audit.jsonl", "digests"),
-    (FINDINGS, lambda said: said["findings"][0].update(examiner="key:searcher"), FINDINGS, "conclusion"),
-    (FINDINGS, lambda said: said["findings"][0].update(salt=""), FINDINGS, "salt"),
-    (FINDINGS, lambda said: said["findings"][0].update(kind="identity"), FINDINGS, "content"),
+    (FINDINGS, put("findings", 0, notes="nothing"), "audit.jsonl", "digests"),
+    (FINDINGS, put("findings", 0, rating=3), "audit.jsonl", "digests"),
+    (FINDINGS, put("findings", 0, given_ms=1), "audit.jsonl", "digests"),
+    (FINDINGS, put("findings", 0, examiner="key:dora"), "audit.jsonl", "digests"),
+    (FINDINGS, put("findings", 0, examiner="key:searcher"), FINDINGS, "conclusion"),
+    (FINDINGS, put("findings", 0, salt=""), FINDINGS, "salt"),
+    (FINDINGS, put("findings", 0, kind="identity"), FINDINGS, "content"),
     (FINDINGS, lambda said: said["findings"][0].pop("notes"), FINDINGS, "content"),
     (FINDINGS, lambda said: said["findings"][1].pop("template_id"), FINDINGS, "content"),
     (FINDINGS, lambda said: said["findings"][1].pop("rating"), FINDINGS, "content"),
-    (FINDINGS, lambda said: said["findings"][1].update(sure=True), FINDINGS, "content"),
-    (FINDINGS, lambda said: said["findings"][1].update(rating=3), FINDINGS, "conclusion"),
-    (FINDINGS, lambda said: said["findings"][0].update(rating=99), FINDINGS, "conclusion"),
-    (FINDINGS, lambda said: said["findings"][0].update(notes="x" * 4_001), FINDINGS, "conclusion"),
-    (FINDINGS, lambda said: said.update(format=True), FINDINGS, "content"),
-    (UNFINISHED, lambda said: said.update(format=1.0), UNFINISHED, "content"),
-    (FINDINGS, lambda said: said.update(examination_id="0" * 16), FINDINGS, "examination"),
-    (FINDINGS, lambda said: said.update(required_findings=1), FINDINGS, "conclusion"),
-    (FINDINGS, lambda said: said.update(format=2), FINDINGS, "content"),
-    (FINDINGS, lambda said: said["findings"][1].update(kind="potential_candidate", template_id=41), FINDINGS,
-     "conclusion"),
-    (UNFINISHED, lambda said: said.update(state="concluded"), UNFINISHED, "conclusion"),
-    (UNFINISHED, lambda said: said.update(conclusion={"kind": "no_candidate", "template_id": 0}), UNFINISHED,
-     "conclusion"),
-    (SEARCH, lambda said: said["searched"].update(threshold=0.1), "audit.jsonl", "digests"),
-    (SEARCH, lambda said: said["searched"].update(searched_by="key:x"), "audit.jsonl", "digests"),
-    (SEARCH, lambda said: said["searched"].update(probe_sha256="0" * 64), "examinations/01/probe.jpg", "probe"),
-    (SEARCH, lambda said: said["searched"]["parameters"].update(top_k="9"), "audit.jsonl", "digests"),
-    (SEARCH, lambda said: said["candidates"][0].update(similarity=0.99), "audit.jsonl", "digests"),
+    (FINDINGS, put("findings", 1, sure=True), FINDINGS, "content"),
+    (FINDINGS, put("findings", 1, rating=3), FINDINGS, "conclusion"),
+    (FINDINGS, put("findings", 0, rating=99), FINDINGS, "conclusion"),
+    (FINDINGS, put("findings", 0, notes="x" * 4_001), FINDINGS, "conclusion"),
+    (FINDINGS, put(format=True), FINDINGS, "content"),
+    (UNFINISHED, put(format=1.0), UNFINISHED, "content"),
+    (FINDINGS, put(examination_id="0" * 16), FINDINGS, "examination"),
+    (FINDINGS, put(required_findings=1), FINDINGS, "conclusion"),
+    (FINDINGS, put(format=2), FINDINGS, "content"),
+    (FINDINGS, put("findings", 1, kind="potential_candidate", template_id=41), FINDINGS, "conclusion"),
+    (UNFINISHED, put(state="concluded"), UNFINISHED, "conclusion"),
+    (UNFINISHED, put(conclusion={"kind": "no_candidate", "template_id": 0}), UNFINISHED, "conclusion"),
+    (SEARCH, put("searched", threshold=0.1), "audit.jsonl", "digests"),
+    (SEARCH, put("searched", searched_by="key:x"), "audit.jsonl", "digests"),
+    (SEARCH, put("searched", probe_sha256="0" * 64), "examinations/01/probe.jpg", "probe"),
+    (SEARCH, put("searched", "parameters", top_k="9"), "audit.jsonl", "digests"),
+    (SEARCH, put("candidates", 0, similarity=0.99), "audit.jsonl", "digests"),
     (SEARCH, lambda said: said["candidates"].pop(1), SEARCH, "photos"),
-    (SEARCH, lambda said: said["candidates"][1].update(extra=0.1), SEARCH, "content"),
-    (SEARCH, lambda said: said["candidates"][1].update(photo=""), SEARCH, "content"),
+    (SEARCH, put("candidates", 1, extra=0.1), SEARCH, "content"),
+    (SEARCH, put("candidates", 1, photo=""), SEARCH, "content"),
     (SEARCH, lambda said: said["candidates"][1].pop("photo_sha256"), SEARCH, "content"),
-    (SEARCH, lambda said: said.update(format=True), SEARCH, "content"),
-    (SEARCH, lambda said: said["photos"].pop("3"), "examinations/01/candidates/03.jpg", "photos"),
+    (SEARCH, put(format=True), SEARCH, "content"),
+    (SEARCH, lambda said: said["photos"].pop("3"), PHOTO_3, "photos"),
     (SEARCH, lambda said: said["photos"].update({"2": "../../x.jpg"}), SEARCH, "photos"),
-    (SEARCH, lambda said: said["photos"].update({"2": "candidates/02.jpg"}), "examinations/01/candidates/02.jpg",
-     "photos"),
-    (SEARCH, lambda said: said["candidates"][2].update(photo_sha256="0" * 64), "examinations/01/candidates/03.jpg",
-     "photo"),
-    (SEARCH, lambda said: said.update(case_id="0" * 16), SEARCH, "case"),
-    (SEARCH, lambda said: said.update(probe=1), SEARCH, "content"),
-    (SEARCH, lambda said: said.update(salt="x"), SEARCH, "salt"),
-    (SEARCH, lambda said: said["figures"]["41"].update(log10_lr=9.0), "report.html", "page"),
-    (SEARCH, lambda said: said.update(measured_on="everybody"), "report.html", "page"),
-    (SEARCH, lambda said: said.update(verdict="the same person"), SEARCH, "content"),
-    (FINDINGS, lambda said: said.update(verdict="the same person"), FINDINGS, "content"),
-    (FINDINGS, lambda said: said["conclusion"].update(sure=1), FINDINGS, "content"),
-    (DERIVATIONS, lambda said: said.update(verdict="the same person"), DERIVATIONS, "content"),
-    (DERIVATIONS, lambda said: said.update(format=True), DERIVATIONS, "content"),
-    (DERIVATIONS, lambda said: said["derivations"].update(noted_at_the_search={"quality": "1"}), DERIVATIONS,
-     "derivations"),
+    (SEARCH, lambda said: said["photos"].update({"2": "candidates/02.jpg"}), PHOTO_2, "photos"),
+    (SEARCH, put("candidates", 2, photo_sha256="0" * 64), PHOTO_3, "photo"),
+    (SEARCH, put(case_id="0" * 16), SEARCH, "case"),
+    (SEARCH, put(probe=1), SEARCH, "content"),
+    (SEARCH, put(salt="x"), SEARCH, "salt"),
+    (SEARCH, put("figures", "41", log10_lr=9.0), "report.html", "page"),
+    (SEARCH, put(measured_on="everybody"), "report.html", "page"),
+    (SEARCH, put(verdict="the same person"), SEARCH, "content"),
+    (FINDINGS, put(verdict="the same person"), FINDINGS, "content"),
+    (FINDINGS, put("conclusion", sure=1), FINDINGS, "content"),
+    (DERIVATIONS, put(verdict="the same person"), DERIVATIONS, "content"),
+    (DERIVATIONS, put(format=True), DERIVATIONS, "content"),
+    (DERIVATIONS, put("derivations", noted_at_the_search={"quality": "1"}), DERIVATIONS, "derivations"),
 )  # fmt: skip
 
 
@@ -510,3 +517,79 @@ def test_control_the_edits_were_of_a_disputed_examination(kept: Filed) -> None:
     findings = kept.exhibits[0].examination.findings
     assert len(findings) == 3
     assert conclusion_of(findings[:2], operational=True, candidates=3) is None
+
+
+# --- any value of a document has a verdict, and never another error -----------------------------------------------
+
+
+Place: TypeAlias = tuple[str | int, ...]
+
+# Of each type of JSON what is likeliest to trip somebody who expects another, or a value that has its type alone.
+OTHERS: tuple[Any, ...] = (
+    None, True, -1, 1, 2**53 - 1, 10**400, 0.5, 1e308, "", "x", "\u0661", [], [[]], {}, {"1": {}},
+)  # fmt: skip
+
+
+def places(said: Any, at: Place = ()) -> Iterator[Place]:
+    yield at
+    inner = said.items() if isinstance(said, dict) else enumerate(said) if isinstance(said, list) else ()
+    for key, value in inner:
+        yield from places(value, (*at, key))
+
+
+def replaced(said: Any, at: Place, value: Any) -> Any:
+    if not at:
+        return value
+    copied: Any = dict(said) if isinstance(said, dict) else list(said)
+    copied[at[0]] = replaced(said[at[0]], at[1:], value)
+    return copied
+
+
+def bundle_of(files: dict[str, bytes], manifest: Any) -> bytes:
+    """A bundle of these files, whose manifest, which lists them where it is one, is signed."""
+    if isinstance(manifest, dict) and manifest.get("files") == "theirs":
+        manifest = {**manifest, "files": listing(files)}
+    data = canonical(manifest)
+    return b"".join(chunks({**files, "manifest.json": data, "manifest.sig": SIGNER.sign(data)}))
+
+
+def verdict(bundle: bytes) -> Verified | None:
+    try:
+        return verify_bundle(io.BytesIO(bundle), SIGNER.public_key)
+    except EvidenceUnusable:
+        return None
+
+
+@pytest.fixture(scope="module")
+def files(kept: Filed) -> dict[str, bytes]:
+    """Without an audit, which would refuse most of what is changed."""
+    without = kept.bundle(audit=False)
+    return {name: data for name, data in files_of(without).items() if name != "manifest.sig"}
+
+
+@pytest.fixture(scope="module")
+def manifest(files: dict[str, bytes]) -> Any:
+    return {**json.loads(files.pop("manifest.json")), "files": "theirs"}
+
+
+@pytest.mark.parametrize("version", ["", "0.0.1"], ids=["with the page compared", "of another version"])
+@pytest.mark.parametrize("document", ["search.json", "findings.json", "derivations.json"])
+def test_any_value_of_a_document_has_a_verdict(
+    files: dict[str, bytes], manifest: Any, document: str, version: str
+) -> None:
+    manifest = {**manifest, "version": version or manifest["version"]}
+    assert verdict(bundle_of(files, manifest)) is not None
+    name = f"examinations/01/{document}"
+    said = json.loads(files[name])
+    for at in places(said):
+        for value in OTHERS if at else ({"format": 1}, {}):
+            verdict(bundle_of({**files, name: canonical(replaced(said, at, value))}, manifest))
+
+
+def test_any_value_of_the_manifest_has_a_verdict(files: dict[str, bytes], manifest: Any) -> None:
+    listed = json.loads(canonical({**manifest, "files": {name: {} for name in files}}))
+    first = {"sha256": "0" * 64, "size": 1, "what": "x"}
+    for said in (manifest, {**listed, "files": {**listed["files"], next(iter(files)): first}}):
+        for at in places(said):
+            for value in OTHERS:
+                verdict(bundle_of(files, replaced(said, at, value) if at else {"format": value}))

@@ -224,12 +224,8 @@ def test_a_store_is_sound_after_processes_were_killed_while_they_committed(tmp_p
         assert after_a_crash("training", folder) == store.names() == {"first", "last"}
 
 
-def main() -> None:
+if __name__ == "__main__":
     disk = FailingDisk()
     with training(Path(sys.argv[1]), disk.vfs_name) as store:
         disk.kills = True
         store.keep("killed", int(sys.argv[2]))
-
-
-if __name__ == "__main__":
-    main()

@@ -45,6 +45,7 @@ from fr_server.telemetry.open import Telemetry
 from fr_server.workers.supervisor import Supervisor
 from fr_trust.access.roles import Role
 from support.callers import NONE, UNSURE, Caller, reason_of
+from support.commands import Script
 from support.counts import count
 from support.courses import Chance, create, enrol, link_people, next_trial, start
 from support.faults import children_of, until
@@ -119,19 +120,16 @@ async def serve(folder: Path, port: int) -> None:
 
 
 class Server:
-    """The server, seen from the test: killed, and started again on the same folder."""
-
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = 0
-        self._process: subprocess.Popen[str] | None = None
+        self._process: Script | None = None
 
     def start(self) -> None:
         command = [sys.executable, __file__, str(self.folder), str(self.port)]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, process_group=0)
-        assert self._process.stdout is not None
-        self.port = int(self._process.stdout.readline())
+        self._process = Script(command, stdout=subprocess.PIPE, text=True, env=environment, process_group=0)
+        self.port = int(self._process.line())
 
     @property
     def frontends(self) -> list[int]:
@@ -359,7 +357,6 @@ def who_am_i(channel: grpc.Channel, token: str) -> Any:
 
 @contextmanager
 def connected(server: Server, hands: Sequence[Hand], tokens: Sequence[str]) -> Iterator[None]:
-    """Give each hand a connection of its own, so that the kernel gives it to some front-end."""
     with ExitStack() as stack:
         for hand in hands:
             options = (("grpc.use_local_subchannel_pool", 1),)

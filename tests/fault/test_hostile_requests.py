@@ -147,7 +147,6 @@ def served(*interceptors: grpc.aio.ServerInterceptor, info: Any = nothing) -> Ab
 
 
 def statuses_of_half(address: str, path: bytes, within_s: float) -> list[int]:
-    """Send a message but for its last byte; return how the call has ended by then."""
     message = struct.pack(">BI", 0, 100) + bytes(99)
     with hostile.Peer(address) as peer:
         peer.send(begun(path) + hostile.frame(hostile.DATA, 0, 1, message))

@@ -63,8 +63,6 @@ Read = Callable[[bytes, Path], object]
 
 
 def in_file(read: Callable[[Path], object], name: str = "file") -> Read:
-    """A reader of files, as one of bytes."""
-
     def written(data: bytes, folder: Path) -> object:
         (folder / name).write_bytes(data)
         return read(folder / name)
@@ -73,7 +71,6 @@ def in_file(read: Callable[[Path], object], name: str = "file") -> Read:
 
 
 def texted(read: Callable[[str], object]) -> Read:
-    """A reader of what is sent, which is UTF-8 when it comes there, as one of bytes."""
     return lambda data, _: read(data.decode(errors="replace"))
 
 
@@ -115,8 +112,6 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
 
 
 def costs(read: Callable[[], object]) -> tuple[float, int]:
-    """Return the processor seconds and the peak bytes of a reading; it may refuse the text."""
-
     said: list[str] = []
 
     def ended() -> None:
@@ -257,11 +252,10 @@ def test_searches_are_as_quick_as_before(at: Made, tmp_path: Path) -> None:
             while not beside or (min(beside) > SLOWER * min(quiet) and len(beside) < MOST_WINDOWS):
                 quiet.append(searcher.p99_ms(WINDOW_S))
                 with script(__file__, address, token, at.folder / "ca.pem", COUNT) as hostile:
-                    assert hostile.stdout is not None
-                    told = [hostile.stdout.readline().strip()]
+                    told = [hostile.line()]
                     beside.append(searcher.p99_ms(WINDOW_S))
                     hostile.kill()
-                    told += hostile.stdout.read().split("\n")[:-1]
+                    told += hostile.lines()
                 assert set(told) <= {"refused", "taken"}
                 assert len(told) > 5
     quiet_ms, beside_ms = min(quiet), min(beside)  # others may use this machine, and make a window worse, never better
@@ -272,8 +266,7 @@ def test_searches_are_as_quick_as_before(at: Made, tmp_path: Path) -> None:
 # --- the texts: shapes at several sizes, and seeded mutations of them ---------------------------------------------
 
 
-Shape = Callable[[int], bytes]
-"""Makes a text of about so many bytes."""
+Shape = Callable[[int], bytes]  # makes a text of about so many bytes
 
 SIZES = (240_000, 1_000, 60_000, 16_000)
 

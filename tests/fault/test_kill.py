@@ -18,12 +18,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO
 
 import pytest
 
 from fr_core.gallery.galleries import Galleries
-from support.commands import have_children, say, script
+from support.commands import Script, have_children, say, script
 from support.counts import count
 from support.ledger import GALLERY, HANDS, KEY, MODEL, SIZE, Act, Hand, Kind, Ledger, Verdict, judge
 
@@ -72,15 +71,14 @@ def change_for_ever(folder: Path, line: str, _: int) -> None:
     time.sleep(600)
 
 
-def life(stdin: IO[str], stdout: IO[str], seed: int, how: str, ledger: Ledger) -> Iterator[int]:
+def life(parent: Script, seed: int, how: str, ledger: Ledger) -> Iterator[int]:
     """Begin a child and write what it says into a ledger.
 
     Yields its process id at once, then again after each change that it acknowledges, until it is dead.
     """
-    stdin.write(f"{seed} {how}\n")
-    stdin.flush()
+    parent.tell(f"{seed} {how}")
     pid = 0
-    for line in stdout:
+    for line in parent.lines():
         word, *rest = json.loads(line)
         if word == "pid":
             (pid,) = rest
@@ -115,7 +113,6 @@ def folder(tmp_path: Path) -> Path:
 
 
 def live_and_die(child: Iterator[int], how: str, at: random.Random) -> int:
-    """Kill one process at a random moment; returns how many changes it has acknowledged."""
     pid = next(child)
     changes = 0 if how == "open" else at.randrange(MOST_CHANGES)
     for _ in range(changes):
@@ -135,9 +132,7 @@ def kill_many(folder: Path, kills: int, how: str, seed: int) -> Killed:
     ledger = Ledger()
     acknowledged = in_the_midst = lost = risen = 0
     with script(__file__, folder, OPENBLAS_NUM_THREADS="1") as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        begin = partial(life, process.stdin, process.stdout)
+        begin = partial(life, process)
         for kill in range(kills):
             acknowledged += live_and_die(begin(kill, how, ledger), how, at)
             in_the_midst += bool(ledger.begun)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ from support.courses import Chance, answer, next_trial, store_of
 from support.faults import Started, cpu_s
 from support.full_disk import WatchedDisk, mounted
 from support.secured import HOST, Made, figure, made, secure_channel, started_secured
-from support.servers import Running, photo, refusal_of, running
+from support.servers import photo, refusal_of, running
 from support.training_stores import DAY_MS, add_course, begin, small_course
 
 TIMES = count("LAST_RESOURCES")
@@ -69,7 +69,6 @@ class Deeds:
         return len(self.enrolled) + self.decided.total() + len(self.keys) + len(self.found)
 
     def ask(self, channel: grpc.Channel) -> set[str]:
-        """Enrol, decide, make a key and give a finding, once each; return what came of them."""
         number, caller = next(self.numbers), Caller(channel, "")
         return {
             self._try(self._enrol, caller, f"subject-{number}"),
@@ -107,7 +106,6 @@ class Deeds:
         self.found.append(examination_id)
 
     def require_kept(self, channel: grpc.Channel, stores: Stores) -> None:
-        """Fail unless all that was acknowledged is there, as often as it was."""
         request = gallery_pb2.ListSubjectsRequest(gallery_id="staff", page_size=1000)
         listed = Caller(channel, "").gallery.ListSubjects(request, timeout=SOON_S).subjects
         assert {one.subject_id for one in listed} >= set(self.enrolled)
@@ -158,11 +156,6 @@ def disk() -> Iterator[ReadOnlyDisk]:
     one.unregister()
 
 
-def stores_of(server: Running) -> Stores:
-    assert server.app._stores is not None
-    return server.app._stores
-
-
 def test_a_disk_that_becomes_read_only(tmp_path: Path, disk: ReadOnlyDisk) -> None:
     with running(tmp_path / "data", access={"mode": "open"}) as server:
         deeds = prepared(store_of(server), server.app.galleries)
@@ -173,11 +166,11 @@ def test_a_disk_that_becomes_read_only(tmp_path: Path, disk: ReadOnlyDisk) -> No
                 for _ in range(ROUNDS):
                     assert deeds.ask(server.channel) <= FAILURES
                 assert health(server.channel) == health_pb2.HealthCheckResponse.SERVING
-                assert refusal_of(lambda: deeds.require_kept(server.channel, stores_of(server))).info.reason in FAILURES
-            deeds.require_kept(server.channel, stores_of(server))
+                assert refusal_of(lambda: deeds.require_kept(server.channel, server.stores)).info.reason in FAILURES
+            deeds.require_kept(server.channel, server.stores)
         assert deeds.ask(server.channel) == {OK}
     with running(tmp_path / "data", access={"mode": "open"}) as server:
-        deeds.require_kept(server.channel, stores_of(server))
+        deeds.require_kept(server.channel, server.stores)
         assert deeds.ask(server.channel) == {OK}
     figure("read-only disk: acknowledged and kept, refused", f"{deeds.acknowledged}, {deeds.refused.total()}")
     assert deeds.refused.total() == 4 * ROUNDS * TIMES
@@ -229,14 +222,14 @@ def comes_in(address: str, at: Made, token: str, timeout_s: float) -> bool:
 def test_a_process_that_can_open_no_more_files(tmp_path: Path) -> None:
     at = made(tmp_path / "srv")
     token = at.key()
-    with open_galleries(at.config()) as galleries, closing_stores(at) as stores:
+    with open_galleries(at.config()) as galleries, closing(open_stores(at.config(), wall_ms)) as stores:
         deeds = prepared(stores.training, galleries)
     with started_secured(tmp_path / "log", at) as server:
         address = server.address.replace("0.0.0.0", HOST)
         everything = at.key(*Role)
         with at.channel(address, everything) as channel:
             siege(server, at, address, token, channel, deeds)
-            with closing_stores(at) as stores:
+            with closing(open_stores(at.config(), wall_ms)) as stores:
                 deeds.require_kept(channel, stores)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(30) == 0
@@ -244,7 +237,7 @@ def test_a_process_that_can_open_no_more_files(tmp_path: Path) -> None:
         started_secured(tmp_path / "log", at) as server,
         at.channel(server.address.replace("0.0.0.0", HOST), everything) as channel,
     ):
-        with closing_stores(at) as stores:
+        with closing(open_stores(at.config(), wall_ms)) as stores:
             deeds.require_kept(channel, stores)
         assert deeds.ask(channel) == {OK}
     figure("no file descriptors: acknowledged and kept, refused", f"{deeds.acknowledged}, {deeds.refused.total()}")
@@ -266,15 +259,6 @@ def siege(server: Started, at: Made, address: str, token: str, channel: grpc.Cha
         assert deeds.ask(channel) == {OK}
 
 
-@contextmanager
-def closing_stores(at: Made) -> Iterator[Stores]:
-    stores = open_stores(at.config(), wall_ms)
-    try:
-        yield stores
-    finally:
-        stores.close()
-
-
 def test_control_what_was_not_acknowledged_is_noticed(tmp_path: Path, disk: ReadOnlyDisk) -> None:
     """A server that acknowledges what could not be written."""
     with running(tmp_path / "data", access={"mode": "open"}) as server:
@@ -284,4 +268,4 @@ def test_control_what_was_not_acknowledged_is_noticed(tmp_path: Path, disk: Read
             assert deeds.ask(server.channel) <= FAILURES
         deeds.enrolled.append("subject-1")
         with pytest.raises(AssertionError):
-            deeds.require_kept(server.channel, stores_of(server))
+            deeds.require_kept(server.channel, server.stores)

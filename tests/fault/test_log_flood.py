@@ -41,13 +41,11 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 
 def malformed(name: str) -> bytes:
-    """The headers of a call of which gRPC has something to say, as often as it does."""
     headers = hostile.call_headers(**{":path": CHECK, ":scheme": b"https"})
     return headers + (hostile.literal("te", b"x") * 100 if name == "te" else hostile.literal(name, b"gzip"))
 
 
 def attack(address: str, ca: bytes, headers: bytes) -> None:
-    """Make calls of these headers over one connection, without a key, until the server has read them all."""
     context = ssl.create_default_context(cadata=ca.decode())
     context.set_alpn_protocols(["h2"])
     host, port = address.rsplit(":", 1)

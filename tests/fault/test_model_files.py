@@ -1,11 +1,14 @@
-"""Model files that are damaged, swapped, or written by a process that dies: nothing wrong is ever loaded."""
+"""Model files that are damaged, swapped, or written by a process that dies: nothing wrong is ever loaded.
+
+Run as a script, this file stores or fetches a model.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import resource
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -16,10 +19,13 @@ from typing import Any
 
 import pytest
 
+from fr_core.download import NullProgress
 from fr_core.engine import EngineOptions, open_engine
 from fr_core.errors import ModelCorrupt, ModelNotInstalled
 from fr_core.packs.cache import FileState, ModelCache
-from fr_core.packs.manifest import FileSpec, Pack, load_pack
+from fr_core.packs.fetch import fetch_all
+from fr_core.packs.manifest import FileSpec, Pack, RegistrySource, ZipSource, load_pack
+from support.commands import script
 
 CONTENT = bytes(range(256)) * 64
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -99,21 +105,10 @@ def files_under(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if not path.is_dir()]
 
 
-STORE = """
-import resource, sys
-from pathlib import Path
-from fr_core.packs.cache import ModelCache
-from fr_core.packs.manifest import FileSpec
-limit = int(sys.argv[2])
-resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-ModelCache(Path(sys.argv[1])).store(FileSpec("model.onnx", sys.argv[3], None, ()), bytes(range(256)) * 64)
-"""
-
-
 def test_a_disk_that_refuses_leaves_the_old_file_or_none(cache: ModelCache, spec: FileSpec) -> None:
     def store(limit: int) -> int:
-        command = [sys.executable, "-c", STORE, str(cache.folder), str(limit), SHA256]
-        return subprocess.run(command, capture_output=True, check=False).returncode
+        with script(__file__, "store", cache.folder, limit) as process:
+            return process.wait(60)
 
     assert store(len(CONTENT) - 1) != 0
     assert files_under(cache.folder) == []
@@ -121,26 +116,6 @@ def test_a_disk_that_refuses_leaves_the_old_file_or_none(cache: ModelCache, spec
     assert store(len(CONTENT) - 1) != 0
     assert files_under(cache.folder) == [cache.path(spec)]
     assert cache.installed(spec)
-
-
-FETCH = """
-import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with it ignored
-from pathlib import Path
-from fr_core.packs.cache import ModelCache
-from fr_core.download import NullProgress
-from fr_core.packs.fetch import fetch_all
-from fr_core.packs.manifest import FileSpec, RegistrySource, ZipSource
-sources = {
-    "zip": ZipSource(sys.argv[2] + "/pack.zip", "model.onnx", None),
-    "wheel": RegistrySource("frpack", "1.0", "wheel", "0" * 64, "model.onnx"),
-}
-class Told(NullProgress):
-    def advance(self, n):
-        print(n, flush=True)
-spec = FileSpec("model.onnx", "0" * 64, None, (sources[sys.argv[3]],))
-fetch_all([spec], ModelCache(Path(sys.argv[1])), Told(), schemes=("http",))
-"""
 
 
 class StallingServer:
@@ -194,12 +169,10 @@ def test_an_interrupted_fetch_leaves_no_half_file(
 ) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    environ = {**os.environ, "TMPDIR": str(scratch), "no_proxy": "127.0.0.1"}
-    environ |= {"PIP_INDEX_URL": f"{stalling.url}/simple", "PIP_NO_CACHE_DIR": "1"}
-    command = [sys.executable, "-c", FETCH, str(cache.folder), stalling.url, source]
-    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        assert process.stdout is not None
-        assert int(process.stdout.readline()) > 0  # in the midst of the download
+    environ = {"TMPDIR": str(scratch), "no_proxy": "127.0.0.1", "PIP_NO_CACHE_DIR": "1"}
+    environ["PIP_INDEX_URL"] = f"{stalling.url}/simple"
+    with script(__file__, "fetch", cache.folder, stalling.url, source, **environ) as process:
+        assert int(process.line()) > 0  # in the midst of the download
         process.send_signal(number)
         assert process.wait(30) != 0
     assert stalling.gone.wait(10)  # nobody goes on downloading
@@ -248,3 +221,29 @@ def test_a_pipeline_loads_the_very_bytes_that_were_verified(
         thread.join(10)
     with pytest.raises(ModelCorrupt):  # the control: what lies there now is refused
         open_engine(pack, cache, EngineOptions(device="cpu", lanes=1))
+
+
+class Telling(NullProgress):
+    def advance(self, n: int) -> None:
+        print(n, flush=True)  # noqa: T201 - the test reads it
+
+
+def store(folder: str, limit: str) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+    ModelCache(Path(folder)).store(FileSpec("model.onnx", SHA256, None, ()), CONTENT)
+
+
+def fetch(folder: str, url: str, source: str) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with it ignored
+    sources: dict[str, RegistrySource | ZipSource] = {
+        "zip": ZipSource(f"{url}/pack.zip", "model.onnx", None),
+        "wheel": RegistrySource("frpack", "1.0", "wheel", "0" * 64, "model.onnx"),
+    }
+    spec = FileSpec("model.onnx", "0" * 64, None, (sources[source],))
+    fetch_all([spec], ModelCache(Path(folder)), Telling(), schemes=("http",))
+
+
+PROGRAMS: dict[str, Callable[..., None]] = {"store": store, "fetch": fetch}
+
+if __name__ == "__main__":
+    PROGRAMS[sys.argv[1]](*sys.argv[2:])

@@ -40,8 +40,7 @@ MAX_IN_FLIGHT = 32
 DEADLINE_S = 1.0
 
 TIMES, WINDOW_S, WINDOWS = 5.0, 1.5, 3
-MOST_WINDOWS = 12
-"""Others may use this machine, and make a window worse, never better."""
+MOST_WINDOWS = 12  # others may use this machine, and make a window worse, never better
 
 # The acceptance: goodput of the peak, seconds from sending to a refusal (p99), growth of memory.
 GOODPUT, REFUSED_S, GROWTH_MIB = 0.9, 0.05, 10.0
@@ -77,7 +76,6 @@ def overloaded(sending: Generators, peak: float, seconds: float, seed: int) -> L
 
 
 def refusal(server: Started) -> grpc.RpcError:
-    """Send more calls at once than there is room for, and return one refusal."""
     with grpc.insecure_channel(server.address) as channel:
         embed = recognition_pb2_grpc.RecognitionServiceStub(channel).Embed
         calls = [embed.future(embed_request(2), timeout=SOON) for _ in range(2 * MAX_IN_FLIGHT)]
@@ -129,20 +127,17 @@ def test_overload_costs_no_goodput_and_refusals_are_quick(tmp_path: Path, peak: 
             ):
                 loads.append(overloaded(sending, peak, WINDOW_S, seed=len(loads)))
         last_mib = resident_mib(server.process.pid)
-        told = read_refusal(refusal(server))
+        told = ended(refusal(server))
         until(lambda: server.state()["in_flight"] == 0)
     print(f"peak {peak:.1f}/s, {loads}, {first_mib:.1f} to {last_mib:.1f} MiB")  # noqa: T201 - shown when it fails
 
     assert any(well(load, peak, refused_s) for load in loads)
     assert all(load.all_refusals_say_when_to_retry for load in loads)
-    assert told == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", True)
+    assert (told.code, told.info.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+    assert told.retry is not None
+    assert told.retry.retry_delay.ToMilliseconds() > 0
     assert {count.status for count in watch.health} == {"SERVING"}
     assert last_mib - first_mib <= GROWTH_MIB
-
-
-def read_refusal(error: grpc.RpcError) -> tuple[grpc.StatusCode, str, bool]:
-    told = ended(error)
-    return told.code, told.info.reason, told.retry is not None and told.retry.retry_delay.ToMilliseconds() > 0
 
 
 # So much that neither is a limit.
@@ -184,8 +179,7 @@ class EveryoneIsBulk(Batcher[Any, Any]):
 
 
 BATCH_S = 0.1
-WINDOW = 48
-"""Photos of the stream in work at once: 12 batches."""
+WINDOW = 48  # photos of the stream in work at once: 12 batches
 
 SCHEDULING_S = 0.6
 

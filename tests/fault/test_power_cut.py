@@ -24,8 +24,7 @@ CUTS = count("POWER_CUTS")
 # Cuts of one run, the next of which begins with what one of them left.
 CUTS_A_RUN = 50
 MOST_WRITES_BETWEEN = 60
-# Frames of the log, instead of 4,096: checkpoints are as frequent as they are in months.
-CHECKPOINT_FRAMES = 24
+CHECKPOINT_FRAMES = 24  # frames of the log, instead of 4,096: checkpoints are as frequent as they are in months
 
 
 @dataclass(slots=True)

@@ -21,10 +21,9 @@ from fr_server.main import Reloader
 from fr_server.storage.seal import Started
 from fr_server.telemetry.metrics import PrometheusObserver
 from fr_trust.access.roles import Role
-from support import secured
 from support.commands import fr_ends
 from support.gateways import DAY_MS, Papers, now_ms
-from support.secured import Made, made, serve_here
+from support.secured import Made, done, made, serve_here
 
 READ, KEPT = "The certificates were read again", "The certificates were not reloaded"
 PATIENCE_S = 120.0
@@ -38,7 +37,6 @@ class Serving:
         self._metrics = metrics
 
     async def shows(self) -> str:
-        """The certificate that a new connection is shown, PEM."""
         return await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", self._port))
 
     async def hangs_up(self, lines: int = 1) -> list[str]:
@@ -57,11 +55,8 @@ class Serving:
     def refused(self, reason: str) -> float | None:
         return self._metrics.registry.get_sample_value("fr_reloads_refused_total", {"reason": reason})
 
-    def end_of_keys_s(self) -> float | None:
-        return self._metrics.registry.get_sample_value("fr_api_key_expiry_timestamp_seconds")
-
-    def end_of_list_s(self) -> float | None:
-        return self._metrics.registry.get_sample_value("fr_crl_expiry_timestamp_seconds")
+    def end_s(self, of: str) -> float | None:
+        return self._metrics.registry.get_sample_value(f"fr_{of}_expiry_timestamp_seconds")
 
 
 def serving(at: Made, log: pytest.LogCaptureFixture, act: Callable[[Serving], Awaitable[None]]) -> None:
@@ -82,15 +77,10 @@ def at(tmp_path: Path) -> Made:
     return made(tmp_path / "srv")
 
 
-def fr_server(*arguments: str) -> None:
-    ended = secured.fr_server(*arguments)
-    assert ended.exit_code == 0, ended.output
-
-
 def test_a_certificate_that_was_made_and_sealed_is_taken(at: Made, caplog: pytest.LogCaptureFixture) -> None:
     async def act(server: Serving) -> None:
         before = await server.shows()
-        await asyncio.to_thread(fr_server, "renew", "--config", str(at.path))
+        await asyncio.to_thread(done, "renew", "--config", str(at.path))
         assert await server.hangs_up() == [READ]
         after = await server.shows()
         assert after != before
@@ -111,7 +101,7 @@ def test_a_certificate_of_somebody_else_is_not(at: Made, tmp_path: Path, caplog:
         assert line.startswith(f"{KEPT}: FILE_TAMPERED: {at.folder / 'server.key'} was changed since it was sealed.")
         assert await server.shows() == before
         assert server.refused("FILE_TAMPERED") == 1
-        await asyncio.to_thread(fr_server, "seal", "--config", str(at.path))  # whoever has the key of the data
+        await asyncio.to_thread(done, "seal", "--config", str(at.path))  # whoever has the key of the data
         assert await server.hangs_up() == [READ]
         assert await server.shows() != before
 
@@ -135,7 +125,7 @@ def test_an_older_seal_with_its_certificate_is_not_taken_back(at: Made, caplog: 
     before = {name: (at.folder / name).read_bytes() for name in names}
 
     async def act(server: Serving) -> None:
-        await asyncio.to_thread(fr_server, "renew", "--config", str(at.path))
+        await asyncio.to_thread(done, "renew", "--config", str(at.path))
         assert await server.hangs_up() == [READ]
         shown = await server.shows()
         for name, content in before.items():
@@ -150,11 +140,11 @@ def test_an_older_seal_with_its_certificate_is_not_taken_back(at: Made, caplog: 
 
 
 def test_where_there_was_no_seal_files_that_fit_are_taken(at: Made, caplog: pytest.LogCaptureFixture) -> None:
-    fr_server("seal", "--config", str(at.path), "--remove")
+    done("seal", "--config", str(at.path), "--remove")
 
     async def act(server: Serving) -> None:
         before = await server.shows()
-        await asyncio.to_thread(fr_server, "renew", "--config", str(at.path))
+        await asyncio.to_thread(done, "renew", "--config", str(at.path))
         assert await server.hangs_up() == [READ]
         assert await server.shows() != before
         (at.folder / "server.key").chmod(0o644)
@@ -168,7 +158,7 @@ def test_where_there_was_no_seal_files_that_fit_are_taken(at: Made, caplog: pyte
 def test_of_a_configuration_that_was_changed_a_restart_is_asked_for(at: Made, caplog: pytest.LogCaptureFixture) -> None:
     async def act(server: Serving) -> None:
         at.path.write_text(at.path.read_text().replace("searches_per_day = 1000", "searches_per_day = 7"))
-        await asyncio.to_thread(fr_server, "seal", "--config", str(at.path))
+        await asyncio.to_thread(done, "seal", "--config", str(at.path))
         told = f"{at.path} has changed since the start: SIGHUP reloads only certificates; a restart applies the rest"
         assert await server.hangs_up() == [told, READ]
 
@@ -182,21 +172,21 @@ def test_a_list_of_revoked_certificates_is_told_of_before_it_ends(
     write_revocations(authority, path, [], now_ms() - 25 * DAY_MS)
     names = f'client_ca = "{authority.certificate}"\nrevoked = "{path}"\nclient_certificates = "optional"\n'
     at.path.write_text(at.path.read_text().replace("[tls]\n", f"[tls]\n{names}"))
-    fr_server("seal", "--config", str(at.path))
+    done("seal", "--config", str(at.path))
 
     def end_s() -> float:
         return (revocations_expire_ms(path) or 0) / 1000
 
     async def act(server: Serving) -> None:
         assert any(line.startswith("The list of revoked certificates expires on 20") for line in caplog.messages)
-        assert server.end_of_list_s() == end_s() > 0
+        assert server.end_s("crl") == end_s() > 0
         read, warned = await server.hangs_up(2)
         assert read == READ
         assert "Renew it with `fr server revoke-certificate --renew`" in warned
         papers = ("--ca", str(authority.certificate), "--ca-key", str(authority.key))
-        await asyncio.to_thread(fr_server, "revoke-certificate", "--renew", "--out", str(path), *papers)
+        await asyncio.to_thread(done, "revoke-certificate", "--renew", "--out", str(path), *papers)
         assert await server.hangs_up() == [READ]
-        assert server.end_of_list_s() == end_s() > now_ms() / 1000 + 29 * DAY_MS / 1000
+        assert server.end_s("crl") == end_s() > now_ms() / 1000 + 29 * DAY_MS / 1000
         write_revocations(authority, path, [], now_ms() - 31 * DAY_MS)
         (line,) = await server.hangs_up()
         assert line.startswith(f"{KEPT}: TLS_UNUSABLE: The file {path} holds a list")
@@ -209,15 +199,14 @@ def test_a_running_server_tells_when_the_first_key_ends(at: Made, caplog: pytest
 
     async def act(server: Serving) -> None:
         async with asyncio.timeout(PATIENCE_S):
-            while not server.end_of_keys_s():  # noqa: ASYNC110 - nobody tells
+            while not server.end_s("api_key"):  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.01)
-        assert abs((server.end_of_keys_s() or 0) - now_ms() / 1000 - 10 * DAY_MS / 1000) < 60
+        assert abs((server.end_s("api_key") or 0) - now_ms() / 1000 - 10 * DAY_MS / 1000) < 60
 
     serving(at, caplog, act)
 
 
 def first_words(path: Path) -> str:
-    """What `fr serve` says where it gets no further than to look for its models."""
     said = fr_ends("serve", "--config", path, "--pack", "nope")
     assert "UNKNOWN_PACK" in said
     return said
@@ -225,7 +214,7 @@ def first_words(path: Path) -> str:
 
 def test_a_start_says_that_a_configuration_is_not_sealed_where_there_is_tls(at: Made, tmp_path: Path) -> None:
     assert "sealed" not in first_words(at.path)
-    fr_server("seal", "--config", str(at.path), "--remove")
+    done("seal", "--config", str(at.path), "--remove")
     assert "The configuration is not sealed" in first_words(at.path)
     plain = tmp_path / "plain.toml"
     plain.write_text(f'[gallery]\nfolder = "{tmp_path / "plain"}"\n')

@@ -1,13 +1,13 @@
-"""The next start deletes the temporary folders of killed servers and commands, and no others."""
+"""The next start deletes the temporary folders of killed servers and commands, and no others.
+
+Run as a script, this file holds such a folder until it is killed.
+"""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,38 +15,19 @@ import pytest
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc
 from fr_core.scratch import scratch_folder
 from fr_trust.access.roles import Role
+from support.commands import script
 from support.counts import count
 from support.secured import HOST, made, started_secured
 
 KILLS = count("SCRATCH_KILLS")
-HOLD = """
-from fr_core.scratch import scratch_folder
-with scratch_folder() as folder:
-    (folder / "file").write_text("something")
-    print(folder, flush=True)
-    input()
-"""
 
 
 @pytest.fixture
 def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The temporary folder of this process and of those that it starts; its path is short, as sockets need it."""
     with tempfile.TemporaryDirectory(prefix="t") as folder:
         monkeypatch.setenv("TMPDIR", folder)
         monkeypatch.setattr("tempfile.tempdir", None)
         yield Path(folder)
-
-
-@contextmanager
-def held() -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    with subprocess.Popen(
-        (sys.executable, "-c", HOLD), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        try:
-            yield process, Path(process.stdout.readline().strip())
-        finally:
-            process.kill()
 
 
 def test_servers_that_are_killed_leave_nothing_after_the_next_start(tmp_path: Path, temporary: Path) -> None:
@@ -74,7 +55,8 @@ def test_the_folder_of_a_living_server_is_left_alone(tmp_path: Path, temporary: 
 
 
 def test_a_folder_goes_with_its_process_however_that_ends(temporary: Path) -> None:
-    with held() as (first, one), held() as (_, other):
+    with script(__file__) as first, script(__file__) as second:
+        one, other = Path(first.line()), Path(second.line())
         first.kill()
         first.wait()
         assert one.is_dir()
@@ -100,3 +82,10 @@ def test_a_folder_of_another_user_is_left_alone(temporary: Path) -> None:
     os.chown(temporary / "fr-run-theirs", 12345, 12345)
     with scratch_folder():
         assert (temporary / "fr-run-theirs").is_dir()
+
+
+if __name__ == "__main__":
+    with scratch_folder() as held:
+        (held / "file").write_text("something")
+        print(held, flush=True)  # noqa: T201 - the test reads it
+        input()

@@ -66,36 +66,39 @@ def stopped_in_start(folder: Path, signal_number: signal.Signals, frontends: int
 
 
 def mapped(pid: int) -> str:
-    """What a process has loaded; "" where it has ended."""
     try:
         return Path(f"/proc/{pid}/maps").read_text()
     except OSError:
         return ""
 
 
-# The signal comes within the callback of a weak reference, which lets nothing out, when the server's code is imported;
-# the lock of the imports stays taken, as in `importlib._bootstrap._get_module_lock`.
-LOST = """
-import _imp, signal, sys, weakref
+# Does something as the module is imported that the first argument names.
+AS_IMPORTED = """
+import _imp, os, signal, sys, weakref
 from importlib.abc import MetaPathFinder
+
+moment = sys.argv.pop(1)
 
 class Telling(MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name == "fr_server.main":
-            self.kept = weakref.ref(Telling(), lambda _: (_imp.acquire_lock(), signal.raise_signal(signal.SIGTERM)))
-
+        if name == moment:{}
 sys.meta_path.insert(0, Telling())
-from fr_client.cli.main import main
+from fr_command import main
 main()
 """
+# The signal comes within the callback of a weak reference, which lets nothing out, when the server's code is imported;
+# the lock of the imports stays taken, as in `importlib._bootstrap._get_module_lock`.
+LOST = AS_IMPORTED.format("""
+            self.kept = weakref.ref(Telling(), lambda _: (_imp.acquire_lock(), signal.raise_signal(signal.SIGTERM)))
+""")
 
 
 @pytest.mark.parametrize("frontends", ["0", pytest.param("2", marks=pytest.mark.nightly)])
 def test_a_signal_that_python_swallows_stops_the_start_all_the_same(
     frontends: str, tmp_path: Path, pack_cache: ModelCache
 ) -> None:
-    command: list[str | Path] = [sys.executable, "-c", LOST, "serve", "--port", "0", "--data", tmp_path / "data"]
-    command += ["--frontends", frontends]
+    command: list[str | Path] = [sys.executable, "-c", LOST, "fr_server.main", "serve", "--port", "0"]
+    command += ["--data", tmp_path / "data", "--frontends", frontends]
     done = subprocess.run(command, capture_output=True, text=True, timeout=START_S, check=False)
     assert "Exception ignored" in done.stderr
     assert "_GivenUp: 15" in done.stderr
@@ -104,25 +107,12 @@ def test_a_signal_that_python_swallows_stops_the_start_all_the_same(
     assert " serving on " not in done.stderr
 
 
-# SIGHUP to all processes of the server, as the module is imported that the first argument names.
-HUNG_UP = """
-import os, signal, sys
-from importlib.abc import MetaPathFinder
-
-moment = sys.argv.pop(1)
-
-class Telling(MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        if name == moment:
+# SIGHUP to all processes of the server.
+HUNG_UP = AS_IMPORTED.format("""
             os.killpg(0, signal.SIGHUP)
             print("SIGHUP was sent", file=sys.stderr, flush=True)
-
-sys.meta_path.insert(0, Telling())
-from fr_command import main
-main()
-"""
-FIRST = "fr_client.cli.main"
-"""The first that the command `fr` imports."""
+""")
+FIRST = "fr_client.cli.main"  # the first that the command `fr` imports
 NOTHING_TO_DO = "SIGHUP has no effect, because the server does not use TLS"
 
 

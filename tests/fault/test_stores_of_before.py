@@ -113,8 +113,7 @@ def test_it_verifies_before_and_after_a_change_of_each_store(home: Path) -> None
 
 # --- killed while it is upgraded -----------------------------------------------------------------------------------
 
-# How many steps are passed over between two kills; 1 = every one of them.
-STRIDE = count("UPGRADE_STRIDE")
+STRIDE = count("UPGRADE_STRIDE")  # how many steps are passed over between two kills; 1 = every one of them
 
 
 def held_of_galleries(folder: Path) -> object:
@@ -202,11 +201,8 @@ def upgrade() -> Iterator[Upgrade]:
     with script(__file__, OPENBLAS_NUM_THREADS="1") as process:
 
         def upgrade(kind: str, folder: Path, steps: int, how: str) -> int:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write(json.dumps((kind, str(folder), steps, how)) + "\n")
-            process.stdin.flush()
-            return int(json.loads(process.stdout.readline())[1])
+            process.tell(json.dumps((kind, str(folder), steps, how)))
+            return int(json.loads(process.line())[1])
 
         yield upgrade
 

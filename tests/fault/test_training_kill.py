@@ -13,12 +13,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO
 
 import pytest
 
@@ -29,7 +27,7 @@ from fr_training.errors import UnknownCourse
 from fr_training.store.schema import DATABASE_NAME
 from fr_training.store.training_store import TrainingStore
 from fr_training.trials import Session
-from support.commands import have_children, say, script
+from support.commands import Script, have_children, say, script
 from support.counts import count
 from support.power_cut import Image, PowerCut
 from support.training_stores import (
@@ -47,16 +45,14 @@ from support.training_stores import (
 KILLS = count("TRAINING_KILLS")
 CUTS = count("TRAINING_POWER_CUTS")
 SESSIONS = 24
-HANDS = 6
-"""Threads of a process, each with its own sessions."""
+HANDS = 6  # threads of a process, each with its own sessions
 
 # The processes live until they have acknowledged up to so many changes, and up to so long after that.
 MOST_CHANGES = 120
 LONGEST_S = 0.03
 
 COURSE = small_course()
-PASSING = small_course(course_id="0" * 16)
-"""A course that comes and goes meanwhile."""
+PASSING = small_course(course_id="0" * 16)  # a course that comes and goes meanwhile
 
 
 def changed(session: Session) -> Session:
@@ -106,9 +102,6 @@ def _change_for_ever(folder: Path, how: str, child: int) -> None:
     time.sleep(600)
 
 
-# --- the one who kills -------------------------------------------------------------------------------------------
-
-
 @dataclass(slots=True)
 class Book:
     """What was acknowledged of each session, and which changes were under way when the processes died."""
@@ -120,20 +113,11 @@ class Book:
     in_the_midst: int = 0
 
 
-@contextmanager
-def children_of(folder: Path) -> Iterator[tuple[IO[str], IO[str]]]:
-    with script(__file__, folder) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        yield process.stdin, process.stdout
-
-
-def live_and_die(stdin: IO[str], stdout: IO[str], how: str, at: random.Random, book: Book) -> None:
-    stdin.write(f"{how}\n")
-    stdin.flush()
+def live_and_die(parent: Script, how: str, at: random.Random, book: Book) -> None:
+    parent.tell(how)
     pids: list[int] = []
     left = at.randrange(MOST_CHANGES)
-    for line in stdout:
+    for line in parent.lines():
         word, *values = json.loads(line)
         if word == "pid":
             pids += values
@@ -156,7 +140,6 @@ def live_and_die(stdin: IO[str], stdout: IO[str], how: str, at: random.Random, b
 
 
 def judge(store: TrainingStore, begun: list[Session], book: Book) -> None:
-    """Compare every session with the book, which is then brought to what is there."""
     for number, first in enumerate(begun):
         session = store.session(first.session_id)
         changes = changes_of(session)
@@ -182,9 +165,9 @@ def kill_many(folder: Path, kills: int, how: str, seed: int) -> Book:
         _, enrolled = store.create_cohort(COURSE.course_id, "", SESSIONS, DAY_MS)
         begun = begin(store, COURSE, enrolled)
     at, book = random.Random(seed), Book()
-    with children_of(folder) as (stdin, stdout):
+    with script(__file__, folder) as parent:
         for _ in range(kills):
-            live_and_die(stdin, stdout, how, at, book)
+            live_and_die(parent, how, at, book)
             with open_store(folder) as store:
                 judge(store, begun, book)
             if book.lost:

@@ -22,14 +22,14 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import grpc
 import pytest
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
 from fr_training.store.training_store import TrainingStore
-from support.commands import have_children, say, script
+from support.commands import Script, have_children, say, script
 from support.counts import count
 from support.courses import Chance, Stub, Trial, create, enrol, link_people, next_trial, start
 from support.faults import until
@@ -37,8 +37,7 @@ from support.servers import running
 
 KILLS = count("SERVER_KILLS")
 SEATS = 24
-HANDS = 6
-"""Threads that answer, each for trainees of its own."""
+HANDS = 6  # threads that answer, each for trainees of its own
 
 # The server lives until it has acknowledged up to so many answers, and up to so long after that.
 MOST_ANSWERS = 60
@@ -92,29 +91,26 @@ def _serve(folder: Path, how: str, _: int) -> None:
 
 
 class Servers:
-    def __init__(self, stdin: IO[str], stdout: IO[str]) -> None:
-        self._stdin, self._stdout = stdin, stdout
+    def __init__(self, parent: Script) -> None:
+        self._parent = parent
         self.pid = 0
 
     def begin(self, how: str) -> str:
-        self._stdin.write(f"{how}\n")
-        self._stdin.flush()
-        word, self.pid, address = json.loads(self._stdout.readline())
+        self._parent.tell(how)
+        word, self.pid, address = json.loads(self._parent.line())
         assert word == "pid"
         return str(address)
 
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
-        assert json.loads(self._stdout.readline()) == ["dead", -signal.SIGKILL]
+        assert json.loads(self._parent.line()) == ["dead", -signal.SIGKILL]
         self.pid = 0
 
 
 @contextmanager
 def servers_of(home: Path) -> Iterator[Servers]:
     with script(__file__, home / "data", FR_HOME=str(home), OPENBLAS_NUM_THREADS="1") as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        servers = Servers(process.stdin, process.stdout)
+        servers = Servers(process)
         try:
             yield servers
         finally:
@@ -176,8 +172,6 @@ def send(stub: Stub, request: Any) -> Any:
 
 
 class Life:
-    """Trainees who answer as fast as they can, until the server is gone."""
-
     def __init__(self, stub: Stub, seats: list[Seat]) -> None:
         self.answers = threading.Semaphore(0)
         self.ended: list[grpc.StatusCode] = []
@@ -207,9 +201,6 @@ class Life:
             self.ended.append(error.code())
 
 
-# --- the one who kills -------------------------------------------------------------------------------------------
-
-
 @dataclass(slots=True)
 class Book:
     """What became of many lives: counts of answers, and of deaths in the midst of one."""
@@ -232,7 +223,6 @@ class Book:
 
 
 def judge(stub: Stub, cohort_id: str, seats: list[Seat]) -> Book:
-    """Compare what is there with what the trainees saw, then let each go on."""
     book = Book(in_the_midst=any(seat.sent is not None for seat in seats))
     request = training_pb2.ExportResultsRequest(cohort_id=cohort_id, format=training_pb2.EXPORT_FORMAT_CSV)
     text = b"".join(piece.content for piece in stub.ExportResults(request)).decode()
@@ -291,7 +281,6 @@ def seated(stub: Stub, course_id: str, seed: int) -> tuple[str, list[Seat]]:
 
 
 def live_and_die(servers: Servers, stub: Stub, seats: list[Seat], at: random.Random) -> int:
-    """Kill the server at a random moment; returns how many answers it has acknowledged."""
     before = sum(len(seat.acknowledged) for seat in seats)
     life = Life(stub, seats)
     for _ in range(at.randrange(MOST_ANSWERS)):

@@ -36,12 +36,10 @@ from support.training_stores import (
 )
 
 COURSE = small_course()
-FEW, MANY = 12, 80
-"""Trainees: of few the traces are soon sought, of many the rows are moved between pages."""
+FEW, MANY = 12, 80  # trainees: of few the traces are soon sought, of many the rows are moved between pages
 
 LOG_NAME = f"{DATABASE_NAME}-wal"
-RESERVE_BYTES = 64 * 2**20
-"""Of a disk of 4 MiB, an eighth."""
+RESERVE_BYTES = 64 * 2**20  # of a disk of 4 MiB, an eighth
 
 
 def one_more(_: Course, session: Session) -> tuple[Session, None]:
@@ -269,7 +267,6 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
 
 
 def until_refused(do: Callable[[int], object]) -> tuple[int, FrError]:
-    """Do something until it is refused; how often it was done, and the refusal."""
     for n in range(100_000):
         try:
             do(n)

@@ -137,7 +137,6 @@ def keys(draw: st.DrawFn, number: int, roles: st.SearchStrategy[frozenset[Role]]
 
 
 def can(key: ApiKey) -> set[str]:
-    """What whoever holds a key may see."""
     seen = {f"gallery {one}" for one in PLACES if key.galleries.covers(one)}
     seen |= {f"course {one}" for one in PLACES if key.courses.covers(one)}
     return seen | ({"everything"} if key.roles & {Role.ADMIN, Role.AUDITOR} else set())

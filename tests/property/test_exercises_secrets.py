@@ -68,14 +68,9 @@ def keys(kind: ExerciseKind, photos: int) -> st.SearchStrategy[AnswerKey]:
 
 
 def sizes(kind: ExerciseKind) -> st.SearchStrategy[int]:
-    """Photos of an item."""
-    if kind in PAIRS:
-        return st.just(2)
-    if kind == ExerciseKind.TRIAD:
-        return st.just(3)
-    if kind == ExerciseKind.TRIAGE:
-        return st.just(1)
-    return st.integers(0 if kind == ExerciseKind.OWN_PROBE else 2, 8)
+    of_lists = {ExerciseKind.OWN_PROBE: st.integers(0, 8), ExerciseKind.CANDIDATES: st.integers(2, 8)}
+    of_one_size = {ExerciseKind.TRIAD: 3, ExerciseKind.TRIAGE: 1}
+    return of_lists[kind] if kind in of_lists else st.just(of_one_size.get(kind, 2))
 
 
 def names(photos: int) -> tuple[str, ...]:
@@ -125,7 +120,6 @@ def test_the_order_is_a_permutation_that_the_seed_decides(kind: ExerciseKind, da
 
 
 def good(step: Step, data: st.DataObject, shown: Sequence[str]) -> Given:
-    """An answer that a step takes; `shown` are the pictures that may be chosen."""
     if step in (Step.RATE, Step.RATE_AGAIN):
         return data.draw(st.builds(PairRating, ratings, st.none() | st.floats(0.0, 1.0)))
     if step == Step.CHOOSE:

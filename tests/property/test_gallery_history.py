@@ -109,7 +109,6 @@ class Memory:
         self.mib.append(resident_mib(os.getpid()))
 
     def growth_mib_per_hour(self) -> float:
-        """The slope of a straight line through what was measured after the warm-up."""
         warm = np.array(self.seconds) >= WARM_UP * self.seconds[-1]
         return 3600 * float(np.polyfit(np.array(self.seconds)[warm], np.array(self.mib)[warm], 1)[0])
 

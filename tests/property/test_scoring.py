@@ -174,8 +174,7 @@ def test_the_weighted_miss_rate_is_that_at_the_weighted_threshold(
     assert n + failed + len(nonmated) == len(as_array)
 
 
-# Few distinct values, so that ties are common.
-values = st.integers(-4, 4).map(lambda i: i / 4)
+values = st.integers(-4, 4).map(lambda i: i / 4)  # few distinct values, so that ties are common
 thresholds = st.integers(-9, 9).map(lambda i: i / 8)
 
 

@@ -270,8 +270,7 @@ TestCalls = Calls.TestCase
 
 TRIALS = 50
 PEOPLE = 5
-SETTLED = 20
-"""Trials after which the ability is known well enough."""
+SETTLED = 20  # trials after which the ability is known well enough
 
 
 def adaptive_course(target: float, same: int = 80, different: int = 80, trials: int = TRIALS) -> Course:

@@ -123,8 +123,7 @@ class World:
 
     @property
     def cases(self) -> CaseStore:
-        assert self.server.app._stores is not None
-        return self.server.app._stores.cases
+        return self.server.stores.cases
 
     def add_course(self, whose: str, name: str) -> None:
         self.courses[whose] = course = small_course(course_id=name)
@@ -132,7 +131,6 @@ class World:
 
 
 def missing(rng: random.Random) -> dict[ScopeKind, str]:
-    """Ids that do not exist, within a scope of "own-*" if possible."""
     digits = rng.randbytes(8).hex()
     return {
         ScopeKind.GALLERY: f"own-{digits}",
@@ -258,7 +256,6 @@ def served(method: str) -> bool:
 
 
 def variants(method: str) -> list[Scoped | None]:
-    """The ids that a request of a method can have, one at a time."""
     return [scoped for scoped in RULES[method].scoped if not scoped.creates] or [None]
 
 

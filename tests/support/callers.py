@@ -40,11 +40,9 @@ from fr_trust.access.scope import Scope
 from support.courses import Clock
 from support.servers import Running, ended, photo, refusal_of, running
 
-BLUES = (10, 40, 90, 160)
-"""Of the faces that `Staffed.gallery` enrols; the similarities of any two are far from 1."""
+BLUES = (10, 40, 90, 160)  # of the faces that `Staffed.gallery` enrols; the similarities of any two are far from 1
 PROBE = photo(BLUES[0])
-PATIENCE_S = 120.0
-"""For an answer, however busy the machine is."""
+PATIENCE_S = 120.0  # for an answer, however busy the machine is
 POTENTIAL, NONE, UNSURE = (
     review_pb2.FINDING_KIND_POTENTIAL_CANDIDATE,
     review_pb2.FINDING_KIND_NO_CANDIDATE,
@@ -73,8 +71,6 @@ class _Sends(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor
 
 
 class Caller:
-    """Somebody with a key, or with none where the token is empty."""
-
     def __init__(self, channel: grpc.Channel, token: str) -> None:
         self.channel = channel
         self.token = token
@@ -121,8 +117,7 @@ class Staffed:
 
     @property
     def stores(self) -> Stores:
-        assert self.server.app._stores is not None
-        return self.server.app._stores
+        return self.server.stores
 
     def caller(
         self,
@@ -204,19 +199,8 @@ def staffed(folder: Path, **sections: Any) -> Iterator[Staffed]:
         yield Staffed(server, clock)
 
 
-FILES: tuple[FileDescriptor, ...] = tuple(
-    module.DESCRIPTOR
-    for module in (
-        access_pb2,
-        audit_pb2,
-        evaluation_pb2,
-        gallery_pb2,
-        recognition_pb2,
-        review_pb2,
-        server_pb2,
-        training_pb2,
-    )
-)
+_APIS = (access_pb2, audit_pb2, evaluation_pb2, gallery_pb2, recognition_pb2, review_pb2, server_pb2, training_pb2)
+FILES: tuple[FileDescriptor, ...] = tuple(module.DESCRIPTOR for module in _APIS)
 METHODS: dict[str, MethodDescriptor] = {
     f"/{service.full_name}/{method.name}": method
     for file in FILES

@@ -55,7 +55,6 @@ def a_search(probe: bytes, *, operational: bool = True, gallery_id: str = "wante
 
 
 def some_candidates(count: int = 3, photos: bool = True) -> tuple[Listed, ...]:
-    """So many, of whom every second has a photo."""
     found = []
     for rank in range(1, count + 1):
         photo = noise(1_000 + rank) if photos and rank % 2 else b""

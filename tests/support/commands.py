@@ -16,8 +16,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-START_S = 240.0
-"""More than a start with models takes on a busy machine."""
+START_S = 240.0  # more than a start with models takes on a busy machine
 
 
 def page(name: str) -> str:
@@ -33,7 +32,6 @@ def commands(text: str) -> list[str]:
 
 
 def rows(text: str, header: str) -> list[list[str]]:
-    """The cells of the table whose header begins so."""
     table = text[text.index(f"\n| {header}") + 1 :].split("\n\n")[0].splitlines()
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table[2:]]
 
@@ -55,7 +53,6 @@ def require_understood(line: str) -> None:
 
 
 def shell(script: str, folder: Path, **environment: str) -> str:
-    """Run a script in a folder, with `fr` in the path; return what it printed."""
     known = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **environment}
     command = ["bash", "-euo", "pipefail", "-c", script]
     done = subprocess.run(command, cwd=folder, env=known, capture_output=True, text=True, timeout=300, check=False)
@@ -72,12 +69,30 @@ def fr_ends(*words: object, folder: Path | None = None, **environment: str) -> s
     return done.stderr
 
 
+class Script(subprocess.Popen[str]):
+    """A process with pipes, spoken to line by line."""
+
+    def tell(self, line: str = "") -> None:
+        assert self.stdin is not None
+        self.stdin.write(f"{line}\n")
+        self.stdin.flush()
+
+    def line(self) -> str:
+        assert self.stdout is not None
+        return self.stdout.readline().strip()
+
+    def lines(self) -> Iterator[str]:
+        """What it says from now on to its end, in whole lines."""
+        assert self.stdout is not None
+        return (line.strip() for line in self.stdout if line.endswith("\n"))
+
+
 @contextmanager
-def script(file: str, *words: object, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def script(file: str, *words: object, **environment: str) -> Iterator[Script]:
     """Run a file of the tests as a script, with pipes to it and from it; it is killed at the end."""
     known = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment}
     command = [sys.executable, file, *map(str, words)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=known) as process:
+    with Script(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=known) as process:
         try:
             yield process
         finally:

@@ -70,7 +70,6 @@ def enrol(stub: Stub, course_id: str, trainees: int = 1) -> training_pb2.CreateC
 
 
 def start(stub: Stub, code: str, sitting: str = "all") -> str:
-    """Begin a sitting, or go on with it; returns the session's id."""
     request = training_pb2.StartSessionRequest(code=code, sitting=sitting, consent=True)
     return stub.StartSession(request).session.session_id
 
@@ -139,7 +138,6 @@ def answer(stub: Stub, session_id: str, trial: Trial, how: Chance) -> tuple[Any,
 def take(
     stub: Stub, session_id: str, how: Chance, on_trial: Callable[[Trial], None] = lambda trial: None
 ) -> Iterator[Any]:
-    """Take a session to its end; yields each response to an answer, after `on_trial` saw what was answered."""
     while (trial := next_trial(stub, session_id)) is not None:
         step: Trial | None = trial
         while step is not None:
@@ -150,8 +148,7 @@ def take(
 
 def store_of(server: Running) -> TrainingStore:
     """What a server keeps, where the keys of all items are: what no trainee gets to see."""
-    assert server.app._stores is not None
-    return server.app._stores.training
+    return server.stores.training
 
 
 @dataclass

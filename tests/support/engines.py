@@ -24,8 +24,7 @@ from fr_core.runtime.onnx_graph import PixelInput
 from fr_core.scoring.calibration import Calibration, Provenance, fit_calibration
 from fr_core.types import F32, U8, AlignedFace, Detection, EmbeddedFace, Image, ModelId
 
-# The name of a pack, options, and the SHA-256 of a photo.
-_Key = tuple[str, EngineOptions, str]
+_Key = tuple[str, EngineOptions, str]  # the name of a pack, options, and the SHA-256 of a photo
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,6 @@ class HandmadeSession:
 
 
 def detector_spec(family: str, **changes: Any) -> DetectorSpec:
-    """A detector that takes pixels as they are, of any size."""
     pack = load_pack("sface" if family == "yunet" else "buffalo_s")
     plain: dict[str, Any] = {"colour": "RGB", "mean": (0.0,) * 3, "std": (1.0,) * 3, "input_size": None}
     return replace(pack.detector, **{**plain, **changes})

@@ -38,14 +38,13 @@ from fr_server.pools import Pace
 from fr_server.telemetry.listener import OK, Ended, Listener
 from fr_server.telemetry.logs import configure_logging
 from fr_server.telemetry.open import Telemetry
+from support.commands import Script
 from support.servers import NULL_QUALITY, Running, batched_engine, photo, running
 
-SOON = 60.0
-"""Seconds within which what a test waits for must come, on a busy machine too."""
+SOON = 60.0  # seconds within which what a test waits for must come, on a busy machine too
 
 BATCH_S = 0.05
-HELD = 255
-"""Blue of the face that `hold` sends."""
+HELD = 255  # blue of the face that `hold` sends
 
 
 class FaultyModel:
@@ -187,16 +186,13 @@ def children_of(pid: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Started:
-    process: subprocess.Popen[str]
+    process: Script
     address: str
 
     def state(self) -> dict[str, Any]:
         """Return what is in work, of a server that runs `tell`."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        state: dict[str, Any] = json.loads(self.process.stdout.readline())
+        self.process.tell()
+        state: dict[str, Any] = json.loads(self.process.line())
         return state
 
 
@@ -206,7 +202,7 @@ def started(folder: Path, *command: str) -> Iterator[Started]:
     folder.mkdir(parents=True, exist_ok=True)
     ready, log = folder / "ready", folder / "log"
     with log.open("w") as errors:
-        process = subprocess.Popen(
+        process = Script(
             [*command, "--ready-file", str(ready)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -245,7 +241,6 @@ def started_guarded(
 
 
 def tell(app: App, counting: Counting, questions: IO[str]) -> None:
-    """Answer each question, a line, with what is in work, for `Started.state`."""
     for _ in questions:
         work = app._work
         assert work is not None

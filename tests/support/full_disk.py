@@ -17,8 +17,7 @@ import numpy as np
 import pytest
 
 DISK_BYTES = 4 * 2**20
-BALLAST_BYTES = 2 * 2**20
-"""What something else takes of the disk, until it makes room."""
+BALLAST_BYTES = 2 * 2**20  # what something else takes of the disk, until it makes room
 
 PIECE = 8
 _BLOCK = 4096

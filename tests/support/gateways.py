@@ -133,8 +133,6 @@ class Handlers(grpc.GenericRpcHandler):
 
 
 class Behind:
-    """A grpc.aio server on a unix socket, with a loop in a thread of its own."""
-
     def __init__(self, path: Path) -> None:
         self._path = path
         self.handlers = Handlers()
@@ -188,7 +186,6 @@ class House:
 def house(
     folder: Path, tls: TlsFiles | None = None, limits: LimitsConfig | None = None, host: str = "127.0.0.1"
 ) -> Iterator[House]:
-    """Start a server and a gateway before it; `folder` is theirs alone."""
     folder.mkdir(mode=0o700, exist_ok=True)
     overheard = Overheard()
     behind = Behind(folder / "grpc")
@@ -201,20 +198,15 @@ def house(
         gateway.stop(2.0)
 
 
-@contextlib.contextmanager
-def channel(address: str, credentials: grpc.ChannelCredentials | None = None) -> Iterator[grpc.Channel]:
+def channel(address: str, credentials: grpc.ChannelCredentials | None = None) -> grpc.Channel:
     options = (
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_send_message_length", -1),
     )
-    made = (
-        grpc.insecure_channel(address, options=options)
-        if credentials is None
-        else grpc.secure_channel(address, credentials, options=options)
-    )
-    with made:
-        yield made
+    if credentials is None:
+        return grpc.insecure_channel(address, options)
+    return grpc.secure_channel(address, credentials, options)
 
 
 def call(made: grpc.Channel, method: str, request: bytes = b"", timeout_s: float = 10.0) -> bytes:
@@ -223,7 +215,6 @@ def call(made: grpc.Channel, method: str, request: bytes = b"", timeout_s: float
 
 
 def begin(made: grpc.Channel, method: str, request: bytes = b"", timeout_s: float = 10.0) -> Any:
-    """A call's future, which `grpc` gives no public name."""
     one: grpc.UnaryUnaryMultiCallable[bytes, bytes] = made.unary_unary(f"/door/{method}")
     return one.future(request, timeout=timeout_s)
 

@@ -30,11 +30,9 @@ from fr_core.gallery.values import (
 from fr_core.types import Embedding
 from support.ledger import MODEL, SIZE, embedding
 
-SHARED = "shared"
-"""The gallery that everybody changes."""
+SHARED = "shared"  # the gallery that everybody changes
 
-FEW, MANY = 10, 60
-"""Subjects of a model: around these numbers it only enrols, or mostly deletes."""
+FEW, MANY = 10, 60  # subjects of a model: around these numbers it only enrols, or mostly deletes
 
 
 FORMS = ("new-", "New ", "ü", "～", "😀")
@@ -214,7 +212,6 @@ class History:
         assert found.identification.gallery_version == self._version
 
     def share(self) -> None:
-        """Enrol into the gallery that all change, find what was enrolled there, or delete it."""
         if len(self._shared) > FEW and self._chance.random() < 0.5:
             self.galleries.delete_subject(SHARED, self._shared.pop(0)[0])
         elif self._shared and self._chance.random() < 0.5:

@@ -16,8 +16,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-SOON = 20.0
-"""Seconds within which a server must do something, on a busy machine too."""
+SOON = 20.0  # seconds within which a server must do something, on a busy machine too
 
 # The null model embeds no photo that is none: a call of this ends at once where it is let in.
 PATH = "/fr_api.v1.RecognitionService/Embed"
@@ -29,10 +28,8 @@ END_HEADERS = 0x4
 INITIAL_WINDOW_SIZE = 0x4
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 CANCEL = 0x8
-FRAME_BYTES = 16_384
-"""The longest frame that every receiver takes, RFC 9113, section 4.2."""
-LAST = b"the last"
-"""Of a ping whose answer says that all before it was read."""
+FRAME_BYTES = 16_384  # the longest frame that every receiver takes, RFC 9113, section 4.2
+LAST = b"the last"  # of a ping whose answer says that all before it was read
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -182,7 +179,6 @@ def _status(headers: bytes) -> int:
 
 
 def gzip_bombs(address: str, mib: int) -> Told:
-    """Send three messages at once that are small, and large once decompressed."""
     packed = zeros(mib * 2**20)
     body = struct.pack(">BI", 1, len(packed)) + packed
     streams = range(1, 7, 2)  # whose windows of 4 MiB hold them
@@ -243,10 +239,9 @@ def half_open(address: str, number: int) -> Told:
     silent = [connected(address) for _ in range(number)]
     end = time.monotonic() + 2.0
     closed: set[int] = set()
-    for one in silent:
-        one.settimeout(0)
     poll = select.poll()
     for one in silent:
+        one.settimeout(0)
         poll.register(one, select.POLLIN | select.POLLHUP)
     by_handle = {one.fileno(): one for one in silent}
     while len(closed) < number and (left_s := end - time.monotonic()) > 0:

@@ -30,8 +30,7 @@ _JFIF, _TABLES_AND_FRAME = 0xE0, {0xDB, 0xC0, 0xC4}
 _BARE_JFIF = b"JFIF\0\1\1\0\0\1\0\1\0\0"  # no density, no thumbnail
 
 PERMUTATIONS = count("PERMUTATIONS")
-LEAK = 1e-3
-"""A chance below that is none."""
+LEAK = 1e-3  # a chance below that is none
 
 
 @dataclass(frozen=True)

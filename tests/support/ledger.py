@@ -27,11 +27,9 @@ SIZE = 64
 KEY = KeyEncryptionKey(bytes(range(32)))
 OTHER_KEY = KeyEncryptionKey(bytes(range(1, 33)))
 GALLERY = "g"
-HANDS = 4
-"""Threads that change a gallery at once, each its own subjects."""
+HANDS = 4  # threads that change a gallery at once, each its own subjects
 
-# Subjects of one hand: around these numbers it only enrols, or only deletes.
-_FEW, _MANY = 8, 24
+_FEW, _MANY = 8, 24  # subjects of one hand: around these numbers it only enrols, or only deletes
 
 
 @lru_cache(maxsize=4096)
@@ -198,7 +196,6 @@ class Hand:
         }
 
     def change(self) -> None:
-        """Make one change, which has been acknowledged when this returns."""
         few, many = len(self._mine) < _FEW, len(self._mine) > _MANY
         if few or (not many and self._random.random() < 0.5):
             self._enrol(self._new_subject())

@@ -120,7 +120,6 @@ class ExactMatcher:
 def made_course(
     plan: CoursePlan | str, pool: Pool, seed: int = 1, learned: Learned | None = None, matcher: Matcher | None = None
 ) -> Composed:
-    """The forms of a plan, or of one of such blocks, with an exact search."""
     plan = plan_of(plan) if isinstance(plan, str) else plan
     return compose(plan, pool, seed, matcher or ExactMatcher(), learned)
 

@@ -27,7 +27,6 @@ def face(path: Path, blue: int | None) -> None:
 
 
 def engine(pack: str = "buffalo_s") -> Engine:
-    """The pipeline that sees these faces, under the name of a pack."""
     return Engine(
         load_pack(pack),
         Pipeline(NullDetector(), NullEmbedder(), ImageLimits(), QualityLimits()),
@@ -57,5 +56,4 @@ def draw_lfw(root: Path) -> Path:
 
 
 def link_lfw(root: Path) -> None:
-    """Draw a small LFW, and link it; `FR_HOME` tells where the link is kept."""
     write_link("lfw", Link(draw_lfw(root)), datasets_folder())

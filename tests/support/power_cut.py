@@ -22,8 +22,7 @@ SECTOR = 512
 
 _numbers = itertools.count()
 
-# A write at an offset; a truncation where there is no data.
-_Change = tuple[int, bytes | None]
+_Change = tuple[int, bytes | None]  # a write at an offset; a truncation where there is no data
 
 
 @dataclass(slots=True)
@@ -128,7 +127,6 @@ class PowerCut(apsw.VFS):
 
     @property
     def unsynced(self) -> set[str]:
-        """Names of the files of which something would be lost now."""
         with self._lock:
             return {Path(path).name for path, content in self._names.items() if content.unsynced}
 

@@ -11,7 +11,6 @@ from fr_core.types import ModelId
 from fr_training.courses import Course
 from fr_training.grading.values import Undefined
 from fr_training.plan import read_plan
-from fr_training.prompts import ExerciseKind
 from fr_training.trials import Result
 
 PLAN = """
@@ -33,18 +32,7 @@ blocks = [
   {id="post", exercise="verification", same=20, different=20, equated="t", occasion="post"},
 ]
 """
-KIND = {
-    "pre": ExerciseKind.VERIFICATION,
-    "triads": ExerciseKind.TRIAD,
-    "lists": ExerciseKind.CANDIDATES,
-    "triage": ExerciseKind.TRIAGE,
-    "aided": ExerciseKind.AIDED,
-    "rare": ExerciseKind.LOW_PREVALENCE,
-    "open": ExerciseKind.VERIFICATION,
-    "blind": ExerciseKind.BLIND,
-    "own": ExerciseKind.OWN_PROBE,
-    "post": ExerciseKind.VERIFICATION,
-}
+KIND = {block.block_id: block.exercise for block in read_plan(PLAN).blocks}
 PAIR_BLOCKS = ("pre", "aided", "rare", "open", "blind", "post")
 
 
@@ -111,43 +99,31 @@ def pair(
     item: str = "",
     form: str = "",
     before: int | None = None,
-    advice: str = "",
-    p_same: float | None = None,
     similarity: float | None = None,
     known: bool = False,
     took_ms: int | None = 4_000,
-    paused: bool = False,
-    partner: str = "",
-    difficulty: int | None = None,
     groups: dict[str, str] | None = None,
+    **more: Any,
 ) -> Result:
     answer = "" if rating is None else word(rating)
-    return _result(
-        block,
-        ordinal,
-        truth,
-        answer,
-        None if answer in ("", "undecided") else answer == truth,
-        took_ms,
-        trainee_id=trainee,
-        form=form or block,
-        test=block if block in ("pre", "post") else "",
-        item_id=item or f"{block}-{ordinal}",
-        b=b,
-        feedback=block == "open",
-        rating=rating,
-        rating_before=before,
-        p_same=p_same,
-        advice=advice,
-        similarity=similarity,
-        log10_lr=similarity,
-        machine="" if similarity is None else "same" if similarity > 0 else "different",
-        difficulty=difficulty,
-        known_to_me=known,
-        paused=paused,
-        partner=partner,
-        groups=groups or {},
-    )
+    correct = None if answer in ("", "undecided") else answer == truth
+    machine = "" if similarity is None else "same" if similarity > 0 else "different"
+    about = {
+        "trainee_id": trainee,
+        "form": form or block,
+        "test": block if block in ("pre", "post") else "",
+        "item_id": item or f"{block}-{ordinal}",
+        "b": b,
+        "feedback": block == "open",
+        "rating": rating,
+        "rating_before": before,
+        "similarity": similarity,
+        "log10_lr": similarity,
+        "machine": machine,
+        "known_to_me": known,
+        "groups": groups or {},
+    }
+    return _result(block, ordinal, truth, answer, correct, took_ms, **about, **more)
 
 
 def triad(odd: int, chosen: int | None, ordinal: int = 0, *, trainee: str = "t1", b: float | None = 0.0) -> Result:

@@ -18,8 +18,7 @@ from PIL import Image
 from fr_api.v1 import training_pb2, training_pb2_grpc
 from support.scripted import answering, refuse
 
-LOST = ""
-"""As the reason of a refusal: the connection breaks, and no reason comes."""
+LOST = ""  # as the reason of a refusal: the connection breaks, and no reason comes
 
 
 def face(colour: tuple[int, int, int] = (200, 160, 140), side: int = 64) -> bytes:

@@ -52,8 +52,7 @@ from support.training_stores import add_course, small_course
 
 HOST = "127.0.0.1"
 OVERRIDES = ("server.port=0", f"quality.min_sharpness={NULL_QUALITY['min_sharpness']}")
-SOON_S = 20.0
-"""Longest wait for an answer."""
+SOON_S = 20.0  # longest wait for an answer
 
 
 def figure(name: str, value: object) -> None:
@@ -63,8 +62,6 @@ def figure(name: str, value: object) -> None:
 
 @dataclass(frozen=True)
 class Made:
-    """A folder that `fr server init` has made."""
-
     folder: Path
 
     @property
@@ -90,10 +87,14 @@ def fr_server(*arguments: str) -> Result:
     return CliRunner().invoke(build(), ["server", *arguments])
 
 
-def made(folder: Path) -> Made:
-    """Set a server up in a folder that is not there."""
-    ended = fr_server("init", str(folder), "--name", HOST, "--name", "localhost")
+def done(*arguments: str) -> None:
+    """Run `fr server`, which must end well."""
+    ended = fr_server(*arguments)
     assert ended.exit_code == 0, ended.output
+
+
+def made(folder: Path) -> Made:
+    done("init", str(folder), "--name", HOST, "--name", "localhost")
     return Made(folder)
 
 

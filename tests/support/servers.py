@@ -35,16 +35,15 @@ from fr_core.types import F32, U8, AlignedFace, Detection, frozen_array
 from fr_server.app import App, Load
 from fr_server.config import Config, config_from
 from fr_server.main import open_galleries
+from fr_server.storage.opening import Stores
 from fr_server.telemetry.open import Telemetry
 
 SQUARE = 64
 
-Fr = Callable[..., tuple[int, str, str]]
-"""Runs `fr`: its words; the status, what it printed, and its errors."""
+Fr = Callable[..., tuple[int, str, str]]  # runs `fr`: its words; the status, what it printed, and its errors
 EmbedderRun = Callable[[Sequence[AlignedFace]], Sequence[F32]]
 
-# The null faces are flat squares: sharp or frontal they are not.
-NULL_QUALITY = {"min_sharpness": 0.0}
+NULL_QUALITY = {"min_sharpness": 0.0}  # the null faces are flat squares: sharp or frontal they are not
 
 
 def photo(*blues: int, size: int = SQUARE, width: int = 400, height: int = 200) -> bytes:
@@ -97,8 +96,6 @@ def _engine(
 
 
 class GatedDetector(NullDetector):
-    """A null detector that waits until it is let go."""
-
     def __init__(self) -> None:
         self.entered = threading.Semaphore(0)
         self.gate = threading.Event()
@@ -142,6 +139,11 @@ class Running:
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.app.port}"
+
+    @property
+    def stores(self) -> Stores:
+        assert self.app._stores is not None
+        return self.app._stores
 
     def stop(self) -> Future[None]:
         return asyncio.run_coroutine_threadsafe(self.app.stop(), self.loop)

@@ -36,13 +36,11 @@ from fr_training.sessions.probes import lock_probe
 from fr_training.sessions.views import ShowBlock, ShowTrial
 from fr_training.trials import OwnList, Session
 
-T0 = 1_700_000_000_000
-"""When every session here begins, milliseconds since 1970, UTC."""
+T0 = 1_700_000_000_000  # when every session here begins, milliseconds since 1970, UTC
 
 SECRET = bytes(range(32))
 PHOTO = ProbeSent("ab" * 32)
-OWN_GALLERY = range(900, 905)
-"""Pictures that a search for an own probe finds."""
+OWN_GALLERY = range(900, 905)  # pictures that a search for an own probe finds
 
 PLAN = """
 format = 1
@@ -105,17 +103,9 @@ def _item(name: str, key: AnswerKey | None, b: float | None, numbers: count[int]
 
 
 def _photos(key: AnswerKey | None) -> int:
-    match key:
-        case PairKey():
-            return 2
-        case TriadKey():
-            return 3
-        case ListKey():
-            return 1 + len(key.similarities)
-        case TriageKey():
-            return 1
-        case None:
-            return 0
+    if isinstance(key, ListKey):
+        return 1 + len(key.similarities)
+    return {PairKey: 2, TriadKey: 3, TriageKey: 1}.get(type(key), 0)
 
 
 def _with_b(keys: Sequence[AnswerKey | None], spread: float) -> list[tuple[AnswerKey | None, float | None]]:

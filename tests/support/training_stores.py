@@ -73,7 +73,6 @@ def small_course(toml: str = PLAN, course_id: str = "00000000000000c1", created_
 
 
 def pictures_of(course: Course) -> tuple[bytes, ...]:
-    """A picture of one length for each number that the items of a course name."""
     last = max(number for form in course.forms.values() for item in form.items for number in item.photos)
     return tuple(random.Random(number).randbytes(PICTURE_BYTES) for number in range(last + 1))
 

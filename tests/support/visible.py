@@ -97,8 +97,7 @@ def attributes(picture: bytes) -> tuple[float, ...]:
     return tuple(map(float, found))
 
 
-Of = Callable[[Seen], tuple[float, ...]]
-"""The attributes to check."""
+Of = Callable[[Seen], tuple[float, ...]]  # the attributes to check
 
 
 def told(seen: Seen) -> tuple[float, ...]:
@@ -110,7 +109,6 @@ def picture(seen: Seen) -> tuple[float, ...]:
 
 
 def pair_rows(items: Sequence[Item], photos: Photos, of: Of, stratum: int = 0) -> Iterator[Row]:
-    """Rows to learn whether a pair shows one person: its photos, their means, and their differences."""
     for item in items:
         assert isinstance(item.key, PairKey)
         a, b = (np.array(of(one)) for one in photos.of(item))
