@@ -21,9 +21,6 @@ from fr_core.scoring.pav import pool, runs
 from fr_core.scoring.rejection import rates_by_quality
 from fr_core.scoring.support import rule_of_three
 
-# --- identification, groups and quality -----------------------------------------------------------------------
-
-
 F64 = npt.NDArray[np.float64]
 
 isotonic = import_module("sklearn.isotonic")
@@ -102,9 +99,6 @@ def test_bins_agree_with_scipy() -> None:
     assert [found.fmr.value for found in bins if found.fmr] == pytest.approx((1 - missed).tolist())
 
 
-# --- strength of evidence -------------------------------------------------------------------------------------
-
-
 def overlapping(seed: int) -> tuple[F64, F64]:
     """Mated and non-mated similarities that overlap, with ties."""
     rng = np.random.default_rng(seed)
@@ -165,14 +159,11 @@ def test_brier_and_log_loss_are_those_of_scikit_learn() -> None:
         ([10.0] * 9, [10.0], 1.0, 1.0),
     ],
 )
-def test_the_limits_are_the_empirical_bounds_of_another_tool_kit(
+def test_limits_are_the_bounds_of_lir(
     mated: list[float], nonmated: list[float], weakest: float, strongest: float
 ) -> None:
     low, high = supported_limits(np.log10(mated), np.log10(nonmated))
     assert (10**low, 10**high) == pytest.approx((weakest, strongest), rel=0.012)
-
-
-# --- curves and areas -----------------------------------------------------------------------------------------
 
 
 SAME = np.array([3, 3, 2, 2, 1, 0, -1, 3, 2, 1], dtype=np.float64)

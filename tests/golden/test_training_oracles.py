@@ -90,8 +90,7 @@ def test_automation_bias_of_somebody_who_leans() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "g", "offset"),
-    [(0.75, 0.5, 0.0), (0.75, 1 / 3, 0.5108), (0.85, 0.5, 0.8473), (0.85, 1 / 3, 1.2368)],
+    ("target", "g", "offset"), [(0.75, 0.5, 0.0), (0.75, 1 / 3, 0.5108), (0.85, 0.5, 0.8473), (0.85, 1 / 3, 1.2368)]
 )
 def test_offset_for_a_target(target: float, g: float, offset: float) -> None:
     assert offset_for(target, g) == near(offset)

@@ -60,13 +60,7 @@ def by_photos(pairs: list[VerificationPair], faces: dict[Path, EmbeddedFace]) ->
 
 def report_of(engine: Engine, given: PairsToCompare) -> VerificationReport:
     return run_verification(
-        engine,
-        given,
-        flip=False,
-        seed=1,
-        workers=8,
-        clock=lambda: datetime(2026, 1, 2, tzinfo=UTC),
-        on_progress=ignore,
+        engine, given, flip=False, seed=1, workers=8, clock=lambda: datetime(2026, 1, 2, tzinfo=UTC), on_progress=ignore
     )
 
 

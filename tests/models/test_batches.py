@@ -39,7 +39,7 @@ def opened(cache: ModelCache, device: str, precision: str, sizes: str) -> Engine
 
 @pytest.mark.parametrize("pack_name", ["buffalo_s", "sface"])
 @pytest.mark.parametrize("device", ["cpu", "openvino"])
-def test_tiles_of_a_batch_have_the_faces_that_each_has_alone(
+def test_tiles_give_the_same_faces(
     pack_cache: ModelCache, photos: dict[str, Path], pack_name: str, device: str
 ) -> None:
     """YuNet's file says that it takes one tile, and is edited to take more."""
@@ -72,9 +72,7 @@ def cosines(ours: tuple[EmbeddedFace, ...], theirs: tuple[EmbeddedFace, ...]) ->
     ("device", "precision"),
     [("cpu", "f32"), ("openvino", "f32"), pytest.param("openvino", "bf16", marks=pytest.mark.nightly)],
 )
-def test_a_face_does_not_depend_on_its_batch(
-    pack_cache: ModelCache, photos: dict[str, Path], device: str, precision: str
-) -> None:
+def test_batches_change_no_face(pack_cache: ModelCache, photos: dict[str, Path], device: str, precision: str) -> None:
     crowd = photos["solvay"].read_bytes()
     single, many = (opened(pack_cache, device, precision, sizes) for sizes in ("1", "1,8"))
     alone = single.pipeline.analyze(crowd).faces

@@ -97,9 +97,7 @@ if TYPE_CHECKING:
 PEOPLE = ("001", "002", "003", "004")
 
 
-def test_a_report_is_repeated_and_an_edited_figure_is_named(
-    testdata: Path, pack_cache: ModelCache, tmp_path: Path
-) -> None:
+def test_a_repeated_report_names_an_edited_figure(testdata: Path, pack_cache: ModelCache, tmp_path: Path) -> None:
     root, out = tmp_path / "people", tmp_path / "out"
     for name in PEOPLE:
         (root / name).mkdir(parents=True)

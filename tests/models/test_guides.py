@@ -31,9 +31,7 @@ def lay_out(folder: Path, photos: dict[str, Path]) -> None:
         shutil.copy(photos[key], folder / name)
 
 
-def test_the_commands_of_the_readme_and_of_the_server_guide(
-    tmp_path: Path, pack_cache: ModelCache, photos: dict[str, Path]
-) -> None:
+def test_the_readme_and_the_server_guide(tmp_path: Path, pack_cache: ModelCache, photos: dict[str, Path]) -> None:
     lay_out(tmp_path, photos)
     with serving(tmp_path, "--port", "0", "--data", tmp_path / "galleries") as server:
         fetches_and_lists_the_models(tmp_path)
@@ -81,9 +79,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.models
-def test_simulated_trainees_take_a_course_and_everything_is_written(
-    tmp_path: Path, pack_cache: ModelCache, photos: dict[str, Path]
-) -> None:
+def test_the_training_demo_writes_everything(tmp_path: Path, pack_cache: ModelCache, photos: dict[str, Path]) -> None:
     command = [sys.executable, "examples/demo_training.py", "--out", str(tmp_path), "--trainees", "3"]
     ran = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=240, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -45,9 +45,7 @@ def test_groups_are_counted(pipeline: Pipeline, photos: dict[str, Path]) -> None
     assert len(pipeline.detect(photos["solvay"].read_bytes()).faces) == 29
 
 
-def test_openvino_gives_what_onnx_runtime_gives(
-    pipeline: Pipeline, pack_name: str, pack_cache: ModelCache, photos: dict[str, Path]
-) -> None:
+def test_openvino_agrees(pipeline: Pipeline, pack_name: str, pack_cache: ModelCache, photos: dict[str, Path]) -> None:
     opened = open_engine(load_pack(pack_name), pack_cache, EngineOptions(device="openvino"))
     assert opened.device.active == "openvino"
     for key in ("obama", "t1", "person_b_2"):

@@ -223,7 +223,7 @@ def look_at_what_was_written(folder: Path) -> None:
     assert len(json.loads((folder / "certificates.json").read_text())) == TAKING
 
 
-def test_the_example_for_engineers_takes_a_course(
+def test_the_example_for_engineers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FR_HOME", str(tmp_path))
@@ -236,9 +236,6 @@ def test_the_example_for_engineers_takes_a_course(
     printed = capsys.readouterr().out
     for words in ("kept under a pseudonym", "15 of 15 trials answered", "1 of 1 trials answered", "16 rows"):
         assert words in printed
-
-
-# --- what the pages say --------------------------------------------------------------------------------------
 
 
 def test_every_command_in_a_sentence_is_one_with_its_options() -> None:

@@ -154,9 +154,7 @@ def chances(sets: Sets, exercise: str, name: str, of: Of) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(("exercise", "name"), CASES)
-def test_what_is_known_of_photos_and_people_apart_from_their_faces_tells_nothing(
-    sets: Sets, exercise: str, name: str
-) -> None:
+def test_facts_beside_the_faces_tell_nothing(sets: Sets, exercise: str, name: str) -> None:
     found = chances(sets, exercise, name, told)
     assert min(found.values()) >= LEAK, found
 

@@ -131,9 +131,6 @@ def office(tmp_path: Path, pack_cache: ModelCache, photos: dict[str, Path]) -> I
         assert [word for word in ("obama", "biden", "2026-014", "probe.jpg", "ears") if word in told] == []
 
 
-# --- running a server --------------------------------------------------------------------------------------------
-
-
 def test_a_server_from_its_first_ten_minutes_to_the_lost_machine(office: Office) -> None:
     follow_the_page(office)
     the_server_refuses_what_the_page_says(office)
@@ -206,17 +203,12 @@ def a_program_in_another_language_calls_with_a_key(office: Office) -> None:
     assert json.loads(told)["model"]["id"]["pack"] == "buffalo_s"
 
 
-# --- the pages to start with -------------------------------------------------------------------------------------
-
-
 def to_run(text: str, port: str) -> list[str]:
     """The commands of a page but those that install, with a free port for the metrics."""
     return [line.replace("9464", port) for line in commands(text) if not line.startswith(INSTALLING)]
 
 
-def test_operators_start_back_up_update_and_watch_and_integrators_search(
-    office: Office, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_operators_run_a_server_and_integrators_search(office: Office, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         metrics = str(free.getsockname()[1])
@@ -237,7 +229,7 @@ def test_operators_start_back_up_update_and_watch_and_integrators_search(
     assert "examiner" in printed
 
 
-def test_integrators_start_with_a_server_that_asks_nobody(
+def test_integrators_start_without_keys(
     office: Office, photos: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("photos/obama").joinpath(photos["obama"].name).rename("photos/obama/obama.jpg")
@@ -255,12 +247,7 @@ def test_integrators_start_with_a_server_that_asks_nobody(
     assert "UNKNOWN_GALLERY" in printed
 
 
-# --- cases, and the audit of them --------------------------------------------------------------------------------
-
-
-def test_a_case_from_the_gallery_to_its_deletion_and_its_audit(
-    office: Office, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_case_from_its_gallery_to_its_audit(office: Office, capsys: pytest.CaptureFixture[str]) -> None:
     office.run(f"fr server init faces --name {NAME}")
     office.run("fr serve --config faces/server.toml")
     follow_the_case(office)
@@ -370,9 +357,6 @@ def an_admin_deletes_the_case_and_its_audit_stays(office: Office) -> None:
     office.run(line)
     assert "UNKNOWN_CASE" in office.refused("fr --connection operator.toml case show CASE")
     assert "case.finding" in office.run("fr --connection auditor.toml audit search --chain cases --case 2026-014")
-
-
-# --- what the pages say ------------------------------------------------------------------------------------------
 
 
 def test_what_a_gallery_is_for_is_said_when_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ def test_control_neither_a_first_start_nor_the_next_warns(config: Config, caplog
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_store_that_is_made_anew_where_a_lock_is_left_is_told(
+def test_a_new_store_where_one_was_is_logged(
     config: Config, data: Path, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     path = data / FILES[name]
@@ -62,9 +62,7 @@ def test_a_store_that_is_made_anew_where_a_lock_is_left_is_told(
     assert warnings(config, caplog) == []
 
 
-def test_galleries_that_are_made_anew_where_a_lock_is_left_are_told(
-    config: Config, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_new_galleries_where_some_were_are_logged(config: Config, caplog: pytest.LogCaptureFixture) -> None:
     def told() -> list[str]:
         caplog.clear()
         with caplog.at_level(logging.WARNING):
@@ -92,7 +90,7 @@ def test_an_empty_folder_may_be_that_of_a_disk_that_is_not_mounted(
     assert told.startswith(f"The {name} was not at ")
 
 
-def test_a_folder_that_was_taken_away_whole_or_holds_another_store_is_none_that_is_missed(
+def test_a_folder_without_remains_warns_of_nothing(
     config: Config, data: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The first is what the runbook says to do with a damaged store, the second a configuration that may be."""
@@ -106,7 +104,7 @@ def test_a_folder_that_was_taken_away_whole_or_holds_another_store_is_none_that_
     assert (data / "access/training.sqlite").exists()
 
 
-def test_of_a_store_that_cannot_be_made_nothing_is_said_to_be_made(
+def test_a_store_that_cannot_be_made_is_not_logged(
     config: Config, data: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = data / "cases/cases.sqlite"

@@ -328,9 +328,7 @@ def test_a_generator_is_that_of_its_secret_label_and_number() -> None:
     ("same", "different", "trials", "wanted"),
     [(20, 20, 10, {5}), (20, 10, 12, {8}), (3, 1, 4, {3}), (0, 5, 3, {0}), (5, 0, 3, {3}), (1, 1, 1, {0, 1})],
 )
-def test_an_adaptive_block_has_as_large_a_share_of_either_class_as_its_form(
-    same: int, different: int, trials: int, wanted: set[int]
-) -> None:
+def test_an_adaptive_block_has_the_shares_of_its_form(same: int, different: int, trials: int, wanted: set[int]) -> None:
     orders = {class_order(bytes([n] * 32), "b", same, different, trials) for n in range(64)}
     assert {len(order) for order in orders} == {trials}
     assert {sum(order) for order in orders} == wanted

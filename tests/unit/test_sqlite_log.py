@@ -131,7 +131,7 @@ def test_change_of_a_byte_before_the_last_transaction_is_found(whole: Path, tmp_
             require(whole, with_bytes(log, place, bytes([log[place] ^ 1])), tmp_path)
 
 
-def test_of_an_end_in_two_sectors_changed_salts_are_told_and_another_change_is_not(
+def test_of_an_end_in_two_sectors_changed_salts_are_found(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
     (last_but_one,) = straddling(range(2 * SMALL, 4 * SMALL))
@@ -144,9 +144,6 @@ def test_of_an_end_in_two_sectors_changed_salts_are_told_and_another_change_is_n
             require(database, with_bytes(log, place, bytes([log[place] ^ 1])), tmp_path)
     place = begin_of(last_but_one) + 2_000
     assert require(database, with_bytes(log, place, bytes([log[place] ^ 1])), tmp_path) == (last_but_one, True)
-
-
-# --- what is taken off -------------------------------------------------------------------------------------------
 
 
 def test_a_log_keeps_its_valid_frames_and_nothing_behind_them(whole: Path, tmp_path: Path) -> None:
@@ -167,9 +164,6 @@ def test_nothing_is_taken_off_where_no_log_is_known(whole: Path, tmp_path: Path)
     with pytest.raises(StoreFailed):
         truncate_log(copy, frames, PAGE, "")
     assert log_of(copy).read_bytes() == log_of(whole).read_bytes()
-
-
-# --- the header --------------------------------------------------------------------------------------------------
 
 
 def copied(database: Path, folder: Path) -> Path:
@@ -235,7 +229,7 @@ def test_a_header_may_be_torn_when_the_log_is_begun_anew(whole: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(("ahead", "lost"), [(1, True), (2**16 - 1, True), (2**16 + 1, False), (-1, False)])
-def test_frames_are_newer_than_their_header_where_their_salt_is_ahead(
+def test_frames_with_a_salt_ahead_are_newer_than_the_header(
     whole: Path, tmp_path: Path, ahead: int, lost: bool
 ) -> None:
     """The first salt goes up by 1 with each log; those much farther ahead have nothing to do with this one."""

@@ -120,9 +120,6 @@ def damage(folder: Path, sql: str) -> None:
     connection.close()
 
 
-# --- what training has kept so far ---------------------------------------------------------------------------------
-
-
 def test_the_rows_of_training_are_bound_and_authenticated_as_they_ever_were() -> None:
     assert TRAINING.bound("courses", 3, "c1") == encode("fr-core training", 1, "courses", 3, "c1")
     assert bound_trial(5, 7) == encode("fr-core training", 1, "trials") + (5).to_bytes(8, "little") + b"\7" + bytes(7)
@@ -134,18 +131,12 @@ def test_the_rows_of_training_are_bound_and_authenticated_as_they_ever_were() ->
     assert {(keys.owner, keys.table) for keys in TRAINING.wrapped} == {(-1, "courses"), (-2, "cohorts")}
 
 
-# --- kinds of stores -----------------------------------------------------------------------------------------------
-
-
 def test_stores_of_two_kinds_take_nothing_of_each_other() -> None:
     other = replace(SCHEMA, binding="fr-core others", mac_prefix="others ")
     assert SCHEMA.bound("boxes", 1) != other.bound("boxes", 1)
     assert SCHEMA.bound("boxes", 1) != replace(SCHEMA, layout=2).bound("boxes", 1)
     macs = {Vault(KEY, bytes(32), prefix=one.mac_prefix).mac("token", (1,)) for one in (SCHEMA, other)}
     assert len(macs) == 2
-
-
-# --- the key is rotated --------------------------------------------------------------------------------------------
 
 
 def test_every_key_of_both_tables_is_wrapped_anew(tmp_path: Path) -> None:
@@ -199,9 +190,6 @@ def test_a_rotation_wants_another_key_and_nobody_else(things: Things, tmp_path: 
     database.rotate(OTHER_KEY)
 
 
-# --- transactions --------------------------------------------------------------------------------------------------
-
-
 T = TypeVar("T", bound=Transaction)
 
 
@@ -251,9 +239,7 @@ def test_jobs_that_wait_share_a_transaction_and_one_that_fails_is_undone_alone(t
     assert kept == ["good", "good"]
 
 
-def test_room_that_a_job_wanted_which_was_undone_is_there_for_the_next(
-    things: Things, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_room_of_a_job_that_was_undone_is_free_again(things: Things, monkeypatch: pytest.MonkeyPatch) -> None:
     database, writer = things
     monkeypatch.setattr(database, "spare_bytes", lambda: 1_000)
 
@@ -333,9 +319,6 @@ def test_a_closed_store_says_its_name(tmp_path: Path) -> None:
         pass
     with pytest.raises(ShuttingDown, match="store of things"):
         writer.run(put_box(""))
-
-
-# --- who opens it --------------------------------------------------------------------------------------------------
 
 
 def test_two_kinds_of_stores_lie_in_one_folder(tmp_path: Path) -> None:
@@ -450,9 +433,6 @@ def test_a_whole_log_stays_as_it_was_found(tmp_path: Path) -> None:
             (again / name).write_bytes((tmp_path / "left" / name).read_bytes())
     with opened(again):
         assert (again / log.name).read_bytes() == whole
-
-
-# --- rows that hold what none can -------------------------------------------------------------------------------------
 
 
 NAME = "Erika Mustermann"

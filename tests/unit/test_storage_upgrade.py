@@ -153,9 +153,6 @@ def takers(database: Database) -> list[int]:
         return [pid for (pid,) in now.rows("SELECT by_pid FROM taken")]
 
 
-# --- alone ---------------------------------------------------------------------------------------------------------
-
-
 def test_an_older_store_is_brought_up_to_date_once(folder: Path) -> None:
     with opened(folder, LATER) as database:
         assert contents(database) == CONTENTS
@@ -206,12 +203,7 @@ def test_under_another_key_nothing_is_changed(folder: Path) -> None:
     require_earlier(folder)
 
 
-# --- with others ---------------------------------------------------------------------------------------------------
-
-
-def test_while_the_older_version_is_at_work_the_later_one_is_refused(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_beside_the_older_version_the_later_one_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database_room, "_UPGRADE_S", 0.1)
     with opened(folder, EARLIER) as older:
         with pytest.raises(StoreInUse, match="older version"), opened(folder, LATER):
@@ -245,9 +237,6 @@ def test_several_wait_for_one_who_dies_before_it_has_done_anything(folder: Path)
     assert len(takers(databases[0])) == 1
     for database in databases:
         database.close()
-
-
-# --- processes -----------------------------------------------------------------------------------------------------
 
 
 def main() -> None:

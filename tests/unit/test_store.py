@@ -73,12 +73,7 @@ def test_folder_and_files_are_for_their_owner_alone(store: GalleryStore, tmp_pat
         transaction.insert_gallery(INFO)
     folder = tmp_path / "data"
     files = sorted(folder.iterdir())
-    assert [file.name for file in files] == [
-        "galleries.db",
-        "galleries.db-shm",
-        "galleries.db-wal",
-        "galleries.lock",
-    ]
+    assert [file.name for file in files] == ["galleries.db", "galleries.db-shm", "galleries.db-wal", "galleries.lock"]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
 

@@ -94,9 +94,6 @@ def spoil(tmp_path: Path, sql: str) -> None:
         connection.execute(sql).fetchall()
 
 
-# --- galleries and photos -----------------------------------------------------------------------------------
-
-
 def test_a_photo_is_kept_where_the_gallery_keeps_photos(store: GalleryStore, tmp_path: Path) -> None:
     for name, keeps in (("g", True), ("h", False)):
         run(store, CreateGallery(gallery(name, keeps_photos=keeps)))
@@ -161,9 +158,6 @@ def test_a_quality_of_minus_zero_comes_back(store: GalleryStore) -> None:
     assert sum(len(block.template_ids) for block in store.vectors(10)) == 1
 
 
-# --- metadata and vectors -----------------------------------------------------------------------------------
-
-
 def test_a_row_of_metadata_that_was_altered_is_not_filtered_by(store: GalleryStore, tmp_path: Path) -> None:
     run(store, CreateGallery(gallery("g")))
     enrol(store, "g", "s", 1, metadata={"team": "red"})
@@ -192,7 +186,7 @@ def test_a_row_of_metadata_that_was_altered_is_not_filtered_by(store: GallerySto
         ("UPDATE galleries SET version = 77", lambda s: s.galleries("", 9)),
     ],
 )
-def test_what_was_altered_under_an_open_store_is_not_served(
+def test_altered_rows_are_not_served(
     store: GalleryStore, tmp_path: Path, sql: str, read: Callable[[Any], object]
 ) -> None:
     run(store, CreateGallery(gallery("g", retention=HOUR)))
@@ -233,9 +227,6 @@ def test_a_row_that_was_altered_is_not_written_again_as_if_it_were_sound(store: 
     spoil(tmp_path, "UPDATE galleries SET template_count = 7")
     with pytest.raises(StoreCorrupt), store.transaction() as transaction:
         transaction.changed(1, 0, 1)
-
-
-# --- numbers, counts, savepoints ----------------------------------------------------------------------------
 
 
 def test_a_number_is_not_given_again_after_a_rollback_or_a_restart(store: GalleryStore, tmp_path: Path) -> None:
@@ -295,9 +286,6 @@ def test_a_gallery_that_is_deleted_and_made_again_in_one_transaction(store: Gall
     assert (row_of(store, "g").gallery_no, row_of(store, "g").info.version) == (2, 2)
 
 
-# --- ends and retentions ------------------------------------------------------------------------------------
-
-
 def test_a_gallery_takes_nothing_more_from_its_end_on(store: GalleryStore) -> None:
     run(store, CreateGallery(gallery("g", expires=NOW + HOUR)))
     before_end = NOW + HOUR - timedelta(microseconds=1)
@@ -335,9 +323,6 @@ def test_what_has_been_kept_long_enough_is_purged_in_steps(store: GalleryStore, 
     assert verify(tmp_path, KEY).photos == 5
 
 
-# --- erasures -----------------------------------------------------------------------------------------------
-
-
 def test_an_erasure_leaves_a_receipt_that_does_not_say_whose(store: GalleryStore, tmp_path: Path) -> None:
     run(store, CreateGallery(gallery("g")))
     for number in (1, 2):
@@ -356,12 +341,7 @@ def test_an_erasure_leaves_a_receipt_that_does_not_say_whose(store: GalleryStore
         verify(tmp_path, KEY)
 
 
-# --- room on the disk ---------------------------------------------------------------------------------------
-
-
-def test_what_would_grow_is_refused_where_the_disk_is_nearly_full(
-    store: GalleryStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_growth_is_refused_on_a_nearly_full_disk(store: GalleryStore, monkeypatch: pytest.MonkeyPatch) -> None:
     run(store, CreateGallery(gallery("g", keeps_photos=True)))
     enrol(store, "g", "s", 1)
     spare, asked = [0], []

@@ -276,9 +276,6 @@ def test_the_gap_of_a_page_is_cleaned_and_nothing_else(kind: int, header: int) -
     assert clean_page(bytes(page), header) == bytes(page)
 
 
-# --- rotation -----------------------------------------------------------------------------------------------
-
-
 def key_bytes(folder: Path) -> list[bytes]:
     with closing(apsw.Connection(str(folder / DATABASE_NAME))) as connection:
         rows = connection.execute("SELECT wrapped_key FROM subjects UNION ALL SELECT wrapped_key FROM store")
@@ -331,7 +328,7 @@ def test_a_rotation_beside_who_reads_is_one_and_the_next_start_overwrites_the_re
 
 
 @pytest.mark.parametrize("error", [StoreFailed("The disk refuses."), StoreCorrupt("It is damaged.")])
-def test_a_rotation_whose_scrub_fails_is_under_the_new_key(
+def test_a_failed_scrub_leaves_the_new_key(
     store: GalleryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     with monkeypatch.context() as patched:
@@ -342,7 +339,7 @@ def test_a_rotation_whose_scrub_fails_is_under_the_new_key(
 
 
 @pytest.mark.parametrize("wraps", [1, 100, PEOPLE, PEOPLE + 1])
-def test_a_rotation_that_is_interrupted_leaves_the_former_key_valid(
+def test_a_rotation_that_dies_leaves_the_former_key(
     store: GalleryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wraps: int
 ) -> None:
     former = key_bytes(tmp_path)

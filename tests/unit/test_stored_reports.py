@@ -94,7 +94,7 @@ def test_a_report_is_deleted_even_if_damaged_while_others_read_it(reports: Repor
             reports.delete(report_id)
 
 
-def test_a_report_whose_files_the_disk_does_not_delete_is_told_and_removed_later(
+def test_a_report_that_is_not_deleted_is_removed_later(
     reports: Reports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(folder: Path) -> None:
@@ -110,9 +110,7 @@ def test_a_report_whose_files_the_disk_does_not_delete_is_told_and_removed_later
     assert list((tmp_path / "data" / "reports").iterdir()) == []
 
 
-def test_a_report_that_is_deleted_while_it_is_looked_for_is_unknown(
-    reports: Reports, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_report_deleted_while_it_is_opened_is_unknown(reports: Reports, monkeypatch: pytest.MonkeyPatch) -> None:
     report = kept(reports)
     opened = os.open
 
@@ -193,9 +191,7 @@ def test_damage_is_told(reports: Reports, tmp_path: Path, name: str, damage: Cal
         ('"scores.csv": "', '"scores.csv": "x'),
     ],
 )
-def test_a_summary_that_nobody_wrote_leaves_the_others_to_be_listed(
-    reports: Reports, tmp_path: Path, this: str, that: str
-) -> None:
+def test_a_false_summary_leaves_the_others_listed(reports: Reports, tmp_path: Path, this: str, that: str) -> None:
     whole, damaged = kept(reports), kept(reports, 1.0)
     path = tmp_path / "data" / "reports" / damaged.report_id / SUMMARY_NAME
     text = path.read_text(encoding="utf-8")
@@ -262,7 +258,7 @@ def test_a_report_of_a_call_that_has_ended_is_not_kept(reports: Reports, tmp_pat
     assert list((tmp_path / "data" / "reports").iterdir()) == []
 
 
-def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_writes_is_not(
+def test_leftovers_of_dead_writers_are_removed(
     reports: Reports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reports.remove_leftovers()  # of no folder at all
@@ -284,7 +280,7 @@ def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_writes_is_no
     assert [path.name for path in folder.iterdir()] == [report.report_id]
 
 
-def test_a_writer_whose_folder_is_taken_for_a_leftover_makes_another(
+def test_a_writer_whose_folder_is_gone_makes_another(
     reports: Reports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "data" / "reports"
@@ -314,9 +310,7 @@ def test_a_writer_whose_folder_is_taken_for_a_leftover_makes_another(
     assert read(reports, report.report_id, "report.json") == (report, b"{}")
 
 
-def test_the_name_of_a_new_folder_of_reports_is_durable(
-    reports: Reports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_new_folder_of_reports_is_durable(reports: Reports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[Path] = []
     monkeypatch.setattr(fr_evaluation.stored, "sync", synced.append)
     kept(reports)
@@ -358,7 +352,7 @@ def test_a_set_that_allows_it_shows_both_photos_of_each_pair_without_names(repor
         assert len(text) < 1_000_000
 
 
-def test_the_command_passes_on_what_is_asked_for(
+def test_the_command_shows_thumbnails(
     report: VerificationReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fr_core.engine.open_engine", lambda *arguments: engine())
@@ -368,9 +362,7 @@ def test_the_command_passes_on_what_is_asked_for(
     assert IMAGE.search((tmp_path / "report.html").read_text(encoding="utf-8"))
 
 
-def test_a_report_takes_the_place_of_the_one_before_for_its_owner_alone(
-    report: VerificationReport, tmp_path: Path
-) -> None:
+def test_a_report_replaces_the_one_before_for_its_owner_alone(report: VerificationReport, tmp_path: Path) -> None:
     out = tmp_path / "out"
     files = write_report(replace(report, calibration=None), out)
     assert {file.name for file in files} <= NAMES
@@ -386,7 +378,7 @@ def test_a_report_takes_the_place_of_the_one_before_for_its_owner_alone(
     assert stat.S_IMODE(out.stat().st_mode) == 0o755
 
 
-def test_a_file_that_cannot_be_written_leaves_the_one_before(
+def test_a_failed_write_leaves_the_file(
     report: VerificationReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "report.json").write_bytes(b"before")

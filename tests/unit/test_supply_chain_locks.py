@@ -233,9 +233,6 @@ def test_exceptions_are_needed() -> None:
     assert all(reason for _, reason in EXCEPTIONS.values())
 
 
-# --- images -----------------------------------------------------------------------------------------------------------
-
-
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 IMAGES = {"Dockerfile": "requirements-cpu.lock", "Dockerfile.gpu": "requirements-gpu.lock"}
 

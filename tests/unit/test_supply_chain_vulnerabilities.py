@@ -119,9 +119,6 @@ def test_a_vulnerability_decides_the_exit_status(osv: Service, capsys: pytest.Ca
     assert f"{name} {version}: TEST-3" in capsys.readouterr().err
 
 
-# --- the bill of materials --------------------------------------------------------------------------------------------
-
-
 PINS = [pin for pin in read_lock(ROOT / LOCKS[0]) if pin.applies()]
 PACKS = [load_pack(name) for name in pack_names()]
 

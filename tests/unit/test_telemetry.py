@@ -162,10 +162,7 @@ def test_what_cannot_be_read_is_left_out(tmp_path: Path, caplog: pytest.LogCaptu
 
 
 def test_galleries_are_counted_over_all_pages(tmp_path: Path) -> None:
-    pages = {
-        "": Page((gallery_of(2, 5), gallery_of(1, 1)), "more"),
-        "more": Page((gallery_of(0, 0),), ""),
-    }
+    pages = {"": Page((gallery_of(2, 5), gallery_of(1, 1)), "more"), "more": Page((gallery_of(0, 0),), "")}
 
     class Listed:
         def list(self, page_size: int, page_token: str) -> Page[GalleryInfo]:

@@ -166,9 +166,6 @@ for raised in (type("ExecuteBatchError", (Exception,), {}), OSError):  # the fir
     assert done.stdout == ""
 
 
-# --- traces -----------------------------------------------------------------------------------------------------------
-
-
 DETECT = "fr_api.v1.RecognitionService/Detect"
 TRACE_ID, PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -239,9 +236,7 @@ def test_parent_that_is_none_makes_a_trace_of_its_own(traced: Traced, garbage: s
     ("error", "outcome", "is_error"),
     [(UnsupportedFormat("Jane Roe's photo."), "UNSUPPORTED_FORMAT", False), (KeyError("Jane Roe"), "KeyError", True)],
 )
-def test_step_that_raises_tells_what_but_not_its_message(
-    traced: Traced, error: Exception, outcome: str, is_error: bool
-) -> None:
+def test_step_that_raises_tells_no_message(traced: Traced, error: Exception, outcome: str, is_error: bool) -> None:
     def step() -> None:
         with pytest.raises(type(error)), traced.listener.stage("decode"):
             raise error

@@ -144,9 +144,6 @@ def refused(checked: Tokens, sent: str) -> Refused:
     return found
 
 
-# --- what is accepted --------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("algorithm", ALL)
 def test_a_token_says_who_calls(tmp_path: Path, algorithm: str) -> None:
     principal = accepted(tokens(tmp_path), token(algorithm=algorithm))
@@ -192,8 +189,6 @@ def test_what_is_just_good_enough(tmp_path: Path, change: Header) -> None:
 def test_types(tmp_path: Path, kind: str) -> None:
     accepted(tokens(tmp_path), token(typ=kind))
 
-
-# --- what is not -------------------------------------------------------------------------------------------------
 
 CLAIMED = [
     ({"exp": None}, Why.MISSING_CLAIM),
@@ -352,9 +347,6 @@ def test_longest_token_is_read(tmp_path: Path) -> None:
     long = token({**CLAIMS, "x": "x" * 5_000})
     assert len(long) < MAX_TOKEN
     accepted(checked, long)
-
-
-# --- the keys ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -136,9 +136,6 @@ CHANGES: dict[str, tuple[Callable[[Place], object], dict[str, object]]] = {
 }
 
 
-# --- a record for each change -----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("action", CHANGES)
 def test_a_change_is_told_with_who_asked_for_it(place: Place, action: str) -> None:
     change, expected = CHANGES[action]
@@ -194,9 +191,6 @@ def test_no_code_no_id_of_a_session_or_trainee_and_no_answer_is_in_any_record(pl
         assert text not in told
 
 
-# --- with its change, or not at all -----------------------------------------------------------------------------
-
-
 def test_what_changes_nothing_and_what_is_refused_is_not_told(place: Place) -> None:
     before = place.seq
     begin(place.store, COURSE, place.enrolled[:1])  # it goes on
@@ -237,9 +231,6 @@ def test_two_stores_of_one_folder_write_one_chain(place: Place, folder: Path) ->
         assert [record.seq for record in records(other, before)] == list(range(before + 1, before + 5))
         assert pseudonyms_of(other).other("trainee", "T") == pseudonyms_of(place.store).other("trainee", "T")
         assert checkpoint_of(other).hash == checkpoint_of(place.store).hash
-
-
-# --- the start, and stores that had no audit --------------------------------------------------------------------
 
 
 def damage(folder: Path, sql: str) -> None:

@@ -249,7 +249,7 @@ def test_an_own_probe_waits_for_somebody_to_tell(key: SigningKey) -> None:
 
 
 @given(graded.results(), graded.results("t2"), st.booleans())
-def test_scores_keep_the_rules_of_ags(
+def test_scores_keep_rules_of_ags(
     key: SigningKey, first: Sequence[Result], second: Sequence[Result], over: bool
 ) -> None:
     results = {"t1": first, "t2": second}
@@ -399,9 +399,7 @@ def test_nothing_tells_who_it_is_or_how_good(key: SigningKey) -> None:
         ((), False),
     ],
 )
-def test_through_is_who_has_ended_all_but_a_retention_test(
-    key: SigningKey, finished: tuple[str, ...], through: bool
-) -> None:
+def test_retention_tests_are_not_needed(key: SigningKey, finished: tuple[str, ...], through: bool) -> None:
     results = {"t1": answered("day-1", "day-2", "later")}
     made = badges(key, results, ended(*finished))
     assert bool(made) is through
@@ -427,9 +425,7 @@ def test_a_course_of_retention_alone_needs_all_of_it() -> None:
 
 
 @given(graded.results(), graded.results("t2"), st.booleans())
-def test_any_results_make_certificates_that_verify(
-    key: SigningKey, first: Sequence[Result], second: Sequence[Result], over: bool
-) -> None:
+def test_certificates_verify(key: SigningKey, first: Sequence[Result], second: Sequence[Result], over: bool) -> None:
     made = badges(key, {"t1": first, "t2": second}, ended("first") if over else (), course())
     assert [one["trainee_id"] for one in made] == (["t1"] if over and any(one.answer for one in first) else [])
     for one in made:

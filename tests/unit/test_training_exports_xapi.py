@@ -224,7 +224,7 @@ def test_a_pair_word_by_word(key: SigningKey) -> None:
         (listed(3, "candidate:3", block="own"), "other", None, "candidate:3"),
     ],
 )
-def test_each_exercise_is_the_interaction_that_fits(
+def test_exercises_as_interactions(
     key: SigningKey, one: Result, kind: str, right: list[str] | None, response: str
 ) -> None:
     (made,) = statements(key, one)

@@ -160,9 +160,7 @@ def test_json_needs_no_matplotlib() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60, cwd=".")
 
 
-def test_a_page_begins_with_the_notice_and_plain_words_and_ends_with_pictures(
-    trainees_page: str, cohorts_page: str
-) -> None:
+def test_a_page_has_notice_words_and_pictures_in_order(trainees_page: str, cohorts_page: str) -> None:
     page = trainees_page
     marks = [NOTICE[:40], "What went well", "Which way the answers lean", "What to practise", "<h2>Pairs</h2>", "<svg"]
     places = [page.index(mark) for mark in marks]
@@ -179,9 +177,7 @@ def heading(page: str, name: str) -> str:
     return html.unescape(part[: part.find("<h2>", 4)])
 
 
-def test_a_cohort_is_shown_by_its_trainees_and_its_ratings_carry_no_words(
-    trainees_page: str, cohorts_page: str
-) -> None:
+def test_a_cohort_is_shown_by_trainees_and_ratings_have_no_words(trainees_page: str, cohorts_page: str) -> None:
     own = heading(cohorts_page, "The trainees, each by themselves")
     for figure in (
         "d', mean of trainees",

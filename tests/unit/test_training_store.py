@@ -92,9 +92,6 @@ def damage(store: TrainingStore, sql: str) -> None:
     connection.close()
 
 
-# --- courses -----------------------------------------------------------------------------------------------------
-
-
 def test_a_course_comes_back_after_the_store_was_closed(tmp_path: Path) -> None:
     pictures = pictures_of(COURSE)
     with open_store(tmp_path / "training") as store:
@@ -155,9 +152,6 @@ def test_what_cannot_be_kept_leaves_no_course(store: TrainingStore) -> None:
     assert store.courses() == ()
     add_course(store, COURSE)  # nothing is in its way
     assert store.courses() == (COURSE,)
-
-
-# --- cohorts -----------------------------------------------------------------------------------------------------
 
 
 def test_a_cohort_and_its_trainees(store: TrainingStore, clock: Clock) -> None:
@@ -223,9 +217,6 @@ def test_a_cohort_whose_time_is_over_is_there_for_nobody(store: TrainingStore, s
     with store._database.reading() as now:
         assert now.rows("SELECT count(*) FROM sessions") == [(0,)]
     assert store.cohorts() == (kept,)
-
-
-# --- sessions ----------------------------------------------------------------------------------------------------
 
 
 def test_a_session_is_made_once(store: TrainingStore, session: Session) -> None:
@@ -395,9 +386,6 @@ def test_a_deleted_trainee_is_gone(store: TrainingStore, session: Session) -> No
         assert now.rows("SELECT count(*) FROM trials") == [(0,)]
 
 
-# --- the store itself --------------------------------------------------------------------------------------------
-
-
 def test_a_log_without_its_database_is_damage(tmp_path: Path) -> None:
     with open_store(tmp_path / "training") as store:
         add_course(store, COURSE)
@@ -465,9 +453,6 @@ def test_a_new_key_takes_the_place_of_the_old(tmp_path: Path) -> None:
         assert len(store.cohorts()) == 2
         assert len(store.changes_since(cohort.cohort_id, -1).sessions) == 1
         assert store.trainee_of_code(enrolled[0].code).trainee_id == enrolled[0].trainee_id
-
-
-# --- caches ------------------------------------------------------------------------------------------------------
 
 
 def test_caches_are_bounded_and_forget_what_was_used_least() -> None:

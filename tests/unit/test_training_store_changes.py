@@ -35,9 +35,6 @@ def show(_: Course, session: Session) -> tuple[Session, None]:
     return shown(COURSE, session), None
 
 
-# --- what has changed ----------------------------------------------------------------------------------------------
-
-
 def test_the_version_of_a_cohort_never_falls(store: TrainingStore) -> None:
     cohort, enrolled = enrol(store)
     seen = [store.cohort_version(cohort.cohort_id)]
@@ -123,9 +120,6 @@ def test_changes_are_of_one_moment(store: TrainingStore) -> None:
     assert len(looks) == 6
 
 
-# --- what is remembered ---------------------------------------------------------------------------------------------
-
-
 def held(store: TrainingStore) -> tuple[set[int], set[int]]:
     """Numbers of the courses and of the cohorts of which something is remembered."""
     return set(store._courses._known._values), set(store._cohorts.keys._values)
@@ -163,9 +157,7 @@ def test_a_cohort_whose_time_is_over_takes_its_key_along(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("what", ["cohort", "course"])
-def test_what_another_process_deleted_is_forgotten_with_the_next_purge(
-    tmp_path: Path, store: TrainingStore, what: str
-) -> None:
+def test_a_purge_forgets_what_another_process_deleted(tmp_path: Path, store: TrainingStore, what: str) -> None:
     kept = small_course(course_id="0" * 16)
     add_course(store, kept)
     cohort, _ = enrol(store)

@@ -150,9 +150,6 @@ def keep(folder: Path, marks: dict[str, Checkpoint]) -> Path:
     return folder
 
 
-# --- verify ------------------------------------------------------------------------------------------------------
-
-
 def test_whole_stores_are_told_one_by_one_and_not_changed(home: Path, temporary: Path, tmp_path: Path) -> None:
     before = tree(home)
     ended = verified(home)
@@ -383,9 +380,6 @@ def test_what_is_asked_for_in_vain(home: Path, tmp_path: Path) -> None:
     assert verified(home, "--checkpoints", tmp_path / "nowhere").stderr.startswith("FILE_UNREADABLE")
     (empty / "cases-3.json").write_text("{}")
     assert verified(home, "--checkpoints", empty).stderr.startswith("CHECKPOINT_MISSING")
-
-
-# --- audit-export ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("chain", CHAINS)
