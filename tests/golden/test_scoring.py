@@ -1,9 +1,10 @@
-"""Scoring against independent implementations: scikit-learn, SciPy, and figures of other tool kits."""
+"""Scoring against scikit-learn, SciPy and other tool kits; figures of training against those computed by hand."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from math import log
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,10 @@ from fr_core.scoring.likelihood import brier, log_loss, min_cllr
 from fr_core.scoring.pav import pool, runs
 from fr_core.scoring.rejection import rates_by_quality
 from fr_core.scoring.support import rule_of_three
+from fr_training.statistics.advice import Aided, automation_bias, misled
+from fr_training.statistics.change import change_of_tests
+from fr_training.statistics.item_response import eap, mle, offset_for, probability
+from fr_training.statistics.signal_detection import prevalence_ppv, sensitivity
 
 F64 = npt.NDArray[np.float64]
 
@@ -49,13 +54,20 @@ def mated_of(gallery: F64, list_length: int) -> MatedSearches:
     return MatedSearches(ranks, mates, PEOPLE, list_length)
 
 
-def test_cmc_agrees_with_top_k_accuracy(gallery: F64) -> None:
+def test_cmc_agrees_with_top_k_accuracy_and_grows_to_the_gallery(gallery: F64) -> None:
     person = np.arange(len(gallery)) % PEOPLE
     found = cmc(mated_of(gallery, 20))
     for rank in (1, 2, 5, 10, 20):
         expected = metrics.top_k_accuracy_score(person, gallery, k=rank, labels=np.arange(PEOPLE))
         assert found[rank - 1].value == pytest.approx(expected, abs=1e-12)
     assert 0.3 < found[0].value < found[-1].value < 1.0
+    whole = mated_of(gallery, PEOPLE)
+    others = np.array([np.delete(row, number % PEOPLE) for number, row in enumerate(gallery)])
+    grown = mated_at_sizes(whole.similarities, [others[:, :50], others[:, 50:]], [10, PEOPLE])[1]
+    assert grown.ranks.tolist() == whole.ranks.tolist()
+    assert fnir(grown, 0.3, rank=5) == fnir(whole, 0.3, rank=5)
+    strangers = nonmated_at_sizes([gallery], [PEOPLE])[0]
+    assert fpir(strangers, 0.4).count == int((gallery.max(axis=1) >= 0.4).sum())
 
 
 def test_det_agrees_with_scikit_learn(gallery: F64) -> None:
@@ -73,23 +85,10 @@ def test_det_agrees_with_scikit_learn(gallery: F64) -> None:
     assert det.fnir[at][order] == pytest.approx(fnr[np.isfinite(thresholds)][order], abs=1e-12)
 
 
-def test_the_largest_gallery_of_a_curve_is_the_gallery(gallery: F64) -> None:
-    whole = mated_of(gallery, PEOPLE)
-    others = np.array([np.delete(row, number % PEOPLE) for number, row in enumerate(gallery)])
-    grown = mated_at_sizes(whole.similarities, [others[:, :50], others[:, 50:]], [10, PEOPLE])[1]
-    assert grown.ranks.tolist() == whole.ranks.tolist()
-    assert fnir(grown, 0.3, rank=5) == fnir(whole, 0.3, rank=5)
-    strangers = nonmated_at_sizes([gallery], [PEOPLE])[0]
-    assert fpir(strangers, 0.4).count == int((gallery.max(axis=1) >= 0.4).sum())
-
-
-def test_ratios_agree_with_scipys_geometric_mean() -> None:
+def test_ratios_and_bins_agree_with_scipy() -> None:
     rates = np.random.default_rng(13).uniform(1e-6, 1e-2, 9)
     assert ratios_to_geometric_mean(rates) == pytest.approx(rates / stats.gmean(rates))
     assert max_to_min(rates) == pytest.approx(rates.max() / rates.min())
-
-
-def test_bins_agree_with_scipy() -> None:
     rng = np.random.default_rng(14)
     similarities, qualities = rng.uniform(size=(2, 500))
     edges = np.linspace(0.0, 1.0, 6)
@@ -118,7 +117,7 @@ def test_the_logistic_curve_is_that_of_scikit_learn(seed: int, prior: float) -> 
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_pooling_is_the_isotonic_regression_of_scikit_learn(seed: int) -> None:
+def test_pooling_and_min_cllr_are_those_of_an_isotonic_regression(seed: int) -> None:
     mated, nonmated = overlapping(seed)
     similarities, truth = np.concatenate([mated, nonmated]), np.repeat([1.0, 0.0], [len(mated), len(nonmated)])
     expected = isotonic.IsotonicRegression().fit_transform(similarities, truth)
@@ -127,12 +126,6 @@ def test_pooling_is_the_isotonic_regression_of_scikit_learn(seed: int) -> None:
     mates, others = np.add.reduceat(found.mated, first), np.add.reduceat(found.nonmated, first)
     place = np.searchsorted(found.starts[first], similarities, side="right") - 1
     assert (mates / (mates + others))[place] == pytest.approx(expected, abs=1e-12)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_min_cllr_is_the_balanced_log_loss_of_an_isotonic_regression(seed: int) -> None:
-    mated, nonmated = overlapping(seed)
-    similarities, truth = np.concatenate([mated, nonmated]), np.repeat([1.0, 0.0], [len(mated), len(nonmated)])
     weights = np.where(truth == 1, 1 / len(mated), 1 / len(nonmated))
     probabilities = isotonic.IsotonicRegression().fit_transform(similarities, truth, sample_weight=weights)
     expected = metrics.log_loss(truth, probabilities, sample_weight=weights) / log(2)
@@ -159,9 +152,7 @@ def test_brier_and_log_loss_are_those_of_scikit_learn() -> None:
         ([10.0] * 9, [10.0], 1.0, 1.0),
     ],
 )
-def test_limits_are_the_bounds_of_lir(
-    mated: list[float], nonmated: list[float], weakest: float, strongest: float
-) -> None:
+def test_limits_are_those_of_lir(mated: list[float], nonmated: list[float], weakest: float, strongest: float) -> None:
     low, high = supported_limits(np.log10(mated), np.log10(nonmated))
     assert (10**low, 10**high) == pytest.approx((weakest, strongest), rel=0.012)
 
@@ -182,7 +173,7 @@ def labelled(mated: F64, nonmated: F64) -> tuple[npt.NDArray[np.int64], F64]:
 
 
 @pytest.mark.parametrize("decimals", [1, 2, 12])
-def test_the_det_curve_is_that_of_scikit_learn(decimals: int) -> None:
+def test_det_curve_equal_error_rate_and_area(decimals: int) -> None:
     mated, nonmated = similarities(1, decimals)
     fmr, fnmr, thresholds = metrics.det_curve(*labelled(mated, nonmated))
     curve = det_curve(mated, nonmated)
@@ -192,18 +183,10 @@ def test_the_det_curve_is_that_of_scikit_learn(decimals: int) -> None:
     np.testing.assert_allclose(curve.fmr[inside], fmr, atol=1e-12)
     np.testing.assert_allclose(curve.fnmr[inside], fnmr, atol=1e-12)
     assert (curve.fmr[-1], curve.fnmr[-1]) == (0.0, 1.0)
-
-
-@pytest.mark.parametrize("decimals", [1, 2, 12])
-def test_the_equal_error_rate_is_the_crossing_of_the_roc_curve(decimals: int) -> None:
     mated, nonmated = similarities(2, decimals)
     false, true, _ = metrics.roc_curve(*labelled(mated, nonmated))
     crossing = optimize.brentq(lambda x: 1.0 - x - np.interp(x, false, true), 0.0, 1.0)
     assert equal_error_rate(det_curve(mated, nonmated)).value == pytest.approx(crossing, abs=1e-9)
-
-
-@pytest.mark.parametrize("decimals", [1, 2, 12])
-def test_the_area_is_that_of_scikit_learn_and_of_the_mann_whitney_test(decimals: int) -> None:
     mated, nonmated = similarities(3, decimals)
     area = auc(mated, nonmated)
     assert area == pytest.approx(metrics.roc_auc_score(*labelled(mated, nonmated)), abs=1e-12)
@@ -232,3 +215,77 @@ def test_resampling_people_of_one_comparison_each_is_resampling_comparisons() ->
     assert found.value == accepted.mean()
     assert (found.low, found.high) == pytest.approx(tuple(other.confidence_interval), abs=0.004)
     assert found.standard_error == pytest.approx(float(other.standard_error), rel=0.05)
+
+
+RASCH_B = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+RASCH_X = np.array([True, True, True, False, False])
+
+
+def near(value: float, decimals: int = 4) -> object:
+    """Equal after rounding to so many decimals."""
+    return pytest.approx(value, abs=0.5 * 10**-decimals + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("hits", "false_alarms", "dprime", "criterion"),
+    [(13, 4, 1.1577, 0.2128), (20, 0, 3.9615, 0.0), (16, 16, 0.0, -0.7916), (20, 6, 2.4780, -0.7418)],
+)
+def test_dprime_and_criterion(hits: int, false_alarms: int, dprime: float, criterion: float) -> None:
+    found = sensitivity(hits, 20, false_alarms, 20)
+    assert found.dprime.value == near(dprime)
+    assert found.criterion.value == near(criterion)
+    assert sensitivity(9, 10, 2, 9).dprime.value == near(1.7713)  # 1.6513 if divided by N + 1.5
+
+
+@pytest.mark.parametrize(("g", "theta", "sd"), [(0.0, 0.2471, 0.7041), (1 / 3, -0.0669, 0.8028)])
+def test_ability(g: float, theta: float, sd: float) -> None:
+    found = eap(RASCH_B, RASCH_X, g)
+    assert (found.theta, found.sd) == (near(theta), near(sd))
+    likely = mle(RASCH_B, RASCH_X)
+    assert (likely.theta, likely.sd) == (near(0.4545), near(0.9650))
+
+
+@pytest.mark.parametrize(("reliability", "points"), [(0.774, 9.83), (0.631, 12.56)])
+def test_reliable_change(reliability: float, points: float) -> None:
+    assert change_of_tests((8_000, 10_000), (9_000, 10_000), 7.46, reliability).needed == near(points, 2)
+
+
+@pytest.mark.parametrize(("prevalence", "ppv"), [(0.5, 0.85), (0.1, 0.3864), (0.01, 0.0541)])
+def test_prevalence(prevalence: float, ppv: float) -> None:
+    assert prevalence_ppv(0.85, 0.15, prevalence) == near(ppv)
+
+
+def test_automation_bias_of_somebody_healthy() -> None:
+    """Answers that do not depend on the advice: the criterion is the same under both labels, and nobody is misled."""
+    mated = np.tile([True, False], 20)
+    aid_same = np.repeat([True, False], 20)
+    ratings = np.where(mated, 2, -2)
+    ratings[[0, 1, 20, 21]] *= -1  # the same errors under both labels
+    found = automation_bias(Aided(ratings, ratings, mated, aid_same), np.random.default_rng(1))
+    assert found.shift.criterion.value == near(0.0)
+    assert found.shift.dprime.value == near(0.0)
+    assert found.net.value == near(0.0)
+    assert misled(Aided(ratings, ratings, mated, aid_same)).value == 0.0
+
+
+def test_automation_bias_of_somebody_who_leans() -> None:
+    """10 + 10 pairs under each label: H, F of .8, .4 told "same", of .6, .2 told "different"."""
+    mated = np.tile(np.repeat([True, False], 10), 2)
+    aid_same = np.repeat([True, False], 20)
+    said_same = np.concatenate([np.arange(10) < count for count in (8, 4, 6, 2)])
+    before = np.where(mated, 1, -1)
+    found = automation_bias(Aided(before, np.where(said_same, 1, -1), mated, aid_same), np.random.default_rng(1))
+    z = NormalDist().inv_cdf
+    wanted = -(z(6.5 / 11) + z(2.5 / 11)) / 2 + (z(8.5 / 11) + z(4.5 / 11)) / 2
+    assert found.shift.criterion.value == near(wanted)
+    assert found.shift.dprime.value == near(0.0)
+    wrong_advice = misled(Aided(before, np.where(said_same, 1, -1), mated, aid_same))
+    assert (wrong_advice.count, wrong_advice.total) == (4 + 4, 20)
+
+
+@pytest.mark.parametrize(
+    ("target", "g", "offset"), [(0.75, 0.5, 0.0), (0.75, 1 / 3, 0.5108), (0.85, 0.5, 0.8473), (0.85, 1 / 3, 1.2368)]
+)
+def test_offset_for_a_target(target: float, g: float, offset: float) -> None:
+    assert offset_for(target, g) == near(offset)
+    assert float(probability(offset_for(target, g), 0.0, g)) == near(target)

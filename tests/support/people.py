@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fr_core.engine import Engine
 from fr_core.scoring.calibration import Calibration, Provenance, fit_calibration
 from fr_core.types import ModelId
 from fr_datasets.values import VerificationPair
@@ -21,11 +23,14 @@ from fr_training.bank.labels import age_of, sex_of
 from fr_training.bank.lists import Matcher, Ranked
 from fr_training.bank.manifest import truth_of
 from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto
+from fr_training.build.course import BuiltCourse, Progress, build_course
+from fr_training.build.people import NamedPeople
 from fr_training.courses import Learned
 from fr_training.keys import PairKey
 from fr_training.plan import CoursePlan, read_plan
 
 MODEL = ModelId("made-up", "1", "a" * 64)
+COURSE_ID = "0123456789abcdef"
 
 TASTER = """
     id = "pre"; exercise = "verification"; same = 10; different = 10; equated = "test"; occasion = "pre"
@@ -122,6 +127,20 @@ def made_course(
 ) -> Composed:
     plan = plan_of(plan) if isinstance(plan, str) else plan
     return compose(plan, pool, seed, matcher or ExactMatcher(), learned)
+
+
+def built_course(
+    plan: CoursePlan,
+    people: NamedPeople,
+    engine: Engine,
+    seed: int = 1,
+    matcher: Matcher | None = None,
+    on_progress: Callable[[Progress, int, int], None] = lambda stage, done, total: None,
+) -> BuiltCourse:
+    """A course as the server makes it, with an exact search."""
+    matcher = matcher or ExactMatcher()
+    ids: dict[str, Any] = {"course_id": COURSE_ID, "gallery_id": "gallery", "now_ms": 0}
+    return build_course(plan, [people], engine, matcher, seed=seed, workers=2, on_progress=on_progress, **ids)
 
 
 def differences_of(made: Composed, *forms: str) -> Mapping[str, Differences]:

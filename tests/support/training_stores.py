@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.types import ModelId
@@ -105,6 +108,25 @@ class Clock:
 
     def __call__(self) -> int:
         return self.now_ms
+
+
+class Gate:
+    """A job that holds up the thread that writes, so that those after it come in one group."""
+
+    def __init__(self, submit: Callable[[Callable[..., Any]], Future[Any]]) -> None:
+        self._begun, self._open = threading.Event(), threading.Event()
+        self._future = submit(self._wait)
+        assert self._begun.wait(10)
+
+    def _wait(self, *given: Any) -> tuple[Any, None]:
+        self._begun.set()
+        assert self._open.wait(10)
+        return given[-1], None
+
+    def open(self) -> None:
+        """Let the others go on."""
+        self._open.set()
+        self._future.result()
 
 
 def open_store(folder: Path, clock: Clock | None = None, vfs: str = "", reserve_bytes: int = 0) -> TrainingStore:

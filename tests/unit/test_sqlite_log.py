@@ -60,6 +60,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made(tmp_path_factory, SMALL, LARGE)
 
 
+@pytest.fixture(scope="module")
+def log(whole: Path) -> bytes:
+    return log_of(whole).read_bytes()
+
+
 def require(database: Path, log: bytes, folder: Path) -> tuple[int, bool]:
     """Look at a database with this log; returns how many of its frames SQLite takes, and whether it leaves some out."""
     copy = folder / "copy.db"
@@ -85,14 +90,10 @@ def with_bytes(log: bytes, at: int, data: bytes) -> bytes:
     return log[:at] + data + log[at + len(data) :]
 
 
-def test_log_as_it_was_written_is_whole(whole: Path, tmp_path: Path) -> None:
+def test_a_whole_log_and_one_torn_between_the_sectors_of_a_header(whole: Path, tmp_path: Path, log: bytes) -> None:
     frames, under_way = require(whole, log_of(whole).read_bytes(), tmp_path)
     assert frames > SMALL + LARGE
     assert not under_way
-
-
-def test_last_transaction_may_be_torn_between_the_sectors_of_a_header(whole: Path, tmp_path: Path) -> None:
-    log = log_of(whole).read_bytes()
     torn = with_bytes(log, begin_of(SMALL) + 24, bytes(512))  # a sector of its first frame never came
     assert require(whole, torn, tmp_path) == (SMALL, True)
     (middle, *_) = straddling(range(SMALL + 1, SMALL + LARGE))
@@ -104,9 +105,8 @@ def test_last_transaction_may_be_torn_between_the_sectors_of_a_header(whole: Pat
         require(whole, with_bytes(torn, begin_of(middle + 1), of_before), tmp_path)
 
 
-def test_last_transaction_may_be_torn_at_any_byte_of_a_header(whole: Path, tmp_path: Path) -> None:
+def test_last_transaction_may_be_torn_at_any_byte_of_a_header(whole: Path, log: bytes, tmp_path: Path) -> None:
     """Its salts are there, and its checksum is that of the log before, whose frames follow: each of them is an end."""
-    log = log_of(whole).read_bytes()
     frames, _ = require(whole, log, tmp_path)
     place = begin_of(frames)
     for more in range(4, 13, 2):
@@ -115,15 +115,13 @@ def test_last_transaction_may_be_torn_at_any_byte_of_a_header(whole: Path, tmp_p
 
 
 @pytest.mark.parametrize("size", [FRAME - 1, FRAME - 9, 30, 24, 20])
-def test_log_that_ends_within_a_frame_of_the_log_before_is_whole(whole: Path, tmp_path: Path, size: int) -> None:
-    log = log_of(whole).read_bytes()
+def test_log_that_ends_within_a_former_frame_is_whole(whole: Path, log: bytes, tmp_path: Path, size: int) -> None:
     frames, _ = require(whole, log, tmp_path)
     assert require(whole, log[: begin_of(frames) + size], tmp_path) == (frames, False)
 
 
 @pytest.mark.parametrize("at", [4, *range(8, 16), 17, 24, 2_000, FRAME - 1])
-def test_change_of_a_byte_before_the_last_transaction_is_found(whole: Path, tmp_path: Path, at: int) -> None:
-    log = log_of(whole).read_bytes()
+def test_change_before_the_last_transaction_is_found(whole: Path, log: bytes, tmp_path: Path, at: int) -> None:
     assert not straddling(range(SMALL))
     for frame in range(SMALL):
         place = begin_of(frame) + at
@@ -131,9 +129,7 @@ def test_change_of_a_byte_before_the_last_transaction_is_found(whole: Path, tmp_
             require(whole, with_bytes(log, place, bytes([log[place] ^ 1])), tmp_path)
 
 
-def test_of_an_end_in_two_sectors_changed_salts_are_found(
-    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
-) -> None:
+def test_changed_salts_of_an_end_in_two_sectors(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> None:
     (last_but_one,) = straddling(range(2 * SMALL, 4 * SMALL))
     database = made(tmp_path_factory, last_but_one + 2, 0)
     log = log_of(database).read_bytes()
@@ -146,8 +142,8 @@ def test_of_an_end_in_two_sectors_changed_salts_are_found(
     assert require(database, with_bytes(log, place, bytes([log[place] ^ 1])), tmp_path) == (last_but_one, True)
 
 
-def test_a_log_keeps_its_valid_frames_and_nothing_behind_them(whole: Path, tmp_path: Path) -> None:
-    log, copy = log_of(whole).read_bytes(), tmp_path / "cut.db"
+def test_a_log_keeps_its_valid_frames_and_nothing_behind_them(whole: Path, log: bytes, tmp_path: Path) -> None:
+    copy = tmp_path / "cut.db"
     shutil.copy(whole, copy)
     for frames, size in ((SMALL, begin_of(SMALL)), (0, 0)):
         log_of(copy).write_bytes(log)
@@ -167,7 +163,6 @@ def test_nothing_is_taken_off_where_no_log_is_known(whole: Path, tmp_path: Path)
 
 
 def copied(database: Path, folder: Path) -> Path:
-    """The database with all of its log in it."""
     copy, pages = folder / "copied.db", CheckpointVfs()
     shutil.copy(database, copy)
     shutil.copy(log_of(database), log_of(copy))
@@ -179,14 +174,12 @@ def copied(database: Path, folder: Path) -> Path:
 
 
 def with_first_salt(log: bytes, number: int) -> bytes:
-    """The log behind a header that is whole and has this salt."""
     checked = log[:16] + (number % 2**32).to_bytes(4, "big") + log[20:24]
     return checked + sqlite_log._checksum(checked, bytes(8), checked) + log[HEADER:]
 
 
 @pytest.mark.parametrize("size", [HEADER, 512, PAGE])
-def test_a_log_that_begins_with_zeros_has_lost_something(whole: Path, tmp_path: Path, size: int) -> None:
-    log = log_of(whole).read_bytes()
+def test_a_log_that_begins_with_zeros_has_lost_something(whole: Path, log: bytes, tmp_path: Path, size: int) -> None:
     with pytest.raises(StoreCorrupt):
         require(whole, with_bytes(log, 0, bytes(size)), tmp_path)
     with pytest.raises(StoreCorrupt):
@@ -206,8 +199,8 @@ def test_a_header_that_is_torn_between_two_logs_begins_as_both_do(whole: Path, t
 
 
 @pytest.mark.parametrize("size", [HEADER, 512, PAGE])
-def test_the_beginning_of_the_log_before_that_came_back_is_found(whole: Path, tmp_path: Path, size: int) -> None:
-    old, log = log_of(before(whole)).read_bytes(), log_of(whole).read_bytes()
+def test_a_former_beginning_that_came_back_is_found(whole: Path, log: bytes, tmp_path: Path, size: int) -> None:
+    old = log_of(before(whole)).read_bytes()
     assert int.from_bytes(log[16:20], "big") - int.from_bytes(old[16:20], "big") in {1, 1 - 2**32}
     came_back = with_bytes(log, 0, old[:size])
     with pytest.raises(StoreCorrupt):
@@ -218,8 +211,8 @@ def test_the_beginning_of_the_log_before_that_came_back_is_found(whole: Path, tm
     assert require(whole, came_back[: begin_of(1)], tmp_path)[0] == 0
 
 
-def test_a_header_may_be_torn_when_the_log_is_begun_anew(whole: Path, tmp_path: Path) -> None:
-    old, log = log_of(before(whole)).read_bytes(), log_of(whole).read_bytes()
+def test_a_header_may_be_torn_when_the_log_is_begun_anew(whole: Path, log: bytes, tmp_path: Path) -> None:
+    old = log_of(before(whole)).read_bytes()
     for size in range(12, HEADER + 1):
         frames, under_way = require(before(whole), with_bytes(old, 0, log[:size]), tmp_path)
         torn = log[:size] + old[size:HEADER] not in {old[:HEADER], log[:HEADER]}
@@ -229,11 +222,8 @@ def test_a_header_may_be_torn_when_the_log_is_begun_anew(whole: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(("ahead", "lost"), [(1, True), (2**16 - 1, True), (2**16 + 1, False), (-1, False)])
-def test_frames_with_a_salt_ahead_are_newer_than_the_header(
-    whole: Path, tmp_path: Path, ahead: int, lost: bool
-) -> None:
+def test_frames_with_a_salt_ahead_are_newer(whole: Path, log: bytes, tmp_path: Path, ahead: int, lost: bool) -> None:
     """The first salt goes up by 1 with each log; those much farther ahead have nothing to do with this one."""
-    log = log_of(whole).read_bytes()
     came_back = with_first_salt(log, int.from_bytes(log[16:20], "big") - ahead)
     if lost:
         with pytest.raises(StoreCorrupt):
@@ -242,8 +232,7 @@ def test_frames_with_a_salt_ahead_are_newer_than_the_header(
         assert require(whole, came_back, tmp_path) == (0, False)
 
 
-def test_a_frame_that_is_torn_within_its_salts_is_not_taken_for_a_newer_one(whole: Path, tmp_path: Path) -> None:
-    log = log_of(whole).read_bytes()
+def test_a_frame_torn_within_its_salts_is_no_newer_one(whole: Path, log: bytes, tmp_path: Path) -> None:
     frames, _ = require(whole, log, tmp_path)
     newer = (int.from_bytes(log[16:20], "big") + 1) % 2**32
     torn = with_bytes(log, begin_of(frames + 1) + 8, newer.to_bytes(4, "big"))

@@ -1,34 +1,19 @@
-"""A store that several processes have open: its keys, its transactions, and concurrent use.
-
-The way from an older version to a later one is in `test_storage_upgrade`.
-"""
+"""A store that several processes have open: its keys, its transactions, and concurrent use."""
 
 from __future__ import annotations
 
 import json
 import struct
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import apsw
 import pytest
 
-from fr_core.errors import (
-    InternalError,
-    InvalidField,
-    KeyUnavailable,
-    ShuttingDown,
-    StorageLow,
-    StoreCorrupt,
-    StoreInUse,
-    StoreNewer,
-    WrongKey,
-)
+from fr_core import errors
 from fr_core.storage.data_folder import SharedFolder
 from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey
@@ -43,6 +28,7 @@ from fr_trust.access.schema import HEAD, Locks
 from fr_trust.access.schema import SCHEMA as ACCESS
 from support.access import new_key
 from support.access import open_store as open_access
+from support.training_stores import Gate
 
 KEY = KeyEncryptionKey(bytes(range(32)))
 OTHER_KEY = KeyEncryptionKey(bytes(32))
@@ -88,7 +74,6 @@ def things(tmp_path: Path) -> Iterator[Things]:
 
 
 def put(tx: Transaction, owner: int, table: str, column: str, text: str) -> int:
-    """Keep a text under a key of its own; returns its number."""
     row = tx.row(f"INSERT INTO {table} (wrapped_key, sealed) VALUES (x'', x'') RETURNING {column}")
     assert row is not None
     key, wrapped = tx.vault.new_key(owner, row[0])
@@ -115,12 +100,11 @@ def put_box(text: str) -> Callable[[Transaction], int]:
 
 
 def damage(folder: Path, sql: str) -> None:
-    connection = apsw.Connection(str(folder / SCHEMA.database_name))
-    connection.execute(sql)
-    connection.close()
+    with closing(apsw.Connection(str(folder / SCHEMA.database_name))) as connection:
+        connection.execute(sql)
 
 
-def test_the_rows_of_training_are_bound_and_authenticated_as_they_ever_were() -> None:
+def test_rows_are_bound_to_their_kind_of_store_as_they_ever_were() -> None:
     assert TRAINING.bound("courses", 3, "c1") == encode("fr-core training", 1, "courses", 3, "c1")
     assert bound_trial(5, 7) == encode("fr-core training", 1, "trials") + (5).to_bytes(8, "little") + b"\7" + bytes(7)
     secret = bytes(32)
@@ -129,9 +113,6 @@ def test_the_rows_of_training_are_bound_and_authenticated_as_they_ever_were() ->
     assert TRAINING.application_id == int.from_bytes(b"FRCT", "big")
     assert (TRAINING.lock_name, TRAINING.building_name) == ("training.lock", "training.building")
     assert {(keys.owner, keys.table) for keys in TRAINING.wrapped} == {(-1, "courses"), (-2, "cohorts")}
-
-
-def test_stores_of_two_kinds_take_nothing_of_each_other() -> None:
     other = replace(SCHEMA, binding="fr-core others", mac_prefix="others ")
     assert SCHEMA.bound("boxes", 1) != other.bound("boxes", 1)
     assert SCHEMA.bound("boxes", 1) != replace(SCHEMA, layout=2).bound("boxes", 1)
@@ -149,7 +130,7 @@ def test_every_key_of_both_tables_is_wrapped_anew(tmp_path: Path) -> None:
         after = writer.run(lambda tx: tx.rows("SELECT wrapped_key FROM boxes UNION ALL SELECT wrapped_key FROM tins"))
         assert len(set(before) | set(after)) == 12
         writer.run(put_box("box 3"))
-    with pytest.raises(WrongKey), opened(tmp_path / "things"):
+    with pytest.raises(errors.WrongKey), opened(tmp_path / "things"):
         pass
     with opened(tmp_path / "things", key=OTHER_KEY) as (database, _):
         assert boxes(database) == [f"box {number}" for number in range(4)]
@@ -163,52 +144,27 @@ def test_control_keys_of_a_table_that_is_not_named_are_lost(tmp_path: Path) -> N
         writer.run(lambda tx: put(tx, TIN, "tins", "number", "tin"))
         database.rotate(OTHER_KEY)
         assert boxes(database) == ["box"]
-        with pytest.raises(StoreCorrupt):
+        with pytest.raises(errors.StoreCorrupt):
             texts(database, TIN, "tins", "number")
 
 
-def test_a_rotation_that_meets_a_damaged_key_changes_nothing(things: Things) -> None:
+def test_rotations_that_are_refused(things: Things, tmp_path: Path) -> None:
     database, writer = things
     writer.run(put_box("box 0"))
     writer.run(put_box("box 1"))
     writer.run(lambda tx: tx.write("UPDATE boxes SET wrapped_key = x'00' WHERE box_no = 2"))
-    with pytest.raises(StoreCorrupt):
+    with pytest.raises(errors.StoreCorrupt):
         database.rotate(OTHER_KEY)
     writer.run(lambda tx: tx.write("DELETE FROM boxes WHERE box_no = 2"))
     assert boxes(database) == ["box 0"]
     assert database.vault.key_id == KEY.key_id
-
-
-def test_a_rotation_wants_another_key_and_nobody_else(things: Things, tmp_path: Path) -> None:
-    database, _ = things
-    with pytest.raises(KeyUnavailable):
+    with pytest.raises(errors.KeyUnavailable):
         database.rotate(KEY)
     with opened(tmp_path / "things") as (other, _):
-        with pytest.raises(StoreInUse):
+        with pytest.raises(errors.StoreInUse):
             database.rotate(OTHER_KEY)
         assert other.vault.key_id == KEY.key_id
     database.rotate(OTHER_KEY)
-
-
-T = TypeVar("T", bound=Transaction)
-
-
-class Gate:
-    """A job that holds up the thread that writes, so that those after it come in one group."""
-
-    def __init__(self, writer: Writer[T]) -> None:
-        self._begun, self._open = threading.Event(), threading.Event()
-        self._future = writer.submit(self._wait)
-        assert self._begun.wait(10)
-
-    def _wait(self, _: Transaction) -> None:
-        self._begun.set()
-        assert self._open.wait(10)
-
-    def open(self) -> None:
-        """Let the others go on."""
-        self._open.set()
-        self._future.result()
 
 
 def test_jobs_that_wait_share_a_transaction_and_one_that_fails_is_undone_alone(things: Things) -> None:
@@ -227,7 +183,7 @@ def test_jobs_that_wait_share_a_transaction_and_one_that_fails_is_undone_alone(t
         tx.when_kept(lambda: kept.append("bad"))
         raise KeyError("bad")
 
-    gate = Gate(writer)
+    gate = Gate(writer.submit)
     futures = [writer.submit(job) for job in (good, bad, good)]
     gate.open()
     futures[0].result()
@@ -247,46 +203,13 @@ def test_room_of_a_job_that_was_undone_is_free_again(things: Things, monkeypatch
         tx.require_room(800)
         raise KeyError("bad")
 
-    gate = Gate(writer)
+    gate = Gate(writer.submit)
     futures = [writer.submit(bad), writer.submit(lambda tx: tx.require_room(800))]
     late = writer.submit(lambda tx: tx.require_room(800))
     gate.open()
     assert isinstance(futures[0].exception(), KeyError)
     assert futures[1].exception() is None
-    assert isinstance(late.exception(), StorageLow)
-
-
-def test_what_a_store_remembers_of_a_transaction_beside_is_put_back_too(things: Things) -> None:
-    database, _ = things
-
-    class Counting(Transaction):
-        def __init__(self, database: Database) -> None:
-            super().__init__(database)
-            self.count = 0
-
-        def _memory(self) -> Callable[[], None]:
-            count, put_back_rest = self.count, super()._memory()
-
-            def put_back() -> None:
-                self.count = count
-                put_back_rest()
-
-            return put_back
-
-    def counted(tx: Counting) -> int:
-        tx.count += 1
-        return tx.count
-
-    def bad(tx: Counting) -> None:
-        counted(tx)
-        raise KeyError("bad")
-
-    counting = Writer(database, Future(), Counting)
-    gate = Gate(counting)
-    futures = [counting.submit(job) for job in (counted, bad, counted)]
-    gate.open()
-    counting.close()
-    assert (futures[0].result(), futures[2].result()) == (1, 2)
+    assert isinstance(late.exception(), errors.StorageLow)
 
 
 def test_a_log_that_nobody_shortens_any_more_ends_the_writing(things: Things, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,10 +226,10 @@ def test_a_log_that_nobody_shortens_any_more_ends_the_writing(things: Things, mo
     monkeypatch.setattr(database.log, "tidy", tidy)
     writer.run(put_box("last"))
     told = broken.exception(30)
-    assert isinstance(told, InternalError)
+    assert isinstance(told, errors.InternalError)
     assert told.metadata == {"cause": "ZeroDivisionError"}
     assert "person" not in str(told)
-    with pytest.raises(ShuttingDown):
+    with pytest.raises(errors.ShuttingDown):
         writer.run(put_box("after"))
     writer.close()
     assert boxes(database) == ["before", "last"]
@@ -315,9 +238,9 @@ def test_a_log_that_nobody_shortens_any_more_ends_the_writing(things: Things, mo
 def test_a_closed_store_says_its_name(tmp_path: Path) -> None:
     with opened(tmp_path / "things") as (database, writer):
         pass
-    with pytest.raises(ShuttingDown, match="store of things"), database.reading():
+    with pytest.raises(errors.ShuttingDown, match="store of things"), database.reading():
         pass
-    with pytest.raises(ShuttingDown, match="store of things"):
+    with pytest.raises(errors.ShuttingDown, match="store of things"):
         writer.run(put_box(""))
 
 
@@ -340,7 +263,7 @@ def test_only_one_builds_and_another_knows_it(things: Things, tmp_path: Path) ->
             assert not its
 
 
-def test_who_waits_to_be_alone_lets_go_meanwhile_and_is_one_of_several_after(things: Things, tmp_path: Path) -> None:
+def test_who_waits_to_be_alone_lets_go_meanwhile(things: Things, tmp_path: Path) -> None:
     database, _ = things
     waiting = SharedFolder(tmp_path / "things", SCHEMA)
 
@@ -352,48 +275,38 @@ def test_who_waits_to_be_alone_lets_go_meanwhile_and_is_one_of_several_after(thi
     assert not waiting.alone
     waiting.wait_alone(lambda: True, 0.05)  # nobody does it
     assert not waiting.alone
-    with pytest.raises(StoreInUse), database.folder.alone_for():
+    with pytest.raises(errors.StoreInUse), database.folder.alone_for():
         pass
     waiting.close()
     with database.folder.alone_for():
         pass
-
-
-def test_who_waits_to_be_alone_is_when_the_others_are_gone(tmp_path: Path) -> None:
-    with opened(tmp_path / "things"):
-        waiting = SharedFolder(tmp_path / "things", SCHEMA)
+    with opened(tmp_path / "others"):
+        waiting = SharedFolder(tmp_path / "others", SCHEMA)
     waiting.wait_alone(lambda: True, 0)
     assert waiting.alone
     waiting.close()
 
 
 @pytest.mark.parametrize(
-    ("sql", "check"),
+    ("sql", "told"),
     [
-        ("PRAGMA application_id = 5", "application_id"),
-        ("PRAGMA user_version = 0", "user_version"),
-        ("DELETE FROM store", "store"),
-        ("UPDATE store SET wrapped_key = zeroblob(60)", "store_key"),
-        ("DROP TABLE store", "SQLError"),
+        ("PRAGMA application_id = 5", {"check": "application_id"}),
+        ("PRAGMA user_version = 0", {"check": "user_version"}),
+        ("DELETE FROM store", {"check": "store"}),
+        ("UPDATE store SET wrapped_key = zeroblob(60)", {"check": "store_key"}),
+        ("DROP TABLE store", {"check": "SQLError"}),
+        ("PRAGMA user_version = 99", {"found": "99", "known": "1"}),
     ],
 )
-def test_what_is_no_store_of_this_kind(tmp_path: Path, sql: str, check: str) -> None:
+def test_what_is_no_store_of_this_kind(tmp_path: Path, sql: str, told: dict[str, str]) -> None:
     with opened(tmp_path / "things"):
         pass
     damage(tmp_path / "things", sql)
-    with pytest.raises(StoreCorrupt) as refusal, opened(tmp_path / "things"):
+    error = errors.StoreCorrupt if "check" in told else errors.StoreNewer
+    with pytest.raises(error) as refusal, opened(tmp_path / "things"):
         pass
-    assert refusal.value.metadata == {"check": check}
+    assert refusal.value.metadata == told
     SharedFolder(tmp_path / "things", SCHEMA).close()  # it was let go
-
-
-def test_a_store_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
-    with opened(tmp_path / "things"):
-        pass
-    damage(tmp_path / "things", "PRAGMA user_version = 99")
-    with pytest.raises(StoreNewer) as refusal, opened(tmp_path / "things"):
-        pass
-    assert refusal.value.metadata == {"found": "99", "known": "1"}
 
 
 def left_by_a_power_cut(folder: Path, left: Path) -> Path:
@@ -412,19 +325,13 @@ def left_by_a_power_cut(folder: Path, left: Path) -> Path:
     return left / log
 
 
-def test_a_log_with_the_rest_of_a_transaction_is_begun_anew(tmp_path: Path) -> None:
+def test_a_torn_log_is_begun_anew_and_a_whole_one_is_kept(tmp_path: Path) -> None:
     log = left_by_a_power_cut(tmp_path / "things", tmp_path / "left")
     with opened(tmp_path / "left") as (database, writer):
         assert boxes(database) == ["kept"]
         assert not log.stat().st_size  # what is written next lies beside nothing of it
         writer.run(put_box("later"))
         assert boxes(database) == ["kept", "later"]
-
-
-def test_a_whole_log_stays_as_it_was_found(tmp_path: Path) -> None:
-    log = left_by_a_power_cut(tmp_path / "things", tmp_path / "left")
-    with opened(tmp_path / "left") as (_, writer):
-        writer.run(put_box("later"))
         whole = log.read_bytes()
         assert whole
         again = tmp_path / "again"
@@ -439,7 +346,7 @@ NAME = "Erika Mustermann"
 
 
 def refused() -> None:
-    raise InvalidField(NAME, field="x")
+    raise errors.InvalidField(NAME, field="x")
 
 
 READS: dict[str, Callable[[], object]] = {
@@ -456,7 +363,7 @@ READS: dict[str, Callable[[], object]] = {
 
 @pytest.mark.parametrize("kind", READS)
 def test_what_cannot_be_read_is_damage_of_the_store_and_is_not_told(kind: str) -> None:
-    with pytest.raises(StoreCorrupt) as caught:
+    with pytest.raises(errors.StoreCorrupt) as caught:
         SCHEMA.readable(READS[kind])
     assert caught.value.what == "A row of the store of things cannot be read."
     assert caught.value.metadata == {"check": "row"}
@@ -464,16 +371,13 @@ def test_what_cannot_be_read_is_damage_of_the_store_and_is_not_told(kind: str) -
     assert caught.value.__suppress_context__
 
 
-def test_damage_that_was_found_already_stays_as_it_was_told() -> None:
+def test_known_damage_and_other_defects_are_raised_as_they_are() -> None:
     def read() -> None:
-        raise StoreCorrupt("Exchanged.", check="cases")
+        raise errors.StoreCorrupt("Exchanged.", check="cases")
 
-    with pytest.raises(StoreCorrupt, match="Exchanged") as caught:
+    with pytest.raises(errors.StoreCorrupt, match="Exchanged") as caught:
         SCHEMA.readable(read)
     assert caught.value.metadata == {"check": "cases"}
-
-
-def test_what_is_no_error_of_reading_is_not_taken_for_damage() -> None:
     with pytest.raises(ZeroDivisionError):
         SCHEMA.readable(lambda: 1 // 0)
 
@@ -484,14 +388,14 @@ def test_what_a_later_version_has_sealed_is_damage_of_the_access_store(tmp_path:
         with store._database.reading() as now:
             locks, (version, _) = Locks(now), now.row(HEAD) or ()
         head = locks._key.seal(b"too short", ACCESS.bound("head", version))
-        with pytest.raises(StoreCorrupt) as caught:
+        with pytest.raises(errors.StoreCorrupt) as caught:
             locks.head_of((version, head))
         assert caught.value.metadata == {"check": "row"}
         number, key_id = made.key.number, made.key.key_id
         for said in (b"7", b"[]", b'{"label":7}'):
             sealed = locks._key.seal(said, ACCESS.bound("keys", number, key_id, version))
-            with pytest.raises(StoreCorrupt) as caught:
+            with pytest.raises(errors.StoreCorrupt) as caught:
                 locks.kept_of((number, key_id, version, sealed))
             assert caught.value.metadata == {"check": "row"}
-        with pytest.raises(StoreCorrupt):
+        with pytest.raises(errors.StoreCorrupt):
             locks.kept_of((2**80, key_id, version, b""))

@@ -10,13 +10,11 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +31,7 @@ from fr_core.storage.schema import Schema, Step, WrappedKeys
 from fr_core.storage.statements import Transaction
 from fr_core.storage.vault import Vault
 from fr_core.storage.writer import Writer
+from support.commands import script
 from support.power_cut import Image, PowerCut
 
 KEY = KeyEncryptionKey(bytes(range(32)))
@@ -51,7 +50,6 @@ CREATE TABLE boxes (box_no INTEGER PRIMARY KEY, wrapped_key BLOB NOT NULL, seale
 
 
 def seal(connection: Connection, vault: Vault) -> None:
-    """Encrypt what version 1 has kept in the clear."""
     rows = list(connection.execute("SELECT box_no, content FROM boxes_v1"))
     for number, content in rows:
         assert isinstance(number, int)
@@ -92,13 +90,8 @@ LATER = later(_V2, seal)
 DAWDLING = later(_V2, dawdle)
 
 
-@contextmanager
-def opened(folder: Path, schema: Schema, key: KeyEncryptionKey = KEY, vfs: str = "") -> Iterator[Database]:
-    database = Database(folder, schema, key, 0, vfs)
-    try:
-        yield database
-    finally:
-        database.close()
+def opened(folder: Path, schema: Schema, key: KeyEncryptionKey = KEY, vfs: str = "") -> closing[Database]:
+    return closing(Database(folder, schema, key, 0, vfs))
 
 
 def content(number: int) -> bytes:
@@ -123,20 +116,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 def version(folder: Path) -> int:
-    connection = apsw.Connection(str(folder / EARLIER.database_name))
-    try:
+    with closing(apsw.Connection(str(folder / EARLIER.database_name))) as connection:
         return int(connection.pragma("user_version"))
-    finally:
-        connection.close()
 
 
 def require_earlier(folder: Path) -> None:
-    """Whether it is as the fixture made it, for the earlier version."""
     with opened(folder, EARLIER) as database, database.reading() as now:
         assert dict(now.rows("SELECT box_no, content FROM boxes")) == CONTENTS
         assert now.rows("SELECT * FROM taken") == []
-        tables = now.rows("SELECT name FROM sqlite_schema WHERE name IN ('boxes_v1', 'much')")
-        assert tables == []
+        assert now.rows("SELECT name FROM sqlite_schema WHERE name IN ('boxes_v1', 'much')") == []
 
 
 def contents(database: Database) -> dict[int, bytes]:
@@ -183,24 +171,21 @@ def test_what_a_step_replaces_is_in_no_file_any_more(folder: Path) -> None:
     assert found() == set()
 
 
-def test_a_step_that_refuses_leaves_the_store_as_it_was(folder: Path) -> None:
-    with pytest.raises(StoreCorrupt, match="A box is damaged"), opened(folder, later(_V2, refuse)):
+@pytest.mark.parametrize(
+    ("schema", "key", "error"),
+    [
+        (later(_V2, refuse), KEY, StoreCorrupt),
+        (later(_V2, seal, "INSERT INTO nothing VALUES (1)"), KEY, StoreCorrupt),
+        (LATER, KeyEncryptionKey(bytes(32)), WrongKey),
+    ],
+    ids=["step", "sqlite", "key"],
+)
+def test_refused_upgrades(folder: Path, schema: Schema, key: KeyEncryptionKey, error: type[Exception]) -> None:
+    with pytest.raises(error), opened(folder, schema, key):
         pass
     require_earlier(folder)
     with opened(folder, LATER) as database:
         assert contents(database) == CONTENTS
-
-
-def test_a_step_that_sqlite_refuses_leaves_the_store_as_it_was(folder: Path) -> None:
-    with pytest.raises(StoreCorrupt), opened(folder, later(_V2, seal, "INSERT INTO nothing VALUES (1)")):
-        pass
-    require_earlier(folder)
-
-
-def test_under_another_key_nothing_is_changed(folder: Path) -> None:
-    with pytest.raises(WrongKey), opened(folder, LATER, KeyEncryptionKey(bytes(32))):
-        pass
-    require_earlier(folder)
 
 
 def test_beside_the_older_version_the_later_one_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,25 +234,16 @@ def main() -> None:
 
 
 def test_two_processes_open_an_older_store_at_once(folder: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent.parent), *sys.path])}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, __file__, str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        for _ in range(2)
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    answers = [json.loads(process.communicate()[0]) for process in processes]
+    with script(__file__, folder) as one, script(__file__, folder) as other:
+        processes = (one, other)
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        answers = [json.loads(process.communicate()[0]) for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert answers[0] == answers[1]
     assert answers[0] in [[process.pid] for process in processes]

@@ -43,8 +43,13 @@ FILES = {"report.json": b"{}", "scores.csv": b"a\n"}
 
 
 @pytest.fixture
-def reports(tmp_path: Path) -> Reports:
-    return Reports(tmp_path / "data" / "reports")
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "reports"
+
+
+@pytest.fixture
+def reports(folder: Path) -> Reports:
+    return Reports(folder)
 
 
 def kept(reports: Reports, later_s: float = 0.0, dataset: str = "lfw_funneled") -> KeptReport:
@@ -58,34 +63,32 @@ def read(reports: Reports, report_id: str, name: str) -> tuple[KeptReport, bytes
         return report, file.read()
 
 
-def test_a_report_is_read_as_it_was_kept_by_its_owner_alone(reports: Reports, tmp_path: Path) -> None:
+def test_a_report_is_read_as_it_was_kept_by_its_owner_alone(reports: Reports, folder: Path) -> None:
     report = kept(reports)
     assert report.report_id.startswith("20260102-030405-678-verification-lfw-funneled-")
     assert read(reports, report.report_id, "scores.csv") == (report, b"a\n")
-    folder = tmp_path / "data" / "reports"
     modes = {path: path.stat().st_mode & 0o777 for path in (folder, *folder.rglob("*"))}
     assert {mode for path, mode in modes.items() if path.is_dir()} == {0o700}
     assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}
 
 
-def test_lists_go_from_the_newest_to_the_oldest_and_leave_damaged_ones_out(reports: Reports, tmp_path: Path) -> None:
+def test_lists_go_from_the_newest_to_the_oldest_and_leave_damaged_ones_out(reports: Reports, folder: Path) -> None:
     assert reports.page("", 10).reports == ()
     first, second, third = (kept(reports, seconds) for seconds in (0.0, 0.5, 3600.0))
     page = reports.page("", 2)
     assert (page.reports, page.more) == ((third, second), True)
     assert reports.page(second.report_id, 2).reports == (first,)
-    (tmp_path / "data" / "reports" / second.report_id / SUMMARY_NAME).write_text('{"format": 1}')
+    (folder / second.report_id / SUMMARY_NAME).write_text('{"format": 1}')
     page = reports.page("", 2)
     assert (page.reports, page.more, page.damaged) == ((third, first), False, 1)
 
 
-def test_a_report_is_deleted_even_if_damaged_while_others_read_it(reports: Reports, tmp_path: Path) -> None:
+def test_a_report_is_deleted_even_if_damaged_while_others_read_it(reports: Reports, folder: Path) -> None:
     first, second = kept(reports), kept(reports, 1.0)
     _, file = reports.open(first.report_id, "scores.csv")
     reports.delete(first.report_id)
     with file:
         assert file.read() == b"a\n"
-    folder = tmp_path / "data" / "reports"
     lose(folder / second.report_id / SUMMARY_NAME)
     reports.delete(second.report_id)
     assert list(folder.iterdir()) == []
@@ -94,9 +97,7 @@ def test_a_report_is_deleted_even_if_damaged_while_others_read_it(reports: Repor
             reports.delete(report_id)
 
 
-def test_a_report_that_is_not_deleted_is_removed_later(
-    reports: Reports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_undeleted_reports_are_removed_later(reports: Reports, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(folder: Path) -> None:
         raise OSError(errno.EIO, "no")
 
@@ -107,7 +108,7 @@ def test_a_report_that_is_not_deleted_is_removed_later(
             reports.delete(report.report_id)
     assert reports.page("", 10).reports == ()
     reports.remove_leftovers()
-    assert list((tmp_path / "data" / "reports").iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 def test_a_report_deleted_while_it_is_opened_is_unknown(reports: Reports, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,8 +126,8 @@ def test_a_report_deleted_while_it_is_opened_is_unknown(reports: Reports, monkey
         reports.open(report.report_id, "report.json")
 
 
-def test_a_report_for_which_there_is_no_room_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reports = Reports(tmp_path / "data" / "reports", reserve_bytes=2**20)
+def test_a_report_without_room_is_not_kept(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reports = Reports(folder, reserve_bytes=2**20)
     full = {"f_bavail": 2**20 + 1, "f_frsize": 1, "f_blocks": 2**40}
     monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(**full))
     reports.require_room()
@@ -166,15 +167,15 @@ def inside_out(path: Path) -> None:
 @pytest.mark.timeout(20)  # a pipe would be waited for
 @pytest.mark.parametrize("name", [SUMMARY_NAME, "report.json"])
 @pytest.mark.parametrize("damage", [lose, change, pipe, link, inside_out])
-def test_damage_is_told(reports: Reports, tmp_path: Path, name: str, damage: Callable[[Path], None]) -> None:
+def test_damage_is_told(reports: Reports, folder: Path, name: str, damage: Callable[[Path], None]) -> None:
     report = kept(reports)
-    damage(tmp_path / "data" / "reports" / report.report_id / name)
+    damage(folder / report.report_id / name)
     with pytest.raises(StoreCorrupt):
         reports.open(report.report_id, "report.json")
     page = reports.page("", 10)
     assert len(page.reports) + page.damaged == 1
     reports.delete(report.report_id)
-    assert list((tmp_path / "data" / "reports").iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -191,9 +192,9 @@ def test_damage_is_told(reports: Reports, tmp_path: Path, name: str, damage: Cal
         ('"scores.csv": "', '"scores.csv": "x'),
     ],
 )
-def test_a_false_summary_leaves_the_others_listed(reports: Reports, tmp_path: Path, this: str, that: str) -> None:
+def test_a_false_summary_leaves_the_others_listed(reports: Reports, folder: Path, this: str, that: str) -> None:
     whole, damaged = kept(reports), kept(reports, 1.0)
-    path = tmp_path / "data" / "reports" / damaged.report_id / SUMMARY_NAME
+    path = folder / damaged.report_id / SUMMARY_NAME
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace(this, that), encoding="utf-8")
     assert path.read_text(encoding="utf-8") != text
@@ -204,9 +205,8 @@ def test_a_false_summary_leaves_the_others_listed(reports: Reports, tmp_path: Pa
 
 
 @pytest.mark.timeout(20)
-def test_what_is_no_folder_is_deleted_and_not_waited_for(reports: Reports, tmp_path: Path) -> None:
+def test_what_is_no_folder_is_deleted_and_not_waited_for(reports: Reports, folder: Path) -> None:
     report_id = kept(reports).report_id
-    folder = tmp_path / "data" / "reports"
     shutil.rmtree(folder / report_id)
     os.mkfifo(folder / report_id)
     os.mkfifo(folder / ".new-0")
@@ -240,29 +240,26 @@ def test_a_report_or_a_file_that_is_not_there_is_unknown(reports: Reports) -> No
 
 @pytest.mark.parametrize(("number", "error"), [(errno.ENOSPC, StorageLow), (errno.EIO, StoreFailed)])
 def test_a_report_that_cannot_be_written_leaves_nothing(
-    reports: Reports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
+    reports: Reports, folder: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
 ) -> None:
     def refuse(path: Path) -> None:
         raise OSError(number, "no")
 
-    (tmp_path / "data" / "reports").mkdir(parents=True)
+    folder.mkdir(parents=True)
     monkeypatch.setattr(fr_evaluation.stored, "sync", refuse)
     with pytest.raises(error):
         kept(reports)
-    assert list((tmp_path / "data" / "reports").iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
-def test_a_report_of_a_call_that_has_ended_is_not_kept(reports: Reports, tmp_path: Path) -> None:
+def test_a_report_of_a_call_that_has_ended_is_not_kept(reports: Reports, folder: Path) -> None:
     with cancelled_call(), pytest.raises(CallEnded):
         kept(reports)
-    assert list((tmp_path / "data" / "reports").iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
-def test_leftovers_of_dead_writers_are_removed(
-    reports: Reports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_leftovers_of_dead_writers_are_removed(reports: Reports, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reports.remove_leftovers()  # of no folder at all
-    folder = tmp_path / "data" / "reports"
     left = folder / ".new-0123456789abcdef"
     left.mkdir(parents=True)
     (left / "report.json").write_bytes(b"{")
@@ -280,10 +277,7 @@ def test_leftovers_of_dead_writers_are_removed(
     assert [path.name for path in folder.iterdir()] == [report.report_id]
 
 
-def test_a_writer_whose_folder_is_gone_makes_another(
-    reports: Reports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "data" / "reports"
+def test_a_writer_without_its_folder_makes_one(reports: Reports, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened, locked = os.open, fcntl.flock
     taken = {"open": 0, "lock": 0}
 
@@ -310,12 +304,12 @@ def test_a_writer_whose_folder_is_gone_makes_another(
     assert read(reports, report.report_id, "report.json") == (report, b"{}")
 
 
-def test_a_new_folder_of_reports_is_durable(reports: Reports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_folder_is_durable(reports: Reports, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[Path] = []
     monkeypatch.setattr(fr_evaluation.stored, "sync", synced.append)
     kept(reports)
-    assert synced[:2] == [tmp_path, tmp_path / "data"]
-    assert synced[-1] == tmp_path / "data" / "reports"
+    assert synced[:2] == [folder.parent.parent, folder.parent]
+    assert synced[-1] == folder
 
 
 IMAGE = re.compile(r'<img src="data:image/jpeg;base64,([^"]+)" alt="([^"]+)">')
@@ -338,23 +332,18 @@ def allowed(report: VerificationReport) -> VerificationReport:
     return replace(report, dataset=replace(report.dataset, manifest=manifest))
 
 
-def test_a_set_that_does_not_allow_it_shows_no_photo_and_says_so(report: VerificationReport) -> None:
+def test_a_set_shows_photos_without_names_where_it_allows_them(report: VerificationReport) -> None:
     for text in (page(report), page(allowed(report), thumbnails=False)):
         assert "data:" not in text
         assert "<img" not in text
         assert "No photos are shown" in text
-
-
-def test_a_set_that_allows_it_shows_both_photos_of_each_pair_without_names(report: VerificationReport) -> None:
     for text in (page(allowed(report)), page(report, thumbnails=True)):
         assert [alt for _, alt in IMAGE.findall(text)] == ["first photo", "second photo"] * 5
         assert "No photos are shown" not in text
         assert len(text) < 1_000_000
 
 
-def test_the_command_shows_thumbnails(
-    report: VerificationReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_command_thumbnails(report: VerificationReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fr_core.engine.open_engine", lambda *arguments: engine())
     arguments = ["verification", "--dataset", "pairs_csv", "--root", str(report.dataset.root), "--out", str(tmp_path)]
     result = CliRunner().invoke(evaluate, [*arguments, "--json", "--thumbnails"])
@@ -378,9 +367,7 @@ def test_a_report_replaces_the_one_before_for_its_owner_alone(report: Verificati
     assert stat.S_IMODE(out.stat().st_mode) == 0o755
 
 
-def test_a_failed_write_leaves_the_file(
-    report: VerificationReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_write_keeps_file(report: VerificationReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "report.json").write_bytes(b"before")
     (tmp_path / "scores.csv").write_bytes(b"before")
 
@@ -410,9 +397,6 @@ def test_a_thumbnail_is_small_upright_and_has_no_exif(tmp_path: Path) -> None:
     assert not small.getexif()
     assert b"Secret" not in data
     assert len(data) < 10_000
-
-
-def test_what_cannot_be_shown_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no photo")
     assert thumbnail(tmp_path / "broken.jpg", ImageLimits()) is None
     assert thumbnail(tmp_path / "lfw.bin" / "1", ImageLimits()) is None

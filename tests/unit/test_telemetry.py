@@ -1,21 +1,36 @@
-"""The metrics: what is counted, within which labels, and how it is served and merged; what is off is not imported."""
+"""Metrics, logs and traces: what is counted and how it is served; no line and no span holds an exception's message."""
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
+import json
+import logging
 import os
+import re
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from fr_core.errors import AddressUnavailable, ConfigInvalid, StoreFailed, UnsupportedFormat
+from fr_core.errors import AddressUnavailable, ConfigInvalid, StoreFailed, UnknownSubject, UnsupportedFormat
 from fr_core.gallery.values import GalleryInfo, Page
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.observe import STAGES
@@ -24,10 +39,12 @@ from fr_server.app import SERVICES
 from fr_server.config import TelemetryConfig
 from fr_server.telemetry.exposition import MetricsServer
 from fr_server.telemetry.listener import OK
+from fr_server.telemetry.logs import FIELDS, JsonFormatter, TextFormatter, defects, log_unhandled
 from fr_server.telemetry.metrics import SPECS, PrometheusObserver, methods_of
-from fr_server.telemetry.open import open_telemetry
+from fr_server.telemetry.open import Telemetry, open_telemetry
 from fr_server.telemetry.processes import ProcessesCollector
 from fr_server.telemetry.storage import GALLERIES, SUBJECTS, TEMPLATES, KeptCollector, KeptStore
+from fr_server.telemetry.tracing import TracingObserver
 from fr_server.telemetry.trust import HandshakeFailure, Parting, Refusal
 
 DETECT = "fr_api.v1.RecognitionService/Detect"
@@ -314,3 +331,267 @@ def test_garbage_on_the_port_writes_nothing_and_stops_nothing(capfd: pytest.Capt
         assert answer.status == 200
     server.close()
     assert capfd.readouterr() == ("", "")
+
+
+formats = pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()], ids=["text", "json"])
+
+
+def logged(formatter: logging.Formatter, tell: Callable[[logging.Logger], None]) -> str:
+    lines: list[str] = []
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            logging.Formatter().format(record)  # leaves its text, message and all, in the record
+            lines.append(formatter.format(record))
+
+    logger = logging.Logger("library")
+    logger.addHandler(Lines())
+    tell(logger)
+    (line,) = lines
+    return line
+
+
+def record(line: str) -> dict[str, Any]:
+    assert "\n" not in line
+    told = json.loads(line)
+    assert isinstance(told, dict)
+    return told
+
+
+def raises() -> None:
+    try:
+        raise KeyError("Jane Roe")
+    except KeyError as error:
+        raise ExceptionGroup("Jane Roe", [ValueError("Jane Roe")]) from error
+
+
+def test_a_line_is_text_or_one_object_of_json() -> None:
+    line = logged(TextFormatter(), lambda logger: logger.warning("%d of %s", 3, "them"))
+    time, level, rest = line[:23], *line[24:].split(" ", 1)
+    datetime.strptime(time, "%Y-%m-%d %H:%M:%S,%f")
+    assert (level, rest) == ("WARNING", "library: 3 of them")
+    fields = {"method": "S/M", "outcome": "OK", "request_id": "r", "took_ms": 3.1}
+    line = logged(JsonFormatter(), lambda logger: logger.info("a\n%s \ud800", "b", extra={FIELDS: fields}))
+    assert line.isascii()
+    told = record(line)
+    at = datetime.fromisoformat(told.pop("time"))
+    assert at.utcoffset() is not None
+    assert abs(at.timestamp() - datetime.now().timestamp()) < 60
+    assert told == {"level": "INFO", "logger": "library", "message": "a\nb \ud800", **fields}
+
+
+@formats
+def test_exception_is_logged_with_types_and_places_only(formatter: logging.Formatter) -> None:
+    def tell(logger: logging.Logger) -> None:
+        try:
+            raises()
+        except ExceptionGroup:
+            logger.exception("It failed")
+
+    line = logged(formatter, tell)
+    assert "Jane" not in line
+    for told in ("It failed", "ExceptionGroup", "KeyError", "ValueError", "test_telemetry.py:", "in raises"):
+        assert told in line
+    if isinstance(formatter, JsonFormatter):
+        assert [defect["type"] for defect in record(line)["exceptions"]] == ["ExceptionGroup", "ValueError", "KeyError"]
+    assert "failed: KeyError" in logged(formatter, lambda logger: logger.error("failed: %s", KeyError("Jane Roe")))
+    named = logged(formatter, lambda logger: logger.error("failed: %(e)s", {"e": KeyError("Jane Roe")}))
+    assert "failed: KeyError" in named
+    own = logged(formatter, lambda logger: logger.error("failed: %s", UnknownSubject("There is none.")))
+    assert "There is none." in own
+
+
+def test_endless_recursions_and_circles_end() -> None:
+    def deeper() -> None:
+        deeper()
+
+    with pytest.raises(RecursionError) as caught:
+        deeper()
+    (defect,) = defects(caught.value)
+    assert len(defect.places) == 41
+    assert "in test_endless_recursions" in defect.places[0]
+    assert re.fullmatch("[0-9]{3,} more", defect.places[20])
+    assert all(place.endswith("in deeper") for place in defect.places[21:])
+    a, b = KeyError(), ValueError()
+    a.__cause__, b.__cause__ = b, a
+    assert [defect.type for defect in defects(a)] == ["KeyError", "ValueError"]
+
+
+def test_exception_that_nobody_awaited_is_logged_without_its_message(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(log_unhandled)
+        future = loop.create_future()
+        future.set_exception(KeyError("Jane Roe"))
+        del future  # it tells when it goes
+        await asyncio.sleep(0)
+
+    asyncio.run(scenario())
+    assert "KeyError" in caplog.text
+    assert "Jane" not in caplog.text
+
+
+def test_configured_log_is_json_on_stderr_for_libraries_and_warnings_too() -> None:
+    code = """
+import logging, warnings
+from fr_server.telemetry.logs import configure_logging
+configure_logging("json")
+logging.getLogger("a.library").info("one")
+logging.getLogger("a.library").debug("not told")
+warnings.warn("two")
+grpc = logging.getLogger("grpc._cython.cygrpc")
+for raised in (type("ExecuteBatchError", (Exception,), {}), OSError):  # the first: a caller has hung up
+    try:
+        raise raised
+    except Exception:
+        grpc.exception("Invalid encoding on b'Bearer s3cret'")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    first, second, third = map(record, done.stderr.splitlines())
+    assert (first["logger"], first["level"], first["message"]) == ("a.library", "INFO", "one")
+    assert (second["logger"], second["level"]) == ("py.warnings", "WARNING")
+    assert (third["logger"], third["level"]) == ("grpc._cython.cygrpc", "ERROR")
+    assert third["message"] == "gRPC reports OSError, and 0 more of its kind that were not told"
+    assert "OSError" in json.dumps(third["exceptions"])
+    assert "s3cret" not in done.stderr
+    assert done.stdout == ""
+
+
+TRACE_ID, PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+class Traced:
+    def __init__(self) -> None:
+        self._exporter = InMemorySpanExporter()
+        self.listener = TracingObserver(SimpleSpanProcessor(self._exporter))
+
+    def spans(self) -> list[ReadableSpan]:
+        return list(self._exporter.get_finished_spans())
+
+    def call(
+        self, work: Callable[[], object] = lambda: None, outcome: str = "OK", traceparent: str = ""
+    ) -> ReadableSpan:
+        def task() -> None:
+            ended = self.listener.began(DETECT, "request-1", traceparent)
+            try:
+                work()
+            finally:
+                ended(outcome, 0.1)
+
+        contextvars.copy_context().run(task)
+        return self.spans()[-1]
+
+
+@pytest.fixture
+def traced() -> Iterator[Traced]:
+    traced = Traced()
+    yield traced
+    traced.listener.close()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "is_error"),
+    [("NO_FACE", "FAILED_PRECONDITION", False), ("INTERNAL", "INTERNAL", True), ("CANCELLED", "CANCELLED", False)],
+)
+def test_only_failures_of_the_server_are_errors(traced: Traced, outcome: str, status: str, is_error: bool) -> None:
+    span = traced.call(outcome=outcome)
+    attributes = dict(span.attributes or {})
+    assert (attributes["fr.outcome"], attributes["rpc.response.status_code"]) == (outcome, status)
+    assert (span.status.status_code is StatusCode.ERROR) == is_error
+    assert attributes.get("error.type") == (outcome if is_error else None)
+
+
+def test_caller_that_does_not_sample_is_followed(traced: Traced) -> None:
+    ended = contextvars.copy_context().run(traced.listener.began, DETECT, "r", f"00-{TRACE_ID}-{PARENT_ID}-00")
+    ended("OK", 0.1)
+    assert traced.spans() == []
+
+
+@pytest.mark.parametrize("garbage", ["Jane Roe", f"00-{'0' * 32}-{PARENT_ID}-01", "00-" + "a" * 10_000])
+def test_parent_that_is_none_makes_a_trace_of_its_own(traced: Traced, garbage: str) -> None:
+    span = traced.call(traceparent=garbage)
+    assert span.parent is None
+    assert "Jane" not in span.to_json()
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "is_error"),
+    [(UnsupportedFormat("Jane Roe's photo."), "UNSUPPORTED_FORMAT", False), (KeyError("Jane Roe"), "KeyError", True)],
+)
+def test_step_that_raises_tells_no_message(traced: Traced, error: Exception, outcome: str, is_error: bool) -> None:
+    def step() -> None:
+        with pytest.raises(type(error)), traced.listener.stage("decode"):
+            raise error
+
+    traced.call(step, "INTERNAL")
+    child = traced.spans()[0]
+    assert dict(child.attributes or {}).get("fr.outcome") == outcome
+    assert (child.status.status_code is StatusCode.ERROR) == is_error
+    assert "Jane" not in "".join(span.to_json() for span in traced.spans())
+
+
+class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.names += [s.name for r in request.resource_spans for scope in r.scope_spans for s in scope.spans]
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+
+@contextmanager
+def receiving() -> Iterator[tuple[Receiver, str]]:
+    server, receiver = grpc.server(ThreadPoolExecutor(2)), Receiver()
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(receiver, server)  # type: ignore[no-untyped-call]
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield receiver, f"http://127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()
+
+
+def opened(endpoint: str) -> Telemetry:
+    return open_telemetry(TelemetryConfig(tracing=endpoint), SERVICES)
+
+
+def one_call(telemetry: Telemetry) -> None:
+    contextvars.copy_context().run(telemetry.listener.began, DETECT, "r", "")("OK", 0.1)
+
+
+def test_spans_reach_a_receiver_and_wait_for_none() -> None:
+    with receiving() as (receiver, endpoint):
+        telemetry = opened(endpoint)
+        one_call(telemetry)
+        telemetry.close()
+        telemetry.close()
+        assert receiver.names == [DETECT]
+    telemetry = opened("http://127.0.0.1:1")
+    one_call(telemetry)
+    started = time.monotonic()
+    telemetry.close()
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["localhost:4317", "4317", "ftp://127.0.0.1:4317", "http://", "http://127.0.0.1:4318/v1/traces", "http://h:99999"],
+)
+def test_endpoint_that_is_none_is_refused(endpoint: str) -> None:
+    with pytest.raises(ConfigInvalid, match="OTLP over gRPC"):
+        opened(endpoint)
+
+
+def test_tracing_without_its_packages_says_what_to_install() -> None:
+    code = """
+import sys
+sys.modules["opentelemetry"] = None  # as if it were not installed
+from fr_core.errors import ConfigInvalid
+from fr_server.config import TelemetryConfig
+from fr_server.telemetry.open import open_telemetry
+try:
+    open_telemetry(TelemetryConfig(tracing="http://127.0.0.1:4317"), ())
+except ConfigInvalid as error:
+    print(error.message)
+"""
+    assert "pip install '.[tracing]'" in python(code)

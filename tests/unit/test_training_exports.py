@@ -120,14 +120,11 @@ def test_two_rows_are_written_just_so(key: SigningKey) -> None:
     )
 
 
-def test_every_attribute_of_a_result_has_a_column_in_its_order() -> None:
+def test_columns_and_rows_keep_their_order(key: SigningKey) -> None:
     names = [column.name for column in COLUMNS]
     ours = ["shown_at" if field.name == "shown_ms" else field.name for field in fields(Result)]
     assert sorted(ours) == sorted(names[6:])
     assert len(set(names)) == len(names)
-
-
-def test_trainees_keep_their_order_and_trials_theirs(key: SigningKey) -> None:
     results = {"b": [pair("same", 1, 1, trainee="b"), pair("same", 1, 0, trainee="b")], "a": [listed(1, "none")]}
     rows = read(csv_rows(CohortResults(course(), "x", results, (), key, 0)))
     assert [(row["trainee_id"], row["ordinal"]) for row in rows] == [("b", "1"), ("b", "0"), ("t1", "0")]
@@ -182,7 +179,6 @@ def scores(key: SigningKey, results: Sequence[Result], finished: Sequence[Finish
 
 
 def pre(ratings: Sequence[int | None], known: int = 0) -> list[Result]:
-    """Trials of a block of 40, all of one person."""
     return [pair("same", one, n, known=n < known) for n, one in enumerate(ratings)]
 
 
@@ -216,21 +212,15 @@ def state(made: dict[str, Any]) -> tuple[object, ...]:
     return tuple(made["score"].get(name) for name in names)
 
 
-def test_a_block_without_an_answer_has_no_score_until_it_is_over(key: SigningKey) -> None:
+def test_states_of_a_block(key: SigningKey) -> None:
     assert state(scores(key, pre([3, 3, -3, None]))[0]) == (2, 40, "InProgress", "Pending")
     assert state(scores(key, pre([3] * 40, known=40), ENDED)[0]) == (None, None, "Completed", "NotReady")
     assert state(scores(key, pre([None]))[0]) == (None, None, "Started", "NotReady")
     assert state(scores(key, pre([None]), ENDED)[0]) == (0, 40, "Completed", "FullyGraded")
-
-
-def test_a_block_is_over_when_all_is_answered_or_a_later_one_has_begun(key: SigningKey) -> None:
     assert state(scores(key, pre([1] * 40))[0]) == (40, 40, "Completed", "FullyGraded")
     first, second = scores(key, [*pre([1]), triaged("usable", "usable", 1)])
     assert (first["lineItem"]["tag"], first["score"]["activityProgress"]) == ("pre", "Completed")
     assert (second["lineItem"]["tag"], second["score"]["activityProgress"]) == ("triage", "InProgress")
-
-
-def test_the_end_of_another_trainee_or_sitting_ends_nothing(key: SigningKey) -> None:
     others = (Finished("t2", "first", 0, 1), Finished("t1", "second", 0, 1))
     assert scores(key, pre([1]), others)[0]["score"]["activityProgress"] == "InProgress"
 
@@ -249,9 +239,7 @@ def test_an_own_probe_waits_for_somebody_to_tell(key: SigningKey) -> None:
 
 
 @given(graded.results(), graded.results("t2"), st.booleans())
-def test_scores_keep_rules_of_ags(
-    key: SigningKey, first: Sequence[Result], second: Sequence[Result], over: bool
-) -> None:
+def test_scores_keep_ags_rules(key: SigningKey, first: Sequence[Result], second: Sequence[Result], over: bool) -> None:
     results = {"t1": first, "t2": second}
     made = json.loads(ags(CohortResults(course(), "x", results, ENDED if over else (), key, NOW)))
     begun = {(trainee, one.block_id) for trainee, own in results.items() for one in own}
@@ -349,7 +337,7 @@ def test_a_certificate_word_by_word(key: SigningKey) -> None:
     }
 
 
-def test_the_token_is_the_credential_and_says_who_to_whom_and_when(key: SigningKey) -> None:
+def test_the_token_is_the_credential_and_a_changed_one_does_not_verify(key: SigningKey) -> None:
     (made,) = badges(key, {"t1": answered("day-1", "day-2")}, ended("day-1", "day-2"))
     credential = made["credential"]
     claims = verify(made["jwt"], key.public_jwk)
@@ -362,10 +350,6 @@ def test_the_token_is_the_credential_and_says_who_to_whom_and_when(key: SigningK
     }
     header = json.loads(base64.urlsafe_b64decode(made["jwt"].split(".")[0] + "=="))
     assert header == {"alg": "RS256", "typ": "JWT", "jwk": key.public_jwk}
-
-
-def test_a_changed_certificate_does_not_verify(key: SigningKey) -> None:
-    (made,) = badges(key, {"t1": answered("day-1", "day-2")}, ended("day-1", "day-2"))
     header, claims, signature = made["jwt"].split(".")
     text = base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)).replace(
         b"no proof of ability", b"a proof of ability"
@@ -416,9 +400,6 @@ def test_others_who_are_through_are_not_mixed_up(key: SigningKey) -> None:
     assert len({one["credential"]["id"] for one in made}) == 2
     assert len({one["credential"]["credentialSubject"]["id"] for one in made}) == 2
     assert len({one["credential"]["credentialSubject"]["achievement"]["id"] for one in made}) == 1
-
-
-def test_a_course_of_retention_alone_needs_all_of_it() -> None:
     plan = two_days().plan
     assert [one.name for one in needed(plan)] == ["day-1", "day-2"]
     assert [one.name for one in needed(replace(plan, sittings=plan.sittings[2:]))] == ["later"]

@@ -140,7 +140,11 @@ def test_a_pair_word_by_word(key: SigningKey) -> None:
     (made,) = statements(key, one)
     words = ["surely two people", "probably two people", "rather two people", "undecided"]
     words += ["rather one person", "probably one person", "surely one person"]
-    activity = "http://adlnet.gov/expapi/activities"
+
+    def activity(kind: str, number: str, name: dict[str, str], **more: object) -> dict[str, object]:
+        definition = {"type": f"http://adlnet.gov/expapi/activities/{kind}", "name": name, **more}
+        return {"objectType": "Activity", "id": f"urn:uuid:{number}", "definition": definition}
+
     assert made == {
         "id": "a28c1b1b-8676-5a06-bc78-d87fc42d6309",
         "actor": {
@@ -148,18 +152,15 @@ def test_a_pair_word_by_word(key: SigningKey) -> None:
             "account": {"homePage": "https://fr-core.invalid/training/courses/0123456789abcdef", "name": "t1"},
         },
         "verb": {"id": "http://adlnet.gov/expapi/verbs/answered", "display": {"en-US": "answered"}},
-        "object": {
-            "objectType": "Activity",
-            "id": "urn:uuid:f5d908a1-99b1-55b0-927a-be6a3a80e514",
-            "definition": {
-                "name": {"en": "Pair of photos pre-3"},
-                "description": {"en": "Do both photos show one person?"},
-                "type": f"{activity}/cmi.interaction",
-                "interactionType": "likert",
-                "scale": [{"id": str(n - 3), "description": {"en": word}} for n, word in enumerate(words)],
-                "correctResponsesPattern": ["-3", "-2", "-1"],
-            },
-        },
+        "object": activity(
+            "cmi.interaction",
+            "f5d908a1-99b1-55b0-927a-be6a3a80e514",
+            {"en": "Pair of photos pre-3"},
+            description={"en": "Do both photos show one person?"},
+            interactionType="likert",
+            scale=[{"id": str(n - 3), "description": {"en": word}} for n, word in enumerate(words)],
+            correctResponsesPattern=["-3", "-2", "-1"],
+        ),
         "result": {
             "completion": True,
             "response": "2",
@@ -172,24 +173,10 @@ def test_a_pair_word_by_word(key: SigningKey) -> None:
             "revision": "1" * 64,
             "platform": "FR Core",
             "contextActivities": {
-                "parent": [
-                    {
-                        "objectType": "Activity",
-                        "id": "urn:uuid:56e138c6-1754-5117-b696-1102979f3a16",
-                        "definition": {"type": f"{activity}/assessment", "name": {"und": "Before <script>"}},
-                    }
-                ],
+                "parent": [activity("assessment", "56e138c6-1754-5117-b696-1102979f3a16", {"und": "Before <script>"})],
                 "grouping": [
-                    {
-                        "objectType": "Activity",
-                        "id": "urn:uuid:e1e46c03-1094-56f8-b530-8fadd93d5a1e",
-                        "definition": {"type": f"{activity}/module", "name": {"und": "first"}},
-                    },
-                    {
-                        "objectType": "Activity",
-                        "id": "urn:uuid:dc3f7189-9efd-54ad-bed8-bb5b93ad30b5",
-                        "definition": {"type": f"{activity}/course", "name": {"und": "Faces & <b>lists</b>"}},
-                    },
+                    activity("module", "e1e46c03-1094-56f8-b530-8fadd93d5a1e", {"und": "first"}),
+                    activity("course", "dc3f7189-9efd-54ad-bed8-bb5b93ad30b5", {"und": "Faces & <b>lists</b>"}),
                 ],
             },
             "extensions": {
@@ -224,9 +211,7 @@ def test_a_pair_word_by_word(key: SigningKey) -> None:
         (listed(3, "candidate:3", block="own"), "other", None, "candidate:3"),
     ],
 )
-def test_exercises_as_interactions(
-    key: SigningKey, one: Result, kind: str, right: list[str] | None, response: str
-) -> None:
+def test_interactions(key: SigningKey, one: Result, kind: str, right: list[str] | None, response: str) -> None:
     (made,) = statements(key, one)
     definition = made["object"]["definition"]
     assert definition["interactionType"] == kind
@@ -239,16 +224,13 @@ def test_exercises_as_interactions(
     require_conforming(made)
 
 
-def test_neither_right_nor_wrong_has_no_score(key: SigningKey) -> None:
+def test_scores_and_ids(key: SigningKey) -> None:
     undecided, known, inconclusive = statements(
         key, pair("same", 0), pair("same", 3, 1, known=True), listed(None, "inconclusive", 2)
     )
     for made in (undecided, known, inconclusive):
         assert set(made["result"]) == {"completion", "response", "duration"}
     assert known["context"]["extensions"][f"{HOME}known-to-me"] is True
-
-
-def test_an_export_twice_is_the_same_and_ids_are_of_one_trial_each(key: SigningKey) -> None:
     one = pair("same", 1)
     others = [replace(one, ordinal=1), replace(one, trainee_id="t2"), replace(one, sitting="second")]
     first, again = (statements(key, one, *others) for _ in range(2))
@@ -257,9 +239,6 @@ def test_an_export_twice_is_the_same_and_ids_are_of_one_trial_each(key: SigningK
     registrations = [made["context"]["registration"] for made in first]
     assert registrations[0] == registrations[1]
     assert len(set(registrations)) == 3
-
-
-def test_what_is_told_later_changes_no_statement(key: SigningKey) -> None:
     blind = pair("same", 1, block="blind")
     assert statements(key, blind) == statements(key, replace(blind, partner="t9"))
     open_ = replace(blind, block_id="open", exercise=ExerciseKind.VERIFICATION, ordinal=7)

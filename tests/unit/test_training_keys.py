@@ -45,14 +45,11 @@ def encoded(value: Mapping[str, Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
 
-def test_the_header_says_how_and_by_which_public_key(key: SigningKey) -> None:
+def test_a_token_has_its_public_key_and_is_rs256_by_another_reading(key: SigningKey, pem: bytes) -> None:
     header = json.loads(decoded(key.sign(CLAIMS).split(".")[0]))
     assert header == {"alg": "RS256", "typ": "JWT", "jwk": key.public_jwk}
     assert set(key.public_jwk) == {"kty", "n", "e", "alg", "use", "kid"}  # d, p, q are the secret ones
     assert key.public_jwk["e"] == "AQAB"
-
-
-def test_the_signature_is_rs256_by_another_reading(key: SigningKey, pem: bytes) -> None:
     assert key.sign(CLAIMS) == SigningKey.load(pem).sign(CLAIMS)
     assert verify(key.sign(CLAIMS), key.public_jwk) == CLAIMS
     header, claims, signature = key.sign(CLAIMS).split(".")
@@ -61,15 +58,12 @@ def test_the_signature_is_rs256_by_another_reading(key: SigningKey, pem: bytes) 
     )
 
 
-def test_no_changed_character_verifies(key: SigningKey) -> None:
+def test_no_change_and_no_other_key_verifies(key: SigningKey) -> None:
     text, jwk = key.sign({"a": 1}), key.public_jwk
     for place, character in enumerate(text):
         other = "A" if character != "A" else "B"
         with pytest.raises(ValueError):
             verify(text[:place] + other + text[place + 1 :], jwk)
-
-
-def test_not_even_bits_that_base64_does_not_use_may_change(key: SigningKey) -> None:
     text = key.sign(CLAIMS)
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     last = alphabet.index(text[-1])
@@ -78,9 +72,6 @@ def test_not_even_bits_that_base64_does_not_use_may_change(key: SigningKey) -> N
     assert decoded(other.split(".")[2]) == decoded(text.split(".")[2])
     with pytest.raises(ValueError, match="no base64url"):
         verify(other, key.public_jwk)
-
-
-def test_another_key_does_not_verify_even_one_that_came_along(key: SigningKey) -> None:
     stranger = SigningKey.load(new_signing_key())
     with pytest.raises(ValueError, match="not that of the key"):
         verify(stranger.sign(CLAIMS), key.public_jwk)
@@ -180,12 +171,15 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_it_is_made_once_and_for_its_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_made_once_for_its_owner_and_damage_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = signing_key(tmp_path)
     assert names(tmp_path) == [NAME]
     assert stat.S_IMODE((tmp_path / NAME).stat().st_mode) == 0o600
     monkeypatch.setattr(storage, "new_signing_key", lambda: pytest.fail("made twice"))
     assert signing_key(tmp_path).did == made.did
+    (tmp_path / NAME).write_bytes(b"no key")
+    with pytest.raises(StoreCorrupt):
+        signing_key(tmp_path)
 
 
 @pytest.mark.parametrize("fails", ["fsync", "link"])
@@ -216,12 +210,6 @@ def test_where_two_make_it_both_have_that_of_the_quicker(tmp_path: Path, monkeyp
     assert names(tmp_path) == [NAME]
 
 
-def test_a_damaged_key_is_told(tmp_path: Path) -> None:
-    (tmp_path / NAME).write_bytes(b"no key")
-    with pytest.raises(StoreCorrupt):
-        signing_key(tmp_path)
-
-
 def test_a_code_has_26_characters_in_groups_each_as_likely_as_any_other() -> None:
     drawn = random.Random(2)
     code = new_code(drawn.randbytes)
@@ -235,20 +223,20 @@ def test_a_code_has_26_characters_in_groups_each_as_likely_as_any_other() -> Non
 
 
 @pytest.mark.parametrize(
-    "typed",
+    ("typed", "read"),
     [
-        "01abc-defgh-jkmnp-qrstv-wxyz23",
-        "  O1ABCDEFGHJKMNPQRSTVWXYZ23\n",
-        "oIabc defgh jkmnp qrstv wxyz23",
-        "0Labc--defghjkmnp-qrstvwxyz23",
+        *(
+            (typed, "01ABCDEFGHJKMNPQRSTVWXYZ23")
+            for typed in (
+                "01abc-defgh-jkmnp-qrstv-wxyz23",
+                "  O1ABCDEFGHJKMNPQRSTVWXYZ23\n",
+                "oIabc defgh jkmnp qrstv wxyz23",
+                "0Labc--defghjkmnp-qrstvwxyz23",
+            )
+        ),
+        *((typed, None) for typed in ("", "0" * (CODE_CHARACTERS - 1), "0" * (CODE_CHARACTERS + 1))),
+        *((typed, None) for typed in ("U" + "0" * 25, "é" + "0" * 25, "0" * 10**6)),
     ],
 )
-def test_however_it_is_typed(typed: str) -> None:
-    assert typed_code(typed) == "01ABCDEFGHJKMNPQRSTVWXYZ23"
-
-
-@pytest.mark.parametrize(
-    "typed", ["", "0" * (CODE_CHARACTERS - 1), "0" * (CODE_CHARACTERS + 1), "U" + "0" * 25, "é" + "0" * 25, "0" * 10**6]
-)
-def test_what_is_no_code(typed: str) -> None:
-    assert typed_code(typed) is None
+def test_typed_codes(typed: str, read: str | None) -> None:
+    assert typed_code(typed) == read

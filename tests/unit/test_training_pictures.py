@@ -67,6 +67,9 @@ def test_a_plan_is_read_with_its_defaults() -> None:
     assert (one.exercise, one.items, one.shown, one.minutes, one.feedback) == (ExerciseKind.VERIFICATION, 5, 5, 4, True)
     assert (one.title, one.forms, found.minutes) == ("one", ("one", "one"), 4)
     assert found.sittings[0].trials == 5
+    found = read_plan(plan(block("practice", more=PAIRS + "adaptive = true\ntrials = 4\ntarget = 0.75\n")))
+    (one,) = found.blocks
+    assert (one.items, one.shown, one.target) == (5, 4, 0.75)
 
 
 def test_every_exercise_is_known() -> None:
@@ -84,7 +87,7 @@ def test_every_exercise_is_known() -> None:
     assert {one.exercise: one.shown for one in found.blocks} == {one.exercise: one.items for one in found.blocks}
 
 
-def test_half_of_the_trainees_take_equated_forms_the_other_way_round() -> None:
+def test_each_half_of_the_trainees_has_its_forms() -> None:
     more = PAIRS + 'equated = "pairs"\noccasion = "{}"\n'
     three = [block(word, more=more.format(word)) for word in ("pre", "post", "retention")]
     found = read_plan(plan(*three))
@@ -95,18 +98,9 @@ def test_half_of_the_trainees_take_equated_forms_the_other_way_round() -> None:
     }
     assert list(found.forms()) == ["pairs-a", "pairs-b", "pairs-c"]
     assert forms(read_plan(plan(three[1]))) == {"post": ("pairs-a", "pairs-a")}
-
-
-def test_a_blind_verification_shows_each_half_what_the_other_has_judged() -> None:
     found = read_plan(plan(block("opinion"), block("verify", "blind", 'verifies = "opinion"\n')))
     assert forms(found) == {"opinion": ("opinion-0", "opinion-1"), "verify": ("opinion-1", "opinion-0")}
     assert found.blocks[1].items == 5
-
-
-def test_an_adaptive_block_shows_some_of_its_items() -> None:
-    found = read_plan(plan(block("practice", more=PAIRS + "adaptive = true\ntrials = 4\ntarget = 0.75\n")))
-    (one,) = found.blocks
-    assert (one.items, one.shown, one.target) == (5, 4, 0.75)
 
 
 @pytest.mark.parametrize(
@@ -159,11 +153,8 @@ def shipped(name: str) -> CoursePlan:
     return read_plan(plan_text(name))
 
 
-def test_the_plans_are_told_by_name() -> None:
+def test_plans_have_names_and_an_unknown_one_is_not_repeated() -> None:
     assert plan_names() == ("demo", "taster-90", "three-day")
-
-
-def test_an_unknown_name_is_refused_with_the_nearest_and_is_not_repeated() -> None:
     with pytest.raises(UnknownPlan, match="Did you mean three-day") as near:
         plan_text("three-days")
     assert "three-days" not in near.value.message
@@ -225,7 +216,7 @@ def test_eyes_come_to_lie_in_one_place_whatever_the_tilt_and_the_size(size: int,
     assert abs(float(np.linalg.norm(right - left)) - EYE_DISTANCE) < 0.35
 
 
-def test_the_oval_greys_what_is_around_the_face_and_nothing_inside() -> None:
+def test_the_oval_and_what_lies_outside_the_photo_are_grey() -> None:
     pixels, landmarks = photo(300, 0, 1.0)
     oval, whole = (render(pixels, landmarks, mask, None, 0.0) for mask in ("oval", "none"))
     corner = oval[:20, :20]
@@ -235,12 +226,10 @@ def test_the_oval_greys_what_is_around_the_face_and_nothing_inside() -> None:
     np.testing.assert_array_equal(oval[middle, middle], whole[middle, middle])
     steps = np.abs(np.diff(oval[SIDE // 2 + 40, :, 0].astype(int)))
     assert steps.max() < 0.5 * (200 - GREY)  # a soft edge
-
-
-def test_what_lies_outside_the_photo_is_grey() -> None:
-    pixels, landmarks = photo(300, 0, 1.0)
     cut = render(pixels[:, 150:].copy(), landmarks - np.array((150, 0), dtype=np.float32), "none", None, 0.0)
     assert (cut[:, : SIDE // 2 - 4] == GREY).all()
+    with pytest.raises(ValueError, match="one point"):
+        render(np.zeros((50, 50, 3), dtype=np.uint8), np.ones((5, 2), dtype=np.float32), "oval", None, 0.0)
 
 
 @pytest.mark.parametrize("scale", [11.0, 5.3, 1.3])
@@ -257,11 +246,6 @@ def test_each_pixel_of_a_large_photo_is_the_mean_of_those_that_it_covers(scale: 
     difference = render(pixels, landmarks, "none", None, 0.0).astype(int) - mean
     assert float(mean.std()) > 4.0
     assert float(difference.std()) < 0.15 * float(mean.std())
-
-
-def test_landmarks_that_are_no_face_are_refused() -> None:
-    with pytest.raises(ValueError, match="one point"):
-        render(np.zeros((50, 50, 3), dtype=np.uint8), np.ones((5, 2), dtype=np.float32), "oval", None, 0.0)
 
 
 def pictures() -> list[U8]:
@@ -288,6 +272,8 @@ def test_files_have_one_length_and_every_decoder_reads_them() -> None:
         by_opencv = cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
         for read in (by_pillow, by_opencv, decode(data, ImageLimits()).pixels):
             assert np.abs(read.astype(int) - picture.astype(int)).mean() < 4.0
+    flat, _, noise = encode(pictures())
+    assert len(zlib.compress(flat, 9)) > 0.98 * len(zlib.compress(noise, 9))
 
 
 def segments(data: bytes) -> list[tuple[int, bytes]]:
@@ -323,11 +309,6 @@ def test_any_gap_is_filled_with_whole_comments(missing: int) -> None:
     np.testing.assert_array_equal(decode(made, ImageLimits()).pixels, decode(data, ImageLimits()).pixels)
 
 
-def test_a_connection_that_compresses_does_not_tell_lengths_either() -> None:
-    flat, _, noise = encode(pictures())
-    assert len(zlib.compress(flat, 9)) > 0.98 * len(zlib.compress(noise, 9))
-
-
 def test_a_picture_without_colour_keeps_the_luma_alone() -> None:
     pixels, landmarks = photo(400, 0.0, 1.0)
     coloured = render(pixels, landmarks, "oval", None, 0.0)
@@ -339,7 +320,6 @@ def test_a_picture_without_colour_keeps_the_luma_alone() -> None:
 
 
 def face() -> U8:
-    """A picture with detail of every size."""
     rng = np.random.default_rng(3)
     fine = rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8).astype(np.float32)
     coarse = cv2.GaussianBlur(fine, (0, 0), 12) - 127.5
@@ -351,7 +331,7 @@ RENDERED = [kind for kind, one in DEGRADATIONS.items() if one.rendered]
 
 
 @pytest.mark.parametrize("kind", RENDERED)
-def test_every_strength_of_the_bank_changes_the_picture_and_the_same_each_time(kind: Degraded) -> None:
+def test_stronger_degradations_are_farther_from_the_photo(kind: Degraded) -> None:
     picture, one = face(), DEGRADATIONS[kind]
     for strength in (*one.limited, *one.reject):
         made = degrade(picture, kind, strength)
@@ -360,10 +340,6 @@ def test_every_strength_of_the_bank_changes_the_picture_and_the_same_each_time(k
         assert not made.flags.writeable
         assert (made != picture).any()
         np.testing.assert_array_equal(made, degrade(picture, kind, strength))
-
-
-@pytest.mark.parametrize("kind", RENDERED)
-def test_a_picture_to_reject_is_farther_from_the_photo_than_a_limited_one(kind: Degraded) -> None:
     picture, table = face(), DEGRADATIONS[kind]
 
     def lost(strength: float) -> float:
@@ -375,22 +351,15 @@ def test_a_picture_to_reject_is_farther_from_the_photo_than_a_limited_one(kind: 
     assert reject == sorted(reject)
 
 
-def test_a_pose_is_the_photos_own() -> None:
-    picture = face()
-    assert degrade(picture, Degraded.POSE, 25.0) is picture
-
-
-def test_blur_is_the_sigma_of_a_gaussian_in_pixels() -> None:
+def test_blur_and_noise_have_the_deviation_that_was_asked_for() -> None:
     edge = np.zeros((SIDE, SIDE, 3), dtype=np.uint8)
     edge[:, SIDE // 2 :] = 255
+    assert degrade(edge, Degraded.POSE, 25.0) is edge  # a pose is the photo's own
     line = degrade(edge, Degraded.BLUR, 6.0)[SIDE // 2, :, 0] / 255.0
     slope = np.diff(line)
     at = np.arange(len(slope))
     mean = (slope * at).sum() / slope.sum()
     assert abs(float(np.sqrt((slope * (at - mean) ** 2).sum() / slope.sum())) - 6.0) < 0.3
-
-
-def test_noise_has_the_standard_deviation_that_was_asked_for_and_differs_by_picture() -> None:
     grey, other = (np.full((SIDE, SIDE, 3), level, dtype=np.uint8) for level in (128, 129))
     one, two = (degrade(picture, Degraded.NOISE, 20.0).astype(np.float64) - picture for picture in (grey, other))
     assert abs(float(one.std()) - 20.0) < 0.3

@@ -30,7 +30,6 @@ NOTICE = render(message("page.notice"))
 
 
 def everything(trainee: str) -> list[Result]:
-    """Trials of every exercise."""
     shift, found = int(trainee[1:]), []
     for block in ("pre", "open", "post"):
         for n in range(24):
@@ -91,37 +90,20 @@ def test_the_keys_of_a_trainee_are_those_that_programs_know() -> None:
     assert set(document["course"]) == {"course_id", "title", "datasets", "terms", "model", "seed", "manifest_sha256"}
     found = paths(document)
     for path in (
-        ".together.pairs.errors.misses.of_all.low",
-        ".together.pairs.errors.false_same.of_decided.count",
+        ".together.pairs.errors.misses.of_all.low", ".together.pairs.errors.false_same.of_decided.count",
         ".together.pairs.errors.sensitivity.dprime.standard_error",
-        ".together.pairs.errors.sensitivity.criterion.high",
-        ".together.pairs.roc.area.interval.confidence",
-        ".together.pairs.roc.points[].hits",
-        ".together.pairs.evidence.levels[].words",
-        ".together.pairs.evidence.ceiling_same",
-        ".together.pairs.evidence.cllr",
-        ".together.pairs.probabilities.calibration_error",
-        ".together.pairs.errors_at[].wrong.value",
-        ".together.pairs.machine.roc.area.value",
-        ".together.pairs.with_machine.value",
-        ".together.triads.ability.theta",
-        ".together.lists.picks.false_alarms.value",
-        ".together.lists.picks.wrong.of_decided.value",
-        ".together.triage.confusion[].reject",
-        ".blocks[].figures.pairs.times.right.median_ms",
-        ".tests[].score",
-        ".changes[].score.verdict",
-        ".changes[].sensitivity.dprime.value",
-        ".standing.percentile_in_cohort",
-        ".standing.norms[].caution",
-        ".learning.points[].right.value",
-        ".aided.misled.value",
-        ".aided.bias.net.value",
-        ".prevalence.false_same.value",
-        ".groups[].groups[].false_same.total",
-        ".verification.quadratic_kappa.value",
-        ".cohort_roc.area.value",
-        ".crowds[].sizes[].area.low",
+        ".together.pairs.errors.sensitivity.criterion.high", ".together.pairs.roc.area.interval.confidence",
+        ".together.pairs.roc.points[].hits", ".together.pairs.evidence.levels[].words",
+        ".together.pairs.evidence.ceiling_same", ".together.pairs.evidence.cllr",
+        ".together.pairs.probabilities.calibration_error", ".together.pairs.errors_at[].wrong.value",
+        ".together.pairs.machine.roc.area.value", ".together.pairs.with_machine.value",
+        ".together.triads.ability.theta", ".together.lists.picks.false_alarms.value",
+        ".together.lists.picks.wrong.of_decided.value", ".together.triage.confusion[].reject",
+        ".blocks[].figures.pairs.times.right.median_ms", ".tests[].score", ".changes[].score.verdict",
+        ".changes[].sensitivity.dprime.value", ".standing.percentile_in_cohort", ".standing.norms[].caution",
+        ".learning.points[].right.value", ".aided.misled.value", ".aided.bias.net.value",
+        ".prevalence.false_same.value", ".groups[].groups[].false_same.total", ".verification.quadratic_kappa.value",
+        ".cohort_roc.area.value", ".crowds[].sizes[].area.low",
     ):  # fmt: skip
         assert path in found, path
 
@@ -172,7 +154,6 @@ def test_a_page_has_notice_words_and_pictures_in_order(trainees_page: str, cohor
 
 
 def heading(page: str, name: str) -> str:
-    """The part of a page below a heading, as text."""
     part = page[page.index(f"<h2>{name}</h2>") :]
     return html.unescape(part[: part.find("<h2>", 4)])
 
@@ -193,6 +174,9 @@ def test_a_cohort_is_shown_by_trainees_and_ratings_have_no_words(trainees_page: 
         assert words not in pooled
     assert "they carry no words" in pooled
     assert not re.search(r"\de[+]\d", re.sub(r"<svg.*?</svg>", "", cohorts_page, flags=re.DOTALL))
+    machine, pairs = (heading(cohorts_page, name) for name in ("The machine on the same pairs", "Pairs"))
+    assert "2,016 rated pairs" in pairs
+    assert " of 72); " in machine
 
 
 def test_what_same_is_worth_among_many_strangers_is_told(trainees_page: str) -> None:
@@ -203,20 +187,11 @@ def test_what_same_is_worth_among_many_strangers_is_told(trainees_page: str) -> 
     told = heading(trainees_page, "What the ratings are worth")
     row = told[told.index('right "same" where 1 in 100 pairs shows one person') :].split("</tr>")[0]
     assert f"{percent(prevalence_ppv(hits, false_alarms, 0.01))}; " in row
-
-
-def test_who_never_says_same_is_told_nothing_of_it() -> None:
     never = [pair("same" if n % 2 else "different", -1, n) for n in range(20)]
     assert "shows one person, of those" not in trainee_html(course(), trainee_figures(course(), never, {}))
 
 
-def test_the_machine_counts_a_pair_once_in_the_page_of_a_cohort(cohorts_page: str) -> None:
-    machine, pairs = (heading(cohorts_page, name) for name in ("The machine on the same pairs", "Pairs"))
-    assert "2,016 rated pairs" in pairs
-    assert " of 72); " in machine
-
-
-def test_nothing_of_a_plan_or_a_label_becomes_mark_up(trainees_page: str, cohorts_page: str) -> None:
+def test_pages_hold_no_mark_up_of_others_and_no_other_trainee(trainees_page: str, cohorts_page: str) -> None:
     for page in (trainees_page, cohorts_page):
         for mark in ("<script", "<b>lists", "<up>", "<i>f"):
             assert mark not in page
@@ -224,9 +199,6 @@ def test_nothing_of_a_plan_or_a_label_becomes_mark_up(trainees_page: str, cohort
         assert "Faces &amp; &lt;b&gt;lists&lt;/b&gt;" in page
         assert "Fewer than 30 pairs are too few for a rate of a group." in trainees_page
     assert trainee_html(course(), trainee_figures(course(), COHORT["t1"], COHORT)) == trainees_page
-
-
-def test_a_trainees_page_names_no_other_trainee(trainees_page: str) -> None:
     for told in (trainees_page, trainee_json(course(), TRAINEE)):
         assert not set(re.findall(r"\bt\d+\b", re.sub(r"<svg.*?</svg>", "", told, flags=re.DOTALL))) - {"t1"}
 

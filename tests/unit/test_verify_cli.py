@@ -1,12 +1,13 @@
-"""`fr server verify` and `audit-export`: every store of a data folder is checked in a copy, and no byte is changed."""
+"""`fr server verify` and `audit-export` check each store in a copy; a server logs a store that it makes anew."""
 
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from fr_client.cli.main import build
+from fr_core.errors import StoreCorrupt, StoreExposed
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.gallery_store import GalleryStore
 from fr_core.gallery.values import Enrolment, NewTemplate
@@ -24,14 +26,18 @@ from fr_core.storage.audit.values import Entry
 from fr_core.storage.audit.verify import Broken, Verified, Why
 from fr_core.storage.keys import KeyEncryptionKey, key_beside
 from fr_core.types import Embedding, ModelId
+from fr_server.clock import wall_ms
+from fr_server.config import Config, load_config
+from fr_server.main import open_galleries
 from fr_server.storage.audits import CHAINS
+from fr_server.storage.opening import open_stores
 from fr_trust.audit.export import verify_export
 from fr_trust.casework.values import Purpose
 from support import cases as casefiles
 from support import training_stores as trainingstore
 from support.access import Clocks, new_key
 from support.access import open_store as open_access
-from support.audits import START_MS, Auditable, checkpoint_of
+from support.audits import START_MS, checkpoint_of
 
 KEY = KeyEncryptionKey(bytes(range(32)))
 MODEL = ModelId("null", "1", "0" * 64)
@@ -40,6 +46,12 @@ FILES = {
     "training": "training/training.sqlite",
     "cases": "cases/cases.sqlite",
     "access": "access/access.sqlite",
+}
+OPENING: dict[str, Callable[[Path], AbstractContextManager[Any]]] = {
+    "galleries": lambda data: closing(GalleryStore(data, KEY)),
+    "training": lambda data: trainingstore.open_store(data / "training"),
+    "cases": lambda data: casefiles.open_store(data / "cases"),
+    "access": lambda data: open_access(data / "access"),
 }
 SECRETS = ("Erika Mustermann", "a note")
 
@@ -89,7 +101,6 @@ def home(sound: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the copies are made."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -132,15 +143,10 @@ def tree(home: Path) -> dict[str, tuple[bytes, int, int]]:
 
 
 def checkpoints(home: Path) -> dict[str, Checkpoint]:
-    """Of every chain, as of now."""
     with ExitStack() as opened:
-        stores: tuple[Auditable, ...] = (
-            opened.enter_context(closing(GalleryStore(home / "data", KEY))),
-            opened.enter_context(trainingstore.open_store(home / "data/training")),
-            opened.enter_context(casefiles.open_store(home / "data/cases")),
-            opened.enter_context(open_access(home / "data/access")),
-        )
-        return dict(zip(CHAINS, map(checkpoint_of, stores), strict=True))
+        return {
+            chain: checkpoint_of(opened.enter_context(opening(home / "data"))) for chain, opening in OPENING.items()
+        }
 
 
 def keep(folder: Path, marks: dict[str, Checkpoint]) -> Path:
@@ -163,9 +169,6 @@ def test_whole_stores_are_told_one_by_one_and_not_changed(home: Path, temporary:
     assert list(temporary.iterdir()) == []
     ended = verified(home, "--checkpoints", keep(tmp_path / "kept", checkpoints(home)))
     assert (ended.exit_code, ended.stdout.count("it agrees with 1 checkpoint.")) == (0, 4)
-
-
-def test_a_folder_that_nobody_can_write_is_checked(home: Path) -> None:
     folders = [path for path in home.rglob("*") if path.is_dir()]
     for folder in folders:
         folder.chmod(0o500)
@@ -282,7 +285,6 @@ def test_a_store_of_which_nothing_is_left_is_named(home: Path) -> None:
 
 
 def left_alone(path: Path) -> None:
-    """The database is gone, with its log."""
     for gone in (path, *path.parent.glob(f"{path.name}-*")):
         gone.unlink()
 
@@ -354,25 +356,9 @@ def test_a_store_that_is_not_there_has_no_audit_to_export(home: Path, tmp_path: 
     assert (ended.exit_code, ended.stderr.startswith("NO_STORE: The chain cases has no store.")) == (1, True)
 
 
-def test_another_key_is_told_of_every_store(home: Path) -> None:
+def test_another_key_is_told_of_every_store(home: Path, tmp_path: Path) -> None:
     (home / "data.key").write_text(f"{bytes(32).hex()}\n")
     assert faults(home) == {chain: [("WRONG_KEY", None)] for chain in CHAINS}
-
-
-@pytest.mark.parametrize("chain", CHAINS)
-def test_a_store_that_a_server_has_open_is_not_copied(home: Path, chain: str) -> None:
-    opening: dict[str, Callable[[], Any]] = {
-        "galleries": lambda: closing(GalleryStore(home / "data", KEY)),
-        "training": lambda: trainingstore.open_store(home / "data/training"),
-        "cases": lambda: casefiles.open_store(home / "data/cases"),
-        "access": lambda: open_access(home / "data/access"),
-    }
-    with opening[chain]():
-        assert faults(home) == {chain: [("STORE_IN_USE", None)]}
-    assert faults(home) == {}
-
-
-def test_what_is_asked_for_in_vain(home: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     assert verified(tmp_path).stderr.startswith("NO_STORE")
@@ -380,6 +366,13 @@ def test_what_is_asked_for_in_vain(home: Path, tmp_path: Path) -> None:
     assert verified(home, "--checkpoints", tmp_path / "nowhere").stderr.startswith("FILE_UNREADABLE")
     (empty / "cases-3.json").write_text("{}")
     assert verified(home, "--checkpoints", empty).stderr.startswith("CHECKPOINT_MISSING")
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_a_store_that_a_server_has_open_is_not_copied(home: Path, chain: str) -> None:
+    with OPENING[chain](home / "data"):
+        assert faults(home) == {chain: [("STORE_IN_USE", None)]}
+    assert faults(home) == {}
 
 
 @pytest.mark.parametrize("chain", CHAINS)
@@ -414,3 +407,90 @@ def test_of_a_damaged_chain_what_is_before_is_exported(home: Path, tmp_path: Pat
     spoil(home, "access", "UPDATE audit_head SET at_ms = at_ms + 1")
     ended = fr(*words, rest)
     assert (ended.exit_code, ended.stderr.partition(":")[0], rest.exists()) == (1, "STORE_CORRUPT", False)
+
+
+STORES = {
+    "access store": "access/access.sqlite",
+    "case store": "cases/cases.sqlite",
+    "training store": "training/training.sqlite",
+}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    key_beside(tmp_path / "data", new=True)
+    return load_config(None, (), {"gallery.folder": str(tmp_path / "data")}, {})
+
+
+@pytest.fixture
+def data(config: Config) -> Path:
+    open_stores(config, wall_ms).close()
+    return Path(config.gallery.folder)
+
+
+def all_stores(config: Config) -> Any:
+    return open_stores(config, wall_ms)
+
+
+def warnings(
+    config: Config, caplog: pytest.LogCaptureFixture, opening: Callable[[Config], Any] = all_stores
+) -> list[str]:
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        opening(config).close()
+    return [record.getMessage() for record in caplog.records if record.name == "fr_server.storage"]
+
+
+@pytest.mark.parametrize("opening", [all_stores, open_galleries])
+def test_control_silent(config: Config, caplog: pytest.LogCaptureFixture, opening: Callable[[Config], Any]) -> None:
+    Path(config.gallery.folder).mkdir()
+    for _ in range(2):
+        assert warnings(config, caplog, opening) == []
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+@pytest.mark.parametrize("name", STORES)
+def test_remade_stores(config: Config, data: Path, caplog: pytest.LogCaptureFixture, name: str, emptied: bool) -> None:
+    """An empty folder may be that of a disk that is not mounted."""
+    path = data / STORES[name]
+    if emptied:
+        shutil.rmtree(path.parent)
+        path.parent.mkdir()
+    else:
+        for left in path.parent.glob(f"{path.name}*"):
+            left.unlink()
+        assert path.with_suffix(".lock").exists()
+    (told,) = warnings(config, caplog)
+    assert told.startswith(f"The {name} was not at {path}, though its folder was there: a new, empty one was made.")
+    assert warnings(config, caplog) == []
+
+
+def test_remade_galleries(config: Config, caplog: pytest.LogCaptureFixture) -> None:
+    open_galleries(config).close()
+    for left in Path(config.gallery.folder).glob("galleries.db*"):
+        left.unlink()
+    assert [len(warnings(config, caplog, open_galleries)) for _ in range(2)] == [1, 0]
+
+
+def test_no_remains_no_warning(config: Config, data: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The runbook has damaged stores taken away whole; a configuration may put two stores into one folder."""
+    shutil.rmtree(data / "cases")
+    assert warnings(config, caplog) == []
+    shared = load_config(
+        None, (), {"gallery.folder": str(data), "cases.folder": str(data), "training.folder": str(data / "access")}, {}
+    )
+    assert warnings(shared, caplog) == []
+    assert (data / "cases.sqlite").exists()
+    assert (data / "access/training.sqlite").exists()
+
+
+def test_stores_that_cannot_be_made(config: Config, data: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = data / "cases/cases.sqlite"
+    path.unlink()
+    (data / "cases/cases.sqlite-wal").write_bytes(b"x")
+    with pytest.raises(StoreCorrupt):
+        warnings(config, caplog)
+    path.symlink_to(data / "nowhere")
+    with pytest.raises(StoreExposed):
+        warnings(config, caplog)
+    assert caplog.records == []

@@ -1,0 +1,599 @@
+"""The supply chain: vulnerabilities, the bill of materials, locks, licences, images, and code that runs no input."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+import threading
+import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import Distribution, distributions
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+from check_gpu_libraries import OBJECTS
+from check_gpu_libraries import check as check_gpu
+from check_licences import EXCEPTIONS, allows, check, said
+from check_vulnerabilities import CANARY, Service, ServiceSilent, answers, ask, known, locked, main, one_of_each
+from lock_file import LOCKS, ROOT, read_lock
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from typer.testing import CliRunner
+from write_sbom import SbomWrong, bill, checked
+
+from fr_client.cli.main import build
+from fr_core.packs.manifest import load_pack, pack_names
+from fr_server.commands.server import server
+from fr_server.config import load_config
+from fr_server.config.loading import require_safe
+
+OLD, NEW = ("pillow", "9.0.0"), ("pillow", "13.0.0")
+
+
+class OsvService:
+    """A service on the loopback address that answers as OSV's does, from a table of vulnerable releases."""
+
+    def __init__(self, **known_ids: dict[str, str]) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                name = asked["package"]["name"]
+                advisory = known_ids.get(name, {}).get(asked["version"])
+                package = {"package": {"name": name, "ecosystem": "PyPI"}, "versions": [asked["version"]]}
+                record = {"id": advisory, "modified": "2026-01-02T00:00:00Z", "affected": [package]}
+                body = json.dumps({"vulns": [record]} if advisory else {}).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        url = f"http://127.0.0.1:{self.http.server_port}/v1/query"
+        self.service = ["--osv-url", url, "--vulnerability-service", "osv"]
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.http.shutdown()
+        self.http.server_close()
+
+
+@pytest.fixture(scope="module")
+def osv() -> Iterator[Service]:
+    made = OsvService(requests={"2.19.0": "TEST-1"}, pillow={"9.0.0": "TEST-2"})
+    yield made.service
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def mute() -> Iterator[Service]:
+    """A mirror: it answers everybody, and knows of no vulnerability at all."""
+    made = OsvService()
+    yield made.service
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def without_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+def test_what_the_first_service_that_answers_knows_is_found(mute: Service, osv: Service) -> None:
+    assert ask([mute, osv], [OLD, NEW]) == ("osv", {OLD: ["TEST-2"]})
+    assert known(mute, [OLD], 20) == {}  # so `pip-audit` alone would say that there are none
+    with pytest.raises(ServiceSilent, match=r"does not report the known vulnerabilities of requests==2\.19\.0"):
+        ask([mute], [OLD])
+
+
+def test_a_release_that_was_skipped_is_not_free_of_vulnerabilities() -> None:
+    # As pip-audit 2.10 prints it, with exit status 0 and the words "No known vulnerabilities found".
+    skipped = '{"name": "pillow", "skip_reason": "Dependency not found on PyPI and could not be audited"}'
+    known = '{"name": "requests", "version": "2.19.0", "vulns": [{"id": "TEST-1"}]}'
+    assert answers("pypi", f'{{"dependencies": [{known}]}}', [CANARY]) == {CANARY: ["TEST-1"]}
+    with pytest.raises(ServiceSilent, match="pypi does not know 1 of 2 releases"):
+        answers("pypi", f'{{"dependencies": [{known}, {skipped}]}}', [CANARY, OLD])
+
+
+def test_nobody_there_is_said_aloud_and_is_no_all_clear(capsys: pytest.CaptureFixture[str]) -> None:
+    nowhere = ["--osv-url", "http://127.0.0.1:9/v1/query"]
+    assert main(nowhere) == 0
+    told = capsys.readouterr()
+    assert "NOT CHECKED" in told.err
+    assert "osv cannot be reached" in told.err
+    assert "none of" not in told.out + told.err
+    assert main([*nowhere, "--required"]) == 2
+
+
+def test_every_locked_release_is_asked_about() -> None:
+    releases = locked()
+    names = [name for name, _ in releases]
+    assert {"numpy", "grpcio", "hatchling", "pip", "onnxruntime-gpu", "nvidia-cudnn-cu12"} <= set(names)
+    assert names.count("numpy") == 2  # of two versions of Python
+    lists = one_of_each(releases)
+    assert sorted(release for each in lists for release in each) == releases
+    assert all(len({name for name, _ in each}) == len(each) for each in lists)
+
+
+def test_a_vulnerability_decides_the_exit_status(osv: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*osv[:2], "--required"]) == 0
+    assert "Known vulnerabilities: none of" in capsys.readouterr().out
+    name, version = locked()[0]
+    bad = OsvService(**{"requests": {"2.19.0": "TEST-1"}, name: {version: "TEST-3"}})
+    assert main(bad.service[:2]) == 1
+    bad.close()
+    assert f"{name} {version}: TEST-3" in capsys.readouterr().err
+
+
+PINS = [pin for pin in read_lock(ROOT / LOCKS[0]) if pin.applies()]
+PACKS = [load_pack(name) for name in pack_names()]
+
+
+@pytest.fixture(scope="module")
+def made() -> dict[str, Any]:
+    return bill(PINS, PACKS)
+
+
+def hashes(component: dict[str, Any]) -> set[str]:
+    own = component.get("hashes", [])
+    return {each["content"] for each in own} | {
+        each["content"] for reference in component["externalReferences"] for each in reference.get("hashes", [])
+    }
+
+
+def test_every_package_of_the_lock_is_there(made: dict[str, Any]) -> None:
+    libraries = [each for each in made["components"] if each["type"] == "library"]
+    packages: dict[str, dict[str, Any]] = {canonicalize_name(each["name"]): each for each in libraries}
+    assert set(packages) == {pin.name for pin in PINS}
+    for pin in PINS:
+        component = packages[pin.name]
+        assert component["version"] == pin.version
+        assert component["purl"].startswith("pkg:pypi/")
+        assert set(pin.sha256) <= hashes(component)
+        assert component["licenses"]
+    assert packages["protobuf"]["licenses"] == [{"license": {"name": "BSD-3-Clause"}}]  # by a classifier alone
+
+
+def test_every_model_file_is_there(made: dict[str, Any]) -> None:
+    models = [each for each in made["components"] if each["type"] == "machine-learning-model"]
+    files: dict[str, set[tuple[str, str]]] = {}
+    for pack in PACKS:
+        for file in pack.files:
+            files.setdefault(file.sha256, set()).add((pack.name, file.name))
+    assert max(map(len, files.values())) > 1  # packs that share a file
+    assert {each["hashes"][0]["content"] for each in models} == set(files)
+    assert len(models) == len(files)
+    for each in models:
+        names = files[each["hashes"][0]["content"]]  # a file may have a name of its own in each pack
+        assert each["name"] in {name for _, name in names}
+        told = [each["value"] for each in each["properties"] if each["name"] == "fr-core:pack"]
+        assert {(value.partition(" ")[0], value.rpartition(" ")[2]) for value in told} == names
+        assert each["licenses"][0]["license"]["name"]
+
+
+def test_project_needs_all_of_it_and_the_bill_tells_nothing_of_the_machine(made: dict[str, Any]) -> None:
+    graph = {each["ref"]: each.get("dependsOn", []) for each in made["dependencies"]}
+    refs = {each["bom-ref"] for each in made["components"]}
+    root = made["metadata"]["component"]["bom-ref"]
+    reached, waiting = set(), [root]
+    while waiting:
+        ref = waiting.pop()
+        if ref not in reached:
+            reached.add(ref)
+            waiting += graph[ref]
+    assert reached - {root} == refs
+    assert made["metadata"]["component"]["name"] == "fr-core"
+    text = json.dumps(made)
+    assert str(ROOT) not in text
+    assert "file:" not in text
+    assert "timestamp" not in made["metadata"]
+    assert "serialNumber" not in made
+
+
+def test_environment_and_lock_must_be_one() -> None:
+    wrong = [replace(pin, version="0.0.1") if pin.name == "numpy" else pin for pin in PINS]
+    with pytest.raises(SbomWrong, match=r"numpy .* is installed, and the lock does not have it"):
+        bill(wrong, PACKS)
+    with pytest.raises(SbomWrong, match="the lock has not-here, and the environment does not"):
+        bill([*PINS, replace(PINS[0], name="not-here")], PACKS)
+
+
+def test_schema_is_asked(made: dict[str, Any]) -> None:
+    # A few components, since the whole takes seconds; `make sbom` checks the whole.
+    some = made["components"][:2] + made["components"][-2:]
+    small = {**made, "components": some, "dependencies": []}
+    assert json.loads(checked(small)) == small
+    with pytest.raises(SbomWrong, match="the schema refuses"):
+        checked({**small, "components": [{**some[0], "type": "no such type"}]})
+    with pytest.raises(SbomWrong, match="the schema refuses"):
+        checked({**small, "components": [{**some[-1], "hashes": [{"alg": "SHA-256", "content": "no hash"}]}]})
+
+
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
+EXTRAS = {
+    "requirements.lock": ("cpu", "dev", "insightface"),
+    "requirements-cpu.lock": ("build", "cpu", "report", "tracing"),
+    "requirements-gpu.lock": ("build", "gpu", "tracing"),
+}
+HASH = "--hash=sha256:" + "0" * 64
+
+
+def wanted(extra: str | None) -> Iterator[Requirement]:
+    """What an extra asks for, with the extras of this project that it names."""
+    for text in PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]:
+        requirement = Requirement(text)
+        if canonicalize_name(requirement.name) == "fr-core":
+            for each in requirement.extras:
+                yield from wanted(each)
+        else:
+            yield requirement
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_is_whole_and_names_no_place(lock: str) -> None:
+    pins: dict[str, list[str]] = {}
+    for pin in read_lock(ROOT / lock):
+        pins.setdefault(pin.name, []).append(pin.version)
+    asked = [each for extra in (None, *EXTRAS[lock]) for each in wanted(extra)]
+    assert len(asked) > 15
+    for requirement in asked:
+        versions = pins.get(canonicalize_name(requirement.name), [])
+        assert versions, f"{lock} lacks {requirement.name}: run `make lock`"
+        assert all(version in requirement.specifier for version in versions), f"{lock}: {requirement} and {versions}"
+    build = PYPROJECT["build-system"]["requires"]
+    for requirement in [*map(Requirement, build), Requirement("pip")]:
+        assert all(version in requirement.specifier for version in pins[requirement.name])
+    text = (ROOT / lock).read_text()
+    assert not re.search(r"https?:|file:|--(extra-)?index|--find-links|--trusted", text)
+
+
+def test_locks_agree_and_this_environment_is_what_the_first_says() -> None:
+    first = {(pin.name, pin.version) for pin in read_lock(ROOT / LOCKS[0])}
+    names = {name for name, _ in first}
+    second = {(pin.name, pin.version) for pin in read_lock(ROOT / LOCKS[1])}
+    assert {pin for pin in second if pin[0] in names} <= first
+    pins = {pin.name: pin.version for pin in read_lock(ROOT / LOCKS[0]) if pin.applies()}
+    here = {canonicalize_name(each.metadata["Name"]): each.version for each in distributions()}
+    here.pop(canonicalize_name("fr-core"), None)
+    stray = {name: version for name, version in here.items() if pins.get(name) != version}
+    assert not stray, "installed by hand, or before the lock changed: remove .venv, and run a target of make"
+    assert not pins.keys() - here.keys()
+
+
+def test_makefile_installs_from_the_lock_alone() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    installs = [line for line in makefile.splitlines() if "pip install" in line and not line.startswith("#")]
+    assert len(installs) == 2
+    for line in installs:
+        checked = all(flag in line for flag in ("--require-hashes", "--no-deps", "--only-binary :all:"))
+        ours = line.rstrip().endswith("--no-deps --no-build-isolation --editable .")
+        assert checked or ours, line
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "six==1.17.0\n",
+        f"six>=1.17.0 \\\n    {HASH}\n",
+        f"six==1.17.0 \\\n    {HASH} \\\n    --hash=md5:00\n",
+        f"https://example.org/six.whl \\\n    {HASH}\n",
+        "--index-url https://example.org/simple\n",
+        "# a comment\n",
+    ],
+    ids=["no hash", "no version", "weak hash", "address", "option", "comment"],
+)
+def test_anything_but_a_version_with_hashes_is_no_lock(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "a.lock"
+    path.write_text(f"six==1.17.0 ; sys_platform == 'win32' \\\n    {HASH}\n")
+    assert [(pin.name, pin.version, pin.applies(), len(pin.sha256)) for pin in read_lock(path)] == [
+        ("six", "1.17.0", False, 1)
+    ]
+    path.write_text(content)
+    with pytest.raises(ValueError, match="a line that is no version with hashes"):
+        read_lock(path)
+
+
+PINNED = {pin.name: pin.version for pin in read_lock(ROOT / "requirements-gpu.lock")}
+
+
+def test_there_is_one_cuda_and_no_library_without() -> None:
+    suffixes = {match[1] for name in PINNED if (match := re.search(r"-(cu\d+)$", name))}
+    assert suffixes == {"cu12"}
+    # From CUDA 13 on the wheels have no suffix, so that one of them would stay unseen.
+    assert [name for name in PINNED if name.startswith("nvidia-") and not name.endswith("-cu12")] == []
+    assert PINNED["nvidia-cuda-runtime-cu12"].startswith("12.")
+    assert {"onnxruntime-gpu", "faiss-gpu"} <= PINNED.keys()
+    assert not {"onnxruntime", "faiss-cpu", "openvino", "insightface"} & PINNED.keys()
+
+
+def environment(folder: Path, majors: dict[str, bytes]) -> Path:
+    for distribution, content in majors.items():
+        path = folder / OBJECTS[distribution]
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"\x7fELF" + content)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "majors",
+    [
+        {"onnxruntime-gpu": b"libcudart.so.13\0", "faiss-gpu": b"libcudart.so.12\0"},
+        {"onnxruntime-gpu": b"libcudart.so.12\0", "faiss-gpu": b"no CUDA in it"},
+        {"onnxruntime-gpu": b"libcudart.so.12\0"},
+    ],
+    ids=["two versions", "one without", "one missing"],
+)
+def test_libraries_that_do_not_fit_are_found(tmp_path: Path, majors: dict[str, bytes]) -> None:
+    assert check_gpu(environment(tmp_path, majors)) != []
+    fitting = {"onnxruntime-gpu": b"libcudart.so.12\0", "faiss-gpu": b"libcudart.so.12\0libcudart.so.12\0"}
+    assert check_gpu(environment(tmp_path / "fitting", fitting)) == []
+
+
+def distribution(folder: Path, *fields: str, name: str = "some-package") -> Distribution:
+    path = folder / "some_package-1.0.dist-info"
+    path.mkdir()
+    (path / "METADATA").write_text("\n".join(["Metadata-Version: 2.4", f"Name: {name}", "Version: 1.0", *fields, ""]))
+    return Distribution.at(path)
+
+
+def test_everything_installed_has_a_licence_that_is_allowed() -> None:
+    found = list(distributions())
+    assert len(found) > 50
+    assert check(found) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "allowed"),
+    [
+        (["License-Expression: MIT"], True),
+        (["License-Expression: GPL-3.0-only", "License: MIT"], False),
+        (["License: MIT"], True),
+        (["License: Apache License 2.0"], True),
+        (["Classifier: License :: OSI Approved :: MIT License"], True),
+        (["Classifier: License :: OSI Approved :: BSD License", "License: BSD-3-Clause"], True),
+        (["Classifier: License :: OSI Approved :: BSD License"], False),
+        (["Classifier: License :: OSI Approved :: GNU Affero General Public License v3", "License: MIT"], False),
+        (["License: A text", "        of several lines"], False),
+        (["License: UNKNOWN"], False),
+        ([], False),
+    ],
+)
+def test_what_metadata_say_is_allowed_or_told(tmp_path: Path, fields: list[str], allowed: bool) -> None:
+    wrong = check([distribution(tmp_path, *fields)])
+    assert (wrong == []) is allowed
+    assert all(sentence.startswith("some-package 1.0: ") for sentence in wrong)
+
+
+@pytest.mark.parametrize(
+    ("expression", "allowed"),
+    [
+        ("MIT AND BSD-3-Clause", True),
+        ("GPL-3.0-only OR MIT", True),
+        ("GPL-3.0-only OR MIT AND LGPL-3.0-only", False),
+        ("(GPL-3.0-only OR MIT) AND BSD-2-Clause", True),
+        ("(GPL-3.0-only OR MIT", False),
+        ("MIT MIT", False),
+        ("GPL-3.0-only WITH GCC-exception-3.1", False),
+        ("Apache-2.0+", False),
+        ("", False),
+    ],
+)
+def test_expressions(expression: str, allowed: bool) -> None:
+    assert allows(expression) is allowed
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("insightface", ["License: GPL-3.0-only"]),
+        ("insightface", ["Classifier: License :: Free for non-commercial use"]),
+        ("apsw", ["License: GPL-3.0-only"]),
+        ("scipy", ["License: Another text.", "        Copyleft."]),
+    ],
+)
+def test_an_exception_ends_with_the_words_that_it_rests_on(tmp_path: Path, name: str, fields: list[str]) -> None:
+    assert name in EXCEPTIONS
+    assert check([distribution(tmp_path, *fields, name=name)]) != []
+
+
+def test_exceptions_are_needed() -> None:
+    for each in distributions():
+        if each.metadata["Name"].lower() in EXCEPTIONS:
+            assert not (said(each) and all(map(allows, said(each)))), f"{each.metadata['Name']} needs no exception"
+    assert all(reason for _, reason in EXCEPTIONS.values())
+
+
+IMAGES = {"Dockerfile": "requirements-cpu.lock", "Dockerfile.gpu": "requirements-gpu.lock"}
+
+
+def instructions(image: str) -> list[tuple[str, str]]:
+    """(instruction, rest) of each, with continued lines joined and comments gone."""
+    lines = [line for line in (ROOT / image).read_text().splitlines() if not line.startswith("#")]
+    joined = "\n".join(lines).replace("\\\n", " ")
+    return [(line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in joined.splitlines() if line.strip()]
+
+
+def copied(image: str) -> list[str]:
+    found = [shlex.split(rest) for name, rest in instructions(image) if name == "COPY" and "--from" not in rest]
+    return [source for words in found for source in words[:-1]]
+
+
+def let_in(path: str) -> bool:
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    assert lines[0] == "*"
+    allowed = {PurePosixPath(line[1:]) for line in lines if line.startswith("!")}
+    return bool({PurePosixPath(path), *PurePosixPath(path).parents} & allowed)
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_image_has_every_room_of_the_distribution(image: str) -> None:
+    roots = {package.split("/")[0] for package in PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]}
+    needed = roots | {"pyproject.toml", PROJECT["readme"], *PROJECT["license-files"]}
+    assert "training" in needed
+    assert needed <= set(copied(image))
+
+    for path in copied(image):
+        assert (ROOT / path).exists(), path
+        assert let_in(path), f".dockerignore hides {path}"
+
+
+@pytest.mark.parametrize(("image", "lock"), IMAGES.items())
+def test_every_package_is_checked_by_its_hash(image: str, lock: str) -> None:
+    runs = [step for name, rest in instructions(image) if name == "RUN" for step in re.split(r"&&|;", rest)]
+    installs = [" ".join(step.split()) for step in runs if "pip install" in step]
+    known = f"python -m pip install --no-cache-dir --require-hashes --no-deps --only-binary :all: --requirement {lock}"
+    ours = "python -m pip install --no-cache-dir --no-deps --no-build-isolation ."
+    others = [step for step in installs if step not in (known, ours)]
+    assert known in installs
+    assert ours in installs
+    assert all("tensorrt" in step for step in others)  # of whoever asks for it; the file says that no lock names it
+
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_server_of_the_image_runs_as_an_ordinary_user_from_what_init_makes(image: str, tmp_path: Path) -> None:
+    last = dict(instructions(image))  # the last of each name, which is what the image starts with
+    assert int(last["USER"]) > 0
+    assert last["VOLUME"] == last["WORKDIR"]
+    assert f"FR_HOME={last['VOLUME']}" in last["ENV"]
+    assert "PYTHONDONTWRITEBYTECODE=1" in last["ENV"]  # the rest of the image may be read-only
+    environment = dict(word.split("=", 1) for word in shlex.split(last["ENV"]))
+    command = json.loads(last["ENTRYPOINT"])
+    assert command[:3] == ["fr", "serve", "--config"]
+    folder = PurePosixPath(command[3]).parent
+    assert folder.is_relative_to(last["VOLUME"])
+    made = tmp_path / "server"
+    names = ["--name", "faces.example.org", "--name", "127.0.0.1"]
+    done = CliRunner().invoke(server, ["init", str(made), *names])
+    assert done.exit_code == 0, done.output
+    assert environment["FR_CA"] == str(folder / "ca.pem")
+    assert (made / "ca.pem").is_file()
+    options = dict(zip(command[4::2], command[5::2], strict=True))
+    assert options.keys() == {"--host", "--port"}
+    config = load_config(made / PurePosixPath(command[3]).name, [f"server.host={options['--host']}"])
+    require_safe(config)  # beyond this machine, with TLS
+    assert config.access.mode == "keys"
+    assert options["--port"] == last["EXPOSE"] == str(config.server.port)
+
+    command = json.loads(last["HEALTHCHECK"].partition("CMD")[2])
+    assert command == ["fr", "--server", f"127.0.0.1:{last['EXPOSE']}", "health"]
+    assert CliRunner().invoke(build(), ["health", "--help"]).exit_code == 0
+
+
+ROOMS = ("fr_core", "server", "client", "datasets", "evaluation", "locales", "training", "trust", "benchmarks")
+
+# Modules whose readers run what they read, or whose connections unpickle.
+MODULES = {
+    *("pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "jsonpickle"),
+    *("runpy", "code", "multiprocessing", "concurrent.futures.process", "torch", "pandas", "yaml"),
+}
+BUILTINS = {"eval", "exec", "compile", "__import__"}
+# (object, method) of calls that run text or unpickle; "*" = of whatever.
+CALLS = {
+    ("os", "system"),
+    ("os", "popen"),
+    ("subprocess", "getoutput"),
+    ("subprocess", "getstatusoutput"),
+    ("asyncio", "create_subprocess_shell"),
+    ("*", "ProcessPoolExecutor"),
+    ("*", "read_pickle"),
+    ("yaml", "load"),
+}
+
+EXCEPTED = {
+    "server/fr_server/workers/messages.py: pickle": "messages between the processes of one server, over a socket pair "
+    "that it made and no other process has; nothing of a client is unpickled, only values that a front-end parsed",
+    "server/fr_server/workers/messages.py: multiprocessing": "the type of that connection",
+    "server/fr_server/workers/process.py: multiprocessing": "makes that socket pair",
+    "server/fr_server/workers/__main__.py: multiprocessing": "takes its end of that socket pair",
+    "benchmarks/fr_bench/speed/child.py: multiprocessing": "a child of a measurement, fed by it alone",
+    "benchmarks/fr_bench/speed/generator.py: multiprocessing": "a child of a measurement",
+    "benchmarks/fr_bench/speed/peer.py: multiprocessing": "a child of a measurement",
+    "benchmarks/fr_bench/speed/search_child.py: multiprocessing": "a child of a measurement",
+    "benchmarks/fr_bench/speed/training_trainees.py: multiprocessing": "a child of a measurement",
+}
+
+
+def dangers(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (found for alias in node.names if (found := module(alias.name)))
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            yield from dict.fromkeys(found for name in names if (found := module(name)))
+            yield from (alias.name for alias in node.names if {(node.module, alias.name), ("*", alias.name)} & CALLS)
+        elif isinstance(node, ast.Call):
+            yield from call(node)
+        elif isinstance(node, ast.Attribute) and ("*", node.attr) in CALLS:
+            yield node.attr
+        elif isinstance(node, ast.Name) and (node.id in BUILTINS or ("*", node.id) in CALLS):
+            yield node.id
+
+
+def module(name: str) -> str | None:
+    """The module of `MODULES` that an imported name is, or is part of."""
+    parts = name.split(".")
+    return next((found for end in range(len(parts), 0, -1) if (found := ".".join(parts[:end])) in MODULES), None)
+
+
+def call(node: ast.Call) -> Iterator[str]:
+    function = node.func
+    if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
+        if (function.value.id, function.attr) in CALLS:
+            yield f"{function.value.id}.{function.attr}"
+        if (function.value.id, function.attr) == ("importlib", "import_module"):
+            yield from (str(arg.value) for arg in node.args if isinstance(arg, ast.Constant) and module(str(arg.value)))
+    for keyword in node.keywords:
+        says_no = isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+        if keyword.arg in ("allow_pickle", "shell") and not says_no:
+            yield f"{keyword.arg}="
+    # The third argument of numpy.load by place.
+    if isinstance(function, ast.Attribute) and function.attr == "load" and len(node.args) > 2:
+        yield "allow_pickle="
+
+
+def sources() -> list[Path]:
+    return [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py")) if "site-packages" not in path.parts]
+
+
+def test_product_code_runs_nothing_that_it_reads() -> None:
+    paths = sources()
+    assert len(paths) > 300
+    found = {
+        f"{path.relative_to(ROOT)}: {danger}" for path in paths for danger in dangers(path.read_text(encoding="utf-8"))
+    }
+    assert found == set(EXCEPTED)
+
+
+@pytest.mark.parametrize(
+    ("source", "danger"),
+    [
+        ("import numpy, pickle as p", "pickle"),
+        ("from pickle import loads", "pickle"),
+        ("from multiprocessing.connection import Connection", "multiprocessing"),
+        ("from concurrent.futures import ProcessPoolExecutor as Pool", "ProcessPoolExecutor"),
+        ("import concurrent.futures as f\nf.ProcessPoolExecutor()", "ProcessPoolExecutor"),
+        ("from concurrent.futures import process", "concurrent.futures.process"),
+        ("import importlib\nimportlib.import_module('dill')", "dill"),
+        ("import numpy as np\nnp.load('a', allow_pickle=True)", "allow_pickle="),
+        ("import numpy as np\nnp.load('a', None, True)", "allow_pickle="),
+        ("import numpy as np\nnp.load('a', allow_pickle=False)", None),
+        ("eval('1')", "eval"),
+        ("f = exec", "exec"),
+        ("import re\nre.compile('a')", None),
+        ("import yaml\nyaml.load('a')", "yaml"),
+        ("import subprocess\nsubprocess.run('a', shell=True)", "shell="),
+        ("import os\nos.system('a')", "os.system"),
+        ("from os import system", "system"),
+        ("'pickle.loads'", None),
+    ],
+)
+def test_the_scan_sees(source: str, danger: str | None) -> None:
+    found = set(dangers(source))
+    assert found == set() if danger is None else danger in found
