@@ -255,7 +255,7 @@ def test_prevalence(prevalence: float, ppv: float) -> None:
     assert prevalence_ppv(0.85, 0.15, prevalence) == near(ppv)
 
 
-def test_automation_bias_of_somebody_healthy() -> None:
+def test_automation_bias() -> None:
     """Answers that do not depend on the advice: the criterion is the same under both labels, and nobody is misled."""
     mated = np.tile([True, False], 20)
     aid_same = np.repeat([True, False], 20)
@@ -266,12 +266,8 @@ def test_automation_bias_of_somebody_healthy() -> None:
     assert found.shift.dprime.value == near(0.0)
     assert found.net.value == near(0.0)
     assert misled(Aided(ratings, ratings, mated, aid_same)).value == 0.0
-
-
-def test_automation_bias_of_somebody_who_leans() -> None:
-    """10 + 10 pairs under each label: H, F of .8, .4 told "same", of .6, .2 told "different"."""
+    # Of somebody who leans: 10 + 10 pairs under each label, H, F of .8, .4 told "same", of .6, .2 told "different".
     mated = np.tile(np.repeat([True, False], 10), 2)
-    aid_same = np.repeat([True, False], 20)
     said_same = np.concatenate([np.arange(10) < count for count in (8, 4, 6, 2)])
     before = np.where(mated, 1, -1)
     found = automation_bias(Aided(before, np.where(said_same, 1, -1), mated, aid_same), np.random.default_rng(1))

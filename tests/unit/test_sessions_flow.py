@@ -48,7 +48,6 @@ from support.sessions import (
 )
 
 SAME = Answer(PairRating(2))
-OTHER = Answer(PairRating(-2))
 MINUTE = 60_000
 
 
@@ -57,10 +56,7 @@ def made() -> Course:
     return course()
 
 
-LAST = '{id = "b", exercise = "verification", same = 1, different = 0},'
-
-
-def one_pair(more: str = "", last: str = LAST) -> Course:
+def one_pair(more: str = "", last: str = '{id = "b", exercise = "verification", same = 1, different = 0},') -> Course:
     first = f'{{id = "a", exercise = "verification", same = 1, different = 1{more}}},'
     return course(f'format = 1\ntitle = "Short"\n[[sittings]]\nname = "first"\nblocks = [{first}{last}]')
 
@@ -188,7 +184,7 @@ def test_the_advice_comes_after_the_first_rating(made: Course) -> None:
     assert locked.trial.prompt.advice is not None
     assert isinstance(key, PairKey)
     assert locked.trial.prompt.advice.same is key.advice_same
-    done, last = lock(made, session, shown.trial.trial_id, Step.RATE_AGAIN, OTHER, trainee.now_ms)
+    done, last = lock(made, session, shown.trial.trial_id, Step.RATE_AGAIN, Answer(PairRating(-2)), trainee.now_ms)
     assert last.trial is None
     # The reply to the first rating was lost: it comes again as it was, whatever followed.
     trainee.session = done
@@ -316,7 +312,7 @@ def test_people_and_pictures_that_were_shown_are_known(made: Course) -> None:
 
 @pytest.fixture(scope="module")
 def rows(made: Course) -> tuple[Result, ...]:
-    """Of a trainee who is always right about pairs and triads' positions do not matter, and decides "none" on lists."""
+    """Of a trainee who is right about every pair and decides "none" on lists."""
     items = items_by_id(made)
     draw = random.Random(3)
 
@@ -496,7 +492,7 @@ def test_a_pause_stops_the_time_whatever_the_clock_shows_after_it(resumed_at: in
     assert left_ms(session, BLOCK, resumed_at + 2_000) == 9 * MINUTE - 7_000
 
 
-def test_a_clock_set_forward_in_a_pause_and_right_again_after_it() -> None:
+def test_a_clock_set_forward_in_a_pause_and_back_before_the_beginning() -> None:
     session, shown = at_second_step(T0 - 5_000)
     session = resume(pause(session, T0), T0 + DAY)
     session, seen = at_trial(MADE, session, T0 + 1_000)
@@ -504,9 +500,6 @@ def test_a_clock_set_forward_in_a_pause_and_right_again_after_it() -> None:
     assert seen.left_ms == 9 * MINUTE
     session, took, was_paused = rated_again(session, shown, T0 + 2_000)
     assert (took, was_paused) == (1_000, True)
-
-
-def test_the_end_is_not_before_the_beginning() -> None:
     session, _ = at_second_step(T0)
     ended = finish(session, T0 - DAY)
     assert ended.finished_ms == session.started_ms

@@ -109,7 +109,7 @@ def test_a_caller_leaves_a_thread_and_everybody_none() -> None:
             gate.set()
 
 
-def test_what_nobody_waits_for_is_dropped_at_once() -> None:
+def test_dropped_and_failed_tasks_let_the_next_one_run() -> None:
     gate, ran = threading.Event(), threading.Event()
     with threads(1) as pool:
         pool.submit("a", gate.wait)
@@ -121,8 +121,6 @@ def test_what_nobody_waits_for_is_dropped_at_once() -> None:
         assert later.result(10) == 7
         assert not ran.is_set()
 
-
-def test_a_task_raises_to_who_asked_and_the_next_one_runs() -> None:
     def fails() -> None:
         raise ValueError("no")
 

@@ -238,12 +238,6 @@ def test_a_study_is_the_same_for_the_same_seed_and_another_for_another(study: St
     assert other.people[1].abilities != study.people[1].abilities
 
 
-@pytest.mark.parametrize(("trainees", "seed", "replicates"), [(1, 1, 2), (2, -1, 2), (2, 1, 1)])
-def test_studies_that_cannot_be_are_refused(trainees: int, seed: int, replicates: int) -> None:
-    with pytest.raises(ValueError):
-        run_study(trainees, seed, sizes=SMALL, replicates=replicates)
-
-
 def test_json_and_page_hold_every_claim(study: Study) -> None:
     claims = all_claims(study)
     keys = json.loads(document(study, claims))
@@ -283,13 +277,6 @@ def course(blocks: str, seed: int = 1) -> Course:
 def taken(made: Course, who: SimulatedTrainee, seed: int = 1, sitting: str = "day", group: int = 0) -> Session:
     rng = np.random.default_rng(seed)
     return runner.run_sitting(made, runner.items_of(made), runner.Seat("S-1", group, who), sitting, rng, T0)
-
-
-def shown_first(made: Course) -> ShowTrial:
-    session = new_session(made, "S-1", 0, "day", "5" * 32, bytes(32), T0)
-    _, seen = show(made, session, "a", T0)
-    assert isinstance(seen, ShowTrial)
-    return seen
 
 
 def test_ratings_are_symmetric_and_probabilities_calibrated() -> None:
@@ -366,7 +353,7 @@ def test_advice_moves_the_criterion_towards_itself_and_no_further() -> None:
         assert before == pytest.approx(rates_of(ABLE.dprime, ABLE.says_same_above)[0], abs=0.04)
 
 
-def test_triads_are_answered_by_theta_with_a_guess_rate_of_a_third() -> None:
+def test_triads_and_lists_are_answered_by_their_chances() -> None:
     made = course('exercise = "triad"\ntrials = 300\n')
     rows = [row for seed in (1, 2) for row in results(made, taken(made, SimulatedTrainee(ABLE), seed))]
     chance = mean(float(probability(ABLE.theta, one.b or 0.0, 1 / 3)) for one in rows)
@@ -375,9 +362,6 @@ def test_triads_are_answered_by_theta_with_a_guess_rate_of_a_third() -> None:
     assert mean(one.correct is True for one in wrong) == pytest.approx(1 / 3, abs=0.08)
     chosen = Counter(one.answer for one in wrong)
     assert min(chosen.values()) > 70
-
-
-def test_lists_are_decided_by_their_chances() -> None:
     made = course('exercise = "candidates"\npresent = 150\nabsent = 150\nsize = 5\n')
     mine = replace(ABLE, picks_mate=0.6, picks_foil=0.2, false_alarm=0.3, inconclusive=0.25)
     rows = [row for seed in (1, 2) for row in results(made, taken(made, SimulatedTrainee(mine), seed))]
@@ -390,7 +374,7 @@ def test_lists_are_decided_by_their_chances() -> None:
     assert mean(one.answer == "inconclusive" for one in unpicked) == pytest.approx(0.25, abs=0.08)
 
 
-def test_who_knows_everything_has_everything_right() -> None:
+def test_who_knows_everything_has_everything_right_but_unknown_truth() -> None:
     kinds: Counter[ExerciseKind] = Counter()
     for name in plan_names():
         made = runner.made_course(read_plan(plan_text(name)), 3, T0)
@@ -400,11 +384,10 @@ def test_who_knows_everything_has_everything_right() -> None:
                     kinds[row.exercise] += 1
                     assert row.correct is True
     assert set(kinds) == set(ExerciseKind)
-
-
-def test_an_own_probe_of_unknown_truth_is_answered_as_if_nobody_were_there() -> None:
     made = course('exercise = "candidates"\npresent = 1\nabsent = 0\nsize = 5\n')
-    rng, seen = np.random.default_rng(1), shown_first(made)
+    rng, session = np.random.default_rng(1), new_session(made, "S-1", 0, "day", "5" * 32, bytes(32), T0)
+    _, seen = show(made, session, "a", T0)
+    assert isinstance(seen, ShowTrial)
     pictures = tuple(replace(one, picture_id=f"{n:016x}") for n, one in enumerate(seen.prompt.pictures * 6))
     prompt = replace(seen.prompt, step=Step.DECIDE, pictures=pictures)
     trial = replace(seen.trial, order=tuple(range(6)))
@@ -413,7 +396,7 @@ def test_an_own_probe_of_unknown_truth_is_answered_as_if_nobody_were_there() -> 
     assert getattr(answer.given, "choice", None) == ListChoice.NONE
 
 
-def test_the_clock_of_a_sitting_is_that_of_the_answers() -> None:
+def test_sittings_keep_time_and_made_forms_are_spread() -> None:
     made = course('exercise = "aided"\nsame = 10\ndifferent = 10\nwrong = 5\n')
     session = taken(made, SimulatedTrainee(ABLE))
     for earlier, later in zip(session.trials, session.trials[1:], strict=False):
@@ -422,9 +405,6 @@ def test_the_clock_of_a_sitting_is_that_of_the_answers() -> None:
     assert session.finished_ms == session.trials[-1].locked[-1].at_ms
     assert taken(made, SimulatedTrainee(ABLE)) == session
     assert taken(made, SimulatedTrainee(ABLE), 2).trials != session.trials
-
-
-def test_made_forms_are_spread_as_the_bank_spreads_them() -> None:
     made = course('exercise = "verification"\nsame = 20\ndifferent = 30\n')
     items = made.forms["a"].items
     for mated, count in ((True, 20), (False, 30)):

@@ -142,18 +142,13 @@ def test_changed_salts_of_an_end_in_two_sectors(tmp_path_factory: pytest.TempPat
     assert require(database, with_bytes(log, place, bytes([log[place] ^ 1])), tmp_path) == (last_but_one, True)
 
 
-def test_a_log_keeps_its_valid_frames_and_nothing_behind_them(whole: Path, log: bytes, tmp_path: Path) -> None:
+def test_a_log_keeps_its_valid_frames_or_all_where_none_is_known(whole: Path, log: bytes, tmp_path: Path) -> None:
     copy = tmp_path / "cut.db"
     shutil.copy(whole, copy)
     for frames, size in ((SMALL, begin_of(SMALL)), (0, 0)):
         log_of(copy).write_bytes(log)
         truncate_log(copy, frames, PAGE, "")
         assert log_of(copy).read_bytes() == log[:size]
-
-
-def test_nothing_is_taken_off_where_no_log_is_known(whole: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "cut.db"
-    shutil.copy(whole, copy)
     shutil.copy(log_of(whole), log_of(copy))
     with closing(apsw.Connection(str(copy))) as connection:
         frames, _ = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)  # it has read nothing yet
@@ -171,11 +166,6 @@ def copied(database: Path, folder: Path) -> Path:
         frames, done = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         assert frames == done > 0
     return copy
-
-
-def with_first_salt(log: bytes, number: int) -> bytes:
-    checked = log[:16] + (number % 2**32).to_bytes(4, "big") + log[20:24]
-    return checked + sqlite_log._checksum(checked, bytes(8), checked) + log[HEADER:]
 
 
 @pytest.mark.parametrize("size", [HEADER, 512, PAGE])
@@ -224,7 +214,9 @@ def test_a_header_may_be_torn_when_the_log_is_begun_anew(whole: Path, log: bytes
 @pytest.mark.parametrize(("ahead", "lost"), [(1, True), (2**16 - 1, True), (2**16 + 1, False), (-1, False)])
 def test_frames_with_a_salt_ahead_are_newer(whole: Path, log: bytes, tmp_path: Path, ahead: int, lost: bool) -> None:
     """The first salt goes up by 1 with each log; those much farther ahead have nothing to do with this one."""
-    came_back = with_first_salt(log, int.from_bytes(log[16:20], "big") - ahead)
+    salt = (int.from_bytes(log[16:20], "big") - ahead) % 2**32
+    checked = log[:16] + salt.to_bytes(4, "big") + log[20:24]
+    came_back = checked + sqlite_log._checksum(checked, bytes(8), checked) + log[HEADER:]
     if lost:
         with pytest.raises(StoreCorrupt):
             require(whole, came_back, tmp_path)

@@ -99,11 +99,6 @@ def put_box(text: str) -> Callable[[Transaction], int]:
     return lambda tx: put(tx, BOX, "boxes", "box_no", text)
 
 
-def damage(folder: Path, sql: str) -> None:
-    with closing(apsw.Connection(str(folder / SCHEMA.database_name))) as connection:
-        connection.execute(sql)
-
-
 def test_rows_are_bound_to_their_kind_of_store_as_they_ever_were() -> None:
     assert TRAINING.bound("courses", 3, "c1") == encode("fr-core training", 1, "courses", 3, "c1")
     assert bound_trial(5, 7) == encode("fr-core training", 1, "trials") + (5).to_bytes(8, "little") + b"\7" + bytes(7)
@@ -235,16 +230,13 @@ def test_a_log_that_nobody_shortens_any_more_ends_the_writing(things: Things, mo
     assert boxes(database) == ["before", "last"]
 
 
-def test_a_closed_store_says_its_name(tmp_path: Path) -> None:
+def test_stores_have_names_and_share_a_folder(tmp_path: Path) -> None:
     with opened(tmp_path / "things") as (database, writer):
         pass
     with pytest.raises(errors.ShuttingDown, match="store of things"), database.reading():
         pass
     with pytest.raises(errors.ShuttingDown, match="store of things"):
         writer.run(put_box(""))
-
-
-def test_two_kinds_of_stores_lie_in_one_folder(tmp_path: Path) -> None:
     other = replace(SCHEMA, database_name="others.sqlite", application_id=7, binding="fr-core others")
     with opened(tmp_path / "both") as (database, writer), opened(tmp_path / "both", other) as (others, _):
         writer.run(put_box("box"))
@@ -301,7 +293,8 @@ def test_who_waits_to_be_alone_lets_go_meanwhile(things: Things, tmp_path: Path)
 def test_what_is_no_store_of_this_kind(tmp_path: Path, sql: str, told: dict[str, str]) -> None:
     with opened(tmp_path / "things"):
         pass
-    damage(tmp_path / "things", sql)
+    with closing(apsw.Connection(str(tmp_path / "things" / SCHEMA.database_name))) as connection:
+        connection.execute(sql)
     error = errors.StoreCorrupt if "check" in told else errors.StoreNewer
     with pytest.raises(error) as refusal, opened(tmp_path / "things"):
         pass

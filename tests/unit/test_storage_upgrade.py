@@ -136,12 +136,11 @@ def contents(database: Database) -> dict[int, bytes]:
 
 
 def takers(database: Database) -> list[int]:
-    """Of each time that the step was taken, by whom."""
     with database.reading() as now:
         return [pid for (pid,) in now.rows("SELECT by_pid FROM taken")]
 
 
-def test_an_older_store_is_brought_up_to_date_once(folder: Path) -> None:
+def test_an_older_store_is_brought_up_to_date_once_as_if_made_anew(folder: Path, tmp_path: Path) -> None:
     with opened(folder, LATER) as database:
         assert contents(database) == CONTENTS
     assert version(folder) == 3
@@ -150,9 +149,6 @@ def test_an_older_store_is_brought_up_to_date_once(folder: Path) -> None:
         assert len(takers(database)) == 1
     with pytest.raises(StoreNewer), opened(folder, EARLIER):
         pass
-
-
-def test_it_is_the_same_as_one_that_was_made_anew(folder: Path, tmp_path: Path) -> None:
     tables = "SELECT type, name, sql FROM sqlite_schema ORDER BY type, name"
     with opened(folder, LATER) as old, opened(tmp_path / "new", LATER) as new:
         with old.reading() as before, new.reading() as now:

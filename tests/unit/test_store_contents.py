@@ -439,7 +439,7 @@ def test_commits_are_durable_and_readers_cannot_write(store: GalleryStore) -> No
             snapshot.connection.execute("DELETE FROM galleries")
 
 
-def test_folder_and_files_are_for_their_owner_alone(tmp_path: Path) -> None:
+def test_folders_are_for_their_owner_behind_links_too(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     GalleryStore(folder, KEY).close()
     (folder / DATABASE_NAME).chmod(0o644)
@@ -456,9 +456,6 @@ def test_folder_and_files_are_for_their_owner_alone(tmp_path: Path) -> None:
         ]
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
-
-
-def test_a_folder_may_lie_behind_a_link(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "disk")
     with closing(GalleryStore(tmp_path / "link" / "data", KEY)) as store:

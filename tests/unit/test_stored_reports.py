@@ -332,7 +332,7 @@ def allowed(report: VerificationReport) -> VerificationReport:
     return replace(report, dataset=replace(report.dataset, manifest=manifest))
 
 
-def test_a_set_shows_photos_without_names_where_it_allows_them(report: VerificationReport) -> None:
+def test_photos_of_allowed_sets(report: VerificationReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for text in (page(report), page(allowed(report), thumbnails=False)):
         assert "data:" not in text
         assert "<img" not in text
@@ -341,9 +341,6 @@ def test_a_set_shows_photos_without_names_where_it_allows_them(report: Verificat
         assert [alt for _, alt in IMAGE.findall(text)] == ["first photo", "second photo"] * 5
         assert "No photos are shown" not in text
         assert len(text) < 1_000_000
-
-
-def test_command_thumbnails(report: VerificationReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fr_core.engine.open_engine", lambda *arguments: engine())
     arguments = ["verification", "--dataset", "pairs_csv", "--root", str(report.dataset.root), "--out", str(tmp_path)]
     result = CliRunner().invoke(evaluate, [*arguments, "--json", "--thumbnails"])

@@ -169,16 +169,13 @@ class Unreadable:
         raise StoreFailed("The disk refuses.", errno="EIO")
 
 
-def test_what_cannot_be_read_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_galleries_are_counted_where_they_can_be_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     registry, broken = CollectorRegistry(), Future[None]()
     broken.set_exception(OSError())
     registry.register(KeptCollector({"training": KeptStore(tmp_path / "away" / "t.sqlite", broken)}, Unreadable()))
     samples = scraped(generate_latest(registry).decode())
     assert samples == {("fr_store_broken", frozenset({("store", "training")})): 1.0}
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
-
-
-def test_galleries_are_counted_over_all_pages(tmp_path: Path) -> None:
     pages = {"": Page((gallery_of(2, 5), gallery_of(1, 1)), "more"), "more": Page((gallery_of(0, 0),), "")}
 
     class Listed:

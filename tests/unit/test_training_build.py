@@ -83,15 +83,10 @@ def course(people: NamedPeople) -> BuiltCourse:
 
 
 def who(picture: bytes) -> int:
-    """The number of the person whose colour a picture shows."""
     pixels = decode(picture, ImageLimits()).pixels
     blue = float(pixels[100:160, 100:160, 2].mean())
     assert abs(blue / STEP - round(blue / STEP)) < 0.4
     return round(blue / STEP)
-
-
-def shown(course: BuiltCourse, photos: tuple[int, ...]) -> list[int]:
-    return [who(course.pictures[number]) for number in photos]
 
 
 def test_a_course_tells_what_it_was_made_of_and_names_nobody(course: BuiltCourse, people: NamedPeople) -> None:
@@ -111,7 +106,7 @@ def test_pictures_show_whom_the_keys_say(course: BuiltCourse) -> None:
     kinds = set()
     for form in course.course.forms.values():
         for item in form.items:
-            faces = [] if isinstance(item.key, TriageKey) else shown(course, item.photos)
+            faces = [] if isinstance(item.key, TriageKey) else [who(course.pictures[number]) for number in item.photos]
             kinds.add(type(item.key))
             match item.key:
                 case PairKey():
@@ -320,7 +315,7 @@ def test_what_nobody_can_compare_is_left_out_by_its_reason(tmp_path: Path) -> No
     assert [len(one.photos) for one in made.pool.people] == [1, 1]
 
 
-def test_a_photo_that_comes_twice_is_kept_once_or_under_nobody(tmp_path: Path) -> None:
+def test_photos_that_come_twice_or_have_gone(tmp_path: Path) -> None:
     ann, bob = person(tmp_path, "ann", (1, 0), (1, 1)), person(tmp_path, "bob", (1, 1), (2, 0))
     other = person(tmp_path / "other", "cat", (2, 0), (3, 0))
     made = gathered(named(ann, bob), named(other, name="london"))
@@ -329,9 +324,6 @@ def test_a_photo_that_comes_twice_is_kept_once_or_under_nobody(tmp_path: Path) -
     made = gathered(named(person(tmp_path, "ann", (1, 0), (1, 0), (1, 1)), person(tmp_path, "bob", (2, 0))))
     assert made.excluded == {SAME_PHOTO: 1}
     assert [len(one.photos) for one in made.pool.people] == [2, 1]
-
-
-def test_a_photo_that_has_gone_is_told(tmp_path: Path) -> None:
     ann = person(tmp_path, "ann", (1, 0))
     ann.photos[0].unlink()
     with pytest.raises(DatasetUnreadable):

@@ -58,22 +58,15 @@ def test_every_form_takes_any_results(
             assert text.endswith("]\n")
 
 
-@pytest.mark.parametrize("form", ["xapi", "ags", "open-badges"])
-def test_nobody_is_an_empty_array(key: SigningKey, form: str) -> None:
-    assert export(form, course(), "x", {}, (), key, 0) == "[]\n"
-
-
 def test_no_form_tells_the_signing_key_and_one_alone_the_name_of_the_cohort(key: SigningKey) -> None:
     results, finished = {"t1": [pair("same", 2)]}, [Finished("t1", "first", 0, 1)]
     private = key.private.private_numbers()
     for form in FORMS:
+        assert form == "csv" or export(form, course(), "x", {}, (), key, 0) == "[]\n"
         text = export(form, course(), "Spring of the north", results, finished, key, 0)
         assert ("Spring of the north" in text) is (form == "csv")
         assert str(private.d) not in text
         assert '"d":' not in text
-
-
-def test_ids_of_two_things_differ() -> None:
     made = [stable_id(*parts) for parts in (("a", "b"), ("a", "b", ""), ("a", "bc"), ("ab", "c"), ("a", 1), ("a", "1"))]
     assert len(set(made)) == len(made)
     assert urn("a", "b") == f"urn:uuid:{made[0]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +39,7 @@ from support.training_stores import (
 )
 
 COURSE = small_course()
+ID = COURSE.course_id
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[TrainingStore]:
 @pytest.fixture
 def session(store: TrainingStore) -> Session:
     add_course(store, COURSE)
-    _, enrolled = store.create_cohort(COURSE.course_id, "Monday", 1, DAY_MS)
+    _, enrolled = store.create_cohort(ID, "Monday", 1, DAY_MS)
     return begin(store, COURSE, enrolled)[0]
 
 
@@ -67,49 +69,48 @@ def lock(_: Course, session: Session) -> tuple[Session, None]:
 
 
 def damage(store: TrainingStore, sql: str) -> None:
-    connection = apsw.Connection(str(store._database.folder.path / DATABASE_NAME))
-    connection.execute(sql)
-    connection.close()
+    with closing(apsw.Connection(str(store._database.folder.path / DATABASE_NAME))) as connection:
+        connection.execute(sql)
 
 
 def test_a_course_comes_back_after_the_store_was_closed(tmp_path: Path) -> None:
     pictures = pictures_of(COURSE)
     with open_store(tmp_path / "training") as store:
         add_course(store, COURSE, {"a" * 64: 3, "b" * 64: None})
-        assert store.course(COURSE.course_id) is COURSE or store.course(COURSE.course_id) == COURSE
+        assert store.course(ID) is COURSE or store.course(ID) == COURSE
     with open_store(tmp_path / "training") as store:
-        assert store.course(COURSE.course_id) == COURSE
-        assert store.course(COURSE.course_id) is store.course(COURSE.course_id)
-        assert [store.picture(COURSE.course_id, n) for n in range(len(pictures))] == list(pictures)
-        assert store.picture(COURSE.course_id, 5) is store.picture(COURSE.course_id, 5)
+        assert store.course(ID) == COURSE
+        assert store.course(ID) is store.course(ID)
+        assert [store.picture(ID, n) for n in range(len(pictures))] == list(pictures)
+        assert store.picture(ID, 5) is store.picture(ID, 5)
         with pytest.raises(IndexError):
-            store.picture(COURSE.course_id, 10_000)
-        assert store.gallery(COURSE.course_id) == {person: person + 1 for person in range(10)}
-        assert store.probe_truth(COURSE.course_id, "A" * 64) == ProbeTruth(True, 3)
-        assert store.probe_truth(COURSE.course_id, "b" * 64) == ProbeTruth(True, None)
-        assert store.probe_truth(COURSE.course_id, "c" * 64) == ProbeTruth(False, None)
+            store.picture(ID, 10_000)
+        assert store.gallery(ID) == {person: person + 1 for person in range(10)}
+        assert store.probe_truth(ID, "A" * 64) == ProbeTruth(True, 3)
+        assert store.probe_truth(ID, "b" * 64) == ProbeTruth(True, None)
+        assert store.probe_truth(ID, "c" * 64) == ProbeTruth(False, None)
 
 
 def test_probe_keys_are_set_by_identity(store: TrainingStore) -> None:
     add_course(store, COURSE, {"a" * 64: 3})
-    store.set_probe_key(COURSE.course_id, "c" * 64, "person 7")
-    store.set_probe_key(COURSE.course_id, "a" * 64, None)
-    assert store.probe_truth(COURSE.course_id, "c" * 64) == ProbeTruth(True, 7)
-    assert store.probe_truth(COURSE.course_id, "a" * 64) == ProbeTruth(True, None)
+    store.set_probe_key(ID, "c" * 64, "person 7")
+    store.set_probe_key(ID, "a" * 64, None)
+    assert store.probe_truth(ID, "c" * 64) == ProbeTruth(True, 7)
+    assert store.probe_truth(ID, "a" * 64) == ProbeTruth(True, None)
     with pytest.raises(InvalidField) as refusal:
-        store.set_probe_key(COURSE.course_id, "d" * 64, "nobody here")
+        store.set_probe_key(ID, "d" * 64, "nobody here")
     assert "nobody here" not in str(refusal.value)
-    assert store.probe_truth(COURSE.course_id, "d" * 64) == ProbeTruth(False, None)
+    assert store.probe_truth(ID, "d" * 64) == ProbeTruth(False, None)
 
 
 def test_a_deleted_course_is_gone_with_all_that_is_of_it(store: TrainingStore, session: Session) -> None:
     other = small_course(course_id="0" * 16)
     add_course(store, other)
     cohort = store.cohorts()[0]
-    assert store.delete_course(COURSE.course_id) == COURSE
+    assert store.delete_course(ID) == COURSE
     for asked in (store.course, store.delete_course, store.gallery, lambda one: store.picture(one, 0)):
         with pytest.raises(UnknownCourse):
-            asked(COURSE.course_id)
+            asked(ID)
     with pytest.raises(UnknownCohort):
         store.cohort(cohort.cohort_id)
     with pytest.raises(UnknownSession):
@@ -127,9 +128,9 @@ def test_a_cohort_and_its_trainees(store: TrainingStore) -> None:
     add_course(store, COURSE)
     for number in (0, 1_001):
         with pytest.raises(InvalidField):
-            store.create_cohort(COURSE.course_id, "", number, 1)
+            store.create_cohort(ID, "", number, 1)
     assert store.cohorts() == ()
-    cohort, enrolled = store.create_cohort(COURSE.course_id, "Monday", 3, DAY_MS)
+    cohort, enrolled = store.create_cohort(ID, "Monday", 3, DAY_MS)
     assert cohort == store.cohort(cohort.cohort_id)
     assert (cohort.display_name, cohort.trainees, cohort.expires_ms) == ("Monday", 3, NOW_MS + DAY_MS)
     more = store.add_trainees(cohort.cohort_id, 2)
@@ -157,14 +158,12 @@ def test_cohorts_in_pages_of_one_course_or_of_all(store: TrainingStore, clock: C
     newest = made[::-1]
     assert list(store.cohorts(size=2)) == newest[:2]
     assert list(store.cohorts(None, (newest[1].created_ms, newest[1].cohort_id), 9)) == newest[2:]
-    assert [one.display_name for one in store.cohorts(COURSE.course_id)] == ["3", "1"]
-    assert [one.display_name for one in store.cohorts(COURSE.course_id, (made[3].created_ms, made[3].cohort_id))] == [
-        "1"
-    ]
+    assert [one.display_name for one in store.cohorts(ID)] == ["3", "1"]
+    assert [one.display_name for one in store.cohorts(ID, (made[3].created_ms, made[3].cohort_id))] == ["1"]
 
 
 def test_a_cohort_whose_time_is_over_is_there_for_nobody(store: TrainingStore, session: Session, clock: Clock) -> None:
-    kept, _ = store.create_cohort(COURSE.course_id, "longer", 1, 2 * DAY_MS)
+    kept, _ = store.create_cohort(ID, "longer", 1, 2 * DAY_MS)
     cohort = next(one for one in store.cohorts() if one.display_name == "Monday")
     (trainee,) = store.trainees(cohort.cohort_id)
     assert store.purge() == 0
@@ -200,7 +199,7 @@ def test_a_session_is_made_once(store: TrainingStore, session: Session) -> None:
 
 def test_two_who_begin_at_once_get_the_same_session(store: TrainingStore, tmp_path: Path) -> None:
     add_course(store, COURSE)
-    _, enrolled = store.create_cohort(COURSE.course_id, "", 1, DAY_MS)
+    _, enrolled = store.create_cohort(ID, "", 1, DAY_MS)
     trainee = store.trainee(enrolled[0].trainee_id)
     with open_store(tmp_path / "training") as other, ThreadPoolExecutor(8) as pool:
         begun = [
@@ -348,7 +347,7 @@ def test_a_deleted_trainee_is_gone(store: TrainingStore, session: Session) -> No
 def test_an_altered_row_is_damage(tmp_path: Path, sql: str, asked: str) -> None:
     with open_store(tmp_path / "training") as store:
         add_course(store, COURSE)
-        cohort, enrolled = store.create_cohort(COURSE.course_id, "", 1, DAY_MS)
+        cohort, enrolled = store.create_cohort(ID, "", 1, DAY_MS)
         (session,) = begin(store, COURSE, enrolled)
         for _ in range(2):
             store.change(session.session_id, show).result()
@@ -364,8 +363,8 @@ def test_an_altered_row_is_damage(tmp_path: Path, sql: str, asked: str) -> None:
             "session": lambda: store.session(session.session_id),
             "trainee": lambda: store.trainee(session.trainee_id),
             "cohort": lambda: store.cohort(cohort.cohort_id),
-            "course": lambda: store.course(COURSE.course_id),
-            "picture": lambda: store.picture(COURSE.course_id, 0),
+            "course": lambda: store.course(ID),
+            "picture": lambda: store.picture(ID, 0),
         }
         with pytest.raises(StoreCorrupt):
             ask[asked]()
@@ -375,17 +374,17 @@ def test_a_new_key_takes_the_place_of_the_old(tmp_path: Path) -> None:
     new_key = KeyEncryptionKey(bytes(32))
     with open_store(tmp_path / "training") as store:
         add_course(store, COURSE)
-        cohort, enrolled = store.create_cohort(COURSE.course_id, "", 1, DAY_MS)
+        cohort, enrolled = store.create_cohort(ID, "", 1, DAY_MS)
         begin(store, COURSE, enrolled)
         with open_store(tmp_path / "training") as other, pytest.raises(StoreInUse):
             other.put_under(new_key)
         store.put_under(new_key)
         assert store.cohort(cohort.cohort_id) == cohort
-        store.create_cohort(COURSE.course_id, "after", 1, DAY_MS)
+        store.create_cohort(ID, "after", 1, DAY_MS)
     with pytest.raises(WrongKey):
         open_store(tmp_path / "training")
     with TrainingStore.open(tmp_path / "training", new_key, Clock()) as store:
-        assert store.course(COURSE.course_id) == COURSE
+        assert store.course(ID) == COURSE
         assert len(store.cohorts()) == 2
         assert len(store.changes_since(cohort.cohort_id, -1).sessions) == 1
         assert store.trainee_of_code(enrolled[0].code).trainee_id == enrolled[0].trainee_id
@@ -418,8 +417,8 @@ def test_caches_are_bounded_and_forget_what_was_used_least() -> None:
 
 
 def test_ids_and_secrets_are_nowhere_in_clear(tmp_path: Path, store: TrainingStore, session: Session) -> None:
-    cohort, enrolled = store.create_cohort(COURSE.course_id, "Name of the cohort", 1, DAY_MS)
-    store.set_probe_key(COURSE.course_id, "ab" * 32, "person 3")
+    cohort, enrolled = store.create_cohort(ID, "Name of the cohort", 1, DAY_MS)
+    store.set_probe_key(ID, "ab" * 32, "person 3")
     store.change(session.session_id, show).result()
     item = next(iter(COURSE.forms.values())).items[0]
     folder = tmp_path / "training"
