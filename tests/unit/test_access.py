@@ -6,6 +6,7 @@ import hashlib
 import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -23,9 +24,6 @@ from support.access import BUDGET, DAY_MS, HOUR_MS, NOW_MS, Clocks
 
 KEPT = ApiKey(1, "a" * 16, "", ALL_ROLES, EVERYTHING, EVERYTHING, BUDGET, NOW_MS, None, None, None)
 MIDNIGHT_MS = NOW_MS - NOW_MS % DAY_MS + DAY_MS
-
-
-# --- values ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -51,12 +49,9 @@ def test_scope_refuses(pattern: str) -> None:
     assert len(pattern) < 3 or pattern not in caught.value.message
 
 
-def test_trainees_are_told_coarse_scores() -> None:
-    assert Principal("key:a", frozenset({Role.TRAINEE}), NOTHING, EVERYTHING, BUDGET).coarse
-    assert not Principal("key:a", frozenset({Role.TRAINEE, Role.OPERATOR}), NOTHING, EVERYTHING, BUDGET).coarse
-
-
-# --- keys --------------------------------------------------------------------------------------------------------
+def test_trainees_alone_are_told_coarse_scores() -> None:
+    for roles in ({Role.TRAINEE}, {Role.TRAINEE, Role.OPERATOR}):
+        assert Principal("key:a", frozenset(roles), NOTHING, EVERYTHING, BUDGET).coarse == (len(roles) == 1)
 
 
 def test_secret_shows_in_no_text() -> None:
@@ -75,7 +70,7 @@ TEXT = Token("a" * 16, bytes(32)).text
     "text",
     ["", TEXT + "\n", " " + TEXT[1:], TEXT[:-1] + "B", TEXT.upper(), "а" * 16 + TEXT[16:], "١" * 16 + TEXT[16:]],
 )
-def test_what_is_no_token(text: str) -> None:
+def test_no_token(text: str) -> None:
     assert parse_token(text) is None
 
 
@@ -101,23 +96,9 @@ def test_refusals_all_sound_alike() -> None:
     assert isinstance(for_one_caller(caught.value), CredentialInvalid)
 
 
-# --- the time that keys expire by --------------------------------------------------------------------------------
-
-
-def timed() -> tuple[Clocks, SureTime]:
+def test_clock_set_back_and_forwards() -> None:
     clocks = Clocks()
-    return clocks, SureTime(clocks.clock_ms, clocks.monotonic_s)
-
-
-def test_sure_time_follows_a_right_clock() -> None:
-    clocks, time = timed()
-    for _ in range(100):
-        clocks.passes(HOUR_MS)
-        assert time.sure_ms() == time.now_ms(0) == clocks.wall_ms
-
-
-def test_clock_set_back() -> None:
-    clocks, time = timed()
+    time = SureTime(clocks.clock_ms, clocks.monotonic_s)
     clocks.wall_ms -= DAY_MS
     assert time.now_ms(0) == NOW_MS
     clocks.passes(60_000)
@@ -125,17 +106,10 @@ def test_clock_set_back() -> None:
     clocks.passes(HOUR_MS)
     assert time.now_ms(0) == clocks.wall_ms  # and the clock is taken to be right after an hour
     assert time.now_ms(NOW_MS) == NOW_MS  # but what was kept stays
-
-
-def test_clock_set_forwards_for_good() -> None:
-    clocks, time = timed()
     clocks.wall_ms += DAY_MS
     time.sure_ms()
     clocks.passes(HOUR_MS)
     assert time.sure_ms() == clocks.wall_ms
-
-
-# --- budgets -----------------------------------------------------------------------------------------------------
 
 
 def fresh(max_principals: int = 1_000) -> tuple[Clocks, Budgets]:
@@ -143,34 +117,32 @@ def fresh(max_principals: int = 1_000) -> tuple[Clocks, Budgets]:
     return clocks, Budgets(clocks.monotonic_s, clocks.clock_ms, max_principals)
 
 
-def taken(counted: Budgets, budget: Budget, who: str = "key:a") -> int:
-    """How many calls are let through at once."""
+def taken(counted: Budgets, budget: Budget, who: str = "key:a", of: str = "spend") -> int:
+    """How many calls, or searches, are let through at once."""
     for calls in range(10_000):
         try:
-            counted.spend(who, budget)
-        except RateLimited:
+            getattr(counted, of)(who, budget)
+        except (RateLimited, QuotaExceeded):
             return calls
     raise AssertionError("there is no limit")
 
 
-def searched(counted: Budgets, budget: Budget, who: str = "key:a") -> int:
-    """How many searches are let through."""
-    for searches in range(10_000):
-        try:
-            counted.search(who, budget)
-        except QuotaExceeded:
-            return searches
-    raise AssertionError("there is no limit")
+searched = partial(taken, of="search")
 
 
 def test_burst_then_rate() -> None:
     clocks, counted = fresh()
     assert taken(counted, BUDGET) == 20
+    clocks.wall_ms += 100 * DAY_MS  # the monotonic clock stands
+    assert taken(counted, BUDGET) == 0
     clocks.passes(500)
     assert taken(counted, BUDGET) == 5
     clocks.passes(DAY_MS)
     assert taken(counted, BUDGET) == 20
     assert taken(counted, BUDGET, "key:b") == 20
+    counted.spend("key:c", BUDGET)
+    assert taken(counted, Budget(1.0, 2, None), "key:c") == 2  # a smaller budget counts at once
+    assert Budget(1.0, 30, None).at_most(Budget(2.0, 20, 0)) == Budget(1.0, 20, 0)
 
 
 def test_retry_after_is_enough_and_not_too_much() -> None:
@@ -187,22 +159,13 @@ def test_retry_after_is_enough_and_not_too_much() -> None:
     counted.spend("key:a", BUDGET)
 
 
-def test_a_smaller_budget_counts_at_once() -> None:
-    _, counted = fresh()
-    counted.spend("key:a", BUDGET)
-    assert taken(counted, Budget(1.0, 2, None)) == 2
-
-
-def test_a_monotonic_clock_that_stands_gives_nothing() -> None:
-    clocks, counted = fresh()
-    taken(counted, BUDGET)
-    clocks.wall_ms += 100 * DAY_MS
-    assert taken(counted, BUDGET) == 0
-
-
 def test_searches_of_a_day() -> None:
     clocks, counted = fresh()
     assert searched(counted, BUDGET) == 100
+    with pytest.raises(QuotaExceeded) as caught:
+        counted.search("key:a", BUDGET)
+    assert abs(float(caught.value.metadata["retry_after_s"]) - (MIDNIGHT_MS - NOW_MS) / 1000) < 0.01
+    assert searched(counted, Budget(1.0, 1, 0), "key:b") == 0
     clocks.passes(MIDNIGHT_MS - NOW_MS - 1)
     assert searched(counted, BUDGET) == 0
     clocks.passes(1)
@@ -211,7 +174,7 @@ def test_searches_of_a_day() -> None:
         clocks.passes(DAY_MS)
 
 
-def test_what_is_left_of_a_day_is_told_and_not_counted() -> None:
+def test_searches_left_are_told_and_not_counted() -> None:
     clocks, counted = fresh()
     assert counted.searches_left("key:a", BUDGET) == 100
     assert len(counted) == 0, "who asks for what is left is not kept"
@@ -223,16 +186,6 @@ def test_what_is_left_of_a_day_is_told_and_not_counted() -> None:
     assert counted.searches_left("key:a", Budget(1.0, 1, None)) is None
     clocks.passes(MIDNIGHT_MS - NOW_MS)
     assert counted.searches_left("key:a", BUDGET) == 100
-
-
-def test_quota_says_when_the_day_ends() -> None:
-    _, counted = fresh()
-    assert searched(counted, BUDGET) == 100
-    with pytest.raises(QuotaExceeded) as caught:
-        counted.search("key:a", BUDGET)
-    assert abs(float(caught.value.metadata["retry_after_s"]) - (MIDNIGHT_MS - NOW_MS) / 1000) < 0.01
-    with pytest.raises(QuotaExceeded):
-        counted.search("key:b", Budget(1.0, 1, 0))
 
 
 def test_idle_principals_are_forgotten() -> None:
@@ -284,7 +237,3 @@ def test_threads_get_no_more_than_one() -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(work, range(8))) == 2_000
-
-
-def test_the_lower_of_two_budgets_has_the_lower_limits() -> None:
-    assert Budget(1.0, 30, None).at_most(Budget(2.0, 20, 0)) == Budget(1.0, 20, 0)
