@@ -46,6 +46,8 @@ def test_an_authority_is_one(papers: Papers) -> None:
     assert made.extensions.get_extension_for_class(x509.BasicConstraints).value == x509.BasicConstraints(True, 0)
     assert isinstance(made.public_key(), ec.EllipticCurvePublicKey)
     assert expires_ms(papers.authority.certificate) == NOW_MS + 3650 * DAY_MS
+    client = papers.client("late", at_ms=NOW_MS + 3600 * DAY_MS)
+    assert expires_ms(client.certificate) == expires_ms(papers.authority.certificate)
 
 
 def test_a_server_is_called_by_names_and_addresses(papers: Papers, tmp_path: Path) -> None:
@@ -57,11 +59,6 @@ def test_a_server_is_called_by_names_and_addresses(papers: Papers, tmp_path: Pat
     assert names.get_values_for_type(x509.IPAddress) == [ipaddress.ip_address("10.0.0.1"), ipaddress.ip_address("::1")]
     made.verify_directly_issued_by(x509.load_pem_x509_certificate(papers.root()))
     assert expires_ms(into.certificate) == NOW_MS + 397 * DAY_MS
-
-
-def test_no_certificate_outlives_its_authority(papers: Papers) -> None:
-    client = papers.client("late", at_ms=NOW_MS + 3600 * DAY_MS)
-    assert expires_ms(client.certificate) == expires_ms(papers.authority.certificate)
 
 
 @pytest.mark.parametrize("umask", [0, 0o077])
@@ -91,21 +88,15 @@ def test_where_nothing_can_be_written(papers: Papers, tmp_path: Path) -> None:
     assert refused.value.metadata == {"errno": "ENOENT"}
 
 
-@pytest.mark.parametrize("name", ["", "x" * 65, "a\nb"])
-def test_names_that_are_none(papers: Papers, tmp_path: Path, name: str) -> None:
-    with pytest.raises(InvalidField):
-        make_client_certificate(papers.authority, Issued(tmp_path / "c.pem", tmp_path / "c.key"), name, NOW_MS)
-    assert not (tmp_path / "c.key").exists()
-
-
-@pytest.mark.parametrize(
-    ("names", "addresses"), [([], []), (["a b"], []), (["a..b"], []), (["ü.example"], []), ([], ["300.1.1.1"])]
-)
-def test_servers_that_nobody_can_call(papers: Papers, tmp_path: Path, names: list[str], addresses: list[str]) -> None:
-    with pytest.raises(InvalidField):
-        make_server_certificate(
-            papers.authority, Issued(tmp_path / "c.pem", tmp_path / "c.key"), names, addresses, NOW_MS
-        )
+def test_impossible_names_and_addresses_are_refused(papers: Papers, tmp_path: Path) -> None:
+    into = Issued(tmp_path / "c.pem", tmp_path / "c.key")
+    for name in ("", "x" * 65, "a\nb"):
+        with pytest.raises(InvalidField):
+            make_client_certificate(papers.authority, into, name, NOW_MS)
+    for names, addresses in (([], []), (["a b"], []), (["a..b"], []), (["ü.example"], []), ([], ["300.1.1.1"])):
+        with pytest.raises(InvalidField):
+            make_server_certificate(papers.authority, into, names, addresses, NOW_MS)
+    assert not into.key.exists()
 
 
 def test_a_client_signs_nobody(papers: Papers, tmp_path: Path) -> None:
@@ -114,40 +105,33 @@ def test_a_client_signs_nobody(papers: Papers, tmp_path: Path) -> None:
         make_client_certificate(client, Issued(tmp_path / "c.pem", tmp_path / "c.key"), "other", NOW_MS)
 
 
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-
-
 def _encrypted(path: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")))
 
 
 def _pipe(path: Path) -> None:
-    """Whoever opens it to read waits for somebody who writes."""
     path.unlink()
-    os.mkfifo(path, 0o600)
+    os.mkfifo(path, 0o600)  # whoever opens it to read waits for a writer
 
 
 @pytest.mark.parametrize(
     ("which", "damage", "says"),
     [
         ("certificate", lambda path: path.unlink(), "ENOENT"),
-        ("certificate", lambda path: _write(path, b"no PEM"), "no certificate"),
-        ("certificate", lambda path: _write(path, bytes(5 * 2**20)), "more than"),
+        ("certificate", lambda path: path.write_bytes(b"no PEM"), "no certificate"),
+        ("certificate", lambda path: path.write_bytes(bytes(5 * 2**20)), "more than"),
         ("key", lambda path: path.unlink(), "ENOENT"),
         ("key", lambda path: path.chmod(0o640), "open to others"),
-        ("key", lambda path: _write(path, b"no PEM"), "no private key"),
+        ("key", lambda path: path.write_bytes(b"no PEM"), "no private key"),
         ("key", _encrypted, "no private key"),
-        ("client_ca", lambda path: _write(path, b"# none yet\n"), "no certificate"),
+        ("client_ca", lambda path: path.write_bytes(b"# none yet\n"), "no certificate"),
         ("client_ca", lambda path: path.unlink(), "ENOENT"),
-        ("certificate", lambda path: _pipe(path), "EINVAL"),
-        ("client_ca", lambda path: _pipe(path), "EINVAL"),
+        ("certificate", _pipe, "EINVAL"),
+        ("client_ca", _pipe, "EINVAL"),
     ],
 )
-def test_files_that_cannot_be_used_are_named(
-    files: TlsFiles, which: str, damage: Callable[[Path], None], says: str
-) -> None:
+def test_unusable_files_are_named(files: TlsFiles, which: str, damage: Callable[[Path], object], says: str) -> None:
     path = getattr(files, which)
     damage(path)
     with pytest.raises(TlsUnusable, match=says) as refused:
@@ -164,13 +148,10 @@ def test_certificates_have_their_time(files: TlsFiles) -> None:
         assert refused.value.metadata == {"file": str(files.certificate)}
 
 
-def test_another_key_does_not_fit(papers: Papers, files: TlsFiles) -> None:
+def test_another_key_does_not_fit_and_clients_need_an_authority(papers: Papers, files: TlsFiles) -> None:
     other = papers.server("other", at_ms=NOW_MS)
     with pytest.raises(TlsUnusable, match="not the certificate's"):
         check_tls(replace(files, key=other.key), NOW_MS)
-
-
-def test_clients_need_an_authority(files: TlsFiles) -> None:
     with pytest.raises(TlsUnusable):
         check_tls(replace(files, client_ca=None), NOW_MS)
     check_tls(replace(files, client_ca=None, client_certificates=ClientCertificates.OFF), NOW_MS)

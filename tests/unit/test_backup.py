@@ -46,8 +46,6 @@ PHOTO = b"\xff\xd8 a photo of somebody " + bytes(range(256)) * 20
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The folders of a test, and the way from one to another."""
-
     path: Path
 
     @property
@@ -93,7 +91,6 @@ def fill(place: Place) -> Galleries:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """The folders of which each test gets a copy."""
     built = Place(tmp_path_factory.mktemp("filled"))
     fill(built).close()
     return built
@@ -112,7 +109,6 @@ def galleries(place: Place, closed: None) -> Iterator[Galleries]:
 
 
 def contents(galleries: Galleries) -> dict[str, Any]:
-    """Everything that can be read of galleries; vectors and photos as bytes."""
     found: dict[str, Any] = {}
     for info in galleries.list().items:
         subjects: Sequence[Subject] = galleries.subjects(info.gallery_id).items
@@ -124,9 +120,6 @@ def contents(galleries: Galleries) -> dict[str, Any]:
         texts = [(one.subject_id, one.info, one.embedding.vector.tobytes(), one.photo) for one in kept]
         found[info.gallery_id] = (info, [replace(one, metadata=dict(one.metadata)) for one in subjects], texts)
     return found
-
-
-# --- there and back -----------------------------------------------------------------------------------------
 
 
 def test_everything_comes_back(place: Place, galleries: Galleries) -> None:
@@ -165,10 +158,7 @@ def test_files_are_for_their_owner_alone_and_nothing_lies_beside_them(place: Pla
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-# --- erasure ------------------------------------------------------------------------------------------------
-
-
-def test_who_is_erased_is_gone_from_older_backups(place: Place, galleries: Galleries) -> None:
+def test_erased_subjects_are_gone_from_older_backups(place: Place, galleries: Galleries) -> None:
     place.back_up("out")
     galleries.erase_subject("g", "subject-1")
     galleries.delete_subject("h", "subject-2")
@@ -248,10 +238,13 @@ def test_a_link_to_the_keys_stays_one(place: Place, galleries: Galleries) -> Non
     assert place.restore("out-2").erased_since == 0
 
 
-# --- files that do not belong together ----------------------------------------------------------------------
-
-
-def test_a_backup_that_exists_is_not_replaced(place: Place, galleries: Galleries) -> None:
+def test_files_that_exist_are_not_replaced(place: Place, galleries: Galleries) -> None:
+    place.keys.write_bytes(b"something else of somebody")
+    with pytest.raises(BackupUnusable):
+        place.back_up("out")
+    assert place.keys.read_bytes() == b"something else of somebody"
+    assert not (place.path / "out").exists()
+    place.keys.unlink()
     (place.path / "out").write_bytes(b"something")
     with pytest.raises(TargetTaken):
         place.back_up("out")
@@ -263,9 +256,7 @@ def test_a_backup_that_exists_is_not_replaced(place: Place, galleries: Galleries
 
 @pytest.mark.parametrize("name", ["out.new", "apart/fr.keys.new"])
 @pytest.mark.parametrize("text", [b"somebody's", b"SQLite format 3\0" + bytes(84)], ids=["text", "database"])
-def test_what_somebody_else_has_under_the_name_of_a_new_file_stays(
-    place: Place, galleries: Galleries, name: str, text: bytes
-) -> None:
+def test_files_of_others_under_new_names_stay(place: Place, galleries: Galleries, name: str, text: bytes) -> None:
     theirs = place.path / name
     theirs.write_bytes(text)
     theirs.chmod(0o640)
@@ -276,14 +267,6 @@ def test_what_somebody_else_has_under_the_name_of_a_new_file_stays(
     assert not place.keys.exists()
     theirs.unlink()  # the control
     place.back_up("out")
-
-
-def test_a_file_that_holds_no_keys_is_not_replaced(place: Place, galleries: Galleries) -> None:
-    place.keys.write_bytes(b"something else of somebody")
-    with pytest.raises(BackupUnusable):
-        place.back_up("out")
-    assert place.keys.read_bytes() == b"something else of somebody"
-    assert not (place.path / "out").exists()
 
 
 def test_keys_of_another_store_are_neither_replaced_nor_used(place: Place, galleries: Galleries) -> None:
@@ -380,7 +363,7 @@ def test_newer_keys_are_not_replaced_by_those_of_an_older_copy(place: Place, clo
         ("apart/fr.keys", "DELETE FROM erasures", "rows_of_keys"),
     ],
 )
-def test_what_was_altered_is_told_from_what_was_erased(
+def test_alterations_are_told_from_erasures(
     place: Place, galleries: Galleries, name: str, sql: str, check: str
 ) -> None:
     galleries.erase_subject("g", "subject-1")
@@ -421,21 +404,19 @@ def test_a_newer_format_is_refused(place: Place, galleries: Galleries, name: str
         place.restore("out")
 
 
-# --- folders ------------------------------------------------------------------------------------------------
-
-
 def test_only_an_empty_folder_is_restored_into(place: Place, galleries: Galleries) -> None:
     place.back_up("out")
-    for folder, error in ((place.data, TargetTaken), (place.keys.parent, TargetTaken)):
+    with closing(DataFolder(place.path / "new", SCHEMA)), pytest.raises(StoreInUse):
+        place.restore("out")
+    for folder in (place.data, place.keys.parent):
         names = sorted(folder.iterdir())
-        with pytest.raises(error):
+        with pytest.raises(TargetTaken):
             restore(place.path / "out", place.keys, KEY, folder)
         assert sorted(folder.iterdir()) == names
-    (place.path / "new").mkdir()
     assert place.restore("out").erased_since == 0
 
 
-def test_what_a_dead_restoration_left_is_no_obstacle(place: Place, galleries: Galleries) -> None:
+def test_leftovers_of_a_dead_restoration_are_no_obstacle(place: Place, galleries: Galleries) -> None:
     place.back_up("out")
     (place.path / "new").mkdir()
     for name in ("galleries.lock", "galleries.db.new", "galleries.db.new-wal"):
@@ -444,9 +425,7 @@ def test_what_a_dead_restoration_left_is_no_obstacle(place: Place, galleries: Ga
     assert sorted(path.name for path in (place.path / "new").iterdir()) == ["galleries.db", "galleries.lock"]
 
 
-def test_what_comes_into_the_folder_at_the_last_moment_stays(
-    place: Place, galleries: Galleries, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_of_the_last_moment_stays(place: Place, galleries: Galleries, monkeypatch: pytest.MonkeyPatch) -> None:
     class Taken(DataFolder):
         def __init__(self, path: Path, schema: Schema) -> None:
             super().__init__(path, schema)
@@ -459,13 +438,7 @@ def test_what_comes_into_the_folder_at_the_last_moment_stays(
     assert (place.path / "new" / DATABASE_NAME).read_bytes() == b"somebody's"
 
 
-def test_a_folder_that_somebody_restores_into_is_in_use(place: Place, galleries: Galleries) -> None:
-    place.back_up("out")
-    with closing(DataFolder(place.path / "new", SCHEMA)), pytest.raises(StoreInUse):
-        place.restore("out")
-
-
-def test_what_is_no_store_is_said_to_be_none(place: Place) -> None:
+def test_no_store_is_told(place: Place) -> None:
     for ask in (lambda: verify(place.data, KEY), lambda: place.back_up("out")):
         with pytest.raises(NoStore):
             ask()
@@ -483,9 +456,6 @@ def test_a_newer_store_and_a_wrong_key_are_told(place: Place, closed: None) -> N
         with pytest.raises(StoreNewer):
             ask(place.data, KEY)
     assert sorted(path.name for path in place.path.iterdir()) == ["apart", "data"]
-
-
-# --- verification -------------------------------------------------------------------------------------------
 
 
 def test_verification_says_how_much_it_looked_at_while_the_store_is_open(place: Place, galleries: Galleries) -> None:
@@ -518,7 +488,7 @@ def test_a_log_that_cannot_be_read_is_a_failing_disk(tmp_path: Path) -> None:
         require_no_lost_commits(tmp_path / DATABASE_NAME, 0, 8_192)
 
 
-def test_a_log_that_grows_in_the_meantime_is_not_taken_for_a_damaged_one(
+def test_a_growing_log_is_not_taken_for_damaged(
     place: Place, galleries: Galleries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lost(*_: object) -> None:

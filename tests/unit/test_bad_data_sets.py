@@ -33,7 +33,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Two photos of one person, and one of somebody else."""
     lay_out(tmp_path / "set", {"a.png": 0, "b.png": 0, "c.png": 90})
     return tmp_path / "set"
 
@@ -61,14 +60,11 @@ def report(root: Path) -> dict[str, Any]:
 
 
 def assert_told(result: Result, status: int, code: str, words: str) -> None:
-    """One line on standard error, and an exit on purpose."""
     assert (result.exit_code, result.stdout) == (status, ""), result.output
     assert isinstance(result.exception, SystemExit)
     assert re.fullmatch(rf"{code}: [^\n]*\n", result.stderr), result.stderr
     assert words in result.stderr
 
-
-# --- lists of one's own ---------------------------------------------------------------------------------------
 
 MALFORMED = "DATASET_MALFORMED"
 HEADER = "line 1: the columns must be a,b,mated or a,b,mated,fold, and are "
@@ -137,37 +133,24 @@ def test_a_list_may_come_from_any_editor(root: Path, text: str) -> None:
     assert found["pairs"] == expected["pairs"] == expected["pairs"] | {"mated": 1, "nonmated": 1}
 
 
-# --- places ---------------------------------------------------------------------------------------------------
+def listed(make: Callable[[Path], object]) -> Callable[[Path], Path]:
+    """Makes something in place of the list."""
+
+    def change(root: Path) -> Path:
+        make(root / "pairs.csv")
+        return root
+
+    return change
 
 
-def in_a_file(root: Path) -> Path:
-    return root / "a.png"
+def huge(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # more than any memory
 
 
 def loop(root: Path) -> Path:
     (root / "loop").symlink_to("loop")
     return root / "loop"
-
-
-def loop_as_list(root: Path) -> Path:
-    (root / "pairs.csv").symlink_to("pairs.csv")
-    return root
-
-
-def folder_as_list(root: Path) -> Path:
-    (root / "pairs.csv").mkdir()
-    return root
-
-
-def pipe_as_list(root: Path) -> Path:
-    os.mkfifo(root / "pairs.csv")
-    return root
-
-
-def huge_list(root: Path) -> Path:
-    with (root / "pairs.csv").open("wb") as file:
-        file.truncate(1 << 40)  # more than any memory
-    return root
 
 
 def name_in_bytes(root: Path) -> Path:
@@ -194,12 +177,12 @@ def second_name(root: Path) -> Path:
     [
         (lambda root: root, "DATASET_MISSING", "pairs.csv is not there. Complete the data set"),
         (lambda root: root / "nowhere", "DATASET_MISSING", "pairs.csv is not there"),
-        (in_a_file, "DATASET_MISSING", "a.png is not a folder"),
+        (lambda root: root / "a.png", "DATASET_MISSING", "a.png is not a folder"),
         (loop, "DATASET_UNREADABLE", "symbolic links"),
-        (loop_as_list, "DATASET_UNREADABLE", "pairs.csv cannot be read: "),
-        (folder_as_list, "DATASET_UNREADABLE", "pairs.csv cannot be read: "),
-        (pipe_as_list, "DATASET_UNREADABLE", "pairs.csv cannot be read: not a regular file"),
-        (huge_list, "DATASET_UNREADABLE", "pairs.csv is larger than 268435456 bytes"),
+        (listed(lambda path: path.symlink_to(path.name)), "DATASET_UNREADABLE", "pairs.csv cannot be read: "),
+        (listed(Path.mkdir), "DATASET_UNREADABLE", "pairs.csv cannot be read: "),
+        (listed(os.mkfifo), "DATASET_UNREADABLE", "pairs.csv cannot be read: not a regular file"),
+        (listed(huge), "DATASET_UNREADABLE", "pairs.csv is larger than 268435456 bytes"),
         (name_in_bytes, "DATASET_UNREADABLE", "\\udcff/pairs.csv' is not UTF-8. Rename it"),
         (loop_as_photo, "DATASET_MISSING", "c.png, named by line 3 of pairs.csv, is not there"),
         (second_name, MALFORMED, "line 2: the pair names one photo twice"),
@@ -210,7 +193,7 @@ def test_a_wrong_place_is_told(root: Path, change: Callable[[Path], Path], code:
 
 
 @pytest.mark.parametrize("name", [b"Cy\xff/1.png", b"Bo/2\xff.png"])
-def test_a_name_that_is_no_text_is_told_before_the_photos(root: Path, name: bytes) -> None:
+def test_a_name_that_is_no_text_is_told(root: Path, name: bytes) -> None:
     lay_out(root / "people", {"Ada/1.png": 0, "Bo/1.png": 90, os.fsdecode(name): 90})
     assert_told(measure(root / "people", "people_folder"), 2, "DATASET_UNREADABLE", "\\udcff")
 
@@ -242,8 +225,6 @@ def test_what_may_not_be_read_is_told(root: Path, name: str, words: str) -> None
         (root / name).chmod(0o700)
 
 
-# --- lists of others ------------------------------------------------------------------------------------------
-
 ADA = {f"images/Ada/Ada_000{number}.jpg": 0 for number in (1, 2)} | {"images/Bo/Bo_0001.jpg": 90}
 CFP = {"Protocol/Pair_list_F.txt": "1 ../Data/1.jpg\n2 ../../out.png\n", "Data/1.jpg": 0}
 CELEBA = "same,identity_a,file_a,identity_b,file_b\n0,..,../a.png,1,b.png\n"
@@ -265,14 +246,12 @@ CELEBA = "same,identity_a,file_a,identity_b,file_b\n0,..,../a.png,1,b.png\n"
         ("groups", {}, "DATASET_UNKNOWN", "The data set groups has no pairs; those with pairs are agedb30"),
     ],
 )
-def test_a_wrong_list_of_others_is_told(
+def test_wrong_lists_of_others_are_told(
     root: Path, name: str, files: Mapping[str, Content], code: str, words: str
 ) -> None:
     lay_out(root, ADA | {"images/a.png": 0, "images/b.png": 0, "../out.png": 0} | dict(files))
     assert_told(measure(root, name), 2, code, words)
 
-
-# --- photos and classes ---------------------------------------------------------------------------------------
 
 FIGURES = ("accuracy", "accuracy_at_best_threshold", "equal_error_rate", "auc", "at_default_threshold")
 
@@ -287,7 +266,7 @@ FIGURES = ("accuracy", "accuracy_at_best_threshold", "equal_error_rate", "auc", 
     ],
     ids=["only mated", "only non-mated", "no face", "no photo"],
 )
-def test_figures_of_an_empty_class_are_undefined_and_claim_nothing(
+def test_figures_of_an_empty_class_are_undefined(
     root: Path, files: Mapping[str, Content], failures: Mapping[str, int]
 ) -> None:
     lay_out(root, files)
@@ -302,16 +281,8 @@ def test_figures_of_an_empty_class_are_undefined_and_claim_nothing(
     assert "With the threshold" not in told
 
 
-# --- `fr dataset` ---------------------------------------------------------------------------------------------
-
-
 def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(dataset, list(arguments))
-
-
-@pytest.mark.parametrize(("typed", "meant"), [("lfv", "lfw"), ("pairs_cvs", "pairs_csv"), ("agedb_30", "agedb30")])
-def test_a_near_name_is_suggested(typed: str, meant: str) -> None:
-    assert_told(invoke("info", typed), 1, "DATASET_UNKNOWN", f"Did you mean {meant}?")
 
 
 @pytest.mark.parametrize(("place", "words"), [("a.png", "cannot be written"), ("broken", "cannot be read. Remove it")])
