@@ -1,9 +1,11 @@
-"""Unit tests of the evaluation, without models: coloured squares are faces, and equal squares are one person."""
+"""`fr evaluate` without models, where coloured squares are faces and equal ones one person; and `fr bench search`."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +13,36 @@ import PIL.Image
 import pytest
 from typer.testing import CliRunner
 
+from fr_bench.bench_cli import bench
 from fr_bench.bench_commands.options import SetName
 from fr_bench.cli import evaluate
 from fr_bench.evaluate import Evaluation, count_groups, count_nonface, count_odd_formats, of_pairs, run
 from fr_bench.report import interval_text, to_json, value_text
-from fr_bench.speed.workload import find_testdata
-from fr_bench.values import Measure, Report
+from fr_bench.speed import search as search_photos
+from fr_bench.speed import search_gallery, search_truth
+from fr_bench.speed.child import BenchFailed
+from fr_bench.speed.report import BenchReport, page_of
+from fr_bench.speed.search import SearchOrder, bench_search, predictions
+from fr_bench.speed.search_child import build, take_turn
+from fr_bench.speed.search_gallery import MATED_COSINE, Gallery, drawn_pairs, plant, unit
+from fr_bench.speed.search_report import (
+    Accuracy,
+    SearchDetail,
+    SearchPoint,
+    SearchRound,
+    SearchSettings,
+    SubjectFigures,
+    SubjectMemory,
+    held_figures,
+)
+from fr_bench.speed.search_subjects import PEERS, check_peers
+from fr_bench.speed.search_truth import Answers, Truth, exact_search, judge
+from fr_bench.speed.values import Held
+from fr_bench.values import Bar, Measure
+from fr_core.gallery.index.protocol import F64, IndexMemory
+from fr_core.gallery.index.register import new_index
 from fr_core.scoring.intervals import rate
-from fr_datasets.errors import DatasetMissing
+from fr_core.types import F32, I64
 from fr_datasets.values import CountedPhoto, CountedSet, PairSet, PeopleSet, Person, VerificationPair
 from fr_evaluation.photos import Photos, largest, most_central
 from support.evaluations import ignore
@@ -44,10 +68,6 @@ def photos_of(workers: int = 2) -> Photos:
     return Photos(engine().pipeline, workers, ignore)
 
 
-def report_of(pack: str, sets: Mapping[SetName, Evaluation]) -> Report:
-    return run(engine(pack), sets, 2, lambda name, done, total: None)
-
-
 def measures(evaluation: Evaluation, threshold: float = 0.5) -> dict[str, Measure]:
     return {m.key: m for outcome in evaluation.run(photos_of(), threshold) for m in outcome.measures}
 
@@ -68,9 +88,6 @@ def pair_set(people: dict[str, Path], *pairs: tuple[str, str, bool, int | None])
     return PairSet("lfw", "terms", tuple(VerificationPair(people[a], people[b], m, fold) for a, b, m, fold in pairs))
 
 
-# --- photos -------------------------------------------------------------------------------------------------
-
-
 def test_each_photo_is_opened_once(people: dict[str, Path]) -> None:
     photos = photos_of()
     first = photos.embed([people["a1"], people["b1"], people["a1"]])
@@ -81,13 +98,6 @@ def test_each_photo_is_opened_once(people: dict[str, Path]) -> None:
     assert first[people["a1"]].size == (300, 200)
 
 
-def test_a_refused_photo_is_an_answer(tmp_path: Path) -> None:
-    path = tmp_path / "broken.jpg"
-    path.write_bytes(b"no photo")
-    found = photos_of().embed([path])[path]
-    assert (found.faces, found.refusal) == ((), "UNDECODABLE")
-
-
 def test_the_central_face_is_not_always_the_largest(tmp_path: Path) -> None:
     path = photo(tmp_path / "two.png", (0, 0, 80, 10), (120, 70, 60, 200))
     found = photos_of().embed([path])[path]
@@ -95,9 +105,6 @@ def test_the_central_face_is_not_always_the_largest(tmp_path: Path) -> None:
     assert central is not None
     assert biggest is not None
     assert (central.face.detection.area, biggest.face.detection.area) == (3600, 6400)
-
-
-# --- pairs --------------------------------------------------------------------------------------------------
 
 
 def test_pairs_give_accuracy_and_error_rates(people: dict[str, Path]) -> None:
@@ -158,9 +165,6 @@ def test_all_people_are_compared_with_each_other(tmp_path: Path, people: dict[st
     assert "across_people_threshold_at_fmr_1e-4" not in found
 
 
-# --- counts -------------------------------------------------------------------------------------------------
-
-
 def test_detections_and_refusals_where_there_is_no_face(tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"")
@@ -205,11 +209,7 @@ def test_odd_files_have_wide_limits_and_say_what_the_default_refuses(tmp_path: P
     )
 
 
-# --- bars and reports ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def lfw_sets(people: dict[str, Path]) -> Mapping[SetName, Evaluation]:
+def test_a_missed_bar_is_in_the_report_and_another_pack_has_none(people: dict[str, Path]) -> None:
     """Four right pairs and one that cannot be compared: both bars of LFW are missed."""
     pairs = pair_set(
         people,
@@ -219,28 +219,21 @@ def lfw_sets(people: dict[str, Path]) -> Mapping[SetName, Evaluation]:
         ("a2", "b2", False, 2),
         ("b1", "empty", False, 2),
     )
-    return {SetName.LFW: of_pairs(pairs, most_central)}
-
-
-def test_a_missed_bar_is_in_the_report(lfw_sets: Mapping[SetName, Evaluation]) -> None:
-    report = report_of("buffalo_s", lfw_sets)
-    assert [(name, m.key) for name, m in report.missed] == [
-        ("lfw", "best_threshold_accuracy"),
-        ("lfw", "photos_without_face"),
-    ]
+    report, other = (
+        run(engine(pack), {SetName.LFW: of_pairs(pairs, most_central)}, 2, lambda name, done, total: None)
+        for pack in ("buffalo_s", "sface")
+    )
+    missed = [("lfw", "best_threshold_accuracy"), ("lfw", "photos_without_face")]
+    assert [(name, m.key) for name, m in report.missed] == missed
     assert (report.sets[0].photos, report.sets[0].terms) == (5, "terms")
     content = json.loads(json.dumps(to_json(report)))
     assert content["ok"] is False
     best = content["sets"][0]["parts"][0]["measures"][0]
-    assert {key: best[key] for key in ("key", "value", "count", "total", "bar", "met")} == {
-        "key": "best_threshold_accuracy",
-        "value": 0.8,
-        "count": 4,
-        "total": 5,
-        "bar": ">= 0.998",
-        "met": False,
-    }
+    told = ["best_threshold_accuracy", 0.8, 4, 5, ">= 0.998", False]
+    assert [best[key] for key in ("key", "value", "count", "total", "bar", "met")] == told
     assert 0.0 < best["threshold"] < 1.0
+    assert other.missed == ()
+    assert to_json(other)["verdict"] == "No bars are set for the pack sface."
 
 
 def test_a_rare_rate_is_not_shown_as_none_at_all() -> None:
@@ -252,36 +245,323 @@ def test_a_rare_rate_is_not_shown_as_none_at_all() -> None:
     assert value_text(Measure("k", "l", 0.33142)) == "0.3314"
 
 
-def test_another_pack_has_no_bars(lfw_sets: Mapping[SetName, Evaluation]) -> None:
-    report = report_of("sface", lfw_sets)
-    assert report.missed == ()
-    assert to_json(report)["verdict"] == "No bars are set for the pack sface."
-
-
-# --- the command --------------------------------------------------------------------------------------------
-
-
-def call(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(evaluate, list(arguments))
-    return result.exit_code, result.output
-
-
-def test_the_command_says_which_photo_is_missing(tmp_path: Path) -> None:
-    (tmp_path / "deepface").mkdir()
-    (tmp_path / "deepface" / "pairs_master.csv").write_text("file_x,file_y,Decision\na.jpg,b.jpg,Yes\n")
-    status, output = call("--testdata", str(tmp_path), "--only", "deepface")
-    assert status == 2
-    assert "a.jpg, named by line 2 of pairs_master.csv, is not there." in output
-
-
 def test_the_command_refuses_what_does_not_exist(tmp_path: Path) -> None:
-    assert call("--testdata", str(tmp_path / "nowhere"))[0] == 2
-    status, output = call("--only", "nothing")
-    assert (status, "celeba_wild" in output) == (2, True)
+    for options, told in (
+        (["--testdata", str(tmp_path / "nowhere")], "nowhere"),
+        (["--only", "nothing"], "celeba_wild"),
+    ):
+        result = CliRunner().invoke(evaluate, options)
+        assert (result.exit_code, told in result.output) == (2, True)
 
 
-def test_the_test_data_are_where_they_were_named(tmp_path: Path) -> None:
-    assert find_testdata(tmp_path, {"FR_TESTDATA": "elsewhere"}) == tmp_path
-    assert find_testdata(None, {"FR_TESTDATA": str(tmp_path)}) == tmp_path
-    with pytest.raises(DatasetMissing, match="nowhere"):
-        find_testdata(None, {"FR_TESTDATA": str(tmp_path / "nowhere")})
+SETTINGS = SearchSettings("numpy", ("flat",), 300, 128, 5, 12, 3, 5, 1, 1, ())
+
+
+def random_gallery(size: int, dimension: int = 16) -> tuple[Gallery, F32]:
+    probes, mates = drawn_pairs(20, dimension, seed=7)
+    return plant(mates, size, seed=7), probes
+
+
+def vectors_of(gallery: Gallery) -> F32:
+    return np.concatenate([vectors for _, vectors in gallery.loads()])
+
+
+def test_a_gallery_is_the_same_wherever_it_is_drawn() -> None:
+    gallery, _ = random_gallery(search_gallery.LOAD_ROWS + 5000, 8)
+    assert [(first, len(vectors)) for first, vectors in gallery.loads()] == [
+        (0, search_gallery.LOAD_ROWS),
+        (search_gallery.LOAD_ROWS, 5000),
+    ]
+    everything = vectors_of(gallery)
+    assert np.abs(np.linalg.norm(everything, axis=1) - 1).max() < 1e-6
+    assert np.array_equal(everything, vectors_of(gallery))
+    ids: I64 = np.array([0, 4095, 4096, 65535, 65536, 70535], dtype=np.int64)
+    assert np.array_equal(gallery.vectors_of(ids), everything[ids])
+    assert len(np.unique(everything[:, 0])) > 70_000  # no stream of random numbers is drawn from twice
+    assert not np.array_equal(vectors_of(replace(gallery, seed=8)), everything)
+
+
+def test_mates_lie_at_random_places_and_a_probe_at_its_cosine() -> None:
+    gallery, probes = random_gallery(3000)
+    mates = vectors_of(gallery)[gallery.planted_ids]
+    assert np.array_equal(mates, gallery.planted)
+    cosines = np.vecdot(mates.astype(np.float64), probes.astype(np.float64))
+    assert np.abs(cosines - MATED_COSINE).max() < 1e-6
+    assert (np.diff(gallery.planted_ids) > 0).all()
+    assert gallery.planted_ids[0] < 1000 < 2000 < gallery.planted_ids[-1]
+
+
+def test_the_exact_search_agrees_with_the_reference_index() -> None:
+    gallery, probes = random_gallery(2 * search_truth._ROWS + 100)
+    # A probe's mate twice: the smaller id comes first.
+    gallery = plant(np.concatenate([gallery.planted, gallery.planted[:5]]), gallery.size, seed=3)
+    reference = new_index("numpy", gallery.dimension)
+    reference.add(np.arange(gallery.size, dtype=np.int64), vectors_of(gallery))
+    expected = reference.search(probes, 7)
+    truth = exact_search(gallery, probes, 7)
+    assert np.array_equal(truth.ids, expected.ids)
+    assert np.abs(truth.similarities - expected.similarities).max() < 1e-14
+    assert truth.seconds > 0
+
+
+def answers_of(truth: Truth) -> Answers:
+    places: I64 = np.arange(len(truth.ids), dtype=np.int64)
+    return Answers(places, truth.ids.copy(), truth.similarities.copy())
+
+
+def test_a_right_answer_is_found_right_and_a_wrong_one_wrong() -> None:
+    gallery, probes = random_gallery(3000)
+    truth = exact_search(gallery, probes, 4)
+    further = exact_search(gallery, probes, 5)
+    right = answers_of(truth)
+    swapped, missing, twice, wrong, nothing, late = (answers_of(truth) for _ in range(6))
+    swapped.ids[3, :2] = swapped.ids[3, 1::-1]
+    swapped.scores[3, :2] = swapped.scores[3, 1::-1]
+    missing.ids[0, 3], missing.scores[0, 3] = further.ids[0, 4], further.similarities[0, 4]
+    twice.ids[0, 1], twice.scores[0, 1] = twice.ids[0, 0], twice.scores[0, 0]
+    wrong.scores[19, 2] += 0.25
+    nothing.ids[1], nothing.scores[1] = -1, 7.0
+    late.ids[2, 1:], late.scores[2, 1:] = truth.ids[2, :3], truth.similarities[2, :3]
+    late.ids[2, 0] = -1
+    answered = {"right": [right, right], "swapped": [swapped], "missing": [missing], "twice": [twice]}
+    found = judge(gallery, probes, truth, {**answered, "wrong": [right, wrong], "nothing": [nothing], "late": [late]})
+    assert found["right"].score_error < 1e-14
+    assert (found["right"].answers, found["right"].rank1, found["right"].recall) == (40, 1.0, 1.0)
+    assert (found["swapped"].rank1, found["swapped"].recall) == (0.95, 1.0)
+    assert (found["missing"].rank1, found["missing"].recall) == (1.0, 79 / 80)
+    assert (found["twice"].rank1, found["twice"].recall) == (1.0, 79 / 80)
+    assert (found["wrong"].rank1, found["wrong"].recall) == (1.0, 1.0)
+    assert found["wrong"].score_error == pytest.approx(0.25)
+    assert (found["nothing"].rank1, found["nothing"].recall) == (0.95, 76 / 80)
+    assert (found["late"].rank1, found["late"].recall) == (0.95, 79 / 80)
+    assert found["nothing"].score_error < 1e-14
+
+
+def test_a_probe_that_is_enrolled_itself_is_found_though_it_is_longer_than_1() -> None:
+    long: F32 = drawn_pairs(5, 16, seed=1)[1] * np.float32(1 + 3e-7)
+    gallery = plant(long, 100, seed=1)
+    reference = new_index("numpy", 16)
+    reference.add(np.arange(100, dtype=np.int64), vectors_of(gallery))
+    hits = reference.search(long, 3)
+    truth = exact_search(gallery, long, 3)
+    found = judge(gallery, long, truth, {"numpy": [Answers(np.arange(5), hits.ids, hits.similarities)]})["numpy"]
+    assert hits.similarities[:, 0].tolist() == [1.0] * 5
+    assert found == Accuracy(5, 1.0, 1.0, 0.0)
+
+
+def test_a_tie_is_as_right_as_what_it_ties_with() -> None:
+    mates = unit(np.eye(4, dtype=np.float32))
+    gallery = plant(np.concatenate([mates, mates]), 8, seed=1)  # every vector twice
+    truth = exact_search(gallery, mates, 1)
+    other = answers_of(truth)
+    twins = {int(a): int(b) for a, b in zip(gallery.planted_ids[:4], gallery.planted_ids[4:], strict=True)}
+    other.ids[:, 0] = [twins[int(place)] for place in truth.ids[:, 0]]
+    found = judge(gallery, mates, truth, {"other": [other]})["other"]
+    assert (found.rank1, found.recall) == (1.0, 1.0)
+
+
+class Recorder:
+    """A `Searcher` that answers with what it was asked, and writes it down."""
+
+    settings = "none"
+
+    def __init__(self) -> None:
+        self.added: list[I64] = []
+        self.asked: list[list[float]] = []
+        self.finished = 0
+
+    def add(self, ids: I64, vectors: F32) -> None:
+        assert len(ids) == len(vectors)
+        self.added.append(ids)
+
+    def finish(self) -> None:
+        self.finished += 1
+
+    def search(self, probes: F32, k: int) -> tuple[I64, F64]:
+        self.asked.append([float(value) for value in probes[:, 0]])
+        return np.repeat(probes[:, :1], k, axis=1).astype(np.int64), np.zeros((len(probes), k))
+
+    def memory(self) -> IndexMemory | None:
+        return None
+
+
+def test_vectors_are_added_once_and_a_turn_asks_each_probe_alone_then_in_groups() -> None:
+    searcher = Recorder()
+    gallery, _ = random_gallery(10_000, 4)
+    built = build(searcher, gallery)
+    assert [len(ids) for ids in searcher.added] == [4096, 4096, 1808]
+    assert np.array_equal(np.concatenate(searcher.added), np.arange(10_000))
+    assert searcher.finished == 1
+    assert (built.memory.scan_bytes, built.memory.source) == (None, "resident memory")
+    probes: F32 = np.arange(20, dtype=np.float32)[:, None]
+    turn = take_turn(searcher, probes, np.array([4, 5, 6, 7, 8], dtype=np.int64), 2, 3)
+    assert searcher.asked == [[4], [4], [4], [5], [6], [7], [8], [4, 5, 6], [4, 5, 6], [7, 8, 4]]
+    assert (len(turn.seconds), turn.together_probes) == (5, 6)
+    alone, together = turn.answers
+    assert alone.places.tolist() == alone.ids[:, 0].tolist() == [4, 5, 6, 7, 8]
+    assert together.places.tolist() == together.ids[:, 0].tolist() == [4, 5, 6, 7, 8, 4]
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_a_peer_finds_the_nearest_of_a_few(name: str) -> None:
+    if importlib.util.find_spec(PEERS[name].module) is None:
+        pytest.skip(f"{name} is not installed")
+    gallery, probes = random_gallery(200)
+    searcher = PEERS[name].open(gallery.dimension, gallery.size, 5, 1)
+    built = build(searcher, gallery)
+    assert "1 threads" in built.settings
+    truth = exact_search(gallery, probes, 5)
+    for asked in (probes, probes[:1]):  # usearch answers one probe in another form
+        ids, scores = searcher.search(asked, 5)
+        assert np.array_equal(ids, truth.ids[: len(asked)])
+        assert np.abs(scores - truth.similarities[: len(asked)]).max() < 1e-5
+
+
+def test_peers_that_cannot_be_had_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_peers(())
+    with pytest.raises(BenchFailed, match="flat, hnswlib, usearch"):
+        check_peers(("annoy",))
+    with pytest.raises(BenchFailed, match="named twice"):
+        check_peers(("flat", "flat"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(BenchFailed, match="bench-peers"):
+        check_peers(("hnswlib",))
+
+
+def test_a_person_is_enrolled_and_searched_once() -> None:
+    def pair(a: str, b: str, *, mated: bool = True) -> VerificationPair:
+        return VerificationPair(Path(a), Path(b), mated)
+
+    pairs = (
+        pair("a/1", "b/1", mated=False),
+        pair("b/1", "b/2"),
+        pair("a/1", "a/2"),
+        pair("b/2", "b/3"),
+        pair("c/4", "c/2"),
+    )
+    assert search_photos.one_of_each(pairs) == [pairs[1], pairs[2], pairs[4]]
+
+
+def figures(subject: str, p50_ms: float, *, linear: bool = True) -> SubjectFigures:
+    memory = SubjectMemory(128_000_000, 2_048_000_000, 24_000_000, None)
+    accuracy = Accuracy(10, 1.0, 0.995, 0.0)
+    return SubjectFigures(
+        subject, linear, "none", 1.0, memory, 128.0, 2200.0, "own account", p50_ms, 9.0, 100.0, 200.0, 2.0, accuracy
+    )
+
+
+def point(size: int, *several: SubjectFigures) -> SearchPoint:
+    rounds = [
+        SearchRound(item.subject, 5, item.p50_ms * part, 9.0, 1.0, 2.0) for item in several for part in (0.5, 1, 3)
+    ]
+    return SearchPoint(size, 1.0, 1.0, several, tuple(rounds))
+
+
+def search_detail(index: str, size: int, k: int, peers: tuple[str, ...], *several: SubjectFigures) -> SearchDetail:
+    settings = replace(SETTINGS, index=index, size=size, dimension=512, k=k, peers=peers)
+    return SearchDetail(settings, None, 0.4, point(size, *several), (), ())
+
+
+def test_a_prediction_lies_on_the_line_through_the_two_largest_sizes() -> None:
+    points = [
+        point(10_000, figures("compact", 5.0), figures("peer hnswlib", 1.0, linear=False)),
+        point(100_000, figures("compact", 1.5), figures("peer hnswlib", 1.0, linear=False)),
+        point(1_000_000, figures("compact", 10.5), figures("peer hnswlib", 2.0, linear=False)),
+    ]
+    (told,) = predictions(points)
+    assert (told.subject, told.size, told.sizes) == ("compact", 10_000_000, (100_000, 1_000_000))
+    assert told.p50_ms == pytest.approx(100.5)
+    assert told.bytes_total == pytest.approx(22e9)
+    assert predictions(points[-1:]) == ()
+    assert predictions(points[:2]) == ()  # the smaller one took longer
+    assert predictions([*points, point(10_000_000, *points[0].figures)]) == ()
+
+
+def test_bars_of_speed_are_held_where_they_were_set() -> None:
+    ours, peer = figures("compact", 10.0), figures("peer flat", 150.0)
+
+    def held(detail: SearchDetail) -> dict[str, bool]:
+        return {item.name: item.met for item in held_figures(detail, decides=True)}
+
+    right = {"rank1": True, "top20_recall": True, "score_error": True}
+    speed = {"p50_ms": True, "ratio": True, "shared_ratio": True, "bytes_per_template": True}
+    assert held(search_detail("compact", 1_000_000, 20, ("flat",), ours, peer)) == {**right, **speed}
+    assert held(search_detail("compact", 100_000, 20, ("flat",), ours, peer)) == right
+    assert held(search_detail("compact", 100_000, 10, (), ours)) == {"rank1": True, "score_error": True}
+    assert "ratio" not in held(search_detail("compact", 1_000_000, 20, ("usearch",), ours, peer))
+    slow = replace(ours, p50_ms=10.1, shared_ratio=1.7, scan_bytes_per_template=141.0)
+    slow = replace(slow, accuracy=Accuracy(10, 0.9999, 0.9899, 1.1e-5))
+    assert not any(held(search_detail("compact", 1_000_000, 20, ("flat",), slow, peer)).values())
+    on_gpu = held(search_detail("gpu", 10_000_000, 20, (), replace(ours, p50_ms=3.8, together_per_s=19_999.0)))
+    assert on_gpu == {**right, "p50_ms": True, "together_per_s": False}
+
+
+@pytest.fixture(scope="module")
+def searched() -> tuple[BenchReport, list[str]]:
+    steps: list[str] = []
+    return bench_search(SearchOrder(replace(SETTINGS, sweep=(100, 300))), steps.append), steps
+
+
+def test_the_json_begins_with_the_figures_of_searches(searched: tuple[BenchReport, list[str]]) -> None:
+    content = json.loads(page_of(searched[0]).json)
+    first = ["p50_ms", "p95_ms", "peer_p50_ms", "ratio", "rank1", "top20_recall", "bytes_per_template", "build_s"]
+    assert list(content)[:8] == first
+    assert content["ratio"] == pytest.approx(content["peer_p50_ms"] / content["p50_ms"])
+    assert (content["rank1"], content["top20_recall"], content["score_error"]) == (1.0, None, 0.0)
+    ours, peer = content["point"]["figures"]
+    assert (ours["subject"], peer["subject"]) == ("numpy", "peer flat")
+    assert ours["accuracy"] == {"answers": 12 + 15, "rank1": 1.0, "recall": 1.0, "score_error": 0.0}
+    assert (peer["accuracy"]["rank1"], peer["accuracy"]["recall"]) == (1.0, 1.0)
+    assert 0 < peer["accuracy"]["score_error"] < 1e-5
+    assert ours["p50_ms"] == sorted(item["p50_ms"] for item in content["point"]["rounds"][::2])[1]
+    assert ours["scan_bytes_per_template"] == 4 * 128
+    assert ours["memory_source"] == "own account"
+    assert peer["memory_source"] == "resident memory"
+
+
+def test_subjects_take_turns_and_steps_are_told(searched: tuple[BenchReport, list[str]]) -> None:
+    report, steps = searched
+    assert isinstance(report.detail, SearchDetail)
+    assert [one.size for one in report.detail.sweep] == [100, 300]
+    rounds = report.detail.point.rounds
+    assert [item.subject for item in rounds] == ["numpy", "peer flat"] * 3
+    assert [item.probes for item in rounds] == [4] * 6
+    assert report.detail.point.exact_rank1_mated == 1.0
+    assert len(steps) == 2 * (1 + 2 + 6)
+
+
+def test_files_of_a_sweep(searched: tuple[BenchReport, list[str]], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    assert isinstance(searched[0].detail, SearchDetail)
+    points = (point(100, figures("numpy", 1.0)), point(300, figures("numpy", 2.0)))
+    detail = replace(searched[0].detail, point=points[1], sweep=points, predictions=predictions(points))
+    report = page_of(replace(searched[0], detail=detail))
+    text, page, picture = report.write(tmp_path, "fr bench search --n 300")
+    assert text.read_text() == report.json
+    assert (page.name, picture.name) == ("search-numpy-300.md", "search-numpy-300-sizes.svg")
+    told = page.read_text()
+    assert "Predicted, not measured, by the straight line through 100 and 300: numpy at 10,000,000: p50" in told
+    assert "\n| numpy | 2.00 (1.00 to 6.00) | 9.00 | 1.00 |" in told
+    peer_error = replace(searched[0], held=(Held("score_error", 2.4e-7, Bar(1e-5, at_least=False)),))
+    assert "| score_error | 2.4e-07 | <= 1e-05 | yes |" in page_of(peer_error).markdown("")
+    assert f"![{picture.name}]({picture.name})" in told
+    assert b"<svg" in picture.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--n", "10", "--probes", "11"],
+        ["--n", "10", "--probes", "5", "--k", "11"],
+        ["--n", "10", "--probes", "5", "--sweep", "4"],
+        ["--probes", "2", "--repeat", "3"],
+        ["--photos", "lfw", "--dimension", "128"],
+        ["--n", "300", "--probes", "20", "--sweep", "1e3"],
+        ["--n", "300", "--probes", "20", "--index", "numpy", "--peer", "annoy"],
+        ["--photos", "lfw", "--testdata", "/nowhere", "--index", "numpy"],
+    ],
+)
+def test_what_cannot_be_measured_ends_with_status_2(options: Sequence[str], tmp_path: Path) -> None:
+    done = CliRunner().invoke(bench, ["search", *options, "--out", str(tmp_path)])
+    assert done.exit_code == 2, done.output
+    assert list(tmp_path.iterdir()) == []
