@@ -1,17 +1,24 @@
-"""Enrolling many photos: what is read, how far it is, how the run ends, and the journal of what was done."""
+"""Enrolling many photos: what is read, how the run ends, and its journal; and who may read files that `fr` writes."""
 
 from __future__ import annotations
 
 import errno
 import os
+import signal
 import stat
+import subprocess
+import sys
 import unicodedata
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import typer
 
 from fr_api.v1 import gallery_pb2
+from fr_client.cli.files import refused_file
+from fr_client.cli.gallery import duplicates
 from fr_client.cli.gallery.enrol_log import EnrolLog, FileState, Noted
 from fr_client.cli.gallery.enrol_run import PASSING
 from fr_client.cli.gallery.photo_sources import (
@@ -23,24 +30,17 @@ from fr_client.cli.gallery.photo_sources import (
 )
 from fr_client.cli.progress import progress
 from fr_client.cli.state import INTERRUPTED, SOME_REFUSED, Ending, Unusable
+from fr_client.private import private_file
+from fr_client.unpack import Exported, write_export
 from fr_core.errors import Failure
-
-
-class Clock:
-    """A clock that is put forward by hand."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from fr_trust.errors import RateLimited
 
 
 def test_without_a_terminal_a_line_comes_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
-    clock = Clock()
-    with progress("Enrolling", "photos", 1000, clock) as advance:
+    now = 100.0
+    with progress("Enrolling", "photos", 1000, lambda: now) as advance:
         for done in range(1, 251):
-            clock.now += 0.125
+            now += 0.125
             advance(done, done // 80)
     out, error = capsys.readouterr()
     assert out == ""
@@ -63,6 +63,8 @@ def test_without_a_terminal_a_line_comes_every_ten_seconds(capsys: pytest.Captur
 def test_a_run_ends_with_the_status_that_it_has_earned(
     stop: BaseException | None, some_refused: bool, status: int | None
 ) -> None:
+    with pytest.raises(RuntimeError), Ending().noted():
+        raise RuntimeError("a defect is not noted")
     ending = Ending()
     with ending.noted():
         if stop is not None:
@@ -74,11 +76,6 @@ def test_a_run_ends_with_the_status_that_it_has_earned(
     with pytest.raises(typer.Exit) as caught:
         ending.leave(some_refused)
     assert caught.value.exit_code == status
-
-
-def test_a_defect_in_a_run_is_not_noted_as_its_end() -> None:
-    with pytest.raises(RuntimeError), Ending().noted():
-        raise RuntimeError("a defect")
 
 
 def touch(*paths: Path) -> None:
@@ -103,14 +100,9 @@ def test_a_folder_for_each_subject(tmp_path: Path) -> None:
 
 
 def test_what_is_no_photo_of_a_subject_is_told(tmp_path: Path) -> None:
-    touch(
-        tmp_path / "loose.jpg",
-        tmp_path / "a" / "notes.txt",
-        tmp_path / "a" / "x.jpg",
-        tmp_path / "a" / "more" / "y.jpg",
-    )
+    for name in ("loose.jpg", "a/notes.txt", "a/x.jpg", "a/more/y.jpg", "only-notes/notes.txt"):
+        touch(tmp_path / name)
     (tmp_path / "nobody").mkdir()
-    touch(tmp_path / "only-notes" / "notes.txt")
     found = read_folder(tmp_path)
     assert [photo.path.name for photo in found.photos] == ["x.jpg"]
     assert found.empty_subjects == ("nobody", "only-notes")
@@ -118,25 +110,15 @@ def test_what_is_no_photo_of_a_subject_is_told(tmp_path: Path) -> None:
 
 
 def test_each_unnamed_photo_is_a_subject(tmp_path: Path) -> None:
-    touch(
-        tmp_path / "2.jpg", tmp_path / "trip" / "1.png", tmp_path / "trip" / "day 2" / "x.webp", tmp_path / "notes.txt"
-    )
-    touch(tmp_path / ".cache" / "x.jpg", tmp_path / unicodedata.normalize("NFD", "Zoë") / "1.png")
+    zoe = unicodedata.normalize("NFD", "Zoë")
+    for name in ("2.jpg", "trip/1.png", "trip/day 2/x.webp", "notes.txt", ".cache/x.jpg", f"{zoe}/1.png"):
+        touch(tmp_path / name)
     (tmp_path / "trip" / "round").symlink_to(tmp_path)
     found = read_unnamed(tmp_path)
     assert [photo.subject_id for photo in found.photos] == ["2.jpg", "Zoë/1.png", "trip/1.png", "trip/day 2/x.webp"]
     assert all(photo.path.is_file() for photo in found.photos)
     assert [path.name for path in found.ignored] == ["notes.txt", "round"]
     assert read_source(tmp_path, unnamed=True) == found
-
-
-def test_no_unnamed_photo_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(Unusable, match="Name a folder with photos") as caught:
-        read_source(tmp_path, unnamed=True)
-    assert caught.value.reason == "NO_PHOTOS"
-    with pytest.raises(Unusable, match="Not a directory") as caught:
-        read_source(manifest(tmp_path, "subject_id,path\na,x.jpg\n"), unnamed=True)
-    assert caught.value.reason == "FILE_UNREADABLE"
 
 
 def manifest(folder: Path, text: str | bytes, encoding: str = "utf-8") -> Path:
@@ -157,11 +139,8 @@ def test_a_manifest_has_names_and_metadata(tmp_path: Path) -> None:
         PhotoFile(tmp_path / "photos/1.jpg", "p1", "Curie, Marie", {"unit": "physics"}),
         PhotoFile(Path("/elsewhere/2.jpg"), "p2", "", {"unit": "chemistry", "note": "new"}),
     )
-
-
-def test_a_manifest_from_a_spreadsheet_may_have_a_byte_order_mark_and_other_columns_first(tmp_path: Path) -> None:
-    file = manifest(tmp_path, "path, subject_id\nx.jpg, Zoë\n", "utf-8-sig")
-    assert read_manifest(file).photos == (PhotoFile(tmp_path / "x.jpg", "Zoë"),)
+    spreadsheet = manifest(tmp_path, "path, subject_id\nx.jpg, Zoë\n", "utf-8-sig")
+    assert read_manifest(spreadsheet).photos == (PhotoFile(tmp_path / "x.jpg", "Zoë"),)
 
 
 @pytest.mark.parametrize(
@@ -185,28 +164,23 @@ def test_a_manifest_that_breaks_the_rules_is_refused_with_the_row(tmp_path: Path
     assert caught.value.reason == "MANIFEST_INVALID"
 
 
-def test_a_source_that_is_not_there_or_empty_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(Unusable, match="nowhere cannot be read: No such file") as caught:
-        read_source(tmp_path / "nowhere")
-    assert caught.value.reason == "FILE_UNREADABLE"
+def test_sources_that_cannot_be_used_are_one_sentence(tmp_path: Path) -> None:
     touch(tmp_path / "loose.jpg")
-    with pytest.raises(Unusable, match="FOLDER/SUBJECT/PHOTO") as caught:
-        read_source(tmp_path)
-    assert caught.value.reason == "NO_PHOTOS"
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_that_may_not_be_read_is_one_sentence(tmp_path: Path) -> None:
-    touch(tmp_path / "a" / "x.jpg")
-    (tmp_path / "a").chmod(0)
-    try:
-        with pytest.raises(Unusable, match="a cannot be read: Permission denied"):
+    (tmp_path / "empty").mkdir()
+    for path, unnamed, says, reason in (
+        (tmp_path / "nowhere", False, "nowhere cannot be read: No such file", "FILE_UNREADABLE"),
+        (tmp_path, False, "FOLDER/SUBJECT/PHOTO", "NO_PHOTOS"),
+        (tmp_path / "empty", True, "Name a folder with photos", "NO_PHOTOS"),
+        (tmp_path / "loose.jpg", True, "Not a directory", "FILE_UNREADABLE"),
+    ):
+        with pytest.raises(Unusable, match=says) as caught:
+            read_source(path, unnamed=unnamed)
+        assert caught.value.reason == reason
+    if os.geteuid():  # root may read everything
+        (tmp_path / "empty").chmod(0)
+        with pytest.raises(Unusable, match="empty cannot be read: Permission denied"):
             read_source(tmp_path)
-    finally:
-        (tmp_path / "a").chmod(0o700)
-
-
-# --- the journal ------------------------------------------------------------------------------------------------------
+        (tmp_path / "empty").chmod(0o700)
 
 
 STATE = FileState(1000, 1_700_000_000_123_456_789)
@@ -263,12 +237,9 @@ def test_a_torn_last_line_is_dropped_wherever_it_was_cut(tmp_path: Path) -> None
             assert len(journal) == 3
             journal.note(photo("3.jpg"), Noted(STATE, "NO_FACE", "No face."))
         assert (tmp_path / "torn").read_bytes() == data
-
-
-def test_a_journal_whose_first_line_was_torn_begins_anew(tmp_path: Path) -> None:
-    data = written(tmp_path / "j", 0)
-    (tmp_path / "j").write_bytes(data[:20])
-    assert written(tmp_path / "j", 0) == data
+    only = written(tmp_path / "only", 0)
+    (tmp_path / "only").write_bytes(only[:20])
+    assert written(tmp_path / "only", 0) == only
 
 
 def test_any_changed_byte_of_a_whole_line_is_noticed(tmp_path: Path) -> None:
@@ -325,4 +296,126 @@ def test_the_disk_has_it_within_a_second_of_notes(tmp_path: Path, monkeypatch: p
 
 
 def test_refusals_that_may_pass_are_those_of_the_core() -> None:
-    assert {error.reason for error in Failure.__subclasses__()} | {"FILE_UNREADABLE"} == PASSING
+    assert {error.reason for error in Failure.__subclasses__()} | {"FILE_UNREADABLE", RateLimited.reason} == PASSING
+
+
+@pytest.fixture(autouse=True)
+def open_to_all() -> Iterator[None]:
+    """Let the umask keep nobody out."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+SUBJECT = gallery_pb2.Subject(subject_id="s", templates=[gallery_pb2.Template(template_id=7)])
+
+
+class Holding:
+    """Holds the template of `SUBJECT`; looks at the folder when it is asked for that."""
+
+    def __init__(self, folder: Path, error: BaseException | None = None) -> None:
+        self.seen: dict[str, int] = {}
+        self._folder = folder
+        self._error = error
+
+    def __call__(self, template_id: int) -> gallery_pb2.GetTemplateResponse:
+        self.seen = {path.name: mode(path) for path in self._folder.iterdir()}
+        if self._error is not None:
+            raise self._error
+        return gallery_pb2.GetTemplateResponse()
+
+
+def test_an_archive_has_its_name_when_it_is_whole_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    target, template = tmp_path / "out.zip", Holding(tmp_path)
+    assert write_export(SUBJECT, template, target) == Exported(templates=1, photos=0)
+    assert list(template.seen.values()) == [0o600]
+    assert target.name not in template.seen
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
+    assert mode(target) == 0o600
+    with zipfile.ZipFile(target) as archive:
+        assert archive.testzip() is None
+        assert "templates/7.json" in archive.namelist()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("x"), OSError(28, "No space left on device")])
+def test_of_an_archive_that_was_not_finished_nothing_is_left(tmp_path: Path, error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        write_export(SUBJECT, Holding(tmp_path, error), tmp_path / "out.zip")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_archive_replaces_no_file_also_where_it_came_meanwhile(tmp_path: Path) -> None:
+    target = tmp_path / "out.zip"
+
+    def write() -> None:
+        with private_file(target, replace=False) as file:
+            file.write(b"ours")
+            target.write_bytes(b"theirs")
+
+    with pytest.raises(FileExistsError):
+        write()
+    assert target.read_bytes() == b"theirs"
+    with pytest.raises(FileExistsError):
+        write_export(SUBJECT, Holding(tmp_path), target)
+    assert target.read_bytes() == b"theirs"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_kill_leaves_no_half_of_a_file_under_its_name(tmp_path: Path) -> None:
+    target = tmp_path / "out.zip"
+    program = (
+        "import os, pathlib, signal, sys; from fr_client.private import private_file\n"
+        "with private_file(pathlib.Path(sys.argv[1]), replace=False) as file:\n"
+        "    file.write(bytes(100_000)); file.flush(); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, target], check=False, timeout=60)
+    assert ended.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.match(".fr-*.part")
+    assert mode(left) == 0o600
+
+
+def cluster() -> gallery_pb2.Cluster:
+    return gallery_pb2.Cluster(number=1, size=1, members=[gallery_pb2.ClusterMember(template_id=7, subject_id="Zoë")])
+
+
+def test_a_table_of_clusters_is_for_its_owner_also_where_it_replaces_one_for_all(tmp_path: Path) -> None:
+    target = tmp_path / "clusters.csv"
+    target.write_text("of yesterday")
+    target.chmod(0o644)
+    with duplicates._csv(target) as write:
+        write(cluster())
+        assert target.read_text() == "of yesterday"
+    assert target.read_bytes().decode().splitlines()[1:] == ["1,1,,7,Zoë,0.000000"]
+    assert mode(target) == 0o600
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_tables_can_be_written_into_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o644)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with duplicates._csv(pipe) as write:
+        write(cluster())
+    assert os.read(reader, 1000).decode().splitlines()[1:] == ["1,1,,7,Zoë,0.000000"]
+    with refused_file(pipe, ("photo",)) as write_row:
+        write_row(("Zoë.jpg",))
+    assert os.read(reader, 1000).decode().splitlines() == ["photo", "Zoë.jpg"]
+    assert mode(pipe) == 0o644  # a device, such as /dev/null, is not ours to change
+    os.close(reader)
+
+
+def test_what_was_refused_is_for_the_owner_from_its_first_row_on(tmp_path: Path) -> None:
+    for target in (tmp_path / "new.csv", tmp_path / "old.csv"):
+        if target.name == "old.csv":
+            target.write_text("of yesterday")
+            target.chmod(0o644)
+        with refused_file(target, ("photo", "reason")) as write:
+            assert mode(target) == 0o600
+            write(("Zoë.jpg", "NO_FACE"))
+            assert target.read_text().splitlines() == ["photo,reason", "Zoë.jpg,NO_FACE"]
+        assert mode(target) == 0o600
