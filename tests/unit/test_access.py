@@ -67,8 +67,7 @@ TEXT = Token("a" * 16, bytes(32)).text
 
 # The last character of the fourth gives the same bytes as A; the letters and digits of two others are of other scripts.
 @pytest.mark.parametrize(
-    "text",
-    ["", TEXT + "\n", " " + TEXT[1:], TEXT[:-1] + "B", TEXT.upper(), "а" * 16 + TEXT[16:], "١" * 16 + TEXT[16:]],
+    "text", ["", TEXT + "\n", " " + TEXT[1:], TEXT[:-1] + "B", TEXT.upper(), "а" * 16 + TEXT[16:], "١" * 16 + TEXT[16:]]
 )
 def test_no_token(text: str) -> None:
     assert parse_token(text) is None

@@ -236,8 +236,7 @@ def test_a_case_is_of_all_galleries_that_were_searched_for_it(sent: str, outside
 
 
 @pytest.mark.parametrize(
-    ("patterns", "outside"),
-    [(("open",), False), (("op*",), True), (("*",), True), (("op*", "open"), False)],
+    ("patterns", "outside"), [(("open",), False), (("op*",), True), (("*",), True), (("op*", "open"), False)]
 )
 def test_trainees_search_only_what_is_named_for_them(patterns: tuple[str, ...], outside: bool) -> None:
     request = gallery_pb2.SearchRequest(gallery_id="open")

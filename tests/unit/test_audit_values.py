@@ -49,10 +49,7 @@ def test_bytes_of_a_record_are_canonical() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"[]", b"null", b"\xff", b'{"v":1}', b"[" * 20_000, b" " * (MAX_BODY_BYTES + 1)],
-)
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b"\xff", b'{"v":1}', b"[" * 20_000, b" " * (MAX_BODY_BYTES + 1)])
 def test_other_bytes_are_no_record(body: bytes) -> None:
     with pytest.raises(ValueError):
         decode(body)

@@ -71,10 +71,7 @@ COPY = "CREATE TEMP TABLE old AS SELECT * FROM audit"
             "UPDATE audit SET seq = 9 WHERE seq = -5",
             (5, Why.OUT_OF_ORDER),
         ),
-        (
-            f"{COPY}; UPDATE audit SET body = (SELECT body FROM old WHERE seq = 9) WHERE seq = 5",
-            (5, Why.OUT_OF_ORDER),
-        ),
+        (f"{COPY}; UPDATE audit SET body = (SELECT body FROM old WHERE seq = 9) WHERE seq = 5", (5, Why.OUT_OF_ORDER)),
         ("DELETE FROM audit WHERE seq > 5", (6, Why.TRUNCATED)),
         ("DELETE FROM audit", (1, Why.TRUNCATED)),
         ("UPDATE audit_head SET seq = 5", (0, Why.HEAD_ALTERED)),

@@ -9,12 +9,7 @@ from unittest.mock import patch
 
 import pytest
 
-from fr_core.errors import (
-    FrError,
-    InvalidField,
-    StorageLow,
-    WrongKey,
-)
+from fr_core.errors import FrError, InvalidField, StorageLow, WrongKey
 from fr_core.storage.audit.attribution import Attribution, attributed
 from fr_core.storage.audit.values import Record
 from fr_core.storage.audit.verify import Verified, verify
@@ -24,12 +19,7 @@ from fr_trust.casework.codec import finding_digest, search_digest
 from fr_trust.casework.store import CaseStore
 from fr_trust.casework.store_schema import SCHEMA
 from fr_trust.casework.values import Case, Examination, Purpose
-from fr_trust.errors import (
-    CaseExists,
-    FindingLocked,
-    UnknownCase,
-    UnknownExamination,
-)
+from fr_trust.errors import CaseExists, FindingLocked, UnknownCase, UnknownExamination
 from support.audits import DAY_MS, START_MS, Clock, pseudonyms_of
 from support.cases import (
     EXAMINERS,

@@ -42,12 +42,7 @@ from support.cases import EXAMINERS, SEARCHER, a_search, cannot_say, none_of_the
 A, B, NO, CANNOT = "A", "B", "no", "cannot"
 """What examiners find: the one candidate, the other, none, or that it cannot be said."""
 
-FOUND = {
-    A: lambda who: picks(who, 41),
-    B: lambda who: picks(who, 42),
-    NO: none_of_them,
-    CANNOT: cannot_say,
-}
+FOUND = {A: lambda who: picks(who, 41), B: lambda who: picks(who, 42), NO: none_of_them, CANNOT: cannot_say}
 CONCLUSIONS = {
     A: Conclusion(FindingKind.POTENTIAL_CANDIDATE, 41),
     B: Conclusion(FindingKind.POTENTIAL_CANDIDATE, 42),

@@ -167,9 +167,7 @@ def test_the_command_line_and_the_evidence_report_tell_a_likelihood_ratio_alike(
     assert len(told) > 60
 
 
-def test_missing_and_unreadable_calibrations_are_told(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_missing_and_unreadable_calibrations_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     for text, said in (
         ("", "Neither gallery team nor its model has a calibration."),
         ("{", "set it again, or remove it."),
@@ -278,9 +276,7 @@ def answer(*similarities: float, threshold: float = 0.5, name: str = "") -> gall
     return gallery_pb2.SearchResponse(results=[result], threshold=threshold, notice="Leads for an examiner. " * 8)
 
 
-def test_candidates_are_framed_alike_and_the_head_counts_leads(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_candidates_are_framed_alike_and_the_head_counts_leads(monkeypatch: pytest.MonkeyPatch) -> None:
     probe, crops = Image.new("RGB", (200, 200), BLUE), {rank: Image.new("RGB", (50, 50), RED) for rank in (1, 2, 3)}
     beside = search_picture(probe, answer(*[0.1] * (MAX_CANDIDATES + 30)), crops)
     assert beside.getpixel((MARGIN + PROBE // 2, MARGIN + 40 + PROBE // 2)) == BLUE

@@ -1,16 +1,23 @@
-"""`fr train` for trainers: plans, courses, cohorts, codes, reports and exports, as they are told and written."""
+"""`fr train` for trainers: plans, courses, cohorts and reports; and `fr train run` in a process that is ended."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
 import os
+import pty
+import select
+import signal
 import stat
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from queue import Queue
+from subprocess import PIPE, STDOUT
 from typing import Any
 
 import pytest
@@ -19,7 +26,7 @@ from rich.console import Console
 from fr_api.v1 import training_pb2
 from fr_client.cli.train.cohorts import Board
 from support.cli import fr_at, reason_of
-from support.scripted_training import ScriptedTraining, course, serving_training
+from support.scripted_training import ScriptedTraining, course, picture, serving_training, trial
 
 
 @pytest.fixture
@@ -54,9 +61,7 @@ def test_a_check_says_what_a_plan_needs_and_whether_it_is_there(target: str, ser
     assert [list(one.datasets) for one in service.calls("CheckPlan")] == [[], ["lfw"], ["mine", "other"], ["mine"]]
 
 
-def test_the_hash_of_a_probe_is_made_here_and_the_photo_stays(
-    target: str, service: ScriptedTraining, tmp_path: Path
-) -> None:
+def test_only_the_hash_of_a_probe_is_sent(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
     photo = tmp_path / "probe.jpg"
     photo.write_bytes(b"a photo" * 100_000)
     digest = hashlib.sha256(photo.read_bytes()).hexdigest()
@@ -70,20 +75,14 @@ def test_the_hash_of_a_probe_is_made_here_and_the_photo_stays(
     assert fr(target, "probe-key", "c1", tmp_path / "none.jpg", "--absent")[2].startswith("FILE_UNREADABLE")
 
 
-def test_codes_go_to_a_file_of_their_owner_alone_and_are_not_printed(
-    target: str, service: ScriptedTraining, tmp_path: Path
-) -> None:
+def test_codes_go_to_a_private_file_and_are_not_printed(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
     file = tmp_path / "codes.csv"
     more = ("--name", "Autumn", "--retention-days", "2", "--codes", file)
     code, out, error = fr(target, "cohort", "new", "c1", "--trainees", "2", *more)
     assert (code, "code-1" in out + error) == (0, False)
     (asked,) = service.calls("CreateCohort")
     assert (asked.trainees, asked.display_name, asked.retention.seconds) == (2, "Autumn", 172_800)
-    assert list(csv.reader(file.read_text().splitlines())) == [
-        ["trainee_id", "code"],
-        ["p1", "code-1"],
-        ["p2", "code-2"],
-    ]
+    assert file.read_text().splitlines() == ["trainee_id,code", "p1,code-1", "p2,code-2"]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     added = tmp_path / "more.csv"
     code, out, _ = fr(target, "cohort", "add", "k1", "--trainees", "1", "--codes", added, "--json")
@@ -94,30 +93,23 @@ def test_codes_go_to_a_file_of_their_owner_alone_and_are_not_printed(
     assert (code, "code-1" in out) == (0, True)
 
 
-def test_no_cohort_is_made_whose_codes_could_not_be_written(
-    target: str, service: ScriptedTraining, tmp_path: Path
-) -> None:
-    file = tmp_path / "codes.csv"
-    file.write_text("mine")
-    new = ("cohort", "new", "c1", "--trainees", "2", "--codes")
-    assert fr(target, *new, file)[2].startswith("FILE_EXISTS")
-    assert fr(target, *new, tmp_path / "none" / "codes.csv")[2].startswith("FILE_UNWRITABLE")
-    assert (service.requests, file.read_text()) == ([], "mine")
-
-
-def test_a_cohort_whose_codes_were_lost_is_deleted_again(
+def test_no_cohort_is_left_whose_codes_cannot_be_written(
     target: str, service: ScriptedTraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    file, new = tmp_path / "codes.csv", ("cohort", "new", "c1", "--trainees", "2", "--codes")
+    file.write_text("mine")
+    assert reason_of(fr(target, *new, file)) == "FILE_EXISTS"
+    assert reason_of(fr(target, *new, tmp_path / "none" / "codes.csv")) == "FILE_UNWRITABLE"
+    assert (service.requests, file.read_text()) == ([], "mine")
+    file.unlink()
+
     def no_links(source: object, link: object) -> None:  # as of file systems without them
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", no_links)
-    assert (
-        reason_of(fr(target, "cohort", "new", "c1", "--trainees", "2", "--codes", tmp_path / "codes.csv"))
-        == "FILE_UNWRITABLE"
-    )
+    assert reason_of(fr(target, *new, file)) == "FILE_UNWRITABLE"
     assert [request.cohort_id for request in service.calls("DeleteCohort")] == ["k1"]
-    fr(target, "cohort", "add", "k1", "--trainees", "2", "--codes", tmp_path / "codes.csv")
+    fr(target, "cohort", "add", "k1", "--trainees", "2", "--codes", file)
     assert [request.trainee_id for request in service.calls("DeleteTrainee")] == ["p1", "p2"]
     assert list(tmp_path.iterdir()) == []
 
@@ -167,12 +159,8 @@ def test_a_class_fits_a_terminal_of_80_by_24() -> None:
     board = Board()
     ids = [f"T-7KQ2M9X{number:X}" for number in range(12)]
     for number, one in enumerate(ids):
-        board.note(
-            [
-                answered(one, "first-day-of-the-course", "RUNNING", NOW - timedelta(minutes=number)),
-                answered(one, "second-day", "NOT_STARTED", None),
-            ]
-        )
+        first = answered(one, "first-day-of-the-course", "RUNNING", NOW - timedelta(minutes=number))
+        board.note([first, answered(one, "second-day", "NOT_STARTED", None)])
     lines = drawn(board)
     assert lines[0] == "12 trainees: 0 not begun, 12 running, 0 paused, 0 finished. Answers: 1,200."
     assert [line.split()[0] for line in lines if line.startswith("T-")] == ids
@@ -217,21 +205,13 @@ def test_a_course_learns_from_others_and_tells_what(tmp_path: Path) -> None:
     assert (list(last.learn_from), list(last.exclude_photos)) == ([], [])
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("a/1.jpg\n", "INVALID_FIELD"),
-        (f"{A}\n{A.upper()}\n", "INVALID_FIELD"),
-        (f"{A[:-1]}\n", "INVALID_FIELD"),
-        (None, "FILE_UNREADABLE"),
-    ],
-)
-def test_a_list_that_is_none_is_not_sent(
-    target: str, service: ScriptedTraining, tmp_path: Path, text: str | None, reason: str
-) -> None:
-    if text is not None:
-        (tmp_path / "wrong.txt").write_text(text, encoding="utf-8")
-    assert reason_of(fr(target, "plan", "taster-90", "--dataset", "lfw", "--exclude", tmp_path / "wrong.txt")) == reason
+def test_a_list_that_is_none_is_not_sent(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
+    listed = tmp_path / "wrong.txt"
+    made = ("plan", "taster-90", "--dataset", "lfw", "--exclude", listed)
+    assert reason_of(fr(target, *made)) == "FILE_UNREADABLE"
+    for text in ("a/1.jpg\n", f"{A}\n{A.upper()}\n", f"{A[:-1]}\n"):
+        listed.write_text(text, encoding="utf-8")
+        assert reason_of(fr(target, *made)) == "INVALID_FIELD"
     assert not service.calls("CreateCourse")
 
 
@@ -250,11 +230,8 @@ def test_nothing_is_deleted_without_a_yes(target: str, service: ScriptedTraining
     assert fr(target, "delete-course", "c1", typed="y\n")[:2] == (0, "Deleted course c1 with 2 cohorts.\n")
     assert fr(target, "cohort", "delete", "k1", "--yes")[1] == "Deleted cohort k1 with 2 trainees.\n"
     assert fr(target, "delete-trainee", "p1", "--yes", "--json")[1] == "{}\n"
-    assert [name for name, _ in service.requests if name.startswith("Delete")] == [
-        "DeleteCourse",
-        "DeleteCohort",
-        "DeleteTrainee",
-    ]
+    deleted = [name for name, _ in service.requests if name.startswith("Delete")]
+    assert deleted == ["DeleteCourse", "DeleteCohort", "DeleteTrainee"]
 
 
 def test_a_report_is_written_for_its_owner_alone(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
@@ -276,9 +253,7 @@ def test_ones_own_code_is_asked_for_and_never_shown(target: str, service: Script
     assert reason_of(fr(target, "report", "--code", "-", "--out", tmp_path / "none", typed="")) == "MISSING_FIELD"
 
 
-def test_a_server_without_pages_gives_the_figures_and_says_so(
-    target: str, service: ScriptedTraining, tmp_path: Path
-) -> None:
+def test_a_server_without_pages_gives_the_figures(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
     del service.files[training_pb2.TRAINING_REPORT_FILE_HTML]
     code, out, error = fr(target, "report", "k1", "--out", tmp_path / "report")
     assert (code, "report.json" in out, error.startswith("No report.html")) == (0, True, True)
@@ -295,8 +270,229 @@ def test_an_export_is_written_whole_or_not_at_all(target: str, service: Scripted
     assert (file.read_bytes(), stat.S_IMODE(file.stat().st_mode)) == (b"a,b\n", 0o600)
     assert fr(target, "export", "k1", "--format", "open-badges", "--out", file)[2].startswith("FILE_EXISTS")
     service.refusals["ExportResults"] = ["NOTHING_TO_REPORT"]
-    assert (
-        reason_of(fr(target, "export", "k1", "--format", "ags", "--out", tmp_path / "scores.json"))
-        == "NOTHING_TO_REPORT"
-    )
+    scores = fr(target, "export", "k1", "--format", "ags", "--out", tmp_path / "scores.json")
+    assert reason_of(scores) == "NOTHING_TO_REPORT"
     assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]
+
+
+PAIR = [picture("x"), picture("y")]
+# Of a shell: takes the terminal that is its standard input, so that it is told when that is closed.
+ON_TERMINAL = "import os; os.login_tty(0); "
+
+
+def names(service: ScriptedTraining) -> list[str]:
+    return [name for name, _ in service.requests]
+
+
+def test_a_server_that_comes_back_is_found_by_a_new_connection(tmp_path: Path) -> None:
+    first, second = ScriptedTraining([trial("RATE", PAIR)]), ScriptedTraining([trial("RATE", PAIR)])
+    second.begun = True
+    with serving_training(first) as target:
+        running = started(target, tmp_path)
+        told = told_until(running, "One person or two?")
+    assert running.stdin is not None
+    running.stdin.write("2\n")
+    running.stdin.flush()
+    told += told_until(running, "Ctrl-C leaves; unsent questions")
+    with serving_training(second, int(target.rpartition(":")[2])):
+        told += running.communicate(timeout=20)[0]
+    assert running.returncode == 0, told
+    assert "The server answers again." in told
+    assert names(second)[:2] == ["StartSession", "SubmitDecision"]
+    assert second.calls("SubmitDecision")[0].rating.rating == 2
+
+
+def started(
+    target: str, temporary: Path, first: str = "", ends: tuple[int, int, int] = (PIPE, PIPE, STDOUT)
+) -> subprocess.Popen[str]:
+    """The command in a process of its own, in its first trial."""
+    words = ["--server", target, "train", "run", "--code", "s3cret", "--short", "--no-viewer"]
+    running = subprocess.Popen(
+        [sys.executable, "-c", f"{first}from fr_client.cli.main import main; main()", *words],
+        stdin=ends[0],
+        stdout=ends[1],
+        stderr=ends[2],
+        text=True,
+        env=os.environ | {"TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"},
+    )
+    if running.stdin is not None:
+        running.stdin.write("y\n\n")
+        running.stdin.flush()
+    return running
+
+
+def told_until(running: subprocess.Popen[str], words: str) -> str:
+    told = ""
+    assert running.stdout is not None
+    while words not in told:
+        line = running.stdout.readline()
+        assert line, told
+        told += line
+    return told
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+def test_a_closed_terminal_pauses_the_session_and_leaves_no_picture(tmp_path: Path, number: signal.Signals) -> None:
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    with serving_training(service) as target:
+        running = started(target, tmp_path)
+        told = told_until(running, "One person or two?")
+        (folder,) = tmp_path.glob("fr-train-*")
+        assert (folder / "trial.png").exists()
+        running.send_signal(number)
+        if number == signal.SIGHUP:
+            running.send_signal(number)  # terminals send several
+        told += running.communicate(timeout=20)[0]
+    assert running.returncode == 128 + number, told
+    assert "the same command continues" in told
+    assert list(tmp_path.iterdir()) == []
+    assert names(service)[-1] == "PauseSession"
+
+
+def test_a_closed_pipe_pauses_the_session_and_leaves_no_picture(tmp_path: Path) -> None:
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    with serving_training(service) as target:
+        running = started(target, tmp_path)
+        told_until(running, "One person or two?")
+        assert len(list(tmp_path.glob("fr-train-*/trial.png"))) == 1
+        assert running.stdin is not None
+        assert running.stdout is not None
+        running.stdout.close()
+        running.stdin.write("2\n")
+        running.stdin.close()
+        assert running.wait(20) == 1
+    assert list(tmp_path.iterdir()) == []
+    assert names(service)[-1] == "PauseSession"
+
+
+def test_what_a_killed_command_left_is_gone_when_the_next_begins(tmp_path: Path) -> None:
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    with serving_training(service) as target:
+        killed, living = started(target, tmp_path), started(target, tmp_path)
+        for one in (killed, living):
+            told_until(one, "One person or two?")
+        killed.kill()
+        killed.communicate(timeout=20)
+        assert len(list(tmp_path.glob("fr-train-*/trial.png"))) == 2
+        third = started(target, tmp_path)
+        told_until(third, "One person or two?")
+        assert len(list(tmp_path.glob("fr-train-*/trial.png"))) == 2  # of the two that live
+        for one in (living, third):
+            one.communicate("q\n", timeout=20)
+            assert one.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_on_a_terminal_the_wait_is_told_in_one_line(tmp_path: Path) -> None:
+    service = ScriptedTraining([trial("RATE", PAIR)])
+    ours, theirs = pty.openpty()
+    with serving_training(service) as target:
+        running = started(target, tmp_path, ON_TERMINAL, (theirs, theirs, theirs))
+        os.close(theirs)
+        for question, keys in ((b"Do you agree? [y/N]:", b"y\n"), (b"Enter begins:", b"\n")):
+            shown_until(ours, question)
+            os.write(ours, keys)
+        shown_until(ours, b"One person or two?")
+    os.write(ours, b"2\n")
+    told = shown_until(ours, b"\rWaiting for the server, 0:0")
+    told += shown_until(ours, b"\rWaiting for the server, 0:0")  # again, in the same line
+    assert told.count(b"The server does not answer. Your answer is kept here, and is sent when") == 1
+    os.write(ours, b"\x03")
+    shown_until(ours, b"the same command continues")
+    assert running.wait(20) == 130
+    os.close(ours)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Slow(ScriptedTraining):
+    """Holds calls of some names, until it is told to go on."""
+
+    def __init__(self, steps: Sequence[training_pb2.Trial], reveal: training_pb2.Reveal) -> None:
+        super().__init__(steps, reveal)
+        self.held: set[str] = set()
+        self.reached: Queue[str] = Queue()
+        self.go_on: Queue[None] = Queue()
+
+    def _called(self, name: str, request: Any, context: Any) -> None:
+        super()._called(name, request, context)
+        if name in self.held:
+            self.reached.put(name)
+            self.go_on.get(timeout=20)
+
+
+def test_what_was_typed_before_a_question_was_shown_does_not_answer_it(tmp_path: Path) -> None:
+    trials = [trial("RATE", PAIR), trial("RATE", PAIR, trial_id="t2")]
+    service = Slow(trials, training_pb2.Reveal(correct=True, text="Right."))
+    ours, theirs = pty.openpty()
+
+    def typed_ahead(call: str, keys: bytes, question: bytes) -> None:
+        assert service.reached.get(timeout=20) == call
+        os.write(ours, keys)
+        shown_until(ours, keys.replace(b"\n", b"\r\n"))  # the terminal has taken it
+        service.go_on.put(None)
+        shown_until(ours, question)
+        time.sleep(0.3)
+        assert names(service)[-1] == call
+
+    with serving_training(service) as target:
+        service.held = {"JoinCourse", "SubmitDecision"}
+        running = started(target, tmp_path, ON_TERMINAL, (theirs, theirs, theirs))
+        os.close(theirs)
+        typed_ahead("JoinCourse", b"y\n", b"Do you agree? [y/N]:")
+        os.write(ours, b"y\n")
+        shown_until(ours, b"Enter begins:")
+        os.write(ours, b"\n")
+        shown_until(ours, b"One person or two?")
+        os.write(ours, b"2\n")
+        typed_ahead("SubmitDecision", b"\n3\n", b"Enter continues:")
+        service.held = {"NextTrial"}
+        os.write(ours, b"\n")
+        typed_ahead("NextTrial", b"-3\n", b"One person or two?")
+        service.held = set()
+        os.write(ours, b"1\n")
+        shown_until(ours, b"Enter continues:")
+        os.write(ours, b"\n")
+        shown_until(ours, b"The sitting is over")
+        assert running.wait(20) == 0
+    os.close(ours)
+    assert [one.rating.rating for one in service.calls("SubmitDecision")] == [2, 1]
+
+
+def shown_until(ours: int, words: bytes) -> bytes:
+    told = b""
+    while words not in told:
+        assert select.select([ours], [], [], 20)[0], told
+        told += os.read(ours, 1)
+    return told
+
+
+def test_a_second_signal_does_not_cut_the_tidying_short_and_nohup_is_respected() -> None:
+    """In a process of its own: pytest has handlers of signals too."""
+    script = """
+import signal
+
+import typer
+
+from fr_client.cli.train.run import Stopped, stopped_by_signals
+
+before = signal.getsignal(signal.SIGTERM)
+with stopped_by_signals():
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except Stopped as stopped:
+        signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGTERM)
+        print("tidied", stopped.status)
+assert signal.getsignal(signal.SIGTERM) == before
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+with stopped_by_signals():
+    signal.raise_signal(signal.SIGHUP)
+print("unmoved")
+try:
+    with stopped_by_signals():
+        signal.raise_signal(signal.SIGTERM)
+except typer.Exit as ended:
+    print("ended", ended.exit_code)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines() == ["tidied 143", "unmoved", "ended 143"]

@@ -40,24 +40,15 @@ BEGIN = ("y", "")  # consent, and Enter for the block
 
 
 class Keyboard:
-    """Standard input.
-
-    Args:
-        lines: what is typed.
-        interrupted: whether Ctrl-C follows; else the input ends.
-    """
-
     def __init__(self, lines: Iterable[str], interrupted: bool) -> None:
         self._lines = iter(lines)
         self._interrupted = interrupted
 
     def readline(self) -> str:
         line = next(self._lines, None)
-        if line is not None:
-            return f"{line}\n"
-        if self._interrupted:
-            raise KeyboardInterrupt
-        return ""
+        if line is None and self._interrupted:
+            raise KeyboardInterrupt  # Ctrl-C; else the input ends
+        return "" if line is None else f"{line}\n"
 
     def isatty(self) -> bool:
         return False
@@ -65,8 +56,6 @@ class Keyboard:
 
 @dataclass
 class Seen:
-    """What a trainee saw, and how the command ended."""
-
     text: str = ""
     status: int = 0
     sizes: list[tuple[int, int]] = field(default_factory=list)
@@ -79,11 +68,7 @@ def taken(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
     """Takes a sitting of a service with some lines typed."""
 
     def run(
-        service: ScriptedTraining,
-        *lines: str,
-        style: Style = SHORT,
-        sitting: str = "",
-        interrupted: bool = False,
+        service: ScriptedTraining, *lines: str, style: Style = SHORT, sitting: str = "", interrupted: bool = False
     ) -> Seen:
         seen = Seen()
 
@@ -198,17 +183,11 @@ def test_a_sitting_ends_before_its_last_trial(
 
 def test_whom_the_trainee_knows_is_told_with_every_step_of_the_trial(taken: Taken) -> None:
     advice = training_pb2.Advice(same=True, text="The machine leans towards: same person. It can be wrong.")
-    first, again = (
-        trial("RATE", PAIR, exercise="AIDED"),
-        trial("RATE_AGAIN", PAIR, exercise="AIDED", advice=advice),
-    )
+    first, again = (trial("RATE", PAIR, exercise="AIDED"), trial("RATE_AGAIN", PAIR, exercise="AIDED", advice=advice))
     service = ScriptedTraining([first, again, trial("RATE", PAIR, trial_id="t2")])
     seen = taken(service, *BEGIN, "k", "1", "50", "2", "90", "5", "0", "", "", style=Style())
-    assert [(one.rating.rating, one.known_to_me, one.difficulty) for one in decisions(service)] == [
-        (1, True, 0),
-        (2, True, 5),
-        (0, False, 0),
-    ]
+    told = [(one.rating.rating, one.known_to_me, one.difficulty) for one in decisions(service)]
+    assert told == [(1, True, 0), (2, True, 5), (0, False, 0)]
     assert not decisions(service)[0].HasField("difficulty")  # an aided trial is not over yet
     assert "The machine's opinion: The machine leans towards: same person." in seen.text
     assert len(seen.sizes) == 1  # the same two photos in all three
@@ -239,16 +218,13 @@ def test_candidates_come_after_the_notes(taken: Taken) -> None:
 
 
 def test_components_are_observed_one_by_one_and_one_may_go_back(taken: Taken) -> None:
-    parts = [
-        training_pb2.Component(component_id=one, name=one.title(), look_at=f"The {one}.") for one in ("nose", "ears")
-    ]
+    part = training_pb2.Component
+    parts = [part(component_id=one, name=one.title(), look_at=f"The {one}.") for one in ("nose", "ears")]
     observe = trial("OBSERVE", PAIR, exercise="FEATURES", components=parts)
     service = ScriptedTraining([observe, trial("RATE", PAIR, exercise="FEATURES")])
     seen = taken(service, *BEGIN, "b", "s8", "b", "d2", "n", "-2")
-    observed = [
-        (one.component_id, one.comparison, one.similarity) for one in service.calls("LockNotes")[0].observations
-    ]
-    assert observed == [
+    (notes,) = service.calls("LockNotes")
+    assert [(one.component_id, one.comparison, one.similarity) for one in notes.observations] == [
         ("nose", training_pb2.COMPARISON_DIFFERENT, 2),
         ("ears", training_pb2.COMPARISON_NOT_VISIBLE, 0),
     ]
@@ -273,16 +249,8 @@ def test_an_own_probe_is_sent_and_shown_beside_its_candidates(taken: Taken, tmp_
     assert "none.jpg cannot be read: No such file or directory. Type the path of another." in seen.text
     assert len(seen.sizes) == 2  # the probe alone, then with the candidates
     assert seen.sizes[1][0] > 1200
-
-
-def test_an_own_probe_that_cannot_be_drawn_ends_nothing(taken: Taken, tmp_path: Path) -> None:
-    photo = tmp_path / "probe.heic"
     photo.write_bytes(b"a format that this machine does not know")
-    steps = [
-        trial("SEND_PROBE", exercise="OWN_PROBE"),
-        trial("DECIDE", [picture("a", "CANDIDATE")], exercise="OWN_PROBE"),
-    ]
-    service = ScriptedTraining(steps)
+    service = ScriptedTraining([steps[0], trial("DECIDE", candidates[:1], exercise="OWN_PROBE")])
     seen = taken(service, *BEGIN, str(photo), "0", "1")
     assert decisions(service)[0].candidates.picture_id == "a"
     assert "cannot be shown here" in seen.text
@@ -327,12 +295,7 @@ def test_a_server_that_is_away_is_waited_for_and_come_back_to(taken: Taken) -> N
     service.refusals["SubmitDecision"] = [LOST, LOST]
     seen = taken(service, *BEGIN, "-2")
     # The server takes the time without it off the block when the session is started again, before the answer comes.
-    assert names(service)[4:] == [
-        "SubmitDecision",
-        *("StartSession", "SubmitDecision"),
-        *("StartSession", "SubmitDecision"),
-        "NextTrial",
-    ]
+    assert names(service)[4:] == ["SubmitDecision", *["StartSession", "SubmitDecision"] * 2, "NextTrial"]
     assert not service.calls("StartSession")[-1].consent
     assert seen.slept == list(DELAYS_S[:2])
     assert seen.connections == 3  # gRPC itself would call a server that was long away again after minutes
@@ -344,9 +307,7 @@ def test_a_server_that_is_away_is_waited_for_and_come_back_to(taken: Taken) -> N
     assert seen.text.count("The server does not answer.") == seen.text.count("The server answers again.") == 1
 
 
-def test_ctrl_c_ends_the_waiting_and_keeps_the_sitting(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_ctrl_c_ends_the_waiting(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def impatient(delay_s: float) -> None:
         raise KeyboardInterrupt
 
@@ -361,13 +322,20 @@ def test_ctrl_c_ends_the_waiting_and_keeps_the_sitting(
     assert "the same command continues" in error
 
 
-def test_the_time_without_a_connection_is_not_counted(taken: Taken, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_without_a_connection_is_not_counted_and_refused_answers_are_asked_again(
+    taken: Taken, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ticks = count(step=10)  # a clock that goes on by ten seconds whenever it is read
     monkeypatch.setattr(run, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
     service = ScriptedTraining([trial("RATE", PAIR, left_s=60)])
     service.refusals["SubmitDecision"] = [LOST, LOST, "INVALID_RATING"]
     seen = taken(service, *BEGIN, "1", "2")
     assert [line[:12] for line in seen.text.splitlines() if "left]" in line] == ["[0:50 left] "] * 2
+    service = ScriptedTraining([trial("RATE", PAIR, left_s=60)])
+    service.refusals["SubmitDecision"] = ["INVALID_RATING"]
+    seen = taken(service, *BEGIN, "k", "1", "2")
+    assert [(one.rating.rating, one.known_to_me) for one in decisions(service)] == [(1, True), (2, True)]
+    assert len(seen.sizes) == 1
 
 
 @pytest.mark.parametrize("reason", ["BLOCK_EXPIRED", "DECISION_LOCKED", "WRONG_STEP", "UNKNOWN_TRIAL"])
@@ -391,14 +359,6 @@ def test_a_server_that_always_refuses_is_not_asked_for_ever(taken: Taken) -> Non
     service.refusals["SubmitDecision"] = ["STORE_FAILED"]
     with pytest.raises(FrApiError):
         taken(service, *BEGIN, "1")
-
-
-def test_an_answer_that_the_server_does_not_take_is_asked_for_again(taken: Taken) -> None:
-    service = ScriptedTraining([trial("RATE", PAIR, left_s=60)])
-    service.refusals["SubmitDecision"] = ["INVALID_RATING"]
-    seen = taken(service, *BEGIN, "k", "1", "2")
-    assert [(one.rating.rating, one.known_to_me) for one in decisions(service)] == [(1, True), (2, True)]
-    assert len(seen.sizes) == 1
 
 
 class Late(ScriptedTraining):
@@ -504,13 +464,9 @@ def umasked(mask: int) -> Iterator[None]:
 
 @pytest.mark.parametrize(
     ("words", "typed", "environment"),
-    [
-        (["--code", "s3cret"], "", {}),
-        ([], "", {"FR_TRAINEE_CODE": "s3cret"}),
-        ([], "s3cret\n", {}),
-    ],
+    [(["--code", "s3cret"], "", {}), ([], "", {"FR_TRAINEE_CODE": "s3cret"}), ([], "s3cret\n", {})],
 )
-def test_the_command_takes_a_code_in_three_ways_and_shows_it_in_none(
+def test_a_code_is_taken_in_three_ways_and_shown_in_none(
     tmp_path: Path, words: list[str], typed: str, environment: dict[str, str]
 ) -> None:
     service = ScriptedTraining([trial("NOTE", [picture("p", "PROBE")]), trial("RATE", PAIR)])

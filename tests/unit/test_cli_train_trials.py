@@ -87,31 +87,23 @@ def test_notes_end_where_the_server_takes_no_more() -> None:
     assert keys.notes_with([], "a\x1b[D\tscar\udcff ü") == ["a[D\tscar\ufffd ü"]
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_the_time_that_is_left_stands_still_in_a_pause() -> None:
-    clock = Clock()
-    countdown = Countdown(clock)
+    now = 100.0
+    countdown = Countdown(lambda: now)
     assert countdown.words() == ""
     countdown.begin(90.0)
-    clock.now += 25.5
+    now += 25.5
     assert countdown.words() == "1:04 left"
     countdown.pause()
-    clock.now += 1_000.0
+    now += 1_000.0
     countdown.pause()  # a second one changes nothing
     assert countdown.words() == "1:04 left"
     countdown.resume()
     countdown.resume()
-    clock.now += 4.5
+    now += 4.5
     assert countdown.words() == "1:00 left"
     assert not countdown.is_over
-    clock.now += 600.0
+    now += 600.0
     assert countdown.words() == "0:00 left"
     assert countdown.is_over
     countdown.begin(None)
@@ -120,7 +112,7 @@ def test_the_time_that_is_left_stands_still_in_a_pause() -> None:
     countdown.begin(60.0)
     countdown.doubt()
     assert countdown.words() == ""  # not shown until the server reports it
-    clock.now += 90.0
+    now += 90.0
     assert countdown.is_over
 
 
@@ -132,38 +124,26 @@ def test_what_was_typed_ahead_is_dropped_where_something_new_is_asked() -> None:
     def of(*lines: str) -> list[str]:
         left, told = iter(lines), list[str]()
         at = Dialog(
-            lambda: next(left), told.append, told.append, lambda: told.append("-"), list, list, Countdown(Clock())
+            lambda: next(left), told.append, told.append, lambda: told.append("-"), list, list, Countdown(lambda: 0.0)
         )
         assert rated(at) == 1
         return [one.partition(":")[0] for one in told]
 
     assert of("k", "1") == ["Rate", "No people are shown now.", "Rate"]
-    assert of("9", "1") == [
-        "Rate",
-        "-",
-        "Type -3 (surely two people) to 3 (surely one person); 0 is undecided.",
-        "Rate",
-    ]
+    hint = "Type -3 (surely two people) to 3 (surely one person); 0 is undecided."
+    assert of("9", "1") == ["Rate", "-", hint, "Rate"]
     assert of("p", "\n", "1") == ["Rate", "-", "Paused", "-", "Rate"]
-    assert of("f", "\n", "1") == [
-        "Rate",
-        "-",
-        "End the sitting for good? Trials without an answer stay so. [y/N]",
-        "Rate",
-    ]
+    question = "End the sitting for good? Trials without an answer stay so. [y/N]"
+    assert of("f", "\n", "1") == ["Rate", "-", question, "Rate"]
 
 
 def test_pictures_are_called_as_the_exercises_count_them() -> None:
     def names(*roles: str) -> list[str]:
         return list(labels([picture(str(number), role) for number, role in enumerate(roles)]).values())
 
-    assert names("COMPARED") == ["photo"]
-    assert names("COMPARED", "COMPARED") == ["A", "B"]
-    assert names("COMPARED", "COMPARED", "COMPARED") == ["1", "2", "3"]
-    assert names("PROBE") == ["probe"]
-    assert names("PROBE", "CANDIDATE", "CANDIDATE") == ["probe", "1", "2"]
-    assert names("CANDIDATE", "CANDIDATE", "CANDIDATE") == ["1", "2", "3"]
-    assert names() == []
+    assert [names(*["COMPARED"] * count) for count in (1, 2, 3)] == [["photo"], ["A", "B"], ["1", "2", "3"]]
+    assert [names("PROBE", *["CANDIDATE"] * count) for count in (0, 2)] == [["probe"], ["probe", "1", "2"]]
+    assert [names(*["CANDIDATE"] * count) for count in (0, 3)] == [[], ["1", "2", "3"]]
 
 
 # Of 10, 4 and 6 trials; the second has no limit.
@@ -224,15 +204,10 @@ def told(
         (20, OVER, []),
     ],
 )
-def test_who_comes_back_is_told_what_stayed_without_an_answer(
-    answered: int, found: training_pb2.NextTrialResponse, expected: list[str]
-) -> None:
+def test_unanswered_trials_are_told(answered: int, found: training_pb2.NextTrialResponse, expected: list[str]) -> None:
     assert told(answered, found) == expected
-
-
-def test_what_cannot_be_known_is_not_told() -> None:
-    assert told(7, begins(2), trials=18) == []  # a form has fewer items than the plan has trials
-    assert told(7, begins(2), limits=(None, None, None)) == []
+    # What cannot be known: a form has fewer items than the plan has trials; a block without a limit.
+    assert told(7, begins(2), trials=18) == told(7, begins(2), limits=(None, None, None)) == []
     assert told(0, begins(1), resumed=False) == []
 
 
@@ -263,9 +238,6 @@ def test_a_sitting_that_is_over_was_ended_elsewhere_or_ran_out_of_time() -> None
         blocks, said = found
         blocks.next_is(OVER)
         assert len(said) == expected
-
-
-# --- the picture of a trial -------------------------------------------------------------------------------------------
 
 
 RED, GREEN, BLUE = (200, 40, 40), (40, 180, 40), (40, 40, 200)
@@ -369,9 +341,7 @@ def test_a_picture_that_cannot_be_shown_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="The desktop is told by the environment on Linux alone")
-def test_a_desktop_opens_pictures_and_a_machine_without_one_does_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_desktop_alone_opens_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert desktop_viewer({}) is None
     program = tmp_path / "xdg-open"
     program.write_text('#!/bin/sh\nprintf %s "$1" > "$0.opened"\n')
