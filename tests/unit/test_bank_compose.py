@@ -1,4 +1,4 @@
-"""Whole courses of made-up people: who is shown where, with which key."""
+"""Whole courses of made-up people: who is shown where, with which key, in which condition."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ import pytest
 from fr_training.answers import Degraded, Usability
 from fr_training.bank.compose import Composed
 from fr_training.bank.lists import MOST_ENROLLED
-from fr_training.bank.pool import Pool, PoolPhoto
+from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto
 from fr_training.bank.triage import DEGRADATIONS, FRONTAL_DEGREES
-from fr_training.courses import Item
+from fr_training.courses import Item, Learned
+from fr_training.errors import TooFewPeople
 from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
+from fr_training.plan import read_plan
+from fr_training.shipped_plans import plan_text
 from support.people import (
     EVERYTHING,
     TASTER,
@@ -25,6 +28,7 @@ from support.people import (
     plan_of,
     shown_people,
     strict_calibration,
+    unit,
 )
 
 PLAN = plan_of(EVERYTHING)
@@ -40,17 +44,14 @@ def made(pool: Pool) -> Composed:
     return made_course(PLAN, pool, 5)
 
 
-def photos_of(pool: Pool) -> dict[int, tuple[int, PoolPhoto]]:
-    """Number of a photo -> number of the person, and the photo."""
-    return {photo.number: (person.number, photo) for person in pool.people for photo in person.photos}
-
-
 def items_of(made: Composed, *forms: str) -> list[Item]:
     return [item for name in forms for item in made.forms[name].items]
 
 
 def shown(made: Composed, pool: Pool, item: Item) -> list[tuple[int, PoolPhoto]]:
-    return [photos_of(pool)[made.pictures[number].photo.number] for number in item.photos]
+    """Of each photo of an item the number of the person, and the photo."""
+    known = {photo.number: (person.number, photo) for person in pool.people for photo in person.photos}
+    return [known[made.pictures[number].photo.number] for number in item.photos]
 
 
 def test_keys_say_what_the_photos_show_and_nobody_is_in_two_items(made: Composed, pool: Pool) -> None:
@@ -88,7 +89,7 @@ def test_keys_say_what_the_photos_show_and_nobody_is_in_two_items(made: Composed
                 assert (item.photos, item.people, item.b) == ((), (), None)
 
 
-def test_wrong_advice_is_as_planned_and_over_both_truths_and_where_the_machine_errs(made: Composed) -> None:
+def test_wrong_advice_is_as_planned_and_where_the_machine_errs(made: Composed) -> None:
     keys = [item.key for item in made.forms["aid"].items if isinstance(item.key, PairKey)]
     wrong = [key for key in keys if key.advice_same != key.mated]
     assert len(wrong) == 3
@@ -158,7 +159,7 @@ def test_candidates_are_the_best_who_are_enrolled_and_on_no_other_list() -> None
     assert not others & set(matcher.people)
 
 
-def test_an_own_probe_searches_people_who_have_a_picture_and_are_in_no_form_but_lists(pool: Pool) -> None:
+def test_own_probes_search_people_of_lists_alone(pool: Pool) -> None:
     matcher = ExactMatcher()
     made = made_course(PLAN, pool, 5, matcher=matcher)
     assert set(made.gallery) == set(matcher.people)
@@ -181,9 +182,6 @@ def test_without_own_probes_pictures_are_made_of_those_on_lists_alone(pool: Pool
     assert set(made.gallery) == on_lists - absent
     used = {number for form in made.forms.values() for item in form.items for number in item.photos}
     assert used == set(range(len(made.pictures)))
-
-
-def test_without_lists_nobody_is_enrolled(pool: Pool) -> None:
     matcher = ExactMatcher()
     made = made_course('id = "one"; exercise = "verification"; same = 3; different = 3', pool, 1, matcher=matcher)
     assert (matcher.people, made.gallery) == ({}, {})
@@ -196,7 +194,7 @@ def test_the_gallery_of_own_probes_is_limited_and_prefers_people_of_whom_there_i
     assert set(range(300)) <= set(made.gallery)
 
 
-def test_people_of_different_pairs_and_odd_ones_have_two_photos_as_the_others_where_there_are_enough() -> None:
+def test_everybody_shown_has_two_photos_where_there_are_enough() -> None:
     plan = plan_of('id = "one"; exercise = "verification"; same = 5; different = 5')
     form = made_course(plan, made_pool(90, 40), 1).forms["one"]
     assert all(person < 40 for item in form.items for person in item.people)
@@ -246,11 +244,8 @@ def test_order_in_a_form_does_not_tell_what_is_right() -> None:
 def test_the_odd_one_is_at_every_place_and_shown_by_either_photo() -> None:
     pool = made_pool(300, 300)
     made = made_course('id = "odd"; exercise = "triad"; trials = 40', pool, 1)
-    odd = [
-        (item.key.odd, shown(made, pool, item)[item.key.odd])
-        for item in made.forms["odd"].items
-        if isinstance(item.key, TriadKey)
-    ]
+    keyed = [(item, item.key.odd) for item in made.forms["odd"].items if isinstance(item.key, TriadKey)]
+    odd = [(place, shown(made, pool, item)[place]) for item, place in keyed]
     assert {place for place, _ in odd} == {0, 1, 2}
     firsts = {person.photos[0].number for person in pool.people}
     assert 8 <= sum(photo.number in firsts for _, (_, photo) in odd) <= 32
@@ -265,7 +260,6 @@ def test_in_pairs_of_two_people_as_in_those_of_one_a_first_and_a_second_photo_ar
 
 
 def exchanged(pool: Pool, pairs: Sequence[tuple[int, int]]) -> Pool:
-    """The pool with mistaken labels: the two people of each pair have each a photo of the other."""
     people = list(pool.people)
     for a, b in pairs:
         one, other = pool.people[a], pool.people[b]
@@ -338,3 +332,182 @@ def test_aided_blocks_seek_out_the_few_pairs_on_which_the_machine_errs() -> None
         keys = [item.key for item in made_course(plan, pool, seed).forms["aid"].items]
         wrong = [key for key in keys if isinstance(key, PairKey) and not key.advice_same]
         assert [key.log10_lr is not None and key.log10_lr <= 0.0 for key in wrong] == [True] * 4
+
+
+NEUTRAL, SMILING = "neutral", "smiling"
+TRIADS = 'id = "odd"; exercise = "triad"; trials = 8'
+PAIRS = 'id = "pairs"; exercise = "verification"; same = 10; different = 10'
+LISTS = 'id = "lists"; exercise = "candidates"; present = 6; absent = 6; size = 4'
+
+
+def said(person: PoolPerson, *conditions: str) -> PoolPerson:
+    """The person with photos of those conditions, as many as there are of either."""
+    photos = (replace(photo, condition=one) for photo, one in zip(person.photos, conditions, strict=False))
+    return replace(person, photos=tuple(photos))
+
+
+def studio(people: int, two: int, *, source: str = "", first: int = 0, seed: int = 0) -> Pool:
+    """People who are neutral and smiling; those with one photo are neutral."""
+    made = made_pool(people, two, source=source, first=first, seed=seed)
+    return replace(made, people=tuple(said(person, NEUTRAL, SMILING) for person in made.people))
+
+
+def conditions_of(made: Composed, pool: Pool, item: Item) -> tuple[str, ...]:
+    conditions = {photo.number: photo.condition for person in pool.people for photo in person.photos}
+    return tuple(conditions[made.pictures[number].photo.number] for number in item.photos)
+
+
+def mates(item: Item) -> bool:
+    assert isinstance(item.key, PairKey | ListKey)
+    return item.key.mated if isinstance(item.key, PairKey) else item.key.mate is not None
+
+
+def by_answer(made: Composed, pool: Pool, form: str) -> dict[bool, Counter[tuple[str, ...]]]:
+    """The conditions of items that show a person twice, and of those that do not."""
+    found: dict[bool, Counter[tuple[str, ...]]] = {True: Counter(), False: Counter()}
+    for item in made.forms[form].items:
+        found[mates(item)][conditions_of(made, pool, item)] += 1
+    return found
+
+
+def test_triads_of_people_who_are_neutral_and_smiling_are_refused() -> None:
+    words = r"triads of the plan need 8 people with two photos of one condition.*hold 0\."
+    with pytest.raises(TooFewPeople, match=words):
+        made_course(TRIADS, studio(60, 60), 1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_all_photos_of_a_triad_have_one_condition(seed: int) -> None:
+    pool = studio(90, 90)
+    people = [
+        said(person, *([(NEUTRAL,) * 2, (SMILING,) * 2][n % 2])) if n < 20 else person
+        for n, person in enumerate(pool.people)
+    ]
+    pool = replace(pool, people=tuple(people))
+    made = made_course(f"{PAIRS}\n{TRIADS}", pool, seed)
+    found = Counter(conditions_of(made, pool, item) for item in made.forms["odd"].items)
+    assert set(found) == {(NEUTRAL,) * 3, (SMILING,) * 3}
+    assert all(isinstance(item.key, TriadKey) for item in made.forms["odd"].items)
+
+
+def test_the_only_people_who_can_be_shown_in_triads_are_kept_for_them() -> None:
+    pool = studio(140, 100)
+    people = [said(person, NEUTRAL, NEUTRAL) if n < 8 else person for n, person in enumerate(pool.people)]
+    plan = plan_of(f'id = "pairs"; exercise = "verification"; same = 20; different = 0\n{LISTS}\n{TRIADS}')
+    for seed in range(3):
+        items = made_course(plan, replace(pool, people=tuple(people)), seed).forms["odd"].items
+        assert {person for item in items for person in item.people[:2]} >= set(range(8))
+
+
+def test_pairs_of_two_people_show_the_conditions_of_pairs_of_one() -> None:
+    pool = studio(100, 40)  # 60 of them are neutral alone
+    found = by_answer(made_course(PAIRS, pool, 1), pool, "pairs")
+    assert found == {True: {(NEUTRAL, SMILING): 10}, False: {(NEUTRAL, SMILING): 10}}
+
+
+@pytest.mark.parametrize(("plan", "missing"), [(PAIRS, "2"), (LISTS, "26")])
+def test_courses_whose_conditions_tell_the_answer_are_refused(plan: str, missing: str) -> None:
+    with pytest.raises(TooFewPeople, match="the condition of a photo would give the answer away") as refused:
+        made_course(plan, studio(100, 28), 1)
+    assert refused.value.metadata["missing"] == missing
+
+
+def test_lists_with_and_without_the_person_have_the_same_conditions() -> None:
+    pool = studio(140, 80)
+    found = by_answer(made_course(LISTS, pool, 1), pool, "lists")
+    wanted = {(NEUTRAL, *(SMILING,) * 4): 6}
+    assert found == {True: wanted, False: wanted}
+
+
+def test_data_sets_have_the_same_share_of_both_kinds_of_lists() -> None:
+    one, other = studio(80, 80, source="studio"), made_pool(200, 80, seed=1, source="news", first=1000)
+    pool = replace(one, people=one.people + other.people)
+    for seed in range(3):
+        found = by_answer(made_course(LISTS, pool, seed), pool, "lists")
+        assert found[True] == found[False]
+        assert set(found[True]) <= {(NEUTRAL, *(SMILING,) * 4), ("",) * 5}
+
+
+@pytest.mark.parametrize(
+    "plan", [PAIRS, LISTS, PAIRS.replace("same = 10", "same = 0"), LISTS.replace("= 6;", "= 0;", 1)]
+)
+def test_conditions_of_which_there_are_few_are_left_out_of_pairs_and_lists(plan: str) -> None:
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        people = [
+            said(person, NEUTRAL, SMILING) if n < 90 else said(person, *map(str, rng.integers(3, size=2)))
+            for n, person in enumerate(made_pool(120, 100, seed=seed).people)
+        ]
+        pool = replace(made_pool(1, 1), people=tuple(people))
+        made = made_course(plan, pool, seed)
+        (name,) = made.forms
+        found = by_answer(made, pool, name)
+        assert set(found[False]) <= set(found[True]) or not found[True]
+
+
+def test_replacements_have_the_conditions_of_the_items_set_aside() -> None:
+    pool = studio(200, 150)
+    people = [said(person, SMILING, SMILING) if n < 20 else person for n, person in enumerate(pool.people)]
+    pool, plan = replace(pool, people=tuple(people)), plan_of(f"{PAIRS}\n{TRIADS}\n{LISTS}")
+    before = made_course(plan, pool, 1)
+    suspects = {item.item_id for name in ("pairs", "odd") for item in before.forms[name].items[:5]}
+    made = made_course(plan, pool, 1, Learned(suspects=frozenset(suspects)))
+    assert suspects.isdisjoint(item.item_id for form in made.forms.values() for item in form.items)
+    assert by_answer(made, pool, "pairs") == by_answer(before, pool, "pairs")
+    assert Counter(conditions_of(made, pool, item) for item in made.forms["odd"].items) == {(SMILING,) * 3: 8}
+
+
+def test_candidates_are_of_the_sex_of_the_probe_where_there_are_enough() -> None:
+    pool = made_pool(160, 80)
+    people = {person.number: person for person in pool.people}
+    made = made_course(LISTS, pool, 1)
+    for item in made.forms["lists"].items:
+        assert len({people[person].labels["gender"] for person in item.people}) == 1
+
+
+def test_two_people_are_of_one_ethnicity_where_there_are_enough() -> None:
+    pool = made_pool(160, 160)
+    words = ("east", "west", "east", "west", "north")
+    people = {
+        n: replace(person, labels={**person.labels, "ethnicity": words[n % 5]}) for n, person in enumerate(pool.people)
+    }
+    pool = replace(pool, people=tuple(people.values()))
+    made = made_course(f"{PAIRS}\n{TRIADS}", pool, 1)
+    for item in (item for form in made.forms.values() for item in form.items):
+        assert len({people[person].labels["ethnicity"] for person in item.people}) == 1
+        assert len({people[person].labels["gender"] for person in item.people}) == 1
+
+
+def test_in_a_set_like_lfw_the_number_of_photos_tells_nothing() -> None:
+    made = made_course(read_plan(plan_text("three-day")), made_pool(5_749, 1_680, size=16, labelled=False))
+    for form in made.forms.values():
+        for item in form.items:
+            if isinstance(item.key, PairKey | TriadKey | ListKey):
+                assert max(item.people) < 1_680  # who has two photos
+
+
+def moved(pool: Pool, by: float) -> Pool:
+    """The pool with the second photo of everybody moved in one and the same direction."""
+    way = unit(np.ones(len(pool.people[0].photos[0].embedding)))
+    people = []
+    for person in pool.people:
+        first, *rest = person.photos
+        moved = (replace(photo, embedding=unit(photo.embedding + by * way)) for photo in rest)
+        people.append(replace(person, photos=(first, *moved)))
+    return replace(pool, people=tuple(people))
+
+
+def test_one_order_of_all_photos_is_a_condition() -> None:
+    pool = moved(made_pool(90, 60), 1.0)
+    words = r"hold 0\..*in the same order.*conditions\.csv.*Show pairs instead of triads"
+    with pytest.raises(TooFewPeople, match=words):
+        made_course(TRIADS, pool, 1)
+    firsts = {person.photos[0].number for person in pool.people}
+    plan = f"{PAIRS}\n{LISTS}".replace("absent = 6", "absent = 1")
+    made = made_course(plan, pool)
+    assert made_course(plan, pool) == made
+    for item in made.forms["pairs"].items:
+        assert [made.pictures[number].photo.number in firsts for number in item.photos] == [True, False]
+    for seed in range(15):  # an order that does not show is none
+        made_course(TRIADS, made_pool(60, 60, seed=seed), 1)
+    made_course(TRIADS, moved(made_pool(60, 19), 1.0), 1)  # too few to tell

@@ -1,17 +1,22 @@
-"""The pool of people of a bank: its needs, the manifest of a course, and the conditions of photos."""
+"""The pool of people of a bank: its needs and manifests, and what a bank learns from courses."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
+import tracemalloc
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
 
 from fr_core.types import ModelId
 from fr_training.answers import Degraded, Usability
+from fr_training.bank import impostors
 from fr_training.bank.compose import Composed
+from fr_training.bank.difficulty import Differences, Sign, differences, scale_of, spread, updated
+from fr_training.bank.impostors import Faces, assigned, nearest, paired
 from fr_training.bank.labels import age_of, sex_of, shared_labels, traits_of
 from fr_training.bank.manifest import (
     PictureBook,
@@ -25,13 +30,28 @@ from fr_training.bank.manifest import (
 )
 from fr_training.bank.needs import Available, PlanNeeds, available, needs, require_enough
 from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto, without_photos, without_shared_photos
-from fr_training.courses import Form, Item, Learned
+from fr_training.bank.prepared import prepare
+from fr_training.bank.workbench import suspect_pair
+from fr_training.courses import ByPeople, Form, Item, Learned
 from fr_training.errors import TooFewPeople
 from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
-from fr_training.plan import read_plan
 from fr_training.prompts import ExerciseKind
-from fr_training.shipped_plans import plan_text
-from support.people import MODEL, made_course, made_pool, plan_of, unit
+from fr_training.store.course_codec import pack_course, unpack_course
+from support.people import (
+    EVERYTHING,
+    MODEL,
+    TASTER,
+    differences_of,
+    different_pairs,
+    made_course,
+    made_pool,
+    of_one_sex_and_age,
+    plan_of,
+    shown_people,
+    strict_calibration,
+    unit,
+)
+from support.training_stores import small_course
 
 VECTOR = unit(np.ones(4))
 
@@ -40,7 +60,7 @@ def photo(number: int, digit: str) -> PoolPhoto:
     return PoolPhoto(number, digit * 64, VECTOR, 0.0, 1.0)
 
 
-def pool(*people: str) -> Pool:
+def pool_of(*people: str) -> Pool:
     """Each word is a person, each letter of it a photo."""
     found = [
         PoolPerson(number, tuple(photo(100 * number + turn, digit) for turn, digit in enumerate(word)))
@@ -57,13 +77,10 @@ def person(**labels: str) -> PoolPerson:
     return PoolPerson(0, (), labels)
 
 
-def test_excluded_photos_go_and_people_who_have_no_other() -> None:
-    assert hashes(without_photos(pool("ab", "c", "d"), frozenset({"b" * 64, "c" * 64}))) == ["a", "d"]
-
-
-def test_people_who_share_a_photo_are_one_and_who_has_most_photos_stays() -> None:
-    assert hashes(without_shared_photos(pool("ab", "d", "bce", "f", ""))) == ["bce", "d", "f"]
-    assert hashes(without_shared_photos(pool("aab"))) == ["ab"]
+def test_of_people_who_share_a_photo_one_stays() -> None:
+    assert hashes(without_shared_photos(pool_of("ab", "d", "bce", "f", ""))) == ["bce", "d", "f"]
+    assert hashes(without_shared_photos(pool_of("aab"))) == ["ab"]
+    assert hashes(without_photos(pool_of("ab", "c", "d"), frozenset({"b" * 64, "c" * 64}))) == ["a", "d"]
 
 
 def test_sex_and_age_are_read_from_the_kinds_that_data_sets_use() -> None:
@@ -97,13 +114,6 @@ def test_a_pair_loses_most_for_another_data_set_then_for_the_sex_then_for_the_ag
     assert traits_of([people[4], people[4]]).unlike(np.array([0]), np.array([1])) is None
 
 
-def test_own_probes_use_the_people_of_the_lists() -> None:
-    lists = 'id = "lists"; exercise = "candidates"; present = 1; absent = 1; size = 5'
-    for size, people in ((5, 11), (10, 11), (12, 13)):
-        own = f'id = "own"; exercise = "own_probe"; trials = 1; size = {size}'
-        assert needs(plan_of(f"{lists}\n{own}")).people == people
-
-
 def test_forms_that_two_blocks_show_count_once_and_those_of_two_groups_twice() -> None:
     first = 'id = "first"; exercise = "verification"; same = 3; different = 3; minutes = 10'
     second = 'id = "second"; exercise = "blind"; verifies = "first"; minutes = 5'
@@ -120,13 +130,10 @@ def test_what_is_missing_is_told() -> None:
     assert refused.value.metadata == {"people": "212", "with_two_photos": "80", "missing": "110"}
 
 
-def test_people_are_counted_by_their_photos_and_conditions() -> None:
+def test_triads_of_different_conditions_are_refused_with_the_way_out() -> None:
+    plan = plan_of('id = "odd"; exercise = "triad"; trials = 20')
     people = [[], [""], ["", ""], ["neutral", "smiling"], ["neutral", "smiling", "neutral"], ["neutral"]]
     assert available(people) == Available(people=5, with_two_photos=3, with_two_alike=2)
-
-
-def test_triads_of_people_whose_photos_differ_in_condition_are_refused_with_the_way_out() -> None:
-    plan = plan_of('id = "odd"; exercise = "triad"; trials = 20')
     require_enough(plan, Available(102, 102, 20))
     with pytest.raises(TooFewPeople) as refused:
         require_enough(plan, Available(102, 102, 0))
@@ -186,20 +193,14 @@ def manifest(**changed: object) -> str:
 def test_a_manifest_is_canonical_and_says_what_it_must() -> None:
     text = manifest()
     told = json.loads(text)
+    pictures = [A.photo.sha256, B.photo.sha256]
+    item = {"advice": "", "b": 1.25, "id": "0" * 16, "pictures": pictures, "truth": "different"}
     assert text == canonical(told)
     assert told == {
         "exercise": "aided",
         "form": "one",
         "format": 1,
-        "items": [
-            {
-                "advice": "",
-                "b": 1.25,
-                "id": "0" * 16,
-                "pictures": [A.photo.sha256, B.photo.sha256],
-                "truth": "different",
-            }
-        ],
+        "items": [item],
         "model": {"pack": "made-up", "sha256": "a" * 64, "version": "1"},
         "seed": 7,
     }
@@ -238,190 +239,358 @@ def test_a_picture_is_in_the_book_once() -> None:
     assert book.pictures == [A, B, spoilt]
 
 
-NEUTRAL, SMILING = "neutral", "smiling"
-TRIADS = 'id = "odd"; exercise = "triad"; trials = 8'
-PAIRS = 'id = "pairs"; exercise = "verification"; same = 10; different = 10'
-LISTS = 'id = "lists"; exercise = "candidates"; present = 6; absent = 6; size = 4'
+PLAN = plan_of(EVERYTHING)
 
 
-def said(person: PoolPerson, *conditions: str) -> PoolPerson:
-    """The person with photos of those conditions, as many as there are of either."""
-    photos = (replace(photo, condition=one) for photo, one in zip(person.photos, conditions, strict=False))
-    return replace(person, photos=tuple(photos))
+@pytest.fixture(scope="module")
+def pool() -> Pool:
+    return made_pool(300, 120, calibration=strict_calibration())
 
 
-def studio(people: int, two: int, *, source: str = "", first: int = 0, seed: int = 0) -> Pool:
-    """People who are neutral and smiling; those with one photo are neutral."""
-    made = made_pool(people, two, source=source, first=first, seed=seed)
-    return replace(made, people=tuple(said(person, NEUTRAL, SMILING) for person in made.people))
+def made_of(pool: Pool, learned: Learned | None = None) -> Composed:
+    return made_course(PLAN, pool, 5, learned)
 
 
-def shown(made: Composed, pool: Pool, item: Item) -> tuple[str, ...]:
-    """Conditions of the photos of an item."""
-    conditions = {photo.number: photo.condition for person in pool.people for photo in person.photos}
-    return tuple(conditions[made.pictures[number].photo.number] for number in item.photos)
+@pytest.fixture(scope="module")
+def before(pool: Pool) -> Composed:
+    return made_of(pool)
 
 
-def mates(item: Item) -> bool:
-    """Whether an item shows somebody twice."""
-    assert isinstance(item.key, PairKey | ListKey)
-    return item.key.mated if isinstance(item.key, PairKey) else item.key.mate is not None
+def items_of(made: Composed, wanted: Callable[[Item], bool] = lambda item: True) -> dict[str, Item]:
+    return {item.item_id: item for form in made.forms.values() for item in form.items if wanted(item)}
 
 
-def by_answer(made: Composed, pool: Pool, form: str) -> dict[bool, Counter[tuple[str, ...]]]:
-    """The conditions of items that show a person twice, and of those that do not."""
-    found: dict[bool, Counter[tuple[str, ...]]] = {True: Counter(), False: Counter()}
-    for item in made.forms[form].items:
-        found[mates(item)][shown(made, pool, item)] += 1
-    return found
+def mated(item: Item) -> bool:
+    return isinstance(item.key, PairKey) and item.key.mated
 
 
-def test_triads_of_people_who_are_neutral_and_smiling_are_refused() -> None:
-    with pytest.raises(
-        TooFewPeople, match=r"triads of the plan need 8 people with two photos of one condition.*hold 0\."
-    ):
-        made_course(TRIADS, studio(60, 60), 1)
+def nonmated(item: Item) -> bool:
+    return isinstance(item.key, PairKey) and not item.key.mated
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_all_photos_of_a_triad_have_one_condition(seed: int) -> None:
-    pool = studio(90, 90)
-    people = [
-        said(person, *([(NEUTRAL,) * 2, (SMILING,) * 2][n % 2])) if n < 20 else person
-        for n, person in enumerate(pool.people)
-    ]
-    pool = replace(pool, people=tuple(people))
-    made = made_course(f"{PAIRS}\n{TRIADS}", pool, seed)
-    found = Counter(shown(made, pool, item) for item in made.forms["odd"].items)
-    assert set(found) == {(NEUTRAL,) * 3, (SMILING,) * 3}
-    assert all(isinstance(item.key, TriadKey) for item in made.forms["odd"].items)
+def triad(item: Item) -> bool:
+    return isinstance(item.key, TriadKey)
 
 
-def test_the_only_people_who_can_be_shown_in_triads_are_kept_for_them() -> None:
-    pool = studio(140, 100)
-    people = [said(person, NEUTRAL, NEUTRAL) if n < 8 else person for n, person in enumerate(pool.people)]
-    plan = plan_of(f'id = "pairs"; exercise = "verification"; same = 20; different = 0\n{LISTS}\n{TRIADS}')
+def of_people(item: Item) -> bool:
+    return isinstance(item.key, PairKey | TriadKey)
+
+
+def difficulties(made: Composed, people: int = 30) -> dict[str, ByPeople]:
+    rng = np.random.default_rng(3)
+    return {item_id: ByPeople(float(rng.normal()), people) for item_id in sorted(items_of(made, of_people))}
+
+
+def test_who_learned_nothing_makes_the_course_of_who_learned_from_nobody(pool: Pool, before: Composed) -> None:
+    assert made_of(pool, Learned()) == before
+    assert before.learned_items == 0
+    strangers = Learned({"0" * 16: ByPeople(2.0, 50)}, frozenset({"1" * 16}))
+    assert made_of(pool, strangers) == before
+
+
+def test_answers_move_the_difficulties_of_the_same_items(pool: Pool, before: Composed) -> None:
+    found = difficulties(before)
+    after = made_of(pool, Learned(found))
+    old, new = items_of(before), items_of(after)
+    assert set(new) == set(old)
+    for item_id, item in new.items():
+        machine = old[item_id].b
+        if item_id in found:
+            assert machine is not None
+            assert item.b == updated(machine, *found[item_id])
+            assert item.b == pytest.approx((10 * machine + 30 * found[item_id].b) / 40, abs=1e-3)
+        else:
+            assert item.b == machine
+    assert after.learned_items == len(found)
+    assert after.manifest_sha256 != before.manifest_sha256
+    assert made_of(pool, Learned(found)) == after
+    assert made_of(pool, Learned(difficulties(before, 31))).manifest_sha256 != after.manifest_sha256
+
+
+def test_forms_are_equated_by_moved_difficulties() -> None:
+    plan, pool = plan_of(TASTER), made_pool(140, 60)
+    before = made_course(plan, pool, 2)
+    found = {
+        item.item_id: ByPeople(b, 1_000)  # form a turned out to be hard, form b easy
+        for form, b in (("test-a", 1.5), ("test-b", -1.5))
+        for item in before.forms[form].items
+    }
+    after = made_course(plan, pool, 2, Learned(found))
+    assert {item.item_id for form in ("test-a", "test-b") for item in after.forms[form].items} == set(found)
+    assert all(one.strain < 1.0 for one in differences_of(after, "test-a", "test-b").values())
+    values = [item.b for item in after.forms["test-a"].items if item.b is not None]
+    assert min(values) < -1.0 < 1.0 < max(values)
+
+
+@pytest.mark.parametrize(("kind", "count"), [(mated, 3), (nonmated, 4), (triad, 2)])
+def test_items_set_aside_are_not_shown(pool: Pool, before: Composed, kind: Callable[[Item], bool], count: int) -> None:
+    suspects = frozenset(sorted(items_of(before, kind))[:count])
+    after = made_of(pool, Learned(suspects=suspects))
+    old, new = items_of(before, of_people), items_of(after, of_people)
+    assert not suspects & set(new)
+    assert set(old) - suspects <= set(new)
+    assert len(new) == len(old)
+    people = shown_people(after)
+    assert len(set(people)) == len(people)
+    for name, form in after.forms.items():
+        assert len(form.items) == PLAN.forms()[name].items
+        assert sum(map(mated, form.items)) == PLAN.forms()[name].same
+
+
+def test_others_are_as_hard_as_what_they_replace() -> None:
+    plan, pool = plan_of('id = "one"; exercise = "verification"; same = 6; different = 6'), made_pool(400, 300)
+    before = made_course(plan, pool, 1)
+    for kind in (mated, nonmated):
+        for suspect, item in list(items_of(before, kind).items())[:3]:
+            after = made_course(plan, pool, 1, Learned(suspects=frozenset({suspect})))
+            (other,) = set(items_of(after)) - set(items_of(before))
+            assert items_of(after)[other].b == pytest.approx(item.b, abs=0.35)
+            assert kind(items_of(after)[other])
+            assert [of_one_sex_and_age(*pair) for pair in different_pairs(after, pool, "one")] == [(True, True)] * 6
+
+
+def test_two_people_who_are_set_aside_are_not_compared_with_other_photos_either() -> None:
+    pool = made_pool(5, 5)
+    before = made_course('id = "one"; exercise = "verification"; same = 0; different = 2', pool, 1)
+    learned, prepared = Learned(suspects=frozenset(items_of(before))), prepare(without_shared_photos(pool))
+    numbers = [person.number for person in prepared.people]
+    for item in items_of(before).values():
+        a, b = map(numbers.index, item.people)
+        assert suspect_pair(learned, prepared, a, b)
+        assert suspect_pair(learned, prepared, b, a)
+        assert not suspect_pair(Learned(), prepared, a, b)
+    together = {frozenset(item.people) for item in items_of(before).values()}
+    assert sum(suspect_pair(learned, prepared, a, b) for a in range(5) for b in range(a)) == len(together) == 2
+
+
+def test_photos_set_aside_as_a_pair_are_nowhere_of_one_person(pool: Pool) -> None:
+    plan = plan_of("""
+        id = "odd"; exercise = "triad"; trials = 30
+        id = "l"; exercise = "candidates"; present = 20; absent = 1; size = 3
+    """)
+    pairs = made_course('id = "one"; exercise = "verification"; same = 60; different = 1', pool, 1)
+    suspects = items_of(pairs, mated)
+    aside = {item.people[0] for item in suspects.values()}
+    before = made_course(plan, pool, 1)
+    after = made_course(plan, pool, 1, Learned(suspects=frozenset(suspects)))
+
+    def twice(made: Composed) -> set[int]:
+        return {
+            item.people[0]
+            for item in items_of(made).values()
+            if triad(item) or (isinstance(item.key, ListKey) and item.key.mate is not None)
+        }
+
+    assert len(twice(before) & aside) > 10
+    assert len(twice(after)) == 50
+    assert not twice(after) & aside
+    assert set(shown_people(after)) & aside  # alone they may be shown
+
+
+def test_the_data_set_of_a_pair_still_does_not_tell_what_is_right() -> None:
+    studio, news = made_pool(60, 60, source="studio"), made_pool(60, 60, seed=1, source="news", first=1000)
+    pool = replace(studio, people=studio.people + news.people)
+    plan = plan_of('id = "one"; exercise = "verification"; same = 12; different = 12')
+
+    def studios(made: Composed, kind: Callable[[Item], bool]) -> int:
+        sources = [{person < 1000 for person in item.people} for item in items_of(made, kind).values()]
+        assert all(len(one) == 1 for one in sources)
+        return sum(one.pop() for one in sources)
+
     for seed in range(3):
-        made = made_course(plan, replace(pool, people=tuple(people)), seed)
-        assert {item.people[0] for item in made.forms["odd"].items} | {
-            item.people[1] for item in made.forms["odd"].items
-        } >= set(range(8))
+        before = made_course(plan, pool, seed)
+        for of_studio in (True, False):
+            some = frozenset(name for name, item in items_of(before).items() if (item.people[0] < 1000) == of_studio)
+            after = made_course(plan, pool, seed, Learned(suspects=some))
+            assert not set(items_of(after)) & some
+            for kind in (mated, nonmated):
+                assert studios(after, kind) == studios(before, kind)
 
 
-def test_pairs_of_two_people_show_the_conditions_of_pairs_of_one() -> None:
-    pool = studio(100, 40)  # 60 of them are neutral alone
-    found = by_answer(made_course(PAIRS, pool, 1), pool, "pairs")
-    assert found == {True: {(NEUTRAL, SMILING): 10}, False: {(NEUTRAL, SMILING): 10}}
-
-
-@pytest.mark.parametrize(("plan", "missing"), [(PAIRS, "2"), (LISTS, "26")])
-def test_where_others_would_have_to_be_shown_in_another_condition_the_course_is_refused(
-    plan: str, missing: str
-) -> None:
-    with pytest.raises(TooFewPeople, match="the condition of a photo would give the answer away") as refused:
-        made_course(plan, studio(100, 28), 1)
-    assert refused.value.metadata["missing"] == missing
-
-
-def test_probes_and_candidates_have_the_same_conditions_whether_or_not_the_person_is_there() -> None:
-    pool = studio(140, 80)
-    found = by_answer(made_course(LISTS, pool, 1), pool, "lists")
-    wanted = {(NEUTRAL, *(SMILING,) * 4): 6}
-    assert found == {True: wanted, False: wanted}
-
-
-def test_two_data_sets_have_the_same_share_of_probes_whether_or_not_the_person_is_there() -> None:
-    one, other = studio(80, 80, source="studio"), made_pool(200, 80, seed=1, source="news", first=1000)
-    pool = replace(one, people=one.people + other.people)
-    for seed in range(3):
-        found = by_answer(made_course(LISTS, pool, seed), pool, "lists")
-        assert found[True] == found[False]
-        assert set(found[True]) <= {(NEUTRAL, *(SMILING,) * 4), ("",) * 5}
+def test_people_whose_photos_are_set_aside_count_as_missing() -> None:
+    plan = plan_of('id = "one"; exercise = "verification"; same = 10; different = 5')
+    pool = made_pool(40, 10)
+    suspects = frozenset(sorted(items_of(made_course(plan, pool, 1), mated))[:3])
+    with pytest.raises(TooFewPeople, match=r"hold 40 and 7: 3 are missing\. Not counted: 3 whose two") as refused:
+        made_course(plan, pool, 1, Learned(suspects=suspects))
+    assert refused.value.metadata["missing"] == "3"
 
 
 @pytest.mark.parametrize(
-    "plan", [PAIRS, LISTS, PAIRS.replace("same = 10", "same = 0"), LISTS.replace("= 6;", "= 0;", 1)]
+    "block", ['exercise = "verification"; same = 0; different = 1', 'exercise = "triad"; trials = 1']
 )
-def test_conditions_of_which_there_are_few_are_left_out_of_pairs_and_lists(plan: str) -> None:
-    for seed in range(4):
-        rng = np.random.default_rng(seed)
-        people = [
-            said(person, NEUTRAL, SMILING) if n < 90 else said(person, *map(str, rng.integers(3, size=2)))
-            for n, person in enumerate(made_pool(120, 100, seed=seed).people)
-        ]
-        pool = replace(made_pool(1, 1), people=tuple(people))
-        made = made_course(plan, pool, seed)
-        (name,) = made.forms
-        found = by_answer(made, pool, name)
-        assert set(found[False]) <= set(found[True]) or not found[True]
+def test_too_few_people_for_others_is_told(block: str) -> None:
+    pool, plan = made_pool(2, 2), f'id = "one"; {block}'
+
+    def more(learned: Learned) -> Learned:
+        found = made_course(plan, pool, 1, learned)
+        return Learned(suspects=learned.suspects | set(items_of(found)))
+
+    def until_none_is_left() -> None:
+        learned = Learned()
+        for _ in range(8):
+            learned = more(learned)
+
+    assert more(Learned()).suspects
+    with pytest.raises(TooFewPeople, match="set aside after earlier courses") as refused:
+        until_none_is_left()
+    assert refused.value.metadata["missing"] == "1"
 
 
-def test_what_takes_the_place_of_items_that_are_set_aside_has_their_conditions() -> None:
-    pool = studio(200, 150)
-    people = [said(person, SMILING, SMILING) if n < 20 else person for n, person in enumerate(pool.people)]
-    pool, plan = replace(pool, people=tuple(people)), plan_of(f"{PAIRS}\n{TRIADS}\n{LISTS}")
-    before = made_course(plan, pool, 1)
-    suspects = {item.item_id for name in ("pairs", "odd") for item in before.forms[name].items[:5]}
-    made = made_course(plan, pool, 1, Learned(suspects=frozenset(suspects)))
-    assert suspects.isdisjoint(item.item_id for form in made.forms.values() for item in form.items)
-    assert by_answer(made, pool, "pairs") == by_answer(before, pool, "pairs")
-    assert Counter(shown(made, pool, item) for item in made.forms["odd"].items) == {(SMILING,) * 3: 8}
+def test_a_block_may_be_called_as_a_set_of_others_is() -> None:
+    plan = plan_of("""
+        id = "pre"; exercise = "verification"; same = 4; different = 4; equated = "test"; occasion = "pre"
+        id = "test"; exercise = "verification"; same = 2; different = 3
+        id = "post"; exercise = "verification"; same = 4; different = 4; equated = "test"; occasion = "post"
+    """)
+    made = made_course(plan, made_pool(100, 60), 1)
+    assert {name: len(form.items) for name, form in made.forms.items()} == {"test-a": 8, "test-b": 8, "test": 5}
+    assert len(set(shown_people(made))) == len(shown_people(made))
 
 
-def test_candidates_are_of_the_sex_of_the_probe_where_there_are_enough() -> None:
-    pool = made_pool(160, 80)
-    people = {person.number: person for person in pool.people}
-    made = made_course(LISTS, pool, 1)
-    for item in made.forms["lists"].items:
-        assert len({people[person].labels["gender"] for person in item.people}) == 1
+def test_the_store_keeps_what_a_course_learned_and_reads_courses_of_before() -> None:
+    course = replace(small_course(), learned_from=("ab",), learned_items=3, quarantined_items=2)
+    packed = pack_course(course)
+    assert unpack_course(course.course_id, packed) == course
+    raw: Mapping[str, object] = json.loads(packed)
+    earlier = json.dumps({name: value for name, value in raw.items() if name != "learned"}).encode()
+    found = unpack_course(course.course_id, earlier)
+    assert (found.learned_from, found.learned_items, found.quarantined_items) == ((), 0, 0)
+    assert found.forms == course.forms
 
 
-def test_two_people_are_of_one_ethnicity_where_there_are_enough() -> None:
-    pool = made_pool(160, 160)
-    words = ("east", "west", "east", "west", "north")
-    people = {
-        n: replace(person, labels={**person.labels, "ethnicity": words[n % 5]}) for n, person in enumerate(pool.people)
-    }
-    pool = replace(pool, people=tuple(people.values()))
-    made = made_course(f"{PAIRS}\n{TRIADS}", pool, 1)
-    for item in (item for form in made.forms.values() for item in form.items):
-        assert len({people[person].labels["ethnicity"] for person in item.people}) == 1
-        assert len({people[person].labels["gender"] for person in item.people}) == 1
+def faces_of(pool: Pool, ceiling: float = np.inf) -> Faces:
+    first = np.stack([one.photos[0].embedding for one in pool.people])
+    second = np.stack([one.photos[-1].embedding for one in pool.people])
+    return Faces(first, second, traits_of(pool.people), ceiling)
 
 
-def test_in_a_set_like_lfw_the_number_of_photos_tells_nothing() -> None:
-    made = made_course(read_plan(plan_text("three-day")), made_pool(5_749, 1_680, size=16, labelled=False))
-    for form in made.forms.values():
-        for item in form.items:
-            if isinstance(item.key, PairKey | TriadKey | ListKey):
-                assert max(item.people) < 1_680  # who has two photos
+def test_difficulties_have_mean_0_and_sd_1_and_the_sign_of_their_class() -> None:
+    values = np.array([0.1, 0.4, 0.5, 0.9])
+    signs: tuple[Sign, ...] = (-1, 1)
+    for sign in signs:
+        b = scale_of(values, sign).of(values)
+        assert b == pytest.approx(sign * (values - values.mean()) / values.std(), abs=5e-4)
+        assert (b.mean(), b.std()) == pytest.approx((0.0, 1.0), abs=1e-3)
+    for same in ([], [0.3], [0.3, 0.3]):
+        assert scale_of(np.array(same), 1).b(0.7) == 0.0
 
 
-def moved(pool: Pool, by: float) -> Pool:
-    """The pool with the second photo of everybody moved in one and the same direction."""
-    way = unit(np.ones(len(pool.people[0].photos[0].embedding)))
-    people = []
-    for person in pool.people:
-        first, *rest = person.photos
-        moved = (replace(photo, embedding=unit(photo.embedding + by * way)) for photo in rest)
-        people.append(replace(person, photos=(first, *moved)))
-    return replace(pool, people=tuple(people))
+def test_nearest_impostors_are_those_of_a_plain_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = made_pool(40, 25)
+    faces = faces_of(pool)
+    monkeypatch.setattr(impostors, "_BLOCK_CELLS", 70)  # several rows a block, and a last one that is not full
+    rows, columns = np.arange(3, 40), np.arange(1, 40, 2)
+    lost = faces.traits.unlike(np.arange(40), np.arange(40))
+    assert lost is not None
+    for either in (False, True):
+        found = nearest(faces, rows, columns, 5, either=either)
+        similarity = faces.first @ faces.second.T
+        if either:
+            similarity = np.maximum(similarity, similarity.T)
+        for row, people, scores in zip(rows, found.people, found.score, strict=True):
+            others = [column for column in columns if column != row]
+            wanted = sorted(others, key=lambda column: lost[row, column] - similarity[row, column])[:5]
+            assert people.tolist() == wanted
+            assert scores == pytest.approx((similarity - lost)[row, wanted], abs=1e-5)
 
 
-def test_where_everybody_was_photographed_in_one_order_the_order_is_the_condition() -> None:
-    pool = moved(made_pool(90, 60), 1.0)
-    words = r"hold 0\..*in the same order.*conditions\.csv.*Show pairs instead of triads"
-    with pytest.raises(TooFewPeople, match=words):
-        made_course(TRIADS, pool, 1)
-    firsts = {person.photos[0].number for person in pool.people}
-    plan = f"{PAIRS}\n{LISTS}".replace("absent = 6", "absent = 1")
-    made = made_course(plan, pool)
-    assert made_course(plan, pool) == made
-    for item in made.forms["pairs"].items:
-        assert [made.pictures[number].photo.number in firsts for number in item.photos] == [True, False]
+def test_nobody_needs_a_table_of_all_people_with_all() -> None:
+    faces, everybody = faces_of(made_pool(5_749, 0, size=8)), np.arange(5_749)  # as many as LFW has
+    tracemalloc.start()
+    try:
+        nearest(faces, everybody, everybody, either=True)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * 5_749**2
 
 
-def test_an_order_that_does_not_show_is_no_condition() -> None:
-    for seed in range(15):
-        made_course(TRIADS, made_pool(60, 60, seed=seed), 1)
-    made_course(TRIADS, moved(made_pool(60, 19), 1.0), 1)  # too few to tell
+def test_people_who_are_perhaps_one_come_last() -> None:
+    faces = faces_of(made_pool(30, 30, labelled=False), ceiling=0.3)
+    everybody = np.arange(30)
+    found = nearest(faces, everybody, everybody, 29)  # all but the person
+    similarity = faces.first @ faces.second.T
+    doubtful = np.take_along_axis(np.maximum(similarity, similarity.T) >= 0.3, found.people, axis=1)
+    assert doubtful.any()
+    assert (np.diff(doubtful.astype(int), axis=1) >= 0).all()
+    assert (found.score[doubtful] < -2.0).all()
+
+
+def test_pairs_are_of_near_impostors_of_one_sex_and_age_where_there_are_enough() -> None:
+    pool = made_pool(200, 0)
+    faces = faces_of(pool)
+    everybody = np.arange(200)
+    known = nearest(faces, everybody, everybody)
+    pairs = paired(faces, everybody, 20, known)
+    assert all(pair.score > -1.0 for pair in pairs)
+    assert 30 < len(pairs) <= 50  # for a choice, the harder half of at most a hundred
+    random = np.mean(faces.first[:100] @ faces.second[100:].T)
+    assert np.mean([pair.score for pair in pairs]) > random + 0.3
+
+
+def test_everybody_gets_an_impostor_of_their_own() -> None:
+    faces = faces_of(made_pool(60, 0))
+    people, others = np.arange(0, 60, 2), np.arange(1, 60, 2)
+    found = assigned(faces, people, others)
+    assert sorted(pair.a for pair in found) == people.tolist()
+    assert sorted(pair.b for pair in found) == others.tolist()
+
+
+def shown_of(pool: Pool) -> set[int]:
+    """The numbers of the two photos of person 0 that are shown."""
+    prepared = prepare(without_shared_photos(pool))
+    index = [one.number for one in prepared.people].index(0)
+    return {prepared.first[index].number, prepared.second[index].number}
+
+
+def test_the_pair_of_many_photos_is_the_least_similar_that_is_no_stranger() -> None:
+    pool = made_pool(30, 30, size=64)
+    stranger = made_pool(1, 0, seed=77, size=64, first=500).people[0].photos[0]
+    opposite = -np.sum([photo.embedding for photo in pool.people[0].photos], axis=0)
+    vector = (opposite / np.linalg.norm(opposite)).astype(np.float32)
+    vector.setflags(write=False)
+    wrong = type(stranger)(900, stranger.sha256, vector, 0.0, 1.0)
+    person = pool.people[0]
+    mixed = PoolPerson(person.number, (*person.photos, wrong), person.labels)
+    assert shown_of(Pool((mixed, *pool.people[1:]), pool.model)) == {photo.number for photo in person.photos}
+
+
+def test_the_hardest_of_a_persons_first_photos_are_shown() -> None:
+    pool = made_pool(40, 40)
+    centre, *strange = (person.photos[0].embedding for person in pool.people[:5])
+    vectors = [unit(centre + share * other) for share, other in zip((0.0, 0.1, 0.2, 0.9), strange, strict=True)]
+    photos = tuple(
+        replace(pool.people[0].photos[0], number=900 + turn, sha256=f"{turn}" * 64, embedding=vector)
+        for turn, vector in enumerate(vectors)
+    )
+    hardest = min(combinations(range(4), 2), key=lambda pair: float(vectors[pair[0]] @ vectors[pair[1]]))
+    assert 3 in hardest
+    assert shown_of(replace(pool, people=(PoolPerson(0, photos), *pool.people[1:]))) == {900 + n for n in hardest}
+
+
+def test_items_come_from_every_quantile_and_tuples_are_neighbours() -> None:
+    rng = np.random.default_rng(3)
+    b = rng.normal(size=100)
+    tuples = spread(b, 10, 2, rng)
+    ranks = np.argsort(np.argsort(b))[tuples]
+    assert len(np.unique(tuples)) == 20
+    assert (ranks // 10 == np.arange(10)[:, None]).all()
+    assert (np.abs(np.diff(ranks, axis=1)) == 1).all()
+
+
+def test_tuples_are_of_the_closer_half_of_their_quantile() -> None:
+    b = np.sort(np.random.default_rng(3).exponential(size=60))
+    closest = np.median(np.diff(b[40:]))
+    for seed in range(20):
+        last = b[spread(b, 3, 2, np.random.default_rng(seed))[2]]
+        assert abs(last[0] - last[1]) <= closest
+
+
+def test_differences_are_the_greatest_of_all_forms() -> None:
+    forms = [[np.array([0.0, 2.0])], [np.array([1.0, 1.0])], [np.array([2.0, 3.0])]]
+    assert differences(forms)["0"] == Differences(mean=1.5, sd=1.0)
+    assert differences(forms[:1]) == {}
+    assert differences([[np.empty(0)], [np.empty(0)]]) == {}
+    assert Differences(0.049, 0.099).strain < 1.0
+    assert Differences(0.05, 0.0).strain == Differences(0.0, 0.1).strain == 1.0
