@@ -39,9 +39,8 @@ from fr_trust.casework.values import Conclusion, Examination, Finding, FindingKi
 from fr_trust.errors import ExaminerNotIndependent, FindingLocked
 from support.cases import EXAMINERS, SEARCHER, a_search, cannot_say, none_of_them, open_store, picks, some_candidates
 
+# What examiners find: the one candidate, the other, none, or that it cannot be said.
 A, B, NO, CANNOT = "A", "B", "no", "cannot"
-"""What examiners find: the one candidate, the other, none, or that it cannot be said."""
-
 FOUND = {A: lambda who: picks(who, 41), B: lambda who: picks(who, 42), NO: none_of_them, CANNOT: cannot_say}
 CONCLUSIONS = {
     A: Conclusion(FindingKind.POTENTIAL_CANDIDATE, 41),
@@ -61,17 +60,10 @@ def an_examination(*found: str, operational: bool = True) -> Examination:
     return Examination("e" * 16, "c" * 16, searched, some_candidates(photos=False), findings(*found))
 
 
-# --- every sequence ----------------------------------------------------------------------------------------------
-
-
-def test_nothing_found_yet() -> None:
+def test_a_search_without_candidates_is_concluded_without_findings() -> None:
     for operational in (True, False):
         assert state_of((), operational, 3) is State.AWAITING_FIRST
         assert conclusion_of((), operational, 3) is None
-
-
-def test_a_search_without_candidates_is_concluded_without_findings() -> None:
-    for operational in (True, False):
         assert required_findings(operational, 0) == 0
         assert state_of((), operational, 0) is State.CONCLUDED
         assert conclusion_of((), operational, 0) == CONCLUSIONS[NO]
@@ -116,9 +108,6 @@ def test_three_findings(first: str, second: str, third: str) -> None:
         assert conclusion_of(three, True, 3) == CONCLUSIONS[table.get((first, second, third), CANNOT)]
 
 
-# --- who may -----------------------------------------------------------------------------------------------------
-
-
 def test_whoever_searched_may_not_examine_an_operational_gallery() -> None:
     assert not may_examine(an_examination(), SEARCHER)
     with pytest.raises(ExaminerNotIndependent):
@@ -156,9 +145,6 @@ def test_until_the_end_everybody_sees_the_own_finding_alone() -> None:
     assert sees_findings(concluded, SEARCHER) == concluded.findings
 
 
-# --- what a finding may be ---------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("finding", "field"),
     [
@@ -180,25 +166,16 @@ def test_a_finding_that_none_can_be(finding: Finding, field: str) -> None:
     assert "41" not in refused.value.message
 
 
-def test_findings_that_can_be() -> None:
+def test_findings_and_references_that_can_be_and_references_that_cannot() -> None:
+    for finding in (none_of_them("key:anna"), cannot_say("key:anna")):
+        require_finding(finding, an_examination())
     for rating in (1, 2, 3):
         require_finding(picks("key:anna", 43, rating, "x" * 4_000), an_examination())
-    require_finding(none_of_them("key:anna"), an_examination())
-    require_finding(cannot_say("key:anna"), an_examination())
-
-
-@pytest.mark.parametrize("reference", ["", "x" * 129, " a", "a ", "a\nb", "a\0b", "\ud800"])
-def test_no_reference(reference: str) -> None:
-    with pytest.raises(InvalidField):
-        require_reference(reference)
-
-
-def test_references() -> None:
     for reference in ("x", "AZ 17/2026 (Ä)", "x" * 128):
         require_reference(reference)
-
-
-# --- as JSON -----------------------------------------------------------------------------------------------------
+    for reference in ("", "x" * 129, " a", "a ", "a\nb", "a\0b", "\ud800"):
+        with pytest.raises(InvalidField):
+            require_reference(reference)
 
 
 def test_values_come_back_from_json() -> None:
@@ -253,14 +230,7 @@ def test_a_digest_is_of_all_that_was_searched() -> None:
         search_digest("e" * 16, "c" * 16, replace(own.searched, threshold=float("nan")), (), SALT)
 
 
-# --- whatever is tried ------------------------------------------------------------------------------------------------
-
-
 CALLERS = (*EXAMINERS, SEARCHER)
-
-
-def _found(what: int, who: str) -> Finding:
-    return (picks(who, 41), picks(who, 42), none_of_them(who), cannot_say(who))[what]
 
 
 TRIES = st.lists(st.tuples(st.sampled_from(CALLERS), st.integers(0, 3)), max_size=10)
@@ -271,7 +241,7 @@ def _play(store: CaseStore, case_id: str, operational: bool, tries: list[tuple[s
     own = store.add_examination(case_id, searched, some_candidates(2, photos=False), b"probe")
     accepted: list[Finding] = []
     for who, what in tries:
-        finding = _found(what, who)
+        finding = FOUND[(A, B, NO, CANNOT)[what]](who)
         mine = [one for one in accepted if one.examiner == who]
         before = state_of(accepted, operational, 2)
         try:
@@ -294,17 +264,14 @@ def _play(store: CaseStore, case_id: str, operational: bool, tries: list[tuple[s
         assert len({one.examiner for one in kept.findings}) == len(kept.findings) <= (3 if operational else 1)
         assert [one.given_ms for one in kept.findings] == sorted(one.given_ms for one in kept.findings)
         waits = {one for one in CALLERS if may_examine(kept, one)}
-        told = {one for one in CALLERS if any(found == own.examination_id for found in _awaiting(store, one))}
+        lists = {one: store.awaiting(one, lambda _: True, size=1_000) for one in CALLERS}
+        told = {one for one, found in lists.items() if own.examination_id in [each.examination_id for each in found]}
         assert waits == told
     state, conclusion = state_of(accepted, operational, 2), conclusion_of(accepted, operational, 2)
     assert (state is State.CONCLUDED) == (conclusion is not None)
     if conclusion is not None and conclusion.kind is not FindingKind.INCONCLUSIVE:
         votes = [one for one in accepted if (one.kind, one.template_id) == (conclusion.kind, conclusion.template_id)]
         assert len(votes) >= (2 if operational else 1)
-
-
-def _awaiting(store: CaseStore, principal_id: str) -> list[str]:
-    return [one.examination_id for one in store.awaiting(principal_id, lambda _: True, size=1_000)]
 
 
 def test_whatever_is_tried_the_rules_hold() -> None:

@@ -105,11 +105,8 @@ def contents(connection: apsw.Connection) -> Counter[str]:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether the database file alone holds everything."""
     with closing(open_finished(path)) as connection:
-        if connection.pragma("integrity_check") != "ok":
-            return False
-        return contents(connection) == BOTH
+        return connection.pragma("integrity_check") == "ok" and contents(connection) == BOTH
 
 
 def fail_to_copy(writer: apsw.Connection) -> None:
@@ -129,11 +126,11 @@ def test_what_was_counted_as_copied_is_copied_again(path: Path, disk: Forgetting
 @pytest.mark.parametrize(
     ("step", "error"),
     [
-        ("_frames_copied", apsw.CantOpenError("no file descriptor is left")),
-        ("_latest_pages", OSError(errno.EMFILE, "no file descriptor is left")),
+        ("_frames_copied", apsw.CantOpenError("no descriptor")),
+        ("_latest_pages", OSError(errno.EMFILE, "no descriptor")),
     ],
 )
-def test_where_it_cannot_be_copied_again_no_later_checkpoint_succeeds_before_it_is(
+def test_no_later_checkpoint_succeeds_before_pages_are_copied_again(
     path: Path,
     disk: ForgettingDisk,
     writer: apsw.Connection,
@@ -159,8 +156,7 @@ def test_where_it_cannot_be_copied_again_no_later_checkpoint_succeeds_before_it_
 def test_pages_of_another_log_are_not_copied(
     path: Path, disk: ForgettingDisk, writer: apsw.Connection, change: str
 ) -> None:
-    """Another program has put it there."""
-    log = path.with_name(f"{path.name}-wal")
+    log = path.with_name(f"{path.name}-wal")  # which another program has put there
     whole = log.read_bytes()
     log.rename(path.with_name("before"))
     log.write_bytes(whole[:50_000] if change == "shorter" else whole[:16] + b"other to" + whole[24:])
@@ -183,7 +179,7 @@ def test_a_write_that_is_refused_loses_nothing(path: Path, disk: ForgettingDisk,
     assert is_whole(path)
 
 
-def test_control_without_the_copy_the_next_checkpoint_ends_with_a_damaged_file(
+def test_control_without_the_copy_the_file_is_damaged(
     path: Path, disk: ForgettingDisk, writer: apsw.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint_vfs, "_frames_copied", lambda database, vfs: (0, 0))
