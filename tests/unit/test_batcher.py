@@ -274,23 +274,6 @@ def test_cancelled_and_expired_items_never_reach_the_model() -> None:
     assert recorder.depths[-1] == 0
 
 
-def test_a_lost_device_fails_every_waiter_at_once_and_is_told() -> None:
-    model = Model()
-    deaths: list[str] = []
-    with batching(model, on_death=lambda error: deaths.append(str(error))) as batcher:
-        running = busy(model, batcher)
-        queued = [batcher.submit([n], Ticket(bulk=n > 2)) for n in (1, 2, 3, 4)]
-        model.lost = True
-        model.gate.set()
-        for future in (running, *queued):
-            with pytest.raises(DeviceLost):
-                future.result(SOON)
-        with pytest.raises(DeviceLost):
-            batcher.submit([5], Ticket())
-    assert deaths == ["bad batch"]
-    assert model.batches == [[99]]  # the rest was not tried on a lost device
-
-
 def test_the_death_of_one_lane_fails_the_waiters_of_all() -> None:
     killed, held = Model(), Model()
     killed.killer = 13

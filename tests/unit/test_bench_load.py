@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import time
@@ -12,17 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from google.protobuf import any_pb2, duration_pb2
-from google.rpc import error_details_pb2, status_pb2
 from typer.testing import CliRunner
 
 from fr_api.v1 import gallery_pb2, training_pb2
 from fr_bench.bench_cli import bench
 from fr_bench.speed.child import BenchFailed, Child
 from fr_bench.speed.conditions import conditions
-from fr_bench.speed.generator import Call, Generators, Sent, Target, read_details
+from fr_bench.speed.generator import Call, Generators, Sent, Target
 from fr_bench.speed.life import LifeReport, life_page
-from fr_bench.speed.peer import FoundFaces, Peer, agreement, matches, peer_rate
+from fr_bench.speed.peer import FoundFaces, agreement, matches, peer_rate
 from fr_bench.speed.pipeline import PipelineSubject
 from fr_bench.speed.report import BenchReport, page_of
 from fr_bench.speed.requests import PATHS, Method, connected, first_answers, serialised, temporary_gallery
@@ -32,7 +29,7 @@ from fr_bench.speed.stats import latency, percentile, poisson_arrivals, rates
 from fr_bench.speed.training import kept, walks_of
 from fr_bench.speed.training_course import Cohorts, enrol, exported, make_course, pairs_for, plan_of
 from fr_bench.speed.training_report import Decision, Kept, TrainingOrder, TrainingReport, Walked, training_page
-from fr_bench.speed.training_trainees import Begin, Class, Load, moments, run_trainees
+from fr_bench.speed.training_trainees import Begin, Class, Load, run_trainees
 from fr_bench.speed.values import (
     Batches,
     EngineSettings,
@@ -47,7 +44,6 @@ from fr_bench.speed.values import (
 )
 from fr_bench.speed.workload import read_photos
 from fr_bench.values import Bar
-from fr_core.packs.manifest import load_pack
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.types import F32
 from fr_training.bank.needs import needs
@@ -241,15 +237,6 @@ def test_decisions_that_are_lost_changed_doubled_or_invented_are_counted() -> No
     assert kept(sent, ["a", "b"], [*there, ("c", 0, "1")]) == Kept(4, 0, 0, 1)
 
 
-def test_moments_are_fixed_in_advance_and_spread() -> None:
-    planned = moments(100, 2.0, 5, seed=3)
-    assert planned == moments(100, 2.0, 5, seed=3) != moments(100, 2.0, 5, seed=4)
-    for own in planned:
-        assert 0 <= own[0] < 2
-        assert own == pytest.approx([own[0] + 2 * n for n in range(5)])
-    assert len({int(own[0] * 5) for own in planned}) == 10  # each fifth of a second has some
-
-
 @pytest.mark.parametrize(("people", "with_two", "pairs"), [(35, 35, 10), (35, 5, 4), (4, 4, 1), (9000, 4000, 100)])
 def test_a_course_is_as_large_as_its_people_allow(people: int, with_two: int, pairs: int) -> None:
     assert pairs_for(people, with_two) == pairs
@@ -357,40 +344,18 @@ def test_goodput_counts_answers_within_the_deadline_from_the_arrival() -> None:
     )
     point = point_of("open", 3.0, Sent(calls, 0.0, 2.2, 0.5), (1, 4), OPEN)
     assert (point.seconds, point.sent) == (2.0, 6)
-    assert point.photos_per_s == pytest.approx(2 / 2.0)
-    assert point.faces_per_s == pytest.approx((1 + 4) / 2.0)
-    assert [(o.reason, o.calls, o.with_retry_info) for o in point.outcomes] == [
-        ("OK", 3, 0),
-        ("DEADLINE_EXCEEDED", 1, 0),
-        ("OVERLOADED", 2, 1),
-    ]
-    assert point.latency is not None
-    assert point.latency.max_ms == pytest.approx(1100.0)
+    assert (point.photos_per_s, point.faces_per_s) == pytest.approx((2 / 2.0, (1 + 4) / 2.0))
+    told = [(o.reason, o.calls, o.with_retry_info) for o in point.outcomes]
+    assert told == [("OK", 3, 0), ("DEADLINE_EXCEEDED", 1, 0), ("OVERLOADED", 2, 1)]
     rejected = point.outcomes[2].latency
+    assert point.latency is not None
     assert rejected is not None
-    assert rejected.p50_ms == pytest.approx(10.0)
-    assert point.lateness_ms == pytest.approx(400.0)
-
-
-def test_an_open_loop_lasts_to_its_last_good_answer_and_a_closed_one_has_no_schedule() -> None:
+    assert (point.latency.max_ms, rejected.p50_ms, point.lateness_ms) == pytest.approx((1100.0, 10.0, 400.0))
+    # An open loop lasts to its last good answer, and a closed one has no schedule.
     point = point_of("open", 1.0, Sent((call(1.9, 2.5),), 0.0, 2.5, 0.1), (1,), OPEN)
-    assert point.seconds == 2.5
-    assert point.photos_per_s == pytest.approx(0.4)
+    assert (point.seconds, point.photos_per_s) == (2.5, pytest.approx(0.4))
     point = point_of("closed", 2.0, Sent((call(0.0, 3.0), call(0.0, 4.0)), 0.0, 4.0, 0.1), (1,), OPEN)
     assert (point.photos_per_s, point.lateness_ms) == (0.5, None)
-
-
-def test_the_reason_and_the_advice_to_wait_are_read_from_the_status() -> None:
-    def packed(message: error_details_pb2.ErrorInfo | error_details_pb2.RetryInfo) -> any_pb2.Any:
-        found = any_pb2.Any()
-        found.Pack(message)
-        return found
-
-    info = packed(error_details_pb2.ErrorInfo(reason="OVERLOADED"))
-    wait = packed(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=1)))
-    assert read_details(status_pb2.Status(details=[info, wait]).SerializeToString()) == ("OVERLOADED", 1.0)
-    assert read_details(status_pb2.Status(details=[info]).SerializeToString()) == ("OVERLOADED", None)
-    assert read_details(b"") == ("", None)
 
 
 def test_batches_are_what_ran_between_two_readings() -> None:
@@ -426,31 +391,18 @@ def boxes(*places: float) -> F32:
 def test_faces_are_matched_by_their_greatest_overlap_once() -> None:
     assert sorted(matches(boxes(0, 100), boxes(101, 50, 1))) == [(0, 2), (1, 0)]
     assert matches(boxes(0, 2), boxes(1.5)) == [(1, 0)]  # the nearer one takes it
-    assert matches(boxes(0), boxes(4)) == []  # an overlap of 6 of 14
-    assert matches(boxes(), boxes(0)) == []
-
-
-def test_agreement_is_over_the_faces_that_both_found() -> None:
+    assert matches(boxes(0), boxes(4)) == matches(boxes(), boxes(0)) == []  # an overlap of 6 of 14, and none
     east, north, between = ([1.0, 0.0], [0.0, 1.0], [0.6, 0.8])
     ours = FoundFaces(boxes(0, 50), np.array([east, north], np.float32))
     theirs = FoundFaces(boxes(50, 0, 200), np.array([between, east, north], np.float32))
     found = agreement((ours,), (theirs,))
     assert (found.faces, found.peer_faces, found.matched) == (2, 3, 2)
-    assert found.cosine_min == pytest.approx(0.8)
-    assert found.cosine_median == pytest.approx(0.9)
+    assert (found.cosine_min, found.cosine_median) == pytest.approx((0.8, 0.9))
     nothing = agreement((FoundFaces(boxes(), None),), (theirs,))
     assert (nothing.matched, nothing.cosine_min) == (0, None)
 
 
-def test_the_peer_refuses_a_pack_that_it_cannot_run() -> None:
-    if importlib.util.find_spec("insightface") is None:
-        pytest.skip("InsightFace is not installed")
-    with pytest.raises(BenchFailed, match="sface has others"):
-        Peer(load_pack("sface"), ())
-
-
 def served(points: tuple[LoadPoint, ...], batches: tuple[Batches, ...]) -> BenchReport:
-    """A report of a server, with figures made up for the test of its form."""
     detail = ServeDetail(
         Workload("lfw", 2, 4, 0.1, 10.0), OPEN, latency([0.1]), points, None, None, None, None, None, None, batches
     )
