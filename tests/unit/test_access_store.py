@@ -7,7 +7,8 @@ import contextlib
 import os
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_what_is_refused_and_why(store: AccessStore, clocks: Clocks) -> None:
 
 
 def test_no_secret_is_no_secret(store: AccessStore) -> None:
-    """Neither the key that stands in for an unknown one, nor the secret before that there is not, can be guessed."""
+    """The key that stands in for an unknown one, and the absent secret before, cannot be guessed."""
     made = store.create(new_key())
     assert why(store, Token(made.key.key_id, bytes(32)).text) == Why.WRONG_SECRET
     assert why(store, Token("a" * 16, bytes(32)).text) == Why.UNKNOWN
@@ -70,9 +71,7 @@ def test_no_secret_is_no_secret(store: AccessStore) -> None:
 def test_rotation(store: AccessStore, clocks: Clocks) -> None:
     first = store.create(new_key())
     second = store.rotate(first.key.key_id, HOUR_MS)
-    assert second.key == first.key
-    assert second.token != first.token
-    store.check(first.token.text, None)
+    assert (second.key, second.token == first.token) == (first.key, False)
     store.check(second.token.text, None)
     clocks.passes(HOUR_MS - 1)
     store.check(first.token.text, None)
@@ -102,13 +101,11 @@ def test_pages_the_newest_first(store: AccessStore, clocks: Clocks) -> None:
         made.append(store.create(new_key()).key)
         clocks.wall_ms -= HOUR_MS  # whatever the clock says
     store.revoke(made[3].key_id)
-    found: list[ApiKey] = []
-    before = None
-    while page := store.keys(before, 3):
-        assert len(page) <= 3
-        found += page
-        before = page[-1].number
-    assert [key.key_id for key in found] == [key.key_id for key in reversed(made)]
+    pages: list[Sequence[ApiKey]] = []
+    while page := store.keys(pages[-1][-1].number if pages else None, 3):
+        pages.append(page)
+    assert [len(page) for page in pages] == [3, 3, 1]
+    assert [key.key_id for page in pages for key in page] == [key.key_id for key in reversed(made)]
     assert store.keys(size=100)[3].revoked_ms is not None
 
 
@@ -197,8 +194,7 @@ def test_the_way_back_from_a_time_of_the_future(tmp_path: Path, clocks: Clocks) 
 
 
 def test_changes_are_recorded_with_who_made_them(store: AccessStore) -> None:
-    by = Attribution("key:abcdefgh", ("admin",), "r-1")
-    with attributed(by):
+    with attributed(Attribution("key:abcdefgh", ("admin",), "r-1")):
         made = store.create(new_key(Role.ADMIN, Role.AUDITOR, label="a name of somebody"))
         store.rotate(made.key.key_id, HOUR_MS)
         store.revoke(made.key.key_id)
@@ -209,9 +205,8 @@ def test_changes_are_recorded_with_who_made_them(store: AccessStore) -> None:
         records = [kept.record for kept in audit.every()]
         bodies = b"".join(kept.body for kept in audit.every())
     assert [record.action for record in records] == ["access.create_key", "access.rotate_key", "access.revoke_key"]
-    assert {(record.actor, record.roles, record.request_id) for record in records} == {
-        ("key:abcdefgh", ("admin",), "r-1")
-    }
+    by_whom = {(record.actor, record.roles, record.request_id) for record in records}
+    assert by_whom == {("key:abcdefgh", ("admin",), "r-1")}
     assert [record.detail["version"] for record in records] == ["1", "2", "3"]
     assert records[0].detail["granted"] == "admin,auditor"
     assert {record.detail["key"] for record in records} == {made.key.key_id}
@@ -229,24 +224,20 @@ def test_closed(tmp_path: Path) -> None:
             call()
 
 
-def medians_us(store: AccessStore, *tokens: str) -> list[float]:
-    taken: list[list[float]] = [[] for _ in tokens]
-    for _ in range(1_500):
-        for own, token in zip(taken, tokens, strict=True):
-            begun = time.thread_time()
-            with contextlib.suppress(CredentialInvalid):
-                store.check(token, None)
-            own.append(time.thread_time() - begun)
-    return [1e6 * statistics.median(own) for own in taken]
-
-
 def test_time_tells_nothing(store: AccessStore, clocks: Clocks) -> None:
     made, over, revoked = store.create(new_key()), store.create(new_key(lifetime_ms=1)), store.create(new_key())
     store.revoke(revoked.key.key_id)
     clocks.passes(1)
     tokens = (Token("z" * 16, made.token.secret), Token(made.key.key_id, over.token.secret), over.token, revoked.token)
-    times = medians_us(store, *(token.text for token in tokens))
-    assert max(times) - min(times) < 20
+    taken: list[list[float]] = [[] for _ in tokens]
+    for _ in range(1_500):
+        for own, token in zip(taken, tokens, strict=True):
+            begun = time.thread_time()
+            with contextlib.suppress(CredentialInvalid):
+                store.check(token.text, None)
+            own.append(time.thread_time() - begun)
+    medians_us = [1e6 * statistics.median(own) for own in taken]
+    assert max(medians_us) - min(medians_us) < 20
 
 
 _BLOCK, _BLOCKS = 4_096, 2**21
@@ -254,11 +245,11 @@ RESERVE_BYTES = 64 * 2**20
 MISSING = Ended(Attribution(actor=NOBODY), "gallery.search", "CREDENTIAL_MISSING")
 
 
+@dataclass
 class Disk:
-    """A disk of 8 GiB with as much free as a test says: no more than the reserve, at first."""
+    """A disk of 8 GiB with no more free than the reserve, at first."""
 
-    def __init__(self) -> None:
-        self.free_bytes = RESERVE_BYTES
+    free_bytes: int = RESERVE_BYTES
 
     def statvfs(self, _path: object) -> os.statvfs_result:
         free = self.free_bytes // _BLOCK
