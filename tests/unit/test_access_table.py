@@ -8,7 +8,7 @@ import json
 import random
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
@@ -160,12 +160,12 @@ def test_actions_are_words_of_the_audit() -> None:
         Attribution().entry(None, action_of(method))  # type: ignore[arg-type] # no case, no subjects: not asked
 
 
+@dataclass
 class Known:
     """A resolver of what a test says."""
 
-    def __init__(self, courses: dict[str, str], galleries: dict[str, tuple[str, ...]]) -> None:
-        self.courses = courses
-        self.galleries = galleries
+    courses: dict[str, str]
+    galleries: dict[str, tuple[str, ...]]
 
     async def course_of(self, kind: ScopeKind, resource_id: str) -> str | None:
         return self.courses.get(resource_id)
@@ -285,8 +285,8 @@ def test_everything_in_an_answer_is_coarse() -> None:
     compared = recognition_pb2.CompareResponse(similarity=-0.001, threshold=0.4321, above_threshold=False)
     compared.likelihood_ratio.log10_lr = 1.2345
     tell_less(compared, False)
-    assert (compared.similarity, compared.threshold, compared.HasField("likelihood_ratio")) == (0.0, 0.43, False)
-    assert str(compared.similarity) == "0.0"
+    told = (str(compared.similarity), compared.threshold, compared.HasField("likelihood_ratio"))
+    assert told == ("0.0", 0.43, False)
     template = gallery_pb2.GetTemplateResponse(
         subject_id="s", embedding=common_pb2.Embedding(vector=[1.0]), photo=common_pb2.Image(data=b"photo")
     )
@@ -360,9 +360,9 @@ def test_pages_hold_only_what_is_visible(seed: int, monkeypatch: pytest.MonkeyPa
 class Kept:
     """A recorder that keeps what it is told, and fails where a test says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, fails: bool = False) -> None:
         self.ended: list[Ended] = []
-        self.fails = False
+        self.fails = fails
 
     async def record(self, ended: Ended) -> None:
         if self.fails:
@@ -443,11 +443,8 @@ def test_answers_and_changes_are_recorded_each_time(method: str) -> None:
 
 
 def test_a_refusal_that_cannot_be_recorded_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    kept = Kept()
-    kept.fails = True
-
     async def tell() -> None:
-        refusals = Refusals(kept, lambda: 0.0)
+        refusals = Refusals(Kept(fails=True), lambda: 0.0)
         refusals.tell(Ended(Attribution(), "gallery.search", "NOT_PERMITTED"))
         await refusals.drain()
 
@@ -456,8 +453,6 @@ def test_a_refusal_that_cannot_be_recorded_is_logged(caplog: pytest.LogCaptureFi
 
 
 class Heard(Trust):
-    """Hears why calls were refused."""
-
     def __init__(self) -> None:
         self.reasons: list[str] = []
 

@@ -376,9 +376,7 @@ def test_a_checkpoint_that_was_changed_is_told(folder: Path, caplog: pytest.LogC
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda at: at.symlink_to(at)], ids=["pipe", "folder", "loop"])
-def test_what_is_no_file_is_not_read(
-    make: Callable[[Path], None], folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_file_is_not_read(make: Callable[[Path], None], folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     make(folder / "cases-000000000009.json")
     heard = write(Audited().created().fill(3), folder)
     assert (heard.agrees, heard.written) == ([False], 0)

@@ -6,7 +6,7 @@ import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -44,20 +44,15 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
 PHOTO = b"\xff\xd8 a photo of somebody " + bytes(range(256)) * 20
 
 
-@dataclass(frozen=True, slots=True)
 class Place:
-    path: Path
+    """The folders of a test, and the way from one to another."""
 
-    @property
-    def data(self) -> Path:
-        return self.path / "data"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.data, self.keys = path / "data", path / "apart" / "fr.keys"
 
-    @property
-    def keys(self) -> Path:
-        return self.path / "apart" / "fr.keys"
-
-    def open(self, folder: Path | None = None, key: KeyEncryptionKey = KEY) -> Galleries:
-        return Galleries.open(folder or self.data, key=key, index="numpy", clock=lambda: NOW)
+    def open(self, folder: Path | None = None) -> Galleries:
+        return Galleries.open(folder or self.data, key=KEY, index="numpy", clock=lambda: NOW)
 
     def back_up(self, name: str, folder: Path | None = None, key: KeyEncryptionKey = KEY) -> Extent:
         return back_up(folder or self.data, key, self.path / name, self.keys, NOW)
@@ -98,7 +93,6 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture
 def closed(place: Place, filled: Place) -> None:
-    """The data folder holds what `fill` made, and nobody has it open."""
     shutil.copytree(filled.data, place.data)
 
 
@@ -108,15 +102,17 @@ def galleries(place: Place, closed: None) -> Iterator[Galleries]:
         yield opened
 
 
+def execute(database: Path, sql: str) -> None:
+    with closing(apsw.Connection(str(database))) as connection:
+        connection.execute(sql).fetchall()
+
+
 def contents(galleries: Galleries) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for info in galleries.list().items:
         subjects: Sequence[Subject] = galleries.subjects(info.gallery_id).items
-        kept = [
-            galleries.template(info.gallery_id, template.template_id)
-            for subject in subjects
-            for template in subject.templates
-        ]
+        numbers = [template.template_id for subject in subjects for template in subject.templates]
+        kept = [galleries.template(info.gallery_id, number) for number in numbers]
         texts = [(one.subject_id, one.info, one.embedding.vector.tobytes(), one.photo) for one in kept]
         found[info.gallery_id] = (info, [replace(one, metadata=dict(one.metadata)) for one in subjects], texts)
     return found
@@ -135,17 +131,23 @@ def test_everything_comes_back(place: Place, galleries: Galleries) -> None:
         assert enrol(again, "g", "subject-9", 99) == 25
 
 
-def test_a_store_whose_process_died_is_backed_up_with_its_log(place: Place) -> None:
+def left_by_a_dead_process(place: Place) -> tuple[Path, Path]:
+    """A data folder, and its log."""
+    left = place.path / "left"
+    left.mkdir()
     with fill(place):
-        log = place.data / f"{DATABASE_NAME}-wal"
-        assert log.stat().st_size > 0
-        left = place.path / "left"
-        left.mkdir()
-        for file in (place.data / DATABASE_NAME, log):
-            (left / file.name).write_bytes(file.read_bytes())
+        for name in (DATABASE_NAME, f"{DATABASE_NAME}-wal"):
+            (left / name).write_bytes((place.data / name).read_bytes())
+    log = left / f"{DATABASE_NAME}-wal"
+    assert log.stat().st_size > 0
+    return left, log
+
+
+def test_a_store_whose_process_died_is_backed_up_with_its_log(place: Place) -> None:
+    left, log = left_by_a_dead_process(place)
     assert place.back_up("out", left) == Extent(3, 7, 24, 12)
     assert verify(left, KEY) == Verified(3, 7, 24, 12, 27)
-    assert (left / log.name).stat().st_size > 0
+    assert log.stat().st_size > 0
 
 
 def test_files_are_for_their_owner_alone_and_nothing_lies_beside_them(place: Place, galleries: Galleries) -> None:
@@ -172,8 +174,7 @@ def test_erased_subjects_are_gone_from_older_backups(place: Place, galleries: Ga
             assert after[name][1:] == (subjects, templates)
             assert after[name][0].version > 0
             assert replace(after[name][0], version=info.version) == info
-        enrolled = enrol(again, "g", "subject-1", 200)
-    assert enrolled == 25
+        assert enrol(again, "g", "subject-1", 200) == 25
     with closing(GalleryStore(place.path / "new", KEY)) as store, store.snapshot() as snapshot:
         assert snapshot.connection.execute("SELECT count(*) FROM erasures").get == 1
 
@@ -368,8 +369,7 @@ def test_alterations_are_told_from_erasures(
 ) -> None:
     galleries.erase_subject("g", "subject-1")
     place.back_up("out")
-    with closing(apsw.Connection(str(place.path / name))) as connection:
-        connection.execute(sql).fetchall()
+    execute(place.path / name, sql)
     with pytest.raises(BackupUnusable) as raised:
         place.restore("out")
     assert raised.value.metadata["check"] == check
@@ -398,8 +398,7 @@ def test_files_given_the_wrong_way_round_or_not_there(place: Place, galleries: G
 @pytest.mark.parametrize("name", ["out", "apart/fr.keys"])
 def test_a_newer_format_is_refused(place: Place, galleries: Galleries, name: str) -> None:
     place.back_up("out")
-    with closing(apsw.Connection(str(place.path / name))) as connection:
-        connection.execute("PRAGMA user_version = 99")
+    execute(place.path / name, "PRAGMA user_version = 99")
     with pytest.raises(StoreNewer):
         place.restore("out")
 
@@ -450,8 +449,7 @@ def test_a_newer_store_and_a_wrong_key_are_told(place: Place, closed: None) -> N
     for ask in (verify, lambda folder, key: place.back_up("out", folder, key)):
         with pytest.raises(WrongKey):
             ask(place.data, OTHER_KEY)
-    with closing(apsw.Connection(str(place.data / DATABASE_NAME))) as connection:
-        connection.execute(f"PRAGMA user_version = {SCHEMA.version + 1}")
+    execute(place.data / DATABASE_NAME, f"PRAGMA user_version = {SCHEMA.version + 1}")
     for ask in (verify, lambda folder, key: place.back_up("out", folder, key)):
         with pytest.raises(StoreNewer):
             ask(place.data, KEY)
@@ -465,12 +463,7 @@ def test_verification_says_how_much_it_looked_at_while_the_store_is_open(place: 
 
 
 def test_verification_and_a_backup_find_a_log_that_lost_commits(place: Place) -> None:
-    left = place.path / "left"
-    left.mkdir()
-    with fill(place):
-        for name in (DATABASE_NAME, f"{DATABASE_NAME}-wal"):
-            (left / name).write_bytes((place.data / name).read_bytes())
-    log = left / f"{DATABASE_NAME}-wal"
+    left, log = left_by_a_dead_process(place)
     whole = log.read_bytes()
     assert verify(left, KEY) == Verified(3, 7, 24, 12, 27)  # the control
     (left / f"{DATABASE_NAME}-shm").unlink(missing_ok=True)
@@ -520,8 +513,7 @@ def test_a_growing_log_is_not_taken_for_damaged(
 )
 def test_verification_finds_what_was_altered(place: Place, sql: str, check: str, closed: None) -> None:
     database = place.data / DATABASE_NAME
-    with closing(apsw.Connection(str(database))) as connection:
-        connection.execute(sql).fetchall()
+    execute(database, sql)
     before = database.read_bytes()
     with pytest.raises(StoreCorrupt) as raised:
         verify(place.data, KEY)
