@@ -140,8 +140,7 @@ def test_the_oldest_dead_key_makes_room(tmp_path: Path, clocks: Clocks) -> None:
         assert len(store.keys()) == 3
 
 
-def test_any_keys_stays_true(tmp_path: Path, clocks: Clocks) -> None:
-    """A server that asks everybody for a key must not begin to ask nobody."""
+def test_a_server_that_asks_for_keys_asks_for_ever(tmp_path: Path, clocks: Clocks) -> None:
     with open_store(tmp_path / "data", clocks) as store:
         store.forget_time_seen()
         assert not store.any_keys()
@@ -455,10 +454,9 @@ def test_retry_after_is_enough_and_not_too_much() -> None:
     wait_ms = round(float(caught.value.metadata["retry_after_s"]) * 1000)
     assert 99 <= wait_ms <= 101
     clocks.passes(wait_ms - 5)
-    with pytest.raises(RateLimited):
-        counted.spend("key:a", BUDGET)
+    assert taken(counted, BUDGET) == 0
     clocks.passes(5)
-    counted.spend("key:a", BUDGET)
+    assert taken(counted, BUDGET) == 1
 
 
 def test_searches_of_a_day() -> None:
@@ -490,7 +488,7 @@ def test_searches_left_are_told_and_not_counted() -> None:
     assert counted.searches_left("key:a", BUDGET) == 100
 
 
-def test_idle_principals_are_forgotten() -> None:
+def test_only_idle_principals_are_forgotten_and_memory_is_bounded() -> None:
     clocks, counted = fresh()
     for number in range(500):
         counted.spend(f"key:{number}", BUDGET)
@@ -500,24 +498,17 @@ def test_idle_principals_are_forgotten() -> None:
         counted.spend("key:a", BUDGET)
         clocks.passes(100)
     assert len(counted) == 1
-
-
-def test_who_has_searched_today_is_not_idle() -> None:
-    clocks, counted = fresh()
     assert searched(counted, BUDGET) == 100
     clocks.passes(HOUR_MS)
     for number in range(500):
         counted.spend(f"key:{number}", BUDGET)
         clocks.passes(1_000)
-    assert searched(counted, BUDGET) == 0
-
-
-def test_memory_is_bounded() -> None:
-    _, counted = fresh(max_principals=50)
+    assert searched(counted, BUDGET) == 0  # who has searched today is not idle
+    _, few = fresh(max_principals=50)
     for number in range(1_000):
-        counted.search(f"key:{number}", BUDGET)
-    assert len(counted) == 50
-    assert searched(counted, BUDGET, "key:999") == 99  # those who called last are remembered
+        few.search(f"key:{number}", BUDGET)
+    assert len(few) == 50
+    assert searched(few, BUDGET, "key:999") == 99  # those who called last are remembered
 
 
 def test_threads_get_no_more_than_one() -> None:

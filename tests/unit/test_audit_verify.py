@@ -351,13 +351,6 @@ def test_a_chain_that_was_put_back_gets_no_checkpoint(
     assert write(before, tmp_path / "new").agrees == [True]
 
 
-def test_a_chain_of_another_store_gets_none(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    write(Audited().created().fill(3), folder)
-    heard = write(Audited().created().fill(9), folder)
-    assert (numbers(folder), heard.agrees, heard.written) == ([3], [False], 0)
-    assert "other_key, record 3" in caplog.text
-
-
 def test_a_checkpoint_that_was_changed_is_told(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     audited = Audited().created().fill(3)
     write(audited, folder)
@@ -381,14 +374,6 @@ def test_no_file_is_not_read(make: Callable[[Path], None], folder: Path, caplog:
     heard = write(Audited().created().fill(3), folder)
     assert (heard.agrees, heard.written) == ([False], 0)
     assert "it is unreadable" in caplog.text
-
-
-def test_a_chain_that_was_altered_gets_none(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    audited = Audited().created().fill(3)
-    write(audited, folder)
-    audited.sql("UPDATE audit SET mac = zeroblob(16) WHERE seq = 3")
-    assert write(audited, folder).written == 0
-    assert "could not be written" in caplog.text
 
 
 def test_a_folder_of_the_home_is_found_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

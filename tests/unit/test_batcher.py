@@ -98,11 +98,9 @@ def until_idle(batcher: Batcher[int, int], lanes: int) -> None:
 def test_items_of_different_calls_share_a_batch_of_an_allowed_size() -> None:
     model = Model()
     with batching(model) as batcher:
-        first = busy(model, batcher)
-        futures = [batcher.submit([n], Ticket()) for n in range(1, 8)]
+        futures = [busy(model, batcher), *(batcher.submit([n], Ticket()) for n in range(1, 8))]
         model.gate.set()
-        assert [future.result(SOON) for future in futures] == [[2 * n] for n in range(1, 8)]
-        assert first.result(SOON) == [198]
+        assert [future.result(SOON) for future in futures] == [[198], *([2 * n] for n in range(1, 8))]
     assert model.batches == [[99], [1, 2, 3, 4], [5, 6], [7]]
 
 
@@ -228,30 +226,21 @@ def test_a_full_queue_refuses_interactive_items_at_once_and_says_the_limit() -> 
         assert batcher.submit(range(1, 10), Ticket()).result(SOON) == [2 * n for n in range(1, 10)]
 
 
-def test_bulk_items_wait_for_room_and_leave_interactive_ones_theirs() -> None:
-    model = Model()
-    with batching(model, max_queued=1) as batcher, ThreadPoolExecutor(1) as pool:
+def test_bulk_items_wait_for_room_until_their_call_ends_and_leave_interactive_ones_theirs() -> None:
+    model, ended = Model(), Ticket(bulk=True)
+    with batching(model, max_queued=1) as batcher, ThreadPoolExecutor(2) as pool:
         busy(model, batcher)
         batcher.submit([1], Ticket(bulk=True))
-        waiting = pool.submit(batcher.submit, [2], Ticket(bulk=True))
+        waiting, ending = (pool.submit(batcher.submit, [2], ticket) for ticket in (Ticket(bulk=True), ended))
         time.sleep(0.05)
         assert not waiting.done()
+        ended.cancel()
+        with pytest.raises(CallEnded):
+            ending.result(SOON)
         interactive = batcher.submit([3], Ticket())
         model.gate.set()
         assert interactive.result(SOON) == [6]
         assert waiting.result(SOON).result(SOON) == [4]
-
-
-def test_a_bulk_item_stops_waiting_for_room_when_its_call_ends() -> None:
-    model = Model()
-    with batching(model, max_queued=1) as batcher, ThreadPoolExecutor(1) as pool:
-        busy(model, batcher)
-        batcher.submit([1], Ticket(bulk=True))
-        ticket = Ticket(bulk=True)
-        waiting = pool.submit(batcher.submit, [2], ticket)
-        ticket.cancel()
-        with pytest.raises(CallEnded):
-            waiting.result(SOON)
 
 
 def test_cancelled_and_expired_items_never_reach_the_model() -> None:
@@ -403,11 +392,8 @@ def test_a_lane_that_cannot_run_an_allowed_size_stops_the_start(failure: BaseExc
         pass
 
 
-def test_a_model_that_gives_another_number_of_results_is_a_failure_not_a_shift() -> None:
-    def model(batch: Sequence[int]) -> Sequence[int]:
-        return [*batch, 0] if 7 in batch else batch
-
-    with batching(model) as batcher:
+def test_another_number_of_results_is_a_failure_and_not_a_shift() -> None:
+    with batching(lambda batch: [*batch, 0] if 7 in batch else batch) as batcher:
         with pytest.raises(ValueError, match="2 results for 1 items"):
             batcher.submit([7], Ticket()).result(SOON)
         assert batcher.submit([8], Ticket()).result(SOON) == [8]
