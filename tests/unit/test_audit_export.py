@@ -278,7 +278,7 @@ def test_an_export_in_steps_is_whole(audit: AuditCalls, monkeypatch: pytest.Monk
     assert verify_export(lines, key) == Verified(audit.audit_checkpoint().chain_id, CHANGES - after, CHANGES, 1)
 
 
-def test_what_is_recorded_while_it_is_exported_is_in_it(
+def test_records_made_during_an_export_are_in_it(
     galleries: Galleries, audit: AuditCalls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audits, "_STEP", 3)

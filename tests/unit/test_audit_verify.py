@@ -214,23 +214,14 @@ def test_it_comes_back_and_is_signed() -> None:
         assert not a_checkpoint(**more).is_signed_by(SIGNING_KEY.public_key())
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"seq": -1},
-        {"seq": True},
-        {"at_ms": 2**53},
-        {"hash": "AA" * 32},
-        {"hash": "00" * 31},
-        {"chain_id": "x" * 32},
-        {"key_id": ""},
-        {"signature": "A" * 85},
-        {"signature": "+" * 86},
-    ],
-)
-def test_what_no_checkpoint_says_is_none(more: dict[str, object]) -> None:
-    with pytest.raises(ValueError):
-        a_checkpoint(**more)
+def test_impossible_checkpoints_are_none() -> None:
+    wrong: tuple[dict[str, object], ...] = (
+        *({"seq": -1}, {"seq": True}, {"at_ms": 2**53}, {"hash": "AA" * 32}, {"hash": "00" * 31}),
+        *({"chain_id": "x" * 32}, {"key_id": ""}, {"signature": "A" * 85}, {"signature": "+" * 86}),
+    )
+    for more in wrong:
+        with pytest.raises(ValueError):
+            a_checkpoint(**more)
 
 
 def test_other_bytes_are_no_checkpoint() -> None:
@@ -243,11 +234,7 @@ def test_other_bytes_are_no_checkpoint() -> None:
         and base64.urlsafe_b64decode(a_checkpoint().signature[:-1] + letter + "==") == last
     )
     for changed in (
-        b"",
-        b"{}",
-        b"[]",
-        b"\xff",
-        b"[" * 1_000,
+        *(b"", b"{}", b"[]", b"\xff", b"[" * 1_000),
         data + b" ",
         data.replace(b'"v":1', b'"v":2'),
         data.replace(b'"seq":7', b'"seq":7.0'),
@@ -349,6 +336,17 @@ def test_a_chain_that_was_put_back_gets_no_checkpoint(
     assert numbers(folder) == [5, 6]
     (tmp_path / "new").mkdir()
     assert write(before, tmp_path / "new").agrees == [True]
+
+
+def test_chains_of_another_store_and_altered_ones_get_none(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    audited = Audited().created().fill(3)
+    write(audited, folder)
+    heard = write(Audited().created().fill(9), folder)
+    assert (numbers(folder), heard.agrees, heard.written) == ([3], [False], 0)
+    assert "other_key, record 3" in caplog.text
+    audited.sql("UPDATE audit SET mac = zeroblob(16) WHERE seq = 3")
+    assert write(audited, folder).written == 0
+    assert "could not be written" in caplog.text
 
 
 def test_a_checkpoint_that_was_changed_is_told(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

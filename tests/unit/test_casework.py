@@ -422,15 +422,6 @@ def test_what_has_expired_is_there_for_nobody(store: CaseStore, clock: Clock) ->
     assert record.actor == "system"
 
 
-def test_no_case_like_that(store: CaseStore, clock: Clock) -> None:
-    for reference, expires_ms in ((" x", None), ("x", START_MS)):
-        with pytest.raises(InvalidField):
-            a_case(store, reference, expires_ms)
-    assert store.cases() == ()
-    with pytest.raises(UnknownCase):
-        store.case("0" * 16)
-
-
 def test_an_examination_comes_back_with_its_photos(store: CaseStore) -> None:
     case = a_case(store)
     own = searched(store, case)
@@ -445,7 +436,11 @@ def test_an_examination_comes_back_with_its_photos(store: CaseStore) -> None:
     assert store.case(case.case_id).examinations == 1
 
 
-def test_no_examination_like_that(store: CaseStore) -> None:
+def test_impossible_cases_and_examinations_are_refused(store: CaseStore) -> None:
+    for reference, expires_ms in ((" x", None), ("x", START_MS)):
+        with pytest.raises(InvalidField):
+            a_case(store, reference, expires_ms)
+    assert store.cases() == ()
     case = a_case(store)
     with pytest.raises(ValueError, match="1000"):
         store.add_examination(case.case_id, a_search(PROBE), some_candidates(1, photos=False) * 1_001, PROBE)
@@ -459,6 +454,8 @@ def test_no_examination_like_that(store: CaseStore) -> None:
         store.add_examination("0" * 16, a_search(PROBE), (), PROBE)
     with pytest.raises(UnknownExamination):
         store.examination("0" * 16)
+    with pytest.raises(UnknownCase):
+        store.case("0" * 16)
     assert store.examinations_of(case.case_id) == ()
     assert told(store, "case.search") == []
 
