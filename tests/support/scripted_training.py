@@ -125,7 +125,11 @@ class ScriptedTraining(training_pb2_grpc.TrainingServiceServicer):
         if "silent" in request.datasets:
             self.cancelled.wait(10)
         if "cut" not in request.datasets:
-            yield training_pb2.CreateCourseResponse(course=course("c1"))
+            made = course("c1")
+            made.learned_from.extend(request.learn_from)
+            made.learned_items, made.quarantined_items = 2 * len(request.learn_from), len(request.learn_from)
+            made.excluded_photos = len(request.exclude_photos)
+            yield training_pb2.CreateCourseResponse(course=made)
 
     def CreateCohort(self, request: Any, context: Any) -> training_pb2.CreateCohortResponse:  # noqa: N802
         self._called("CreateCohort", request, context)

@@ -33,7 +33,7 @@ from fr_training.simulation.claims import Claim
 from fr_training.simulation.cli import simulate
 from fr_training.simulation.study import Sizes, Study, run_study
 from support.cli import fr_at, reason_of
-from support.scripted_training import ScriptedTraining, course, picture, serving_training, trial
+from support.scripted_training import ScriptedTraining, picture, serving_training, trial
 
 
 @pytest.fixture
@@ -120,16 +120,9 @@ NOW = datetime(2026, 11, 26, 14, 30, tzinfo=timezone(timedelta(hours=2)))
 
 
 def answered(trainee_id: str, sitting: str, state: str, at: datetime | None) -> training_pb2.SittingProgress:
-    found = training_pb2.SittingProgress(
-        trainee_id=trainee_id,
-        sitting=sitting,
-        state=training_pb2.SessionState.Value(f"SESSION_STATE_{state}"),
-        block_id="a-block-with-a-long-name-before-the-training",
-        answered=100,
-        trials=383,
-        scored=99,
-        right=88,
-    )
+    found = training_pb2.SittingProgress(trainee_id=trainee_id, sitting=sitting, answered=100, trials=383)
+    found.state = training_pb2.SessionState.Value(f"SESSION_STATE_{state}")
+    found.block_id, found.scored, found.right = "a-block-with-a-long-name-before-the-training", 99, 88
     if at is not None:
         found.last_time.FromDatetime(at)
     return found
@@ -176,30 +169,17 @@ def test_a_class_fits_a_terminal_of_80_by_24() -> None:
 A, B = "ab" * 32, "0f" * 32
 
 
-class Learning(ScriptedTraining):
-    """Makes a course that tells what it learned."""
-
-    def CreateCourse(self, request: Any, context: Any) -> Iterator[training_pb2.CreateCourseResponse]:  # noqa: N802
-        self.requests.append(("CreateCourse", request))
-        made = course("c2")
-        made.learned_from.extend(request.learn_from)
-        made.learned_items, made.quarantined_items = 2 * len(request.learn_from), len(request.learn_from)
-        made.excluded_photos = len(request.exclude_photos)
-        yield training_pb2.CreateCourseResponse(course=made)
-
-
-def test_a_course_learns_from_others_and_tells_what(tmp_path: Path) -> None:
-    service, listed = Learning(), tmp_path / "wrong.txt"
+def test_a_course_learns_from_others_and_tells_what(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
+    listed = tmp_path / "wrong.txt"
     listed.write_text(f"# label errors\n{A}  a/1.jpg\n\n{B} *b.jpg\n{A}\n", encoding="utf-8")
     made = ("plan", "taster-90", "--dataset", "lfw", "--learn-from", "c0", "--learn-from", "c1", "--exclude", listed)
-    with serving_training(service) as target:
-        code, out, _ = fr(target, *made)
-        assert code == 0
-        assert "Learned: answers have moved the difficulty of 4 of 40 items; set aside: 2." in " ".join(out.split())
-        found = json.loads(fr(target, *made, "--json")[1])
-        assert (found["learned_from"], found["learned_items"], found["excluded_photos"]) == (["c0", "c1"], 4, 2)
-        code, out, _ = fr(target, *made[:4])
-        assert (code, "Learned" in out) == (0, False)
+    code, out, _ = fr(target, *made)
+    assert code == 0
+    assert "Learned: answers have moved the difficulty of 4 of 40 items; set aside: 2." in " ".join(out.split())
+    found = json.loads(fr(target, *made, "--json")[1])
+    assert (found["learned_from"], found["learned_items"], found["excluded_photos"]) == (["c0", "c1"], 4, 2)
+    code, out, _ = fr(target, *made[:4])
+    assert (code, "Learned" in out) == (0, False)
     first, _, last = service.calls("CreateCourse")
     assert (list(first.learn_from), list(first.exclude_photos)) == (["c0", "c1"], [A, B])
     assert (list(last.learn_from), list(last.exclude_photos)) == ([], [])

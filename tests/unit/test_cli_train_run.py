@@ -6,8 +6,8 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -98,6 +98,13 @@ def taken(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
 Taken = Callable[..., Seen]
 
 
+def rating(left_s: int | None = None, **refusals: list[str]) -> ScriptedTraining:
+    """One pair to rate, of a service that refuses calls."""
+    service = ScriptedTraining([trial("RATE", PAIR, left_s=left_s)])
+    service.refusals.update(refusals)
+    return service
+
+
 def decisions(service: ScriptedTraining) -> list[Any]:
     return service.calls("SubmitDecision")
 
@@ -136,7 +143,7 @@ def test_a_sitting_is_taken_from_consent_to_its_end(taken: Taken, monkeypatch: p
 
 def test_without_consent_nothing_begins(taken: Taken) -> None:
     for lines in ((), ("n",), ("",)):
-        service = ScriptedTraining([trial("RATE", PAIR)])
+        service = rating()
         seen = taken(service, *lines)
         assert (seen.status, names(service), "Nothing has begun." in seen.text) == (1, ["JoinCourse"], True)
 
@@ -165,20 +172,15 @@ def test_each_exercise_asks_its_own_question(taken: Taken) -> None:
         taken(ScriptedTraining([newer]), *BEGIN, "1")
 
 
-@pytest.mark.parametrize(
-    ("lines", "interrupted", "status", "last", "words"),
-    [
+def test_a_sitting_ends_before_its_last_trial(taken: Taken) -> None:
+    for lines, interrupted, status, last, words in (
         ((), False, 1, "PauseSession", "The answers ended before the sitting."),
         ((), True, 130, "PauseSession", "the same command continues"),
         (("f", "y"), False, 0, "FinishSession", "The sitting is ended: 0 of 1 trials have an answer."),
-    ],
-)
-def test_a_sitting_ends_before_its_last_trial(
-    taken: Taken, lines: tuple[str, ...], interrupted: bool, status: int, last: str, words: str
-) -> None:
-    service = ScriptedTraining([trial("RATE", PAIR)])
-    seen = taken(service, *BEGIN, *lines, interrupted=interrupted)
-    assert (seen.status, names(service)[-1], words in seen.text) == (status, last, True)
+    ):
+        service = rating()
+        seen = taken(service, *BEGIN, *lines, interrupted=interrupted)
+        assert (seen.status, names(service)[-1], words in seen.text) == (status, last, True)
 
 
 def test_whom_the_trainee_knows_is_told_with_every_step_of_the_trial(taken: Taken) -> None:
@@ -262,9 +264,7 @@ def test_a_pause_in_the_midst_of_a_trial_keeps_what_was_typed(taken: Taken) -> N
     taken(service, *BEGIN, "first", "p", "", "second", "", "p", "", "1")
     assert service.calls("LockNotes")[0].notes == "first\nsecond"
     assert names(service).count("PauseSession") == names(service).count("ResumeSession") == 2
-    service = ScriptedTraining([trial("RATE", PAIR)])
-    service.refusals["SubmitDecision"] = ["SESSION_PAUSED"]  # from elsewhere
-    service.refusals["NextTrial"] = ["SESSION_PAUSED"]
+    service = rating(SubmitDecision=["SESSION_PAUSED"], NextTrial=["SESSION_PAUSED"])  # from elsewhere
     taken(service, "y", "", "", "2", "")
     assert [one.rating.rating for one in decisions(service)] == [2, 2]
     assert names(service).count("ResumeSession") == 2
@@ -279,8 +279,7 @@ def test_the_same_answer_is_sent_again_after_a_lost_connection(taken: Taken, rea
     service.refusals["LockNotes"] = [LOST]
     seen = taken(service, *BEGIN, "note", "", "-2")
     sent = decisions(service)
-    assert len(sent) == times + 1
-    assert all(one == sent[0] for one in sent)
+    assert sent == [sent[0]] * (times + 1)
     assert len(service.calls("LockNotes")) == 2
     assert seen.slept[:2] == [1.0, 1.0]
     assert seen.text.count("is kept here, and is sent when the server is back") == 2
@@ -291,16 +290,14 @@ def test_the_same_answer_is_sent_again_after_a_lost_connection(taken: Taken, rea
 
 
 def test_a_server_that_is_away_is_waited_for_and_come_back_to(taken: Taken) -> None:
-    service = ScriptedTraining([trial("RATE", PAIR)])
-    service.refusals["SubmitDecision"] = [LOST, LOST]
+    service = rating(SubmitDecision=[LOST, LOST])
     seen = taken(service, *BEGIN, "-2")
     # The server takes the time without it off the block when the session is started again, before the answer comes.
     assert names(service)[4:] == ["SubmitDecision", *["StartSession", "SubmitDecision"] * 2, "NextTrial"]
     assert not service.calls("StartSession")[-1].consent
     assert seen.slept == list(DELAYS_S[:2])
     assert seen.connections == 3  # gRPC itself would call a server that was long away again after minutes
-    service = ScriptedTraining([trial("RATE", PAIR)])
-    service.refusals["SubmitDecision"] = [LOST] * 200  # far longer than anybody would let a command try in the dark
+    service = rating(SubmitDecision=[LOST] * 200)  # far longer than anybody would let a command try in the dark
     seen = taken(service, *BEGIN, "-2")
     assert (len(decisions(service)), seen.status) == (201, 0)
     assert set(seen.slept[3:]) == {DELAYS_S[-1]}
@@ -311,8 +308,7 @@ def test_ctrl_c_ends_the_waiting(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     def impatient(delay_s: float) -> None:
         raise KeyboardInterrupt
 
-    service = ScriptedTraining([trial("RATE", PAIR)])
-    service.refusals["SubmitDecision"] = service.refusals["PauseSession"] = [LOST] * 20
+    service = rating(SubmitDecision=[LOST] * 20, PauseSession=[LOST] * 20)
     monkeypatch.setattr(sys, "stdin", Keyboard([*BEGIN, "1"], False))
     with serving_training(service) as target, Client(target) as client, pytest.raises(typer.Exit) as ended:
         take(lambda: client.training, "s3cret", "", None, None, SHORT, impatient, REPORT)
@@ -322,17 +318,12 @@ def test_ctrl_c_ends_the_waiting(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert "the same command continues" in error
 
 
-def test_time_without_a_connection_is_not_counted_and_refused_answers_are_asked_again(
-    taken: Taken, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_time_with_a_connection_counts(taken: Taken, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = count(step=10)  # a clock that goes on by ten seconds whenever it is read
     monkeypatch.setattr(run, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
-    service = ScriptedTraining([trial("RATE", PAIR, left_s=60)])
-    service.refusals["SubmitDecision"] = [LOST, LOST, "INVALID_RATING"]
-    seen = taken(service, *BEGIN, "1", "2")
+    seen = taken(rating(60, SubmitDecision=[LOST, LOST, "INVALID_RATING"]), *BEGIN, "1", "2")
     assert [line[:12] for line in seen.text.splitlines() if "left]" in line] == ["[0:50 left] "] * 2
-    service = ScriptedTraining([trial("RATE", PAIR, left_s=60)])
-    service.refusals["SubmitDecision"] = ["INVALID_RATING"]
+    service = rating(60, SubmitDecision=["INVALID_RATING"])
     seen = taken(service, *BEGIN, "k", "1", "2")
     assert [(one.rating.rating, one.known_to_me) for one in decisions(service)] == [(1, True), (2, True)]
     assert len(seen.sizes) == 1
@@ -340,8 +331,7 @@ def test_time_without_a_connection_is_not_counted_and_refused_answers_are_asked_
 
 @pytest.mark.parametrize("reason", ["BLOCK_EXPIRED", "DECISION_LOCKED", "WRONG_STEP", "UNKNOWN_TRIAL"])
 def test_a_trial_that_is_over_is_told_and_gone_on_from(taken: Taken, reason: str) -> None:
-    service = ScriptedTraining([trial("RATE", PAIR)])
-    service.refusals["SubmitDecision"] = [reason]
+    service = rating(SubmitDecision=[reason])
     seen = taken(service, *BEGIN, "1", "2")
     assert [one.rating.rating for one in decisions(service)] == [1, 2]
     assert "Not now." not in seen.text  # the server's sentence, which is for programs
@@ -350,24 +340,20 @@ def test_a_trial_that_is_over_is_told_and_gone_on_from(taken: Taken, reason: str
 
 
 def test_a_server_that_always_refuses_is_not_asked_for_ever(taken: Taken) -> None:
-    service = ScriptedTraining([trial("RATE", PAIR)])
-    service.refusals["SubmitDecision"] = ["WRONG_STEP"] * 50
+    service = rating(SubmitDecision=["WRONG_STEP"] * 50)
     with pytest.raises(FrApiError, match="Not now"):
         taken(service, *BEGIN, *["1"] * 50)
     assert len(decisions(service)) == 6
-    service = ScriptedTraining([trial("RATE", PAIR)])
-    service.refusals["SubmitDecision"] = ["STORE_FAILED"]
     with pytest.raises(FrApiError):
-        taken(service, *BEGIN, "1")
+        taken(rating(SubmitDecision=["STORE_FAILED"]), *BEGIN, "1")
 
 
 class Late(ScriptedTraining):
-    """The time of its first block runs out at a call; a second block follows, or the end."""
+    """The time of its first block runs out at an answer; a second block follows, or the end."""
 
-    def __init__(self, at: str, *, last: bool = False) -> None:
+    def __init__(self, last: bool) -> None:
         super().__init__([trial("RATE", PAIR, left_s=60)])
-        self.refusals["SubmitDecision"] = ["BLOCK_EXPIRED"] if at == "SubmitDecision" else []
-        self.at = at
+        self.refusals["SubmitDecision"] = ["BLOCK_EXPIRED"]
         self.last = last
 
     def _sitting(self) -> training_pb2.Sitting:
@@ -375,7 +361,7 @@ class Late(ScriptedTraining):
         return training_pb2.Sitting(name="day-1", title="Day 1", blocks=[self._block(), *more])
 
     def _called(self, name: str, request: Any, context: Any) -> None:
-        if name == self.at:
+        if name == "SubmitDecision":
             self.steps = []
         super()._called(name, request, context)
 
@@ -389,7 +375,7 @@ class Late(ScriptedTraining):
 
 @pytest.mark.parametrize("last", [False, True])
 def test_a_block_whose_time_ran_out_is_named(taken: Taken, last: bool) -> None:
-    seen = taken(Late("SubmitDecision", last=last), *BEGIN, "1", "")
+    seen = taken(Late(last), *BEGIN, "1", "")
     assert "The time of this block is over: this answer does not count.\n" in seen.text
     assert seen.text.count("The time of block 1 (Pairs) ran out; 1 trial stays without an answer.") == 1
 
@@ -403,7 +389,7 @@ def test_a_probability_that_contradicts_the_rating_is_asked_once_more(taken: Tak
         (("0", "1", "100"), 1.0, "In percent: 100 or 1? Type 100 or 1%."),
         (("2", "0,9", "90"), 0.9, "In percent: 90 or 0.9? Type 90 or 0.9%."),
     ):
-        service = ScriptedTraining([trial("RATE", PAIR)])
+        service = rating()
         seen = taken(service, *BEGIN, *typed, "", style=Style())
         (given,) = decisions(service)
         assert (given.rating.p_same if given.rating.HasField("p_same") else None) == meant
@@ -413,20 +399,14 @@ def test_a_probability_that_contradicts_the_rating_is_asked_once_more(taken: Tak
 
 
 def test_a_server_that_starts_is_waited_for_in_silence(taken: Taken) -> None:
-    service = ScriptedTraining([trial("RATE", PAIR)])
-    service.refusals["JoinCourse"], service.refusals["StartSession"] = [LOST, "NOT_READY"], ["NOT_READY"]
-    seen = taken(service, *BEGIN, "1")
-    assert seen.status == 0
+    seen = taken(rating(JoinCourse=[LOST, "NOT_READY"], StartSession=["NOT_READY"]), *BEGIN, "1")
+    assert (seen.status, seen.connections, "The server" in seen.text) == (0, 4, False)
     assert seen.slept == [*FIRST_DELAYS_S[:2], FIRST_DELAYS_S[0]]
-    assert seen.connections == 4
-    assert "The server" not in seen.text
 
 
 def test_a_block_that_was_begun_elsewhere_is_gone_on_with(taken: Taken) -> None:
-    service = ScriptedTraining([trial("RATE", PAIR)])
-    service.refusals["NextTrial"] = ["INVALID_FIELD"]
     with pytest.raises(FrApiError):  # of the first call, which begins no block, nothing is to be understood
-        taken(service, *BEGIN, "1")
+        taken(rating(NextTrial=["INVALID_FIELD"]), *BEGIN, "1")
 
     class Elsewhere(ScriptedTraining):
         def NextTrial(self, request: Any, context: Any) -> training_pb2.NextTrialResponse:  # noqa: N802
@@ -441,7 +421,7 @@ def test_a_block_that_was_begun_elsewhere_is_gone_on_with(taken: Taken) -> None:
 
 
 def test_the_sitting_is_the_next_or_the_named_one(taken: Taken) -> None:
-    service = ScriptedTraining([trial("RATE", PAIR)])
+    service = rating()
     with pytest.raises(Unusable, match="it has: day-0, day-1"):
         taken(service, "y", sitting="day-2")
     assert "all sittings are finished" in taken(service, sitting="day-0").text
@@ -453,15 +433,6 @@ def test_the_sitting_is_the_next_or_the_named_one(taken: Taken) -> None:
     assert len(decisions(service)) == 1
 
 
-@contextmanager
-def umasked(mask: int) -> Iterator[None]:
-    before = os.umask(mask)
-    try:
-        yield
-    finally:
-        os.umask(before)
-
-
 @pytest.mark.parametrize(
     ("words", "typed", "environment"),
     [(["--code", "s3cret"], "", {}), ([], "", {"FR_TRAINEE_CODE": "s3cret"}), ([], "s3cret\n", {})],
@@ -470,7 +441,8 @@ def test_a_code_is_taken_in_three_ways_and_shown_in_none(
     tmp_path: Path, words: list[str], typed: str, environment: dict[str, str]
 ) -> None:
     service = ScriptedTraining([trial("NOTE", [picture("p", "PROBE")]), trial("RATE", PAIR)])
-    with serving_training(service) as target, umasked(0):
+    with serving_training(service) as target, ExitStack() as after:
+        after.callback(os.umask, os.umask(0))
         more = ["--short", "--keys", "1-7", "--pictures", str(tmp_path / "p"), "--no-viewer"]
         typed += "y\n\nGröße \N{BULLET}\n\n7\n"
         code, out, error = fr_at(target, "train", "run", *words, *more, typed=typed, **environment)
@@ -487,7 +459,7 @@ def test_a_code_is_taken_in_three_ways_and_shown_in_none(
 def test_the_command_for_the_report_has_the_options_that_were_given(tmp_path: Path, words: list[str]) -> None:
     secrets = {"FR_TRAINEE_CODE": "s3cret", "FR_KEY": "frk_s3cret", "FR_CA": str(tmp_path / "no ca.pem")}
     typed = "\n".join([*BEGIN, *words]) + "\n"
-    service = ScriptedTraining([trial("RATE", PAIR)])
+    service = rating()
     with serving_training(service) as target:
         connection = tmp_path / "the class.toml"
         connection.write_text(f'server = "{target}"\nkey = "frk_s3cret"\n')
