@@ -423,18 +423,6 @@ def served(points: tuple[LoadPoint, ...], batches: tuple[Batches, ...]) -> Bench
     )
 
 
-def test_the_json_begins_with_the_figures_and_a_missed_bar_decides_only_if_it_was_named() -> None:
-    report = served((), ())
-    page = page_of(report)
-    content = json.loads(page.json)
-    assert list(content)[:4] == ["photos_per_s", "faces_per_s", "peer_photos_per_s", "ratio"]
-    assert [content[key] for key in list(content)[:4]] == [2.0, 4.0, None, None]
-    assert {"machine", "versions", "pack", "device", "precision", "settings", "rounds", "rates"} <= set(content)
-    assert content["bars"] == [{"name": "photos_per_s", "value": 2.0, "bar": ">= 2500", "met": False}]
-    assert page.missed
-    assert not page_of(replace(report, held=(Held("overhead_ratio", 2.0, Bar(1.25, at_least=False)),))).missed
-
-
 def test_a_report_is_written_as_json_page_and_plots(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     calls = (call(0.0, 0.1), call(0.0, 0.3))
@@ -443,9 +431,14 @@ def test_a_report_is_written_as_json_page_and_plots(tmp_path: Path) -> None:
     )
     page = page_of(served(points, (Batches("embedder", ((1.0, 3), (None, 2))),)))
     paths = page.write(tmp_path / "new", "fr bench serve --photos lfw")
+    assert page.missed
+    report = replace(served((), ()), held=(Held("overhead_ratio", 2.0, Bar(1.25, at_least=False)),))
+    assert not page_of(report).missed  # it was not named
     ends = [path.name.removeprefix(page.stem) for path in paths]
     assert ends == [".json", ".md", "-latency.svg", "-batches.svg"]
     assert paths[0].read_text() == page.json
+    bar = {"name": "photos_per_s", "value": 2.0, "bar": ">= 2500", "met": False}
+    assert json.loads(page.json).items() >= {"photos_per_s": 2.0, "ratio": None, "bars": [bar]}.items()
     told = paths[1].read_text()
     for said in (
         "\n    fr bench serve --photos lfw\n",

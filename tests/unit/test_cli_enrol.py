@@ -45,57 +45,40 @@ def test_without_a_terminal_a_line_comes_every_ten_seconds(capsys: pytest.Captur
     ]
 
 
-@pytest.mark.parametrize(
-    ("stop", "some_refused", "status"),
-    [
-        (None, False, None),
-        (None, True, SOME_REFUSED),
-        (KeyboardInterrupt(), True, INTERRUPTED),
-        (Unusable("NO_PHOTOS", "There is none."), True, 1),
-    ],
-)
-def test_a_run_ends_with_the_status_that_it_has_earned(
-    stop: BaseException | None, some_refused: bool, status: int | None
-) -> None:
+def test_a_run_ends_with_the_status_that_it_has_earned() -> None:
     with pytest.raises(RuntimeError), Ending().noted():
         raise RuntimeError("a defect is not noted")
-    ending = Ending()
-    with ending.noted():
-        if stop is not None:
-            raise stop
-    assert ending.early == (stop is not None)
-    if status is None:
-        ending.leave(some_refused)
-        return
-    with pytest.raises(typer.Exit) as caught:
-        ending.leave(some_refused)
-    assert caught.value.exit_code == status
+    Ending().leave(False)
+    unusable = Unusable("NO_PHOTOS", "There is none.")
+    for stop, status in ((None, SOME_REFUSED), (KeyboardInterrupt(), INTERRUPTED), (unusable, 1)):
+        ending = Ending()
+        with ending.noted():
+            if stop is not None:
+                raise stop
+        assert ending.early == (stop is not None)
+        with pytest.raises(typer.Exit) as caught:
+            ending.leave(True)
+        assert caught.value.exit_code == status
 
 
-def touch(*paths: Path) -> None:
-    for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
 
 
 def test_a_folder_for_each_subject(tmp_path: Path) -> None:
-    touch(tmp_path / "b" / "2.JPG", tmp_path / "b" / "1.png", tmp_path / "a b" / "x.webp")
-    touch(tmp_path / ".git" / "x.jpg", tmp_path / "b" / "._x.jpg", tmp_path / ".DS_Store")
-    touch(tmp_path / unicodedata.normalize("NFD", "Zoë") / "x.jpg")  # the same id however the disk spells it
+    touch(tmp_path, "b/2.JPG", "b/1.png", "a b/x.webp", ".git/x.jpg", "b/._x.jpg", ".DS_Store")
+    touch(tmp_path, unicodedata.normalize("NFD", "Zoë") + "/x.jpg")  # the same id however the disk spells it
     found = read_folder(tmp_path)
-    assert [(photo.subject_id, photo.path.name) for photo in found.photos] == [
-        (unicodedata.normalize("NFC", "Zoë"), "x.jpg"),
-        ("a b", "x.webp"),
-        ("b", "1.png"),
-        ("b", "2.JPG"),
-    ]
-    assert found.photos[0].display_name == ""
+    photos = [(photo.subject_id, photo.path.name, photo.display_name) for photo in found.photos]
+    named = (unicodedata.normalize("NFC", "Zoë"), "x.jpg", "")
+    assert photos == [named, ("a b", "x.webp", ""), ("b", "1.png", ""), ("b", "2.JPG", "")]
     assert (found.empty_subjects, found.ignored) == ((), ())
 
 
 def test_what_is_no_photo_of_a_subject_is_told(tmp_path: Path) -> None:
-    for name in ("loose.jpg", "a/notes.txt", "a/x.jpg", "a/more/y.jpg", "only-notes/notes.txt"):
-        touch(tmp_path / name)
+    touch(tmp_path, "loose.jpg", "a/notes.txt", "a/x.jpg", "a/more/y.jpg", "only-notes/notes.txt")
     (tmp_path / "nobody").mkdir()
     found = read_folder(tmp_path)
     assert [photo.path.name for photo in found.photos] == ["x.jpg"]
@@ -105,8 +88,7 @@ def test_what_is_no_photo_of_a_subject_is_told(tmp_path: Path) -> None:
 
 def test_each_unnamed_photo_is_a_subject(tmp_path: Path) -> None:
     zoe = unicodedata.normalize("NFD", "Zoë")
-    for name in ("2.jpg", "trip/1.png", "trip/day 2/x.webp", "notes.txt", ".cache/x.jpg", f"{zoe}/1.png"):
-        touch(tmp_path / name)
+    touch(tmp_path, "2.jpg", "trip/1.png", "trip/day 2/x.webp", "notes.txt", ".cache/x.jpg", f"{zoe}/1.png")
     (tmp_path / "trip" / "round").symlink_to(tmp_path)
     found = read_unnamed(tmp_path)
     assert [photo.subject_id for photo in found.photos] == ["2.jpg", "Zoë/1.png", "trip/1.png", "trip/day 2/x.webp"]
@@ -159,7 +141,7 @@ def test_a_manifest_that_breaks_the_rules_is_refused_with_the_row(tmp_path: Path
 
 
 def test_sources_that_cannot_be_used_are_one_sentence(tmp_path: Path) -> None:
-    touch(tmp_path / "loose.jpg")
+    touch(tmp_path, "loose.jpg")
     (tmp_path / "empty").mkdir()
     for path, unnamed, says, reason in (
         (tmp_path / "nowhere", False, "nowhere cannot be read: No such file", "FILE_UNREADABLE"),

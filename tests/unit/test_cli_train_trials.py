@@ -26,23 +26,11 @@ from fr_client.cli.train.session import Blocks
 from support.scripted_training import face, picture
 
 
-@pytest.mark.parametrize(
-    ("typed", "scale", "rating"),
-    [
-        ("-3", Scale.SIGNED, -3),
-        (" 3 ", Scale.SIGNED, 3),
-        ("+2", Scale.SIGNED, 2),
-        ("0", Scale.SIGNED, 0),
-        ("\N{MINUS SIGN}1", Scale.SIGNED, -1),
-        ("1", Scale.SEVEN, -3),
-        ("4", Scale.SEVEN, 0),
-        ("7", Scale.SEVEN, 3),
-        ("+1", Scale.SEVEN, 1),
-        ("-2", Scale.SEVEN, -2),
-    ],
-)
-def test_a_rating_is_read_by_its_scale(typed: str, scale: Scale, rating: int) -> None:
-    assert keys.rating(typed, scale) == rating
+def test_a_rating_is_read_by_its_scale() -> None:
+    signed = {"-3": -3, " 3 ": 3, "+2": 2, "0": 0, "\N{MINUS SIGN}1": -1}
+    assert {typed: keys.rating(typed, Scale.SIGNED) for typed in signed} == signed
+    seven = {"1": -3, "4": 0, "7": 3, "+1": 1, "-2": -2}
+    assert {typed: keys.rating(typed, Scale.SEVEN) for typed in seven} == seven
 
 
 @pytest.mark.parametrize(
@@ -113,17 +101,13 @@ def test_the_time_that_is_left_stands_still_in_a_pause() -> None:
     assert countdown.is_over
 
 
-def rated(at: Dialog) -> int:
-    return at.ask("Rate:", lambda line: keys.rating(line, Scale.SIGNED))
-
-
 def test_what_was_typed_ahead_is_dropped_where_something_new_is_asked() -> None:
     def of(*lines: str) -> list[str]:
         left, told = iter(lines), list[str]()
         at = Dialog(
             lambda: next(left), told.append, told.append, lambda: told.append("-"), list, list, Countdown(lambda: 0.0)
         )
-        assert rated(at) == 1
+        assert at.ask("Rate:", lambda line: keys.rating(line, Scale.SIGNED)) == 1
         return [one.partition(":")[0] for one in told]
 
     assert of("k", "1") == ["Rate", "No people are shown now.", "Rate"]
@@ -226,13 +210,8 @@ def follow(*, late: bool = False, left_s: float | None = None) -> tuple[Blocks, 
 
 
 def test_a_sitting_that_is_over_was_ended_elsewhere_or_ran_out_of_time() -> None:
-    for found, expected in (
-        (follow(), 0),
-        (follow(left_s=60.0), 0),
-        (follow(left_s=0.5), 1),
-        (follow(left_s=60.0, late=True), 1),
-    ):
-        blocks, said = found
+    cases = ((follow(), 0), (follow(left_s=60.0), 0), (follow(left_s=0.5), 1), (follow(left_s=60.0, late=True), 1))
+    for (blocks, said), expected in cases:
         blocks.next_is(OVER)
         assert len(said) == expected
 
@@ -275,7 +254,7 @@ def test_each_photo_is_in_its_tile_whole_and_enlarged() -> None:
 def pixel(picture: Image.Image, x: int, y: int) -> tuple[int, int, int]:
     found = picture.getpixel((x, y))
     assert isinstance(found, tuple)
-    return (int(found[0]), int(found[1]), int(found[2]))
+    return int(found[0]), int(found[1]), int(found[2])
 
 
 def test_one_file_is_replaced_by_each_trial_and_gone_at_the_end(tmp_path: Path) -> None:
