@@ -153,13 +153,6 @@ def test_every_search_and_every_answer_about_subjects_is_recorded() -> None:
             assert rule.recorded, method
 
 
-def test_actions_are_words_of_the_audit() -> None:
-    assert action_of("/fr_api.v1.GalleryService/StreamSearch") == "gallery.stream_search"
-    assert action_of("/fr_api.v1.AccessService/WhoAmI") == "access.who_am_i"
-    for method in RULES:
-        Attribution().entry(None, action_of(method))  # type: ignore[arg-type] # no case, no subjects: not asked
-
-
 @dataclass
 class Known:
     """A resolver of what a test says."""

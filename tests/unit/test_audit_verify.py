@@ -39,6 +39,7 @@ from fr_server.storage.audits import LocalAudit
 from fr_server.telemetry.trust import Chain, Trust
 from support.audits import Audited, an_entry, keys_of
 
+MOVE = "UPDATE audit SET seq ="
 COPY = "CREATE TEMP TABLE old AS SELECT * FROM audit"
 
 
@@ -61,15 +62,12 @@ COPY = "CREATE TEMP TABLE old AS SELECT * FROM audit"
             "INSERT INTO audit SELECT 5, body, hash, mac FROM old WHERE seq = 2",
             (5, Why.INSERTED),
         ),
-        (
-            "UPDATE audit SET seq = -5 WHERE seq = 5; UPDATE audit SET seq = 5 WHERE seq = 6; "
-            "UPDATE audit SET seq = 6 WHERE seq = -5",
-            (5, Why.OUT_OF_ORDER),
-        ),
-        (
-            "UPDATE audit SET seq = -5 WHERE seq = 5; UPDATE audit SET seq = 5 WHERE seq = 9; "
-            "UPDATE audit SET seq = 9 WHERE seq = -5",
-            (5, Why.OUT_OF_ORDER),
+        *(
+            (
+                f"{MOVE} -5 WHERE seq = 5; {MOVE} 5 WHERE seq = {other}; {MOVE} {other} WHERE seq = -5",
+                (5, Why.OUT_OF_ORDER),
+            )
+            for other in (6, 9)
         ),
         (f"{COPY}; UPDATE audit SET body = (SELECT body FROM old WHERE seq = 9) WHERE seq = 5", (5, Why.OUT_OF_ORDER)),
         ("DELETE FROM audit WHERE seq > 5", (6, Why.TRUNCATED)),

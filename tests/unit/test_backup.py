@@ -456,12 +456,6 @@ def test_a_newer_store_and_a_wrong_key_are_told(place: Place, closed: None) -> N
     assert sorted(path.name for path in place.path.iterdir()) == ["apart", "data"]
 
 
-def test_verification_says_how_much_it_looked_at_while_the_store_is_open(place: Place, galleries: Galleries) -> None:
-    assert verify(place.data, KEY) == Verified(3, 7, 24, 12, 27)
-    enrol(galleries, "g", "subject-1", 77)
-    assert verify(place.data, KEY) == Verified(3, 7, 25, 13, 28)
-
-
 def test_verification_and_a_backup_find_a_log_that_lost_commits(place: Place) -> None:
     left, log = left_by_a_dead_process(place)
     whole = log.read_bytes()

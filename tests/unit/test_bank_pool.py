@@ -73,10 +73,6 @@ def hashes(found: Pool) -> list[str]:
     return ["".join(one.sha256[0] for one in person.photos) for person in found.people]
 
 
-def person(**labels: str) -> PoolPerson:
-    return PoolPerson(0, (), labels)
-
-
 def test_of_people_who_share_a_photo_one_stays() -> None:
     assert hashes(without_shared_photos(pool_of("ab", "d", "bce", "f", ""))) == ["bce", "d", "f"]
     assert hashes(without_shared_photos(pool_of("aab"))) == ["ab"]
@@ -88,12 +84,10 @@ def test_sex_and_age_are_read_from_the_kinds_that_data_sets_use() -> None:
     assert sex_of({"sex": "M"}) == "male"
     assert [age_of({"face_age": text}) for text in ("24", "old", "nan", "-1", "")] == [24.0, None, None, None, None]
     assert age_of({"age": "30.5"}) == 30.5
-
-
-def test_labels_that_all_share_are_kept_and_ages_by_ten_years() -> None:
-    a, b = person(gender="female", age="31", eth="x"), person(gender="female", age="39", eth="y")
+    ages = [{"gender": "female", "age": age, "eth": age} for age in ("31", "39")]
+    a, b, c = (PoolPerson(0, (), labels) for labels in (*ages, {"age": "40"}))
     assert shared_labels([a, b]) == {"gender": "female", "age": "30-39"}
-    assert shared_labels([a, person(age="40")]) == {}
+    assert shared_labels([a, c]) == {}
 
 
 def test_a_pair_loses_most_for_another_data_set_then_for_the_sex_then_for_the_age() -> None:
@@ -108,9 +102,7 @@ def test_a_pair_loses_most_for_another_data_set_then_for_the_sex_then_for_the_ag
     assert lost is not None
     own, age, sex, source, unknown = lost[0].tolist()
     assert own == unknown == 0.0
-    assert age > 2.0
-    assert sex > age + 2.0
-    assert source > sex + age + 2.0
+    assert (age > 2.0, sex > age + 2.0, source > sex + age + 2.0) == (True, True, True)
     assert traits_of([people[4], people[4]]).unlike(np.array([0]), np.array([1])) is None
 
 
@@ -148,13 +140,6 @@ def test_triads_of_different_conditions_are_refused_with_the_way_out() -> None:
 A, B, C = (Shown(person.photos[0]) for person in made_pool(3, 0).people)
 
 
-def test_an_id_does_not_depend_on_order_nor_on_what_the_machine_says() -> None:
-    pair = PairKey(False, 0.5)
-    assert item_id_of(pair, (A, B)) == item_id_of(replace(pair, similarity=0.1, advice_same=True), (B, A))
-    assert item_id_of(TriadKey(0, 0, 0.1), (A, B, C)) == item_id_of(TriadKey(2, 1, 0.2), (C, B, A))
-    assert item_id_of(ListKey(0, (0.2, 0.1)), (A, B, C)) == item_id_of(ListKey(1, (0.3, 0.2)), (A, C, B))
-
-
 def test_an_id_depends_on_what_is_shown_and_what_is_right() -> None:
     ids = [
         item_id_of(PairKey(False, 0.5), (A, B)),
@@ -175,19 +160,16 @@ def test_an_id_depends_on_what_is_shown_and_what_is_right() -> None:
     ]
     assert len(set(ids)) == len(ids)
     assert all(len(one) == 16 and int(one, 16) >= 0 for one in ids)
+    # It does not depend on the order, nor on what the machine says.
+    assert ids[0] == item_id_of(PairKey(False, 0.1, advice_same=True), (B, A))
+    assert ids[3] == item_id_of(TriadKey(2, 1, 0.2), (C, B, A))
+    assert ids[5] == item_id_of(ListKey(1, (0.3, 0.2)), (A, C, B))
 
 
 def manifest(**changed: object) -> str:
     item = Item("0" * 16, (0, 1), PairKey(False, 0.5), 1.25, (0, 1))
-    told: dict[str, object] = {
-        "form": "one",
-        "exercise": ExerciseKind.AIDED,
-        "model": MODEL,
-        "seed": 7,
-        "items": [item],
-        "shown": [[A, B]],
-    }
-    return manifest_of(**(told | changed))  # type: ignore[arg-type]
+    told: dict[str, object] = {"form": "one", "exercise": ExerciseKind.AIDED, "model": MODEL, "seed": 7}
+    return manifest_of(**(told | {"items": [item], "shown": [[A, B]]} | changed))  # type: ignore[arg-type]
 
 
 def test_a_manifest_is_canonical_and_says_what_it_must() -> None:
@@ -196,14 +178,8 @@ def test_a_manifest_is_canonical_and_says_what_it_must() -> None:
     pictures = [A.photo.sha256, B.photo.sha256]
     item = {"advice": "", "b": 1.25, "id": "0" * 16, "pictures": pictures, "truth": "different"}
     assert text == canonical(told)
-    assert told == {
-        "exercise": "aided",
-        "form": "one",
-        "format": 1,
-        "items": [item],
-        "model": {"pack": "made-up", "sha256": "a" * 64, "version": "1"},
-        "seed": 7,
-    }
+    model = {"pack": "made-up", "sha256": "a" * 64, "version": "1"}
+    assert told == {"exercise": "aided", "form": "one", "format": 1, "items": [item], "model": model, "seed": 7}
 
 
 def test_everything_that_a_form_is_changes_its_hash() -> None:

@@ -26,9 +26,9 @@ from fr_bench.speed.requests import PATHS, Method, connected, first_answers, ser
 from fr_bench.speed.serve import ServerSubject, batches_between, buckets, point_of, read_metrics
 from fr_bench.speed.server_process import process_tree, processor_s, resident_mib
 from fr_bench.speed.stats import latency, percentile, poisson_arrivals, rates
-from fr_bench.speed.training import kept, walks_of
+from fr_bench.speed.training import kept
 from fr_bench.speed.training_course import Cohorts, enrol, exported, make_course, pairs_for, plan_of
-from fr_bench.speed.training_report import Decision, Kept, TrainingOrder, TrainingReport, Walked, training_page
+from fr_bench.speed.training_report import Decision, Kept, TrainingReport, Walked, training_page
 from fr_bench.speed.training_trainees import Begin, Class, Load, run_trainees
 from fr_bench.speed.values import (
     Batches,
@@ -244,13 +244,6 @@ def test_a_course_is_as_large_as_its_people_allow(people: int, with_two: int, pa
     assert (wanted.people, wanted.people_with_two_photos) == (3 * pairs, pairs)
     assert wanted.people <= people
     assert wanted.people_with_two_photos <= with_two
-
-
-def test_walks_suffice_also_for_whoever_has_nearly_ended_one() -> None:
-    order = TrainingOrder(500, 2.0, 60.0, 4, 1)
-    # One decision ends the walk that is nearly done, 20 a second one, and 9 are of a third.
-    assert walks_of(order, 20) == 3
-    assert walks_of(replace(order, seconds=1.0), 20) == 2
 
 
 def test_memory_and_processor_time_are_those_of_a_process_and_all_below_it(tmp_path: Path) -> None:
