@@ -190,16 +190,13 @@ def test_hashes_are_those_that_are_documented() -> None:
     assert next_hash(CHAIN, previous, b'{"v":1}') == expected
 
 
-def test_a_checkpoint_is_signed_canonical_json() -> None:
+def test_a_checkpoint_is_signed_canonical_json_and_comes_back() -> None:
     said = json.loads(a_checkpoint().to_json())
     signature = base64.urlsafe_b64decode(said.pop("signature") + "==")
     assert set(said) == {"v", "chain_id", "seq", "hash", "at_ms", "key_id"}
     signed = json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
     key = load_pem_public_key(public_pem(SIGNING_KEY.public_key()).encode())
     key.verify(signature, signed)  # type: ignore[union-attr, call-arg]
-
-
-def test_it_comes_back_and_is_signed() -> None:
     checkpoint = parse_checkpoint(a_checkpoint().to_json())
     assert checkpoint == a_checkpoint()
     assert checkpoint.is_signed_by(SIGNING_KEY.public_key())

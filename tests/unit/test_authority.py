@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,11 +64,9 @@ def test_a_server_is_called_by_names_and_addresses(papers: Papers, tmp_path: Pat
 
 @pytest.mark.parametrize("umask", [0, 0o077])
 def test_keys_are_private_whatever_the_umask(tmp_path: Path, umask: int) -> None:
-    before = os.umask(umask)
-    try:
+    with ExitStack() as after:
+        after.callback(os.umask, os.umask(umask))
         papers = Papers(tmp_path / "open", NOW_MS)
-    finally:
-        os.umask(before)
     assert stat.S_IMODE(papers.authority.key.stat().st_mode) == 0o600
     assert stat.S_IMODE(papers.authority.certificate.stat().st_mode) == 0o644
 
@@ -81,15 +80,13 @@ def test_nothing_is_overwritten_and_nothing_is_left(papers: Papers, tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [taken]
 
 
-def test_where_nothing_can_be_written(papers: Papers, tmp_path: Path) -> None:
-    nowhere = tmp_path / "not there"
+def test_impossible_names_addresses_issuers_and_folders_are_refused(papers: Papers, tmp_path: Path) -> None:
+    into, nowhere = Issued(tmp_path / "c.pem", tmp_path / "c.key"), tmp_path / "not there"
     with pytest.raises(StoreFailed) as refused:
         make_authority(Issued(nowhere / "c.pem", nowhere / "c.key"), "authority", NOW_MS)
     assert refused.value.metadata == {"errno": "ENOENT"}
-
-
-def test_impossible_names_and_addresses_are_refused(papers: Papers, tmp_path: Path) -> None:
-    into = Issued(tmp_path / "c.pem", tmp_path / "c.key")
+    with pytest.raises(TlsUnusable, match="does not belong to an authority"):
+        make_client_certificate(papers.client("client", at_ms=NOW_MS), into, "other", NOW_MS)
     for name in ("", "x" * 65, "a\nb"):
         with pytest.raises(InvalidField):
             make_client_certificate(papers.authority, into, name, NOW_MS)
@@ -97,12 +94,6 @@ def test_impossible_names_and_addresses_are_refused(papers: Papers, tmp_path: Pa
         with pytest.raises(InvalidField):
             make_server_certificate(papers.authority, into, names, addresses, NOW_MS)
     assert not into.key.exists()
-
-
-def test_a_client_signs_nobody(papers: Papers, tmp_path: Path) -> None:
-    client = papers.client("client", at_ms=NOW_MS)
-    with pytest.raises(TlsUnusable, match="does not belong to an authority"):
-        make_client_certificate(client, Issued(tmp_path / "c.pem", tmp_path / "c.key"), "other", NOW_MS)
 
 
 def _encrypted(path: Path) -> None:

@@ -215,7 +215,7 @@ def test_a_newer_file_of_keys_under_a_rotated_key_opens_older_backups(place: Pla
     assert verify(place.path / "new", OTHER_KEY) == Verified(3, 7, 24, 12, 1)
 
 
-def test_keys_that_are_replaced_are_overwritten(place: Place, galleries: Galleries) -> None:
+def test_keys_that_are_replaced_are_overwritten_and_links_to_them_stay(place: Place, galleries: Galleries) -> None:
     place.back_up("out")
     with place.keys.open("rb") as before:
         size = place.keys.stat().st_size
@@ -226,17 +226,11 @@ def test_keys_that_are_replaced_are_overwritten(place: Place, galleries: Galleri
     whole = linked.read_bytes()
     place.back_up("out-3")
     assert linked.read_bytes() == whole != place.keys.read_bytes()
-
-
-def test_a_link_to_the_keys_stays_one(place: Place, galleries: Galleries) -> None:
-    place.back_up("out")
-    link = place.path / "link"
+    link, before_link = place.path / "link", place.keys.read_bytes()
     link.symlink_to(place.keys)
-    before = place.keys.read_bytes()
-    back_up(place.data, KEY, place.path / "out-2", link, NOW)
-    assert link.is_symlink()
-    assert place.keys.read_bytes() != before
-    assert place.restore("out-2").erased_since == 0
+    back_up(place.data, KEY, place.path / "out-4", link, NOW)
+    assert (link.is_symlink(), place.keys.read_bytes() != before_link) == (True, True)
+    assert place.restore("out-4").erased_since == 0
 
 
 def test_files_that_exist_are_not_replaced(place: Place, galleries: Galleries) -> None:
@@ -403,7 +397,9 @@ def test_a_newer_format_is_refused(place: Place, galleries: Galleries, name: str
         place.restore("out")
 
 
-def test_only_an_empty_folder_is_restored_into(place: Place, galleries: Galleries) -> None:
+def test_only_a_folder_that_is_empty_or_of_a_dead_restoration_is_restored_into(
+    place: Place, galleries: Galleries
+) -> None:
     place.back_up("out")
     with closing(DataFolder(place.path / "new", SCHEMA)), pytest.raises(StoreInUse):
         place.restore("out")
@@ -413,15 +409,12 @@ def test_only_an_empty_folder_is_restored_into(place: Place, galleries: Gallerie
             restore(place.path / "out", place.keys, KEY, folder)
         assert sorted(folder.iterdir()) == names
     assert place.restore("out").erased_since == 0
-
-
-def test_leftovers_of_a_dead_restoration_are_no_obstacle(place: Place, galleries: Galleries) -> None:
-    place.back_up("out")
-    (place.path / "new").mkdir()
+    dead = place.path / "dead"
+    dead.mkdir()
     for name in ("galleries.lock", "galleries.db.new", "galleries.db.new-wal"):
-        (place.path / "new" / name).write_bytes(b"left")
-    place.restore("out")
-    assert sorted(path.name for path in (place.path / "new").iterdir()) == ["galleries.db", "galleries.lock"]
+        (dead / name).write_bytes(b"left")
+    place.restore("out", to="dead")
+    assert sorted(path.name for path in dead.iterdir()) == ["galleries.db", "galleries.lock"]
 
 
 def test_a_file_of_the_last_moment_stays(place: Place, galleries: Galleries, monkeypatch: pytest.MonkeyPatch) -> None:

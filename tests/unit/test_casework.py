@@ -92,23 +92,16 @@ def test_a_search_without_candidates_is_concluded_without_findings() -> None:
         require_may_examine(own, EXAMINERS[0])
 
 
-@pytest.mark.parametrize("found", FOUND)
-def test_one_finding(found: str) -> None:
-    assert state_of(findings(found), True, 3) is State.AWAITING_SECOND
-    assert conclusion_of(findings(found), True, 3) is None
-    assert state_of(findings(found), False, 3) is State.CONCLUDED
-    assert conclusion_of(findings(found), False, 3) == CONCLUSIONS[found]
-
-
-@pytest.mark.parametrize(("first", "second"), list(product(FOUND, repeat=2)))
-def test_two_findings(first: str, second: str) -> None:
-    both = findings(first, second)
-    if first == second:
-        assert state_of(both, True, 3) is State.CONCLUDED
-        assert conclusion_of(both, True, 3) == CONCLUSIONS[first]
-    else:
-        assert state_of(both, True, 3) is State.DISPUTED
-        assert conclusion_of(both, True, 3) is None
+@pytest.mark.parametrize("first", FOUND)
+def test_one_and_two_findings(first: str) -> None:
+    assert state_of(findings(first), True, 3) is State.AWAITING_SECOND
+    assert conclusion_of(findings(first), True, 3) is None
+    assert state_of(findings(first), False, 3) is State.CONCLUDED
+    assert conclusion_of(findings(first), False, 3) == CONCLUSIONS[first]
+    for second in FOUND:
+        both, agree = findings(first, second), first == second
+        assert state_of(both, True, 3) is (State.CONCLUDED if agree else State.DISPUTED)
+        assert conclusion_of(both, True, 3) == (CONCLUSIONS[first] if agree else None)
 
 
 @pytest.mark.parametrize(("first", "second", "third"), list(product(FOUND, repeat=3)))

@@ -195,13 +195,6 @@ def test_a_list_that_is_none_is_not_sent(target: str, service: ScriptedTraining,
     assert not service.calls("CreateCourse")
 
 
-def test_a_trainee_who_asks_for_a_report_too_soon_is_told_what_to_do(target: str, service: ScriptedTraining) -> None:
-    service.refusals["GetTrainingReport"] = ["SESSION_UNFINISHED"] * 2
-    error = fr(target, "report", "--code", "s3cret", "--out", "x")[2]
-    assert "`fr train run --code -` continues it." in error
-    assert "Not now." in fr(target, "report", "--trainee", "p1", "--out", "x")[2]
-
-
 def test_nothing_is_deleted_without_a_yes(target: str, service: ScriptedTraining) -> None:
     for words in (("delete-course", "c1"), ("cohort", "delete", "k1"), ("delete-trainee", "p1")):
         assert fr(target, *words)[0] == 1
@@ -231,6 +224,10 @@ def test_ones_own_code_is_asked_for_and_never_shown(target: str, service: Script
     assert (code, "s3cret" in out + error) == (0, False)
     assert service.calls("GetTrainingReport")[0].code == "s3cret"
     assert reason_of(fr(target, "report", "--code", "-", "--out", tmp_path / "none", typed="")) == "MISSING_FIELD"
+    service.refusals["GetTrainingReport"] = ["SESSION_UNFINISHED"] * 2
+    too_soon = fr(target, "report", "--code", "s3cret", "--out", "x")[2]
+    assert "`fr train run --code -` continues it." in too_soon
+    assert "Not now." in fr(target, "report", "--trainee", "p1", "--out", "x")[2]
 
 
 def test_a_server_without_pages_gives_the_figures(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
