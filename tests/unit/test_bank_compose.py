@@ -141,7 +141,7 @@ def test_where_no_head_is_turned_so_far_other_kinds_take_the_place(yaw: float, p
     assert rejected - {Degraded.POSE} == set(Degraded) - {Degraded.POSE}
 
 
-def test_candidates_are_the_best_who_are_enrolled_and_on_no_other_list() -> None:
+def test_candidates_are_the_best_who_are_enrolled_and_own_probes_search_them() -> None:
     matcher, pool = ExactMatcher(), made_pool(300, 300, labelled=False)
     made = made_course(PLAN, pool, 5, matcher=matcher)
     on_lists = {person for item in made.forms["lists"].items for person in item.people}
@@ -157,18 +157,9 @@ def test_candidates_are_the_best_who_are_enrolled_and_on_no_other_list() -> None
         foils = [s for place, s in enumerate(item.key.similarities) if place != item.key.mate]
         assert min(foils) >= best - 1e-6
     assert not others & set(matcher.people)
-
-
-def test_own_probes_search_people_of_lists_alone(pool: Pool) -> None:
-    matcher = ExactMatcher()
-    made = made_course(PLAN, pool, 5, matcher=matcher)
     assert set(made.gallery) == set(matcher.people)
     for person, number in made.gallery.items():
         assert made.pictures[number].photo is matcher.people[person]
-    in_forms = {
-        person for name, form in made.forms.items() if name != "lists" for item in form.items for person in item.people
-    }
-    assert not in_forms & set(made.gallery)
     assert [len(item.photos) for item in made.forms["own"].items] == [0, 0]
     assert len({item.item_id for item in made.forms["own"].items}) == 2
 
@@ -204,11 +195,15 @@ def test_everybody_shown_has_two_photos_where_there_are_enough() -> None:
     assert all(person < 60 for item in odd.forms["odd"].items for person in item.people)
 
 
+def two_sets(studio: tuple[int, int], news: tuple[int, int]) -> Pool:
+    """People of two data sets; those of the second are numbered from 1,000."""
+    found = made_pool(*studio, source="studio")
+    return replace(found, people=found.people + made_pool(*news, seed=1, source="news", first=1000).people)
+
+
 @pytest.mark.parametrize("news", [300, 60])
 def test_the_data_set_of_a_pair_does_not_tell_what_is_right(news: int) -> None:
-    studio, others = made_pool(80, 80, source="studio"), made_pool(news, 60, seed=1, source="news", first=1000)
-    pool = replace(studio, people=studio.people + others.people)
-    made = made_course(TASTER, pool, 2)
+    made = made_course(TASTER, two_sets((80, 80), (news, 60)), 2)
     found: dict[bool, list[bool]] = {True: [], False: []}
     for item in items_of(made, "test-a", "test-b"):
         sources = {person < 1000 for person in item.people}
@@ -220,8 +215,7 @@ def test_the_data_set_of_a_pair_does_not_tell_what_is_right(news: int) -> None:
 
 
 def test_pairs_are_of_two_data_sets_only_as_a_last_resort() -> None:
-    studio, news = made_pool(21, 21, source="studio"), made_pool(21, 21, seed=1, source="news", first=1000)
-    pool = replace(studio, people=studio.people + news.people)
+    pool = two_sets((21, 21), (21, 21))
     plan = plan_of('id = "one"; exercise = "verification"; same = 4; different = 19')
     for seed in range(5):
         form = made_course(plan, pool, seed).forms["one"]

@@ -382,7 +382,7 @@ def test_a_start_that_is_interrupted_leaves_no_lane(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("the model takes one at a time"), SystemExit()])
-def test_a_lane_that_cannot_run_an_allowed_size_stops_the_start(failure: BaseException) -> None:
+def test_sizes_that_cannot_be_or_run_stop_the_start(failure: BaseException) -> None:
     def model(batch: Sequence[int]) -> Sequence[int]:
         if len(batch) > 1:
             raise failure
@@ -390,6 +390,9 @@ def test_a_lane_that_cannot_run_an_allowed_size_stops_the_start(failure: BaseExc
 
     with pytest.raises(DeviceUnavailable, match="every batch size of 1, 2, 4"), batching(model):
         pass
+    for sizes in ((), (2, 4), (0, 1), (1, -1)):
+        with pytest.raises(ConfigInvalid, match=r"batching\.embedder_sizes"), batching(Model(), sizes=sizes):
+            pass
 
 
 def test_another_number_of_results_is_a_failure_and_not_a_shift() -> None:
@@ -397,12 +400,6 @@ def test_another_number_of_results_is_a_failure_and_not_a_shift() -> None:
         with pytest.raises(ValueError, match="2 results for 1 items"):
             batcher.submit([7], Ticket()).result(SOON)
         assert batcher.submit([8], Ticket()).result(SOON) == [8]
-
-
-@pytest.mark.parametrize("sizes", [(), (2, 4), (0, 1), (1, -1)])
-def test_batch_sizes_that_cannot_be_are_refused(sizes: tuple[int, ...]) -> None:
-    with pytest.raises(ConfigInvalid, match=r"batching\.embedder_sizes"), batching(Model(), sizes=sizes):
-        pass
 
 
 @settings(max_examples=examples(40))

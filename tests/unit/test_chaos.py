@@ -13,9 +13,6 @@ ROW = Row("kill", "Nothing is lost", "0 lost", ("tests/fault/test_kill.py",), r"
 
 def test_the_page_has_the_rows_and_the_tests_are_there() -> None:
     assert chaos.check() == []
-
-
-def test_names_and_claims_are_told_apart() -> None:
     assert len({row.name for row in ROWS}) == len({row.claim for row in ROWS}) == len(ROWS)
 
 

@@ -317,15 +317,12 @@ def test_an_archive_has_its_name_when_it_is_whole_and_only_its_owner_reads_it(tm
         assert "templates/7.json" in archive.namelist()
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("x"), OSError(28, "No space left on device")])
-def test_of_an_archive_that_was_not_finished_nothing_is_left(tmp_path: Path, error: BaseException) -> None:
-    with pytest.raises(type(error)):
-        write_export(SUBJECT, Holding(tmp_path, error), tmp_path / "out.zip")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_archive_replaces_no_file_also_where_it_came_meanwhile(tmp_path: Path) -> None:
+def test_an_archive_replaces_no_file_and_leaves_nothing_unfinished(tmp_path: Path) -> None:
     target = tmp_path / "out.zip"
+    for error in (KeyboardInterrupt(), ValueError("x"), OSError(28, "No space left on device")):
+        with pytest.raises(type(error)):
+            write_export(SUBJECT, Holding(tmp_path, error), target)
+        assert list(tmp_path.iterdir()) == []
 
     def write() -> None:
         with private_file(target, replace=False) as file:

@@ -141,13 +141,6 @@ def test_a_sitting_is_taken_from_consent_to_its_end(taken: Taken, monkeypatch: p
     assert (given.session_id, given.trial_id, given.step) == ("secret-session", "t1", training_pb2.TRIAL_STEP_RATE)
 
 
-def test_without_consent_nothing_begins(taken: Taken) -> None:
-    for lines in ((), ("n",), ("",)):
-        service = rating()
-        seen = taken(service, *lines)
-        assert (seen.status, names(service), "Nothing has begun." in seen.text) == (1, ["JoinCourse"], True)
-
-
 def test_each_exercise_asks_its_own_question(taken: Taken) -> None:
     service = ScriptedTraining(
         [
@@ -172,7 +165,11 @@ def test_each_exercise_asks_its_own_question(taken: Taken) -> None:
         taken(ScriptedTraining([newer]), *BEGIN, "1")
 
 
-def test_a_sitting_ends_before_its_last_trial(taken: Taken) -> None:
+def test_a_sitting_does_not_begin_without_consent_or_ends_before_its_last_trial(taken: Taken) -> None:
+    for answer in ((), ("n",), ("",)):
+        service = rating()
+        seen = taken(service, *answer)
+        assert (seen.status, names(service), "Nothing has begun." in seen.text) == (1, ["JoinCourse"], True)
     for lines, interrupted, status, last, words in (
         ((), False, 1, "PauseSession", "The answers ended before the sitting."),
         ((), True, 130, "PauseSession", "the same command continues"),
