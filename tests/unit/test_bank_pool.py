@@ -106,13 +106,10 @@ def test_a_pair_loses_most_for_another_data_set_then_for_the_sex_then_for_the_ag
     assert traits_of([people[4], people[4]]).unlike(np.array([0]), np.array([1])) is None
 
 
-def test_forms_that_two_blocks_show_count_once_and_those_of_two_groups_twice() -> None:
+def test_needs_of_a_plan_and_what_is_missing() -> None:
     first = 'id = "first"; exercise = "verification"; same = 3; different = 3; minutes = 10'
     second = 'id = "second"; exercise = "blind"; verifies = "first"; minutes = 5'
     assert needs(plan_of(f"{first}\n{second}")) == PlanNeeds(18, 6, 15, 12, 0)
-
-
-def test_what_is_missing_is_told() -> None:
     plan = plan_of('id = "one"; exercise = "verification"; same = 80; different = 66')
     with pytest.raises(TooFewPeople) as refused:
         require_enough(plan, Available(102, 60, 60))
@@ -182,7 +179,7 @@ def test_a_manifest_is_canonical_and_says_what_it_must() -> None:
     assert told == {"exercise": "aided", "form": "one", "format": 1, "items": [item], "model": model, "seed": 7}
 
 
-def test_everything_that_a_form_is_changes_its_hash() -> None:
+def test_everything_that_a_form_or_course_is_changes_its_hash() -> None:
     item = Item("0" * 16, (0, 1), PairKey(False, 0.5), 1.25, (0, 1))
     texts = [
         manifest(),
@@ -198,9 +195,7 @@ def test_everything_that_a_form_is_changes_its_hash() -> None:
         manifest(shown=[[A, replace(B, degraded=Degraded.BLUR, strength=4.0)]]),
     ]
     assert len(set(map(sha256_of, texts))) == len(texts)
-
-
-def test_the_hash_of_a_course_is_over_its_forms_in_the_order_of_their_names() -> None:
+    # The hash of a course is over its forms in the order of their names.
     a, b = Form("a", (), "0" * 64), Form("b", (), "1" * 64)
     assert course_sha256({"a": a, "b": b}) == course_sha256({"b": b, "a": a})
     assert course_sha256({"a": a, "b": b}) != course_sha256({"a": replace(a, manifest_sha256="2" * 64), "b": b})
@@ -493,7 +488,7 @@ def test_people_who_are_perhaps_one_come_last() -> None:
     assert (found.score[doubtful] < -2.0).all()
 
 
-def test_pairs_are_of_near_impostors_of_one_sex_and_age_where_there_are_enough() -> None:
+def test_pairs_are_of_near_impostors_and_everybody_gets_one() -> None:
     pool = made_pool(200, 0)
     faces = faces_of(pool)
     everybody = np.arange(200)
@@ -503,9 +498,6 @@ def test_pairs_are_of_near_impostors_of_one_sex_and_age_where_there_are_enough()
     assert 30 < len(pairs) <= 50  # for a choice, the harder half of at most a hundred
     random = np.mean(faces.first[:100] @ faces.second[100:].T)
     assert np.mean([pair.score for pair in pairs]) > random + 0.3
-
-
-def test_everybody_gets_an_impostor_of_their_own() -> None:
     faces = faces_of(made_pool(60, 0))
     people, others = np.arange(0, 60, 2), np.arange(1, 60, 2)
     found = assigned(faces, people, others)
@@ -545,7 +537,7 @@ def test_the_hardest_of_a_persons_first_photos_are_shown() -> None:
     assert shown_of(replace(pool, people=(PoolPerson(0, photos), *pool.people[1:]))) == {900 + n for n in hardest}
 
 
-def test_items_come_from_every_quantile_and_tuples_are_neighbours() -> None:
+def test_items_come_from_every_quantile_and_tuples_are_close_neighbours() -> None:
     rng = np.random.default_rng(3)
     b = rng.normal(size=100)
     tuples = spread(b, 10, 2, rng)
@@ -553,9 +545,6 @@ def test_items_come_from_every_quantile_and_tuples_are_neighbours() -> None:
     assert len(np.unique(tuples)) == 20
     assert (ranks // 10 == np.arange(10)[:, None]).all()
     assert (np.abs(np.diff(ranks, axis=1)) == 1).all()
-
-
-def test_tuples_are_of_the_closer_half_of_their_quantile() -> None:
     b = np.sort(np.random.default_rng(3).exponential(size=60))
     closest = np.median(np.diff(b[40:]))
     for seed in range(20):

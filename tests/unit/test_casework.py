@@ -239,9 +239,6 @@ def test_a_digest_is_of_all_that_was_searched() -> None:
 CALLERS = (*EXAMINERS, SEARCHER)
 
 
-TRIES = st.lists(st.tuples(st.sampled_from(CALLERS), st.integers(0, 3)), max_size=10)
-
-
 def _play(store: CaseStore, case_id: str, operational: bool, tries: list[tuple[str, int]]) -> None:
     searched = a_search(b"probe", operational=operational)
     own = store.add_examination(case_id, searched, some_candidates(2, photos=False), b"probe")
@@ -284,7 +281,7 @@ def test_whatever_is_tried_the_rules_hold() -> None:
     with tempfile.TemporaryDirectory() as folder, open_store(Path(folder) / "cases") as store:
 
         @settings(max_examples=12, derandomize=True)
-        @given(operational=st.booleans(), tries=TRIES)
+        @given(st.booleans(), st.lists(st.tuples(st.sampled_from(CALLERS), st.integers(0, 3)), max_size=10))
         def play(operational: bool, tries: list[tuple[str, int]]) -> None:
             case = store.open_case("reference", Purpose.TESTING, SEARCHER)
             try:

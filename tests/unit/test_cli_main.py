@@ -202,9 +202,6 @@ def test_commands_of_other_packages_run_or_say_what_is_missing(
     assert "cannot be loaded: No module named 'fr_core.no_such_room'" in capsys.readouterr().err
 
 
-Commands = dict[str, tuple[str, ...]]
-
-
 def tree(command: Any, name: str, parent: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
     context = command.make_context(name, [], parent=parent, resilient_parsing=True)
     yield name, tuple(option for parameter in command.params for option in parameter.opts)
@@ -213,7 +210,7 @@ def tree(command: Any, name: str, parent: Any) -> Iterator[tuple[str, tuple[str,
 
 
 @cache
-def commands() -> Commands:
+def commands() -> dict[str, tuple[str, ...]]:
     """The commands of the client, each with its options."""
     return dict(tree(get_command(build()), "fr", None))
 
@@ -256,9 +253,6 @@ def test_the_line_of_an_error_ends_with_what_to_type(tmp_path: Path) -> None:
             (search, "PURPOSE_REQUIRED: Not now."),  # a case has its purpose: the command has no such option
         ):
             assert fr_at(target, *words)[::2] == (1, f"{said} (request id-1)\n")
-
-
-EVERYBODYS = frozenset(Role)
 
 
 def key(*roles: str, galleries: tuple[str, ...] = ("*",), courses: tuple[str, ...] = ("*",)) -> access_pb2.ApiKey:
@@ -304,7 +298,7 @@ def test_a_role_without_scope_is_doubtful(role: str, galleries: bool, courses: b
 
 @pytest.mark.parametrize("role", NEEDS)
 def test_the_options_that_a_role_needs_are_those_of_its_calls(role: str) -> None:
-    calls = [rule for rule in RULES.values() if Role(role) in rule.roles and rule.roles != EVERYBODYS]
+    calls = [rule for rule in RULES.values() if Role(role) in rule.roles and rule.roles != frozenset(Role)]
     used = set[str]().union(*map(options_of, calls))
     # An admin also makes keys for courses, which no call of its own names.
     assert set(NEEDS[role]) == used | ({"--course"} if role == "admin" else set())

@@ -212,7 +212,7 @@ def test_boxes_landmarks_and_numbers_are_drawn(size: tuple[int, int]) -> None:
         assert faces_picture(photo, [face(*odd), face(50, 60, 50, 60)]).size == size
 
 
-def test_the_crop_is_square_around_the_face_and_ends_at_the_edges() -> None:
+def test_crops_end_at_the_edges_and_photos_are_upright_and_on_white() -> None:
     photo = Image.new("RGB", (1000, 800))
     inside = common_pb2.BoundingBox(left=400, top=300, right=480, bottom=400)
     assert face_crop(photo, inside, margin=0.5).size == (200, 200)
@@ -220,9 +220,6 @@ def test_the_crop_is_square_around_the_face_and_ends_at_the_edges() -> None:
     assert face_crop(photo, at_the_edge, margin=0.5).size == (130, 150)
     outside = common_pb2.BoundingBox(left=2000, top=0, right=2100, bottom=100)
     assert face_crop(photo, outside).size == photo.size
-
-
-def test_a_photo_is_upright_and_on_white() -> None:
     turned = Image.new("RGB", (40, 20), BLUE)
     exif = Image.Exif()
     exif[0x0112] = 6

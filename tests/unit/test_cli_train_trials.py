@@ -54,14 +54,11 @@ def test_what_is_no_answer_is_told_what_would_be_one(parse: Callable[[str], Any]
         assert str(caught.value)[-1] == "."
 
 
-def test_probabilities_and_difficulties_may_be_left_out() -> None:
+def test_probabilities_and_difficulties_may_be_left_out_and_notes_have_an_end() -> None:
     assert [keys.percent(typed) for typed in ("", "0", "80", "80 %", "100%")] == [None, 0.0, 0.8, 0.8, 1.0]
     # Meant as a probability or as percent? Only the sign tells.
     assert [keys.percent(typed) for typed in ("1%", "0.5 %", "0,5%", "99.5", "2")] == [0.01, 0.005, 0.005, 0.995, 0.02]
     assert [keys.difficulty(typed) for typed in (" ", "1", "5")] == [None, 1, 5]
-
-
-def test_notes_end_where_the_server_takes_no_more() -> None:
     lines = keys.notes_with(["x" * 1_000], "y" * 999)
     assert len("\n".join(lines)) == keys.MAX_NOTES
     with pytest.raises(NotUnderstood, match="2,002 characters"):
