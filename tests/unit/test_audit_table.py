@@ -106,7 +106,7 @@ def test_what_is_rolled_back_is_not_there_and_the_chain_goes_on() -> None:
         yield Entry("Ada Lovelace", "gallery.search", "OK")
 
     with pytest.raises(ValueError):
-        audited.table.append(entries())  # type: ignore[arg-type]
+        audited.table.append(entries())
     audited.connection.execute("ROLLBACK")
     assert audited.append(an_entry(RNG)) == 4
     assert isinstance(verify(audited.table), Verified)

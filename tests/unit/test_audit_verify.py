@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -210,7 +210,7 @@ def test_a_checkpoint_is_signed_canonical_json_and_comes_back() -> None:
 
 
 def test_impossible_checkpoints_are_none() -> None:
-    wrong: tuple[dict[str, object], ...] = (
+    wrong: tuple[Mapping[str, object], ...] = (
         *({"seq": -1}, {"seq": True}, {"at_ms": 2**53}, {"hash": "AA" * 32}, {"hash": "00" * 31}),
         *({"chain_id": "x" * 32}, {"key_id": ""}, {"signature": "A" * 85}, {"signature": "+" * 86}),
     )

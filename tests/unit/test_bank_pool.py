@@ -15,7 +15,16 @@ from fr_core.types import ModelId
 from fr_training.answers import Degraded, Usability
 from fr_training.bank import impostors
 from fr_training.bank.compose import Composed
-from fr_training.bank.difficulty import Differences, Sign, differences, scale_of, spread, updated
+from fr_training.bank.difficulty import (
+    MEAN_TOLERANCE,
+    Differences,
+    Sign,
+    differences,
+    equated,
+    scale_of,
+    spread,
+    updated,
+)
 from fr_training.bank.impostors import Faces, assigned, nearest, paired
 from fr_training.bank.labels import age_of, sex_of, shared_labels, traits_of
 from fr_training.bank.manifest import (
@@ -110,6 +119,10 @@ def test_needs_of_a_plan_and_what_is_missing() -> None:
     first = 'id = "first"; exercise = "verification"; same = 3; different = 3; minutes = 10'
     second = 'id = "second"; exercise = "blind"; verifies = "first"; minutes = 5'
     assert needs(plan_of(f"{first}\n{second}")) == PlanNeeds(18, 6, 15, 12, 0)
+    lists = 'id = "lists"; exercise = "candidates"; present = 1; absent = 1; size = 5'
+    for size, people in ((5, 11), (10, 11), (12, 13)):  # own probes use the people of the lists
+        own = f'id = "own"; exercise = "own_probe"; trials = 1; size = {size}'
+        assert needs(plan_of(f"{lists}\n{own}")).people == people
     plan = plan_of('id = "one"; exercise = "verification"; same = 80; different = 66')
     with pytest.raises(TooFewPeople) as refused:
         require_enough(plan, Available(102, 60, 60))
@@ -550,6 +563,18 @@ def test_items_come_from_every_quantile_and_tuples_are_close_neighbours() -> Non
     for seed in range(20):
         last = b[spread(b, 3, 2, np.random.default_rng(seed))[2]]
         assert abs(last[0] - last[1]) <= closest
+
+
+def test_the_best_of_several_deals_is_kept() -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        b = np.sort(rng.normal(size=10)).reshape(5, 2)
+        halves = (
+            abs(b.ravel()[list(half)].mean() - np.delete(b.ravel(), half).mean()) for half in combinations(range(10), 5)
+        )
+        (dealt,) = equated([b], rng)
+        found = differences([[b.ravel()[dealt[:, 0]]], [b.ravel()[dealt[:, 1]]]])["0"]
+        assert found.mean < max(MEAN_TOLERANCE, 2 * min(halves))
 
 
 def test_differences_are_the_greatest_of_all_forms() -> None:

@@ -346,7 +346,7 @@ def test_goodput_counts_answers_within_the_deadline_from_the_arrival() -> None:
     assert (point.latency.max_ms, rejected.p50_ms, point.lateness_ms) == pytest.approx((1100.0, 10.0, 400.0))
     # An open loop lasts to its last good answer, and a closed one has no schedule.
     point = point_of("open", 1.0, Sent((call(1.9, 2.5),), 0.0, 2.5, 0.1), (1,), OPEN)
-    assert (point.seconds, point.photos_per_s) == (2.5, pytest.approx(0.4))
+    assert (point.seconds, point.photos_per_s) == pytest.approx((2.5, 0.4))
     point = point_of("closed", 2.0, Sent((call(0.0, 3.0), call(0.0, 4.0)), 0.0, 4.0, 0.1), (1,), OPEN)
     assert (point.photos_per_s, point.lateness_ms) == (0.5, None)
 
