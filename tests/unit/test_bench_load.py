@@ -19,16 +19,16 @@ from fr_bench.speed.child import BenchFailed, Child
 from fr_bench.speed.conditions import conditions
 from fr_bench.speed.generator import Call, Generators, Sent, Target
 from fr_bench.speed.life import LifeReport, life_page
-from fr_bench.speed.peer import FoundFaces, agreement, matches, peer_rate
+from fr_bench.speed.peer import FoundFaces, Peer, agreement, matches, peer_rate
 from fr_bench.speed.pipeline import PipelineSubject
 from fr_bench.speed.report import BenchReport, page_of
 from fr_bench.speed.requests import PATHS, Method, connected, first_answers, serialised, temporary_gallery
 from fr_bench.speed.serve import ServerSubject, batches_between, buckets, point_of, read_metrics
 from fr_bench.speed.server_process import process_tree, processor_s, resident_mib
 from fr_bench.speed.stats import latency, percentile, poisson_arrivals, rates
-from fr_bench.speed.training import kept
+from fr_bench.speed.training import kept, walks_of
 from fr_bench.speed.training_course import Cohorts, enrol, exported, make_course, pairs_for, plan_of
-from fr_bench.speed.training_report import Decision, Kept, TrainingReport, Walked, training_page
+from fr_bench.speed.training_report import Decision, Kept, TrainingOrder, TrainingReport, Walked, training_page
 from fr_bench.speed.training_trainees import Begin, Class, Load, run_trainees
 from fr_bench.speed.values import (
     Batches,
@@ -44,6 +44,7 @@ from fr_bench.speed.values import (
 )
 from fr_bench.speed.workload import read_photos
 from fr_bench.values import Bar
+from fr_core.packs.manifest import load_pack
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.types import F32
 from fr_training.bank.needs import needs
@@ -246,6 +247,12 @@ def test_a_course_is_as_large_as_its_people_allow(people: int, with_two: int, pa
     assert wanted.people_with_two_photos <= with_two
 
 
+def test_walks_suffice_also_for_whoever_has_nearly_ended_one() -> None:
+    order = TrainingOrder(500, 2.0, 60.0, 4, 1)
+    # One decision ends the walk that is nearly done, 20 a second one, and 9 are of a third.
+    assert [walks_of(one, 20) for one in (order, replace(order, seconds=1.0))] == [3, 2]
+
+
 def test_memory_and_processor_time_are_those_of_a_process_and_all_below_it(tmp_path: Path) -> None:
     for pid, parent, kib, ticks in (
         (10, 1, 1024, (150, 50)),
@@ -393,6 +400,12 @@ def test_faces_are_matched_by_their_greatest_overlap_once() -> None:
     assert (found.cosine_min, found.cosine_median) == pytest.approx((0.8, 0.9))
     nothing = agreement((FoundFaces(boxes(), None),), (theirs,))
     assert (nothing.matched, nothing.cosine_min) == (0, None)
+
+
+def test_the_peer_refuses_a_pack_that_it_cannot_run() -> None:
+    pytest.importorskip("insightface")
+    with pytest.raises(BenchFailed, match="sface has others"):
+        Peer(load_pack("sface"), ())
 
 
 def served(points: tuple[LoadPoint, ...], batches: tuple[Batches, ...]) -> BenchReport:
