@@ -98,9 +98,6 @@ def test_the_answer_cannot_be_changed(galleries: Galleries) -> None:
         found.subjects["a"].metadata["k"] = "v"  # type: ignore[index]
 
 
-# --- filters and fusion ---------------------------------------------------------------------------------------
-
-
 @pytest.fixture(params=["compact", "numpy"])
 def filled(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Galleries]:
     with Galleries.open(tmp_path / "data", index=request.param) as opened:
@@ -243,9 +240,6 @@ def held(folder: Path, text: bytes) -> bool:
     return any(text in path.read_bytes() for path in folder.rglob("*") if path.is_file() and "shm" not in path.name)
 
 
-# --- turns of searches among very many subjects ---------------------------------------------------------------
-
-
 SUBJECTS = 30
 FEW = SubjectFilter(subject_ids=("s1", "s2"))
 MANY = SubjectFilter(subject_ids=tuple(f"s{n}" for n in range(SUBJECTS)))
@@ -312,9 +306,6 @@ def test_a_refused_search_gives_its_turn_back(crowded: Galleries, monkeypatch: p
         with pytest.raises(UnknownSubject):
             searched(crowded, SubjectFilter(subject_ids=("s1", "nobody")))
     assert searched(crowded, FEW) == 2
-
-
-# --- fusion of the similarities of a subject against a plain computation --------------------------------------
 
 
 def unit(rows: F32) -> F32:

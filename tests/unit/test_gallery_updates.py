@@ -54,9 +54,6 @@ def galleries(tmp_path: Path, clock: Clock) -> Iterator[Galleries]:
         yield opened
 
 
-# --- galleries ----------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -189,9 +186,6 @@ def test_a_row_that_was_altered_is_not_written_again_as_if_it_were_sound(
             connection.execute(sql).fetchall()
         with pytest.raises(StoreCorrupt), store.transaction() as transaction:
             change.run(transaction)
-
-
-# --- subjects -----------------------------------------------------------------------------------------------
 
 
 def test_filters_and_candidates_see_the_change_at_its_version(galleries: Galleries) -> None:

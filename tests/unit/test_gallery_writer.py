@@ -318,9 +318,6 @@ def test_a_search_does_not_wait_for_a_commit(tmp_path: Path) -> None:
         assert galleries.search("g", embedding(1), 5, 0.0).identification.candidates[0].subject_id == "s1"
 
 
-# --- many threads at once -------------------------------------------------------------------------------------
-
-
 WRITERS = 4
 SEARCHERS = 4
 CHANGES = 80

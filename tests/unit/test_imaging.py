@@ -84,9 +84,6 @@ def exif(orientation: int) -> bytes:
     return tags.tobytes()
 
 
-# --- the plain way ----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", sorted(KNOWN_FORMATS))
 def test_every_known_format_is_decoded(name: str) -> None:
     data = written(name)
@@ -135,9 +132,6 @@ def test_an_image_that_no_decoder_here_reads_is_named(name: str, data: bytes) ->
 def test_what_is_no_image_is_undecodable(data: bytes) -> None:
     with pytest.raises(Undecodable):
         decode(data, WIDE)
-
-
-# --- limits -----------------------------------------------------------------------------------------------
 
 
 def test_bytes_at_the_limit_pass_and_one_more_is_refused() -> None:
@@ -202,9 +196,6 @@ def test_limits_that_make_no_sense_are_refused(settings: dict[str, object]) -> N
         ImageLimits(**settings)  # type: ignore[arg-type]
 
 
-# --- one picture, and the whole of it ---------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", ["PNG", "WEBP", "GIF", "TIFF", "AVIF"])
 def test_animations_and_pages_are_refused(name: str) -> None:
     frames = [PIL.Image.fromarray(drawing()), PIL.Image.fromarray(255 - drawing())]
@@ -261,8 +252,6 @@ def test_a_flipped_bit_in_compressed_pixels_of_a_png_is_seen() -> None:
     with pytest.raises(Undecodable):
         decode(bytes(data), DEFAULT)
 
-
-# --- upright ----------------------------------------------------------------------------------------------
 
 STORED_AS = {
     1: None,
@@ -375,9 +364,6 @@ def test_tags_that_share_their_values_to_look_larger_than_the_file_are_refused()
         decode(tiff_with(279, 4, count, 8, tiff_with(273, 4, count, 8, data)), WIDE)
 
 
-# --- colours ----------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(("name", "error"), [("JPEG", 4), ("TIFF", 1)])
 def test_cmyk_is_read_the_adobe_way(name: str, error: float) -> None:
     options = {"quality": 98} if name == "JPEG" else {}
@@ -461,17 +447,11 @@ def test_a_colour_profile_does_not_change_the_numbers() -> None:
         assert np.array_equal(decode(encoded(drawing(), "PNG", icc_profile=broken), DEFAULT).pixels, drawing())
 
 
-# --- threads and globals ----------------------------------------------------------------------------------
-
-
 def test_pillow_is_left_as_it_was() -> None:
     before = (PIL.Image.MAX_IMAGE_PIXELS, PIL.ImageFile.LOAD_TRUNCATED_IMAGES, list(PIL.Image.ID))
     for name in KNOWN_FORMATS:
         decode(written(name), WIDE)
     assert before == (PIL.Image.MAX_IMAGE_PIXELS, PIL.ImageFile.LOAD_TRUNCATED_IMAGES, list(PIL.Image.ID))
-
-
-# --- real photos ------------------------------------------------------------------------------------------
 
 
 def test_every_odd_file_is_decoded_or_refused_as_its_index_says(testdata: Path) -> None:

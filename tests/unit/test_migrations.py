@@ -165,9 +165,6 @@ def test_what_is_damaged_is_not_migrated(folder: Path, sql: str, check: str) -> 
     assert files(folder)[DATABASE_NAME] == before[DATABASE_NAME]
 
 
-# --- version 2, which had no calibrations -------------------------------------------------------------------
-
-
 @pytest.fixture
 def folder_of_2(folder: Path) -> Path:
     """The same store, as version 2 of the schema has made it of version 1."""

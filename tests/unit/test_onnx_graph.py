@@ -43,9 +43,6 @@ def nodes_of(made: bytes, operator: str) -> list[onnx.NodeProto]:
     return [node for node in onnx.load_model_from_string(made).graph.node if node.op_type == operator]
 
 
-# --- pixels -----------------------------------------------------------------------------------------------
-
-
 @both_runtimes
 @pytest.mark.parametrize("pixels", [AS_THEY_ARE, PACK])
 def test_pixels_are_scaled_as_numpy_scales_them(device: str, pixels: PixelInput) -> None:
@@ -86,8 +83,6 @@ def test_what_is_no_onnx_file_is_said_to_be_none(spoilt: bytes) -> None:
     with pytest.raises(ValueError, match="not an ONNX file"):
         prepared(spoilt, AS_THEY_ARE)
 
-
-# --- quantised weights ------------------------------------------------------------------------------------
 
 Q = np.array([-8, -1, 7], np.int8)
 CASES: dict[str, tuple[list[float], list[int], dict[str, int]]] = {
@@ -151,9 +146,6 @@ def test_weights_quantised_in_another_type_are_refused() -> None:
         prepared(model(nodes, stored), AS_THEY_ARE)
 
 
-# --- convolutions of narrow groups ------------------------------------------------------------------------
-
-
 @settings(max_examples=examples(40))
 @given(
     groups=st.integers(2, 12),
@@ -187,9 +179,6 @@ def test_widened_convolution_computes_the_same(
         assert remaining < groups
 
 
-# --- shapes of outputs ------------------------------------------------------------------------------------
-
-
 def test_batch_written_as_one_is_freed_where_the_input_takes_any(capfd: pytest.CaptureFixture[str]) -> None:
     import onnxruntime
 
@@ -210,9 +199,6 @@ def test_batch_written_as_one_is_freed_where_the_input_takes_any(capfd: pytest.C
     assert "does not match" in capfd.readouterr().err  # the control
 
 
-# --- half precision ---------------------------------------------------------------------------------------
-
-
 def test_half_keeps_pixels_and_outputs_in_float32() -> None:
     weights = np.random.default_rng(1).standard_normal((2, 3, 3, 3)).astype(np.float32) / 9
     batch = pictures(2, 8, 8)
@@ -229,9 +215,6 @@ def test_half_keeps_pixels_and_outputs_in_float32() -> None:
     (full,) = open_sessions(content, PACK, "cpu", threads=1)[0].run(batch)
     assert np.allclose(halved, full, rtol=0.01, atol=0.05)
     assert not np.array_equal(halved, full)
-
-
-# --- models of one picture ----------------------------------------------------------------------------------
 
 
 def one_picture(shape: Array) -> bytes:
@@ -263,9 +246,6 @@ def test_model_that_mixes_its_pictures_stays_as_its_file_says(device: str) -> No
     nodes = [helper.make_node("ReduceMean", ["x", "axes"], ["m"]), helper.make_node("Sub", ["x", "m"], ["y"])]
     mixing = model(nodes, {"axes": np.array([0], np.int64)}, {"x": [1, 3, 4, 4]}, {"y": [1, 3, 4, 4]})
     assert open_sessions(mixing, PACK, device, threads=1)[0].input_shape == (1, 4, 4, 3)
-
-
-# --- weights of another file ----------------------------------------------------------------------------------
 
 
 WEIGHTS = np.full((1, 3, 1, 1), 2, np.float32)

@@ -117,9 +117,6 @@ def cache(tmp_path: Path) -> ModelCache:
     return ModelCache(tmp_path / "models")
 
 
-# --- zip sources ------------------------------------------------------------------------------------------
-
-
 def test_members_are_found_by_their_exact_path_and_an_archive_is_downloaded_once(
     server: Server, cache: ModelCache
 ) -> None:
@@ -228,9 +225,6 @@ def test_a_cache_that_cannot_be_written_is_told(server: Server, tmp_path: Path) 
     source = server.serve("/pack.zip", zip_of(model=ONE))
     with pytest.raises(FetchFailed, match="cannot be written"):
         fetch_all([spec(ONE, source)], ModelCache(tmp_path / "file" / "models"), NullProgress(), schemes=HTTP)
-
-
-# --- package registry -------------------------------------------------------------------------------------
 
 
 @pytest.fixture

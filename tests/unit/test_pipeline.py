@@ -76,9 +76,6 @@ def test_vector_without_a_direction_is_a_defect_not_an_embedding(vector: list[fl
         normalised(np.array([vector], np.float32), NULL_MODEL)
 
 
-# --- embedders ------------------------------------------------------------------------------------------------
-
-
 class Means(HandmadeSession):
     """Gives the mean of each channel of each crop."""
 
@@ -129,9 +126,6 @@ def test_flip_fusion_adds_raw_vectors_and_keeps_the_scale_of_the_norm() -> None:
     assert both.embedding.model.version == "1+flip"
 
 
-# --- the engine -----------------------------------------------------------------------------------------------
-
-
 def test_whoever_watches_a_lifeline_hears_once_early_or_late() -> None:
     heard: list[str] = []
     line = Lifeline()
@@ -171,9 +165,6 @@ def test_queue_without_room_is_refused(pack_cache: ModelCache) -> None:
     assert refused.value.metadata["key"] == "batching.max_queued"
 
 
-# --- calibrations that come with packs ----------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("name", pack_names())
 def test_the_calibrations_that_come_with_packs_can_be_used(name: str, flip: bool) -> None:
@@ -194,9 +185,6 @@ def test_a_calibration_is_that_of_the_model_or_refused(tmp_path: Path, monkeypat
         with pytest.raises(PackInvalid):
             pack_calibration(plain)
     assert pack_calibration(flip) == calibration(flip)
-
-
-# --- alignment: the similarity transform, and the crop beside that of InsightFace -----------------------------
 
 
 def turned(points: F32, scale: float, degrees: float, shift: tuple[float, float]) -> F32:

@@ -50,9 +50,6 @@ def head(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0, scale: float =
     return seen
 
 
-# --- measures ---------------------------------------------------------------------------------------------
-
-
 def test_luma_weighs_green_most_and_blue_least() -> None:
     red, green, blue = (measure.luma(np.full((1, 1, 3), c, dtype=np.uint8))[0, 0] for c in np.eye(3, dtype="u1") * 255)
     assert (red, green, blue) == (76, 150, 29)
@@ -110,9 +107,6 @@ def test_the_signs_are_those_of_the_picture() -> None:
 @pytest.mark.parametrize("landmarks", [np.zeros((5, 2)), np.arange(10).reshape(5, 2) * (1, 0)])
 def test_the_pose_of_no_face_is_finite(landmarks: F32) -> None:
     assert np.isfinite(dataclasses.astuple(measure.pose(landmarks.astype(np.float32)))).all()
-
-
-# --- assessment -------------------------------------------------------------------------------------------
 
 
 def test_a_good_face_has_no_reason_against_it_and_full_marks() -> None:

@@ -159,9 +159,6 @@ def test_a_line_of_csv_without_an_end_is_refused(tmp_path: Path) -> None:
         list(bounded_lines(lines))
 
 
-# --- forms of ids ---------------------------------------------------------------------------------------------
-
-
 def test_an_id_has_one_form() -> None:
     nfc, nfd = unicodedata.normalize("NFC", "Zoë"), unicodedata.normalize("NFD", "Zoë")
     assert composed(nfd) == composed(nfc) == nfc != nfd

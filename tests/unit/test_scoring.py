@@ -49,9 +49,6 @@ pairs = st.lists(st.tuples(st.integers(-4, 4).map(lambda i: i / 4), st.booleans(
 )
 
 
-# --- intervals ----------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("count", "total", "low", "high"),
     [(34, 40, 0.7093, 0.9294), (0, 20, 0.0, 0.1611), (13, 20, 0.4329, 0.8188), (5, 20, 0.1119, 0.4687)],
@@ -81,9 +78,6 @@ def test_wilson_interval_ends_where_the_score_test_does(total: int, data: st.Dat
         if 0.0 < end < 1.0:
             score = abs(share - end) / sqrt(end * (1 - end) / total)
             assert score == pytest.approx(1.959963984540054, rel=1e-6)
-
-
-# --- the best threshold -------------------------------------------------------------------------------------
 
 
 @given(pairs, st.integers(0, 3))
@@ -118,9 +112,6 @@ def test_best_threshold_divides_neighbouring_numbers() -> None:
     high = float(np.nextafter(0.5, 1.0))
     best = best_threshold_accuracy(f64(0.5, high), bools("-+"))
     assert (best.threshold, best.n_wrong) == (high, 0)
-
-
-# --- folds --------------------------------------------------------------------------------------------------
 
 
 def test_kfold_accuracy_of_a_case_worked_by_hand() -> None:
@@ -169,9 +160,6 @@ def test_kfold_accepts_a_similarity_at_the_threshold() -> None:
     assert found.folds[1].accuracy.value == 1.0
 
 
-# --- rates at a threshold -----------------------------------------------------------------------------------
-
-
 def test_a_similarity_at_the_threshold_is_accepted() -> None:
     assert false_match_rate(f64(0.2, 0.5, 0.7), 0.5).count == 2
     assert false_non_match_rate(f64(0.2, 0.5, 0.7), 0.5).count == 1
@@ -188,9 +176,6 @@ def test_operating_point_holds_both_rates_and_all_failures() -> None:
     assert (point.fmr.count, point.fmr.total) == (1, 2)
     assert (point.fnmr.count, point.fnmr.total) == (2, 3)
     assert (point.threshold, point.failures) == (0.5, 3)
-
-
-# --- threshold at a false match rate ------------------------------------------------------------------------
 
 
 @given(
@@ -213,9 +198,6 @@ def test_threshold_at_fmr_does_not_lose_a_comparison_to_rounding() -> None:
     values = f64(*range(100))
     assert int(0.29 * 100) == 28
     assert false_match_rate(values, threshold_at_fmr(values, 0.29)).count == 29
-
-
-# --- the area under the ROC curve -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("area", [1.0, 0.0, 0.5])
@@ -241,9 +223,6 @@ def test_the_interval_holds_the_true_area_as_often_as_it_says() -> None:
     true = NormalDist().cdf(1.5 / sqrt(2))
     tests = [auc_delong(rng.normal(1.5, 1, 60), rng.normal(0, 1, 90)).interval for _ in range(400)]
     assert sum(test.low <= true <= test.high for test in tests) / 400 == pytest.approx(0.95, abs=0.025)
-
-
-# --- DET curves -----------------------------------------------------------------------------------------------
 
 
 def normal(seed: int, mean: float, n: int) -> F64:
@@ -324,9 +303,6 @@ def test_ten_million_comparisons_take_five_seconds_and_a_gigabyte_at_most() -> N
     assert peak <= 1e9
 
 
-# --- what a number of comparisons supports --------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(("comparisons", "limit"), [(1, 1.0), (3, 1.0), (6, 0.5), (3000, 0.001)])
 def test_the_rule_of_three(comparisons: int, limit: float) -> None:
     assert rule_of_three(comparisons) == limit
@@ -351,8 +327,6 @@ def test_the_support_of_a_rate(errors: int, strength: Strength, sentence: str) -
     assert (found.errors, found.comparisons, found.strength) == (errors, 3000, strength)
     assert found.sentence.startswith(sentence)
 
-
-# --- refusals -----------------------------------------------------------------------------------------------
 
 ONE, TWO = f64(0.5), f64(0.1, 0.9)
 BAD: list[tuple[Callable[[], object], str]] = [

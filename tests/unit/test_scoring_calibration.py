@@ -48,9 +48,6 @@ def large() -> tuple[F64, F64]:
     return rng.normal(0.55, 0.15, 30_000), rng.normal(0.05, 0.1, 300_000)
 
 
-# --- rates --------------------------------------------------------------------------------------------------
-
-
 def test_rates_are_those_observed_at_a_threshold() -> None:
     found = small()
     at = np.nextafter(0.3, 1)
@@ -121,9 +118,6 @@ def test_a_table_needs_both_kinds_and_checked_input() -> None:
             rate_table(f64(0.5), f64(0.1), confidence=confidence)
 
 
-# --- identification by a model ------------------------------------------------------------------------------
-
-
 def test_a_search_is_so_many_chances_of_a_false_match() -> None:
     found = small()
     expected = found.fpir_at(0.4, 3)
@@ -161,9 +155,6 @@ def test_a_gallery_has_people_and_a_target_its_range() -> None:
     for target in (0.0, 1.0, nan):
         with pytest.raises(ValueError, match="target"):
             found.threshold_at_fpir(target, 10)
-
-
-# --- bootstrap, evidence, provenance ------------------------------------------------------------------------
 
 
 def test_bootstrap_limits_are_beside_the_wilson_ones() -> None:
@@ -274,9 +265,6 @@ def test_a_table_of_no_comparisons_is_refused() -> None:
     for counts in (((0, 0), (0, 1), 0, 1, 0, 0), ((1, 0), (2, 2), 1, 2, 0, 2)):
         with pytest.raises(ValueError, match="at least one mated and one non-mated"):
             RateTable((0.0, 1.0), *counts)
-
-
-# --- JSON ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fit", [fit_logistic, fit_steps])

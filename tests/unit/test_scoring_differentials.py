@@ -56,9 +56,6 @@ def every_two(similarities: F64, people: int, threshold: float) -> EveryTwo:
     return EveryTwo(first[errors], second[errors], np.ones(people, dtype=np.bool_))
 
 
-# --- rates of groups ----------------------------------------------------------------------------------------
-
-
 def test_each_group_has_the_rate_of_its_trials_and_says_how_many_people_are_behind_it() -> None:
     trials = MatedTrials(np.full(70, 1.0), np.where(np.arange(70) < 5, 0.0, 2.0))  # five people have no trial
     trials = MatedTrials(np.minimum(trials.errors, trials.trials), trials.trials)
@@ -99,9 +96,6 @@ def test_groups_that_do_not_fit_the_people_are_refused() -> None:
     for groups in (np.array([0, 2]), np.array([-1, 0])):
         with pytest.raises(ValueError, match="each group has a person"):
             by_people(mated((0, 2)), groups, seed=1)
-
-
-# --- figures of all groups ----------------------------------------------------------------------------------
 
 
 def test_ratios_have_the_published_values() -> None:
@@ -159,9 +153,6 @@ def test_differential_says_what_is_undefined() -> None:
 def test_differential_of_small_groups_is_undefined() -> None:
     with pytest.raises(UndefinedRate, match="two groups"):
         differential(group_rates((10, 100), (20, 29)))
-
-
-# --- how sure -----------------------------------------------------------------------------------------------
 
 
 def test_intervals_are_of_ratios_of_fixed_groups() -> None:

@@ -45,23 +45,14 @@ def nonmated(failures: int = 0) -> NonmatedSearches:
     return NonmatedSearches(f64(0.1, 0.2, 0.3, 0.5), 10, failures)
 
 
-# --- ranks --------------------------------------------------------------------------------------------------
-
-
 def test_a_failure_to_acquire_or_enrol_is_a_miss_at_every_rank() -> None:
     assert [share.total for share in cmc(mated(failures=6))] == [10, 10, 10]
     assert [share.count for share in cmc(mated(failures=6))] == [2, 2, 3]
     assert cmc(MatedSearches(i64(), f64(), 5, 2, failures=1)) == (rate(0, 1), rate(0, 1))
 
 
-# --- rates at a threshold -----------------------------------------------------------------------------------
-
-
 def test_a_search_that_could_not_be_done_does_not_better_the_fpir() -> None:
     assert fpir(nonmated(failures=96), 0.3) == rate(2, 4)
-
-
-# --- operating points ---------------------------------------------------------------------------------------
 
 
 def test_identification_point_holds_both_rates_and_all_failures() -> None:
@@ -77,15 +68,10 @@ def test_fnir_at_fpir_is_the_point_at_that_threshold() -> None:
     assert fnir_at_fpir(mated(), nonmated(), 0.5).rank == 3
 
 
-# --- the trade-off ------------------------------------------------------------------------------------------
-
-
 def test_det_of_failures_alone_misses_all() -> None:
     det = identification_det(MatedSearches(i64(), f64(), 10, 3, failures=2), nonmated())
     assert det.fnir.tolist() == [1.0] * 5
 
-
-# --- sizes of galleries -------------------------------------------------------------------------------------
 
 OTHERS = np.array([[0.1, 0.6, 0.5, 0.9], [0.2, 0.2, 0.2, 0.2]])
 
@@ -112,15 +98,9 @@ def test_people_beyond_the_largest_gallery_are_not_read() -> None:
         nonmated_at_sizes(blocks(), [5])
 
 
-# --- quality --------------------------------------------------------------------------------------------------
-
-
 # Ten mated pairs; the three of lowest quality and the best one are missed at .5.
 PAIRS = f64(0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.9, 0.4)
 QUALITIES = f64(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
-
-
-# --- discarding ---------------------------------------------------------------------------------------------
 
 
 def test_discarding_the_worst_pairs_removes_their_misses() -> None:
@@ -153,9 +133,6 @@ def test_the_worse_photo_decides() -> None:
     assert pair_qualities(f64(1, 5, 3), f64(4, 2, 3)).tolist() == [1, 2, 3]
 
 
-# --- bins ---------------------------------------------------------------------------------------------------
-
-
 def test_edges_divide_the_pairs_evenly() -> None:
     assert quality_edges(np.arange(101, dtype=np.float64), 4).tolist() == [0, 25, 50, 75, 100]
 
@@ -163,8 +140,6 @@ def test_edges_divide_the_pairs_evenly() -> None:
 def test_repeated_qualities_make_fewer_bins() -> None:
     assert quality_edges(f64(1, 1, 1, 1, 2), 4).tolist() == [1, 2]
 
-
-# --- refusals -----------------------------------------------------------------------------------------------
 
 NO_SEARCH, NO_STRANGER, ONE = MatedSearches(i64(), f64(), 10, 3), NonmatedSearches(f64(), 10, failures=3), f64(1)
 OF_OTHERS = NonmatedSearches(f64(0.1), 11)

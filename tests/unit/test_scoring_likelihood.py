@@ -152,9 +152,6 @@ def test_ratings_are_checked() -> None:
             ratio_ceiling(mated, 10, levels)
 
 
-# --- from similarity to likelihood ratio ----------------------------------------------------------------------
-
-
 def gaussians(seed: int = 3, mated: int = 4000, nonmated: int = 20000) -> tuple[F64, F64]:
     """Similarities whose true log LR is known: equal spread .1, so ln LR = 40 (s - .3)."""
     rng = np.random.default_rng(seed)
@@ -242,9 +239,6 @@ def test_calibration_needs_both_kinds_and_finite_numbers(fit: Callable[..., LrCa
 def test_a_prior_lies_between_0_and_1(prior: float) -> None:
     with pytest.raises(ValueError, match="prior"):
         fit_logistic(f64(0.1, 0.5), f64(0.2, 0.4), prior)
-
-
-# --- limits -------------------------------------------------------------------------------------------------
 
 
 def test_evidence_says_when_it_is_cut_off_and_when_it_is_beyond_the_comparisons() -> None:
