@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 from google.protobuf import duration_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
 
 from fr_api.v1 import gallery_pb2
 from fr_core.errors import FrError, InvalidField, InvalidFilter, InvalidPage, InvalidThreshold, InvalidTopK
@@ -49,11 +50,10 @@ def test_too_many_subjects_of_a_filter_are_refused_before_they_are_copied() -> N
         tracemalloc.stop()
 
 
-TOO_MUCH = {str(number): "" for number in range(33)}
-
-
 def test_metadata_that_the_mask_does_not_name_are_not_looked_at() -> None:
-    request = gallery_pb2.UpdateSubjectRequest(metadata=TOO_MUCH, update_mask=FieldMask(paths=["display_name"]))
+    request = gallery_pb2.UpdateSubjectRequest(
+        metadata={str(number): "" for number in range(33)}, update_mask=FieldMask(paths=["display_name"])
+    )
     assert subject_update(request).metadata is KEEP
     request.update_mask.paths.append("metadata")
     with pytest.raises(InvalidField) as refused:
@@ -62,30 +62,18 @@ def test_metadata_that_the_mask_does_not_name_are_not_looked_at() -> None:
 
 
 @pytest.mark.parametrize(
-    ("read", "refusal", "metadata"),
+    ("read", "request_", "refusal", "metadata"),
     [
-        (lambda: top_k(gallery_pb2.SearchRequest(top_k=0)), InvalidTopK, {"field": "top_k", "limit": "1000"}),
-        (lambda: top_k(gallery_pb2.SearchRequest(top_k=1001)), InvalidTopK, {"field": "top_k", "limit": "1000"}),
-        (
-            lambda: page_size(gallery_pb2.ListGalleriesRequest(page_size=0)),
-            InvalidPage,
-            {"field": "page_size", "limit": "1000"},
-        ),
-        (
-            lambda: criterion(gallery_pb2.SearchRequest(threshold=math.nan)),
-            InvalidThreshold,
-            {"field": "threshold"},
-        ),
-        (
-            lambda: similar_threshold(gallery_pb2.EnrolRequest(similar_threshold=1.5)),
-            InvalidThreshold,
-            {"field": "similar_threshold"},
-        ),
+        (top_k, gallery_pb2.SearchRequest(top_k=0), InvalidTopK, ("top_k", "1000")),
+        (top_k, gallery_pb2.SearchRequest(top_k=1001), InvalidTopK, ("top_k", "1000")),
+        (page_size, gallery_pb2.ListGalleriesRequest(page_size=0), InvalidPage, ("page_size", "1000")),
+        (criterion, gallery_pb2.SearchRequest(threshold=math.nan), InvalidThreshold, ("threshold",)),
+        (similar_threshold, gallery_pb2.EnrolRequest(similar_threshold=1.5), InvalidThreshold, ("similar_threshold",)),
     ],
 )
 def test_a_number_out_of_range_is_refused_by_the_name_of_its_field(
-    read: Callable[[], object], refusal: type[FrError], metadata: dict[str, str]
+    read: Callable[[Message], object], request_: Message, refusal: type[FrError], metadata: tuple[str, ...]
 ) -> None:
     with pytest.raises(refusal) as refused:
-        read()
-    assert refused.value.metadata == metadata
+        read(request_)
+    assert refused.value.metadata == dict(zip(("field", "limit"), metadata, strict=False))

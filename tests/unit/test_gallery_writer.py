@@ -13,7 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from fr_core.errors import DuplicateImage, InternalError, ShuttingDown, StoreCorrupt, StoreFailed, UnknownGallery
+from fr_core.errors import (
+    DuplicateImage,
+    FrError,
+    InternalError,
+    ShuttingDown,
+    StoreCorrupt,
+    StoreFailed,
+    UnknownGallery,
+)
 from fr_core.gallery.changes import CreateGallery, Done, Enrol
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.index.protocol import VectorIndex
@@ -103,27 +111,18 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     store.close()
 
 
-def test_changes_that_wait_share_one_commit(bench: Bench) -> None:
+def test_changes_that_wait_share_one_commit_and_are_acknowledged_after_it(bench: Bench) -> None:
     first = bench.held(enrol(0))
     others = bench.queued(*(enrol(number) for number in range(1, 21)))
-    bench.store.leave.set()
-    assert first.result(LONG).gallery_version == 2
-    assert sorted(future.result(LONG).gallery_version for future in others) == list(range(3, 23))
-    assert bench.store.commits == 2
-
-
-def test_nothing_is_acknowledged_before_its_commit(bench: Bench) -> None:
-    first = bench.held(enrol(0))
-    other = bench.queued(enrol(1))[0]
     with bench.store.snapshot() as snapshot:
         row = snapshot.gallery("g")
         assert row is not None
         assert row.info.template_count == 0
-    assert not first.done()
-    assert not other.done()
+    assert not any(future.done() for future in (first, *others))
     bench.store.leave.set()
-    first.result(LONG)
-    other.result(LONG)
+    assert first.result(LONG).gallery_version == 2
+    assert sorted(future.result(LONG).gallery_version for future in others) == list(range(3, 23))
+    assert bench.store.commits == 2
 
 
 def test_a_refused_change_does_not_harm_its_group(bench: Bench) -> None:
@@ -181,15 +180,19 @@ def test_a_defect_or_an_altered_row_harms_only_its_own_change(
 
 def test_a_commit_that_fails_fails_its_whole_group_and_the_next_goes_on(bench: Bench) -> None:
     first = bench.held(enrol(0, sha256="a" * 64))
+    others = bench.queued(enrol(1), enrol(2), enrol(3, "none"))
     bench.store.failure = StoreFailed("The disk is full.", cause="test")
     bench.store.leave.set()
-    with pytest.raises(StoreFailed) as failed:
-        first.result(LONG)
-    assert failed.value.metadata == {"cause": "test"}
+    errors = [future.exception(LONG) for future in (first, *others)]
+    # The refusal is not told either: it rests on changes that were undone.
+    assert [(type(error), error.metadata) for error in errors if isinstance(error, FrError)] == [
+        (StoreFailed, {"cause": "test"})
+    ] * 4
+    assert len({id(error) for error in errors}) == 4
     bench.store.failure = None
     again = bench.writer.run(enrol(0, sha256="a" * 64))
-    # The id of the failed attempt is never used again.
-    assert (again.template_id, again.gallery_version, again.subject_created) == (2, 2, True)
+    # The ids of failed attempts are never used again.
+    assert (again.template_id, again.gallery_version, again.subject_created) == (4, 2, True)
 
 
 def test_a_disk_that_fails_within_a_change_fails_the_whole_group(bench: Bench) -> None:
@@ -199,17 +202,6 @@ def test_a_disk_that_fails_within_a_change_fails_the_whole_group(bench: Bench) -
     assert first.result(LONG).gallery_version == 2
     assert [type(future.exception(LONG)) for future in futures] == [StoreFailed] * 3
     assert bench.writer.run(enrol(1)).gallery_version == 3
-
-
-def test_each_caller_of_a_failed_group_gets_an_error_of_its_own(bench: Bench) -> None:
-    bench.held(enrol(0))
-    futures = bench.queued(enrol(1), enrol(2), enrol(3, "none"))
-    bench.store.failure = StoreFailed("The disk is full.")
-    bench.store.leave.set()
-    errors = [future.exception(LONG) for future in futures]
-    assert [type(error) for error in errors] == [StoreFailed] * 3  # nor is a refusal told that rests on undone changes
-    assert len({id(error) for error in errors}) == 3
-    bench.store.failure = None
 
 
 def test_closing_finishes_what_waits_and_takes_nothing_new(bench: Bench) -> None:
