@@ -1,4 +1,4 @@
-"""Scoring of verification: figures worked by hand or published, and what is refused."""
+"""Scoring of verification, identification and quality: figures worked by hand or published, and what is refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,20 @@ from hypothesis import strategies as st
 
 from fr_core.scoring.auc import auc, auc_delong
 from fr_core.scoring.det import UNSUPPORTED, det_curve, equal_error_rate, fnmr_at_fmr, threshold_table
+from fr_core.scoring.gallery_sizes import mated_at_sizes, nonmated_at_sizes
+from fr_core.scoring.identification import (
+    MatedSearches,
+    NonmatedSearches,
+    cmc,
+    fnir,
+    fnir_at_fpir,
+    fpir,
+    identification_det,
+    identification_point,
+    threshold_at_fpir,
+)
 from fr_core.scoring.intervals import UndefinedRate, rate, wilson_interval
+from fr_core.scoring.rejection import discard_curve, pair_qualities, quality_edges, rates_by_quality
 from fr_core.scoring.support import Strength, rule_of_three, support
 from fr_core.scoring.verification import (
     OperatingPoint,
@@ -36,6 +49,10 @@ Bools = npt.NDArray[np.bool_]
 
 def f64(*values: float) -> F64:
     return np.array(values, dtype=np.float64)
+
+
+def i64(*values: int) -> npt.NDArray[np.int64]:
+    return np.array(values, dtype=np.int64)
 
 
 def bools(text: str) -> Bools:
@@ -68,18 +85,6 @@ def test_wilson_interval_agrees_with_scipy(count: int, total: int, confidence: f
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
-@given(st.integers(1, 500), st.data())
-def test_wilson_interval_ends_where_the_score_test_does(total: int, data: st.DataObject) -> None:
-    count = data.draw(st.integers(0, total))
-    interval = wilson_interval(count, total)
-    share = count / total
-    assert 0.0 <= interval.low <= share <= interval.high <= 1.0
-    for end in (interval.low, interval.high):
-        if 0.0 < end < 1.0:
-            score = abs(share - end) / sqrt(end * (1 - end) / total)
-            assert score == pytest.approx(1.959963984540054, rel=1e-6)
-
-
 @given(pairs, st.integers(0, 3))
 def test_best_threshold_is_as_good_as_any_threshold_at_all(rows: list[tuple[float, bool]], failures: int) -> None:
     similarities = [similarity for similarity, _ in rows]
@@ -96,34 +101,33 @@ def test_best_threshold_is_as_good_as_any_threshold_at_all(rows: list[tuple[floa
     assert best.interval == wilson_interval(best.n - best.n_wrong, best.n)
 
 
-def test_best_threshold_lies_in_the_middle_of_the_widest_gap() -> None:
-    best = best_threshold_accuracy(f64(0.1, 0.2, 0.6, 0.9), bools("--++"))
-    assert (best.accuracy, best.n_wrong) == (1.0, 0)
-    assert best.threshold == pytest.approx(0.4)
-
-
-def test_of_several_best_thresholds_the_one_in_the_widest_gap_is_taken() -> None:
-    best = best_threshold_accuracy(f64(0.1, 0.2, 0.3, 0.9), bools("-+-+"))
-    assert best.n_wrong == 1
-    assert best.threshold == pytest.approx(0.6)
-
-
-def test_best_threshold_divides_neighbouring_numbers() -> None:
-    high = float(np.nextafter(0.5, 1.0))
-    best = best_threshold_accuracy(f64(0.5, high), bools("-+"))
-    assert (best.threshold, best.n_wrong) == (high, 0)
+@pytest.mark.parametrize(
+    ("similarities", "mated", "wrong", "threshold"),
+    [
+        (f64(0.1, 0.2, 0.6, 0.9), "--++", 0, 0.4),
+        (f64(0.1, 0.2, 0.3, 0.9), "-+-+", 1, 0.6),  # of several best ones
+        (f64(0.5, np.nextafter(0.5, 1.0)), "-+", 0, np.nextafter(0.5, 1.0)),
+    ],
+)
+def test_best_threshold_lies_in_the_middle_of_the_widest_gap(
+    similarities: F64, mated: str, wrong: int, threshold: float
+) -> None:
+    best = best_threshold_accuracy(similarities, bools(mated))
+    assert (best.n_wrong, best.threshold) == (wrong, pytest.approx(threshold, rel=1e-15))
 
 
 def test_kfold_accuracy_of_a_case_worked_by_hand() -> None:
     # Fold 1 alone is divided at .5, fold 2 alone at .3; each decides the other.
-    similarities = f64(0.4, 0.6, 0.2, 0.4)
-    found = kfold_accuracy(similarities, bools("-+-+"), np.array([1, 1, 2, 2]))
+    found = kfold_accuracy(f64(0.4, 0.6, 0.2, 0.4), bools("-+-+"), np.array([1, 1, 2, 2]))
     assert [fold.number for fold in found.folds] == [1, 2]
     assert [fold.threshold for fold in found.folds] == pytest.approx([0.3, 0.5])
     # Fold 1 at .3: .4 is accepted though not mated. Fold 2 at .5: .4 is rejected though mated.
     assert [(fold.accuracy.count, fold.accuracy.total) for fold in found.folds] == [(1, 2), (1, 2)]
     assert (found.mean, found.standard_error) == (0.5, 0.0)
     assert (found.pooled.count, found.pooled.total) == (2, 4)
+    # The mated pair of fold 2 lies exactly at the threshold, and is accepted.
+    found = kfold_accuracy(f64(0.25, 0.75, 0.0, 0.5), bools("-+-+"), np.array([1, 1, 2, 2]))
+    assert (found.folds[1].threshold, found.folds[1].accuracy.value) == (0.5, 1.0)
 
 
 def test_kfold_counts_failures_in_their_own_fold() -> None:
@@ -153,29 +157,13 @@ def test_kfold_agrees_with_a_plain_loop_over_ten_folds() -> None:
     assert found.standard_error == pytest.approx(np.std(expected, ddof=1) / sqrt(10))
 
 
-def test_kfold_accepts_a_similarity_at_the_threshold() -> None:
-    # Fold 1 sets the threshold .5 for fold 2, whose mated pair lies exactly there.
-    found = kfold_accuracy(f64(0.25, 0.75, 0.0, 0.5), bools("-+-+"), np.array([1, 1, 2, 2]))
-    assert found.folds[1].threshold == 0.5
-    assert found.folds[1].accuracy.value == 1.0
-
-
-def test_a_similarity_at_the_threshold_is_accepted() -> None:
+def test_a_similarity_at_the_threshold_is_accepted_and_failures_are_non_matches() -> None:
     assert false_match_rate(f64(0.2, 0.5, 0.7), 0.5).count == 2
     assert false_non_match_rate(f64(0.2, 0.5, 0.7), 0.5).count == 1
-
-
-def test_failed_mated_pairs_are_non_matches() -> None:
-    found = false_non_match_rate(f64(0.2, 0.7), 0.5, failures=3)
-    assert (found.count, found.total) == (4, 5)
+    assert false_non_match_rate(f64(0.2, 0.7), 0.5, failures=3) == rate(4, 5)
     assert false_non_match_rate(f64(), 0.5, failures=1).value == 1.0
-
-
-def test_operating_point_holds_both_rates_and_all_failures() -> None:
     point = operating_point(f64(0.1, 0.6, 0.5, 0.2), bools("--++"), 0.5, mated_failures=1, nonmated_failures=2)
-    assert (point.fmr.count, point.fmr.total) == (1, 2)
-    assert (point.fnmr.count, point.fnmr.total) == (2, 3)
-    assert (point.threshold, point.failures) == (0.5, 3)
+    assert point == OperatingPoint(0.5, rate(1, 2), rate(2, 3), 3)
 
 
 @given(
@@ -192,12 +180,8 @@ def test_threshold_at_fmr_is_the_lowest_that_keeps_it(values: list[float], targe
     lower = float(np.nextafter(threshold, -inf))
     if min(values) <= lower:
         assert false_match_rate(f64(*values), lower).value > target
-
-
-def test_threshold_at_fmr_does_not_lose_a_comparison_to_rounding() -> None:
-    values = f64(*range(100))
-    assert int(0.29 * 100) == 28
-    assert false_match_rate(values, threshold_at_fmr(values, 0.29)).count == 29
+    hundred = f64(*range(100))
+    assert false_match_rate(hundred, threshold_at_fmr(hundred, 0.29)).count == 29  # though int(0.29 * 100) is 28
 
 
 @pytest.mark.parametrize("area", [1.0, 0.0, 0.5])
@@ -229,22 +213,16 @@ def normal(seed: int, mean: float, n: int) -> F64:
     return np.random.default_rng(seed).normal(mean, 0.1, n)
 
 
-def test_the_scores_are_left_as_they_were() -> None:
+def test_equal_error_rates_at_the_ends_and_between_two_thresholds() -> None:
     mated, nonmated = f64(0.9, 0.5), f64(0.5, 0.1)
-    det_curve(mated, nonmated)
-    assert (list(mated), list(nonmated)) == ([0.9, 0.5], [0.5, 0.1])
-
-
-def test_a_perfect_matcher_has_no_equal_errors_and_one_of_failures_alone_has_nothing_else() -> None:
-    perfect = equal_error_rate(det_curve(f64(0.8, 0.9), f64(0.1, 0.2)))
-    assert (perfect.value, perfect.threshold) == (0.0, 0.8)
-    failed = equal_error_rate(det_curve(f64(), f64(0.1, 0.2), mated_failures=3))
-    assert (failed.value, failed.threshold, failed.fmr, failed.fnmr) == (1.0, 0.1, 1.0, 1.0)
-
-
-def test_of_two_thresholds_that_differ_alike_the_lower_is_taken() -> None:
-    found = equal_error_rate(det_curve(f64(0.5, 0.9), f64(0.1, 0.5)))
-    assert (found.value, found.threshold, found.fmr, found.fnmr) == (0.25, 0.5, 0.5, 0.0)
+    for curve, *expected in (
+        (det_curve(f64(0.8, 0.9), f64(0.1, 0.2)), 0.0, 0.8, 0.0, 0.0),
+        (det_curve(f64(), f64(0.1, 0.2), mated_failures=3), 1.0, 0.1, 1.0, 1.0),
+        (det_curve(mated, nonmated), 0.25, 0.5, 0.5, 0.0),  # the lower of two that differ alike
+    ):
+        found = equal_error_rate(curve)
+        assert [found.value, found.threshold, found.fmr, found.fnmr] == expected
+    assert (list(mated), list(nonmated)) == ([0.9, 0.5], [0.5, 0.1])  # not sorted in place
 
 
 def test_a_thinned_curve_takes_equal_steps_of_normal_deviates() -> None:
@@ -257,14 +235,9 @@ def test_a_thinned_curve_takes_equal_steps_of_normal_deviates() -> None:
     assert len(steps) > 15
     assert steps.max() < 1.1 * steps.min()
     assert (thin.n_mated, thin.n_nonmated) == (curve.n_mated, curve.n_nonmated)
-
-
-def test_a_curve_of_few_points_is_not_thinned_and_no_curve_has_one_point() -> None:
-    curve = det_curve(f64(0.5), f64(0.1))
-    assert curve.thinned(3) is curve
-    assert len(curve.thinned(2).thresholds) == 2
-    with pytest.raises(ValueError, match="at least 2 points"):
-        curve.thinned(1)
+    short = det_curve(f64(0.5), f64(0.1))
+    assert short.thinned(3) is short
+    assert len(short.thinned(2).thresholds) == 2
 
 
 def test_the_miss_rate_at_a_false_match_rate_counts_failures() -> None:
@@ -303,11 +276,6 @@ def test_ten_million_comparisons_take_five_seconds_and_a_gigabyte_at_most() -> N
     assert peak <= 1e9
 
 
-@pytest.mark.parametrize(("comparisons", "limit"), [(1, 1.0), (3, 1.0), (6, 0.5), (3000, 0.001)])
-def test_the_rule_of_three(comparisons: int, limit: float) -> None:
-    assert rule_of_three(comparisons) == limit
-
-
 @pytest.mark.parametrize(
     ("errors", "strength", "sentence"),
     [
@@ -326,8 +294,77 @@ def test_the_support_of_a_rate(errors: int, strength: Strength, sentence: str) -
     found = support(errors, 3000)
     assert (found.errors, found.comparisons, found.strength) == (errors, 3000, strength)
     assert found.sentence.startswith(sentence)
+    assert [rule_of_three(comparisons) for comparisons in (1, 3, 6, 3000)] == [1.0, 1.0, 0.5, 0.001]
 
 
+def mated(failures: int = 0) -> MatedSearches:
+    """Four searches of ten people with lists of three: ranks 1, 1, 3 and none."""
+    return MatedSearches(i64(1, 1, 3, 0), f64(0.9, 0.5, 0.4, nan), 10, 3, failures)
+
+
+def nonmated(failures: int = 0) -> NonmatedSearches:
+    return NonmatedSearches(f64(0.1, 0.2, 0.3, 0.5), 10, failures)
+
+
+def test_a_failure_to_acquire_or_enrol_is_a_miss_at_every_rank() -> None:
+    assert cmc(mated(failures=6)) == (rate(2, 10), rate(2, 10), rate(3, 10))
+    assert cmc(MatedSearches(i64(), f64(), 5, 2, failures=1)) == (rate(0, 1), rate(0, 1))
+    det = identification_det(MatedSearches(i64(), f64(), 10, 3, failures=2), nonmated())
+    assert det.fnir.tolist() == [1.0] * 5
+    assert fpir(nonmated(failures=96), 0.3) == rate(2, 4)  # a stranger's failed search does not better the rate
+
+
+def test_identification_point_holds_both_rates_and_all_failures() -> None:
+    point = identification_point(mated(failures=1), nonmated(failures=2), 0.3, rank=2)
+    assert (point.gallery_size, point.rank, point.threshold) == (10, 2, 0.3)
+    assert (point.fnir, point.fpir) == (rate(3, 5), rate(2, 4))
+    assert (point.mated_failures, point.nonmated_failures) == (1, 2)
+    point = fnir_at_fpir(mated(), nonmated(), 0.5, rank=1)
+    assert point == identification_point(mated(), nonmated(), float(np.nextafter(0.2, 1)), rank=1)
+    assert fnir_at_fpir(mated(), nonmated(), 0.5).rank == 3
+
+
+OTHERS = np.array([[0.1, 0.6, 0.5, 0.9], [0.2, 0.2, 0.2, 0.2]])
+
+
+def test_galleries_of_each_size_keep_failures_and_read_no_more_people_than_the_largest_has() -> None:
+    of_mates = mated_at_sizes(f64(0.5, 0.7), [OTHERS], [1, 4, 5], failures=1)
+    assert [(at.ranks.tolist(), at.failures) for at in of_mates] == [([1, 1], 1), ([3, 1], 1), ([4, 1], 1)]
+    assert [at.failures for at in nonmated_at_sizes([OTHERS], [1, 3], failures=2)] == [2, 2]
+    blocks = [OTHERS, np.array([[nan], [nan]])]
+    assert nonmated_at_sizes(blocks, [4])[0].top_similarities.tolist() == [0.9, 0.2]
+    with pytest.raises(ValueError, match="finite"):
+        nonmated_at_sizes(blocks, [5])
+
+
+# Ten mated pairs; the three of lowest quality and the best one are missed at .5.
+PAIRS = f64(0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.9, 0.4)
+QUALITIES = f64(1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
+
+
+def test_discarding_the_worst_pairs_removes_their_misses_but_no_failures() -> None:
+    curve = discard_curve(PAIRS, QUALITIES, 0.5, shares=[0.0, 0.1, 0.3, 0.5, 0.9])
+    assert [point.fnmr for point in curve] == [rate(4, 10), rate(3, 9), rate(1, 7), rate(1, 5), rate(1, 1)]
+    assert [point.ideal for point in curve] == [0.4, 3 / 9, 1 / 7, 0.0, 0.0]
+    curve = discard_curve(PAIRS, QUALITIES, 0.5, shares=[0.0, 0.5], failures=2)
+    assert [point.fnmr for point in curve] == [rate(6, 12), rate(3, 7)]
+    assert [point.ideal for point in curve] == [0.5, 2 / 7]
+
+
+def test_a_share_loses_no_pair_to_rounding_and_one_pair_is_always_kept() -> None:
+    values = np.arange(1000, dtype=np.float64)
+    assert discard_curve(values[:100], values[:100], 0.5, shares=[0.29])[0].discarded == 29
+    assert discard_curve(values, values, 0.5, shares=[float(np.nextafter(1.0, 0.0))])[0].discarded == 999
+
+
+def test_the_worse_photo_decides_and_edges_divide_the_pairs_evenly() -> None:
+    assert pair_qualities(f64(1, 5, 3), f64(4, 2, 3)).tolist() == [1, 2, 3]
+    assert quality_edges(np.arange(101, dtype=np.float64), 4).tolist() == [0, 25, 50, 75, 100]
+    assert quality_edges(f64(1, 1, 1, 1, 2), 4).tolist() == [1, 2]  # repeated qualities make fewer bins
+
+
+NO_SEARCH, NO_STRANGER = MatedSearches(i64(), f64(), 10, 3), NonmatedSearches(f64(), 10, failures=3)
+OF_OTHERS = NonmatedSearches(f64(0.1), 11)
 ONE, TWO = f64(0.5), f64(0.1, 0.9)
 BAD: list[tuple[Callable[[], object], str]] = [
     (partial(wilson_interval, -1, 5), "not a share"),
@@ -360,6 +397,60 @@ BAD: list[tuple[Callable[[], object], str]] = [
     (partial(threshold_table, ONE, normal(2, 0.1, 200), confidence=1.0), "confidence"),
     (partial(threshold_table, ONE, normal(2, 0.1, 200), mated_failures=-1), "cannot be -1"),
     *[(partial(support, *counts), "cannot be") for counts in ((-1, 5), (6, 5), (0, -1))],
+    (partial(det_curve(ONE, f64(0.1)).thinned, 1), "at least 2 points"),
+    *[(partial(cmc, mated(), ranks), "ranks") for ranks in (0, 4)],
+    (partial(fnir, mated(), nan), "threshold"),
+    (partial(fpir, nonmated(), nan), "threshold"),
+    *[(partial(fnir, mated(), 0.5, rank), "Lists of 3 candidates") for rank in (0, 4)],
+    (partial(identification_point, mated(), OF_OTHERS, 0.3), "10 and 11 people"),
+    (partial(identification_det, mated(), OF_OTHERS), "10 and 11 people"),
+    (partial(MatedSearches, i64(1, 2), f64(0.5), 10, 3), r"Ranks are i64\[n\]"),
+    (partial(MatedSearches, f64(1.0).astype(np.int32), f64(0.5), 10, 3), r"Ranks are i64\[n\]"),
+    (partial(MatedSearches, i64(1)[None], f64(1)[None], 10, 3), r"Ranks are i64\[n\]"),
+    *[(partial(MatedSearches, i64(rank), f64(0.5), 10, 3), "rank lies outside 0 to 3") for rank in (-1, 4)],
+    *[
+        (partial(MatedSearches, i64(), f64(), size, length), "gives no list")
+        for size, length in ((10, 0), (10, 11), (0, 0))
+    ],
+    (partial(MatedSearches, i64(1), f64(nan), 10, 3), "finite"),
+    (partial(NonmatedSearches, f64(-inf), 10), "finite"),
+    (partial(MatedSearches, i64(1), f64(0.5), 10, 3, failures=-1), "failures"),
+    (partial(NonmatedSearches, f64(0.5), 10, failures=-1), "failures"),
+    (partial(NonmatedSearches, f64(0.5), 0), "gallery of 0 people"),
+    (partial(mated_at_sizes, f64(0.5, 0.7), [OTHERS], [6]), "hold 4 people, too few"),
+    (partial(nonmated_at_sizes, [OTHERS], [2, 5]), "hold 4 people, too few"),
+    *[(partial(mated_at_sizes, f64(0.5, 0.7), [OTHERS], sizes), "ascend") for sizes in ([], [0], [2, 2])],
+    *[(partial(nonmated_at_sizes, [OTHERS], sizes), "ascend") for sizes in ([], [0], [3, 2])],
+    (partial(mated_at_sizes, f64(0.5), [OTHERS], [2]), "row for each probe"),
+    (partial(nonmated_at_sizes, [OTHERS, OTHERS[:1]], [5]), "row for each probe"),
+    (partial(nonmated_at_sizes, [OTHERS[0]], [1]), "row for each probe"),
+    *[(partial(mated_at_sizes, f64(0.5), [f64(bad)[None]], [2]), "finite") for bad in (nan, -inf)],
+    *[(partial(nonmated_at_sizes, [f64(bad, 0.5)[None]], [2]), "finite") for bad in (nan, -inf)],
+    (partial(mated_at_sizes, f64(0.5, 0.7)[:, None], [OTHERS], [2]), r"Similarities are f64\[n\]"),
+    *[(partial(discard_curve, PAIRS, QUALITIES, 0.5, [share]), "share to") for share in (-0.1, 1.0, nan)],
+    (partial(discard_curve, PAIRS, QUALITIES[:9], 0.5), "one for each of 10 pairs"),
+    (partial(discard_curve, PAIRS, QUALITIES.astype(np.float32), 0.5), "one for each of 10 pairs"),
+    *[(partial(discard_curve, f64(1), f64(bad), 0.5), "quality is not a finite") for bad in (nan, inf)],
+    (partial(discard_curve, f64(nan), f64(1), 0.5), "similarity is not a finite"),
+    (partial(discard_curve, PAIRS, QUALITIES, nan), "threshold"),
+    (partial(discard_curve, PAIRS, QUALITIES, 0.5, failures=-1), "failures"),
+    (partial(pair_qualities, f64(1), f64(1, 2)), "one for each"),
+    (partial(pair_qualities, f64(1), f64(nan)), "finite"),
+    (partial(pair_qualities, f64(nan), f64(1)), "finite"),
+    *[
+        (partial(rates_by_quality, f64(1), f64(quality), f64(), f64(), 0.5, f64(1, 10)), "outside the edges")
+        for quality in (0.9, 10.1)
+    ],
+    (partial(rates_by_quality, f64(), f64(), f64(1), f64(0.9), 0.5, f64(1, 10)), "outside the edges"),
+    *[
+        (partial(rates_by_quality, PAIRS, QUALITIES, f64(), f64(), 0.5, f64(*edges)), "ascending")
+        for edges in ([], [1], [1, 1], [2, 1], [1, nan], [1, inf])
+    ],
+    (partial(rates_by_quality, f64(nan), f64(1), f64(), f64(), 0.5, f64(1, 10)), "finite"),
+    (partial(rates_by_quality, f64(), f64(), f64(nan), f64(1), 0.5, f64(1, 10)), "finite"),
+    (partial(rates_by_quality, f64(), f64(), f64(), f64(), nan, f64(1, 10)), "threshold"),
+    (partial(quality_edges, f64(1, 2), 0), "one bin at least"),
+    (partial(quality_edges, f64(1, nan), 2), "finite"),
 ]
 
 
@@ -392,6 +483,18 @@ UNDEFINED: list[tuple[Callable[[], object], str]] = [
     (partial(threshold_table, f64(), ONE), "at least one mated pair"),
     (partial(support, 0, 0), "No comparisons"),
     (partial(rule_of_three, 0), "No comparisons"),
+    (partial(cmc, NO_SEARCH), "no trials"),
+    (partial(fnir, NO_SEARCH, 0.5), "no trials"),
+    (partial(fpir, NO_STRANGER, 0.5), "no trials"),
+    (
+        partial(threshold_at_fpir, nonmated(failures=96), 0.1),
+        r"4 non-mated searches cannot support .* identification rate of 0\.1",
+    ),
+    (partial(identification_det, NO_SEARCH, nonmated()), "one mated and one non-mated"),
+    (partial(identification_det, mated(), NO_STRANGER), "one mated and one non-mated"),
+    (partial(discard_curve, f64(), f64(), 0.5, failures=3), "none can be discarded"),
+    (partial(quality_edges, f64(), 2), "two different"),
+    (partial(quality_edges, f64(3, 3), 2), "two different"),
 ]
 
 
