@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from math import sqrt
 from statistics import NormalDist
 
@@ -73,19 +74,6 @@ def test_the_intervals_of_many_thresholds_are_those_of_the_subject_bootstrap_at_
         assert interval.confidence == 0.9
 
 
-def test_two_people_are_too_few_for_an_interval_and_everything_is_checked() -> None:
-    # Half of the resamples of two people hold one of them alone, and compare nobody.
-    assert fmr_by_people(f64(0.5), 2, [0.1], seed=1, replicates=100) == {}
-    for similarities, people, match in ((f64(0.5), 3, "3 people are not 1"), (f64(np.nan), 2, "finite")):
-        with pytest.raises(ValueError, match=match):
-            fmr_by_people(similarities, people, [0.1], seed=1)
-    for argument, match in (({"replicates": 1}, "2 replicates"), ({"confidence": 1.0}, "confidence")):
-        with pytest.raises(ValueError, match=match):
-            fmr_by_people(f64(0.5), 2, [0.1], seed=1, **argument)
-    with pytest.raises(ValueError, match="not a number"):
-        fmr_by_people(f64(0.5), 2, [float("nan")], seed=1)
-
-
 def test_a_check_before_each_resample_ends_the_work() -> None:
     left = iter(range(3))
     with pytest.raises(StopIteration):
@@ -120,17 +108,6 @@ def test_it_holds_the_true_rate_where_an_interval_of_independent_trials_does_not
     assert held_by_wilson / 200 < 0.6
 
 
-def test_what_all_resamples_agree_on_has_no_interval() -> None:
-    with pytest.raises(UndefinedRate, match="resamples agree"):
-        subject_bootstrap(fmr_statistic(np.zeros(190), 0.5), *across(20), seed=1)
-
-
-def test_a_figure_that_many_resamples_lack_is_undefined() -> None:
-    # One comparison alone: one half of all resamples draw one of its two people twice.
-    with pytest.raises(UndefinedRate, match="of 1000 resamples leave nothing to measure"):
-        subject_bootstrap(fmr_statistic(f64(0.9), 0.5), i64(1), i64(2), seed=1)
-
-
 def test_few_resamples_without_a_figure_are_left_out_and_counted() -> None:
     calls = 0
 
@@ -142,24 +119,6 @@ def test_few_resamples_without_a_figure_are_left_out_and_counted() -> None:
         return float(weights[0])
 
     assert subject_bootstrap(statistic, *across(3), seed=1, replicates=100).replicates == 99
-
-
-def test_fewer_than_two_people_are_not_resampled() -> None:
-    for people in (i64(), i64(1, 1)):
-        with pytest.raises(UndefinedRate, match="fewer than two"):
-            subject_bootstrap(fmr_statistic(f64(0.1, 0.9), 0.5), people, people, seed=1)
-
-
-def test_bad_input_is_refused() -> None:
-    statistic, a, b = fmr_statistic(f64(0.1, 0.6, 0.9), 0.5), *across(3)
-    with pytest.raises(ValueError, match="i64"):
-        subject_bootstrap(statistic, a.astype(np.int32), b, seed=1)
-    with pytest.raises(ValueError, match="as many second ones"):
-        subject_bootstrap(statistic, a, b[:2], seed=1)
-    with pytest.raises(ValueError, match="at least 2 replicates"):
-        subject_bootstrap(statistic, a, b, seed=1, replicates=1)
-    with pytest.raises(ValueError, match="confidence"):
-        subject_bootstrap(statistic, a, b, seed=1, confidence=1.0)
 
 
 @pytest.mark.parametrize(
@@ -177,34 +136,65 @@ def test_a_figure_of_two_comparisons_takes_two_weights(statistic: Statistic) -> 
             statistic(weights)
 
 
-def test_bad_scores_are_refused() -> None:
-    bad, good = f64(np.nan), f64(0.5)
-    refused: list[Callable[[], Statistic]] = [
-        lambda: fmr_statistic(bad, 0.5),
-        lambda: fmr_statistic(good, np.nan),
-        lambda: threshold_statistic(bad, 1.0),
-        lambda: threshold_statistic(good, 2.0),
-        lambda: fnmr_at_fmr_statistic(bad, good, 1.0),
-        lambda: fnmr_at_fmr_statistic(good, good, 1.0, failures=-1),
-    ]
-    for make in refused:
-        with pytest.raises(ValueError):
-            make()
-    with pytest.raises(UndefinedRate, match="cannot support"):
-        threshold_statistic(good, 0.1)
-
-
-def test_a_target_far_down_the_list_is_found_as_well() -> None:
+def test_a_target_far_down_the_list_is_found_and_rounding_takes_no_false_match_away() -> None:
     """The highest half weighs nothing in this resample, so that a look at the highest few finds nothing."""
     scores = np.arange(10_000, dtype=np.float64)
     weights = np.where(scores >= 5000, 0.0, 1.0)
     assert threshold_statistic(scores, 0.01)(weights) == np.nextafter(4949.0, np.inf)
-
-
-def test_rounding_does_not_take_a_false_match_away() -> None:
-    scores = np.arange(100, dtype=np.float64)
     assert 0.29 * 100 < 29
-    assert threshold_statistic(scores, 0.29)(np.ones(100)) == np.nextafter(70.0, np.inf)
+    assert threshold_statistic(scores[:100], 0.29)(np.ones(100)) == np.nextafter(70.0, np.inf)
+
+
+BAD, GOOD = f64(np.nan), f64(0.5)
+OF_THREE = partial(subject_bootstrap, fmr_statistic(f64(0.1, 0.6, 0.9), 0.5), seed=1)
+A, B = across(3)
+REFUSED: list[tuple[Callable[[], object], str]] = [
+    (partial(OF_THREE, A.astype(np.int32), B), "i64"),
+    (partial(OF_THREE, A, B[:2]), "as many second ones"),
+    (partial(OF_THREE, A, B, replicates=1), "at least 2 replicates"),
+    (partial(OF_THREE, A, B, confidence=1.0), "confidence"),
+    (partial(fmr_by_people, GOOD, 3, [0.1], seed=1), "3 people are not 1"),
+    (partial(fmr_by_people, BAD, 2, [0.1], seed=1), "finite"),
+    (partial(fmr_by_people, GOOD, 2, [0.1], seed=1, replicates=1), "2 replicates"),
+    (partial(fmr_by_people, GOOD, 2, [0.1], seed=1, confidence=1.0), "confidence"),
+    (partial(fmr_by_people, GOOD, 2, [float("nan")], seed=1), "not a number"),
+    (partial(fmr_statistic, BAD, 0.5), "finite"),
+    (partial(fmr_statistic, GOOD, np.nan), "not a number"),
+    (partial(threshold_statistic, BAD, 1.0), "finite"),
+    (partial(threshold_statistic, GOOD, 2.0), "target"),
+    (partial(fnmr_at_fmr_statistic, BAD, GOOD, 1.0), "finite"),
+    (partial(fnmr_at_fmr_statistic, GOOD, GOOD, 1.0, failures=-1), "failures"),
+]
+
+
+@pytest.mark.parametrize(("ask", "why"), REFUSED)
+def test_bad_input_is_refused(ask: Callable[[], object], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        ask()
+
+
+@pytest.mark.parametrize(
+    ("statistic", "first", "second", "why"),
+    [
+        (fmr_statistic(np.zeros(190), 0.5), *across(20), "resamples agree"),
+        # One comparison alone: one half of all resamples draw one of its two people twice.
+        (fmr_statistic(f64(0.9), 0.5), i64(1), i64(2), "of 1000 resamples leave nothing to measure"),
+        (fmr_statistic(f64(0.1, 0.9), 0.5), i64(), i64(), "fewer than two"),
+        (fmr_statistic(f64(0.1, 0.9), 0.5), i64(1, 1), i64(1, 1), "fewer than two"),
+    ],
+)
+def test_figures_that_resamples_do_not_show_are_undefined(
+    statistic: Statistic, first: Ints, second: Ints, why: str
+) -> None:
+    with pytest.raises(UndefinedRate, match=why):
+        subject_bootstrap(statistic, first, second, seed=1)
+
+
+def test_two_people_are_too_few_for_an_interval_and_one_comparison_for_a_threshold() -> None:
+    # Half of the resamples of two people hold one of them alone, and compare nobody.
+    assert fmr_by_people(GOOD, 2, [0.1], seed=1, replicates=100) == {}
+    with pytest.raises(UndefinedRate, match="cannot support"):
+        threshold_statistic(GOOD, 0.1)
 
 
 @pytest.mark.slow

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
 from math import nan
 
 import numpy as np
@@ -64,6 +66,11 @@ def test_each_group_has_the_rate_of_its_trials_and_says_how_many_people_are_behi
         GroupRate("young", 31, 62, rate(31, 62, 0.9), ""),
         GroupRate("old", 33, 66, rate(33, 66, 0.9), ""),
     )
+    trials = MatedTrials(np.full(59, 5.0), np.full(59, 50.0))
+    few, enough = rates_by_group(trials, groups_of(29, 30), ["a", "b"])
+    assert (few.people, few.trials, few.rate) == (29, 1450, None)
+    assert "Fewer than 30 people" in few.note
+    assert (enough.rate, enough.note) == (rate(150, 1500), "")
 
 
 def test_a_false_match_is_of_the_group_of_both_people() -> None:
@@ -75,60 +82,45 @@ def test_a_false_match_is_of_the_group_of_both_people() -> None:
     assert [one.rate and one.rate.count for one in found] == [1, 2]
 
 
-def test_a_group_of_few_people_has_no_rate_however_many_trials() -> None:
-    trials = MatedTrials(np.full(59, 5.0), np.full(59, 50.0))
-    few, enough = rates_by_group(trials, groups_of(29, 30), ["a", "b"])
-    assert (few.people, few.trials, few.rate) == (29, 1450, None)
-    assert "Fewer than 30 people" in few.note
-    assert (enough.rate, enough.note) == (rate(150, 1500), "")
-
-
-def test_groups_that_do_not_fit_the_people_are_refused() -> None:
-    with pytest.raises(ValueError, match="one for each of 2 people"):
-        rates_by_group(mated((0, 2)), groups_of(1), ["a"])
-    with pytest.raises(ValueError, match="one for each of 2 people"):
-        rates_by_group(mated((0, 2)), np.zeros(2, dtype=np.int32), ["a"])
-    for number in (-2, 1):
-        with pytest.raises(ValueError, match="has no name"):
-            rates_by_group(mated((0, 1)), np.array([number]), ["a"])
-    with pytest.raises(ValueError, match="same name"):
-        rates_by_group(mated((0, 1)), np.array([0]), ["a", "a"])
-    for groups in (np.array([0, 2]), np.array([-1, 0])):
-        with pytest.raises(ValueError, match="each group has a person"):
-            by_people(mated((0, 2)), groups, seed=1)
-
-
-def test_ratios_have_the_published_values() -> None:
+def test_ratios_have_the_published_values_and_gini_those_worked_by_hand() -> None:
     assert ratios_to_geometric_mean(f64(0.1, 0.2, 0.4)) == pytest.approx([0.5, 1.0, 2.0])
     assert max_to_min(f64(0.1, 0.2, 0.4)) == pytest.approx(4.0)
-
-
-def test_gini_of_cases_worked_by_hand() -> None:
     assert gini(f64(0.2, 0.2, 0.2)) == 0.0
     assert gini(f64(0.0, 0.3)) == pytest.approx(1.0)  # one of two groups has all errors
     assert gini(f64(0.0, 0.0, 0.3)) == pytest.approx(1.0)
     assert gini(f64(0.1, 0.2, 0.4)) == pytest.approx(3 / 7)  # 3/2 * (1.2 / 9) / (2 * .7 / 3)
 
 
-def test_ratios_to_a_group_without_an_error_are_undefined() -> None:
-    for figure in (ratios_to_geometric_mean, max_to_min):
-        with pytest.raises(UndefinedRate, match="no error"):
-            figure(f64(0.0, 0.2))
-    with pytest.raises(UndefinedRate, match="No group has an error"):
-        gini(f64(0.0, 0.0))
+FIGURES = (ratios_to_geometric_mean, max_to_min, gini)
+UNDEFINED: list[tuple[Callable[[], object], str]] = [
+    (partial(ratios_to_geometric_mean, f64(0.0, 0.2)), "no error"),
+    (partial(max_to_min, f64(0.0, 0.2)), "no error"),
+    (partial(gini, f64(0.0, 0.0)), "No group has an error"),
+    *[(partial(figure, f64(0.1)), "two groups") for figure in FIGURES],
+    (partial(differential, group_rates((10, 100), (20, 29))), "two groups"),
+]
 
 
-def test_one_group_has_no_differential() -> None:
-    for figure in (ratios_to_geometric_mean, max_to_min, gini):
-        with pytest.raises(UndefinedRate, match="two groups"):
-            figure(f64(0.1))
+@pytest.mark.parametrize(("ask", "why"), UNDEFINED)
+def test_figures_of_too_few_groups_or_errors_are_undefined(ask: Callable[[], object], why: str) -> None:
+    with pytest.raises(UndefinedRate, match=why):
+        ask()
 
 
-def test_rates_that_are_none_are_refused() -> None:
-    for bad in (-0.1, 1.1, nan):
-        for figure in (ratios_to_geometric_mean, max_to_min, gini):
-            with pytest.raises(ValueError, match=r"each in \[0, 1\]"):
-                figure(f64(0.1, bad))
+BAD: list[tuple[Callable[[], object], str]] = [
+    *[(partial(figure, f64(0.1, bad)), r"each in \[0, 1\]") for figure in FIGURES for bad in (-0.1, 1.1, nan)],
+    (partial(rates_by_group, mated((0, 2)), groups_of(1), ["a"]), "one for each of 2 people"),
+    (partial(rates_by_group, mated((0, 2)), np.zeros(2, dtype=np.int32), ["a"]), "one for each of 2 people"),
+    *[(partial(rates_by_group, mated((0, 1)), np.array([number]), ["a"]), "has no name") for number in (-2, 1)],
+    (partial(rates_by_group, mated((0, 1)), np.array([0]), ["a", "a"]), "same name"),
+    *[(partial(by_people, mated((0, 2)), np.array(of), seed=1), "each group has a person") for of in ([0, 2], [-1, 0])],
+]
+
+
+@pytest.mark.parametrize(("ask", "why"), BAD)
+def test_rates_and_groups_that_are_none_are_refused(ask: Callable[[], object], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        ask()
 
 
 def test_differential_compares_the_groups_that_have_a_rate() -> None:
@@ -148,11 +140,6 @@ def test_differential_says_what_is_undefined() -> None:
     found = differential(group_rates((0, 100), (0, 100)))
     assert (found.ratios, found.max_to_min, found.gini) == (None, None, None)
     assert [note.split(":")[0] for note in found.notes] == ["Ratios", "Gini coefficient"]
-
-
-def test_differential_of_small_groups_is_undefined() -> None:
-    with pytest.raises(UndefinedRate, match="two groups"):
-        differential(group_rates((10, 100), (20, 29)))
 
 
 def test_intervals_are_of_ratios_of_fixed_groups() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import inf, log10, nan
 
 import numpy as np
@@ -38,66 +39,27 @@ def f64(*values: float) -> F64:
     return np.array(values, dtype=np.float64)
 
 
-def test_cllr_of_a_published_case() -> None:
+def i64(*values: int) -> npt.NDArray[np.int64]:
+    return np.array(values, dtype=np.int64)
+
+
+def test_costs_of_a_published_case_and_of_strengths_beyond_all_floats() -> None:
     assert cllr(MATED, NONMATED) == pytest.approx(0.55022, abs=5e-6)
-
-
-def test_strengths_beyond_all_floats_do_not_overflow() -> None:
-    assert cllr(f64(1000.0), f64(-1000.0)) == 0.0
-    # A wrong LR of 10^1000 costs log2 of it, and half of the cost is that of non-mated comparisons.
-    assert cllr(f64(1000.0), f64(1000.0)) == pytest.approx(500 * np.log2(10))
-
-
-def test_min_cllr_of_a_case_worked_by_hand() -> None:
     # Pooled: non-mated .01 to .2 alone; .5 (one of each), 3 and 4 (one of each); mated 10 to 100 alone.
     # The middle blocks have LR 1 and cost a bit each: 2 of 5 mated and 2 of 5 non-mated comparisons.
     assert min_cllr(MATED, NONMATED) == pytest.approx(0.4)
-
-
-@pytest.mark.parametrize("cost", [cllr, min_cllr])
-def test_costs_need_both_kinds_and_finite_numbers(cost: Callable[..., float]) -> None:
-    for mated, nonmated in ((f64(), f64(1.0)), (f64(1.0), f64())):
-        with pytest.raises(UndefinedRate, match="one mated and one non-mated"):
-            cost(mated, nonmated)
-    for bad in (nan, inf, -inf):
-        with pytest.raises(ValueError, match="finite"):
-            cost(f64(0.0, bad), f64(0.0))
-    with pytest.raises(ValueError, match="f64"):
-        cost(np.zeros((2, 2)), f64(0.0))
+    assert cllr(f64(1000.0), f64(-1000.0)) == 0.0
+    # A wrong LR of 10^1000 costs log2 of it, and half of the cost is that of non-mated comparisons.
+    assert cllr(f64(1000.0), f64(1000.0)) == pytest.approx(500 * np.log2(10))
 
 
 def test_brier_log_loss_and_calibration_error_of_a_published_case() -> None:
     assert brier(PROBABILITIES, TRUTH) == pytest.approx(0.1765)
     assert log_loss(PROBABILITIES, TRUTH) == pytest.approx(0.54338, abs=5e-6)
     assert expected_calibration_error(PROBABILITIES, TRUTH) == pytest.approx(0.28)
-
-
-def test_a_bin_holds_its_lower_end_and_the_last_one_both() -> None:
     # .5 falls into the upper of two bins, beside 1: |(.5 + 1) - (0 + 1)| / 2.
     assert expected_calibration_error(f64(0.5, 1.0), np.array([False, True]), bins=2) == 0.25
     assert expected_calibration_error(f64(0.49, 1.0), np.array([True, True]), bins=2) == pytest.approx(0.255)
-
-
-def test_a_certainty_that_was_wrong_has_no_log_loss() -> None:
-    assert log_loss(f64(1.0, 0.0), np.array([True, False])) == 0.0
-    for probability, mated in ((1.0, False), (0.0, True)):
-        with pytest.raises(UndefinedRate, match="infinite"):
-            log_loss(f64(probability), np.array([mated]))
-
-
-@pytest.mark.parametrize("cost", [brier, log_loss, expected_calibration_error])
-def test_probabilities_are_checked(cost: Callable[..., float]) -> None:
-    for bad in (-0.1, 1.1, nan):
-        with pytest.raises(ValueError, match=r"\[0, 1\]"):
-            cost(f64(bad), np.array([True]))
-    with pytest.raises(ValueError, match="booleans"):
-        cost(f64(0.5), np.array([1]))
-    with pytest.raises(ValueError, match="f64"):
-        cost(np.array([1]), np.array([True]))
-    with pytest.raises(ValueError, match="one bin"):
-        expected_calibration_error(f64(0.5), np.array([True]), bins=0)
-    with pytest.raises(UndefinedRate, match="no probabilities"):
-        cost(f64(), np.array([], dtype=np.bool_))
 
 
 @pytest.mark.parametrize(("mated", "nonmated"), [(3000, 57_000), (1000, 99_000), (5000, 5000)])
@@ -118,10 +80,6 @@ def test_the_calibration_error_of_ratios_worked_by_hand() -> None:
     assert lr_calibration_error(f64(0.0), f64(0.0, 0.0, 0.0)) == pytest.approx(0.0, abs=1e-15)
     assert lr_calibration_error(f64(0.0), f64(0.0, 0.0, 1000.0)) == pytest.approx(1 / 12 + 1 / 6)
     assert lr_calibration_error(f64(1e6), f64(-1e6)) == 0.0
-    with pytest.raises(UndefinedRate, match="one mated and one non-mated"):
-        lr_calibration_error(f64(), f64(0.0))
-    with pytest.raises(ValueError, match="one bin"):
-        lr_calibration_error(f64(0.0), f64(0.0), bins=0)
 
 
 def test_the_ratio_of_each_level_of_a_published_case() -> None:
@@ -129,27 +87,8 @@ def test_the_ratio_of_each_level_of_a_published_case() -> None:
     assert [level.level for level in found] == list(SCALE)
     assert [round(level.ratio, 3) for level in found] == [7.0, 2.333, 1.667, 1.0, 0.6, 0.143, 0.2]
     assert [(level.mated, level.nonmated) for level in found][:2] == [(3, 0), (3, 1)]
-
-
-def test_the_ceiling_is_the_ratio_of_a_level_that_divides_all() -> None:
     assert ratio_ceiling(10, 10) == 21.0
-    found = level_ratios(np.full(4, 1), np.full(6, -1), (1, 0, -1))
-    assert found[0].ratio == pytest.approx(ratio_ceiling(4, 6, levels=3))
-
-
-def test_ratings_are_checked() -> None:
-    for scale in ((1,), (1, 1)):
-        with pytest.raises(ValueError, match="two levels, each once"):
-            level_ratios(np.array([1]), np.array([1]), scale)
-    with pytest.raises(ValueError, match="not one of the levels"):
-        level_ratios(np.array([4]), np.array([1]), SCALE)
-    with pytest.raises(UndefinedRate, match="one mated"):
-        level_ratios(np.array([], dtype=np.int64), np.array([1]), SCALE)
-    with pytest.raises(UndefinedRate, match="one mated"):
-        ratio_ceiling(0, 10)
-    for mated, levels in ((-1, 7), (10, 1)):
-        with pytest.raises(ValueError, match="counted from 0"):
-            ratio_ceiling(mated, 10, levels)
+    assert level_ratios(np.full(4, 1), np.full(6, -1), (1, 0, -1))[0].ratio == pytest.approx(ratio_ceiling(4, 6, 3))
 
 
 def gaussians(seed: int = 3, mated: int = 4000, nonmated: int = 20000) -> tuple[F64, F64]:
@@ -170,13 +109,10 @@ def test_the_true_likelihood_ratio_is_learnt(fit: Callable[..., LrCalibrator]) -
 
 def test_a_logistic_curve_of_a_case_worked_by_hand() -> None:
     # Mated: 1 of 4 at 0, 3 of 4 at 1; non-mated the other way round. LR is 1/3 at 0 and 3 at 1, which a line can say.
-    found = fit_logistic(f64(0, 1, 1, 1), f64(1, 0, 0, 0))
+    mated, nonmated = f64(0, 1, 1, 1), f64(1, 0, 0, 0)
+    found = fit_logistic(mated, nonmated)
     assert isinstance(found.curve, LogisticCurve)
     assert (found.curve.intercept, found.curve.slope) == pytest.approx((-log10(3), 2 * log10(3)))
-
-
-def test_the_prior_of_a_logistic_curve_is_not_in_its_ratios() -> None:
-    mated, nonmated = f64(0, 1, 1, 1), f64(1, 0, 0, 0)
     assert fit_logistic(mated, nonmated, prior=0.01).curve.log10_lrs(f64(0, 1)) == pytest.approx([-log10(3), log10(3)])
 
 
@@ -190,19 +126,18 @@ def test_the_logistic_curve_finds_a_steep_slope() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mated", "nonmated"),
-    [((0.5, 0.9), (0.1, 0.4)), ((0.4, 0.9), (0.1, 0.4)), ((0.1,), (0.5, 0.6)), ((0.5, 0.5), (0.5,))],
+    ("mated", "nonmated", "why"),
+    [
+        (f64(0.5, 0.9), f64(0.1, 0.4), "do not overlap"),
+        (f64(0.4, 0.9), f64(0.1, 0.4), "do not overlap"),
+        (f64(0.1), f64(0.5, 0.6), "do not overlap"),
+        (f64(0.5, 0.5), f64(0.5), "do not overlap"),
+        (f64(0.1, 0.2, 0.5), f64(0.15, 0.6, 0.7), "not the more similar"),
+    ],
 )
-def test_similarities_that_do_not_overlap_have_no_logistic_curve(
-    mated: tuple[float, ...], nonmated: tuple[float, ...]
-) -> None:
-    with pytest.raises(UndefinedRate, match="do not overlap"):
-        fit_logistic(f64(*mated), f64(*nonmated))
-
-
-def test_similarities_that_fall_have_no_logistic_curve() -> None:
-    with pytest.raises(UndefinedRate, match="not the more similar"):
-        fit_logistic(f64(0.1, 0.2, 0.5), f64(0.15, 0.6, 0.7))
+def test_similarities_that_do_not_overlap_or_fall_have_no_logistic_curve(mated: F64, nonmated: F64, why: str) -> None:
+    with pytest.raises(UndefinedRate, match=why):
+        fit_logistic(mated, nonmated)
 
 
 def test_a_logistic_curve_that_does_not_settle_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,28 +152,10 @@ def test_steps_of_a_case_worked_by_hand() -> None:
     # Blocks: .1 and .2 (0 to 2), .4 and .5 (1 to 1), .6 and .8 (2 to 0), half of each added at both ends.
     assert found.curve.starts == (0.1, 0.4, 0.6)
     assert [10**level for level in found.curve.levels] == pytest.approx([0.5 / 2.5, 1.0, 2.5 / 0.5])
-
-
-def test_steps_take_what_does_not_overlap_and_what_says_nothing() -> None:
     divided = fit_steps(f64(0.5, 0.6), f64(0.1, 0.2))
     assert [10**level for level in divided.curve.log10_lrs(f64(0.1, 0.5))] == pytest.approx([0.2, 5.0])
     for mated, nonmated in ((f64(0.1), f64(0.5)), (f64(0.5), f64(0.5))):
         assert fit_steps(mated, nonmated).evidence(0.5).log10_lr == 0.0
-
-
-@pytest.mark.parametrize("fit", [fit_logistic, fit_steps])
-def test_calibration_needs_both_kinds_and_finite_numbers(fit: Callable[..., LrCalibrator]) -> None:
-    for mated, nonmated in ((f64(), f64(0.1)), (f64(0.1), f64())):
-        with pytest.raises(UndefinedRate, match="one mated and one non-mated"):
-            fit(mated, nonmated)
-    with pytest.raises(ValueError, match="finite"):
-        fit(f64(0.1, nan), f64(0.1))
-
-
-@pytest.mark.parametrize("prior", [0.0, 1.0, nan])
-def test_a_prior_lies_between_0_and_1(prior: float) -> None:
-    with pytest.raises(ValueError, match="prior"):
-        fit_logistic(f64(0.1, 0.5), f64(0.2, 0.4), prior)
 
 
 def test_evidence_says_when_it_is_cut_off_and_when_it_is_beyond_the_comparisons() -> None:
@@ -250,29 +167,53 @@ def test_evidence_says_when_it_is_cut_off_and_when_it_is_beyond_the_comparisons(
     assert (below.log10_lr, below.at_limit, below.supported) == (-1.5, True, False)
 
 
-def test_a_similarity_that_is_no_number_is_no_evidence() -> None:
-    found = fit_steps(f64(0.5), f64(0.1))
-    for bad in (nan, inf):
-        with pytest.raises(ValueError, match="finite"):
-            found.evidence(bad)
+OF_TWO = (cllr, min_cllr, fit_logistic, fit_steps)
+OF_PROBABILITIES = (brier, log_loss, expected_calibration_error)
+TRUE, LINE = np.array([True]), LogisticCurve(0.0, 1.0)
+BAD: list[tuple[Callable[[], object], str]] = [
+    *[(partial(of, f64(0.1, bad), f64(0.1)), "finite") for of in OF_TWO for bad in (nan, inf, -inf)],
+    *[(partial(of, np.zeros((2, 2)), f64(0.0)), "f64") for of in OF_TWO],
+    *[(partial(of, f64(bad), TRUE), r"\[0, 1\]") for of in OF_PROBABILITIES for bad in (-0.1, 1.1, nan)],
+    *[(partial(of, f64(0.5), np.array([1])), "booleans") for of in OF_PROBABILITIES],
+    *[(partial(of, np.array([1]), TRUE), "f64") for of in OF_PROBABILITIES],
+    (partial(expected_calibration_error, f64(0.5), TRUE, bins=0), "one bin"),
+    (partial(lr_calibration_error, f64(0.0), f64(0.0), bins=0), "one bin"),
+    *[(partial(level_ratios, i64(1), i64(1), scale), "two levels, each once") for scale in ((1,), (1, 1))],
+    (partial(level_ratios, i64(4), i64(1), SCALE), "not one of the levels"),
+    *[(partial(ratio_ceiling, *counts), "counted from 0") for counts in ((-1, 10, 7), (10, 10, 1))],
+    *[(partial(fit_logistic, f64(0.1, 0.5), f64(0.2, 0.4), prior), "prior") for prior in (0.0, 1.0, nan)],
+    *[(partial(fit_steps(f64(0.5), f64(0.1)).evidence, bad), "finite") for bad in (nan, inf)],
+    *[(partial(LogisticCurve, *line), "logistic curve") for line in ((nan, 1.0), (0.0, 0.0), (0.0, inf))],
+    *[(partial(StepCurve, *steps), "one step") for steps in (((), ()), ((0.1,), (0.0, 1.0)))],
+    *[(partial(StepCurve, pair, (0.0, 1.0)), "rise") for pair in ((0.1, 0.1), (0.2, 0.1), (0.0, inf))],
+    *[(partial(StepCurve, (0.0, 1.0), pair), "rise") for pair in ((0.1, 0.1), (0.2, 0.1), (0.0, inf))],
+    *[(partial(LrCalibrator, LINE, *ends, 0.0, 1.0), "enclose 0") for ends in ((0.1, 1.0), (-1.0, -0.1), (-inf, 1.0))],
+    *[(partial(LrCalibrator, LINE, -1.0, 1.0, *ends), "lowest and a highest") for ends in ((1.0, 0.0), (nan, 1.0))],
+]
 
 
-def test_a_curve_or_limits_that_contradict_themselves_are_refused() -> None:
-    for intercept, slope in ((nan, 1.0), (0.0, 0.0), (0.0, inf)):
-        with pytest.raises(ValueError, match="logistic curve"):
-            LogisticCurve(intercept, slope)
-    for starts, levels in (((), ()), ((0.1,), (0.0, 1.0))):
-        with pytest.raises(ValueError, match="one step"):
-            StepCurve(starts, levels)
-    for pair in ((0.1, 0.1), (0.2, 0.1), (0.0, inf)):
-        with pytest.raises(ValueError, match="rise"):
-            StepCurve(pair, (0.0, 1.0))
-        with pytest.raises(ValueError, match="rise"):
-            StepCurve((0.0, 1.0), pair)
-    curve = LogisticCurve(0.0, 1.0)
-    for weakest, strongest in ((0.1, 1.0), (-1.0, -0.1), (-inf, 1.0)):
-        with pytest.raises(ValueError, match="enclose 0"):
-            LrCalibrator(curve, weakest, strongest, 0.0, 1.0)
-    for lowest, highest in ((1.0, 0.0), (nan, 1.0)):
-        with pytest.raises(ValueError, match="lowest and a highest"):
-            LrCalibrator(curve, -1.0, 1.0, lowest, highest)
+@pytest.mark.parametrize(("ask", "why"), BAD)
+def test_bad_input_is_refused(ask: Callable[[], object], why: str) -> None:
+    with pytest.raises(ValueError, match=why) as refused:
+        ask()
+    assert not isinstance(refused.value, UndefinedRate)
+
+
+UNDEFINED: list[tuple[Callable[[], object], str]] = [
+    *[(partial(of, f64(), f64(0.1)), "one mated and one non-mated") for of in (*OF_TWO, lr_calibration_error)],
+    *[(partial(of, f64(0.1), f64()), "one mated and one non-mated") for of in OF_TWO],
+    *[(partial(of, f64(), TRUE[:0]), "no probabilities") for of in OF_PROBABILITIES],
+    *[(partial(log_loss, f64(p), np.array([mated])), "infinite") for p, mated in ((1.0, False), (0.0, True))],
+    (partial(level_ratios, i64(), i64(1), SCALE), "one mated"),
+    (partial(ratio_ceiling, 0, 10), "one mated"),
+]
+
+
+@pytest.mark.parametrize(("ask", "why"), UNDEFINED)
+def test_figures_of_nothing_are_undefined(ask: Callable[[], object], why: str) -> None:
+    with pytest.raises(UndefinedRate, match=why):
+        ask()
+
+
+def test_certainties_that_were_right_cost_nothing() -> None:
+    assert log_loss(f64(1.0, 0.0), np.array([True, False])) == 0.0
