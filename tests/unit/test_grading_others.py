@@ -1,30 +1,43 @@
-"""Figures of all but pairs: triads, lists, triage, advice, groups, partners, crowds, learning, and items."""
+"""Figures of all but pairs, what courses learn of items, and what chance alone makes a cohort's report say."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
+from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fr_core.scoring.intervals import Rate
+from fr_core.scoring.intervals import Rate, UndefinedRate
+from fr_core.scoring.likelihood import expected_calibration_error
 from fr_locales.messages import message
+from fr_locales.rendering import render
 from fr_training.courses import ByPeople, Learned
 from fr_training.grading.advice import aided_figures, prevalence_figures
-from fr_training.grading.fusion import crowds
+from fr_training.grading.fusion import adaptive_blocks, crowds
+from fr_training.grading.groups import Spread, group_figures
 from fr_training.grading.items import item_rows, learned
 from fr_training.grading.kinds import list_figures, triad_figures, triage_figures
-from fr_training.grading.scores import trainee_learning
-from fr_training.grading.values import PLAIN_PAIRS, Area, Undefined, judged
+from fr_training.grading.rates import error_figures
+from fr_training.grading.reports import cohort_figures
+from fr_training.grading.scores import in_order, trainee_learning
+from fr_training.grading.trainee_means import OwnFigures, own_figures
+from fr_training.grading.values import PLAIN_PAIRS, Area, Undefined, judged, plain_pairs
 from fr_training.grading.verification import agreement_figures, first_judgements, with_partners
+from fr_training.plan import read_plan
+from fr_training.statistics.clustered import mean_of_people, spread_of_items, t_quantile
+from fr_training.statistics.decisions import MOST_EXACT, calibration_error_by_chance
 from fr_training.statistics.estimates import Estimate
-from fr_training.statistics.item_analysis import MIN_PEOPLE
+from fr_training.statistics.item_analysis import MIN_PEOPLE, below_guessing
 from fr_training.statistics.item_response import eap, probability
 from fr_training.trials import Result
-from support.results import KIND, course, defined, listed, pair, results, triad, triaged
+from support.counts import NIGHTLY
+from support.results import KIND, PLAN, course, defined, listed, pair, results, triad, triaged
 
 
 def counts(found: Rate | Undefined) -> tuple[int, int]:
@@ -40,9 +53,6 @@ def test_triads_give_an_ability_by_guessing_of_a_third() -> None:
     assert counts(found.right) == (3, 5)
     assert not found.better_than_guessing
     assert counts(found.machine) == (0, 5)
-
-
-def test_an_ability_is_of_one_trainee_and_needs_difficulties() -> None:
     both = triad_figures([triad(1, 1), triad(1, 1, trainee="t2")])
     assert both.ability == Undefined(message("undefined.ability_of_several"))
     assert isinstance(triad_figures([triad(1, 1, b=None)]).ability, Undefined)
@@ -91,12 +101,11 @@ def test_triage_tells_what_was_let_through_and_what_was_thrown_away() -> None:
 
 def aided() -> list[Result]:
     """Somebody who says what the machine says."""
-    results = []
-    for n in range(40):
-        truth, advice = "same" if n % 2 else "different", "same" if n % 4 < 2 else "different"
-        before = 1 if truth == "same" else -1
-        results.append(pair(truth, 2 if advice == "same" else -2, n, block="aided", before=before, advice=advice))
-    return results
+    return [
+        pair(truth, 2 if advice == "same" else -2, n, block="aided", before=1 if n % 2 else -1, advice=advice)
+        for n in range(40)
+        for truth, advice in [("same" if n % 2 else "different", "same" if n % 4 < 2 else "different")]
+    ]
 
 
 def test_who_follows_the_machine_is_found_out() -> None:
@@ -122,17 +131,14 @@ def test_rare_mismatches_are_held_against_usual_ones() -> None:
 def test_blind_verification_is_compared_with_the_partners_own_judgement() -> None:
     first = [3, 2, 1, 0, -1, -2, -3, 2]
     verifier = [2, 2, 1, -1, -1, -3, -3, 3]
-    truths = ["same", "same", "same", "different", "different", "different", "different", "same"]
-    cohort = {
-        "t2": [
-            pair(truth, rating, n, trainee="t2", block="open", item=f"i{n}", form="open-0")
-            for n, (truth, rating) in enumerate(zip(truths, first, strict=True))
-        ]
-    }
-    mine = [
-        pair(truth, rating, n, block="blind", item=f"i{n}", form="open-0", partner="t2")
-        for n, (truth, rating) in enumerate(zip(truths, verifier, strict=True))
-    ]
+    truths = ["same"] * 3 + ["different"] * 4 + ["same"]
+
+    def judged_by(ratings: list[int], **options: Any) -> list[Result]:
+        rows = enumerate(zip(truths, ratings, strict=True))
+        return [pair(truth, rating, n, item=f"i{n}", form="open-0", **options) for n, (truth, rating) in rows]
+
+    cohort = {"t2": judged_by(first, trainee="t2", block="open")}
+    mine = judged_by(verifier, block="blind", partner="t2")
     mine.append(pair("same", 1, 8, block="blind", item="i8", form="open-0"))
     found = defined(agreement_figures(mine, first_judgements(cohort)))
     assert (found.pairs, found.alone) == (8, 1)
@@ -140,28 +146,20 @@ def test_blind_verification_is_compared_with_the_partners_own_judgement() -> Non
     assert (round(defined(found.linear_kappa).value, 4), round(found.quadratic_kappa.value, 4)) == (0.7895, 0.9429)
     assert (found.own_only, found.first_only) == (1, 0)
     assert isinstance(found.fused_area, Area)
-
-
-def test_a_judgement_that_is_known_to_the_first_is_none() -> None:
-    cohort = {"t2": [pair("same", 1, 0, trainee="t2", block="open", item="i0", form="open-0", known=True)]}
-    mine = [pair("same", 1, 0, block="blind", item="i0", form="open-0", partner="t2")]
-    found = defined(agreement_figures(mine, first_judgements(cohort)))
+    known = {"t2": [replace(one, known_to_me=True) for one in cohort["t2"]]}
+    found = defined(agreement_figures(mine[:1], first_judgements(known)))
     assert (found.pairs, found.alone) == (0, 1)
     assert isinstance(found.same_word, Undefined)
 
 
 def opinions(trainees: int) -> dict[str, list[Result]]:
     """Each trainee errs on other items."""
+
+    def rating(n: int, t: int) -> int:
+        return (1 if n % 2 else -1) * (-2 if (n + t) % 5 == 0 else 2)
+
     return {
-        f"t{t}": [
-            pair(
-                "same" if n % 2 else "different",
-                (1 if n % 2 else -1) * (-2 if (n + t) % 5 == 0 else 2),
-                n,
-                trainee=f"t{t}",
-            )
-            for n in range(20)
-        ]
+        f"t{t}": [pair("same" if n % 2 else "different", rating(n, t), n, trainee=f"t{t}") for n in range(20)]
         for t in range(trainees)
     }
 
@@ -222,22 +220,20 @@ def cohort(*rated: tuple[int | None, int | None]) -> dict[str, tuple[Result, ...
     }
 
 
-def partners(*rated: tuple[int | None, int | None]) -> list[str]:
-    return [results[1].partner for results in with_partners(cohort(*rated)).values()]
-
-
-def test_neighbours_verify_each_other() -> None:
-    assert partners((1, 2), (2, 1), (3, -1), (-2, 2)) == ["T-1", "T-0", "T-3", "T-2"]
-
-
-def test_whoever_has_no_neighbour_who_judged_gets_the_next_who_did() -> None:
-    assert partners((1, 2), (None, 1), (3, -1), (-2, 2)) == ["T-3", "T-0", "T-3", "T-2"]
-    assert partners((1, 2), (2, 1), (3, -1)) == ["T-1", "T-0", "T-1"]
-
-
-def test_a_pair_that_nobody_has_judged_has_no_partner() -> None:
-    assert partners((1, 2)) == [""]
-    assert partners((1, 2), (None, 3)) == ["", "T-0"]
+@pytest.mark.parametrize(
+    ("rated", "partners"),
+    [
+        (((1, 2), (2, 1), (3, -1), (-2, 2)), ["T-1", "T-0", "T-3", "T-2"]),
+        (((1, 2), (None, 1), (3, -1), (-2, 2)), ["T-3", "T-0", "T-3", "T-2"]),
+        (((1, 2), (2, 1), (3, -1)), ["T-1", "T-0", "T-1"]),
+        (((1, 2),), [""]),
+        (((1, 2), (None, 3)), ["", "T-0"]),
+    ],
+)
+def test_neighbours_verify_each_other_or_the_next_who_judged(
+    rated: tuple[tuple[int | None, int | None], ...], partners: list[str]
+) -> None:
+    assert [results[1].partner for results in with_partners(cohort(*rated)).values()] == partners
 
 
 def test_nothing_else_is_changed_and_agreement_is_told_of_the_couples() -> None:
@@ -248,8 +244,6 @@ def test_nothing_else_is_changed_and_agreement_is_told_of_the_couples() -> None:
     figures = defined(agreement_figures(after["T-2"], first_judgements(after)))
     assert (figures.pairs, figures.alone) == (1, 0)
 
-
-Course = Mapping[str, Sequence[Result]]
 
 B = np.linspace(-2.0, 2.0, 12)
 
@@ -334,21 +328,17 @@ def test_what_was_not_answered_or_shows_somebody_known_does_not_count() -> None:
     assert set(found) == {f"i{place}" for place in range(2, 12)}
 
 
-def test_an_item_on_which_the_able_do_worse_is_suspect() -> None:
-    assert "i6" in learned([drawn(60, 10, turned=6)]).suspects
-    assert "i6" in learned([drawn(MIN_PEOPLE, 10, turned=6)]).suspects
-    assert "i6" not in learned([drawn(MIN_PEOPLE - 1, 10, turned=6)]).suspects
-
-
 @given(st.integers(0, 10_000), st.integers(4, 40))
 def test_of_one_course_the_same_items_are_suspect_as_its_report_quarantines(seed: int, people: int) -> None:
     course = drawn(people, seed, turned=seed % 12)
     assert learned([course]).suspects == {row.item_id for row in item_rows(course) if row.quarantined}
 
 
-def test_courses_weigh_by_their_people() -> None:
-    misled = drawn(30, 11, first="a", turned=6)
-    sound = drawn(90, 12, first="b")
+def test_items_on_which_the_able_do_worse_are_suspect_and_courses_weigh_by_their_people() -> None:
+    assert "i6" in learned([drawn(60, 10, turned=6)]).suspects
+    assert "i6" in learned([drawn(MIN_PEOPLE, 10, turned=6)]).suspects
+    assert "i6" not in learned([drawn(MIN_PEOPLE - 1, 10, turned=6)]).suspects
+    misled, sound = drawn(30, 11, first="a", turned=6), drawn(90, 12, first="b")
     assert "i6" in learned([misled]).suspects
     assert "i6" not in learned([sound]).suspects
     assert "i6" not in learned([misled, sound]).suspects
@@ -359,6 +349,234 @@ def test_courses_weigh_by_their_people() -> None:
 
 
 @given(st.lists(results("t1"), min_size=1, max_size=3))
-def test_whatever_was_answered_is_read(rows: list[Sequence[Result]]) -> None:
-    courses: list[Course] = [{"t1": tuple(own)} for own in rows]
-    assert learned(courses) == Learned()  # three people are too few
+def test_any_answers_are_read(rows: list[Sequence[Result]]) -> None:
+    assert learned([{"t1": tuple(own)} for own in rows]) == Learned()  # three people are too few
+
+
+stats = import_module("scipy.stats")
+
+Cohort = dict[str, list[Result]]
+RUNS = 150 if NIGHTLY else 50
+below = NormalDist().cdf
+
+
+def own(cohort: Mapping[str, Sequence[Result]]) -> OwnFigures:
+    found = {trainee: error_figures(plain_pairs(results)).sensitivity for trainee, results in cohort.items()}
+    return own_figures(cohort, found)
+
+
+def excludes(found: object, chance: float = 0.0) -> bool:
+    assert isinstance(found, Estimate)
+    return found.low > chance or found.high < chance
+
+
+def leaning(rng: np.random.Generator, trainees: int, pairs: int, lean: float = 0.0, sd: float = 0.25) -> Cohort:
+    """Trainees who lean each their own way, and together by `lean`."""
+    cohort = {}
+    for t in range(trainees):
+        c, d = rng.normal(lean, sd), max(0.0, rng.normal(1.76, 0.55))
+        cohort[f"t{t}"] = [
+            pair(truth, 1 if rng.random() < below(sign * d / 2 - c) else -1, n + (sign > 0) * pairs, trainee=f"t{t}")
+            for truth, sign in (("same", 1), ("different", -1))
+            for n in range(pairs)
+        ]
+    return cohort
+
+
+def test_a_cohort_leans_only_if_its_trainees_do_so_together() -> None:
+    rng = np.random.default_rng(1)
+    pooled = by_trainees = 0
+    for _ in range(RUNS):
+        cohort = leaning(rng, 12, 60)
+        by_trainees += excludes(own(cohort).criterion)
+        together = error_figures([one for some in cohort.values() for one in some]).sensitivity
+        assert not isinstance(together, Undefined)
+        pooled += excludes(together.criterion)
+    assert by_trainees <= 0.08 * RUNS  # 5 % and what the runs scatter
+    assert pooled > 0.2 * RUNS
+    found = [own(leaning(rng, 12, 60, lean=0.5)).criterion for _ in range(15)]
+    assert sum(isinstance(one, Estimate) and one.low > 0.0 for one in found) >= 14
+
+
+def test_guessing_trainees_of_a_cohort_are_no_better_than_guessing() -> None:
+    rng = np.random.default_rng(3)
+    dprime = area = 0
+    for _ in range(RUNS):
+        cohort = {}
+        for t in range(10):
+            share = below(rng.normal(0, 0.8))  # each says "same" with a share of their own
+            ratings = np.where(rng.random(40) < share, 1, -1) * rng.integers(1, 4, 40)
+            cohort[f"t{t}"] = [
+                pair("same" if n % 2 else "different", int(rating), n, trainee=f"t{t}")
+                for n, rating in enumerate(ratings)
+            ]
+        found = own(cohort)
+        dprime += excludes(found.dprime)
+        area += excludes(found.area, 0.5)
+    assert dprime <= 0.08 * RUNS
+    assert area <= 0.1 * RUNS
+
+
+def advised(rng: np.random.Generator, trainees: int, pairs: int, spread: float, mean: float = 0.0) -> Cohort:
+    """Trainees each of whom follows the machine, or goes against it, to an extent of their own."""
+    cohort = {}
+    for t in range(trainees):
+        weight, some = rng.normal(mean, spread), []
+        for n in range(pairs):
+            truth, advice = ("same", "different")[n % 2], ("same", "different")[n // 2 % 2]
+            seen = rng.normal(0.9 if truth == "same" else -0.9)
+            after = seen + rng.normal(0, 0.3) + (weight if advice == "same" else -weight)
+            before = 1 if seen > 0 else -1
+            some.append(
+                pair(truth, 1 if after > 0 else -1, n, trainee=f"t{t}", block="aided", before=before, advice=advice)
+            )
+        cohort[f"t{t}"] = some
+    return cohort
+
+
+def test_a_cohort_whose_trainees_each_follow_or_resist_is_not_said_to_be_moved() -> None:
+    rng = np.random.default_rng(4)
+    assert sum(excludes(own(advised(rng, 20, 8, 0.5)).net) for _ in range(RUNS)) <= 0.08 * RUNS
+    assert sum(excludes(own(advised(rng, 20, 8, 0.5, mean=1.0)).net) for _ in range(20)) >= 18
+
+
+def test_the_sentences_of_a_cohort_go_by_its_trainees() -> None:
+    """Half lean one way and half the other: pooled counts lean, as the ones rated more pairs than the others."""
+    rng = np.random.default_rng(5)
+    some = leaning(rng, 3, 100, lean=-1.0, sd=0.0) | {
+        f"u{t}": [replace(one, trainee_id=f"u{t}") for one in results]
+        for t, results in enumerate(leaning(rng, 5, 20, lean=0.6, sd=0.0).values())
+    }
+    figures = cohort_figures(course(), some)
+    assert excludes(defined(figures.together.pairs).errors.sensitivity.criterion)  # type: ignore[union-attr]
+    assert not excludes(figures.own.criterion)
+    said = " ".join(map(render, figures.words.bias))
+    assert "answers are too few to tell which way their answers lean" in said
+    assert "too readily" not in said
+    assert not any("likelihood ratio" in render(one) for one in figures.words.limits)
+    few = cohort_figures(course(), leaning(rng, 4, 100, lean=-1.0))
+    assert isinstance(few.own.criterion, Undefined)
+    assert "too few to tell which way their answers lean" in " ".join(map(render, few.words.bias))
+    assert not any("better than guessing:" in render(one) for one in few.words.went_well)
+
+
+def labelled(rng: np.random.Generator, items: int, trainees: int, sd: float, apart: float = 0.0) -> list[Result]:
+    """Items of two groups, of difficulties of their own; `apart` makes those of the second harder."""
+    found = []
+    for n in range(2 * items):
+        wrong = 1 / (1 + np.exp(1.6 - rng.normal(apart if n >= items else 0.0, sd)))
+        label = "f" if n >= items else "m"
+        found += [
+            pair("same", -1 if rng.random() < wrong else 1, n, trainee=f"t{t}", groups={"gender": label})
+            for t in range(trainees)
+        ]
+    return found
+
+
+def spread(some: list[Result], seed: int = 0) -> Spread:
+    (found,) = group_figures(some, seed)
+    assert isinstance(found.misses, Spread)
+    return found.misses
+
+
+def test_groups_whose_items_differ_by_chance_are_not_shown_to_differ() -> None:
+    rng = np.random.default_rng(8)
+    assert sum(spread(labelled(rng, 30, 12, 1.0), n).beyond_chance for n in range(RUNS)) <= 0.08 * RUNS
+    found = [spread(labelled(rng, 40, 12, 0.5, apart=1.5), n) for n in range(10)]
+    assert all(one.beyond_chance and 1.0 < one.low < one.max_to_min < one.high for one in found)
+
+
+def test_many_answers_to_few_pairs_make_no_rate_of_a_group() -> None:
+    (found,) = group_figures(labelled(np.random.default_rng(9), 29, 20, 0.0))
+    assert {(one.same, one.same_items) for one in found.groups} == {(580, 29)}
+    for one in found.groups:
+        assert isinstance(one.misses, Undefined)
+        assert "different pairs" in render(one.misses.reason)
+        assert isinstance(one.misses_interval, Undefined)
+    assert isinstance(found.misses, Undefined)
+
+
+def turned(people: int, seed: int) -> dict[str, tuple[Result, ...]]:
+    """Trainees who answer as the model says; the key of one easy item is wrong, and all have it wrong alike."""
+    rng = np.random.default_rng(seed)
+    b = np.linspace(-2.0, 2.0, 12)
+    found = {}
+    for t in range(people):
+        right = rng.random(12) < probability(float(rng.normal(0.6, 0.3)), b, 0.5)
+        right[0] = rng.random() < 0.15
+        found[f"t{t}"] = tuple(
+            pair("same", 2 if good else -2, n, trainee=f"t{t}", b=float(b[n]), item=f"i{n}")
+            for n, good in enumerate(right.tolist())
+        )
+    return found
+
+
+def test_an_item_that_fewer_have_right_than_guess_it_is_set_aside_by_report_and_next_course_alike() -> None:
+    by_correlation = 0
+    for seed in range(10):
+        cohort = turned(30, seed)
+        rows = {row.item_id: row for row in item_rows(cohort)}
+        assert rows["i0"].quarantined
+        assert learned([cohort]).suspects == {item for item, row in rows.items() if row.quarantined}
+        by_correlation += rows["i0"].high is not None and rows["i0"].high < 0
+    assert by_correlation < 5
+    assert "i0" not in learned([turned(MIN_PEOPLE - 1, 0)]).suspects
+    assert not any(row.quarantined for row in item_rows(turned(MIN_PEOPLE - 1, 0)))
+
+
+def test_undecided_answers_and_advice_tell_nothing_of_a_key() -> None:
+    undecided = {f"t{t}": [pair("same", 0 if t < 15 else 2, 0, trainee=f"t{t}")] for t in range(40)}
+    misled = {
+        f"t{t}": [pair("same", -2, 0, trainee=f"t{t}", block="aided", before=2, advice="different")] for t in range(40)
+    }
+    for cohort in (undecided, misled):
+        assert not any(row.quarantined for row in item_rows(cohort))
+    assert (below_guessing(5, 15, 0.5), below_guessing(6, 14, 0.5), below_guessing(1, 18, 0.5)) == (True, False, False)
+
+
+def test_forms_whose_items_follow_the_trainee_are_in_no_crowd_and_blind_pairs_in_no_curve() -> None:
+    adaptive = PLAN.replace("different = 10, feedback = true}", "different = 10, trials = 8, adaptive = true}")
+    plan = read_plan(adaptive.replace('  {id = "blind", exercise = "blind", verifies = "open"},\n', ""))
+    changed = replace(course(), plan=plan)
+    assert adaptive_blocks(changed) == {"open"}
+    cohort = leaning(np.random.default_rng(10), 3, 10)
+    both = {
+        trainee: [*results, *(replace(one, block_id="open", form="open") for one in results)]
+        for trainee, results in cohort.items()
+    }
+    assert [one.form for one in crowds(both, 1)] == ["open", "pre"]
+    assert [one.form for one in crowds(both, 1, without=adaptive_blocks(changed))] == ["pre"]
+    assert in_order(course(), [pair("same", 1, 0), pair("same", -1, 1, block="blind")]) == [True]
+
+
+def test_the_mean_of_people_has_students_interval() -> None:
+    values = np.array([0.2, -0.1, 0.4, 0.3, 0.0])
+    found = mean_of_people(values)
+    expected = stats.t.interval(0.95, 4, values.mean(), stats.sem(values))
+    assert (found.low, found.high) == pytest.approx(expected)
+    assert t_quantile(0.975, 19) == pytest.approx(2.0930, abs=1e-4)
+    wider = mean_of_people(values, np.full(5, 1.0), item_error=0.5)
+    assert wider.standard_error == pytest.approx((1.0 / 5 + 0.25) ** 0.5)
+    for bad in (np.array([1.0]), np.array([1.0, 1.0])):
+        with pytest.raises(UndefinedRate):
+            mean_of_people(bad)
+
+
+def test_what_items_scatter_is_told_from_what_their_answers_do() -> None:
+    rng = np.random.default_rng(11)
+    shown = np.full(200, 20.0)
+    alike = rng.binomial(20, 0.7, 200).astype(float)
+    apart = rng.binomial(20, rng.uniform(0.4, 1.0, 200)).astype(float)
+    assert spread_of_items(alike, shown) < 0.005
+    assert spread_of_items(apart, shown) == pytest.approx((0.6**2 / 12 / 200) ** 0.5, rel=0.15)
+    assert spread_of_items(np.ones(3), np.ones(3)) == 0.0
+
+
+@pytest.mark.parametrize("trials", [1, 7, 60, 5 * MOST_EXACT])
+def test_what_chance_makes_of_a_calibration_error_is_its_mean(trials: int) -> None:
+    rng = np.random.default_rng(trials)
+    stated = rng.uniform(0, 1, trials)
+    drawn = [expected_calibration_error(stated, rng.random(trials) < stated) for _ in range(1500)]
+    assert calibration_error_by_chance(stated) == pytest.approx(np.mean(drawn), rel=0.04)
+    with pytest.raises(UndefinedRate):
+        calibration_error_by_chance(stated[:0])
