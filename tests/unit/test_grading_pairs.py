@@ -31,13 +31,8 @@ def rated(same: Sequence[int], different: Sequence[int]) -> list[Result]:
     return [pair(truth, rating, n) for n, (truth, rating) in enumerate(zip(truths, [*same, *different], strict=True))]
 
 
-def answered(hits: int, same: int, false_alarms: int, different: int) -> list[Result]:
-    return rated([2] * hits + [-2] * (same - hits), [2] * false_alarms + [-2] * (different - false_alarms))
-
-
 def value(found: Rate | Undefined) -> float:
-    assert isinstance(found, Rate)
-    return found.value
+    return defined(found).value
 
 
 def test_both_error_rates_are_told_with_and_without_the_undecided() -> None:
@@ -60,28 +55,19 @@ def test_a_rate_without_trials_says_so_and_is_not_zero() -> None:
     for one in (found.errors.sensitivity, found.roc, found.evidence, found.probabilities, found.with_machine):
         assert isinstance(one, Undefined)
         assert render(one.reason)
+    undecided = pair_figures(rated([0, 0], [0])).errors.misses
+    assert (value(undecided.of_all), value(undecided.coverage)) == (0.0, 0.0)
+    assert isinstance(undecided.of_decided, Undefined)
 
 
-def test_all_undecided_leaves_the_share_of_the_decided_undefined() -> None:
-    found = pair_figures(rated([0, 0], [0])).errors
-    assert value(found.misses.of_all) == 0.0
-    assert value(found.misses.coverage) == 0.0
-    assert isinstance(found.misses.of_decided, Undefined)
-
-
-def test_the_area_has_delongs_interval() -> None:
+def test_the_area_has_delongs_interval_unless_it_is_perfect() -> None:
     found = defined(pair_figures(rated(SAME, DIFFERENT)).roc)
     assert found.area.value == pytest.approx(0.89)
     assert found.area.standard_error == pytest.approx(0.0709, abs=5e-5)
     assert isinstance(found.area.interval, Interval)
-    assert (found.points[0].false_same, found.points[0].hits) == (0.0, 0.0)
-    assert (found.points[-1].false_same, found.points[-1].hits) == (1.0, 1.0)
-
-
-def test_a_perfect_area_has_no_interval_and_says_why() -> None:
-    found = defined(pair_figures(answered(5, 5, 0, 5)).roc)
-    assert found.area.value == 1.0
-    assert isinstance(found.area.interval, Undefined)
+    assert [(one.false_same, one.hits) for one in (found.points[0], found.points[-1])] == [(0.0, 0.0), (1.0, 1.0)]
+    perfect = defined(pair_figures(rated([2] * 5, [-2] * 5)).roc).area
+    assert (perfect.value, isinstance(perfect.interval, Undefined)) == (1.0, True)
 
 
 def test_each_rating_is_worth_its_empirical_ratio() -> None:
@@ -96,14 +82,14 @@ def test_each_rating_is_worth_its_empirical_ratio() -> None:
 def test_words_go_by_the_end_of_the_interval_that_is_nearer_to_1() -> None:
     found = evidence(rated([3] * 40 + [1] * 10, [3] * 4 + [-3] * 46))
     first, last = found.levels[0], found.levels[-1]
-    assert first.low is not None
-    assert first.high is not None
-    assert last.high is not None
     assert first.ratio == pytest.approx(9)
     low, high = wilson_interval(40, 50), wilson_interval(4, 50)
-    assert log(first.ratio / first.low) == pytest.approx(hypot(log(40.5 / 53.5 / low.low), log(4.5 / 53.5 / high.high)))
-    assert render(first.words) == "weak support for one person" == f"{render(words_of(first.low))} for one person"
-    assert render(last.words) == f"{render(words_of(1 / last.high))} for two people"
+    margin = hypot(log(40.5 / 53.5 / low.low), log(4.5 / 53.5 / high.high))
+    assert log(first.ratio / defined(first.low)) == pytest.approx(margin)
+    assert (
+        render(first.words) == "weak support for one person" == f"{render(words_of(defined(first.low)))} for one person"
+    )
+    assert render(last.words) == f"{render(words_of(1 / defined(last.high)))} for two people"
     assert last.ratio == pytest.approx(0.5 / 46.5)
     assert render(words_of(1 / last.ratio)) == "moderate support"
     assert render(last.words) == "moderate support for two people"
@@ -172,14 +158,9 @@ def test_stated_probabilities_are_judged() -> None:
     assert sum(one.same.total for one in found.bins) == 10
 
 
-def test_a_wrong_certainty_leaves_the_log_loss_undefined() -> None:
-    found = pair_figures([pair("same", -3, 0, p_same=0.0), pair("different", 1, 1, p_same=0.5)])
-    assert isinstance(defined(found.probabilities).log_loss, Undefined)
-    assert isinstance(defined(found.evidence).stated_cllr, Undefined)
-    assert (defined(found.evidence).stated_certain, defined(found.evidence).stated_certain_wrong) == (1, 1)
-
-
-def test_one_stated_certainty_does_not_undefine_the_cost_of_the_others() -> None:
+def test_a_stated_certainty_undefines_the_log_loss_if_wrong_and_not_the_cost_of_the_others() -> None:
+    wrong = pair_figures([pair("same", -3, 0, p_same=0.0), pair("different", 1, 1, p_same=0.5)])
+    assert isinstance(defined(wrong.probabilities).log_loss, Undefined)
     stated = [pair("same" if n % 2 else "different", 1, n, p_same=0.8 if n % 2 else 0.3) for n in range(20)]
     certain = [pair("same", 3, 20, p_same=1.0), pair("different", 3, 21, p_same=1.0)]
     found = evidence([*stated, *certain])
@@ -209,10 +190,8 @@ def test_a_place_of_errors_stands_out_only_beyond_chance() -> None:
 
     def places(wrong: Callable[[str, int], float]) -> list[tuple[str, str]]:
         some = [
-            pair(
-                truth, (1 if truth == "same" else -1) * (-2 if rng.random() < wrong(truth, n) else 2), n, b=float(b[n])
-            )
-            for truth in ("same", "different")
+            pair(truth, sign * (-2 if rng.random() < wrong(truth, n) else 2), n, b=float(b[n]))
+            for truth, sign in (("same", 1), ("different", -1))
             for n in range(25)
         ]
         return [(one.truth, one.third) for one in errors_at(some) if one.stands_out]
@@ -223,19 +202,10 @@ def test_a_place_of_errors_stands_out_only_beyond_chance() -> None:
 
 
 def test_a_place_that_a_few_items_make_does_not_stand_out_in_a_cohort() -> None:
-    """Twenty trainees have the same two of eight hard pairs wrong: that is these two, and not all that are as hard."""
     b = np.linspace(-2, 2, 24)
-    cohort = [
-        pair(
-            truth,
-            (1 if truth == "same" else -1) * (-2 if truth == "same" and n in (17, 20) else 2),
-            n + 24 * place,
-            b=b[n],
-        )
-        for place, truth in enumerate(("same", "different"))
-        for n in range(24)
-    ]
-    everybody = [replace(one, trainee_id=f"t{t}") for t in range(20) for one in cohort]
+    same = [pair("same", -2 if n in (17, 20) else 2, n, b=b[n]) for n in range(24)]
+    different = [pair("different", -2, n + 24, b=b[n]) for n in range(24)]
+    everybody = [replace(one, trainee_id=f"t{t}") for t in range(20) for one in (*same, *different)]
     assert not any(one.stands_out for one in errors_at(everybody))
     hard = [
         replace(one, rating=-2, answer="different", correct=False)
@@ -268,7 +238,7 @@ def test_both_together_are_held_against_the_better_of_both() -> None:
     assert isinstance(alone.with_machine_gain, Undefined)
 
 
-def test_errors_lie_where_they_were_made() -> None:
+def test_errors_lie_where_they_were_made_and_times_leave_pauses_out() -> None:
     results = [pair("same", -1 if n >= 8 else 1, n, b=float(n), difficulty=1 + n // 10 * 4) for n in range(12)]
     figures = pair_figures(results)
     found = {(one.truth, one.third): one.wrong for one in figures.errors_at}
@@ -276,19 +246,10 @@ def test_errors_lie_where_they_were_made() -> None:
     assert isinstance(found["different", "hard"], Undefined)
     hardest = figures.felt[-1]
     assert (hardest.level, hardest.trials, hardest.mean_b, value(hardest.right)) == (5, 2, 10.5, 0.0)
-
-
-def test_times_leave_pauses_out() -> None:
-    results = [
-        pair("same", 1, 0, took_ms=1_000),
-        pair("same", 1, 1, took_ms=3_000),
-        pair("same", 1, 2, took_ms=90_000, paused=True),
-        pair("same", -1, 3, took_ms=7_000),
-    ]
-    found = pair_figures(results).times
-    assert not isinstance(found.right, Undefined)
-    assert not isinstance(found.wrong, Undefined)
-    assert (found.right.median_ms, found.right.trials, found.wrong.median_ms) == (2_000.0, 2, 7_000.0)
+    took = [pair("same", 1, n, took_ms=ms, paused=ms > 9_000) for n, ms in enumerate((1_000, 3_000, 90_000))]
+    times = pair_figures([*took, pair("same", -1, 3, took_ms=7_000)]).times
+    right, wrong = defined(times.right), defined(times.wrong)
+    assert (right.median_ms, right.trials, wrong.median_ms) == (2_000.0, 2, 7_000.0)
 
 
 def test_the_machine_is_told_on_the_same_pairs_and_with_the_trainee() -> None:

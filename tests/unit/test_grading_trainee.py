@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fr_core.scoring.intervals import Rate, rate
+from fr_core.scoring.intervals import rate
 from fr_locales.rendering import render
 from fr_training.errors import NothingToReport
 from fr_training.grading.certainty import FEW
@@ -25,6 +25,8 @@ from fr_training.statistics.change import Change, Verdict
 from fr_training.trials import Result
 from support.counts import examples
 from support.results import course, defined, listed, pair, results, triad, triaged
+
+TRUTHS = ("different", "same")
 
 
 def taken(block: str, right: int, *, trainee: str = "t1", of: int = 40) -> list[Result]:
@@ -43,15 +45,12 @@ def sentences(results: list[Result]) -> str:
 
 
 def test_saying_same_too_readily_is_said_with_both_error_rates() -> None:
-    results = [pair("different", 2 if n < 9 else -2, n) for n in range(20)]
-    results += [pair("same", 2, 20 + n) for n in range(20)]
-    assert (
+    said = (
         'You say "same" too readily: of 20 pairs of different people you called 9 the same, of 20 pairs of one '
         "person you called 0 different."
-    ) in map(render, trainee_figures(course(), results, {}).words.bias)
-    turned = [pair("same", -2 if n < 9 else 2, n) for n in range(20)]
-    turned += [pair("different", -2, 20 + n) for n in range(20)]
-    assert 'You say "different" too readily' in sentences(turned)
+    )
+    assert said in map(render, trainee_figures(course(), split(9, 0), {}).words.bias)
+    assert 'You say "different" too readily' in sentences(split(0, 9))
 
 
 def advised(pairs: int, *, followed: bool = False) -> list[Result]:
@@ -146,9 +145,7 @@ def test_norms_are_marked_as_another_test() -> None:
     assert by_title["Students"].from_memory
     assert isinstance(by_title["Students"].percentile, Undefined)
     gfmt = by_title["Glasgow Face Matching Test, short"]
-    assert gfmt.percentile_low is not None
-    assert gfmt.percentile_high is not None
-    assert gfmt.percentile_low < 2 < 69 < gfmt.percentile_high
+    assert defined(gfmt.percentile_low) < 2 < 69 < defined(gfmt.percentile_high)
     fewer = trainee_figures(course(), taken("pre", 30, of=39), {}).standing
     assert all(isinstance(norm.percentile, Undefined) and norm.percentile_low is None for norm in fewer.norms)
 
@@ -170,24 +167,20 @@ def test_a_small_cohort_is_told_nothing_of() -> None:
     assert trainee_figures(course(), cohort["t1"], others) == large
 
 
-def test_practice_is_named_by_exercise() -> None:
+def test_practice_is_named_by_exercise_and_not_for_one_error_in_one_or_in_many() -> None:
+    def said(results: list[Result]) -> tuple[str, ...]:
+        return tuple(map(render, trainee_figures(course(), results, {}).words.practise))
+
     results = [listed(None, "candidate:0", n) for n in range(5)] + [listed(1, "candidate:0", 5)]
-    results += [triaged("reject", "usable", 6)]
-    said = " ".join(map(render, trainee_figures(course(), results, {}).words.practise))
-    assert "from 5 of 5 lists without the person you picked somebody" in said
-    assert "Too few to tell anything: 1 list with the person, 1 photo to be rejected." in said
-
-
-def test_one_error_in_one_or_in_many_is_nothing_to_practise() -> None:
-    few = [listed(None, "candidate:0", 0), triaged("reject", "usable", 1)]
-    assert tuple(map(render, trainee_figures(course(), few, {}).words.practise)) == (
-        "Nothing stands out beyond chance; more trials tell more.",
+    practise = " ".join(said([*results, triaged("reject", "usable", 6)]))
+    assert "from 5 of 5 lists without the person you picked somebody" in practise
+    assert "Too few to tell anything: 1 list with the person, 1 photo to be rejected." in practise
+    nothing = "Nothing stands out beyond chance; more trials tell more."
+    assert said([listed(None, "candidate:0", 0), triaged("reject", "usable", 1)]) == (
+        nothing,
         "Too few to tell anything: 1 list without the person, 1 photo to be rejected.",
     )
-    many = [listed(None, "candidate:0" if n < 2 else "none", n) for n in range(20)]
-    assert tuple(map(render, trainee_figures(course(), many, {}).words.practise)) == (
-        "Nothing stands out beyond chance; more trials tell more.",
-    )
+    assert said([listed(None, "candidate:0" if n < 2 else "none", n) for n in range(20)]) == (nothing,)
 
 
 def test_what_went_well_is_said_only_where_it_is_sure() -> None:
@@ -228,22 +221,18 @@ def test_changes_of_trainees_are_counted_beside_what_chance_makes() -> None:
     assert isinstance(change.agreement, Intraclass)
     assert "of 12 trainees 6 did reliably better and 0 reliably worse" in " ".join(map(render, figures.words.change))
     assert [one.test for one in figures.distributions] == ["pre", "post"]
-    assert figures.distributions[0].lowest == 60.0
-    assert figures.distributions[0].highest == 67.5
+    assert (figures.distributions[0].lowest, figures.distributions[0].highest) == (60.0, 67.5)
 
 
 def test_each_trainee_has_a_row_by_pseudonym_and_those_without_trials_have_none() -> None:
     figures = cohort_figures(course(), {"t2": person("t2", {"pre": 30}), "t1": person("t1", {"pre": 20}), "t3": []})
     assert figures.trainees == 2
     assert figures.together.pairs is not None
-    assert isinstance(figures.together.pairs.errors.right, Rate)
-    assert (figures.together.pairs.errors.right.count, figures.together.pairs.errors.right.total) == (50, 80)
+    right = defined(figures.together.pairs.errors.right)
+    assert (right.count, right.total) == (50, 80)
     assert "answers of one trainee, and answers to one item, go together" in " ".join(map(render, figures.words.limits))
     assert [row.trainee_id for row in figures.rows] == ["t1", "t2"]
     assert [row.scores for row in figures.rows] == [{"pre": 50.0}, {"pre": 75.0}]
-
-
-def test_a_cohort_without_trials_has_no_report() -> None:
     for trainees in ([], ["t1"]):
         with pytest.raises(NothingToReport):
             cohort_figures(course(), {trainee: [] for trainee in trainees})
@@ -269,13 +258,10 @@ def test_no_results_make_figures_fail_or_hold_a_number_that_is_none(data: st.Dat
         [pair("same", 1)],
         [pair("same", None)],
         [pair("same", 3, n) for n in range(40)],
-        [
-            pair("same" if n % 2 else "different", 3 if n % 2 else -3, n, p_same=n % 2, similarity=0.0)
-            for n in range(40)
-        ],
-        [pair("same" if n % 2 else "different", -3 if n % 2 else 3, n, p_same=1 - n % 2) for n in range(40)],
-        [pair("same" if n % 2 else "different", 0, n) for n in range(40)],
-        [pair("same" if n % 2 else "different", 1, n, known=True) for n in range(40)],
+        [pair(TRUTHS[n % 2], 3 if n % 2 else -3, n, p_same=n % 2, similarity=0.0) for n in range(40)],
+        [pair(TRUTHS[n % 2], -3 if n % 2 else 3, n, p_same=1 - n % 2) for n in range(40)],
+        [pair(TRUTHS[n % 2], 0, n) for n in range(40)],
+        [pair(TRUTHS[n % 2], 1, n, known=True) for n in range(40)],
     ],
     ids=["one", "unanswered", "one kind", "all right", "all wrong", "all undecided", "all known"],
 )
