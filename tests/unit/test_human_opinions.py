@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from itertools import combinations
 from math import comb, isfinite
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from fr_core.scoring.auc import auc
+from fr_core.scoring.checks import F64, Bools
 from fr_core.scoring.intervals import UndefinedRate
 from fr_training.statistics.advice import (
     Aided,
@@ -33,10 +35,8 @@ from fr_training.statistics.signal_detection import (
     sensitivity,
 )
 
-F64 = npt.NDArray[np.float64]
 
-
-def crowd(people: int, items: int, dprime: float, seed: int) -> tuple[F64, npt.NDArray[np.bool_]]:
+def crowd(people: int, items: int, dprime: float, seed: int) -> tuple[F64, Bools]:
     """Independent ratings from -3 to 3, half of the items mated."""
     rng = np.random.default_rng(seed)
     mated = np.arange(items) % 2 == 0
@@ -44,19 +44,8 @@ def crowd(people: int, items: int, dprime: float, seed: int) -> tuple[F64, npt.N
     return np.clip(np.round(2 * seen), -3, 3), mated
 
 
-def area_of(
-    ratings: F64, mated: npt.NDArray[np.bool_], size: int, seed: int = 0, most: int = 200, replicates: int = 1000
-) -> GroupArea:
+def area_of(ratings: F64, mated: Bools, size: int, seed: int = 0, most: int = 200, replicates: int = 1000) -> GroupArea:
     return group_area(ratings, mated, size, np.random.default_rng(seed), most_groups=most, replicates=replicates)
-
-
-def test_fused_rating_is_the_mean_of_those_given() -> None:
-    nan = float("nan")
-    assert fuse(np.array([[3.0, nan, 1.0], [-1.0, 2.0, 1.0]])).tolist() == [1.0, 2.0, 1.0]
-    with pytest.raises(UndefinedRate, match="item_unrated"):
-        fuse(np.array([[1.0, nan]]))
-    with pytest.raises(UndefinedRate, match="no_rater"):
-        fuse(np.zeros((0, 3)))
 
 
 def test_groups_of_one_are_the_people() -> None:
@@ -104,15 +93,8 @@ def test_missing_ratings_are_left_out_of_their_group() -> None:
     ratings[0, :] = np.nan
     with pytest.raises(UndefinedRate, match="group_rated_few"):
         area_of(ratings, mated, 1)
-
-
-def test_areas_undefined_and_refused() -> None:
-    mated = np.arange(10) % 2 == 0
-    perfect = np.where(mated, 3.0, -3.0)[None, :]
-    with pytest.raises(UndefinedRate, match="resamples_agree"):
-        area_of(perfect, mated, 1)
-    with pytest.raises(UndefinedRate, match="area_needs_items"):
-        area_of(perfect, np.arange(10) == 0, 1)
+    nan = float("nan")
+    assert fuse(np.array([[3.0, nan, 1.0], [-1.0, 2.0, 1.0]])).tolist() == [1.0, 2.0, 1.0]
 
 
 def test_machine_and_people_weigh_the_same() -> None:
@@ -124,8 +106,6 @@ def test_machine_and_people_weigh_the_same() -> None:
     people, machine = np.array([2.0, -2.0, 2.0, -2.0]), similarities
     by_hand = ((people - people.mean()) / people.std() + (machine - machine.mean()) / machine.std()) / 2
     assert found == pytest.approx(by_hand)
-    with pytest.raises(UndefinedRate, match="all_equal"):
-        fuse_with_machine(ratings, np.full(4, 0.5))
 
 
 def test_curve_of_a_person() -> None:
@@ -156,12 +136,6 @@ def test_cohort_leaves_unanswered_trials_out() -> None:
     first, second = cohort_curve(right, [(0, 1), (1, 2)], np.random.default_rng(0))
     assert (first.right.count, first.right.total) == (1, 2)
     assert (second.right.count, second.right.total) == (1, 1)
-    with pytest.raises(UndefinedRate):
-        cohort_curve(np.full((2, 2), np.nan), [(0, 2)], np.random.default_rng(0))
-    with pytest.raises(UndefinedRate):
-        cohort_curve(np.zeros((0, 2)), [(0, 2)], np.random.default_rng(0))
-    with pytest.raises(UndefinedRate):
-        stretches(0, 5)
 
 
 def aided(cells: list[tuple[int, int, bool, bool, int]]) -> Aided:
@@ -188,11 +162,6 @@ def test_switches_are_counted_where_they_could_happen() -> None:
     wrong, right = misled(trials), helped(trials)
     assert (wrong.count, wrong.total) == (3 + 2, 3 + 1 + 4 + 2)
     assert (right.count, right.total) == (2 + 1 + 4, 2 + 1 + 3 + 4)
-    healthy = aided([(1, 1, True, True, 3), (-1, -1, False, False, 3)])
-    with pytest.raises(UndefinedRate, match="nothing_to_switch"):
-        misled(healthy)
-    with pytest.raises(UndefinedRate, match="nothing_to_switch"):
-        helped(healthy)
 
 
 def test_choice_of_pairs_is_told_from_leaning() -> None:
@@ -250,18 +219,12 @@ def test_drawn_posterior_is_that_of_each_answer_alone() -> None:
     assert high - low == pytest.approx((alone[1] - alone[0]) * np.sqrt(2), rel=0.1)
 
 
-def test_advice_undefined_and_refused() -> None:
-    one_label = aided([(1, 1, True, True, 3), (-1, -1, False, True, 3)])
-    with pytest.raises(UndefinedRate):
-        automation_bias(one_label, np.random.default_rng(0))
-
-
-def outcomes(trials: int, share: float) -> npt.NDArray[np.float64]:
+def outcomes(trials: int, share: float) -> F64:
     """f64[trials + 1]: how likely each count is."""
     return np.array([comb(trials, k) * share**k * (1 - share) ** (trials - k) for k in range(trials + 1)])
 
 
-def within(true: float, ends: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+def within(true: float, ends: F64) -> Bools:
     """bool[...]: whether each interval, ends in the last axis, holds the true value."""
     return np.asarray((ends[..., 0] <= true) & (true <= ends[..., 1]))
 
@@ -276,7 +239,7 @@ class Enumerated:
             for hits in range(mated + 1)
         ]
 
-    def weights(self, dprime: float, criterion: float) -> npt.NDArray[np.float64]:
+    def weights(self, dprime: float, criterion: float) -> F64:
         hit_rate, false_rate = rates_of(dprime, criterion)
         return np.outer(outcomes(self.mated, hit_rate), outcomes(self.nonmated, false_rate))
 
@@ -284,17 +247,13 @@ class Enumerated:
         """Mean coverage of d' and of c over people of some true d' and c."""
         of_dprime = np.array([[(s.dprime.low, s.dprime.high) for s in row] for row in self.all])
         of_criterion = np.array([[(s.criterion.low, s.criterion.high) for s in row] for row in self.all])
-        found = []
+        covered = np.zeros(2)
         for dprime, criterion in people:
             weights = self.weights(dprime, criterion)
-            found.append(
-                (
-                    float((weights * within(dprime, of_dprime)).sum()),
-                    float((weights * within(criterion, of_criterion)).sum()),
-                )
-            )
-        means = np.mean(found, axis=0)
-        return float(means[0]), float(means[1])
+            covered += [
+                (weights * within(d, ends)).sum() for d, ends in ((dprime, of_dprime), (criterion, of_criterion))
+            ]
+        return float(covered[0]) / len(people), float(covered[1]) / len(people)
 
 
 @pytest.fixture(scope="module")
@@ -304,9 +263,8 @@ def twenty() -> Enumerated:
 
 def some_people() -> list[tuple[float, float]]:
     rng = np.random.default_rng(3)
-    return list(
-        zip(np.clip(rng.normal(1.8, 0.6, 300), 0.0, None).tolist(), rng.normal(0.0, 0.35, 300).tolist(), strict=True)
-    )
+    dprimes = np.clip(rng.normal(1.8, 0.6, 300), 0.0, None).tolist()
+    return list(zip(dprimes, rng.normal(0.0, 0.35, 300).tolist(), strict=True))
 
 
 def test_intervals_cover_what_they_say(twenty: Enumerated) -> None:
@@ -325,6 +283,9 @@ def test_expected_is_the_mean_of_all_outcomes(twenty: Enumerated, dprime: float,
     assert found.criterion == pytest.approx((weights * c).sum(), abs=1e-12)
     assert found.dprime_sd == pytest.approx(np.sqrt((weights * (d - found.dprime) ** 2).sum()), abs=1e-12)
     assert found.criterion_sd == pytest.approx(np.sqrt((weights * (c - found.criterion) ** 2).sum()), abs=1e-12)
+    rounded = expected(90.0, 0.0, 10, 10)  # its rates round to 0 and 1
+    assert rounded.dprime == pytest.approx(sensitivity(10, 10, 0, 10).dprime.value)
+    assert rounded.dprime_sd == pytest.approx(0.0, abs=1e-9)
 
 
 def test_standard_error_is_how_estimates_scatter(twenty: Enumerated) -> None:
@@ -367,32 +328,42 @@ def test_intervals_of_differences_cover_what_they_say() -> None:
     assert 274 <= covered[1] <= 296
 
 
-def test_undefined_and_refused() -> None:
-    with pytest.raises(UndefinedRate):
-        sensitivity(0, 0, 1, 2)
-    with pytest.raises(UndefinedRate):
-        sensitivity(1, 2, 0, 0)
-    with pytest.raises(UndefinedRate):
-        expected(1.0, 0.0, 0, 5)
-    for counts in [(3, 2, 0, 1), (-1, 2, 0, 1), (1, 2, 2, 1), (0, -1, 0, 1)]:
-        with pytest.raises(ValueError, match="no share"):
-            sensitivity(*counts)
-    with pytest.raises(UndefinedRate):
-        prevalence_ppv(0.0, 0.0, 0.5)
-    with pytest.raises(UndefinedRate):
-        prevalence_ppv(0.5, 0.0, 0.0)
-
-
-def test_rates_that_round_to_the_ends_are_expected_all_the_same() -> None:
-    found = expected(90.0, 0.0, 10, 10)
-    assert found.dprime == pytest.approx(sensitivity(10, 10, 0, 10).dprime.value)
-    assert found.dprime_sd == pytest.approx(0.0, abs=1e-9)
-
-
-def test_ratings_are_counted_and_checked() -> None:
+def test_ratings_are_counted() -> None:
     ratings = np.array([3, 1, 0, -1, -3, -2, 0, 0, 1, 2])
-    mated = np.array([True] * 4 + [False] * 6)
-    counts = signal_counts(ratings, mated)
+    counts = signal_counts(ratings, np.arange(10) < 4)
     assert (counts.hits, counts.mated, counts.false_alarms, counts.nonmated) == (2, 4, 2, 6)
-    with pytest.raises(UndefinedRate):
-        signal_counts(np.array([1, 2]), np.array([True, True]))
+
+
+@pytest.mark.parametrize("counts", [(3, 2, 0, 1), (-1, 2, 0, 1), (1, 2, 2, 1), (0, -1, 0, 1)])
+def test_counts_that_are_no_share_are_refused(counts: tuple[int, int, int, int]) -> None:
+    with pytest.raises(ValueError, match="no share"):
+        sensitivity(*counts)
+
+
+RNG = np.random.default_rng(0)
+HALF, HEALTHY = np.arange(10) % 2 == 0, [(1, 1, True, True, 3), (-1, -1, False, False, 3)]
+UNDEFINED: list[tuple[Callable[[], object], str]] = [
+    (partial(fuse, np.array([[1.0, np.nan]])), "item_unrated"),
+    (partial(fuse, np.zeros((0, 3))), "no_rater"),
+    (partial(area_of, np.where(HALF, 3.0, -3.0)[None, :], HALF, 1), "resamples_agree"),
+    (partial(area_of, np.where(HALF, 3.0, -3.0)[None, :], np.arange(10) == 0, 1), "area_needs_items"),
+    (partial(fuse_with_machine, np.ones((2, 4)) * [1, 2, 3, 4], np.full(4, 0.5)), "all_equal"),
+    (partial(cohort_curve, np.full((2, 2), np.nan), [(0, 2)], RNG), ""),
+    (partial(cohort_curve, np.zeros((0, 2)), [(0, 2)], RNG), ""),
+    (partial(stretches, 0, 5), ""),
+    (partial(misled, aided(HEALTHY)), "nothing_to_switch"),
+    (partial(helped, aided(HEALTHY)), "nothing_to_switch"),
+    (partial(automation_bias, aided([(1, 1, True, True, 3), (-1, -1, False, True, 3)]), RNG), ""),
+    (partial(sensitivity, 0, 0, 1, 2), ""),
+    (partial(sensitivity, 1, 2, 0, 0), ""),
+    (partial(expected, 1.0, 0.0, 0, 5), ""),
+    (partial(prevalence_ppv, 0.0, 0.0, 0.5), ""),
+    (partial(prevalence_ppv, 0.5, 0.0, 0.0), ""),
+    (partial(signal_counts, np.array([1, 2]), np.array([True, True])), ""),
+]
+
+
+@pytest.mark.parametrize(("ask", "why"), UNDEFINED)
+def test_figures_of_too_little_are_undefined(ask: Callable[[], object], why: str) -> None:
+    with pytest.raises(UndefinedRate, match=why or None):
+        ask()

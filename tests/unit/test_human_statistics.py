@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from math import comb
 
 import numpy as np
 import pytest
 
-from fr_core.scoring.intervals import UndefinedRate
+from fr_core.scoring.intervals import UndefinedRate, rate
 from fr_core.types import I64
 from fr_locales.messages import message
 from fr_training.statistics import estimates
@@ -43,15 +45,6 @@ def test_intraclass_correlations_of_the_published_example() -> None:
     assert (agreement.subjects, agreement.raters) == (6, 4)
 
 
-def test_intraclass_undefined() -> None:
-    with pytest.raises(UndefinedRate, match="intraclass"):
-        icc_agreement(np.zeros((1, 2)))
-    with pytest.raises(UndefinedRate, match="scores_without_error"):
-        icc_consistency(np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]))
-    with pytest.raises(UndefinedRate, match="scores_without_error"):
-        icc_agreement(np.ones((4, 2)))
-
-
 def test_kappas_interval_covers_what_it_says() -> None:
     """Two people who rate 100 pairs, each the truth or a neighbour of it; the true kappa is that of very many pairs."""
     rng = np.random.default_rng(3)
@@ -70,13 +63,6 @@ def test_kappas_interval_covers_what_it_says() -> None:
     assert float(np.mean([one.standard_error for one in found])) == pytest.approx(scatter, rel=0.15)
 
 
-def test_kappa_undefined_and_refused() -> None:
-    with pytest.raises(UndefinedRate):
-        kappa(np.array([], dtype=np.int64), np.array([], dtype=np.int64), LEVELS, 1)
-    with pytest.raises(UndefinedRate, match="one_level"):
-        kappa(np.array([2, 2]), np.array([2, 2]), LEVELS, 1)
-
-
 def test_percentiles() -> None:
     assert percentile_of_norm(82.9, 82.9, 7.46) == pytest.approx(50.0)
     assert percentile_of_norm(82.9 + 1.959964 * 7.46, 82.9, 7.46) == pytest.approx(97.5)
@@ -85,8 +71,6 @@ def test_percentiles() -> None:
     assert percentile_in(80.0, cohort) == pytest.approx(100 - 50 / 4)
     assert percentile_in(60.0, cohort) == pytest.approx(50 / 4)
     assert percentile_in(10.0, cohort) == 0.0
-    with pytest.raises(UndefinedRate):
-        percentile_in(70.0, np.array([]))
 
 
 def test_difference_of_shares_of_the_published_examples() -> None:
@@ -98,13 +82,11 @@ def test_difference_of_shares_of_the_published_examples() -> None:
     ]:
         found = difference_of_rates(*counts)
         assert [found.low, found.high] == pytest.approx([low, high], abs=5e-5)
-    with pytest.raises(UndefinedRate):
-        difference_of_rates(0, 0, 1, 2)
 
 
 @pytest.mark.parametrize("pairs", [20, 40, 80])
 @pytest.mark.parametrize("share", [0.5, 0.7, 0.81, 0.9, 0.97])
-def test_of_people_who_do_not_change_about_one_in_twenty_at_most_is_said_to_have(pairs: int, share: float) -> None:
+def test_unchanged_people_are_seldom_said_to_have_changed(pairs: int, share: float) -> None:
     chances = [comb(pairs, right) * share**right * (1 - share) ** (pairs - right) for right in range(pairs + 1)]
     said = sum(
         chances[before] * chances[after]
@@ -126,6 +108,8 @@ def test_a_change_of_long_tests_is_judged_by_the_published_test() -> None:
 
 B = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
 X = np.array([True, True, True, False, False])
+ALL = np.ones(5, dtype=np.bool_)
+GUESSED = np.arange(20) < 6  # of pairs, half are right by guessing
 
 
 def test_probability_has_guessing_as_its_floor() -> None:
@@ -164,27 +148,13 @@ def test_posterior_covers_what_it_says_over_the_prior() -> None:
     assert abs(np.mean(off)) < 3 * np.std(off) / np.sqrt(runs)
 
 
-def test_all_right_has_a_posterior_but_no_likeliest_ability() -> None:
-    for x in (np.ones(5, dtype=np.bool_), np.zeros(5, dtype=np.bool_)):
-        assert np.isfinite(eap(B, x).theta)
-        with pytest.raises(UndefinedRate):
-            mle(B, x)
-    with pytest.raises(UndefinedRate):
-        mle(np.array([]), np.array([], dtype=np.bool_))
-
-
-def test_no_better_than_guessing_has_no_likeliest_ability() -> None:
-    b = np.zeros(20)
-    x = np.arange(20) < 6  # of pairs, half are right by guessing
-    with pytest.raises(UndefinedRate, match="ability_guessing"):
-        mle(b, x, 0.5)
-    assert eap(b, x, 0.5).theta < -0.5
-
-
-def test_guessing_may_differ_between_items() -> None:
+def test_abilities_of_other_guessing_and_of_answers_without_a_likeliest_one() -> None:
     assert eap(B, X, np.full(5, 1 / 3)).theta == pytest.approx(eap(B, X, 1 / 3).theta)
     mixed = eap(B, X, np.array([0.5, 0.5, 0.5, 1 / 3, 1 / 3])).theta
     assert eap(B, X, 0.5).theta != mixed
+    for x in (ALL, ~ALL):
+        assert np.isfinite(eap(B, x).theta)
+    assert eap(np.zeros(20), GUESSED, 0.5).theta < -0.5
 
 
 def test_choosing_the_next_item() -> None:
@@ -196,12 +166,6 @@ def test_choosing_the_next_item() -> None:
     assert closest(b, theta - offset_for(0.75, 0.5)) == 2
 
 
-def test_answers_move_a_difficulty_by_how_many_they_are() -> None:
-    assert [update_difficulty(*of) for of in ((1.0, 2.0, 10), (1.0, 2.0, 0), (0.4, -0.8, 5))] == pytest.approx(
-        [1.5, 1, 0]
-    )
-
-
 def test_an_item_with_a_wrong_key_is_found() -> None:
     rng = np.random.default_rng(4)
     theta, b = rng.normal(size=200), rng.normal(size=30)
@@ -209,14 +173,6 @@ def test_an_item_with_a_wrong_key_is_found() -> None:
     answers[:, 7] = 1 - answers[:, 7]
     below = [place for place, one in enumerate(item_figures(answers)) if one.high is not None and one.high < 0.0]
     assert below == [7]
-
-
-def test_the_item_itself_is_left_out_of_the_total() -> None:
-    answers = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1], [1, 1, 1]], dtype=np.float64)
-    found = item_figures(answers)[0]
-    assert found.correlation == pytest.approx(np.corrcoef(answers[:, 0], answers[:, 1:].sum(axis=1))[0, 1])
-    assert found.right is not None
-    assert (found.right.count, found.right.total) == (3, 5)
 
 
 def test_items_that_tell_nothing_have_no_correlation() -> None:
@@ -228,6 +184,11 @@ def test_items_that_tell_nothing_have_no_correlation() -> None:
     assert unanswered.right is None
     assert unanswered.people == 0
     assert unanswered.note == message("undefined.few_people", least=4)
+    answers = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1], [1, 1, 1]], dtype=np.float64)
+    found = item_figures(answers)[0]
+    # The item itself is left out of the total.
+    assert found.correlation == pytest.approx(np.corrcoef(answers[:, 0], answers[:, 1:].sum(axis=1))[0, 1])
+    assert found.right == rate(3, 5)
 
 
 def test_difficulty_from_peoples_answers() -> None:
@@ -238,8 +199,9 @@ def test_difficulty_from_peoples_answers() -> None:
     assert found.b == pytest.approx(0.7, abs=3 * found.sd)
     assert found.low < found.b < found.high
     assert found.sd < 0.15
-    with pytest.raises(UndefinedRate):
-        human_difficulty(np.zeros(5), np.ones(5, dtype=np.bool_))
+    assert [update_difficulty(*of) for of in ((1.0, 2.0, 10), (1.0, 2.0, 0), (0.4, -0.8, 5))] == pytest.approx(
+        [1.5, 1, 0]
+    )
 
 
 def test_normal_distribution() -> None:
@@ -303,25 +265,6 @@ def test_beta_and_f_distributions() -> None:
             assert f_quantile(share, above, below) == pytest.approx(float(stats.f.ppf(share, above, below)), rel=1e-8)
 
 
-def test_kappa() -> None:
-    metrics = import_module("sklearn.metrics")
-    rng = np.random.default_rng(3)
-    first = rng.integers(-3, 4, 60)
-    second = np.clip(first + rng.integers(-2, 3, 60), -3, 3)
-    for power, word in ((1, "linear"), (2, "quadratic")):
-        wanted = metrics.cohen_kappa_score(first, second, labels=list(LEVELS), weights=word)
-        assert kappa(first, second, LEVELS, power).value == pytest.approx(float(wanted))
-
-
-def test_mcnemar() -> None:
-    stats = import_module("scipy.stats")
-    for first, second in ((10, 2), (0, 7), (33, 50), (5, 5)):
-        wanted = stats.binomtest(first, first + second, 0.5).pvalue
-        assert mcnemar(first, second) == pytest.approx(float(wanted))
-    with pytest.raises(UndefinedRate):
-        mcnemar(0, 0)
-
-
 def test_abilities() -> None:
     optimize, integrate, stats = (import_module(f"scipy.{part}") for part in ("optimize", "integrate", "stats"))
     rng = np.random.default_rng(4)
@@ -346,3 +289,38 @@ def test_abilities() -> None:
     for end, share in ((found.low, 0.025), (found.high, 0.975)):
         below = integrate.quad(lambda t: likelihood(t) * stats.norm.pdf(t), -8, end)[0] / total
         assert below == pytest.approx(share, abs=2e-3)
+
+
+def test_agreement() -> None:
+    metrics, stats = import_module("sklearn.metrics"), import_module("scipy.stats")
+    rng = np.random.default_rng(3)
+    first = rng.integers(-3, 4, 60)
+    second = np.clip(first + rng.integers(-2, 3, 60), -3, 3)
+    for power, word in ((1, "linear"), (2, "quadratic")):
+        wanted = metrics.cohen_kappa_score(first, second, labels=list(LEVELS), weights=word)
+        assert kappa(first, second, LEVELS, power).value == pytest.approx(float(wanted))
+    for one, other in ((10, 2), (0, 7), (33, 50), (5, 5)):
+        assert mcnemar(one, other) == pytest.approx(float(stats.binomtest(one, one + other, 0.5).pvalue))
+
+
+NONE = np.array([], dtype=np.int64)
+UNDEFINED: list[tuple[Callable[[], object], str]] = [
+    (partial(icc_agreement, np.zeros((1, 2))), "intraclass"),
+    (partial(icc_consistency, np.array([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]])), "scores_without_error"),
+    (partial(icc_agreement, np.ones((4, 2))), "scores_without_error"),
+    (partial(kappa, NONE, NONE, LEVELS, 1), ""),
+    (partial(kappa, np.array([2, 2]), np.array([2, 2]), LEVELS, 1), "one_level"),
+    (partial(percentile_in, 70.0, np.array([])), ""),
+    (partial(difference_of_rates, 0, 0, 1, 2), ""),
+    *[(partial(mle, B, x), "") for x in (ALL, ~ALL)],
+    (partial(mle, np.array([]), ALL[:0]), ""),
+    (partial(mle, np.zeros(20), GUESSED, 0.5), "ability_guessing"),
+    (partial(human_difficulty, np.zeros(5), ALL), ""),
+    (partial(mcnemar, 0, 0), ""),
+]
+
+
+@pytest.mark.parametrize(("ask", "why"), UNDEFINED)
+def test_figures_of_too_little_are_undefined(ask: Callable[[], object], why: str) -> None:
+    with pytest.raises(UndefinedRate, match=why or None):
+        ask()
