@@ -1,20 +1,28 @@
-"""The key-encryption key: where it may come from, what is refused, and that it shows nowhere."""
+"""The key-encryption key: its sources, what is refused, that it shows nowhere; and the marks of stores under it."""
 
 from __future__ import annotations
 
 import signal
 import stat
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from fr_core.errors import KeyUnavailable
+from fr_core.embed.null import NULL_MODEL
+from fr_core.errors import KeyUnavailable, WrongKey
+from fr_core.gallery.backup.verify import verify
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.gallery_store import DATABASE_NAME, is_under_key
+from fr_core.gallery.values import Enrolment, NewTemplate
 from fr_core.storage import keys
+from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey, key_beside, load_key, new_key_file
+from fr_core.storage.marks import is_marked, mark_of, set_mark
+from fr_trust.access.schema import SCHEMA
+from support.ledger import embedding
 
 SECRET = bytes(range(32))
 DIGITS = SECRET.hex()
@@ -26,15 +34,12 @@ def written(path: Path, text: str, mode: int = 0o600) -> Path:
     return path
 
 
-def test_a_new_key_is_random_private_and_read_back(tmp_path: Path) -> None:
+def test_a_new_key_is_random_private_read_back_and_never_written_over(tmp_path: Path) -> None:
     one, other = new_key_file(tmp_path / "one"), new_key_file(tmp_path / "other")
     assert one != other
     assert load_key(f"file:{tmp_path / 'one'}") == one
     assert stat.S_IMODE((tmp_path / "one").stat().st_mode) == 0o600
     assert (tmp_path / "one").read_text() == one.secret.hex() + "\n"
-
-
-def test_a_key_file_is_never_written_over(tmp_path: Path) -> None:
     path = written(tmp_path / "key", "precious")
     with pytest.raises(KeyUnavailable):
         new_key_file(path)
@@ -91,13 +96,7 @@ def test_other_sources_are_refused_and_not_shown(source: str) -> None:
     assert "file:PATH" in str(refused.value)
 
 
-def test_an_unset_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("FR_TEST_KEY", raising=False)
-    with pytest.raises(KeyUnavailable, match="not set"):
-        load_key("env:FR_TEST_KEY")
-
-
-def test_a_command_that_fails_is_refused_and_what_it_says_is_not_shown() -> None:
+def test_a_command_that_fails_is_refused_and_what_it_says_is_not_shown(tmp_path: Path) -> None:
     for ending in ("sys.exit(3)", "print('no key')"):
         program = f"import sys; sys.stderr.write('hunter2'); {ending}"
         with pytest.raises(KeyUnavailable) as refused:
@@ -105,15 +104,21 @@ def test_a_command_that_fails_is_refused_and_what_it_says_is_not_shown() -> None
         assert "hunter2" not in str(refused.value) + str(refused.value.metadata)
     with pytest.raises(KeyUnavailable, match="cannot be run"):
         load_key("command:/no/such/program")
-
-
-def test_a_command_is_run_without_a_shell(tmp_path: Path) -> None:
-    with pytest.raises(KeyUnavailable):
+    with pytest.raises(KeyUnavailable, match="not set"):
+        load_key("env:FR_TEST_KEY_THAT_NOBODY_SETS")
+    with pytest.raises(KeyUnavailable):  # no shell runs it
         load_key(f"command:echo {DIGITS}; touch {tmp_path / 'shell'}")
     assert not (tmp_path / "shell").exists()
 
 
-def test_a_command_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_hangs_is_ended_and_one_without_an_end_is_read_no_further(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keys, "_COMMAND_S", 60.0)
+    begun = time.monotonic()
+    with pytest.raises(KeyUnavailable):
+        load_key("command:cat /dev/zero")
+    assert time.monotonic() - begun < 30
     monkeypatch.setattr(keys, "_COMMAND_S", 0.2)
     with pytest.raises(KeyUnavailable, match="took more than"):
         load_key("command:sleep 60")
@@ -129,14 +134,6 @@ def test_a_command_outlives_the_signal_to_reload_that_all_processes_of_a_server_
         else:
             assert load_key(line).secret == SECRET
     assert signal.SIGHUP not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
-
-
-def test_a_command_that_prints_without_end_is_read_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "_COMMAND_S", 60.0)
-    begun = time.monotonic()
-    with pytest.raises(KeyUnavailable):
-        load_key("command:cat /dev/zero")
-    assert time.monotonic() - begun < 30
 
 
 def test_the_id_tells_keys_apart_and_neither_it_nor_the_text_of_a_key_is_the_key() -> None:
@@ -177,3 +174,51 @@ def test_what_is_no_readable_database_is_taken_for_a_store_under_a_key(tmp_path:
     with pytest.raises(KeyUnavailable):
         Galleries.open(tmp_path / "data", index="numpy")
     assert not (tmp_path / "data.key").exists()
+
+
+TIMES = 25
+# Sets one mark after the other in another process; the last one stays.
+MARKING = f"""
+import sys
+from pathlib import Path
+from fr_core.storage.keys import load_key
+from fr_core.storage.marks import set_mark
+for number in range(1, {TIMES} + 1):
+    set_mark(Path(sys.argv[1]), load_key(sys.argv[2]), bytes([number]) * 32)
+"""
+
+
+def test_a_mark_is_set_while_another_process_enrols(tmp_path: Path) -> None:
+    key, source = new_key_file(tmp_path / "key"), f"file:{tmp_path / 'key'}"
+    database = tmp_path / "data" / DATABASE_NAME
+    with Galleries.open(tmp_path / "data", key=key, index="numpy") as galleries:
+        galleries.create("g", "", NULL_MODEL, 64)
+        with subprocess.Popen((sys.executable, "-c", MARKING, str(database), source)) as marking:
+            enrolled = 0
+            while marking.poll() is None:
+                galleries.enrol("g", Enrolment(f"s{enrolled}", NewTemplate(embedding(enrolled))))
+                enrolled += 1
+        assert marking.returncode == 0
+        galleries.enrol("g", Enrolment("last", NewTemplate(embedding(enrolled))))
+    assert enrolled
+    assert mark_of(database, key) == bytes([TIMES]) * 32
+    assert verify(tmp_path / "data", key).templates == enrolled + 1
+    with Galleries.open(tmp_path / "data", key=key, index="numpy") as galleries:
+        assert galleries.get("g").template_count == enrolled + 1
+
+
+def test_a_mark_is_in_the_database_itself_and_not_in_its_log_alone(tmp_path: Path) -> None:
+    key = new_key_file(tmp_path / "key")
+    database = Database(tmp_path / "data", SCHEMA, key, 0)
+    path = tmp_path / "data" / SCHEMA.database_name
+    assert (is_marked(path), mark_of(path, key)) == (False, b"")
+    set_mark(path, key, b"m" * 32)
+    copy = tmp_path / "copy.sqlite"
+    copy.write_bytes(path.read_bytes())
+    database.close()
+    assert (is_marked(copy), mark_of(copy, key)) == (True, b"m" * 32)
+    set_mark(path, key, b"")
+    assert not is_marked(path)
+    new_key_file(tmp_path / "other")
+    with pytest.raises(WrongKey):
+        mark_of(path, load_key(f"file:{tmp_path / 'other'}"))

