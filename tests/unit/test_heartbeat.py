@@ -6,77 +6,51 @@ from fr_server.workers.heartbeat import BEAT_S, Heartbeat
 
 
 class Clock:
+    """A time of its own, and the heartbeat that goes by it."""
+
     def __init__(self) -> None:
         self.now = 100.0
+        self.heartbeat = Heartbeat(lambda: self.now)
 
-    def __call__(self) -> float:
-        return self.now
+    def beat(self, after_s: float = BEAT_S, used_s: float = 0.0) -> bool:
+        self.now += after_s
+        return self.heartbeat.beat(used_s)
+
+    def seconds_until_silent(self, used_share: float = 0.0, used_s: float = 0.0) -> float:
+        begun = self.now
+        while not self.beat(used_s=used_s):
+            used_s += BEAT_S * used_share
+        return self.now - begun
 
 
-def beats_until_silent(heartbeat: Heartbeat, clock: Clock, every_s: float, most: int = 1_000) -> int | None:
-    for beat in range(1, most + 1):
-        clock.now += every_s
-        if heartbeat.beat():
-            return beat
-    return None
-
-
-def test_who_has_answered_once_is_silent_after_some_seconds_and_who_has_not_after_a_minute() -> None:
+def test_a_process_that_has_answered_is_silent_after_seconds_and_another_or_a_busy_one_after_a_minute() -> None:
     clock = Clock()
-    heartbeat = Heartbeat(clock)
-    first = beats_until_silent(heartbeat, clock, BEAT_S)
-    assert first is not None
-    assert 30 < first * BEAT_S < 120
-    heartbeat.heard()
-    later = beats_until_silent(heartbeat, clock, BEAT_S)
-    assert later is not None
-    assert 2 < later * BEAT_S < 5
+    assert 30 < clock.seconds_until_silent() < 120
+    clock.heartbeat.heard()
+    assert 2 < clock.seconds_until_silent() < 5
+    busy = Clock()
+    busy.heartbeat.heard()
+    assert 30 < busy.seconds_until_silent(used_share=1.0) < 120
 
 
-def test_who_answers_is_never_silent() -> None:
+def test_a_busy_process_that_stops_working_is_silent_after_seconds() -> None:
     clock = Clock()
-    heartbeat = Heartbeat(clock)
+    clock.heartbeat.heard()
+    used_s = [number * BEAT_S / 2 for number in range(1, int(30 / BEAT_S) + 1)]
+    assert not any(clock.beat(used_s=used) for used in used_s)
+    assert 2 < clock.seconds_until_silent(used_s=used_s[-1]) < 5
+
+
+def test_a_process_that_answers_is_never_silent() -> None:
+    clock = Clock()
     for _ in range(1_000):
-        clock.now += BEAT_S
-        assert not heartbeat.beat()
-        heartbeat.heard()
+        assert not clock.beat()
+        clock.heartbeat.heard()
 
 
 def test_beats_that_come_late_say_nothing_of_the_other() -> None:
     clock = Clock()
-    heartbeat = Heartbeat(clock)
-    heartbeat.heard()
-    assert beats_until_silent(heartbeat, clock, 3 * BEAT_S) is None
-    clock.now += 86_400  # the machine was suspended, or all processes were stopped
-    assert not heartbeat.beat()
-    for _ in range(3):
-        clock.now += BEAT_S
-        assert not heartbeat.beat()
-
-
-def test_who_is_busy_has_a_minute_to_answer_and_who_does_nothing_has_seconds() -> None:
-    clock = Clock()
-    heartbeat = Heartbeat(clock)
-    heartbeat.heard()
-    used_s = 0.0
-    for _ in range(int(30 / BEAT_S)):
-        clock.now += BEAT_S
-        used_s += BEAT_S / 2
-        assert not heartbeat.beat(used_s)
-    seconds = 0.0
-    while not heartbeat.beat(used_s):
-        clock.now += BEAT_S
-        seconds += BEAT_S
-    assert 2 < seconds < 5
-
-
-def test_who_is_busy_and_never_answers_is_silent_after_a_minute() -> None:
-    clock = Clock()
-    heartbeat = Heartbeat(clock)
-    heartbeat.heard()
-    used_s = seconds = 0.0
-    while not heartbeat.beat(used_s):
-        clock.now += BEAT_S
-        used_s += BEAT_S
-        seconds += BEAT_S
-    assert 30 < seconds < 120
+    clock.heartbeat.heard()
+    assert not any(clock.beat(3 * BEAT_S) for _ in range(1_000))
+    assert not clock.beat(86_400)  # the machine was suspended, or all processes were stopped
+    assert not any(clock.beat() for _ in range(3))
