@@ -33,6 +33,7 @@ from fr_evaluation.words import in_words
 from fr_evaluation.write import write_report
 from support.evaluations import cancelled_call, identified
 from support.photos import face
+from support.results import defined
 
 PEOPLE = 6
 
@@ -69,6 +70,13 @@ def test_half_of_the_people_are_enrolled_and_everything_else_is_searched_for() -
 def unit(*values: float) -> Embedding:
     vector = np.array(values, dtype=np.float32)
     return Embedding(vector / np.linalg.norm(vector), ModelId("null", "1", "0" * 64))
+
+
+def drawn(photos: int, seed: int) -> tuple[list[Path], dict[Path, Embedding | None]]:
+    """Photos, and a random embedding of each."""
+    chance = np.random.default_rng(seed)
+    found: dict[Path, Embedding | None] = {Path(f"{n}"): unit(*chance.standard_normal(8)) for n in range(photos)}
+    return list(found), found
 
 
 def test_ranks_similarities_and_failures_are_those_that_a_direct_search_finds() -> None:
@@ -109,9 +117,7 @@ def similar(*values: float) -> list[object]:
 
 
 def test_searches_in_parts_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    chance = np.random.default_rng(2)
-    photos = [Path(f"{n}") for n in range(30)]
-    embeddings: dict[Path, Embedding | None] = {photo: unit(*chance.standard_normal(8)) for photo in photos}
+    photos, embeddings = drawn(30, seed=2)
     mated = tuple((n % 4, photos[4 + n]) for n in range(13))
     given = OpenSet(tuple(photos[:4]), mated, tuple(enumerate(photos[17:])))
     whole = search(given, embeddings, [50], seed=1)
@@ -135,9 +141,7 @@ def test_searches_in_parts_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatc
 
 
 def test_strangers_fill_the_larger_galleries_and_the_smaller_is_part_of_each() -> None:
-    chance = np.random.default_rng(1)
-    photos = [Path(f"{n}") for n in range(12)]
-    embeddings: dict[Path, Embedding | None] = {photo: unit(*chance.standard_normal(8)) for photo in photos}
+    photos, embeddings = drawn(12, seed=1)
     given = OpenSet(tuple(photos[:4]), tuple((n, photos[4 + n]) for n in range(4)), tuple(enumerate(photos[8:])))
     found = search(given, embeddings, [2, 4, 100, 5_000], seed=1)
     assert [one.gallery_size for one in found.mated] == [4, 100, 5_000]
@@ -160,9 +164,6 @@ def test_everybody_is_found_and_the_report_says_so(root: Path) -> None:
     assert keys["galleries"][0]["cmc"][0]["count"] == 6
     assert not keys["galleries"][0]["fnir_at_fpir"]["0.01"]["supported"]
     json.dumps(keys, allow_nan=False)
-
-
-def test_a_size_below_the_people_who_are_enrolled_is_told_to_be_no_gallery(root: Path) -> None:
     told = in_words(identification_words.summary(identified(root, sizes=[2, 3, 1000])))
     assert "There is no gallery of 2, 3: 3 real people are enrolled already." in told
     assert "There is no gallery" not in in_words(identification_words.summary(identified(root, sizes=[1000])))
@@ -210,66 +211,47 @@ def test_searches_for_one_person_are_resampled_together() -> None:
     mates, tops = [0.9] * 24 + [0.3] * 6, [0.2] * 27 + [0.6] * 3
     one, many = of_people(mates, tops, 1), of_people(mates, tops, 20)
     assert first_by_people(many, seed=1) == first_by_people(one, seed=1)
-    hits = first_by_people(many, seed=1)
-    assert hits is not None
+    hits = defined(first_by_people(many, seed=1))
     wilson = rate(24 * 20, 30 * 20).interval
     assert (hits.value, hits.subjects) == (0.8, 30)
     assert hits.high - hits.low > 2 * (wilson.high - wilson.low)
     rates = rates_by_people(many, 0.1, 0.5, 20, seed=1)
-    assert rates.fpir is not None
-    assert rates.fnir is not None
-    assert (rates.fpir.value, rates.fpir.subjects) == (0.1, 30)
-    assert rates.fpir.high - rates.fpir.low > 0.15  # at the threshold that was given, not at that of each resample
-    assert (rates.fnir.value, rates.fnir.subjects) == (0.0, 60)
-    assert rates.fnir.high > 0.2  # in resamples whose threshold lies above 0.6
-    assert rates_by_people(many, 0.1, 0.5, 1, seed=1).fnir != rates.fnir  # rank 2 is a miss then
+    fpir, fnir = defined(rates.fpir), defined(rates.fnir)
+    assert (fpir.value, fpir.subjects) == (0.1, 30)
+    assert fpir.high - fpir.low > 0.15  # at the threshold that was given, not at that of each resample
+    assert (fnir.value, fnir.subjects) == (0.0, 60)
+    assert fnir.high > 0.2  # in resamples whose threshold lies above 0.6
+    assert rates_by_people(many, 0.1, 0.5, 1, seed=1).fnir != fnir  # rank 2 is a miss then
     assert first_by_people(of_people([0.9] * 3, [], 2), seed=1) is None
 
 
-def test_figures_of_each_gallery_end_with_their_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    photos = [Path(f"{n}") for n in range(4)]
-    embeddings: dict[Path, Embedding | None] = {photo: unit(n, 1.0, 1.0) for n, photo in enumerate(photos)}
-    found = search(OpenSet((photos[0],), ((0, photos[1]),), ((0, photos[2]),)), embeddings, [], seed=1)
-    measured: list[object] = []
-    monkeypatch.setattr("fr_evaluation.identification.figures.cmc", lambda *of: measured.append(of))
-    with cancelled_call(), pytest.raises(CallEnded):
-        identification_figures(found, 0.0, seed=1)
-    assert measured == []
-
-
 def test_intervals_by_people_are_those_of_the_real_gallery(root: Path) -> None:
-    chance = np.random.default_rng(1)
-    photos = [Path(f"{n}") for n in range(50)]
-    embeddings: dict[Path, Embedding | None] = {photo: unit(*chance.standard_normal(8)) for photo in photos}
+    photos, embeddings = drawn(50, seed=1)
     mated = tuple((n // 2, photos[10 + n]) for n in range(20))
     given = OpenSet(tuple(photos[:10]), mated, tuple((n // 2, photos[30 + n]) for n in range(20)))
     real, larger = identification_figures(search(given, embeddings, [50], seed=1), 0.0, seed=1).sizes
     row = real.at_fpir[0]
-    assert row.point is not None
-    assert row.by_people is not None
-    assert row.by_people.fnir is not None
-    assert row.by_people.fpir is not None
-    assert row.by_people.fnir.value == row.point.fnir.value
-    assert row.by_people.fpir.value == row.point.fpir.value
-    assert real.first_by_people is not None
-    assert real.first_by_people.value == real.cmc[0].value
+    point, by_people, first_hits = defined(row.point), defined(row.by_people), defined(real.first_by_people)
+    fnir, fpir = defined(by_people.fnir), defined(by_people.fpir)
+    assert (fnir.value, fpir.value) == (point.fnir.value, point.fpir.value)
+    assert first_hits.value == real.cmc[0].value
     assert larger.at_fpir[0].point is not None
     assert (larger.first_by_people, larger.at_fpir[0].by_people) == (None, None)
 
+    few = OpenSet((photos[0],), ((0, photos[1]),), ((0, photos[2]),))  # too few people to be resampled
+    with cancelled_call(), pytest.raises(CallEnded):
+        identification_figures(search(few, embeddings, [], seed=1), 0.0, seed=1)
     report = identified(root, [100])
     report = replace(report, figures=replace(report.figures, sizes=(real, larger)))
     first, second = report_keys(report)["galleries"]
-    assert first["first_by_people"]["low"] == real.first_by_people.low
+    assert first["first_by_people"]["low"] == first_hits.low
     told = first["fnir_at_fpir"]["0.1"]["by_people"]
-    assert {name: told[name]["high"] for name in told} == {
-        "fpir": row.by_people.fpir.high,
-        "fnir": row.by_people.fnir.high,
-    }
+    assert {name: told[name]["high"] for name in told} == {"fpir": fpir.high, "fnir": fnir.high}
     assert (second["first_by_people"], "by_people" in second["fnir_at_fpir"]["0.1"]) == (None, False)
     hits, thresholds = identification_words.sections(report)
     cells = [*hits.tables[0].rows[0], *thresholds.tables[0].rows[0]]
     assert [in_words(cell).count("; by people ") for cell in cells] == [0, 1, 0, 0, 0, 1, 1, 0]
-    assert f"by people {row.by_people.fnir.low:.2%} to " in in_words(identification_words.summary(report))
+    assert f"by people {fnir.low:.2%} to " in in_words(identification_words.summary(report))
 
 
 def test_the_hardest_searches_are_shown_the_worst_first(root: Path) -> None:
@@ -355,14 +337,13 @@ def all_of(strangers: Strangers, count: int) -> F32:
 
 
 def test_they_are_unit_vectors_the_same_each_time_and_others_for_another_seed() -> None:
-    drawn = all_of(Strangers(people(200), 1), BLOCK + 10)
-    assert drawn.shape == (BLOCK + 10, D)
-    assert np.linalg.norm(drawn, axis=1) == pytest.approx(1.0, abs=1e-5)
-    assert (all_of(Strangers(people(200), 1), BLOCK + 10) == drawn).all()
-    assert all_of(Strangers(people(200), 1), 10) == pytest.approx(
-        drawn[:10], abs=1e-5
-    )  # the smaller sum rounds otherwise
-    assert not (all_of(Strangers(people(200), 2), 10) == drawn[:10]).all()
+    some = all_of(Strangers(people(200), 1), BLOCK + 10)
+    assert some.shape == (BLOCK + 10, D)
+    assert np.linalg.norm(some, axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert (all_of(Strangers(people(200), 1), BLOCK + 10) == some).all()
+    fewer = all_of(Strangers(people(200), 1), 10)
+    assert fewer == pytest.approx(some[:10], abs=1e-5)  # the smaller sum rounds otherwise
+    assert not (all_of(Strangers(people(200), 2), 10) == some[:10]).all()
 
 
 @pytest.mark.parametrize("count", [12, 60, 800])  # fewer than there are directions, and many more
@@ -375,11 +356,8 @@ def test_they_are_as_alike_to_people_as_people_are(count: int) -> None:
     uniform = 1 / D
     assert abs(square - uniform) > 0.3 * uniform  # which uniform ones would not be
     assert 0.0 <= strangers.shrinkage <= 1.0
-
-
-def test_few_people_have_few_directions_and_are_drawn_towards_a_sphere() -> None:
-    shrinkages = [Strangers(people(count), 1).shrinkage for count in (8, 40, 800)]
-    assert shrinkages == sorted(shrinkages, reverse=True)
+    # Few people have few directions, and are drawn towards a sphere.
+    assert Strangers(people(8), 1).shrinkage > Strangers(people(40), 1).shrinkage > Strangers(people(800), 1).shrinkage
     assert Strangers(people(1), 1).shrinkage == 1.0
 
 
