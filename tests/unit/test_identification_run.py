@@ -225,6 +225,16 @@ def test_searches_for_one_person_are_resampled_together() -> None:
     assert first_by_people(of_people([0.9] * 3, [], 2), seed=1) is None
 
 
+def test_figures_of_each_gallery_end_with_their_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    photos, embeddings = drawn(3, seed=1)
+    found = search(OpenSet((photos[0],), ((0, photos[1]),), ((0, photos[2]),)), embeddings, [], seed=1)
+    measured: list[object] = []
+    monkeypatch.setattr("fr_evaluation.identification.figures.cmc", lambda *of: measured.append(of))
+    with cancelled_call(), pytest.raises(CallEnded):
+        identification_figures(found, 0.0, seed=1)
+    assert measured == []
+
+
 def test_intervals_by_people_are_those_of_the_real_gallery(root: Path) -> None:
     photos, embeddings = drawn(50, seed=1)
     mated = tuple((n // 2, photos[10 + n]) for n in range(20))
@@ -238,9 +248,6 @@ def test_intervals_by_people_are_those_of_the_real_gallery(root: Path) -> None:
     assert larger.at_fpir[0].point is not None
     assert (larger.first_by_people, larger.at_fpir[0].by_people) == (None, None)
 
-    few = OpenSet((photos[0],), ((0, photos[1]),), ((0, photos[2]),))  # too few people to be resampled
-    with cancelled_call(), pytest.raises(CallEnded):
-        identification_figures(search(few, embeddings, [], seed=1), 0.0, seed=1)
     report = identified(root, [100])
     report = replace(report, figures=replace(report.figures, sizes=(real, larger)))
     first, second = report_keys(report)["galleries"]
