@@ -79,26 +79,15 @@ def test_a_whole_copy_gets_the_smallest_tile_that_holds_it(size: tuple[int, int]
 
 
 def test_fast_looks_closer_only_where_it_saw_no_face() -> None:
-    def work(*squares: tuple[int, int, int]) -> tuple[int, int]:
+    def work(*squares: tuple[int, int, int], fast: bool = True) -> tuple[int, int]:
         model = SquareModel()
-        found = MultiscaleDetector(model, 0.5, 0.4, fast=True).detect(photo(4000, 3000, *squares))
+        found = MultiscaleDetector(model, 0.5, 0.4, fast=fast).detect(photo(4000, 3000, *squares))
         return len(found), len(model.tiles)
 
-    assert work((100, 100, 24)) == (1, len(detect_all((100, 100, 24))) + 2)  # seen in the finest copy only
+    _, tiles = work((100, 100, 24), fast=False)
+    assert work((100, 100, 24)) == (1, tiles + 2)  # seen in the finest copy only
     found, tiles = work((100, 100, 24), (1000, 1000, 900))
-    assert found == 1  # the small one beside the large one is missed
-    assert tiles <= 3
-
-
-def detect_all(*squares: tuple[int, int, int]) -> list[tuple[int, ...]]:
-    model = SquareModel()
-    detect(photo(4000, 3000, *squares), model)
-    return model.tiles
-
-
-def test_face_that_fills_the_frame_is_found_once() -> None:
-    (box,) = detect(photo(1000, 1000, (20, 20, 960)), SquareModel())
-    assert np.allclose(box, [20, 20, 980, 980], atol=8)
+    assert (found, tiles <= 3) == (1, True)  # the small one beside the large one is missed
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (470, 630), (625, 640), (3976, 2976), (1999, 1501)])
@@ -112,6 +101,8 @@ def test_face_of_24_px_in_12_megapixels_is_found_wherever_it_lies(corner: tuple[
 def test_face_of_any_size_is_one_face_in_its_place(side: int) -> None:
     (box,) = detect(photo(4000, 3000, (1317, 433, side)), SquareModel())
     assert np.allclose(box, [1317, 433, 1317 + side, 433 + side], atol=max(2, side * 0.02))
+    (box,) = detect(photo(1000, 1000, (20, 20, 960)), SquareModel())  # fills the frame
+    assert np.allclose(box, [20, 20, 980, 980], atol=8)
 
 
 def test_doubtful_candidate_of_one_scale_needs_a_second_look() -> None:
@@ -119,11 +110,8 @@ def test_doubtful_candidate_of_one_scale_needs_a_second_look() -> None:
         """Takes a leaf for a face in a tile of 640, and sees nothing where it is looked at closely."""
 
         def detect_tiles(self, tiles: Sequence[U8]) -> list[TileFaces]:
-            found = super().detect_tiles(tiles)
-            return [
-                faces if tile.shape[0] == 640 else TileFaces.joined([])
-                for tile, faces in zip(tiles, found, strict=True)
-            ]
+            found = zip(tiles, super().detect_tiles(tiles), strict=True)
+            return [faces if tile.shape[0] == 640 else TileFaces.joined([]) for tile, faces in found]
 
     pixels = photo(640, 640, (100, 100, 40))
     assert detect(pixels, OnlyAtFullSize(score=0.6)) == []
@@ -145,18 +133,18 @@ class Scripted(SquareModel):
         ]
 
 
-@pytest.mark.parametrize(("coarse", "fine", "score"), [(0.8, 0.6, 0.7), (0.5, 0.6, 0.55), (0.3, 0.6, None)])
-def test_two_copies_that_see_a_face_well_vote_by_their_mean(coarse: float, fine: float, score: float | None) -> None:
+@pytest.mark.parametrize(
+    ("coarse", "fine", "side", "scores"),
+    [(0.8, 0.6, 200, [0.7]), (0.5, 0.6, 200, [0.55]), (0.3, 0.6, 200, []), (0.2, 0.8, 70, [0.8])],
+    ids=["both", "doubtful", "too doubtful", "too small in the coarse copy to be judged"],
+)
+def test_copies_that_see_a_face_well_vote_by_their_mean(
+    coarse: float, fine: float, side: int, scores: list[float]
+) -> None:
     model = Scripted({256: coarse, 640: fine})
-    faces = MultiscaleDetector(model, threshold=0.5, nms_threshold=0.4).detect(photo(640, 640, (200, 200, 200)))
-    assert [face.score for face in faces] == pytest.approx([] if score is None else [score])
-    assert model.tiles == [(640, 640), (256, 256)]  # and no second look
-
-
-def test_copy_in_which_a_face_is_too_small_to_be_judged_has_no_vote() -> None:
-    model = Scripted({256: 0.2, 640: 0.8})
-    faces = MultiscaleDetector(model, threshold=0.5, nms_threshold=0.4).detect(photo(640, 640, (200, 200, 70)))
-    assert [face.score for face in faces] == pytest.approx([0.8])
+    faces = MultiscaleDetector(model, threshold=0.5, nms_threshold=0.4).detect(photo(640, 640, (200, 200, side)))
+    assert [face.score for face in faces] == pytest.approx(scores)
+    assert side == 70 or model.tiles == [(640, 640), (256, 256)]  # and no second look
 
 
 def test_crowd_is_looked_at_in_small_parties_and_nobody_is_lost() -> None:
@@ -197,12 +185,8 @@ def test_what_cannot_be_a_face_is_dropped(spoil: str) -> None:
     assert detect(photo(700, 500, (100, 100, 200)), Strange()) == []
 
 
-@given(
-    length=st.integers(641, 5000),
-    side=st.integers(1, 150),
-    where=st.floats(0, 1),
-)
-def test_whatever_is_no_longer_than_the_overlap_lies_whole_in_some_tile(length: int, side: int, where: float) -> None:
+@given(length=st.integers(641, 5000), side=st.integers(1, 150), where=st.floats(0, 1))
+def test_a_face_no_longer_than_the_overlap_lies_whole_in_some_tile(length: int, side: int, where: float) -> None:
     rule = Scales()
     first = where * (length - side)
     starts = {left for left, _ in tile_corners(length, 640, 640, rule.overlap)}
@@ -215,23 +199,16 @@ def test_whatever_is_no_longer_than_the_overlap_lies_whole_in_some_tile(length: 
     )
 
 
-def test_faces_come_the_largest_first() -> None:
-    boxes = detect(photo(600, 600, (10, 10, 60), (200, 200, 120), (400, 50, 80)), SquareModel())
-    sides = [right - left for left, _, right, _ in boxes]
-    assert sides == sorted(sides, reverse=True)
-    assert len(sides) == 3
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1)])
-def test_photo_of_hardly_any_pixels_has_no_face(size: tuple[int, int]) -> None:
-    assert detect(photo(*size), SquareModel()) == []
-
-
-def test_resized_never_vanishes_and_cut_pads_with_black() -> None:
+def test_tiny_photos_have_no_face_and_the_largest_face_comes_first() -> None:
     assert resized(photo(5, 900), 0, 3).shape == (3, 1, 3)
     tile = cut(np.full((3, 4, 3), 9, np.uint8), 2, 1, 8, 8)
     assert tile.shape == (8, 8, 3)
     assert tile.sum() == 9 * 3 * 2 * 2
+    for size in ((1, 1), (1, 500), (500, 1)):
+        assert detect(photo(*size), SquareModel()) == []
+    boxes = detect(photo(600, 600, (10, 10, 60), (200, 200, 120), (400, 50, 80)), SquareModel())
+    sides = [right - left for left, _, right, _ in boxes]
+    assert (len(sides), sides) == (3, sorted(sides, reverse=True))
 
 
 def test_iou_and_suppression() -> None:

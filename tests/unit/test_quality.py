@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import time
+from typing import Any
 
 import cv2
 import numpy as np
@@ -50,18 +51,15 @@ def head(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0, scale: float =
     return seen
 
 
-def test_luma_weighs_green_most_and_blue_least() -> None:
-    red, green, blue = (measure.luma(np.full((1, 1, 3), c, dtype=np.uint8))[0, 0] for c in np.eye(3, dtype="u1") * 255)
-    assert (red, green, blue) == (76, 150, 29)
-
-
-def test_sharpness_is_the_variance_of_the_laplacian() -> None:
+def test_sharpness_is_the_variance_of_the_laplacian_of_luma() -> None:
     grey = np.zeros((CROP_SIZE, CROP_SIZE), dtype=np.uint8)
     assert measure.sharpness(grey + 77) == 0.0
     grey[50, 50] = 100
     expected = np.zeros(grey.size)
     expected[:5] = [-400, 100, 100, 100, 100]
     assert measure.sharpness(grey) == pytest.approx(expected.var())
+    colours = np.eye(3, dtype=np.uint8)[:, None, None] * 255
+    assert [measure.luma(colour)[0, 0] for colour in colours] == [76, 150, 29]
 
 
 @pytest.mark.parametrize(
@@ -88,12 +86,7 @@ def test_the_pose_of_the_mean_face_is_found_exactly(yaw: float, pitch: float, ro
     assert (found.yaw, found.pitch, found.roll) == pytest.approx((yaw, pitch, roll), abs=0.01)
 
 
-def test_the_template_is_frontal() -> None:
-    found = measure.pose(ARCFACE_TEMPLATE)
-    assert (found.yaw, found.pitch, found.roll) == pytest.approx((0, 0, 0), abs=1.0)
-
-
-def test_the_signs_are_those_of_the_picture() -> None:
+def test_the_signs_are_those_of_the_picture_and_the_template_is_frontal() -> None:
     nose_right, nose_up = ARCFACE_TEMPLATE.copy(), ARCFACE_TEMPLATE.copy()
     nose_right[2, 0] += 8
     nose_up[2, 1] -= 8
@@ -102,11 +95,9 @@ def test_the_signs_are_those_of_the_picture() -> None:
     assert measure.pose(nose_right).yaw > 10
     assert measure.pose(nose_up).pitch > 10
     assert measure.pose(lower_right_eye).roll > 10
-
-
-@pytest.mark.parametrize("landmarks", [np.zeros((5, 2)), np.arange(10).reshape(5, 2) * (1, 0)])
-def test_the_pose_of_no_face_is_finite(landmarks: F32) -> None:
-    assert np.isfinite(dataclasses.astuple(measure.pose(landmarks.astype(np.float32)))).all()
+    assert dataclasses.astuple(measure.pose(ARCFACE_TEMPLATE)) == pytest.approx((0, 0, 0), abs=1.0)
+    for no_face in (np.zeros((5, 2)), np.arange(10).reshape(5, 2) * (1, 0)):
+        assert np.isfinite(dataclasses.astuple(measure.pose(no_face.astype(np.float32)))).all()
 
 
 def test_a_good_face_has_no_reason_against_it_and_full_marks() -> None:
@@ -116,43 +107,35 @@ def test_a_good_face_has_no_reason_against_it_and_full_marks() -> None:
     assert quality.inter_eye_px == pytest.approx(35.24, abs=0.01)
     assert quality.embedding_norm == 24.0
     require_enrollable(quality, LIMITS)
+    # Without a norm or a least norm, the embedding is not judged.
+    assert assess(face(), crop(), SIZE, LIMITS, 0.1, None).reasons == ()
+    assert assess(face(), crop(), SIZE, LIMITS, None, 17.0).embedding_norm is None
+    assert assess(face(), crop(), SIZE, LIMITS, 0.1, 17.0).reasons == (QualityReason.WEAK_EMBEDDING,)
 
 
-def spoilt(reason: QualityReason) -> Quality:
-    """A face with this one fault."""
-    detection, aligned, norm = face(), crop(), 24.0
-    if reason is QualityReason.TOO_SMALL:
-        detection = face(ARCFACE_TEMPLATE * np.float32(0.4) + 100)
-    elif reason is QualityReason.BLURRED:
-        aligned = crop(cv2.GaussianBlur(textured(), (0, 0), 9.0))
-    elif reason is QualityReason.TOO_DARK:
-        aligned = crop(textured(mean=5.0, contrast=6.0))
-    elif reason is QualityReason.TOO_BRIGHT:
-        aligned = crop(textured(mean=240.0, contrast=9.0))
-    elif reason is QualityReason.NOT_FRONTAL:
-        detection = face(head(yaw=-75, scale=3))
-    elif reason is QualityReason.TILTED:
-        detection = face(head(roll=80))
-    elif reason is QualityReason.DOUBTFUL_FACE:
-        detection = face(score=0.59)
-    elif reason is QualityReason.WEAK_EMBEDDING:
-        norm = 16.9
-    elif reason is QualityReason.CUT_OFF:
-        detection = face(box=(-60, 60, 60, 210))
-    return assess(detection, aligned, SIZE, LIMITS, norm, 17.0)
+FAULTS: dict[QualityReason, dict[str, Any]] = {
+    QualityReason.TOO_SMALL: {"detection": face(ARCFACE_TEMPLATE * np.float32(0.4) + 100)},
+    QualityReason.BLURRED: {"aligned": crop(cv2.GaussianBlur(textured(), (0, 0), 9.0))},
+    QualityReason.TOO_DARK: {"aligned": crop(textured(mean=5.0, contrast=6.0))},
+    QualityReason.TOO_BRIGHT: {"aligned": crop(textured(mean=240.0, contrast=9.0))},
+    QualityReason.NOT_FRONTAL: {"detection": face(head(yaw=-75, scale=3))},
+    QualityReason.TILTED: {"detection": face(head(roll=80))},
+    QualityReason.DOUBTFUL_FACE: {"detection": face(score=0.59)},
+    QualityReason.WEAK_EMBEDDING: {"embedding_norm": 16.9},
+    QualityReason.CUT_OFF: {"detection": face(box=(-60, 60, 60, 210))},
+}
 
 
 @pytest.mark.parametrize("reason", list(QualityReason))
-def test_each_fault_has_its_reason_and_no_other(reason: QualityReason) -> None:
-    quality = spoilt(reason)
+def test_each_fault_has_its_reason_and_no_other_and_is_refused_with_its_figures(reason: QualityReason) -> None:
+    sound = {"detection": face(), "aligned": crop(), "embedding_norm": 24.0}
+    quality = assess(**{**sound, **FAULTS[reason]}, image_size=SIZE, limits=LIMITS, min_embedding_norm=17.0)
     assert quality.reasons == (reason,)
     assert quality.score < 0.5
-
-
-@pytest.mark.parametrize("reason", [reason for reason in QualityReason if reason is not QualityReason.TOO_SMALL])
-def test_each_fault_is_refused_with_its_figures(reason: QualityReason) -> None:
+    if reason is QualityReason.TOO_SMALL:
+        return
     with pytest.raises(LowQuality) as refused:
-        require_enrollable(spoilt(reason), LIMITS)
+        require_enrollable(quality, LIMITS)
     metadata = refused.value.metadata
     assert metadata["reasons"] == reason.value
     assert len(metadata) >= 2
@@ -162,21 +145,17 @@ def test_each_fault_is_refused_with_its_figures(reason: QualityReason) -> None:
         float(figure)
 
 
-def test_a_small_face_is_refused_as_small_whatever_else_it_is() -> None:
+def test_reasons_come_in_their_order_and_a_small_face_is_refused_as_small() -> None:
     quality = assess(face(ARCFACE_TEMPLATE * np.float32(0.4)), crop(np.zeros_like(textured())), SIZE, LIMITS)
     assert quality.reasons == (QualityReason.TOO_SMALL, QualityReason.BLURRED, QualityReason.TOO_DARK)
     with pytest.raises(FaceTooSmall) as refused:
         require_enrollable(quality, LIMITS)
     assert refused.value.metadata == {"inter_eye_px": "14.1", "min_inter_eye_px": "16"}
-
-
-def test_several_reasons_are_named_in_their_order() -> None:
     quality = assess(face(head(yaw=75, roll=80, scale=3), score=0.1), crop(np.zeros_like(textured())), SIZE, LIMITS)
-    with pytest.raises(LowQuality) as refused:
+    with pytest.raises(LowQuality) as low:
         require_enrollable(quality, LIMITS)
-    assert refused.value.metadata["reasons"] == "BLURRED,TOO_DARK,NOT_FRONTAL,TILTED,DOUBTFUL_FACE"
-    assert refused.value.metadata["min_sharpness"] == "4"
-    assert refused.value.metadata["max_yaw"] == "60"
+    assert low.value.metadata["reasons"] == "BLURRED,TOO_DARK,NOT_FRONTAL,TILTED,DOUBTFUL_FACE"
+    assert (low.value.metadata["min_sharpness"], low.value.metadata["max_yaw"]) == ("4", "60")
 
 
 def test_a_value_at_its_limit_passes_and_one_beyond_does_not() -> None:
@@ -202,12 +181,6 @@ def test_a_value_at_its_limit_passes_and_one_beyond_does_not() -> None:
     ):
         beyond = dataclasses.replace(LIMITS, **{name: np.nextafter(getattr(at_its_limits, name), np.inf)})
         assert assess(face(), crop(), SIZE, beyond).reasons == (reason,)
-
-
-def test_without_a_norm_or_a_least_norm_the_embedding_is_not_judged() -> None:
-    assert assess(face(), crop(), SIZE, LIMITS, 0.1, None).reasons == ()
-    assert assess(face(), crop(), SIZE, LIMITS, None, 17.0).embedding_norm is None
-    assert assess(face(), crop(), SIZE, LIMITS, 0.1, 17.0).reasons == (QualityReason.WEAK_EMBEDDING,)
 
 
 def test_the_score_is_at_least_a_half_if_and_only_if_there_is_no_reason() -> None:
@@ -258,8 +231,7 @@ def test_every_limit_can_be_lifted(limit: str) -> None:
 
 
 def test_a_face_is_assessed_within_a_millisecond() -> None:
-    detection, aligned = face(), crop()
-    took = []
+    detection, aligned, took = face(), crop(), []
     for _ in range(50):
         begun = time.thread_time()
         assess(detection, aligned, SIZE, LIMITS)

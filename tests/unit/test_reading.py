@@ -104,16 +104,13 @@ def test_toml_of_the_repository_is_read_as_python_reads_it() -> None:
         (b'["\\"", "]", ' + b"[" * MAX_DEPTH, "nested deeper"),
         (b" " * (MOST + 1), "it has more than 100,000 bytes"),
         (b"[1,1,1,1]", "more than 3 values"),
-        (b'{"a":[1,2]}', None),
-        (b'["[[[[[[[,,,,,,,{{{{"]', None),
     ],
 )
-def test_json_is_bounded_before_it_is_parsed(text: bytes, says: str | None) -> None:
-    if says is None:
-        assert read_json(text, MOST, most_values=3) == json.loads(text)
-        return
+def test_json_is_bounded_before_it_is_parsed(text: bytes, says: str) -> None:
     with pytest.raises(TextRefused, match=says):
         read_json(text, MOST, most_values=3 if "values" in says else 1_000)
+    for within in (b'{"a":[1,2]}', b'["[[[[[[[,,,,,,,{{{{"]'):
+        assert read_json(within, MOST, most_values=3) == json.loads(within)
 
 
 def test_json_that_is_none_is_told_as_python_tells_it() -> None:
@@ -125,7 +122,7 @@ def test_json_that_is_none_is_told_as_python_tells_it() -> None:
         read_json(b"[NaN]", MOST, parse_constant=lambda name: (_ for _ in ()).throw(ValueError("hook")))
 
 
-def test_only_regular_files_are_opened_and_no_more_is_read(tmp_path: Path) -> None:
+def test_only_regular_files_are_opened_and_no_more_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, link = tmp_path / "file", tmp_path / "link"
     file.write_bytes(b"12345")
     link.symlink_to(file)
@@ -140,13 +137,9 @@ def test_only_regular_files_are_opened_and_no_more_is_read(tmp_path: Path) -> No
     assert read_whole(file, 5) == b"12345"
     with pytest.raises(OSError, match="it has more than 4 bytes"):
         read_whole(file, 4)
-
-
-def test_files_are_read_where_the_system_has_fewer_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_bytes(b"text")
-    monkeypatch.delattr(os, "O_NONBLOCK")
+    monkeypatch.delattr(os, "O_NONBLOCK")  # as on systems with fewer flags
     monkeypatch.delattr(os, "O_CLOEXEC")
-    assert read_whole(tmp_path / "file", 4) == b"text"
+    assert read_whole(file, 5) == b"12345"
 
 
 def test_a_line_of_csv_without_an_end_is_refused(tmp_path: Path) -> None:
@@ -163,9 +156,5 @@ def test_an_id_has_one_form() -> None:
     nfc, nfd = unicodedata.normalize("NFC", "Zoë"), unicodedata.normalize("NFD", "Zoë")
     assert composed(nfd) == composed(nfc) == nfc != nfd
     assert (forms_of(nfd), forms_of(nfc), forms_of("Ann")) == ((nfd, nfc), (nfc, nfd), ("Ann",))
-
-
-@pytest.mark.parametrize("marks", ["a" + "\u0323\u0301" * MAX_COMPOSED, "a" + "\u0301\u0323" * 16])
-def test_marks_without_an_end_are_left_as_they_are(marks: str) -> None:
-    assert composed(marks) == marks
-    assert forms_of(marks) == (marks,)
+    for endless in ("a" + "\u0323\u0301" * MAX_COMPOSED, "a" + "\u0301\u0323" * 16):
+        assert (composed(endless), forms_of(endless)) == (endless, (endless,))
