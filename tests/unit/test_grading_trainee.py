@@ -1,27 +1,35 @@
-"""Figures of a trainee and of a cohort: change, standing, bias in plain words, and what is kept from others."""
+"""Figures of pairs, of a trainee and of a cohort: change, standing, and words that stay below the ceiling."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import hypot, log, log10
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fr_core.scoring.intervals import rate
+from fr_core.scoring.intervals import Interval, Rate, rate, wilson_interval
+from fr_core.scoring.likelihood import cllr
+from fr_locales.messages import message
 from fr_locales.rendering import render
 from fr_training.errors import NothingToReport
 from fr_training.grading.certainty import FEW
+from fr_training.grading.evidence import NO_SUPPORT, POOLED, UNUSED, evidence, words_of
+from fr_training.grading.pairs import ProbabilityFigures, errors_at, pair_figures
 from fr_training.grading.rates import Roc
 from fr_training.grading.reports import cohort_figures, trainee_figures
 from fr_training.grading.scores import MIN_COHORT, OTHER_TEST
-from fr_training.grading.values import Undefined
+from fr_training.grading.values import Undefined, count, pairs
 from fr_training.report import cohort_json, trainee_json
 from fr_training.statistics.agreement import Intraclass
 from fr_training.statistics.change import Change, Verdict
+from fr_training.statistics.estimates import Estimate
+from fr_training.statistics.signal_detection import Sensitivity
 from fr_training.trials import Result
 from support.counts import examples
 from support.results import course, defined, listed, pair, results, triad, triaged
@@ -283,3 +291,274 @@ def test_a_cohort_costs_time_in_proportion_to_its_trials() -> None:
     started = time.process_time()
     cohort_figures(course(), cohort)
     assert time.process_time() - started < 10
+
+
+SAME = [3, 3, 2, 2, 1, 0, -1, 3, 2, 1]
+DIFFERENT = [-3, -2, -2, -1, 0, 1, -3, -1, -2, 2]
+
+
+def rated(same: Sequence[int], different: Sequence[int]) -> list[Result]:
+    truths = ["same"] * len(same) + ["different"] * len(different)
+    return [pair(truth, rating, n) for n, (truth, rating) in enumerate(zip(truths, [*same, *different], strict=True))]
+
+
+def value(found: Rate | Undefined) -> float:
+    return defined(found).value
+
+
+def test_both_error_rates_are_told_with_and_without_the_undecided() -> None:
+    found = pair_figures(rated([2] * 15 + [0] * 2 + [-1] * 3, [-1] * 15 + [1] * 5)).errors
+    assert isinstance(found.sensitivity, Sensitivity)
+    counts = found.sensitivity.hits, found.sensitivity.mated, found.sensitivity.false_alarms, found.sensitivity.nonmated
+    assert counts == (15, 20, 5, 20)  # the undecided count as not called the same
+    assert value(found.misses.of_all) == pytest.approx(0.15)
+    assert value(found.misses.of_decided) == pytest.approx(3 / 18)
+    assert value(found.misses.coverage) == pytest.approx(0.9)
+    assert defined(found.false_same.of_all).value == 0.25
+    assert defined(found.false_same.of_all).interval.low == pytest.approx(0.1119, abs=5e-5)
+    assert value(found.right) == 30 / 40
+
+
+def test_a_rate_without_trials_says_so_and_is_not_zero() -> None:
+    found = pair_figures(rated([1], []))
+    assert found.errors.false_same.of_all == Undefined(message("none.pairs_of_two"))
+    assert found.errors.misses.of_all == Rate(0, 1, found.errors.misses.of_all.interval)  # type: ignore[union-attr]
+    for one in (found.errors.sensitivity, found.roc, found.evidence, found.probabilities, found.with_machine):
+        assert isinstance(one, Undefined)
+        assert render(one.reason)
+    undecided = pair_figures(rated([0, 0], [0])).errors.misses
+    assert (value(undecided.of_all), value(undecided.coverage)) == (0.0, 0.0)
+    assert isinstance(undecided.of_decided, Undefined)
+
+
+def test_the_area_has_delongs_interval_unless_it_is_perfect() -> None:
+    found = defined(pair_figures(rated(SAME, DIFFERENT)).roc)
+    assert found.area.value == pytest.approx(0.89)
+    assert found.area.standard_error == pytest.approx(0.0709, abs=5e-5)
+    assert isinstance(found.area.interval, Interval)
+    assert [(one.false_same, one.hits) for one in (found.points[0], found.points[-1])] == [(0.0, 0.0), (1.0, 1.0)]
+    perfect = defined(pair_figures(rated([2] * 5, [-2] * 5)).roc).area
+    assert (perfect.value, isinstance(perfect.interval, Undefined)) == (1.0, True)
+
+
+def test_each_rating_is_worth_its_empirical_ratio() -> None:
+    found = evidence(rated(SAME, DIFFERENT))
+    assert [round(one.ratio, 3) for one in found.levels] == [7.0, 2.333, 1.667, 1.0, 0.6, 0.143, 0.2]
+    assert found.ceiling_same == pytest.approx(21)
+    assert {one.words for one in found.levels} == {NO_SUPPORT}  # ten pairs of each kind bound no ratio away from 1
+    assert all(one.low is not None and one.low < one.ratio for one in found.levels)
+    assert (found.levels[0].high, found.levels[-1].low) == (None, 0.0)  # no pair of the other kind was rated so
+
+
+def test_words_go_by_the_end_of_the_interval_that_is_nearer_to_1() -> None:
+    found = evidence(rated([3] * 40 + [1] * 10, [3] * 4 + [-3] * 46))
+    first, last = found.levels[0], found.levels[-1]
+    assert first.ratio == pytest.approx(9)
+    low, high = wilson_interval(40, 50), wilson_interval(4, 50)
+    margin = hypot(log(40.5 / 53.5 / low.low), log(4.5 / 53.5 / high.high))
+    assert log(first.ratio / defined(first.low)) == pytest.approx(margin)
+    assert (
+        render(first.words) == "weak support for one person" == f"{render(words_of(defined(first.low)))} for one person"
+    )
+    assert render(last.words) == f"{render(words_of(1 / defined(last.high)))} for two people"
+    assert last.ratio == pytest.approx(0.5 / 46.5)
+    assert render(words_of(1 / last.ratio)) == "moderate support"
+    assert render(last.words) == "moderate support for two people"
+
+
+def test_words_beyond_the_ceiling_are_refused_however_sure_the_trainee_is() -> None:
+    found = evidence(rated([3] * 10, [-3] * 10))
+    assert found.levels[0].ratio == pytest.approx(found.ceiling_same) == pytest.approx(21)
+    assert found.levels[0].low == pytest.approx(found.least_same) == pytest.approx(2.7987, abs=1e-4)
+    assert render(found.levels[0].words) == "weak support for one person"
+    assert found.strongest_same == message("support.weak")
+    assert tuple(map(render, found.refused)) == (
+        "moderate support",
+        "moderately strong support",
+        "strong support",
+        "very strong support",
+        "extremely strong support",
+    )
+    assert {one.words for one in found.levels[1:-1]} == {UNUSED}
+
+
+def test_answers_of_several_trainees_carry_no_words_and_their_pairs_count_once() -> None:
+    cohort = [
+        pair(truth, rating, n, trainee=trainee)
+        for trainee in ("t1", "t2")
+        for n, (truth, rating) in enumerate([("same", 3)] * 10 + [("different", -3)] * 10)
+    ]
+    found = evidence(cohort)
+    assert found.ceiling_same == pytest.approx(21)
+    assert {one.words for one in found.levels} == {POOLED}
+    assert (found.strongest_same, found.strongest_different, found.refused) == ("", "", ())
+    assert found.levels[0].low is None
+
+
+@pytest.mark.parametrize("pairs_of_each", [10, 25, 110])
+def test_who_guesses_has_no_words(pairs_of_each: int) -> None:
+    rng = np.random.default_rng(pairs_of_each)
+    draws = [rng.integers(-3, 4, (2, pairs_of_each)).tolist() for _ in range(150)]
+    said = [{one.words for one in evidence(rated(*draw)).levels} - {NO_SUPPORT, UNUSED} for draw in draws]
+    assert sum(map(bool, said)) <= 3  # of seven levels each; by the ratio itself it was 61 % of them
+
+
+def test_no_trial_is_evidence_for_itself() -> None:
+    def log_ratio(level: int, own: list[int], other: list[int], sign: int) -> float:
+        rest = list(own)
+        rest.remove(level)
+        here, there = (rest.count(level) + 0.5) / (len(rest) + 3.5), (other.count(level) + 0.5) / (len(other) + 3.5)
+        return sign * log10(here / there)
+
+    same = np.array([log_ratio(level, SAME, DIFFERENT, 1) for level in SAME])
+    different = np.array([log_ratio(level, DIFFERENT, SAME, -1) for level in DIFFERENT])
+    assert evidence(rated(SAME, DIFFERENT)).cllr == pytest.approx(cllr(same, different))
+
+
+def test_stated_probabilities_are_judged() -> None:
+    stated = [0.95, 0.8, 0.6, 0.5, 0.3, 0.9, 0.1, 0.2, 0.4, 0.05]
+    truth = [1, 1, 1, 1, 0, 0, 0, 0, 1, 0]
+    results = [
+        pair("same" if same else "different", 1, n, p_same=p)
+        for n, (same, p) in enumerate(zip(truth, stated, strict=True))
+    ]
+    found = defined(pair_figures(results).probabilities)
+    assert found.brier == pytest.approx(0.1765)
+    assert found.log_loss == pytest.approx(0.54338, abs=5e-6)
+    assert found.calibration_error == pytest.approx(0.28)
+    assert sum(one.same.total for one in found.bins) == 10
+
+
+def test_a_stated_certainty_undefines_the_log_loss_if_wrong_and_not_the_cost_of_the_others() -> None:
+    wrong = pair_figures([pair("same", -3, 0, p_same=0.0), pair("different", 1, 1, p_same=0.5)])
+    assert isinstance(defined(wrong.probabilities).log_loss, Undefined)
+    stated = [pair("same" if n % 2 else "different", 1, n, p_same=0.8 if n % 2 else 0.3) for n in range(20)]
+    certain = [pair("same", 3, 20, p_same=1.0), pair("different", 3, 21, p_same=1.0)]
+    found = evidence([*stated, *certain])
+    assert found.stated_cllr == evidence(stated).stated_cllr
+    assert isinstance(found.stated_cllr, float)
+    assert (found.stated_certain, found.stated_certain_wrong) == (2, 1)
+    assert isinstance(evidence(certain).stated_cllr, Undefined)
+
+
+def test_the_calibration_error_stands_beside_that_of_chance() -> None:
+    rng = np.random.default_rng(1)
+    errors, by_chance = [], []
+    for _ in range(100):
+        stated = rng.uniform(0, 1, 50)
+        pairs_of = [pair("same" if rng.random() < p else "different", 1, n, p_same=p) for n, p in enumerate(stated)]
+        found = pair_figures(pairs_of).probabilities
+        assert isinstance(found, ProbabilityFigures)
+        errors.append(found.calibration_error)
+        by_chance.append(found.calibration_error_by_chance)
+    assert np.mean(errors) == pytest.approx(np.mean(by_chance), rel=0.08)
+    assert np.mean(by_chance) > 0.08
+
+
+def test_a_place_of_errors_stands_out_only_beyond_chance() -> None:
+    rng = np.random.default_rng(2)
+    b = np.linspace(-2, 2, 25)
+
+    def places(wrong: Callable[[str, int], float]) -> list[tuple[str, str]]:
+        some = [
+            pair(truth, sign * (-2 if rng.random() < wrong(truth, n) else 2), n, b=float(b[n]))
+            for truth, sign in (("same", 1), ("different", -1))
+            for n in range(25)
+        ]
+        return [(one.truth, one.third) for one in errors_at(some) if one.stands_out]
+
+    assert sum(bool(places(lambda truth, n: 0.5)) for _ in range(200)) <= 12
+    found = [places(lambda truth, n: 0.9 if truth == "same" and n > 16 else 0.1) for _ in range(20)]
+    assert sum(one == [("same", "hard")] for one in found) >= 18
+
+
+def test_a_place_that_a_few_items_make_does_not_stand_out_in_a_cohort() -> None:
+    b = np.linspace(-2, 2, 24)
+    same = [pair("same", -2 if n in (17, 20) else 2, n, b=b[n]) for n in range(24)]
+    different = [pair("different", -2, n + 24, b=b[n]) for n in range(24)]
+    everybody = [replace(one, trainee_id=f"t{t}") for t in range(20) for one in (*same, *different)]
+    assert not any(one.stands_out for one in errors_at(everybody))
+    hard = [
+        replace(one, rating=-2, answer="different", correct=False)
+        if one.truth == "same" and (one.b or 0) > 0.8
+        else one
+        for one in everybody
+    ]
+    assert [(one.truth, one.third) for one in errors_at(hard) if one.stands_out] == [("same", "hard")]
+
+
+def test_both_together_are_held_against_the_better_of_both() -> None:
+    rng = np.random.default_rng(3)
+
+    def gain(noise: float, machine: float) -> Estimate:
+        some = []
+        for n in range(200):
+            truth = 1 if n % 2 else -1
+            rating = int(np.clip(round(truth + rng.normal(0, noise)), -3, 3))
+            some.append(pair("same" if n % 2 else "different", rating, n, similarity=truth + rng.normal(0, machine)))
+        found = pair_figures(some).with_machine_gain
+        assert isinstance(found, Estimate)
+        return found
+
+    assert gain(1.2, 1.2).low > 0.0
+    worse = gain(0.5, 20.0)
+    assert worse.high < 0.0
+    alone = pair_figures(
+        [pair("same" if n % 2 else "different", 3 if n % 2 else -3, n, similarity=n % 2) for n in range(8)]
+    )
+    assert isinstance(alone.with_machine_gain, Undefined)
+
+
+def test_errors_lie_where_they_were_made_and_times_leave_pauses_out() -> None:
+    results = [pair("same", -1 if n >= 8 else 1, n, b=float(n), difficulty=1 + n // 10 * 4) for n in range(12)]
+    figures = pair_figures(results)
+    found = {(one.truth, one.third): one.wrong for one in figures.errors_at}
+    assert [value(found["same", third]) for third in ("easy", "middle", "hard")] == [0.0, 0.0, 1.0]
+    assert isinstance(found["different", "hard"], Undefined)
+    hardest = figures.felt[-1]
+    assert (hardest.level, hardest.trials, hardest.mean_b, value(hardest.right)) == (5, 2, 10.5, 0.0)
+    took = [pair("same", 1, n, took_ms=ms, paused=ms > 9_000) for n, ms in enumerate((1_000, 3_000, 90_000))]
+    times = pair_figures([*took, pair("same", -1, 3, took_ms=7_000)]).times
+    right, wrong = defined(times.right), defined(times.wrong)
+    assert (right.median_ms, right.trials, wrong.median_ms) == (2_000.0, 2, 7_000.0)
+
+
+def test_the_machine_is_told_on_the_same_pairs_and_with_the_trainee() -> None:
+    results = [pair("same", 1, n, similarity=0.5 - n / 10) for n in range(8)]
+    results += [pair("different", -1 if n else 1, 8 + n, similarity=-0.5 + n / 10) for n in range(8)]
+    found = pair_figures(results)
+    assert value(found.machine.right) == 11 / 16  # 0 says "different"
+    assert isinstance(found.machine.cllr, float)
+    assert defined(found.with_machine).value > defined(found.machine.roc).area.value
+
+
+def test_of_pairs_that_many_trainees_judged_the_machine_says_one_thing_each() -> None:
+    def judged(trainees: int) -> list[Result]:
+        truths, similarities = ("same", "same", "different", "different"), (0.4, -0.1, 0.2, -0.3)
+        return [
+            pair(truth, 1 if (n + trainee) % 4 else -1, n, trainee=f"t{trainee}", similarity=similarity)
+            for trainee in range(trainees)
+            for n, (truth, similarity) in enumerate(zip(truths, similarities, strict=True))
+        ]
+
+    one, many = pair_figures(judged(1)), pair_figures(judged(20))
+    assert replace(many.machine, agrees=one.machine.agrees) == one.machine
+    assert (many.machine.trials, defined(many.machine.right).count, defined(many.machine.right).total) == (4, 2, 4)
+    assert defined(many.machine.agrees).total == 80  # answers, which differ from trainee to trainee
+    assert isinstance(defined(many.roc).area.interval, Interval)
+    reason = message("undefined.shared_similarity")
+    assert (defined(many.with_machine).interval, defined(many.with_machine).standard_error) == (Undefined(reason), None)
+    assert defined(one.with_machine).interval != Undefined(reason)
+
+
+def test_known_and_unanswered_trials_are_counted_and_in_no_figure() -> None:
+    results = [
+        pair("same", 1, 0),
+        pair("same", -3, 1, known=True),
+        pair("same", None, 2),
+        pair("same", None, 3, known=True),
+    ]
+    assert json.dumps([one.ordinal for one in pairs(results)]) == "[0]"
+    found = count(results)
+    assert (found.shown, found.answered, found.unanswered, found.known_to_me) == (4, 1, 1, 2)
+    assert pair_figures(pairs(results)) == pair_figures([results[0]])

@@ -1,7 +1,12 @@
-"""A store of an earlier version becomes one of today: whole or not at all, and no trace of what was not encrypted."""
+"""Stores under a key: where it comes from and that it shows nowhere, marks, and stores of earlier versions."""
 
 from __future__ import annotations
 
+import signal
+import stat
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -11,16 +16,22 @@ from pathlib import Path
 import apsw
 import pytest
 
-from fr_core.errors import StoreCorrupt, WrongKey
+from fr_core.embed.null import NULL_MODEL
+from fr_core.errors import KeyUnavailable, StoreCorrupt, WrongKey
+from fr_core.gallery.backup.verify import verify
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store import schema as schema_room
-from fr_core.gallery.store.gallery_store import DATABASE_NAME, GalleryStore
+from fr_core.gallery.store.gallery_store import DATABASE_NAME, GalleryStore, is_under_key
 from fr_core.gallery.store.schema import SCHEMA
 from fr_core.gallery.values import Enrolment, GalleryCalibration, NewTemplate
+from fr_core.storage import keys
 from fr_core.storage.database import Database
-from fr_core.storage.keys import KeyEncryptionKey
+from fr_core.storage.keys import KeyEncryptionKey, key_beside, load_key, new_key_file
 from fr_core.storage.log_copier import LogCopier
+from fr_core.storage.marks import is_marked, mark_of, set_mark
 from fr_core.types import Embedding
+from fr_trust.access.schema import SCHEMA as ACCESS
+from support.ledger import embedding
 from support.old_galleries import MODEL, PEOPLE, SIZE, fill, old_database, vector
 
 KEY = KeyEncryptionKey(bytes(range(32)))
@@ -195,3 +206,203 @@ def test_an_altered_gallery_of_version_2_is_not_authenticated(folder_of_2: Path)
         GalleryStore(folder_of_2, KEY)
     assert refused.value.metadata == {"check": "galleries"}
     assert version(folder_of_2) == 2
+
+
+SECRET = bytes(range(32))
+DIGITS = SECRET.hex()
+
+
+def written(path: Path, text: str, mode: int = 0o600) -> Path:
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def test_a_new_key_is_random_private_read_back_and_never_written_over(tmp_path: Path) -> None:
+    one, other = new_key_file(tmp_path / "one"), new_key_file(tmp_path / "other")
+    assert one != other
+    assert load_key(f"file:{tmp_path / 'one'}") == one
+    assert stat.S_IMODE((tmp_path / "one").stat().st_mode) == 0o600
+    assert (tmp_path / "one").read_text() == one.secret.hex() + "\n"
+    path = written(tmp_path / "key", "precious")
+    with pytest.raises(KeyUnavailable):
+        new_key_file(path)
+    assert path.read_text() == "precious"
+
+
+def test_a_key_file_that_cannot_be_finished_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Path) -> None:
+        raise OSError(28, "no space")
+
+    monkeypatch.setattr(keys, "sync", fail)
+    with pytest.raises(KeyUnavailable):
+        new_key_file(tmp_path / "key")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", [DIGITS, DIGITS + "\n", DIGITS.upper()])
+def test_every_source_gives_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    path = written(tmp_path / "the key", text)
+    monkeypatch.setenv("FR_TEST_KEY", text)
+    for source in (f"file:{path}", "env:FR_TEST_KEY", f"command:{sys.executable} -c 'print(\"{text.strip()}\")'"):
+        assert load_key(source).secret == SECRET
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o601])
+def test_a_key_file_that_others_can_open_is_refused(tmp_path: Path, mode: int) -> None:
+    path = written(tmp_path / "key", DIGITS, mode)
+    with pytest.raises(KeyUnavailable, match="0600"):
+        load_key(f"file:{path}")
+    path.chmod(0o400)
+    assert load_key(f"file:{path}").secret == SECRET
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n", DIGITS[:-1], DIGITS + "0", DIGITS[:-1] + "g", DIGITS + "\n\n", " " + DIGITS, DIGITS[:63] + "é"]
+)
+def test_what_is_no_key_is_refused_and_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    path = written(tmp_path / "key", text)
+    monkeypatch.setenv("FR_TEST_KEY", text)
+    for source in (f"file:{path}", "env:FR_TEST_KEY", f"command:cat '{path}'"):
+        with pytest.raises(KeyUnavailable) as refused:
+            load_key(source)
+        assert DIGITS[:16] not in str(refused.value) + str(refused.value.metadata)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["", "file:", "env:", "command:", "command: ", "command:'", DIGITS, f"key:{DIGITS}", "FILE:/x", "file:/no/such"],
+)
+def test_other_sources_are_refused_and_not_shown(source: str) -> None:
+    with pytest.raises(KeyUnavailable) as refused:
+        load_key(source)
+    assert DIGITS[:16] not in str(refused.value) + str(refused.value.metadata)
+    assert "file:PATH" in str(refused.value)
+
+
+def test_a_command_that_fails_is_refused_and_what_it_says_is_not_shown(tmp_path: Path) -> None:
+    for ending in ("sys.exit(3)", "print('no key')"):
+        program = f"import sys; sys.stderr.write('hunter2'); {ending}"
+        with pytest.raises(KeyUnavailable) as refused:
+            load_key(f'command:{sys.executable} -c "{program}"')
+        assert "hunter2" not in str(refused.value) + str(refused.value.metadata)
+    with pytest.raises(KeyUnavailable, match="cannot be run"):
+        load_key("command:/no/such/program")
+    with pytest.raises(KeyUnavailable, match="not set"):
+        load_key("env:FR_TEST_KEY_THAT_NOBODY_SETS")
+    with pytest.raises(KeyUnavailable):  # no shell runs it
+        load_key(f"command:echo {DIGITS}; touch {tmp_path / 'shell'}")
+    assert not (tmp_path / "shell").exists()
+
+
+def test_a_command_that_hangs_is_ended_and_one_without_an_end_is_read_no_further(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keys, "_COMMAND_S", 60.0)
+    begun = time.monotonic()
+    with pytest.raises(KeyUnavailable):
+        load_key("command:cat /dev/zero")
+    assert time.monotonic() - begun < 30
+    monkeypatch.setattr(keys, "_COMMAND_S", 0.2)
+    with pytest.raises(KeyUnavailable, match="took more than"):
+        load_key("command:sleep 60")
+
+
+def test_a_command_outlives_the_signal_to_reload_that_all_processes_of_a_server_get() -> None:
+    for name, ends in (("HUP", False), ("TERM", True)):  # the latter is the control
+        line = f"command:sh -c 'kill -{name} $$; echo {DIGITS}'"
+        if ends:
+            with pytest.raises(KeyUnavailable) as refused:
+                load_key(line)
+            assert refused.value.metadata["status"] == str(-signal.SIGTERM)
+        else:
+            assert load_key(line).secret == SECRET
+    assert signal.SIGHUP not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_the_id_tells_keys_apart_and_neither_it_nor_the_text_of_a_key_is_the_key() -> None:
+    key = KeyEncryptionKey(SECRET)
+    # By sha256sum, of the prefix and the 32 bytes.
+    assert key.key_id == "4652306ace763948"
+    assert key.key_id != KeyEncryptionKey(SECRET[::-1]).key_id
+    assert DIGITS[:8] not in repr(key)
+    assert str(SECRET) not in repr(key)
+
+
+def test_the_key_beside_a_folder_is_made_once_and_missed_later(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "data"
+    made = key_beside(folder, new=True)
+    assert (folder.parent / "data.key").stat().st_mode & 0o777 == 0o600
+    assert key_beside(folder, new=True) == key_beside(folder, new=False) == made
+    (folder.parent / "data.key").unlink()
+    with pytest.raises(KeyUnavailable):
+        key_beside(folder, new=False)
+    assert not (folder.parent / "data.key").exists()
+
+
+def test_a_store_without_its_key_is_not_given_another(tmp_path: Path) -> None:
+    Galleries.open(tmp_path / "data", index="numpy").close()
+    key = tmp_path / "data.key"
+    key.rename(tmp_path / "elsewhere")
+    with pytest.raises(KeyUnavailable):
+        Galleries.open(tmp_path / "data", index="numpy")
+    assert not key.exists()
+    (tmp_path / "elsewhere").rename(key)
+    Galleries.open(tmp_path / "data", index="numpy").close()
+
+
+def test_what_is_no_readable_database_is_taken_for_a_store_under_a_key(tmp_path: Path) -> None:
+    (tmp_path / "data" / DATABASE_NAME).mkdir(parents=True)
+    assert is_under_key(tmp_path / "data")
+    assert not is_under_key(tmp_path / "other")
+    with pytest.raises(KeyUnavailable):
+        Galleries.open(tmp_path / "data", index="numpy")
+    assert not (tmp_path / "data.key").exists()
+
+
+TIMES = 25
+# Sets one mark after the other in another process; the last one stays.
+MARKING = f"""
+import sys
+from pathlib import Path
+from fr_core.storage.keys import load_key
+from fr_core.storage.marks import set_mark
+for number in range(1, {TIMES} + 1):
+    set_mark(Path(sys.argv[1]), load_key(sys.argv[2]), bytes([number]) * 32)
+"""
+
+
+def test_a_mark_is_set_while_another_process_enrols(tmp_path: Path) -> None:
+    key, source = new_key_file(tmp_path / "key"), f"file:{tmp_path / 'key'}"
+    database = tmp_path / "data" / DATABASE_NAME
+    with Galleries.open(tmp_path / "data", key=key, index="numpy") as galleries:
+        galleries.create("g", "", NULL_MODEL, 64)
+        with subprocess.Popen((sys.executable, "-c", MARKING, str(database), source)) as marking:
+            enrolled = 0
+            while marking.poll() is None:
+                galleries.enrol("g", Enrolment(f"s{enrolled}", NewTemplate(embedding(enrolled))))
+                enrolled += 1
+        assert marking.returncode == 0
+        galleries.enrol("g", Enrolment("last", NewTemplate(embedding(enrolled))))
+    assert enrolled
+    assert mark_of(database, key) == bytes([TIMES]) * 32
+    assert verify(tmp_path / "data", key).templates == enrolled + 1
+    with Galleries.open(tmp_path / "data", key=key, index="numpy") as galleries:
+        assert galleries.get("g").template_count == enrolled + 1
+
+
+def test_a_mark_is_in_the_database_itself_and_not_in_its_log_alone(tmp_path: Path) -> None:
+    key = new_key_file(tmp_path / "key")
+    database = Database(tmp_path / "data", ACCESS, key, 0)
+    path = tmp_path / "data" / ACCESS.database_name
+    assert (is_marked(path), mark_of(path, key)) == (False, b"")
+    set_mark(path, key, b"m" * 32)
+    copy = tmp_path / "copy.sqlite"
+    copy.write_bytes(path.read_bytes())
+    database.close()
+    assert (is_marked(copy), mark_of(copy, key)) == (True, b"m" * 32)
+    set_mark(path, key, b"")
+    assert not is_marked(path)
+    new_key_file(tmp_path / "other")
+    with pytest.raises(WrongKey):
+        mark_of(path, load_key(f"file:{tmp_path / 'other'}"))
