@@ -44,14 +44,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name.startswith(DATABASE_NAME)}
-
-
 def version(folder: Path) -> object:
     with closing(apsw.Connection(str(folder / DATABASE_NAME))) as connection:
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         return connection.pragma("user_version")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name.startswith(DATABASE_NAME)}
 
 
 @pytest.fixture
@@ -81,19 +81,15 @@ def test_everything_of_version_1_is_there(galleries: Galleries) -> None:
         assert (candidate.subject_id, candidate.template_id) == (f"person-{number}", 2 * number)
 
 
-def test_numbers_that_were_given_are_not_given_again(galleries: Galleries) -> None:
+def test_numbers_are_not_given_again_and_metadata_can_be_filtered_by(galleries: Galleries) -> None:
     enrolled = galleries.enrol("g", Enrolment("new", NewTemplate(Embedding(vector(7), MODEL))))
     assert enrolled.template_id == 1001
     galleries.create("new", "", MODEL, SIZE)
     with galleries._store.snapshot() as snapshot:
         row = snapshot.gallery("new")
+        assert snapshot.subjects_with(3, "team", "red").tolist() == [n for n in range(1, PEOPLE + 1) if n % 6 == 3]
     assert row is not None
     assert row.gallery_no == 5
-
-
-def test_metadata_can_be_filtered_by(folder: Path) -> None:
-    with closing(GalleryStore(folder, KEY)) as store, store.snapshot() as snapshot:
-        assert snapshot.subjects_with(3, "team", "red").tolist() == [n for n in range(1, PEOPLE + 1) if n % 6 == 3]
 
 
 def test_no_vector_is_left_in_any_file(folder: Path) -> None:
@@ -145,10 +141,6 @@ def test_a_migration_that_dies_before_its_log_is_emptied_is_finished_at_the_next
     with closing(GalleryStore(folder, KEY)) as store:
         assert sum(len(block.template_ids) for block in store.vectors(100)) == 90
         assert secret not in b"".join(files(folder).values())
-
-
-def test_the_store_is_under_the_key_that_it_was_migrated_with(folder: Path) -> None:
-    GalleryStore(folder, KEY).close()
     with pytest.raises(WrongKey):
         GalleryStore(folder, OTHER_KEY)
 
@@ -330,34 +322,25 @@ def test_the_id_tells_keys_apart_and_neither_it_nor_the_text_of_a_key_is_the_key
 
 
 def test_the_key_beside_a_folder_is_made_once_and_missed_later(tmp_path: Path) -> None:
-    folder = tmp_path / "deep" / "data"
+    folder, key = tmp_path / "deep" / "data", tmp_path / "deep" / "data.key"
     made = key_beside(folder, new=True)
-    assert (folder.parent / "data.key").stat().st_mode & 0o777 == 0o600
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert key_beside(folder, new=True) == key_beside(folder, new=False) == made
-    (folder.parent / "data.key").unlink()
-    with pytest.raises(KeyUnavailable):
-        key_beside(folder, new=False)
-    assert not (folder.parent / "data.key").exists()
-
-
-def test_a_store_without_its_key_is_not_given_another(tmp_path: Path) -> None:
-    Galleries.open(tmp_path / "data", index="numpy").close()
-    key = tmp_path / "data.key"
+    Galleries.open(folder, index="numpy").close()
     key.rename(tmp_path / "elsewhere")
-    with pytest.raises(KeyUnavailable):
-        Galleries.open(tmp_path / "data", index="numpy")
-    assert not key.exists()
+    for look in (lambda: key_beside(folder, new=False), lambda: Galleries.open(folder, index="numpy")):
+        with pytest.raises(KeyUnavailable):
+            look()
+        assert not key.exists()
     (tmp_path / "elsewhere").rename(key)
-    Galleries.open(tmp_path / "data", index="numpy").close()
-
-
-def test_what_is_no_readable_database_is_taken_for_a_store_under_a_key(tmp_path: Path) -> None:
-    (tmp_path / "data" / DATABASE_NAME).mkdir(parents=True)
-    assert is_under_key(tmp_path / "data")
+    Galleries.open(folder, index="numpy").close()
+    # What is no readable database is taken for a store under a key.
+    (tmp_path / "odd" / DATABASE_NAME).mkdir(parents=True)
+    assert is_under_key(tmp_path / "odd")
     assert not is_under_key(tmp_path / "other")
     with pytest.raises(KeyUnavailable):
-        Galleries.open(tmp_path / "data", index="numpy")
-    assert not (tmp_path / "data.key").exists()
+        Galleries.open(tmp_path / "odd", index="numpy")
+    assert not (tmp_path / "odd.key").exists()
 
 
 TIMES = 25

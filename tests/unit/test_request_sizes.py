@@ -46,10 +46,6 @@ def test_every_call_of_the_api_has_a_length_and_those_with_photos_that_of_any_me
     assert all(size is None or MOST_BYTES <= size <= 8 * 2**20 for size in sizes.values())
 
 
-def encoded(**fields: Any) -> bytes:
-    return gallery_pb2.StreamEnrolEmbeddingsRequest(**fields).SerializeToString()
-
-
 def counted(message: Message) -> int:
     """The fields of a message and of those in it, by protobuf's own reading."""
     number = 0
@@ -88,7 +84,6 @@ def test_fields_that_the_api_does_not_have_count_for_more_and_tags_that_nobody_w
 
 @pytest.mark.parametrize("method", ["Search", "StreamEnrolEmbeddings", "SearchInCase", "Enrol", "Detect"])
 def test_what_is_too_much_is_told_soon(method: str) -> None:
-    """Everybody waits for that."""
     service = {"SearchInCase": "Review", "Detect": "Recognition"}.get(method, "Gallery")
     of = request_of(f"/fr_api.v1.{service}Service/{method}")
     for bad in (b"\xfa\x01\x00", b"\xf8\x01" + b"\xff" * 9 + b"\x01", b"\x0a\x00"):
@@ -100,11 +95,14 @@ def test_what_is_too_much_is_told_soon(method: str) -> None:
 
 def test_a_request_of_many_empty_messages_or_texts_is_not_read_and_the_fullest_is() -> None:
     enrol = request_of("/fr_api.v1.GalleryService/StreamEnrolEmbeddings")
-    nobody = gallery_pb2.EmbeddingSubject()
-    assert not enrol.takes(encoded(enrol={"subjects": [nobody] * 60_001}))
     metadata = {str(number): "x" for number in range(16)}
     full = [gallery_pb2.EmbeddingSubject(subject_id=str(n), display_name="x", metadata=metadata) for n in range(1000)]
-    assert enrol.takes(encoded(enrol={"subjects": full, "vectors": bytes(1000 * 2048)}))
+    for subjects, vectors, taken in (
+        ([gallery_pb2.EmbeddingSubject()] * 60_001, b"", False),
+        (full, bytes(1000 * 2048), True),
+    ):
+        rows = gallery_pb2.EnrolEmbeddingsRequest(subjects=subjects, vectors=vectors)
+        assert enrol.takes(gallery_pb2.StreamEnrolEmbeddingsRequest(enrol=rows).SerializeToString()) is taken
     search = request_of("/fr_api.v1.GalleryService/Search")
     for number, taken in ((MAX_FILTER_SUBJECTS, True), (120_001, False)):
         sent = gallery_pb2.SearchRequest(filter=gallery_pb2.SubjectFilter(subject_ids=[""] * number))

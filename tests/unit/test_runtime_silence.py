@@ -38,9 +38,7 @@ def kept_by(script: str, home: Path) -> list[Path]:
 
 def test_a_session_leaves_no_id_and_nothing_to_send(tmp_path: Path) -> None:
     assert kept_by("import fr_core.runtime" + SESSION, tmp_path / "ours") == []
-
-
-def test_control_by_itself_it_leaves_both(tmp_path: Path) -> None:
+    # The control: by itself it leaves both.
     assert {path.name for path in kept_by(SESSION, tmp_path / "its")} >= {"deviceid", "onnxruntime.db"}
 
 
