@@ -117,7 +117,7 @@ def test_no_more_is_said_than_the_trials_can_tell(results: list[Result], said: s
     assert said in sentences(results)
 
 
-def test_a_change_within_chance_is_none() -> None:
+def test_a_change_is_told_if_it_is_beyond_chance() -> None:
     figures = trainee_figures(course(), taken("pre", 30) + taken("post", 33), {})
     (change,) = figures.changes
     assert isinstance(change.score, Change)
@@ -126,9 +126,6 @@ def test_a_change_within_chance_is_none() -> None:
     said = "Chance alone can make it; a real change of less than 18.1 points would not show in tests of so many pairs."
     assert f"+7.5 points. {said}" in " ".join(map(render, figures.words.change))
     assert f"{change.score.needed:.1f}" == "18.1"
-
-
-def test_a_change_beyond_chance_is_said_to_be_one() -> None:
     better = trainee_figures(course(), taken("pre", 25) + taken("post", 35), {})
     worse = trainee_figures(course(), taken("pre", 35) + taken("post", 25), {})
     assert "This is more than chance: you did better." in " ".join(map(render, better.words.change))
@@ -136,13 +133,10 @@ def test_a_change_beyond_chance_is_said_to_be_one() -> None:
     assert [one.score for one in better.tests] == [62.5, 87.5]
     swapped = trainee_figures(course(), [*taken("post", 30), triad(0, 0), *taken("pre", 30)], {}).blocks
     assert [one.block_id for one in swapped] == ["pre", "triads", "post"]
-
-
-def test_few_pairs_have_no_score_and_no_change() -> None:
-    figures = trainee_figures(course(), taken("pre", 5, of=9) + taken("post", 20), {})
-    assert isinstance(figures.changes[0].score, Undefined)
-    assert figures.standing.test == "post"
-    assert "a change cannot be shown: Fewer than 10 rated pairs" in " ".join(map(render, figures.words.change))
+    few = trainee_figures(course(), taken("pre", 5, of=9) + taken("post", 20), {})
+    assert isinstance(few.changes[0].score, Undefined)
+    assert few.standing.test == "post"
+    assert "a change cannot be shown: Fewer than 10 rated pairs" in " ".join(map(render, few.words.change))
 
 
 def test_norms_are_marked_as_another_test() -> None:

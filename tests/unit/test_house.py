@@ -29,16 +29,6 @@ PAGES = [
 ]
 
 
-@pytest.mark.parametrize("root", [*ROOTS, "proto/gen"])
-def test_source_roots_are_no_packages(root: str) -> None:
-    assert not (REPOSITORY / root / "__init__.py").exists()
-
-
-def test_changelog_has_a_place_for_this_version() -> None:
-    changelog = (REPOSITORY / "CHANGELOG.md").read_text()
-    assert "## Unreleased" in changelog or f"## {fr_core.__version__}" in changelog
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_links_of_the_docs_lead_to_files(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
@@ -46,7 +36,10 @@ def test_links_of_the_docs_lead_to_files(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def test_no_photo_lies_in_the_repository() -> None:
+def test_no_photo_lies_in_the_repository_and_source_roots_are_no_packages() -> None:
+    assert [root for root in (*ROOTS, "proto/gen") if (REPOSITORY / root / "__init__.py").exists()] == []
+    changelog = (REPOSITORY / "CHANGELOG.md").read_text()
+    assert "## Unreleased" in changelog or f"## {fr_core.__version__}" in changelog
     kinds = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".onnx", ".npy"}
     found = [
         path
@@ -78,7 +71,7 @@ def test_settings_and_targets_are_real(page: str) -> None:
     assert set(re.findall(r"requirements[a-z-]*\.lock", text)) <= set(LOCKS)
 
 
-def test_every_threat_has_a_mitigation_or_says_that_it_has_none() -> None:
+def test_every_threat_has_a_mitigation_or_says_twice_that_it_has_none() -> None:
     rows = re.findall(r"^\| ([STRIDE](?:, [STRIDE])*) \| (.+?) \| (.+?) \| ?(.*?) ?\|$", MODEL, re.MULTILINE)
     assert len(rows) > 60
     assert {letter for letters, *_ in rows for letter in letters.split(", ")} == set("STRIDE")
@@ -86,9 +79,6 @@ def test_every_threat_has_a_mitigation_or_says_that_it_has_none() -> None:
     for _, threat, answer, shown in rows:
         honest = re.search(r"[Nn]ot (mitigated|prevented|found)|by design|recorded", answer)
         assert shown or honest or "`limits." in answer, f"nothing shows what stands against: {threat}"
-
-
-def test_what_is_not_mitigated_is_told_twice() -> None:
     told = " ".join(MODEL.split("## Not mitigated")[1].split())
     for word in ("embedding", "morphs", "root", "purpose", "checkpoints", "metadata", "hill climbing"):
         assert word in told
@@ -104,18 +94,11 @@ def catalogues(tmp_path: Path) -> Path:
     return Path(shutil.copytree(CATALOGUES, tmp_path / "fr_locales"))
 
 
-def english(catalogues: Path) -> polib.POFile:
-    return polib.pofile(str(catalogues / "en" / "LC_MESSAGES" / "fr.po"))
-
-
-def test_a_message_is_rendered_with_its_values_its_plural_form_and_its_audience() -> None:
+def test_messages_are_rendered_with_values_plural_forms_audience_and_lists() -> None:
     assert render(message("rate.of", part=3, total=1200)) == "3 of 1,200"
     assert [render(message("count.trainees", count=n)) for n in (0, 1, 2)] == ["0 trainees", "1 trainee", "2 trainees"]
     assert render(message("lean.undecided", audience=Audience.TRAINEE, count=1)) == "you left 1 pair undecided"
     assert render(message("lean.undecided", audience=Audience.COHORT, count=2)) == "they left 2 pairs undecided"
-
-
-def test_messages_among_the_values_are_rendered_first_and_several_are_a_list() -> None:
     parts = (message("left_out.known", count=1), message("left_out.unanswered", count=2))
     assert render(message("left_out.trials", trials=parts)) == (
         "In no figure: 1 trial in which somebody shown is known, 2 trials without an answer."
@@ -161,12 +144,9 @@ def test_a_language_is_added_without_code_and_falls_back_to_english(catalogues: 
     assert told.split("|") == [*trainees, "the first test"]
 
 
-def test_code_and_catalogues_agree() -> None:
+def test_code_and_catalogues_agree_and_each_disagreement_is_found(catalogues: Path) -> None:
     assert disagreements() == []
-
-
-def test_each_disagreement_is_found(catalogues: Path) -> None:
-    texts = english(catalogues)
+    texts = polib.pofile(str(catalogues / "en" / "LC_MESSAGES" / "fr.po"))
     by_id = {(one.msgctxt, one.msgid): one for one in texts}
     texts.remove(by_id["cohort", "well.triads"])
     by_id[None, "rate.of"].msgstr = "{part:,} of {whole:,}"

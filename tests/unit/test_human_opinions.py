@@ -122,16 +122,13 @@ def test_curve_of_a_person() -> None:
     assert again == (low, middle, high)
 
 
-def test_band_of_a_cohort_knows_that_people_differ() -> None:
+def test_bands_of_cohorts_know_that_people_differ_and_leave_unanswered_trials_out() -> None:
     """Half of the people are always right and half never: trials are many, but people are few."""
     right = np.repeat([[1.0], [0.0]], [6, 6], axis=0) * np.ones((1, 50))
     (point,) = cohort_curve(right, [(0, 50)], np.random.default_rng(0))
     assert point.right.value == 0.5
     assert point.band is not None
     assert point.band.high - point.band.low > 3 * (point.right.interval.high - point.right.interval.low)
-
-
-def test_cohort_leaves_unanswered_trials_out() -> None:
     right = np.array([[1.0, np.nan], [0.0, 1.0]])
     first, second = cohort_curve(right, [(0, 1), (1, 2)], np.random.default_rng(0))
     assert (first.right.count, first.right.total) == (1, 2)
@@ -267,10 +264,15 @@ def some_people() -> list[tuple[float, float]]:
     return list(zip(dprimes, rng.normal(0.0, 0.35, 300).tolist(), strict=True))
 
 
-def test_intervals_cover_what_they_say(twenty: Enumerated) -> None:
+def test_intervals_cover_what_they_say_and_standard_errors_are_how_estimates_scatter(twenty: Enumerated) -> None:
     of_dprime, of_criterion = twenty.coverage(some_people())
     assert 0.94 < of_dprime < 0.96
     assert 0.94 < of_criterion < 0.96
+    people = some_people()[:100]
+    squares = np.array([[s.dprime.standard_error**2 for s in row] for row in twenty.all])
+    claimed = np.mean([(twenty.weights(d, c) * squares).sum() for d, c in people])
+    true = np.mean([expected(d, c, 20, 20).dprime_sd ** 2 for d, c in people])
+    assert claimed == pytest.approx(true, rel=0.06)
 
 
 @pytest.mark.parametrize(("dprime", "criterion"), [(0.0, 0.0), (1.0, -0.5), (1.8, 0.0), (3.0, 0.4)])
@@ -286,14 +288,6 @@ def test_expected_is_the_mean_of_all_outcomes(twenty: Enumerated, dprime: float,
     rounded = expected(90.0, 0.0, 10, 10)  # its rates round to 0 and 1
     assert rounded.dprime == pytest.approx(sensitivity(10, 10, 0, 10).dprime.value)
     assert rounded.dprime_sd == pytest.approx(0.0, abs=1e-9)
-
-
-def test_standard_error_is_how_estimates_scatter(twenty: Enumerated) -> None:
-    people = some_people()[:100]
-    squares = np.array([[s.dprime.standard_error**2 for s in row] for row in twenty.all])
-    claimed = np.mean([(twenty.weights(d, c) * squares).sum() for d, c in people])
-    true = np.mean([expected(d, c, 20, 20).dprime_sd ** 2 for d, c in people])
-    assert claimed == pytest.approx(true, rel=0.06)
 
 
 @pytest.mark.parametrize(
@@ -328,16 +322,13 @@ def test_intervals_of_differences_cover_what_they_say() -> None:
     assert 274 <= covered[1] <= 296
 
 
-def test_ratings_are_counted() -> None:
-    ratings = np.array([3, 1, 0, -1, -3, -2, 0, 0, 1, 2])
-    counts = signal_counts(ratings, np.arange(10) < 4)
-    assert (counts.hits, counts.mated, counts.false_alarms, counts.nonmated) == (2, 4, 2, 6)
-
-
 @pytest.mark.parametrize("counts", [(3, 2, 0, 1), (-1, 2, 0, 1), (1, 2, 2, 1), (0, -1, 0, 1)])
-def test_counts_that_are_no_share_are_refused(counts: tuple[int, int, int, int]) -> None:
+def test_ratings_are_counted_and_counts_that_are_no_share_refused(counts: tuple[int, int, int, int]) -> None:
     with pytest.raises(ValueError, match="no share"):
         sensitivity(*counts)
+    ratings = np.array([3, 1, 0, -1, -3, -2, 0, 0, 1, 2])
+    counted = signal_counts(ratings, np.arange(10) < 4)
+    assert (counted.hits, counted.mated, counted.false_alarms, counted.nonmated) == (2, 4, 2, 6)
 
 
 RNG = np.random.default_rng(0)

@@ -63,7 +63,7 @@ def test_kappas_interval_covers_what_it_says() -> None:
     assert float(np.mean([one.standard_error for one in found])) == pytest.approx(scatter, rel=0.15)
 
 
-def test_percentiles() -> None:
+def test_percentiles_and_the_next_item() -> None:
     assert percentile_of_norm(82.9, 82.9, 7.46) == pytest.approx(50.0)
     assert percentile_of_norm(82.9 + 1.959964 * 7.46, 82.9, 7.46) == pytest.approx(97.5)
     cohort = np.array([60.0, 70.0, 70.0, 80.0])
@@ -71,10 +71,16 @@ def test_percentiles() -> None:
     assert percentile_in(80.0, cohort) == pytest.approx(100 - 50 / 4)
     assert percentile_in(60.0, cohort) == pytest.approx(50 / 4)
     assert percentile_in(10.0, cohort) == 0.0
+    b = np.array([-1.0, 0.2, 0.4, 2.0])
+    assert closest(b, 0.31) == 2
+    assert closest(b, 0.3) in (1, 2)
+    assert closest(np.array([1.0, 3.0]), 2.0) == 0
+    theta = 1.0
+    assert closest(b, theta - offset_for(0.75, 0.5)) == 2
 
 
-def test_difference_of_shares_of_the_published_examples() -> None:
-    """R. G. Newcombe (1998), table II, method 10."""
+def test_changes_of_long_tests_and_differences_of_shares_of_published_examples() -> None:
+    # R. G. Newcombe (1998), table II, method 10
     for counts, low, high in [
         ((56, 70, 48, 80), 0.0524, 0.3339),
         ((9, 10, 3, 10), 0.1705, 0.8090),
@@ -82,6 +88,12 @@ def test_difference_of_shares_of_the_published_examples() -> None:
     ]:
         found = difference_of_rates(*counts)
         assert [found.low, found.high] == pytest.approx([low, high], abs=5e-5)
+    found = change_of_tests((800, 1000), (900, 1000), 7.46, 0.774)
+    assert found.needed == pytest.approx(9.83, abs=0.005)
+    assert found.points == pytest.approx(10.0)
+    assert found.index == pytest.approx(10.0 * 1.959964 / found.needed)
+    assert found.verdict == Verdict.BETTER
+    assert change_of_tests((900, 1000), (800, 1000), 7.46, 0.774).verdict == Verdict.WORSE
 
 
 @pytest.mark.parametrize("pairs", [20, 40, 80])
@@ -97,41 +109,35 @@ def test_unchanged_people_are_seldom_said_to_have_changed(pairs: int, share: flo
     assert said < 0.06
 
 
-def test_a_change_of_long_tests_is_judged_by_the_published_test() -> None:
-    found = change_of_tests((800, 1000), (900, 1000), 7.46, 0.774)
-    assert found.needed == pytest.approx(9.83, abs=0.005)
-    assert found.points == pytest.approx(10.0)
-    assert found.index == pytest.approx(10.0 * 1.959964 / found.needed)
-    assert found.verdict == Verdict.BETTER
-    assert change_of_tests((900, 1000), (800, 1000), 7.46, 0.774).verdict == Verdict.WORSE
-
-
 B = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
 X = np.array([True, True, True, False, False])
 ALL = np.ones(5, dtype=np.bool_)
 GUESSED = np.arange(20) < 6  # of pairs, half are right by guessing
 
 
-def test_probability_has_guessing_as_its_floor() -> None:
+@pytest.mark.parametrize("g", [0.0, 1 / 3, 0.5])
+def test_probability_has_guessing_as_its_floor_and_information_is_slope_squared_over_variance(g: float) -> None:
     found = probability(np.array([-800.0, 0.0, 800.0]), 0.0, 1 / 3)
     assert found.tolist() == pytest.approx([1 / 3, 2 / 3, 1.0])
     assert float(probability(1.0, 0.0)) == pytest.approx(1 / (1 + np.exp(-1.0)))
-
-
-@pytest.mark.parametrize("g", [0.0, 1 / 3, 0.5])
-def test_information_is_the_squared_slope_over_the_variance(g: float) -> None:
     theta = np.linspace(-3, 3, 13)
     slope = (probability(theta + 1e-6, 0.4, g) - probability(theta - 1e-6, 0.4, g)) / 2e-6
     p = probability(theta, 0.4, g)
     assert information(theta, 0.4, g) == pytest.approx(slope**2 / (p * (1 - p)), rel=1e-6)
 
 
-def test_without_answers_the_prior_comes_out() -> None:
+def test_abilities_without_answers_of_other_guessing_and_without_a_likeliest_one() -> None:
     none = np.array([]), np.array([], dtype=np.bool_)
     found = eap(*none, mean=1.0, sd=0.5)
     assert found.theta == pytest.approx(1.0)
     assert found.sd == pytest.approx(0.5, abs=1e-3)
     assert [found.low, found.high] == pytest.approx([1 - 0.98, 1 + 0.98], abs=0.01)
+    assert eap(B, X, np.full(5, 1 / 3)).theta == pytest.approx(eap(B, X, 1 / 3).theta)
+    mixed = eap(B, X, np.array([0.5, 0.5, 0.5, 1 / 3, 1 / 3])).theta
+    assert eap(B, X, 0.5).theta != mixed
+    for x in (ALL, ~ALL):
+        assert np.isfinite(eap(B, x).theta)
+    assert eap(np.zeros(20), GUESSED, 0.5).theta < -0.5
 
 
 def test_posterior_covers_what_it_says_over_the_prior() -> None:
@@ -146,24 +152,6 @@ def test_posterior_covers_what_it_says_over_the_prior() -> None:
         off.append(found.theta - theta)
     assert 1871 <= covered <= 1929  # 1900, give or take 3 standard deviations of 9.7
     assert abs(np.mean(off)) < 3 * np.std(off) / np.sqrt(runs)
-
-
-def test_abilities_of_other_guessing_and_of_answers_without_a_likeliest_one() -> None:
-    assert eap(B, X, np.full(5, 1 / 3)).theta == pytest.approx(eap(B, X, 1 / 3).theta)
-    mixed = eap(B, X, np.array([0.5, 0.5, 0.5, 1 / 3, 1 / 3])).theta
-    assert eap(B, X, 0.5).theta != mixed
-    for x in (ALL, ~ALL):
-        assert np.isfinite(eap(B, x).theta)
-    assert eap(np.zeros(20), GUESSED, 0.5).theta < -0.5
-
-
-def test_choosing_the_next_item() -> None:
-    b = np.array([-1.0, 0.2, 0.4, 2.0])
-    assert closest(b, 0.31) == 2
-    assert closest(b, 0.3) in (1, 2)
-    assert closest(np.array([1.0, 3.0]), 2.0) == 0
-    theta = 1.0
-    assert closest(b, theta - offset_for(0.75, 0.5)) == 2
 
 
 def test_an_item_with_a_wrong_key_is_found() -> None:
@@ -204,13 +192,21 @@ def test_difficulty_from_peoples_answers() -> None:
     )
 
 
-def test_normal_distribution() -> None:
+def test_normal_beta_and_f_distributions() -> None:
     stats, special = import_module("scipy.stats"), import_module("scipy.special")
     z = np.linspace(-30, 8, 77)
     assert estimates.cdf(z) == pytest.approx(stats.norm.cdf(z), rel=1e-12)
     assert estimates.log_cdf(z) == pytest.approx(special.log_ndtr(z), rel=1e-10, abs=1e-15)
     shares = np.linspace(0.001, 0.999, 99)
     assert estimates.quantiles(shares) == pytest.approx(stats.norm.ppf(shares), abs=1e-12)
+    special, stats = import_module("scipy.special"), import_module("scipy.stats")
+    for a in (0.5, 1.0, 3.0, 40.0, 2000.5):
+        for b in (0.5, 2.0, 17.5, 900.0):
+            for x in (1e-6, 0.01, 0.3, 0.5, 0.77, 0.999):
+                assert beta_below(x, a, b) == pytest.approx(float(special.betainc(a, b, x)), rel=1e-9, abs=1e-14)
+    for above, below in ((1, 1), (5, 15), (3.7, 5), (200, 2), (40, 4000)):
+        for share in (0.001, 0.025, 0.5, 0.975, 0.999):
+            assert f_quantile(share, above, below) == pytest.approx(float(stats.f.ppf(share, above, below)), rel=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -252,17 +248,6 @@ def test_interval_of_a_difference_is_that_of_random_draws() -> None:
     of_a, of_b = -(drawn(8, 9) + drawn(2, 3)) / 2, -(drawn(2, 3) + drawn(1, 9)) / 2
     found = difference(sensitivity(8, 9, 2, 3), sensitivity(2, 3, 1, 9)).criterion
     assert [found.low, found.high] == pytest.approx(np.quantile(of_a - of_b, [0.025, 0.975]).tolist(), abs=0.03)
-
-
-def test_beta_and_f_distributions() -> None:
-    special, stats = import_module("scipy.special"), import_module("scipy.stats")
-    for a in (0.5, 1.0, 3.0, 40.0, 2000.5):
-        for b in (0.5, 2.0, 17.5, 900.0):
-            for x in (1e-6, 0.01, 0.3, 0.5, 0.77, 0.999):
-                assert beta_below(x, a, b) == pytest.approx(float(special.betainc(a, b, x)), rel=1e-9, abs=1e-14)
-    for above, below in ((1, 1), (5, 15), (3.7, 5), (200, 2), (40, 4000)):
-        for share in (0.001, 0.025, 0.5, 0.975, 0.999):
-            assert f_quantile(share, above, below) == pytest.approx(float(stats.f.ppf(share, above, below)), rel=1e-8)
 
 
 def test_abilities() -> None:

@@ -116,7 +116,7 @@ def test_best_threshold_lies_in_the_middle_of_the_widest_gap(
     assert (best.n_wrong, best.threshold) == (wrong, pytest.approx(threshold, rel=1e-15))
 
 
-def test_kfold_accuracy_of_a_case_worked_by_hand() -> None:
+def test_kfold_accuracy_of_cases_worked_by_hand() -> None:
     # Fold 1 alone is divided at .5, fold 2 alone at .3; each decides the other.
     found = kfold_accuracy(f64(0.4, 0.6, 0.2, 0.4), bools("-+-+"), np.array([1, 1, 2, 2]))
     assert [fold.number for fold in found.folds] == [1, 2]
@@ -128,9 +128,6 @@ def test_kfold_accuracy_of_a_case_worked_by_hand() -> None:
     # The mated pair of fold 2 lies exactly at the threshold, and is accepted.
     found = kfold_accuracy(f64(0.25, 0.75, 0.0, 0.5), bools("-+-+"), np.array([1, 1, 2, 2]))
     assert (found.folds[1].threshold, found.folds[1].accuracy.value) == (0.5, 1.0)
-
-
-def test_kfold_counts_failures_in_their_own_fold() -> None:
     similarities = f64(0.1, 0.9, 0.1, 0.9)
     found = kfold_accuracy(similarities, bools("-+-+"), np.array([1, 1, 2, 2]), failed_folds=[2, 2])
     assert [fold.accuracy.value for fold in found.folds] == [1.0, 0.5]
@@ -351,13 +348,10 @@ def test_discarding_the_worst_pairs_removes_their_misses_but_no_failures() -> No
     assert [point.ideal for point in curve] == [0.5, 2 / 7]
 
 
-def test_a_share_loses_no_pair_to_rounding_and_one_pair_is_always_kept() -> None:
+def test_shares_lose_no_pair_to_rounding_and_edges_divide_the_pairs_evenly() -> None:
     values = np.arange(1000, dtype=np.float64)
     assert discard_curve(values[:100], values[:100], 0.5, shares=[0.29])[0].discarded == 29
     assert discard_curve(values, values, 0.5, shares=[float(np.nextafter(1.0, 0.0))])[0].discarded == 999
-
-
-def test_the_worse_photo_decides_and_edges_divide_the_pairs_evenly() -> None:
     assert pair_qualities(f64(1, 5, 3), f64(4, 2, 3)).tolist() == [1, 2, 3]
     assert quality_edges(np.arange(101, dtype=np.float64), 4).tolist() == [0, 25, 50, 75, 100]
     assert quality_edges(f64(1, 1, 1, 1, 2), 4).tolist() == [1, 2]  # repeated qualities make fewer bins

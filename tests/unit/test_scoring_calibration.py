@@ -63,16 +63,16 @@ def large() -> tuple[F64, F64]:
     return rng.normal(0.55, 0.15, 30_000), rng.normal(0.05, 0.1, 300_000)
 
 
-def test_rates_are_those_observed_at_a_threshold() -> None:
+def test_rates_are_those_observed_and_between_two_rows_the_worse() -> None:
     found = small()
     assert found.fmr_at(np.nextafter(0.3, 1)) == found.fmr_at(0.4) == rate(1, 5)
     assert (found.fnmr_at(0.35), found.fnmr_at(0.6)) == (rate(1 + 1, 5), rate(2 + 1, 5))
-
-
-def test_between_two_rows_the_worse_count_is_given() -> None:
     assert (TABLE.fmr_at(0.99).count, TABLE.fmr_at(1.0).count, TABLE.fmr_at(1.01).count) == (9, 5, 5)
     assert [(TABLE.fmr_at(at).count, TABLE.fnmr_at(at).count) for at in (-inf, 2.01, inf)] == [(9, 0), (0, 7), (0, 7)]
     assert (TABLE.fnmr_at(0.99).count, TABLE.fnmr_at(1.0).count, TABLE.fnmr_at(1.01).count) == (3, 3, 7)
+    assert found.threshold_at_fmr(0.2) == np.nextafter(0.3, 1)
+    with pytest.raises(UndefinedRate, match=r"not supported by this many comparisons: 5 .* below 0\.2,"):
+        found.threshold_at_fmr(0.19)
 
 
 @pytest.mark.parametrize("target", [1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0])
@@ -96,13 +96,6 @@ def test_a_table_of_many_comparisons_is_compact_and_close() -> None:
             (found.fnmr_at(threshold).count, int((mated < threshold).sum())),
         ):
             assert observed <= shown <= observed * 1.021 + 1
-
-
-def test_a_false_match_rate_that_needs_more_comparisons_is_undefined() -> None:
-    found = small()
-    assert found.threshold_at_fmr(0.2) == np.nextafter(0.3, 1)
-    with pytest.raises(UndefinedRate, match=r"not supported by this many comparisons: 5 .* below 0\.2,"):
-        found.threshold_at_fmr(0.19)
 
 
 def test_a_search_is_so_many_chances_of_a_false_match() -> None:
@@ -283,12 +276,6 @@ SMALL = small()
 ROW = SMALL.threshold_at_fmr(0.2)
 
 
-def test_a_table_needs_both_kinds() -> None:
-    for mated, nonmated in ((f64(), f64(0.1)), (f64(0.1), f64())):
-        with pytest.raises(UndefinedRate, match="one mated and one non-mated"):
-            rate_table(mated, nonmated, mated_failures=3, nonmated_failures=3)
-
-
 MATED = np.log10([100.0, 50.0, 10.0, 3.0, 0.5])
 NONMATED = np.log10([0.01, 0.1, 0.2, 0.5, 4.0])
 PROBABILITIES = np.array([0.95, 0.8, 0.6, 0.5, 0.3, 0.9, 0.1, 0.2, 0.4, 0.05])
@@ -315,6 +302,7 @@ def test_costs_of_a_published_case_and_of_strengths_beyond_all_floats() -> None:
 def test_brier_log_loss_and_calibration_error_of_a_published_case() -> None:
     assert brier(PROBABILITIES, TRUTH) == pytest.approx(0.1765)
     assert log_loss(PROBABILITIES, TRUTH) == pytest.approx(0.54338, abs=5e-6)
+    assert log_loss(f64(1.0, 0.0), np.array([True, False])) == 0.0
     assert expected_calibration_error(PROBABILITIES, TRUTH) == pytest.approx(0.28)
     # .5 falls into the upper of two bins, beside 1: |(.5 + 1) - (0 + 1)| / 2.
     assert expected_calibration_error(f64(0.5, 1.0), np.array([False, True]), bins=2) == 0.25
@@ -375,13 +363,16 @@ def test_a_logistic_curve_of_a_case_worked_by_hand() -> None:
     assert fit_logistic(mated, nonmated, prior=0.01).curve.log10_lrs(f64(0, 1)) == pytest.approx([-log10(3), log10(3)])
 
 
-def test_the_logistic_curve_finds_a_steep_slope() -> None:
+def test_the_logistic_curve_finds_a_steep_slope_or_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     # One pair in a hundred overlaps, by a hair.
     mated = np.append(np.linspace(0.5, 0.9, 99), 0.4999)
     nonmated = np.append(np.linspace(0.0, 0.4998, 99), 0.5001)
     found = fit_logistic(mated, nonmated)
     assert found.evidence(0.5).log10_lr == pytest.approx(0.0, abs=0.3)
     assert found.curve.log10_lrs(f64(0.6))[0] > 1.0
+    monkeypatch.setattr(calibrators, "MAX_NEWTON_STEPS", 2)
+    with pytest.raises(UndefinedRate, match="does not settle"):
+        fit_logistic(*gaussians())
 
 
 @pytest.mark.parametrize(
@@ -397,12 +388,6 @@ def test_the_logistic_curve_finds_a_steep_slope() -> None:
 def test_similarities_that_do_not_overlap_or_fall_have_no_logistic_curve(mated: F64, nonmated: F64, why: str) -> None:
     with pytest.raises(UndefinedRate, match=why):
         fit_logistic(mated, nonmated)
-
-
-def test_a_logistic_curve_that_does_not_settle_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibrators, "MAX_NEWTON_STEPS", 2)
-    with pytest.raises(UndefinedRate, match="does not settle"):
-        fit_logistic(*gaussians())
 
 
 def test_steps_of_a_case_worked_by_hand() -> None:
@@ -434,6 +419,8 @@ TRUE, LINE = np.array([True]), LogisticCurve(0.0, 1.0)
 UNDEFINED: list[tuple[Callable[[], object], str]] = [
     *[(partial(of, f64(), f64(0.1)), "one mated and one non-mated") for of in (*OF_TWO, lr_calibration_error)],
     *[(partial(of, f64(0.1), f64()), "one mated and one non-mated") for of in OF_TWO],
+    (partial(rate_table, f64(), f64(0.1), 3, 3), "one mated and one non-mated"),
+    (partial(rate_table, f64(0.1), f64(), 3, 3), "one mated and one non-mated"),
     *[(partial(of, f64(), TRUE[:0]), "no probabilities") for of in OF_PROBABILITIES],
     *[(partial(log_loss, f64(p), np.array([mated])), "infinite") for p, mated in ((1.0, False), (0.0, True))],
     (partial(level_ratios, i64(), i64(1), SCALE), "one mated"),
@@ -445,10 +432,6 @@ UNDEFINED: list[tuple[Callable[[], object], str]] = [
 def test_figures_of_nothing_are_undefined(ask: Callable[[], object], why: str) -> None:
     with pytest.raises(UndefinedRate, match=why):
         ask()
-
-
-def test_certainties_that_were_right_cost_nothing() -> None:
-    assert log_loss(f64(1.0, 0.0), np.array([True, False])) == 0.0
 
 
 BAD: list[tuple[Callable[[], object], str]] = [

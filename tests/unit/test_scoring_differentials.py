@@ -117,16 +117,13 @@ def test_figures_of_too_few_groups_or_errors_are_undefined(ask: Callable[[], obj
         ask()
 
 
-def test_differential_compares_the_groups_that_have_a_rate() -> None:
+def test_differential_compares_the_groups_that_have_a_rate_and_says_what_is_undefined() -> None:
     found = differential(group_rates((10, 100), (20, 100), (5, MIN_PEOPLE - 1), (40, 100)))
     assert (found.groups, found.left_out) == (("a", "b", "d"), ("c",))
     assert found.ratios == pytest.approx((0.5, 1.0, 2.0))
     assert found.max_to_min == pytest.approx(4.0)
     assert found.gini == pytest.approx(3 / 7)
     assert found.notes == ()
-
-
-def test_differential_says_what_is_undefined() -> None:
     found = differential(group_rates((0, 100), (20, 100)))
     assert (found.ratios, found.max_to_min) == (None, None)
     assert found.gini == pytest.approx(1.0)
