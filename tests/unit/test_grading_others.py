@@ -164,7 +164,7 @@ def opinions(trainees: int) -> dict[str, list[Result]]:
     }
 
 
-def test_crowds_get_better_as_they_grow() -> None:
+def test_crowds_get_better_as_they_grow_and_learning_follows_the_order_of_trials() -> None:
     (found,) = crowds(opinions(5), 1)
     assert (found.form, found.trainees, found.items) == ("pre", 5, 20)
     areas = [size.area for size in found.sizes]
@@ -174,18 +174,15 @@ def test_crowds_get_better_as_they_grow() -> None:
     half = opinions(3) | {"t2": opinions(3)["t2"][:8]}  # who rated less than half stands for nobody
     assert crowds(half, 1)[0].trainees == 2
     assert crowds(half, 1, least_trainees=3) == ()
-
-
-def test_learning_follows_the_order_of_trials_and_leaves_moved_ones_out() -> None:
     results = [pair("same", 1 if n >= 20 else -1, n) for n in range(40)][::-1]
     results += [pair("same", -1, 99, block="rare")]
-    found = defined(trainee_learning(course(), results))
-    assert [point.right.value for point in found.points] == [0.0, 1.0]
+    learning = defined(trainee_learning(course(), results))
+    assert [point.right.value for point in learning.points] == [0.0, 1.0]
     assert isinstance(trainee_learning(course(), results[-1:]), Undefined)
     assert KIND["rare"] not in PLAIN_PAIRS
 
 
-def test_an_item_that_the_able_get_wrong_is_set_aside() -> None:
+def test_an_item_that_the_able_get_wrong_is_set_aside_and_one_of_few_people_is_not() -> None:
     cohort = {
         f"t{t}": [pair("same", 1 if n > 10 * t / 30 else -1, n, trainee=f"t{t}") for n in range(6, 20)]
         + [pair("same", 1 if t > 15 else -1, 20, trainee=f"t{t}")]
@@ -199,9 +196,6 @@ def test_an_item_that_the_able_get_wrong_is_set_aside() -> None:
     assert aside.people == 30
     assert counts(aside.right) == (14, 30)
     assert isinstance(aside.updated_b, float) or isinstance(aside.human_b, Undefined)
-
-
-def test_items_of_few_people_have_no_difficulty_and_are_not_set_aside() -> None:
     rows = item_rows({f"t{t}": [pair("same", 1, 0, trainee=f"t{t}", known=t == 0)] for t in range(19)})
     assert (rows[0].known_to_me, counts(rows[0].right)) == (1, (18, 18))
     assert isinstance(rows[0].human_b, Undefined)
@@ -267,11 +261,18 @@ def drawn(
     return course
 
 
-def test_a_difficulty_takes_twenty_people_in_all_courses_together() -> None:
+def test_difficulties_take_twenty_people_and_rise_with_how_hard_items_are() -> None:
     first, second = drawn(10, 1, first="a"), drawn(10, 2, first="b")
     assert learned([first]) == learned([first, drawn(9, 2, first="b")]) == learned([]) == Learned()
     found = learned([first, second]).difficulties
     assert {item: one.people for item, one in found.items()} == {f"i{place}": MIN_PEOPLE for place in range(12)}
+    course = drawn(200, 4)
+    easy = {
+        trainee: (*own, pair("same", 3, 12, trainee=trainee, b=0.0, item="easy")) for trainee, own in course.items()
+    }
+    found = learned([easy]).difficulties
+    assert np.corrcoef([found[f"i{place}"].b for place in range(12)], B)[0, 1] > 0.9
+    assert -4.0 < found["easy"].b < min(one.b for item, one in found.items() if item != "easy")
 
 
 def test_a_difficulty_is_the_expected_one_given_the_abilities() -> None:
@@ -296,16 +297,6 @@ def test_a_difficulty_is_the_expected_one_given_the_abilities() -> None:
     abilities = np.array([eap(np.zeros(6), one, 1 / 3).theta for one in answers])
     wanted = -eap(-abilities, np.array([one[0] for one in answers]), 1 / 3).theta
     assert learned([triads]).difficulties["triads-0"] == ByPeople(wanted, 30)
-
-
-def test_harder_items_are_harder_and_what_all_have_right_is_easiest() -> None:
-    course = drawn(200, 4)
-    easy = {
-        trainee: (*own, pair("same", 3, 12, trainee=trainee, b=0.0, item="easy")) for trainee, own in course.items()
-    }
-    found = learned([easy]).difficulties
-    assert np.corrcoef([found[f"i{place}"].b for place in range(12)], B)[0, 1] > 0.9
-    assert -4.0 < found["easy"].b < min(one.b for item, one in found.items() if item != "easy")
 
 
 @pytest.mark.parametrize(
@@ -334,6 +325,11 @@ def test_of_one_course_the_same_items_are_suspect_as_its_report_quarantines(seed
     assert learned([course]).suspects == {row.item_id for row in item_rows(course) if row.quarantined}
 
 
+@given(st.lists(results("t1"), min_size=1, max_size=3))
+def test_any_answers_are_read(rows: list[Sequence[Result]]) -> None:
+    assert learned([{"t1": tuple(own)} for own in rows]) == Learned()  # three people are too few
+
+
 def test_items_on_which_the_able_do_worse_are_suspect_and_courses_weigh_by_their_people() -> None:
     assert "i6" in learned([drawn(60, 10, turned=6)]).suspects
     assert "i6" in learned([drawn(MIN_PEOPLE, 10, turned=6)]).suspects
@@ -346,11 +342,6 @@ def test_items_on_which_the_able_do_worse_are_suspect_and_courses_weigh_by_their
     parts = [drawn(12, seed, first=f"c{seed}-", turned=6) for seed in range(5)]
     assert not any(learned([part]).suspects for part in parts)
     assert "i6" in learned(parts).suspects
-
-
-@given(st.lists(results("t1"), min_size=1, max_size=3))
-def test_any_answers_are_read(rows: list[Sequence[Result]]) -> None:
-    assert learned([{"t1": tuple(own)} for own in rows]) == Learned()  # three people are too few
 
 
 stats = import_module("scipy.stats")
@@ -479,21 +470,18 @@ def spread(some: list[Result], seed: int = 0) -> Spread:
     return found.misses
 
 
-def test_groups_whose_items_differ_by_chance_are_not_shown_to_differ() -> None:
+def test_groups_differ_only_beyond_chance_and_few_items_make_no_rate() -> None:
     rng = np.random.default_rng(8)
     assert sum(spread(labelled(rng, 30, 12, 1.0), n).beyond_chance for n in range(RUNS)) <= 0.08 * RUNS
     found = [spread(labelled(rng, 40, 12, 0.5, apart=1.5), n) for n in range(10)]
     assert all(one.beyond_chance and 1.0 < one.low < one.max_to_min < one.high for one in found)
-
-
-def test_many_answers_to_few_pairs_make_no_rate_of_a_group() -> None:
-    (found,) = group_figures(labelled(np.random.default_rng(9), 29, 20, 0.0))
-    assert {(one.same, one.same_items) for one in found.groups} == {(580, 29)}
-    for one in found.groups:
-        assert isinstance(one.misses, Undefined)
-        assert "different pairs" in render(one.misses.reason)
-        assert isinstance(one.misses_interval, Undefined)
-    assert isinstance(found.misses, Undefined)
+    (figures,) = group_figures(labelled(np.random.default_rng(9), 29, 20, 0.0))
+    assert {(group.same, group.same_items) for group in figures.groups} == {(580, 29)}
+    for group in figures.groups:
+        assert isinstance(group.misses, Undefined)
+        assert "different pairs" in render(group.misses.reason)
+        assert isinstance(group.misses_interval, Undefined)
+    assert isinstance(figures.misses, Undefined)
 
 
 def turned(people: int, seed: int) -> dict[str, tuple[Result, ...]]:

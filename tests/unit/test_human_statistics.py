@@ -88,11 +88,11 @@ def test_changes_of_long_tests_and_differences_of_shares_of_published_examples()
     ]:
         found = difference_of_rates(*counts)
         assert [found.low, found.high] == pytest.approx([low, high], abs=5e-5)
-    found = change_of_tests((800, 1000), (900, 1000), 7.46, 0.774)
-    assert found.needed == pytest.approx(9.83, abs=0.005)
-    assert found.points == pytest.approx(10.0)
-    assert found.index == pytest.approx(10.0 * 1.959964 / found.needed)
-    assert found.verdict == Verdict.BETTER
+    change = change_of_tests((800, 1000), (900, 1000), 7.46, 0.774)
+    assert change.needed == pytest.approx(9.83, abs=0.005)
+    assert change.points == pytest.approx(10.0)
+    assert change.index == pytest.approx(10.0 * 1.959964 / change.needed)
+    assert change.verdict == Verdict.BETTER
     assert change_of_tests((900, 1000), (800, 1000), 7.46, 0.774).verdict == Verdict.WORSE
 
 

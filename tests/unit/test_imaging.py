@@ -97,7 +97,8 @@ def off(data: bytes, limits: ImageLimits = WIDE) -> float:
 def test_every_known_format_is_decoded(name: str) -> None:
     data = written(name)
     image = decode(data, WIDE)
-    assert (image.pixels.dtype, image.pixels.shape) == (np.uint8, (32, 48, 3))
+    assert image.pixels.dtype == np.uint8
+    assert image.pixels.shape == (32, 48, 3)
     assert image.pixels.flags.c_contiguous
     assert not image.pixels.flags.writeable
     assert image.sha256 == hashlib.sha256(data).hexdigest()
@@ -135,12 +136,16 @@ def test_what_is_no_image_is_undecodable(data: bytes) -> None:
         decode(data, WIDE)
 
 
-def test_bytes_at_the_limit_pass_and_one_more_is_refused() -> None:
+def test_bytes_at_the_limit_pass_and_pillow_is_left_as_it_was() -> None:
     data = written("PNG")
     assert decode(data, ImageLimits(max_bytes=len(data))).width == 48
     with pytest.raises(ImageTooManyBytes) as refused:
         decode(data, ImageLimits(max_bytes=len(data) - 1))
     assert refused.value.metadata == {"found": str(len(data)), "limit": str(len(data) - 1)}
+    before = (PIL.Image.MAX_IMAGE_PIXELS, PIL.ImageFile.LOAD_TRUNCATED_IMAGES, list(PIL.Image.ID))
+    for name in KNOWN_FORMATS:
+        decode(written(name), WIDE)
+    assert before == (PIL.Image.MAX_IMAGE_PIXELS, PIL.ImageFile.LOAD_TRUNCATED_IMAGES, list(PIL.Image.ID))
 
 
 @of_formats
@@ -416,13 +421,6 @@ def test_a_colour_profile_does_not_change_the_numbers() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     for broken in (profile, profile[:40], b"no profile"):
         assert np.array_equal(decode(encoded(drawing(), "PNG", icc_profile=broken), DEFAULT).pixels, drawing())
-
-
-def test_pillow_is_left_as_it_was() -> None:
-    before = (PIL.Image.MAX_IMAGE_PIXELS, PIL.ImageFile.LOAD_TRUNCATED_IMAGES, list(PIL.Image.ID))
-    for name in KNOWN_FORMATS:
-        decode(written(name), WIDE)
-    assert before == (PIL.Image.MAX_IMAGE_PIXELS, PIL.ImageFile.LOAD_TRUNCATED_IMAGES, list(PIL.Image.ID))
 
 
 def test_every_odd_file_is_decoded_or_refused_as_its_index_says(testdata: Path) -> None:

@@ -199,7 +199,7 @@ def test_a_face_no_longer_than_the_overlap_lies_whole_in_some_tile(length: int, 
     )
 
 
-def test_tiny_photos_have_no_face_and_the_largest_face_comes_first() -> None:
+def test_tiny_photos_the_order_of_faces_and_suppression() -> None:
     assert resized(photo(5, 900), 0, 3).shape == (3, 1, 3)
     tile = cut(np.full((3, 4, 3), 9, np.uint8), 2, 1, 8, 8)
     assert tile.shape == (8, 8, 3)
@@ -209,12 +209,9 @@ def test_tiny_photos_have_no_face_and_the_largest_face_comes_first() -> None:
     boxes = detect(photo(600, 600, (10, 10, 60), (200, 200, 120), (400, 50, 80)), SquareModel())
     sides = [right - left for left, _, right, _ in boxes]
     assert (len(sides), sides) == (3, sorted(sides, reverse=True))
-
-
-def test_iou_and_suppression() -> None:
-    boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 5], [20, 20, 30, 30], [5, 5, 5, 5]], np.float32)
-    assert iou(boxes[0], boxes).tolist() == [1.0, 0.5, 0.0, 0.0]
+    four = np.array([[0, 0, 10, 10], [0, 0, 10, 5], [20, 20, 30, 30], [5, 5, 5, 5]], np.float32)
+    assert iou(four[0], four).tolist() == [1.0, 0.5, 0.0, 0.0]
     scores = np.array([0.5, 0.9, 0.7, 0.1], np.float32)
-    assert keep_best(boxes, scores, 0.4).tolist() == [1, 2, 3]
-    assert keep_best(boxes, scores, 0.5).tolist() == [1, 2, 0, 3]
-    assert keep_best(boxes[:0], scores[:0], 0.4).tolist() == []
+    assert keep_best(four, scores, 0.4).tolist() == [1, 2, 3]
+    assert keep_best(four, scores, 0.5).tolist() == [1, 2, 0, 3]
+    assert keep_best(four[:0], scores[:0], 0.4).tolist() == []

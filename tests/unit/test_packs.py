@@ -95,7 +95,7 @@ def edited(old: str, new: str) -> str:
     return MANIFEST.replace(old, new)
 
 
-def test_a_manifest_is_read_whole() -> None:
+def test_manifests_are_read_whole_with_optional_keys_and_what_is_no_toml_is_refused() -> None:
     pack = parse_pack(MANIFEST)
     assert [spec.name for spec in pack.files] == ["detector.onnx", "embedder.onnx"]
     source = RegistrySource("some-package", "1.0", "wheel", SHA_C, "some_package/detector.onnx")
@@ -104,9 +104,6 @@ def test_a_manifest_is_read_whole() -> None:
     assert pack.embedder.file.sources == (ZipSource("https://example.org/pack.zip", "pack/embedder.onnx", None),)
     assert (pack.detector.input_size, pack.embedder.max_batch, pack.embedder.min_embedding_norm) == (None, None, None)
     assert (pack.thresholds.similarity, pack.thresholds.fmr) == (0.3, None)
-
-
-def test_optional_keys_are_read_and_what_is_no_toml_is_refused() -> None:
     text = edited("nms_threshold = 0.4", "nms_threshold = 0.4\ninput_size = 640")
     text = text.replace("embedding_size = 512", "embedding_size = 512\nmax_batch = 1\nmin_embedding_norm = 12")
     pack = parse_pack(text.replace('source = "a test"', 'source = "a test"\nfmr = 1e-4'))
@@ -169,6 +166,8 @@ def test_a_manifest_that_breaks_a_rule_is_refused_by_its_key(old: str, new: str,
 def test_every_pack_keeps_the_rules(name: str) -> None:
     pack = load_pack(name)
     assert pack.name == name
+    assert pack.model_id(flip=False) == ModelId(name, pack.version, pack.embedder.file.sha256)
+    assert pack.model_id(flip=True).version == pack.version + "+flip"
     licences = {pack.detector.licence, pack.embedder.licence}
     assert {"non-commercial" in licence for licence in licences} == {name != "sface"}
     for spec in pack.files:
@@ -187,12 +186,6 @@ def test_an_unknown_pack_gets_a_suggestion() -> None:
         with pytest.raises(UnknownPack) as caught:
             load_pack(unlike)
     assert "Did you mean" not in caught.value.message
-
-
-def test_flip_fusion_is_another_model() -> None:
-    pack = load_pack("buffalo_s")
-    assert pack.model_id(flip=False) == ModelId("buffalo_s", pack.version, pack.embedder.file.sha256)
-    assert pack.model_id(flip=True).version == pack.version + "+flip"
 
 
 def test_the_cache_keeps_files_of_one_name_apart_and_stores_no_other(tmp_path: Path) -> None:
@@ -247,18 +240,9 @@ def test_the_list_shows_each_pack_with_its_licences() -> None:
     assert not any(row["installed"] for row in rows)
 
 
-def test_verify_tells_missing_and_corrupt_files() -> None:
+def test_verify_tells_missing_and_corrupt_files_of_one_pack_and_of_all() -> None:
     missing = run("verify", "buffalo_s")
     assert (missing.exit_code, missing.stdout.count("MISSING")) == (1, 2)
-    path = ModelCache(cache_folder()).path(load_pack("buffalo_s").detector.file)
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"not the model")
-    corrupt = run("verify", "buffalo_s", "--json")
-    states = [file["state"] for file in json.loads(corrupt.stdout)["files"]]
-    assert (corrupt.exit_code, states) == (1, ["CORRUPT", "MISSING"])
-
-
-def test_verify_takes_each_pack_whose_files_are_all_there() -> None:
     none = run("verify")
     assert (none.exit_code, none.stdout) == (1, "")
     assert "No pack is installed" in none.stderr
@@ -266,6 +250,8 @@ def test_verify_takes_each_pack_whose_files_are_all_there() -> None:
     files = load_pack("buffalo_s").files
     for spec in files:
         assert "No pack is installed" in run("verify").stderr
+        states = [file["state"] for file in json.loads(run("verify", "buffalo_s", "--json").stdout)["files"]]
+        assert states == (["MISSING"] * 2 if spec is files[0] else ["CORRUPT", "MISSING"])
         cache.path(spec).parent.mkdir(parents=True)
         cache.path(spec).write_bytes(b"not the model")
     found = run("verify")
@@ -291,14 +277,11 @@ def test_a_fetch_that_fails_says_the_licence_each_source_and_what_to_do() -> Non
         assert word in result.stderr
 
 
-def test_the_module_imports_nothing_heavy() -> None:
+def test_the_module_imports_nothing_heavy_and_says_what_a_client_must_install() -> None:
     heavy = "('numpy', 'fr_core.packs', 'pip')"
     code = f"import sys, fr_server.commands.models; print(*(m for m in {heavy} if m in sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == ""
-
-
-def test_a_client_without_the_server_is_told_what_to_install() -> None:
     code = "import sys; sys.modules['numpy'] = None; from fr_server.commands.models import models; models(['list'])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 1

@@ -80,12 +80,20 @@ def differences(out: Path, root: Path) -> list[tuple[str, str, str]]:
     return [(one.path, one.then, one.now) for one in repeated(out, root).different]
 
 
-def test_the_same_photos_give_the_same_numbers(out: Path, root: Path) -> None:
+def test_the_same_photos_give_the_same_numbers_and_the_report_names_no_folder(out: Path, root: Path) -> None:
     repetition = repeated(out, root)
     assert repetition.same
     assert repetition.compared > 40
     assert (repetition.pairs, repetition.largest, repetition.notes) == (4, 0.0, ())
     assert repeated(out / "report.json", root) == repetition
+    text = (out / "report.json").read_text(encoding="utf-8")
+    document = json.loads(text)
+    assert {"python", "machine", "numpy", "pillow"} <= set(document["versions"])
+    assert document["settings"]["detector_sha256"] == engine().pack.detector.file.sha256
+    assert document["settings"]["images"]["formats"] == ["JPEG", "PNG", "WEBP"]
+    assert document["settings"]["quality"]["max_yaw"] == 60.0
+    assert document["dataset"]["manifest_sha256"] == load_manifest("pairs_csv").sha256
+    assert str(root) not in text
 
 
 def test_an_identification_is_repeated_with_its_draws_and_sizes(tmp_path: Path, root: Path) -> None:
@@ -100,17 +108,6 @@ def test_an_identification_is_repeated_with_its_draws_and_sizes(tmp_path: Path, 
     edit(out, lambda document: document["settings"].update(seed=3))
     with pytest.raises(NotRepeatable, match="The list of people_folder is another"):
         read_given(read_recorded(out), root)
-
-
-def test_a_report_names_what_it_was_measured_with_and_no_folder(out: Path, root: Path) -> None:
-    text = (out / "report.json").read_text(encoding="utf-8")
-    document = json.loads(text)
-    assert {"python", "machine", "numpy", "pillow"} <= set(document["versions"])
-    assert document["settings"]["detector_sha256"] == engine().pack.detector.file.sha256
-    assert document["settings"]["images"]["formats"] == ["JPEG", "PNG", "WEBP"]
-    assert document["settings"]["quality"]["max_yaw"] == 60.0
-    assert document["dataset"]["manifest_sha256"] == load_manifest("pairs_csv").sha256
-    assert str(root) not in text
 
 
 def test_a_changed_photo_gives_other_figures_and_similarities(out: Path, root: Path) -> None:
@@ -250,19 +247,14 @@ def test_an_edited_similarity_is_noticed(out: Path, root: Path) -> None:
     assert (repeated(out, root).same, repeated(out, root).pairs) == (True, None)
 
 
-def test_other_versions_are_told_and_are_no_difference(out: Path, root: Path) -> None:
+@pytest.mark.parametrize("name", ["embedder_sha256", "detector_sha256"])
+def test_other_versions_are_told_and_another_model_is_refused(out: Path, root: Path, name: str) -> None:
     edit(out, lambda document: document["versions"].update(numpy="1.0"))
     edit(out, lambda document: document["settings"].update(device="openvino"))
     repetition = repeated(out, root)
     assert repetition.same
-    assert [note.split(" now")[0].split(",")[0] for note in repetition.notes] == [
-        "device: openvino then",
-        "numpy: 1.0 then",
-    ]
-
-
-@pytest.mark.parametrize("name", ["embedder_sha256", "detector_sha256"])
-def test_another_model_is_refused(out: Path, root: Path, name: str) -> None:
+    notes = [note.split(" now")[0].split(",")[0] for note in repetition.notes]
+    assert notes == ["device: openvino then", "numpy: 1.0 then"]
     edit(out, lambda document: document["settings"].update({name: "f" * 64}))
     with pytest.raises(NotRepeatable, match="The report is of model null@1:000000000000"):
         repeated(out, root)

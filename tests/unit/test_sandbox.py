@@ -228,12 +228,18 @@ def test_an_answer_that_no_honest_worker_gives_is_nonsense(message: bytes) -> No
         read_answer(refusal(), LIMITS, 1)
 
 
-def test_photos_of_wider_limits_get_a_worker_with_more_room() -> None:
+def test_workers_get_more_room_for_wider_limits_and_cost_no_photo_when_stopped() -> None:
     small, wide = ImageLimits(max_bytes=4096, max_pixels=10_000), ImageLimits()
     with decoder_of(memory_mib=800) as made:
         assert made.decode(photo(), small).width == 128
         assert made.decode(photo(side=600), wide).width == 1200
         assert made.decode(photo(), small).width == 128
+    with decoder_of(time_ms=5_000) as made:
+        made.decode(photo(), LIMITS)
+        (process,) = made._idle
+        os.kill(process.pid, signal.SIGSTOP)
+        until(lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2].startswith("T"))
+        assert made.decode(photo(), LIMITS).height == 64
 
 
 def test_a_worker_is_replaced_after_its_share_of_photos(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,15 +287,6 @@ def test_a_caller_leaves_a_decoder_to_others(monkeypatch: pytest.MonkeyPatch) ->
             assert all(one.result(30).height == 64 for one in held)
     finally:
         made.close()
-
-
-def test_a_worker_that_was_stopped_while_it_waited_costs_no_photo() -> None:
-    with decoder_of(time_ms=5_000) as made:
-        made.decode(photo(), LIMITS)
-        (process,) = made._idle
-        os.kill(process.pid, signal.SIGSTOP)
-        until(lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2].startswith("T"))
-        assert made.decode(photo(), LIMITS).height == 64
 
 
 def test_nothing_is_decoded_after_the_end() -> None:

@@ -113,7 +113,8 @@ def test_best_threshold_lies_in_the_middle_of_the_widest_gap(
     similarities: F64, mated: str, wrong: int, threshold: float
 ) -> None:
     best = best_threshold_accuracy(similarities, bools(mated))
-    assert (best.n_wrong, best.threshold) == (wrong, pytest.approx(threshold, rel=1e-15))
+    assert best.n_wrong == wrong
+    assert best.threshold == pytest.approx(threshold, rel=1e-15)
 
 
 def test_kfold_accuracy_of_cases_worked_by_hand() -> None:

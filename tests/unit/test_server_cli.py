@@ -51,7 +51,11 @@ def opened(folder: Path) -> Iterator[AccessStore]:
         yield store
 
 
-def test_init_makes_files_for_their_owner_alone(made: Path) -> None:
+def test_init_makes_files_for_their_owner_alone_and_a_configuration_that_asks_who_calls(made: Path) -> None:
+    config = load_config(made / "server.toml")
+    assert (config.server.host, config.access.mode, config.server.reflection) == ("0.0.0.0", "keys", False)
+    assert Path(config.tls.certificate) == made / "server.pem"
+    assert require_sealed(made / "server.toml", config)
     assert stat.S_IMODE(made.stat().st_mode) == 0o700
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in made.iterdir()}
     assert modes == {
@@ -113,13 +117,6 @@ def test_init_overwrites_nothing_and_says_what_it_cannot_write(made: Path, tmp_p
     assert (ended.exit_code, ended.stderr.partition(":")[0]) == (1, "FILE_UNWRITABLE")
 
 
-def test_the_configuration_that_init_makes_asks_who_calls_and_encrypts(made: Path) -> None:
-    config = load_config(made / "server.toml")
-    assert (config.server.host, config.access.mode, config.server.reflection) == ("0.0.0.0", "keys", False)
-    assert Path(config.tls.certificate) == made / "server.pem"
-    assert require_sealed(made / "server.toml", config)
-
-
 @pytest.mark.parametrize("name", ["server.toml", "server.pem", "server.key"])
 def test_a_file_that_was_changed_is_named_until_it_is_sealed_anew(made: Path, name: str) -> None:
     with (made / name).open("a") as file:
@@ -151,12 +148,22 @@ def test_a_seal_that_was_changed_or_is_of_another_key_is_none(made: Path, tmp_pa
     assert not require_sealed(path, load_config(path))
 
 
-def test_another_configuration_is_refused(made: Path, tmp_path: Path) -> None:
+def test_no_other_configuration_is_taken_and_none_leads_away_from_the_seal(made: Path, tmp_path: Path) -> None:
     other = tmp_path / "open.toml"
     other.write_text(f'[gallery]\nfolder = "{made / "data"}"\n')
     for path in (other, None):
         with pytest.raises(FileTampered, match="another configuration"):
             require_sealed(path, load_config(other))
+    path = made / "server.toml"
+    folders = f'folder = "{tmp_path / "elsewhere"}"'
+    (tmp_path / "link").symlink_to(made / "data")
+    for changed in (
+        f'[server]\n[access]\nmode = "open"\n{folders}\n[gallery]\nfolder = "{made / "data"}"\n',
+        f'[gallery]\nfolder = "{tmp_path / "link"}"\nkey = "file:{made / "data.key"}"\n[access]\n{folders}\n',
+    ):
+        path.write_text(changed)
+        with pytest.raises(FileTampered):
+            require_sealed(path, load_config(path))
 
 
 def test_files_that_the_configuration_names_are_sealed_too(made: Path, tmp_path: Path) -> None:
@@ -255,16 +262,3 @@ def test_another_key_of_everything_takes_the_seal_along(made: Path) -> None:
     connection = read_connection(made / "admin.toml")
     with opened(made) as store:
         assert store.check(connection.key, None).roles == {Role.ADMIN}
-
-
-def test_no_configuration_leads_away_from_the_seal(made: Path, tmp_path: Path) -> None:
-    path = made / "server.toml"
-    folders = f'folder = "{tmp_path / "elsewhere"}"'
-    (tmp_path / "link").symlink_to(made / "data")
-    for changed in (
-        f'[server]\n[access]\nmode = "open"\n{folders}\n[gallery]\nfolder = "{made / "data"}"\n',
-        f'[gallery]\nfolder = "{tmp_path / "link"}"\nkey = "file:{made / "data.key"}"\n[access]\n{folders}\n',
-    ):
-        path.write_text(changed)
-        with pytest.raises(FileTampered):
-            require_sealed(path, load_config(path))
