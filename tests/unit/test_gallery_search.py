@@ -1,4 +1,4 @@
-"""Search: candidates, filters, fusion of scores, and the turns of searches among very many."""
+"""Search: candidates, filters, fusion of scores, turns; and galleries and subjects that are changed."""
 
 from __future__ import annotations
 
@@ -6,25 +6,45 @@ import threading
 import time
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import apsw
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fr_core.errors import InvalidFilter, UnknownSubject, UnknownTemplate
+from fr_core.errors import (
+    DuplicateImage,
+    FrError,
+    GalleryExpired,
+    InvalidField,
+    InvalidFilter,
+    StorageLow,
+    StoreCorrupt,
+    UnknownSubject,
+    UnknownTemplate,
+)
+from fr_core.gallery.backup.verify import verify
+from fr_core.gallery.changes import Enrol, UpdateGallery, UpdateSubject
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.query import MAX_FILTER_SUBJECTS, ScoreFusion, SubjectFilter
 from fr_core.gallery.search import filters
 from fr_core.gallery.search.ranking import by_best_template, fused
 from fr_core.gallery.search.sharing import Nearest
+from fr_core.gallery.store.gallery_store import DATABASE_NAME, GalleryStore
 from fr_core.gallery.store.snapshot import Snapshot
-from fr_core.gallery.values import Enrolment, Found, NewTemplate, SubjectName
+from fr_core.gallery.store.transaction import GalleryTransaction
+from fr_core.gallery.values import Enrolment, Found, GalleryUpdate, NewTemplate, Purged, SubjectName, SubjectUpdate
 from fr_core.storage import log_copier
+from fr_core.storage.database import Database
 from fr_core.types import F32, I64, Candidate, Decision, Embedding
-from support.ledger import MODEL, SIZE, embedding
+from support.histories import Clock
+from support.ledger import KEY, MODEL, SIZE, embedding
 
 
 def at(degrees: float) -> Embedding:
@@ -336,3 +356,202 @@ def test_fusion_of_ties_of_templates_that_cancel_out_and_of_the_best_template() 
     assert not ranked.exhaustive
     assert (ranked.subject_nos.tolist(), ranked.template_ids.tolist()) == ([7, 8, 9], [1, 2, 4])
     assert ranked.first(1).similarities.tolist() == [0.9]
+
+
+BEGIN = Clock().now
+DAY = timedelta(days=1)
+
+
+def enrolment(subject_id: str, seed: int, **metadata: str) -> Enrolment:
+    return Enrolment(subject_id, NewTemplate(embedding(seed), f"{seed:064x}"), "Name", metadata)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def dated(tmp_path: Path, clock: Clock) -> Iterator[Galleries]:
+    """One gallery that ends in ten days and keeps templates for five; one template of the subject `s` is in it."""
+    with Galleries.open(tmp_path / "data", key=KEY, clock=clock) as opened:
+        opened.create("g", "A gallery", MODEL, SIZE, BEGIN + 10 * DAY, 5 * DAY)
+        opened.enrol("g", enrolment("s", 1, list="wanted", unit="maths"))
+        yield opened
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"display_name": "Another"},
+        {"display_name": ""},
+        {"expires": BEGIN + 20 * DAY},
+        {"expires": None},
+        {"retention": DAY},
+        {"retention": None},
+        {"display_name": "ü", "expires": BEGIN + timedelta(microseconds=1), "retention": timedelta(microseconds=1)},
+    ],
+)
+def test_what_is_named_changes_in_one_step_and_nothing_else(
+    dated: Galleries, clock: Clock, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    before = dated.get("g")
+    changed = dated.update("g", GalleryUpdate(**changes))  # type: ignore[arg-type]
+    assert changed == replace(before, version=before.version + 1, **changes)  # type: ignore[arg-type]
+    assert dated.get("g") == changed
+    assert dated.list().items == (changed,)
+    dated.close()
+    assert verify(tmp_path / "data", KEY).templates == 1
+    with Galleries.open(tmp_path / "data", key=KEY, clock=clock) as again:
+        assert again.get("g") == changed
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        GalleryUpdate(),
+        GalleryUpdate(display_name="x" * 257),
+        GalleryUpdate(display_name="Another", expires=BEGIN),
+        GalleryUpdate(expires=datetime(2099, 1, 1)),
+        GalleryUpdate(retention=timedelta(0)),
+        GalleryUpdate(retention=timedelta(days=40_000)),
+    ],
+)
+def test_a_wrong_update_of_a_gallery_changes_nothing(dated: Galleries, wrong: GalleryUpdate) -> None:
+    before = dated.get("g")
+    with pytest.raises(InvalidField):
+        dated.update("g", wrong)
+    assert dated.get("g") == before
+
+
+@pytest.mark.parametrize("expires", [BEGIN + 20 * DAY, None])
+def test_a_gallery_that_has_expired_is_opened_again(dated: Galleries, clock: Clock, expires: datetime | None) -> None:
+    dated.update("g", GalleryUpdate(retention=None))
+    clock.now += 10 * DAY
+    with pytest.raises(GalleryExpired):
+        dated.search("g", embedding(1), 1, 0.5)
+    dated.update("g", GalleryUpdate(display_name="Still closed"))
+    assert dated.update_subject("g", "s", SubjectUpdate("Right")).subject.display_name == "Right"
+    with pytest.raises(GalleryExpired):
+        dated.enrol("g", enrolment("t", 2))
+    dated.update("g", GalleryUpdate(expires=expires))
+    assert dated.search("g", embedding(1), 1, 0.5).identification.candidates[0].subject_id == "s"
+    dated.enrol("g", enrolment("t", 2))
+
+
+def test_a_retention_holds_for_templates_that_are_there_already(dated: Galleries, clock: Clock) -> None:
+    clock.now += 4 * DAY
+    dated.enrol("g", enrolment("t", 2))
+    assert dated.purge() == ()
+    dated.update("g", GalleryUpdate(retention=3 * DAY))
+    assert dated.purge(dry_run=True) == (Purged("g", 1, 1),)
+    dated.update("g", GalleryUpdate(retention=6 * DAY))
+    clock.now += DAY
+    assert dated.purge() == ()  # by the first retention it would be gone now
+    dated.update("g", GalleryUpdate(retention=3 * DAY))
+    assert dated.purge() == (Purged("g", 1, 1),)
+    assert [subject.subject_id for subject in dated.subjects("g").items] == ["t"]
+
+
+def test_an_end_that_was_set_in_time_may_be_sent_again(dated: Galleries, clock: Clock) -> None:
+    end = GalleryUpdate(expires=BEGIN + DAY)
+    dated.update("g", end)
+    clock.now += 2 * DAY
+    assert dated.update("g", end).expires == BEGIN + DAY  # as the caller that got no answer the first time sends it
+    with pytest.raises(InvalidField, match="has passed"):
+        dated.update("g", GalleryUpdate(expires=BEGIN + DAY / 2))
+
+
+def test_changes_of_one_commit_are_all_written_and_a_refused_one_is_not(tmp_path: Path) -> None:
+    with Galleries.open(tmp_path, key=KEY) as opened:
+        opened.create("g", "", MODEL, SIZE)
+    with closing(GalleryStore(tmp_path, KEY)) as store:
+        assert list(store.vectors(10)) == []
+        with store.transaction() as transaction:
+            for change in (
+                UpdateGallery("g", GalleryUpdate(display_name="First"), BEGIN),
+                Enrol("g", enrolment("s", 1), BEGIN),
+                UpdateGallery("g", GalleryUpdate(retention=DAY), BEGIN),
+                UpdateSubject("g", "s", SubjectUpdate(metadata={"k": "v"})),
+            ):
+                with transaction.item():
+                    change.run(transaction)
+            with pytest.raises(DuplicateImage), transaction.item():
+                _rename_and_enrol_twice(transaction)
+        with store.snapshot() as snapshot:
+            row = snapshot.gallery("g")
+            assert row is not None
+            info, subject = row.info, snapshot.subject(row.gallery_no, "s")
+        assert (info.display_name, info.retention, info.version, info.template_count) == ("First", DAY, 5, 1)
+        assert subject is not None
+        assert dict(subject.metadata) == {"k": "v"}
+        assert verify(tmp_path, KEY).subjects == 1
+
+
+def _rename_and_enrol_twice(transaction: GalleryTransaction) -> None:
+    UpdateGallery("g", GalleryUpdate(display_name="Never"), BEGIN).run(transaction)
+    Enrol("g", enrolment("t", 1), BEGIN).run(transaction)
+
+
+@pytest.mark.parametrize(
+    ("sql", "change"),
+    [
+        ("UPDATE galleries SET expires_us = NULL", UpdateGallery("g", GalleryUpdate(display_name="x"), BEGIN)),
+        ("UPDATE subjects SET display_name = 'y'", UpdateSubject("g", "s", SubjectUpdate(metadata={}))),
+        ("UPDATE templates SET quality = 1", UpdateSubject("g", "s", SubjectUpdate(display_name="x"))),
+    ],
+)
+def test_a_row_that_was_altered_is_not_written_again_as_if_it_were_sound(
+    dated: Galleries, tmp_path: Path, sql: str, change: UpdateGallery | UpdateSubject
+) -> None:
+    dated.close()
+    with closing(GalleryStore(tmp_path / "data", KEY)) as store:
+        list(store.vectors(10))
+        with closing(apsw.Connection(str(tmp_path / "data" / DATABASE_NAME))) as connection:
+            connection.execute(sql).fetchall()
+        with pytest.raises(StoreCorrupt), store.transaction() as transaction:
+            change.run(transaction)
+
+
+def test_filters_and_candidates_see_the_change_at_its_version(dated: Galleries) -> None:
+    dated.enrol("g", enrolment("t", 2, list="wanted"))
+    changed = dated.update_subject("g", "s", SubjectUpdate("New", {"list": "staff"}))
+    found = dated.search("g", embedding(1), 9, 0.5, among=SubjectFilter({"list": "staff"}))
+    assert [one.subject_id for one in found.identification.candidates] == ["s"]
+    assert found.identification.gallery_version == changed.gallery_version
+    assert found.subjects["s"] == SubjectName("s", "New", {"list": "staff"})
+    found = dated.search("g", embedding(1), 9, 0.5, among=SubjectFilter({"list": "wanted"}))
+    assert [one.subject_id for one in found.identification.candidates] == ["t"]
+    with pytest.raises(InvalidFilter):  # nobody has the key any more
+        dated.search("g", embedding(1), 9, 0.5, among=SubjectFilter({"unit": "maths"}))
+
+
+@pytest.mark.parametrize(
+    ("subject_id", "wrong", "refusal"),
+    [
+        ("s", SubjectUpdate(), InvalidField),
+        ("s", SubjectUpdate("x" * 257), InvalidField),
+        ("s", SubjectUpdate("x", {"": "v"}), InvalidField),
+        ("s", SubjectUpdate(metadata={str(number): "" for number in range(33)}), InvalidField),
+        ("nobody", SubjectUpdate("x"), UnknownSubject),
+        (" s", SubjectUpdate("x"), UnknownSubject),
+    ],
+)
+def test_a_wrong_update_of_a_subject_changes_nothing(
+    dated: Galleries, subject_id: str, wrong: SubjectUpdate, refusal: type[FrError]
+) -> None:
+    before = dated.get("g"), dated.subject("g", "s")
+    with pytest.raises(refusal):
+        dated.update_subject("g", subject_id, wrong)
+    assert (dated.get("g"), dated.subject("g", "s")) == before
+
+
+def test_a_full_disk_takes_no_metadata_but_a_shorter_retention(
+    dated: Galleries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = dated.subject("g", "s")
+    monkeypatch.setattr(Database, "spare_bytes", lambda store: 0)
+    with pytest.raises(StorageLow):
+        dated.update_subject("g", "s", SubjectUpdate(metadata={"a": "b"}))
+    assert dated.update("g", GalleryUpdate(retention=DAY)).retention == DAY
+    assert dated.subject("g", "s") == before

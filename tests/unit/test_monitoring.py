@@ -14,11 +14,9 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from typer.main import get_command
 
 from fr_api.v1 import common_pb2, recognition_pb2
 from fr_client import Client
-from fr_client.cli.main import build
 from fr_server.app import SERVICES
 from fr_server.errors import all_errors
 from fr_server.storage.audits import CHAINS
@@ -26,6 +24,7 @@ from fr_server.telemetry.exposition import MetricsServer
 from fr_server.telemetry.listener import CANCELLED, OK
 from fr_server.telemetry.metrics import UNKNOWN, PrometheusObserver, methods_of
 from fr_server.telemetry.open import Telemetry
+from support.commands import require_understood
 from support.servers import photo, running
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
@@ -36,8 +35,6 @@ ALERTS = MONITORING / "alerts.yaml"
 ADDED = {"job", "instance"}
 HEADINGS = ("Meaning", "Impact", "Check", "Steps", "Done when", "Warning")
 WORDS = {"and", "or", "unless", "bool", "offset"}
-# Groups of commands that a page may name before the command line has them.
-LATER = {"key", "audit"}
 
 
 @dataclass
@@ -238,21 +235,5 @@ def test_runbook_has_its_parts_and_names_what_there_is(name: str, told: Told) ->
         assert word in reasons | {"FR_KEY", "NOT_SERVING"}, word
     for metric in re.findall(r"\bfr_[a-z_]+[a-z]\b", text):
         assert any(known.startswith(metric) for known in told.labels), metric
-    for command in re.findall(r"(?:^|`)fr ([a-z][a-z -]*)", text, re.MULTILINE):
-        assert is_command(command.split()), command
-
-
-def is_command(words: list[str]) -> bool:
-    """Whether these words begin with a command of `fr`."""
-    command: Any = get_command(build())
-    context = command.make_context("fr", [], resilient_parsing=True)
-    if words[0] in LATER and words[0] not in command.list_commands(context):
-        return True
-    for word in words:
-        if not hasattr(command, "list_commands"):
-            break
-        if word not in command.list_commands(context):
-            return False
-        command = command.get_command(context, word)
-        context = command.make_context(word, [], parent=context, resilient_parsing=True)
-    return not hasattr(command, "list_commands")
+    for command in re.findall(r"(?:^|`)(fr [a-z][^`\n]*)", text, re.MULTILINE):
+        require_understood(command.partition(" --help")[0])
