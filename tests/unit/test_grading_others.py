@@ -548,6 +548,9 @@ def test_the_mean_of_people_has_students_interval() -> None:
     for bad in (np.array([1.0]), np.array([1.0, 1.0])):
         with pytest.raises(UndefinedRate):
             mean_of_people(bad)
+    for wrong, item in ((np.array([[1.0]]), 0.0), (np.array([1.0, np.nan]), 0.0), (values, -1)):
+        with pytest.raises(ValueError, match=r"f64\[n\]|at least 0"):
+            mean_of_people(wrong, None, item)
 
 
 def test_what_items_scatter_is_told_from_what_their_answers_do() -> None:

@@ -25,7 +25,12 @@ from fr_datasets.values import Person
 from fr_evaluation.files import report_keys, scores_csv
 from fr_evaluation.identification import searches
 from fr_evaluation.identification import words as identification_words
-from fr_evaluation.identification.figures import first_by_people, identification_figures, rates_by_people
+from fr_evaluation.identification.figures import (
+    IdentificationReport,
+    first_by_people,
+    identification_figures,
+    rates_by_people,
+)
 from fr_evaluation.identification.page import page
 from fr_evaluation.identification.run import read_people
 from fr_evaluation.identification.searches import BLOCK, OpenSet, Search, Strangers, open_set, search
@@ -186,25 +191,18 @@ def test_who_could_not_be_enrolled_or_read_counts_as_missed(root: Path) -> None:
     failed = [(row["photo"][3:], row["enrolled"], row["failure"]) for row in rows if row["failure"]]
     lost = [(photo, "1", "NOT_ENROLLED") for photo in ("2.png", "3.png")]
     assert failed == [*lost, *[("1.png", "0", "NO_FACE")] * 2]
+    of_mate = {"rank", "mate_similarity"}
     for row in rows:
-        empty = {"rank", "mate_similarity"} if row["enrolled"] == "0" else set()
-        assert {name for name in row if not row[name]} == (
-            {"rank", "mate_similarity", "other_similarity"} if row["failure"] else empty | {"failure"}
-        )
+        empty = {*of_mate, "other_similarity"} if row["failure"] else {"failure"}
+        assert {name for name in row if not row[name]} == (empty | of_mate if row["enrolled"] == "0" else empty)
 
 
 def of_people(mates: Sequence[float], tops: Sequence[float], photos: int) -> tuple[Search, ...]:
     """As many searches with one outcome for each person; the mate is the first candidate from 0.5 on."""
     photo = Path("photo")
-    return tuple(
-        Search(photo, person, photo, 1 if mate >= 0.5 else 2, mate, photo, 0.1)
-        for person, mate in enumerate(mates)
-        for _ in range(photos)
-    ) + tuple(
-        Search(photo, len(mates) + person, None, None, None, photo, top)
-        for person, top in enumerate(tops)
-        for _ in range(photos)
-    )
+    of = [Search(photo, n, photo, 1 if mate >= 0.5 else 2, mate, photo, 0.1) for n, mate in enumerate(mates)]
+    of += [Search(photo, len(mates) + n, None, None, None, photo, top) for n, top in enumerate(tops)]
+    return tuple(one for one in of for _ in range(photos))
 
 
 def test_searches_for_one_person_are_resampled_together() -> None:
@@ -287,28 +285,24 @@ def test_the_hardest_searches_are_shown_the_worst_first(root: Path) -> None:
     assert "2 searches for enrolled people" in html
 
 
-def test_the_files_are_whole(root: Path, tmp_path: Path) -> None:
-    report = identified(root, [100])
-    files = write_report(report, tmp_path / "out")
-    names = {"report.json", "report.html", "scores.csv", "cmc.png", "det.png", "sizes.png"}
-    assert {file.name for file in files} == {file.name for file in (tmp_path / "out").iterdir()} == names
+def test_the_files_are_whole_also_of_undefined_figures(root: Path, tmp_path: Path) -> None:
+    def written(report: IdentificationReport) -> set[str]:
+        files = write_report(report, tmp_path / "out")
+        assert {file.name for file in files} == {file.name for file in (tmp_path / "out").iterdir()}
+        return {file.name for file in files}
+
+    texts = {"report.json", "report.html", "scores.csv"}
+    assert written(identified(root, [100])) == {*texts, "cmc.png", "det.png", "sizes.png"}
     html = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert html.count("<svg") == 3
     assert "never an identity" in html
-
-
-def test_a_set_in_which_nobody_has_a_second_photo_leaves_the_figures_undefined(tmp_path: Path) -> None:
-    for number in range(4):
-        face(tmp_path / f"p{number}" / "1.png", 40 * number)
-    report = identified(tmp_path)
+    for photo in root.glob("*/[23].png"):  # now nobody has a second photo
+        photo.unlink()
+    report = identified(root)
     keys = report_keys(report)
     assert (keys["galleries"], list(keys["undefined"])) == ([], ["identification"])
     assert in_words(identification_words.summary(report)) == keys["undefined"]["identification"]
-    assert {file.name for file in write_report(report, tmp_path / "out")} == {
-        "report.json",
-        "report.html",
-        "scores.csv",
-    }
+    assert written(report) == texts
 
 
 def test_what_cannot_be_measured_is_one_sentence(root: Path, tmp_path: Path) -> None:

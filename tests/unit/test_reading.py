@@ -27,7 +27,6 @@ from fr_core.reading import (
     read_whole,
 )
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 MOST = 100_000
 DOTTED = ".".join("k" * (MAX_KEY_PARTS + 1)) + " = 1"
 
@@ -89,7 +88,7 @@ def test_toml_beyond_the_bounds_is_refused(text: str, says: str) -> None:
 
 
 def test_toml_of_the_repository_is_read_as_python_reads_it() -> None:
-    found = [path for path in REPOSITORY.rglob("*.toml") if ".venv" not in path.parts]
+    found = [path for path in Path(__file__).resolve().parents[2].rglob("*.toml") if ".venv" not in path.parts]
     assert len(found) > 20
     for path in found:
         text = path.read_text(encoding="utf-8")

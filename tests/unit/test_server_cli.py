@@ -24,6 +24,7 @@ from fr_server.storage.opening import open_access
 from fr_server.storage.seal import require_sealed
 from fr_trust.access.roles import Role
 from fr_trust.access.store import AccessStore
+from support.results import defined
 from support.secured import fr_server as fr
 
 
@@ -71,23 +72,21 @@ def test_init_makes_files_for_their_owner_alone_and_a_configuration_that_asks_wh
 
 
 @pytest.mark.parametrize(
-    ("names", "called", "dns", "addresses"),
+    ("names", "called"),
     [
-        (["fr.example"], "fr.example", ["fr.example", "localhost"], ["127.0.0.1", "::1"]),
-        (["192.0.2.7"], "192.0.2.7", ["localhost"], ["192.0.2.7", "127.0.0.1", "::1"]),
-        (["2001:db8::7"], "[2001:db8::7]", ["localhost"], ["2001:db8::7", "127.0.0.1", "::1"]),
-        (["::1"], "[::1]", ["localhost"], ["::1", "127.0.0.1"]),
-        (["192.0.2.2", "fr.example"], "192.0.2.2", ["fr.example", "localhost"], ["192.0.2.2", "127.0.0.1", "::1"]),
-        (["fr.example", "192.0.2.2"], "fr.example", ["fr.example", "localhost"], ["192.0.2.2", "127.0.0.1", "::1"]),
+        (["fr.example"], "fr.example"),
+        (["192.0.2.7"], "192.0.2.7"),
+        (["2001:db8::7"], "[2001:db8::7]"),
+        (["::1"], "[::1]"),
+        (["192.0.2.2", "fr.example"], "192.0.2.2"),
+        (["fr.example", "192.0.2.2"], "fr.example"),
     ],
 )
-def test_the_certificate_is_for_this_machine_too(
-    tmp_path: Path, names: list[str], called: str, dns: list[str], addresses: list[str]
-) -> None:
+def test_the_certificate_is_for_this_machine_too(tmp_path: Path, names: list[str], called: str) -> None:
     made = tmp_path / "srv"
     ended = fr("init", str(made), *(word for name in names for word in ("--name", name)))
     assert ended.exit_code == 0, ended.output
-    assert sorted(names_of(made / "server.pem")) == sorted([*dns, *addresses])
+    assert sorted(names_of(made / "server.pem")) == sorted({*names, "localhost", "127.0.0.1", "::1"})
     assert read_connection(made / "admin.toml").server == f"{called}:50061"
     for again in ("again.toml", "renewed.toml"):
         assert fr("admin-key", str(tmp_path / again), "--config", str(made / "server.toml")).exit_code == 0
@@ -206,13 +205,11 @@ def test_renew_makes_a_certificate_for_the_same_names_and_seals_it(made: Path) -
         assert (made / f"{name}.before").read_bytes() == content
         assert (made / name).read_bytes() != content
     assert names_of(made / "server.pem") == ["fr.example", "localhost", "127.0.0.1", "::1"]
-    assert stat.S_IMODE((made / "server.key").stat().st_mode) == 0o600
-    assert stat.S_IMODE((made / "server.key.before").stat().st_mode) == 0o600
+    for key in ("server.key", "server.key.before"):
+        assert stat.S_IMODE((made / key).stat().st_mode) == 0o600
     config = load_config(path)
     assert require_sealed(path, config)
-    files = tls_files(config.tls)
-    assert files is not None
-    check_tls(files, wall_ms())
+    check_tls(defined(tls_files(config.tls)), wall_ms())
     assert fr("renew", "--config", str(path), "--name", "other.example").exit_code == 0
     assert names_of(made / "server.pem") == ["other.example", "localhost", "127.0.0.1", "::1"]
 
