@@ -71,7 +71,7 @@ def test_of_triads_and_lists_of_many_trainees_the_machine_says_one_thing_each() 
     assert counts(list_figures(own).machine_first) == (20, 40)
 
 
-def test_picks_foils_and_false_alarms_are_told_apart() -> None:
+def test_picks_foils_and_false_alarms_and_what_triage_let_through_are_told_apart() -> None:
     lists = [listed(2, "candidate:2", n) for n in range(13)]
     lists += [listed(2, "candidate:1", 13), listed(2, "candidate:1", 14), listed(2, "none", 15)]
     lists += [listed(2, "inconclusive", 16 + n) for n in range(4)]
@@ -87,16 +87,13 @@ def test_picks_foils_and_false_alarms_are_told_apart() -> None:
     assert found.unscored == 1
     assert counts(found.machine_first) == (0, 20)
     assert [one.candidates for one in found.by_length] == [5]
-
-
-def test_triage_tells_what_was_let_through_and_what_was_thrown_away() -> None:
     photos = [triaged("reject", "usable", 0, degraded="blur", reasons="")]
     photos += [triaged("reject", "reject", 1, degraded="blur", reasons="blur+noise")]
     photos += [triaged("usable", "reject", 2), triaged("limited", "limited", 3), triaged("reject", "limited", 4)]
-    found = triage_figures(photos)
-    assert (counts(found.right), counts(found.let_through), counts(found.thrown_away)) == ((2, 5), (2, 3), (1, 1))
-    assert (found.confusion[2].truth, found.confusion[2].usable, found.confusion[2].reject) == ("reject", 1, 1)
-    assert (found.degradations[0].degraded, counts(found.degradations[0].named)) == ("blur", (1, 2))
+    triage = triage_figures(photos)
+    assert (counts(triage.right), counts(triage.let_through), counts(triage.thrown_away)) == ((2, 5), (2, 3), (1, 1))
+    assert (triage.confusion[2].truth, triage.confusion[2].usable, triage.confusion[2].reject) == ("reject", 1, 1)
+    assert (triage.degradations[0].degraded, counts(triage.degradations[0].named)) == ("blur", (1, 2))
 
 
 def aided() -> list[Result]:
@@ -108,7 +105,7 @@ def aided() -> list[Result]:
     ]
 
 
-def test_who_follows_the_machine_is_found_out() -> None:
+def test_who_follows_the_machine_is_found_out_and_rare_mismatches_held_against_usual_ones() -> None:
     found = defined(aided_figures(aided(), 1))
     assert counts(found.right_before) == (40, 40)
     assert counts(found.right_after) == (20, 40)
@@ -117,15 +114,12 @@ def test_who_follows_the_machine_is_found_out() -> None:
     assert defined(found.bias).net.low > 0
     assert aided_figures(aided(), 1) == found
     assert isinstance(aided_figures([pair("same", 1, block="aided", before=None, advice="same")], 1), Undefined)
-
-
-def test_rare_mismatches_are_held_against_usual_ones() -> None:
     results = [pair("different", 1 if n < 8 else -1, n, block="rare") for n in range(10)]
     results += [pair("different", 1 if n < 2 else -1, n) for n in range(20)]
-    found = defined(prevalence_figures(results))
-    assert defined(found.false_same).value == pytest.approx(0.7)
-    assert defined(found.false_same).low > 0
-    assert isinstance(found.sensitivity, Undefined)
+    rare = defined(prevalence_figures(results))
+    assert defined(rare.false_same).value == pytest.approx(0.7)
+    assert defined(rare.false_same).low > 0
+    assert isinstance(rare.sensitivity, Undefined)
 
 
 def test_blind_verification_is_compared_with_the_partners_own_judgement() -> None:

@@ -338,6 +338,7 @@ def test_the_area_has_delongs_interval_unless_it_is_perfect() -> None:
 
 def test_each_rating_is_worth_its_empirical_ratio() -> None:
     found = evidence(rated(SAME, DIFFERENT))
+    assert [one.level for one in found.levels] == [3, 2, 1, 0, -1, -2, -3]
     assert [round(one.ratio, 3) for one in found.levels] == [7.0, 2.333, 1.667, 1.0, 0.6, 0.143, 0.2]
     assert found.ceiling_same == pytest.approx(21)
     assert {one.words for one in found.levels} == {NO_SUPPORT}  # ten pairs of each kind bound no ratio away from 1

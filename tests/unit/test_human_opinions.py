@@ -48,17 +48,14 @@ def area_of(ratings: F64, mated: Bools, size: int, seed: int = 0, most: int = 20
     return group_area(ratings, mated, size, np.random.default_rng(seed), most_groups=most, replicates=replicates)
 
 
-def test_groups_of_one_are_the_people() -> None:
+def test_groups_of_one_are_the_people_and_more_people_are_better() -> None:
     ratings, mated = crowd(6, 60, 1.2, 1)
     found = area_of(ratings, mated, 1)
-    areas = [auc(row[mated], row[~mated]) for row in ratings]
-    assert found.area == pytest.approx(np.mean(areas))
+    single = [auc(row[mated], row[~mated]) for row in ratings]
+    assert found.area == pytest.approx(np.mean(single))
     assert (found.groups, found.every) == (6, True)
     assert found.low < found.area < found.high
-    assert min(areas) <= found.worst <= found.best <= max(areas)
-
-
-def test_more_people_are_better() -> None:
+    assert min(single) <= found.worst <= found.best <= max(single)
     ratings, mated = crowd(12, 80, 1.0, 3)
     areas = [area_of(ratings, mated, size, 1, 30) for size in (1, 2, 4, 8)]
     assert [one.area for one in areas] == sorted(one.area for one in areas)
@@ -196,13 +193,13 @@ def test_net_shift_covers_what_it_says() -> None:
 
 
 def test_gain_of_advice() -> None:
-    cells = [(-1, 1, True, True, 6), (1, 1, True, True, 14), (-1, -1, False, False, 15), (1, -1, False, False, 5)]
-    found = advice_gain(aided(cells), np.random.default_rng(0))
-    assert found.before == sensitivity(14, 20, 5, 20)
-    assert found.after == sensitivity(20, 20, 0, 20)
-    assert found.dprime.value == pytest.approx(found.after.dprime.value - found.before.dprime.value)
-    assert found.dprime.low > 0.5
-    assert found.criterion.low < 0.0 < found.criterion.high
+    told = [(-1, 1, True, True, 6), (1, 1, True, True, 14), (-1, -1, False, False, 15), (1, -1, False, False, 5)]
+    gain = advice_gain(aided(told), np.random.default_rng(0))
+    assert gain.before == sensitivity(14, 20, 5, 20)
+    assert gain.after == sensitivity(20, 20, 0, 20)
+    assert gain.dprime.value == pytest.approx(gain.after.dprime.value - gain.before.dprime.value)
+    assert gain.dprime.low > 0.5
+    assert gain.criterion.low < 0.0 < gain.criterion.high
 
 
 def test_drawn_posterior_is_that_of_each_answer_alone() -> None:

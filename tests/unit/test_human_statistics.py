@@ -154,28 +154,25 @@ def test_posterior_covers_what_it_says_over_the_prior() -> None:
     assert abs(np.mean(off)) < 3 * np.std(off) / np.sqrt(runs)
 
 
-def test_an_item_with_a_wrong_key_is_found() -> None:
+def test_an_item_with_a_wrong_key_is_found_and_one_that_tells_nothing_has_no_correlation() -> None:
     rng = np.random.default_rng(4)
     theta, b = rng.normal(size=200), rng.normal(size=30)
     answers = (rng.random((200, 30)) < probability(theta[:, None], b[None, :], 0.0)).astype(np.float64)
     answers[:, 7] = 1 - answers[:, 7]
     below = [place for place, one in enumerate(item_figures(answers)) if one.high is not None and one.high < 0.0]
     assert below == [7]
-
-
-def test_items_that_tell_nothing_have_no_correlation() -> None:
-    answers = np.array([[1, 1, np.nan], [1, 0, np.nan], [1, 1, np.nan], [1, 0, np.nan], [1, 1, np.nan]])
-    alike, constant_rest, unanswered = item_figures(answers)
+    odd = np.array([[1, 1, np.nan], [1, 0, np.nan], [1, 1, np.nan], [1, 0, np.nan], [1, 1, np.nan]])
+    alike, constant_rest, unanswered = item_figures(odd)
     assert alike.correlation is None
     assert alike.note == message("undefined.answers_alike")
     assert constant_rest.correlation is None
     assert unanswered.right is None
     assert unanswered.people == 0
     assert unanswered.note == message("undefined.few_people", least=4)
-    answers = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1], [1, 1, 1]], dtype=np.float64)
-    found = item_figures(answers)[0]
+    odd = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1], [1, 1, 1]], dtype=np.float64)
+    found = item_figures(odd)[0]
     # The item itself is left out of the total.
-    assert found.correlation == pytest.approx(np.corrcoef(answers[:, 0], answers[:, 1:].sum(axis=1))[0, 1])
+    assert found.correlation == pytest.approx(np.corrcoef(odd[:, 0], odd[:, 1:].sum(axis=1))[0, 1])
     assert found.right == rate(3, 5)
 
 

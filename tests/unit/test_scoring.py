@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fr_core.scoring.auc import auc, auc_delong
+from fr_core.scoring.checks import F64, Bools
 from fr_core.scoring.det import UNSUPPORTED, det_curve, equal_error_rate, fnmr_at_fmr, threshold_table
 from fr_core.scoring.gallery_sizes import mated_at_sizes, nonmated_at_sizes
 from fr_core.scoring.identification import (
@@ -42,9 +43,6 @@ from fr_core.scoring.verification import (
     operating_point,
     threshold_at_fmr,
 )
-
-F64 = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 
 def f64(*values: float) -> F64:
@@ -191,16 +189,13 @@ def test_an_error_of_nothing_is_not_said_to_be_none(area: float) -> None:
         auc_delong(f64(mated, mated), f64(nonmated, nonmated))
 
 
-def test_the_interval_is_normal_on_the_logit_scale() -> None:
+def test_the_interval_of_an_area_is_normal_on_the_logit_scale_and_holds_the_true_one() -> None:
     found = auc_delong(f64(0.2, 0.6, 0.7, 0.8), f64(0.1, 0.3, 0.5, 0.65), confidence=0.9)
     logits = [np.log(x / (1 - x)) for x in (found.interval.low, found.value, found.interval.high)]
     margin = NormalDist().inv_cdf(0.95) * found.standard_error / (found.value * (1 - found.value))
     assert np.diff(logits) == pytest.approx([margin, margin])
     assert found.interval.confidence == 0.9
     assert (found.n_mated, found.n_nonmated) == (4, 4)
-
-
-def test_the_interval_holds_the_true_area_as_often_as_it_says() -> None:
     rng = np.random.default_rng(1)
     true = NormalDist().cdf(1.5 / sqrt(2))
     tests = [auc_delong(rng.normal(1.5, 1, 60), rng.normal(0, 1, 90)).interval for _ in range(400)]
@@ -238,16 +233,13 @@ def test_a_thinned_curve_takes_equal_steps_of_normal_deviates() -> None:
     assert len(short.thinned(2).thresholds) == 2
 
 
-def test_the_miss_rate_at_a_false_match_rate_counts_failures() -> None:
+def test_the_miss_rate_at_a_false_match_rate_counts_failures_and_the_table_says_what_is_unsupported() -> None:
     found = fnmr_at_fmr(f64(0.2, 0.3, 0.9), f64(0.1, 0.1, 0.2, 0.3), 0.25, mated_failures=1)
     assert found == OperatingPoint(np.nextafter(0.2, 1), rate(1, 4), rate(2, 4), 1)
     with pytest.raises(UndefinedRate, match="cannot support"):
         fnmr_at_fmr(f64(0.2), f64(0.1, 0.1, 0.2, 0.3), 0.1)
     with pytest.raises(UndefinedRate, match="no trials"):
         fnmr_at_fmr(f64(), f64(0.1), 1.0)
-
-
-def test_the_table_says_which_targets_the_comparisons_do_not_support() -> None:
     rows = threshold_table(normal(1, 0.5, 1000), normal(2, 0.1, 5000), mated_failures=10)
     assert [row.target for row in rows] == [1e-2, 1e-3, 1e-4, 1e-5, 1e-6]
     assert [row.point.fmr.count if row.point else row.note for row in rows] == [50, 5] + [UNSUPPORTED] * 3

@@ -18,6 +18,7 @@ from fr_core.scoring import calibrators
 from fr_core.scoring.calibration import Calibration, Provenance, fit_calibration
 from fr_core.scoring.calibration_json import from_json, to_json
 from fr_core.scoring.calibrators import LogisticCurve, LrCalibrator, StepCurve, fit_logistic, fit_steps
+from fr_core.scoring.checks import F64
 from fr_core.scoring.intervals import Interval, UndefinedRate, rate, wilson_interval
 from fr_core.scoring.likelihood import (
     brier,
@@ -31,8 +32,6 @@ from fr_core.scoring.likelihood import (
 )
 from fr_core.scoring.rate_table import RateTable, rate_table
 from fr_core.scoring.verification import threshold_at_fmr
-
-F64 = npt.NDArray[np.float64]
 
 PROVENANCE = Provenance(
     dataset="made by hand",
@@ -98,7 +97,7 @@ def test_a_table_of_many_comparisons_is_compact_and_close() -> None:
             assert observed <= shown <= observed * 1.021 + 1
 
 
-def test_a_search_is_so_many_chances_of_a_false_match() -> None:
+def test_a_search_is_so_many_chances_of_a_false_match_and_thresholds_keep_its_rate() -> None:
     found = small()
     expected = found.fpir_at(0.4, 3)
     assert expected.value == pytest.approx(1 - 0.8**3)
@@ -111,20 +110,17 @@ def test_a_search_is_so_many_chances_of_a_false_match() -> None:
     assert found.fpir_at(0.9, 10**12).value == 0.0
     # No false match was seen; that there is none is not said.
     assert found.fpir_at(0.9, 10**12).interval.high == 1.0
-
-
-def test_the_threshold_at_a_false_positive_identification_rate() -> None:
     mated, nonmated = large()
-    found = fit_calibration(mated, nonmated, PROVENANCE)
-    threshold = found.threshold_at_fpir(0.1, 1000)
+    fitted = fit_calibration(mated, nonmated, PROVENANCE)
+    threshold = fitted.threshold_at_fpir(0.1, 1000)
     assert threshold == pytest.approx(threshold_at_fmr(nonmated, 0.1 / 1000), abs=0.01)
-    assert 0.09 < found.fpir_at(threshold, 1000).value <= 0.1
+    assert 0.09 < fitted.fpir_at(threshold, 1000).value <= 0.1
     with pytest.raises(UndefinedRate, match="not supported by this many comparisons"):
-        found.threshold_at_fpir(0.1, 1_000_000)
+        fitted.threshold_at_fpir(0.1, 1_000_000)
     with pytest.raises(UndefinedRate, match="not supported by this many comparisons"):
-        found.threshold_at_fpir(1e-310, 10)
+        fitted.threshold_at_fpir(1e-310, 10)
     with pytest.raises(UndefinedRate, match="not supported by any number"):
-        found.threshold_at_fpir(5e-324, 10)
+        fitted.threshold_at_fpir(5e-324, 10)
 
 
 def test_the_interval_says_whether_it_is_by_people_and_so_does_what_follows_from_it() -> None:
@@ -272,16 +268,8 @@ def test_json_that_is_not_such_a_calibration_is_refused(path: str, value: Any, s
         from_json(changed(path, value))
 
 
-SMALL = small()
-ROW = SMALL.threshold_at_fmr(0.2)
-
-
 MATED = np.log10([100.0, 50.0, 10.0, 3.0, 0.5])
 NONMATED = np.log10([0.01, 0.1, 0.2, 0.5, 4.0])
-PROBABILITIES = np.array([0.95, 0.8, 0.6, 0.5, 0.3, 0.9, 0.1, 0.2, 0.4, 0.05])
-TRUTH = np.array([1, 1, 1, 1, 0, 0, 0, 0, 1, 0], dtype=np.bool_)
-RATED_MATED = np.array([3, 3, 2, 2, 1, 0, -1, 3, 2, 1])
-RATED_NONMATED = np.array([-3, -2, -2, -1, 0, 1, -3, -1, -2, 2])
 SCALE = (3, 2, 1, 0, -1, -2, -3)
 
 
@@ -289,7 +277,7 @@ def i64(*values: int) -> npt.NDArray[np.int64]:
     return np.array(values, dtype=np.int64)
 
 
-def test_costs_of_a_published_case_and_of_strengths_beyond_all_floats() -> None:
+def test_costs_and_calibration_errors_of_published_cases() -> None:
     assert cllr(MATED, NONMATED) == pytest.approx(0.55022, abs=5e-6)
     # Pooled: non-mated .01 to .2 alone; .5 (one of each), 3 and 4 (one of each); mated 10 to 100 alone.
     # The middle blocks have LR 1 and cost a bit each: 2 of 5 mated and 2 of 5 non-mated comparisons.
@@ -297,16 +285,12 @@ def test_costs_of_a_published_case_and_of_strengths_beyond_all_floats() -> None:
     assert cllr(f64(1000.0), f64(-1000.0)) == 0.0
     # A wrong LR of 10^1000 costs log2 of it, and half of the cost is that of non-mated comparisons.
     assert cllr(f64(1000.0), f64(1000.0)) == pytest.approx(500 * np.log2(10))
-
-
-def test_brier_log_loss_and_calibration_error_of_a_published_case() -> None:
-    assert brier(PROBABILITIES, TRUTH) == pytest.approx(0.1765)
-    assert log_loss(PROBABILITIES, TRUTH) == pytest.approx(0.54338, abs=5e-6)
     assert log_loss(f64(1.0, 0.0), np.array([True, False])) == 0.0
-    assert expected_calibration_error(PROBABILITIES, TRUTH) == pytest.approx(0.28)
     # .5 falls into the upper of two bins, beside 1: |(.5 + 1) - (0 + 1)| / 2.
     assert expected_calibration_error(f64(0.5, 1.0), np.array([False, True]), bins=2) == 0.25
     assert expected_calibration_error(f64(0.49, 1.0), np.array([True, True]), bins=2) == pytest.approx(0.255)
+    assert ratio_ceiling(10, 10) == 21.0
+    assert level_ratios(np.full(4, 1), np.full(6, -1), (1, 0, -1))[0].ratio == pytest.approx(ratio_ceiling(4, 6, 3))
 
 
 @pytest.mark.parametrize(("mated", "nonmated"), [(3000, 57_000), (1000, 99_000), (5000, 5000)])
@@ -327,15 +311,6 @@ def test_the_calibration_error_of_ratios_worked_by_hand() -> None:
     assert lr_calibration_error(f64(0.0), f64(0.0, 0.0, 0.0)) == pytest.approx(0.0, abs=1e-15)
     assert lr_calibration_error(f64(0.0), f64(0.0, 0.0, 1000.0)) == pytest.approx(1 / 12 + 1 / 6)
     assert lr_calibration_error(f64(1e6), f64(-1e6)) == 0.0
-
-
-def test_the_ratio_of_each_level_of_a_published_case() -> None:
-    found = level_ratios(RATED_MATED, RATED_NONMATED, SCALE)
-    assert [level.level for level in found] == list(SCALE)
-    assert [round(level.ratio, 3) for level in found] == [7.0, 2.333, 1.667, 1.0, 0.6, 0.143, 0.2]
-    assert [(level.mated, level.nonmated) for level in found][:2] == [(3, 0), (3, 1)]
-    assert ratio_ceiling(10, 10) == 21.0
-    assert level_ratios(np.full(4, 1), np.full(6, -1), (1, 0, -1))[0].ratio == pytest.approx(ratio_ceiling(4, 6, 3))
 
 
 def gaussians(seed: int = 3, mated: int = 4000, nonmated: int = 20000) -> tuple[F64, F64]:
@@ -434,6 +409,8 @@ def test_figures_of_nothing_are_undefined(ask: Callable[[], object], why: str) -
         ask()
 
 
+SMALL = small()
+ROW = SMALL.threshold_at_fmr(0.2)
 BAD: list[tuple[Callable[[], object], str]] = [
     *[(partial(SMALL.threshold_at_fmr, target), "target") for target in (0.0, 1.1, nan)],
     *[(partial(SMALL.threshold_at_fpir, target, 10), "target") for target in (0.0, 1.0, nan)],

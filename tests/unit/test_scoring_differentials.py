@@ -21,6 +21,7 @@ from fr_core.scoring.bootstrap import (
     subject_bootstrap,
     threshold_statistic,
 )
+from fr_core.scoring.checks import F64
 from fr_core.scoring.differentials import (
     MIN_PEOPLE,
     GroupRate,
@@ -37,7 +38,6 @@ from fr_core.scoring.group_trials import EveryTwo, MatedTrials
 from fr_core.scoring.intervals import UndefinedRate, rate, wilson_interval
 from support.evaluations import cancelled_call
 
-F64 = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
@@ -67,7 +67,7 @@ def every_two(similarities: F64, people: int, threshold: float) -> EveryTwo:
     return EveryTwo(first[errors], second[errors], np.ones(people, dtype=np.bool_))
 
 
-def test_each_group_has_the_rate_of_its_trials_and_says_how_many_people_are_behind_it() -> None:
+def test_each_group_has_the_rate_of_its_trials_and_a_false_match_is_of_that_of_both_people() -> None:
     trials = MatedTrials(np.full(70, 1.0), np.where(np.arange(70) < 5, 0.0, 2.0))  # five people have no trial
     trials = MatedTrials(np.minimum(trials.errors, trials.trials), trials.trials)
     found = rates_by_group(trials, np.where(np.arange(70) < 69, groups_of(36, 34), -1), ["young", "old"], 0.9)
@@ -80,15 +80,12 @@ def test_each_group_has_the_rate_of_its_trials_and_says_how_many_people_are_behi
     assert (few.people, few.trials, few.rate) == (29, 1450, None)
     assert "Fewer than 30 people" in few.note
     assert (enough.rate, enough.note) == (rate(150, 1500), "")
-
-
-def test_a_false_match_is_of_the_group_of_both_people() -> None:
     people = np.array([0, 1] * 35)
     pairs = np.array([[0, 2], [0, 1], [3, 5], [1, 69], [68, 69]])
     absent = np.arange(70) >= 68
-    found = rates_by_group(EveryTwo(pairs[:, 0], pairs[:, 1], ~absent), people, ["a", "b"])
-    assert [(one.people, one.trials) for one in found] == [(34, 34 * 33 // 2)] * 2
-    assert [one.rate and one.rate.count for one in found] == [1, 2]
+    both = rates_by_group(EveryTwo(pairs[:, 0], pairs[:, 1], ~absent), people, ["a", "b"])
+    assert [(one.people, one.trials) for one in both] == [(34, 34 * 33 // 2)] * 2
+    assert [one.rate and one.rate.count for one in both] == [1, 2]
 
 
 def test_ratios_have_the_published_values_and_gini_those_worked_by_hand() -> None:
