@@ -73,6 +73,7 @@ class Bench:
     writer: Writer
     memories: Memories
     pool: ThreadPoolExecutor
+    broken: Future[None]
 
     def info(self) -> GalleryInfo:
         """The gallery as the store has it."""
@@ -107,11 +108,12 @@ def wait_until(true: Callable[[], bool]) -> None:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     store = SlowStore(tmp_path)
     memories = Memories("flat")
-    writer = Writer(store, memories, Future())
+    broken: Future[None] = Future()
+    writer = Writer(store, memories, broken)
     writer.run(CreateGallery(GalleryInfo("g", "", MODEL, SIZE, NOW, 0, 0, 1)))
     store.commits = 0
     with ThreadPoolExecutor(40) as pool:
-        yield Bench(store, writer, memories, pool)
+        yield Bench(store, writer, memories, pool, broken)
         store.leave.set()
     writer.close()
     store.close()
@@ -216,29 +218,16 @@ def die(*_: object) -> None:
     raise ZeroDivisionError
 
 
-def test_nobody_waits_for_a_thread_that_died(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = SlowStore(tmp_path)
-    memories = Memories("flat")
-    monkeypatch.setattr(memories, "apply", die)
-    broken: Future[None] = Future()
-    writer = Writer(store, memories, broken)
-    store.leave.clear()
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(writer.run, CreateGallery(GalleryInfo("g", "", MODEL, SIZE, NOW, 0, 0, 1)))
-        assert store.committing.wait(LONG)
-        second = pool.submit(writer.run, enrol(0))
-        wait_until(lambda: writer.waiting == 1)
-        store.leave.set()
-        for future in (first, second):
-            with pytest.raises(InternalError):
-                future.result(LONG)
+def test_nobody_waits_for_a_thread_that_died(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.memories, "apply", die)
+    waiting = [bench.held(enrol(0)), *bench.queued(enrol(1))]
+    bench.store.leave.set()
+    assert [type(future.exception(LONG)) for future in waiting] == [InternalError] * 2
     with pytest.raises(ShuttingDown):
-        writer.run(enrol(1))
-    assert isinstance(broken.exception(LONG), InternalError)
+        bench.writer.run(enrol(2))
+    assert isinstance(bench.broken.exception(LONG), InternalError)
     with pytest.raises(InternalError):
-        memories.wait_beyond(100)
-    writer.close()
-    store.close()
+        bench.memories.wait_beyond(100)
 
 
 def test_galleries_whose_thread_died_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

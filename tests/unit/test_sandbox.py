@@ -109,8 +109,7 @@ def test_many_threads_each_get_their_own_photo(decoder: SandboxedDecoder) -> Non
 
 def test_a_worker_stands_behind_walls() -> None:
     assert "Seccomp:\t2" not in Path("/proc/self/status").read_text()  # the control
-    process = SandboxProcess(ImageLimits(), memory_mib=200, time_ms=1000)
-    try:
+    with closing(SandboxProcess(ImageLimits(), memory_mib=200, time_ms=1000)) as process:
         folder = Path(f"/proc/{process.pid}")
         status = dict(line.split(":\t", 1) for line in (folder / "status").read_text().splitlines() if ":\t" in line)
         assert (status["Seccomp"], status["NoNewPrivs"], status["Threads"]) == ("2", "1", "1")
@@ -126,8 +125,6 @@ def test_a_worker_stands_behind_walls() -> None:
         assert held[:3] == ["/dev/null"] * 3
         held = [re.sub(r"[^a-z/:]", "", link) for link in held[3:]]
         assert held in (["/memfd:photodeleted", "socket:"], ["socket:"])
-    finally:
-        process.close()
 
 
 @pytest.mark.parametrize(
@@ -275,18 +272,15 @@ def test_a_caller_leaves_a_decoder_to_others(monkeypatch: pytest.MonkeyPatch) ->
         caller.id = who
         return made.decode(photo(), LIMITS)
 
-    try:
-        with ThreadPoolExecutor(4) as pool:
-            held = [pool.submit(decoded, "a") for _ in range(3)]
-            assert inside.acquire(timeout=30)
-            try:
-                assert pool.submit(decoded, "b").result(30).height == 64
-                assert not inside.acquire(blocking=False), "the caller has both decoders"
-            finally:
-                gate.set()
-            assert all(one.result(30).height == 64 for one in held)
-    finally:
-        made.close()
+    with closing(made), ThreadPoolExecutor(4) as pool:
+        held = [pool.submit(decoded, "a") for _ in range(3)]
+        assert inside.acquire(timeout=30)
+        try:
+            assert pool.submit(decoded, "b").result(30).height == 64
+            assert not inside.acquire(blocking=False), "the caller has both decoders"
+        finally:
+            gate.set()
+        assert all(one.result(30).height == 64 for one in held)
 
 
 def test_nothing_is_decoded_after_the_end() -> None:
