@@ -1,27 +1,39 @@
-"""Calls of both clients: errors and repetitions, and what is asked of access, audit, review and training."""
+"""Calls of both clients: errors, repetitions, training and evaluations; the files that `fr report get` writes."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import stat
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from datetime import datetime, timedelta
+from datetime import datetime
 from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
 
-from fr_api.v1 import access_pb2, audit_pb2, common_pb2, error_reason_pb2, gallery_pb2, review_pb2, training_pb2
-from fr_client import AsyncClient, Client, FrApiError, RetryPolicy, reason_of
+from fr_api.v1 import (
+    common_pb2,
+    error_reason_pb2,
+    evaluation_pb2,
+    evaluation_pb2_grpc,
+    gallery_pb2,
+    review_pb2,
+    training_pb2,
+)
+from fr_client import AsyncClient, Client, FrApiError, RetryPolicy, SearchItem, reason_of, requests
 from fr_client.errors import Wire, parse
 from fr_client.handshake import Endpoint
 from fr_client.streams import STORES_NOTHING, SendAgain, StreamSettings, Window
-from support.scripted import QUICK, Kind, Script, asked, both, released, scripted, serving, serving_trust
+from support.cli import fr_at
+from support.cli import reason_of as refused_with
+from support.scripted import QUICK, Kind, Script, asked, both, refuse, released, scripted, serving, serving_trust
 from support.scripted_training import ScriptedTraining, picture, serving_training, trial
 
 
@@ -37,29 +49,28 @@ def enrol_one(kind: Kind, target: str, **settings: Any) -> gallery_pb2.EnrolResp
 
 
 @both
-@pytest.mark.parametrize("reason", ["OVERLOADED", "SHUTTING_DOWN", "RATE_LIMITED"])
-def test_a_call_that_was_not_begun_is_made_again(kind: Kind, reason: str) -> None:
-    gallery = scripted(busy=2, reason=reason)
+@pytest.mark.parametrize(
+    ("reason", "busy", "calls"),
+    [
+        *((reason, 2, 3) for reason in ("OVERLOADED", "SHUTTING_DOWN", "RATE_LIMITED")),
+        ("OVERLOADED", 99, 3),
+        ("STORE_FAILED", 1, 1),
+    ],
+)
+def test_a_call_is_repeated_a_few_times_if_it_was_not_begun(kind: Kind, reason: str, busy: int, calls: int) -> None:
+    gallery = scripted(busy=busy, reason=reason)
     with serving(gallery) as target:
-        assert enrol_one(kind, target).template_id == 7
-    assert gallery.calls == 3
-    (request,) = gallery.requests
-    assert request.gallery_id == "g"
-    assert request.face.image.data == b"photo"
-    assert request.metadata == {"k": "v"}
-    assert request.several_faces == common_pb2.SEVERAL_FACES_POLICY_LARGEST
-
-
-@both
-@pytest.mark.parametrize(("reason", "calls"), [("OVERLOADED", 3), ("STORE_FAILED", 1)])
-def test_a_call_is_made_again_only_so_often_and_only_where_nothing_was_done(
-    kind: Kind, reason: str, calls: int
-) -> None:
-    gallery = scripted(busy=99, reason=reason)
-    with serving(gallery) as target, pytest.raises(FrApiError) as caught:
-        enrol_one(kind, target)
+        if busy < calls:
+            assert enrol_one(kind, target).template_id == 7
+            (request,) = gallery.requests
+            assert (request.gallery_id, request.face.image.data, request.metadata) == ("g", b"photo", {"k": "v"})
+            assert request.several_faces == common_pb2.SEVERAL_FACES_POLICY_LARGEST
+        else:
+            with pytest.raises(FrApiError) as caught:
+                enrol_one(kind, target)
+            error = caught.value
+            assert (error.reason, error.request_id, error.retry_after_s) == (reason, "id-1", 0.02)
     assert gallery.calls == calls
-    assert (caught.value.reason, caught.value.request_id, caught.value.retry_after_s) == (reason, "id-1", 0.02)
 
 
 @both
@@ -90,28 +101,7 @@ def test_a_request_larger_than_the_channel_carries_is_not_sent(kind: Kind) -> No
     assert (caught.value.reason, caught.value.metadata["limit"]) == ("IMAGE_TOO_MANY_BYTES", "4096")
 
 
-@both
-def test_a_call_that_the_server_does_not_know_names_the_cause(kind: Kind) -> None:
-    with serving(scripted()) as target, pytest.raises(FrApiError, match="not FR Core") as caught:
-        asked(kind, target, lambda client: client.server_info())
-    assert caught.value.code is grpc.StatusCode.UNIMPLEMENTED
-
-
-@both
-def test_every_page_is_listed(kind: Kind) -> None:
-    gallery = scripted()
-    with serving(gallery) as target:
-        found = asked(kind, target, lambda client: client.list_subjects("g", page_size=2))
-    ids = [subject.subject_id for subject in found]
-    assert ids == ["a", "b", "c", "d", "e"]
-    assert [request.page_size for request in gallery.requests] == [2, 2, 2]
-
-
 TARGET = "example:50061"
-
-
-def wire(code: grpc.StatusCode, details: str = "", *metadata: tuple[str, str | bytes]) -> Wire:
-    return Wire(code, details, metadata)
 
 
 @pytest.mark.parametrize(
@@ -125,18 +115,14 @@ def wire(code: grpc.StatusCode, details: str = "", *metadata: tuple[str, str | b
         (grpc.StatusCode.UNKNOWN, "", "", "UNKNOWN: no details"),
     ],
 )
-def test_what_is_found_on_the_way_is_one_sentence(code: grpc.StatusCode, details: str, reason: str, says: str) -> None:
-    error = parse(wire(code, details), TARGET, 2.5)
-    assert error.reason == reason
+@pytest.mark.parametrize("metadata", [(), (("grpc-status-details-bin", b"\xff\xff\xff"),)])  # which nobody can read
+def test_an_error_on_the_way_is_one_sentence(
+    code: grpc.StatusCode, details: str, reason: str, says: str, metadata: Any
+) -> None:
+    error = parse(Wire(code, details, metadata), TARGET, 2.5)
+    assert (error.code, error.reason, error.request_id) == (code, reason, "")
     assert says in error.message
     assert TARGET in error.message
-    assert error.request_id == ""
-
-
-def test_details_that_nobody_can_read_leave_the_code_and_the_message() -> None:
-    error = parse(wire(grpc.StatusCode.INTERNAL, "boom", ("grpc-status-details-bin", b"\xff\xff\xff")), TARGET, None)
-    assert (error.code, error.reason) == (grpc.StatusCode.INTERNAL, "")
-    assert "boom" in error.message
 
 
 def test_a_refusal_names_its_reason_as_an_error_does() -> None:
@@ -156,88 +142,28 @@ def test_only_what_was_not_begun_is_tried_again(reason: str) -> None:
 @pytest.mark.parametrize("reason", ["OVERLOADED", "SHUTTING_DOWN"])
 def test_the_wait_is_the_one_that_the_server_asks_for(reason: str) -> None:
     policy = RetryPolicy(attempts=3, first_delay_s=0.2, max_delay_s=5.0)
-    assert policy.delay_s(failed(reason, 1.0), 1, 0.0) == 1.0
-    assert policy.delay_s(failed(reason, 1.0), 2, 0.8) == pytest.approx(1.2)
-    assert policy.delay_s(failed(reason, 1.0), 3, 0.0) is None
-    assert policy.delay_s(failed(reason, 6.0), 1, 0.0) is None
-    assert [policy.delay_s(failed(reason), n, 0.0) for n in (1, 2, 3)] == [0.2, 0.4, None]
+    asked = ((1.0, 1, 0.0), (1.0, 2, 0.8), (1.0, 3, 0.0), (6.0, 1, 0.0), (None, 1, 0.0), (None, 2, 0.0), (None, 3, 0.0))
+    waits = [policy.delay_s(failed(reason, after_s), attempt, jitter) for after_s, attempt, jitter in asked]
+    assert waits == [1.0, pytest.approx(1.2), None, None, 0.2, 0.4, None]
 
 
 # --- access, audit and review -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def script() -> Script:
-    return Script()
+Scripted = tuple[Script, str]
 
 
 @pytest.fixture
-def target(script: Script) -> Iterator[str]:
-    with serving_trust(script) as where:
-        yield where
-
-
-SUMMARY = review_pb2.ExaminationSummary(examination_id="e1")
-EXAMINATION = review_pb2.Examination(summary=SUMMARY)
-KEY = access_pb2.ApiKey(key_id="k1")
-
-# What `fr` asks for is tested with the command; these are asked by both clients, or are nothing that `fr` asks for.
-ASKED: list[tuple[Callable[[Any], Any], Message, Message, Any]] = [
-    (
-        lambda client: client.access.create_key(["auditor"], burst=3, lifetime=timedelta(days=2)),
-        access_pb2.CreateKeyRequest(
-            roles=[access_pb2.ROLE_AUDITOR], budget=access_pb2.Budget(burst=3), lifetime=Duration(seconds=2 * 86_400)
-        ),
-        access_pb2.CreateKeyResponse(key=KEY, token="k1.s"),
-        access_pb2.CreateKeyResponse(key=KEY, token="k1.s"),
-    ),
-    (
-        lambda client: client.access.revoke_key("k1"),
-        access_pb2.RevokeKeyRequest(key_id="k1"),
-        access_pb2.RevokeKeyResponse(key=KEY),
-        KEY,
-    ),
-    (
-        lambda client: client.audit.verify(),
-        audit_pb2.VerifyAuditRequest(),
-        audit_pb2.VerifyAuditResponse(verdicts=[audit_pb2.ChainVerdict(chain="cases", intact=True)]),
-        [audit_pb2.ChainVerdict(chain="cases", intact=True)],
-    ),
-    (
-        lambda client: client.review.delete_case("c1"),
-        review_pb2.DeleteCaseRequest(case_id="c1"),
-        review_pb2.DeleteCaseResponse(deleted_examinations=2),
-        review_pb2.DeleteCaseResponse(deleted_examinations=2),
-    ),
-    (
-        lambda client: client.review.examination("e1"),
-        review_pb2.GetExaminationRequest(examination_id="e1"),
-        review_pb2.GetExaminationResponse(examination=EXAMINATION),
-        EXAMINATION,
-    ),
-]
+def at() -> Iterator[Scripted]:
+    script = Script()
+    with serving_trust(script) as target:
+        yield script, target
 
 
 @both
-@pytest.mark.parametrize(("ask", "request_", "answer", "made"), ASKED)
-def test_each_method_asks_one_thing(
-    kind: Kind,
-    script: Script,
-    target: str,
-    ask: Callable[[Any], Any],
-    request_: Message,
-    answer: Message,
-    made: Any,
-) -> None:
-    name = request_.DESCRIPTOR.name.removesuffix("Request")
-    script.answers[name] = [answer]
-    found = asked(kind, target, ask)
-    assert script.asked == [(name, request_)]
-    assert (list(found) if isinstance(made, list) else found) == made
+def test_a_file_comes_in_pieces_and_breaks_off_with_an_error(kind: Kind, at: Scripted) -> None:
+    script, target = at
 
-
-@both
-def test_a_file_comes_in_pieces_and_breaks_off_with_an_error(kind: Kind, script: Script, target: str) -> None:
     def ask(client: Any) -> Any:
         return client.review.evidence_parts("c1", include_unfinished=True)
 
@@ -257,13 +183,11 @@ WRONG: list[tuple[Callable[[Any], Any], type[Exception], str]] = [
 
 
 @both
-@pytest.mark.parametrize(("ask", "error", "words"), WRONG)
-def test_what_no_server_takes_is_not_sent(
-    kind: Kind, script: Script, target: str, ask: Callable[[Any], Any], error: type[Exception], words: str
-) -> None:
-    with pytest.raises(error, match=words):
-        asked(kind, target, ask)
-    assert script.asked == []
+def test_what_no_server_takes_is_not_sent(kind: Kind, at: Scripted) -> None:
+    for ask, error, words in WRONG:
+        with pytest.raises(error, match=words):
+            asked(kind, at[1], ask)
+    assert at[0].asked == []
 
 
 def window(retry: RetryPolicy) -> Window[Any, Any, Any]:
@@ -315,33 +239,21 @@ def of_training(kind: Kind, target: str, ask: Callable[[Any], Any], **more: Any)
 
 
 @both
-def test_a_making_tells_how_far_it_has_come_and_ends_with_its_course(kind: Kind, served: Served) -> None:
+def test_a_making_tells_its_progress_and_may_take_longer_than_a_call(kind: Kind, served: Served) -> None:
     service, target = served
     told: list[tuple[int, int, int]] = []
 
-    def on_progress(now: training_pb2.CourseProgress) -> None:
-        told.append((now.stage, now.done, now.total))
+    def ask(training: Any, seed: int | None = 0) -> Any:
+        tell = told.append
+        return training.create_course(
+            "taster-90", ["lfw", "slow"], seed=seed, on_progress=lambda now: tell((now.stage, now.done, now.total))
+        )
 
-    def ask(training: Any) -> Any:
-        return training.create_course("taster-90", ["lfw", "slow"], seed=0, on_progress=on_progress)
-
-    # A making may take longer than a call.
     assert of_training(kind, target, ask, timeout_s=0.2).course_id == "c1"
     assert told == [(1, 1, 20), (1, 20, 20), (2, 1, 3), (2, 3, 3), (3, 1, 40), (3, 40, 40)]
-    (request,) = service.calls("CreateCourse")
-    assert (request.plan.name, list(request.datasets), request.HasField("seed"), request.seed) == (
-        "taster-90",
-        ["lfw", "slow"],
-        True,
-        0,
-    )
-    of_training(
-        kind,
-        target,
-        lambda training: training.create_course("taster-90", ["lfw"], learn_from=["c0"], exclude_photos=["ab"]),
-    )
-    request = service.calls("CreateCourse")[-1]
-    assert (request.HasField("seed"), list(request.learn_from), list(request.exclude_photos)) == (False, ["c0"], ["ab"])
+    of_training(kind, target, lambda training: ask(training, None))
+    requests = service.calls("CreateCourse")
+    assert [(one.plan.name, one.HasField("seed")) for one in requests] == [("taster-90", True), ("taster-90", False)]
 
 
 @both
@@ -350,8 +262,7 @@ def test_a_plan_is_a_name_or_a_file_or_a_message(kind: Kind, served: Served, tmp
     file = tmp_path / "plan.toml"
     file.write_text('title = "Größe"', encoding="utf-8")
     for plan in ("taster-90", file, training_pb2.PlanSource(toml="x = 1")):
-        found = of_training(kind, target, methodcaller("check_plan", plan, ["lfw"]))
-        assert (found.needs.people, found.missing) == (212, 0)
+        of_training(kind, target, methodcaller("check_plan", plan, ["lfw"]))
     sources = [request.plan for request in service.calls("CheckPlan")]
     assert [(one.name, one.toml) for one in sources] == [("taster-90", ""), ("", 'title = "Größe"'), ("", "x = 1")]
     with pytest.raises(FileNotFoundError):
@@ -384,56 +295,211 @@ def test_a_cohort_is_watched_until_nobody_asks_any_more(kind: Kind, served: Serv
             assert service.cancelled.wait(5)
 
 
-@both
-def test_every_kind_of_answer_goes_where_it_belongs(kind: Kind) -> None:
-    steps = [trial(step) for step in ("SEND_PROBE", "NOTE", "OBSERVE", "CHOOSE", "DECIDE", "TRIAGE", "RATE")]
-    service = ScriptedTraining(steps)
-    observed = training_pb2.Observation(component_id="nose", comparison=training_pb2.COMPARISON_NOT_VISIBLE)
-    listed = training_pb2.CandidateDecision(none=True, ratings={"x": -3})
-    quality = training_pb2.QualityDecision(usability=training_pb2.USABILITY_USABLE)
-    with serving_training(service) as target:
-        sent = of_training(kind, target, lambda training: training.submit_probe("s", "t1", b"photo"))
-        assert sent.step == training_pb2.TRIAL_STEP_NOTE
-        of_training(kind, target, lambda training: training.lock_notes("s", "t1", "a scar"))
-        following = of_training(kind, target, lambda training: training.lock_notes("s", "t1", [observed]))
-        assert following.step == training_pb2.TRIAL_STEP_CHOOSE
-        for answer in ("picture-2", listed, quality):
-            of_training(kind, target, methodcaller("submit_decision", "s", steps[3], answer))
-        with pytest.raises(TypeError, match="A decision is a PairRating"):
-            of_training(kind, target, lambda training: training.submit_decision("s", steps[3], 3))
-    assert service.calls("SubmitProbe")[0].image.data == b"photo"
-    assert [one.notes for one in service.calls("LockNotes")] == ["a scar", ""]
-    assert list(service.calls("LockNotes")[1].observations) == [observed]
-    decisions = service.calls("SubmitDecision")
-    assert [one.WhichOneof("answer") for one in decisions] == ["odd_picture_id", "candidates", "quality"]
-    assert not any(one.HasField("difficulty") or one.known_to_me for one in decisions)
-
-
-@both
-def test_reports_and_exports_come_in_pieces(kind: Kind, served: Served) -> None:
-    service, target = served
-    assert of_training(kind, target, lambda training: training.report(cohort_id="k1")) == b"{}"
-    assert of_training(kind, target, lambda training: training.report_parts(code="c", file="html")) == [
-        b"<",
-        b"p",
-        b">",
-    ]
-    assert of_training(kind, target, lambda training: training.export("k1", "xapi")) == b"a,b\n"
-    first, second = service.calls("GetTrainingReport")
-    assert (first.WhichOneof("whom"), first.file) == ("cohort_id", training_pb2.TRAINING_REPORT_FILE_JSON)
-    assert (second.code, second.file) == ("c", training_pb2.TRAINING_REPORT_FILE_HTML)
-    assert service.calls("ExportResults")[0].format == training_pb2.EXPORT_FORMAT_XAPI
+UNSENT: list[tuple[Callable[[Any], Any], type[Exception], str]] = [
+    (lambda training: training.report_parts(code="c", cohort_id="k1"), ValueError, "give one of them"),
+    (lambda training: training.report_parts(), ValueError, "give one of them"),
+    (lambda training: training.report_parts(code="c", file="pdf"), ValueError, "it can be 'json', 'html'"),
+    (lambda training: training.export_parts("k1", "badges"), ValueError, "it can be 'csv', 'xapi', 'ags', 'open-"),
+    (lambda training: training.submit_decision("s", trial("RATE"), 3), TypeError, "A decision is a PairRating"),
+]
 
 
 @both
 def test_what_cannot_be_asked_for_is_not_sent(kind: Kind, served: Served) -> None:
     service, target = served
-    with pytest.raises(ValueError, match="give one of them"):
-        of_training(kind, target, lambda training: training.report_parts(code="c", cohort_id="k1"))
-    with pytest.raises(ValueError, match="give one of them"):
-        of_training(kind, target, lambda training: training.report_parts())
-    with pytest.raises(ValueError, match="it can be 'json', 'html'"):
-        of_training(kind, target, lambda training: training.report_parts(code="c", file="pdf"))
-    with pytest.raises(ValueError, match="it can be 'csv', 'xapi', 'ags', 'open-badges'"):
-        of_training(kind, target, lambda training: training.export_parts("k1", "badges"))
+    for ask, error, words in UNSENT:
+        with pytest.raises(error, match=words):
+            of_training(kind, target, ask)
     assert service.requests == []
+
+
+# --- evaluations, and the files of reports ---------------------------------------------------------------------------
+
+
+FILES = {
+    evaluation_pb2.REPORT_FILE_JSON: b"{}",
+    evaluation_pb2.REPORT_FILE_SCORES_CSV: b"a,b\n",
+    evaluation_pb2.REPORT_FILE_CALIBRATION: b'{"version": 1}',
+}
+
+
+class ScriptedEvaluation(evaluation_pb2_grpc.EvaluationServiceServicer):
+    """Tells of two photos, then of a report: for `slow` later, for `silent` when it is cancelled, for `cut` never."""
+
+    def __init__(self) -> None:
+        self.requests: list[Any] = []
+        self.cancelled = threading.Event()
+
+    def ListDatasets(self, request: Any, context: Any) -> evaluation_pb2.ListDatasetsResponse:  # noqa: N802
+        return evaluation_pb2.ListDatasetsResponse(datasets=[evaluation_pb2.Dataset(name="lfw", available=True)])
+
+    def RunVerification(self, request: Any, context: Any) -> Iterator[evaluation_pb2.RunVerificationResponse]:  # noqa: N802
+        self.requests.append(request)
+        context.add_callback(self.cancelled.set)
+        for stage, done in enumerate((1, 2, 2), start=1):
+            progress = evaluation_pb2.EvaluationProgress(photos=done, total=2, stage=stage)  # type: ignore[arg-type]
+            yield evaluation_pb2.RunVerificationResponse(progress=progress)
+        if request.dataset == "silent":
+            self.cancelled.wait(10)
+        if request.dataset == "slow":
+            time.sleep(0.4)
+        if request.dataset in ("lfw", "slow"):
+            report = evaluation_pb2.ReportSummary(report_id="r1", dataset="lfw", summary="No error was seen.")
+            yield evaluation_pb2.RunVerificationResponse(report=report)
+
+    def RunIdentification(self, request: Any, context: Any) -> Iterator[evaluation_pb2.RunIdentificationResponse]:  # noqa: N802
+        self.requests.append(request)
+        yield evaluation_pb2.RunIdentificationResponse(report=evaluation_pb2.ReportSummary(report_id="r2"))
+
+    def ListReports(self, request: Any, context: Any) -> evaluation_pb2.ListReportsResponse:  # noqa: N802
+        pages = {"": (["r3", "r2"], "next"), "next": (["r1"], "")}
+        ids, token = pages[request.page_token]
+        reports = [evaluation_pb2.ReportSummary(report_id=one) for one in ids]
+        return evaluation_pb2.ListReportsResponse(reports=reports, next_page_token=token)
+
+    def GetReport(self, request: Any, context: Any) -> Iterator[evaluation_pb2.GetReportResponse]:  # noqa: N802
+        if request.report_id != "r1" or request.file not in FILES:
+            refuse(context, grpc.StatusCode.NOT_FOUND, "UNKNOWN_REPORT", 0.0)
+        report = evaluation_pb2.ReportSummary(report_id="r1", files=[*FILES, 99])  # type: ignore[list-item]
+        yield evaluation_pb2.GetReportResponse(report=report)
+        for byte in FILES[request.file]:
+            yield evaluation_pb2.GetReportResponse(content=bytes([byte]))
+
+    def DeleteReport(self, request: Any, context: Any) -> evaluation_pb2.DeleteReportResponse:  # noqa: N802
+        self.requests.append(request)
+        return evaluation_pb2.DeleteReportResponse()
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> Iterator[tuple[ScriptedEvaluation, str]]:
+    """The service, and where it is served."""
+    server, service = grpc.server(ThreadPoolExecutor(4)), ScriptedEvaluation()
+    evaluation_pb2_grpc.add_EvaluationServiceServicer_to_server(service, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield service, f"127.0.0.1:{port}"
+    server.stop(None).wait()
+
+
+Evaluation = tuple[ScriptedEvaluation, str]
+
+
+def verified(kind: Kind, target: str, dataset: str, told: list[tuple[int, int]], **more: Any) -> Any:
+    def ask(client: Any) -> Any:
+        return client.run_verification(dataset, seed=7, on_progress=lambda done, total: told.append((done, total)))
+
+    return asked(kind, target, ask, **more)
+
+
+@both
+def test_a_verification_ends_with_its_report_however_long_it_takes(kind: Kind, evaluation: Evaluation) -> None:
+    service, target = evaluation
+    told: list[tuple[int, int]] = []
+    assert verified(kind, target, "slow", told, timeout_s=0.2).report_id == "r1"
+    assert told == [(1, 2), (2, 2), (2, 2)]
+    assert (service.requests[-1].dataset, service.requests[-1].seed) == ("slow", 7)
+    with pytest.raises(FrApiError, match="ended the evaluation without a report") as caught:
+        verified(kind, target, "cut", [])
+    assert caught.value.reason == "CONNECTION_LOST"
+
+
+def test_ctrl_c_ends_the_evaluation_on_the_server(evaluation: Evaluation) -> None:
+    service, target = evaluation
+    service.cancelled.clear()
+
+    def interrupted(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with Client(target) as client:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            client.run_verification("silent", on_progress=interrupted)
+        assert service.cancelled.wait(5)
+        assert caught.tb is not None  # which holds what was open: no collector has ended it
+
+
+def test_a_task_that_is_cancelled_ends_the_evaluation_on_the_server(evaluation: Evaluation) -> None:
+    service, target = evaluation
+    service.cancelled.clear()
+
+    async def run() -> None:
+        begun = asyncio.Event()
+        async with AsyncClient(target) as client:
+            running = client.run_verification("silent", on_progress=lambda done, total: begun.set())
+            task = asyncio.create_task(running)
+            await begun.wait()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            assert await asyncio.to_thread(service.cancelled.wait, 5)
+
+    asyncio.run(run())
+
+
+@both
+def test_the_rest_of_the_service_is_asked_as_it_is_told(kind: Kind, evaluation: Evaluation) -> None:
+    service, target = evaluation
+    made = asked(kind, target, lambda client: client.run_identification("lfw", gallery_sizes=[100, 1000]))
+    listed = asked(kind, target, lambda client: client.reports(page_size=2))
+    file = asked(kind, target, lambda client: client.report("r1", "scores"))
+    (dataset,) = asked(kind, target, lambda client: client.datasets())
+    assert (made.report_id, [one.report_id for one in listed]) == ("r2", ["r3", "r2", "r1"])
+    assert (file.content, dataset.name) == (b"a,b\n", "lfw")
+    assert list(service.requests[-1].gallery_sizes) == [100, 1000]
+    assert not service.requests[-1].HasField("seed")
+
+
+def test_the_files_that_a_report_has_are_written_for_their_owner_alone(evaluation: Evaluation, tmp_path: Path) -> None:
+    out = tmp_path / "lfw"
+    code, printed, error = fr_at(evaluation[1], "report", "get", "r1", "--out", out, "--json")
+    assert (code, json.loads(printed)["files"]) == (0, ["report.json", "scores.csv", "calibration.json"]), error
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == {
+        "report.json": b"{}",
+        "scores.csv": b"a,b\n",
+        "calibration.json": b'{"version": 1}',
+    }
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (out, out / "scores.csv")] == [0o700, 0o600]
+    assert refused_with(fr_at(evaluation[1], "report", "get", "r1", "--out", out)) == "FILE_EXISTS"
+    (tmp_path / "empty").mkdir()
+    assert fr_at(evaluation[1], "report", "get", "r1", "--out", tmp_path / "empty")[0] == 1
+    assert fr_at(evaluation[1], "report", "get", "r1", "--out", tmp_path / "one", "--file", "calibration")[0] == 0
+    assert [file.name for file in (tmp_path / "one").iterdir()] == ["calibration.json"]
+
+
+def test_a_command_tells_that_figures_follow_the_photos_and_deletes_a_report(evaluation: Evaluation) -> None:
+    service, target = evaluation
+    code, _, error = fr_at(target, "report", "verification", "lfw")
+    assert (code, error.count("The server now computes the figures")) == (0, 1)
+    asked = len(service.requests)
+    assert fr_at(target, "report", "delete", "r8")[0] == 1  # nobody said yes
+    assert len(service.requests) == asked
+    assert fr_at(target, "report", "delete", "r8", "--yes") == (0, "Deleted report r8.\n", "")
+    assert service.requests[-1] == evaluation_pb2.DeleteReportRequest(report_id="r8")
+
+
+@pytest.mark.parametrize("words", [("r9",), ("r1", "--file", "json", "--file", "html")])
+def test_what_is_not_there_leaves_nothing_behind(
+    evaluation: Evaluation, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    assert refused_with(fr_at(evaluation[1], "report", "get", *words, "--out", tmp_path / "report")) == "UNKNOWN_REPORT"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_threshold_and_its_rates_exclude_each_other() -> None:
+    face = common_pb2.Embedding()
+    assert requests.compare(face, face, "error", None, 0.001).WhichOneof("criterion") == "target_fmr"
+    assert requests.compare(face, face, "error", None, None).WhichOneof("criterion") is None
+    found = requests.search("g", SearchItem(face, target_fpir=0.01))
+    assert (found.WhichOneof("criterion"), found.target_fpir) == ("target_fpir", 0.01)
+    assert requests.search("g", SearchItem(face, threshold=0.0)).WhichOneof("criterion") == "threshold"
+    with pytest.raises(ValueError, match="threshold and target_fmr contradict each other"):
+        requests.compare(face, face, "error", 0.0, 0.001)
+    with pytest.raises(ValueError, match="target_fmr and target_fpir contradict each other"):
+        requests.search("g", SearchItem(face, target_fmr=0.001, target_fpir=0.01))
+
+
+def test_an_empty_file_is_no_calibration(tmp_path: Path) -> None:
+    file = tmp_path / "calibration.json"
+    file.write_bytes(b"\n")
+    code, _, error = fr_at("localhost:1", "gallery", "calibrate", "g", file)
+    assert (code, error) == (1, f"FILE_UNREADABLE: {file} is empty.\n")
+    file.write_bytes(b"\xff")
+    assert "is not text in UTF-8" in fr_at("localhost:1", "gallery", "calibrate", "g", file)[2]
