@@ -14,7 +14,6 @@ import pytest
 from fr_core.errors import BackupUnusable, CalibrationInvalid, StorageLow, StoreCorrupt, UnknownGallery
 from fr_core.gallery.backup import files
 from fr_core.gallery.backup.restore import restore
-from fr_core.gallery.backup.saved import saved_store
 from fr_core.gallery.backup.take import back_up
 from fr_core.gallery.backup.verify import reading, verify
 from fr_core.gallery.galleries import Galleries
@@ -74,12 +73,10 @@ def test_it_is_kept_as_it_was_set(galleries: Galleries, folder: Path) -> None:
         assert (without.calibration_sha256, without.version) == (None, 6)
         assert again.set_calibration("g", None) == without
         assert again.calibration("g") is None
-
-
-def test_it_goes_with_its_gallery(galleries: Galleries, folder: Path) -> None:
-    galleries.delete("g")
-    galleries.create("g", "", MODEL, 4)
-    assert galleries.calibration("g") is None
+        again.set_calibration("g", of(TEXT))
+        again.delete("g")
+        again.create("g", "", MODEL, 4)
+        assert again.calibration("g") is None  # it went with its gallery
     verify(folder, KEY)
 
 
@@ -135,7 +132,14 @@ def test_one_that_is_altered_meanwhile_is_not_returned(galleries: Galleries, fol
     assert refused.value.metadata == {"check": "calibration"}
 
 
-def test_it_stays_under_another_key(galleries: Galleries, folder: Path) -> None:
+def test_it_stays_under_another_key_and_is_carried_by_backups(
+    galleries: Galleries, folder: Path, tmp_path: Path
+) -> None:
+    back_up(folder, KEY, tmp_path / "out", tmp_path / "keys", NOW)
+    restore(tmp_path / "out", tmp_path / "keys", KEY, tmp_path / "new")
+    with opened(tmp_path / "new") as again:
+        assert (again.calibration("g"), again.calibration("h")) == (TEXT, None)
+        assert again.get("g") == galleries.get("g")
     galleries.close()
     with closing(GalleryStore(folder, KEY)) as store:
         store.rotate(OTHER_KEY)
@@ -143,40 +147,19 @@ def test_it_stays_under_another_key(galleries: Galleries, folder: Path) -> None:
         assert again.calibration("g") == TEXT
 
 
-# --- backups ------------------------------------------------------------------------------------------------
-
-
-def test_backups_carry_it(galleries: Galleries, folder: Path, tmp_path: Path) -> None:
-    back_up(folder, KEY, tmp_path / "out", tmp_path / "keys", NOW)
-    restore(tmp_path / "out", tmp_path / "keys", KEY, tmp_path / "new")
-    with opened(tmp_path / "new") as again:
-        assert again.calibration("g") == TEXT
-        assert again.get("g") == galleries.get("g")
-        assert again.calibration("h") is None
-
-
 @pytest.mark.parametrize("sql", ALTERED)
-def test_one_that_was_altered_in_a_backup_is_noticed(
-    galleries: Galleries, folder: Path, tmp_path: Path, sql: str
-) -> None:
+@pytest.mark.usefixtures("galleries")
+def test_one_that_was_altered_in_a_backup_is_noticed(folder: Path, tmp_path: Path, sql: str) -> None:
     back_up(folder, KEY, tmp_path / "out", tmp_path / "keys", NOW)
     with closing(apsw.Connection(str(tmp_path / "out"))) as connection:
         connection.execute(sql).fetchall()
-    with (
-        pytest.raises(BackupUnusable) as refused,
-        saved_store(tmp_path / "out", tmp_path / "keys", KEY),
-    ):
-        pass
-    assert refused.value.metadata == {"check": "calibration"}
     with pytest.raises(BackupUnusable) as refused:
         restore(tmp_path / "out", tmp_path / "keys", KEY, tmp_path / "new")
     assert refused.value.metadata == {"check": "calibration"}
     assert not (tmp_path / "new").exists()
 
 
-def test_a_backup_of_before_there_were_calibrations_comes_back(
-    galleries: Galleries, folder: Path, tmp_path: Path
-) -> None:
+def test_a_backup_without_calibrations_comes_back(galleries: Galleries, folder: Path, tmp_path: Path) -> None:
     galleries.set_calibration("g", None)
     back_up(folder, KEY, tmp_path / "today", tmp_path / "keys", NOW)
     first = replace(files.BACKUP_FILE, formats=files.BACKUP_FILE.formats[:1])
