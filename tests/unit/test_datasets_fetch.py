@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 import tarfile
 import threading
 import zipfile
@@ -15,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from fr_core.download import ATTEMPTS
 from fr_datasets import archives, manifests
@@ -135,18 +136,15 @@ def parts_in(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.suffix == ".part"]
 
 
-# --- downloads ------------------------------------------------------------------------------------------------
+def brought(server: Server, folder: Path, *paths: str, told: Told | None = None) -> bytes:
+    return download(a_file(server, *(paths or ("/a",))), folder, told or Told()).read_bytes()
 
 
-def test_a_file_comes_whole_with_its_progress(server: Server, tmp_path: Path) -> None:
+def test_a_file_comes_whole_with_its_progress_and_either_checksum(server: Server, tmp_path: Path) -> None:
     told = Told()
-    path = download(a_file(server, "/a"), tmp_path, told)
-    assert path.read_bytes() == BODY
+    assert brought(server, tmp_path, told=told) == BODY
     assert (told.totals, told.bytes, told.finished) == ([len(BODY)], [len(BODY)], 1)
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_file_with_an_md5_is_verified_too(server: Server, tmp_path: Path) -> None:
+    assert len(list(tmp_path.iterdir())) == 1
     right = replace(a_file(server, "/a"), checksum="md5:" + hashlib.md5(BODY).hexdigest())
     assert download(right, tmp_path, Told()).read_bytes() == BODY
     with pytest.raises(ChecksumMismatch, match="md5"):
@@ -154,10 +152,9 @@ def test_a_file_with_an_md5_is_verified_too(server: Server, tmp_path: Path) -> N
 
 
 def test_a_connection_that_breaks_off_is_taken_up_where_it_broke(server: Server, tmp_path: Path) -> None:
-    server.cut_after = len(BODY) // 3
+    third = server.cut_after = len(BODY) // 3
     told = Told()
-    assert download(a_file(server, "/a"), tmp_path, told).read_bytes() == BODY
-    third = len(BODY) // 3
+    assert brought(server, tmp_path, told=told) == BODY
     assert server.asked == [("/a", None), *(("/a", f"bytes={n * third}-") for n in (1, 2, 3))]
     assert told.bytes == [third, 2 * third, 3 * third, len(BODY)]
 
@@ -165,29 +162,24 @@ def test_a_connection_that_breaks_off_is_taken_up_where_it_broke(server: Server,
 def test_what_came_before_a_failure_is_kept_for_the_next_call(server: Server, tmp_path: Path) -> None:
     server.cut_after = 1000
     with pytest.raises(FetchFailed, match=r"broke off after 5000 of 1048576 bytes"):
-        download(a_file(server, "/a"), tmp_path, Told())
+        brought(server, tmp_path)
     assert [part.stat().st_size for part in parts_in(tmp_path)] == [1000 * ATTEMPTS]
     server.cut_after = None
     server.asked.clear()
-    assert download(a_file(server, "/a"), tmp_path, Told()).read_bytes() == BODY
+    assert brought(server, tmp_path) == BODY
     assert server.asked == [("/a", "bytes=5000-")]
 
 
-def test_a_server_without_ranges_gives_the_whole_again(server: Server, tmp_path: Path) -> None:
-    server.cut_after = 1000
-    server.ranges = False
-    with pytest.raises(FetchFailed, match="broke off after 1000"):
-        download(a_file(server, "/a"), tmp_path, Told())
-    server.cut_after = None
-    assert download(a_file(server, "/a"), tmp_path, Told()).read_bytes() == BODY
-
-
-def test_a_server_that_gives_another_range_is_not_believed(server: Server, tmp_path: Path) -> None:
-    server.cut_after = 1000
-    server.ranges = "wrong"
-    with pytest.raises(FetchFailed, match="another range"):
-        download(a_file(server, "/a"), tmp_path, Told())
+@pytest.mark.parametrize(("ranges", "what"), [(False, "broke off after 1000"), ("wrong", "another range")])
+def test_a_server_without_ranges_gives_the_whole_again(
+    server: Server, tmp_path: Path, ranges: bool | str, what: str
+) -> None:
+    server.cut_after, server.ranges = 1000, ranges
+    with pytest.raises(FetchFailed, match=what):
+        brought(server, tmp_path)
     assert [part.stat().st_size for part in parts_in(tmp_path)] == [1000]
+    server.cut_after, server.ranges = None, False
+    assert brought(server, tmp_path) == BODY
 
 
 def test_a_part_that_is_whole_already_is_verified(server: Server, tmp_path: Path) -> None:
@@ -200,25 +192,20 @@ def test_a_part_that_is_whole_already_is_verified(server: Server, tmp_path: Path
 def test_a_wrong_file_is_removed_and_the_next_source_is_asked(server: Server, tmp_path: Path) -> None:
     server.files |= {"/wrong": BODY + b"x", "/right": BODY}
     with pytest.raises(ChecksumMismatch, match="sha256"):
-        download(a_file(server, "/wrong"), tmp_path, Told())
+        brought(server, tmp_path, "/wrong")
     assert list(tmp_path.iterdir()) == []
-    assert download(a_file(server, "/wrong", "/absent", "/right"), tmp_path, Told()).read_bytes() == BODY
-
-
-def test_each_source_and_why_it_failed_is_told(server: Server, tmp_path: Path) -> None:
-    file = a_file(server, "/absent")
-    closed = replace(file, sources=(*file.sources, "http://127.0.0.1:1/a"))
+    absent = a_file(server, "/absent")
     with pytest.raises(FetchFailed) as caught:
-        download(closed, tmp_path, Told())
+        download(replace(absent, sources=(*absent.sources, "http://127.0.0.1:1/a")), tmp_path, Told())
     assert f"[{server.url('/absent')}: the server answered 404 Not Found]" in caught.value.what
     assert "[http://127.0.0.1:1/a: the download failed: " in caught.value.what
+    assert brought(server, tmp_path, "/wrong", "/absent", "/right") == BODY
 
 
 def test_redirects_are_followed_and_what_is_missing_is_asked_there(server: Server, tmp_path: Path) -> None:
-    server.files["/moved"] = BODY
-    server.redirects["/a"] = "/moved"
+    server.files["/moved"], server.redirects["/a"] = BODY, "/moved"
     server.cut_after = len(BODY) // 2
-    assert download(a_file(server, "/a"), tmp_path, Told()).read_bytes() == BODY
+    assert brought(server, tmp_path) == BODY
     assert server.asked[2:] == [("/a", f"bytes={len(BODY) // 2}-"), ("/moved", f"bytes={len(BODY) // 2}-")]
 
 
@@ -226,14 +213,14 @@ def test_redirects_are_followed_and_what_is_missing_is_asked_there(server: Serve
 def test_a_redirect_in_a_circle_or_to_a_file_is_refused(server: Server, tmp_path: Path, place: str) -> None:
     server.redirects["/a"] = place
     with pytest.raises(FetchFailed, match="the server answered 302"):
-        download(a_file(server, "/a"), tmp_path, Told())
+        brought(server, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("promised", [str(len(BODY) + 1), "9" * 5000, "many"])
 def test_a_length_that_is_wrong_or_none_does_no_harm(server: Server, tmp_path: Path, promised: str) -> None:
     server.promised = promised
-    assert download(a_file(server, "/a"), tmp_path, Told()).read_bytes() == BODY
+    assert brought(server, tmp_path) == BODY
 
 
 def test_a_full_disk_is_told_and_no_other_source_is_asked(server: Server, tmp_path: Path) -> None:
@@ -381,23 +368,19 @@ def test_a_file_that_is_there_and_another_is_not_overwritten(manifest: Manifest,
     assert (tmp_path / "pairs.txt").read_text() == "mine"
 
 
-def test_the_command_fetches_checks_and_links(
+def test_the_command_fetches_checks_and_links_what_holds(
     manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FR_HOME", str(tmp_path))
-    monkeypatch.setattr(manifests, "load_manifest", lambda name: manifest)
-    result = CliRunner().invoke(dataset, ["fetch", "lfw", "--accept-terms", "--json"])
-    place = tmp_path / "datasets" / "lfw"
-    assert json.loads(result.stdout) == {"dataset": "lfw", "root": str(place), "counts": {"pairs": 2, "mated": 1}}
-    assert "Fetching lfw.tgz" in result.stderr
-    assert find_link("lfw", tmp_path / "datasets") == Link(place)
+    def run(counts: dict[str, int]) -> Result:
+        monkeypatch.setattr(manifests, "load_manifest", lambda name: replace(manifest, counts=counts))
+        return CliRunner().invoke(dataset, ["fetch", "lfw", "--accept-terms", "--json"])
 
-
-def test_the_command_links_nothing_that_does_not_hold(
-    server: Server, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
     monkeypatch.setenv("FR_HOME", str(tmp_path))
-    monkeypatch.setattr(manifests, "load_manifest", lambda name: replace(manifest, counts={"pairs": 3}))
-    result = CliRunner().invoke(dataset, ["fetch", "lfw", "--accept-terms"])
+    result = run({"pairs": 3})
     assert (result.exit_code, "DATASET_INCOMPLETE: " in result.stderr) == (1, True)
     assert read_links(tmp_path / "datasets") == {}
+    shutil.rmtree(tmp_path / "datasets")
+    result, place = run(counts := {"pairs": 2, "mated": 1}), tmp_path / "datasets" / "lfw"
+    assert json.loads(result.stdout) == {"dataset": "lfw", "root": str(place), "counts": counts}
+    assert "Fetching lfw.tgz" in result.stderr
+    assert find_link("lfw", tmp_path / "datasets") == Link(place)
