@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -271,15 +271,17 @@ def test_lfw_photos_lie_in_the_root_or_in_one_folder_of_the_archives(tmp_path: P
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
-def test_lfw_view_1_has_one_block_and_no_folds_and_people_of_its_own(tmp_path: Path, part: str) -> None:
+def test_lfw_view_1_has_one_block_and_no_folds_and_people_of_its_own(
+    tmp_path: Path, part: Literal["train", "test"]
+) -> None:
     touch(tmp_path / "lfw", *PHOTOS)
     write(tmp_path, f"pairsDev{part.title()}.txt", TRAIN["pairsDevTrain.txt"])
-    found = lfw.view1(tmp_path, "train" if part == "train" else "test")
+    found = lfw.view1(tmp_path, part)
     assert found.name == f"lfw/view1-{part}"
+    first = "Ada_A_0001.jpg"
     assert [(pair.a.name, pair.b.name, pair.mated, pair.fold) for pair in found.pairs] == [
-        ("Ada_A_0001.jpg", "Ada_A_0003.jpg", True, None),
-        ("Ada_A_0001.jpg", "Bo_0002.jpg", False, None),
-    ]
+        (first, "Ada_A_0003.jpg", True, None), (first, "Bo_0002.jpg", False, None)
+    ]  # fmt: skip
     assert lfw.contents(tmp_path) == {f"view1_{part}_pairs": 2}
     people = lfw.view1_people(laid(tmp_path, "view 1 people"), "test").people
     assert [(person.identity, len(person.photos)) for person in people] == [("Ada_A", 2), ("Bo", 1)]
@@ -292,11 +294,8 @@ def test_celeba_pairs_lie_in_folders_of_identities_and_deepface_pairs_beside_the
         VerificationPair(images / "7/a.jpg", images / "7/b.jpg", True, people=("7", "7")),
         VerificationPair(images / "7/a.jpg", images / "8/c.jpg", False, people=("7", "8")),
     )
-    root = laid(tmp_path / "deepface", "deepface")
-    assert deepface.pairs(root).pairs == (
-        VerificationPair(root / "a.jpg", root / "b.jpg", True),
-        VerificationPair(root / "a.jpg", root / "c.jpg", False),
-    )
+    a, b, c = (laid(tmp_path / "deepface", "deepface") / f"{name}.jpg" for name in "abc")
+    assert deepface.pairs(tmp_path / "deepface").pairs == (VerificationPair(a, b, True), VerificationPair(a, c, False))
 
 
 def test_calfw_folds_of_mated_pairs_are_the_lists_and_others_are_dealt(tmp_path: Path) -> None:
@@ -306,9 +305,8 @@ def test_calfw_folds_of_mated_pairs_are_the_lists_and_others_are_dealt(tmp_path:
     write(tmp_path, "pairs_CALFW.txt", two_lines(*mated, *others))
     found = cross_lfw.calfw(tmp_path).pairs
     assert [(pair.mated, pair.fold) for pair in found] == [
-        *((True, fold) for fold in (2, 1, 2, 1)),
-        *((False, fold) for fold in (1, 1, 2, 2)),
-    ]
+        *((True, fold) for fold in (2, 1, 2, 1)), *((False, fold) for fold in (1, 1, 2, 2))
+    ]  # fmt: skip
     assert found[0].b == tmp_path / "aligned images/A_0002.jpg"
     assert cross_lfw.calfw(tmp_path).counts == {"pairs": 8, "mated": 4}
 
@@ -351,14 +349,11 @@ def test_pairs_of_ones_own_may_have_folds(tmp_path: Path, column: str, folds: li
 def test_ijb_templates_hold_media_landmarks_and_pairs(tmp_path: Path) -> None:
     found = ijb.templates(laid(tmp_path, "ijbc"), "ijbc")
     assert found.photos == ("1.jpg", "2.jpg", "3.jpg")
-    assert found.templates.tolist() == [11, 11, 12]
-    assert found.media.tolist() == [901, 902, 903]
-    assert found.landmarks.shape == (3, 5, 2)
-    assert found.landmarks.dtype == np.float32
+    assert (found.templates.tolist(), found.media.tolist()) == ([11, 11, 12], [901, 902, 903])
+    assert (found.landmarks.shape, found.landmarks.dtype) == ((3, 5, 2), np.float32)
     assert found.landmarks[0, :2].tolist() == [[30.5, 51.5], [65.5, 51.0]]
     assert found.scores.tolist() == pytest.approx([0.99] * 3)
-    assert found.pairs.tolist() == [[11, 12], [11, 11]]
-    assert found.mated.tolist() == [False, True]
+    assert (found.pairs.tolist(), found.mated.tolist()) == ([[11, 12], [11, 11]], [False, True])
     assert found.counts == {"photos": 3, "templates": 2, "pairs": 2, "mated": 1}
 
 
@@ -383,19 +378,22 @@ def test_people_of_ones_own_lie_in_folders_with_labels_and_conditions(tmp_path: 
             people_folder.people(tmp_path)
     (tmp_path / "labels.csv").unlink()
     assert people_folder.people(tmp_path).people[0].labels == {}
-    touch(tmp_path, "group.JPG")
-    with pytest.raises(DatasetError, match=r"group\.JPG is in no person's folder"):
-        people_folder.people(tmp_path)
 
 
-def test_people_without_photos_or_with_other_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetMissing, match="no folder of a person"):
-        people_folder.people(tmp_path)
-    (tmp_path / "Bo").mkdir()
-    with pytest.raises(DatasetMissing, match="holds no photo"):
-        people_folder.people(tmp_path)
-    touch(tmp_path, "Bo/notes.txt")
-    with pytest.raises(DatasetError, match=r"notes\.txt is not a photo"):
+@pytest.mark.parametrize(
+    ("names", "what"),
+    [
+        ((), "no folder of a person"),
+        (("Bo/.hidden",), "holds no photo"),
+        (("Bo/notes.txt",), r"notes\.txt is not a photo"),
+        (("Bo/1.png", "group.JPG"), r"group\.JPG is in no person's folder"),
+    ],
+)
+def test_people_without_photos_or_with_other_files_are_refused(
+    tmp_path: Path, names: tuple[str, ...], what: str
+) -> None:
+    touch(tmp_path, *names)
+    with pytest.raises(DatasetError, match=what):
         people_folder.people(tmp_path)
 
 
@@ -440,10 +438,10 @@ def test_london_people_have_a_neutral_and_a_smiling_photo(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["celeba_wild", "deepface", "groups", "london", "nonface", "odd_formats"])
 def test_the_test_data_are_what_the_manifests_promise(testdata: Path, name: str) -> None:
     assert check(load_manifest(name), testdata / name) == load_manifest(name).counts
+    assert london.people(testdata / "london").people[0].labels["face_age"] == "24"
 
 
 def test_two_folds_of_lfw_are_a_part_of_it(testdata: Path) -> None:
-    assert london.people(testdata / "london").people[0].labels["face_age"] == "24"
     with pytest.raises(DatasetError, match=r"sha256|1200 pairs of 6000"):
         check(load_manifest("lfw"), testdata / "lfw")
     assert check(load_manifest("lfw"), testdata / "lfw", partial=True)["pairs"] == 1200
