@@ -92,30 +92,14 @@ def test_pairs_show_both_photos_at_each_step(kind: ExerciseKind) -> None:
 
 
 def test_the_probe_is_shown_before_the_candidates_are() -> None:
-    exercise = exercise_of(ExerciseKind.CANDIDATES)
+    exercise, own = exercise_of(ExerciseKind.CANDIDATES), exercise_of(ExerciseKind.OWN_PROBE)
+    probe, candidates = ("probe", Role.PROBE), [("ca", Role.CANDIDATE), ("cb", Role.CANDIDATE)]
     ids = ("probe", "ca", "cb")
-    assert ids_of(exercise.prompt(Step.NOTE, ids, None)) == [("probe", Role.PROBE)]
-    assert ids_of(exercise.prompt(Step.DECIDE, ids, None)) == [
-        ("probe", Role.PROBE),
-        ("ca", Role.CANDIDATE),
-        ("cb", Role.CANDIDATE),
-    ]
-
-
-def test_an_own_probe_shows_candidates_at_the_decision_alone() -> None:
-    exercise = exercise_of(ExerciseKind.OWN_PROBE)
-    assert ids_of(exercise.prompt(Step.SEND_PROBE, (), None)) == []
-    assert ids_of(exercise.prompt(Step.NOTE, ("ca", "cb"), None)) == []
-    assert ids_of(exercise.prompt(Step.DECIDE, ("ca", "cb"), None)) == [("ca", Role.CANDIDATE), ("cb", Role.CANDIDATE)]
-
-
-@pytest.mark.parametrize("same", [True, False])
-def test_the_advice_is_that_of_the_key(same: bool) -> None:
-    prompt = exercise_of(ExerciseKind.AIDED).prompt(Step.RATE_AGAIN, ("pa", "pb"), PairKey(True, 0.4, advice_same=same))
-    assert prompt.advice is not None
-    assert prompt.advice.same is same
-    assert ("one person" in render(prompt.advice.text), "two people" in render(prompt.advice.text)) == (same, not same)
-    assert "can be wrong" in render(prompt.advice.text)
+    assert ids_of(exercise.prompt(Step.NOTE, ids, None)) == [probe]
+    assert ids_of(exercise.prompt(Step.DECIDE, ids, None)) == [probe, *candidates]
+    assert ids_of(own.prompt(Step.SEND_PROBE, (), None)) == []
+    assert ids_of(own.prompt(Step.NOTE, ids[1:], None)) == []
+    assert ids_of(own.prompt(Step.DECIDE, ids[1:], None)) == candidates
 
 
 @pytest.mark.parametrize(
@@ -141,17 +125,20 @@ def test_every_order_is_as_likely_as_any_other(kind: ExerciseKind, photos: int, 
 # --- pairs ---------------------------------------------------------------------------------------------------
 
 
+ONE, TWO = "both photos show one person.", "the photos show two people."
+
+
 @pytest.mark.parametrize("kind", sorted(PAIRS - {ExerciseKind.AIDED}))
 @pytest.mark.parametrize(
     ("key", "rating", "answer", "correct", "text"),
     [
-        (MATED, 3, "same", True, "Right: both photos show one person."),
-        (MATED, 1, "same", True, "Right: both photos show one person."),
-        (MATED, -1, "different", False, "Not right: both photos show one person."),
-        (MATED, 0, "undecided", None, "Undecided: both photos show one person."),
-        (NONMATED, -3, "different", True, "Right: the photos show two people."),
-        (NONMATED, 2, "same", False, "Not right: the photos show two people."),
-        (NONMATED, 0, "undecided", None, "Undecided: the photos show two people."),
+        (MATED, 3, "same", True, f"Right: {ONE}"),
+        (MATED, 1, "same", True, f"Right: {ONE}"),
+        (MATED, -1, "different", False, f"Not right: {ONE}"),
+        (MATED, 0, "undecided", None, f"Undecided: {ONE}"),
+        (NONMATED, -3, "different", True, f"Right: {TWO}"),
+        (NONMATED, 2, "same", False, f"Not right: {TWO}"),
+        (NONMATED, 0, "undecided", None, f"Undecided: {TWO}"),
     ],
 )
 def test_ratings_of_pairs(
@@ -178,13 +165,13 @@ def test_the_machine_says_same_above_a_likelihood_ratio_of_1(log10_lr: float | N
             PairKey(False, 0.5, 1.0, advice_same=True),
             (PairRating(-2, 0.1), PairRating(1, 0.6)),
             Graded("different", "same", False, 1, -2, 0.6, "same", 0.5, 1.0, "same"),
-            "Not right: the photos show two people. The machine's opinion was wrong.",
+            f"Not right: {TWO} The machine's opinion was wrong.",
         ),
         (
             PairKey(True, 0.5, advice_same=True),
             (PairRating(0), PairRating(0)),
             Graded("same", "undecided", None, 0, 0, None, "same", 0.5),
-            "Undecided: both photos show one person. The machine's opinion was right.",
+            f"Undecided: {ONE} The machine's opinion was right.",
         ),
     ],
 )
@@ -225,32 +212,26 @@ def decide(key: ListKey, choice: ListChoice, picture_id: str | None, own: bool) 
 
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize(
-    ("mate", "choice", "picture_id", "answer", "correct", "opening"),
+    ("mate", "picture_id", "answer", "correct", "opening"),
     [
-        (2, ListChoice.CANDIDATE, "x", "candidate:2", True, "Right"),
-        (2, ListChoice.CANDIDATE, "y", "candidate:0", False, "Not right"),
-        (2, ListChoice.NONE, None, "none", False, "Not right"),
-        (2, ListChoice.INCONCLUSIVE, None, "inconclusive", None, "Inconclusive, which is neither right nor wrong"),
-        (None, ListChoice.CANDIDATE, "y", "candidate:0", False, "Not right"),
-        (None, ListChoice.NONE, None, "none", True, "Right"),
-        (None, ListChoice.INCONCLUSIVE, None, "inconclusive", None, "Inconclusive, which is neither right nor wrong"),
+        (2, "x", "candidate:2", True, "Right"),
+        (2, "y", "candidate:0", False, "Not right"),
+        (2, None, "none", False, "Not right"),
+        (2, None, "inconclusive", None, "Inconclusive, which is neither right nor wrong"),
+        (None, "y", "candidate:0", False, "Not right"),
+        (None, None, "none", True, "Right"),
+        (None, None, "inconclusive", None, "Inconclusive, which is neither right nor wrong"),
     ],
 )
 def test_decisions_on_lists(
-    own: bool,
-    mate: int | None,
-    choice: ListChoice,
-    picture_id: str | None,
-    answer: str,
-    correct: bool | None,
-    opening: str,
+    own: bool, mate: int | None, picture_id: str | None, answer: str, correct: bool | None, opening: str
 ) -> None:
+    choice = ListChoice(answer.partition(":")[0])
     graded, reveal = decide(ListKey(mate, SIMILARITIES), choice, picture_id, own)
     truth, rank = ("absent", None) if mate is None else ("mate:2", 2)
     assert graded == Graded(truth, answer, correct, machine="candidate:0", mate_rank=rank, candidates=3)
     where = "none of the candidates" if mate is None else "candidate 1"
-    text = f"{opening}: {where} is the person searched for."
-    require_told(reveal, correct, text, SHOWN, "" if mate is None else "x")
+    require_told(reveal, correct, f"{opening}: {where} is the person searched for.", SHOWN, "" if mate is None else "x")
 
 
 @pytest.mark.parametrize("mate", [None, 2])
@@ -272,57 +253,28 @@ def test_equal_similarities_rank_in_the_order_of_the_item() -> None:
         assert (graded.machine, graded.mate_rank) == ("candidate:1", rank)
 
 
-def test_a_search_that_found_nobody_is_graded() -> None:
-    given: list[Given] = [ProbeSent("0" * 64), Notes("a scar"), ListDecision(ListChoice.NONE, None)]
-    graded, reveal = told(ExerciseKind.OWN_PROBE, ListKey(None, ()), given, (), ())
-    assert graded == Graded("absent", "none", True)
-    require_told(reveal, True, "Right: none of the candidates is the person searched for.")
-
-
 # --- triage --------------------------------------------------------------------------------------------------
 
+FINE, BAD = TriageKey(Usability.USABLE, None, 0.0), TriageKey(Usability.REJECT, Degraded.POSE, 50.0)
 BLURRED = TriageKey(Usability.LIMITED, Degraded.BLUR, 2.0)
+RESERVE = "the photo can be used with reserve, for it is blurred."
 
 
 @pytest.mark.parametrize(
-    ("key", "given", "graded", "text"),
+    ("key", "answer", "named", "reasons", "text"),
     [
-        (
-            TriageKey(Usability.USABLE, None, 0.0),
-            Triage(Usability.USABLE),
-            Graded("usable", "usable", True),
-            "Right: the photo can be used as it is.",
-        ),
-        (
-            TriageKey(Usability.USABLE, None, 0.0),
-            Triage(Usability.REJECT, frozenset({Degraded.POSE})),
-            Graded("usable", "reject", False, reasons="pose"),
-            "Not right: the photo can be used as it is.",
-        ),
-        (
-            BLURRED,
-            Triage(Usability.LIMITED, frozenset({Degraded.NOISE, Degraded.BLUR})),
-            Graded("limited", "limited", True, reasons="blur+noise", degraded="blur"),
-            "Right: the photo can be used with reserve, for it is blurred.",
-        ),
-        (
-            BLURRED,
-            Triage(Usability.LIMITED, frozenset({Degraded.NOISE})),
-            Graded("limited", "limited", True, reasons="noise", degraded="blur"),
-            "Right: the photo can be used with reserve, for it is blurred. You named another reason.",
-        ),
-        (
-            TriageKey(Usability.REJECT, Degraded.POSE, 50.0),
-            Triage(Usability.USABLE),
-            Graded("reject", "usable", False, degraded="pose"),
-            "Not right: the photo is to be rejected, for the head is turned away.",
-        ),
+        (FINE, Usability.USABLE, (), "", "Right: the photo can be used as it is."),
+        (FINE, Usability.REJECT, (Degraded.POSE,), "pose", "Not right: the photo can be used as it is."),
+        (BLURRED, Usability.LIMITED, (Degraded.NOISE, Degraded.BLUR), "blur+noise", f"Right: {RESERVE}"),
+        (BLURRED, Usability.LIMITED, (Degraded.NOISE,), "noise", f"Right: {RESERVE} You named another reason."),
+        (BAD, Usability.USABLE, (), "", "Not right: the photo is to be rejected, for the head is turned away."),
     ],
 )
-def test_triage(key: TriageKey, given: Triage, graded: Graded, text: str) -> None:
-    found, reveal = told(ExerciseKind.TRIAGE, key, [given], (0,), ("pa",))
-    assert found == graded
-    require_told(reveal, graded.correct, text)
+def test_triage(key: TriageKey, answer: Usability, named: Sequence[Degraded], reasons: str, text: str) -> None:
+    found, reveal = told(ExerciseKind.TRIAGE, key, [Triage(answer, frozenset(named))], (0,), ("pa",))
+    correct = text.startswith("Right")
+    assert found == Graded(key.usability, answer, correct, reasons=reasons, degraded=key.degraded or "")
+    require_told(reveal, correct, text)
 
 
 # --- what must not happen ------------------------------------------------------------------------------------
@@ -351,26 +303,16 @@ KEYS: dict[ExerciseKind, AnswerKey] = {
     ],
 )
 def test_a_trial_that_ends_early_has_no_answer(kind: ExerciseKind, given: Sequence[Given], graded: Graded) -> None:
-    exercise = exercise_of(kind)
+    exercise, own = exercise_of(kind), exercise_of(ExerciseKind.OWN_PROBE)
     assert exercise.grade(KEYS[kind], trial(exercise, given, (0, 1)), ("pa", "pb")) == graded
-
-
-def test_an_own_probe_that_was_not_sent_is_nothing() -> None:
-    own = exercise_of(ExerciseKind.OWN_PROBE)
-    assert own.grade(None, trial(own, (), ()), ()) == Graded("", "", None)
+    assert own.grade(None, trial(own, (), ()), ()) == Graded("", "", None)  # a probe that was not sent is nothing
 
 
 @pytest.mark.parametrize("kind", EXERCISES)
 def test_nothing_is_revealed_before_the_last_answer(kind: ExerciseKind) -> None:
     exercise = exercise_of(kind)
-    given: dict[Step, Given] = {
-        Step.OBSERVE: OBSERVED,
-        Step.NOTE: Notes("a scar"),
-        Step.SEND_PROBE: ProbeSent("0" * 64),
-        Step.RATE: PairRating(1),
-    }
     for answered in range(len(exercise.steps)):
-        open_trial = trial(exercise, [given[step] for step in exercise.steps[:answered]], (0, 1))
+        open_trial = trial(exercise, [GOOD[step][0] for step in exercise.steps[:answered]], (0, 1))
         with pytest.raises(ValueError, match="every step is answered"):
             exercise.reveal(KEYS[kind], open_trial, ("pa", "pb"))
 
@@ -472,11 +414,14 @@ def test_an_answer_that_cannot_be_is_refused(step: Step, given: Given, error: ty
         assert type(refused(kind, step, given)) is error
 
 
-def test_a_search_that_found_nobody_takes_a_decision() -> None:
+def test_a_search_that_found_nobody_takes_a_decision_and_is_graded() -> None:
     own = exercise_of(ExerciseKind.OWN_PROBE)
     own.check(Step.DECIDE, Answer(ListDecision(NOBODY, None, {})), ())
     with pytest.raises(InvalidRating):
         own.check(Step.DECIDE, Answer(ListDecision(CHOSEN, "ca", {})), ())
+    given: list[Given] = [ProbeSent(SHA), Notes("a scar"), ListDecision(NOBODY, None)]
+    graded, _ = told(ExerciseKind.OWN_PROBE, ListKey(None, ()), given, (), ())
+    assert graded == Graded("absent", "none", True)
 
 
 @pytest.mark.parametrize(
