@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import pickletools
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,94 +23,74 @@ from fr_datasets.plain_pickle import PickleRefused, load_plain
 JPEG, PNG = b"\xff\xd8\xff\xe0one", b"\x89PNG\r\n\x1a\ntwo"
 
 
-def write(path: Path, data: bytes | str = JPEG) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data.encode() if isinstance(data, str) else data)
+Files = Mapping[str, bytes | str]
 
 
-def people_of(root: Path) -> None:
-    write(root / "Bo" / "1.jpg")
-    write(root / "Bo" / "2.jpg")
-    write(root / "labels.csv", "person,sex\nBo,m\n")
+def make(root: Path, files: Files) -> None:
+    for name, data in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
-def london_of(root: Path) -> None:
-    for number in ("03", "08"):
-        write(root / "001" / f"001_{number}.jpg")
-    write(root / "london_info.csv", "face_id,face_gender\n001,f\n")
+def row(columns: Sequence[str], **values: str) -> str:
+    """A list of one row."""
+    return ",".join(columns) + "\n" + ",".join(values.get(column, "") for column in columns) + "\n"
 
 
-def nonface_of(root: Path) -> None:
-    write(root / "easy" / "1.jpg")
-    write(root / "index.csv", ",".join(nonface.COLUMNS) + "\neasy/1.jpg" + "," * (len(nonface.COLUMNS) - 1) + "\n")
+PEOPLE: Files = {"Bo/1.jpg": JPEG, "Bo/2.jpg": JPEG, "labels.csv": "person,sex\nBo,m\n"}
+ODD: Files = {"1.jpg": JPEG, "index.csv": row(odd_formats.COLUMNS, file="1.jpg", expected_faces="1")}
 
 
-def odd_of(root: Path) -> None:
-    write(root / "1.jpg")
-    row = {"file": "1.jpg", "expected_faces": "1"}
-    write(
-        root / "index.csv",
-        ",".join(odd_formats.COLUMNS) + "\n" + ",".join(row.get(c, "") for c in odd_formats.COLUMNS) + "\n",
-    )
-
-
-def pairs_of(root: Path) -> None:
-    write(root / "1.jpg")
-    write(root / "2.jpg")
-    write(root / "pairs.csv", "a,b,mated\n1.jpg,2.jpg,1\n")
-
-
-def groups_of(root: Path) -> None:
-    write(root / "compreface_1_2.jpg")
-
-
-def bins_of(root: Path) -> None:
-    write(root / "lfw.bin", pickle.dumps(([JPEG, JPEG], [True]), protocol=4))
-
-
-MADE: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
-    "people_folder": (people_of, ("Bo/2.jpg", "Bo", "labels.csv")),
-    "london": (london_of, ("001/001_03.jpg", "001", "london_info.csv")),
-    "nonface": (nonface_of, ("easy/1.jpg", "easy", "index.csv")),
-    "odd_formats": (odd_of, ("1.jpg", "index.csv")),
-    "pairs_csv": (pairs_of, ("2.jpg", "pairs.csv")),
-    "groups": (groups_of, ("compreface_1_2.jpg",)),
-    "insightface_bins": (bins_of, ("lfw.bin",)),
+# For each set its files, and which of them are exchanged for a link.
+MADE: dict[str, tuple[Files, tuple[str, ...]]] = {
+    "people_folder": (PEOPLE, ("Bo/2.jpg", "Bo", "labels.csv")),
+    "london": (
+        {
+            **dict.fromkeys(("001/001_03.jpg", "001/001_08.jpg"), JPEG),
+            "london_info.csv": "face_id,face_gender\n001,f\n",
+        },
+        ("001/001_03.jpg", "001", "london_info.csv"),
+    ),
+    "nonface": (
+        {"easy/1.jpg": JPEG, "index.csv": row(nonface.COLUMNS, file="easy/1.jpg")},
+        ("easy/1.jpg", "easy", "index.csv"),
+    ),
+    "odd_formats": (ODD, ("1.jpg", "index.csv")),
+    "pairs_csv": ({"1.jpg": JPEG, "2.jpg": JPEG, "pairs.csv": "a,b,mated\n1.jpg,2.jpg,1\n"}, ("2.jpg", "pairs.csv")),
+    "groups": ({"compreface_1_2.jpg": JPEG}, ("compreface_1_2.jpg",)),
+    "insightface_bins": ({"lfw.bin": pickle.dumps(([JPEG, JPEG], [True]), protocol=4)}, ("lfw.bin",)),
 }
 LINKS = [(name, link) for name, (_, links) in MADE.items() for link in links]
 
 
 @pytest.mark.parametrize(("name", "link"), LINKS)
 def test_a_link_out_of_the_folder_is_refused(tmp_path: Path, name: str, link: str) -> None:
-    make, read = MADE[name][0], READERS[name]
     root, elsewhere = tmp_path / "set", tmp_path / "elsewhere"
-    make(root)
+    make(root, MADE[name][0])
     (root / link).rename(elsewhere)
     (root / link).symlink_to(elsewhere)
     with pytest.raises(DatasetError, match=f"{Path(link).name}.* leads out of the folder"):
-        read(root)
+        READERS[name](root)
 
 
 @pytest.mark.parametrize("name", MADE)
 def test_control_a_set_behind_a_link_is_read(tmp_path: Path, name: str) -> None:
-    make, read = MADE[name][0], READERS[name]
-    make(tmp_path / "there")
+    make(tmp_path / "there", MADE[name][0])
     (tmp_path / "set").symlink_to(tmp_path / "there")
-    assert read(tmp_path / "set") == read(tmp_path / "there")
+    assert READERS[name](tmp_path / "set") == READERS[name](tmp_path / "there")
 
 
 def test_a_link_within_the_folder_is_followed(tmp_path: Path) -> None:
-    people_of(tmp_path)
+    make(tmp_path, PEOPLE)
     (tmp_path / "Bo" / "3.jpg").symlink_to("1.jpg")
     assert people_folder.people(tmp_path).counts == {"people": 1, "photos": 3}
 
 
 def test_a_list_that_leads_upwards_is_refused(tmp_path: Path) -> None:
     root = tmp_path / "set"
-    odd_of(root)
-    write(tmp_path / "secret.jpg")
-    index = (root / "index.csv").read_text()
-    write(root / "index.csv", index.replace("1.jpg", "../secret.jpg"))
+    make(root, {**ODD, "../secret.jpg": JPEG})
+    (root / "index.csv").write_text(row(odd_formats.COLUMNS, file="../secret.jpg", expected_faces="1"))
     with pytest.raises(DatasetError, match="leads out of the folder"):
         odd_formats.photos(root)
 
@@ -205,16 +185,7 @@ def test_no_opcode_that_calls_or_reaches_out_is_known() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"",
-        b".",
-        b"N.",
-        b"]a.",
-        b")(a.",
-        b"(e.",
-        b")]e.",
-        b"h\x01.",
-        b")).",
-        b"\x80\x04).x"[:2],
+        *(b"", b".", b"N.", b"]a.", b")(a.", b"(e.", b")]e.", b"h\x01.", b")).", b"\x80\x04"),
         b"\x8e" + b"\xff" * 8 + b".",
     ],
 )
