@@ -109,7 +109,7 @@ def test_a_key_is_told_once_and_in_one_line(script: Script, target: str) -> None
         (("rotate", KEY.key_id), "--out"),
     ],
 )
-def test_a_key_in_a_file_is_told_nowhere_else(
+def test_a_key_goes_to_a_file_alone(
     script: Script, target: str, tmp_path: Path, call: tuple[str, ...], option: str
 ) -> None:
     script.answers["CreateKey"] = [access_pb2.CreateKeyResponse(key=KEY, token=TOKEN)]
@@ -158,7 +158,7 @@ def test_a_connection_file_needs_the_authority_of_a_call_over_tls(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_key_is_bound_to_the_first_certificate_of_a_file(
+def test_a_key_is_bound_to_the_first_certificate(
     script: Script, target: str, authority: Issued, tmp_path: Path
 ) -> None:
     script.answers["CreateKey"] = [access_pb2.CreateKeyResponse(key=KEY, token=TOKEN)]
@@ -303,9 +303,7 @@ def given(script: Script) -> list[tuple[str, list[tuple[str, int]]]]:
     ]
 
 
-def test_more_checkpoints_than_a_request_holds_are_sent_in_several(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_checkpoints_are_sent_in_several_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit_commands, "_SENT", 3)
     folder = tmp_path / "kept"
     script = Auditing(**kept_of(folder, access=2, cases=8, galleries=1, training=0))
@@ -327,9 +325,7 @@ def test_more_checkpoints_than_a_request_holds_are_sent_in_several(
         assert given(script) == [("cases", cases[:3]), ("cases", cases[3:6]), ("cases", cases[6:])]
 
 
-def test_a_checkpoint_that_disagrees_is_found_in_whatever_request_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_checkpoint_that_disagrees_is_found_in_any_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit_commands, "_SENT", 3)
     chains = kept_of(tmp_path / "kept", access=2, cases=8, galleries=4)
     path = tmp_path / "kept" / "cases-000000000005.json"
@@ -367,9 +363,7 @@ def test_a_server_that_looks_at_no_checkpoint_has_proved_nothing(script: Script,
     assert (code, error) == (1, "Chain cases: the server has no such chain any more.\n")
 
 
-def test_a_history_that_was_written_anew_is_not_saved_over_the_one_before(
-    script: Script, target: str, tmp_path: Path
-) -> None:
+def test_a_rewritten_history_is_not_saved_over_the_one_before(script: Script, target: str, tmp_path: Path) -> None:
     offering(script, cases=Audited(secret=1).created().fill(3, seed=0))
     assert fr_at(target, "audit", "checkpoint", "--out", tmp_path)[0] == 0
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -384,7 +378,7 @@ def test_a_history_that_was_written_anew_is_not_saved_over_the_one_before(
 
 
 @pytest.mark.parametrize("name", ["cases-3.json", "cases-000000000003.json"])
-def test_checkpoints_that_the_chain_contradicts_get_no_others_beside_them(
+def test_a_contradicted_checkpoint_gets_no_other_beside_it(
     script: Script, target: str, tmp_path: Path, name: str
 ) -> None:
     cases = Audited().created().fill(3)
@@ -418,9 +412,7 @@ def test_checkpoints_that_the_chain_contradicts_get_no_others_beside_them(
         ("cases", "[" * 100_000),
     ],
 )
-def test_a_checkpoint_that_is_none_is_not_saved(
-    script: Script, target: str, tmp_path: Path, chain: str, text: str
-) -> None:
+def test_a_wrong_checkpoint_is_not_saved(script: Script, target: str, tmp_path: Path, chain: str, text: str) -> None:
     script.answers["GetCheckpoints"] = [
         audit_pb2.GetCheckpointsResponse(checkpoints=[audit_pb2.Checkpoint(chain=chain, json=text)])
     ]
@@ -512,7 +504,7 @@ BROKEN: list[tuple[Callable[[bytes], bytes], str, int]] = [
 
 
 @pytest.mark.parametrize(("change", "words", "seq"), BROKEN)
-def test_a_changed_export_is_told_with_the_place(
+def test_a_changed_export_is_told(
     chain: Audited, tmp_path: Path, change: Callable[[bytes], bytes], words: str, seq: int
 ) -> None:
     file = tmp_path / "all.jsonl"
@@ -560,9 +552,7 @@ SUMMARY = review_pb2.ExaminationSummary(
 )
 
 
-def test_a_search_in_a_case_keeps_its_notice_and_names_its_examination(
-    script: Script, target: str, tmp_path: Path
-) -> None:
+def test_a_search_in_a_case_has_its_notice_and_examination(script: Script, target: str, tmp_path: Path) -> None:
     photo = tmp_path / "probe.jpg"
     photo.write_bytes(b"a photo")
     words = ("case", "search", "c1", "wanted", photo)
@@ -632,7 +622,7 @@ def test_an_examination_is_shown_in_the_order_that_the_server_gives_it(script: S
 
 
 @pytest.mark.parametrize("as_json", [(), ("--json",)])
-def test_the_photos_of_an_examination_are_written_for_their_owner_alone(
+def test_photos_are_written_for_their_owner(
     script: Script, target: str, tmp_path: Path, as_json: tuple[str, ...]
 ) -> None:
     script.answers["GetExamination"] = [review_pb2.GetExaminationResponse(examination=WAITING)]

@@ -116,9 +116,7 @@ TARGET = "example:50061"
     ],
 )
 @pytest.mark.parametrize("metadata", [(), (("grpc-status-details-bin", b"\xff\xff\xff"),)])  # which nobody can read
-def test_an_error_on_the_way_is_one_sentence(
-    code: grpc.StatusCode, details: str, reason: str, says: str, metadata: Any
-) -> None:
+def test_an_error_is_one_sentence(code: grpc.StatusCode, details: str, reason: str, says: str, metadata: Any) -> None:
     error = parse(Wire(code, details, metadata), TARGET, 2.5)
     assert (error.code, error.reason, error.request_id) == (code, reason, "")
     assert says in error.message
@@ -206,9 +204,7 @@ def window(retry: RetryPolicy) -> Window[Any, Any, Any]:
         ("QUOTA_EXCEEDED", "1", None),
     ],
 )
-def test_an_item_that_came_too_often_is_sent_again_when_the_server_says(
-    reason: str, said: str, after_s: float | None
-) -> None:
+def test_an_item_that_came_too_often_is_sent_again_later(reason: str, said: str, after_s: float | None) -> None:
     one = window(QUICK)
     assert one.admit("mine", gallery_pb2.StreamSearchRequest()) is None
     number = error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{reason}")
@@ -476,9 +472,7 @@ def test_a_command_tells_that_figures_follow_the_photos_and_deletes_a_report(eva
 
 
 @pytest.mark.parametrize("words", [("r9",), ("r1", "--file", "json", "--file", "html")])
-def test_what_is_not_there_leaves_nothing_behind(
-    evaluation: Evaluation, tmp_path: Path, words: tuple[str, ...]
-) -> None:
+def test_a_missing_report_leaves_nothing_behind(evaluation: Evaluation, tmp_path: Path, words: tuple[str, ...]) -> None:
     assert refused_with(fr_at(evaluation[1], "report", "get", *words, "--out", tmp_path / "report")) == "UNKNOWN_REPORT"
     assert list(tmp_path.iterdir()) == []
 

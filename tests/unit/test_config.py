@@ -73,9 +73,7 @@ def test_printed_configuration_is_read_back(tmp_path: Path) -> None:
         ("port", ConfigInvalid, "SECTION.KEY=VALUE"),
     ],
 )
-def test_wrong_settings_stop_the_start_and_say_which(
-    override: str, error: type[ConfigInvalid | ConfigUnknownKey], named: str
-) -> None:
+def test_wrong_settings_are_named(override: str, error: type[ConfigInvalid | ConfigUnknownKey], named: str) -> None:
     with pytest.raises(error) as caught:
         load_config(None, [override])
     assert named in caught.value.message
@@ -232,7 +230,7 @@ def test_what_is_safe(server: dict[str, str], tls: dict[str, str], access: dict[
         ({}, {}, {**OIDC, "oidc_audience": ""}, ConfigInvalid, "access.oidc_issuer"),
     ],
 )
-def test_what_is_not(
+def test_unsafe(
     server: dict[str, str], tls: dict[str, str], access: dict[str, str], error: type[FrError], key: str
 ) -> None:
     with pytest.raises(error) as refused:

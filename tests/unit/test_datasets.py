@@ -199,7 +199,7 @@ LABELS, CONDITIONS = "labels.csv", "conditions.csv"
         ("ijbc", "meta/ijbc_template_pair_label.txt", "11 11 1", "11 11.5 1", 2, "expected numbers"),
     ],
 )
-def test_a_broken_list_is_refused_with_its_line(
+def test_a_broken_list_is_refused(
     tmp_path: Path, name: str, file: str, old: str, new: str, line: int, what: str
 ) -> None:
     read, files = SETS[name]
@@ -271,9 +271,7 @@ def test_lfw_photos_lie_in_the_root_or_in_one_folder_of_the_archives(tmp_path: P
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
-def test_lfw_view_1_has_one_block_and_no_folds_and_people_of_its_own(
-    tmp_path: Path, part: Literal["train", "test"]
-) -> None:
+def test_lfw_view_1_has_no_folds_and_people_of_its_own(tmp_path: Path, part: Literal["train", "test"]) -> None:
     touch(tmp_path / "lfw", *PHOTOS)
     write(tmp_path, f"pairsDev{part.title()}.txt", TRAIN["pairsDevTrain.txt"])
     found = lfw.view1(tmp_path, part)
@@ -389,9 +387,7 @@ def test_people_of_ones_own_lie_in_folders_with_labels_and_conditions(tmp_path: 
         (("Bo/1.png", "group.JPG"), r"group\.JPG is in no person's folder"),
     ],
 )
-def test_people_without_photos_or_with_other_files_are_refused(
-    tmp_path: Path, names: tuple[str, ...], what: str
-) -> None:
+def test_people_without_photos_or_with_others_are_refused(tmp_path: Path, names: tuple[str, ...], what: str) -> None:
     touch(tmp_path, *names)
     with pytest.raises(DatasetError, match=what):
         people_folder.people(tmp_path)

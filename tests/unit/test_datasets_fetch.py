@@ -171,9 +171,7 @@ def test_what_came_before_a_failure_is_kept_for_the_next_call(server: Server, tm
 
 
 @pytest.mark.parametrize(("ranges", "what"), [(False, "broke off after 1000"), ("wrong", "another range")])
-def test_a_server_without_ranges_gives_the_whole_again(
-    server: Server, tmp_path: Path, ranges: bool | str, what: str
-) -> None:
+def test_a_server_without_ranges_gives_all_again(server: Server, tmp_path: Path, ranges: bool | str, what: str) -> None:
     server.cut_after, server.ranges = 1000, ranges
     with pytest.raises(FetchFailed, match=what):
         brought(server, tmp_path)
@@ -368,9 +366,7 @@ def test_a_file_that_is_there_and_another_is_not_overwritten(manifest: Manifest,
     assert (tmp_path / "pairs.txt").read_text() == "mine"
 
 
-def test_the_command_fetches_checks_and_links_what_holds(
-    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_fetches_and_links(manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(counts: dict[str, int]) -> Result:
         monkeypatch.setattr(manifests, "load_manifest", lambda name: replace(manifest, counts=counts))
         return CliRunner().invoke(dataset, ["fetch", "lfw", "--accept-terms", "--json"])

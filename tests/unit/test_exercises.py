@@ -141,9 +141,7 @@ ONE, TWO = "both photos show one person.", "the photos show two people."
         (NONMATED, 0, "undecided", None, f"Undecided: {TWO}"),
     ],
 )
-def test_ratings_of_pairs(
-    kind: ExerciseKind, key: PairKey, rating: int, answer: str, correct: bool | None, text: str
-) -> None:
+def test_ratings(kind: ExerciseKind, key: PairKey, rating: int, answer: str, correct: bool | None, text: str) -> None:
     first: list[Given] = [OBSERVED] if kind == ExerciseKind.FEATURES else []
     graded, reveal = told(kind, key, [*first, PairRating(rating, 0.25)], (1, 0), ("pa", "pb"))
     truth = "same" if key.mated else "different"
@@ -236,9 +234,7 @@ def test_decisions_on_lists(
 
 @pytest.mark.parametrize("mate", [None, 2])
 @pytest.mark.parametrize(("choice", "picture_id"), [(ListChoice.CANDIDATE, "x"), (ListChoice.NONE, None)])
-def test_a_probe_of_unknown_truth_is_neither_right_nor_wrong(
-    mate: int | None, choice: ListChoice, picture_id: str | None
-) -> None:
+def test_a_probe_of_unknown_truth_is_not_wrong(mate: int | None, choice: ListChoice, picture_id: str | None) -> None:
     graded, reveal = decide(ListKey(mate, SIMILARITIES, scored=False), choice, picture_id, own=True)
     assert graded == Graded("", "candidate:2" if picture_id else "none", None, machine="candidate:0", candidates=3)
     assert (reveal.correct, reveal.similarities, reveal.picture_id) == (None, SHOWN, "")

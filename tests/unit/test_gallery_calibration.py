@@ -132,9 +132,7 @@ def test_one_that_is_altered_meanwhile_is_not_returned(galleries: Galleries, fol
     assert refused.value.metadata == {"check": "calibration"}
 
 
-def test_it_stays_under_another_key_and_is_carried_by_backups(
-    galleries: Galleries, folder: Path, tmp_path: Path
-) -> None:
+def test_it_stays_under_another_key_and_in_backups(galleries: Galleries, folder: Path, tmp_path: Path) -> None:
     back_up(folder, KEY, tmp_path / "out", tmp_path / "keys", NOW)
     restore(tmp_path / "out", tmp_path / "keys", KEY, tmp_path / "new")
     with opened(tmp_path / "new") as again:

@@ -126,9 +126,7 @@ def test_folder_and_key_are_found_as_the_server_finds_them(home: Path, monkeypat
         ),
     ],
 )
-def test_damage_ends_verify_with_status_1_and_the_reason(
-    home: Path, sql: str, words: str, metadata: dict[str, str]
-) -> None:
+def test_damage_ends_verify_with_the_reason(home: Path, sql: str, words: str, metadata: dict[str, str]) -> None:
     with closing(apsw.Connection(str(home / "data" / DATABASE_NAME))) as connection:
         connection.execute(sql).fetchall()
     told = fr("verify", "--json")

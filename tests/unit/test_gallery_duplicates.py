@@ -84,7 +84,7 @@ def pairs_of(steps: list[Duplicates]) -> list[DuplicatePair]:
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("threshold", [0.9, -1.0])
 @pytest.mark.parametrize("together", [4, 50, 10_000])
-def test_blocks_of_any_size_find_the_same(
+def test_blocks_of_any_size(
     galleries: Galleries, threshold: float, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scan, "_GATHERED_BYTES", together * 4 * D)
@@ -118,9 +118,7 @@ def compared_at_once(galleries: Galleries, monkeypatch: pytest.MonkeyPatch) -> l
 
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("threshold", [0.9, -1.0])
-def test_a_step_is_one_pass_of_bounded_size(
-    galleries: Galleries, threshold: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_step_is_one_bounded_pass(galleries: Galleries, threshold: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many are alike: or one call would take all memory, and let no other scan begin."""
     monkeypatch.setattr(scan, "_GATHERED_BYTES", 10 * 4 * D)
     enrolled = crowd(galleries)
@@ -134,9 +132,7 @@ def test_a_step_is_one_pass_of_bounded_size(
     assert len(found) == len(set(found))
 
 
-def test_a_template_that_is_deleted_half_compared_takes_nothing_from_the_next(
-    galleries: Galleries, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_template_may_be_deleted_half_compared(galleries: Galleries, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan, "_FIRST", 2)
     monkeypatch.setattr(scan, "_GATHERED_BYTES", 4 * 4 * D)
     enrolled = crowd(galleries)

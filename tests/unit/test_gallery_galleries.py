@@ -91,9 +91,7 @@ AXIS = np.eye(SIZE, dtype=np.float32)[0]
         *((Embedding(AXIS * np.float32(n), MODEL), EmbeddingNotUnit) for n in (0.0, 0.999, 1.001, 2.0, 3e38)),
     ],
 )
-def test_an_unfit_embedding_is_neither_enrolled_nor_searched(
-    galleries: Galleries, wrong: Embedding, refusal: type[FrError]
-) -> None:
+def test_an_unfit_embedding_is_refused(galleries: Galleries, wrong: Embedding, refusal: type[FrError]) -> None:
     before = galleries.get("g")
     with pytest.raises(refusal):
         galleries.enrol("g", Enrolment("s", NewTemplate(wrong)))
@@ -257,9 +255,7 @@ def test_nothing_but_refusals_leaves_the_version(galleries: Galleries) -> None:
 
 
 @pytest.mark.parametrize("error", [StoreFailed("The database cannot be written."), StorageLow("The disk is full.")])
-def test_where_one_fails_while_it_is_written_nothing_is_kept(
-    galleries: Galleries, monkeypatch: pytest.MonkeyPatch, error: FrError
-) -> None:
+def test_if_one_fails_none_is_kept(galleries: Galleries, monkeypatch: pytest.MonkeyPatch, error: FrError) -> None:
     """Also where it fails with what is a refusal of one before anything of it is written."""
     before = galleries.get("g")
     insert = GalleryTransaction.insert_template

@@ -264,9 +264,7 @@ def reference(vectors: F32) -> NumpyIndex:
     return index
 
 
-def test_mates_come_first_and_nearly_all_of_the_best_are_found(
-    compact: CompactIndex, reference: NumpyIndex, vectors: F32
-) -> None:
+def test_mates_come_first_and_the_best_are_found(compact: CompactIndex, reference: NumpyIndex, vectors: F32) -> None:
     mates = np.random.default_rng(1).choice(CROWD, 100, replace=False)
     probes = mated(vectors[mates], MATED, seed=2)
     hits = compact.search(probes, 20)

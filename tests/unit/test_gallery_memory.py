@@ -87,9 +87,7 @@ def test_a_change_waits_for_those_who_read_and_for_nobody_else(memory: GalleryMe
         assert memory.best_subjects(axis(1), 5).template_ids.tolist() == [2]
 
 
-def test_what_fails_to_be_copied_is_never_searched_again(
-    memory: GalleryMemory, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_fails_to_be_copied_is_not_searched(memory: GalleryMemory, caplog: pytest.LogCaptureFixture) -> None:
     memory.change(3, added(1), ())  # a number that was used: the index refuses
     assert "could not be copied" in caplog.text
     for version in (2, 3, 4):
@@ -346,9 +344,7 @@ def enrol(galleries: Galleries, *subject_ids: str) -> None:
         galleries.enrol("g", Enrolment(subject_id, NewTemplate(Embedding(vector, MODEL))))
 
 
-def test_the_purge_at_the_start_ends_between_two_steps_when_it_is_told_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_purge_at_the_start_ends_between_two_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened(tmp_path) as galleries:
         galleries.create("g", "", MODEL, 8, retention=timedelta(hours=1))
         enrol(galleries, "a", "b", "c", "d")
@@ -384,9 +380,7 @@ def test_closing_does_not_wait_for_who_reads(tmp_path: Path, monkeypatch: pytest
     assert time.monotonic() - begun < log_copier._SCRUB_S / 2
 
 
-def test_what_the_process_before_could_not_overwrite_is_overwritten_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_not_overwritten_is_overwritten_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep, "_EVERY_S", 0.01)
     log = tmp_path / "data" / f"{DATABASE_NAME}-wal"
     with opened(tmp_path) as galleries:
@@ -402,9 +396,7 @@ def test_what_the_process_before_could_not_overwrite_is_overwritten_later(
 
 
 @pytest.mark.parametrize("error", [StoreFailed("The disk refuses."), StoreCorrupt("It is damaged."), ShuttingDown("")])
-def test_an_erasure_has_its_receipt_and_is_overwritten_later_whatever_keeps_it_from_that(
-    error: FrError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_erasure_is_overwritten_later(error: FrError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep, "_EVERY_S", 3600.0)
     asked = []
 
