@@ -21,14 +21,14 @@ from fr_core.errors import CallEnded
 from fr_core.runtime.ticket import Ticket, hold
 from fr_core.scoring.bootstrap import fmr_by_people
 from fr_core.scoring.calibration import Calibration, Provenance
-from fr_core.scoring.intervals import Interval, UndefinedRate, rate
+from fr_core.scoring.intervals import Interval, Rate, UndefinedRate, rate
 from fr_datasets.errors import DatasetError, DatasetMalformed
 from fr_datasets.labels import with_labels
 from fr_datasets.manifests import load_manifest
 from fr_datasets.people_pairs import pairs_of_people
 from fr_datasets.values import PairSet, PeopleSet, Person, VerificationPair
 from fr_evaluation.cli_parts import print_words
-from fr_evaluation.report import Dataset, Settings
+from fr_evaluation.report import Dataset, Settings, settings_of
 from fr_evaluation.verification import calibrate as module
 from fr_evaluation.verification import section_words
 from fr_evaluation.verification.as_json import report_keys
@@ -43,10 +43,16 @@ from fr_evaluation.verification.section_words import about_calibration
 from fr_evaluation.words import Section, Table, in_words
 from support.evaluations import verified
 from support.people import made_pairs
-from support.photos import face
+from support.photos import engine, face
 
 COMPARED, ACROSS = made_pairs(people=100, folds=1)
 SEX = {f"P{number}": {"sex": "f" if number < 40 else "m", "age": str(number)} for number in range(95)}
+
+
+def counted(found: Rate | None) -> tuple[int, int]:
+    """Errors and trials of a rate that is defined."""
+    assert found is not None
+    return found.count, found.total
 
 
 def test_rates_are_of_the_mated_pairs_of_the_group_and_of_two_people_of_it() -> None:
@@ -55,12 +61,10 @@ def test_rates_are_of_the_mated_pairs_of_the_group_and_of_two_people_of_it() -> 
     at = sex.at[0]
     missed = (COMPARED.mated_similarities < 0.3)[:40]
     assert (at.fnmr.groups[0].trials, at.fnmr.groups[1].trials) == (40, 55)
-    assert at.fnmr.groups[0].rate is not None
-    assert at.fnmr.groups[0].rate.count == missed.sum()
+    assert counted(at.fnmr.groups[0].rate) == (missed.sum(), 40)
     first, second = ACROSS.places()
     women = ACROSS.similarities[(first < 40) & (second < 40)]
-    assert at.fmr.groups[0].rate is not None
-    assert (at.fmr.groups[0].rate.count, at.fmr.groups[0].rate.total) == ((women >= 0.3).sum(), 40 * 39 // 2)
+    assert counted(at.fmr.groups[0].rate) == ((women >= 0.3).sum(), 40 * 39 // 2)
     assert at.fmr.spread is not None
     assert at.fmr.ratios().keys() == {"f", "m"}
     overall = sex.at[1]
@@ -99,20 +103,15 @@ def test_a_difference_is_named_only_where_it_exceeds_chance() -> None:
 def test_a_mated_pair_that_could_not_be_compared_is_a_miss_of_its_group() -> None:
     failed = tuple(VerificationPair(Path("a"), Path("b"), True, people=(name, name)) for name in ("P0", "P99"))
     sex = group_figures(replace(COMPARED, failed=failed), ACROSS, SEX, -1.0, seed=1, draws=50)[0]
-    women, men = (group.rate for group in sex.at[0].fnmr.groups)
-    assert women is not None
-    assert men is not None
-    assert (women.count, women.total, men.count, men.total) == (1, 41, 0, 55)
+    assert [counted(group.rate) for group in sex.at[0].fnmr.groups] == [(1, 41), (0, 55)]
 
 
 def test_ages_are_put_into_bands_and_small_groups_have_no_rate() -> None:
     age = group_figures(COMPARED, ACROSS, SEX, 0.3, seed=1, draws=50)[1]
-    assert age.banded
-    assert dict(age.people) == {"under 18": 18, "18-29": 12, "30-44": 15, "45-59": 15, "60 and over": 35}
-    rates = {group.group: group.rate for group in age.at[0].fnmr.groups}
-    assert [name for name, rate in rates.items() if rate is not None] == ["60 and over"]
-    rates = {group.group: group.rate for group in age.at[0].fmr.groups}  # 18 people make 153 comparisons
-    assert [name for name, rate in rates.items() if rate is not None] == ["60 and over"]
+    people = {"under 18": 18, "18-29": 12, "30-44": 15, "45-59": 15, "60 and over": 35}
+    assert (age.banded, dict(age.people)) == (True, people)
+    for found in (age.at[0].fnmr, age.at[0].fmr):  # 18 people make 153 comparisons
+        assert [group.group for group in found.groups if group.rate is not None] == ["60 and over"]
     assert "30 people" in age.at[0].fmr.groups[0].note
     assert age.at[0].fnmr.notes == ("A differential needs at least two groups with a rate.",)
     assert [age_band(text) for text in ("17.9", "18", "29", "30", "59", "60")] == [
@@ -125,10 +124,15 @@ def test_ages_are_put_into_bands_and_small_groups_have_no_rate() -> None:
     assert not group_figures(COMPARED, ACROSS, words, 0.3, seed=1, draws=50)[0].banded
 
 
-def test_without_labels_or_names_there_are_no_groups() -> None:
+def test_without_labels_names_or_errors_there_are_no_groups_or_ratios() -> None:
     for across, labels in ((ACROSS, {}), (None, SEX)):
         with pytest.raises(UndefinedRate, match="in no groups"):
             group_figures(COMPARED, across, labels, 0.3, seed=1)
+    similarities = np.where(COMPARED.mated, 0.9, 0.0)
+    sex = group_figures(replace(COMPARED, similarities=similarities), ACROSS, SEX, 0.3, seed=1, draws=50)[0]
+    missed = sex.at[0].fnmr
+    assert (missed.ratios(), missed.max_to_min, missed.gini_by_chance, missed.beyond_chance()) == ({}, None, None, None)
+    assert [note.partition(":")[0] for note in missed.notes] == ["Ratios", "Gini coefficient"]
 
 
 def test_discarding_low_quality_leaves_fewer_misses_where_quality_tells() -> None:
@@ -139,8 +143,7 @@ def test_discarding_low_quality_leaves_fewer_misses_where_quality_tells() -> Non
     half = found.discard[-1]
     misses = int((mated < 0.3).sum())
     assert (found.discard[0].fnmr.count, half.discarded, half.fnmr.count) == (misses + 1, 50, 1)  # the failure stays
-    assert found.without == 1
-    assert len(found.bins) == 5
+    assert (found.without, len(found.bins)) == (1, 5)
     assert sum(one.fnmr.count for one in found.bins if one.fnmr) == misses
     assert [one.fmr is None for one in found.bins] == [True] * 4 + [False]  # all first photos are of quality 2
     assert found.bins[-1].fmr is not None
@@ -159,13 +162,9 @@ def people(photos: int, count: int) -> PeopleSet:
 
 def test_people_become_pairs_of_all_their_photos_and_of_every_two_of_them() -> None:
     pairs = pairs_of_people(people(3, 4)).pairs
-    assert [(pair.a.as_posix(), pair.b.as_posix()) for pair in pairs if pair.mated][:3] == [
-        *(("0/0", "0/1"), ("0/0", "0/2"), ("0/1", "0/2"))
-    ]
-    assert sum(pair.mated for pair in pairs) == 12
-    assert {pair.people for pair in pairs if not pair.mated} == {
-        *(("P0", "P1"), ("P0", "P2"), ("P0", "P3"), ("P1", "P2"), ("P1", "P3"), ("P2", "P3"))
-    }
+    mated = [(pair.a.as_posix(), pair.b.as_posix()) for pair in pairs if pair.mated]
+    assert (mated[:3], len(mated)) == ([("0/0", "0/1"), ("0/0", "0/2"), ("0/1", "0/2")], 12)
+    assert {pair.people for pair in pairs if not pair.mated} == set(combinations(("P0", "P1", "P2", "P3"), 2))
     bounded = [pair.people for pair in pairs_of_people(people(2, 10), most_nonmated=20).pairs if not pair.mated]
     assert len(set(bounded)) == len(bounded) == 20
     assert bounded[:2] == [("P0", "P1"), ("P0", "P2")]
@@ -204,14 +203,6 @@ def test_labels_of_strangers_are_refused_with_their_line(tmp_path: Path, text: s
         with_labels(nameless, path)
 
 
-def test_ratios_need_an_error_in_each_group() -> None:
-    similarities = np.where(COMPARED.mated, 0.9, 0.0)
-    sex = group_figures(replace(COMPARED, similarities=similarities), ACROSS, SEX, 0.3, seed=1, draws=50)[0]
-    missed = sex.at[0].fnmr
-    assert (missed.ratios(), missed.max_to_min, missed.gini_by_chance, missed.beyond_chance()) == ({}, None, None, None)
-    assert [note.partition(":")[0] for note in missed.notes] == ["Ratios", "Gini coefficient"]
-
-
 def test_groups_and_quality_are_told_in_json_page_and_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(9):
         for photo in range(2):
@@ -233,14 +224,11 @@ def test_groups_and_quality_are_told_in_json_page_and_words(tmp_path: Path, caps
     assert keys["quality"]["discard"][0]["fnmr"]["total"] == 9
     assert keys["calibration"]["nonmated"] == 36
     html = page(report)
-    assert "&lt;b&gt;" in html
-    assert "<b>" not in html
-    assert "7 people; they are in no group of it" in html
-    tables = [table for section in section_words.sections(report) for table in section.tables]
-    assert tables
-    assert all(len(row) == len(table.header) for table in tables for row in table.rows)
-    json.dumps(keys, allow_nan=False)
+    assert ("&lt;b&gt;" in html, "<b>" in html, "7 people; they are in no group of it" in html) == (True, False, True)
     sections = section_words.sections(report)
+    tables = [table for section in sections for table in section.tables]
+    assert {len(row) == len(table.header) for table in tables for row in table.rows} == {True}
+    json.dumps(keys, allow_nan=False)
     odd = Section("[/x]", "\x1b[2J", (Table(["[/x]"], [["[red]\x9b"]], "[/x]"),))
     print_words("[/x]", [*sections, odd], "")
     told = capsys.readouterr().out
@@ -321,8 +309,7 @@ def test_a_fold_is_tried_by_people_whom_it_does_not_hold() -> None:
     compared, across = made_pairs()
     first, second = held_out(compared, across, SOURCE, seed=1, replicates=100)
     names = [f"P{number}" for number in range(30)]
-    inside = across.among(names)
-    outside = across.among(set(across.names) - set(names))
+    inside, outside = across.among(names), across.among(set(across.names) - set(names))
     assert inside is not None
     assert outside is not None
     assert (first.fold, first.stated.total, first.observed.total) == (1, 435, 435)
@@ -349,6 +336,9 @@ def test_a_person_of_the_fold_is_not_in_its_calibration() -> None:
 
 
 def test_folds_of_people_who_are_not_named_may_share_some() -> None:
+    alone, across = made_pairs(folds=1)
+    with pytest.raises(UndefinedRate, match="there are no two"):
+        held_out(alone, across, SOURCE, seed=1)
     compared, _ = made_pairs(people=400)
     pairs = tuple(replace(pair, people=None) for pair in compared.pairs)
     for one in held_out(replace(compared, pairs=pairs), None, SOURCE, seed=1):
@@ -378,20 +368,16 @@ def test_words_say_how_many_folds_agree_whom_they_hold_and_whose_intervals_these
 
     first, second, third = tried(40), tried(60), tried(120)
     words = said(found, first, second, third)
-    assert "of 60 people" in words
-    assert "if they were independent; they share people" in words
-    assert "whose people it has not seen: in 2 of 3 folds the observed rate agrees" in words
-    assert "In 2 it also lies in the stated interval" in words
+    for sentence in (
+        "of 60 people",
+        "if they were independent; they share people",
+        "whose people it has not seen: in 2 of 3 folds the observed rate agrees",
+        "In 2 it also lies in the stated interval",
+    ):
+        assert sentence in words
     assert words.endswith("Intervals are by resampling people.")
-    assert "in 2 of 3 folds; others are Wilson's" in said(
-        found, first, second, replace(third, observed_by_people=False)
-    )
-
-
-def test_without_folds_nothing_is_tried() -> None:
-    compared, across = made_pairs(folds=1)
-    with pytest.raises(UndefinedRate, match="there are no two"):
-        held_out(compared, across, SOURCE, seed=1)
+    third = replace(third, observed_by_people=False)
+    assert "in 2 of 3 folds; others are Wilson's" in said(found, first, second, third)
 
 
 def test_comparisons_among_some_are_those_of_both() -> None:
@@ -428,7 +414,4 @@ def test_the_part_of_a_data_set_is_its_folds(settings: Settings, folds: Sequence
 
 @pytest.fixture
 def settings() -> Settings:
-    from fr_evaluation.report import settings_of
-    from support.photos import engine
-
     return settings_of(engine(), flip=True, pick="largest", seed=1, version="0")
