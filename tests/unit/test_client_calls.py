@@ -31,7 +31,7 @@ from fr_client import AsyncClient, Client, FrApiError, RetryPolicy, SearchItem, 
 from fr_client.errors import Wire, parse
 from fr_client.handshake import Endpoint
 from fr_client.streams import STORES_NOTHING, SendAgain, StreamSettings, Window
-from support.cli import fr_at
+from support.cli import Said, fr_at
 from support.cli import reason_of as refused_with
 from support.scripted import QUICK, Kind, Script, asked, both, refuse, released, scripted, serving, serving_trust
 from support.scripted_training import ScriptedTraining, picture, serving_training, trial
@@ -326,9 +326,6 @@ class ScriptedEvaluation(evaluation_pb2_grpc.EvaluationServiceServicer):
         self.requests: list[Any] = []
         self.cancelled = threading.Event()
 
-    def ListDatasets(self, request: Any, context: Any) -> evaluation_pb2.ListDatasetsResponse:  # noqa: N802
-        return evaluation_pb2.ListDatasetsResponse(datasets=[evaluation_pb2.Dataset(name="lfw", available=True)])
-
     def RunVerification(self, request: Any, context: Any) -> Iterator[evaluation_pb2.RunVerificationResponse]:  # noqa: N802
         self.requests.append(request)
         context.add_callback(self.cancelled.set)
@@ -346,12 +343,6 @@ class ScriptedEvaluation(evaluation_pb2_grpc.EvaluationServiceServicer):
     def RunIdentification(self, request: Any, context: Any) -> Iterator[evaluation_pb2.RunIdentificationResponse]:  # noqa: N802
         self.requests.append(request)
         yield evaluation_pb2.RunIdentificationResponse(report=evaluation_pb2.ReportSummary(report_id="r2"))
-
-    def ListReports(self, request: Any, context: Any) -> evaluation_pb2.ListReportsResponse:  # noqa: N802
-        pages = {"": (["r3", "r2"], "next"), "next": (["r1"], "")}
-        ids, token = pages[request.page_token]
-        reports = [evaluation_pb2.ReportSummary(report_id=one) for one in ids]
-        return evaluation_pb2.ListReportsResponse(reports=reports, next_page_token=token)
 
     def GetReport(self, request: Any, context: Any) -> Iterator[evaluation_pb2.GetReportResponse]:  # noqa: N802
         if request.report_id != "r1" or request.file not in FILES:
@@ -430,33 +421,19 @@ def test_a_task_that_is_cancelled_ends_the_evaluation_on_the_server(evaluation: 
     asyncio.run(run())
 
 
-@both
-def test_the_rest_of_the_service_is_asked_as_it_is_told(kind: Kind, evaluation: Evaluation) -> None:
-    service, target = evaluation
-    made = asked(kind, target, lambda client: client.run_identification("lfw", gallery_sizes=[100, 1000]))
-    listed = asked(kind, target, lambda client: client.reports(page_size=2))
-    file = asked(kind, target, lambda client: client.report("r1", "scores"))
-    (dataset,) = asked(kind, target, lambda client: client.datasets())
-    assert (made.report_id, [one.report_id for one in listed]) == ("r2", ["r3", "r2", "r1"])
-    assert (file.content, dataset.name) == (b"a,b\n", "lfw")
-    assert list(service.requests[-1].gallery_sizes) == [100, 1000]
-    assert not service.requests[-1].HasField("seed")
-
-
 def test_the_files_that_a_report_has_are_written_for_their_owner_alone(evaluation: Evaluation, tmp_path: Path) -> None:
+    def get(name: str, *more: str) -> Said:
+        return fr_at(evaluation[1], "report", "get", "r1", "--out", tmp_path / name, *more)
+
+    code, printed, error = get("lfw", "--json")
+    names = ["report.json", "scores.csv", "calibration.json"]
+    assert (code, json.loads(printed)["files"]) == (0, names), error
     out = tmp_path / "lfw"
-    code, printed, error = fr_at(evaluation[1], "report", "get", "r1", "--out", out, "--json")
-    assert (code, json.loads(printed)["files"]) == (0, ["report.json", "scores.csv", "calibration.json"]), error
-    assert {file.name: file.read_bytes() for file in out.iterdir()} == {
-        "report.json": b"{}",
-        "scores.csv": b"a,b\n",
-        "calibration.json": b'{"version": 1}',
-    }
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == dict(zip(names, FILES.values(), strict=True))
     assert [stat.S_IMODE(path.stat().st_mode) for path in (out, out / "scores.csv")] == [0o700, 0o600]
-    assert refused_with(fr_at(evaluation[1], "report", "get", "r1", "--out", out)) == "FILE_EXISTS"
     (tmp_path / "empty").mkdir()
-    assert fr_at(evaluation[1], "report", "get", "r1", "--out", tmp_path / "empty")[0] == 1
-    assert fr_at(evaluation[1], "report", "get", "r1", "--out", tmp_path / "one", "--file", "calibration")[0] == 0
+    assert (refused_with(get("lfw")), get("empty")[0]) == ("FILE_EXISTS", 1)
+    assert get("one", "--file", "calibration")[0] == 0
     assert [file.name for file in (tmp_path / "one").iterdir()] == ["calibration.json"]
 
 
@@ -464,6 +441,8 @@ def test_a_command_tells_that_figures_follow_the_photos_and_deletes_a_report(eva
     service, target = evaluation
     code, _, error = fr_at(target, "report", "verification", "lfw")
     assert (code, error.count("The server now computes the figures")) == (0, 1)
+    assert fr_at(target, "report", "identification", "lfw", "--sizes", "100")[0] == 0
+    assert service.requests[-1] == evaluation_pb2.RunIdentificationRequest(dataset="lfw", gallery_sizes=[100])
     asked = len(service.requests)
     assert fr_at(target, "report", "delete", "r8")[0] == 1  # nobody said yes
     assert len(service.requests) == asked
