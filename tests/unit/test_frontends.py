@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -29,30 +28,20 @@ from fr_core.runtime.ticket import Ticket
 from fr_core.storage.audit.attribution import Attribution, attributed
 from fr_core.storage.audit.checkpoints import read_public_key
 from fr_core.storage.audit.verify import Verified
-from fr_core.types import F32, U8, AlignedFace, ModelId
+from fr_core.types import F32, U8, AlignedFace
 from fr_server.app import Part
 from fr_server.config import config_from
 from fr_server.pools import StorageThreads
 from fr_server.storage.audits import LocalAudit, audit_of
-from fr_server.workers.link_client import (
-    Asker,
-    EngineDefect,
-    RemoteRawEmbedder,
-    RemoteTileDetector,
-    remote_galleries,
-)
+from fr_server.storage.calls import GalleryCalls
+from fr_server.workers.link_client import Asker, EngineDefect, RemoteRawEmbedder, RemoteTileDetector, remote_galleries
 from fr_server.workers.link_server import Answerer
-from fr_server.workers.messages import (
-    AUDIT_METHODS,
-    GALLERY_METHODS,
-    ArenaPlan,
-    Welcome,
-    Wire,
-)
+from fr_server.workers.messages import AUDIT_METHODS, GALLERY_METHODS, ArenaPlan, Welcome, Wire
 from fr_server.workers.process import start_frontend
 from fr_server.workers.shared_memory import Arena, Slots, new_memory
 from fr_trust.audit.export import verify_export
 from fr_trust.audit.search import Filter
+from support.faults import until
 
 SHAPE = (8, 8)
 TILE_BYTES = 8 * 8 * 3
@@ -69,13 +58,6 @@ def seen(pixels: U8) -> TileFaces:
     count = int(pixels[0, 0, 0])
     rows = np.arange(count * 15, dtype=np.float32).reshape(count, 15)
     return TileFaces(rows[:, :4], rows[:, 4:14].reshape(-1, 5, 2), np.full(count, count, np.float32))
-
-
-def eventually(holds: Any, within_s: float = 5.0) -> None:
-    give_up = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < give_up
-        time.sleep(0.005)
 
 
 @dataclass
@@ -180,18 +162,12 @@ def open_descriptors() -> set[str]:
 
 
 def test_machine_without_memory_for_a_front_end_has_nothing_left_open(tmp_path: Path) -> None:
-    no_memory = ArenaPlan(slots=-1, slot_bytes=1)
-    welcome = Welcome(
-        config_from({}), load_pack("buffalo_s"), ActiveDevice("cpu", "cpu", "null"), Part(1, 1, 1), no_memory, False
-    )
-
-    def never(word: object) -> None:
-        pytest.fail("a front-end spoke")
-
+    no_memory, device = ArenaPlan(slots=-1, slot_bytes=1), ActiveDevice("cpu", "cpu", "null")
+    welcome = Welcome(config_from({}), load_pack("buffalo_s"), device, Part(1, 1, 1), no_memory, False)
     with Galleries.open(tmp_path) as galleries, closing(StorageThreads()) as storage:
         before = open_descriptors()
         with pytest.raises(OSError):
-            start_frontend(welcome, {}, galleries, storage, never)
+            start_frontend(welcome, {}, galleries, storage, lambda word: pytest.fail("a front-end spoke"))
         assert open_descriptors() == before
 
 
@@ -228,7 +204,7 @@ def test_photo_whose_first_parts_fill_the_queue_is_served_all_the_same(link: Lin
     many = PLAN.slot_bytes // TILE_BYTES + 3
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(link.asker.pictures, "detector", [tile(1)] * many, Ticket())
-        eventually(lambda: link.models.batches == begun + 1)
+        until(lambda: link.models.batches == begun + 1)
         time.sleep(0.1)  # in which the second part is refused
         assert link.answerer.waiting == 1
         link.models.gate.set()
@@ -252,18 +228,18 @@ def test_slot_of_a_cancelled_call_is_free_when_the_engine_has_let_go_of_it(link:
     ticket, other = Ticket(bulk=bulk), Ticket(bulk=bulk)
     with ThreadPoolExecutor(2) as pool:
         running = pool.submit(link.asker.pictures, "detector", [tile(1)], other)
-        eventually(lambda: link.models.batches == begun[0] + 1)
+        until(lambda: link.models.batches == begun[0] + 1)
         waiting = pool.submit(link.asker.pictures, "detector", [tile(2)], ticket)
-        eventually(lambda: link.answerer.waiting == 2)
+        until(lambda: link.answerer.waiting == 2)
         ticket.cancel()
         with pytest.raises(CallEnded):
             waiting.result(5)
         # The engine may still read these pixels.
         assert link.asker.slots.free(bulk) == 0
-        eventually(lambda: not all(ticket.wanted for ticket in link.answerer._tickets.values()))
+        until(lambda: not all(ticket.wanted for ticket in link.answerer._tickets.values()))
         link.models.gate.set()
         running.result(5)
-    eventually(lambda: link.asker.slots.free(bulk) == PLAN.slots)
+    until(lambda: link.asker.slots.free(bulk) == PLAN.slots)
     assert link.answerer.waiting == 0
     assert link.models.tiles == begun[1] + 1, "the cancelled tile was run"
 
@@ -273,9 +249,9 @@ def test_bulk_items_that_wait_for_room_hold_up_nobody_else(link: Link) -> None:
     many, few = [tile(1)] * 6, [tile(1)]
     with ThreadPoolExecutor(4) as pool:
         bulk = [pool.submit(link.asker.pictures, "detector", many, Ticket(bulk=True)) for _ in range(3)]
-        eventually(lambda: link.answerer.waiting == 2)
+        until(lambda: link.answerer.waiting == 2)
         people = pool.submit(link.asker.pictures, "detector", few, Ticket())
-        eventually(lambda: link.answerer.waiting == 3)
+        until(lambda: link.answerer.waiting == 3)
         link.models.gate.set()
         assert len(people.result(5)) == 1
         for one in bulk:
@@ -285,26 +261,25 @@ def test_bulk_items_that_wait_for_room_hold_up_nobody_else(link: Link) -> None:
 def test_galleries_answer_through_the_link_and_nothing_else_does(link: Link) -> None:
     galleries = remote_galleries(link.asker)
     assert galleries.list(10, "").items == ()
-    for method in GALLERY_METHODS:
-        assert callable(getattr(galleries, method))
-        assert callable(getattr(Galleries, method))
-    for method in AUDIT_METHODS:
-        assert callable(getattr(galleries, method))
-        assert callable(getattr(LocalAudit, method))
+    for methods, own in ((GALLERY_METHODS, Galleries), (AUDIT_METHODS, LocalAudit)):
+        assert all(callable(getattr(one, method)) for method in methods for one in (galleries, own))
     for method in ("close", "auditing"):
         with pytest.raises(EngineDefect):
             link.asker.gallery(method)
     assert galleries.list(10, "").items == ()
 
 
+def create(galleries: GalleryCalls, gallery_id: str, use: GalleryUse = GalleryUse.TEST) -> None:
+    galleries.create(gallery_id, "", NULL_MODEL, 64, None, None, False, use)
+
+
 def test_a_gallery_that_was_looked_at_through_the_link_is_not_taken_for_another(link: Link) -> None:
     galleries = remote_galleries(link.asker)
-    made = ("", NULL_MODEL, 64, None, None, False)
-    galleries.create("twice", *made, GalleryUse.TEST)
+    create(galleries, "twice")
     old = galleries.get("twice")
     assert galleries.subjects(old, 10, "").items == ()
     galleries.delete(old)
-    galleries.create("twice", *made, GalleryUse.OPERATIONAL)
+    create(galleries, "twice", GalleryUse.OPERATIONAL)
     with pytest.raises(GalleryReplaced):
         galleries.subjects(old, 10, "")
 
@@ -313,17 +288,16 @@ def test_what_is_changed_through_the_link_is_put_down_to_who_asked_for_it(link: 
     galleries = remote_galleries(link.asker)
     callers = [Attribution(f"key:k{n}", ("operator",), f"r-{n}", "investigation", f"Case {n}") for n in range(12)]
 
-    def create(number: int) -> None:
+    def create_as(number: int) -> None:
         with attributed(callers[number]):
-            galleries.create(f"g{number}", "", ModelId("m", "1", "0" * 64), 4, None, None, False, GalleryUse.TEST)
+            create(galleries, f"g{number}")
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(create, range(12)))
+        list(pool.map(create_as, range(12)))
     galleries.delete("g3")
     found = [kept.record for kept in galleries.audit_search(Filter(), 0, 100).records]
     assert {(record.actor, record.gallery) for record in found[:12]} == {(f"key:k{n}", f"g{n}") for n in range(12)}
-    by_gallery = {record.gallery: record for record in found[:12]}
-    told = by_gallery["g7"]
+    (told,) = (record for record in found[:12] if record.gallery == "g7")
     assert (told.roles, told.request_id, told.purpose) == (("operator",), "r-7", "investigation")
     assert (told.case,) == galleries.audit_case("Case 7")
     assert dict(told.detail)["use"] == "test"
@@ -333,7 +307,7 @@ def test_what_is_changed_through_the_link_is_put_down_to_who_asked_for_it(link: 
 def test_the_audit_is_read_through_the_link(link: Link) -> None:
     galleries = remote_galleries(link.asker)
     assert audit_of(galleries) is galleries
-    galleries.create("g", "", ModelId("m", "1", "0" * 64), 4, None, None, False, GalleryUse.TEST)
+    create(galleries, "g")
     checkpoint, pem = galleries.audit_checkpoint(), galleries.audit_public_key()
     assert galleries.audit_verify([checkpoint]) == Verified(checkpoint.chain_id, 1, 1, 1)
     lines = galleries.audit_export(0, False).data.splitlines()
