@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -190,61 +191,51 @@ def probe(number: int, poison: bool = False) -> F32:
     return np.array([number, poison], np.float32)
 
 
-def wait_for_waiting(shared: SharedSearch, number: int) -> None:
-    until(lambda: len(shared._waiting) == number)
+@contextmanager
+def passing(search: Slow) -> Iterator[Callable[[F32, int], Future[Hits]]]:
+    """Searches that come while the first pass stands still, each once the one before waits; then the pass goes on."""
+    shared, waiting = SharedSearch(search), itertools.count(1)
+    with ThreadPoolExecutor(100) as pool:
+        first = pool.submit(shared.best, probe(0), 1)
+        assert search.entered.wait(10)
+
+        def ask(wanted: F32, k: int) -> Future[Hits]:
+            asked, number = pool.submit(shared.best, wanted, k), next(waiting)
+            until(lambda: len(shared._waiting) == number)
+            return asked
+
+        yield ask
+        search.go.set()
+        assert first.result(10).ids.tolist() == [0]
+    assert shared.best(probe(5), 1).ids.tolist() == [5]
 
 
 def test_those_that_come_during_a_pass_share_the_next_and_each_gets_its_own() -> None:
     search = Slow()
-    shared = SharedSearch(search)
-    with ThreadPoolExecutor(100) as pool:
-        first = pool.submit(shared.best, probe(0), 1)
-        assert search.entered.wait(10)
-        others = [pool.submit(shared.best, probe(n), 2) for n in range(1, 91)]
-        wait_for_waiting(shared, 90)
-        search.go.set()
-        assert first.result(10).ids.tolist() == [0]
-        for n, other in enumerate(others, start=1):
-            assert other.result(10).ids.tolist() == [n, n + 1]
-    assert search.sizes == [1, 64, 26]
+    with passing(search) as ask:
+        others = [ask(probe(n), 2) for n in range(1, 91)]
+    assert [other.result(10).ids.tolist() for other in others] == [[n, n + 1] for n in range(1, 91)]
+    assert search.sizes == [1, 64, 26, 1]
 
 
 def test_only_searches_for_equally_many_share_a_pass() -> None:
     """An index may find more where more is wanted: an answer must not depend on who else asks."""
     search = Slow()
-    shared = SharedSearch(search)
-    others = []
-    with ThreadPoolExecutor(100) as pool:
-        pool.submit(shared.best, probe(0), 1)
-        assert search.entered.wait(10)
-        for n in range(1, 91):
-            others.append(pool.submit(shared.best, probe(n), n % 3 + 1))
-            wait_for_waiting(shared, n)
-        search.go.set()
-        for n, other in enumerate(others, start=1):
-            assert other.result(10).ids.tolist() == [n + i for i in range(n % 3 + 1)]
-    assert (search.sizes, search.wanted) == ([1, 30, 30, 30], [1, 2, 3, 1])
+    with passing(search) as ask:
+        others = [ask(probe(n), n % 3 + 1) for n in range(1, 91)]
+    for n, other in enumerate(others, start=1):
+        assert other.result(10).ids.tolist() == [n + i for i in range(n % 3 + 1)]
+    assert (search.sizes, search.wanted) == ([1, 30, 30, 30, 1], [1, 2, 3, 1, 1])
 
 
 def test_a_failed_pass_fails_those_in_it_and_the_next_goes_on() -> None:
-    search = Slow()
-    shared = SharedSearch(search)
-    with ThreadPoolExecutor(100) as pool:
-        first = pool.submit(shared.best, probe(0), 1)
-        assert search.entered.wait(10)
-        poisoned = [pool.submit(shared.best, probe(1, poison=True), 1)]
-        wait_for_waiting(shared, 1)
-        poisoned += [pool.submit(shared.best, probe(n), 1) for n in range(2, 65)]
-        wait_for_waiting(shared, 64)
-        sound = [pool.submit(shared.best, probe(n), 1) for n in range(70, 80)]
-        wait_for_waiting(shared, 74)
-        search.go.set()
-        first.result(10)
-        for one in poisoned:
-            with pytest.raises(MemoryError):
-                one.result(10)
-        assert [one.result(10).ids.tolist() for one in sound] == [[n] for n in range(70, 80)]
-    assert shared.best(probe(5), 1).ids.tolist() == [5]
+    with passing(Slow()) as ask:
+        poisoned = [ask(probe(n, poison=n == 1), 1) for n in range(1, 65)]
+        sound = [ask(probe(n), 1) for n in range(70, 80)]
+    for one in poisoned:
+        with pytest.raises(MemoryError):
+            one.result(10)
+    assert [one.result(10).ids.tolist() for one in sound] == [[n] for n in range(70, 80)]
 
 
 # --- upkeep: the thread goes on, whatever one piece of its work does ------------------------------------------
