@@ -56,32 +56,21 @@ def test_printed_configuration_is_read_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "error", "named"),
+    ("override", "words"),
     [
-        ("server.prot=1", ConfigUnknownKey, "server.port"),
-        ("sever.port=1", ConfigUnknownKey, "server"),
-        ("server.port=65536", ConfigInvalid, "server.port"),
-        ("server.port=true", ConfigInvalid, "server.port"),
-        ("server.port=many", ConfigInvalid, "server.port"),
-        ("server.port=1.5", ConfigInvalid, "server.port"),
-        ("server.drain_s=nan", ConfigInvalid, "server.drain_s"),
-        ("images.formats=[]", ConfigInvalid, "images.formats"),
-        ('images.formats=["PDF"]', ConfigInvalid, "images.formats"),
-        ("images.formats=JPEG", ConfigInvalid, "images.formats"),
-        ("gallery.index=hnsw", ConfigInvalid, "gallery.index"),
-        ("server=1", ConfigInvalid, "SECTION.KEY=VALUE"),
-        ("port", ConfigInvalid, "SECTION.KEY=VALUE"),
-    ],
-)
-def test_wrong_settings_are_named(override: str, error: type[ConfigInvalid | ConfigUnknownKey], named: str) -> None:
-    with pytest.raises(error) as caught:
-        load_config(None, [override])
-    assert named in caught.value.message
-
-
-@pytest.mark.parametrize(
-    ("override", "sentence"),
-    [
+        ("server.prot=1", "server.port"),
+        ("sever.port=1", "server"),
+        ("server.port=65536", "server.port"),
+        ("server.port=true", "server.port"),
+        ("server.port=many", "server.port"),
+        ("server.port=1.5", "server.port"),
+        ("server.drain_s=nan", "server.drain_s"),
+        ("images.formats=[]", "images.formats"),
+        ('images.formats=["PDF"]', "images.formats"),
+        ("images.formats=JPEG", "images.formats"),
+        ("gallery.index=hnsw", "gallery.index"),
+        ("server=1", "SECTION.KEY=VALUE"),
+        ("port", "SECTION.KEY=VALUE"),
         ("server.drain_s=20s", "`server.drain_s` is a number of seconds, such as 20."),
         ("access.requests_per_s=x", "`access.requests_per_s` is a number of calls per second, such as 50."),
         ("access.key_days=0", "`access.key_days` is a whole number of days from 1 to 1826."),
@@ -92,10 +81,11 @@ def test_wrong_settings_are_named(override: str, error: type[ConfigInvalid | Con
         (f"batching.detector_sizes=[0x{'f' * 5000}]", "`batching.detector_sizes` is a list of whole numbers, such as"),
     ],
 )
-def test_what_a_value_should_be_is_said_in_words_and_units(override: str, sentence: str) -> None:
-    with pytest.raises(ConfigInvalid) as caught:
+def test_wrong_settings_are_named(override: str, words: str) -> None:
+    with pytest.raises((ConfigInvalid, ConfigUnknownKey)) as caught:
         load_config(None, [override])
-    assert caught.value.what.startswith(sentence)
+    assert words in caught.value.message
+    assert isinstance(caught.value, ConfigUnknownKey) is (override in ("server.prot=1", "sever.port=1"))
 
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from fr_core.types import F32, I64, Embedding
 from support.ledger import MODEL
 
 D = 32
+Scan = Callable[[Galleries, str, float], Iterator[object]]
 THRESHOLD = 0.5
 
 
@@ -190,9 +191,10 @@ def test_what_changes_meanwhile(galleries: Galleries, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_another_gallery_of_the_same_id_is_not_taken_for_the_first(galleries: Galleries) -> None:
+@pytest.mark.parametrize("scan_of", [Galleries.duplicates, Galleries.clusters])
+def test_another_gallery_of_the_same_id_is_not_taken_for_the_first(galleries: Galleries, scan_of: Scan) -> None:
     crowd(galleries)
-    steps = galleries.duplicates("g", THRESHOLD)
+    steps = scan_of(galleries, "g", THRESHOLD)
     next(steps)
     galleries.delete("g")
     galleries.create("g", "", MODEL, D)
@@ -407,17 +409,6 @@ def test_what_is_deleted_meanwhile_is_left_out_and_what_comes_is_not_grouped(gal
     galleries.delete_template("g", 1)  # after it was
     found = [cluster for step in steps for cluster in step.clusters]
     assert sorted(m.template_id for c in found for m in c.members) == [n for n in range(2, 101) if n != 90]
-
-
-def test_a_gallery_that_is_deleted_meanwhile_is_refused(galleries: Galleries) -> None:
-    vectors, _ = people(np.random.default_rng(6), 10, 5)
-    enrol_photos(galleries, vectors)
-    steps = galleries.clusters("g", 0.5)
-    next(steps)
-    galleries.delete("g")
-    galleries.create("g", "", MODEL, D)
-    with pytest.raises(UnknownGallery):
-        next(steps)
 
 
 def test_no_mean_can_vanish(galleries: Galleries) -> None:
