@@ -141,26 +141,19 @@ def test_the_files_are_whole_and_need_nothing_beside_them(lfw: Path, tmp_path: P
     report = verified_set("lfw", lfw)
     out = tmp_path / "out"
     files = write_report(report, out)
-    names = {"report.json", "report.html", "scores.csv", "histogram.png", "det.png", "roc.png"}
-    names |= {"calibration.json", "quality.png"}
+    names = {"report.json", "report.html", "scores.csv", "calibration.json"}
+    names |= {f"{name}.png" for name in ("histogram", "det", "roc", "quality")}
     assert {file.name for file in files} == {file.name for file in out.iterdir()} == names
     html = (out / "report.html").read_text(encoding="utf-8")
     assert html.count("<svg") == 4
-    assert not re.search(r"""(src|href)=["'](?!#)""", html)
-    assert "url(http" not in html
+    assert not re.search(r"""(src|href)=["'](?!#)|url\(http""", html)
     assert page(report) == html  # the same bytes, pictures included
     with (out / "scores.csv").open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
-    assert len(rows) == 12
-    assert rows[0] == {
-        "pair": "1",
-        "photo_a": "images/Jane_Roe_0/Jane_Roe_0_0001.jpg",
-        "photo_b": "images/Jane_Roe_0/Jane_Roe_0_0002.jpg",
-        "mated": "1",
-        "fold": "1",
-        "similarity": repr(float(report.compared.similarities[0])),
-        "failure": "",
-    }
+    photos = [f"images/Jane_Roe_0/Jane_Roe_0_000{n}.jpg" for n in (1, 2)]
+    names_of_columns = ["pair", "photo_a", "photo_b", "mated", "fold", "similarity", "failure"]
+    first = ["1", *photos, "1", "1", repr(float(report.compared.similarities[0])), ""]
+    assert (len(rows), rows[0]) == (12, dict(zip(names_of_columns, first, strict=True)))
     assert json.loads((out / "report.json").read_text(encoding="utf-8")) == report_keys(report)
 
 
@@ -212,11 +205,13 @@ def test_everybody_is_compared_with_everybody_by_the_first_photo_that_has_an_emb
 
 def test_the_interval_by_people_resamples_the_people_of_the_pairs() -> None:
     chance = np.random.default_rng(1)
-    mated = tuple(VerificationPair(Path("a"), Path("b"), True, people=(f"{n % 40}",) * 2) for n in range(200))
-    nonmated = tuple(
-        VerificationPair(Path("a"), Path("b"), False, people=(f"{n % 40}", f"{(n + 7) % 40}")) for n in range(200)
-    )
-    failed = tuple(VerificationPair(Path("a"), Path("b"), True, people=(f"{n}", f"{n}")) for n in range(3))
+
+    def pair(one: int, other: int) -> VerificationPair:
+        return VerificationPair(Path("a"), Path("b"), one == other, people=(f"{one}", f"{other}"))
+
+    mated = tuple(pair(n % 40, n % 40) for n in range(200))
+    nonmated = tuple(pair(n % 40, (n + 7) % 40) for n in range(200))
+    failed = tuple(pair(n, n) for n in range(3))
     similarities = np.concatenate([chance.normal(0.5, 0.2, 200), chance.normal(0.0, 0.2, 200)])
     is_mated = np.arange(400) < 200
     compared = ComparedPairs(similarities, is_mated, np.zeros(400, dtype=np.int64), (*mated, *nonmated), failed)
@@ -277,7 +272,8 @@ def test_a_caller_that_raises_ends_the_work_and_what_ran_is_awaited() -> None:
     assert len(finished) == count
 
 
-def test_of_a_photo_no_more_is_read_than_tells_that_it_is_too_large(tmp_path: Path) -> None:
+@pytest.mark.timeout(20)
+def test_neither_a_huge_photo_is_read_nor_a_pipe_waited_for(tmp_path: Path) -> None:
     huge = tmp_path / "huge.jpg"
     with huge.open("wb") as file:
         file.truncate(1 << 40)  # more than any memory
@@ -287,10 +283,6 @@ def test_of_a_photo_no_more_is_read_than_tells_that_it_is_too_large(tmp_path: Pa
     assert photos.embed([huge])[huge].refusal == "IMAGE_TOO_MANY_BYTES"
     assert photos.count([huge], ImageLimits(max_bytes=9))[0].refusal == "IMAGE_TOO_MANY_BYTES"
     assert thumbnail(huge, ImageLimits()) is None
-
-
-@pytest.mark.timeout(20)
-def test_a_pipe_in_place_of_a_photo_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(DatasetUnreadable, match="not a regular file"):
         read_photo(tmp_path / "pipe.jpg", 9)
@@ -385,8 +377,7 @@ def vector(shade: int) -> npt.NDArray[np.float64]:
 def test_templates_are_pooled_and_compared_and_those_without_a_photo_fail_their_pairs(ijb: Path) -> None:
     report = verified_set("ijbc", ijb)
     keys = report_keys(report)
-    assert keys["failure_reasons"] == {"UNDECODABLE": 2}
-    assert keys["dataset"]["photos"] == 7
+    assert (keys["failure_reasons"], keys["dataset"]["photos"]) == ({"UNDECODABLE": 2}, 7)
     assert keys["pairs"] == {"mated": 2, "nonmated": 2, "mated_failures": 1, "nonmated_failures": 0}
     rows = scores_of(report)
     assert [row["photo_a"] for row in rows] == ["templates/10", "templates/10", "templates/20", "templates/20"]
