@@ -88,6 +88,16 @@ def test_a_change_waits_for_those_who_read_and_for_nobody_else(memory: GalleryMe
         assert memory.best_subjects(axis(1), 5).template_ids.tolist() == [2]
 
 
+def test_a_reader_of_a_newer_version_waits_for_it(memory: GalleryMemory) -> None:
+    def read() -> None:
+        with memory.at(3) as exact:
+            assert exact
+
+    with running(read) as ended:
+        assert not ended.wait(SOON)
+        memory.change(3, (), ())
+
+
 def test_what_fails_to_be_copied_is_not_searched(memory: GalleryMemory, caplog: pytest.LogCaptureFixture) -> None:
     memory.change(3, added(1), ())  # a number that was used: the index refuses
     assert "could not be copied" in caplog.text
