@@ -348,7 +348,8 @@ def test_ijb_templates_hold_media_landmarks_and_pairs(tmp_path: Path) -> None:
     found = ijb.templates(laid(tmp_path, "ijbc"), "ijbc")
     assert found.photos == ("1.jpg", "2.jpg", "3.jpg")
     assert (found.templates.tolist(), found.media.tolist()) == ([11, 11, 12], [901, 902, 903])
-    assert (found.landmarks.shape, found.landmarks.dtype) == ((3, 5, 2), np.float32)
+    assert found.landmarks.shape == (3, 5, 2)
+    assert found.landmarks.dtype == np.float32
     assert found.landmarks[0, :2].tolist() == [[30.5, 51.5], [65.5, 51.0]]
     assert found.scores.tolist() == pytest.approx([0.99] * 3)
     assert (found.pairs.tolist(), found.mated.tolist()) == ([[11, 12], [11, 11]], [False, True])
