@@ -82,27 +82,6 @@ def pairs_of(steps: list[Duplicates]) -> list[DuplicatePair]:
     return [pair for step in steps for pair in step.pairs]
 
 
-@pytest.mark.usefixtures("small_blocks")
-@pytest.mark.parametrize("threshold", [0.9, -1.0])
-@pytest.mark.parametrize("together", [4, 50, 10_000])
-def test_blocks_of_any_size(
-    galleries: Galleries, threshold: float, together: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(scan, "_GATHERED_BYTES", together * 4 * D)
-    enrolled = crowd(galleries)
-    steps = list(galleries.duplicates("g", threshold))
-    expected = by_hand(enrolled, threshold)
-    found = pairs_of(steps)
-    assert [pair.template_b for pair in found] == [pair.template_b for pair in expected]
-    # Of a template that took several passes, those of each pass come together.
-    several = any(step.cursor is not None and step.cursor.unfinished for step in steps)
-    assert several or together >= 60 or threshold > -1.0
-    assert sorted(found, key=str) == sorted(expected, key=str) if several else found == expected
-    assert [step.progress.total for step in steps] == [60] * len(steps)
-    assert steps[-1].progress.searched == 60
-    assert len(steps) >= 15
-
-
 def compared_at_once(galleries: Galleries, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return where it is noted, for each step from now on, how many vectors were asked for at once."""
     index = next(iter(galleries._memories)).index
@@ -119,18 +98,29 @@ def compared_at_once(galleries: Galleries, monkeypatch: pytest.MonkeyPatch) -> l
 
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("threshold", [0.9, -1.0])
-def test_a_step_is_one_bounded_pass(galleries: Galleries, threshold: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many are alike: or one call would take all memory, and let no other scan begin."""
-    monkeypatch.setattr(scan, "_GATHERED_BYTES", 10 * 4 * D)
+@pytest.mark.parametrize("together", [4, 10, 50, 10_000])
+def test_blocks_of_any_size(
+    galleries: Galleries, threshold: float, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "_GATHERED_BYTES", together * 4 * D)
     enrolled = crowd(galleries)
     asked = compared_at_once(galleries, monkeypatch)
-    found: list[DuplicatePair] = []
-    for number, step in enumerate(galleries.duplicates("g", threshold), start=1):
-        assert len(asked) <= number
-        assert max(asked) <= 10
-        found += step.pairs
-    assert set(found) == set(by_hand(enrolled, threshold))
-    assert len(found) == len(set(found))
+    steps = []
+    for step in galleries.duplicates("g", threshold):
+        steps.append(step)
+        # One pass of bounded size each: or one call would take all memory, and let no other scan begin.
+        assert len(asked) <= len(steps)
+        assert max(asked) <= together
+    expected = by_hand(enrolled, threshold)
+    found = pairs_of(steps)
+    assert [pair.template_b for pair in found] == [pair.template_b for pair in expected]
+    # Of a template that took several passes, those of each pass come together.
+    several = any(step.cursor is not None and step.cursor.unfinished for step in steps)
+    assert several or together >= 60 or threshold > -1.0
+    assert sorted(found, key=str) == sorted(expected, key=str) if several else found == expected
+    assert [step.progress.total for step in steps] == [60] * len(steps)
+    assert steps[-1].progress.searched == 60
+    assert len(steps) >= 15
 
 
 def test_a_template_may_be_deleted_half_compared(galleries: Galleries, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,8 +156,6 @@ def test_a_removed_vector_is_erased_at_once_and_its_row_dropped_by_upkeep(index:
     for gone in (1600, 1700, 6000):
         with pytest.raises(KeyError):
             index.vectors(ids(gone))
-    index.add(ids(6002), vectors[:1])
-    assert index.search(vectors[:1], 3).ids.tolist() == [[0, 6001, 6002]]
 
 
 def test_the_error_bound_holds_for_the_worst_that_was_tried() -> None:
@@ -433,6 +431,18 @@ def test_the_rows_of_removed_vectors_are_dropped_and_neighbours_merged() -> None
     keep_up(index)
     assert index.memory().store_bytes <= 100 * 16 * 4
     assert index.search(vectors[:1], 1).ids.shape == (1, 0)
+
+
+def test_segments_that_come_during_a_rewriting_stay_behind_it() -> None:
+    index, vectors = small(100)
+    index.remove(np.arange(60))
+    work = upkeep_of(index)
+    work.prepare()
+    more = unit_vectors(900, 16, seed=1)
+    index.add(np.arange(100, 1000), more)
+    work.finish()
+    assert [segment.ids[0] for segment in index._segments] == sorted(segment.ids[0] for segment in index._segments)
+    assert (index.vectors(np.arange(60, 1000)) == np.concatenate([vectors[60:], more])).all()
 
 
 def test_a_segment_with_few_removed_rows_stays_as_it_is() -> None:
