@@ -202,10 +202,11 @@ def test_a_foreign_token_is_refused(galleries: Galleries) -> None:
         for subject_id in "ab":
             galleries.enrol(gallery_id, enrolment(subject_id))
     of_g, of_all = galleries.subjects("g", 1).next_page_token, galleries.list(1).next_page_token
-    refused = [lambda: galleries.subjects("h", 1, of_g), lambda: galleries.list(1, of_g)]
-    for call in (*refused, lambda: galleries.subjects("g", 1, of_all)):
+    with pytest.raises(InvalidPage):
+        galleries.list(1, of_g)
+    for gallery_id, token in (("h", of_g), ("g", of_all)):
         with pytest.raises(InvalidPage):
-            call()
+            galleries.subjects(gallery_id, 1, token)
     galleries.delete("g")
     galleries.create("g", "", MODEL, SIZE)
     with pytest.raises(InvalidPage):

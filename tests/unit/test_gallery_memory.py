@@ -23,7 +23,7 @@ from fr_core.gallery.index.numpy_scan import NumpyIndex
 from fr_core.gallery.index.protocol import Hits
 from fr_core.gallery.search import upkeep
 from fr_core.gallery.search.memory import GalleryMemory, Memories
-from fr_core.gallery.search.sharing import SharedSearch
+from fr_core.gallery.search.sharing import Nearest, SharedSearch
 from fr_core.gallery.search.upkeep import Keeper
 from fr_core.gallery.store.gallery_store import DATABASE_NAME, GalleryStore
 from fr_core.gallery.store.snapshot import Snapshot
@@ -202,14 +202,14 @@ def probe(number: int, poison: bool = False) -> F32:
 
 
 @contextmanager
-def passing(search: Slow) -> Iterator[Callable[[F32, int], Future[Hits]]]:
+def passing(search: Slow) -> Iterator[Callable[[F32, int], Future[Nearest]]]:
     """Searches that come while the first pass stands still, each once the one before waits; then the pass goes on."""
     shared, waiting = SharedSearch(search), itertools.count(1)
     with ThreadPoolExecutor(100) as pool:
         first = pool.submit(shared.best, probe(0), 1)
         assert search.entered.wait(10)
 
-        def ask(wanted: F32, k: int) -> Future[Hits]:
+        def ask(wanted: F32, k: int) -> Future[Nearest]:
             asked, number = pool.submit(shared.best, wanted, k), next(waiting)
             until(lambda: len(shared._waiting) == number)
             return asked
