@@ -210,7 +210,6 @@ def checkpoint(audited: Audited) -> str:
 
 
 def offering(script: Script, **chains: Audited) -> None:
-    """The server gives the checkpoints and the keys of these chains."""
     script.answers["GetCheckpoints"] = [
         audit_pb2.GetCheckpointsResponse(
             checkpoints=[audit_pb2.Checkpoint(chain=chain, json=checkpoint(one)) for chain, one in chains.items()],

@@ -348,7 +348,6 @@ class ScriptedEvaluation(evaluation_pb2_grpc.EvaluationServiceServicer):
 
 @pytest.fixture(scope="module")
 def evaluation() -> Iterator[tuple[ScriptedEvaluation, str]]:
-    """The service, and where it is served."""
     server, service = grpc.server(ThreadPoolExecutor(4)), ScriptedEvaluation()  # type: ignore[abstract]
     evaluation_pb2_grpc.add_EvaluationServiceServicer_to_server(service, server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -73,8 +73,6 @@ def listening(listener: Listener, credentials: grpc.ServerCredentials | None = N
 
 @dataclass(frozen=True)
 class Papers:
-    """An authority, a server's certificate, and a client's."""
-
     ca: Path
     server: Issued
     client: Issued
@@ -93,9 +91,6 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
     make_server_certificate(authority, server, ["localhost"], ["127.0.0.1"], now_ms)
     make_client_certificate(authority, client, "room 4", now_ms)
     return Papers(authority.certificate, server, client)
-
-
-# --- the token of a call -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("encrypted", [False, True])
@@ -172,9 +167,6 @@ def test_no_text_shows_a_secret() -> None:
     assert TOKEN not in shown
 
 
-# --- connection files --------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("server", ["192.168.1.10:50061", "[::1]:1", 'dns:///a"b\\c', "unix:/tmp/\N{SNOWMAN}\t\x7f"])
 @pytest.mark.parametrize("key", [TOKEN, ""])
 def test_a_connection_file_is_read_as_it_was_written(papers: Papers, tmp_path: Path, server: str, key: str) -> None:
@@ -208,9 +200,6 @@ def test_what_is_no_connection_file_is_told_without_repeating_it(tmp_path: Path,
     with pytest.raises(ValueError, match=words) as caught:
         read_connection(file)
     assert TOKEN not in str(caught.value)
-
-
-# --- the options of `fr` -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture

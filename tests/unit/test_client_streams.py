@@ -240,9 +240,6 @@ def test_an_asynchronous_source_is_read_while_answers_are_awaited() -> None:
         assert asyncio.run(run(target)) == ["item 0", "item 1"]
 
 
-# --- many answers to one request --------------------------------------------------------------------------------------
-
-
 class Endless:
     """A call whose answers come as fast as they are read, `count` of them, then none until it is cancelled."""
 
@@ -359,7 +356,6 @@ def test_a_call_whose_answers_nobody_asked_for_was_never_made(kind: Kind, method
 
 @pytest.mark.parametrize("wait_s", [0.0, 0.1])
 def test_a_task_that_is_cancelled_leaves_no_call(wait_s: float) -> None:
-    """Also one that is cancelled before its call was made."""
 
     async def run(target: str) -> None:
         async with AsyncClient(target) as client:

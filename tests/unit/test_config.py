@@ -1,4 +1,4 @@
-"""The configuration: defaults, unknown keys, types, ranges, the tree that is read back, unsafe starts, and doubts."""
+"""The configuration: defaults, unknown keys, types, ranges, unsafe starts, and doubts; chores, and the clock."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from fr_core.errors import ConfigInvalid, ConfigUnknownKey, FrError, PlaintextRefused, StoreFailed
 from fr_server.app import SERVICES
 from fr_server.checks import doubts_of
+from fr_server.clock import SteadyClock, boot_ms, wall_ms
 from fr_server.config import KEYS, Config, config_from, leaves, load_config, print_config
 from fr_server.config.folders import (
     access_folder,
@@ -266,8 +268,6 @@ def test_a_folder_that_is_open_to_others(at: Made, name: str, mode: int) -> None
 
 
 class Hears(Trust):
-    """Hears when the first key ends."""
-
     end_s = -1.0
 
     def keys_expire(self, at_s: float) -> None:
@@ -296,7 +296,6 @@ def test_the_first_end_is_that_of_a_key_that_is_valid(tmp_path: Path) -> None:
 
 
 def failures(registry: CollectorRegistry) -> dict[str, float]:
-    """How often each chore failed, if it did."""
     counts = {chore: registry.get_sample_value("fr_chore_failures_total", {"chore": chore}) for chore in CHORES}
     return {chore: count for chore, count in counts.items() if count}
 
@@ -338,7 +337,6 @@ def test_whatever_a_run_raises_there_is_a_next_one(error: Exception, caplog: pyt
 
 
 def test_a_server_goes_on_to_delete_what_is_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each purge meets a defect, and then does what it is for."""
     purged: dict[str, threading.Event] = {}
 
     def defective_once(store: type, name: str) -> None:
@@ -362,3 +360,48 @@ def test_a_server_goes_on_to_delete_what_is_due(tmp_path: Path, monkeypatch: pyt
         for again in purged.values():
             assert again.wait(10)
     assert failures(metrics.registry) == dict.fromkeys(purged, 1)
+
+
+# --- the clock --------------------------------------------------------------------------------------------------------
+
+
+class Machine:
+    def __init__(self) -> None:
+        self.wall, self.passed = NOW_MS, 5_000
+        self.clock = SteadyClock(lambda: self.wall, lambda: self.passed)
+
+    def go_on(self, ms: int) -> int:
+        self.wall += ms
+        self.passed += ms
+        return self.clock() - NOW_MS
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return Machine()
+
+
+@pytest.mark.parametrize("step", [-DAY_MS, DAY_MS, -3_600_000, 3_000, -3_000])
+def test_a_jump_is_not_followed_and_told_once(machine: Machine, step: int, caplog: pytest.LogCaptureFixture) -> None:
+    machine.wall += step
+    assert [machine.go_on(10_000) for _ in range(3)] == [10_000, 20_000, 30_000]
+    assert len(caplog.records) == 1
+    machine.wall -= step
+    assert machine.go_on(0) == 30_000
+
+
+@pytest.mark.parametrize("step", [-2_000, 2_000, 500])
+def test_a_correction_is_followed(machine: Machine, step: int) -> None:
+    assert machine.go_on(1234) == 1234
+    assert machine.clock.moment() == datetime.fromtimestamp((NOW_MS + 1234) / 1000, UTC)
+    for steps in (1, 2):
+        machine.wall += step
+        assert machine.go_on(0) == 1234 + steps * step
+
+
+def test_the_clocks_of_this_machine_go_on() -> None:
+    clock = SteadyClock()
+    first = clock()
+    assert abs(first - wall_ms()) < 1_000
+    assert boot_ms() > 0
+    assert clock() >= first

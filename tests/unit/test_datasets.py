@@ -35,7 +35,6 @@ from support.evaluations import lay_out, touch, write
 
 
 def empty(*names: str) -> dict[str, str]:
-    """Photos, of which nothing is read."""
     return dict.fromkeys(names, "")
 
 
@@ -111,7 +110,6 @@ SETS: dict[str, tuple[Callable[[Path], Any], dict[str, str]]] = {
 
 
 def laid(root: Path, name: str) -> Path:
-    """The folder, with all that the set holds."""
     return lay_out(root, SETS[name][1])
 
 
@@ -238,9 +236,6 @@ def test_folds_are_dealt_as_scikit_learn_deals_them(count: int) -> None:
     assert folds == expected
 
 
-# --- lists of pairs -------------------------------------------------------------------------------------------
-
-
 def test_lfw_pairs_have_paths_labels_and_folds_and_people_all_their_photos(tmp_path: Path) -> None:
     ada, bo = laid(tmp_path, "lfw") / "images" / "Ada_A", tmp_path / "images" / "Bo"
     found = lfw.view2(tmp_path)
@@ -356,9 +351,6 @@ def test_ijb_templates_hold_media_landmarks_and_pairs(tmp_path: Path) -> None:
     assert found.counts == {"photos": 3, "templates": 2, "pairs": 2, "mated": 1}
 
 
-# --- people, and photos with known counts ---------------------------------------------------------------------
-
-
 def test_people_of_ones_own_lie_in_folders_with_labels_and_conditions(tmp_path: Path) -> None:
     found = people_folder.people(laid(tmp_path, "people_folder"))
     assert [(person.identity, [photo.name for photo in person.photos]) for person in found.people] == [
@@ -427,9 +419,6 @@ def test_london_people_have_a_neutral_and_a_smiling_photo(tmp_path: Path) -> Non
         london.people(tmp_path)
     with pytest.raises(DatasetMissing, match="no folder of a person"):
         london.people(tmp_path / "001")
-
-
-# --- the real lists -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["celeba_wild", "deepface", "groups", "london", "nonface", "odd_formats"])

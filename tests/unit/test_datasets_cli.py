@@ -76,9 +76,6 @@ def test_list_and_info_tell_terms_counts_files_and_the_folder() -> None:
     assert "files: none" in run("info", "cfp").stdout
 
 
-# --- link, verify ---------------------------------------------------------------------------------------------
-
-
 def test_a_linked_set_is_remembered_and_verified(tmp_path: Path) -> None:
     result = run("verify", "people_folder")
     assert (result.exit_code, result.stdout) == (1, "")
@@ -121,9 +118,6 @@ def test_a_count_at_odds_with_the_manifest_is_refused(tmp_path: Path) -> None:
     assert "1 pairs of 6000, 1 mated of 3000" in result.stderr
 
 
-# --- links.toml -----------------------------------------------------------------------------------------------
-
-
 def test_links_of_any_name_come_back(home: Path) -> None:
     odd = '/a "b"\\c\n\x7f\x9b\u00e9\U0001f600'
     links = {"lfw": Link(Path(odd), True), "cfp": Link(Path("/x")), "foo bar": Link(Path("/z"))}
@@ -159,9 +153,6 @@ def test_broken_links_are_told_and_not_replaced(home: Path, text: str) -> None:
     assert (home / "links.toml").read_text(encoding="latin-1") == text
 
 
-# --- fetch ----------------------------------------------------------------------------------------------------
-
-
 def test_without_a_terminal_the_terms_must_be_accepted_by_an_option(home: Path) -> None:
     result = run("fetch", "lfw")
     assert (result.exit_code, result.stdout, home.exists()) == (1, "", False)
@@ -183,9 +174,6 @@ def test_on_a_terminal_the_terms_are_asked_for(answer: str, code: str) -> None:
     os.close(ours)
     os.close(theirs)
     assert (process.returncode, "Do you accept these terms?" in errors, f"{code}: " in errors) == (1, True, True)
-
-
-# --- manifests ----------------------------------------------------------------------------------------------
 
 
 MANIFEST = """
@@ -238,9 +226,6 @@ def test_a_manifest_with_other_keys_or_values_is_refused(old: str, new: str) -> 
     assert old in MANIFEST
     with pytest.raises(ValueError, match=r"validation errors? for Manifest"):
         parse_manifest(MANIFEST.replace(old, new))
-
-
-# --- the guide ------------------------------------------------------------------------------------------------
 
 
 def test_each_command_of_the_guide_runs(tmp_path: Path) -> None:

@@ -230,9 +230,6 @@ def test_a_full_disk_is_told_and_no_other_source_is_asked(server: Server, tmp_pa
     assert [path for path, _ in server.asked] == ["/a"]
 
 
-# --- archives -------------------------------------------------------------------------------------------------
-
-
 def a_tar(*members: tuple[str, bytes | None], kind: bytes = tarfile.REGTYPE, mode: str = "w:gz") -> bytes:
     """Members are (name, body), a folder where the body is None; `kind` is that of the bodies."""
     packed = io.BytesIO()
@@ -321,8 +318,6 @@ def test_an_archive_of_too_many_files_is_refused(tmp_path: Path, monkeypatch: py
     with pytest.raises(ArchiveRefused, match="more than 1 files"):
         unpack(put(tmp_path, a_tar(GOOD, ("lfw/b.jpg", b"x"))), tmp_path, "lfw")
 
-
-# --- sets -----------------------------------------------------------------------------------------------------
 
 ARCHIVE = a_tar(*((f"lfw/{name}.jpg", b"photo") for name in ("Ada/Ada_0001", "Ada/Ada_0002", "Bo/Bo_0001")))
 PAIRS = b"1\t1\nAda\t1\t2\nAda\t1\tBo\t1\n"

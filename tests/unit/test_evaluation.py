@@ -290,7 +290,6 @@ def test_neither_a_huge_photo_is_read_nor_a_pipe_waited_for(tmp_path: Path) -> N
 
 
 def crop(shade: int, side: int = 112) -> bytes:
-    """A crop of the person of that shade, as PNG."""
     file = io.BytesIO()
     PIL.Image.new("RGB", (side, side), (shade, 80, 10)).save(file, format="PNG")
     return file.getvalue()
@@ -368,7 +367,6 @@ def ijb(tmp_path: Path) -> Path:
 
 
 def vector(shade: int) -> npt.NDArray[np.float64]:
-    """That of the aligned photo of a person, of length 1."""
     pipeline = engine().pipeline
     made = pipeline.embed_aligned([align(pipeline.decode(crop(shade)).pixels, POINTS)])[0]
     return made.embedding.vector.astype(np.float64)

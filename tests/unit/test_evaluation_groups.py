@@ -50,7 +50,6 @@ SEX = {f"P{number}": {"sex": "f" if number < 40 else "m", "age": str(number)} fo
 
 
 def counted(found: Rate | None) -> tuple[int, int]:
-    """Errors and trials of a rate that is defined."""
     assert found is not None
     return found.count, found.total
 

@@ -60,9 +60,6 @@ def opened(bundle: bytes) -> zipfile.ZipFile:
     return zipfile.ZipFile(io.BytesIO(bundle))
 
 
-# --- the archive -------------------------------------------------------------------------------------------------
-
-
 def test_any_zip_reader_reads_it(kept: Filed) -> None:
     archive = opened(kept.bundle())
     assert archive.testzip() is None
@@ -151,9 +148,6 @@ def test_what_does_not_fit_is_refused_before_anything_is_sent(kept: Filed, monke
         kept.bundle()
 
 
-# --- what of the audit is taken ------------------------------------------------------------------------------------
-
-
 def test_the_audit_is_taken_from_before_the_case_was_opened_on(tmp_path: Path) -> None:
     clock = Clock()
     with open_store(tmp_path / "cases", clock) as store:
@@ -208,9 +202,6 @@ def test_a_case_of_which_the_audit_does_not_tell_is_no_evidence(tmp_path: Path) 
                     audit_extract(audit, other)
 
 
-# --- verification ------------------------------------------------------------------------------------------------
-
-
 def test_whose_key_it_is_has_to_be_known(kept: Filed) -> None:
     own, other = kept.bundle(), kept.bundle(OTHER_SIGNER)
     found = verify_bundle(io.BytesIO(other))
@@ -250,12 +241,7 @@ def test_no_bundle(data: bytes) -> None:
     assert "packed anew" not in str(refused.value)
 
 
-# --- the report --------------------------------------------------------------------------------------------------
-
-
 class _Read(HTMLParser):
-    """The tags, and the text that people see."""
-
     def __init__(self, html: bytes) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []

@@ -55,7 +55,6 @@ def require_told(
 
 
 def trial(exercise: Exercise, given: Sequence[Given], order: Sequence[int]) -> Trial:
-    """One with answers to its first steps."""
     locked = tuple(Locked(step, Answer(one), 0, 1) for step, one in zip(exercise.steps, given, strict=False))
     return Trial("t", 0, "block", "form", "item", tuple(order), 0, locked=locked)
 
@@ -75,9 +74,6 @@ def ids_of(prompt: Prompt) -> list[tuple[str, Role]]:
 def test_instructions_of_low_prevalence_do_not_tell_it_apart() -> None:
     low, plain = exercise_of(ExerciseKind.LOW_PREVALENCE), exercise_of(ExerciseKind.VERIFICATION)
     assert low.instructions == plain.instructions
-
-
-# --- what is shown -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", sorted(PAIRS))
@@ -120,9 +116,6 @@ def test_every_order_is_as_likely_as_any_other(kind: ExerciseKind, photos: int, 
     expected = [1, 1, 2, 6][photos - fixed]
     assert len(counts) == expected  # of the 3! at most, none is missing
     assert np.abs(counts - draws / expected).max() < 5 * np.sqrt(draws / expected)
-
-
-# --- pairs ---------------------------------------------------------------------------------------------------
 
 
 ONE, TWO = "both photos show one person.", "the photos show two people."
@@ -181,9 +174,6 @@ def test_an_aided_trial_counts_the_last_rating_and_keeps_the_first(
     require_told(reveal, graded.correct, text)
 
 
-# --- triads --------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("chosen", "answer", "correct"), [("x", "odd:2", False), ("y", "odd:0", True), ("z", "odd:1", False)]
 )
@@ -193,8 +183,6 @@ def test_triads_count_photos_as_in_the_item(chosen: str, answer: str, correct: b
     opening = "Right" if correct else "Not right"
     require_told(reveal, correct, f"{opening}: photo 2 shows another person than the two others.", {}, "y")
 
-
-# --- lists ---------------------------------------------------------------------------------------------------
 
 SIMILARITIES = (0.9, 0.5, 0.7)
 SHOWN = {"x": 0.7, "y": 0.9, "z": 0.5}  # x, y, z show the candidates 2, 0, 1
@@ -249,8 +237,6 @@ def test_equal_similarities_rank_in_the_order_of_the_item() -> None:
         assert (graded.machine, graded.mate_rank) == ("candidate:1", rank)
 
 
-# --- triage --------------------------------------------------------------------------------------------------
-
 FINE, BAD = TriageKey(Usability.USABLE, None, 0.0), TriageKey(Usability.REJECT, Degraded.POSE, 50.0)
 BLURRED = TriageKey(Usability.LIMITED, Degraded.BLUR, 2.0)
 RESERVE = "the photo can be used with reserve, for it is blurred."
@@ -272,8 +258,6 @@ def test_triage(key: TriageKey, answer: Usability, named: Sequence[Degraded], re
     assert found == Graded(key.usability, answer, correct, reasons=reasons, degraded=key.degraded or "")
     require_told(reveal, correct, text)
 
-
-# --- what must not happen ------------------------------------------------------------------------------------
 
 KEYS: dict[ExerciseKind, AnswerKey] = {
     **dict.fromkeys(PAIRS, MATED),

@@ -82,8 +82,6 @@ class Models:
 
 @dataclass
 class Link:
-    """Both ends."""
-
     asker: Asker
     answerer: Answerer
     models: Models

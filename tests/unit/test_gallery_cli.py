@@ -64,7 +64,6 @@ def code(home: Path) -> str:
 
 
 def open_training(home: Path, key: str, folder: str = "data/training") -> TrainingStore:
-    """Open the courses in a folder under the key of a file."""
     return TrainingStore.open(home / folder, load_key(f"file:{home / key}"), Clock())
 
 
@@ -215,9 +214,6 @@ def test_rotation_is_refused_where_it_cannot_be(home: Path) -> None:
     assert fr("verify").exit_code == 0
 
 
-# --- the courses beside the galleries ----------------------------------------------------------------------------
-
-
 def test_a_rotation_while_the_courses_are_in_use_changes_nothing(home: Path, code: str) -> None:
     new_key_file(home / "k")
     with open_training(home, "data.key"):
@@ -239,9 +235,6 @@ def test_courses_under_a_key_of_their_own_are_not_taken_for_rotated(home: Path, 
     assert failed(fr("key", "rotate", "--new", "file:k"), "WRONG_KEY")
     assert is_under(home, "l", code)
     assert fr("verify").exit_code == 0  # the galleries were left as they are
-
-
-# --- cases and API keys beside the galleries ---------------------------------------------------------------------
 
 
 @pytest.fixture

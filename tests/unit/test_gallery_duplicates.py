@@ -207,8 +207,6 @@ def test_a_step_goes_on_from_its_cursor_alone(galleries: Galleries) -> None:
 
 
 class NotingIndex(NumpyIndex):
-    """The reference index, which notes for how many probes it was asked."""
-
     def __init__(self) -> None:
         super().__init__(D)
         self.asked: list[int] = []

@@ -213,9 +213,6 @@ def test_a_foreign_token_is_refused(galleries: Galleries) -> None:
         galleries.subjects("g", 1, of_g)
 
 
-# --- many templates in one change -----------------------------------------------------------------------------
-
-
 def reasons(outcomes: tuple[Enrolled | FrError, ...]) -> list[str]:
     return [outcome.reason if isinstance(outcome, FrError) else "" for outcome in outcomes]
 
@@ -257,7 +254,6 @@ def test_nothing_but_refusals_leaves_the_version(galleries: Galleries) -> None:
 
 @pytest.mark.parametrize("error", [StoreFailed("The database cannot be written."), StorageLow("The disk is full.")])
 def test_if_one_fails_none_is_kept(galleries: Galleries, monkeypatch: pytest.MonkeyPatch, error: FrError) -> None:
-    """Also where it fails with what is a refusal of one before anything of it is written."""
     before = galleries.get("g")
     insert = GalleryTransaction.insert_template
 
@@ -273,9 +269,6 @@ def test_if_one_fails_none_is_kept(galleries: Galleries, monkeypatch: pytest.Mon
     assert galleries.get("g") == before
     monkeypatch.undo()
     assert reasons(galleries.enrol_many("g", many)) == ["", "", ""]
-
-
-# --- pages ----------------------------------------------------------------------------------------------------
 
 
 CALL = "subjects of 3"
@@ -299,9 +292,6 @@ def test_every_changed_or_missing_character_is_noticed() -> None:
 def test_what_is_no_token_is_refused(token: str) -> None:
     with pytest.raises(InvalidPage):
         last_of(CALL, token)
-
-
-# --- values just within and just beyond what is allowed -------------------------------------------------------
 
 
 NOW, HOUR, DAY = Clock().now, timedelta(hours=1), timedelta(days=1)

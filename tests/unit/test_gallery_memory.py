@@ -128,9 +128,6 @@ def test_nobody_waits_for_a_memory_that_was_abandoned() -> None:
         memories.apply([])
 
 
-# --- a search and the changes beside it -----------------------------------------------------------------------
-
-
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MEANWHILE = 0.2  # seconds after which a change that has not come is taken to wait
 
@@ -171,9 +168,6 @@ def test_nothing_is_searched_before_it_is_loaded(tmp_path: Path) -> None:
             galleries.search("g", embedding(0), 1, 0.0)
         galleries.load()
         assert galleries.search("g", embedding(0), 1, 0.0).identification.candidates == ()
-
-
-# --- searches that share a pass -------------------------------------------------------------------------------
 
 
 class Slow:
@@ -246,9 +240,6 @@ def test_a_failed_pass_fails_those_in_it_and_the_next_goes_on() -> None:
         with pytest.raises(MemoryError):
             one.result(10)
     assert [one.result(10).ids.tolist() for one in sound] == [[n] for n in range(70, 80)]
-
-
-# --- upkeep: the thread goes on, whatever one piece of its work does ------------------------------------------
 
 
 @pytest.mark.parametrize("error", [StoreFailed("The disk refuses."), MemoryError("Jane Roe")])
