@@ -34,7 +34,7 @@ from fr_trust.audit.export import export, oldest_segment
 from fr_trust.evidence.verify import Verified
 from support.audits import Audited
 from support.cases import OTHER_SIGNER, REFERENCE, SIGNER, Filed, filed
-from support.cli import fr, fr_at, reason_of
+from support.cli import Said, fr, fr_at, reason_of
 from support.scripted import Script, serving_trust
 
 NOTICE = "Leads for a human examiner, never an identity."
@@ -51,15 +51,22 @@ KEY = access_pb2.ApiKey(
 )
 
 
-@pytest.fixture
-def script() -> Script:
-    return Script()
+class Served(Script):
+    """A script with a server."""
+
+    target = ""
+
+    def fr(self, *words: object, columns: str = "250") -> Said:
+        return fr_at(self.target, *words, columns=columns)
 
 
 @pytest.fixture
-def target(script: Script) -> Iterator[str]:
-    with serving_trust(script) as where:
-        yield where
+def script() -> Iterator[Served]:
+    script = Served()
+    script.answers["CreateKey"] = [access_pb2.CreateKeyResponse(key=KEY, token=TOKEN)]
+    script.answers["RotateKey"] = [access_pb2.RotateKeyResponse(key=KEY, token=TOKEN)]
+    with serving_trust(script) as script.target:
+        yield script
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +84,10 @@ def mode_of(path: Path) -> int:
 # --- keys ------------------------------------------------------------------------------------------------------
 
 
-def test_a_key_is_told_once_and_in_one_line(script: Script, target: str) -> None:
-    script.answers["CreateKey"] = [access_pb2.CreateKeyResponse(key=KEY, token=TOKEN)]
+def test_a_key_is_told_once_and_in_one_line(script: Served) -> None:
     words = ("key", "create", "--role", "operator", "--role", "examiner", "--gallery", "staff-*", "--course", "*")
     more = ("--days", "2", "--label", "room 4", "--requests-per-s", "50", "--burst", "200", "--searches-per-day", "0")
-    code, out, error = fr_at(target, *words, *more, columns="40")
+    code, out, error = script.fr(*words, *more, columns="40")
     assert code == 0, error
     assert (out.splitlines()[-1], (out + error).count(TOKEN)) == (TOKEN, 1)
     request = access_pb2.CreateKeyRequest(
@@ -93,7 +99,7 @@ def test_a_key_is_told_once_and_in_one_line(script: Script, target: str) -> None
         lifetime=Duration(seconds=2 * 86_400),
     )
     assert script.asked == [("CreateKey", request)]
-    code, out, _ = fr_at(target, *words, "--json")
+    code, out, _ = script.fr(*words, "--json")
     assert (json.loads(out)["token"], out.count(TOKEN)) == (TOKEN, 1)
 
 
@@ -105,30 +111,24 @@ def test_a_key_is_told_once_and_in_one_line(script: Script, target: str) -> None
         (("rotate", KEY.key_id), "--out"),
     ],
 )
-def test_a_key_goes_to_a_file_alone(
-    script: Script, target: str, tmp_path: Path, call: tuple[str, ...], option: str
-) -> None:
-    script.answers["CreateKey"] = [access_pb2.CreateKeyResponse(key=KEY, token=TOKEN)]
-    script.answers["RotateKey"] = [access_pb2.RotateKeyResponse(key=KEY, token=TOKEN)]
+def test_a_key_goes_to_a_file_alone(script: Served, tmp_path: Path, call: tuple[str, ...], option: str) -> None:
     file = tmp_path / "made"
-    code, out, error = fr_at(target, "key", *call, option, file)
+    code, out, error = script.fr("key", *call, option, file)
     assert (code, TOKEN in out + error, mode_of(file)) == (0, False, 0o600)
     if option == "--out":
         assert file.read_text() == f"{TOKEN}\n"
     else:
         made = read_connection(file)
-        assert (made.server, made.key, made.ca) == (target, TOKEN, "")
+        assert (made.server, made.key, made.ca) == (script.target, TOKEN, "")
     asked = len(script.asked)
-    assert reason_of(fr_at(target, "key", *call, option, file)) == "FILE_EXISTS"
+    assert reason_of(script.fr("key", *call, option, file)) == "FILE_EXISTS"
     assert len(script.asked) == asked
 
 
-def test_a_key_whose_file_cannot_be_written_is_revoked(script: Script, target: str, tmp_path: Path) -> None:
+def test_a_key_whose_file_cannot_be_written_is_revoked(script: Served, tmp_path: Path) -> None:
     file = tmp_path / "made"
 
-    class Racing(Script):
-        """Somebody takes the name while the key is made."""
-
+    class Racing(Script):  # somebody takes the name while the key is made
         def _note(self, name: str, asked: Any, context: Any) -> None:
             super()._note(name, asked, context)
             if name == "CreateKey":
@@ -143,7 +143,7 @@ def test_a_key_whose_file_cannot_be_written_is_revoked(script: Script, target: s
     assert racing.calls("RevokeKey")[0].key_id == KEY.key_id
     assert TOKEN not in out + error
     beyond = tmp_path / "no" / "such"
-    assert reason_of(fr_at(target, "key", "create", "--role", "admin", "--out", beyond)) == "FILE_UNWRITABLE"
+    assert reason_of(script.fr("key", "create", "--role", "admin", "--out", beyond)) == "FILE_UNWRITABLE"
     assert script.asked == []
 
 
@@ -154,19 +154,16 @@ def test_a_connection_file_needs_the_authority_of_a_call_over_tls(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_key_is_bound_to_the_first_certificate(
-    script: Script, target: str, authority: Issued, tmp_path: Path
-) -> None:
-    script.answers["CreateKey"] = [access_pb2.CreateKeyResponse(key=KEY, token=TOKEN)]
+def test_a_key_is_bound_to_the_first_certificate(script: Served, authority: Issued, tmp_path: Path) -> None:
     pem = authority.certificate.read_text()
     file = tmp_path / "client.pem"
     file.write_bytes(b"subject=CN = \xc3\xa9\r\n" + pem.replace("\n", "\r\n").encode() + b"\n" + pem.encode())
     words = ("key", "create", "--role", "operator", "--certificate")
-    assert fr_at(target, *words, file)[0] == 0
+    assert script.fr(*words, file)[0] == 0
     digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem.strip())).hexdigest()
     assert script.calls("CreateKey")[0].certificate_sha256 == digest
     for wrong, reason in ((authority.key, "INVALID_FIELD"), (tmp_path / "none.pem", "FILE_UNREADABLE")):
-        assert reason_of(fr_at(target, *words, wrong)) == reason
+        assert reason_of(script.fr(*words, wrong)) == reason
     assert len(script.calls("CreateKey")) == 1
 
 
@@ -181,21 +178,21 @@ def verdicts(*ones: tuple[str, str, int, int]) -> list[Any]:
     return [audit_pb2.VerifyAuditResponse(verdicts=made)]
 
 
-def test_a_check_ends_with_status_1_unless_every_chain_is_unchanged(script: Script, target: str) -> None:
+def test_a_check_ends_with_status_1_unless_every_chain_is_unchanged(script: Served) -> None:
     script.answers["VerifyAudit"] = verdicts(("galleries", "", 0, 0), ("cases", "", 0, 0))
-    code, out, error = fr_at(target, "audit", "verify")
+    code, out, error = script.fr("audit", "verify")
     assert (code, error, out.count("as it was written"), "No checkpoint was given" in out) == (0, "", 2, True)
     script.answers["VerifyAudit"] = verdicts(("cases", "edited", 7, 0), ("access", "new", 3, 0))
     faults = ["Chain cases: record 7 was changed.", "Chain access: record 3 is not as it was written."]
-    code, _, error = fr_at(target, "audit", "verify")
+    code, _, error = script.fr("audit", "verify")
     assert (code, error.splitlines()) == (1, faults)
-    code, out, _ = fr_at(target, "audit", "verify", "--chain", "cases", "--json")
+    code, out, _ = script.fr("audit", "verify", "--chain", "cases", "--json")
     assert (code, json.loads(out)["faults"][0]) == (1, faults[0])
     assert [one.chain for one in script.calls("VerifyAudit")] == ["", "", "cases"]
     (answer,) = verdicts(("cases", "", 0, 3), ("access", "", 0, 2))
     answer.verdicts[0].pruned, answer.verdicts[0].unchecked = 1_400, 2
     script.answers["VerifyAudit"] = [answer]
-    code, out, error = fr_at(target, "audit", "verify")
+    code, out, error = script.fr("audit", "verify")
     assert (code, error, out.count("as it was written, from record 1,401 on")) == (0, "", 1)
     assert "2 checkpoints belong to pruned records: check them with `fr audit verify-file` and the archive." in out
 
@@ -218,12 +215,12 @@ def offering(script: Script, **chains: Audited) -> None:
     ]
 
 
-def test_checkpoints_are_saved_and_given_back(script: Script, target: str, tmp_path: Path) -> None:
+def test_checkpoints_are_saved_and_given_back(script: Served, tmp_path: Path) -> None:
     cases, access = Audited(secret=1).created().fill(3), Audited(secret=2).created().fill(2)
     folder = tmp_path / "kept"
     offering(script, cases=cases, access=access)
     first = checkpoint(cases)
-    code, out, error = fr_at(target, "audit", "checkpoint", "--out", folder)
+    code, out, error = script.fr("audit", "checkpoint", "--out", folder)
     assert code == 0, error
     names = ["access-000000000002.json", "access.pem", "cases-000000000003.json", "cases.pem"]
     assert sorted(path.name for path in folder.iterdir()) == names
@@ -233,7 +230,7 @@ def test_checkpoints_are_saved_and_given_back(script: Script, target: str, tmp_p
     cases.clock.ms += 60_000
     offering(script, cases=cases.fill(1), access=access)  # of access the same record, at a later time
     script.answers["VerifyAudit"] = verdicts(("cases", "", 0, 2), ("access", "", 0, 2))
-    code, out, _ = fr_at(target, "audit", "checkpoint", "--out", folder, "--json")
+    code, out, _ = script.fr("audit", "checkpoint", "--out", folder, "--json")
     assert (code, json.loads(out)["files"]) == (0, ["cases-000000000004.json"])
     assert json.loads((folder / "cases-000000000003.json").read_text()) == json.loads(first)
     given = script.calls("VerifyAudit").pop().checkpoints  # those that were kept, and those that it has just given
@@ -241,12 +238,12 @@ def test_checkpoints_are_saved_and_given_back(script: Script, target: str, tmp_p
         ("access", 2), ("cases", 3), ("cases", 4), ("access", 2)
     ]  # fmt: skip
     script.answers["VerifyAudit"] = verdicts(("cases", "", 0, 2), ("access", "", 0, 1))
-    assert fr_at(target, "audit", "verify", "--checkpoints", folder)[0] == 0
+    assert script.fr("audit", "verify", "--checkpoints", folder)[0] == 0
     given = script.calls("VerifyAudit")[1].checkpoints
     assert [one.chain for one in given] == ["access", "cases", "cases"]
     assert given[1].json == first
     script.answers["VerifyAudit"] = verdicts(("cases", "", 0, 2))
-    assert fr_at(target, "audit", "verify", "--chain", "cases", "--checkpoints", folder)[0] == 0
+    assert script.fr("audit", "verify", "--chain", "cases", "--checkpoints", folder)[0] == 0
     assert [one.chain for one in script.calls("VerifyAudit")[2].checkpoints] == ["cases", "cases"]
 
 
@@ -341,36 +338,34 @@ def test_a_server_takes_as_many_checkpoints_as_are_sent_in_a_request() -> None:
     assert request_of("/fr_api.v1.AuditService/VerifyAudit").takes(request.SerializeToString())
 
 
-def test_a_server_that_looks_at_no_checkpoint_has_proved_nothing(script: Script, target: str, tmp_path: Path) -> None:
+def test_a_server_that_looks_at_no_checkpoint_has_proved_nothing(script: Served, tmp_path: Path) -> None:
     offering(script, cases=Audited().created().fill(3))
-    assert fr_at(target, "audit", "checkpoint", "--out", tmp_path)[0] == 0
+    assert script.fr("audit", "checkpoint", "--out", tmp_path)[0] == 0
     words = ("audit", "verify", "--checkpoints", tmp_path)
     script.answers["VerifyAudit"] = verdicts(("cases", "", 0, 0))
-    code, _, error = fr_at(target, *words)
+    code, _, error = script.fr(*words)
     assert (code, error) == (1, "Chain cases: the server checked only 0 of 1 checkpoints.\n")
     script.answers["VerifyAudit"] = verdicts(("galleries", "", 0, 0))
-    code, _, error = fr_at(target, *words)
+    code, _, error = script.fr(*words)
     assert (code, error) == (1, "Chain cases: the server has no such chain any more.\n")
 
 
-def test_a_rewritten_history_is_not_saved_over_the_one_before(script: Script, target: str, tmp_path: Path) -> None:
+def test_a_rewritten_history_is_not_saved_over_the_one_before(script: Served, tmp_path: Path) -> None:
     offering(script, cases=Audited(secret=1).created().fill(3, seed=0))
-    assert fr_at(target, "audit", "checkpoint", "--out", tmp_path)[0] == 0
+    assert script.fr("audit", "checkpoint", "--out", tmp_path)[0] == 0
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     anew = Audited(secret=1).created().fill(3, seed=1)
     offering(script, cases=anew, access=Audited().created())
-    told = fr_at(target, "audit", "checkpoint", "--out", tmp_path)
+    told = script.fr("audit", "checkpoint", "--out", tmp_path)
     assert (reason_of(told), "Chain cases" in told[2]) == ("CHECKPOINT_DISAGREES", True)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     (tmp_path / "cases.pem").unlink()
-    code, _, error = fr_at(target, "audit", "checkpoint", "--out", tmp_path)
+    code, _, error = script.fr("audit", "checkpoint", "--out", tmp_path)
     assert (code, "holds another history than" in error) == (1, True)
 
 
 @pytest.mark.parametrize("name", ["cases-3.json", "cases-000000000003.json"])
-def test_a_contradicted_checkpoint_gets_no_other_beside_it(
-    script: Script, target: str, tmp_path: Path, name: str
-) -> None:
+def test_a_contradicted_checkpoint_gets_no_other_beside_it(script: Served, tmp_path: Path, name: str) -> None:
     cases = Audited().created().fill(3)
     (tmp_path / name).write_text(checkpoint(cases))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -382,12 +377,12 @@ def test_a_contradicted_checkpoint_gets_no_other_beside_it(
     ):
         offering(script, cases=put_back)
         script.answers["VerifyAudit"] = verdicts(verdict)
-        said = fr_at(target, "audit", "checkpoint", "--out", tmp_path)
+        said = script.fr("audit", "checkpoint", "--out", tmp_path)
         assert (reason_of(said), told in said[2]) == ("CHECKPOINT_DISAGREES", True)
         assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     offering(script, cases=cases)  # a checkpoint of either name is not saved twice
     script.answers["VerifyAudit"] = verdicts(("cases", "", 0, 2))
-    assert fr_at(target, "audit", "checkpoint", "--out", tmp_path)[0] == 0
+    assert script.fr("audit", "checkpoint", "--out", tmp_path)[0] == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == [name, "cases.pem"]
 
 
@@ -402,11 +397,11 @@ def test_a_contradicted_checkpoint_gets_no_other_beside_it(
         ("cases", "[" * 100_000),
     ],
 )
-def test_a_wrong_checkpoint_is_not_saved(script: Script, target: str, tmp_path: Path, chain: str, text: str) -> None:
+def test_a_wrong_checkpoint_is_not_saved(script: Served, tmp_path: Path, chain: str, text: str) -> None:
     wrong = audit_pb2.Checkpoint(chain=chain, json=text)
     script.answers["GetCheckpoints"] = [audit_pb2.GetCheckpointsResponse(checkpoints=[wrong])]
     folder = tmp_path / "kept"
-    assert reason_of(fr_at(target, "audit", "checkpoint", "--out", folder)) == "CHECKPOINT_UNREADABLE"
+    assert reason_of(script.fr("audit", "checkpoint", "--out", folder)) == "CHECKPOINT_UNREADABLE"
     assert not folder.exists()
 
 
@@ -421,25 +416,25 @@ def test_a_wrong_checkpoint_is_not_saved(script: Script, target: str, tmp_path: 
     ],
 )
 def test_a_folder_without_checkpoints_is_told(
-    script: Script, target: str, tmp_path: Path, names: dict[str, str] | None, reason: str
+    script: Served, tmp_path: Path, names: dict[str, str] | None, reason: str
 ) -> None:
     folder = tmp_path / "kept"
     if names is not None:
         folder.mkdir()
         for name, text in names.items():
             (folder / name).write_text(text, encoding="utf-8")
-    assert reason_of(fr_at(target, "audit", "verify", "--checkpoints", folder)) == reason
+    assert reason_of(script.fr("audit", "verify", "--checkpoints", folder)) == reason
     assert script.asked == []
 
 
-def test_an_export_is_whole_or_not_there(script: Script, target: str, tmp_path: Path) -> None:
+def test_an_export_is_whole_or_not_there(script: Served, tmp_path: Path) -> None:
     parts = [audit_pb2.ExportAuditResponse(data=one) for one in (b"one\n", b"two\n")]
     script.answers["ExportAudit"] = list(parts)
     file = tmp_path / "cases.jsonl"
     words = ("audit", "export", "--chain", "cases", "--out", file, "--after", "4")
     script.refusals["ExportAudit"] = ["STORE_CORRUPT"]
-    assert (reason_of(fr_at(target, *words)), list(tmp_path.iterdir())) == ("STORE_CORRUPT", [])
-    code, out, _ = fr_at(target, *words)
+    assert (reason_of(script.fr(*words)), list(tmp_path.iterdir())) == ("STORE_CORRUPT", [])
+    code, out, _ = script.fr(*words)
     assert (code, "8 bytes" in out, file.read_bytes(), mode_of(file)) == (0, True, b"one\ntwo\n", 0o600)
     assert script.calls("ExportAudit")[-1] == audit_pb2.ExportAuditRequest(chain="cases", after_seq=4)
 
@@ -532,7 +527,7 @@ SUMMARY = review_pb2.ExaminationSummary(
 )
 
 
-def test_a_search_in_a_case_has_its_notice_and_examination(script: Script, target: str, tmp_path: Path) -> None:
+def test_a_search_in_a_case_has_its_notice_and_examination(script: Served, tmp_path: Path) -> None:
     photo = tmp_path / "probe.jpg"
     photo.write_bytes(b"a photo")
     words = ("case", "search", "c1", "wanted", photo)
@@ -543,11 +538,11 @@ def test_a_search_in_a_case_has_its_notice_and_examination(script: Script, targe
     ):
         found = gallery_pb2.SearchResponse(results=[gallery_pb2.SearchResult(candidates=candidates)], notice=NOTICE)
         script.answers["SearchInCase"] = [review_pb2.SearchInCaseResponse(found=found, examination=examination)]
-        code, out, _ = fr_at(target, *words)
+        code, out, _ = script.fr(*words)
         assert (code, said in out, NOTICE in out) == (0, True, True)
-        told = json.loads(fr_at(target, *words, "--json")[1])
+        told = json.loads(script.fr(*words, "--json")[1])
         assert (told["examination"]["examination_id"], told["found"]["notice"]) == (examination.examination_id, NOTICE)
-    assert reason_of(fr_at(target, "case", "search", "c1", "wanted", tmp_path / "none.jpg")) == "FILE_UNREADABLE"
+    assert reason_of(script.fr("case", "search", "c1", "wanted", tmp_path / "none.jpg")) == "FILE_UNREADABLE"
 
 
 JPEG, PNG = b"\xff\xd8\xff photo", b"\x89PNG photo"
@@ -579,18 +574,18 @@ CONCLUDED = review_pb2.Examination(
 )
 
 
-def test_an_examination_is_shown_in_the_order_that_the_server_gives_it(script: Script, target: str) -> None:
-    assert fr_at(target, "review", "list")[1] == "No examination waits for your finding.\n"
+def test_an_examination_is_shown_in_the_order_that_the_server_gives_it(script: Served) -> None:
+    assert script.fr("review", "list")[1] == "No examination waits for your finding.\n"
     script.answers["ListAwaiting"] = [review_pb2.ListAwaitingResponse(examinations=[SUMMARY])]
-    code, out, _ = fr_at(target, "review", "list")
+    code, out, _ = script.fr("review", "list")
     assert (code, "e1" in out, "wanted" in out) == (0, True, True)
     script.answers["GetExamination"] = [review_pb2.GetExaminationResponse(examination=WAITING)]
-    code, out, _ = fr_at(target, "review", "show", "e1")
+    code, out, _ = script.fr("review", "show", "e1")
     assert (code, "awaits a finding" in out, NOTICE in out) == (0, True, True)
     assert not any(word in out for word in ("Rank", "Similarity", "Subject"))
     assert out.index("43 ") < out.index("41 ")
     script.answers["GetExamination"] = [review_pb2.GetExaminationResponse(examination=CONCLUDED)]
-    code, out, _ = fr_at(target, "review", "show", "e1")
+    code, out, _ = script.fr("review", "show", "e1")
     assert (code, "\x1b" in out, "match" in out) == (0, False, False)
     anna = "key:anna, 2026-09-21T14:13:20Z: potential candidate: template 41, rated +2."
     for words in ("0.7500", "s1", anna, "  ears\n", "key:bert, 2026-09-21T14:13:20Z: inconclusive."):
@@ -598,12 +593,10 @@ def test_an_examination_is_shown_in_the_order_that_the_server_gives_it(script: S
 
 
 @pytest.mark.parametrize("as_json", [(), ("--json",)])
-def test_photos_are_written_for_their_owner(
-    script: Script, target: str, tmp_path: Path, as_json: tuple[str, ...]
-) -> None:
+def test_photos_are_written_for_their_owner(script: Served, tmp_path: Path, as_json: tuple[str, ...]) -> None:
     script.answers["GetExamination"] = [review_pb2.GetExaminationResponse(examination=WAITING)]
     folder = tmp_path / "photos"
-    code, out, error = fr_at(target, "review", "show", "e1", "--out", folder, *as_json)
+    code, out, error = script.fr("review", "show", "e1", "--out", folder, *as_json)
     assert code == 0, error
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"probe.jpg": JPEG, "candidate-43.png": PNG}
     assert [mode_of(path) for path in (folder, *folder.iterdir())] == [0o700, 0o600, 0o600]
@@ -611,7 +604,7 @@ def test_photos_are_written_for_their_owner(
         told = json.loads(out)
         assert (told["files"], told["notice"]) == ({"probe": "probe.jpg", "43": "candidate-43.png"}, NOTICE)
         assert not any("photo" in one or "probe" in one for one in (told, *told["candidates"]))
-    assert reason_of(fr_at(target, "review", "show", "e1", "--out", folder)) == "FILE_EXISTS"
+    assert reason_of(script.fr("review", "show", "e1", "--out", folder)) == "FILE_EXISTS"
 
 
 def test_every_state_and_finding_has_words_and_none_is_a_match() -> None:
@@ -626,22 +619,22 @@ def test_every_state_and_finding_has_words_and_none_is_a_match() -> None:
 # --- evidence --------------------------------------------------------------------------------------------------
 
 
-def test_a_bundle_is_whole_or_not_there(script: Script, target: str, tmp_path: Path) -> None:
+def test_a_bundle_is_whole_or_not_there(script: Served, tmp_path: Path) -> None:
     script.answers["ExportEvidence"] = [review_pb2.ExportEvidenceResponse(data=one) for one in (b"PK", b"34")]
     file = tmp_path / "case.zip"
     words = ("evidence", "export", "c1", "--out", file)
     script.refusals["ExportEvidence"] = ["REVIEW_UNFINISHED"]
-    refused = fr_at(target, *words, "--json")
+    refused = script.fr(*words, "--json")
     assert (reason_of(refused), list(tmp_path.iterdir())) == ("REVIEW_UNFINISHED", [])
     assert json.loads(refused[1])["error"]["reason"] == "REVIEW_UNFINISHED"
-    code, out, _ = fr_at(target, *words, "--include-unfinished")
+    code, out, _ = script.fr(*words, "--include-unfinished")
     assert (code, file.read_bytes(), mode_of(file)) == (0, b"PK34", 0o600)
     sha256 = hashlib.sha256(b"PK34").hexdigest()
     assert out.endswith(f"\nsha256 {sha256}\n")
-    told = json.loads(fr_at(target, *words[:-1], tmp_path / "again.zip", "--json")[1])
+    told = json.loads(script.fr(*words[:-1], tmp_path / "again.zip", "--json")[1])
     assert told == {"file": str(tmp_path / "again.zip"), "size_bytes": 4, "sha256": sha256}
     assert [one.include_unfinished for one in script.calls("ExportEvidence")] == [False, True, False]
-    assert (reason_of(fr_at(target, *words)), len(script.calls("ExportEvidence"))) == ("FILE_EXISTS", 3)
+    assert (reason_of(script.fr(*words)), len(script.calls("ExportEvidence"))) == ("FILE_EXISTS", 3)
 
 
 @pytest.fixture(scope="module")
