@@ -108,12 +108,7 @@ NAMED = "null@1:000000000000"
 CHANGES: dict[str, tuple[Callable[[Galleries], object], dict[str, object]]] = {
     "gallery.create": (
         lambda g: g.create("h", "Another", MODEL, SIZE, use=GalleryUse.OPERATIONAL),
-        {
-            "gallery": "h",
-            "version": 1,
-            "model": NAMED,
-            "detail": {"use": "operational", "keeps_photos": "false"},
-        },
+        {"gallery": "h", "version": 1, "model": NAMED, "detail": {"use": "operational", "keeps_photos": "false"}},
     ),
     "gallery.update": (
         lambda g: g.update("g", GalleryUpdate("Other", NOW + timedelta(days=1), timedelta(days=2))),
