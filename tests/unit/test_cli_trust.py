@@ -427,18 +427,6 @@ def test_a_folder_without_checkpoints_is_told(
     assert script.asked == []
 
 
-def test_an_export_is_whole_or_not_there(script: Served, tmp_path: Path) -> None:
-    parts = [audit_pb2.ExportAuditResponse(data=one) for one in (b"one\n", b"two\n")]
-    script.answers["ExportAudit"] = list(parts)
-    file = tmp_path / "cases.jsonl"
-    words = ("audit", "export", "--chain", "cases", "--out", file, "--after", "4")
-    script.refusals["ExportAudit"] = ["STORE_CORRUPT"]
-    assert (reason_of(script.fr(*words)), list(tmp_path.iterdir())) == ("STORE_CORRUPT", [])
-    code, out, _ = script.fr(*words)
-    assert (code, "8 bytes" in out, file.read_bytes(), mode_of(file)) == (0, True, b"one\ntwo\n", 0o600)
-    assert script.calls("ExportAudit")[-1] == audit_pb2.ExportAuditRequest(chain="cases", after_seq=4)
-
-
 @pytest.fixture
 def chain(tmp_path: Path) -> Audited:
     """A chain of five records, of which the first three are exported and kept; and another one beside it."""
@@ -619,7 +607,16 @@ def test_every_state_and_finding_has_words_and_none_is_a_match() -> None:
 # --- evidence --------------------------------------------------------------------------------------------------
 
 
-def test_a_bundle_is_whole_or_not_there(script: Served, tmp_path: Path) -> None:
+def test_an_export_or_a_bundle_is_whole_or_not_there(script: Served, tmp_path: Path) -> None:
+    script.answers["ExportAudit"] = [audit_pb2.ExportAuditResponse(data=one) for one in (b"one\n", b"two\n")]
+    script.refusals["ExportAudit"] = ["STORE_CORRUPT"]
+    file = tmp_path / "cases.jsonl"
+    words: tuple[object, ...] = ("audit", "export", "--chain", "cases", "--out", file, "--after", "4")
+    assert (reason_of(script.fr(*words)), list(tmp_path.iterdir())) == ("STORE_CORRUPT", [])
+    code, out, _ = script.fr(*words)
+    assert (code, "8 bytes" in out, file.read_bytes(), mode_of(file)) == (0, True, b"one\ntwo\n", 0o600)
+    assert script.calls("ExportAudit")[-1] == audit_pb2.ExportAuditRequest(chain="cases", after_seq=4)
+    file.unlink()
     script.answers["ExportEvidence"] = [review_pb2.ExportEvidenceResponse(data=one) for one in (b"PK", b"34")]
     file = tmp_path / "case.zip"
     words = ("evidence", "export", "c1", "--out", file)

@@ -56,12 +56,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Filed:
     return filed(tmp_path_factory.mktemp("finished") / "cases", finished=True)
 
 
-def opened(bundle: bytes) -> zipfile.ZipFile:
-    return zipfile.ZipFile(io.BytesIO(bundle))
+@pytest.fixture
+def archive(kept: Filed) -> zipfile.ZipFile:
+    return zipfile.ZipFile(io.BytesIO(kept.bundle()))
 
 
-def test_any_zip_reader_reads_it(kept: Filed) -> None:
-    archive = opened(kept.bundle())
+def test_any_zip_reader_reads_it(archive: zipfile.ZipFile) -> None:
     assert archive.testzip() is None
     assert archive.namelist() == sorted(archive.namelist()) == [
         "audit.jsonl", "audit_public.pem", "checkpoint.json",
@@ -78,13 +78,7 @@ def test_any_zip_reader_reads_it(kept: Filed) -> None:
     assert archive.read("examinations/01/candidates/03.jpg") == noise(1_003)
 
 
-def test_the_same_gives_the_same_bytes(kept: Filed) -> None:
-    assert kept.bundle() == kept.bundle()
-    assert kept.bundle() != kept.bundle(OTHER_SIGNER)
-
-
-def test_the_manifest_lists_every_file(kept: Filed) -> None:
-    archive = opened(kept.bundle())
+def test_the_manifest_lists_every_file(kept: Filed, archive: zipfile.ZipFile) -> None:
     data = archive.read("manifest.json")
     manifest = json.loads(data)
     files = manifest.pop("files")
@@ -100,10 +94,11 @@ def test_the_manifest_lists_every_file(kept: Filed) -> None:
         "made_ms": START_MS + 86_400_000, "made_by": "key:op",
     }  # fmt: skip
     read_public_key(SIGNER.public_key).verify(archive.read("manifest.sig"), data)
+    assert kept.bundle() == kept.bundle()  # the same gives the same bytes
+    assert kept.bundle() != kept.bundle(OTHER_SIGNER)
 
 
-def test_documents_say_what_was_searched_and_found(kept: Filed) -> None:
-    archive = opened(kept.bundle())
+def test_documents_say_what_was_searched_and_found(archive: zipfile.ZipFile) -> None:
     search, derivations, findings = (
         json.loads(archive.read(f"examinations/01/{name}.json")) for name in ("search", "derivations", "findings")
     )
@@ -115,11 +110,10 @@ def test_documents_say_what_was_searched_and_found(kept: Filed) -> None:
     assert [one["examiner"] for one in findings["findings"]] == list(EXAMINERS[:3])
 
 
-def test_an_unfinished_examination_keeps_its_findings_to_itself(kept: Filed, finished: Filed) -> None:
+def test_an_unfinished_examination_keeps_its_findings(kept: Filed, finished: Filed, archive: zipfile.ZipFile) -> None:
     with pytest.raises(ReviewUnfinished):
         kept.bundle(unfinished=False)
     finished.bundle(unfinished=False)
-    archive = opened(kept.bundle())
     findings = json.loads(archive.read("examinations/02/findings.json"))
     assert (findings["state"], findings["findings"], findings["conclusion"]) == ("unfinished", [], {})
     assert b"blurred" not in kept.bundle()
@@ -237,8 +231,7 @@ def test_a_bundle_without_a_search_of_its_case_is_told_by_the_audit(kept: Filed)
 def test_no_bundle(data: bytes) -> None:
     with pytest.raises(EvidenceUnusable) as refused:
         verify_bundle(io.BytesIO(data))
-    assert refused.value.metadata["file"] == "(archive)"
-    assert "packed anew" not in str(refused.value)
+    assert (refused.value.metadata["file"], "packed anew" in str(refused.value)) == ("(archive)", False)
 
 
 class _Read(HTMLParser):

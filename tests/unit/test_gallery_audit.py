@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -190,20 +189,6 @@ def test_no_name_no_metadata_and_no_id_is_in_any_record(galleries: Galleries) ->
 def test_outside_of_calls_it_is_the_system(galleries: Galleries) -> None:
     first, *_ = records(galleries)
     assert (first.actor, first.roles, first.request_id, first.case, first.at_ms) == ("system", (), None, None, NOW_MS)
-
-
-def test_each_of_many_threads_is_told_of_by_itself(galleries: Galleries) -> None:
-    before = seq(galleries)
-
-    def enrol(number: int) -> None:
-        with attributed(Attribution(f"key:k{number}")):
-            galleries.enrol("g", enrolment(f"Subject {number}", 100 + number))
-
-    with ThreadPoolExecutor(24) as pool:
-        list(pool.map(enrol, range(24)))
-    pseudonyms = pseudonyms_of(galleries)
-    told = {record.actor: record.subjects for record in records(galleries, before)}
-    assert told == {f"key:k{number}": (pseudonyms.subject("g", f"Subject {number}"),) for number in range(24)}
 
 
 def test_more_subjects_than_a_record_holds_are_told_in_several(galleries: Galleries) -> None:

@@ -291,23 +291,6 @@ def test_an_upkeep_that_fails_is_left_and_its_gallery_searched_where_nothing_was
         assert exact
 
 
-def test_a_purge_ends_when_it_is_told_to() -> None:
-    begun = threading.Event()
-
-    def without_end() -> bool:
-        begun.set()
-        return True
-
-    def stop() -> None:
-        raise ShuttingDown("The server is stopping.")
-
-    keeper = Keeper(Memories("numpy"), without_end, lambda: None)
-    with pytest.raises(ShuttingDown):
-        keeper.start(stop)
-    keeper.close()
-    Keeper(Memories("numpy"), lambda: None, lambda: None).close()  # one that was never started
-
-
 def test_a_purge_ends_with_its_keeper(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep, "_EVERY_S", 0.01)
     monkeypatch.setattr(upkeep, "_PURGE_EVERY_S", 0.0)
@@ -324,6 +307,7 @@ def test_a_purge_ends_with_its_keeper(monkeypatch: pytest.MonkeyPatch) -> None:
     keeper.start()
     keeper._thread.join(10)
     assert len(steps) == 101
+    Keeper(Memories("numpy"), lambda: None, lambda: None).close()  # one that was never started
 
 
 def opened(folder: Path, now: datetime = NOW, load: bool = True) -> Galleries:
