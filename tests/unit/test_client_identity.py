@@ -54,7 +54,7 @@ class Listener(grpc.GenericRpcHandler):
 
 
 @contextmanager
-def listening(listener: Listener, credentials: grpc.ServerCredentials | None = None) -> Iterator[int]:
+def listening(listener: Listener, credentials: grpc.ServerCredentials | None = None) -> Iterator[str]:
     server = grpc.server(ThreadPoolExecutor(4))
     server.add_generic_rpc_handlers((listener,))
     served = health.HealthServicer()
@@ -66,7 +66,7 @@ def listening(listener: Listener, credentials: grpc.ServerCredentials | None = N
         port = server.add_secure_port("127.0.0.1:0", credentials)
     server.start()
     try:
-        yield port
+        yield f"127.0.0.1:{port}"
     finally:
         server.stop(None).wait()
 
@@ -97,8 +97,8 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
 @pytest.mark.parametrize("token", [TOKEN, ""])
 def test_every_kind_of_call_says_once_who_calls(papers: Papers, encrypted: bool, token: str) -> None:
     listener = Listener()
-    with listening(listener, papers.on_server() if encrypted else None) as port:
-        target, tls = f"127.0.0.1:{port}", tls_credentials(papers.ca) if encrypted else None
+    with listening(listener, papers.on_server() if encrypted else None) as target:
+        tls = tls_credentials(papers.ca) if encrypted else None
         with open_channel(target, Identity(token, tls), channel_options(target, 4_096)) as channel:
             one: Any = channel.unary_unary("/t/uu")
             several: Any = channel.unary_stream("/t/us")
@@ -113,9 +113,9 @@ def test_every_kind_of_call_says_once_who_calls(papers: Papers, encrypted: bool,
 def test_both_clients_say_who_calls(kind: Kind, papers: Papers) -> None:
     listener = Listener()
     with listening(listener) as plain, listening(listener, papers.on_server()) as tls:
-        for port, credentials in ((plain, None), (tls, tls_credentials(papers.ca))):
+        for target, credentials in ((plain, None), (tls, tls_credentials(papers.ca))):
             more = {"token": TOKEN, "credentials": credentials, "timeout_s": 10.0}
-            assert asked(kind, f"localhost:{port}", lambda client: client.server_info(), **more).version == "1"
+            assert asked(kind, target, lambda client: client.server_info(), **more).version == "1"
     assert listener.told == [(INFO, (f"Bearer {TOKEN}",))] * 2
 
 
@@ -209,14 +209,14 @@ def listener() -> Listener:
 
 @pytest.fixture
 def plain(listener: Listener) -> Iterator[str]:
-    with listening(listener) as port:
-        yield f"127.0.0.1:{port}"
+    with listening(listener) as target:
+        yield target
 
 
 @pytest.fixture
 def encrypted(listener: Listener, papers: Papers) -> Iterator[str]:
-    with listening(listener, papers.on_server()) as port:
-        yield f"127.0.0.1:{port}"
+    with listening(listener, papers.on_server()) as target:
+        yield target
 
 
 def key_file(tmp_path: Path, token: str = TOKEN) -> Path:
@@ -266,8 +266,8 @@ def test_an_authority_makes_it_tls(encrypted: str, listener: Listener, papers: P
 
 
 def test_a_client_certificate_is_shown(papers: Papers) -> None:
-    with listening(Listener(), papers.on_server(clients=True)) as port:
-        words = ("--server", f"127.0.0.1:{port}", "--timeout", "5", "--ca", papers.ca)
+    with listening(Listener(), papers.on_server(clients=True)) as target:
+        words = ("--server", target, "--timeout", "5", "--ca", papers.ca)
         own = ("--certificate", papers.client.certificate, "--certificate-key", papers.client.key)
         assert fr(*words, *own, "info")[0] == 0
         assert fr(*words, *own, "health")[:2] == (0, "SERVING\n")

@@ -12,16 +12,10 @@ from fr_server.errors import STATUS, all_errors, reason_value, rich_status
 CALLS = [error for error in all_errors() if not issubclass(error, e.Unrecoverable)]
 
 
-def test_reasons_are_unique() -> None:
+def test_each_error_of_a_call_has_one_reason_a_status_and_a_place_in_the_enum() -> None:
     reasons = [error.reason for error in all_errors()]
     assert len(reasons) == len(set(reasons))
-
-
-def test_table_holds_every_error_that_a_call_can_end_with() -> None:
     assert set(STATUS) == set(CALLS)
-
-
-def test_enum_holds_the_same_reasons() -> None:
     names = [name.removeprefix("ERROR_REASON_") for name in error_reason_pb2.ErrorReason.keys()]  # noqa: SIM118 - no dict
     assert names[0] == "UNSPECIFIED"
     assert set(names[1:]) == {error.reason for error in CALLS}  # numbers stay, so that new reasons are at the end

@@ -9,7 +9,7 @@ import os
 import pickle
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +42,7 @@ from fr_evaluation.verification.templates import Pool, TemplatePairs, compare_te
 from fr_evaluation.words import in_words, threshold_text
 from fr_evaluation.write import write_report
 from support import photos as squares
-from support.evaluations import ignore, lay_out, verified_set
+from support.evaluations import ignore, lay_out, verified_set, write
 from support.people import made_pairs
 from support.photos import PEOPLE, draw_lfw, engine, face
 
@@ -53,7 +53,8 @@ def lfw(tmp_path: Path) -> Path:
 
 
 def test_every_pair_is_right_and_every_photo_gave_a_template(lfw: Path) -> None:
-    keys = report_keys(verified_set("lfw", lfw))
+    report = verified_set("lfw", lfw)
+    keys = report_keys(report)
     rates = keys["fnmr_at_fmr"]
     assert list(rates) == ["0.01", "0.001", "0.0001", "1e-05", "1e-06"]
     lacking = (False, "not supported by this many comparisons")
@@ -63,6 +64,14 @@ def test_every_pair_is_right_and_every_photo_gave_a_template(lfw: Path) -> None:
     assert (keys["across_people"]["people"], keys["measured_at"]) == (PEOPLE, "2026-01-02T03:04:05+00:00")
     assert "never an identity" in keys["notice"]
     json.dumps(keys, allow_nan=False)
+    assert keys["dataset"]["part"] == "12 of 6,000 pairs"
+    assert report.calibration is not None
+    assert report.calibration.provenance.part == "folds 1, 2; 12 of 6,000 pairs"
+    assert "were compared, a part of the data set: 12 of 6,000 pairs." in in_words(words.summary(report))
+    assert "<td>part of it</td><td>12 of 6,000 pairs</td>" in page(report)
+    manifest = report.dataset.manifest
+    assert part_of(manifest, {"pairs": 6000}) == part_of(manifest, {"pairs": None}) == part_of(manifest, {}) == ""
+    assert part_of(load_manifest("london"), {"pairs": 9, "people": 100}) == "100 of 102 people"
 
 
 def test_a_photo_without_a_face_counts_as_wrong_and_is_named(lfw: Path) -> None:
@@ -79,11 +88,21 @@ def test_a_photo_without_a_face_counts_as_wrong_and_is_named(lfw: Path) -> None:
     )
 
 
-def test_pairs_without_folds_have_no_accuracy_over_folds_and_say_why(tmp_path: Path) -> None:
+@pytest.fixture
+def abc(tmp_path: Path) -> Callable[[str], VerificationReport]:
+    """Verifies pairs of a and b, who are one person, and c."""
     for name, blue in (("a", 0), ("b", 0), ("c", 90)):
         face(tmp_path / f"{name}.png", blue)
-    (tmp_path / "pairs.csv").write_text("a,b,mated\na.png,b.png,1\na.png,c.png,0\n", encoding="utf-8")
-    report = verified_set("pairs_csv", tmp_path)
+
+    def verify(text: str) -> VerificationReport:
+        write(tmp_path, "pairs.csv", text)
+        return verified_set("pairs_csv", tmp_path)
+
+    return verify
+
+
+def test_pairs_without_folds_have_no_accuracy_and_say_why(abc: Callable[[str], VerificationReport]) -> None:
+    report = abc("a,b,mated\na.png,b.png,1\na.png,c.png,0\n")
     keys = report_keys(report)
     assert (keys["accuracy"], keys["across_people"]) == (None, None)
     assert keys["undefined"]["accuracy"] == "The list of pairs has no folds."
@@ -91,18 +110,6 @@ def test_pairs_without_folds_have_no_accuracy_over_folds_and_say_why(tmp_path: P
     told = in_words(words.sections(report)[0].text)
     assert told.startswith("Some figures are undefined: accuracy (The list of pairs has no folds); ")
     assert keys["dataset"]["part"] == ""  # nobody has counted the pairs of one's own
-
-
-def test_a_part_of_a_data_set_is_called_one(lfw: Path) -> None:
-    report = verified_set("lfw", lfw)
-    assert report_keys(report)["dataset"]["part"] == "12 of 6,000 pairs"
-    assert report.calibration is not None
-    assert report.calibration.provenance.part == "folds 1, 2; 12 of 6,000 pairs"
-    assert "were compared, a part of the data set: 12 of 6,000 pairs." in in_words(words.summary(report))
-    assert "<td>part of it</td><td>12 of 6,000 pairs</td>" in page(report)
-    manifest = report.dataset.manifest
-    assert part_of(manifest, {"pairs": 6000}) == part_of(manifest, {"pairs": None}) == part_of(manifest, {}) == ""
-    assert part_of(load_manifest("london"), {"pairs": 9, "people": 100}) == "100 of 102 people"
 
 
 def test_pairs_of_every_two_people_are_told_and_drawn_once(lfw: Path) -> None:
@@ -165,15 +172,9 @@ def test_a_report_that_cannot_be_written_is_told_before_the_photos(lfw: Path, tm
 
 
 @pytest.mark.parametrize("row", ["a.png,c.png,1,1", "a.png,b.png,0,1", "a.png,b.png,1,2"])
-def test_the_hash_of_a_list_tells_photos_labels_and_folds_apart(tmp_path: Path, row: str) -> None:
-    for name, blue in (("a", 0), ("b", 0), ("c", 90)):
-        face(tmp_path / f"{name}.png", blue)
-
-    def list_hash(row: str) -> str:
-        (tmp_path / "pairs.csv").write_text(f"a,b,mated,fold\n{row}\nb.png,c.png,0,2\n", encoding="utf-8")
-        return verified_set("pairs_csv", tmp_path).dataset.list_sha256
-
-    assert list_hash(row) != list_hash("a.png,b.png,1,1")
+def test_the_hash_of_a_list_tells_rows_apart(abc: Callable[[str], VerificationReport], row: str) -> None:
+    reports = [abc(f"a,b,mated,fold\n{one}\nb.png,c.png,0,2\n") for one in (row, "a.png,b.png,1,1")]
+    assert len({report.dataset.list_sha256 for report in reports}) == 2
 
 
 def embedding(*values: float) -> Embedding:
