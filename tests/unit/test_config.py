@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import threading
 from collections.abc import Callable
@@ -302,19 +301,15 @@ def failures(registry: CollectorRegistry) -> dict[str, float]:
 
 def done(job: Callable[[], None]) -> dict[str, float]:
     """Have a job done until it has been begun five times; returns how often it failed."""
-    metrics = PrometheusObserver(methods_of(SERVICES))
-    begun = itertools.count(1)
+    metrics, begun = PrometheusObserver(methods_of(SERVICES)), threading.Semaphore(0)
+
+    def counted() -> None:
+        begun.release()
+        job()
 
     async def run() -> None:
-        enough, loop = asyncio.Event(), asyncio.get_running_loop()
-
-        def counted() -> None:
-            if next(begun) >= 5:
-                loop.call_soon_threadsafe(enough.set)
-            job()
-
         going_on = asyncio.create_task(for_ever("purge_cases", 0.0, counted, Telemetry(metrics=metrics).chore_failed))
-        await asyncio.wait_for(enough.wait(), 10)
+        assert await asyncio.to_thread(lambda: all(begun.acquire(timeout=10) for _ in range(5)))
         going_on.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await going_on

@@ -11,7 +11,7 @@ import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -30,13 +30,13 @@ from fr_datasets.manifests import Manifest, RemoteFile, load_manifest
 BODY = bytes(range(256)) * 4096
 
 
-@dataclass
 class Told:
-    """A `Progress` that remembers: how many bytes each download began with, brought, and promised."""
+    """A `Progress` that remembers: how many bytes each download promised and brought."""
 
-    totals: list[int | None] = field(default_factory=list)
-    bytes: list[int] = field(default_factory=list)
-    finished: int = 0
+    def __init__(self) -> None:
+        self.totals: list[int | None] = []
+        self.bytes: list[int] = []
+        self.finished = 0
 
     def start(self, name: str, total: int | None) -> None:
         self.totals.append(total)
@@ -50,27 +50,18 @@ class Told:
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `files`, and misbehaves as it is told.
-
-    Attributes:
-        files: path -> body; "/a" is there from the beginning.
-        cut_after: bytes of a body after which the connection is closed; None = never.
-        ranges: whether ranges are understood; a wrong one is given where it is "wrong".
-        promised: the length that is told in place of the true one; None = the true one.
-        redirects: path -> where it lies now.
-        asked: each request as (path, Range header).
-    """
+    """Serves `files`, and misbehaves as it is told."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.files = {"/a": BODY}
-        self.cut_after: int | None = None
-        self.ranges: bool | str = True
-        self.promised: str | None = None
+        self.cut_after: int | None = None  # bytes of a body, after which the connection is closed
+        self.ranges: bool | str = True  # "wrong": it gives another range
+        self.promised: str | None = None  # the length that it tells in place of the true one
         self.redirects: dict[str, str] = {}
-        self.asked: list[tuple[str, str | None]] = []
+        self.asked: list[tuple[str, str | None]] = []  # path and Range header of each request
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_port}{path}"
@@ -106,10 +97,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(rest[: self.server.cut_after])
 
-    def log_request(self, code: object = "-", size: object = "-") -> None:
-        pass
-
-    def log_error(self, *args: object) -> None:
+    def log_message(self, *args: object) -> None:
         pass
 
 
@@ -132,8 +120,9 @@ def a_file(server: Server, *paths: str, body: bytes = BODY, name: str = "pairs.t
     return RemoteFile(name, tuple(server.url(path) for path in paths), sha256(body))
 
 
-def parts_in(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.suffix == ".part"]
+def parts_in(folder: Path) -> list[int]:
+    """The sizes of the parts that have come."""
+    return [path.stat().st_size for path in folder.rglob("*.part")]
 
 
 def brought(server: Server, folder: Path, *paths: str, told: Told | None = None) -> bytes:
@@ -163,7 +152,7 @@ def test_what_came_before_a_failure_is_kept_for_the_next_call(server: Server, tm
     server.cut_after = 1000
     with pytest.raises(FetchFailed, match=r"broke off after 5000 of 1048576 bytes"):
         brought(server, tmp_path)
-    assert [part.stat().st_size for part in parts_in(tmp_path)] == [1000 * ATTEMPTS]
+    assert parts_in(tmp_path) == [1000 * ATTEMPTS]
     server.cut_after = None
     server.asked.clear()
     assert brought(server, tmp_path) == BODY
@@ -175,7 +164,7 @@ def test_a_server_without_ranges_gives_all_again(server: Server, tmp_path: Path,
     server.cut_after, server.ranges = 1000, ranges
     with pytest.raises(FetchFailed, match=what):
         brought(server, tmp_path)
-    assert [part.stat().st_size for part in parts_in(tmp_path)] == [1000]
+    assert parts_in(tmp_path) == [1000]
     server.cut_after, server.ranges = None, False
     assert brought(server, tmp_path) == BODY
 
