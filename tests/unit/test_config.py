@@ -17,15 +17,7 @@ from fr_core.errors import ConfigInvalid, ConfigUnknownKey, FrError, PlaintextRe
 from fr_server.app import SERVICES
 from fr_server.checks import doubts_of
 from fr_server.clock import SteadyClock, boot_ms, wall_ms
-from fr_server.config import KEYS, Config, config_from, leaves, load_config, print_config
-from fr_server.config.folders import (
-    access_folder,
-    cases_folder,
-    checkpoint_folder,
-    data_folder,
-    reports_folder,
-    training_folder,
-)
+from fr_server.config import KEYS, Config, config_from, folders, leaves, load_config, print_config
 from fr_server.config.loading import is_loopback, require_safe
 from fr_server.jobs.periodic import for_ever, tell_key_ends
 from fr_server.telemetry.listener import CHORES
@@ -144,17 +136,17 @@ def test_batch_sizes_may_be_written_as_a_number_a_list_or_text(sent: str, read: 
 def test_every_folder_may_be_named_from_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     for key, folder in (
-        ("gallery.folder", data_folder),
-        ("evaluation.folder", reports_folder),
-        ("training.folder", training_folder),
-        ("cases.folder", cases_folder),
-        ("access.folder", access_folder),
-        ("audit.checkpoint_folder", checkpoint_folder),
+        ("gallery.folder", folders.data_folder),
+        ("evaluation.folder", folders.reports_folder),
+        ("training.folder", folders.training_folder),
+        ("cases.folder", folders.cases_folder),
+        ("access.folder", folders.access_folder),
+        ("audit.checkpoint_folder", folders.checkpoint_folder),
     ):
         assert folder(load_config(None, [f"{key}=~/x"])) == Path("/home/me/x")
-    assert checkpoint_folder(Config()) is None
-    assert reports_folder(Config(), {"FR_HOME": "/home"}) == Path("/home/data/reports")
-    assert reports_folder(load_config(None, ["gallery.folder=/g"])) == Path("/g/reports")
+    assert folders.checkpoint_folder(Config()) is None
+    assert folders.reports_folder(Config(), {"FR_HOME": "/home"}) == Path("/home/data/reports")
+    assert folders.reports_folder(load_config(None, ["gallery.folder=/g"])) == Path("/g/reports")
 
 
 def test_the_environment_comes_between_the_file_and_options(tmp_path: Path) -> None:

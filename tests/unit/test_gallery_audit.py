@@ -12,16 +12,7 @@ import apsw
 import numpy as np
 import pytest
 
-from fr_core.errors import (
-    BackupUnusable,
-    CalibrationInvalid,
-    DuplicateImage,
-    StorageLow,
-    StoreCorrupt,
-    StoreFailed,
-    UnknownGallery,
-    UnknownSubject,
-)
+from fr_core import errors
 from fr_core.gallery.backup import files
 from fr_core.gallery.backup.restore import restore
 from fr_core.gallery.backup.take import back_up
@@ -212,9 +203,9 @@ def test_what_changes_nothing_and_what_is_refused_is_not_told(galleries: Galleri
     galleries.purge()
     galleries.purge(dry_run=True)
     galleries.enrol_many("g", [enrolment("Ann", 1)])
-    with pytest.raises(DuplicateImage):
+    with pytest.raises(errors.DuplicateImage):
         galleries.enrol("g", enrolment("Ann", 1))
-    with pytest.raises(UnknownSubject):
+    with pytest.raises(errors.UnknownSubject):
         galleries.erase_subject("g", "Nobody")
     assert seq(galleries) == before
     galleries.enrol("g", enrolment("Ann", 50))  # the control
@@ -227,11 +218,11 @@ def test_a_failed_transaction_leaves_no_record(galleries: Galleries, monkeypatch
 
     def and_fail(*arguments: object) -> int:
         append(*arguments)  # type: ignore[arg-type]
-        raise StoreFailed("The disk is gone.")
+        raise errors.StoreFailed("The disk is gone.")
 
     with monkeypatch.context() as patched:
         patched.setattr(AuditTable, "append", and_fail)
-        with pytest.raises(StoreFailed):
+        with pytest.raises(errors.StoreFailed):
             galleries.delete_subject("g", "Ann")
     assert (seq(galleries), galleries.get("g").version) == (before, 4)
     assert galleries.subject("g", "Ann").subject_id == "Ann"
@@ -259,7 +250,7 @@ def test_a_change_without_its_record_is_not_made(galleries: Galleries, monkeypat
 
 def test_an_altered_head_stops_every_change(galleries: Galleries, folder: Path) -> None:
     damage(folder, "UPDATE audit_head SET seq = 3")
-    with pytest.raises(StoreCorrupt) as refused:
+    with pytest.raises(errors.StoreCorrupt) as refused:
         galleries.delete_template("g", 1)
     assert refused.value.metadata["check"] == "audit_head"
     assert galleries.get("g").template_count == 3
@@ -294,11 +285,11 @@ def test_a_store_with_an_altered_audit_does_not_open(galleries: Galleries, folde
     galleries.close()
     damage(folder, sql.replace("replace(body, 'system', 'nobody')", "CAST(replace(body, 'system', 'nobody') AS BLOB)"))
     before = (folder / DATABASE_NAME).read_bytes()
-    with pytest.raises(StoreCorrupt) as refused:
+    with pytest.raises(errors.StoreCorrupt) as refused:
         opened(folder)
     assert refused.value.metadata["check"] in ("audit", "audit_head")
     assert (folder / DATABASE_NAME).read_bytes() == before
-    with pytest.raises(StoreCorrupt) as refused:
+    with pytest.raises(errors.StoreCorrupt) as refused:
         verify_folder(folder, KEY)
     why = refused.value.metadata["why"]
     assert (refused.value.metadata["check"], why in (DAMAGES[sql], "inserted", "out_of_order")) == ("audit", True)
@@ -311,11 +302,11 @@ def test_the_start_looks_at_the_newest_records_and_verification_at_all(
     galleries.close()
     damage(folder, "UPDATE audit SET mac = zeroblob(16) WHERE seq = 1")
     opened(folder).close()
-    with pytest.raises(StoreCorrupt) as refused:
+    with pytest.raises(errors.StoreCorrupt) as refused:
         verify_folder(folder, KEY)
     assert refused.value.metadata == {"check": "audit", "seq": "1", "why": "edited"}
     damage(folder, "UPDATE audit SET mac = zeroblob(16) WHERE seq = 3")
-    with pytest.raises(StoreCorrupt):
+    with pytest.raises(errors.StoreCorrupt):
         opened(folder)
 
 
@@ -416,18 +407,18 @@ def test_it_is_kept_as_it_was_set(calibrated: Galleries, folder: Path) -> None:
 def test_what_is_refused_changes_nothing(calibrated: Galleries, monkeypatch: pytest.MonkeyPatch) -> None:
     before = calibrated.get("g")
     long = "é" * (MAX_CALIBRATION_BYTES // 2)
-    with pytest.raises(CalibrationInvalid) as refused:
+    with pytest.raises(errors.CalibrationInvalid) as refused:
         calibrated.set_calibration("g", of(long + "x"))
     assert refused.value.metadata == {"limit": str(MAX_CALIBRATION_BYTES)}
-    with pytest.raises(CalibrationInvalid) as refused:
+    with pytest.raises(errors.CalibrationInvalid) as refused:
         calibrated.set_calibration("g", of(TEXT, ModelId("null", "2", "0" * 64)))
     assert refused.value.metadata == {"expected": str(MODEL)}
     for call in (lambda: calibrated.set_calibration("none", of(TEXT)), lambda: calibrated.calibration("none")):
-        with pytest.raises(UnknownGallery):
+        with pytest.raises(errors.UnknownGallery):
             call()
     with monkeypatch.context() as full:
         full.setattr(Database, "spare_bytes", lambda _: len(TEXT))
-        with pytest.raises(StorageLow):
+        with pytest.raises(errors.StorageLow):
             calibrated.set_calibration("h", of(TEXT))
         assert calibrated.get("h").version == 1
         assert calibrated.set_calibration("g", of(TEXT)) == before  # needs no room, nor does what follows
@@ -448,17 +439,17 @@ ALTERED = [
 def test_one_that_was_altered_is_noticed(calibrated: Galleries, folder: Path, sql: str) -> None:
     calibrated.close()
     damage(folder, f"PRAGMA foreign_keys = OFF; {sql}")
-    with pytest.raises(StoreCorrupt) as refused:
+    with pytest.raises(errors.StoreCorrupt) as refused:
         opened(folder)
     assert refused.value.metadata == {"check": "calibration"}
-    with pytest.raises(StoreCorrupt):
+    with pytest.raises(errors.StoreCorrupt):
         verify_folder(folder, KEY)
 
 
 @pytest.mark.parametrize("sql", ALTERED[:2])
 def test_one_that_is_altered_meanwhile_is_not_returned(calibrated: Galleries, folder: Path, sql: str) -> None:
     damage(folder, sql)
-    with pytest.raises(StoreCorrupt) as refused:
+    with pytest.raises(errors.StoreCorrupt) as refused:
         calibrated.calibration("g")
     assert refused.value.metadata == {"check": "calibration"}
 
@@ -482,7 +473,7 @@ def test_one_that_was_altered_in_a_backup_is_noticed(folder: Path, tmp_path: Pat
     back_up(folder, KEY, tmp_path / "out", tmp_path / "keys", NOW)
     with closing(apsw.Connection(str(tmp_path / "out"))) as connection:
         connection.execute(sql).fetchall()
-    with pytest.raises(BackupUnusable) as refused:
+    with pytest.raises(errors.BackupUnusable) as refused:
         restore(tmp_path / "out", tmp_path / "keys", KEY, tmp_path / "new")
     assert refused.value.metadata == {"check": "calibration"}
     assert not (tmp_path / "new").exists()
