@@ -263,12 +263,8 @@ class Auditing(Script):
     def _verdict(self, chain: str, asked: Any) -> audit_pb2.ChainVerdict:
         kept = [parse_checkpoint(one.json.encode()) for one in asked.checkpoints if one.chain == chain]
         found = verify_chain(self.chains[chain].table, kept)
-        if isinstance(found, Broken):
-            told = audit_pb2.ChainVerdict(chain=chain, finding=found.why.value, seq=found.seq)
-        else:
-            told = audit_pb2.ChainVerdict(chain=chain, records=found.records, intact=True)
-        told.checkpoints = len(kept)
-        return told
+        finding, seq = (found.why.value, found.seq) if isinstance(found, Broken) else ("", 0)
+        return verdicts((chain, finding, seq, len(kept)))[0].verdicts[0]
 
 
 def kept_of(folder: Path, **numbers: int) -> dict[str, Audited]:
@@ -319,14 +315,13 @@ def test_a_checkpoint_that_disagrees_is_found_in_any_request(tmp_path: Path, mon
     said = json.loads(path.read_text())
     path.write_text(canonical(said | {"hash": "0" * 64}).decode())
     script = Auditing(**chains)
+    words = ("audit", "verify", "--checkpoints", tmp_path / "kept")
     with serving_trust(script) as where:
-        code, _, error = fr_at(where, "audit", "verify", "--checkpoints", tmp_path / "kept")
-    forged = "the signature of the checkpoint for record 5 is invalid."
-    assert (code, error) == (1, f"Chain cases: {forged}\n")
-    assert [chain for chain, _ in given(script)] == ["", "cases", "cases", "galleries", "galleries"]
-    del script.chains["cases"], script.chains["galleries"]
-    with serving_trust(script) as where:
-        code, _, error = fr_at(where, "audit", "verify", "--checkpoints", tmp_path / "kept")
+        code, _, error = fr_at(where, *words)
+        assert (code, error) == (1, "Chain cases: the signature of the checkpoint for record 5 is invalid.\n")
+        assert [chain for chain, _ in given(script)] == ["", "cases", "cases", "galleries", "galleries"]
+        del script.chains["cases"], script.chains["galleries"]
+        code, _, error = fr_at(where, *words)
     gone = "Chain {}: the server has no such chain any more.\n"
     assert (code, error) == (1, gone.format("cases") + gone.format("galleries"))
 

@@ -188,6 +188,7 @@ def test_an_authority_cannot_end_its_text() -> None:
         (TOKEN.encode(), "not TOML"),
         (b"\xff", "not TOML"),
         (b"server = 1", "nothing else"),
+        (f'token = "{TOKEN}"'.encode(), "nothing else"),
         (b'key = "k"', "nothing else"),
         (b'server = "h:1"\nport = 1', "nothing else"),
         (b'server = "h:1"\nkey = 1', "strings"),
@@ -200,6 +201,9 @@ def test_what_is_no_connection_file_is_told_without_repeating_it(tmp_path: Path,
     with pytest.raises(ValueError, match=words) as caught:
         read_connection(file)
     assert TOKEN not in str(caught.value)
+    for path, said in ((file, "Usage:"), (tmp_path / "none.toml", "No such file")):
+        code, _, error = fr("--connection", path, "info")
+        assert (code, said in error, TOKEN in error) == (2, True, False)
 
 
 @pytest.fixture
@@ -254,6 +258,7 @@ def test_a_connection_file_goes_before_the_environment(plain: str, listener: Lis
     mine = key_file(tmp_path, OTHER)
     assert fr("--connection", connection(tmp_path, "localhost:1"), "-s", plain, "--key-file", mine, "info")[0] == 0
     assert listener.tokens[1:] == [(f"Bearer {OTHER}",)]
+    assert fr("--connection", connection(tmp_path, "nowhere"), "info")[0] == 2  # its address has no port
 
 
 def test_an_authority_makes_it_tls(encrypted: str, listener: Listener, papers: Papers, tmp_path: Path) -> None:
@@ -299,16 +304,6 @@ def test_a_key_is_not_sent_to_another_machine_in_the_clear(tmp_path: Path) -> No
     ):
         code, _, error = fr("--timeout", "2", *words, "info")
         assert (code, "only over TLS" in error, TOKEN in error) == (1, True, False)
-
-
-@pytest.mark.parametrize("text", [f'token = "{TOKEN}"', 'server = "nowhere"'])
-def test_a_connection_file_that_is_none_is_a_usage_error(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "c.toml"
-    file.write_text(text)
-    code, _, error = fr("--connection", file, "info")
-    assert (code, "Usage:" in error, TOKEN in error) == (2, True, False)
-    code, _, error = fr("--connection", tmp_path / "none.toml", "info")
-    assert (code, "No such file" in error) == (2, True)
 
 
 def test_health_needs_no_key_and_sends_none(encrypted: str, listener: Listener, papers: Papers, tmp_path: Path) -> None:
