@@ -385,5 +385,4 @@ def test_the_clocks_of_this_machine_go_on() -> None:
     clock = SteadyClock()
     first = clock()
     assert abs(first - wall_ms()) < 1_000
-    assert boot_ms() > 0
-    assert clock() >= first
+    assert (boot_ms() > 0, clock() >= first) == (True, True)

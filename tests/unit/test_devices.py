@@ -348,20 +348,17 @@ def test_reason_of_a_failure_is_the_line_that_helps() -> None:
     assert reason(RuntimeError()) == "RuntimeError"
 
 
-def test_device_that_is_not_there_is_refused_never_replaced() -> None:
+def test_device_or_number_that_is_none_is_refused_never_replaced() -> None:
+    for numbers, key in (({"threads": -1}, "model.threads"), ({"lanes": 0}, "model.lanes")):
+        with pytest.raises(ConfigInvalid) as invalid:
+            open_sessions(b"", AS_THEY_ARE, "cpu", **numbers)  # type: ignore[arg-type]
+        assert invalid.value.metadata == {"key": key}
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this machine's ONNX Runtime offers CUDA")
     for device, named in {"cuda": "cuda:0", "cuda:1,2": "cuda:1,2", "tensorrt": "tensorrt:0"}.items():
         with pytest.raises(DeviceUnavailable, match=r"it offers .*CPUExecutionProvider") as caught:
             open_sessions(doubled(), AS_THEY_ARE, device)
         assert caught.value.metadata == {"device": named}
-
-
-@pytest.mark.parametrize(("name", "value"), [("threads", -1), ("lanes", 0)])
-def test_numbers_out_of_range_are_refused(name: str, value: int) -> None:
-    with pytest.raises(ConfigInvalid) as caught:
-        open_sessions(b"", AS_THEY_ARE, "cpu", **{name: value})  # type: ignore[arg-type]
-    assert caught.value.metadata == {"key": f"model.{name}"}
 
 
 # --- priorities -----------------------------------------------------------------------------------------------

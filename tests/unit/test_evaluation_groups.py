@@ -252,7 +252,9 @@ def test_everybody_is_a_non_mated_comparison_and_failures_are_counted() -> None:
     expected = fmr_by_people(across.similarities, 60, wanted[40:41], seed=1, replicates=50)
     assert rates.fmr_bootstrap_at(wanted[40]) == expected[wanted[40]]
     alone = calibrate(compared, None, SOURCE, seed=1, replicates=50)
-    assert (alone.rates.nonmated, alone.rates.bootstrap) == (60, ())
+    assert (alone.rates.nonmated, alone.rates.bootstrap, method_of(alone)) == (60, (), "logistic")
+    apart = replace(compared, similarities=np.where(compared.mated, 0.9, 0.1))  # which do not overlap
+    assert method_of(calibrate(apart, None, SOURCE, seed=1)) == "steps"
 
 
 def test_many_matches_have_fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,13 +277,6 @@ def test_many_matches_have_fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_call_that_is_not_wanted_any_more_ends_its_resamples() -> None:
     with cancelled_call(), pytest.raises(CallEnded):
         calibrate(*made_pairs(), SOURCE, seed=1)
-
-
-def test_similarities_that_do_not_overlap_are_calibrated_with_steps() -> None:
-    compared, _ = made_pairs()
-    apart = replace(compared, similarities=np.where(compared.mated, 0.9, 0.1))
-    assert method_of(calibrate(apart, None, SOURCE, seed=1)) == "steps"
-    assert method_of(calibrate(compared, None, SOURCE, seed=1)) == "logistic"
 
 
 def test_a_fold_is_tried_by_people_whom_it_does_not_hold() -> None:

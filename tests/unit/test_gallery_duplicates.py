@@ -156,7 +156,7 @@ def test_a_similarity_equal_to_the_threshold_is_a_pair(galleries: Galleries) -> 
 
 
 def test_the_same_vector_is_a_pair_at_the_highest_threshold(galleries: Galleries) -> None:
-    """Rounded, a vector may be less similar to itself than 1; the owner of a block's template is known all the same."""
+    """Rounded, a vector may be less similar to itself than 1."""
     for subject_id in ("a", "b", "a"):
         enrol(galleries, subject_id, unit(np.eye(D)[0]))
     pairs = pairs_of(list(galleries.duplicates("g", 1.0)))
@@ -201,9 +201,6 @@ def test_a_step_goes_on_from_its_cursor_alone(galleries: Galleries) -> None:
     again = [galleries.duplicates_after("g", THRESHOLD, first.cursor) for _ in range(2)]
     assert again[0] == again[1]
     assert again[0].cursor is None
-
-
-# --- equal vectors are searched for once ----------------------------------------------------------------------
 
 
 class NotingIndex(NumpyIndex):

@@ -267,6 +267,8 @@ def test_mates_come_first_and_the_best_are_found(compact: CompactIndex, referenc
     probes = mated(vectors[mates], MATED, seed=2)
     hits = compact.search(probes, 20)
     assert (compact.exact, hits.exhaustive) == (False, False)
+    assert compact.memory().store_bytes == CROWD * DIMENSION * 4
+    assert compact.memory().scan_bytes / CROWD <= 140  # 128 bytes of the scan for a template
     assert (hits.ids[:, 0] == mates).all()
     best = reference.search(probes, 20).ids
     assert np.mean([np.isin(theirs, ours).mean() for ours, theirs in zip(hits.ids, best, strict=True)]) >= 0.99
@@ -354,21 +356,13 @@ def test_every_dimension_has_codes(dimension: int) -> None:
     assert (hits.similarities[:, 0] == found).all()
 
 
-def test_a_template_takes_128_bytes_of_the_scan(compact: CompactIndex) -> None:
-    assert compact.memory().scan_bytes / CROWD <= 140
-    assert compact.memory().store_bytes == CROWD * DIMENSION * 4
-
-
 def test_codes_come_once_they_are_worth_it() -> None:
     index = CompactIndex(4)
     index.add(np.arange(CODED_FROM - 1), unit_vectors(CODED_FROM - 1, 4))
-    assert index.upkeep() is None
-    assert index.exact
+    assert (index.upkeep(), index.exact) == (None, True)
     index.add(np.array([CODED_FROM]), unit_vectors(1, 4))
     assert isinstance(index.upkeep(), Coding)
-    assert keep_up(index) == 1
-    assert not index.exact
-    assert index.upkeep() is None
+    assert (keep_up(index), index.exact, index.upkeep()) == (1, False, None)
 
 
 def centroid_codes(index: CompactIndex) -> list[F32]:
