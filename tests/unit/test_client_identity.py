@@ -175,11 +175,8 @@ def test_a_connection_file_is_read_as_it_was_written(papers: Papers, tmp_path: P
         file.write_text(Connection(server, key, ca).text(), encoding="utf-8")
         found = read_connection(file)
         assert (found.server, found.key, found.ca.strip()) == (server, key, ca.strip())
-
-
-def test_an_authority_cannot_end_its_text() -> None:
-    with pytest.raises(ValueError, match="not certificates"):
-        Connection("h:1", TOKEN, "'''\nserver = 'evil:1'").text()
+    with pytest.raises(ValueError, match="not certificates"):  # an authority cannot end its text
+        Connection(server, key, "'''\nserver = 'evil:1'").text()
 
 
 @pytest.mark.parametrize(

@@ -259,7 +259,6 @@ def put(folder: Path, body: bytes) -> Path:
         a_zip(("lfw/Bo/", b""), ("lfw/Bo/Bo_0001.jpg", b"photo")),
         a_zip(("lfw/Bo/Bo_0001.jpg", b"photo"), mode=0o100644),
     ],
-    ids=["folders", "dot", "plain", "zip", "unix zip"],
 )
 def test_an_archive_becomes_a_folder(tmp_path: Path, body: bytes) -> None:
     unpack(put(tmp_path, body), tmp_path, "lfw")

@@ -81,13 +81,10 @@ def test_control_a_set_behind_a_link_is_read(tmp_path: Path, name: str) -> None:
     assert READERS[name](tmp_path / "set") == READERS[name](tmp_path / "there")
 
 
-def test_a_link_within_the_folder_is_followed(tmp_path: Path) -> None:
+def test_a_link_within_the_folder_is_followed_and_a_list_upwards_refused(tmp_path: Path) -> None:
     make(tmp_path, PEOPLE)
     (tmp_path / "Bo" / "3.jpg").symlink_to("1.jpg")
     assert people_folder.people(tmp_path).counts == {"people": 1, "photos": 3}
-
-
-def test_a_list_that_leads_upwards_is_refused(tmp_path: Path) -> None:
     root = tmp_path / "set"
     make(root, {**ODD, "../secret.jpg": JPEG})
     (root / "index.csv").write_text(row(odd_formats.COLUMNS, file="../secret.jpg", expected_faces="1"))
@@ -122,9 +119,6 @@ def test_crops_and_labels_become_pairs_with_folds(tmp_path: Path, protocol: int,
     assert (found.name, found.crops, found.mated) == ("lfw", tuple(crops), tuple(labels))
     assert found.folds == tuple(fold for fold in range(1, 11) for _ in range(2))
     assert bins.contents(tmp_path) == {"lfw_pairs": 20}
-
-
-def test_a_file_of_python_2_is_read(tmp_path: Path) -> None:
     found = bins.crop_pairs(write_bin(tmp_path, python_2([JPEG * 100, PNG], [True])))
     assert (found.crops, found.mated, found.folds) == ((JPEG * 100, PNG), (True,), (1,))
 
