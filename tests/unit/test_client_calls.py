@@ -133,47 +133,19 @@ def test_what_was_not_begun_is_tried_again_when_the_server_asks_for_it(reason: s
     assert waits == [1.0, pytest.approx(1.2), None, None, 0.2, 0.4, None]
 
 
-# --- access, audit and review -----------------------------------------------------------------------------------------
-
-
-Scripted = tuple[Script, str]
-
-
-@pytest.fixture
-def at() -> Iterator[Scripted]:
-    script = Script()
-    with serving_trust(script) as target:
-        yield script, target
-
-
 @both
-def test_a_file_comes_in_pieces_and_breaks_off_with_an_error(kind: Kind, at: Scripted) -> None:
-    script, target = at
-
+def test_a_file_comes_in_pieces_and_breaks_off_with_an_error(kind: Kind) -> None:
     def ask(client: Any) -> Any:
         return client.review.evidence_parts("c1", include_unfinished=True)
 
+    script = Script()
     script.answers["ExportEvidence"] = [review_pb2.ExportEvidenceResponse(data=one) for one in (b"one", b"two")]
-    assert asked(kind, target, ask) == [b"one", b"two"]
-    script.refusals["ExportEvidence"] = ["STORE_CORRUPT"]
-    with pytest.raises(FrApiError) as caught:
-        asked(kind, target, ask)
+    with serving_trust(script) as target:
+        assert asked(kind, target, ask) == [b"one", b"two"]
+        script.refusals["ExportEvidence"] = ["STORE_CORRUPT"]
+        with pytest.raises(FrApiError) as caught:
+            asked(kind, target, ask)
     assert caught.value.reason == "STORE_CORRUPT"
-
-
-WRONG: list[tuple[Callable[[Any], Any], type[Exception], str]] = [
-    (lambda client: client.access.create_key("admin"), TypeError, "are lists"),
-    (lambda client: client.access.create_key(["admin"], galleries="mine"), TypeError, "are lists"),
-    (lambda client: client.audit.search("cases", start=datetime(2026, 1, 1)), ValueError, "start has no time zone"),
-]
-
-
-@both
-def test_what_no_server_takes_is_not_sent(kind: Kind, at: Scripted) -> None:
-    for ask, error, words in WRONG:
-        with pytest.raises(error, match=words):
-            asked(kind, at[1], ask)
-    assert at[0].asked == []
 
 
 def window(retry: RetryPolicy) -> Window[Any, Any, Any]:
@@ -278,21 +250,23 @@ def test_a_cohort_is_watched_until_nobody_asks_any_more(kind: Kind, served: Serv
 
 
 UNSENT: list[tuple[Callable[[Any], Any], type[Exception], str]] = [
-    (lambda training: training.report_parts(code="c", cohort_id="k1"), ValueError, "give one of them"),
-    (lambda training: training.report_parts(), ValueError, "give one of them"),
-    (lambda training: training.report_parts(code="c", file="pdf"), ValueError, "it can be 'json', 'html'"),
-    (lambda training: training.export_parts("k1", "badges"), ValueError, "it can be 'csv', 'xapi', 'ags', 'open-"),
-    (lambda training: training.submit_decision("s", trial("RATE"), 3), TypeError, "A decision is a PairRating"),
+    (lambda client: client.access.create_key("admin"), TypeError, "are lists"),
+    (lambda client: client.access.create_key(["admin"], galleries="mine"), TypeError, "are lists"),
+    (lambda client: client.audit.search("cases", start=datetime(2026, 1, 1)), ValueError, "start has no time zone"),
+    (lambda client: client.training.report_parts(code="c", cohort_id="k1"), ValueError, "give one of them"),
+    (lambda client: client.training.report_parts(), ValueError, "give one of them"),
+    (lambda client: client.training.report_parts(code="c", file="pdf"), ValueError, "it can be 'json', 'html'"),
+    (lambda client: client.training.export_parts("k1", "badges"), ValueError, "it can be 'csv', 'xapi', 'ags', 'open-"),
+    (lambda client: client.training.submit_decision("s", trial("RATE"), 3), TypeError, "A decision is a PairRating"),
 ]
 
 
 @both
-def test_what_cannot_be_asked_for_is_not_sent(kind: Kind, served: Served) -> None:
-    service, target = served
+def test_what_no_server_takes_is_not_sent(kind: Kind, served: Served) -> None:
     for ask, error, words in UNSENT:
         with pytest.raises(error, match=words):
-            of_training(kind, target, ask)
-    assert service.requests == []
+            asked(kind, served[1], ask)
+    assert served[0].requests == []
 
 
 # --- evaluations, and the files of reports ---------------------------------------------------------------------------
