@@ -65,9 +65,6 @@ def libraries(**changes: HandmadeLibrary) -> Libraries:
     return {**made, **changes}  # type: ignore[dict-item]
 
 
-# --- names ------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("text", "spec"),
     [
@@ -108,9 +105,6 @@ def test_precision_that_a_device_never_has_is_refused_with_those_it_has(device: 
     with pytest.raises(ConfigInvalid, match=says) as caught:
         parse_precision(precision, parse_device(device))
     assert caught.value.metadata == {"key": "model.precision"}
-
-
-# --- which device is taken --------------------------------------------------------------------------------
 
 
 def active(made: Libraries, precision: str = "f32") -> str:
@@ -359,9 +353,6 @@ def test_device_or_number_that_is_none_is_refused_never_replaced() -> None:
         with pytest.raises(DeviceUnavailable, match=r"it offers .*CPUExecutionProvider") as caught:
             open_sessions(doubled(), AS_THEY_ARE, device)
         assert caught.value.metadata == {"device": named}
-
-
-# --- priorities -----------------------------------------------------------------------------------------------
 
 
 def niceness() -> int:

@@ -143,9 +143,6 @@ CHANGES: dict[str, tuple[Callable[[Galleries], object], dict[str, object]]] = {
 }
 
 
-# --- a record for each change -----------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("action", CHANGES)
 def test_a_change_is_told_with_who_asked_for_it(galleries: Galleries, action: str) -> None:
     change, expected = CHANGES[action]
@@ -256,9 +253,6 @@ def test_an_altered_head_stops_every_change(galleries: Galleries, folder: Path) 
     assert galleries.get("g").template_count == 3
 
 
-# --- the start --------------------------------------------------------------------------------------------------
-
-
 def damage(folder: Path, sql: str) -> None:
     with closing(apsw.Connection(str(folder / DATABASE_NAME))) as connection:
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
@@ -322,9 +316,6 @@ def test_the_chain_goes_on_after_a_start_and_under_another_key(galleries: Galler
         assert pseudonyms_of(again).subject("g", "Ann") == name
         with again.auditing() as audit:
             assert verify(audit, [before]) == Verified(before.chain_id, 5, 5, 1)
-
-
-# --- stores that had no audit, and restored ones ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("version", [2, 3, 4])

@@ -160,20 +160,15 @@ def test_an_unknown_gallery_is_refused_by_every_call(galleries: Galleries, galle
 def test_an_unknown_index_lets_the_folder_go_and_closed_galleries_refuse(tmp_path: Path) -> None:
     with pytest.raises(ConfigInvalid, match="auto, compact, flat, gpu, numpy"):
         Galleries.open(tmp_path, index="ivf")
+    naive = Galleries.open(tmp_path, clock=lambda: datetime(2026, 1, 1))
+    with naive, pytest.raises(ValueError, match="time zone"):
+        naive.create("g", "", MODEL, SIZE)
     opened = Galleries.open(tmp_path)
     for _ in range(2):
         opened.close()
     for call in (lambda: opened.enrol("g", enrolment("s")), lambda: opened.get("g")):
         with pytest.raises(ShuttingDown):
             call()
-
-
-def test_a_clock_without_a_time_zone_is_a_mistake(tmp_path: Path) -> None:
-    with (
-        Galleries.open(tmp_path, clock=lambda: datetime(2026, 1, 1)) as opened,
-        pytest.raises(ValueError, match="time zone"),
-    ):
-        opened.create("g", "", MODEL, SIZE)
 
 
 def test_galleries_are_paged(galleries: Galleries) -> None:
