@@ -119,9 +119,6 @@ def shared_memory() -> set[str]:
     return {path.name for path in Path("/dev/shm").iterdir()}
 
 
-# --- stand-ins for the models, in this process -------------------------------------------------------------
-
-
 @dataclass
 class Device:
     """What runs the models: it sees no face, waits until it is let go, and can be lost."""
@@ -529,9 +526,6 @@ def test_lost_device_is_told_by_every_front_end_also_by_later_ones(tmp_path: Pat
             until(lambda: {stub.Check(request, wait_for_ready=True).status for stub in stubs} == {NOT_SERVING})
 
 
-# --- while the galleries are read ---------------------------------------------------------------------------------
-
-
 def health_of(address: str) -> health_pb2.HealthCheckResponse.ServingStatus.ValueType:
     """What the first front-end that listens says."""
     with client_of(address, 1) as client:
@@ -618,9 +612,6 @@ def test_front_end_that_cannot_start_ends_the_reading(tmp_path: Path, monkeypatc
     Galleries.open(tmp_path).close()
 
 
-# --- threads of galleries -----------------------------------------------------------------------------------------
-
-
 def test_long_jobs_of_front_ends_leave_threads_to_those_who_wait(tmp_path: Path) -> None:
     with running(tmp_path, frontends=1) as server, client_of(server.address) as client:
         gate, bulk = threading.Event(), server.server._storage.of(bulk=True)
@@ -637,9 +628,6 @@ def test_long_jobs_of_front_ends_leave_threads_to_those_who_wait(tmp_path: Path)
             wait(busy)
         told.join(10)
         assert job.code() is grpc.StatusCode.NOT_FOUND
-
-
-# --- real models, and the real command -----------------------------------------------------------------------
 
 
 @contextmanager
@@ -862,9 +850,6 @@ def test_processes_count_together(both: Both, photos: dict[str, Path]) -> None:
     assert after["fr_photos_total"] - before.get("fr_photos_total", 0.0) == CHANNELS
     assert after["fr_health"] == 1.0
     assert any(count for name, count in after.items() if name.startswith("fr_batch_size_count"))
-
-
-# --- keys, cases and audits ----------------------------------------------------------------------------------------
 
 
 class Seeing(Device):

@@ -90,9 +90,8 @@ def test_a_template_is_read_with_its_photo_until_its_subject_is_erased(blank: Cl
 
 
 def test_the_commands(fr: Fr, blank: Client, tmp_path: Path) -> None:
-    code, out, error = fr(
-        "gallery", "create", "g", "--keep-photos", "--retention-days", "90", "--expires", "2099-01-01"
-    )
+    ends = ("--retention-days", "90", "--expires", "2099-01-01")
+    code, out, error = fr("gallery", "create", "g", "--keep-photos", *ends)
     assert code == 0, error
     assert "2099-01-01" in out
     assert "90 days" in out
@@ -160,15 +159,13 @@ def client(server: Running) -> Iterator[Client]:
 
 @pytest.mark.usefixtures("client")
 def test_only_what_the_mask_names_is_changed_whatever_else_is_sent(server: Running) -> None:
-    request = gallery_pb2.UpdateGalleryRequest(
-        gallery_id="g", display_name="B", update_mask=FieldMask(paths=["display_name", "display_name"])
-    )
+    mask = FieldMask(paths=["display_name", "display_name"])
+    request = gallery_pb2.UpdateGalleryRequest(gallery_id="g", display_name="B", update_mask=mask)
     changed = server.gallery.UpdateGallery(request).gallery
     assert (changed.display_name, changed.expire_time.ToDatetime(UTC), changed.version) == ("B", END, 3)
     assert changed.retention.ToTimedelta() == timedelta(days=7)
-    request = gallery_pb2.UpdateGalleryRequest(
-        gallery_id="g", display_name="C", update_mask=FieldMask(paths=["expire_time", "retention"])
-    )
+    mask = FieldMask(paths=["expire_time", "retention"])
+    request = gallery_pb2.UpdateGalleryRequest(gallery_id="g", display_name="C", update_mask=mask)
     changed = server.gallery.UpdateGallery(request).gallery
     assert (changed.display_name, changed.keeps_photos, changed.version) == ("B", True, 4)
     assert not changed.HasField("expire_time")
@@ -378,18 +375,19 @@ def test_a_large_cluster_comes_in_parts(filled: Running, monkeypatch: pytest.Mon
         assert all(len(part.members) == 3 for part in parts[:-1])
 
 
-@pytest.mark.parametrize(
-    ("gallery_id", "threshold", "reason"),
-    [("nowhere", 0.5, "UNKNOWN_GALLERY"), ("nowhere", None, "UNKNOWN_GALLERY"), ("staff", 1.5, "INVALID_THRESHOLD")],
-)
-def test_refusals_have_their_reasons(filled: Running, gallery_id: str, threshold: float | None, reason: str) -> None:
-    asked: dict[str, Any] = {"gallery_id": gallery_id, "threshold": threshold}
-    for answers in (
-        filled.gallery.FindDuplicates(gallery_pb2.FindDuplicatesRequest(**asked)),
-        filled.gallery.ClusterGallery(gallery_pb2.ClusterGalleryRequest(**asked)),
-    ):
-        assert refusal_of(lambda answers=answers: answers).info.reason == reason  # type: ignore[misc]
-        assert "x-request-id" in dict(answers.trailing_metadata() or ())
+def test_refusals_of_scans_have_their_reasons(filled: Running) -> None:
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"gallery_id": "nowhere", "threshold": 0.5}, "UNKNOWN_GALLERY"),
+        ({"gallery_id": "nowhere"}, "UNKNOWN_GALLERY"),
+        ({"gallery_id": "staff", "threshold": 1.5}, "INVALID_THRESHOLD"),
+    ]
+    for sent, reason in refused:
+        for answers in (
+            filled.gallery.FindDuplicates(gallery_pb2.FindDuplicatesRequest(**sent)),
+            filled.gallery.ClusterGallery(gallery_pb2.ClusterGalleryRequest(**sent)),
+        ):
+            assert refusal_of(lambda answers=answers: answers).info.reason == reason  # type: ignore[misc]
+            assert "x-request-id" in dict(answers.trailing_metadata() or ())
 
 
 class Gate:
@@ -432,10 +430,8 @@ def test_scans_take_turns_and_hold_one_thread(filled: Running, monkeypatch: pyte
         until(lambda: gate.steps == 1)
         time.sleep(0.3)
         assert gate.steps == 1
-        probe = common_pb2.Embedding(
-            vector=vectors(10, 2)[0].tolist(),
-            model=common_pb2.ModelId(pack=NULL_MODEL.pack, version=NULL_MODEL.version, sha256=NULL_MODEL.sha256),
-        )
+        model = common_pb2.ModelId(pack=NULL_MODEL.pack, version=NULL_MODEL.version, sha256=NULL_MODEL.sha256)
+        probe = common_pb2.Embedding(vector=vectors(10, 2)[0].tolist(), model=model)
         found = client.search("staff", probe)
         assert found.results[0].candidates[0].subject_id == "photo 1"
         gate.open.set()

@@ -59,9 +59,7 @@ def refused(answer: gallery_pb2.EnrolEmbeddingsResponse) -> dict[int, str]:
     return {one.row: reason_of(one.refusal) for one in answer.refusals}
 
 
-def only(
-    client: Client, sent: EmbeddingBatch, model: common_pb2.ModelId = MODEL, gallery_id: str = "g"
-) -> gallery_pb2.EnrolEmbeddingsResponse | common_pb2.Refusal:
+def only(client: Client, sent: EmbeddingBatch, model: common_pb2.ModelId = MODEL, gallery_id: str = "g") -> Any:
     ((_, answer),) = client.enrol_embeddings(gallery_id, model, [sent])
     return answer
 
@@ -73,7 +71,6 @@ def test_every_row_is_stored_or_refused_by_itself(client: Client) -> None:
     vectors[3] = 0
     before = client.get_gallery("g").version
     answer = only(client, batch(vectors, ["a", "nan", "long", "zero", "a", "", "b", "x" * 129]))
-    assert isinstance(answer, gallery_pb2.EnrolEmbeddingsResponse)
     assert refused(answer) == {
         1: "EMBEDDING_NOT_FINITE",
         2: "EMBEDDING_NOT_UNIT",
@@ -95,30 +92,23 @@ def test_every_row_is_stored_or_refused_by_itself(client: Client) -> None:
 def test_a_batch_of_refused_rows_changes_nothing(client: Client) -> None:
     before = client.get_gallery("g")
     answer = only(client, batch(np.zeros((3, SIZE), np.float32), ["a", "b", "c"]))
-    assert isinstance(answer, gallery_pb2.EnrolEmbeddingsResponse)
     assert len(refused(answer)) == 3
     assert not answer.HasField("gallery_version")
     assert client.get_gallery("g") == before
 
 
-@pytest.mark.parametrize(
-    ("sent", "model", "gallery_id", "reason"),
-    [
+def test_a_request_that_cannot_be_read_is_refused_whole(client: Client) -> None:
+    one, other = batch(unit(1), ["a"]), common_pb2.ModelId(pack="other", version="1", sha256="0" * 64)
+    for sent, model, gallery_id, reason in (
         (batch(unit(2), ["a"]), MODEL, "g", "EMBEDDING_WRONG_SIZE"),
         (batch(unit(1, SIZE - 1), ["a"]), MODEL, "g", "EMBEDDING_WRONG_SIZE"),
-        (batch(unit(1), ["a"]), common_pb2.ModelId(pack="other", version="1", sha256="0" * 64), "g", "MODEL_MISMATCH"),
-        (batch(unit(1), ["a"]), common_pb2.ModelId(), "g", "MISSING_FIELD"),
+        (one, other, "g", "MODEL_MISMATCH"),
+        (one, common_pb2.ModelId(), "g", "MISSING_FIELD"),
         (batch(unit(0), []), MODEL, "g", "MISSING_FIELD"),
         (batch(unit(1001), ["a"] * 1001), MODEL, "g", "INVALID_FIELD"),
-        (batch(unit(1), ["a"]), MODEL, "nowhere", "UNKNOWN_GALLERY"),
-    ],
-)
-def test_a_request_that_cannot_be_read_is_refused_whole(
-    client: Client, sent: EmbeddingBatch, model: common_pb2.ModelId, gallery_id: str, reason: str
-) -> None:
-    answer = only(client, sent, model, gallery_id)
-    assert isinstance(answer, common_pb2.Refusal)
-    assert reason_of(answer) == reason
+        (one, MODEL, "nowhere", "UNKNOWN_GALLERY"),
+    ):
+        assert reason_of(only(client, sent, model, gallery_id)) == reason
     assert client.get_gallery("g").template_count == 0
 
 
@@ -222,27 +212,22 @@ def test_normalise_brings_rows_to_length_one(fr: Fr, client: Client, tmp_path: P
 
 def test_a_part_of_a_file_is_imported_where_asked_for(fr: Fr, client: Client, tmp_path: Path) -> None:
     files = write_npy(tmp_path, unit(2500), [f"s{i},," for i in range(1, 2501)])
-    code, out, _ = fr(
-        "gallery", "import", "g", *files, "--model", NAMED, "--first-row", 1001, "--last-row", 2100, "--json"
-    )
+    rows = ("--first-row", 1001, "--last-row", 2100)
+    code, out, _ = fr("gallery", "import", "g", *files, "--model", NAMED, *rows, "--json")
     told = json.loads(out)
     assert (code, told["stored"], told["next_row"], told["unanswered"]) == (0, 1100, 2101, [])
     assert {subject.subject_id for subject in client.list_subjects("g")} == {f"s{i}" for i in range(1001, 2101)}
 
 
-@pytest.mark.parametrize(
-    ("model", "reason"),
-    [
+def test_another_model_is_refused_first(fr: Fr, client: Client, tmp_path: Path) -> None:
+    files = write_npy(tmp_path, unit(1), ["a,,"])
+    for model, reason in (
         ("null", "MODEL_INVALID"),
         (f"{NULL_MODEL.pack}@2:{NULL_MODEL.sha256}", "MODEL_MISMATCH"),
         (f"{NULL_MODEL.pack}@{NULL_MODEL.version}:{'f' * 64}", "MODEL_MISMATCH"),
-    ],
-)
-def test_another_model_is_refused_first(fr: Fr, client: Client, tmp_path: Path, model: str, reason: str) -> None:
-    files = write_npy(tmp_path, unit(1), ["a,,"])
-    code, _, error = fr("gallery", "import", "g", *files, "--model", model)
-    assert code == 1
-    assert error.startswith(f"{reason}: ")
+    ):
+        code, _, error = fr("gallery", "import", "g", *files, "--model", model)
+        assert (code, error.partition(":")[0]) == (1, reason)
     assert client.get_gallery("g").template_count == 0
 
 
@@ -311,9 +296,7 @@ def test_a_file_that_is_no_parquet_is_refused(fr: Fr, client: Client, tmp_path: 
     assert (code, error.partition(":")[0]) == (1, "EMBEDDINGS_INVALID")
 
 
-def test_parquet_without_pyarrow_is_refused(
-    fr: Fr, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parquet_needs_pyarrow(fr: Fr, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     code, _, error = fr("gallery", "import", "g", tmp_path / "v.parquet", "--model", NAMED)
     assert code == 1
@@ -429,12 +412,16 @@ def sent(server: Running, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return tmp_path / "team.journal"
+
+
 def counts(told: Any) -> tuple[int, int, int]:
     return told["stored"], told["already_enrolled"], told["refused"]
 
 
-def test_a_second_run_sends_only_new_photos(sent: list[str], enrol: Enrol, people: Path, tmp_path: Path) -> None:
-    journal = tmp_path / "team.journal"
+def test_a_second_run_sends_only_new_photos(sent: list[str], enrol: Enrol, people: Path, journal: Path) -> None:
     code, told, _ = enrol(people, "--create", "--journal", journal)
     assert (code, counts(told), len(sent)) == (3, (3, 0, 1), 4)
     sent.clear()
@@ -452,8 +439,7 @@ def test_a_second_run_sends_only_new_photos(sent: list[str], enrol: Enrol, peopl
     assert sent == []
 
 
-def test_refused_photos_are_retried_on_request(sent: list[str], enrol: Enrol, people: Path, tmp_path: Path) -> None:
-    journal = tmp_path / "team.journal"
+def test_refused_photos_are_retried_on_request(sent: list[str], enrol: Enrol, people: Path, journal: Path) -> None:
     enrol(people, "--create", "--journal", journal)
     sent.clear()
     code, told, _ = enrol(people, "--journal", journal, "--retry-refused")
@@ -461,9 +447,8 @@ def test_refused_photos_are_retried_on_request(sent: list[str], enrol: Enrol, pe
 
 
 def test_a_run_that_was_stopped_goes_on_where_it_was(
-    sent: list[str], enrol: Enrol, server: Running, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sent: list[str], enrol: Enrol, server: Running, people: Path, journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal = tmp_path / "team.journal"
     real = server.app.galleries.enrol
     calls: list[None] = []
 
@@ -484,10 +469,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(
     assert (code, counts(told)) == (3, (1, 2, 1))
 
 
-def test_a_journal_of_a_replaced_gallery_is_refused(
-    enrol: Enrol, server: Running, people: Path, tmp_path: Path
-) -> None:
-    journal = tmp_path / "team.journal"
+def test_journal_of_a_replaced_gallery_is_refused(enrol: Enrol, server: Running, people: Path, journal: Path) -> None:
     enrol(people, "--create", "--journal", journal)
     with Client(server.address) as client:
         client.delete_gallery("team")
@@ -498,8 +480,7 @@ def test_a_journal_of_a_replaced_gallery_is_refused(
         assert client.get_gallery("team").template_count == 0
 
 
-def test_photos_of_a_lost_journal_are_sent_once(enrol: Enrol, server: Running, people: Path, tmp_path: Path) -> None:
-    journal = tmp_path / "team.journal"
+def test_photos_of_a_lost_journal_are_sent_once(enrol: Enrol, server: Running, people: Path, journal: Path) -> None:
     enrol(people, "--create", "--journal", journal)
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[:2]))  # what the disk had not yet when the power failed
@@ -525,10 +506,7 @@ def test_similar_subjects_are_listed_as_leads(enrol: Enrol, fr: Fr, people: Path
     assert "similar_subjects" not in enrol(people)[1]
 
 
-def test_erased_photos_are_not_sent_again(
-    sent: list[str], enrol: Enrol, server: Running, people: Path, tmp_path: Path
-) -> None:
-    journal = tmp_path / "team.journal"
+def test_no_erased_photo_is_sent(sent: list[str], enrol: Enrol, server: Running, people: Path, journal: Path) -> None:
     (people / "grace" / "empty.png").unlink()
     assert enrol(people, "--create", "--journal", journal)[0] == 0
     assert enrol(people, "--journal", journal)[0] == 0
@@ -537,7 +515,5 @@ def test_erased_photos_are_not_sent_again(
     sent.clear()
     code, told, error = enrol(people, "--journal", journal)
     assert (code, counts(told), sent) == (3, (0, 3, 0), [])
-    assert (
-        "2 or more photos that the journal lists as stored were deleted since; this run does not send them again."
-        in error
-    )
+    assert "2 or more photos that the journal lists as stored were deleted since" in error
+    assert "this run does not send them again." in error

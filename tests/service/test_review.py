@@ -36,11 +36,8 @@ from support.servers import Fr, photo, refusal_of
 
 KEPT_MS = 30 * 86_400_000
 FIRST, SECOND, DISPUTED, CONCLUDED, AWAITING = (
-    review_pb2.EXAMINATION_STATE_AWAITING_FIRST,
-    review_pb2.EXAMINATION_STATE_AWAITING_SECOND,
-    review_pb2.EXAMINATION_STATE_DISPUTED,
-    review_pb2.EXAMINATION_STATE_CONCLUDED,
-    review_pb2.EXAMINATION_STATE_AWAITING_FINDING,
+    review_pb2.ExaminationState.Value(f"EXAMINATION_STATE_{name}")
+    for name in ("AWAITING_FIRST", "AWAITING_SECOND", "DISPUTED", "CONCLUDED", "AWAITING_FINDING")
 )
 
 
@@ -111,9 +108,7 @@ def require_sighted(seen: review_pb2.Examination) -> None:
 
 def test_two_blind_examiners_conclude_a_search_of_an_operational_gallery(at: Staffed, reference: str) -> None:
     operator, (first, second, third) = at.operator, map(at.examiner, (1, 2, 3))
-    opened = operator.review.OpenCase(
-        review_pb2.OpenCaseRequest(case_reference=reference, purpose=common_pb2.PURPOSE_VICTIM)
-    ).case
+    opened = operator.review.OpenCase(opening(case_reference=reference, purpose=common_pb2.PURPOSE_VICTIM)).case
     assert (opened.case_reference, opened.purpose) == (reference, common_pb2.PURPOSE_VICTIM)
     assert opened.HasField("create_time")
     assert not any(opened.HasField(name) for name in ("close_time", "expire_time"))
@@ -227,9 +222,7 @@ DISPUTES: list[tuple[Sequence[int], tuple[int, int | None]]] = [
 
 
 @pytest.mark.parametrize(("given", "concluded"), DISPUTES)
-def test_a_third_examiner_decides(
-    at: Staffed, reference: str, given: Sequence[int], concluded: tuple[int, int | None]
-) -> None:
+def test_a_third_decides(at: Staffed, reference: str, given: Sequence[int], concluded: tuple[int, int | None]) -> None:
     _, examination_id, templates = examined(at, reference)
     for number, which in enumerate(given, 1):
         examiner, (kind, nth) = at.examiner(number), FINDINGS[which]
@@ -302,7 +295,7 @@ def test_a_case_that_went_out_of_sight_does_not_show_in_its_reference(at: Staffe
 
 def test_a_closed_case_takes_findings_and_no_searches(at: Staffed, reference: str) -> None:
     case_id, examination_id, _ = examined(at, reference)
-    open_again = review_pb2.OpenCaseRequest(case_reference=reference, purpose=common_pb2.PURPOSE_TESTING)
+    open_again = opening(case_reference=reference)
     assert reason_of(lambda: at.operator.review.OpenCase(open_again)) == "CASE_EXISTS"
     first = closed(at.operator, case_id)
     assert first.HasField("close_time")
@@ -391,9 +384,7 @@ def test_bundles_tell_nothing_of_the_cases_of_others(at: Staffed, reference: str
 
 def test_a_case_whose_time_is_over_is_there_for_nobody(at: Staffed, reference: str) -> None:
     kept = Duration(seconds=KEPT_MS // 1_000)
-    request = review_pb2.OpenCaseRequest(
-        case_reference=reference, purpose=common_pb2.PURPOSE_MISSING_PERSON, retention=kept
-    )
+    request = opening(case_reference=reference, retention=kept)
     made = at.operator.review.OpenCase(request).case
     case_id = made.case_id
     assert abs(made.expire_time.ToMilliseconds() - made.create_time.ToMilliseconds() - KEPT_MS) < 1_000

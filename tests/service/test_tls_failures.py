@@ -168,9 +168,7 @@ CURRENT, ENDED, EARLY = (-1, 100), (-100, -1), (1, 100)
 @pytest.mark.parametrize("name", ["localhost", "evil.example"])
 @pytest.mark.parametrize("days", [CURRENT, ENDED])
 @pytest.mark.parametrize("lasting", ["authority", "ended authority"])
-def test_a_certificate_that_only_names_our_authority_is_not_trusted(
-    tmp_path: Path, lasting: str, days: tuple[int, int], name: str
-) -> None:
+def test_a_forged_certificate_is_not_trusted(tmp_path: Path, lasting: str, days: tuple[int, int], name: str) -> None:
     papers = Papers(tmp_path / "ours", now_ms() - (4000 if lasting == "ended authority" else 0) * DAY_MS)
     forger = ec.generate_private_key(ec.SECP256R1())
     with showing(*signed(papers.authority, forger, name, days)) as address:
@@ -189,9 +187,7 @@ def test_a_certificate_that_only_names_our_authority_is_not_trusted(
         (-800, EARLY, "SERVER_CERTIFICATE_NOT_YET_VALID", "its certificate is not valid yet"),
     ],
 )
-def test_it_says_which_certificate_is_out_of_its_time(
-    tmp_path: Path, begun: int, days: tuple[int, int], reason: str, said: str
-) -> None:
+def test_certificates_out_of_time(tmp_path: Path, begun: int, days: tuple[int, int], reason: str, said: str) -> None:
     papers = Papers(tmp_path / "ours", now_ms() + begun * DAY_MS)
     key = load_pem_private_key(papers.authority.key.read_bytes(), None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
@@ -378,9 +374,7 @@ def test_a_look_waits_for_no_resolver_longer_than_the_call(estate: Estate, monke
     assert [one.daemon for one in look_ups] == [True, True], "none of them holds up the end of the program"
 
 
-def test_all_addresses_share_the_time_of_the_call(
-    estate: Estate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_addresses_share_one_time(estate: Estate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = tls_credentials(estate.theirs.authority.certificate)
     with dead() as nobody, encrypting(estate, tmp_path) as at:
         resolving(monkeypatch, [nobody] * 20)

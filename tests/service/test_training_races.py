@@ -251,11 +251,8 @@ def test_who_is_new_is_told_once(server: Running, course: training_pb2.Course, m
             now = told.get(timeout=10)
             assert len(states(now)) == len(now)
             found |= states(now)
-        assert found == {
-            (new.trainee_id, "all"): RUNNING,
-            (new.trainee_id, "own"): NOT_STARTED,
-            (new.trainee_id, "hurried"): NOT_STARTED,
-        }
+        states_of = {"all": RUNNING, "own": NOT_STARTED, "hurried": NOT_STARTED}
+        assert found == {(new.trainee_id, sitting): state for sitting, state in states_of.items()}
 
 
 @contextmanager
