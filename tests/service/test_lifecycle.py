@@ -275,7 +275,10 @@ def test_run_ends_without_an_error_when_told_to_stop_early(tmp_path: Path, caplo
         running = asyncio.create_task(run(app, tmp_path / "ready"))
         await asyncio.to_thread(held.entered.wait, 10)
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(running, 10)
+        try:
+            await asyncio.wait_for(running, 10)
+        finally:
+            held.go.set()
 
     with caplog.at_level(logging.INFO, "fr_server"):
         asyncio.run(story())
