@@ -95,6 +95,32 @@ def test_work_that_hears_of_the_end_first_is_told_in_the_same_way() -> None:
         asyncio.run(call(0.1, 60.0))
 
 
+def test_a_refusal_says_how_many_of_what_there_are(tmp_path: Path) -> None:
+    def refused(call: Callable[[], object]) -> tuple[str, str]:
+        told = refusal_of(call)
+        assert told.info.reason == "OVERLOADED"
+        return told.info.metadata["limit"], told.status.message.split(";")[0]
+
+    held, go = GatedDetector(), threading.Event()
+
+    def first_alone() -> Iterator[recognition_pb2.StreamEmbedRequest]:
+        yield recognition_pb2.StreamEmbedRequest(item_id="1")
+        go.wait(10)
+
+    with running(tmp_path / "data", held, server={"max_in_flight": 4}) as server:
+        streams = [server.recognition.StreamEmbed(first_alone()) for _ in range(3)]
+        for stream in streams:
+            next(stream)
+        assert refused(lambda: server.recognition.StreamEmbed(first_alone())) == ("3", "The server has 3 streams open")
+        call = server.recognition.Detect.future(detect(1))
+        assert held.entered.acquire(timeout=10)
+        assert refused(lambda: server.recognition.StreamEmbed(first_alone())) == ("4", "The server has 4 calls in work")
+        assert refused(lambda: server.recognition.Detect(detect(1))) == ("4", "The server has 4 calls in work")
+        held.gate.set()
+        go.set()
+        assert call.result(10).faces
+
+
 def test_a_photo_of_too_many_faces_is_refused_before_they_are_embedded(tmp_path: Path) -> None:
     with running(tmp_path / "data", images={"max_faces": 2}) as server:
         assert len(server.recognition.Detect(detect(1, 2)).faces) == 2
