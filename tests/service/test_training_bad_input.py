@@ -28,6 +28,7 @@ from fr_core.errors import StoreFailed
 from fr_core.gallery.pages import page_token
 from fr_datasets.links import Link, datasets_folder, find_link, write_link
 from support.courses import Chance, Clock, Stub, Trial, answer, ask, create, enrol, next_trial, running_by, start, take
+from support.faults import until
 from support.servers import Ended, Running, photo, refusal_of
 
 # Requests of any kind, right or wrong: what mypy would find in them is what is sent here.
@@ -565,11 +566,7 @@ def held(name: str) -> Iterator[tuple[threading.Event, threading.Event]]:
 
 
 def until_free(stub: Stub) -> None:
-    for _ in range(600):
-        if refusal_of(lambda: create(stub, MANY)).info.reason == "TOO_FEW_PEOPLE":
-            return
-        time.sleep(0.05)
-    raise AssertionError("the server is not free")
+    until(lambda: refusal_of(lambda: create(stub, MANY)).info.reason == "TOO_FEW_PEOPLE", 30)
 
 
 def test_two_courses_at_once_are_refused(stub: Stub, refused: Refused) -> None:
