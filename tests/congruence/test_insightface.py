@@ -57,9 +57,7 @@ def cosines(paths: list[Path], engine: Engine, reference: Reference) -> np.ndarr
 
 
 @pytest.mark.timeout(600)
-def test_faces_of_lfw_are_embedded_as_insightface_does(
-    testdata: Path, default_engine: Engine, reference: Reference
-) -> None:
+def test_lfw_is_embedded_as_insightface_does(testdata: Path, default_engine: Engine, reference: Reference) -> None:
     paths = sorted((testdata / "lfw" / "images").rglob("*.jpg"))[::EVERY]
     found = cosines(paths, default_engine, reference)
     print(f"{len(found)} faces of {len(paths)} photos, lowest cosine {found.min():.6f}, median {np.median(found):.6f}")
@@ -75,9 +73,7 @@ def test_every_face_of_the_registry_photos_is_embedded_as_insightface_does(
     assert found.min() >= SAME
 
 
-def test_wrong_colour_order_would_be_seen(
-    photos: dict[str, Path], default_engine: Engine, reference: Reference
-) -> None:
+def test_wrong_colour_order_is_noticed(photos: dict[str, Path], default_engine: Engine, reference: Reference) -> None:
     image = decode(photos["obama"].read_bytes(), ImageLimits())
     (face,) = default_engine.pipeline.analyze_image(image).faces
     theirs = reference.embedding(image.pixels[..., ::-1], face.face.detection.landmarks)

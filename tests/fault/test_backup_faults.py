@@ -254,7 +254,7 @@ def test_death_in_the_middle_leaves_the_older_backup_and_keys_in_force(own: Path
         assert restore(own / name, own / "keys", KEY, own / f"new-{name}").held.templates == 12
 
 
-def test_keys_that_a_dead_process_left_open_nothing_and_are_overwritten(
+def test_keys_left_by_a_dead_process_open_nothing_and_are_overwritten(
     own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What lies in `keys.new` has the keys of whoever is erased afterwards."""
@@ -299,9 +299,7 @@ def test_a_file_of_keys_is_none_before_it_is_proved(own: Path, monkeypatch: pyte
     assert restore(own / "out", own / "left", KEY, own / "new").held.templates == 12
 
 
-def test_a_backup_that_does_not_get_its_name_has_changed_nothing_for_the_older(
-    own: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_backup_that_cannot_be_renamed_leaves_the_older_as_it_was(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The keys get their name first. The other order is the control: a backup without keys that open all of it."""
     with Galleries.open(own / "data", key=KEY, index="numpy") as galleries:
         galleries.enrol("g", Enrolment("later", NewTemplate(embedding(99))))

@@ -68,7 +68,7 @@ def test_a_setting_out_of_range_is_named(tmp_path: Path, setting: str) -> None:
         ("model.pack=nope", "UNKNOWN_PACK: "),
     ],
 )
-def test_a_device_or_pack_that_cannot_be_is_named(
+def test_an_unusable_device_or_pack_is_named(
     tmp_path: Path, pack_cache: ModelCache, setting: str, sentence: str
 ) -> None:
     assert refusal(tmp_path / "data", setting).startswith(sentence)
@@ -121,7 +121,7 @@ def checked(path: Path) -> tuple[int, str]:
         ("audit", f'checkpoint_folder = "/{"k" * 5000}"', "CONFIG_INVALID"),
     ],
 )
-def test_check_config_says_what_a_start_says_and_neither_makes_anything(
+def test_check_config_and_a_start_say_the_same_and_make_nothing(
     tmp_path: Path, section: str, setting: str, reason: str
 ) -> None:
     path = server_of(tmp_path, section, setting.replace("{file}", str(tmp_path / "server.toml")))

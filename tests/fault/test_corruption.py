@@ -237,9 +237,7 @@ def test_a_change_of_the_key_is_noticed_or_changes_no_answer(closed: Data, tmp_p
     assert tally.counts["KEY_UNAVAILABLE"] > 0 < tally.counts["WRONG_KEY"]
 
 
-def test_a_change_of_the_log_is_noticed_or_costs_the_last_transaction_at_most(
-    killed: list[Data], tmp_path: Path
-) -> None:
+def test_a_change_of_the_log_is_noticed_or_costs_only_the_last_transaction(killed: list[Data], tmp_path: Path) -> None:
     """A damaged last transaction looks like one that was never acknowledged; nothing tells that a cut end was there."""
     name = f"data/{LOG_NAME}"
     tally = Tally(tmp_path / "changed", killed[-1])
@@ -311,9 +309,7 @@ def test_a_subject_that_memory_has_and_the_store_has_no_more_is_damage(
     assert found.value.metadata == {"check": "template_subject"}
 
 
-def test_control_what_is_not_authenticated_would_be_served(
-    closed: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_control_without_macs_changes_are_served(closed: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"data/{DATABASE_NAME}"
     monkeypatch.setattr("fr_core.storage.vault.Vault.require_mac", lambda *_: None)
     tally = Tally(tmp_path / "changed", closed)

@@ -122,9 +122,7 @@ def test_control_without_a_drain_accepted_calls_are_lost(tmp_path: Path) -> None
 
 @pytest.mark.nightly
 @pytest.mark.models
-def test_no_accepted_call_is_lost_with_real_models(
-    tmp_path: Path, photos: dict[str, Path], pack_cache: ModelCache
-) -> None:
+def test_real_models_lose_no_accepted_call(tmp_path: Path, photos: dict[str, Path], pack_cache: ModelCache) -> None:
     fr = str(Path(sys.executable).with_name("fr"))
     command = (fr, "serve", "--port", "0", "--data", str(tmp_path / "data"), "--set", f"server.drain_s={DRAIN_S}")
     request = recognition_pb2.EmbedRequest(image=common_pb2.Image(data=photos["t1"].read_bytes()))

@@ -574,9 +574,7 @@ def manifest(files: dict[str, bytes]) -> Any:
 
 @pytest.mark.parametrize("version", ["", "0.0.1"], ids=["with the page compared", "of another version"])
 @pytest.mark.parametrize("document", ["search.json", "findings.json", "derivations.json"])
-def test_any_value_of_a_document_has_a_verdict(
-    files: dict[str, bytes], manifest: Any, document: str, version: str
-) -> None:
+def test_document_values_all_get_a_verdict(files: dict[str, bytes], manifest: Any, document: str, version: str) -> None:
     manifest = {**manifest, "version": version or manifest["version"]}
     assert verdict(bundle_of(files, manifest)) is not None
     name = f"examinations/01/{document}"

@@ -98,9 +98,7 @@ def test_a_defect_of_one_check_does_not_end_the_limits(tls: TlsFiles, tmp_path: 
         assert HandshakeFailure.TIMED_OUT in at.overheard.failures
 
 
-def test_control_without_limits_silent_sockets_stay_and_shut_others_out(
-    papers: Papers, tls: TlsFiles, tmp_path: Path
-) -> None:
+def test_control_without_limits_silent_sockets_shut_others_out(papers: Papers, tls: TlsFiles, tmp_path: Path) -> None:
     never = LimitsConfig(handshake_s=3600.0, connections=50, connections_per_address=50)
     with house(tmp_path / "d", tls, never) as at, knocking(at, 50) as sockets:
         at.until(lambda: at.gateway.half_open == 50)
@@ -149,9 +147,7 @@ def test_who_does_not_greet_as_http2_does_is_closed(
 
 
 @pytest.mark.parametrize("encrypted", [True, False])
-def test_a_slow_reader_is_aborted_and_costs_little(
-    papers: Papers, tls: TlsFiles, tmp_path: Path, encrypted: bool
-) -> None:
+def test_a_slow_reader_is_aborted_cheaply(papers: Papers, tls: TlsFiles, tmp_path: Path, encrypted: bool) -> None:
     limits = LimitsConfig(stall_s=1.0)
     with house(tmp_path / "d", tls if encrypted else None, limits) as at, knock(at.gateway.port) as raw:
         before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -95,9 +95,7 @@ def said(decoder: Decoder, data: bytes) -> object:
     return image.pixels.tobytes(), image.sha256
 
 
-def test_mutants_come_out_of_the_sandbox_as_they_do_without(
-    sandbox: SandboxedDecoder, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_sandbox_decodes_mutants_all_the_same(sandbox: SandboxedDecoder, caplog: pytest.LogCaptureFixture) -> None:
     """No call that decoding a broken photo makes of the kernel is one that the walls forbid."""
     mutants = Mutants(list(drawn_seeds().values()), np.random.default_rng(7))
     for data in [*kept_inputs(KEPT), *(mutants.next() for _ in range(400))]:

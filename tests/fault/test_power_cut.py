@@ -146,7 +146,7 @@ def test_a_power_cut_takes_nothing_that_was_acknowledged(folder: Path) -> None:
     assert outcome.torn > CUTS / 20
 
 
-def test_a_power_cut_after_syncs_that_failed_takes_and_gives_nothing(folder: Path) -> None:
+def test_power_cuts_after_failed_syncs_take_and_give_nothing(folder: Path) -> None:
     """Of a commit or a checkpoint; what is left of them in the log is taken for no loss."""
     outcome = cut_many(folder, CUTS, refuses=0.3)
     print(f"the power failed: {outcome}")  # noqa: T201 - the figures of the long run

@@ -108,9 +108,7 @@ def test_a_certificate_of_somebody_else_is_not(at: Made, tmp_path: Path, caplog:
     serving(at, caplog, act)
 
 
-def test_without_the_seal_that_it_was_started_with_nothing_is_taken(
-    at: Made, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_nothing_is_reloaded_without_the_first_seal(at: Made, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def act(server: Serving) -> None:
         (at.folder / "data" / "configuration.seal").unlink()
         (line,) = await server.hangs_up()
@@ -165,9 +163,7 @@ def test_of_a_configuration_that_was_changed_a_restart_is_asked_for(at: Made, ca
     serving(at, caplog, act)
 
 
-def test_a_list_of_revoked_certificates_is_told_of_before_it_ends(
-    at: Made, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_end_of_a_revocation_list_is_announced(at: Made, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path, authority = at.folder / "revoked.pem", Papers(tmp_path / "papers", now_ms() - 60 * DAY_MS).authority
     write_revocations(authority, path, [], now_ms() - 25 * DAY_MS)
     names = f'client_ca = "{authority.certificate}"\nrevoked = "{path}"\nclient_certificates = "optional"\n'

@@ -94,9 +94,7 @@ LOST = AS_IMPORTED.format("""
 
 
 @pytest.mark.parametrize("frontends", ["0", pytest.param("2", marks=pytest.mark.nightly)])
-def test_a_signal_that_python_swallows_stops_the_start_all_the_same(
-    frontends: str, tmp_path: Path, pack_cache: ModelCache
-) -> None:
+def test_a_signal_that_python_swallows_stops_the_start(frontends: str, tmp_path: Path, pack_cache: ModelCache) -> None:
     command: list[str | Path] = [sys.executable, "-c", LOST, "fr_server.main", "serve", "--port", "0"]
     command += ["--data", tmp_path / "data", "--frontends", frontends]
     done = subprocess.run(command, capture_output=True, text=True, timeout=START_S, check=False)
@@ -148,9 +146,7 @@ def test_what_is_to_be_read_again_in_mid_start_is_read_again_once_calls_are_answ
 
 
 @pytest.mark.parametrize("frontends", [pytest.param("0", marks=pytest.mark.nightly), "2"])
-def test_sighup_harms_no_process_from_the_first_moment_to_the_last(
-    frontends: str, tmp_path: Path, pack_cache: ModelCache
-) -> None:
+def test_sighup_harms_no_process_from_start_to_end(frontends: str, tmp_path: Path, pack_cache: ModelCache) -> None:
     log, ready, sent = tmp_path / "log", tmp_path / "ready", 0
     with hung_up(FIRST, tmp_path, "--frontends", frontends, "--set", "isolation.decoding=process") as process:
 

@@ -220,9 +220,7 @@ def older_home(home: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", OLDER)
-def test_an_upgrade_that_is_killed_anywhere_loses_nothing(
-    kind: str, home: Path, tmp_path: Path, upgrade: Upgrade
-) -> None:
+def test_an_upgrade_killed_anywhere_loses_nothing(kind: str, home: Path, tmp_path: Path, upgrade: Upgrade) -> None:
     older, data = OLDER[kind], older_home(home, kind)
     kept = tmp_path / "kept"
     shutil.copytree(data, kept)

@@ -210,9 +210,7 @@ def test_without_its_seal_no_changed_configuration_is_taken(server: Made) -> Non
 
 
 @pytest.mark.parametrize("real", DATABASES)
-def test_a_configuration_that_names_one_real_store_and_no_seal_is_refused(
-    server: Made, tmp_path: Path, real: str
-) -> None:
+def test_a_configuration_with_one_real_store_and_no_seal_is_refused(server: Made, tmp_path: Path, real: str) -> None:
     sections = {GALLERIES: "gallery", TRAINING: "training", ACCESS: "access", CASES: "cases"}
     lines = [f'[{sections[name]}]\nfolder = "{tmp_path / name}.empty"\n' for name in DATABASES if name != real]
     lines.append(f'[{sections[real]}]\nfolder = "{(server.folder / real).parent}"\n')

@@ -267,17 +267,13 @@ def test_a_power_cut_takes_nothing_that_was_acknowledged(tmp_path: Path, monkeyp
     assert sum(cuts[-1].done) > CUTS
 
 
-def test_a_power_cut_after_syncs_that_failed_takes_and_gives_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_power_cuts_after_failed_syncs_take_and_give_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a commit or a checkpoint; what is left of them in the log is taken for no loss."""
     cuts, first = cut_many(tmp_path / "training", CUTS, monkeypatch, refuses=(0.3, 0.3))
     assert sum(lost_in(cut, first, tmp_path / "cut") for cut in cuts) == 0
 
 
-def test_what_one_process_copied_survives_a_sync_that_fails_in_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_copied_changes_survive_a_sync_that_fails_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cuts, first = cut_many(tmp_path / "training", 2 * CUTS, monkeypatch, refuses=(0.3, 0.0), stores=2)
     assert sum(lost_in(cut, first, tmp_path / "cut") for cut in cuts) == 0
 

@@ -128,9 +128,7 @@ def test_control_without_secure_deletion_it_is_in_the_database(tmp_path: Path) -
         assert DATABASE_NAME in pieces_left(folder, wanted)
 
 
-def test_control_without_clean_pages_a_trace_is_in_the_database(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_control_without_clean_pages_the_database_has_traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clean_pages, "clean_page", lambda page, _header: page)
     assert DATABASE_NAME in deleted_trainees(tmp_path / "training", MANY)
 
@@ -153,9 +151,7 @@ def test_deletions_and_purges_leave_nothing(tmp_path: Path, what: str) -> None:
         assert pieces_left(folder, wanted) == {}
 
 
-def test_what_a_process_that_died_had_deleted_is_gone_when_it_is_opened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_dead_process_had_deleted_is_gone_once_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "training"
     with monkeypatch.context() as dying:
         dying.setattr(LogCopier, "scrub", lambda _: True)

@@ -71,9 +71,7 @@ def reordered(pool: Pool, rng: np.random.Generator) -> Pool:
 
 @given(plans(), st.integers(0, 3), st.integers(0, 12), seeds)
 @settings(max_examples=examples(50))
-def test_exactly_as_many_people_as_are_needed_are_enough(
-    plan: CoursePlan, more: int, more_with_two: int, seed: int
-) -> None:
+def test_as_many_people_as_are_needed_are_enough(plan: CoursePlan, more: int, more_with_two: int, seed: int) -> None:
     wanted = needs(plan)
     people = wanted.people + more
     pool = made_pool(people, min(people, wanted.people_with_two_photos + more_with_two), seed=seed % 5, size=8)

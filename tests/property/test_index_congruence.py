@@ -169,9 +169,7 @@ def test_every_index_agrees_with_the_reference(
 
 @settings(max_examples=examples(60))
 @given(steps=STEPS, dimension=st.sampled_from([2, 3, 128]), seed=st.integers(0, 2**32 - 1))
-def test_codes_that_cannot_tell_vectors_apart_lose_none_of_them(
-    steps: list[tuple[str, float]], dimension: int, seed: int
-) -> None:
+def test_codes_of_equal_vectors_lose_none_of_them(steps: list[tuple[str, float]], dimension: int, seed: int) -> None:
     """Of many equal vectors the lowest ids are found, however few candidates there are."""
     rng = np.random.default_rng(seed)
     vector = crowd(rng, 1, dimension, 1, 1.0)
@@ -199,9 +197,7 @@ def test_codes_that_cannot_tell_vectors_apart_lose_none_of_them(
     removed=st.floats(0.0, 1.0),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_the_reference_is_what_plain_python_gives(
-    n: int, k: int, dimension: int, noise: float, removed: float, seed: int
-) -> None:
+def test_the_reference_is_plain_python(n: int, k: int, dimension: int, noise: float, removed: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     vectors = crowd(rng, n, dimension, 3, noise)
     probes = crowd(rng, 2, dimension, 3, noise)

@@ -84,9 +84,7 @@ def test_the_equal_error_rate_lies_on_the_line_between_two_neighbours(mated: F64
 
 
 @given(few_values(1, 40), few_values(1, 40), failures, st.integers(2, 12))
-def test_a_thinned_curve_holds_both_ends_and_points_of_the_curve(
-    mated: F64, nonmated: F64, failed: int, points: int
-) -> None:
+def test_a_thinned_curve_holds_both_ends_and_its_points(mated: F64, nonmated: F64, failed: int, points: int) -> None:
     curve = det_curve(mated, nonmated, failed)
     thin = curve.thinned(points)
     assert len(thin.thresholds) <= points
@@ -140,9 +138,7 @@ def test_a_weight_counts_a_comparison_that_often(scores: F64, weights: list[int]
 
 
 @given(few_values(1), weights_of_twelve, targets)
-def test_the_weighted_threshold_is_the_lowest_that_holds_the_target(
-    scores: F64, weights: list[int], target: float
-) -> None:
+def test_the_weighted_threshold_is_the_lowest_for_its_target(scores: F64, weights: list[int], target: float) -> None:
     if len(scores) * target < 1.0:
         with pytest.raises(UndefinedRate):
             threshold_statistic(scores, target)
@@ -159,9 +155,7 @@ def test_the_weighted_threshold_is_the_lowest_that_holds_the_target(
 
 
 @given(few_values(1, 5), few_values(4, 5), st.integers(0, 2), weights_of_twelve)
-def test_the_weighted_miss_rate_is_that_at_the_weighted_threshold(
-    mated: F64, nonmated: F64, failed: int, weights: list[int]
-) -> None:
+def test_the_weighted_miss_rate_at_that_threshold(mated: F64, nonmated: F64, failed: int, weights: list[int]) -> None:
     n, n_mated = len(mated), len(mated) + failed
     as_array = np.array(weights[: n_mated + len(nonmated)], dtype=np.float64)
     if as_array[:n_mated].sum() == 0 or as_array[n_mated:].sum() == 0:
@@ -178,12 +172,15 @@ values = st.integers(-4, 4).map(lambda i: i / 4)  # few distinct values, so that
 thresholds = st.integers(-9, 9).map(lambda i: i / 8)
 
 
+Case = tuple[MatedSearches, NonmatedSearches, F64]
+
+
 def matrix(rows: int, columns: int) -> st.SearchStrategy[F64]:
     return hnp.arrays(np.float64, (rows, columns), elements=values)
 
 
 @st.composite
-def searches(draw: st.DrawFn) -> tuple[MatedSearches, NonmatedSearches, F64]:
+def searches(draw: st.DrawFn) -> Case:
     """Searches of a made-up gallery, and the best foil of each mated one; person 0 is always the mate."""
     people = draw(st.integers(2, 6))
     length = draw(st.integers(1, people))
@@ -201,9 +198,7 @@ def searches(draw: st.DrawFn) -> tuple[MatedSearches, NonmatedSearches, F64]:
 
 
 @given(searches(), thresholds, st.data())
-def test_rates_are_those_of_a_slow_count(
-    case: tuple[MatedSearches, NonmatedSearches, F64], threshold: float, data: st.DataObject
-) -> None:
+def test_rates_are_those_of_a_slow_count(case: Case, threshold: float, data: st.DataObject) -> None:
     mated, nonmated, _ = case
     rank = data.draw(st.integers(1, mated.list_length))
     hits = 0
@@ -221,16 +216,14 @@ def test_rates_are_those_of_a_slow_count(
 
 
 @given(searches())
-def test_cmc_is_what_fnir_leaves_without_a_threshold(case: tuple[MatedSearches, NonmatedSearches, F64]) -> None:
+def test_cmc_is_what_fnir_leaves_without_a_threshold(case: Case) -> None:
     mated = case[0]
     misses = [fnir(mated, -np.inf, rank) for rank in range(1, mated.list_length + 1)]
     assert list(cmc(mated)) == [rate(one.total - one.count, one.total) for one in misses]
 
 
 @given(searches(), st.data())
-def test_det_holds_the_rates_at_each_of_its_thresholds(
-    case: tuple[MatedSearches, NonmatedSearches, F64], data: st.DataObject
-) -> None:
+def test_det_holds_the_rates_at_each_of_its_thresholds(case: Case, data: st.DataObject) -> None:
     mated, nonmated, _ = case
     rank = data.draw(st.integers(1, mated.list_length))
     det = identification_det(mated, nonmated, rank)
@@ -246,9 +239,7 @@ def test_det_holds_the_rates_at_each_of_its_thresholds(
 
 
 @given(searches(), st.sampled_from([0.1, 0.2, 0.25, 0.4, 0.5, 0.6, 1.0]))
-def test_threshold_at_fpir_keeps_it_and_no_lower_one_does(
-    case: tuple[MatedSearches, NonmatedSearches, F64], target: float
-) -> None:
+def test_threshold_at_fpir_keeps_it_and_no_lower_one_does(case: Case, target: float) -> None:
     nonmated = case[1]
     tops = nonmated.top_similarities
     if 1 / len(tops) > target:

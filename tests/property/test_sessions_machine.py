@@ -331,9 +331,7 @@ def test_items_of_a_fixed_order_would_not_hold_it() -> None:
 
 @settings(max_examples=examples(60))
 @given(same=st.integers(0, 12), different=st.integers(0, 12), share=st.floats(0.01, 1.0), seed=st.integers(0, 2**16))
-def test_a_block_shows_what_was_drawn_beforehand_whatever_is_answered(
-    same: int, different: int, share: float, seed: int
-) -> None:
+def test_a_block_shows_what_was_drawn_whatever_is_answered(same: int, different: int, share: float, seed: int) -> None:
     if same + different == 0:
         return
     trials = max(1, round(share * (same + different)))
