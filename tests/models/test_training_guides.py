@@ -39,7 +39,7 @@ from fr_training.exports.xapi import EXTENSIONS
 from fr_training.grading.evidence import words_of
 from fr_training.grading.figures import CohortFigures, TraineeFigures
 from fr_training.grading.scores import Score, change_of_score
-from fr_training.plan import CoursePlan, read_plan
+from fr_training.plan import read_plan
 from fr_training.prompts import ExerciseKind
 from fr_training.shipped_plans import plan_names, plan_text
 from fr_training.statistics.change import Change, Verdict
@@ -98,7 +98,6 @@ class Classroom:
         return line
 
     def set_up(self) -> None:
-        """Make the server as the guide does, for this machine and a free port."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -113,7 +112,6 @@ class Classroom:
         return Client(place.server, credentials=tls_credentials(place.ca.encode()), token=place.key)
 
     def take(self, code: str) -> None:
-        """Take the sitting to its end, by chance."""
         place = read_connection(self.folder / "class.toml")
         identity = Identity(place.key, tls_credentials(place.ca.encode()))
         with open_channel(place.server, identity, []) as channel:
@@ -188,7 +186,6 @@ def test_a_course_from_the_first_command_of_the_pages_to_the_last(classroom: Cla
 
 
 def note(classroom: Classroom, line: str, told: str) -> None:
-    """Take note of the ids and codes that a command has told, as a trainer does."""
     if line == "fr train plan taster-90 --dataset london":
         classroom.words["COURSE"] = re.findall(r"Course +([0-9a-f]{16})", told)[0]
     if line.startswith("fr train cohort new "):
@@ -223,9 +220,7 @@ def look_at_what_was_written(folder: Path) -> None:
     assert len(json.loads((folder / "certificates.json").read_text())) == TAKING
 
 
-def test_the_example_for_engineers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_engineers_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("FR_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     link_people(tmp_path / "people")
@@ -238,26 +233,23 @@ def test_the_example_for_engineers(
         assert words in printed
 
 
-def test_every_command_in_a_sentence_is_one_with_its_options() -> None:
+def test_commands_extras_and_reasons_are_there() -> None:
     inline = [" ".join(one.split()) for one in re.findall(r"`(fr [^`]+)`", COURSE + ENGINEERS + PLANS)]
     assert len(inline) > 12
     for line in (*inline, *commands(COURSE + PLANS)):
         if line.startswith("fr "):
             require_understood(line)
-
-
-def test_the_extras_to_install_are_there() -> None:
     extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     named = {name for some in re.findall(r"'\.\[([a-z,]+)\]'", COURSE) for name in some.split(",")}
     assert named == {"cpu", "report", "draw"} <= extras.keys()
-
-
-def test_each_reason_of_the_guide_is_one() -> None:
+    readme, makefile = ((REPOSITORY / name).read_text("utf-8") for name in ("README.md", "Makefile"))
+    assert "make demo-training\n" in readme
+    assert "demo-training: " in makefile
     errors = (REPOSITORY / "docs" / "errors.md").read_text() + (REPOSITORY / "docs" / "datasets.md").read_text()
     cells = [row[0] for row in rows(TRAINERS, "reason | what to do")]
-    named = [reason for cell in cells for reason in re.findall(r"`([A-Z_]{5,})`", cell)]
-    assert len(named) > 10
-    assert [one for one in named if f"`{one}`" not in errors] == [
+    reasons = [reason for cell in cells for reason in re.findall(r"`([A-Z_]{5,})`", cell)]
+    assert len(reasons) > 10
+    assert [one for one in reasons if f"`{one}`" not in errors] == [
         "FILE_EXISTS",
         "UNREACHABLE",
         "SERVER_NAME_MISMATCH",
@@ -265,7 +257,7 @@ def test_each_reason_of_the_guide_is_one() -> None:
     ]  # which the client gives
 
 
-def test_tables_of_evidence_and_of_prevalence_are_computed_so() -> None:
+def test_evidence_prevalence_and_change_are_computed_so() -> None:
     for pairs, ceiling, words in rows(TRAINERS, "pairs of one person and of two | ceiling"):
         same, different = map(int, pairs.split(" and "))
         assert ratio_ceiling(same, different, len(RATINGS)) == float(ceiling)
@@ -278,6 +270,14 @@ def test_tables_of_evidence_and_of_prevalence_are_computed_so() -> None:
     found = sensitivity(8, 10, 2, 10).dprime
     between = f"between {found.low:.1f} and {found.high:.1f}"
     assert f"8 of 10 right of each kind gives {found.value:.1f}, and the truth may be {between}" in TRAINERS
+    for number_of, points in ((20, 25), (40, 18)):
+        unchanged = Score(number_of * 4 // 5, number_of)
+        change = change_of_score(unchanged, unchanged)
+        assert isinstance(change, Change)
+        assert round(change.needed) == points
+        assert all(0.02 < called_changed(number_of, right) < 0.08 for right in (0.7, 0.75, 0.8, 0.85))
+    said = "At 80 % right that is 25 points with 20 pairs, and 18 with 40. Of a hundred trainees whose ability does not"
+    assert f"{said} change, the report still calls about five" in " ".join(TRAINERS.split())
 
 
 def called_changed(pairs: int, right: float) -> float:
@@ -287,18 +287,7 @@ def called_changed(pairs: int, right: float) -> float:
     return sum(isinstance(one, Change) and one.verdict != Verdict.NO_RELIABLE_CHANGE for one in found) / len(found)
 
 
-def test_what_the_guide_says_of_change_is_so() -> None:
-    for pairs, points in ((20, 25), (40, 18)):
-        unchanged = Score(pairs * 4 // 5, pairs)
-        found = change_of_score(unchanged, unchanged)
-        assert isinstance(found, Change)
-        assert round(found.needed) == points
-        assert all(0.02 < called_changed(pairs, right) < 0.08 for right in (0.7, 0.75, 0.8, 0.85))
-    said = "At 80 % right that is 25 points with 20 pairs, and 18 with 40. Of a hundred trainees whose ability does not"
-    assert f"{said} change, the report still calls about five" in " ".join(TRAINERS.split())
-
-
-def test_the_time_tables_are_those_of_the_plans() -> None:
+def test_time_tables_and_needs_are_those_of_the_plans() -> None:
     taster = read_plan(plan_text("taster-90"))
     minutes = [int(row[1]) for row in rows(TRAINERS, "at | minutes")]
     assert minutes[1:-2] == [
@@ -315,9 +304,6 @@ def test_the_time_tables_are_those_of_the_plans() -> None:
         sum(block.minutes or 0 for block in sitting.blocks) for sitting in plan.sittings
     ]
     assert [re.findall(r"--sitting ([a-z0-9-]+)", row[0])[0] for row in days] == [one.name for one in plan.sittings]
-
-
-def test_the_table_of_plans_says_what_they_need() -> None:
     told = {row[0].strip("`"): row[1:] for row in rows(PLANS, "plan | sittings")}
     assert tuple(told) == plan_names()
     for name, (sittings, *numbers) in told.items():
@@ -327,19 +313,11 @@ def test_the_table_of_plans_says_what_they_need() -> None:
         assert [number(one) for one in numbers] == [
             *(wanted.trials, wanted.minutes, wanted.people, wanted.people_with_two_photos)
         ]
-
-
-def small_plan() -> CoursePlan:
-    (text,) = blocks(PLANS, "toml")
-    return read_plan(text)
-
-
-def test_the_small_plan_needs_what_the_page_says() -> None:
-    plan = small_plan()
-    told = rows(PLANS, "form | people with two photos")
-    assert {row[0].strip("`") for row in told[:-1]} == set(plan.forms())
-    assert sum(int(row[1]) for row in told[:-1]) == int(told[-1][1]) == needs(plan).people_with_two_photos
-    assert sum(int(row[3]) for row in told[:-1]) == int(told[-1][3]) == needs(plan).people
+    plan = read_plan(*blocks(PLANS, "toml"))
+    table = rows(PLANS, "form | people with two photos")
+    assert {row[0].strip("`") for row in table[:-1]} == set(plan.forms())
+    assert sum(int(row[1]) for row in table[:-1]) == int(table[-1][1]) == needs(plan).people_with_two_photos
+    assert sum(int(row[3]) for row in table[:-1]) == int(table[-1][3]) == needs(plan).people
     assert "12 + 8 + 2 + 12 = 34 trials. That takes 20 minutes" in PLANS
     assert (needs(plan).trials, needs(plan).minutes) == (34, 20)
 
@@ -368,7 +346,6 @@ BLOCK = {
 
 
 def one_block(exercise: ExerciseKind, extra: str = "", head: str = "") -> str:
-    """A plan of one block, which lacks nothing."""
     block = BLOCK.get(exercise, "same = 1\ndifferent = 1")
     given = {line.partition(" ")[0] for line in extra.splitlines()}
     block = "\n".join(line for line in block.splitlines() if line.partition(" ")[0] not in given)
@@ -380,7 +357,6 @@ def one_block(exercise: ExerciseKind, extra: str = "", head: str = "") -> str:
 
 
 def keys_of(toml: str) -> set[str]:
-    """The keys of which a refusal of an unknown one says that they are known."""
     with pytest.raises(PlanInvalid, match="It knows: ") as refused:
         read_plan(toml)
     listed = refused.value.message.partition("It knows: ")[2]
@@ -388,7 +364,6 @@ def keys_of(toml: str) -> set[str]:
 
 
 def first_cells(header: str) -> Iterator[tuple[str, list[str]]]:
-    """Each key of a table with the rest of its row."""
     for cell, *rest in rows(PLANS, header):
         yield from ((key, rest) for key in re.findall(r"`([a-z_]+)`", cell))
 
@@ -404,26 +379,12 @@ def test_the_keys_of_a_block_are_those_of_the_page(exercise: ExerciseKind) -> No
     assert keys_of(one_block(exercise, extra)) == (common - left) | own[exercise]
 
 
-def test_the_keys_of_plan_and_sitting_are_those_of_the_page() -> None:
+def test_keys_and_numbers_are_those_of_the_page() -> None:
     assert keys_of(one_block(ExerciseKind.TRIAD, head="qqqq = 1")) == {key for key, _ in first_cells("key | value")}
     sitting = PLANS[PLANS.index("\n## A sitting") :]
     toml = one_block(ExerciseKind.TRIAD).replace('name = "s"', 'name = "s"\nqqqq = 1')
     assert keys_of(toml) == {row[0].strip("`") for row in rows(sitting, "key | value")}
 
-
-HEADS: Mapping[str, tuple[int, int]] = {"seed": (0, 2**32 - 1), "retention_days": (1, 3650), "format": (1, 1)}
-NUMBERS: Mapping[str, tuple[ExerciseKind, int, int]] = {
-    "minutes": (ExerciseKind.TRIAD, 1, 240),
-    "same": (ExerciseKind.FEATURES, 0, 999),  # and one of two people
-    "trials": (ExerciseKind.TRIAD, 1, 1000),
-    "size": (ExerciseKind.CANDIDATES, 1, 50),
-    "present": (ExerciseKind.CANDIDATES, 0, 999),
-    "usable": (ExerciseKind.TRIAGE, 0, 998),
-    "wrong": (ExerciseKind.AIDED, 0, 2),
-}
-
-
-def test_numbers_end_where_the_page_says() -> None:
     def plan(key: str, number: int) -> str:
         line = f"{key} = {number}"
         return one_block(ExerciseKind.TRIAD, head=line) if key in HEADS else one_block(NUMBERS[key][0], line)
@@ -440,7 +401,19 @@ def test_numbers_end_where_the_page_says() -> None:
     assert (told["retention_days"], told["minutes"], told["size"]) == ("1 to 3650", "1 to 240", "1 to 50")
 
 
-def test_defaults_are_those_of_the_page() -> None:
+HEADS: Mapping[str, tuple[int, int]] = {"seed": (0, 2**32 - 1), "retention_days": (1, 3650), "format": (1, 1)}
+NUMBERS: Mapping[str, tuple[ExerciseKind, int, int]] = {
+    "minutes": (ExerciseKind.TRIAD, 1, 240),
+    "same": (ExerciseKind.FEATURES, 0, 999),  # and one of two people
+    "trials": (ExerciseKind.TRIAD, 1, 1000),
+    "size": (ExerciseKind.CANDIDATES, 1, 50),
+    "present": (ExerciseKind.CANDIDATES, 0, 999),
+    "usable": (ExerciseKind.TRIAGE, 0, 998),
+    "wrong": (ExerciseKind.AIDED, 0, 2),
+}
+
+
+def test_defaults_steps_columns_and_keys_are_those_of_the_pages() -> None:
     plan = read_plan(one_block(ExerciseKind.CANDIDATES))
     (block,) = plan.blocks
     told = {key: rest[1] for key, rest in first_cells("key | value")}
@@ -448,18 +421,12 @@ def test_defaults_are_those_of_the_page() -> None:
     assert (told["mask"], told["colour"]) == (f'`"{plan.mask}"`', str(plan.colour).lower())
     assert (block.feedback, block.reveal_scores, block.target, block.minutes) == (False, True, 0.8, None)
     assert "| `target` | above 0.5, below 1 | 0.8 |" in PLANS
-
-
-def test_the_steps_of_each_exercise_are_those_of_the_page() -> None:
-    told = {
+    steps_of = {
         kind: re.findall(r"`([A-Z_]+)`", steps)
         for kinds, steps, _ in rows(ENGINEERS, "exercise | steps")
         for kind in re.findall(r"`([a-z_]+)`", kinds)
     }
-    assert told == {kind: [step.name for step in one.steps] for kind, one in EXERCISES.items()}
-
-
-def test_columns_extensions_and_keys_of_reports_are_those_of_the_page() -> None:
+    assert steps_of == {kind: [step.name for step in one.steps] for kind, one in EXERCISES.items()}
     columns = [name for row in rows(ENGINEERS, "column | |") for name in re.findall(r"`([a-z_0-9]+)`", row[0])]
     assert columns == [column.name for column in COLUMNS]
     listed = " ".join(ENGINEERS.split()).partition("by the same names:")[2].partition("### AGS")[0]
@@ -467,9 +434,3 @@ def test_columns_extensions_and_keys_of_reports_are_those_of_the_page() -> None:
     for which, figures in (("of a trainee", TraineeFigures), ("of a cohort", CohortFigures)):
         (line,) = re.findall(rf"\| {which} \| (.*) \|", ENGINEERS)
         assert re.findall(r"`([a-z_]+)`", line) == [field.name for field in fields(figures)]
-
-
-def test_make_has_the_demonstration_of_the_readme() -> None:
-    readme, makefile = ((REPOSITORY / name).read_text("utf-8") for name in ("README.md", "Makefile"))
-    assert "make demo-training\n" in readme
-    assert "demo-training: " in makefile

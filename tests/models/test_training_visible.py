@@ -1,26 +1,50 @@
-"""Only the faces give the answer: classifiers look for it in everything else that real photos show."""
+"""Courses of real faces: only the faces give the answer, sizes tell nothing, and tests are equally hard."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
+from fr_api.v1 import training_pb2
 from fr_core.engine import Engine
-from fr_training.bank.compose import compose
-from fr_training.bank.pool import Pool
-from fr_training.build.course import BuiltCourse, build_course
+from fr_core.types import F32
+from fr_datasets import lfw, london
+from fr_datasets.links import Link, datasets_folder, write_link
+from fr_datasets.values import Person
+from fr_evaluation.photos import EmbeddedPhoto, most_central
+from fr_training.answers import Degraded, Usability
+from fr_training.bank.compose import Composed, compose
+from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto
+from fr_training.build.course import BuiltCourse
 from fr_training.build.people import AnalysedPeople, NamedPeople, analyse_people, read_datasets
+from fr_training.build.pictures import EYE_DISTANCE, TEMPLATE
 from fr_training.courses import Item
 from fr_training.errors import TooFewPeople
-from fr_training.keys import TriadKey
+from fr_training.keys import PairKey, TriadKey, TriageKey
+from fr_training.plan import read_plan
+from fr_training.sessions.views import key_of
+from fr_training.shipped_plans import plan_text
 from support.counts import NIGHTLY, count
-from support.leaks import LEAK, Row, chance
-from support.people import ExactMatcher, plan_of
+from support.courses import Chance, answer, enrol, next_trial, start, store_of
+from support.leaks import LEAK, Listening, Row, bare, chance
+from support.people import (
+    TASTER,
+    ExactMatcher,
+    built_course,
+    differences_of,
+    different_pairs,
+    made_course,
+    of_one_sex_and_age,
+    plan_of,
+    shown_people,
+)
+from support.servers import Running, running
 from support.visible import (
     Of,
     Photos,
@@ -74,8 +98,6 @@ CASES = [
 
 @dataclass(frozen=True, eq=False)
 class Sets:
-    """Data sets, and their people gathered once."""
-
     engine: Engine
     people: Mapping[str, NamedPeople]
     gathered: Mapping[str, AnalysedPeople]
@@ -84,18 +106,7 @@ class Sets:
     def made(self, name: str, plan: str, seed: int) -> tuple[BuiltCourse, Photos, ExactMatcher]:
         """A course as the server makes it, what can be seen of its pictures, and who is enrolled."""
         wanted, matcher = plan_of(f'id = "one"; {plan}'), ExactMatcher()
-        built = build_course(
-            wanted,
-            [self.people[name]],
-            self.engine,
-            matcher,
-            seed=seed,
-            workers=2,
-            course_id="0123456789abcdef",
-            gallery_id="gallery",
-            now_ms=0,
-            on_progress=lambda stage, done, total: None,
-        )
+        built = built_course(wanted, self.people[name], self.engine, seed, matcher)
         gathered = self.gathered[name]
         composed = compose(wanted, gathered.pool, seed, ExactMatcher())
         assert composed.manifest_sha256 == built.course.manifest_sha256
@@ -166,19 +177,13 @@ def test_light_colour_and_sharpness_of_press_photos_tell_too_little_to_be_learnt
     assert min(found.values()) >= LEAK, found
 
 
-def test_the_colour_of_skin_in_the_one_light_of_a_studio_tells_people_apart_as_trainers_are_told(sets: Sets) -> None:
+def test_skin_tells_people_apart_and_triads_need_one_condition(sets: Sets) -> None:
     built, photos, _ = sets.made("london", 'exercise = "verification"; same = 34; different = 34', 1)
     assert chance([*pair_rows(built.course.forms["one"].items, photos, picture)]) < LEAK
     guide = (Path(__file__).resolve().parents[2] / "docs" / "trainer-guide.md").read_text(encoding="utf-8")
     assert "a difference in the colour or brightness of the skin comes from the people" in " ".join(guide.split())
-
-
-def test_triads_cannot_be_made_of_people_who_are_neutral_and_smiling(sets: Sets) -> None:
     with pytest.raises(TooFewPeople, match="Show pairs instead of triads"):
         sets.made("london", 'exercise = "triad"; trials = 10', 1)
-
-
-def test_what_a_data_set_does_not_say_of_its_photos_is_seen_in_them(sets: Sets) -> None:
     pool = sets.gathered["london"].pool
     people = [
         replace(person, photos=tuple(replace(photo, condition="") for photo in person.photos)) for person in pool.people
@@ -210,3 +215,201 @@ def test_the_photo_that_is_alone_in_its_expression_gave_triads_away(sets: Sets) 
         items, shown = triads_as_before(gathered.pool, seed)
         found.append(chance([*triad_rows(items, Photos(gathered, shown), told)]))
     assert joint(found) < LEAK
+
+
+PLAN = plan_of(TASTER)
+OF_LFW = 200
+
+
+def pool_of(engine: Engine, source: str, people: Sequence[Person]) -> Pool:
+    """Analyse the photos of people; the first face of a photo counts, and a photo without one is left out."""
+    found = []
+    number = 0
+    for person_number, person in enumerate(people):
+        photos = []
+        for path in person.photos[:2]:
+            analysed = engine.pipeline.analyze(path.read_bytes())
+            if analysed.faces:
+                face = analysed.faces[0]
+                quality = face.face.quality
+                vector = face.embedding.vector
+                photos.append(PoolPhoto(number, analysed.image.sha256, vector, quality.yaw, quality.score))
+            number += 1
+        found.append(PoolPerson(person_number, tuple(photos), person.labels, source))
+    return Pool(tuple(found), engine.pipeline.model)
+
+
+@pytest.fixture(scope="module")
+def of_london(testdata: Path, default_engine: Engine) -> Pool:
+    return pool_of(default_engine, "london", london.people(testdata / "london").people)
+
+
+@pytest.fixture(scope="module")
+def of_lfw(testdata: Path, default_engine: Engine) -> Pool:
+    return pool_of(default_engine, "lfw", lfw.people(testdata / "lfw").people[:OF_LFW])
+
+
+@pytest.fixture(scope="module", params=["london", "lfw"])
+def pool(request: pytest.FixtureRequest) -> Pool:
+    found: Pool = request.getfixturevalue(f"of_{request.param}")
+    return found
+
+
+def made_of(pool: Pool, seed: int) -> Composed:
+    return made_course(PLAN, pool, seed)
+
+
+@pytest.mark.parametrize("seed", range(5 if NIGHTLY else 2))
+def test_the_taster_can_be_made_and_its_tests_are_equally_hard(pool: Pool, seed: int) -> None:
+    made = made_of(pool, seed)
+    people = shown_people(made)
+    assert len(set(people)) == len(people) == 100
+    found = differences_of(made, "test-a", "test-b")
+    assert set(found) == {"same", "different", "all"}
+    assert all(one.strain < 1.0 for one in found.values()), found
+
+
+def test_different_pairs_are_hard(pool: Pool) -> None:
+    first = np.stack([person.photos[0].embedding for person in pool.people if person.photos])
+    chance = float(np.mean((first @ first.T)[np.triu_indices(len(first), 1)]))
+    items = [item for form in made_of(pool, 1).forms.values() for item in form.items]
+    keys = [item.key for item in items if isinstance(item.key, PairKey) and not item.key.mated]
+    assert np.mean([key.similarity for key in keys]) > chance + 0.1
+
+
+def test_different_pairs_of_london_are_of_one_sex_and_about_one_age(of_london: Pool) -> None:
+    pairs = different_pairs(made_of(of_london, 1), of_london, "test-a", "test-b", "practice", "aid")
+    found = [of_one_sex_and_age(*pair) for pair in pairs]
+    assert len(found) == 28
+    assert sum(sex for sex, _ in found) >= 27
+    assert sum(age for _, age in found) >= 0.8 * 28
+
+
+def taster(engine: Engine, testdata: Path) -> BuiltCourse:
+    (people,) = read_datasets([("london", testdata / "london")])
+    return built_course(read_plan(plan_text("taster-90")), people, engine)
+
+
+@pytest.fixture(scope="module")
+def course(default_engine: Engine, testdata: Path) -> BuiltCourse:
+    return taster(default_engine, testdata)
+
+
+def found(engine: Engine, picture: bytes) -> tuple[F32, F32] | None:
+    photo = engine.pipeline.analyze(picture)
+    face = most_central(EmbeddedPhoto((photo.image.width, photo.image.height), photo.faces))
+    return None if face is None else (face.embedding.vector, face.face.detection.landmarks)
+
+
+def test_london_is_enough_and_a_seed_repeats_it(course: BuiltCourse, default_engine: Engine, testdata: Path) -> None:
+    assert course.course.excluded == {}
+    people = [number for form in course.course.forms.values() for item in form.items for number in item.people]
+    assert len(people) == len(set(people)) == 100
+    assert {form.name: len(form.items) for form in course.course.forms.values()} == {
+        "test-a": 20,
+        "test-b": 20,
+        "features": 4,
+        "practice": 8,
+        "lists": 2,
+        "aided": 4,
+        "triage": 5,
+    }
+    assert len({len(picture) for picture in course.pictures}) == 1
+    again = taster(default_engine, testdata)
+    assert again.course == course.course
+    assert again.pictures == course.pictures
+
+
+def test_faces_lie_at_the_template_and_still_show_who_it_is(default_engine: Engine, course: BuiltCourse) -> None:
+    mated: list[float] = []
+    nonmated: list[float] = []
+    misplaced: list[float] = []
+    for name in ("test-a", "test-b"):
+        for item in course.course.forms[name].items:
+            faces = [found(default_engine, course.pictures[number]) for number in item.photos]
+            assert isinstance(item.key, PairKey)
+            assert None not in faces
+            (one, at), (other, _) = [face for face in faces if face is not None]
+            similarity = float(one @ other)
+            assert abs(similarity - item.key.similarity) < 0.25  # a crop, half the size, without hair
+            (mated if item.key.mated else nonmated).append(similarity)
+            misplaced.append(float(np.linalg.norm(at - TEMPLATE, axis=1).max()))
+    assert min(mated) > max(nonmated)
+    assert np.median(misplaced) < 0.15 * EYE_DISTANCE
+
+
+def test_photos_to_reject_show_less_of_a_face_than_usable_ones(default_engine: Engine, course: BuiltCourse) -> None:
+    scores: dict[Usability, list[float]] = {usability: [] for usability in Usability}
+    for item in course.course.forms["triage"].items:
+        assert isinstance(item.key, TriageKey)
+        assert item.key.degraded is not Degraded.POSE  # all of the set look straight ahead
+        faces = default_engine.pipeline.analyze(course.pictures[item.photos[0]]).faces
+        scores[item.key.usability].append(max((face.face.quality.score for face in faces), default=0.0))
+    assert min(scores[Usability.USABLE]) > 0.5
+    assert max(scores[Usability.REJECT]) < min(scores[Usability.USABLE])
+
+
+LONDON_PLAN = 'format = 1\ntitle = "The London Set"\n[[sittings]]\nname = "all"\nblocks = [{id = "one", %s}]'
+SIZES_OF_PAIRS = LONDON_PLAN % 'exercise = "verification", same = 34, different = 34'
+SIZES_OF_TRIAGE = LONDON_PLAN % 'exercise = "triage", usable = 51, limited = 17, reject = 34'
+
+
+@pytest.fixture(scope="module")
+def server(default_engine: Engine, testdata: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patching:
+        patching.setenv("FR_HOME", str(folder))
+        write_link("london", Link(testdata / "london"), datasets_folder())
+        with running(folder / "data", engine=lambda config: replace(default_engine, batchers=())) as server:
+            yield server
+
+
+def create(server: Running, plan: str) -> str:
+    source = training_pb2.PlanSource(toml=plan)
+    request = training_pb2.CreateCourseRequest(plan=source, datasets=["london"])
+    return list(server.training.CreateCourse(request))[-1].course.course_id
+
+
+def seen(server: Running, course_id: str, padded: bool = True) -> list[Row]:
+    """Each item once: sizes of its messages and pictures."""
+    store = store_of(server)
+    course = store.course(course_id)
+    listening = Listening(server.channel)
+    session = start(listening.training, enrol(server.training, course_id).enrolled[0].code)
+    how, rows = Chance(), []
+    while (trial := next_trial(listening.training, session)) is not None:
+        shown = listening.heard[-1].message
+        answer(listening.training, session, trial, how)
+        key = key_of(course, store.session(session).trials[-1])
+        files = [picture.data for picture in trial.pictures]
+        features = (len(shown), len(listening.heard[-1].message), *map(len, files))
+        assert isinstance(key, PairKey | TriageKey)
+        right = key.mated if isinstance(key, PairKey) else key.usability is Usability.USABLE
+        rows.append(Row(0, features, int(right)))
+        for data in files:
+            assert (len(bare(data)) < len(data)) == padded
+    return rows
+
+
+def test_sizes_of_pairs_of_real_faces_tell_nothing(server: Running) -> None:
+    pairs = seen(server, create(server, SIZES_OF_PAIRS))
+    assert len(pairs) == 68
+    assert len({row.features[0] for row in pairs}) <= 2  # the number in the block has one digit or two
+    assert len({row.features[2:4] for row in pairs}) == 1
+    assert (
+        chance(pairs) >= LEAK or chance(seen(server, create(server, SIZES_OF_PAIRS))) >= LEAK
+    )  # bad luck is not there again
+
+
+def test_sizes_of_photos_to_triage_tell_nothing_as_they_are(server: Running) -> None:
+    rows = seen(server, create(server, SIZES_OF_TRIAGE))
+    assert len(rows) == 102
+    assert chance(rows) >= LEAK or chance(seen(server, create(server, SIZES_OF_TRIAGE))) >= LEAK  # likewise
+
+
+@pytest.mark.nightly
+def test_sizes_of_photos_that_are_not_padded_tell_which_are_spoilt(server: Running) -> None:
+    with patch("fr_training.build.course.padded", lambda files: files):
+        course_id = create(server, SIZES_OF_TRIAGE)
+    rows = seen(server, course_id, padded=False)
+    assert chance([replace(row, features=row.features[:1]) for row in rows]) < LEAK

@@ -1,4 +1,4 @@
-"""The pages on running a server for others, on cases and the audit: each command is run as it is written, in order."""
+"""The commands of README.md and of the pages on servers, cases and audits run as they are written, in order."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import shlex
 import shutil
 import socket
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -23,7 +25,7 @@ from fr_client.words import CHAINS, FINDINGS, ROLE_NAMES, Purpose
 from fr_core.packs.cache import ModelCache
 from fr_core.storage.audit.verify import Why
 from fr_server.config import KEYS, config_from
-from support.commands import BIN, REPOSITORY, Serving, blocks, commands, page, require_understood, rows
+from support.commands import BIN, REPOSITORY, Serving, blocks, commands, page, require_understood, rows, serving, shell
 from support.faults import until
 from support.servers import photo, running
 
@@ -42,7 +44,6 @@ INSTALLING = ("python3 -m venv ", "pip install ")  # what these install is what 
 
 
 def first_cells(text: str, header: str) -> list[str]:
-    """The words in code of the first cells of the table whose header begins so."""
     return [word for row in rows(text, header) for word in re.findall(r"`([^`]+)`", row[0])]
 
 
@@ -71,7 +72,6 @@ class Office:
         return result.stdout
 
     def refused(self, line: str) -> str:
-        """Run a command that ends with 1; return all that it printed."""
         result = CliRunner().invoke(build(), shlex.split(self.with_text(line))[1:])
         assert result.exit_code == 1, f"{line}\n{result.output}"
         return result.output
@@ -84,7 +84,6 @@ class Office:
         return line
 
     def serve(self, line: str) -> str:
-        """Start the server, where one runs already another one in its place."""
         self.stop()
         self.server = Serving(self.folder, shlex.split(line)[2:])
         self.words["PID"] = str(self.server.process.pid)
@@ -107,21 +106,23 @@ class Office:
         path.write_text(text, "utf-8")
 
 
-@pytest.fixture
-def office(tmp_path: Path, pack_cache: ModelCache, photos: dict[str, Path]) -> Iterator[Office]:
-    """Lay out the photos of the registry as the pages have theirs; then an office in that folder."""
-    folder = tmp_path
-    for subject, key in {"obama": "obama", "biden": "biden", "a": "person_a_1", "b": "person_b_1"}.items():
+def lay_out(folder: Path, photos: dict[str, Path], **more: str) -> None:
+    for subject, key in {"obama": "obama", "biden": "biden", **more}.items():
         (folder / "photos" / subject).mkdir(parents=True)
         shutil.copy(photos[key], folder / "photos" / subject)
     shutil.copy(photos["obama2"], folder / "probe.jpg")
-    (folder / "notes.txt").write_text("The ears cannot be seen.\n", "utf-8")
-    office = Office(folder)
+
+
+@pytest.fixture
+def office(tmp_path: Path, pack_cache: ModelCache, photos: dict[str, Path]) -> Iterator[Office]:
+    lay_out(tmp_path, photos, a="person_a_1", b="person_b_1")
+    (tmp_path / "notes.txt").write_text("The ears cannot be seen.\n", "utf-8")
+    office = Office(tmp_path)
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("FR_") and name not in ("FR_HOME", "FR_TESTDATA")]:
             patch.delenv(name)
         patch.setenv("COLUMNS", "200")
-        patch.chdir(folder)
+        patch.chdir(tmp_path)
         try:
             yield office
         finally:
@@ -168,7 +169,6 @@ def follow_the_page(office: Office) -> None:
 
 
 def said(told: dict[str, str], beginning: str) -> str:
-    """What the first command that begins so has printed."""
     return next(out for line, out in told.items() if line.startswith(beginning))
 
 
@@ -203,17 +203,15 @@ def a_program_in_another_language_calls_with_a_key(office: Office) -> None:
     assert json.loads(told)["model"]["id"]["pack"] == "buffalo_s"
 
 
-def to_run(text: str, port: str) -> list[str]:
-    """The commands of a page but those that install, with a free port for the metrics."""
-    return [line.replace("9464", port) for line in commands(text) if not line.startswith(INSTALLING)]
-
-
 def test_operators_run_a_server_and_integrators_search(office: Office, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         metrics = str(free.getsockname()[1])
     told: dict[str, str] = {}
-    for line in to_run(OPERATORS, metrics):
+    for line in commands(OPERATORS):
+        if line.startswith(INSTALLING):
+            continue
+        line = line.replace("9464", metrics)
         told[line] = office.run(line)
         if line == "kill PID":
             assert office.server is not None
@@ -229,9 +227,7 @@ def test_operators_run_a_server_and_integrators_search(office: Office, capsys: p
     assert "examiner" in printed
 
 
-def test_integrators_start_without_keys(
-    office: Office, photos: dict[str, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_integrators_without_keys(office: Office, photos: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     Path("photos/obama").joinpath(photos["obama"].name).rename("photos/obama/obama.jpg")
     told = {}
     for line in commands(INTEGRATORS):
@@ -286,7 +282,6 @@ def follow_the_case(office: Office) -> None:
 
 
 def take_keys(office: Office) -> None:
-    """Get the keys as the page says: from an auditor."""
     office.run("fr --connection faces/admin.toml key create --role auditor --label early --connection-file early.toml")
     office.run("fr --connection early.toml audit checkpoint --out checkpoints")
     shutil.move("checkpoints", "early")
@@ -373,21 +368,26 @@ def test_what_a_gallery_is_for_is_said_when_it_is_made(tmp_path: Path, monkeypat
         assert "PURPOSE_REQUIRED" in result.output
 
 
-def test_commands_of_other_pages_are_those_that_are_run_here() -> None:
+def test_commands_settings_and_tables_of_the_pages() -> None:
     readme = page("README.md").partition("## Who may do what")[2].partition("\n## ")[0]
     assert len(commands(readme)) == 3
     health = next(block for block in blocks(page("docs/operations.md"), "sh") if " health" in block)
     assert {*commands(readme), *health.splitlines()} <= set(commands(RUNNING))
+    found = [config_from(tomllib.loads(block)) for block in blocks(RUNNING, "toml")]
+    assert [one.isolation.decoding for one in found] == ["process", "none"]
+    assert found[1].access.oidc_audience == "fr-core"
+    assert set(first_cells(RUNNING, "role |")) == set(ROLE_NAMES.values())
+    assert set(first_cells(AUDIT, "chain |")) == set(CHAINS)
+    assert set(first_cells(AUDIT, "finding |")) == {why.value for why in Why}
+    assert set(first_cells(CASEWORK, "finding |")) == set(FINDINGS)
+    (sentence,) = re.findall(r"The purpose\s+is\s+one\s+of\s+(.*?)\.", CASEWORK, re.DOTALL)
+    assert set(re.findall(r"`([a-z-]+)`", sentence)) == set(get_args(Purpose))
 
 
 @pytest.mark.parametrize("text", PAGES)
-def test_every_command_in_a_sentence_is_one_with_its_options(text: str) -> None:
+def test_every_command_reason_and_setting_is_one(text: str) -> None:
     for line in re.findall(r"`(fr [^`]+)`", text):
         require_understood(" ".join(line.split()))
-
-
-@pytest.mark.parametrize("text", PAGES)
-def test_every_reason_and_setting_is_one(text: str) -> None:
     errors = page("docs/errors.md") + CLIENT
     reasons = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", text)) - {"CHAIN_NUMBER"}
     assert [reason for reason in reasons if f"`{reason}`" not in errors] == []
@@ -398,22 +398,63 @@ def test_every_reason_and_setting_is_one(text: str) -> None:
     assert named == set()
 
 
-def test_the_settings_of_the_page_are_taken() -> None:
-    found = [config_from(tomllib.loads(block)) for block in blocks(RUNNING, "toml")]
-    assert [one.isolation.decoding for one in found] == ["process", "none"]
-    assert found[1].access.oidc_audience == "fr-core"
+DEFAULT_ADDRESS = "localhost:50061"
+README = page("README.md")
 
 
-def test_the_tables_name_all_that_there_is() -> None:
-    assert set(first_cells(RUNNING, "role |")) == set(ROLE_NAMES.values())
-    assert set(first_cells(AUDIT, "chain |")) == set(CHAINS)
-    assert set(first_cells(AUDIT, "finding |")) == {why.value for why in Why}
-    assert set(first_cells(CASEWORK, "finding |")) == set(FINDINGS)
-    (sentence,) = re.findall(r"The purpose\s+is\s+one\s+of\s+(.*?)\.", CASEWORK, re.DOTALL)
-    assert set(re.findall(r"`([a-z-]+)`", sentence)) == set(get_args(Purpose))
+def test_the_readme_and_the_server_guide(tmp_path: Path, pack_cache: ModelCache, photos: dict[str, Path]) -> None:
+    lay_out(tmp_path, photos, person_a="person_a_1", person_b="person_b_1")
+    for name, key in {"a.jpg": "person_a_1", "b.jpg": "person_a_2"}.items():
+        shutil.copy(photos[key], tmp_path / name)
+    with serving(tmp_path, "--port", "0", "--data", tmp_path / "galleries") as server:
+        fetches_and_lists_the_models(tmp_path)
+        finds_the_right_person(tmp_path, server.address)
+        prints_the_candidates(tmp_path, server.address)
+        (command,) = re.findall(r"`(buf curl [^`]*)`", page("docs/server.md"))
+        assert "SERVING" in shell(command.replace("127.0.0.1:50061", server.address), tmp_path)
+    assert not server.ready.exists()
+    assert [name for name in ("obama", "person_a", "probe.jpg") if name in server.log.read_text()] == []
 
 
-@pytest.mark.parametrize("name", ["running-safely", "casework", "audit", "start-operators", "start-integrators"])
-def test_each_link_leads_somewhere(name: str) -> None:
-    for target in re.findall(r"\]\(([^)#]*)(?:#[^)]*)?\)", page(f"docs/{name}.md")):
-        assert (REPOSITORY / "docs" / target).exists(), target
+def fetches_and_lists_the_models(folder: Path) -> None:
+    setup = next(block for block in blocks(README, "sh") if "models fetch" in block)
+    lines = [line for line in setup.splitlines() if line.startswith("fr models")]
+    told = shell("\n".join(lines), folder)
+    assert "buffalo_s" in told
+    assert "sface" in told
+
+
+def finds_the_right_person(folder: Path, address: str) -> None:
+    run = partial(shell, folder=folder, FR_SERVER=address, COLUMNS="120")
+    use = next(block for block in blocks(README, "sh") if "fr enrol" in block)
+    told = run(use)
+    assert "examiner" in told
+    assert (folder / "faces.png").stat().st_size > 10_000
+    assert (folder / "candidates.png").stat().st_size > 10_000
+    found = json.loads(run("fr search people probe.jpg --json"))
+    assert found["results"][0]["candidates"][0]["subject_id"] == "obama"
+    assert found["results"][0]["candidates"][0]["above_threshold"] is True
+    asked = run(next(block for block in blocks(README, "sh") if "--target-fmr" in block))
+    assert "as measured on lfw" in " ".join(asked.split())
+
+
+def prints_the_candidates(folder: Path, address: str) -> None:
+    (snippet,) = blocks(README, "python")
+    assert DEFAULT_ADDRESS in snippet
+    script = snippet.replace(DEFAULT_ADDRESS, address)
+    command: list[str | Path] = [sys.executable, "-W", "error", "-c", script]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("1 obama ")
+
+
+def test_the_training_demo_writes_everything(tmp_path: Path, pack_cache: ModelCache, photos: dict[str, Path]) -> None:
+    command = [sys.executable, "examples/demo_training.py", "--out", str(tmp_path), "--trainees", "3"]
+    ran = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=240, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "FAILED" not in ran.stdout
+    abilities = json.loads((tmp_path / "demo" / "abilities.json").read_text())
+    written = {path.name for path in (tmp_path / "demo").iterdir()}
+    assert written >= {f"{name}.{kind}" for name in (*abilities, "cohort") for kind in ("html", "json")}
+    assert written >= {"results.csv", "xapi.json", "ags.json", "badges.json"}
+    assert "Macron" not in (tmp_path / "demo" / "results.csv").read_text() + (tmp_path / "server.log").read_text()
