@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import replace
 from datetime import date
 from itertools import combinations
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 
 from fr_bench.cli import evaluate
 from fr_core.errors import CallEnded
+from fr_core.runtime.ticket import Ticket, hold
 from fr_core.scoring.bootstrap import fmr_by_people
 from fr_core.scoring.calibration import Calibration, Provenance
 from fr_core.scoring.intervals import Interval, Rate, UndefinedRate, rate
@@ -39,7 +41,7 @@ from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.run import read_pairs
 from fr_evaluation.verification.section_words import about_calibration
 from fr_evaluation.words import Section, Table, in_words
-from support.evaluations import cancelled_call, verified
+from support.evaluations import verified
 from support.people import made_pairs
 from support.photos import engine, face
 
@@ -274,9 +276,27 @@ def test_many_matches_have_fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> N
     assert asked[2] == 200
 
 
-def test_a_call_that_is_not_wanted_any_more_ends_its_resamples() -> None:
-    with cancelled_call(), pytest.raises(CallEnded):
-        calibrate(*made_pairs(), SOURCE, seed=1)
+def test_a_call_that_is_not_wanted_any_more_ends_between_two_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared, across = made_pairs()
+    ticket, resamples = Ticket(), iter(range(5))
+
+    def later(*arguments: Any, check: Callable[[], None], **named: Any) -> Mapping[float, Interval]:
+        def checked() -> None:
+            if next(resamples, None) is None:
+                ticket.cancel()
+            check()
+
+        return fmr_by_people(*arguments, check=checked, **named)
+
+    monkeypatch.setattr(module, "fmr_by_people", later)
+
+    def run() -> None:
+        hold(ticket)
+        calibrate(compared, across, SOURCE, seed=1)
+
+    with pytest.raises(CallEnded):
+        copy_context().run(run)
+    assert next(resamples, None) is None
 
 
 def test_a_fold_is_tried_by_people_whom_it_does_not_hold() -> None:
