@@ -264,7 +264,8 @@ class Auditing(Script):
         kept = [parse_checkpoint(one.json.encode()) for one in asked.checkpoints if one.chain == chain]
         found = verify_chain(self.chains[chain].table, kept)
         finding, seq = (found.why.value, found.seq) if isinstance(found, Broken) else ("", 0)
-        return verdicts((chain, finding, seq, len(kept)))[0].verdicts[0]
+        told: audit_pb2.ChainVerdict = verdicts((chain, finding, seq, len(kept)))[0].verdicts[0]
+        return told
 
 
 def kept_of(folder: Path, **numbers: int) -> dict[str, Audited]:

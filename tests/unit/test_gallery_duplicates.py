@@ -12,7 +12,7 @@ import pytest
 from fr_core.errors import InvalidField, UnknownGallery
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.index.numpy_scan import NumpyIndex
-from fr_core.gallery.index.protocol import Hits
+from fr_core.gallery.index.protocol import VectorIndex
 from fr_core.gallery.scan import blocks as scan
 from fr_core.gallery.scan import clusters as clustering
 from fr_core.gallery.scan import linkage
@@ -82,14 +82,13 @@ def pairs_of(steps: list[Duplicates]) -> list[DuplicatePair]:
     return [pair for step in steps for pair in step.pairs]
 
 
-def compared_at_once(galleries: Galleries, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return where it is noted, for each step from now on, how many vectors were asked for at once."""
-    index = next(iter(galleries._memories)).index
-    asked: list[int] = []
+def searches_of(index: VectorIndex, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Return where it is noted, from now on, for how many probes and vectors each search asks."""
+    asked: list[tuple[int, int]] = []
     search = type(index).search
 
     def noting(self: object, probes: F32, k: int, among: object = None) -> object:
-        asked.append(len(probes) * k)
+        asked.append((len(probes), len(probes) * k))
         return search(self, probes, k, among)  # type: ignore[arg-type]
 
     monkeypatch.setattr(type(index), "search", noting)
@@ -104,13 +103,13 @@ def test_blocks_of_any_size(
 ) -> None:
     monkeypatch.setattr(scan, "_GATHERED_BYTES", together * 4 * D)
     enrolled = crowd(galleries)
-    asked = compared_at_once(galleries, monkeypatch)
+    asked = searches_of(next(iter(galleries._memories)).index, monkeypatch)
     steps = []
     for step in galleries.duplicates("g", threshold):
         steps.append(step)
         # One pass of bounded size each: or one call would take all memory, and let no other scan begin.
         assert len(asked) <= len(steps)
-        assert max(asked) <= together
+        assert max(vectors for _, vectors in asked) <= together
     expected = by_hand(enrolled, threshold)
     found = pairs_of(steps)
     assert [pair.template_b for pair in found] == [pair.template_b for pair in expected]
@@ -203,16 +202,6 @@ def test_a_step_goes_on_from_its_cursor_alone(galleries: Galleries) -> None:
     assert again[0].cursor is None
 
 
-class NotingIndex(NumpyIndex):
-    def __init__(self) -> None:
-        super().__init__(D)
-        self.asked: list[int] = []
-
-    def search(self, probes: F32, k: int, among: I64 | None = None) -> Hits:
-        self.asked.append(len(probes))
-        return super().search(probes, k, among)
-
-
 def test_distinct_vectors_are_told_apart_to_the_last_bit() -> None:
     one, other = unit(np.random.default_rng(0).normal(size=(2, D)))
     nearly = one.copy()
@@ -224,11 +213,12 @@ def test_distinct_vectors_are_told_apart_to_the_last_bit() -> None:
 
 
 @pytest.mark.parametrize("look", [nearest(0.5, 3), older_near(0.5)])
-def test_equal_templates_of_a_block_are_searched_for_once(look: Look) -> None:
+def test_equal_templates_of_a_block_are_searched_for_once(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
     a, b, c = unit(np.random.default_rng(0).normal(size=(3, D)))
     vectors = np.stack([a, b, a, c, a, b])
     template_ids = np.arange(1, 7)
-    index = NotingIndex()
+    index = NumpyIndex(D)
+    asked = searches_of(index, monkeypatch)
     memory = GalleryMemory(index, 1)
     memory.load(StoredVectors(1, template_ids, template_ids, vectors))
     near = look(memory, template_ids, Cursor(1, 0, 6, 0)).near
@@ -236,7 +226,7 @@ def test_equal_templates_of_a_block_are_searched_for_once(look: Look) -> None:
     similar = vectors.astype(np.float64) @ vectors.astype(np.float64).T >= 0.5
     pairs = {(newer, older) for newer in range(1, 7) for older in range(1, newer) if similar[newer - 1, older - 1]}
     assert {(one, other) for one, other in found if other < one} == pairs
-    assert index.asked == [3]
+    assert [probes for probes, _ in asked] == [3]
 
 
 # --- clusters --------------------------------------------------------------------------------------------------
