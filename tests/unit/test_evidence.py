@@ -119,16 +119,13 @@ def test_an_unfinished_examination_keeps_its_findings(kept: Filed, finished: Fil
     assert b"blurred" not in kept.bundle()
 
 
-def test_no_derivation_that_json_has_not(kept: Filed) -> None:
+def test_neither_a_derivation_that_json_has_not_nor_a_file_of_another_name(kept: Filed) -> None:
     for value, error in ((float("nan"), ValueError), (object(), TypeError)):
         with pytest.raises(error):
             replace(kept, exhibits=[replace(kept.exhibits[0], derivations={"probe": value})]).bundle()
-
-
-@pytest.mark.parametrize("name", ["../a.txt", "/a.txt", "a/../b.txt", "A.txt", "a", "a//b.txt", "é.txt", "a.txt\n"])
-def test_no_file_of_another_name(name: str) -> None:
-    with pytest.raises(ValueError, match="no bundle"):
-        list(chunks({name: b""}))
+    for name in ("../a.txt", "/a.txt", "a/../b.txt", "A.txt", "a", "a//b.txt", "é.txt", "a.txt\n"):
+        with pytest.raises(ValueError, match="no bundle"):
+            list(chunks({name: b""}))
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_sent(kept: Filed, monkeypatch: pytest.MonkeyPatch) -> None:
