@@ -195,7 +195,7 @@ KEY = bytes(range(32))
 WHO = Attribution("key:k1", ("trainer", "examiner", "trainer"), "5b0c", "missing_person", "Case of Ada Lovelace")
 
 
-def test_it_holds_in_its_block_and_comes_back() -> None:
+def test_it_holds_in_its_block_and_in_copied_contexts() -> None:
     assert current_attribution() == Attribution("system")
     with attributed(WHO):
         with attributed(Attribution("key:k2")):
@@ -204,9 +204,6 @@ def test_it_holds_in_its_block_and_comes_back() -> None:
     with pytest.raises(KeyError), attributed(WHO):
         raise KeyError
     assert current_attribution().actor == "system"
-
-
-def test_it_rides_along_a_copied_context_and_not_into_other_threads() -> None:
     with attributed(WHO), ThreadPoolExecutor(1) as pool:
         context = contextvars.copy_context()
         assert pool.submit(context.run, current_attribution).result() == WHO
@@ -251,9 +248,6 @@ def test_pseudonyms_differ_by_kind_gallery_id_and_key() -> None:
     assert len(set(made)) == len(made)
     assert made[0] == hmac.new(KEY, b"subject\0staff\0Ada", hashlib.sha256).hexdigest()[:16]
     assert ours.case("Ada") == Pseudonyms(KEY).case("Ada")
-
-
-def test_kinds_do_not_overlap() -> None:
     for kind in ("case", "subject", "", "a\0b"):
         with pytest.raises(ValueError):
             Pseudonyms(KEY).other(kind, "x")

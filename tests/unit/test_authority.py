@@ -42,16 +42,13 @@ def files(papers: Papers) -> TlsFiles:
     return papers.tls(papers.server(at_ms=NOW_MS), ClientCertificates.REQUIRED)
 
 
-def test_an_authority_is_one(papers: Papers) -> None:
+def test_an_authority_is_one_and_issues_servers_of_names_and_addresses(papers: Papers, tmp_path: Path) -> None:
     made = x509.load_pem_x509_certificate(papers.root())
     assert made.extensions.get_extension_for_class(x509.BasicConstraints).value == x509.BasicConstraints(True, 0)
     assert isinstance(made.public_key(), ec.EllipticCurvePublicKey)
     assert expires_ms(papers.authority.certificate) == NOW_MS + 3650 * DAY_MS
     client = papers.client("late", at_ms=NOW_MS + 3600 * DAY_MS)
     assert expires_ms(client.certificate) == expires_ms(papers.authority.certificate)
-
-
-def test_a_server_is_called_by_names_and_addresses(papers: Papers, tmp_path: Path) -> None:
     into = Issued(tmp_path / "s.pem", tmp_path / "s.key")
     make_server_certificate(papers.authority, into, ["fr.example", "*.fr.example"], ["10.0.0.1", "::1"], NOW_MS)
     made = x509.load_pem_x509_certificate(into.certificate.read_bytes())
@@ -168,7 +165,9 @@ def test_lists_of_revoked_certificates(papers: Papers, files: TlsFiles, tmp_path
         check_tls(listed, NOW_MS)
 
 
-def test_a_list_is_renewed_with_all_that_it_names(papers: Papers, files: TlsFiles, tmp_path: Path) -> None:
+def test_only_a_list_of_its_own_is_renewed_with_all_that_it_names(
+    papers: Papers, files: TlsFiles, tmp_path: Path
+) -> None:
     path = tmp_path / "revoked.pem"
     first, second = (papers.client(name, at_ms=NOW_MS).certificate for name in ("first", "second"))
     write_revocations(papers.authority, path, [first], NOW_MS)
@@ -186,10 +185,7 @@ def test_a_list_is_renewed_with_all_that_it_names(papers: Papers, files: TlsFile
     assert int(named[serials[0]].timestamp()) * 1000 == NOW_MS, "it is revoked since it was"
     write_revocations(papers.authority, path, [], lapsed_ms, renew=True)
     assert len(x509.load_pem_x509_crl(path.read_bytes())) == 2
-
-
-def test_no_list_of_another_authority_is_renewed(papers: Papers, tmp_path: Path) -> None:
-    path = tmp_path / "revoked.pem"
+    path.unlink()
     with pytest.raises(TlsUnusable, match="cannot be read"):
         write_revocations(papers.authority, path, [], NOW_MS, renew=True)
     stranger = Papers(tmp_path / "stranger", NOW_MS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import product
@@ -125,12 +124,8 @@ def test_the_searcher_does_not_examine_and_nobody_twice() -> None:
         require_may_examine(an_examination(), SEARCHER)
     assert may_examine(an_examination(operational=False), SEARCHER)
     first, second, third, _ = EXAMINERS
-    for found, examiner, may in (
-        ((A,), first, False),
-        ((A,), second, True),
-        ((A, NO), second, False),
-        ((A, NO), third, True),
-    ):
+    tries = (((A,), first, False), ((A,), second, True), ((A, NO), second, False), ((A, NO), third, True))
+    for found, examiner, may in tries:
         assert may_examine(an_examination(*found), examiner) == may
     with pytest.raises(ExaminerNotIndependent):
         require_may_examine(an_examination(A, NO), first)
@@ -277,19 +272,17 @@ def _play(store: CaseStore, case_id: str, operational: bool, tries: list[tuple[s
         assert len(votes) >= (2 if operational else 1)
 
 
-def test_whatever_is_tried_the_rules_hold() -> None:
-    with tempfile.TemporaryDirectory() as folder, open_store(Path(folder) / "cases") as store:
+def test_whatever_is_tried_the_rules_hold(store: CaseStore) -> None:
+    @settings(max_examples=12, derandomize=True)
+    @given(st.booleans(), st.lists(st.tuples(st.sampled_from(CALLERS), st.integers(0, 3)), max_size=10))
+    def play(operational: bool, tries: list[tuple[str, int]]) -> None:
+        case = store.open_case("reference", Purpose.TESTING, SEARCHER)
+        try:
+            _play(store, case.case_id, operational, tries)
+        finally:
+            store.delete_case(case.case_id)
 
-        @settings(max_examples=12, derandomize=True)
-        @given(st.booleans(), st.lists(st.tuples(st.sampled_from(CALLERS), st.integers(0, 3)), max_size=10))
-        def play(operational: bool, tries: list[tuple[str, int]]) -> None:
-            case = store.open_case("reference", Purpose.TESTING, SEARCHER)
-            try:
-                _play(store, case.case_id, operational, tries)
-            finally:
-                store.delete_case(case.case_id)
-
-        play()
+    play()
 
 
 ANNA, BERT, CLEO, _ = EXAMINERS

@@ -16,15 +16,11 @@ def test_the_page_has_the_rows_and_the_tests_are_there() -> None:
     assert len({row.name for row in ROWS}) == len({row.claim for row in ROWS}) == len(ROWS)
 
 
-def test_a_test_that_is_not_there_is_noticed(tmp_path: Path) -> None:
+def test_missing_tests_and_other_rows_are_noticed(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     rows = [replace(ROW, tests=("tests/fault/test_nothing.py", "tests/fault/test_kill.py::test_nothing"))]
     page.write_text(chaos.render(rows, {}))
     assert chaos.check(page, rows) == [f"there is no {test}" for test in rows[0].tests]
-
-
-def test_a_page_of_other_rows_is_noticed(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
     page.write_text(chaos.render([ROW], {}))
     assert chaos.check(page, [ROW]) == []
     assert len(chaos.check(page, [replace(ROW, bar="1 lost")])) == 1

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
-import itertools
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import NoReturn
+from uuid import uuid4
 
 import apsw
 import pytest
@@ -21,19 +21,16 @@ ROWS = 200
 ROW_BYTES = 900
 BOTH = {"first": ROWS // 2, "second": ROWS // 2}
 
-_numbers = itertools.count()
-
 
 class ForgettingDisk(apsw.VFS):
     """SQLite's way to a disk that may refuse a sync of the database, and then has what it had before; or a write."""
 
     def __init__(self) -> None:
-        self.vfs_name = f"forgetting-disk-{next(_numbers)}"
+        self.vfs_name = f"forgetting-disk-{uuid4()}"
         self.refuses_sync = self.refuses_writes = False
         super().__init__(self.vfs_name, "")
 
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802 - SQLite's
-        """Open a file; called by SQLite."""
         if name is None or not flags[0] & apsw.SQLITE_OPEN_MAIN_DB:
             return apsw.VFSFile("", name, flags)
         return _Database(self, name, flags)

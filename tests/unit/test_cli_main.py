@@ -111,11 +111,10 @@ def test_the_page_of_commands_names_what_needs_extras() -> None:
     assert sorted(re.findall(r"`([a-z -]+)`", told + verifying)) == sorted(needy)
 
 
-@pytest.mark.parametrize("address", ["nonsense", ":50061", "host:port", "http://host:1/x y"])
-def test_an_address_that_is_none_is_a_usage_error(address: str) -> None:
-    code, _, error = fr("--server", address, "info")
-    assert code == 2
-    assert "HOST:PORT" in error
+def test_an_address_that_is_none_is_a_usage_error() -> None:
+    for address in ("nonsense", ":50061", "host:port", "http://host:1/x y"):
+        code, _, error = fr("--server", address, "info")
+        assert (code, "HOST:PORT" in error) == (2, True)
 
 
 @pytest.mark.parametrize("address", ["localhost:1", "[::1]:1", "dns:///localhost:1"])
@@ -173,8 +172,7 @@ def test_a_photo_that_is_not_there_is_one_sentence(words: tuple[str, ...]) -> No
 )
 def test_wrong_usage_ends_before_anything_is_sent(words: tuple[str, ...]) -> None:
     code, _, error = fr("--server", "localhost:1", *words)
-    assert code == 2
-    assert "Usage:" in error
+    assert (code, "Usage:" in error) == (2, True)
 
 
 def run_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, value: str, *words: str) -> tuple[int, str]:
