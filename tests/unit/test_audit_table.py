@@ -392,16 +392,12 @@ def exported(audit: AuditCalls, after: int) -> Iterator[bytes]:
         yield part.data
 
 
-def lines_in_steps(audit: AuditCalls, after: int = 0) -> list[bytes]:
-    return b"".join(exported(audit, after)).splitlines(keepends=True)
-
-
 @pytest.mark.parametrize("step", [1, 3, 4, 7, 8, 9, 1_000])
 @pytest.mark.parametrize("after", [0, 3, CHANGES])
 def test_an_export_in_steps_is_whole(audit: AuditCalls, monkeypatch: pytest.MonkeyPatch, step: int, after: int) -> None:
     monkeypatch.setattr(audits, "_STEP", step)
     key = read_public_key(audit.audit_public_key())
-    lines = lines_in_steps(audit, after)
+    lines = b"".join(exported(audit, after)).splitlines(keepends=True)
     assert len(lines) == 2 + CHANGES - after
     assert verify_export(lines, key) == Verified(audit.audit_checkpoint().chain_id, CHANGES - after, CHANGES, 1)
 

@@ -143,11 +143,6 @@ def listed(make: Callable[[Path], object]) -> Callable[[Path], Path]:
     return change
 
 
-def huge(path: Path) -> None:
-    with path.open("wb") as file:
-        file.truncate(1 << 40)  # more than any memory
-
-
 def loop(root: Path) -> Path:
     (root / "loop").symlink_to("loop")
     return root / "loop"
@@ -182,7 +177,11 @@ def second_name(root: Path) -> Path:
         (listed(lambda path: path.symlink_to(path.name)), "DATASET_UNREADABLE", "pairs.csv cannot be read: "),
         (listed(Path.mkdir), "DATASET_UNREADABLE", "pairs.csv cannot be read: "),
         (listed(os.mkfifo), "DATASET_UNREADABLE", "pairs.csv cannot be read: not a regular file"),
-        (listed(huge), "DATASET_UNREADABLE", "pairs.csv is larger than 268435456 bytes"),
+        (
+            listed(lambda path: (path.touch(), os.truncate(path, 1 << 40))),
+            "DATASET_UNREADABLE",
+            "pairs.csv is larger than 268435456 bytes",
+        ),
         (name_in_bytes, "DATASET_UNREADABLE", "\\udcff/pairs.csv' is not UTF-8. Rename it"),
         (loop_as_photo, "DATASET_MISSING", "c.png, named by line 3 of pairs.csv, is not there"),
         (second_name, MALFORMED, "line 2: the pair names one photo twice"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -253,17 +252,14 @@ def test_in_pairs_of_two_people_as_in_those_of_one_a_first_and_a_second_photo_ar
         assert [photo.number in firsts for _, photo in shown(made, pool, item)] == [True, False]
 
 
-def exchanged(pool: Pool, pairs: Sequence[tuple[int, int]]) -> Pool:
+def test_people_whose_photos_are_most_likely_of_two_are_the_last_resort() -> None:
+    pool = made_pool(100, 60, size=64)
     people = list(pool.people)
-    for a, b in pairs:
+    for a, b in ((0, 1), (2, 3), (4, 5)):  # have each a photo of the other
         one, other = pool.people[a], pool.people[b]
         people[a] = replace(one, photos=(one.photos[0], other.photos[1]))
         people[b] = replace(other, photos=(other.photos[0], one.photos[1]))
-    return replace(pool, people=tuple(people))
-
-
-def test_people_whose_photos_are_most_likely_of_two_are_the_last_resort() -> None:
-    pool = exchanged(made_pool(100, 60, size=64), [(0, 1), (2, 3), (4, 5)])
+    pool = replace(pool, people=tuple(people))
     plan = plan_of('id = "one"; exercise = "verification"; same = 54; different = 15')
     for seed in range(3):
         items = made_course(plan, pool, seed).forms["one"].items

@@ -62,11 +62,9 @@ from support.people import (
 )
 from support.training_stores import small_course
 
-VECTOR = unit(np.ones(4))
-
 
 def photo(number: int, digit: str) -> PoolPhoto:
-    return PoolPhoto(number, digit * 64, VECTOR, 0.0, 1.0)
+    return PoolPhoto(number, digit * 64, unit(np.ones(4)), 0.0, 1.0)
 
 
 def pool_of(*people: str) -> Pool:

@@ -48,10 +48,8 @@ from fr_evaluation.photos import Photos, largest, most_central
 from support.evaluations import ignore
 from support.photos import engine
 
-Square = tuple[int, int, int, int]  # left, top, side, blue
 
-
-def photo(path: Path, *squares: Square) -> Path:
+def photo(path: Path, *squares: tuple[int, int, int, int]) -> Path:
     pixels = np.zeros((200, 300, 3), dtype=np.uint8)
     for left, top, side, blue in squares:
         pixels[top : top + side, left : left + side] = (255, 0, blue)
@@ -224,7 +222,7 @@ def vectors_of(gallery: Gallery) -> F32:
     return np.concatenate([vectors for _, vectors in gallery.loads()])
 
 
-def test_a_gallery_is_the_same_wherever_it_is_drawn() -> None:
+def test_a_gallery_is_the_same_wherever_it_is_drawn_with_mates_at_random_places() -> None:
     gallery, _ = random_gallery(search_gallery.LOAD_ROWS + 5000, 8)
     assert [(first, len(vectors)) for first, vectors in gallery.loads()] == [
         (0, search_gallery.LOAD_ROWS),
@@ -237,9 +235,6 @@ def test_a_gallery_is_the_same_wherever_it_is_drawn() -> None:
     assert np.array_equal(gallery.vectors_of(ids), everything[ids])
     assert len(np.unique(everything[:, 0])) > 70_000  # no stream of random numbers is drawn from twice
     assert not np.array_equal(vectors_of(replace(gallery, seed=8)), everything)
-
-
-def test_mates_lie_at_random_places_and_a_probe_at_its_cosine() -> None:
     gallery, probes = random_gallery(3000)
     mates = vectors_of(gallery)[gallery.planted_ids]
     assert np.array_equal(mates, gallery.planted)

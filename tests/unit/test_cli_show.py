@@ -40,19 +40,15 @@ from fr_trust.evidence.values import Bound, Figures
 from fr_trust.evidence.words import of_both
 
 
-def printed(renderable: object) -> str:
-    out = io.StringIO()
-    Console(file=out, width=160).print(renderable)
-    return out.getvalue()
-
-
 def test_json_is_ascii_and_text_from_outside_commands_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"name": "Zoë 田"})
     out = capsys.readouterr().out
     assert (out.isascii(), json.loads(out)) == (True, {"name": "Zoë 田"})
     rows = table("Subject")
     rows.add_row(plain("[red]x[/red] \x1b[31mred\x07\n田"))
-    text = printed(rows)
+    console = Console(file=io.StringIO(), width=160, record=True)
+    console.print(rows)
+    text = console.export_text()
     assert "[red]x[/red] \N{REPLACEMENT CHARACTER}[31mred\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}田" in text
     assert "\x1b" not in text
     odd = shown(Path(os.fsdecode(b"a\xff.jpg")))
