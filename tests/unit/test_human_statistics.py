@@ -29,6 +29,10 @@ from fr_training.statistics.item_response import (
 )
 from fr_training.statistics.signal_detection import difference, sensitivity
 
+stats, special, optimize, integrate = map(
+    import_module, ("scipy.stats", "scipy.special", "scipy.optimize", "scipy.integrate")
+)
+metrics = import_module("sklearn.metrics")
 LEVELS = (-3, -2, -1, 0, 1, 2, 3)
 # P. E. Shrout and J. L. Fleiss (1979), table 2: six targets, four judges
 JUDGES = np.array(
@@ -190,13 +194,11 @@ def test_difficulty_from_peoples_answers() -> None:
 
 
 def test_normal_beta_and_f_distributions() -> None:
-    stats, special = import_module("scipy.stats"), import_module("scipy.special")
     z = np.linspace(-30, 8, 77)
     assert estimates.cdf(z) == pytest.approx(stats.norm.cdf(z), rel=1e-12)
     assert estimates.log_cdf(z) == pytest.approx(special.log_ndtr(z), rel=1e-10, abs=1e-15)
     shares = np.linspace(0.001, 0.999, 99)
     assert estimates.quantiles(shares) == pytest.approx(stats.norm.ppf(shares), abs=1e-12)
-    special, stats = import_module("scipy.special"), import_module("scipy.stats")
     for a in (0.5, 1.0, 3.0, 40.0, 2000.5):
         for b in (0.5, 2.0, 17.5, 900.0):
             for x in (1e-6, 0.01, 0.3, 0.5, 0.77, 0.999):
@@ -212,7 +214,6 @@ def test_normal_beta_and_f_distributions() -> None:
 def test_intervals_are_those_of_random_draws_of_the_posterior(
     hits: int, mated: int, false_alarms: int, nonmated: int
 ) -> None:
-    stats = import_module("scipy.stats")
     rng = np.random.default_rng(1)
     z_hits = stats.norm.ppf(rng.beta(hits + 0.5, mated - hits + 0.5, 400_000))
     z_false = stats.norm.ppf(rng.beta(false_alarms + 0.5, nonmated - false_alarms + 0.5, 400_000))
@@ -228,14 +229,12 @@ def test_intervals_are_those_of_random_draws_of_the_posterior(
 )
 def test_interval_of_one_rate_is_jeffreys(hits: int, mated: int, off: float) -> None:
     """Of one term alone, the ends are the quantiles of a beta distribution."""
-    stats = import_module("scipy.stats")
     found = central_interval([Term(1.0, hits, mated)])
     wanted = stats.norm.ppf(stats.beta.ppf([0.025, 0.975], hits + 0.5, mated - hits + 0.5))
     assert list(found) == pytest.approx(wanted.tolist(), abs=off)
 
 
 def test_interval_of_a_difference_is_that_of_random_draws() -> None:
-    stats = import_module("scipy.stats")
     rng = np.random.default_rng(2)
 
     def drawn(count: int, total: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -248,7 +247,6 @@ def test_interval_of_a_difference_is_that_of_random_draws() -> None:
 
 
 def test_abilities() -> None:
-    optimize, integrate, stats = (import_module(f"scipy.{part}") for part in ("optimize", "integrate", "stats"))
     rng = np.random.default_rng(4)
     b = rng.normal(size=25)
     x = rng.random(25) < probability(0.7, b, 0.5)
@@ -274,7 +272,6 @@ def test_abilities() -> None:
 
 
 def test_agreement() -> None:
-    metrics, stats = import_module("sklearn.metrics"), import_module("scipy.stats")
     rng = np.random.default_rng(3)
     first = rng.integers(-3, 4, 60)
     second = np.clip(first + rng.integers(-2, 3, 60), -3, 3)

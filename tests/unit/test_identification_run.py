@@ -113,12 +113,9 @@ def test_ranks_similarities_and_failures_are_those_that_a_direct_search_finds() 
         (stranger, 3, None, None, b),
         (none, 4, None, None, None),
     ]
-    assert [one.similarity for one in found.made] == [*similar(5**-0.5), None, *similar(0.5**0.5), None, None, None]
-    assert [one.other for one in found.made] == [*similar(2 * 5**-0.5), None, *similar(0.0), None, *similar(0.8), None]
-
-
-def similar(*values: float) -> list[object]:
-    return [pytest.approx(value) for value in values]
+    similarities = [5**-0.5, None, 0.5**0.5, None, None, None]
+    assert [one.similarity for one in found.made] == pytest.approx(similarities)
+    assert [one.other for one in found.made] == pytest.approx([2 * 5**-0.5, None, 0.0, None, 0.8, None])
 
 
 def test_searches_in_parts_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:

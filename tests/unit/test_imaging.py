@@ -245,23 +245,18 @@ def test_damage_is_seen_also_where_pillow_loads_truncated_images(monkeypatch: py
             decode(written(name)[:-4], DEFAULT)
 
 
-STORED_AS = {
-    1: None,
-    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
-    3: PIL.Image.Transpose.ROTATE_180,
-    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
-    5: PIL.Image.Transpose.TRANSPOSE,
-    6: PIL.Image.Transpose.ROTATE_90,
-    7: PIL.Image.Transpose.TRANSVERSE,
-    8: PIL.Image.Transpose.ROTATE_270,
-}
+TURN = PIL.Image.Transpose
+STORED_AS = (
+    *(None, TURN.FLIP_LEFT_RIGHT, TURN.ROTATE_180, TURN.FLIP_TOP_BOTTOM),
+    *(TURN.TRANSPOSE, TURN.ROTATE_90, TURN.TRANSVERSE, TURN.ROTATE_270),
+)
 """How a camera stores an upright scene whose photo it marks so: the inverse of what a viewer must do."""
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_exif_orientation_is_obeyed(name: str, orientation: int) -> None:
-    turn = STORED_AS[orientation]
+    turn = STORED_AS[orientation - 1]
     scene = PIL.Image.fromarray(drawing())
     stored = scene if turn is None else scene.transpose(turn)
     options = LOSSLESS[name] or {"quality": 95}

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import openvino as ov
 import pytest
@@ -23,9 +22,7 @@ from fr_core.runtime.onnx_outside import keeps_data_outside
 from fr_core.runtime.open import open_sessions
 from fr_core.types import F32, U8
 from support.counts import examples
-from support.engines import AS_THEY_ARE, convolution, doubled, model
-
-Array = npt.NDArray[Any]
+from support.engines import AS_THEY_ARE, Array, convolution, doubled, model
 
 PACK = PixelInput("BGR", (127.5, 3.0, 100.25), (128.0, 127.5, 3.0))
 both_runtimes = pytest.mark.parametrize("device", ["cpu", "openvino"])
@@ -40,10 +37,6 @@ def planes(batch: U8, pixels: PixelInput) -> F32:
     ordered = batch[..., ::-1] if pixels.colour == "BGR" else batch
     scaled = (ordered.astype(np.float32) - np.array(pixels.mean, np.float32)) / np.array(pixels.std, np.float32)
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
-
-
-def nodes_of(made: bytes, operator: str) -> list[onnx.NodeProto]:
-    return [node for node in onnx.load_model_from_string(made).graph.node if node.op_type == operator]
 
 
 @both_runtimes
@@ -172,7 +165,8 @@ def test_widened_convolution_computes_the_same(
         for m in range(len(weights))
     ]
     assert np.array_equal(y, np.stack(expected, axis=1))
-    (node,) = nodes_of(prepared(original, AS_THEY_ARE), "Conv")
+    edited = onnx.load_model_from_string(prepared(original, AS_THEY_ARE)).graph
+    (node,) = (node for node in edited.node if node.op_type == "Conv")
     remaining = next(attribute.i for attribute in node.attribute if attribute.name == "group")
     if channels == 1 or channels * 2 > 8:
         assert remaining == groups
