@@ -43,8 +43,10 @@ from fr_core.gallery.values import Enrolment, Found, GalleryUpdate, NewTemplate,
 from fr_core.storage import log_copier
 from fr_core.storage.database import Database
 from fr_core.types import F32, I64, Candidate, Decision, Embedding
+from support.faults import until
 from support.histories import Clock
 from support.ledger import KEY, MODEL, SIZE, embedding
+from support.results import defined
 
 
 def at(degrees: float) -> Embedding:
@@ -231,11 +233,7 @@ def test_an_erasure_beside_a_long_reader_has_its_receipt_and_is_seen_to(
         erased = galleries.erase_subject("g", "Jane Roe")
         assert (erased.templates, erased.scrubbed) == (1, False)
         assert held(tmp_path, b"Jane Roe")
-    for _ in range(500):
-        if not held(tmp_path, b"Jane Roe"):
-            break
-        time.sleep(0.02)
-    assert not held(tmp_path, b"Jane Roe")
+    until(lambda: not held(tmp_path, b"Jane Roe"))
     galleries.enrol("g", Enrolment("Joe", NewTemplate(embedding(2))))
     assert galleries.erase_subject("g", "Joe").scrubbed
 
@@ -291,10 +289,8 @@ def test_large_filters_take_turns_and_small_ones_wait_for_none(
     reading = Reading(monkeypatch)
     with ThreadPoolExecutor(5) as pool:
         large = [pool.submit(searched, crowded, MANY) for _ in range(3)]
-        until = time.monotonic() + 10
-        while reading.now < at_once and time.monotonic() < until:
-            time.sleep(0.01)
         try:
+            until(lambda: reading.now >= at_once)
             time.sleep(0.2)  # in which the others would begin too
             assert pool.submit(searched, crowded, FEW).result(10) == 2
             assert pool.submit(searched, crowded, None).result(10) == SUBJECTS
@@ -335,9 +331,8 @@ def test_each_subject_gets_the_score_of_the_plain_computation(
     ranked = fused(fusion, probe, subject_nos, template_ids, vectors, True)
     assert sorted(ranked.subject_nos.tolist()) == sorted(set(owners))
     assert (np.diff(ranked.similarities) <= 0).all()
-    for subject_no, template_id, score in zip(
-        ranked.subject_nos, ranked.template_ids, ranked.similarities, strict=True
-    ):
+    rows_of_subjects = zip(ranked.subject_nos, ranked.template_ids, ranked.similarities, strict=True)
+    for subject_no, template_id, score in rows_of_subjects:
         own = subject_nos == subject_no
         assert score == pytest.approx(plainly(fusion, probe, vectors[own]), abs=1e-12)
         assert template_id == template_ids[own][np.argmax(vectors[own].astype(np.float64) @ probe)]
@@ -479,11 +474,9 @@ def test_changes_of_one_commit_are_all_written_and_a_refused_one_is_not(tmp_path
             with pytest.raises(DuplicateImage), transaction.item():
                 _rename_and_enrol_twice(transaction)
         with store.snapshot() as snapshot:
-            row = snapshot.gallery("g")
-            assert row is not None
-            info, subject = row.info, snapshot.subject(row.gallery_no, "s")
+            row = defined(snapshot.gallery("g"))
+            info, subject = row.info, defined(snapshot.subject(row.gallery_no, "s"))
         assert (info.display_name, info.retention, info.version, info.template_count) == ("First", DAY, 5, 1)
-        assert subject is not None
         assert dict(subject.metadata) == {"k": "v"}
         assert verify(tmp_path, KEY).subjects == 1
 

@@ -32,6 +32,7 @@ from fr_core.gallery.values import Enrolled, Enrolment, Found, GalleryInfo, NewT
 from fr_core.gallery.writer import Writer
 from fr_core.storage import log_copier
 from fr_core.storage.database import Database, T
+from support.faults import until
 from support.ledger import KEY, MODEL, SIZE, embedding
 from support.results import defined
 
@@ -91,17 +92,8 @@ class Bench:
     def queued(self, *changes: Enrol) -> list[Future[Enrolled]]:
         """Queue changes behind a commit that waits."""
         futures = [self.pool.submit(self.writer.run, change) for change in changes]
-        wait_until(lambda: self.writer.waiting == len(changes))
+        until(lambda: self.writer.waiting == len(changes))
         return futures
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    tick = threading.Event()
-    for _ in range(int(LONG / 0.005)):
-        if true():
-            return
-        tick.wait(0.005)
-    pytest.fail("waited in vain")
 
 
 @pytest.fixture
@@ -204,7 +196,7 @@ def test_closing_finishes_what_waits_and_takes_nothing_new(bench: Bench) -> None
     others = bench.queued(enrol(1), enrol(2))
     closing = threading.Thread(target=bench.writer.close)
     closing.start()
-    wait_until(lambda: bench.writer.waiting == 3)  # the two changes, and the end
+    until(lambda: bench.writer.waiting == 3)  # the two changes, and the end
     with pytest.raises(ShuttingDown):
         bench.writer.run(enrol(3))
     bench.store.leave.set()

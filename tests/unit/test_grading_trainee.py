@@ -230,8 +230,7 @@ def test_changes_of_trainees_are_counted_beside_what_chance_makes() -> None:
 def test_each_trainee_has_a_row_by_pseudonym_and_those_without_trials_have_none() -> None:
     figures = cohort_figures(course(), {"t2": person("t2", {"pre": 30}), "t1": person("t1", {"pre": 20}), "t3": []})
     assert figures.trainees == 2
-    assert figures.together.pairs is not None
-    right = defined(figures.together.pairs.errors.right)
+    right = defined(defined(figures.together.pairs).errors.right)
     assert (right.count, right.total) == (50, 80)
     assert "answers of one trainee, and answers to one item, go together" in " ".join(map(render, figures.words.limits))
     assert [row.trainee_id for row in figures.rows] == ["t1", "t2"]

@@ -29,9 +29,8 @@ from fr_training.statistics.item_response import (
 )
 from fr_training.statistics.signal_detection import difference, sensitivity
 
-stats, special, optimize, integrate = map(
-    import_module, ("scipy.stats", "scipy.special", "scipy.optimize", "scipy.integrate")
-)
+stats, special = import_module("scipy.stats"), import_module("scipy.special")
+optimize, integrate = import_module("scipy.optimize"), import_module("scipy.integrate")
 metrics = import_module("sklearn.metrics")
 LEVELS = (-3, -2, -1, 0, 1, 2, 3)
 # P. E. Shrout and J. L. Fleiss (1979), table 2: six targets, four judges

@@ -29,6 +29,7 @@ from fr_evaluation.verification.run import read_pairs
 from fr_evaluation.verification.sources import PairsToCompare
 from support.evaluations import NOW, cancelled_call, identified, ignore, verified
 from support.photos import engine, face
+from support.results import defined
 
 
 @pytest.fixture
@@ -145,8 +146,7 @@ def test_an_edited_figure_is_named_and_one_within_the_tolerance_is_not(out: Path
 def test_a_small_rate_has_a_small_tolerance_and_a_cosine_near_0_has_not(tmp_path: Path, root: Path) -> None:
     report = verified(read_pairs("pairs_csv", root))
     assert isinstance(report, VerificationReport)
-    point = report.figures.default
-    assert point is not None
+    point = defined(report.figures.default)
     fmr = replace(point.fmr, interval=replace(point.fmr.interval, low=4.8e-5))
     figures = replace(report.figures, default=replace(point, fmr=fmr, threshold=1e-6))
     report = replace(report, figures=figures)
