@@ -9,6 +9,7 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +39,8 @@ from fr_training.statistics.item_response import eap, probability
 from fr_training.trials import Result
 from support.counts import NIGHTLY
 from support.results import KIND, PLAN, course, defined, listed, pair, results, triad, triaged
+
+Course = dict[str, tuple[Result, ...]]
 
 
 def counts(found: Rate | Undefined) -> tuple[int, int]:
@@ -197,7 +200,7 @@ def test_an_item_that_the_able_get_wrong_is_set_aside_and_one_of_few_people_is_n
     assert len(judged([pair("same", 1, known=True)])) == 0
 
 
-def cohort(*rated: tuple[int | None, int | None]) -> dict[str, tuple[Result, ...]]:
+def cohort(*rated: tuple[int | None, int | None]) -> Course:
     """Trainees in turn of half 0 and 1, with the rating of the own pair and that of the other half's."""
     return {
         f"T-{number}": tuple(
@@ -236,9 +239,15 @@ def test_nothing_else_is_changed_and_agreement_is_told_of_the_couples() -> None:
 B = np.linspace(-2.0, 2.0, 12)
 
 
-def drawn(
-    people: int, seed: int, block: str = "pre", first: str = "t", turned: int | None = None
-) -> dict[str, tuple[Result, ...]]:
+def answers(trainee: str, right: npt.NDArray[np.bool_], block: str = "pre") -> tuple[Result, ...]:
+    """A trainee's answers to twelve pairs."""
+    return tuple(
+        pair("same", 2 if good else -2, place, trainee=trainee, block=block, b=float(B[place]), item=f"i{place}")
+        for place, good in enumerate(right.tolist())
+    )
+
+
+def drawn(people: int, seed: int, block: str = "pre", first: str = "t", turned: int | None = None) -> Course:
     """Trainees who answer twelve pairs as the model says; to one of them the able answer wrongly."""
     rng = np.random.default_rng(seed)
     course = {}
@@ -247,11 +256,7 @@ def drawn(
         right = rng.random(len(B)) < probability(ability, B, 0.0)
         if turned is not None:
             right[turned] = ability < 0.0
-        trainee = f"{first}{number}"
-        course[trainee] = tuple(
-            pair("same", 2 if good else -2, place, trainee=trainee, block=block, b=float(B[place]), item=f"i{place}")
-            for place, good in enumerate(right.tolist())
-        )
+        course[f"{first}{number}"] = answers(f"{first}{number}", right, block)
     return course
 
 
@@ -478,18 +483,14 @@ def test_groups_differ_only_beyond_chance_and_few_items_make_no_rate() -> None:
     assert isinstance(figures.misses, Undefined)
 
 
-def turned(people: int, seed: int) -> dict[str, tuple[Result, ...]]:
+def turned(people: int, seed: int) -> Course:
     """Trainees who answer as the model says; the key of one easy item is wrong, and all have it wrong alike."""
     rng = np.random.default_rng(seed)
-    b = np.linspace(-2.0, 2.0, 12)
     found = {}
     for t in range(people):
-        right = rng.random(12) < probability(float(rng.normal(0.6, 0.3)), b, 0.5)
+        right = rng.random(12) < probability(float(rng.normal(0.6, 0.3)), B, 0.5)
         right[0] = rng.random() < 0.15
-        found[f"t{t}"] = tuple(
-            pair("same", 2 if good else -2, n, trainee=f"t{t}", b=float(b[n]), item=f"i{n}")
-            for n, good in enumerate(right.tolist())
-        )
+        found[f"t{t}"] = answers(f"t{t}", right)
     return found
 
 

@@ -55,7 +55,7 @@ def i64(*values: int) -> npt.NDArray[np.int64]:
 
 def bools(text: str) -> Bools:
     """'+' is mated, '-' is not."""
-    return np.array([sign == "+" for sign in text])
+    return np.array([sign == "+" for sign in text], dtype=np.bool_)
 
 
 # Few distinct values, so that ties are common.
@@ -395,10 +395,7 @@ BAD: list[tuple[Callable[[], object], str]] = [
     (partial(MatedSearches, f64(1.0).astype(np.int32), f64(0.5), 10, 3), r"Ranks are i64\[n\]"),
     (partial(MatedSearches, i64(1)[None], f64(1)[None], 10, 3), r"Ranks are i64\[n\]"),
     *[(partial(MatedSearches, i64(rank), f64(0.5), 10, 3), "rank lies outside 0 to 3") for rank in (-1, 4)],
-    *[
-        (partial(MatedSearches, i64(), f64(), size, length), "gives no list")
-        for size, length in ((10, 0), (10, 11), (0, 0))
-    ],
+    *[(partial(MatedSearches, i64(), f64(), *of), "gives no list") for of in ((10, 0), (10, 11), (0, 0))],
     (partial(MatedSearches, i64(1), f64(nan), 10, 3), "finite"),
     (partial(NonmatedSearches, f64(-inf), 10), "finite"),
     (partial(MatedSearches, i64(1), f64(0.5), 10, 3, failures=-1), "failures"),
@@ -424,10 +421,7 @@ BAD: list[tuple[Callable[[], object], str]] = [
     (partial(pair_qualities, f64(1), f64(1, 2)), "one for each"),
     (partial(pair_qualities, f64(1), f64(nan)), "finite"),
     (partial(pair_qualities, f64(nan), f64(1)), "finite"),
-    *[
-        (partial(rates_by_quality, f64(1), f64(quality), f64(), f64(), 0.5, f64(1, 10)), "outside the edges")
-        for quality in (0.9, 10.1)
-    ],
+    *[(partial(rates_by_quality, f64(1), f64(q), f64(), f64(), 0.5, f64(1, 10)), "outside the") for q in (0.9, 10.1)],
     (partial(rates_by_quality, f64(), f64(), f64(1), f64(0.9), 0.5, f64(1, 10)), "outside the edges"),
     *[
         (partial(rates_by_quality, PAIRS, QUALITIES, f64(), f64(), 0.5, f64(*edges)), "ascending")
@@ -450,13 +444,7 @@ def test_bad_input_is_refused(ask: Callable[[], object], why: str) -> None:
 
 UNDEFINED: list[tuple[Callable[[], object], str]] = [
     (partial(wilson_interval, 0, 0), "no trials"),
-    *[
-        (
-            partial(best_threshold_accuracy, np.full(len(signs), 0.5), bools(signs).astype(np.bool_), 1),
-            "one mated and one non-mated",
-        )
-        for signs in ("", "++", "--")
-    ],
+    *[(partial(best_threshold_accuracy, np.full(len(s), 0.5), bools(s), 1), "one mated and") for s in ("", "++", "--")],
     (partial(kfold_accuracy, TWO, bools("-+"), np.array([1, 1])), "two folds"),
     (partial(false_match_rate, f64(), 0.5), "no trials"),
     (partial(false_non_match_rate, f64(), 0.5), "no trials"),
