@@ -505,7 +505,7 @@ def test_errors_lie_where_they_were_made_and_times_leave_pauses_out() -> None:
     assert (right.median_ms, right.trials, wrong.median_ms) == (2_000.0, 2, 7_000.0)
 
 
-def test_the_machine_is_told_on_the_same_pairs_and_with_the_trainee() -> None:
+def test_the_machine_is_told_on_the_same_pairs_and_says_one_thing_of_each() -> None:
     results = [pair("same", 1, n, similarity=0.5 - n / 10) for n in range(8)]
     results += [pair("different", -1 if n else 1, 8 + n, similarity=-0.5 + n / 10) for n in range(8)]
     found = pair_figures(results)
@@ -513,8 +513,6 @@ def test_the_machine_is_told_on_the_same_pairs_and_with_the_trainee() -> None:
     assert isinstance(found.machine.cllr, float)
     assert defined(found.with_machine).value > defined(found.machine.roc).area.value
 
-
-def test_of_pairs_that_many_trainees_judged_the_machine_says_one_thing_each() -> None:
     def judged(trainees: int) -> list[Result]:
         truths, similarities = ("same", "same", "different", "different"), (0.4, -0.1, 0.2, -0.3)
         return [

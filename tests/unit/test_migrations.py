@@ -207,7 +207,7 @@ def written(path: Path, text: str, mode: int = 0o600) -> Path:
     return path
 
 
-def test_new_keys_are_random_private_read_back_never_written_over_and_whole(
+def test_new_keys_are_random_private_whole_and_never_written_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = new_key_file(tmp_path / "one"), new_key_file(tmp_path / "other")

@@ -296,15 +296,12 @@ def nonmated(failures: int = 0) -> NonmatedSearches:
     return NonmatedSearches(f64(0.1, 0.2, 0.3, 0.5), 10, failures)
 
 
-def test_a_failure_to_acquire_or_enrol_is_a_miss_at_every_rank() -> None:
+def test_identification_point_holds_both_rates_and_failures_are_misses_at_every_rank() -> None:
     assert cmc(mated(failures=6)) == (rate(2, 10), rate(2, 10), rate(3, 10))
     assert cmc(MatedSearches(i64(), f64(), 5, 2, failures=1)) == (rate(0, 1), rate(0, 1))
     det = identification_det(MatedSearches(i64(), f64(), 10, 3, failures=2), nonmated())
     assert det.fnir.tolist() == [1.0] * 5
     assert fpir(nonmated(failures=96), 0.3) == rate(2, 4)  # a stranger's failed search does not better the rate
-
-
-def test_identification_point_holds_both_rates_and_all_failures() -> None:
     point = identification_point(mated(failures=1), nonmated(failures=2), 0.3, rank=2)
     assert (point.gallery_size, point.rank, point.threshold) == (10, 2, 0.3)
     assert (point.fnir, point.fpir) == (rate(3, 5), rate(2, 4))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -46,10 +45,8 @@ def refused_file(path: Path, *overrides: str) -> str:
     return file
 
 
-@contextmanager
-def opened(folder: Path) -> Iterator[AccessStore]:
-    with open_access(load_config(folder / "server.toml"), wall_ms) as store:
-        yield store
+def opened(folder: Path) -> AbstractContextManager[AccessStore]:
+    return open_access(load_config(folder / "server.toml"), wall_ms)
 
 
 def test_init_makes_files_for_their_owner_alone_and_a_configuration_that_asks_who_calls(made: Path) -> None:
