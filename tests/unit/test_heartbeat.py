@@ -41,14 +41,11 @@ def test_a_busy_process_that_stops_working_is_silent_after_seconds() -> None:
     assert 2 < clock.seconds_until_silent(used_s=used_s[-1]) < 5
 
 
-def test_a_process_that_answers_is_never_silent() -> None:
+def test_a_process_that_answers_is_never_silent_and_late_beats_say_nothing_of_it() -> None:
     clock = Clock()
     for _ in range(1_000):
         assert not clock.beat()
         clock.heartbeat.heard()
-
-
-def test_beats_that_come_late_say_nothing_of_the_other() -> None:
     clock = Clock()
     clock.heartbeat.heard()
     assert not any(clock.beat(3 * BEAT_S) for _ in range(1_000))

@@ -80,7 +80,7 @@ def test_areas_interval_covers_what_it_says() -> None:
     assert covered >= 0.90 * 200
 
 
-def test_missing_ratings_are_left_out_of_their_group() -> None:
+def test_missing_ratings_are_left_out_and_machine_and_people_weigh_the_same() -> None:
     ratings, mated = crowd(2, 40, 1.5, 5)
     ratings[0, :4] = np.nan
     found = area_of(ratings, mated, 1)
@@ -93,17 +93,14 @@ def test_missing_ratings_are_left_out_of_their_group() -> None:
         area_of(ratings, mated, 1)
     nan = float("nan")
     assert fuse(np.array([[3.0, nan, 1.0], [-1.0, 2.0, 1.0]])).tolist() == [1.0, 2.0, 1.0]
-
-
-def test_machine_and_people_weigh_the_same() -> None:
     ratings = np.array([[3.0, -3.0, 1.0, -1.0], [1.0, -1.0, 3.0, -3.0]])
     similarities = np.array([0.4, 0.1, 0.2, 0.3])
-    found = fuse_with_machine(ratings, similarities)
-    assert found == pytest.approx(fuse_with_machine(7 * ratings, similarities / 3 + 2))
-    assert float(found.mean()) == pytest.approx(0.0)
+    together = fuse_with_machine(ratings, similarities)
+    assert together == pytest.approx(fuse_with_machine(7 * ratings, similarities / 3 + 2))
+    assert float(together.mean()) == pytest.approx(0.0)
     people, machine = np.array([2.0, -2.0, 2.0, -2.0]), similarities
     by_hand = ((people - people.mean()) / people.std() + (machine - machine.mean()) / machine.std()) / 2
-    assert found == pytest.approx(by_hand)
+    assert together == pytest.approx(by_hand)
 
 
 def test_curve_of_a_person() -> None:

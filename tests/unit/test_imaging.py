@@ -226,12 +226,17 @@ def test_a_file_cut_short_is_told_so_and_bytes_after_the_end_are_ignored(name: s
         assert np.array_equal(longer, decode(written(name), WIDE).pixels)
 
 
-def test_the_decoder_gets_neither_notes_nor_junk_nor_further_pictures() -> None:
+def test_notes_junk_further_pictures_and_colour_profiles_do_not_reach_the_pixels() -> None:
     plain = encoded(drawing(), "JPEG")
     noted = encoded(drawing(), "JPEG", exif=exif(6), comment="a note", icc_profile=b"a profile", xmp=b"<xmp/>")
     assert inspect(plain, "JPEG").data == plain
     assert inspect(noted[:2] + bytes(99) + noted[2:] + b"more", "JPEG").data == plain
     assert inspect(encoded(drawing(), "PNG", exif=exif(6), dpi=(72, 72)), "PNG").data == encoded(drawing(), "PNG")
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    for broken in (profile, profile[:40], b"no profile"):
+        assert np.array_equal(decode(encoded(drawing(), "PNG", icc_profile=broken), DEFAULT).pixels, drawing())
 
 
 def test_damage_is_seen_also_where_pillow_loads_truncated_images(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,14 +403,6 @@ def test_palettes_are_read_with_and_without_transparency() -> None:
     assert many[0, :, 2].tolist() == [30, 255, 189, 3]
     gif = decode(encoded(picture, "GIF", transparency=1), WIDE).pixels
     assert gif[0, :, 2].tolist() == [30, 255, 90, 3]
-
-
-def test_a_colour_profile_does_not_change_the_numbers() -> None:
-    from PIL import ImageCms
-
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-    for broken in (profile, profile[:40], b"no profile"):
-        assert np.array_equal(decode(encoded(drawing(), "PNG", icc_profile=broken), DEFAULT).pixels, drawing())
 
 
 def test_every_odd_file_is_decoded_or_refused_as_its_index_says(testdata: Path) -> None:

@@ -260,7 +260,7 @@ def pipeline() -> Pipeline:
     return Pipeline(NullDetector(), NullEmbedder(), ImageLimits(), QualityLimits())
 
 
-def test_every_face_is_embedded_with_the_model_and_the_photo_named(pipeline: Pipeline) -> None:
+def test_every_face_is_embedded_and_policies_choose_among_them(pipeline: Pipeline) -> None:
     analyzed = pipeline.analyze(photo(1, 2))
     assert len(analyzed.faces) == 2
     assert {face.embedding.model for face in analyzed.faces} == {NULL_MODEL}
@@ -274,9 +274,6 @@ def test_every_face_is_embedded_with_the_model_and_the_photo_named(pipeline: Pip
     assert second < 0.9 < first == pytest.approx(1.0)
     with pytest.raises(Undecodable):
         pipeline.analyze(b"no photo")
-
-
-def test_policies(pipeline: Pipeline) -> None:
     none, one, two = (pipeline.analyze(photo(*blues)).faces for blues in ((), (1,), (1, 2)))
     for policy in FacePolicy:
         with pytest.raises(NoFaceFound):

@@ -148,7 +148,9 @@ def test_json_that_is_none_is_told_as_python_tells_it() -> None:
         read_json(b"[NaN]", MOST, parse_constant=lambda name: (_ for _ in ()).throw(ValueError("hook")))
 
 
-def test_only_regular_files_are_opened_and_no_more_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_regular_files_are_read_and_no_more_of_them_than_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file, link = tmp_path / "file", tmp_path / "link"
     file.write_bytes(b"12345")
     link.symlink_to(file)
@@ -166,10 +168,6 @@ def test_only_regular_files_are_opened_and_no_more_is_read(tmp_path: Path, monke
     monkeypatch.delattr(os, "O_NONBLOCK")  # as on systems with fewer flags
     monkeypatch.delattr(os, "O_CLOEXEC")
     assert read_whole(file, 5) == b"12345"
-
-
-def test_a_line_of_csv_without_an_end_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "file.csv"
     file.write_text("a,b\r\n1,2\r\n", encoding="utf-8-sig")
     with open_rows(file) as rows:
         assert list(rows) == [["a", "b"], ["1", "2"]]
