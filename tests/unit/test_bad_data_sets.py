@@ -161,6 +161,11 @@ def loop_as_photo(root: Path) -> Path:
     return root
 
 
+def huge(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 1 << 40)
+
+
 def second_name(root: Path) -> Path:
     lay_out(root, {"pairs.csv": "a,b,mated\na.png,same.png,1\n"})
     (root / "same.png").symlink_to("a.png")
@@ -177,11 +182,7 @@ def second_name(root: Path) -> Path:
         (listed(lambda path: path.symlink_to(path.name)), "DATASET_UNREADABLE", "pairs.csv cannot be read: "),
         (listed(Path.mkdir), "DATASET_UNREADABLE", "pairs.csv cannot be read: "),
         (listed(os.mkfifo), "DATASET_UNREADABLE", "pairs.csv cannot be read: not a regular file"),
-        (
-            listed(lambda path: (path.touch(), os.truncate(path, 1 << 40))),
-            "DATASET_UNREADABLE",
-            "pairs.csv is larger than 268435456 bytes",
-        ),
+        (listed(huge), "DATASET_UNREADABLE", "pairs.csv is larger than 268435456 bytes"),
         (name_in_bytes, "DATASET_UNREADABLE", "\\udcff/pairs.csv' is not UTF-8. Rename it"),
         (loop_as_photo, "DATASET_MISSING", "c.png, named by line 3 of pairs.csv, is not there"),
         (second_name, MALFORMED, "line 2: the pair names one photo twice"),
