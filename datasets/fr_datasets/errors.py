@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from fr_core.errors import FrError
 from fr_core.reading import read_at_most
+from fr_locales.messages import Message, message
 
 
 class DatasetError(FrError):
@@ -28,9 +29,9 @@ class DatasetError(FrError):
     dataset: str = "NAME"
 
     @property
-    def message(self) -> str:
-        """Return what was found, then what to do about it."""
-        return f"{self.what} {self.remedy.replace('NAME', self.dataset)}".strip()
+    def advice(self) -> str:
+        """Return what to do about it, in English."""
+        return super().advice.replace("NAME", self.dataset)
 
 
 @contextmanager
@@ -47,7 +48,7 @@ class DatasetUnknown(DatasetError):
     """There is no data set with that name."""
 
     code = "DATASET_UNKNOWN"
-    remedy = "`fr dataset list` shows the names."
+    remedy = message("remedy.dataset.unknown")
 
     @classmethod
     def among(cls, name: str, known: Iterable[str]) -> DatasetUnknown:
@@ -60,41 +61,41 @@ class DatasetMissing(DatasetError):
     """A file or folder of the data set is absent."""
 
     code = "DATASET_MISSING"
-    remedy = "Complete the data set; `fr dataset info NAME` shows how its folder must look."
+    remedy = message("remedy.dataset.missing")
 
 
 class DatasetUnreadable(DatasetError):
     """A list or a photo is there, and cannot be read."""
 
     code = "DATASET_UNREADABLE"
-    remedy = "Make it a file that this user may read."
+    remedy = message("remedy.dataset.unreadable")
 
 
 class NameNotText(DatasetUnreadable):
     """The name of a file or folder is not UTF-8, so that no report could name it."""
 
-    remedy = "Rename it."
+    remedy = message("remedy.dataset.name_not_text")
 
 
 class DatasetIncomplete(DatasetError):
     """A data set holds another number of people, photos or pairs than its manifest says."""
 
     code = "DATASET_INCOMPLETE"
-    remedy = "Complete the data set, or say --partial where a part of it is meant."
+    remedy = message("remedy.dataset.incomplete")
 
 
 class DatasetNotLinked(DatasetError):
     """Nobody has said where the data set lies."""
 
     code = "DATASET_NOT_LINKED"
-    remedy = "Run `fr dataset link NAME --root DIR`, or say --root DIR; `fr dataset list` shows which can be fetched."
+    remedy = message("remedy.dataset.not_linked")
 
 
 class DatasetMalformed(DatasetError):
     """Line `line`, from 1, of the list `path` breaks its format; `what` is wrong with it, without a full stop."""
 
     code = "DATASET_MALFORMED"
-    remedy = "Correct the list, or restore it as its authors published it."
+    remedy = message("remedy.dataset.malformed")
 
     def __init__(self, path: Path, line: int, what: str) -> None:
         super().__init__(f"{path}, line {line}: {what}.", line=str(line))
@@ -106,58 +107,53 @@ class BinMalformed(DatasetError):
     """A .bin file of InsightFace breaks its format, or holds more than crops and labels."""
 
     code = "DATASET_MALFORMED"
-    remedy = (
-        "Use the file as InsightFace published it, or write (list of bytes, list of bool) by pickle protocol 3 to 5."
-    )
+    remedy = message("remedy.dataset.bin_malformed")
 
 
 class TermsNotAccepted(DatasetError):
     """Nobody accepted the terms of a data set that was to be fetched."""
 
     code = "TERMS_NOT_ACCEPTED"
-    remedy = "Read the terms with `fr dataset info NAME`, and say --accept-terms where you accept them."
+    remedy = message("remedy.dataset.terms_not_accepted")
 
 
 class ChecksumMismatch(DatasetError):
     """A file is not the one that its authors published."""
 
     code = "CHECKSUM_MISMATCH"
-    remedy = (
-        "Remove the file and fetch it again, or take it from its authors. Where a part of the set is meant, "
-        "`fr dataset link` and `verify` take --partial."
-    )
+    remedy = message("remedy.dataset.checksum_mismatch")
 
 
 class ArchiveRefused(DatasetError):
     """An archive is damaged, or holds what must not be unpacked."""
 
     code = "ARCHIVE_REFUSED"
-    remedy = "Nothing of it was unpacked. Take the archive from the authors of the set."
+    remedy = message("remedy.dataset.archive_refused")
 
 
 class FetchFailed(DatasetError):
     """No source delivered a file."""
 
     code = "FETCH_FAILED"
-    remedy = "What has come is kept: run the command again to go on."
+    remedy: ClassVar[Message | None] = message("remedy.dataset.fetch_failed")
 
 
 class CannotWrite(FetchFailed):
     """The download cannot be written: the disk is full, or the folder belongs to another user."""
 
-    remedy = "What has come is kept: make room or rights there, and run the command again to go on."
+    remedy = message("remedy.dataset.cannot_write")
 
 
 class NoSource(FetchFailed):
     """The set can only be placed by hand."""
 
-    remedy = ""
+    remedy = None
 
 
 class LeadsOut(DatasetError):
     """A file or folder of a data set is outside its folder: it, or a folder on its path, is a symbolic link."""
 
-    remedy = "Copy the file or folder into the folder of the set."
+    remedy = message("remedy.dataset.leads_out")
 
 
 def require_inside(path: Path, folder: Path) -> Path:

@@ -4,30 +4,50 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from fr_locales.messages import Message
+
 
 class FrError(Exception):
     """The root of every error that FR Core raises on purpose.
 
     Args:
-        what: one sentence that says what was found, without personal data.
+        finding: one sentence that says what was found, without personal data.
         metadata: numbers and names of settings that a program may act on, such as `limit="8388608"`.
     """
 
     reason: ClassVar[str] = ""
-    remedy: ClassVar[str] = ""
+    remedy: ClassVar[Message | None] = None
 
-    def __init__(self, what: str, **metadata: str) -> None:
-        super().__init__(what)
-        self.what = what
+    def __init__(self, finding: Message | str, **metadata: str) -> None:
+        super().__init__(finding)
+        self.finding = finding
         self.metadata = metadata
 
     @property
+    def what(self) -> str:
+        """Return what was found, in English."""
+        return _rendered(self.finding)
+
+    @property
+    def advice(self) -> str:
+        """Return what to do about it, in English; empty if the class has no remedy."""
+        return _rendered(self.remedy or "")
+
+    @property
     def message(self) -> str:
-        """Return what was found, then what to do about it."""
-        return f"{self.what} {self.remedy}".strip()
+        """Return what was found, then what to do about it, in English."""
+        return f"{self.what} {self.advice}".strip()
 
     def __str__(self) -> str:
         return self.message
+
+
+def _rendered(sentence: Message | str) -> str:
+    if isinstance(sentence, str):
+        return sentence
+    from fr_locales.rendering import render  # the process that decodes photos has no room for catalogues
+
+    return render(sentence)
 
 
 class InputRefused(FrError):
@@ -46,6 +66,6 @@ def for_one_caller(error: BaseException) -> BaseException:
     """Return what one of several threads is to raise; one exception would gather the traces of all of them."""
     if not isinstance(error, FrError):
         return error
-    own = type(error)(error.what, **error.metadata)
+    own = type(error)(error.finding, **error.metadata)
     own.__cause__ = error
     return own

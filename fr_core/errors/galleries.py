@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from fr_core.errors.base import Failure, InputRefused
+from fr_locales.messages import message
 
 
 class UnknownGallery(InputRefused):
     """There is no gallery with this id."""
 
     reason = "UNKNOWN_GALLERY"
-    remedy = "List the galleries, or create this one. Your key's scope may not include it; WhoAmI shows the scope."
+    remedy = message("remedy.unknown_gallery")
 
 
 class GalleryReplaced(Failure):
@@ -18,39 +19,39 @@ class GalleryReplaced(Failure):
     """
 
     reason = "GALLERY_REPLACED"
-    remedy = "Check the gallery that has the id now (GetGallery), then call again."
+    remedy = message("remedy.gallery_replaced")
 
 
 class UnknownSubject(InputRefused):
     """The gallery has no subject with this id."""
 
     reason = "UNKNOWN_SUBJECT"
-    remedy = "List the subjects of the gallery."
+    remedy = message("remedy.unknown_subject")
 
 
 class UnknownTemplate(InputRefused):
     """The gallery has no template with this id."""
 
     reason = "UNKNOWN_TEMPLATE"
-    remedy = "Get the subject to see its templates."
+    remedy = message("remedy.unknown_template")
 
 
 class GalleryExists(InputRefused):
     """A gallery with this id exists already."""
 
     reason = "GALLERY_EXISTS"
-    remedy = "Choose another id, or use the gallery that exists."
+    remedy = message("remedy.gallery_exists")
 
 
 class GalleryExpired(InputRefused):
     """The gallery has expired. It accepts no enrolments and no searches."""
 
     reason = "GALLERY_EXPIRED"
-    remedy = "If it is still needed, set a later expiry, or none, with UpdateGallery; otherwise delete it."
+    remedy = message("remedy.gallery_expired")
 
 
 class DuplicateImage(InputRefused):
     """The gallery already holds a template of exactly this photo."""
 
     reason = "DUPLICATE_IMAGE"
-    remedy = "Nothing needs to be done; delete the earlier template first to enrol the photo elsewhere."
+    remedy = message("remedy.duplicate_image")

@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 import PIL
 
+import fr_locales
 from fr_core.errors import FrError, ImageTooCostly, InternalError, Undecodable
 from fr_core.imaging.decode import ImageLimits
 from fr_core.imaging.sandbox_messages import MAX_MESSAGE_BYTES, READY, Nonsense, pack_request, read_answer
 from fr_core.types import U8, frozen_array
 
-# Without `site`, which would run what lies in other folders: the folders of the three packages it needs come by name.
+# Without `site`, which would run what lies in other folders: the folders of the four packages it needs come by name.
 BOOT = (
     "import sys; sys.path += sys.argv.pop(1).split(chr(0x0A)); from fr_core.imaging.sandbox_worker import main; main()"
 )
@@ -199,7 +200,7 @@ def _name_of(code: int) -> str:
 
 
 def _folders() -> str:
-    packages = (__file__, 3), (PIL.__file__, 2), (np.__file__, 2)
+    packages = (__file__, 3), (fr_locales.__file__, 2), (PIL.__file__, 2), (np.__file__, 2)
     return "\n".join(dict.fromkeys(str(Path(file).resolve().parents[up - 1]) for file, up in packages))
 
 

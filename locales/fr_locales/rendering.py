@@ -69,3 +69,6 @@ def _catalogue(language: str) -> GNUTranslations:
     if language != ENGLISH:
         found.add_fallback(_catalogue(ENGLISH))
     return found
+
+
+_catalogue(ENGLISH)  # on import, so that an error has its sentence also where a process can open no file any more

@@ -12,6 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from fr_api.v1 import error_reason_pb2
 from fr_core import errors as e
+from fr_locales import rendering  # noqa: F401 - now, since an error has its sentence where no file can be opened, too
 from fr_training import errors as training
 from fr_trust import errors as trust
 

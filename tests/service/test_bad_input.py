@@ -212,7 +212,7 @@ def staffed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def test_bad_input_is_refused_with_a_reason_and_changes_nothing(staffed: Running, bad: Bad) -> None:
     before = gallery_state(staffed)
     told = refusal_of(lambda: bad.call(staffed))
-    remedy = {error.reason: error.remedy for error in all_errors()}[bad.reason]
+    remedy = {error.reason: error("").advice for error in all_errors()}[bad.reason]
     assert (told.info.reason, told.code) == (bad.reason, bad.status)
     assert told.info.domain == "fr-core"
     assert told.status.code == bad.status.value[0]

@@ -24,8 +24,8 @@ def test_each_error_of_a_call_has_one_reason_a_status_and_a_place_in_the_enum() 
 @pytest.mark.parametrize("error", CALLS, ids=lambda error: error.reason)
 def test_every_error_says_what_to_do_and_becomes_a_status(error: type[e.FrError]) -> None:
     raised = error("Something was found.", limit="3")
-    assert raised.message == f"Something was found. {error.remedy}"
-    assert error.remedy.endswith(".")
+    assert raised.message == f"Something was found. {raised.advice}"
+    assert raised.advice.endswith(".")
     status = rich_status(raised)
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)

@@ -47,10 +47,12 @@ def page() -> str:
     calls, starting = [], []
     for error in all_errors():
         if issubclass(error, Unrecoverable):
-            starting.append(f"| `{error.reason}` | {_meaning(error)} | {error.remedy} |\n")
+            starting.append(f"| `{error.reason}` | {_meaning(error)} | {error('').advice} |\n")
         else:
             retry = f" RetryInfo: {RETRY_AFTER_S[error]:g} s." if error in RETRY_AFTER_S else ""
-            calls.append(f"| `{error.reason}` | `{STATUS[error].name}` | {_meaning(error)} | {error.remedy}{retry} |\n")
+            calls.append(
+                f"| `{error.reason}` | `{STATUS[error].name}` | {_meaning(error)} | {error('').advice}{retry} |\n"
+            )
     return INTRO + CALLS + "".join(calls) + STARTING + "".join(starting)
 
 
