@@ -11,11 +11,19 @@ from string import Formatter
 
 import polib
 
+# Each module whose errors are raised in other modules.
+import fr_datasets.errors  # noqa: F401
+import fr_evaluation.recorded  # noqa: F401
+import fr_training.errors  # noqa: F401
+import fr_trust.errors  # noqa: F401
+from fr_core.errors import FrError
 from fr_locales.messages import Audience
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("fr_core", "server", "client", "datasets", "evaluation", "training", "trust", "benchmarks", "locales")
 CATALOGUES = ROOT / "locales" / "fr_locales"
+REFUSING = ("training",)
+"""Where every error is raised with a message, never with a text."""
 ENGLISH = "en"
 BY_RENDERER = {"list.separator"}
 EQUALLY_LONG = ("trial.advice_same", "trial.advice_different")
@@ -48,6 +56,7 @@ def disagreements(catalogues: Path = CATALOGUES) -> list[str]:
     uses = [use for folder in SOURCES for path in sorted((ROOT / folder).rglob("*.py")) for use in _uses(path)]
     english = _catalogue(catalogues / ENGLISH / "LC_MESSAGES" / "fr.po")
     found = [*_of_uses(uses, english), *_unused(uses, english)]
+    found += [one for folder in REFUSING for path in sorted((ROOT / folder).rglob("*.py")) for one in _texts_of(path)]
     for path in sorted(catalogues.glob("*/LC_MESSAGES/fr.po")):
         found += _of_catalogue(path, english)
     return found
@@ -65,6 +74,31 @@ def _uses(path: Path) -> Iterator[Use]:
             names = {keyword.arg or "**" for keyword in node.keywords}
             where = f"{path.relative_to(ROOT)}:{node.lineno}"
             yield Use(where, message_id, frozenset(names - {"audience"}), "audience" in names)
+
+
+def _texts_of(path: Path) -> Iterator[str]:
+    """Return the errors of a module whose finding is neither a call of `message` nor a parameter that is a message."""
+    kinds, tree = set(_kinds(FrError)), ast.parse(path.read_text("utf-8"))
+    given = {
+        one.arg
+        for one in ast.walk(tree)
+        if isinstance(one, ast.arg) and one.annotation is not None and ast.unparse(one.annotation) == "Message"
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).rpartition(".")[2] in kinds:
+            finding = node.args[0]
+            if isinstance(finding, ast.Name) and finding.id in given:
+                continue
+            if not (isinstance(finding, ast.Call) and ast.unparse(finding.func) == "message"):
+                yield f"{path.relative_to(ROOT)}:{node.lineno}: the finding of an error is no `message(...)`"
+
+
+def _kinds(kind: type[FrError]) -> Iterator[str]:
+    """Return the names of a class of errors and of those below it, as far as they are raised with a finding."""
+    if "__init__" not in vars(kind) or kind is FrError:
+        yield kind.__name__
+    for one in kind.__subclasses__():
+        yield from _kinds(one)
 
 
 def _of_uses(uses: Iterable[Use], english: Entries) -> Iterator[str]:

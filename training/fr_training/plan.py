@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn, TypeVar, get_args
 
 from fr_core.reading import TextRefused, read_toml
+from fr_locales.messages import Message, message
 from fr_training.errors import PlanInvalid, UnknownExercise
 from fr_training.prompts import ExerciseKind
 
@@ -148,104 +150,107 @@ def read_plan(toml: str) -> CoursePlan:
     value out of range, or contradicts itself.
     """
     if len(toml.encode()) > MAX_TOML_BYTES:
-        raise PlanInvalid(f"The plan is longer than {MAX_TOML_BYTES // 1024} KiB.", limit=str(MAX_TOML_BYTES))
+        raise PlanInvalid(message("error.plan.too_long", kib=MAX_TOML_BYTES // 1024), limit=str(MAX_TOML_BYTES))
     try:
         raw = read_toml(toml, MAX_TOML_BYTES)
     except TextRefused as error:
-        raise PlanInvalid(f"The plan cannot be read as TOML: {error}.") from error
-    return _plan(_Table(raw, "the plan"), toml)
+        raise PlanInvalid(message("error.plan.no_toml", error=str(error))) from error
+    return _plan(_Table(raw, message("error.plan.at_plan")), toml)
 
 
 class _Table:
     """A table of the plan: each key is taken once, and what is left is unknown."""
 
-    def __init__(self, raw: object, where: str) -> None:
+    def __init__(self, raw: object, where: Message) -> None:
         if not isinstance(raw, dict):
-            raise PlanInvalid(f"In the plan, {where} is a table.")
+            raise PlanInvalid(message("error.plan.no_table", where=where))
         self._raw: dict[str, Any] = raw
         self._left = set(raw)
         self._known: list[str] = []
         self.where = where
 
-    def wrong(self, key: str, must: str) -> NoReturn:
-        raise PlanInvalid(f"In {self.where}, `{key}` {must}.", key=key)
+    def wrong(self, key: str, must: Message) -> NoReturn:
+        raise PlanInvalid(message("error.plan.wrong_key", where=self.where, key=key, must=must), key=key)
 
-    def _take(self, key: str, kind: type[T], must: str) -> T | None:
+    def _take(self, key: str, kind: type[T], must: Message) -> T | None:
         self._known.append(key)
         self._left.discard(key)
         if key not in self._raw:
             return None
         value = self._raw[key]
         if type(value) is not kind:
-            self.wrong(key, f"is {must}")
+            self.wrong(key, must)
         return value
 
     def text(self, key: str, default: str | None = None, most: int = 4_000) -> str:
         """One without a default must be there and not be empty."""
-        value = self._take(key, str, "a string")
+        value = self._take(key, str, message("error.plan.must_be_text"))
         if value is None:
             if default is None:
-                self.wrong(key, "is missing")
+                self.wrong(key, message("error.plan.key_missing"))
             return default
         if (default is None and not value.strip()) or len(value) > most or "\0" in value:
-            self.wrong(key, f"has 1 to {most} characters")
+            self.wrong(key, message("error.plan.must_have_characters", most=most))
         return value
 
     def name(self, key: str, default: str | None = None) -> str:
         value = self.text(key, default)
         if value and not _ID.fullmatch(value):
-            self.wrong(key, "has 1 to 40 characters of a-z, 0-9 and -, and begins with a letter or a digit")
+            self.wrong(key, message("error.plan.must_be_name"))
         return value
 
     def whole(self, key: str, low: int, high: int, default: int | None = None) -> int:
-        value = self._take(key, int, "a whole number")
+        value = self._take(key, int, message("error.plan.must_be_whole"))
         if value is None:
             if default is None:
-                self.wrong(key, "is missing")
+                self.wrong(key, message("error.plan.key_missing"))
             return default
         if not low <= value <= high:
-            self.wrong(key, f"is a whole number from {low} to {high}")
+            self.wrong(key, message("error.plan.must_be_in_range", low=low, high=high))
         return value
 
     def flag(self, key: str, default: bool) -> bool:
-        value = self._take(key, bool, "true or false")
+        value = self._take(key, bool, message("error.plan.must_be_flag"))
         return default if value is None else value
 
     def share(self, key: str, default: float) -> float:
         """A number between .5 and 1, ends excluded."""
-        value = self._take(key, float, "a number such as 0.8")
+        value = self._take(key, float, message("error.plan.must_be_number"))
         if value is not None and not 0.5 < value < 1.0:
-            self.wrong(key, "is a number between 0.5 and 1")
+            self.wrong(key, message("error.plan.must_be_share"))
         return default if value is None else value
 
     def choice(self, key: str, choices: tuple[str, ...], default: str) -> str:
         value = self.text(key, default)
         if value not in choices:
-            self.wrong(key, f"is one of {', '.join(word for word in choices if word)}")
+            self.wrong(key, message("error.plan.must_be_one_of", choices=", ".join(word for word in choices if word)))
         return value
 
-    def tables(self, key: str, what: str, most: int) -> list[_Table]:
-        """A list of tables, at least one."""
-        value = self._take(key, list, f"a list of tables, [[{key}]]")
+    def tables(self, key: str, most: int, where: Callable[[int], Message]) -> list[_Table]:
+        """A list of tables, at least one; `where` says of each number, from 1, which table it is."""
+        value = self._take(key, list, message("error.plan.must_be_tables", key=key))
         if not value:
-            self.wrong(key, "is missing or empty")
+            self.wrong(key, message("error.plan.must_not_be_empty"))
         if len(value) > most:
-            self.wrong(key, f"has more than {most} entries")
-        return [_Table(one, f"{what} {number}") for number, one in enumerate(value, start=1)]
+            self.wrong(key, message("error.plan.too_many_entries", most=most))
+        return [_Table(one, where(number)) for number, one in enumerate(value, start=1)]
 
-    def end(self) -> None:
+    def end(self, table: Message) -> None:
+        """Require that no key is left; `table` begins the sentence that refuses it."""
         if self._left:
-            key = min(self._left)
+            key, known = min(self._left), ", ".join(sorted(self._known))
             near = difflib.get_close_matches(key, self._known, n=1)
-            hint = f"; did you mean `{near[0]}`?" if near else f". It knows: {', '.join(sorted(self._known))}."
-            raise PlanInvalid(f"{self.where[0].upper()}{self.where[1:]} has no key `{key[:40]}`{hint}", key=key[:40])
+            key = key[:40]
+            if near:
+                raise PlanInvalid(message("error.plan.key_near", table=table, key=key, near=near[0]), key=key)
+            raise PlanInvalid(message("error.plan.key_unknown", table=table, key=key, known=known), key=key)
 
 
 def _plan(table: _Table, toml: str) -> CoursePlan:
     table.whole("format", FORMAT, FORMAT)
     plan = CoursePlan(
         title=table.text("title", most=200),
-        sittings=tuple(map(_sitting, table.tables("sittings", "sitting", MAX_BLOCKS))),
+        sittings=tuple(map(_sitting, table.tables("sittings", MAX_BLOCKS, _at_sitting))),
         seed=table.whole("seed", 0, MAX_SEED, 1),
         mask="oval" if table.choice("mask", get_args(Mask), "oval") == "oval" else "none",
         colour=table.flag("colour", True),
@@ -253,40 +258,51 @@ def _plan(table: _Table, toml: str) -> CoursePlan:
         notice=table.text("notice", ""),
         toml=toml,
     )
-    table.end()
+    table.end(message("error.plan.the_plan"))
     if len(plan.blocks) > MAX_BLOCKS:
-        raise PlanInvalid(f"The plan has more than {MAX_BLOCKS} blocks.", limit=str(MAX_BLOCKS))
-    _require_unique([one.name for one in plan.sittings], "sittings of the name")
-    _require_unique([block.block_id for block in plan.blocks], "blocks of the id")
+        raise PlanInvalid(message("error.plan.too_many_blocks", most=MAX_BLOCKS), limit=str(MAX_BLOCKS))
+    if name := _repeated(one.name for one in plan.sittings):
+        raise PlanInvalid(message("error.plan.sittings_of_name", name=name))
+    if name := _repeated(block.block_id for block in plan.blocks):
+        raise PlanInvalid(message("error.plan.blocks_of_id", name=name))
     plan = _with_forms(plan)
     if sum(block.shown for block in plan.blocks) > MAX_TRIALS:
-        raise PlanInvalid(f"The plan has more than {MAX_TRIALS} trials of one trainee.", limit=str(MAX_TRIALS))
+        raise PlanInvalid(message("error.plan.too_many_trials", most=MAX_TRIALS), limit=str(MAX_TRIALS))
     return plan
+
+
+def _at_sitting(number: int) -> Message:
+    return message("error.plan.at_sitting_number", number=number)
 
 
 def _sitting(table: _Table) -> SittingPlan:
     name = table.name("name")
-    table.where = f"the sitting `{name}`"
+    table.where = message("error.plan.at_sitting", name=name)
+
+    def at_block(number: int) -> Message:
+        return message("error.plan.at_block_number", name=name, number=number)
+
     sitting = SittingPlan(
         name=name,
         title=table.text("title", name, most=200),
-        blocks=tuple(map(_block, table.tables("blocks", f"the sitting `{name}`, block", MAX_BLOCKS))),
+        blocks=tuple(map(_block, table.tables("blocks", MAX_BLOCKS, at_block))),
     )
-    table.end()
+    table.end(message("error.plan.the_sitting", name=name))
     return sitting
 
 
 def _block(table: _Table) -> BlockPlan:
     block_id = table.name("id")
-    table.where = f"the block `{block_id}`"
+    table.where = message("error.plan.at_block", name=block_id)
     word = table.text("exercise", most=40)
     try:
         exercise = ExerciseKind(word)
     except ValueError:
         near = difflib.get_close_matches(word, list(ExerciseKind), n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        hint = message("error.plan.exercise_near", near=near[0]) if near else ""
+        known = ", ".join(ExerciseKind)
         raise UnknownExercise(
-            f"In {table.where}, `exercise` is none of {', '.join(ExerciseKind)}.{hint}", block=block_id
+            message("error.plan.exercise_unknown", where=table.where, known=known, hint=hint), block=block_id
         ) from None
     adaptive = exercise == ExerciseKind.VERIFICATION and table.flag("adaptive", False)
     counts = {
@@ -313,28 +329,27 @@ def _block(table: _Table) -> BlockPlan:
         block = replace(block, **{key: count})  # type: ignore[arg-type]  # each key is a field of numbers
     if adaptive:
         block = replace(block, trials=table.whole("trials", 1, block.items))
-    table.end()
+    table.end(message("error.plan.the_block", name=block_id))
     _require_consistent(block, table)
     return block
 
 
 def _require_consistent(block: BlockPlan, table: _Table) -> None:
     if block.exercise != ExerciseKind.BLIND and not block.items:
-        raise PlanInvalid(f"In {table.where} there is nothing to do: {', '.join(_COUNTS[block.exercise])} are 0.")
+        keys = ", ".join(_COUNTS[block.exercise])
+        raise PlanInvalid(message("error.plan.nothing_to_do", where=table.where, keys=keys))
     if block.wrong > block.items:
-        table.wrong("wrong", "is more than there are trials")
+        table.wrong("wrong", message("error.plan.more_than_trials"))
     if bool(block.equated) != bool(block.occasion):
-        table.wrong("equated", f"and `occasion` ({', '.join(OCCASIONS)}) come together")
+        table.wrong("equated", message("error.plan.equated_and_occasion", occasions=", ".join(OCCASIONS)))
     if block.equated and block.adaptive:
-        table.wrong("equated", "cannot be: an adaptive block chooses its items, so that its forms differ anyway")
+        table.wrong("equated", message("error.plan.equated_and_adaptive"))
     if block.occasion and block.feedback:
-        table.wrong("feedback", "must be false: a test that tells what was right teaches, and measures no more")
+        table.wrong("feedback", message("error.plan.test_with_feedback"))
 
 
-def _require_unique(names: list[str], what: str) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise PlanInvalid(f"The plan has several {what} `{name}`.")
+def _repeated(names: Iterable[str]) -> str | None:
+    return next((name for name, times in Counter(names).items() if times > 1), None)
 
 
 def _with_forms(plan: CoursePlan) -> CoursePlan:
@@ -348,12 +363,9 @@ def _with_forms(plan: CoursePlan) -> CoursePlan:
         if block.verifies:
             first = by_id.get(block.verifies)
             if first is None or first.exercise != ExerciseKind.VERIFICATION or first.adaptive or first.equated:
-                raise PlanInvalid(
-                    f"In the block `{block.block_id}`, `verifies` names no plain verification, neither adaptive nor "
-                    "equated."
-                )
+                raise PlanInvalid(message("error.plan.verifies_unfit", block_id=block.block_id))
             if position[block.block_id] < position[block.verifies]:
-                raise PlanInvalid(f"The block `{block.block_id}` comes before the one that it verifies.")
+                raise PlanInvalid(message("error.plan.verifies_later", block_id=block.block_id))
             forms = (f"{block.verifies}-1", f"{block.verifies}-0")  # each half verifies what the other has judged
             return replace(block, same=first.same, different=first.different, forms=forms)
         if block.block_id in verified:
@@ -372,7 +384,8 @@ def _with_forms(plan: CoursePlan) -> CoursePlan:
     )
     plan = replace(plan, sittings=sittings)
     for group in (0, 1):  # but for a verification and what it verifies, so that no face comes twice
-        _require_unique([block.forms[group] for block in plan.blocks], "blocks that show the form")
+        if name := _repeated(block.forms[group] for block in plan.blocks):
+            raise PlanInvalid(message("error.plan.blocks_of_form", name=name))
     return plan
 
 
@@ -385,9 +398,9 @@ def _equated_sets(plan: CoursePlan) -> dict[str, list[Occasion]]:
     for name, blocks in sets.items():
         occasions = [block.occasion for block in blocks]
         if len(set(occasions)) != len(occasions):
-            raise PlanInvalid(f"The equated set `{name}` has two blocks of one occasion.")
+            raise PlanInvalid(message("error.plan.equated_twice", name=name))
         if len({(b.exercise, b.same, b.different, b.trials, b.size, b.present, b.absent) for b in blocks}) > 1:
-            raise PlanInvalid(f"The blocks of the equated set `{name}` differ in their exercise or their numbers.")
+            raise PlanInvalid(message("error.plan.equated_unlike", name=name))
         if blocks[0].exercise not in (ExerciseKind.VERIFICATION, ExerciseKind.TRIAD):
-            raise PlanInvalid(f"The equated set `{name}` is of an exercise other than verification and triad.")
+            raise PlanInvalid(message("error.plan.equated_exercise", name=name))
     return {name: [one for one in OCCASIONS if one in {b.occasion for b in blocks}] for name, blocks in sets.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from importlib import resources
 
+from fr_locales.messages import message
 from fr_training.errors import UnknownPlan
 
 _FOLDER = resources.files("fr_training") / "course_plans"
@@ -21,6 +22,7 @@ def plan_text(name: str) -> str:
     names = plan_names()
     if name not in names:
         near = get_close_matches(name, names, n=1)
-        hint = f" Did you mean {near[0]}?" if near else f" Those that there are: {', '.join(names)}."
-        raise UnknownPlan(f"No plan of that name comes with FR Core.{hint}")
+        if near:
+            raise UnknownPlan(message("error.plan.no_plan_but_near", near=near[0]))
+        raise UnknownPlan(message("error.plan.no_plan", names=", ".join(names)))
     return (_FOLDER / f"{name}{_SUFFIX}").read_text(encoding="utf-8")

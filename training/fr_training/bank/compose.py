@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fr_locales.messages import message
 from fr_training.bank.labels import Index
 from fr_training.bank.lists import Matcher, Probes, draft_absent, draft_present, enrolled, list_items, others_of_lists
 from fr_training.bank.manifest import Shown, course_sha256, manifest_of, own_probe_id, sha256_of
@@ -139,7 +140,7 @@ def _mated(bench: Workbench, pairs: Sequence[FormSet], lists: Sequence[FormSet])
         mated += [person for people in present.values() for person in people.tolist()]
         bench.release(mated)
         if barred.all() or (bench.free & prepared.two & ~bench.for_triads & ~bench.barred).sum() < len(mated):
-            raise too_few_alike(int(missing.max()), "the pairs and lists")
+            raise too_few_alike(int(missing.max()), message("error.bank.the_pairs_and_lists"))
 
 
 def _gallery(bench: Workbench, gallery: Index, lists: Mapping[str, Sequence[Item]], own: int) -> Mapping[int, int]:

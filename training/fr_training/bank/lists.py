@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from fr_locales.messages import message
 from fr_training.bank.difficulty import spread
 from fr_training.bank.labels import Index
 from fr_training.bank.manifest import Shown
@@ -102,7 +103,7 @@ def _absent(bench: Workbench, one: FormSet, present: Mapping[str, Index]) -> Ind
     for number in np.unique(prepared.conditions):
         groups = np.unique(prepared.group[prepared.conditions == number])
         missing = int(wanted[groups].sum()) - int((prepared.conditions[chosen[:, 0]] == number).sum())
-        own = bench.others_so_shown(int(number), missing * forms, "the candidate lists")
+        own = bench.others_so_shown(int(number), missing * forms, message("error.bank.the_lists"))
         chosen = np.concatenate([chosen, _spread(bench, own, missing, forms, rng)])
     return chosen
 
@@ -171,7 +172,7 @@ def _foils(
     condition = prepared.second[person].condition
     fitting = {number: one for number, one in left.items() if prepared.second[one].condition == condition}
     if len(fitting) < wanted:
-        raise too_few_alike(wanted - len(fitting), "the candidate lists")
+        raise too_few_alike(wanted - len(fitting), message("error.bank.the_lists"))
     if not wanted:
         return []
     with_two = {number: one for number, one in fitting.items() if prepared.two[one]}

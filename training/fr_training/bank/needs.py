@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fr_locales.messages import message
 from fr_training.errors import TooFewPeople
 from fr_training.plan import PAIRS, BlockPlan, CoursePlan
 from fr_training.prompts import ExerciseKind
-
-_ORDERED = (
-    " In one data set the photos of all people seem to be in the same order, such as neutral first, then smiling; "
-    "so their order counts as their condition. If they are not, name the condition of each photo in `conditions.csv`."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +87,29 @@ def require_enough(plan: CoursePlan, there: Available, aside: int = 0, *, ordere
     people's photos counts as their condition, because it is visible in them.
     """
     wanted = needs(plan)
-    people, with_two = there.people, there.with_two_photos
     missing = there.missing(wanted)
     alike = wanted.people_with_two_alike
     if missing and missing == alike - there.with_two_alike:
         raise TooFewPeople(
-            f"The triads of the plan need {alike} people with two photos of one condition, such as one expression; the "
-            f"data sets hold {there.with_two_alike}. Photos of different conditions would give away which photo is the "
-            f"odd one.{_ORDERED if ordered else ''} Show pairs instead of triads, or add a data set with such photos.",
+            message(
+                "error.bank.people_for_triads",
+                alike=alike,
+                held=there.with_two_alike,
+                ordered=message("error.bank.order_is_condition") if ordered else "",
+            ),
             missing=str(missing),
         )
     if missing:
-        told = f" Not counted: {aside} whose two photos are set aside after earlier courses." if aside else ""
         raise TooFewPeople(
-            f"The plan shows {wanted.people} people, of whom {wanted.people_with_two_photos} need two photos; the data "
-            f"sets hold {people} and {with_two}: {missing} are missing.{told}",
+            message(
+                "error.bank.people_for_plan",
+                people=wanted.people,
+                with_two=wanted.people_with_two_photos,
+                held=there.people,
+                held_with_two=there.with_two_photos,
+                missing=missing,
+                not_counted=message("error.bank.people_set_aside", aside=aside) if aside else "",
+            ),
             people=str(wanted.people),
             with_two_photos=str(wanted.people_with_two_photos),
             missing=str(missing),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fr_core.scoring.checks import F64
+from fr_locales.messages import message
 from fr_training.bank.difficulty import equated, spread
 from fr_training.bank.impostors import paired
 from fr_training.bank.labels import Index
@@ -87,7 +88,7 @@ def draft_different(bench: Workbench, sets: Sequence[FormSet], same: Drafts) -> 
             for one in sets
         }
         wanted = sum(counts[one.key] * len(one.forms) for one in sets)
-        left = _paired(bench, bench.others_so_shown(int(number), 2 * wanted, "the pairs of two people"), wanted)
+        left = _paired(bench, bench.others_so_shown(int(number), 2 * wanted, message("error.bank.the_pairs")), wanted)
         for one in sets:
             left = _deal(bench, one, counts[one.key], left, found[one.key])
     return found

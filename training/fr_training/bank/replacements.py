@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from fr_core.scoring.checks import F64
+from fr_locales.messages import message
 from fr_training.bank.impostors import nearest
 from fr_training.bank.labels import Index
 from fr_training.bank.pairs import Drafts, PairDraft, pair_draft
@@ -165,8 +166,4 @@ def _impostors(bench: Workbench, people: Index) -> _Impostors:
 
 
 def _lacking(missing: int) -> TooFewPeople:
-    return TooFewPeople(
-        "Items of the plan are set aside after earlier courses, and too few people of the data sets are left to make "
-        f"others: at least {missing} {'is' if missing == 1 else 'are'} missing.",
-        missing=str(missing),
-    )
+    return TooFewPeople(message("error.bank.people_for_replacements", count=missing), missing=str(missing))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fr_locales.messages import message
 from fr_training.bank.difficulty import equated, spread
 from fr_training.bank.impostors import Impostors, assigned
 from fr_training.bank.labels import Index
@@ -90,7 +91,7 @@ def _drafts(bench: Workbench, wanted: int, kept: int, one: FormSet) -> list[Tria
     others = bench.others(most, among)
     drafts = [triad_draft(bench, pair, rng) for pair in odd_ones(bench, twice, others)]
     if len(drafts) < wanted:
-        raise too_few_alike(wanted - len(drafts), "the triads")
+        raise too_few_alike(wanted - len(drafts), message("error.bank.the_triads"))
     return drafts
 
 

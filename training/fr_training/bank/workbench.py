@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fr_locales.messages import Message, message
 from fr_training.bank.difficulty import updated
 from fr_training.bank.labels import I32, Index, shared_labels
 from fr_training.bank.manifest import PictureBook, Shown, canonical, item_id_of
@@ -102,14 +103,9 @@ def quota(wanted: int, mated: Sequence[int], people: Index, group: I32) -> Index
     return whole
 
 
-def too_few_alike(missing: int, what: str) -> TooFewPeople:
+def too_few_alike(missing: int, what: Message) -> TooFewPeople:
     """The error for an exercise, such as "the triads", that lacks at least so many people with the right conditions."""
-    return TooFewPeople(
-        f"The data sets have too few photos of the right conditions, such as expressions, for {what} of the plan: at "
-        f"least {missing} {'person is' if missing == 1 else 'people are'} missing. Without them the condition of a "
-        "photo would give the answer away.",
-        missing=str(missing),
-    )
+    return TooFewPeople(message("error.bank.people_alike", what=what, count=missing), missing=str(missing))
 
 
 @dataclass(slots=True)
@@ -175,7 +171,7 @@ class Workbench:
             chosen |= own & liked if (own & liked).sum() >= OVERSUPPLY * slots else own
         return subset(chosen)
 
-    def others_so_shown(self, conditions: int, slots: int, what: str) -> Index:
+    def others_so_shown(self, conditions: int, slots: int, what: Message) -> Index:
         """i64[k]: as `others`, of people whose photos have a pair of conditions, by its number in the prepared pool.
 
         Raises `TooFewPeople` where fewer than `slots` are free; `what` needs them, such as "the triads".

@@ -12,6 +12,7 @@ from fr_core.engine import Engine
 from fr_core.runtime.ticket import current_ticket
 from fr_datasets.errors import DatasetUnreadable, read_photo
 from fr_evaluation.photos import in_threads
+from fr_locales.messages import message
 from fr_training.bank.compose import compose
 from fr_training.bank.lists import Matcher
 from fr_training.bank.manifest import Shown
@@ -150,7 +151,7 @@ def _pictures(
         source = gathered.sources[shown.photo.number]
         data = read_photo(source.path, engine.pipeline.image_limits.max_bytes)
         if hashlib.sha256(data).hexdigest() != source.sha256:
-            raise DatasetUnreadable(f"The photo {source.path} has changed while the course was made.")
+            raise DatasetUnreadable(message("error.build.photo_changed", path=str(source.path)))
         pixels = engine.pipeline.decode(data).pixels
         return jpeg(render(pixels, source.landmarks, plan.mask, shown.degraded, shown.strength, colour=plan.colour))
 

@@ -19,6 +19,7 @@ from fr_datasets.manifests import load_manifest
 from fr_datasets.values import Person
 from fr_evaluation.identification.run import PEOPLE_READERS
 from fr_evaluation.photos import EmbeddedPhoto, in_threads, most_central
+from fr_locales.messages import message
 from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto
 
 # Why a photo was left out.
@@ -63,13 +64,13 @@ def read_named_people(name: str, root: Path) -> NamedPeople:
     """
     if name not in PEOPLE_READERS:
         load_manifest(name)  # raises for a name of no set
-        raise DatasetUnknown(f"The data set {name} names no people; those that do are {', '.join(PEOPLE_READERS)}.")
+        raise DatasetUnknown(message("error.build.no_named_people", name=name, names=", ".join(PEOPLE_READERS)))
     with of_dataset(name):
         read = PEOPLE_READERS[name](root)
         wrong = label_errors(name)
         people, count = _without(read.people, wrong)
         if not people:
-            raise DatasetError(f"The data set {name} holds only photos whose labels are known to be wrong.")
+            raise DatasetError(message("error.build.only_wrong_labels", name=name))
     return NamedPeople(name, read.terms, people, count)
 
 
@@ -95,15 +96,14 @@ def label_errors(name: str) -> LabelErrors:
 def require_different_people(names: Sequence[str]) -> None:
     """Raise `InvalidField` where no data set is named, one is named twice, or two hold the same people."""
     if not names:
-        raise InvalidField("A course is made of at least one data set.", field="datasets")
+        raise InvalidField(message("error.build.no_dataset"), field="datasets")
     for name, times in Counter(names).items():
         if times > 1:
-            raise InvalidField(f"The data set {name} is named twice.", field="datasets")
+            raise InvalidField(message("error.build.dataset_twice", name=name), field="datasets")
     for same in _SAME_PEOPLE:
         named = sorted(same.intersection(names))
         if len(named) > 1:
-            what = f"The data sets {' and '.join(named)} hold the same people: name one of them."
-            raise InvalidField(what, field="datasets")
+            raise InvalidField(message("error.build.same_people", named=" and ".join(named)), field="datasets")
 
 
 def identities_of(numbers: Mapping[tuple[str, str], int]) -> dict[str, int]:

@@ -77,10 +77,11 @@ def require_answer(steps: Sequence[Step], step: Step, answer: Answer, choices: S
     """
     given = answer.given
     if step not in steps or not isinstance(given, _GIVEN[step]):
-        raise WrongStep("The answer is one to another step of a trial.", step=step)
+        raise WrongStep(message("error.answer.of_other_step"), step=step)
     if answer.difficulty is not None and answer.difficulty not in DIFFICULTIES:
         raise InvalidRating(
-            f"A difficulty is a whole number from {DIFFICULTIES[0]} to {DIFFICULTIES[-1]}.", field="difficulty"
+            message("error.answer.difficulty_range", low=DIFFICULTIES[0], high=DIFFICULTIES[-1]),
+            field="difficulty",
         )
     _require_given(given, choices)
 
@@ -90,7 +91,7 @@ def _require_given(given: Given, choices: Sequence[str]) -> None:
         case PairRating():
             _require_rating(given.rating, "rating")
             if given.p_same is not None and not 0.0 <= given.p_same <= 1.0:  # so that NaN is refused
-                raise InvalidRating("A probability is a number from 0 to 1.", field="p_same")
+                raise InvalidRating(message("error.answer.probability_range"), field="p_same")
         case OddOneOut():
             _require_picture(given.picture_id, choices, "odd_picture_id")
         case Notes():
@@ -101,54 +102,52 @@ def _require_given(given: Given, choices: Sequence[str]) -> None:
             _require_list_decision(given, choices)
         case Triage():
             if given.usability == Usability.USABLE and given.reasons:
-                raise InvalidField("A usable photo has no reasons against it, but some were sent.", field="reasons")
+                raise InvalidField(message("error.answer.reasons_unasked"), field="reasons")
             if given.usability != Usability.USABLE and not given.reasons:
-                raise MissingField("A photo of limited use, or of none, needs a reason.", field="reasons")
+                raise MissingField(message("error.answer.reasons_missing"), field="reasons")
         case ProbeSent():
             if not _SHA256.fullmatch(given.image_sha256):
-                raise InvalidField("The hash of the photo is not one of 64 hexadecimal digits.", field="image_sha256")
+                raise InvalidField(message("error.answer.no_sha256"), field="image_sha256")
         case _:
             assert_never(given)
 
 
 def _require_rating(rating: int, field: str) -> None:
     if rating not in RATINGS:
-        raise InvalidRating("The rating is none that there is.", field=field)
+        raise InvalidRating(message("error.answer.no_such_rating"), field=field)
 
 
 def _require_picture(picture_id: str, choices: Sequence[str], field: str) -> None:
     if picture_id not in choices:
-        raise InvalidRating("The picture is none that can be chosen in this trial.", field=field)
+        raise InvalidRating(message("error.answer.no_such_picture"), field=field)
 
 
 def _require_notes(text: str) -> None:
     if not text.strip():
-        raise MissingField("The notes are empty.", field="notes")
+        raise MissingField(message("error.answer.notes_empty"), field="notes")
     if len(text) > MAX_NOTES:
-        raise InvalidField(f"The notes have more than {MAX_NOTES} characters.", field="notes", limit=str(MAX_NOTES))
+        raise InvalidField(message("error.answer.notes_too_long", most=MAX_NOTES), field="notes", limit=str(MAX_NOTES))
     # A lone surrogate (Cs) cannot be written as UTF-8.
     if any(unicodedata.category(one) in ("Cc", "Cs") and one not in "\n\t" for one in text):
-        raise InvalidField("The notes hold control characters other than line breaks and tabs.", field="notes")
+        raise InvalidField(message("error.answer.notes_unprintable"), field="notes")
 
 
 def _require_observations(observations: Sequence[Observation]) -> None:
     left = {component.component_id for component in COMPONENTS}
     for one in observations:
         if one.component_id not in left:
-            raise InvalidField("A component was not asked for, or is there twice.", field="observations")
+            raise InvalidField(message("error.answer.component_unasked"), field="observations")
         left.remove(one.component_id)
         seen = one.compared != Compared.NOT_VISIBLE
         if seen and one.similarity is None:
-            raise MissingField("A component that is visible has no similarity.", field="similarity")
+            raise MissingField(message("error.answer.similarity_missing"), field="similarity")
         if not seen and one.similarity is not None:
-            raise InvalidField(
-                "A component that is not visible has no similarity, but one was sent.", field="similarity"
-            )
+            raise InvalidField(message("error.answer.similarity_unasked"), field="similarity")
         if one.similarity is not None and one.similarity not in range(MAX_SIMILARITY + 1):
-            raise InvalidRating(f"A similarity is a whole number from 0 to {MAX_SIMILARITY}.", field="similarity")
+            raise InvalidRating(message("error.answer.similarity_range", most=MAX_SIMILARITY), field="similarity")
     if left:
         raise MissingField(
-            f"{len(left)} of {len(COMPONENTS)} components were not compared, among them `{min(left)}`.",
+            message("error.answer.components_missing", missing=len(left), total=len(COMPONENTS), first=min(left)),
             field="observations",
         )
 
@@ -156,13 +155,15 @@ def _require_observations(observations: Sequence[Observation]) -> None:
 def _require_list_decision(given: ListDecision, candidates: Sequence[str]) -> None:
     if given.choice == ListChoice.CANDIDATE:
         if given.picture_id is None:
-            raise MissingField("A candidate was decided on, but not which.", field="picture_id")
+            raise MissingField(message("error.answer.candidate_missing"), field="picture_id")
         _require_picture(given.picture_id, candidates, "picture_id")
     elif given.picture_id is not None:
-        raise InvalidField("A candidate is named, but the decision is for none.", field="picture_id")
+        raise InvalidField(message("error.answer.candidate_unasked"), field="picture_id")
     for picture_id, rating in given.ratings.items():
         _require_picture(picture_id, candidates, "ratings")
         _require_rating(rating, "ratings")
     missing = sum(picture_id not in given.ratings for picture_id in candidates)
     if missing:
-        raise MissingField(f"{missing} of {len(candidates)} candidates have no rating.", field="ratings")
+        raise MissingField(
+            message("error.answer.ratings_missing", missing=missing, total=len(candidates)), field="ratings"
+        )

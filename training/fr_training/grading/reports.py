@@ -50,7 +50,7 @@ def trainee_figures(
         NothingToReport: there is no result of the trainee.
     """
     if not results:
-        raise NothingToReport("The trainee was shown no trial yet.")
+        raise NothingToReport(message("error.report.trainee_without_trial"))
     trainee = results[0].trainee_id
     everybody = dict(sorted({**cohort, trainee: results}.items()))  # who is named when draws nothing else
     mine = {one.form for one in plain_pairs(results)}
@@ -94,7 +94,7 @@ def cohort_figures(course: Course, results: Mapping[str, Sequence[Result]]) -> C
     """
     shown = {trainee: some for trainee, some in sorted(results.items()) if some}
     if not shown:
-        raise NothingToReport("No trainee was shown a trial yet.")
+        raise NothingToReport(message("error.report.cohort_without_trial"))
     pooled = list(chain.from_iterable(shown.values()))
     known: Known = {}
     rows = tuple(_row(trainee, some, known) for trainee, some in shown.items())

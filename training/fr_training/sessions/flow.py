@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fr_core.errors import InvalidField
+from fr_locales.messages import message
 from fr_training.answers import Answer
 from fr_training.courses import Course
 from fr_training.errors import BlockExpired, DecisionLocked, SessionFinished, SessionPaused, UnknownTrial, WrongStep
@@ -23,7 +24,7 @@ def find_trial(session: Session, trial_id: str) -> Trial:
     for trial in reversed(session.trials):
         if trial.trial_id == trial_id:
             return trial
-    raise UnknownTrial("The session has shown no trial of that id.")
+    raise UnknownTrial(message("error.session.no_trial"))
 
 
 def answers_until(trial: Trial, step: Step, answer: Answer) -> int | None:
@@ -34,7 +35,7 @@ def answers_until(trial: Trial, step: Step, answer: Answer) -> int | None:
     for count, locked in enumerate(trial.locked, start=1):
         if locked.step == step:
             if locked.answer != answer:
-                raise DecisionLocked("That step of the trial was answered before, and differently.", step=step.value)
+                raise DecisionLocked(message("error.session.answered_before"), step=step.value)
             return count
     return None
 
@@ -46,19 +47,19 @@ def require_turn(course: Course, session: Session, trial: Trial, step: Step, now
     `SessionFinished` or `SessionPaused`.
     """
     if trial.done:
-        raise WrongStep("The trial is done, and has no such step.", step=step.value)
+        raise WrongStep(message("error.session.trial_done"), step=step.value)
     if session.finished_ms is not None:
-        raise SessionFinished("The session is finished.")
+        raise SessionFinished(message("error.session.finished"))
     block = block_of(course, session, trial.block_id)
     if trial is not open_trial(session):
-        raise BlockExpired(f"The block `{block.block_id}` is over.", block=block.block_id)
+        raise BlockExpired(message("error.session.block_over", block_id=block.block_id), block=block.block_id)
     if session.paused_ms is not None:
-        raise SessionPaused("The session is paused.")
+        raise SessionPaused(message("error.session.paused"))
     if left_ms(session, block, now_ms) == 0:
-        raise BlockExpired(f"The time of the block `{block.block_id}` is over.", block=block.block_id)
+        raise BlockExpired(message("error.session.block_time_over", block_id=block.block_id), block=block.block_id)
     waits = exercise_of(block.exercise).steps[len(trial.locked)]
     if step != waits:
-        raise WrongStep(f"The trial waits for the step {waits.value}.", step=waits.value)
+        raise WrongStep(message("error.session.other_step", waits=waits.value), step=waits.value)
 
 
 def new_session(
@@ -93,14 +94,14 @@ def show(
     if session.finished_ms is not None:
         return session, over(course, session)
     if session.paused_ms is not None:
-        raise SessionPaused("The session is paused.")
+        raise SessionPaused(message("error.session.paused"))
     session = _closed(course, clock.adjusted(session, now_ms), now_ms)
     if session.finished_ms is not None:
         return session, over(course, session)
     blocks = sitting_of(course, session.sitting).blocks
     block = blocks[session.block]
     if begin_block and begin_block not in [one.block_id for one in blocks[: session.block + 1]]:
-        raise InvalidField(f"`begin_block` is not the next block, `{block.block_id}`.", field="begin_block")
+        raise InvalidField(message("error.session.not_next_block", block_id=block.block_id), field="begin_block")
     if session.block_started_ms is None:
         if begin_block != block.block_id:
             return session, ShowBlock(block, session.block + 1, len(blocks))
@@ -137,7 +138,7 @@ def lock(
         return session, locked_step(course, session, trial, before, now_ms)
     require_turn(course, session, trial, step, now_ms)
     if own is None and step == Step.SEND_PROBE:
-        raise WrongStep("The trial waits for a photo, which is sent with SubmitProbe.", step=step.value)
+        raise WrongStep(message("error.session.waits_for_photo"), step=step.value)
     exercise = exercise_of(block_of(course, session, trial.block_id).exercise)
     exercise.check(step, answer, picture_ids(session.secret, trial.ordinal, len(trial.order)))
     session = adjusted(session, now_ms)
@@ -158,14 +159,14 @@ def lock(
 def pause(session: Session, now_ms: int) -> Session:
     """Stop the time; one that is stopped already stays as it is. Raises `SessionFinished`."""
     if session.finished_ms is not None:
-        raise SessionFinished("The session is finished.")
+        raise SessionFinished(message("error.session.finished"))
     return clock.paused(session, now_ms)
 
 
 def resume(session: Session, now_ms: int) -> Session:
     """Let the time go on, the limit of the block included, where it is stopped. Raises `SessionFinished`."""
     if session.finished_ms is not None:
-        raise SessionFinished("The session is finished.")
+        raise SessionFinished(message("error.session.finished"))
     return clock.resumed(session, now_ms)
 
 

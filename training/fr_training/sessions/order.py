@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fr_locales.messages import message
 from fr_training.courses import Course, Form, Item
 from fr_training.errors import UnknownSitting
 from fr_training.exercises import exercise_of
@@ -112,7 +113,7 @@ def sitting_of(course: Course, name: str) -> SittingPlan:
     """The sitting of a name; raises `UnknownSitting` where the course has none of that name."""
     sitting = next((one for one in course.plan.sittings if one.name == name), None)
     if sitting is None:
-        raise UnknownSitting("The course has no sitting of that name.")
+        raise UnknownSitting(message("error.session.no_sitting"))
     return sitting
 
 

@@ -14,6 +14,7 @@ from statistics import NormalDist
 import numpy as np
 
 from fr_core.types import ModelId
+from fr_locales.messages import message
 from fr_training.answers import Answer, ProbeSent, Usability
 from fr_training.bank.manifest import ITEM_ID_DIGITS, course_sha256
 from fr_training.bank.triage import DEGRADATIONS
@@ -257,7 +258,7 @@ class StoreOracle:
         course = self._store.course(session.course_id)
         trial = find_trial(session, trial_id)
         if trial.done:
-            raise UnknownTrial("The trial waits for no answer any more.")
+            raise UnknownTrial(message("error.session.no_answer_needed"))
         show = show_trial(course, session, trial, trial.shown_ms)
         return Told(show, key_of(course, trial), item_of(course, trial).b)
 

@@ -14,6 +14,7 @@ from sys import intern
 from typing import Any
 
 from fr_core.errors import StoreCorrupt
+from fr_locales.messages import message
 from fr_training.answers import (
     Answer,
     Compared,
@@ -68,7 +69,7 @@ def reading(what: str) -> Iterator[None]:
         yield
     # None of these carries more than a field of the row; it was authenticated, so that a defect wrote it.
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreCorrupt("What the store holds cannot be read.", check=what) from error
+        raise StoreCorrupt(message("error.store.unreadable"), check=what) from error
 
 
 def dump(value: object) -> bytes:

@@ -12,6 +12,7 @@ from fr_core.storage.schema import next_of
 from fr_core.storage.store import Clearing
 from fr_core.storage.vault import DataKey, Vault
 from fr_core.storage.writer import Writer
+from fr_locales.messages import message
 from fr_training.errors import UnknownCohort, UnknownTrainee
 from fr_training.store.caches import Recent
 from fr_training.store.codes import new_code, new_pseudonym, typed_code
@@ -264,7 +265,7 @@ def _trainee(vault: Vault, row: Row) -> Trainee:
     trainee_id, cohort_id, number, cohort_no, code_mac, mac = row
     vault.require_mac("trainee", (trainee_id, cohort_no, number, code_mac), mac)
     if number < 0:
-        raise StoreCorrupt("A trainee has a number that nobody has.", check="trainee")
+        raise StoreCorrupt(message("error.store.trainee_number"), check="trainee")
     return Trainee(trainee_id, cohort_id, number % 2, number)
 
 
@@ -275,13 +276,15 @@ def _bound(cohort_no: int, cohort_id: str, course_no: int, created_ms: int, expi
 def _require_count(trainees: int) -> None:
     if not 1 <= trainees <= MAX_TRAINEES:
         raise InvalidField(
-            f"1 to {MAX_TRAINEES} trainees are enrolled at once.", field="trainees", limit=str(MAX_TRAINEES)
+            message("error.store.trainees_at_once", most=MAX_TRAINEES),
+            field="trainees",
+            limit=str(MAX_TRAINEES),
         )
 
 
 def _unknown_cohort() -> UnknownCohort:
-    return UnknownCohort("There is no cohort of that id.")
+    return UnknownCohort(message("error.store.no_cohort"))
 
 
 def _unknown_trainee() -> UnknownTrainee:
-    return UnknownTrainee("There is no trainee of that id, or with that code.")
+    return UnknownTrainee(message("error.store.no_trainee_or_code"))

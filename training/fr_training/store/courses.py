@@ -15,6 +15,7 @@ from fr_core.storage.protocol import Database, Row, Statements
 from fr_core.storage.store import Clearing
 from fr_core.storage.vault import DataKey, Vault
 from fr_core.storage.writer import Writer
+from fr_locales.messages import message
 from fr_training.courses import Course
 from fr_training.errors import UnknownCourse
 from fr_training.store.caches import Pictures, Recent
@@ -176,7 +177,7 @@ class Courses:
             items = chain.from_iterable(form.items for form in known.course.forms.values())
             shown = chain.from_iterable(item.photos for item in items)
             if not {*gallery.values(), *shown} <= set(numbers):
-                raise StoreCorrupt("A picture of a course was taken out.", check="pictures")
+                raise StoreCorrupt(message("error.store.picture_gone"), check="pictures")
             for number in numbers:  # one after the other: all at once may not fit into memory
                 row = now.row(_PICTURE, known.course_no, number)
                 assert row is not None
@@ -218,7 +219,7 @@ class Courses:
         sql = f"SELECT course_no FROM courses WHERE course_id = ? AND state = {READY}"
         row = now.row(sql, course_id)
         if row is None:
-            raise UnknownCourse("There is no course of that id.")
+            raise UnknownCourse(message("error.store.no_course"))
         return self.of_number(now, row[0])
 
     def of_number(self, now: Statements, course_no: int) -> Known:
@@ -243,7 +244,7 @@ def _read(now: Statements, course_no: int) -> Known:
     sql = "SELECT course_id, created_ms, wrapped_key, sealed FROM courses WHERE course_no = ?"
     row = now.row(sql, course_no)
     if row is None:
-        raise UnknownCourse("There is no course of that id.")
+        raise UnknownCourse(message("error.store.no_course"))
     course_id, created_ms, wrapped, sealed = row
     key = now.vault.key(Owner.COURSE, course_no, wrapped)
     data = key.open(sealed, SCHEMA.bound("courses", course_no, course_id, created_ms), "course")
@@ -311,7 +312,7 @@ def _person(tx: Transaction, known: Known, identity: str) -> int:
         person = None if row is None else _opened(known, "identities", mac, row[0])
         if person is not None:
             return person
-    raise InvalidField("The data sets of the course hold no person of that name or number.", field="identity")
+    raise InvalidField(message("error.store.no_person"), field="identity")
 
 
 def _sealed(known: Known, table: str, mac: bytes, person: int | None) -> bytes:

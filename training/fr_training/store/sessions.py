@@ -14,6 +14,7 @@ from fr_core.storage.audit.attribution import current_attribution
 from fr_core.storage.protocol import Database, Row, Statements
 from fr_core.storage.vault import DataKey
 from fr_core.storage.writer import Writer
+from fr_locales.messages import message
 from fr_training.courses import Course
 from fr_training.errors import UnknownSession, UnknownTrainee
 from fr_training.store.caches import Remembered
@@ -124,7 +125,7 @@ class Sessions:
             session = self._current(tx, row)
             course = self._courses.of_number(tx, row[2]).course
             if session.course_id != course.course_id:
-                raise StoreCorrupt("A stored session is of another course than its cohort.", check="course")
+                raise StoreCorrupt(message("error.store.other_course"), check="course")
             changed, result = change(course, session)
             if changed is not session:
                 self._write(tx, row, session, changed)
@@ -174,13 +175,13 @@ class Sessions:
     def _found(self, now: Statements, session_id: str) -> Row:
         row = now.row(_BY_MAC, now.vault.mac("session", (session_id,)), self._clock_ms())
         if row is None:
-            raise UnknownSession("There is no session of that id.")
+            raise UnknownSession(message("error.store.no_session"))
         return row
 
     def _numbers_of(self, now: Statements, trainee_id: str) -> Row:
         row = now.row(_TRAINEE, trainee_id, self._clock_ms())
         if row is None:
-            raise UnknownTrainee("There is no trainee of that id.")
+            raise UnknownTrainee(message("error.store.no_trainee"))
         return row
 
     def _current(self, now: Statements, row: Row) -> Session:
@@ -267,4 +268,4 @@ def _bound(session_no: int, cohort_no: int, trainee_no: int, sitting: str, mac: 
 
 
 def _incomplete() -> StoreCorrupt:
-    return StoreCorrupt("A stored session lacks trials, or has too many.", check="trials")
+    return StoreCorrupt(message("error.store.trials_amiss"), check="trials")

@@ -10,6 +10,7 @@ from typing import TypeVar
 from fr_core.errors import StoreCorrupt
 from fr_core.storage.database import Database
 from fr_core.storage.store import SharedStore
+from fr_locales.messages import message
 from fr_training.courses import Course
 from fr_training.errors import UnknownCohort, UnknownCourse
 from fr_training.store.cohorts import Cohorts
@@ -163,7 +164,7 @@ def require_sound(database: Database) -> None:
             for cohort_id in _ids(database, "cohort_id", "cohorts"):
                 store.changes_since(cohort_id, -1)
         except (UnknownCohort, UnknownCourse):
-            raise StoreCorrupt("A course was taken out of the training store.", check="courses") from None
+            raise StoreCorrupt(message("error.store.course_gone"), check="courses") from None
 
 
 def _ids(database: Database, column: str, table: str) -> list[str]:
