@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from fr_api.v1 import common_pb2
 from fr_core.errors import InvalidField
 from fr_core.gallery.values import GalleryInfo, GalleryUse
+from fr_locales.messages import message
 from fr_server.authz.audit_facts import learn_request
 from fr_server.authz.callers import calling, current_rule
 from fr_server.authz.record import OUTSIDE, CallRecord
@@ -26,9 +27,6 @@ from fr_trust.access.principal import Principal
 from fr_trust.access.roles import Role
 from fr_trust.casework.rules import require_reference
 from fr_trust.errors import NotPermitted, PurposeRequired
-
-# How the id of a principal begins -> the credential that has its roles.
-_CREDENTIALS = {"key": "the key has", "oidc": "the token has"}
 
 
 class Authorizer:
@@ -75,7 +73,7 @@ class Authorizer:
         record.searched = rule.counts_as_search
         if rule.variants:
             sent = {variant.field: request.HasField(variant.field) for variant in rule.variants}
-            require_role(principal, rule.roles_of(sent), "With these fields ")
+            require_role(principal, rule.roles_of(sent), with_fields=True)
         if principal.coarse:
             require_photos(rule, request)
         if rule.search_if and value_at(request, rule.search_if):
@@ -88,17 +86,26 @@ class Authorizer:
         return principal.coarse and ask_for_all(request)
 
 
-def require_role(principal: Principal, roles: Collection[Role], when: str = "") -> None:
+def require_role(principal: Principal, roles: Collection[Role], *, with_fields: bool = False) -> None:
     """Raise `NotPermitted` unless a principal has one of the roles; the sentence names both, which are no secrets.
 
-    `when` is the condition of the requirement, such as "With these fields "; "" = always.
+    `with_fields`: the fields that the request sets require it, not the call.
     """
     if principal.is_one_of(roles):
         return
-    this = f"{when}this" if when else "This"
-    needed = f"the role {_words(roles)}" if len(roles) == 1 else f"one of the roles {_words(roles)}"
-    own = _CREDENTIALS.get(principal.principal_id.partition(":")[0], "the caller has")
-    raise NotPermitted(f"{this} takes {needed}; {own} {_words(principal.roles)}.")
+    words, has = _words(roles), _words(principal.roles)
+    own = message("error.authz.caller_has", roles=has)
+    match principal.principal_id.partition(":")[0]:
+        case "key":
+            own = message("error.authz.key_has", roles=has)
+        case "oidc":
+            own = message("error.authz.token_has", roles=has)
+    needed = message("error.authz.one_role", role=words)
+    if len(roles) != 1:
+        needed = message("error.authz.one_of_roles", roles=words)
+    if with_fields:
+        raise NotPermitted(message("error.authz.fields_take_role", needed=needed, own=own))
+    raise NotPermitted(message("error.authz.takes_role", needed=needed, own=own))
 
 
 def _words(roles: Collection[Role]) -> str:

@@ -22,6 +22,7 @@ from fr_core.errors import (
 )
 from fr_core.gallery.store.gallery_store import is_under_key
 from fr_core.storage.keys import KeyEncryptionKey, command_of, key_beside, load_key
+from fr_locales.messages import message
 from fr_server.config import Config
 
 # Errors of a store or its key. Their messages contain no path, because callers must not learn paths.
@@ -41,7 +42,9 @@ def naming(path: Path | str) -> Iterator[None]:
 
 def named(error: FrError, path: Path | str) -> FrError:
     """Return the same error with the path in its sentence and its metadata (`file`)."""
-    return type(error)(f"{path}: {error.what}", **{**error.metadata, "file": str(path)})
+    return type(error)(
+        message("error.config.of_file", path=str(path), what=error.finding), **{**error.metadata, "file": str(path)}
+    )
 
 
 def data_folder(config: Config, environ: Mapping[str, str] = os.environ) -> Path:

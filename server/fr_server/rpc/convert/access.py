@@ -6,6 +6,7 @@ from google.protobuf import duration_pb2
 
 from fr_api.v1 import access_pb2 as pb
 from fr_core.errors import InvalidField
+from fr_locales.messages import message
 from fr_server.rpc.convert.common import NANOS_PER_S, by_name, timestamp_ms
 from fr_trust.access.budget import Budget
 from fr_trust.access.keys import DAY_MS, ApiKey, MadeKey, NewKey
@@ -25,7 +26,7 @@ def new_key(request: pb.CreateKeyRequest, default: Budget, key_days: int, not_af
     """
     unknown = [value for value in request.roles if value not in _BY_VALUE]
     if unknown:
-        raise InvalidField("`roles` contains a value that is not a role.", field="roles")
+        raise InvalidField(message("error.rpc.roles_holds_value_no"), field="roles")
     lifetime_ms = key_days * DAY_MS
     if request.HasField("lifetime"):
         lifetime_ms = _milliseconds(request.lifetime, "lifetime")
@@ -104,5 +105,5 @@ def _budget_message(budget: Budget) -> pb.Budget:
 
 def _milliseconds(sent: duration_pb2.Duration, field: str) -> int:
     if sent.seconds < 0 or not 0 <= sent.nanos < NANOS_PER_S:
-        raise InvalidField(f"`{field}` is not a duration of 0 or more.", field=field)
+        raise InvalidField(message("error.rpc.no_duration_0_up", field=field), field=field)
     return sent.seconds * 1000 + sent.nanos // 1_000_000

@@ -16,6 +16,7 @@ from fr_core.scoring.calibration_json import from_json
 from fr_core.scoring.calibrators import LrCalibrator
 from fr_core.scoring.intervals import Interval, Rate
 from fr_core.scoring.support import ENOUGH_ERRORS, support
+from fr_locales.messages import message
 
 # Of the sentence that says what is wrong with a calibration: it may name a key of the sender's.
 _MAX_SENTENCE = 200
@@ -75,11 +76,11 @@ def criterion(request: recognition_pb2.CompareRequest | gallery_pb2.SearchReques
             return Threshold(request.threshold)
         case "target_fmr":
             if not 0.0 < request.target_fmr <= 1.0:  # nor is NaN
-                raise InvalidField("`target_fmr` is not a rate above 0 and at most 1.", field="target_fmr")
+                raise InvalidField(message("error.rpc.target_fmr_not_rate_above"), field="target_fmr")
             return TargetFmr(request.target_fmr)
         case "target_fpir" if isinstance(request, gallery_pb2.SearchRequest):
             if not 0.0 < request.target_fpir < 1.0:
-                raise InvalidField("`target_fpir` is not a rate between 0 and 1.", field="target_fpir")
+                raise InvalidField(message("error.rpc.target_fpir_not_rate_between"), field="target_fpir")
             return TargetFpir(request.target_fpir)
     return None
 
@@ -90,11 +91,13 @@ def calibration_from(text: str) -> Calibration:
     try:
         calibration = from_json(text)
     except ValueError as error:
-        raise CalibrationInvalid(_NOT_PLAIN.sub("?", str(error))[:_MAX_SENTENCE]) from error
+        raise CalibrationInvalid(
+            message("error.rpc.calibration_unreadable", why=_NOT_PLAIN.sub("?", str(error))[:_MAX_SENTENCE])
+        ) from error
     try:
         _require_answers(InForce(calibration, Source.GALLERY, ""))
     except (ValueError, ArithmeticError) as error:
-        raise CalibrationInvalid("The calibration contains a number or a text that an answer cannot hold.") from error
+        raise CalibrationInvalid(message("error.rpc.calibration_holds_number_text")) from error
     return calibration
 
 

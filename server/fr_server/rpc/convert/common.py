@@ -16,6 +16,7 @@ from fr_core.errors import EmbeddingWrongSize, FrError, InvalidField, MissingFie
 from fr_core.gallery.checks import require_threshold
 from fr_core.pipeline import FacePolicy
 from fr_core.types import Embedding, Face, ModelId, Quality, checked_embedding
+from fr_locales.messages import message
 from fr_server.errors import reason_value
 
 NOTICE = (
@@ -40,14 +41,16 @@ def by_name(kind: type[E], enum: Any, prefix: str) -> dict[E, Any]:
 def image_data(image: pb.Image, field: str) -> bytes:
     """Return the bytes of a photo; raises `MissingField` where there are none."""
     if not image.data:
-        raise MissingField(f"`{field}.data` holds no photo.", field=f"{field}.data")
+        raise MissingField(message("error.rpc.data_holds_no_photo", field=field), field=f"{field}.data")
     return image.data
 
 
 def require_item_id(text: str) -> None:
     """Raise `InvalidField` where the id of a stream's item is too long."""
     if len(text) > MAX_ITEM_ID:
-        raise InvalidField(f"`item_id` has {len(text)} characters; {MAX_ITEM_ID} are allowed.", field="item_id")
+        raise InvalidField(
+            message("error.rpc.item_id_characters_allowed", length=len(text), most=MAX_ITEM_ID), field="item_id"
+        )
 
 
 def sent_threshold(request: gallery_pb2.FindDuplicatesRequest | gallery_pb2.ClusterGalleryRequest) -> float | None:
@@ -68,34 +71,34 @@ def face_policy(value: pb.SeveralFacesPolicy.ValueType, allow_all: bool) -> Face
     if allow_all:
         known[pb.SEVERAL_FACES_POLICY_ALL] = FacePolicy.ALL
     if value not in known:
-        raise InvalidField("`several_faces` has a value that this call does not know.", field="several_faces")
+        raise InvalidField(message("error.rpc.several_faces_value_call_does"), field="several_faces")
     return known[value]
 
 
-def model_from(message: pb.Embedding) -> ModelId:
+def model_from(sent: pb.Embedding) -> ModelId:
     """Return the model that an embedding says it comes from; raises `MissingField` where it says none."""
-    model = message.model
+    model = sent.model
     for name in ("pack", "version", "sha256"):
         value = getattr(model, name)
         if not value:
-            raise MissingField(f"`embedding.model.{name}` is not set.", field=f"embedding.model.{name}")
+            raise MissingField(message("error.rpc.embedding_model_not_set", name=name), field=f"embedding.model.{name}")
         if not _MODEL_WORD.fullmatch(value):
             raise InvalidField(
-                f"`embedding.model.{name}` is not one that a server gives.", field=f"embedding.model.{name}"
+                message("error.rpc.embedding_model_not_server", name=name), field=f"embedding.model.{name}"
             )
     return ModelId(model.pack, model.version, model.sha256)
 
 
-def embedding_from(message: pb.Embedding, model: ModelId, size: int) -> Embedding:
+def embedding_from(sent: pb.Embedding, model: ModelId, size: int) -> Embedding:
     """Return an embedding to be compared with those of `model`; raises `MissingField`, or what is wrong with it."""
-    sent = model_from(message)
-    model.require_same(sent)
-    found = len(message.vector)
+    own = model_from(sent)
+    model.require_same(own)
+    found = len(sent.vector)
     if found != size:  # before a long vector is converted
         raise EmbeddingWrongSize(
-            f"The embedding has {found} values; this model has {size}.", expected=str(size), found=str(found)
+            message("error.rpc.embedding_values_model", found=found, size=size), expected=str(size), found=str(found)
         )
-    return checked_embedding(np.array(message.vector, dtype=np.float64), sent, size)
+    return checked_embedding(np.array(sent.vector, dtype=np.float64), own, size)
 
 
 def model_message(model: ModelId) -> pb.ModelId:

@@ -7,6 +7,7 @@ from fr_core.errors import InvalidField
 from fr_evaluation.kinds import KINDS, LARGEST_GALLERY
 from fr_evaluation.offers import Offer
 from fr_evaluation.stored import KeptReport
+from fr_locales.messages import message
 from fr_server.rpc.convert.common import model_message, timestamp
 
 MAX_GALLERY_SIZES = 16
@@ -31,7 +32,9 @@ def gallery_sizes(request: pb.RunIdentificationRequest) -> tuple[int, ...]:
     sizes = request.gallery_sizes
     if len(sizes) > MAX_GALLERY_SIZES or not all(1 <= size <= LARGEST_GALLERY for size in sizes):
         raise InvalidField(
-            f"`gallery_sizes` holds {MAX_GALLERY_SIZES} numbers at most, each from 1 to {LARGEST_GALLERY}.",
+            message(
+                "error.rpc.gallery_sizes_holds_numbers_most", most=MAX_GALLERY_SIZES, largest_gallery=LARGEST_GALLERY
+            ),
             field="gallery_sizes",
         )
     return tuple(sorted(set(sizes)))
@@ -41,7 +44,7 @@ def file_name(file: pb.ReportFile.ValueType) -> str:
     """Return the name of a file of a report; raises `InvalidField` for one that is not known."""
     name = _FILES.get(file or pb.REPORT_FILE_JSON)
     if name is None:
-        raise InvalidField("`file` has a value that this call does not know.", field="file")
+        raise InvalidField(message("error.rpc.file_value_call_does"), field="file")
     return name
 
 

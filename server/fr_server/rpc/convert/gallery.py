@@ -27,6 +27,7 @@ from fr_core.gallery.values import (
     TemplateInfo,
 )
 from fr_core.types import Candidate, Decision, Face
+from fr_locales.messages import message
 from fr_server.rpc.convert.calibration import InForce, error_rates
 from fr_server.rpc.convert.common import (
     NANOS_PER_S,
@@ -76,13 +77,10 @@ def top_k(request: pb.SearchRequest) -> int:
 def fusion(request: pb.SearchRequest) -> ScoreFusion:
     """Return how to fuse templates; raises `InvalidField`, also with a rate where no error rates are known."""
     if request.fusion not in _FUSIONS:
-        raise InvalidField("`fusion` has a value that this call does not know.", field="fusion")
+        raise InvalidField(message("error.rpc.fusion_value_call_does"), field="fusion")
     found = _FUSIONS[request.fusion]
     if found is not ScoreFusion.MAX and request.WhichOneof("criterion") in _TARGETS:
-        raise InvalidField(
-            "Error rates are those of single comparisons: with this `fusion`, send a threshold in place of a rate.",
-            field="fusion",
-        )
+        raise InvalidField(message("error.rpc.error_rates_single_comparisons"), field="fusion")
     return found
 
 
@@ -102,7 +100,7 @@ def expiry(request: pb.CreateGalleryRequest | pb.UpdateGalleryRequest) -> dateti
     try:
         return request.expire_time.ToDatetime(UTC)
     except ValueError as error:
-        raise InvalidField("`expire_time` is not a time in the years 1 to 9999.", field="expire_time") from error
+        raise InvalidField(message("error.rpc.expire_time_no_time_years"), field="expire_time") from error
 
 
 def retention(request: pb.CreateGalleryRequest | pb.UpdateGalleryRequest) -> timedelta | None:
@@ -112,11 +110,11 @@ def retention(request: pb.CreateGalleryRequest | pb.UpdateGalleryRequest) -> tim
     seconds, nanos = request.retention.seconds, request.retention.nanos
     # `ToTimedelta` adds up whatever it finds.
     if abs(nanos) >= NANOS_PER_S or seconds * nanos < 0:
-        raise InvalidField("`retention` is not a duration.", field="retention")
+        raise InvalidField(message("error.rpc.retention_no_duration"), field="retention")
     try:
         return request.retention.ToTimedelta()
     except (ValueError, OverflowError) as error:
-        raise InvalidField("`retention` is not a duration.", field="retention") from error
+        raise InvalidField(message("error.rpc.retention_no_duration"), field="retention") from error
 
 
 def page_size(
@@ -166,7 +164,7 @@ def gallery_use(request: pb.CreateGalleryRequest, unspecified: GalleryUse) -> Ga
     for use, value in _USES.items():
         if value == request.use:
             return use
-    raise InvalidField("`use` is not a value of GalleryUse.", field="use")
+    raise InvalidField(message("error.rpc.use_no_value_galleryuse"), field="use")
 
 
 def subject_message(subject: Subject) -> pb.Subject:

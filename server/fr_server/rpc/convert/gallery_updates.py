@@ -13,6 +13,7 @@ from fr_core.errors import EmbeddingWrongSize, FrError, InvalidField, MissingFie
 from fr_core.gallery.checks import require_metadata
 from fr_core.gallery.values import KEEP, Enrolled, Enrolment, GalleryInfo, GalleryUpdate, NewTemplate, SubjectUpdate
 from fr_core.types import Embedding
+from fr_locales.messages import message
 from fr_server.rpc.convert.common import model_from, refusal
 from fr_server.rpc.convert.gallery import expiry, retention
 
@@ -28,18 +29,26 @@ def enrolments(request: pb.EnrolEmbeddingsRequest, info: GalleryInfo) -> list[En
     """
     count, size, sent = len(request.subjects), info.embedding_size, request.model
     if not count:
-        raise MissingField("`subjects` is empty.", field="subjects")
+        raise MissingField(message("error.rpc.subjects_empty"), field="subjects")
     if count > MAX_EMBEDDINGS:
         raise InvalidField(
-            f"There are {count} embeddings; {MAX_EMBEDDINGS} are allowed.", field="subjects", limit=str(MAX_EMBEDDINGS)
+            message("error.rpc.embeddings_allowed", number=count, most=MAX_EMBEDDINGS),
+            field="subjects",
+            limit=str(MAX_EMBEDDINGS),
         )
     if not (sent.pack and sent.version and sent.sha256):
-        raise MissingField("`model` does not name a model.", field="model")
+        raise MissingField(message("error.rpc.model_does_not_name"), field="model")
     info.model.require_same(model_from(common_pb2.Embedding(model=sent)))
     packed = request.vectors
     if len(packed) != 4 * count * size:
         raise EmbeddingWrongSize(
-            f"The vectors have {len(packed)} bytes; {count} embeddings of {size} values have {4 * count * size}.",
+            message(
+                "error.rpc.vectors_bytes_embeddings_values",
+                length=len(packed),
+                number=count,
+                size=size,
+                needed=4 * count * size,
+            ),
             expected=str(4 * count * size),
             found=str(len(packed)),
         )
@@ -99,7 +108,8 @@ def _named(mask: FieldMask, fields: tuple[str, ...]) -> frozenset[str]:
     named = frozenset(mask.paths)
     if not named or not named.issubset(fields):
         *others, last = fields
-        can = f"{', '.join(f'`{name}`' for name in others)} and `{last}`"
-        wrong = "names a field that cannot change" if named else "names no field"
-        raise InvalidField(f"`update_mask` {wrong}; {can} can change.", field="update_mask")
+        can = ", ".join(f"`{name}`" for name in others)
+        if named:
+            raise InvalidField(message("error.rpc.mask_names_other", others=can, last=last), field="update_mask")
+        raise InvalidField(message("error.rpc.mask_names_none", others=can, last=last), field="update_mask")
     return named

@@ -11,6 +11,7 @@ from fr_api.v1 import common_pb2, gallery_pb2
 from fr_api.v1 import review_pb2 as pb
 from fr_core.errors import InvalidField, MissingField
 from fr_core.types import ModelId
+from fr_locales.messages import message
 from fr_server.rpc.convert.common import NANOS_PER_S, NOTICE, by_name, model_message, timestamp_ms
 from fr_trust.access.principal import Principal
 from fr_trust.access.roles import Role
@@ -35,9 +36,9 @@ _LONGEST_S = 100 * 366 * _DAY_S
 def purpose_of(value: common_pb2.Purpose.ValueType) -> Purpose:
     """Return what the searches of a case are for; raises `MissingField` or `InvalidField` for none."""
     if value == common_pb2.PURPOSE_UNSPECIFIED:
-        raise MissingField("`purpose` is not set.", field="purpose")
+        raise MissingField(message("error.rpc.purpose_not_set"), field="purpose")
     if value not in _PURPOSE_OF:
-        raise InvalidField("`purpose` is not a value of Purpose.", field="purpose")
+        raise InvalidField(message("error.rpc.purpose_not_value_purpose"), field="purpose")
     return _PURPOSE_OF[value]
 
 
@@ -47,25 +48,25 @@ def retention_ms(request: pb.OpenCaseRequest, least_days: int) -> int | None:
         return None
     sent: duration_pb2.Duration = request.retention
     if not 0 <= sent.nanos < NANOS_PER_S or not 0 <= sent.seconds <= _LONGEST_S or not (sent.seconds or sent.nanos):
-        raise InvalidField("`retention` is not a duration above 0 and up to a hundred years.", field="retention")
+        raise InvalidField(message("error.rpc.retention_no_duration_above"), field="retention")
     if sent.seconds < least_days * _DAY_S:
-        told = f"A case is kept for {least_days} days at least on this server."
-        raise InvalidField(told, field="retention", limit=str(least_days))
+        raise InvalidField(
+            message("error.rpc.case_kept_days_least", least=least_days), field="retention", limit=str(least_days)
+        )
     return sent.seconds * 1000 + sent.nanos // 1_000_000
 
 
 def in_case(request: pb.SearchInCaseRequest, case: Case) -> gallery_pb2.SearchRequest:
     """Return the search that a request makes in a case; raises `MissingField`, or `InvalidField` for any other."""
     if not request.HasField("search"):
-        raise MissingField("`search` is not set.", field="search")
+        raise MissingField(message("error.rpc.search_not_set"), field="search")
     search = request.search
     if search.purpose or search.case_reference:
-        told = "The case says what the search is for: leave `purpose` and `case_reference` out."
-        raise InvalidField(told, field="search.purpose")
+        raise InvalidField(message("error.rpc.case_says_what_search"), field="search.purpose")
     if search.probe.WhichOneof("source") != "image":
-        raise InvalidField("A search in a case needs a photo, so that examiners can look at it.", field="search.probe")
+        raise InvalidField(message("error.rpc.search_case_takes_photo"), field="search.probe")
     if search.several_faces == common_pb2.SEVERAL_FACES_POLICY_ALL:
-        raise InvalidField("A search in a case is for one face.", field="search.several_faces")
+        raise InvalidField(message("error.rpc.search_case_face"), field="search.several_faces")
     made = gallery_pb2.SearchRequest()
     made.CopyFrom(search)
     made.purpose, made.case_reference = _PURPOSES[case.purpose], case.reference
@@ -75,9 +76,9 @@ def in_case(request: pb.SearchInCaseRequest, case: Case) -> gallery_pb2.SearchRe
 def finding_of(request: pb.SubmitFindingRequest, examiner: str) -> Finding:
     """Return the finding that a request gives; raises `MissingField` or `InvalidField`."""
     if request.kind == pb.FINDING_KIND_UNSPECIFIED:
-        raise MissingField("`kind` is not set.", field="kind")
+        raise MissingField(message("error.rpc.kind_not_set"), field="kind")
     if request.kind not in _KIND_OF:
-        raise InvalidField("`kind` is not a value of FindingKind.", field="kind")
+        raise InvalidField(message("error.rpc.kind_no_value_findingkind"), field="kind")
     return Finding(examiner, _KIND_OF[request.kind], request.template_id, request.rating, request.notes)
 
 

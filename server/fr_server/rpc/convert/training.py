@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from fr_api.v1 import training_pb2 as pb
 from fr_core.errors import InvalidField, MissingField
+from fr_locales.messages import message
 from fr_locales.rendering import render
 from fr_server.rpc.convert.common import by_name, duration, model_message, timestamp_ms
 from fr_training.bank.needs import PlanNeeds, needs
@@ -44,7 +45,7 @@ def sent_plan(source: pb.PlanSource) -> CoursePlan:
     """Read the plan that was sent or named; raises `MissingField`, and as `plan_text` and `read_plan`."""
     which = source.WhichOneof("source")
     if which is None:
-        raise MissingField("`plan` holds neither a name nor the text of a plan.", field="plan")
+        raise MissingField(message("error.rpc.plan_holds_neither_name"), field="plan")
     return read_plan(plan_text(source.name) if which == "name" else source.toml)
 
 
@@ -52,16 +53,16 @@ def sent_datasets(names: Iterable[str]) -> tuple[str, ...]:
     """Return the names of data sets, in their order; raises `InvalidField` for too many, or one twice."""
     found = tuple(names)
     if len(set(found)) < len(found):
-        raise InvalidField("`datasets` names a data set twice.", field="datasets")
+        raise InvalidField(message("error.rpc.datasets_names_data_set"), field="datasets")
     if len(found) > MAX_DATASETS:
-        raise InvalidField(f"`datasets` names {MAX_DATASETS} data sets at most.", field="datasets")
+        raise InvalidField(message("error.rpc.datasets_names_data_sets", most=MAX_DATASETS), field="datasets")
     return found
 
 
 def sent_seed(request: pb.CreateCourseRequest, plan: CoursePlan) -> int:
     """Return the seed that was sent, or that of the plan; raises `InvalidField` where it is out of range."""
     if request.HasField("seed") and request.seed > MAX_SEED:
-        raise InvalidField(f"`seed` is a whole number from 0 to {MAX_SEED}.", field="seed")
+        raise InvalidField(message("error.rpc.seed_whole_number_0", most=MAX_SEED), field="seed")
     return request.seed if request.HasField("seed") else plan.seed
 
 
@@ -69,23 +70,25 @@ def sent_learn_from(ids: Iterable[str]) -> tuple[str, ...]:
     """Return the ids of courses, each once, in their order; raises `InvalidField` for too many."""
     found = tuple(dict.fromkeys(ids))
     if len(found) > MAX_LEARN_FROM:
-        raise InvalidField(f"`learn_from` names {MAX_LEARN_FROM} courses at most.", field="learn_from")
+        raise InvalidField(message("error.rpc.learn_from_names_courses_most", most=MAX_LEARN_FROM), field="learn_from")
     return found
 
 
 def sent_excluded(hashes: Sequence[str]) -> frozenset[str]:
     """Return the hashes of photos to leave out; raises `InvalidField` for too many, and for anything else."""
     if len(hashes) > MAX_EXCLUDED:
-        raise InvalidField(f"`exclude_photos` names {MAX_EXCLUDED:,} photos at most.", field="exclude_photos")
+        raise InvalidField(
+            message("error.rpc.exclude_photos_names_photos_most", most=MAX_EXCLUDED), field="exclude_photos"
+        )
     if not all(map(_SHA256.fullmatch, hashes)):
-        raise InvalidField("`exclude_photos` have 64 digits of 0-9 and a-f each.", field="exclude_photos")
+        raise InvalidField(message("error.rpc.exclude_photos_64_digits_0"), field="exclude_photos")
     return frozenset(hashes)
 
 
 def sent_trainees(trainees: int) -> int:
     """Return how many trainees are wanted; raises `InvalidField` for none or too many."""
     if not 1 <= trainees <= MAX_TRAINEES:
-        raise InvalidField(f"`trainees` is a number from 1 to {MAX_TRAINEES}.", field="trainees")
+        raise InvalidField(message("error.rpc.trainees_number_1", most=MAX_TRAINEES), field="trainees")
     return trainees
 
 
@@ -95,14 +98,16 @@ def sent_retention_ms(request: pb.CreateCohortRequest, plan: CoursePlan) -> int:
         return plan.retention_days * 24 * 3600 * 1000
     length = request.retention
     if not 1 <= length.seconds <= MAX_RETENTION.total_seconds():
-        raise InvalidField(f"`retention` is a duration from a second to {MAX_RETENTION.days} days.", field="retention")
+        raise InvalidField(
+            message("error.rpc.retention_duration_second_days", days=MAX_RETENTION.days), field="retention"
+        )
     return length.seconds * 1000
 
 
 def sent_sha256(text: str) -> str:
     """Return the hash of a photo; raises `InvalidField` for anything else."""
     if not _SHA256.fullmatch(text):
-        raise InvalidField("`image_sha256` has 64 digits of 0-9 and a-f.", field="image_sha256")
+        raise InvalidField(message("error.rpc.image_sha256_64_digits_0"), field="image_sha256")
     return text
 
 

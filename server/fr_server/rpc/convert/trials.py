@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from fr_api.v1 import training_pb2 as pb
 from fr_core.errors import InvalidField, MissingField
+from fr_locales.messages import message
 from fr_locales.rendering import render
 from fr_server.rpc.convert.common import by_name, duration
 from fr_server.rpc.convert.training import SHOWN_AS, block_message
@@ -85,20 +86,20 @@ def reveal_message(reveal: Reveal) -> pb.Reveal:
 def sent_notes(request: pb.LockNotesRequest) -> tuple[Step, Answer]:
     """Return what was noted or observed, and its step; raises `MissingField` for neither, `InvalidField` for both."""
     if request.notes and request.observations:
-        raise InvalidField("Send either `notes` or `observations`.", field="notes")
+        raise InvalidField(message("error.rpc.send_either_notes_observations"), field="notes")
     if request.observations:
         return Step.OBSERVE, Answer(Observations(tuple(map(_observation, request.observations))))
     if not request.notes:
-        raise MissingField("There are neither `notes` nor `observations`.", field="notes")
+        raise MissingField(message("error.rpc.neither_notes_nor_observations"), field="notes")
     return Step.NOTE, Answer(Notes(request.notes))
 
 
 def sent_decision(request: pb.SubmitDecisionRequest) -> tuple[Step, Answer]:
     """Return the decision, and its step; raises `MissingField`, or `InvalidField` for unknown values."""
     if not request.step:
-        raise MissingField("`step` is not set.", field="step")
+        raise MissingField(message("error.rpc.step_not_set"), field="step")
     if request.step not in _STEP_OF:
-        raise InvalidField("`step` has a value that this call does not know.", field="step")
+        raise InvalidField(message("error.rpc.step_value_call_does"), field="step")
     given = _given(request)
     difficulty = request.difficulty if request.HasField("difficulty") else None
     return _STEP_OF[request.step], Answer(given, difficulty, request.known_to_me)
@@ -115,7 +116,7 @@ def _given(request: pb.SubmitDecisionRequest) -> Given:
         return _list_decision(request.candidates)
     if which == "quality":
         return _triage(request.quality)
-    raise MissingField("There is no answer.", field="answer")
+    raise MissingField(message("error.rpc.no_answer"), field="answer")
 
 
 def _list_decision(decision: pb.CandidateDecision) -> ListDecision:
@@ -127,21 +128,21 @@ def _list_decision(decision: pb.CandidateDecision) -> ListDecision:
         return ListDecision(ListChoice.NONE, None, ratings)
     if which == "inconclusive" and decision.inconclusive:
         return ListDecision(ListChoice.INCONCLUSIVE, None, ratings)
-    raise MissingField("`candidates` holds no decision.", field="candidates.decision")
+    raise MissingField(message("error.rpc.candidates_holds_no_decision"), field="candidates.decision")
 
 
 def _triage(decision: pb.QualityDecision) -> Triage:
     if not decision.usability:
-        raise MissingField("`quality.usability` is not set.", field="quality.usability")
+        raise MissingField(message("error.rpc.quality_usability_not_set"), field="quality.usability")
     if decision.usability not in _USABILITY:
-        raise InvalidField("`quality.usability` has a value that this call does not know.", field="quality.usability")
+        raise InvalidField(message("error.rpc.quality_usability_value_call"), field="quality.usability")
     if any(reason not in _DEGRADED for reason in decision.reasons):
-        raise InvalidField("`quality.reasons` holds a value that this call does not know.", field="quality.reasons")
+        raise InvalidField(message("error.rpc.quality_reasons_holds_value"), field="quality.reasons")
     return Triage(_USABILITY[decision.usability], frozenset(_DEGRADED[reason] for reason in decision.reasons))
 
 
-def _observation(message: pb.Observation) -> Observation:
-    if message.comparison not in _COMPARED:
-        raise InvalidRating("`comparison` of a component is similar, different or not visible.", field="comparison")
-    similarity = message.similarity if message.HasField("similarity") else None
-    return Observation(message.component_id, _COMPARED[message.comparison], similarity)
+def _observation(sent: pb.Observation) -> Observation:
+    if sent.comparison not in _COMPARED:
+        raise InvalidRating(message("error.rpc.comparison_component_similar_different"), field="comparison")
+    similarity = sent.similarity if sent.HasField("similarity") else None
+    return Observation(sent.component_id, _COMPARED[sent.comparison], similarity)

@@ -14,6 +14,7 @@ import grpc
 from fr_core.errors import CallEnded, CallTooLong, Failure
 from fr_core.runtime.ticket import Ticket, hold
 from fr_core.sharing import EVERYBODY, Places, share_of
+from fr_locales.messages import message
 from fr_server.authz.callers import current_sharer
 from fr_server.rpc.interceptors.wrapping import EXEMPT, Context, Handler, Stream, Unary, wrap
 
@@ -75,7 +76,7 @@ class Admission(grpc.aio.ServerInterceptor):
                     except (TimeoutError, CallEnded) as error:
                         if not limit.expired() and time.monotonic() < until_s:
                             raise
-                        raise CallTooLong("The call took longer than the time limit for a call.") from error
+                        raise CallTooLong(message("error.rpc.call_took_longer_server")) from error
 
             return call
 
@@ -92,7 +93,7 @@ class Admission(grpc.aio.ServerInterceptor):
 
     def _refusal(self, bulk: bool, caller: str) -> Failure | None:
         if self._refuse_all is not None:
-            return type(self._refuse_all)(self._refuse_all.what)  # its own: it will hold the traces of its call
+            return type(self._refuse_all)(self._refuse_all.finding)  # its own: it will hold the traces of its call
         return self._calls.refusal(caller) or (self._streams.refusal(caller) if bulk else None)
 
     @contextmanager

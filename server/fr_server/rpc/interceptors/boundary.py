@@ -15,6 +15,8 @@ from typing import Any, cast
 import grpc
 
 from fr_core.errors import CallEnded, Failure, FrError, InputRefused, InternalError, InvalidField, StoreCorrupt
+from fr_locales.messages import message
+from fr_locales.rendering import render
 from fr_server.errors import abort
 from fr_server.rpc.interceptors.sizes import request_of
 from fr_server.rpc.interceptors.wrapping import EXEMPT, Context, Handler, Malformed, Stream, Unary, first_of, read_by
@@ -49,7 +51,7 @@ def as_fr_error(error: Exception, where: str, request_id: str) -> FrError:
     if isinstance(error, (InputRefused, Failure)):
         return error
     log_defect(where, request_id, error)
-    return InternalError("The server failed on this call.", request_id=request_id)
+    return InternalError(message("error.rpc.server_failed_call"), request_id=request_id)
 
 
 def as_item_error(error: Exception) -> FrError:
@@ -127,7 +129,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         try:
             return _well_formed(await first_of(context, self._read_s))
         except TimeoutError as error:
-            raise CallEnded("The request did not arrive in full within the time limit for a call.") from error
+            raise CallEnded(message("error.rpc.request_did_not_come")) from error
 
     async def _only(self, context: Context) -> AsyncIterator[Any]:
         yield await self._first_of(context)
@@ -167,7 +169,7 @@ async def _sent_by_a_stranger(context: Context) -> Any:
     except TimeoutError:
         await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "The request did not come whole in time.")
     if isinstance(request, Malformed):
-        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, request.why)
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, render(request.why))
     return request
 
 

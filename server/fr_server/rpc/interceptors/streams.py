@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from fr_api.v1 import error_reason_pb2
 from fr_core.errors import Failure, FrError, ReaderTooSlow
 from fr_core.storage.audit.attribution import Attribution, attributed
+from fr_locales.messages import message
 from fr_server.authz.callers import Valid, calling
 from fr_server.authz.record import OK, CallRecord, noting
 from fr_server.authz.rules import Rule
@@ -104,7 +105,7 @@ class Streams:
         under_way_s = sending.under_way_s
         if under_way_s is not None and under_way_s >= self._stall_s:
             return ReaderTooSlow(
-                f"The client did not read the answer for {self._stall_s:g} s.", limit_s=f"{self._stall_s:g}"
+                message("error.rpc.client_did_not_read", stall_s=self._stall_s), limit_s=f"{self._stall_s:g}"
             )
         return None
 

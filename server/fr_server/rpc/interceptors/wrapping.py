@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import grpc
 from google.protobuf.message import DecodeError
 
+from fr_locales.messages import message
+
 Context = grpc.aio.ServicerContext[Any, Any]
 Unary = Callable[[Any, Context], Awaitable[Any]]
 Stream = Callable[[Any, Context], AsyncIterator[Any]]
@@ -26,19 +28,19 @@ def request_id_of(context: Context) -> str:
 class Malformed:
     """Stands for an unreadable message until an interceptor refuses it; `why` is the sentence of the refusal."""
 
-    why = "The message cannot be read as the protobuf message of this call."
+    why = message("error.rpc.message_unreadable")
 
 
 class TooLong(Malformed):
     """Stands for a message that was not read, because it is longer or has more fields than the call takes."""
 
-    why = "The message is longer than this call takes, or has more fields."
+    why = message("error.rpc.message_too_long")
 
 
 class Missing(Malformed):
     """Stands for the message of a call that ended without one."""
 
-    why = "The call has ended without a message."
+    why = message("error.rpc.message_missing")
 
 
 def read_by(

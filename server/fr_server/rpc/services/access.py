@@ -8,6 +8,7 @@ from dataclasses import replace
 from fr_api.v1 import access_pb2 as pb
 from fr_api.v1 import access_pb2_grpc
 from fr_core.gallery import pages
+from fr_locales.messages import message
 from fr_server.authz.callers import current_principal, seen
 from fr_server.authz.record import OUTSIDE, note
 from fr_server.pools import Work
@@ -113,7 +114,7 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
         if key is None:
             return key_id
         if overlaps:  # two people would call in the name of one key, and nobody could tell them apart
-            raise NotPermitted("Only the owner of a key may keep its old secret valid for a while.", field="overlap")
+            raise NotPermitted(message("error.rpc.only_owner_key_may"), field="overlap")
         require_may_give(principal, self._own_key(), key, self._store.now_ms())
         return key_id
 

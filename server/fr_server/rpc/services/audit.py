@@ -13,6 +13,7 @@ from fr_core.gallery import pages
 from fr_core.storage.audit.checkpoints import Checkpoint, parse_checkpoint
 from fr_core.storage.audit.rows import Kept
 from fr_core.storage.audit.verify import Broken, Verified
+from fr_locales.messages import message
 from fr_server.pools import Work
 from fr_server.rpc.convert.common import timestamp_ms
 from fr_server.rpc.interceptors.wrapping import Context
@@ -59,7 +60,7 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
         for chain in {sent.chain for sent in request.checkpoints}:
             self._audit(chain)
             if chain not in names:  # which nobody would look at
-                raise InvalidField("A checkpoint belongs to another chain than the one to check.", field="checkpoints")
+                raise InvalidField(message("error.rpc.checkpoint_another_chain_check"), field="checkpoints")
         by_chain = await self._work.storage(_checkpoints_of, request)
         verdicts = [
             _verdict(name, by_chain[name], await self._work.audit(self._audits[name].audit_verify, by_chain[name]))
@@ -77,9 +78,9 @@ class AuditService(audit_pb2_grpc.AuditServiceServicer):
 
     def _audit(self, chain: str) -> AuditCalls:
         if not chain:
-            raise MissingField("`chain` is not set.", field="chain")
+            raise MissingField(message("error.rpc.chain_not_set"), field="chain")
         if chain not in self._audits:
-            raise InvalidField(f"`chain` is one of: {', '.join(CHAINS)}.", field="chain")
+            raise InvalidField(message("error.rpc.chain", chains=", ".join(CHAINS)), field="chain")
         return self._audits[chain]
 
 
@@ -100,7 +101,7 @@ def _search(
     in it.
     """
     if request.subject_id and not request.gallery_id:
-        raise MissingField("`subject_id` belongs to a gallery: set `gallery_id` too.", field="gallery_id")
+        raise MissingField(message("error.rpc.subject_id_gallery_set_gallery_id"), field="gallery_id")
     subject = audit.audit_subject(request.gallery_id, request.subject_id) if request.subject_id else ()
     case = audit.audit_case(request.case_reference) if request.case_reference else ()
     wanted = Filter(
@@ -125,7 +126,7 @@ def _milliseconds(sent: timestamp_pb2.Timestamp, field: str) -> int:
     try:
         return int(sent.ToMilliseconds())
     except ValueError as error:
-        raise InvalidField(f"`{field}` is not a time in the years 1 to 9999.", field=field) from error
+        raise InvalidField(message("error.rpc.no_time_years_1", field=field), field=field) from error
 
 
 def _record_message(kept: Kept) -> pb.AuditRecord:

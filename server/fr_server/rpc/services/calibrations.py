@@ -11,6 +11,7 @@ from fr_core.errors import CalibrationInvalid, CalibrationUnreadable, MissingFie
 from fr_core.gallery.values import GalleryCalibration, GalleryInfo, calibration_id
 from fr_core.scoring.calibration import Calibration
 from fr_core.scoring.calibration_json import to_json
+from fr_locales.messages import message
 from fr_server.pools import Work
 from fr_server.rpc.convert.calibration import Criterion, InForce, Threshold, calibration_from, calibration_message
 from fr_server.rpc.services.decisions import Decisions
@@ -61,7 +62,7 @@ class Calibrations:
             return self._decisions.of_gallery(info.model, calibration, own)
         if asked is None or isinstance(asked, Threshold):
             return None
-        raise CalibrationUnreadable("The gallery's calibration cannot be read, so it gives no threshold for a rate.")
+        raise CalibrationUnreadable(message("error.rpc.gallery_calibration_cannot_read"))
 
     async def set(self, request: pb.SetCalibrationRequest) -> pb.SetCalibrationResponse:
         """Give a gallery a calibration; raises `MissingField` for no text, `UnknownGallery`, and `StorageLow`.
@@ -71,8 +72,7 @@ class Calibrations:
         text = request.calibration_json
         if not text:
             raise MissingField(
-                "`calibration_json` is empty; to delete a gallery's calibration, use DeleteCalibration.",
-                field="calibration_json",
+                message("error.rpc.calibration_json_empty_deletecalibration_takes"), field="calibration_json"
             )
 
         def change() -> pb.SetCalibrationResponse:

@@ -13,6 +13,7 @@ from fr_datasets.errors import DatasetError, DatasetNotLinked
 from fr_datasets.links import datasets_folder, find_link
 from fr_datasets.manifests import manifest_names
 from fr_evaluation.offers import READERS
+from fr_locales.messages import message
 
 
 def dataset_root(name: str, kind: str) -> Path:
@@ -20,14 +21,17 @@ def dataset_root(name: str, kind: str) -> Path:
     offered = READERS[kind]
     if name not in manifest_names():
         near = get_close_matches(name, offered, n=1)
-        raise DatasetUnavailable(f"There is no data set with that name.{f' Did you mean {near[0]}?' if near else ''}")
+        if near:
+            raise DatasetUnavailable(message("error.rpc.no_dataset_but_near", near=near[0]))
+        raise DatasetUnavailable(message("error.rpc.no_dataset"))
     if name not in offered:
-        lacking = "pairs to compare" if kind == "verification" else "list of people to search for"
-        raise DatasetUnavailable(f"The data set {name} has no {lacking}.")
+        if kind == "verification":
+            raise DatasetUnavailable(message("error.rpc.dataset_without_pairs", name=name))
+        raise DatasetUnavailable(message("error.rpc.dataset_without_people", name=name))
     try:
         return find_link(name, datasets_folder()).root
     except DatasetNotLinked:
-        raise DatasetUnavailable(f"The data set {name} is not linked on this server.") from None
+        raise DatasetUnavailable(message("error.rpc.data_set_not_linked", name=name)) from None
 
 
 @contextmanager
@@ -37,6 +41,6 @@ def dataset_errors() -> Iterator[None]:
         yield
     except (DatasetError, OSError) as error:
         code = error.code if isinstance(error, DatasetError) else DatasetError.code
-        raise DatasetUnusable(f"The data set cannot be used as it lies on the server: {code}.", code=code) from None
+        raise DatasetUnusable(message("error.rpc.data_set_cannot_used", code=code), code=code) from None
     except UndefinedRate as error:
-        raise FigureUndefined(str(error)) from None
+        raise FigureUndefined(message("error.rpc.figure_undefined", why=str(error))) from None

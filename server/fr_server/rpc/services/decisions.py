@@ -15,6 +15,7 @@ from fr_core.scoring.calibration import Calibration
 from fr_core.scoring.calibration_json import to_json
 from fr_core.scoring.intervals import UndefinedRate
 from fr_core.types import ModelId
+from fr_locales.messages import message
 from fr_server.rpc.convert.calibration import Criterion, InForce, Source, TargetFmr, TargetFpir, Threshold
 
 log = logging.getLogger("fr_server.decisions")
@@ -77,10 +78,7 @@ class Decisions:
     def default_for(self, model: ModelId, field: str) -> float:
         """Return the default threshold of a model; raises `MissingField`, which names the field, for another's."""
         if model != self.model:
-            raise MissingField(
-                "The gallery belongs to another model than this server's, so there is no default threshold for it.",
-                field=field,
-            )
+            raise MissingField(message("error.rpc.gallery_another_model_server"), field=field)
         return self._default_threshold
 
     def in_force(self, model: ModelId) -> InForce | None:
@@ -105,7 +103,7 @@ class Decisions:
         if isinstance(asked, Threshold):
             return asked.value
         if in_force is None:
-            raise NoCalibration("There is no calibration that gives the threshold for a rate.")
+            raise NoCalibration(message("error.rpc.no_calibration_tells_threshold"))
         return _threshold_at(asked, in_force.calibration, max(1, templates))
 
 
@@ -124,15 +122,14 @@ def _threshold_at(asked: TargetFmr | TargetFpir, calibration: Calibration, templ
 
 
 def _not_supported(asked: TargetFmr | TargetFpir, lowest_fmr: float, templates: int) -> RateNotSupported:
-    if isinstance(asked, TargetFmr):
-        what, lowest = "false match rate", lowest_fmr
-    else:
-        what = f"false positive identification rate, for {templates} templates,"
+    lowest = lowest_fmr
+    if isinstance(asked, TargetFpir):
         lowest = 1.0 if lowest_fmr == 1.0 else -expm1(templates * log1p(-lowest_fmr)) * (1.0 + _ROUNDING)
     # Of three digits, and no lower than the rate itself, so that what is read can be asked for.
-    shown = _UPWARDS.create_decimal(repr(lowest))
-    if isinstance(asked, TargetFpir) and shown >= Decimal(1):
-        return RateNotSupported(f"The comparisons of the calibration support no {what} at all: they are too few.")
-    return RateNotSupported(
-        f"The comparisons of the calibration support no {what} below {shown:g}.", lowest=repr(lowest)
-    )
+    rounded = _UPWARDS.create_decimal(repr(lowest))
+    shown = f"{rounded:g}"
+    if isinstance(asked, TargetFmr):
+        return RateNotSupported(message("error.rpc.no_fmr_below", lowest=shown), lowest=repr(lowest))
+    if rounded >= Decimal(1):
+        return RateNotSupported(message("error.rpc.no_fpir", templates=templates))
+    return RateNotSupported(message("error.rpc.no_fpir_below", templates=templates, lowest=shown), lowest=repr(lowest))

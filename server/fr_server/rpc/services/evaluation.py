@@ -24,6 +24,7 @@ from fr_evaluation.photos import OnProgress
 from fr_evaluation.stored import KeptReport, Reports
 from fr_evaluation.stored_files import files_of, summary_of
 from fr_evaluation.verification.run import read_pairs, run_verification
+from fr_locales.messages import message
 from fr_server.authz.callers import current_sharer
 from fr_server.pools import KEPT_S, Work
 from fr_server.rpc.convert.evaluation import dataset_message, file_name, gallery_sizes, report_message, sent_seed
@@ -136,14 +137,14 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
         try:
             self._runs.take(caller)
         except Overloaded as refusal:
-            raise EvaluationRunning("The server is running another evaluation, or another caller is next.") from refusal
+            raise EvaluationRunning(message("error.rpc.server_runs_evaluation_another")) from refusal
         seen = _Seen()
         running = asyncio.ensure_future(self._work.evaluation(self._kept, measure, seen))
         running.add_done_callback(partial(self._ended, caller))
         while not running.done():
             await asyncio.wait((running,), timeout=_LOOK_S)
             if self._work.draining.is_set() and not running.done():
-                raise ShuttingDown("The server is shutting down; measure again when it is back.")
+                raise ShuttingDown(message("error.rpc.server_shutting_down_measure"))
             for progress in seen.new():
                 yield {"progress": progress}
         yield {"report": report_message(running.result())}

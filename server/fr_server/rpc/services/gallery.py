@@ -9,6 +9,7 @@ from fr_api.v1 import gallery_pb2_grpc
 from fr_core.errors import MissingField
 from fr_core.gallery.values import GalleryUse
 from fr_core.quality.assess import QualityLimits
+from fr_locales.messages import message
 from fr_server.authz.callers import galleries_seen, sees_gallery
 from fr_server.authz.record import note
 from fr_server.pools import Work
@@ -101,7 +102,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
     ) -> AsyncIterator[pb.StreamEnrolResponse]:
         async def fill(request: pb.StreamEnrolRequest, response: pb.StreamEnrolResponse) -> None:
             if not request.HasField("enrol"):
-                raise MissingField("`enrol` is not set.", field="enrol")
+                raise MissingField(message("error.rpc.enrol_not_set"), field="enrol")
             response.stored.CopyFrom(await self.faces.enrol(request.enrol))
 
         return answer_items(request_iterator, pb.StreamEnrolResponse, fill, self._stream_window, self._work)
@@ -111,7 +112,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
     ) -> AsyncIterator[pb.StreamEnrolEmbeddingsResponse]:
         async def fill(request: pb.StreamEnrolEmbeddingsRequest, response: pb.StreamEnrolEmbeddingsResponse) -> None:
             if not request.HasField("enrol"):
-                raise MissingField("`enrol` is not set.", field="enrol")
+                raise MissingField(message("error.rpc.enrol_not_set"), field="enrol")
             response.enrolled.CopyFrom(await self.faces.enrol_embeddings(request.enrol))
 
         return answer_items(request_iterator, pb.StreamEnrolEmbeddingsResponse, fill, _EMBEDDINGS_WINDOW, self._work)
@@ -124,7 +125,7 @@ class GalleryService(gallery_pb2_grpc.GalleryServiceServicer):
     ) -> AsyncIterator[pb.StreamSearchResponse]:
         async def fill(request: pb.StreamSearchRequest, response: pb.StreamSearchResponse) -> None:
             if not request.HasField("search"):
-                raise MissingField("`search` is not set.", field="search")
+                raise MissingField(message("error.rpc.search_not_set"), field="search")
             response.found.CopyFrom(await self.faces.search(request.search))
 
         return answer_items(request_iterator, pb.StreamSearchResponse, fill, self._stream_window, self._work)

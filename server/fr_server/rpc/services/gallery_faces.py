@@ -17,6 +17,7 @@ from fr_core.pipeline import FacePolicy
 from fr_core.quality.assess import QualityLimits, require_enrollable
 from fr_core.runtime.ticket import current_ticket
 from fr_core.types import Embedding
+from fr_locales.messages import message
 from fr_server.authz.authorize import require_stated
 from fr_server.pools import Work
 from fr_server.rpc.convert.calibration import InForce, criterion
@@ -174,7 +175,7 @@ class GalleryFaces:
         faces = await self._probes.read(request.probe, "probe", order.policy, info.model, info.embedding_size)
         if len(faces) * order.k > MAX_CANDIDATES:
             raise InvalidTopK(
-                f"{len(faces)} faces with top_k {order.k} make more than {MAX_CANDIDATES} candidates in one answer.",
+                message("error.rpc.faces_top_k_make_more", faces=len(faces), k=order.k, most=MAX_CANDIDATES),
                 limit=str(MAX_CANDIDATES),
             )
         searched: list[SearchedFace] = []

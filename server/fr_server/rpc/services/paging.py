@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fr_core.errors import InvalidPage
 from fr_core.gallery.pages import last_of, page_token, require_page_size
+from fr_locales.messages import message
 
 _DEFAULT_SIZE = 100
 # So many hold every millisecond and every number that a store gives, and fit into what databases count with.
@@ -20,7 +21,7 @@ def size_of(page_size: int) -> int:
 def number_of(text: str) -> int:
     """Return the number that a page token holds; raises `InvalidPage` for what is none that a call returned."""
     if not (text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS):
-        raise InvalidPage("The page token is not one that this call returned.")
+        raise InvalidPage(message("error.rpc.page_token_not_call"))
     return int(text)
 
 
@@ -31,7 +32,7 @@ def last_moment(call: str, token: str) -> tuple[int, str] | None:
         return None
     at, _, last = text.partition(" ")
     if not last:
-        raise InvalidPage("The page token is not one that this call returned.")
+        raise InvalidPage(message("error.rpc.page_token_not_call"))
     return number_of(at), last
 
 

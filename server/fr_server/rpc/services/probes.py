@@ -8,6 +8,7 @@ from fr_api.v1 import recognition_pb2
 from fr_core.errors import MissingField
 from fr_core.pipeline import FacePolicy, Pipeline, select
 from fr_core.types import Embedding, Face, ModelId
+from fr_locales.messages import message
 from fr_server.pools import Work
 from fr_server.rpc.convert.common import embedding_from, image_data
 
@@ -47,5 +48,5 @@ class Probes:
     def sent(probe: recognition_pb2.Probe, field: str, model: ModelId, size: int) -> ProbeFace:
         """Return the embedding of a probe without a photo; raises `MissingField`, and as `embedding_from`."""
         if probe.WhichOneof("source") is None:
-            raise MissingField(f"`{field}` holds neither a photo nor an embedding.", field=field)
+            raise MissingField(message("error.rpc.holds_neither_photo_nor", field=field), field=field)
         return ProbeFace(embedding_from(probe.embedding, model, size), None, None)

@@ -14,6 +14,7 @@ from fr_core.errors import GalleryReplaced, NoFaceFound, UnknownGallery, Unknown
 from fr_core.gallery.values import GalleryInfo, GalleryUse
 from fr_core.storage.audit.attribution import attributed, current_attribution
 from fr_core.types import ModelId
+from fr_locales.messages import message
 from fr_server.authz.callers import current_principal, seen, sees_gallery
 from fr_server.authz.record import note
 from fr_server.pools import Work
@@ -108,7 +109,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
             order = await self._faces.begin_search(search)
             found = await self._faces.finish_search(order, search)
             if not found.results:
-                raise NoFaceFound("No face was found in the photo.")
+                raise NoFaceFound(message("error.rpc.no_face_found_photo"))
             kept = await self._work.storage(self._keep, case, order.info, search, found)
         examination = summary_message(kept, current_principal())
         return pb.SearchInCaseResponse(found=found, examination=examination)
@@ -156,7 +157,7 @@ class ReviewService(review_pb2_grpc.ReviewServiceServicer):
         """Return a case; one that the caller may not know of is answered as one that there is not."""
         case = await self._work.storage(self._cases.case, case_id)
         if not _sees(current_principal(), case):
-            raise UnknownCase("There is no case with that id.")
+            raise UnknownCase(message("error.rpc.no_case_id"))
         return case
 
     def _keep(

@@ -16,6 +16,7 @@ from fr_core.pipeline import Pipeline
 from fr_core.runtime.ticket import current_ticket
 from fr_core.scoring.calibration import Calibration
 from fr_core.types import Embedding, ModelId
+from fr_locales.messages import message
 from fr_server.authz.callers import current_principal
 from fr_server.rpc.convert.calibration import calibration_from
 from fr_server.rpc.convert.common import face_message, face_policy
@@ -137,12 +138,12 @@ class EvidenceRoom:
                     self._cases.examination(one.examination_id) for one in self._cases.examinations_of(case.case_id)
                 ]
             except UnknownExamination:
-                raise UnknownCase("The case was deleted.") from None
+                raise UnknownCase(message("error.rpc.case_deleted")) from None
             with self._cases.auditing() as audit:
                 extract = audit_extract(audit, case)
             if extract.searches == len(examinations):
                 return examinations, extract
-        raise StoreCorrupt("The audit records other searches than the case holds.", check="audit")
+        raise StoreCorrupt(message("error.rpc.audit_tells_other_searches"), check="audit")
 
     def _exhibit(self, examination: Examination) -> Exhibit:
         calibration = self._calibration(examination)
@@ -203,11 +204,7 @@ def _require_told_already(examinations: Sequence[Examination]) -> None:
         return
     by = principal.principal_id
     if any(may_examine(one, by) and one.searched.searched_by != by for one in examinations):
-        raise NotPermitted(
-            "The bundle shows the ranking of leads that you may still judge as an examiner. Give the "
-            "findings first, or ask someone whose key does not have the role examiner to export it.",
-            field="include_unfinished",
-        )
+        raise NotPermitted(message("error.rpc.bundle_tells_ranking_leads"), field="include_unfinished")
 
 
 def _figures(examination: Examination, calibration: Calibration) -> dict[int, Figures]:

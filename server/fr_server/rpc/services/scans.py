@@ -13,6 +13,7 @@ from fr_core.gallery.scan.clusters import Cluster, ClusterSteps, clusters
 from fr_core.gallery.scan.duplicates import DuplicatePair, DuplicateSteps, duplicates
 from fr_core.gallery.values import GalleryRef
 from fr_core.runtime.ticket import current_ticket
+from fr_locales.messages import message
 from fr_server.pools import Work
 from fr_server.rpc.convert.common import NOTICE
 
@@ -90,8 +91,8 @@ class Scans:
             if step.progress is not None:
                 yield pb.ClusterGalleryResponse(progress=progress_message(step.progress, threshold))
             for cluster in step.clusters:
-                for message in cluster_messages(cluster):
-                    yield pb.ClusterGalleryResponse(cluster=message)
+                for part in cluster_messages(cluster):
+                    yield pb.ClusterGalleryResponse(cluster=part)
 
     async def _steps(self, steps: Iterator[Step]) -> AsyncIterator[Step]:
         while (step := await self._work.scan(self._step, steps)) is not None:
@@ -100,5 +101,5 @@ class Scans:
     def _step(self, steps: Iterator[Step]) -> Step | None:
         current_ticket().require_wanted()
         if self._work.draining.is_set():
-            raise ShuttingDown("The server is shutting down; start the search again when it is back.")
+            raise ShuttingDown(message("error.rpc.server_shutting_down_start"))
         return next(steps, None)

@@ -10,6 +10,7 @@ from fr_api.v1 import training_pb2_grpc
 from fr_core.errors import ShuttingDown
 from fr_core.gallery.checks import require_display_name
 from fr_core.sharing import Places
+from fr_locales.messages import message
 from fr_server.authz.callers import cohorts_seen, current_sharer
 from fr_server.rpc.convert.gallery import page_size
 from fr_server.rpc.convert.training import (
@@ -79,7 +80,7 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
         with self._watches.held(current_sharer()):
             async for progress in self._changes(request.cohort_id):
                 yield pb.WatchCohortResponse(progress=progress)
-        raise ShuttingDown("The server is shutting down; watch again when it is back.")
+        raise ShuttingDown(message("error.rpc.server_shutting_down_watch"))
 
     async def _changes(self, cohort_id: str) -> AsyncIterator[list[pb.SittingProgress]]:
         """Yield what has changed, at first everything, until the server drains."""

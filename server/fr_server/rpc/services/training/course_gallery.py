@@ -9,6 +9,7 @@ from fr_core.errors import FrError, UnknownGallery
 from fr_core.gallery.query import ScoreFusion
 from fr_core.gallery.values import MAX_TOP_K, Enrolment, GalleryInfo, GalleryRef, GalleryUpdate, GalleryUse, NewTemplate
 from fr_core.types import F32, Embedding, ModelId
+from fr_locales.messages import message
 from fr_server.authz.scope import gallery_id_of
 from fr_server.storage.calls import GalleryCalls
 from fr_training.bank.lists import Ranked
@@ -80,7 +81,7 @@ def gallery_of_course(galleries: GalleryCalls, gallery_id: str) -> GalleryInfo:
     """Return the gallery of a course; raises `UnknownGallery`, also if a gallery of another use has its id."""
     info = galleries.get(gallery_id)
     if info.use is not GalleryUse.TRAINING:
-        raise UnknownGallery("The gallery of the course was deleted, and another gallery now has its id.")
+        raise UnknownGallery(message("error.rpc.gallery_course_deleted_another"))
     return info
 
 

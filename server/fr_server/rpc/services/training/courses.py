@@ -13,6 +13,7 @@ from fr_api.v1 import training_pb2_grpc
 from fr_core.errors import FrError, MissingField, Overloaded, ShuttingDown, UnknownGallery
 from fr_core.runtime.ticket import current_ticket
 from fr_core.sharing import Places
+from fr_locales.messages import message
 from fr_server.authz.callers import courses_seen, current_sharer
 from fr_server.pools import KEPT_S
 from fr_server.rpc.convert.gallery import page_size
@@ -90,13 +91,13 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         plan = await self._resources.work.storage(sent_plan, request.plan)
         seed, names = sent_seed(request, plan), sent_datasets(request.datasets)
         if not names:
-            raise MissingField("`datasets` names no data set.", field="datasets")
+            raise MissingField(message("error.rpc.datasets_names_no_data"), field="datasets")
         learn_from, exclude = sent_learn_from(request.learn_from), sent_excluded(request.exclude_photos)
         caller = current_sharer()
         try:
             self._builds.take(caller)
         except Overloaded as refusal:
-            raise CourseBuilding("The server is making another course, or another caller is next.") from refusal
+            raise CourseBuilding(message("error.rpc.server_makes_course_another")) from refusal
         seen = _Seen()
         running = asyncio.ensure_future(
             self._resources.work.course(self._made, plan, names, seed, learn_from, exclude, seen)
@@ -105,7 +106,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         while not running.done():
             await asyncio.wait((running,), timeout=_LOOK_S)
             if self._resources.work.draining.is_set() and not running.done():
-                raise ShuttingDown("The server is shutting down; make the course when it is back.")
+                raise ShuttingDown(message("error.rpc.server_shutting_down_make"))
             if (progress := seen.new()) is not None:
                 yield pb.CreateCourseResponse(progress=progress)
         yield pb.CreateCourseResponse(course=course_message(running.result()))
@@ -134,7 +135,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
     async def SetProbeKey(self, request: pb.SetProbeKeyRequest, context: Context) -> pb.SetProbeKeyResponse:
         sha256, which = sent_sha256(request.image_sha256), request.WhichOneof("truth")
         if which is None or (which == "absent" and not request.absent):
-            raise MissingField("`truth` says neither who the person is nor that the person is absent.", field="truth")
+            raise MissingField(message("error.rpc.truth_says_neither_who"), field="truth")
         identity = request.identity if which == "identity" else None
         await self._resources.work.storage(self._resources.store.set_probe_key, request.course_id, sha256, identity)
         return pb.SetProbeKeyResponse()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from fr_core.errors import InvalidField
 from fr_core.gallery.values import MAX_TOP_K
 from fr_core.pipeline import FacePolicy, select
+from fr_locales.messages import message
 from fr_server.rpc.services.training.course_gallery import search_people
 from fr_server.rpc.services.training.resources import TrainingResources
 from fr_training.answers import ProbeSent
@@ -42,7 +43,7 @@ async def search_for(
     again = [one for one in ranked if one.person in seen and one.person not in waiting]
     found = sorted((*fresh, *again)[:size], key=lambda one: -one.similarity)
     if not found:
-        raise InvalidField("Everyone in the gallery is in another trial of yours: answer it first.", field="image")
+        raise InvalidField(message("error.rpc.everybody_gallery_another_trial"), field="image")
     truth = await resources.work.storage(resources.store.probe_truth, course.course_id, sha256)
     shown = tuple(pictures[one.person] for one in found)
     return OwnList(shown, _key(truth, pictures, shown, tuple(one.similarity for one in found)))

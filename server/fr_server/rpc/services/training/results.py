@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from fr_api.v1 import training_pb2 as pb
 from fr_api.v1 import training_pb2_grpc
 from fr_core.errors import InvalidField, MissingField, UnknownReport
+from fr_locales.messages import message
 from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.training.own_probe import with_known_truth
 from fr_server.rpc.services.training.resources import PIECE, TrainingResources
@@ -70,7 +71,7 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
         self, request: pb.GetTrainingReportRequest, context: Context
     ) -> AsyncIterator[pb.GetTrainingReportResponse]:
         if request.file not in _HTML:
-            raise InvalidField("`file` has a value that this call does not know.", field="file")
+            raise InvalidField(message("error.rpc.file_value_call_does"), field="file")
         async with aclosing(self._resources.work.report(lambda: self._report(request).encode(), PIECE)) as pieces:
             async for piece in pieces:
                 yield pb.GetTrainingReportResponse(content=piece)
@@ -79,9 +80,9 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
         self, request: pb.ExportResultsRequest, context: Context
     ) -> AsyncIterator[pb.ExportResultsResponse]:
         if not request.format:
-            raise MissingField("`format` is not set.", field="format")
+            raise MissingField(message("error.rpc.format_not_set"), field="format")
         if request.format not in _FORMATS:
-            raise InvalidField("`format` has a value that this call does not know.", field="format")
+            raise InvalidField(message("error.rpc.format_value_call_does"), field="format")
         form = _FORMATS[request.format]
         async with aclosing(
             self._resources.work.report(lambda: self._exported(request.cohort_id, form).encode(), PIECE)
@@ -93,9 +94,9 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
         whom, store = request.WhichOneof("whom"), self._resources.store
         html = _HTML[request.file]
         if html and find_spec("matplotlib") is None:
-            raise UnknownReport("The server has no matplotlib, which pages need: install the extra `report` there.")
+            raise UnknownReport(message("error.rpc.server_no_matplotlib_pages"))
         if whom is None:
-            raise MissingField("The request says neither whose report is wanted nor of which cohort.", field="whom")
+            raise MissingField(message("error.rpc.request_says_neither_whose"), field="whom")
         if whom == "cohort_id":
             found = read_cohort(store, request.cohort_id)
             _require_some(any(found.by_trainee.values()))
@@ -104,12 +105,12 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
         if whom == "code":
             trainee = store.trainee_of_code(request.code)
             if any(session.finished_ms is None for session in store.sessions_of(trainee.trainee_id)):
-                raise SessionUnfinished("A session of yours is not finished.")
+                raise SessionUnfinished(message("error.rpc.session_yours_not_finished"))
         else:
             trainee = store.trainee(request.trainee_id)
         found = read_cohort(store, trainee.cohort_id)
         if trainee.trainee_id not in found.by_trainee:
-            raise UnknownTrainee("The trainee was deleted meanwhile.")
+            raise UnknownTrainee(message("error.rpc.trainee_deleted_meanwhile"))
         by_trainee = with_partners(found.by_trainee)
         own = by_trainee[trainee.trainee_id]
         _require_some(bool(own))
@@ -132,4 +133,4 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
 
 def _require_some(there: bool) -> None:
     if not there:
-        raise NothingToReport("No trial was answered yet.")
+        raise NothingToReport(message("error.rpc.no_trial_answered_yet"))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from fr_api.v1 import training_pb2 as pb
 from fr_api.v1 import training_pb2_grpc
+from fr_locales.messages import message
 from fr_server.rpc.convert.common import image_data, timestamp_ms
 from fr_server.rpc.convert.training import STATES, sitting_message
 from fr_server.rpc.convert.trials import (
@@ -97,7 +98,7 @@ class SessionCalls(training_pb2_grpc.TrainingServiceServicer):
 
             def make() -> Session:
                 if not request.consent:
-                    raise ConsentRequired("`consent` is not set.", field="consent")
+                    raise ConsentRequired(message("error.rpc.consent_not_set"), field="consent")
                 session_id, secret = secrets.token_hex(16), secrets.token_bytes(32)
                 return new_session(
                     course, trainee.trainee_id, trainee.group, request.sitting, session_id, secret, now_ms

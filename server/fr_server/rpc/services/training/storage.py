@@ -10,6 +10,7 @@ from pathlib import Path
 from fr_core.errors import StoreCorrupt, StoreFailed, UnknownGallery
 from fr_core.gallery.values import GalleryUpdate
 from fr_core.storage.durable import cause, sync
+from fr_locales.messages import message
 from fr_server.rpc.services.training.course_gallery import gallery_of_course
 from fr_server.storage.calls import GalleryCalls
 from fr_server.telemetry.logs import FIELDS
@@ -47,9 +48,9 @@ def signing_key(folder: Path) -> SigningKey:
             _make_key(path, new_signing_key())
         return SigningKey.load(path.read_bytes())
     except ValueError as error:
-        raise StoreCorrupt("The key of certificates is damaged.", file=_SIGNING_KEY) from error
+        raise StoreCorrupt(message("error.rpc.key_certificates_damaged"), file=_SIGNING_KEY) from error
     except OSError as error:
-        raise StoreFailed("The key of certificates cannot be read or made.", errno=cause(error)) from error
+        raise StoreFailed(message("error.rpc.key_certificates_cannot_read"), errno=cause(error)) from error
 
 
 def _make_key(path: Path, pem: bytes) -> None:
