@@ -47,6 +47,7 @@ from fr_core.gallery.values import (
 from fr_core.id_forms import composed
 from fr_core.storage.audit.values import MAX_SUBJECTS
 from fr_core.types import F32, Embedding
+from fr_locales.messages import message
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -110,7 +111,7 @@ def open_gallery(snapshot: Snapshot, gallery: GalleryRef, now: datetime) -> Gall
 def require_open(row: GalleryRow, now: datetime) -> None:
     """Raise `GalleryExpired` if the time of a gallery has passed."""
     if row.info.expires is not None and now >= row.info.expires:
-        raise GalleryExpired("The gallery has expired.")
+        raise GalleryExpired(message("error.gallery.gallery_expired"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class CreateGallery:
         """Raises `GalleryExists`, `StorageLow`."""
         transaction.require_room(_ROWS_BYTES)
         if transaction.gallery(self.info.gallery_id) is not None:
-            raise GalleryExists("There is a gallery of that id already.")
+            raise GalleryExists(message("error.gallery.gallery_id_already"))
         gallery_no = transaction.insert_gallery(self.info)
         row = GalleryRow(gallery_no, replace(self.info, gallery_no=gallery_no))
         detail = {"use": str(self.info.use), "keeps_photos": str(self.info.keeps_photos).lower()}
@@ -175,8 +176,10 @@ class SetCalibration:
         if self.calibration is not None:
             text, model = self.calibration.text, str(row.info.model)
             if self.calibration.model_id != model:
-                message = f"The calibration is of {self.calibration.model_id}, and the gallery of {model}."
-                raise CalibrationInvalid(message, expected=model)
+                raise CalibrationInvalid(
+                    message("error.gallery.calibration_gallery", model_id=self.calibration.model_id, model=model),
+                    expected=model,
+                )
         if row.info.calibration_sha256 == (None if text is None else calibration_id(text)):
             return Done(row.info)
         if text is not None:
@@ -296,7 +299,7 @@ def _checked(transaction: GalleryTransaction, row: GalleryRow, enrolment: Enrolm
     if template.image_sha256 is not None:
         earlier = transaction.template_of_image(row.gallery_no, template.image_sha256)
         if earlier is not None:
-            raise DuplicateImage("The gallery holds a template of this photo already.", template_id=str(earlier))
+            raise DuplicateImage(message("error.gallery.gallery_holds_template_photo"), template_id=str(earlier))
     photo_bytes = len(_kept_photo(row, template) or b"")
     transaction.require_room(_room_for(enrolment.metadata) + vector.nbytes + photo_bytes)
     return vector

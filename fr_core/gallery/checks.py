@@ -38,6 +38,7 @@ from fr_core.gallery.values import (
 )
 from fr_core.id_forms import composed
 from fr_core.types import F32, UNIT_TOLERANCE, Embedding, ModelId
+from fr_locales.messages import Message, message
 
 _GALLERY_ID = re.compile(r"[a-z0-9_-]{1,128}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -62,13 +63,13 @@ def is_template_id(template_id: int) -> bool:
 def require_gallery_id(gallery_id: str) -> None:
     """Raise `InvalidIdentifier` unless `is_gallery_id`."""
     if not is_gallery_id(gallery_id):
-        raise InvalidIdentifier("The gallery id is empty, too long, or holds other characters.", field="gallery_id")
+        raise InvalidIdentifier(message("error.gallery.gallery_id_empty_too"), field="gallery_id")
 
 
 def require_subject_id(subject_id: str) -> None:
     """Raise `InvalidIdentifier` unless `is_subject_id`."""
     if not is_subject_id(subject_id):
-        raise InvalidIdentifier("The subject id is empty, too long, or holds other characters.", field="subject_id")
+        raise InvalidIdentifier(message("error.gallery.subject_id_empty_too"), field="subject_id")
 
 
 def require_calibration_size(text: str) -> None:
@@ -76,7 +77,8 @@ def require_calibration_size(text: str) -> None:
     size = len(text.encode())
     if size > MAX_CALIBRATION_BYTES:
         raise CalibrationInvalid(
-            f"The calibration has {size} bytes; {MAX_CALIBRATION_BYTES} are allowed.", limit=str(MAX_CALIBRATION_BYTES)
+            message("error.gallery.calibration_bytes_allowed", size=size, most=MAX_CALIBRATION_BYTES),
+            limit=str(MAX_CALIBRATION_BYTES),
         )
 
 
@@ -89,33 +91,35 @@ def require_metadata(metadata: Mapping[str, str]) -> None:
     """Raise `InvalidField` for more than 32 pairs, keys not of 1 to 64, values of more than 1,024, 4,096 in all."""
     if len(metadata) > MAX_METADATA_PAIRS:
         raise InvalidField(
-            f"There are {len(metadata)} pairs of metadata; {MAX_METADATA_PAIRS} are allowed.",
+            message("error.gallery.pairs_metadata_allowed", metadata=len(metadata), most=MAX_METADATA_PAIRS),
             field="metadata",
             limit=str(MAX_METADATA_PAIRS),
         )
     for key, value in metadata.items():
-        _require_text(key, 1, MAX_METADATA_KEY, "metadata", "key of the metadata")
-        _require_text(value, 0, MAX_METADATA_VALUE, "metadata", "value of the metadata")
+        _require_text(key, 1, MAX_METADATA_KEY, "metadata", message("error.gallery.metadata_key"))
+        _require_text(value, 0, MAX_METADATA_VALUE, "metadata", message("error.gallery.metadata_value"))
     total = sum(len(key) + len(value) for key, value in metadata.items())
     if total > MAX_METADATA_TOTAL:
         raise InvalidField(
-            f"The metadata have {total} characters in all; {MAX_METADATA_TOTAL} are allowed.",
+            message("error.gallery.metadata_characters_all_allowed", total=total, most=MAX_METADATA_TOTAL),
             field="metadata",
             limit=str(MAX_METADATA_TOTAL),
         )
 
 
-def _require_text(text: str, shortest: int, longest: int, field: str, words: str = "") -> None:
-    words = words or field
+def _require_text(text: str, shortest: int, longest: int, field: str, words: Message | None = None) -> None:
+    named = words or field
     if not shortest <= len(text) <= longest:
         raise InvalidField(
-            f"The {words} has {len(text)} characters; {shortest} to {longest} are allowed.",
+            message(
+                "error.gallery.characters_allowed", named=named, length=len(text), shortest=shortest, longest=longest
+            ),
             field=field,
             limit=str(longest),
         )
     # A lone surrogate has no UTF-8 form; a NUL ends the text for many a database.
     if "\0" in text or (not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)):
-        raise InvalidField(f"The {words} holds a character that cannot be stored.", field=field)
+        raise InvalidField(message("error.gallery.holds_character_cannot_stored", named=named), field=field)
 
 
 def require_model(model: ModelId, embedding_size: int) -> None:
@@ -124,7 +128,7 @@ def require_model(model: ModelId, embedding_size: int) -> None:
         _require_text(getattr(model, name), 1, MAX_DISPLAY_NAME, f"model.{name}")
     if not 1 <= embedding_size <= MAX_EMBEDDING_SIZE:
         raise InvalidField(
-            f"The embedding size is {embedding_size}; 1 to {MAX_EMBEDDING_SIZE} are allowed.",
+            message("error.gallery.embedding_size_allowed", embedding_size=embedding_size, most=MAX_EMBEDDING_SIZE),
             field="embedding_size",
             limit=str(MAX_EMBEDDING_SIZE),
         )
@@ -135,27 +139,23 @@ def require_end(expires: datetime | None, now: datetime) -> None:
     if expires is None:
         return
     if expires.tzinfo is None:
-        raise InvalidField("The time when the gallery expires has no time zone.", field="expire_time")
+        raise InvalidField(message("error.gallery.time_when_gallery_expires"), field="expire_time")
     if expires <= now:
-        raise InvalidField("The time when the gallery expires has passed.", field="expire_time")
+        raise InvalidField(message("error.gallery.time_when_gallery_expires_passed"), field="expire_time")
 
 
 def require_retention(retention: timedelta | None) -> None:
     """Raise `InvalidField` for a retention of nothing, or of more than 100 years."""
     if retention is not None and not timedelta(0) < retention <= MAX_RETENTION:
         raise InvalidField(
-            "The retention is not longer than nothing, or is longer than 100 years.",
-            field="retention",
-            limit=f"{MAX_RETENTION.days} days",
+            message("error.gallery.retention_not_longer_nothing"), field="retention", limit=f"{MAX_RETENTION.days} days"
         )
 
 
 def require_gallery_update(update: GalleryUpdate) -> None:
     """Raise `InvalidField` for an update of nothing, and as `require_display_name` and `require_retention` do."""
     if update == GalleryUpdate():
-        raise InvalidField(
-            "Neither the name of the gallery, nor its end, nor its retention is to change.", field="update"
-        )
+        raise InvalidField(message("error.gallery.neither_name_gallery_nor"), field="update")
     require_display_name(updated(update.display_name, ""))
     require_retention(updated(update.retention, None))
 
@@ -163,7 +163,7 @@ def require_gallery_update(update: GalleryUpdate) -> None:
 def require_subject_update(update: SubjectUpdate) -> None:
     """Raise `InvalidField` for an update of nothing, and as `require_display_name` and `require_metadata` do."""
     if update == SubjectUpdate():
-        raise InvalidField("Neither the name of the subject nor its metadata are to change.", field="update")
+        raise InvalidField(message("error.gallery.neither_name_subject_nor"), field="update")
     require_display_name(updated(update.display_name, ""))
     require_metadata(updated(update.metadata, NO_METADATA))
 
@@ -171,9 +171,9 @@ def require_subject_update(update: SubjectUpdate) -> None:
 def require_template(template: NewTemplate) -> None:
     """Raise `InvalidField` for a sha256 or a quality that is none; the embedding is checked by its gallery."""
     if template.image_sha256 is not None and not _SHA256.fullmatch(template.image_sha256):
-        raise InvalidField("The sha256 of the image is not 64 hexadecimal digits in lower case.", field="image_sha256")
+        raise InvalidField(message("error.gallery.sha256_image_not_hexadecimal"), field="image_sha256")
     if template.quality is not None and not 0.0 <= template.quality <= 1.0:
-        raise InvalidField("The quality is not a number from 0 to 1.", field="quality")
+        raise InvalidField(message("error.gallery.quality_not_number"), field="quality")
 
 
 def unit_vector(embedding: Embedding, model: ModelId, size: int) -> F32:
@@ -190,15 +190,15 @@ def unit_vector(embedding: Embedding, model: ModelId, size: int) -> F32:
     if vector.shape != (size,):
         found = "x".join(str(n) for n in vector.shape)
         raise EmbeddingWrongSize(
-            f"The embedding has {found} values; this gallery has {size}.", expected=str(size), found=found
+            message("error.gallery.embedding_values_gallery", found=found, size=size), expected=str(size), found=found
         )
     wide = vector.astype(np.float64)
     squared = float(wide @ wide)  # too wide for the square of any finite float32 to be infinite
     if not math.isfinite(squared):
-        raise EmbeddingNotFinite("The embedding holds a value that is not a finite number.")
+        raise EmbeddingNotFinite(message("error.gallery.embedding_holds_value_not"))
     if not abs(squared - 1.0) <= UNIT_TOLERANCE:
         length = f"{math.sqrt(squared):.6g}"
-        raise EmbeddingNotUnit(f"The embedding has length {length}; it must be 1.", length=length)
+        raise EmbeddingNotUnit(message("error.gallery.embedding_length_must", length=length), length=length)
     return vector
 
 
@@ -206,11 +206,11 @@ def require_top_k(k: int, field: str = "k") -> None:
     """Raise `InvalidTopK`, which names the field, unless 1 <= k <= MAX_TOP_K."""
     if not 1 <= k <= MAX_TOP_K:
         raise InvalidTopK(
-            f"{k} candidates were asked for; 1 to {MAX_TOP_K} are allowed.", field=field, limit=str(MAX_TOP_K)
+            message("error.gallery.candidates_asked_allowed", k=k, most=MAX_TOP_K), field=field, limit=str(MAX_TOP_K)
         )
 
 
 def require_threshold(threshold: float, field: str = "threshold") -> None:
     """Raise `InvalidThreshold`, which names the field, unless it is a number in [-1, 1]."""
     if not -1.0 <= threshold <= 1.0:  # neither is NaN
-        raise InvalidThreshold("The threshold is not a number from -1 to 1.", field=field)
+        raise InvalidThreshold(message("error.gallery.threshold_not_number"), field=field)

@@ -8,6 +8,7 @@ import hashlib
 
 from fr_core.errors import InvalidPage
 from fr_core.gallery.values import MAX_PAGE_SIZE
+from fr_locales.messages import message
 
 _CHECK_BYTES = 12
 
@@ -16,7 +17,7 @@ def require_page_size(page_size: int) -> None:
     """Raise `InvalidPage`, which names the field, unless 1 <= page_size <= MAX_PAGE_SIZE."""
     if not 1 <= page_size <= MAX_PAGE_SIZE:
         raise InvalidPage(
-            f"A page of {page_size} was asked for; 1 to {MAX_PAGE_SIZE} are allowed.",
+            message("error.gallery.page_asked_allowed", page_size=page_size, most=MAX_PAGE_SIZE),
             field="page_size",
             limit=str(MAX_PAGE_SIZE),
         )
@@ -47,9 +48,9 @@ def last_of(call: str, token: str) -> str:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         last = raw[_CHECK_BYTES:].decode()
     except (binascii.Error, ValueError):
-        raise InvalidPage("The page token cannot be read.") from None
+        raise InvalidPage(message("error.gallery.page_token_cannot_read")) from None
     if not last or page_token(call, last) != token:
-        raise InvalidPage("The page token is not one that this call returned.")
+        raise InvalidPage(message("error.rpc.page_token_not_call"))
     return last
 
 

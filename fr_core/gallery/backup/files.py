@@ -23,6 +23,7 @@ from fr_core.storage.connection import open_finished, open_new
 from fr_core.storage.protocol import Row
 from fr_core.storage.sqlite_errors import sqlite_errors
 from fr_core.storage.vault import Vault, encode
+from fr_locales.messages import message
 
 # The layout of what is encrypted in a backup.
 _SEALED_FORMAT = 1
@@ -238,7 +239,7 @@ def writing(layout: Layout, path: Path, vfs: str) -> Iterator[apsw.Connection]:
 def reading(layout: Layout, path: Path) -> Iterator[apsw.Connection]:
     """Yield a file that has the tables of its kind; raises `BackupUnusable`, `StoreNewer`, `StoreFailed`."""
     if not path.is_file():
-        raise BackupUnusable("The backup, or the file of its keys, is not there.", check="file")
+        raise BackupUnusable(message("error.gallery.backup_file_keys_not"), check="file")
     with backup_errors():
         connection = open_finished(path)
         try:
@@ -267,7 +268,7 @@ def backup_errors() -> Iterator[None]:
 
 def unusable(check: str) -> BackupUnusable:
     """Return the error for damage; `check` says which check found it."""
-    return BackupUnusable("The backup, or the file of its keys, is damaged.", check=check)
+    return BackupUnusable(message("error.gallery.backup_file_keys_damaged"), check=check)
 
 
 def only_row(connection: apsw.Connection, table: str, columns: tuple[str, ...]) -> Row:
@@ -290,13 +291,11 @@ def count(connection: apsw.Connection, table: str) -> int:
 
 def _require_layout(connection: apsw.Connection, layout: Layout) -> None:
     if int(connection.pragma("application_id")) != int.from_bytes(layout.application_id):
-        raise BackupUnusable(
-            "The file is damaged, or no backup of FR Core, or no file of keys.", check="application_id"
-        )
+        raise BackupUnusable(message("error.gallery.file_damaged_no_backup"), check="application_id")
     found_format, known = format_of(connection), len(layout.formats)
     if found_format > known:
         raise StoreNewer(
-            f"The backup has format {found_format}; this version knows {known}.",
+            message("error.gallery.backup_format_version_knows", found_format=found_format, known=known),
             found=str(found_format),
             known=str(known),
         )

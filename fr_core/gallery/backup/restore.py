@@ -38,6 +38,7 @@ from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.migrations import make, unlocked
 from fr_core.storage.sqlite_errors import sqlite_errors
 from fr_core.storage.vault import Vault
+from fr_locales.messages import message
 
 # The trees of a million subjects' ids, numbers and metadata: what does not fit is written again and again.
 _CACHE_KIB = 262_144
@@ -108,9 +109,9 @@ def _require_empty(folder: Path) -> None:
         for pattern in _LEFT:
             left -= {path.name for path in folder.glob(pattern)}
     except OSError as error:
-        raise StoreFailed("The folder cannot be read.") from error
+        raise StoreFailed(message("error.gallery.folder_cannot_read")) from error
     if left:
-        raise TargetTaken("The folder is not empty.")
+        raise TargetTaken(message("error.gallery.folder_not_empty"))
 
 
 @contextmanager

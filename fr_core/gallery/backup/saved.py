@@ -33,6 +33,7 @@ from fr_core.gallery.values import calibration_id
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.protocol import Row
 from fr_core.storage.vault import DataKey, Vault
+from fr_locales.messages import message
 
 _SUBJECTS = f"SELECT {names(files.SUBJECTS)} FROM subjects ORDER BY subject_no"
 _TEMPLATES = f"SELECT {names(files.TEMPLATES)} FROM templates ORDER BY row_no"
@@ -126,7 +127,7 @@ class SavedStore:
         columns = files.BACKUP if files.format_of(backup) >= files.FORMAT_WITH_AUDIT else files.BACKUP_V2
         row = dict(zip(columns, files.only_row(backup, "backup", columns), strict=True))
         if row["store_id"] != of_keys["store_id"]:
-            raise BackupMismatch("The keys are of another store than the backup, or the backup is damaged.")
+            raise BackupMismatch(message("error.gallery.keys_another_store_backup"))
         checked(self.vault, "backup", tuple(row.values()))
         require_not_older(of_keys, row)
         self._backup_id: bytes = row["backup_id"]
@@ -268,4 +269,4 @@ def saved_store(backup: Path, keys: Path, key: KeyEncryptionKey, *, new_keys: bo
 def require_not_older(keys: dict[str, int], other: dict[str, int]) -> None:
     """Raise `BackupMismatch` where keys are older than something else of their store; both by the names of NUMBERS."""
     if any(keys[name] < other[name] for name in files.NUMBERS):
-        raise BackupMismatch("The keys are older than what they are used with.")
+        raise BackupMismatch(message("error.gallery.keys_older_what_they"))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fr_core.errors import StoreFailed, TargetTaken
 from fr_core.storage.durable import cause, name_whole
+from fr_locales.messages import message
 
 _NEW = ".new"
 _BLOCK = 2**20
@@ -35,7 +36,7 @@ class Staged:
                 raise BlockingIOError(errno.EWOULDBLOCK, "renamed")
             head = os.pread(self._handle, _HEAD_BYTES, 0)
             if head and not is_ours(head):
-                raise TargetTaken(f"The file {self.path.name} is there, and it is none that a backup has left.")
+                raise TargetTaken(message("error.gallery.file_none_backup_left", path=self.path.name))
             os.fchmod(self._handle, 0o600)
             # The file of a process that died.
             if secret:
@@ -86,7 +87,7 @@ def staged(target: Path, is_ours: Callable[[bytes], bool], *, secret: bool = Fal
         try:
             file = Staged(target, is_ours, secret)
         except BlockingIOError as error:
-            raise TargetTaken("Another process writes this file at this moment.") from error
+            raise TargetTaken(message("error.gallery.another_process_writes_file")) from error
     try:
         yield file
     finally:
@@ -125,4 +126,4 @@ def _disk_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreFailed("A file of the backup cannot be written.", errno=cause(error)) from error
+        raise StoreFailed(message("error.gallery.file_backup_cannot_written"), errno=cause(error)) from error

@@ -37,6 +37,7 @@ from fr_core.storage.dialect import LAST_NUMBERS
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.protocol import Row
 from fr_core.storage.vault import Vault
+from fr_locales.messages import message
 
 _BACKUP_ID_BYTES = 16
 # By the index: sorting would hold every template in memory.
@@ -94,19 +95,17 @@ def back_up(folder: Path, key: KeyEncryptionKey, backup: Path, keys: Path, now: 
 
 def _require_folders(backup: Path, keys: Path) -> None:
     """Raise `InvalidField` for a folder that cannot be written to: the disk that backups go to may not be mounted."""
-    for field, what, path in (("backup", "backup", backup), ("keys", "file of keys", keys)):
-        if not os.access(path.parent, os.W_OK | os.X_OK):
-            raise InvalidField(
-                f"The folder of the {what} is not there, or cannot be written to: make it, or mount its disk.",
-                field=field,
-            )
+    if not os.access(backup.parent, os.W_OK | os.X_OK):
+        raise InvalidField(message("error.gallery.no_folder_of_backup"), field="backup")
+    if not os.access(keys.parent, os.W_OK | os.X_OK):
+        raise InvalidField(message("error.gallery.no_folder_of_keys"), field="keys")
 
 
 def _require_free(backup: Path, keys: Path) -> None:
     if os.path.lexists(backup):
-        raise TargetTaken("There is a file already where the backup should go.")
+        raise TargetTaken(message("error.gallery.file_already_where_backup"))
     if backup.absolute() == keys.absolute():
-        raise TargetTaken("The backup and its keys need a file each.")
+        raise TargetTaken(message("error.gallery.backup_keys_need_file"))
 
 
 def _require_replaceable(keys: Path, store_id: bytes, numbers: dict[str, int]) -> None:
@@ -114,10 +113,7 @@ def _require_replaceable(keys: Path, store_id: bytes, numbers: dict[str, int]) -
     with files.reading(files.KEYS_FILE, keys) as connection:
         row = dict(zip(files.KEYS, files.only_row(connection, "keys", files.KEYS), strict=True))
     if row["store_id"] != store_id:
-        raise BackupMismatch(
-            "The file of keys that is there is of another store. A restored copy is a store of its own: give it a file "
-            "of keys of its own."
-        )
+        raise BackupMismatch(message("error.gallery.file_keys_another_store"))
     require_not_older(numbers, row)
 
 
@@ -220,6 +216,4 @@ def _proved(backup: Path, keys: Path, key: KeyEncryptionKey) -> Extent:
                 raise files.unusable("photo")
             return saved.extent
     except BackupUnusable as error:
-        raise StoreCorrupt(
-            "What was copied cannot be opened: the store is damaged, or the disk of the backup.", **error.metadata
-        ) from error
+        raise StoreCorrupt(message("error.gallery.what_copied_cannot_opened"), **error.metadata) from error

@@ -24,6 +24,7 @@ from fr_core.storage.durable import cause
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.migrations import known_version, unlocked
 from fr_core.storage.sqlite_log import require_no_lost_commits
+from fr_locales.messages import message
 
 
 def verify(folder: Path, key: KeyEncryptionKey) -> Verified:
@@ -47,11 +48,11 @@ def require_store(folder: Path) -> Path:
     """Return the path of the database in a data folder; raises `NoStore`, and `StoreExposed` as `require_sole`."""
     path = folder / DATABASE_NAME
     if not path.is_file():
-        raise NoStore(f"The folder {folder} holds no galleries.")
+        raise NoStore(message("error.gallery.folder_holds_no_galleries", folder=str(folder)))
     try:
         require_sole(path)
     except OSError as error:
-        raise StoreFailed("Cannot read the properties of a file in the data folder.", errno=cause(error)) from error
+        raise StoreFailed(message("error.gallery.cannot_read_properties_file"), errno=cause(error)) from error
     return path
 
 
@@ -65,7 +66,7 @@ def reading(folder: Path, key: KeyEncryptionKey) -> Iterator[Snapshot]:
     with reading_outside(path) as connection, _schema_errors():
         connection.execute("BEGIN")
         if known_version(connection, SCHEMA) < SCHEMA.version:
-            raise NoStore("The galleries are of an earlier version.")
+            raise NoStore(message("error.gallery.galleries_earlier_version"))
         _require_whole_log(path, int(connection.pragma("page_size")))
         yield Snapshot(connection, unlocked(connection, SCHEMA, key))
 
@@ -92,4 +93,4 @@ def _schema_errors() -> Iterator[None]:
     try:
         yield
     except apsw.SQLError as error:
-        raise StoreCorrupt("The database does not have the tables that it should have.", check="schema") from error
+        raise StoreCorrupt(message("error.gallery.database_does_not_tables"), check="schema") from error

@@ -17,6 +17,7 @@ from fr_core.gallery.index.faiss_segment import Segment, Workers
 from fr_core.gallery.index.protocol import Hits, IndexMemory, check_searched
 from fr_core.gallery.index.rows_index import RowsIndex
 from fr_core.types import F32, I64
+from fr_locales.messages import message
 
 _faiss: Any = faiss  # its stubs lack what is called here
 
@@ -43,7 +44,7 @@ def gpu_indexes(workers: Workers) -> Callable[[int], GpuIndex]:
     Raises `DeviceUnavailable`: FAISS has no GPU.
     """
     if not gpu_count():
-        raise DeviceUnavailable("FAISS has no GPU that it can use for the index.", device="gpu")
+        raise DeviceUnavailable(message("error.gallery.faiss_no_gpu_can"), device="gpu")
     resources = [faiss.StandardGpuResources() for _ in range(gpu_count())]
     turn = threading.Lock()
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fr_core.errors import ConfigInvalid
 from fr_core.gallery.index.numpy_scan import NumpyIndex
 from fr_core.gallery.index.protocol import VectorIndex
+from fr_locales.messages import message
 
 INDEX_NAMES = ("auto", "compact", "flat", "gpu", "numpy")
 
@@ -25,7 +26,9 @@ def index_maker(name: str, threads: int = 0) -> Callable[[int], VectorIndex]:
     if name == "numpy":
         return NumpyIndex
     if name not in INDEX_NAMES:
-        raise ConfigInvalid(f"There is no index named {name!r}; there are: {', '.join(INDEX_NAMES)}.", key="index")
+        raise ConfigInvalid(
+            message("error.gallery.no_index_named", name=name, names=", ".join(INDEX_NAMES)), key="index"
+        )
     # Imported here, so that the exact NumPy index works where FAISS is not installed.
     if name == "flat":
         from fr_core.gallery.index.faiss_flat import FaissFlatIndex

@@ -23,6 +23,7 @@ from fr_core.gallery.store.snapshot import Snapshot
 from fr_core.gallery.store.values import GalleryRow
 from fr_core.gallery.values import GalleryRef
 from fr_core.types import I64
+from fr_locales.messages import message
 
 T = TypeVar("T")
 
@@ -148,7 +149,7 @@ class Scanner:
 
         def search(row: GalleryRow, memory: GalleryMemory) -> Block:
             if cursor is not None and cursor.gallery_no != row.gallery_no:
-                raise UnknownGallery("The gallery was deleted while it was searched.")
+                raise UnknownGallery(message("error.gallery.gallery_deleted_while_searched"))
             return _searched(row, memory, cursor, look)
 
         with self.at_version(gallery, search) as found:

@@ -17,6 +17,7 @@ from fr_core.gallery.search.memory import GalleryMemory
 from fr_core.gallery.store.values import GalleryRow
 from fr_core.gallery.values import GalleryRef
 from fr_core.types import F32, I64
+from fr_locales.messages import message
 
 # Neighbours of each template that make the graph: enough to tie the photos of one person together, and O(n) memory.
 _NEIGHBOURS = 32
@@ -122,7 +123,7 @@ def neighbours_after(scanner: Scanner, gallery: GalleryRef, threshold: float, cu
     checks.require_threshold(threshold)
     # Below zero the mean of a cluster can vanish, and nothing has a similarity to it.
     if threshold < 0.0:
-        raise InvalidField("The threshold of clusters is below 0; 0 to 1 are allowed.", field="threshold")
+        raise InvalidField(message("error.gallery.threshold_clusters_below_allowed"), field="threshold")
     with scanner.block(gallery, cursor, nearest(threshold, _NEIGHBOURS)) as (_, block):
         return Neighbours(block.near, block.progress, block.gallery_no, block.cursor)
 
@@ -132,7 +133,7 @@ def clusters_of(scanner: Scanner, gallery: GalleryRef, threshold: float, part: P
 
     def read(row: GalleryRow, memory: GalleryMemory) -> tuple[I64, I64, F32]:
         if part.gallery_no != row.gallery_no:
-            raise UnknownGallery("The gallery was deleted while it was searched.")
+            raise UnknownGallery(message("error.gallery.gallery_deleted_while_searched"))
         numbers = memory.subjects_of(part.template_ids)
         there = np.flatnonzero(numbers >= 0)
         return there, numbers[there], memory.index.vectors(part.template_ids[there])

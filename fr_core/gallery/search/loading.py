@@ -11,6 +11,7 @@ from fr_core.errors import StoreCorrupt
 from fr_core.gallery.search.memory import GalleryMemory, Memories
 from fr_core.gallery.store.gallery_store import GalleryStore
 from fr_core.gallery.store.values import GalleryRow
+from fr_locales.messages import message
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ def load(store: GalleryStore, memories: Memories, on_block: Callable[[], None]) 
     _read(store, by_no, templates, on_block)
     for row in rows:
         if by_no[row.gallery_no].index.size != row.info.template_count:
-            raise StoreCorrupt("A gallery does not hold as many templates as it says.", check="template_count")
+            raise StoreCorrupt(message("error.gallery.gallery_does_not_hold"), check="template_count")
     read_s = time.monotonic() - begun
     for memory in by_no.values():
         while memory.keep_up():

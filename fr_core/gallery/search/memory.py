@@ -25,6 +25,7 @@ from fr_core.gallery.search.ranking import RankedSubjects, by_best_template, fus
 from fr_core.gallery.search.sharing import Nearest, SharedSearch
 from fr_core.gallery.store.values import StoredVectors
 from fr_core.types import F32, I64
+from fr_locales.messages import message
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class GalleryMemory:
         with self._turn:
             self._turn.wait_for(lambda: (self._version >= version and not self._claimed) or self._broken)
             if self._broken:
-                raise InternalError("The index of the gallery is incomplete until it is loaded again.")
+                raise InternalError(message("error.gallery.index_gallery_incomplete_until"))
             exact = self._version == version
             self._readers += exact
         try:
@@ -257,7 +258,7 @@ class Memories:
         if not self._filled:
             raise RuntimeError("the galleries are not loaded")
         if gallery_no in self._without:
-            raise InternalError("The gallery has no index until it is loaded again.")
+            raise InternalError(message("error.gallery.gallery_no_index_until"))
         return self._galleries.get(gallery_no)
 
     @property
@@ -271,7 +272,7 @@ class Memories:
         with self._changed:
             self._changed.wait_for(lambda: self._changes > changes or self._abandoned)
             if self._abandoned:
-                raise InternalError("The thread that writes has died.")
+                raise InternalError(message("error.gallery.thread_writes_died"))
 
     def abandon(self) -> None:
         """Let nobody wait for changes any more."""

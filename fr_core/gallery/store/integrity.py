@@ -37,6 +37,7 @@ from fr_core.storage.audit.verify import require_unbroken
 from fr_core.storage.connection import require_whole_file
 from fr_core.storage.protocol import Connection, Row
 from fr_core.storage.vault import Vault
+from fr_locales.messages import message
 
 # Vectors that are held in memory at a time.
 _ROWS = 4_096
@@ -157,7 +158,7 @@ def read_vectors(connection: Connection, vault: Vault, rows: int) -> Iterator[St
             yield _opened(vault, galleries[gallery_no], list(group))
         with_photo += sum(row.template.has_photo for row in block)
     if _count(connection, "photos") != with_photo:
-        raise StoreCorrupt("A photo that the store should hold is not there.", check="photo")
+        raise StoreCorrupt(message("error.gallery.photo_store_should_hold"), check="photo")
 
 
 def require_photos(connection: Connection, vault: Vault) -> int:

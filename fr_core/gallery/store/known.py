@@ -8,6 +8,7 @@ from fr_core.gallery.store.snapshot import Snapshot
 from fr_core.gallery.store.transaction import GalleryTransaction
 from fr_core.gallery.store.values import GalleryRow
 from fr_core.gallery.values import GalleryRef, KeptTemplate, Subject
+from fr_locales.messages import message
 
 
 def known_gallery(snapshot: Snapshot, gallery: GalleryRef) -> GalleryRow:
@@ -15,9 +16,9 @@ def known_gallery(snapshot: Snapshot, gallery: GalleryRef) -> GalleryRow:
     gallery_id = gallery if isinstance(gallery, str) else gallery.gallery_id
     row = snapshot.gallery(gallery_id) if is_gallery_id(gallery_id) else None
     if row is None:
-        raise UnknownGallery("There is no gallery of that id.")
+        raise UnknownGallery(message("error.gallery.no_gallery_id"))
     if not isinstance(gallery, str) and gallery.gallery_no != row.gallery_no:
-        raise GalleryReplaced("The gallery was deleted during the call, and another one has its id now.")
+        raise GalleryReplaced(message("error.gallery.gallery_deleted_during_call"))
     return row
 
 
@@ -52,8 +53,8 @@ def delete_known_template(transaction: GalleryTransaction, gallery_no: int, temp
 
 
 def _unknown_subject() -> UnknownSubject:
-    return UnknownSubject("The gallery holds no subject of that id.")
+    return UnknownSubject(message("error.gallery.gallery_holds_no_subject"))
 
 
 def _unknown_template() -> UnknownTemplate:
-    return UnknownTemplate("The gallery holds no template of that id.")
+    return UnknownTemplate(message("error.gallery.gallery_holds_no_template"))

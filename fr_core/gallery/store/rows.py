@@ -14,6 +14,7 @@ from fr_core.gallery.values import NO_METADATA, GalleryInfo, GalleryUse, calibra
 from fr_core.storage.protocol import Row
 from fr_core.storage.vault import Value, Vault
 from fr_core.types import ModelId
+from fr_locales.messages import message
 
 AnyRow = TypeVar("AnyRow", bound=Row)
 
@@ -104,7 +105,7 @@ def insertion(table: str, columns: tuple[str, ...]) -> str:
 
 def contradiction(check: str) -> StoreCorrupt:
     """Return the error for rows that are as they were written, and cannot all be; `check` says what was compared."""
-    return StoreCorrupt("What the store holds contradicts itself.", check=check)
+    return StoreCorrupt(message("error.gallery.what_store_holds_contradicts"), check=check)
 
 
 def to_us(moment: datetime) -> int:
@@ -124,7 +125,7 @@ def from_us(microseconds: int) -> datetime:
     try:
         return _EPOCH + microseconds * _MICROSECOND
     except OverflowError as error:
-        raise StoreCorrupt("A stored time is out of range.", check="time") from error
+        raise StoreCorrupt(message("error.gallery.stored_time_out_range"), check="time") from error
 
 
 def facts_of(template: Row) -> Row:
@@ -211,7 +212,7 @@ def require_calibration(text: str, sha256: str | None) -> str:
 
 def altered_calibration() -> StoreCorrupt:
     """Return the error for a calibration that is missing, altered, or of no gallery."""
-    return StoreCorrupt("The calibration of a gallery was altered.", check="calibration")
+    return StoreCorrupt(message("error.gallery.calibration_gallery_altered"), check="calibration")
 
 
 def packed_metadata(metadata: Mapping[str, str]) -> str:
@@ -226,7 +227,7 @@ def unpacked_metadata(text: str) -> Mapping[str, str]:
     try:
         metadata = json.loads(text)
     except ValueError:
-        raise StoreCorrupt("Stored metadata cannot be read.", check="metadata") from None
+        raise StoreCorrupt(message("error.gallery.stored_metadata_cannot_read"), check="metadata") from None
     if not isinstance(metadata, dict):
-        raise StoreCorrupt("Stored metadata are not pairs.", check="metadata")
+        raise StoreCorrupt(message("error.gallery.stored_metadata_no_pairs"), check="metadata")
     return MappingProxyType(metadata)

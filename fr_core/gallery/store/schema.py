@@ -32,6 +32,7 @@ from fr_core.storage.protocol import Connection
 from fr_core.storage.schema import TAKES_MARK, Schema, begin_audit
 from fr_core.storage.vault import Vault
 from fr_core.types import ModelId
+from fr_locales.messages import message
 
 DATABASE_NAME = "galleries.db"
 _BLOCK = 1_000
@@ -254,7 +255,7 @@ def _move_templates(
         if gallery_no not in galleries or subject_no not in keys:
             raise contradiction("template_subject")
         if zlib.crc32(vector) != crc32:
-            raise StoreCorrupt("The checksum of a stored vector differs.", check="vector_checksum")
+            raise StoreCorrupt(message("error.gallery.checksum_stored_vector_differs"), check="vector_checksum")
         binding, size = galleries[gallery_no]
         unpack_vectors([vector], size)
         facts = (template_id, subject_no, image_sha256, quality, created_us, 0)

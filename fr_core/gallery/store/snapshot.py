@@ -39,6 +39,7 @@ from fr_core.storage.dialect import array_of, in_array, object_of
 from fr_core.storage.statements import Reading
 from fr_core.storage.vault import DataKey, Value, Vault
 from fr_core.types import I64, Embedding
+from fr_locales.messages import message
 
 _GALLERY = f"SELECT {names(GALLERIES)} FROM galleries"
 _SUBJECT = f"SELECT {names(SUBJECTS)} FROM subjects"
@@ -221,7 +222,7 @@ class Snapshot(Reading):
             return None
         photos = self.rows("SELECT sealed FROM photos WHERE template_id = ?", row.template_id)
         if not photos:
-            raise StoreCorrupt("A photo that the store should hold is not there.", check="photo")
+            raise StoreCorrupt(message("error.gallery.photo_store_should_hold"), check="photo")
         ((sealed,),) = photos
         return template.key.open(sealed, self._binding("photo", row.gallery_no).of(*facts_of(row)), "photo")
 

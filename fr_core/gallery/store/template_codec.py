@@ -10,6 +10,7 @@ import numpy as np
 from fr_core.errors import StoreCorrupt
 from fr_core.storage.vault import FORMAT, encode
 from fr_core.types import F32, UNIT_TOLERANCE, ModelId
+from fr_locales.messages import message
 
 _FACTS = struct.Struct("<qqqqd??H")
 
@@ -27,13 +28,14 @@ def unpack_vectors(packed: Sequence[bytes], size: int) -> F32:
     for data in packed:
         if len(data) != 4 * size:
             raise StoreCorrupt(
-                f"A stored vector has {len(data)} bytes; its gallery has {4 * size}.", check="vector_size"
+                message("error.gallery.stored_vector_bytes_gallery", length=len(data), needed=4 * size),
+                check="vector_size",
             )
     vectors = np.frombuffer(b"".join(packed), dtype="<f4").astype(np.float32, copy=False).reshape(len(packed), size)
     # NaN and infinity fail the comparison too.
     squared = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
     if not (np.abs(squared - 1.0) <= UNIT_TOLERANCE).all():
-        raise StoreCorrupt("A stored vector does not have length 1.", check="vector_length")
+        raise StoreCorrupt(message("error.gallery.stored_vector_does_not"), check="vector_length")
     return vectors
 
 
@@ -78,5 +80,5 @@ class Binding:
                 len(image),
             )
         except (struct.error, AttributeError) as error:
-            raise StoreCorrupt("A stored template says what none can say.", check=self._purpose) from error
+            raise StoreCorrupt(message("error.gallery.stored_template_says_what"), check=self._purpose) from error
         return self._common + facts + image
