@@ -22,7 +22,7 @@ from fr_locales.messages import Audience
 ROOT = Path(__file__).parents[1]
 SOURCES = ("fr_core", "server", "client", "datasets", "evaluation", "training", "trust", "benchmarks", "locales")
 CATALOGUES = ROOT / "locales" / "fr_locales"
-REFUSING = ("fr_core/gallery", "server/fr_server/rpc", "training")
+REFUSING = ("fr_core/gallery", "fr_core/imaging", "server/fr_server/rpc", "training")
 """Where every error is raised with a message, never with a text."""
 ENGLISH = "en"
 BY_RENDERER = {"list.separator"}

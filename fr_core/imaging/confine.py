@@ -22,6 +22,8 @@ import struct
 import sys
 from pathlib import Path
 
+from fr_locales.messages import Message, message
+
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 """AUDIT_ARCH_* of linux/audit.h, by `platform.machine()`, in the order of the columns below."""
 
@@ -96,12 +98,12 @@ class NoWalls(OSError):
     """This system does not confine the process."""
 
 
-def unavailable() -> str | None:
+def unavailable() -> Message | None:
     """Say why there is no sandbox on this system; None where there is one."""
     if sys.platform != "linux":
-        return "it needs Linux"
+        return message("error.imaging.needs_linux")
     if platform.machine() not in ARCHITECTURES:
-        return f"it needs a processor of {' or '.join(ARCHITECTURES)}"
+        return message("error.imaging.needs_processor", architectures=" or ".join(ARCHITECTURES))
     return None
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from fr_core.errors import Undecodable
 from fr_core.imaging.tags import clean_tiff
+from fr_locales.messages import message
 
 # A progressive JPEG of 42 bytes per scan keeps libjpeg-turbo busy for 1 ms per scan at 25 megapixels, minutes for a
 # file of 8 MB ("Two Issues with the JPEG Standard", libjpeg-turbo.org). Encoders write about ten.
@@ -78,12 +79,12 @@ def inspect(data: bytes, name: str) -> Container:
 
 
 def _truncated(name: str) -> Undecodable:
-    return Undecodable(f"The {name} photo is truncated: it ends before its end mark.", format=name)
+    return Undecodable(message("error.imaging.photo_truncated_ends_before", name=name), format=name)
 
 
 def _count_segment(segments: int, name: str) -> int:
     if segments >= _MAX_SEGMENTS:
-        raise Undecodable(f"The {name} photo has more than {_MAX_SEGMENTS} segments.", format=name)
+        raise Undecodable(message("error.imaging.photo_more_segments", name=name, most=_MAX_SEGMENTS), format=name)
     return segments + 1
 
 
@@ -118,9 +119,9 @@ def _jpeg(data: bytes) -> Container:
 
 def _require_scans(scans: int, pixels: int) -> None:
     if scans > _MAX_SCANS:
-        raise Undecodable(f"The JPEG photo has more than {_MAX_SCANS} scans.", format="JPEG")
+        raise Undecodable(message("error.imaging.jpeg_photo_more_scans", most=_MAX_SCANS), format="JPEG")
     if scans > _USUAL_SCANS and scans * pixels > _MAX_SCANNED_PIXELS:
-        raise Undecodable("The JPEG photo has too many scans for its number of pixels.", format="JPEG")
+        raise Undecodable(message("error.imaging.jpeg_photo_too_many"), format="JPEG")
 
 
 def _png(data: bytes) -> Container:
@@ -190,7 +191,7 @@ def _gif(data: bytes) -> Container:
         elif data[at] == 0x21:
             at += 2
         else:
-            raise Undecodable("The GIF photo is damaged: a block of no known kind.", format="GIF")
+            raise Undecodable(message("error.imaging.gif_photo_damaged_block"), format="GIF")
         while data[at]:
             at += 1 + data[at]
         at += 1

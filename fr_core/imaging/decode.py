@@ -34,6 +34,7 @@ from fr_core.errors import (
 from fr_core.imaging.containers import Container, inspect, sniff
 from fr_core.imaging.tags import exif_orientation
 from fr_core.types import U8, Image, frozen_array
+from fr_locales.messages import message
 
 
 class Decoder(Protocol):
@@ -103,10 +104,10 @@ def _eight_bits(picture: PIL.Image.Image) -> PIL.Image.Image:
         real = np.asarray(picture)
         # NaN fails both comparisons.
         if not bool(((real >= 0.0) & (real <= 1.0)).all()):
-            raise UnsupportedFormat("The photo holds floating-point numbers outside 0 to 1.", samples="F")
+            raise UnsupportedFormat(message("error.imaging.photo_holds_floating_point"), samples="F")
         return PIL.Image.fromarray(np.rint(real * 255.0).astype(np.uint8))
     if picture.mode == "I":
-        raise UnsupportedFormat("The photo holds integers of 32 bits.", samples="I")
+        raise UnsupportedFormat(message("error.imaging.photo_holds_integers_bits"), samples="I")
     return picture
 
 
@@ -182,16 +183,19 @@ class ImageLimits:
 
     def __post_init__(self) -> None:
         if self.max_bytes < 1:
-            raise ConfigInvalid("`images.max_bytes` must be at least 1.", key="images.max_bytes")
+            raise ConfigInvalid(message("error.imaging.images_max_bytes_must_least"), key="images.max_bytes")
         if self.max_faces < 1:
-            raise ConfigInvalid("`images.max_faces` must be at least 1.", key="images.max_faces")
+            raise ConfigInvalid(message("error.imaging.images_max_faces_must_least"), key="images.max_faces")
         if not 1 <= self.max_pixels <= MAX_PIXELS_CEILING:
             raise ConfigInvalid(
-                f"`images.max_pixels` must lie between 1 and {MAX_PIXELS_CEILING}.", key="images.max_pixels"
+                message("error.imaging.images_max_pixels_must_lie", most=MAX_PIXELS_CEILING), key="images.max_pixels"
             )
         unknown = sorted(set(self.formats) - KNOWN_FORMATS)
         if unknown or not self.formats:
-            raise ConfigInvalid(f"`images.formats` may name {', '.join(sorted(KNOWN_FORMATS))}.", key="images.formats")
+            raise ConfigInvalid(
+                message("error.imaging.images_formats_may_name", formats=", ".join(sorted(KNOWN_FORMATS))),
+                key="images.formats",
+            )
 
 
 def decode(data: bytes, limits: ImageLimits) -> Image:
@@ -228,9 +232,11 @@ def decode_pixels(data: bytes, limits: ImageLimits) -> U8:
     require_bytes(data, limits)
     name = sniff(data)
     if name is None:
-        raise Undecodable("The bytes are not an image of a known format.")
+        raise Undecodable(message("error.imaging.bytes_no_image_known"))
     if name not in limits.formats:
-        raise UnsupportedFormat(f"The photo is of the format {name}.", format=name, accepted=",".join(limits.formats))
+        raise UnsupportedFormat(
+            message("error.imaging.photo_format", name=name), format=name, accepted=",".join(limits.formats)
+        )
     container = inspect(data, name)
     if container.pictures is not None:
         _require_one(container.pictures, name)
@@ -248,12 +254,12 @@ def require_bytes(data: bytes, limits: ImageLimits) -> None:
     """
     if len(data) > limits.max_bytes:
         raise ImageTooManyBytes(
-            f"The photo has {len(data)} bytes; the limit is {limits.max_bytes}.",
+            message("error.imaging.photo_bytes_limit", length=len(data), most=limits.max_bytes),
             found=str(len(data)),
             limit=str(limits.max_bytes),
         )
     if not data:
-        raise Undecodable("The photo has no bytes.")
+        raise Undecodable(message("error.imaging.photo_no_bytes"))
 
 
 def _pixels(container: Container, limits: ImageLimits) -> U8:
@@ -267,19 +273,21 @@ def _pixels(container: Container, limits: ImageLimits) -> U8:
             exif = picture.info.get("exif", b"") if container.format == "AVIF" else container.exif
             return upright_rgb(picture, exif_orientation(exif))
     except _DAMAGE as error:
-        raise Undecodable(f"The {container.format} photo is damaged.", format=container.format) from error
+        raise Undecodable(
+            message("error.imaging.photo_damaged", format=container.format), format=container.format
+        ) from error
 
 
 def _require_one(pictures: int, name: str) -> None:
     if pictures != 1:
-        raise SeveralFrames(f"The {name} file holds more than one picture.", format=name)
+        raise SeveralFrames(message("error.imaging.file_holds_more_picture", name=name), format=name)
 
 
 def _require_pixels(size: tuple[int, int], limits: ImageLimits) -> None:
     width, height = size
     if width * height > limits.max_pixels:
         raise ImageTooManyPixels(
-            f"The photo has {width} x {height} pixels; the limit is {limits.max_pixels} in all.",
+            message("error.imaging.photo_x_pixels_limit", width=width, height=height, most=limits.max_pixels),
             width=str(width),
             height=str(height),
             limit=str(limits.max_pixels),

@@ -16,6 +16,7 @@ from fr_core.imaging.decode import ImageLimits, require_bytes
 from fr_core.imaging.sandbox_process import BOOT, Broken, SandboxProcess
 from fr_core.sharing import EVERYBODY, Places
 from fr_core.types import U8, Image
+from fr_locales.messages import message
 
 _log = logging.getLogger(__name__)
 
@@ -62,10 +63,10 @@ class SandboxedDecoder:
     ) -> None:
         for key, value in (("workers", workers), ("memory_mib", memory_mib), ("time_ms", time_ms)):
             if value < 1:
-                raise ConfigInvalid(f"`isolation.{key}` must be at least 1.", key=f"isolation.{key}")
+                raise ConfigInvalid(message("error.imaging.isolation_must_least", key=key), key=f"isolation.{key}")
         if (why := unavailable()) is not None:
             raise ConfigInvalid(
-                f"`isolation.decoding` cannot be `process` on this system: {why}.", key="isolation.decoding"
+                message("error.imaging.isolation_decoding_cannot_process", why=why), key="isolation.decoding"
             )
         self._workers = workers
         self._places = Places(workers, "photos in decoding")
@@ -202,4 +203,4 @@ class SandboxedDecoder:
 
 
 def _closed() -> ShuttingDown:
-    return ShuttingDown("The decoder of photos is closed.")
+    return ShuttingDown(message("error.imaging.decoder_photos_closed"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+from contextlib import suppress
 
 from fr_core.errors import (
     FrError,
@@ -20,6 +21,7 @@ from fr_core.errors import (
     UnsupportedFormat,
 )
 from fr_core.imaging.decode import ImageLimits
+from fr_locales.messages import Message, message
 
 MAX_MESSAGE_BYTES = 4096
 """No message is longer."""
@@ -39,6 +41,7 @@ _REFUSALS: dict[str, type[FrError]] = {
 }
 # What refusals of photos carry; also: no name of a parameter of `FrError`.
 _METADATA = frozenset({"accepted", "format", "found", "height", "limit", "samples", "width"})
+_OWN = "error.imaging."  # begins the ids of messages that a worker may send
 _SENTENCE = re.compile(r"[ -~]{1,300}")
 _VALUE = re.compile(r"[ -~]{0,200}")
 
@@ -65,21 +68,23 @@ def pack_pixels(width: int, height: int) -> bytes:
 
 def pack_refusal(error: FrError) -> bytes:
     """Answer that the photo is refused."""
-    what = {"reason": error.reason, "what": error.what, "metadata": error.metadata}
+    found = error.finding
+    assert isinstance(found, Message)  # `tools/check_messages.py` sees to it
+    what = {"reason": error.reason, "id": found.id, "values": {**found.values}, "metadata": error.metadata}
     return _REFUSAL + json.dumps(what).encode()
 
 
-def read_answer(message: bytes, limits: ImageLimits, memory_mib: int) -> tuple[int, int]:
+def read_answer(answer: bytes, limits: ImageLimits, memory_mib: int) -> tuple[int, int]:
     """The (width, height) in pixels of the photo that was decoded.
 
-    `message`: that a worker sent, at most `MAX_MESSAGE_BYTES`.
+    `answer`: that a worker sent, at most `MAX_MESSAGE_BYTES`.
 
     Raises:
         ImageTooManyBytes, ImageTooManyPixels, SeveralFrames, Undecodable, UnsupportedFormat: what the worker raised.
         ImageTooCostly: its memory did not do.
         Nonsense: anything else.
     """
-    kind, rest = message[:1], message[1:]
+    kind, rest = answer[:1], answer[1:]
     if kind == _PIXELS and len(rest) == _SIZE.size:
         width, height = _SIZE.unpack(rest)
         if width < 1 or height < 1 or width * height > limits.max_pixels:
@@ -87,8 +92,8 @@ def read_answer(message: bytes, limits: ImageLimits, memory_mib: int) -> tuple[i
         return width, height
     if kind == _REFUSAL:
         raise _refusal(rest)
-    if message == OUT_OF_MEMORY:
-        raise ImageTooCostly(f"Decoding the photo takes more than {memory_mib} MiB.", limit_mib=str(memory_mib))
+    if answer == OUT_OF_MEMORY:
+        raise ImageTooCostly(message("error.imaging.decoding_takes_mib", mib=memory_mib), limit_mib=str(memory_mib))
     raise Nonsense("an answer of no known kind")
 
 
@@ -98,9 +103,13 @@ def _refusal(text: bytes) -> FrError:
     except (ValueError, RecursionError) as error:
         raise Nonsense("a refusal that is not JSON") from error
     match said:
-        case {"reason": str(reason), "what": str(what), "metadata": dict(metadata)} if (
-            reason in _REFUSALS and _SENTENCE.fullmatch(what) and _METADATA.issuperset(metadata)
+        case {"reason": str(reason), "id": str(message_id), "values": dict(values), "metadata": dict(metadata)} if (
+            reason in _REFUSALS and message_id.startswith(_OWN) and _METADATA.issuperset(metadata)
         ):
-            if all(isinstance(value, str) and _VALUE.fullmatch(value) for value in metadata.values()):
-                return _REFUSALS[reason](what, **metadata)
+            texts = (*metadata.values(), *(value for value in values.values() if not isinstance(value, int)))
+            if all(isinstance(text, str) and _VALUE.fullmatch(text) for text in texts):
+                refusal = _REFUSALS[reason](Message(message_id, values), **metadata)
+                with suppress(LookupError, ValueError):  # no such message, or not with these values
+                    if _SENTENCE.fullmatch(refusal.what):
+                        return refusal
     raise Nonsense("a refusal that is none of a photo")

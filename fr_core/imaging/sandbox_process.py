@@ -20,6 +20,7 @@ from fr_core.errors import FrError, ImageTooCostly, InternalError, Undecodable
 from fr_core.imaging.decode import ImageLimits
 from fr_core.imaging.sandbox_messages import MAX_MESSAGE_BYTES, READY, Nonsense, pack_request, read_answer
 from fr_core.types import U8, frozen_array
+from fr_locales.messages import message
 
 # Without `site`, which would run what lies in other folders: the folders of the four packages it needs come by name.
 BOOT = (
@@ -68,7 +69,7 @@ class SandboxProcess:
         try:
             self._start(boot)
         except OSError as error:
-            raise InternalError("A decoder of photos could not be started.") from error
+            raise InternalError(message("error.imaging.decoder_photos_could_not_started")) from error
         self._wait_until_ready()
 
     @property
@@ -104,14 +105,14 @@ class SandboxProcess:
         """
         self.photos += 1
         self._memory[self._photo_at : self._photo_at + len(data)] = data
-        message = self._ask(pack_request(len(data), limits))
+        answer = self._ask(pack_request(len(data), limits))
         try:
-            width, height = read_answer(message, limits, self._memory_mib)
+            width, height = read_answer(answer, limits, self._memory_mib)
         except ImageTooCostly as costly:
             # Its heap is in pieces, and the next photo may be an innocent one.
             raise Broken(costly, "out of memory") from costly
         except Nonsense as nonsense:
-            raise Broken(Undecodable("The photo broke its decoder."), str(nonsense)) from nonsense
+            raise Broken(Undecodable(message("error.imaging.photo_broke_decoder")), str(nonsense)) from nonsense
         pixels = np.frombuffer(self._memory, np.uint8, width * height * 3).reshape(height, width, 3).copy()
         if pixels.size > _KEPT_BYTES:
             self._memory.madvise(mmap.MADV_REMOVE, 0, self._photo_at)
@@ -128,14 +129,14 @@ class SandboxProcess:
         self._link.settimeout(self._time_ms / 1000)
         try:
             self._link.send(request)
-            message = self._link.recv(MAX_MESSAGE_BYTES)
+            answer = self._link.recv(MAX_MESSAGE_BYTES)
         except TimeoutError as error:
             raise Broken(self._too_slow(), f"no answer within {self._time_ms} ms") from error
         except OSError:  # it hung up while it was written to
-            message = b""
-        if not message:
+            answer = b""
+        if not answer:
             raise self._post_mortem()
-        return message
+        return answer
 
     def _post_mortem(self) -> Broken:
         code = self._ended()
@@ -143,15 +144,15 @@ class SandboxProcess:
             return Broken(self._too_slow(), "out of processor time")
         if code == -signal.SIGKILL:
             # Ours, an operator's, or the kernel's, for want of memory.
-            return Broken(ImageTooCostly("The photo's decoder was killed, as for want of memory."), "killed")
-        return Broken(Undecodable("The photo broke its decoder."), f"ended with {_name_of(code)}")
+            return Broken(ImageTooCostly(message("error.imaging.photo_decoder_killed_want")), "killed")
+        return Broken(Undecodable(message("error.imaging.photo_broke_decoder")), f"ended with {_name_of(code)}")
 
     def _ended(self) -> int:
         self._process.kill()  # a hostile one may hang up and live on
         return self._process.wait()
 
     def _too_slow(self) -> ImageTooCostly:
-        return ImageTooCostly(f"Decoding the photo takes more than {self._time_ms} ms.", limit_ms=str(self._time_ms))
+        return ImageTooCostly(message("error.imaging.decoding_takes_ms", ms=self._time_ms), limit_ms=str(self._time_ms))
 
     def _start(self, boot: str) -> None:
         with contextlib.ExitStack() as undone, contextlib.ExitStack() as theirs:
@@ -187,7 +188,7 @@ class SandboxProcess:
         if said != READY:
             self.close()
             why = said.decode(errors="replace") or f"it ended with code {self._process.returncode}"
-            raise InternalError("A decoder of photos could not shut itself in.") from OSError(why)
+            raise InternalError(message("error.imaging.decoder_photos_could_not")) from OSError(why)
 
 
 def _is_stopped(pid: int) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from PIL import TiffTags
 
 from fr_core.errors import Undecodable, UnsupportedFormat
+from fr_locales.messages import message
 
 _ORIENTATION = 0x0112
 _SHORT, _LONG = 3, 4
@@ -68,7 +69,7 @@ def clean_tiff(data: bytes) -> tuple[bytes, int]:
         Undecodable: a tag that describes the pixels is damaged, or its values lie outside the file.
     """
     if data[2:3] == b"\x2b" or data[3:4] == b"\x2b":
-        raise UnsupportedFormat("The photo is a BigTIFF file, which is not accepted.", format="TIFF")
+        raise UnsupportedFormat(message("error.imaging.photo_bigtiff_file_not"), format="TIFF")
     cleaned = bytearray(data)
     total = 0
     try:
@@ -80,10 +81,10 @@ def clean_tiff(data: bytes) -> tuple[bytes, int]:
             scalar = TiffTags.lookup(entry.tag).length == 1 and entry.type not in _BLOBS
             total += entry.size
             if entry.value_at + entry.size > len(data) or total > len(data) or (scalar and entry.count != 1):
-                raise Undecodable("The TIFF photo is truncated or its tags are damaged.", format="TIFF")
+                raise Undecodable(message("error.imaging.tiff_photo_truncated_tags"), format="TIFF")
         (following,) = struct.unpack_from(order + "L", data, after)
     except (struct.error, ValueError) as error:
-        raise Undecodable("The TIFF photo is truncated or its tags are damaged.", format="TIFF") from error
+        raise Undecodable(message("error.imaging.tiff_photo_truncated_tags"), format="TIFF") from error
     return bytes(cleaned), 2 if following else 1
 
 

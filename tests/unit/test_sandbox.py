@@ -182,7 +182,8 @@ def test_the_filter_kills_whatever_is_not_named(machine: str) -> None:
 
 
 def refusal(**changes: object) -> bytes:
-    return b"R" + json.dumps({"reason": "UNDECODABLE", "what": "It is damaged.", "metadata": {}, **changes}).encode()
+    damaged = {"id": "error.imaging.photo_damaged", "values": {"format": "PNG"}}
+    return b"R" + json.dumps({"reason": "UNDECODABLE", **damaged, "metadata": {}, **changes}).encode()
 
 
 @pytest.mark.parametrize(
@@ -206,10 +207,15 @@ def refusal(**changes: object) -> bytes:
         refusal(reason="INTERNAL"),
         refusal(reason="IMAGE_TOO_COSTLY"),
         refusal(reason=["UNDECODABLE"]),
-        refusal(what="x" * 301),
-        refusal(what="two\nlines"),
-        refusal(what="caf\xe9"),
-        refusal(what=""),
+        refusal(id=""),
+        refusal(id="error.imaging.none"),
+        refusal(id="count.trainees", values={"count": 1}),
+        refusal(values={}),
+        refusal(values={"format": ["PNG"]}),
+        refusal(values={"format": 10**301}),
+        refusal(values={"format": "x" * 201}),
+        refusal(values={"format": "two\nlines"}),
+        refusal(values={"format": "caf\xe9"}),
         refusal(metadata=[]),
         refusal(metadata={"self": "1"}),
         refusal(metadata={"what": "1"}),
