@@ -24,6 +24,7 @@ from fr_core.errors.galleries import *  # noqa: F403
 from fr_core.errors.photos import *  # noqa: F403
 from fr_core.errors.requests import *  # noqa: F403
 from fr_core.errors.unrecoverable import *  # noqa: F403
+from fr_locales.messages import message as message  # what every error is raised with
 
 
 def all_errors(*modules: ModuleType) -> Iterator[type[FrError]]:

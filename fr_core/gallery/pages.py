@@ -6,9 +6,8 @@ import base64
 import binascii
 import hashlib
 
-from fr_core.errors import InvalidPage
+from fr_core.errors import InvalidPage, message
 from fr_core.gallery.values import MAX_PAGE_SIZE
-from fr_locales.messages import message
 
 _CHECK_BYTES = 12
 

@@ -11,9 +11,8 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fr_core.errors import Undecodable
+from fr_core.errors import Undecodable, message
 from fr_core.imaging.tags import clean_tiff
-from fr_locales.messages import message
 
 # A progressive JPEG of 42 bytes per scan keeps libjpeg-turbo busy for 1 ms per scan at 25 megapixels, minutes for a
 # file of 8 MB ("Two Issues with the JPEG Standard", libjpeg-turbo.org). Encoders write about ten.

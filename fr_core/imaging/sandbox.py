@@ -10,13 +10,12 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from fr_core.errors import ConfigInvalid, FrError, ImageTooCostly, ShuttingDown, for_one_caller
+from fr_core.errors import ConfigInvalid, FrError, ImageTooCostly, ShuttingDown, for_one_caller, message
 from fr_core.imaging.confine import unavailable
 from fr_core.imaging.decode import ImageLimits, require_bytes
 from fr_core.imaging.sandbox_process import BOOT, Broken, SandboxProcess
 from fr_core.sharing import EVERYBODY, Places
 from fr_core.types import U8, Image
-from fr_locales.messages import message
 
 _log = logging.getLogger(__name__)
 

@@ -16,11 +16,10 @@ import numpy as np
 import PIL
 
 import fr_locales
-from fr_core.errors import FrError, ImageTooCostly, InternalError, Undecodable
+from fr_core.errors import FrError, ImageTooCostly, InternalError, Undecodable, message
 from fr_core.imaging.decode import ImageLimits
 from fr_core.imaging.sandbox_messages import MAX_MESSAGE_BYTES, READY, Nonsense, pack_request, read_answer
 from fr_core.types import U8, frozen_array
-from fr_locales.messages import message
 
 # Without `site`, which would run what lies in other folders: the folders of the four packages it needs come by name.
 BOOT = (

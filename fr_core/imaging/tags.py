@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from PIL import TiffTags
 
-from fr_core.errors import Undecodable, UnsupportedFormat
-from fr_locales.messages import message
+from fr_core.errors import Undecodable, UnsupportedFormat, message
 
 _ORIENTATION = 0x0112
 _SHORT, _LONG = 3, 4

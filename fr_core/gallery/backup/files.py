@@ -16,14 +16,13 @@ from pathlib import Path
 
 import apsw
 
-from fr_core.errors import BackupUnusable, StoreCorrupt, StoreNewer
+from fr_core.errors import BackupUnusable, StoreCorrupt, StoreNewer, message
 from fr_core.gallery.backup.staged import Staged
 from fr_core.gallery.store.rows import ERASURES, GALLERIES, names
 from fr_core.storage.connection import open_finished, open_new
 from fr_core.storage.protocol import Row
 from fr_core.storage.sqlite_errors import sqlite_errors
 from fr_core.storage.vault import Vault, encode
-from fr_locales.messages import message
 
 # The layout of what is encrypted in a backup.
 _SEALED_FORMAT = 1

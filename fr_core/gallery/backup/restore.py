@@ -11,7 +11,7 @@ from pathlib import Path
 
 import apsw
 
-from fr_core.errors import StoreFailed, TargetTaken
+from fr_core.errors import StoreFailed, TargetTaken, message
 from fr_core.gallery.backup.files import NUMBERS
 from fr_core.gallery.backup.saved import SavedStore, SavedSubject, saved_store
 from fr_core.gallery.store.integrity import Verified, require_sound
@@ -38,7 +38,6 @@ from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.migrations import make, unlocked
 from fr_core.storage.sqlite_errors import sqlite_errors
 from fr_core.storage.vault import Vault
-from fr_locales.messages import message
 
 # The trees of a million subjects' ids, numbers and metadata: what does not fit is written again and again.
 _CACHE_KIB = 262_144

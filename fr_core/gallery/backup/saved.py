@@ -14,7 +14,7 @@ from pathlib import Path
 
 import apsw
 
-from fr_core.errors import BackupMismatch
+from fr_core.errors import BackupMismatch, message
 from fr_core.gallery.backup import files
 from fr_core.gallery.store.rows import (
     CALIBRATIONS,
@@ -33,7 +33,6 @@ from fr_core.gallery.values import calibration_id
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.protocol import Row
 from fr_core.storage.vault import DataKey, Vault
-from fr_locales.messages import message
 
 _SUBJECTS = f"SELECT {names(files.SUBJECTS)} FROM subjects ORDER BY subject_no"
 _TEMPLATES = f"SELECT {names(files.TEMPLATES)} FROM templates ORDER BY row_no"

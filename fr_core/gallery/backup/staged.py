@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from fr_core.errors import StoreFailed, TargetTaken
+from fr_core.errors import StoreFailed, TargetTaken, message
 from fr_core.storage.durable import cause, name_whole
-from fr_locales.messages import message
 
 _NEW = ".new"
 _BLOCK = 2**20

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import apsw
 
-from fr_core.errors import BackupMismatch, BackupUnusable, InvalidField, StoreCorrupt, TargetTaken
+from fr_core.errors import BackupMismatch, BackupUnusable, InvalidField, StoreCorrupt, TargetTaken, message
 from fr_core.gallery.backup import files
 from fr_core.gallery.backup.saved import Extent, require_not_older, saved_store
 from fr_core.gallery.backup.staged import staged
@@ -37,7 +37,6 @@ from fr_core.storage.dialect import LAST_NUMBERS
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.protocol import Row
 from fr_core.storage.vault import Vault
-from fr_locales.messages import message
 
 _BACKUP_ID_BYTES = 16
 # By the index: sorting would hold every template in memory.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import apsw
 
-from fr_core.errors import NoStore, StoreCorrupt, StoreFailed
+from fr_core.errors import NoStore, StoreCorrupt, StoreFailed, message
 from fr_core.gallery.store.gallery_store import DATABASE_NAME
 from fr_core.gallery.store.integrity import Verified, require_sound
 from fr_core.gallery.store.schema import SCHEMA
@@ -24,7 +24,6 @@ from fr_core.storage.durable import cause
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.migrations import known_version, unlocked
 from fr_core.storage.sqlite_log import require_no_lost_commits
-from fr_locales.messages import message
 
 
 def verify(folder: Path, key: KeyEncryptionKey) -> Verified:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fr_core.errors import ConfigInvalid
+from fr_core.errors import ConfigInvalid, message
 from fr_core.gallery.index.numpy_scan import NumpyIndex
 from fr_core.gallery.index.protocol import VectorIndex
-from fr_locales.messages import message
 
 INDEX_NAMES = ("auto", "compact", "flat", "gpu", "numpy")
 

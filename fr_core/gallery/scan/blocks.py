@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from fr_core.errors import UnknownGallery
+from fr_core.errors import UnknownGallery, message
 from fr_core.gallery.index.protocol import F64, Hits, VectorIndex
 from fr_core.gallery.scan.equal import distinct
 from fr_core.gallery.search.memory import GalleryMemory
@@ -23,7 +23,6 @@ from fr_core.gallery.store.snapshot import Snapshot
 from fr_core.gallery.store.values import GalleryRow
 from fr_core.gallery.values import GalleryRef
 from fr_core.types import I64
-from fr_locales.messages import message
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fr_core.errors import InvalidField, UnknownGallery
+from fr_core.errors import InvalidField, UnknownGallery, message
 from fr_core.gallery import checks
 from fr_core.gallery.index.protocol import F64
 from fr_core.gallery.scan.blocks import Cursor, Near, Progress, Scanner, nearest
@@ -17,7 +17,6 @@ from fr_core.gallery.search.memory import GalleryMemory
 from fr_core.gallery.store.values import GalleryRow
 from fr_core.gallery.values import GalleryRef
 from fr_core.types import F32, I64
-from fr_locales.messages import message
 
 # Neighbours of each template that make the graph: enough to tie the photos of one person together, and O(n) memory.
 _NEIGHBOURS = 32

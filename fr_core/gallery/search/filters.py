@@ -6,13 +6,12 @@ from functools import reduce
 
 import numpy as np
 
-from fr_core.errors import InvalidFilter, UnknownSubject
+from fr_core.errors import InvalidFilter, UnknownSubject, message
 from fr_core.gallery.checks import is_subject_id
 from fr_core.gallery.query import MAX_FILTER_SUBJECTS, SubjectFilter
 from fr_core.gallery.store.snapshot import Snapshot
 from fr_core.gallery.values import MAX_METADATA_PAIRS
 from fr_core.types import I64
-from fr_locales.messages import message
 
 # Filters naming more subjects than this take turns. At 1,000 a search reads for 2 ms and 200 KiB; at 50,000 for 65 ms
 # and 6 MiB per reader.

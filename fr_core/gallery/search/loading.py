@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from fr_core.errors import StoreCorrupt
+from fr_core.errors import StoreCorrupt, message
 from fr_core.gallery.search.memory import GalleryMemory, Memories
 from fr_core.gallery.store.gallery_store import GalleryStore
 from fr_core.gallery.store.values import GalleryRow
-from fr_locales.messages import message
 
 _log = logging.getLogger(__name__)
 

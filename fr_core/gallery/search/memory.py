@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from fr_core.errors import InternalError
+from fr_core.errors import InternalError, message
 from fr_core.gallery.changes import AddedVector, Effect
 from fr_core.gallery.index.growing import GrowingArray
 from fr_core.gallery.index.protocol import Upkeep, VectorIndex, rows_of
@@ -25,7 +25,6 @@ from fr_core.gallery.search.ranking import RankedSubjects, by_best_template, fus
 from fr_core.gallery.search.sharing import Nearest, SharedSearch
 from fr_core.gallery.store.values import StoredVectors
 from fr_core.types import F32, I64
-from fr_locales.messages import message
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fr_core.errors import StoreCorrupt
+from fr_core.errors import StoreCorrupt, message
 from fr_core.gallery.store.rows import (
     CALIBRATIONS,
     ERASURES,
@@ -37,7 +37,6 @@ from fr_core.storage.audit.verify import require_unbroken
 from fr_core.storage.connection import require_whole_file
 from fr_core.storage.protocol import Connection, Row
 from fr_core.storage.vault import Vault
-from fr_locales.messages import message
 
 # Vectors that are held in memory at a time.
 _ROWS = 4_096

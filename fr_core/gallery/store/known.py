@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from fr_core.errors import GalleryReplaced, UnknownGallery, UnknownSubject, UnknownTemplate
+from fr_core.errors import GalleryReplaced, UnknownGallery, UnknownSubject, UnknownTemplate, message
 from fr_core.gallery.checks import is_gallery_id, is_subject_id, is_template_id
 from fr_core.gallery.store.snapshot import Snapshot
 from fr_core.gallery.store.transaction import GalleryTransaction
 from fr_core.gallery.store.values import GalleryRow
 from fr_core.gallery.values import GalleryRef, KeptTemplate, Subject
-from fr_locales.messages import message
 
 
 def known_gallery(snapshot: Snapshot, gallery: GalleryRef) -> GalleryRow:

@@ -8,13 +8,12 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
-from fr_core.errors import StoreCorrupt
+from fr_core.errors import StoreCorrupt, message
 from fr_core.gallery.store.values import GalleryRow
 from fr_core.gallery.values import NO_METADATA, GalleryInfo, GalleryUse, calibration_id
 from fr_core.storage.protocol import Row
 from fr_core.storage.vault import Value, Vault
 from fr_core.types import ModelId
-from fr_locales.messages import message
 
 AnyRow = TypeVar("AnyRow", bound=Row)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 
-from fr_core.errors import StoreCorrupt
+from fr_core.errors import StoreCorrupt, message
 from fr_core.gallery.store.integrity import require_no_contradictions
 from fr_core.gallery.store.rows import (
     GALLERIES,
@@ -32,7 +32,6 @@ from fr_core.storage.protocol import Connection
 from fr_core.storage.schema import TAKES_MARK, Schema, begin_audit
 from fr_core.storage.vault import Vault
 from fr_core.types import ModelId
-from fr_locales.messages import message
 
 DATABASE_NAME = "galleries.db"
 _BLOCK = 1_000

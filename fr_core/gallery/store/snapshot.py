@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import apsw
 import numpy as np
 
-from fr_core.errors import StoreCorrupt
+from fr_core.errors import StoreCorrupt, message
 from fr_core.gallery.store.rows import (
     GALLERIES,
     METADATA,
@@ -39,7 +39,6 @@ from fr_core.storage.dialect import array_of, in_array, object_of
 from fr_core.storage.statements import Reading
 from fr_core.storage.vault import DataKey, Value, Vault
 from fr_core.types import I64, Embedding
-from fr_locales.messages import message
 
 _GALLERY = f"SELECT {names(GALLERIES)} FROM galleries"
 _SUBJECT = f"SELECT {names(SUBJECTS)} FROM subjects"

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fr_core.errors import StoreCorrupt
+from fr_core.errors import StoreCorrupt, message
 from fr_core.storage.vault import FORMAT, encode
 from fr_core.types import F32, UNIT_TOLERANCE, ModelId
-from fr_locales.messages import message
 
 _FACTS = struct.Struct("<qqqqd??H")
 

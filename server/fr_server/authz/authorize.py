@@ -13,9 +13,8 @@ from typing import Any
 from google.protobuf.message import Message
 
 from fr_api.v1 import common_pb2
-from fr_core.errors import InvalidField
+from fr_core.errors import InvalidField, message
 from fr_core.gallery.values import GalleryInfo, GalleryUse
-from fr_locales.messages import message
 from fr_server.authz.audit_facts import learn_request
 from fr_server.authz.callers import calling, current_rule
 from fr_server.authz.record import OUTSIDE, CallRecord

@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 from fr_core.engine import Engine
-from fr_core.errors import InputRefused, InvalidField, NoFaceFound
+from fr_core.errors import InputRefused, InvalidField, NoFaceFound, message
 from fr_core.pipeline import Pipeline
 from fr_core.types import F32, QualityReason
 from fr_datasets.errors import DatasetError, DatasetUnknown, of_dataset, read_photo
@@ -19,7 +19,6 @@ from fr_datasets.manifests import load_manifest
 from fr_datasets.values import Person
 from fr_evaluation.identification.run import PEOPLE_READERS
 from fr_evaluation.photos import EmbeddedPhoto, in_threads, most_central
-from fr_locales.messages import message
 from fr_training.bank.pool import Pool, PoolPerson, PoolPhoto
 
 # Why a photo was left out.

@@ -12,8 +12,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Final, assert_never
 
-from fr_core.errors import InvalidField, MissingField
-from fr_locales.messages import message
+from fr_core.errors import InvalidField, MissingField, message
 from fr_training.answers import (
     DIFFICULTIES,
     MAX_NOTES,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fr_core.errors import InvalidField
-from fr_locales.messages import message
+from fr_core.errors import InvalidField, message
 from fr_training.answers import Answer
 from fr_training.courses import Course
 from fr_training.errors import BlockExpired, DecisionLocked, SessionFinished, SessionPaused, UnknownTrial, WrongStep

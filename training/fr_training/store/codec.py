@@ -13,8 +13,7 @@ from operator import attrgetter
 from sys import intern
 from typing import Any
 
-from fr_core.errors import StoreCorrupt
-from fr_locales.messages import message
+from fr_core.errors import StoreCorrupt, message
 from fr_training.answers import (
     Answer,
     Compared,

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from fr_core.errors import InvalidField, StoreCorrupt
+from fr_core.errors import InvalidField, StoreCorrupt, message
 from fr_core.storage.audit.attribution import current_attribution
 from fr_core.storage.protocol import Database, Row, Statements
 from fr_core.storage.schema import next_of
 from fr_core.storage.store import Clearing
 from fr_core.storage.vault import DataKey, Vault
 from fr_core.storage.writer import Writer
-from fr_locales.messages import message
 from fr_training.errors import UnknownCohort, UnknownTrainee
 from fr_training.store.caches import Recent
 from fr_training.store.codes import new_code, new_pseudonym, typed_code

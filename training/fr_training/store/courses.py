@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from itertools import chain
 from types import MappingProxyType
 
-from fr_core.errors import InvalidField, StoreCorrupt
+from fr_core.errors import InvalidField, StoreCorrupt, message
 from fr_core.id_forms import forms_of
 from fr_core.storage.audit.attribution import Attribution, current_attribution
 from fr_core.storage.protocol import Database, Row, Statements
 from fr_core.storage.store import Clearing
 from fr_core.storage.vault import DataKey, Vault
 from fr_core.storage.writer import Writer
-from fr_locales.messages import message
 from fr_training.courses import Course
 from fr_training.errors import UnknownCourse
 from fr_training.store.caches import Pictures, Recent

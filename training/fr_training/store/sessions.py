@@ -9,12 +9,11 @@ from itertools import starmap
 from operator import is_
 from typing import TypeVar
 
-from fr_core.errors import StoreCorrupt
+from fr_core.errors import StoreCorrupt, message
 from fr_core.storage.audit.attribution import current_attribution
 from fr_core.storage.protocol import Database, Row, Statements
 from fr_core.storage.vault import DataKey
 from fr_core.storage.writer import Writer
-from fr_locales.messages import message
 from fr_training.courses import Course
 from fr_training.errors import UnknownSession, UnknownTrainee
 from fr_training.store.caches import Remembered

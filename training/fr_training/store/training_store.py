@@ -7,10 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from fr_core.errors import StoreCorrupt
+from fr_core.errors import StoreCorrupt, message
 from fr_core.storage.database import Database
 from fr_core.storage.store import SharedStore
-from fr_locales.messages import message
 from fr_training.courses import Course
 from fr_training.errors import UnknownCohort, UnknownCourse
 from fr_training.store.cohorts import Cohorts

@@ -5,8 +5,7 @@ from __future__ import annotations
 from google.protobuf import duration_pb2
 
 from fr_api.v1 import access_pb2 as pb
-from fr_core.errors import InvalidField
-from fr_locales.messages import message
+from fr_core.errors import InvalidField, message
 from fr_server.rpc.convert.common import NANOS_PER_S, by_name, timestamp_ms
 from fr_trust.access.budget import Budget
 from fr_trust.access.keys import DAY_MS, ApiKey, MadeKey, NewKey

@@ -9,14 +9,13 @@ from functools import lru_cache
 
 from fr_api.v1 import common_pb2 as pb
 from fr_api.v1 import gallery_pb2, recognition_pb2
-from fr_core.errors import CalibrationInvalid, InvalidField
+from fr_core.errors import CalibrationInvalid, InvalidField, message
 from fr_core.gallery.checks import require_calibration_size, require_threshold
 from fr_core.scoring.calibration import Calibration, ModelledRate
 from fr_core.scoring.calibration_json import from_json
 from fr_core.scoring.calibrators import LrCalibrator
 from fr_core.scoring.intervals import Interval, Rate
 from fr_core.scoring.support import ENOUGH_ERRORS, support
-from fr_locales.messages import message
 
 # Of the sentence that says what is wrong with a calibration: it may name a key of the sender's.
 _MAX_SENTENCE = 200

@@ -12,11 +12,10 @@ from google.protobuf import duration_pb2, timestamp_pb2
 
 from fr_api.v1 import common_pb2 as pb
 from fr_api.v1 import gallery_pb2
-from fr_core.errors import EmbeddingWrongSize, FrError, InvalidField, MissingField
+from fr_core.errors import EmbeddingWrongSize, FrError, InvalidField, MissingField, message
 from fr_core.gallery.checks import require_threshold
 from fr_core.pipeline import FacePolicy
 from fr_core.types import Embedding, Face, ModelId, Quality, checked_embedding
-from fr_locales.messages import message
 from fr_server.errors import reason_value
 
 NOTICE = (

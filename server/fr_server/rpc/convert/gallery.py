@@ -9,7 +9,7 @@ from typing import Any
 
 from fr_api.v1 import evaluation_pb2, training_pb2
 from fr_api.v1 import gallery_pb2 as pb
-from fr_core.errors import InvalidField
+from fr_core.errors import InvalidField, message
 from fr_core.gallery.checks import require_threshold, require_top_k
 from fr_core.gallery.pages import require_page_size
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
@@ -27,7 +27,6 @@ from fr_core.gallery.values import (
     TemplateInfo,
 )
 from fr_core.types import Candidate, Decision, Face
-from fr_locales.messages import message
 from fr_server.rpc.convert.calibration import InForce, error_rates
 from fr_server.rpc.convert.common import (
     NANOS_PER_S,

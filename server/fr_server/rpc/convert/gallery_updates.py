@@ -9,11 +9,10 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from fr_api.v1 import common_pb2
 from fr_api.v1 import gallery_pb2 as pb
-from fr_core.errors import EmbeddingWrongSize, FrError, InvalidField, MissingField
+from fr_core.errors import EmbeddingWrongSize, FrError, InvalidField, MissingField, message
 from fr_core.gallery.checks import require_metadata
 from fr_core.gallery.values import KEEP, Enrolled, Enrolment, GalleryInfo, GalleryUpdate, NewTemplate, SubjectUpdate
 from fr_core.types import Embedding
-from fr_locales.messages import message
 from fr_server.rpc.convert.common import model_from, refusal
 from fr_server.rpc.convert.gallery import expiry, retention
 

@@ -9,9 +9,8 @@ from google.protobuf import duration_pb2
 
 from fr_api.v1 import common_pb2, gallery_pb2
 from fr_api.v1 import review_pb2 as pb
-from fr_core.errors import InvalidField, MissingField
+from fr_core.errors import InvalidField, MissingField, message
 from fr_core.types import ModelId
-from fr_locales.messages import message
 from fr_server.rpc.convert.common import NANOS_PER_S, NOTICE, by_name, model_message, timestamp_ms
 from fr_trust.access.principal import Principal
 from fr_trust.access.roles import Role

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from fr_api.v1 import training_pb2 as pb
-from fr_core.errors import InvalidField, MissingField
-from fr_locales.messages import message
+from fr_core.errors import InvalidField, MissingField, message
 from fr_locales.rendering import render
 from fr_server.rpc.convert.common import by_name, duration, model_message, timestamp_ms
 from fr_training.bank.needs import PlanNeeds, needs

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from fr_api.v1 import training_pb2 as pb
-from fr_core.errors import InvalidField, MissingField
-from fr_locales.messages import message
+from fr_core.errors import InvalidField, MissingField, message
 from fr_locales.rendering import render
 from fr_server.rpc.convert.common import by_name, duration
 from fr_server.rpc.convert.training import SHOWN_AS, block_message

@@ -11,10 +11,9 @@ from typing import Any, cast
 
 import grpc
 
-from fr_core.errors import CallEnded, CallTooLong, Failure
+from fr_core.errors import CallEnded, CallTooLong, Failure, message
 from fr_core.runtime.ticket import Ticket, hold
 from fr_core.sharing import EVERYBODY, Places, share_of
-from fr_locales.messages import message
 from fr_server.authz.callers import current_sharer
 from fr_server.rpc.interceptors.wrapping import EXEMPT, Context, Handler, Stream, Unary, wrap
 

@@ -14,8 +14,7 @@ from typing import Any, cast
 
 import grpc
 
-from fr_core.errors import CallEnded, Failure, FrError, InputRefused, InternalError, InvalidField, StoreCorrupt
-from fr_locales.messages import message
+from fr_core.errors import CallEnded, Failure, FrError, InputRefused, InternalError, InvalidField, StoreCorrupt, message
 from fr_locales.rendering import render
 from fr_server.errors import abort
 from fr_server.rpc.interceptors.sizes import request_of

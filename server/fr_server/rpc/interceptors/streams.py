@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from fr_api.v1 import error_reason_pb2
-from fr_core.errors import Failure, FrError, ReaderTooSlow
+from fr_core.errors import Failure, FrError, ReaderTooSlow, message
 from fr_core.storage.audit.attribution import Attribution, attributed
-from fr_locales.messages import message
 from fr_server.authz.callers import Valid, calling
 from fr_server.authz.record import OK, CallRecord, noting
 from fr_server.authz.rules import Rule

@@ -7,11 +7,10 @@ import threading
 from collections import OrderedDict
 
 from fr_api.v1 import gallery_pb2 as pb
-from fr_core.errors import CalibrationInvalid, CalibrationUnreadable, MissingField
+from fr_core.errors import CalibrationInvalid, CalibrationUnreadable, MissingField, message
 from fr_core.gallery.values import GalleryCalibration, GalleryInfo, calibration_id
 from fr_core.scoring.calibration import Calibration
 from fr_core.scoring.calibration_json import to_json
-from fr_locales.messages import message
 from fr_server.pools import Work
 from fr_server.rpc.convert.calibration import Criterion, InForce, Threshold, calibration_from, calibration_message
 from fr_server.rpc.services.decisions import Decisions

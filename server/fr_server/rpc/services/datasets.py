@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
-from fr_core.errors import DatasetUnavailable, DatasetUnusable, FigureUndefined
+from fr_core.errors import DatasetUnavailable, DatasetUnusable, FigureUndefined, message
 from fr_core.scoring.intervals import UndefinedRate
 from fr_datasets.errors import DatasetError, DatasetNotLinked
 from fr_datasets.links import datasets_folder, find_link
 from fr_datasets.manifests import manifest_names
 from fr_evaluation.offers import READERS
-from fr_locales.messages import message
 
 
 def dataset_root(name: str, kind: str) -> Path:

@@ -9,13 +9,12 @@ from math import expm1, log1p
 from types import MappingProxyType
 
 from fr_core.engine import Engine
-from fr_core.errors import MissingField, NoCalibration, RateNotSupported
+from fr_core.errors import MissingField, NoCalibration, RateNotSupported, message
 from fr_core.gallery.values import calibration_id
 from fr_core.scoring.calibration import Calibration
 from fr_core.scoring.calibration_json import to_json
 from fr_core.scoring.intervals import UndefinedRate
 from fr_core.types import ModelId
-from fr_locales.messages import message
 from fr_server.rpc.convert.calibration import Criterion, InForce, Source, TargetFmr, TargetFpir, Threshold
 
 log = logging.getLogger("fr_server.decisions")

@@ -12,7 +12,7 @@ from typing import Any
 from fr_api.v1 import evaluation_pb2 as pb
 from fr_api.v1 import evaluation_pb2_grpc
 from fr_core.engine import Engine
-from fr_core.errors import EvaluationRunning, Overloaded, ShuttingDown
+from fr_core.errors import EvaluationRunning, Overloaded, ShuttingDown, message
 from fr_core.gallery.pages import last_of, page_token
 from fr_core.runtime.ticket import current_ticket
 from fr_core.sharing import Places
@@ -24,7 +24,6 @@ from fr_evaluation.photos import OnProgress
 from fr_evaluation.stored import KeptReport, Reports
 from fr_evaluation.stored_files import files_of, summary_of
 from fr_evaluation.verification.run import read_pairs, run_verification
-from fr_locales.messages import message
 from fr_server.authz.callers import current_sharer
 from fr_server.pools import KEPT_S, Work
 from fr_server.rpc.convert.evaluation import dataset_message, file_name, gallery_sizes, report_message, sent_seed

@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator
 
 from fr_api.v1 import gallery_pb2 as pb
 from fr_api.v1 import gallery_pb2_grpc
-from fr_core.errors import MissingField
+from fr_core.errors import MissingField, message
 from fr_core.gallery.values import GalleryUse
 from fr_core.quality.assess import QualityLimits
-from fr_locales.messages import message
 from fr_server.authz.callers import galleries_seen, sees_gallery
 from fr_server.authz.record import note
 from fr_server.pools import Work

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fr_api.v1 import gallery_pb2 as pb
-from fr_core.errors import FrError, InvalidTopK
+from fr_core.errors import FrError, InvalidTopK, message
 from fr_core.gallery.checks import require_display_name, require_metadata, require_subject_id
 from fr_core.gallery.query import ScoreFusion, SubjectFilter
 from fr_core.gallery.search.filters import MANY
@@ -17,7 +17,6 @@ from fr_core.pipeline import FacePolicy
 from fr_core.quality.assess import QualityLimits, require_enrollable
 from fr_core.runtime.ticket import current_ticket
 from fr_core.types import Embedding
-from fr_locales.messages import message
 from fr_server.authz.authorize import require_stated
 from fr_server.pools import Work
 from fr_server.rpc.convert.calibration import InForce, criterion

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from fr_core.errors import InvalidPage
+from fr_core.errors import InvalidPage, message
 from fr_core.gallery.pages import last_of, page_token, require_page_size
-from fr_locales.messages import message
 
 _DEFAULT_SIZE = 100
 # So many hold every millisecond and every number that a store gives, and fit into what databases count with.

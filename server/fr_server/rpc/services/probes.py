@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fr_api.v1 import recognition_pb2
-from fr_core.errors import MissingField
+from fr_core.errors import MissingField, message
 from fr_core.pipeline import FacePolicy, Pipeline, select
 from fr_core.types import Embedding, Face, ModelId
-from fr_locales.messages import message
 from fr_server.pools import Work
 from fr_server.rpc.convert.common import embedding_from, image_data
 

@@ -10,11 +10,10 @@ from functools import partial
 
 from fr_api.v1 import gallery_pb2, review_pb2_grpc
 from fr_api.v1 import review_pb2 as pb
-from fr_core.errors import GalleryReplaced, NoFaceFound, UnknownGallery, UnknownTemplate
+from fr_core.errors import GalleryReplaced, NoFaceFound, UnknownGallery, UnknownTemplate, message
 from fr_core.gallery.values import GalleryInfo, GalleryUse
 from fr_core.storage.audit.attribution import attributed, current_attribution
 from fr_core.types import ModelId
-from fr_locales.messages import message
 from fr_server.authz.callers import current_principal, seen, sees_gallery
 from fr_server.authz.record import note
 from fr_server.pools import Work

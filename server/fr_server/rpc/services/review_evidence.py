@@ -9,14 +9,13 @@ import numpy as np
 from fr_api.v1 import common_pb2
 from fr_api.v1 import gallery_pb2 as pb
 from fr_core.align import ARCFACE_TEMPLATE, CROP_SIZE, similarity_transform
-from fr_core.errors import CalibrationInvalid, InputRefused, NoFaceFound, StoreCorrupt, UnknownGallery
+from fr_core.errors import CalibrationInvalid, InputRefused, NoFaceFound, StoreCorrupt, UnknownGallery, message
 from fr_core.gallery.values import calibration_id
 from fr_core.imaging.containers import sniff
 from fr_core.pipeline import Pipeline
 from fr_core.runtime.ticket import current_ticket
 from fr_core.scoring.calibration import Calibration
 from fr_core.types import Embedding, ModelId
-from fr_locales.messages import message
 from fr_server.authz.callers import current_principal
 from fr_server.rpc.convert.calibration import calibration_from
 from fr_server.rpc.convert.common import face_message, face_policy

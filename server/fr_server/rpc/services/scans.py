@@ -7,13 +7,12 @@ from dataclasses import replace
 from typing import TypeVar
 
 from fr_api.v1 import gallery_pb2 as pb
-from fr_core.errors import ShuttingDown
+from fr_core.errors import ShuttingDown, message
 from fr_core.gallery.scan.blocks import Progress
 from fr_core.gallery.scan.clusters import Cluster, ClusterSteps, clusters
 from fr_core.gallery.scan.duplicates import DuplicatePair, DuplicateSteps, duplicates
 from fr_core.gallery.values import GalleryRef
 from fr_core.runtime.ticket import current_ticket
-from fr_locales.messages import message
 from fr_server.pools import Work
 from fr_server.rpc.convert.common import NOTICE
 

@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator
 
 from fr_api.v1 import training_pb2 as pb
 from fr_api.v1 import training_pb2_grpc
-from fr_core.errors import ShuttingDown
+from fr_core.errors import ShuttingDown, message
 from fr_core.gallery.checks import require_display_name
 from fr_core.sharing import Places
-from fr_locales.messages import message
 from fr_server.authz.callers import cohorts_seen, current_sharer
 from fr_server.rpc.convert.gallery import page_size
 from fr_server.rpc.convert.training import (

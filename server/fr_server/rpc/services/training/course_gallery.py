@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from fr_core.errors import FrError, UnknownGallery
+from fr_core.errors import FrError, UnknownGallery, message
 from fr_core.gallery.query import ScoreFusion
 from fr_core.gallery.values import MAX_TOP_K, Enrolment, GalleryInfo, GalleryRef, GalleryUpdate, GalleryUse, NewTemplate
 from fr_core.types import F32, Embedding, ModelId
-from fr_locales.messages import message
 from fr_server.authz.scope import gallery_id_of
 from fr_server.storage.calls import GalleryCalls
 from fr_training.bank.lists import Ranked

@@ -10,10 +10,9 @@ from functools import partial
 
 from fr_api.v1 import training_pb2 as pb
 from fr_api.v1 import training_pb2_grpc
-from fr_core.errors import FrError, MissingField, Overloaded, ShuttingDown, UnknownGallery
+from fr_core.errors import FrError, MissingField, Overloaded, ShuttingDown, UnknownGallery, message
 from fr_core.runtime.ticket import current_ticket
 from fr_core.sharing import Places
-from fr_locales.messages import message
 from fr_server.authz.callers import courses_seen, current_sharer
 from fr_server.pools import KEPT_S
 from fr_server.rpc.convert.gallery import page_size

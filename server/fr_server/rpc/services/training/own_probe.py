@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from fr_core.errors import InvalidField
+from fr_core.errors import InvalidField, message
 from fr_core.gallery.values import MAX_TOP_K
 from fr_core.pipeline import FacePolicy, select
-from fr_locales.messages import message
 from fr_server.rpc.services.training.course_gallery import search_people
 from fr_server.rpc.services.training.resources import TrainingResources
 from fr_training.answers import ProbeSent

@@ -9,8 +9,7 @@ from importlib.util import find_spec
 
 from fr_api.v1 import training_pb2 as pb
 from fr_api.v1 import training_pb2_grpc
-from fr_core.errors import InvalidField, MissingField, UnknownReport
-from fr_locales.messages import message
+from fr_core.errors import InvalidField, MissingField, UnknownReport, message
 from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.training.own_probe import with_known_truth
 from fr_server.rpc.services.training.resources import PIECE, TrainingResources

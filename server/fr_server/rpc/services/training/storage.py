@@ -7,10 +7,9 @@ import os
 import secrets
 from pathlib import Path
 
-from fr_core.errors import StoreCorrupt, StoreFailed, UnknownGallery
+from fr_core.errors import StoreCorrupt, StoreFailed, UnknownGallery, message
 from fr_core.gallery.values import GalleryUpdate
 from fr_core.storage.durable import cause, sync
-from fr_locales.messages import message
 from fr_server.rpc.services.training.course_gallery import gallery_of_course
 from fr_server.storage.calls import GalleryCalls
 from fr_server.telemetry.logs import FIELDS
