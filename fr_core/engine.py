@@ -17,7 +17,7 @@ from fr_core.detect.scrfd import ScrfdDetector
 from fr_core.detect.yunet import YunetDetector
 from fr_core.embed.onnx import FlipFusion, OnnxEmbedder, PlainEmbedder
 from fr_core.embed.protocol import BatchedRawEmbedder, RawEmbedder
-from fr_core.errors import ConfigInvalid, PackInvalid
+from fr_core.errors import ConfigInvalid, PackInvalid, message
 from fr_core.imaging import Decoder, ImageLimits
 from fr_core.packs.cache import ModelCache
 from fr_core.packs.calibrated import calibration_text
@@ -82,12 +82,12 @@ class EngineOptions:
         parse_precision(self.precision, parse_device(self.device))
         if self.detection not in get_args(DetectionMode):
             known = ", ".join(get_args(DetectionMode))
-            raise ConfigInvalid(f"`model.detection` knows only: {known}.", key="model.detection")
+            raise ConfigInvalid(message("error.engine.model_detection_knows_only", known=known), key="model.detection")
         parse_sizes(self.detector_sizes, "batching.detector_sizes")
         parse_sizes(self.embedder_sizes, "batching.embedder_sizes")
         for name in ("threads", "lanes"):
             if getattr(self, name) < 0:
-                raise ConfigInvalid(f"`model.{name}` must be 0 or more.", key=f"model.{name}")
+                raise ConfigInvalid(message("error.engine.model_must_more", name=name), key=f"model.{name}")
 
 
 class Lifeline:
@@ -307,9 +307,11 @@ def pack_calibration(model: ModelId) -> Calibration | None:
     try:
         calibration = from_json(text)
     except ValueError as error:
-        raise PackInvalid(f"The calibration of the pack `{model.pack}` cannot be used: {error}") from error
+        raise PackInvalid(
+            message("error.engine.calibration_pack_cannot_used", pack=model.pack, error=str(error))
+        ) from error
     if calibration.provenance.model_id != str(model):
-        raise PackInvalid(f"The calibration of the pack `{model.pack}` is not of {model}: remove it, and measure anew.")
+        raise PackInvalid(message("error.engine.calibration_pack_not_remove", pack=model.pack, model=str(model)))
     return calibration
 
 

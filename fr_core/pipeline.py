@@ -9,7 +9,7 @@ from enum import StrEnum
 from fr_core.align import align
 from fr_core.detect.protocol import Detector
 from fr_core.embed.protocol import Embedder, EmbeddingWithNorm
-from fr_core.errors import NoFaceFound, SeveralFaces, TooManyFaces
+from fr_core.errors import NoFaceFound, SeveralFaces, TooManyFaces, message
 from fr_core.imaging import Decoder, ImageLimits, PlainDecoder
 from fr_core.quality.assess import QualityLimits, assess
 from fr_core.runtime.observe import NullObserver, Observer
@@ -140,7 +140,8 @@ class Pipeline:
             detections = self._detector.detect(image.pixels)
         if len(detections) > self._image_limits.max_faces:
             raise TooManyFaces(
-                f"{len(detections)} faces were found in the photo.", limit=str(self._image_limits.max_faces)
+                message("error.pipeline.faces_found_photo", faces=len(detections)),
+                limit=str(self._image_limits.max_faces),
             )
         with self._observer.stage("align"):
             return detections, [align(image.pixels, detection.landmarks) for detection in detections]
@@ -166,9 +167,9 @@ def select(faces: Sequence[EmbeddedFace], policy: FacePolicy) -> tuple[EmbeddedF
         SeveralFaces: there is more than one, and the policy is ERROR.
     """
     if not faces:
-        raise NoFaceFound("No face was found in the photo.")
+        raise NoFaceFound(message("error.rpc.no_face_found_photo"))
     if policy is FacePolicy.ALL:
         return tuple(faces)
     if policy is FacePolicy.ERROR and len(faces) > 1:
-        raise SeveralFaces(f"{len(faces)} faces were found in the photo.", count=str(len(faces)))
+        raise SeveralFaces(message("error.pipeline.faces_found_photo", faces=len(faces)), count=str(len(faces)))
     return (max(faces, key=lambda face: face.face.detection.area),)

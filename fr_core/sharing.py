@@ -13,7 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-from fr_core.errors import Overloaded
+from fr_core.errors import Overloaded, message
+from fr_locales.messages import Message
 
 T = TypeVar("T")
 
@@ -44,7 +45,7 @@ class Places:
     def __init__(
         self,
         capacity: int,
-        what: str,
+        what: Message | str,
         share: int | None = None,
         kept_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
@@ -141,13 +142,19 @@ class Places:
 
     def _refusal(self, caller: str, amount: int) -> Overloaded | None:
         if caller != EVERYBODY and self._taken[caller] + amount > self._share:
-            what = f"This caller has {self._taken[caller]} {self._what}; its limit is {self._share}."
-            return Overloaded(what, limit=str(self._share))
+            return Overloaded(
+                message("error.sharing.caller_limit", taken=self._taken[caller], what=self._what, share=self._share),
+                limit=str(self._share),
+            )
         if self._taken.total() + amount > self._capacity:
-            what = f"The server has {self._taken.total()} {self._what}; its limit is {self._capacity}."
-            return Overloaded(what, limit=str(self._capacity))
+            return Overloaded(
+                message(
+                    "error.sharing.server_limit", taken=self._taken.total(), what=self._what, capacity=self._capacity
+                ),
+                limit=str(self._capacity),
+            )
         if caller == self._last and self._clock() - self._refused_other[1] < self._kept_s:
-            return Overloaded("Another caller was refused earlier and goes first.", limit=str(self._capacity))
+            return Overloaded(message("error.sharing.another_caller_refused_earlier"), limit=str(self._capacity))
         return None
 
     def _free(self, caller: str, amount: int) -> None:
@@ -189,7 +196,7 @@ class FairThreads:
 
     def __init__(self, threads: int, name: str, initializer: Callable[[], None] | None = None) -> None:
         self._pool = ThreadPoolExecutor(threads, name, initializer)
-        self._places = Places(threads, f"tasks of {name}")
+        self._places = Places(threads, message("error.sharing.tasks", name=name))
 
     @property
     def waiting(self) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fr_core.errors import EmbeddingNotFinite, EmbeddingNotUnit, EmbeddingWrongSize, ModelMismatch
+from fr_core.errors import EmbeddingNotFinite, EmbeddingNotUnit, EmbeddingWrongSize, ModelMismatch, message
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
@@ -51,7 +51,7 @@ class ModelId:
         """Raise `ModelMismatch` unless `other` is this very model."""
         if self != other:
             raise ModelMismatch(
-                f"An embedding of model {other} cannot be compared with one of model {self}.",
+                message("error.types.embedding_model_cannot_compared", other=str(other), own=str(self)),
                 expected=str(self),
                 found=str(other),
             )
@@ -195,13 +195,13 @@ def checked_embedding(vector: npt.ArrayLike, model: ModelId, size: int) -> Embed
     if wide.shape != (size,):
         found = "x".join(str(n) for n in wide.shape)
         raise EmbeddingWrongSize(
-            f"The embedding has {found} values; this model has {size}.", expected=str(size), found=found
+            message("error.types.embedding_values_model", found=found, size=size), expected=str(size), found=found
         )
     if not np.isfinite(wide).all():
-        raise EmbeddingNotFinite("The embedding holds a value that is not a finite number.")
+        raise EmbeddingNotFinite(message("error.gallery.embedding_holds_value_not"))
     length = float(np.linalg.norm(wide))
     if not abs(length**2 - 1.0) <= UNIT_TOLERANCE:
-        raise EmbeddingNotUnit(f"The embedding has length {length:.6g}; it must be 1.", length=f"{length:.6g}")
+        raise EmbeddingNotUnit(message("error.types.embedding_length_must", length=length), length=f"{length:.6g}")
     return Embedding(frozen_array((wide / length).astype(np.float32)), model)
 
 

@@ -11,18 +11,17 @@ from string import Formatter
 
 import polib
 
-# Each module whose errors are raised in other modules.
+# With `fr_server.errors`, every module whose errors are raised in other modules.
 import fr_datasets.errors  # noqa: F401
 import fr_evaluation.recorded  # noqa: F401
-import fr_training.errors  # noqa: F401
-import fr_trust.errors  # noqa: F401
 from fr_core.errors import FrError
 from fr_locales.messages import Audience
+from fr_server.errors import all_errors
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("fr_core", "server", "client", "datasets", "evaluation", "training", "trust", "benchmarks", "locales")
 CATALOGUES = ROOT / "locales" / "fr_locales"
-REFUSING = ("fr_core/gallery", "fr_core/imaging", "server/fr_server/rpc", "training")
+REFUSING = ("fr_core", "server", "training", "trust")
 """Where every error is raised with a message, never with a text."""
 ENGLISH = "en"
 BY_RENDERER = {"list.separator"}
@@ -56,6 +55,7 @@ def disagreements(catalogues: Path = CATALOGUES) -> list[str]:
     uses = [use for folder in SOURCES for path in sorted((ROOT / folder).rglob("*.py")) for use in _uses(path)]
     english = _catalogue(catalogues / ENGLISH / "LC_MESSAGES" / "fr.po")
     found = [*_of_uses(uses, english), *_unused(uses, english)]
+    found += [f"the catalogue lacks `{one}`" for one in _remedies() if (None, one) not in english]
     found += [one for folder in REFUSING for path in sorted((ROOT / folder).rglob("*.py")) for one in _texts_of(path)]
     for path in sorted(catalogues.glob("*/LC_MESSAGES/fr.po")):
         found += _of_catalogue(path, english)
@@ -77,18 +77,25 @@ def _uses(path: Path) -> Iterator[Use]:
 
 
 def _texts_of(path: Path) -> Iterator[str]:
-    """Return the errors of a module whose finding is neither a call of `message` nor what is annotated as a message."""
+    """Return the errors of a module whose finding is neither a call of `message` nor known as a message."""
     kinds, tree = set(_kinds(FrError)), ast.parse(path.read_text("utf-8"))
-    given = {"why"}  # of `wrapping.Malformed`
-    for one in ast.walk(tree):
-        if isinstance(one, ast.arg) and one.annotation is not None and ast.unparse(one.annotation) == "Message":
-            given.add(one.arg)
+    given = {"message", "request.why"}  # the latter is of `wrapping.Malformed`
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg) and node.annotation is not None and ast.unparse(node.annotation) == "Message":
+            given.add(node.arg)
+        if isinstance(node, ast.FunctionDef) and node.returns is not None and ast.unparse(node.returns) == "Message":
+            given.add(node.name)
+        if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("message("):
+            given.add(ast.unparse(node.targets[0]))
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).rpartition(".")[2] in kinds:
-            finding = node.args[0]
-            called = ast.unparse(finding.func) if isinstance(finding, ast.Call) else ""
-            if called != "message" and ast.unparse(finding).rpartition(".")[2] not in given:
+            finding = node.args[0].func if isinstance(node.args[0], ast.Call) else node.args[0]
+            if ast.unparse(finding).removeprefix("self.") not in given:
                 yield f"{path.relative_to(ROOT)}:{node.lineno}: the finding of an error is no `message(...)`"
+
+
+def _remedies() -> list[str]:
+    return [f"remedy.{error.reason}" for error in all_errors()]
 
 
 def _kinds(kind: type[FrError]) -> Iterator[str]:
@@ -119,7 +126,7 @@ def _of_uses(uses: Iterable[Use], english: Entries) -> Iterator[str]:
 
 def _unused(uses: Iterable[Use], english: Entries) -> Iterator[str]:
     used = {(context, use.message_id) for use in uses for context in ((*Audience,) if use.audience else (None,))}
-    used |= {(None, message_id) for message_id in BY_RENDERER}
+    used |= {(None, message_id) for message_id in (*BY_RENDERER, *_remedies())}
     for context, message_id in english.keys() - used:
         yield f"{ENGLISH}: `{message_id}`{f' ({context})' if context else ''} is used nowhere"
 

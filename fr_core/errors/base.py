@@ -13,6 +13,8 @@ class FrError(Exception):
     Args:
         finding: one sentence that says what was found, without personal data.
         metadata: numbers and names of settings that a program may act on, such as `limit="8388608"`.
+
+    `remedy` is of errors without a reason; the catalogue holds that of a reason as `remedy.REASON`.
     """
 
     reason: ClassVar[str] = ""
@@ -31,7 +33,7 @@ class FrError(Exception):
     @property
     def advice(self) -> str:
         """Return what to do about it, in English; empty if the class has no remedy."""
-        return _rendered(self.remedy or "")
+        return _rendered(Message(f"remedy.{self.reason}") if self.reason else self.remedy or "")
 
     @property
     def message(self) -> str:

@@ -3,67 +3,57 @@
 from __future__ import annotations
 
 from fr_core.errors.base import InputRefused
-from fr_locales.messages import message
 
 
 class NoCalibration(InputRefused):
     """The call asks for a rate, and neither the gallery nor the model has a calibration that gives its threshold."""
 
     reason = "NO_CALIBRATION"
-    remedy = message("remedy.no_calibration")
 
 
 class RateNotSupported(InputRefused):
     """The rate is lower than the comparisons of the calibration can show."""
 
     reason = "RATE_NOT_SUPPORTED"
-    remedy = message("remedy.rate_not_supported")
 
 
 class CalibrationInvalid(InputRefused):
     """The calibration cannot be read, contradicts itself, or belongs to another model."""
 
     reason = "CALIBRATION_INVALID"
-    remedy = message("remedy.calibration_invalid")
 
 
 class CalibrationUnreadable(InputRefused):
     """The call asks for a rate, and this version cannot read the gallery's calibration."""
 
     reason = "CALIBRATION_UNREADABLE"
-    remedy = message("remedy.calibration_unreadable")
 
 
 class DatasetUnavailable(InputRefused):
     """There is no data set with this name, the server does not have it, or it lacks the requested part."""
 
     reason = "DATASET_UNAVAILABLE"
-    remedy = message("remedy.dataset_unavailable")
 
 
 class DatasetUnusable(InputRefused):
     """The data set on the server is incomplete, or breaks its format."""
 
     reason = "DATASET_UNUSABLE"
-    remedy = message("remedy.dataset_unusable")
 
 
 class FigureUndefined(InputRefused):
     """The photos of the data set support no figure, for example because none shows a face."""
 
     reason = "FIGURE_UNDEFINED"
-    remedy = message("remedy.figure_undefined")
 
 
 class EvaluationRunning(InputRefused):
     """The server is already running an evaluation."""
 
     reason = "EVALUATION_RUNNING"
-    remedy = message("remedy.evaluation_running")
 
 
 class UnknownReport(InputRefused):
     """There is no report with this id, or it has no such file."""
 
     reason = "UNKNOWN_REPORT"
-    remedy = message("remedy.unknown_report")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from fr_core.errors.base import Failure
-from fr_locales.messages import message
 
 
 class Overloaded(Failure):
     """The server has as much work as it can accept."""
 
     reason = "OVERLOADED"
-    remedy = message("remedy.overloaded")
 
 
 class NotReady(Failure):
@@ -19,14 +17,12 @@ class NotReady(Failure):
     """
 
     reason = "NOT_READY"
-    remedy = message("remedy.not_ready")
 
 
 class ShuttingDown(Failure):
     """The server is shutting down and accepts no new work."""
 
     reason = "SHUTTING_DOWN"
-    remedy = message("remedy.shutting_down")
 
 
 class StoreFailed(Failure):
@@ -35,53 +31,45 @@ class StoreFailed(Failure):
     """
 
     reason = "STORE_FAILED"
-    remedy = message("remedy.store_failed")
 
 
 class StoreCorrupt(Failure):
     """The store is damaged, or its contents contradict each other; nothing of the call was stored."""
 
     reason = "STORE_CORRUPT"
-    remedy = message("remedy.store_corrupt")
 
 
 class StorageLow(Failure):
     """The disk of the data folder has too little free space for new data; everything else still works."""
 
     reason = "STORAGE_LOW"
-    remedy = message("remedy.storage_low")
 
 
 class InternalError(Failure):
     """A defect in the server; the log has it under the request id."""
 
     reason = "INTERNAL"
-    remedy = message("remedy.internal_error")
 
 
 class DeviceLost(Failure):
     """The device that runs the models stopped working; the server must be restarted."""
 
     reason = "DEVICE_LOST"
-    remedy = message("remedy.device_lost")
 
 
 class CallEnded(Failure):
     """The call was cancelled, or its deadline passed; its work was not done."""
 
     reason = "CALL_ENDED"
-    remedy = message("remedy.call_ended")
 
 
 class CallTooLong(Failure):
     """The call reached the server's time limit for a call; its work was not done."""
 
     reason = "CALL_TOO_LONG"
-    remedy = message("remedy.call_too_long")
 
 
 class ReaderTooSlow(Failure):
     """The client did not read the answer in time; the server ended the stream."""
 
     reason = "READER_TOO_SLOW"
-    remedy = message("remedy.reader_too_slow")

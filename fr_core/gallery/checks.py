@@ -77,7 +77,7 @@ def require_calibration_size(text: str) -> None:
     size = len(text.encode())
     if size > MAX_CALIBRATION_BYTES:
         raise CalibrationInvalid(
-            message("error.gallery.calibration_bytes_allowed", size=size, most=MAX_CALIBRATION_BYTES),
+            message("error.gallery.calibration_size", size=size, most=MAX_CALIBRATION_BYTES),
             limit=str(MAX_CALIBRATION_BYTES),
         )
 
@@ -91,7 +91,7 @@ def require_metadata(metadata: Mapping[str, str]) -> None:
     """Raise `InvalidField` for more than 32 pairs, keys not of 1 to 64, values of more than 1,024, 4,096 in all."""
     if len(metadata) > MAX_METADATA_PAIRS:
         raise InvalidField(
-            message("error.gallery.pairs_metadata_allowed", metadata=len(metadata), most=MAX_METADATA_PAIRS),
+            message("error.gallery.metadata_pairs", metadata=len(metadata), most=MAX_METADATA_PAIRS),
             field="metadata",
             limit=str(MAX_METADATA_PAIRS),
         )
@@ -101,7 +101,7 @@ def require_metadata(metadata: Mapping[str, str]) -> None:
     total = sum(len(key) + len(value) for key, value in metadata.items())
     if total > MAX_METADATA_TOTAL:
         raise InvalidField(
-            message("error.gallery.metadata_characters_all_allowed", total=total, most=MAX_METADATA_TOTAL),
+            message("error.gallery.metadata_size", total=total, most=MAX_METADATA_TOTAL),
             field="metadata",
             limit=str(MAX_METADATA_TOTAL),
         )

@@ -68,7 +68,7 @@ class SandboxedDecoder:
                 message("error.imaging.isolation_decoding_cannot_process", why=why), key="isolation.decoding"
             )
         self._workers = workers
-        self._places = Places(workers, "photos in decoding")
+        self._places = Places(workers, message("error.sharing.photos"))
         self._memory_mib = memory_mib
         self._time_ms = time_ms
         self._boot = boot

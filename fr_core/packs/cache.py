@@ -11,8 +11,9 @@ from pathlib import Path
 
 import platformdirs
 
-from fr_core.errors import ModelCorrupt, ModelNotInstalled
+from fr_core.errors import ModelCorrupt, ModelNotInstalled, message
 from fr_core.packs.manifest import FileSpec
+from fr_locales.messages import Message
 
 # No file of a pack is larger (the largest known, glintr100.onnx, has 0.26 GB); keeps a wrong file from filling memory.
 MAX_FILE_BYTES = 1 << 30
@@ -65,10 +66,12 @@ class ModelCache:
             with path.open("rb") as file:
                 data = file.read(limit + 1)  # one more than is right, so that a longer file differs
         except FileNotFoundError as error:
-            raise ModelNotInstalled(f"The file {path} is not there.", file=spec.name) from error
+            raise ModelNotInstalled(message("error.packs.file_not", path=str(path)), file=spec.name) from error
         except OSError as error:
-            raise ModelNotInstalled(f"The file {path} cannot be read: {error.strerror}.", file=spec.name) from error
-        _require_content(spec, data, f"The file {path}")
+            raise ModelNotInstalled(
+                message("error.packs.file_cannot_read", path=str(path), reason=str(error.strerror)), file=spec.name
+            ) from error
+        _require_content(spec, data, message("error.packs.content_of_file", path=str(path)))
         return data
 
     def state(self, spec: FileSpec) -> FileState:
@@ -92,7 +95,7 @@ class ModelCache:
             ModelCorrupt: `data` is not the file that `spec` names; nothing was written.
             OSError: the folder or the disk refuses.
         """
-        _require_content(spec, data, f"The content for {spec.name}")
+        _require_content(spec, data, message("error.packs.content_for", name=spec.name))
         path = self.path(spec)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{spec.name}.{secrets.token_hex(4)}.part")
@@ -108,11 +111,11 @@ class ModelCache:
         _sync_folder(self.folder)
 
 
-def _require_content(spec: FileSpec, data: bytes, what: str) -> None:
+def _require_content(spec: FileSpec, data: bytes, what: Message) -> None:
     found = hashlib.sha256(data).hexdigest()
     if found != spec.sha256:
         raise ModelCorrupt(
-            f"{what} ({len(data)} bytes) has sha256 {found}, not {spec.sha256}.",
+            message("error.packs.bytes_sha256_not", what=what, length=len(data), found=found, sha256=spec.sha256),
             file=spec.name,
             expected=spec.sha256,
             found=found,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from fr_core.download import DownloadFailed, Progress, download
-from fr_core.errors import FetchFailed
+from fr_core.errors import FetchFailed, message
 from fr_core.packs.cache import MAX_FILE_BYTES, ModelCache
 from fr_core.packs.manifest import FileSpec, RegistrySource, Source, ZipSource
 from fr_core.scratch import scratch_folder
@@ -46,7 +46,7 @@ def fetch_all(
             for spec in missing:
                 cache.store(spec, _from_sources(spec, archives))
     except OSError as error:
-        raise FetchFailed(f"A file cannot be written: {error}.") from error
+        raise FetchFailed(message("error.packs.file_cannot_written", error=str(error))) from error
 
 
 def _from_sources(spec: FileSpec, archives: _Archives) -> bytes:
@@ -62,7 +62,8 @@ def _from_sources(spec: FileSpec, archives: _Archives) -> bytes:
             return data
         failures.append(f"{describe(source)}: {source.member} has sha256 {found}, not {spec.sha256}")
     raise FetchFailed(
-        f"{spec.name} could not be fetched. " + " ".join(f"[{text}]" for text in failures), file=spec.name
+        message("error.packs.not_fetched", name=spec.name, failures=" ".join(f"[{text}]" for text in failures)),
+        file=spec.name,
     )
 
 

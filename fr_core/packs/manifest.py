@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, with_config
 
-from fr_core.errors import PackInvalid, UnknownPack
+from fr_core.errors import PackInvalid, UnknownPack, message
 from fr_core.types import ModelId
 
 DEFAULT_PACK = "buffalo_s"
@@ -205,11 +205,13 @@ def load_pack(name: str) -> Pack:
     names = pack_names()
     if name not in names:
         close = get_close_matches(name, names, n=1)
-        hint = f" Did you mean `{close[0]}`?" if close else ""
-        raise UnknownPack(f"There is no pack `{name}`.{hint}", packs=",".join(names))
+        packs = ",".join(names)
+        if close:
+            raise UnknownPack(message("error.packs.no_pack_but_near", name=name, near=close[0]), packs=packs)
+        raise UnknownPack(message("error.packs.no_pack", name=name), packs=packs)
     pack = parse_pack((resources.files(__package__) / f"{name}.toml").read_text(encoding="utf-8"))
     if pack.name != name:
-        raise PackInvalid(f"The manifest {name}.toml calls its pack `{pack.name}`.")
+        raise PackInvalid(message("error.packs.manifest_toml_calls_pack", name=name, pack=pack.name))
     return pack
 
 
@@ -221,7 +223,7 @@ def parse_pack(text: str) -> Pack:
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise PackInvalid(f"The manifest is not TOML: {error}.") from error
+        raise PackInvalid(message("error.packs.manifest_no_toml", error=str(error))) from error
     try:
         return _reader().validate_python(content)
     except ValidationError as error:
@@ -239,15 +241,16 @@ def _refused(error: ValidationError) -> PackInvalid:
     key = key.replace("].registry", "]").replace("].zip", "]").removeprefix(".")  # of which kind a source is
     match first["type"]:
         case "missing":
-            what = "is missing"
+            what = message("error.packs.is_missing")
         case "unexpected_keyword_argument":
-            what = "is not a key that manifests have"
+            what = message("error.packs.is_no_key")
         case "union_tag_invalid" | "union_tag_not_found":
-            key, what = f"{key}.kind", "must be `registry` or `zip`"
+            key, what = f"{key}.kind", message("error.packs.must_be_a_source")
         case "dataclass_type":
-            what = "must be a table"
+            what = message("error.packs.must_be_a_table")
         case "tuple_type":
-            what = "must be a list"
+            what = message("error.packs.must_be_a_list")
         case _:
-            what = f"is wrong: {first['msg'][0].lower()}{first['msg'][1:]}"
-    return PackInvalid(f"The manifest's `{key}` {what}.", key=key)
+            why = f"{first['msg'][0].lower()}{first['msg'][1:]}"
+            what = message("error.packs.is_wrong", why=why)
+    return PackInvalid(message("error.packs.manifest", key=key, what=what), key=key)

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 
-from fr_core.errors import FaceTooSmall, LowQuality
+from fr_core.errors import FaceTooSmall, LowQuality, message
 from fr_core.quality.limits import QualityLimits
 from fr_core.quality.measure import brightness, inter_eye_px, luma, pose, share_outside, sharpness
 from fr_core.types import AlignedFace, Detection, Quality, QualityReason
@@ -116,14 +116,13 @@ def require_enrollable(quality: Quality, limits: QualityLimits) -> None:
     """
     if QualityReason.TOO_SMALL in quality.reasons:
         raise FaceTooSmall(
-            f"The face has {quality.inter_eye_px:.1f} pixels between its eyes; "
-            f"the limit is {limits.min_inter_eye_px:g}.",
+            message("error.quality.face_too_small", inter_eye_px=quality.inter_eye_px, least=limits.min_inter_eye_px),
             **_figures(QualityReason.TOO_SMALL, quality, limits),
         )
     if quality.reasons:
         named = ",".join(quality.reasons)
         figures = {key: text for reason in quality.reasons for key, text in _figures(reason, quality, limits).items()}
-        raise LowQuality(f"The face is not fit to be enrolled: {named}.", reasons=named, **figures)
+        raise LowQuality(message("error.quality.face_not_fit_enrolled", named=named), reasons=named, **figures)
 
 
 # The measures and limits behind each reason, by their names in `Quality` and `QualityLimits`.

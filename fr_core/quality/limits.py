@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
-from fr_core.errors import ConfigInvalid
+from fr_core.errors import ConfigInvalid, message
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,11 @@ class QualityLimits:
             value, most = float(getattr(self, field.name)), _MOST.get(field.name, math.inf)
             if not (math.isfinite(value) and 0.0 <= value <= most):
                 raise ConfigInvalid(
-                    f"`quality.{field.name}` must be a number from 0 to {most:g}.", key=f"quality.{field.name}"
+                    message("error.quality.quality_must_number", field=field.name, most=most),
+                    key=f"quality.{field.name}",
                 )
         if self.min_brightness > self.max_brightness:
-            raise ConfigInvalid("`quality.min_brightness` must not exceed `quality.max_brightness`.")
+            raise ConfigInvalid(message("error.quality.quality_min_brightness_must_not"))
 
 
 _MOST = {

@@ -34,7 +34,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
-from fr_core.errors import CallEnded, ConfigInvalid, DeviceLost, DeviceUnavailable, Overloaded, ShuttingDown
+from fr_core.errors import CallEnded, ConfigInvalid, DeviceLost, DeviceUnavailable, Overloaded, ShuttingDown, message
 from fr_core.runtime.observe import ModelRole, NullObserver, Observer
 from fr_core.runtime.priority import stand_back
 from fr_core.runtime.sizes import require_sizes
@@ -105,7 +105,7 @@ class Batcher(Generic[Item, Result]):
     ) -> None:
         require_sizes(sizes, f"batching.{role}_sizes")
         if max_queued < 1:
-            raise ConfigInvalid("`batching.max_queued` must be at least 1.", key="batching.max_queued")
+            raise ConfigInvalid(message("error.runtime.batching_max_queued_must_least"), key="batching.max_queued")
         self._role = role
         self._runs = tuple(runs)
         self._sizes = tuple(sorted(set(sizes)))
@@ -187,14 +187,17 @@ class Batcher(Generic[Item, Result]):
             if self._dead:
                 raise _lost(self._role)
             if self._closing:
-                raise ShuttingDown("The server is shutting down.")
+                raise ShuttingDown(message("error.runtime.server_shutting_down"))
             waiting, limit = len(queue), self._max_queued
             if ticket.caller != EVERYBODY and waiting < limit:
                 waiting, limit = self._waiting[ticket.bulk][ticket.caller], share_of(limit)
             if waiting < limit:
                 return
             if not ticket.bulk:
-                raise Overloaded(f"{waiting} items wait for the {self._role}; the limit is {limit}.", limit=str(limit))
+                raise Overloaded(
+                    message("error.runtime.items_wait_limit", waiting=waiting, role=self._role, limit=limit),
+                    limit=str(limit),
+                )
             self._room_came.wait(_PATIENCE_S)
 
     def _start_lane(self, number: int, run: Run[Item, Result]) -> None:
@@ -206,7 +209,7 @@ class Batcher(Generic[Item, Result]):
         if error is not None:
             sizes = ", ".join(map(str, self._sizes))
             raise DeviceUnavailable(
-                f"The device could not run the {self._role} in every batch size of {sizes}.", model=self._role
+                message("error.runtime.device_could_not_run", role=self._role, sizes=sizes), model=self._role
             ) from error
 
     def _lane(self, run: Run[Item, Result], ready: Future[None]) -> None:
@@ -236,7 +239,7 @@ class Batcher(Generic[Item, Result]):
                 ended = self._dead or self._closing
                 self._idle_lanes -= 1
             for submission in unwanted:
-                _fail(submission, CallEnded("The call ended before its work was done."))
+                _fail(submission, CallEnded(message("error.runtime.call_ended_before_work")))
             if batch or ended:
                 return batch
 
@@ -383,4 +386,4 @@ def _fail(submission: _Submission[Any], error: Exception) -> None:
 
 
 def _lost(role: ModelRole) -> DeviceLost:
-    return DeviceLost(f"The device that runs the {role} was lost.", model=role)
+    return DeviceLost(message("error.runtime.device_runs_lost", role=role), model=role)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from fr_core.errors import ConfigInvalid
+from fr_core.errors import ConfigInvalid, message
 
 DeviceKind = Literal["auto", "cpu", "openvino", "cuda", "tensorrt"]
 Precision = Literal["f32", "bf16", "fp16"]
@@ -96,10 +96,10 @@ def parse_device(text: str) -> DeviceSpec:
             return DeviceSpec(kind)
     match = _INDEXED.fullmatch(text)
     if match is None:
-        raise ConfigInvalid(f"{text!r} is not a device; the devices are {_DEVICES}.", key="model.device")
+        raise ConfigInvalid(message("error.runtime.no_device", text=text, devices=_DEVICES), key="model.device")
     indices = tuple(int(number) for number in (match[2] or "0").split(","))
     if len(set(indices)) < len(indices):
-        raise ConfigInvalid(f"The device {text!r} names a number twice.", key="model.device")
+        raise ConfigInvalid(message("error.runtime.device_names_number_twice", text=text), key="model.device")
     return DeviceSpec("cuda" if match[1] == "cuda" else "tensorrt", indices)
 
 
@@ -111,12 +111,17 @@ def parse_precision(text: str, spec: DeviceSpec) -> Precision:
     precision: Precision | None = next((known for known in get_args(Precision) if known == text), None)
     if precision is None:
         raise ConfigInvalid(
-            f"{text!r} is not a precision; the precisions are {' and '.join(_names(get_args(Precision)))}.",
+            message("error.runtime.no_precision", text=text, names=" and ".join(_names(get_args(Precision)))),
             key="model.precision",
         )
     if precision not in PRECISIONS[spec.kind]:
         raise ConfigInvalid(
-            f"The device {spec} has no {text} (`model.precision`); it has {' and '.join(PRECISIONS[spec.kind])}.",
+            message(
+                "error.runtime.device_without_precision",
+                spec=str(spec),
+                text=text,
+                precisions=" and ".join(PRECISIONS[spec.kind]),
+            ),
             key="model.precision",
         )
     return precision

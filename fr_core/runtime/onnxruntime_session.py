@@ -16,7 +16,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
     RuntimeException,
 )
 
-from fr_core.errors import DeviceUnavailable
+from fr_core.errors import DeviceUnavailable, message
 from fr_core.runtime.devices import ActiveDevice
 from fr_core.runtime.providers import CPU, providers
 from fr_core.runtime.session import Plan
@@ -84,13 +84,17 @@ def open_onnxruntime(plan: Plan) -> OnnxRuntimeSession:
         session = _session(plan.model, options, chain)
     except _DEVICE_FAILURES as error:
         raise DeviceUnavailable(
-            f"The device {plan.spec} could not be opened by ONNX Runtime's {wanted}: {reason(error)}.",
+            message("error.runtime.device_could_not_opened", spec=str(plan.spec), wanted=wanted, reason=reason(error)),
             device=str(plan.spec),
         ) from error
     if session.get_providers()[0] != wanted:
         raise DeviceUnavailable(
-            f"The device {plan.spec} was asked for, but ONNX Runtime did not activate its {wanted}; it runs with "
-            f"{', '.join(session.get_providers())}.",
+            message(
+                "error.runtime.device_not_activated",
+                spec=str(plan.spec),
+                wanted=wanted,
+                session=", ".join(session.get_providers()),
+            ),
             device=str(plan.spec),
         )
     active = ActiveDevice(plan.requested, str(plan.spec), f"onnxruntime {ort.__version__}", plan.precision)

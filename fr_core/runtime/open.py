@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fr_core.errors import ConfigInvalid, DeviceUnavailable
+from fr_core.errors import ConfigInvalid, DeviceUnavailable, message
 from fr_core.runtime.devices import PRECISIONS, DeviceKind, DeviceSpec, parse_device, parse_precision
 from fr_core.runtime.libraries import Libraries, installed_libraries
 from fr_core.runtime.onnx_graph import PixelInput, prepared, takes_one_picture
@@ -58,9 +58,9 @@ def open_sessions(
     spec = parse_device(device)
     wanted = parse_precision(precision, spec)
     if threads < 0:
-        raise ConfigInvalid(f"The number of threads is {threads}; it must be 0 or more.", key="model.threads")
+        raise ConfigInvalid(message("error.runtime.threads", threads=threads), key="model.threads")
     if lanes < 1:
-        raise ConfigInvalid(f"The number of lanes is {lanes}; it must be 1 or more.", key="model.lanes")
+        raise ConfigInvalid(message("error.runtime.lanes", lanes=lanes), key="model.lanes")
     plan = Plan(b"", spec, device, wanted, threads, lanes, tuple(shapes), engines)
     opener = _Opener(model, pixels, libraries or installed_libraries())
     return [opener.first_of_auto(plan)] if spec.kind == "auto" else opener.all_of(plan)
@@ -98,7 +98,9 @@ class _Opener:
         library = self._libraries[kind]
         refusal = library.refusal(kind, plan.precision)
         if refusal is not None:
-            raise DeviceUnavailable(f"The device {plan.spec} cannot be had: {refusal}", device=str(plan.spec))
+            raise DeviceUnavailable(
+                message("error.runtime.device_cannot", spec=str(plan.spec), refusal=refusal), device=str(plan.spec)
+            )
         if takes_one_picture(self._model):
             try:
                 sessions = self._opened(plan, any_batch=True)
@@ -128,4 +130,6 @@ class _Opener:
                 return self.all_of(replace(plan, spec=spec))[0]
             except DeviceUnavailable as error:
                 reasons.append(error.what)
-        raise DeviceUnavailable(f"No device here has {plan.precision}. {' '.join(reasons)}", device="auto")
+        raise DeviceUnavailable(
+            message("error.runtime.no_device_here", precision=plan.precision, reasons=" ".join(reasons)), device="auto"
+        )

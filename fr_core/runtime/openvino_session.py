@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 import openvino as ov
 
-from fr_core.errors import DeviceUnavailable
+from fr_core.errors import DeviceUnavailable, message
 from fr_core.runtime.devices import PRECISIONS, ActiveDevice, Precision
 from fr_core.runtime.session import Plan
 from fr_core.types import F32, U8
@@ -75,7 +75,7 @@ def open_openvino(plan: Plan) -> OpenVinoSession:
     try:
         graph = _CORE.read_model(plan.model)
     except RuntimeError as error:  # what OpenVINO raises
-        raise DeviceUnavailable("OpenVINO cannot read the model.", device="openvino") from error
+        raise DeviceUnavailable(message("error.runtime.openvino_cannot_read_model"), device="openvino") from error
     return OpenVinoSession(graph, settings(plan), device)
 
 

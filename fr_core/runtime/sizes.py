@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fr_core.errors import ConfigInvalid
+from fr_core.errors import ConfigInvalid, message
 from fr_core.runtime.session import Session
 
 AUTO = "auto"
@@ -23,7 +23,7 @@ def parse_sizes(text: str, key: str) -> tuple[int, ...] | None:
         return None
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdigit() and len(part) <= 4 for part in parts):
-        raise ConfigInvalid(f"`{key}` is {AUTO}, or batch sizes such as 1,2,4.", key=key)
+        raise ConfigInvalid(message("error.runtime.batch_sizes", key=key, auto=AUTO), key=key)
     sizes = tuple(sorted({int(part) for part in parts}))
     require_sizes(sizes, key)
     return sizes
@@ -35,7 +35,7 @@ def require_sizes(sizes: Sequence[int], key: str) -> None:
     Raises `ConfigInvalid`: it cannot; `key` names the setting.
     """
     if 1 not in sizes or min(sizes) < 1:
-        raise ConfigInvalid(f"`{key}` is a list of batch sizes, such as 1,2,4; 1 must be among them.", key=key)
+        raise ConfigInvalid(message("error.runtime.list_batch_sizes_must", key=key), key=key)
 
 
 def allowed_sizes(
@@ -54,7 +54,7 @@ def allowed_sizes(
     largest = min((most for most in (limit, session.input_shape[0]) if most is not None), default=None)
     if asked is not None:
         if largest is not None and asked[-1] > largest:
-            raise ConfigInvalid(f"The model takes batches of {largest} at most, so `{key}` may not be larger.", key=key)
+            raise ConfigInvalid(message("error.runtime.model_takes_batches_most", largest=largest, key=key), key=key)
         return asked
     suited = ACCELERATOR_SIZES if session.device.accelerated else on_processor
     return tuple(size for size in suited if largest is None or size <= largest)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from contextvars import ContextVar
 
-from fr_core.errors import CallEnded
+from fr_core.errors import CallEnded, message
 
 
 class Ticket:
@@ -60,7 +60,7 @@ class Ticket:
         Raises `CallEnded`: the call was cancelled, or its deadline has passed.
         """
         if not self.wanted:
-            raise CallEnded("The call was cancelled, or its deadline passed, before its work was done.")
+            raise CallEnded(message("error.runtime.call_cancelled_deadline_passed"))
 
 
 _current: ContextVar[Ticket | None] = ContextVar("ticket", default=None)

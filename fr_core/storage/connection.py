@@ -12,7 +12,7 @@ from pathlib import Path
 
 import apsw
 
-from fr_core.errors import StoreCorrupt, StoreFailed
+from fr_core.errors import StoreCorrupt, StoreFailed, message
 from fr_core.storage.clean_pages import MAX_PAGES
 from fr_core.storage.protocol import Connection
 from fr_core.storage.sqlite_errors import sqlite_errors
@@ -96,7 +96,7 @@ def open_new(path: Path, vfs: str, application_id: int, *more: str) -> apsw.Conn
 def use_log(connection: apsw.Connection) -> None:
     """Give a database a write-ahead log, where it has none yet; raises `StoreFailed` where its disk cannot hold one."""
     if connection.pragma("journal_mode", "wal") != "wal":
-        raise StoreFailed("The file system of the data folder cannot hold a write-ahead log.")
+        raise StoreFailed(message("error.storage.file_system_data_folder"))
 
 
 def keep_log(connection: apsw.Connection, keep: bool) -> None:
@@ -113,7 +113,7 @@ def require_whole_file(connection: Connection) -> None:
     """Raise `StoreCorrupt` unless SQLite finds its file sound, the indexes of its tables included."""
     # The text of its finding is left out: it may quote what is stored.
     if list(connection.execute("PRAGMA integrity_check(1)")) != [("ok",)]:
-        raise StoreCorrupt("The database file is damaged.", check="integrity_check")
+        raise StoreCorrupt(message("error.storage.database_file_damaged"), check="integrity_check")
 
 
 class Turns:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from fr_core.errors import StoreExposed, StoreFailed, StoreInUse
+from fr_core.errors import StoreExposed, StoreFailed, StoreInUse, message
 from fr_core.storage.durable import cause, name_whole, sync
 from fr_core.storage.schema import Schema
 
@@ -29,7 +29,7 @@ def make_folder(path: Path) -> None:
     found = path.stat()
     others = 0o022 if found.st_uid == os.geteuid() else 0o002
     if found.st_mode & others:
-        raise StoreExposed(f"Others can write to the data folder (mode {stat.S_IMODE(found.st_mode):04o}).")
+        raise StoreExposed(message("error.storage.others_can_write_data", stat=stat.S_IMODE(found.st_mode)))
 
 
 def require_sole(database: Path) -> None:
@@ -43,9 +43,9 @@ def require_sole(database: Path) -> None:
         with suppress(FileNotFoundError):
             found = database.with_name(name).lstat()
             if stat.S_ISLNK(found.st_mode):
-                raise StoreExposed(f"The file {name} is a symbolic link.")
+                raise StoreExposed(message("error.storage.file_symbolic_link", name=name))
             if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
-                raise StoreExposed(f"The file {name} has {found.st_nlink} names (hard links).")
+                raise StoreExposed(message("error.storage.file_names_hard_links", name=name, st_nlink=found.st_nlink))
 
 
 class DataFolder:
@@ -67,7 +67,7 @@ class DataFolder:
             make_folder(path)
             self._hold = os.open(path / schema.lock_name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StoreFailed("The data folder cannot be made or written to.", errno=cause(error)) from error
+            raise StoreFailed(message("error.storage.data_folder_cannot_made"), errno=cause(error)) from error
         try:
             self.alone = self._first_hold()
         except BaseException:
@@ -76,7 +76,7 @@ class DataFolder:
 
     def _first_hold(self) -> bool:
         if not self._try_alone():
-            raise StoreInUse("The data folder is open already.")
+            raise StoreInUse(message("error.storage.data_folder_open_already"))
         return True
 
     def share(self) -> None:
@@ -105,7 +105,7 @@ class DataFolder:
                 raise IsADirectoryError(errno.EISDIR, "no regular file", str(path))
             path.chmod(0o600)
         except OSError as error:
-            raise StoreFailed("A file of the data folder cannot be opened.", errno=cause(error)) from error
+            raise StoreFailed(message("error.storage.file_data_folder_cannot"), errno=cause(error)) from error
         return path
 
     def spare_bytes(self, reserve: int) -> int:
@@ -113,9 +113,7 @@ class DataFolder:
         try:
             disk = os.statvfs(self.path)
         except OSError as error:
-            raise StoreFailed(
-                "The disk of the data folder cannot be asked for its room.", errno=cause(error)
-            ) from error
+            raise StoreFailed(message("error.storage.disk_data_folder_cannot"), errno=cause(error)) from error
         return disk.f_bavail * disk.f_frsize - min(reserve, disk.f_blocks * disk.f_frsize // 8)
 
     def holds(self, name: str) -> bool:
@@ -133,14 +131,14 @@ class DataFolder:
             for left in self.path.glob(f"{new}*"):  # by a process that died while it did this
                 left.unlink()
         except OSError as error:
-            raise StoreFailed("A file of the data folder cannot be removed.", errno=cause(error)) from error
+            raise StoreFailed(message("error.storage.file_data_folder_cannot_removed"), errno=cause(error)) from error
         path = self.private_file(new)
         yield path
         try:
             name_whole(path, self.path / name)
             sync(self.path.parent)  # which may have got the folder's own name just now
         except OSError as error:
-            raise StoreFailed("A file of the data folder cannot be made.", errno=cause(error)) from error
+            raise StoreFailed(message("error.storage.file_data_folder_cannot_made"), errno=cause(error)) from error
 
     @contextmanager
     def building(self, *, wait: bool) -> Iterator[bool]:
@@ -152,7 +150,7 @@ class DataFolder:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except OSError as error:
-            raise StoreFailed("A file of the data folder cannot be opened.", errno=cause(error)) from error
+            raise StoreFailed(message("error.storage.file_data_folder_cannot"), errno=cause(error)) from error
         try:
             yield _locked(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         finally:
@@ -209,7 +207,7 @@ class SharedFolder(DataFolder):
         """Have the folder alone for the block; raises `StoreInUse` where others have it open."""
         if not self._try_alone():
             self._flock(fcntl.LOCK_SH)  # a failed change of the lock may have dropped it: flock(2)
-            raise StoreInUse(f"The {self._schema.name} is open in another process.")
+            raise StoreInUse(message("error.storage.open_another_process", schema=self._schema.name))
         try:
             yield
         finally:
@@ -217,7 +215,7 @@ class SharedFolder(DataFolder):
 
     def _flock(self, how: int) -> None:
         if not _locked(self._hold, how):
-            raise StoreFailed("The data folder cannot be locked.")
+            raise StoreFailed(message("error.storage.data_folder_cannot_locked"))
 
 
 def _locked(handle: int, how: int) -> bool:
@@ -226,5 +224,5 @@ def _locked(handle: int, how: int) -> bool:
     except OSError as error:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
             return False
-        raise StoreFailed("The data folder cannot be locked.", errno=cause(error)) from error
+        raise StoreFailed(message("error.storage.data_folder_cannot_locked"), errno=cause(error)) from error
     return True

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import apsw
 
-from fr_core.errors import KeyUnavailable, ShuttingDown, StoreCorrupt, StoreInUse
+from fr_core.errors import KeyUnavailable, ShuttingDown, StoreCorrupt, StoreInUse, message
 from fr_core.storage import protocol
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.audit.verify import require_recent
@@ -116,7 +116,7 @@ class Database:
     def _create(self, key: KeyEncryptionKey) -> None:
         name = self.schema.database_name
         if self.folder.holds(f"{name}-wal"):
-            raise StoreCorrupt("There is a write-ahead log without its database.", check="missing_database")
+            raise StoreCorrupt(message("error.storage.write_ahead_log_without"), check="missing_database")
         with self.folder.whole_file(name) as path, sqlite_errors():
             connection = open_new(path, self._vfs, self.schema.application_id)
             try:
@@ -134,7 +134,7 @@ class Database:
         version = known_version(writer, self.schema)
         older = version < self.schema.version
         if older and not self.folder.alone:
-            raise StoreInUse(f"The {self.schema.name} is of an older version, and open in another process.")
+            raise StoreInUse(message("error.storage.older_version_open_another", schema=self.schema.name))
         keyed = version >= self.schema.first_keyed
         self.vault = unlocked(writer, self.schema, key) if keyed else Vault.new(key, self.schema.mac_prefix)
         self.audit = AuditTable(writer, self.vault, self._clock_ms)
@@ -252,7 +252,7 @@ class Database:
             StoreFailed: the disk refuses.
         """
         if key.key_id == self.vault.key_id:
-            raise KeyUnavailable("The store already uses the new key.", key_id=key.key_id)
+            raise KeyUnavailable(message("error.storage.store_already_uses_new"), key_id=key.key_id)
         before = self.vault
         with self.folder.alone_for():
             try:
@@ -285,7 +285,7 @@ class Database:
     def _reader(self) -> apsw.Connection:
         with self._lock:
             if self._closed:
-                raise ShuttingDown(f"The {self.schema.name} is closed.")
+                raise ShuttingDown(message("error.storage.closed", schema=self.schema.name))
             if self._idle:
                 return self._idle.pop()
         return self.new_reader()

@@ -15,7 +15,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fr_core.errors import KeyUnavailable
+from fr_core.errors import KeyUnavailable, message
 from fr_core.storage.durable import cause, sync
 
 _log = logging.getLogger(__name__)
@@ -69,10 +69,10 @@ def load_key(source: str) -> KeyEncryptionKey:
     readers = {"file": _from_file, "env": _from_environment, "command": _from_command}
     # A source of another kind may be the key itself, so that it is not repeated.
     if not colon or kind not in readers or not rest:
-        raise KeyUnavailable("The source of the key is neither of `file:`, `env:` and `command:`.")
+        raise KeyUnavailable(message("error.storage.source_key_neither_file"))
     text = readers[kind](rest)
     if not _KEY_TEXT.fullmatch(text):
-        raise KeyUnavailable("What the source of the key holds is not 64 hexadecimal digits.", source=kind)
+        raise KeyUnavailable(message("error.storage.what_source_key_holds"), source=kind)
     return KeyEncryptionKey(bytes.fromhex(text.strip()))
 
 
@@ -86,7 +86,7 @@ def new_key_file(path: Path) -> KeyEncryptionKey:
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise KeyUnavailable("The file of the key cannot be made.", errno=cause(error)) from error
+        raise KeyUnavailable(message("error.storage.file_key_cannot_made"), errno=cause(error)) from error
     try:
         try:
             with os.fdopen(handle, "w", encoding="ascii") as file:
@@ -99,7 +99,7 @@ def new_key_file(path: Path) -> KeyEncryptionKey:
             path.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise KeyUnavailable("The file of the key cannot be written.", errno=cause(error)) from error
+        raise KeyUnavailable(message("error.storage.file_key_cannot_written"), errno=cause(error)) from error
     return key
 
 
@@ -113,11 +113,11 @@ def key_beside(folder: Path, new: bool) -> KeyEncryptionKey:
     if path.exists():
         return load_key(f"file:{path}")
     if not new:
-        raise KeyUnavailable(f"The key of the galleries is not beside their folder: there is no {path}.")
+        raise KeyUnavailable(message("error.storage.key_galleries_not_beside", path=str(path)))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise KeyUnavailable("The file of the key cannot be made.", errno=cause(error)) from error
+        raise KeyUnavailable(message("error.storage.file_key_cannot_made"), errno=cause(error)) from error
     key = new_key_file(path)
     _log.warning("The key %s was made in %s: keep a copy apart, without it nothing can be read", key.key_id, path)
     return key
@@ -128,21 +128,20 @@ def _from_file(path: str) -> str:
         with Path(path).open("rb") as file:
             found = os.fstat(file.fileno())
             if stat.S_IMODE(found.st_mode) & 0o077:
-                raise KeyUnavailable("The file of the key can be read by others; give it mode 0600.", source="file")
+                raise KeyUnavailable(message("error.storage.file_key_can_read"), source="file")
             if found.st_nlink > 1:
-                raise KeyUnavailable(
-                    "The key file has a second name, a hard link: delete that, or replace the file with a copy.",
-                    source="file",
-                )
+                raise KeyUnavailable(message("error.storage.key_file_second_name"), source="file")
             return _text(file.read(_LONGEST))
     except OSError as error:
-        raise KeyUnavailable("The file of the key cannot be read.", source="file", errno=cause(error)) from error
+        raise KeyUnavailable(
+            message("error.storage.file_key_cannot_read"), source="file", errno=cause(error)
+        ) from error
 
 
 def _from_environment(name: str) -> str:
     text = os.environ.get(name)
     if text is None:
-        raise KeyUnavailable("The environment variable of the key is not set.", source="env")
+        raise KeyUnavailable(message("error.storage.environment_variable_key_not"), source="env")
     return text
 
 
@@ -151,9 +150,9 @@ def command_of(line: str) -> list[str]:
     try:
         command = shlex.split(line)
     except ValueError as error:
-        raise KeyUnavailable("The command of the key has a quotation that does not end.", source="command") from error
+        raise KeyUnavailable(message("error.storage.command_key_quotation_does"), source="command") from error
     if not command:
-        raise KeyUnavailable("The command of the key is empty.", source="command")
+        raise KeyUnavailable(message("error.storage.command_key_empty"), source="command")
     return command
 
 
@@ -165,7 +164,9 @@ def _from_command(line: str) -> str:
         # What it says on stderr may hold a secret of the key manager.
         ran = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     except OSError as error:
-        raise KeyUnavailable("The command of the key cannot be run.", source="command", errno=cause(error)) from error
+        raise KeyUnavailable(
+            message("error.storage.command_key_cannot_run"), source="command", errno=cause(error)
+        ) from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     late = threading.Event()
@@ -183,9 +184,9 @@ def _from_command(line: str) -> str:
     finally:
         timer.cancel()
     if late.is_set():
-        raise KeyUnavailable(f"The command of the key took more than {_COMMAND_S:g} s.", source="command")
+        raise KeyUnavailable(message("error.storage.command_key_took_more", command_s=_COMMAND_S), source="command")
     if ran.returncode:
-        raise KeyUnavailable("The command of the key failed.", source="command", status=str(ran.returncode))
+        raise KeyUnavailable(message("error.storage.command_key_failed"), source="command", status=str(ran.returncode))
     return _text(printed)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import apsw
 
-from fr_core.errors import FrError, ShuttingDown, StoreCorrupt, StoreFailed
+from fr_core.errors import FrError, ShuttingDown, StoreCorrupt, StoreFailed, message
 from fr_core.storage.checkpoint_vfs import CheckpointVfs
 from fr_core.storage.connection import Turns, keep_log, open_to_write, use_log
 from fr_core.storage.sqlite_errors import sqlite_errors
@@ -140,9 +140,9 @@ class LogCopier:
     def _copy(self, mode: int) -> None:
         with self._lock, sqlite_errors():
             if self._closed:
-                raise ShuttingDown(f"The {self._name} is closed.")
+                raise ShuttingDown(message("error.storage.closed_2", name=self._name))
             frames, copied = self._connection.wal_checkpoint(mode=mode)
             if frames < 0:
-                raise StoreFailed("The database has no write-ahead log any more.")
+                raise StoreFailed(message("error.storage.database_no_write_ahead"))
             if frames == copied and mode != apsw.SQLITE_CHECKPOINT_PASSIVE:
                 self.frames = 0

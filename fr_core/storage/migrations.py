@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import apsw
 
-from fr_core.errors import StoreCorrupt, StoreNewer
+from fr_core.errors import StoreCorrupt, StoreNewer, message
 from fr_core.storage.keys import KeyEncryptionKey
 from fr_core.storage.protocol import Connection, Row
 from fr_core.storage.schema import STORE_TABLE, Schema
@@ -28,11 +28,11 @@ def known_version(connection: apsw.Connection, schema: Schema) -> int:
     this kind, or of a version that does not exist.
     """
     if int(connection.pragma("application_id")) != schema.application_id:
-        raise StoreCorrupt(f"The database is damaged, or no {schema.name}.", check="application_id")
+        raise StoreCorrupt(message("error.storage.database_damaged_no", schema=schema.name), check="application_id")
     version = int(connection.pragma("user_version"))
     if version > schema.version:
         raise StoreNewer(
-            f"The {schema.name} has schema {version}; this version knows {schema.version}.",
+            message("error.storage.schema_version_knows", schema=schema.name, version=version, known=schema.version),
             found=str(version),
             known=str(schema.version),
         )
@@ -50,7 +50,7 @@ def unlocked(connection: apsw.Connection, schema: Schema, key: KeyEncryptionKey)
     """Return the keys of a store; raises `WrongKey`, `StoreCorrupt`."""
     rows: list[Row] = connection.execute("SELECT * FROM store").fetchall()
     if len(rows) != 1:
-        raise StoreCorrupt(f"The {schema.name} does not say under which key it is.", check="store")
+        raise StoreCorrupt(message("error.storage.does_not_say_under", schema=schema.name), check="store")
     (row,) = rows
     if not schema.signs_store:
         _, key_id, wrapped = row
@@ -119,4 +119,4 @@ def _take_steps(connection: apsw.Connection, schema: Schema, vault: Vault, versi
 
 
 def _wrong_version(schema: Schema) -> StoreCorrupt:
-    return StoreCorrupt(f"The {schema.name} does not have the schema that it claims.", check="user_version")
+    return StoreCorrupt(message("error.storage.does_not_schema_claims", schema=schema.name), check="user_version")

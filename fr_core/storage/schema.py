@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TypeVar
 
-from fr_core.errors import FrError, StoreCorrupt
+from fr_core.errors import FrError, StoreCorrupt, message
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.protocol import Connection
 from fr_core.storage.vault import Value, Vault, encode
@@ -135,7 +135,7 @@ class Schema:
         # This version, or a later one, wrote the encrypted part of the row; a column beside it may have been altered.
         # The text of an error may quote the row, so that no error is chained.
         except (FrError, ValueError, TypeError, KeyError, IndexError, AttributeError, struct.error, OverflowError):
-            raise StoreCorrupt(f"A row of the {self.name} cannot be read.", check="row") from None
+            raise StoreCorrupt(message("error.storage.row_cannot_read", name=self.name), check="row") from None
 
 
 def next_of(table: str, column: str) -> str:

@@ -29,7 +29,7 @@ from typing import IO
 
 import apsw
 
-from fr_core.errors import StoreCorrupt, StoreFailed
+from fr_core.errors import StoreCorrupt, StoreFailed, message
 from fr_core.storage.clean_pages import DATABASE_HEADER, clean_page
 
 HEADER_BYTES, FRAME_HEADER = 32, 24
@@ -99,9 +99,9 @@ def require_no_lost_commits(database: Path, frames: int, page_bytes: int) -> boo
     try:
         lost, under_way = _left_out(database, frames, page_bytes)
     except (OSError, apsw.Error) as error:
-        raise StoreFailed("The write-ahead log could not be read.", cause=type(error).__name__) from error
+        raise StoreFailed(message("error.storage.write_ahead_log_could"), cause=type(error).__name__) from error
     if lost:
-        raise StoreCorrupt("The write-ahead log is damaged; it held more than can be read of it.", check="log")
+        raise StoreCorrupt(message("error.storage.write_ahead_log_damaged"), check="log")
     return under_way
 
 
@@ -113,7 +113,7 @@ def truncate_log(database: Path, frames: int, page_bytes: int, vfs: str) -> None
     the disk.
     """
     if frames < 0:
-        raise StoreFailed("The database has no write-ahead log any more.")
+        raise StoreFailed(message("error.storage.database_no_write_ahead"))
     size = HEADER_BYTES + frames * (FRAME_HEADER + page_bytes) if frames else 0
     log = apsw.VFSFile(vfs, f"{database}-wal", [apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READWRITE, 0])
     try:

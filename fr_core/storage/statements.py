@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import apsw
 
-from fr_core.errors import StorageLow, StoreFailed
+from fr_core.errors import StorageLow, StoreFailed, message
 from fr_core.storage.protocol import Row
 from fr_core.storage.vault import Value, Vault
 
@@ -54,7 +54,7 @@ class Transaction(Reading):
         if self._spare is None:
             self._spare = self._ask_spare()
         if self._spare < grows_by:
-            raise StorageLow("The disk of the data folder is nearly full.")
+            raise StorageLow(message("error.storage.disk_data_folder_nearly"))
         self._spare -= grows_by
 
     def write(self, sql: str, *values: Value) -> int:
@@ -80,7 +80,9 @@ class Transaction(Reading):
             raise  # the whole group fails
         except BaseException as error:
             if not self.connection.in_transaction:
-                raise StoreFailed("The database undid the transaction.", cause=type(error).__name__) from error
+                raise StoreFailed(
+                    message("error.storage.database_undid_transaction"), cause=type(error).__name__
+                ) from error
             self.connection.execute("ROLLBACK TO item")
             self.connection.execute("RELEASE item")
             put_back()

@@ -18,7 +18,7 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from fr_core.errors import StoreCorrupt, WrongKey
+from fr_core.errors import StoreCorrupt, WrongKey, message
 from fr_core.storage.keys import KEY_BYTES, KeyEncryptionKey, is_key_id
 
 # Part of everything that is authenticated: what a later layout of it writes is never taken for this one.
@@ -96,7 +96,7 @@ class Vault:
             if key_id == key.key_id or not is_key_id(key_id):
                 raise
             raise WrongKey(
-                f"What is to be opened is under the key {key_id}; the key that was given is {key.key_id}.",
+                message("error.storage.what_opened_under_key", key_id=key_id, key_id_2=key.key_id),
                 key_id=key_id,
                 given_key_id=key.key_id,
             ) from None
@@ -146,7 +146,7 @@ class Vault:
     def require_mac(self, purpose: str, values: Sequence[Value], mac: Value) -> None:
         """Raise `StoreCorrupt` unless `mac` is that of the values; takes the same time for every wrong MAC."""
         if not isinstance(mac, bytes) or not hmac.compare_digest(self.mac(purpose, values), mac):
-            raise StoreCorrupt(f"A row of {purpose} was altered.", check=purpose)
+            raise StoreCorrupt(message("error.storage.row_altered", purpose=purpose), check=purpose)
 
     def derived(self, purpose: str) -> bytes:
         """Derive a secret of 32 bytes, which stays the same under another key-encryption key.
@@ -187,7 +187,7 @@ def _opened(cipher: AESGCM, sealed: bytes, bound_to: bytes, check: str) -> bytes
         return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], bound_to)
     # Too short, or no bytes at all, is as altered as a tag that differs.
     except (InvalidTag, ValueError, TypeError):
-        raise StoreCorrupt("Something encrypted was altered, or exchanged for another.", check=check) from None
+        raise StoreCorrupt(message("error.storage.something_encrypted_altered_exchanged"), check=check) from None
 
 
 _DATA_KEY = _context("subject key")

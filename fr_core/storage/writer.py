@@ -11,9 +11,10 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
-from fr_core.errors import FrError, InternalError, ShuttingDown, StoreFailed, for_one_caller
+from fr_core.errors import FrError, InternalError, ShuttingDown, StoreFailed, for_one_caller, message
 from fr_core.storage.database import Database, T
 from fr_core.storage.sqlite_errors import DriverError
+from fr_locales.messages import Message
 
 R = TypeVar("R")
 
@@ -75,7 +76,7 @@ class Writer(Generic[T]):
         future: Future[R] = Future()
         with self._closing:
             if self._closed:
-                raise ShuttingDown(f"The {self._name} is closed.")
+                raise ShuttingDown(message("error.storage.closed_2", name=self._name))
             self._queue.put((job, future))
         return future
 
@@ -120,9 +121,9 @@ class Writer(Generic[T]):
                 self._database.log.tidy()
         except BaseException as error:  # noqa: BLE001 - the boundary of the thread
             self._take_no_more()
-            self._tell_broken(f"The thread that shortens the log of the {self._name} has died.", error)
+            self._tell_broken(message("error.storage.tidier_died", name=self._name), error)
 
-    def _tell_broken(self, what: str, error: BaseException) -> None:
+    def _tell_broken(self, what: Message, error: BaseException) -> None:
         died = InternalError(what, cause=type(error).__name__)
         died.__cause__ = error
         # `broken` gets the error, not the hook of the thread, which would print what a caller sent.
@@ -177,8 +178,8 @@ class Writer(Generic[T]):
             if not future.done():
                 future.set_exception(InternalError(self._died()))
 
-    def _died(self) -> str:
-        return f"The thread that writes the {self._name} has died."
+    def _died(self) -> Message:
+        return message("error.storage.writer_died", name=self._name)
 
 
 def _outcome(transaction: T, job: Callable[[T], Any]) -> tuple[Any, Exception | None]:
@@ -193,7 +194,7 @@ def _outcome(transaction: T, job: Callable[[T], Any]) -> tuple[Any, Exception | 
     except Exception as error:  # noqa: BLE001
         _log.error("a change failed: %s", type(error).__name__)  # its message may hold what the caller sent
         if isinstance(error, StopIteration):  # which no future of asyncio takes: its caller would wait for ever
-            stopped = InternalError("A change failed.", cause=type(error).__name__)
+            stopped = InternalError(message("error.storage.change_failed"), cause=type(error).__name__)
             stopped.__cause__ = error
             return None, stopped
         return None, error

@@ -27,7 +27,7 @@ from fr_api.v1 import (
     training_pb2_grpc,
 )
 from fr_core.engine import Engine, photos_at_once
-from fr_core.errors import InternalError, NotReady, ShuttingDown, TlsUnusable
+from fr_core.errors import InternalError, NotReady, ShuttingDown, TlsUnusable, message
 from fr_evaluation.stored import Reports
 from fr_server.authz.access_audit import GatewayAudit, Journal
 from fr_server.authz.authenticate import asks_who_calls, default_budget, make_authenticator
@@ -178,7 +178,7 @@ class App:
         """
         require_audit_folders(self.config)
         if self._load is not None:
-            self._admission.refuse(NotReady("The server is reading its galleries."))
+            self._admission.refuse(NotReady(message("error.server.server_reading_galleries")))
         self._work = Work(self._part.workers)
         await asyncio.to_thread(self.telemetry.start)
         self._stores = await asyncio.to_thread(open_stores, self.config, self._clock)
@@ -283,7 +283,7 @@ class App:
             self._admission.admit()
         else:
             log.error("The engine's process does not answer; refusing calls until it does")
-            self._admission.refuse(NotReady("The process that runs the models does not answer."))
+            self._admission.refuse(NotReady(message("error.server.process_runs_models_does")))
         self._tell_health(serving=answers and not self.engine.lifeline.lost)
 
     async def reload(self) -> None:
@@ -321,7 +321,7 @@ class App:
 
     async def _drain(self) -> None:
         if self._server is not None and self._work is not None:
-            self._admission.refuse(ShuttingDown("The server is shutting down."))
+            self._admission.refuse(ShuttingDown(message("error.runtime.server_shutting_down")))
             self._work.draining.set()
             self._health.end()
             self.telemetry.serving(False)
@@ -334,7 +334,7 @@ class App:
 
     def _require_going_on(self) -> None:
         if self._given_up:
-            raise ShuttingDown("The server is shutting down.")
+            raise ShuttingDown(message("error.runtime.server_shutting_down"))
 
     def _lost_device(self) -> None:
         log_lost_device(self.engine)
@@ -421,7 +421,7 @@ async def while_writing(*broken: Future[None]) -> None:
         ended.pop().result()
     except Exception as error:
         log.error("What is kept can take no more changes, so the server ends: %s", describe(error))
-        raise InternalError("A thread that writes has died; the log says where.") from error
+        raise InternalError(message("error.server.thread_writes_died_log")) from error
 
 
 async def while_serving(server: grpc.aio.Server, draining: asyncio.Event) -> None:
@@ -436,7 +436,7 @@ async def while_serving(server: grpc.aio.Server, draining: asyncio.Event) -> Non
         cause = error
     if not draining.is_set():
         log.error("gRPC takes no more calls, so the server ends%s", "" if cause is None else f": {describe(cause)}")
-        raise InternalError("The gRPC server has ended by itself; the log says where.") from cause
+        raise InternalError(message("error.server.grpc_server_ended_itself")) from cause
 
 
 async def until(told_to_stop: asyncio.Event, other: asyncio.Future[None]) -> None:

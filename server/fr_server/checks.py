@@ -6,7 +6,7 @@ import ipaddress
 import socket
 from pathlib import Path
 
-from fr_core.errors import ConfigInvalid
+from fr_core.errors import ConfigInvalid, message
 from fr_server.authz.authenticate import require_issuer
 from fr_server.clock import wall_ms
 from fr_server.config import Config
@@ -97,8 +97,12 @@ def _require_apart(config: Config) -> None:
         for other in _addresses(metrics.metrics_host)[:1]  # the metrics server uses only the first
     ):
         raise ConfigInvalid(
-            f"`telemetry.metrics_port` and `server.port` are both {calls.port}, and would use the same address "
-            f"({metrics.metrics_host} and {calls.host or 'every address'}). Give the metrics another port.",
+            message(
+                "error.config.same_port",
+                port=calls.port,
+                metrics=metrics.metrics_host,
+                calls=calls.host or message("error.config.every_address"),
+            ),
             key="telemetry.metrics_port",
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fr_core.engine import Engine, EngineOptions, available_cores
 from fr_core.engine import open_engine as open_core_engine
-from fr_core.errors import ConfigInvalid
+from fr_core.errors import ConfigInvalid, message
 from fr_core.imaging import Decoder, PlainDecoder
 from fr_core.imaging.sandbox import SandboxedDecoder, needed_mib
 from fr_core.packs.cache import ModelCache, cache_folder
@@ -42,9 +42,7 @@ def open_decoder(config: Config, trust: Trust | None = None) -> Decoder:
     needed = needed_mib(config.images)
     if isolation.memory_mib < needed:
         raise ConfigInvalid(
-            f"`isolation.memory_mib` must be at least {needed} for photos of `images.max_pixels` and "
-            "`images.max_bytes`.",
-            key="isolation.memory_mib",
+            message("error.server.isolation_memory_mib_must_least", needed=needed), key="isolation.memory_mib"
         )
     # Each front-end decodes the photos of its own calls.
     workers = isolation.workers or -(-available_cores() // max(config.server.frontends, 1))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from fr_core import __version__
-from fr_core.errors import ConfigInvalid, FileTampered, FrError, ShuttingDown
+from fr_core.errors import ConfigInvalid, FileTampered, FrError, ShuttingDown, message
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.store.gallery_store import DATABASE_NAME, is_under_key
 from fr_core.gallery.store.schema import SCHEMA as GALLERIES
@@ -100,7 +100,7 @@ class Reloader:
         config = self._server.config
         if not require_sealed(self._started.path, config) and self._started.sealed:
             at = seal_of(config)
-            raise FileTampered(f"The seal {at}, which existed when the server started, is missing.", file=str(at))
+            raise FileTampered(message("error.server.seal_existed_when_server", at=str(at)), file=str(at))
 
 
 log = logging.getLogger("fr_server")
@@ -221,4 +221,6 @@ def _write_ready(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     except OSError as error:
-        raise ConfigInvalid(f"The ready file {path} cannot be written: {error.strerror}.") from error
+        raise ConfigInvalid(
+            message("error.server.ready_file_cannot_written", path=str(path), reason=str(error.strerror))
+        ) from error

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from fr_core.errors import InputRefused, Overloaded, ShuttingDown
+from fr_core.errors import InputRefused, Overloaded, ShuttingDown, message
 from fr_core.runtime.priority import stand_back
 from fr_core.runtime.ticket import current_ticket
 from fr_core.sharing import FairThreads, Places
@@ -63,7 +63,7 @@ class Pace:
         """
         wait_s = self.wait_s(caller)
         if wait_s > _SURE * left_s:
-            raise Overloaded(f"A photo waits for about {wait_s:.1f} s; the call has less.", wait_s=f"{wait_s:.1f}")
+            raise Overloaded(message("error.server.photo_waits_about_s", wait_s=wait_s), wait_s=f"{wait_s:.1f}")
         began = self._clock()
         self._photos[caller] += 1
         try:
@@ -142,7 +142,7 @@ class Work:
         self._report = FairThreads(1, "report", stand_back)
         self._evidence = FairThreads(EVIDENCE_THREADS, "evidence", stand_back)
         self._audit = FairThreads(AUDIT_THREADS, "audit", stand_back)
-        self._unread = Places(UNREAD_BYTES, "bytes of answers to read")
+        self._unread = Places(UNREAD_BYTES, message("error.sharing.bytes"))
         self._pace = Pace(workers)
         self.draining = asyncio.Event()
 
@@ -291,7 +291,7 @@ async def _next(requests: AsyncIterator[Request], stopping: asyncio.Task[bool]) 
     try:
         await asyncio.wait((reading, stopping), return_when=asyncio.FIRST_COMPLETED)
         if not reading.done():
-            raise ShuttingDown("The server is shutting down; every item that was read has been answered.")
+            raise ShuttingDown(message("error.server.server_shutting_down_every"))
         return await reading
     except StopAsyncIteration:
         return None

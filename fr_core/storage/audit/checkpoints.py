@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
-from fr_core.errors import InvalidField
+from fr_core.errors import InvalidField, message
 from fr_core.storage.audit.chain import is_chain_id
 from fr_core.storage.audit.values import MAX_NUMBER, VERSION, canonical
 
@@ -126,7 +126,7 @@ def read_public_key(pem: str) -> Ed25519PublicKey:
     except (ValueError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, Ed25519PublicKey):
-        raise InvalidField("The public key is not an Ed25519 key in PEM.", field="public_key")
+        raise InvalidField(message("error.storage.public_key_no_ed25519"), field="public_key")
     return key
 
 
@@ -136,4 +136,4 @@ def key_id_of(public_key: Ed25519PublicKey) -> str:
 
 
 def _unreadable() -> InvalidField:
-    return InvalidField("The checkpoint cannot be read.", field="checkpoint")
+    return InvalidField(message("error.storage.checkpoint_cannot_read"), field="checkpoint")

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from fr_core.errors import StoreCorrupt
+from fr_core.errors import StoreCorrupt, message
 from fr_core.storage.audit.attribution import SYSTEM
 from fr_core.storage.audit.chain import first_hash, is_chain_id, new_chain_id, next_hash
 from fr_core.storage.audit.checkpoints import Checkpoint, make_checkpoint, public_pem
@@ -156,7 +156,7 @@ class AuditTable:
         for row in self._connection.execute(_SELECT_MARK):
             _, body, hash_, mac = row
             if not is_whole(row) or not hmac.compare_digest(self._mark_mac(head, body, hash_), mac):
-                raise StoreCorrupt("The mark that says how far the audit is pruned was changed.", check="audit_pruned")
+                raise StoreCorrupt(message("error.storage.mark_says_how_far"), check="audit_pruned")
             said = json.loads(body)
             return Pruned(said["upto"], hash_, said["record"])
         return Pruned(0, first_hash(head.chain_id), 0)
@@ -165,14 +165,14 @@ class AuditTable:
         """Return how far the chain is, as the database says now."""
         rows = list(self._connection.execute(_SELECT_HEAD))
         if len(rows) != 1:
-            raise StoreCorrupt("The audit does not say how far it is.", check="audit_head")
+            raise StoreCorrupt(message("error.storage.audit_does_not_say"), check="audit_head")
         row = rows[0]
         if self._seen is not None and row == self._seen[0]:
             return self._seen[1]
         # SQLite does not look whether what it reads has the type of its column.
         fit = tuple(map(type, row)) == _HEAD_TYPES and is_chain_id(row[0])
         if not fit or not hmac.compare_digest(self._vault.mac("audit_head", row[:-1]), row[-1]):
-            raise StoreCorrupt("The head of the audit was altered.", check="audit_head")
+            raise StoreCorrupt(message("error.storage.head_audit_altered"), check="audit_head")
         head = Head(*row[:-1])
         self._seen = (row, head)
         return head
@@ -253,24 +253,24 @@ class AuditTable:
             found += 1
         # One that is missing before the last of them was noticed: the next has no hash to follow.
         if found < min(limit, head.seq - after):
-            raise StoreCorrupt("Records of the audit are missing.", check="audit")
+            raise StoreCorrupt(message("error.storage.records_audit_missing"), check="audit")
 
     def _checked(self, head: Head, pruned: Pruned, row: Row) -> Kept:
         seq, body, hash_, mac, previous = row
         if seq == pruned.upto + 1:
             previous = pruned.hash
         if previous is None:
-            raise StoreCorrupt("Records of the audit are missing.", check="audit")
+            raise StoreCorrupt(message("error.storage.records_audit_missing"), check="audit")
         if not is_whole(row) or not self.is_authentic(head, seq, hash_, mac):
-            raise StoreCorrupt("A record of the audit was altered.", check="audit")
+            raise StoreCorrupt(message("error.storage.record_audit_altered"), check="audit")
         if next_hash(head.chain_id, previous, body) != hash_:
-            raise StoreCorrupt("A record of the audit was altered.", check="audit")
+            raise StoreCorrupt(message("error.storage.record_audit_altered"), check="audit")
         try:
             record = decode(body)
         except ValueError as error:  # it was authenticated, so that a defect wrote it
-            raise StoreCorrupt("A record of the audit cannot be read.", check="audit") from error
+            raise StoreCorrupt(message("error.storage.record_audit_cannot_read"), check="audit") from error
         if record.seq != seq:
-            raise StoreCorrupt("A record of the audit says another number than its own.", check="audit")
+            raise StoreCorrupt(message("error.storage.record_audit_says_another"), check="audit")
         return Kept(record, body, hash_)
 
     def _insert(self, chain_id: str, seq: int, body: bytes, hash_: bytes) -> None:

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from fr_core.errors import StoreCorrupt
+from fr_core.errors import StoreCorrupt, message
 from fr_core.storage.audit.chain import next_hash
 from fr_core.storage.audit.checkpoints import Checkpoint, key_id_of
 from fr_core.storage.audit.rows import Head, Pruned, is_whole
@@ -126,9 +126,9 @@ def require_recent(table: AuditTable, connection: Connection) -> None:
     table.records(max(0, head.seq - _RECENT), _RECENT)
     ((first,),) = connection.execute("SELECT min(seq) FROM audit WHERE seq != 0")
     if head.seq and first != pruned.upto + 1:
-        raise StoreCorrupt("The audit does not begin where it was pruned.", check="audit_pruned")
+        raise StoreCorrupt(message("error.storage.audit_does_not_begin"), check="audit_pruned")
     if list(connection.execute("SELECT 1 FROM audit WHERE seq > ? LIMIT 1", (head.seq,))):
-        raise StoreCorrupt("The audit has records that nobody wrote.", check="audit")
+        raise StoreCorrupt(message("error.storage.audit_records_nobody_wrote"), check="audit")
 
 
 def require_unbroken(table: AuditTable) -> int:
@@ -140,7 +140,7 @@ def require_unbroken(table: AuditTable) -> int:
     found = verify(table)
     if isinstance(found, Broken):
         raise StoreCorrupt(
-            f"Record {found.seq} of the audit is not as it was written: {found.why.value}.",
+            message("error.storage.record_audit_not_written", seq=found.seq, why=found.why.value),
             check="audit",
             seq=str(found.seq),
             why=found.why.value,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from fr_locales.messages import message
 from fr_server.authz.jwks import JsonWebKeys
 from fr_server.authz.tokens import TokenRules, Tokens
 from fr_server.config import AccessConfig, Config
@@ -131,7 +132,7 @@ class Credentials:
 def _bearer(metadata: Metadata) -> str:
     sent = [value for key, value in metadata if key == _KEY]
     if not sent:
-        raise CredentialMissing("The call has no `authorization` in its metadata.")
+        raise CredentialMissing(message("error.authz.call_no_authorization_metadata"))
     scheme, _, token = str(sent[0]).partition(" ")
     if len(sent) > 1 or scheme.lower() != _SCHEME or not token:
         refuse(Why.UNREADABLE)

@@ -48,7 +48,7 @@ class Authorizer:
         """Return the rule of a method, and count the call; raises `NotPermitted`, `RateLimited`, `QuotaExceeded`."""
         rule = self._rules.get(method)
         if rule is None:
-            raise NotPermitted("No role may call this method.")
+            raise NotPermitted(message("error.authz.nobody_may_call"))
         # The call counts even if the role refuses it; the items of a stream are counted one by one.
         self._budgets.spend(principal.principal_id, principal.budget)
         require_role(principal, rule.roles)
@@ -124,17 +124,17 @@ def require_stated(request: Message, info: GalleryInfo) -> None:
     rule = current_rule()
     operational = info.use is GalleryUse.OPERATIONAL
     if operational and rule.search_if and value_at(request, rule.search_if.rpartition(".")[2]):
-        raise PurposeRequired("To find similar subjects in an operational gallery, use a search, not an enrolment.")
+        raise PurposeRequired(message("error.authz.find_similar_subjects_operational"))
     if rule.stated is Stated.NOTHING:
         return
     purpose, reference = value_at(request, "purpose"), value_at(request, "case_reference")
     if purpose not in common_pb2.Purpose.values():
-        raise InvalidField("`purpose` is not a value of Purpose.", field="purpose")
+        raise InvalidField(message("error.rpc.purpose_not_value_purpose"), field="purpose")
     if purpose == common_pb2.PURPOSE_GALLERY_MAINTENANCE and rule.stated is not Stated.PURPOSE:
-        raise InvalidField("A search with probes cannot have the purpose of gallery maintenance.", field="purpose")
+        raise InvalidField(message("error.authz.search_probes_cannot_purpose"), field="purpose")
     if reference:
         require_reference(reference)
     if operational and not (purpose and reference):
-        raise PurposeRequired("The gallery is operational.")
+        raise PurposeRequired(message("error.authz.gallery_operational"))
     if operational and value_at(request, "include_embedding"):
-        raise NotPermitted("Embeddings of an operational gallery never leave the server.", field="include_embedding")
+        raise NotPermitted(message("error.authz.embeddings_operational_gallery_never"), field="include_embedding")

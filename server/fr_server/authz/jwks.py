@@ -23,8 +23,9 @@ from typing import Any
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
-from fr_core.errors import ConfigInvalid, FrError, NotReady
+from fr_core.errors import ConfigInvalid, FrError, NotReady, message
 from fr_core.reading import read_at_most, read_json
+from fr_locales.messages import Message
 
 _log = logging.getLogger(__name__)
 
@@ -62,9 +63,9 @@ class JsonWebKeys:
     ) -> None:
         self._is_address = "://" in source
         if self._is_address and urllib.parse.urlsplit(source).scheme != "https":
-            raise ConfigInvalid("The keys of the issuer are neither a file nor at an https address.", key=_KEY)
+            raise ConfigInvalid(message("error.authz.keys_issuer_neither_file"), key=_KEY)
         if not algorithms or not set(algorithms) <= set(ALGORITHMS):
-            raise ConfigInvalid("A token algorithm is unknown.", key="access.oidc_algorithms")
+            raise ConfigInvalid(message("error.authz.algorithm_tokens_not_known"), key="access.oidc_algorithms")
         self._source = source
         self._algorithms = algorithms
         self._monotonic_s = monotonic_s
@@ -105,7 +106,7 @@ class JsonWebKeys:
         elif self._age_s() > REFRESH_S:
             self._begin_reading()  # the caller does not wait for it
         if self._age_s() > STALE_S:
-            raise NotReady("The keys of the issuer of tokens cannot be read.")
+            raise NotReady(message("error.authz.keys_issuer_tokens_cannot"))
         return found
 
     def _age_s(self) -> float:
@@ -154,9 +155,9 @@ class JsonWebKeys:
             data = self._downloaded() if self._is_address else self._from_file()
         # ValueError and HTTPException: the answer is not HTTP.
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise _unusable("The keys of the issuer cannot be read.", cause=type(error).__name__) from error
+            raise _unusable(message("error.authz.keys_issuer_cannot_read"), cause=type(error).__name__) from error
         if len(data) > MAX_BYTES:
-            raise _unusable("The keys of the issuer are too large.", limit=str(MAX_BYTES))
+            raise _unusable(message("error.authz.keys_issuer_too_long"), limit=str(MAX_BYTES))
         return data
 
     def _from_file(self) -> bytes:
@@ -182,16 +183,16 @@ def parse_keys(data: bytes, algorithms: tuple[str, ...]) -> Keys:
     try:
         listed = read_json(data, MAX_BYTES)["keys"]
     except (ValueError, TypeError, KeyError):
-        raise _unusable("The keys of the issuer are not a JWKS.") from None
+        raise _unusable(message("error.authz.keys_issuer_no_jwks")) from None
     if not isinstance(listed, list) or len(listed) > MAX_KEYS:
-        raise _unusable("The keys of the issuer are not a list, or there are too many.", limit=str(MAX_KEYS))
+        raise _unusable(message("error.authz.keys_issuer_no_list"), limit=str(MAX_KEYS))
     keys: dict[tuple[str, str], PyJWK] = {}
     for jwk in listed:
         for key in _usable(jwk, algorithms):
             if keys.setdefault((jwk["kid"], key.algorithm_name), key) is not key:
-                raise _unusable("Two keys of the issuer have the same id.")
+                raise _unusable(message("error.authz.two_keys_issuer_id"))
     if not keys:
-        raise _unusable("No key of the issuer can be used.")
+        raise _unusable(message("error.authz.no_key_issuer_can"))
     return MappingProxyType(keys)
 
 
@@ -199,7 +200,7 @@ def _usable(jwk: Any, algorithms: tuple[str, ...]) -> list[PyJWK]:
     if not isinstance(jwk, dict) or not isinstance(jwk.get("kid"), str):
         return []
     if "d" in jwk:
-        raise _unusable("The keys of the issuer contain a private key; give only public keys.")
+        raise _unusable(message("error.authz.keys_issuer_hold_private"))
     operations = jwk.get("key_ops", ["verify"])
     if jwk.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         return []
@@ -218,5 +219,5 @@ def _usable(jwk: Any, algorithms: tuple[str, ...]) -> list[PyJWK]:
 _KEY = "access.oidc_jwks"
 
 
-def _unusable(what: str, **metadata: str) -> ConfigInvalid:
+def _unusable(what: Message, **metadata: str) -> ConfigInvalid:
     return ConfigInvalid(what, key=_KEY, **metadata)

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 from google.protobuf.message import Message
 
 from fr_core.gallery.checks import is_gallery_id
+from fr_locales.messages import message
 from fr_server.authz.rules import OF_COURSES, OF_GALLERIES, Rule, Scoped, ScopeKind
 from fr_training.errors import UnknownCohort, UnknownSession, UnknownTrainee
 from fr_training.store.codes import new_code
@@ -57,13 +58,13 @@ class Foreign:
         for scoped in rule.scoped:
             if not scoped.path:
                 if not principal.courses.is_all:
-                    raise NotPermitted("An id that the server chooses needs a scope of all courses.")
+                    raise NotPermitted(message("error.authz.what_server_names_itself"))
                 continue
             for holder, name, place, resource_id in _ids(request, scoped.path):
                 if await self._is_inside(rule, scoped, principal, resource_id):
                     continue
                 if scoped.creates:
-                    raise NotPermitted("The scope of the caller does not cover this id.")
+                    raise NotPermitted(message("error.authz.scope_caller_does_not"))
                 outside = True
                 if place is None:
                     setattr(holder, name, self._nobodys(scoped.kind))

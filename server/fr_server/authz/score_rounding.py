@@ -16,6 +16,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, review_pb2, training_pb2
+from fr_locales.messages import message
 from fr_server.authz.rules import Coarse, Rule
 from fr_trust.errors import NotPermitted
 
@@ -25,13 +26,13 @@ _DECIMALS = 2
 def require_photos(rule: Rule, request: Message) -> None:
     """Raise `NotPermitted` where a coarse principal asks for what it is not told, or sends what is not taken of it."""
     if rule.coarse is Coarse.REFUSED:
-        raise NotPermitted("This call returns exact scores or embeddings, which your role may not see.")
+        raise NotPermitted(message("error.authz.call_tells_exact_scores"))
     if rule.search_if and value_at(request, rule.search_if):
-        raise NotPermitted("Your role may not see who is similar to an enrolled face.", field=rule.search_if)
+        raise NotPermitted(message("error.authz.whoever_calls_not_told"), field=rule.search_if)
     for path in rule.probes:
         probe = value_at(request, path)
         if isinstance(probe, recognition_pb2.Probe) and probe.WhichOneof("source") == "embedding":
-            raise NotPermitted("Your role may send photos, but no embeddings.", field=path)
+            raise NotPermitted(message("error.authz.whoever_calls_may_send"), field=path)
 
 
 def ask_for_all(request: Message) -> bool:

@@ -52,7 +52,9 @@ def verify(
         try:
             found = verify_bundle(file, expected, expected_audit)
         except EvidenceUnusable as error:
-            raise EvidenceUnusable(f"{error.metadata['file']}: {error.what}", **error.metadata) from error
+            raise EvidenceUnusable(
+                message("error.config.of_file", path=error.metadata["file"], what=error.finding), **error.metadata
+            ) from error
     if as_json:
         print_json(asdict(found))
         return

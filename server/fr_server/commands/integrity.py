@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fr_core.errors import FrError, NoStore, StoreCorrupt, StoreInUse
+from fr_core.errors import FrError, NoStore, StoreCorrupt, StoreInUse, message
 from fr_core.gallery.store.integrity import require_sound_rows
 from fr_core.scratch import scratch_folder
 from fr_core.storage.audit.checkpoints import Checkpoint
@@ -141,6 +141,6 @@ def _require_unused(place: Place) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise StoreInUse(f"Another process has the store {place.path} open.") from error
+        raise StoreInUse(message("error.server.another_process_store_open", path=str(place.path))) from error
     finally:
         os.close(handle)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 
-from fr_core.errors import KeyUnavailable, WrongKey
+from fr_core.errors import KeyUnavailable, WrongKey, message
 from fr_core.gallery.store.gallery_store import GalleryStore
 from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey
@@ -51,7 +51,7 @@ def rotate(config: Config, before: KeyEncryptionKey, after: KeyEncryptionKey) ->
         for place in others:
             _require_under_one(place, before, after)
         if before.key_id == after.key_id:
-            raise KeyUnavailable("The store already uses the new key.", key_id=after.key_id)
+            raise KeyUnavailable(message("error.storage.store_already_uses_new"), key_id=after.key_id)
         begin_reseal(config, before, after)
         for place in others:
             with naming(place.path):

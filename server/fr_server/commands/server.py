@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fr_locales.messages import message
 from fr_server.commands.gallery import ConfigFile
 from fr_server.commands.reporting import CommandFailed, reporting
 from fr_server.commands.verify import audit_export, verify
@@ -192,7 +193,7 @@ def renew(
     with reporting(writes=True):
         tree = load_config(config, environ=os.environ)
         if not tree.tls.certificate:
-            raise ConfigInvalid("The configuration has no `tls.certificate` to renew.", key="tls.certificate")
+            raise ConfigInvalid(message("error.server.configuration_no_tls_certificate"), key="tls.certificate")
         require_sealed(config, tree)
         certificate = Path(tree.tls.certificate).expanduser()
         into = Issued(certificate, Path(tree.tls.key).expanduser())
@@ -278,7 +279,7 @@ def admin_key(
     with reporting(writes=True):
         tree = load_config(config, environ=os.environ)
         if out.exists():
-            raise TargetTaken(f"{out} already exists.")
+            raise TargetTaken(message("error.server.already_exists", out=str(out)))
         place = _place(tree) if out.suffix == ".toml" else None
         # Create the file first; otherwise a failure to write it would leave a valid key that nobody has.
         handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -316,7 +317,7 @@ def _begin(folder: Path) -> None:
         # A gallery database means that a server has already started here.
         cut_off = (folder / _UNFINISHED).is_file() and not os.path.lexists(folder / "data" / DATABASE_NAME)
         if folder.is_symlink() or not (empty or cut_off):
-            raise TargetTaken(f"{folder} already exists.")
+            raise TargetTaken(message("error.server.already_exists_2", folder=str(folder)))
         if cut_off:
             shutil.rmtree(folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -382,7 +383,7 @@ def _place(config: Config) -> tuple[str, str]:
     authority = certificate.with_name("ca.pem")
     if not config.tls.certificate or not authority.exists():
         raise ConfigInvalid(
-            f"A connection file needs the authority, which is not at {authority}.", key="tls.certificate"
+            message("error.server.connection_file_needs_authority", authority=str(authority)), key="tls.certificate"
         )
     return _target(names_of(certificate), config.server.port), authority.read_text(encoding="ascii")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fr_locales.messages import message
 from fr_server.commands.audit import FINDINGS, NotKept, read_checkpoints
 from fr_server.commands.gallery import ConfigFile, Data, Key
 from fr_server.commands.reporting import AsJson, CommandFailed, counted, print_json, reporting
@@ -106,9 +107,9 @@ def audit_export(
         places, opened = _places(data, key, config)
         place = next((place for place in places if place.chain == chain and place.is_there), None)
         if place is None:
-            raise NoStore(f"The chain {chain} has no store.")
+            raise NoStore(message("error.server.chain_no_store", chain=chain))
         if out.exists():
-            raise TargetTaken(f"{out} already exists.")
+            raise TargetTaken(message("error.server.already_exists", out=str(out)))
         with audit_of(place, opened) as audit:
             after = max(after, audit.pruned().upto)
             handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

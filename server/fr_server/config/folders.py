@@ -22,7 +22,7 @@ from fr_core.errors import (
 )
 from fr_core.gallery.store.gallery_store import is_under_key
 from fr_core.storage.keys import KeyEncryptionKey, command_of, key_beside, load_key
-from fr_locales.messages import message
+from fr_locales.messages import Message, message
 from fr_server.config import Config
 
 # Errors of a store or its key. Their messages contain no path, because callers must not learn paths.
@@ -105,16 +105,18 @@ def _require_folder(key: str, folder: Path) -> None:
     try:
         at = next(one for one in (folder, *folder.parents) if _is_there(one))
         if not at.is_dir():
-            why = f"{at} is none" if at.exists() else f"{at} leads nowhere"
+            why = message("error.config.folder_is_none", at=str(at))
+            if not at.exists():
+                why = message("error.config.folder_leads_nowhere", at=str(at))
         elif not os.access(at, os.W_OK | os.X_OK):
-            why = f"{at} may not be written to"
+            why = message("error.config.folder_closed", at=str(at))
         elif not os.statvfs(at).f_blocks:  # such as /proc
-            why = f"{at} is on no disk"
+            why = message("error.config.folder_on_no_disk", at=str(at))
         else:
             return
     except OSError as error:
-        why = f"it cannot be looked at: {error.strerror}"
-    raise ConfigInvalid(f"`{key}` is not a writable folder: {why}.", key=key)
+        why = message("error.config.folder_unseen", why=str(error.strerror))
+    raise ConfigInvalid(message("error.config.no_folder_can_written", key=key, why=why), key=key)
 
 
 def _is_there(path: Path) -> bool:
@@ -153,15 +155,16 @@ def key_of(config: Config, *, new: bool) -> KeyEncryptionKey:
 
 def require_audit_folders(config: Config) -> None:
     """Raise `ConfigInvalid` if the folder for checkpoints or for the archive is missing or unreadable."""
-    _require_there("audit.checkpoint_folder", checkpoint_folder(config), "for checkpoints")
-    _require_there("audit.archive_folder", archive_folder(config), "for the archive")
+    what = message("error.config.folder_for_checkpoints")
+    _require_there("audit.checkpoint_folder", checkpoint_folder(config), what)
+    _require_there("audit.archive_folder", archive_folder(config), message("error.config.folder_for_archive"))
 
 
-def _require_there(key: str, folder: Path | None, what: str) -> None:
+def _require_there(key: str, folder: Path | None, what: Message) -> None:
     try:
         if folder is None or folder.is_dir():
             return
-        told = f"The folder {folder} {what} of the audit does not exist: make it, or mount its disk."
+        told = message("error.config.audit_folder_missing", folder=str(folder), what=what)
     except OSError as error:
-        told = f"The folder {folder} {what} of the audit cannot be read: {error.strerror}."
+        told = message("error.config.audit_folder_closed", folder=str(folder), what=what, why=str(error.strerror))
     raise ConfigInvalid(told, key=key, file=str(folder))

@@ -10,11 +10,13 @@ import math
 import tomllib
 import types
 from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from fr_core.errors import ConfigInvalid, ConfigUnknownKey, PlaintextRefused
+from fr_core.errors import ConfigInvalid, ConfigUnknownKey, PlaintextRefused, message
 from fr_core.reading import TextRefused, read_at_most, read_toml
+from fr_locales.messages import Message
 from fr_server.config.tree import KEYS, Config, Key
 
 
@@ -39,26 +41,25 @@ def require_safe(config: Config) -> None:
     """
     tls, access = config.tls, config.access
     if bool(tls.certificate) != bool(tls.key):
-        raise ConfigInvalid("Set both `tls.certificate` and `tls.key`, or neither.", key="tls.key")
+        raise ConfigInvalid(message("error.config.set_both_tls_certificate"), key="tls.key")
     if tls.client_certificates != "off" and not (tls.certificate and tls.client_ca):
-        raise ConfigInvalid(
-            "`tls.client_certificates` needs `tls.certificate` and `tls.client_ca`.", key="tls.client_ca"
-        )
+        raise ConfigInvalid(message("error.config.tls_client_certificates_needs_tls"), key="tls.client_ca")
     if tls.client_certificates == "off" and (tls.client_ca or tls.revoked):
-        told = "`tls.client_ca` and `tls.revoked` have no effect without `tls.client_certificates`."
-        raise ConfigInvalid(told, key="tls.client_certificates")
+        raise ConfigInvalid(message("error.config.tls_client_ca_tls_revoked"), key="tls.client_certificates")
     oidc = (access.oidc_issuer, access.oidc_audience, access.oidc_jwks)
     if any(oidc) and not all(oidc):
-        told = "Set all of `access.oidc_issuer`, `access.oidc_audience` and `access.oidc_jwks`, or none."
-        raise ConfigInvalid(told, key="access.oidc_issuer")
+        raise ConfigInvalid(message("error.config.set_all_access_oidc_issuer"), key="access.oidc_issuer")
     if is_loopback(config.server.host):
         return
     if not tls.certificate:
-        told = f"The server would listen on {config.server.host} without encryption."
-        raise PlaintextRefused(told, key="tls.certificate")
+        raise PlaintextRefused(
+            message("error.config.server_would_listen_without", host=config.server.host), key="tls.certificate"
+        )
     if access.mode == "open":
-        told = f"The server would listen on {config.server.host} without authenticating callers."
-        raise PlaintextRefused(told, key="access.mode")
+        raise PlaintextRefused(
+            message("error.config.server_would_listen_without_authenticating", host=config.server.host),
+            key="access.mode",
+        )
 
 
 T = TypeVar("T")
@@ -91,9 +92,13 @@ def load_config(
         try:
             raw = read_toml(read_at_most(path, _MAX_BYTES).decode("utf-8-sig"), _MAX_BYTES)
         except OSError as error:
-            raise ConfigInvalid(f"The configuration {path} cannot be read: {error.strerror}.") from error
+            raise ConfigInvalid(
+                message("error.config.configuration_cannot_read", path=str(path), reason=str(error.strerror))
+            ) from error
         except (TextRefused, UnicodeDecodeError) as error:
-            raise ConfigInvalid(f"The configuration {path} cannot be read as TOML: {error}.") from error
+            raise ConfigInvalid(
+                message("error.config.configuration_cannot_read_toml", path=str(path), error=str(error))
+            ) from error
     for name, text in environ.items():
         if name.startswith(ENVIRONMENT_PREFIX):
             _apply_override(raw, f"{_key_of(name)}={text}")
@@ -110,8 +115,13 @@ def config_from(raw: Mapping[str, Any]) -> Config:
     config = _branch(Config, raw, "", wrong)
     if wrong:
         first = wrong[0]
-        raise type(first)(" ".join(one.what for one in wrong), **first.metadata) from first
+        found = reduce(_both, (one.finding for one in wrong))
+        raise type(first)(found, **first.metadata) from first
     return config
+
+
+def _both(first: Message | str, then: Message | str) -> Message:
+    return message("error.config.both", first=first, then=then)
 
 
 def leaves(config: Config) -> Iterator[tuple[str, Any]]:
@@ -138,31 +148,30 @@ def print_config(config: Config) -> str:
 def _key_of(name: str) -> str:
     section, separator, leaf = name.removeprefix(ENVIRONMENT_PREFIX).partition("__")
     if not separator:
-        raise ConfigUnknownKey(f"The environment holds {name}; a setting is written FR__SECTION__KEY.", key=name)
+        raise ConfigUnknownKey(message("error.config.environment_holds_setting_written", name=name), key=name)
     return f"{section.lower()}.{leaf.lower()}"
 
 
 def _apply_override(raw: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals:
-        raise ConfigInvalid("A setting is written SECTION.KEY=VALUE, such as model.device=cpu.")
+        raise ConfigInvalid(message("error.config.setting_written_section_key"))
     try:
         value = tomllib.loads(f"value = {text.strip()}")["value"]
     except tomllib.TOMLDecodeError:
         value = text.strip()
     except (ValueError, RecursionError) as error:  # of Python's own limits
-        told = f"`{key.strip()}` is a list in too many lists, or a number of more digits than any setting takes."
-        raise ConfigInvalid(told, key=key.strip()) from error
+        raise ConfigInvalid(message("error.config.list_too_many_lists", key=key.strip()), key=key.strip()) from error
     _set(raw, key.strip(), value)
 
 
 def _set(raw: dict[str, Any], key: str, value: object) -> None:
     section, dot, name = key.partition(".")
     if not (dot and section and name):
-        raise ConfigInvalid("A setting is written SECTION.KEY=VALUE, such as model.device=cpu.")
+        raise ConfigInvalid(message("error.config.setting_written_section_key"))
     branch = raw.setdefault(section, {})
     if not isinstance(branch, dict):
-        raise ConfigInvalid(f"`{section}` is a section, not a value.", key=section)
+        raise ConfigInvalid(message("error.config.section_not_value", section=section), key=section)
     branch[name] = value
 
 
@@ -170,7 +179,9 @@ def _branch(kind: type[T], raw: object, prefix: str, wrong: list[ConfigUnknownKe
     """Build a branch; what is wrong is added to `wrong`, and the branch then has its defaults."""
     before = len(wrong)
     if not isinstance(raw, Mapping):
-        wrong.append(ConfigInvalid(f"`{prefix.rstrip('.')}` is a section, not a value.", key=prefix.rstrip(".")))
+        wrong.append(
+            ConfigInvalid(message("error.config.section_not_value", section=prefix.rstrip(".")), key=prefix.rstrip("."))
+        )
         return kind()
     hints = get_type_hints(kind)
     known = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
@@ -182,8 +193,10 @@ def _branch(kind: type[T], raw: object, prefix: str, wrong: list[ConfigUnknownKe
         if name not in known:
             key = key[:_MOST_KEY]
             near = difflib.get_close_matches(name[:_MOST_KEY], known, n=1)
-            hint = f" Did you mean `{prefix}{near[0]}`?" if near else ""
-            wrong.append(ConfigUnknownKey(f"The configuration has no key `{key}`.{hint}", key=key))
+            found = message("error.config.no_key", key=key)
+            if near:
+                found = message("error.config.no_key_but_near", key=key, near=f"{prefix}{near[0]}")
+            wrong.append(ConfigUnknownKey(found, key=key))
             continue
         hint_type = hints[name]
         if isinstance(hint_type, type) and dataclasses.is_dataclass(hint_type):
@@ -207,19 +220,19 @@ def _leaf(key: str, kind: Any, value: object) -> Any:
         value = _numbers(key, value if isinstance(value, list) else [value])
     if get_origin(kind) is tuple:
         if not isinstance(value, list) or not value or not all(isinstance(v, get_args(kind)[0]) for v in value):
-            raise ConfigInvalid(f"`{key}` is a list of at least one string.", key=key)
+            raise ConfigInvalid(message("error.config.list_least_string", key=key), key=key)
         checked: Any = tuple(value)
     elif kind is float and isinstance(value, int) and not isinstance(value, bool):
         try:
             checked = float(value)
         except OverflowError as error:
-            raise ConfigInvalid(f"`{key}` is {_meant(key, kind)}.", key=key) from error
+            raise ConfigInvalid(message("error.config.kind", key=key, meant=_meant(key, kind)), key=key) from error
     elif isinstance(value, str) and "\0" in value:
-        raise ConfigInvalid(f"`{key}` holds a NUL character.", key=key)
+        raise ConfigInvalid(message("error.config.holds_nul_character", key=key), key=key)
     elif type(value) is kind:
         checked = value
     else:
-        raise ConfigInvalid(f"`{key}` is {_meant(key, kind)}.", key=key)
+        raise ConfigInvalid(message("error.config.kind", key=key, meant=_meant(key, kind)), key=key)
     _check_range(key, KEYS[key], checked)
     return checked
 
@@ -229,37 +242,39 @@ def _numbers(key: str, values: list[Any]) -> str:
     try:
         return ",".join(map(str, values))
     except (ValueError, RecursionError) as error:
-        raise ConfigInvalid(f"`{key}` is a list of whole numbers, such as 1,2,4.", key=key) from error
+        raise ConfigInvalid(message("error.config.list_whole_numbers", key=key), key=key) from error
 
 
 # Keyed by the end of a setting's name; the first match counts.
 _UNITS = {
-    "_per_s": "calls per second",
-    "_per_day": "searches per day",
-    "_s": "seconds",
-    "_ms": "milliseconds",
-    "_days": "days",
-    "_bytes": "bytes",
-    "_mib": "MiB",
-    "_px": "pixels",
-    "_pixels": "pixels",
+    "_per_s": message("error.config.unit.calls_per_second"),
+    "_per_day": message("error.config.unit.searches_per_day"),
+    "_s": message("error.config.unit.seconds"),
+    "_ms": message("error.config.unit.milliseconds"),
+    "_days": message("error.config.unit.days"),
+    "_bytes": message("error.config.unit.bytes"),
+    "_mib": message("error.config.unit.mib"),
+    "_px": message("error.config.unit.pixels"),
+    "_pixels": message("error.config.unit.pixels"),
 }
 
 
-def number_of(key: str, whole: bool) -> str:
+def _number_of(key: str, whole: bool) -> Message:
     """Return a description of the number that a key takes, such as "a number of seconds"."""
-    number = "a whole number" if whole else "a number"
-    unit = next((words for end, words in _UNITS.items() if key.endswith(end)), "")
-    return f"{number} of {unit}" if unit else number
+    unit = next((unit for end, unit in _UNITS.items() if key.endswith(end)), None)
+    if unit is not None:
+        return message("error.config.whole_of", unit=unit) if whole else message("error.config.number_of", unit=unit)
+    return message("error.config.whole") if whole else message("error.config.number")
 
 
-def _meant(key: str, kind: type) -> str:
+def _meant(key: str, kind: type) -> Message:
     if kind is bool:
-        return "true or false"
+        return message("error.config.flag")
     if kind is str:
-        return "text between quotation marks"
+        return message("error.config.text")
     default = dict(leaves(Config()))[key]
-    return f"{number_of(key, kind is int)}, such as {default if kind is int else f'{default:g}'}"
+    example = default if kind is int else f"{default:g}"
+    return message("error.config.such_as", number=_number_of(key, kind is int), example=example)
 
 
 def _check_range(key: str, rule: Key, value: object) -> None:
@@ -267,11 +282,11 @@ def _check_range(key: str, rule: Key, value: object) -> None:
         low = -math.inf if rule.low is None else rule.low
         high = math.inf if rule.high is None else rule.high
         if not low <= value <= high:
-            number = number_of(key, isinstance(value, int))
-            raise ConfigInvalid(f"`{key}` is {number} from {low:g} to {high:g}.", key=key)
+            number = _number_of(key, isinstance(value, int))
+            raise ConfigInvalid(message("error.config.range", key=key, number=number, low=low, high=high), key=key)
     words = value if isinstance(value, tuple) else (value,)
     if rule.choices and any(word not in rule.choices for word in words):
-        raise ConfigInvalid(f"`{key}` knows only: {', '.join(rule.choices)}.", key=key)
+        raise ConfigInvalid(message("error.config.knows_only", key=key, choices=", ".join(rule.choices)), key=key)
 
 
 def _toml(value: object) -> str:

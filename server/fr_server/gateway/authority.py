@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from fr_core.errors import InvalidField, StoreFailed, TargetTaken
+from fr_core.errors import InvalidField, StoreFailed, TargetTaken, message
 from fr_core.storage.durable import cause, name_whole, sync
 from fr_server.gateway.pem import (
     moment,
@@ -86,9 +86,9 @@ def make_server_certificate(
         names: list[x509.GeneralName] = [x509.DNSName(_dns_name(name)) for name in dns_names]
         names += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
     except ValueError as error:
-        raise InvalidField("A name or an address of the server is invalid.", field="server_names") from error
+        raise InvalidField(message("error.server.name_address_server_invalid"), field="server_names") from error
     if not names:
-        raise InvalidField("A server's certificate needs a name or an address.", field="server_names")
+        raise InvalidField(message("error.server.server_certificate_needs_name"), field="server_names")
     names.sort(key=lambda name: str(name.value) != first)
     alternative = x509.SubjectAlternativeName(names)
     _issue(authority, into, _name("FR Core server"), ExtendedKeyUsageOID.SERVER_AUTH, now_ms, alternative)
@@ -129,7 +129,7 @@ def write_revocations(
     for file in revoked:
         one = read_certificates(file)[0]
         if one.issuer != certificate.subject:
-            raise unusable(file, "holds a certificate that this authority has not signed")
+            raise unusable(file, message("error.server.holds_certificate_authority_not"))
         entry = x509.RevokedCertificateBuilder().serial_number(one.serial_number).revocation_date(now).build()
         entries.setdefault(one.serial_number, entry)
     for entry in entries.values():
@@ -140,7 +140,7 @@ def write_revocations(
         _put(partial, builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM), 0o644)
         name_whole(partial, path)
     except OSError as error:
-        raise StoreFailed("The list of revoked certificates cannot be written.", errno=cause(error)) from error
+        raise StoreFailed(message("error.server.list_revoked_certificates_cannot"), errno=cause(error)) from error
 
 
 def _issue(
@@ -173,7 +173,7 @@ def _signer(authority: Issued, now_ms: int) -> tuple[x509.Certificate, ec.Ellipt
     key = read_key(authority.key)
     limits = next((one.value for one in certificate.extensions if isinstance(one.value, x509.BasicConstraints)), None)
     if not isinstance(key, ec.EllipticCurvePrivateKey) or limits is None or not limits.ca:
-        raise unusable(authority.certificate, "does not belong to an authority that this program made")
+        raise unusable(authority.certificate, message("error.server.does_not_belong_authority"))
     return certificate, key
 
 
@@ -207,7 +207,9 @@ def _key_identifier(signer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
 
 def _name(common_name: str) -> x509.Name:
     if not 0 < len(common_name) <= _MAX_NAME or not common_name.isprintable():
-        raise InvalidField(f"The name of a certificate has 1 to {_MAX_NAME} printable characters.", field="common_name")
+        raise InvalidField(
+            message("error.server.name_certificate_printable_characters", most=_MAX_NAME), field="common_name"
+        )
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
@@ -224,7 +226,7 @@ def _write(into: Issued, key: ec.EllipticCurvePrivateKey, certificate: x509.Cert
     """Write both files, or neither."""
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     if into.key == into.certificate:
-        raise TargetTaken("A certificate and its key need separate files.")
+        raise TargetTaken(message("error.server.certificate_key_need_separate"))
     try:
         with ExitStack() as undoing:
             for path, content, mode in (
@@ -236,9 +238,9 @@ def _write(into: Issued, key: ec.EllipticCurvePrivateKey, certificate: x509.Cert
                 sync(path.parent)
             undoing.pop_all()
     except FileExistsError as error:
-        raise TargetTaken("A file already exists at the path of the certificate or its key.") from error
+        raise TargetTaken(message("error.server.file_already_exists_path")) from error
     except OSError as error:
-        raise StoreFailed("A certificate or its key cannot be written.", errno=cause(error)) from error
+        raise StoreFailed(message("error.server.certificate_key_cannot_written"), errno=cause(error)) from error
 
 
 def _put(path: Path, content: bytes, mode: int) -> None:

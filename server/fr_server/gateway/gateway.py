@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from cryptography.x509 import CertificateRevocationList
 
-from fr_core.errors import AddressUnavailable
+from fr_core.errors import AddressUnavailable, message
 from fr_server.clock import wall_ms
 from fr_server.config import LimitsConfig
 from fr_server.gateway.address import address_of, addresses_of
@@ -90,10 +90,7 @@ class Gateway:
     def start(self) -> None:
         """Listen once; `port` is then the actual port. Raises `AddressUnavailable`, or `TlsUnusable` as `check_tls`."""
         if len(os.fsencode(self.backend.parent)) > _LONGEST_FOLDER:
-            raise AddressUnavailable(
-                f"The folder of the server's own socket has a path of more than {_LONGEST_FOLDER} bytes; "
-                "set TMPDIR to a folder with a shorter path."
-            )
+            raise AddressUnavailable(message("error.server.folder_server_own_socket", longest_folder=_LONGEST_FOLDER))
         if self._tls is not None:
             self.context = server_context(self._tls, self._now_ms())
         self._listening = self._bound()
@@ -184,7 +181,9 @@ class Gateway:
                 held.pop_all()
                 return made
         except (OSError, UnicodeError) as error:
-            raise AddressUnavailable(f"The server cannot listen on {address}.", address=address) from error
+            raise AddressUnavailable(
+                message("error.server.server_cannot_listen", address=address), address=address
+            ) from error
 
     def _run(self) -> None:
         try:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import grpc
 
-from fr_core.errors import AddressUnavailable
+from fr_core.errors import AddressUnavailable, message
 from fr_core.scratch import scratch_folder
 from fr_server.clock import wall_ms
 from fr_server.config import Config
@@ -107,7 +107,9 @@ class Listening:
         try:
             bound = server.add_insecure_port(address)
         except RuntimeError as error:
-            raise AddressUnavailable(f"The server cannot listen on {address}.", address=address) from error
+            raise AddressUnavailable(
+                message("error.server.server_cannot_listen", address=address), address=address
+            ) from error
         if self._gateway is None:
             self.port = bound
 

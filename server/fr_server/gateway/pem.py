@@ -20,9 +20,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from fr_core.errors import TlsUnusable
+from fr_core.errors import TlsUnusable, message
 from fr_core.reading import read_at_most
 from fr_core.storage.durable import cause
+from fr_locales.messages import Message
 
 # A bundle of all public authorities has about 250 kB. The limit prevents reading a large file named by mistake.
 _MAX_BYTES = 4 * 2**20
@@ -33,9 +34,9 @@ _SIGNERS = (RSAPublicKey, EllipticCurvePublicKey, Ed25519PublicKey, Ed448PublicK
 Read = TypeVar("Read")
 
 
-def unusable(path: Path, what: str) -> TlsUnusable:
+def unusable(path: Path, what: Message) -> TlsUnusable:
     """Return the error about an unusable file."""
-    return TlsUnusable(f"The file {path} {what}.", file=str(path))
+    return TlsUnusable(message("error.tls.file", path=str(path), what=what), file=str(path))
 
 
 def moment(at_ms: int) -> datetime:
@@ -50,12 +51,12 @@ def milliseconds(at: datetime) -> int:
 
 def read_certificates(path: Path) -> list[x509.Certificate]:
     """Return the certificates in a file, in order; at least one."""
-    return _parsed(path, x509.load_pem_x509_certificates, "holds no certificate that can be read")
+    return _parsed(path, x509.load_pem_x509_certificates, message("error.tls.no_certificate"))
 
 
 def read_key(path: Path) -> PrivateKeyTypes:
     """Return the private key of a file."""
-    return _parsed(path, lambda pem: load_pem_private_key(pem, None), "holds no private key, or an encrypted one")
+    return _parsed(path, lambda pem: load_pem_private_key(pem, None), message("error.tls.no_private_key"))
 
 
 def read_revocations(
@@ -68,10 +69,10 @@ def read_revocations(
     found = _lists(path)
     for one in found:
         if not any(_signed(one, authority) for authority in authorities):
-            raise unusable(path, "holds a list of revoked certificates that no authority of clients has signed")
+            raise unusable(path, message("error.server.holds_list_revoked_certificates"))
         if now_ms is not None and one.next_update_utc is not None and one.next_update_utc <= moment(now_ms):
             since = f"{one.next_update_utc:%Y-%m-%d %H:%M} UTC"
-            raise unusable(path, f"holds a list of revoked certificates that expired at {since}")
+            raise unusable(path, message("error.server.holds_list_revoked_certificates_expired", since=since))
     return found
 
 
@@ -102,9 +103,9 @@ def require_current(path: Path, certificate: x509.Certificate, now_ms: int) -> N
     """Require that a certificate is valid now."""
     now = moment(now_ms)
     if now > certificate.not_valid_after_utc:
-        raise unusable(path, "holds a certificate that has expired")
+        raise unusable(path, message("error.server.holds_certificate_expired"))
     if now < certificate.not_valid_before_utc:
-        raise unusable(path, "holds a certificate that is not valid yet")
+        raise unusable(path, message("error.server.holds_certificate_not_valid"))
 
 
 def require_private(path: Path) -> None:
@@ -112,36 +113,36 @@ def require_private(path: Path) -> None:
     try:
         found = path.stat()
     except OSError as error:
-        raise unusable(path, f"cannot be read ({cause(error)})") from error
+        raise unusable(path, message("error.server.cannot_read", cause=cause(error))) from error
     if found.st_mode & 0o077:
-        raise unusable(path, f"holds a key and is open to others (mode {found.st_mode & 0o777:04o}, not 0600)")
+        raise unusable(path, message("error.server.holds_key_open_others", mode=found.st_mode & 0o777))
     if found.st_nlink > 1:
-        raise unusable(path, "holds a key and has a second name, a hard link: replace it with a copy")
+        raise unusable(path, message("error.server.holds_key_second_name"))
 
 
 def require_fits(path: Path, certificate: x509.Certificate) -> None:
     """Require that a key file holds the key of a certificate."""
     key = read_key(path)
     if key.public_key() != certificate.public_key():
-        raise unusable(path, "holds a key that is not the certificate's")
+        raise unusable(path, message("error.server.holds_key_not_certificate"))
 
 
 def _lists(path: Path) -> list[x509.CertificateRevocationList]:
     found = _parsed(
-        path, lambda pem: [x509.load_pem_x509_crl(one) for one in _LIST.findall(pem)], "holds no list that can be read"
+        path, lambda pem: [x509.load_pem_x509_crl(one) for one in _LIST.findall(pem)], message("error.tls.no_list")
     )
     if not found:
-        raise unusable(path, "holds no list of revoked certificates")
+        raise unusable(path, message("error.server.holds_no_list_revoked"))
     return found
 
 
-def _parsed(path: Path, parse: Callable[[bytes], Read], otherwise: str) -> Read:
+def _parsed(path: Path, parse: Callable[[bytes], Read], otherwise: Message) -> Read:
     try:
         pem = read_at_most(path, _MAX_BYTES)
     except OSError as error:
-        raise unusable(path, f"cannot be read ({cause(error)})") from error
+        raise unusable(path, message("error.server.cannot_read", cause=cause(error))) from error
     if len(pem) > _MAX_BYTES:
-        raise unusable(path, f"has more than {_MAX_BYTES} bytes")
+        raise unusable(path, message("error.server.more_bytes", most=_MAX_BYTES))
     try:
         return parse(pem)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: a key that is encrypted

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from fr_core.errors import TlsUnusable
+from fr_core.errors import TlsUnusable, message
 from fr_server.config import TlsConfig
 from fr_server.gateway.pem import (
     read_certificates,
@@ -71,9 +71,7 @@ def check_tls(files: TlsFiles, now_ms: int) -> None:
     if files.client_certificates is ClientCertificates.OFF:
         return
     if files.client_ca is None:
-        raise TlsUnusable(
-            "Client certificates are required, but no file holds the authority that signs them.", file="client_ca"
-        )
+        raise TlsUnusable(message("error.server.client_certificates_required_but"), file="client_ca")
     authorities = read_certificates(files.client_ca)
     if len(authorities) == 1:
         require_current(files.client_ca, authorities[0], now_ms)
@@ -112,7 +110,7 @@ def server_context(files: TlsFiles, now_ms: int) -> ssl.SSLContext:
                 context.load_verify_locations(cafile=path)
                 context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise unusable(path, "cannot be loaded") from error
+        raise unusable(path, message("error.server.cannot_loaded")) from error
     return context
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from fr_core.errors import Failure, ShuttingDown, StoreCorrupt
+from fr_core.errors import Failure, ShuttingDown, StoreCorrupt, message
 from fr_core.storage.audit.checkpoints import read_public_key
 from fr_core.storage.audit.verify import Verified
 from fr_core.storage.durable import write_private
@@ -86,7 +86,9 @@ class Pruning:
         found = verify_export(lines, read_public_key(audit.audit_public_key()))
         same = isinstance(found, Verified) and found.after == segment.after
         if not same or audit.audit_disagreement(checkpoint_of(lines[-1])) is not None:
-            raise StoreCorrupt(f"{path.name} in the archive holds other records than the store.", check="audit_archive")
+            raise StoreCorrupt(
+                message("error.server.archive_holds_other_records", path=path.name), check="audit_archive"
+            )
         return found.seq
 
     @contextmanager

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Protocol, get_args, runtime_checkable
 
-from fr_core.errors import InternalError, StoreFailed
+from fr_core.errors import InternalError, StoreFailed, message
 from fr_core.id_forms import forms_of
 from fr_core.storage.audit.checkpoints import Checkpoint
 from fr_core.storage.audit.table import AuditTable
@@ -71,7 +71,7 @@ class LocalAudit:
         with self._store.auditing() as audit:
             pruned = audit.pruned().upto
             if begun and after < pruned:
-                raise StoreFailed("Records were pruned while they were exported. Export the chain again.")
+                raise StoreFailed(message("error.server.records_pruned_while_they"))
             after = max(after, pruned)
             lines = export(audit, after)
             beginning = next(lines)
@@ -127,4 +127,4 @@ def audit_of(galleries: GalleryCalls) -> AuditCalls:
         return galleries
     if isinstance(galleries, Auditable):
         return LocalAudit(galleries)
-    raise InternalError("Galleries without an audit.")
+    raise InternalError(message("error.server.galleries_without_audit"))

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fr_core.errors import NoStore, StoreInUse
+from fr_core.errors import NoStore, StoreInUse, message
 from fr_core.gallery.store.schema import SCHEMA as GALLERIES
 from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey
@@ -121,5 +121,5 @@ def require_places(config: Config) -> tuple[Place, ...]:
     """Return the places as `places_of` does; raises `NoStore` if no store exists."""
     places = places_of(config)
     if not any(place.is_there for place in places):
-        raise NoStore(f"The folder {data_folder(config)} holds no store.")
+        raise NoStore(message("error.server.folder_holds_no_store", data_folder=str(data_folder(config))))
     return places

@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fr_core.errors import ConfigInvalid, FileTampered
+from fr_core.errors import ConfigInvalid, FileTampered, message
 from fr_core.reading import open_regular
 from fr_core.storage.durable import write_private
 from fr_core.storage.keys import KeyEncryptionKey
+from fr_locales.messages import Message
 from fr_server.config import Config
 from fr_server.config.folders import data_folder, key_of
 from fr_server.storage.places import any_marked, mark_all, marks_of
@@ -38,7 +39,9 @@ class Started:
         try:
             return Started(path, "" if path is None else sha256_of(path), sealed)
         except OSError as error:
-            raise ConfigInvalid(f"The configuration {path} cannot be read: {error.strerror}.") from error
+            raise ConfigInvalid(
+                message("error.config.configuration_cannot_read", path=str(path), reason=str(error.strerror))
+            ) from error
 
     def has_changed(self) -> bool:
         """Return True if the file has changed; raises `OSError` if it is unreadable."""
@@ -53,7 +56,7 @@ def sha256_of(path: Path) -> str:
 
 _NAME = "configuration.seal"
 _PURPOSE = b"fr-seal 1"
-_NOT_AMONG = "is not among the files that were sealed"
+_NOT_AMONG = message("error.seal.not_among")
 
 
 def seal_of(config: Config) -> Path:
@@ -83,7 +86,9 @@ def unseal(config: Config, key: KeyEncryptionKey) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise ConfigInvalid(f"The seal cannot be deleted: {error.filename}: {error.strerror}.") from error
+        raise ConfigInvalid(
+            message("error.server.seal_cannot_deleted", filename=error.filename, reason=str(error.strerror))
+        ) from error
     return True
 
 
@@ -147,14 +152,14 @@ def _sealed(path: Path | None, config: Config) -> dict[str, str] | None:
     body, *macs = _read(at)
     if not body:
         if (marked := any_marked(config)) is not None:
-            raise _tampered(marked, f"has the mark of a seal, but there is no seal at {at}")
+            raise _tampered(marked, message("error.server.mark_seal_but_no", at=str(at)))
         return None
     key = key_of(config, new=False)
     if not _is_one(key, body, macs):
         raise _foreign(at, config)
     said = json.loads(body)
     if path is None or str(path.resolve()) != said["path"]:
-        raise _tampered(at, "is of another configuration than the one that the server was started with")
+        raise _tampered(at, message("error.server.another_configuration_server_started"))
     files, becomes = said["files"], said.get("becomes", {})
     named = {str(one.resolve()): one for one in _files(path, config)}
     for name, one in named.items():
@@ -165,13 +170,13 @@ def _sealed(path: Path | None, config: Config) -> dict[str, str] | None:
         try:
             found[name] = sha256_of(Path(name))
         except OSError as error:
-            raise _tampered(Path(name), f"cannot be read: {error.strerror}") from error
+            raise _tampered(Path(name), message("error.server.cannot_read_2", reason=str(error.strerror))) from error
         if found[name] not in (files.get(name), becomes.get(name)):
-            raise _tampered(Path(name), "was changed since it was sealed")
+            raise _tampered(Path(name), message("error.server.changed_since_sealed"))
     known = {_mark(body), *map(bytes.fromhex, said.get("marks", ()))}
     for store, mark in marks_of(config, key).items():
         if mark and mark not in known:
-            raise _tampered(store, f"has the mark of another seal than {at}")
+            raise _tampered(store, message("error.server.mark_another_seal", at=str(at)))
     return {name: found[name] for name in named}
 
 
@@ -212,9 +217,9 @@ def _read(at: Path) -> list[str]:
     except FileNotFoundError:
         return [""]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _tampered(at, "is not a seal") from error
+        raise _tampered(at, message("error.server.no_seal")) from error
     if not (all(isinstance(part, str) for part in parts) and parts[0]):
-        raise _tampered(at, "is not a seal")
+        raise _tampered(at, message("error.server.no_seal"))
     return parts
 
 
@@ -255,12 +260,12 @@ def _files(path: Path, config: Config) -> list[Path]:
 
 
 def _unmade(error: OSError) -> ConfigInvalid:
-    return ConfigInvalid(f"The seal cannot be made: {error.filename}: {error.strerror}.")
+    return ConfigInvalid(message("error.server.seal_cannot_made", filename=error.filename, reason=str(error.strerror)))
 
 
 def _foreign(at: Path, config: Config) -> FileTampered:
     key = _key_file(config)
-    return _tampered(at, f"was not made with {key} (which may be the key from before a rotation), or was changed")
+    return _tampered(at, message("error.server.not_made_may_key", key=key))
 
 
 def _key_file(config: Config) -> str:
@@ -278,8 +283,8 @@ def _is_one(key: KeyEncryptionKey, body: str, macs: Collection[str]) -> bool:
     return any(hmac.compare_digest(own, mac.encode("utf-8", "surrogatepass")) for mac in macs)
 
 
-def _tampered(path: Path, what: str) -> FileTampered:
-    return FileTampered(f"{path} {what}.", file=str(path))
+def _tampered(path: Path, what: Message) -> FileTampered:
+    return FileTampered(message("error.seal.tampered", path=str(path), what=what), file=str(path))
 
 
 def unsealed(path: Path) -> str:

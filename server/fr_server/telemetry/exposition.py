@@ -14,7 +14,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.registry import Collector
 
-from fr_core.errors import AddressUnavailable
+from fr_core.errors import AddressUnavailable, message
 
 log = logging.getLogger("fr_server.metrics")
 
@@ -40,8 +40,7 @@ class MetricsServer:
             server = _Server(self._host.strip("[]"), self.port)
         except (OSError, OverflowError) as error:
             raise AddressUnavailable(
-                f"Metrics cannot be served on {self._host} port {self.port}"
-                f" (`telemetry.metrics_host`, `telemetry.metrics_port`).",
+                message("error.server.metrics_cannot_served_port", host=self._host, port=self.port),
                 address=f"{self._host}:{self.port}",
             ) from error
         server.set_app(_unbreakable(make_wsgi_app(self._registry)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from fr_core.errors import ConfigInvalid
+from fr_core.errors import ConfigInvalid, message
 from fr_core.runtime.devices import ActiveDevice
 from fr_server.config import TelemetryConfig
 from fr_server.telemetry.listener import Chore, FrontendEnd, Listener, Together
@@ -92,7 +92,7 @@ class Telemetry:
 def require_telemetry(config: TelemetryConfig) -> None:
     """Raise `ConfigInvalid` for an unusable host or endpoint, or without the packages for tracing; opens nothing."""
     if config.metrics_port and not config.metrics_host:  # the socket library would listen on every interface
-        raise ConfigInvalid("`telemetry.metrics_host` is empty.", key="telemetry.metrics_host")
+        raise ConfigInvalid(message("error.server.telemetry_metrics_host_empty"), key="telemetry.metrics_host")
     if config.tracing:
         _check_endpoint(config.tracing)
         _require_tracing()
@@ -137,9 +137,7 @@ def _require_tracing() -> None:
         if not (error.name or "").startswith("opentelemetry"):
             raise
         raise ConfigInvalid(
-            "`telemetry.tracing` needs OpenTelemetry, which is not installed; in a clone of FR Core: "
-            "pip install '.[tracing]'.",
-            key="telemetry.tracing",
+            message("error.server.telemetry_tracing_needs_opentelemetry"), key="telemetry.tracing"
         ) from error
 
 
@@ -151,7 +149,4 @@ def _check_endpoint(endpoint: str) -> None:
     except ValueError:
         good = False
     if not good or url.path not in ("", "/") or url.query or url.username:
-        raise ConfigInvalid(
-            "`telemetry.tracing` is the address of a receiver of OTLP over gRPC, such as http://127.0.0.1:4317.",
-            key="telemetry.tracing",
-        )
+        raise ConfigInvalid(message("error.server.telemetry_tracing_address_receiver"), key="telemetry.tracing")

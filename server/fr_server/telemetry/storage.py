@@ -13,7 +13,7 @@ from typing import Protocol
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from fr_core.errors import FrError, StoreCorrupt
+from fr_core.errors import FrError, StoreCorrupt, message
 from fr_core.gallery.values import GalleryInfo, Page
 from fr_core.storage.connection import reading_outside
 from fr_server.telemetry.logs import describe
@@ -127,7 +127,7 @@ def _records(database: Path) -> tuple[int, float | None]:
         at_s = oldest[0] / 1000 if isinstance(oldest[0], int) else None
         for (seq,) in connection.execute("SELECT seq FROM audit_head"):
             return int(seq), at_s
-    raise StoreCorrupt("The audit does not state its last record.", check="audit_head")
+    raise StoreCorrupt(message("error.server.audit_does_not_state"), check="audit_head")
 
 
 def _size(file: Path) -> int:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from fr_core.errors import AddressUnavailable
+from fr_core.errors import AddressUnavailable, message
 from fr_server.gateway.address import address_of, addresses_of
 from fr_server.pools import StorageThreads
 from fr_server.storage.calls import GalleryCalls
@@ -41,7 +41,9 @@ class HeldPort:
                 self._held = held.pop_all()
         except (OSError, UnicodeError) as error:
             address = address_of(host, port)
-            raise AddressUnavailable(f"The server cannot listen on {address}.", address=address) from error
+            raise AddressUnavailable(
+                message("error.server.server_cannot_listen", address=address), address=address
+            ) from error
 
     def close(self) -> None:
         """Let the port go."""

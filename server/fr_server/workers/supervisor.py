@@ -12,7 +12,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from fr_core.engine import Engine, photos_at_once, tile_shapes_of
-from fr_core.errors import FrontendsFailed, ShuttingDown
+from fr_core.errors import FrontendsFailed, ShuttingDown, message
+from fr_locales.messages import Message
+from fr_locales.rendering import render
 from fr_server.app import Load, Part, log_lost_device, while_writing
 from fr_server.config import Config
 from fr_server.jobs.periodic import watch
@@ -156,7 +158,7 @@ class Supervisor:
         try:
             await asyncio.wait_for(self._unless_broken(_all_set(ready), self._given_up.wait()), _START_S)
         except TimeoutError as error:
-            raise FrontendsFailed(f"Not every front-end was ready within {_START_S:g} s.") from error
+            raise FrontendsFailed(message("error.server.not_every_front_end", start_s=_START_S)) from error
         self._require_going_on()
 
     async def _unless_broken(self, *others: Awaitable[object]) -> None:
@@ -179,10 +181,14 @@ class Supervisor:
             now = time.monotonic()
             deaths.append(now)
             if not reached.listening.is_set():
-                raise FrontendsFailed(f"Front-end {number} {end} before it listened.")
+                raise FrontendsFailed(message("error.server.front_end_before_listened", number=number, end=end))
             if len(deaths) == DEATHS and now - deaths[0] < WITHIN_S:
-                raise FrontendsFailed(f"Front-end {number} {end}, the last of {DEATHS} times within {WITHIN_S:g} s.")
-            log.error("Front-end %d %s; it is started anew", number, end)
+                raise FrontendsFailed(
+                    message(
+                        "error.server.front_end_last_times", number=number, end=end, deaths=DEATHS, within_s=WITHIN_S
+                    )
+                )
+            log.error("Front-end %d %s; it is started anew", number, render(end))
             recent = sum(now - death < WITHIN_S for death in deaths)
             pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** (recent - 1))
             try:
@@ -190,7 +196,7 @@ class Supervisor:
             except TimeoutError:
                 continue
 
-    async def _run(self, number: int, reached: _Milestones) -> str:
+    async def _run(self, number: int, reached: _Milestones) -> Message:
         """Start a front-end, and wait for its end; return in words how it ended, or why it did not begin."""
         loop = asyncio.get_running_loop()
         gone = asyncio.Event()
@@ -212,7 +218,7 @@ class Supervisor:
                 start_frontend, self._welcome(), self._batchers, self._galleries, self._storage, said
             )
         except OSError as error:  # the machine has no process, memory or file descriptor left for it
-            return f"could not be started ({error.strerror})"
+            return message("error.frontend.not_started", why=str(error.strerror))
         log.info("Front-end %d is process %d", number, frontend.process.pid)
         self._frontends[number] = frontend
         if self._loaded:  # else it may have been welcomed just before
@@ -227,7 +233,9 @@ class Supervisor:
         forget(frontend.process.pid)
         if not self._stopping.is_set():
             self.telemetry.frontend_replaced("silent" if silent else "ended")
-        return "did not answer, and was killed" if silent else f"ended with status {status}"
+        if silent:
+            return message("error.frontend.silent")
+        return message("error.frontend.ended", status=status)
 
     async def _listen_to(self, frontend: Frontend, heartbeat: Heartbeat, gone: asyncio.Event) -> bool:
         """Wait for the end of a front-end, and kill it if it is silent; return whether it was."""
@@ -261,7 +269,7 @@ class Supervisor:
 
     def _require_going_on(self) -> None:
         if self._given_up.is_set():
-            raise ShuttingDown("The server is shutting down.")
+            raise ShuttingDown(message("error.runtime.server_shutting_down"))
 
     def _lose_device(self) -> None:
         log_lost_device(self.engine)

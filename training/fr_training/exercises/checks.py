@@ -79,8 +79,7 @@ def require_answer(steps: Sequence[Step], step: Step, answer: Answer, choices: S
         raise WrongStep(message("error.answer.of_other_step"), step=step)
     if answer.difficulty is not None and answer.difficulty not in DIFFICULTIES:
         raise InvalidRating(
-            message("error.answer.difficulty_range", low=DIFFICULTIES[0], high=DIFFICULTIES[-1]),
-            field="difficulty",
+            message("error.answer.difficulty_range", low=DIFFICULTIES[0], high=DIFFICULTIES[-1]), field="difficulty"
         )
     _require_given(given, choices)
 

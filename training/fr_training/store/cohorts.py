@@ -275,9 +275,7 @@ def _bound(cohort_no: int, cohort_id: str, course_no: int, created_ms: int, expi
 def _require_count(trainees: int) -> None:
     if not 1 <= trainees <= MAX_TRAINEES:
         raise InvalidField(
-            message("error.store.trainees_at_once", most=MAX_TRAINEES),
-            field="trainees",
-            limit=str(MAX_TRAINEES),
+            message("error.store.trainees_at_once", most=MAX_TRAINEES), field="trainees", limit=str(MAX_TRAINEES)
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from fr_core.errors import InvalidField
+from fr_core.errors import InvalidField, message
 
 MAX_REQUESTS_PER_S = 1e6
 MAX_BURST = 1_000_000
@@ -31,11 +31,11 @@ class Budget:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.requests_per_s) and 0 < self.requests_per_s <= MAX_REQUESTS_PER_S):
-            raise InvalidField("The calls in a second must be above 0 and at most a million.", field="requests_per_s")
+            raise InvalidField(message("error.trust.calls_second_no_number"), field="requests_per_s")
         if not 1 <= self.burst <= MAX_BURST:
-            raise InvalidField("The calls at once must be from 1 to a million.", field="burst")
+            raise InvalidField(message("error.trust.calls_once_not_million"), field="burst")
         if self.searches_per_day is not None and not 0 <= self.searches_per_day <= MAX_SEARCHES_PER_DAY:
-            raise InvalidField("The searches of a day are out of range.", field="searches_per_day")
+            raise InvalidField(message("error.trust.searches_day_out_range"), field="searches_per_day")
 
     def at_most(self, other: Budget) -> Budget:
         """Return the lower of each limit of the two."""

@@ -20,6 +20,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
+from fr_locales.messages import message
 from fr_trust.access.budget import Budget
 from fr_trust.errors import QuotaExceeded, RateLimited
 
@@ -91,7 +92,7 @@ class Budgets:
             missing = 1 - account.tokens
             if missing > _ROUNDING:
                 raise RateLimited(
-                    "The call asks for more than the budget of this key or token allows at once.",
+                    message("error.trust.more_asked_budget_key"),
                     retry_after_s=_rounded_up(missing / budget.requests_per_s),
                 )
             account.tokens -= 1
@@ -110,8 +111,7 @@ class Budgets:
             account = self._account(principal_id, budget, now_s)
             if account.searches >= budget.searches_per_day:
                 raise QuotaExceeded(
-                    "The budget of this key or token has no searches left today.",
-                    retry_after_s=_rounded_up(self._day_ends_s - now_s),
+                    message("error.trust.no_search_left_today"), retry_after_s=_rounded_up(self._day_ends_s - now_s)
                 )
             account.searches += 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from fr_core.errors import InvalidField, StorageLow, StoreCorrupt
+from fr_core.errors import InvalidField, StorageLow, StoreCorrupt, message
 from fr_core.storage.audit.attribution import Attribution
 from fr_core.storage.statements import Transaction
 from fr_trust.access.key_cache import Ring
@@ -69,7 +69,7 @@ class Changes:
         head, kept = self._head(tx), self._kept(tx, key_id)
         now_ms = self._time.now_ms(head.seen_ms)
         if kept.key.is_dead(now_ms):
-            raise InvalidField("A key that is no longer valid cannot get a new secret.", field="key_id")
+            raise InvalidField(message("error.trust.key_not_valid_any"), field="key_id")
         token = new_token(self._token_bytes, key_id)
         secret, before = self._locks.secret_hash(token), kept.secret if overlap_ms else None
         after = replace(kept, secret=secret, secret_before=before, before_until_ms=now_ms + overlap_ms)
@@ -112,9 +112,9 @@ class Changes:
         # A job of this very group may have changed it since, or deleted one that is dead.
         expected = known is not None and not known.key.is_dead(self._time.now_ms(0))
         if known is not None and expected and (found is None or found.version < known.version):
-            raise StoreCorrupt("A row of the access store was removed or put back.", check="keys")
+            raise StoreCorrupt(message("error.trust.row_access_store_taken"), check="keys")
         if found is None:
-            raise UnknownKey("There is no API key with that id.")
+            raise UnknownKey(message("error.trust.no_api_key_id"))
         return found
 
     def _put(self, tx: Transaction, head: Head, before: Kept | None, after: Kept) -> None:
@@ -129,7 +129,7 @@ class Changes:
 
     def _put_head(self, tx: Transaction, head: Head) -> None:
         if tx.write(_SET_HEAD, *self._locks.sealed_head(head)) != 1:
-            raise StoreCorrupt("The head of the access store is missing.", check="head")
+            raise StoreCorrupt(message("error.trust.access_store_lost_head"), check="head")
 
     def _with_room(self, tx: Transaction, head: Head) -> Head:
         """Return the head with room for one key more: where there is none, the oldest that is dead is deleted."""
@@ -142,7 +142,7 @@ class Changes:
             if tx.write(_DELETE, dead.key.key_id, dead.version) == 1:
                 digest = head.digest ^ self._locks.digest_of(dead.key.key_id, dead.version)
                 return replace(head, digest=digest, keys=head.keys - 1)
-        raise StorageLow("The store is full of API keys; revoke some.", limit=str(self._max_keys))
+        raise StorageLow(message("error.trust.many_api_keys_kept"), limit=str(self._max_keys))
 
     def _record(
         self, tx: Transaction, by: Attribution, action: str, key: ApiKey, version: int, more: Mapping[str, str]

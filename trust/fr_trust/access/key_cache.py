@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import apsw
 
-from fr_core.errors import ShuttingDown, StoreCorrupt
+from fr_core.errors import ShuttingDown, StoreCorrupt, message
 from fr_core.storage.database import Database
 from fr_core.storage.dialect import ALL_ROWS
 from fr_core.storage.protocol import Row
@@ -55,7 +55,7 @@ class Ring:
         """
         with self._lock:
             if self._closed:
-                raise ShuttingDown(f"The {SCHEMA.name} is closed.")
+                raise ShuttingDown(message("error.storage.closed", schema=SCHEMA.name))
             with sqlite_errors():
                 if self._connection.execute(HEAD).fetchone() != self._seen:
                     self._read()
@@ -75,14 +75,14 @@ class Ring:
             seen = connection.execute(HEAD).fetchone()
             head = self._locks.head_of(seen)
             if head.version < self._keys.head.version:
-                raise StoreCorrupt("The access store was put back to an earlier state.", check="head")
+                raise StoreCorrupt(message("error.trust.access_store_put_back"), check="head")
             changed = connection.execute(f"{KEYS} WHERE version > ?", (self._keys.head.version,)).fetchall()
             kept = self._with(self._keys.by_id, changed)
             if not self._is_whole(head, kept):
                 # A key was deleted for good; or an index was altered, or a row, which the next line finds.
                 kept = self._with({}, self._all(connection))
                 if not self._is_whole(head, kept):
-                    raise StoreCorrupt("A row of the access store was removed or put back.", check="keys")
+                    raise StoreCorrupt(message("error.trust.row_access_store_taken"), check="keys")
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

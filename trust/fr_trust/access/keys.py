@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from fr_core.errors import InvalidField
+from fr_core.errors import InvalidField, message
 from fr_trust.access.budget import Budget
 from fr_trust.access.principal import Principal
 from fr_trust.access.roles import Role
@@ -86,13 +86,13 @@ class NewKey:
 
     def __post_init__(self) -> None:
         if len(self.label) > MAX_LABEL or not self.label.isprintable() or self.label != self.label.strip():
-            raise InvalidField("The label is too long, or contains characters that cannot be printed.", field="label")
+            raise InvalidField(message("error.trust.label_too_long_holds"), field="label")
         if not self.roles:
-            raise InvalidField("A key has one role or more.", field="roles")
+            raise InvalidField(message("error.trust.key_role_more"), field="roles")
         if self.lifetime_ms is not None and not 0 < self.lifetime_ms <= MAX_LIFETIME_MS:
-            raise InvalidField("The lifetime of the key is not above 0 and up to 5 years.", field="lifetime")
+            raise InvalidField(message("error.trust.time_key_valid_not"), field="lifetime")
         if self.certificate_sha256 is not None and not _SHA256.fullmatch(self.certificate_sha256):
-            raise InvalidField("The sha256 of a certificate has 64 digits 0-9, a-f.", field="certificate_sha256")
+            raise InvalidField(message("error.trust.sha256_certificate_digits_f"), field="certificate_sha256")
 
     def expires_ms(self, now_ms: int) -> int | None:
         """Return when it ends if it is made now, milliseconds since 1970, UTC; None = never."""
@@ -209,18 +209,16 @@ def require_may_give(principal: Principal, own: ApiKey | None, key: ApiKey | New
         now_ms: milliseconds since 1970, UTC.
     """
     if not reaches(principal, key):
-        raise NotPermitted(
-            "The key has wider access than your own; a key of an admin or auditor counts as access to everything."
-        )
+        raise NotPermitted(message("error.trust.key_wider_access_your"))
     if not key.budget.is_within(principal.budget):
-        raise NotPermitted("The key has a larger budget than your own.", field="budget")
+        raise NotPermitted(message("error.trust.key_larger_budget_your"), field="budget")
     if own is None:
         return
     if own.certificate_sha256 is not None and key.certificate_sha256 != own.certificate_sha256:
-        raise NotPermitted("The key must be bound to the same certificate as your own.")
+        raise NotPermitted(message("error.trust.key_must_bound_same"))
     ends_ms = key.expires_ms(now_ms) if isinstance(key, NewKey) else key.expires_ms
     if own.expires_ms is not None and (ends_ms is None or ends_ms > own.expires_ms):
-        raise NotPermitted("The key lives longer than your own.", field="lifetime")
+        raise NotPermitted(message("error.trust.key_lives_longer_your"), field="lifetime")
 
 
 def _base64url(data: bytes) -> str:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NoReturn
 
+from fr_locales.messages import message
 from fr_trust.errors import CredentialInvalid
-
-WORDS = "The credential is not valid."
-"""What every refusal of a credential says."""
 
 
 class Why(StrEnum):
@@ -45,7 +43,7 @@ class Refused(Exception):
 
 def refuse(why: Why, principal_id: str = "") -> NoReturn:
     """Raise `CredentialInvalid`, always with the same words; `refusal_of` finds the arguments again."""
-    raise CredentialInvalid(WORDS) from Refused(why, principal_id)
+    raise CredentialInvalid(message("error.trust.credential_not_valid")) from Refused(why, principal_id)
 
 
 def refusal_of(error: CredentialInvalid) -> Refused | None:

@@ -19,7 +19,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any
 
-from fr_core.errors import StoreCorrupt
+from fr_core.errors import StoreCorrupt, message
 from fr_core.storage.protocol import Connection, Row, Statements
 from fr_core.storage.schema import TAKES_MARK, Schema, WrappedKeys, begin_audit
 from fr_core.storage.vault import Value, Vault
@@ -121,12 +121,12 @@ class Locks:
     def __init__(self, reading: Statements) -> None:
         row = reading.row("SELECT wrapped_key, pepper FROM vault WHERE vault_no = 1")
         if row is None:
-            raise StoreCorrupt("The key of the access store is missing.", check="vault")
+            raise StoreCorrupt(message("error.trust.access_store_lost_key"), check="vault")
         wrapped, pepper = row
         self._key = reading.vault.key(OWNER, 1, wrapped)
         self._pepper = self._key.open(pepper, SCHEMA.bound("vault", 1), "vault")
         if len(self._pepper) != PEPPER_BYTES:
-            raise StoreCorrupt("The pepper of the access store is missing.", check="vault")
+            raise StoreCorrupt(message("error.trust.access_store_lost_pepper"), check="vault")
         self._mac = reading.vault.mac
 
     def secret_hash(self, token: Token) -> bytes:
@@ -140,7 +140,7 @@ class Locks:
     def head_of(self, row: Row | None) -> Head:
         """Open the head, a row of `HEAD`; raises `StoreCorrupt`."""
         if row is None:
-            raise StoreCorrupt("The head of the access store is missing.", check="head")
+            raise StoreCorrupt(message("error.trust.access_store_lost_head"), check="head")
         version, sealed = row
         said = self._key.open(sealed, SCHEMA.bound("head", version), "head")
         digest, keys, seen_ms = SCHEMA.readable(lambda: _HEAD.unpack(said))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from fr_core.errors import InvalidField
+from fr_core.errors import InvalidField, message
 
 MAX_PATTERNS = 256
 """Of one scope."""
@@ -27,9 +27,9 @@ class Scope:
 
     def __post_init__(self) -> None:
         if len(self.patterns) > MAX_PATTERNS:
-            raise InvalidField("A scope has too many patterns.", limit=str(MAX_PATTERNS))
+            raise InvalidField(message("error.trust.scope_too_many_patterns"), limit=str(MAX_PATTERNS))
         if not all(map(_PATTERN.fullmatch, self.patterns)):
-            raise InvalidField("A pattern of a scope is neither an id nor the beginning of one followed by *.")
+            raise InvalidField(message("error.trust.pattern_scope_neither_id"))
 
     @property
     def is_all(self) -> bool:

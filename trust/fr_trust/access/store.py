@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from hashlib import sha256
 
-from fr_core.errors import InvalidField, ShuttingDown
+from fr_core.errors import InvalidField, ShuttingDown, message
 from fr_core.storage.audit.attribution import current_attribution
 from fr_core.storage.audit.values import Entry, Pseudonyms
 from fr_core.storage.database import Database
@@ -99,7 +99,7 @@ class AccessStore(SharedStore[Transaction]):
             StorageLow: the disk has too little room.
         """
         if not 0 <= overlap_ms <= MAX_OVERLAP_MS:
-            raise InvalidField("The previous secret stays valid for 0 to 30 days.", field="overlap")
+            raise InvalidField(message("error.trust.secret_before_stays_valid"), field="overlap")
         by = current_attribution()
         return self._writer.run(lambda tx: self._changes.rotate(tx, key_id, overlap_ms, by))
 

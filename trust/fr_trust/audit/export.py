@@ -31,7 +31,7 @@ from hashlib import sha256
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from fr_core.errors import InvalidField
+from fr_core.errors import InvalidField, message
 from fr_core.storage.audit.chain import first_hash, hash_after, is_chain_id, next_hash
 from fr_core.storage.audit.checkpoints import Checkpoint, parse_checkpoint
 from fr_core.storage.audit.rows import Kept
@@ -64,7 +64,7 @@ def export(table: AuditTable, after: int = 0, shown: Callable[[Record], bool] = 
         InvalidField: the chain has no record of that number.
     """
     if not 0 <= after <= table.head().seq:
-        raise InvalidField("The chain has no record of that number.", field="after_seq")
+        raise InvalidField(message("error.trust.chain_no_record_number"), field="after_seq")
     after = max(after, table.pruned().upto)
     yield beginning_line(table, after)
     for kept in table.every(after):

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from fr_core.errors import InvalidField
+from fr_core.errors import InvalidField, message
 from fr_core.id_forms import composed
 from fr_trust.casework.values import (
     HIGHEST_RATING,
@@ -94,9 +94,9 @@ def require_may_examine(examination: Examination, principal_id: str) -> None:
         ExaminerNotIndependent: somebody else has to give it.
     """
     if is_concluded(examination):
-        raise FindingLocked("The examination is concluded.")
+        raise FindingLocked(message("error.trust.examination_concluded"))
     if not _is_independent(examination, principal_id):
-        raise ExaminerNotIndependent("You have taken part in this examination already.")
+        raise ExaminerNotIndependent(message("error.trust.you_taken_part_examination"))
 
 
 def sees_findings(examination: Examination, principal_id: str) -> tuple[Finding, ...]:
@@ -109,18 +109,22 @@ def sees_findings(examination: Examination, principal_id: str) -> tuple[Finding,
 def require_finding(finding: Finding, examination: Examination) -> None:
     """Raise `InvalidField` for a finding that no examination of these candidates can have."""
     if len(finding.notes) > MAX_NOTES:
-        raise InvalidField(f"`notes` has at most {MAX_NOTES} characters.", field="notes", limit=str(MAX_NOTES))
+        raise InvalidField(
+            message("error.trust.notes_most_characters", most=MAX_NOTES), field="notes", limit=str(MAX_NOTES)
+        )
     if _SURROGATE.search(finding.notes):
-        raise InvalidField("`notes` contains an invalid character.", field="notes")
+        raise InvalidField(message("error.trust.notes_holds_what_no"), field="notes")
     if finding.kind is FindingKind.POTENTIAL_CANDIDATE:
         if finding.template_id not in {candidate.template_id for candidate in examination.candidates}:
-            raise InvalidField("`template_id` is not one of the candidates.", field="template_id")
+            raise InvalidField(message("error.trust.template_id_none_candidates"), field="template_id")
         if not LOWEST_RATING <= finding.rating <= HIGHEST_RATING:
-            told = f"`rating` is a whole number from {LOWEST_RATING} to {HIGHEST_RATING}."
-            raise InvalidField(told, field="rating")
+            raise InvalidField(
+                message("error.trust.rating_whole_number", lowest_rating=LOWEST_RATING, highest_rating=HIGHEST_RATING),
+                field="rating",
+            )
     elif finding.template_id or finding.rating:
         field = "template_id" if finding.template_id else "rating"
-        raise InvalidField("Only a potential candidate has `template_id` and `rating`.", field=field)
+        raise InvalidField(message("error.trust.only_potential_candidate_template_id"), field=field)
 
 
 def require_reference(reference: str) -> None:
@@ -128,7 +132,7 @@ def require_reference(reference: str) -> None:
     reference = composed(reference)
     if not 1 <= len(reference) <= MAX_REFERENCE or not reference.isprintable() or reference != reference.strip():
         raise InvalidField(
-            f"`case_reference` is 1 to {MAX_REFERENCE} printable characters without spaces at either end.",
+            message("error.trust.case_reference_printable_characters_without", most=MAX_REFERENCE),
             field="case_reference",
             limit=str(MAX_REFERENCE),
         )
@@ -137,7 +141,7 @@ def require_reference(reference: str) -> None:
 def require_open(case: Case) -> None:
     """Raise `CaseClosed` unless a case takes searches."""
     if case.closed_ms is not None:
-        raise CaseClosed("The case is closed.")
+        raise CaseClosed(message("error.trust.case_closed"))
 
 
 def _is_independent(examination: Examination, principal_id: str) -> bool:

@@ -11,7 +11,7 @@ from itertools import islice
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fr_core.errors import InvalidField
+from fr_core.errors import InvalidField, message
 from fr_core.id_forms import composed
 from fr_core.storage.audit.attribution import current_attribution
 from fr_core.storage.audit.values import MAX_SUBJECTS
@@ -84,7 +84,7 @@ class CaseStore(SharedStore[Transaction]):
         require_reference(reference)
         now_ms = self._clock_ms()
         if expires_ms is not None and expires_ms <= now_ms:
-            raise InvalidField("The case would expire before it is opened.", field="retention")
+            raise InvalidField(message("error.trust.case_would_over_before"), field="retention")
         wanted = Case("", reference, purpose, by, now_ms, expires_ms=expires_ms)
         asked = current_attribution()
         case, deleted = self._writer.run(lambda tx: self._changes.open_case(tx, wanted, asked, sees))
@@ -190,7 +190,7 @@ class CaseStore(SharedStore[Transaction]):
         with self._looking() as look:
             gallery_id = look.gallery_of(examination_id)
         if gallery_id is None:
-            raise UnknownExamination("There is no examination with that id.")
+            raise UnknownExamination(message("error.trust.no_examination_id"))
         return frozenset((gallery_id,))
 
     def awaiting(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
-from fr_core.errors import StoreCorrupt
+from fr_core.errors import StoreCorrupt, message
 from fr_core.id_forms import forms_of
 from fr_core.storage.audit.attribution import Attribution
 from fr_core.storage.audit.values import Entry
@@ -100,7 +100,7 @@ class Changes:
                 self._delete(tx, look, before, "case.purge", by)
                 purged = True
             elif sees(before.case):
-                raise CaseExists("You already have an open case with this reference.")
+                raise CaseExists(message("error.trust.you_already_open_case"))
             else:  # its opener may no longer see it: its reference is free again
                 self._put(tx, look.view.head, before, replace(before, open_mac=None))
             look = self._look(tx)
@@ -191,7 +191,7 @@ class Changes:
             if known.examiner == given.examiner:
                 if known.says_the_same(given):
                     return own
-                raise ExaminerNotIndependent("You have given another finding, which stays as it is.")
+                raise ExaminerNotIndependent(message("error.trust.you_given_another_finding"))
         require_may_examine(own, given.examiner)
         require_finding(given, own)
         tx.require_room(_ROW_BYTES + 8 * len(given.notes))
@@ -228,7 +228,7 @@ class Changes:
 
     def _put_head(self, tx: Transaction, head: Head) -> None:
         if tx.write(_SET_HEAD, *self._locks.sealed_head(head)) != 1:
-            raise StoreCorrupt("The head of the case store is missing.", check="head")
+            raise StoreCorrupt(message("error.trust.case_store_lost_head"), check="head")
         tx.when_kept(lambda: self._roll.reached(head.version))
 
     def _delete(self, tx: Transaction, look: Look, kept: KeptCase, action: str, by: Attribution) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from fr_core.errors import StoreCorrupt
+from fr_core.errors import StoreCorrupt, message
 from fr_core.storage.dialect import ALL_ROWS
 from fr_core.storage.protocol import Database, Row, Statements
 from fr_core.storage.schema import next_of
@@ -77,7 +77,7 @@ class Roll:
     def _read(self, now: Statements, head: Head) -> View:
         before = self._view
         if head.version < max(before.head.version, self._least):
-            raise StoreCorrupt("The case store was put back to an earlier state.", check="head")
+            raise StoreCorrupt(message("error.trust.case_store_put_back"), check="head")
         changed = _versions(now.rows(f"{_VERSIONS} WHERE version > ?", before.head.version))
         versions = {**before.versions, **changed}
         digest = before.head.digest ^ self._digest(changed)
@@ -86,7 +86,7 @@ class Roll:
             # A case was deleted; or an index was altered, or a row, which the next lines find.
             versions = _versions(now.rows(f"{_VERSIONS} {ALL_ROWS}"))
             if len(versions) != head.cases or self._digest(versions) != head.digest:
-                raise StoreCorrupt("A case was removed from the case store, added or put back.", check="cases")
+                raise StoreCorrupt(message("error.trust.case_taken_out_case_store"), check="cases")
         return View(head, MappingProxyType(versions))
 
     def _digest(self, versions: dict[int, tuple[str, int]]) -> int:
@@ -131,7 +131,7 @@ class Look:
         """Return the case of an id; raises `UnknownCase`."""
         row = self._now.row(_CASE_OF, case_id, self._at_ms)
         if row is None or (found := self._opened(row)).case.case_id != case_id:
-            raise UnknownCase("There is no case with that id.")
+            raise UnknownCase(message("error.rpc.no_case_id"))
         return found
 
     def case_open(self, open_mac: bytes) -> KeptCase | None:
@@ -161,7 +161,7 @@ class Look:
         found = self._examination(examination_id)
         if found is None:
             self._require_all("", self.view.head.examinations)
-            raise UnknownExamination("There is no examination with that id.")
+            raise UnknownExamination(message("error.trust.no_examination_id"))
         return found
 
     def gallery_of(self, examination_id: str) -> str | None:
@@ -214,7 +214,7 @@ class Look:
         kept = examination_of(case, row)
         rows = self._now.rows(_FINDINGS, kept.examination_no)
         if [number for number, _ in rows] != list(range(1, kept.findings + 1)):
-            raise StoreCorrupt("A finding was removed or added.", check="findings")
+            raise StoreCorrupt(message("error.trust.finding_taken_out_put"), check="findings")
         own = kept.examination
         findings = tuple(finding_in(case, own.examination_id, number, sealed) for number, sealed in rows)
         return case, replace(kept, examination=replace(own, findings=findings))
@@ -222,7 +222,7 @@ class Look:
     def _case_of(self, case_no: int) -> KeptCase:
         row = self._now.row(f"{CASES} WHERE case_no = ?", case_no)
         if row is None:
-            raise StoreCorrupt("A case was removed from the case store.", check="cases")
+            raise StoreCorrupt(message("error.trust.case_taken_out_case"), check="cases")
         return self._opened(row)
 
     def _opened(self, row: Row) -> KeptCase:
@@ -231,21 +231,21 @@ class Look:
         if (known := self._cases.get(case_no)) is not None and known.version == version:
             return known
         if self.view.versions.get(case_no) != (case_id, version):
-            raise StoreCorrupt("A case was added to the case store, or put back.", check="cases")
+            raise StoreCorrupt(message("error.trust.case_put_into_case"), check="cases")
         kept = case_of(self._now.vault, row)
         rows = self._now.rows(f"{ELEMENTS} WHERE e.case_no = ?", case_no)
         digest = 0
         for one in rows:
             digest ^= self._locks.examination_element(one)
         if (len(rows), digest) != (kept.case.examinations, kept.digest):
-            raise StoreCorrupt("An examination was altered, removed, added or put back.", check="examinations")
+            raise StoreCorrupt(message("error.trust.examination_altered_taken_out"), check="examinations")
         self._cases[case_no] = kept
         return kept
 
     def _require_all(self, where: str, count: int) -> None:
         rows = self._now.rows(f"SELECT count(*) FROM examinations e JOIN cases c ON c.case_no = e.case_no {where}")
         if rows != [(count,)]:
-            raise StoreCorrupt("An examination was removed or added.", check="examinations")
+            raise StoreCorrupt(message("error.trust.examination_taken_out_put"), check="examinations")
 
 
 def require_sound(database: Database) -> None:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from fr_core.errors import StoreCorrupt
+from fr_core.errors import StoreCorrupt, message
 from fr_core.storage.audit.values import canonical
 from fr_core.storage.protocol import Connection, Row, Statements
 from fr_core.storage.schema import TAKES_MARK, Schema, WrappedKeys, begin_audit
@@ -220,7 +220,7 @@ class Locks:
     def __init__(self, reading: Statements) -> None:
         row = reading.row("SELECT wrapped_key FROM vault WHERE vault_no = 1")
         if row is None:
-            raise StoreCorrupt("The key of the case store is missing.", check="vault")
+            raise StoreCorrupt(message("error.trust.case_store_lost_key"), check="vault")
         self._key = reading.vault.key(STORE_OWNER, 1, row[0])
         self._vault = reading.vault
 
@@ -239,7 +239,7 @@ class Locks:
     def head_of(self, row: Row | None) -> Head:
         """Open the head, a row of `HEAD`."""
         if row is None:
-            raise StoreCorrupt("The head of the case store is missing.", check="head")
+            raise StoreCorrupt(message("error.trust.case_store_lost_head"), check="head")
         version, sealed = row
         said = self._key.open(sealed, SCHEMA.bound("head", version), "head")
         digest, *counts = SCHEMA.readable(lambda: _HEAD.unpack(said))
@@ -345,7 +345,7 @@ def with_photos(case: KeptCase, kept: KeptExamination, rows: Sequence[Row]) -> E
     out, exchanged or put in.
     """
     if [number for number, _ in rows] != list(kept.photos):
-        raise StoreCorrupt("A photo of an examination was removed or added.", check="photos")
+        raise StoreCorrupt(message("error.trust.photo_examination_taken_out"), check="photos")
     own = kept.examination
     opened = {
         number: case.key.open(sealed, SCHEMA.bound("photos", own.examination_id, number), "photos")

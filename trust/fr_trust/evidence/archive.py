@@ -16,6 +16,7 @@ from typing import BinaryIO
 from zlib import crc32
 
 from fr_core.errors import EvidenceUnusable, InvalidField
+from fr_locales.messages import Message, message
 
 MAX_BUNDLE_BYTES = 2**31 - 1
 MAX_FILES = 20_000
@@ -74,9 +75,9 @@ def chunks(files: Mapping[str, bytes]) -> Iterator[bytes]:
     if not all(map(is_name, files)):
         raise ValueError("a file of a name that no bundle holds")
     if len(files) > MAX_FILES:
-        raise InvalidField("The case has more files than a bundle holds.", field="case_id")
+        raise InvalidField(message("error.trust.case_more_files_bundle"), field="case_id")
     if sum(map(len, files.values())) + len(files) * 2 * (_MAX_NAME + _CENTRAL.size) > MAX_BUNDLE_BYTES:
-        raise InvalidField("The case, with its audit, has more bytes than a bundle holds.", field="case_id")
+        raise InvalidField(message("error.trust.case_audit_more_bytes"), field="case_id")
     return _chunks(files)
 
 
@@ -101,42 +102,42 @@ def scan(file: BinaryIO) -> list[Entry]:
     """
     length = file.seek(0, 2)
     if length > MAX_BUNDLE_BYTES:
-        raise unusable(ARCHIVE, "size", "The bundle is larger than a bundle can be.")
+        raise unusable(ARCHIVE, "size", message("error.trust.bundle_larger_bundle_can"))
     if _is_packed_anew(file, length):
-        raise unusable(ARCHIVE, "packed", "The archive was packed anew, or is not a bundle: every header is another.")
+        raise unusable(ARCHIVE, "packed", message("error.trust.archive_packed_anew_no"))
     file.seek(0)
     entries: list[Entry] = []
     at = 0
     while (sign := file.read(4)) == _LOCAL_SIGN:
         if len(entries) == MAX_FILES:
-            raise unusable(ARCHIVE, "files", "The bundle holds more files than a bundle can.")
+            raise unusable(ARCHIVE, "files", message("error.trust.bundle_holds_more_files"))
         entry = _read_entry(file, at, length)
         if entries and entry.name <= entries[-1].name:
-            raise unusable(entry.name, "order", "A file of the bundle is there twice, or not in its place.")
+            raise unusable(entry.name, "order", message("error.trust.file_bundle_twice_not"))
         entries.append(entry)
         at = entry.content_at + entry.size
     file.seek(at)
     if not entries or sign != (_CENTRAL_SIGN):
-        raise unusable(_name_at(file, at), "header", "The header of a file of the bundle was changed.")
+        raise unusable(_name_at(file, at), "header", message("error.trust.header_file_bundle_changed"))
     for entry in entries:
         expected = _central(entry)
         if file.read(len(expected)) != expected:
-            raise unusable(entry.name, "directory", "The directory of the bundle says something else of a file.")
+            raise unusable(entry.name, "directory", message("error.trust.directory_bundle_says_something"))
     directory = file.tell() - at
     if file.read(_END.size) != _end(len(entries), directory, at) or file.read(1):
-        raise unusable(ARCHIVE, "end", "The end of the bundle was changed, or something follows it.")
+        raise unusable(ARCHIVE, "end", message("error.trust.end_bundle_changed_something"))
     return entries
 
 
 def read(file: BinaryIO, entry: Entry, most: int) -> bytes:
     """Return the content of a file; raises `EvidenceUnusable` where it has more than `most` bytes."""
     if entry.size > most:
-        raise unusable(entry.name, "size", "A file of the bundle is larger than it can be.")
+        raise unusable(entry.name, "size", message("error.trust.file_bundle_larger_can"))
     file.seek(entry.content_at)
     return file.read(entry.size)
 
 
-def unusable(name: str, check: str, what: str) -> EvidenceUnusable:
+def unusable(name: str, check: str, what: Message) -> EvidenceUnusable:
     """Return the error that names a file, what was looked at in a word, and what was found in a sentence."""
     return EvidenceUnusable(what, file=name, check=check)
 
@@ -146,23 +147,23 @@ def _read_entry(file: BinaryIO, at: int, length: int) -> Entry:
     file.seek(at)
     header = file.read(_LOCAL.size)
     if name == ARCHIVE or len(header) < _LOCAL.size:
-        raise unusable(ARCHIVE, "name", "A file of the bundle has a name that none can have.")
+        raise unusable(ARCHIVE, "name", message("error.trust.file_bundle_name_none"))
     crc, size = _LOCAL.unpack(header)[6:8]
     entry = Entry(name, at, size, crc, "")
     file.seek(at)
     if file.read(_LOCAL.size + len(name)) != _local(entry):
-        raise unusable(name, "header", "The header of a file of the bundle was changed.")
+        raise unusable(name, "header", message("error.trust.header_file_bundle_changed"))
     if entry.content_at + size > length:
-        raise unusable(name, "size", "A file of the bundle is not there to its end.")
+        raise unusable(name, "size", message("error.trust.file_bundle_not_end"))
     found, digest, left = 0, sha256(), size
     while left:
         piece = file.read(min(left, _CHUNK))
         if not piece:
-            raise unusable(name, "size", "A file of the bundle is not there to its end.")
+            raise unusable(name, "size", message("error.trust.file_bundle_not_end"))
         found, left = crc32(piece, found), left - len(piece)
         digest.update(piece)
     if found != crc:
-        raise unusable(name, "crc", "A file of the bundle was changed.")
+        raise unusable(name, "crc", message("error.trust.file_bundle_changed"))
     return Entry(name, at, size, crc, digest.hexdigest())
 
 

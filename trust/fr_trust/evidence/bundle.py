@@ -8,7 +8,7 @@ from hashlib import sha256
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fr_core import __version__
-from fr_core.errors import InvalidField, StoreCorrupt
+from fr_core.errors import InvalidField, StoreCorrupt, message
 from fr_core.storage.audit.checkpoints import public_pem
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.audit.values import Record
@@ -77,9 +77,9 @@ def build_bundle(
     """
     own = [exhibit.examination for exhibit in exhibits]
     if not include_unfinished and not all(map(is_concluded, own)):
-        raise ReviewUnfinished("An examination of the case waits for a finding.")
+        raise ReviewUnfinished(message("error.trust.examination_case_waits_finding"))
     if sum(len(one.probe) + sum(len(listed.photo) for listed in one.candidates) for one in own) > _MAX_PHOTO_BYTES:
-        raise InvalidField("The case has more photos than a bundle holds.", field="case_id")
+        raise InvalidField(message("error.trust.case_more_photos_bundle"), field="case_id")
     files = {PUBLIC_KEY: signer.public_key.encode()}
     for number, exhibit in enumerate(exhibits, 1):
         files.update(_exhibit_files(f"examinations/{number:02d}", exhibit))
@@ -133,7 +133,7 @@ def audit_extract(audit: AuditTable, case: Case, most_bytes: int = MAX_BUNDLE_BY
     for line in export(audit, before, shown):
         size += len(line)
         if size > most_bytes:
-            raise InvalidField("The audit since the case was opened is longer than a bundle holds.", field="case_id")
+            raise InvalidField(message("error.trust.audit_since_case_opened"), field="case_id")
         lines.append(line)
     checkpoint, public_key = audit.checkpoint().to_json(), audit.public_pem()
     return AuditExtract(b"".join(lines), checkpoint, public_key, told[True], told[False], searches)
@@ -152,4 +152,4 @@ def _opening(audit: AuditTable, case: Case) -> int:
             if kept.record.detail.get("case_id") == case.case_id:
                 return kept.record.seq
         after = page.after
-    raise StoreCorrupt("The audit does not say that the case was opened.", check="audit")
+    raise StoreCorrupt(message("error.trust.audit_does_not_say"), check="audit")

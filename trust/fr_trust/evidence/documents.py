@@ -10,6 +10,7 @@ from fr_core.imaging.containers import sniff
 from fr_core.reading import read_json
 from fr_core.scoring.intervals import Interval, Rate
 from fr_core.storage.audit.values import MAX_NUMBER, canonical
+from fr_locales.messages import message
 from fr_trust.casework.codec import (
     finding_of,
     finding_said,
@@ -200,7 +201,7 @@ def parsed(name: str, data: bytes, read: Callable[[dict[str, Any]], R]) -> R:
         return read(said)
     # The text of the error may hold what the document says.
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise unusable(name, "content", "A document of the bundle cannot be read, or is of a later version.") from None
+        raise unusable(name, "content", message("error.trust.document_bundle_cannot_read")) from None
 
 
 def read_search(said: dict[str, Any]) -> SearchDocument:

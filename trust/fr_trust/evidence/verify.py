@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from cryptography.exceptions import InvalidSignature
 
 from fr_core import __version__
-from fr_core.errors import EvidenceUnusable, InvalidField
+from fr_core.errors import EvidenceUnusable, InvalidField, message
 from fr_core.reading import open_regular
 from fr_core.storage.audit.checkpoints import key_id_of, public_pem, read_public_key
 from fr_trust.casework.values import Case, Examination, Purpose
@@ -88,7 +88,7 @@ def verify_bundle(
         entries = {entry.name: entry for entry in scan(file)}
         for name in (MANIFEST, SIGNATURE, PUBLIC_KEY):
             if name not in entries:
-                raise unusable(name, "missing", "A file of the bundle is missing.")
+                raise unusable(name, "missing", message("error.trust.file_bundle_missing"))
         data = read(file, entries[MANIFEST], _MAX_MANIFEST_BYTES)
         key_id = _require_signed(file, entries, data, expected)
         manifest = parsed(MANIFEST, data, _read_manifest)
@@ -169,16 +169,15 @@ def _require_signed(file: BinaryIO, entries: Mapping[str, Entry], manifest: byte
     try:
         key = read_public_key(pem.decode("ascii"))
     except (InvalidField, UnicodeDecodeError):
-        raise unusable(PUBLIC_KEY, "key", "The key of the bundle cannot be read.") from None
+        raise unusable(PUBLIC_KEY, "key", message("error.trust.key_bundle_cannot_read")) from None
     if public_pem(key).encode() != pem:
-        raise unusable(PUBLIC_KEY, "key", "The key of the bundle is not written as keys are.")
+        raise unusable(PUBLIC_KEY, "key", message("error.trust.key_bundle_not_written"))
     if expected is not None and expected.encode() != pem:
-        what = "The bundle is signed by another key than the one that was expected: check that key first."
-        raise unusable(PUBLIC_KEY, "other_key", what)
+        raise unusable(PUBLIC_KEY, "other_key", message("error.trust.bundle_signed_another_key"))
     try:
         key.verify(read(file, entries[SIGNATURE], _SIGNATURE_BYTES), manifest)
     except InvalidSignature:
-        raise unusable(SIGNATURE, "signature", "The signature is not that of the key over the manifest.") from None
+        raise unusable(SIGNATURE, "signature", message("error.trust.signature_not_key_over")) from None
     return key_id_of(key)
 
 
@@ -186,11 +185,11 @@ def _require_files(listed: Mapping[str, _File], entries: Mapping[str, Entry]) ->
     for name in sorted({*listed, *entries} - _UNLISTED):
         entry, told = entries.get(name), listed.get(name)
         if entry is None:
-            raise unusable(name, "missing", "A file that the manifest lists is missing.")
+            raise unusable(name, "missing", message("error.trust.file_manifest_lists_missing"))
         if told is None:
-            raise unusable(name, "extra", "The bundle holds a file that the manifest does not list.")
+            raise unusable(name, "extra", message("error.trust.bundle_holds_file_manifest"))
         if (told.sha256, told.size) != (entry.sha256, entry.size):
-            raise unusable(name, "sha256", "A file of the bundle is not the one that the manifest lists.")
+            raise unusable(name, "sha256", message("error.trust.file_bundle_not_manifest"))
 
 
 def _require_words(listed: Mapping[str, _File]) -> None:
@@ -200,7 +199,7 @@ def _require_words(listed: Mapping[str, _File]) -> None:
         except KeyError:
             right = False
         if not right:
-            raise unusable(MANIFEST, "what", f"The manifest does not call {name} what it is in a bundle.")
+            raise unusable(MANIFEST, "what", message("error.trust.manifest_does_not_call", name=name))
 
 
 @contextmanager
@@ -253,7 +252,7 @@ def verify_page(
 
 
 def _is_another() -> EvidenceUnusable:
-    return unusable(REPORT, "page", "The page says something else than the documents of the bundle.")
+    return unusable(REPORT, "page", message("error.trust.page_says_something_else"))
 
 
 def _exhibits(file: BinaryIO, entries: Mapping[str, Entry]) -> Iterator[Exhibit]:

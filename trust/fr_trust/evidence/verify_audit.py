@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from fr_core.errors import InvalidField
+from fr_core.errors import InvalidField, message
 from fr_core.storage.audit.checkpoints import (
     MAX_CHECKPOINT_BYTES,
     Checkpoint,
@@ -50,7 +50,7 @@ def verify_audit(
     """
     if AUDIT not in entries:
         if expected is not None:
-            raise unusable(AUDIT, "missing", "The bundle has no audit.")
+            raise unusable(AUDIT, "missing", message("error.trust.bundle_no_audit"))
         return None
     key = _key(read(file, entries[AUDIT_KEY], _MAX_KEY_BYTES), expected)
     checkpoint = _checkpoint(read(file, entries[CHECKPOINT], MAX_CHECKPOINT_BYTES))
@@ -60,12 +60,11 @@ def verify_audit(
         # A checkpoint that the chain contradicts may be the one that is wrong; the chain is looked at alone.
         alone = verify_export(_lines(file, entries[AUDIT]), key, may_withhold=True)
         name = AUDIT if isinstance(alone, Broken) else CHECKPOINT
-        raise unusable(name, found.why.value, "The audit of the bundle is not as it was written.")
+        raise unusable(name, found.why.value, message("error.trust.audit_bundle_not_written"))
     if not told.is_complete():
-        what = "The audit tells of other searches of the case than the bundle, or not of its opening."
-        raise unusable(AUDIT, "searches", what)
+        raise unusable(AUDIT, "searches", message("error.trust.audit_tells_other_searches"))
     if not told.agrees():
-        raise unusable(AUDIT, "digests", "The audit does not say of a search or finding what the bundle says.")
+        raise unusable(AUDIT, "digests", message("error.trust.audit_does_not_say_search"))
     return AuditVerified(found.chain_id, found.records, found.seq, key_id_of(key), expected is not None, found.withheld)
 
 
@@ -134,10 +133,9 @@ def _key(pem: bytes, expected: str | None) -> Ed25519PublicKey:
     try:
         key = read_public_key(pem.decode("ascii"))
     except (InvalidField, UnicodeDecodeError):
-        raise unusable(AUDIT_KEY, "key", "The key of the audit cannot be read.") from None
+        raise unusable(AUDIT_KEY, "key", message("error.trust.key_audit_cannot_read")) from None
     if expected is not None and public_pem(key) != expected:
-        what = "The audit is signed by another key than the one that was expected: check that key first."
-        raise unusable(AUDIT_KEY, "other_key", what)
+        raise unusable(AUDIT_KEY, "other_key", message("error.trust.audit_signed_another_key"))
     return key
 
 
@@ -145,4 +143,4 @@ def _checkpoint(data: bytes) -> Checkpoint:
     try:
         return parse_checkpoint(data)
     except InvalidField:
-        raise unusable(CHECKPOINT, "content", "The checkpoint cannot be read.") from None
+        raise unusable(CHECKPOINT, "content", message("error.storage.checkpoint_cannot_read")) from None

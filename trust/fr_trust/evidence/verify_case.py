@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
-from fr_core.errors import InvalidField
+from fr_core.errors import InvalidField, message
 from fr_trust.casework.codec import finding_digest, search_digest
 from fr_trust.casework.rules import (
     examination_conclusion,
@@ -73,7 +73,7 @@ def verify_case(file: BinaryIO, entries: Mapping[str, Entry], case_id: str) -> C
     for folder, search, findings in examinations(file, entries):
         where = f"{folder}/search.json"
         if search.case_id != case_id or search.examination_id in digests:
-            raise unusable(where, "case", "An examination is of another case, or is there twice.")
+            raise unusable(where, "case", message("error.trust.examination_another_case_twice"))
         finished = findings.state != UNFINISHED
         if not finished:
             unfinished.append(search.examination_id)
@@ -99,13 +99,13 @@ def _folders(entries: Mapping[str, Entry]) -> dict[str, set[str]]:
             continue
         found = _IN_FOLDER.fullmatch(name)
         if found is None or found[1] != f"{int(found[1]):02d}":
-            raise unusable(name, "name", "The bundle holds a file that none of its kind does.")
+            raise unusable(name, "name", message("error.trust.bundle_holds_file_none"))
         numbers.setdefault(int(found[1]), (f"examinations/{found[1]}", set()))[1].add(found[2])
     for name in sorted(_TOP if _AUDIT.isdisjoint(entries) else _TOP | _AUDIT):
         if name not in entries:
-            raise unusable(name, "missing", "A file of the bundle is missing.")
+            raise unusable(name, "missing", message("error.trust.file_bundle_missing"))
     if sorted(numbers) != list(range(1, len(numbers) + 1)):
-        raise unusable(MANIFEST, "examinations", "The examinations of the bundle are not all there.")
+        raise unusable(MANIFEST, "examinations", message("error.trust.examinations_bundle_not_all"))
     return dict(numbers[number] for number in sorted(numbers))
 
 
@@ -114,7 +114,7 @@ def _examination(
 ) -> tuple[SearchDocument, FindingsDocument]:
     for name in _DOCUMENTS:
         if name not in names:
-            raise unusable(f"{folder}/{name}", "missing", "A document of an examination is missing.")
+            raise unusable(f"{folder}/{name}", "missing", message("error.trust.document_examination_missing"))
     told: dict[str, Any] = {}
     for name, how in zip(_DOCUMENTS, (read_search, read_derivations, read_findings), strict=True):
         data = read(file, entries[f"{folder}/{name}"], _MAX_DOCUMENT_BYTES)
@@ -123,8 +123,9 @@ def _examination(
     findings: FindingsDocument = told["findings.json"]
     noted = told["derivations.json"].get(NOTED_AT_THE_SEARCH)
     if noted is not None and noted != search.searched.derivations:
-        what = "The derivations say something else of the search than the search does."
-        raise unusable(f"{folder}/derivations.json", "derivations", what)
+        raise unusable(
+            f"{folder}/derivations.json", "derivations", message("error.trust.derivations_say_something_else")
+        )
     _require_photos(entries, folder, names, search)
     _require_conclusion(f"{folder}/findings.json", search, findings)
     return search, findings
@@ -137,26 +138,26 @@ def _require_photos(entries: Mapping[str, Entry], folder: str, names: set[str], 
     # What a document says is repeated in an error only where it is the name of a file.
     fit = all(is_name(f"{folder}/{name}") for name in photos)
     if not fit or len(photos) != 1 + len(search.photos) or not set(search.photos) <= set(candidates):
-        raise unusable(where, "photos", "A search tells photos that it cannot have.")
+        raise unusable(where, "photos", message("error.trust.search_tells_photos_cannot"))
     for name in sorted(photos ^ (names - set(_DOCUMENTS))):
-        raise unusable(f"{folder}/{name}", "photos", "A photo is missing, or is none of the search.")
+        raise unusable(f"{folder}/{name}", "photos", message("error.trust.photo_missing_none_search"))
     if entries[f"{folder}/{search.probe}"].sha256 != search.searched.probe_sha256:
-        raise unusable(f"{folder}/{search.probe}", "probe", "The probe is not the photo that was searched with.")
+        raise unusable(f"{folder}/{search.probe}", "probe", message("error.trust.probe_not_photo_searched"))
     for number, name in sorted(search.photos.items()):
         if entries[f"{folder}/{name}"].sha256 != search.candidates[number - 1].photo_sha256:
-            raise unusable(f"{folder}/{name}", "photo", "The photo of a candidate is not the one that was enrolled.")
+            raise unusable(f"{folder}/{name}", "photo", message("error.trust.photo_candidate_not_enrolled"))
 
 
 def _require_conclusion(where: str, search: SearchDocument, told: FindingsDocument) -> None:
     if told.examination_id != search.examination_id:
-        raise unusable(where, "examination", "Findings are those of another examination.")
+        raise unusable(where, "examination", message("error.trust.findings_another_examination"))
     required = required_findings(search.searched.operational, len(search.candidates))
     if told.state == UNFINISHED:
         right = required > 0 and not told.findings and told.conclusion is None
     else:
         right = told.state == State.CONCLUDED.value and _follows(search, told)
     if told.required_findings != required or not right:
-        raise unusable(where, "conclusion", "What is concluded does not follow from the findings.")
+        raise unusable(where, "conclusion", message("error.trust.what_concluded_does_not"))
 
 
 def _follows(search: SearchDocument, told: FindingsDocument) -> bool:
@@ -177,11 +178,11 @@ def _digest(where: str, search: SearchDocument) -> str:
     try:
         return search_digest(search.examination_id, search.case_id, search.searched, search.candidates, search.salt)
     except (ValueError, TypeError):
-        raise unusable(where, "salt", "A search has no salt.") from None
+        raise unusable(where, "salt", message("error.trust.search_no_salt")) from None
 
 
 def _finding_digests(where: str, told: FindingsDocument) -> tuple[str, ...]:
     try:
         return tuple(finding_digest(told.examination_id, number, one) for number, one in enumerate(told.findings, 1))
     except (ValueError, TypeError):
-        raise unusable(where, "salt", "A finding has no salt.") from None
+        raise unusable(where, "salt", message("error.trust.finding_no_salt")) from None

@@ -47,9 +47,7 @@ def image_data(image: pb.Image, field: str) -> bytes:
 def require_item_id(text: str) -> None:
     """Raise `InvalidField` where the id of a stream's item is too long."""
     if len(text) > MAX_ITEM_ID:
-        raise InvalidField(
-            message("error.rpc.item_id_characters_allowed", length=len(text), most=MAX_ITEM_ID), field="item_id"
-        )
+        raise InvalidField(message("error.rpc.item_id", length=len(text), most=MAX_ITEM_ID), field="item_id")
 
 
 def sent_threshold(request: gallery_pb2.FindDuplicatesRequest | gallery_pb2.ClusterGalleryRequest) -> float | None:
@@ -95,7 +93,7 @@ def embedding_from(sent: pb.Embedding, model: ModelId, size: int) -> Embedding:
     found = len(sent.vector)
     if found != size:  # before a long vector is converted
         raise EmbeddingWrongSize(
-            message("error.rpc.embedding_values_model", found=found, size=size), expected=str(size), found=str(found)
+            message("error.types.embedding_values_model", found=found, size=size), expected=str(size), found=str(found)
         )
     return checked_embedding(np.array(sent.vector, dtype=np.float64), own, size)
 

@@ -31,9 +31,7 @@ def gallery_sizes(request: pb.RunIdentificationRequest) -> tuple[int, ...]:
     sizes = request.gallery_sizes
     if len(sizes) > MAX_GALLERY_SIZES or not all(1 <= size <= LARGEST_GALLERY for size in sizes):
         raise InvalidField(
-            message(
-                "error.rpc.gallery_sizes_holds_numbers_most", most=MAX_GALLERY_SIZES, largest_gallery=LARGEST_GALLERY
-            ),
+            message("error.rpc.gallery_sizes", most=MAX_GALLERY_SIZES, largest_gallery=LARGEST_GALLERY),
             field="gallery_sizes",
         )
     return tuple(sorted(set(sizes)))

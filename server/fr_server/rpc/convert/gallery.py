@@ -99,7 +99,7 @@ def expiry(request: pb.CreateGalleryRequest | pb.UpdateGalleryRequest) -> dateti
     try:
         return request.expire_time.ToDatetime(UTC)
     except ValueError as error:
-        raise InvalidField(message("error.rpc.expire_time_no_time_years"), field="expire_time") from error
+        raise InvalidField(message("error.rpc.expire_time"), field="expire_time") from error
 
 
 def retention(request: pb.CreateGalleryRequest | pb.UpdateGalleryRequest) -> timedelta | None:

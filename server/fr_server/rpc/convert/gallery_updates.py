@@ -41,13 +41,7 @@ def enrolments(request: pb.EnrolEmbeddingsRequest, info: GalleryInfo) -> list[En
     packed = request.vectors
     if len(packed) != 4 * count * size:
         raise EmbeddingWrongSize(
-            message(
-                "error.rpc.vectors_bytes_embeddings_values",
-                length=len(packed),
-                number=count,
-                size=size,
-                needed=4 * count * size,
-            ),
+            message("error.rpc.vectors_size", length=len(packed), number=count, size=size, needed=4 * count * size),
             expected=str(4 * count * size),
             found=str(len(packed)),
         )

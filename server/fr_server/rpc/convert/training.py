@@ -76,11 +76,9 @@ def sent_learn_from(ids: Iterable[str]) -> tuple[str, ...]:
 def sent_excluded(hashes: Sequence[str]) -> frozenset[str]:
     """Return the hashes of photos to leave out; raises `InvalidField` for too many, and for anything else."""
     if len(hashes) > MAX_EXCLUDED:
-        raise InvalidField(
-            message("error.rpc.exclude_photos_names_photos_most", most=MAX_EXCLUDED), field="exclude_photos"
-        )
+        raise InvalidField(message("error.rpc.too_many_photos", most=MAX_EXCLUDED), field="exclude_photos")
     if not all(map(_SHA256.fullmatch, hashes)):
-        raise InvalidField(message("error.rpc.exclude_photos_64_digits_0"), field="exclude_photos")
+        raise InvalidField(message("error.rpc.no_hashes"), field="exclude_photos")
     return frozenset(hashes)
 
 
@@ -97,16 +95,14 @@ def sent_retention_ms(request: pb.CreateCohortRequest, plan: CoursePlan) -> int:
         return plan.retention_days * 24 * 3600 * 1000
     length = request.retention
     if not 1 <= length.seconds <= MAX_RETENTION.total_seconds():
-        raise InvalidField(
-            message("error.rpc.retention_duration_second_days", days=MAX_RETENTION.days), field="retention"
-        )
+        raise InvalidField(message("error.rpc.retention_range", days=MAX_RETENTION.days), field="retention")
     return length.seconds * 1000
 
 
 def sent_sha256(text: str) -> str:
     """Return the hash of a photo; raises `InvalidField` for anything else."""
     if not _SHA256.fullmatch(text):
-        raise InvalidField(message("error.rpc.image_sha256_64_digits_0"), field="image_sha256")
+        raise InvalidField(message("error.rpc.no_image_sha256"), field="image_sha256")
     return text
 
 

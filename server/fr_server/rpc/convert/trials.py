@@ -127,7 +127,7 @@ def _list_decision(decision: pb.CandidateDecision) -> ListDecision:
         return ListDecision(ListChoice.NONE, None, ratings)
     if which == "inconclusive" and decision.inconclusive:
         return ListDecision(ListChoice.INCONCLUSIVE, None, ratings)
-    raise MissingField(message("error.rpc.candidates_holds_no_decision"), field="candidates.decision")
+    raise MissingField(message("error.rpc.no_decision"), field="candidates.decision")
 
 
 def _triage(decision: pb.QualityDecision) -> Triage:

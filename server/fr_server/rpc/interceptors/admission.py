@@ -34,9 +34,9 @@ class Admission(grpc.aio.ServerInterceptor):
 
     def __init__(self, max_in_flight: int, call_s: float = math.inf, streams_per_caller: float = math.inf) -> None:
         self._call_s = call_s
-        self._calls = Places(max_in_flight, "calls in work")
+        self._calls = Places(max_in_flight, message("error.sharing.calls"))
         most = most_streams(max_in_flight)
-        self._streams = Places(most, "streams open", int(min(streams_per_caller, share_of(most))))
+        self._streams = Places(most, message("error.sharing.streams"), int(min(streams_per_caller, share_of(most))))
         self._refuse_all: Failure | None = None
         self.idle = asyncio.Event()
         self.idle.set()

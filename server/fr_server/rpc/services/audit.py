@@ -125,7 +125,7 @@ def _milliseconds(sent: timestamp_pb2.Timestamp, field: str) -> int:
     try:
         return int(sent.ToMilliseconds())
     except ValueError as error:
-        raise InvalidField(message("error.rpc.no_time_years_1", field=field), field=field) from error
+        raise InvalidField(message("error.rpc.no_time", field=field), field=field) from error
 
 
 def _record_message(kept: Kept) -> pb.AuditRecord:

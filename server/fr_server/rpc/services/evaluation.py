@@ -57,7 +57,7 @@ class EvaluationService(evaluation_pb2_grpc.EvaluationServiceServicer):
         self._workers = workers
         self._reports = reports
         self._work = work
-        self._runs = Places(1, "evaluations in work", kept_s=KEPT_S)
+        self._runs = Places(1, message("error.sharing.evaluations"), kept_s=KEPT_S)
 
     async def ListDatasets(self, request: pb.ListDatasetsRequest, context: Context) -> pb.ListDatasetsResponse:
         def found() -> list[pb.Dataset]:

@@ -36,7 +36,7 @@ class CohortCalls(training_pb2_grpc.TrainingServiceServicer):
 
     def __init__(self, resources: TrainingResources) -> None:
         self._resources = resources
-        self._watches = Places(_MOST_WATCHING, "watches of cohorts open")
+        self._watches = Places(_MOST_WATCHING, message("error.sharing.watches"))
 
     async def CreateCohort(self, request: pb.CreateCohortRequest, context: Context) -> pb.CreateCohortResponse:
         count = sent_trainees(request.trainees)

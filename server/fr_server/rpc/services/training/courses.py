@@ -66,7 +66,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
 
     def __init__(self, resources: TrainingResources) -> None:
         self._resources = resources
-        self._builds = Places(1, "courses in work", kept_s=KEPT_S)
+        self._builds = Places(1, message("error.sharing.courses"), kept_s=KEPT_S)
 
     async def ListPlans(self, request: pb.ListPlansRequest, context: Context) -> pb.ListPlansResponse:
         plans = await self._resources.work.storage(lambda: [plan_message(name) for name in plan_names()])
