@@ -307,9 +307,7 @@ def pack_calibration(model: ModelId) -> Calibration | None:
     try:
         calibration = from_json(text)
     except ValueError as error:
-        raise PackInvalid(
-            message("error.engine.calibration_pack_cannot_used", pack=model.pack, error=str(error))
-        ) from error
+        raise PackInvalid(message("error.engine.calibration_unfit", pack=model.pack, error=str(error))) from error
     if calibration.provenance.model_id != str(model):
         raise PackInvalid(message("error.engine.calibration_pack_not_remove", pack=model.pack, model=str(model)))
     return calibration

@@ -195,7 +195,7 @@ def checked_embedding(vector: npt.ArrayLike, model: ModelId, size: int) -> Embed
     if wide.shape != (size,):
         found = "x".join(str(n) for n in wide.shape)
         raise EmbeddingWrongSize(
-            message("error.types.embedding_values_model", found=found, size=size), expected=str(size), found=found
+            message("error.types.embedding_size", found=found, size=size), expected=str(size), found=found
         )
     if not np.isfinite(wide).all():
         raise EmbeddingNotFinite(message("error.gallery.embedding_holds_value_not"))

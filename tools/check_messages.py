@@ -21,7 +21,7 @@ from fr_server.errors import all_errors
 ROOT = Path(__file__).parents[1]
 SOURCES = ("fr_core", "server", "client", "datasets", "evaluation", "training", "trust", "benchmarks", "locales")
 CATALOGUES = ROOT / "locales" / "fr_locales"
-REFUSING = ("fr_core", "server", "training", "trust")
+REFUSING = ("datasets", "evaluation", "fr_core", "server", "training", "trust")
 """Where every error is raised with a message, never with a text."""
 ENGLISH = "en"
 BY_RENDERER = {"list.separator"}

@@ -8,6 +8,7 @@ from fr_datasets.errors import DatasetMalformed
 from fr_datasets.manifests import load_manifest
 from fr_datasets.tables import choose_folder, listed_photo, read_filled_lines
 from fr_datasets.values import PairSet, VerificationPair, fold_of
+from fr_locales.messages import message
 
 FOLDERS = ("images", "AgeDB", "agedb30_align_112")
 
@@ -23,7 +24,7 @@ def pairs(root: Path) -> PairSet:
     for number, text in enumerate(lines, 1):
         fields = text.split()
         if len(fields) != 3 or fields[2] not in ("0", "1"):
-            raise DatasetMalformed(path, number, "expected `FILE FILE LABEL`, label 0 or 1")
+            raise DatasetMalformed(path, number, message("error.dataset.expected_file_file_label"))
         a, b = (listed_photo(images, name, path, number) for name in fields[:2])
         found.append(VerificationPair(a, b, fields[2] == "1", fold_of(number - 1, len(lines))))
     return PairSet("agedb30", load_manifest("agedb30").terms, tuple(found))

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from fr_datasets.errors import ArchiveRefused
+from fr_locales.messages import message
 
 # IJB-C, the largest set known here, has half a million photos and some 20 GB.
 MAX_BYTES = 64 << 30
@@ -56,16 +57,17 @@ def unpack(archive: Path, folder: Path, top: str, *, max_bytes: int = MAX_BYTES)
         try:
             _unpack_into(archive, Path(scratch), top, max_bytes)
         except _DAMAGE as error:
-            raise ArchiveRefused(f"The archive {archive.name} is damaged: {str(error)[:_MOST_WORDS]}.") from error
+            raise ArchiveRefused(
+                message("error.dataset.archive_damaged", archive=archive.name, error=str(error)[:_MOST_WORDS])
+            ) from error
         except (FileExistsError, NotADirectoryError) as error:
-            raise ArchiveRefused(f"The archive {archive.name} holds a name twice, or one below a file.") from error
+            raise ArchiveRefused(message("error.dataset.archive_holds_name_twice", archive=archive.name)) from error
         except OSError as error:
             if error.errno not in _IMPOSSIBLE:
                 raise
-            what = f"The archive {archive.name} is damaged: a file in it has an impossible position or name."
-            raise ArchiveRefused(what) from error
+            raise ArchiveRefused(message("error.dataset.archive_impossible", archive=archive.name)) from error
         if not (Path(scratch) / top).is_dir():
-            raise ArchiveRefused(f"The archive {archive.name} holds no folder {top}.")
+            raise ArchiveRefused(message("error.dataset.archive_holds_no_folder", archive=archive.name, top=top))
         (Path(scratch) / top).rename(folder / top)
 
 
@@ -73,14 +75,14 @@ def _unpack_into(archive: Path, scratch: Path, top: str, max_bytes: int) -> None
     left = max_bytes
     for count, member in enumerate(_members(archive), 1):
         if count > MAX_MEMBERS:
-            raise ArchiveRefused(f"The archive {archive.name} holds more than {MAX_MEMBERS} files.")
+            raise ArchiveRefused(message("error.dataset.archive_too_many", archive=archive.name, most=MAX_MEMBERS))
         place = PurePosixPath(member.name)
         if member.folder and not place.parts:  # "./"
             continue
         if not member.plain:
-            raise ArchiveRefused(f"The archive {archive.name} holds something that is neither a file nor a folder.")
+            raise ArchiveRefused(message("error.dataset.archive_holds_something_neither", archive=archive.name))
         if place.is_absolute() or ".." in place.parts or place.parts[:1] != (top,):
-            raise ArchiveRefused(f"The archive {archive.name} holds a name that leads out of its folder {top}.")
+            raise ArchiveRefused(message("error.dataset.archive_holds_name_leads", archive=archive.name, top=top))
         target = scratch / place
         if member.folder:
             target.mkdir(parents=True, exist_ok=True)
@@ -89,7 +91,7 @@ def _unpack_into(archive: Path, scratch: Path, top: str, max_bytes: int) -> None
         with target.open("xb") as file:
             left -= _copy(member.file, file, left)
         if left < 0:
-            raise ArchiveRefused(f"The archive {archive.name} is larger than {max_bytes} bytes when unpacked.")
+            raise ArchiveRefused(message("error.dataset.archive_too_large", archive=archive.name, most=max_bytes))
 
 
 def _copy(source: IO[bytes] | None, target: IO[bytes], limit: int) -> int:

@@ -25,6 +25,7 @@ from fr_datasets.errors import DatasetIncomplete, of_dataset, require_folder
 from fr_datasets.fetch import PARTS, require_checksum
 from fr_datasets.manifests import Manifest
 from fr_datasets.values import Counts
+from fr_locales.messages import message
 
 # Each reads every list of the set in a folder, makes sure of each photo that these name, and counts.
 READERS: Mapping[str, Callable[[Path], Counts]] = {
@@ -65,8 +66,7 @@ def check(manifest: Manifest, root: Path, *, partial: bool = False) -> Counts:
 def _checked(manifest: Manifest, root: Path, partial: bool) -> Counts:
     require_folder(root)
     if not partial and (root / PARTS).is_dir():
-        what = f"A fetch into {root} was cut off: `fr dataset fetch {manifest.name} --root {root}` goes on with it."
-        raise DatasetIncomplete(what)
+        raise DatasetIncomplete(message("error.dataset.fetch_into_cut_off", root=root, manifest=manifest.name))
     counts = READERS[manifest.name](root)
     if not partial:
         for file in manifest.files:
@@ -78,5 +78,5 @@ def _checked(manifest: Manifest, root: Path, partial: bool) -> Counts:
             if counts.get(name, 0) != expected
         ]
         if wrong:
-            raise DatasetIncomplete(f"{root} holds {', '.join(wrong)}.")
+            raise DatasetIncomplete(message("error.dataset.holds", root=root, wrong=", ".join(wrong)))
     return counts

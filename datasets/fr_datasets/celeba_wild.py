@@ -8,6 +8,7 @@ from fr_datasets.errors import DatasetMalformed
 from fr_datasets.manifests import load_manifest
 from fr_datasets.tables import listed_photo, quoted, read_table
 from fr_datasets.values import PairSet, VerificationPair
+from fr_locales.messages import message
 
 COLUMNS = ("same", "identity_a", "file_a", "identity_b", "file_b")
 
@@ -20,10 +21,10 @@ def pairs(root: Path) -> PairSet:
     found = []
     for line, row in read_table(path, COLUMNS):
         if row["same"] not in ("0", "1"):
-            raise DatasetMalformed(path, line, f"`same` must be 0 or 1, and is {quoted(row['same'])}")
+            raise DatasetMalformed(path, line, message("error.dataset.same_must", quoted=quoted(row["same"])))
         mated = row["same"] == "1"
         if mated != (row["identity_a"] == row["identity_b"]):
-            raise DatasetMalformed(path, line, "`same` contradicts the identities")
+            raise DatasetMalformed(path, line, message("error.dataset.same_contradicts_identities"))
         names = (f"{row[f'identity_{which}']}/{row[f'file_{which}']}" for which in "ab")
         a, b = (listed_photo(root / "images", name, path, line) for name in names)
         found.append(VerificationPair(a, b, mated, people=(row["identity_a"], row["identity_b"])))

@@ -10,6 +10,7 @@ from fr_datasets.errors import DatasetMalformed, DatasetMissing, require_folder,
 from fr_datasets.manifests import load_manifest
 from fr_datasets.tables import listed_photo, read_filled_lines, whole_number
 from fr_datasets.values import Counts, PairSet, VerificationPair
+from fr_locales.messages import message
 
 Protocol = Literal["FP", "FF"]
 
@@ -45,10 +46,10 @@ def _photos(path: Path) -> dict[int, Path]:
     for line, text in enumerate(read_filled_lines(path), 1):
         fields = text.split(maxsplit=1)
         if len(fields) != 2:
-            raise DatasetMalformed(path, line, "expected `number path`")
+            raise DatasetMalformed(path, line, message("error.dataset.expected_number_path"))
         number = whole_number(path, line, fields[0])
         if number in photos:
-            raise DatasetMalformed(path, line, f"number {number} is given twice")
+            raise DatasetMalformed(path, line, message("error.dataset.number_given_twice", number=number))
         photos[number] = listed_photo(path.parent.parent, f"{path.parent.name}/{fields[1].strip()}", path, line)
     return photos
 
@@ -56,7 +57,7 @@ def _photos(path: Path) -> dict[int, Path]:
 def _folds(folder: Path) -> list[Path]:
     folds = sorted(fold for fold in require_folder(folder).iterdir() if fold.name.isdigit() and fold.is_dir())
     if not folds:
-        raise DatasetMissing(f"The folder {folder} holds no fold, such as 01.")
+        raise DatasetMissing(message("error.dataset.folder_holds_no_fold", folder=folder))
     return [require_inside(fold, folder) for fold in folds]
 
 
@@ -64,8 +65,9 @@ def _pairs(path: Path, first: dict[int, Path], second: dict[int, Path]) -> Itera
     for line, text in enumerate(read_filled_lines(path), 1):
         fields = text.split(",")
         if len(fields) != 2:
-            raise DatasetMalformed(path, line, "expected `number,number`")
+            raise DatasetMalformed(path, line, message("error.dataset.expected_number_number"))
         a, b = (whole_number(path, line, field) for field in fields)
         if a not in first or b not in second:
-            raise DatasetMalformed(path, line, f"no list of photos has number {a if a not in first else b}")
+            number = a if a not in first else b
+            raise DatasetMalformed(path, line, message("error.dataset.no_list_photos_number", number=number))
         yield first[a], second[b]

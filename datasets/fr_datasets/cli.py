@@ -14,6 +14,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from fr_datasets.exit_status import errors_to_status, printable
+from fr_locales.messages import message
 
 if TYPE_CHECKING:
     from fr_datasets.links import Link
@@ -149,7 +150,7 @@ def _require_acceptance(manifest: Manifest, accepted: bool) -> None:
         return
     if not sys.stdin.isatty() or not typer.confirm("Do you accept these terms?", err=True):
         with of_dataset(manifest.name):
-            raise TermsNotAccepted(f"The terms of {manifest.name} were not accepted, and nothing was fetched.")
+            raise TermsNotAccepted(message("error.dataset.terms_not_accepted_nothing", manifest=manifest.name))
 
 
 def _describe(manifest: Manifest, link: Link | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from fr_datasets.errors import DatasetMalformed
 from fr_datasets.manifests import load_manifest
 from fr_datasets.tables import MAX_DIGITS, choose_folder, listed_photo, quoted, read_filled_lines
 from fr_datasets.values import PairSet, VerificationPair, fold_of
+from fr_locales.messages import message
 
 FOLDERS = ("aligned images", "images")
 
@@ -39,15 +40,15 @@ def read_two_line_pairs(path: Path, images: Path) -> tuple[VerificationPair, ...
     """
     lines = read_filled_lines(path)
     if len(lines) % 2:
-        raise DatasetMalformed(path, len(lines), "the last pair has only one line")
+        raise DatasetMalformed(path, len(lines), message("error.dataset.last_pair_only_line"))
     read = [_photo(path, number, text, images) for number, text in enumerate(lines, 1)]
     pairs = []
     for index in range(0, len(read), 2):
         (a, label), (b, other) = read[index : index + 2]
         if label != other:
-            raise DatasetMalformed(path, index + 2, f"the pair's labels differ: {label} and {other}")
+            raise DatasetMalformed(path, index + 2, message("error.dataset.labels_differ", label=label, other=other))
         if a == b:
-            raise DatasetMalformed(path, index + 2, "the pair names one photo twice")
+            raise DatasetMalformed(path, index + 2, message("error.dataset.pair_names_photo_twice"))
         pairs.append(VerificationPair(a, b, label > 0, label or None))
     return deal_folds(pairs)
 
@@ -73,8 +74,8 @@ def deal_folds(pairs: list[VerificationPair]) -> tuple[VerificationPair, ...]:
 def _photo(path: Path, line: int, text: str, images: Path) -> tuple[Path, int]:
     fields = text.rsplit(maxsplit=1)
     if len(fields) != 2:
-        raise DatasetMalformed(path, line, "expected `FILE LABEL`")
+        raise DatasetMalformed(path, line, message("error.dataset.expected_file_label"))
     name, label = fields
     if not (label.isascii() and label.isdigit() and len(label) <= MAX_DIGITS):
-        raise DatasetMalformed(path, line, f"the label must be a number from 0, and is {quoted(label)}")
+        raise DatasetMalformed(path, line, message("error.dataset.label_must_number", quoted=quoted(label)))
     return listed_photo(images, name, path, line), int(label)

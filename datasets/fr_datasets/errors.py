@@ -97,8 +97,8 @@ class DatasetMalformed(DatasetError):
     code = "DATASET_MALFORMED"
     remedy = message("remedy.dataset.malformed")
 
-    def __init__(self, path: Path, line: int, what: str) -> None:
-        super().__init__(f"{path}, line {line}: {what}.", line=str(line))
+    def __init__(self, path: Path, line: int, what: Message | str) -> None:
+        super().__init__(message("error.dataset.malformed", path=path, line=line, what=what), line=str(line))
         self.path = path
         self.line = line
 
@@ -163,7 +163,7 @@ def require_inside(path: Path, folder: Path) -> Path:
     The folder itself may be a link, because the person who registers the data set makes it.
     """
     if not os.path.realpath(path).startswith(f"{os.path.realpath(folder).rstrip(os.sep)}{os.sep}"):
-        raise LeadsOut(f"{path} leads out of the folder {folder}.")
+        raise LeadsOut(message("error.dataset.leads_out_folder", path=path, folder=folder))
     return path
 
 
@@ -179,11 +179,13 @@ def require_file(path: Path, named_by: str, folder: Path) -> Path:
     try:
         there = path.is_file()
     except OSError as error:
-        raise DatasetUnreadable(f"The file named by {named_by} cannot be looked up: {error.strerror}.") from error
+        raise DatasetUnreadable(
+            message("error.dataset.file_unseen", named_by=named_by, reason=str(error.strerror))
+        ) from error
     if not there:
-        raise DatasetMissing(f"The file {path}, named by {named_by}, is not there.")
+        raise DatasetMissing(message("error.dataset.file_named_not", path=path, named_by=named_by))
     if not os.access(path, os.R_OK):
-        raise DatasetUnreadable(f"The file {path}, named by {named_by}, may not be read.")
+        raise DatasetUnreadable(message("error.dataset.file_named_may_not", path=path, named_by=named_by))
     return path
 
 
@@ -192,7 +194,7 @@ def require_text(path: Path) -> Path:
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        raise NameNotText(f"The name {str(path)!a} is not UTF-8.") from error
+        raise NameNotText(message("error.dataset.name_not_utf", path=str(path))) from error
     return path
 
 
@@ -205,9 +207,7 @@ def read_photo(path: Path, most: int) -> bytes:
     try:
         return read_at_most(path, most)
     except OSError as error:
-        raise DatasetUnreadable(
-            f"The photo {path} was there, and cannot be read any more: {error.strerror}."
-        ) from error
+        raise DatasetUnreadable(message("error.dataset.photo_gone", path=path, reason=str(error.strerror))) from error
 
 
 def require_folder(path: Path) -> Path:
@@ -216,9 +216,13 @@ def require_folder(path: Path) -> Path:
     try:
         there, is_folder = path.exists(), path.is_dir()
     except OSError as error:
-        raise DatasetUnreadable(f"The folder {path} cannot be looked up: {error.strerror}.") from error
+        raise DatasetUnreadable(
+            message("error.dataset.folder_unseen", path=path, reason=str(error.strerror))
+        ) from error
     if not is_folder:
-        raise DatasetMissing(f"{path} is not a folder." if there else f"The folder {path} is not there.")
+        if there:
+            raise DatasetMissing(message("error.dataset.no_folder", path=path))
+        raise DatasetMissing(message("error.dataset.folder_not", path=path))
     if not os.access(path, os.R_OK | os.X_OK):
-        raise DatasetUnreadable(f"The folder {path} may not be read.")
+        raise DatasetUnreadable(message("error.dataset.folder_may_not_read", path=path))
     return path

@@ -10,6 +10,7 @@ from fr_core.download import DownloadFailed, Progress, WrongChecksum
 from fr_datasets.archives import unpack
 from fr_datasets.errors import CannotWrite, ChecksumMismatch, FetchFailed, NoSource
 from fr_datasets.manifests import Manifest, RemoteFile
+from fr_locales.messages import message
 
 PARTS = ".parts"
 MAX_BYTES = 64 << 30
@@ -39,9 +40,9 @@ def fetch(manifest: Manifest, root: Path, progress: Progress) -> None:
     except CannotWrite:
         raise
     except FetchFailed as error:
-        raise FetchFailed(f"{error.what} {by_hand(manifest)}") from error
+        raise FetchFailed(message("error.dataset.by_hand", what=error.finding, by_hand=by_hand(manifest))) from error
     except OSError as error:
-        raise CannotWrite(f"A file of {root} cannot be written: {error.strerror}.") from error
+        raise CannotWrite(message("error.dataset.unwritable", root=root, reason=str(error.strerror))) from error
 
 
 def download(file: RemoteFile, folder: Path, progress: Progress) -> Path:
@@ -63,14 +64,16 @@ def download(file: RemoteFile, folder: Path, progress: Progress) -> Path:
                 source, target, progress, checksum=file.checksum, most_bytes=MAX_BYTES, schemes=("http", "https")
             )
         except WrongChecksum as error:
-            mismatch = ChecksumMismatch(f"{file.path} of {source}: {error}.")
+            mismatch = ChecksumMismatch(
+                message("error.dataset.checksum_of_source", path=file.path, source=source, error=str(error))
+            )
         except DownloadFailed as error:
             failures.append(f"[{source}: {error}]")
         except OSError as error:
-            raise CannotWrite(f"{target}.part cannot be written: {error.strerror}.") from error
+            raise CannotWrite(message("error.dataset.part", target=target, reason=str(error.strerror))) from error
         else:
             return target
-    raise mismatch or FetchFailed(f"{file.path} could not be fetched. {' '.join(failures)}")
+    raise mismatch or FetchFailed(message("error.dataset.not_fetched", path=file.path, failures=" ".join(failures)))
 
 
 def require_checksum(path: Path, checksum: str) -> None:
@@ -78,13 +81,13 @@ def require_checksum(path: Path, checksum: str) -> None:
     try:
         web.require_checksum(path, checksum)
     except WrongChecksum as error:
-        raise ChecksumMismatch(f"{path}: {error}.") from error
+        raise ChecksumMismatch(message("error.dataset.checksum", path=path, error=str(error))) from error
 
 
 def require_source(manifest: Manifest) -> None:
     """Raise `NoSource`, saying how to place the set by hand, where no file of it can be fetched."""
     if not manifest.files:
-        raise NoSource(f"{manifest.name} cannot be fetched. {by_hand(manifest)}")
+        raise NoSource(message("error.dataset.cannot_fetched", manifest=manifest.name, by_hand=by_hand(manifest)))
 
 
 def by_hand(manifest: Manifest) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from fr_datasets.errors import DatasetError, DatasetMissing, require_folder, require_inside, require_text
 from fr_datasets.manifests import load_manifest
 from fr_datasets.values import CountedPhoto, CountedSet
+from fr_locales.messages import message
 
 NAME = re.compile(r"compreface_\d+_(\d+)\.jpg")
 
@@ -21,8 +22,8 @@ def photos(root: Path) -> CountedSet:
         require_inside(path, root)
         match = NAME.fullmatch(path.name)
         if match is None:
-            raise DatasetError(f"The name of {path} must be compreface_NUMBER_FACES.jpg.")
+            raise DatasetError(message("error.dataset.name_must_compreface_number_faces_jpg", path=path))
         found.append(CountedPhoto(path, (int(match[1]),)))
     if not found:
-        raise DatasetMissing(f"The folder {root} holds no photo compreface_NUMBER_FACES.jpg.")
+        raise DatasetMissing(message("error.dataset.folder_holds_no_photo", root=root))
     return CountedSet("groups", load_manifest("groups").terms, tuple(found))

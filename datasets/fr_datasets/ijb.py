@@ -17,6 +17,7 @@ from fr_datasets.errors import DatasetMalformed, DatasetMissing, DatasetUnreadab
 from fr_datasets.manifests import load_manifest
 from fr_datasets.tables import open_list, read_filled_lines, read_lines
 from fr_datasets.values import TemplateSet
+from fr_locales.messages import message
 
 _ROW = re.compile(r"at row (\d+)")
 
@@ -55,7 +56,7 @@ def _named_rows(path: Path, width: int, dtype: type[Any]) -> tuple[tuple[str, ..
     """The names of the first column, and the numbers of the `width` columns after it."""
     names = tuple(line.split(maxsplit=1)[0] if line.strip() else "" for line in read_filled_lines(path))
     if "" in names:
-        raise DatasetMalformed(path, names.index("") + 1, "the line is empty")
+        raise DatasetMalformed(path, names.index("") + 1, message("error.dataset.line_empty"))
     return names, _number_rows(path, np.arange(1, width + 1), dtype)
 
 
@@ -75,11 +76,13 @@ def _number_rows(path: Path, columns: npt.NDArray[np.int64], dtype: type[Any]) -
         # NumPy counts rows from 0 where a number is at fault, from 1 where a column is.
         line = int(row[1]) + ("could not convert" in str(error)) if row else 1
         raise DatasetMalformed(
-            path, line, f"expected numbers in columns {columns[0] + 1} to {columns[-1] + 1}"
+            path,
+            line,
+            message("error.dataset.numbers", first=columns[0] + 1, last=columns[-1] + 1),
         ) from error
     wrong = ~np.isfinite(rows).all(axis=1)
     if wrong.any():
-        raise DatasetMalformed(path, int(wrong.argmax()) + 1, "a number is not finite")
+        raise DatasetMalformed(path, int(wrong.argmax()) + 1, message("error.dataset.number_not_finite"))
     return rows
 
 
@@ -88,15 +91,17 @@ def _require_filled(path: Path) -> None:
         try:
             filled = any(line.strip() for line in file)
         except OSError as error:
-            raise DatasetUnreadable(f"The list {path} cannot be read: {error.strerror}.") from error
+            raise DatasetUnreadable(
+                message("error.dataset.unreadable", path=path, reason=str(error.strerror))
+            ) from error
     if not filled:
-        raise DatasetMalformed(path, 1, "the list is empty")
+        raise DatasetMalformed(path, 1, message("error.dataset.list_empty"))
 
 
 def _require_same(photos: tuple[str, ...], other: tuple[str, ...], path: Path) -> None:
     if photos != other:
         line = next((n for n, (a, b) in enumerate(zip(photos, other, strict=False), 1) if a != b), len(other))
-        raise DatasetMalformed(path, line, "the photo is not that of the same line of the list of templates")
+        raise DatasetMalformed(path, line, message("error.dataset.photo_not_same_line"))
 
 
 def _require_photos(photos: tuple[str, ...], folder: Path, path: Path) -> None:
@@ -106,13 +111,15 @@ def _require_photos(photos: tuple[str, ...], folder: Path, path: Path) -> None:
         if there.get(photo):
             require_inside(folder / photo, folder)
         if photo not in there:
-            raise DatasetMissing(f"The file {folder / photo}, named by line {line} of {path.name}, is not there.")
+            raise DatasetMissing(
+                message("error.dataset.line_names_none", folder=folder / photo, line=line, path=path.name)
+            )
 
 
 def _require_pairs(rows: npt.NDArray[np.int64], known: npt.NDArray[np.int64], path: Path) -> None:
     wrong = ~np.isin(rows[:, 2], (0, 1))
     if wrong.any():
-        raise DatasetMalformed(path, int(wrong.argmax()) + 1, "the label must be 0 or 1")
+        raise DatasetMalformed(path, int(wrong.argmax()) + 1, message("error.dataset.label_must"))
     unknown = ~np.isin(rows[:, :2], known).all(axis=1)
     if unknown.any():
-        raise DatasetMalformed(path, int(unknown.argmax()) + 1, "the pair names a template that has no photo")
+        raise DatasetMalformed(path, int(unknown.argmax()) + 1, message("error.dataset.pair_names_template_no"))

@@ -10,6 +10,7 @@ from fr_core.id_forms import composed
 from fr_datasets.errors import DatasetError, DatasetMalformed
 from fr_datasets.tables import quoted, read_header, read_table
 from fr_datasets.values import PairSet
+from fr_locales.messages import message
 
 
 def read_labels(path: Path, key: str) -> dict[str, dict[str, str]]:
@@ -19,8 +20,9 @@ def read_labels(path: Path, key: str) -> dict[str, dict[str, str]]:
     """
     columns = read_header(path)
     if columns[:1] != [key]:
-        what = f"the columns must be {key}, then at least one label, and are {quoted(','.join(columns))}"
-        raise DatasetMalformed(path, 1, what)
+        raise DatasetMalformed(
+            path, 1, message("error.dataset.columns_of_labels", key=key, quoted=quoted(",".join(columns)))
+        )
     return {identity: labels for _, identity, labels in _rows(path)}
 
 
@@ -36,7 +38,7 @@ def with_labels(pairs: PairSet, path: Path) -> PairSet:
     """
     named = [pair.people for pair in pairs.pairs]
     if None in named:
-        raise DatasetError(f"The list of {pairs.name} names no people, so that labels of people cannot be used.")
+        raise DatasetError(message("error.dataset.list_names_no_people", pairs=pairs.name))
     people = {composed(name): name for both in named if both is not None for name in both}
     return replace(pairs, labels=_labels_of(path, people))
 
@@ -45,7 +47,7 @@ def _labels_of(path: Path, people: Mapping[str, str]) -> dict[str, dict[str, str
     found = {}
     for line, identity, labels in _rows(path):
         if identity not in people:
-            raise DatasetMalformed(path, line, "the list of pairs names no such person")
+            raise DatasetMalformed(path, line, message("error.dataset.list_pairs_names_no"))
         found[people[identity]] = labels
     return found
 
@@ -54,14 +56,13 @@ def _rows(path: Path) -> Iterator[tuple[int, str, dict[str, str]]]:
     """Line number, identity and labels of each row."""
     columns = read_header(path)
     if len(columns) < 2:
-        what = f"the columns must be the person, then at least one label, and are {quoted(','.join(columns))}"
-        raise DatasetMalformed(path, 1, what)
+        raise DatasetMalformed(path, 1, message("error.dataset.columns_of_person", quoted=quoted(",".join(columns))))
     if len(set(columns)) != len(columns):
-        raise DatasetMalformed(path, 1, "a column is listed twice")
+        raise DatasetMalformed(path, 1, message("error.dataset.column_listed_twice"))
     seen: set[str] = set()
     for line, row in read_table(path, columns):
         identity = composed(row.pop(columns[0]))
         if identity in seen:
-            raise DatasetMalformed(path, line, "the person is listed twice")
+            raise DatasetMalformed(path, line, message("error.dataset.person_listed_twice"))
         seen.add(identity)
         yield line, identity, row

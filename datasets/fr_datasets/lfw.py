@@ -14,6 +14,7 @@ from fr_datasets.lfw_lists import read_dev_pairs, read_dev_people, read_pairs, r
 from fr_datasets.manifests import load_manifest
 from fr_datasets.tables import choose_folder, suggest_folder
 from fr_datasets.values import Counts, PairSet, PeopleSet
+from fr_locales.messages import message
 
 Part = Literal["train", "test"]
 
@@ -65,6 +66,6 @@ def contents(root: Path) -> Counts:
         if (root / f"people{name}").is_file():
             counts[f"view1_{part}_people"] = len(view1_people(root, part).people)
     if not counts:
-        what = f"The folder {root} holds none of LFW's lists, such as pairs.txt and people.txt."
-        raise DatasetMissing(what + suggest_folder(root, "pairs.txt"))
+        hint = suggest_folder(root, "pairs.txt")
+        raise DatasetMissing(message("error.dataset.folder_holds_none_lfw", root=root, hint=hint))
     return counts

@@ -11,6 +11,7 @@ from pathlib import Path
 from fr_datasets.errors import DatasetMalformed
 from fr_datasets.tables import listed_photo, read_filled_lines, whole_number
 from fr_datasets.values import Person, VerificationPair
+from fr_locales.messages import message
 
 
 def photo_name(name: str, number: int) -> str:
@@ -27,7 +28,7 @@ def read_pairs(pairs_file: Path, images: Path) -> tuple[VerificationPair, ...]:
     lines = read_filled_lines(pairs_file)
     header = lines[0].split()
     if len(header) != 2:
-        raise DatasetMalformed(pairs_file, 1, "the header must hold two numbers: folds, and pairs of each class")
+        raise DatasetMalformed(pairs_file, 1, message("error.dataset.header_must_hold_two"))
     folds, per_class = (whole_number(pairs_file, 1, text) for text in header)
     return _blocks(pairs_file, lines, images, folds, per_class)
 
@@ -40,7 +41,7 @@ def read_dev_pairs(pairs_file: Path, images: Path) -> tuple[VerificationPair, ..
     lines = read_filled_lines(pairs_file)
     header = lines[0].split()
     if len(header) != 1:
-        raise DatasetMalformed(pairs_file, 1, "the header must hold one number: pairs of each class")
+        raise DatasetMalformed(pairs_file, 1, message("error.dataset.header_must_hold_number"))
     return _blocks(pairs_file, lines, images, None, whole_number(pairs_file, 1, header[0]))
 
 
@@ -52,14 +53,14 @@ def read_people(people_file: Path, images: Path) -> tuple[Person, ...]:
     at = 1
     for _ in range(sets):
         if at >= len(lines):
-            raise DatasetMalformed(people_file, len(lines), f"the list ends before its {sets} sets do")
+            raise DatasetMalformed(people_file, len(lines), message("error.dataset.list_ends_before_sets", sets=sets))
         size = whole_number(people_file, at + 1, lines[at])
         if at + size >= len(lines):
-            raise DatasetMalformed(people_file, at + 1, f"fewer than {size} people follow")
+            raise DatasetMalformed(people_file, at + 1, message("error.dataset.fewer_people_follow", size=size))
         found += [_person(people_file, n + 1, lines[n], images) for n in range(at + 1, at + 1 + size)]
         at += 1 + size
     if at != len(lines):
-        raise DatasetMalformed(people_file, at + 1, f"the list goes on after its {sets} sets")
+        raise DatasetMalformed(people_file, at + 1, message("error.dataset.list_goes_after_sets", sets=sets))
     return tuple(found)
 
 
@@ -68,7 +69,9 @@ def read_dev_people(people_file: Path, images: Path) -> tuple[Person, ...]:
     lines = read_filled_lines(people_file)
     size = whole_number(people_file, 1, lines[0])
     if len(lines) != 1 + size:
-        raise DatasetMalformed(people_file, 1, f"the header promises {size} people, and {len(lines) - 1} follow")
+        raise DatasetMalformed(
+            people_file, 1, message("error.dataset.promised_people", size=size, lines=len(lines) - 1)
+        )
     return tuple(_person(people_file, number, text, images) for number, text in enumerate(lines[1:], 2))
 
 
@@ -77,7 +80,11 @@ def _blocks(
 ) -> tuple[VerificationPair, ...]:
     promised = (folds or 1) * 2 * per_class
     if len(lines) != 1 + promised:
-        raise DatasetMalformed(path, len(lines), f"the header promises {promised} pairs, and {len(lines) - 1} follow")
+        raise DatasetMalformed(
+            path,
+            len(lines),
+            message("error.dataset.promised_pairs", promised=promised, lines=len(lines) - 1),
+        )
     pairs = []
     for index, text in enumerate(lines[1:]):
         block, place = divmod(index, 2 * per_class)
@@ -90,11 +97,11 @@ def _pair(path: Path, line: int, text: str, images: Path, fold: int | None, *, m
     fields = text.split()
     if len(fields) != (3 if mated else 4):
         form = "name number number" if mated else "name number name number"
-        raise DatasetMalformed(path, line, f"expected `{form}`, found {len(fields)} fields")
+        raise DatasetMalformed(path, line, message("error.dataset.fields", form=form, fields=len(fields)))
     name_a, number_a = fields[:2]
     name_b, number_b = (name_a, fields[2]) if mated else fields[2:]
     if not mated and name_a == name_b:
-        raise DatasetMalformed(path, line, "a pair of two people names the same person twice")
+        raise DatasetMalformed(path, line, message("error.dataset.pair_two_people_names"))
     a = listed_photo(images, photo_name(name_a, whole_number(path, line, number_a)), path, line)
     b = listed_photo(images, photo_name(name_b, whole_number(path, line, number_b)), path, line)
     return VerificationPair(a, b, mated, fold, (name_a, name_b))
@@ -103,7 +110,7 @@ def _pair(path: Path, line: int, text: str, images: Path, fold: int | None, *, m
 def _person(path: Path, line: int, text: str, images: Path) -> Person:
     fields = text.split()
     if len(fields) != 2:
-        raise DatasetMalformed(path, line, f"expected `name photos`, found {len(fields)} fields")
+        raise DatasetMalformed(path, line, message("error.dataset.expected_name_photos_found", fields=len(fields)))
     name, count = fields[0], whole_number(path, line, fields[1])
     numbers = range(1, count + 1)
     return Person(name, tuple(listed_photo(images, photo_name(name, n), path, line) for n in numbers))

@@ -15,6 +15,7 @@ import platformdirs
 from fr_core.reading import read_at_most, read_toml
 from fr_datasets.errors import DatasetError, DatasetNotLinked, of_dataset
 from fr_datasets.manifests import load_manifest
+from fr_locales.messages import message
 
 MAX_BYTES = 1 << 20
 
@@ -44,7 +45,7 @@ def read_links(folder: Path) -> dict[str, Link]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{path} cannot be read. Remove it, and link the data sets again.") from error
+        raise DatasetError(message("error.dataset.cannot_read_remove_link", path=path)) from error
 
 
 def find_link(name: str, folder: Path) -> Link:
@@ -53,7 +54,7 @@ def find_link(name: str, folder: Path) -> Link:
     if name not in links:
         load_manifest(name)
         with of_dataset(name):
-            raise DatasetNotLinked(f"Nobody has said where {name} lies.")
+            raise DatasetNotLinked(message("error.dataset.nobody_said_where_lies", name=name))
     return links[name]
 
 
@@ -78,10 +79,11 @@ def write_link(name: str, link: Link, folder: Path) -> None:
         finally:
             scratch.unlink(missing_ok=True)
     except OSError as error:
-        what = f"{folder / 'links.toml'} cannot be written: {error.strerror}. Set FR_HOME to a folder of your own."
-        raise DatasetError(what) from error
+        raise DatasetError(
+            message("error.dataset.links_unwritable", folder=folder / "links.toml", reason=str(error.strerror))
+        ) from error
     except ValueError as error:
-        raise DatasetError(f"The folder {str(link.root)!a} cannot be remembered. Rename it.") from error
+        raise DatasetError(message("error.dataset.folder_cannot_remembered_rename", root=str(link.root))) from error
 
 
 def _link(entry: Mapping[str, Any]) -> Link:

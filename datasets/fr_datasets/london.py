@@ -10,6 +10,7 @@ from fr_datasets.labels import read_labels
 from fr_datasets.manifests import load_manifest
 from fr_datasets.people_pairs import pairs_of_people
 from fr_datasets.values import PairSet, PeopleSet, Person
+from fr_locales.messages import message
 
 # The set's own numbering of expressions; front view.
 NEUTRAL = "03"
@@ -26,7 +27,7 @@ def people(root: Path) -> PeopleSet:
     """
     folders = sorted(folder for folder in require_folder(root).iterdir() if folder.is_dir() and folder.name.isdigit())
     if not folders:
-        raise DatasetMissing(f"The folder {root} holds no folder of a person, such as 001.")
+        raise DatasetMissing(message("error.dataset.folder_holds_no_folder", root=root))
     table = root / "london_info.csv"
     labels = read_labels(table, "face_id") if table.exists() else {}
     found = tuple(_person(folder, root, labels.get(folder.name, {})) for folder in folders)

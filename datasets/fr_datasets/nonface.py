@@ -8,6 +8,7 @@ from fr_datasets.errors import DatasetMalformed, require_file
 from fr_datasets.manifests import load_manifest
 from fr_datasets.tables import read_table
 from fr_datasets.values import CountedPhoto, CountedSet, Counts
+from fr_locales.messages import message
 
 COLUMNS = ("file", "source", "terms")
 PARTS = ("easy", "hard")
@@ -20,7 +21,7 @@ def parts(root: Path) -> dict[str, CountedSet]:
     for line, row in read_table(path, COLUMNS):
         part = row["file"].partition("/")[0]
         if part not in found:
-            raise DatasetMalformed(path, line, "the file must lie in easy/ or hard/")
+            raise DatasetMalformed(path, line, message("error.dataset.file_must_lie_easy"))
         photo = require_file(root / row["file"], f"line {line} of {path.name}", root)
         found[part].append(CountedPhoto(photo, (0,)))
     terms = load_manifest("nonface").terms

@@ -9,6 +9,7 @@ from fr_datasets.errors import DatasetMalformed, require_file
 from fr_datasets.manifests import load_manifest
 from fr_datasets.tables import quoted, read_table
 from fr_datasets.values import CountedPhoto, CountedSet
+from fr_locales.messages import message
 
 COLUMNS = ("file", "kind", "expected_faces", "source", "note")
 COUNTS = re.compile(r"\d+( or \d+)*")
@@ -21,8 +22,7 @@ def photos(root: Path) -> CountedSet:
     for line, row in read_table(path, COLUMNS):
         expected = row["expected_faces"]
         if expected != "error" and COUNTS.fullmatch(expected) is None:
-            what = f"`expected_faces` must be a number, `N or M`, or `error`, and is {quoted(expected)}"
-            raise DatasetMalformed(path, line, what)
+            raise DatasetMalformed(path, line, message("error.dataset.expected_faces", quoted=quoted(expected)))
         counts = () if expected == "error" else tuple(int(count) for count in expected.split(" or "))
         photo = require_file(root / row["file"], f"line {line} of {path.name}", root)
         found.append(CountedPhoto(photo, counts, row["kind"]))

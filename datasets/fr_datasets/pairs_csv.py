@@ -8,6 +8,7 @@ from fr_datasets.errors import DatasetMalformed
 from fr_datasets.manifests import load_manifest
 from fr_datasets.tables import listed_photo, quoted, read_header, read_table, whole_number
 from fr_datasets.values import PairSet, VerificationPair
+from fr_locales.messages import message
 
 COLUMNS = ["a", "b", "mated"]
 
@@ -24,23 +25,22 @@ def read_pairs_csv(path: Path) -> tuple[VerificationPair, ...]:
     """
     columns = read_header(path)
     if columns not in (COLUMNS, [*COLUMNS, "fold"]):
-        what = f"the columns must be a,b,mated or a,b,mated,fold, and are {quoted(','.join(columns))}"
-        raise DatasetMalformed(path, 1, what)
+        raise DatasetMalformed(path, 1, message("error.dataset.columns_must_b_mated", quoted=quoted(",".join(columns))))
     found = []
     photos: dict[str, tuple[Path, tuple[int, int]]] = {}
     lines: dict[frozenset[tuple[int, int]], int] = {}
     for line, row in read_table(path, columns):
         if row["mated"] not in ("0", "1"):
-            raise DatasetMalformed(path, line, f"`mated` must be 0 or 1, and is {quoted(row['mated'])}")
+            raise DatasetMalformed(path, line, message("error.dataset.mated_must", quoted=quoted(row["mated"])))
         for name in (row["a"], row["b"]):
             if name not in photos:
                 photos[name] = _photo(path, line, name)
         (a, file_a), (b, file_b) = photos[row["a"]], photos[row["b"]]
         if file_a == file_b:
-            raise DatasetMalformed(path, line, "the pair names one photo twice")
+            raise DatasetMalformed(path, line, message("error.dataset.pair_names_photo_twice"))
         first = lines.setdefault(frozenset((file_a, file_b)), line)
         if first != line:
-            raise DatasetMalformed(path, line, f"the pair is there already, in line {first}")
+            raise DatasetMalformed(path, line, message("error.dataset.pair_already_line", first=first))
         fold = whole_number(path, line, row["fold"]) if "fold" in row else None
         found.append(VerificationPair(a, b, row["mated"] == "1", fold))
     return tuple(found)

@@ -20,6 +20,7 @@ from fr_datasets.manifests import load_manifest
 from fr_datasets.people_pairs import pairs_of_people
 from fr_datasets.tables import quoted, read_table
 from fr_datasets.values import PairSet, PeopleSet, Person
+from fr_locales.messages import message
 
 SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -39,12 +40,12 @@ def people(root: Path) -> PeopleSet:
         if path.is_dir():
             folders.append(path)
         elif path.suffix.lower() in SUFFIXES:
-            raise DatasetError(f"The photo {path} is in no person's folder. Move it into one, or out of {root}.")
+            raise DatasetError(message("error.dataset.photo_no_person_folder", path=path, root=root))
     if not folders:
-        raise DatasetMissing(f"The folder {root} holds no folder of a person.")
+        raise DatasetMissing(message("error.dataset.folder_holds_no_folder_person", root=root))
     names = [composed(folder.name) for folder in folders]
     if twice := sorted(name for name, times in Counter(names).items() if times > 1):
-        raise DatasetError(f"{root} has two folders of one name, {quoted(twice[0])}, in different forms of Unicode.")
+        raise DatasetError(message("error.dataset.two_folders_name_different", root=root, quoted=quoted(twice[0])))
     labels = _labels(root, names)
     photos = [_photos(folder, root) for folder in folders]
     conditions = _conditions(root, {_name_of(photo): photo for own in photos for photo in own})
@@ -64,11 +65,9 @@ def _photos(folder: Path, root: Path) -> tuple[Path, ...]:
     photos = _listed(folder, root)
     for path in photos:
         if not path.is_file() or path.suffix.lower() not in SUFFIXES:
-            raise DatasetError(
-                f"{path} is not a photo. A person's folder holds photos alone: {', '.join(sorted(SUFFIXES))}."
-            )
+            raise DatasetError(message("error.dataset.no_photo", path=path, suffixes=", ".join(sorted(SUFFIXES))))
     if not photos:
-        raise DatasetMissing(f"The folder {folder} holds no photo.")
+        raise DatasetMissing(message("error.dataset.folder_holds_no_photo_2", folder=folder))
     return tuple(photos)
 
 
@@ -91,9 +90,9 @@ def _conditions(root: Path, photos: Mapping[tuple[str, str], Path]) -> dict[Path
     for line, row in read_table(path, ("person", "photo", "condition")):
         photo = photos.get((composed(row["person"]), composed(row["photo"])))
         if photo is None:
-            raise DatasetMalformed(path, line, "the person has no such photo")
+            raise DatasetMalformed(path, line, message("error.dataset.person_no_photo"))
         if photo in found:
-            raise DatasetMalformed(path, line, "the photo is listed twice")
+            raise DatasetMalformed(path, line, message("error.dataset.photo_listed_twice"))
         found[photo] = row["condition"].strip()
     return found
 
@@ -105,10 +104,10 @@ def _labels(root: Path, names: list[str]) -> dict[str, dict[str, str]]:
     labels = read_labels(path, "person")
     for name in names:
         if name not in labels:
-            raise DatasetMissing(f"The folder {root / name} has no row in {path}.")
+            raise DatasetMissing(message("error.dataset.folder_no_row", root=root / name, path=path))
     known = set(names)
     strangers = [name for name in labels if name not in known]
     if strangers:
         first = quoted(strangers[0])
-        raise DatasetError(f"{path} has {len(strangers)} rows of people who have no folder, the first of them {first}.")
+        raise DatasetError(message("error.dataset.strangers", path=path, strangers=len(strangers), first=first))
     return labels

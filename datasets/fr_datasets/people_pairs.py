@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fr_datasets.errors import DatasetError
 from fr_datasets.values import PairSet, PeopleSet, VerificationPair
+from fr_locales.messages import message
 
 MOST_NONMATED = 100_000
 # Of one person: those of somebody with thousands of photos would drown out all others.
@@ -32,7 +33,7 @@ def pairs_of_people(
         for a, b in _two_photos(person.photos, most_mated_of_one)
     ]
     if not mated:
-        raise DatasetError("Nobody in the set has two photos, so that no pair shows one person twice.")
+        raise DatasetError(message("error.dataset.nobody_set_two_photos"))
     nonmated = [
         VerificationPair(a.photos[0], b.photos[0], False, people=(a.identity, b.identity))
         for a, b in ((people.people[i], people.people[j]) for i, j in _two_people(len(people.people), most_nonmated))

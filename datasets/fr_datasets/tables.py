@@ -22,6 +22,7 @@ from fr_datasets.errors import (
     require_inside,
     require_text,
 )
+from fr_locales.messages import message
 
 _CONTROL = re.compile(r"[^\t\r\n\x20-\x7e\xa0-\U0010ffff]")
 MAX_DIGITS = 9
@@ -47,18 +48,20 @@ def read_lines(path: Path) -> list[str]:
         try:
             data = file.read(size_of(file))
         except OSError as error:
-            raise DatasetUnreadable(f"The list {path} cannot be read: {error.strerror}.") from error
+            raise DatasetUnreadable(
+                message("error.dataset.unreadable", path=path, reason=str(error.strerror))
+            ) from error
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DatasetMalformed(path, data.count(b"\n", 0, error.start) + 1, "the text is not UTF-8") from error
+        raise DatasetMalformed(path, data.count(b"\n", 0, error.start) + 1, message("error.dataset.no_utf8")) from error
     lines: list[str] = []
     for line in io.StringIO(text, newline=None):  # cuts at \n, \r and \r\n alone
         lines.append(line.removesuffix("\n"))
         if _CONTROL.search(line):
-            raise DatasetMalformed(path, len(lines), "the line holds a control character")
+            raise DatasetMalformed(path, len(lines), message("error.dataset.line_holds_control_character"))
         if len(lines) > MAX_LINES:
-            raise DatasetUnreadable(f"The list {path} has more than {MAX_LINES} lines.")
+            raise DatasetUnreadable(message("error.dataset.list_more_lines", path=path, most=MAX_LINES))
         if len(lines) % _LOOK_EVERY == 0:
             current_ticket().require_wanted()
     return lines
@@ -75,14 +78,16 @@ def open_list(path: Path) -> BinaryIO:
     try:
         file = open_regular(require_inside(require_text(path), path.parent))
     except FileNotFoundError as error:
-        raise DatasetMissing(f"The list {path} is not there.{suggest_folder(path.parent, path.name)}") from error
+        raise DatasetMissing(
+            message("error.dataset.list_not", path=path, hint=suggest_folder(path.parent, path.name))
+        ) from error
     except NotADirectoryError as error:
-        raise DatasetMissing(f"The list {path} is not there: {path.parent} is not a folder.") from error
+        raise DatasetMissing(message("error.dataset.list_not_no_folder", path=path, parent=path.parent)) from error
     except OSError as error:
-        raise DatasetUnreadable(f"The list {path} cannot be read: {error.strerror}.") from error
+        raise DatasetUnreadable(message("error.dataset.unreadable", path=path, reason=str(error.strerror))) from error
     if size_of(file) > MAX_BYTES:
         file.close()
-        raise DatasetUnreadable(f"The list {path} is larger than {MAX_BYTES} bytes.")
+        raise DatasetUnreadable(message("error.dataset.list_larger_bytes", path=path, most=MAX_BYTES))
     return file
 
 
@@ -94,7 +99,7 @@ def choose_folder(root: Path, names: Sequence[str]) -> Path:
     found = [root / name for name in names if (root / name).is_dir()]
     if len(found) > 1:
         listed = ", ".join(folder.name for folder in found)
-        raise DatasetError(f"{root} holds photos in several folders: {listed}. Keep each of them in a root of its own.")
+        raise DatasetError(message("error.dataset.holds_photos_several_folders", root=root, listed=listed))
     return found[0] if found else root
 
 
@@ -113,7 +118,7 @@ def read_filled_lines(path: Path) -> list[str]:
     while lines and not lines[-1].strip():
         lines.pop()
     if not lines:
-        raise DatasetMalformed(path, 1, "the list is empty")
+        raise DatasetMalformed(path, 1, message("error.dataset.list_empty"))
     return lines
 
 
@@ -126,7 +131,7 @@ def whole_number(path: Path, line: int, text: str) -> int:
     """A whole number from 1 in line `line` of `path`; raises `DatasetMalformed` for anything else."""
     text = text.strip()
     if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS and int(text) > 0):
-        raise DatasetMalformed(path, line, f"expected a whole number from 1, found {quoted(text)}")
+        raise DatasetMalformed(path, line, message("error.dataset.expected_whole_number_found", quoted=quoted(text)))
     return int(text)
 
 
@@ -139,9 +144,9 @@ def listed_photo(folder: Path, name: str, path: Path, line: int) -> Path:
     """
     place = Path(os.path.normpath(name))
     if not place.parts:
-        raise DatasetMalformed(path, line, "no photo is named")
+        raise DatasetMalformed(path, line, message("error.dataset.no_photo_named"))
     if place.is_absolute() or place.parts[0] == os.pardir:
-        raise DatasetMalformed(path, line, "the photo lies outside of the folder of the set")
+        raise DatasetMalformed(path, line, message("error.dataset.photo_lies_outside_folder"))
     return require_file(folder / place, f"line {line} of {path.name}", folder)
 
 
@@ -157,7 +162,7 @@ def read_header(path: Path) -> list[str]:
     try:
         return next(csv.reader([header]))
     except csv.Error as error:
-        raise DatasetMalformed(path, 1, f"the header is not CSV: {error}") from error
+        raise DatasetMalformed(path, 1, message("error.dataset.header_no_csv", error=str(error))) from error
 
 
 def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -173,16 +178,21 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[s
     try:
         for fields in reader:
             if line == 1 and fields != list(columns):
-                what = f"the columns must be {','.join(columns)}, and are {quoted(','.join(fields))}"
-                raise DatasetMalformed(path, 1, what)
+                raise DatasetMalformed(
+                    path,
+                    1,
+                    message("error.dataset.columns_must", columns=",".join(columns), quoted=quoted(",".join(fields))),
+                )
             if len(fields) != len(columns):
-                raise DatasetMalformed(path, line, f"expected {len(columns)} fields, found {len(fields)}")
+                raise DatasetMalformed(
+                    path, line, message("error.dataset.columns_of_row", columns=len(columns), fields=len(fields))
+                )
             if line > 1:
                 yield line, dict(zip(columns, fields, strict=True))
             line = reader.line_num + 1
             if line % _LOOK_EVERY == 0:
                 current_ticket().require_wanted()
     except csv.Error as error:
-        raise DatasetMalformed(path, line, f"the row is not CSV: {error}") from error
+        raise DatasetMalformed(path, line, message("error.dataset.row_no_csv", error=str(error))) from error
     if reader.line_num == 1:
-        raise DatasetMalformed(path, 1, "the list has no rows")
+        raise DatasetMalformed(path, 1, message("error.dataset.list_no_rows"))

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NoReturn, TextIO
 
 from pydantic import TypeAdapter, ValidationError
 
-from fr_core.errors import FrError
+from fr_core.errors import FrError, message
 from fr_core.reading import TextRefused, bounded_lines, open_regular, read_at_most, read_json
 from fr_evaluation.json_values import FORMAT, plain
 from fr_evaluation.kinds import KINDS, LARGEST_GALLERY
@@ -68,7 +68,7 @@ def read_recorded(path: Path) -> Recorded:
     file = find_report(path)
     document = _document(file)
     if "format" not in document or document.get("kind") not in KINDS:
-        raise NotRepeatable(f"{file} is not a report of `fr evaluate verification` or `identification`.")
+        raise NotRepeatable(message("error.evaluation.no_report_fr_evaluate", file=file))
     _require_format(document["format"], file)
     try:
         dataset, versions = (_table(document[name], name) for name in ("dataset", "versions"))
@@ -84,9 +84,9 @@ def read_recorded(path: Path) -> Recorded:
             _scores_beside(file, document["kind"]),
         )
     except KeyError as error:
-        raise NotRepeatable(f"{file} lacks `{error.args[0]}`. Take the report as it was written.") from error
+        raise NotRepeatable(message("error.evaluation.lacks", file=file, args=error.args[0])) from error
     except ValueError as error:
-        raise NotRepeatable(f"{file} is not a report as FR Core writes it: {error}. Use the original file.") from error
+        raise NotRepeatable(message("error.evaluation.not_report_fr_core", file=file, error=str(error))) from error
 
 
 def read_scores(lines: TextIO, kind: str) -> Scores:
@@ -113,17 +113,17 @@ def _document(file: Path) -> Mapping[str, Any]:
         data = read_at_most(file, _MOST_BYTES)
         document = read_json(data, _MOST_BYTES, most_values=_MOST_VALUES, parse_constant=_no_number)
     except OSError as error:
-        raise NotRepeatable(f"{file} cannot be read: {error.strerror}.") from error
+        raise NotRepeatable(message("error.evaluation.cannot_read", file=file, reason=str(error.strerror))) from error
     except TextRefused as error:
-        raise NotRepeatable(f"{file} is not a report as FR Core writes it: {error}. Use the original file.") from error
+        raise NotRepeatable(message("error.evaluation.not_report_fr_core", file=file, error=str(error))) from error
     except ValueError as error:
-        raise NotRepeatable(f"{file} is not JSON, or is cut off. Take the report as it was written.") from error
+        raise NotRepeatable(message("error.evaluation.no_json_cut_off", file=file)) from error
     if not isinstance(document, dict):
-        raise NotRepeatable(f"{file} is not a report of `fr evaluate verification` or `identification`.")
+        raise NotRepeatable(message("error.evaluation.no_report_fr_evaluate", file=file))
     try:
         _require_plain(document)
     except ValueError as error:
-        raise NotRepeatable(f"{file} is not a report as FR Core writes it: {error}. Use the original file.") from error
+        raise NotRepeatable(message("error.evaluation.not_report_fr_core", file=file, error=str(error))) from error
     return document
 
 
@@ -148,11 +148,10 @@ def _no_number(name: str) -> NoReturn:
 def _require_format(found: object, file: Path) -> None:
     if found == FORMAT and type(found) is int:
         return
+    shown = repr(found)
     if type(found) is int and found > FORMAT:
-        remedy = "Use the version of FR Core that wrote it, or a later one"
-    else:
-        remedy = "Measure it anew: reports of an earlier format do not hold all that a repetition needs"
-    raise NotRepeatable(f"{file} is of format {found!r}, and this version reads {FORMAT}. {remedy}.")
+        raise NotRepeatable(message("error.evaluation.later_format", file=file, found=shown, known=FORMAT))
+    raise NotRepeatable(message("error.evaluation.other_format", file=file, found=shown, known=FORMAT))
 
 
 def _settings(value: Any) -> Settings:
@@ -200,6 +199,6 @@ def _scores_beside(file: Path, kind: str) -> Scores | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise NotRepeatable(f"{path} cannot be read: {error.strerror}.") from error
+        raise NotRepeatable(message("error.evaluation.cannot_read_2", path=path, reason=str(error.strerror))) from error
     except ValueError as error:
-        raise NotRepeatable(f"{path} is broken: {error}. Take it as it was written, or move it away.") from error
+        raise NotRepeatable(message("error.evaluation.broken", path=path, error=str(error))) from error

@@ -21,6 +21,7 @@ from fr_evaluation.recorded import NotRepeatable, Recorded, Scores, read_scores
 from fr_evaluation.verification.run import labels_sha256, read_pairs, run_verification
 from fr_evaluation.verification.run import list_sha256 as pairs_sha256
 from fr_evaluation.verification.sources import PairsToCompare
+from fr_locales.messages import message
 
 TOLERANCE = 1e-5  # how far numbers that are no counts may be apart. docs/evaluation.md says how far they were.
 
@@ -73,10 +74,7 @@ def read_given(recorded: Recorded, root: Path, groups: Path | None = None) -> Pa
         pairs = read_pairs(recorded.dataset, root, groups)
         _require_same_data(recorded, pairs.manifest, pairs_sha256(pairs))
         if labels_sha256(pairs.pairs) != recorded.labels_sha256:
-            raise NotRepeatable(
-                "What is said of the people for the rates by group is not what it was. "
-                "Say with --groups which file it was, or leave --groups out where there was none."
-            )
+            raise NotRepeatable(message("error.evaluation.what_said_people_rates"))
         return pairs
     people = read_people(recorded.dataset, root)
     chosen = open_set(people.people.people, recorded.settings.seed)
@@ -97,8 +95,15 @@ def require_same_model(recorded: Recorded, engine: Engine) -> None:
     wanted = (then.model, then.embedder_sha256, then.detector_sha256)
     if wanted != (str(now), now.sha256, engine.pack.detector.file.sha256):
         raise NotRepeatable(
-            f"The report is of model {then.model} with detector {then.detector_sha256[:12]}, and this is {now} with"
-            f" {engine.pack.detector.file.sha256[:12]}. Use FR Core {then.version}, whose pack {then.pack} it was."
+            message(
+                "error.evaluation.other_model",
+                model=then.model,
+                detector=then.detector_sha256[:12],
+                now=str(now),
+                own_detector=engine.pack.detector.file.sha256[:12],
+                version=then.version,
+                pack=then.pack,
+            )
         )
 
 
@@ -156,13 +161,19 @@ def _require_same_data(recorded: Recorded, manifest: Manifest, list_sha256: str)
     name, version = recorded.dataset, recorded.settings.version
     if manifest.sha256 != recorded.manifest_sha256:
         raise NotRepeatable(
-            f"The manifest of {name} is another than the report's: {manifest.sha256[:12]}, and it was"
-            f" {recorded.manifest_sha256[:12]}. Use FR Core {version}, or measure anew."
+            message(
+                "error.evaluation.other_manifest",
+                name=name,
+                found=manifest.sha256[:12],
+                recorded=recorded.manifest_sha256[:12],
+                version=version,
+            )
         )
     if list_sha256 != recorded.list_sha256:
         raise NotRepeatable(
-            f"The list of {name} is another than the report's: {list_sha256[:12]}, and it was"
-            f" {recorded.list_sha256[:12]}. Say with --root where the photos lie that were measured, or measure anew."
+            message(
+                "error.evaluation.other_list", name=name, found=list_sha256[:12], recorded=recorded.list_sha256[:12]
+            )
         )
 
 

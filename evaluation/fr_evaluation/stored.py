@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from fr_core.errors import StorageLow, StoreCorrupt, StoreFailed, UnknownReport
+from fr_core.errors import StorageLow, StoreCorrupt, StoreFailed, UnknownReport, message
 from fr_core.reading import open_regular, read_json
 from fr_core.runtime.ticket import current_ticket
 from fr_core.storage.durable import cause, sync
@@ -97,7 +97,7 @@ class Reports:
             disk = os.statvfs(there)
         reserve = min(self._reserve_bytes, disk.f_blocks * disk.f_frsize // 8)
         if disk.f_bavail * disk.f_frsize <= size + reserve:
-            raise StorageLow("The disk of the reports is nearly full.")
+            raise StorageLow(message("error.evaluation.disk_reports_nearly_full"))
 
     def keep(self, summary: Summary, files: Mapping[str, bytes]) -> KeptReport:
         """Keep a report, durably; keeps none if it raises `CallEnded`, or `StorageLow`, as the disk is nearly full."""
@@ -129,8 +129,9 @@ class Reports:
             try:
                 report = self._report(report_id)
                 if name not in report.files:
-                    why = ": only a verification has a calibration" if name == "calibration.json" else ""
-                    raise UnknownReport(f"The report has no such file{why}.")
+                    if name == "calibration.json":
+                        raise UnknownReport(message("error.evaluation.no_calibration"))
+                    raise UnknownReport(message("error.evaluation.report_no_file"))
                 return report, _opened_whole(folder / name, report.files[name])
             except StoreCorrupt:
                 if not folder.exists():  # deleted meanwhile
@@ -192,16 +193,16 @@ class Reports:
 
     def _folder_of(self, report_id: str) -> Path:
         if not _ID.fullmatch(report_id):  # before it becomes a path
-            raise UnknownReport("No report has an id of this form.")
+            raise UnknownReport(message("error.evaluation.no_report_id_form"))
         return self._folder / report_id
 
 
 def _unknown() -> UnknownReport:
-    return UnknownReport("There is no such report.")
+    return UnknownReport(message("error.evaluation.no_report"))
 
 
 def _damaged() -> StoreCorrupt:
-    return StoreCorrupt("The report is damaged.", check="report")
+    return StoreCorrupt(message("error.evaluation.report_damaged"), check="report")
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -331,5 +332,5 @@ def _disk_errors() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageLow("The disk of the reports is full.") from None
-        raise StoreFailed("The reports cannot be read or written.", errno=cause(error)) from None
+            raise StorageLow(message("error.evaluation.disk_reports_full")) from None
+        raise StoreFailed(message("error.evaluation.reports_cannot_read_written"), errno=cause(error)) from None

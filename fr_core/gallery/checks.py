@@ -128,7 +128,7 @@ def require_model(model: ModelId, embedding_size: int) -> None:
         _require_text(getattr(model, name), 1, MAX_DISPLAY_NAME, f"model.{name}")
     if not 1 <= embedding_size <= MAX_EMBEDDING_SIZE:
         raise InvalidField(
-            message("error.gallery.embedding_size_allowed", embedding_size=embedding_size, most=MAX_EMBEDDING_SIZE),
+            message("error.gallery.embedding_size", embedding_size=embedding_size, most=MAX_EMBEDDING_SIZE),
             field="embedding_size",
             limit=str(MAX_EMBEDDING_SIZE),
         )
@@ -147,9 +147,7 @@ def require_end(expires: datetime | None, now: datetime) -> None:
 def require_retention(retention: timedelta | None) -> None:
     """Raise `InvalidField` for a retention of nothing, or of more than 100 years."""
     if retention is not None and not timedelta(0) < retention <= MAX_RETENTION:
-        raise InvalidField(
-            message("error.gallery.retention_not_longer_nothing"), field="retention", limit=f"{MAX_RETENTION.days} days"
-        )
+        raise InvalidField(message("error.gallery.retention"), field="retention", limit=f"{MAX_RETENTION.days} days")
 
 
 def require_gallery_update(update: GalleryUpdate) -> None:
@@ -190,7 +188,7 @@ def unit_vector(embedding: Embedding, model: ModelId, size: int) -> F32:
     if vector.shape != (size,):
         found = "x".join(str(n) for n in vector.shape)
         raise EmbeddingWrongSize(
-            message("error.gallery.embedding_values_gallery", found=found, size=size), expected=str(size), found=found
+            message("error.gallery.embedding_size_differs", found=found, size=size), expected=str(size), found=found
         )
     wide = vector.astype(np.float64)
     squared = float(wide @ wide)  # too wide for the square of any finite float32 to be infinite
@@ -205,9 +203,7 @@ def unit_vector(embedding: Embedding, model: ModelId, size: int) -> F32:
 def require_top_k(k: int, field: str = "k") -> None:
     """Raise `InvalidTopK`, which names the field, unless 1 <= k <= MAX_TOP_K."""
     if not 1 <= k <= MAX_TOP_K:
-        raise InvalidTopK(
-            message("error.gallery.candidates_asked_allowed", k=k, most=MAX_TOP_K), field=field, limit=str(MAX_TOP_K)
-        )
+        raise InvalidTopK(message("error.gallery.top_k", k=k, most=MAX_TOP_K), field=field, limit=str(MAX_TOP_K))
 
 
 def require_threshold(threshold: float, field: str = "threshold") -> None:

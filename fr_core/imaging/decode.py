@@ -183,18 +183,15 @@ class ImageLimits:
 
     def __post_init__(self) -> None:
         if self.max_bytes < 1:
-            raise ConfigInvalid(message("error.imaging.images_max_bytes_must_least"), key="images.max_bytes")
+            raise ConfigInvalid(message("error.imaging.max_bytes"), key="images.max_bytes")
         if self.max_faces < 1:
-            raise ConfigInvalid(message("error.imaging.images_max_faces_must_least"), key="images.max_faces")
+            raise ConfigInvalid(message("error.imaging.max_faces"), key="images.max_faces")
         if not 1 <= self.max_pixels <= MAX_PIXELS_CEILING:
-            raise ConfigInvalid(
-                message("error.imaging.images_max_pixels_must_lie", most=MAX_PIXELS_CEILING), key="images.max_pixels"
-            )
+            raise ConfigInvalid(message("error.imaging.max_pixels", most=MAX_PIXELS_CEILING), key="images.max_pixels")
         unknown = sorted(set(self.formats) - KNOWN_FORMATS)
         if unknown or not self.formats:
             raise ConfigInvalid(
-                message("error.imaging.images_formats_may_name", formats=", ".join(sorted(KNOWN_FORMATS))),
-                key="images.formats",
+                message("error.imaging.formats", formats=", ".join(sorted(KNOWN_FORMATS))), key="images.formats"
             )
 
 

@@ -64,9 +64,7 @@ class SandboxedDecoder:
             if value < 1:
                 raise ConfigInvalid(message("error.imaging.isolation_must_least", key=key), key=f"isolation.{key}")
         if (why := unavailable()) is not None:
-            raise ConfigInvalid(
-                message("error.imaging.isolation_decoding_cannot_process", why=why), key="isolation.decoding"
-            )
+            raise ConfigInvalid(message("error.imaging.no_sandbox", why=why), key="isolation.decoding")
         self._workers = workers
         self._places = Places(workers, message("error.sharing.photos"))
         self._memory_mib = memory_mib

@@ -66,12 +66,12 @@ class ModelCache:
             with path.open("rb") as file:
                 data = file.read(limit + 1)  # one more than is right, so that a longer file differs
         except FileNotFoundError as error:
-            raise ModelNotInstalled(message("error.packs.file_not", path=str(path)), file=spec.name) from error
+            raise ModelNotInstalled(message("error.packs.file_not", path=path), file=spec.name) from error
         except OSError as error:
             raise ModelNotInstalled(
-                message("error.packs.file_cannot_read", path=str(path), reason=str(error.strerror)), file=spec.name
+                message("error.packs.file_cannot_read", path=path, reason=str(error.strerror)), file=spec.name
             ) from error
-        _require_content(spec, data, message("error.packs.content_of_file", path=str(path)))
+        _require_content(spec, data, message("error.packs.content_of_file", path=path))
         return data
 
     def state(self, spec: FileSpec) -> FileState:

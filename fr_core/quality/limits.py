@@ -51,8 +51,7 @@ class QualityLimits:
             value, most = float(getattr(self, field.name)), _MOST.get(field.name, math.inf)
             if not (math.isfinite(value) and 0.0 <= value <= most):
                 raise ConfigInvalid(
-                    message("error.quality.quality_must_number", field=field.name, most=most),
-                    key=f"quality.{field.name}",
+                    message("error.quality.number", field=field.name, most=most), key=f"quality.{field.name}"
                 )
         if self.min_brightness > self.max_brightness:
             raise ConfigInvalid(message("error.quality.quality_min_brightness_must_not"))

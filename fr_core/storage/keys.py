@@ -113,7 +113,7 @@ def key_beside(folder: Path, new: bool) -> KeyEncryptionKey:
     if path.exists():
         return load_key(f"file:{path}")
     if not new:
-        raise KeyUnavailable(message("error.storage.key_galleries_not_beside", path=str(path)))
+        raise KeyUnavailable(message("error.storage.key_galleries_not_beside", path=path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -133,9 +133,7 @@ def _from_file(path: str) -> str:
                 raise KeyUnavailable(message("error.storage.key_file_second_name"), source="file")
             return _text(file.read(_LONGEST))
     except OSError as error:
-        raise KeyUnavailable(
-            message("error.storage.file_key_cannot_read"), source="file", errno=cause(error)
-        ) from error
+        raise KeyUnavailable(message("error.storage.key_file_unreadable"), source="file", errno=cause(error)) from error
 
 
 def _from_environment(name: str) -> str:
@@ -164,9 +162,7 @@ def _from_command(line: str) -> str:
         # What it says on stderr may hold a secret of the key manager.
         ran = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     except OSError as error:
-        raise KeyUnavailable(
-            message("error.storage.command_key_cannot_run"), source="command", errno=cause(error)
-        ) from error
+        raise KeyUnavailable(message("error.storage.no_key_command"), source="command", errno=cause(error)) from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     late = threading.Event()

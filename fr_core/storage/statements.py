@@ -80,9 +80,7 @@ class Transaction(Reading):
             raise  # the whole group fails
         except BaseException as error:
             if not self.connection.in_transaction:
-                raise StoreFailed(
-                    message("error.storage.database_undid_transaction"), cause=type(error).__name__
-                ) from error
+                raise StoreFailed(message("error.storage.undone"), cause=type(error).__name__) from error
             self.connection.execute("ROLLBACK TO item")
             self.connection.execute("RELEASE item")
             put_back()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import PurePath
 from typing import TypeAlias
 
 
@@ -33,7 +34,7 @@ class Message:
     audience: Audience | None = None
 
 
-Value: TypeAlias = str | int | float | Message | tuple[Message, ...]
+Value: TypeAlias = str | int | float | PurePath | Message | tuple[Message, ...]
 """Fills a placeholder."""
 
 

@@ -6,6 +6,7 @@ from functools import cache
 from gettext import GNUTranslations
 from importlib.resources import files
 from io import BytesIO
+from pathlib import PurePath
 
 import polib
 
@@ -52,7 +53,7 @@ def _sentence(message: Message, language: str) -> str:
     return found
 
 
-def _text(value: Value, language: str) -> str | int | float:
+def _text(value: Value, language: str) -> str | int | float | PurePath:
     if isinstance(value, Message):
         return render(value, language)
     if isinstance(value, tuple):

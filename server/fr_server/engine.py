@@ -41,9 +41,7 @@ def open_decoder(config: Config, trust: Trust | None = None) -> Decoder:
         return PlainDecoder()
     needed = needed_mib(config.images)
     if isolation.memory_mib < needed:
-        raise ConfigInvalid(
-            message("error.server.isolation_memory_mib_must_least", needed=needed), key="isolation.memory_mib"
-        )
+        raise ConfigInvalid(message("error.server.memory_mib", needed=needed), key="isolation.memory_mib")
     # Each front-end decodes the photos of its own calls.
     workers = isolation.workers or -(-available_cores() // max(config.server.frontends, 1))
     heard = trust or Trust()

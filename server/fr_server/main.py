@@ -100,7 +100,7 @@ class Reloader:
         config = self._server.config
         if not require_sealed(self._started.path, config) and self._started.sealed:
             at = seal_of(config)
-            raise FileTampered(message("error.server.seal_existed_when_server", at=str(at)), file=str(at))
+            raise FileTampered(message("error.server.seal_existed_when_server", at=at), file=str(at))
 
 
 log = logging.getLogger("fr_server")
@@ -221,6 +221,4 @@ def _write_ready(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     except OSError as error:
-        raise ConfigInvalid(
-            message("error.server.ready_file_cannot_written", path=str(path), reason=str(error.strerror))
-        ) from error
+        raise ConfigInvalid(message("error.server.ready_file", path=path, reason=str(error.strerror))) from error

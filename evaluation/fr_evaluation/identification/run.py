@@ -12,7 +12,7 @@ from pathlib import Path
 
 import fr_core
 from fr_core.engine import Engine
-from fr_core.errors import NoFaceFound
+from fr_core.errors import NoFaceFound, message
 from fr_datasets import lfw, london, people_folder
 from fr_datasets.errors import DatasetIncomplete, DatasetUnknown, of_dataset
 from fr_datasets.manifests import Manifest, load_manifest
@@ -49,11 +49,11 @@ def read_people(name: str, root: Path) -> PeopleToSearch:
     """
     if name not in PEOPLE_READERS:
         load_manifest(name)  # raises for a name of no set
-        raise DatasetUnknown(f"The data set {name} names no people; those that do are {', '.join(PEOPLE_READERS)}.")
+        raise DatasetUnknown(message("error.build.no_named_people", name=name, names=", ".join(PEOPLE_READERS)))
     with of_dataset(name):
         people = PEOPLE_READERS[name](root)
     if len(people.people) < 2:
-        raise DatasetIncomplete("One half of the people is enrolled, and one is not: it needs two at least.")
+        raise DatasetIncomplete(message("error.evaluation.half_people_enrolled_not"))
     return PeopleToSearch(load_manifest(name), root, people)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fr_core.align import CROP_SIZE
-from fr_core.errors import InputRefused
+from fr_core.errors import InputRefused, message
 from fr_core.pipeline import Pipeline
 from fr_core.types import AlignedFace, Embedding, frozen_array
 from fr_datasets import bins
@@ -55,7 +55,7 @@ class CropSource:
                 return refusal.reason
             if (image.width, image.height) != (CROP_SIZE, CROP_SIZE):
                 size = f"{image.width} x {image.height}"
-                raise BinMalformed(f"Crop {name} has {size} pixels; aligned crops have {CROP_SIZE} x {CROP_SIZE}.")
+                raise BinMalformed(message("error.evaluation.crop_size", name=name, size=size, crop_size=CROP_SIZE))
             return pipeline.embed_aligned([AlignedFace(image.pixels, _UNMOVED)])[0].embedding
 
         answers = dict(zip(pairs.photos, in_threads(embed, pairs.photos, workers, on_progress), strict=True))
@@ -70,9 +70,9 @@ def _bin_of(root: Path) -> Path:
     found = sorted(root.glob("*.bin"))
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
-        raise DatasetMissing(f"The folder {root} holds several .bin files; name one of them as the root: {names}.")
+        raise DatasetMissing(message("error.evaluation.folder_holds_several_bin", root=root, names=names))
     if not found:
-        raise DatasetMissing(f"The folder {root} holds no .bin file.")
+        raise DatasetMissing(message("error.evaluation.folder_holds_no_bin", root=root))
     return found[0]
 
 

@@ -29,6 +29,7 @@ from fr_evaluation.verification.quality import quality_figures
 from fr_evaluation.verification.report import VerificationReport
 from fr_evaluation.verification.sources import PairsToCompare, PhotoSource
 from fr_evaluation.verification.templates import read_templates
+from fr_locales.messages import message
 
 
 def assemble(
@@ -127,7 +128,7 @@ def read_pairs(name: str, root: Path, groups: Path | None = None) -> PairsToComp
     """
     if name not in PAIR_READERS:
         load_manifest(name)  # raises for a name of no set
-        raise DatasetUnknown(f"The data set {name} has no pairs; those with pairs are {', '.join(PAIR_READERS)}.")
+        raise DatasetUnknown(message("error.evaluation.data_set_no_pairs", name=name, names=", ".join(PAIR_READERS)))
     with of_dataset(name):
         given = PAIR_READERS[name](name, root)
     return given if groups is None else replace(given, pairs=with_labels(given.pairs, groups))

@@ -47,7 +47,7 @@ def require_store(folder: Path) -> Path:
     """Return the path of the database in a data folder; raises `NoStore`, and `StoreExposed` as `require_sole`."""
     path = folder / DATABASE_NAME
     if not path.is_file():
-        raise NoStore(message("error.gallery.folder_holds_no_galleries", folder=str(folder)))
+        raise NoStore(message("error.gallery.folder_holds_no_galleries", folder=folder))
     try:
         require_sole(path)
     except OSError as error:

@@ -25,9 +25,7 @@ def index_maker(name: str, threads: int = 0) -> Callable[[int], VectorIndex]:
     if name == "numpy":
         return NumpyIndex
     if name not in INDEX_NAMES:
-        raise ConfigInvalid(
-            message("error.gallery.no_index_named", name=name, names=", ".join(INDEX_NAMES)), key="index"
-        )
+        raise ConfigInvalid(message("error.gallery.no_index", name=name, names=", ".join(INDEX_NAMES)), key="index")
     # Imported here, so that the exact NumPy index works where FAISS is not installed.
     if name == "flat":
         from fr_core.gallery.index.faiss_flat import FaissFlatIndex

@@ -27,8 +27,7 @@ def unpack_vectors(packed: Sequence[bytes], size: int) -> F32:
     for data in packed:
         if len(data) != 4 * size:
             raise StoreCorrupt(
-                message("error.gallery.stored_vector_bytes_gallery", length=len(data), needed=4 * size),
-                check="vector_size",
+                message("error.gallery.vector_size", length=len(data), needed=4 * size), check="vector_size"
             )
     vectors = np.frombuffer(b"".join(packed), dtype="<f4").astype(np.float32, copy=False).reshape(len(packed), size)
     # NaN and infinity fail the comparison too.

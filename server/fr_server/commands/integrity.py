@@ -141,6 +141,6 @@ def _require_unused(place: Place) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise StoreInUse(message("error.server.another_process_store_open", path=str(place.path))) from error
+        raise StoreInUse(message("error.server.another_process_store_open", path=place.path)) from error
     finally:
         os.close(handle)

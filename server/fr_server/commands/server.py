@@ -279,7 +279,7 @@ def admin_key(
     with reporting(writes=True):
         tree = load_config(config, environ=os.environ)
         if out.exists():
-            raise TargetTaken(message("error.server.already_exists", out=str(out)))
+            raise TargetTaken(message("error.server.already_exists", out=out))
         place = _place(tree) if out.suffix == ".toml" else None
         # Create the file first; otherwise a failure to write it would leave a valid key that nobody has.
         handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -317,7 +317,7 @@ def _begin(folder: Path) -> None:
         # A gallery database means that a server has already started here.
         cut_off = (folder / _UNFINISHED).is_file() and not os.path.lexists(folder / "data" / DATABASE_NAME)
         if folder.is_symlink() or not (empty or cut_off):
-            raise TargetTaken(message("error.server.already_exists_2", folder=str(folder)))
+            raise TargetTaken(message("error.server.already_exists_2", folder=folder))
         if cut_off:
             shutil.rmtree(folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -382,9 +382,7 @@ def _place(config: Config) -> tuple[str, str]:
     certificate = Path(config.tls.certificate).expanduser()
     authority = certificate.with_name("ca.pem")
     if not config.tls.certificate or not authority.exists():
-        raise ConfigInvalid(
-            message("error.server.connection_file_needs_authority", authority=str(authority)), key="tls.certificate"
-        )
+        raise ConfigInvalid(message("error.server.no_authority", authority=authority), key="tls.certificate")
     return _target(names_of(certificate), config.server.port), authority.read_text(encoding="ascii")
 
 

@@ -109,7 +109,7 @@ def audit_export(
         if place is None:
             raise NoStore(message("error.server.chain_no_store", chain=chain))
         if out.exists():
-            raise TargetTaken(message("error.server.already_exists", out=str(out)))
+            raise TargetTaken(message("error.server.already_exists", out=out))
         with audit_of(place, opened) as audit:
             after = max(after, audit.pruned().upto)
             handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

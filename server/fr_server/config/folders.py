@@ -43,7 +43,7 @@ def naming(path: Path | str) -> Iterator[None]:
 def named(error: FrError, path: Path | str) -> FrError:
     """Return the same error with the path in its sentence and its metadata (`file`)."""
     return type(error)(
-        message("error.config.of_file", path=str(path), what=error.finding), **{**error.metadata, "file": str(path)}
+        message("error.config.of_file", path=path, what=error.finding), **{**error.metadata, "file": str(path)}
     )
 
 
@@ -105,13 +105,13 @@ def _require_folder(key: str, folder: Path) -> None:
     try:
         at = next(one for one in (folder, *folder.parents) if _is_there(one))
         if not at.is_dir():
-            why = message("error.config.folder_is_none", at=str(at))
+            why = message("error.config.folder_is_none", at=at)
             if not at.exists():
-                why = message("error.config.folder_leads_nowhere", at=str(at))
+                why = message("error.config.folder_leads_nowhere", at=at)
         elif not os.access(at, os.W_OK | os.X_OK):
-            why = message("error.config.folder_closed", at=str(at))
+            why = message("error.config.folder_closed", at=at)
         elif not os.statvfs(at).f_blocks:  # such as /proc
-            why = message("error.config.folder_on_no_disk", at=str(at))
+            why = message("error.config.folder_on_no_disk", at=at)
         else:
             return
     except OSError as error:
@@ -164,7 +164,7 @@ def _require_there(key: str, folder: Path | None, what: Message) -> None:
     try:
         if folder is None or folder.is_dir():
             return
-        told = message("error.config.audit_folder_missing", folder=str(folder), what=what)
+        told = message("error.config.audit_folder_missing", folder=folder, what=what)
     except OSError as error:
         told = message("error.config.audit_folder_closed", folder=str(folder), what=what, why=str(error.strerror))
     raise ConfigInvalid(told, key=key, file=str(folder))

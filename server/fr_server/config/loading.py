@@ -52,14 +52,9 @@ def require_safe(config: Config) -> None:
     if is_loopback(config.server.host):
         return
     if not tls.certificate:
-        raise PlaintextRefused(
-            message("error.config.server_would_listen_without", host=config.server.host), key="tls.certificate"
-        )
+        raise PlaintextRefused(message("error.config.no_tls", host=config.server.host), key="tls.certificate")
     if access.mode == "open":
-        raise PlaintextRefused(
-            message("error.config.server_would_listen_without_authenticating", host=config.server.host),
-            key="access.mode",
-        )
+        raise PlaintextRefused(message("error.config.no_access", host=config.server.host), key="access.mode")
 
 
 T = TypeVar("T")
@@ -92,13 +87,9 @@ def load_config(
         try:
             raw = read_toml(read_at_most(path, _MAX_BYTES).decode("utf-8-sig"), _MAX_BYTES)
         except OSError as error:
-            raise ConfigInvalid(
-                message("error.config.configuration_cannot_read", path=str(path), reason=str(error.strerror))
-            ) from error
+            raise ConfigInvalid(message("error.config.unreadable", path=path, reason=str(error.strerror))) from error
         except (TextRefused, UnicodeDecodeError) as error:
-            raise ConfigInvalid(
-                message("error.config.configuration_cannot_read_toml", path=str(path), error=str(error))
-            ) from error
+            raise ConfigInvalid(message("error.config.no_toml", path=path, error=str(error))) from error
     for name, text in environ.items():
         if name.startswith(ENVIRONMENT_PREFIX):
             _apply_override(raw, f"{_key_of(name)}={text}")

@@ -207,9 +207,7 @@ def _key_identifier(signer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
 
 def _name(common_name: str) -> x509.Name:
     if not 0 < len(common_name) <= _MAX_NAME or not common_name.isprintable():
-        raise InvalidField(
-            message("error.server.name_certificate_printable_characters", most=_MAX_NAME), field="common_name"
-        )
+        raise InvalidField(message("error.server.certificate_name", most=_MAX_NAME), field="common_name")
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 

@@ -181,9 +181,7 @@ class Gateway:
                 held.pop_all()
                 return made
         except (OSError, UnicodeError) as error:
-            raise AddressUnavailable(
-                message("error.server.server_cannot_listen", address=address), address=address
-            ) from error
+            raise AddressUnavailable(message("error.server.no_address", address=address), address=address) from error
 
     def _run(self) -> None:
         try:

@@ -107,9 +107,7 @@ class Listening:
         try:
             bound = server.add_insecure_port(address)
         except RuntimeError as error:
-            raise AddressUnavailable(
-                message("error.server.server_cannot_listen", address=address), address=address
-            ) from error
+            raise AddressUnavailable(message("error.server.no_address", address=address), address=address) from error
         if self._gateway is None:
             self.port = bound
 

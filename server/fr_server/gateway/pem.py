@@ -36,7 +36,7 @@ Read = TypeVar("Read")
 
 def unusable(path: Path, what: Message) -> TlsUnusable:
     """Return the error about an unusable file."""
-    return TlsUnusable(message("error.tls.file", path=str(path), what=what), file=str(path))
+    return TlsUnusable(message("error.tls.file", path=path, what=what), file=str(path))
 
 
 def moment(at_ms: int) -> datetime:

@@ -86,9 +86,7 @@ class Pruning:
         found = verify_export(lines, read_public_key(audit.audit_public_key()))
         same = isinstance(found, Verified) and found.after == segment.after
         if not same or audit.audit_disagreement(checkpoint_of(lines[-1])) is not None:
-            raise StoreCorrupt(
-                message("error.server.archive_holds_other_records", path=path.name), check="audit_archive"
-            )
+            raise StoreCorrupt(message("error.server.other_records", path=path.name), check="audit_archive")
         return found.seq
 
     @contextmanager

@@ -40,7 +40,7 @@ class Started:
             return Started(path, "" if path is None else sha256_of(path), sealed)
         except OSError as error:
             raise ConfigInvalid(
-                message("error.config.configuration_cannot_read", path=str(path), reason=str(error.strerror))
+                message("error.config.unreadable", path=str(path), reason=str(error.strerror))
             ) from error
 
     def has_changed(self) -> bool:
@@ -87,7 +87,7 @@ def unseal(config: Config, key: KeyEncryptionKey) -> bool:
         return False
     except OSError as error:
         raise ConfigInvalid(
-            message("error.server.seal_cannot_deleted", filename=error.filename, reason=str(error.strerror))
+            message("error.seal.not_deleted", filename=error.filename, reason=str(error.strerror))
         ) from error
     return True
 
@@ -152,7 +152,7 @@ def _sealed(path: Path | None, config: Config) -> dict[str, str] | None:
     body, *macs = _read(at)
     if not body:
         if (marked := any_marked(config)) is not None:
-            raise _tampered(marked, message("error.server.mark_seal_but_no", at=str(at)))
+            raise _tampered(marked, message("error.server.mark_seal_but_no", at=at))
         return None
     key = key_of(config, new=False)
     if not _is_one(key, body, macs):
@@ -176,7 +176,7 @@ def _sealed(path: Path | None, config: Config) -> dict[str, str] | None:
     known = {_mark(body), *map(bytes.fromhex, said.get("marks", ()))}
     for store, mark in marks_of(config, key).items():
         if mark and mark not in known:
-            raise _tampered(store, message("error.server.mark_another_seal", at=str(at)))
+            raise _tampered(store, message("error.server.mark_another_seal", at=at))
     return {name: found[name] for name in named}
 
 
@@ -260,7 +260,7 @@ def _files(path: Path, config: Config) -> list[Path]:
 
 
 def _unmade(error: OSError) -> ConfigInvalid:
-    return ConfigInvalid(message("error.server.seal_cannot_made", filename=error.filename, reason=str(error.strerror)))
+    return ConfigInvalid(message("error.seal.not_made", filename=error.filename, reason=str(error.strerror)))
 
 
 def _foreign(at: Path, config: Config) -> FileTampered:
@@ -284,7 +284,7 @@ def _is_one(key: KeyEncryptionKey, body: str, macs: Collection[str]) -> bool:
 
 
 def _tampered(path: Path, what: Message) -> FileTampered:
-    return FileTampered(message("error.seal.tampered", path=str(path), what=what), file=str(path))
+    return FileTampered(message("error.seal.tampered", path=path, what=what), file=str(path))
 
 
 def unsealed(path: Path) -> str:

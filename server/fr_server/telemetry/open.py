@@ -136,9 +136,7 @@ def _require_tracing() -> None:
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("opentelemetry"):
             raise
-        raise ConfigInvalid(
-            message("error.server.telemetry_tracing_needs_opentelemetry"), key="telemetry.tracing"
-        ) from error
+        raise ConfigInvalid(message("error.server.no_opentelemetry"), key="telemetry.tracing") from error
 
 
 def _check_endpoint(endpoint: str) -> None:

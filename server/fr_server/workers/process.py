@@ -41,9 +41,7 @@ class HeldPort:
                 self._held = held.pop_all()
         except (OSError, UnicodeError) as error:
             address = address_of(host, port)
-            raise AddressUnavailable(
-                message("error.server.server_cannot_listen", address=address), address=address
-            ) from error
+            raise AddressUnavailable(message("error.server.no_address", address=address), address=address) from error
 
     def close(self) -> None:
         """Let the port go."""

@@ -151,7 +151,7 @@ def _pictures(
         source = gathered.sources[shown.photo.number]
         data = read_photo(source.path, engine.pipeline.image_limits.max_bytes)
         if hashlib.sha256(data).hexdigest() != source.sha256:
-            raise DatasetUnreadable(message("error.build.photo_changed", path=str(source.path)))
+            raise DatasetUnreadable(message("error.build.photo_changed", path=source.path))
         pixels = engine.pipeline.decode(data).pixels
         return jpeg(render(pixels, source.landmarks, plan.mask, shown.degraded, shown.strength, colour=plan.colour))
 

@@ -109,9 +109,7 @@ def sees_findings(examination: Examination, principal_id: str) -> tuple[Finding,
 def require_finding(finding: Finding, examination: Examination) -> None:
     """Raise `InvalidField` for a finding that no examination of these candidates can have."""
     if len(finding.notes) > MAX_NOTES:
-        raise InvalidField(
-            message("error.trust.notes_most_characters", most=MAX_NOTES), field="notes", limit=str(MAX_NOTES)
-        )
+        raise InvalidField(message("error.trust.notes_length", most=MAX_NOTES), field="notes", limit=str(MAX_NOTES))
     if _SURROGATE.search(finding.notes):
         raise InvalidField(message("error.trust.notes_holds_what_no"), field="notes")
     if finding.kind is FindingKind.POTENTIAL_CANDIDATE:
@@ -119,7 +117,7 @@ def require_finding(finding: Finding, examination: Examination) -> None:
             raise InvalidField(message("error.trust.template_id_none_candidates"), field="template_id")
         if not LOWEST_RATING <= finding.rating <= HIGHEST_RATING:
             raise InvalidField(
-                message("error.trust.rating_whole_number", lowest_rating=LOWEST_RATING, highest_rating=HIGHEST_RATING),
+                message("error.trust.rating_range", lowest_rating=LOWEST_RATING, highest_rating=HIGHEST_RATING),
                 field="rating",
             )
     elif finding.template_id or finding.rating:

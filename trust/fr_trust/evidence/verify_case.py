@@ -123,9 +123,7 @@ def _examination(
     findings: FindingsDocument = told["findings.json"]
     noted = told["derivations.json"].get(NOTED_AT_THE_SEARCH)
     if noted is not None and noted != search.searched.derivations:
-        raise unusable(
-            f"{folder}/derivations.json", "derivations", message("error.trust.derivations_say_something_else")
-        )
+        raise unusable(f"{folder}/derivations.json", "derivations", message("error.trust.derivations_differ"))
     _require_photos(entries, folder, names, search)
     _require_conclusion(f"{folder}/findings.json", search, findings)
     return search, findings

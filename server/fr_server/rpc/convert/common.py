@@ -80,9 +80,7 @@ def model_from(sent: pb.Embedding) -> ModelId:
         if not value:
             raise MissingField(message("error.rpc.embedding_model_not_set", name=name), field=f"embedding.model.{name}")
         if not _MODEL_WORD.fullmatch(value):
-            raise InvalidField(
-                message("error.rpc.embedding_model_not_server", name=name), field=f"embedding.model.{name}"
-            )
+            raise InvalidField(message("error.rpc.embedding_model_unfit", name=name), field=f"embedding.model.{name}")
     return ModelId(model.pack, model.version, model.sha256)
 
 
@@ -93,7 +91,7 @@ def embedding_from(sent: pb.Embedding, model: ModelId, size: int) -> Embedding:
     found = len(sent.vector)
     if found != size:  # before a long vector is converted
         raise EmbeddingWrongSize(
-            message("error.types.embedding_values_model", found=found, size=size), expected=str(size), found=str(found)
+            message("error.types.embedding_size", found=found, size=size), expected=str(size), found=str(found)
         )
     return checked_embedding(np.array(sent.vector, dtype=np.float64), own, size)
 

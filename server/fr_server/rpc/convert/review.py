@@ -49,9 +49,7 @@ def retention_ms(request: pb.OpenCaseRequest, least_days: int) -> int | None:
     if not 0 <= sent.nanos < NANOS_PER_S or not 0 <= sent.seconds <= _LONGEST_S or not (sent.seconds or sent.nanos):
         raise InvalidField(message("error.rpc.retention_no_duration_above"), field="retention")
     if sent.seconds < least_days * _DAY_S:
-        raise InvalidField(
-            message("error.rpc.case_kept_days_least", least=least_days), field="retention", limit=str(least_days)
-        )
+        raise InvalidField(message("error.rpc.case_days", least=least_days), field="retention", limit=str(least_days))
     return sent.seconds * 1000 + sent.nanos // 1_000_000
 
 

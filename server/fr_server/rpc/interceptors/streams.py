@@ -103,9 +103,7 @@ class Streams:
                 log.error("The validity of a stream could not be checked: %s", describe(error))
         under_way_s = sending.under_way_s
         if under_way_s is not None and under_way_s >= self._stall_s:
-            return ReaderTooSlow(
-                message("error.rpc.client_did_not_read", stall_s=self._stall_s), limit_s=f"{self._stall_s:g}"
-            )
+            return ReaderTooSlow(message("error.rpc.not_read", stall_s=self._stall_s), limit_s=f"{self._stall_s:g}")
         return None
 
 

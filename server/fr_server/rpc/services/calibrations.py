@@ -70,9 +70,7 @@ class Calibrations:
         """
         text = request.calibration_json
         if not text:
-            raise MissingField(
-                message("error.rpc.calibration_json_empty_deletecalibration_takes"), field="calibration_json"
-            )
+            raise MissingField(message("error.rpc.calibration_empty"), field="calibration_json")
 
         def change() -> pb.SetCalibrationResponse:
             own = calibration_from(text)

@@ -174,7 +174,7 @@ class GalleryFaces:
         faces = await self._probes.read(request.probe, "probe", order.policy, info.model, info.embedding_size)
         if len(faces) * order.k > MAX_CANDIDATES:
             raise InvalidTopK(
-                message("error.rpc.faces_top_k_make_more", faces=len(faces), k=order.k, most=MAX_CANDIDATES),
+                message("error.rpc.too_many_candidates", faces=len(faces), k=order.k, most=MAX_CANDIDATES),
                 limit=str(MAX_CANDIDATES),
             )
         searched: list[SearchedFace] = []
