@@ -28,12 +28,12 @@ class FrError(Exception):
     @property
     def what(self) -> str:
         """Return what was found, in English."""
-        return _rendered(self.finding)
+        return english(self.finding)
 
     @property
     def advice(self) -> str:
         """Return what to do about it, in English; empty if the class has no remedy."""
-        return _rendered(Message(f"remedy.{self.reason}") if self.reason else self.remedy or "")
+        return english(Message(f"remedy.{self.reason}") if self.reason else self.remedy or "")
 
     @property
     def message(self) -> str:
@@ -44,7 +44,8 @@ class FrError(Exception):
         return self.message
 
 
-def _rendered(sentence: Message | str) -> str:
+def english(sentence: Message | str) -> str:
+    """Return a sentence of the catalogue in English; a text stays as it is."""
     if isinstance(sentence, str):
         return sentence
     from fr_locales.rendering import render  # the process that decodes photos has no room for catalogues

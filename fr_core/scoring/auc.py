@@ -10,6 +10,7 @@ import numpy as np
 
 from fr_core.scoring.checks import F64, check_confidence, check_failures, check_similarities
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Interval, UndefinedRate
+from fr_locales.messages import message
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +75,11 @@ def auc_delong(mated: F64, nonmated: F64, confidence: float = DEFAULT_CONFIDENCE
     won = _mated_wins(mated, nonmated, mated_failures)
     lost = _nonmated_losses(mated, nonmated, mated_failures)
     if len(won) < 2 or len(lost) < 2:
-        raise UndefinedRate("The standard error of an area needs two mated and two non-mated pairs.")
+        raise UndefinedRate(message("undefined.core.standard_error_area_needs"))
     value = float(won.mean())
     error = sqrt(float(won.var(ddof=1)) / len(won) + float(lost.var(ddof=1)) / len(lost))
     if error == 0.0 or not 0.0 < value < 1.0:
-        raise UndefinedRate(f"These pairs cannot show how far an area of {value:g} may be off: collect more.")
+        raise UndefinedRate(message("undefined.core.these_pairs_cannot_show", value=value))
     margin = NormalDist().inv_cdf(0.5 + confidence / 2) * error / (value * (1.0 - value))
     centre = log(value / (1.0 - value))
     interval = Interval(_logistic(centre - margin), _logistic(centre + margin), confidence)
@@ -91,7 +92,7 @@ def _mated_wins(mated: F64, nonmated: F64, mated_failures: int) -> F64:
     check_similarities(nonmated)
     check_failures(mated_failures)
     if len(mated) + mated_failures == 0 or len(nonmated) == 0:
-        raise UndefinedRate("An area needs at least one mated and one non-mated comparison.")
+        raise UndefinedRate(message("undefined.core.area_needs_least_mated"))
     return np.concatenate([_share_below(mated, nonmated), np.zeros(mated_failures)])
 
 

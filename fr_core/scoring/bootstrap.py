@@ -27,6 +27,7 @@ import numpy.typing as npt
 from fr_core.scoring.checks import F64, Bools, check_confidence, check_failures, check_similarities, check_threshold
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Interval, UndefinedRate
 from fr_core.scoring.verification import threshold_at_fmr
+from fr_locales.messages import message
 
 Ints = npt.NDArray[np.int64]
 
@@ -229,7 +230,7 @@ def _total(weights: F64, n: int) -> float:
         raise ValueError(f"{n} comparisons need as many pairs of subjects, not {len(weights)}.")
     total = float(weights.sum())
     if total == 0.0:
-        raise UndefinedRate("A rate of no trials is undefined.")
+        raise UndefinedRate(message("undefined.core.rate_no_trials_undefined"))
     return total
 
 
@@ -273,9 +274,9 @@ def _two_of(people: int, comparisons: Ints) -> tuple[Ints, Ints]:
 def _percentiles(figures: F64, replicates: int, confidence: float) -> Interval:
     """The middle `confidence` of the resamples that gave a figure; raises UndefinedRate as `subject_bootstrap` does."""
     if replicates - len(figures) > UNDEFINED_ALLOWED * replicates:
-        raise UndefinedRate(f"{replicates - len(figures)} of {replicates} resamples leave nothing to measure.")
+        raise UndefinedRate(message("undefined.core.resamples", left=replicates - len(figures), total=replicates))
     if figures.min() == figures.max():
-        raise UndefinedRate("All resamples agree, so they cannot show how far the figure may be off.")
+        raise UndefinedRate(message("undefined.core.all_resamples_agree_so"))
     low, high = np.quantile(figures, [0.5 - confidence / 2, 0.5 + confidence / 2])
     return Interval(float(low), float(high), confidence)
 
@@ -300,4 +301,4 @@ def _check_subjects(subjects_a: Ints, subjects_b: Ints) -> None:
     if len(subjects_a) != len(subjects_b):
         raise ValueError(f"{len(subjects_a)} first subjects need as many second ones, not {len(subjects_b)}.")
     if len(np.union1d(subjects_a, subjects_b)) < 2:
-        raise UndefinedRate("People cannot be resampled where there are fewer than two.")
+        raise UndefinedRate(message("undefined.core.people_cannot_resampled_where"))

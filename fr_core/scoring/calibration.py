@@ -16,6 +16,7 @@ from fr_core.scoring.calibrators import Evidence, LrCalibrator, fit_logistic
 from fr_core.scoring.checks import F64
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Interval, Rate, UndefinedRate
 from fr_core.scoring.rate_table import RateTable, rate_table
+from fr_locales.messages import message
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 # Characters of a text of a provenance, and entries of its settings.
@@ -156,7 +157,7 @@ class Calibration:
             raise ValueError(f"The target must lie between 0 and 1, and is {target}.")
         needed = -expm1(log1p(-target) / gallery_size)
         if needed == 0.0:
-            raise UndefinedRate(f"A false positive identification rate of {target:g} is not supported by any number.")
+            raise UndefinedRate(message("undefined.core.false_positive_identification_rate", target=target))
         return self.threshold_at_fmr(needed)
 
     def log10_lr(self, similarity: float) -> Evidence:

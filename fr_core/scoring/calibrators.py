@@ -17,6 +17,7 @@ from fr_core.scoring.checks import F64, check_similarities
 from fr_core.scoring.intervals import UndefinedRate
 from fr_core.scoring.likelihood import LN_10, check_both
 from fr_core.scoring.pav import pool, runs
+from fr_locales.messages import message
 
 # Weights sum to 1 and similarities are standardised, so that a gradient this small is one of rounding alone.
 GRADIENT_TOLERANCE = 1e-12
@@ -145,10 +146,7 @@ def fit_logistic(mated: F64, nonmated: F64, prior: float = 0.5) -> LrCalibrator:
     if not 0.0 < prior < 1.0:
         raise ValueError(f"The prior must lie between 0 and 1, and is {prior}.")
     if nonmated.max() <= mated.min() or mated.max() <= nonmated.min():
-        raise UndefinedRate(
-            "Mated and non-mated similarities do not overlap, so that no logistic curve fits best: "
-            "calibrate with steps, or with more comparisons."
-        )
+        raise UndefinedRate(message("undefined.core.mated_non_mated_similarities"))
     similarities = np.concatenate([mated, nonmated])
     centre, spread = float(similarities.mean()), float(similarities.std())
     signs = np.repeat([1.0, -1.0], [len(mated), len(nonmated)])
@@ -156,7 +154,7 @@ def fit_logistic(mated: F64, nonmated: F64, prior: float = 0.5) -> LrCalibrator:
     offset = log(prior / (1.0 - prior))
     level, rise = _least_cost((similarities - centre) / spread, signs, weights, offset)
     if rise <= 0.0:
-        raise UndefinedRate("Mated comparisons are not the more similar ones, so that similarity is no evidence.")
+        raise UndefinedRate(message("undefined.core.mated_comparisons_not_more"))
     slope = rise / spread
     return _limited(LogisticCurve((level - slope * centre) / LN_10, slope / LN_10), mated, nonmated)
 
@@ -259,4 +257,4 @@ def _least_cost(x: F64, signs: F64, weights: F64, offset: float) -> tuple[float,
         while (then := cost(point + step)) > now * (1.0 + COST_TOLERANCE):
             step /= 2
         point, now = point + step, then
-    raise UndefinedRate("The logistic curve does not settle: calibrate with steps, or with more comparisons.")
+    raise UndefinedRate(message("undefined.core.logistic_curve_does_not"))

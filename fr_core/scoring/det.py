@@ -17,6 +17,7 @@ from fr_core.scoring.checks import F64, check_failures, check_similarities
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, UndefinedRate
 from fr_core.scoring.support import support
 from fr_core.scoring.verification import OperatingPoint, false_match_rate, false_non_match_rate, threshold_at_fmr
+from fr_locales.messages import message
 
 UNSUPPORTED = "not supported by this many comparisons"
 TARGETS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -121,7 +122,7 @@ def det_curve(mated: F64, nonmated: F64, mated_failures: int = 0) -> DetCurve:
     check_failures(mated_failures)
     n_mated = len(mated) + mated_failures
     if n_mated == 0 or len(nonmated) == 0:
-        raise UndefinedRate("A DET curve needs at least one mated and one non-mated comparison.")
+        raise UndefinedRate(message("undefined.core.det_curve_needs_least"))
     thresholds = _distinct(mated, nonmated)
     fmr = (len(nonmated) - _below(nonmated, thresholds)) / len(nonmated)
     fnmr = (_below(mated, thresholds) + mated_failures) / n_mated
@@ -186,7 +187,7 @@ def threshold_table(
     check_similarities(mated)
     check_failures(mated_failures)
     if len(mated) + mated_failures == 0:
-        raise UndefinedRate("A table of thresholds needs at least one mated pair.")
+        raise UndefinedRate(message("undefined.core.table_thresholds_needs_least"))
     return tuple(_row(mated, nonmated, target, mated_failures, confidence) for target in targets)
 
 

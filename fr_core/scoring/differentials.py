@@ -28,6 +28,7 @@ from fr_core.scoring.bootstrap import UNDEFINED_ALLOWED, Bootstrap
 from fr_core.scoring.checks import F64, check_confidence
 from fr_core.scoring.group_trials import GroupTrials
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate, UndefinedRate, rate
+from fr_locales.messages import message
 
 I64 = npt.NDArray[np.int64]
 
@@ -153,7 +154,7 @@ def ratios_to_geometric_mean(rates: F64) -> F64:
     """
     _check_rates(rates)
     if not rates.all():
-        raise UndefinedRate("A group has no error, so that its ratio to the others is unknown.")
+        raise UndefinedRate(message("undefined.core.group_no_error_so"))
     logs = np.log(rates)
     return np.asarray(np.exp(logs - logs.mean()), dtype=np.float64)
 
@@ -166,7 +167,7 @@ def max_to_min(rates: F64) -> float:
     """
     _check_rates(rates)
     if not rates.all():
-        raise UndefinedRate("A group has no error, so that its ratio to the others is unknown.")
+        raise UndefinedRate(message("undefined.core.group_no_error_so"))
     return float(rates.max() / rates.min())
 
 
@@ -184,7 +185,7 @@ def gini(rates: F64) -> float:
     """
     _check_rates(rates)
     if not rates.any():
-        raise UndefinedRate("No group has an error, so that the share of each is unknown.")
+        raise UndefinedRate(message("undefined.core.no_group_error_so"))
     n = len(rates)
     difference = np.abs(rates[:, None] - rates[None, :]).sum() / (n * n)
     return float(n / (n - 1) * difference / (2 * rates.mean()))
@@ -221,7 +222,7 @@ def draws_within(most: int, trials: GroupTrials) -> int:
     Raises `UndefinedRate`: there is no time for 200, as of more than a million errors.
     """
     if FEWEST_DRAWS * trials.work > MOST_WORK_OF_FEWEST:
-        raise UndefinedRate("So many errors cannot be drawn from in time: choose a higher threshold.")
+        raise UndefinedRate(message("undefined.core.so_many_errors_cannot"))
     return min(most, max(FEWEST_DRAWS, MOST_WORK // max(1, trials.work)))
 
 
@@ -264,7 +265,7 @@ def by_people(
     values = ratios(rates)
     drawn = _drawn(resampled, seed, replicates)
     if (drawn.min(axis=0) == drawn.max(axis=0)).any():
-        raise UndefinedRate("All resamples agree, so they cannot show how far the figure may be off.")
+        raise UndefinedRate(message("undefined.core.all_resamples_agree_so"))
     lows, highs = np.quantile(drawn, [0.5 - confidence / 2, 0.5 + confidence / 2], axis=0)
     errors = drawn.std(axis=0, ddof=1)
     found = [
@@ -312,7 +313,7 @@ def without_difference(
 def _rates(trials: GroupTrials, of_person: I64, groups: int, weights: F64) -> F64:
     wrong, total = trials.by_group(of_person, groups, weights)
     if not total.all():
-        raise UndefinedRate("A group has no trial.")
+        raise UndefinedRate(message("undefined.core.group_no_trial"))
     return np.asarray(wrong / total, dtype=np.float64)
 
 
@@ -328,7 +329,7 @@ def _drawn(draw: Callable[[np.random.Generator], F64], seed: int, wanted: int) -
         with suppress(UndefinedRate):
             found.append(draw(rng))
     if wanted - len(found) > UNDEFINED_ALLOWED * wanted:
-        raise UndefinedRate(f"{wanted - len(found)} of {wanted} draws leave nothing to measure.")
+        raise UndefinedRate(message("undefined.core.draws", left=wanted - len(found), total=wanted))
     return np.array(found)
 
 
@@ -354,7 +355,7 @@ def _check_rates(rates: F64) -> None:
     if rates.ndim != 1 or rates.dtype != np.float64 or not ((rates >= 0.0) & (rates <= 1.0)).all():
         raise ValueError("Rates are f64[g], each in [0, 1].")
     if len(rates) < 2:
-        raise UndefinedRate("A differential needs at least two groups with a rate.")
+        raise UndefinedRate(message("undefined.core.differential_needs_least_two"))
 
 
 def _check_groups(of_person: I64, trials: GroupTrials, names: int) -> None:

@@ -16,6 +16,7 @@ from fr_core.scoring.checks import F64, check_failures, check_similarities, chec
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate, UndefinedRate, rate
 from fr_core.scoring.verification import threshold_at_fmr
 from fr_core.types import I64
+from fr_locales.messages import message
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,8 +194,7 @@ def threshold_at_fpir(nonmated: NonmatedSearches, target: float) -> float:
         return threshold_at_fmr(nonmated.top_similarities, target)
     except UndefinedRate as refused:
         n = len(nonmated.top_similarities)
-        message = f"{n} non-mated searches cannot support a false positive identification rate of {target:g}."
-        raise UndefinedRate(message) from refused
+        raise UndefinedRate(message("undefined.core.few_searches", searches=n, target=target)) from refused
 
 
 def identification_point(
@@ -248,7 +248,7 @@ def identification_det(mated: MatedSearches, nonmated: NonmatedSearches, rank: i
     mates = np.sort(_mate_similarities(mated, rank))
     tops = np.sort(nonmated.top_similarities)
     if not mated.total or not len(tops):
-        raise UndefinedRate("A trade-off needs at least one mated and one non-mated search.")
+        raise UndefinedRate(message("undefined.core.trade_off_needs_least"))
     values = np.unique(np.concatenate([mates, tops]))
     thresholds = np.append(values, np.nextafter(values[-1], np.inf))
     false_alarms = len(tops) - np.searchsorted(tops, thresholds, side="left")

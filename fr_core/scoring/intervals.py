@@ -6,12 +6,25 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
 
+from fr_core.errors.base import english
+from fr_locales.messages import Message, message
+
 DEFAULT_CONFIDENCE = 0.95
 """Of intervals; every confidence lies in (0, 1)."""
 
 
 class UndefinedRate(ValueError):
-    """A rate was asked for that the data cannot give, such as one of no trials at all. It is never 0.0."""
+    """A rate was asked for that the data cannot give, such as one of no trials at all. It is never 0.0.
+
+    `reason`: a sentence that says what is missing.
+    """
+
+    def __init__(self, reason: Message) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return english(self.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +78,7 @@ def wilson_interval(count: int, total: int, confidence: float = DEFAULT_CONFIDEN
     if count < 0 or total < 0 or count > total:
         raise ValueError(f"{count} of {total} is not a share.")
     if total == 0:
-        raise UndefinedRate("A rate of no trials is undefined.")
+        raise UndefinedRate(message("undefined.core.rate_no_trials_undefined"))
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     share = count / total
     centre = share + z * z / (2 * total)

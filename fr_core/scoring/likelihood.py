@@ -16,6 +16,7 @@ from fr_core.scoring.checks import F64, Bools
 from fr_core.scoring.intervals import UndefinedRate
 from fr_core.scoring.pav import pool, runs
 from fr_core.types import I64
+from fr_locales.messages import message
 
 LN_10 = log(10.0)
 
@@ -110,7 +111,7 @@ def log_loss(probabilities: F64, mated: Bools) -> float:
     _check_probabilities(probabilities, mated)
     of_truth = np.where(mated, probabilities, 1.0 - probabilities)
     if not of_truth.all():
-        raise UndefinedRate("The log loss of a certainty that was wrong is infinite: state no probability of 0 or 1.")
+        raise UndefinedRate(message("undefined.core.log_loss_certainty_wrong"))
     return -float(np.log(of_truth).mean())
 
 
@@ -219,7 +220,7 @@ def _binned_error(probabilities: F64, mated: Bools, weights: F64, bins: int) -> 
 
 def _check_some(mated: int, nonmated: int) -> None:
     if mated == 0 or nonmated == 0:
-        raise UndefinedRate("Strength of evidence needs at least one mated and one non-mated comparison.")
+        raise UndefinedRate(message("undefined.core.strength_evidence_needs_least"))
 
 
 def _check_probabilities(probabilities: F64, mated: Bools) -> None:
@@ -231,4 +232,4 @@ def _check_probabilities(probabilities: F64, mated: Bools) -> None:
         found = f"{mated.dtype}{list(mated.shape)}"
         raise ValueError(f"{len(probabilities)} probabilities need as many booleans, not {found}.")
     if not len(probabilities):
-        raise UndefinedRate("The cost of no probabilities is undefined.")
+        raise UndefinedRate(message("undefined.core.cost_no_probabilities_undefined"))

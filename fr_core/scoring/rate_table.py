@@ -13,6 +13,7 @@ import numpy as np
 from fr_core.scoring.checks import F64, check_confidence, check_failures, check_similarities, check_threshold
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Interval, Rate, UndefinedRate, rate
 from fr_core.types import I64
+from fr_locales.messages import message
 
 # Up to this many errors each count has a row; from there on a row comes every 2 % more errors.
 EXACT_COUNTS = 100
@@ -86,7 +87,7 @@ class RateTable:
         row = self.thresholds[self._row_not_above(threshold)]
         place = bisect_left(self.bootstrap, row, key=itemgetter(0))
         if place == len(self.bootstrap) or self.bootstrap[place][0] != row:
-            raise UndefinedRate("No bootstrap interval of the false match rate was computed for this threshold.")
+            raise UndefinedRate(message("undefined.core.no_bootstrap_interval_false"))
         return self.bootstrap[place][1]
 
     def fnmr_at(self, threshold: float) -> Rate:
@@ -109,8 +110,12 @@ class RateTable:
             raise ValueError(f"The target must lie in (0, 1], and is {target}.")
         if 1 / self.nonmated > target:
             raise UndefinedRate(
-                f"A false match rate of {target:g} is not supported by this many comparisons: "
-                f"{self.nonmated} non-mated ones show no rate below {1 / self.nonmated:.2g}, other than none at all."
+                message(
+                    "undefined.core.fmr",
+                    target=target,
+                    nonmated=self.nonmated,
+                    lowest=1 / self.nonmated,
+                )
             )
         rows = zip(self.thresholds, self.false_matches, strict=True)
         return next(threshold for threshold, count in rows if count / self.nonmated <= target)
@@ -140,7 +145,7 @@ def rate_table(
     check_similarities(mated)
     check_similarities(nonmated)
     if not len(mated) or not len(nonmated):
-        raise UndefinedRate("Calibration needs at least one mated and one non-mated comparison.")
+        raise UndefinedRate(message("undefined.core.calibration_needs_least_mated"))
     mates, others = np.sort(mated), np.sort(nonmated)
     # The lowest threshold that accepts no more than so many of the others, the highest that rejects no more mates.
     for_matches = np.nextafter(others[len(others) - 1 - _counts(len(others))], np.inf)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from fr_core.scoring.checks import F64, check_failures, check_similarities, check_threshold
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Rate, UndefinedRate, rate
 from fr_core.scoring.verification import false_match_rate, false_non_match_rate
+from fr_locales.messages import message
 
 # Twentieths up to one half: past that a service would refuse most of its photos.
 SHARES = tuple(step / 20 for step in range(11))
@@ -100,7 +101,7 @@ def discard_curve(
     check_threshold(threshold)
     check_failures(failures)
     if not len(mated):
-        raise UndefinedRate("No mated pair was compared, so none can be discarded.")
+        raise UndefinedRate(message("undefined.core.no_mated_pair_compared"))
     order = np.argsort(qualities, kind="stable")
     ascending = qualities[order]
     missed_below = np.concatenate([[0], np.cumsum(mated[order] < threshold)])  # among the first i pairs
@@ -126,7 +127,7 @@ def quality_edges(qualities: F64, bins: int) -> F64:
     if bins < 1:
         raise ValueError(f"There must be one bin at least, not {bins}.")
     if not len(qualities) or qualities.min() == qualities.max():
-        raise UndefinedRate("Bins need at least two different qualities.")
+        raise UndefinedRate(message("undefined.core.bins_need_least_two"))
     return np.unique(np.quantile(qualities, np.linspace(0.0, 1.0, bins + 1)))
 
 

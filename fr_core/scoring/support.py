@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fr_core.scoring.intervals import UndefinedRate
+from fr_locales.messages import message
 
 ENOUGH_ERRORS = 30  # Doddington et al. (2000): within 30 % of the true rate, 90 % confidence
 NO_ERRORS_FACTOR = 3  # Hanley and Lippman-Hand (1983): -ln 0.05 = 2.996, 95 % confidence, one-sided
@@ -84,4 +85,4 @@ def _check_counts(errors: int, comparisons: int) -> None:
     if errors < 0 or comparisons < 0 or errors > comparisons:
         raise ValueError(f"{errors} errors in {comparisons} comparisons cannot be.")
     if comparisons == 0:
-        raise UndefinedRate("No comparisons support no rate.")
+        raise UndefinedRate(message("undefined.core.no_comparisons_support_no"))

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from fr_core.scoring.checks import check_failures, check_pairs, check_similarities, check_threshold
 from fr_core.scoring.intervals import DEFAULT_CONFIDENCE, Interval, Rate, UndefinedRate, rate, wilson_interval
+from fr_locales.messages import message
 
 F64 = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -103,7 +104,7 @@ def best_threshold_accuracy(
     check_pairs(similarities, mated)
     check_failures(failures)
     if mated.all() or not mated.any():
-        raise UndefinedRate("Accuracy needs at least one mated and one non-mated comparison.")
+        raise UndefinedRate(message("undefined.core.accuracy_needs_least_mated"))
     threshold, wrong = _best_threshold(similarities, mated)
     n = len(similarities) + failures
     n_wrong = wrong + failures
@@ -138,7 +139,7 @@ def kfold_accuracy(
     failed = np.asarray(failed_folds, dtype=np.int64)
     numbers = np.unique(np.concatenate([folds, failed]))
     if len(numbers) < 2:
-        raise UndefinedRate("Cross-validation needs at least two folds.")
+        raise UndefinedRate(message("undefined.core.cross_validation_needs_least"))
     parts = []
     for number in numbers:
         inside = folds == number
@@ -229,7 +230,7 @@ def threshold_at_fmr(nonmated: F64, target: float) -> float:
     if (allowed + 1) / max(n, 1) <= target:  # the product was rounded down
         allowed += 1
     if allowed < 1:
-        raise UndefinedRate(f"{n} non-mated comparisons cannot support a false match rate of {target:g}.")
+        raise UndefinedRate(message("undefined.core.non_mated_comparisons_cannot", n=n, target=target))
     descending = np.sort(nonmated)[::-1]
     if allowed == n:
         return float(descending[-1])

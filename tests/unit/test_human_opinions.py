@@ -49,7 +49,16 @@ def area_of(ratings: F64, mated: Bools, size: int, seed: int = 0, most: int = 20
     return group_area(ratings, mated, size, np.random.default_rng(seed), most_groups=most, replicates=replicates)
 
 
-def test_groups_of_one_are_the_people_and_more_people_are_better() -> None:
+def test_fused_rating_is_the_mean_of_those_given() -> None:
+    nan = float("nan")
+    assert fuse(np.array([[3.0, nan, 1.0], [-1.0, 2.0, 1.0]])).tolist() == [1.0, 2.0, 1.0]
+    with pytest.raises(UndefinedRate, match="An item that nobody rated has"):
+        fuse(np.array([[1.0, nan]]))
+    with pytest.raises(UndefinedRate, match="Without a rater there is no"):
+        fuse(np.zeros((0, 3)))
+
+
+def test_groups_of_one_are_the_people() -> None:
     ratings, mated = crowd(6, 60, 1.2, 1)
     found = area_of(ratings, mated, 1)
     single = [auc(row[mated], row[~mated]) for row in ratings]
@@ -89,10 +98,20 @@ def test_missing_ratings_are_left_out_and_machine_and_people_weigh_the_same() ->
     fused = np.nanmean(ratings, axis=0)
     assert area_of(ratings, mated, 2).area == pytest.approx(auc(fused[mated], fused[~mated]))
     ratings[0, :] = np.nan
-    with pytest.raises(UndefinedRate, match="group_rated_few"):
+    with pytest.raises(UndefinedRate, match="A group rated fewer than two"):
         area_of(ratings, mated, 1)
-    nan = float("nan")
-    assert fuse(np.array([[3.0, nan, 1.0], [-1.0, 2.0, 1.0]])).tolist() == [1.0, 2.0, 1.0]
+
+
+def test_areas_undefined_and_refused() -> None:
+    mated = np.arange(10) % 2 == 0
+    perfect = np.where(mated, 3.0, -3.0)[None, :]
+    with pytest.raises(UndefinedRate, match="All resamples agree, so they cannot"):
+        area_of(perfect, mated, 1)
+    with pytest.raises(UndefinedRate, match="An area with an interval needs"):
+        area_of(perfect, np.arange(10) == 0, 1)
+
+
+def test_machine_and_people_weigh_the_same() -> None:
     ratings = np.array([[3.0, -3.0, 1.0, -1.0], [1.0, -1.0, 3.0, -3.0]])
     similarities = np.array([0.4, 0.1, 0.2, 0.3])
     together = fuse_with_machine(ratings, similarities)
@@ -100,7 +119,9 @@ def test_missing_ratings_are_left_out_and_machine_and_people_weigh_the_same() ->
     assert float(together.mean()) == pytest.approx(0.0)
     people, machine = np.array([2.0, -2.0, 2.0, -2.0]), similarities
     by_hand = ((people - people.mean()) / people.std() + (machine - machine.mean()) / machine.std()) / 2
-    assert together == pytest.approx(by_hand)
+    assert found == pytest.approx(by_hand)
+    with pytest.raises(UndefinedRate, match="Where all are equal, there is"):
+        fuse_with_machine(ratings, np.full(4, 0.5))
 
 
 def test_curve_of_a_person() -> None:
@@ -152,6 +173,11 @@ def test_switches_are_counted_where_they_could_happen() -> None:
     wrong, right = misled(trials), helped(trials)
     assert (wrong.count, wrong.total) == (3 + 2, 3 + 1 + 4 + 2)
     assert (right.count, right.total) == (2 + 1 + 4, 2 + 1 + 3 + 4)
+    healthy = aided([(1, 1, True, True, 3), (-1, -1, False, False, 3)])
+    with pytest.raises(UndefinedRate, match="No such trial could have been"):
+        misled(healthy)
+    with pytest.raises(UndefinedRate, match="No such trial could have been"):
+        helped(healthy)
 
 
 def test_choice_of_pairs_is_told_from_leaning() -> None:

@@ -36,6 +36,7 @@ from fr_core.scoring.differentials import (
 )
 from fr_core.scoring.group_trials import EveryTwo, MatedTrials
 from fr_core.scoring.intervals import UndefinedRate, rate, wilson_interval
+from fr_locales.messages import Message
 from support.evaluations import cancelled_call
 
 Ints = npt.NDArray[np.int64]
@@ -246,7 +247,7 @@ def test_a_check_before_each_resample_ends_the_work() -> None:
 
     def undefined_once(weights: F64) -> float:
         if next(calls) == 4:
-            raise UndefinedRate("Nothing to measure.")
+            raise UndefinedRate(Message("undefined.no_trials"))
         return float(weights[0])
 
     # Few resamples without a figure are left out and counted.

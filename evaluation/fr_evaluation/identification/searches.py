@@ -15,6 +15,7 @@ from fr_core.scoring.identification import MatedSearches, NonmatedSearches
 from fr_core.scoring.intervals import UndefinedRate
 from fr_core.types import I64, Embedding
 from fr_datasets.values import Person
+from fr_locales.messages import message
 
 # Strangers that are drawn and compared at once.
 BLOCK = 4096
@@ -169,7 +170,7 @@ def search(given: OpenSet, embeddings: Mapping[Path, Embedding | None], sizes: S
         if embeddings[photo] is not None:
             columns[number] = len(columns)
     if not columns:
-        raise UndefinedRate("Nobody could be enrolled, so that nobody can be searched for.")
+        raise UndefinedRate(message("undefined.core.nobody_could_enrolled_so"))
     mated = [(number, photo) for number, photo in given.mated if number in columns and embeddings[photo] is not None]
     nonmated = [photo for _, photo in given.nonmated if embeddings[photo] is not None]
     gallery = _vectors(embeddings, given.enrolled)

@@ -19,6 +19,7 @@ from fr_core.scoring.likelihood import cllr, lr_calibration_error
 from fr_datasets.values import VerificationPair
 from fr_evaluation.report import Dataset, Settings
 from fr_evaluation.verification.compare import F64, AcrossPeople, ComparedPairs
+from fr_locales.messages import message
 
 # Up to this false match rate each row of a calibration has an interval by people.
 HIGHEST_FMR = 1e-1
@@ -82,7 +83,7 @@ def provenance_of(
     """
     people = dataset.people if across is None else across.people
     if people is not None and people < 2:
-        raise UndefinedRate("A calibration needs at least two people.")
+        raise UndefinedRate(message("undefined.core.calibration_needs_least_two"))
     return Provenance(
         dataset.manifest.name,
         dataset.list_sha256,
@@ -138,7 +139,7 @@ def held_out(
     """
     numbers = sorted({*compared.folds.tolist(), *compared.failed_folds})
     if len(numbers) < 2:
-        raise UndefinedRate("A calibration is tried on a fold that it was not learnt from; there are no two.")
+        raise UndefinedRate(message("undefined.core.calibration_tried_fold_not"))
     return tuple(_tried_on(number, compared, across, provenance, seed, replicates) for number in numbers)
 
 
@@ -208,7 +209,7 @@ def _tried_on(
     threshold = calibration.threshold_at_fmr(TRIED)
     nonmated = inside.nonmated_similarities if faced is None else faced.similarities
     if not len(nonmated):
-        raise UndefinedRate(f"Fold {fold} has no non-mated comparison to try a calibration on.")
+        raise UndefinedRate(message("undefined.core.fold_no_non_mated", fold=fold))
     log10_lrs = calibration.likelihood.log10_lrs(inside.similarities)
     of_mated, of_nonmated = log10_lrs[inside.mated], log10_lrs[~inside.mated]
     stated = calibration.fmr_at(threshold)

@@ -34,6 +34,7 @@ from fr_core.scoring.verification import (
 )
 from fr_datasets.values import VerificationPair
 from fr_evaluation.verification.compare import F64, AcrossPeople, ComparedPairs
+from fr_locales.messages import message
 
 T = TypeVar("T")
 
@@ -135,7 +136,7 @@ def verification_figures(
 
 def _accuracy(compared: ComparedPairs) -> FoldAccuracy:
     if not compared.folds.any():
-        raise UndefinedRate("The list of pairs has no folds.")
+        raise UndefinedRate(message("undefined.core.list_pairs_no_folds"))
     return kfold_accuracy(compared.similarities, compared.mated, compared.folds, compared.failed_folds)
 
 
@@ -195,7 +196,7 @@ def _held_out(compared: ComparedPairs, fit: Callable[[F64, F64], LrCalibrator]) 
 def _evidence(compared: ComparedPairs) -> Evidence:
     """Learn likelihood ratios from all folds but one, and judge them on that one; for every fold."""
     if len(np.unique(compared.folds)) < 2:
-        raise UndefinedRate("Likelihood ratios are judged on folds that they were not learnt from; there are no two.")
+        raise UndefinedRate(message("undefined.core.likelihood_ratios_judged_folds"))
     try:
         method, log10_lrs = "logistic", _held_out(compared, fit_logistic)
     except UndefinedRate:

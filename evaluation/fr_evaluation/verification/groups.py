@@ -144,7 +144,7 @@ def group_figures(
     errors, 200 at least. Raises `UndefinedRate` if nobody is labelled, or the list names nobody, and `CallEnded`.
     """
     if across is None or not any(labels.values()):
-        raise UndefinedRate("Nothing is said of the people of the list, so that they are in no groups.")
+        raise UndefinedRate(message("undefined.core.nothing_said_people_list"))
     pairs = (*(pair for pair in compared.pairs if pair.mated), *(pair for pair in compared.failed if pair.mated))
     listed = (*compared.pairs, *compared.failed)
     names = tuple(dict.fromkeys((*across.names, *(name for pair in listed for name in pair.people or ()))))

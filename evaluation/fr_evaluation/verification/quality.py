@@ -22,6 +22,7 @@ from fr_core.scoring.rejection import (
     rates_by_quality,
 )
 from fr_evaluation.verification.compare import F64, AcrossPeople, ComparedPairs
+from fr_locales.messages import message
 
 BINS = 5
 
@@ -47,7 +48,7 @@ def quality_figures(
     has a quality.
     """
     if len(compared.pairs) and not scores:
-        raise UndefinedRate("The faces of this set are given, not found, and have no quality score.")
+        raise UndefinedRate(message("undefined.core.faces_set_given_not"))
     mated = _of_pairs(compared, scores, mated=True)
     if across is None:
         others, nonmated = compared.nonmated_similarities, _of_pairs(compared, scores, mated=False)

@@ -13,7 +13,7 @@ from fr_core.scoring.det import det_curve
 from fr_core.scoring.intervals import Rate, UndefinedRate
 from fr_core.scoring.likelihood import cllr
 from fr_locales.messages import Message, message
-from fr_training.grading.values import Area, Maybe, Undefined, first_of_items, reason_of, share, unless_undefined
+from fr_training.grading.values import Area, Maybe, Undefined, first_of_items, share, unless_undefined
 from fr_training.statistics.decisions import SignalCounts, signal_counts
 from fr_training.statistics.signal_detection import Sensitivity, sensitivity
 from fr_training.trials import Result
@@ -137,7 +137,7 @@ def area(same: F64, different: F64) -> Area:
     try:
         found = auc_delong(same, different)
     except UndefinedRate as undefined:
-        return Area(auc(same, different), Undefined(reason_of(undefined)))
+        return Area(auc(same, different), Undefined(undefined.reason))
     return Area(found.value, found.interval, found.standard_error)
 
 

@@ -30,18 +30,12 @@ Maybe: TypeAlias = T | Undefined
 """A figure, or why there is none."""
 
 
-def reason_of(undefined: UndefinedRate) -> Message:
-    """Return why a figure is undefined; the core's own reasons are in English alone."""
-    (reason,) = undefined.args
-    return reason if isinstance(reason, Message) else message("undefined.by_core", reason=str(reason))
-
-
 def unless_undefined(figure: Callable[[], T]) -> Maybe[T]:
     """The figure, or the reason of the `UndefinedRate` that it raises."""
     try:
         return figure()
     except UndefinedRate as undefined:
-        return Undefined(reason_of(undefined))
+        return Undefined(undefined.reason)
 
 
 def share(count: int, total: int, lacking: Message) -> Maybe[Rate]:

@@ -42,4 +42,4 @@ def dataset_errors() -> Iterator[None]:
         code = error.code if isinstance(error, DatasetError) else DatasetError.code
         raise DatasetUnusable(message("error.rpc.data_set_cannot_used", code=code), code=code) from None
     except UndefinedRate as error:
-        raise FigureUndefined(message("error.rpc.figure_undefined", why=str(error))) from None
+        raise FigureUndefined(message("error.rpc.figure_undefined", why=error.reason)) from None
