@@ -1,4 +1,4 @@
-"""Checks that code and catalogues agree: every id exists with the placeholders of the code, and none is unused."""
+"""Checks that code and catalogues agree: ids have the placeholders of the code, none is unused, no error has a text."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from string import Formatter
 import polib
 
 # With `fr_server.errors`, every module whose errors are raised in other modules.
+import fr_bench.speed.child  # noqa: F401
 import fr_datasets.errors  # noqa: F401
 import fr_evaluation.recorded  # noqa: F401
 from fr_core.errors import FrError
@@ -21,8 +22,6 @@ from fr_server.errors import all_errors
 ROOT = Path(__file__).parents[1]
 SOURCES = ("fr_core", "server", "client", "datasets", "evaluation", "training", "trust", "benchmarks", "locales")
 CATALOGUES = ROOT / "locales" / "fr_locales"
-REFUSING = ("datasets", "evaluation", "fr_core", "server", "training", "trust")
-"""Where every error is raised with a message, never with a text."""
 ENGLISH = "en"
 BY_RENDERER = {"list.separator"}
 EQUALLY_LONG = ("trial.advice_same", "trial.advice_different")
@@ -56,7 +55,7 @@ def disagreements(catalogues: Path = CATALOGUES) -> list[str]:
     english = _catalogue(catalogues / ENGLISH / "LC_MESSAGES" / "fr.po")
     found = [*_of_uses(uses, english), *_unused(uses, english)]
     found += [f"the catalogue lacks `{one}`" for one in _remedies() if (None, one) not in english]
-    found += [one for folder in REFUSING for path in sorted((ROOT / folder).rglob("*.py")) for one in _texts_of(path)]
+    found += [one for folder in SOURCES for path in sorted((ROOT / folder).rglob("*.py")) for one in _texts_of(path)]
     for path in sorted(catalogues.glob("*/LC_MESSAGES/fr.po")):
         found += _of_catalogue(path, english)
     return found

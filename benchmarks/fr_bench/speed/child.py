@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Self
 
 from fr_core.errors import FrError
+from fr_locales.messages import message
 
 
 class BenchFailed(FrError):
@@ -71,8 +72,7 @@ class Child:
     def _ended(self) -> BenchFailed:
         self._process.join(_GIVE_UP_S)
         return BenchFailed(
-            f"The process of {self._name} ended with status {self._process.exitcode}; "
-            "what it wrote to standard error says why."
+            message("error.bench.process_ended_status_what", name=self._name, exitcode=str(self._process.exitcode))
         )
 
 

@@ -23,6 +23,7 @@ from fr_bench.speed.search_gallery import plant
 from fr_bench.speed.server_process import free_port, resident_mib, started_server
 from fr_bench.speed.values import Conditions, Held
 from fr_bench.values import Bar
+from fr_locales.messages import message
 
 # Of a million templates, or more, on two cores.
 _BARS_FROM = 1_000_000
@@ -120,7 +121,7 @@ def _until_serving(seen: Callable[[], list[tuple[float, str]]]) -> list[tuple[fl
         if any(status == "SERVING" for _, status in statuses):
             return statuses
         time.sleep(_LOOK_S)
-    raise BenchFailed("The server is ready, and its health service does not say SERVING.")
+    raise BenchFailed(message("error.bench.server_ready_health_service"))
 
 
 def _fill(channel: grpc.Channel, info: server_pb2.GetServerInfoResponse, n: int, seed: int, on_step: OnStep) -> float:
@@ -141,7 +142,7 @@ def _require_all(address: str, n: int) -> None:
         stub = gallery_pb2_grpc.GalleryServiceStub(channel)
         held = stub.GetGallery(gallery_pb2.GetGalleryRequest(gallery_id=_GALLERY)).gallery.template_count
     if held != n:
-        raise BenchFailed(f"The server holds {held} of {n} templates after its start.")
+        raise BenchFailed(message("error.bench.server_holds_templates_after", held=held, n=n))
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from fr_core.detect.nms import iou
 from fr_core.packs.cache import ModelCache, cache_folder
 from fr_core.packs.manifest import Pack, load_pack
 from fr_core.types import F32
+from fr_locales.messages import message
 
 # Called after each round with its number from 1, and the number of rounds of each subject.
 OnRound = Callable[[int, int, Round], None]
@@ -119,9 +120,9 @@ class Peer:
 
     def __init__(self, pack: Pack, photos: tuple[bytes, ...]) -> None:
         if importlib.util.find_spec("insightface") is None:
-            raise BenchFailed("The peer InsightFace is not installed: pip install '.[insightface]' in a clone.")
+            raise BenchFailed(message("error.bench.peer_insightface_not_installed"))
         if (pack.detector.family, pack.embedder.family) != ("scrfd", "arcface"):
-            raise BenchFailed(f"The peer runs SCRFD and ArcFace models only; the pack {pack.name} has others.")
+            raise BenchFailed(message("error.bench.peer_runs_scrfd_arcface", pack=pack.name))
         cache = ModelCache(cache_folder())
         for file in pack.files:
             cache.read_verified(file)

@@ -19,6 +19,7 @@ from fr_bench.speed.generator import outcome_of
 from fr_bench.speed.peer import FoundFaces
 from fr_bench.speed.search_gallery import unit_vectors
 from fr_core.types import F32
+from fr_locales.messages import message
 
 _CONNECT_S = 10.0
 _CALL_S = 120.0
@@ -79,8 +80,9 @@ def connected(address: str) -> Iterator[tuple[grpc.Channel, server_pb2.GetServer
         try:
             info = ask(server_pb2.GetServerInfoRequest(), timeout=_CONNECT_S)
         except grpc.RpcError as error:
-            told = f"No server of FR Core answers at {address} ({error.code().name}); start one with `fr serve`."
-            raise BenchFailed(told) from error
+            raise BenchFailed(
+                message("error.bench.no_server_fr_core", address=address, name=error.code().name)
+            ) from error
         yield channel, info
 
 
@@ -92,7 +94,9 @@ def first_answers(channel: grpc.Channel, method: Method, requests: Sequence[byte
         try:
             return _read(method, call(request, timeout=_CALL_S))
         except grpc.RpcError as error:
-            raise BenchFailed(f"The server refuses a photo of this workload: {outcome_of(error)[0]}.") from error
+            raise BenchFailed(
+                message("error.bench.server_refuses_photo_workload", outcome_of=outcome_of(error)[0])
+            ) from error
 
     with ThreadPoolExecutor(_WARM_UP_CALLS) as pool:
         return tuple(pool.map(ask, requests))
@@ -115,7 +119,9 @@ def temporary_gallery(
         finally:
             stub.DeleteGallery(gallery_pb2.DeleteGalleryRequest(gallery_id=gallery_id), timeout=_CALL_S)
     except grpc.RpcError as error:
-        raise BenchFailed(f"The gallery for the searches cannot be made: {outcome_of(error)[0]}.") from error
+        raise BenchFailed(
+            message("error.bench.gallery_searches_cannot_made", outcome_of=outcome_of(error)[0])
+        ) from error
 
 
 def _bare(number: int) -> gallery_pb2.EmbeddingSubject:
@@ -152,11 +158,11 @@ def enrol_all(
 
     for answer in gallery_pb2_grpc.GalleryServiceStub(channel).StreamEnrolEmbeddings(items()):
         if not answer.HasField("enrolled") or answer.enrolled.refusals:
-            raise BenchFailed("The server refused an embedding.")
+            raise BenchFailed(message("error.bench.server_refused_embedding"))
         stored += len(answer.enrolled.template_ids)
         yield stored
     if stored != sent:
-        raise BenchFailed(f"The server stored {stored} of {sent} embeddings.")
+        raise BenchFailed(message("error.bench.server_stored_embeddings", stored=stored, sent=sent))
 
 
 def _read(method: Method, answer: bytes) -> Answer:

@@ -39,6 +39,7 @@ from fr_core.types import F32
 from fr_datasets import lfw
 from fr_datasets.values import VerificationPair
 from fr_evaluation.photos import EmbeddedPhoto, Photos, most_central
+from fr_locales.messages import message
 
 LFW = "lfw"
 
@@ -76,7 +77,7 @@ def embedded_pairs(
         (a, b) for a, b in ((vectors[pair.a], vectors[pair.b]) for pair in pairs) if a is not None and b is not None
     ]
     if not found:
-        raise BenchFailed("No pair of photos shows a face on both; there is nothing to search for.")
+        raise BenchFailed(message("error.bench.no_pair_photos_shows"))
     mates, probes = (np.stack(side) for side in zip(*found, strict=True))
     cosines = np.vecdot(mates.astype(np.float64), probes.astype(np.float64))
     told = PhotoProbes(LFW, len(found), len(pairs) - len(found), float(cosines.min()), float(np.median(cosines)))
@@ -134,7 +135,7 @@ def bench_search(order: SearchOrder, on_step: OnStep) -> BenchReport:
         probes, mates = real.probes, real.mates
         settings = replace(settings, dimension=probes.shape[1], probes=len(probes))
         if len(probes) < settings.repeat:
-            raise BenchFailed(f"Only {len(probes)} pairs show a face on both; {settings.repeat} rounds need one each.")
+            raise BenchFailed(message("error.bench.only_pairs_show_face", probes=len(probes), repeat=settings.repeat))
     sizes = sorted({settings.size, *settings.sweep})
     points = {size: _point(settings, plant(mates, size, settings.seed), probes, on_step) for size in sizes}
     detail = _detail(settings, real, points)

@@ -14,6 +14,7 @@ from fr_bench.speed.child import BenchFailed
 from fr_core.gallery.index.protocol import F64, IndexMemory
 from fr_core.gallery.index.register import new_index
 from fr_core.types import F32, I64
+from fr_locales.messages import message
 
 # The graphs as their makers build them: M and ef_construction of hnswlib's README, connectivity and expansion_add of
 # usearch's defaults. A search looks through more vertices than their defaults of 10 and 64, with which they would find
@@ -188,8 +189,8 @@ def check_peers(names: tuple[str, ...]) -> None:
     """Raise `BenchFailed` if there is no such peer, one is named twice, or one is not installed."""
     for name in names:
         if name not in PEERS:
-            raise BenchFailed(f"There is no peer named {name!r}; there are: {', '.join(PEERS)}.")
+            raise BenchFailed(message("error.bench.no_peer_named", name=name, peers=", ".join(PEERS)))
         if names.count(name) > 1:
-            raise BenchFailed(f"The peer {name} is named twice.")
+            raise BenchFailed(message("error.bench.peer_named_twice", name=name))
         if importlib.util.find_spec(PEERS[name].module) is None:
-            raise BenchFailed(f"The peer {name} is not installed: {PEERS[name].install}.")
+            raise BenchFailed(message("error.bench.peer_not_installed", name=name, install=PEERS[name].install))

@@ -48,6 +48,7 @@ from fr_bench.speed.values import (
 from fr_bench.speed.workload import PhotoList
 from fr_bench.values import Bar
 from fr_core.runtime.devices import ActiveDevice, Precision
+from fr_locales.messages import message
 
 METRIC = "fr_batch_size"
 
@@ -61,12 +62,12 @@ Cumulative = Mapping[tuple[str, float], float]
 def read_metrics(url: str) -> Cumulative:
     """Fetch the buckets of the batch sizes, none before the first batch; raises `BenchFailed` where nothing answers."""
     if not url.startswith(("http://", "https://")):
-        raise BenchFailed(f"--metrics-url takes an address that begins with http://, not {url}.")
+        raise BenchFailed(message("error.bench.metrics_url_takes_address", url=url))
     try:
         with urllib.request.urlopen(url, timeout=10) as answer:
             return buckets(answer.read().decode())
     except (OSError, urllib.error.URLError, UnicodeDecodeError) as error:
-        raise BenchFailed(f"No metrics could be read from {url}: {error}.") from error
+        raise BenchFailed(message("error.bench.no_metrics_could_read", url=url, error=str(error))) from error
 
 
 def buckets(text: str) -> Cumulative:
@@ -143,7 +144,7 @@ class ServerSubject:
         answered = round(point.photos_per_s * point.seconds)
         if not answered and self.load.mode == "closed":  # of an open loop, no goodput at all is a finding
             reasons = ", ".join(f"{item.calls} {item.reason}" for item in point.outcomes)
-            raise BenchFailed(f"The server answered no call: {reasons}.")
+            raise BenchFailed(message("error.bench.server_answered_no_call", reasons=reasons))
         return round_of(SERVER, answered, round(point.faces_per_s * point.seconds), point.seconds)
 
     def measure(self, mode: str, load: float, turn: int) -> tuple[LoadPoint, Sent]:
@@ -155,7 +156,7 @@ class ServerSubject:
                 arrivals = poisson_arrivals(load, self.load.seconds, self.load.seed + turn).tolist()
                 order = tuple(itertools.islice(itertools.cycle(self.order), len(arrivals)))
                 if not arrivals:
-                    raise BenchFailed("No call arrives at this rate in this time; raise --rate or --seconds.")
+                    raise BenchFailed(message("error.bench.no_call_arrives_rate"))
                 sent = self.generators.open(order, arrivals, self.load.deadline_s)
         if self.server is not None:
             self.server.require_running()

@@ -23,6 +23,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from fr_bench.speed.child import BenchFailed
 from fr_bench.speed.stats import latency
 from fr_bench.speed.values import HealthCount, Memory
+from fr_locales.messages import message
 
 _PERIOD_S = 1.0
 _HEALTH_DEADLINE_S = 5.0
@@ -103,7 +104,7 @@ class ServerProcess:
     def require_running(self) -> None:
         """Raise `BenchFailed` where the server has ended."""
         if self._process.poll() is not None:
-            raise BenchFailed(f"The server ended during the measurement: {last_line(self._log)}")
+            raise BenchFailed(message("error.bench.server_ended_during_measurement", last_line=last_line(self._log)))
 
 
 @contextmanager
@@ -117,9 +118,7 @@ def started_server(
     """
     command = fr or shutil.which("fr", path=str(Path(sys.executable).parent)) or shutil.which("fr")
     if command is None:
-        raise BenchFailed(
-            "The command `fr` is not beside this Python; install fr-core, or name a server with --server."
-        )
+        raise BenchFailed(message("error.bench.command_fr_not_beside"))
     with tempfile.TemporaryDirectory(prefix="fr-bench-") as folder:
         ready, log = Path(folder) / "ready", Path(folder) / "log"
         fixed = ["serve", "--port", "0", "--data", f"{folder}/galleries", "--ready-file", str(ready)]
@@ -195,8 +194,10 @@ def _wait_ready(process: subprocess.Popen[bytes], ready: Path, log: Path) -> str
     give_up = time.monotonic() + _START_S
     while not ready.exists():
         if process.poll() is not None:
-            raise BenchFailed(f"The server did not start: {last_line(log)}")
+            raise BenchFailed(message("error.bench.server_did_not_start", last_line=last_line(log)))
         if time.monotonic() > give_up:
-            raise BenchFailed(f"The server was not ready within {_START_S:g} s: {last_line(log)}")
+            raise BenchFailed(
+                message("error.bench.server_not_ready_within", start_s=_START_S, last_line=last_line(log))
+            )
         time.sleep(0.05)
     return ready.read_text().strip()

@@ -29,6 +29,7 @@ from fr_core.download import NullProgress
 from fr_core.packs.cache import cache_folder
 from fr_core.packs.photos import fetch_photos, photos_folder
 from fr_datasets.links import Link, write_link
+from fr_locales.messages import message
 
 GROUPS = ("solvay", "t1")
 
@@ -197,5 +198,5 @@ def _report(
 def _required(seconds: list[float]) -> Latency:
     found = latency(seconds)
     if found is None:
-        raise BenchFailed("No decision was acknowledged.")
+        raise BenchFailed(message("error.bench.no_decision_acknowledged"))
     return found

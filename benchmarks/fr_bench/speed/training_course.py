@@ -11,6 +11,7 @@ import grpc
 
 from fr_api.v1 import training_pb2, training_pb2_grpc
 from fr_bench.speed.child import BenchFailed
+from fr_locales.messages import message
 
 SITTING = "load"
 BLOCK = "pairs"
@@ -61,7 +62,7 @@ def pairs_for(people: int, with_two_photos: int) -> int:
     pairs = min(int(with_two_photos * (1 - _SPARE)), int(people * (1 - _SPARE)) // 3, _MOST_PAIRS)
     if pairs < 1:
         raise BenchFailed(
-            f"A course takes 4 people, of whom 2 have two photos; here are {people} and {with_two_photos}."
+            message("error.bench.course_takes_people_whom", people=people, with_two_photos=with_two_photos)
         )
     return pairs
 
@@ -78,7 +79,7 @@ def make_course(channel: grpc.Channel, dataset: str) -> MadeCourse:
         )
         *_, last = stub.CreateCourse(request)
     except grpc.RpcError as error:
-        raise BenchFailed(f"The server makes no course: {error.details()}") from error
+        raise BenchFailed(message("error.bench.server_makes_no_course", error=str(error.details()))) from error
     return MadeCourse(last.course.course_id, 3 * pairs, 2 * pairs)
 
 
@@ -91,7 +92,7 @@ def enrol(channel: grpc.Channel, course_id: str, sizes: Sequence[int]) -> Cohort
             for size in sizes
         ]
     except grpc.RpcError as error:
-        raise BenchFailed(f"The server makes no cohort: {error.details()}") from error
+        raise BenchFailed(message("error.bench.server_makes_no_cohort", error=str(error.details()))) from error
     enrolled = [one for cohort in made for one in cohort.enrolled]
     return Cohorts(
         tuple(cohort.cohort.cohort_id for cohort in made),
@@ -108,6 +109,6 @@ def exported(channel: grpc.Channel, cohort_ids: Sequence[str]) -> Iterator[tuple
         try:
             text = b"".join(piece.content for piece in stub.ExportResults(request)).decode()
         except grpc.RpcError as error:
-            raise BenchFailed(f"The server exports nothing: {error.details()}") from error
+            raise BenchFailed(message("error.bench.server_exports_nothing", error=str(error.details()))) from error
         for row in csv.DictReader(io.StringIO(text)):
             yield row["trainee_id"], int(row["ordinal"]), row["rating"] if row["answer"] else ""

@@ -19,6 +19,7 @@ from fr_bench.speed.child import BenchFailed, answer_requests
 from fr_bench.speed.generator import outcome_of
 from fr_bench.speed.training_course import SITTING
 from fr_bench.speed.training_report import Decision, Walked
+from fr_locales.messages import message
 
 # Trainees who begin, or decide ahead, at once.
 _AT_ONCE = 16
@@ -179,7 +180,7 @@ class _Trainee:
         """Decide on the trial that is shown, and have the next one shown."""
         trial = self._trial
         if trial is None:
-            raise BenchFailed("The course ended earlier than its plan says.")
+            raise BenchFailed(message("error.bench.course_ended_earlier_plan"))
         rating = self._rng.randint(-3, 3)
         request = training_pb2.SubmitDecisionRequest(
             session_id=self._session_id,
@@ -213,6 +214,6 @@ class _Trainee:
             except grpc.aio.AioRpcError as error:
                 reason, wait_s = outcome_of(error)
                 if wait_s is None or time.monotonic() > give_up:
-                    raise BenchFailed(f"The server refuses a trainee: {reason}.") from error
+                    raise BenchFailed(message("error.bench.server_refuses_trainee", reason=reason)) from error
                 self.refusals[reason] += 1
             await asyncio.sleep(wait_s * self._rng.uniform(0.5, 1.5))

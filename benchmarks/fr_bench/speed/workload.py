@@ -14,6 +14,7 @@ from fr_bench.speed.values import Workload
 from fr_core.errors import InputRefused
 from fr_core.imaging import ImageLimits, decode
 from fr_datasets.errors import DatasetMissing
+from fr_locales.messages import message
 
 VARIABLE = "FR_TESTDATA"
 
@@ -27,14 +28,14 @@ def find_testdata(given: Path | None = None, environ: Mapping[str, str] = os.env
     named = given or (Path(environ[VARIABLE]) if environ.get(VARIABLE) else None)
     if named is not None:
         if not named.is_dir():
-            raise DatasetMissing(f"The folder {named} is not there.")
+            raise DatasetMissing(message("error.bench.folder_not", named=named))
         return named
     repository = Path(__file__).resolve().parents[3]
     places = [folder.parent / "shared" / "testdata" for folder in (repository, Path.cwd())]
     for place in places:
         if place.is_dir():
             return place
-    raise DatasetMissing(f"No test data at {places[0]}; name their folder with --testdata or {VARIABLE}.")
+    raise DatasetMissing(message("error.bench.no_test_data_name", places=places[0], variable=VARIABLE))
 
 
 LFW, T1 = "lfw", "t1"
@@ -85,10 +86,10 @@ def _paths(name: str, testdata: Path | None) -> list[Path]:
         return [_sample_photo()]
     folder = find_testdata(testdata) / "lfw" / "images" if name == LFW else Path(name)
     if not folder.is_dir():
-        raise BenchFailed(f"The folder {folder} is not there; --photos takes a folder, `{LFW}` or `{T1}`.")
+        raise BenchFailed(message("error.bench.folder_not_photos_takes", folder=folder, lfw=LFW, t1=T1))
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
     if not paths:
-        raise BenchFailed(f"The folder {folder} holds no photo (JPEG, PNG or WebP).")
+        raise BenchFailed(message("error.bench.folder_holds_no_photo", folder=folder))
     return paths
 
 
@@ -96,10 +97,10 @@ def _sample_photo() -> Path:
     """The photo of six people that comes with InsightFace; it stays where it is."""
     found = importlib.util.find_spec("insightface")
     if found is None or not found.submodule_search_locations:
-        raise BenchFailed("The photo t1 comes with InsightFace, which is not installed: pip install insightface.")
+        raise BenchFailed(message("error.bench.photo_t1_comes_insightface"))
     path = Path(found.submodule_search_locations[0]) / "data" / "images" / "t1.jpg"
     if not path.is_file():
-        raise BenchFailed(f"The installed InsightFace has no photo {path}.")
+        raise BenchFailed(message("error.bench.installed_insightface_no_photo", path=path))
     return path
 
 
@@ -107,5 +108,5 @@ def _pixels(path: Path, photo: bytes) -> int:
     try:
         image = decode(photo, ImageLimits())
     except InputRefused as refusal:
-        raise BenchFailed(f"The photo {path} is refused ({refusal.reason}); leave it out.") from refusal
+        raise BenchFailed(message("error.bench.photo_refused_leave_out", path=path, reason=refusal.reason)) from refusal
     return image.width * image.height
