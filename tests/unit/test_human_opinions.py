@@ -49,16 +49,7 @@ def area_of(ratings: F64, mated: Bools, size: int, seed: int = 0, most: int = 20
     return group_area(ratings, mated, size, np.random.default_rng(seed), most_groups=most, replicates=replicates)
 
 
-def test_fused_rating_is_the_mean_of_those_given() -> None:
-    nan = float("nan")
-    assert fuse(np.array([[3.0, nan, 1.0], [-1.0, 2.0, 1.0]])).tolist() == [1.0, 2.0, 1.0]
-    with pytest.raises(UndefinedRate, match="An item that nobody rated has"):
-        fuse(np.array([[1.0, nan]]))
-    with pytest.raises(UndefinedRate, match="Without a rater there is no"):
-        fuse(np.zeros((0, 3)))
-
-
-def test_groups_of_one_are_the_people() -> None:
+def test_groups_of_one_are_the_people_and_more_people_are_better() -> None:
     ratings, mated = crowd(6, 60, 1.2, 1)
     found = area_of(ratings, mated, 1)
     single = [auc(row[mated], row[~mated]) for row in ratings]
@@ -100,18 +91,8 @@ def test_missing_ratings_are_left_out_and_machine_and_people_weigh_the_same() ->
     ratings[0, :] = np.nan
     with pytest.raises(UndefinedRate, match="A group rated fewer than two"):
         area_of(ratings, mated, 1)
-
-
-def test_areas_undefined_and_refused() -> None:
-    mated = np.arange(10) % 2 == 0
-    perfect = np.where(mated, 3.0, -3.0)[None, :]
-    with pytest.raises(UndefinedRate, match="All resamples agree, so they cannot"):
-        area_of(perfect, mated, 1)
-    with pytest.raises(UndefinedRate, match="An area with an interval needs"):
-        area_of(perfect, np.arange(10) == 0, 1)
-
-
-def test_machine_and_people_weigh_the_same() -> None:
+    nan = float("nan")
+    assert fuse(np.array([[3.0, nan, 1.0], [-1.0, 2.0, 1.0]])).tolist() == [1.0, 2.0, 1.0]
     ratings = np.array([[3.0, -3.0, 1.0, -1.0], [1.0, -1.0, 3.0, -3.0]])
     similarities = np.array([0.4, 0.1, 0.2, 0.3])
     together = fuse_with_machine(ratings, similarities)
@@ -119,9 +100,7 @@ def test_machine_and_people_weigh_the_same() -> None:
     assert float(together.mean()) == pytest.approx(0.0)
     people, machine = np.array([2.0, -2.0, 2.0, -2.0]), similarities
     by_hand = ((people - people.mean()) / people.std() + (machine - machine.mean()) / machine.std()) / 2
-    assert found == pytest.approx(by_hand)
-    with pytest.raises(UndefinedRate, match="Where all are equal, there is"):
-        fuse_with_machine(ratings, np.full(4, 0.5))
+    assert together == pytest.approx(by_hand)
 
 
 def test_curve_of_a_person() -> None:
@@ -173,11 +152,6 @@ def test_switches_are_counted_where_they_could_happen() -> None:
     wrong, right = misled(trials), helped(trials)
     assert (wrong.count, wrong.total) == (3 + 2, 3 + 1 + 4 + 2)
     assert (right.count, right.total) == (2 + 1 + 4, 2 + 1 + 3 + 4)
-    healthy = aided([(1, 1, True, True, 3), (-1, -1, False, False, 3)])
-    with pytest.raises(UndefinedRate, match="No such trial could have been"):
-        misled(healthy)
-    with pytest.raises(UndefinedRate, match="No such trial could have been"):
-        helped(healthy)
 
 
 def test_choice_of_pairs_is_told_from_leaning() -> None:
@@ -353,16 +327,16 @@ def test_ratings_are_counted_and_counts_that_are_no_share_refused(counts: tuple[
 RNG = np.random.default_rng(0)
 HALF, HEALTHY = np.arange(10) % 2 == 0, [(1, 1, True, True, 3), (-1, -1, False, False, 3)]
 UNDEFINED: list[tuple[Callable[[], object], str]] = [
-    (partial(fuse, np.array([[1.0, np.nan]])), "item_unrated"),
-    (partial(fuse, np.zeros((0, 3))), "no_rater"),
-    (partial(area_of, np.where(HALF, 3.0, -3.0)[None, :], HALF, 1), "resamples_agree"),
-    (partial(area_of, np.where(HALF, 3.0, -3.0)[None, :], np.arange(10) == 0, 1), "area_needs_items"),
-    (partial(fuse_with_machine, np.ones((2, 4)) * [1, 2, 3, 4], np.full(4, 0.5)), "all_equal"),
+    (partial(fuse, np.array([[1.0, np.nan]])), "An item that nobody rated has"),
+    (partial(fuse, np.zeros((0, 3))), "Without a rater there is no"),
+    (partial(area_of, np.where(HALF, 3.0, -3.0)[None, :], HALF, 1), "All resamples agree, so they cannot"),
+    (partial(area_of, np.where(HALF, 3.0, -3.0)[None, :], np.arange(10) == 0, 1), "An area with an interval needs"),
+    (partial(fuse_with_machine, np.ones((2, 4)) * [1, 2, 3, 4], np.full(4, 0.5)), "Where all are equal, there is"),
     (partial(cohort_curve, np.full((2, 2), np.nan), [(0, 2)], RNG), ""),
     (partial(cohort_curve, np.zeros((0, 2)), [(0, 2)], RNG), ""),
     (partial(stretches, 0, 5), ""),
-    (partial(misled, aided(HEALTHY)), "nothing_to_switch"),
-    (partial(helped, aided(HEALTHY)), "nothing_to_switch"),
+    (partial(misled, aided(HEALTHY)), "No such trial could have been"),
+    (partial(helped, aided(HEALTHY)), "No such trial could have been"),
     (partial(automation_bias, aided([(1, 1, True, True, 3), (-1, -1, False, True, 3)]), RNG), ""),
     (partial(sensitivity, 0, 0, 1, 2), ""),
     (partial(sensitivity, 1, 2, 0, 0), ""),
