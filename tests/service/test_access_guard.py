@@ -491,7 +491,7 @@ def test_a_method_without_a_rule_is_refused(tmp_path: Path) -> None:
     rules = {method: rule for method, rule in RULES.items() if method != NO_RULE}
     with guarded(tmp_path, lambda keys: OpenAccess(), rules) as world:
         how = world.call(None, NO_RULE, request_of(NO_RULE))
-        assert (how[1], how[2]) == ("NOT_PERMITTED", f"Nobody may call this. {NotPermitted('').advice}")
+        assert (how[1], how[2]) == ("NOT_PERMITTED", f"No role may call this method. {NotPermitted('').advice}")
         assert world.call(None, INFO, request_of(INFO)) == ("OK",)
         everywhere = request_of(SEARCH, RULES[SEARCH].scoped[0], world.has(ScopeKind.GALLERY, "their"), probe=PHOTO)
         assert world.call(None, SEARCH, everywhere) == ("OK",)
