@@ -115,7 +115,8 @@ def test_toml_beyond_the_bounds_is_refused(text: str, says: str) -> None:
 
 
 def test_toml_of_the_repository_is_read_as_python_reads_it() -> None:
-    found = [path for path in Path(__file__).resolve().parents[2].rglob("*.toml") if ".venv" not in path.parts]
+    folders = Path(__file__).resolve().parents[2].glob("[a-z]*")  # not what other tests write beside them
+    found = [path for folder in folders for path in folder.rglob("*.toml")]
     assert len(found) > 20
     for path in found:
         text = path.read_text(encoding="utf-8")
