@@ -142,7 +142,9 @@ def test_a_repeated_report_names_an_edited_figure(testdata: Path, pack_cache: Mo
 
 
 @pytest.mark.usefixtures("pack_cache")
-@pytest.mark.parametrize(("option", "accuracy"), [("--no-flip", 0.9960), ("--flip", 0.9970)])
+@pytest.mark.parametrize(
+    ("option", "accuracy"), [pytest.param("--no-flip", 0.9960, marks=pytest.mark.nightly), ("--flip", 0.9970)]
+)
 def test_lfw_in_one_command(
     testdata: Path, memory: Memory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, option: str, accuracy: float
 ) -> None:
@@ -445,6 +447,7 @@ def test_the_commands_of_make_bench_gpu_run_without_a_gpu(folder: Path, testdata
     run_short(commands, folder, testdata)
 
 
+@pytest.mark.nightly
 def test_the_cost_of_a_call_is_measured_beside_another_environment(folder: Path) -> None:
     command = (
         f"{sys.executable} -m fr_bench.speed.call_cost --against {sys.executable} --subjects 40 --calls 5 --rounds 2"
