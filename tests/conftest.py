@@ -1,4 +1,4 @@
-"""What the tests share: the test data, the model cache and the photos, each made only when a test asks for it."""
+"""Shared fixtures: the test data, the model cache and the photos, each made when a test first asks for it."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def photos() -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def memory() -> Memory:
-    """What the models answered so far, for tests that look at the same photos with the same options."""
+    """Cache of model answers, for tests that look at the same photos with the same options."""
     from support.engines import Memory
 
     return Memory()

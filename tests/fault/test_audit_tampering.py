@@ -226,7 +226,7 @@ def put_mark_back(audited: Audited, original: Original, rng: random.Random) -> t
 
 
 def prune_more(audited: Audited, original: Original, rng: random.Random) -> tuple[int, set[Why]]:
-    """What somebody without the key can do: delete the oldest records, with the mark as it is or as it would be."""
+    """Delete the oldest records as somebody without the key could, with the mark as it is or as it would be."""
     upto = rng.randint(original.first, RECORDS - 1)
     hash_ = audited.table.hash_of(upto)
     audited.sql("DELETE FROM audit WHERE seq BETWEEN 1 AND ?", upto)
@@ -238,7 +238,7 @@ def prune_more(audited: Audited, original: Original, rng: random.Random) -> tupl
 
 
 def untold(original: Original, seq: int) -> bool:
-    """Whether a chain that ends with this record does not tell that it was pruned."""
+    """Return True if a chain that ends with this record does not say that it was pruned."""
     return original.first > 1 and seq < PRUNED_BY
 
 

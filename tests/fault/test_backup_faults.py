@@ -1,4 +1,4 @@
-"""What befalls backups: changed bytes, full disks, sudden death, a server that writes. Each with its control.
+"""Faults of backups: changed bytes, full disks, sudden death, a server that writes. Each with its control.
 
 Run as a script, this file backs up and dies, or enrols until it is killed.
 """
@@ -257,7 +257,7 @@ def test_death_in_the_middle_leaves_the_older_backup_and_keys_in_force(own: Path
 def test_keys_left_by_a_dead_process_open_nothing_and_are_overwritten(
     own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What lies in `keys.new` has the keys of whoever is erased afterwards."""
+    """`keys.new` must not keep the key of a person who is erased afterwards."""
     back_up(own / "data", KEY, own / "out-2", own / "keys-2", NOW)
     whole = (own / "keys-2").read_bytes()
     unproved = whole.replace(b"FRCK", b"FRCN", 1)

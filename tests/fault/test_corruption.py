@@ -162,7 +162,7 @@ def all_changes(data: bytes, block: int, header: int = 0) -> Iterator[Change]:
 
 
 class Tally:
-    """What became of the changes of one file of data that are written to `parent`."""
+    """Counts the outcomes of changes to one data file; the changed copies go to `parent`."""
 
     def __init__(self, parent: Path, data: Data) -> None:
         self._parent = parent
@@ -205,7 +205,7 @@ def closed(tmp_path: Path) -> Data:
 
 @pytest.fixture
 def killed(tmp_path: Path) -> list[Data]:
-    """What a process leaves that is killed after each of several commits: the files as they are while it is alive."""
+    """Kill a process after each of several commits, and return the files as they were while it lived."""
     (tmp_path / "made").mkdir()
     with opened(tmp_path / "made" / "data") as galleries:
         begin(galleries)

@@ -117,7 +117,7 @@ LARGE, MIDDLE, SMALL = 400, 150, 40
 
 
 def after_a_crash(name: str, folder: Path) -> set[str]:
-    """What the store keeps that is found if everything stops now, and all that was written has come to the disk."""
+    """Return the ids that the store still finds if everything stops now."""
     copy = folder.with_name("after")
     shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("*-shm"))
     try:
@@ -164,7 +164,7 @@ def test_where_it_cannot_be_taken_back_that_is_said_and_nothing_is_written(name:
 
 @pytest.mark.parametrize("name", ["training", "galleries"])
 def test_a_store_is_sound_after_ever_shorter_commits_that_failed(name: str, tmp_path: Path) -> None:
-    """What such a commit leaves in the log, written over by a shorter one, would look like commits that were lost."""
+    """The rest of such a commit in the log, partly overwritten by a shorter one, would look like lost commits."""
     disk, folder = FailingDisk(), tmp_path / "store"
     with STORES[name](folder, disk.vfs_name) as store:
         store.keep("first", 1)
@@ -178,7 +178,7 @@ def test_a_store_is_sound_after_ever_shorter_commits_that_failed(name: str, tmp_
 
 @pytest.mark.parametrize("name", ["training", "galleries"])
 def test_the_first_commit_of_a_log_may_fail(name: str, tmp_path: Path) -> None:
-    """What it leaves is the header of a log, before the frames of one that is in the database."""
+    """It leaves the header of a log before the frames of a log that is in the database."""
     disk, folder = FailingDisk(), tmp_path / "store"
     with STORES[name](folder, disk.vfs_name) as store:
         store.keep("first", LARGE)

@@ -163,7 +163,7 @@ class Server:
 
 
 def command_of(pid: int) -> bytes:
-    """What a process runs; b"" where it has ended."""
+    """Return the command line of a process; b"" if it has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:

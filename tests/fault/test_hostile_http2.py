@@ -48,8 +48,8 @@ HANDSHAKE = "grpc.server_handshake_timeout_ms"
 
 @dataclass(frozen=True)
 class Attacked:
-    """What an attacker was told, the p99 of others against that of shortly before, their longest call, how far memory
-    was above that of before, and processor seconds of one round."""
+    """The answers to an attacker, the ratio of the others' p99 to that of shortly before, their longest call, the
+    growth of memory, and the processor seconds of one round."""
 
     told: dict[str, Any]
     slower: float

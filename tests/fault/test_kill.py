@@ -97,7 +97,7 @@ def life(parent: Script, seed: int, how: str, ledger: Ledger) -> Iterator[int]:
 
 @dataclass(frozen=True, slots=True)
 class Killed:
-    """What became of many lives: changes that were acknowledged, deaths with a change under way, and the losses."""
+    """Totals of many lives: acknowledged changes, deaths with a change under way, and losses."""
 
     acknowledged: int
     in_the_midst: int

@@ -143,7 +143,7 @@ with_front_ends = pytest.mark.parametrize("options", [(), ("--frontends", "1")],
 
 
 def fr_serve(folder: Path, at: Made, *options: str, verbosity: str = "") -> bytes:
-    """What attacks add to the log of the real command, whose lines are JSON."""
+    """Return the bytes that attacks add to the log of the real command, whose lines are JSON."""
     words = ("--config", at.path, "--host", HOST, "--port", "0", "--pack", "sface", "--device", "cpu")
     environment = {"GRPC_VERBOSITY": verbosity} if verbosity else {}
     with serving(folder, *words, "--set", "telemetry.log_format=json", *options, environment=environment) as server:

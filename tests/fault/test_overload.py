@@ -48,7 +48,7 @@ GOODPUT, REFUSED_S, GROWTH_MIB = 0.9, 0.05, 10.0
 
 @dataclass(frozen=True)
 class Load:
-    """What an open loop gave: answers in time per second, the p99 of refusals in seconds, and how calls ended."""
+    """Figures of an open loop: timely answers per second, p99 of refusals in seconds, and the outcomes of calls."""
 
     goodput: float
     refused_s: float | None
@@ -106,7 +106,7 @@ def quiet_s(address: str) -> float:
 
 
 def well(load: Load, peak: float, refused_s: float) -> bool:
-    """Whether a window had the goodput of the peak, and nothing but answers and quick refusals."""
+    """Return True if a window had the goodput of the peak, and nothing but answers and quick refusals."""
     if load.goodput < GOODPUT * peak or load.refused_s is None:
         return False
     return load.refused_s <= refused_s and load.outcomes == {OK, Overloaded.reason}

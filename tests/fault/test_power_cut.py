@@ -40,7 +40,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class Cuts:
-    """What each cut of a run left, with what was acknowledged until then."""
+    """The files left by each cut of a run, with the changes acknowledged until then."""
 
     wanted: int
     ledger: Ledger

@@ -183,7 +183,7 @@ def test_sighup_harms_no_process_from_start_to_end(frontends: str, tmp_path: Pat
 
 
 def answers(channel: grpc.Channel) -> bool:
-    """Whether a photo is looked at; on a busy machine a front-end may say for a while that the models are silent."""
+    """Return True once a photo is analysed; on a busy machine the models may seem silent for a while."""
     buffer = io.BytesIO()
     Image.new("RGB", (64, 48)).save(buffer, "PNG")
     request = recognition_pb2.DetectRequest(image=common_pb2.Image(data=buffer.getvalue()))

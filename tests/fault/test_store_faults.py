@@ -1,4 +1,4 @@
-"""What befalls a store: a file that cannot grow, a second process, a newer schema, damage. Each with its control.
+"""Faults of a store: a file that cannot grow, a second process, a newer schema, damage. Each with its control.
 
 Run as a script, this file does what a name of `PROGRAMS` says in a folder.
 """

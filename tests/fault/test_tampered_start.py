@@ -68,7 +68,7 @@ def server(sound: Made, tmp_path: Path) -> Iterator[Made]:
 
 
 def start(server: Made) -> str:
-    """What a start is refused with, "" where it serves."""
+    """Return the refusal of a start; "" if the server serves."""
     try:
         serve_here(server)
     except FrError as error:

@@ -104,7 +104,7 @@ def _change_for_ever(folder: Path, how: str, child: int) -> None:
 
 @dataclass(slots=True)
 class Book:
-    """What was acknowledged of each session, and which changes were under way when the processes died."""
+    """The acknowledged changes of each session, and those under way when the processes died."""
 
     done: list[int] = field(default_factory=lambda: [0] * SESSIONS)
     begun: set[int] = field(default_factory=set)
@@ -189,7 +189,7 @@ def test_control_what_was_promised_too_early_does_not(tmp_path: Path) -> None:
 
 @dataclass(slots=True)
 class Cut:
-    """What a power cut left, with what was acknowledged until then, and what had been begun."""
+    """The files left by a power cut, with the changes acknowledged and begun until then."""
 
     image: Image
     done: list[int]

@@ -203,7 +203,7 @@ class Life:
 
 @dataclass(slots=True)
 class Book:
-    """What became of many lives: counts of answers, and of deaths in the midst of one."""
+    """Totals of many lives: counts of answers, and of deaths during an answer."""
 
     acknowledged: int = 0
     in_the_midst: int = 0

@@ -191,7 +191,7 @@ class Halting(Sequence[bytes]):
         return bytes([number]) * 50_000
 
     def _sums_are_done(self) -> bool:
-        """Whether this is the second time that it is asked: the first is for the sum of the bytes."""
+        """Return True the second time: the first call is for the sum of the bytes."""
         self._asked = getattr(self, "_asked", 0) + 1
         return self._asked > 1
 

@@ -120,7 +120,7 @@ def test_sface_embeds_as_opencv_does_with_it(pack_cache: ModelCache, photos: dic
 
 
 def original(spec: Model, cache: ModelCache, crops: U8) -> list[npt.NDArray[Any]]:
-    """What the pack's own file gives for pixels that were scaled in numpy."""
+    """Return the answers of the pack's own file for pixels that were scaled in numpy."""
     ordered = crops[..., ::-1] if spec.colour == "BGR" else crops
     scaled = (ordered.astype(np.float32) - np.array(spec.mean, np.float32)) / np.array(spec.std, np.float32)
     session = onnxruntime.InferenceSession(cache.read_verified(spec.file), providers=["CPUExecutionProvider"])

@@ -197,7 +197,7 @@ def require_calibrated(report: dict[str, Any], folder: Path) -> None:
 
 
 class Quality(NamedTuple):
-    """How well clusters agree with labels: of pairs, and B-cubed in the mean of templates (Bagga and Baldwin 1998)."""
+    """Agreement of clusters with labels: of pairs, and B-cubed as the mean of templates (Bagga and Baldwin 1998)."""
 
     precision: float
     recall: float

@@ -126,7 +126,7 @@ def sets(default_engine: Engine, testdata: Path) -> Sets:
 
 
 def own_rows(built: BuiltCourse, photos: Photos, matcher: ExactMatcher, pool: Pool, of: Of) -> list[Row]:
-    """Who of the candidates of an own probe is the person, for some of the people of whom there is a probe.
+    """Return the features of candidates of own probes, for some of the people with a probe.
 
     Candidates with one photo are left out: trainers read that only people with two can be searched for and found.
     """

@@ -254,7 +254,7 @@ class Calls(RuleBasedStateMachine):
 
 
 def _timeless(locked: LockedStep) -> LockedStep:
-    """What was answered, without the times that run on."""
+    """Return an answer without the times that run on."""
     if locked.trial is None:
         return locked
     trial = replace(locked.trial.trial, shown_ms=0, paused_ms=0)

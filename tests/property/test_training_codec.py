@@ -1,4 +1,4 @@
-"""What the store of training writes is read as what it was: answers, trials, sessions and courses of every kind."""
+"""The training store returns what was written: answers, trials, sessions and courses of every kind."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def fr_as(at: Staffed, fr_alone: Fr, monkeypatch: pytest.MonkeyPatch) -> Fr:
 
 @pytest.fixture(scope="module")
 def clock() -> Clock:
-    """That of the courses of a server."""
+    """The clock of the servers' courses."""
     return Clock()
 
 

@@ -114,7 +114,7 @@ def test_lists_hold_what_is_ones_own(world: World, size: int, monkeypatch: pytes
 
 
 def pages(world: World, token: str, method: str, name: str, size: int) -> list[str]:
-    """What a list holds; every page but the last is full."""
+    """The entries of a list; every page but the last is full."""
     found: list[str] = []
     request = request_of(f"/fr_api.v1.{method}", page_size=size)
     while True:

@@ -63,7 +63,7 @@ CHAIN_FILES = {
 
 @dataclass
 class Work:
-    """What was done on a server, by the names of the calls."""
+    """The work done on a server: the answers and the callers by the names of the calls."""
 
     at: Staffed
     folder: Path
@@ -238,7 +238,7 @@ def test_every_call_is_in_the_table_of_this_test(work: Work) -> None:
 
 
 def needles(work: Work) -> dict[str, bytes]:
-    """What nobody may find in clear."""
+    """Texts that must not appear in clear."""
     named = (NAME, METADATUM, NOTES, REFERENCE, TRAINEE_NAME, SUBJECT, *SUBJECTS, OWN_ID, LABEL)
     words = {word for text in named for word in re.split("[ /]", text) if len(word) > 5 and word != "wanted"}
     vector = np.asarray(work.answers["Embed"].faces[0].embedding.vector, np.float32)

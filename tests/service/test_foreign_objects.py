@@ -205,7 +205,7 @@ def their_missing(rng: random.Random) -> str:
 
 
 def their_reference(world: World) -> str:
-    """That of a case which is open, outside of the caller's scope."""
+    """Return the reference of an open case outside the caller's scope."""
     return world.cases.case(world.add("their")[ScopeKind.CASE]).reference
 
 
@@ -405,7 +405,7 @@ def more_often(first: list[float], second: list[float]) -> float:
 
 
 def bound(pairs: int) -> float:
-    """How far from 1/2 the share of so many pairs is by chance, once in 100,000 times (4.4 sigma)."""
+    """The distance from 1/2 that the share of so many pairs exceeds by chance once in 100,000 times (4.4 sigma)."""
     return 4.4 * 0.5 / math.sqrt(pairs)
 
 

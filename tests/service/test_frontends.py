@@ -121,7 +121,7 @@ def shared_memory() -> set[str]:
 
 @dataclass
 class Device:
-    """What runs the models: it sees no face, waits until it is let go, and can be lost."""
+    """A stand-in for the models' process: it finds no face, waits until it is released, and can be lost."""
 
     gate: threading.Event = field(default_factory=threading.Event)
     lost: bool = False
@@ -291,7 +291,7 @@ def listeners() -> list[str]:
 
 
 def unanswered(address: str, connections: int) -> int:
-    """How many of so many new connections are not answered."""
+    """Count the new connections that are not answered."""
     with client_of(address, connections) as client:
         stubs = [health_pb2_grpc.HealthStub(channel) for channel in client.channels]
         asked = [stub.Check.future(health_pb2.HealthCheckRequest(), timeout=5) for stub in stubs]
@@ -527,7 +527,7 @@ def test_lost_device_is_told_by_every_front_end_also_by_later_ones(tmp_path: Pat
 
 
 def health_of(address: str) -> health_pb2.HealthCheckResponse.ServingStatus.ValueType:
-    """What the first front-end that listens says."""
+    """Return the first health status that a listening front-end reports."""
     with client_of(address, 1) as client:
         stub = health_pb2_grpc.HealthStub(client.channels[0])
         return stub.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=30).status

@@ -359,7 +359,7 @@ LOOP_S = 0.025
 
 
 def seconds_of_a_loop() -> float:
-    """How long a core takes for something that is always the same; the median of nine."""
+    """Time a core needs for a fixed piece of work; the median of nine."""
     took = []
     for _ in range(9):
         begun, total = time.process_time(), 0

@@ -1,4 +1,4 @@
-"""Whoever is refused is in the audit, with the reason that the caller is not told; and the audit is whole."""
+"""Refused calls are in the audit, with the reason that the caller is not told, and the audit stays intact."""
 
 from __future__ import annotations
 

@@ -637,7 +637,7 @@ def test_a_template_that_is_deleted_meanwhile_is_kept_without_its_photo(at: Staf
 
 
 def keys_of(at: Staffed) -> tuple[str, str]:
-    """What verifies the signatures of bundles, and of the audit in them."""
+    """Return the keys that verify the signatures of bundles, and of the audit in them."""
     keys = at.auditor.audit.GetCheckpoints(audit_pb2.GetCheckpointsRequest()).public_keys
     return keys["evidence"], keys["cases"]
 

@@ -55,7 +55,7 @@ PERSON_FIELDS = ("subject_id", "subject_a", "photo", "image", "template_id", "te
 
 
 def tells_persons(described: Descriptor, seen: frozenset[str] = frozenset()) -> bool:
-    """Whether a message, or one in it, has a field for a person, a template or a photo."""
+    """Return True if a message, or one inside it, has a field for a person, a template or a photo."""
     if described.full_name in seen or not described.full_name.startswith("fr_api."):
         return False
     seen |= {described.full_name}
@@ -332,7 +332,7 @@ def test_a_call_without_a_photo_is_not_done_in_the_new_gallery(server: Running, 
 
 
 def arguments(name: str) -> tuple[Any, ...]:
-    """What a method of galleries takes beside the gallery."""
+    """The arguments of a gallery method beside the gallery."""
     none = np.zeros(0, np.int64)
     probe = embedding(10)
     new = Enrolment("new", NewTemplate(probe))

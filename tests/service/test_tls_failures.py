@@ -1,4 +1,4 @@
-"""What both clients and the command say where TLS, or its absence, keeps a connection from being made."""
+"""Both clients and the command name the cause where TLS, or its absence, prevents a connection."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FR = (sys.executable, "-c", "from fr_command import main; main()")
 
 @dataclass(frozen=True)
 class Estate:
-    """What authorities have signed: ours, and one of somebody else."""
+    """Certificates of two authorities: ours, and somebody else's."""
 
     ours: Papers
     theirs: Papers
@@ -89,7 +89,7 @@ def shown(estate: Estate, certificate: Issued) -> TlsCredentials:
 
 
 def failed(address: str, credentials: grpc.ChannelCredentials | TlsCredentials | None) -> FrApiError:
-    """What both clients raise, of every kind of call."""
+    """The error that both clients raise, for every kind of call."""
     calls: list[Callable[[Any], Any]] = [
         lambda client: client.server_info(),
         lambda client: client.embed_many([EmbedItem(b"photo", "1")]),

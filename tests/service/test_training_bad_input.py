@@ -1,4 +1,4 @@
-"""Whatever is sent to TrainingService is refused with a status, a reason and a sentence, and changes nothing."""
+"""TrainingService refuses bad input with a status, a reason and a sentence, and changes nothing."""
 
 from __future__ import annotations
 
@@ -608,7 +608,7 @@ def test_a_cancelled_course_leaves_nothing(stub: Stub, refused: Refused, stage: 
 
 
 def without_numbers(kept: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """What is kept, without the numbers that are never given twice, and the audit of what was made and undone."""
+    """The stored state, without numbers that are never reused and without the audit of what was made and undone."""
     return {name: rows for name, rows in kept.items() if not name.startswith(("sqlite_", "audit"))}
 
 

@@ -1,4 +1,4 @@
-"""What an attacker, a crash or a flood of streams would like: truths, dead ends, remains, all the room."""
+"""Training withstands attackers, crashes and floods of streams: nothing leaks, blocks, remains or fills the disk."""
 
 from __future__ import annotations
 

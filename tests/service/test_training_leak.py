@@ -158,7 +158,7 @@ class Watched:
 
 @dataclass(frozen=True, repr=False)
 class Forbidden:
-    """What must not be received."""
+    """Values that must not be received."""
 
     tokens: tuple[bytes, ...]
 
@@ -168,7 +168,7 @@ def messages_of(heard: Heard) -> Any:
 
 
 def all_known(message: Any) -> bool:
-    """Whether a message holds nothing but what the API describes."""
+    """Return True if a message holds nothing but what the API describes."""
     before = message.ByteSize()
     message.DiscardUnknownFields()
     return bool(message.ByteSize() == before)
@@ -481,7 +481,7 @@ def measured(server: Running, course_id: str, sessions: int) -> list[Measured]:
 
 
 def truth_of(course: Course, trial: Kept) -> tuple[int, int | None, int]:
-    """What is right of a trial, the place of what is to be chosen, and among how many."""
+    """The right answer of a trial: the place of the choice, and the number of choices."""
     match key_of(course, trial):
         case PairKey() as pair:
             return int(pair.mated), None, 0

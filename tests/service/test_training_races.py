@@ -1,4 +1,4 @@
-"""What happens at once: reports while trainees come and go, cohorts that are watched, searches that take their time."""
+"""Training under concurrency: reports while trainees come and go, watched cohorts, slow searches."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def watched(stub: Stub, cohort_id: str) -> Iterator[queue.Queue[Told]]:
 
 
 def is_silent(told: queue.Queue[Told]) -> bool:
-    """Whether nothing is told for as long as ten looks take."""
+    """Return True if no message comes for as long as ten looks take."""
     time.sleep(0.3)
     return told.empty()
 

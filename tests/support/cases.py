@@ -138,7 +138,7 @@ def filed(folder: Path, *, finished: bool = False) -> Filed:
 
 
 def listing(files: Mapping[str, bytes]) -> dict[str, dict[str, object]]:
-    """What a manifest says of these files; those that no bundle has are told as nothing."""
+    """Return the manifest's entries of these files; one that no bundle has is listed as empty."""
 
     def what(name: str) -> str:
         try:

@@ -82,7 +82,7 @@ class Script(subprocess.Popen[str]):
         return self.stdout.readline().strip()
 
     def lines(self) -> Iterator[str]:
-        """What it says from now on to its end, in whole lines."""
+        """Everything it prints from now to its end, in whole lines."""
         assert self.stdout is not None
         return (line.strip() for line in self.stdout if line.endswith("\n"))
 

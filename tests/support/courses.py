@@ -147,7 +147,7 @@ def take(
 
 
 def store_of(server: Running) -> TrainingStore:
-    """What a server keeps, where the keys of all items are: what no trainee gets to see."""
+    """The course data of a server, with the keys of all items: no trainee ever receives them."""
     return server.stores.training
 
 

@@ -1,4 +1,4 @@
-"""What several threads do to galleries, each beside a plain model of its own that says what must come of it.
+"""Random histories of galleries by several threads, each beside a plain model that predicts the outcome.
 
 The galleries are real, their templates are random unit vectors: nothing here needs a model.
 """
@@ -108,7 +108,7 @@ class History:
         subject.templates[enrolled.template_id] = PlainTemplate(seed, self._clock.now)
 
     def ask_in_vain(self) -> None:
-        """What is there cannot be made again, the same photo not be enrolled once more, what is not there not go."""
+        """An existing gallery cannot be created again, a photo enrolled twice, or a missing thing deleted."""
         with pytest.raises(GalleryExists):
             self.galleries.create(self._id, "", MODEL, SIZE)
         with pytest.raises(UnknownGallery):

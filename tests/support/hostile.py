@@ -82,7 +82,7 @@ def zeros(size_bytes: int) -> bytes:
 
 @dataclass
 class Told:
-    """What a connection was told: the codes of GOAWAY frames, answered pings, RST_STREAM frames, statuses of calls."""
+    """The answers on a connection: the codes of GOAWAY frames, answered pings, RST_STREAM frames, statuses of calls."""
 
     closed: bool
     goaways: list[int]
@@ -137,7 +137,7 @@ class Peer:
         return wanted()
 
     def all_read(self) -> bool:
-        """Whether the server has read all that was sent; it answers that, or closes."""
+        """Return True if the server has read everything: it answers that, or closes."""
         return not self.closed and self.send(frame(PING, 0, 0, LAST)) and self.until(lambda: self._answered_last)
 
     def told(self) -> Told:

@@ -1,4 +1,4 @@
-"""What a trainee could learn of the keys beforehand: bytes that are received, and classifiers that look for more."""
+"""Looks for leaks of answer keys: received bytes, and classifiers that look for more."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def drawn_secrets(seed: str) -> Iterator[None]:
 
 
 def forbidden(course: Course, photos: Sequence[str], names: Sequence[str]) -> tuple[bytes, ...]:
-    """What no byte before an answer may hold of a course, of the sha256 of its photos, and of names."""
+    """Byte strings that must not arrive before an answer: of a course, of the sha256 of its photos, and of names."""
     blocks = {block.block_id for block in course.plan.blocks}
     hashes = [*photos, course.manifest_sha256, *(form.manifest_sha256 for form in course.forms.values())]
     items = [item for form in course.forms.values() for item in form.items]
@@ -165,7 +165,7 @@ class Row:
 
 
 def chance(rows: Sequence[Row]) -> float:
-    """How likely chance is to let a classifier say what is right as well as it does.
+    """The probability that chance lets a classifier find the right answers as well as it does.
 
     A logistic regression and a forest learn from one half of the rows, and are asked about the other, both ways round.
     Their balanced accuracy is compared with what it is when labels change places within each stratum: that is exact,

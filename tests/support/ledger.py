@@ -1,4 +1,4 @@
-"""What was done to a gallery until it was hurt, and whether the store that is opened again agrees with it.
+"""Records the changes of a gallery until a fault, and compares them with the store that is opened again.
 
 The galleries are real, their templates are random unit vectors: nothing here needs a model.
 """
@@ -56,7 +56,7 @@ class Act:
 
 
 class Book(Protocol):
-    """Where a hand writes what it does."""
+    """The place where a thread writes its changes."""
 
     def begin(self, hand: int, act: Act) -> None:
         """Called before a change is asked for."""

@@ -165,7 +165,7 @@ def different_pairs(made: Composed, pool: Pool, *forms: str) -> list[tuple[PoolP
 
 
 def of_one_sex_and_age(one: PoolPerson, other: PoolPerson) -> tuple[bool, bool]:
-    """Whether two people have the same sex, and ages at most ten years apart."""
+    """Return True if two people have the same sex, and ages at most ten years apart."""
     ages = [age_of(person.labels) for person in (one, other)]
     assert ages[0] is not None
     assert ages[1] is not None

@@ -39,7 +39,7 @@ class _Content:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What a power cut left; whether pages of the database itself were under way, and whether a write was torn."""
+    """The files left by a power cut; says if pages of the database itself were under way, and if a write was torn."""
 
     files: dict[str, bytes]
     checkpoint: bool
@@ -137,7 +137,7 @@ class PowerCut(apsw.VFS):
             self._at_moment(self._image())
 
     def _image(self) -> Image:
-        """What is left is everything durable and, by chance, nothing, everything or anything of the rest."""
+        """A cut leaves everything durable and, by chance, nothing, everything or any part of the rest."""
         keep = self._rng.choice([0.0, 0.2, 0.5, 0.8, 1.0])
         names = self._names if self._rng.random() < keep else self._durable_names
         files: dict[str, bytes] = {}

@@ -143,8 +143,8 @@ _SERVICES = (
 
 
 class Script(grpc.GenericRpcHandler):
-    """What is asked, what is answered (of a stream all of one call, else one for each call, the last for ever), and the
-    reasons that each refuse one call, before its answer or after those of a stream."""
+    """Scripted answers, with a record of the requests: a stream gives all its answers to one call, else each call takes
+    one and the last repeats. Each of `refusals` ends one call, before its answer or after those of a stream."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, Any]] = []
@@ -200,7 +200,7 @@ def _class_of(descriptor: Any) -> Any:
 
 
 def asked(kind: Kind, target: str, ask: Callable[[Any], Any], **more: Any) -> Any:
-    """What `ask` gets of a client; all of it where that comes one by one."""
+    """Return what `ask` gets from a client; collects a stream."""
 
     async def run() -> Any:
         async with AsyncClient(target, **more) as client:

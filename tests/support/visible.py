@@ -153,7 +153,7 @@ def triage_rows(items: Sequence[Item], photos: Photos, of: Of) -> Iterator[Row]:
 
 
 def _apart(seen: F64, place: int) -> tuple[float, ...]:
-    """How much further one of several is from the others than these from each other, and in what it is alone."""
+    """The distance by which one of several stands out from the others, and in which measurement it stands out."""
     others = np.delete(seen, place, axis=0)
     between = np.mean([np.abs(a - b) for a, b in combinations(others, 2)] or [np.zeros(seen.shape[1])], axis=0)
     away = np.abs(others - seen[place])

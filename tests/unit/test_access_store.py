@@ -419,7 +419,7 @@ def fresh(max_principals: int = 1_000) -> tuple[Clocks, Budgets]:
 
 
 def taken(counted: Budgets, budget: Budget, who: str = "key:a", of: str = "spend") -> int:
-    """How many calls, or searches, are let through at once."""
+    """The number of calls, or searches, that are admitted at once."""
     for calls in range(10_000):
         try:
             getattr(counted, of)(who, budget)

@@ -62,7 +62,7 @@ def paths(message: Descriptor, before: str = "") -> Iterator[tuple[str, FieldDes
 
 
 def holds(message: Descriptor, wanted: Collection[str], seen_before: frozenset[str] = frozenset()) -> bool:
-    """Whether a message of one of these names can be in it."""
+    """Return True if a message of one of these names can be inside."""
     if message.full_name in wanted:
         return True
     if message.full_name in seen_before:

@@ -1,4 +1,4 @@
-"""What a record may hold: canonical bytes, and nothing that could be a name, a photo or a vector."""
+"""An audit record holds canonical bytes, and nothing that could be a name, a photo or a vector."""
 
 from __future__ import annotations
 

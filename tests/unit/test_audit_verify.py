@@ -131,7 +131,7 @@ def test_checkpoints_of_another_chain_or_forged_are_told() -> None:
 
 
 def written_with_the_key(audited: Audited, body: bytes) -> None:
-    """What only a defect, or somebody with the key, can write."""
+    """Changes that only a defect, or somebody with the key, can write."""
     head = audited.table.head()
     seq, hash_ = head.seq + 1, next_hash(head.chain_id, head.hash, body)
     keys = keys_of(audited.secret)

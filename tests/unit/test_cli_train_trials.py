@@ -1,4 +1,4 @@
-"""What a trainee types and sees: answers, the time that is left, blocks that run out of time, pictures."""
+"""Trials in the terminal: answers, remaining time, blocks that run out of time, pictures."""
 
 from __future__ import annotations
 

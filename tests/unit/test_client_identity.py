@@ -1,4 +1,4 @@
-"""Who calls: tokens on every kind of call, TLS on both sides, connection files, and the options of `fr` for them."""
+"""Identity of callers: tokens on every kind of call, TLS on both sides, connection files, options of `fr`."""
 
 from __future__ import annotations
 

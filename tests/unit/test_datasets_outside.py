@@ -97,7 +97,7 @@ plain = st.recursive(leaves, lambda inner: st.lists(inner) | st.lists(inner).map
 
 
 def python_2(crops: list[bytes], labels: list[bool]) -> bytes:
-    """What Python 2 wrote by protocol 2: byte strings as BINSTRING and SHORT_BINSTRING, a memo for each value."""
+    """A pickle as Python 2 wrote it by protocol 2: BINSTRING, SHORT_BINSTRING, a memo for each value."""
     long, short = crops[0], crops[1]
     parts = [b"\x80\x02]q\x00(T" + len(long).to_bytes(4, "little") + long + b"q\x01"]
     parts += [b"U" + bytes([len(short)]) + short + b"q\x02e]q\x03("]

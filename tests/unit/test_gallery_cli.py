@@ -68,7 +68,7 @@ def open_training(home: Path, key: str, folder: str = "data/training") -> Traini
 
 
 def is_under(home: Path, key: str, code: str, folder: str = "data/training") -> bool:
-    """Whether all of the course opens with a key; if not, it must be refused as that of another."""
+    """Return True if the whole course opens with a key; if not, the key must be refused as another course's."""
     try:
         with open_training(home, key, folder) as store:
             trainee = store.trainee_of_code(code)

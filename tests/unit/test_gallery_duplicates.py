@@ -387,7 +387,7 @@ def test_what_is_deleted_meanwhile_is_left_out_and_what_comes_is_not_grouped(gal
 
 
 def test_no_mean_can_vanish(galleries: Galleries) -> None:
-    """What is refused, and what to do about it, must not contradict each other."""
+    """The refusal and its remedy must not contradict each other."""
     with pytest.raises(InvalidField, match="below 0; 0 to 1 are allowed") as refused:
         clusters_of(galleries, -0.1)
     assert "-1" not in refused.value.message

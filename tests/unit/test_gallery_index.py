@@ -366,7 +366,7 @@ def test_codes_come_once_they_are_worth_it() -> None:
 
 
 def centroid_codes(index: CompactIndex) -> list[F32]:
-    """What can be had back of each row from its code, for each segment."""
+    """The vector that each row's code gives back, for each segment."""
     found = []
     for segment in index._segments:
         assert segment.codes is not None

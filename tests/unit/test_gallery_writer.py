@@ -291,7 +291,7 @@ CHANGES = 80
 
 @dataclass
 class Log:
-    """What each change did, by the version that it gave the gallery."""
+    """The effect of each change, by the version that it gave the gallery."""
 
     added: dict[int, tuple[str, int]] = field(default_factory=dict)
     removed: dict[int, str] = field(default_factory=dict)

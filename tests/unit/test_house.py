@@ -187,7 +187,7 @@ WORDS = {"and", "or", "unless", "bool", "offset"}
 
 @dataclass
 class Asked:
-    """What a PromQL expression asks for: labels of each metric, the values matched, and the labels it groups by."""
+    """The parts of a PromQL expression: labels of each metric, the values matched, and the labels it groups by."""
 
     metrics: dict[str, set[str]] = field(default_factory=dict)
     values: list[tuple[str, str]] = field(default_factory=list)
@@ -249,7 +249,7 @@ def expressions() -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Told:
-    """What a server exposes: the labels of each sample's name, and the values of each label."""
+    """The metrics of a server: the labels of each sample's name, and the values of each label."""
 
     labels: dict[str, set[str]]
     values: dict[str, set[str]]

@@ -272,7 +272,7 @@ def test_weights_of_another_file_are_never_read(device: str, tmp_path: Path, mon
 
 
 def test_the_control_openvino_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the refusal is for: the same bytes, and what they compute depends on a file beside the process."""
+    """The refusal is needed: the same bytes compute something that depends on a file beside the process."""
     made = summing()
     outside(made.graph.initializer[0])
     monkeypatch.chdir(tmp_path)

@@ -218,7 +218,7 @@ def test_each_photo_has_its_credit_and_a_key_of_its_own() -> None:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where models are kept, and where pip takes packages from, and nowhere else."""
+    """The only folder for models and for pip's packages."""
     for name, value in (("FR_HOME", tmp_path), ("PIP_NO_INDEX", 1), ("PIP_FIND_LINKS", tmp_path), ("COLUMNS", 200)):
         monkeypatch.setenv(name, str(value))
     return tmp_path

@@ -1,4 +1,4 @@
-"""What is lost of a write-ahead log, and what was never promised: logs of SQLite itself, damaged and torn."""
+"""Losses of a write-ahead log, and what was never promised: logs of SQLite itself, damaged and torn."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ CONTENTS = {number: content(number) for number in range(ROWS)}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """That of a store of the earlier version, whose rows are in its log as well as in its file."""
+    """A store of the earlier version, whose rows are in its log as well as in its file."""
     with opened(tmp_path / "boxes", EARLIER) as database:
         writer = Writer(database, Future(), Transaction)
         for number, data in CONTENTS.items():

@@ -1,4 +1,4 @@
-"""What was erased is in no file any more, nor is a former key; what was altered or exchanged does not open."""
+"""Erased data and former keys are in no file any more; altered or exchanged rows do not open."""
 
 from __future__ import annotations
 

@@ -214,7 +214,7 @@ HASH = "--hash=sha256:" + "0" * 64
 
 
 def wanted(extra: str | None) -> Iterator[Requirement]:
-    """What an extra asks for, with the extras of this project that it names."""
+    """The requirements of an extra, with those of the project's own extras that it names."""
     for text in PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]:
         requirement = Requirement(text)
         if canonicalize_name(requirement.name) == "fr-core":

@@ -606,7 +606,7 @@ def dripping(begin: bytes, drop: bytes) -> Iterator[tuple[int, list[bytes]]]:
 
 
 def gone_after_s(source: str) -> float:
-    """How long a start takes whose address does not answer; the control is that it is refused, not broken."""
+    """Return the seconds after which a start gives up on an address that does not answer."""
 
     async def run() -> None:
         keys = JsonWebKeys(source, ALL, Clocks().monotonic_s)

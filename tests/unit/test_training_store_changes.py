@@ -117,7 +117,7 @@ def after_each_look(happens: Callable[[], None]) -> Iterator[list[int]]:
 
 
 def test_changes_are_of_one_moment(store: TrainingStore) -> None:
-    """Whoever enrols and begins while they are read is in both, or in neither."""
+    """People who enrol and begin during a read are in both lists, or in neither."""
     cohort, _ = enrol(store)
 
     def happens() -> None:

@@ -116,7 +116,7 @@ def verified(home: Path, *more: object) -> Result:
 
 
 def faults(home: Path, *more: object) -> dict[str, list[tuple[str, int | None]]]:
-    """What is found in each store that is not whole."""
+    """The findings in each store that is damaged."""
     ended = verified(home, "--json", *more)
     told: dict[str, Any] = json.loads(ended.stdout)
     found = {
