@@ -56,7 +56,6 @@ def cosines(paths: list[Path], engine: Engine, reference: Reference) -> np.ndarr
     return np.array(found)
 
 
-@pytest.mark.timeout(600)
 def test_lfw_is_embedded_as_insightface_does(testdata: Path, default_engine: Engine, reference: Reference) -> None:
     paths = sorted((testdata / "lfw" / "images").rglob("*.jpg"))[::EVERY]
     found = cosines(paths, default_engine, reference)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import pytest
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_core.storage.audit.values import Record
@@ -69,7 +68,6 @@ def records_of(folder: Path, actor: str) -> list[Record]:
         return [kept.record for kept in audit.every() if kept.record.actor == actor]
 
 
-@pytest.mark.timeout(600)
 def test_malformed_calls_of_a_key_cost_few_records_and_none_is_uncounted(tmp_path: Path) -> None:
     with staffed(tmp_path) as at:
         at.gallery("wanted", people=2)

@@ -72,7 +72,6 @@ def chain_of(store: AccessStore, folder: Path) -> Verified | Broken:
         return verify_export(lines, audit.public_key(), may_continue=True)
 
 
-@pytest.mark.timeout(300)
 def test_processes_that_are_killed_leave_one_chain(tmp_path: Path) -> None:
     rng, pruned, forked = random.Random(1), 0, multiprocessing.get_context("fork")
     for _ in range(KILLS):

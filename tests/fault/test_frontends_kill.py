@@ -412,7 +412,6 @@ def server(tmp_path: Path) -> Iterator[Server]:
             made.close()
 
 
-@pytest.mark.timeout(120 + 60 * KILLS)
 def test_what_a_server_with_front_ends_acknowledged_survives_the_death_of_any_of_its_processes(server: Server) -> None:
     open_galleries(config_of(server.folder, 0)).close()  # which makes the key of the stores
     with open_access(config_of(server.folder, 0), wall_ms) as store:

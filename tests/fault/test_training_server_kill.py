@@ -320,7 +320,6 @@ def home(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path
 
 
-@pytest.mark.timeout(60 + 5 * KILLS)
 def test_what_a_server_acknowledged_is_there_once_after_its_death(home: Path) -> None:
     book = kill_many(home, KILLS, "serve", seed=1)
     print(f"the server was killed {KILLS} times: {book}")  # noqa: T201 - the figures of the long run

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from fr_core.packs.cache import ModelCache
     from support.engines import Memory
 
-pytestmark = [pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 
 SETS = tuple(SetName) if NIGHTLY else (SetName.DEEPFACE, SetName.NONFACE, SetName.GROUPS, SetName.ODD_FORMATS)

@@ -58,7 +58,7 @@ from support.visible import (
     triage_rows,
 )
 
-pytestmark = [pytest.mark.models, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 SEEDS = range(1, 1 + count("LEAK_SEEDS"))
 # Of LFW, whose turn is at night: photos of a person, and people of whom it has one.

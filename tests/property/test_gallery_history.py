@@ -117,7 +117,6 @@ class Memory:
             print(f"{self.seconds[number]:7.0f} s {self.mib[number]:8.1f} MiB")  # noqa: T201 - the figures of the soak
 
 
-@pytest.mark.timeout(SECONDS + 300)
 def test_many_threads_make_history(tmp_path: Path) -> None:
     share_one_heap()  # as `fr serve` does
     clock, chance, resident, steps = Clock(), random.Random(1), Memory(), 0
