@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,22 @@ def pytest_configure() -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Import the files of the tests, each process of those side by side others first: it finds compiled what they did.
+
+    All that this makes stays to the end: there is nothing for the garbage collector.
+    """
+    gc.disable()
+    number, processes = (int(os.environ.get(f"PYTEST_XDIST_WORKER{name}", "0").lstrip("gw")) for name in ("", "_COUNT"))
+    if processes > 1:
+        files = sorted(Path(__file__).parent.glob("*/test_*.py"))
+        begin = len(files) * number // processes
+        for path in files[begin:] + files[:begin]:
+            with suppress(Exception):  # one that cannot be imported is told of when it is collected
+                pytest.Module.from_parent(session, path=path).obj  # noqa: B018 - imports it
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the dearest folders, and leave the tests of the night out by day."""
     items.sort(key=lambda item: FIRST.index(item.path.parent.name))
@@ -60,6 +77,7 @@ def pytest_collection_finish() -> None:
     """Spare the garbage collector the tests themselves: thousands of objects that stay to the end."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -19,7 +19,6 @@ from typing import Any
 
 from check_licences import said
 from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from lock_file import LOCKS, ROOT, Pin, read_lock
 from packaging.utils import canonicalize_name
 
@@ -60,6 +59,8 @@ def model_components(packs: Sequence[Pack]) -> list[dict[str, Any]]:
 def checked(made: dict[str, Any]) -> str:
     """Return the bill as text; raises `SbomWrong` if it does not follow the schema."""
     text = json.dumps(made, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    from cyclonedx.validation.json import JsonStrictValidator  # a second and more
+
     error = JsonStrictValidator(_VERSION).validate_str(text)
     if error is not None:
         raise SbomWrong(f"the schema refuses the bill: {str(error.data)[:200]}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from math import log
 from statistics import NormalDist
 
@@ -25,14 +24,15 @@ from fr_training.statistics.advice import Aided, automation_bias, misled
 from fr_training.statistics.change import change_of_tests
 from fr_training.statistics.item_response import eap, mle, offset_for, probability
 from fr_training.statistics.signal_detection import prevalence_ppv, sensitivity
+from support.peers import Peer
 
 F64 = npt.NDArray[np.float64]
 
-isotonic = import_module("sklearn.isotonic")
-linear_model = import_module("sklearn.linear_model")
-metrics = import_module("sklearn.metrics")
-optimize = import_module("scipy.optimize")
-stats = import_module("scipy.stats")
+isotonic = Peer("sklearn.isotonic")
+linear_model = Peer("sklearn.linear_model")
+metrics = Peer("sklearn.metrics")
+optimize = Peer("scipy.optimize")
+stats = Peer("scipy.stats")
 
 PEOPLE = 200
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
 from statistics import NormalDist
 from typing import Any
 
@@ -38,6 +37,7 @@ from fr_training.statistics.item_analysis import MIN_PEOPLE, below_guessing
 from fr_training.statistics.item_response import eap, probability
 from fr_training.trials import Result
 from support.counts import NIGHTLY
+from support.peers import Peer
 from support.results import KIND, PLAN, course, defined, listed, pair, results, triad, triaged
 
 Course = dict[str, tuple[Result, ...]]
@@ -343,7 +343,7 @@ def test_items_on_which_the_able_do_worse_are_suspect_and_courses_weigh_by_their
     assert "i6" in learned(parts).suspects
 
 
-stats = import_module("scipy.stats")
+stats = Peer("scipy.stats")
 
 Cohort = dict[str, list[Result]]
 RUNS = 150 if NIGHTLY else 50

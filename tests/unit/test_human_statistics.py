@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from importlib import import_module
 from math import comb
 
 import numpy as np
@@ -28,10 +27,11 @@ from fr_training.statistics.item_response import (
     update_difficulty,
 )
 from fr_training.statistics.signal_detection import difference, sensitivity
+from support.peers import Peer
 
-stats, special = import_module("scipy.stats"), import_module("scipy.special")
-optimize, integrate = import_module("scipy.optimize"), import_module("scipy.integrate")
-metrics = import_module("sklearn.metrics")
+stats, special = Peer("scipy.stats"), Peer("scipy.special")
+optimize, integrate = Peer("scipy.optimize"), Peer("scipy.integrate")
+metrics = Peer("sklearn.metrics")
 LEVELS = (-3, -2, -1, 0, 1, 2, 3)
 # P. E. Shrout and J. L. Fleiss (1979), table 2: six targets, four judges
 JUDGES = np.array(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from fr_locales.rendering import render
 from fr_training.exports.signing import SigningKey, new_signing_key
 from fr_training.exports.values import CohortResults
 from fr_training.exports.xapi import xapi
+from fr_training.grading.figures import CohortFigures, TraineeFigures
 from fr_training.grading.reports import cohort_figures, trainee_figures
 from fr_training.grading.values import Area, Time, Undefined
 from fr_training.prompts import ExerciseKind
@@ -63,19 +65,29 @@ def everything(trainee: str) -> list[Result]:
     return found
 
 
-COHORT = {f"t{n}": everything(f"t{n}") for n in range(1, 25)}
-TRAINEE = trainee_figures(course(), COHORT["t1"], COHORT)
-ALL = cohort_figures(course(), COHORT)
+@cache
+def cohort() -> dict[str, list[Result]]:
+    return {f"t{n}": everything(f"t{n}") for n in range(1, 25)}
+
+
+@cache
+def figures_of_one() -> TraineeFigures:
+    return trainee_figures(course(), cohort()["t1"], cohort())
+
+
+@cache
+def figures_of_all() -> CohortFigures:
+    return cohort_figures(course(), cohort())
 
 
 @pytest.fixture(scope="module")
 def trainees_page() -> str:
-    return trainee_html(course(), TRAINEE)
+    return trainee_html(course(), figures_of_one())
 
 
 @pytest.fixture(scope="module")
 def cohorts_page() -> str:
-    return cohort_html(course(), ALL)
+    return cohort_html(course(), figures_of_all())
 
 
 def paths(value: Any, at: str = "") -> set[str]:
@@ -89,7 +101,7 @@ def paths(value: Any, at: str = "") -> set[str]:
 
 
 def test_the_keys_of_a_trainee_are_those_that_programs_know() -> None:
-    document = json.loads(trainee_json(course(), TRAINEE))
+    document = json.loads(trainee_json(course(), figures_of_one()))
     assert list(document) == [
         "format", "kind", "notice", "course", "trainee_id", "words", "counts", "together", "blocks", "tests", "changes",
         "standing", "learning", "aided", "prevalence", "groups", "verification", "cohort_roc", "crowds",
@@ -118,7 +130,7 @@ def test_the_keys_of_a_trainee_are_those_that_programs_know() -> None:
 
 
 def test_the_keys_of_a_cohort_are_those_that_programs_know() -> None:
-    document = json.loads(cohort_json(course(), ALL))
+    document = json.loads(cohort_json(course(), figures_of_all()))
     assert list(document) == [
         "format", "kind", "notice", "course", "trainees", "words", "counts", "together", "own", "blocks", "tests",
         "rows", "distributions", "changes", "learning", "aided", "prevalence", "groups", "verification", "crowds",
@@ -186,8 +198,8 @@ def test_a_cohort_is_shown_by_trainees_and_ratings_have_no_words(trainees_page: 
 
 
 def test_what_same_is_worth_among_many_strangers_is_told(trainees_page: str) -> None:
-    assert TRAINEE.together.pairs is not None
-    found = TRAINEE.together.pairs.errors.sensitivity
+    assert figures_of_one().together.pairs is not None
+    found = figures_of_one().together.pairs.errors.sensitivity
     assert isinstance(found, Sensitivity)
     hits, false_alarms = (found.hits + 0.5) / (found.mated + 1), (found.false_alarms + 0.5) / (found.nonmated + 1)
     told = heading(trainees_page, "What the ratings are worth")
@@ -204,8 +216,8 @@ def test_pages_hold_no_mark_up_of_others_and_no_other_trainee(trainees_page: str
         assert "Before &lt;script&gt; (pre-test)" in page
         assert "Faces &amp; &lt;b&gt;lists&lt;/b&gt;" in page
         assert "Fewer than 30 pairs are too few for a rate of a group." in trainees_page
-    assert trainee_html(course(), trainee_figures(course(), COHORT["t1"], COHORT)) == trainees_page
-    for told in (trainees_page, trainee_json(course(), TRAINEE)):
+    assert trainee_html(course(), trainee_figures(course(), cohort()["t1"], cohort())) == trainees_page
+    for told in (trainees_page, trainee_json(course(), figures_of_one())):
         assert not set(re.findall(r"\bt\d+\b", re.sub(r"<svg.*?</svg>", "", told, flags=re.DOTALL))) - {"t1"}
 
 
