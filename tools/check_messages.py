@@ -6,6 +6,7 @@ import ast
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from string import Formatter
 
@@ -65,8 +66,18 @@ def _catalogue(path: Path) -> Entries:
     return {(entry.msgctxt, entry.msgid): entry for entry in polib.pofile(str(path)) if not entry.obsolete}
 
 
+@cache
+def _nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(path.read_text("utf-8"))))
+
+
+def _name(node: ast.AST | None) -> str:
+    """Return the last name of `a.b.name`, and "" of what is no such expression."""
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
 def _uses(path: Path) -> Iterator[Use]:
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in _nodes(path):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "message":
             given = node.args[0] if len(node.args) == 1 else None
             message_id = given.value if isinstance(given, ast.Constant) and isinstance(given.value, str) else ""
@@ -77,17 +88,17 @@ def _uses(path: Path) -> Iterator[Use]:
 
 def _texts_of(path: Path) -> Iterator[str]:
     """Return the errors of a module whose finding is neither a call of `message` nor known as a message."""
-    kinds, tree = set(_kinds(FrError)), ast.parse(path.read_text("utf-8"))
+    kinds = set(_kinds(FrError))
     given = {"message", "request.why"}  # the latter is of `wrapping.Malformed`
-    for node in ast.walk(tree):
-        if isinstance(node, ast.arg) and node.annotation is not None and ast.unparse(node.annotation) == "Message":
+    for node in _nodes(path):
+        if isinstance(node, ast.arg) and _name(node.annotation) == "Message":
             given.add(node.arg)
-        if isinstance(node, ast.FunctionDef) and node.returns is not None and ast.unparse(node.returns) == "Message":
+        if isinstance(node, ast.FunctionDef) and _name(node.returns) == "Message":
             given.add(node.name)
-        if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("message("):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and _name(node.value.func) == "message":
             given.add(ast.unparse(node.targets[0]))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).rpartition(".")[2] in kinds:
+    for node in _nodes(path):
+        if isinstance(node, ast.Call) and node.args and _name(node.func) in kinds:
             finding = node.args[0].func if isinstance(node.args[0], ast.Call) else node.args[0]
             if ast.unparse(finding).removeprefix("self.") not in given:
                 yield f"{path.relative_to(ROOT)}:{node.lineno}: the finding of an error is no `message(...)`"
