@@ -252,6 +252,9 @@ def test_people_are_told_apart_and_counted(pipeline: Pipeline, pack_name: str, p
     assert len(pipeline.detect(photos["solvay"].read_bytes()).faces) == 29
 
 
+@pytest.mark.parametrize(
+    "pack_name", ["buffalo_s", pytest.param("sface", marks=pytest.mark.nightly)], indirect=True, scope="module"
+)
 def test_openvino_and_flip(pipeline: Pipeline, pack_name: str, pack_cache: ModelCache, photos: dict[str, Path]) -> None:
     opened = open_engine(load_pack(pack_name), pack_cache, EngineOptions(device="openvino"))
     assert opened.device.active == "openvino"
