@@ -26,24 +26,34 @@ pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def binaries(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of programs of an environment that holds the client and nothing else."""
-    return installed(tmp_path_factory.mktemp("client"))
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What pip makes of the folder before it installs it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command: list[str | Path] = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, REPOSITORY]
+    subprocess.run(command, check=True, timeout=240)
+    (made,) = folder.iterdir()
+    return made
 
 
 @pytest.fixture(scope="module")
-def verifying(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def binaries(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
+    """The folder of programs of an environment that holds the client and nothing else."""
+    return installed(tmp_path_factory.mktemp("client"), f"{wheel}")
+
+
+@pytest.fixture(scope="module")
+def verifying(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
     """The same of an environment that can check bundles of evidence, and audits."""
-    return installed(tmp_path_factory.mktemp("verify"), "[verify]")
+    return installed(tmp_path_factory.mktemp("verify"), f"{wheel}[verify]")
 
 
-def installed(folder: Path, extra: str = "") -> Path:
+def installed(folder: Path, what: str) -> Path:
     venv.create(folder)  # without a pip of its own, which takes longer to install than the client
     pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python"]
     # Without the hashes, which a folder to install does not have.
     pins = [f"{pin.name}=={pin.version}\n" for pin in read_lock(REPOSITORY / "requirements.lock") if pin.applies()]
     (folder / "constraints.txt").write_text("".join(pins))
-    command = [*pip, "install", "--quiet", "--constraint", folder / "constraints.txt", f"{REPOSITORY}{extra}"]
+    command = [*pip, "install", "--quiet", "--no-compile", "--constraint", folder / "constraints.txt", what]
     subprocess.run(command, check=True, timeout=240)
     return folder / "bin"
 
