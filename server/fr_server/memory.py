@@ -6,15 +6,19 @@ import ctypes
 import gc
 import sys
 
+# Python's own; `fr_command` has a higher one while it imports.
+_THRESHOLD = 700
+
 
 def freeze_objects() -> None:
-    """Exempt all present objects from garbage collection.
+    """Exempt all present objects from garbage collection, which from now on is as frequent as Python has it.
 
     The collector stops everything while it looks for cycles, the longer the more objects exist. Models, messages and
     libraries have made many by then. `fr bench training` shows the waits of one call in a hundred.
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_THRESHOLD)
 
 
 # Of malloc.h of the GNU C library.
