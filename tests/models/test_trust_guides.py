@@ -122,6 +122,7 @@ def office(tmp_path: Path, pack_cache: ModelCache, photos: dict[str, Path]) -> I
         for name in [name for name in os.environ if name.startswith("FR_") and name not in ("FR_HOME", "FR_TESTDATA")]:
             patch.delenv(name)
         patch.setenv("COLUMNS", "200")
+        patch.setenv("FR__MODEL__DEVICE", "cpu")  # which starts in half the time; the README's server chooses by itself
         patch.chdir(tmp_path)
         try:
             yield office
