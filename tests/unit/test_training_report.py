@@ -198,8 +198,9 @@ def test_a_cohort_is_shown_by_trainees_and_ratings_have_no_words(trainees_page: 
 
 
 def test_what_same_is_worth_among_many_strangers_is_told(trainees_page: str) -> None:
-    assert figures_of_one().together.pairs is not None
-    found = figures_of_one().together.pairs.errors.sensitivity
+    pairs = figures_of_one().together.pairs
+    assert pairs is not None
+    found = pairs.errors.sensitivity
     assert isinstance(found, Sensitivity)
     hits, false_alarms = (found.hits + 0.5) / (found.mated + 1), (found.false_alarms + 0.5) / (found.nonmated + 1)
     told = heading(trainees_page, "What the ratings are worth")
