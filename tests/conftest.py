@@ -50,9 +50,9 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
-    """Import the files of the tests, each process of those side by side others first: it finds compiled what they did.
+    """Import all test files, each process from another one on: then it finds compiled files where others were before.
 
-    All that this makes stays to the end: there is nothing for the garbage collector.
+    All imported objects stay to the end, so the garbage collector rests.
     """
     gc.disable()
     number, processes = (int(os.environ.get(f"PYTEST_XDIST_WORKER{name}", "0").lstrip("gw")) for name in ("", "_COUNT"))
@@ -60,7 +60,7 @@ def pytest_collection(session: pytest.Session) -> None:
         files = sorted(Path(__file__).parent.glob("*/test_*.py"))
         begin = len(files) * number // processes
         for path in files[begin:] + files[:begin]:
-            with suppress(Exception):  # one that cannot be imported is told of when it is collected
+            with suppress(Exception):  # collection reports a file that cannot be imported
                 pytest.Module.from_parent(session, path=path).obj  # noqa: B018 - imports it
 
 
@@ -74,7 +74,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Spare the garbage collector the tests themselves: thousands of objects that stay to the end."""
+    """Exempt the tests themselves, thousands of objects that stay to the end, from garbage collection."""
     gc.collect()
     gc.freeze()
     gc.enable()

@@ -6,12 +6,12 @@ import ctypes
 import gc
 import sys
 
-# Python's own; `fr_command` has a higher one while it imports.
+# Python's default; `fr_command` sets a higher one for the start.
 _THRESHOLD = 700
 
 
 def freeze_objects() -> None:
-    """Exempt all present objects from garbage collection, which from now on is as frequent as Python has it.
+    """Exempt all present objects from garbage collection, and restore Python's threshold for later ones.
 
     The collector stops everything while it looks for cycles, the longer the more objects exist. Models, messages and
     libraries have made many by then. `fr bench training` shows the waits of one call in a hundred.

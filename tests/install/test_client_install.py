@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What pip makes of the folder before it installs it."""
+    """Return the wheel that pip builds of the folder."""
     folder = tmp_path_factory.mktemp("wheel")
     command: list[str | Path] = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, REPOSITORY]
     subprocess.run(command, check=True, timeout=240)

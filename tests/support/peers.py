@@ -1,4 +1,4 @@
-"""Other people's tool kits, against which the tests hold our figures."""
+"""Reference libraries for the figures of tests, imported on first use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Peer:
-    """A module that is imported when a test first uses it: each process that runs tests imports all their files."""
+    """A module that is imported on first use, because each test process imports all test files."""
 
     def __init__(self, name: str) -> None:
         self._name = name
