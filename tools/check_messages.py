@@ -52,23 +52,30 @@ def main() -> int:
 
 def disagreements(catalogues: Path = CATALOGUES) -> list[str]:
     """Return where code and the catalogues of a folder do not agree, a line each."""
-    uses = [use for folder in SOURCES for path in sorted((ROOT / folder).rglob("*.py")) for use in _uses(path)]
-    english = _catalogue(catalogues / ENGLISH / "LC_MESSAGES" / "fr.po")
+    modules = [_of_module(path) for folder in SOURCES for path in sorted((ROOT / folder).rglob("*.py"))]
+    uses = [use for calls, _ in modules for use in calls]
+    english = _entries(polib.pofile(str(catalogues / ENGLISH / "LC_MESSAGES" / "fr.po")))
     found = [*_of_uses(uses, english), *_unused(uses, english)]
     found += [f"the catalogue lacks `{one}`" for one in _remedies() if (None, one) not in english]
-    found += [one for folder in SOURCES for path in sorted((ROOT / folder).rglob("*.py")) for one in _texts_of(path)]
+    found += [one for _, texts in modules for one in texts]
     for path in sorted(catalogues.glob("*/LC_MESSAGES/fr.po")):
         found += _of_catalogue(path, english)
     return found
 
 
-def _catalogue(path: Path) -> Entries:
-    return {(entry.msgctxt, entry.msgid): entry for entry in polib.pofile(str(path)) if not entry.obsolete}
+def _entries(catalogue: polib.POFile) -> Entries:
+    return {(entry.msgctxt, entry.msgid): entry for entry in catalogue if not entry.obsolete}
 
 
 @cache
-def _nodes(path: Path) -> tuple[ast.AST, ...]:
-    return tuple(ast.walk(ast.parse(path.read_text("utf-8"))))
+def _of_module(path: Path) -> tuple[tuple[Use, ...], tuple[str, ...]]:
+    """Return the calls of `message` in a module, and its errors whose finding is no message."""
+    nodes = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, _LOOKED_AT)]
+    where = str(path.relative_to(ROOT))
+    return tuple(_uses(where, nodes)), tuple(_texts_of(where, nodes))
+
+
+_LOOKED_AT = (ast.arg, ast.Assign, ast.Call, ast.FunctionDef)
 
 
 def _name(node: ast.AST | None) -> str:
@@ -76,36 +83,40 @@ def _name(node: ast.AST | None) -> str:
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
-def _uses(path: Path) -> Iterator[Use]:
-    for node in _nodes(path):
+def _uses(module: str, nodes: Iterable[ast.AST]) -> Iterator[Use]:
+    for node in nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "message":
             given = node.args[0] if len(node.args) == 1 else None
             message_id = given.value if isinstance(given, ast.Constant) and isinstance(given.value, str) else ""
             names = {keyword.arg or "**" for keyword in node.keywords}
-            where = f"{path.relative_to(ROOT)}:{node.lineno}"
-            yield Use(where, message_id, frozenset(names - {"audience"}), "audience" in names)
+            yield Use(f"{module}:{node.lineno}", message_id, frozenset(names - {"audience"}), "audience" in names)
 
 
-def _texts_of(path: Path) -> Iterator[str]:
+def _texts_of(module: str, nodes: Iterable[ast.AST]) -> Iterator[str]:
     """Return the errors of a module whose finding is neither a call of `message` nor known as a message."""
-    kinds = set(_kinds(FrError))
+    kinds = _raised()
     given = {"message", "request.why"}  # the latter is of `wrapping.Malformed`
-    for node in _nodes(path):
+    for node in nodes:
         if isinstance(node, ast.arg) and _name(node.annotation) == "Message":
             given.add(node.arg)
         if isinstance(node, ast.FunctionDef) and _name(node.returns) == "Message":
             given.add(node.name)
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and _name(node.value.func) == "message":
             given.add(ast.unparse(node.targets[0]))
-    for node in _nodes(path):
+    for node in nodes:
         if isinstance(node, ast.Call) and node.args and _name(node.func) in kinds:
             finding = node.args[0].func if isinstance(node.args[0], ast.Call) else node.args[0]
             if ast.unparse(finding).removeprefix("self.") not in given:
-                yield f"{path.relative_to(ROOT)}:{node.lineno}: the finding of an error is no `message(...)`"
+                yield f"{module}:{node.lineno}: the finding of an error is no `message(...)`"
 
 
 def _remedies() -> list[str]:
     return [f"remedy.{error.reason}" for error in all_errors()]
+
+
+@cache
+def _raised() -> frozenset[str]:
+    return frozenset(_kinds(FrError))
 
 
 def _kinds(kind: type[FrError]) -> Iterator[str]:
@@ -143,12 +154,13 @@ def _unused(uses: Iterable[Use], english: Entries) -> Iterator[str]:
 
 def _of_catalogue(path: Path, english: Entries) -> Iterator[str]:
     """Return what is wrong with a catalogue; a text that is not translated yet is not wrong."""
-    language = path.parts[-3]
-    sizes = {len(_texts(entry)[0].encode()) for entry in _catalogue(path).values() if entry.msgid in EQUALLY_LONG}
+    language, catalogue = path.parts[-3], polib.pofile(str(path))
+    entries = _entries(catalogue)
+    sizes = {len(_texts(entry)[0].encode()) for entry in entries.values() if entry.msgid in EQUALLY_LONG}
     if len(sizes) > 1:
         yield f"{language}: {' and '.join(EQUALLY_LONG)} are not equally long in UTF-8: {sorted(sizes)} bytes"
-    plurals = str(polib.pofile(str(path)).metadata.get("Plural-Forms", ""))
-    for key, entry in _catalogue(path).items():
+    plurals = str(catalogue.metadata.get("Plural-Forms", ""))
+    for key, entry in entries.items():
         model = english.get(key)
         if model is None:
             yield f"{language}: `{entry.msgid}` is not in the English catalogue"
