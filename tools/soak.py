@@ -44,6 +44,7 @@ LOAD = 0.7
 # With everything answered, before a sample.
 REST_S = 0.3
 HANDS = 8
+FEWEST = 6  # samples that a slope needs
 PARTS = 20  # of the time, of each of which the median of the memory is taken
 GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
 """For the GNU C library, mallopt(3): these are where its thresholds begin, and they do not grow with what is freed."""
@@ -103,8 +104,8 @@ def counted(folder: Path) -> int:
 
 
 def judge(samples: Sequence[Sample], most_mib_per_hour: float | None = MOST_MIB_PER_HOUR) -> Verdict:
-    """Say whether a server stays as it is, from 6 samples or more; None for no bar of the memory."""
-    if len(samples) < 6:
+    """Say whether a server stays as it is, from `FEWEST` samples or more; None for no bar of the memory."""
+    if len(samples) < FEWEST:
         raise ValueError(f"a slope of {len(samples)} samples says nothing")
     slope, error = growth([one.at_s / 3600 for one in samples], [one.memory_mib for one in samples])
     third = len(samples) // 3
@@ -162,7 +163,8 @@ def soak(target: Target, pid: int, plan: Plan, most_mib_per_hour: float | None) 
     with loading(target, HANDS, pace) as told:
         begun_s = time.monotonic()
         time.sleep(plan.ramp_s)  # until all have connected
-        while time.monotonic() - begun_s < plan.ramp_s + plan.measured_s:
+        # On a busy machine a sample may take longer than the time is meant to last.
+        while len(samples) < FEWEST or time.monotonic() - begun_s < plan.ramp_s + plan.measured_s:
             with pace.resting():  # photos in work take room that comes and goes: what stays is what grows
                 time.sleep(REST_S)
                 samples.append(sample(pid, begun_s))
