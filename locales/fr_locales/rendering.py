@@ -63,13 +63,19 @@ def _text(value: Value, language: str) -> str | int | float | PurePath:
 
 @cache
 def _catalogue(language: str) -> GNUTranslations:
-    if language not in languages():
-        raise LookupError(f"There is no catalogue in the language `{language}`.")
-    source = files("fr_locales") / language / "LC_MESSAGES" / "fr.po"
-    found = GNUTranslations(BytesIO(polib.pofile(source.read_text("utf-8")).to_binary()))
+    found = GNUTranslations(BytesIO(polib.pofile(_source(language)).to_binary()))
     if language != ENGLISH:
         found.add_fallback(_catalogue(ENGLISH))
     return found
 
 
-_catalogue(ENGLISH)  # on import, so that an error has its sentence also where a process can open no file any more
+@cache
+def _source(language: str) -> str:
+    if language not in languages():
+        raise LookupError(f"There is no catalogue in the language `{language}`.")
+    return (files("fr_locales") / language / "LC_MESSAGES" / "fr.po").read_text("utf-8")
+
+
+# Read on import, so that an error has its sentence also where a process can open no file any more; parsed when the
+# first message is rendered, since that takes longer than most imports.
+_source(ENGLISH)
