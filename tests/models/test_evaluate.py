@@ -143,7 +143,7 @@ def test_a_repeated_report_names_an_edited_figure(testdata: Path, pack_cache: Mo
 
 @pytest.mark.usefixtures("pack_cache")
 @pytest.mark.parametrize(
-    ("option", "accuracy"), [pytest.param("--no-flip", 0.9960, marks=pytest.mark.nightly), ("--flip", 0.9970)]
+    ("option", "accuracy"), [("--no-flip", 0.9960), pytest.param("--flip", 0.9970, marks=pytest.mark.nightly)]
 )
 def test_lfw_in_one_command(
     testdata: Path, memory: Memory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, option: str, accuracy: float
