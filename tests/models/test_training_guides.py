@@ -146,6 +146,8 @@ def classroom(tmp_path: Path, pack_cache: ModelCache, testdata: Path) -> Iterato
         room = Classroom(folder, patch)
         for name, value in {"FR_HOME": str(folder / "home"), "FR_SERVER": "", "COLUMNS": "200"}.items():
             patch.setenv(name, value)
+        patch.setenv("FR__BATCHING__EMBEDDER_SIZES", "1")  # a start runs each of the sizes
+        patch.setenv("FR__MODEL__DETECTION", "fast")  # photos of one large face
         patch.chdir(folder)
         room.set_up()
         room.serve(next(line for line in commands(COURSE) if line.startswith("fr serve ")))
