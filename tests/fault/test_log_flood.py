@@ -146,7 +146,8 @@ def fr_serve(folder: Path, at: Made, *options: str, verbosity: str = "") -> byte
     """Return the bytes that attacks add to the log of the real command, whose lines are JSON."""
     words = ("--config", at.path, "--host", HOST, "--port", "0", "--pack", "sface", "--device", "cpu")
     environment = {"GRPC_VERBOSITY": verbosity} if verbosity else {}
-    with serving(folder, *words, "--set", "telemetry.log_format=json", *options, environment=environment) as server:
+    options += ("--set", "telemetry.log_format=json", "--set", "batching.embedder_sizes=1")  # a start runs each size
+    with serving(folder, *words, *options, environment=environment) as server:
         return b"".join(flooded(server.log, server.address, at, name) for name in SAID)
 
 

@@ -32,6 +32,9 @@ pytestmark = pytest.mark.models
 MOMENTS = ("cygrpc", "cv2", "onnxruntime", "faiss") if NIGHTLY else ("cygrpc", "onnxruntime")
 """Libraries: a server is stopped as soon as it has loaded one."""
 
+MODELS_AT_ONCE = ("--device", "cpu", "--set", "batching.embedder_sizes=1")
+"""Options with which the models are opened in an eighth of the time."""
+
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.nightly)])
 def test_a_signal_in_mid_start(tmp_path: Path, pack_cache: ModelCache, signal_number: signal.Signals) -> None:
@@ -96,7 +99,7 @@ LOST = AS_IMPORTED.format("""
 @pytest.mark.parametrize("frontends", ["0", pytest.param("2", marks=pytest.mark.nightly)])
 def test_a_signal_that_python_swallows_stops_the_start(frontends: str, tmp_path: Path, pack_cache: ModelCache) -> None:
     command: list[str | Path] = [sys.executable, "-c", LOST, "fr_server.main", "serve", "--port", "0"]
-    command += ["--data", tmp_path / "data", "--frontends", frontends]
+    command += ["--data", tmp_path / "data", "--frontends", frontends, *MODELS_AT_ONCE]
     done = subprocess.run(command, capture_output=True, text=True, timeout=START_S, check=False)
     assert "Exception ignored" in done.stderr
     assert "_GivenUp: 15" in done.stderr
@@ -118,7 +121,7 @@ NOTHING_TO_DO = "SIGHUP has no effect, because the server does not use TLS"
 def hung_up(moment: str, folder: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     """Start a server in a group of processes of its own, which hangs up; its files are in a folder."""
     command = [sys.executable, "-c", HUNG_UP, moment, "serve", "--port", "0", "--data", str(folder / "data")]
-    command += ["--ready-file", str(folder / "ready"), "--device", "cpu", *options]
+    command += ["--ready-file", str(folder / "ready"), *MODELS_AT_ONCE, *options]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, process_group=0)
     with process:
