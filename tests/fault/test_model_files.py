@@ -186,18 +186,21 @@ def pack(request: pytest.FixtureRequest) -> Pack:
     return load_pack(request.param)
 
 
+ONE_AT_A_TIME = EngineOptions(device="cpu", lanes=1, embedder_sizes="1")
+
+
 @pytest.mark.models
 @pytest.mark.parametrize("part", [0, 1], ids=["detector", "embedder"])
 def test_a_flipped_byte_of_a_model_is_refused(pack: Pack, pack_cache: ModelCache, cache: ModelCache, part: int) -> None:
     for each in pack.files:
         cache.store(each, pack_cache.read_verified(each))
-    open_engine(pack, cache, EngineOptions(device="cpu", lanes=1))  # the control
+    open_engine(pack, cache, ONE_AT_A_TIME)  # the control
     path = cache.path(pack.files[part])
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 0xFF
     path.write_bytes(data)
     with pytest.raises(ModelCorrupt):
-        open_engine(pack, cache, EngineOptions(device="cpu", lanes=1))
+        open_engine(pack, cache, ONE_AT_A_TIME)
 
 
 @pytest.mark.models
@@ -212,11 +215,11 @@ def test_a_pipeline_loads_the_bytes_that_were_verified(pack: Pack, pack_cache: M
             threading.Thread(target=swap_then_write, args=(path, pack_cache.read_verified(each)), daemon=True)
         )
         threads[-1].start()
-    assert open_engine(pack, cache, EngineOptions(device="cpu", lanes=1)).pipeline.model == pack.model_id(flip=False)
+    assert open_engine(pack, cache, ONE_AT_A_TIME).pipeline.model == pack.model_id(flip=False)
     for thread in threads:
         thread.join(10)
     with pytest.raises(ModelCorrupt):  # the control: what lies there now is refused
-        open_engine(pack, cache, EngineOptions(device="cpu", lanes=1))
+        open_engine(pack, cache, ONE_AT_A_TIME)
 
 
 class Telling(NullProgress):

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,9 @@ def test_bf16_moves_embeddings_a_little(pack_cache: ModelCache, photos: dict[str
 
 TILE = 640
 
+# A start runs each of the sizes; those of batches have tests of their own.
+ONE_SIZE = EngineOptions(embedder_sizes="1")
+
 # The least cosine of one face with itself.
 SAME = {"f32": 0.9995, "bf16": 0.998}
 
@@ -235,7 +239,7 @@ def pack_name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def pipeline(pack_name: str, pack_cache: ModelCache) -> Pipeline:
-    return open_engine(load_pack(pack_name), pack_cache, EngineOptions(device="cpu")).pipeline
+    return open_engine(load_pack(pack_name), pack_cache, replace(ONE_SIZE, device="cpu")).pipeline
 
 
 def test_people_are_told_apart_and_counted(pipeline: Pipeline, pack_name: str, photos: dict[str, Path]) -> None:
@@ -256,7 +260,7 @@ def test_people_are_told_apart_and_counted(pipeline: Pipeline, pack_name: str, p
     "pack_name", ["buffalo_s", pytest.param("sface", marks=pytest.mark.nightly)], indirect=True, scope="module"
 )
 def test_openvino_and_flip(pipeline: Pipeline, pack_name: str, pack_cache: ModelCache, photos: dict[str, Path]) -> None:
-    opened = open_engine(load_pack(pack_name), pack_cache, EngineOptions(device="openvino"))
+    opened = open_engine(load_pack(pack_name), pack_cache, replace(ONE_SIZE, device="openvino"))
     assert opened.device.active == "openvino"
     for key in ("obama", "t1", "person_b_2"):
         theirs = opened.pipeline.analyze(photos[key].read_bytes()).faces
@@ -264,7 +268,7 @@ def test_openvino_and_flip(pipeline: Pipeline, pack_name: str, pack_cache: Model
         assert len(theirs) == len(ours)
         for a, b in zip(ours, theirs, strict=True):
             assert a.embedding.similarity(b.embedding) >= 0.999
-    fused = open_engine(load_pack(pack_name), pack_cache, EngineOptions(device="cpu", flip=True)).pipeline
+    fused = open_engine(load_pack(pack_name), pack_cache, replace(ONE_SIZE, device="cpu", flip=True)).pipeline
     (a,) = fused.analyze(photos["obama"].read_bytes()).faces
     (b,) = pipeline.analyze(photos["obama"].read_bytes()).faces
     assert a.embedding.model != b.embedding.model
