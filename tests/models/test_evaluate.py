@@ -65,11 +65,16 @@ BARS = [(part, key) for part, key in bars.BARS if part.partition("/")[0] in SETS
 
 
 @pytest.fixture(scope="module", params=SETTINGS, ids=" ".join)
-def report(testdata: Path, pack_cache: ModelCache, memory: Memory, request: pytest.FixtureRequest) -> Report:
+def report(
+    testdata: Path, pack_cache: ModelCache, memory: Memory, default_engine: Engine, request: pytest.FixtureRequest
+) -> Report:
     """With the server's defaults, and with the fast setting."""
     precision, detection = request.param
+    options = EngineOptions(precision=precision, detection=detection)
     try:
-        opened = memory.open(load_pack(bars.PACK), pack_cache, EngineOptions(precision=precision, detection=detection))
+        opened = (
+            memory.open(load_pack(bars.PACK), pack_cache, options) if options != EngineOptions() else default_engine
+        )
     except DeviceUnavailable as error:
         pytest.skip(error.what)
     return run(opened, load_sets(testdata, SETS), available_cpus(), lambda name, done, total: None)

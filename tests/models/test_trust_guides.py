@@ -408,7 +408,8 @@ def test_the_readme_and_the_server_guide(tmp_path: Path, pack_cache: ModelCache,
     lay_out(tmp_path, photos, person_a="person_a_1", person_b="person_b_1")
     for name, key in {"a.jpg": "person_a_1", "b.jpg": "person_a_2"}.items():
         shutil.copy(photos[key], tmp_path / name)
-    with serving(tmp_path, "--port", "0", "--data", tmp_path / "galleries") as server:
+    one_size = {"FR__BATCHING__EMBEDDER_SIZES": "1"}
+    with serving(tmp_path, "--port", "0", "--data", tmp_path / "galleries", environment=one_size) as server:
         fetches_and_lists_the_models(tmp_path)
         finds_the_right_person(tmp_path, server.address)
         prints_the_candidates(tmp_path, server.address)
