@@ -158,6 +158,8 @@ def _webp(data: bytes) -> Container:
             exif = data[body : body + length]
         frames += kind == b"ANMF"
         size = size or _webp_size(kind, data, body)
+    if size is None:  # the decoder may find a canvas of any size behind the end
+        raise _truncated("WEBP")
     return Container("WEBP", data, min(max(frames, 1), 2), exif, size)
 
 
