@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from fr_bench.speed.server_process import free_port
 from fr_server.app import App
 from fr_server.gateway.authority import write_revocations
 from fr_server.gateway.pem import revocations_expire_ms
@@ -61,8 +61,7 @@ class Serving:
 
 def serving(at: Made, log: pytest.LogCaptureFixture, act: Callable[[Serving], Awaitable[None]]) -> None:
     log.set_level("INFO", "fr_server")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        metrics_port = free.getsockname()[1]
+    metrics_port = free_port()
 
     async def meanwhile(server: App) -> None:
         metrics = server.telemetry.metrics

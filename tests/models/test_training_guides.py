@@ -8,7 +8,6 @@ import json
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import time
 import tomllib
@@ -23,6 +22,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fr_api.v1 import training_pb2_grpc
+from fr_bench.speed.server_process import free_port
 from fr_client import Client
 from fr_client.cli.main import build
 from fr_client.connection import read_connection
@@ -98,11 +98,8 @@ class Classroom:
         return line
 
     def set_up(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
         assert SET_UP in commands(COURSE)
-        self.run(f"{SET_UP.replace(NAME, '127.0.0.1')} --port {port}")
+        self.run(f"{SET_UP.replace(NAME, '127.0.0.1')} --port {free_port()}")
 
     def serve(self, line: str) -> None:
         self.server = Serving(self.folder, shlex.split(line)[2:])

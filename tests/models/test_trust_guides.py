@@ -7,7 +7,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import tomllib
@@ -20,6 +19,7 @@ import pytest
 from cryptography import x509
 from typer.testing import CliRunner
 
+from fr_bench.speed.server_process import free_port
 from fr_client.cli.main import build
 from fr_client.words import CHAINS, FINDINGS, ROLE_NAMES, Purpose
 from fr_core.packs.cache import ModelCache
@@ -55,9 +55,7 @@ class Office:
         self.words: dict[str, str] = {}
         self.server: Serving | None = None
         self.log = folder / "server.log"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = str(free.getsockname()[1])
+        self.port = str(free_port())
 
     def run(self, line: str) -> str:
         if line.startswith("fr serve "):
@@ -206,9 +204,7 @@ def a_program_in_another_language_calls_with_a_key(office: Office) -> None:
 
 
 def test_operators_run_a_server_and_integrators_search(office: Office, capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        metrics = str(free.getsockname()[1])
+    metrics = str(free_port())
     told: dict[str, str] = {}
     for line in commands(OPERATORS):
         if line.startswith(INSTALLING):
