@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -17,9 +16,6 @@ def main() -> None:
     if sys.platform != "win32" and sys.argv[1:2] == ["serve"]:
         # As `fr_server.commands.serve.serve` does: this is half a second earlier.
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP,))
-    # A start creates many objects, and nearly all of them stay, so frequent collections only cost time: a tenth of
-    # `fr gallery list --help`. A server restores Python's threshold when it is ready.
-    gc.set_threshold(10_000)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from fr_client.cli.main import main as run
 

@@ -26,7 +26,7 @@ from fr_locales.messages import message
 TOLERANCE = 1e-5  # how far numbers that are no counts may be apart. docs/evaluation.md says how far they were.
 
 RELATIVE = 1e-3
-"""How far, as a share of the recorded number, those may be apart that are no cosines: a rate may be tiny."""
+"""The largest difference of numbers other than cosines, as a share of the recorded one: a rate may be tiny."""
 
 # Where 0 was recorded: what rounding may leave of it.
 _ROUNDING = 1e-12

@@ -19,7 +19,7 @@ PRECISIONS: dict[DeviceKind, tuple[Precision, ...]] = {
     "cuda": ("f32", "fp16"),
     "tensorrt": ("f32", "fp16"),
 }
-"""What each device can compute in; `auto` takes a device that has what was asked for."""
+"""The precisions of each device; `auto` takes a device that has the requested one."""
 
 _DEVICES = "auto, cpu, openvino, cuda, cuda:N, cuda:N,M, tensorrt, tensorrt:N and tensorrt:N,M"
 _INDEX = "(?:0|[1-9][0-9]?)"

@@ -6,19 +6,15 @@ import ctypes
 import gc
 import sys
 
-# Python's default; `fr_command` sets a higher one for the start.
-_THRESHOLD = 700
-
 
 def freeze_objects() -> None:
-    """Exempt all present objects from garbage collection, and restore Python's threshold for later ones.
+    """Exempt all present objects from garbage collection.
 
     The collector stops everything while it looks for cycles, the longer the more objects exist. Models, messages and
     libraries have made many by then. `fr bench training` shows the waits of one call in a hundred.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_THRESHOLD)
 
 
 # Of malloc.h of the GNU C library.

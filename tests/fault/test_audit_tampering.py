@@ -26,7 +26,7 @@ TAMPERINGS = count("TAMPERINGS")
 RECORDS = 24
 MARK = 16  # number of the record at which a checkpoint was kept elsewhere, and the head copied
 PRUNINGS = {9: 3, 12: 7}
-"""How far a chain is pruned, by the number of the record after which it is: what tells of it is the next."""
+"""The last record to prune, by the number of the record after which that happens; the next record reports it."""
 PRUNED, PRUNED_BY = 7, 13
 
 PUT_HEAD = "UPDATE audit_head SET seq = ?, at_ms = ?, hash = ?, mac = ?"

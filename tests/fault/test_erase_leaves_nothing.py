@@ -27,7 +27,7 @@ FEW_PEOPLE = 60  # for controls where something of everybody is left
 PHOTO_BYTES = (300, 8_000, 20_000)
 ALL_PHOTOS = 5
 STORED = {"id", "name", "metadata", "sha256", "key", "mac", "template", "photo"}
-"""What the files do hold of a subject before it is erased."""
+"""The parts of a subject that the files hold before it is erased."""
 
 Traces = dict[int, str]  # what each piece is a part of
 

@@ -24,15 +24,15 @@ from fr_training.statistics.advice import Aided, automation_bias, misled
 from fr_training.statistics.change import change_of_tests
 from fr_training.statistics.item_response import eap, mle, offset_for, probability
 from fr_training.statistics.signal_detection import prevalence_ppv, sensitivity
-from support.peers import Peer
+from support.lazy_module import LazyModule
 
 F64 = npt.NDArray[np.float64]
 
-isotonic = Peer("sklearn.isotonic")
-linear_model = Peer("sklearn.linear_model")
-metrics = Peer("sklearn.metrics")
-optimize = Peer("scipy.optimize")
-stats = Peer("scipy.stats")
+isotonic = LazyModule("sklearn.isotonic")
+linear_model = LazyModule("sklearn.linear_model")
+metrics = LazyModule("sklearn.metrics")
+optimize = LazyModule("scipy.optimize")
+stats = LazyModule("scipy.stats")
 
 PEOPLE = 200
 

@@ -104,14 +104,14 @@ class Sets:
 
     @cache  # noqa: B019 - one object, as long as the module
     def composed(self, name: str, plan: str, seed: int) -> tuple[Composed, Photos, ExactMatcher]:
-        """A course before its pictures are made, what is told of its photos, and who is enrolled."""
+        """Return a course before its pictures are made, the facts of its photos, and the matcher of its gallery."""
         gathered, matcher = self.gathered[name], ExactMatcher()
         composed = compose(plan_of(f'id = "one"; {plan}'), gathered.pool, seed, matcher)
         return composed, Photos(gathered, [shown.photo.number for shown in composed.pictures]), matcher
 
     @cache  # noqa: B019 - likewise
     def pictured(self, name: str, plan: str, seed: int) -> Photos:
-        """What can be seen of the pictures of that course, as the server makes it."""
+        """Return the same photos with the pictures that the server makes of them."""
         composed, _, _ = self.composed(name, plan, seed)
         built = built_course(plan_of(f'id = "one"; {plan}'), self.people[name], self.engine, seed)
         assert composed.manifest_sha256 == built.course.manifest_sha256

@@ -47,7 +47,7 @@ REFERENCE, TRAINEE_NAME = "AZ 17/2026 Musterfall", "Max Lehrling"
 SUBJECTS = tuple(f"wanted {blue}" for blue in BLUES)
 SUBJECT = "Passport-L01X00T47"
 OWN_ID = "Maria-Beispiel_1990-01-31"
-"""What a caller sends as its own id of a request, and in the place of ids that the server gives."""
+"""An id that a caller sends for its own request, and in the place of ids that the server assigns."""
 NEW_FACE = photo(200)
 IMAGE = common_pb2.Image(data=PROBE)
 FACE = recognition_pb2.Probe(image=IMAGE)

@@ -355,7 +355,7 @@ def test_five_thousand_embeddings_a_second_are_imported(tmp_path: Path) -> None:
 
 
 LOOP_S = 0.025
-"""What `seconds_of_a_loop` takes on the machine of the bar."""
+"""Seconds of `seconds_of_a_loop` on the machine of the bar."""
 
 
 def seconds_of_a_loop() -> float:

@@ -208,7 +208,7 @@ def tokens_in(data: bytes, never: Forbidden) -> list[bytes]:
 
 @cache  # a picture comes many times
 def long_tokens_in(data: bytes, never: Forbidden) -> tuple[bytes, ...]:
-    """Return those that no picture holds by chance."""
+    """Return the forbidden tokens in a picture that are too long to be there by chance."""
     return tuple(token for token in never.tokens if len(token) > 8 and token in data)
 
 

@@ -36,7 +36,7 @@ FEW, MANY = 10, 60  # subjects of a model: around these numbers it only enrols, 
 
 
 FORMS = ("new-", "New ", "ü", "～", "😀")
-"""How ids begin; their order is that of code points, not of UTF-16 units: U+FF5E comes before U+1F600."""
+"""The beginnings of ids; their order is that of code points, not of UTF-16 units: U+FF5E comes before U+1F600."""
 
 
 def face(seed: int) -> Embedding:

@@ -37,7 +37,7 @@ from fr_training.statistics.item_analysis import MIN_PEOPLE, below_guessing
 from fr_training.statistics.item_response import eap, probability
 from fr_training.trials import Result
 from support.counts import NIGHTLY
-from support.peers import Peer
+from support.lazy_module import LazyModule
 from support.results import KIND, PLAN, course, defined, listed, pair, results, triad, triaged
 
 Course = dict[str, tuple[Result, ...]]
@@ -343,7 +343,7 @@ def test_items_on_which_the_able_do_worse_are_suspect_and_courses_weigh_by_their
     assert "i6" in learned(parts).suspects
 
 
-stats = Peer("scipy.stats")
+stats = LazyModule("scipy.stats")
 
 Cohort = dict[str, list[Result]]
 RUNS = 150 if NIGHTLY else 50

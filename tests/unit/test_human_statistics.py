@@ -27,11 +27,11 @@ from fr_training.statistics.item_response import (
     update_difficulty,
 )
 from fr_training.statistics.signal_detection import difference, sensitivity
-from support.peers import Peer
+from support.lazy_module import LazyModule
 
-stats, special = Peer("scipy.stats"), Peer("scipy.special")
-optimize, integrate = Peer("scipy.optimize"), Peer("scipy.integrate")
-metrics = Peer("sklearn.metrics")
+stats, special = LazyModule("scipy.stats"), LazyModule("scipy.special")
+optimize, integrate = LazyModule("scipy.optimize"), LazyModule("scipy.integrate")
+metrics = LazyModule("sklearn.metrics")
 LEVELS = (-3, -2, -1, 0, 1, 2, 3)
 # P. E. Shrout and J. L. Fleiss (1979), table 2: six targets, four judges
 JUDGES = np.array(

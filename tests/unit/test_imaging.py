@@ -255,7 +255,7 @@ STORED_AS = (
     *(None, TURN.FLIP_LEFT_RIGHT, TURN.ROTATE_180, TURN.FLIP_TOP_BOTTOM),
     *(TURN.TRANSPOSE, TURN.ROTATE_90, TURN.TRANSVERSE, TURN.ROTATE_270),
 )
-"""How a camera stores an upright scene whose photo it marks so: the inverse of what a viewer must do."""
+"""The turn of an upright scene as a camera stores it, by its EXIF mark: the inverse of the viewer's turn."""
 
 
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])

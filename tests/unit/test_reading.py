@@ -43,6 +43,8 @@ from fr_core.reading import (
     read_toml,
     read_whole,
 )
+from fr_locales.messages import message
+from fr_locales.rendering import render
 from fr_server.rpc.convert.calibration import criterion
 from fr_server.rpc.convert.gallery import page_size, retention, similar_threshold, subject_filter, top_k
 from fr_server.rpc.convert.gallery_updates import subject_update
@@ -349,6 +351,7 @@ def test_a_duration_is_read(expected: timedelta) -> None:
 def test_too_many_subjects_of_a_filter_are_refused_before_they_are_copied() -> None:
     ids = [""] * 1_000_000
     request = gallery_pb2.SearchRequest(filter=gallery_pb2.SubjectFilter(subject_ids=ids))
+    render(message("list.separator"))  # a process parses the catalogue for its first sentence
     tracemalloc.start()
     try:
         with pytest.raises(InvalidFilter, match=str(MAX_FILTER_SUBJECTS)):

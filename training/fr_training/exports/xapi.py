@@ -51,7 +51,7 @@ _ASKED: Final = {
     ExerciseKind.TRIAGE: (message("item.triage"), message("item.triage_asks")),
     **dict.fromkeys(PAIRS, (message("item.pair"), message("item.pair_asks"))),
 }
-"""What an item is called, and what is asked of it."""
+"""The name of an item, and the question about it."""
 
 _PHOTOS: Final = 3
 """Of a triad."""

@@ -1,4 +1,4 @@
-"""Reference libraries for the figures of tests, imported on first use."""
+"""Imports large reference libraries on first use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 
-class Peer:
+class LazyModule:
     """A module that is imported on first use, because each test process imports all test files."""
 
     def __init__(self, name: str) -> None:
