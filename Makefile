@@ -30,7 +30,7 @@ demo-training: $(STAMP) ## make a course, have 20 simulated trainees take it ove
 # there are processors. Those marked `alone` measure time, and follow.
 PYTEST = $(BIN)/python -m pytest
 PROCESSES ?= $(shell expr $$(nproc) + 1)
-MEASURES = $(shell grep -rl --include='test_*.py' 'mark.alone' tests)
+MEASURES = $(shell grep -rlE --include='test_*.py' 'mark.alone|@alone_at_night' tests)
 BOTH = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
   $(PYTEST) --numprocesses $(PROCESSES) --dist worksteal -m 'not alone$(1)' $(2); \
   status=$$?; $(PYTEST) -m 'alone$(1)' $(2) $(MEASURES) && exit $$status

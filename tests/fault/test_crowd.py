@@ -23,7 +23,7 @@ import grpc
 import pytest
 
 from support.commands import Script, script
-from support.counts import count
+from support.counts import SLOWER, alone_at_night, count
 from support.faults import until
 from support.hostile import ACK, END_HEADERS, HEADERS, PREFACE, SETTINGS, call_headers, frame
 from support.secured import HOST, SOON_S, Made, Others, figure, made, started_secured
@@ -31,7 +31,6 @@ from support.secured import HOST, SOON_S, Made, Others, figure, made, started_se
 WINDOWS = count("CROWD_WINDOWS")
 # Others may use this machine, and make a window worse, never better: it is measured again, at most so often.
 MOST_WINDOWS, WINDOW_S = 10 * WINDOWS, 1.0
-SLOWER = 2.0
 HALF_OPEN, STREAMS, BEYOND = 400, 1_000, 60
 PER_CONNECTION = 200
 HANDSHAKE_S = 1.5
@@ -161,7 +160,7 @@ def settings(streams: int, handshake_s: float, of_one: int) -> tuple[str, ...]:
     )
 
 
-@pytest.mark.alone
+@alone_at_night
 def test_others_are_served_as_before(at: Made, tmp_path: Path) -> None:
     token, address = at.key(), ""
     quiet: list[float] = []

@@ -25,22 +25,22 @@ from fr_bench.speed.server_process import resident_mib
 from fr_bench.speed.stats import percentile
 from fr_server.gateway.listening import channel_limits
 from support import hostile
-from support.counts import count
+from support.counts import NIGHTLY, SLOWER, alone_at_night, count
 from support.faults import Started, cpu_s, embed_request, highest_mib, started_guarded
 
 TIMES = count("HOSTILE_TIMES")
 GIB = 1024
 
-# The acceptance: the p99 of others, against that of a quiet server; memory at its highest; seconds of a processor.
-SLOWER, GROWTH_MIB, CPU_S = 2.0, 64.0, 0.4
-LONGEST_S = 1.5
+# The acceptance, beside the p99 of others: memory at its highest; seconds of a processor; at night, the longest call.
+GROWTH_MIB, CPU_S = 64.0, 0.4
+LONGEST_S = 1.5 if NIGHTLY else math.inf
 # Of metadata gRPC drops what is too much, but holds what it has just read: as much of 1 GiB as of 16, and the more the
 # later others on the machine let it get to that (36 to 350 MiB were seen).
 READ_MIB = 512.0
 UNPACKED_MIB = 25.0
 # Others may use this machine, and make a window worse, never better.
-MOST_WINDOWS, WINDOW_S = 10, 0.6
-VICTIMS = 2
+MOST_WINDOWS, WINDOW_S = 10, 0.6 if NIGHTLY else 0.1
+VICTIMS = 2 if NIGHTLY else 1
 
 INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED = 3, 8, 12
 HANDSHAKE = "grpc.server_handshake_timeout_ms"
@@ -143,7 +143,7 @@ def require_harmless(attacked: Attacked, growth_mib: float = GROWTH_MIB) -> None
     assert attacked.grown_mib <= growth_mib
 
 
-@pytest.mark.alone
+@alone_at_night
 def test_compressed_messages_are_refused_unread(guarded: Started) -> None:
     attacked = beside_others(guarded, "gzip_bombs", GIB)
     assert attacked.told["statuses"] == [UNIMPLEMENTED] * 3
@@ -159,7 +159,7 @@ def test_control_compressed_messages_would_be_unpacked(tmp_path: Path) -> None:
     assert attacked.grown_mib > UNPACKED_MIB
 
 
-@pytest.mark.alone
+@alone_at_night
 def test_metadata_beyond_the_limit_is_dropped_as_it_comes(guarded: Started) -> None:
     attacked = beside_others(guarded, "metadata", GIB * TIMES)
     assert attacked.told["statuses"] == [RESOURCE_EXHAUSTED]
@@ -176,7 +176,7 @@ def test_control_metadata_would_be_taken_in(tmp_path: Path, guarded: Started) ->
     assert alone(guarded, "metadata", 8).grown_mib < 8
 
 
-@pytest.mark.alone
+@alone_at_night
 def test_pings_are_answered_at_little_cost(guarded: Started) -> None:
     attacked = beside_others(guarded, "pings", 100_000 * TIMES)
     assert attacked.told["pings"] == 100_000 * TIMES + 1
@@ -194,13 +194,13 @@ def test_control_pings_that_are_counted_cost_the_square_of_their_number(tmp_path
     assert attacked.cpu_s > CPU_S
 
 
-@pytest.mark.alone
+@alone_at_night
 def test_answers_that_nobody_reads_are_not_kept(guarded: Started) -> None:
     attacked = beside_others(guarded, "unread_pings", 1_000_000 * TIMES)
     require_harmless(attacked)
 
 
-@pytest.mark.alone
+@alone_at_night
 def test_calls_that_are_reset_at_once_are_no_load(guarded: Started) -> None:
     attacked = beside_others(guarded, "resets", 100_000 * TIMES)
     assert attacked.told["resets"] > 0, "calls were refused"
@@ -215,7 +215,7 @@ def test_control_calls_that_are_reset_would_pile_up(tmp_path: Path) -> None:
         assert alone(server, "resets", 30_000).grown_mib > 2 * GROWTH_MIB
 
 
-@pytest.mark.alone
+@alone_at_night
 def test_connections_that_say_nothing_are_closed(guarded: Started) -> None:
     attacked = beside_others(guarded, "half_open", 400)
     assert attacked.told["closed"]

@@ -48,7 +48,7 @@ from fr_trust.evidence.documents import parsed, read_findings, read_search
 from fr_trust.evidence.verify import verify_bundle
 from support.cases import filed
 from support.commands import script
-from support.counts import count
+from support.counts import SLOWER, alone_at_night, count
 from support.engines import calibration
 from support.secured import HOST, SOON_S, Made, figure, made, secure_channel, started_secured
 from support.servers import photo
@@ -56,7 +56,7 @@ from support.servers import photo
 COUNT = count("HOSTILE_TEXTS")
 SEED = count("HOSTILE_SEED")
 MOST_S, MOST_BYTES = 1.0, 100_000_000
-SLOWER, MOST_WINDOWS, WINDOW_S, RUN_S = 2.0, 10, 1.5, 0.02
+MOST_WINDOWS, WINDOW_S, RUN_S = 10, 1.5, 0.02
 ENROLLED = 20
 
 Read = Callable[[bytes, Path], object]
@@ -239,7 +239,7 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return made(tmp_path_factory.mktemp("texts") / "srv")
 
 
-@pytest.mark.alone
+@alone_at_night
 def test_searches_are_as_quick_as_before(at: Made, tmp_path: Path) -> None:
     token = at.key()
     quiet: list[float] = []

@@ -112,6 +112,7 @@ def well(load: Load, peak: float, refused_s: float) -> bool:
     return load.refused_s <= refused_s and load.outcomes == {OK, Overloaded.reason}
 
 
+@pytest.mark.nightly
 @pytest.mark.alone
 def test_overload_costs_no_goodput_and_refusals_are_quick(tmp_path: Path, peak: float) -> None:
     with (

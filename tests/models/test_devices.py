@@ -215,7 +215,10 @@ def cosines(ours: tuple[EmbeddedFace, ...], theirs: tuple[EmbeddedFace, ...]) ->
 
 @pytest.mark.parametrize(
     ("device", "precision"),
-    [("cpu", "f32"), ("openvino", "f32"), pytest.param("openvino", "bf16", marks=pytest.mark.nightly)],
+    [
+        ("openvino", "f32"),
+        *(pytest.param(*other, marks=pytest.mark.nightly) for other in (("openvino", "bf16"), ("cpu", "f32"))),
+    ],
 )
 def test_batches_change_no_face(pack_cache: ModelCache, photos: dict[str, Path], device: str, precision: str) -> None:
     crowd = photos["solvay"].read_bytes()

@@ -447,6 +447,7 @@ def prints_the_candidates(folder: Path, address: str) -> None:
     assert done.stdout.startswith("1 obama ")
 
 
+@pytest.mark.nightly
 def test_the_training_demo_writes_everything(tmp_path: Path, pack_cache: ModelCache, photos: dict[str, Path]) -> None:
     command = [sys.executable, "examples/demo_training.py", "--out", str(tmp_path), "--trainees", "3"]
     quick = {"FR__BATCHING__EMBEDDER_SIZES": "1", "FR__MODEL__DETECTION": "fast"}

@@ -401,6 +401,7 @@ def require_shared(
     assert 2 * median(others) < median(control)
 
 
+@pytest.mark.nightly
 def test_many_reports_of_one_do_not_hold_up_others(at: Staffed, trainee: training_pb2.Enrolled) -> None:
     form = training_pb2.TRAINING_REPORT_FILE_JSON
     request = training_pb2.GetTrainingReportRequest(trainee_id=trainee.trainee_id, file=form)
@@ -420,6 +421,7 @@ def test_many_photos_of_one_do_not_hold_up_others(tmp_path: Path) -> None:
         require_shared("photos", attack, 16, victim, same)
 
 
+@pytest.mark.nightly
 def test_many_checks_of_one_do_not_hold_up_others(at: Staffed) -> None:
     for number in range(RECORDS):
         at.server.app.galleries.update("wanted", GalleryUpdate(display_name=str(number)))

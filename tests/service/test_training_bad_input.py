@@ -27,6 +27,7 @@ from fr_api.v1 import gallery_pb2, training_pb2
 from fr_core.errors import StoreFailed
 from fr_core.gallery.pages import page_token
 from fr_datasets.links import Link, datasets_folder, find_link, write_link
+from support.counts import NIGHTLY
 from support.courses import Chance, Clock, Stub, Trial, answer, ask, create, enrol, next_trial, running_by, start, take
 from support.faults import until
 from support.servers import Ended, Running, photo, refusal_of
@@ -588,7 +589,7 @@ STAGES = {
 }
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", STAGES if NIGHTLY else ("before the photos", "before it is stored"))
 def test_a_cancelled_course_leaves_nothing(stub: Stub, refused: Refused, stage: str) -> None:
     before = refused.kept()
     source = pb.PlanSource(toml=EACH)

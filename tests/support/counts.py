@@ -6,9 +6,19 @@ the run.
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Callable
+from typing import TypeVar
+
+import pytest
+
+Test = TypeVar("Test", bound=Callable[..., None])
 
 NIGHTLY = os.environ.get("FR_NIGHTLY", "") not in ("", "0")
+
+# How much slower others may be beside an attack. By day it runs beside other tests, and only has to be borne.
+SLOWER = 2.0 if NIGHTLY else math.inf
 
 # Name: (in every run, at night).
 COUNTS = {
@@ -16,32 +26,38 @@ COUNTS = {
     "ACCESS_KILLS": (3, 200),
     "AUDIT_PRUNING_KILLS": (4, 200),
     "BUSY_SECONDS": (5, 30),
-    "CANCELLED_CALLS": (800, 20_000),
+    "CANCELLED_CALLS": (400, 20_000),
     "CASE_KILLS": (3, 200),
     "CLOCK_STEPS": (2, 100),
     "CORRUPTIONS": (30, 1_000),
     "CROWD_WINDOWS": (1, 20),
     "FOREIGN_PAIRS": (60, 600),
     "FRONTEND_KILLS": (2, 20),
-    "GALLERY_KILLS": (25, 1_000),
+    "GALLERY_KILLS": (10, 1_000),
     "HOSTILE_SEED": (1, 1),
-    "HOSTILE_TEXTS": (10, 1_000),
+    "HOSTILE_TEXTS": (5, 1_000),
     "HOSTILE_TIMES": (1, 16),
     "LAST_RESOURCES": (1, 50),
     "LEAK_SEEDS": (1, 10),
-    "MUTANTS": (1_000, 1_000_000),
+    "MUTANTS": (500, 1_000_000),
     "PERMUTATIONS": (4_999, 9_999),
-    "POWER_CUTS": (100, 1_000),
+    "POWER_CUTS": (50, 1_000),
     "REFUSED_CALLS": (1_000, 100_000),
     "ROTATION_STRIDE": (23, 1),
-    "SCRATCH_KILLS": (2, 5),
-    "SERVER_KILLS": (4, 200),
+    "SCRATCH_KILLS": (1, 5),
+    "SERVER_KILLS": (2, 200),
     "SOAK_SECONDS": (3, 3_600),
-    "TAMPERINGS": (250, 10_000),
+    "TAMPERINGS": (120, 10_000),
     "TRAINING_KILLS": (6, 200),
     "TRAINING_POWER_CUTS": (20, 1_000),
     "UPGRADE_STRIDE": (19, 1),
+    "WILD_PEOPLE": (12, 30),
 }
+
+
+def alone_at_night(test: Test) -> Test:
+    """Mark a test that measures time at night, with nothing beside it, and by day only asks for answers."""
+    return pytest.mark.alone(test) if NIGHTLY else test
 
 
 def count(name: str) -> int:
