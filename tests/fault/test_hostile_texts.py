@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import io
+import math
 import random
 import signal
 import struct
@@ -123,9 +124,13 @@ def costs(read: Callable[[], object]) -> tuple[float, int]:
             if error.errno != errno.EFBIG:
                 raise
 
-    begun = time.thread_time()
-    ended()
-    seconds = time.thread_time() - begun
+    seconds = math.inf
+    for _ in range(3):  # others may use this machine, and make a reading slower, never faster
+        begun = time.thread_time()
+        ended()
+        seconds = min(seconds, time.thread_time() - begun)
+        if seconds <= MOST_S:
+            break
     tracemalloc.start()
     ended()
     _, most = tracemalloc.get_traced_memory()
