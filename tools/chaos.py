@@ -29,9 +29,9 @@ HEAD = """# Reliability
 
 Each row names a claim, the bar of its tests, and the figure that the tests printed last. Each test has a control that
 fails without the protection. `make chaos` runs the long versions, which takes hours. `make chaos LIGHT=1` runs the
-short versions of CI, which do not measure how much slower others become; `make chaos ROWS="kill soak"` runs only these
-rows. `make soak` loads a server for 10 minutes after 15 of warm-up; `MINUTES=60` also finds slower growth of the
-memory, which noise hides in a short run.
+short versions of CI, which do not measure speed, and `make chaos ROWS="kill soak"` runs only these rows. `make soak`
+loads a server for 10 minutes after 15 of warm-up; `MINUTES=60` also finds slower growth of the memory, which noise
+hides in a short run.
 
 """
 

@@ -49,7 +49,7 @@ from fr_trust.evidence.documents import parsed, read_findings, read_search
 from fr_trust.evidence.verify import verify_bundle
 from support.cases import filed
 from support.commands import script
-from support.counts import SLOWER, alone_at_night, count
+from support.counts import SLOWER, count
 from support.engines import calibration
 from support.secured import HOST, SOON_S, Made, figure, made, secure_channel, started_secured
 from support.servers import photo
@@ -244,7 +244,8 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return made(tmp_path_factory.mktemp("texts") / "srv")
 
 
-@alone_at_night
+@pytest.mark.nightly
+@pytest.mark.alone
 def test_searches_are_as_quick_as_before(at: Made, tmp_path: Path) -> None:
     token = at.key()
     quiet: list[float] = []

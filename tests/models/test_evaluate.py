@@ -286,7 +286,7 @@ def test_people_in_the_wild(default_engine: Engine, testdata: Path, tmp_path: Pa
     faces = embedded(default_engine, photos)
     told = clustered(faces, tmp_path / "numpy", "numpy")
     print(f"celeba_wild, {len(photos) - len(faces)} photos without a face: {told}")  # noqa: T201 - the figures
-    assert len(faces) > 5 * len(people)
+    assert len(faces) > 0.935 * len(photos)
     assert told.precision >= 0.98
     assert told.recall >= 0.85
     assert clustered(faces, tmp_path / "compact", "compact") == told

@@ -1,4 +1,4 @@
-"""Says how often tests repeat what they repeat: a few times in every run, many times at night.
+"""Says how often tests repeat what they repeat, a few times by day and many times at night, and which measure time.
 
 `FR_NIGHTLY=1` chooses the long counts; `make test-nightly` sets it. `FR_POWER_CUTS=5000` chooses one count, whatever
 the run.
