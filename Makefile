@@ -38,7 +38,7 @@ BOTH = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 test: $(STAMP) ## every test with few repetitions, those with real models included
 	$(call BOTH)
 
-test-nightly: $(STAMP) ## every test with all its repetitions, and those that take minutes: hours in all
+test-nightly: $(STAMP) ## every test with all its repetitions, and those that take minutes: more than an hour in all
 	FR_NIGHTLY=1; export FR_NIGHTLY; $(call BOTH,,-rP --timeout=7200)
 
 test-fast: $(STAMP) ## the tests without models
