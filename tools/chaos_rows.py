@@ -168,7 +168,7 @@ ROWS = (
         "hostile-http2",
         "The server refuses hostile HTTP/2 cheaply: bombs, endless metadata, floods of pings and resets",
         "p99 of others at most twice that of a quiet server, and no call above 1.5 s after 100,000 resets; "
-        "64 MiB at most (512 MiB for metadata)",
+        "64 MiB at most (512 MiB for metadata, 256 MiB for resets)",
         ("tests/fault/test_hostile_http2.py",),
     ),
     Row(

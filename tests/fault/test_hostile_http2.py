@@ -37,6 +37,9 @@ LONGEST_S = 1.5 if NIGHTLY else math.inf
 # Of metadata gRPC drops what is too much, but holds what it has just read: as much of 1 GiB as of 16, and the more the
 # later others on the machine let it get to that (36 to 350 MiB were seen).
 READ_MIB = 512.0
+# Of calls that are reset, gRPC keeps what the first floods took (60 to 145 MiB were seen), and ten more floods of 1.6
+# million take nothing more. Without the limit of streams, 30,000 calls take 360 MiB, and 100,000 more another 936.
+RESETS_MIB = 256.0
 UNPACKED_MIB = 25.0
 # Others may use this machine, and make a window worse, never better.
 MOST_WINDOWS, WINDOW_S = 10, 0.6 if NIGHTLY else 0.1
@@ -207,13 +210,13 @@ def test_calls_that_are_reset_at_once_are_no_load(guarded: Started) -> None:
     assert attacked.told["resets"] > 0, "calls were refused"
     # Some thousand of each burst are let in before they are reset, and the calls of others wait until those have ended.
     assert attacked.longest_s < LONGEST_S
-    assert attacked.grown_mib <= GROWTH_MIB
+    assert attacked.grown_mib <= RESETS_MIB
 
 
 @pytest.mark.nightly
 def test_control_calls_that_are_reset_would_pile_up(tmp_path: Path) -> None:
     with started_guarded(tmp_path, ["grpc.max_concurrent_streams"]) as server:
-        assert alone(server, "resets", 30_000).grown_mib > 2 * GROWTH_MIB
+        assert alone(server, "resets", 60_000).grown_mib > RESETS_MIB
 
 
 @alone_at_night
