@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,6 +12,7 @@ from fr_core.embed.protocol import Embedder, EmbeddingWithNorm
 from fr_core.errors import NoFaceFound, SeveralFaces, TooManyFaces, message
 from fr_core.imaging import Decoder, ImageLimits, PlainDecoder
 from fr_core.quality.assess import QualityLimits, assess
+from fr_core.quality.prominent import PassedOver, prominent
 from fr_core.runtime.observe import NullObserver, Observer
 from fr_core.types import AlignedFace, Detection, EmbeddedFace, Face, Image, ModelId
 
@@ -140,7 +141,7 @@ class Pipeline:
             detections = self._detector.detect(image.pixels)
         if len(detections) > self._image_limits.max_faces:
             raise TooManyFaces(
-                message("error.pipeline.faces_found_photo", faces=len(detections)),
+                message("error.pipeline.too_many_faces", faces=len(detections), most=self._image_limits.max_faces),
                 limit=str(self._image_limits.max_faces),
             )
         with self._observer.stage("align"):
@@ -150,26 +151,54 @@ class Pipeline:
 class FacePolicy(StrEnum):
     """The rule that selects a face where one is expected."""
 
+    PROMINENT = "PROMINENT"
     ERROR = "ERROR"
     LARGEST = "LARGEST"
     ALL = "ALL"
 
 
-def select(faces: Sequence[EmbeddedFace], policy: FacePolicy) -> tuple[EmbeddedFace, ...]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Selected:
+    """A face that a policy took from a photo.
+
+    Attributes:
+        number: of the face among those of the photo, the largest first, from 1.
+        faces: number of faces of the photo.
+        passed_over: the other faces, the largest first, and why each was not taken; empty for the policy ALL.
+    """
+
+    face: EmbeddedFace
+    number: int
+    faces: int
+    passed_over: tuple[tuple[Face, PassedOver], ...]
+
+
+def select(photo: AnalyzedPhoto, policy: FacePolicy) -> tuple[Selected, ...]:
     """Choose faces of a photo.
 
     Args:
-        faces: the largest box first, as `AnalyzedPhoto` has them.
-        policy: ERROR wants exactly one; LARGEST takes the one of the largest box area; ALL takes every one.
+        photo: its faces assessed against the server's limits.
+        policy: PROMINENT takes the one that is clearly the subject; ERROR wants exactly one; LARGEST takes the one of
+            the largest box area; ALL takes every one.
 
     Raises:
         NoFaceFound: there is none.
-        SeveralFaces: there is more than one, and the policy is ERROR.
+        SeveralFaces: there is more than one, and the policy is ERROR, or PROMINENT and no face is clearly the subject.
     """
-    if not faces:
+    found, count = photo.faces, len(photo.faces)
+    if not found:
         raise NoFaceFound(message("error.rpc.no_face_found_photo"))
     if policy is FacePolicy.ALL:
-        return tuple(faces)
-    if policy is FacePolicy.ERROR and len(faces) > 1:
-        raise SeveralFaces(message("error.pipeline.faces_found_photo", faces=len(faces)), count=str(len(faces)))
-    return (max(faces, key=lambda face: face.face.detection.area),)
+        return tuple(Selected(face, number, count, ()) for number, face in enumerate(found, start=1))
+    passed: Mapping[int, PassedOver]
+    if policy is FacePolicy.PROMINENT:
+        choice = prominent([one.face for one in found], (photo.image.width, photo.image.height))
+        if choice is None:
+            raise SeveralFaces(message("error.pipeline.no_prominent_face", faces=count), count=str(count))
+        place, passed = choice
+    elif policy is FacePolicy.ERROR and count > 1:
+        raise SeveralFaces(message("error.pipeline.faces_found_photo", faces=count), count=str(count))
+    else:
+        place, passed = 0, dict.fromkeys(range(1, count), PassedOver.SMALLER)
+    others = tuple((found[other].face, passed[other]) for other in sorted(passed))
+    return (Selected(found[place], place + 1, count, others),)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Set
 
 from fr_core.errors import FaceTooSmall, LowQuality, message
 from fr_core.quality.limits import QualityLimits
 from fr_core.quality.measure import brightness, inter_eye_px, luma, pose, share_outside, sharpness
 from fr_core.types import AlignedFace, Detection, Quality, QualityReason
 
-__all__ = ["QualityLimits", "assess", "require_enrollable"]
+__all__ = ["QualityLimits", "assess", "missed_limits", "require_enrollable"]
 
 # Where a measure earns full marks: the last value at which the tests behind `QualityLimits` lose no similarity.
 _BEST_INTER_EYE_PX = 35.0  # the distance of the eyes in the crop: beyond it the crop gains no detail
@@ -63,12 +63,28 @@ def assess(
         embedding_norm=embedding_norm,
     )
     tests = list(_tests(measured, share_outside(detection.box, image_size), limits, min_embedding_norm))
-    missed = {reason for reason, value, _, limit, _ in tests if not value >= limit}
     return dataclasses.replace(
         measured,
         score=min(_mark(value, worst, limit, best) for _, value, worst, limit, best in tests),
-        reasons=tuple(reason for reason in QualityReason if reason in missed),
+        reasons=_missed(tests),
     )
+
+
+# Reasons whose measure is not in `Quality`, or means something for one model only.
+_AS_ASSESSED = frozenset({QualityReason.CUT_OFF, QualityReason.WEAK_EMBEDDING})
+
+
+def missed_limits(quality: Quality, limits: QualityLimits) -> tuple[QualityReason, ...]:
+    """Return the reasons against a face by other limits than those that it was assessed against.
+
+    CUT_OFF and WEAK_EMBEDDING stay as they were assessed.
+    """
+    return _missed(_tests(quality, 0.0, limits, None), _AS_ASSESSED.intersection(quality.reasons))
+
+
+def _missed(tests: Iterable[_Test], others: Set[QualityReason] = frozenset()) -> tuple[QualityReason, ...]:
+    missed = others | {reason for reason, value, _, limit, _ in tests if not value >= limit}
+    return tuple(reason for reason in QualityReason if reason in missed)
 
 
 def _tests(quality: Quality, outside: float, limits: QualityLimits, min_norm: float | None) -> Iterator[_Test]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import date
-from math import expm1, log1p, log10
+from math import expm1, inf, log1p, log10
 
 from fr_core.scoring.calibrators import Evidence, LrCalibrator, fit_logistic
 from fr_core.scoring.checks import F64
@@ -67,6 +67,30 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
+class WorstFaces:
+    """The worst faces that a calibration was measured on: 199 of 200 of its faces reach each value.
+
+    Names, units and ranges are those of `fr_core.quality.limits.QualityLimits`. Raises `ValueError` out of range.
+    """
+
+    min_inter_eye_px: float
+    min_sharpness: float
+    min_brightness: float
+    max_brightness: float
+    max_yaw: float
+    max_pitch: float
+    max_roll: float
+    min_detector_score: float
+
+    def __post_init__(self) -> None:
+        most = (inf, inf, 1.0, 1.0, 180.0, 90.0, 180.0, 1.0)
+        if not all(0.0 <= value <= top and value < inf for value, top in zip(astuple(self), most, strict=True)):
+            raise ValueError("A measure of the faces of this calibration is out of its range.")
+        if self.min_brightness > self.max_brightness:
+            raise ValueError("The least brightness of the faces of this calibration exceeds the greatest.")
+
+
+@dataclass(frozen=True, slots=True)
 class ModelledRate:
     """A rate that follows from another by a model: there are no counts of it.
 
@@ -88,11 +112,13 @@ class Calibration:
     Attributes:
         rates: false match and false non-match rates by threshold, with counts and failures.
         likelihood: from similarity to log10 LR.
+        faces: None where the measurement did not record them.
     """
 
     provenance: Provenance
     rates: RateTable
     likelihood: LrCalibrator
+    faces: WorstFaces | None = None
 
     def __post_init__(self) -> None:
         made = self.rates.mated - self.rates.mated_failures

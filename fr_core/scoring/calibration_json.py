@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, fields
 from datetime import date, datetime
 from typing import Any, NoReturn, TypeVar
 
 from fr_core.reading import TextRefused, read_json
-from fr_core.scoring.calibration import Calibration, Provenance
+from fr_core.scoring.calibration import Calibration, Provenance, WorstFaces
 from fr_core.scoring.calibrators import LogisticCurve, LrCalibrator, StepCurve
 from fr_core.scoring.intervals import Interval
 from fr_core.scoring.rate_table import RateTable
 
 FORMAT = "fr-core calibration"
-VERSION = 1
+VERSION = 2
+"""Of a calibration with `faces`; one without them is of version 1, which earlier releases read."""
 MAX_BYTES = 2**20
 """Of a calibration; `fr_core.gallery` keeps no longer one."""
 # Numbers of 17 digits fill `MAX_BYTES` before a calibration has so many values.
@@ -31,9 +32,9 @@ def to_json(calibration: Calibration) -> str:
     provenance, rates, likelihood = calibration.provenance, calibration.rates, calibration.likelihood
     curve = likelihood.curve
     kind = "logistic" if isinstance(curve, LogisticCurve) else "steps"
-    document = {
+    document: dict[str, Any] = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": 1 if calibration.faces is None else VERSION,
         "provenance": {
             "dataset": provenance.dataset,
             "part": provenance.part,
@@ -49,6 +50,8 @@ def to_json(calibration: Calibration) -> str:
         },
         "likelihood": {**asdict(likelihood), "curve": {"kind": kind, **asdict(curve)}},
     }
+    if calibration.faces is not None:
+        document["faces"] = asdict(calibration.faces)
     return json.dumps(document, allow_nan=False)
 
 
@@ -86,8 +89,9 @@ def from_json(text: str) -> Calibration:
     provenance = _provenance(reader.part("provenance"))
     rates = _rates(reader.part("rates"))
     likelihood = _likelihood(reader.part("likelihood"))
+    faces = None if version == 1 else _faces(reader.part("faces"))
     reader.end()
-    return Calibration(provenance, rates, likelihood)
+    return Calibration(provenance, rates, likelihood, faces)
 
 
 class _Reader:
@@ -147,6 +151,12 @@ def _provenance(reader: _Reader) -> Provenance:
         measured_on=_day(reader.take("measured_on", str)),
         settings=reader.texts("settings"),
     )
+    reader.end()
+    return found
+
+
+def _faces(reader: _Reader) -> WorstFaces:
+    found = WorstFaces(**{field.name: reader.take(field.name, float) for field in fields(WorstFaces)})
     reader.end()
     return found
 

@@ -10,12 +10,15 @@ from dataclasses import dataclass, replace
 from datetime import date
 from math import hypot
 
+import numpy as np
+
 from fr_core.runtime.ticket import current_ticket
 from fr_core.scoring.bootstrap import fmr_by_people
-from fr_core.scoring.calibration import Calibration, Provenance, fit_calibration
+from fr_core.scoring.calibration import Calibration, Provenance, WorstFaces, fit_calibration
 from fr_core.scoring.calibrators import LogisticCurve, LrCalibrator, fit_logistic, fit_steps
 from fr_core.scoring.intervals import Interval, Rate, UndefinedRate, rate
 from fr_core.scoring.likelihood import cllr, lr_calibration_error
+from fr_core.types import Quality
 from fr_datasets.values import VerificationPair
 from fr_evaluation.report import Dataset, Settings
 from fr_evaluation.verification.compare import F64, AcrossPeople, ComparedPairs
@@ -28,6 +31,8 @@ TRIED = 1e-2
 # Weights of matches that all resamples together may take, which is a second or two; and the fewest resamples.
 MOST_WEIGHTS = 100_000_000
 FEWEST_REPLICATES = 200
+# Share of a calibration's faces that may be worse than what it records of them: fewer are no sample of their kind.
+_WORST = 1 / 200
 # Folds that are listed by number.
 MOST_LISTED = 4
 
@@ -108,16 +113,17 @@ def calibrate(
     *,
     seed: int,
     replicates: int = 1000,
+    faces: Collection[Quality] = (),
 ) -> Calibration:
     """Learn what the similarities mean.
 
     Likelihood ratios follow a logistic curve, or steps where none fits. Each row with a false match and a rate of at
     most `HIGHEST_FMR` has an interval by people, where the list names them. `compared` are of one model, `across` of
     the same photos. `seed` is of the bootstrap's draws; it has `replicates`, or fewer, 200 at least, where more than
-    100,000 comparisons match. Raises `UndefinedRate` if there is no mated or no non-mated comparison, or no curve can
+    100,000 comparisons match. `faces` are those that were compared; none if they are unknown. Raises `UndefinedRate` if there is no mated or no non-mated comparison, or no curve can
     be learnt, and `CallEnded`.
     """
-    found = _fitted(compared, across, provenance)
+    found = replace(_fitted(compared, across, provenance), faces=worst_faces(faces) if faces else None)
     if across is None:
         return found
     rates = found.rates
@@ -127,6 +133,29 @@ def calibrate(
         if 0 < matches <= HIGHEST_FMR * rates.nonmated
     ]
     return found.with_bootstrap(_by_people(across, rows, seed, replicates))
+
+
+def worst_faces(faces: Collection[Quality]) -> WorstFaces:
+    """Return the value of each measure that 199 of 200 of some faces, at least one, reach."""
+
+    def reached(name: str) -> float:
+        """Return the least, of measures that are better the higher they are."""
+        return float(np.quantile([getattr(face, name) for face in faces], _WORST, method="lower"))
+
+    def kept(name: str) -> float:
+        """Return the greatest, of measures that are better the nearer they are to 0."""
+        return float(np.quantile([abs(getattr(face, name)) for face in faces], 1.0 - _WORST, method="higher"))
+
+    return WorstFaces(
+        min_inter_eye_px=reached("inter_eye_px"),
+        min_sharpness=reached("sharpness"),
+        min_brightness=reached("brightness"),
+        max_brightness=kept("brightness"),
+        max_yaw=kept("yaw"),
+        max_pitch=kept("pitch"),
+        max_roll=kept("roll"),
+        min_detector_score=reached("detector_score"),
+    )
 
 
 def held_out(

@@ -41,13 +41,13 @@ def assemble(
     pairs: PairSet,
     compared: ComparedPairs,
     across: AcrossPeople | None,
-    scores: Mapping[Path, float],
+    faces: Mapping[Path, Quality],
 ) -> VerificationReport:
     """Compute all that the pairs support.
 
     The part of the set in `dataset` is found here. `measured_at` has a time zone; `seconds` are how long the photos
     took; `failures` say why a photo gave no embedding. `pairs` have the labels of their people. `across` are every two
-    of these; None where the list names nobody. `scores` are the quality in [0, 1] of each photo that gave an embedding.
+    of these; None where the list names nobody. `faces` are the quality of the face of each photo that gave an embedding.
     """
     dataset = replace(dataset, part=part_of(dataset.manifest, {"pairs": len(pairs.pairs), "people": dataset.people}))
     threshold, seed = settings.threshold, settings.seed
@@ -60,11 +60,14 @@ def assemble(
     if source is None:
         undefined["held_out"] = undefined["calibration"]
     else:
-        calibration = undefined.unless("calibration", lambda: calibrate(compared, across, source, seed=seed))
+        calibration = undefined.unless(
+            "calibration", lambda: calibrate(compared, across, source, seed=seed, faces=faces.values())
+        )
         tried = undefined.unless("held_out", lambda: held_out(compared, across, source, seed=seed))
     groups = undefined.unless(
         "differentials", lambda: group_figures(compared, across, pairs.labels, threshold, seed=seed)
     )
+    scores = {photo: face.score for photo, face in faces.items()}
     quality = undefined.unless("quality", lambda: quality_figures(compared, across, scores, threshold))
     return VerificationReport(
         dataset,
@@ -159,7 +162,7 @@ def run_verification(
         pairs,
         found.compared,
         found.across,
-        {photo: face.face.quality.score for photo, face in found.faces.items()},
+        {photo: face.face.quality for photo, face in found.faces.items()},
     )
 
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from fr_api.v1 import error_reason_pb2 as fr__api_dot_v1_dot_error__reason__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66r_api/v1/common.proto\x12\tfr_api.v1\x1a\x1c\x66r_api/v1/error_reason.proto\"\x15\n\x05Image\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"8\n\x07ModelId\x12\x0c\n\x04pack\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\">\n\tEmbedding\x12\x0e\n\x06vector\x18\x01 \x03(\x02\x12!\n\x05model\x18\x02 \x01(\x0b\x32\x12.fr_api.v1.ModelId\"\x1d\n\x05Point\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\"G\n\x0b\x42oundingBox\x12\x0c\n\x04left\x18\x01 \x01(\x02\x12\x0b\n\x03top\x18\x02 \x01(\x02\x12\r\n\x05right\x18\x03 \x01(\x02\x12\x0e\n\x06\x62ottom\x18\x04 \x01(\x02\"\xc1\x01\n\tLandmarks\x12\"\n\x08left_eye\x18\x01 \x01(\x0b\x32\x10.fr_api.v1.Point\x12#\n\tright_eye\x18\x02 \x01(\x0b\x32\x10.fr_api.v1.Point\x12\x1e\n\x04nose\x18\x03 \x01(\x0b\x32\x10.fr_api.v1.Point\x12$\n\nmouth_left\x18\x04 \x01(\x0b\x32\x10.fr_api.v1.Point\x12%\n\x0bmouth_right\x18\x05 \x01(\x0b\x32\x10.fr_api.v1.Point\"\xf2\x01\n\x07Quality\x12\r\n\x05score\x18\x01 \x01(\x02\x12)\n\x07reasons\x18\x02 \x03(\x0e\x32\x18.fr_api.v1.QualityReason\x12\x14\n\x0cinter_eye_px\x18\x03 \x01(\x02\x12\x11\n\tsharpness\x18\x04 \x01(\x02\x12\x12\n\nbrightness\x18\x05 \x01(\x02\x12\x0b\n\x03yaw\x18\x06 \x01(\x02\x12\r\n\x05pitch\x18\x07 \x01(\x02\x12\x0c\n\x04roll\x18\x08 \x01(\x02\x12\x16\n\x0e\x64\x65tector_score\x18\t \x01(\x02\x12\x1b\n\x0e\x65mbedding_norm\x18\n \x01(\x02H\x00\x88\x01\x01\x42\x11\n\x0f_embedding_norm\"\x88\x01\n\x04\x46\x61\x63\x65\x12#\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x16.fr_api.v1.BoundingBox\x12\'\n\tlandmarks\x18\x02 \x01(\x0b\x32\x14.fr_api.v1.Landmarks\x12\r\n\x05score\x18\x03 \x01(\x02\x12#\n\x07quality\x18\x04 \x01(\x0b\x32\x12.fr_api.v1.Quality\"\xa7\x01\n\x07Refusal\x12&\n\x06reason\x18\x01 \x01(\x0e\x32\x16.fr_api.v1.ErrorReason\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x32\n\x08metadata\x18\x03 \x03(\x0b\x32 .fr_api.v1.Refusal.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb9\x01\n\tErrorRate\x12\r\n\x05value\x18\x01 \x01(\x01\x12\x0b\n\x03low\x18\x02 \x01(\x01\x12\x0c\n\x04high\x18\x03 \x01(\x01\x12\x12\n\nconfidence\x18\x04 \x01(\x01\x12\x12\n\x05\x63ount\x18\x05 \x01(\x04H\x00\x88\x01\x01\x12\x12\n\x05total\x18\x06 \x01(\x04H\x01\x88\x01\x01\x12\x32\n\x0finterval_method\x18\x07 \x01(\x0e\x32\x19.fr_api.v1.IntervalMethodB\x08\n\x06_countB\x08\n\x06_total\"\xed\x02\n\x0b\x43\x61libration\x12,\n\x06source\x18\x01 \x01(\x0e\x32\x1c.fr_api.v1.CalibrationSource\x12\x0f\n\x07\x64\x61taset\x18\x02 \x01(\t\x12\x13\n\x0blist_sha256\x18\x03 \x01(\t\x12\x13\n\x06people\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\r\n\x05mated\x18\x05 \x01(\x04\x12\x10\n\x08nonmated\x18\x06 \x01(\x04\x12\x13\n\x0bmeasured_on\x18\x07 \x01(\t\x12\x36\n\x08settings\x18\x08 \x03(\x0b\x32$.fr_api.v1.Calibration.SettingsEntry\x12\n\n\x02id\x18\t \x01(\t\x12\x0c\n\x04part\x18\n \x01(\t\x12\x16\n\x0emated_failures\x18\x0b \x01(\x04\x12\x19\n\x11nonmated_failures\x18\x0c \x01(\x04\x1a/\n\rSettingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\t\n\x07_people\"\xe0\x01\n\nErrorRates\x12!\n\x03\x66mr\x18\x01 \x01(\x0b\x32\x14.fr_api.v1.ErrorRate\x12\"\n\x04\x66nmr\x18\x02 \x01(\x0b\x32\x14.fr_api.v1.ErrorRate\x12\"\n\x04\x66pir\x18\x03 \x01(\x0b\x32\x14.fr_api.v1.ErrorRate\x12\x11\n\ttemplates\x18\x04 \x01(\x04\x12+\n\x0b\x63\x61libration\x18\x05 \x01(\x0b\x32\x16.fr_api.v1.Calibration\x12\x0f\n\x07support\x18\x06 \x01(\t\x12\x16\n\x0eother_settings\x18\x07 \x03(\t\"e\n\x0fLikelihoodRatio\x12\x10\n\x08log10_lr\x18\x01 \x01(\x01\x12.\n\x05\x62ound\x18\x02 \x01(\x0e\x32\x1f.fr_api.v1.LikelihoodRatioBound\x12\x10\n\x08in_range\x18\x03 \x01(\x08*\xc1\x02\n\rQualityReason\x12\x1e\n\x1aQUALITY_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18QUALITY_REASON_TOO_SMALL\x10\x01\x12\x1a\n\x16QUALITY_REASON_BLURRED\x10\x02\x12\x1b\n\x17QUALITY_REASON_TOO_DARK\x10\x03\x12\x1d\n\x19QUALITY_REASON_TOO_BRIGHT\x10\x04\x12\x1e\n\x1aQUALITY_REASON_NOT_FRONTAL\x10\x05\x12\x19\n\x15QUALITY_REASON_TILTED\x10\x06\x12 \n\x1cQUALITY_REASON_DOUBTFUL_FACE\x10\x07\x12!\n\x1dQUALITY_REASON_WEAK_EMBEDDING\x10\x08\x12\x1a\n\x16QUALITY_REASON_CUT_OFF\x10\t*\x9a\x01\n\x12SeveralFacesPolicy\x12$\n SEVERAL_FACES_POLICY_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSEVERAL_FACES_POLICY_ERROR\x10\x01\x12 \n\x1cSEVERAL_FACES_POLICY_LARGEST\x10\x02\x12\x1c\n\x18SEVERAL_FACES_POLICY_ALL\x10\x03*l\n\x0eIntervalMethod\x12\x1f\n\x1bINTERVAL_METHOD_UNSPECIFIED\x10\x00\x12\x1a\n\x16INTERVAL_METHOD_WILSON\x10\x01\x12\x1d\n\x19INTERVAL_METHOD_BY_PEOPLE\x10\x02*t\n\x11\x43\x61librationSource\x12\"\n\x1e\x43\x41LIBRATION_SOURCE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43\x41LIBRATION_SOURCE_PACK\x10\x01\x12\x1e\n\x1a\x43\x41LIBRATION_SOURCE_GALLERY\x10\x02*\xa8\x01\n\x14LikelihoodRatioBound\x12&\n\"LIKELIHOOD_RATIO_BOUND_UNSPECIFIED\x10\x00\x12\x1f\n\x1bLIKELIHOOD_RATIO_BOUND_NONE\x10\x01\x12#\n\x1fLIKELIHOOD_RATIO_BOUND_AT_LEAST\x10\x02\x12\"\n\x1eLIKELIHOOD_RATIO_BOUND_AT_MOST\x10\x03*\xf1\x01\n\x07Purpose\x12\x17\n\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x19\n\x15PURPOSE_INVESTIGATION\x10\x01\x12\x1a\n\x16PURPOSE_MISSING_PERSON\x10\x02\x12\x12\n\x0ePURPOSE_VICTIM\x10\x03\x12\x1a\n\x16PURPOSE_UNKNOWN_PERSON\x10\x04\x12\x1a\n\x16PURPOSE_RECORD_KEEPING\x10\x05\x12\x14\n\x10PURPOSE_TRAINING\x10\x06\x12\x13\n\x0fPURPOSE_TESTING\x10\x07\x12\x1f\n\x1bPURPOSE_GALLERY_MAINTENANCE\x10\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66r_api/v1/common.proto\x12\tfr_api.v1\x1a\x1c\x66r_api/v1/error_reason.proto\"\x15\n\x05Image\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"8\n\x07ModelId\x12\x0c\n\x04pack\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\">\n\tEmbedding\x12\x0e\n\x06vector\x18\x01 \x03(\x02\x12!\n\x05model\x18\x02 \x01(\x0b\x32\x12.fr_api.v1.ModelId\"\x1d\n\x05Point\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\"G\n\x0b\x42oundingBox\x12\x0c\n\x04left\x18\x01 \x01(\x02\x12\x0b\n\x03top\x18\x02 \x01(\x02\x12\r\n\x05right\x18\x03 \x01(\x02\x12\x0e\n\x06\x62ottom\x18\x04 \x01(\x02\"\xc1\x01\n\tLandmarks\x12\"\n\x08left_eye\x18\x01 \x01(\x0b\x32\x10.fr_api.v1.Point\x12#\n\tright_eye\x18\x02 \x01(\x0b\x32\x10.fr_api.v1.Point\x12\x1e\n\x04nose\x18\x03 \x01(\x0b\x32\x10.fr_api.v1.Point\x12$\n\nmouth_left\x18\x04 \x01(\x0b\x32\x10.fr_api.v1.Point\x12%\n\x0bmouth_right\x18\x05 \x01(\x0b\x32\x10.fr_api.v1.Point\"\xf2\x01\n\x07Quality\x12\r\n\x05score\x18\x01 \x01(\x02\x12)\n\x07reasons\x18\x02 \x03(\x0e\x32\x18.fr_api.v1.QualityReason\x12\x14\n\x0cinter_eye_px\x18\x03 \x01(\x02\x12\x11\n\tsharpness\x18\x04 \x01(\x02\x12\x12\n\nbrightness\x18\x05 \x01(\x02\x12\x0b\n\x03yaw\x18\x06 \x01(\x02\x12\r\n\x05pitch\x18\x07 \x01(\x02\x12\x0c\n\x04roll\x18\x08 \x01(\x02\x12\x16\n\x0e\x64\x65tector_score\x18\t \x01(\x02\x12\x1b\n\x0e\x65mbedding_norm\x18\n \x01(\x02H\x00\x88\x01\x01\x42\x11\n\x0f_embedding_norm\"\x88\x01\n\x04\x46\x61\x63\x65\x12#\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x16.fr_api.v1.BoundingBox\x12\'\n\tlandmarks\x18\x02 \x01(\x0b\x32\x14.fr_api.v1.Landmarks\x12\r\n\x05score\x18\x03 \x01(\x02\x12#\n\x07quality\x18\x04 \x01(\x0b\x32\x12.fr_api.v1.Quality\"b\n\x0ePassedOverFace\x12#\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x16.fr_api.v1.BoundingBox\x12+\n\x06reason\x18\x02 \x01(\x0e\x32\x1b.fr_api.v1.PassedOverReason\"[\n\nFaceChoice\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\r\n\x05\x66\x61\x63\x65s\x18\x02 \x01(\r\x12.\n\x0bpassed_over\x18\x03 \x03(\x0b\x32\x19.fr_api.v1.PassedOverFace\"L\n\rRatesWithheld\x12)\n\x07reasons\x18\x01 \x03(\x0e\x32\x18.fr_api.v1.QualityReason\x12\x10\n\x08sentence\x18\x02 \x01(\t\"\xa7\x01\n\x07Refusal\x12&\n\x06reason\x18\x01 \x01(\x0e\x32\x16.fr_api.v1.ErrorReason\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x32\n\x08metadata\x18\x03 \x03(\x0b\x32 .fr_api.v1.Refusal.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb9\x01\n\tErrorRate\x12\r\n\x05value\x18\x01 \x01(\x01\x12\x0b\n\x03low\x18\x02 \x01(\x01\x12\x0c\n\x04high\x18\x03 \x01(\x01\x12\x12\n\nconfidence\x18\x04 \x01(\x01\x12\x12\n\x05\x63ount\x18\x05 \x01(\x04H\x00\x88\x01\x01\x12\x12\n\x05total\x18\x06 \x01(\x04H\x01\x88\x01\x01\x12\x32\n\x0finterval_method\x18\x07 \x01(\x0e\x32\x19.fr_api.v1.IntervalMethodB\x08\n\x06_countB\x08\n\x06_total\"\xed\x02\n\x0b\x43\x61libration\x12,\n\x06source\x18\x01 \x01(\x0e\x32\x1c.fr_api.v1.CalibrationSource\x12\x0f\n\x07\x64\x61taset\x18\x02 \x01(\t\x12\x13\n\x0blist_sha256\x18\x03 \x01(\t\x12\x13\n\x06people\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\r\n\x05mated\x18\x05 \x01(\x04\x12\x10\n\x08nonmated\x18\x06 \x01(\x04\x12\x13\n\x0bmeasured_on\x18\x07 \x01(\t\x12\x36\n\x08settings\x18\x08 \x03(\x0b\x32$.fr_api.v1.Calibration.SettingsEntry\x12\n\n\x02id\x18\t \x01(\t\x12\x0c\n\x04part\x18\n \x01(\t\x12\x16\n\x0emated_failures\x18\x0b \x01(\x04\x12\x19\n\x11nonmated_failures\x18\x0c \x01(\x04\x1a/\n\rSettingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\t\n\x07_people\"\xe0\x01\n\nErrorRates\x12!\n\x03\x66mr\x18\x01 \x01(\x0b\x32\x14.fr_api.v1.ErrorRate\x12\"\n\x04\x66nmr\x18\x02 \x01(\x0b\x32\x14.fr_api.v1.ErrorRate\x12\"\n\x04\x66pir\x18\x03 \x01(\x0b\x32\x14.fr_api.v1.ErrorRate\x12\x11\n\ttemplates\x18\x04 \x01(\x04\x12+\n\x0b\x63\x61libration\x18\x05 \x01(\x0b\x32\x16.fr_api.v1.Calibration\x12\x0f\n\x07support\x18\x06 \x01(\t\x12\x16\n\x0eother_settings\x18\x07 \x03(\t\"e\n\x0fLikelihoodRatio\x12\x10\n\x08log10_lr\x18\x01 \x01(\x01\x12.\n\x05\x62ound\x18\x02 \x01(\x0e\x32\x1f.fr_api.v1.LikelihoodRatioBound\x12\x10\n\x08in_range\x18\x03 \x01(\x08*\xc1\x02\n\rQualityReason\x12\x1e\n\x1aQUALITY_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18QUALITY_REASON_TOO_SMALL\x10\x01\x12\x1a\n\x16QUALITY_REASON_BLURRED\x10\x02\x12\x1b\n\x17QUALITY_REASON_TOO_DARK\x10\x03\x12\x1d\n\x19QUALITY_REASON_TOO_BRIGHT\x10\x04\x12\x1e\n\x1aQUALITY_REASON_NOT_FRONTAL\x10\x05\x12\x19\n\x15QUALITY_REASON_TILTED\x10\x06\x12 \n\x1cQUALITY_REASON_DOUBTFUL_FACE\x10\x07\x12!\n\x1dQUALITY_REASON_WEAK_EMBEDDING\x10\x08\x12\x1a\n\x16QUALITY_REASON_CUT_OFF\x10\t*\xbe\x01\n\x12SeveralFacesPolicy\x12$\n SEVERAL_FACES_POLICY_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSEVERAL_FACES_POLICY_ERROR\x10\x01\x12 \n\x1cSEVERAL_FACES_POLICY_LARGEST\x10\x02\x12\x1c\n\x18SEVERAL_FACES_POLICY_ALL\x10\x03\x12\"\n\x1eSEVERAL_FACES_POLICY_PROMINENT\x10\x04*\xb7\x01\n\x10PassedOverReason\x12\"\n\x1ePASSED_OVER_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18PASSED_OVER_REASON_UNFIT\x10\x01\x12\x1e\n\x1aPASSED_OVER_REASON_CUT_OFF\x10\x02\x12!\n\x1dPASSED_OVER_REASON_BACKGROUND\x10\x03\x12\x1e\n\x1aPASSED_OVER_REASON_SMALLER\x10\x04*l\n\x0eIntervalMethod\x12\x1f\n\x1bINTERVAL_METHOD_UNSPECIFIED\x10\x00\x12\x1a\n\x16INTERVAL_METHOD_WILSON\x10\x01\x12\x1d\n\x19INTERVAL_METHOD_BY_PEOPLE\x10\x02*t\n\x11\x43\x61librationSource\x12\"\n\x1e\x43\x41LIBRATION_SOURCE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43\x41LIBRATION_SOURCE_PACK\x10\x01\x12\x1e\n\x1a\x43\x41LIBRATION_SOURCE_GALLERY\x10\x02*\xa8\x01\n\x14LikelihoodRatioBound\x12&\n\"LIKELIHOOD_RATIO_BOUND_UNSPECIFIED\x10\x00\x12\x1f\n\x1bLIKELIHOOD_RATIO_BOUND_NONE\x10\x01\x12#\n\x1fLIKELIHOOD_RATIO_BOUND_AT_LEAST\x10\x02\x12\"\n\x1eLIKELIHOOD_RATIO_BOUND_AT_MOST\x10\x03*\xf1\x01\n\x07Purpose\x12\x17\n\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x19\n\x15PURPOSE_INVESTIGATION\x10\x01\x12\x1a\n\x16PURPOSE_MISSING_PERSON\x10\x02\x12\x12\n\x0ePURPOSE_VICTIM\x10\x03\x12\x1a\n\x16PURPOSE_UNKNOWN_PERSON\x10\x04\x12\x1a\n\x16PURPOSE_RECORD_KEEPING\x10\x05\x12\x14\n\x10PURPOSE_TRAINING\x10\x06\x12\x13\n\x0fPURPOSE_TESTING\x10\x07\x12\x1f\n\x1bPURPOSE_GALLERY_MAINTENANCE\x10\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,18 +36,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REFUSAL_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_CALIBRATION_SETTINGSENTRY']._loaded_options = None
   _globals['_CALIBRATION_SETTINGSENTRY']._serialized_options = b'8\001'
-  _globals['_QUALITYREASON']._serialized_start=1953
-  _globals['_QUALITYREASON']._serialized_end=2274
-  _globals['_SEVERALFACESPOLICY']._serialized_start=2277
-  _globals['_SEVERALFACESPOLICY']._serialized_end=2431
-  _globals['_INTERVALMETHOD']._serialized_start=2433
-  _globals['_INTERVALMETHOD']._serialized_end=2541
-  _globals['_CALIBRATIONSOURCE']._serialized_start=2543
-  _globals['_CALIBRATIONSOURCE']._serialized_end=2659
-  _globals['_LIKELIHOODRATIOBOUND']._serialized_start=2662
-  _globals['_LIKELIHOODRATIOBOUND']._serialized_end=2830
-  _globals['_PURPOSE']._serialized_start=2833
-  _globals['_PURPOSE']._serialized_end=3074
+  _globals['_QUALITYREASON']._serialized_start=2224
+  _globals['_QUALITYREASON']._serialized_end=2545
+  _globals['_SEVERALFACESPOLICY']._serialized_start=2548
+  _globals['_SEVERALFACESPOLICY']._serialized_end=2738
+  _globals['_PASSEDOVERREASON']._serialized_start=2741
+  _globals['_PASSEDOVERREASON']._serialized_end=2924
+  _globals['_INTERVALMETHOD']._serialized_start=2926
+  _globals['_INTERVALMETHOD']._serialized_end=3034
+  _globals['_CALIBRATIONSOURCE']._serialized_start=3036
+  _globals['_CALIBRATIONSOURCE']._serialized_end=3152
+  _globals['_LIKELIHOODRATIOBOUND']._serialized_start=3155
+  _globals['_LIKELIHOODRATIOBOUND']._serialized_end=3323
+  _globals['_PURPOSE']._serialized_start=3326
+  _globals['_PURPOSE']._serialized_end=3567
   _globals['_IMAGE']._serialized_start=67
   _globals['_IMAGE']._serialized_end=88
   _globals['_MODELID']._serialized_start=90
@@ -64,18 +66,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUALITY']._serialized_end=755
   _globals['_FACE']._serialized_start=758
   _globals['_FACE']._serialized_end=894
-  _globals['_REFUSAL']._serialized_start=897
-  _globals['_REFUSAL']._serialized_end=1064
-  _globals['_REFUSAL_METADATAENTRY']._serialized_start=1017
-  _globals['_REFUSAL_METADATAENTRY']._serialized_end=1064
-  _globals['_ERRORRATE']._serialized_start=1067
-  _globals['_ERRORRATE']._serialized_end=1252
-  _globals['_CALIBRATION']._serialized_start=1255
-  _globals['_CALIBRATION']._serialized_end=1620
-  _globals['_CALIBRATION_SETTINGSENTRY']._serialized_start=1562
-  _globals['_CALIBRATION_SETTINGSENTRY']._serialized_end=1609
-  _globals['_ERRORRATES']._serialized_start=1623
-  _globals['_ERRORRATES']._serialized_end=1847
-  _globals['_LIKELIHOODRATIO']._serialized_start=1849
-  _globals['_LIKELIHOODRATIO']._serialized_end=1950
+  _globals['_PASSEDOVERFACE']._serialized_start=896
+  _globals['_PASSEDOVERFACE']._serialized_end=994
+  _globals['_FACECHOICE']._serialized_start=996
+  _globals['_FACECHOICE']._serialized_end=1087
+  _globals['_RATESWITHHELD']._serialized_start=1089
+  _globals['_RATESWITHHELD']._serialized_end=1165
+  _globals['_REFUSAL']._serialized_start=1168
+  _globals['_REFUSAL']._serialized_end=1335
+  _globals['_REFUSAL_METADATAENTRY']._serialized_start=1288
+  _globals['_REFUSAL_METADATAENTRY']._serialized_end=1335
+  _globals['_ERRORRATE']._serialized_start=1338
+  _globals['_ERRORRATE']._serialized_end=1523
+  _globals['_CALIBRATION']._serialized_start=1526
+  _globals['_CALIBRATION']._serialized_end=1891
+  _globals['_CALIBRATION_SETTINGSENTRY']._serialized_start=1833
+  _globals['_CALIBRATION_SETTINGSENTRY']._serialized_end=1880
+  _globals['_ERRORRATES']._serialized_start=1894
+  _globals['_ERRORRATES']._serialized_end=2118
+  _globals['_LIKELIHOODRATIO']._serialized_start=2120
+  _globals['_LIKELIHOODRATIO']._serialized_end=2221
 # @@protoc_insertion_point(module_scope)

@@ -90,6 +90,11 @@ class _SeveralFacesPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Se
     """Take the face with the largest box."""
     SEVERAL_FACES_POLICY_ALL: _SeveralFacesPolicy.ValueType  # 3
     """Take every face."""
+    SEVERAL_FACES_POLICY_PROMINENT: _SeveralFacesPolicy.ValueType  # 4
+    """Take the face that is clearly the subject of the photo, and refuse the photo with SEVERAL_FACES if no face is. The
+    other faces do not count if they are smaller and too unfit to be enrolled, cut by the border, or much smaller and
+    farther from the centre.
+    """
 
 class SeveralFacesPolicy(_SeveralFacesPolicy, metaclass=_SeveralFacesPolicyEnumTypeWrapper):
     """The policy for a photo that holds more than one face."""
@@ -102,7 +107,44 @@ SEVERAL_FACES_POLICY_LARGEST: SeveralFacesPolicy.ValueType  # 2
 """Take the face with the largest box."""
 SEVERAL_FACES_POLICY_ALL: SeveralFacesPolicy.ValueType  # 3
 """Take every face."""
+SEVERAL_FACES_POLICY_PROMINENT: SeveralFacesPolicy.ValueType  # 4
+"""Take the face that is clearly the subject of the photo, and refuse the photo with SEVERAL_FACES if no face is. The
+other faces do not count if they are smaller and too unfit to be enrolled, cut by the border, or much smaller and
+farther from the centre.
+"""
 Global___SeveralFacesPolicy: _TypeAlias = SeveralFacesPolicy  # noqa: Y015
+
+class _PassedOverReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PassedOverReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PassedOverReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PASSED_OVER_REASON_UNSPECIFIED: _PassedOverReason.ValueType  # 0
+    """Never sent."""
+    PASSED_OVER_REASON_UNFIT: _PassedOverReason.ValueType  # 1
+    """PROMINENT: its quality is too low to be enrolled, and it is smaller or farther from the centre."""
+    PASSED_OVER_REASON_CUT_OFF: _PassedOverReason.ValueType  # 2
+    """PROMINENT: the border of the photo cuts it, and it is no larger than the face taken."""
+    PASSED_OVER_REASON_BACKGROUND: _PassedOverReason.ValueType  # 3
+    """PROMINENT: it is much smaller than the face taken, and farther from the centre of the photo."""
+    PASSED_OVER_REASON_SMALLER: _PassedOverReason.ValueType  # 4
+    """LARGEST: its box is smaller."""
+
+class PassedOverReason(_PassedOverReason, metaclass=_PassedOverReasonEnumTypeWrapper):
+    """The reason why a call did not take a face of a photo."""
+
+PASSED_OVER_REASON_UNSPECIFIED: PassedOverReason.ValueType  # 0
+"""Never sent."""
+PASSED_OVER_REASON_UNFIT: PassedOverReason.ValueType  # 1
+"""PROMINENT: its quality is too low to be enrolled, and it is smaller or farther from the centre."""
+PASSED_OVER_REASON_CUT_OFF: PassedOverReason.ValueType  # 2
+"""PROMINENT: the border of the photo cuts it, and it is no larger than the face taken."""
+PASSED_OVER_REASON_BACKGROUND: PassedOverReason.ValueType  # 3
+"""PROMINENT: it is much smaller than the face taken, and farther from the centre of the photo."""
+PASSED_OVER_REASON_SMALLER: PassedOverReason.ValueType  # 4
+"""LARGEST: its box is smaller."""
+Global___PassedOverReason: _TypeAlias = PassedOverReason  # noqa: Y015
 
 class _IntervalMethod:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -539,6 +581,96 @@ class Face(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Face: _TypeAlias = Face  # noqa: Y015
+
+@_typing.final
+class PassedOverFace(_message.Message):
+    """A face of a photo that a call did not take."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOX_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: Global___PassedOverReason.ValueType
+    """The reason."""
+    @_builtins.property
+    def box(self) -> Global___BoundingBox:
+        """The position of the face."""
+
+    def __init__(
+        self,
+        *,
+        box: Global___BoundingBox | None = ...,
+        reason: Global___PassedOverReason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["box", b"box"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PassedOverFace: _TypeAlias = PassedOverFace  # noqa: Y015
+
+@_typing.final
+class FaceChoice(_message.Message):
+    """The face of a photo that a call took, and the others."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    FACES_FIELD_NUMBER: _builtins.int
+    PASSED_OVER_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """The rank of the face by the size of its box among the faces of the photo; 1 is the largest, as in DetectResponse."""
+    faces: _builtins.int
+    """Number of faces in the photo."""
+    @_builtins.property
+    def passed_over(self) -> _containers.RepeatedCompositeFieldContainer[Global___PassedOverFace]:
+        """The faces that the policy passed over, the largest first; empty for the policy ALL."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        faces: _builtins.int = ...,
+        passed_over: _abc.Iterable[Global___PassedOverFace] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["faces", b"faces", "number", b"number", "passed_over", b"passed_over"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FaceChoice: _TypeAlias = FaceChoice  # noqa: Y015
+
+@_typing.final
+class RatesWithheld(_message.Message):
+    """The reason why the error rates of a calibration do not hold for a face: it is unlike the faces of the calibration."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASONS_FIELD_NUMBER: _builtins.int
+    SENTENCE_FIELD_NUMBER: _builtins.int
+    sentence: _builtins.str
+    """A sentence for people. Show it in place of the error rates."""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[Global___QualityReason.ValueType]:
+        """The measurements of the face that are worse than those of the calibration's faces. For a calibration that does not
+        record its faces, the limits that the face fails (see Quality).
+        """
+
+    def __init__(
+        self,
+        *,
+        reasons: _abc.Iterable[Global___QualityReason.ValueType] | None = ...,
+        sentence: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reasons", b"reasons", "sentence", b"sentence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RatesWithheld: _TypeAlias = RatesWithheld  # noqa: Y015
 
 @_typing.final
 class Refusal(_message.Message):

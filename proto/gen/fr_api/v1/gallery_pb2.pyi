@@ -621,7 +621,7 @@ class EnrolRequest(_message.Message):
     display_name: _builtins.str
     """A readable name. If empty, an existing subject keeps its name."""
     several_faces: _common_pb2.SeveralFacesPolicy.ValueType
-    """The policy for a photo with several faces: ERROR (the default) or LARGEST."""
+    """The policy for a photo with several faces: PROMINENT (the default), ERROR or LARGEST."""
     report_similar: _builtins.bool
     """True to report other subjects that are similar to the face."""
     similar_threshold: _builtins.float
@@ -669,6 +669,7 @@ class EnrolResponse(_message.Message):
     GALLERY_VERSION_FIELD_NUMBER: _builtins.int
     SIMILAR_FIELD_NUMBER: _builtins.int
     SIMILAR_UNKNOWN_FIELD_NUMBER: _builtins.int
+    CHOICE_FIELD_NUMBER: _builtins.int
     subject_id: _builtins.str
     """The subject's id."""
     template_id: _builtins.int
@@ -691,6 +692,10 @@ class EnrolResponse(_message.Message):
         they are leads for a human examiner. The face is enrolled in any case.
         """
 
+    @_builtins.property
+    def choice(self) -> _common_pb2.FaceChoice:
+        """The choice of the face; unset if the caller sent an embedding."""
+
     def __init__(
         self,
         *,
@@ -701,10 +706,11 @@ class EnrolResponse(_message.Message):
         gallery_version: _builtins.int = ...,
         similar: _abc.Iterable[Global___Candidate] | None = ...,
         similar_unknown: _builtins.bool = ...,
+        choice: _common_pb2.FaceChoice | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["face", b"face"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["choice", b"choice", "face", b"face"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["face", b"face", "gallery_version", b"gallery_version", "similar", b"similar", "similar_unknown", b"similar_unknown", "subject_created", b"subject_created", "subject_id", b"subject_id", "template_id", b"template_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choice", b"choice", "face", b"face", "gallery_version", b"gallery_version", "similar", b"similar", "similar_unknown", b"similar_unknown", "subject_created", b"subject_created", "subject_id", b"subject_id", "template_id", b"template_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1085,7 +1091,9 @@ class SearchRequest(_message.Message):
     only_above_threshold: _builtins.bool
     """True to leave out candidates below the threshold."""
     several_faces: _common_pb2.SeveralFacesPolicy.ValueType
-    """The policy for a photo with several faces: ERROR (the default), LARGEST, or ALL (one result for each face)."""
+    """The policy for a photo with several faces: PROMINENT (the default), ERROR, LARGEST, or ALL (one result for each
+    face).
+    """
     fusion: Global___ScoreFusion.ValueType
     """The fusion of a subject's templates; MAX if unset. The other methods rank only the subjects of the templates that
     are most similar to the probe: the best 1,000, or four for each requested candidate.
@@ -1212,6 +1220,8 @@ class SearchResult(_message.Message):
     FACE_FIELD_NUMBER: _builtins.int
     CANDIDATES_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
+    CHOICE_FIELD_NUMBER: _builtins.int
+    RATES_WITHHELD_FIELD_NUMBER: _builtins.int
     decision: Global___SearchDecision.ValueType
     """Shows whether any candidate reaches the threshold."""
     @_builtins.property
@@ -1222,16 +1232,26 @@ class SearchResult(_message.Message):
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]:
         """The candidates, the most similar first."""
 
+    @_builtins.property
+    def choice(self) -> _common_pb2.FaceChoice:
+        """The choice of the face; unset if the caller sent an embedding."""
+
+    @_builtins.property
+    def rates_withheld(self) -> _common_pb2.RatesWithheld:
+        """The reason why the error rates do not hold for this face; unset if they do, or if there are none."""
+
     def __init__(
         self,
         *,
         face: _common_pb2.Face | None = ...,
         candidates: _abc.Iterable[Global___Candidate] | None = ...,
         decision: Global___SearchDecision.ValueType = ...,
+        choice: _common_pb2.FaceChoice | None = ...,
+        rates_withheld: _common_pb2.RatesWithheld | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["face", b"face"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["choice", b"choice", "face", b"face", "rates_withheld", b"rates_withheld"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "decision", b"decision", "face", b"face"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "choice", b"choice", "decision", b"decision", "face", b"face", "rates_withheld", b"rates_withheld"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1278,7 +1298,8 @@ class SearchResponse(_message.Message):
     @_builtins.property
     def error_rates(self) -> _common_pb2.ErrorRates:
         """The error rates at the threshold. Unset if neither the gallery nor its model has a calibration, if the gallery's
-        calibration is unreadable, or if the fusion is not MAX, because the rates apply to single comparisons.
+        calibration is unreadable, if the fusion is not MAX, because the rates apply to single comparisons, or if every
+        result has rates_withheld.
         """
 
     def __init__(

@@ -205,7 +205,7 @@ class CompareRequest(_message.Message):
     THRESHOLD_FIELD_NUMBER: _builtins.int
     TARGET_FMR_FIELD_NUMBER: _builtins.int
     several_faces: _common_pb2.SeveralFacesPolicy.ValueType
-    """The policy for a photo with several faces: ERROR (the default) or LARGEST."""
+    """The policy for a photo with several faces: PROMINENT (the default), ERROR or LARGEST."""
     threshold: _builtins.float
     """A comparison is a lead if its similarity is at or above this value, from -1 to 1."""
     target_fmr: _builtins.float
@@ -255,6 +255,9 @@ class CompareResponse(_message.Message):
     NOTICE_FIELD_NUMBER: _builtins.int
     ERROR_RATES_FIELD_NUMBER: _builtins.int
     LIKELIHOOD_RATIO_FIELD_NUMBER: _builtins.int
+    CHOICE_A_FIELD_NUMBER: _builtins.int
+    CHOICE_B_FIELD_NUMBER: _builtins.int
+    RATES_WITHHELD_FIELD_NUMBER: _builtins.int
     similarity: _builtins.float
     """Cosine similarity, from -1 to 1."""
     threshold: _builtins.float
@@ -277,11 +280,23 @@ class CompareResponse(_message.Message):
 
     @_builtins.property
     def error_rates(self) -> _common_pb2.ErrorRates:
-        """The error rates at the threshold; unset if the model has no calibration."""
+        """The error rates at the threshold; unset if the model has no calibration, or if rates_withheld is set."""
 
     @_builtins.property
     def likelihood_ratio(self) -> _common_pb2.LikelihoodRatio:
-        """The likelihood ratio of the similarity; unset if the model has no calibration."""
+        """The likelihood ratio of the similarity; unset like error_rates."""
+
+    @_builtins.property
+    def choice_a(self) -> _common_pb2.FaceChoice:
+        """The choice of the first face; unset if the caller sent an embedding."""
+
+    @_builtins.property
+    def choice_b(self) -> _common_pb2.FaceChoice:
+        """The choice of the second face; unset if the caller sent an embedding."""
+
+    @_builtins.property
+    def rates_withheld(self) -> _common_pb2.RatesWithheld:
+        """The reason for withholding error_rates and likelihood_ratio, although there is a calibration; otherwise unset."""
 
     def __init__(
         self,
@@ -295,10 +310,13 @@ class CompareResponse(_message.Message):
         notice: _builtins.str = ...,
         error_rates: _common_pb2.ErrorRates | None = ...,
         likelihood_ratio: _common_pb2.LikelihoodRatio | None = ...,
+        choice_a: _common_pb2.FaceChoice | None = ...,
+        choice_b: _common_pb2.FaceChoice | None = ...,
+        rates_withheld: _common_pb2.RatesWithheld | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error_rates", b"error_rates", "face_a", b"face_a", "face_b", b"face_b", "likelihood_ratio", b"likelihood_ratio", "model", b"model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["choice_a", b"choice_a", "choice_b", b"choice_b", "error_rates", b"error_rates", "face_a", b"face_a", "face_b", b"face_b", "likelihood_ratio", b"likelihood_ratio", "model", b"model", "rates_withheld", b"rates_withheld"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["above_threshold", b"above_threshold", "error_rates", b"error_rates", "face_a", b"face_a", "face_b", b"face_b", "likelihood_ratio", b"likelihood_ratio", "model", b"model", "notice", b"notice", "similarity", b"similarity", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["above_threshold", b"above_threshold", "choice_a", b"choice_a", "choice_b", b"choice_b", "error_rates", b"error_rates", "face_a", b"face_a", "face_b", b"face_b", "likelihood_ratio", b"likelihood_ratio", "model", b"model", "notice", b"notice", "rates_withheld", b"rates_withheld", "similarity", b"similarity", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

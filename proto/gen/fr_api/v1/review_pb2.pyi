@@ -629,8 +629,8 @@ class SearchInCaseRequest(_message.Message):
     """The case."""
     @_builtins.property
     def search(self) -> _gallery_pb2.SearchRequest:
-        """The search. It names a gallery and contains a photo with one face; with the policy LARGEST, the photo may show
-        several. It has no purpose and no reference.
+        """The search. It names a gallery and contains a photo. The policy ALL is not allowed. It has no purpose and no
+        reference.
         """
 
     def __init__(

@@ -14,7 +14,7 @@ from fr_api.v1 import common_pb2 as pb
 from fr_api.v1 import gallery_pb2
 from fr_core.errors import EmbeddingWrongSize, FrError, InvalidField, MissingField, message
 from fr_core.gallery.checks import require_threshold
-from fr_core.pipeline import FacePolicy
+from fr_core.pipeline import FacePolicy, Selected
 from fr_core.types import Embedding, Face, ModelId, Quality, checked_embedding
 from fr_server.errors import reason_value
 
@@ -59,9 +59,10 @@ def sent_threshold(request: gallery_pb2.FindDuplicatesRequest | gallery_pb2.Clus
 
 
 def face_policy(value: pb.SeveralFacesPolicy.ValueType, allow_all: bool) -> FacePolicy:
-    """Return the policy for several faces, ERROR where it is unset; raises `InvalidField` for one not allowed here."""
+    """Return the policy for several faces, PROMINENT if unset; raises `InvalidField` for one not allowed here."""
     known = {
-        pb.SEVERAL_FACES_POLICY_UNSPECIFIED: FacePolicy.ERROR,
+        pb.SEVERAL_FACES_POLICY_UNSPECIFIED: FacePolicy.PROMINENT,
+        pb.SEVERAL_FACES_POLICY_PROMINENT: FacePolicy.PROMINENT,
         pb.SEVERAL_FACES_POLICY_ERROR: FacePolicy.ERROR,
         pb.SEVERAL_FACES_POLICY_LARGEST: FacePolicy.LARGEST,
     }
@@ -108,16 +109,26 @@ def embedding_message(embedding: Embedding) -> pb.Embedding:
 
 def face_message(face: Face) -> pb.Face:
     """Build the message of a face."""
-    left, top, right, bottom = face.detection.box.tolist()
     points = [pb.Point(x=x, y=y) for x, y in face.detection.landmarks.tolist()]
     return pb.Face(
-        box=pb.BoundingBox(left=left, top=top, right=right, bottom=bottom),
+        box=_box_message(face),
         landmarks=pb.Landmarks(
             left_eye=points[0], right_eye=points[1], nose=points[2], mouth_left=points[3], mouth_right=points[4]
         ),
         score=face.detection.score,
         quality=_quality_message(face.quality),
     )
+
+
+def choice_message(choice: Selected | None) -> pb.FaceChoice | None:
+    """Build the message of the choice of a face; None stays None."""
+    if choice is None:
+        return None
+    passed = [
+        pb.PassedOverFace(box=_box_message(face), reason=pb.PassedOverReason.Value(f"PASSED_OVER_REASON_{why}"))
+        for face, why in choice.passed_over
+    ]
+    return pb.FaceChoice(number=choice.number, faces=choice.faces, passed_over=passed)
 
 
 def timestamp(moment: datetime) -> timestamp_pb2.Timestamp:
@@ -144,6 +155,11 @@ def duration(length: timedelta) -> duration_pb2.Duration:
 def refusal(error: FrError) -> pb.Refusal:
     """Build the refusal of one item of a stream."""
     return pb.Refusal(reason=reason_value(error), message=error.message, metadata=error.metadata)
+
+
+def _box_message(face: Face) -> pb.BoundingBox:
+    left, top, right, bottom = face.detection.box.tolist()
+    return pb.BoundingBox(left=left, top=top, right=right, bottom=bottom)
 
 
 def _quality_message(quality: Quality) -> pb.Quality:

@@ -26,12 +26,14 @@ from fr_core.gallery.values import (
     SubjectName,
     TemplateInfo,
 )
-from fr_core.types import Candidate, Decision, Face
-from fr_server.rpc.convert.calibration import InForce, error_rates
+from fr_core.pipeline import Selected
+from fr_core.types import Candidate, Decision
+from fr_server.rpc.convert.calibration import InForce, error_rates, withheld_from
 from fr_server.rpc.convert.common import (
     NANOS_PER_S,
     NOTICE,
     by_name,
+    choice_message,
     duration,
     embedding_message,
     face_message,
@@ -59,9 +61,9 @@ _DECISIONS = by_name(Decision, pb.SearchDecision, "SEARCH_DECISION")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SearchedFace:
-    """The candidates for one face; `face` is None if the probe was an embedding."""
+    """The candidates for one face; `choice` is None if the probe was an embedding."""
 
-    face: Face | None
+    choice: Selected | None
     found: Found
 
 
@@ -177,8 +179,8 @@ def subject_message(subject: Subject) -> pb.Subject:
     )
 
 
-def enrol_response(enrolled: Enrolled, face: Face | None, similar: Found | None = None) -> pb.EnrolResponse:
-    """Build the answer of Enrol; `face` is None where an embedding was sent.
+def enrol_response(enrolled: Enrolled, choice: Selected | None, similar: Found | None = None) -> pb.EnrolResponse:
+    """Build the answer of Enrol; `choice` is None where an embedding was sent.
 
     `similar` are subjects from the threshold up, the enrolled one among them; None where they were not asked for.
     """
@@ -186,9 +188,10 @@ def enrol_response(enrolled: Enrolled, face: Face | None, similar: Found | None 
         subject_id=enrolled.subject_id,
         template_id=enrolled.template_id,
         subject_created=enrolled.subject_created,
-        face=None if face is None else face_message(face),
+        face=None if choice is None else face_message(choice.face.face),
         gallery_version=enrolled.gallery_version,
         similar=[] if similar is None else _others(similar, enrolled.subject_id),
+        choice=choice_message(choice),
     )
 
 
@@ -241,6 +244,10 @@ def search_response(searched: Sequence[SearchedFace], in_force: InForce | None =
     found = [one.found for one in searched]
     first = found[0].identification
     templates = [one.searched_templates for one in found]
+    withheld = [
+        None if in_force is None or one.choice is None else withheld_from(in_force, {"probe": one.choice.face.face})
+        for one in searched
+    ]
     response = pb.SearchResponse(
         threshold=first.threshold,
         gallery_version=min(one.identification.gallery_version for one in found),
@@ -249,13 +256,17 @@ def search_response(searched: Sequence[SearchedFace], in_force: InForce | None =
         fusion=_FUSION_VALUES[found[0].fusion],
         searched_templates=min(templates),
         exhaustive=all(one.exhaustive for one in found),
-        error_rates=None if in_force is None else error_rates(in_force, first.threshold, max(templates)),
     )
-    for one in searched:
+    if in_force is not None and any(unlike is None for unlike in withheld):
+        response.error_rates.CopyFrom(error_rates(in_force, first.threshold, max(templates)))
+    for one, unlike in zip(searched, withheld, strict=True):
         identification = one.found.identification
-        result = response.results.add(decision=_DECISIONS[identification.decision])
-        if one.face is not None:
-            result.face.CopyFrom(face_message(one.face))
+        result = response.results.add(
+            face=None if one.choice is None else face_message(one.choice.face.face),
+            decision=_DECISIONS[identification.decision],
+            choice=choice_message(one.choice),
+            rates_withheld=unlike,
+        )
         for candidate in identification.candidates:
             result.candidates.add(**_candidate(candidate, one.found.subjects[candidate.subject_id]))
     return response

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from fr_api.v1 import recognition_pb2 as pb
-from fr_core.pipeline import AnalyzedPhoto, DetectedPhoto
-from fr_core.types import EmbeddedFace, Embedding, Face
-from fr_server.rpc.convert.calibration import InForce, error_rates, likelihood_ratio
-from fr_server.rpc.convert.common import NOTICE, embedding_message, face_message, model_message
+from fr_core.pipeline import AnalyzedPhoto, DetectedPhoto, Selected
+from fr_core.types import EmbeddedFace, Embedding
+from fr_server.rpc.convert.calibration import InForce, error_rates, likelihood_ratio, withheld_from
+from fr_server.rpc.convert.common import NOTICE, choice_message, embedding_message, face_message, model_message
 
 
 def detect_response(photo: DetectedPhoto) -> pb.DetectResponse:
@@ -30,23 +30,30 @@ def embed_response(photo: AnalyzedPhoto) -> pb.EmbedResponse:
 def compare_response(
     a: Embedding,
     b: Embedding,
-    face_a: Face | None,
-    face_b: Face | None,
+    choice_a: Selected | None,
+    choice_b: Selected | None,
     threshold: float,
     in_force: InForce | None = None,
 ) -> pb.CompareResponse:
-    """Build the answer of Compare; a face is None where an embedding was sent, `in_force` without a calibration."""
+    """Build the answer of Compare; a choice is None where an embedding was sent, `in_force` without a calibration."""
     similarity = a.similarity(b)
+    chosen = {"a": choice_a, "b": choice_b}
+    faces = {side: choice.face.face for side, choice in chosen.items() if choice is not None}
+    withheld = None if in_force is None else withheld_from(in_force, faces)
+    told = in_force if withheld is None else None
     return pb.CompareResponse(
         similarity=similarity,
         threshold=threshold,
         above_threshold=similarity >= threshold,
-        face_a=None if face_a is None else face_message(face_a),
-        face_b=None if face_b is None else face_message(face_b),
+        face_a=face_message(faces["a"]) if "a" in faces else None,
+        face_b=face_message(faces["b"]) if "b" in faces else None,
         model=model_message(a.model),
         notice=NOTICE,
-        error_rates=None if in_force is None else error_rates(in_force, threshold),
-        likelihood_ratio=None if in_force is None else likelihood_ratio(in_force.calibration, similarity),
+        error_rates=None if told is None else error_rates(told, threshold),
+        likelihood_ratio=None if told is None else likelihood_ratio(told.calibration, similarity),
+        choice_a=choice_message(choice_a),
+        choice_b=choice_message(choice_b),
+        rates_withheld=withheld,
     )
 
 

@@ -130,15 +130,15 @@ class GalleryFaces:
         )
         enrolled = await self._work.storage(self._galleries.enrol, info, enrolment)
         if similar_from is None:
-            return enrol_response(enrolled, face.face)
+            return enrol_response(enrolled, face.choice)
         # Afterwards: of two that are enrolled at the same time, one at least finds the other. One more is asked for,
         # since the subject is found too.
         arguments = (info, face.embedding, MAX_SIMILAR + 1, similar_from, True, ScoreFusion.MAX, None)
         try:
-            return enrol_response(enrolled, face.face, await self._work.storage(self._galleries.search, *arguments))
+            return enrol_response(enrolled, face.choice, await self._work.storage(self._galleries.search, *arguments))
         except Exception as error:  # noqa: BLE001 - the face is stored: an error would have it sent, and stored, again
             count_refusal(as_item_error(error))
-            response = enrol_response(enrolled, face.face)
+            response = enrol_response(enrolled, face.choice)
             response.similar_unknown = True
             return response
 
@@ -184,7 +184,7 @@ class GalleryFaces:
             for face in some:
                 ticket.require_wanted()
                 found = self._galleries.search(info, *order.question(face.embedding).arguments)
-                searched.append(SearchedFace(face.face, found))
+                searched.append(SearchedFace(face.choice, found))
             return search_response(searched, order.in_force)
 
         if not _is_wide(request) or not faces:

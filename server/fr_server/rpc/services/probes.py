@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fr_api.v1 import recognition_pb2
 from fr_core.errors import MissingField, message
-from fr_core.pipeline import FacePolicy, Pipeline, select
+from fr_core.pipeline import FacePolicy, Pipeline, Selected, select
 from fr_core.types import Embedding, Face, ModelId
 from fr_server.pools import Work
 from fr_server.rpc.convert.common import embedding_from, image_data
@@ -14,11 +14,16 @@ from fr_server.rpc.convert.common import embedding_from, image_data
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProbeFace:
-    """A face to compare; its place and the sha256 of its photo are None where an embedding was sent."""
+    """A face to compare; its choice and the sha256 of its photo are None where an embedding was sent."""
 
     embedding: Embedding
-    face: Face | None
+    choice: Selected | None
     image_sha256: str | None
+
+    @property
+    def face(self) -> Face | None:
+        """Return the face in its photo; None where an embedding was sent."""
+        return None if self.choice is None else self.choice.face.face
 
 
 class Probes:
@@ -39,9 +44,7 @@ class Probes:
             return (self.sent(probe, field, model, size),)
         model.require_same(self.pipeline.model)
         photo = await self._work.photo(self.pipeline.analyze, image_data(probe.image, f"{field}.image"))
-        return tuple(
-            ProbeFace(chosen.embedding, chosen.face, photo.image.sha256) for chosen in select(photo.faces, policy)
-        )
+        return tuple(ProbeFace(one.face.embedding, one, photo.image.sha256) for one in select(photo, policy))
 
     @staticmethod
     def sent(probe: recognition_pb2.Probe, field: str, model: ModelId, size: int) -> ProbeFace:

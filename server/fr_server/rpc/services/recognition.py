@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 from fr_api.v1 import common_pb2, recognition_pb2_grpc
 from fr_api.v1 import recognition_pb2 as pb
+from fr_core.errors import InputRefused
 from fr_core.pipeline import FacePolicy
-from fr_core.types import Embedding, Face
 from fr_server.pools import Work
 from fr_server.rpc.convert.calibration import criterion
 from fr_server.rpc.convert.common import face_policy, image_data
@@ -15,7 +15,7 @@ from fr_server.rpc.convert.recognition import compare_response, detect_response,
 from fr_server.rpc.interceptors.wrapping import Context
 from fr_server.rpc.services.decisions import Decisions
 from fr_server.rpc.services.items import answer_items
-from fr_server.rpc.services.probes import Probes
+from fr_server.rpc.services.probes import ProbeFace, Probes
 
 
 class RecognitionService(recognition_pb2_grpc.RecognitionServiceServicer):
@@ -39,9 +39,8 @@ class RecognitionService(recognition_pb2_grpc.RecognitionServiceServicer):
         model = self._probes.pipeline.model
         in_force = self._decisions.in_force(model)
         threshold = self._decisions.threshold(criterion(request), model, in_force)
-        embedding_a, face_a = await self._side(request.a, "a", policy)
-        embedding_b, face_b = await self._side(request.b, "b", policy)
-        return compare_response(embedding_a, embedding_b, face_a, face_b, threshold, in_force)
+        a, b = await self._side(request.a, "a", policy), await self._side(request.b, "b", policy)
+        return compare_response(a.embedding, b.embedding, a.choice, b.choice, threshold, in_force)
 
     def StreamEmbed(
         self, request_iterator: AsyncIterator[pb.StreamEmbedRequest], context: Context
@@ -55,7 +54,11 @@ class RecognitionService(recognition_pb2_grpc.RecognitionServiceServicer):
         data = image_data(image, "image")
         return embed_response(await self._work.photo(self._probes.pipeline.analyze, data))
 
-    async def _side(self, probe: pb.Probe, field: str, policy: FacePolicy) -> tuple[Embedding, Face | None]:
+    async def _side(self, probe: pb.Probe, field: str, policy: FacePolicy) -> ProbeFace:
         pipeline = self._probes.pipeline
-        (side,) = await self._probes.read(probe, field, policy, pipeline.model, pipeline.embedding_size)
-        return side.embedding, side.face
+        try:
+            (side,) = await self._probes.read(probe, field, policy, pipeline.model, pipeline.embedding_size)
+        except InputRefused as refusal:
+            refusal.metadata.setdefault("field", f"{field}.{probe.WhichOneof('source')}")  # which of the two it was
+            raise
+        return side

@@ -32,11 +32,12 @@ async def search_for(
     `NoFaceFound`; or what decoding, embedding and searching raise.
     """
     photo = await resources.work.photo(resources.engine.pipeline.analyze, data)
-    (face,) = select(photo.faces, FacePolicy.LARGEST)
+    (chosen,) = select(photo, FacePolicy.LARGEST)
     pictures, seen, waiting = await resources.work.storage(_gallery, resources, course, session)
     size = block_of(course, session, find_trial(session, trial_id).block_id).size
     wanted = min(MAX_TOP_K, size + len(seen))
-    ranked = await resources.work.storage(search_people, resources.galleries, course.gallery_id, face.embedding, wanted)
+    embedding = chosen.face.embedding
+    ranked = await resources.work.storage(search_people, resources.galleries, course.gallery_id, embedding, wanted)
     fresh = [one for one in ranked if one.person not in seen]
     # Where too few are left, those of trials that are answered come again: a block never comes to a dead end.
     again = [one for one in ranked if one.person in seen and one.person not in waiting]
