@@ -54,7 +54,7 @@ class EnrolItem:
     item_id: str = ""  # the caller's own name for the item, which comes back with its answer; never sent
     display_name: str = ""  # a name for people; if empty, an existing subject keeps its own; likewise `metadata`
     metadata: Mapping[str, str] = field(default_factory=dict)
-    several_faces: OneFace = "error"  # what to do with a photo of several faces
+    several_faces: OneFace = "prominent"  # what to do with a photo of several faces
     # Whether to report other subjects that are similar to the face, at or above `similar_threshold`; None for the
     # model's default.
     report_similar: bool = False
@@ -92,7 +92,7 @@ class SearchItem:
     top_k: int | None = None
     threshold: float | None = None
     only_above_threshold: bool = False
-    several_faces: SeveralFaces = "error"
+    several_faces: SeveralFaces = "prominent"
     fusion: Fusion = "max"
     metadata: Mapping[str, str] = field(default_factory=dict)
     subject_ids: Sequence[str] | None = None
@@ -127,7 +127,8 @@ def probe(face: FaceSource) -> recognition_pb2.Probe:
 def policy(name: SeveralFaces) -> common_pb2.SeveralFacesPolicy.ValueType:
     """Return the API's value of a policy; raises `ValueError` for any other word."""
     if name not in POLICIES:
-        raise ValueError(f"several_faces is {name!r}; it can be 'error', 'largest' or, in a search, 'all'.")
+        words = "'prominent', 'error', 'largest' or, in a search, 'all'"
+        raise ValueError(f"several_faces is {name!r}; it can be {words}.")
     return POLICIES[name]
 
 

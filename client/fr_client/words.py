@@ -11,8 +11,8 @@ from fr_api.v1 import access_pb2, common_pb2, evaluation_pb2, gallery_pb2, revie
 ValueT = TypeVar("ValueT", bound=int)
 
 # What to do with a photo that holds more than one face.
-OneFace = Literal["error", "largest"]
-SeveralFaces = Literal["error", "largest", "all"]
+OneFace = Literal["prominent", "error", "largest"]
+SeveralFaces = Literal[OneFace, "all"]
 # How the similarities of a subject's templates become the one that ranks it.
 Fusion = Literal["max", "mean-top-2", "mean-template"]
 # The uses of a gallery.

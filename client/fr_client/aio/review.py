@@ -62,7 +62,7 @@ class AsyncReview:
         top_k: int | None = None,
         threshold: float | None = None,
         only_above_threshold: bool = False,
-        several_faces: OneFace = "error",
+        several_faces: OneFace = "prominent",
         fusion: Fusion = "max",
         metadata: Mapping[str, str] | None = None,
         subject_ids: Sequence[str] | None = None,

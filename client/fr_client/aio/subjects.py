@@ -27,7 +27,7 @@ class AsyncSubjects(AsyncGalleries):
         *,
         display_name: str = "",
         metadata: Mapping[str, str] | None = None,
-        several_faces: OneFace = "error",
+        several_faces: OneFace = "prominent",
         report_similar: bool = False,
         similar_threshold: float | None = None,
     ) -> gallery_pb2.EnrolResponse:
@@ -86,7 +86,7 @@ class AsyncSubjects(AsyncGalleries):
         top_k: int | None = None,
         threshold: float | None = None,
         only_above_threshold: bool = False,
-        several_faces: SeveralFaces = "error",
+        several_faces: SeveralFaces = "prominent",
         fusion: Fusion = "max",
         metadata: Mapping[str, str] | None = None,
         subject_ids: Sequence[str] | None = None,
@@ -102,7 +102,7 @@ class AsyncSubjects(AsyncGalleries):
             top_k: candidates at most; None for the server's default.
             threshold: similarity at or above which a candidate counts as a lead; None for the model's default.
             only_above_threshold: leave out the candidates below the threshold.
-            several_faces: what to do with a photo of several faces; "all" gives one result for each.
+            several_faces: as of `compare`; "all" gives one result for each face.
             fusion: how the similarities of a subject's templates become one; only "max" has known error rates.
             metadata: search only subjects whose metadata hold these pairs.
             subject_ids: search only these subjects; None for all.

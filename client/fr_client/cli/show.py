@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -135,6 +136,26 @@ def face_table(faces: Iterable[common_pb2.Face]) -> Table:
             ", ".join(reason_text(quality)),
         )
     return made
+
+
+_PASSED_OVER: Mapping[int, str] = {
+    common_pb2.PASSED_OVER_REASON_UNFIT: "unfit",
+    common_pb2.PASSED_OVER_REASON_CUT_OFF: "cut off",
+    common_pb2.PASSED_OVER_REASON_BACKGROUND: "in the background",
+    common_pb2.PASSED_OVER_REASON_SMALLER: "smaller",
+}
+
+
+def face_text(face: common_pb2.Face, choice: common_pb2.FaceChoice) -> str:
+    """Return the quality of a face, its choice among several, and why the others were passed over."""
+    notes = ", ".join(reason_text(face.quality))
+    words = f"quality {face.quality.score:.2f}{notes and f' ({notes})'}"
+    if choice.faces < 2:
+        return words
+    words = f"face {choice.number} of {choice.faces}, {words}"
+    why = Counter(_PASSED_OVER.get(one.reason, str(one.reason)) for one in choice.passed_over)
+    passed = ", ".join(f"{number} {reason}" for reason, number in why.items())
+    return f"{words}; passed over: {passed}" if passed else words
 
 
 def reason_text(quality: common_pb2.Quality) -> list[str]:

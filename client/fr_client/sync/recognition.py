@@ -38,14 +38,15 @@ class Recognition(Part):
         a: FaceSource,
         b: FaceSource,
         *,
-        several_faces: OneFace = "error",
+        several_faces: OneFace = "prominent",
         threshold: float | None = None,
         target_fmr: float | None = None,
     ) -> recognition_pb2.CompareResponse:
         """Compare two faces.
 
         Args:
-            several_faces: what to do with a photo of several faces.
+            several_faces: what to do with a photo of several faces; "prominent" takes the one that is clearly its
+                subject, and refuses the photo if none is.
             threshold: similarity that the answer compares with, from -1 to 1; None for the model's default.
             target_fmr: in place of a threshold, the false match rate to hold, above 0 and at most 1.
         """

@@ -13,6 +13,7 @@ from pathlib import Path
 import fr_core
 from fr_core.engine import Engine
 from fr_core.runtime.ticket import current_ticket
+from fr_core.types import Quality
 from fr_datasets import agedb30, celeba_wild, cfp, cross_lfw, deepface, lfw, london, pairs_csv, people_folder
 from fr_datasets.errors import DatasetUnknown, of_dataset
 from fr_datasets.labels import with_labels

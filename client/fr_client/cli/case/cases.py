@@ -164,7 +164,7 @@ def search_in_case(
     target_fmr: TargetFmr = None,
     target_fpir: TargetFpir = None,
     only_above: OnlyAbove = False,
-    several_faces: SeveralFacesOption = "error",
+    several_faces: SeveralFacesOption = "prominent",
     where: Where = None,
     only_subjects: OnlySubjects = None,
     fusion: Fused = "max",

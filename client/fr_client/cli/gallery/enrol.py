@@ -50,7 +50,7 @@ def enrol(
         bool,
         typer.Option("--unnamed", help="FOLDER holds photos of unknown people: each photo is a subject of its own."),
     ] = False,
-    several_faces: SeveralFacesOption = "error",
+    several_faces: SeveralFacesOption = "prominent",
     report_similar: Annotated[
         bool, typer.Option("--report-similar", help="List other subjects that are similar to those of this run.")
     ] = False,
@@ -148,6 +148,7 @@ def _as_keys(
         "gallery_id": gallery_id,
         "photos": len(photo_set.photos),
         "stored": tally.stored,
+        "stored_with_other_faces": tally.with_others,
         "already_enrolled": tally.already,
         "refused": len(tally.refused),
         "unanswered": len(photo_set.photos) - tally.done,
@@ -174,6 +175,8 @@ def _print_tally(gallery_id: str, photo_set: PhotoSet, tally: Tally) -> None:
         *([f"{unanswered} without an answer"] if unanswered else []),
     ]
     out.print(plain(f"Gallery {gallery_id}: {', '.join(parts)}."), style="bold")
+    if tally.with_others:
+        out.print(plain(f"{_count(tally.with_others, 'photo')} show others too: the face of the subject was taken."))
     _print_told("Subjects without a photo", photo_set.empty_subjects)
     _print_told("Not a photo of a subject", [shown(path) for path in photo_set.ignored])
     counts = Counter(one.reason for one in tally.refused)

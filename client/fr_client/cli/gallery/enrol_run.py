@@ -55,7 +55,7 @@ class RefusedPhoto:
 class Options:
     """Settings of a run, from the options of `fr enrol`; `one_photo_each` refuses a second photo under the same id."""
 
-    several_faces: OneFace = "error"
+    several_faces: OneFace = "prominent"
     one_photo_each: bool = False
     report_similar: bool = False
     retry_refused: bool = False
@@ -74,6 +74,7 @@ class Tally:
     refused: list[RefusedPhoto] = field(default_factory=list)
     # Pairs of similar subjects, with the highest similarity of their faces.
     similar: dict[tuple[str, str], float] = field(default_factory=dict)
+    with_others: int = 0  # photos newly in the gallery that show other faces, which were passed over
     similar_unknown: int = 0  # photos newly in the gallery whose search for similar subjects failed
 
     @property
@@ -130,6 +131,7 @@ class Enrolment:
             if isinstance(answer, gallery_pb2.EnrolResponse):
                 self.tally.stored += 1
                 self.tally.new_subjects += answer.subject_created
+                self.tally.with_others += bool(answer.choice.passed_over)
                 self._note_similar(answer)
                 self._note(sent.photo, sent.state)
             else:

@@ -22,7 +22,12 @@ _LEAST_FMR = 0.01
 
 
 def rates_text(answer: recognition_pb2.CompareResponse | gallery_pb2.SearchResponse) -> Iterator[str]:
-    """Yield sentences on the error rates of an answer's threshold; none without a calibration."""
+    """Yield sentences on the error rates of an answer's threshold; none without a calibration.
+
+    If the rates of a comparison are withheld, yield the reason.
+    """
+    if isinstance(answer, recognition_pb2.CompareResponse) and answer.HasField("rates_withheld"):
+        yield answer.rates_withheld.sentence
     if not answer.HasField("error_rates"):
         return
     rates = answer.error_rates

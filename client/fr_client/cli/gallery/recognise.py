@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -11,14 +13,18 @@ from rich.text import Text
 from fr_api.v1 import recognition_pb2, server_pb2
 from fr_client.cli.files import read_photo, require_drawing, write_picture
 from fr_client.cli.gallery.error_rates import answer_keys, evidence_text, rates_text
-from fr_client.cli.show import console, face_table, model_name, pairs, plain, print_answer, print_json, shown
+from fr_client.cli.show import console, face_table, face_text, model_name, pairs, plain, print_answer, print_json, shown
 from fr_client.cli.state import AsJson, argument, connected, require_one_criterion
+from fr_client.errors import FrApiError
 from fr_client.words import OneFace
 
 PhotoPath = Annotated[Path, argument("PHOTO", "JPEG, PNG or WebP file.")]
 SeveralFacesOption = Annotated[
     OneFace,
-    typer.Option("--several-faces", help="What to do with a photo of several faces: refuse it, or take the largest."),
+    typer.Option(
+        "--several-faces",
+        help="A photo of several faces: take the face that is clearly its subject, refuse it, or take the largest.",
+    ),
 ]
 ThresholdOption = Annotated[
     float | None,
@@ -74,7 +80,7 @@ def compare(
     context: typer.Context,
     a: Annotated[Path, argument("A", "Photo of the first face.")],
     b: Annotated[Path, argument("B", "Photo of the second face.")],
-    several_faces: SeveralFacesOption = "error",
+    several_faces: SeveralFacesOption = "prominent",
     threshold: ThresholdOption = None,
     target_fmr: TargetFmr = None,
     as_json: AsJson = False,
@@ -82,9 +88,9 @@ def compare(
     """Compare the faces of two photos."""
     require_one_criterion(threshold=threshold, target_fmr=target_fmr)
     with connected(context, as_json) as client:
-        answer = client.compare(
-            read_photo(a), read_photo(b), several_faces=several_faces, threshold=threshold, target_fmr=target_fmr
-        )
+        photos = read_photo(a), read_photo(b)
+        with _naming({"a": f"First photo, {shown(a)}", "b": f"Second photo, {shown(b)}"}):
+            answer = client.compare(*photos, several_faces=several_faces, threshold=threshold, target_fmr=target_fmr)
         if as_json:
             print_json(answer_keys(answer))
             return
@@ -93,9 +99,28 @@ def compare(
         out.print(f"Similarity {answer.similarity:.4f} {verdict} the threshold {answer.threshold:.4f}.", style="bold")
         out.print(plain(f"Model {model_name(answer.model)}"))
         out.print(face_table([answer.face_a, answer.face_b]))
+        sides = (("first", answer.face_a, answer.choice_a), ("second", answer.face_b, answer.choice_b))
+        for place, face, choice in sides:
+            if choice.faces > 1:
+                out.print(plain(f"In the {place} photo: {face_text(face, choice)}."))
         for sentence in (*rates_text(answer), *evidence_text(answer)):
             out.print(plain(sentence))
         out.print(plain(answer.notice), style="italic")
+
+
+@contextmanager
+def _naming(photos: Mapping[str, str]) -> Iterator[None]:
+    """Name the photo in front of the sentence of a refusal, by the side of the comparison that it is."""
+    try:
+        yield
+    except FrApiError as error:
+        side = error.metadata.get("field", "").partition(".")[0]
+        if side not in photos:
+            raise
+        words = f"{photos[side]}: {error.message}"
+        raise FrApiError(
+            error.code, error.reason, words, error.metadata, error.retry_after_s, error.request_id
+        ) from error
 
 
 def _info_rows(answer: server_pb2.GetServerInfoResponse) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from fr_api.v1 import gallery_pb2
 from fr_client.cli.files import read_photo, require_drawing, write_picture
 from fr_client.cli.gallery.error_rates import answer_keys, rates_text
 from fr_client.cli.gallery.recognise import PhotoPath, TargetFmr, ThresholdOption
-from fr_client.cli.show import console, lead_mark, leads_text, plain, print_json, table
+from fr_client.cli.show import console, face_text, lead_mark, leads_text, plain, print_json, table
 from fr_client.cli.state import AsJson, GalleryId, connected, key_values, require_one_criterion
 from fr_client.sync.client import Client
 from fr_client.words import Fusion, Purpose, SeveralFaces
@@ -65,8 +65,11 @@ def search(
     only_above: OnlyAbove = False,
     several_faces: Annotated[
         SeveralFaces,
-        typer.Option("--several-faces", help="A photo of several faces: refuse it, take the largest, or search all."),
-    ] = "error",
+        typer.Option(
+            "--several-faces",
+            help="A photo of several faces: take the clear subject, refuse it, take the largest, or search all.",
+        ),
+    ] = "prominent",
     where: Where = None,
     only_subjects: OnlySubjects = None,
     fusion: Fused = "max",
@@ -130,6 +133,10 @@ def print_search(gallery_id: str, answer: gallery_pb2.SearchResponse, among: str
         face = f"Face {number} of {len(answer.results)}: " if len(answer.results) > 1 else ""
         leads = f"{leads_text(result)} at threshold {answer.threshold:.4f}"
         out.print(plain(f"{face}{leads} in gallery {gallery_id}"), style="bold")
+        if result.HasField("face"):
+            out.print(plain(f"Probe: {face_text(result.face, result.choice)}."))
+        if result.HasField("rates_withheld"):
+            out.print(plain(result.rates_withheld.sentence))
         if not result.candidates:
             continue
         rows = table("Rank", "Similarity", "Counts as", "Subject", "Name", "Template", right=("Rank", "Similarity"))

@@ -3,25 +3,48 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from enum import Enum
 from functools import lru_cache
+from typing import Literal
 
 from fr_api.v1 import common_pb2 as pb
 from fr_api.v1 import gallery_pb2, recognition_pb2
 from fr_core.errors import CalibrationInvalid, InvalidField, message
 from fr_core.gallery.checks import require_calibration_size, require_threshold
+from fr_core.quality.assess import QualityLimits, missed_limits
 from fr_core.scoring.calibration import Calibration, ModelledRate
 from fr_core.scoring.calibration_json import from_json
 from fr_core.scoring.calibrators import LrCalibrator
 from fr_core.scoring.intervals import Interval, Rate
 from fr_core.scoring.support import ENOUGH_ERRORS, support
+from fr_core.types import Face, QualityReason
+from fr_locales.messages import Message
+from fr_locales.rendering import render
 
 # Of the sentence that says what is wrong with a calibration: it may name a key of the sender's.
 _MAX_SENTENCE = 200
 _NOT_PLAIN = re.compile(r"[^ -~]")
 _WILSON, _BY_PEOPLE = pb.INTERVAL_METHOD_WILSON, pb.INTERVAL_METHOD_BY_PEOPLE
 _NO_BOUND = pb.LIKELIHOOD_RATIO_BOUND_NONE
+ProbeName = Literal["probe", "a", "b"]
+_FACES: Mapping[ProbeName, Message] = {
+    "probe": message("rates.face_of_probe"),
+    "a": message("rates.face_of_first_photo"),
+    "b": message("rates.face_of_second_photo"),
+}
+_WORDS: Mapping[QualityReason, Message] = {
+    QualityReason.TOO_SMALL: message("quality_reason.too_small"),
+    QualityReason.BLURRED: message("quality_reason.blurred"),
+    QualityReason.TOO_DARK: message("quality_reason.too_dark"),
+    QualityReason.TOO_BRIGHT: message("quality_reason.too_bright"),
+    QualityReason.NOT_FRONTAL: message("quality_reason.not_frontal"),
+    QualityReason.TILTED: message("quality_reason.tilted"),
+    QualityReason.DOUBTFUL_FACE: message("quality_reason.doubtful_face"),
+    QualityReason.WEAK_EMBEDDING: message("quality_reason.weak_embedding"),
+    QualityReason.CUT_OFF: message("quality_reason.cut_off"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +168,32 @@ def error_rates(in_force: InForce, threshold: float, searched_templates: int = 0
         # That of many errors takes comparisons as independent, which an interval by people shows that they are not.
         support="" if by_people and fmr.count >= ENOUGH_ERRORS else support(fmr.count, fmr.total).sentence,
         other_settings=in_force.other_settings,
+    )
+
+
+def withheld_from(in_force: InForce, faces: Mapping[ProbeName, Face]) -> pb.RatesWithheld | None:
+    """Build the message that says why a calibration does not hold for some faces; None if it holds for all of them.
+
+    It holds for a face no worse than those that it was measured on. If it does not record them, it holds for a face
+    that misses no limit of the server.
+    """
+    worst = in_force.calibration.faces
+    limits = None if worst is None else QualityLimits(**asdict(worst), max_outside=1.0)
+    missed = {
+        name: face.quality.reasons if limits is None else missed_limits(face.quality, limits)
+        for name, face in faces.items()
+    }
+    found = tuple(
+        message("rates.face_is", face=_FACES[name], reasons=tuple(_WORDS[reason] for reason in reasons))
+        for name, reasons in missed.items()
+        if reasons
+    )
+    if not found:
+        return None
+    every = {reason for reasons in missed.values() for reason in reasons}
+    return pb.RatesWithheld(
+        reasons=[pb.QualityReason.Value(f"QUALITY_REASON_{reason}") for reason in QualityReason if reason in every],
+        sentence=render(message("rates.withheld", found=found, dataset=in_force.calibration.provenance.dataset)),
     )
 
 
