@@ -219,7 +219,7 @@ def open_detector(
     """
     spec, shapes, key = pack.detector, tile_shapes_of(pack), "batching.detector_sizes"
     asked = parse_sizes(options.detector_sizes, key)
-    sessions = _sessions(spec, cache, options, asked, shapes)
+    sessions = _sessions(pack.name, spec, cache, options, asked, shapes)
     family = YunetDetector if spec.family == "yunet" else ScrfdDetector
     runs = [family(session, spec, shapes, SCALES.heard * spec.score_threshold).detect_tiles for session in sessions]
     return sessions, Batcher(
@@ -244,7 +244,7 @@ def open_embedder(
     """Load a pack's embedder; as `open_detector`."""
     spec, key = pack.embedder, "batching.embedder_sizes"
     asked = parse_sizes(options.embedder_sizes, key)
-    sessions = _sessions(spec, cache, options, asked, ((CROP_SIZE, CROP_SIZE),))
+    sessions = _sessions(pack.name, spec, cache, options, asked, ((CROP_SIZE, CROP_SIZE),))
     runs = [_rows_of(OnnxEmbedder(session, spec.embedding_size)) for session in sessions]
     blank = np.zeros((CROP_SIZE, CROP_SIZE, 3), np.uint8)
     return sessions, Batcher(
@@ -335,6 +335,7 @@ def photos_at_once(device: ActiveDevice) -> int:
 
 
 def _sessions(
+    pack: str,
     spec: DetectorSpec | EmbedderSpec,
     cache: ModelCache,
     options: EngineOptions,
@@ -342,7 +343,7 @@ def _sessions(
     shapes: Sequence[tuple[int, int]],
 ) -> list[Session]:
     return open_sessions(
-        cache.read_verified(spec.file),
+        cache.read_verified(spec.file, pack),
         PixelInput(spec.colour, spec.mean, spec.std),
         options.device,
         options.precision,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 from fr_locales.messages import Message
@@ -14,11 +16,13 @@ class FrError(Exception):
         finding: one sentence that says what was found, without personal data.
         metadata: numbers and names of settings that a program may act on, such as `limit="8388608"`.
 
-    `remedy` is of errors without a reason; the catalogue holds that of a reason as `remedy.REASON`.
+    `remedy` is of errors without a reason; the catalogue holds that of a reason as `remedy.REASON`. The metadata fill
+    its `placeholders`, which have a word for those that are missing.
     """
 
     reason: ClassVar[str] = ""
     remedy: ClassVar[Message | None] = None
+    placeholders: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def __init__(self, finding: Message | str, **metadata: str) -> None:
         super().__init__(finding)
@@ -33,7 +37,8 @@ class FrError(Exception):
     @property
     def advice(self) -> str:
         """Return what to do about it, in English; empty if the class has no remedy."""
-        return english(Message(f"remedy.{self.reason}") if self.reason else self.remedy or "")
+        values = {name: self.metadata.get(name, word) for name, word in self.placeholders.items()}
+        return english(Message(f"remedy.{self.reason}", values) if self.reason else self.remedy or "")
 
     @property
     def message(self) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from fr_core.errors.base import Unrecoverable
+
+_PACK = MappingProxyType({"pack": "PACK"})
 
 
 class ConfigUnknownKey(Unrecoverable):
@@ -33,12 +37,14 @@ class ModelNotInstalled(Unrecoverable):
     """A file of the model pack is not in the cache."""
 
     reason = "MODEL_NOT_INSTALLED"
+    placeholders = _PACK
 
 
 class ModelCorrupt(Unrecoverable):
     """A model file is not the file that the pack names: its sha256 differs."""
 
     reason = "MODEL_CORRUPT"
+    placeholders = _PACK
 
 
 class FetchFailed(Unrecoverable):

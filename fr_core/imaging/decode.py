@@ -232,7 +232,9 @@ def decode_pixels(data: bytes, limits: ImageLimits) -> U8:
         raise Undecodable(message("error.imaging.bytes_no_image_known"))
     if name not in limits.formats:
         raise UnsupportedFormat(
-            message("error.imaging.photo_format", name=name), format=name, accepted=",".join(limits.formats)
+            message("error.imaging.photo_format", name=name, accepted=", ".join(limits.formats)),
+            format=name,
+            accepted=",".join(limits.formats),
         )
     container = inspect(data, name)
     if container.pictures is not None:

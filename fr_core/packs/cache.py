@@ -53,8 +53,8 @@ class ModelCache:
         """Return where the file lies, or would lie."""
         return self.folder / spec.sha256[:12] / spec.name
 
-    def read_verified(self, spec: FileSpec) -> bytes:
-        """Read the file once, hash those very bytes, and return them.
+    def read_verified(self, spec: FileSpec, pack: str = "PACK") -> bytes:
+        """Read the file once, hash those very bytes, and return them; errors name the `pack` to fetch.
 
         Raises:
             ModelNotInstalled: there is no such file, or it cannot be read.
@@ -66,12 +66,14 @@ class ModelCache:
             with path.open("rb") as file:
                 data = file.read(limit + 1)  # one more than is right, so that a longer file differs
         except FileNotFoundError as error:
-            raise ModelNotInstalled(message("error.packs.file_not", path=path), file=spec.name) from error
+            raise ModelNotInstalled(message("error.packs.file_not", path=path), file=spec.name, pack=pack) from error
         except OSError as error:
             raise ModelNotInstalled(
-                message("error.packs.file_cannot_read", path=path, reason=str(error.strerror)), file=spec.name
+                message("error.packs.file_cannot_read", path=path, reason=str(error.strerror)),
+                file=spec.name,
+                pack=pack,
             ) from error
-        _require_content(spec, data, message("error.packs.content_of_file", path=path))
+        _require_content(spec, data, message("error.packs.content_of_file", path=path), pack)
         return data
 
     def state(self, spec: FileSpec) -> FileState:
@@ -111,7 +113,7 @@ class ModelCache:
         _sync_folder(self.folder)
 
 
-def _require_content(spec: FileSpec, data: bytes, what: Message) -> None:
+def _require_content(spec: FileSpec, data: bytes, what: Message, pack: str = "PACK") -> None:
     found = hashlib.sha256(data).hexdigest()
     if found != spec.sha256:
         raise ModelCorrupt(
@@ -119,6 +121,7 @@ def _require_content(spec: FileSpec, data: bytes, what: Message) -> None:
             file=spec.name,
             expected=spec.sha256,
             found=found,
+            pack=pack,
         )
 
 

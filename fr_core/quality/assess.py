@@ -136,9 +136,15 @@ def require_enrollable(quality: Quality, limits: QualityLimits) -> None:
             **_figures(QualityReason.TOO_SMALL, quality, limits),
         )
     if quality.reasons:
-        named = ",".join(quality.reasons)
-        figures = {key: text for reason in quality.reasons for key, text in _figures(reason, quality, limits).items()}
-        raise LowQuality(message("error.quality.face_not_fit_enrolled", named=named), reasons=named, **figures)
+        figures = {reason: _figures(reason, quality, limits) for reason in quality.reasons}
+        named = "; ".join(
+            f"{reason} ({', '.join(f'{name} {figure}' for name, figure in those.items())})"
+            for reason, those in figures.items()
+        )
+        every = {name: figure for those in figures.values() for name, figure in those.items()}
+        raise LowQuality(
+            message("error.quality.face_not_fit_enrolled", named=named), reasons=",".join(quality.reasons), **every
+        )
 
 
 # The measures and limits behind each reason, by their names in `Quality` and `QualityLimits`.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fr_core.quality.measure import share_outside
 from fr_core.types import Face
 
 MUCH_SMALLER = 0.6
-CUT = 0.02
+SMALLER = 0.8
+TINY = 1 / 3
+CUT = 0.05
 
 
 class PassedOver(StrEnum):
@@ -30,16 +31,27 @@ class _Seen:
     Attributes:
         side: of a square as large as the box, pixels.
         distance: of the box's centre from the photo's, pixels.
+        central: whether the box holds the photo's centre.
+        fit: whether the face could be enrolled.
+        cut: whether the box reaches the border of the photo.
     """
 
     side: float
     distance: float
+    central: bool
     fit: bool
     cut: bool
 
+    @property
+    def rank(self) -> tuple[float, bool, float]:
+        """Return what sorts faces by size; of equal ones, the one that may be the subject comes last."""
+        return self.side, self.fit and not self.cut, -self.distance
 
-def prominent(faces: Sequence[Face], image_size: tuple[int, int]) -> tuple[int, dict[int, PassedOver]] | None:
+
+def prominent(faces: Sequence[Face], image_size: tuple[int, int]) -> tuple[int, Mapping[int, PassedOver]] | None:
     """Return the place of the subject's face, and why each other face, by its place, does not count.
+
+    The subject is the largest face, or the photo is refused: so it never has another subject than the policy LARGEST.
 
     Args:
         faces: of one photo, assessed against the limits of the server; in any order.
@@ -49,35 +61,39 @@ def prominent(faces: Sequence[Face], image_size: tuple[int, int]) -> tuple[int, 
         None if there is no face, or if another face may be the subject too.
     """
     seen = [_seen(face, image_size) for face in faces]
-    for place, taken in enumerate(seen):
-        others = {other: _why_not(seen[other], taken) for other in range(len(seen)) if other != place}
-        passed = {other: why for other, why in others.items() if why is not None}
-        if len(passed) == len(others):
-            return place, passed
-    return None
+    place = max(range(len(seen)), key=lambda one: seen[one].rank, default=-1)
+    passed: dict[int, PassedOver] = {}
+    for other in range(len(seen)):
+        if other != place:
+            why = _why_not(seen[other], seen[place])
+            if why is None:
+                return None
+            passed[other] = why
+    return None if place < 0 else (place, passed)
 
 
 def _seen(face: Face, image_size: tuple[int, int]) -> _Seen:
     left, top, right, bottom = (float(value) for value in face.detection.box)
-    width, height = image_size
+    (width, height), side = image_size, math.sqrt(face.detection.area)
     return _Seen(
-        side=math.sqrt(face.detection.area),
+        side=side,
         distance=math.hypot((left + right - width) / 2, (top + bottom - height) / 2),
+        central=left <= width / 2 <= right and top <= height / 2 <= bottom,
         fit=not face.quality.reasons,
-        cut=share_outside(face.detection.box, image_size) > CUT,
+        cut=min(left, top, width - right, height - bottom) <= CUT * side,
     )
 
 
-def _why_not(other: _Seen, taken: _Seen) -> PassedOver | None:
-    """Return why a face does not count beside the one that is taken; None if it may be the subject."""
-    farther = other.distance > taken.distance
-    much_smaller = other.side <= MUCH_SMALLER * taken.side
-    # A face that is no better than the other is not taken for the other's faults.
-    beside_a_sound_one = farther and other.side <= taken.side and taken.fit and not taken.cut
-    if not other.fit and (much_smaller or beside_a_sound_one):
+def _why_not(other: _Seen, largest: _Seen) -> PassedOver | None:
+    """Return why a face does not count beside the largest one; None if it may be the subject."""
+    farther, much_smaller = other.distance > largest.distance, other.side <= MUCH_SMALLER * largest.side
+    # Faults of the other count only beside a face that has none: a neighbour in focus must not replace a blurred
+    # subject, nor a face in the foreground that the border cuts.
+    sound = farther and largest.fit and not largest.cut
+    if not other.fit and (sound or other.side <= TINY * largest.side or (farther and much_smaller)):
         return PassedOver.UNFIT
-    if other.cut and beside_a_sound_one:
+    if other.cut and sound:
         return PassedOver.CUT_OFF
-    if much_smaller and farther:
+    if farther and (much_smaller or (largest.central and other.side <= SMALLER * largest.side)):
         return PassedOver.BACKGROUND
     return None

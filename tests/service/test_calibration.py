@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -17,12 +18,12 @@ from fr_core.embed.null import NULL_MODEL
 from fr_core.errors import CalibrationInvalid
 from fr_core.gallery.galleries import Galleries
 from fr_core.gallery.values import GalleryCalibration
-from fr_core.scoring.calibration import Calibration, ModelledRate
+from fr_core.scoring.calibration import Calibration, ModelledRate, WorstFaces
 from fr_core.scoring.calibration_json import to_json
 from fr_core.types import ModelId
 from fr_server.rpc.convert.calibration import calibration_from
 from support.engines import NONMATED, calibration
-from support.servers import Running, null_engine, photo, refusal_of, running
+from support.servers import NULL_QUALITY, Running, null_engine, photo, refusal_of, running, scene
 
 OF_PACK, OWN = calibration(), calibration(seed=8, nonmated=400)
 OTHER = ModelId("other", "1", "f" * 64)
@@ -260,6 +261,50 @@ def test_more_galleries_than_are_kept_parsed(server: Running, monkeypatch: pytes
     for _ in range(2):
         assert search(server, target_fmr=0.01).threshold == OWN.threshold_at_fmr(0.01)
         assert search(server, "empty", target_fmr=0.01).threshold == calibration(seed=9).threshold_at_fmr(0.01)
+
+
+def test_rates_are_withheld_from_a_face_unlike_those_of_the_calibration(server: Running) -> None:
+    """A null face of 64 pixels has 20 between its eyes; the calibration of the gallery saw none below 30."""
+    worst = WorstFaces(30.0, 0.0, 0.1, 0.9, 60.0, 50.0, 50.0, 0.5)
+    set_calibration(server, to_json(replace(OWN, faces=worst)))
+    answer = search(server, target_fmr=0.1)
+    assert answer.threshold == OWN.threshold_at_fmr(0.1)
+    assert not answer.HasField("error_rates")
+    withheld = answer.results[0].rates_withheld
+    assert list(withheld.reasons) == [common_pb2.QUALITY_REASON_TOO_SMALL]
+    assert withheld.sentence == (
+        "Error rates are withheld: the face of the probe is too small. The faces that the calibration (made-up) was "
+        "measured on are better than that."
+    )
+    large = recognition_pb2.Probe(image=common_pb2.Image(data=photo(1, size=128)))
+    answer = search(server, probe=large)
+    assert answer.error_rates.calibration.source == GALLERY
+    assert not answer.results[0].HasField("rates_withheld")
+    both = recognition_pb2.Probe(image=common_pb2.Image(data=scene((1, 10, 20, 128), (2, 200, 20, 64))))
+    answer = search(server, probe=both, several_faces=common_pb2.SEVERAL_FACES_POLICY_ALL)
+    assert [one.HasField("rates_withheld") for one in answer.results] == [False, True]
+    assert answer.HasField("error_rates")
+    set_calibration(server, to_json(replace(OWN, faces=replace(worst, min_inter_eye_px=20.0))))
+    assert search(server).HasField("error_rates")
+
+
+def test_a_calibration_without_a_record_of_its_faces_holds_for_those_within_the_limits(tmp_path: Path) -> None:
+    """Of the two photos the sentence names the one that is at fault."""
+    limits = {**NULL_QUALITY, "min_inter_eye_px": 30.0}
+    with running(
+        tmp_path, engine=lambda config: replace(null_engine(config), calibration=OF_PACK), quality=limits
+    ) as server:
+        large = recognition_pb2.Probe(image=common_pb2.Image(data=photo(1, size=128)))
+        request = recognition_pb2.CompareRequest(a=large, b=probe(2))
+        answer = server.recognition.Compare(request)
+        assert not answer.HasField("error_rates")
+        assert not answer.HasField("likelihood_ratio")
+        assert "the face in the second photo is too small" in answer.rates_withheld.sentence
+        assert "first" not in answer.rates_withheld.sentence
+        answer = server.recognition.Compare(recognition_pb2.CompareRequest(a=large, b=large))
+        assert answer.HasField("error_rates")
+        assert answer.HasField("likelihood_ratio")
+        assert not answer.HasField("rates_withheld")
 
 
 def test_a_server_without_a_calibration_says_so(start_server: Callable[..., Running]) -> None:

@@ -34,7 +34,7 @@ from fr_client.requests import MAX_CALIBRATION_BYTES, MAX_PHOTO_BYTES, MAX_PLAN_
 from fr_core.embed.null import NULL_MODEL
 from fr_core.scoring.calibration_json import to_json
 from support.engines import calibration
-from support.servers import Fr, Running, photo
+from support.servers import Fr, Running, photo, scene
 
 MANY = 200
 """Photos, of which some are still to be sent when others are stored."""
@@ -92,13 +92,36 @@ def test_compare_tells_the_similarity_the_threshold_and_the_notice(fr: Fr, tmp_p
     assert "examiner" in out
     assert "reaches the threshold -1.0000" in fr("compare", a, b, "--threshold", "-1")[1]
     assert refusal(fr("compare", a, two)) == "SEVERAL_FACES"
+    for photos, place in (((a, two), "Second"), ((two, a), "First")):
+        code, out, told = fr("compare", *photos)
+        assert (code, out) == (1, "")
+        assert f"{place} photo, {two}: 2 faces were found in the photo, and more than one" in told
     assert fr("compare", a, two, "--several-faces", "largest")[0] == 0
+
+
+def test_other_faces_are_passed_over_and_told(fr: Fr, tmp_path: Path) -> None:
+    """A neighbour that the border cuts, and one in the background, beside a subject in the middle."""
+    folder = tmp_path / "people" / "ada"
+    folder.mkdir(parents=True)
+    crowd = write(folder / "1.png", scene((1, 150, 50, 100), (2, 0, 60, 90), (3, 340, 20, 30)))
+    enrolled = keys(fr("enrol", "team", tmp_path / "people", "--create", "--json"))
+    assert (enrolled["stored"], enrolled["stored_with_other_faces"]) == (1, 1)
+    told = "face 1 of 3, quality 0.50; passed over: 1 cut off, 1 in the background"
+    assert f"Probe: {told}." in fr("search", "team", crowd)[1]
+    assert f"In the first photo: {told}." in fr("compare", crowd, write(tmp_path / "1.png", photo(1)))[1]
+    (result,) = keys(fr("search", "team", crowd, "--json"))["results"]
+    assert result["choice"]["number"] == 1
+    reasons = [one["reason"] for one in result["choice"]["passed_over"]]
+    assert reasons == ["PASSED_OVER_REASON_CUT_OFF", "PASSED_OVER_REASON_BACKGROUND"]
+    assert [one["box"]["left"] for one in result["choice"]["passed_over"]] == [0, 340]
+    assert "Other faces were passed over in 1 photo." in fr("enrol", "others", tmp_path / "people", "--create")[1]
 
 
 def test_a_folder_is_enrolled_and_running_again_changes_nothing(fr: Fr, people: Path) -> None:
     assert refusal(fr("enrol", "team", people)) == "UNKNOWN_GALLERY"
     first = keys(fr("enrol", "team", people, "--create", "--json"))
     numbers = {"photos": 4, "stored": 4, "already_enrolled": 0, "refused": 0, "unanswered": 0, "new_subjects": 3}
+    numbers["stored_with_other_faces"] = 0
     assert first == {"gallery_id": "team", **numbers, "refusals": [], "empty_subjects": ["nobody"], "ignored_files": []}
     again = keys(fr("enrol", "team", people, "--create", "--json"))
     assert (again["stored"], again["already_enrolled"], again["refused"]) == (0, 4, 0)

@@ -48,9 +48,14 @@ NULL_QUALITY = {"min_sharpness": 0.0}  # the null faces are flat squares: sharp 
 
 def photo(*blues: int, size: int = SQUARE, width: int = 400, height: int = 200) -> bytes:
     """Return a PNG with one null face for each value of blue, side by side."""
+    return scene(*((blue, 10 + i * (size + 10), 20, size) for i, blue in enumerate(blues)), width=width, height=height)
+
+
+def scene(*squares: tuple[int, int, int, int], width: int = 400, height: int = 200) -> bytes:
+    """Return a PNG with a null face for each (blue, left, top, side)."""
     image = Image.new("RGB", (width, height), (90, 90, 90))
-    for i, blue in enumerate(blues):
-        image.paste((255, 0, blue), (10 + i * (size + 10), 20, 10 + i * (size + 10) + size, 20 + size))
+    for blue, left, top, side in squares:
+        image.paste((255, 0, blue), (left, top, left + side, top + side))
     out = io.BytesIO()
     image.save(out, "PNG")
     return out.getvalue()

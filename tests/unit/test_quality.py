@@ -26,7 +26,8 @@ from fr_core.packs.cache import ModelCache
 from fr_core.packs.manifest import load_pack, pack_names
 from fr_core.pipeline import FacePolicy, Pipeline, select
 from fr_core.quality import measure
-from fr_core.quality.assess import QualityLimits, assess, require_enrollable
+from fr_core.quality.assess import QualityLimits, assess, missed_limits, require_enrollable
+from fr_core.quality.prominent import PassedOver
 from fr_core.scoring.calibration_json import to_json
 from fr_core.types import F32, U8, AlignedFace, Detection, Quality, QualityReason
 from support.engines import HandmadeSession, calibration
@@ -274,16 +275,21 @@ def test_every_face_is_embedded_and_policies_choose_among_them(pipeline: Pipelin
     assert second < 0.9 < first == pytest.approx(1.0)
     with pytest.raises(Undecodable):
         pipeline.analyze(b"no photo")
-    none, one, two = (pipeline.analyze(photo(*blues)).faces for blues in ((), (1,), (1, 2)))
+    none, one, two = (pipeline.analyze(photo(*blues)) for blues in ((), (1,), (1, 2)))
     for policy in FacePolicy:
         with pytest.raises(NoFaceFound):
             select(none, policy)
-        assert select(one, policy) == one
-    with pytest.raises(SeveralFaces) as caught:
-        select(two, FacePolicy.ERROR)
-    assert caught.value.metadata == {"count": "2"}
-    assert select(two, FacePolicy.LARGEST) == two[:1]
-    assert select(two, FacePolicy.ALL) == two
+        (alone,) = select(one, policy)
+        assert (alone.face, alone.number, alone.faces, alone.passed_over) == (one.faces[0], 1, 1, ())
+    for policy in (FacePolicy.ERROR, FacePolicy.PROMINENT):
+        with pytest.raises(SeveralFaces) as caught:
+            select(two, policy)
+        assert caught.value.metadata == {"count": "2"}
+    (largest,) = select(two, FacePolicy.LARGEST)
+    assert largest.face is two.faces[0]
+    assert [(face, why) for face, why in largest.passed_over] == [(two.faces[1].face, PassedOver.SMALLER)]
+    assert [one.face for one in select(two, FacePolicy.ALL)] == list(two.faces)
+    assert [(one.number, one.faces) for one in select(two, FacePolicy.ALL)] == [(1, 2), (2, 2)]
 
 
 @pytest.mark.parametrize("vector", [[0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]])
@@ -388,7 +394,7 @@ def test_a_calibration_is_that_of_the_model_or_refused(tmp_path: Path, monkeypat
     for model, name in ((plain, "buffalo_s.json"), (flip, "buffalo_s+flip.json")):
         (tmp_path / name).write_text(to_json(calibration(model)))
         assert pack_calibration(model) == calibration(model)
-    for text in (to_json(calibration(flip)), "{", to_json(calibration(plain)).replace('"version": 1', '"version": 2')):
+    for text in (to_json(calibration(flip)), "{", to_json(calibration(plain)).replace('"version": 1', '"version": 3')):
         (tmp_path / "buffalo_s.json").write_text(text)
         with pytest.raises(PackInvalid):
             pack_calibration(plain)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 
 from fr_core.scoring import calibrators
-from fr_core.scoring.calibration import Calibration, Provenance, fit_calibration
+from fr_core.scoring.calibration import Calibration, Provenance, WorstFaces, fit_calibration
 from fr_core.scoring.calibration_json import from_json, to_json
 from fr_core.scoring.calibrators import LogisticCurve, LrCalibrator, StepCurve, fit_logistic, fit_steps
 from fr_core.scoring.checks import F64
@@ -202,6 +202,35 @@ def test_a_table_that_contradicts_itself_is_refused(change: dict[str, Any]) -> N
         replace(TABLE, **change)
 
 
+WORST = WorstFaces(20.0, 12.0, 0.2, 0.8, 40.0, 30.0, 20.0, 0.65)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("max_yaw", 181.0, "out of its range"),
+        ("min_sharpness", -1.0, "out of its range"),
+        ("min_brightness", 0.9, "exceeds the greatest"),
+        ("max_roll", 20, "must be a number with a decimal point"),
+        ("max_roll", None, "max_roll is missing"),
+        ("max_tail", 1.0, "max_tail is not known"),
+    ],
+)
+def test_faces_of_a_calibration_that_make_no_sense_are_refused(name: str, value: Any, sentence: str) -> None:
+    document = json.loads(to_json(replace(small(), faces=WORST)))
+    document["faces"][name] = value
+    if value is None:
+        del document["faces"][name]
+    with pytest.raises(ValueError, match=sentence):
+        from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize("value", [inf, nan])
+def test_faces_of_a_calibration_are_numbers(value: float) -> None:
+    with pytest.raises(ValueError, match="out of its range"):
+        replace(WORST, min_sharpness=value)
+
+
 @pytest.mark.parametrize("fit", [fit_logistic, fit_steps])
 def test_a_calibration_comes_back_from_json_unchanged(fit: Any) -> None:
     mated, nonmated = large()
@@ -209,8 +238,10 @@ def test_a_calibration_comes_back_from_json_unchanged(fit: Any) -> None:
     assert isinstance(found.likelihood.curve, LogisticCurve if fit is fit_logistic else StepCurve)
     limits = {found.threshold_at_fmr(target): Interval(0, 1, 0.9) for target in (0.01, 0.1)}  # 0 and 1 are written .0
     nobody = replace(found, provenance=replace(PROVENANCE, people=None, part=""))
-    for calibration in (found, found.with_bootstrap(limits), nobody):
+    seen = replace(found, faces=WORST)
+    for calibration in (found, found.with_bootstrap(limits), nobody, seen):
         text = to_json(calibration)
+        assert json.loads(text)["version"] == (2 if calibration is seen else 1)
         assert from_json(text) == calibration
         assert to_json(from_json(text)) == text
 
@@ -257,7 +288,9 @@ def changed(path: str, value: Any) -> str:
         ("likelihood.curve.slope", -1.0, "slope above 0"),
         ("format", "another", "not a calibration of FR Core"),
         ("format", None, "not a calibration of FR Core"),
-        ("version", 2, "version 2, and this release reads 1: install a newer one"),
+        ("version", 3, "version 3, and this release reads 2: install a newer one"),
+        ("version", 2, "In the calibration, faces is missing"),
+        ("faces", {}, "In the calibration, faces is not known"),
         ("version", 0, "version of this calibration is not a number from 1"),
         ("version", True, "version of this calibration is not a number from 1"),
         ("version", "1", "version of this calibration is not a number from 1"),

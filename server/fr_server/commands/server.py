@@ -119,7 +119,7 @@ def check_config(config: ConfigFile = None) -> None:
         require_usable(tree)
         pack, cache = load_pack(tree.model.pack), ModelCache(cache_folder())
         for file in pack.files:
-            cache.read_verified(file)
+            cache.read_verified(file, pack.name)
         doubts = doubts_of(tree, config, sealed, wall_ms())
     for doubt in doubts:
         typer.echo(f"Warning: {doubt}", err=True)

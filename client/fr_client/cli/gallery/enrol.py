@@ -176,7 +176,7 @@ def _print_tally(gallery_id: str, photo_set: PhotoSet, tally: Tally) -> None:
     ]
     out.print(plain(f"Gallery {gallery_id}: {', '.join(parts)}."), style="bold")
     if tally.with_others:
-        out.print(plain(f"{_count(tally.with_others, 'photo')} show others too: the face of the subject was taken."))
+        out.print(plain(f"Other faces were passed over in {_count(tally.with_others, 'photo')}."))
     _print_told("Subjects without a photo", photo_set.empty_subjects)
     _print_told("Not a photo of a subject", [shown(path) for path in photo_set.ignored])
     counts = Counter(one.reason for one in tally.refused)
