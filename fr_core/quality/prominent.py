@@ -9,10 +9,18 @@ from enum import StrEnum
 
 from fr_core.types import Face
 
+# Shares of the side of the subject's face. Chosen on the people of LFW's folds 1 and 2 and of celeba_wild that are in no
+# bar; `tests/models/test_prominent_face.py` prints the figures, which docs/adr/0044-the-prominent-face.md lists.
 MUCH_SMALLER = 0.6
 SMALLER = 0.8
+BESIDE_THE_CENTRE = 0.9
 TINY = 1 / 3
-CUT = 0.05
+# A face so near to the centre of a photo is what the photo was framed around: no face of the group photos is.
+CENTRE = 0.25
+# A face that the border cuts may be so much larger than a subject in the centre; a larger one stands in the foreground.
+LARGEST_CUT = 1.2
+# A box so near to the border, as a share of its own side, is of a face that the border cuts: detectors end boxes there.
+BORDER = 0.1
 
 
 class PassedOver(StrEnum):
@@ -31,7 +39,7 @@ class _Seen:
     Attributes:
         side: of a square as large as the box, pixels.
         distance: of the box's centre from the photo's, pixels.
-        central: whether the box holds the photo's centre.
+        central: whether the photo is centred on the face.
         fit: whether the face could be enrolled.
         cut: whether the box reaches the border of the photo.
     """
@@ -42,16 +50,9 @@ class _Seen:
     fit: bool
     cut: bool
 
-    @property
-    def rank(self) -> tuple[float, bool, float]:
-        """Return what sorts faces by size; of equal ones, the one that may be the subject comes last."""
-        return self.side, self.fit and not self.cut, -self.distance
-
 
 def prominent(faces: Sequence[Face], image_size: tuple[int, int]) -> tuple[int, Mapping[int, PassedOver]] | None:
     """Return the place of the subject's face, and why each other face, by its place, does not count.
-
-    The subject is the largest face, or the photo is refused: so it never has another subject than the policy LARGEST.
 
     Args:
         faces: of one photo, assessed against the limits of the server; in any order.
@@ -61,39 +62,48 @@ def prominent(faces: Sequence[Face], image_size: tuple[int, int]) -> tuple[int, 
         None if there is no face, or if another face may be the subject too.
     """
     seen = [_seen(face, image_size) for face in faces]
-    place = max(range(len(seen)), key=lambda one: seen[one].rank, default=-1)
-    passed: dict[int, PassedOver] = {}
-    for other in range(len(seen)):
-        if other != place:
-            why = _why_not(seen[other], seen[place])
-            if why is None:
-                return None
-            passed[other] = why
-    return None if place < 0 else (place, passed)
+    # The largest first: beside it most faces are ruled out at once.
+    order = sorted(range(len(seen)), key=lambda place: -seen[place].side)
+    for place in order:
+        passed: dict[int, PassedOver] = {}
+        for other in order:
+            if other != place:
+                why = _why_not(seen[other], seen[place])
+                if why is None:
+                    break
+                passed[other] = why
+        else:
+            return place, passed
+    return None
 
 
 def _seen(face: Face, image_size: tuple[int, int]) -> _Seen:
     left, top, right, bottom = (float(value) for value in face.detection.box)
     (width, height), side = image_size, math.sqrt(face.detection.area)
+    distance = math.hypot((left + right - width) / 2, (top + bottom - height) / 2)
     return _Seen(
         side=side,
-        distance=math.hypot((left + right - width) / 2, (top + bottom - height) / 2),
-        central=left <= width / 2 <= right and top <= height / 2 <= bottom,
+        distance=distance,
+        central=distance <= CENTRE * side,
         fit=not face.quality.reasons,
-        cut=min(left, top, width - right, height - bottom) <= CUT * side,
+        cut=min(left, top, width - right, height - bottom) <= BORDER * side,
     )
 
 
-def _why_not(other: _Seen, largest: _Seen) -> PassedOver | None:
-    """Return why a face does not count beside the largest one; None if it may be the subject."""
-    farther, much_smaller = other.distance > largest.distance, other.side <= MUCH_SMALLER * largest.side
-    # Faults of the other count only beside a face that has none: a neighbour in focus must not replace a blurred
-    # subject, nor a face in the foreground that the border cuts.
-    sound = farther and largest.fit and not largest.cut
-    if not other.fit and (sound or other.side <= TINY * largest.side or (farther and much_smaller)):
+def _why_not(other: _Seen, subject: _Seen) -> PassedOver | None:
+    """Return why a face does not count beside the one that would be the subject; None if it counts."""
+    share = other.side / subject.side if subject.side else math.inf
+    if not other.fit and share <= TINY:
         return PassedOver.UNFIT
-    if other.cut and sound:
+    # One in the foreground that the border cuts must not replace a subject behind it.
+    if other.distance <= subject.distance or (subject.cut and not subject.central):
+        return None
+    # Faults of the other count only beside a face without any: a neighbour in focus must not replace a blurred subject.
+    sound = subject.fit and not subject.cut
+    if not other.fit and share <= (SMALLER if sound else MUCH_SMALLER):
+        return PassedOver.UNFIT
+    if other.cut and sound and share <= (LARGEST_CUT if subject.central else 1.0):
         return PassedOver.CUT_OFF
-    if farther and (much_smaller or (largest.central and other.side <= SMALLER * largest.side)):
+    if share <= (BESIDE_THE_CENTRE if subject.central else MUCH_SMALLER):
         return PassedOver.BACKGROUND
     return None

@@ -260,14 +260,14 @@ def crops(
             return {}
         get_template = partial(client.get_template, gallery_id, photo=True, purpose=purpose, case_reference=case)
         kept = {number: get_template(number) for number in sorted(subject_of)}
-        return {number: _largest_face(client, one.photo.data) for number, one in kept.items() if one.HasField("photo")}
+        return {number: _enrolled_face(client, one.photo.data) for number, one in kept.items() if one.HasField("photo")}
     sha256_of: dict[int, str] = {}
     for subject_id in sorted(set(subject_of.values())):
         subject = client.get_subject(gallery_id, subject_id, purpose=purpose, case_reference=case)
         sha256_of |= {one.template_id: one.image_sha256 for one in subject.templates if one.template_id in subject_of}
     paths = find_photos(source, filter(None, sha256_of.values()), subject_of.values())
     wanted = {number: paths[sha256] for number, sha256 in sorted(sha256_of.items()) if sha256 in paths}
-    return {number: _largest_face(client, read_photo(path)) for number, path in wanted.items()}
+    return {number: _enrolled_face(client, read_photo(path)) for number, path in wanted.items()}
 
 
 def find_photos(source: Path, wanted: Iterable[str], subject_ids: Iterable[str] = ()) -> dict[str, Path]:
@@ -300,11 +300,11 @@ def _photo_paths(source: Path, first: frozenset[str]) -> Iterator[Path]:
     yield from (photo.path for photo in sorted(photos, key=lambda photo: photo.subject_id not in first))
 
 
-def _largest_face(client: Client, data: bytes) -> Photo:
-    """Return the face that an enrolment takes from a photo: its only one, or the largest."""
+def _enrolled_face(client: Client, data: bytes) -> Photo:
+    """Return the face that an enrolment takes from a photo: its subject, or the largest if it has none."""
     photo = open_photo(data)
     try:
-        faces = client.detect(data).faces
+        found = client.detect(data)
     except FrApiError:
         return photo  # this server no longer accepts the photo: the picture shows all of it
-    return face_crop(photo, faces[0].box) if faces else photo
+    return face_crop(photo, found.faces[max(found.prominent, 1) - 1].box) if found.faces else photo

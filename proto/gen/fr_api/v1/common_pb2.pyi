@@ -91,9 +91,8 @@ class _SeveralFacesPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Se
     SEVERAL_FACES_POLICY_ALL: _SeveralFacesPolicy.ValueType  # 3
     """Take every face."""
     SEVERAL_FACES_POLICY_PROMINENT: _SeveralFacesPolicy.ValueType  # 4
-    """Take the face that is clearly the subject of the photo, and refuse the photo with SEVERAL_FACES if no face is. The
-    other faces do not count if they are smaller and too unfit to be enrolled, cut by the border, or much smaller and
-    farther from the centre.
+    """Take the face that is clearly the subject of the photo, and refuse the photo with SEVERAL_FACES if no face is.
+    PassedOverReason says which other faces do not count.
     """
 
 class SeveralFacesPolicy(_SeveralFacesPolicy, metaclass=_SeveralFacesPolicyEnumTypeWrapper):
@@ -108,9 +107,8 @@ SEVERAL_FACES_POLICY_LARGEST: SeveralFacesPolicy.ValueType  # 2
 SEVERAL_FACES_POLICY_ALL: SeveralFacesPolicy.ValueType  # 3
 """Take every face."""
 SEVERAL_FACES_POLICY_PROMINENT: SeveralFacesPolicy.ValueType  # 4
-"""Take the face that is clearly the subject of the photo, and refuse the photo with SEVERAL_FACES if no face is. The
-other faces do not count if they are smaller and too unfit to be enrolled, cut by the border, or much smaller and
-farther from the centre.
+"""Take the face that is clearly the subject of the photo, and refuse the photo with SEVERAL_FACES if no face is.
+PassedOverReason says which other faces do not count.
 """
 Global___SeveralFacesPolicy: _TypeAlias = SeveralFacesPolicy  # noqa: Y015
 
@@ -123,11 +121,13 @@ class _PassedOverReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Pass
     PASSED_OVER_REASON_UNSPECIFIED: _PassedOverReason.ValueType  # 0
     """Never sent."""
     PASSED_OVER_REASON_UNFIT: _PassedOverReason.ValueType  # 1
-    """PROMINENT: its quality is too low to be enrolled, and it is smaller or farther from the centre."""
+    """PROMINENT: it is unfit to be enrolled, and tiny, or smaller than the face taken and farther from the centre."""
     PASSED_OVER_REASON_CUT_OFF: _PassedOverReason.ValueType  # 2
-    """PROMINENT: the border of the photo cuts it, and it is no larger than the face taken."""
+    """PROMINENT: the border of the photo cuts it. It is farther from the centre than the face taken, and not in the
+    foreground.
+    """
     PASSED_OVER_REASON_BACKGROUND: _PassedOverReason.ValueType  # 3
-    """PROMINENT: it is much smaller than the face taken, and farther from the centre of the photo."""
+    """PROMINENT: it is smaller than the face taken, and farther from the centre: in the background."""
     PASSED_OVER_REASON_SMALLER: _PassedOverReason.ValueType  # 4
     """LARGEST: its box is smaller."""
 
@@ -137,11 +137,13 @@ class PassedOverReason(_PassedOverReason, metaclass=_PassedOverReasonEnumTypeWra
 PASSED_OVER_REASON_UNSPECIFIED: PassedOverReason.ValueType  # 0
 """Never sent."""
 PASSED_OVER_REASON_UNFIT: PassedOverReason.ValueType  # 1
-"""PROMINENT: its quality is too low to be enrolled, and it is smaller or farther from the centre."""
+"""PROMINENT: it is unfit to be enrolled, and tiny, or smaller than the face taken and farther from the centre."""
 PASSED_OVER_REASON_CUT_OFF: PassedOverReason.ValueType  # 2
-"""PROMINENT: the border of the photo cuts it, and it is no larger than the face taken."""
+"""PROMINENT: the border of the photo cuts it. It is farther from the centre than the face taken, and not in the
+foreground.
+"""
 PASSED_OVER_REASON_BACKGROUND: PassedOverReason.ValueType  # 3
-"""PROMINENT: it is much smaller than the face taken, and farther from the centre of the photo."""
+"""PROMINENT: it is smaller than the face taken, and farther from the centre: in the background."""
 PASSED_OVER_REASON_SMALLER: PassedOverReason.ValueType  # 4
 """LARGEST: its box is smaller."""
 Global___PassedOverReason: _TypeAlias = PassedOverReason  # noqa: Y015

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from fr_api.v1 import common_pb2 as fr__api_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66r_api/v1/recognition.proto\x12\tfr_api.v1\x1a\x16\x66r_api/v1/common.proto\"0\n\rDetectRequest\x12\x1f\n\x05image\x18\x01 \x01(\x0b\x32\x10.fr_api.v1.Image\"[\n\x0e\x44\x65tectResponse\x12\x1e\n\x05\x66\x61\x63\x65s\x18\x01 \x03(\x0b\x32\x0f.fr_api.v1.Face\x12\x13\n\x0bimage_width\x18\x02 \x01(\r\x12\x14\n\x0cimage_height\x18\x03 \x01(\r\"/\n\x0c\x45mbedRequest\x12\x1f\n\x05image\x18\x01 \x01(\x0b\x32\x10.fr_api.v1.Image\"V\n\x0c\x45mbeddedFace\x12\x1d\n\x04\x66\x61\x63\x65\x18\x01 \x01(\x0b\x32\x0f.fr_api.v1.Face\x12\'\n\tembedding\x18\x02 \x01(\x0b\x32\x14.fr_api.v1.Embedding\"b\n\rEmbedResponse\x12&\n\x05\x66\x61\x63\x65s\x18\x01 \x03(\x0b\x32\x17.fr_api.v1.EmbeddedFace\x12\x13\n\x0bimage_width\x18\x02 \x01(\r\x12\x14\n\x0cimage_height\x18\x03 \x01(\r\"_\n\x05Probe\x12!\n\x05image\x18\x01 \x01(\x0b\x32\x10.fr_api.v1.ImageH\x00\x12)\n\tembedding\x18\x02 \x01(\x0b\x32\x14.fr_api.v1.EmbeddingH\x00\x42\x08\n\x06source\"\xb8\x01\n\x0e\x43ompareRequest\x12\x1b\n\x01\x61\x18\x01 \x01(\x0b\x32\x10.fr_api.v1.Probe\x12\x1b\n\x01\x62\x18\x02 \x01(\x0b\x32\x10.fr_api.v1.Probe\x12\x34\n\rseveral_faces\x18\x03 \x01(\x0e\x32\x1d.fr_api.v1.SeveralFacesPolicy\x12\x13\n\tthreshold\x18\x04 \x01(\x01H\x00\x12\x14\n\ntarget_fmr\x18\x05 \x01(\x01H\x00\x42\x0b\n\tcriterion\"\xac\x03\n\x0f\x43ompareResponse\x12\x12\n\nsimilarity\x18\x01 \x01(\x01\x12\x11\n\tthreshold\x18\x02 \x01(\x01\x12\x17\n\x0f\x61\x62ove_threshold\x18\x03 \x01(\x08\x12\x1f\n\x06\x66\x61\x63\x65_a\x18\x04 \x01(\x0b\x32\x0f.fr_api.v1.Face\x12\x1f\n\x06\x66\x61\x63\x65_b\x18\x05 \x01(\x0b\x32\x0f.fr_api.v1.Face\x12!\n\x05model\x18\x06 \x01(\x0b\x32\x12.fr_api.v1.ModelId\x12\x0e\n\x06notice\x18\x07 \x01(\t\x12*\n\x0b\x65rror_rates\x18\x08 \x01(\x0b\x32\x15.fr_api.v1.ErrorRates\x12\x34\n\x10likelihood_ratio\x18\t \x01(\x0b\x32\x1a.fr_api.v1.LikelihoodRatio\x12\'\n\x08\x63hoice_a\x18\n \x01(\x0b\x32\x15.fr_api.v1.FaceChoice\x12\'\n\x08\x63hoice_b\x18\x0b \x01(\x0b\x32\x15.fr_api.v1.FaceChoice\x12\x30\n\x0erates_withheld\x18\x0c \x01(\x0b\x32\x18.fr_api.v1.RatesWithheld\"F\n\x12StreamEmbedRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x1f\n\x05image\x18\x02 \x01(\x0b\x32\x10.fr_api.v1.Image\"\x85\x01\n\x13StreamEmbedResponse\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12,\n\x08\x65mbedded\x18\x02 \x01(\x0b\x32\x18.fr_api.v1.EmbedResponseH\x00\x12%\n\x07refusal\x18\x03 \x01(\x0b\x32\x12.fr_api.v1.RefusalH\x00\x42\x08\n\x06result2\xa3\x02\n\x12RecognitionService\x12=\n\x06\x44\x65tect\x12\x18.fr_api.v1.DetectRequest\x1a\x19.fr_api.v1.DetectResponse\x12:\n\x05\x45mbed\x12\x17.fr_api.v1.EmbedRequest\x1a\x18.fr_api.v1.EmbedResponse\x12@\n\x07\x43ompare\x12\x19.fr_api.v1.CompareRequest\x1a\x1a.fr_api.v1.CompareResponse\x12P\n\x0bStreamEmbed\x12\x1d.fr_api.v1.StreamEmbedRequest\x1a\x1e.fr_api.v1.StreamEmbedResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x66r_api/v1/recognition.proto\x12\tfr_api.v1\x1a\x16\x66r_api/v1/common.proto\"0\n\rDetectRequest\x12\x1f\n\x05image\x18\x01 \x01(\x0b\x32\x10.fr_api.v1.Image\"n\n\x0e\x44\x65tectResponse\x12\x1e\n\x05\x66\x61\x63\x65s\x18\x01 \x03(\x0b\x32\x0f.fr_api.v1.Face\x12\x13\n\x0bimage_width\x18\x02 \x01(\r\x12\x14\n\x0cimage_height\x18\x03 \x01(\r\x12\x11\n\tprominent\x18\x04 \x01(\r\"/\n\x0c\x45mbedRequest\x12\x1f\n\x05image\x18\x01 \x01(\x0b\x32\x10.fr_api.v1.Image\"V\n\x0c\x45mbeddedFace\x12\x1d\n\x04\x66\x61\x63\x65\x18\x01 \x01(\x0b\x32\x0f.fr_api.v1.Face\x12\'\n\tembedding\x18\x02 \x01(\x0b\x32\x14.fr_api.v1.Embedding\"b\n\rEmbedResponse\x12&\n\x05\x66\x61\x63\x65s\x18\x01 \x03(\x0b\x32\x17.fr_api.v1.EmbeddedFace\x12\x13\n\x0bimage_width\x18\x02 \x01(\r\x12\x14\n\x0cimage_height\x18\x03 \x01(\r\"_\n\x05Probe\x12!\n\x05image\x18\x01 \x01(\x0b\x32\x10.fr_api.v1.ImageH\x00\x12)\n\tembedding\x18\x02 \x01(\x0b\x32\x14.fr_api.v1.EmbeddingH\x00\x42\x08\n\x06source\"\xb8\x01\n\x0e\x43ompareRequest\x12\x1b\n\x01\x61\x18\x01 \x01(\x0b\x32\x10.fr_api.v1.Probe\x12\x1b\n\x01\x62\x18\x02 \x01(\x0b\x32\x10.fr_api.v1.Probe\x12\x34\n\rseveral_faces\x18\x03 \x01(\x0e\x32\x1d.fr_api.v1.SeveralFacesPolicy\x12\x13\n\tthreshold\x18\x04 \x01(\x01H\x00\x12\x14\n\ntarget_fmr\x18\x05 \x01(\x01H\x00\x42\x0b\n\tcriterion\"\xac\x03\n\x0f\x43ompareResponse\x12\x12\n\nsimilarity\x18\x01 \x01(\x01\x12\x11\n\tthreshold\x18\x02 \x01(\x01\x12\x17\n\x0f\x61\x62ove_threshold\x18\x03 \x01(\x08\x12\x1f\n\x06\x66\x61\x63\x65_a\x18\x04 \x01(\x0b\x32\x0f.fr_api.v1.Face\x12\x1f\n\x06\x66\x61\x63\x65_b\x18\x05 \x01(\x0b\x32\x0f.fr_api.v1.Face\x12!\n\x05model\x18\x06 \x01(\x0b\x32\x12.fr_api.v1.ModelId\x12\x0e\n\x06notice\x18\x07 \x01(\t\x12*\n\x0b\x65rror_rates\x18\x08 \x01(\x0b\x32\x15.fr_api.v1.ErrorRates\x12\x34\n\x10likelihood_ratio\x18\t \x01(\x0b\x32\x1a.fr_api.v1.LikelihoodRatio\x12\'\n\x08\x63hoice_a\x18\n \x01(\x0b\x32\x15.fr_api.v1.FaceChoice\x12\'\n\x08\x63hoice_b\x18\x0b \x01(\x0b\x32\x15.fr_api.v1.FaceChoice\x12\x30\n\x0erates_withheld\x18\x0c \x01(\x0b\x32\x18.fr_api.v1.RatesWithheld\"F\n\x12StreamEmbedRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x1f\n\x05image\x18\x02 \x01(\x0b\x32\x10.fr_api.v1.Image\"\x85\x01\n\x13StreamEmbedResponse\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12,\n\x08\x65mbedded\x18\x02 \x01(\x0b\x32\x18.fr_api.v1.EmbedResponseH\x00\x12%\n\x07refusal\x18\x03 \x01(\x0b\x32\x12.fr_api.v1.RefusalH\x00\x42\x08\n\x06result2\xa3\x02\n\x12RecognitionService\x12=\n\x06\x44\x65tect\x12\x18.fr_api.v1.DetectRequest\x1a\x19.fr_api.v1.DetectResponse\x12:\n\x05\x45mbed\x12\x17.fr_api.v1.EmbedRequest\x1a\x18.fr_api.v1.EmbedResponse\x12@\n\x07\x43ompare\x12\x19.fr_api.v1.CompareRequest\x1a\x1a.fr_api.v1.CompareResponse\x12P\n\x0bStreamEmbed\x12\x1d.fr_api.v1.StreamEmbedRequest\x1a\x1e.fr_api.v1.StreamEmbedResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,23 +35,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DETECTREQUEST']._serialized_start=66
   _globals['_DETECTREQUEST']._serialized_end=114
   _globals['_DETECTRESPONSE']._serialized_start=116
-  _globals['_DETECTRESPONSE']._serialized_end=207
-  _globals['_EMBEDREQUEST']._serialized_start=209
-  _globals['_EMBEDREQUEST']._serialized_end=256
-  _globals['_EMBEDDEDFACE']._serialized_start=258
-  _globals['_EMBEDDEDFACE']._serialized_end=344
-  _globals['_EMBEDRESPONSE']._serialized_start=346
-  _globals['_EMBEDRESPONSE']._serialized_end=444
-  _globals['_PROBE']._serialized_start=446
-  _globals['_PROBE']._serialized_end=541
-  _globals['_COMPAREREQUEST']._serialized_start=544
-  _globals['_COMPAREREQUEST']._serialized_end=728
-  _globals['_COMPARERESPONSE']._serialized_start=731
-  _globals['_COMPARERESPONSE']._serialized_end=1159
-  _globals['_STREAMEMBEDREQUEST']._serialized_start=1161
-  _globals['_STREAMEMBEDREQUEST']._serialized_end=1231
-  _globals['_STREAMEMBEDRESPONSE']._serialized_start=1234
-  _globals['_STREAMEMBEDRESPONSE']._serialized_end=1367
-  _globals['_RECOGNITIONSERVICE']._serialized_start=1370
-  _globals['_RECOGNITIONSERVICE']._serialized_end=1661
+  _globals['_DETECTRESPONSE']._serialized_end=226
+  _globals['_EMBEDREQUEST']._serialized_start=228
+  _globals['_EMBEDREQUEST']._serialized_end=275
+  _globals['_EMBEDDEDFACE']._serialized_start=277
+  _globals['_EMBEDDEDFACE']._serialized_end=363
+  _globals['_EMBEDRESPONSE']._serialized_start=365
+  _globals['_EMBEDRESPONSE']._serialized_end=463
+  _globals['_PROBE']._serialized_start=465
+  _globals['_PROBE']._serialized_end=560
+  _globals['_COMPAREREQUEST']._serialized_start=563
+  _globals['_COMPAREREQUEST']._serialized_end=747
+  _globals['_COMPARERESPONSE']._serialized_start=750
+  _globals['_COMPARERESPONSE']._serialized_end=1178
+  _globals['_STREAMEMBEDREQUEST']._serialized_start=1180
+  _globals['_STREAMEMBEDREQUEST']._serialized_end=1250
+  _globals['_STREAMEMBEDRESPONSE']._serialized_start=1253
+  _globals['_STREAMEMBEDRESPONSE']._serialized_end=1386
+  _globals['_RECOGNITIONSERVICE']._serialized_start=1389
+  _globals['_RECOGNITIONSERVICE']._serialized_end=1680
 # @@protoc_insertion_point(module_scope)

@@ -52,10 +52,15 @@ class DetectResponse(_message.Message):
     FACES_FIELD_NUMBER: _builtins.int
     IMAGE_WIDTH_FIELD_NUMBER: _builtins.int
     IMAGE_HEIGHT_FIELD_NUMBER: _builtins.int
+    PROMINENT_FIELD_NUMBER: _builtins.int
     image_width: _builtins.int
     """Width of the upright photo in pixels."""
     image_height: _builtins.int
     """Height of the upright photo in pixels."""
+    prominent: _builtins.int
+    """The rank of the face that the policy PROMINENT takes, from 1; 0 if it refuses the photo. Detect makes no embedding,
+    so a weak embedding does not count here.
+    """
     @_builtins.property
     def faces(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Face]:
         """Every face, the largest first."""
@@ -66,10 +71,11 @@ class DetectResponse(_message.Message):
         faces: _abc.Iterable[_common_pb2.Face] | None = ...,
         image_width: _builtins.int = ...,
         image_height: _builtins.int = ...,
+        prominent: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["faces", b"faces", "image_height", b"image_height", "image_width", b"image_width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["faces", b"faces", "image_height", b"image_height", "image_width", b"image_width", "prominent", b"prominent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fr_api.v1 import recognition_pb2 as pb
 from fr_core.pipeline import AnalyzedPhoto, DetectedPhoto, Selected
+from fr_core.quality.prominent import prominent
 from fr_core.types import EmbeddedFace, Embedding
 from fr_server.rpc.convert.calibration import InForce, error_rates, likelihood_ratio, withheld_from
 from fr_server.rpc.convert.common import NOTICE, choice_message, embedding_message, face_message, model_message
@@ -11,7 +12,9 @@ from fr_server.rpc.convert.common import NOTICE, choice_message, embedding_messa
 
 def detect_response(photo: DetectedPhoto) -> pb.DetectResponse:
     """Build the answer of Detect."""
+    chosen = prominent(photo.faces, (photo.image.width, photo.image.height))
     return pb.DetectResponse(
+        prominent=0 if chosen is None else chosen[0] + 1,
         faces=[face_message(face) for face in photo.faces],
         image_width=photo.image.width,
         image_height=photo.image.height,

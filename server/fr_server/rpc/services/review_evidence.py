@@ -16,7 +16,7 @@ from fr_core.imaging.containers import sniff
 from fr_core.pipeline import Pipeline
 from fr_core.runtime.ticket import current_ticket
 from fr_core.scoring.calibration import Calibration
-from fr_core.types import Embedding, ModelId
+from fr_core.types import EmbeddedFace, Embedding, ModelId
 from fr_server.authz.callers import current_principal
 from fr_server.rpc.convert.calibration import calibration_from
 from fr_server.rpc.convert.common import face_message, face_policy
@@ -160,21 +160,34 @@ class EvidenceRoom:
     def _derivations(self, examination: Examination) -> Mapping[str, object]:
         """Return how the probe and the candidates were made into what was compared, each measured once more."""
         noted: dict[str, object] = {NOTED_AT_THE_SEARCH: dict(examination.searched.derivations)}
-        probe, noted["probe"] = self._measured(examination.probe)
+        box = [float(part) for part in examination.searched.derivations.get("2_box_px", "").split()]
+
+        def off_the_box(face: EmbeddedFace) -> float:
+            """Return 0 without a box to compare with: the first of equals is the largest face."""
+            return float(np.abs(face.face.detection.box - np.array(box)).sum()) if box else 0.0
+
+        probe, noted["probe"] = self._measured(examination.probe, off_the_box)
         for candidate in examination.candidates:
             if not candidate.photo:
                 noted[str(candidate.rank)] = {"photo": "not kept by the gallery"}
                 continue
-            embedding, measured = self._measured(candidate.photo)
+
+            def off_the_similarity(face: EmbeddedFace, told: float = candidate.similarity) -> float:
+                """Return 0 without a probe to compare with."""
+                return 0.0 if probe is None else abs(probe.similarity(face.embedding) - told)
+
+            embedding, measured = self._measured(candidate.photo, off_the_similarity)
             if probe is not None and embedding is not None and probe.model == embedding.model:
                 measured = {**measured, "similarity_measured_again": f"{probe.similarity(embedding):.6f}"}
             noted[str(candidate.rank)] = measured
         return noted
 
-    def _measured(self, photo: bytes) -> tuple[Embedding | None, Mapping[str, object]]:
-        """Return what the pipeline makes of the largest face of a photo now; None and why, where it makes nothing.
+    def _measured(
+        self, photo: bytes, off: Callable[[EmbeddedFace], float]
+    ) -> tuple[Embedding | None, Mapping[str, object]]:
+        """Return what the pipeline makes of a photo now; None and why, where it makes nothing.
 
-        Each policy of a case and of an enrolment takes the largest face, or refuses the photo.
+        It takes the face that is the least `off` from the one that was compared: the photo may show others.
         """
         current_ticket().require_wanted()
         try:
@@ -183,7 +196,7 @@ class EvidenceRoom:
             return None, {"refused": refusal.reason}
         if not analyzed.faces:
             return None, {"refused": NoFaceFound.reason}
-        face, image = analyzed.faces[0], analyzed.image
+        face, image = min(analyzed.faces, key=off), analyzed.image
         steps = derived(photo, face_message(face.face), face.embedding.model)
         return face.embedding, {"1_size_px": f"{image.width} x {image.height}", **steps}
 
