@@ -84,5 +84,5 @@ def too_large_message(size: int, max_message_bytes: int, remedy: str) -> str:
     """Return the sentences for a request that is larger than the client's limit."""
     return (
         f"The request has {size:,} bytes; this client sends at most {max_message_bytes:,}, and the server may accept "
-        f"less: `fr info` shows its limits. {remedy} Or raise `max_message_bytes` of the client and the server's limits."
+        f"less: see `fr info`. {remedy} Or raise `max_message_bytes` of the client and the limits of the server."
     )

@@ -70,16 +70,17 @@ def assess(
     )
 
 
-# Reasons whose measure is not in `Quality`, or means something for one model only.
-_AS_ASSESSED = frozenset({QualityReason.CUT_OFF, QualityReason.WEAK_EMBEDDING})
+# Reasons whose measure is not in `Quality`, or means something for one model only, or which the alignment undoes.
+_AS_ASSESSED = frozenset({QualityReason.CUT_OFF, QualityReason.WEAK_EMBEDDING, QualityReason.TILTED})
 
 
 def missed_limits(quality: Quality, limits: QualityLimits) -> tuple[QualityReason, ...]:
     """Return the reasons against a face by other limits than those that it was assessed against.
 
-    CUT_OFF and WEAK_EMBEDDING stay as they were assessed.
+    CUT_OFF, WEAK_EMBEDDING and TILTED stay as they were assessed.
     """
-    return _missed(_tests(quality, 0.0, limits, None), _AS_ASSESSED.intersection(quality.reasons))
+    others = (test for test in _tests(quality, 0.0, limits, None) if test[0] not in _AS_ASSESSED)
+    return _missed(others, _AS_ASSESSED.intersection(quality.reasons))
 
 
 def _missed(tests: Iterable[_Test], others: Set[QualityReason] = frozenset()) -> tuple[QualityReason, ...]:

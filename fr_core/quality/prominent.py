@@ -9,12 +9,12 @@ from enum import StrEnum
 
 from fr_core.types import Face
 
-# Shares of the side of the subject's face. Chosen on the people of LFW's folds 1 and 2 and of celeba_wild that are in no
-# bar; `tests/models/test_prominent_face.py` prints the figures, which docs/adr/0044-the-prominent-face.md lists.
+# Shares of the side of the subject's face. They were chosen on people of LFW and celeba_wild who are in no bar;
+# `tests/models/test_prominent_face.py` prints the figures, which docs/adr/0044-the-prominent-face.md lists.
+TINY = 1 / 3  # an unfit face
 MUCH_SMALLER = 0.6
-SMALLER = 0.8
-BESIDE_THE_CENTRE = 0.9
-TINY = 1 / 3
+SMALLER = 0.8  # an unfit face beside one without a fault
+BESIDE_THE_CENTRE = 0.9  # beside one in the centre
 # A face so near to the centre of a photo is what the photo was framed around: no face of the group photos is.
 CENTRE = 0.25
 # A face that the border cuts may be so much larger than a subject in the centre; a larger one stands in the foreground.

@@ -70,7 +70,8 @@ class Provenance:
 class WorstFaces:
     """The worst faces that a calibration was measured on: 199 of 200 of its faces reach each value.
 
-    Names, units and ranges are those of `fr_core.quality.limits.QualityLimits`. Raises `ValueError` out of range.
+    Names, units and ranges are those of `fr_core.quality.limits.QualityLimits`. The roll is not among them, because the
+    alignment undoes it. Raises `ValueError` out of range.
     """
 
     min_inter_eye_px: float
@@ -79,11 +80,10 @@ class WorstFaces:
     max_brightness: float
     max_yaw: float
     max_pitch: float
-    max_roll: float
     min_detector_score: float
 
     def __post_init__(self) -> None:
-        most = (inf, inf, 1.0, 1.0, 180.0, 90.0, 180.0, 1.0)
+        most = (inf, inf, 1.0, 1.0, 180.0, 90.0, 1.0)
         if not all(0.0 <= value <= top and value < inf for value, top in zip(astuple(self), most, strict=True)):
             raise ValueError("A measure of the faces of this calibration is out of its range.")
         if self.min_brightness > self.max_brightness:

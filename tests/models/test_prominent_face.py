@@ -80,7 +80,7 @@ class Outcome:
 
 
 def named_face(photo: EmbeddedPhoto, others: Sequence[EmbeddedPhoto]) -> EmbeddedFace:
-    """Return the face of the person whom a photo is named after: by other photos of the person, else the central one."""
+    """Return the face of the person whom a photo is named after: by other photos of the person, or the central one."""
 
     def likeness(face: EmbeddedFace) -> float:
         return max((face.embedding.similarity(one.embedding) for other in others for one in other.faces), default=-1.0)
@@ -97,11 +97,9 @@ def enrol_and_search(client: Client, engine: Engine, gallery: str, people: Seque
         path for person in people for path in person.photos[:4]
     )
     client.create_gallery(gallery)
-    stored: dict[str, gallery_pb2.EnrolResponse] = {}
     items = [EnrolItem(person.name, person.photos[0], person.name) for person in people]
-    for name, answer in client.enrol_many(gallery, items):
-        if isinstance(answer, gallery_pb2.EnrolResponse):
-            stored[name] = answer
+    enrolled = client.enrol_many(gallery, items)
+    stored = {name: answer for name, answer in enrolled if isinstance(answer, gallery_pb2.EnrolResponse)}
     wrong = 0
     for person in people:
         if person.name in stored:

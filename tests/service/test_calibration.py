@@ -265,7 +265,7 @@ def test_more_galleries_than_are_kept_parsed(server: Running, monkeypatch: pytes
 
 def test_rates_are_withheld_from_a_face_unlike_those_of_the_calibration(server: Running) -> None:
     """A null face of 64 pixels has 20 between its eyes; the calibration of the gallery saw none below 30."""
-    worst = WorstFaces(30.0, 0.0, 0.1, 0.9, 60.0, 50.0, 50.0, 0.5)
+    worst = WorstFaces(30.0, 0.0, 0.1, 0.9, 60.0, 50.0, 0.5)
     set_calibration(server, to_json(replace(OWN, faces=worst)))
     answer = search(server, target_fmr=0.1)
     assert answer.threshold == OWN.threshold_at_fmr(0.1)

@@ -263,12 +263,13 @@ def test_everybody_is_a_non_mated_comparison_and_failures_are_counted() -> None:
 def test_a_calibration_records_the_worst_faces_but_for_one_in_two_hundred() -> None:
     compared, across = made_pairs()
     plain = Quality(0.9, (), 40.0, 200.0, 0.5, 0.0, 0.0, 0.0, 0.8, 20.0)
-    faces = [replace(plain, inter_eye_px=20.0 + n, sharpness=100.0 - n / 10, yaw=(-1) ** n * n / 10) for n in range(400)]
+    yaws = [(-1) ** n * n / 10 for n in range(400)]
+    faces = [replace(plain, inter_eye_px=20.0 + n, sharpness=100.0 - n / 10, yaw=yaw) for n, yaw in enumerate(yaws)]
     faces[7] = replace(faces[7], brightness=0.0)  # one in 400 is no sample
     found = calibrate(compared, across, SOURCE, seed=1, replicates=20, faces=faces)
     assert found.faces is not None
     assert (found.faces.min_inter_eye_px, found.faces.min_sharpness) == pytest.approx((21.0, 60.2), abs=0.15)
-    assert (found.faces.max_yaw, found.faces.max_roll) == pytest.approx((39.8, 0.0), abs=0.15)
+    assert (found.faces.max_yaw, found.faces.max_pitch) == pytest.approx((39.8, 0.0), abs=0.15)
     assert (found.faces.min_brightness, found.faces.max_brightness) == (0.5, 0.5)
     assert calibrate(compared, across, SOURCE, seed=1, replicates=20).faces is None
 

@@ -247,6 +247,19 @@ def test_every_limit_can_be_lifted(limit: str) -> None:
     assert assess(face(), crop(), SIZE, limits).score == 1.0
 
 
+def test_a_face_is_held_against_the_limits_of_a_calibration() -> None:
+    """A tilt, a weak embedding and a cut stay what the server's limits make of them."""
+    outside = face(head(roll=55.0), box=(-200, 60, 200, 210))
+    found = assess(outside, crop(), SIZE, LIMITS, embedding_norm=5.0, min_embedding_norm=10.0)
+    own = (QualityReason.TILTED, QualityReason.WEAK_EMBEDDING, QualityReason.CUT_OFF)
+    assert found.reasons == own
+    assert missed_limits(found, QualityLimits(max_roll=180.0, max_outside=1.0)) == own
+    worse = missed_limits(found, QualityLimits(min_inter_eye_px=500.0, min_detector_score=0.9))
+    assert set(worse) == {*own, QualityReason.TOO_SMALL, QualityReason.DOUBTFUL_FACE}
+    good = assess(face(), crop(), SIZE, LIMITS)
+    assert missed_limits(good, QualityLimits(max_roll=0.0)) == ()
+
+
 def test_a_face_is_assessed_within_a_millisecond() -> None:
     detection, aligned, took = face(), crop(), []
     for _ in range(50):

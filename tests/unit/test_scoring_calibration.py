@@ -202,7 +202,7 @@ def test_a_table_that_contradicts_itself_is_refused(change: dict[str, Any]) -> N
         replace(TABLE, **change)
 
 
-WORST = WorstFaces(20.0, 12.0, 0.2, 0.8, 40.0, 30.0, 20.0, 0.65)
+WORST = WorstFaces(20.0, 12.0, 0.2, 0.8, 40.0, 30.0, 0.65)
 
 
 @pytest.mark.parametrize(
@@ -211,9 +211,9 @@ WORST = WorstFaces(20.0, 12.0, 0.2, 0.8, 40.0, 30.0, 20.0, 0.65)
         ("max_yaw", 181.0, "out of its range"),
         ("min_sharpness", -1.0, "out of its range"),
         ("min_brightness", 0.9, "exceeds the greatest"),
-        ("max_roll", 20, "must be a number with a decimal point"),
-        ("max_roll", None, "max_roll is missing"),
-        ("max_tail", 1.0, "max_tail is not known"),
+        ("max_pitch", 20, "must be a number with a decimal point"),
+        ("max_pitch", None, "max_pitch is missing"),
+        ("max_roll", 1.0, "max_roll is not known"),
     ],
 )
 def test_faces_of_a_calibration_that_make_no_sense_are_refused(name: str, value: Any, sentence: str) -> None:

@@ -120,8 +120,8 @@ def calibrate(
     Likelihood ratios follow a logistic curve, or steps where none fits. Each row with a false match and a rate of at
     most `HIGHEST_FMR` has an interval by people, where the list names them. `compared` are of one model, `across` of
     the same photos. `seed` is of the bootstrap's draws; it has `replicates`, or fewer, 200 at least, where more than
-    100,000 comparisons match. `faces` are those that were compared; none if they are unknown. Raises `UndefinedRate` if there is no mated or no non-mated comparison, or no curve can
-    be learnt, and `CallEnded`.
+    100,000 comparisons match. `faces` are those that were compared; none if they are unknown. Raises `UndefinedRate`
+    if there is no mated or no non-mated comparison, or no curve can be learnt, and `CallEnded`.
     """
     found = replace(_fitted(compared, across, provenance), faces=worst_faces(faces) if faces else None)
     if across is None:
@@ -153,7 +153,6 @@ def worst_faces(faces: Collection[Quality]) -> WorstFaces:
         max_brightness=kept("brightness"),
         max_yaw=kept("yaw"),
         max_pitch=kept("pitch"),
-        max_roll=kept("roll"),
         min_detector_score=reached("detector_score"),
     )
 

@@ -48,7 +48,7 @@ def assemble(
 
     The part of the set in `dataset` is found here. `measured_at` has a time zone; `seconds` are how long the photos
     took; `failures` say why a photo gave no embedding. `pairs` have the labels of their people. `across` are every two
-    of these; None where the list names nobody. `faces` are the quality of the face of each photo that gave an embedding.
+    of these; None where the list names nobody. `faces` are the quality of the face of each photo with an embedding.
     """
     dataset = replace(dataset, part=part_of(dataset.manifest, {"pairs": len(pairs.pairs), "people": dataset.people}))
     threshold, seed = settings.threshold, settings.seed

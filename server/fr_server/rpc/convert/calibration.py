@@ -178,7 +178,7 @@ def withheld_from(in_force: InForce, faces: Mapping[ProbeName, Face]) -> pb.Rate
     that misses no limit of the server.
     """
     worst = in_force.calibration.faces
-    limits = None if worst is None else QualityLimits(**asdict(worst), max_outside=1.0)
+    limits = None if worst is None else QualityLimits(**asdict(worst))
     missed = {
         name: face.quality.reasons if limits is None else missed_limits(face.quality, limits)
         for name, face in faces.items()

@@ -6,7 +6,7 @@ from fr_api.v1 import recognition_pb2 as pb
 from fr_core.pipeline import AnalyzedPhoto, DetectedPhoto, Selected
 from fr_core.quality.prominent import prominent
 from fr_core.types import EmbeddedFace, Embedding
-from fr_server.rpc.convert.calibration import InForce, error_rates, likelihood_ratio, withheld_from
+from fr_server.rpc.convert.calibration import InForce, ProbeName, error_rates, likelihood_ratio, withheld_from
 from fr_server.rpc.convert.common import NOTICE, choice_message, embedding_message, face_message, model_message
 
 
@@ -40,7 +40,7 @@ def compare_response(
 ) -> pb.CompareResponse:
     """Build the answer of Compare; a choice is None where an embedding was sent, `in_force` without a calibration."""
     similarity = a.similarity(b)
-    chosen = {"a": choice_a, "b": choice_b}
+    chosen: dict[ProbeName, Selected | None] = {"a": choice_a, "b": choice_b}
     faces = {side: choice.face.face for side, choice in chosen.items() if choice is not None}
     withheld = None if in_force is None else withheld_from(in_force, faces)
     told = in_force if withheld is None else None
