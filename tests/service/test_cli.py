@@ -106,7 +106,7 @@ def test_other_faces_are_passed_over_and_told(fr: Fr, tmp_path: Path) -> None:
     crowd = write(folder / "1.png", scene((1, 150, 50, 100), (2, 0, 60, 90), (3, 340, 20, 30)))
     enrolled = keys(fr("enrol", "team", tmp_path / "people", "--create", "--json"))
     assert (enrolled["stored"], enrolled["stored_with_other_faces"]) == (1, 1)
-    told = "face 1 of 3, quality 0.50; passed over: 1 cut off, 1 in the background"
+    told = "face 1 of 3, quality 0.51; passed over: 1 cut off, 1 in the background"
     assert f"Probe: {told}." in fr("search", "team", crowd)[1]
     assert f"In the first photo: {told}." in fr("compare", crowd, write(tmp_path / "1.png", photo(1)))[1]
     (result,) = keys(fr("search", "team", crowd, "--json"))["results"]

@@ -131,6 +131,7 @@ def test_a_photo_of_too_many_faces_is_refused_before_they_are_embedded(tmp_path:
             told = refusal_of(call)
             assert (told.info.reason, told.info.metadata["limit"]) == ("TOO_MANY_FACES", "2")
             assert told.code == grpc.StatusCode.FAILED_PRECONDITION
+            assert told.status.message.startswith("3 faces were found in the photo; the limit is 2.")
 
 
 DETECT = recognition_pb2.DetectRequest(image=common_pb2.Image(data=photo(1)))

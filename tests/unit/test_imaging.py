@@ -109,6 +109,7 @@ def test_every_known_format_is_decoded(name: str) -> None:
         with pytest.raises(UnsupportedFormat) as refused:
             decode(data, DEFAULT)
         assert refused.value.metadata == {"format": name, "accepted": "JPEG,PNG,WEBP"}
+        assert f"of the format {name}; the server accepts JPEG, PNG, WEBP. Convert" in refused.value.message
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from fr_core.download import DownloadFailed, NullProgress, Progress, download
-from fr_core.errors import FetchFailed, ModelCorrupt, PackInvalid, UnknownPack
+from fr_core.errors import FetchFailed, ModelCorrupt, ModelNotInstalled, PackInvalid, UnknownPack
 from fr_core.packs.cache import FileState, ModelCache, cache_folder, home_folder
 from fr_core.packs.fetch import fetch_all
 from fr_core.packs.manifest import (
@@ -196,6 +196,10 @@ def test_the_cache_keeps_files_of_one_name_apart_and_stores_no_other(tmp_path: P
     contents = (b"one", b"two")
     specs = [FileSpec("x.onnx", hashlib.sha256(data).hexdigest(), len(data), ()) for data in contents]
     assert [cache.state(spec) for spec in specs] == [FileState.MISSING, FileState.MISSING]
+    with pytest.raises(ModelNotInstalled) as missing:
+        cache.read_verified(specs[0], "buffalo_s")
+    assert missing.value.message.endswith("is not there. Fetch the pack with `fr models fetch buffalo_s`.")
+    assert ModelNotInstalled("Gone.").message == "Gone. Fetch the pack with `fr models fetch PACK`."
     with pytest.raises(ModelCorrupt):
         cache.store(specs[0], b"two")
     assert not (tmp_path / "models").exists()
