@@ -158,7 +158,8 @@ def test_each_fault_has_its_reason_and_no_other_and_is_refused_with_its_figures(
     assert len(metadata) >= 2
     known = {field.name for field in (*dataclasses.fields(Quality), *dataclasses.fields(QualityLimits))}
     assert set(metadata) <= known
-    assert f"{reason.value} ({', '.join(f'{name} {metadata[name]}' for name in list(metadata)[1:])})." in str(refused.value)
+    figures = ", ".join(f"{name} {figure}" for name, figure in list(metadata.items())[1:])
+    assert f"The face is not fit to be enrolled: {reason.value} ({figures})." in str(refused.value)
     for figure in list(metadata.values())[1:]:
         float(figure)
 
