@@ -80,13 +80,16 @@ class Outcome:
 
 
 def named_face(photo: EmbeddedPhoto, others: Sequence[EmbeddedPhoto]) -> EmbeddedFace:
-    """Return the face of the person whom a photo is named after: by other photos of the person, or the central one."""
+    """Return the face of the person whom a photo is named after.
 
-    def likeness(face: EmbeddedFace) -> float:
-        return max((face.embedding.similarity(one.embedding) for other in others for one in other.faces), default=-1.0)
+    That is the one which other photos of the person show too. Of several, as a companion may be in both, or of none, it
+    is the central one: both sets are framed around the person.
+    """
 
-    best = max(photo.faces, key=likeness)
-    found = best if likeness(best) >= SAME else most_central(photo)
+    def shown(face: EmbeddedFace) -> bool:
+        return any(face.embedding.similarity(one.embedding) >= SAME for other in others for one in other.faces)
+
+    found = most_central(replace(photo, faces=tuple(filter(shown, photo.faces)) or photo.faces))
     assert found is not None
     return found
 
