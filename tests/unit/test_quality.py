@@ -294,8 +294,8 @@ def test_every_face_is_embedded_and_policies_choose_among_them(pipeline: Pipelin
     for policy in FacePolicy:
         with pytest.raises(NoFaceFound):
             select(none, policy)
-        (alone,) = select(one, policy)
-        assert (alone.face, alone.number, alone.faces, alone.passed_over) == (one.faces[0], 1, 1, ())
+        (only,) = select(one, policy)
+        assert (only.face, only.number, only.faces, only.passed_over) == (one.faces[0], 1, 1, ())
     for policy in (FacePolicy.ERROR, FacePolicy.PROMINENT):
         with pytest.raises(SeveralFaces) as caught:
             select(two, policy)
