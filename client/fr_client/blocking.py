@@ -57,15 +57,15 @@ def run_reading(function: Callable[[Callable[[int], ValueT]], T], read: Callable
 def exchange(
     start: Callable[[Iterator[RequestT]], Any],
     items: Items[ItemT],
-    build: Callable[[ItemT], RequestT],
+    build: Callable[[ItemT], RequestT | common_pb2.Refusal],
     unpack: Callable[[ResponseT], AnswerT | common_pb2.Refusal],
     settings: StreamSettings,
 ) -> Iterator[tuple[str, AnswerT | common_pb2.Refusal]]:
     """Send every item and yield every answer, in the order in which they come.
 
     Reads `items`, which have the caller's own ids, in the caller's thread, and never more than `max_in_flight` items
-    beyond the answered ones. `start` begins the stream, `build` returns the request of an item, and `unpack` the
-    answer, or the refusal, of a response. Raises `FrApiError` if the stream as a whole failed; the server may or may
+    beyond the answered ones. `start` begins the stream, `build` returns the request of an item, or its refusal, and
+    `unpack` the answer, or the refusal, of a response. Raises `FrApiError` if the stream as a whole failed; the server may or may
     not have done the items without an answer.
     """
     window: Window[RequestT, ResponseT, AnswerT] = Window(settings, unpack)
@@ -73,10 +73,10 @@ def exchange(
     try:
         for item in items:
             request = build(item)
-            refusal = window.admit(item.item_id, request)
-            if refusal is not None:
-                yield item.item_id, refusal
+            if isinstance(request, common_pb2.Refusal):
+                yield item.item_id, request
                 continue
+            window.admit(item.item_id, request)
             running.call.send(request)
             yield from running.answers_until(lambda: not window.is_full)
             yield from running.answers_there()

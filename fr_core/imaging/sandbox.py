@@ -12,7 +12,8 @@ from concurrent.futures import Future
 
 from fr_core.errors import ConfigInvalid, FrError, ImageTooCostly, ShuttingDown, for_one_caller, message
 from fr_core.imaging.confine import unavailable
-from fr_core.imaging.decode import ImageLimits, require_bytes
+from fr_core.imaging.containers import sniff
+from fr_core.imaging.decode import ImageLimits, PlainDecoder, require_bytes
 from fr_core.imaging.sandbox_process import BOOT, Broken, SandboxProcess
 from fr_core.sharing import EVERYBODY, Places
 from fr_core.types import U8, Image
@@ -197,6 +198,24 @@ class SandboxedDecoder:
                     waiter.set_exception(for_one_caller(error))
             else:
                 self._give_back(process, limits)
+
+
+class HeicSandboxed(PlainDecoder):
+    """Decodes HEIC in `sandboxed`, and all else as `PlainDecoder`.
+
+    For where photos are not sandboxed: in 2026, HEIC photos could run code through libheif and libde265.
+    """
+
+    def __init__(self, sandboxed: SandboxedDecoder) -> None:
+        self._sandboxed = sandboxed
+
+    def decode(self, data: bytes, limits: ImageLimits) -> Image:
+        """As `Decoder.decode`; of a HEIC, as `SandboxedDecoder.decode`."""
+        return (self._sandboxed if sniff(data) == "HEIC" else super()).decode(data, limits)
+
+    def close(self) -> None:
+        """End the processes."""
+        self._sandboxed.close()
 
 
 def _closed() -> ShuttingDown:

@@ -74,7 +74,7 @@ def test_a_call_is_repeated_a_few_times_if_it_was_not_begun(kind: Kind, reason: 
 
 
 @both
-def test_no_call_waits_beyond_its_time_or_sends_more_than_the_channel_carries(kind: Kind) -> None:
+def test_no_call_waits_beyond_its_time_or_sends_more_than_the_server_accepts(kind: Kind) -> None:
     gallery = scripted(busy=99, retry_after_s=30.0)
     begun = time.monotonic()
     released.clear()
@@ -87,9 +87,10 @@ def test_no_call_waits_beyond_its_time_or_sends_more_than_the_channel_carries(ki
             asked(kind, target, lambda client: client.detect(b"x"), timeout_s=0.2)
         assert caught.value.reason == "TIMED_OUT"
         released.set()
-        with pytest.raises(FrApiError) as caught:
-            asked(kind, target, lambda client: client.enrol("g", "s", bytes(5000)), max_message_bytes=4096)
-        assert (caught.value.reason, caught.value.metadata["limit"]) == ("IMAGE_TOO_MANY_BYTES", "4096")
+        for downscale, says in ((True, "Pillow cannot read it here"), (False, "allow the client to scale it down")):
+            with pytest.raises(FrApiError, match=f"5,000 bytes; the server accepts at most 4,096.*{says}") as caught:
+                asked(kind, target, lambda client: client.enrol("g", "s", bytes(5000)), downscale=downscale)
+            assert (caught.value.reason, caught.value.metadata["limit"]) == ("IMAGE_TOO_MANY_BYTES", "4096")
 
 
 TARGET = "example:50061"
@@ -104,6 +105,13 @@ TARGET = "example:50061"
         (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", "TIMED_OUT", "within 2.5 s"),
         (grpc.StatusCode.UNIMPLEMENTED, "Method not found!", "", "not FR Core"),
         (grpc.StatusCode.UNKNOWN, "", "", "UNKNOWN: no details"),
+        (
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "CLIENT: Received message larger than max (20000000 vs. 16842752)",
+            "IMAGE_TOO_MANY_BYTES",
+            "Send a smaller photo",
+        ),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", "", "RESOURCE_EXHAUSTED: busy"),
     ],
 )
 @pytest.mark.parametrize("metadata", [(), (("grpc-status-details-bin", b"\xff\xff\xff"),)])  # which nobody can read
@@ -149,7 +157,7 @@ def test_a_file_comes_in_pieces_and_breaks_off_with_an_error(kind: Kind) -> None
 
 
 def window(retry: RetryPolicy) -> Window[Any, Any, Any]:
-    settings = StreamSettings(Endpoint("somewhere"), 4, 1.0, 1_000, retry, STORES_NOTHING)
+    settings = StreamSettings(Endpoint("somewhere"), 4, 1.0, retry, STORES_NOTHING)
     return Window(settings, lambda response: response.refusal, jitter=lambda: 0.0)
 
 

@@ -236,7 +236,7 @@ class IsolationConfig:
 
     decoding: str = _set(
         "none",
-        "process: decode photos in processes that can do nothing else (Linux only); none: decode in the "
+        "process: decode photos in processes that can do nothing else (Linux only); none: decode all but HEIC in the "
         "server's process.",
         choices=("none", "process"),
     )

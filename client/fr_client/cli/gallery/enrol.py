@@ -26,6 +26,7 @@ from fr_client.cli.state import (
     ForCase,
     ForPurpose,
     GalleryId,
+    NoDownscale,
     Unusable,
     argument,
     connected,
@@ -72,6 +73,7 @@ def enrol(
     ] = DEFAULT_MAX_IN_FLIGHT,
     purpose: ForPurpose = None,
     case: ForCase = "",
+    no_downscale: NoDownscale = False,
     as_json: AsJson = False,
 ) -> None:
     """Enrol the photos of many subjects; safe to run again.

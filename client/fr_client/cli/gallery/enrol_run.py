@@ -15,6 +15,7 @@ from fr_client.cli.gallery.photo_sources import PhotoFile
 from fr_client.cli.show import shown
 from fr_client.cli.state import Unusable
 from fr_client.errors import FrApiError, reason_of
+from fr_client.photos import TOO_LARGE
 from fr_client.requests import EnrolItem, is_operational
 from fr_client.sync.client import Client
 from fr_client.words import OneFace, ReadingPurpose
@@ -137,11 +138,10 @@ class Enrolment:
             advance(self.tally)
 
     def _items(self, photos: Sequence[PhotoFile], advance: Callable[[Tally], None]) -> Iterator[EnrolItem]:
-        max_bytes = self._client.server_info().limits.max_image_bytes
         for number, photo in enumerate(photos):
             state = FileState.of(photo.path)  # before it is read, so that the next run notices later changes
             try:
-                data = _read(photo, max_bytes)
+                data = _read(photo, self._client)
                 sha256 = hashlib.sha256(data).hexdigest()
                 asks = self._asks_first and self._may_look_up()
                 if asks and sha256 in self._photos_of(photo.subject_id):
@@ -152,7 +152,9 @@ class Enrolment:
                 self._require_one_subject(photo, sha256)
                 if self._options.one_photo_each:
                     self._require_one_photo(photo, sha256)
-            except Unusable as error:
+            except (FrApiError, Unusable) as error:
+                if isinstance(error, FrApiError) and error.reason not in TOO_LARGE:
+                    raise
                 self._refused(photo, state, error.reason, error.message)
                 advance(self.tally)
                 continue
@@ -263,19 +265,11 @@ class Enrolment:
             self.tally.similar[low, high] = max(one.similarity, self.tally.similar.get((low, high), -1.0))
 
 
-def _read(photo: PhotoFile, max_bytes: int) -> bytes:
-    """Return the bytes of a photo; raises `Unusable` if the server could only refuse it."""
+def _read(photo: PhotoFile, client: Client) -> bytes:
+    """Return the bytes of a photo; raises `Unusable`, or `FrApiError`, if the server could only refuse it."""
     try:
         photo.subject_id.encode()
     except UnicodeEncodeError as error:
         words = "The name of the file or its folder is not text in UTF-8, so it cannot be an id."
         raise Unusable("INVALID_IDENTIFIER", words) from error
-    try:
-        size = photo.path.stat().st_size
-    except OSError:
-        size = 0  # reading it says what is wrong
-    if size > max_bytes:
-        raise Unusable(
-            "IMAGE_TOO_MANY_BYTES", f"The file has {size:,} bytes; the server accepts at most {max_bytes:,}."
-        )
-    return read_photo(photo.path)
+    return read_photo(photo.path, client)
