@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
@@ -60,13 +60,13 @@ def exchange(
     build: Callable[[ItemT], RequestT | common_pb2.Refusal],
     unpack: Callable[[ResponseT], AnswerT | common_pb2.Refusal],
     settings: StreamSettings,
-) -> Iterator[tuple[str, AnswerT | common_pb2.Refusal]]:
+) -> Generator[tuple[str, AnswerT | common_pb2.Refusal]]:
     """Send every item and yield every answer, in the order in which they come.
 
     Reads `items`, which have the caller's own ids, in the caller's thread, and never more than `max_in_flight` items
     beyond the answered ones. `start` begins the stream, `build` returns the request of an item, or its refusal, and
-    `unpack` the answer, or the refusal, of a response. Raises `FrApiError` if the stream as a whole failed; the server may or may
-    not have done the items without an answer.
+    `unpack` the answer, or the refusal, of a response. Raises `FrApiError` if the stream as a whole failed; the server
+    may or may not have done the items without an answer.
     """
     window: Window[RequestT, ResponseT, AnswerT] = Window(settings, unpack)
     running = _Exchange(start, settings, window)

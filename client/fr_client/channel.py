@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import grpc
-
 from fr_client.errors import NOT_BEGUN, FrApiError
 from fr_client.identity import is_loopback
 

@@ -126,7 +126,8 @@ def _found_on_the_way(wire: Wire, target: str, timeout_s: float | None) -> tuple
         return TIMED_OUT, f"{target} did not answer {allowed}. Allow more time (`timeout_s`, or `fr --timeout`)."
     if wire.code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in details:
         return "IMAGE_TOO_MANY_BYTES", (
-            f"The request is larger than {target} accepts ({details}). Send a smaller photo, or fewer embeddings at once."
+            f"The request is larger than {target} accepts ({details}). "
+            "Send a smaller photo, or fewer embeddings at once."
         )
     if wire.code is grpc.StatusCode.UNIMPLEMENTED:
         return "", f"{target} does not offer this call: it is not FR Core, or another version ({details})."

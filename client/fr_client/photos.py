@@ -25,7 +25,7 @@ Fit = Callable[[bytes], bytes]
 TOO_LARGE = frozenset({"IMAGE_TOO_MANY_BYTES", "IMAGE_TOO_MANY_PIXELS"})
 
 _JPEG = b"\xff\xd8\xff"
-# Of the JPEGs made here: tests/models/test_downscale.py shows that faces compare as in the photo itself.
+# Of the JPEGs made here: tests/models/test_photos_of_today.py shows that faces compare as in the photo itself.
 _QUALITY = 95
 # Each further step is smaller by this much than the bytes alone ask for, so that one mostly does.
 _SPARE = 0.9
@@ -35,9 +35,9 @@ _SPARE = 0.9
 class PhotoFit:
     """Returns a photo that a server takes: its very bytes, or a smaller JPEG if they are over the limits.
 
-    The JPEG is upright, on white where the photo is transparent, without metadata, and as large as the limits allow. One
-    photo at a time is decoded; a JPEG of many pixels to not much more of them than the limit, any other photo to at most
-    twice `PIL.Image.MAX_IMAGE_PIXELS`.
+    The JPEG is upright, on white where the photo is transparent, without metadata, and as large as the limits allow.
+    One photo at a time is decoded: a large JPEG to a few times the pixels of the limit at most, any other photo to
+    twice `PIL.Image.MAX_IMAGE_PIXELS` at most.
 
     Args:
         limits: what the server says of itself.
@@ -53,7 +53,9 @@ class PhotoFit:
         if not self.downscale:
             return self._unscaled(photo, "Send a smaller file, or allow the client to scale it down.")
         if "JPEG" not in self.limits.image_formats:
-            return self._unscaled(photo, "Send a smaller file: the client scales down to JPEG, which it does not accept.")
+            return self._unscaled(
+                photo, "Send a smaller file: the client scales down to JPEG, which it does not accept."
+            )
         try:
             with self._one_at_a_time, open_picture(photo) as picture:
                 pixels, most = picture.width * picture.height, self.limits.max_image_pixels
@@ -61,7 +63,9 @@ class PhotoFit:
                     return photo
                 return self._scaled(picture, min(1.0, math.sqrt(most / pixels)))
         except ModuleNotFoundError:
-            return self._unscaled(photo, "Send a smaller file, or install Pillow (`pip install pillow`) to scale it down.")
+            return self._unscaled(
+                photo, "Send a smaller file, or install Pillow (`pip install pillow`) to scale it down."
+            )
         except (OSError, RuntimeError, SyntaxError, ValueError):
             return self._unscaled(photo, "Send a smaller file: Pillow cannot read it here, so it was not scaled down.")
 
@@ -81,7 +85,7 @@ class PhotoFit:
 
         size = _times(picture.size, factor)
         if picture.format == "JPEG":
-            picture.draft("RGB", size)  # type: ignore[no-untyped-call]
+            picture.draft("RGB", size)
         smaller = ImageOps.exif_transpose(rgb_of(picture).resize(size, Image.Resampling.LANCZOS))
         while True:
             written = io.BytesIO()
@@ -113,7 +117,7 @@ def open_picture(photo: bytes) -> Image:
             from pillow_heif import HeifImageFile
         except ModuleNotFoundError:
             raise ValueError("pillow-heif is not installed") from None
-        return HeifImageFile(file)
+        return HeifImageFile(file)  # type: ignore[no-untyped-call]
     try:
         with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
             return Image.open(file)

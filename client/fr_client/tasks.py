@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 
@@ -91,7 +91,7 @@ async def exchange(
     build: Callable[[ItemT], RequestT | common_pb2.Refusal],
     unpack: Callable[[ResponseT], AnswerT | common_pb2.Refusal],
     settings: StreamSettings,
-) -> AsyncIterator[tuple[str, AnswerT | common_pb2.Refusal]]:
+) -> AsyncGenerator[tuple[str, AnswerT | common_pb2.Refusal]]:
     """Send every item and yield every answer, in the order in which they come; see `blocking.exchange`.
 
     Reads `items` while it waits for answers, and never more than `max_in_flight` items beyond the answered ones.

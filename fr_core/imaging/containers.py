@@ -239,8 +239,8 @@ def _heif(data: bytes, name: str) -> Container:
     """AVIF and HEIC: boxes up to the end (ISO/IEC 14496-12 and 23008-12); a film (moov) counts as several pictures.
 
     The primary picture is the photo, as the first of a JPEG is; phones put previews, depth and gain maps beside it. The
-    decoder obeys the container's own turn and mirror boxes, which stand above EXIF. The items of EXIF and XMP get other
-    names in the directory of items, so that a damaged one cannot trip the decoder.
+    decoder obeys the container's own turn and mirror boxes, which stand above EXIF. EXIF items get another name in the
+    directory of items, so that a damaged one cannot trip the decoder.
     """
     at, segments, pictures, cleaned = 0, 0, 1, bytearray(data)
     while at < len(data):
@@ -252,7 +252,7 @@ def _heif(data: bytes, name: str) -> Container:
         if end > len(data):
             raise _truncated(name)
         if kind == b"meta":
-            cleaned[at:end] = data[at:end].replace(b"Exif", b"free").replace(b"mime", b"free")
+            cleaned[at:end] = data[at:end].replace(b"Exif", b"free")
         if kind == b"moov":
             pictures = 2
         at = end

@@ -132,7 +132,7 @@ MAX_PIXELS_CEILING = 89_478_485
 def _heic(file: io.BytesIO) -> ImageFile.ImageFile:
     from pillow_heif import HeifImageFile  # 26 MB of libraries, which most processes need not load
 
-    return HeifImageFile(file)
+    return HeifImageFile(file)  # type: ignore[no-untyped-call]
 
 
 # The readers themselves rather than `PIL.Image.open`: that one fills Pillow's global registry, guesses at formats that

@@ -9,7 +9,7 @@ from fr_core.engine import open_engine as open_core_engine
 from fr_core.errors import ConfigInvalid, message
 from fr_core.imaging import Decoder, PlainDecoder
 from fr_core.imaging.confine import unavailable
-from fr_core.imaging.sandbox import HeicSandboxed, SandboxedDecoder, needed_mib
+from fr_core.imaging.sandbox import ALWAYS_SANDBOXED, PartlySandboxed, SandboxedDecoder, needed_mib
 from fr_core.packs.cache import ModelCache, cache_folder
 from fr_core.packs.manifest import load_pack
 from fr_core.runtime.observe import Observer
@@ -37,14 +37,14 @@ def open_engine(config: Config, observer: Observer, trust: Trust | None = None) 
 def open_decoder(config: Config, trust: Trust | None = None) -> Decoder:
     """Return the decoder of photos for one process that answers calls; `trust` hears of replaced processes, if given.
 
-    HEIC is decoded in the sandbox wherever there is one. Raises `ConfigInvalid` if this system has no sandbox but should,
-    its memory is too small for photos that `images` accepts, or the library for HEIC is missing.
+    AVIF and HEIC are decoded in the sandbox wherever there is one. Raises `ConfigInvalid` if this system has no sandbox
+    but should, its memory is too small for photos that `images` accepts, or the library for HEIC is missing.
     """
     if "HEIC" in config.images.formats and find_spec("pillow_heif") is None:
         raise ConfigInvalid(message("error.server.no_heic"), key="images.formats")
     isolation = config.isolation
     outside = isolation.decoding == "none"
-    if outside and ("HEIC" not in config.images.formats or unavailable() is not None):
+    if outside and (ALWAYS_SANDBOXED.isdisjoint(config.images.formats) or unavailable() is not None):
         return PlainDecoder()
     needed = needed_mib(config.images)
     if isolation.memory_mib < needed and not outside:
@@ -61,7 +61,7 @@ def open_decoder(config: Config, trust: Trust | None = None) -> Decoder:
 
     memory_mib = max(isolation.memory_mib, needed)
     made = SandboxedDecoder(workers, memory_mib, isolation.time_ms, on_replaced=replaced, caller_of=caller)
-    return HeicSandboxed(made) if outside else made
+    return PartlySandboxed(made) if outside else made
 
 
 def engine_options(config: Config) -> EngineOptions:

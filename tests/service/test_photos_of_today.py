@@ -147,6 +147,7 @@ def test_scaled_photos_are_enrolled_once_and_found_for_the_picture(at: Fr, photo
         status, out, _ = at("enrol", "scaled", folder.parent, "--json")
         told = json.loads(out)
         assert (status, told["stored"], told["already_enrolled"], told["refused"]) == (0, 1 - already, already, 0)
+        assert told["scaled_down"] == 1
     picture = tmp_path / "list.png"
     words = ("search", "scaled", folder / "1.png", "--draw", picture, "--candidate-photos", folder.parent)
     status, _, errors = at(*words)

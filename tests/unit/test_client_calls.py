@@ -30,10 +30,11 @@ from fr_api.v1 import (
 from fr_client import AsyncClient, Client, FrApiError, RetryPolicy, SearchItem, reason_of, requests
 from fr_client.errors import Wire, parse
 from fr_client.handshake import Endpoint
+from fr_client.photos import PhotoFit
 from fr_client.streams import STORES_NOTHING, SendAgain, StreamSettings, Window
 from support.cli import Said, fr_at
 from support.cli import reason_of as refused_with
-from support.scripted import QUICK, Kind, Script, asked, both, refuse, released, scripted, serving, serving_trust
+from support.scripted import LIMITS, QUICK, Kind, Script, asked, both, refuse, released, scripted, serving, serving_trust
 from support.scripted_training import ScriptedTraining, picture, serving_training, trial
 
 
@@ -174,7 +175,7 @@ def window(retry: RetryPolicy) -> Window[Any, Any, Any]:
 )
 def test_an_item_that_came_too_often_is_sent_again_later(reason: str, said: str, after_s: float | None) -> None:
     one = window(QUICK)
-    assert one.admit("mine", gallery_pb2.StreamSearchRequest()) is None
+    one.admit("mine", gallery_pb2.StreamSearchRequest())
     number = error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{reason}")
     refusal = common_pb2.Refusal(reason=number, metadata={"retry_after_s": said})
     settled = one.settle(gallery_pb2.StreamSearchResponse(item_id="1", refusal=refusal))
@@ -424,16 +425,16 @@ def test_a_missing_report_leaves_nothing_behind(evaluation: Evaluation, tmp_path
 
 
 def test_a_threshold_and_its_rates_exclude_each_other() -> None:
-    face = common_pb2.Embedding()
-    assert requests.compare(face, face, "error", None, 0.001).WhichOneof("criterion") == "target_fmr"
-    assert requests.compare(face, face, "error", None, None).WhichOneof("criterion") is None
-    found = requests.search("g", SearchItem(face, target_fpir=0.01))
+    face, fit = common_pb2.Embedding(), PhotoFit(LIMITS)
+    assert requests.compare(face, face, fit, "error", None, 0.001).WhichOneof("criterion") == "target_fmr"
+    assert requests.compare(face, face, fit, "error", None, None).WhichOneof("criterion") is None
+    found = requests.search("g", SearchItem(face, target_fpir=0.01), fit)
     assert (found.WhichOneof("criterion"), found.target_fpir) == ("target_fpir", 0.01)
-    assert requests.search("g", SearchItem(face, threshold=0.0)).WhichOneof("criterion") == "threshold"
+    assert requests.search("g", SearchItem(face, threshold=0.0), fit).WhichOneof("criterion") == "threshold"
     with pytest.raises(ValueError, match="threshold and target_fmr contradict each other"):
-        requests.compare(face, face, "error", 0.0, 0.001)
+        requests.compare(face, face, fit, "error", 0.0, 0.001)
     with pytest.raises(ValueError, match="target_fmr and target_fpir contradict each other"):
-        requests.search("g", SearchItem(face, target_fmr=0.001, target_fpir=0.01))
+        requests.search("g", SearchItem(face, target_fmr=0.001, target_fpir=0.01), fit)
 
 
 def test_an_empty_file_is_no_calibration(tmp_path: Path) -> None:

@@ -66,7 +66,9 @@ def test_a_photo_of_too_many_bytes_is_written_anew_and_smaller_only_if_it_must()
     noise = np.random.default_rng(1).integers(0, 256, (150, 200, 3), np.uint8)
     photo = saved(PIL.Image.fromarray(noise), "BMP")
     most = len(photo) - 1
-    assert opened(PhotoFit(server_pb2.Limits(max_image_bytes=most, max_image_pixels=30_000, image_formats=["JPEG"]))(photo)).size == (200, 150)
+    assert opened(
+        PhotoFit(server_pb2.Limits(max_image_bytes=most, max_image_pixels=30_000, image_formats=["JPEG"]))(photo)
+    ).size == (200, 150)
     tight = PhotoFit(server_pb2.Limits(max_image_bytes=9_000, max_image_pixels=30_000, image_formats=["JPEG"]))
     assert 4_500 < len(tight(photo)) <= 9_000
 
@@ -116,7 +118,9 @@ def test_what_cannot_be_scaled_is_refused_for_its_bytes_with_a_remedy(
     fit = PhotoFit(limits, downscale=why != "off")
     assert fit(photo) is photo  # the server says what it has against its pixels
     limits.max_image_bytes = len(photo) - 1
-    with pytest.raises(FrApiError, match=f"{len(photo):,} bytes; the server accepts at most {len(photo) - 1:,}") as refused:
+    with pytest.raises(
+        FrApiError, match=f"{len(photo):,} bytes; the server accepts at most {len(photo) - 1:,}"
+    ) as refused:
         fit(photo)
     assert refused.value.reason == "IMAGE_TOO_MANY_BYTES"
     assert refused.value.metadata == {"found": str(len(photo)), "limit": str(len(photo) - 1)}

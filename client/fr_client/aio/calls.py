@@ -127,36 +127,23 @@ class AsyncCalls:
         self,
         start: Callable[..., Any],
         items: Items[ItemT],
-        build: Callable[[ItemT], Any],
-        unpack: Callable[[Any], ResponseT | common_pb2.Refusal],
-        max_in_flight: int,
-        advice: str,
-    ) -> AsyncIterator[tuple[str, ResponseT | common_pb2.Refusal]]:
-        """Send many items through one stream; see `fr_client.tasks.exchange`."""
-        settings = StreamSettings(self.endpoint, max_in_flight, self.timeout_s, self._retry, advice)
-        return exchange(start, items, build, unpack, settings)
-
-    def exchange_photos(
-        self,
-        start: Callable[..., Any],
-        items: Items[ItemT],
         build: Callable[[ItemT, Fit], Any],
         unpack: Callable[[Any], ResponseT | common_pb2.Refusal],
         max_in_flight: int,
         advice: str,
-    ) -> AsyncGenerator[tuple[str, ResponseT | common_pb2.Refusal]]:
-        """As `exchange`, for items with photos: those too large are scaled down, or refused each by itself."""
+    ) -> AsyncIterator[tuple[str, ResponseT | common_pb2.Refusal]]:
+        """Send many items through one stream; see `fr_client.tasks.exchange`. Refuses photos that are too large."""
         settings = StreamSettings(self.endpoint, max_in_flight, self.timeout_s, self._retry, advice)
-        return self._exchange_photos(start, items, build, unpack, settings)
+        return self._exchange(start, items, build, unpack, settings)
 
-    async def _exchange_photos(
+    async def _exchange(
         self,
         start: Callable[..., Any],
         items: Items[ItemT],
         build: Callable[[ItemT, Fit], Any],
         unpack: Callable[[Any], ResponseT | common_pb2.Refusal],
         settings: StreamSettings,
-    ) -> AsyncGenerator[tuple[str, ResponseT | common_pb2.Refusal]]:
+    ) -> AsyncIterator[tuple[str, ResponseT | common_pb2.Refusal]]:
         fit = await self.fit()
 
         def built(item: ItemT) -> Any:

@@ -57,6 +57,6 @@ class AsyncRecognition(AsyncPart):
     ) -> AsyncIterator[tuple[str, recognition_pb2.EmbedResponse | common_pb2.Refusal]]:
         """Embed many photos; see `enrol_many` for the order and the limits."""
         start = self._recognition_streams.StreamEmbed
-        return self._calls.exchange_photos(
+        return self._calls.exchange(
             start, photos, requests.stream_embed, unpack.result("embedded"), max_in_flight, STORES_NOTHING
         )

@@ -58,7 +58,7 @@ class AsyncSubjects(AsyncGalleries):
             return gallery_pb2.StreamEnrolRequest(enrol=requests.enrol(gallery_id, item, fit))
 
         start = self._gallery_streams.StreamEnrol
-        return self._calls.exchange_photos(start, faces, build, unpack.result("stored"), max_in_flight, STORES_FACES)
+        return self._calls.exchange(start, faces, build, unpack.result("stored"), max_in_flight, STORES_FACES)
 
     def enrol_embeddings(
         self,
@@ -74,7 +74,7 @@ class AsyncSubjects(AsyncGalleries):
         send twice is stored twice: after an error, send a batch without an answer again only if it is not stored.
         """
 
-        def build(batch: EmbeddingBatch) -> gallery_pb2.StreamEnrolEmbeddingsRequest:
+        def build(batch: EmbeddingBatch, _: Fit) -> gallery_pb2.StreamEnrolEmbeddingsRequest:
             return requests.stream_enrol_embeddings(gallery_id, model, batch)
 
         start = self._gallery_streams.StreamEnrolEmbeddings
@@ -138,7 +138,7 @@ class AsyncSubjects(AsyncGalleries):
             return gallery_pb2.StreamSearchRequest(search=requests.search(gallery_id, item, fit))
 
         start = self._gallery_streams.StreamSearch
-        return self._calls.exchange_photos(start, probes, build, unpack.result("found"), max_in_flight, STORES_NOTHING)
+        return self._calls.exchange(start, probes, build, unpack.result("found"), max_in_flight, STORES_NOTHING)
 
     async def get_subject(
         self, gallery_id: str, subject_id: str, *, purpose: ReadingPurpose | None = None, case_reference: str = ""

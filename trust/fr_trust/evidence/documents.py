@@ -58,7 +58,8 @@ _MAX_TIME_MS = 253_402_300_799_999
 _MAX_LOG10 = 300
 
 _EXTENSIONS = {
-    **{"JPEG": "jpg", "JPEG2000": "jp2"},
+    "JPEG": "jpg",
+    "JPEG2000": "jp2",
     **{name: name.lower() for name in ("AVIF", "BMP", "GIF", "HEIC", "PNG", "TIFF", "WEBP")},
 }
 

@@ -157,6 +157,7 @@ def _as_keys(
         "refusals": [_refusal_keys(one) for one in tally.refused],
         "empty_subjects": [shown(Path(subject_id)) for subject_id in photo_set.empty_subjects],
         "ignored_files": [shown(path) for path in photo_set.ignored],
+        "scaled_down": tally.scaled_down,
     }
     if report_similar:
         keys["similar_subjects"] = [
@@ -176,6 +177,8 @@ def _print_tally(gallery_id: str, photo_set: PhotoSet, tally: Tally) -> None:
         *([f"{unanswered} without an answer"] if unanswered else []),
     ]
     out.print(plain(f"Gallery {gallery_id}: {', '.join(parts)}."), style="bold")
+    if tally.scaled_down:
+        out.print(f"Over the server's limits, and scaled down: {_count(tally.scaled_down, 'photo')}.", markup=False)
     _print_told("Subjects without a photo", photo_set.empty_subjects)
     _print_told("Not a photo of a subject", [shown(path) for path in photo_set.ignored])
     counts = Counter(one.reason for one in tally.refused)

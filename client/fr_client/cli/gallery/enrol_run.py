@@ -76,6 +76,7 @@ class Tally:
     # Pairs of similar subjects, with the highest similarity of their faces.
     similar: dict[tuple[str, str], float] = field(default_factory=dict)
     similar_unknown: int = 0  # photos newly in the gallery whose search for similar subjects failed
+    scaled_down: int = 0  # photos that are over the server's limits, and so were made smaller
 
     @property
     def done(self) -> int:
@@ -141,7 +142,7 @@ class Enrolment:
         for number, photo in enumerate(photos):
             state = FileState.of(photo.path)  # before it is read, so that the next run notices later changes
             try:
-                data = _read(photo, self._client)
+                data = self._read(photo)
                 sha256 = hashlib.sha256(data).hexdigest()
                 asks = self._asks_first and self._may_look_up()
                 if asks and sha256 in self._photos_of(photo.subject_id):
@@ -168,6 +169,18 @@ class Enrolment:
                 self._options.several_faces,
                 self._options.report_similar,
             )
+
+    def _read(self, photo: PhotoFile) -> bytes:
+        """Return the bytes to send; raises `Unusable`, or `FrApiError`, if the server could only refuse the photo."""
+        try:
+            photo.subject_id.encode()
+        except UnicodeEncodeError as error:
+            words = "The name of the file or its folder is not text in UTF-8, so it cannot be an id."
+            raise Unusable("INVALID_IDENTIFIER", words) from error
+        data = read_photo(photo.path)
+        sent = self._client.fit_photo(data)
+        self.tally.scaled_down += sent != data
+        return sent
 
     def _known(self, photo: PhotoFile) -> bool:
         """Count a photo if the log has its result, and return whether it has."""
@@ -263,13 +276,3 @@ class Enrolment:
         for one in answer.similar:
             low, high = sorted((answer.subject_id, one.subject_id))
             self.tally.similar[low, high] = max(one.similarity, self.tally.similar.get((low, high), -1.0))
-
-
-def _read(photo: PhotoFile, client: Client) -> bytes:
-    """Return the bytes of a photo; raises `Unusable`, or `FrApiError`, if the server could only refuse it."""
-    try:
-        photo.subject_id.encode()
-    except UnicodeEncodeError as error:
-        words = "The name of the file or its folder is not text in UTF-8, so it cannot be an id."
-        raise Unusable("INVALID_IDENTIFIER", words) from error
-    return read_photo(photo.path, client)
