@@ -50,6 +50,8 @@ class PhotoFit:
 
     def __call__(self, photo: bytes) -> bytes:
         """Raises `FrApiError` for a reason of `TOO_LARGE` if the photo is too large and cannot be scaled."""
+        if not self.limits.max_image_bytes:
+            return photo  # a server that tells no limits
         if not self.downscale:
             return self._unscaled(photo, "Send a smaller file, or allow the client to scale it down.")
         if "JPEG" not in self.limits.image_formats:
@@ -86,7 +88,9 @@ class PhotoFit:
         size = _times(picture.size, factor)
         if picture.format == "JPEG":
             picture.draft("RGB", size)
-        smaller = ImageOps.exif_transpose(rgb_of(picture).resize(size, Image.Resampling.LANCZOS))
+        smaller = rgb_of(picture).resize(size, Image.Resampling.LANCZOS)
+        smaller.info = {"exif": picture.info.get("exif", b"")}  # no comment, which Pillow would write again
+        smaller = ImageOps.exif_transpose(smaller)
         while True:
             written = io.BytesIO()
             smaller.save(written, "JPEG", quality=_QUALITY)

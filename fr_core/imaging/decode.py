@@ -210,7 +210,8 @@ def decode(data: bytes, limits: ImageLimits) -> Image:
     """Decode one photo.
 
     The checks come in the order of their cost: number of bytes; format; the container, which must be whole and hold
-    one picture; number of pixels; then the pixels. Nothing is allocated for pixels before all others have passed.
+    one picture; number of pixels; then the pixels. Nothing is allocated for pixels before all others have passed; but
+    the size in an AVIF or a HEIC may be a lie, for which `fr_core.imaging.sandbox` is there.
 
     * Phones write JPEGs with more pictures behind the first (MPO, "motion photos"): the first is the photo. So is a
       JPEG with garbage after its end. Of a HEIC or an AVIF, the primary picture is the photo. A file that stops before

@@ -59,7 +59,18 @@ def test_a_photo_of_too_many_pixels_is_scaled_down(name: str) -> None:
 def test_it_is_upright_once(name: str, orientation: int) -> None:
     exif = PIL.Image.Exif()
     exif[0x0112] = orientation
-    assert is_scene(FIT(saved(scene().transpose(STORED_AS[orientation]), name, exif=exif.tobytes())))
+    stored = scene().transpose(STORED_AS[orientation])
+    assert is_scene(FIT(saved(stored, name, exif=exif.tobytes())))
+    if name in ("PNG", "WEBP"):
+        assert is_scene(FIT(saved(stored.convert("RGBA"), name, exif=exif.tobytes())))
+
+
+def test_notes_of_the_camera_stay_behind() -> None:
+    exif = PIL.Image.Exif()
+    exif[0x010F] = "a secret"
+    photo = saved(scene(), "JPEG", comment=b"a secret", exif=exif.tobytes(), icc_profile=b"a secret")
+    assert photo.count(b"a secret") == 3
+    assert b"a secret" not in FIT(photo)
 
 
 def test_a_photo_of_too_many_bytes_is_written_anew_and_smaller_only_if_it_must() -> None:
@@ -106,7 +117,7 @@ def test_what_cannot_be_scaled_is_refused_for_its_bytes_with_a_remedy(
 ) -> None:
     limits = server_pb2.Limits()
     limits.CopyFrom(LIMITS)
-    photo = saved(scene(), "HEIC" if why == "no pillow-heif" else "PNG")
+    photo = saved(scene(250, 200), "HEIC" if why == "no pillow-heif" else "PNG")
     if why == "damaged":
         photo = b"no photo" * 100
     if why == "no Pillow":
