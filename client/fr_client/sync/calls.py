@@ -133,7 +133,7 @@ class Calls:
         max_in_flight: int,
         advice: str,
     ) -> Iterator[tuple[str, ResponseT | common_pb2.Refusal]]:
-        """Send many items through one stream; see `fr_client.blocking.exchange`. A photo too large is refused by itself."""
+        """Send many items through one stream; see `fr_client.blocking.exchange`. Refuses photos that are too large."""
         settings = StreamSettings(self.endpoint, max_in_flight, self.timeout_s, self._retry, advice)
         return self._exchange(start, items, build, unpack, settings)
 

@@ -75,7 +75,7 @@ class Client(Recognition, Subjects, Evaluation):
         return self._calls.server_info()
 
     def fit_photo(self, photo: Photo) -> bytes:
-        """Return a photo as every method sends it: its own bytes, or a smaller JPEG if they are over the server's limits.
+        """Return a photo as every method sends it: itself, or a smaller JPEG if it is over the server's limits.
 
         Boxes in answers are in pixels of the photo that was sent, and the server knows it by its sha256. Raises
         `FrApiError` (IMAGE_TOO_MANY_BYTES) if the photo is too large and cannot be scaled, or `downscale` is False.
