@@ -81,8 +81,8 @@ def test_photos_over_the_limits_are_scaled_down_unless_that_is_off(server: Runni
     with Client(server.address) as client:
         if not any(one.gallery_id == "g" for one in client.list_galleries()):
             client.create_gallery("g")
-    for file, reason in (("large.png", "IMAGE_TOO_MANY_PIXELS"), ("long.bmp", "IMAGE_TOO_MANY_BYTES")):
-        for ask in every_way((photos / file).read_bytes()):
+    for file, reason, ways in (("large.png", "IMAGE_TOO_MANY_PIXELS", 7), ("long.bmp", "IMAGE_TOO_MANY_BYTES", 2)):
+        for ask in every_way((photos / file).read_bytes())[-ways:]:
             try:
                 found = asked(kind, server.address, ask)
             except FrApiError as error:
@@ -106,7 +106,6 @@ def test_fit_photo_gives_what_is_sent(server: Running, photos: Path) -> None:
     with Client(server.address) as client:
         sent = client.fit_photo(photos / "large.png")
         found = client.detect(photos / "large.png")
-        assert PIL.Image.open(photos / "large.png").size == (1000, 500)
         assert (found.image_width, found.image_height) == (447, 223)
         assert client.fit_photo(sent) == sent
         client.create_gallery("sent")
@@ -127,7 +126,8 @@ def test_commands_say_that_they_scale_and_draw_on_what_they_sent(at: Fr, photos:
     assert (status, "1 face in 447 x 223 pixels" in out) == (0, True)
     assert "large.png" in errors
     assert "is over the server's limits, and is sent scaled down." in errors
-    assert PIL.Image.open(drawn).width >= 447
+    with PIL.Image.open(drawn) as picture:
+        assert picture.width >= 447
     status, _, errors = at("detect", photos / "large.png", "--no-downscale")
     assert status == 1
     assert errors.startswith("IMAGE_TOO_MANY_PIXELS: The photo has 1000 x 500 pixels")

@@ -34,7 +34,19 @@ from fr_client.photos import PhotoFit
 from fr_client.streams import STORES_NOTHING, SendAgain, StreamSettings, Window
 from support.cli import Said, fr_at
 from support.cli import reason_of as refused_with
-from support.scripted import LIMITS, QUICK, Kind, Script, asked, both, refuse, released, scripted, serving, serving_trust
+from support.scripted import (
+    LIMITS,
+    QUICK,
+    Kind,
+    Script,
+    asked,
+    both,
+    refuse,
+    released,
+    scripted,
+    serving,
+    serving_trust,
+)
 from support.scripted_training import ScriptedTraining, picture, serving_training, trial
 
 
