@@ -303,8 +303,8 @@ def _jpeg_pixels(data: bytes, header: ImageFile.ImageFile) -> U8 | None:
 
     room = np.empty((header.height, header.width, 3), np.uint8)
     try:
-        pixels = simplejpeg.decode_jpeg(data, "RGB", buffer=room, strict=False)  # Pillow is not strict, either
-    except ValueError:  # damaged, or one of the rare ways to store colours: Pillow decides
+        pixels = simplejpeg.decode_jpeg(data, "RGB", buffer=room, strict=True)
+    except ValueError:  # a warning or worse, or one of the rare ways to store colours: Pillow decides
         return None
     return frozen_array(pixels) if pixels.shape == room.shape else None
 

@@ -8,6 +8,7 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import PIL.ImageOps
 import pillow_heif
 import pytest
 import simplejpeg
+from PIL import JpegImagePlugin
 
 from fr_core.errors import (
     ConfigInvalid,
@@ -30,7 +32,7 @@ from fr_core.imaging import DEFAULT_FORMATS, KNOWN_FORMATS, MAX_PIXELS_CEILING, 
 from fr_core.imaging.containers import inspect
 from fr_core.imaging.tags import exif_orientation
 from fr_core.types import U8
-from photo_mutants import drawn_seeds, saved
+from photo_mutants import Mutants, drawn_seeds, saved
 from support.commands import REPOSITORY
 
 WIDE = ImageLimits(max_pixels=40_000_000, formats=tuple(sorted(KNOWN_FORMATS)))
@@ -454,6 +456,27 @@ def test_jpegs_have_the_pixels_of_pillow_to_the_bit() -> None:
             found = decode(data, DEFAULT).pixels
             turned = PIL.ImageOps.exif_transpose(picture)
             assert np.array_equal(found, np.asarray(turned.convert("RGB")))
+
+
+def test_damaged_jpegs_are_refused_like_those_that_pillow_refuses() -> None:
+    seeds = [data for name, data in drawn_seeds().items() if name.startswith("JPEG") and name != "JPEG, tagged"]
+    mutants, limits = Mutants(seeds, np.random.default_rng(5)), ImageLimits(max_pixels=1_000_000)
+    damage = (OSError, SyntaxError, ValueError, LookupError, TypeError, struct.error, Undecodable)
+    outcomes = {True: 0, False: 0}
+    for data in (mutants.next() for _ in range(1000)):
+        found = expected = None
+        with suppress(Undecodable):
+            try:
+                found = decode(data, limits).pixels
+            except (ImageTooManyPixels, UnsupportedFormat):
+                continue
+        with suppress(*damage), JpegImagePlugin.JpegImageFile(io.BytesIO(inspect(data, "JPEG").data)) as picture:
+            expected = np.asarray(picture.convert("RGB"))
+        assert (found is None) == (expected is None)
+        if found is not None and expected is not None:
+            assert np.array_equal(found, expected)
+        outcomes[found is None] += 1
+    assert min(outcomes.values()) > 100
 
 
 @pytest.mark.parametrize("value", [-0.01, 1.01, 255.0, np.nan, np.inf, np.int32(2)])
