@@ -166,6 +166,7 @@ COUNT ?= 1000000
 SEED ?= 20
 fuzz: $(STAMP) ## a million damaged photos through the decoder; COUNT and SEED say how many and which
 	$(BIN)/python tools/fuzz_decode.py mutants --count $(COUNT) --seed $(SEED)
+	$(BIN)/python tools/fuzz_decode.py sandboxed --count $$(($(COUNT) / 10)) --seed $(SEED)
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,7 +1,8 @@
-"""Fuzz the decoder of photos: `python tools/fuzz_decode.py mutants`, or `guided` with coverage by Atheris.
+"""Fuzz the decoder of photos: `python tools/fuzz_decode.py mutants`, `sandboxed`, or `guided` with coverage by Atheris.
 
 mutants: mutants of drawn photos and of the kept inputs, as many as asked; any that crashes the decoder, raises what is
 no refusal, or costs too much, is written to a folder. Each batch runs in a process of its own, which a crash ends.
+sandboxed: mutants of AVIF and HEIC, where a server decodes them: in the sandbox, in which a crash costs one process.
 guided: for so many seconds, by coverage of Pillow's Python and of ours; it needs Atheris, which the development
 environment does not have: `python -m pip install atheris`. keep: the fewest of a folder's inputs that bring the decoder
 to all the lines that all of them do, as lines of tests/corpus/images.txt.
@@ -30,6 +31,7 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tools")]
 
 from fr_core.errors import FrError  # noqa: E402
 from fr_core.imaging import ImageLimits, decode  # noqa: E402
+from fr_core.imaging.sandbox import ALWAYS_SANDBOXED, SandboxedDecoder, needed_mib  # noqa: E402
 from photo_mutants import Mutants, drawn_seeds, kept_inputs  # noqa: E402
 
 LIMITS = ImageLimits(max_pixels=1_000_000)
@@ -40,6 +42,38 @@ MOST_GROWTH_MIB = 200.0
 KEPT = REPOSITORY / "tests" / "corpus" / "images.txt"
 
 _BATCH = 10_000
+
+
+def seeds_of(sandboxed: bool) -> list[bytes]:
+    """Return the drawn photos of the formats that a server always decodes in the sandbox, or those of the others."""
+    drawn = drawn_seeds().items()
+    return [data for name, data in drawn if (name.partition(",")[0] in ALWAYS_SANDBOXED) == sandboxed]
+
+
+def run_sandboxed(seed: int, count: int) -> dict[str, float]:
+    """Decode `count` mutants of AVIF and HEIC in the sandbox.
+
+    Return the number of each outcome, and `costly` and `crashed`, the numbers of processes that were replaced. Raises
+    any other failure.
+    """
+    found = {"costly": 0.0, "crashed": 0.0}
+
+    def replaced(costly: bool) -> None:
+        found["costly" if costly else "crashed"] += 1
+
+    mutants = Mutants(seeds_of(sandboxed=True), np.random.default_rng(seed))
+    decoder = SandboxedDecoder(1, needed_mib(LIMITS), 5_000, on_replaced=replaced)
+    try:
+        for _ in range(count):
+            try:
+                decoder.decode(mutants.next(), LIMITS)
+                said = "decoded"
+            except FrError as refused:
+                said = refused.reason
+            found[said] = found.get(said, 0.0) + 1
+    finally:
+        decoder.close()
+    return found
 
 
 def outcome(data: bytes, limits: ImageLimits = LIMITS) -> tuple[str, float]:
@@ -89,7 +123,7 @@ def _peak_mib() -> float:
 def _mutants(count: int, seed: int, folder: Path) -> int:
     """Run batches in processes of their own; returns the number of inputs that failed."""
     folder.mkdir(parents=True, exist_ok=True)
-    seeds = [*drawn_seeds().values()] * 5 + kept_inputs(KEPT)  # most of those kept are broken already
+    seeds = seeds_of(sandboxed=False) * 5 + kept_inputs(KEPT)  # most of those kept are broken already
     total: dict[str, float] = {}
     context = multiprocessing.get_context("spawn")
     for start in range(0, count, _BATCH):
@@ -112,7 +146,7 @@ def _guided(seconds: int, folder: Path) -> None:
     """Fuzz by coverage; new inputs go to `folder`, and an input that fails becomes crash-* in it."""
     atheris: Any = importlib.import_module("atheris")  # not of the development environment
     folder.mkdir(parents=True, exist_ok=True)
-    for data in [*drawn_seeds().values(), *(kept_inputs(KEPT) if KEPT.exists() else [])]:
+    for data in [*seeds_of(sandboxed=False), *(kept_inputs(KEPT) if KEPT.exists() else [])]:
         (folder / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
 
     def one_input(data: bytes) -> None:
@@ -149,7 +183,7 @@ def _lines_of(data: bytes) -> frozenset[tuple[str, int]]:
 
 def _keep(inputs: Iterable[bytes]) -> list[bytes]:
     """The fewest inputs, the smallest first, that reach all lines that drawn photos alone do not."""
-    reached = set[tuple[str, int]]().union(*(_lines_of(data) for data in drawn_seeds().values()))
+    reached = set[tuple[str, int]]().union(*(_lines_of(data) for data in seeds_of(sandboxed=False)))
     kept = []
     for data in sorted(inputs, key=len):
         lines = _lines_of(data)
@@ -162,13 +196,16 @@ def _keep(inputs: Iterable[bytes]) -> list[bytes]:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("mutants", "guided", "keep"))
+    parser.add_argument("what", choices=("mutants", "sandboxed", "guided", "keep"))
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=20)
     parser.add_argument("--seconds", type=int, default=300)
     parser.add_argument("--out", type=Path, default=REPOSITORY / "build" / "fuzz", metavar="FOLDER")
     chosen = parser.parse_args()
-    if chosen.what == "guided":
+    if chosen.what == "sandboxed":
+        for key, value in sorted(run_sandboxed(chosen.seed, chosen.count).items()):
+            print(f"{key}: {value:g}")
+    elif chosen.what == "guided":
         _guided(chosen.seconds, chosen.out)
     elif chosen.what == "keep":
         for data in _keep(path.read_bytes() for path in chosen.out.iterdir() if path.stat().st_size <= 4096):

@@ -1,4 +1,4 @@
-"""Tools, photos that nobody took: drawn seeds of JPEG, PNG and WebP, and mutants that reach deep into a decoder.
+"""Tools, photos that nobody took: drawn seeds of the default formats, and mutants that reach deep into a decoder.
 
 Everything follows from a seed of `numpy.random.Generator`. A mutant is made at the level of bytes, or of the pieces of
 its container, which is put together anew with right lengths and checksums, so that the decoder does not stop at those.
@@ -8,24 +8,31 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import struct
 import zlib
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import PIL.ImageCms
+import pillow_heif
 
 Pieces = list[tuple[bytes, bytes]]
-"""Of a container: (kind, body); of a JPEG the compressed pixels belong to the body of their scan."""
+"""Of a container: (kind, body); of a JPEG the compressed pixels belong to the body of their scan.
+
+The kind of a box of AVIF and HEIC begins with those of the boxes around it, four bytes each.
+"""
 
 _INTERESTING = (0, 1, 2, 3, 7, 8, 15, 16, 31, 32, 63, 64, 127, 128, 254, 255)
 _SIDES = (0, 1, 7, 8, 255, 256, 1000, 1024, 4096, 16383, 16384, 32767, 32768, 65500, 65535, 2**31 - 1, 2**32 - 1)
 
 
+@cache
 def drawn_seeds() -> dict[str, bytes]:
-    """Whole photos of 96 x 64 pixels in the varieties that people send; made in milliseconds, the same each time."""
+    """Whole photos of 96 x 64 pixels in the varieties that people send; made in half a second, the same each time."""
     y, x = np.mgrid[:64, :96]
     grain = np.random.default_rng(1).integers(0, 20, (64, 96, 3))
     pixels = np.clip(np.stack([x * 2, y * 3, x + y], -1) + grain, 0, 255).astype(np.uint8)
@@ -35,24 +42,33 @@ def drawn_seeds() -> dict[str, bytes]:
     tags[0x0112], tags[0x010F] = 6, "a maker of cameras"
     exif, icc = tags.tobytes(), PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
     return {
-        "JPEG": _saved(rgb, "JPEG"),
-        "JPEG, grey": _saved(rgb.convert("L"), "JPEG"),
-        "JPEG, CMYK": _saved(rgb.convert("CMYK"), "JPEG"),
-        "JPEG, 4:4:4 with restarts": _saved(rgb, "JPEG", subsampling=0, restart_marker_blocks=4),
-        "JPEG, progressive": _saved(rgb, "JPEG", progressive=True),
-        "JPEG, tagged": _saved(rgb, "JPEG", exif=exif, icc_profile=icc, comment=b"a comment"),
-        "PNG": _saved(rgb, "PNG"),
-        "PNG, transparent": _saved(rgba, "PNG"),
-        "PNG, palette": _saved(rgb.quantize(16), "PNG", transparency=3),
-        "PNG, 16 bits": _saved(PIL.Image.fromarray((x * 600 + y).astype(np.uint16)), "PNG"),
-        "PNG, bilevel": _saved(rgb.convert("1"), "PNG"),
-        "PNG, tagged": _saved(rgb, "PNG", exif=exif, icc_profile=icc),
+        "JPEG": saved(rgb, "JPEG"),
+        "JPEG, grey": saved(rgb.convert("L"), "JPEG"),
+        "JPEG, CMYK": saved(rgb.convert("CMYK"), "JPEG"),
+        "JPEG, 4:4:4 with restarts": saved(rgb, "JPEG", subsampling=0, restart_marker_blocks=4),
+        "JPEG, progressive": saved(rgb, "JPEG", progressive=True),
+        "JPEG, tagged": saved(rgb, "JPEG", exif=exif, icc_profile=icc, comment=b"a comment"),
+        "PNG": saved(rgb, "PNG"),
+        "PNG, transparent": saved(rgba, "PNG"),
+        "PNG, palette": saved(rgb.quantize(16), "PNG", transparency=3),
+        "PNG, 16 bits": saved(PIL.Image.fromarray((x * 600 + y).astype(np.uint16)), "PNG"),
+        "PNG, bilevel": saved(rgb.convert("1"), "PNG"),
+        "PNG, tagged": saved(rgb, "PNG", exif=exif, icc_profile=icc),
         "PNG, interlaced": _interlaced(),
-        "WEBP": _saved(rgb, "WEBP"),
-        "WEBP, lossless": _saved(rgb, "WEBP", lossless=True),
-        "WEBP, lossless palette": _saved(rgb.quantize(16), "WEBP", lossless=True),
-        "WEBP, transparent": _saved(rgba, "WEBP"),
-        "WEBP, tagged": _saved(rgb, "WEBP", exif=exif, icc_profile=icc),
+        "WEBP": saved(rgb, "WEBP"),
+        "WEBP, lossless": saved(rgb, "WEBP", lossless=True),
+        "WEBP, lossless palette": saved(rgb.quantize(16), "WEBP", lossless=True),
+        "WEBP, transparent": saved(rgba, "WEBP"),
+        "WEBP, tagged": saved(rgb, "WEBP", exif=exif, icc_profile=icc),
+        "AVIF": saved(rgb, "AVIF"),
+        "AVIF, transparent": saved(rgba, "AVIF"),
+        "AVIF, tagged": saved(rgb, "AVIF", subsampling="4:4:4", exif=exif, icc_profile=icc),
+        "HEIC": saved(rgb, "HEIC"),
+        "HEIC, grey": saved(rgb.convert("L"), "HEIC"),
+        "HEIC, transparent": saved(rgba, "HEIC"),
+        "HEIC, 10 bits": saved(PIL.Image.fromarray((x * 600 + y).astype(np.uint16)), "HEIC"),
+        "HEIC, tagged": saved(rgb, "HEIC", subsampling="4:4:4", exif=exif, icc_profile=icc, thumbnails=[32]),
+        "HEIC, tiles": saved(rgb, "HEIC", tile_size=64),
     }
 
 
@@ -157,7 +173,7 @@ class Mutants:
         """More or fewer pixels than there are: a bomb of pixels in a small file."""
         pieces = pieces_of(data)
         for at, (kind, body) in enumerate(pieces):
-            place = _SIZE_AT.get(kind)
+            place = _SIZE_AT.get(kind[-4:])
             if place is not None and len(body) > place[0] + 8:
                 start, code = place
                 most = 8 * struct.calcsize(code)
@@ -213,6 +229,18 @@ def _bombs(magic: bytes, packed: bytes) -> Pieces:
             (b"ANMF", bytes(24)),
             (b"ALPH", b"\1" + bytes(500)),
         ]
+    if magic == b"\0\0":
+        item = b"\2\0\0\0\0\7\0\0"
+        return [
+            (b"metaiprpipcoispe", bytes(4) + b"\0\0\xff\xff" * 2),
+            (b"metaiprpipcoirot", b"\1"),
+            (b"metaiprpipcoclap", struct.pack(">8l", 9, 1, 9, 1, 99, 1, -99, 1)),
+            (b"metaiinfinfe", item + b"grid\0"),
+            (b"metaiinfinfe", item + b"Exif\0"),
+            (b"metairefdimg", b"\0\1\0\1\0\1"),
+            (b"free", bytes(70_000)),
+            (b"moov", b""),
+        ]
     return []
 
 
@@ -224,11 +252,15 @@ _SIZE_AT: dict[bytes, tuple[int, str]] = {
     b"VP8X": (4, "<L"),
     b"VP8 ": (6, "<H"),
     b"VP8L": (1, "<H"),
+    b"ispe": (4, ">L"),
 }
+
+# Boxes that hold boxes, behind so many bytes of their own (ISO/IEC 14496-12 and 23008-12).
+_INSIDE = {b"meta": 4, b"iinf": 6, b"iref": 4, b"iprp": 0, b"ipco": 0}
 
 
 def pieces_of(data: bytes) -> Pieces:
-    """The pieces of a JPEG, PNG or WebP, as far as it is whole; none of anything else."""
+    """The pieces of a JPEG, PNG, WebP, AVIF or HEIC, as far as it is whole; none of anything else."""
     try:
         if data.startswith(b"\xff\xd8"):
             return _jpeg_pieces(data)
@@ -236,6 +268,8 @@ def pieces_of(data: bytes) -> Pieces:
             return _chunks(data, 8, ">L4s", 4, 1)
         if data.startswith(b"RIFF"):
             return _chunks(data, 12, "<4sL", 0, 2)
+        if data[4:8] == b"ftyp":
+            return _boxes(data, b"")
     except (struct.error, IndexError):
         pass
     return []
@@ -254,6 +288,8 @@ def joined(pieces: Pieces, like: bytes) -> bytes:
             _named(kind) + struct.pack("<L", len(b)) + b + bytes(len(b) & 1) for kind, b in pieces
         )
         return b"RIFF" + struct.pack("<L", len(whole)) + whole
+    if like[4:8] == b"ftyp":
+        return _joined_boxes(pieces, 0)
     return like
 
 
@@ -295,6 +331,35 @@ def _chunks(data: bytes, at: int, head: str, checksum: int, align: int) -> Piece
     return pieces
 
 
+def _boxes(data: bytes, around: bytes) -> Pieces:
+    pieces: Pieces = []
+    at = 0
+    while at + 8 <= len(data):
+        size, kind = struct.unpack_from(">L4s", data, at)
+        body = data[at + 8 : at + size] if size >= 8 else data[at + 8 :]
+        if kind in _INSIDE:
+            own = _INSIDE[kind]
+            pieces += [(around + kind + _OWN, body[:own]), *_boxes(body[own:], around + kind)]
+        else:
+            pieces.append((around + kind, body))
+        at += 8 + len(body)
+    return pieces
+
+
+_OWN = b"own "  # stands for the bytes of a box that lie before the boxes in it
+
+
+def _joined_boxes(pieces: Pieces, depth: int) -> bytes:
+    """Boxes of pieces that lie in the same box, as deep as said; neighbours of a kind share the box around them."""
+    whole = b""
+    start, end = 4 * depth, 4 * depth + 4
+    for (kind, is_leaf), group in itertools.groupby(pieces, lambda one: (one[0][start:end], len(one[0]) <= end)):
+        some = list(group)
+        for body in [body for _, body in some] if is_leaf else [_joined_boxes(some, depth + 1)]:
+            whole += (b"" if kind == _OWN else struct.pack(">L", 8 + len(body)) + _named(kind)) + body
+    return whole
+
+
 def _inflated(body: bytes) -> bytes:
     try:
         return zlib.decompressobj().decompress(body, 1_000_000)
@@ -312,7 +377,11 @@ def _interlaced() -> bytes:
     return joined([(b"IHDR", header), (b"IDAT", zlib.compress(rows))], b"\x89PNG")
 
 
-def _saved(picture: PIL.Image.Image, name: str, **options: object) -> bytes:
+def saved(picture: PIL.Image.Image, name: str, **options: object) -> bytes:
+    """A picture as a file of a format, which for HEIC is one that Pillow alone does not write."""
     buffer = io.BytesIO()
-    picture.save(buffer, name, **options)
+    if name == "HEIC":
+        pillow_heif.from_pillow(picture).save(buffer, **options)
+    else:
+        picture.save(buffer, name, **options)
     return buffer.getvalue()

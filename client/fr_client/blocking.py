@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
@@ -57,26 +57,26 @@ def run_reading(function: Callable[[Callable[[int], ValueT]], T], read: Callable
 def exchange(
     start: Callable[[Iterator[RequestT]], Any],
     items: Items[ItemT],
-    build: Callable[[ItemT], RequestT],
+    build: Callable[[ItemT], RequestT | common_pb2.Refusal],
     unpack: Callable[[ResponseT], AnswerT | common_pb2.Refusal],
     settings: StreamSettings,
-) -> Iterator[tuple[str, AnswerT | common_pb2.Refusal]]:
+) -> Generator[tuple[str, AnswerT | common_pb2.Refusal]]:
     """Send every item and yield every answer, in the order in which they come.
 
     Reads `items`, which have the caller's own ids, in the caller's thread, and never more than `max_in_flight` items
-    beyond the answered ones. `start` begins the stream, `build` returns the request of an item, and `unpack` the
-    answer, or the refusal, of a response. Raises `FrApiError` if the stream as a whole failed; the server may or may
-    not have done the items without an answer.
+    beyond the answered ones. `start` begins the stream, `build` returns the request of an item, or its refusal, and
+    `unpack` the answer, or the refusal, of a response. Raises `FrApiError` if the stream as a whole failed; the server
+    may or may not have done the items without an answer.
     """
     window: Window[RequestT, ResponseT, AnswerT] = Window(settings, unpack)
     running = _Exchange(start, settings, window)
     try:
         for item in items:
             request = build(item)
-            refusal = window.admit(item.item_id, request)
-            if refusal is not None:
-                yield item.item_id, refusal
+            if isinstance(request, common_pb2.Refusal):
+                yield item.item_id, request
                 continue
+            window.admit(item.item_id, request)
             running.call.send(request)
             yield from running.answers_until(lambda: not window.is_full)
             yield from running.answers_there()

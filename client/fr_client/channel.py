@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import grpc
-
 from fr_client.errors import NOT_BEGUN, FrApiError
 from fr_client.identity import is_loopback
 
 DEFAULT_TARGET = "localhost:50061"
 # Long enough for a large photo on a slow machine.
 DEFAULT_TIMEOUT_S = 60.0
-# The server's default limit of a photo is 8 MiB; a message holds at most two of them (Compare).
-DEFAULT_MAX_MESSAGE_BYTES = 16 * 1024 * 1024 + 64 * 1024
-
 # An examination has the photos of its candidates: 30 of 8 MiB, or 250 of 1 MiB.
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
@@ -56,33 +51,14 @@ class RetryPolicy:
         return asked * (1.0 + 0.25 * jitter)
 
 
-def channel_options(target: str, max_message_bytes: int) -> list[tuple[str, int]]:
+def channel_options(target: str) -> list[tuple[str, int]]:
     """Return the options of a channel to `target`: room for photos, and no proxy on the way to this very machine."""
     options = [
-        ("grpc.max_send_message_length", max_message_bytes),
-        ("grpc.max_receive_message_length", max(max_message_bytes, MAX_ANSWER_BYTES)),
+        ("grpc.max_send_message_length", -1),  # the server says what is too large
+        ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
         # Otherwise all clients of a process share one connection, and so one front-end process of the server.
         ("grpc.use_local_subchannel_pool", 1),
     ]
     if is_loopback(target):
         options.append(("grpc.enable_http_proxy", 0))
     return options
-
-
-def require_fits(size: int, max_message_bytes: int) -> None:
-    """Raise `FrApiError` (IMAGE_TOO_MANY_BYTES) for a request of `size` bytes if the channel cannot carry it."""
-    if size > max_message_bytes:
-        raise FrApiError(
-            grpc.StatusCode.RESOURCE_EXHAUSTED,
-            "IMAGE_TOO_MANY_BYTES",
-            too_large_message(size, max_message_bytes, "Send a smaller file."),
-            {"limit": str(max_message_bytes), "found": str(size)},
-        )
-
-
-def too_large_message(size: int, max_message_bytes: int, remedy: str) -> str:
-    """Return the sentences for a request that is larger than the client's limit."""
-    return (
-        f"The request has {size:,} bytes; this client sends at most {max_message_bytes:,}, and the server may accept "
-        f"less: see `fr info`. {remedy} Or raise `max_message_bytes` of the client and the limits of the server."
-    )

@@ -25,6 +25,8 @@ _DETAILS_KEY = "grpc-status-details-bin"
 _REQUEST_ID_KEY = "x-request-id"
 # How gRPC's messages begin if there was no connection, as opposed to a broken one.
 _NO_CONNECTION = ("failed to connect", "connections to all backends failing")
+# In those of a server whose limit of a message is passed: two of the largest photos.
+_TOO_LARGE = "message larger than max"
 # And if the name of the server has no address.
 _NO_ADDRESS = ("errors resolving", "dns resolution failed", "name resolution")
 
@@ -122,6 +124,11 @@ def _found_on_the_way(wire: Wire, target: str, timeout_s: float | None) -> tuple
     if wire.code is grpc.StatusCode.DEADLINE_EXCEEDED:
         allowed = "in time" if timeout_s is None else f"within {timeout_s:g} s"
         return TIMED_OUT, f"{target} did not answer {allowed}. Allow more time (`timeout_s`, or `fr --timeout`)."
+    if wire.code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in details:
+        return "IMAGE_TOO_MANY_BYTES", (
+            f"The request is larger than {target} accepts ({details}). "
+            "Send a smaller photo, or fewer embeddings at once."
+        )
     if wire.code is grpc.StatusCode.UNIMPLEMENTED:
         return "", f"{target} does not offer this call: it is not FR Core, or another version ({details})."
     if wire.code is grpc.StatusCode.CANCELLED:
@@ -141,6 +148,12 @@ def _status(metadata: Iterable[tuple[str, str | bytes]]) -> Any:
 
 def _pairs(metadata: Iterable[Any] | None) -> tuple[tuple[str, str | bytes], ...]:
     return tuple((str(key), value) for key, value in metadata or ())
+
+
+def refusal_of(error: FrApiError) -> common_pb2.Refusal:
+    """Return an error as the refusal of an item; its reason is one of `fr_api.v1.ErrorReason`."""
+    reason = error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{error.reason}")
+    return common_pb2.Refusal(reason=reason, message=error.message, metadata=error.metadata)
 
 
 def reason_of(refusal: common_pb2.Refusal) -> str:

@@ -13,6 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, training_pb2
+from fr_client.photos import Fit
 from fr_client.words import FUSIONS, POLICIES, Fusion, OneFace, Purpose, SeveralFaces, purpose_value, value_of
 from fr_core.reading import read_whole
 
@@ -110,18 +111,23 @@ class EmbedItem:
     item_id: str = ""
 
 
-def image(photo: Photo) -> common_pb2.Image:
-    """Return the message for a photo; raises `OSError` if its file cannot be read."""
+def photo_bytes(photo: Photo, fit: Fit) -> bytes:
+    """Return the bytes to send for a photo; raises `OSError` if its file cannot be read, and what `fit` raises."""
     if isinstance(photo, str):
         raise TypeError("A photo is its bytes, or the Path of a file: Path('probe.jpg') rather than 'probe.jpg'.")
-    return common_pb2.Image(data=read_whole(photo, MAX_PHOTO_BYTES) if isinstance(photo, Path) else photo)
+    return fit(read_whole(photo, MAX_PHOTO_BYTES) if isinstance(photo, Path) else photo)
 
 
-def probe(face: FaceSource) -> recognition_pb2.Probe:
-    """Return the message for a face; raises `OSError` if its file cannot be read."""
+def image(photo: Photo, fit: Fit) -> common_pb2.Image:
+    """Return the message for a photo; raises what `photo_bytes` raises."""
+    return common_pb2.Image(data=photo_bytes(photo, fit))
+
+
+def probe(face: FaceSource, fit: Fit) -> recognition_pb2.Probe:
+    """Return the message for a face; raises what `photo_bytes` raises."""
     if isinstance(face, common_pb2.Embedding):
         return recognition_pb2.Probe(embedding=face)
-    return recognition_pb2.Probe(image=image(face))
+    return recognition_pb2.Probe(image=image(face, fit))
 
 
 def policy(name: SeveralFaces) -> common_pb2.SeveralFacesPolicy.ValueType:
@@ -133,19 +139,19 @@ def policy(name: SeveralFaces) -> common_pb2.SeveralFacesPolicy.ValueType:
 
 
 def compare(
-    a: FaceSource, b: FaceSource, several_faces: OneFace, threshold: float | None, target_fmr: float | None
+    a: FaceSource, b: FaceSource, fit: Fit, several_faces: OneFace, threshold: float | None, target_fmr: float | None
 ) -> recognition_pb2.CompareRequest:
     """Return the request of a comparison; raises `ValueError` if both a threshold and a rate are given."""
     request = recognition_pb2.CompareRequest(several_faces=policy(several_faces))
     _set_criterion(request, threshold=threshold, target_fmr=target_fmr)
-    request.a.CopyFrom(probe(a))
-    request.b.CopyFrom(probe(b))
+    request.a.CopyFrom(probe(a, fit))
+    request.b.CopyFrom(probe(b, fit))
     return request
 
 
-def stream_embed(item: EmbedItem) -> recognition_pb2.StreamEmbedRequest:
+def stream_embed(item: EmbedItem, fit: Fit) -> recognition_pb2.StreamEmbedRequest:
     """Return the request of one photo of `embed_many`."""
-    return recognition_pb2.StreamEmbedRequest(image=image(item.photo))
+    return recognition_pb2.StreamEmbedRequest(image=image(item.photo, fit))
 
 
 def calibration_text(source: str | Path) -> str:
@@ -162,14 +168,14 @@ def is_operational(gallery: gallery_pb2.Gallery) -> bool:
     return gallery.use == gallery_pb2.GALLERY_USE_OPERATIONAL
 
 
-def enrol(gallery_id: str, item: EnrolItem) -> gallery_pb2.EnrolRequest:
+def enrol(gallery_id: str, item: EnrolItem, fit: Fit) -> gallery_pb2.EnrolRequest:
     """Return the request that enrols one face."""
     return gallery_pb2.EnrolRequest(
         gallery_id=gallery_id,
         subject_id=item.subject_id,
         display_name=item.display_name,
         metadata=item.metadata,
-        face=probe(item.face),
+        face=probe(item.face, fit),
         several_faces=policy(item.several_faces),
         report_similar=item.report_similar,
         similar_threshold=item.similar_threshold,
@@ -190,7 +196,7 @@ def stream_enrol_embeddings(
     return gallery_pb2.StreamEnrolEmbeddingsRequest(enrol=request)
 
 
-def search(gallery_id: str, item: SearchItem) -> gallery_pb2.SearchRequest:
+def search(gallery_id: str, item: SearchItem, fit: Fit) -> gallery_pb2.SearchRequest:
     """Return the request of a search.
 
     Raises `ValueError` for an empty list of subjects, an unknown fusion, or more than one of a threshold and two rates.
@@ -212,7 +218,7 @@ def search(gallery_id: str, item: SearchItem) -> gallery_pb2.SearchRequest:
         case_reference=item.case_reference,
     )
     _set_criterion(request, threshold=item.threshold, target_fmr=item.target_fmr, target_fpir=item.target_fpir)
-    request.probe.CopyFrom(probe(item.probe))
+    request.probe.CopyFrom(probe(item.probe, fit))
     return request
 
 

@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar
 
 import grpc
 
-from fr_api.v1 import common_pb2, error_reason_pb2
-from fr_client.channel import RetryPolicy, too_large_message
+from fr_api.v1 import common_pb2
+from fr_client.channel import RetryPolicy
 from fr_client.errors import CONNECTION_LOST, TIMED_OUT, FrApiError, reason_of
 from fr_client.handshake import Endpoint
 
@@ -23,26 +23,15 @@ AnswerT = TypeVar("AnswerT")
 ItemT = TypeVar("ItemT", bound=Any)
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """Remedies for the caller of a stream: for items without an answer at its end, and for one that is too large."""
-
-    unanswered: str
-    too_large: str = "Send a smaller file."
-    too_large_reason: error_reason_pb2.ErrorReason.ValueType = error_reason_pb2.ERROR_REASON_IMAGE_TOO_MANY_BYTES
-
-
-# Of streams that store nothing.
-STORES_NOTHING = Advice("Send them again.")
-STORES_FACES = Advice(
+# Remedies for items without an answer at the end of a stream.
+STORES_NOTHING = "Send them again."
+STORES_FACES = (
     "Send them again: a photo that was stored already is then refused as DUPLICATE_IMAGE; an embedding would be stored "
     "twice."
 )
-STORES_EMBEDDINGS = Advice(
+STORES_EMBEDDINGS = (
     "Those of a batch were stored together, or not at all: look for one of its subjects before you send it again. An "
-    "embedding that is sent twice is stored twice.",
-    "Put fewer embeddings in a batch.",
-    error_reason_pb2.ERROR_REASON_INVALID_FIELD,
+    "embedding that is sent twice is stored twice."
 )
 
 
@@ -53,9 +42,8 @@ class StreamSettings:
     target: Endpoint  # the server, for messages, and to find out why there is no connection
     max_in_flight: int  # the most items on their way
     timeout_s: float | None  # the longest wait for the next answer; None for no limit
-    max_message_bytes: int  # the largest request that the channel carries
     retry: RetryPolicy
-    advice: Advice
+    advice: str  # the remedy for items without an answer at the end
 
     def __post_init__(self) -> None:
         if self.max_in_flight < 1:
@@ -103,21 +91,11 @@ class Window(Generic[RequestT, ResponseT, AnswerT]):
         """True if every item has its answer."""
         return not self._sent
 
-    def admit(self, item_id: str, request: RequestT) -> common_pb2.Refusal | None:
-        """Give `request` its number and keep it; return a refusal instead if the channel cannot carry it."""
-        size = request.ByteSize()
-        limit = self._settings.max_message_bytes
-        if size > limit:
-            advice = self._settings.advice
-            return common_pb2.Refusal(
-                reason=advice.too_large_reason,
-                message=too_large_message(size, limit, advice.too_large),
-                metadata={"limit": str(limit), "found": str(size)},
-            )
+    def admit(self, item_id: str, request: RequestT) -> None:
+        """Give `request` its number and keep it."""
         self._count += 1
         request.item_id = str(self._count)
         self._sent[request.item_id] = _Sent(item_id, request)
-        return None
 
     def settle(self, response: ResponseT) -> tuple[str, AnswerT | common_pb2.Refusal] | SendAgain[RequestT]:
         """Return the caller's own id with the answer, or the request to send again."""
@@ -156,7 +134,7 @@ class Window(Generic[RequestT, ResponseT, AnswerT]):
             grpc.StatusCode.UNAVAILABLE,
             CONNECTION_LOST,
             f"{self._settings.target} ended the stream with {len(self._sent)} items unanswered. "
-            f"{self._settings.advice.unanswered}",
+            f"{self._settings.advice}",
         )
 
     def timed_out(self) -> FrApiError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 
@@ -73,7 +73,7 @@ async def run_reading(
 @dataclass(frozen=True, slots=True)
 class _Item(Generic[RequestT]):
     item_id: str
-    request: RequestT
+    request: RequestT | common_pb2.Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +88,10 @@ _Event: TypeAlias = _Item[RequestT] | _Response | BaseException | None
 async def exchange(
     start: Callable[[Iterator[RequestT]], Any],
     items: Items[ItemT],
-    build: Callable[[ItemT], RequestT],
+    build: Callable[[ItemT], RequestT | common_pb2.Refusal],
     unpack: Callable[[ResponseT], AnswerT | common_pb2.Refusal],
     settings: StreamSettings,
-) -> AsyncIterator[tuple[str, AnswerT | common_pb2.Refusal]]:
+) -> AsyncGenerator[tuple[str, AnswerT | common_pb2.Refusal]]:
     """Send every item and yield every answer, in the order in which they come; see `blocking.exchange`.
 
     Reads `items` while it waits for answers, and never more than `max_in_flight` items beyond the answered ones.
@@ -109,12 +109,12 @@ async def exchange(
             if event is None:
                 exhausted = True
             elif isinstance(event, _Item):
-                refusal = window.admit(event.item_id, event.request)
-                if refusal is None:
-                    running.send(event.request)
-                else:
+                if isinstance(event.request, common_pb2.Refusal):
                     slots.release()
-                    yield event.item_id, refusal
+                    yield event.item_id, event.request
+                else:
+                    window.admit(event.item_id, event.request)
+                    running.send(event.request)
             else:
                 settled = await running.settle(event)
                 if settled is not None:
@@ -129,7 +129,7 @@ async def exchange(
 
 async def _feed(
     items: Items[ItemT],
-    build: Callable[[ItemT], RequestT],
+    build: Callable[[ItemT], RequestT | common_pb2.Refusal],
     slots: asyncio.Semaphore,
     events: asyncio.Queue[_Event[RequestT]],
 ) -> None:

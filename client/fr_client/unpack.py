@@ -55,6 +55,7 @@ templates/N.json  template N, with its embedding and the model that made it; an 
 photos/N.EXT      the photo of template N, if the gallery keeps photos
 """
 _ENDINGS = {b"\xff\xd8\xff": "jpg", b"\x89PNG": "png", b"RIFF": "webp"}
+_BRANDS = {b"ftypavif": "avif", **dict.fromkeys((b"ftypheic", b"ftypheix", b"ftypmif1"), "heic")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,4 +92,5 @@ def write_export(
 
 def photo_ending(photo: bytes) -> str:
     """Return the ending of a photo's file name, such as "jpg", by its first bytes; "bin" for an unknown format."""
-    return next((ending for head, ending in _ENDINGS.items() if photo.startswith(head)), "bin")
+    named = (ending for head, ending in _ENDINGS.items() if photo.startswith(head))
+    return next(named, _BRANDS.get(photo[4:12], "bin"))

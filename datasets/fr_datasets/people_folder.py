@@ -22,7 +22,10 @@ from fr_datasets.tables import quoted, read_table
 from fr_datasets.values import PairSet, PeopleSet, Person
 from fr_locales.messages import message
 
-SUFFIXES = frozenset({".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset(
+    f".{name}"
+    for name in ("avif", "bmp", "gif", "heic", "heif", "hif", "jp2", "jpeg", "jpg", "png", "tif", "tiff", "webp")
+)
 
 
 def people(root: Path) -> PeopleSet:

@@ -2,12 +2,13 @@
 
 For Linux, on x86-64 and on 64-bit ARM; elsewhere there are no such walls, and `unavailable` says so. What holds:
 
-* resource limits (setrlimit(2)): memory, no files written, no core dumps, no new processes, no new descriptors;
+* resource limits (setrlimit(2)): memory, no files written, no core dumps, no new descriptors;
 * no capabilities (capabilities(7)), though root has them all; no new privileges (prctl(2), PR_SET_NO_NEW_PRIVS), and
   death with the parent (PR_SET_PDEATHSIG);
 * a filter of system calls (seccomp(2)) by a list of what may be called, which is what decoding takes: reading and
-  writing descriptors that are open, memory that is not executable, clocks. Looking up a file by its name fails with
-  EACCES. Any other call, of which sockets, execve, fork, ptrace and kill are the dangerous ones, ends the process.
+  writing descriptors that are open, memory that is not executable, clocks, threads of this very process, which stand
+  behind the same filter. Looking up a file by its name fails with EACCES. Any other call, of which sockets, execve,
+  fork, ptrace and kill are the dangerous ones, ends the process.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ FREE: dict[str, tuple[int, int]] = {
     "restart_syscall": (219, 128),
     "clock_gettime": (228, 113),
     "exit_group": (231, 94),
+    "set_robust_list": (273, 99),
     "getrandom": (318, 278),
+    "rseq": (334, 293),
 }
 """May be called."""
 
@@ -64,6 +67,12 @@ WITHOUT_CODE: dict[str, tuple[int, int]] = {"mmap": (9, 222), "mprotect": (10, 2
 
 OF_ITSELF: dict[str, tuple[int, int]] = {"prlimit64": (302, 261)}
 """May be called for the process itself: it sets the limit of processor time before each photo."""
+
+OF_THREADS: dict[str, tuple[int, int]] = {"clone": (56, 220)}
+"""May be called with the flags of pthread_create(3) alone: libde265 starts a thread for each HEIC picture."""
+
+UNKNOWN: dict[str, tuple[int, int]] = {"clone3": (435, 435)}
+"""Fails with ENOSYS: its flags lie in memory, where no filter sees them, and the C library goes on to `clone`."""
 
 BY_NAME: dict[str, tuple[int, int]] = {
     "open": (2, ABSENT),
@@ -90,6 +99,9 @@ _KILL, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
 _LOAD, _JUMP_EQUAL, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06
 _AT_NUMBER, _AT_ARCHITECTURE, _AT_ARGUMENTS = 0, 4, 16  # struct seccomp_data
 _PROT_EXEC = 4
+# Of linux/sched.h, as glibc's pthread_create(3) gives them: CLONE_VM, FS, FILES, SIGHAND, THREAD, SYSVSEM, SETTLS,
+# PARENT_SETTID and CHILD_CLEARTID. Without CLONE_THREAD, it would be a new process.
+_THREAD_FLAGS = 0x3D0F00
 
 _MOST_DESCRIPTORS = 16
 
@@ -131,7 +143,6 @@ def confine(memory_mib: int) -> None:
         (resource.RLIMIT_AS, space),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NPROC, 0),
         (resource.RLIMIT_NOFILE, _MOST_DESCRIPTORS),
     ):
         resource.setrlimit(what, (most, most))
@@ -182,6 +193,8 @@ def filter_program(machine: str) -> bytes:
         (BY_NAME, [_step(_RETURN, _ERRNO | errno.EACCES)]),
         (WITHOUT_CODE, [_argument(2), _step(_JUMP_ANY_BIT, _PROT_EXEC, 0, 1), end, allowed]),
         (OF_ITSELF, [_argument(0), _step(_JUMP_EQUAL, 0, 0, 1), allowed, end]),
+        (OF_THREADS, [_argument(0), _step(_JUMP_EQUAL, _THREAD_FLAGS, 0, 1), allowed, end]),
+        (UNKNOWN, [_step(_RETURN, _ERRNO | errno.ENOSYS)]),
     ):
         for numbers in calls.values():
             if numbers[column] != ABSENT:

@@ -10,6 +10,7 @@ import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from fr_core.errors import Undecodable, message
 from fr_core.imaging.tags import clean_tiff
@@ -41,14 +42,14 @@ class Container:
     Attributes:
         format: a name of `KNOWN_FORMATS`.
         data: the bytes for the decoder; the file's own, or without the notes that could trip it.
-        pictures: 1, or 2 for two or more; None where only the decoder can tell.
+        pictures: 1, or 2 for two or more.
         exif: the EXIF block, empty where there is none or where the decoder turns the picture upright itself.
         size: (width, height) as the header says; None where the decoder's own header reader is as cheap.
     """
 
     format: str
     data: bytes
-    pictures: int | None = None
+    pictures: int = 1
     exif: bytes = b""
     size: tuple[int, int] | None = None
 
@@ -56,7 +57,7 @@ class Container:
 def sniff(data: bytes) -> str | None:
     """The name of the image format by its first bytes; None for what is not an image.
 
-    The name may be one that no decoder here reads, such as HEIC.
+    The name may be one that no decoder here reads, such as JPEG XL.
     """
     for name, is_it in _SIGNATURES:
         if is_it(data):
@@ -234,19 +235,28 @@ def _jpeg2000(data: bytes) -> Container:
             at += 2 + length
 
 
-def _avif(data: bytes) -> Container:
-    """AVIF: the decoder obeys the container's own turn and mirror boxes, which stand above EXIF (ISO/IEC 23008-12).
+def _heif(data: bytes, name: str) -> Container:
+    """AVIF and HEIC: boxes up to the end (ISO/IEC 14496-12 and 23008-12); a film (moov) counts as several pictures.
 
-    EXIF items get another name in the directory of items, so that a damaged one cannot trip the decoder.
+    The primary picture is the photo, as the first of a JPEG is; phones put previews, depth and gain maps beside it. The
+    decoder obeys the container's own turn and mirror boxes, which stand above EXIF. EXIF items get another name in the
+    directory of items, so that a damaged one cannot trip the decoder.
     """
-    at, cleaned = 0, bytearray(data)
-    while at + 8 <= len(data):
+    at, segments, pictures, cleaned = 0, 0, 1, bytearray(data)
+    while at < len(data):
+        segments = _count_segment(segments, name)
         size, kind = struct.unpack_from(">L4s", data, at)
-        end = at + size if size >= 8 else len(data)
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", data, at + 8)
+        end = at + max(size, 8) if size else len(data)
+        if end > len(data):
+            raise _truncated(name)
         if kind == b"meta":
             cleaned[at:end] = data[at:end].replace(b"Exif", b"free")
+        if kind == b"moov":
+            pictures = 2
         at = end
-    return Container("AVIF", bytes(cleaned))
+    return Container(name, bytes(cleaned), pictures)
 
 
 _INSPECTORS: dict[str, Callable[[bytes], Container]] = {
@@ -255,7 +265,8 @@ _INSPECTORS: dict[str, Callable[[bytes], Container]] = {
     "WEBP": _webp,
     "GIF": _gif,
     "TIFF": _tiff,
-    "AVIF": _avif,
+    "AVIF": partial(_heif, name="AVIF"),
+    "HEIC": partial(_heif, name="HEIC"),
     "BMP": _bmp,
     "JPEG2000": _jpeg2000,
 }
@@ -270,8 +281,10 @@ def _brands(data: bytes) -> list[bytes]:
 
 
 _BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
+# Of HEVC, still pictures and films; mif1 and msf1 are of any codec, and in practice of this one (ISO/IEC 23008-12).
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"})
 
-# First match counts. The last three are read by no decoder here, but deserve a better answer than "no image".
+# First match counts. The last two are read by no decoder here, but deserve a better answer than "no image".
 _SIGNATURES: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
     ("JPEG", lambda d: d.startswith(b"\xff\xd8\xff")),
     ("PNG", lambda d: d.startswith(b"\x89PNG\r\n\x1a\n")),
@@ -281,7 +294,7 @@ _SIGNATURES: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
     ("TIFF", lambda d: d.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"))),
     ("AVIF", lambda d: not {b"avif", b"avis"}.isdisjoint(_brands(d))),
     ("JPEG2000", lambda d: d.startswith((b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n"))),
-    ("HEIC", lambda d: not {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1"}.isdisjoint(_brands(d))),
+    ("HEIC", lambda d: not _HEIC_BRANDS.isdisjoint(_brands(d))),
     ("JPEG XL", lambda d: d.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"))),
     ("PSD", lambda d: d.startswith(b"8BPS")),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib.util
 import mmap
 import os
 import signal
@@ -21,7 +22,7 @@ from fr_core.imaging.decode import ImageLimits
 from fr_core.imaging.sandbox_messages import MAX_MESSAGE_BYTES, READY, Nonsense, pack_request, read_answer
 from fr_core.types import U8, frozen_array
 
-# Without `site`, which would run what lies in other folders: the folders of the four packages it needs come by name.
+# Without `site`, which would run what lies in other folders: the folders of the packages it needs come by name.
 BOOT = (
     "import sys; sys.path += sys.argv.pop(1).split(chr(0x0A)); from fr_core.imaging.sandbox_worker import main; main()"
 )
@@ -171,7 +172,8 @@ class SandboxProcess:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
-                    env={"OPENBLAS_NUM_THREADS": "1"},  # else NumPy starts threads as it is imported
+                    # Else NumPy starts threads as it is imported, and each thread takes address space of its own.
+                    env={"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"},
                     pass_fds=(link.fileno(), shared),
                 )
             finally:
@@ -200,7 +202,10 @@ def _name_of(code: int) -> str:
 
 
 def _folders() -> str:
-    packages = (__file__, 3), (fr_locales.__file__, 2), (PIL.__file__, 2), (np.__file__, 2)
+    # Found, not imported: libheif is never loaded into this process, which may hold keys.
+    specs = filter(None, map(importlib.util.find_spec, ("pillow_heif", "simplejpeg")))
+    others = (fr_locales.__file__, PIL.__file__, np.__file__, *(spec.origin for spec in specs if spec.origin))
+    packages = (__file__, 3), *((file, 2) for file in others)
     return "\n".join(dict.fromkeys(str(Path(file).resolve().parents[up - 1]) for file, up in packages))
 
 

@@ -1,7 +1,7 @@
 """Imaging, the worker of the sandbox: a process that decodes photos and can do nothing else.
 
-Started by `fr_core.imaging.sandbox` alone. It imports NumPy, Pillow and the rooms of imaging, shuts itself in, then
-takes requests until its parent hangs up.
+Started by `fr_core.imaging.sandbox` alone. It imports NumPy, the decoding libraries and the rooms of imaging, shuts
+itself in, then takes requests until its parent hangs up.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import mmap
 import os
 import sys
+from contextlib import suppress
 
 import numpy as np
+import simplejpeg  # noqa: F401 - here, since behind the walls there are no files
 from PIL import AvifImagePlugin
 
 from fr_core.errors import FrError
@@ -29,7 +31,12 @@ from fr_core.imaging.sandbox_messages import (
 def main() -> None:
     """Serve until the parent hangs up; the arguments are those that `sandbox_process.SandboxProcess` gives."""
     link, shared, photo_at, memory_mib, time_s, parent = map(int, sys.argv[1:7])
-    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # the walls let no thread begin
+    # A photo has the time of one processor, and address space for few stacks.
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    with suppress(ModuleNotFoundError):  # a server that does without HEIC
+        import pillow_heif.options
+
+        pillow_heif.options.DECODE_THREADS = 0  # beside the one that libde265 starts in any case
     memory = mmap.mmap(shared, 0)
     os.close(shared)
     try:

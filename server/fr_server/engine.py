@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from fr_core.engine import Engine, EngineOptions, available_cores
 from fr_core.engine import open_engine as open_core_engine
 from fr_core.errors import ConfigInvalid, message
 from fr_core.imaging import Decoder, PlainDecoder
-from fr_core.imaging.sandbox import SandboxedDecoder, needed_mib
+from fr_core.imaging.confine import unavailable
+from fr_core.imaging.sandbox import ALWAYS_SANDBOXED, PartlySandboxed, SandboxedDecoder, needed_mib
 from fr_core.packs.cache import ModelCache, cache_folder
 from fr_core.packs.manifest import load_pack
 from fr_core.runtime.observe import Observer
@@ -34,13 +37,17 @@ def open_engine(config: Config, observer: Observer, trust: Trust | None = None) 
 def open_decoder(config: Config, trust: Trust | None = None) -> Decoder:
     """Return the decoder of photos for one process that answers calls; `trust` hears of replaced processes, if given.
 
-    Raises `ConfigInvalid` if this system has no sandbox, or its memory is too small for photos that `images` accepts.
+    AVIF and HEIC are decoded in the sandbox wherever there is one. Raises `ConfigInvalid` if this system has no sandbox
+    but should, its memory is too small for photos that `images` accepts, or the library for HEIC is missing.
     """
+    if "HEIC" in config.images.formats and find_spec("pillow_heif") is None:
+        raise ConfigInvalid(message("error.server.no_heic"), key="images.formats")
     isolation = config.isolation
-    if isolation.decoding == "none":
+    outside = isolation.decoding == "none"
+    if outside and (ALWAYS_SANDBOXED.isdisjoint(config.images.formats) or unavailable() is not None):
         return PlainDecoder()
     needed = needed_mib(config.images)
-    if isolation.memory_mib < needed:
+    if isolation.memory_mib < needed and not outside:
         raise ConfigInvalid(message("error.server.memory_mib", needed=needed), key="isolation.memory_mib")
     # Each front-end decodes the photos of its own calls.
     workers = isolation.workers or -(-available_cores() // max(config.server.frontends, 1))
@@ -52,7 +59,9 @@ def open_decoder(config: Config, trust: Trust | None = None) -> Decoder:
     def caller() -> str:
         return current_ticket().caller
 
-    return SandboxedDecoder(workers, isolation.memory_mib, isolation.time_ms, on_replaced=replaced, caller_of=caller)
+    memory_mib = max(isolation.memory_mib, needed)
+    made = SandboxedDecoder(workers, memory_mib, isolation.time_ms, on_replaced=replaced, caller_of=caller)
+    return PartlySandboxed(made) if outside else made
 
 
 def engine_options(config: Config) -> EngineOptions:

@@ -47,7 +47,7 @@ LONG_MS = 60_000
 # What a photo that ends in "#name" makes of its decoder. It stands in for a fault of a decoding library that lets a
 # photo run code of its own, which nobody can plan.
 HARMS = """
-import ctypes, os, socket, sys, time
+import ctypes, os, socket, sys, threading, time
 
 def crash():
     ctypes.string_at(0)
@@ -73,6 +73,11 @@ def write_a_file():
 
 def connect():
     socket.socket()
+
+def connect_from_a_thread():
+    thread = threading.Thread(target=socket.socket)
+    thread.start()
+    thread.join()
 
 def execute():
     os.execv("/bin/true", ["/bin/true"])
@@ -171,7 +176,7 @@ def _command(pid: int) -> str:
 
 
 FORBIDDEN: tuple[str, ...] = ("sleep", "connect", "execute", "fork", "kill_the_parent", "trace_the_parent")
-FORBIDDEN += ("run_what_it_wrote", "raise_its_limits")
+FORBIDDEN += ("run_what_it_wrote", "raise_its_limits", "connect_from_a_thread")
 
 
 @pytest.mark.parametrize(

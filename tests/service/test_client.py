@@ -288,7 +288,7 @@ def test_server_info_tells_model_device_licence_and_limits(server: Running) -> N
     assert info.model.embedding_size == 64
     assert info.device.active == "cpu"
     assert info.limits.max_image_bytes == 8 * 1024 * 1024
-    assert list(info.limits.image_formats) == ["JPEG", "PNG", "WEBP"]
+    assert list(info.limits.image_formats) == ["JPEG", "PNG", "WEBP", "AVIF", "HEIC"]
     assert "examiner" in info.notice
 
 

@@ -24,6 +24,8 @@ from fr_api.v1 import (
     recognition_pb2,
     recognition_pb2_grpc,
     review_pb2,
+    server_pb2,
+    server_pb2_grpc,
 )
 from fr_client import AsyncClient, Client, RetryPolicy
 
@@ -94,12 +96,20 @@ class SlowRecognition(recognition_pb2_grpc.RecognitionServiceServicer):
 
 
 released = threading.Event()
+LIMITS = server_pb2.Limits(max_image_bytes=4096, max_image_pixels=10_000, image_formats=["JPEG", "PNG"])
+"""What every scripted server says that a photo may be."""
+
+
+class ScriptedServer(server_pb2_grpc.ServerServiceServicer):
+    def GetServerInfo(self, request: server_pb2.GetServerInfoRequest, context: Any) -> server_pb2.GetServerInfoResponse:  # noqa: N802
+        return server_pb2.GetServerInfoResponse(limits=LIMITS)
 
 
 @contextmanager
 def answering(add: Callable[[grpc.Server], None], port: int = 0) -> Iterator[str]:
     """Serve what `add` adds; the value is the address."""
     server = grpc.server(ThreadPoolExecutor(8))
+    server_pb2_grpc.add_ServerServiceServicer_to_server(ScriptedServer(), server)
     add(server)
     port = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()

@@ -30,10 +30,23 @@ from fr_api.v1 import (
 from fr_client import AsyncClient, Client, FrApiError, RetryPolicy, SearchItem, reason_of, requests
 from fr_client.errors import Wire, parse
 from fr_client.handshake import Endpoint
+from fr_client.photos import PhotoFit
 from fr_client.streams import STORES_NOTHING, SendAgain, StreamSettings, Window
 from support.cli import Said, fr_at
 from support.cli import reason_of as refused_with
-from support.scripted import QUICK, Kind, Script, asked, both, refuse, released, scripted, serving, serving_trust
+from support.scripted import (
+    LIMITS,
+    QUICK,
+    Kind,
+    Script,
+    asked,
+    both,
+    refuse,
+    released,
+    scripted,
+    serving,
+    serving_trust,
+)
 from support.scripted_training import ScriptedTraining, picture, serving_training, trial
 
 
@@ -74,7 +87,7 @@ def test_a_call_is_repeated_a_few_times_if_it_was_not_begun(kind: Kind, reason: 
 
 
 @both
-def test_no_call_waits_beyond_its_time_or_sends_more_than_the_channel_carries(kind: Kind) -> None:
+def test_no_call_waits_beyond_its_time_or_sends_more_than_the_server_accepts(kind: Kind) -> None:
     gallery = scripted(busy=99, retry_after_s=30.0)
     begun = time.monotonic()
     released.clear()
@@ -87,9 +100,10 @@ def test_no_call_waits_beyond_its_time_or_sends_more_than_the_channel_carries(ki
             asked(kind, target, lambda client: client.detect(b"x"), timeout_s=0.2)
         assert caught.value.reason == "TIMED_OUT"
         released.set()
-        with pytest.raises(FrApiError) as caught:
-            asked(kind, target, lambda client: client.enrol("g", "s", bytes(5000)), max_message_bytes=4096)
-        assert (caught.value.reason, caught.value.metadata["limit"]) == ("IMAGE_TOO_MANY_BYTES", "4096")
+        for downscale, says in ((True, "Pillow cannot read it here"), (False, "allow the client to scale it down")):
+            with pytest.raises(FrApiError, match=f"5,000 bytes; the server accepts at most 4,096.*{says}") as caught:
+                asked(kind, target, lambda client: client.enrol("g", "s", bytes(5000)), downscale=downscale)
+            assert (caught.value.reason, caught.value.metadata["limit"]) == ("IMAGE_TOO_MANY_BYTES", "4096")
 
 
 TARGET = "example:50061"
@@ -104,6 +118,13 @@ TARGET = "example:50061"
         (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", "TIMED_OUT", "within 2.5 s"),
         (grpc.StatusCode.UNIMPLEMENTED, "Method not found!", "", "not FR Core"),
         (grpc.StatusCode.UNKNOWN, "", "", "UNKNOWN: no details"),
+        (
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "CLIENT: Received message larger than max (20000000 vs. 16842752)",
+            "IMAGE_TOO_MANY_BYTES",
+            "Send a smaller photo",
+        ),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", "", "RESOURCE_EXHAUSTED: busy"),
     ],
 )
 @pytest.mark.parametrize("metadata", [(), (("grpc-status-details-bin", b"\xff\xff\xff"),)])  # which nobody can read
@@ -149,7 +170,7 @@ def test_a_file_comes_in_pieces_and_breaks_off_with_an_error(kind: Kind) -> None
 
 
 def window(retry: RetryPolicy) -> Window[Any, Any, Any]:
-    settings = StreamSettings(Endpoint("somewhere"), 4, 1.0, 1_000, retry, STORES_NOTHING)
+    settings = StreamSettings(Endpoint("somewhere"), 4, 1.0, retry, STORES_NOTHING)
     return Window(settings, lambda response: response.refusal, jitter=lambda: 0.0)
 
 
@@ -166,7 +187,7 @@ def window(retry: RetryPolicy) -> Window[Any, Any, Any]:
 )
 def test_an_item_that_came_too_often_is_sent_again_later(reason: str, said: str, after_s: float | None) -> None:
     one = window(QUICK)
-    assert one.admit("mine", gallery_pb2.StreamSearchRequest()) is None
+    one.admit("mine", gallery_pb2.StreamSearchRequest())
     number = error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{reason}")
     refusal = common_pb2.Refusal(reason=number, metadata={"retry_after_s": said})
     settled = one.settle(gallery_pb2.StreamSearchResponse(item_id="1", refusal=refusal))
@@ -416,16 +437,16 @@ def test_a_missing_report_leaves_nothing_behind(evaluation: Evaluation, tmp_path
 
 
 def test_a_threshold_and_its_rates_exclude_each_other() -> None:
-    face = common_pb2.Embedding()
-    assert requests.compare(face, face, "error", None, 0.001).WhichOneof("criterion") == "target_fmr"
-    assert requests.compare(face, face, "error", None, None).WhichOneof("criterion") is None
-    found = requests.search("g", SearchItem(face, target_fpir=0.01))
+    face, fit = common_pb2.Embedding(), PhotoFit(LIMITS)
+    assert requests.compare(face, face, fit, "error", None, 0.001).WhichOneof("criterion") == "target_fmr"
+    assert requests.compare(face, face, fit, "error", None, None).WhichOneof("criterion") is None
+    found = requests.search("g", SearchItem(face, target_fpir=0.01), fit)
     assert (found.WhichOneof("criterion"), found.target_fpir) == ("target_fpir", 0.01)
-    assert requests.search("g", SearchItem(face, threshold=0.0)).WhichOneof("criterion") == "threshold"
+    assert requests.search("g", SearchItem(face, threshold=0.0), fit).WhichOneof("criterion") == "threshold"
     with pytest.raises(ValueError, match="threshold and target_fmr contradict each other"):
-        requests.compare(face, face, "error", 0.0, 0.001)
+        requests.compare(face, face, fit, "error", 0.0, 0.001)
     with pytest.raises(ValueError, match="target_fmr and target_fpir contradict each other"):
-        requests.search("g", SearchItem(face, target_fmr=0.001, target_fpir=0.01))
+        requests.search("g", SearchItem(face, target_fmr=0.001, target_fpir=0.01), fit)
 
 
 def test_an_empty_file_is_no_calibration(tmp_path: Path) -> None:

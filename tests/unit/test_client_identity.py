@@ -99,7 +99,7 @@ def test_every_kind_of_call_says_once_who_calls(papers: Papers, encrypted: bool,
     listener = Listener()
     with listening(listener, papers.on_server() if encrypted else None) as target:
         tls = tls_credentials(papers.ca) if encrypted else None
-        with open_channel(target, Identity(token, tls), channel_options(target, 4_096)) as channel:
+        with open_channel(target, Identity(token, tls), channel_options(target)) as channel:
             one: Any = channel.unary_unary("/t/uu")
             several: Any = channel.unary_stream("/t/us")
             joined: Any = channel.stream_unary("/t/su")
@@ -133,7 +133,7 @@ ELSEWHERE = (
 @pytest.mark.parametrize(("target", "here"), [*((one, True) for one in LOOPBACK), *((one, False) for one in ELSEWHERE)])
 def test_a_token_leaves_this_machine_only_under_tls(papers: Papers, target: str, here: bool) -> None:
     assert is_loopback(target) is here
-    assert (("grpc.enable_http_proxy", 0) in channel_options(target, 1)) is here
+    assert (("grpc.enable_http_proxy", 0) in channel_options(target)) is here
 
     async def open_aio(token: str, tls: TlsCredentials | None = None) -> None:
         await open_aio_channel(target, Identity(token, tls), None).close()

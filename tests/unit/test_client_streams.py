@@ -183,8 +183,8 @@ def test_items_left_unanswered_are_an_error_and_large_ones_refusals(kind: Kind) 
 
     with serving(scripted(stream)) as target:
         with pytest.raises(FrApiError, match="1 items unanswered") as caught:
-            asked(kind, target, ask, timeout_s=5.0)
-        ((_, refusal),) = asked(kind, target, ask, timeout_s=5.0, max_message_bytes=4096)
+            asked(kind, target, lambda client: client.enrol_many("g", [EnrolItem("s", b"photo")]), timeout_s=5.0)
+        ((_, refusal),) = asked(kind, target, ask, timeout_s=5.0)
     assert caught.value.reason == "CONNECTION_LOST"
     assert "a photo that was stored already is then refused" in caught.value.message
     assert (reason_of(refusal), refusal.metadata["limit"]) == ("IMAGE_TOO_MANY_BYTES", "4096")

@@ -8,12 +8,17 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import PIL.ImageFile
+import PIL.ImageOps
+import pillow_heif
 import pytest
+import simplejpeg
+from PIL import JpegImagePlugin
 
 from fr_core.errors import (
     ConfigInvalid,
@@ -23,10 +28,12 @@ from fr_core.errors import (
     Undecodable,
     UnsupportedFormat,
 )
-from fr_core.imaging import KNOWN_FORMATS, MAX_PIXELS_CEILING, ImageLimits, decode
+from fr_core.imaging import DEFAULT_FORMATS, KNOWN_FORMATS, MAX_PIXELS_CEILING, ImageLimits, decode
 from fr_core.imaging.containers import inspect
 from fr_core.imaging.tags import exif_orientation
 from fr_core.types import U8
+from photo_mutants import Mutants, drawn_seeds, saved
+from support.commands import REPOSITORY
 
 WIDE = ImageLimits(max_pixels=40_000_000, formats=tuple(sorted(KNOWN_FORMATS)))
 DEFAULT = ImageLimits()
@@ -40,6 +47,7 @@ LOSSLESS: dict[str, dict[str, object] | None] = {
     "BMP": {},
     "TIFF": {"compression": "tiff_lzw"},
     "AVIF": None,
+    "HEIC": None,
     "JPEG2000": {},
 }
 
@@ -51,10 +59,7 @@ def drawing(width: int = 48, height: int = 32) -> U8:
 
 
 def encoded(picture: U8 | PIL.Image.Image, name: str, **options: object) -> bytes:
-    image = picture if isinstance(picture, PIL.Image.Image) else PIL.Image.fromarray(picture)
-    buffer = io.BytesIO()
-    image.save(buffer, name, **options)
-    return buffer.getvalue()
+    return saved(picture if isinstance(picture, PIL.Image.Image) else PIL.Image.fromarray(picture), name, **options)
 
 
 def written(name: str) -> bytes:
@@ -93,6 +98,16 @@ def off(data: bytes, limits: ImageLimits = WIDE) -> float:
     return float(np.abs(decode(data, limits).pixels.astype(int) - drawing()).mean())
 
 
+def test_what_people_read_of_formats_is_true() -> None:
+    """One place lists the default formats for them, besides the generated pages; whatever else they read names none."""
+    row = f"| a photo | 8 MiB, 25 megapixels; {', '.join(DEFAULT_FORMATS)}; 512 faces |".upper()
+    assert row in (REPOSITORY / "docs" / "start-integrators.md").read_text(encoding="utf-8").upper()
+    for pattern in ("docs/**/*.md", "proto/fr_api/**/*.proto", "locales/**/*.po", "client/**/*.py"):
+        for path in REPOSITORY.glob(pattern):
+            if path.parent.name != "adr":
+                assert "PNG or WebP" not in path.read_text(encoding="utf-8"), path
+
+
 @of_formats
 def test_every_known_format_is_decoded(name: str) -> None:
     data = written(name)
@@ -103,20 +118,18 @@ def test_every_known_format_is_decoded(name: str) -> None:
     assert not image.pixels.flags.writeable
     assert image.sha256 == hashlib.sha256(data).hexdigest()
     assert off(data) < 4 if LOSSLESS[name] is None else off(data) == 0
-    if name in ("JPEG", "PNG", "WEBP"):
+    if name in DEFAULT_FORMATS:
         assert decode(data, DEFAULT).width == 48
     else:
         with pytest.raises(UnsupportedFormat) as refused:
             decode(data, DEFAULT)
-        assert refused.value.metadata == {"format": name, "accepted": "JPEG,PNG,WEBP"}
-        assert f"of the format {name}; the server accepts JPEG, PNG, WEBP. Convert" in refused.value.message
+        assert refused.value.metadata == {"format": name, "accepted": "JPEG,PNG,WEBP,AVIF,HEIC"}
+        assert "this server accepts JPEG, PNG, WEBP, AVIF, HEIC. Convert" in refused.value.message
 
 
 @pytest.mark.parametrize(
     ("name", "data"),
     [
-        ("HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40)),
-        ("HEIC", b"\0\0\0\x18ftypmif1\0\0\0\0heicmif1" + bytes(40)),
         ("JPEG XL", b"\xff\x0a" + bytes(40)),
         ("JPEG XL", b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40)),
         ("PSD", b"8BPS\0\1" + bytes(40)),
@@ -171,6 +184,10 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     ):
         assert data[12:16] == kind
         yield f"WEBP {kind.decode()}", data[:at] + size + data[at + len(size) :]
+    for name in ("AVIF", "HEIC"):
+        data = encoded(drawing(64, 64), name)
+        at = data.index(b"ispe") + 8
+        yield name, data[:at] + struct.pack(">LL", 12_000, 12_000) + data[at + 8 :]
 
 
 @pytest.mark.parametrize(("name", "data"), list(bombs()))
@@ -186,7 +203,7 @@ def test_a_bomb_is_refused_by_what_its_header_says(name: str, data: bytes) -> No
         {"max_pixels": 0},
         {"max_pixels": MAX_PIXELS_CEILING + 1},
         {"formats": ()},
-        {"formats": ("JPEG", "HEIC")},
+        {"formats": ("JPEG", "JPEG XL")},
         {"formats": ("jpeg",)},
     ],
 )
@@ -206,6 +223,24 @@ def test_animations_and_pages_are_refused(name: str) -> None:
     assert decode(encoded(frames[0], name, save_all=True), WIDE).width == 48
 
 
+@pytest.mark.parametrize("name", ["AVIF", "HEIC"])
+def test_a_film_among_the_boxes_of_a_still_picture_is_refused(name: str) -> None:
+    assert decode(written(name) + b"\0\0\0\x08skip", DEFAULT).width == 48  # the control
+    with pytest.raises(SeveralFrames):
+        decode(written(name) + b"\0\0\0\x08moov", DEFAULT)
+
+
+@pytest.mark.parametrize("primary", [0, 1])
+def test_the_primary_picture_of_a_heic_is_the_photo(primary: int) -> None:
+    """Phones put previews, depth and gain maps beside it, and some files hold several photos."""
+    heif = pillow_heif.from_pillow(PIL.Image.fromarray(drawing()))
+    heif.add_from_pillow(PIL.Image.new("RGB", (16, 24), "red"))
+    buffer = io.BytesIO()
+    heif.save(buffer, primary_index=primary, thumbnails=[16], quality=95)
+    image = decode(buffer.getvalue(), DEFAULT)
+    assert (image.width, image.height) == ((48, 32), (16, 24))[primary]
+
+
 def test_the_first_picture_of_a_phones_jpeg_is_the_photo() -> None:
     """MPO: phones put a preview or a depth map behind the photo."""
     preview = PIL.Image.new("RGB", (16, 16), "red")
@@ -217,12 +252,12 @@ def test_the_first_picture_of_a_phones_jpeg_is_the_photo() -> None:
     assert decode(data[:-5], DEFAULT).width == 48  # a preview cut short costs nothing
 
 
-@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "GIF", "JPEG2000"])
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "GIF", "JPEG2000", "AVIF", "HEIC"])
 def test_a_file_cut_short_is_told_so_and_bytes_after_the_end_are_ignored(name: str) -> None:
     for cut in (1, 2, 5, 30):
         with pytest.raises(Undecodable, match="truncated"):
             decode(written(name)[:-cut], WIDE)
-    if name != "JPEG2000":
+    if name not in ("JPEG2000", "AVIF", "HEIC"):  # to the latter two, it is a box that is cut short
         longer = decode(written(name) + b"\0ftypmp42 a film \xff\xd8\xff\xe0", WIDE).pixels
         assert np.array_equal(longer, decode(written(name), WIDE).pixels)
 
@@ -259,7 +294,7 @@ STORED_AS = (
 """The turn of an upright scene as a camera stores it, by its EXIF mark: the inverse of the viewer's turn."""
 
 
-@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIC"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_exif_orientation_is_obeyed(name: str, orientation: int) -> None:
     turn = STORED_AS[orientation - 1]
@@ -269,6 +304,36 @@ def test_the_exif_orientation_is_obeyed(name: str, orientation: int) -> None:
     data = encoded(stored, name, exif=exif(orientation), **options)
     assert decode(data, WIDE).pixels.shape == (32, 48, 3)
     assert off(data) < (4 if LOSSLESS[name] is None else 1e-9)
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_the_boxes_of_a_heic_turn_it_once_whatever_its_exif_says(orientation: int) -> None:
+    """As phones write it, boxes and EXIF say the same; other writers write one of both."""
+    turn = STORED_AS[orientation - 1]
+    assert turn is not None
+    both = encoded(PIL.Image.fromarray(drawing()).transpose(turn), "HEIC", exif=exif(orientation), quality=95)
+    assert b"irot" in both or b"imir" in both
+    boxes_alone = both.replace(exif(orientation), exif(1))
+    exif_alone = encoded(drawing(), "HEIC", exif=exif(1), quality=95).replace(exif(1), exif(orientation))
+    assert boxes_alone != both
+    for data in (both, boxes_alone, exif_alone):
+        assert decode(data, DEFAULT).pixels.shape == (32, 48, 3)
+        assert off(data) < 4
+
+
+def test_a_heic_of_tiles_of_ten_bits_or_grey_is_decoded() -> None:
+    wide = drawing(200, 150)
+    tiles = encoded(wide, "HEIC", tile_size=64, quality=95)
+    assert b"grid" in tiles
+    assert np.abs(decode(tiles, DEFAULT).pixels.astype(int) - wide).mean() < 4
+    buffer = io.BytesIO()
+    ten = pillow_heif.from_bytes("RGB;16", (48, 32), (drawing().astype("<u2") * 257).tobytes())
+    ten.save(buffer, quality=95)
+    assert pillow_heif.open_heif(buffer.getvalue()).info["bit_depth"] == 10
+    assert off(buffer.getvalue()) < 4
+    grey = PIL.Image.fromarray(drawing()).convert("L")
+    found = decode(encoded(grey, "HEIC", quality=95), DEFAULT).pixels
+    assert np.abs(found.astype(int) - np.asarray(grey)[..., None]).mean() < 4
 
 
 def exif_block(order: str = "<", start: int = 8, entries: int = 1, **field: int) -> bytes:
@@ -318,6 +383,13 @@ def tiff_with(tag: int, kind: int, count: int, value: int, plain: bytes | None =
             struct.pack_into("<HLL", data, at + 2, kind, count, value)
             return bytes(data)
     raise AssertionError("no such tag")
+
+
+def test_broken_notes_in_a_heic_change_nothing() -> None:
+    data = encoded(drawing(), "HEIC", exif=exif(6), xmp=b"<x:xmpmeta tiff:Orientation='1'/>", quality=95)
+    broken = data.replace(b"<x:xmpmeta", b"\xff\xfe\xff" * 3 + b"<").replace(exif(6), b"\xff" * len(exif(6)))
+    assert broken != data
+    assert np.array_equal(decode(broken, DEFAULT).pixels, decode(data, DEFAULT).pixels)
 
 
 def test_broken_notes_in_an_avif_or_a_tiff_raise_no_warning() -> None:
@@ -374,6 +446,40 @@ def test_pixels_of_other_depths_are_scaled_not_clipped(data: bytes, expected: li
         assert np.array_equal(decode(encoded(ramp, name), WIDE).pixels[..., 1], np.arange(256).reshape(16, 16))
 
 
+def test_jpegs_have_the_pixels_of_pillow_to_the_bit() -> None:
+    seeds = {name: data for name, data in drawn_seeds().items() if name.startswith("JPEG")}
+    for subsampling in ("444", "422", "420", "440", "411"):
+        seeds[subsampling] = simplejpeg.encode_jpeg(drawing(131, 97), colorsubsampling=subsampling)
+    seeds["progressive"] = encoded(drawing(131, 97), "JPEG", progressive=True)
+    for data in seeds.values():
+        with PIL.Image.open(io.BytesIO(data)) as picture:
+            found = decode(data, DEFAULT).pixels
+            turned = PIL.ImageOps.exif_transpose(picture)
+            assert np.array_equal(found, np.asarray(turned.convert("RGB")))
+
+
+def test_damaged_jpegs_are_refused_like_those_that_pillow_refuses() -> None:
+    seeds = [data for name, data in drawn_seeds().items() if name.startswith("JPEG") and name != "JPEG, tagged"]
+    mutants, limits = Mutants(seeds, np.random.default_rng(5)), ImageLimits(max_pixels=1_000_000)
+    damage = (OSError, SyntaxError, ValueError, LookupError, TypeError, struct.error, Undecodable)
+    outcomes = {True: 0, False: 0}
+    for data in (mutants.next() for _ in range(1000)):
+        found: U8 | None = None
+        expected: U8 | None = None
+        with suppress(Undecodable):
+            try:
+                found = decode(data, limits).pixels
+            except (ImageTooManyPixels, UnsupportedFormat):
+                continue
+        with suppress(*damage), JpegImagePlugin.JpegImageFile(io.BytesIO(inspect(data, "JPEG").data)) as picture:
+            expected = np.asarray(picture.convert("RGB"))
+        assert (found is None) == (expected is None)
+        if found is not None and expected is not None:
+            assert np.array_equal(found, expected)
+        outcomes[found is None] += 1
+    assert min(outcomes.values()) > 100
+
+
 @pytest.mark.parametrize("value", [-0.01, 1.01, 255.0, np.nan, np.inf, np.int32(2)])
 def test_pixels_beyond_black_and_white_are_no_photo_that_can_be_read(value: float) -> None:
     pixels = np.array([[0, value]], dtype=np.int32 if value == 2 else np.float32)
@@ -390,6 +496,9 @@ def test_alpha_is_laid_on_white(mode: str) -> None:
     for name in ("PNG", "WEBP"):
         pixels = decode(encoded(picture, name, **(LOSSLESS[name] or {})), DEFAULT).pixels
         assert pixels[0, :, 0].tolist() == [255, 0, 153]
+    for name in ("AVIF", "HEIC"):
+        pixels = decode(encoded(picture.resize((96, 32), 0), name, quality=95), DEFAULT).pixels
+        assert np.allclose(pixels[16, 16::32, 0], [255, 0, 153], atol=4)
 
 
 def test_palettes_are_read_with_and_without_transparency() -> None:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from fr_bench.cli import evaluate
 from fr_core.errors import CallEnded
+from fr_core.imaging import DEFAULT_FORMATS
 from fr_datasets.manifests import load_manifest
 from fr_evaluation.cli import print_repetition
 from fr_evaluation.files import AnyReport, data_files
@@ -91,7 +92,7 @@ def test_the_same_photos_give_the_same_numbers_and_the_report_names_no_folder(ou
     document = json.loads(text)
     assert {"python", "machine", "numpy", "pillow"} <= set(document["versions"])
     assert document["settings"]["detector_sha256"] == engine().pack.detector.file.sha256
-    assert document["settings"]["images"]["formats"] == ["JPEG", "PNG", "WEBP"]
+    assert document["settings"]["images"]["formats"] == list(DEFAULT_FORMATS)
     assert document["settings"]["quality"]["max_yaw"] == 60.0
     assert document["dataset"]["manifest_sha256"] == load_manifest("pairs_csv").sha256
     assert str(root) not in text

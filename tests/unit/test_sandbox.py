@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
 import signal
 import struct
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +21,8 @@ import pytest
 
 from fr_core.detect.null import NullDetector
 from fr_core.embed.null import NullEmbedder
-from fr_core.errors import ConfigInvalid, FrError, ShuttingDown, Undecodable
-from fr_core.imaging import KNOWN_FORMATS, ImageLimits, PlainDecoder, confine, decode, sandbox
+from fr_core.errors import ConfigInvalid, FrError, ImageTooCostly, ShuttingDown, Undecodable
+from fr_core.imaging import KNOWN_FORMATS, Decoder, ImageLimits, PlainDecoder, confine, decode, sandbox
 from fr_core.imaging.confine import filter_program
 from fr_core.imaging.sandbox import SandboxedDecoder, needed_mib
 from fr_core.imaging.sandbox_messages import Nonsense, pack_pixels, read_answer
@@ -32,6 +32,7 @@ from fr_core.quality.assess import QualityLimits
 from fr_core.types import U8, Image
 from fr_server.config import config_from
 from fr_server.engine import open_decoder
+from photo_mutants import saved
 from support.faults import until
 
 LIMITS = ImageLimits(max_bytes=16 * 2**20, max_pixels=30_000_000, formats=tuple(sorted(KNOWN_FORMATS)))
@@ -49,13 +50,11 @@ def decoder() -> Iterator[SandboxedDecoder]:
 
 def photo(name: str = "PNG", side: int = 64, shade: int = 0, **options: object) -> bytes:
     y, x = np.mgrid[:side, : side * 2]
-    buffer = io.BytesIO()
     picture = PIL.Image.fromarray(np.stack([x % 256, y % 256, (x + y + shade) % 256], -1).astype(np.uint8))
-    picture.save(buffer, name, **options)
-    return buffer.getvalue()
+    return saved(picture, name, **options)
 
 
-def said(data: bytes, decoder: SandboxedDecoder | PlainDecoder, limits: ImageLimits = LIMITS) -> tuple[object, ...]:
+def said(data: bytes, decoder: Decoder, limits: ImageLimits = LIMITS) -> tuple[object, ...]:
     """All that comes of a photo, so that it can be compared."""
     try:
         image = decoder.decode(data, limits)
@@ -69,7 +68,7 @@ def said(data: bytes, decoder: SandboxedDecoder | PlainDecoder, limits: ImageLim
 def test_each_format_comes_out_of_the_sandbox_as_it_does_without(name: str, decoder: SandboxedDecoder) -> None:
     assert said(photo(name), decoder) == said(photo(name), PlainDecoder())
     assert len(said(photo(name), decoder)) == 4
-    if name in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF"):
+    if name in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIC"):
         tags = PIL.Image.Exif()
         tags[0x0112] = 6
         profile = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
@@ -116,11 +115,11 @@ def test_a_worker_stands_behind_walls() -> None:
         # Root has them all; to anybody else they are none from the start.
         assert {int(status[f"Cap{kind}"], 16) for kind in ("Inh", "Prm", "Eff", "Amb")} == {0}
         limits = {line[:25].strip(): line[26:46].strip() for line in (folder / "limits").read_text().splitlines()}
-        assert limits["Max file size"] == limits["Max core file size"] == limits["Max processes"] == "0"
+        assert limits["Max file size"] == limits["Max core file size"] == "0"
         assert int(limits["Max open files"]) <= 16
         space = int(status["VmSize"].split()[0]) * 1024
         assert space + 199 * 2**20 < int(limits["Max address space"]) < space + 201 * 2**20
-        assert (folder / "environ").read_bytes() == b"OPENBLAS_NUM_THREADS=1\0"
+        assert (folder / "environ").read_bytes() == b"OPENBLAS_NUM_THREADS=1\0MALLOC_ARENA_MAX=1\0"
         held = sorted(str(link.readlink()) for link in (folder / "fd").iterdir())
         assert held[:3] == ["/dev/null"] * 3
         held = [re.sub(r"[^a-z/:]", "", link) for link in held[3:]]
@@ -139,7 +138,8 @@ def test_the_numbers_of_system_calls_are_those_of_the_kernel(machine: str, heade
     # The generic list names some after their 64-bit kin.
     numbers = {name: int(number) for name, number in re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", text)}
     column = list(confine.ARCHITECTURES).index(machine)
-    for calls in (confine.FREE, confine.BY_NAME, confine.WITHOUT_CODE, confine.OF_ITSELF):
+    kinds = confine.FREE, confine.BY_NAME, confine.WITHOUT_CODE, confine.OF_ITSELF, confine.OF_THREADS, confine.UNKNOWN
+    for calls in kinds:
         for name, of_each in calls.items():
             number = numbers.get(name, numbers.get(name.replace("newfstatat", "fstatat"), confine.ABSENT))
             assert of_each[column] == number, name
@@ -166,12 +166,14 @@ def test_the_filter_kills_whatever_is_not_named(machine: str) -> None:
                 taken = value == operand if code == 0x15 else bool(value & operand)
                 at += if_true if taken else if_false
 
-    kill, allow, no_access = 0x80000000, 0x7FFF0000, 0x0005000D
+    kill, allow, no_access, unknown = 0x80000000, 0x7FFF0000, 0x0005000D, 0x00050026
     free = {numbers[column] for numbers in confine.FREE.values()}
     named = {numbers[column] for numbers in confine.BY_NAME.values()} - {confine.ABSENT}
     checked = {numbers[column] for numbers in (confine.WITHOUT_CODE | confine.OF_ITSELF).values()}
     for number in range(600):
         expected = allow if number in free | checked else no_access if number in named else kill
+        if number in {numbers[column] for numbers in confine.UNKNOWN.values()}:
+            expected = unknown
         assert run(number) == expected
         assert run(number, architecture=0x40000003) == kill  # the 32-bit calls of the same processor
         assert run(number | 0x40000000) == kill  # x32
@@ -179,6 +181,11 @@ def test_the_filter_kills_whatever_is_not_named(machine: str) -> None:
         assert run(numbers[column], (0, 0, 3, 0, 0, 0)) == allow
         assert run(numbers[column], (0, 0, 7, 0, 0, 0)) == run(numbers[column], (0, 0, 4, 0, 0, 0)) == kill
     assert run(confine.OF_ITSELF["prlimit64"][column], (1, 0, 0, 0, 0, 0)) == kill
+    thread = 0x3D0F00
+    clone = confine.OF_THREADS["clone"][column]
+    assert run(clone, (thread, 0, 0, 0, 0, 0)) == allow
+    for flags in (0x11, 0x4111, thread & ~0x10000, thread | 0x10000000, thread | 0x40000000):  # fork, vfork, namespaces
+        assert run(clone, (flags, 0, 0, 0, 0, 0)) == kill
 
 
 def refusal(**changes: object) -> bytes:
@@ -308,7 +315,7 @@ def test_numbers_below_one_and_systems_without_walls_are_refused(monkeypatch: py
 
 
 def test_the_configuration_chooses_the_decoder_and_gives_it_enough_memory() -> None:
-    assert isinstance(open_decoder(config_from({})), PlainDecoder)
+    assert type(open_decoder(config_from({"images": {"formats": ["JPEG"]}}))) is PlainDecoder
     needed = needed_mib(ImageLimits())
     made = open_decoder(config_from({"isolation": {"decoding": "process", "memory_mib": needed}}))
     assert isinstance(made, SandboxedDecoder)
@@ -323,6 +330,8 @@ def test_the_configuration_chooses_the_decoder_and_gives_it_enough_memory() -> N
         ("JPEG", {"progressive": True, "subsampling": 0}),
         ("PNG", {"compress_level": 1}),
         ("WEBP", {"lossless": True, "method": 0}),
+        ("AVIF", {"subsampling": "4:4:4", "speed": 10}),
+        ("HEIC", {"subsampling": "4:4:4", "quality": 50, "enc_params": {"preset": "ultrafast"}}),
     ],
 )
 def test_the_needed_memory_does(name: str, options: dict[str, object]) -> None:
@@ -331,8 +340,47 @@ def test_the_needed_memory_does(name: str, options: dict[str, object]) -> None:
     pixels[..., 0] = np.arange(2000) % 256
     pixels[..., 3] = 128
     picture = PIL.Image.fromarray(pixels)
-    buffer = io.BytesIO()
-    (picture.convert("RGB") if name == "JPEG" else picture).save(buffer, name, **options)
-    assert decode(buffer.getvalue(), limits).width == 2000
+    data = saved(picture.convert("RGB") if name == "JPEG" else picture, name, **options)
+    assert decode(data, limits).width == 2000
     with decoder_of(memory_mib=needed_mib(limits)) as made:
-        assert made.decode(buffer.getvalue(), limits).width == 2000
+        assert made.decode(data, limits).width == 2000
+
+
+def test_a_server_does_without_the_library_of_heic_only_if_it_accepts_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(ConfigInvalid, match="pillow-heif"):
+        open_decoder(config_from({}))
+    open_decoder(config_from({"images": {"formats": ["JPEG", "AVIF"]}})).close()
+    open_decoder(config_from({"images": {"formats": ["JPEG"]}})).close()
+
+
+def children() -> set[str]:
+    """The process ids of those that threads of this process started."""
+    return {child for task in Path("/proc/self/task").iterdir() for child in (task / "children").read_text().split()}
+
+
+@pytest.mark.parametrize("name", ["HEIC", "AVIF"])
+def test_heic_and_avif_never_reach_a_decoder_in_the_process_of_a_server(name: str) -> None:
+    decoder = open_decoder(config_from({"isolation": {"workers": 1}}))
+    try:
+        assert said(photo("JPEG"), decoder) == said(photo("JPEG"), PlainDecoder())
+        before = children()
+        data = photo(name)
+        assert said(data, decoder) == said(data, PlainDecoder())
+        assert said(data[:-9], decoder) == said(data[:-9], PlainDecoder())
+        (process,) = children() - before
+        assert "Seccomp:\t2" in Path(f"/proc/{process}/status").read_text()
+    finally:
+        decoder.close()
+    assert not Path(f"/proc/{process}").exists()
+
+
+def test_a_heic_whose_picture_is_larger_than_it_says_costs_no_more_than_it_may() -> None:
+    """The container says 64 x 64 pixels, the coded picture 1,400 x 700."""
+    data = photo("HEIC", side=700, quality=10)
+    at = data.index(b"ispe") + 8
+    limits = ImageLimits(max_pixels=64 * 64)
+    with decoder_of(memory_mib=64) as made:
+        assert said(photo("HEIC", side=32), made, limits)[0] == (32, 64, 3)  # the control
+        refused = said(data[:at] + struct.pack(">LL", 64, 64) + data[at + 8 :], made, limits)
+    assert refused[0] in (ImageTooCostly, Undecodable)

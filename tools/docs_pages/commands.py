@@ -22,7 +22,7 @@ All others need only the client (`pip install .`) and a server. Some need an ext
 
 | command | install |
 |---|---|
-| `--draw`, and the pictures of `train run` | `pip install '.[draw]'` |
+| `--draw`, the pictures of `train run`, and photos over the server's limits | `pip install '.[draw]'` |
 | `gallery import` | `pip install '.[import]'`, or `'.[parquet]'` for a Parquet file |
 | `evidence verify`, `audit verify-file` (without a server) | `pip install '.[verify]'` |
 """

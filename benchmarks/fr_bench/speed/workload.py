@@ -44,7 +44,7 @@ LFW, T1 = "lfw", "t1"
 # 200 photos take some seconds on two cores, and 20 large ones too.
 MOST, LEAST = 200, 20
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+_SUFFIXES = {".avif", ".heic", ".jpg", ".jpeg", ".png", ".webp"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,7 +89,8 @@ def _paths(name: str, testdata: Path | None) -> list[Path]:
         raise BenchFailed(message("error.bench.folder_not_photos_takes", folder=folder, lfw=LFW, t1=T1))
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
     if not paths:
-        raise BenchFailed(message("error.bench.folder_holds_no_photo", folder=folder))
+        endings = ", ".join(sorted(_SUFFIXES))
+        raise BenchFailed(message("error.bench.folder_holds_no_photo", folder=folder, endings=endings))
     return paths
 
 

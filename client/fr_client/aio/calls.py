@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from fr_api.v1 import common_pb2
+from fr_api.v1 import common_pb2, server_pb2, server_pb2_grpc
 from fr_client.answers import Answers
-from fr_client.channel import RetryPolicy, channel_options, require_fits
-from fr_client.errors import CONNECTION_LOST, FrApiError, from_rpc_error
+from fr_client.channel import RetryPolicy, channel_options
+from fr_client.errors import CONNECTION_LOST, FrApiError, from_rpc_error, refusal_of
 from fr_client.handshake import Endpoint
 from fr_client.identity import Identity, TlsCredentials
-from fr_client.streams import Advice, ItemT, StreamSettings
+from fr_client.photos import TOO_LARGE, Fit, PhotoFit
+from fr_client.streams import ItemT, StreamSettings
 from fr_client.tasks import Channels, Items, Method, exchange, run, sleep
 
 MessageT = TypeVar("MessageT", bound=Message)
@@ -40,16 +41,17 @@ class AsyncCalls:
         timeout_s: float | None,
         credentials: grpc.ChannelCredentials | TlsCredentials | None,
         token: str,
-        max_message_bytes: int,
+        downscale: bool,
         retry: RetryPolicy | None,
     ) -> None:
         self.endpoint = Endpoint(target, credentials)
         self.timeout_s = timeout_s
-        self._max_message_bytes = max_message_bytes
+        self._downscale = downscale
         self._retry = retry or RetryPolicy()
-        options = channel_options(target, max_message_bytes)
-        self._channels = Channels.open(target, Identity(token, credentials), options)
+        self._channels = Channels.open(target, Identity(token, credentials), channel_options(target))
         self.unary, self.streams = self._channels.unary, self._channels.streams
+        self._server = server_pb2_grpc.ServerServiceStub(self.unary)
+        self._fit: Fit | None = None
 
     async def close(self) -> None:
         """Close the connection; calls that still run are cancelled."""
@@ -57,7 +59,6 @@ class AsyncCalls:
 
     async def call(self, method: Method[MessageT, ResponseT], request: MessageT) -> ResponseT:
         """Call until there is an answer, an error that another call would not mend, or no time left."""
-        require_fits(request.ByteSize(), self._max_message_bytes)
         deadline = None if self.timeout_s is None else time.monotonic() + self.timeout_s
         for attempt in itertools.count(1):
             left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
@@ -70,6 +71,16 @@ class AsyncCalls:
                     raise error from rpc_error
             await sleep(delay_s)
         raise AssertionError("itertools.count never ends")
+
+    async def server_info(self) -> server_pb2.GetServerInfoResponse:
+        """Return the server's version, model, device and limits."""
+        return await self.call(self._server.GetServerInfo, server_pb2.GetServerInfoRequest())
+
+    async def fit(self) -> Fit:
+        """Return what makes photos fit the server; the limits are asked for once."""
+        if self._fit is None:
+            self._fit = PhotoFit((await self.server_info()).limits, self._downscale)
+        return self._fit
 
     async def pages(self, method: Method[Any, Any], request: Any, field: str) -> AsyncIterator[Any]:
         """Yield what a field of the answers lists, page by page."""
@@ -116,16 +127,36 @@ class AsyncCalls:
         self,
         start: Callable[..., Any],
         items: Items[ItemT],
-        build: Callable[[ItemT], Any],
+        build: Callable[[ItemT, Fit], Any],
         unpack: Callable[[Any], ResponseT | common_pb2.Refusal],
         max_in_flight: int,
-        advice: Advice,
+        advice: str,
     ) -> AsyncIterator[tuple[str, ResponseT | common_pb2.Refusal]]:
-        """Send many items through one stream; see `fr_client.tasks.exchange`."""
-        settings = StreamSettings(
-            self.endpoint, max_in_flight, self.timeout_s, self._max_message_bytes, self._retry, advice
-        )
-        return exchange(start, items, build, unpack, settings)
+        """Send many items through one stream; see `fr_client.tasks.exchange`. Refuses photos that are too large."""
+        settings = StreamSettings(self.endpoint, max_in_flight, self.timeout_s, self._retry, advice)
+        return self._exchange(start, items, build, unpack, settings)
+
+    async def _exchange(
+        self,
+        start: Callable[..., Any],
+        items: Items[ItemT],
+        build: Callable[[ItemT, Fit], Any],
+        unpack: Callable[[Any], ResponseT | common_pb2.Refusal],
+        settings: StreamSettings,
+    ) -> AsyncIterator[tuple[str, ResponseT | common_pb2.Refusal]]:
+        fit = await self.fit()
+
+        def built(item: ItemT) -> Any:
+            try:
+                return build(item, fit)
+            except FrApiError as error:
+                if error.reason not in TOO_LARGE:
+                    raise
+                return refusal_of(error)
+
+        async with aclosing(exchange(start, items, built, unpack, settings)) as answers:
+            async for answer in answers:
+                yield answer
 
 
 class AsyncPart:

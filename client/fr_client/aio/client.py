@@ -8,7 +8,7 @@ from typing import Self
 
 import grpc
 
-from fr_api.v1 import server_pb2, server_pb2_grpc
+from fr_api.v1 import server_pb2
 from fr_client.aio.access import AsyncAccess
 from fr_client.aio.audit import AsyncAudit
 from fr_client.aio.calls import AsyncCalls
@@ -17,8 +17,10 @@ from fr_client.aio.recognition import AsyncRecognition
 from fr_client.aio.review import AsyncReview
 from fr_client.aio.subjects import AsyncSubjects
 from fr_client.aio.training import AsyncTraining
-from fr_client.channel import DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_TARGET, DEFAULT_TIMEOUT_S, RetryPolicy
+from fr_client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, RetryPolicy
 from fr_client.identity import TlsCredentials
+from fr_client.requests import Photo, photo_bytes
+from fr_client.tasks import run
 
 
 class AsyncClient(AsyncRecognition, AsyncSubjects, AsyncEvaluation):
@@ -35,7 +37,7 @@ class AsyncClient(AsyncRecognition, AsyncSubjects, AsyncEvaluation):
             None for no encryption.
         token: an API key or a token of the identity provider; "" if the server does not check callers. Without
             encryption it goes to this very machine alone.
-        max_message_bytes: the largest request in bytes.
+        downscale: whether to scale down photos that are over the server's limits, which takes Pillow; see `fit_photo`.
         retry: when to call again if the server refused to begin.
 
     Every method raises `FrApiError` if the server refuses the call or the call fails, and `OSError` if the file of a
@@ -49,12 +51,11 @@ class AsyncClient(AsyncRecognition, AsyncSubjects, AsyncEvaluation):
         timeout_s: float | None = DEFAULT_TIMEOUT_S,
         credentials: grpc.ChannelCredentials | TlsCredentials | None = None,
         token: str = "",
-        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+        downscale: bool = True,
         retry: RetryPolicy | None = None,
     ) -> None:
         self.target = target
-        super().__init__(AsyncCalls(target, timeout_s, credentials, token, max_message_bytes, retry))
-        self._server = server_pb2_grpc.ServerServiceStub(self._calls.unary)
+        super().__init__(AsyncCalls(target, timeout_s, credentials, token, downscale, retry))
 
     async def __aenter__(self) -> Self:
         return self
@@ -70,7 +71,15 @@ class AsyncClient(AsyncRecognition, AsyncSubjects, AsyncEvaluation):
 
     async def server_info(self) -> server_pb2.GetServerInfoResponse:
         """Return the server's version, model, device and limits."""
-        return await self._calls.call(self._server.GetServerInfo, server_pb2.GetServerInfoRequest())
+        return await self._calls.server_info()
+
+    async def fit_photo(self, photo: Photo) -> bytes:
+        """Return a photo as every method sends it: itself, or a smaller JPEG if it is over the server's limits.
+
+        Boxes in answers are in pixels of the photo that was sent, and the server knows it by its sha256. Raises
+        `FrApiError` (IMAGE_TOO_MANY_BYTES) if the photo is too large and cannot be scaled, or `downscale` is False.
+        """
+        return await run(photo_bytes, photo, await self._calls.fit())
 
     @cached_property
     def training(self) -> AsyncTraining:

@@ -24,12 +24,12 @@ class AsyncRecognition(AsyncPart):
 
     async def detect(self, photo: Photo) -> recognition_pb2.DetectResponse:
         """Find every face of a photo, the largest first; a photo without a face is not an error."""
-        request = recognition_pb2.DetectRequest(image=await run(requests.image, photo))
+        request = recognition_pb2.DetectRequest(image=await run(requests.image, photo, await self._calls.fit()))
         return await self._calls.call(self._recognition.Detect, request)
 
     async def embed(self, photo: Photo) -> recognition_pb2.EmbedResponse:
         """Find and embed every face of a photo, the largest first; a photo without a face is not an error."""
-        request = recognition_pb2.EmbedRequest(image=await run(requests.image, photo))
+        request = recognition_pb2.EmbedRequest(image=await run(requests.image, photo, await self._calls.fit()))
         return await self._calls.call(self._recognition.Embed, request)
 
     async def compare(
@@ -49,7 +49,8 @@ class AsyncRecognition(AsyncPart):
             threshold: similarity that the answer compares with, from -1 to 1; None for the model's default.
             target_fmr: in place of a threshold, the false match rate to hold, above 0 and at most 1.
         """
-        request = await run(requests.compare, a, b, several_faces, threshold, target_fmr)
+        fit = await self._calls.fit()
+        request = await run(requests.compare, a, b, fit, several_faces, threshold, target_fmr)
         return await self._calls.call(self._recognition.Compare, request)
 
     def embed_many(

@@ -86,7 +86,7 @@ class AsyncReview:
             target_fmr=target_fmr,
             target_fpir=target_fpir,
         )
-        search = await run(requests.search, gallery_id, item)
+        search = await run(requests.search, gallery_id, item, await self._calls.fit())
         request = review_pb2.SearchInCaseRequest(case_id=case_id, search=search)
         return await self._calls.call(self._stub.SearchInCase, request)
 

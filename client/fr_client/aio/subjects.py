@@ -9,6 +9,7 @@ from fr_api.v1 import common_pb2, gallery_pb2
 from fr_client import requests, unpack
 from fr_client.aio.galleries import AsyncGalleries
 from fr_client.channel import DEFAULT_BATCHES_IN_FLIGHT, DEFAULT_MAX_IN_FLIGHT
+from fr_client.photos import Fit
 from fr_client.requests import KEEP, EmbeddingBatch, EnrolItem, FaceSource, Keep, SearchItem
 from fr_client.streams import STORES_EMBEDDINGS, STORES_FACES, STORES_NOTHING
 from fr_client.tasks import Items, run, run_reading
@@ -39,7 +40,8 @@ class AsyncSubjects(AsyncGalleries):
         item = EnrolItem(
             subject_id, face, "", display_name, metadata or {}, several_faces, report_similar, similar_threshold
         )
-        return await self._calls.call(self._gallery.Enrol, await run(requests.enrol, gallery_id, item))
+        request = await run(requests.enrol, gallery_id, item, await self._calls.fit())
+        return await self._calls.call(self._gallery.Enrol, request)
 
     def enrol_many(
         self, gallery_id: str, faces: Items[EnrolItem], *, max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
@@ -52,8 +54,8 @@ class AsyncSubjects(AsyncGalleries):
         stored ones as DUPLICATE_IMAGE. An embedding that you send twice is stored twice.
         """
 
-        def build(item: EnrolItem) -> gallery_pb2.StreamEnrolRequest:
-            return gallery_pb2.StreamEnrolRequest(enrol=requests.enrol(gallery_id, item))
+        def build(item: EnrolItem, fit: Fit) -> gallery_pb2.StreamEnrolRequest:
+            return gallery_pb2.StreamEnrolRequest(enrol=requests.enrol(gallery_id, item, fit))
 
         start = self._gallery_streams.StreamEnrol
         return self._calls.exchange(start, faces, build, unpack.result("stored"), max_in_flight, STORES_FACES)
@@ -72,7 +74,7 @@ class AsyncSubjects(AsyncGalleries):
         send twice is stored twice: after an error, send a batch without an answer again only if it is not stored.
         """
 
-        def build(batch: EmbeddingBatch) -> gallery_pb2.StreamEnrolEmbeddingsRequest:
+        def build(batch: EmbeddingBatch, _: Fit) -> gallery_pb2.StreamEnrolEmbeddingsRequest:
             return requests.stream_enrol_embeddings(gallery_id, model, batch)
 
         start = self._gallery_streams.StreamEnrolEmbeddings
@@ -124,15 +126,16 @@ class AsyncSubjects(AsyncGalleries):
             purpose=purpose,
             case_reference=case_reference,
         )
-        return await self._calls.call(self._gallery.Search, await run(requests.search, gallery_id, item))
+        request = await run(requests.search, gallery_id, item, await self._calls.fit())
+        return await self._calls.call(self._gallery.Search, request)
 
     def search_many(
         self, gallery_id: str, probes: Items[SearchItem], *, max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
     ) -> AsyncIterator[tuple[str, gallery_pb2.SearchResponse | common_pb2.Refusal]]:
         """Search for many faces; see `enrol_many` for the order and the limits."""
 
-        def build(item: SearchItem) -> gallery_pb2.StreamSearchRequest:
-            return gallery_pb2.StreamSearchRequest(search=requests.search(gallery_id, item))
+        def build(item: SearchItem, fit: Fit) -> gallery_pb2.StreamSearchRequest:
+            return gallery_pb2.StreamSearchRequest(search=requests.search(gallery_id, item, fit))
 
         start = self._gallery_streams.StreamSearch
         return self._calls.exchange(start, probes, build, unpack.result("found"), max_in_flight, STORES_NOTHING)

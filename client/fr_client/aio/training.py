@@ -171,7 +171,7 @@ class AsyncTraining:
 
     async def submit_probe(self, session_id: str, trial_id: str, photo: Photo) -> training_pb2.Trial:
         """Send the photo of an own probe, and return the trial at its next step; see `AsyncClient.detect`."""
-        image = await run(requests.image, photo)
+        image = await run(requests.image, photo, await self._calls.fit())
         request = training_pb2.SubmitProbeRequest(session_id=session_id, trial_id=trial_id, image=image)
         return (await self._calls.call(self._stub.SubmitProbe, request)).trial
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import unicodedata
 from functools import cached_property
 from typing import TypeAlias
 
-from PIL import Image, ImageFont, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFont, ImageOps
 
 from fr_client.cli.state import Unusable
+from fr_client.photos import open_picture, rgb_of
 
 Photo: TypeAlias = Image.Image
 
@@ -17,20 +17,10 @@ Photo: TypeAlias = Image.Image
 def open_photo(data: bytes) -> Photo:
     """Decode a photo as the server sees it: upright by its EXIF orientation, on white if transparent."""
     try:
-        with Image.open(io.BytesIO(data)) as opened:
-            return _to_rgb(ImageOps.exif_transpose(opened))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        with open_picture(data) as opened:
+            return rgb_of(ImageOps.exif_transpose(opened))
+    except (OSError, ValueError, SyntaxError) as error:
         raise Unusable("UNDECODABLE", "Pillow cannot decode the photo, so it cannot be drawn.") from error
-
-
-def _to_rgb(photo: Photo) -> Photo:
-    if photo.mode.startswith("I"):  # 16 bits a pixel; `convert` alone would cut values above 255
-        return photo.convert("I").point(lambda value: value * (1 / 257)).convert("L").convert("RGB")
-    if photo.has_transparency_data:
-        layer = photo.convert("RGBA")
-        ground = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        return Image.alpha_composite(ground, layer).convert("RGB")
-    return photo.convert("RGB")
 
 
 class Font:

@@ -20,6 +20,8 @@ from fr_core.reading import read_whole
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from fr_client.sync.client import Client
+
 MAX_TEXT_BYTES = 2**20
 # Writes the cells of a row.
 WriteRow = Callable[[Sequence[str]], None]
@@ -84,12 +86,19 @@ def read_text(path: Path, most: int = MAX_TEXT_BYTES) -> str:
         raise Unusable("FILE_UNREADABLE", f"{shown(path)} is not text in UTF-8.") from error
 
 
-def read_photo(path: Path) -> bytes:
-    """Return the bytes of a photo; raises `Unusable` as `read_file`, or if it is empty."""
+def read_photo(path: Path, client: Client | None = None) -> bytes:
+    """Return the bytes of a photo, as `client` sends it; says on standard error that it is scaled down.
+
+    Raises `Unusable` as `read_file`, or if it is empty, and what `Client.fit_photo` raises.
+    """
     data = read_file(path, MAX_PHOTO_BYTES)
     if not data:
         raise Unusable("FILE_UNREADABLE", f"{shown(path)} is empty.")
-    return data
+    sent = data if client is None else client.fit_photo(data)
+    if sent != data:
+        words = "is over the server's limits, and is sent scaled down."
+        typer.echo(f"{shown(path)} ({len(data):,} bytes) {words}", err=True)
+    return sent
 
 
 @contextmanager

@@ -44,6 +44,21 @@ ForCase = Annotated[
 GalleryId = Annotated[str, argument("GALLERY", "Id of the gallery.")]
 
 
+def _set_downscale(context: typer.Context, no_downscale: bool) -> None:
+    context.obj = replace(context.obj, downscale=not no_downscale)
+
+
+# A command that takes it need not look at it: the client of its context does.
+NoDownscale = Annotated[
+    bool,
+    typer.Option(
+        "--no-downscale",
+        callback=_set_downscale,
+        help="Refuse photos that are over the server's limits, in place of scaling them down.",
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The options of `fr` itself; `server` is HOST:PORT, and `timeout_s` the seconds that one call may take."""
@@ -57,13 +72,20 @@ class Settings:
     certificate: Path | None = None
     certificate_key: Path | None = None
     connection: Path | None = None  # the connection file that has `ca`, for messages; None if it comes from elsewhere
+    downscale: bool = True  # whether to scale down photos that are over the server's limits
 
     def open(self) -> Client:
         """Open the client; raises `Unusable` if a file cannot be read, or a key would be sent without encryption."""
         with self._readable():
             token = self.token if self.key_file is None else read_whole(self.key_file, _MAX_KEY_BYTES).decode().strip()
             credentials = self.channel_credentials()
-            return Client(self.server, timeout_s=self.timeout_s, credentials=credentials, token=token)
+            return Client(
+                self.server,
+                timeout_s=self.timeout_s,
+                credentials=credentials,
+                token=token,
+                downscale=self.downscale,
+            )
 
     def channel_credentials(self) -> TlsCredentials | None:
         """Return those of TLS, None for no encryption; raises `Unusable` if a file cannot be read."""
@@ -194,6 +216,10 @@ REMEDIES: Mapping[str, Remedy] = MappingProxyType(
             "The options are --purpose and --case. Use the purpose gallery-maintenance to maintain records, not for "
             "searches with a photo.",
             ("--purpose", "--case"),
+        ),
+        "IMAGE_TOO_MANY_PIXELS": Remedy(
+            "Without --no-downscale, `fr` scales it down if Pillow is installed (`pip install pillow`) and reads it.",
+            ("--no-downscale",),
         ),
         "SEVERAL_FACES": Remedy("The option is --several-faces largest.", ("--several-faces",)),
         "INVALID_TOP_K": Remedy("The option is --top-k.", ("--top-k",)),

@@ -25,12 +25,12 @@ class Recognition(Part):
 
     def detect(self, photo: Photo) -> recognition_pb2.DetectResponse:
         """Find every face of a photo, the largest first; a photo without a face is not an error."""
-        request = recognition_pb2.DetectRequest(image=run(requests.image, photo))
+        request = recognition_pb2.DetectRequest(image=run(requests.image, photo, self._calls.fit()))
         return self._calls.call(self._recognition.Detect, request)
 
     def embed(self, photo: Photo) -> recognition_pb2.EmbedResponse:
         """Find and embed every face of a photo, the largest first; a photo without a face is not an error."""
-        request = recognition_pb2.EmbedRequest(image=run(requests.image, photo))
+        request = recognition_pb2.EmbedRequest(image=run(requests.image, photo, self._calls.fit()))
         return self._calls.call(self._recognition.Embed, request)
 
     def compare(
@@ -50,7 +50,8 @@ class Recognition(Part):
             threshold: similarity that the answer compares with, from -1 to 1; None for the model's default.
             target_fmr: in place of a threshold, the false match rate to hold, above 0 and at most 1.
         """
-        request = run(requests.compare, a, b, several_faces, threshold, target_fmr)
+        fit = self._calls.fit()
+        request = run(requests.compare, a, b, fit, several_faces, threshold, target_fmr)
         return self._calls.call(self._recognition.Compare, request)
 
     def embed_many(

@@ -87,7 +87,7 @@ class Review:
             target_fmr=target_fmr,
             target_fpir=target_fpir,
         )
-        search = run(requests.search, gallery_id, item)
+        search = run(requests.search, gallery_id, item, self._calls.fit())
         request = review_pb2.SearchInCaseRequest(case_id=case_id, search=search)
         return self._calls.call(self._stub.SearchInCase, request)
 

@@ -172,7 +172,7 @@ class Training:
 
     def submit_probe(self, session_id: str, trial_id: str, photo: Photo) -> training_pb2.Trial:
         """Send the photo of an own probe, and return the trial at its next step; see `Client.detect`."""
-        image = run(requests.image, photo)
+        image = run(requests.image, photo, self._calls.fit())
         request = training_pb2.SubmitProbeRequest(session_id=session_id, trial_id=trial_id, image=image)
         return (self._calls.call(self._stub.SubmitProbe, request)).trial
 

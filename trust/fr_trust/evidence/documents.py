@@ -57,7 +57,11 @@ NOTED_AT_THE_SEARCH = "noted_at_the_search"
 _MAX_TIME_MS = 253_402_300_799_999
 _MAX_LOG10 = 300
 
-_EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tiff", "AVIF": "avif"}
+_EXTENSIONS = {
+    "JPEG": "jpg",
+    "JPEG2000": "jp2",
+    **{name: name.lower() for name in ("AVIF", "BMP", "GIF", "HEIC", "PNG", "TIFF", "WEBP")},
+}
 
 
 @dataclass(frozen=True, slots=True)

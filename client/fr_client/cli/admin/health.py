@@ -17,7 +17,6 @@ from fr_client.handshake import TLS_REASONS, Endpoint
 from fr_client.identity import Identity, open_channel
 
 _HEALTH_S = 5.0
-_MESSAGE_BYTES = 4096
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
@@ -35,7 +34,7 @@ def health(
     settings: Settings = context.obj
     with reporting(as_json):
         identity = Identity(tls=settings.channel_credentials())
-    options = channel_options(settings.server, _MESSAGE_BYTES)
+    options = channel_options(settings.server)
     try:
         with open_channel(settings.server, identity, options) as channel:
             stub = health_pb2_grpc.HealthStub(channel)

@@ -30,6 +30,7 @@ from fr_client.cli.show import console, pairs, plain, print_answer, print_json, 
 from fr_client.cli.state import (
     AsJson,
     GalleryId,
+    NoDownscale,
     Yes,
     argument,
     confirm,
@@ -168,6 +169,7 @@ def search_in_case(
     where: Where = None,
     only_subjects: OnlySubjects = None,
     fusion: Fused = "max",
+    no_downscale: NoDownscale = False,
     as_json: AsJson = False,
 ) -> None:
     """Search a gallery for a face within a case: leads for its examiners, never an identity.
@@ -179,7 +181,7 @@ def search_in_case(
         answer = client.review.search(
             case_id,
             gallery_id,
-            read_photo(photo),
+            read_photo(photo, client),
             top_k=top_k,
             threshold=threshold,
             only_above_threshold=only_above,

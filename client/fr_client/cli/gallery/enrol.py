@@ -26,6 +26,7 @@ from fr_client.cli.state import (
     ForCase,
     ForPurpose,
     GalleryId,
+    NoDownscale,
     Unusable,
     argument,
     connected,
@@ -72,6 +73,7 @@ def enrol(
     ] = DEFAULT_MAX_IN_FLIGHT,
     purpose: ForPurpose = None,
     case: ForCase = "",
+    no_downscale: NoDownscale = False,
     as_json: AsJson = False,
 ) -> None:
     """Enrol the photos of many subjects; safe to run again.
@@ -156,6 +158,7 @@ def _as_keys(
         "refusals": [_refusal_keys(one) for one in tally.refused],
         "empty_subjects": [shown(Path(subject_id)) for subject_id in photo_set.empty_subjects],
         "ignored_files": [shown(path) for path in photo_set.ignored],
+        "scaled_down": tally.scaled_down,
     }
     if report_similar:
         keys["similar_subjects"] = [
@@ -177,6 +180,8 @@ def _print_tally(gallery_id: str, photo_set: PhotoSet, tally: Tally) -> None:
     out.print(plain(f"Gallery {gallery_id}: {', '.join(parts)}."), style="bold")
     if tally.with_others:
         out.print(plain(f"Other faces were passed over in {_count(tally.with_others, 'photo')}."))
+    if tally.scaled_down:
+        out.print(f"Over the server's limits, and scaled down: {_count(tally.scaled_down, 'photo')}.", markup=False)
     _print_told("Subjects without a photo", photo_set.empty_subjects)
     _print_told("Not a photo of a subject", [shown(path) for path in photo_set.ignored])
     counts = Counter(one.reason for one in tally.refused)

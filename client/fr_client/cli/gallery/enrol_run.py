@@ -15,6 +15,7 @@ from fr_client.cli.gallery.photo_sources import PhotoFile
 from fr_client.cli.show import shown
 from fr_client.cli.state import Unusable
 from fr_client.errors import FrApiError, reason_of
+from fr_client.photos import TOO_LARGE
 from fr_client.requests import EnrolItem, is_operational
 from fr_client.sync.client import Client
 from fr_client.words import OneFace, ReadingPurpose
@@ -76,6 +77,7 @@ class Tally:
     similar: dict[tuple[str, str], float] = field(default_factory=dict)
     with_others: int = 0  # photos newly in the gallery that show other faces, which were passed over
     similar_unknown: int = 0  # photos newly in the gallery whose search for similar subjects failed
+    scaled_down: int = 0  # photos that are over the server's limits, and so were made smaller
 
     @property
     def done(self) -> int:
@@ -139,11 +141,10 @@ class Enrolment:
             advance(self.tally)
 
     def _items(self, photos: Sequence[PhotoFile], advance: Callable[[Tally], None]) -> Iterator[EnrolItem]:
-        max_bytes = self._client.server_info().limits.max_image_bytes
         for number, photo in enumerate(photos):
             state = FileState.of(photo.path)  # before it is read, so that the next run notices later changes
             try:
-                data = _read(photo, max_bytes)
+                data = self._read(photo)
                 sha256 = hashlib.sha256(data).hexdigest()
                 asks = self._asks_first and self._may_look_up()
                 if asks and sha256 in self._photos_of(photo.subject_id):
@@ -154,7 +155,9 @@ class Enrolment:
                 self._require_one_subject(photo, sha256)
                 if self._options.one_photo_each:
                     self._require_one_photo(photo, sha256)
-            except Unusable as error:
+            except (FrApiError, Unusable) as error:
+                if isinstance(error, FrApiError) and error.reason not in TOO_LARGE:
+                    raise
                 self._refused(photo, state, error.reason, error.message)
                 advance(self.tally)
                 continue
@@ -168,6 +171,18 @@ class Enrolment:
                 self._options.several_faces,
                 self._options.report_similar,
             )
+
+    def _read(self, photo: PhotoFile) -> bytes:
+        """Return the bytes to send; raises `Unusable`, or `FrApiError`, if the server could only refuse the photo."""
+        try:
+            photo.subject_id.encode()
+        except UnicodeEncodeError as error:
+            words = "The name of the file or its folder is not text in UTF-8, so it cannot be an id."
+            raise Unusable("INVALID_IDENTIFIER", words) from error
+        data = read_photo(photo.path)
+        sent = self._client.fit_photo(data)
+        self.tally.scaled_down += sent != data
+        return sent
 
     def _known(self, photo: PhotoFile) -> bool:
         """Count a photo if the log has its result, and return whether it has."""
@@ -263,21 +278,3 @@ class Enrolment:
         for one in answer.similar:
             low, high = sorted((answer.subject_id, one.subject_id))
             self.tally.similar[low, high] = max(one.similarity, self.tally.similar.get((low, high), -1.0))
-
-
-def _read(photo: PhotoFile, max_bytes: int) -> bytes:
-    """Return the bytes of a photo; raises `Unusable` if the server could only refuse it."""
-    try:
-        photo.subject_id.encode()
-    except UnicodeEncodeError as error:
-        words = "The name of the file or its folder is not text in UTF-8, so it cannot be an id."
-        raise Unusable("INVALID_IDENTIFIER", words) from error
-    try:
-        size = photo.path.stat().st_size
-    except OSError:
-        size = 0  # reading it says what is wrong
-    if size > max_bytes:
-        raise Unusable(
-            "IMAGE_TOO_MANY_BYTES", f"The file has {size:,} bytes; the server accepts at most {max_bytes:,}."
-        )
-    return read_photo(photo.path)

@@ -16,7 +16,10 @@ from fr_core.reading import open_rows
 # Files to send. The server decides which formats it accepts.
 PHOTO_SUFFIXES = frozenset(
     f".{name}"
-    for name in ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "jp2", "j2k")
+    for name in (
+        *("jpg", "jpeg", "jpe", "jfif", "png", "webp", "avif", "heic", "heif", "hif"),
+        *("gif", "bmp", "tif", "tiff", "jp2", "j2k"),
+    )
 )
 
 SUBJECT_COLUMN, PATH_COLUMN, NAME_COLUMN = "subject_id", "path", "display_name"

@@ -16,6 +16,7 @@ from fr_client.cli.files import read_photo, reading
 from fr_client.cli.gallery.photo_sources import is_photo, read_manifest
 from fr_client.cli.show import lead_mark, leads_text
 from fr_client.errors import FrApiError
+from fr_client.photos import Fit
 from fr_client.requests import MAX_PHOTO_BYTES
 from fr_client.sync.client import Client
 from fr_client.words import Purpose
@@ -265,15 +266,17 @@ def crops(
     for subject_id in sorted(set(subject_of.values())):
         subject = client.get_subject(gallery_id, subject_id, purpose=purpose, case_reference=case)
         sha256_of |= {one.template_id: one.image_sha256 for one in subject.templates if one.template_id in subject_of}
-    paths = find_photos(source, filter(None, sha256_of.values()), subject_of.values())
+    paths = find_photos(source, filter(None, sha256_of.values()), subject_of.values(), client.fit_photo)
     wanted = {number: paths[sha256] for number, sha256 in sorted(sha256_of.items()) if sha256 in paths}
-    return {number: _enrolled_face(client, read_photo(path)) for number, path in wanted.items()}
+    return {number: _enrolled_face(client, client.fit_photo(read_photo(path))) for number, path in wanted.items()}
 
 
-def find_photos(source: Path, wanted: Iterable[str], subject_ids: Iterable[str] = ()) -> dict[str, Path]:
+def find_photos(
+    source: Path, wanted: Iterable[str], subject_ids: Iterable[str] = (), fit: Fit = lambda photo: photo
+) -> dict[str, Path]:
     """Return the paths of photos by their sha256, from a folder with all its folders, or from a manifest of `fr enrol`.
 
-    It first searches the folders of `subject_ids`, for speed.
+    It first searches the folders of `subject_ids`, for speed. `fit` makes of a photo what was enrolled of it.
     """
     missing = set(wanted)
     found: dict[str, Path] = {}
@@ -281,8 +284,8 @@ def find_photos(source: Path, wanted: Iterable[str], subject_ids: Iterable[str] 
         if not missing:
             break
         try:
-            sha256 = hashlib.sha256(read_whole(path, MAX_PHOTO_BYTES)).hexdigest()
-        except OSError:
+            sha256 = hashlib.sha256(fit(read_whole(path, MAX_PHOTO_BYTES))).hexdigest()
+        except (FrApiError, OSError):
             continue  # the picture shows it as not found
         if sha256 in missing:
             missing.remove(sha256)

@@ -14,11 +14,11 @@ from fr_api.v1 import recognition_pb2, server_pb2
 from fr_client.cli.files import read_photo, require_drawing, write_picture
 from fr_client.cli.gallery.error_rates import answer_keys, evidence_text, rates_text
 from fr_client.cli.show import console, face_table, face_text, model_name, pairs, plain, print_answer, print_json, shown
-from fr_client.cli.state import AsJson, argument, connected, require_one_criterion
+from fr_client.cli.state import AsJson, NoDownscale, argument, connected, require_one_criterion
 from fr_client.errors import FrApiError
 from fr_client.words import OneFace
 
-PhotoPath = Annotated[Path, argument("PHOTO", "JPEG, PNG or WebP file.")]
+PhotoPath = Annotated[Path, argument("PHOTO", "File of a photo, in a format that `fr info` names.")]
 SeveralFacesOption = Annotated[
     OneFace,
     typer.Option(
@@ -61,12 +61,13 @@ def detect(
     draw: Annotated[
         Path | None, typer.Option(metavar="OUT.png", help="Write the photo with boxes, landmarks and numbers here.")
     ] = None,
+    no_downscale: NoDownscale = False,
     as_json: AsJson = False,
 ) -> None:
     """Find every face of a photo, the largest first."""
     with connected(context, as_json) as client:
         require_drawing(draw, photo)
-        data = read_photo(photo)
+        data = read_photo(photo, client)
         answer = client.detect(data)
         if draw is not None:
             _draw_faces(data, answer, draw)
@@ -83,12 +84,13 @@ def compare(
     several_faces: SeveralFacesOption = "prominent",
     threshold: ThresholdOption = None,
     target_fmr: TargetFmr = None,
+    no_downscale: NoDownscale = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare the faces of two photos."""
     require_one_criterion(threshold=threshold, target_fmr=target_fmr)
     with connected(context, as_json) as client:
-        photos = read_photo(a), read_photo(b)
+        photos = read_photo(a, client), read_photo(b, client)
         with _naming({"a": f"First photo, {shown(a)}", "b": f"Second photo, {shown(b)}"}):
             answer = client.compare(*photos, several_faces=several_faces, threshold=threshold, target_fmr=target_fmr)
         if as_json:

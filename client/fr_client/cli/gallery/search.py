@@ -13,7 +13,7 @@ from fr_client.cli.files import read_photo, require_drawing, write_picture
 from fr_client.cli.gallery.error_rates import answer_keys, rates_text
 from fr_client.cli.gallery.recognise import PhotoPath, TargetFmr, ThresholdOption
 from fr_client.cli.show import console, face_text, lead_mark, leads_text, plain, print_json, table
-from fr_client.cli.state import AsJson, GalleryId, connected, key_values, require_one_criterion
+from fr_client.cli.state import AsJson, GalleryId, NoDownscale, connected, key_values, require_one_criterion
 from fr_client.sync.client import Client
 from fr_client.words import Fusion, Purpose, SeveralFaces
 
@@ -89,6 +89,7 @@ def search(
             help="With --draw, if the gallery keeps no photos: their folder, or the manifest of `fr enrol`.",
         ),
     ] = None,
+    no_downscale: NoDownscale = False,
     as_json: AsJson = False,
 ) -> None:
     """Search a gallery for a face: leads for a human examiner, never an identity."""
@@ -97,7 +98,7 @@ def search(
         if candidate_photos is not None and draw is None:
             raise typer.BadParameter("It works only with --draw.", param_hint="--candidate-photos")
         require_drawing(draw, photo, candidate_photos)
-        data = read_photo(photo)
+        data = read_photo(photo, client)
         answer = client.search(
             gallery_id,
             data,

@@ -62,7 +62,8 @@ def probe_key(
 ) -> None:
     """Set the person on a photo that trainees may send as their own probe, to score decisions about it.
 
-    The command sends only the photo's sha256: trainees must send the very same file.
+    The command sends only the photo's sha256: trainees must send the very same file. It must be within the server's
+    limits: a photo that is scaled down has another sha256.
     """
     if (identity is not None) == absent:
         raise typer.BadParameter("Give one of --identity and --absent.")

@@ -18,7 +18,7 @@ import typer
 
 from fr_api.v1 import training_pb2
 from fr_client.cli.show import plain, when
-from fr_client.cli.state import INTERRUPTED, Settings, Unusable, reporting
+from fr_client.cli.state import INTERRUPTED, NoDownscale, Settings, Unusable, reporting
 from fr_client.cli.train.answers import Scale
 from fr_client.cli.train.codes import ASK, Code, asked_code
 from fr_client.cli.train.dialog import (
@@ -121,6 +121,7 @@ def run(
         Scale, typer.Option(help="Keys of ratings: -3 to 3, or 1 to 7 for the same from left to right.")
     ] = Scale.SIGNED,
     short: Annotated[bool, typer.Option("--short", help="Do not ask for probabilities and difficulties.")] = False,
+    no_downscale: NoDownscale = False,
 ) -> None:
     """Take a sitting of a course: compare the faces in the pictures, and answer line by line.
 

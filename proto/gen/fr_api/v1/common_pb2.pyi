@@ -300,7 +300,7 @@ class Image(_message.Message):
 
     DATA_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
-    """The bytes of a JPEG, PNG or WebP file. GetServerInfo returns the limits."""
+    """The bytes of the file of a photo, such as a JPEG. GetServerInfo returns the accepted formats and the limits."""
     def __init__(
         self,
         *,

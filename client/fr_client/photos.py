@@ -1,0 +1,142 @@
+"""Makes photos fit a server: scales down what is over its limits, with Pillow where that is installed."""
+
+from __future__ import annotations
+
+import io
+import math
+import threading
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import grpc
+
+from fr_api.v1 import server_pb2
+from fr_client.errors import FrApiError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# Returns the bytes to send for the bytes of a photo.
+Fit = Callable[[bytes], bytes]
+
+# The reasons for which the client, like the server, refuses a photo as too large.
+TOO_LARGE = frozenset({"IMAGE_TOO_MANY_BYTES", "IMAGE_TOO_MANY_PIXELS"})
+
+_JPEG = b"\xff\xd8\xff"
+# Of the JPEGs made here: tests/models/test_photos_of_today.py shows that faces compare as in the photo itself.
+_QUALITY = 95
+# Each further step is smaller by this much than the bytes alone ask for, so that one mostly does.
+_SPARE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoFit:
+    """Returns a photo that a server takes: its very bytes, or a smaller JPEG if they are over the limits.
+
+    The JPEG is upright, on white where the photo is transparent, without metadata, and as large as the limits allow.
+    One photo at a time is decoded: a large JPEG to a few times the pixels of the limit at most, any other photo to
+    twice `PIL.Image.MAX_IMAGE_PIXELS` at most.
+
+    Args:
+        limits: what the server says of itself.
+        downscale: False to scale nothing: too many bytes are refused here, too many pixels by the server.
+    """
+
+    limits: server_pb2.Limits
+    downscale: bool = True
+    _one_at_a_time: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __call__(self, photo: bytes) -> bytes:
+        """Raises `FrApiError` for a reason of `TOO_LARGE` if the photo is too large and cannot be scaled."""
+        if not self.limits.max_image_bytes:
+            return photo  # a server that tells no limits
+        if not self.downscale:
+            return self._unscaled(photo, "Send a smaller file, or allow the client to scale it down.")
+        if "JPEG" not in self.limits.image_formats:
+            return self._unscaled(
+                photo, "Send a smaller file: the client scales down to JPEG, which it does not accept."
+            )
+        try:
+            with self._one_at_a_time, open_picture(photo) as picture:
+                pixels, most = picture.width * picture.height, self.limits.max_image_pixels
+                if len(photo) <= self.limits.max_image_bytes and pixels <= most:
+                    return photo
+                return self._scaled(picture, min(1.0, math.sqrt(most / pixels)))
+        except ModuleNotFoundError:
+            return self._unscaled(
+                photo, "Send a smaller file, or install Pillow (`pip install pillow`) to scale it down."
+            )
+        except (OSError, RuntimeError, SyntaxError, ValueError):
+            return self._unscaled(photo, "Send a smaller file: Pillow cannot read it here, so it was not scaled down.")
+
+    def _unscaled(self, photo: bytes, remedy: str) -> bytes:
+        most = self.limits.max_image_bytes
+        if len(photo) > most:
+            raise FrApiError(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                "IMAGE_TOO_MANY_BYTES",
+                f"The photo has {len(photo):,} bytes; the server accepts at most {most:,}. {remedy}",
+                {"found": str(len(photo)), "limit": str(most)},
+            )
+        return photo
+
+    def _scaled(self, picture: Image, factor: float) -> bytes:
+        from PIL import Image, ImageOps
+
+        size = _times(picture.size, factor)
+        if picture.format == "JPEG":
+            picture.draft("RGB", size)
+        smaller = rgb_of(picture).resize(size, Image.Resampling.LANCZOS)
+        smaller.info = {"exif": picture.info.get("exif", b"")}  # no comment, which Pillow would write again
+        smaller = ImageOps.exif_transpose(smaller)
+        while True:
+            written = io.BytesIO()
+            smaller.save(written, "JPEG", quality=_QUALITY)
+            found, most = written.tell(), self.limits.max_image_bytes
+            if found <= most or smaller.size == (1, 1):
+                return written.getvalue()
+            smaller = smaller.resize(_times(smaller.size, _SPARE * math.sqrt(most / found)), Image.Resampling.LANCZOS)
+
+
+def _times(size: tuple[int, int], factor: float) -> tuple[int, int]:
+    return max(1, int(size[0] * factor)), max(1, int(size[1] * factor))
+
+
+def open_picture(photo: bytes) -> Image:
+    """Read the header of a photo.
+
+    Raises:
+        ModuleNotFoundError: Pillow is not installed.
+        OSError, SyntaxError, ValueError: Pillow cannot read the photo, or it has too many pixels.
+    """
+    from PIL import Image, JpegImagePlugin
+
+    file = io.BytesIO(photo)
+    if photo.startswith(_JPEG):
+        return JpegImagePlugin.JpegImageFile(file)  # of any size: it can be decoded to fewer pixels
+    if photo[4:8] == b"ftyp" and photo[8:11] != b"avi":
+        try:
+            from pillow_heif import HeifImageFile
+        except ModuleNotFoundError:
+            raise ValueError("pillow-heif is not installed") from None
+        return HeifImageFile(file)  # type: ignore[no-untyped-call]
+    try:
+        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):
+            return Image.open(file)
+    except Image.DecompressionBombError as error:
+        raise ValueError(str(error)) from error
+
+
+def rgb_of(picture: Image) -> Image:
+    """Return a picture as the server sees it, but for its orientation: in RGB, on white where it is transparent."""
+    from PIL import Image
+
+    if picture.mode.startswith("I"):  # 16 bits a pixel; `convert` alone would cut values above 255
+        return picture.convert("I").point(lambda value: value * (1 / 257)).convert("L").convert("RGB")
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        ground = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(ground, layer).convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
