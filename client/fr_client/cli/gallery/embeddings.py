@@ -18,7 +18,7 @@ from fr_client.cli.gallery.photo_sources import NAME_COLUMN, SUBJECT_COLUMN
 from fr_client.cli.show import shown
 from fr_client.cli.state import Unusable
 from fr_client.requests import EmbeddingSubject
-from fr_core.reading import open_regular, open_rows
+from fr_files.reading import open_regular, open_rows
 
 EMBEDDING_COLUMN = "embedding"
 # Limits of one request: the API's, and the bytes of vectors in memory.

@@ -19,7 +19,7 @@ from fr_client.errors import FrApiError
 from fr_client.requests import MAX_PHOTO_BYTES
 from fr_client.sync.client import Client
 from fr_client.words import Purpose
-from fr_core.reading import read_whole
+from fr_files.reading import read_whole
 
 Colour = tuple[int, int, int]
 
