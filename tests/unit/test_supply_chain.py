@@ -26,6 +26,8 @@ from packaging.utils import canonicalize_name
 from typer.testing import CliRunner
 from write_sbom import SbomWrong, bill, checked
 
+import fr_client
+import fr_core
 from fr_client.cli.main import build
 from fr_core.packs.manifest import load_pack, pack_names
 from fr_server.commands.server import server
@@ -244,6 +246,11 @@ def test_lock_is_whole_and_names_no_place(lock: str) -> None:
         assert all(version in requirement.specifier for version in pins[requirement.name])
     text = (ROOT / lock).read_text()
     assert not re.search(r"https?:|file:|--(extra-)?index|--find-links|--trusted", text)
+
+
+def test_both_distributions_have_one_version() -> None:
+    assert fr_core.__version__ == fr_client.__version__
+    assert f"fr-client=={fr_client.__version__}" in PROJECT["dependencies"]
 
 
 def test_locks_agree_and_this_environment_is_what_the_first_says() -> None:

@@ -117,7 +117,7 @@ def require_drawing(target: Path | None, *sources: Path | None) -> None:
     except ModuleNotFoundError as error:
         raise Unusable(
             "DRAWING_UNAVAILABLE",
-            "Drawing needs Pillow, which is not installed; in a clone of FR Core: pip install '.[draw]'.",
+            "Drawing needs Pillow, which is not installed; in a clone of FR Core: pip install './client[draw]'.",
         ) from error
     fault = ""
     if target.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):

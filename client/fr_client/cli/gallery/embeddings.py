@@ -170,7 +170,7 @@ class ParquetFile:
             raise Unusable(
                 "IMPORT_UNAVAILABLE",
                 "Reading Parquet needs PyArrow, which is not installed; in a clone of FR Core: "
-                "pip install '.[parquet]'.",
+                "pip install './client[parquet]'.",
             ) from error
         open_regular(path).close()  # so as not to wait for a pipe
         self._arrow: Any = pyarrow
