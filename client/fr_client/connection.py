@@ -18,13 +18,11 @@ from __future__ import annotations
 
 import errno
 import json
-import os
-import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fr_client.identity import TlsCredentials, tls_credentials
-from fr_files.reading import read_toml, read_whole
+from fr_files.reading import open_to_others, read_toml, read_whole
 
 _BESIDE = {"key": "key_file", "ca": "ca_file"}
 _KEYS = {"server", *_BESIDE, *_BESIDE.values()}
@@ -75,7 +73,8 @@ def read_connection(path: Path) -> Connection:
         raise ValueError(f"{path} is not a connection file: it is not TOML.") from error
     if not raw.keys() <= _KEYS or not isinstance(raw.get("server"), str):
         raise ValueError(
-            f"{path} is not a connection file: it has `server`, `key` or `key_file`, `ca` or `ca_file`, and nothing else."
+            f"{path} is not a connection file: it has `server`, `key` or `key_file`, and `ca` or `ca_file`, and "
+            "nothing else."
         )
     if not all(isinstance(value, str) for value in raw.values()):
         raise ValueError(f"{path} is not a connection file: its values must be strings.")
@@ -101,12 +100,8 @@ def _part(path: Path, raw: dict[str, str], name: str) -> str:
 
 def _require_private(path: Path) -> None:
     """Raise `OSError` if other users of this machine can read a file that holds a key."""
-    if sys.platform == "win32":  # it has no such modes
-        return
     found = path.stat()
-    # A file of another user was laid here for this group, such as a secret of Kubernetes with `fsGroup`.
-    others = 0o077 if found.st_uid == os.geteuid() else 0o007
-    if found.st_mode & others:
+    if open_to_others(found):
         words = f"it holds a key, and others can read it (mode {found.st_mode & 0o777:04o}); run `chmod 600 {path}`"
         raise OSError(errno.EACCES, words, str(path))
 

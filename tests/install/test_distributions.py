@@ -1,4 +1,4 @@
-"""fr-client and fr-core, built and installed as users do it: from a clone, from a folder of files, at the lowest versions."""
+"""fr-client and fr-core, built and installed: from a clone, from a folder of files, at the lowest versions."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str | Path]
     file, photos = folder / "desk.toml", [folder / "1.png", folder / "2.png"]
     with started_secured(folder, at) as started:
         file.touch(0o600)
-        file.write_text(Connection(started.address, at.key(Role.OPERATOR), at.ca.decode()).text())
+        file.write_text(Connection(started.address.replace("0.0.0.0", "localhost"), at.key(Role.OPERATOR), at.ca.decode()).text())
         yield [file, *photos]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import google.rpc
 import pytest
 import tree_sitter_c_sharp
 import tree_sitter_go
@@ -17,7 +18,6 @@ import tree_sitter_java
 from google.protobuf.descriptor import Descriptor
 from tree_sitter import Language, Parser
 
-import google.rpc
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
 from fr_client import Connection
 from fr_trust.access.roles import Role
@@ -97,7 +97,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     (folder / "ca.pem").write_bytes(at.ca)
     (folder / "proto").symlink_to(REPOSITORY / "proto")
     with started_secured(folder, at) as started:
-        text = Connection(started.address, key, at.ca.decode()).text()
+        address = started.address.replace("0.0.0.0", "localhost")  # which the certificate names
+        text = Connection(address, key, at.ca.decode()).text()
         for name, content in {
             "desk.toml": text,
             "other.toml": text.replace(key, other),
@@ -106,7 +107,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         }.items():
             (folder / name).touch(0o600)
             (folder / name).write_text(content)
-        yield Desk(at, folder, started.address)
+        yield Desk(at, folder, address)
 
 
 def copied(desk: Desk, language: str) -> Path:

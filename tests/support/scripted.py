@@ -204,9 +204,11 @@ def asked(kind: Kind, target: str | Path, ask: Callable[[Any], Any], **more: Any
     """Return what `ask` gets from a client of an address, or of a connection file; collects a stream."""
 
     async def run() -> Any:
-        async with AsyncClient(target, **more) if isinstance(target, str) else AsyncClient.from_connection(
-            target, **more
-        ) as client:
+        async with (
+            AsyncClient(target, **more)
+            if isinstance(target, str)
+            else AsyncClient.from_connection(target, **more) as client
+        ):
             found = ask(client)
             if isinstance(found, AsyncIterable):
                 return [one async for one in found]

@@ -15,7 +15,8 @@ GROUP = "fr.commands"
 
 # The packages of both distributions: a missing one is a defect, any other an extra to install.
 _OUR_PACKAGES = tuple(
-    f"fr_{name}" for name in ("core", "server", "client", "files", "datasets", "evaluation", "training", "trust", "bench", "api")
+    f"fr_{name}"
+    for name in ("core", "server", "client", "files", "datasets", "evaluation", "training", "trust", "bench", "api")
 )
 
 # The commands that fr-core adds to those of a group, to say so where it is not installed.
