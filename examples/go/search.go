@@ -32,6 +32,9 @@ func (bearer) RequireTransportSecurity() bool { return true }
 
 func connect() (*grpc.ClientConn, error) {
 	server, ca := os.Getenv("FR_SERVER"), os.Getenv("FR_CA")
+	if server == "" {
+		server = "localhost:50061"
+	}
 	if ca == "" {
 		return grpc.NewClient(server, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	}

@@ -39,7 +39,7 @@ public final class Search {
       Metadata.Key.of("grpc-status-details-bin", Metadata.BINARY_BYTE_MARSHALLER);
 
   public static void main(String[] args) throws Exception {
-    String server = System.getenv("FR_SERVER");
+    String server = System.getenv().getOrDefault("FR_SERVER", "localhost:50061");
     String ca = System.getenv("FR_CA");
     ManagedChannel channel =
         Grpc.newChannelBuilder(

@@ -30,7 +30,7 @@ function reasonOf(error) {
   const [bytes] = error.metadata?.get("grpc-status-details-bin") ?? [];
   const details = bytes ? root.lookupType("Status").decode(bytes).details : [];
   const info = details.find(({ typeUrl }) => typeUrl.endsWith("/google.rpc.ErrorInfo"));
-  return info ? root.lookupType("ErrorInfo").decode(info.value).reason : grpc.status[error.code];
+  return info ? root.lookupType("ErrorInfo").decode(info.value).reason : (grpc.status[error.code] ?? error.code);
 }
 
 function credentials({ FR_CA, FR_KEY_FILE }) {

@@ -204,7 +204,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str | Path]
     file, photos = folder / "desk.toml", [folder / "1.png", folder / "2.png"]
     with started_secured(folder, at) as started:
         file.touch(0o600)
-        file.write_text(Connection(started.address.replace("0.0.0.0", "localhost"), at.key(Role.OPERATOR), at.ca.decode()).text())
+        address = started.address.replace("0.0.0.0", "localhost")  # which the certificate names
+        file.write_text(Connection(address, at.key(Role.OPERATOR), at.ca.decode()).text())
         yield [file, *photos]
 
 
