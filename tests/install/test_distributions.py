@@ -104,7 +104,7 @@ def installed(folder: Path, *what: str | Path) -> Path:
 @pytest.fixture(scope="module")
 def binaries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of programs of an environment that holds the client and nothing else."""
-    return installed(tmp_path_factory.mktemp("client"), CLIENT)
+    return installed(tmp_path_factory.mktemp("client"), built(tmp_path_factory.mktemp("wheel"), CLIENT))
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +220,7 @@ def test_both_clients_work_alone(binaries: Path, place: list[str | Path]) -> Non
     assert len(tour(binaries / "python", place, 400)) == 3
 
 
+@pytest.mark.nightly
 def test_the_client_works_with_the_lowest_versions_that_it_allows(tmp_path: Path, place: list[str | Path]) -> None:
     environment = tmp_path / "lowest"
     venv.create(environment)
@@ -227,6 +228,7 @@ def test_the_client_works_with_the_lowest_versions_that_it_allows(tmp_path: Path
     run(BIN / "uv", "pip", "install", "--quiet", "--python", python, "--resolution", "lowest-direct", CLIENT)
     allowed = map(Requirement, tomllib.loads((CLIENT / "pyproject.toml").read_text())["project"]["dependencies"])
     lowest = {one.name: str(one.specifier).removeprefix(">=") for one in allowed}
+    assert len(lowest) == 6
     listed = run(BIN / "uv", "pip", "list", "--quiet", "--python", python, "--format", "freeze").split()
     found = dict(line.split("==") for line in listed if "==" in line)
     assert {name: found[name] for name in lowest} == lowest

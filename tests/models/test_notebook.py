@@ -16,8 +16,6 @@ from support.commands import REPOSITORY, serving
 
 NOTEBOOK = json.loads((REPOSITORY / "examples/first-steps.ipynb").read_text("utf-8"))
 
-pytestmark = [pytest.mark.models, pytest.mark.network]
-
 
 def test_no_output_is_committed_since_it_would_show_faces() -> None:
     cells = [cell for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
@@ -25,6 +23,9 @@ def test_no_output_is_committed_since_it_would_show_faces() -> None:
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
 
 
+@pytest.mark.nightly
+@pytest.mark.models
+@pytest.mark.network
 def test_every_cell_runs(
     pack_cache: ModelCache,
     photos: dict[str, Path],
