@@ -248,7 +248,8 @@ def test_lock_is_whole_and_names_no_place(lock: str) -> None:
     assert not re.search(r"https?:|file:|--(extra-)?index|--find-links|--trusted", text)
 
 
-def test_both_distributions_have_one_version() -> None:
+def test_both_distributions_have_one_version_and_one_licence() -> None:
+    assert (ROOT / "client/LICENSE").read_text() == (ROOT / "LICENSE").read_text()
     assert fr_core.__version__ == fr_client.__version__
     assert f"fr-client=={fr_client.__version__}" in PROJECT["dependencies"]
 
