@@ -19,4 +19,4 @@ class ClientBeside(BuildHookInterface[Any]):
         """Run before the wheel is built; `version` is "standard" or "editable"."""
         client, required = Path(self.root, "client"), self.metadata.core.dependencies
         if version == "standard" and (client / "pyproject.toml").is_file():
-            required[:] = [f"fr-client @ {client.as_uri()}", *(one for one in required if "fr-client" not in one)]
+            required[:] = [f"fr-client[cli] @ {client.as_uri()}", *(one for one in required if "fr-client" not in one)]

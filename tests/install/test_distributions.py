@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from email.parser import Parser
 from email.policy import default
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 from lock_file import read_lock
@@ -44,12 +45,14 @@ from pathlib import Path
 import fr_api, fr_client, fr_command, fr_files
 from fr_client import AsyncClient, Client, EnrolItem, FrApiError, SearchItem
 
+from importlib.util import find_spec
+extras = {name for name in ("numpy", "PIL", "typer", "rich") if find_spec(name) is None}
 for package in (fr_api, fr_client, fr_command, fr_files):
     for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         try:
             importlib.import_module(found.name)
         except ModuleNotFoundError as error:
-            assert error.name in ("numpy", "PIL"), error  # of an extra
+            assert error.name in extras, error
 place, *photos = sys.argv[1:]
 purpose = {"purpose": "testing", "case_reference": "first try"}
 with Client.from_connection(place) as client:
@@ -71,7 +74,7 @@ async def tour():
         assert [one.results[0].candidates[0].subject_id for one in found] == ["s1", "s1"]
 
 asyncio.run(tour())
-print(*(version(name) for name in ("grpcio", "protobuf", "typer")))
+print(version("grpcio"), version("protobuf"))
 """
 
 
@@ -83,7 +86,7 @@ def run(*command: str | Path, folder: Path | None = None) -> str:
 
 def built(folder: Path, source: Path) -> Path:
     """Return the wheel that pip builds of a folder or of a source distribution."""
-    target = folder / f"wheel-{source.name}"
+    target = Path(mkdtemp(prefix="wheel-", dir=folder))
     command = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", target)
     run(*command, source)
     (wheel,) = target.iterdir()
@@ -105,6 +108,12 @@ def installed(folder: Path, *what: str | Path) -> Path:
 def binaries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of programs of an environment that holds the client and nothing else."""
     return installed(tmp_path_factory.mktemp("client"), built(tmp_path_factory.mktemp("wheel"), CLIENT))
+
+
+@pytest.fixture(scope="module")
+def commanding(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of one that also holds what the command needs."""
+    return installed(tmp_path_factory.mktemp("command"), f"{built(tmp_path_factory.mktemp('wheel'), CLIENT)}[cli]")
 
 
 @pytest.fixture(scope="module")
@@ -136,27 +145,32 @@ def test_the_client_alone_is_small_and_has_no_part_of_the_server(binaries: Path)
     print(f"figure: fr-client and all it needs = {size / 1e6:.1f} MB, compiled modules included")  # noqa: T201
     assert size <= MOST_BYTES
     done = fr(binaries, "--help")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("in a clone of FR Core: pip install './client[cli]'.\n")
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_command_needs_no_part_of_the_server(commanding: Path) -> None:
+    assert there(commanding, *(name for name in SERVER_PACKAGES if name != "pydantic"), *OURS) == ""  # it is typer's
+    done = fr(commanding, "--help")
     assert done.returncode == 0, done.stderr
     for command in ("detect", "compare", "enrol", "search", "gallery"):
         assert f" {command} " in done.stdout
-    assert fr(binaries, "--version").stdout == "fr-client 0.1.0\n"
-
-
-def test_client_without_a_server_says_what_to_do(binaries: Path) -> None:
-    done = fr(binaries, "--server", "127.0.0.1:9", "--timeout", "3", "info")
+    assert fr(commanding, "--version").stdout == "fr-client 0.1.0\n"
+    done = fr(commanding, "--server", "127.0.0.1:9", "--timeout", "3", "info")
     assert done.returncode == 1
     assert "127.0.0.1:9" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("command", ["serve --port 0", "models list", "gallery verify x", "evidence verify x.zip"])
-def test_command_of_the_server_says_what_to_install(binaries: Path, command: str) -> None:
-    done = fr(binaries, *command.split())
+def test_command_of_the_server_says_what_to_install(commanding: Path, command: str) -> None:
+    done = fr(commanding, *command.split())
     assert done.returncode == 1
     extra = "verify" if command.startswith("evidence") else "cpu"
     assert f"(fr-core is missing); in a clone of FR Core: pip install '.[{extra}]'." in done.stderr
     assert "Traceback" not in done.stderr
-    assert "No such command" in fr(binaries, "serves").stderr
+    assert "No such command" in fr(commanding, "serves").stderr
 
 
 def files_of(binaries: Path, name: str) -> set[str]:
@@ -211,13 +225,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str | Path]
 
 def tour(python: Path, place: list[str | Path], width: int) -> list[str]:
     for number, one in enumerate(place[1:]):
-        Path(one).write_bytes(photo(1, width=width + number))
+        Path(one).write_bytes(photo(9, width=width + number))
     # Of other people's modules at these versions, some warn; with the newest ones, nothing may.
     return run(python, "-c", TOUR, *place).split()
 
 
 def test_both_clients_work_alone(binaries: Path, place: list[str | Path]) -> None:
-    assert len(tour(binaries / "python", place, 400)) == 3
+    assert len(tour(binaries / "python", place, 400)) == 2
 
 
 @pytest.mark.nightly
@@ -225,14 +239,15 @@ def test_the_client_works_with_the_lowest_versions_that_it_allows(tmp_path: Path
     environment = tmp_path / "lowest"
     venv.create(environment)
     python = environment / "bin" / "python"
-    run(BIN / "uv", "pip", "install", "--quiet", "--python", python, "--resolution", "lowest-direct", CLIENT)
-    allowed = map(Requirement, tomllib.loads((CLIENT / "pyproject.toml").read_text())["project"]["dependencies"])
+    run(BIN / "uv", "pip", "install", "--quiet", "--python", python, "--resolution", "lowest-direct", f"{CLIENT}[cli]")
+    told = tomllib.loads((CLIENT / "pyproject.toml").read_text())["project"]
+    allowed = map(Requirement, told["dependencies"] + told["optional-dependencies"]["cli"])
     lowest = {one.name: str(one.specifier).removeprefix(">=") for one in allowed}
     assert len(lowest) == 6
     listed = run(BIN / "uv", "pip", "list", "--quiet", "--python", python, "--format", "freeze").split()
     found = dict(line.split("==") for line in listed if "==" in line)
     assert {name: found[name] for name in lowest} == lowest
-    assert tour(python, place, 410) == [lowest["grpcio"], lowest["protobuf"], lowest["typer"]]
+    assert tour(python, place, 410) == [lowest["grpcio"], lowest["protobuf"]]
     for words in ("--help", "search --help", "gallery import --help", f"--connection {place[0]} info"):
         done = subprocess.run([python.with_name("fr"), *words.split()], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -270,8 +285,8 @@ def test_what_is_published_installs_from_a_folder_and_holds_each_file_once(tmp_p
     assert names(wheels[0]) == names(built(tmp_path, CLIENT))
     beside = built(tmp_path, REPOSITORY)
     assert names(wheels[1]) == names(beside)
-    assert requirements(wheels[1]) == ["fr-client==0.1.0", "polib>=1.2"]
-    assert requirements(beside) == [f"fr-client @ {CLIENT.as_uri()}", "polib>=1.2"]
+    assert requirements(wheels[1]) == ["fr-client[cli]==0.1.0", "polib>=1.2"]
+    assert requirements(beside) == [f"fr-client[cli] @ {CLIENT.as_uri()}", "polib>=1.2"]
     for wheel in wheels:
         wheel.rename(dist / wheel.name)
     for form in ("--only-binary", "--no-binary"):

@@ -57,8 +57,8 @@ class Desk:
     def _lay(self, line: str) -> None:
         """Lay photos of one face: a gallery takes each photo once."""
         width = 400 + sum(map(ord, line))
-        (self.folder / "enrolled.jpg").write_bytes(photo(1, width=width))
-        (self.folder / "probe.jpg").write_bytes(photo(1, width=width + 50))
+        (self.folder / "enrolled.jpg").write_bytes(photo(9, width=width))
+        (self.folder / "probe.jpg").write_bytes(photo(9, width=width + 50))
 
     def _run(self, language: str, line: str, environment: Mapping[str, str]) -> tuple[int, str, str]:
         for name in ("desk.toml", "other.toml", "enrolled.jpg", "probe.jpg"):

@@ -222,7 +222,7 @@ def wanted(extra: str | None) -> Iterator[Requirement]:
         requirement = Requirement(text)
         name = canonicalize_name(requirement.name)
         if name == "fr-client":
-            yield from map(Requirement, CLIENT["dependencies"])
+            yield from map(Requirement, CLIENT["dependencies"] + CLIENT["optional-dependencies"]["cli"])
         elif name == "fr-core":
             for each in requirement.extras:
                 yield from wanted(each)
@@ -251,7 +251,7 @@ def test_lock_is_whole_and_names_no_place(lock: str) -> None:
 def test_both_distributions_have_one_version_and_one_licence() -> None:
     assert (ROOT / "client/LICENSE").read_text() == (ROOT / "LICENSE").read_text()
     assert fr_core.__version__ == fr_client.__version__
-    assert f"fr-client=={fr_client.__version__}" in PROJECT["dependencies"]
+    assert f"fr-client[cli]=={fr_client.__version__}" in PROJECT["dependencies"]
 
 
 def test_locks_agree_and_this_environment_is_what_the_first_says() -> None:

@@ -18,7 +18,7 @@ These commands need the server's packages (`pip install '.[cpu]'` in a clone):
 - `gallery backup`, `gallery restore`, `gallery verify`, `gallery key`;
 - `train simulate`, which calls no server.
 
-All others need only the client (`pip install ./client`) and a server. Some need an extra:
+All others need only the client (`pip install './client[cli]'`) and a server. Some need an extra:
 
 | command | install |
 |---|---|
