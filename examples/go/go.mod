@@ -1,9 +1,4 @@
+// `go mod tidy` adds gRPC and protobuf.
 module fr-core.example/search
 
 go 1.22
-
-require (
-	google.golang.org/genproto/googleapis/rpc v0.0.0-20240318140521-94a12d6c2237
-	google.golang.org/grpc v1.64.0
-	google.golang.org/protobuf v1.33.0
-)
