@@ -136,7 +136,7 @@ def fr(binaries: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def there(binaries: Path, *packages: str) -> str:
     """Those of some packages that an environment has."""
     script = "import importlib.util as u, sys; print(*(n for n in sys.argv[1:] if u.find_spec(n)))"
-    return run(binaries / "python", "-c", script, *packages).strip()
+    return run(binaries / "python", "-P", "-c", script, *packages).strip()
 
 
 def test_the_client_alone_is_small_and_has_no_part_of_the_server(binaries: Path) -> None:
