@@ -22,5 +22,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name not in ("typer", "rich"):
             raise
-        sys.exit(f"`fr` needs {error.name}, which is not installed; in a clone of FR Core: pip install './client[cli]'.")
+        sys.exit(
+            f"`fr` needs {error.name}, which is not installed; in a clone of FR Core: pip install './client[cli]'."
+        )
     run()
