@@ -12,7 +12,7 @@ ENV PATH=/opt/fr/bin:$PATH
 COPY requirements-cpu.lock ./
 RUN python -m pip install --no-cache-dir --require-hashes --no-deps --only-binary :all: \
     --requirement requirements-cpu.lock
-COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
+COPY pyproject.toml hatch_build.py README.md LICENSE CHANGELOG.md ./
 COPY fr_core fr_core
 COPY server server
 COPY client client
@@ -23,7 +23,7 @@ COPY training training
 COPY trust trust
 COPY benchmarks benchmarks
 COPY proto proto
-RUN python -m pip install --no-cache-dir --no-deps --no-build-isolation . && python -m pip check
+RUN python -m pip install --no-cache-dir --no-deps --no-build-isolation ./client . && python -m pip check
 
 FROM ${BASE}
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/fr-core fr

@@ -5,19 +5,19 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCKED = $(BIN)/python -m pip install --quiet --require-hashes --no-deps --only-binary :all:
 
-.PHONY: help demo demo-training test test-nightly test-fast check format proto proto-check client client-check docs docs-check evaluate bench bench-gpu overload training-load soak chaos supply-chain sbom lock fuzz clean bench-call
+.PHONY: help demo demo-training test test-nightly test-fast check format proto proto-check client client-check docs docs-check evaluate bench bench-gpu overload training-load soak chaos supply-chain sbom lock fuzz dist clean bench-call
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 # Every file that is installed is one whose hash the lock names: pip first, then the rest, then this checkout. Nothing is
 # compiled, since what a build fetches would be checked by nobody.
-$(STAMP): pyproject.toml requirements.lock
+$(STAMP): pyproject.toml client/pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	sed -n '/^pip==/,/[^\]$$/p' requirements.lock > $(VENV)/pip.lock
 	$(LOCKED) --requirement $(VENV)/pip.lock
 	$(LOCKED) --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable client --editable .
 	@touch $@
 
 demo: $(STAMP) ## fetch models and photos, enrol about 40 people, search, draw the result
@@ -152,7 +152,7 @@ sbom: $(STAMP) ## what the environment and the model packs are made of, as Cyclo
 # `make lock` keeps the versions that still fit, `make lock UPGRADE=1` chooses the newest. uv leaves pip out unless it is
 # asked for. The environment of the targets here runs on three versions of Python, the image for GPUs has one.
 COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url \
-  $(if $(UPGRADE),--upgrade) pyproject.toml -
+  $(if $(UPGRADE),--upgrade) --no-emit-package fr-client pyproject.toml -
 lock: $(STAMP) ## choose versions, and write their hashes: requirements.lock and those of the images
 	echo pip | $(COMPILE) --universal --python-version 3.11 --extra cpu --extra dev --extra insightface \
 	  --output-file requirements.lock
@@ -167,6 +167,12 @@ SEED ?= 20
 fuzz: $(STAMP) ## a million damaged photos through the decoder; COUNT and SEED say how many and which
 	$(BIN)/python tools/fuzz_decode.py mutants --count $(COUNT) --seed $(SEED)
 	$(BIN)/python tools/fuzz_decode.py sandboxed --count $$(($(COUNT) / 10)) --seed $(SEED)
+
+# The wheel of fr-core comes from its source distribution, so that it takes fr-client from an index: hatch_build.py.
+dist: $(STAMP) ## source distributions and wheels of fr-client and fr-core, to dist
+	cd client && ../$(BIN)/hatchling build --directory ../dist
+	$(BIN)/hatchling build --target sdist --directory dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist dist/fr_core-*.tar.gz
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

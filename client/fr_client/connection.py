@@ -10,18 +10,22 @@ ca = '''
 '''
 ```
 
-`fr server init` and `fr key create` write them. Anybody with such a file can call the server with its key.
+`fr server init` and `fr key create` write them. Instead of `key` and `ca`, a file may name files beside it: `key_file`
+and `ca_file`. Anybody with the key can call the server, so only its owner may be able to read the file that holds it.
 """
 
 from __future__ import annotations
 
+import errno
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fr_core.reading import read_toml, read_whole
+from fr_client.identity import TlsCredentials, tls_credentials
+from fr_files.reading import open_to_others, read_toml, read_whole
 
-_KEYS = ("server", "key", "ca")
+_BESIDE = {"key": "key_file", "ca": "ca_file"}
+_KEYS = {"server", *_BESIDE, *_BESIDE.values()}
 _MAX_BYTES = 256 * 1024  # enough for all certificate authorities of an operating system
 
 
@@ -44,22 +48,62 @@ class Connection:
             lines.append(f"ca = '''\n{self.ca.strip()}\n'''")
         return "\n".join(lines) + "\n"
 
+    def credentials(
+        self, path: Path, certificate: Path | None = None, certificate_key: Path | None = None
+    ) -> TlsCredentials | None:
+        """Return the credentials of TLS, None for no encryption; `path` is that of the file, for messages.
+
+        Raises as `tls_credentials`, whose arguments the client's own certificate and its key are.
+        """
+        if not self.ca and certificate is None and certificate_key is None:
+            return None
+        made = tls_credentials(self.ca.encode() or None, certificate, certificate_key)
+        return replace(made, trusted=f"the authority in {path}") if self.ca else made
+
 
 def read_connection(path: Path) -> Connection:
-    """Read a connection file.
+    """Read a connection file, and the files that it names.
 
-    Raises `OSError` if it cannot be read, and `ValueError` if it is none; the sentence repeats nothing of it.
+    Raises `OSError` if one cannot be read, or if others can read the key; and `ValueError` if it is no connection file:
+    the sentence repeats nothing of it.
     """
     try:
         raw = read_toml(read_whole(path, _MAX_BYTES).decode("utf-8-sig"), _MAX_BYTES)
     except ValueError as error:
         raise ValueError(f"{path} is not a connection file: it is not TOML.") from error
-    unknown = sorted(set(raw) - set(_KEYS))
-    if unknown or not isinstance(raw.get("server"), str):
-        raise ValueError(f"{path} is not a connection file: it has `server`, `key` and `ca`, and nothing else.")
-    if not all(isinstance(raw.get(name, ""), str) for name in _KEYS):
+    if not raw.keys() <= _KEYS or not isinstance(raw.get("server"), str):
+        raise ValueError(
+            f"{path} is not a connection file: it has `server`, `key` or `key_file`, and `ca` or `ca_file`, and "
+            "nothing else."
+        )
+    if not all(isinstance(value, str) for value in raw.values()):
         raise ValueError(f"{path} is not a connection file: its values must be strings.")
-    return Connection(raw["server"], raw.get("key", ""), raw.get("ca", ""))
+    if twice := [name for name in _BESIDE if raw.keys() >= {name, _BESIDE[name]}]:
+        raise ValueError(f"{path} has both `{twice[0]}` and `{_BESIDE[twice[0]]}`; leave one out.")
+    if "key" in raw:
+        _require_private(path)
+    return Connection(raw["server"], _part(path, raw, "key").strip(), _part(path, raw, "ca"))
+
+
+def _part(path: Path, raw: dict[str, str], name: str) -> str:
+    """Return a value of the file, or the content of the file beside it that holds the value; "" if there is neither."""
+    if _BESIDE[name] not in raw:
+        return raw.get(name, "")
+    beside = path.parent / raw[_BESIDE[name]]
+    if name == "key":
+        _require_private(beside)
+    try:
+        return read_whole(beside, _MAX_BYTES).decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{beside} is not a text, so it holds no {name}.") from error
+
+
+def _require_private(path: Path) -> None:
+    """Raise `OSError` if other users of this machine can read a file that holds a key."""
+    found = path.stat()
+    if open_to_others(found):
+        words = f"it holds a key, and others can read it (mode {found.st_mode & 0o777:04o}); run `chmod 600 {path}`"
+        raise OSError(errno.EACCES, words, str(path))
 
 
 def _quoted(text: str) -> str:

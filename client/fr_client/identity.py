@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 from grpc import aio
 
-from fr_core.reading import read_whole
+from fr_files.reading import read_whole
 
 _MAX_PEM_BYTES = 4 * 2**20  # the server's limit
 _UNIX = ("unix:", "unix-abstract:")

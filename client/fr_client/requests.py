@@ -15,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, training_pb2
 from fr_client.photos import Fit
 from fr_client.words import FUSIONS, POLICIES, Fusion, OneFace, Purpose, SeveralFaces, purpose_value, value_of
-from fr_core.reading import read_whole
+from fr_files.reading import read_whole
 
 MAX_PHOTO_BYTES = 256 * 2**20  # the largest limit that a server can be configured with
 MAX_CALIBRATION_BYTES = 2**20

@@ -17,6 +17,12 @@ def main() -> None:
         # As `fr_server.commands.serve.serve` does: this is half a second earlier.
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP,))
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from fr_client.cli.main import main as run
-
+    try:
+        from fr_client.cli.main import main as run
+    except ModuleNotFoundError as error:
+        if error.name not in ("typer", "rich"):
+            raise
+        sys.exit(
+            f"`fr` needs {error.name}, which is not installed; in a clone of FR Core: pip install './client[cli]'."
+        )
     run()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fr_core.reading import read_whole
 from fr_datasets.errors import BinMalformed, DatasetMissing, require_file, require_folder
 from fr_datasets.manifests import load_manifest
 from fr_datasets.plain_pickle import PickleRefused, load_plain
 from fr_datasets.values import Counts, CropPairs, fold_of
+from fr_files.reading import read_whole
 from fr_locales.messages import message
 
 # The largest known, cfp_ff.bin and cfp_fp.bin, hold 14,000 crops of some kilobytes.

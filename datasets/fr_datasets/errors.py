@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from fr_core.errors import FrError
-from fr_core.reading import read_at_most
+from fr_files.reading import read_at_most
 from fr_locales.messages import Message, message
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import platformdirs
 
-from fr_core.reading import read_at_most, read_toml
 from fr_datasets.errors import DatasetError, DatasetNotLinked, of_dataset
 from fr_datasets.manifests import load_manifest
+from fr_files.reading import read_at_most, read_toml
 from fr_locales.messages import message
 
 MAX_BYTES = 1 << 20

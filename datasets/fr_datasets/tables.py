@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from fr_core.reading import open_regular, size_of
 from fr_core.runtime.ticket import current_ticket
 from fr_datasets.errors import (
     DatasetError,
@@ -22,6 +21,7 @@ from fr_datasets.errors import (
     require_inside,
     require_text,
 )
+from fr_files.reading import open_regular, size_of
 from fr_locales.messages import message
 
 _CONTROL = re.compile(r"[^\t\r\n\x20-\x7e\xa0-\U0010ffff]")

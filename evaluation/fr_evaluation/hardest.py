@@ -12,9 +12,9 @@ import PIL.Image
 
 from fr_core.errors import InputRefused
 from fr_core.imaging import ImageLimits, decode
-from fr_core.reading import read_at_most
 from fr_evaluation.html import Html, image, paragraph, table
 from fr_evaluation.report import Report
+from fr_files.reading import read_at_most
 from fr_locales.messages import Message, message
 
 # (width, height) in pixels that a picture fills at most: as high as an aligned face.

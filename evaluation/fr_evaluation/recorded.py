@@ -15,10 +15,10 @@ from typing import Any, ClassVar, NoReturn, TextIO
 from pydantic import TypeAdapter, ValidationError
 
 from fr_core.errors import FrError, message
-from fr_core.reading import TextRefused, bounded_lines, open_regular, read_at_most, read_json
 from fr_evaluation.json_values import FORMAT, plain
 from fr_evaluation.kinds import KINDS, LARGEST_GALLERY
 from fr_evaluation.report import Settings
+from fr_files.reading import TextRefused, bounded_lines, open_regular, read_at_most, read_json
 
 # kind -> what is read of its scores.csv
 _COLUMNS = {

@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from fr_core.errors import StorageLow, StoreCorrupt, StoreFailed, UnknownReport, message
-from fr_core.reading import open_regular, read_json
 from fr_core.runtime.ticket import current_ticket
 from fr_core.storage.durable import cause, sync
 from fr_core.types import ModelId
 from fr_evaluation.files import NAMES
 from fr_evaluation.kinds import KINDS
+from fr_files.reading import open_regular, read_json
 
 SUMMARY_NAME = "summary.json"
 _FORMAT = 1

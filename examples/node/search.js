@@ -1,11 +1,13 @@
-// Create a gallery, enrol one photo, search it with another:
-//   node search.js HOST:PORT GALLERY SUBJECT ENROL.jpg PROBE.jpg
+// Enrol one photo, and search with another:
+//   FR_SERVER=HOST:PORT FR_CA=ca.pem FR_KEY_FILE=key node search.js GALLERY SUBJECT ENROL.jpg PROBE.jpg
+// Without FR_CA and FR_KEY_FILE, it calls a server on this machine that asks for no key.
 // The .proto files are read as they are; nothing is generated.
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import grpc from "@grpc/grpc-js";
 import protoLoader from "@grpc/proto-loader";
+import protobuf from "protobufjs";
 
 const PROTO = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "proto");
 const definition = protoLoader.loadSync("fr_api/v1/gallery.proto", {
@@ -16,23 +18,57 @@ const definition = protoLoader.loadSync("fr_api/v1/gallery.proto", {
 });
 const { fr_api } = grpc.loadPackageDefinition(definition);
 
-const [address, gallery_id, subject_id, enrolPath, probePath] = process.argv.slice(2);
-const client = new fr_api.v1.GalleryService(address, grpc.credentials.createInsecure());
+// The parts of google/rpc/status.proto and error_details.proto that hold the reason.
+const { root } = protobuf.parse(`
+  syntax = "proto3";
+  message Any { string type_url = 1; bytes value = 2; }
+  message Status { int32 code = 1; string message = 2; repeated Any details = 3; }
+  message ErrorInfo { string reason = 1; string domain = 2; map<string, string> metadata = 3; }
+`);
+
+function reasonOf(error) {
+  const [bytes] = error.metadata?.get("grpc-status-details-bin") ?? [];
+  const details = bytes ? root.lookupType("Status").decode(bytes).details : [];
+  const info = details.find(({ typeUrl }) => typeUrl.endsWith("/google.rpc.ErrorInfo"));
+  return info ? root.lookupType("ErrorInfo").decode(info.value).reason : (grpc.status[error.code] ?? error.code);
+}
+
+function credentials({ FR_CA, FR_KEY_FILE }) {
+  if (!FR_CA) return grpc.credentials.createInsecure();
+  const tls = grpc.credentials.createSsl(readFileSync(FR_CA));
+  const key = readFileSync(FR_KEY_FILE, "utf8").trim();
+  const bearer = grpc.credentials.createFromMetadataGenerator((_, done) => {
+    const metadata = new grpc.Metadata();
+    metadata.set("authorization", `Bearer ${key}`);
+    done(null, metadata);
+  });
+  return grpc.credentials.combineChannelCredentials(tls, bearer);
+}
+
+const [gallery_id, subject_id, enrolPath, probePath] = process.argv.slice(2);
+const client = new fr_api.v1.GalleryService(process.env.FR_SERVER ?? "localhost:50061", credentials(process.env));
 const call = (method, request) =>
   new Promise((resolve, reject) =>
-    client[method](request, (error, response) => (error ? reject(error) : resolve(response))),
+    client[method](request, { deadline: Date.now() + 60_000 }, (error, response) =>
+      error ? reject(error) : resolve(response),
+    ),
   );
 
 try {
-  await call("CreateGallery", { gallery_id });
   await call("Enrol", { gallery_id, subject_id, face: { image: { data: readFileSync(enrolPath) } } });
-  const answer = await call("Search", { gallery_id, probe: { image: { data: readFileSync(probePath) } }, top_k: 5 });
+  const answer = await call("Search", {
+    gallery_id,
+    probe: { image: { data: readFileSync(probePath) } },
+    top_k: 5,
+    purpose: "PURPOSE_TESTING",
+    case_reference: "first try",
+  });
   for (const { rank, subject_id, similarity, above_threshold } of answer.results[0].candidates) {
     console.log(`${rank}  ${subject_id}  ${similarity.toFixed(4)}  ${above_threshold ? "lead" : "below threshold"}`);
   }
   console.log(answer.notice);
 } catch (error) {
-  console.error(`${grpc.status[error.code]}: ${error.details}`);
+  console.error(`${reasonOf(error)}: ${error.details ?? error.message}`);
   process.exitCode = 1;
 } finally {
   client.close();

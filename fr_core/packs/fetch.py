@@ -20,7 +20,7 @@ from fr_core.download import DownloadFailed, Progress, download
 from fr_core.errors import FetchFailed, message
 from fr_core.packs.cache import MAX_FILE_BYTES, ModelCache
 from fr_core.packs.manifest import FileSpec, RegistrySource, Source, ZipSource
-from fr_core.scratch import scratch_folder
+from fr_files.scratch import scratch_folder
 
 MAX_ARCHIVE_BYTES = 1 << 30
 """The largest archive known, antelopev2.zip, has 0.36 GB."""

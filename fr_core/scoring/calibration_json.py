@@ -8,11 +8,11 @@ from dataclasses import asdict, astuple, fields
 from datetime import date, datetime
 from typing import Any, NoReturn, TypeVar
 
-from fr_core.reading import TextRefused, read_json
 from fr_core.scoring.calibration import Calibration, Provenance, WorstFaces
 from fr_core.scoring.calibrators import LogisticCurve, LrCalibrator, StepCurve
 from fr_core.scoring.intervals import Interval
 from fr_core.scoring.rate_table import RateTable
+from fr_files.reading import TextRefused, read_json
 
 FORMAT = "fr-core calibration"
 VERSION = 2

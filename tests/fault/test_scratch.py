@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fr_api.v1 import gallery_pb2, gallery_pb2_grpc
-from fr_core.scratch import scratch_folder
+from fr_files.scratch import scratch_folder
 from fr_trust.access.roles import Role
 from support.commands import script
 from support.counts import count

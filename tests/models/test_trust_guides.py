@@ -186,6 +186,7 @@ def the_server_refuses_what_the_page_says(office: Office) -> None:
     assert "PLAINTEXT_REFUSED" in office.refused("fr serve --host 0.0.0.0")
     assert "CREDENTIAL_INVALID" in office.refused(whoami)  # without its certificate
     place = tomllib.loads(Path("faces/admin.toml").read_text())
+    Path("nightly.toml").touch(0o600)
     Path("nightly.toml").write_text(
         Path("faces/admin.toml").read_text().replace(place["key"], Path("nightly.key").read_text().strip())
     )

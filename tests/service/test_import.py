@@ -300,7 +300,7 @@ def test_parquet_needs_pyarrow(fr: Fr, client: Client, tmp_path: Path, monkeypat
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     code, _, error = fr("gallery", "import", "g", tmp_path / "v.parquet", "--model", NAMED)
     assert code == 1
-    assert "pip install '.[parquet]'" in error
+    assert "pip install './client[parquet]'" in error
 
 
 def test_a_run_that_stops_early_says_how_to_go_on(fr: Fr, client: Client, server: Running, tmp_path: Path) -> None:

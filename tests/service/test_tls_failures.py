@@ -419,7 +419,7 @@ def test_the_command_says_it_once_and_grpc_is_silent(estate: Estate, tmp_path: P
 
 def test_the_command_that_is_installed_begins_where_grpc_is_not_imported_yet() -> None:
     root = Path(__file__).parents[2]
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((root / "client/pyproject.toml").read_text())["project"]
     assert project["scripts"]["fr"] == "fr_command:main"
     looks = "import sys, fr_command; assert not {'grpc', 'fr_client'} & set(sys.modules)"
     subprocess.run((sys.executable, "-c", looks), check=True, timeout=60)

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import grpc
@@ -209,11 +210,15 @@ def _class_of(descriptor: Any) -> Any:
     raise LookupError(descriptor.name)
 
 
-def asked(kind: Kind, target: str, ask: Callable[[Any], Any], **more: Any) -> Any:
-    """Return what `ask` gets from a client; collects a stream."""
+def asked(kind: Kind, target: str | Path, ask: Callable[[Any], Any], **more: Any) -> Any:
+    """Return what `ask` gets from a client of an address, or of a connection file; collects a stream."""
 
     async def run() -> Any:
-        async with AsyncClient(target, **more) as client:
+        async with (
+            AsyncClient(target, **more)
+            if isinstance(target, str)
+            else AsyncClient.from_connection(target, **more) as client
+        ):
             found = ask(client)
             if isinstance(found, AsyncIterable):
                 return [one async for one in found]
@@ -221,6 +226,6 @@ def asked(kind: Kind, target: str, ask: Callable[[Any], Any], **more: Any) -> An
 
     if kind == "async":
         return asyncio.run(run())
-    with Client(target, **more) as client:
+    with Client(target, **more) if isinstance(target, str) else Client.from_connection(target, **more) as client:
         found = ask(client)
         return list(found) if isinstance(found, Iterator) else found

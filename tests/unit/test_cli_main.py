@@ -78,24 +78,24 @@ def test_the_help_works_with_the_base_alone_and_lists_every_command() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "extra"),
+    ("words", "code", "install"),
     [
-        (("serve", "--port", "0"), 1, "cpu"),
-        (("server", "init", "nowhere/faces"), 1, "cpu"),
-        (("models", "list"), 1, "cpu"),
-        (("evaluate", "verification", "--dataset", "lfw"), 2, "cpu"),
-        (("gallery", "verify", "--data", "nowhere"), 1, "cpu"),
-        (("train", "simulate", "--trainees", "10"), 2, "cpu"),
-        (("audit", "verify-file", "nowhere.jsonl", "--public-key", "nowhere.pem"), 1, "verify"),
-        (("evidence", "verify", "nowhere.zip"), 1, "verify"),
-        ((*NOBODY, "detect", "x.jpg", "--draw", "y.png"), 1, "draw"),
+        (("serve", "--port", "0"), 1, ".[cpu]"),
+        (("server", "init", "nowhere/faces"), 1, ".[cpu]"),
+        (("models", "list"), 1, ".[cpu]"),
+        (("evaluate", "verification", "--dataset", "lfw"), 2, ".[cpu]"),
+        (("gallery", "verify", "--data", "nowhere"), 1, ".[cpu]"),
+        (("train", "simulate", "--trainees", "10"), 2, ".[cpu]"),
+        (("audit", "verify-file", "nowhere.jsonl", "--public-key", "nowhere.pem"), 1, ".[verify]"),
+        (("evidence", "verify", "nowhere.zip"), 1, ".[verify]"),
+        ((*NOBODY, "detect", "x.jpg", "--draw", "y.png"), 1, "./client[draw]"),
     ],
 )
-def test_a_command_says_which_extra_it_needs(words: tuple[str, ...], code: int, extra: str) -> None:
+def test_a_command_says_which_extra_it_needs(words: tuple[str, ...], code: int, install: str) -> None:
     ended = base_only(*words)
     assert ended.returncode == code
     assert "Traceback" not in ended.stderr
-    assert f"pip install '.[{extra}]'" in ended.stderr
+    assert f"pip install '{install}'" in ended.stderr
 
 
 def test_the_page_of_commands_names_what_needs_extras() -> None:
@@ -109,6 +109,19 @@ def test_the_page_of_commands_names_what_needs_extras() -> None:
     told = INTRO[INTRO.index("These commands need") : INTRO.index("All others")]
     verifying = INTRO[INTRO.index("| `evidence verify`") :]
     assert sorted(re.findall(r"`([a-z -]+)`", told + verifying)) == sorted(needy)
+
+
+def test_without_the_core_its_commands_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).parents[2]
+    groups = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
+    monkeypatch.setattr("fr_client.cli.plugins.entry_points", lambda group: ())
+    for group, names in groups.items():
+        room = group.removeprefix("fr.").removesuffix("commands").removesuffix("_")
+        for name in names:
+            code, out, error = fr(*room.split(), name, "--some", "words")
+            assert (code, out) == (1, "")
+            assert f"`fr {room} {name}`".replace("  ", " ") in error
+            assert "(fr-core is missing); in a clone of FR Core: pip install '.[" in error
 
 
 def test_an_address_that_is_none_is_a_usage_error() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,14 @@ import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from fr_api.v1 import server_pb2
-from fr_client import Client, Connection, TlsCredentials, read_connection, tls_credentials
+from fr_client import (
+    Client,
+    Connection,
+    FrApiError,
+    TlsCredentials,
+    read_connection,
+    tls_credentials,
+)
 from fr_client.channel import channel_options
 from fr_client.cli.state import Settings
 from fr_client.identity import Identity, is_loopback, open_aio_channel, open_channel
@@ -171,6 +179,7 @@ def test_no_text_shows_a_secret() -> None:
 @pytest.mark.parametrize("key", [TOKEN, ""])
 def test_a_connection_file_is_read_as_it_was_written(papers: Papers, tmp_path: Path, server: str, key: str) -> None:
     file = tmp_path / "c.toml"
+    file.touch(0o600)
     for ca in (papers.ca.read_text(), ""):
         file.write_text(Connection(server, key, ca).text(), encoding="utf-8")
         found = read_connection(file)
@@ -190,6 +199,8 @@ def test_a_connection_file_is_read_as_it_was_written(papers: Papers, tmp_path: P
         (b'server = "h:1"\nport = 1', "nothing else"),
         (b'server = "h:1"\nkey = 1', "strings"),
         (b'server = "h:1"\nca = ["x"]', "strings"),
+        (b'server = "h:1"\nkey_file = 1', "strings"),
+        (b'server = "h:1"\nca = ""\nca_file = "x"', "leave one out"),
     ],
 )
 def test_what_is_no_connection_file_is_told_without_repeating_it(tmp_path: Path, text: bytes, words: str) -> None:
@@ -201,6 +212,76 @@ def test_what_is_no_connection_file_is_told_without_repeating_it(tmp_path: Path,
     for path, said in ((file, "Usage:"), (tmp_path / "none.toml", "No such file")):
         code, _, error = fr("--connection", path, "info")
         assert (code, said in error, TOKEN in error) == (2, True, False)
+
+
+@both
+def test_a_client_is_made_of_a_connection_file(kind: Kind, papers: Papers, tmp_path: Path) -> None:
+    listener, file = Listener(), tmp_path / "desk.toml"
+    key, ca = tmp_path / "desk.key", tmp_path / "ca.pem"
+    key.touch(0o600)
+    key.write_text(f"{TOKEN}\n")
+    ca.write_bytes(papers.ca.read_bytes())
+    with listening(listener, papers.on_server()) as target:
+        file.touch(0o600)
+        for text in (
+            Connection(target, TOKEN, papers.ca.read_text()).text(),
+            f'server = "{target}"\nkey_file = "desk.key"\nca_file = "ca.pem"\n',
+        ):
+            file.write_text(text)
+            assert asked(kind, file, lambda client: client.server_info(), timeout_s=10.0).version == "1"
+        file.write_text(f'server = "{target}"\nca_file = "other.pem"\n')
+        (tmp_path / "other.pem").write_bytes(papers.client.certificate.read_bytes())
+        with pytest.raises(FrApiError) as caught:
+            asked(kind, file, lambda client: client.server_info(), timeout_s=10.0)
+    assert listener.tokens == [(f"Bearer {TOKEN}",)] * 2
+    assert caught.value.reason == "SERVER_NOT_TRUSTED"
+    assert f"the authority in {file}" in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["c.toml", "c.key"])
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o777])
+def test_a_key_that_others_can_read_is_refused(tmp_path: Path, name: str, mode: int) -> None:
+    file, beside = tmp_path / "c.toml", tmp_path / "c.key"
+    file.write_text('server = "localhost:1"\n' + ('key_file = "c.key"' if name == "c.key" else f'key = "{TOKEN}"'))
+    beside.write_text(TOKEN)
+    for one in (file, beside):
+        one.chmod(0o600)
+    assert read_connection(file).key == TOKEN
+    exposed = tmp_path / name
+    exposed.chmod(mode)
+    for read in (read_connection, Client.from_connection):
+        with pytest.raises(PermissionError) as caught:
+            read(file)
+        assert f"(mode {mode:04o}); run `chmod 600 {exposed}`" in str(caught.value)
+    code, _, error = fr("--connection", file, "info")
+    assert (code, "chmod 600" in error, TOKEN in error) == (2, True, False)
+    file.write_text('server = "localhost:1"\n')
+    assert read_connection(file).key == ""  # without a key, everybody may read it
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can hand out a file of root")
+def test_root_hands_out_a_key_to_a_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(f'server = "localhost:1"\nkey = "{TOKEN}"')
+    file.chmod(0o440)
+    with pytest.raises(PermissionError):
+        read_connection(file)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert read_connection(file).key == TOKEN
+    for mode in (0o444, 0o460):
+        file.chmod(mode)
+        with pytest.raises(PermissionError):
+            read_connection(file)
+
+
+def test_what_lies_beside_is_a_text_that_can_be_read(tmp_path: Path) -> None:
+    file, beside = tmp_path / "c.toml", tmp_path / "ca.pem"
+    file.write_text('server = "localhost:1"\nca_file = "ca.pem"\n')
+    with pytest.raises(FileNotFoundError, match=r"ca\.pem"):
+        read_connection(file)
+    beside.write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match="is not a text, so it holds no ca"):
+        read_connection(file)
 
 
 @pytest.fixture
@@ -228,6 +309,7 @@ def key_file(tmp_path: Path, token: str = TOKEN) -> Path:
 
 def connection(tmp_path: Path, server: str, token: str = TOKEN, ca: str = "") -> Path:
     file = tmp_path / "c.toml"
+    file.touch(0o600)
     file.write_text(Connection(server, token, ca).text())
     return file
 

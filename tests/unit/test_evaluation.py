@@ -22,7 +22,6 @@ from typer.testing import CliRunner
 from fr_bench.cli import evaluate
 from fr_core.align import ARCFACE_TEMPLATE, align
 from fr_core.imaging import ImageLimits
-from fr_core.reading import read_at_most
 from fr_core.scoring.bootstrap import fnmr_at_fmr_statistic, subject_bootstrap
 from fr_core.types import Embedding, ModelId
 from fr_datasets.errors import BinMalformed, DatasetMissing, DatasetUnreadable, read_photo
@@ -41,6 +40,7 @@ from fr_evaluation.verification.run import read_pairs
 from fr_evaluation.verification.templates import Pool, TemplatePairs, compare_templates
 from fr_evaluation.words import in_words, threshold_text
 from fr_evaluation.write import write_report
+from fr_files.reading import read_at_most
 from support import photos as squares
 from support.evaluations import ignore, lay_out, verified_set, write
 from support.people import made_pairs

@@ -29,7 +29,7 @@ from fr_core.errors import FrError, InvalidField, InvalidFilter, InvalidPage, In
 from fr_core.gallery.query import MAX_FILTER_SUBJECTS
 from fr_core.gallery.values import KEEP
 from fr_core.id_forms import MAX_COMPOSED, composed, forms_of
-from fr_core.reading import (
+from fr_files.reading import (
     MAX_DEPTH,
     MAX_KEY_PARTS,
     MAX_LINE,

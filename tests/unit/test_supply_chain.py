@@ -26,6 +26,8 @@ from packaging.utils import canonicalize_name
 from typer.testing import CliRunner
 from write_sbom import SbomWrong, bill, checked
 
+import fr_client
+import fr_core
 from fr_client.cli.main import build
 from fr_core.packs.manifest import load_pack, pack_names
 from fr_server.commands.server import server
@@ -141,7 +143,7 @@ def hashes(component: dict[str, Any]) -> set[str]:
 def test_every_package_of_the_lock_is_there(made: dict[str, Any]) -> None:
     libraries = [each for each in made["components"] if each["type"] == "library"]
     packages: dict[str, dict[str, Any]] = {canonicalize_name(each["name"]): each for each in libraries}
-    assert set(packages) == {pin.name for pin in PINS}
+    assert set(packages) == {"fr-client", *(pin.name for pin in PINS)}
     for pin in PINS:
         component = packages[pin.name]
         assert component["version"] == pin.version
@@ -205,6 +207,7 @@ def test_schema_is_asked(made: dict[str, Any]) -> None:
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
+CLIENT = tomllib.loads((ROOT / "client/pyproject.toml").read_text())["project"]
 EXTRAS = {
     "requirements.lock": ("cpu", "dev", "insightface"),
     "requirements-cpu.lock": ("build", "cpu", "report", "tracing"),
@@ -217,7 +220,10 @@ def wanted(extra: str | None) -> Iterator[Requirement]:
     """The requirements of an extra, with those of the project's own extras that it names."""
     for text in PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]:
         requirement = Requirement(text)
-        if canonicalize_name(requirement.name) == "fr-core":
+        name = canonicalize_name(requirement.name)
+        if name == "fr-client":
+            yield from map(Requirement, CLIENT["dependencies"] + CLIENT["optional-dependencies"]["cli"])
+        elif name == "fr-core":
             for each in requirement.extras:
                 yield from wanted(each)
         else:
@@ -242,6 +248,12 @@ def test_lock_is_whole_and_names_no_place(lock: str) -> None:
     assert not re.search(r"https?:|file:|--(extra-)?index|--find-links|--trusted", text)
 
 
+def test_both_distributions_have_one_version_and_one_licence() -> None:
+    assert (ROOT / "client/LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+    assert fr_core.__version__ == fr_client.__version__
+    assert f"fr-client[cli]=={fr_client.__version__}" in PROJECT["dependencies"]
+
+
 def test_locks_agree_and_this_environment_is_what_the_first_says() -> None:
     first = {(pin.name, pin.version) for pin in read_lock(ROOT / LOCKS[0])}
     names = {name for name, _ in first}
@@ -249,7 +261,7 @@ def test_locks_agree_and_this_environment_is_what_the_first_says() -> None:
     assert {pin for pin in second if pin[0] in names} <= first
     pins = {pin.name: pin.version for pin in read_lock(ROOT / LOCKS[0]) if pin.applies()}
     here = {canonicalize_name(each.metadata["Name"]): each.version for each in distributions()}
-    here.pop(canonicalize_name("fr-core"), None)
+    del here["fr-core"], here["fr-client"]
     stray = {name: version for name, version in here.items() if pins.get(name) != version}
     assert not stray, "installed by hand, or before the lock changed: remove .venv, and run a target of make"
     assert not pins.keys() - here.keys()
@@ -261,7 +273,7 @@ def test_makefile_installs_from_the_lock_alone() -> None:
     assert len(installs) == 2
     for line in installs:
         checked = all(flag in line for flag in ("--require-hashes", "--no-deps", "--only-binary :all:"))
-        ours = line.rstrip().endswith("--no-deps --no-build-isolation --editable .")
+        ours = line.rstrip().endswith("--no-deps --no-build-isolation --editable client --editable .")
         assert checked or ours, line
 
 
@@ -420,7 +432,14 @@ def let_in(path: str) -> bool:
 @pytest.mark.parametrize("image", IMAGES)
 def test_image_has_every_room_of_the_distribution(image: str) -> None:
     roots = {package.split("/")[0] for package in PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]}
-    needed = roots | {"pyproject.toml", PROJECT["readme"], *PROJECT["license-files"]}
+    needed = roots | {
+        "pyproject.toml",
+        "hatch_build.py",
+        "client",
+        "proto",
+        PROJECT["readme"],
+        *PROJECT["license-files"],
+    }
     assert "training" in needed
     assert needed <= set(copied(image))
 
@@ -434,7 +453,7 @@ def test_every_package_is_checked_by_its_hash(image: str, lock: str) -> None:
     runs = [step for name, rest in instructions(image) if name == "RUN" for step in re.split(r"&&|;", rest)]
     installs = [" ".join(step.split()) for step in runs if "pip install" in step]
     known = f"python -m pip install --no-cache-dir --require-hashes --no-deps --only-binary :all: --requirement {lock}"
-    ours = "python -m pip install --no-cache-dir --no-deps --no-build-isolation ."
+    ours = "python -m pip install --no-cache-dir --no-deps --no-build-isolation ./client ."
     others = [step for step in installs if step not in (known, ours)]
     assert known in installs
     assert ours in installs

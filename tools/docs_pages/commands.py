@@ -18,12 +18,12 @@ These commands need the server's packages (`pip install '.[cpu]'` in a clone):
 - `gallery backup`, `gallery restore`, `gallery verify`, `gallery key`;
 - `train simulate`, which calls no server.
 
-All others need only the client (`pip install .`) and a server. Some need an extra:
+All others need only the client (`pip install './client[cli]'`) and a server. Some need an extra:
 
 | command | install |
 |---|---|
-| `--draw`, the pictures of `train run`, and photos over the server's limits | `pip install '.[draw]'` |
-| `gallery import` | `pip install '.[import]'`, or `'.[parquet]'` for a Parquet file |
+| `--draw`, the pictures of `train run`, and photos over the server's limits | `pip install './client[draw]'` |
+| `gallery import` | `pip install './client[import]'`, or `'./client[parquet]'` for a Parquet file |
 | `evidence verify`, `audit verify-file` (without a server) | `pip install '.[verify]'` |
 """
 

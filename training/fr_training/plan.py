@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn, TypeVar, get_args
 
-from fr_core.reading import TextRefused, read_toml
+from fr_files.reading import TextRefused, read_toml
 from fr_locales.messages import Message, message
 from fr_training.errors import PlanInvalid, UnknownExercise
 from fr_training.prompts import ExerciseKind

@@ -33,8 +33,8 @@ from fr_bench.speed.requests import PATHS, Method, enrol_all
 from fr_bench.speed.search_gallery import unit_vectors
 from fr_bench.speed.server_process import processor_s, started_server
 from fr_core.gallery.index.register import new_index
-from fr_core.reading import read_toml
 from fr_core.types import F32
+from fr_files.reading import read_toml
 
 GALLERY = "bench-call"
 TOP_K = 20

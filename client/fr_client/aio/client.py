@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +19,7 @@ from fr_client.aio.review import AsyncReview
 from fr_client.aio.subjects import AsyncSubjects
 from fr_client.aio.training import AsyncTraining
 from fr_client.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S, RetryPolicy
+from fr_client.connection import read_connection
 from fr_client.identity import TlsCredentials
 from fr_client.requests import Photo, photo_bytes
 from fr_client.tasks import run
@@ -56,6 +58,36 @@ class AsyncClient(AsyncRecognition, AsyncSubjects, AsyncEvaluation):
     ) -> None:
         self.target = target
         super().__init__(AsyncCalls(target, timeout_s, credentials, token, downscale, retry))
+
+    @classmethod
+    def from_connection(
+        cls,
+        path: str | Path,
+        *,
+        timeout_s: float | None = DEFAULT_TIMEOUT_S,
+        certificate: Path | None = None,
+        certificate_key: Path | None = None,
+        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+        retry: RetryPolicy | None = None,
+    ) -> Self:
+        """Return a client of the server that a connection file names, with its authority and its key.
+
+        `certificate` and `certificate_key` are the files, PEM, of the client's own certificate, for a server that asks
+        for one; the other arguments are those of the class.
+
+        Raises `OSError` if a file cannot be read, or if other users of this machine can read the key; and `ValueError`
+        if the file is not a connection file, or the key would travel without encryption.
+        """
+        path = Path(path)
+        place = read_connection(path)
+        return cls(
+            place.server,
+            timeout_s=timeout_s,
+            credentials=place.credentials(path, certificate, certificate_key),
+            token=place.key,
+            max_message_bytes=max_message_bytes,
+            retry=retry,
+        )
 
     async def __aenter__(self) -> Self:
         return self

@@ -15,7 +15,7 @@ from fr_client.cli.show import shown
 from fr_client.cli.state import Unusable
 from fr_client.private import private_file, private_folder, private_opener
 from fr_client.requests import MAX_PHOTO_BYTES
-from fr_core.reading import read_whole
+from fr_files.reading import read_whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -126,7 +126,7 @@ def require_drawing(target: Path | None, *sources: Path | None) -> None:
     except ModuleNotFoundError as error:
         raise Unusable(
             "DRAWING_UNAVAILABLE",
-            "Drawing needs Pillow, which is not installed; in a clone of FR Core: pip install '.[draw]'.",
+            "Drawing needs Pillow, which is not installed; in a clone of FR Core: pip install './client[draw]'.",
         ) from error
     fault = ""
     if target.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):

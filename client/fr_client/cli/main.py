@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import replace
-from importlib.metadata import EntryPoint
-from importlib.metadata import version as version_of
+from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated
@@ -71,7 +70,9 @@ def main() -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"fr-core {version_of('fr-core')}")
+        for one in ("fr-client", "fr-core"):
+            for found in distributions(name=one):
+                typer.echo(f"{one} {found.version}")
         raise typer.Exit
 
 

@@ -13,12 +13,22 @@ from typer.main import get_command
 
 GROUP = "fr.commands"
 
-# The packages of this distribution: a missing one is a defect, any other an extra to install.
+# The packages of both distributions: a missing one is a defect, any other an extra to install.
 _OUR_PACKAGES = tuple(
-    f"fr_{name}" for name in ("core", "server", "client", "datasets", "evaluation", "training", "bench", "api")
+    f"fr_{name}"
+    for name in ("core", "server", "client", "files", "datasets", "evaluation", "training", "trust", "bench", "api")
 )
 
-
+# The commands that fr-core adds to those of a group, to say so where it is not installed.
+_OF_CORE: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "fr": ("serve", "server", "models", "evaluate", "bench", "dataset"),
+        "fr gallery": ("backup", "restore", "verify", "key"),
+        "fr train": ("simulate",),
+        "fr audit": ("verify-file",),
+        "fr evidence": ("verify",),
+    }
+)
 # The commands that need less than a server does.
 _VERIFYING = ("fr audit verify-file", "fr evidence verify")
 
@@ -46,7 +56,12 @@ class PluginGroup(TyperGroup):
         if cmd_name in self.late:
             return _command(cmd_name, self.late[cmd_name].load())
         entry = plugin_entries(self.entry_group).get(cmd_name)
-        return None if entry is None else load_command(entry, self.words)
+        if entry is not None:
+            return load_command(entry, self.words)
+        if cmd_name not in _OF_CORE.get(self.words, ()):
+            return None
+        absent = ModuleNotFoundError("fr-core is not installed", name="fr-core")
+        return _command(cmd_name, _absent(f"{self.words} {cmd_name}", absent), missing=True)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; if a package is missing, say so."""

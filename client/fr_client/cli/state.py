@@ -18,7 +18,7 @@ from fr_client.errors import FrApiError
 from fr_client.identity import TlsCredentials, tls_credentials
 from fr_client.sync.client import Client
 from fr_client.words import ReadingPurpose
-from fr_core.reading import read_whole
+from fr_files.reading import read_whole
 
 _MAX_KEY_BYTES = 64 * 1024
 

@@ -24,7 +24,7 @@ from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
 from fr_core.errors import ConfigInvalid, FrError, NotReady, message
-from fr_core.reading import read_at_most, read_json
+from fr_files.reading import read_at_most, read_json
 from fr_locales.messages import Message
 
 _log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from jwt import PyJWK, PyJWS
 from jwt.exceptions import InvalidSignatureError, PyJWTError
 
 from fr_core.errors import InvalidField, NotReady
-from fr_core.reading import read_json
+from fr_files.reading import read_json
 from fr_server.authz.jwks import JsonWebKeys
 from fr_trust.access.budget import Budget
 from fr_trust.access.principal import Principal

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from fr_core.reading import open_regular, read_at_most, read_json
+from fr_files.reading import open_regular, read_at_most, read_json
 from fr_server.commands.reporting import AsJson, CommandFailed, print_json, reporting
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from fr_core.errors import FrError, NoStore, StoreCorrupt, StoreInUse, message
 from fr_core.gallery.store.integrity import require_sound_rows
-from fr_core.scratch import scratch_folder
 from fr_core.storage.audit.checkpoints import Checkpoint
 from fr_core.storage.audit.table import AuditTable
 from fr_core.storage.audit.verify import Broken, verify
@@ -20,6 +19,7 @@ from fr_core.storage.connection import require_whole_file
 from fr_core.storage.data_folder import require_sole
 from fr_core.storage.database import Database
 from fr_core.storage.keys import KeyEncryptionKey
+from fr_files.scratch import scratch_folder
 from fr_server.storage.places import Place
 from fr_server.telemetry.trust import Chain
 from fr_training.store.training_store import require_sound as require_sound_training

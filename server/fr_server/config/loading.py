@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from fr_core.errors import ConfigInvalid, ConfigUnknownKey, PlaintextRefused, message
-from fr_core.reading import TextRefused, read_at_most, read_toml
+from fr_files.reading import TextRefused, read_at_most, read_toml
 from fr_locales.messages import Message
 from fr_server.config.tree import KEYS, Config, Key
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import grpc
 
 from fr_core.errors import AddressUnavailable, message
-from fr_core.scratch import scratch_folder
+from fr_files.scratch import scratch_folder
 from fr_server.clock import wall_ms
 from fr_server.config import Config
 from fr_server.gateway.address import address_of

@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from fr_core.errors import TlsUnusable, message
-from fr_core.reading import read_at_most
 from fr_core.storage.durable import cause
+from fr_files.reading import read_at_most
 from fr_locales.messages import Message
 
 # A bundle of all public authorities has about 250 kB. The limit prevents reading a large file named by mistake.

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fr_core.errors import ConfigInvalid, FileTampered, message
-from fr_core.reading import open_regular
 from fr_core.storage.durable import write_private
 from fr_core.storage.keys import KeyEncryptionKey
+from fr_files.reading import open_regular
 from fr_locales.messages import Message
 from fr_server.config import Config
 from fr_server.config.folders import data_folder, key_of

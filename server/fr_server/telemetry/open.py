@@ -21,7 +21,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fr_core.scratch import scratch_folder
+from fr_files.scratch import scratch_folder
 
 # prometheus_client reads it once, when it is imported: so nothing here may import that.
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"

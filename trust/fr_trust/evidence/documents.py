@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, get_type_hints
 
 from fr_core.imaging.containers import sniff
-from fr_core.reading import read_json
 from fr_core.scoring.intervals import Interval, Rate
 from fr_core.storage.audit.values import MAX_NUMBER, canonical
+from fr_files.reading import read_json
 from fr_locales.messages import message
 from fr_trust.casework.codec import (
     finding_of,

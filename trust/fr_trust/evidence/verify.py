@@ -16,8 +16,8 @@ from cryptography.exceptions import InvalidSignature
 
 from fr_core import __version__
 from fr_core.errors import EvidenceUnusable, InvalidField, message
-from fr_core.reading import open_regular
 from fr_core.storage.audit.checkpoints import key_id_of, public_pem, read_public_key
+from fr_files.reading import open_regular
 from fr_trust.casework.values import Case, Examination, Purpose
 from fr_trust.evidence import verify_case
 from fr_trust.evidence.archive import Entry, is_name, read, scan, unusable

@@ -17,7 +17,7 @@ from fr_client.errors import FrApiError
 from fr_client.requests import MAX_CALIBRATION_BYTES
 from fr_client.sync.client import Client
 from fr_client.unpack import message_keys
-from fr_core.reading import read_json
+from fr_files.reading import read_json
 
 _FILE = "calibration.json"
 Answer = gallery_pb2.GetCalibrationResponse | gallery_pb2.SetCalibrationResponse | gallery_pb2.DeleteCalibrationResponse

@@ -18,7 +18,7 @@ from fr_client.cli.gallery.photo_sources import NAME_COLUMN, SUBJECT_COLUMN
 from fr_client.cli.show import shown
 from fr_client.cli.state import Unusable
 from fr_client.requests import EmbeddingSubject
-from fr_core.reading import open_regular, open_rows
+from fr_files.reading import open_regular, open_rows
 
 EMBEDDING_COLUMN = "embedding"
 # Limits of one request: the API's, and the bytes of vectors in memory.
@@ -170,7 +170,7 @@ class ParquetFile:
             raise Unusable(
                 "IMPORT_UNAVAILABLE",
                 "Reading Parquet needs PyArrow, which is not installed; in a clone of FR Core: "
-                "pip install '.[parquet]'.",
+                "pip install './client[parquet]'.",
             ) from error
         open_regular(path).close()  # so as not to wait for a pipe
         self._arrow: Any = pyarrow

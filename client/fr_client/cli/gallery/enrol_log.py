@@ -23,7 +23,7 @@ from fr_api.v1 import gallery_pb2
 from fr_client.cli.gallery.photo_sources import PhotoFile
 from fr_client.cli.show import shown
 from fr_client.cli.state import Unusable
-from fr_core.reading import read_json
+from fr_files.reading import read_json
 
 _MAX_LINE = 64 * 1024  # a path has 4 KiB at most
 

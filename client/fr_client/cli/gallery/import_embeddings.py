@@ -222,7 +222,7 @@ def _opened(vectors: Path, subjects: Path | None) -> NpyFile | ParquetFile:
     except ModuleNotFoundError as error:
         raise Unusable(
             "IMPORT_UNAVAILABLE",
-            "Importing needs NumPy, which is not installed; in a clone of FR Core: pip install '.[import]'.",
+            "Importing needs NumPy, which is not installed; in a clone of FR Core: pip install './client[import]'.",
         ) from error
     return open_embeddings(vectors, subjects)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from fr_client.cli.files import reading
 from fr_client.cli.show import shown
 from fr_client.cli.state import Unusable
-from fr_core.reading import open_rows
+from fr_files.reading import open_rows
 
 # Files to send. The server decides which formats it accepts.
 PHOTO_SUFFIXES = frozenset(

@@ -20,7 +20,7 @@ from fr_client.photos import Fit
 from fr_client.requests import MAX_PHOTO_BYTES
 from fr_client.sync.client import Client
 from fr_client.words import Purpose
-from fr_core.reading import read_whole
+from fr_files.reading import read_whole
 
 Colour = tuple[int, int, int]
 

@@ -93,7 +93,7 @@ def picture_file(folder: Path | None, viewer: Viewer | None, say: Callable[[str]
 def _own_folder() -> AbstractContextManager[str | Path]:
     if sys.platform == "win32":  # which has no such locks: nothing deletes the folders of killed processes
         return tempfile.TemporaryDirectory(prefix=PREFIX)
-    from fr_core.scratch import scratch_folder
+    from fr_files.scratch import scratch_folder
 
     return scratch_folder(PREFIX)
 

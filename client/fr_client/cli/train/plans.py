@@ -17,7 +17,7 @@ from fr_client.cli.train.courses import print_course
 from fr_client.cli.train.labels import counted
 from fr_client.requests import MAX_PLAN_BYTES, Plan, plan_source
 from fr_client.sync.training import Training
-from fr_core.reading import read_toml
+from fr_files.reading import read_toml
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _REMEDY_OF_TRIADS = "Show pairs instead of triads, or add a data set with such photos, such as lfw."

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import stat
+import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -70,6 +71,18 @@ def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
     except BaseException:
         os.close(handle)
         raise
+
+
+def open_to_others(found: os.stat_result) -> bool:
+    """Return whether a secret file is open to more than its owner; Windows has no such modes.
+
+    A file of root may be open to the group of a process of another user: systemd and Kubernetes hand out secrets this
+    way, and PostgreSQL accepts them (check_ssl_key_file_permissions of its be-secure-common.c).
+    """
+    if sys.platform == "win32":
+        return False
+    handed_out = found.st_uid == 0 and os.geteuid() != 0
+    return bool(found.st_mode & (0o037 if handed_out else 0o077))
 
 
 def size_of(file: BinaryIO) -> int:

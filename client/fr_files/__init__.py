@@ -1,0 +1,1 @@
+"""Reads and writes files safely, for every package; needs only Python."""

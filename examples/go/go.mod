@@ -1,0 +1,4 @@
+// `go mod tidy` adds gRPC and protobuf.
+module fr-core.example/search
+
+go 1.22
