@@ -31,8 +31,9 @@ Every call carries an API key, or a token of the identity provider, as metadata:
 
     authorization: Bearer TOKEN
 
-A server that asks for no key (`access.mode = "open"`, or "auto" without keys) listens only on its own machine. For it every caller is
-`local`, who may do everything. [Configuration](configuration.md) has the settings, [running safely](running-safely.md#keys) the commands.
+A server that asks for no key (`access.mode = "open"`, or "auto" without keys) listens only on its own machine. For it
+every caller is `local`, who may do everything. [Configuration](configuration.md) has the settings; [running
+safely](running-safely.md#keys) has the commands.
 
 ## Keys
 
@@ -40,35 +41,37 @@ An API key is `id.secret`, with 256 random bits of secret. CreateKey shows it on
 more roles, a scope and a budget. If it is bound to a client certificate, it works only on connections with that certificate. It ends when it
 expires (after at most {MAX_LIFETIME_MS // (365 * _DAY_MS)} years) or when it is revoked. RotateKey gives it a new secret; the old one may stay valid for at most {MAX_OVERLAP_MS // _DAY_MS} days.
 
-The server checks a key before it reads a request, again before it works on the photos, and before it answers. So if a key ends
-during a call, the call gets no answer; only a change that was made is still reported. Streams end within {RECHECK_S:g} s.
+The server checks a key before it reads a request, again before it works on the photos, and before it answers. So if a
+key ends during a call, the call gets no answer; only a change that was made is still reported. Open streams of a key
+end at most {RECHECK_S:g} s after the key.
 
-**No key outlives the key that makes it.** By default a key ends after `access.key_days` ({AccessConfig().key_days}), or with its maker's key, if that is sooner. The
-server refuses a longer lifetime, and nothing prolongs a key, not even RotateKey. If an admin's own key ends too soon, `fr server admin-key` on
-the server's machine makes a newer one first.
+**No key outlives the key that makes it.** By default a key ends after `access.key_days` ({AccessConfig().key_days}), or
+with its maker's key, if that is sooner. The server refuses a longer lifetime, and nothing prolongs a key, not even
+RotateKey. If an admin's own key ends too soon, first make a new admin key with `fr server admin-key` on the server's
+machine, and make the other key with it.
 
-A call without a credential ends with `CREDENTIAL_MISSING`, a call with an invalid one with `CREDENTIAL_INVALID`. Only the audit says if the
-credential was unknown, wrong, expired or revoked.
+A call without a credential ends with `CREDENTIAL_MISSING`. If the credential is invalid, the call ends with
+`CREDENTIAL_INVALID`. Only the audit says if the credential was unknown, wrong, expired or revoked.
 
 ## Roles
 
-A key may do what any of its roles may. Other calls end with `NOT_PERMITTED`, which names the roles that may and those of the key.
+A key may do what any of its roles may. Other calls end with `NOT_PERMITTED`; the error names the roles that may make
+the call, and the roles of the key.
 
 | role | what for |
 |---|---|
 """
 
-SCOPES = f"""
-Do not give a key two roles of which one checks the other. An examiner who also searches can repeat a search and see the ranking before the
-finding. An admin who also searches can make a gallery that needs no purpose. `fr key create` warns of such keys, and of a role with an empty
-scope, but makes them. ExportEvidence with `include_unfinished` is `NOT_PERMITTED` for a key that may still judge an examination of
-another's search.
+SCOPES = f""" Do not give a key two roles of which one checks the other. An examiner who also searches can repeat a
+search and see the ranking before the finding. An admin who also searches can make a gallery that needs no purpose. `fr
+key create` warns of such keys, and of a role with an empty scope, but makes them. A key that may still judge an
+examination of another person's search cannot call ExportEvidence with `include_unfinished` (`NOT_PERMITTED`).
 
 ## Scopes
 
-The scope of a key names galleries and courses: ids, or beginnings of ids with `*`, at most {MAX_PATTERNS} of each. `*` alone covers everything, now and
-later. Cohorts, trainees, sessions and codes belong to their course. A case and its examinations are in a scope that covers every gallery
-that was searched for the case.
+The scope of a key names galleries and courses: ids, or beginnings of ids with `*`, at most {MAX_PATTERNS} of each. `*`
+alone covers everything, now and later. Cohorts, trainees, sessions and codes belong to their course. A key sees a case
+and its examinations only if its scope has all galleries that were searched for the case.
 
 For a key, an object outside its scope does not exist. The answer has the same words and takes the same time as for an unknown id
 (`UNKNOWN_GALLERY`, `UNKNOWN_COHORT`, ...), and lists leave it out. Making something outside the scope ends with `NOT_PERMITTED`. The server
@@ -79,15 +82,17 @@ would reveal the answers.
 
 ## Budgets
 
-Every call, and every item of a stream, counts against the calls a second of its key; more end with `RATE_LIMITED` and a delay. Searches also
-count against the searches of a day (UTC); more end with `QUOTA_EXCEEDED`. Each process of `server.frontends` counts by itself, and a restart
-resets the count. WhoAmI tells what is left today in the process that answers.
+A key has a limit of calls a second. Each call and each item of a stream counts. Calls over the limit end with
+`RATE_LIMITED`, which says how long to wait. A key also has a limit of searches a day (UTC); searches over it end with
+`QUOTA_EXCEEDED`. Each process of `server.frontends` counts by itself, and a restart resets the count. WhoAmI tells what
+is left today in the process that answers.
 
 Without a budget from CreateKey, the defaults are `access.requests_per_s`, `access.burst` and `access.searches_per_day`. In the configuration,
 0 searches mean no limit. In a key's budget, an unset value means no limit, and 0 allows nothing.
 
-No caller can make or rotate a key with a larger budget or a longer life than their own: that ends with `NOT_PERMITTED`, and defaults are cut
-down. Admin keys from `fr server` have no limits but their end.
+No caller can make or rotate a key with a larger budget or a longer life than their own: that ends with `NOT_PERMITTED`.
+A new key without a budget gets the defaults, but never more than its maker has. Admin keys from `fr server` have an
+expiry date and no other limit.
 
 ## Coarse answers
 
@@ -115,10 +120,10 @@ A call acts only on the gallery that it checked. If another gallery gets its id 
 
 ## Calls
 
-The columns are trainee (Te), trainer (Tr), operator (Op), examiner (Ex), auditor (Au) and admin (Ad). "Scope" names the fields of the request
-that must be within the scope; a "filtered" list leaves out everything outside the scope. "Search" counts as a search. "States" is explained
-[above](#purpose-and-case). Health checks need no credential.
-"""
+The columns are trainee (Te), trainer (Tr), operator (Op), examiner (Ex), auditor (Au) and admin (Ad). "Scope" names the
+fields of the request that must be within the scope; a "filtered" list leaves out everything outside the scope. With
+"Search", the call counts against the searches a day. "States" is explained [above](#purpose-and-case). Health checks
+need no credential. """
 
 
 def page() -> str:
