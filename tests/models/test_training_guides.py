@@ -240,7 +240,8 @@ def test_commands_extras_and_reasons_are_there() -> None:
             require_understood(line)
     extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     named = {name for some in re.findall(r"'\.\[([a-z,]+)\]'", COURSE) for name in some.split(",")}
-    assert named == {"cpu", "report", "draw"} <= extras.keys()
+    assert named == {"cpu", "report"} <= extras.keys()
+    assert "'./client[draw]'" in COURSE
     readme, makefile = ((REPOSITORY / name).read_text("utf-8") for name in ("README.md", "Makefile"))
     assert "make demo-training\n" in readme
     assert "demo-training: " in makefile

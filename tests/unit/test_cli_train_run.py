@@ -233,7 +233,7 @@ def test_components_are_observed_one_by_one_and_one_may_go_back(taken: Taken) ->
 
 def test_an_own_probe_is_sent_and_shown_beside_its_candidates(taken: Taken, tmp_path: Path) -> None:
     photo = tmp_path / "my probe.jpg"
-    photo.write_bytes(face(RED, side=200))
+    photo.write_bytes(face(RED, side=90))
     candidates = [picture(one, "CANDIDATE") for one in ("a", "b")]
     steps = [
         trial("SEND_PROBE", exercise="OWN_PROBE"),
@@ -460,6 +460,7 @@ def test_the_command_for_the_report_has_the_options_that_were_given(tmp_path: Pa
     with serving_training(service) as target:
         connection = tmp_path / "the class.toml"
         connection.write_text(f'server = "{target}"\nkey = "frk_s3cret"\n')
+        connection.chmod(0o600)
         given = ["--connection", str(connection), "--timeout", "30"]
         more = ["train", "run", "--short", "--no-viewer", "--pictures", str(tmp_path / "p")]
         _, result, error = fr(*given, *more, typed=typed, **secrets)

@@ -464,6 +464,8 @@ def test_damaged_jpegs_are_refused_like_those_that_pillow_refuses() -> None:
     damage = (OSError, SyntaxError, ValueError, LookupError, TypeError, struct.error, Undecodable)
     outcomes = {True: 0, False: 0}
     for data in (mutants.next() for _ in range(1000)):
+        if not data.startswith(b"\xff\xd8\xff"):
+            continue  # no JPEG to the server, and one to Pillow only because the test says so
         found: U8 | None = None
         expected: U8 | None = None
         with suppress(Undecodable):
