@@ -50,11 +50,11 @@ def list_sets(as_json: AsJson = False) -> None:
         folder = printable(row["root"] or "") + (" (a part)" if row["partial"] else "")
         table.add_row(*map(Text, (row["dataset"], row["title"], source, folder)))
     Console().print(table)
-    typer.echo("`fr dataset info NAME` shows the terms of a set, where it comes from, and how its folder must look.")
+    typer.echo("`fr dataset show NAME` shows the terms of a set, where it comes from, and how its folder must look.")
 
 
 @dataset.command()
-def info(name: Name, as_json: AsJson = False) -> None:
+def show(name: Name, as_json: AsJson = False) -> None:
     """Show what is known of a set: terms, citation, counts, files, and how its folder must look."""
     with errors_to_status(UNUSABLE):
         from fr_datasets.links import datasets_folder, read_links

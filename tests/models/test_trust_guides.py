@@ -329,7 +329,7 @@ def the_audit_of_that_case_is_read_and_checked(office: Office) -> None:
     assert [actions.count(one) for one in ("case.open", "case.search", "case.finding", "case.close")] == [1, 1, 3, 1]
     assert "No checkpoint was given" in told["fr --connection auditor.toml audit verify"]
     assert "as it was written" in told["fr --connection auditor.toml audit verify --checkpoints checkpoints"]
-    assert "agrees with" in told["fr audit verify-file access.jsonl --checkpoints checkpoints"]
+    assert "agrees with" in told["fr audit file verify access.jsonl --checkpoints checkpoints"]
     assert said(told, "fr server verify").count("intact") == 4
     left = map(json.loads, Path("left.jsonl").read_text().splitlines())
     exported = [line["record"]["seq"] for line in left if "record" in line]
@@ -341,8 +341,8 @@ def the_audit_of_that_case_is_read_and_checked(office: Office) -> None:
 def a_changed_export_is_found_out(office: Office) -> None:
     text = Path("access.jsonl").read_text()
     Path("changed.jsonl").write_text(text.replace('"gallery.search"', '"gallery.detect"', 1))
-    assert "was changed" in office.refused("fr audit verify-file changed.jsonl --public-key checkpoints/access.pem")
-    assert office.refused("fr audit verify-file access.jsonl --public-key checkpoints/cases.pem")
+    assert "was changed" in office.refused("fr audit file verify changed.jsonl --public-key checkpoints/access.pem")
+    assert office.refused("fr audit file verify access.jsonl --public-key checkpoints/cases.pem")
 
 
 def an_admin_deletes_the_case_and_its_audit_stays(office: Office) -> None:

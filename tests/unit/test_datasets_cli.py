@@ -108,7 +108,7 @@ def test_a_root_one_folder_too_high_names_the_right_one(tmp_path: Path) -> None:
         told = run("link", name, "--root", ".").stderr
         assert told.startswith("DATASET_MISSING: ")
         assert f"Did you mean the folder {tmp_path / folder}?" in told
-        assert f"`fr dataset info {name}` shows how its folder must look" in told
+        assert f"`fr dataset show {name}` shows how its folder must look" in told
 
 
 def test_a_count_at_odds_with_the_manifest_is_refused(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ The server checks a key before it reads a request, again before it works on the 
 during a call, the call gets no answer; only a change that was made is still reported. Streams end within {RECHECK_S:g} s.
 
 **No key outlives the key that makes it.** By default a key ends after `access.key_days` ({AccessConfig().key_days}), or with its maker's key, if that is sooner. The
-server refuses a longer lifetime, and nothing prolongs a key, not even RotateKey. If an admin's own key ends too soon, `fr server admin-key` on
+server refuses a longer lifetime, and nothing prolongs a key, not even RotateKey. If an admin's own key ends too soon, `fr server key create` on
 the server's machine makes a newer one first.
 
 A call without a credential ends with `CREDENTIAL_MISSING`, a call with an invalid one with `CREDENTIAL_INVALID`. Only the audit says if the

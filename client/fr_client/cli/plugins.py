@@ -12,6 +12,8 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 GROUP = "fr.commands"
+# Exit status after Ctrl-C, as in shells.
+INTERRUPTED = 130
 
 # The packages of this distribution: a missing one is a defect, any other an extra to install.
 _OUR_PACKAGES = tuple(
@@ -20,7 +22,7 @@ _OUR_PACKAGES = tuple(
 
 
 # The commands that need less than a server does.
-_VERIFYING = ("fr audit verify-file", "fr evidence verify")
+_VERIFYING = ("fr audit file verify", "fr evidence verify")
 
 
 class PluginGroup(TyperGroup):
@@ -49,9 +51,12 @@ class PluginGroup(TyperGroup):
         return None if entry is None else load_command(entry, self.words)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; if a package is missing, say so."""
+        """Run a command; if a package is missing, or Ctrl-C ends it, say so."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            typer.echo("Stopped by Ctrl-C.", err=True)
+            raise typer.Exit(INTERRUPTED) from error
         except ModuleNotFoundError as error:
             if ctx.invoked_subcommand in self.late or ctx.invoked_subcommand not in plugin_entries(self.entry_group):
                 raise

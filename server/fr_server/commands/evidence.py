@@ -13,7 +13,7 @@ import typer
 from fr_core import __version__
 from fr_locales.messages import Message, message
 from fr_server.commands.audit import read_pem
-from fr_server.commands.reporting import AsJson, CommandFailed, print_json, reporting
+from fr_server.commands.reporting import AsJson, CommandFailed, print_json, reporting, waiting
 
 if TYPE_CHECKING:
     from fr_trust.evidence.verify import Verified
@@ -50,7 +50,8 @@ def verify(
             raise CommandFailed("FILE_UNREADABLE", what)
         expected, expected_audit = _text(public_key), _text(audit_key)
         try:
-            found = verify_bundle(file, expected, expected_audit)
+            with waiting("Checking"):
+                found = verify_bundle(file, expected, expected_audit)
         except EvidenceUnusable as error:
             raise EvidenceUnusable(
                 message("error.config.of_file", path=error.metadata["file"], what=error.finding), **error.metadata

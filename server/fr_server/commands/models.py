@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fr_datasets.exit_status import errors_to_status
-from fr_server.commands.reporting import print_json
+from fr_server.commands.reporting import print_json, waiting
 
 if TYPE_CHECKING:
     from fr_core.packs.cache import ModelCache
@@ -79,7 +79,8 @@ def verify(
         from fr_core.packs.manifest import load_pack, pack_names
 
         cache = _cache()
-        found = {name: _files(load_pack(name), cache) for name in (pack_names() if pack is None else (pack,))}
+        with waiting("Checking"):
+            found = {name: _files(load_pack(name), cache) for name in (pack_names() if pack is None else (pack,))}
     if pack is None:
         found = {name: files for name, files in found.items() if all(one["state"] != "MISSING" for one in files)}
     if as_json:
