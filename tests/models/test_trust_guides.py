@@ -402,7 +402,9 @@ README = page("README.md")
 
 def test_the_readme_and_the_server_guide(tmp_path: Path, pack_cache: ModelCache, photos: dict[str, Path]) -> None:
     lay_out(tmp_path, photos, person_a="person_a_1", person_b="person_b_1")
-    for name, key in {"a.jpg": "person_a_1", "b.jpg": "person_a_2"}.items():
+    (tmp_path / "probes").mkdir()
+    named = {"a.jpg": "person_a_1", "b.jpg": "person_a_2", "ada.jpg": "impostor_2", "probes/1.jpg": "obama2"}
+    for name, key in named.items():
         shutil.copy(photos[key], tmp_path / name)
     one_size = {"FR__BATCHING__EMBEDDER_SIZES": "1"}
     with serving(tmp_path, "--port", "0", "--data", tmp_path / "galleries", environment=one_size) as server:
