@@ -140,7 +140,7 @@ def test_a_server_from_its_first_ten_minutes_to_the_lost_machine(office: Office)
     assert revoked.get_revoked_certificate_by_serial_number(laptop.serial_number) is not None
     a_program_in_another_language_calls_with_a_key(office)
     office.stop()  # the machine's clock is gone by again while the server is stopped
-    (line,) = (line for line in commands(RUNNING) if "forget-time" in line)
+    (line,) = (line for line in commands(RUNNING) if "clock reset" in line)
     assert "by the system clock again" in office.run(line)
 
 
@@ -150,7 +150,7 @@ def follow_the_page(office: Office) -> None:
     for line in commands(RUNNING):
         if line == "fr server seal --config faces/server.toml" and "laptop.toml" in "".join(told) and served == 1:
             office.settle(blocks(RUNNING, "toml")[0])
-        if "forget-time" in line:
+        if "clock reset" in line:
             continue  # when nothing needs the server any more
         office.words["KEY"] = key_id(told, "desk.toml" if " rotate " in line else "nightly.key")
         served += line.startswith("fr serve ")

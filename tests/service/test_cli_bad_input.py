@@ -97,7 +97,10 @@ REFUSED = {
     "search g none.png": ("NO_FACE", "face"),
     "search g two.png": ("SEVERAL_FACES", "The option is --several-faces largest."),
     "search g a.png --target-fmr 0.01": ("NO_CALIBRATION", "threshold"),
-    "enrol g nowhere": ("FILE_UNREADABLE", "nowhere is no folder or manifest. After the id of a subject, name its photos."),
+    "enrol g nowhere": (
+        "FILE_UNREADABLE",
+        "nowhere is no folder or manifest. After the id of a subject, name its photos.",
+    ),
     "enrol nowhere people": ("UNKNOWN_GALLERY", "`fr gallery create GALLERY` creates one."),
     "enrol g flat": ("NO_PHOTOS", "A folder needs a folder for each subject with photos in it"),
     "enrol g bad.csv": ("MANIFEST_INVALID", "the header needs the column 'subject_id'"),

@@ -85,7 +85,12 @@ def test_a_refused_photo_does_not_end_the_run(fr: Fr, folder: Path) -> None:
     words = ("search", "team", "two.png", "missing.png", "a/1.png", "none.png")
     code, out, error = fr(*words, "--json")
     assert code == 3
-    assert [one.get("error", {}).get("reason") for one in lines(out)] == ["SEVERAL_FACES", "FILE_UNREADABLE", None, "NO_FACE"]
+    assert [one.get("error", {}).get("reason") for one in lines(out)] == [
+        "SEVERAL_FACES",
+        "FILE_UNREADABLE",
+        None,
+        "NO_FACE",
+    ]
     assert error == "3 of 4 photos were refused.\n"
     code, out, error = fr(*words, "--brief")
     assert code == 3
@@ -128,7 +133,10 @@ def test_photos_of_one_subject_are_enrolled_under_its_name(fr: Fr, folder: Path)
     assert (summary["stored"], summary["refused"], summary["new_subjects"]) == (2, 1, 1)
     assert json.loads(fr("subject", "show", "team", "ada", "--json")[1])["display_name"] == "Ada"
     code, out, error = fr("enrol", "team", "ada", "a", "--brief")
-    assert (code, sorted(out.splitlines())) == (0, ["a/1.png: ada, already enrolled", "a/deep/2.png: ada, already enrolled"])
+    assert (code, sorted(out.splitlines())) == (
+        0,
+        ["a/1.png: ada, already enrolled", "a/deep/2.png: ada, already enrolled"],
+    )
     assert error == "Gallery team: 0 photos stored (0 new subjects), 2 already enrolled, 0 refused.\n"
     code, out, _ = fr("enrol", "team", "grace", "-", "--brief", typed=photo(9))
     assert (code, out.startswith("-: grace, template ")) == (0, True)
@@ -164,7 +172,15 @@ def test_ctrl_c_ends_at_once_while_calls_run(
     detector = GatedDetector()
     server = start_server(detector=detector)
     with subprocess.Popen(
-        [sys.executable, "-c", "from fr_command import main; main()", "--server", server.address, *words, *CREATE[words[0]]],
+        [
+            sys.executable,
+            "-c",
+            "from fr_command import main; main()",
+            "--server",
+            server.address,
+            *words,
+            *CREATE[words[0]],
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -173,7 +189,7 @@ def test_ctrl_c_ends_at_once_while_calls_run(
             assert detector.entered.acquire(timeout=WAIT_S)
             begun = time.monotonic()
             process.send_signal(signal.SIGINT)
-            out, error = process.communicate(timeout=WAIT_S)
+            _, error = process.communicate(timeout=WAIT_S)
             assert time.monotonic() - begun < 15  # the call would have taken 20 s
             assert process.returncode == 130
             assert "Traceback" not in error

@@ -22,8 +22,8 @@ from fr_client.cli.gallery import duplicates
 from fr_client.cli.gallery.enrol_log import EnrolLog, FileState, Noted
 from fr_client.cli.gallery.enrol_run import PASSING
 from fr_client.cli.gallery.photo_sources import PhotoFile, read_folder, read_manifest, read_source, read_unnamed
-from fr_client.cli.progress import progress
 from fr_client.cli.plugins import INTERRUPTED
+from fr_client.cli.progress import progress
 from fr_client.cli.state import SOME_REFUSED, Ending, Unusable
 from fr_client.private import private_file
 from fr_client.unpack import Exported, write_export

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
+import time
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -32,12 +34,14 @@ from fr_client.cli.gallery.pictures import (
     find_photos,
     search_picture,
 )
-from fr_client.cli.show import plain, print_json, shown, table
+from fr_client.cli.show import number, plain, print_json, shown, table, waiting
 from fr_client.cli.state import Unusable
 from fr_core.scoring.intervals import rate as counted
+from fr_locales.messages import message
 from fr_locales.rendering import render
 from fr_trust.evidence.values import Bound, Figures
 from fr_trust.evidence.words import of_both
+from support.faults import until
 
 
 def test_json_is_ascii_and_text_from_outside_commands_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,6 +70,48 @@ def rates(fmr: common_pb2.ErrorRate, fnmr: common_pb2.ErrorRate, **more: Any) ->
 
 def words(found: common_pb2.ErrorRates) -> list[str]:
     return list(rates_text(recognition_pb2.CompareResponse(error_rates=found)))
+
+
+def test_no_number_for_people_has_an_exponent_or_a_sign_before_nothing() -> None:
+    shown = {
+        (1e6, "g"): "1000000",
+        (12345678.0, "g"): "12345700",
+        (1e-7, ".2g"): "0.0000001",
+        (-0.00001, ".4f"): "0.0000",
+        (-0.2, "+.0f"): "0",
+        (0.2, "+.0f"): "0",
+        (-3.0, "+.0f"): "-3",
+        (-0.25, ".4f"): "-0.2500",
+        (float("-inf"), "g"): "-inf",
+    }
+    assert {asked: number(*asked) for asked in shown} == shown
+    limits = message("error.config.range", key="k", number=message("error.config.whole"), low=1, high=10**7)
+    assert render(limits).endswith("from 1 to 10000000.")
+    assert render(
+        message("error.config.range", key="k", number=message("error.config.whole"), low=-0.0, high=2.5e6)
+    ) == ("`k` is a whole number from 0 to 2500000.")
+
+
+@pytest.mark.parametrize("long", [True, False])
+def test_only_a_long_call_shows_on_a_terminal_that_it_waits(monkeypatch: pytest.MonkeyPatch, long: bool) -> None:
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with waiting("Waiting for faces.example:1", after_s=0.1 if long else 60.0), waiting("never", after_s=0.0):
+        until(lambda: not long or "Waiting for faces.example:1" in screen.getvalue())
+    assert ("Waiting for" in screen.getvalue(), "never" in screen.getvalue()) == (long, False)
+
+
+def test_a_long_call_writes_nothing_into_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", pipe)
+    with waiting("Waiting", after_s=0.0):
+        time.sleep(0.05)
+    assert pipe.getvalue() == ""
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def test_a_threshold_is_told_by_whom_it_accepts_and_whom_it_misses() -> None:

@@ -172,7 +172,19 @@ A, B = "ab" * 32, "0f" * 32
 def test_a_course_learns_from_others_and_tells_what(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
     listed = tmp_path / "wrong.txt"
     listed.write_text(f"# label errors\n{A}  a/1.jpg\n\n{B} *b.jpg\n{A}\n", encoding="utf-8")
-    made = ("course", "create", "taster-90", "--dataset", "lfw", "--learn-from", "c0", "--learn-from", "c1", "--exclude", listed)
+    made = (
+        "course",
+        "create",
+        "taster-90",
+        "--dataset",
+        "lfw",
+        "--learn-from",
+        "c0",
+        "--learn-from",
+        "c1",
+        "--exclude",
+        listed,
+    )
     code, out, _ = fr(target, *made)
     assert code == 0
     assert "Learned: answers have moved the difficulty of 4 of 40 items; set aside: 2." in " ".join(out.split())
@@ -223,7 +235,9 @@ def test_ones_own_code_is_asked_for_and_never_shown(target: str, service: Script
     code, out, error = fr(target, "report", "get", "--code", "-", "--out", tmp_path / "mine", typed="s3cret\n")
     assert (code, "s3cret" in out + error) == (0, False)
     assert service.calls("GetTrainingReport")[0].code == "s3cret"
-    assert reason_of(fr(target, "report", "get", "--code", "-", "--out", tmp_path / "none", typed="")) == "MISSING_FIELD"
+    assert (
+        reason_of(fr(target, "report", "get", "--code", "-", "--out", tmp_path / "none", typed="")) == "MISSING_FIELD"
+    )
     service.refusals["GetTrainingReport"] = ["SESSION_UNFINISHED"] * 2
     too_soon = fr(target, "report", "get", "--code", "s3cret", "--out", "x")[2]
     assert "`fr train run --code -` continues it." in too_soon
@@ -235,7 +249,10 @@ def test_a_server_without_pages_gives_the_figures(target: str, service: Scripted
     code, out, error = fr(target, "report", "get", "k1", "--out", tmp_path / "report")
     assert (code, "report.json" in out, error.startswith("No report.html")) == (0, True, True)
     assert [file.name for file in (tmp_path / "report").iterdir()] == ["report.json"]
-    assert reason_of(fr(target, "report", "get", "k1", "--out", tmp_path / "page", "--file", "html")) == "NOTHING_TO_REPORT"
+    assert (
+        reason_of(fr(target, "report", "get", "k1", "--out", tmp_path / "page", "--file", "html"))
+        == "NOTHING_TO_REPORT"
+    )
     service.files.clear()
     assert fr(target, "report", "get", "k1", "--out", tmp_path / "page")[0] == 1
     assert not (tmp_path / "page").exists()

@@ -1,4 +1,4 @@
-"""`fr server init`, `check-config`, `seal` and `admin-key`: what they make, and what they refuse."""
+"""`fr server init`, `config check`, `seal` and `key create`: what they make, and what they refuse."""
 
 from __future__ import annotations
 

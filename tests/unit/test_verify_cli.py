@@ -1,4 +1,4 @@
-"""`fr server verify` and `audit-export` check each store in a copy; a server logs a store that it makes anew."""
+"""`fr server verify` and `audit export` check each store in a copy; a server logs a store that it makes anew."""
 
 from __future__ import annotations
 

@@ -191,10 +191,10 @@ def face_table(faces: Iterable[common_pb2.Face]) -> Table:
     """Return the table of the faces of a photo, in their order."""
     numbers = ("Face", "Left", "Top", "Width", "Height", "Score", "Quality", "Eyes px", "Yaw", "Pitch", "Roll")
     made = table(*numbers, "Notes", right=numbers)
-    for number, face in enumerate(faces, start=1):
+    for place, face in enumerate(faces, start=1):
         frame, quality = face.box, face.quality
         made.add_row(
-            str(number),
+            str(place),
             *(number(v, ".0f") for v in (frame.left, frame.top, frame.right - frame.left, frame.bottom - frame.top)),
             f"{face.score:.2f}",
             f"{quality.score:.2f}",

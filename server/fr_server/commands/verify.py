@@ -1,4 +1,4 @@
-"""`fr server verify` and `fr server audit export`: read the stores of a data folder on its machine, without the server."""
+"""`fr server verify` and `audit export`: read the stores of a data folder on its machine, without the server."""
 
 from __future__ import annotations
 

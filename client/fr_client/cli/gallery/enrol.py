@@ -37,7 +37,7 @@ def enrol(
     source: Annotated[
         str,
         argument(
-            "SUBJECT|FOLDER", "Id of the subject of all PHOTOs; or a folder with a folder for each subject, or a manifest."
+            "SUBJECT|FOLDER", "Subject of each PHOTO; or a folder with a folder for each subject, or a CSV manifest."
         ),
     ],
     photos: PhotoPaths = None,
@@ -75,10 +75,12 @@ def enrol(
 ) -> None:
     """Enrol photos of one subject, or of many; safe to run again.
 
-    fr enrol GALLERY SUBJECT PHOTO... enrols photos of one subject. fr enrol GALLERY FOLDER enrols many: FOLDER holds a folder of photos for each subject (FOLDER/SUBJECT/PHOTO.jpg). Or it is a CSV file with the header
-    subject_id,path and optional columns: display_name, and metadata. With --unnamed it is a folder of photos, in
-    folders or not; each photo is a subject, and its path in FOLDER is the id. Then fr gallery cluster groups the photos
-    that may show one person.
+    fr enrol GALLERY SUBJECT PHOTO... enrols photos of one subject.
+
+    fr enrol GALLERY FOLDER enrols many: FOLDER holds a folder of photos for each subject (FOLDER/SUBJECT/PHOTO.jpg). Or
+    it is a CSV file with the header subject_id,path and optional columns: display_name, and metadata. With --unnamed it
+    is a folder of photos, in folders or not; each photo is a subject, and its path in FOLDER is the id. Then fr gallery
+    cluster groups the photos that may show one person.
 
     An operational gallery that already holds some of the photos needs --purpose and --case, because the command reads
     the gallery to find their subjects. The purpose is gallery-maintenance, and REFERENCE is that of the request.

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -152,6 +150,10 @@ class Answered:
     notice: str = ""
 
 
+# Answers the photo with these bytes and this path.
+Ask: TypeAlias = Callable[[bytes, Path], Answered]
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """The form of the answers; `names` are further keys of each JSON document, and `key` is that of the photo."""
@@ -183,9 +185,7 @@ class Form:
             typer.echo(plain(f"{shown(photo)}: {error.reason}: {error.message}").plain)
 
 
-def answer_each(
-    context: typer.Context, probes: Probes, form: Form, ask: Callable[[bytes, Path], Answered]
-) -> None:
+def answer_each(context: typer.Context, probes: Probes, form: Form, ask: Ask) -> None:
     """Print the answers of `ask` to photos, in their order; several are asked at once, each in a thread of its own.
 
     Of several photos, a refused one is an answer: the command then ends with exit status 3. Any other error ends it.
@@ -194,7 +194,8 @@ def answer_each(
         _answer_one(context, probes.paths[0], form, ask)
         return
     refused, notice = 0, ""
-    with progress("Asking", "photos", len(probes.paths), beside_output=True) as advance, _asking(probes, ask) as answers:
+    total = len(probes.paths)
+    with progress("Asking", "photos", total, beside_output=True) as advance, _asking(probes, ask) as answers:
         for number, (path, answer) in enumerate(answers, start=1):
             try:
                 answered = answer.result()
@@ -210,11 +211,11 @@ def answer_each(
     if form.brief and notice:
         typer.echo(notice, err=True)
     if refused:
-        typer.echo(f"{refused:,} of {len(probes.paths):,} photos were refused.", err=True)
+        typer.echo(f"{refused:,} of {total:,} photos were refused.", err=True)
         raise typer.Exit(SOME_REFUSED)
 
 
-def _answer_one(context: typer.Context, path: Path, form: Form, ask: Callable[[bytes, Path], Answered]) -> None:
+def _answer_one(context: typer.Context, path: Path, form: Form, ask: Ask) -> None:
     try:
         answered = ask(read_photo(path), path)
     except (FrApiError, Unusable) as error:
@@ -228,14 +229,17 @@ def _answer_one(context: typer.Context, path: Path, form: Form, ask: Callable[[b
 
 
 @contextmanager
-def _asking(probes: Probes, ask: Callable[[bytes, Path], Answered]) -> Iterator[Iterator[tuple[Path, Future[Answered]]]]:
+def _asking(probes: Probes, ask: Ask) -> Iterator[Iterator[tuple[Path, Future[Answered]]]]:
     """Yield the photos with what comes of them; the end of the block waits for no running call."""
     pool = ThreadPoolExecutor(_AT_ONCE)
+
+    def answer(path: Path) -> Answered:
+        return ask(read_photo(path), path)
 
     def ahead() -> Iterator[tuple[Path, Future[Answered]]]:
         waiting: list[tuple[Path, Future[Answered]]] = []
         for path in probes.paths:
-            waiting.append((path, pool.submit(lambda path=path: ask(read_photo(path), path))))
+            waiting.append((path, pool.submit(answer, path)))
             if len(waiting) > 2 * _AT_ONCE:
                 yield waiting.pop(0)
         yield from waiting

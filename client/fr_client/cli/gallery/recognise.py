@@ -177,7 +177,8 @@ def _info_rows(answer: server_pb2.GetServerInfoResponse) -> list[tuple[str, str]
         ("Detection", device.detection),
         (
             "Photos",
-            f"{', '.join(limits.image_formats)}; at most {number(mebibytes, 'g')} MiB and {limits.max_image_pixels:,} pixels",
+            f"{', '.join(limits.image_formats)}; at most {number(mebibytes, 'g')} MiB and "
+            f"{limits.max_image_pixels:,} pixels",
         ),
         ("Calls in work", f"at most {limits.max_in_flight}"),
         ("Candidates of a search", f"at most {limits.max_top_k}"),

@@ -74,9 +74,7 @@ def show_plan(
 
 
 @plan.command("check")
-def check_plan(
-    context: typer.Context, source: PlanSource, datasets: Datasets = None, as_json: AsJson = False
-) -> None:
+def check_plan(context: typer.Context, source: PlanSource, datasets: Datasets = None, as_json: AsJson = False) -> None:
     """Show the needs of a plan, and whether data sets meet them: exit status 1 if people are missing."""
     with connected(context, as_json) as client:
         wanted = plan_of(source)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fr_api.v1 import training_pb2
-from fr_client.cli.show import counted
 from fr_client.cli.files import read_photo
+from fr_client.cli.show import counted
 from fr_client.cli.state import Unusable
 from fr_client.cli.train import answers as keys
 from fr_client.cli.train.answers import NotUnderstood, Scale
