@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from fr_client import Client
 from fr_client.cli.gallery.pictures import MAX_FACES, MAX_SIDE
 from fr_client.cli.gallery.probes import OF_A_PHOTO
 from fr_core.errors import photos as errors_of_photos
@@ -165,12 +166,14 @@ def test_pictures_of_crowds_are_of_bounded_size(fr: Fr, folder: Path) -> None:
         assert many.height - few.height < 40  # a line more, which says how many are left out
 
 
-@pytest.mark.parametrize("words", [["search", "team", "a/1.png"], ["detect", "a"], ["enrol", "team", "ada", "a"]])
+@pytest.mark.parametrize("words", [["search", "team", "a/1.png"], ["detect", "a"]])
 def test_ctrl_c_ends_at_once_while_calls_run(
     start_server: Callable[..., Running], folder: Path, words: list[str]
 ) -> None:
     detector = GatedDetector()
     server = start_server(detector=detector)
+    with Client(server.address) as client:
+        client.create_gallery("team")
     with subprocess.Popen(
         [
             sys.executable,
@@ -179,7 +182,6 @@ def test_ctrl_c_ends_at_once_while_calls_run(
             "--server",
             server.address,
             *words,
-            *CREATE[words[0]],
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -198,5 +200,3 @@ def test_ctrl_c_ends_at_once_while_calls_run(
             process.kill()
             detector.gate.set()
 
-
-CREATE = {"enrol": ["--create"], "search": [], "detect": []}
