@@ -42,12 +42,12 @@ def render(message: Message, language: str = ENGLISH) -> str:
 
 
 class _Plain(Formatter):
-    """Formats numbers for people: `g` without an exponent, and what shows as 0 without a sign."""
+    """Formats numbers for people: large ones without an exponent, and what shows as 0 without a sign."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
         text: str = super().format_field(value, format_spec)
-        if format_spec.endswith("g") and "e" in text:
-            text = format(Decimal(text), "f")
+        if format_spec.endswith("g") and "e+" in text:
+            text = format(Decimal(text), ",f" if "," in format_spec else "f")
         return text[1:] if re.fullmatch(r"-[0.]+%?", text) else text
 
 

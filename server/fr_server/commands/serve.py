@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -94,7 +95,7 @@ def serve(
         typer.echo(f"{error.reason}: {error.message}", err=True)
         raise typer.Exit(1) from error
     except _GivenUp as given_up:
-        typer.echo("Stopped before the server was ready.", err=True)
+        sys.stderr.write("Stopped before the server was ready.\n")  # imports nothing
         logging.shutdown()
         # Skip the interpreter's shutdown: it would stop threads while their library loads models, and the library
         # aborts.
