@@ -23,7 +23,6 @@ from typing import Any
 
 from drawn_faces import ranked_lists
 from rich.console import Console
-from rich.status import Status
 from rich.table import Table
 
 from fr_api.v1 import common_pb2, gallery_pb2
@@ -35,7 +34,7 @@ from fr_core.packs.cache import ModelCache, cache_folder
 from fr_core.packs.fetch import fetch_all
 from fr_core.packs.manifest import DEFAULT_PACK, load_pack
 from fr_core.packs.photos import all_photos, fetch_photos, photos_folder
-from fr_datasets.progress import show_progress
+from fr_datasets.progress import show_progress, waiting
 
 GALLERY = "demo"
 # Room around a face that is cut out of a group, as a share of its box on each side: enough for the detector to find it
@@ -126,7 +125,7 @@ def run(folder: Path, svg: Path | None, out: Console) -> list[Check]:
         with Client(server.address) as client:
             people = cut_out(client, photos, folder, out)
             templates, checks = enrol(client, people, out)
-            with busy("Searching"):
+            with waiting("Searching"):
                 ranked, found, more = search_all(client, searches(photos, people), templates, folder)
             checks += more
         checks.append(Check("the server stopped on SIGTERM with exit status 0", server.stop() == 0))
@@ -144,11 +143,6 @@ def fetched() -> Mapping[str, Path]:
     with show_progress() as progress:
         fetch_all(load_pack(DEFAULT_PACK).files, ModelCache(cache_folder()), progress)
         return fetch_photos(photos_folder(), progress)
-
-
-def busy(words: str) -> Status:
-    """Return what shows words on a terminal during a block that prints nothing."""
-    return Console(stderr=True).status(words)
 
 
 # --- the server -------------------------------------------------------------------------------------------
@@ -179,7 +173,7 @@ def serving(data: Path, log: Path) -> Iterator[Server]:
     with log.open("wb") as sink, subprocess.Popen(command, stdout=sink, stderr=sink) as process:
         try:
             deadline = time.monotonic() + START_TIMEOUT_S
-            with busy("The server loads its models"):
+            with waiting("The server loads its models"):
                 while not ready.is_file():
                     if process.poll() is not None or time.monotonic() > deadline:
                         raise DemoFailed(f"The server did not start; {log} says why.")
@@ -221,7 +215,7 @@ def enrol(client: Client, people: list[Person], out: Console) -> tuple[dict[int,
     templates: dict[int, drawing.Photo] = {}
     off_centre = []
     refused = []
-    with busy(f"Enrolling {len(by_id)} people"):
+    with waiting(f"Enrolling {len(by_id)} people"):
         answers = list(client.enrol_many(GALLERY, items))
     for subject_id, answer in answers:
         if isinstance(answer, common_pb2.Refusal):

@@ -28,7 +28,7 @@ import numpy as np
 from rich.console import Console
 
 from api_trainee import take_sitting
-from demo import Check, Person, busy, cut_out, fetched, held, serving
+from demo import Check, Person, cut_out, fetched, held, serving
 from fr_api.v1 import training_pb2
 from fr_client import Client
 from fr_client.sync.training import Training
@@ -37,6 +37,7 @@ from fr_core.packs.cache import cache_folder
 from fr_core.storage.keys import load_key
 from fr_datasets.errors import DatasetNotLinked
 from fr_datasets.links import Link, datasets_folder, find_link, write_link
+from fr_datasets.progress import waiting
 from fr_server.clock import wall_ms
 from fr_training.simulation.runner import StoreOracle
 from fr_training.simulation.trainee import Population, SimulatedTrainee
@@ -135,20 +136,20 @@ class Classroom:
     def hold(self, plan: str, dataset: str, trainees: int, folder: Path) -> list[Check]:
         """Make a course, have everybody take it, and write what comes of it to a folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        with busy(f"Making a course of {dataset}"):
+        with waiting(f"Making a course of {dataset}"):
             course = self._training.create_course(plan, [dataset])
         self._out.print(f"Course of {dataset}: {course.title}, forms {course.manifest_sha256[:12]}", markup=False)
         made = self._training.create_cohort(course.course_id, trainees, display_name=f"Simulated trainees, {dataset}")
         rng = np.random.default_rng(SEED)
         people = [(one, SimulatedTrainee(Population().draw(rng)), rng.spawn(1)[0]) for one in made.enrolled]
-        with busy(f"{trainees} trainees take the course"), ThreadPoolExecutor(AT_ONCE) as pool:
+        with waiting(f"{trainees} trainees take the course"), ThreadPoolExecutor(AT_ONCE) as pool:
             taken = list(pool.map(lambda one: self._take(course, *one), people))
         trials = sum(block.trials for sitting in course.sittings for block in sitting.blocks)
         self._out.print(f"{trainees} trainees answered {sum(one.answered for one in taken)} trials", markup=False)
         checks = [
             Check(f"{dataset}: each trainee answered {trials} trials", {one.answered for one in taken} == {trials})
         ]
-        with busy("Writing reports and exports"):
+        with waiting("Writing reports and exports"):
             checks += self._write(made.cohort.cohort_id, taken, trials, folder)
         return [
             Check(one.what if one.what.startswith(dataset) else f"{dataset}: {one.what}", one.holds) for one in checks

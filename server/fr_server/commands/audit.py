@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from fr_core.reading import open_regular, read_at_most, read_json
-from fr_server.commands.reporting import AsJson, CommandFailed, print_json, reporting, waiting
+from fr_datasets.progress import waiting
+from fr_server.commands.reporting import AsJson, CommandFailed, print_json, reporting
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fr_core import __version__
+from fr_datasets.progress import waiting
 from fr_locales.messages import Message, message
 from fr_server.commands.audit import read_pem
-from fr_server.commands.reporting import AsJson, CommandFailed, print_json, reporting, waiting
+from fr_server.commands.reporting import AsJson, CommandFailed, print_json, reporting
 
 if TYPE_CHECKING:
     from fr_trust.evidence.verify import Verified

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fr_server.commands.reporting import AsJson, print_json, reporting, waiting
+from fr_datasets.progress import waiting
+from fr_server.commands.reporting import AsJson, print_json, reporting
 
 if TYPE_CHECKING:
     from fr_core.gallery.backup.saved import Extent

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from fr_datasets.exit_status import errors_to_status
-from fr_server.commands.reporting import print_json, waiting
+from fr_datasets.progress import waiting
+from fr_server.commands.reporting import print_json
 
 if TYPE_CHECKING:
     from fr_core.packs.cache import ModelCache

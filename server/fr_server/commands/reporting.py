@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.status import Status
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
@@ -41,11 +39,6 @@ def reporting(as_json: bool = False, *, writes: bool = False) -> Iterator[None]:
     except OSError as error:
         reason, done = ("FILE_UNWRITABLE", "written") if writes else ("FILE_UNREADABLE", "read")
         _fail(reason, f"{error.filename or 'A file'} cannot be {done}: {error.strerror}.", {}, as_json, error)
-
-
-def waiting(words: str) -> Status:
-    """Return what shows words on standard error, if it is a terminal, during a block, which may print nothing."""
-    return Console(stderr=True).status(words)
 
 
 def print_json(content: object) -> None:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fr_datasets.progress import waiting
 from fr_locales.messages import message
 from fr_server.commands.audit import FINDINGS, NotKept, read_checkpoints
 from fr_server.commands.gallery import ConfigFile, Data, Key
-from fr_server.commands.reporting import AsJson, CommandFailed, counted, print_json, reporting, waiting
+from fr_server.commands.reporting import AsJson, CommandFailed, counted, print_json, reporting
 from fr_server.telemetry.trust import Chain
 
 if TYPE_CHECKING:
