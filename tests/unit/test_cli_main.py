@@ -107,7 +107,7 @@ def test_the_page_of_commands_names_what_needs_extras() -> None:
         for name in names
     ]
     told = INTRO[INTRO.index("These commands need") : INTRO.index("All others")]
-    verifying = INTRO[INTRO.index("| `evidence verify`") :]
+    verifying = INTRO[INTRO.index("| `evidence verify`") :].partition("\n")[0]
     assert sorted(re.findall(r"`([a-z -]+)`", told + verifying)) == sorted(needy)
 
 
@@ -136,7 +136,10 @@ def test_a_photo_that_is_not_there_is_one_sentence(words: tuple[str, ...]) -> No
     code, out, error = fr(*NOBODY, *words, "--json")
     assert code == 1
     told = "nowhere.jpg cannot be read: No such file or directory."
-    assert json.loads(out) == {"error": {"reason": "FILE_UNREADABLE", "message": told}}
+    found = json.loads(out)
+    assert found.pop("photo", "nowhere.jpg") == "nowhere.jpg"
+    assert found == {"error": {"reason": "FILE_UNREADABLE", "message": told}}
+    assert len(out.splitlines()) == 1
     assert error == f"FILE_UNREADABLE: {told}\n"
 
 

@@ -24,7 +24,7 @@ All others need only the client (`pip install .`) and a server. Some need an ext
 |---|---|
 | `--draw`, and the pictures of `train run` | `pip install '.[draw]'` |
 | `gallery import` | `pip install '.[import]'`, or `'.[parquet]'` for a Parquet file |
-| `evidence verify`, `audit file verify` (without a server) | `pip install '.[verify]'` |
+| `evidence verify`, `audit file` (without a server) | `pip install '.[verify]'` |
 
 The first word names what a command works on, and the last what it does: `fr train cohort delete`. Commands of one word, such as
 `fr search`, and `fr evaluate` and `fr bench` begin with the verb.

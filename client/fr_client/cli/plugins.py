@@ -22,7 +22,7 @@ _OUR_PACKAGES = tuple(
 
 
 # The commands that need less than a server does.
-_VERIFYING = ("fr audit file verify", "fr evidence verify")
+_VERIFYING = ("fr audit file", "fr evidence verify")
 
 
 class PluginGroup(TyperGroup):
