@@ -414,7 +414,10 @@ def test_the_readme_and_the_server_guide(tmp_path: Path, pack_cache: ModelCache,
         (command,) = re.findall(r"`(buf curl [^`]*)`", page("docs/server.md"))
         assert "SERVING" in shell(command.replace("127.0.0.1:50061", server.address), tmp_path)
     assert not server.ready.exists()
-    assert [name for name in ("obama", "person_a", "probe.jpg") if name in server.log.read_text()] == []
+    told = server.log.read_text()
+    steps = ("loading the libraries", "Loading the models of buffalo_s", "Opening the galleries", " serving on ")
+    assert sorted(steps, key=told.index) == list(steps)
+    assert [name for name in ("obama", "person_a", "probe.jpg") if name in told] == []
 
 
 def fetches_and_lists_the_models(folder: Path) -> None:

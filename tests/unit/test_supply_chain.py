@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import shlex
+import subprocess
 import threading
 import tomllib
 from collections.abc import Iterator
@@ -265,6 +266,29 @@ def test_makefile_installs_from_the_lock_alone() -> None:
         checked = all(flag in line for flag in ("--require-hashes", "--no-deps", "--only-binary :all:"))
         ours = line.rstrip().endswith("--no-deps --no-build-isolation --editable .")
         assert checked or ours, line
+
+
+@pytest.mark.parametrize(
+    ("target", "lock"),
+    [
+        ("demo", "requirements-demo.lock"),
+        ("demo-training", "requirements-cpu.lock"),
+        ("test-fast", "requirements.lock"),
+    ],
+)
+def test_each_target_installs_what_it_runs(tmp_path: Path, target: str, lock: str) -> None:
+    command = ["make", "--dry-run", target, f"VENV={tmp_path / 'env'}"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert set(re.findall(r"--requirement (requirements\S*)", told)) == {lock}
+    (tmp_path / "env").mkdir()
+    (tmp_path / "env" / ".installed").touch()  # the tools of developers are there
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert "pip install" not in told
+
+
+def test_the_demo_installs_no_tools_of_developers() -> None:
+    names = {pin.name for pin in read_lock(ROOT / "requirements-demo.lock")}
+    assert names.isdisjoint({"pytest", "mypy", "ruff", "scipy", "scikit-learn", "pyarrow", "matplotlib", "insightface"})
 
 
 @pytest.mark.parametrize(
