@@ -1,4 +1,4 @@
-"""Shows the progress of a download: a bar on a terminal, one line per file elsewhere; and other work that takes long."""
+"""Shows the progress of a download, a bar on a terminal and a line per file elsewhere, and of other long work."""
 
 from __future__ import annotations
 

@@ -199,4 +199,3 @@ def test_ctrl_c_ends_at_once_while_calls_run(
         finally:
             process.kill()
             detector.gate.set()
-
