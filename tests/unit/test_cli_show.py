@@ -95,6 +95,7 @@ def test_no_number_for_people_has_an_exponent_or_a_sign_before_nothing() -> None
 @pytest.mark.parametrize("long", [True, False])
 def test_only_a_long_call_shows_on_a_terminal_that_it_waits(monkeypatch: pytest.MonkeyPatch, long: bool) -> None:
     screen = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stderr", screen)
     with waiting("Waiting for faces.example:1", after_s=0.1 if long else 60.0), waiting("never", after_s=0.0):
         until(lambda: not long or "Waiting for faces.example:1" in screen.getvalue())
