@@ -26,6 +26,7 @@ from fr_client.cli.gallery.pictures import (
     GREY,
     MARGIN,
     MAX_CANDIDATES,
+    MAX_SIDE,
     POOR,
     PROBE,
     TILE,
@@ -236,23 +237,25 @@ def colours(picture: Image.Image, box: tuple[int, int, int, int]) -> set[tuple[i
     return {colour for _, colour in found if isinstance(colour, tuple)}
 
 
-@pytest.mark.parametrize("size", [(64, 48), (640, 480), (6000, 4000)])
-def test_boxes_landmarks_and_numbers_are_drawn(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("size", "drawn"), [((64, 48),) * 2, ((640, 480),) * 2, ((8192, 4096), (MAX_SIDE, 2048))])
+def test_boxes_landmarks_and_numbers_are_drawn(size: tuple[int, int], drawn: tuple[int, int]) -> None:
     photo = Image.new("RGB", size, BLUE)
     width, height = size
+    scale = size[0] // drawn[0]
     box = (round(width * 0.4), round(height * 0.4), round(width * 0.6), round(height * 0.7))
     picture = faces_picture(photo, [face(*box)])
-    assert picture.size == size
+    assert picture.size == drawn
     assert photo.getpixel((box[0], box[1] + 8)) == BLUE
-    assert picture.getpixel((box[0], (box[1] * 2 + box[3]) // 3)) == GOOD
-    assert GOOD in colours(picture, (box[0], box[3] - 2, box[2], box[3] + 2))
-    nose = ((box[0] + box[2]) // 2, (box[1] + box[3]) // 2)
-    assert picture.getpixel(nose) == GOOD
-    assert picture.getpixel((width - 1, height - 1)) == BLUE
+    left, top, right, bottom = (round(edge / scale) for edge in box)
+    on_the_left = (left + (scale > 1), (top * 2 + bottom) // 3)
+    assert picture.getpixel(on_the_left) == GOOD
+    assert GOOD in colours(picture, (left, bottom - 2, right, bottom + 2))
+    assert picture.getpixel(((left + right) // 2, (top + bottom) // 2)) == GOOD
+    assert picture.getpixel((drawn[0] - 1, drawn[1] - 1)) == BLUE
     poor = faces_picture(photo, [face(*box, poor=True)])
-    assert poor.getpixel((box[0], (box[1] * 2 + box[3]) // 3)) == POOR
+    assert poor.getpixel(on_the_left) == POOR
     for odd in ((-50, -40, 20, 30), (width - 9, height - 9, 2 * width, 2 * height), (-9, -9, width + 9, height + 9)):
-        assert faces_picture(photo, [face(*odd), face(50, 60, 50, 60)]).size == size
+        assert faces_picture(photo, [face(*odd), face(50, 60, 50, 60)]).size == drawn
 
 
 def test_crops_end_at_the_edges_and_photos_are_upright_and_on_white() -> None:

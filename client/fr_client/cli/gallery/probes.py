@@ -56,10 +56,11 @@ _MAX_LIST_BYTES = 64 * 2**20
 PhotoPaths = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="PHOTO...", help="Photo, or folder with photos in it; - reads a photo from standard input.",
+        metavar="PHOTO",
+        help="Photo, or folder with photos in it; - reads a photo from standard input.",
         show_default=False,
     ),
-]  # fmt: skip
+]
 Listed = Annotated[
     Path | None,
     typer.Option("--list", metavar="FILE", help="Also the photos of this list, a path a line; - is standard input."),
