@@ -119,7 +119,9 @@ def compare(
     a: Annotated[Path, argument("A", "Photo of the first face; - reads it from standard input.")],
     photos: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="B", help="Photo to compare it with, or folder of such photos; or -.", show_default=False),
+        typer.Argument(
+            metavar="B", help="Photo to compare it with, or folder of such photos; or -.", show_default=False
+        ),
     ] = None,
     listed: Listed = None,
     several_faces: SeveralFacesOption = "error",
