@@ -67,7 +67,7 @@ class AsyncClient(AsyncRecognition, AsyncSubjects, AsyncEvaluation):
         timeout_s: float | None = DEFAULT_TIMEOUT_S,
         certificate: Path | None = None,
         certificate_key: Path | None = None,
-        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+        downscale: bool = True,
         retry: RetryPolicy | None = None,
     ) -> Self:
         """Return a client of the server that a connection file names, with its authority and its key.
@@ -85,7 +85,7 @@ class AsyncClient(AsyncRecognition, AsyncSubjects, AsyncEvaluation):
             timeout_s=timeout_s,
             credentials=place.credentials(path, certificate, certificate_key),
             token=place.key,
-            max_message_bytes=max_message_bytes,
+            downscale=downscale,
             retry=retry,
         )
 

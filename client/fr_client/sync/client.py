@@ -68,7 +68,7 @@ class Client(Recognition, Subjects, Evaluation):
         timeout_s: float | None = DEFAULT_TIMEOUT_S,
         certificate: Path | None = None,
         certificate_key: Path | None = None,
-        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+        downscale: bool = True,
         retry: RetryPolicy | None = None,
     ) -> Self:
         """Return a client of the server that a connection file names, with its authority and its key.
@@ -86,7 +86,7 @@ class Client(Recognition, Subjects, Evaluation):
             timeout_s=timeout_s,
             credentials=place.credentials(path, certificate, certificate_key),
             token=place.key,
-            max_message_bytes=max_message_bytes,
+            downscale=downscale,
             retry=retry,
         )
 
