@@ -96,7 +96,10 @@ REFUSED = {
     "search ../etc a.png": ("UNKNOWN_GALLERY", "`fr gallery list` lists those in your key's scope"),
     "search g none.png": ("NO_FACE", "Send a photo in which a face can be seen from the front"),
     "search g two.png": ("SEVERAL_FACES", "The option is --several-faces largest."),
-    "search g a.png --target-fmr 0.01": ("NO_CALIBRATION", "set a calibration for the gallery with `fr gallery calibrate`."),
+    "search g a.png --target-fmr 0.01": (
+        "NO_CALIBRATION",
+        "set a calibration for the gallery with `fr gallery calibrate`.",
+    ),
     "enrol g nowhere": (
         "FILE_UNREADABLE",
         "nowhere is no folder or manifest. After the id of a subject, name its photos.",
