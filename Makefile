@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-LOCKED = $(BIN)/python -m pip install --quiet --require-hashes --no-deps --only-binary :all:
+# On a terminal, pip shows its progress; elsewhere that would only fill a log.
+QUIET := $(shell test -t 2 || echo --quiet)
+LOCKED = $(BIN)/python -m pip install $(QUIET) --require-hashes --no-deps --only-binary :all:
 
 .PHONY: help demo demo-training test test-nightly test-fast check format proto proto-check client client-check docs docs-check evaluate bench bench-gpu overload training-load soak chaos supply-chain sbom lock fuzz dist clean bench-call
 
@@ -12,18 +14,29 @@ help: ## list the targets
 
 # Every file that is installed is one whose hash the lock names: pip first, then the rest, then this checkout. Nothing is
 # compiled, since what a build fetches would be checked by nobody.
-$(STAMP): pyproject.toml client/pyproject.toml requirements.lock
+define INSTALL
+	@echo "Installing about $$(grep -c '^[a-z].*==' $(1)) packages of $(1) into $(VENV): this takes minutes." >&2
 	$(PYTHON) -m venv $(VENV)
-	sed -n '/^pip==/,/[^\]$$/p' requirements.lock > $(VENV)/pip.lock
+	sed -n '/^pip==/,/[^\]$$/p' $(1) > $(VENV)/pip.lock
 	$(LOCKED) --requirement $(VENV)/pip.lock
-	$(LOCKED) --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable client --editable .
+	$(LOCKED) --requirement $(1)
+	$(BIN)/python -m pip install $(QUIET) --no-deps --no-build-isolation --editable client --editable .
 	@touch $@
+endef
 
-demo: $(STAMP) ## fetch models and photos, enrol about 40 people, search, draw the result
+$(STAMP): pyproject.toml client/pyproject.toml requirements.lock
+	$(call INSTALL,requirements.lock)
+
+# What the demos run, without the tools of developers; where those are installed, the demos use the same environment.
+$(VENV)/.installed-%: pyproject.toml client/pyproject.toml requirements-%.lock
+	$(call INSTALL,requirements-$*.lock)
+
+LESS = $(if $(wildcard $(STAMP)),$(STAMP),$(VENV)/.installed-$(1))
+
+demo: $(call LESS,demo) ## fetch models and photos, enrol about 40 people, search, draw the result
 	$(BIN)/python examples/demo.py --out demo-output
 
-demo-training: $(STAMP) ## make a course, have 20 simulated trainees take it over the API, write reports and exports
+demo-training: $(call LESS,cpu) ## make a course, have 20 simulated trainees take it over the API, write reports and exports
 	$(BIN)/python examples/demo_training.py --out demo-output/training
 
 # Tests run side by side, each process with one thread for arithmetic; they often wait, so there is a process more than
@@ -153,11 +166,13 @@ sbom: $(STAMP) ## what the environment and the model packs are made of, as Cyclo
 # asked for. The environment of the targets here runs on three versions of Python, the image for GPUs has one.
 COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url \
   $(if $(UPGRADE),--upgrade) --no-emit-package fr-client pyproject.toml -
-lock: $(STAMP) ## choose versions, and write their hashes: requirements.lock and those of the images
+lock: $(STAMP) ## choose versions, and write their hashes: requirements.lock, and those of the demo and the images
 	echo pip | $(COMPILE) --universal --python-version 3.11 --extra cpu --extra dev --extra insightface \
 	  --output-file requirements.lock
 	echo pip | $(COMPILE) --universal --python-version 3.11 --extra build --extra cpu --extra report --extra tracing \
 	  --constraint requirements.lock --output-file requirements-cpu.lock
+	echo pip | $(COMPILE) --universal --python-version 3.11 --extra build --extra cpu --constraint requirements.lock \
+	  --output-file requirements-demo.lock
 	echo pip | $(COMPILE) --python-version 3.12 --python-platform x86_64-manylinux_2_28 \
 	  --extra build --extra gpu --extra tracing --output-file requirements-gpu.lock
 

@@ -34,6 +34,7 @@ from fr_core.packs.cache import ModelCache, cache_folder
 from fr_core.packs.fetch import fetch_all
 from fr_core.packs.manifest import DEFAULT_PACK, load_pack
 from fr_core.packs.photos import all_photos, fetch_photos, photos_folder
+from fr_datasets.progress import show_progress, waiting
 
 GALLERY = "demo"
 # Room around a face that is cut out of a group, as a share of its box on each side: enough for the detector to find it
@@ -82,24 +83,6 @@ class Check:
     holds: bool
 
 
-class Lines:
-    """Says on a line what is being fetched."""
-
-    def __init__(self, out: Console) -> None:
-        self._out = out
-
-    def start(self, name: str, total: int | None) -> None:
-        """A download begins."""
-        size = "" if total is None else f" ({total / 1e6:.1f} MB)"
-        self._out.print(f"Fetching {name}{size}")
-
-    def advance(self, n: int) -> None:
-        """More has come."""
-
-    def finish(self) -> None:
-        """It is there."""
-
-
 def main() -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -136,14 +119,14 @@ class DemoFailed(Exception):
 
 def run(folder: Path, svg: Path | None, out: Console) -> list[Check]:
     """Run the demo and return its checks."""
-    fetch_all(load_pack(DEFAULT_PACK).files, ModelCache(cache_folder()), Lines(out))
-    photos = fetch_photos(photos_folder(), Lines(out))
+    photos = fetched()
     with tempfile.TemporaryDirectory(prefix="fr-demo-") as data, serving(Path(data), folder / "server.log") as server:
         out.print(f"The server answers at {server.address}")
         with Client(server.address) as client:
             people = cut_out(client, photos, folder, out)
             templates, checks = enrol(client, people, out)
-            ranked, found, more = search_all(client, searches(photos, people), templates, folder)
+            with waiting("Searching"):
+                ranked, found, more = search_all(client, searches(photos, people), templates, folder)
             checks += more
         checks.append(Check("the server stopped on SIGTERM with exit status 0", server.stop() == 0))
     out.print(ranked, width=100)
@@ -153,6 +136,13 @@ def run(folder: Path, svg: Path | None, out: Console) -> list[Check]:
     summary = {"searches": found, "checks": [{"what": one.what, "holds": one.holds} for one in checks]}
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return checks
+
+
+def fetched() -> Mapping[str, Path]:
+    """Fetch the models and the photos, unless they are there, and return the photos by their key."""
+    with show_progress() as progress:
+        fetch_all(load_pack(DEFAULT_PACK).files, ModelCache(cache_folder()), progress)
+        return fetch_photos(photos_folder(), progress)
 
 
 # --- the server -------------------------------------------------------------------------------------------
@@ -183,10 +173,11 @@ def serving(data: Path, log: Path) -> Iterator[Server]:
     with log.open("wb") as sink, subprocess.Popen(command, stdout=sink, stderr=sink) as process:
         try:
             deadline = time.monotonic() + START_TIMEOUT_S
-            while not ready.is_file():
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise DemoFailed(f"The server did not start; {log} says why.")
-                time.sleep(0.05)
+            with waiting("The server loads its models"):
+                while not ready.is_file():
+                    if process.poll() is not None or time.monotonic() > deadline:
+                        raise DemoFailed(f"The server did not start; {log} says why.")
+                    time.sleep(0.05)
             yield Server(process, ready.read_text(encoding="utf-8").strip())
         finally:
             if process.poll() is None:
@@ -224,7 +215,9 @@ def enrol(client: Client, people: list[Person], out: Console) -> tuple[dict[int,
     templates: dict[int, drawing.Photo] = {}
     off_centre = []
     refused = []
-    for subject_id, answer in client.enrol_many(GALLERY, items):
+    with waiting(f"Enrolling {len(by_id)} people"):
+        answers = list(client.enrol_many(GALLERY, items))
+    for subject_id, answer in answers:
         if isinstance(answer, common_pb2.Refusal):
             refused.append(f"{subject_id}: {reason_of(answer)}, {answer.message}")
             continue

@@ -28,18 +28,16 @@ import numpy as np
 from rich.console import Console
 
 from api_trainee import take_sitting
-from demo import Check, Lines, Person, cut_out, held, serving
+from demo import Check, Person, cut_out, fetched, held, serving
 from fr_api.v1 import training_pb2
 from fr_client import Client
 from fr_client.sync.training import Training
 from fr_client.words import ExportFormat
-from fr_core.packs.cache import ModelCache, cache_folder
-from fr_core.packs.fetch import fetch_all
-from fr_core.packs.manifest import DEFAULT_PACK, load_pack
-from fr_core.packs.photos import fetch_photos, photos_folder
+from fr_core.packs.cache import cache_folder
 from fr_core.storage.keys import load_key
 from fr_datasets.errors import DatasetNotLinked
 from fr_datasets.links import Link, datasets_folder, find_link, write_link
+from fr_datasets.progress import waiting
 from fr_server.clock import wall_ms
 from fr_training.simulation.runner import StoreOracle
 from fr_training.simulation.trainee import Population, SimulatedTrainee
@@ -81,9 +79,7 @@ def main() -> int:
 
 def run(folder: Path, trainees: int, out: Console) -> list[Check]:
     """Run the demo and return its checks."""
-    cache = ModelCache(cache_folder())
-    fetch_all(load_pack(DEFAULT_PACK).files, cache, Lines(out))
-    photos = fetch_photos(photos_folder(), Lines(out))
+    photos = fetched()
     lfw = linked("lfw")
     with tempfile.TemporaryDirectory(prefix="fr-demo-") as scratch:
         home = Path(scratch) / "home"
@@ -140,19 +136,21 @@ class Classroom:
     def hold(self, plan: str, dataset: str, trainees: int, folder: Path) -> list[Check]:
         """Make a course, have everybody take it, and write what comes of it to a folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        course = self._training.create_course(plan, [dataset])
+        with waiting(f"Making a course of {dataset}"):
+            course = self._training.create_course(plan, [dataset])
         self._out.print(f"Course of {dataset}: {course.title}, forms {course.manifest_sha256[:12]}", markup=False)
         made = self._training.create_cohort(course.course_id, trainees, display_name=f"Simulated trainees, {dataset}")
         rng = np.random.default_rng(SEED)
         people = [(one, SimulatedTrainee(Population().draw(rng)), rng.spawn(1)[0]) for one in made.enrolled]
-        with ThreadPoolExecutor(AT_ONCE) as pool:
+        with waiting(f"{trainees} trainees take the course"), ThreadPoolExecutor(AT_ONCE) as pool:
             taken = list(pool.map(lambda one: self._take(course, *one), people))
         trials = sum(block.trials for sitting in course.sittings for block in sitting.blocks)
         self._out.print(f"{trainees} trainees answered {sum(one.answered for one in taken)} trials", markup=False)
         checks = [
             Check(f"{dataset}: each trainee answered {trials} trials", {one.answered for one in taken} == {trials})
         ]
-        checks += self._write(made.cohort.cohort_id, taken, trials, folder)
+        with waiting("Writing reports and exports"):
+            checks += self._write(made.cohort.cohort_id, taken, trials, folder)
         return [
             Check(one.what if one.what.startswith(dataset) else f"{dataset}: {one.what}", one.holds) for one in checks
         ]

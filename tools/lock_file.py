@@ -11,8 +11,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 
-LOCKS = ("requirements.lock", "requirements-cpu.lock", "requirements-gpu.lock")
-"""Of the environment that `make` builds, of the image for processors, of the image for GPUs."""
+LOCKS = ("requirements.lock", "requirements-cpu.lock", "requirements-gpu.lock", "requirements-demo.lock")
+"""Of the environment that `make` builds, of the image for processors, of the image for GPUs, of `make demo`."""
 
 _PIN = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[^\s;]+)(?: ; (?P<marker>.+))?")
 _HASH = re.compile(r"--hash=sha256:(?P<sha256>[0-9a-f]{64})")

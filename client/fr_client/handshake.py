@@ -324,7 +324,7 @@ def _refused(endpoint: Endpoint, tls: TlsCredentials, found: str) -> TlsFailure:
             "CLIENT_CERTIFICATE_MISSING",
             f"The server at {endpoint} asks for a client certificate. Give one with `fr --certificate FILE "
             "--certificate-key FILE`, or `tls_credentials`; the people who run the server make it "
-            "(`fr server client-certificate`).",
+            "(`fr server certificate create`).",
         )
     if found in _REFUSES_CERTIFICATE and tls.certificate is not None:
         return TlsFailure(

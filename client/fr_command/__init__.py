@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
+
+# As `fr_client.cli.plugins` has it, which may not be imported yet.
+_INTERRUPTED = 130
 
 
 def main() -> None:
@@ -12,6 +16,8 @@ def main() -> None:
 
     A client tells once, by itself, what keeps a call from being made. Of a server anybody could have so many lines
     written, without a key, that they fill its disk; its front-ends inherit the silence.
+
+    Ctrl-C ends the process at once: the end of the interpreter would wait for the threads of running calls.
     """
     if sys.platform != "win32" and sys.argv[1:2] == ["serve"]:
         # As `fr_server.commands.serve.serve` does: this is half a second earlier.
@@ -19,10 +25,20 @@ def main() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         from fr_client.cli.main import main as run
+
+        run()
     except ModuleNotFoundError as error:
         if error.name not in ("typer", "rich"):
             raise
         sys.exit(
             f"`fr` needs {error.name}, which is not installed; in a clone of FR Core: pip install './client[cli]'."
         )
-    run()
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped by Ctrl-C.\n")
+    except SystemExit as ended:
+        if ended.code != _INTERRUPTED:
+            raise
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(_INTERRUPTED)

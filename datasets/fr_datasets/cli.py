@@ -14,6 +14,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from fr_datasets.exit_status import errors_to_status, printable
+from fr_datasets.progress import show_progress, waiting
 from fr_locales.messages import message
 
 if TYPE_CHECKING:
@@ -50,11 +51,11 @@ def list_sets(as_json: AsJson = False) -> None:
         folder = printable(row["root"] or "") + (" (a part)" if row["partial"] else "")
         table.add_row(*map(Text, (row["dataset"], row["title"], source, folder)))
     Console().print(table)
-    typer.echo("`fr dataset info NAME` shows the terms of a set, where it comes from, and how its folder must look.")
+    typer.echo("`fr dataset show NAME` shows the terms of a set, where it comes from, and how its folder must look.")
 
 
 @dataset.command()
-def info(name: Name, as_json: AsJson = False) -> None:
+def show(name: Name, as_json: AsJson = False) -> None:
     """Show what is known of a set: terms, citation, counts, files, and how its folder must look."""
     with errors_to_status(UNUSABLE):
         from fr_datasets.links import datasets_folder, read_links
@@ -88,7 +89,6 @@ def fetch(
         from fr_datasets.fetch import require_source
         from fr_datasets.links import Link, datasets_folder, write_link
         from fr_datasets.manifests import load_manifest
-        from fr_datasets.progress import show_progress
 
         manifest, folder = load_manifest(name), datasets_folder()
         require_source(manifest)
@@ -96,7 +96,8 @@ def fetch(
         place = (root or folder / name).absolute()
         with show_progress() as progress:
             fetch_files(manifest, place, progress)
-        counts = check(manifest, place)
+        with waiting("Checking the set"):
+            counts = check(manifest, place)
         write_link(name, Link(place), folder)
     _print_checked(name, place, counts, as_json)
 
@@ -118,7 +119,8 @@ def verify(
 
         manifest = load_manifest(name)
         link = Link(root.absolute(), partial) if root else find_link(name, datasets_folder())
-        counts = check(manifest, link.root, partial=partial or link.partial)
+        with waiting("Checking the set"):
+            counts = check(manifest, link.root, partial=partial or link.partial)
     _print_checked(name, link.root, counts, as_json)
 
 
@@ -136,7 +138,8 @@ def link(
         from fr_datasets.manifests import load_manifest
 
         place = root.absolute()
-        counts = check(load_manifest(name), place, partial=partial)
+        with waiting("Checking the set"):
+            counts = check(load_manifest(name), place, partial=partial)
         write_link(name, Link(place, partial), datasets_folder())
     _print_checked(name, place, counts, as_json)
 

@@ -93,7 +93,7 @@ def require_source(manifest: Manifest) -> None:
 def by_hand(manifest: Manifest) -> str:
     """Return how to place the set by hand, in some sentences."""
     return (
-        f"To place it by hand: {' '.join(manifest.by_hand.split())} `fr dataset info {manifest.name}` shows how its "
+        f"To place it by hand: {' '.join(manifest.by_hand.split())} `fr dataset show {manifest.name}` shows how its "
         f"folder must look. Then run `fr dataset link {manifest.name} --root DIR`."
     )
 

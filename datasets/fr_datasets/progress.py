@@ -1,4 +1,4 @@
-"""Shows the progress of a download: a bar on a terminal, one line per file elsewhere; on standard error."""
+"""Shows the progress of a download, a bar on a terminal and a line per file elsewhere, and of other long work."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.status import Status
 
 from fr_core.download import NullProgress
 from fr_core.download import Progress as Shown
@@ -29,6 +30,11 @@ def show_progress() -> Iterator[Shown]:
     figures = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress("{task.description}", BarColumn(), *figures, console=console) as bars:
         yield _Bars(bars)
+
+
+def waiting(words: str) -> Status:
+    """Return what shows words on standard error, if it is a terminal, during a block, which may print nothing."""
+    return Console(stderr=True).status(words)
 
 
 class _Lines(NullProgress):

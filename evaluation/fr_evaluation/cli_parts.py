@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column, Table
 
 from fr_datasets.exit_status import errors_to_status, printable
+from fr_datasets.progress import waiting
 
 if TYPE_CHECKING:
     from fr_core.engine import Engine, EngineOptions
@@ -94,7 +95,8 @@ def opened(
     from fr_core.packs.cache import ModelCache, cache_folder
     from fr_core.packs.manifest import load_pack
 
-    engine = open_engine(load_pack(pack), ModelCache(cache_folder()), options, images, quality)
+    with waiting(f"Loading the models of {pack}"):
+        engine = open_engine(load_pack(pack), ModelCache(cache_folder()), options, images, quality)
     try:
         yield engine
     finally:

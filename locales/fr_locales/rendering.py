@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
 from functools import cache
 from gettext import GNUTranslations
 from importlib.resources import files
 from io import BytesIO
 from pathlib import PurePath
+from string import Formatter
+from typing import Any
 
 import polib
 
@@ -34,7 +38,17 @@ def render(message: Message, language: str = ENGLISH) -> str:
         TypeError: `count` is not a whole number.
     """
     values = {name: _text(value, language) for name, value in message.values.items()}
-    return _sentence(message, language).format_map(values)
+    return _Plain().vformat(_sentence(message, language), (), values)
+
+
+class _Plain(Formatter):
+    """Formats numbers for people: large ones without an exponent, and what shows as 0 without a sign."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        text: str = super().format_field(value, format_spec)
+        if format_spec.endswith("g") and "e+" in text:
+            text = format(Decimal(text), ",f" if "," in format_spec else "f")
+        return text[1:] if re.fullmatch(r"-[0.]+%?", text) else text
 
 
 def _sentence(message: Message, language: str) -> str:

@@ -134,9 +134,12 @@ def build(config: Config) -> Server:
             opened.enter_context(shared_metrics())
         telemetry = open_telemetry(config.telemetry, SERVICES)
         opened.callback(telemetry.close)
+        model = config.model
+        log.info("Loading the models of %s for %s in %s", model.pack, model.device, model.precision)
         engine = open_engine(config, telemetry.listener, telemetry.trust)
         opened.callback(engine.close)
         clock = SteadyClock()
+        log.info("Opening the galleries")
         galleries = open_galleries(config, False, clock)
         opened.callback(galleries.close)
 

@@ -91,7 +91,7 @@ def server_of(folder: Path, section: str, setting: str) -> Path:
 
 
 def checked(path: Path) -> tuple[int, str]:
-    ended = CliRunner().invoke(build_command(), ["server", "check-config", "--config", str(path)])
+    ended = CliRunner().invoke(build_command(), ["server", "config", "check", "--config", str(path)])
     return ended.exit_code, ended.output.removesuffix("\n")
 
 

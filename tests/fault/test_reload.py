@@ -177,9 +177,9 @@ def test_the_end_of_a_revocation_list_is_announced(at: Made, tmp_path: Path, cap
         assert server.end_s("crl") == end_s() > 0
         read, warned = await server.hangs_up(2)
         assert read == READ
-        assert "Renew it with `fr server revoke-certificate --renew`" in warned
+        assert "Renew it with `fr server certificate revoke --renew`" in warned
         papers = ("--ca", str(authority.certificate), "--ca-key", str(authority.key))
-        await asyncio.to_thread(done, "revoke-certificate", "--renew", "--out", str(path), *papers)
+        await asyncio.to_thread(done, "certificate", "revoke", "--renew", "--out", str(path), *papers)
         assert await server.hangs_up() == [READ]
         assert server.end_s("crl") == end_s() > now_ms() / 1000 + 29 * DAY_MS / 1000
         write_revocations(authority, path, [], now_ms() - 31 * DAY_MS)

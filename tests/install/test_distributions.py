@@ -205,7 +205,7 @@ def test_evidence_and_audits_are_checked_without_the_servers_packages(verifying:
     kept, chain_key = tmp_path / "audit.jsonl", tmp_path / "chain.pem"
     kept.write_bytes(b"".join(export(audited.table, 0)))
     chain_key.write_text(audited.table.public_pem())
-    done = fr(verifying, "audit", "verify-file", str(kept), "--public-key", str(chain_key))
+    done = fr(verifying, "audit", "file", "verify", str(kept), "--public-key", str(chain_key))
     assert done.returncode == 0, done.stderr
 
 

@@ -185,9 +185,9 @@ def test_a_course_from_the_first_command_of_the_pages_to_the_last(classroom: Cla
 
 
 def note(classroom: Classroom, line: str, told: str) -> None:
-    if line == "fr train plan taster-90 --dataset london":
+    if line == "fr train course create taster-90 --dataset london":
         classroom.words["COURSE"] = re.findall(r"Course +([0-9a-f]{16})", told)[0]
-    if line.startswith("fr train cohort new "):
+    if line.startswith("fr train cohort create "):
         classroom.words["COHORT"] = re.findall(r"Cohort +([0-9a-f]{16})", told)[0]
         with (classroom.folder / "codes.csv").open(newline="") as file:
             given = list(csv.DictReader(file))

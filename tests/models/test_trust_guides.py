@@ -140,7 +140,7 @@ def test_a_server_from_its_first_ten_minutes_to_the_lost_machine(office: Office)
     assert revoked.get_revoked_certificate_by_serial_number(laptop.serial_number) is not None
     a_program_in_another_language_calls_with_a_key(office)
     office.stop()  # the machine's clock is gone by again while the server is stopped
-    (line,) = (line for line in commands(RUNNING) if "forget-time" in line)
+    (line,) = (line for line in commands(RUNNING) if "clock reset" in line)
     assert "by the system clock again" in office.run(line)
 
 
@@ -150,7 +150,7 @@ def follow_the_page(office: Office) -> None:
     for line in commands(RUNNING):
         if line == "fr server seal --config faces/server.toml" and "laptop.toml" in "".join(told) and served == 1:
             office.settle(blocks(RUNNING, "toml")[0])
-        if "forget-time" in line:
+        if "clock reset" in line:
             continue  # when nothing needs the server any more
         office.words["KEY"] = key_id(told, "desk.toml" if " rotate " in line else "nightly.key")
         served += line.startswith("fr serve ")
@@ -330,7 +330,7 @@ def the_audit_of_that_case_is_read_and_checked(office: Office) -> None:
     assert [actions.count(one) for one in ("case.open", "case.search", "case.finding", "case.close")] == [1, 1, 3, 1]
     assert "No checkpoint was given" in told["fr --connection auditor.toml audit verify"]
     assert "as it was written" in told["fr --connection auditor.toml audit verify --checkpoints checkpoints"]
-    assert "agrees with" in told["fr audit verify-file access.jsonl --checkpoints checkpoints"]
+    assert "agrees with" in told["fr audit file verify access.jsonl --checkpoints checkpoints"]
     assert said(told, "fr server verify").count("intact") == 4
     left = map(json.loads, Path("left.jsonl").read_text().splitlines())
     exported = [line["record"]["seq"] for line in left if "record" in line]
@@ -342,8 +342,8 @@ def the_audit_of_that_case_is_read_and_checked(office: Office) -> None:
 def a_changed_export_is_found_out(office: Office) -> None:
     text = Path("access.jsonl").read_text()
     Path("changed.jsonl").write_text(text.replace('"gallery.search"', '"gallery.detect"', 1))
-    assert "was changed" in office.refused("fr audit verify-file changed.jsonl --public-key checkpoints/access.pem")
-    assert office.refused("fr audit verify-file access.jsonl --public-key checkpoints/cases.pem")
+    assert "was changed" in office.refused("fr audit file verify changed.jsonl --public-key checkpoints/access.pem")
+    assert office.refused("fr audit file verify access.jsonl --public-key checkpoints/cases.pem")
 
 
 def an_admin_deletes_the_case_and_its_audit_stays(office: Office) -> None:
@@ -403,7 +403,9 @@ README = page("README.md")
 
 def test_the_readme_and_the_server_guide(tmp_path: Path, pack_cache: ModelCache, photos: dict[str, Path]) -> None:
     lay_out(tmp_path, photos, person_a="person_a_1", person_b="person_b_1")
-    for name, key in {"a.jpg": "person_a_1", "b.jpg": "person_a_2"}.items():
+    (tmp_path / "probes").mkdir()
+    named = {"a.jpg": "person_a_1", "b.jpg": "person_a_2", "ada.jpg": "impostor_2", "probes/1.jpg": "obama2"}
+    for name, key in named.items():
         shutil.copy(photos[key], tmp_path / name)
     one_size = {"FR__BATCHING__EMBEDDER_SIZES": "1"}
     with serving(tmp_path, "--port", "0", "--data", tmp_path / "galleries", environment=one_size) as server:
@@ -413,7 +415,10 @@ def test_the_readme_and_the_server_guide(tmp_path: Path, pack_cache: ModelCache,
         (command,) = re.findall(r"`(buf curl [^`]*)`", page("docs/server.md"))
         assert "SERVING" in shell(command.replace("127.0.0.1:50061", server.address), tmp_path)
     assert not server.ready.exists()
-    assert [name for name in ("obama", "person_a", "probe.jpg") if name in server.log.read_text()] == []
+    told = server.log.read_text()
+    steps = ("loading the libraries", "Loading the models of buffalo_s", "Opening the galleries", " serving on ")
+    assert sorted(steps, key=told.index) == list(steps)
+    assert [name for name in ("obama", "person_a", "probe.jpg") if name in told] == []
 
 
 def fetches_and_lists_the_models(folder: Path) -> None:

@@ -39,7 +39,7 @@ def server(start_server: StartServer) -> Running:
 def fr_alone() -> Fr:
     """A function that runs `fr`: `status, printed, errors = fr_alone("--version", typed="")`."""
 
-    def run(*words: object, typed: str = "") -> tuple[int, str, str]:
+    def run(*words: object, typed: str | bytes = "") -> tuple[int, str, str]:
         result = CliRunner().invoke(build(), [str(word) for word in words], input=typed)
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
         return result.exit_code, result.stdout, result.stderr

@@ -43,7 +43,19 @@ MANY = 200
 def keys(outcome: tuple[int, str, str]) -> Any:
     code, out, error = outcome
     assert code == 0, error
-    return json.loads(out)
+    return documents(out)[-1]
+
+
+def documents(out: str) -> list[Any]:
+    """The document of a command, or those of one that prints one a line."""
+    try:
+        return [json.loads(out)]
+    except json.JSONDecodeError:
+        return [json.loads(line) for line in out.splitlines()]
+
+
+def refusals(out: str) -> list[dict[str, str]]:
+    return [{**one, **one["error"]} for one in documents(out)[:-1] if "error" in one]
 
 
 @pytest.fixture
@@ -122,7 +134,7 @@ def test_a_folder_is_enrolled_and_running_again_changes_nothing(fr: Fr, people: 
     first = keys(fr("enrol", "team", people, "--create", "--json"))
     numbers = {"photos": 4, "stored": 4, "already_enrolled": 0, "refused": 0, "unanswered": 0, "new_subjects": 3}
     numbers["stored_with_other_faces"] = 0
-    others = {"refusals": [], "empty_subjects": ["nobody"], "ignored_files": [], "scaled_down": 0}
+    others = {"empty_subjects": ["nobody"], "ignored_files": [], "scaled_down": 0}
     assert first == {"gallery_id": "team", **numbers, **others}
     again = keys(fr("enrol", "team", people, "--create", "--json"))
     assert (again["stored"], again["already_enrolled"], again["refused"]) == (0, 4, 0)
@@ -144,8 +156,8 @@ def test_every_refusal_is_told_with_its_file_and_the_rest_is_stored(fr: Fr, peop
         huge.truncate(9 << 20)
     code, out, _ = fr("enrol", "team", people, "--create", "--json")
     assert code == 3
-    told = json.loads(out)
-    reasons = {(Path(one["file"]).name, one["subject_id"]): one["reason"] for one in told["refusals"]}
+    told = documents(out)[-1]
+    reasons = {(Path(one["photo"]).name, one["subject_id"]): one["reason"] for one in refusals(out)}
     assert reasons == {
         ("broken.jpg", "ada"): "UNDECODABLE",
         ("empty.png", "grace"): "NO_FACE",
@@ -154,7 +166,7 @@ def test_every_refusal_is_told_with_its_file_and_the_rest_is_stored(fr: Fr, peop
         ("huge.png", "grace"): "IMAGE_TOO_MANY_BYTES",
     }
     assert (told["photos"], told["stored"], told["already_enrolled"], told["refused"]) == (10, 4, 1, 5)
-    why = {Path(one["file"]).name: one["message"] for one in told["refusals"]}
+    why = {Path(one["photo"]).name: one["message"] for one in refusals(out)}
     assert "2.png, which belongs to another subject" in why["of ada.png"]
     assert "9,437,184 bytes; the server accepts at most 8,388,608" in why["huge.png"]
     code, out, _ = fr("enrol", "team", people, "--several-faces", "largest")
@@ -179,15 +191,15 @@ def test_another_unnamed_photo_under_the_same_path_is_refused(fr: Fr, tmp_path: 
         (tmp_path / folder / "IMG_0001.png").write_bytes(photo(number))
     assert keys(fr("enrol", "unnamed", tmp_path / "a", "--unnamed", "--create", "--json"))["stored"] == 1
     code, out, _ = fr("enrol", "unnamed", tmp_path / "b", "--unnamed", "--json")
-    told = json.loads(out)
-    assert (code, told["stored"], [one["reason"] for one in told["refusals"]]) == (3, 0, ["SUBJECT_EXISTS"])
+    told = documents(out)[-1]
+    assert (code, told["stored"], [one["reason"] for one in refusals(out)]) == (3, 0, ["SUBJECT_EXISTS"])
     # In one folder: names that differ on the disk, and are the same text.
     for name, number in ((unicodedata.normalize("NFC", "Zoë"), 3), (unicodedata.normalize("NFD", "Zoë"), 4)):
         (tmp_path / "a" / f"{name}.png").write_bytes(photo(number))
     code, out, _ = fr("enrol", "unnamed", tmp_path / "a", "--unnamed", "--json")
-    told = json.loads(out)
+    told = documents(out)[-1]
     assert (code, told["stored"], told["already_enrolled"]) == (3, 1, 1)
-    assert [one["reason"] for one in told["refusals"]] == ["SUBJECT_EXISTS"]
+    assert [one["reason"] for one in refusals(out)] == ["SUBJECT_EXISTS"]
 
 
 def test_an_operational_gallery_is_read_with_a_purpose_and_a_case(fr: Fr, people: Path, tmp_path: Path) -> None:
@@ -195,9 +207,8 @@ def test_an_operational_gallery_is_read_with_a_purpose_and_a_case(fr: Fr, people
     keys(fr("gallery", "create", "persons", "--use", "operational", "--keep-photos", "--json"))
     assert keys(fr("enrol", "persons", people, "--json"))["stored"] == 4
     code, out, _ = fr("enrol", "persons", people, "--json")
-    refusals = json.loads(out)["refusals"]
-    assert (code, [one["reason"] for one in refusals]) == (3, ["DUPLICATE_IMAGE"] * 4)
-    assert "--purpose gallery-maintenance and --case REFERENCE" in refusals[0]["message"]
+    assert (code, [one["reason"] for one in refusals(out)]) == (3, ["DUPLICATE_IMAGE"] * 4)
+    assert "--purpose gallery-maintenance and --case REFERENCE" in refusals(out)[0]["message"]
     for half in (why[:2], why[2:]):  # half a reason would be none
         code, _, error = fr("enrol", "persons", people, *half)
         assert (code, "--purpose and --case go together" in error) == (2, True)
@@ -240,8 +251,8 @@ def test_a_manifest_gives_names_and_metadata(fr: Fr, people: Path) -> None:
     manifest.write_text("subject_id,path,display_name,unit\np1,ada/1.png,Ada,maths\np2,missing.png,,\n")
     code, out, _ = fr("enrol", "team", manifest, "--create", "--json")
     assert code == 3
-    (refusal,) = json.loads(out)["refusals"]
-    assert (refusal["subject_id"], refusal["reason"]) == ("p2", "FILE_UNREADABLE")
+    (refused,) = refusals(out)
+    assert (refused["subject_id"], refused["reason"]) == ("p2", "FILE_UNREADABLE")
     subject = keys(fr("subject", "show", "team", "p1", "--json"))
     assert (subject["display_name"], subject["metadata"]) == ("Ada", {"unit": "maths"})
     assert subject["templates"][0]["image_sha256"] == sha256(photo(1)).hexdigest()
@@ -362,7 +373,7 @@ def test_a_run_that_stops_early_tells_what_was_done(fr: Fr, server: Running, peo
         stopping = pool.submit(stop_the_server_when_a_photo_is_stored)
         code, out, error = fr("enrol", "team", people, "--json")
         stopping.result(20)
-    told = json.loads(out)
+    told = documents(out)[-1]
     assert code == 1
     assert told["stored"] >= 1
     assert told["unanswered"] >= 1
@@ -472,16 +483,16 @@ COMMANDS = (
     "gallery import g VECTORS.npy FILE --model null@1:" + SHA256,
     "gallery import g FILE.npy ROWS.csv --model null@1:" + SHA256,
     "gallery import g FILE.parquet --model null@1:" + SHA256,
-    "train plan FILE.toml --dataset d",
-    "train plan demo --exclude FILE --dataset d",
-    "train probe-key c FILE --absent",
+    "train course create FILE.toml --dataset d",
+    "train course create demo --exclude FILE --dataset d",
+    "train probe set c FILE --absent",
     "review submit e --finding inconclusive --notes-file FILE",
     "key create --role operator --certificate FILE",
     "--key-file FILE info",
     "--connection FILE info",
     "--ca FILE info",
-    "audit verify-file FILE --public-key KEY",
-    "audit verify-file EXPORT --public-key FILE",
+    "audit file verify FILE --public-key KEY",
+    "audit file verify EXPORT --public-key FILE",
     "evidence verify FILE",
     "evidence verify PHOTO --public-key FILE",
     "evaluate repeat FILE",
@@ -489,7 +500,7 @@ COMMANDS = (
 TOO_LONG = {
     "detect FILE": MAX_PHOTO_BYTES,
     "gallery calibrate g FILE": MAX_CALIBRATION_BYTES,
-    "train plan FILE.toml --dataset d": MAX_PLAN_BYTES,
+    "train course create FILE.toml --dataset d": MAX_PLAN_BYTES,
     "--key-file FILE info": 64 * 2**10,
     "--ca FILE info": 4 * 2**20,
 }

@@ -472,7 +472,7 @@ def _never() -> Any:
 
 @pytest.mark.usefixtures("filled")
 def test_the_command_prints_pairs_then_the_subjects(fr: Fr) -> None:
-    code, out, error = fr("gallery", "duplicates", "staff")
+    code, out, error = fr("gallery", "duplicate", "list", "staff")
     assert code == 0, error
     lines = out.splitlines()
     assert sum("photo 1 (1)" in line and "photo 11 (11)" in line for line in lines) == 1
@@ -485,12 +485,12 @@ def test_the_command_prints_pairs_then_the_subjects(fr: Fr) -> None:
 
 @pytest.mark.usefixtures("filled")
 def test_the_command_prints_json_lines(fr: Fr) -> None:
-    code, out, _ = fr("gallery", "duplicates", "staff", "--json")
+    code, out, _ = fr("gallery", "duplicate", "list", "staff", "--json")
     answers = [json.loads(line) for line in out.splitlines()]
     assert code == 0
     assert sum("pair" in answer for answer in answers) == 10
     assert answers[-1]["progress"]["searched"] == "20"
-    code, out, error = fr("gallery", "duplicates", "nowhere", "--json")
+    code, out, error = fr("gallery", "duplicate", "list", "nowhere", "--json")
     assert (code, json.loads(out)["error"]["reason"]) == (1, "UNKNOWN_GALLERY")
     assert error.startswith("UNKNOWN_GALLERY: ")
 

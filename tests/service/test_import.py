@@ -378,7 +378,9 @@ def enrol(fr: Fr) -> Enrol:
 
     def run(*words: object) -> tuple[int, Any, str]:
         status, printed, errors = fr("enrol", "team", *words, "--json")
-        return status, json.loads(printed), errors
+        *each, summary = map(json.loads, printed.splitlines())
+        refused = [{"photo": one["photo"], **one["error"]} for one in each if "error" in one]
+        return status, {**summary, "refusals": refused}, errors
 
     return run
 

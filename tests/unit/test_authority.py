@@ -174,7 +174,7 @@ def test_only_a_list_of_its_own_is_renewed_with_all_that_it_names(
     assert revocations_expire_ms(path) == NOW_MS + 30 * DAY_MS
     lapsed_ms = NOW_MS + 40 * DAY_MS
     listed = replace(files, revoked=path)
-    with pytest.raises(TlsUnusable, match=r"expired at .* UTC.*revoke-certificate --renew"):
+    with pytest.raises(TlsUnusable, match=r"expired at .* UTC.*certificate revoke --renew"):
         check_tls(listed, lapsed_ms)
     write_revocations(papers.authority, path, [second, first], lapsed_ms, renew=True)
     check_tls(listed, lapsed_ms)

@@ -22,8 +22,9 @@ from fr_client.cli.gallery import duplicates
 from fr_client.cli.gallery.enrol_log import EnrolLog, FileState, Noted
 from fr_client.cli.gallery.enrol_run import PASSING
 from fr_client.cli.gallery.photo_sources import PhotoFile, read_folder, read_manifest, read_source, read_unnamed
+from fr_client.cli.plugins import INTERRUPTED
 from fr_client.cli.progress import progress
-from fr_client.cli.state import INTERRUPTED, SOME_REFUSED, Ending, Unusable
+from fr_client.cli.state import SOME_REFUSED, Ending, Unusable
 from fr_client.private import private_file
 from fr_client.unpack import Exported, write_export
 from fr_core.errors import Failure
@@ -225,8 +226,56 @@ def test_any_changed_byte_of_a_whole_line_is_noticed(tmp_path: Path) -> None:
         changed = bytearray(data)
         changed[place] ^= 1
         (tmp_path / "damaged").write_bytes(changed)
-        assert reason_of_opening(tmp_path / "damaged", gallery()) in ("JOURNAL_DAMAGED", "JOURNAL_OTHER"), place
+        assert reason_of_opening(tmp_path / "damaged", gallery()) in (
+            "JOURNAL_DAMAGED",
+            "JOURNAL_OTHER",
+            "JOURNAL_FOREIGN",
+        ), place
         assert (tmp_path / "damaged").read_bytes() == bytes(changed)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"a diary without an end",
+        b"subject_id,path\nada,1.jpg\n",
+        b"\xff\xd8\xff\xe0 a photo",
+        b'{"journal',
+        b'{"journal": 1, "gallery_id": "other',
+        b'{"journal": "mine"}\n',
+        b"x" * 200_000,
+    ],
+)
+def test_no_other_file_is_taken_for_a_journal(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "mine").write_bytes(data)
+    if written(tmp_path / "new", 0).startswith(data):  # control: a header that was cut short is completed
+        assert written(tmp_path / "mine", 0) == written(tmp_path / "new", 0)
+        return
+    assert reason_of_opening(tmp_path / "mine", gallery()) in ("JOURNAL_FOREIGN", "JOURNAL_DAMAGED")
+    assert (tmp_path / "mine").read_bytes() == data
+
+
+@pytest.mark.parametrize("end", [b"notes of mine", b"x" * 200_000])
+def test_what_follows_the_lines_of_a_journal_stays_unless_it_is_a_torn_line(tmp_path: Path, end: bytes) -> None:
+    data = written(tmp_path / "j") + end
+    (tmp_path / "j").write_bytes(data)
+    assert reason_of_opening(tmp_path / "j", gallery()) == "JOURNAL_DAMAGED"
+    assert (tmp_path / "j").read_bytes() == data
+
+
+def test_a_table_of_refusals_replaces_only_a_table_of_refusals(tmp_path: Path) -> None:
+    target, columns = tmp_path / "people.csv", ("file", "subject_id", "reason", "message")
+    target.write_text("subject_id,path\nada,1.jpg\n")
+    with pytest.raises(Unusable, match="stays as it is") as caught, refused_file(target, columns):
+        pass
+    assert (caught.value.reason, target.read_text()) == ("FILE_EXISTS", "subject_id,path\nada,1.jpg\n")
+    for _ in range(2):
+        target.unlink(missing_ok=True)
+        with refused_file(target, columns) as write:
+            write(("1.jpg", "ada", "NO_FACE", "There is none."))
+    with refused_file(target, columns):
+        pass
+    assert target.read_text().splitlines() == [",".join(columns)]
 
 
 def test_one_command_at_a_time_holds_a_journal_that_its_owner_alone_can_read(tmp_path: Path) -> None:
@@ -358,11 +407,12 @@ def cluster() -> gallery_pb2.Cluster:
 
 def test_a_table_of_clusters_is_for_its_owner_also_where_it_replaces_one_for_all(tmp_path: Path) -> None:
     target = tmp_path / "clusters.csv"
-    target.write_text("of yesterday")
+    yesterday = "cluster,size,cohesion,template_id,subject_id,similarity\n"
+    target.write_text(yesterday)
     target.chmod(0o644)
     with duplicates._csv(target) as write:
         write(cluster())
-        assert target.read_text() == "of yesterday"
+        assert target.read_text() == yesterday
     assert target.read_bytes().decode().splitlines()[1:] == ["1,1,,7,Zoë,0.000000"]
     assert mode(target) == 0o600
     assert list(tmp_path.iterdir()) == [target]
@@ -385,7 +435,7 @@ def test_tables_can_be_written_into_a_pipe(tmp_path: Path) -> None:
 def test_what_was_refused_is_for_the_owner_from_its_first_row_on(tmp_path: Path) -> None:
     for target in (tmp_path / "new.csv", tmp_path / "old.csv"):
         if target.name == "old.csv":
-            target.write_text("of yesterday")
+            target.write_text("photo,reason\nof,yesterday\n")
             target.chmod(0o644)
         with refused_file(target, ("photo", "reason")) as write:
             assert mode(target) == 0o600

@@ -86,7 +86,7 @@ def test_the_help_works_with_the_base_alone_and_lists_every_command() -> None:
         (("evaluate", "verification", "--dataset", "lfw"), 2, ".[cpu]"),
         (("gallery", "verify", "--data", "nowhere"), 1, ".[cpu]"),
         (("train", "simulate", "--trainees", "10"), 2, ".[cpu]"),
-        (("audit", "verify-file", "nowhere.jsonl", "--public-key", "nowhere.pem"), 1, ".[verify]"),
+        (("audit", "file", "verify", "nowhere.jsonl", "--public-key", "nowhere.pem"), 1, ".[verify]"),
         (("evidence", "verify", "nowhere.zip"), 1, ".[verify]"),
         ((*NOBODY, "detect", "x.jpg", "--draw", "y.png"), 1, "./client[draw]"),
     ],
@@ -107,7 +107,7 @@ def test_the_page_of_commands_names_what_needs_extras() -> None:
         for name in names
     ]
     told = INTRO[INTRO.index("These commands need") : INTRO.index("All others")]
-    verifying = INTRO[INTRO.index("| `evidence verify`") :]
+    verifying = INTRO[INTRO.index("| `evidence verify`") :].partition("\n")[0]
     assert sorted(re.findall(r"`([a-z -]+)`", told + verifying)) == sorted(needy)
 
 
@@ -149,7 +149,10 @@ def test_a_photo_that_is_not_there_is_one_sentence(words: tuple[str, ...]) -> No
     code, out, error = fr(*NOBODY, *words, "--json")
     assert code == 1
     told = "nowhere.jpg cannot be read: No such file or directory."
-    assert json.loads(out) == {"error": {"reason": "FILE_UNREADABLE", "message": told}}
+    found = json.loads(out)
+    assert found.pop("photo", "nowhere.jpg") == "nowhere.jpg"
+    assert found == {"error": {"reason": "FILE_UNREADABLE", "message": told}}
+    assert len(out.splitlines()) == 1
     assert error == f"FILE_UNREADABLE: {told}\n"
 
 
@@ -165,8 +168,8 @@ def test_a_photo_that_is_not_there_is_one_sentence(words: tuple[str, ...]) -> No
         ("--timeout", "0", "info"),
         ("gallery", "calibrate", "g"),
         ("gallery", "calibrate", "g", "calibration.json", "--remove"),
-        ("report", "identification", "lfw", "--sizes", "0"),
-        ("report", "identification", "lfw", "--sizes", "9" * 5000),
+        ("report", "create", "identification", "lfw", "--sizes", "0"),
+        ("report", "create", "identification", "lfw", "--sizes", "9" * 5000),
         ("key", "create", "--role", "admin", "--days", "0"),
         ("key", "create", "--role", "admin", "--out", "a", "--connection-file", "b"),
         ("key", "rotate", "k1", "--out", "a", "--connection-file", "b"),
@@ -176,11 +179,11 @@ def test_a_photo_that_is_not_there_is_one_sentence(words: tuple[str, ...]) -> No
         ("review", "submit", "e1", "--finding", "no-candidate", "--template", "4"),
         ("review", "submit", "e1", "--finding", "inconclusive", "--rating", "0"),
         ("review", "submit", "e1", "--finding", "inconclusive", "--notes", "x", "--notes-file", "y"),
-        ("train", "plan", "taster-90"),
-        ("train", "probe-key", "c1", "photo.jpg"),
-        ("train", "probe-key", "c1", "photo.jpg", "--identity", "Jane", "--absent"),
-        ("train", "report", "--out", "x"),
-        ("train", "report", "k1", "--trainee", "p1", "--out", "x"),
+        ("train", "course", "create", "taster-90"),
+        ("train", "probe", "set", "c1", "photo.jpg"),
+        ("train", "probe", "set", "c1", "photo.jpg", "--identity", "Jane", "--absent"),
+        ("train", "report", "get", "--out", "x"),
+        ("train", "report", "get", "k1", "--trainee", "p1", "--out", "x"),
     ],
 )
 def test_wrong_usage_ends_before_anything_is_sent(words: tuple[str, ...]) -> None:

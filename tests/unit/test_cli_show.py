@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
+import time
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from fr_client.cli.gallery.pictures import (
     GREY,
     MARGIN,
     MAX_CANDIDATES,
+    MAX_SIDE,
     POOR,
     PROBE,
     TILE,
@@ -32,12 +35,14 @@ from fr_client.cli.gallery.pictures import (
     find_photos,
     search_picture,
 )
-from fr_client.cli.show import plain, print_json, shown, table
+from fr_client.cli.show import number, plain, print_json, shown, table, waiting
 from fr_client.cli.state import Unusable
 from fr_core.scoring.intervals import rate as counted
+from fr_locales.messages import message
 from fr_locales.rendering import render
 from fr_trust.evidence.values import Bound, Figures
 from fr_trust.evidence.words import of_both
+from support.faults import until
 
 
 def test_json_is_ascii_and_text_from_outside_commands_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,6 +71,49 @@ def rates(fmr: common_pb2.ErrorRate, fnmr: common_pb2.ErrorRate, **more: Any) ->
 
 def words(found: common_pb2.ErrorRates) -> list[str]:
     return list(rates_text(recognition_pb2.CompareResponse(error_rates=found)))
+
+
+def test_no_number_for_people_has_an_exponent_or_a_sign_before_nothing() -> None:
+    shown = {
+        (1e6, "g"): "1000000",
+        (12345678.0, "g"): "12345700",
+        (1e-7, ".2g"): "0.0000001",
+        (-0.00001, ".4f"): "0.0000",
+        (-0.2, "+.0f"): "0",
+        (0.2, "+.0f"): "0",
+        (-3.0, "+.0f"): "-3",
+        (-0.25, ".4f"): "-0.2500",
+        (float("-inf"), "g"): "-inf",
+    }
+    assert {asked: number(*asked) for asked in shown} == shown
+    limits = message("error.config.range", key="k", number=message("error.config.whole"), low=1, high=10**7)
+    assert render(limits).endswith("from 1 to 10000000.")
+    assert render(
+        message("error.config.range", key="k", number=message("error.config.whole"), low=-0.0, high=2.5e6)
+    ) == ("`k` is a whole number from 0 to 2500000.")
+
+
+@pytest.mark.parametrize("long", [True, False])
+def test_only_a_long_call_shows_on_a_terminal_that_it_waits(monkeypatch: pytest.MonkeyPatch, long: bool) -> None:
+    screen = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", screen)
+    with waiting("Waiting for faces.example:1", after_s=0.1 if long else 60.0), waiting("never", after_s=0.0):
+        until(lambda: not long or "Waiting for faces.example:1" in screen.getvalue())
+    assert ("Waiting for" in screen.getvalue(), "never" in screen.getvalue()) == (long, False)
+
+
+def test_a_long_call_writes_nothing_into_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", pipe)
+    with waiting("Waiting", after_s=0.0):
+        time.sleep(0.05)
+    assert pipe.getvalue() == ""
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def test_a_threshold_is_told_by_whom_it_accepts_and_whom_it_misses() -> None:
@@ -189,23 +237,25 @@ def colours(picture: Image.Image, box: tuple[int, int, int, int]) -> set[tuple[i
     return {colour for _, colour in found if isinstance(colour, tuple)}
 
 
-@pytest.mark.parametrize("size", [(64, 48), (640, 480), (6000, 4000)])
-def test_boxes_landmarks_and_numbers_are_drawn(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("size", "drawn"), [((64, 48),) * 2, ((640, 480),) * 2, ((8192, 4096), (MAX_SIDE, 2048))])
+def test_boxes_landmarks_and_numbers_are_drawn(size: tuple[int, int], drawn: tuple[int, int]) -> None:
     photo = Image.new("RGB", size, BLUE)
     width, height = size
+    scale = size[0] // drawn[0]
     box = (round(width * 0.4), round(height * 0.4), round(width * 0.6), round(height * 0.7))
     picture = faces_picture(photo, [face(*box)])
-    assert picture.size == size
+    assert picture.size == drawn
     assert photo.getpixel((box[0], box[1] + 8)) == BLUE
-    assert picture.getpixel((box[0], (box[1] * 2 + box[3]) // 3)) == GOOD
-    assert GOOD in colours(picture, (box[0], box[3] - 2, box[2], box[3] + 2))
-    nose = ((box[0] + box[2]) // 2, (box[1] + box[3]) // 2)
-    assert picture.getpixel(nose) == GOOD
-    assert picture.getpixel((width - 1, height - 1)) == BLUE
+    left, top, right, bottom = (round(edge / scale) for edge in box)
+    on_the_left = (left + (scale > 1), (top * 2 + bottom) // 3)
+    assert picture.getpixel(on_the_left) == GOOD
+    assert GOOD in colours(picture, (left, bottom - 2, right, bottom + 2))
+    assert picture.getpixel(((left + right) // 2, (top + bottom) // 2)) == GOOD
+    assert picture.getpixel((drawn[0] - 1, drawn[1] - 1)) == BLUE
     poor = faces_picture(photo, [face(*box, poor=True)])
-    assert poor.getpixel((box[0], (box[1] * 2 + box[3]) // 3)) == POOR
+    assert poor.getpixel(on_the_left) == POOR
     for odd in ((-50, -40, 20, 30), (width - 9, height - 9, 2 * width, 2 * height), (-9, -9, width + 9, height + 9)):
-        assert faces_picture(photo, [face(*odd), face(50, 60, 50, 60)]).size == size
+        assert faces_picture(photo, [face(*odd), face(50, 60, 50, 60)]).size == drawn
 
 
 def test_crops_end_at_the_edges_and_photos_are_upright_and_on_white() -> None:

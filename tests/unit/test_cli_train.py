@@ -57,9 +57,9 @@ def test_a_check_says_what_a_plan_needs_and_whether_it_is_there(target: str, ser
         (("--dataset", "lfw"), 0, "5,749 people, 1,680 of them with two photos", True),
         (("--dataset", "mine", "--dataset", "other"), 1, "no: 110 people are missing", True),
     ):
-        code, out, _ = fr(target, "plan", "taster-90", "--check", *options)
+        code, out, _ = fr(target, "plan", "check", "taster-90", *options)
         assert (code, said in out, "Enough" in out) == (status, True, enough)
-    code, out, _ = fr(target, "plan", "taster-90", "--check", "--dataset", "mine", "--json")
+    code, out, _ = fr(target, "plan", "check", "taster-90", "--dataset", "mine", "--json")
     assert (code, json.loads(out)["missing"]) == (1, 110)
     assert [list(one.datasets) for one in service.calls("CheckPlan")] == [[], ["lfw"], ["mine", "other"], ["mine"]]
 
@@ -68,20 +68,20 @@ def test_only_the_hash_of_a_probe_is_sent(target: str, service: ScriptedTraining
     photo = tmp_path / "probe.jpg"
     photo.write_bytes(b"a photo" * 100_000)
     digest = hashlib.sha256(photo.read_bytes()).hexdigest()
-    code, out, error = fr(target, "probe-key", "c1", photo, "--identity", "Jane Doe")
+    code, out, error = fr(target, "probe", "set", "c1", photo, "--identity", "Jane Doe")
     assert (code, digest in out, "Jane" in out + error) == (0, True, False)
-    assert fr(target, "probe-key", "c1", photo, "--absent", "--json")[0] == 0
+    assert fr(target, "probe", "set", "c1", photo, "--absent", "--json")[0] == 0
     assert [request for _, request in service.requests] == [
         training_pb2.SetProbeKeyRequest(course_id="c1", image_sha256=digest, identity="Jane Doe"),
         training_pb2.SetProbeKeyRequest(course_id="c1", image_sha256=digest, absent=True),
     ]
-    assert fr(target, "probe-key", "c1", tmp_path / "none.jpg", "--absent")[2].startswith("FILE_UNREADABLE")
+    assert fr(target, "probe", "set", "c1", tmp_path / "none.jpg", "--absent")[2].startswith("FILE_UNREADABLE")
 
 
 def test_codes_go_to_a_private_file_and_are_not_printed(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
     file = tmp_path / "codes.csv"
     more = ("--name", "Autumn", "--retention-days", "2", "--codes", file)
-    code, out, error = fr(target, "cohort", "new", "c1", "--trainees", "2", *more)
+    code, out, error = fr(target, "cohort", "create", "c1", "--trainees", "2", *more)
     assert (code, "code-1" in out + error) == (0, False)
     (asked,) = service.calls("CreateCohort")
     assert (asked.trainees, asked.display_name, asked.retention.seconds) == (2, "Autumn", 172_800)
@@ -98,7 +98,7 @@ def test_codes_go_to_a_private_file_and_are_not_printed(target: str, service: Sc
 def test_no_cohort_is_left_whose_codes_cannot_be_written(
     target: str, service: ScriptedTraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, new = tmp_path / "codes.csv", ("cohort", "new", "c1", "--trainees", "2", "--codes")
+    file, new = tmp_path / "codes.csv", ("cohort", "create", "c1", "--trainees", "2", "--codes")
     file.write_text("mine")
     assert reason_of(fr(target, *new, file)) == "FILE_EXISTS"
     assert reason_of(fr(target, *new, tmp_path / "none" / "codes.csv")) == "FILE_UNWRITABLE"
@@ -172,7 +172,19 @@ A, B = "ab" * 32, "0f" * 32
 def test_a_course_learns_from_others_and_tells_what(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
     listed = tmp_path / "wrong.txt"
     listed.write_text(f"# label errors\n{A}  a/1.jpg\n\n{B} *b.jpg\n{A}\n", encoding="utf-8")
-    made = ("plan", "taster-90", "--dataset", "lfw", "--learn-from", "c0", "--learn-from", "c1", "--exclude", listed)
+    made = (
+        "course",
+        "create",
+        "taster-90",
+        "--dataset",
+        "lfw",
+        "--learn-from",
+        "c0",
+        "--learn-from",
+        "c1",
+        "--exclude",
+        listed,
+    )
     code, out, _ = fr(target, *made)
     assert code == 0
     assert "Learned: answers have moved the difficulty of 4 of 40 items; set aside: 2." in " ".join(out.split())
@@ -187,7 +199,7 @@ def test_a_course_learns_from_others_and_tells_what(target: str, service: Script
 
 def test_a_list_that_is_none_is_not_sent(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
     listed = tmp_path / "wrong.txt"
-    made = ("plan", "taster-90", "--dataset", "lfw", "--exclude", listed)
+    made = ("course", "create", "taster-90", "--dataset", "lfw", "--exclude", listed)
     assert reason_of(fr(target, *made)) == "FILE_UNREADABLE"
     for text in ("a/1.jpg\n", f"{A}\n{A.upper()}\n", f"{A[:-1]}\n"):
         listed.write_text(text, encoding="utf-8")
@@ -196,48 +208,53 @@ def test_a_list_that_is_none_is_not_sent(target: str, service: ScriptedTraining,
 
 
 def test_nothing_is_deleted_without_a_yes(target: str, service: ScriptedTraining) -> None:
-    for words in (("delete-course", "c1"), ("cohort", "delete", "k1"), ("delete-trainee", "p1")):
+    for words in (("course", "delete", "c1"), ("cohort", "delete", "k1"), ("trainee", "delete", "p1")):
         assert fr(target, *words)[0] == 1
         assert fr(target, *words, typed="n\n")[0] == 1
     assert not [name for name, _ in service.requests if name.startswith("Delete")]
-    assert fr(target, "delete-course", "c1", typed="y\n")[:2] == (0, "Deleted course c1 with 2 cohorts.\n")
+    assert fr(target, "course", "delete", "c1", typed="y\n")[:2] == (0, "Deleted course c1 with 2 cohorts.\n")
     assert fr(target, "cohort", "delete", "k1", "--yes")[1] == "Deleted cohort k1 with 2 trainees.\n"
-    assert fr(target, "delete-trainee", "p1", "--yes", "--json")[1] == "{}\n"
+    assert fr(target, "trainee", "delete", "p1", "--yes", "--json")[1] == "{}\n"
     deleted = [name for name, _ in service.requests if name.startswith("Delete")]
     assert deleted == ["DeleteCourse", "DeleteCohort", "DeleteTrainee"]
 
 
 def test_a_report_is_written_for_its_owner_alone(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
     out = tmp_path / "report"
-    code, printed, error = fr(target, "report", "k1", "--out", out, "--json")
+    code, printed, error = fr(target, "report", "get", "k1", "--out", out, "--json")
     assert (code, json.loads(printed)["files"]) == (0, ["report.json", "report.html"]), error
     assert {file.name: file.read_bytes() for file in out.iterdir()} == {"report.json": b"{}", "report.html": b"<p>"}
     assert [stat.S_IMODE(path.stat().st_mode) for path in (out, out / "report.html")] == [0o700, 0o600]
-    assert fr(target, "report", "k1", "--out", out)[2].startswith("FILE_EXISTS")
-    assert fr(target, "report", "--trainee", "p1", "--out", tmp_path / "one", "--file", "html")[0] == 0
+    assert fr(target, "report", "get", "k1", "--out", out)[2].startswith("FILE_EXISTS")
+    assert fr(target, "report", "get", "--trainee", "p1", "--out", tmp_path / "one", "--file", "html")[0] == 0
     assert [file.name for file in (tmp_path / "one").iterdir()] == ["report.html"]
     assert service.calls("GetTrainingReport")[-1].trainee_id == "p1"
 
 
 def test_ones_own_code_is_asked_for_and_never_shown(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
-    code, out, error = fr(target, "report", "--code", "-", "--out", tmp_path / "mine", typed="s3cret\n")
+    code, out, error = fr(target, "report", "get", "--code", "-", "--out", tmp_path / "mine", typed="s3cret\n")
     assert (code, "s3cret" in out + error) == (0, False)
     assert service.calls("GetTrainingReport")[0].code == "s3cret"
-    assert reason_of(fr(target, "report", "--code", "-", "--out", tmp_path / "none", typed="")) == "MISSING_FIELD"
+    assert (
+        reason_of(fr(target, "report", "get", "--code", "-", "--out", tmp_path / "none", typed="")) == "MISSING_FIELD"
+    )
     service.refusals["GetTrainingReport"] = ["SESSION_UNFINISHED"] * 2
-    too_soon = fr(target, "report", "--code", "s3cret", "--out", "x")[2]
+    too_soon = fr(target, "report", "get", "--code", "s3cret", "--out", "x")[2]
     assert "`fr train run --code -` continues it." in too_soon
-    assert "Not now." in fr(target, "report", "--trainee", "p1", "--out", "x")[2]
+    assert "Not now." in fr(target, "report", "get", "--trainee", "p1", "--out", "x")[2]
 
 
 def test_a_server_without_pages_gives_the_figures(target: str, service: ScriptedTraining, tmp_path: Path) -> None:
     del service.files[training_pb2.TRAINING_REPORT_FILE_HTML]
-    code, out, error = fr(target, "report", "k1", "--out", tmp_path / "report")
+    code, out, error = fr(target, "report", "get", "k1", "--out", tmp_path / "report")
     assert (code, "report.json" in out, error.startswith("No report.html")) == (0, True, True)
     assert [file.name for file in (tmp_path / "report").iterdir()] == ["report.json"]
-    assert reason_of(fr(target, "report", "k1", "--out", tmp_path / "page", "--file", "html")) == "NOTHING_TO_REPORT"
+    assert (
+        reason_of(fr(target, "report", "get", "k1", "--out", tmp_path / "page", "--file", "html"))
+        == "NOTHING_TO_REPORT"
+    )
     service.files.clear()
-    assert fr(target, "report", "k1", "--out", tmp_path / "page")[0] == 1
+    assert fr(target, "report", "get", "k1", "--out", tmp_path / "page")[0] == 1
     assert not (tmp_path / "page").exists()
 
 

@@ -466,7 +466,7 @@ def test_the_command_for_the_report_has_the_options_that_were_given(tmp_path: Pa
         _, result, error = fr(*given, *more, typed=typed, **secrets)
         service.state = training_pb2.SESSION_STATE_FINISHED
         _, again, _ = fr(*given, *more, **secrets)
-    command = f"`fr --timeout 30.0 --connection '{connection}' train report --code - --out DIR` writes your report."
+    command = f"`fr --timeout 30.0 --connection '{connection}' train report get --code - --out DIR` writes your report."
     assert command in result, error
     assert command in again
     assert "s3cret" not in result + again

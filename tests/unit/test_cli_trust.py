@@ -194,7 +194,7 @@ def test_a_check_ends_with_status_1_unless_every_chain_is_unchanged(script: Serv
     script.answers["VerifyAudit"] = [answer]
     code, out, error = script.fr("audit", "verify")
     assert (code, error, out.count("as it was written, from record 1,401 on")) == (0, "", 1)
-    assert "2 checkpoints belong to pruned records: check them with `fr audit verify-file` and the archive." in out
+    assert "2 checkpoints belong to pruned records: check them with `fr audit file verify` and the archive." in out
 
 
 def test_both_checks_know_the_same_faults() -> None:
@@ -447,15 +447,15 @@ def test_archived_records_and_an_export_are_checked_as_one(chain: Audited, tmp_p
         assert chain.prune(due.upto)
     left = tmp_path / "left.jsonl"
     left.write_bytes(b"".join(export(chain.table)))
-    code, out, error = fr("audit", "verify-file", *archive, left, "--checkpoints", kept)
+    code, out, error = fr("audit", "file", "verify", *archive, left, "--checkpoints", kept)
     assert (code, error) == (0, "")
     assert "Chain cases is unchanged: records 1 to 7 (7 in total)." in out
     assert "agrees with 1 checkpoints, up to record 3" in out
-    code, out, _ = fr("audit", "verify-file", left, "--checkpoints", kept)
+    code, out, _ = fr("audit", "file", "verify", left, "--checkpoints", kept)
     assert (code, "begins after record 4" in out, "agrees with" in out) == (0, True, False)
     assert "1 checkpoints belong to earlier records. To check them, name the archive files first." in out
     for files, words in (((archive[0], left), "record 3 was removed."), ((archive[1], archive[0], left), "place")):
-        code, _, error = fr("audit", "verify-file", *files, "--checkpoints", kept)
+        code, _, error = fr("audit", "file", "verify", *files, "--checkpoints", kept)
         assert (code, words in error) == (1, True)
 
 
@@ -470,29 +470,29 @@ def test_a_changed_export_is_told_with_the_place(chain: Audited, tmp_path: Path)
     ):
         assert line != lines[seq - 1]
         file.write_bytes(b"".join([head, *lines[: seq - 1], line, *lines[seq:]]))
-        code, out, error = fr("audit", "verify-file", file, "--checkpoints", tmp_path / "kept", "--json")
+        code, out, error = fr("audit", "file", "verify", file, "--checkpoints", tmp_path / "kept", "--json")
         assert (code, json.loads(out)["intact"], json.loads(out)["seq"]) == (1, False, seq)
         assert (error.startswith("Chain cases: "), error.endswith(f"{words}\n")) == (True, True)
 
 
 def test_a_check_needs_a_key_and_readable_files(chain: Audited, tmp_path: Path) -> None:
     file, kept = tmp_path / "all.jsonl", tmp_path / "kept"
-    assert fr("audit", "verify-file", file)[0] == 2
+    assert fr("audit", "file", "verify", file)[0] == 2
     for words in ((tmp_path / "none", "--checkpoints", kept), (file, "--checkpoints", tmp_path / "none")):
-        assert reason_of(fr("audit", "verify-file", *words)) == "FILE_UNREADABLE"
-    assert reason_of(fr("audit", "verify-file", file, "--public-key", file)) == "INVALID_FIELD"
-    code, _, error = fr("audit", "verify-file", file, "--public-key", kept / "access.pem")
+        assert reason_of(fr("audit", "file", "verify", *words)) == "FILE_UNREADABLE"
+    assert reason_of(fr("audit", "file", "verify", file, "--public-key", file)) == "INVALID_FIELD"
+    code, _, error = fr("audit", "file", "verify", file, "--public-key", kept / "access.pem")
     assert (code, "signed by a different key" in error) == (1, True)
     other = tmp_path / "other.jsonl"
     for content in (b"", b"[]\n", b"\xff\n", b"[" * 100_000):
         other.write_bytes(content)
-        code, _, error = fr("audit", "verify-file", other, "--checkpoints", kept)
+        code, _, error = fr("audit", "file", "verify", other, "--checkpoints", kept)
         assert (code, "is not an audit export" in error) == (1, True)
     other.write_bytes(b"".join(export(Audited(secret=1).created().fill(5, seed=9).table)))
-    code, out, error = fr("audit", "verify-file", other, "--checkpoints", kept)
+    code, out, error = fr("audit", "file", "verify", other, "--checkpoints", kept)
     assert (code, out, "holds no checkpoint for this export" in error) == (1, "", True)
     (kept / "cases-3.json").write_text("{}")
-    code, out, error = fr("audit", "verify-file", file, "--checkpoints", kept, "--json")
+    code, out, error = fr("audit", "file", "verify", file, "--checkpoints", kept, "--json")
     assert (code, json.loads(out)["error"]["reason"]) == (1, "CHECKPOINT_MISSING")
     assert "cases-3.json is not a checkpoint" in error
 

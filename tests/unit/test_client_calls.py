@@ -419,9 +419,9 @@ def test_the_files_that_a_report_has_are_written_for_their_owner_alone(evaluatio
 
 def test_a_command_tells_that_figures_follow_the_photos_and_deletes_a_report(evaluation: Evaluation) -> None:
     service, target = evaluation
-    code, _, error = fr_at(target, "report", "verification", "lfw")
+    code, _, error = fr_at(target, "report", "create", "verification", "lfw")
     assert (code, error.count("The server now computes the figures")) == (0, 1)
-    assert fr_at(target, "report", "identification", "lfw", "--sizes", "100")[0] == 0
+    assert fr_at(target, "report", "create", "identification", "lfw", "--sizes", "100")[0] == 0
     assert service.requests[-1] == evaluation_pb2.RunIdentificationRequest(dataset="lfw", gallery_sizes=[100])
     asked = len(service.requests)
     assert fr_at(target, "report", "delete", "r8")[0] == 1  # nobody said yes

@@ -60,7 +60,7 @@ def test_the_list_shows_whole_names_when_narrow(home: Path, monkeypatch: pytest.
     rows = [row for row in rows if len(row) == 4]
     assert set(manifest_names()) <= {row[0] for row in rows}
     assert "".join(row[3] for row in rows) == printable(folder)
-    assert f"root: {printable(folder)}\n" in run("info", "lfw").stdout
+    assert f"root: {printable(folder)}\n" in run("show", "lfw").stdout
 
 
 def test_list_and_info_tell_terms_counts_files_and_the_folder() -> None:
@@ -68,12 +68,12 @@ def test_list_and_info_tell_terms_counts_files_and_the_folder() -> None:
     assert [row["dataset"] for row in rows] == list(manifest_names()) == list(READERS)
     assert all(row["terms"] and row["licence"] and row["root"] is None for row in rows)
     assert {row["dataset"] for row in rows if row["fetchable"]} == {"lfw", "lfw_funneled", "lfw_original"}
-    shown = run("info", "lfw").stdout
+    shown = run("show", "lfw").stdout
     for word in ("commercial", "Huang", "6,000 pairs", "13,233 photos", "md5:68331da3", "by hand", "pairsDevTrain.txt"):
         assert word in shown
-    row = json.loads(run("info", "cfp", "--json").stdout)
+    row = json.loads(run("show", "cfp", "--json").stdout)
     assert (row["dataset"], row["files"], row["counts"]["mated"]) == ("cfp", [], 3500)
-    assert "files: none" in run("info", "cfp").stdout
+    assert "files: none" in run("show", "cfp").stdout
 
 
 def test_a_linked_set_is_remembered_and_verified(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_root_one_folder_too_high_names_the_right_one(tmp_path: Path) -> None:
         told = run("link", name, "--root", ".").stderr
         assert told.startswith("DATASET_MISSING: ")
         assert f"Did you mean the folder {tmp_path / folder}?" in told
-        assert f"`fr dataset info {name}` shows how its folder must look" in told
+        assert f"`fr dataset show {name}` shows how its folder must look" in told
 
 
 def test_a_count_at_odds_with_the_manifest_is_refused(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_each_command_of_the_guide_runs(tmp_path: Path) -> None:
     lay_out(tmp_path, HERE)
     blocks = re.findall(r"```sh\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     commands = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines() if line]
-    assert {words[2] for words in commands} == {"list", "info", "fetch", "verify", "link"}
+    assert {words[2] for words in commands} == {"list", "show", "fetch", "verify", "link"}
     assert all(f"| `{name}` |" in GUIDE.read_text() for name in manifest_names())
     for words in commands:
         assert words[:2] == ["fr", "dataset"]

@@ -158,11 +158,11 @@ def test_a_backup_does_not_make_the_folder_that_it_goes_to(home: Path) -> None:
 
 
 def test_a_new_key_is_a_file_of_its_owner(home: Path) -> None:
-    made = fr("key", "new", "k", "--json")
+    made = fr("key", "create", "k", "--json")
     assert json.loads(made.stdout) == {"file": "k", "key_id": load_key("file:k").key_id}
     assert stat.S_IMODE((home / "k").stat().st_mode) == 0o600
     text = (home / "k").read_text()
-    again = fr("key", "new", "k")
+    again = fr("key", "create", "k")
     assert failed(again, "KEY_UNAVAILABLE")
     assert (home / "k").read_text() == text
     assert text.strip() not in made.stdout + again.stdout + again.stderr

@@ -1,4 +1,4 @@
-"""`fr server init`, `check-config`, `seal` and `admin-key`: what they make, and what they refuse."""
+"""`fr server init`, `config check`, `seal` and `key create`: what they make, and what they refuse."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_the_certificate_is_for_this_machine_too(tmp_path: Path, names: list[str
     assert sorted(names_of(made / "server.pem")) == sorted({*names, "localhost", "127.0.0.1", "::1"})
     assert read_connection(made / "admin.toml").server == f"{called}:50061"
     for again in ("again.toml", "renewed.toml"):
-        assert fr("admin-key", str(tmp_path / again), "--config", str(made / "server.toml")).exit_code == 0
+        assert fr("key", "create", str(tmp_path / again), "--config", str(made / "server.toml")).exit_code == 0
         assert read_connection(tmp_path / again).server == f"{called}:50061"
         assert fr("renew", "--config", str(made / "server.toml")).exit_code == 0
 
@@ -99,7 +99,7 @@ def test_init_makes_secrets_that_differ_each_time_and_no_command_prints_one(made
     token = read_connection(tmp_path / "other" / "admin.toml").key
     assert read_connection(made / "admin.toml").key != token
     assert token.partition(".")[2] not in ended.output
-    ended = fr("admin-key", str(tmp_path / "key"), "--config", str(made / "server.toml"))
+    ended = fr("key", "create", str(tmp_path / "key"), "--config", str(made / "server.toml"))
     assert (tmp_path / "key").read_text().strip() not in ended.output
 
 
@@ -178,15 +178,15 @@ def test_files_that_the_configuration_names_are_sealed_too(made: Path, tmp_path:
 def test_admin_key_makes_one_more(made: Path, tmp_path: Path) -> None:
     out = tmp_path / "key"
     config = str(made / "server.toml")
-    assert fr("admin-key", str(out), "--config", config).exit_code == 0
+    assert fr("key", "create", str(out), "--config", config).exit_code == 0
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     with opened(made) as store:
         assert store.check(out.read_text().strip(), None).roles == {Role.ADMIN}
         assert len(store.keys()) == 2
     before = out.read_bytes()
-    ended = fr("admin-key", str(out), "--config", config)
+    ended = fr("key", "create", str(out), "--config", config)
     assert (ended.exit_code, "TARGET_TAKEN" in ended.stderr, out.read_bytes()) == (1, True, before)
-    ended = fr("admin-key", str(tmp_path / "nowhere" / "key"), "--config", config)
+    ended = fr("key", "create", str(tmp_path / "nowhere" / "key"), "--config", config)
     assert (ended.exit_code, ended.stderr.partition(":")[0]) == (1, "FILE_UNWRITABLE")
     with opened(made) as store:
         assert len(store.keys()) == 2  # none that is valid and that nobody has
@@ -222,22 +222,22 @@ def test_renew_changes_nothing_where_it_cannot(made: Path) -> None:
 
 def test_certificates_of_clients_and_their_revocation(made: Path, tmp_path: Path) -> None:
     authority = ("--ca", str(made / "ca.pem"), "--ca-key", str(made / "ca.key"))
-    missing = fr("client-certificate", "laptop-1", "--out", str(tmp_path / "none"), *authority)
+    missing = fr("certificate", "create", "laptop-1", "--out", str(tmp_path / "none"), *authority)
     assert (missing.exit_code, missing.stderr.partition(":")[0]) == (1, "FILE_UNWRITABLE")
     assert f"The folder {tmp_path / 'none'}" in missing.stderr
-    assert fr("client-certificate", "laptop-1", "--out", str(tmp_path), *authority).exit_code == 0
+    assert fr("certificate", "create", "laptop-1", "--out", str(tmp_path), *authority).exit_code == 0
     assert stat.S_IMODE((tmp_path / "laptop-1.key").stat().st_mode) == 0o600
     revoked = tmp_path / "revoked.pem"
-    ended = fr("revoke-certificate", str(tmp_path / "laptop-1.pem"), "--out", str(revoked), *authority)
+    ended = fr("certificate", "revoke", str(tmp_path / "laptop-1.pem"), "--out", str(revoked), *authority)
     assert ended.exit_code == 0, ended.output
     assert revoked.read_text().startswith("-----BEGIN X509 CRL-----")
     written = revoked.read_bytes()
-    ended = fr("revoke-certificate", "--out", str(revoked), *authority)
+    ended = fr("certificate", "revoke", "--out", str(revoked), *authority)
     assert (ended.exit_code, revoked.read_bytes()) == (2, written), "nothing is forgotten by mistake"
-    assert fr("revoke-certificate", "--renew", "--out", str(revoked), *authority).exit_code == 0
+    assert fr("certificate", "revoke", "--renew", "--out", str(revoked), *authority).exit_code == 0
     assert revoked.read_bytes() != written
     assert len(x509.load_pem_x509_crl(revoked.read_bytes())) == 1
-    again = fr("client-certificate", "laptop-1", "--out", str(tmp_path), *authority)
+    again = fr("certificate", "create", "laptop-1", "--out", str(tmp_path), *authority)
     assert (again.exit_code, "TARGET_TAKEN" in again.stderr) == (1, True)
 
 

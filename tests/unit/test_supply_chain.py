@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import shlex
+import subprocess
 import threading
 import tomllib
 from collections.abc import Iterator
@@ -212,6 +213,7 @@ EXTRAS = {
     "requirements.lock": ("cpu", "dev", "insightface"),
     "requirements-cpu.lock": ("build", "cpu", "report", "tracing"),
     "requirements-gpu.lock": ("build", "gpu", "tracing"),
+    "requirements-demo.lock": ("build", "cpu"),
 }
 HASH = "--hash=sha256:" + "0" * 64
 
@@ -257,8 +259,9 @@ def test_both_distributions_have_one_version_and_one_licence() -> None:
 def test_locks_agree_and_this_environment_is_what_the_first_says() -> None:
     first = {(pin.name, pin.version) for pin in read_lock(ROOT / LOCKS[0])}
     names = {name for name, _ in first}
-    second = {(pin.name, pin.version) for pin in read_lock(ROOT / LOCKS[1])}
-    assert {pin for pin in second if pin[0] in names} <= first
+    for lock in ("requirements-cpu.lock", "requirements-demo.lock"):
+        other = {(pin.name, pin.version) for pin in read_lock(ROOT / lock)}
+        assert {pin for pin in other if pin[0] in names} <= first
     pins = {pin.name: pin.version for pin in read_lock(ROOT / LOCKS[0]) if pin.applies()}
     here = {canonicalize_name(each.metadata["Name"]): each.version for each in distributions()}
     del here[canonicalize_name("fr-core")], here[canonicalize_name("fr-client")]
@@ -275,6 +278,29 @@ def test_makefile_installs_from_the_lock_alone() -> None:
         checked = all(flag in line for flag in ("--require-hashes", "--no-deps", "--only-binary :all:"))
         ours = line.rstrip().endswith("--no-deps --no-build-isolation --editable client --editable .")
         assert checked or ours, line
+
+
+@pytest.mark.parametrize(
+    ("target", "lock"),
+    [
+        ("demo", "requirements-demo.lock"),
+        ("demo-training", "requirements-cpu.lock"),
+        ("test-fast", "requirements.lock"),
+    ],
+)
+def test_each_target_installs_what_it_runs(tmp_path: Path, target: str, lock: str) -> None:
+    command = ["make", "--dry-run", target, f"VENV={tmp_path / 'env'}"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert set(re.findall(r"--requirement (requirements\S*)", told)) == {lock}
+    (tmp_path / "env").mkdir()
+    (tmp_path / "env" / ".installed").touch()  # the tools of developers are there
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert "pip install" not in told
+
+
+def test_the_demo_installs_no_tools_of_developers() -> None:
+    names = {pin.name for pin in read_lock(ROOT / "requirements-demo.lock")}
+    assert names.isdisjoint({"pytest", "mypy", "ruff", "scipy", "scikit-learn", "pyarrow", "matplotlib", "insightface"})
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`fr server verify` and `audit-export` check each store in a copy; a server logs a store that it makes anew."""
+"""`fr server verify` and `audit export` check each store in a copy; a server logs a store that it makes anew."""
 
 from __future__ import annotations
 
@@ -352,7 +352,7 @@ def test_galleries_are_missed_where_cases_or_courses_are_there(home: Path, also:
 
 def test_a_store_that_is_not_there_has_no_audit_to_export(home: Path, tmp_path: Path) -> None:
     left_alone(home / "data/cases/cases.sqlite")
-    ended = fr("audit-export", "--data", home / "data", "--chain", "cases", "--out", tmp_path / "out")
+    ended = fr("audit", "export", "--data", home / "data", "--chain", "cases", "--out", tmp_path / "out")
     assert (ended.exit_code, ended.stderr.startswith("NO_STORE: The chain cases has no store.")) == (1, True)
 
 
@@ -378,14 +378,14 @@ def test_a_store_that_a_server_has_open_is_not_copied(home: Path, chain: str) ->
 @pytest.mark.parametrize("chain", CHAINS)
 def test_a_chain_is_exported_and_can_be_checked_elsewhere(home: Path, tmp_path: Path, chain: str) -> None:
     before, out = tree(home), tmp_path / "out.jsonl"
-    ended = fr("audit-export", "--data", home / "data", "--chain", chain, "--out", out)
+    ended = fr("audit", "export", "--data", home / "data", "--chain", chain, "--out", out)
     assert (ended.exit_code, out.stat().st_mode & 0o777) == (0, 0o600), ended.output
     assert tree(home) == before
     (last,) = (one for name, one in checkpoints(home).items() if name == chain)
     lines = out.read_bytes().splitlines()
     assert json.loads(lines[0])["chain_id"] == last.chain_id
     assert len(lines) == 2 + last.seq
-    assert fr("audit-export", "--data", home / "data", "--chain", chain, "--out", out).exit_code == 1
+    assert fr("audit", "export", "--data", home / "data", "--chain", chain, "--out", out).exit_code == 1
     assert out.read_bytes().splitlines() == lines
 
 
@@ -393,7 +393,7 @@ def test_of_a_damaged_chain_what_is_before_is_exported(home: Path, tmp_path: Pat
     with open_access(home / "data/access") as access, access.auditing() as audit:
         public_key = audit.public_key()
     whole, rest, out = tmp_path / "whole.jsonl", tmp_path / "rest.jsonl", tmp_path / "out.jsonl"
-    words = ("audit-export", "--data", home / "data", "--chain", "access", "--out")
+    words = ("audit", "export", "--data", home / "data", "--chain", "access", "--out")
     assert fr(*words, whole).exit_code == 0
     assert isinstance(verify_export(whole.read_bytes().splitlines(), public_key), Verified)
     spoil(home, "access", "UPDATE audit SET body = CAST(replace(body, 'OK', 'KO') AS BLOB) WHERE seq = 5")

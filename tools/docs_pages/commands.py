@@ -24,7 +24,23 @@ All others need only the client (`pip install './client[cli]'`) and a server. So
 |---|---|
 | `--draw`, the pictures of `train run`, and photos over the server's limits | `pip install './client[draw]'` |
 | `gallery import` | `pip install './client[import]'`, or `'./client[parquet]'` for a Parquet file |
-| `evidence verify`, `audit verify-file` (without a server) | `pip install '.[verify]'` |
+| `evidence verify`, `audit file` (without a server) | `pip install '.[verify]'` |
+
+The first word names what a command works on, and the last what it does: `fr train cohort delete`. Commands of one word, such as
+`fr search`, and `fr evaluate` and `fr bench` begin with the verb.
+
+## Exit statuses
+
+| status | meaning |
+|---|---|
+| 0 | Done, also without a lead. After Ctrl-C: `fr train cohort watch`, and `fr health --watch` if the server was serving. |
+| 1 | Refused or failed, something is missing on this machine, you answered no, or a check found a fault. `fr evaluate`, `fr bench`: a bar was missed. |
+| 2 | Wrong usage. `fr evaluate`, `fr bench`, `fr train simulate`: something that they need is missing. |
+| 3 | All photos or rows were sent, and the server refused some: `fr enrol`, `fr gallery import`, and `fr detect`, `compare`, `search` and `case search` of several photos. |
+| 130 | Stopped by Ctrl-C, at once. `fr serve` that serves ends with 0 instead, after the calls in progress. |
+| 143 | `fr serve` was stopped by SIGTERM before it was ready; `fr train run` was stopped by it. |
+
+Errors are one sentence on standard error, after a stable reason in capital letters.
 """
 
 

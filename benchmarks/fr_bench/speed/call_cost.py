@@ -184,13 +184,12 @@ def _secured(name: str, python: str) -> Iterator[Target]:
     fr = str(Path(python).with_name("fr"))
     with tempfile.TemporaryDirectory(prefix="fr-bench-") as made:
         folder = Path(made) / "server"
-        config, admin, operator = folder / "server.toml", Path(made) / "admin.toml", Path(made) / "operator.toml"
+        config, admin, operator = folder / "server.toml", folder / "admin.toml", Path(made) / "operator.toml"
         _run(fr, "server", "init", str(folder), "--name", "localhost")
         text = config.read_text().replace('"0.0.0.0"', '"127.0.0.1"')
         text = re.sub(r"(?m)^searches_per_day.*$", "requests_per_s = 100000.0\nburst = 100000", text)
         config.write_text(text)
         _run(fr, "server", "seal", "--config", str(config))
-        _run(fr, "server", "admin-key", str(admin), "--config", str(config))
         with started_server(["--config", str(config), "--data", str(folder / "data")], fr=fr) as server:
             admin.write_text(re.sub(r"(?m)^server = .*$", f'server = "{server.address}"', admin.read_text()))
             may = ("--role", "operator", "--role", "admin", "--gallery", "*")

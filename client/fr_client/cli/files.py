@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import typer
 
-from fr_client.cli.show import shown
+from fr_client.cli.show import shown, waiting
 from fr_client.cli.state import Unusable
 from fr_client.private import private_file, private_folder, private_opener
 from fr_client.requests import MAX_PHOTO_BYTES
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from fr_client.sync.client import Client
 
 MAX_TEXT_BYTES = 2**20
+STDIN = Path("-")
+"""Standard input, in the place of a file."""
 # Writes the cells of a row.
 WriteRow = Callable[[Sequence[str]], None]
 
@@ -54,7 +57,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     with writing(path):
         if os.path.lexists(path):
             raise FileExistsError
-        with private_file(path, replace=False) as file:
+        with waiting(f"Writing {shown(path)}"), private_file(path, replace=False) as file:
             yield file
 
 
@@ -68,7 +71,7 @@ def write_parts(path: Path, parts: Generator[bytes]) -> int:
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Make a new folder of mode 0700, complete or absent; raises `Unusable` if it exists or cannot be made."""
-    with writing(path), private_folder(path) as folder:
+    with writing(path), waiting(f"Writing {shown(path)}"), private_folder(path) as folder:
         yield folder
 
 
@@ -89,27 +92,54 @@ def read_text(path: Path, most: int = MAX_TEXT_BYTES) -> str:
 def read_photo(path: Path, client: Client | None = None) -> bytes:
     """Return the bytes of a photo, as `client` sends it; says on standard error that it is scaled down.
 
-    Raises `Unusable` as `read_file`, or if it is empty, and what `Client.fit_photo` raises.
+    "-" is standard input. Raises `Unusable` as `read_file`, or if it is empty, and what `Client.fit_photo` raises.
     """
-    data = read_file(path, MAX_PHOTO_BYTES)
+    data = standard_input(MAX_PHOTO_BYTES) if path == STDIN else read_file(path, MAX_PHOTO_BYTES)
+    name = "Standard input" if path == STDIN else shown(path)
     if not data:
-        raise Unusable("FILE_UNREADABLE", f"{shown(path)} is empty.")
+        raise Unusable("FILE_UNREADABLE", f"{name} is empty; give the file of a photo.")
     sent = data if client is None else client.fit_photo(data)
     if sent != data:
         words = "is over the server's limits, and is sent scaled down."
-        typer.echo(f"{shown(path)} ({len(data):,} bytes) {words}", err=True)
+        typer.echo(f"{name} ({len(data):,} bytes) {words}", err=True)
     return sent
+
+
+def standard_input(most: int) -> bytes:
+    """Return the bytes of standard input; raises `Unusable` if it is a terminal or has more than `most`."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise Unusable("FILE_UNREADABLE", "Standard input is a terminal; send a file, such as with < photo.jpg.")
+    data = sys.stdin.buffer.read(most + 1)
+    if len(data) > most:
+        raise Unusable("FILE_UNREADABLE", f"Standard input has more than {most:,} bytes.")
+    return data
+
+
+def require_replaceable(path: Path, columns: Sequence[str]) -> None:
+    """Raise `Unusable` if a table would replace a file that is not such a table of an earlier run."""
+    head = ",".join(columns).encode()
+    try:
+        if not path.is_file() or path.stat().st_size == 0:
+            return
+        with path.open("rb") as file:
+            own = file.read(len(head) + 2).splitlines()[:1] == [head]
+    except OSError:
+        return  # writing it says what is wrong
+    if not own:
+        raise Unusable("FILE_EXISTS", f"{shown(path)} is another file, which stays as it is; choose another name.")
 
 
 @contextmanager
 def refused_file(path: Path | None, columns: Sequence[str]) -> Iterator[WriteRow]:
-    """Open a CSV file of mode 0600 with a header, replacing an old one; yield a function that writes a row at once.
+    """Open a CSV file of mode 0600 with a header; yield a function that writes a row at once.
 
-    Writes nothing if `path` is None. Raises `Unusable` if it cannot be written.
+    It replaces one of an earlier run, and no other file. Writes nothing if `path` is None. Raises `Unusable` if it
+    cannot be written.
     """
     if path is None:
         yield lambda _: None
         return
+    require_replaceable(path, columns)
     # For the owner alone: names of files are often names of people.
     with writing(path), open(path, "w", 1, "utf-8", errors="replace", newline="", opener=private_opener) as lines:
         writer = csv.writer(lines)
@@ -121,13 +151,7 @@ def require_drawing(target: Path | None, *sources: Path | None) -> None:
     """Raise `Unusable` before any work if a picture cannot be drawn or written, or would replace a source."""
     if target is None:
         return
-    try:
-        import PIL.Image
-    except ModuleNotFoundError as error:
-        raise Unusable(
-            "DRAWING_UNAVAILABLE",
-            "Drawing needs Pillow, which is not installed; in a clone of FR Core: pip install './client[draw]'.",
-        ) from error
+    require_pillow()
     fault = ""
     if target.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
         fault = "must end in .png, .jpg or .webp."
@@ -137,6 +161,17 @@ def require_drawing(target: Path | None, *sources: Path | None) -> None:
         fault = "is one of the photos themselves; choose another name."
     if fault:
         raise Unusable("PICTURE_UNWRITABLE", f"{shown(target)} {fault}")
+
+
+def require_pillow() -> None:
+    """Raise `Unusable` if there is nothing to draw with."""
+    try:
+        import PIL.Image
+    except ModuleNotFoundError as error:
+        raise Unusable(
+            "DRAWING_UNAVAILABLE",
+            "Drawing needs Pillow, which is not installed; in a clone of FR Core: pip install './client[draw]'.",
+        ) from error
     PIL.Image.init()
 
 
@@ -144,10 +179,11 @@ def _holds(source: Path, target: Path) -> bool:
     return source.resolve() in (target.resolve(), *target.resolve().parents)
 
 
-def write_picture(picture: Image, target: Path) -> None:
-    """Write a picture in the format of its name's ending, and say so on standard error."""
+def write_picture(picture: Image, target: Path, tell: bool = True) -> None:
+    """Write a picture in the format of its name's ending; `tell` says so on standard error."""
     try:
         picture.save(target)
     except OSError as error:
         raise Unusable("PICTURE_UNWRITABLE", f"{shown(target)} cannot be written: {error.strerror}.") from error
-    typer.echo(f"Wrote {shown(target)}", err=True)
+    if tell:
+        typer.echo(f"Wrote {shown(target)}", err=True)

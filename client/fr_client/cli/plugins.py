@@ -12,6 +12,8 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 GROUP = "fr.commands"
+# Exit status after Ctrl-C, as in shells.
+INTERRUPTED = 130
 
 # The packages of both distributions: a missing one is a defect, any other an extra to install.
 _OUR_PACKAGES = tuple(
@@ -25,12 +27,12 @@ _OF_CORE: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "fr": ("serve", "server", "models", "evaluate", "bench", "dataset"),
         "fr gallery": ("backup", "restore", "verify", "key"),
         "fr train": ("simulate",),
-        "fr audit": ("verify-file",),
+        "fr audit": ("file",),
         "fr evidence": ("verify",),
     }
 )
 # The commands that need less than a server does.
-_VERIFYING = ("fr audit verify-file", "fr evidence verify")
+_VERIFYING = ("fr audit file", "fr evidence verify")
 
 
 class PluginGroup(TyperGroup):
@@ -64,9 +66,12 @@ class PluginGroup(TyperGroup):
         return _command(cmd_name, _absent(f"{self.words} {cmd_name}", absent), missing=True)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; if a package is missing, say so."""
+        """Run a command; if a package is missing, or Ctrl-C ends it, say so."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            typer.echo("Stopped by Ctrl-C.", err=True)
+            raise typer.Exit(INTERRUPTED) from error
         except ModuleNotFoundError as error:
             if ctx.invoked_subcommand in self.late or ctx.invoked_subcommand not in plugin_entries(self.entry_group):
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,7 +11,7 @@ from datetime import timedelta
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn
 
-from fr_client.cli.show import console
+from fr_client.cli.show import MOVING, console
 
 # The pace is that of the last minute.
 _PACE_S = 60.0
@@ -22,14 +23,30 @@ Advance = Callable[[int, int], None]
 
 
 @contextmanager
-def progress(verb: str, noun: str, total: int, clock: Callable[[], float] = time.monotonic) -> Iterator[Advance]:
-    """Show the progress of a run during the block, in words such as "Enrolling" and "photos"; `clock` gives seconds."""
+def progress(
+    verb: str,
+    noun: str,
+    total: int,
+    clock: Callable[[], float] = time.monotonic,
+    beside_output: bool = False,
+) -> Iterator[Advance]:
+    """Show the progress of a run during the block, in words such as "Enrolling" and "photos"; `clock` gives seconds.
+
+    With `beside_output`, the block prints answers: they show the progress themselves where they go to a terminal.
+    """
     out = console(stderr=True)
+    alone = not (beside_output and sys.stdout.isatty())
     every_s = _BAR_S if out.is_terminal else _LINE_S
     columns = (TextColumn(verb), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Progress(
-        *columns, console=out, disable=not out.is_terminal, get_time=clock, speed_estimate_period=_PACE_S
-    ) as bars:
+    bars = Progress(
+        *columns,
+        console=out,
+        disable=not (out.is_terminal and alone),
+        get_time=clock,
+        speed_estimate_period=_PACE_S,
+        redirect_stdout=False,  # which may go to a file
+    )
+    with _moving(), bars:
         bars.advance(bars.add_task("", total=total), 0)
         (task,) = bars.tasks
         last = clock()
@@ -46,6 +63,16 @@ def progress(verb: str, noun: str, total: int, clock: Callable[[], float] = time
                 typer.echo(f"{verb}: {done:,} of {total:,} {noun}, {text}", err=True)
 
         yield advance
+
+
+@contextmanager
+def _moving() -> Iterator[None]:
+    held = MOVING.acquire(blocking=False)
+    try:
+        yield
+    finally:
+        if held:
+            MOVING.release()
 
 
 @contextmanager

@@ -1,20 +1,24 @@
-"""Shows answers: tables for people, and JSON for programs."""
+"""Shows answers: tables for people, and JSON for programs; and that a call takes long."""
 
 from __future__ import annotations
 
 import json
 import os
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import typer
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich import box
 from rich.console import Console, RenderableType
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -23,6 +27,11 @@ from fr_client.unpack import message_keys
 
 # Of tables in a file or a pipe, which have no width of their own.
 _PIPE_WIDTH = 160
+# Seconds after which a call is shown to take long.
+_PATIENCE_S = 1.0
+# Held while something moves on the terminal: there is room for one.
+MOVING = threading.Lock()
+Item = TypeVar("Item")
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -36,6 +45,59 @@ def console(*, stderr: bool = False) -> Console:
 def print_json(content: Mapping[str, Any]) -> None:
     """Print one JSON document; letters beyond ASCII as escapes, so that no terminal or file spoils them."""
     typer.echo(json.dumps(content, indent=2))
+
+
+def print_line(content: Mapping[str, Any]) -> None:
+    """Print one JSON document in one line, as `print_json` does."""
+    typer.echo(json.dumps(content))
+
+
+@contextmanager
+def waiting(words: str, after_s: float = _PATIENCE_S) -> Iterator[None]:
+    """Show words and the seconds on standard error, if it is a terminal, while the block takes longer than `after_s`.
+
+    Shows nothing in another thread than the main one, nor while something else moves on the terminal.
+    """
+    out = console(stderr=True)
+    main = threading.current_thread() is threading.main_thread()
+    if not (main and out.is_terminal and MOVING.acquire(blocking=False)):
+        yield
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    bars = Progress(*columns, console=out, transient=True, redirect_stdout=False)
+    bars.add_task(words, total=None)
+    ended, lock = threading.Event(), threading.Lock()
+
+    def show() -> None:
+        with lock:
+            if not ended.is_set():
+                bars.start()
+
+    timer = threading.Timer(after_s, show)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        with lock:
+            ended.set()
+            bars.stop()
+        MOVING.release()
+
+
+def every(found: Iterable[Item]) -> list[Item]:
+    """Return all that a list of the server holds, and show on the terminal if that takes long."""
+    with waiting("Reading the list"):
+        return list(found)
+
+
+def number(value: float, spec: str) -> str:
+    """Return a number as `format` does, but never with an exponent, and without a sign if it shows as 0."""
+    text = format(value, spec)
+    if "e" in text:
+        text = format(Decimal(text), "f")
+    return text if text.strip("+-0.") else text.lstrip("+-")
 
 
 def print_answer(as_json: bool, content: Message | Mapping[str, Any], *parts: RenderableType) -> None:
@@ -55,6 +117,11 @@ def print_list(
         rows.add_row(*map(plain, row(one)))
     keys = {name: [message_keys(one) for one in found]} if as_json else {}
     print_answer(as_json, keys, rows if found else empty)
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun, such as "1 trial", "2 trials" or "2 people"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def plain(text: str) -> Text:
@@ -99,7 +166,8 @@ def end_of(gallery: gallery_pb2.Gallery) -> str:
 
 def retention_of(gallery: gallery_pb2.Gallery) -> str:
     """Return how long a gallery keeps templates; empty for no limit."""
-    return f"{gallery.retention.ToTimedelta() / timedelta(days=1):g} days" if gallery.HasField("retention") else ""
+    days = gallery.retention.ToTimedelta() / timedelta(days=1)
+    return f"{number(days, 'g')} days" if gallery.HasField("retention") else ""
 
 
 def model_name(model: common_pb2.ModelId) -> str:
@@ -124,15 +192,15 @@ def face_table(faces: Iterable[common_pb2.Face]) -> Table:
     """Return the table of the faces of a photo, in their order."""
     numbers = ("Face", "Left", "Top", "Width", "Height", "Score", "Quality", "Eyes px", "Yaw", "Pitch", "Roll")
     made = table(*numbers, "Notes", right=numbers)
-    for number, face in enumerate(faces, start=1):
+    for place, face in enumerate(faces, start=1):
         frame, quality = face.box, face.quality
         made.add_row(
-            str(number),
-            *(f"{v:.0f}" for v in (frame.left, frame.top, frame.right - frame.left, frame.bottom - frame.top)),
+            str(place),
+            *(number(v, ".0f") for v in (frame.left, frame.top, frame.right - frame.left, frame.bottom - frame.top)),
             f"{face.score:.2f}",
             f"{quality.score:.2f}",
             f"{quality.inter_eye_px:.0f}",
-            *(f"{angle:+.0f}°" for angle in (quality.yaw, quality.pitch, quality.roll)),
+            *(f"{number(angle, '+.0f')}°" for angle in (quality.yaw, quality.pitch, quality.roll)),
             ", ".join(reason_text(quality)),
         )
     return made
@@ -148,14 +216,19 @@ _PASSED_OVER: Mapping[int, str] = {
 
 def face_text(face: common_pb2.Face, choice: common_pb2.FaceChoice) -> str:
     """Return the quality of a face, its choice among several, and why the others were passed over."""
-    notes = ", ".join(reason_text(face.quality))
-    words = f"quality {face.quality.score:.2f}{notes and f' ({notes})'}"
+    words = quality_text(face.quality)
     if choice.faces < 2:
         return words
     words = f"face {choice.number} of {choice.faces}, {words}"
     why = Counter(_PASSED_OVER.get(one.reason, str(one.reason)) for one in choice.passed_over)
-    passed = ", ".join(f"{number} {reason}" for reason, number in why.items())
+    passed = ", ".join(f"{count} {reason}" for reason, count in why.items())
     return f"{words}; passed over: {passed}" if passed else words
+
+
+def quality_text(quality: common_pb2.Quality) -> str:
+    """Return the quality of a face in a few words, such as "quality 0.31 (too small)"."""
+    reasons = reason_text(quality)
+    return f"quality {quality.score:.2f}" + (f" ({', '.join(reasons)})" if reasons else "")
 
 
 def reason_text(quality: common_pb2.Quality) -> list[str]:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
 
-from fr_client.cli.show import plain, print_json
+from fr_client.cli.plugins import INTERRUPTED
+from fr_client.cli.show import console, plain, print_json, print_line, waiting
 from fr_client.errors import FrApiError
 from fr_client.identity import TlsCredentials, tls_credentials
+from fr_client.sync.calls import Part
 from fr_client.sync.client import Client
 from fr_client.words import ReadingPurpose
 from fr_files.reading import read_whole
@@ -117,11 +120,11 @@ class Unusable(Exception):
 
 
 @contextmanager
-def reporting(as_json: bool, options: Collection[str] = ()) -> Iterator[None]:
+def reporting(as_json: bool, options: Collection[str] = (), lines: bool = False) -> Iterator[None]:
     """End the command with one line on standard error if the block raises an error.
 
-    With `as_json`, the error goes to standard output too, so that a program always finds a document there. The line
-    names only those remedies that the `options` of the command allow.
+    With `as_json`, the error goes to standard output too, so that a program always finds a document there, in one line
+    with `lines`. The line on standard error names only those remedies that the `options` of the command allow.
     """
     try:
         try:
@@ -131,17 +134,44 @@ def reporting(as_json: bool, options: Collection[str] = ()) -> Iterator[None]:
             raise Unusable("INVALID_FIELD", words) from error
     except (FrApiError, Unusable) as error:
         if as_json:
-            print_json({"error": error_keys(error)})
+            (print_line if lines else print_json)({"error": error_keys(error)})
         fail(error, options)
 
 
 @contextmanager
-def connected(context: typer.Context, as_json: bool) -> Iterator[Client]:
-    """Open the client for the server of `context`, and report errors as `reporting` does."""
+def connected(context: typer.Context, as_json: bool, lines: bool = False) -> Iterator[Client]:
+    """Open the client for the server of `context`, and report errors as `reporting` does.
+
+    On a terminal, the client shows each call that takes long.
+    """
     settings: Settings = context.obj
-    options = [name for parameter in context.command.params for name in parameter.opts]
-    with reporting(as_json, options), settings.open() as client:
-        yield client
+    with reporting(as_json, options_of(context), lines), settings.open() as client:
+        yield cast("Client", _Shown(client, client.target)) if console(stderr=True).is_terminal else client
+
+
+def options_of(context: typer.Context) -> list[str]:
+    """Return the names of all options of a command."""
+    return [name for parameter in context.command.params for name in parameter.opts]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A client, or a part of one, that shows on the terminal each call that takes long."""
+
+    part: object
+    target: str
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.part, name)
+        if isinstance(found, Part):
+            return _Shown(found, self.target)
+        return partial(self._call, found) if callable(found) else found
+
+    def _call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if "on_progress" in kwargs:  # which shows more
+            return method(*args, **kwargs)
+        with waiting(f"Waiting for {self.target}"):
+            return method(*args, **kwargs)
 
 
 def confirm(question: str, yes: bool, kept: str = "Nothing was deleted.") -> None:
@@ -250,8 +280,6 @@ def remedy_of(reason: str, options: Collection[str]) -> str:
 
 # Exit status if everything was sent and the server refused some.
 SOME_REFUSED = 3
-# Exit status after Ctrl-C, as in shells.
-INTERRUPTED = 130
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""`fr audit verify-file`: checks an export of the audit on any machine, without the server."""
+"""`fr audit file verify`: checks an export of the audit on any machine, without the server."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
+from fr_datasets.progress import waiting
 from fr_files.reading import open_regular, read_at_most, read_json
 from fr_server.commands.reporting import AsJson, CommandFailed, print_json, reporting
 
@@ -59,6 +60,10 @@ class NotKept(CommandFailed):
         super().__init__("CHECKPOINT_MISSING", message)
 
 
+file = typer.Typer(help="Check exports of the audit on any machine.", no_args_is_help=True)
+
+
+@file.command("verify")
 def verify_file(
     files: Annotated[
         list[Path],
@@ -89,7 +94,8 @@ def verify_file(
 
         with open_regular(files[0]) as first:
             kept = _kept(_chain_id(first), public_key, checkpoints)
-        found = verify_export(_lines(files), kept.public_key, kept.checkpoints, may_continue=True)
+        with waiting("Checking"):
+            found = verify_export(_lines(files), kept.public_key, kept.checkpoints, may_continue=True)
         if as_json:
             print_json(_keys(found, kept))
         if isinstance(found, Broken):

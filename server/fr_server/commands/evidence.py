@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fr_core import __version__
+from fr_datasets.progress import waiting
 from fr_locales.messages import Message, message
 from fr_server.commands.audit import read_pem
 from fr_server.commands.reporting import AsJson, CommandFailed, print_json, reporting
@@ -50,7 +51,8 @@ def verify(
             raise CommandFailed("FILE_UNREADABLE", what)
         expected, expected_audit = _text(public_key), _text(audit_key)
         try:
-            found = verify_bundle(file, expected, expected_audit)
+            with waiting("Checking"):
+                found = verify_bundle(file, expected, expected_audit)
         except EvidenceUnusable as error:
             raise EvidenceUnusable(
                 message("error.config.of_file", path=error.metadata["file"], what=error.finding), **error.metadata

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fr_datasets.progress import waiting
 from fr_server.commands.reporting import AsJson, print_json, reporting
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ def backup(
     with _undoing(as_json):
         from fr_core.gallery.backup.take import back_up
 
-        extent = back_up(*_data_and_key(data, key, config), out, keys, datetime.now(UTC))
+        opened = _data_and_key(data, key, config)
+        with waiting("Backing up"):
+            extent = back_up(*opened, out, keys, datetime.now(UTC))
         if as_json:
             print_json({"backup": str(out), "keys": str(keys), **asdict(extent)})
             return
@@ -68,7 +71,8 @@ def restore(
         from fr_core.gallery.backup.restore import restore as restored_from
 
         folder, opened = _data_and_key(data, key, config, holds_store=False)
-        restored = restored_from(out, keys, opened, folder)
+        with waiting("Restoring"):
+            restored = restored_from(out, keys, opened, folder)
         created = restored.created.isoformat(timespec="seconds")
         if as_json:
             told = {"data": str(folder), "created": created, **asdict(restored.held)}
@@ -84,7 +88,8 @@ def verify(data: Data = None, key: Key = "", config: ConfigFile = None, as_json:
         from fr_core.gallery.backup.verify import verify as verified
 
         folder, opened = _data_and_key(data, key, config)
-        found = verified(folder, opened)
+        with waiting("Checking"):
+            found = verified(folder, opened)
         if as_json:
             print_json({"data": str(folder), **asdict(found)})
             return
@@ -92,8 +97,8 @@ def verify(data: Data = None, key: Key = "", config: ConfigFile = None, as_json:
         typer.echo("The database file is intact, no row or record was changed, and the counts agree.")
 
 
-@key.command("new")
-def new_key(
+@key.command("create")
+def create_key(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="New file for the key. It must not exist.", show_default=False)
     ],
@@ -129,7 +134,8 @@ def rotate_key(
         tree = _configuration(data, key, config)
         folder, before = _data_and_key(data, key, config)
         after = load_key(new)
-        scrubbed = rotate(tree, before, after)
+        with waiting("Changing the key"):
+            scrubbed = rotate(tree, before, after)
         if as_json:
             told = {"data": str(folder), "before": before.key_id, "after": after.key_id}
             print_json({**told, "scrubbed": scrubbed})

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fr_datasets.exit_status import errors_to_status
+from fr_datasets.progress import waiting
 from fr_server.commands.reporting import print_json
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ def verify(
         from fr_core.packs.manifest import load_pack, pack_names
 
         cache = _cache()
-        found = {name: _files(load_pack(name), cache) for name in (pack_names() if pack is None else (pack,))}
+        with waiting("Checking"):
+            found = {name: _files(load_pack(name), cache) for name in (pack_names() if pack is None else (pack,))}
     if pack is None:
         found = {name: files for name, files in found.items() if all(one["state"] != "MISSING" for one in files)}
     if as_json:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -81,6 +82,7 @@ def serve(
         configure_logging(tree.telemetry.log_format)
         if config is not None and tree.tls.certificate and not started.sealed:
             logging.getLogger("fr_server").warning(unsealed(config))
+        logging.getLogger("fr_server").info("Starting: loading the libraries")
         share_one_heap()
         # Until the server handles signals itself, a signal raises an exception, which undoes unfinished work.
         give_up = _GiveUp()
@@ -93,6 +95,7 @@ def serve(
         typer.echo(f"{error.reason}: {error.message}", err=True)
         raise typer.Exit(1) from error
     except _GivenUp as given_up:
+        sys.stderr.write("Stopped before the server was ready.\n")  # imports nothing
         logging.shutdown()
         # Skip the interpreter's shutdown: it would stop threads while their library loads models, and the library
         # aborts.

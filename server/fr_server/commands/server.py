@@ -24,7 +24,17 @@ if TYPE_CHECKING:
 
 server = typer.Typer(name="server", help="Set up and maintain a server.")
 server.command("verify")(verify)
-server.command("audit-export")(audit_export)
+audit = typer.Typer(help="Export the audit of a server that is stopped.", no_args_is_help=True)
+certificate = typer.Typer(help="Make and revoke client certificates.", no_args_is_help=True)
+clock = typer.Typer(help="Correct the clock by which keys expire.", no_args_is_help=True)
+configuration = typer.Typer(help="Check a configuration.", no_args_is_help=True)
+key = typer.Typer(help="Make an admin key on the server's own machine.", no_args_is_help=True)
+audit.command("export")(audit_export)
+server.add_typer(audit, name="audit")
+server.add_typer(certificate, name="certificate")
+server.add_typer(clock, name="clock")
+server.add_typer(configuration, name="config")
+server.add_typer(key, name="key")
 
 _CONFIG = "server.toml"
 # `init` keeps this file in the folder until it has finished.
@@ -95,7 +105,7 @@ def init(
     typer.echo(f"Make the next key:   fr --connection {folder / 'admin.toml'} key create --role operator ...")
 
 
-@server.command("check-config")
+@configuration.command("check")
 def check_config(config: ConfigFile = None) -> None:
     """Check a configuration and all files that it names, like `fr serve`, but start and create nothing.
 
@@ -162,7 +172,7 @@ def renew(
         typer.Option(
             "--name",
             metavar="NAME",
-            help="Name or IP address for clients. Can be repeated. `fr server admin-key` writes the first one into "
+            help="Name or IP address for clients. Can be repeated. `fr server key create` writes the first one into "
             "connection files. Default: the names in the old certificate.",
         ),
     ] = None,
@@ -214,8 +224,8 @@ def renew(
     typer.echo(f"The old key is in {kept.key}: delete it once clients connect with the new certificate.")
 
 
-@server.command("client-certificate")
-def client_certificate(
+@certificate.command("create")
+def create_certificate(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the client, such as the name of its machine.")],
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Folder for NAME.pem and NAME.key.")],
     ca: Annotated[Path, typer.Option(metavar="FILE", help="Certificate of the authority, PEM.")],
@@ -232,7 +242,7 @@ def client_certificate(
     typer.echo(f"Made {made.certificate} and {made.key}, valid for 397 days.")
 
 
-@server.command("revoke-certificate")
+@certificate.command("revoke")
 def revoke_certificate(
     out: Annotated[
         Path,
@@ -264,8 +274,8 @@ def revoke_certificate(
     typer.echo(f"Wrote {out}, valid for 30 days. `kill -HUP` makes a running server load it.")
 
 
-@server.command("admin-key")
-def admin_key(
+@key.command("create")
+def create_key(
     out: Annotated[
         Path,
         typer.Argument(metavar="OUT", help="New file for the key, mode 0600. If it ends in .toml, a connection file."),
@@ -294,8 +304,8 @@ def admin_key(
     typer.echo(f"Made an admin key in {out}.")
 
 
-@server.command("forget-time")
-def forget_time(config: ConfigFile = None) -> None:
+@clock.command("reset")
+def reset_clock(config: ConfigFile = None) -> None:
     """Let keys expire by the system clock again, after it was set to the future by mistake. Stop the server first.
 
     Keys expire by the latest time that the server has seen, so that setting the clock back does not revive any.

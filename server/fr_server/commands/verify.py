@@ -1,4 +1,4 @@
-"""`fr server verify` and `audit-export`: read the stores of a data folder on its machine, without the server."""
+"""`fr server verify` and `audit export`: read the stores of a data folder on its machine, without the server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fr_datasets.progress import waiting
 from fr_locales.messages import message
 from fr_server.commands.audit import FINDINGS, NotKept, read_checkpoints
 from fr_server.commands.gallery import ConfigFile, Data, Key
@@ -55,7 +56,8 @@ def verify(
         found, not_there = [], []
         for place in places:
             if place.is_there:
-                found.append(look(place, opened, _of(place.chain, kept)))
+                with waiting(f"Checking the store of {place.chain}"):
+                    found.append(look(place, opened, _of(place.chain, kept)))
             elif (fault := gone(place, places)) is not None:
                 found.append(Looked(place, 0, 0, (fault,)))
             else:
@@ -110,7 +112,7 @@ def audit_export(
             raise NoStore(message("error.server.chain_no_store", chain=chain))
         if out.exists():
             raise TargetTaken(message("error.server.already_exists", out=out))
-        with audit_of(place, opened) as audit:
+        with waiting("Exporting"), audit_of(place, opened) as audit:
             after = max(after, audit.pruned().upto)
             handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(handle, "wb") as file:

@@ -168,5 +168,5 @@ def lapsing_list(expires_ms: int | None, now_ms: int) -> str | None:
     end = datetime.fromtimestamp(expires_ms / 1000, UTC)
     return (
         f"The list of revoked certificates expires on {end:%Y-%m-%d %H:%M} UTC; then the server refuses all client "
-        "certificates. Renew it with `fr server revoke-certificate --renew`, and send the server SIGHUP."
+        "certificates. Renew it with `fr server certificate revoke --renew`, and send the server SIGHUP."
     )

@@ -95,7 +95,7 @@ def verify(
 ) -> None:
     """Let the server check every record: exit status 1 if anybody changed one.
 
-    Without checkpoints nobody notices if somebody with the server's key rewrote a whole chain. `fr audit verify-file`
+    Without checkpoints nobody notices if somebody with the server's key rewrote a whole chain. `fr audit file verify`
     checks an export without the server.
     """
     with connected(context, as_json) as client:
@@ -125,7 +125,7 @@ def export(
 ) -> None:
     """Write a chain as lines of JSON with a signed checkpoint. Only you can read the file.
 
-    `fr audit verify-file` checks it on any machine.
+    `fr audit file verify` checks it on any machine.
     """
     with connected(context, as_json) as client:
         size = write_parts(out, client.audit.export_parts(chain.value, after_seq=after))
@@ -203,5 +203,5 @@ def _print_verdicts(verdicts: Sequence[audit_pb2.ChainVerdict]) -> None:
         rows.add_row(plain(one.chain), f"{one.records:,}", f"{one.checkpoints:,}", plain(found))
     console().print(rows)
     if unchecked := sum(one.unchecked for one in verdicts):
-        told = f"{unchecked:,} checkpoints belong to pruned records: check them with `fr audit verify-file` and"
+        told = f"{unchecked:,} checkpoints belong to pruned records: check them with `fr audit file verify` and"
         console().print(f"{told} the archive.")

@@ -10,7 +10,7 @@ import typer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from fr_client.channel import channel_options
-from fr_client.cli.show import print_json
+from fr_client.cli.show import print_json, waiting
 from fr_client.cli.state import AsJson, Settings, error_keys, reporting
 from fr_client.errors import CONNECTION_LOST, FrApiError, from_rpc_error
 from fr_client.handshake import TLS_REASONS, Endpoint
@@ -38,7 +38,8 @@ def health(
     try:
         with open_channel(settings.server, identity, options) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
-            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=min(_HEALTH_S, settings.timeout_s))
+            with waiting(f"Waiting for {settings.server}"):
+                answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=min(_HEALTH_S, settings.timeout_s))
             if watch:
                 _watch(stub, settings, as_json)
     except grpc.RpcError as error:

@@ -16,7 +16,7 @@ import typer
 
 from fr_api.v1 import access_pb2
 from fr_client.cli.files import new_file, read_file
-from fr_client.cli.show import console, pairs, plain, print_answer, print_json, print_list, shown, table, when
+from fr_client.cli.show import console, every, pairs, plain, print_answer, print_json, print_list, shown, table, when
 from fr_client.cli.state import AsJson, Settings, Unusable, Yes, argument, confirm, connected, days_long, require_one_of
 from fr_client.connection import Connection
 from fr_client.errors import FrApiError
@@ -79,7 +79,7 @@ def own_end_told(client: Client) -> Iterator[None]:
             raise
         words = (
             f"{error.message} Your own key is the limit{_own_end(client)}. Ask for fewer --days, or leave them out; "
-            "for more, make a newer admin key first, with `fr server admin-key` on the server's machine."
+            "for more, make a newer admin key first, with `fr server key create` on the server's machine."
         )
         raise FrApiError(error.code, error.reason, words, error.metadata, request_id=error.request_id) from error
 
@@ -98,7 +98,7 @@ def question_before(client: Client, key_id: str) -> str:
     now_s, keys = time.time(), client.access.keys()
     if {one.key_id for one in keys if _is_admin(one, now_s)} == {key_id}:
         found += (
-            "It is the last admin key that you see: without one, only `fr server admin-key` on the server's machine "
+            "It is the last admin key that you see: without one, only `fr server key create` on the server's machine "
             "makes keys. "
         )
     return f"{found}Revoke key {key_id} for ever?" if found else ""
@@ -233,7 +233,7 @@ def list_keys(context: typer.Context, as_json: AsJson = False) -> None:
             scope = (_role_text(one.roles), _patterns(one.galleries), _patterns(one.courses))
             return one.key_id, one.label, *scope, when(one.create_time), _validity(one)
 
-        print_list(as_json, "keys", list(client.access.keys()), rows, row, "There is no key yet.")
+        print_list(as_json, "keys", every(client.access.keys()), rows, row, "There is no key yet.")
 
 
 @key.command("rotate")

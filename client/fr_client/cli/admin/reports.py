@@ -14,7 +14,7 @@ from rich.text import Text
 from fr_api.v1 import evaluation_pb2
 from fr_client.cli.files import new_folder
 from fr_client.cli.progress import staged_progress
-from fr_client.cli.show import model_name, pairs, print_answer, print_list, shown, table, when
+from fr_client.cli.show import every, model_name, pairs, print_answer, print_list, shown, table, when
 from fr_client.cli.state import AsJson, Yes, argument, confirm, connected
 from fr_client.private import private_file
 from fr_client.requests import OnProgress
@@ -23,9 +23,15 @@ from fr_client.words import REPORT_FILES, ReportFile
 
 report = typer.Typer(help="Measure the errors of the model on the server, and read the reports.", no_args_is_help=True)
 
+create = typer.Typer(help="Measure on the server, and keep the report there.", no_args_is_help=True)
+dataset = typer.Typer(help="List the data sets for measurements.", no_args_is_help=True)
+report.add_typer(create, name="create")
+report.add_typer(dataset, name="dataset")
+
+
 DatasetName = Annotated[
     str,
-    argument("DATASET", "Name of the data set, as `fr report datasets` has it."),
+    argument("DATASET", "Name of the data set, as `fr report dataset list` has it."),
 ]
 ReportId = Annotated[str, argument("ID", "Id of the report, as `fr report list` has it.")]
 Seed = Annotated[int | None, typer.Option(min=0, max=2**32 - 1, metavar="N", help="Of the random draws; 1 if unset.")]
@@ -54,7 +60,7 @@ class File(StrEnum):
     CALIBRATION = "calibration"
 
 
-@report.command("datasets")
+@dataset.command("list")
 def list_datasets(context: typer.Context, as_json: AsJson = False) -> None:
     """List the data sets for measurements, and which of them the server has."""
     with connected(context, as_json) as client:
@@ -67,7 +73,7 @@ def list_datasets(context: typer.Context, as_json: AsJson = False) -> None:
         print_list(as_json, "datasets", client.datasets(), rows, row, "The server knows no data set.")
 
 
-@report.command("verification")
+@create.command("verification")
 def run_verification(context: typer.Context, dataset: DatasetName, seed: Seed = None, as_json: AsJson = False) -> None:
     """Compare the pairs of a data set on the server: accuracy, error rates and thresholds.
 
@@ -78,7 +84,7 @@ def run_verification(context: typer.Context, dataset: DatasetName, seed: Seed = 
     _print_made(made, as_json)
 
 
-@report.command("identification")
+@create.command("identification")
 def run_identification(
     context: typer.Context,
     dataset: DatasetName,
@@ -107,7 +113,7 @@ def list_reports(context: typer.Context, as_json: AsJson = False) -> None:
         def row(one: evaluation_pb2.ReportSummary) -> tuple[str, ...]:
             return one.report_id, model_name(one.model), when(one.create_time), one.version
 
-        print_list(as_json, "reports", list(client.reports()), rows, row, "There is no report yet.")
+        print_list(as_json, "reports", every(client.reports()), rows, row, "There is no report yet.")
 
 
 @report.command("get")

@@ -12,9 +12,19 @@ import grpc
 import typer
 
 from fr_api.v1 import access_pb2, review_pb2
-from fr_client.cli.files import new_file, read_photo
+from fr_client.cli.files import new_file
 from fr_client.cli.gallery.error_rates import answer_keys
-from fr_client.cli.gallery.recognise import PhotoPath, SeveralFacesOption, TargetFmr, ThresholdOption
+from fr_client.cli.gallery.probes import (
+    Answered,
+    AsLines,
+    Brief,
+    Form,
+    Listed,
+    PhotoPaths,
+    answer_each,
+    find_probes,
+)
+from fr_client.cli.gallery.recognise import SeveralFacesOption, TargetFmr, ThresholdOption
 from fr_client.cli.gallery.search import (
     Fused,
     OnlyAbove,
@@ -24,9 +34,10 @@ from fr_client.cli.gallery.search import (
     Where,
     filter_text,
     print_search,
+    search_line,
 )
 from fr_client.cli.plugins import plugin_group
-from fr_client.cli.show import console, pairs, plain, print_answer, print_json, print_list, shown, table, when
+from fr_client.cli.show import console, every, pairs, plain, print_answer, print_json, print_list, shown, table, when
 from fr_client.cli.state import (
     AsJson,
     GalleryId,
@@ -117,7 +128,7 @@ def open_case(
 def list_cases(context: typer.Context, as_json: AsJson = False) -> None:
     """List the cases, the newest first."""
     with connected(context, as_json) as client:
-        found = list(client.review.cases())
+        found = every(client.review.cases())
         rows = table("Case", "Reference", "Purpose", "State", "Opened", "Deleted on", whole=("Case",))
 
         def row(one: review_pb2.Case) -> tuple[str, ...]:
@@ -159,7 +170,8 @@ def search_in_case(
     context: typer.Context,
     case_id: CaseId,
     gallery_id: GalleryId,
-    photo: PhotoPath,
+    photos: PhotoPaths = None,
+    listed: Listed = None,
     top_k: TopK = None,
     threshold: ThresholdOption = None,
     target_fmr: TargetFmr = None,
@@ -170,37 +182,47 @@ def search_in_case(
     only_subjects: OnlySubjects = None,
     fusion: Fused = "max",
     no_downscale: NoDownscale = False,
-    as_json: AsJson = False,
+    brief: Brief = False,
+    as_lines: AsLines = False,
 ) -> None:
-    """Search a gallery for a face within a case: leads for its examiners, never an identity.
+    """Search a gallery for the face of each photo within a case: leads for its examiners, never an identity.
 
-    The server keeps the photo and the candidate list with the case. Purpose and reference are those of the case.
+    The server keeps each photo and its candidate list with the case. Purpose and reference are those of the case. Exit
+    status 3: the server refused some of several photos.
     """
     require_one_criterion(threshold=threshold, target_fmr=target_fmr, target_fpir=target_fpir)
-    with connected(context, as_json) as client:
-        answer = client.review.search(
-            case_id,
-            gallery_id,
-            read_photo(photo, client),
-            top_k=top_k,
-            threshold=threshold,
-            only_above_threshold=only_above,
-            several_faces=several_faces,
-            fusion=fusion,
-            metadata=key_values(where or [], "--where"),
-            subject_ids=only_subjects,
-            target_fmr=target_fmr,
-            target_fpir=target_fpir,
-        )
-        kept = answer.examination
-        if as_json:
-            print_json({"found": answer_keys(answer.found), "examination": message_keys(kept)})
-            return
-        print_search(gallery_id, answer.found, filter_text(where, only_subjects))
-        sentence = f"Examiners see it as examination {kept.examination_id}."
-        if not kept.candidate_count:
-            sentence = f"There is no candidate to examine; the case keeps the search as {kept.examination_id}."
-        console().print(plain(sentence))
+    form, metadata = Form(as_lines, brief), key_values(where or [], "--where")
+    with connected(context, as_lines, lines=True) as client:
+        probes = find_probes(photos, listed)
+
+        def ask(data: bytes, photo: Path) -> Answered:
+            answer = client.review.search(
+                case_id,
+                gallery_id,
+                data,
+                top_k=top_k,
+                threshold=threshold,
+                only_above_threshold=only_above,
+                several_faces=several_faces,
+                fusion=fusion,
+                metadata=metadata,
+                subject_ids=only_subjects,
+                target_fmr=target_fmr,
+                target_fpir=target_fpir,
+            )
+            found, kept = answer.found, answer.examination
+            sentence = f"Examiners see it as examination {kept.examination_id}."
+            if not kept.candidate_count:
+                sentence = f"There is no candidate to examine; the case keeps the search as {kept.examination_id}."
+
+            def show() -> None:
+                print_search(gallery_id, found, filter_text(where, only_subjects))
+                console().print(plain(sentence))
+
+            keys = {"found": answer_keys(found), "examination": message_keys(kept)}
+            return Answered(keys, f"{search_line(found)}; examination {kept.examination_id}", show, found.notice)
+
+        answer_each(context, client, probes, form, ask)
 
 
 def _require_admin(client: Client) -> None:

@@ -13,6 +13,7 @@ from fr_client.cli.case.cases import conclusion_text, found_text, purpose_text, 
 from fr_client.cli.files import new_folder, read_text
 from fr_client.cli.show import (
     console,
+    every,
     model_name,
     pairs,
     plain,
@@ -40,7 +41,7 @@ ExaminationId = Annotated[
 def list_awaiting(context: typer.Context, as_json: AsJson = False) -> None:
     """List the examinations that wait for your finding, the oldest first."""
     with connected(context, as_json) as client:
-        found = list(client.review.awaiting())
+        found = every(client.review.awaiting())
         columns = ("Examination", "Case", "Gallery", "Searched", "Candidates")
         rows = table(*columns, right=("Candidates",), whole=("Examination", "Case"))
 

@@ -36,8 +36,8 @@ def calibrate(
 ) -> None:
     """Set the calibration of a gallery: then searches report error rates, and can hold a given one.
 
-    A calibration is measured on photos with known answers (`fr report verification`). It holds for people and photos
-    like those.
+    A calibration is measured on photos with known answers (`fr report create verification`). It holds for people and
+    photos like those.
     """
     if (file is not None) + show + remove != 1:
         raise typer.BadParameter("Give one of FILE, --show and --remove.")

@@ -1,10 +1,9 @@
-"""`fr gallery duplicates` and `fr gallery cluster`: find people who may be in a gallery more than once."""
+"""`fr gallery duplicate list` and `fr gallery cluster`: find people who may be in a gallery more than once."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -14,11 +13,10 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from fr_api.v1 import gallery_pb2
-from fr_client.cli.files import writing
+from fr_client.cli.files import require_replaceable, writing
 from fr_client.cli.progress import progress
-from fr_client.cli.show import console, plain, shown, table
-from fr_client.cli.state import ForCase, ForPurpose, GalleryId, Unusable, connected, error_keys
-from fr_client.errors import FrApiError
+from fr_client.cli.show import console, plain, print_line, shown, table
+from fr_client.cli.state import ForCase, ForPurpose, GalleryId, connected
 from fr_client.private import private_file
 from fr_client.sync.client import Client
 from fr_client.unpack import message_keys
@@ -29,9 +27,14 @@ AsLines = Annotated[bool, typer.Option("--json", help="Print a JSON document in 
 _LOOK = "may show different people, the more so in a large gallery: an examiner must look at both photos."
 # Subjects of a cluster in its line of the table.
 _NAMED = 6
+_COLUMNS = ("cluster", "size", "cohesion", "template_id", "subject_id", "similarity")
 
 
-def duplicates(
+duplicate = typer.Typer(help="Find people who may be in a gallery more than once.", no_args_is_help=True)
+
+
+@duplicate.command("list")
+def list_duplicates(
     context: typer.Context,
     gallery_id: GalleryId,
     threshold: Annotated[
@@ -45,7 +48,7 @@ def duplicates(
 
     Prints pairs of templates at once, and the pairs of subjects at the end, the most similar first.
     """
-    with _scanning(context, as_lines) as client:
+    with connected(context, as_lines, lines=True) as client:
         best: dict[tuple[str, str], _SubjectPair] = {}
         reached = gallery_pb2.ScanProgress()
         answers = client.find_duplicates(gallery_id, threshold=threshold, purpose=purpose, case_reference=case)
@@ -77,7 +80,7 @@ def cluster(
 
     For photos of unknown people: enrol each as a subject of its own, then see which may show one person.
     """
-    with _scanning(context, as_lines) as client, _csv(target) as rows:
+    with connected(context, as_lines, lines=True) as client, _csv(target) as rows:
         several: list[_ClusterLine] = []
         singles = 0
         reached = gallery_pb2.ScanProgress()
@@ -169,18 +172,6 @@ def _how(reached: gallery_pb2.ScanProgress) -> str:
     return "The server compared each template exactly with those that a first scan picked."
 
 
-@contextmanager
-def _scanning(context: typer.Context, as_lines: bool) -> Iterator[Client]:
-    """Open the client; with `as_lines` the last line is the error, if any."""
-    with connected(context, False) as client:
-        try:
-            yield client
-        except (FrApiError, Unusable) as error:
-            if as_lines:
-                typer.echo(json.dumps({"error": error_keys(error)}))
-            raise
-
-
 def _found(
     client: Client,
     gallery_id: str,
@@ -190,10 +181,11 @@ def _found(
     as_lines: bool,
 ) -> Generator[Any]:
     """Yield what a scan finds; show its progress on standard error, and keep the last of it in `reached`."""
-    with progress("Searching", "templates", client.get_gallery(gallery_id).template_count) as advance:
+    total = client.get_gallery(gallery_id).template_count
+    with progress("Searching", "templates", total, beside_output=True) as advance:
         for answer in answers:
             if as_lines:
-                typer.echo(json.dumps(message_keys(answer)))
+                print_line(message_keys(answer))
             if answer.WhichOneof("event") == "progress":
                 reached.CopyFrom(answer.progress)
                 advance(reached.searched, 0)
@@ -206,9 +198,10 @@ def _csv(target: Path | None) -> Iterator[Callable[[gallery_pb2.Cluster], None]]
     if target is None:
         yield lambda found: None
         return
+    require_replaceable(target, _COLUMNS)
     with writing(target), _opened(target) as file:
         writer = csv.writer(file)
-        writer.writerow(("cluster", "size", "cohesion", "template_id", "subject_id", "similarity"))
+        writer.writerow(_COLUMNS)
 
         def write(found: gallery_pb2.Cluster) -> None:
             cohesion = f"{found.cohesion:.6f}" if found.HasField("cohesion") else ""

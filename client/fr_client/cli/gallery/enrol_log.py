@@ -28,6 +28,8 @@ from fr_files.reading import read_json
 _MAX_LINE = 64 * 1024  # a path has 4 KiB at most
 
 _FORMAT = 1
+# How each journal begins, and each later line of one.
+_BEGIN, _NOTE = b'{"journal": ', b'{"path": '
 # A power failure can lose the writes of this time.
 _SYNC_S = 1.0
 
@@ -126,16 +128,22 @@ class EnrolLog:
 
     def _read(self, header: dict[str, Any]) -> None:
         whole = 0
+        first = _line(header)
         with os.fdopen(os.dup(self._file), "rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.endswith(b"\n"):
-                    break  # the command, or the machine, stopped during the write
+            for number, line in enumerate(iter(lambda: lines.readline(_MAX_LINE + 1), b""), start=1):
+                # The command, or the machine, stopped during the write.
+                cut = not line.endswith(b"\n") and len(line) <= _MAX_LINE
+                if number == 1 and not (first.startswith(line) if cut else line.startswith(_BEGIN)):
+                    words = "is another file, which stays as it is. Name a new file, or a journal of this gallery."
+                    raise self._wrong("FOREIGN", words)
+                if cut and (number == 1 or _NOTE.startswith(line) or line.startswith(_NOTE)):
+                    break
                 try:
                     self._take(number, _parsed(line), header)
                 except (ValueError, KeyError, TypeError) as error:
                     raise Unusable(
                         "JOURNAL_DAMAGED",
-                        f"Line {number} of the journal {shown(self._path)} is damaged. Delete the journal: every photo "
+                        f"Line {number} of the journal {shown(self._path)} is damaged. Name a new journal: every photo "
                         "is then checked again, and none is enrolled twice.",
                     ) from error
                 whole += len(line)
@@ -173,9 +181,13 @@ def _key(photo: PhotoFile) -> tuple[str, str]:
     return os.path.abspath(photo.path), photo.subject_id  # noqa: PTH100 - without following links
 
 
-def _write(file: int, line: dict[str, Any]) -> None:
+def _line(line: dict[str, Any]) -> bytes:
     text = json.dumps(line)
-    data = f"{text[:-1]}, {_sum(text)}}}\n".encode()
+    return f"{text[:-1]}, {_sum(text)}}}\n".encode()
+
+
+def _write(file: int, line: dict[str, Any]) -> None:
+    data = _line(line)
     while data:  # a full disk can cut a write short; the next one then fails
         data = data[os.write(file, data) :]
 

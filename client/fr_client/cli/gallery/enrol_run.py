@@ -6,6 +6,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from fr_api.v1 import common_pb2, gallery_pb2
 from fr_client.channel import DEFAULT_MAX_IN_FLIGHT
@@ -52,6 +53,9 @@ class RefusedPhoto:
     message: str
 
 
+Result: TypeAlias = gallery_pb2.EnrolResponse | RefusedPhoto | None
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """Settings of a run, from the options of `fr enrol`; `one_photo_each` refuses a second photo under the same id."""
@@ -93,7 +97,11 @@ class _Sent:
 
 
 class Enrolment:
-    """One run of `fr enrol`. `on_refused` is called with each photo that is not in the gallery."""
+    """One run of `fr enrol`.
+
+    `on_result` is called with each photo and its result: the answer of the server, the refusal, or None if the gallery
+    already held the photo.
+    """
 
     def __init__(
         self,
@@ -101,14 +109,14 @@ class Enrolment:
         gallery: gallery_pb2.Gallery,
         options: Options,
         log: EnrolLog | None = None,
-        on_refused: Callable[[RefusedPhoto], None] = lambda _: None,
+        on_result: Callable[[PhotoFile, Result], None] = lambda photo, result: None,
     ) -> None:
         self.tally = Tally()
         self._client = client
         self._gallery = gallery
         self._options = options
         self._log = log
-        self._on_refused = on_refused
+        self._on_result = on_result
         # With a log, or an empty gallery, no lookup is needed before sending.
         self._asks_first = bool(gallery.template_count) and not log
         self._sent: dict[str, _Sent] = {}
@@ -136,6 +144,7 @@ class Enrolment:
                 self.tally.with_others += bool(answer.choice.passed_over)
                 self._note_similar(answer)
                 self._note(sent.photo, sent.state)
+                self._on_result(sent.photo, answer)
             else:
                 self._answered_no(sent, answer)
             advance(self.tally)
@@ -148,8 +157,7 @@ class Enrolment:
                 sha256 = hashlib.sha256(data).hexdigest()
                 asks = self._asks_first and self._may_look_up()
                 if asks and sha256 in self._photos_of(photo.subject_id):
-                    self.tally.already += 1
-                    self._note(photo, state)
+                    self._already(photo, state)
                     advance(self.tally)
                     continue
                 self._require_one_subject(photo, sha256)
@@ -193,7 +201,13 @@ class Enrolment:
             self._tell_refused(RefusedPhoto(photo, noted.reason, noted.message))
         else:
             self.tally.already += 1
+            self._on_result(photo, None)
         return True
+
+    def _already(self, photo: PhotoFile, state: FileState | None) -> None:
+        self.tally.already += 1
+        self._note(photo, state)
+        self._on_result(photo, None)
 
     def _require_one_subject(self, photo: PhotoFile, sha256: str) -> None:
         """Raise `Unusable` if this run has sent the same photo for another subject."""
@@ -249,8 +263,7 @@ class Enrolment:
         reason, message = reason_of(refusal), refusal.message
         if reason == "DUPLICATE_IMAGE" and self._may_look_up():
             if sent.sha256 in self._photos_now(sent.photo.subject_id):
-                self.tally.already += 1
-                self._note(sent.photo, sent.state)
+                self._already(sent.photo, sent.state)
                 return
             message = "The gallery holds this very photo under another subject."
         elif reason == "DUPLICATE_IMAGE":
@@ -267,7 +280,7 @@ class Enrolment:
 
     def _tell_refused(self, refused: RefusedPhoto) -> None:
         self.tally.refused.append(refused)
-        self._on_refused(refused)
+        self._on_result(refused.photo, refused)
 
     def _note(self, photo: PhotoFile, state: FileState | None, reason: str = "", message: str = "") -> None:
         if self._log is not None and state is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2
+from fr_client.cli.show import number
 from fr_client.unpack import message_keys
 
 _SOURCES = {
@@ -102,7 +103,7 @@ def support_text(calibration: common_pb2.Calibration) -> str:
         return ""
     people = f", {calibration.people:,} people" if calibration.HasField("people") else ""
     lowest, comparisons = 1 / calibration.nonmated, f"{calibration.nonmated:,} comparisons of different people"
-    return f"false match rates down to {lowest:.2g} ({comparisons}{people})"
+    return f"false match rates down to {number(lowest, '.2g')} ({comparisons}{people})"
 
 
 def small_text(calibration: common_pb2.Calibration) -> str:
@@ -131,7 +132,7 @@ def _part(of: str, done: str, rate: common_pb2.ErrorRate) -> str:
     verb = "is" if value.startswith("1 in") else "are"
     how = ", by resampling people" if rate.interval_method == common_pb2.INTERVAL_METHOD_BY_PEOPLE else ""
     few = f"on {rate.count} error{'' if rate.count == 1 else 's'}; " if 0 < rate.count < _ENOUGH_ERRORS else ""
-    interval = f"{100 * rate.confidence:g} % interval {low} to {high}{how}"
+    interval = f"{number(100 * rate.confidence, 'g')} % interval {low} to {high}{how}"
     return f"{'none' if value == '0' else value} of {of} {verb} {done} ({few}{interval})"
 
 
@@ -141,5 +142,5 @@ def _share(value: float, rare: bool) -> str:
         return "0"
     if rare:
         return f"1 in {round(float(f'{1.0 / value:.3g}')):,}"
-    text = f"{100 * value:.3g}"
+    text = number(100 * value, ".3g")
     return "over 99.9 %" if text == "100" and value < 1.0 else f"{text} %"

@@ -11,7 +11,7 @@ import typer
 from fr_api.v1 import gallery_pb2
 from fr_client.cli.gallery import calibrations, duplicates, import_embeddings
 from fr_client.cli.plugins import plugin_group
-from fr_client.cli.show import end_of, model_name, pairs, print_answer, print_list, retention_of, table, when
+from fr_client.cli.show import end_of, every, model_name, pairs, print_answer, print_list, retention_of, table, when
 from fr_client.cli.state import AsJson, GalleryId, Yes, confirm, connected, days_long, require_one_of
 from fr_client.requests import KEEP
 from fr_client.words import USE_NAMES, Use
@@ -98,7 +98,7 @@ def update_gallery(
 def list_galleries(context: typer.Context, as_json: AsJson = False) -> None:
     """List the galleries."""
     with connected(context, as_json) as client:
-        _print_galleries(list(client.list_galleries()), as_json)
+        _print_galleries(every(client.list_galleries()), as_json)
 
 
 @gallery.command("show")
@@ -124,7 +124,7 @@ def delete_gallery(context: typer.Context, gallery_id: GalleryId, yes: Yes = Fal
 
 gallery.command("import")(import_embeddings.import_embeddings)
 gallery.command("calibrate")(calibrations.calibrate)
-gallery.command("duplicates")(duplicates.duplicates)
+gallery.add_typer(duplicates.duplicate, name="duplicate")
 gallery.command("cluster")(duplicates.cluster)
 
 

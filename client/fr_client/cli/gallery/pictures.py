@@ -14,7 +14,7 @@ from fr_api.v1 import common_pb2, gallery_pb2
 from fr_client.cli.drawing import Font, Photo, open_photo
 from fr_client.cli.files import read_photo, reading
 from fr_client.cli.gallery.photo_sources import is_photo, read_manifest
-from fr_client.cli.show import lead_mark, leads_text
+from fr_client.cli.show import counted, lead_mark, leads_text
 from fr_client.errors import FrApiError
 from fr_client.photos import Fit
 from fr_client.requests import MAX_PHOTO_BYTES
@@ -38,16 +38,22 @@ MARGIN, PROBE, TILE, GAP = 24, 320, 184, 16
 _TEXT, _HEAD, _TILE_LINES = 15, 18, 3
 MIN_COLUMNS, MAX_COLUMNS = 3, 5
 MAX_CANDIDATES = 20
+# In a crowd, each face has one row of candidates, and the picture these faces.
+CROWD, MAX_FACES = 4, 12
+# The longer side of a photo with its faces: every face of a crowd can be seen, and the file stays small.
+MAX_SIDE = 4096
 
 
 def faces_picture(photo: Photo, faces: Sequence[common_pb2.Face]) -> Photo:
-    """Return a copy of a photo with the box, the landmarks and the number of each face.
+    """Return a copy of a photo, of `MAX_SIDE` pixels at most, with the box, the landmarks and the number of each face.
 
     A face of low quality has a box of another colour.
     """
     picture = photo.copy()
+    picture.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     pen = ImageDraw.Draw(picture)
-    for number, face in enumerate(faces, start=1):
+    scale = max(picture.size) / max(photo.size)
+    for number, face in enumerate((_scaled(one, scale) for one in faces), start=1):
         colour = POOR if face.quality.reasons else GOOD
         pens = Pens.for_face(picture.size, face.box)
         _draw_box(pen, face.box, colour, pens.line)
@@ -55,6 +61,18 @@ def faces_picture(photo: Photo, faces: Sequence[common_pb2.Face]) -> Photo:
             _draw_dot(pen, point, colour, pens.dot)
         _draw_label(pen, picture.size, face.box, f"{number}", Font(pens.letter), colour)
     return picture
+
+
+def _scaled(face: common_pb2.Face, scale: float) -> common_pb2.Face:
+    if scale == 1.0:
+        return face
+    made = common_pb2.Face()
+    made.CopyFrom(face)
+    for name in ("left", "top", "right", "bottom"):
+        setattr(made.box, name, getattr(face.box, name) * scale)
+    for point in _points(made.landmarks):
+        point.x, point.y = point.x * scale, point.y * scale
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +112,26 @@ def face_crop(photo: Photo, box: common_pb2.BoundingBox, margin: float = 0.5) ->
 def search_picture(probe: Photo, answer: gallery_pb2.SearchResponse, crops: Mapping[int, Photo]) -> Photo:
     """Return each probe face with its candidates beside it in the order of their ranks, and the notice below.
 
-    `crops` has pictures of candidates by template id; a candidate without one gets an empty frame.
+    `crops` has pictures of candidates by template id; a candidate without one gets an empty frame. Shows `MAX_FACES`
+    faces at most, and says how many more there are.
     """
-    columns = max([MIN_COLUMNS, *(min(len(result.candidates), MAX_COLUMNS) for result in answer.results)])
+    results = answer.results[:MAX_FACES]
+    most = MAX_CANDIDATES if len(answer.results) <= CROWD else MAX_COLUMNS
+    columns = max([MIN_COLUMNS, *(min(len(result.candidates), MAX_COLUMNS) for result in results)])
     width = MARGIN + PROBE + 2 * GAP + columns * (TILE + GAP) + MARGIN
     notice = Font(_TEXT)
     lines = notice.wrapped(answer.notice, width - 2 * MARGIN)
-    heights = [_row_height(result) for result in answer.results]
+    if len(answer.results) > len(results):
+        lines.insert(0, f"and {counted(len(answer.results) - len(results), 'more face')}, which the text lists")
+    heights = [_row_height(result, most) for result in results]
     height = MARGIN + sum(heights) + GAP + len(lines) * notice.line_height + MARGIN
     picture = Image.new("RGB", (width, height), PAPER)
     pen = ImageDraw.Draw(picture)
     top = MARGIN
-    for number, (result, row_height) in enumerate(zip(answer.results, heights, strict=True), start=1):
-        title = f"Probe, face {number} of {len(heights)}" if len(heights) > 1 else "Probe"
+    for number, (result, row_height) in enumerate(zip(results, heights, strict=True), start=1):
+        title = f"Probe, face {number} of {len(answer.results)}" if len(answer.results) > 1 else "Probe"
         pen.text((MARGIN, top), title, fill=INK, font=Font(_HEAD).font)
-        _draw_result(picture, pen, top, probe, result, answer.threshold, crops)
+        _draw_result(picture, pen, top, probe, result, answer.threshold, crops, most)
         top += row_height
     for number, line in enumerate(lines):
         pen.text((MARGIN, top + GAP + number * notice.line_height), line, fill=INK, font=notice.font)
@@ -123,10 +146,10 @@ def _head_height() -> int:
     return Font(_HEAD).line_height + 8
 
 
-def _row_height(result: gallery_pb2.SearchResult) -> int:
-    count = min(len(result.candidates), MAX_CANDIDATES)
+def _row_height(result: gallery_pb2.SearchResult, most: int) -> int:
+    count = min(len(result.candidates), most)
     rows = -(-count // MAX_COLUMNS)
-    more = Font(_TEXT).line_height if len(result.candidates) > MAX_CANDIDATES else 0
+    more = Font(_TEXT).line_height if len(result.candidates) > most else 0
     return _head_height() + max(PROBE + GAP, rows * _tile_height() + more) + GAP
 
 
@@ -138,6 +161,7 @@ def _draw_result(
     result: gallery_pb2.SearchResult,
     threshold: float,
     crops: Mapping[int, Photo],
+    most: int,
 ) -> None:
     head, text = Font(_HEAD), Font(_TEXT)
     left = MARGIN + PROBE + 2 * GAP
@@ -145,7 +169,7 @@ def _draw_result(
     pen.text((left, top), title, fill=INK, font=head.font)
     top += _head_height()
     _paste_fitted(picture, _probe_view(probe, result), (MARGIN, top), PROBE)
-    drawn = result.candidates[:MAX_CANDIDATES]
+    drawn = result.candidates[:most]
     for number, one in enumerate(drawn):
         row, column = divmod(number, MAX_COLUMNS)
         corner = (left + column * (TILE + GAP), top + row * _tile_height())

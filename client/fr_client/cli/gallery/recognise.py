@@ -5,20 +5,45 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from fr_api.v1 import recognition_pb2, server_pb2
-from fr_client.cli.files import read_photo, require_drawing, write_picture
+from fr_client.cli.files import read_photo
 from fr_client.cli.gallery.error_rates import answer_keys, evidence_text, rates_text
-from fr_client.cli.show import console, face_table, face_text, model_name, pairs, plain, print_answer, print_json, shown
+from fr_client.cli.gallery.probes import (
+    Answered,
+    AsLines,
+    Brief,
+    Form,
+    Listed,
+    PhotoPaths,
+    answer_each,
+    find_probes,
+    pictures_to,
+)
+from fr_client.cli.show import (
+    console,
+    face_table,
+    face_text,
+    model_name,
+    number,
+    pairs,
+    plain,
+    print_answer,
+    quality_text,
+    shown,
+)
 from fr_client.cli.state import AsJson, NoDownscale, argument, connected, require_one_criterion
 from fr_client.errors import FrApiError
+from fr_client.unpack import message_keys
 from fr_client.words import OneFace
 
-PhotoPath = Annotated[Path, argument("PHOTO", "File of a photo, in a format that `fr info` names.")]
+if TYPE_CHECKING:
+    from fr_client.cli.drawing import Photo
+
 SeveralFacesOption = Annotated[
     OneFace,
     typer.Option(
@@ -57,57 +82,103 @@ def info(context: typer.Context, as_json: AsJson = False) -> None:
 
 def detect(
     context: typer.Context,
-    photo: PhotoPath,
+    photos: PhotoPaths = None,
+    listed: Listed = None,
     draw: Annotated[
-        Path | None, typer.Option(metavar="OUT.png", help="Write the photo with boxes, landmarks and numbers here.")
+        Path | None,
+        typer.Option(
+            metavar="OUT.png",
+            help="Write the photo with boxes, landmarks and numbers here; for several photos, a new folder.",
+        ),
     ] = None,
     no_downscale: NoDownscale = False,
-    as_json: AsJson = False,
+    brief: Brief = False,
+    as_lines: AsLines = False,
 ) -> None:
-    """Find every face of a photo, the largest first."""
-    with connected(context, as_json) as client:
-        require_drawing(draw, photo)
-        data = read_photo(photo, client)
-        answer = client.detect(data)
-        if draw is not None:
-            _draw_faces(data, answer, draw)
-        count = len(answer.faces)
-        faces = {0: "no face", 1: "1 face"}.get(count, f"{count} faces")
-        found = f"{shown(photo)}: {faces} in {answer.image_width} x {answer.image_height} pixels"
-        print_answer(as_json, answer, found, *([face_table(answer.faces)] if count else []))
+    """Find every face of each photo, the largest first.
+
+    Exit status 3: the server refused some of several photos.
+    """
+    form = Form(as_lines, brief)
+    with connected(context, as_lines, lines=True) as client:
+        probes = find_probes(photos, listed)
+        write_drawn = pictures_to(draw, probes)
+
+        def ask(data: bytes, photo: Path) -> Answered:
+            answer = client.detect(data)
+            write_drawn(photo, lambda: _drawn(data, answer))
+            count = len(answer.faces)
+            faces = {0: "no face", 1: "1 face"}.get(count, f"{count} faces")
+            quality = f"; the largest: {quality_text(answer.faces[0].quality)}" if count else ""
+
+            def show() -> None:
+                size = f"{answer.image_width} x {answer.image_height} pixels"
+                console().print(plain(f"{shown(photo)}: {faces} in {size}"))
+                if count:
+                    console().print(face_table(answer.faces))
+
+            return Answered(message_keys(answer), f"{faces}{quality}", show)
+
+        answer_each(context, client, probes, form, ask)
 
 
 def compare(
     context: typer.Context,
-    a: Annotated[Path, argument("A", "Photo of the first face.")],
-    b: Annotated[Path, argument("B", "Photo of the second face.")],
+    a: Annotated[Path, argument("A", "Photo of the first face; - reads it from standard input.")],
+    photos: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="B", help="Photo to compare it with, or folder of such photos; or -.", show_default=False
+        ),
+    ] = None,
+    listed: Listed = None,
     several_faces: SeveralFacesOption = "prominent",
     threshold: ThresholdOption = None,
     target_fmr: TargetFmr = None,
     no_downscale: NoDownscale = False,
-    as_json: AsJson = False,
+    brief: Brief = False,
+    as_lines: AsLines = False,
 ) -> None:
-    """Compare the faces of two photos."""
+    """Compare the face of a photo with that of another, or of each of several others.
+
+    Exit status 3: the server refused some of several photos.
+    """
     require_one_criterion(threshold=threshold, target_fmr=target_fmr)
-    with connected(context, as_json) as client:
-        photos = read_photo(a, client), read_photo(b, client)
-        with _naming({"a": f"First photo, {shown(a)}", "b": f"Second photo, {shown(b)}"}):
-            answer = client.compare(*photos, several_faces=several_faces, threshold=threshold, target_fmr=target_fmr)
-        if as_json:
-            print_json(answer_keys(answer))
-            return
-        verdict = "reaches" if answer.above_threshold else "is below"
-        out = console()
-        out.print(f"Similarity {answer.similarity:.4f} {verdict} the threshold {answer.threshold:.4f}.", style="bold")
-        out.print(plain(f"Model {model_name(answer.model)}"))
-        out.print(face_table([answer.face_a, answer.face_b]))
-        sides = (("first", answer.face_a, answer.choice_a), ("second", answer.face_b, answer.choice_b))
-        for place, face, choice in sides:
-            if choice.faces > 1:
-                out.print(plain(f"In the {place} photo: {face_text(face, choice)}."))
-        for sentence in (*rates_text(answer), *evidence_text(answer)):
-            out.print(plain(sentence))
-        out.print(plain(answer.notice), style="italic")
+    form = Form(as_lines, brief, "photo_b", {"photo_a": shown(a)})
+    with connected(context, as_lines, lines=True) as client:
+        probes = find_probes(photos, listed, a)
+        first = read_photo(a, client)
+
+        def ask(data: bytes, photo: Path) -> Answered:
+            with _naming({"a": f"First photo, {shown(a)}", "b": f"Second photo, {shown(photo)}"}):
+                answer = client.compare(
+                    first, data, several_faces=several_faces, threshold=threshold, target_fmr=target_fmr
+                )
+            verdict = "reaches" if answer.above_threshold else "is below"
+            similarity = number(answer.similarity, ".4f")
+            verdict = f"{similarity} {verdict} the threshold {number(answer.threshold, '.4f')}"
+            first_text, second_text = (
+                face_text(face, choice)
+                for face, choice in ((answer.face_a, answer.choice_a), (answer.face_b, answer.choice_b))
+            )
+            line = f"similarity {verdict}; {first_text} and {second_text}"
+            return Answered(answer_keys(answer), line, lambda: _print_comparison(answer, verdict), answer.notice)
+
+        answer_each(context, client, probes, form, ask)
+
+
+def _print_comparison(answer: recognition_pb2.CompareResponse, verdict: str) -> None:
+    out = console()
+    out.print(f"Similarity {verdict}.", style="bold")
+    out.print(plain(f"Model {model_name(answer.model)}"))
+    out.print(face_table([answer.face_a, answer.face_b]))
+    sides = (("first", answer.face_a, answer.choice_a), ("second", answer.face_b, answer.choice_b))
+    for place, face, choice in sides:
+        if choice.faces > 1:
+            out.print(plain(f"In the {place} photo: {face_text(face, choice)}."))
+    for sentence in (*rates_text(answer), *evidence_text(answer)):
+        out.print(plain(sentence))
+    out.print(plain(answer.notice), style="italic")
 
 
 @contextmanager
@@ -138,16 +209,16 @@ def _info_rows(answer: server_pb2.GetServerInfoResponse) -> list[tuple[str, str]
         ("Detection", device.detection),
         (
             "Photos",
-            f"{', '.join(limits.image_formats)}; at most {mebibytes:g} MiB and {limits.max_image_pixels:,} pixels",
+            f"{', '.join(limits.image_formats)}; at most {number(mebibytes, 'g')} MiB and "
+            f"{limits.max_image_pixels:,} pixels",
         ),
         ("Calls in work", f"at most {limits.max_in_flight}"),
         ("Candidates of a search", f"at most {limits.max_top_k}"),
     ]
 
 
-def _draw_faces(data: bytes, answer: recognition_pb2.DetectResponse, target: Path) -> None:
-
+def _drawn(data: bytes, answer: recognition_pb2.DetectResponse) -> Photo:
     from fr_client.cli import drawing
     from fr_client.cli.gallery import pictures
 
-    write_picture(pictures.faces_picture(drawing.open_photo(data), answer.faces), target)
+    return pictures.faces_picture(drawing.open_photo(data), answer.faces)

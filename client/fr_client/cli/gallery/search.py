@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fr_api.v1 import gallery_pb2
-from fr_client.cli.files import read_photo, require_drawing, write_picture
 from fr_client.cli.gallery.error_rates import answer_keys, rates_text
-from fr_client.cli.gallery.recognise import PhotoPath, TargetFmr, ThresholdOption
-from fr_client.cli.show import console, face_text, lead_mark, leads_text, plain, print_json, table
-from fr_client.cli.state import AsJson, GalleryId, NoDownscale, connected, key_values, require_one_criterion
+from fr_client.cli.gallery.probes import (
+    Answered,
+    AsLines,
+    Brief,
+    Form,
+    Listed,
+    PhotoPaths,
+    answer_each,
+    find_probes,
+    pictures_to,
+)
+from fr_client.cli.gallery.recognise import TargetFmr, ThresholdOption
+from fr_client.cli.show import console, counted, face_text, lead_mark, leads_text, number, plain, table
+from fr_client.cli.state import GalleryId, NoDownscale, connected, key_values, require_one_criterion
 from fr_client.sync.client import Client
 from fr_client.words import Fusion, Purpose, SeveralFaces
+
+if TYPE_CHECKING:
+    from fr_client.cli.drawing import Photo
 
 _FUSED = {
     gallery_pb2.SCORE_FUSION_UNSPECIFIED: "the server does not say how it fused those of a subject",
@@ -57,7 +70,8 @@ Fused = Annotated[
 def search(
     context: typer.Context,
     gallery_id: GalleryId,
-    photo: PhotoPath,
+    photos: PhotoPaths = None,
+    listed: Listed = None,
     top_k: TopK = None,
     threshold: ThresholdOption = None,
     target_fmr: TargetFmr = None,
@@ -80,7 +94,10 @@ def search(
         str, typer.Option(metavar="REFERENCE", help="Reference of the case; required for an operational gallery.")
     ] = "",
     draw: Annotated[
-        Path | None, typer.Option(metavar="OUT.png", help="Draw the probe beside its candidates here.")
+        Path | None,
+        typer.Option(
+            metavar="OUT.png", help="Draw the probe beside its candidates here; for several photos, a new folder."
+        ),
     ] = None,
     candidate_photos: Annotated[
         Path | None,
@@ -90,36 +107,62 @@ def search(
         ),
     ] = None,
     no_downscale: NoDownscale = False,
-    as_json: AsJson = False,
+    brief: Brief = False,
+    as_lines: AsLines = False,
 ) -> None:
-    """Search a gallery for a face: leads for a human examiner, never an identity."""
+    """Search a gallery for the face of each photo: leads for a human examiner, never an identity.
+
+    Exit status 3: the server refused some of several photos.
+    """
     require_one_criterion(threshold=threshold, target_fmr=target_fmr, target_fpir=target_fpir)
-    with connected(context, as_json) as client:
-        if candidate_photos is not None and draw is None:
-            raise typer.BadParameter("It works only with --draw.", param_hint="--candidate-photos")
-        require_drawing(draw, photo, candidate_photos)
-        data = read_photo(photo, client)
-        answer = client.search(
-            gallery_id,
-            data,
-            top_k=top_k,
-            threshold=threshold,
-            only_above_threshold=only_above,
-            several_faces=several_faces,
-            fusion=fusion,
-            metadata=key_values(where or [], "--where"),
-            subject_ids=only_subjects,
-            target_fmr=target_fmr,
-            target_fpir=target_fpir,
-            purpose=purpose,
-            case_reference=case,
-        )
-        if draw is not None:
-            _draw_search(client, gallery_id, data, answer, candidate_photos, draw, purpose, case)
-        if as_json:
-            print_json(answer_keys(answer))
-        else:
-            print_search(gallery_id, answer, filter_text(where, only_subjects))
+    if candidate_photos is not None and draw is None:
+        raise typer.BadParameter("It works only with --draw.", param_hint="--candidate-photos")
+    form, metadata = Form(as_lines, brief), key_values(where or [], "--where")
+    with connected(context, as_lines, lines=True) as client:
+        probes = find_probes(photos, listed)
+        write_drawn = pictures_to(draw, probes, candidate_photos)
+
+        def ask(data: bytes, photo: Path) -> Answered:
+            answer = client.search(
+                gallery_id,
+                data,
+                top_k=top_k,
+                threshold=threshold,
+                only_above_threshold=only_above,
+                several_faces=several_faces,
+                fusion=fusion,
+                metadata=metadata,
+                subject_ids=only_subjects,
+                target_fmr=target_fmr,
+                target_fpir=target_fpir,
+                purpose=purpose,
+                case_reference=case,
+            )
+            write_drawn(photo, lambda: _drawn(client, gallery_id, data, answer, candidate_photos, purpose, case))
+            among = filter_text(where, only_subjects)
+            keys, line = answer_keys(answer), search_line(answer)
+            return Answered(keys, line, lambda: print_search(gallery_id, answer, among), answer.notice)
+
+        answer_each(context, client, probes, form, ask)
+
+
+def search_line(answer: gallery_pb2.SearchResponse) -> str:
+    """Return the best candidate of each face in one line."""
+    return "; ".join(
+        f"face {place}: {_best(result)}" if len(answer.results) > 1 else _best(result)
+        for place, result in enumerate(answer.results, start=1)
+    )
+
+
+def _best(result: gallery_pb2.SearchResult) -> str:
+    quality = f", {face_text(result.face, result.choice)}" if result.HasField("face") else ""
+    if not result.candidates:
+        return f"no candidate{quality}"
+    best, leads = result.candidates[0], sum(one.above_threshold for one in result.candidates)
+    found = f"{best.subject_id} ({number(best.similarity, '.4f')})"
+    if not leads:
+        return f"no lead, the most similar is {found}{quality}"
+    return f"{counted(leads, 'lead')}, {'first ' if leads > 1 else ''}{found}{quality}"
 
 
 def filter_text(where: Sequence[str] | None, only_subjects: Sequence[str] | None) -> str:
@@ -130,8 +173,8 @@ def filter_text(where: Sequence[str] | None, only_subjects: Sequence[str] | None
 def print_search(gallery_id: str, answer: gallery_pb2.SearchResponse, among: str = "") -> None:
     """Print the candidate lists, the filter, the way of the search, its error rates, and the notice."""
     out = console()
-    for number, result in enumerate(answer.results, start=1):
-        face = f"Face {number} of {len(answer.results)}: " if len(answer.results) > 1 else ""
+    for place, result in enumerate(answer.results, start=1):
+        face = f"Face {place} of {len(answer.results)}: " if len(answer.results) > 1 else ""
         leads = f"{leads_text(result)} at threshold {answer.threshold:.4f}"
         out.print(plain(f"{face}{leads} in gallery {gallery_id}"), style="bold")
         if result.HasField("face"):
@@ -144,7 +187,7 @@ def print_search(gallery_id: str, answer: gallery_pb2.SearchResponse, among: str
         for one in result.candidates:
             rows.add_row(
                 str(one.rank),
-                f"{one.similarity:.4f}",
+                number(one.similarity, ".4f"),
                 lead_mark(one),
                 plain(one.subject_id),
                 plain(one.display_name),
@@ -165,16 +208,15 @@ def print_search(gallery_id: str, answer: gallery_pb2.SearchResponse, among: str
     out.print(plain(answer.notice), style="italic")
 
 
-def _draw_search(
+def _drawn(
     client: Client,
     gallery_id: str,
     data: bytes,
     answer: gallery_pb2.SearchResponse,
     photos: Path | None,
-    target: Path,
     purpose: Purpose | None,
     case: str,
-) -> None:
+) -> Photo:
     from fr_client.cli import drawing
     from fr_client.cli.gallery import pictures
 
@@ -184,4 +226,4 @@ def _draw_search(
     if missing:
         hint = "not found there" if photos else "name the enrolled folder with --candidate-photos"
         typer.echo(f"{missing} candidates have no photo in the picture: {hint}.", err=True)
-    write_picture(pictures.search_picture(drawing.open_photo(data), answer, crops), target)
+    return pictures.search_picture(drawing.open_photo(data), answer, crops)

@@ -9,7 +9,7 @@ import typer
 
 from fr_api.v1 import gallery_pb2
 from fr_client.cli.files import writing
-from fr_client.cli.show import pairs, plain, print_answer, print_list, shown, table, when
+from fr_client.cli.show import every, pairs, plain, print_answer, print_list, shown, table, when
 from fr_client.cli.state import (
     AsJson,
     ForCase,
@@ -40,7 +40,7 @@ def list_subjects(
 ) -> None:
     """List the subjects of a gallery."""
     with connected(context, as_json) as client:
-        found = list(client.list_subjects(gallery_id, purpose=purpose, case_reference=case))
+        found = every(client.list_subjects(gallery_id, purpose=purpose, case_reference=case))
         print_list(
             as_json,
             "subjects",

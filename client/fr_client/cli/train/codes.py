@@ -15,9 +15,8 @@ import typer
 
 from fr_api.v1 import training_pb2
 from fr_client.cli.files import new_file
-from fr_client.cli.show import console, plain, shown, table
+from fr_client.cli.show import console, counted, plain, shown, table
 from fr_client.cli.state import Unusable
-from fr_client.cli.train.labels import counted
 
 ASK = "-"
 Code = Annotated[

@@ -18,11 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 from fr_api.v1 import training_pb2
-from fr_client.cli.show import console, pairs, plain, print_answer, print_json, print_list, table, when
+from fr_client.cli.show import console, counted, every, pairs, plain, print_answer, print_json, print_list, table, when
 from fr_client.cli.state import AsJson, Yes, argument, confirm, connected, days_long
 from fr_client.cli.train.codes import CodesTo, codes_file, print_codes
 from fr_client.cli.train.courses import CourseId
-from fr_client.cli.train.labels import counted
 from fr_client.unpack import message_keys
 
 _STATES = {
@@ -146,13 +145,14 @@ def state_text(state: training_pb2.SessionState.ValueType) -> str:
 
 
 cohort = typer.Typer(help="Make, list, show, watch and delete cohorts of trainees.", no_args_is_help=True)
+trainee = typer.Typer(help="Delete trainees.", no_args_is_help=True)
 
-CohortId = Annotated[str, argument("COHORT", "Id of the cohort, as `fr train cohorts` has it.")]
+CohortId = Annotated[str, argument("COHORT", "Id of the cohort, as `fr train cohort list` has it.")]
 Trainees = Annotated[int, typer.Option(min=1, max=1_000, metavar="N", help="How many.", show_default=False)]
 
 
-@cohort.command("new")
-def new_cohort(
+@cohort.command("create")
+def create_cohort(
     context: typer.Context,
     course_id: CourseId,
     trainees: Trainees,
@@ -212,7 +212,7 @@ def list_cohorts(
             times = (when(one.create_time), when(one.expire_time))
             return one.cohort_id, one.display_name, one.course_id, str(one.trainees), *times
 
-        found = list(client.training.cohorts(course_id))
+        found = every(client.training.cohorts(course_id))
         print_list(as_json, "cohorts", found, rows, row, "There is no cohort yet.")
 
 
@@ -256,6 +256,7 @@ def delete_cohort(context: typer.Context, cohort_id: CohortId, yes: Yes = False,
         print_answer(as_json, {}, f"Deleted cohort {cohort_id} with {counted(found.trainees, 'trainee')}.")
 
 
+@trainee.command("delete")
 def delete_trainee(
     context: typer.Context,
     trainee_id: Annotated[str, argument("TRAINEE", "Pseudonym, as `fr train cohort show` has it.")],

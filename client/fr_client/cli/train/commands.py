@@ -1,4 +1,4 @@
-"""`fr train`: assembles its commands."""
+"""`fr train`: assembles its commands, each of which is a noun and a verb."""
 
 from __future__ import annotations
 
@@ -12,15 +12,11 @@ train = typer.Typer(
     help="Courses in the comparison of faces: make them, take them, and read the results.",
     no_args_is_help=True,
 )
-train.command("plans")(plans.list_plans)
-train.command("plan")(plans.plan)
-train.command("courses")(courses.list_courses)
-train.command("course")(courses.show_course)
-train.command("delete-course")(courses.delete_course)
-train.command("probe-key")(courses.probe_key)
-train.command("cohorts")(cohorts.list_cohorts)
-train.add_typer(cohorts.cohort, name="cohort")
-train.command("delete-trainee")(cohorts.delete_trainee)
 train.command("run")(run.run)
-train.command("report")(results.report)
 train.command("export")(results.export)
+train.add_typer(plans.plan, name="plan")
+train.add_typer(courses.course, name="course")
+train.add_typer(courses.probe, name="probe")
+train.add_typer(cohorts.cohort, name="cohort")
+train.add_typer(cohorts.trainee, name="trainee")
+train.add_typer(results.report, name="report")

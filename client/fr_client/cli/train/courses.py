@@ -1,4 +1,4 @@
-"""`fr train courses`, `course`, `delete-course` and `probe-key`: list, show, delete and complete courses."""
+"""`fr train course` and `fr train probe`: make, list, show and delete courses, and set whom a trainee's probe shows."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ import typer
 
 from fr_api.v1 import training_pb2
 from fr_client.cli.files import read_file
-from fr_client.cli.show import model_name, pairs, plain, print_answer, print_list, shown, table, when
+from fr_client.cli.show import counted, every, model_name, pairs, plain, print_answer, print_list, shown, table, when
 from fr_client.cli.state import AsJson, Yes, argument, confirm, connected
-from fr_client.cli.train.labels import counted
 from fr_client.requests import MAX_PHOTO_BYTES
 
-CourseId = Annotated[str, argument("COURSE", "Id of the course, as `fr train courses` has it.")]
+CourseId = Annotated[str, argument("COURSE", "Id of the course, as `fr train course list` has it.")]
 
 
+course = typer.Typer(help="Make, list, show and delete courses.", no_args_is_help=True)
+probe = typer.Typer(help="Set whom a trainee's own probe shows.", no_args_is_help=True)
+
+
+@course.command("list")
 def list_courses(context: typer.Context, as_json: AsJson = False) -> None:
     """List the courses, the newest first."""
     with connected(context, as_json) as client:
@@ -28,16 +32,18 @@ def list_courses(context: typer.Context, as_json: AsJson = False) -> None:
             names = (", ".join(one.datasets), ", ".join(sitting.name for sitting in one.sittings))
             return one.course_id, one.title, when(one.create_time), *names, str(_trials(one))
 
-        empty = "There is no course yet: `fr train plan NAME --dataset NAME` makes one."
-        print_list(as_json, "courses", list(client.training.courses()), rows, row, empty)
+        empty = "There is no course yet: `fr train course create NAME --dataset NAME` makes one."
+        print_list(as_json, "courses", every(client.training.courses()), rows, row, empty)
 
 
+@course.command("show")
 def show_course(context: typer.Context, course_id: CourseId, as_json: AsJson = False) -> None:
     """Show a course: its sittings, its forms and their difficulty."""
     with connected(context, as_json) as client:
         print_course(client.training.course(course_id), as_json)
 
 
+@course.command("delete")
 def delete_course(context: typer.Context, course_id: CourseId, yes: Yes = False, as_json: AsJson = False) -> None:
     """Delete a course with its cohorts, their sessions and answers, its pictures and its gallery."""
     with connected(context, as_json) as client:
@@ -50,7 +56,8 @@ def delete_course(context: typer.Context, course_id: CourseId, yes: Yes = False,
         print_answer(as_json, {}, f"Deleted course {course_id} with {counted(cohorts, 'cohort')}.")
 
 
-def probe_key(
+@probe.command("set")
+def set_probe(
     context: typer.Context,
     course_id: CourseId,
     photo: Annotated[Path, argument("PHOTO", "The file; the command does not send it.")],

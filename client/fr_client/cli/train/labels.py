@@ -54,8 +54,3 @@ def similarity_text(similarities: Mapping[str, float], names: Mapping[str, str])
     order = list(names.values())
     parts = [f"{label} {told[label]:+.3f}" for label in sorted(told, key=order.index)]
     return f"The machine's similarities: {', '.join(parts)} ({_SCALE})."
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """Return a number with its noun, such as "1 trial", "2 trials" or "2 people"."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -1,4 +1,4 @@
-"""`fr train plans` and `fr train plan`: list and check plans, and make courses."""
+"""`fr train plan` and `fr train course create`: list, show and check plans, and make courses."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import typer
 from fr_api.v1 import training_pb2
 from fr_client.cli.files import read_text
 from fr_client.cli.progress import staged_progress
-from fr_client.cli.show import console, pairs, plain, print_answer, print_list, shown, table
+from fr_client.cli.show import console, counted, every, pairs, plain, print_answer, print_json, print_list, shown, table
 from fr_client.cli.state import AsJson, Unusable, argument, connected
-from fr_client.cli.train.courses import print_course
-from fr_client.cli.train.labels import counted
+from fr_client.cli.train.courses import course, print_course
 from fr_client.requests import MAX_PLAN_BYTES, Plan, plan_source
 from fr_client.sync.training import Training
+from fr_client.unpack import message_keys
 from fr_files.reading import read_toml
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -29,21 +29,24 @@ _STAGES = {
 }
 
 
-def list_plans(
-    context: typer.Context,
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Print the text of this plan, as a start for your own.")
-    ] = "",
-    as_json: AsJson = False,
-) -> None:
-    """List the plans that come with the server, or print the text of one."""
+plan = typer.Typer(help="List, show and check plans of courses.", no_args_is_help=True)
+PlanSource = Annotated[
+    str, argument("FILE|NAME", "A plan as TOML, or the name of one, as `fr train plan list` has it.")
+]
+Datasets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dataset",
+        metavar="NAME",
+        help="Data set of people on the server (`fr report dataset list`); may be repeated.",
+    ),
+]
+
+
+@plan.command("list")
+def list_plans(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the plans that come with the server."""
     with connected(context, as_json) as client:
-        found = [one for one in client.training.plans() if name in ("", one.name)]
-        if name and not found:
-            raise Unusable("UNKNOWN_PLAN", f"No plan {name} comes with the server; `fr train plans` lists them.")
-        if name and not as_json:
-            typer.echo(found[0].toml, nl=not found[0].toml.endswith("\n"))
-            return
         numbers = ("Trials", "Minutes", "People", "With two photos")
 
         def row(one: training_pb2.Plan) -> list[str]:
@@ -52,23 +55,39 @@ def list_plans(
             return [one.name, one.title, *(f"{number:,}" for number in asked)]
 
         rows = table("Plan", "Title", *numbers, right=numbers)
-        print_list(as_json, "plans", found, rows, row, "No plan comes with the server.")
+        print_list(as_json, "plans", every(client.training.plans()), rows, row, "No plan comes with the server.")
 
 
-def plan(
+@plan.command("show")
+def show_plan(
+    context: typer.Context, name: Annotated[str, argument("NAME", "Its name.")], as_json: AsJson = False
+) -> None:
+    """Print the text of a plan that comes with the server, as a start for your own."""
+    with connected(context, as_json) as client:
+        found = next((one for one in client.training.plans() if one.name == name), None)
+        if found is None:
+            raise Unusable("UNKNOWN_PLAN", f"No plan {name} comes with the server; `fr train plan list` lists them.")
+        if as_json:
+            print_json(message_keys(found))
+        else:
+            typer.echo(found.toml, nl=not found.toml.endswith("\n"))
+
+
+@plan.command("check")
+def check_plan(context: typer.Context, source: PlanSource, datasets: Datasets = None, as_json: AsJson = False) -> None:
+    """Show the needs of a plan, and whether data sets meet them: exit status 1 if people are missing."""
+    with connected(context, as_json) as client:
+        wanted = plan_of(source)
+        found = client.training.check_plan(wanted, datasets or ())
+        unlimited = 0 if as_json else without_limit(_text_of(client.training, wanted))
+        _print_check(found, unlimited, bool(datasets), as_json)
+
+
+@course.command("create")
+def create_course(
     context: typer.Context,
-    source: Annotated[
-        str,
-        argument("FILE|NAME", "A plan as TOML, or the name of one, as `fr train plans` has it."),
-    ],
-    datasets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--dataset",
-            metavar="NAME",
-            help="Data set of people on the server (`fr report datasets`); may be repeated.",
-        ),
-    ] = None,
+    source: PlanSource,
+    datasets: Datasets = None,
     seed: Annotated[
         int | None,
         typer.Option(min=0, max=2**32 - 1, metavar="N", help="Decides who appears where; the plan's if unset."),
@@ -89,25 +108,14 @@ def plan(
             show_default=False,
         ),
     ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Only show the needs of the plan, and whether the data sets meet them.")
-    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a course from a plan, or check the plan.
-
-    Ctrl-C stops the making, and leaves no course. With --check the exit status is 1 if people are missing.
-    """
-    if not check and not datasets:
+    """Make a course from a plan. Ctrl-C stops the making, and leaves no course."""
+    if not datasets:
         raise typer.BadParameter("A course needs photos of people: give at least one.", param_hint="--dataset")
     with connected(context, as_json) as client:
         wanted = plan_of(source)
         excluded = () if exclude is None else photos_of(exclude)
-        if check:
-            found = client.training.check_plan(wanted, datasets or ())
-            unlimited = 0 if as_json else without_limit(_text_of(client.training, wanted))
-            _print_check(found, unlimited, bool(datasets), as_json)
-            return
         with staged_progress() as show:
 
             def tell(now: training_pb2.CourseProgress) -> None:
@@ -115,7 +123,7 @@ def plan(
 
             made = client.training.create_course(
                 wanted,
-                datasets or (),
+                datasets,
                 seed=seed,
                 learn_from=learn_from or (),
                 exclude_photos=excluded,
@@ -123,7 +131,7 @@ def plan(
             )
         print_course(made, as_json)
         if not as_json:
-            words = f"Its trainees: fr train cohort new {made.course_id} --trainees N --name TEXT --codes FILE.csv"
+            words = f"Its trainees: fr train cohort create {made.course_id} --trainees N --name TEXT --codes FILE.csv"
             console().print(plain(words))
 
 

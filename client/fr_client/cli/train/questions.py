@@ -8,11 +8,12 @@ from pathlib import Path
 
 from fr_api.v1 import training_pb2
 from fr_client.cli.files import read_photo
+from fr_client.cli.show import counted
 from fr_client.cli.state import Unusable
 from fr_client.cli.train import answers as keys
 from fr_client.cli.train.answers import NotUnderstood, Scale
 from fr_client.cli.train.dialog import Dialog
-from fr_client.cli.train.labels import counted, labels
+from fr_client.cli.train.labels import labels
 from fr_client.requests import Decision, Notes
 
 _BACK = "b"

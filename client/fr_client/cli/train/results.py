@@ -1,4 +1,4 @@
-"""`fr train report` and `fr train export`: write results for people, programs and other systems."""
+"""`fr train report get` and `fr train export`: write results for people, programs and other systems."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ from fr_client.words import ExportFormat, TrainingFile
 _HAS_NONE = (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED)
 
 
-def report(
+report = typer.Typer(help="Write reports of cohorts and trainees.", no_args_is_help=True)
+
+
+@report.command("get")
+def get_report(
     context: typer.Context,
     out: Annotated[Path, typer.Option(metavar="DIR", help="New folder for the files.")],
     cohort_id: Annotated[str | None, argument("COHORT", "Id of the cohort.")] = None,

@@ -17,8 +17,9 @@ from typing import Annotated
 import typer
 
 from fr_api.v1 import training_pb2
-from fr_client.cli.show import plain, when
-from fr_client.cli.state import INTERRUPTED, NoDownscale, Settings, Unusable, reporting
+from fr_client.cli.plugins import INTERRUPTED
+from fr_client.cli.show import counted, plain, when
+from fr_client.cli.state import NoDownscale, Settings, Unusable, reporting
 from fr_client.cli.train.answers import Scale
 from fr_client.cli.train.codes import ASK, Code, asked_code
 from fr_client.cli.train.dialog import (
@@ -31,7 +32,6 @@ from fr_client.cli.train.dialog import (
     Left,
     Sender,
 )
-from fr_client.cli.train.labels import counted
 from fr_client.cli.train.messages import in_trainees_words, trainee_text
 from fr_client.cli.train.picture_file import PictureFile, Viewer, desktop_viewer, picture_file
 from fr_client.cli.train.questions import Style
@@ -195,7 +195,7 @@ def options_given(context: typer.Context) -> list[str]:
 
 def report_text(given: Sequence[str]) -> str:
     """Return the command for a trainee's report, with options of `fr` itself."""
-    command = shlex.join(["fr", *given, "train", "report", "--code", "-", "--out", "DIR"])
+    command = shlex.join(["fr", *given, "train", "report", "get", "--code", "-", "--out", "DIR"])
     return f"When you have finished all sittings that you began, `{command}` writes your report."
 
 

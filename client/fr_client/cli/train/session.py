@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fr_api.v1 import training_pb2
+from fr_client.cli.show import counted
 from fr_client.cli.state import Unusable
 from fr_client.cli.train.dialog import HELP, Countdown, Dialog, Sender
-from fr_client.cli.train.labels import counted, labels, shown_of, similarity_text
+from fr_client.cli.train.labels import labels, shown_of, similarity_text
 from fr_client.cli.train.messages import trainee_text
 from fr_client.cli.train.picture_file import PictureFile
 from fr_client.cli.train.questions import Decided, Given, Noted, Style, ask

@@ -60,7 +60,7 @@ class AuditServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExportAudit(self, request, context):
-        """Sends a chain as JSON lines, with a signed checkpoint at the end. `fr audit verify-file FILE` checks the file on
+        """Sends a chain as JSON lines, with a signed checkpoint at the end. `fr audit file verify FILE` checks the file on
         any computer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -42,7 +42,7 @@ class AuditServiceStub:
     SearchAudit: _grpc.UnaryUnaryMultiCallable[_audit_pb2.SearchAuditRequest, _audit_pb2.SearchAuditResponse]
     """Lists the matching records of one chain, the oldest first."""
     ExportAudit: _grpc.UnaryStreamMultiCallable[_audit_pb2.ExportAuditRequest, _audit_pb2.ExportAuditResponse]
-    """Sends a chain as JSON lines, with a signed checkpoint at the end. `fr audit verify-file FILE` checks the file on
+    """Sends a chain as JSON lines, with a signed checkpoint at the end. `fr audit file verify FILE` checks the file on
     any computer.
     """
     VerifyAudit: _grpc.UnaryUnaryMultiCallable[_audit_pb2.VerifyAuditRequest, _audit_pb2.VerifyAuditResponse]
@@ -66,7 +66,7 @@ class AuditServiceAsyncStub(AuditServiceStub):
     SearchAudit: _aio.UnaryUnaryMultiCallable[_audit_pb2.SearchAuditRequest, _audit_pb2.SearchAuditResponse]  # type: ignore[assignment]
     """Lists the matching records of one chain, the oldest first."""
     ExportAudit: _aio.UnaryStreamMultiCallable[_audit_pb2.ExportAuditRequest, _audit_pb2.ExportAuditResponse]  # type: ignore[assignment]
-    """Sends a chain as JSON lines, with a signed checkpoint at the end. `fr audit verify-file FILE` checks the file on
+    """Sends a chain as JSON lines, with a signed checkpoint at the end. `fr audit file verify FILE` checks the file on
     any computer.
     """
     VerifyAudit: _aio.UnaryUnaryMultiCallable[_audit_pb2.VerifyAuditRequest, _audit_pb2.VerifyAuditResponse]  # type: ignore[assignment]
@@ -99,7 +99,7 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _audit_pb2.ExportAuditRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_audit_pb2.ExportAuditResponse], _abc.AsyncIterator[_audit_pb2.ExportAuditResponse]]:
-        """Sends a chain as JSON lines, with a signed checkpoint at the end. `fr audit verify-file FILE` checks the file on
+        """Sends a chain as JSON lines, with a signed checkpoint at the end. `fr audit file verify FILE` checks the file on
         any computer.
         """
 

@@ -129,7 +129,7 @@ class Dataset(_message.Message):
     KINDS_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name, as in `fr dataset info NAME`."""
+    """Its name, as in `fr dataset show NAME`."""
     title: _builtins.str
     """Its full name."""
     licence: _builtins.str

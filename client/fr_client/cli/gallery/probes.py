@@ -1,0 +1,255 @@
+"""Answers several photos in one run: photos, folders, a list of paths, and standard input."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import typer
+
+from fr_client.cli.files import (
+    STDIN,
+    read_file,
+    read_photo,
+    reading,
+    require_drawing,
+    require_pillow,
+    standard_input,
+    write_picture,
+    writing,
+)
+from fr_client.cli.gallery.photo_sources import read_unnamed
+from fr_client.cli.progress import progress
+from fr_client.cli.show import console, plain, print_line, shown
+from fr_client.cli.state import SOME_REFUSED, Unusable, error_keys, fail, options_of, require_one_of
+from fr_client.errors import FrApiError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from fr_client.sync.client import Client
+
+# Refusals of one photo, after which the next may fare better: those of `fr_core.errors.photos`, and of its file.
+OF_A_PHOTO = frozenset(
+    {
+        "UNDECODABLE",
+        "UNSUPPORTED_FORMAT",
+        "IMAGE_TOO_MANY_BYTES",
+        "IMAGE_TOO_MANY_PIXELS",
+        "IMAGE_TOO_COSTLY",
+        "SEVERAL_FRAMES",
+        "NO_FACE",
+        "SEVERAL_FACES",
+        "TOO_MANY_FACES",
+        "TOO_SMALL",
+        "LOW_QUALITY",
+        "FILE_UNREADABLE",
+    }
+)
+# Photos on their way at once, in a run of several.
+_AT_ONCE = 8
+_MAX_LIST_BYTES = 64 * 2**20
+
+PhotoPaths = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="PHOTO",
+        help="Photo, or folder with photos in it; - reads a photo from standard input.",
+        show_default=False,
+    ),
+]
+Listed = Annotated[
+    Path | None,
+    typer.Option("--list", metavar="FILE", help="Also the photos of this list, a path a line; - is standard input."),
+]
+Brief = Annotated[bool, typer.Option("--brief", help="Print one line for each photo.")]
+AsLines = Annotated[bool, typer.Option("--json", help="Print one JSON document, in one line, for each photo.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """The photos of a run; `several` if more than one may come of what was typed, such as of a folder."""
+
+    paths: tuple[Path, ...]
+    several: bool
+
+
+def find_probes(photos: Sequence[Path] | None, listed: Path | None, *others: Path) -> Probes:
+    """Return the photos that PHOTO... and --list name, in their order; `others` are further files of the command.
+
+    Raises `Unusable` if a folder or the list cannot be read, or holds no photo.
+    """
+    typed = list(photos or ())
+    if not typed and listed is None:
+        raise typer.BadParameter("Name a photo, a folder of photos, or - for standard input; or give --list FILE.")
+    if [*typed, listed, *others].count(STDIN) > 1:
+        raise typer.BadParameter("Standard input can be read once only; name - once.")
+    paths: list[Path] = []
+    for one in typed:
+        paths += _in_folder(one) if one.is_dir() else (one,)
+    if listed is not None:
+        paths += _read_list(listed)
+    return Probes(tuple(paths), listed is not None or len(typed) > 1 or typed[0].is_dir())
+
+
+def _in_folder(folder: Path) -> Iterator[Path]:
+    with reading(folder):
+        found = read_unnamed(folder).photos
+    if not found:
+        raise Unusable("NO_PHOTOS", f"{shown(folder)} holds no photo. Name a folder with photos in it.")
+    return (photo.path for photo in found)
+
+
+def _read_list(listed: Path) -> list[Path]:
+    data = standard_input(_MAX_LIST_BYTES) if listed == STDIN else read_file(listed, _MAX_LIST_BYTES)
+    if b"\0" in data:
+        raise Unusable("LIST_INVALID", f"{shown(listed)} is no list: that is a text with the path of a photo a line.")
+    found = [Path(os.fsdecode(line)) for line in data.splitlines() if line.strip()]
+    if not found:
+        raise Unusable("NO_PHOTOS", f"The list {shown(listed)} names no photo. Write the path of a photo in each line.")
+    if STDIN in found:
+        raise Unusable("LIST_INVALID", f"The list {shown(listed)} names -; name it on the command line instead.")
+    return found
+
+
+def pictures_to(
+    target: Path | None, probes: Probes, *sources: Path | None
+) -> Callable[[Path, Callable[[], Image]], None]:
+    """Return the function that writes what a function draws of a photo: to `target`, or of several to a new folder.
+
+    Raises `Unusable` as `require_drawing` does, or if the folder is there already.
+    """
+    if target is None:
+        return lambda photo, draw: None
+    if not probes.several:
+        require_drawing(target, *probes.paths, *sources)
+        return lambda photo, draw: write_picture(draw(), target)
+    require_pillow()
+    if os.path.lexists(target):
+        raise Unusable("FILE_EXISTS", f"{shown(target)} is there already; several photos need a new folder.")
+    numbers = {path: number for number, path in enumerate(probes.paths, start=1)}
+
+    def write(photo: Path, draw: Callable[[], Image]) -> None:
+        drawn, name = draw(), "stdin" if photo == STDIN else photo.stem
+        with writing(target):
+            target.mkdir(exist_ok=True)
+        write_picture(drawn, target / f"{numbers[photo]:04}-{name}.png", tell=False)
+
+    return write
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer to a photo: as JSON has it, in one line, as a whole, and the notice that goes with it."""
+
+    keys: Mapping[str, Any]
+    line: str
+    show: Callable[[], None]
+    notice: str = ""
+
+
+# Answers the photo that has this path and is sent as these bytes.
+Ask: TypeAlias = Callable[[bytes, Path], Answered]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The form of the answers; `names` are further keys of each JSON document, and `key` is that of the photo."""
+
+    as_json: bool
+    brief: bool
+    key: str = "photo"
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_one_of(self.brief, self.as_json, "--brief", "--json")
+
+    def print(self, photo: Path, answered: Answered, titled: bool) -> None:
+        """Print an answer; a whole one gets the name of its photo as a title if `titled`."""
+        if self.as_json:
+            print_line({**self.names, self.key: shown(photo), **answered.keys})
+        elif self.brief:
+            typer.echo(plain(f"{shown(photo)}: {answered.line}").plain)
+        else:
+            if titled:
+                console().print(plain(shown(photo)), style="bold underline")
+            answered.show()
+
+    def print_refusal(self, photo: Path, error: FrApiError | Unusable) -> None:
+        """Print why there is no answer."""
+        if self.as_json:
+            print_line({**self.names, self.key: shown(photo), "error": error_keys(error)})
+        else:
+            typer.echo(plain(f"{shown(photo)}: {error.reason}: {error.message}").plain)
+
+
+def answer_each(context: typer.Context, client: Client, probes: Probes, form: Form, ask: Ask) -> None:
+    """Print the answers of `ask` to photos as `client` sends them, in their order.
+
+    Several are asked at once, each in a thread of its own.
+
+    Of several photos, a refused one is an answer: the command then ends with exit status 3. Any other error ends it.
+    """
+    if not probes.several:
+        _answer_one(context, client, probes.paths[0], form, ask)
+        return
+    refused, notice = 0, ""
+    total = len(probes.paths)
+    with progress("Asking", "photos", total, beside_output=True) as advance, _asking(client, probes, ask) as answers:
+        for number, (path, answer) in enumerate(answers, start=1):
+            try:
+                answered = answer.result()
+            except (FrApiError, Unusable) as error:
+                if error.reason not in OF_A_PHOTO:
+                    raise
+                form.print_refusal(path, error)
+                refused += 1
+            else:
+                form.print(path, answered, titled=True)
+                notice = answered.notice
+            advance(number, refused)
+    if form.brief and notice:
+        typer.echo(notice, err=True)
+    if refused:
+        typer.echo(f"{refused:,} of {total:,} photos were refused.", err=True)
+        raise typer.Exit(SOME_REFUSED)
+
+
+def _answer_one(context: typer.Context, client: Client, path: Path, form: Form, ask: Ask) -> None:
+    try:
+        answered = ask(read_photo(path, client), path)
+    except (FrApiError, Unusable) as error:
+        if not (form.as_json and error.reason in OF_A_PHOTO):
+            raise
+        form.print_refusal(path, error)
+        fail(error, options_of(context))
+    form.print(path, answered, titled=False)
+    if form.brief and answered.notice:
+        typer.echo(answered.notice, err=True)
+
+
+@contextmanager
+def _asking(client: Client, probes: Probes, ask: Ask) -> Iterator[Iterator[tuple[Path, Future[Answered]]]]:
+    """Yield the photos with what comes of them; the end of the block waits for no running call."""
+    pool = ThreadPoolExecutor(_AT_ONCE)
+
+    def answer(path: Path) -> Answered:
+        return ask(read_photo(path, client), path)
+
+    def ahead() -> Iterator[tuple[Path, Future[Answered]]]:
+        waiting: list[tuple[Path, Future[Answered]]] = []
+        for path in probes.paths:
+            waiting.append((path, pool.submit(answer, path)))
+            if len(waiting) > 2 * _AT_ONCE:
+                yield waiting.pop(0)
+        yield from waiting
+
+    try:
+        yield ahead()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
