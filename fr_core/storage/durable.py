@@ -40,6 +40,16 @@ def write_private(path: Path, data: bytes) -> None:
         raise
 
 
+def open_to_others(found: os.stat_result) -> bool:
+    """Return whether a secret file is open to more than its owner.
+
+    A file of root may be open to the group of a process of another user: systemd and Kubernetes hand out secrets this
+    way, and PostgreSQL accepts them (check_ssl_key_file_permissions of its be-secure-common.c).
+    """
+    handed_out = found.st_uid == 0 and os.geteuid() != 0
+    return bool(found.st_mode & (0o037 if handed_out else 0o077))
+
+
 def cause(error: OSError) -> str:
     """Return the short name of an error, such as `ENOSPC`."""
     return errno.errorcode.get(error.errno or 0, "unknown")

@@ -1,0 +1,187 @@
+"""What deploy/ and its page name is real: commands, settings, files, users, libraries, and the unit of systemd."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import distribution
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from lock_file import read_lock
+
+from fr_core.errors import KeyUnavailable
+from fr_core.storage.keys import load_key, new_key_file
+from fr_server.config import KEYS, Config
+from support.commands import BIN, REPOSITORY, blocks, page, require_understood
+
+DEPLOY = REPOSITORY / "deploy"
+CONTAINERS = page("docs/containers.md")
+UNIT = (DEPLOY / "systemd/fr-core.service").read_text("utf-8")
+USER, GROUP = 10001, 10001  # of the images, which no account of this machine has
+
+
+def lines_of(text: str) -> list[str]:
+    """The commands of a page, with continued lines joined."""
+    return [line for block in blocks(text, "sh") for line in block.replace("\\\n", " ").splitlines() if line]
+
+
+def test_what_runs_in_a_container_is_a_command_of_fr() -> None:
+    inside = [
+        found[1]
+        for line in lines_of(CONTAINERS)
+        if (found := re.search(r"(?:run --rm server|run --rm .* fr-core|/opt/fr-core/bin/fr) (.*)", line))
+    ]
+    assert len(inside) == 7
+    for words in inside:
+        require_understood(f"fr {words}")
+    started = [line for line in UNIT.splitlines() if line.startswith("ExecStart=")]
+    require_understood(started[0].replace("ExecStart=/opt/fr-core/bin/", ""))
+
+
+def test_files_and_settings_that_are_named_are_there() -> None:
+    links = re.findall(r"\]\((\.\./deploy/[^)#]+)\)", CONTAINERS)
+    paths = re.findall(r"(?:^| )(deploy/[\w./-]+)", CONTAINERS, re.MULTILINE)
+    assert len(links) + len(paths) > 5
+    assert all((REPOSITORY / path.removeprefix("../")).exists() for path in links + paths)
+    table = page("deploy/README.md").split("\n## ")[0]
+    named = {name for row in table.splitlines() if row.startswith("| `") for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
+    assert len(named) == 8
+    for name in named:
+        assert (DEPLOY / name).exists() or (DEPLOY / "systemd" / name).exists(), name
+    composed = re.findall(r"compose[a-z.]*\.yaml", CONTAINERS)
+    assert {"compose.yaml", "compose.gpu.yaml", "compose.key.yaml"} == set(composed)
+    everything = [path.read_text("utf-8") for path in DEPLOY.rglob("*") if path.is_file()]
+    variables = {name for text in [CONTAINERS, *everything] for name in re.findall(r"FR__[A-Z]+__[A-Z_]+", text)}
+    settings = {name.removeprefix("FR__").lower().replace("__", ".") for name in variables} - {"section.key"}
+    assert "gallery.key" in settings
+    optional = {"web.host", "web.port"}  # of the HTTP interface, which the chart leaves off
+    assert settings - optional <= KEYS.keys()
+
+
+def test_running_calls_may_end_before_anybody_kills_the_server() -> None:
+    drain_s = Config().server.drain_s
+    grace = {
+        "compose/compose.yaml": r"stop_grace_period: (\d+)s",
+        "helm/fr-core/values.yaml": r"terminationGracePeriodSeconds: (\d+)",
+        "systemd/fr-core.service": r"TimeoutStopSec=(\d+)s",
+    }
+    for name, pattern in grace.items():
+        (found,) = re.findall(pattern, (DEPLOY / name).read_text("utf-8"))
+        assert float(found) > drain_s, name
+    assert int(re.findall(r"--stop-timeout (\d+)", CONTAINERS)[0]) > drain_s
+
+
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")
+
+
+def analyze(tmp_path: Path, text: str, *words: str) -> subprocess.CompletedProcess[str]:
+    unit = tmp_path / "fr-core.service"
+    unit.write_text(text.replace("/opt/fr-core/bin/fr", str(BIN / "fr")), "utf-8")
+    command = ["systemd-analyze", *words, str(unit)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@needs_systemd
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    verified = analyze(tmp_path, UNIT, "verify")
+    assert (verified.returncode, verified.stderr) == (0, "")
+    assert "Unknown key" in analyze(tmp_path, UNIT.replace("NoNewPrivileges=", "NoNewPrivilege="), "verify").stderr
+
+
+@needs_systemd
+def test_the_unit_is_hardened(tmp_path: Path) -> None:
+    most = ("security", "--offline=true", "--no-pager", "--threshold=15")  # 1.5 of 10; a unit without sandbox has 9.6
+    assert analyze(tmp_path, UNIT, *most).returncode == 0
+    assert analyze(tmp_path, re.sub(r"(?m)^(Protect|Restrict|Private|System|Capab).*\n", "", UNIT), *most).returncode == 1
+    # The processes that decode photos give up capabilities and system calls (fr_core/imaging/confine.py).
+    allowed = re.findall(r"^SystemCallFilter=(.*)$", UNIT, re.MULTILINE)
+    assert "@sandbox" in allowed[0]
+    assert allowed[-1] == "capset"
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users can enter; those of pytest are closed to them."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@contextmanager
+def as_user(user: int, group: int) -> Iterator[None]:
+    os.setegid(group)
+    os.seteuid(user)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file of root and be another user")
+def test_secrets_that_root_hands_out_may_be_open_to_the_group(open_folder: Path) -> None:
+    """As of systemd (an ACL, which shows as the group's right) and of Kubernetes (`fsGroup`)."""
+    path = open_folder / "data.key"
+    made = new_key_file(path)
+    os.chown(path, 0, GROUP)
+    for mode, accepted in {0o440: True, 0o640: True, 0o444: False, 0o460: False}.items():
+        path.chmod(mode)
+        with as_user(USER, GROUP):
+            if accepted:
+                assert load_key(f"file:{path}") == made
+            else:
+                with pytest.raises(KeyUnavailable):
+                    load_key(f"file:{path}")
+    path.chmod(0o440)
+    with pytest.raises(KeyUnavailable):  # root's own process: the group is others
+        load_key(f"file:{path}")
+    os.chown(path, USER, GROUP)
+    with as_user(USER, GROUP), pytest.raises(KeyUnavailable):  # the owner's own
+        load_key(f"file:{path}")
+
+
+# Of debian:trixie-slim with Python, beside the dynamic loader; no part of X11, OpenGL or a desktop.
+BASE_LIBRARIES = {
+    *("libc.so.6", "libdl.so.2", "libgcc_s.so.1", "libm.so.6", "libpthread.so.0", "librt.so.1", "libstdc++.so.6"),
+    *("libutil.so.1", "libz.so.1", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"),
+}
+
+
+def shared_objects(lock: str) -> list[Path]:
+    """Those of each installed distribution of a lock."""
+    names = {pin.name for pin in read_lock(REPOSITORY / lock) if pin.applies()}
+    found = [Path(str(file.locate())) for name in names for file in distribution(name).files or ()]
+    return [path for path in found if ".so" in path.suffixes and path.is_file()]
+
+
+def missing(objects: list[Path]) -> dict[str, str]:
+    """The libraries that neither the base image nor these objects have, with one that needs each."""
+    told = subprocess.run(["readelf", "-dW", *objects], capture_output=True, text=True, timeout=60, check=False).stdout
+    needed, own, path = {}, {path.name for path in objects}, ""
+    for line in told.splitlines():
+        if line.startswith("File: "):
+            path = line.removeprefix("File: ")
+        elif found := re.search(r"\((NEEDED|SONAME)\).*\[(.+)\]", line):
+            if found[1] == "SONAME":
+                own.add(found[2])
+            else:
+                needed.setdefault(found[2], path)
+    assert len(needed) > 20
+    return {name: path for name, path in needed.items() if name not in own | BASE_LIBRARIES}
+
+
+@pytest.mark.skipif(shutil.which("readelf") is None, reason="there is no readelf")
+def test_no_library_of_the_image_needs_a_desktop() -> None:
+    objects = shared_objects("requirements-cpu.lock")
+    assert {"cv2", "openvino", "faiss", "onnxruntime"} <= {path.relative_to(BIN.parent).parts[3] for path in objects}
+    assert missing(objects) == {}
+    # Qt's windows, which `opencv-python` brings, would be found out; so would one of its own libraries that is gone.
+    left = [path for path in objects if "openblas" not in path.name]
+    assert any("openblas" in name for name in missing(left))
