@@ -35,7 +35,8 @@ RUN cd /opt/fr/lib/python3*/site-packages \
     openvino/libs/libopenvino_tensorflow*_frontend.so.*
 
 FROM python
-RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/fr-core fr
+RUN groupadd --gid 10001 fr \
+    && useradd --uid 10001 --gid fr --no-log-init --create-home --home-dir /var/lib/fr-core --shell /usr/sbin/nologin fr
 COPY --from=build /opt/fr /opt/fr
 ENV PATH=/opt/fr/bin:$PATH \
     FR_HOME=/var/lib/fr-core \

@@ -1,7 +1,7 @@
 """`fr-health`: asks the server of this machine for its health, without a key. For orchestrators, which ask often.
 
-It speaks as much HTTP/2 (RFC 9113) as one call of grpc.health.v1 takes, since importing gRPC costs several times as much
-as the call.
+It speaks as much HTTP/2 (RFC 9113) as one call of grpc.health.v1 takes, since importing gRPC costs several times as
+much as the call.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 DEFAULT_ADDRESS = "127.0.0.1:50061"
 _LIMIT_S = 3.0
@@ -28,16 +29,16 @@ _HEAD_BYTES = 9
 _MAX_FRAME_BYTES = 16_384  # SETTINGS_MAX_FRAME_SIZE, which the settings sent here leave as it is
 # A message of gRPC: not compressed, its length, and HealthCheckResponse.status (grpc/health/v1/health.proto).
 _EMPTY_MESSAGE = bytes(5)
-_STATUSES = {b"\0\0\0\0\2\x08" + bytes([number]): name for number, name in enumerate(("UNKNOWN", "SERVING", "NOT_SERVING"))}
+_STATUSES = {
+    b"\0\0\0\0\2\x08" + bytes([number]): name for number, name in enumerate(("UNKNOWN", "SERVING", "NOT_SERVING"))
+}
 
 
-def health(
-    address: str, tls: bool = True, certificate: str = "", key: str = "", limit_s: float = _LIMIT_S
-) -> str:
+def health(address: str, tls: bool = True, certificate: str = "", key: str = "", limit_s: float = _LIMIT_S) -> str:
     """Return the health that the server at HOST:PORT tells, such as "SERVING".
 
-    The server's certificate is not checked, as an orchestrator's own probes over HTTPS do not check it: nothing secret is
-    sent, and no restart would renew it. `certificate` and `key` are files, PEM, for a server that asks for them.
+    The server's certificate is not checked, as Kubernetes' own probes over HTTPS do not check it: nothing secret is sent,
+    and no restart would renew it. `certificate` and `key` are files, PEM, for a server that asks for them.
 
     Raises:
         OSError: there is no answer within `limit_s`, or it is none of gRPC's health service.
@@ -47,10 +48,12 @@ def health(
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ValueError(f"{address!r} is not HOST:PORT, such as {DEFAULT_ADDRESS}")
     end = time.monotonic() + limit_s
-    with socket.create_connection((host.strip("[]"), int(port)), limit_s) as plain:
-        with _encrypted(plain, certificate, key) if tls else plain as connection:
-            connection.sendall(_request(address, "https" if tls else "http"))
-            answer = b"".join(_message(_frames(connection, end)))
+    with ExitStack() as opened:
+        connection = opened.enter_context(socket.create_connection((host.strip("[]"), int(port)), limit_s))
+        if tls:
+            connection = opened.enter_context(_encrypted(connection, certificate, key))
+        connection.sendall(_request(address, "https" if tls else "http"))
+        answer = b"".join(_message(_frames(connection, end)))
     try:
         return _STATUSES[answer]
     except KeyError:
@@ -66,9 +69,9 @@ def main() -> None:
         sys.stdout.write(_USAGE)
         sys.exit(0 if options & {"--help", "-h"} else 2)
     address = addresses[0] if addresses else os.environ.get("FR_SERVER") or DEFAULT_ADDRESS
-    files = (os.environ.get(name, "") for name in ("FR_CERTIFICATE", "FR_CERTIFICATE_KEY"))
+    certificate, key = (os.environ.get(name, "") for name in ("FR_CERTIFICATE", "FR_CERTIFICATE_KEY"))
     try:
-        status = health(address, "--plain" not in options, *files)
+        status = health(address, "--plain" not in options, certificate, key)
     except (OSError, ValueError) as error:
         sys.stderr.write(f"No health from {address}: {error}.\n")
         sys.exit(1)

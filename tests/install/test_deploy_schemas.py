@@ -59,9 +59,7 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def told(command: list[str | Path], given: Any = None) -> str:
     """What a tool prints; fails with its complaint."""
-    done = subprocess.run(
-        command, input=json.dumps(given), capture_output=True, text=True, timeout=120, check=False
-    )
+    done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -71,9 +69,7 @@ def render(tools: Path) -> Render:
     """A function that renders the chart with values: the documents, which Kubernetes would take, and the notes."""
 
     def run(**values: Any) -> tuple[list[dict[str, Any]], str]:
-        wrong, documents, notes = json.loads(
-            told([tools / "python", "-c", RENDER, DEPLOY / "helm/fr-core"], values)
-        )
+        wrong, documents, notes = json.loads(told([tools / "python", "-c", RENDER, DEPLOY / "helm/fr-core"], values))
         assert wrong == []
         told([tools / "python", "-c", VALIDATE, *KUBERNETES], documents)
         return documents, notes
@@ -146,13 +142,20 @@ def test_every_value_does_something(render: Render) -> None:
         {"resources": {"limits": {"memory": "1Gi"}}},
         {"service": {"type": "LoadBalancer", "port": 443, "annotations": {"a": "b"}}},
         {"http": {"enabled": True, "port": 9443}, "probes": {"kind": "http", "startPeriods": 9}},
-        {"metrics": {"enabled": True}, "networkPolicy": {"metricsFrom": [{"podSelector": {}}], "from": [{"podSelector": {}}]}},
+        {
+            "metrics": {"enabled": True},
+            "networkPolicy": {"metricsFrom": [{"podSelector": {}}], "from": [{"podSelector": {}}]},
+        },
         {"terminationGracePeriodSeconds": 99, "podAnnotations": {"a": "b"}, "nodeSelector": {"a": "b"}},
         {"tolerations": [{"key": "gpu"}], "affinity": {"nodeAffinity": {}}},
     ]
     rendered = [render(**values)[0] for values in choices]
     assert len({plain, *map(json.dumps, rendered)}) == len(choices) + 1
-    assert variables(rendered[2]) == {"FR__MODEL__PACK": "buffalo_s", "FR__MODEL__DEVICE": "cpu", "FR__SERVER__FRONTENDS": "2"}
+    assert variables(rendered[2]) == {
+        "FR__MODEL__PACK": "buffalo_s",
+        "FR__MODEL__DEVICE": "cpu",
+        "FR__SERVER__FRONTENDS": "2",
+    }
     (secret,) = (each["secret"] for each in pod(rendered[4])["volumes"] if each["name"] == "key")
     assert (secret["secretName"], secret["defaultMode"]) == ("fr-core-key", 0o400)
     assert variables(rendered[4])["FR__GALLERY__KEY"] == "file:/run/secrets/fr-core/data.key"
@@ -185,14 +188,16 @@ def test_kubernetes_schemas_are_asked(tools: Path, render: Render) -> None:
 @pytest.mark.parametrize("name", COMPOSED)
 def test_compose_files_fit_the_schema_of_compose(tools: Path, tmp_path: Path, name: str) -> None:
     def check(path: Path) -> subprocess.CompletedProcess[str]:
-        command = [tools / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", path]
+        command: list[str | Path] = [tools / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", path]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     path = DEPLOY / "compose" / name
     done = check(path)
     assert done.returncode == 0, done.stdout
     spoilt = tmp_path / name
-    spoilt.write_text(path.read_text("utf-8").replace("services:\n  server:\n", "services:\n  server:\n    imgae: x\n"), "utf-8")
+    spoilt.write_text(
+        path.read_text("utf-8").replace("services:\n  server:\n", "services:\n  server:\n    imgae: x\n"), "utf-8"
+    )
     assert check(spoilt).returncode == 1
 
 

@@ -479,7 +479,7 @@ def test_server_of_the_image_runs_as_an_ordinary_user_from_what_init_makes(image
     check = json.loads(last["HEALTHCHECK"].partition("CMD")[2])
     assert check == ["fr-health"]
     assert PROJECT["scripts"]["fr-health"] == "fr_server.health_check:main"
-    assert DEFAULT_ADDRESS == f"127.0.0.1:{last['EXPOSE']}"
+    assert f"127.0.0.1:{last['EXPOSE']}" == DEFAULT_ADDRESS
 
 
 ROOMS = ("fr_core", "server", "client", "datasets", "evaluation", "locales", "training", "trust", "benchmarks")
