@@ -30,9 +30,11 @@ RUN cd /opt/fr/lib/python3*/site-packages \
     && find . -type d -name tests -prune -exec rm -r {} + \
     && rm -r onnx/backend/test openvino/include openvino/libs/cache.json onnxruntime/capi/libonnxruntime.so.* \
     openvino/libs/libopenvino_intel_gpu_plugin.so openvino/libs/libopenvino_intel_npu_plugin.so \
-    openvino/libs/libopenvino_gguf_frontend.so.* openvino/libs/libopenvino_jax_frontend.so.* \
-    openvino/libs/libopenvino_paddle_frontend.so.* openvino/libs/libopenvino_pytorch_frontend.so.* \
-    openvino/libs/libopenvino_tensorflow*_frontend.so.*
+    openvino/libs/libopenvino_gguf_frontend.so.* \
+    openvino/libs/libopenvino_jax_frontend.so.* openvino/frontend/jax \
+    openvino/libs/libopenvino_paddle_frontend.so.* openvino/frontend/paddle \
+    openvino/libs/libopenvino_pytorch_frontend.so.* openvino/frontend/pytorch openvino/torch \
+    openvino/libs/libopenvino_tensorflow*_frontend.so.* openvino/frontend/tensorflow
 
 FROM python
 RUN groupadd --gid 10001 fr \
