@@ -37,8 +37,8 @@ _STATUSES = {
 def health(address: str, tls: bool = True, certificate: str = "", key: str = "", limit_s: float = _LIMIT_S) -> str:
     """Return the health that the server at HOST:PORT tells, such as "SERVING".
 
-    The server's certificate is not checked, as Kubernetes' own probes over HTTPS do not check it: nothing secret is sent,
-    and no restart would renew it. `certificate` and `key` are files, PEM, for a server that asks for them.
+    The server's certificate is not checked, as Kubernetes' own probes over HTTPS do not check it: nothing secret is
+    sent, and no restart would renew it. `certificate` and `key` are files, PEM, for a server that asks for them.
 
     Raises:
         OSError: there is no answer within `limit_s`, or it is none of gRPC's health service.
