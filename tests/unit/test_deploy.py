@@ -196,8 +196,8 @@ def links_of(objects: list[Path]) -> Links:
 
 def missing(links: Links) -> set[str]:
     """The libraries that neither the base image nor these objects have."""
-    own = set().union(*(names for names, _ in links.values()))
-    needed = set().union(*(libraries for _, libraries in links.values()))
+    own = {name for names, _ in links.values() for name in names}
+    needed = {library for _, libraries in links.values() for library in libraries}
     assert len(needed) > 20
     return needed - own - BASE_LIBRARIES
 
