@@ -29,9 +29,7 @@ _HEAD_BYTES = 9
 _MAX_FRAME_BYTES = 16_384  # SETTINGS_MAX_FRAME_SIZE, which the settings sent here leave as it is
 # A message of gRPC: not compressed, its length, and HealthCheckResponse.status (grpc/health/v1/health.proto).
 _EMPTY_MESSAGE = bytes(5)
-_STATUSES = {
-    b"\0\0\0\0\2\x08" + bytes([number]): name for number, name in enumerate(("UNKNOWN", "SERVING", "NOT_SERVING"))
-}
+_STATUSES = {b"\0\0\0\0\2\x08\1": "SERVING", b"\0\0\0\0\2\x08\2": "NOT_SERVING"}
 
 
 def health(address: str, tls: bool = True, certificate: str = "", key: str = "", limit_s: float = _LIMIT_S) -> str:
