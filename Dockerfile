@@ -49,7 +49,8 @@ WORKDIR /var/lib/fr-core
 # Models, galleries, courses, cases, keys. All else may be read-only: docker run --read-only --tmpfs /tmp.
 VOLUME /var/lib/fr-core
 EXPOSE 50061
-HEALTHCHECK --interval=15s --timeout=3s --start-period=120s --retries=3 CMD ["fr-health"]
+# A large gallery takes minutes to read. The timeout leaves fr-health time to say why.
+HEALTHCHECK --interval=15s --timeout=5s --start-period=15m --retries=3 CMD ["fr-health"]
 # The server refuses to listen beyond this machine without TLS and keys, and a container's own loopback is of no use:
 # `fr server init` makes what it needs, in the volume.
 ENTRYPOINT ["fr"]

@@ -48,6 +48,7 @@ def health(address: str, tls: bool = True, certificate: str = "", key: str = "",
     end = time.monotonic() + limit_s
     with ExitStack() as opened:
         connection = opened.enter_context(socket.create_connection((host.strip("[]"), int(port)), limit_s))
+        connection.settimeout(_left_s(end))
         if tls:
             connection = opened.enter_context(_encrypted(connection, certificate, key))
         connection.sendall(_request(address, "https" if tls else "http"))
@@ -75,6 +76,10 @@ def main() -> None:
         sys.exit(1)
     sys.stdout.write(f"{status}\n")
     sys.exit(0 if status == "SERVING" else 1)
+
+
+def _left_s(end: float) -> float:
+    return max(end - time.monotonic(), 0.001)
 
 
 def _encrypted(plain: socket.socket, certificate: str, key: str) -> socket.socket:
@@ -143,7 +148,7 @@ def _message(frames: Iterator[tuple[int, int, bytes]]) -> Iterator[bytes]:
 def _read(connection: socket.socket, size: int, end: float) -> bytes:
     read = b""
     while len(read) < size:
-        connection.settimeout(max(end - time.monotonic(), 0.001))
+        connection.settimeout(_left_s(end))
         more = connection.recv(size - len(read))
         if not more:
             raise OSError("it closed the connection")

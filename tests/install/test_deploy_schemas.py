@@ -104,6 +104,7 @@ def test_every_container_of_the_chart_is_confined(render: Render) -> None:
         assert context["capabilities"] == {"drop": ["ALL"]}
         assert context["readOnlyRootFilesystem"] is True
         assert context["allowPrivilegeEscalation"] is False
+        assert one["resources"]["limits"]
         assert {mount["mountPath"] for mount in one["volumeMounts"]} == {"/var/lib/fr-core", "/tmp"}
     names = containers[0]["command"]
     assert [names[i + 1] for i, word in enumerate(names) if word == "--name"] == [
@@ -112,7 +113,6 @@ def test_every_container_of_the_chart_is_confined(render: Render) -> None:
     server = containers[2]
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert server[probe]["exec"] == {"command": ["fr-health"]}
-    assert server["resources"]["limits"]
     assert "exec faces-fr-core-0 -c server -- cat server/ca.key > ca.key" in notes
 
 
@@ -146,6 +146,7 @@ def test_every_value_does_something(render: Render) -> None:
             "metrics": {"enabled": True},
             "networkPolicy": {"metricsFrom": [{"podSelector": {}}], "from": [{"podSelector": {}}]},
         },
+        {"stopped": True},
         {"terminationGracePeriodSeconds": 99, "podAnnotations": {"a": "b"}, "nodeSelector": {"a": "b"}},
         {"tolerations": [{"key": "gpu"}], "affinity": {"nodeAffinity": {}}},
     ]
@@ -169,7 +170,7 @@ def test_every_value_does_something(render: Render) -> None:
     [
         ({"probes": {"kind": "http"}}, "http.enabled"),
         ({"nmaes": []}, "nmaes"),
-        ({"settings": {"Model.device": "cpu"}}, "settings"),
+        ({"settings": {"Model.device": "cpu"}}, "Model.device"),
         ({"volume": {"size": "20"}}, "size"),
     ],
 )

@@ -10,15 +10,18 @@ import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import distribution
+from inspect import signature
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from lock_file import read_lock
 
+from fr_core import __version__
 from fr_core.errors import KeyUnavailable
 from fr_core.storage.keys import load_key, new_key_file
 from fr_server.config import KEYS, Config
+from fr_server.health_check import health
 from support.commands import BIN, REPOSITORY, blocks, page, require_understood
 
 DEPLOY = REPOSITORY / "deploy"
@@ -79,8 +82,30 @@ def test_the_group_that_may_read_the_key_is_that_of_the_image() -> None:
         assert f"\nUSER {USER}\n" in text
 
 
+def test_every_image_has_the_tag_of_its_version() -> None:
+    """So that the image of the version before is still there to go back to; a chart's tag is its appVersion."""
+    images = [
+        re.findall(r"image: (\S+)", (DEPLOY / "compose" / name).read_text("utf-8"))
+        for name in ("compose.yaml", "compose.gpu.yaml")
+    ]
+    assert images == [[f"fr-core:{__version__}"], [f"fr-core-gpu:{__version__}"]]
+    chart = (DEPLOY / "helm/fr-core/Chart.yaml").read_text("utf-8")
+    assert re.findall(r'(?m)^(?:v|appV)ersion: "?([^"\n]+)', chart) == [__version__] * 2
+    bases = [re.findall(r"(?m)^ARG BASE=(.+)$", page(image)) for image in ("Dockerfile", "Dockerfile.gpu")]
+    assert [base.partition(":")[2] for (base,) in bases] == ["trixie-slim", "24.04"]
+
+
+def test_a_probe_that_runs_out_of_time_says_so_before_it_is_killed() -> None:
+    limit_s = signature(health).parameters["limit_s"].default
+    statefulset = (DEPLOY / "helm/fr-core/templates/statefulset.yaml").read_text("utf-8")
+    given = re.findall(r"timeoutSeconds: (\d+)", statefulset)
+    given += [re.findall(r"--timeout=(\d+)s", page(image))[0] for image in ("Dockerfile", "Dockerfile.gpu")]
+    assert len(given) == 5
+    assert min(map(float, given)) > limit_s
+
+
 def test_running_calls_may_end_before_anybody_kills_the_server() -> None:
-    drain_s = Config().server.drain_s
+    ends_s = 2 * Config().server.drain_s  # of calls over HTTP, then of all
     grace = {
         "compose/compose.yaml": r"stop_grace_period: (\d+)s",
         "helm/fr-core/values.yaml": r"terminationGracePeriodSeconds: (\d+)",
@@ -88,8 +113,8 @@ def test_running_calls_may_end_before_anybody_kills_the_server() -> None:
     }
     for name, pattern in grace.items():
         (found,) = re.findall(pattern, (DEPLOY / name).read_text("utf-8"))
-        assert float(found) > drain_s, name
-    assert int(re.findall(r"--stop-timeout (\d+)", CONTAINERS)[0]) > drain_s
+        assert float(found) > ends_s, name
+    assert int(re.findall(r"--stop-timeout (\d+)", CONTAINERS)[0]) > ends_s
 
 
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze")
