@@ -175,6 +175,9 @@ lock: $(STAMP) ## choose versions, and write their hashes: requirements.lock, an
 	  --output-file requirements-demo.lock
 	echo pip | $(COMPILE) --python-version 3.12 --python-platform x86_64-manylinux_2_28 \
 	  --extra build --extra gpu --extra tracing --output-file requirements-gpu.lock
+	printf 'check-jsonschema\nhelm-python-sdk\nkubernetes-validate\npyyaml\n' | $(BIN)/uv pip compile --quiet --universal \
+	  --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url $(if $(UPGRADE),--upgrade) - \
+	  --output-file deploy/tools.lock
 
 # Every run decodes some of them in tests/fault/test_mutants.py. Those that fail come to build/fuzz.
 COUNT ?= 1000000

@@ -9,7 +9,6 @@ import re
 import secrets
 import shlex
 import signal
-import stat
 import subprocess
 import threading
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from fr_core.errors import KeyUnavailable, message
 from fr_core.storage.durable import cause, sync
+from fr_files.reading import open_to_others
 
 _log = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ def _from_file(path: str) -> str:
     try:
         with Path(path).open("rb") as file:
             found = os.fstat(file.fileno())
-            if stat.S_IMODE(found.st_mode) & 0o077:
+            if open_to_others(found):
                 raise KeyUnavailable(message("error.storage.file_key_can_read"), source="file")
             if found.st_nlink > 1:
                 raise KeyUnavailable(message("error.storage.key_file_second_name"), source="file")

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -163,7 +164,8 @@ async def run(
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain; SIGHUP is let in once calls are answered, and ignored from the end on.
 
-    It writes "HOST:PORT" into `ready_file` when calls are answered, and removes it at the end. `require_no_signal`
+    It writes "HOST:PORT" into `ready_file` when calls are answered, and removes it at the end; systemd is told both, if
+    it started the server and waits for that (Type=notify). `require_no_signal`
     raises where a signal came before this minds them. What was opened is then not closed, since that takes threads,
     which may wait for ever for a lock of the imports: it is as if the process was killed. `started` is the
     configuration that `build` was given, against which SIGHUP looks; None = it is of no file. Raises `Unrecoverable` if
@@ -208,14 +210,28 @@ async def run(
         if ready_file is not None:
             await asyncio.to_thread(_write_ready, ready_file, f"{address}\n")
             ready = True
+        _tell_systemd("READY=1")
         await until(told_to_stop, asyncio.ensure_future(server.broken()))
         log.info("Stopping: new calls are refused, running ones have %g s to end", server.config.server.drain_s)
     finally:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        _tell_systemd("STOPPING=1")
         if ready_file is not None and ready:  # else the file may be that of another server
             await asyncio.to_thread(ready_file.unlink, missing_ok=True)
         await server.stop()
     log.info("Stopped")
+
+
+def _tell_systemd(state: str) -> None:
+    """Send a state, as sd_notify(3) does, to where systemd listens; log it if that fails."""
+    listens = os.environ.get("NOTIFY_SOCKET", "")
+    if not listens:
+        return
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.sendto(state.encode(), f"\0{listens[1:]}" if listens.startswith("@") else listens)
+    except OSError as error:
+        log.warning("systemd was not told %s: %s", state, error.strerror)
 
 
 def _write_ready(path: Path, text: str) -> None:

@@ -32,6 +32,7 @@ from support.servers import photo, running
 pytestmark = pytest.mark.models
 
 NAME, PORT = "faces.example.org", "50061"
+ADMIN = "fr --connection faces/admin.toml"
 ACTIONS = ("audit.prune", "gallery.restore", "gallery.search", "case.search", "case.finding")
 
 
@@ -162,6 +163,10 @@ def follow_the_page(office: Office) -> None:
     assert said(told, "fr --connection faces/admin.toml health") == "SERVING\n"
     assert re.search(r"Roles +operator", said(told, "fr --connection desk.toml whoami"))
     assert "obama" in said(told, "fr --connection desk.toml search")
+    assert re.search(
+        r"Roles +(admin, operator|operator, admin)", said(told, f"{ADMIN} key create --role operator --role")
+    )
+    assert "obama" in said(told, "fr --connection team.toml search")  # without a purpose
     assert re.search(r"Roles +admin", said(told, "fr --server "))
     assert "laptop 7" in said(
         told, "fr --connection faces/admin.toml key create --role operator --gallery staff --cert"

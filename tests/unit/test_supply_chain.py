@@ -34,6 +34,7 @@ from fr_core.packs.manifest import load_pack, pack_names
 from fr_server.commands.server import server
 from fr_server.config import load_config
 from fr_server.config.loading import require_safe
+from fr_server.health_check import DEFAULT_ADDRESS
 
 OLD, NEW = ("pillow", "9.0.0"), ("pillow", "13.0.0")
 
@@ -443,16 +444,11 @@ def instructions(image: str) -> list[tuple[str, str]]:
     return [(line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in joined.splitlines() if line.strip()]
 
 
-def copied(image: str) -> list[str]:
-    found = [shlex.split(rest) for name, rest in instructions(image) if name == "COPY" and "--from" not in rest]
-    return [source for words in found for source in words[:-1]]
-
-
-def let_in(path: str) -> bool:
+def let_in() -> set[str]:
+    """What .dockerignore leaves of the repository."""
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     assert lines[0] == "*"
-    allowed = {PurePosixPath(line[1:]) for line in lines if line.startswith("!")}
-    return bool({PurePosixPath(path), *PurePosixPath(path).parents} & allowed)
+    return {line[1:] for line in lines if line.startswith("!")}
 
 
 @pytest.mark.parametrize("image", IMAGES)
@@ -465,13 +461,32 @@ def test_image_has_every_room_of_the_distribution(image: str) -> None:
         "proto",
         PROJECT["readme"],
         *PROJECT["license-files"],
+        IMAGES[image],
     }
     assert "training" in needed
-    assert needed <= set(copied(image))
+    assert needed <= let_in()
+    assert all((ROOT / path).exists() for path in let_in())
+    copied = [rest for name, rest in instructions(image) if name == "COPY" and "--from" not in rest]
+    assert copied == [f"{IMAGES[image]} ./", ". ."]
 
-    for path in copied(image):
-        assert (ROOT / path).exists(), path
-        assert let_in(path), f".dockerignore hides {path}"
+
+@pytest.mark.parametrize("image", IMAGES)
+def test_nothing_that_builds_comes_into_the_image(image: str) -> None:
+    stages = " ".join(rest if name != "FROM" else f"FROM {rest}" for name, rest in instructions(image)).split("FROM ")
+    last = stages[-1]
+    assert last.startswith("python ")  # of the stage that only has Python; not of `build`
+    assert re.findall(r"--from=(\S+) (\S+)", last) == [("build", "/opt/fr")]
+    shared = next(stage for stage in stages if stage.startswith("${BASE} AS python"))
+    (installed,) = re.findall(r"install --yes --no-install-recommends ([a-z0-9. -]+?) +&&", shared)
+    assert set(installed.split()) <= {"ca-certificates", "python3", "python3.12"}
+    assert "rm -rf /var/lib/apt/lists/* /var/cache/*" in shared
+    assert "apt-get" not in last
+    build = {canonicalize_name(Requirement(text).name) for text in PROJECT["optional-dependencies"]["build"]}
+    removed = re.search(r"pip uninstall --yes ([a-z -]+?) +&&", " ".join(stages))
+    assert removed is not None
+    assert build <= set(removed[1].split())
+    # Python that may not write its compiled modules must find them: of pip, which compiles, and of the base image.
+    assert "--no-compile" not in " ".join(stages)
 
 
 @pytest.mark.parametrize(("image", "lock"), IMAGES.items())
@@ -494,26 +509,24 @@ def test_server_of_the_image_runs_as_an_ordinary_user_from_what_init_makes(image
     assert f"FR_HOME={last['VOLUME']}" in last["ENV"]
     assert "PYTHONDONTWRITEBYTECODE=1" in last["ENV"]  # the rest of the image may be read-only
     environment = dict(word.split("=", 1) for word in shlex.split(last["ENV"]))
-    command = json.loads(last["ENTRYPOINT"])
-    assert command[:3] == ["fr", "serve", "--config"]
-    folder = PurePosixPath(command[3]).parent
+    assert json.loads(last["ENTRYPOINT"]) == ["fr"]
+    command = json.loads(last["CMD"])
+    assert command[:2] == ["serve", "--config"]
+    folder = PurePosixPath(command[2]).parent
     assert folder.is_relative_to(last["VOLUME"])
     made = tmp_path / "server"
-    names = ["--name", "faces.example.org", "--name", "127.0.0.1"]
-    done = CliRunner().invoke(server, ["init", str(made), *names])
+    done = CliRunner().invoke(server, ["init", str(made), "--name", "faces.example.org"])
     assert done.exit_code == 0, done.output
-    assert environment["FR_CA"] == str(folder / "ca.pem")
-    assert (made / "ca.pem").is_file()
-    options = dict(zip(command[4::2], command[5::2], strict=True))
-    assert options.keys() == {"--host", "--port"}
-    config = load_config(made / PurePosixPath(command[3]).name, [f"server.host={options['--host']}"])
-    require_safe(config)  # beyond this machine, with TLS
+    config = load_config(made / PurePosixPath(command[2]).name, environ=environment)
+    require_safe(config)
+    assert config.server.host == "0.0.0.0"  # beyond this machine, with TLS
     assert config.access.mode == "keys"
-    assert options["--port"] == last["EXPOSE"] == str(config.server.port)
-
-    command = json.loads(last["HEALTHCHECK"].partition("CMD")[2])
-    assert command == ["fr", "--server", f"127.0.0.1:{last['EXPOSE']}", "health"]
-    assert CliRunner().invoke(build(), ["health", "--help"]).exit_code == 0
+    assert config.model.device == ("cuda" if image == "Dockerfile.gpu" else "auto")
+    assert last["EXPOSE"] == str(config.server.port)
+    check = json.loads(last["HEALTHCHECK"].partition("CMD")[2])
+    assert check == ["fr-health"]
+    assert PROJECT["scripts"]["fr-health"] == "fr_server.health_check:main"
+    assert f"127.0.0.1:{last['EXPOSE']}" == DEFAULT_ADDRESS
 
 
 ROOMS = ("fr_core", "server", "client", "datasets", "evaluation", "locales", "training", "trust", "benchmarks")

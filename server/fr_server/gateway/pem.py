@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from fr_core.errors import TlsUnusable, message
-from fr_core.storage.durable import cause
-from fr_files.reading import read_at_most
+from fr_core.storage.durable import cause, open_to_others
+from fr_files.reading import open_to_others, read_at_most
 from fr_locales.messages import Message
 
 # A bundle of all public authorities has about 250 kB. The limit prevents reading a large file named by mistake.
@@ -109,12 +109,12 @@ def require_current(path: Path, certificate: x509.Certificate, now_ms: int) -> N
 
 
 def require_private(path: Path) -> None:
-    """Require that only its owner may read a file."""
+    """Require that only its owner may read a file; as `open_to_others`."""
     try:
         found = path.stat()
     except OSError as error:
         raise unusable(path, message("error.server.cannot_read", cause=cause(error))) from error
-    if found.st_mode & 0o077:
+    if open_to_others(found):
         raise unusable(path, message("error.server.holds_key_open_others", mode=found.st_mode & 0o777))
     if found.st_nlink > 1:
         raise unusable(path, message("error.server.holds_key_second_name"))
