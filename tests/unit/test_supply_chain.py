@@ -29,7 +29,6 @@ from write_sbom import SbomWrong, bill, checked
 
 import fr_client
 import fr_core
-from fr_client.cli.main import build
 from fr_core.packs.manifest import load_pack, pack_names
 from fr_server.commands.server import server
 from fr_server.config import load_config

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from fr_core.errors import TlsUnusable, message
-from fr_core.storage.durable import cause, open_to_others
+from fr_core.storage.durable import cause
 from fr_files.reading import open_to_others, read_at_most
 from fr_locales.messages import Message
 
