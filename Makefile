@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCKED = $(BIN)/python -m pip install --quiet --require-hashes --no-deps --only-binary :all:
 
-.PHONY: help demo demo-training test test-nightly test-fast check format proto proto-check client client-check docs docs-check evaluate bench bench-gpu overload training-load soak chaos supply-chain sbom lock fuzz clean bench-call
+.PHONY: help demo demo-training test test-nightly test-fast check format proto proto-check client client-check openapi openapi-check docs docs-check evaluate bench bench-gpu overload training-load soak chaos supply-chain sbom lock fuzz clean bench-call
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,7 +44,7 @@ test-nightly: $(STAMP) ## every test with all its repetitions, and those that ta
 test-fast: $(STAMP) ## the tests without models
 	$(call BOTH, and not models and not slow and not network)
 
-check: $(STAMP) proto-check client-check docs-check supply-chain ## format, lint, types, layers, messages, generated files
+check: $(STAMP) proto-check client-check openapi-check docs-check supply-chain ## format, lint, types, layers, messages, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -68,6 +68,12 @@ client: $(STAMP) ## translate the asynchronous client to the synchronous one
 
 client-check: $(STAMP) ## the synchronous client against translation
 	$(BIN)/python tools/generate.py client --check
+
+openapi: $(STAMP) ## write the OpenAPI document of the HTTP interface
+	$(BIN)/python tools/generate.py openapi
+
+openapi-check: $(STAMP) ## the OpenAPI document against regeneration
+	$(BIN)/python tools/generate.py openapi --check
 
 docs: $(STAMP) ## write the generated pages of docs/
 	$(BIN)/python tools/generate.py docs

@@ -1,0 +1,205 @@
+"""Strangers who are slow, many or greedy do not keep others from the HTTP interface; each test has its control."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from fr_web.listen import Limits
+from support.callers import Staffed
+from support.faults import until
+from support.gateways import Papers
+from support.web import Web, WebProcess, web, web_process
+
+MIB = 2**20
+HEAD = "POST /fr_api.v1.RecognitionService/Detect HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+LIVE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def closed(one: socket.socket) -> bool:
+    """Return whether the other side has closed the connection; what it sent is read."""
+    one.settimeout(0.01)
+    try:
+        while one.recv(65_536):
+            pass
+    except TimeoutError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+SOON_S = 0.5
+
+
+@pytest.fixture(scope="module")
+def quick(at: Staffed, everybody: str) -> Iterator[Web]:
+    """An interface that waits half a second where others wait seconds, for four connections of one address."""
+    limits = Limits(6, 4, handshake_s=SOON_S, head_s=SOON_S, stall_s=SOON_S)
+    with web(at.server.address, everybody, limits, body_s=SOON_S) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def apart(at: Staffed, everybody: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebProcess]:
+    """An interface in a process of its own, whose memory can be measured."""
+    with web_process(tmp_path_factory.mktemp("web"), at.server.address) as site:
+        site.key = everybody
+        yield site
+
+
+def test_silent_connections_and_slow_heads_are_closed(quick: Web) -> None:
+    site = quick
+    with site.raw() as silent, site.raw() as slow, site.raw() as lively:
+        begun = time.monotonic()
+        slow.sendall(b"GET /livez HTT")
+        lively.sendall(LIVE)
+        assert lively.recv(1000).startswith(b"HTTP/1.1 200")
+
+        def drip() -> bool:
+            try:
+                slow.sendall(b"P")
+            except OSError:
+                return True
+            return closed(slow)
+
+        until(lambda: closed(silent) and drip(), 60)
+        assert time.monotonic() - begun >= SOON_S
+        assert not closed(lively)  # a connection that waits for its next request may wait longer
+
+
+def test_a_slow_body_is_answered_and_ended(quick: Web) -> None:
+    site = quick
+    with site.raw() as slow, site.raw() as control:
+        key = f"Authorization: Bearer {site.key}\r\n"
+        for one in (slow, control):
+            one.sendall(f"{HEAD}{key}Content-Length: 1000\r\n\r\n{{".encode())
+        control.sendall(b" " * 999)
+        assert b" 400 " in control.recv(65_536)
+        slow.settimeout(60)
+        told = slow.recv(65_536)
+        assert b" 504 " in told
+        assert b"CALL_ENDED" in told
+
+
+def test_one_address_has_a_share_of_the_connections(quick: Web) -> None:
+    with ExitStack() as stack:
+        mine = [stack.enter_context(quick.raw()) for _ in range(4)]
+        for one in mine:
+            one.sendall(LIVE)
+            assert one.recv(1000).startswith(b"HTTP/1.1 200")
+        more = stack.enter_context(quick.raw())
+        until(lambda: closed(more))
+        mine.pop().close()
+        until(lambda: quick.answers())
+
+
+def test_at_the_limit_idle_connections_give_way(at: Staffed) -> None:
+    with web(at.server.address, limits=Limits(4)) as site, ExitStack() as stack:
+        idle = [stack.enter_context(site.raw()) for _ in range(4)]
+        for one in idle:
+            one.sendall(LIVE)
+            assert one.recv(1000).startswith(b"HTTP/1.1 200")
+        newer = [stack.enter_context(site.raw()) for _ in range(2)]
+        for one in newer:
+            one.sendall(LIVE)
+            assert one.recv(1000).startswith(b"HTTP/1.1 200")
+        until(lambda: [closed(one) for one in idle] == [True, True, False, False])
+
+
+def test_a_pipelining_client_costs_little_memory(apart: WebProcess) -> None:
+    """uvicorn alone keeps each piece that comes before an answer: hundreds of MiB in seconds."""
+    site = apart
+    before = site.resident_bytes
+    with site.raw() as one:
+        requests = LIVE * 20_000
+        sending = threading.Thread(target=_send_until_closed, args=(one, requests * 20))
+        sending.start()
+        until(lambda: closed(one) or not sending.is_alive(), 60)
+        sending.join(60)
+    assert site.resident_bytes - before < 32 * MIB
+    assert site.answers()
+
+
+def _send_until_closed(one: socket.socket, content: bytes) -> None:
+    try:
+        one.settimeout(30)
+        one.sendall(content)
+    except OSError:
+        pass
+
+
+def test_requests_in_one_piece_are_answered(site: Web) -> None:
+    with site.raw() as one:
+        one.sendall(LIVE * 3)
+        told = b""
+        while told.count(b"HTTP/1.1 200") < 3 and (more := one.recv(4096)):
+            told += more
+        assert told.count(b"HTTP/1.1 200") == 3
+
+
+def test_answers_that_are_not_taken_are_bounded(apart: WebProcess) -> None:
+    site = apart
+    before = site.resident_bytes
+    with ExitStack() as stack:
+        for _ in range(50):
+            one = stack.enter_context(site.raw())
+            one.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        time.sleep(0.5)
+        assert site.resident_bytes - before < 64 * MIB
+        assert site.answers()
+
+
+def test_bodies_of_all_connections_share_one_room(at: Staffed, everybody: str) -> None:
+    """Bodies wait for their last byte; beyond four whole ones in all, two of one address, more are refused."""
+    limit = 4 * MIB
+    with web(at.server.address, everybody, max_message_bytes=limit * 3 // 4) as site, ExitStack() as stack:
+        key = f"Authorization: Bearer {site.key}\r\n"
+        for _ in range(2):
+            one = stack.enter_context(site.raw())
+            one.sendall(f"{HEAD}{key}Content-Length: {limit}\r\n\r\n".encode() + b" " * (limit - 1))
+        third = stack.enter_context(site.raw())
+        third.sendall(f"{HEAD}{key}Content-Length: {limit}\r\n\r\n".encode())
+        _send_until_closed(third, b" " * (limit - 1))
+        third.settimeout(30)
+        told = third.recv(65_536)
+        assert b" 429 " in told
+        assert b"OVERLOADED" in told
+        assert site.call("ServerService/GetServerInfo", {}).status == 200
+
+
+def test_handshakes_count_and_end(at: Staffed, tmp_path: Path) -> None:
+    papers = Papers(tmp_path / "papers")
+    limits = Limits(of_address=3, handshake_s=SOON_S)
+    with web(at.server.address, limits=limits, tls=papers.server()) as site, ExitStack() as stack:
+        assert site.ask("GET", "/livez").status == 200
+        begun = time.monotonic()
+        silent = [stack.enter_context(site.raw()) for _ in range(3)]
+        more = stack.enter_context(site.raw())
+        until(lambda: closed(more))
+        assert not any(closed(one) for one in silent)
+        until(lambda: all(closed(one) for one in silent), 60)
+        assert time.monotonic() - begun >= SOON_S
+        until(lambda: site.answers())
+        old = ssl.create_default_context(cafile=str(papers.authority.certificate))
+        old.maximum_version = ssl.TLSVersion.TLSv1_2
+        with pytest.raises(OSError), site.raw() as plain, old.wrap_socket(plain, server_hostname="localhost"):
+            pass
+
+
+def test_the_log_holds_no_path_and_no_line_for_each_bad_request(apart: WebProcess) -> None:
+    site = apart
+    before = len(site.log.read_bytes())
+    for _ in range(20):
+        with site.raw() as one:
+            one.sendall(b"\x00\x01Erika Mustermann\r\n\r\n")
+            until(lambda: closed(one))
+        site.ask("GET", "/Erika_Mustermann?Erika=Mustermann")
+    assert len(site.log.read_bytes()) == before
