@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCKED = $(BIN)/python -m pip install --quiet --require-hashes --no-deps --only-binary :all:
 
-.PHONY: help demo demo-training test test-nightly test-fast check format proto proto-check client client-check openapi openapi-check docs docs-check evaluate bench bench-gpu overload training-load soak chaos supply-chain sbom lock fuzz clean bench-call bench-http
+.PHONY: help demo demo-training test test-nightly test-fast check format proto proto-check client client-check openapi openapi-check docs docs-check evaluate bench bench-gpu overload training-load soak chaos supply-chain sbom lock fuzz clean bench-call
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -119,11 +119,6 @@ bench: $(STAMP) ## speed on this machine's processor, beside InsightFace; to ben
 bench-call: $(STAMP) ## what one Search costs a secured server; AGAINST=PYTHON of another checkout measures both in turn
 	$(BIN)/fr models fetch buffalo_s
 	$(BIN)/python -m fr_bench.speed.call_cost --photos $(if $(AGAINST),--against $(AGAINST))
-
-bench-http: $(STAMP) ## photos per second over HTTP beside gRPC
-	$(BIN)/fr models fetch buffalo_s
-	$(BIN)/python -m fr_bench.speed.http --method search
-	$(BIN)/python -m fr_bench.speed.http --method embed
 
 bench-gpu: $(if $(filter $(BIN)/fr,$(FR)),$(STAMP)) ## speed on a GPU, of buffalo_l unless PACK says otherwise; to benchmarks/results
 	$(FR) models fetch $(PACK)

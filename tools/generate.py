@@ -1,4 +1,4 @@
-"""Generates the Python code of the API, the synchronous client, the OpenAPI document or pages of docs/, or checks them."""
+"""Generates the code of the API, the synchronous client, the OpenAPI document or pages of docs/, or checks them."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import grpc
 from google.rpc import error_details_pb2
 
 from fr_server.gateway.authority import Issued
@@ -25,9 +26,13 @@ from fr_web.app import Rules, web_app
 from fr_web.backend import Backend
 from fr_web.listen import Limits, Listener, quiet
 from fr_web.tls import serving_context
+from support.callers import METHODS, Caller
 from support.commands import BIN, START_S
 from support.faults import until
+from support.servers import ended
 
+UNARY = [path for path, method in METHODS.items() if not method.client_streaming and not method.server_streaming]
+STREAMS = sorted(set(METHODS) - set(UNARY))
 TOLD = re.compile(r"HTTP on https?://(\S+):(\d+),")
 
 
@@ -100,7 +105,9 @@ class Web:
 
 
 @contextmanager
-def web(target: str, key: str = "", limits: Limits | None = None, tls: Issued | None = None, **rules: Any) -> Iterator[Web]:
+def web(
+    target: str, key: str = "", limits: Limits | None = None, tls: Issued | None = None, **rules: Any
+) -> Iterator[Web]:
     """Run the HTTP interface in front of a server, in a thread; `rules` are those of `Rules`."""
     rules = {"max_message_bytes": 33 * 2**20, "remote": False, **rules}
     loop = asyncio.new_event_loop()
@@ -163,6 +170,17 @@ def web_process(folder: Path, target: str, *options: object, ca: Path | None = N
         process.wait()
 
 
+def over_grpc(caller: Caller, path: str) -> tuple[str, str]:
+    """The code and the reason with which a call with an empty request ends."""
+    call: Any = caller.channel.unary_unary(path)
+    try:
+        call(b"", metadata=(("authorization", f"Bearer {caller.token}"),), timeout=60)
+    except grpc.RpcError as error:
+        told = ended(error)
+        return told.code.name.lower(), told.info.reason
+    return "", "OK"
+
+
 def base64_of(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
@@ -177,4 +195,3 @@ def form(**parts: str | bytes) -> tuple[bytes, str]:
         head = f'Content-Disposition: form-data; name="{name.replace("__", ".")}"{file}'
         lines.append(b"--%s\r\n%s\r\n\r\n%s\r\n" % (boundary.encode(), head.encode(), content))
     return b"".join(lines) + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
-

@@ -18,22 +18,9 @@ from fr_trust.access.budget import Budget
 from fr_trust.access.roles import Role
 from support.callers import METHODS, PROBE, Caller, Staffed
 from support.servers import ended, photo
-from support.web import Web, base64_of, form
+from support.web import STREAMS, UNARY, Web, base64_of, form, over_grpc
 
-UNARY = [path for path, method in METHODS.items() if not method.client_streaming and not method.server_streaming]
-STREAMS = sorted(set(METHODS) - set(UNARY))
 DETECT = "RecognitionService/Detect"
-
-
-def over_grpc(caller: Caller, path: str) -> tuple[str, str]:
-    """The code and the reason with which a call with an empty request ends."""
-    call: Any = caller.channel.unary_unary(path)
-    try:
-        call(b"", metadata=(("authorization", f"Bearer {caller.token}"),), timeout=60)
-    except grpc.RpcError as error:
-        told = ended(error)
-        return told.code.name.lower(), told.info.reason
-    return "", "OK"
 
 
 def test_the_interface_offers_every_call_with_one_answer() -> None:
@@ -98,7 +85,9 @@ def test_forms_hold_maps_lists_times_and_messages(site: Web) -> None:
     assert enrolled.status == 200, enrolled.body
     shown = site.call("GalleryService/GetSubject", {"galleryId": "form", "subjectId": "1"})
     assert shown.json["subject"]["metadata"] == {"list": "missing", "other": "7"}
-    body, kind = form(gallery_id="form", filter__subject_ids__0="1", filter__subject_ids__1="2", probe__image__data=photo(40))
+    body, kind = form(
+        gallery_id="form", filter__subject_ids__0="1", filter__subject_ids__1="2", probe__image__data=photo(40)
+    )
     found = site.ask("POST", "/fr_api.v1.GalleryService/Search", body, Content_Type=kind)
     assert found.status == 200, found.body
     body, kind = form(gallery_id="form", nonsense=b"file")
@@ -130,10 +119,19 @@ def test_only_calls_without_side_effects_take_get(site: Web) -> None:
 def test_a_deadline_is_the_servers_too(site: Web) -> None:
     told = site.call(DETECT, {"image": {"data": base64_of(PROBE)}}, Connect_Timeout_Ms="0")
     assert (told.status, told.json["code"]) == (504, "deadline_exceeded")
-    for name, value in (("Connect_Timeout_Ms", "soon"), ("Connect_Timeout_Ms", "12345678901"), ("Connect_Protocol_Version", "2")):
+    for name, value in (
+        ("Connect_Timeout_Ms", "soon"),
+        ("Connect_Timeout_Ms", "12345678901"),
+        ("Connect_Protocol_Version", "2"),
+    ):
         refused = site.call(DETECT, {}, **{name: value})
         assert (refused.status, refused.reason) == (400, "INVALID_FIELD")
-    assert site.call(DETECT, {"image": {"data": base64_of(PROBE)}}, Connect_Timeout_Ms="60000", Connect_Protocol_Version="1").status == 200
+    assert (
+        site.call(
+            DETECT, {"image": {"data": base64_of(PROBE)}}, Connect_Timeout_Ms="60000", Connect_Protocol_Version="1"
+        ).status
+        == 200
+    )
 
 
 def test_keys_roles_and_budgets_are_the_servers(site: Web, at: Staffed) -> None:

@@ -18,23 +18,24 @@ Schema = dict[str, Any]
 _PACKAGE = ".fr_api.v1."
 _INTRO = """Every call of the API with one answer, by the Connect protocol: POST with JSON (protobuf's JSON mapping), with
 protobuf, or as a form whose parts are named by paths such as `probe.image.data`. Calls that stream need gRPC.
+The header `Connect-Timeout-Ms` sets the deadline of a call in milliseconds.
 
 A search returns leads for a human examiner, never an identity."""
 
 _INT64 = {"type": ["string", "integer"], "pattern": r"^-?[0-9]{1,20}$"}
+_INT32: Schema = {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1}
+_UINT32: Schema = {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}
 _SCALARS: dict[int, Schema] = {
     Field.TYPE_DOUBLE: {"type": "number", "format": "double"},
     Field.TYPE_FLOAT: {"type": "number", "format": "float"},
     Field.TYPE_BOOL: {"type": "boolean"},
     Field.TYPE_STRING: {"type": "string"},
     Field.TYPE_BYTES: {"type": "string", "contentEncoding": "base64"},
-    **dict.fromkeys(
-        (Field.TYPE_INT32, Field.TYPE_SINT32, Field.TYPE_SFIXED32),
-        {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1},
-    ),
-    **dict.fromkeys((Field.TYPE_UINT32, Field.TYPE_FIXED32), {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}),
-    **dict.fromkeys((Field.TYPE_INT64, Field.TYPE_SINT64, Field.TYPE_SFIXED64), {**_INT64, "format": "int64"}),
-    **dict.fromkeys((Field.TYPE_UINT64, Field.TYPE_FIXED64), {**_INT64, "minimum": 0, "format": "uint64"}),
+    Field.TYPE_INT32: _INT32,
+    Field.TYPE_SINT32: _INT32,
+    Field.TYPE_UINT32: _UINT32,
+    Field.TYPE_INT64: {**_INT64, "format": "int64"},
+    Field.TYPE_UINT64: {**_INT64, "minimum": 0, "format": "uint64"},
 }
 _WELL_KNOWN: dict[str, Schema] = {
     ".google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
@@ -47,12 +48,6 @@ _HEADERS: list[Schema] = [
         "in": "header",
         "description": "The version of the protocol, 1. It may be left out.",
         "schema": {"const": "1"},
-    },
-    {
-        "name": "Connect-Timeout-Ms",
-        "in": "header",
-        "description": "Milliseconds that the call may take; without it, the server's own limit.",
-        "schema": {"type": "integer", "minimum": 1, "maximum": 9_999_999_999},
     },
 ]
 _ERROR: Schema = {
@@ -92,7 +87,9 @@ def document() -> str:
         },
         "servers": [{"url": "/"}],
         "security": [{"key": []}, {}],
-        "tags": [{"name": s.name, "description": comments_of(f)[SERVICE, i]} for f in files for i, s in enumerate(f.service)],
+        "tags": [
+            {"name": s.name, "description": comments_of(f)[SERVICE, i]} for f in files for i, s in enumerate(f.service)
+        ],
         "paths": {path: operations for file in files for path, operations in _paths(file)},
         "components": {
             "schemas": {"Error": _ERROR, **schemas},
@@ -151,12 +148,15 @@ def _schemas(file: d.FileDescriptorProto) -> Iterator[tuple[str, Schema]]:
             field.json_name: _described(field, message, comments[MESSAGE, i, MEMBER, j])
             for j, field in enumerate(message.field)
         }
-        yield message.name, {
-            "type": "object",
-            "description": comments[MESSAGE, i],
-            "properties": fields,
-            "additionalProperties": False,
-        }
+        yield (
+            message.name,
+            {
+                "type": "object",
+                "description": comments[MESSAGE, i],
+                "properties": fields,
+                "additionalProperties": False,
+            },
+        )
 
 
 def _described(field: Field, message: d.DescriptorProto, words: str) -> Schema:

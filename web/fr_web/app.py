@@ -57,9 +57,9 @@ _HEADERS = (
 _ALLOWED_HEADERS = "authorization, content-type, content-encoding, connect-protocol-version, connect-timeout-ms"
 _EXPOSED_HEADERS = "x-request-id, retry-after"
 _STATIC = {
-    "/": ("try.html", "text/html"),
-    "/try.js": ("try.js", "text/javascript"),
-    "/try.css": ("try.css", "text/css"),
+    "/": ("try.html", "text/html; charset=utf-8"),
+    "/try.js": ("try.js", "text/javascript; charset=utf-8"),
+    "/try.css": ("try.css", "text/css; charset=utf-8"),
     "/openapi.json": ("openapi.json", "application/json"),
 }
 
@@ -287,7 +287,9 @@ def _cors(origin: str | None) -> tuple[tuple[bytes, bytes], ...]:
 def _defect(error: Exception) -> FrApiError:
     """Log a defect by its type and place, never its words, which may hold what a caller sent."""
     request_id = uuid.uuid4().hex
-    places = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+    places = [
+        f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)
+    ]
     log.error("A request failed, request %s: %s at %s", request_id, type(error).__name__, ", ".join(places[-4:]))
     words = f"A defect of the server: its log describes it under the request id {request_id}."
     return FrApiError(grpc.StatusCode.INTERNAL, "INTERNAL", words, request_id=request_id)

@@ -7,7 +7,6 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 
-import grpc
 from grpc import aio
 from grpc_health.v1 import health_pb2
 
@@ -45,6 +44,9 @@ class Backend:
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 2_000),
+            # A machine that vanished without a word is noticed after both, and its calls end.
+            ("grpc.keepalive_time_ms", 60_000),
+            ("grpc.keepalive_timeout_ms", 20_000),
         ]
         if name:
             self._options.append(("grpc.ssl_target_name_override", name))
@@ -56,7 +58,7 @@ class Backend:
         self._asked_s = float("-inf")
 
     def open(self) -> None:
-        """Open the channels, or replace them with new credentials; calls that run go on. Raises as `open_credentials`."""
+        """Open the channels, or replace them; calls that run go on. Raises as `open_credentials`."""
         before, self._channels = self._channels, [self._channel() for _ in range(_CHANNELS)]
         self._closing |= {asyncio.ensure_future(one.close(_LAST_CALLS_S)) for one in before}
 

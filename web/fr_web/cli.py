@@ -61,7 +61,8 @@ def web(
     ] = None,
     listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Address to listen on.")] = DEFAULT_ADDRESS,
     certificate: Annotated[
-        Path | None, typer.Option("--tls-certificate", metavar="FILE", help="Certificate for HTTPS with its chain, PEM.")
+        Path | None,
+        typer.Option("--tls-certificate", metavar="FILE", help="Certificate for HTTPS with its chain, PEM."),
     ] = None,
     key: Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="Its private key, PEM.")] = None,
     hosts: Annotated[
@@ -71,7 +72,9 @@ def web(
     origins: Annotated[
         list[str] | None,
         typer.Option(
-            "--origin", metavar="ORIGIN", help="A site whose pages may call, such as https://a.example. Can be repeated."
+            "--origin",
+            metavar="ORIGIN",
+            help="A site whose pages may call, such as https://a.example. Can be repeated.",
         ),
     ] = None,
     connections: Annotated[int, typer.Option(min=1, help="Maximum number of connections.")] = 1024,
@@ -103,12 +106,15 @@ def web(
         name,
         tuple(descriptors or ()),
     )
-    _log(log_format)
+    if log_format not in ("text", "json"):
+        raise typer.BadParameter("It is text or json.", param_hint="--log-format")
     with reporting(as_json=False):
         if (certificate is None) != (key is None):
             raise Unusable("INVALID_FIELD", "--tls-certificate goes with --tls-key; give both or neither.")
         if settings.channel_credentials() is None and not is_loopback(settings.server):
-            words = "Keys travel beyond this machine only over TLS: give the authority of the server, `fr --ca FILE web`."
+            words = (
+                "Keys travel beyond this machine only over TLS: give the authority of the server, `fr --ca FILE web`."
+            )
             raise Unusable("PLAINTEXT_REFUSED", words)
         with ExitStack() as opened:
             sockets = [opened.enter_context(one) for one in _sockets(order)]
@@ -117,6 +123,7 @@ def web(
             if made is None and any(not _is_loopback(one) for one in sockets):
                 words = f"{listen} is beyond this machine: it needs --tls-certificate and --tls-key."
                 raise Unusable("PLAINTEXT_REFUSED", words)
+            _log(as_json=log_format == "json")
             asyncio.run(_serve(order, sockets, made, remote))
 
 
@@ -130,12 +137,10 @@ class _JsonLines(logging.Formatter):
         return json.dumps(told, ensure_ascii=False)
 
 
-def _log(log_format: str) -> None:
-    if log_format not in ("text", "json"):
-        raise typer.BadParameter("It is text or json.", param_hint="--log-format")
+def _log(*, as_json: bool) -> None:
     handler = logging.StreamHandler()
     text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    handler.setFormatter(_JsonLines() if log_format == "json" else text)
+    handler.setFormatter(_JsonLines() if as_json else text)
     log.addHandler(handler)
     log.setLevel(logging.INFO)
 
@@ -186,11 +191,13 @@ async def _serve(order: _Order, sockets: Sequence[socket.socket], made: ssl.SSLC
     loop.add_signal_handler(signal.SIGHUP, reload)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP,))  # `fr serve` blocks it while it starts
     if order.descriptors:  # the process that made the sockets keeps the other end of standard input open
-        loop.add_reader(sys.stdin.fileno(), told.set)
+        loop.add_reader(sys.stdin.fileno(), lambda: (told.set(), loop.remove_reader(sys.stdin.fileno())))
     listener.start()
     place = sockets[0].getsockname()
     host = f"[{place[0]}]" if ":" in place[0] else place[0]
-    log.info("HTTP on %s://%s:%d, in front of %s", "http" if made is None else "https", host, place[1], order.settings.server)
+    log.info(
+        "HTTP on %s://%s:%d, in front of %s", "http" if made is None else "https", host, place[1], order.settings.server
+    )
     await told.wait()
     with suppress(asyncio.CancelledError):
         await listener.stop(_STOP_S)

@@ -52,10 +52,9 @@ class Listener:
         self, app: ASGIApp, sockets: Sequence[socket.socket], context: ssl.SSLContext | None, limits: Limits
     ) -> None:
         self.context = context
-        self._sockets = sockets
         self.limits = limits
-        self._state = ServerState()
-        self._config = Config(
+        self.state = ServerState()
+        self.config = Config(
             app,
             http=_Connection,
             ws="none",
@@ -68,10 +67,11 @@ class Listener:
             timeout_keep_alive=math.ceil(limits.idle_s),
             h11_max_incomplete_event_size=_HEAD_BYTES,
         )
-        self._config.load()
+        self.config.load()
         # It would log each bad request, and defects with what a caller sent: the application logs its own.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
-        self._open: dict[_Opening, None] = {}  # oldest first
+        self._sockets = sockets
+        self._open: dict[_Connection, None] = {}  # oldest first
         self._of_network: Counter[str] = Counter()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -88,14 +88,22 @@ class Listener:
             task.cancel()
         for one in self._sockets:
             one.close()
-        for opened in list(self._open):
-            opened.leave()
+        for connection in list(self._open):
+            connection.shutdown()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 while self._open:  # noqa: ASYNC110 - each connection ends by itself
                     await asyncio.sleep(0.02)
-        for opened in list(self._open):
-            opened.cut()
+        for connection in list(self._open):
+            connection.cut()
+
+    def left(self, connection: _Connection) -> None:
+        """Stop counting a connection; may be called twice."""
+        if connection in self._open:
+            del self._open[connection]
+            self._of_network[connection.network] -= 1
+            if not self._of_network[connection.network]:
+                del self._of_network[connection.network]
 
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -109,19 +117,19 @@ class Listener:
             if self._of_network[network] >= self.limits.of_address or not self._has_room():
                 client.close()
                 continue
-            with suppress(OSError):
+            with suppress(OSError):  # the client has already gone
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(2000 * self.limits.stall_s))
-            opened = _Opening(self, client, network)
-            self._open[opened] = None
+            connection = _Connection(self, network)
+            self._open[connection] = None
             self._of_network[network] += 1
-            opened.begin()
+            connection.begin(client)
 
     def _has_room(self) -> bool:
         """Return whether one more connection may open, once the oldest that is idle has given way."""
         if len(self._open) < self.limits.connections:
             return True
-        idle = next((one for one in self._open if one.is_idle), None)
+        idle = next((one for one in self._open if not one.works), None)
         if idle is not None:
             idle.cut()
             self.left(idle)
@@ -131,87 +139,29 @@ class Listener:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_CHECK_S)
-            now_s = loop.time()
             for one in list(self._open):
-                if one.protocol is not None and one.protocol.wastes(now_s):
+                if one.wastes(loop.time()):
                     one.cut()
-
-    def protocol(self, opened: _Opening) -> _Connection:
-        """Return the protocol of a new connection."""
-        return _Connection(self._config, self._state, opened, self.limits)
-
-    def left(self, opened: _Opening) -> None:
-        """Stop counting a connection; may be called twice."""
-        if opened in self._open:
-            del self._open[opened]
-            self._of_network[opened.network] -= 1
-            if not self._of_network[opened.network]:
-                del self._of_network[opened.network]
-
-
-class _Opening:
-    """A connection from its first moment, when there is only a socket, to its end."""
-
-    def __init__(self, listener: Listener, client: socket.socket, network: str) -> None:
-        self.network = network
-        self.protocol: _Connection | None = None
-        self._listener = listener
-        self._client = client
-        self._task: asyncio.Task[None] | None = None
-
-    def begin(self) -> None:
-        """Do the handshake, in a task of its own."""
-        self._task = asyncio.create_task(self._shake())
-
-    @property
-    def is_idle(self) -> bool:
-        """Return whether no request is at work."""
-        return self.protocol is None or not self.protocol.works
-
-    def cut(self) -> None:
-        """Close at once."""
-        if self.protocol is not None:
-            self.protocol.transport.abort()
-        elif self._task is not None:
-            self._task.cancel()
-
-    def leave(self) -> None:
-        """Close once no request is at work."""
-        if self.protocol is None:
-            self.cut()
-        else:
-            self.protocol.shutdown()
-
-    async def _shake(self) -> None:
-        loop, context = asyncio.get_running_loop(), self._listener.context
-        handshake_s = self._listener.limits.handshake_s
-        times = {} if context is None else {"ssl_handshake_timeout": handshake_s, "ssl_shutdown_timeout": 1.0}
-        try:
-            _, self.protocol = await loop.connect_accepted_socket(
-                lambda: self._listener.protocol(self), self._client, ssl=context, **times
-            )
-        except OSError:  # the handshake failed, or took too long
-            pass
-        finally:
-            if self.protocol is None:
-                self.ended()
-
-    def ended(self) -> None:
-        """Stop counting it."""
-        self._listener.left(self)
 
 
 class _Connection(H11Protocol):
-    """Adds to uvicorn's protocol what it does without: limits of time, and of requests that come ahead of answers."""
+    """Adds to uvicorn's protocol what it does without: limits of time, and of requests that come ahead of answers.
 
-    def __init__(self, config: Config, state: ServerState, opened: _Opening, limits: Limits) -> None:
-        super().__init__(config, state, {})
-        self._opened = opened
-        self._limits = limits
-        self._since_s = self.loop.time()  # when the connection, or the head of a request, began
-        self._limit_s = limits.head_s
-        self._waits = False  # for the first byte of the next request
+    It exists from the first moment, when there is only a socket of the unit `network`.
+    """
+
+    def __init__(self, listener: Listener, network: str) -> None:
+        super().__init__(listener.config, listener.state, {})
+        self.network = network
+        self._listener = listener
+        self._limits = listener.limits
+        self._handshake: asyncio.Task[None] | None = None
         self._stalled_s: float | None = None
+        self._wait(self._limits.head_s)
+
+    def begin(self, client: socket.socket) -> None:
+        """Do the handshake, in a task of its own."""
+        self._handshake = asyncio.create_task(self._shake(client))
 
     @property
     def works(self) -> bool:
@@ -224,13 +174,32 @@ class _Connection(H11Protocol):
             return now_s - self._stalled_s >= self._limits.stall_s
         return not self.works and now_s - self._since_s >= self._limit_s
 
+    def cut(self) -> None:
+        """Close at once."""
+        if self.transport is not None:
+            self.transport.abort()
+        elif self._handshake is not None:
+            self._handshake.cancel()
+
+    def shutdown(self) -> None:
+        """Close once no request is at work."""
+        if self.transport is None:
+            self.cut()
+        else:
+            super().shutdown()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request."""
+        self._wait(self._limits.head_s)
+        super().connection_made(transport)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop counting the connection."""
         super().connection_lost(exc)
-        self._opened.ended()
+        self._listener.left(self)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes of one request at a time: a caller that sends the next before the answer must connect anew.
+        """Take one request at a time: a caller that sends the next before the answer must connect anew.
 
         uvicorn would read more with each answer than the next request takes, and keep it.
         """
@@ -238,18 +207,14 @@ class _Connection(H11Protocol):
             self.cycle.keep_alive = False
             self.flow.pause_reading()
             return
-        if not self.works and self._waits:
+        if not self.works and self._idle:
             self._wait(self._limits.head_s)
         super().data_received(data)
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
-        self._wait(self._limits.idle_s)
-        self._waits = True
+        self._wait(self._limits.idle_s, idle=True)
         super().on_response_complete()
-
-    def _wait(self, limit_s: float) -> None:
-        self._since_s, self._limit_s, self._waits = self.loop.time(), limit_s, False
 
     def pause_writing(self) -> None:
         """Note that the caller does not take the answer."""
@@ -257,9 +222,23 @@ class _Connection(H11Protocol):
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        """Note that it does."""
+        """Note that the caller takes it."""
         self._stalled_s = None
         super().resume_writing()
+
+    def _wait(self, limit_s: float, *, idle: bool = False) -> None:
+        self._since_s, self._limit_s, self._idle = self.loop.time(), limit_s, idle
+
+    async def _shake(self, client: socket.socket) -> None:
+        context = self._listener.context
+        times = {} if context is None else {"ssl_handshake_timeout": self._limits.handshake_s, "ssl_shutdown_timeout": 1.0}
+        try:
+            await self.loop.connect_accepted_socket(lambda: self, client, ssl=context, **times)
+        except OSError:  # the handshake failed, or took too long
+            pass
+        finally:
+            if self.transport is None:
+                self._listener.left(self)
 
 
 def quiet(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

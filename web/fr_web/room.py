@@ -55,7 +55,7 @@ class Room:
                 del self._held[address]
 
     def take(self, share: Share, size: int) -> None:
-        """Count some bytes more, or raise `FrApiError`: OVERLOADED, or IMAGE_TOO_MANY_BYTES for a body over the limit."""
+        """Count bytes more; raises `FrApiError` (IMAGE_TOO_MANY_BYTES for one body over the limit, else OVERLOADED)."""
         if share.bytes + size > self.most_bytes:
             raise too_large(self.most_bytes)
         if self._held.total() + size > 4 * self.most_bytes or self._held[share.address] + size > 2 * self.most_bytes:
@@ -113,7 +113,7 @@ class Share:
 def too_large(limit: int) -> FrApiError:
     """Return the refusal of a body over a limit in bytes."""
     words = f"The request is larger than {limit:,} bytes. Send a smaller file."
-    return refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "IMAGE_TOO_MANY_BYTES", words, limit=str(limit))
+    return refused(grpc.StatusCode.INVALID_ARGUMENT, "IMAGE_TOO_MANY_BYTES", words, limit=str(limit))
 
 
 def invalid(words: str, field: str = "") -> FrApiError:
