@@ -35,7 +35,9 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Path(named)
     folder = tmp_path_factory.mktemp("node")
     shutil.copy(FOLDER / "package.json", folder)
-    done = subprocess.run(["npm", "install", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, timeout=600, check=False)
+    done = subprocess.run(
+        ["npm", "install", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, timeout=600, check=False
+    )
     if done.returncode:
         pytest.skip("the npm registry cannot be reached")
     return folder

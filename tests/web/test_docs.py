@@ -33,7 +33,8 @@ def test_the_examples_answer(tmp_path: Path) -> None:
     (tmp_path / "probe.jpg").write_bytes(photo(12))
     with running(tmp_path / "data") as server, web(server.address) as site:
         told = [
-            json.loads(shell(line.replace("curl", "curl -sS").replace("8080", str(site.port)), tmp_path)) for line in lines
+            json.loads(shell(line.replace("curl", "curl -sS").replace("8080", str(site.port)), tmp_path))
+            for line in lines
         ]
     info, gallery, enrolled, found, detected = told
     assert info["version"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -14,12 +15,12 @@ from typing import Any
 import pytest
 
 from fr_bench.speed.server_process import free_port, process_tree
-from fr_core.errors import ConfigInvalid, PlaintextRefused
+from fr_core.errors import AddressUnavailable, ConfigInvalid, PlaintextRefused
 from fr_server.config import config_from
 from fr_server.config.loading import require_safe
-from fr_server.web import require_web
+from fr_server.web import WebInterface, require_web
 from fr_trust.access.roles import Role
-from support.callers import PROBE
+from support.callers import PROBE, Staffed
 from support.cli import fr, reason_of
 from support.commands import START_S
 from support.faults import started_faulty, until
@@ -76,7 +77,7 @@ def test_sighup_reads_the_certificate_again(tmp_path: Path) -> None:
     ):
         before = shown(site)
         for old, new in ((first.certificate, second.certificate), (first.key, second.key)):
-            os.replace(new, old)
+            new.replace(old)
         site.process.send_signal(signal.SIGHUP)
         until(lambda: shown(site) != before)
         first.certificate.write_text("no certificate")
@@ -97,6 +98,33 @@ def children(pid: int) -> list[int]:
     return [one for one, line in words.items() if b"\0web\0" in line]
 
 
+def test_the_interface_is_started_anew_and_stopped(at: Staffed) -> None:
+    settings = config(web={"port": free_port()})
+    site = Web("127.0.0.1", settings.web.port)
+
+    async def lives() -> None:
+        interface = WebInterface(settings)
+        interface.open()
+        interface.start(at.server.app.port)
+        assert await asyncio.to_thread(site.answers, "/readyz")  # waits in the queue of the socket
+        (first,) = children(os.getpid())
+        os.kill(first, signal.SIGKILL)
+        assert await asyncio.to_thread(site.answers, "/readyz")
+        (second,) = children(os.getpid())
+        assert second != first
+        await interface.stop()
+        assert children(os.getpid()) == []
+
+    asyncio.run(lives())
+    assert not site.answers()
+
+
+def test_a_port_that_is_taken_is_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(AddressUnavailable):
+        WebInterface(config(web={"port": taken.getsockname()[1]})).open()
+
+
+@pytest.mark.nightly
 def test_serve_web_restarts_the_interface_and_ends_with_the_server(tmp_path: Path) -> None:
     port = free_port()
     with started_faulty(tmp_path, 0.0, web={"port": port}) as server:

@@ -35,7 +35,9 @@ def over_http(method: Method, kind: str, requests: tuple[bytes, ...]) -> tuple[b
     for body in requests:
         if kind == KINDS["JSON"]:
             body = json_format.MessageToJson(REQUESTS[method].FromString(body), indent=None).encode()
-        head = f"POST {PATHS[method]} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}"
+        head = (
+            f"POST {PATHS[method]} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}"
+        )
         made.append(f"{head}\r\n\r\n".encode() + body)
     return tuple(made)
 
@@ -68,11 +70,14 @@ async def sent(port: int, requests: tuple[bytes, ...], order: tuple[int, ...]) -
 @pytest.mark.parametrize("method", [Method.SEARCH, Method.EMBED])
 def test_http_keeps_the_pace_of_grpc(method: Method, testdata: Path, pack_cache: object) -> None:
     listed, port = read_photos(["lfw"], PHOTOS, testdata), free_port()
-    with started_server(["--web", str(port)]) as server, connected(server.address) as (channel, info):
-        with temporary_gallery(channel, info, 1000, 1) as gallery:
-            requests = serialised(method, listed.photos, gallery)
-            first_answers(channel, method, requests)
-            rates = measured(method, server.address, port, requests, listed.order)
+    with (
+        started_server(["--web", str(port)]) as server,
+        connected(server.address) as (channel, info),
+        temporary_gallery(channel, info, 1000, 1) as gallery,
+    ):
+        requests = serialised(method, listed.photos, gallery)
+        first_answers(channel, method, requests)
+        rates = measured(method, server.address, port, requests, listed.order)
     ratios = {name: median(a / b for a, b in zip(rates[name], rates["gRPC"], strict=True)) for name in KINDS}
     figure(f"photos/s of {method.value}", {name: round(median(rate), 1) for name, rate in rates.items()})
     figure(f"HTTP to gRPC, {method.value}", {name: round(ratio, 3) for name, ratio in ratios.items()})

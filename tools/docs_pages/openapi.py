@@ -58,6 +58,7 @@ _ERROR: Schema = {
         "code": {"type": "string", "description": "Status code of gRPC in small letters, such as not_found."},
         "message": {"type": "string", "description": "The finding and the remedy, for people."},
         "details": {
+            "description": "The reason, and the delay after which to call again where that helps.",
             "type": "array",
             "items": {
                 "type": "object",

@@ -231,7 +231,9 @@ class _Connection(H11Protocol):
 
     async def _shake(self, client: socket.socket) -> None:
         context = self._listener.context
-        times = {} if context is None else {"ssl_handshake_timeout": self._limits.handshake_s, "ssl_shutdown_timeout": 1.0}
+        times = (
+            {} if context is None else {"ssl_handshake_timeout": self._limits.handshake_s, "ssl_shutdown_timeout": 1.0}
+        )
         try:
             await self.loop.connect_accepted_socket(lambda: self, client, ssl=context, **times)
         except OSError:  # the handshake failed, or took too long
