@@ -162,10 +162,10 @@ COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annot
 lock: $(STAMP) ## choose versions, and write their hashes: requirements.lock and those of the images
 	echo pip | $(COMPILE) --universal --python-version 3.11 --extra cpu --extra dev --extra insightface \
 	  --output-file requirements.lock
-	echo pip | $(COMPILE) --universal --python-version 3.11 --extra build --extra cpu --extra report --extra tracing \
+	echo pip | $(COMPILE) --universal --python-version 3.11 --extra build --extra cpu --extra report --extra tracing --extra web \
 	  --constraint requirements.lock --output-file requirements-cpu.lock
 	echo pip | $(COMPILE) --python-version 3.12 --python-platform x86_64-manylinux_2_28 \
-	  --extra build --extra gpu --extra tracing --output-file requirements-gpu.lock
+	  --extra build --extra gpu --extra tracing --extra web --output-file requirements-gpu.lock
 
 # Every run decodes some of them in tests/fault/test_mutants.py. Those that fail come to build/fuzz.
 COUNT ?= 1000000

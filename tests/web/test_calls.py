@@ -11,7 +11,7 @@ import pytest
 from google.protobuf import json_format
 from google.protobuf.message_factory import GetMessageClass
 
-from fr_api.v1 import common_pb2, gallery_pb2, server_pb2
+from fr_api.v1 import common_pb2, gallery_pb2, recognition_pb2, server_pb2
 from fr_trust.access.budget import Budget
 from fr_trust.access.roles import Role
 from support.callers import METHODS, PROBE, Caller, Staffed
@@ -180,3 +180,15 @@ def test_purposes_are_names(site: Web, at: Staffed) -> None:
     assert site.call("GalleryService/Search", request).reason == "PURPOSE_REQUIRED"
     named = {**request, "purpose": common_pb2.Purpose.Name(common_pb2.PURPOSE_TESTING), "caseReference": "one"}
     assert site.call("GalleryService/Search", named).status == 200
+
+
+def test_vectors_are_the_same_in_json(site: Web) -> None:
+    request = {"image": {"data": base64_of(photo(10, 40))}}
+    told = site.call("RecognitionService/Embed", request).json
+    message = json_format.ParseDict(request, recognition_pb2.EmbedRequest())
+    binary = site.call("RecognitionService/Embed", message.SerializeToString())
+    assert len(told["faces"]) == 2
+    assert len(told["faces"][0]["embedding"]["vector"]) == 64
+    assert json_format.ParseDict(told, recognition_pb2.EmbedResponse()) == recognition_pb2.EmbedResponse.FromString(
+        binary.body
+    )

@@ -6,6 +6,7 @@ import json
 import re
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from google.protobuf import json_format
@@ -70,8 +71,43 @@ def from_query(call: Call, query: Mapping[str, str]) -> tuple[str, bytes]:
 
 def as_json(call: Call, answer: bytes) -> bytes:
     """Return an answer of gRPC in JSON."""
-    told = json_format.MessageToDict(call.response.FromString(answer))
+    message = call.response.FromString(answer)
+    vectors = list(_taken_vectors(message))
+    told = json_format.MessageToDict(message)
+    for path, vector in vectors:
+        into = told
+        for step in path[:-1]:
+            into = into[step]
+        into[path[-1]] = vector
     return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _taken_vectors(message: Any) -> Iterator[tuple[list[Any], list[float]]]:
+    """Take the vectors out of a message, with the place of each in its JSON.
+
+    protobuf's own writer looks for the shortest text of each number, which takes longer than all the rest of an answer.
+    """
+    if not _holds_vectors(message.DESCRIPTOR):
+        return
+    for field, value in message.ListFields():
+        if field.is_repeated and field.cpp_type == FieldDescriptor.CPPTYPE_FLOAT:
+            yield [field.json_name], list(value)
+            message.ClearField(field.name)
+        elif field.message_type is not None and not field.message_type.GetOptions().map_entry:
+            for number, one in enumerate(value if field.is_repeated else [value]):
+                place = [field.json_name, number] if field.is_repeated else [field.json_name]
+                yield from (([*place, *path], vector) for path, vector in _taken_vectors(one))
+
+
+@cache
+def _holds_vectors(message: Descriptor) -> bool:
+    """Return whether a message, or one within it, has lists of 32-bit numbers; no message of the API holds itself."""
+    return any(
+        _holds_vectors(field.message_type)
+        if field.message_type is not None
+        else field.is_repeated and field.cpp_type == FieldDescriptor.CPPTYPE_FLOAT
+        for field in message.fields
+    )
 
 
 def _of_json(call: Call, body: bytes) -> Message:

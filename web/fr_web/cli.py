@@ -186,12 +186,16 @@ async def _serve(order: _Order, sockets: Sequence[socket.socket], made: ssl.SSLC
         else:
             log.info("The certificates were read again")
 
+    def end() -> None:
+        loop.remove_reader(sys.stdin.fileno())
+        told.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     loop.add_signal_handler(signal.SIGHUP, reload)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP,))  # `fr serve` blocks it while it starts
     if order.descriptors:  # the process that made the sockets keeps the other end of standard input open
-        loop.add_reader(sys.stdin.fileno(), lambda: (told.set(), loop.remove_reader(sys.stdin.fileno())))
+        loop.add_reader(sys.stdin.fileno(), end)
     listener.start()
     place = sockets[0].getsockname()
     host = f"[{place[0]}]" if ":" in place[0] else place[0]
