@@ -71,9 +71,10 @@ class Backend:
     async def call(self, path: str, request: bytes, metadata: Metadata, timeout_s: float | None) -> tuple[bytes, str]:
         """Return the answer to an encoded request, and the request id; raises `FrApiError`."""
         channel = self._channels[next(self._turns) % len(self._channels)]
-        running = channel.unary_unary(path)(request, timeout=timeout_s, metadata=aio.Metadata(*metadata))
+        method: Any = channel.unary_unary(path)
+        running = method(request, timeout=timeout_s, metadata=aio.Metadata(*metadata))
         try:
-            answer = await running
+            answer: bytes = await running
         except aio.AioRpcError as error:
             raise failed_call(error) from error
         sent = await running.trailing_metadata()
@@ -90,7 +91,8 @@ class Backend:
     async def _health(self) -> bool:
         request = health_pb2.HealthCheckRequest().SerializeToString()
         try:
-            answer = await self._channels[0].unary_unary(_HEALTH)(request, timeout=_HEALTH_S)
+            method: Any = self._channels[0].unary_unary(_HEALTH)
+            answer: bytes = await method(request, timeout=_HEALTH_S)
         except aio.AioRpcError:
             return False
         return bool(health_pb2.HealthCheckResponse.FromString(answer).status == health_pb2.HealthCheckResponse.SERVING)

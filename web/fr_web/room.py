@@ -50,18 +50,18 @@ class Room:
         try:
             yield share
         finally:
-            self._held[address] -= share.bytes
+            self._held[address] -= share.held
             if not self._held[address]:
                 del self._held[address]
 
     def take(self, share: Share, size: int) -> None:
         """Count bytes more; raises `FrApiError` (IMAGE_TOO_MANY_BYTES for one body over the limit, else OVERLOADED)."""
-        if share.bytes + size > self.most_bytes:
+        if share.held + size > self.most_bytes:
             raise too_large(self.most_bytes)
         if self._held.total() + size > 4 * self.most_bytes or self._held[share.address] + size > 2 * self.most_bytes:
             words = "Too many large requests arrive at once. Call again after the delay."
             raise refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", words, _RETRY_S)
-        share.bytes += size
+        share.held += size
         self._held[share.address] += size
 
 
@@ -71,7 +71,7 @@ class Share:
 
     room: Room
     address: str
-    bytes: int = 0
+    held: int = 0  # bytes
 
     async def read(self, receive: Receive, declared: str | None, most_s: float) -> bytes:
         """Read the body; raises `FrApiError` if it is too large or too slow, `ClientGone` if it does not come whole."""
@@ -80,7 +80,7 @@ class Share:
         pieces: list[bytes] = []
         begun, more = time.monotonic(), True
         while more:
-            allowed = min(self.room.first_s + self.bytes / _LEAST_BYTES_PER_S, most_s)
+            allowed = min(self.room.first_s + self.held / _LEAST_BYTES_PER_S, most_s)
             try:
                 async with asyncio.timeout(begun + allowed - time.monotonic()):
                     event = await receive()
@@ -118,5 +118,4 @@ def too_large(limit: int) -> FrApiError:
 
 def invalid(words: str, field: str = "") -> FrApiError:
     """Return the refusal of a request that cannot be read; `field` is a path of the API's own names."""
-    named = {"field": field} if field else {}
-    return refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", words, **named)
+    return FrApiError(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", words, {"field": field} if field else {})
