@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from grpc import aio
 from grpc_health.v1 import health_pb2
