@@ -160,6 +160,15 @@ def reachable(site: Web) -> bool:
     return False
 
 
+def test_at_the_limit_slow_bodies_give_way(at: Staffed, everybody: str) -> None:
+    with web(at.server.address, everybody, Limits(3)) as site, ExitStack() as stack:
+        slow = [stack.enter_context(site.raw()) for _ in range(3)]
+        for one in slow:
+            one.sendall(f"{HEAD}Authorization: Bearer {site.key}\r\nContent-Length: 1000\r\n\r\n{{".encode())
+        lively(site, stack)
+        assert sum(closed(one) for one in slow) >= 1
+
+
 def test_a_pipelining_client_costs_little_memory(apart: WebProcess, tmp_path: Path) -> None:
     """uvicorn alone, the control, keeps most of what comes before an answer."""
     assert grown(apart) < 8 * MIB

@@ -45,7 +45,8 @@ class Limits:
 class Listener:
     """Serves an application on listening sockets, which it closes; `context` is that of TLS, None for none.
 
-    At the limit, a connection on which no request is at work gives way to a new one: the oldest first.
+    At the limit, a connection on which no request is at work gives way to a new one, then one whose request has not come
+    whole: the oldest first.
     """
 
     def __init__(
@@ -126,14 +127,15 @@ class Listener:
             connection.begin(client)
 
     def _has_room(self) -> bool:
-        """Return whether one more connection may open, once the oldest that is idle has given way."""
+        """Return whether one more connection may open, once the oldest that waits for its caller has given way."""
         if len(self._open) < self.limits.connections:
             return True
-        idle = next((one for one in self._open if not one.works), None)
-        if idle is not None:
-            idle.cut()
-            self.left(idle)
-        return idle is not None
+        idle = (one for one in self._open if not one.works)
+        waiting = next(idle, None) or next((one for one in self._open if one.cycle.more_body), None)
+        if waiting is not None:
+            waiting.cut()
+            self.left(waiting)
+        return waiting is not None
 
     async def _check(self) -> None:
         loop = asyncio.get_running_loop()
