@@ -153,7 +153,7 @@ class WebProcess(Web):
 @contextmanager
 def web_process(folder: Path, target: str, *options: object, ca: Path | None = None) -> Iterator[WebProcess]:
     """Run `fr web` in front of a server; `ca` is the authority of its HTTPS certificate."""
-    command = [BIN / "fr", "--server", target, "web", "--listen", "127.0.0.1:0", *map(str, options)]
+    command: list[str | Path] = [BIN / "fr", "--server", target, "web", "--listen", "127.0.0.1:0", *map(str, options)]
     log = folder / "web.log"
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
@@ -179,6 +179,18 @@ def over_grpc(caller: Caller, path: str) -> tuple[str, str]:
         told = ended(error)
         return told.code.name.lower(), told.info.reason
     return "", "OK"
+
+
+def whole_answer(one: socket.socket) -> bytes:
+    """The next answer on a connection, head and body."""
+    told = b""
+    while (more := one.recv(65_536)) and b"\r\n\r\n" not in (told := told + more):
+        pass
+    head, _, body = told.partition(b"\r\n\r\n")
+    length = int(re.findall(rb"content-length: (\d+)", head)[0])
+    while len(body) < length and (more := one.recv(65_536)):
+        body += more
+    return head + body
 
 
 def base64_of(content: bytes) -> str:

@@ -29,7 +29,8 @@ def test_the_interface_offers_every_call_with_one_answer() -> None:
 @pytest.mark.parametrize("path", UNARY)
 def test_an_empty_call_ends_as_over_grpc(site: Web, at: Staffed, everybody: str, path: str) -> None:
     expected = over_grpc(Caller(at.server.channel, everybody), path)
-    for request in ({}, b""):
+    requests: tuple[Any, ...] = ({}, b"")
+    for request in requests:
         told = site.call(path.removeprefix("/fr_api.v1."), request)
         assert told.reason == expected[1], told.body
         assert "x-request-id" in told.headers

@@ -43,7 +43,6 @@ class Backend:
             *channel_options(target, max_message_bytes),
             # A server that starts again is found soon; gRPC's own pauses grow to two minutes.
             ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 2_000),
             # A machine that vanished without a word is noticed after both, and its calls end.
             ("grpc.keepalive_time_ms", 60_000),

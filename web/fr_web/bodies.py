@@ -121,7 +121,7 @@ def _of_json(call: Call, body: bytes) -> Message:
     return message
 
 
-def _misfit(root: Descriptor, found: str) -> FrApiError:
+def _misfit(root: Any, found: str) -> FrApiError:
     """Return the refusal of a JSON that does not fit; it names a field only by names of the API."""
     path = next((known for one in re.findall(rf"\b{root.name}\.([\w.]+)", found) if (known := _known(root, one))), "")
     at = f" at {path}" if path else ""
@@ -129,7 +129,7 @@ def _misfit(root: Descriptor, found: str) -> FrApiError:
     return invalid(words, path)
 
 
-def _known(at: Descriptor | None, path: str) -> str:
+def _known(at: Any, path: str) -> str:
     """Return the beginning of a path that has names of the API only."""
     names = []
     for name in path.split("."):
@@ -181,7 +181,7 @@ def _parts(boundary: bytes, body: bytes) -> Iterator[tuple[str, bool, bytes]]:
         yield named[1].decode("utf-8", "replace"), b"filename" in named[2].lower() or b"filename" in named[0], content
 
 
-def _field_at(at: Descriptor | None, name: str) -> FieldDescriptor | None:
+def _field_at(at: Any, name: str) -> FieldDescriptor | None:
     """Return the field that a path leads to; None if there is none, and within a map or a list of values."""
     field: FieldDescriptor | None = None
     for step in name.split("."):

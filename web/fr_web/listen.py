@@ -16,7 +16,7 @@ from typing import Any
 
 from starlette.types import ASGIApp
 from uvicorn import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from fr_web.room import network_of
@@ -45,8 +45,8 @@ class Limits:
 class Listener:
     """Serves an application on listening sockets, which it closes; `context` is that of TLS, None for none.
 
-    At the limit, a connection on which no request is at work gives way to a new one, then one whose request has not come
-    whole: the oldest first.
+    At the limit, a connection on which no request is at work gives way to a new one, then one whose request has not
+    come whole: the oldest first.
     """
 
     def __init__(
@@ -125,6 +125,7 @@ class Listener:
             self._open[connection] = None
             self._of_network[network] += 1
             connection.begin(client)
+            await asyncio.sleep(0)  # a flood of new connections does not delay the others
 
     def _has_room(self) -> bool:
         """Return whether one more connection may open, once the oldest that waits for its caller has given way."""
@@ -164,11 +165,13 @@ class _Connection(H11Protocol):
     def begin(self, client: socket.socket) -> None:
         """Do the handshake, in a task of its own."""
         self._handshake = asyncio.create_task(self._shake(client))
+        self._handshake.add_done_callback(lambda _: self._shaken(client))  # also if the task never began
 
     @property
     def works(self) -> bool:
         """Return whether a request is at work."""
-        return self.cycle is not None and not self.cycle.response_complete
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete
 
     def wastes(self, now_s: float) -> bool:
         """Return whether the caller is too slow to ask, or to take the answer."""
@@ -236,13 +239,13 @@ class _Connection(H11Protocol):
         times = (
             {} if context is None else {"ssl_handshake_timeout": self._limits.handshake_s, "ssl_shutdown_timeout": 1.0}
         )
-        try:
+        with suppress(OSError):  # the handshake failed, or took too long
             await self.loop.connect_accepted_socket(lambda: self, client, ssl=context, **times)
-        except OSError:  # the handshake failed, or took too long
-            pass
-        finally:
-            if self.transport is None:
-                self._listener.left(self)
+
+    def _shaken(self, client: socket.socket) -> None:
+        if self.transport is None:
+            client.close()
+            self._listener.left(self)
 
 
 def quiet(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
