@@ -187,8 +187,8 @@ def whole_answer(one: socket.socket) -> bytes:
     while (more := one.recv(65_536)) and b"\r\n\r\n" not in (told := told + more):
         pass
     head, _, body = told.partition(b"\r\n\r\n")
-    length = int(re.findall(rb"content-length: (\d+)", head)[0])
-    while len(body) < length and (more := one.recv(65_536)):
+    lengths = re.findall(rb"content-length: (\d+)", head)  # none where the connection was closed
+    while lengths and len(body) < int(lengths[0]) and (more := one.recv(65_536)):
         body += more
     return head + body
 
