@@ -251,6 +251,12 @@ class App:
         """Let `start` raise `ShuttingDown` soon, if it has not ended."""
         self._given_up = True
 
+    @property
+    def target(self) -> str:
+        """Return as `Listening.target`, once the server has started."""
+        assert self._listening is not None
+        return self._listening.target
+
     async def broken(self) -> None:
         """Wait, as long as the server can go on; raise `InternalError` if a store takes no changes or gRPC no calls."""
         stores = [] if self._stores is None else self._stores.broken.values()

@@ -210,7 +210,7 @@ async def run(
         freeze_objects()
         warn_of_other_settings(server.engine)
         if web is not None:
-            web.start(server.port)
+            web.start(server.target)
         if ready_file is not None:
             await asyncio.to_thread(_write_ready, ready_file, f"{address}\n")
             ready = True

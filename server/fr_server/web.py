@@ -13,7 +13,6 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib.util import find_spec
-from ipaddress import ip_address
 
 from fr_core.errors import AddressUnavailable, ConfigInvalid, message
 from fr_server.config import Config
@@ -69,9 +68,9 @@ class WebInterface:
         except (OSError, UnicodeError) as error:
             raise AddressUnavailable(message("error.server.no_address", address=address), address=address) from error
 
-    def start(self, port: int) -> None:
-        """Keep the process running from now on, in front of the server on a port of this machine."""
-        self._keeping = asyncio.create_task(self._keep(self._command(port)))
+    def start(self, target: str) -> None:
+        """Keep the process running from now on, in front of the server at an address of this machine, for gRPC."""
+        self._keeping = asyncio.create_task(self._keep(self._command(target)))
 
     def reload(self) -> None:
         """Let the process read the certificates again."""
@@ -121,36 +120,23 @@ class WebInterface:
             return f"could not start ({error.strerror})"
         return f"ended with status {await self._process.wait()}"
 
-    def _command(self, port: int) -> list[str]:
+    def _command(self, target: str) -> list[str]:
         config, files = self._config, tls_files(self._config.tls)
-        command = [sys.executable, "-P", "-c", _START, "--server", address_of(_own(config.server.host), port)]
-        if files is not None:
-            command += ["--ca", str(files.certificate)]
-        command += ["web", "--log-format", config.telemetry.log_format]
+        command = [sys.executable, "-P", "-c", _START, "--server", target]
+        if files is None or target.startswith("unix:"):
+            command += ["web"]
+        else:  # it trusts the server's own certificate, whose name is not that of the address
+            name = next(iter(names_of(files.certificate)), "")
+            command += ["--ca", str(files.certificate), "web", "--server-name", name.replace("*", "any", 1)]
+        command += ["--log-format", config.telemetry.log_format]
         command += ["--connections", str(config.limits.connections)]
         command += ["--connections-per-address", str(config.limits.connections_per_address)]
         command += ["--max-message-bytes", str(config.max_message_bytes)]
         if files is not None:
-            name = next(iter(names_of(files.certificate)), "")
             command += ["--tls-certificate", str(files.certificate), "--tls-key", str(files.key)]
-            command += ["--server-name", name.replace("*", "any", 1)]
         for option, words in (("--host", config.web.names), ("--origin", config.web.origins)):
             for word in words.replace(",", " ").split():
                 command += [option, word]
         for one in self._sockets:
             command += ["--descriptor", str(one.fileno())]
         return command
-
-
-def _own(host: str) -> str:
-    """Return the address by which this machine reaches a server of its own."""
-    name = host.strip("[]")
-    if not name:
-        return "127.0.0.1"
-    try:
-        address = ip_address(name)
-    except ValueError:
-        return name
-    if not address.is_unspecified:
-        return name
-    return "127.0.0.1" if address.version == 4 else "::1"

@@ -105,7 +105,7 @@ def test_the_interface_is_started_anew_and_stopped(at: Staffed) -> None:
     async def lives() -> None:
         interface = WebInterface(settings)
         interface.open()
-        interface.start(at.server.app.port)
+        interface.start(at.server.address)
         assert await asyncio.to_thread(site.answers, "/readyz")  # waits in the queue of the socket
         (first,) = children(os.getpid())
         os.kill(first, signal.SIGKILL)
@@ -177,6 +177,19 @@ def test_a_failed_restart_is_followed_by_another(tmp_path: Path) -> None:
         begun = time.monotonic()
         assert not children(running_server.process.pid)
         assert time.monotonic() - begun < START_S
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("frontends", [0, 1])
+def test_the_interface_reaches_a_server_with_tls(tmp_path: Path, frontends: int) -> None:
+    server, port = made(tmp_path / "faces"), free_port()
+    key = server.key(Role.OPERATOR)
+    settings = (f"web.port={port}", "web.host=127.0.0.1", f"server.frontends={frontends}")
+    with started_secured(tmp_path / "run", server, *settings):
+        context = ssl.create_default_context(cafile=str(server.folder / "ca.pem"))
+        site = Web("127.0.0.1", port, context, key)
+        until(lambda: site.answers("/readyz"), START_S)
+        assert site.call("AccessService/WhoAmI", {}).json["roles"] == ["ROLE_OPERATOR"]
 
 
 def config(**sections: dict[str, Any]) -> Any:

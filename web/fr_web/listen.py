@@ -16,7 +16,7 @@ from typing import Any
 
 from starlette.types import ASGIApp
 from uvicorn import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from fr_web.room import network_of
@@ -170,8 +170,8 @@ class _Connection(H11Protocol):
     @property
     def works(self) -> bool:
         """Return whether a request is at work."""
-        cycle: RequestResponseCycle | None = self.cycle
-        return cycle is not None and not cycle.response_complete
+        cycle: Any = self.cycle  # None before the first
+        return not (cycle is None or cycle.response_complete)
 
     def wastes(self, now_s: float) -> bool:
         """Return whether the caller is too slow to ask, or to take the answer."""
