@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 
 from fr_bench.speed.server_process import free_port, process_tree
+from fr_client.identity import tls_credentials
 from fr_core.errors import AddressUnavailable, ConfigInvalid, PlaintextRefused
 from fr_server.config import config_from
 from fr_server.config.loading import require_safe
 from fr_server.web import WebInterface, require_web
 from fr_trust.access.roles import Role
+from fr_web.backend import Backend
 from support.callers import PROBE, Staffed
 from support.cli import fr, reason_of
 from support.commands import START_S
@@ -180,16 +182,21 @@ def test_a_failed_restart_is_followed_by_another(tmp_path: Path) -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("frontends", [0, 1])
-def test_the_interface_reaches_a_server_with_tls(tmp_path: Path, frontends: int) -> None:
-    server, port = made(tmp_path / "faces"), free_port()
-    key = server.key(Role.OPERATOR)
-    settings = (f"web.port={port}", "web.host=127.0.0.1", f"server.frontends={frontends}")
-    with started_secured(tmp_path / "run", server, *settings):
-        context = ssl.create_default_context(cafile=str(server.folder / "ca.pem"))
-        site = Web("127.0.0.1", port, context, key)
-        until(lambda: site.answers("/readyz"), START_S)
-        assert site.call("AccessService/WhoAmI", {}).json["roles"] == ["ROLE_OPERATOR"]
+def test_a_server_is_trusted_by_its_own_certificate(tmp_path: Path) -> None:
+    """As the interface of a server with front-ends trusts it, which knows no authority."""
+    server = made(tmp_path / "faces")
+
+    async def serves(address: str, name: str) -> bool:
+        backend = Backend(address, lambda: tls_credentials(Path(server.config().tls.certificate)), 2**20, name)
+        backend.open()
+        found = await backend.serves()
+        await backend.close()
+        return found
+
+    with started_secured(tmp_path / "run", server) as started:
+        port = started.address.rpartition(":")[2]
+        assert asyncio.run(serves(f"127.0.0.1:{port}", "localhost"))
+        assert not asyncio.run(serves(f"127.0.0.1:{port}", "faces.example.org"))
 
 
 def config(**sections: dict[str, Any]) -> Any:
