@@ -6,6 +6,7 @@ import gzip
 import json
 import shutil
 import subprocess
+from typing import Any
 
 import pytest
 from google.protobuf import json_format

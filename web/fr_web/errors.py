@@ -51,7 +51,7 @@ _FOUND_ON_THE_WAY: Mapping[str, str] = MappingProxyType(
 )
 _WITHOUT_REASON: Mapping[grpc.StatusCode, str] = MappingProxyType(
     {
-        _Code.RESOURCE_EXHAUSTED: "The request, its headers or the answer is larger than a limit of gRPC. Send less, or ask for less.",
+        _Code.RESOURCE_EXHAUSTED: "The request or its answer is larger than a limit of gRPC. Send or ask for less.",
         _Code.UNIMPLEMENTED: "The server does not offer this call: it has another version than its HTTP interface.",
     }
 )
