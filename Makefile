@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 QUIET := $(shell test -t 2 || echo --quiet)
 LOCKED = $(BIN)/python -m pip install $(QUIET) --require-hashes --no-deps --only-binary :all:
 
-.PHONY: help demo demo-training test test-nightly test-fast check format proto proto-check client client-check docs docs-check evaluate bench bench-gpu overload training-load soak chaos supply-chain sbom lock fuzz dist clean bench-call
+.PHONY: help demo demo-training test test-nightly test-fast check format proto proto-check client client-check openapi openapi-check docs docs-check evaluate bench bench-gpu overload training-load soak chaos supply-chain sbom lock fuzz dist clean bench-call
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,7 +57,7 @@ test-nightly: $(STAMP) ## every test with all its repetitions, and those that ta
 test-fast: $(STAMP) ## the tests without models
 	$(call BOTH, and not models and not slow and not network)
 
-check: $(STAMP) proto-check client-check docs-check supply-chain ## format, lint, types, layers, messages, generated files
+check: $(STAMP) proto-check client-check openapi-check docs-check supply-chain ## format, lint, types, layers, messages, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -81,6 +81,12 @@ client: $(STAMP) ## translate the asynchronous client to the synchronous one
 
 client-check: $(STAMP) ## the synchronous client against translation
 	$(BIN)/python tools/generate.py client --check
+
+openapi: $(STAMP) ## write the OpenAPI document of the HTTP interface
+	$(BIN)/python tools/generate.py openapi
+
+openapi-check: $(STAMP) ## the OpenAPI document against regeneration
+	$(BIN)/python tools/generate.py openapi --check
 
 docs: $(STAMP) ## write the generated pages of docs/
 	$(BIN)/python tools/generate.py docs
@@ -169,12 +175,12 @@ COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annot
 lock: $(STAMP) ## choose versions, and write their hashes: requirements.lock, and those of the demo and the images
 	echo pip | $(COMPILE) --universal --python-version 3.11 --extra cpu --extra dev --extra insightface \
 	  --output-file requirements.lock
-	echo pip | $(COMPILE) --universal --python-version 3.11 --extra build --extra cpu --extra report --extra tracing \
+	echo pip | $(COMPILE) --universal --python-version 3.11 --extra build --extra cpu --extra report --extra tracing --extra web \
 	  --constraint requirements.lock --output-file requirements-cpu.lock
 	echo pip | $(COMPILE) --universal --python-version 3.11 --extra build --extra cpu --constraint requirements.lock \
 	  --output-file requirements-demo.lock
 	echo pip | $(COMPILE) --python-version 3.12 --python-platform x86_64-manylinux_2_28 \
-	  --extra build --extra gpu --extra tracing --output-file requirements-gpu.lock
+	  --extra build --extra gpu --extra tracing --extra web --output-file requirements-gpu.lock
 	printf 'check-jsonschema\nhelm-python-sdk\nkubernetes-validate\npyyaml\n' | $(BIN)/uv pip compile --quiet --universal \
 	  --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url $(if $(UPGRADE),--upgrade) - \
 	  --output-file deploy/tools.lock

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 # The dearest first, so that at the end no process waits for another's long test.
-FIRST = ("congruence", "models", "install", "gpu", "fault", "service", "property", "golden", "unit")
+FIRST = ("congruence", "models", "install", "gpu", "fault", "web", "service", "property", "golden", "unit")
 IN_MEMORY = Path("/dev/shm")
 ROOM_BYTES = 4 * 2**30
 

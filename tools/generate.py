@@ -1,4 +1,4 @@
-"""Generates the Python code of the API, the synchronous client, or pages of docs/, or checks the committed files."""
+"""Generates the code of the API, the synchronous client, the OpenAPI document or pages of docs/, or checks them."""
 
 from __future__ import annotations
 
@@ -86,11 +86,17 @@ def docs(target: Path) -> None:
         (target / name).write_text(import_module(f"docs_pages.{module}").page(), encoding="utf-8")
 
 
+def openapi(target: Path) -> None:
+    """Write the description of the HTTP interface into `target`."""
+    (target / "openapi.json").write_text(import_module("docs_pages.openapi").document(), encoding="utf-8")
+
+
 # What is generated -> how, into which folder, and which files of it nothing else writes.
 KINDS: Mapping[str, tuple[Callable[[Path], None], Path, str]] = {
     "proto": (proto, ROOT / "proto/gen", "**/*"),
     "client": (client, ROOT / "client/fr_client/sync", "*.py"),
     "docs": (docs, ROOT / "docs", ""),
+    "openapi": (openapi, ROOT / "web/fr_web/static", "openapi.json"),
 }
 
 

@@ -79,11 +79,6 @@ SERVICES = tuple(
     for name in ("Recognition", "Gallery", "Evaluation", "Training", "Review", "Access", "Audit", "Server")
 )
 
-# A message holds two photos at most (Compare). Room for twice as much, so that a photo that is somewhat too large is
-# refused by the server, with a reason, rather than by gRPC without one.
-MESSAGE_PHOTOS = 4
-MESSAGE_EXTRA_BYTES = 1024 * 1024
-
 # Whoever got the last answers may call again at once. gRPC would cancel what it has received and not yet handed over.
 _LAST_REFUSALS_S = 0.25
 # For answers that are on their way when the last call has ended.
@@ -206,10 +201,7 @@ class App:
         self._server = grpc.aio.server(
             interceptors=(Boundary(self.telemetry.listener, self.config.limits.call_s), self._guard, self._admission),
             options=(
-                (
-                    "grpc.max_receive_message_length",
-                    self.config.images.max_bytes * MESSAGE_PHOTOS + MESSAGE_EXTRA_BYTES,
-                ),
+                ("grpc.max_receive_message_length", self.config.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
                 # gRPC cancels what comes beyond these, without a reason; we refuse, with one.
                 ("grpc.server.max_pending_requests", _MAX_PENDING),
@@ -258,6 +250,12 @@ class App:
     def give_up(self) -> None:
         """Let `start` raise `ShuttingDown` soon, if it has not ended."""
         self._given_up = True
+
+    @property
+    def target(self) -> str:
+        """Return as `Listening.target`, once the server has started."""
+        assert self._listening is not None
+        return self._listening.target
 
     async def broken(self) -> None:
         """Wait, as long as the server can go on; raise `InternalError` if a store takes no changes or gRPC no calls."""

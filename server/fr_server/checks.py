@@ -16,6 +16,7 @@ from fr_server.gateway.pem import lapsing_list, revocations_expire_ms
 from fr_server.gateway.tls import check_tls, tls_files
 from fr_server.storage.seal import unsealed
 from fr_server.telemetry.open import require_telemetry
+from fr_server.web import require_web
 
 _AUTHORITY_KEY = "ca.key"
 _OTHERS, _OTHERS_WRITE = 0o077, 0o022
@@ -84,6 +85,7 @@ def require_usable(config: Config) -> None:
     files = tls_files(config.tls)
     if files is not None:
         check_tls(files, wall_ms())
+    require_web(config)
     require_key(config)
 
 

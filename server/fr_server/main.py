@@ -32,6 +32,7 @@ from fr_server.storage.opening import opened_or_made
 from fr_server.storage.seal import Started, mark_stores, require_sealed, seal_of
 from fr_server.telemetry.logs import log_unhandled
 from fr_server.telemetry.open import open_telemetry, shared_metrics
+from fr_server.web import WebInterface
 from fr_server.workers.supervisor import Supervisor
 
 Server: TypeAlias = App | Supervisor  # what `run` runs: a server in this process, or several in processes of their own
@@ -40,8 +41,9 @@ Server: TypeAlias = App | Supervisor  # what `run` runs: a server in this proces
 class Reloader:
     """Handles SIGHUP for a server, on the server's event loop."""
 
-    def __init__(self, server: Server, started: Started) -> None:
+    def __init__(self, server: Server, started: Started, web: WebInterface | None = None) -> None:
         self._server = server
+        self._web = web
         self._started = started
         self._asked = False
         self._reloading: asyncio.Task[None] | None = None
@@ -75,6 +77,8 @@ class Reloader:
         else:
             await self.mark_stores()
             await self._server.reload()
+            if self._web is not None:
+                self._web.reload()
 
     async def mark_stores(self) -> None:
         """Mark the stores as sealed, if there is a seal; log each store where this fails."""
@@ -177,11 +181,14 @@ async def run(
     loop.set_exception_handler(log_unhandled)
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, told_to_stop.set)
-    reloader = Reloader(server, started or Started())
+    web = WebInterface(server.config) if server.config.web.port else None
+    reloader = Reloader(server, started or Started(), web)
     # Not `add_signal_handler`: as the loop closes it would let SIGHUP kill the process.
     signal.signal(signal.SIGHUP, lambda number, frame: loop.call_soon_threadsafe(reloader))
     require_no_signal()
     try:
+        if web is not None:
+            web.open()
         starting = asyncio.ensure_future(server.start())
         await until(told_to_stop, starting)
         if not starting.done():
@@ -207,6 +214,8 @@ async def run(
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP,))
         freeze_objects()
         warn_of_other_settings(server.engine)
+        if web is not None:
+            web.start(server.target)
         if ready_file is not None:
             await asyncio.to_thread(_write_ready, ready_file, f"{address}\n")
             ready = True
@@ -218,6 +227,8 @@ async def run(
         _tell_systemd("STOPPING=1")
         if ready_file is not None and ready:  # else the file may be that of another server
             await asyncio.to_thread(ready_file.unlink, missing_ok=True)
+        if web is not None:
+            await web.stop()
         await server.stop()
     log.info("Stopped")
 

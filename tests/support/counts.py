@@ -34,6 +34,7 @@ COUNTS = {
     "FOREIGN_PAIRS": (60, 600),
     "FRONTEND_KILLS": (2, 20),
     "GALLERY_KILLS": (10, 1_000),
+    "HTTP_CALLS": (1_000, 10_000),
     "HOSTILE_SEED": (1, 1),
     "HOSTILE_TEXTS": (5, 1_000),
     "HOSTILE_TIMES": (1, 16),

@@ -37,7 +37,7 @@ from support.commands import require_understood
 from support.servers import photo, running
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
-ROOTS = ("server", "client", "datasets", "evaluation", "locales", "training", "trust", "benchmarks", "proto")
+ROOTS = ("server", "client", "datasets", "evaluation", "locales", "training", "trust", "web", "benchmarks", "proto")
 PAGES = [
     REPOSITORY / "README.md",
     REPOSITORY / "CONTRIBUTING.md",

@@ -22,19 +22,20 @@ grpcurl. [client.md](client.md) describes the Python client, [other-languages.md
 
 Field = d.FieldDescriptorProto
 # Numbers of fields in descriptor.proto, as they stand in the paths of SourceCodeInfo.
-_MESSAGE, _ENUM, _SERVICE, _MEMBER = 4, 5, 6, 2
+MESSAGE, ENUM, SERVICE, MEMBER = 4, 5, 6, 2
 
 
 def page() -> str:
     """Return the page."""
-    files = [file for file in _descriptors().file if file.package == "fr_api.v1"]
+    files = [file for file in descriptors().file if file.package == "fr_api.v1"]
     services = [text for file in files for text in _services(file)]
     messages = [text for file in files for text in _messages(file)]
     enums = [text for file in files for text in _enums(file)]
     return "\n".join([INTRO, *services, "## Messages\n", *messages, "## Enums\n", *enums])
 
 
-def _descriptors() -> d.FileDescriptorSet:
+def descriptors() -> d.FileDescriptorSet:
+    """Return the files of the API and those that they import, with their comments."""
     well_known = resources.files("grpc_tools") / "_proto"
     protos = sorted(str(path) for path in (SOURCES / "fr_api").rglob("*.proto"))
     with tempfile.TemporaryDirectory() as folder:
@@ -52,11 +53,11 @@ def _descriptors() -> d.FileDescriptorSet:
 
 
 def _services(file: d.FileDescriptorProto) -> Iterator[str]:
-    comments = _comments(file)
+    comments = comments_of(file)
     for i, service in enumerate(file.service):
         lines = [
             f"## {service.name}\n",
-            comments[_SERVICE, i],
+            comments[SERVICE, i],
             "",
             "| call | request | response | |",
             "|---|---|---|---|",
@@ -64,18 +65,18 @@ def _services(file: d.FileDescriptorProto) -> Iterator[str]:
         for j, method in enumerate(service.method):
             request = ("stream " if method.client_streaming else "") + _link(method.input_type)
             response = ("stream " if method.server_streaming else "") + _link(method.output_type)
-            lines.append(f"| `{method.name}` | {request} | {response} | {comments[_SERVICE, i, _MEMBER, j]} |")
+            lines.append(f"| `{method.name}` | {request} | {response} | {comments[SERVICE, i, MEMBER, j]} |")
         yield "\n".join(lines) + "\n"
 
 
 def _messages(file: d.FileDescriptorProto) -> Iterator[str]:
-    comments = _comments(file)
+    comments = comments_of(file)
     for i, message in enumerate(file.message_type):
-        lines = [f"### {message.name}\n", comments[_MESSAGE, i], ""]
+        lines = [f"### {message.name}\n", comments[MESSAGE, i], ""]
         if message.field:
             lines += ["| field | type | |", "|---|---|---|"]
         for j, field in enumerate(message.field):
-            comment = comments[_MESSAGE, i, _MEMBER, j]
+            comment = comments[MESSAGE, i, MEMBER, j]
             if field.HasField("oneof_index") and not field.proto3_optional:
                 comment = f"One of `{message.oneof_decl[field.oneof_index].name}`: {comment}"
             lines.append(f"| `{field.name}` | {_type(field, message)} | {comment} |")
@@ -83,17 +84,18 @@ def _messages(file: d.FileDescriptorProto) -> Iterator[str]:
 
 
 def _enums(file: d.FileDescriptorProto) -> Iterator[str]:
-    comments = _comments(file)
+    comments = comments_of(file)
     for i, enum in enumerate(file.enum_type):
-        lines = [f"### {enum.name}\n", comments[_ENUM, i], "", "| value | |", "|---|---|"]
+        lines = [f"### {enum.name}\n", comments[ENUM, i], "", "| value | |", "|---|---|"]
         lines += [
-            f"| `{value.name}` = {value.number} | {comments[_ENUM, i, _MEMBER, j]} |"
+            f"| `{value.name}` = {value.number} | {comments[ENUM, i, MEMBER, j]} |"
             for j, value in enumerate(enum.value)
         ]
         yield "\n".join(lines) + "\n"
 
 
-def _comments(file: d.FileDescriptorProto) -> dict[tuple[int, ...], str]:
+def comments_of(file: d.FileDescriptorProto) -> dict[tuple[int, ...], str]:
+    """Return the comment of each place of a file."""
     return {
         tuple(location.path): " ".join(location.leading_comments.split())
         for location in file.source_code_info.location

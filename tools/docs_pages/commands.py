@@ -24,6 +24,7 @@ All others need only the client (`pip install './client[cli]'`) and a server. So
 |---|---|
 | `--draw`, the pictures of `train run`, and photos over the server's limits | `pip install './client[draw]'` |
 | `gallery import` | `pip install './client[import]'`, or `'./client[parquet]'` for a Parquet file |
+| `web` | `pip install '.[web]'` |
 | `evidence verify`, `audit file` (without a server) | `pip install '.[verify]'` |
 
 The first word names what a command works on, and the last what it does: `fr train cohort delete`. Commands of one word, such as

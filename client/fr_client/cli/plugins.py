@@ -131,7 +131,11 @@ def _why_absent(words: str, error: ImportError) -> tuple[str, str]:
     missing = error.name or ""
     if missing.partition(".")[0] in _OUR_PACKAGES or not missing:
         return f"Cannot be loaded: {error}.", f"`{words}` cannot be loaded: {error}."
-    extra, packages = ("verify", "more packages") if words in _VERIFYING else ("cpu", "the server's packages")
+    extra, packages = ("cpu", "the server's packages")
+    if words in _VERIFYING:
+        extra, packages = ("verify", "more packages")
+    elif words == "fr web":
+        extra, packages = ("web", "more packages")
     return (
         f"Needs {packages}; in a clone of FR Core: pip install '.\\[{extra}]'.",
         f"`{words}` needs {packages} ({missing} is missing); in a clone of FR Core: pip install '.[{extra}]'.",

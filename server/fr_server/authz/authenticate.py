@@ -10,19 +10,19 @@ from fr_locales.messages import message
 from fr_server.authz.jwks import JsonWebKeys
 from fr_server.authz.tokens import TokenRules, Tokens
 from fr_server.config import AccessConfig, Config
-from fr_server.config.loading import is_loopback
+from fr_server.config.loading import only_this_machine
 from fr_trust.access.budget import Budget
 from fr_trust.access.principal import LOCAL, Principal
 from fr_trust.access.refusals import Why, refuse
 from fr_trust.access.store import AccessStore
-from fr_trust.errors import CredentialMissing
+from fr_trust.errors import CredentialMissing, NotPermitted
 
 
 def asks_who_calls(config: Config, store: AccessStore) -> bool:
     """Return whether every call needs a key or a token."""
     if config.access.mode != "auto":
         return config.access.mode == "keys"
-    return bool(config.access.oidc_issuer) or store.any_keys() or not is_loopback(config.server.host)
+    return bool(config.access.oidc_issuer) or store.any_keys() or not only_this_machine(config)
 
 
 def default_budget(config: AccessConfig) -> Budget:
@@ -72,6 +72,7 @@ Metadata = Sequence[tuple[str, str | bytes]]
 
 _KEY = "authorization"
 _SCHEME = "bearer"
+_REMOTE = "fr-remote"  # from the HTTP interface (fr_web.app): another machine calls
 _DOTS_OF_JWT = 2  # RFC 7519: header.payload.signature
 
 
@@ -92,10 +93,15 @@ class Authenticator(Protocol):
 
 
 class OpenAccess:
-    """Takes everybody for one principal, who may do everything: for a server that only this machine reaches."""
+    """Takes everybody for one principal, who may do everything: for a server that only this machine reaches.
+
+    It refuses calls of which the HTTP interface says that other machines can make them.
+    """
 
     async def authenticate(self, metadata: Metadata, peer: str) -> Principal:
-        """Return `LOCAL`."""
+        """Return `LOCAL`; raises `NotPermitted` for a call from another machine."""
+        if any(key == _REMOTE for key, _ in metadata):
+            raise NotPermitted(message("error.authz.open_server_serves_its_machine"))
         return LOCAL
 
     async def close(self) -> None:

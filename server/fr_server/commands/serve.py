@@ -36,6 +36,9 @@ def serve(
     frontends: Annotated[
         int | None, typer.Option(help="Additional processes that answer calls (server.frontends).")
     ] = None,
+    web: Annotated[
+        int | None, typer.Option(metavar="PORT", help="Also serve HTTP on this port: JSON, and a page (web.port).")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Any other setting. Can be repeated.")
     ] = None,
@@ -63,6 +66,7 @@ def serve(
         "server.host": host,
         "server.port": port,
         "server.frontends": frontends,
+        "web.port": web,
         "gallery.folder": None if data is None else str(data),
         "gallery.key": key,
         "model.pack": pack,

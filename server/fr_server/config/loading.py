@@ -33,6 +33,12 @@ def is_loopback(host: str) -> bool:
     return (mapped or address).is_loopback
 
 
+def only_this_machine(config: Config) -> bool:
+    """Return True if only this machine can reach the server, over gRPC and over HTTP."""
+    web = config.web
+    return is_loopback(config.server.host) and (not web.port or (is_loopback(web.host) and not web.names))
+
+
 def require_safe(config: Config) -> None:
     """Require that a server may safely start with a configuration.
 
@@ -49,12 +55,13 @@ def require_safe(config: Config) -> None:
     oidc = (access.oidc_issuer, access.oidc_audience, access.oidc_jwks)
     if any(oidc) and not all(oidc):
         raise ConfigInvalid(message("error.config.set_all_access_oidc_issuer"), key="access.oidc_issuer")
-    if is_loopback(config.server.host):
+    if only_this_machine(config):
         return
-    if not tls.certificate:
-        raise PlaintextRefused(message("error.config.no_tls", host=config.server.host), key="tls.certificate")
+    host = config.web.host if is_loopback(config.server.host) else config.server.host
+    if not tls.certificate and not is_loopback(host):
+        raise PlaintextRefused(message("error.config.no_tls", host=host), key="tls.certificate")
     if access.mode == "open":
-        raise PlaintextRefused(message("error.config.no_access", host=config.server.host), key="access.mode")
+        raise PlaintextRefused(message("error.config.no_access", host=host), key="access.mode")
 
 
 T = TypeVar("T")

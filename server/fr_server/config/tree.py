@@ -17,6 +17,11 @@ from fr_trust.access.keys import MAX_LIFETIME_DAYS
 
 T = TypeVar("T")
 
+# A message holds two photos at most (Compare). Room for twice as much, so that a photo that is somewhat too large is
+# refused by the server, with a reason, rather than by gRPC without one.
+MESSAGE_PHOTOS = 4
+MESSAGE_EXTRA_BYTES = 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -61,6 +66,22 @@ class NetworkConfig:
         "Number of processes that answer calls and process photos, besides the one that runs the models; 0 for none.",
         0,
         64,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WebConfig:
+    """The HTTP interface, a process of its own in front of the server; `web` in the file."""
+
+    port: int = _set(0, "TCP port for HTTP: JSON for every call, and a page to try calls; 0 for none.", 0, 65535)
+    host: str = _set(
+        "127.0.0.1", "Address to listen on for HTTP. It speaks HTTPS with the certificate of `tls`, if there is one."
+    )
+    names: str = _set(
+        "", "Names by which a proxy on this machine calls it, such as faces.example.org, by commas; empty for none."
+    )
+    origins: str = _set(
+        "", "Sites whose pages may call it, such as https://console.example.org, by commas; empty for none."
     )
 
 
@@ -301,6 +322,7 @@ class Config:
     """The whole tree."""
 
     server: NetworkConfig = field(default_factory=NetworkConfig)
+    web: WebConfig = field(default_factory=WebConfig)
     tls: TlsConfig = field(default_factory=TlsConfig)
     access: AccessConfig = field(default_factory=AccessConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -315,6 +337,11 @@ class Config:
     cases: CasesConfig = field(default_factory=CasesConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
+
+    @property
+    def max_message_bytes(self) -> int:
+        """Return the size of the largest request, encoded."""
+        return self.images.max_bytes * MESSAGE_PHOTOS + MESSAGE_EXTRA_BYTES
 
 
 # Of the sections whose classes the core defines.

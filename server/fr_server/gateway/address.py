@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
+from ipaddress import ip_address
 
 
 def address_of(host: str, port: int) -> str:
@@ -14,3 +16,13 @@ def addresses_of(host: str, port: int) -> list[tuple[socket.AddressFamily, str]]
     """Return the addresses to listen on, each once; raises `OSError` or `UnicodeError` for a host that has none."""
     found = socket.getaddrinfo(host.strip("[]") or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     return list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
+
+
+def own_address_of(host: str, port: int) -> str:
+    """Return HOST:PORT by which this machine reaches a server of its own that listens on a host."""
+    name = host.strip("[]") or "0.0.0.0"
+    with suppress(ValueError):
+        address = ip_address(name)
+        if address.is_unspecified:
+            name = "127.0.0.1" if address.version == 4 else "::1"
+    return address_of(name, port)

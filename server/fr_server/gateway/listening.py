@@ -11,7 +11,7 @@ from fr_core.errors import AddressUnavailable, message
 from fr_files.scratch import scratch_folder
 from fr_server.clock import wall_ms
 from fr_server.config import Config
-from fr_server.gateway.address import address_of
+from fr_server.gateway.address import address_of, own_address_of
 from fr_server.gateway.gateway import Gateway
 from fr_server.gateway.pem import expires_ms, lapsing_list, revocations_expire_ms
 from fr_server.gateway.tls import tls_files
@@ -100,6 +100,11 @@ class Listening:
                 backend = made.enter_context(scratch_folder()) / _SOCKET
                 self._gateway = Gateway(self._host, port, reuse_port, backend, files, config.limits, listener)
             self._scratch = made.pop_all()
+
+    @property
+    def target(self) -> str:
+        """Return where programs of this user on this machine reach the server without TLS, as gRPC names it."""
+        return own_address_of(self._host, self.port) if self._gateway is None else f"unix:{self._gateway.backend}"
 
     def bind(self, server: grpc.aio.Server) -> None:
         """Let a server listen for connections from `open`; raises `AddressUnavailable`."""

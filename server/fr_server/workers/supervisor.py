@@ -17,6 +17,7 @@ from fr_locales.messages import Message
 from fr_locales.rendering import render
 from fr_server.app import Load, Part, log_lost_device, while_writing
 from fr_server.config import Config
+from fr_server.gateway.address import own_address_of
 from fr_server.jobs.periodic import watch
 from fr_server.pools import StorageThreads
 from fr_server.storage.calls import GalleryCalls
@@ -115,6 +116,11 @@ class Supervisor:
     def give_up(self) -> None:
         """As `App.give_up`."""
         self._given_up.set()
+
+    @property
+    def target(self) -> str:
+        """As `App.target`, but over TLS if the server has it: each front-end has a socket of its own."""
+        return own_address_of(self.config.server.host, self.port)
 
     async def broken(self) -> None:
         """As `App.broken`; raises `FrontendsFailed` where a front-end ends again and again, or does not start."""

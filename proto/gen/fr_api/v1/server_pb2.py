@@ -16,13 +16,15 @@ _sym_db = _symbol_database.Default()
 from fr_api.v1 import common_pb2 as fr__api_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66r_api/v1/server.proto\x12\tfr_api.v1\x1a\x16\x66r_api/v1/common.proto\"\x16\n\x14GetServerInfoRequest\"\xac\x01\n\tModelInfo\x12\x1e\n\x02id\x18\x01 \x01(\x0b\x32\x12.fr_api.v1.ModelId\x12\x16\n\x0e\x65mbedding_size\x18\x02 \x01(\r\x12\x18\n\x10\x64\x65tector_licence\x18\x03 \x01(\t\x12\x18\n\x10\x65mbedder_licence\x18\x04 \x01(\t\x12\x19\n\x11\x64\x65\x66\x61ult_threshold\x18\x05 \x01(\x01\x12\x18\n\x10threshold_source\x18\x06 \x01(\t\"f\n\nDeviceInfo\x12\x11\n\trequested\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x02 \x01(\t\x12\x0f\n\x07runtime\x18\x03 \x01(\t\x12\x11\n\tprecision\x18\x04 \x01(\t\x12\x11\n\tdetection\x18\x05 \x01(\t\"\x93\x01\n\x06Limits\x12\x17\n\x0fmax_image_bytes\x18\x01 \x01(\x04\x12\x18\n\x10max_image_pixels\x18\x02 \x01(\x04\x12\x15\n\rimage_formats\x18\x03 \x03(\t\x12\x11\n\tmax_top_k\x18\x04 \x01(\r\x12\x15\n\rmax_page_size\x18\x05 \x01(\r\x12\x15\n\rmax_in_flight\x18\x06 \x01(\r\"\xa7\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12#\n\x05model\x18\x02 \x01(\x0b\x32\x14.fr_api.v1.ModelInfo\x12%\n\x06\x64\x65vice\x18\x03 \x01(\x0b\x32\x15.fr_api.v1.DeviceInfo\x12!\n\x06limits\x18\x04 \x01(\x0b\x32\x11.fr_api.v1.Limits\x12\x0e\n\x06notice\x18\x05 \x01(\t2c\n\rServerService\x12R\n\rGetServerInfo\x12\x1f.fr_api.v1.GetServerInfoRequest\x1a .fr_api.v1.GetServerInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66r_api/v1/server.proto\x12\tfr_api.v1\x1a\x16\x66r_api/v1/common.proto\"\x16\n\x14GetServerInfoRequest\"\xac\x01\n\tModelInfo\x12\x1e\n\x02id\x18\x01 \x01(\x0b\x32\x12.fr_api.v1.ModelId\x12\x16\n\x0e\x65mbedding_size\x18\x02 \x01(\r\x12\x18\n\x10\x64\x65tector_licence\x18\x03 \x01(\t\x12\x18\n\x10\x65mbedder_licence\x18\x04 \x01(\t\x12\x19\n\x11\x64\x65\x66\x61ult_threshold\x18\x05 \x01(\x01\x12\x18\n\x10threshold_source\x18\x06 \x01(\t\"f\n\nDeviceInfo\x12\x11\n\trequested\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x02 \x01(\t\x12\x0f\n\x07runtime\x18\x03 \x01(\t\x12\x11\n\tprecision\x18\x04 \x01(\t\x12\x11\n\tdetection\x18\x05 \x01(\t\"\x93\x01\n\x06Limits\x12\x17\n\x0fmax_image_bytes\x18\x01 \x01(\x04\x12\x18\n\x10max_image_pixels\x18\x02 \x01(\x04\x12\x15\n\rimage_formats\x18\x03 \x03(\t\x12\x11\n\tmax_top_k\x18\x04 \x01(\r\x12\x15\n\rmax_page_size\x18\x05 \x01(\r\x12\x15\n\rmax_in_flight\x18\x06 \x01(\r\"\xa7\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12#\n\x05model\x18\x02 \x01(\x0b\x32\x14.fr_api.v1.ModelInfo\x12%\n\x06\x64\x65vice\x18\x03 \x01(\x0b\x32\x15.fr_api.v1.DeviceInfo\x12!\n\x06limits\x18\x04 \x01(\x0b\x32\x11.fr_api.v1.Limits\x12\x0e\n\x06notice\x18\x05 \x01(\t2h\n\rServerService\x12W\n\rGetServerInfo\x12\x1f.fr_api.v1.GetServerInfoRequest\x1a .fr_api.v1.GetServerInfoResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fr_api.v1.server_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_SERVERSERVICE'].methods_by_name['GetServerInfo']._loaded_options = None
+  _globals['_SERVERSERVICE'].methods_by_name['GetServerInfo']._serialized_options = b'\220\002\001'
   _globals['_GETSERVERINFOREQUEST']._serialized_start=61
   _globals['_GETSERVERINFOREQUEST']._serialized_end=83
   _globals['_MODELINFO']._serialized_start=86
@@ -34,5 +36,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSERVERINFORESPONSE']._serialized_start=515
   _globals['_GETSERVERINFORESPONSE']._serialized_end=682
   _globals['_SERVERSERVICE']._serialized_start=684
-  _globals['_SERVERSERVICE']._serialized_end=783
+  _globals['_SERVERSERVICE']._serialized_end=788
 # @@protoc_insertion_point(module_scope)

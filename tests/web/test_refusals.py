@@ -1,0 +1,190 @@
+"""The HTTP interface refuses what it cannot take, says why, and repeats nothing of it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fr_trust.access.roles import Role
+from support.callers import PROBE, Staffed
+from support.servers import running
+from support.web import Web, base64_of, form, web
+
+DETECT = "RecognitionService/Detect"
+SECRET = "Erika_Mustermann"
+JSON = "application/json"
+
+
+def post(site: Web, body: Any, kind: str = JSON, call: str = DETECT, **headers: str) -> Any:
+    return site.ask("POST", f"/fr_api.v1.{call}", body, Content_Type=kind, **headers)
+
+
+BODIES = {
+    "empty": b"",
+    "no JSON": b"{" + SECRET.encode(),
+    "a list": b'["%s"]' % SECRET.encode(),
+    "an unknown field": b'{"%s": 1}' % SECRET.encode(),
+    "an unknown field below": b'{"image": {"%s": 1}}' % SECRET.encode(),
+    "another type": b'{"image": "%s"}' % SECRET.encode(),
+    "two of a name": b'{"image": {}, "image": {"data": "%s"}}' % SECRET.encode(),
+    "no UTF-8": b'{"image": "\xff' + SECRET.encode() + b'"}',
+    "half a character": b'{"galleryId": "\\ud800%s"}' % SECRET.encode(),
+    "depth": b"[" * 100_000 + SECRET.encode(),
+    "depth of a known field": b'{"image":' * 2_000 + b"}" * 2_000,
+    "a long number": b'{"image": ' + b"9" * 10_000 + b"}",
+    "nothing": b"null",
+    "NaN": b'{"image": NaN}',
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
+@pytest.mark.parametrize("call", [DETECT, "GalleryService/GetGallery"])
+def test_a_body_that_does_not_fit_is_refused_without_an_echo(site: Web, body: bytes, call: str) -> None:
+    told = post(site, body, call=call)
+    assert (told.status, told.reason) == (400, "INVALID_FIELD"), told.body
+    assert SECRET.encode() not in told.body + str(told.headers).encode()
+    assert "openapi.json" in told.json["message"] or "cannot" in told.json["message"]
+
+
+def test_a_refusal_names_a_field_of_the_api(site: Web) -> None:
+    told = site.call("GalleryService/Search", {"probe": {"embedding": {"vector": [f"SearchRequest.{SECRET}"]}}})
+    assert told.info.metadata["field"] == "probe.embedding.vector"
+    assert SECRET.encode() not in told.body
+
+
+def test_a_body_in_protobuf_that_does_not_fit_is_refused_by_the_server(site: Web) -> None:
+    told = post(site, b"\xff\xff\xff", "application/proto")
+    assert (told.status, told.reason) == (400, "INVALID_FIELD")
+
+
+FORMS = {
+    "no boundary": (b"", "multipart/form-data"),
+    "cut off": (form(a="b")[0][:-6], "multipart/form-data; boundary=a-boundary"),
+    "no name": (b"--a-boundary\r\n\r\nx\r\n--a-boundary--", "multipart/form-data; boundary=a-boundary"),
+    "no path": form(**{f"{SECRET} of": "x"}),
+    "unknown": form(**{SECRET: "x"}),
+    "a file for a text": form(gallery_id=b"file"),
+    "a file below a text": form(gallery_id__data=b"file"),
+    "a text below a file": form(image__data__more="x"),
+    "twice": (form(a="x", b="y")[0].replace(b'"b"', b'"a"'), "multipart/form-data; boundary=a-boundary"),
+    "a file in a text": form(**{"image.data.0": b"file"}),
+    "no UTF-8": (form(gallery_id="?")[0].replace(b"?", b"\xff"), "multipart/form-data; boundary=a-boundary"),
+    "many": form(**{f"a{i}": "x" for i in range(300)}),
+}
+
+
+@pytest.mark.parametrize(("body", "kind"), FORMS.values(), ids=FORMS.keys())
+def test_a_form_that_does_not_fit_is_refused_without_an_echo(site: Web, body: bytes, kind: str) -> None:
+    told = post(site, body, kind)
+    assert (told.status, told.reason) == (400, "INVALID_FIELD"), told.body
+    assert SECRET.encode() not in told.body
+
+
+def test_compressed_bodies_are_bounded(site: Web) -> None:
+    bomb = gzip.compress(b" " * 8_000_000)
+    told = post(site, bomb, Content_Encoding="gzip")
+    assert (told.status, told.reason) == (400, "IMAGE_TOO_MANY_BYTES")
+    for damaged in (b"no gzip", gzip.compress(b"{}")[:-3], gzip.compress(b"{}") + b"more", zlib.compress(b"{}")):
+        refused = post(site, damaged, Content_Encoding="gzip")
+        assert (refused.status, refused.reason) == (400, "INVALID_FIELD")
+    assert post(site, b"{}", Content_Encoding="br").json["code"] == "unimplemented"
+
+
+def test_many_values_are_refused_before_they_are_read(site: Web) -> None:
+    told = post(site, b'{"image": [' + b"[]," * 500_000 + b"[]]}")
+    assert (told.status, told.reason) == (400, "IMAGE_TOO_MANY_BYTES")
+
+
+def test_other_paths_methods_and_types(site: Web) -> None:
+    assert site.call("RecognitionService/Nonsense", {}).status == 404
+    assert site.call("Nonsense", {}).status == 404
+    assert site.ask("GET", "/nonsense").status == 404
+    assert site.ask("PUT", f"/fr_api.v1.{DETECT}", b"{}", Content_Type=JSON).status == 405
+    for kind in ("", "text/plain", "application/json; charset=latin-1", "application/grpc", "application/connect+json"):
+        told = post(site, b"{}", kind)
+        assert told.status == 415
+        assert "application/json" in told.headers["accept-post"]
+    assert post(site, b"{}", "Application/JSON; charset=UTF-8").status == 400  # the photo is missing
+
+
+def test_a_request_over_the_limit_is_refused_with_a_reason(at: Staffed, everybody: str) -> None:
+    with web(at.server.address, everybody, max_message_bytes=20_000) as site:
+        fits = {"image": {"data": base64_of(b"x" * 15_000)}}
+        assert site.call(DETECT, fits).reason == "UNDECODABLE"
+        longer = {"image": {"data": base64_of(b"x" * 25_000)}}
+        for told in (
+            site.call(DETECT, longer),
+            post(site, b"x" * 400_000),
+            site.call(DETECT, b"x" * 25_000),
+            post(site, iter([b"x" * 200_000] * 3)),  # in chunks, without a length
+        ):
+            assert (told.status, told.reason) == (400, "IMAGE_TOO_MANY_BYTES")
+            assert int(told.info.metadata["limit"]) > 0
+
+
+def test_what_the_answers_of_the_server_are_is_not_cached_and_pages_are_confined(site: Web) -> None:
+    for told in (site.call(DETECT, {}), site.ask("GET", "/"), site.ask("GET", "/livez"), site.ask("GET", "/nonsense")):
+        assert told.headers["cache-control"] == "no-store"
+        assert told.headers["x-content-type-options"] == "nosniff"
+        policy = told.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "server" not in told.headers
+
+
+def test_web_pages_of_others_are_refused(site: Web) -> None:
+    picture = json.dumps({"image": {"data": base64_of(PROBE)}}).encode()
+    own = f"http://{site.host}:{site.port}"
+    assert post(site, picture, Origin=own).status == 200
+    for origin in ("https://evil.example", "null", "http://[", f"{own}.evil.example"):
+        told = post(site, picture, Origin=origin)
+        assert (told.status, told.reason) == (403, "NOT_PERMITTED")
+        assert "access-control-allow-origin" not in told.headers
+    for host in ("evil.example", f"evil.example:{site.port}", "[::1", "", f"localhost.evil.example:{site.port}"):
+        told = post(site, picture, Host=host or "-")
+        assert (told.status, told.reason) == (403, "NOT_PERMITTED")
+    for host in (f"localhost:{site.port}", "localhost", f"[::1]:{site.port}", "LOCALHOST"):
+        assert post(site, picture, Host=host).status == 200
+
+
+def test_sites_of_the_settings_may_call(at: Staffed, everybody: str) -> None:
+    site_of = "https://console.example.org"
+    with web(at.server.address, everybody, remote=True, origins=(site_of,), hosts=("faces.example.org",)) as site:
+        asked = site.ask(
+            "OPTIONS",
+            f"/fr_api.v1.{DETECT}",
+            Origin=site_of,
+            Access_Control_Request_Method="POST",
+            Access_Control_Request_Headers="authorization",
+        )
+        assert asked.status == 204
+        assert asked.headers["access-control-allow-origin"] == site_of
+        assert "authorization" in asked.headers["access-control-allow-headers"]
+        told = post(site, b"{}", Origin=site_of, Host="faces.example.org")
+        assert told.reason == "MISSING_FIELD"
+        assert told.headers["access-control-allow-origin"] == site_of
+        assert "access-control-allow-credentials" not in told.headers
+        assert post(site, b"{}", Origin="https://evil.example").status == 403
+        site.key = ""
+        assert post(site, b"not even read").reason == "CREDENTIAL_MISSING"
+        site.key = "short"
+        assert post(site, b"not even read").reason == "CREDENTIAL_INVALID"
+        site.key = at.caller(Role.AUDITOR).token
+        assert post(site, json.dumps({"image": {"data": base64_of(PROBE)}}).encode()).reason == "NOT_PERMITTED"
+
+
+def test_an_open_server_serves_only_its_own_machine(tmp_path: Path) -> None:
+    picture = json.dumps({"image": {"data": base64_of(PROBE)}}).encode()
+    with running(tmp_path / "data") as server, web(server.address) as site:
+        assert post(site, picture).status == 200
+        for header in ("X_Forwarded_For", "Forwarded", "Via", "X_Real_IP"):
+            refused = post(site, picture, Authorization="Bearer 0123456789abcdef.any", **{header: "1.2.3.4"})
+            assert (refused.status, refused.reason) == (403, "NOT_PERMITTED")
+            assert post(site, picture, **{header: "1.2.3.4"}).status == 403
+        with web(server.address, remote=True) as proxied:
+            assert post(proxied, picture).reason == "NOT_PERMITTED"

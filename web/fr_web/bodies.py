@@ -1,0 +1,244 @@
+"""Turns the bodies of requests into messages: JSON, forms and protobuf."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import urlsafe_b64decode
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from fr_client.errors import FrApiError
+from fr_web.calls import Call
+from fr_web.room import invalid, too_large
+
+JSON, PROTO, FORM = "application/json", "application/proto", "multipart/form-data"
+
+# Commas, colons and brackets of a JSON text outside of photos: each value takes some hundred bytes when it is read. The
+# largest lists of the API are the 100,000 subjects of a filter.
+_MOST_MARKS = 400_000
+# Some values of other types pass the checks of protobuf's own reader, and fail in it.
+_UNREADABLE = (json_format.ParseError, ValueError, TypeError, OverflowError, RecursionError)
+_MOST_PARTS = 256
+_MOST_PART_HEAD = 8 * 1024
+_BOUNDARY = re.compile(r"""boundary=(?:"([^"]{1,70})"|([^\s;,"]{1,70}))""", re.IGNORECASE)
+_NAME = re.compile(
+    rb"""content-disposition:\s*form-data\s*;(?:[^\r\n]*?;)?\s*name="([^"\r\n]*)"([^\r\n]*)""", re.IGNORECASE
+)
+_PATH = re.compile(r"\w{1,64}(?:\.\w{1,64}){0,15}")
+_NUMBERS = (FieldDescriptor.CPPTYPE_STRING, FieldDescriptor.CPPTYPE_ENUM)
+
+
+def kind_of(content_type: str) -> str | None:
+    """Return JSON, PROTO or FORM for a Content-Type; None for another, or for a text that is not UTF-8."""
+    kind, _, rest = content_type.partition(";")
+    kind = kind.strip().lower()
+    charset = re.search(r"charset=\"?([\w-]*)", rest, re.IGNORECASE)
+    if kind not in (JSON, PROTO, FORM) or (charset and charset[1].lower() not in ("utf-8", "utf8")):
+        return None
+    return kind
+
+
+def encoded(call: Call, kind: str, content_type: str, body: bytes) -> bytes:
+    """Return the request of a call as gRPC sends it; raises `FrApiError`, whose words repeat nothing of the body."""
+    if kind == PROTO:
+        return body
+    if kind == FORM:
+        return _of_form(call, content_type, body).SerializeToString()
+    return _of_json(call, body).SerializeToString()
+
+
+def from_query(call: Call, query: Mapping[str, str]) -> tuple[str, bytes]:
+    """Return the kind and the body that the query of a GET holds; raises `FrApiError`."""
+    kind = {"json": JSON, "proto": PROTO}.get(query.get("encoding", ""))
+    if kind is None or "message" not in query:
+        raise invalid("The query needs encoding=json or encoding=proto, and message.")
+    if query.get("compression", "identity") != "identity":
+        raise invalid("The message of a query is not compressed here.")
+    text = query["message"]
+    if query.get("base64") != "1":
+        return kind, text.encode("utf-8", "surrogateescape")
+    try:
+        return kind, urlsafe_b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4))
+    except ValueError as error:
+        raise invalid("The message of the query is not base64.") from error
+
+
+def as_json(call: Call, answer: bytes) -> bytes:
+    """Return an answer of gRPC in JSON."""
+    message = call.response.FromString(answer)
+    vectors = list(_taken_vectors(message))
+    told = json_format.MessageToDict(message)
+    for path, vector in vectors:
+        into = told
+        for step in path[:-1]:
+            into = into[step]
+        into[path[-1]] = vector
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _taken_vectors(message: Any) -> Iterator[tuple[list[Any], list[float]]]:
+    """Take the vectors out of a message, with the place of each in its JSON.
+
+    protobuf's own writer looks for the shortest text of each number, which takes longer than all the rest of an answer.
+    """
+    if not _holds_vectors(message.DESCRIPTOR):
+        return
+    for field, value in message.ListFields():
+        if field.is_repeated and field.cpp_type == FieldDescriptor.CPPTYPE_FLOAT:
+            yield [field.json_name], list(value)
+            message.ClearField(field.name)
+        elif field.message_type is not None and not field.message_type.GetOptions().map_entry:
+            for number, one in enumerate(value if field.is_repeated else [value]):
+                place = [field.json_name, number] if field.is_repeated else [field.json_name]
+                yield from (([*place, *path], vector) for path, vector in _taken_vectors(one))
+
+
+@cache
+def _holds_vectors(message: Descriptor) -> bool:
+    """Return whether a message, or one within it, has lists of 32-bit numbers; no message of the API holds itself."""
+    return any(
+        _holds_vectors(field.message_type)
+        if field.message_type is not None
+        else field.is_repeated and field.cpp_type == FieldDescriptor.CPPTYPE_FLOAT
+        for field in message.fields
+    )
+
+
+def _of_json(call: Call, body: bytes) -> Message:
+    if sum(map(body.count, (b",", b":", b"[", b"{"))) > _MOST_MARKS:
+        raise too_large(_MOST_MARKS)
+    message = call.request()
+    try:
+        json_format.Parse(body, message)
+    except _UNREADABLE as error:
+        raise _misfit(message.DESCRIPTOR, str(error)) from error
+    return message
+
+
+def _misfit(root: Any, found: str) -> FrApiError:
+    """Return the refusal of a JSON that does not fit; it names a field only by names of the API."""
+    path = next((known for one in re.findall(rf"\b{root.name}\.([\w.]+)", found) if (known := _known(root, one))), "")
+    at = f" at {path}" if path else ""
+    words = f"The body is not the JSON of {root.full_name}{at}: /openapi.json has its fields and their types."
+    return invalid(words, path)
+
+
+def _known(at: Any, path: str) -> str:
+    """Return the beginning of a path that has names of the API only."""
+    names = []
+    for name in path.split("."):
+        field = None if at is None else at.fields_by_camelcase_name.get(name) or at.fields_by_name.get(name)
+        if field is None:
+            break
+        names.append(field.json_name)
+        at = field.message_type
+    return ".".join(names)
+
+
+def _of_form(call: Call, content_type: str, body: bytes) -> Message:
+    """Return the message of a form: each part names a field, such as `probe.image.data`; a file gives its bytes."""
+    found = _BOUNDARY.search(content_type)
+    if found is None:
+        raise invalid("The form has no boundary in its Content-Type.")
+    message = call.request()
+    texts: dict[str, Any] = {}
+    files = []
+    for name, is_file, content in _parts((found[1] or found[2]).encode("latin-1", "replace"), body):
+        if not _PATH.fullmatch(name):
+            raise invalid("A part of the form has no name of a field, such as probe.image.data.")
+        field = _field_at(message.DESCRIPTOR, name)
+        if is_file or (field is not None and field.type == FieldDescriptor.TYPE_BYTES):
+            if field is None or field.type != FieldDescriptor.TYPE_BYTES:
+                raise invalid(f"A file of the form does not name a field of {message.DESCRIPTOR.full_name} for bytes.")
+            files.append((name, content))
+        else:
+            _put(texts, name.split("."), _value(field, content))
+    try:
+        json_format.ParseDict(_listed(texts), message)
+    except _UNREADABLE as error:
+        raise _misfit(message.DESCRIPTOR, str(error)) from error
+    for name, content in files:
+        _set_bytes(message, name.split("."), content)
+    return message
+
+
+def _parts(boundary: bytes, body: bytes) -> Iterator[tuple[str, bool, bytes]]:
+    """Yield name, whether it is a file, and content of each part (RFC 7578)."""
+    pieces = (b"\r\n" + body).split(b"\r\n--" + boundary, _MOST_PARTS + 2)
+    if len(pieces) < 2 or not pieces[-1].startswith(b"--") or len(pieces) > _MOST_PARTS + 2:
+        raise invalid(f"The form is cut off, or it has more than {_MOST_PARTS} parts.")
+    for piece in pieces[1:-1]:
+        head, end, content = piece.partition(b"\r\n\r\n")
+        named = _NAME.search(head) if end and len(head) <= _MOST_PART_HEAD else None
+        if named is None:
+            raise invalid("A part of the form has no name.")
+        yield named[1].decode("utf-8", "replace"), b"filename" in named[2].lower() or b"filename" in named[0], content
+
+
+def _field_at(at: Any, name: str) -> FieldDescriptor | None:
+    """Return the field that a path leads to; None if there is none, and within a map or a list of values."""
+    field: FieldDescriptor | None = None
+    for step in name.split("."):
+        if step.isdecimal() and field is not None and field.is_repeated:
+            continue
+        field = None if at is None else at.fields_by_name.get(step) or at.fields_by_camelcase_name.get(step)
+        if field is None or (field.message_type is not None and field.message_type.GetOptions().map_entry):
+            return None
+        at = field.message_type
+    return field
+
+
+def _value(field: FieldDescriptor | None, content: bytes) -> Any:
+    """Return the value of a part: text for fields of text, and within maps; otherwise JSON, or text that is none."""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise invalid("A part of the form is not text in UTF-8.") from error
+    if field is None or field.cpp_type in _NUMBERS:
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text  # a time, for instance
+
+
+def _put(into: dict[str, Any], path: list[str], value: Any) -> None:
+    for step in path[:-1]:
+        into = into.setdefault(step, {})
+        if not isinstance(into, dict):
+            raise invalid("Two parts of the form set the same field.")
+    if path[-1] in into:
+        raise invalid("Two parts of the form set the same field.")
+    into[path[-1]] = value
+
+
+def _listed(value: Any) -> Any:
+    """Make lists of the tables whose keys are 0, 1 and so on."""
+    if not isinstance(value, dict):
+        return value
+    made = {key: _listed(one) for key, one in value.items()}
+    return list(made.values()) if made and list(made) == [str(i) for i in range(len(made))] else made
+
+
+def _set_bytes(message: Any, path: list[str], content: bytes) -> None:
+    for at, step in enumerate(path):
+        field = message.DESCRIPTOR.fields_by_name.get(step) or message.DESCRIPTOR.fields_by_camelcase_name[step]
+        if field.message_type is None:
+            setattr(message, field.name, content)
+            return
+        if field.is_repeated:
+            entries = getattr(message, field.name)
+            number = path[at + 1] if at + 1 < len(path) else ""
+            if not number.isdecimal() or int(number) > len(entries):
+                raise invalid("The parts of a list in a form are numbered from 0, in order.")
+            if int(number) == len(entries):
+                entries.add()
+            _set_bytes(entries[int(number)], path[at + 2 :], content)
+            return
+        message = getattr(message, field.name)

@@ -1,0 +1,121 @@
+"""Bounds what the bodies of all requests take together, and how slowly one may come."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+import zlib
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+
+from fr_client.errors import FrApiError
+from fr_web.errors import refused
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+_LEAST_BYTES_PER_S = 32 * 1024  # of a body after that: slower than a bad mobile connection
+_RETRY_S = 1.0
+# A photo does not shrink, and vectors as JSON shrink to about two fifths.
+_MOST_GROWTH, _GROWS_FREELY_BYTES = 20, 256 * 1024
+
+
+def network_of(address: str) -> str:
+    """Return the unit that a limit applies to: the IPv4 address itself, or the 64-bit network of an IPv6 address."""
+    plain = address.partition("%")[0]
+    return str(ipaddress.ip_network(f"{plain}/64", strict=False)) if ":" in plain else plain
+
+
+class ClientGone(Exception):
+    """The caller has closed the connection: there is nobody to answer."""
+
+
+@dataclass(slots=True)
+class Room:
+    """Counts the bytes of bodies: at most `most_bytes` in one, four times that in all, twice that of one address."""
+
+    most_bytes: int
+    first_s: float  # seconds for the first bytes of a body
+    _held: Counter[str] = field(default_factory=Counter)
+
+    @contextmanager
+    def share(self, address: str) -> Iterator[Share]:
+        """Let the block hold bodies; what they take is free again after it."""
+        share = Share(self, address)
+        try:
+            yield share
+        finally:
+            self._held[address] -= share.held
+            if not self._held[address]:
+                del self._held[address]
+
+    def take(self, share: Share, size: int) -> None:
+        """Count bytes more; raises `FrApiError` (IMAGE_TOO_MANY_BYTES for one body over the limit, else OVERLOADED)."""
+        if share.held + size > self.most_bytes:
+            raise too_large(self.most_bytes)
+        if self._held.total() + size > 4 * self.most_bytes or self._held[share.address] + size > 2 * self.most_bytes:
+            words = "Too many large requests arrive at once. Call again after the delay."
+            raise refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", words, _RETRY_S)
+        share.held += size
+        self._held[share.address] += size
+
+
+@dataclass(slots=True)
+class Share:
+    """The bytes that one request holds."""
+
+    room: Room
+    address: str
+    held: int = 0  # bytes
+
+    async def read(self, receive: Receive, declared: str | None, most_s: float) -> bytes:
+        """Read the body; raises `FrApiError` if it is too large or too slow, `ClientGone` if it does not come whole."""
+        if declared is not None and declared.isdecimal() and int(declared[:20]) > self.room.most_bytes:
+            raise too_large(self.room.most_bytes)
+        pieces: list[bytes] = []
+        begun, more = time.monotonic(), True
+        while more:
+            allowed = min(self.room.first_s + self.held / _LEAST_BYTES_PER_S, most_s)
+            try:
+                async with asyncio.timeout(begun + allowed - time.monotonic()):
+                    event = await receive()
+            except TimeoutError as error:
+                words = "The request did not come in time. Send it anew, over a faster connection."
+                raise refused(grpc.StatusCode.DEADLINE_EXCEEDED, "CALL_ENDED", words) from error
+            if event["type"] == "http.disconnect":
+                raise ClientGone
+            piece, more = event.get("body", b""), event.get("more_body", False)
+            self.room.take(self, len(piece))
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def decompressed(self, body: bytes) -> bytes:
+        """Return what a gzip body holds, counted like one; raises `FrApiError` if it is damaged or grows too much."""
+        most = min(self.room.most_bytes, max(_GROWS_FREELY_BYTES, _MOST_GROWTH * len(body)))
+        reader = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        try:
+            found = reader.decompress(body, most + 1)
+        except zlib.error as error:
+            raise invalid("The body is not gzip, as Content-Encoding says.") from error
+        if len(found) > most:
+            raise too_large(most)
+        if not reader.eof or reader.unused_data:
+            raise invalid("The gzip body is cut off, or something follows it.")
+        self.room.take(self, len(found))
+        return found
+
+
+def too_large(limit: int) -> FrApiError:
+    """Return the refusal of a body over a limit in bytes."""
+    words = f"The request is larger than {limit:,} bytes. Send a smaller file."
+    return refused(grpc.StatusCode.INVALID_ARGUMENT, "IMAGE_TOO_MANY_BYTES", words, limit=str(limit))
+
+
+def invalid(words: str, field: str = "") -> FrApiError:
+    """Return the refusal of a request that cannot be read; `field` is a path of the API's own names."""
+    return FrApiError(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", words, {"field": field} if field else {})
