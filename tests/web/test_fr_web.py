@@ -187,7 +187,7 @@ def test_a_server_is_trusted_by_its_own_certificate(tmp_path: Path) -> None:
     server = made(tmp_path / "faces")
 
     async def serves(address: str, name: str) -> bool:
-        backend = Backend(address, lambda: tls_credentials(Path(server.config().tls.certificate)), 2**20, name)
+        backend = Backend(address, lambda: tls_credentials(Path(server.config().tls.certificate)), name)
         backend.open()
         found = await backend.serves()
         await backend.close()

@@ -34,13 +34,12 @@ class Backend:
         self,
         target: str,
         open_credentials: Callable[[], TlsCredentials | None],
-        max_message_bytes: int,
         name: str = "",
     ) -> None:
         self._target = target
         self._open_credentials = open_credentials
         self._options: list[tuple[str, int | str]] = [
-            *channel_options(target, max_message_bytes),
+            *channel_options(target),
             # A server that starts again is found soon; gRPC's own pauses grow to two minutes.
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 2_000),

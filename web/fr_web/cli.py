@@ -172,7 +172,7 @@ def _is_loopback(one: socket.socket) -> bool:
 async def _serve(order: _Order, sockets: Sequence[socket.socket], made: ssl.SSLContext | None, remote: bool) -> None:
     loop, told = asyncio.get_running_loop(), asyncio.Event()
     loop.set_exception_handler(quiet)
-    backend = Backend(order.settings.server, order.settings.channel_credentials, order.max_message_bytes, order.name)
+    backend = Backend(order.settings.server, order.settings.channel_credentials, order.name)
     backend.open()
     rules = Rules(order.max_message_bytes, remote, order.hosts, order.origins)
     listener = Listener(web_app(backend, rules), sockets, made, order.limits)
