@@ -26,7 +26,7 @@ from support.secured import made
 
 def line_of_the_command(folder: Path, setting: str) -> str:
     words = ("serve", "--port", 0, "--data", folder, "--set", "model.device=cpu", "--set", setting)
-    (line,) = fr_ends(*words).splitlines()
+    *_, line = fr_ends(*words).splitlines()
     return line
 
 

@@ -333,7 +333,7 @@ def test_restored_galleries_are_taken_once_they_are_sealed(server: Made, tmp_pat
 
 def fr_serve(server: Made, home: Path) -> str:
     environment = {"FR_HOME": str(home), "FR__MODEL__DEVICE": "cpu", "FR__SERVER__PORT": "0"}
-    (line,) = fr_ends("serve", "--config", server.path, folder=home, **environment).splitlines()
+    *_, line = fr_ends("serve", "--config", server.path, folder=home, **environment).splitlines()
     return line
 
 

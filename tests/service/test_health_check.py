@@ -64,9 +64,8 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running,
     """A server that requires client certificates, and the folder of its own and of a client's."""
     folder = tmp_path_factory.mktemp("secured")
     at = made(folder / "server").folder
-    done(
-        "client-certificate", "probe", "--out", str(folder), "--ca", str(at / "ca.pem"), "--ca-key", str(at / "ca.key")
-    )
+    signing = ("--ca", str(at / "ca.pem"), "--ca-key", str(at / "ca.key"))
+    done("certificate", "create", "probe", "--out", str(folder), *signing)
     tls = {"certificate": str(at / "server.pem"), "key": str(at / "server.key")}
     tls |= {"client_ca": str(at / "ca.pem"), "client_certificates": "required"}
     with running(folder / "data", tls=tls) as server:

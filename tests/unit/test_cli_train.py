@@ -190,7 +190,7 @@ def test_a_course_learns_from_others_and_tells_what(target: str, service: Script
     assert "Learned: answers have moved the difficulty of 4 of 40 items; set aside: 2." in " ".join(out.split())
     found = json.loads(fr(target, *made, "--json")[1])
     assert (found["learned_from"], found["learned_items"], found["excluded_photos"]) == (["c0", "c1"], 4, 2)
-    code, out, _ = fr(target, *made[:4])
+    code, out, _ = fr(target, *made[:5])
     assert (code, "Learned" in out) == (0, False)
     first, _, last = service.calls("CreateCourse")
     assert (list(first.learn_from), list(first.exclude_photos)) == (["c0", "c1"], [A, B])

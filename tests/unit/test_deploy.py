@@ -191,7 +191,16 @@ def test_secrets_that_root_hands_out_may_be_open_to_the_group(open_folder: Path)
 
 # Of debian:trixie-slim with Python, beside the dynamic loader; no part of X11, OpenGL or a desktop.
 BASE_LIBRARIES = {
-    *("libc.so.6", "libdl.so.2", "libgcc_s.so.1", "libm.so.6", "libpthread.so.0", "librt.so.1", "libstdc++.so.6"),
+    *(
+        "libc.so.6",
+        "libdl.so.2",
+        "libgcc_s.so.1",
+        "libm.so.6",
+        "libmvec.so.1",
+        "libpthread.so.0",
+        "librt.so.1",
+        "libstdc++.so.6",
+    ),
     *("libutil.so.1", "libz.so.1", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"),
 }
 
