@@ -18,13 +18,16 @@ INTERRUPTED = 130
 # The packages of both distributions: a missing one is a defect, any other an extra to install.
 _OUR_PACKAGES = tuple(
     f"fr_{name}"
-    for name in ("core", "server", "client", "files", "datasets", "evaluation", "training", "trust", "bench", "api")
+    for name in (
+        *("api", "bench", "client", "core", "datasets", "evaluation"),
+        *("files", "locales", "server", "training", "trust", "web"),
+    )
 )
 
 # The commands that fr-core adds to those of a group, to say so where it is not installed.
 _OF_CORE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "fr": ("serve", "server", "models", "evaluate", "bench", "dataset"),
+        "fr": ("serve", "server", "models", "evaluate", "bench", "dataset", "web"),
         "fr gallery": ("backup", "restore", "verify", "key"),
         "fr train": ("simulate",),
         "fr audit": ("file",),
