@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import venv
@@ -22,7 +23,8 @@ KUBERNETES = ("1.27", "1.37")
 
 pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.nightly]
 
-# Runs with the tools, whose packages are not those of the tests: values -> [errors of the linter, rendered documents].
+# Runs with the tools, whose packages are not those of the tests: values -> [errors of the linter, documents, notes, the
+# text of the documents].
 RENDER = """
 import json, sys, yaml
 from helm_python import Chart, lint
@@ -32,9 +34,10 @@ with Chart.load(chart) as loaded:
     loaded.validate_schema(values)
     files = loaded.render(values, name="faces", namespace="people", is_install=True)
 notes = next(text for name, text in files.items() if name.endswith("NOTES.txt"))
-texts = [text for name, text in files.items() if name.endswith(".yaml")]
-documents = [one for text in texts for one in yaml.safe_load_all(text) if one]
-print(json.dumps([[one for one in report["messages"] if one["severity"] > 1] + report["errors"], documents, notes]))
+texts = [text.strip() for name, text in files.items() if name.endswith(".yaml") and text.strip()]
+documents = [yaml.safe_load(text) for text in texts]
+wrong = [one for one in report["messages"] if one["severity"] > 1] + report["errors"]
+print(json.dumps([wrong, documents, notes, "\n---\n".join(texts) + "\n"]))
 """
 VALIDATE = """
 import json, sys, kubernetes_validate
@@ -43,7 +46,30 @@ for document in json.load(sys.stdin):
         kubernetes_validate.validate(document, version, strict=True)
 """
 
-Render = Callable[..., tuple[list[dict[str, Any]], str]]
+# As much of the chart as one installation can have.
+EVERYTHING: dict[str, Any] = {
+    "image": {"repository": "registry.example.org/fr-core", "pullSecrets": [{"name": "registry"}]},
+    "names": ["faces.example.org"],
+    "settings": {"model.device": "cuda"},
+    "env": [{"name": "PIP_INDEX_URL", "value": "https://mirror.example.org/simple"}],
+    "key": {"secret": "fr-core-key"},
+    "volume": {"size": "1Ti", "storageClass": "fast"},
+    "gpus": 1,
+    "service": {"type": "LoadBalancer", "annotations": {"a": "b"}},
+    "http": {"enabled": True},
+    "metrics": {"enabled": True},
+    "networkPolicy": {
+        "from": [{"podSelector": {}}],
+        "metricsFrom": [{"namespaceSelector": {}}],
+        "egress": [{"ports": [{"port": 636}]}],
+    },
+    "podAnnotations": {"a": "b"},
+    "nodeSelector": {"a": "b"},
+    "tolerations": [{"key": "gpu"}],
+    "affinity": {"nodeAffinity": {}},
+}
+
+Render = Callable[..., tuple[list[dict[str, Any]], str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -66,13 +92,13 @@ def told(command: list[str | Path], given: Any = None) -> str:
 
 @pytest.fixture(scope="module")
 def render(tools: Path) -> Render:
-    """A function that renders the chart with values: the documents, which Kubernetes would take, and the notes."""
+    """A function that renders the chart with values: the documents, which Kubernetes would take, notes, and text."""
 
-    def run(**values: Any) -> tuple[list[dict[str, Any]], str]:
-        wrong, documents, notes = json.loads(told([tools / "python", "-c", RENDER, DEPLOY / "helm/fr-core"], values))
+    def run(chart: Path = DEPLOY / "helm/fr-core", **values: Any) -> tuple[list[dict[str, Any]], str, str]:
+        wrong, documents, notes, text = json.loads(told([tools / "python", "-c", RENDER, chart], values))
         assert wrong == []
         told([tools / "python", "-c", VALIDATE, *KUBERNETES], documents)
-        return documents, notes
+        return documents, notes, text
 
     return run
 
@@ -92,7 +118,7 @@ def variables(documents: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def test_every_container_of_the_chart_is_confined(render: Render) -> None:
-    documents, notes = render(names=["faces.example.org"])
+    documents, notes, _ = render(names=["faces.example.org"])
     spec = pod(documents)
     assert spec["automountServiceAccountToken"] is False
     assert spec["securityContext"]["runAsNonRoot"] is True
@@ -124,7 +150,7 @@ def test_the_network_policy_lets_out_what_is_needed(render: Render) -> None:
     assert [port["port"] for rule in egress() for port in rule["ports"]] == [53, 53, 443]
     provider = {"to": [{"ipBlock": {"cidr": "192.0.2.7/32"}}], "ports": [{"port": 443}]}
     assert egress(models={"fetch": False}, networkPolicy={"egress": [provider]})[-1] == provider
-    documents, _ = render(networkPolicy={"enabled": False})
+    documents = render(networkPolicy={"enabled": False})[0]
     assert {one["kind"] for one in documents} == {"StatefulSet", "Service"}
 
 
@@ -180,10 +206,22 @@ def test_values_that_cannot_work_are_refused(render: Render, values: dict[str, A
 
 
 def test_kubernetes_schemas_are_asked(tools: Path, render: Render) -> None:
-    documents, _ = render()
+    documents = render()[0]
     of_kind(documents, "StatefulSet")["spec"]["replica"] = 1
     with pytest.raises(AssertionError, match="replica"):
         told([tools / "python", "-c", VALIDATE, *KUBERNETES], documents)
+
+
+def test_the_chart_makes_what_is_stored(tmp_path: Path, render: Render) -> None:
+    """A wrong indentation may still fit the schemas, and say something else."""
+    stored, made = page("tests/golden/chart.yaml"), tmp_path / "chart.yaml"
+    made.write_text(render(**EVERYTHING)[2], "utf-8")
+    assert made.read_text("utf-8") == stored, f"If that is meant: cp {made} tests/golden/chart.yaml"
+    chart = tmp_path / "fr-core"
+    shutil.copytree(DEPLOY / "helm/fr-core", chart)
+    policy = chart / "templates/networkpolicy.yaml"
+    policy.write_text(policy.read_text("utf-8").replace("    - Egress\n", "      - Egress\n"), "utf-8")
+    assert render(chart, **EVERYTHING)[2] != stored
 
 
 @pytest.mark.parametrize("name", COMPOSED)

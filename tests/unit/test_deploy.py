@@ -39,9 +39,9 @@ def test_what_runs_in_a_container_is_a_command_of_fr() -> None:
     inside = [
         found[1]
         for line in lines_of(CONTAINERS)
-        if (found := re.search(r"(?:run --rm server|run --rm .* fr-core|/opt/fr-core/bin/fr) (.*)", line))
+        if (found := re.search(r"(?:run --rm server|run --rm .* fr-core\S*|/opt/fr-core/bin/fr|exec server fr) (.*)", line))
     ]
-    assert len(inside) == 7
+    assert len(inside) == 8
     for words in inside:
         require_understood(f"fr {words}")
     started = [line for line in UNIT.splitlines() if line.startswith("ExecStart=")]
@@ -89,6 +89,9 @@ def test_every_image_has_the_tag_of_its_version() -> None:
         for name in ("compose.yaml", "compose.gpu.yaml")
     ]
     assert images == [[f"fr-core:{__version__}"], [f"fr-core-gpu:{__version__}"]]
+    named = re.findall(r"fr-core(?:-gpu)?:(\d\S*)", CONTAINERS + page("docs/gpu.md"))
+    assert len(named) == 8
+    assert set(named) == {__version__}
     chart = (DEPLOY / "helm/fr-core/Chart.yaml").read_text("utf-8")
     assert re.findall(r'(?m)^(?:v|appV)ersion: "?([^"\n]+)', chart) == [__version__] * 2
     bases = [re.findall(r"(?m)^ARG BASE=(.+)$", page(image)) for image in ("Dockerfile", "Dockerfile.gpu")]
