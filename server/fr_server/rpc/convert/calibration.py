@@ -114,7 +114,7 @@ def calibration_from(text: str) -> Calibration:
         calibration = from_json(text)
     except ValueError as error:
         raise CalibrationInvalid(
-            message("error.rpc.calibration_unreadable", why=_NOT_PLAIN.sub("?", str(error))[:_MAX_SENTENCE])
+            message("error.rpc.calibration_unreadable", why=_NOT_PLAIN.sub("?", str(error)[:_MAX_SENTENCE]))
         ) from error
     try:
         _require_answers(InForce(calibration, Source.GALLERY, ""))
