@@ -185,10 +185,10 @@ def search_in_case(
     brief: Brief = False,
     as_lines: AsLines = False,
 ) -> None:
-    """Search a gallery for the face of each photo within a case: leads for its examiners, never an identity.
+    """Search a gallery within a case for the face of each photo: leads for its examiners, never an identity.
 
     The server keeps each photo and its candidate list with the case. Purpose and reference are those of the case. Exit
-    status 3: the server refused some of several photos.
+    status 3: you gave several photos, and the server refused some.
     """
     require_one_criterion(threshold=threshold, target_fmr=target_fmr, target_fpir=target_fpir)
     form, metadata = Form(as_lines, brief), key_values(where or [], "--where")

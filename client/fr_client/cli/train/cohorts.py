@@ -147,7 +147,7 @@ def state_text(state: training_pb2.SessionState.ValueType) -> str:
 cohort = typer.Typer(help="Make, list, show, watch and delete cohorts of trainees.", no_args_is_help=True)
 trainee = typer.Typer(help="Delete trainees.", no_args_is_help=True)
 
-CohortId = Annotated[str, argument("COHORT", "Id of the cohort, as `fr train cohort list` has it.")]
+CohortId = Annotated[str, argument("COHORT", "Id of the cohort; `fr train cohort list` lists them.")]
 Trainees = Annotated[int, typer.Option(min=1, max=1_000, metavar="N", help="How many.", show_default=False)]
 
 

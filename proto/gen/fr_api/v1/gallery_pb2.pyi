@@ -1298,7 +1298,7 @@ class SearchResponse(_message.Message):
     @_builtins.property
     def error_rates(self) -> _common_pb2.ErrorRates:
         """The error rates at the threshold. Unset if neither the gallery nor its model has a calibration, if the gallery's
-        calibration is unreadable, if the fusion is not MAX, because the rates apply to single comparisons, or if every
+        calibration is unreadable, if the fusion is not MAX (the rates apply to single comparisons), or if every
         result has rates_withheld.
         """
 
