@@ -102,7 +102,7 @@ def _with_template(kind: int, template_id: int) -> str:
 
 case = typer.Typer(help="Open, list, show, close and delete cases, and search within them.", no_args_is_help=True)
 
-CaseId = Annotated[str, argument("CASE", "Id of the case, as `fr case list` has it.")]
+CaseId = Annotated[str, argument("CASE", "Id of the case; `fr case list` lists them.")]
 
 
 @case.command("open")

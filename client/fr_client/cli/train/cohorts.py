@@ -259,7 +259,7 @@ def delete_cohort(context: typer.Context, cohort_id: CohortId, yes: Yes = False,
 @trainee.command("delete")
 def delete_trainee(
     context: typer.Context,
-    trainee_id: Annotated[str, argument("TRAINEE", "Pseudonym, as `fr train cohort show` has it.")],
+    trainee_id: Annotated[str, argument("TRAINEE", "Pseudonym; `fr train cohort show` lists them.")],
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
