@@ -26,8 +26,8 @@ All others need only the client (`pip install './client[cli]'`) and a server. So
 | `gallery import` | `pip install './client[import]'`, or `'./client[parquet]'` for a Parquet file |
 | `evidence verify`, `audit file` (without a server) | `pip install '.[verify]'` |
 
-The first word names what a command works on, and the last what it does: `fr train cohort delete`. Commands of one word, such as
-`fr search`, and `fr evaluate` and `fr bench` begin with the verb.
+A command is a noun and a verb: `fr train cohort delete`. Commands of one word, such as `fr search`, and `fr evaluate` and `fr bench` begin
+with the verb.
 
 ## Exit statuses
 
