@@ -248,7 +248,7 @@ REMEDIES: Mapping[str, Remedy] = MappingProxyType(
             ("--purpose", "--case"),
         ),
         "IMAGE_TOO_MANY_PIXELS": Remedy(
-            "Without --no-downscale, `fr` scales it down if Pillow (`pip install pillow`) can read it.",
+            "Without --no-downscale, `fr` scales it down if Pillow is installed (pip install pillow) and can read it.",
             ("--no-downscale",),
         ),
         "SEVERAL_FACES": Remedy("The option is --several-faces largest.", ("--several-faces",)),
