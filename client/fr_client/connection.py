@@ -51,9 +51,9 @@ class Connection:
     def credentials(
         self, path: Path, certificate: Path | None = None, certificate_key: Path | None = None
     ) -> TlsCredentials | None:
-        """Return the credentials of TLS, None for no encryption; `path` is that of the file, for messages.
+        """Return the credentials of TLS, or None for no encryption; messages name the file `path`.
 
-        Raises as `tls_credentials`, whose arguments the client's own certificate and its key are.
+        `certificate` and `certificate_key` are those of `tls_credentials`, whose errors it raises.
         """
         if not self.ca and certificate is None and certificate_key is None:
             return None
@@ -64,8 +64,8 @@ class Connection:
 def read_connection(path: Path) -> Connection:
     """Read a connection file, and the files that it names.
 
-    Raises `OSError` if one cannot be read, or if others can read the key; and `ValueError` if it is no connection file:
-    the sentence repeats nothing of it.
+    Raises `OSError` if a file cannot be read, or if others can read the key, and `ValueError` if it is no connection
+    file. The sentence quotes nothing from the file.
     """
     try:
         raw = read_toml(read_whole(path, _MAX_BYTES).decode("utf-8-sig"), _MAX_BYTES)

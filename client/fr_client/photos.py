@@ -1,4 +1,4 @@
-"""Makes photos fit a server: scales down what is over its limits, with Pillow where that is installed."""
+"""Makes photos fit a server: scales down photos over its limits, if Pillow is installed."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ TOO_LARGE = frozenset({"IMAGE_TOO_MANY_BYTES", "IMAGE_TOO_MANY_PIXELS"})
 _JPEG = b"\xff\xd8\xff"
 # Of the JPEGs made here: tests/models/test_photos_of_today.py shows that faces compare as in the photo itself.
 _QUALITY = 95
-# Each further step is smaller by this much than the bytes alone ask for, so that one mostly does.
+# Each further step is smaller than the bytes alone require, by this factor, so that one step is mostly enough.
 _SPARE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoFit:
-    """Returns a photo that a server takes: its very bytes, or a smaller JPEG if they are over the limits.
+    """Returns a photo that a server accepts: the same bytes, or a smaller JPEG if they are over the limits.
 
-    The JPEG is upright, on white where the photo is transparent, without metadata, and as large as the limits allow.
-    One photo at a time is decoded: a large JPEG to a few times the pixels of the limit at most, any other photo to
+    The JPEG is upright, white where the photo is transparent, without metadata, and as large as the limits allow. The
+    object decodes one photo at a time: a large JPEG to a few times the pixels of the limit at most, any other photo to
     twice `PIL.Image.MAX_IMAGE_PIXELS` at most.
 
     Args:
-        limits: what the server says of itself.
+        limits: the limits that the server returns.
         downscale: False to scale nothing: too many bytes are refused here, too many pixels by the server.
     """
 
@@ -130,7 +130,7 @@ def open_picture(photo: bytes) -> Image:
 
 
 def rgb_of(picture: Image) -> Image:
-    """Return a picture as the server sees it, but for its orientation: in RGB, on white where it is transparent."""
+    """Return a picture in RGB, white where it is transparent, as the server sees it; the orientation stays as it is."""
     from PIL import Image
 
     if picture.mode.startswith("I"):  # 16 bits a pixel; `convert` alone would cut values above 255

@@ -16,7 +16,7 @@ from fr_files.reading import TextRefused, read_json
 
 FORMAT = "fr-core calibration"
 VERSION = 2
-"""Of a calibration with `faces`; one without them is of version 1, which earlier releases read."""
+"""The version of a calibration with `faces`. One without them has version 1, which earlier releases can read."""
 MAX_BYTES = 2**20
 """Of a calibration; `fr_core.gallery` keeps no longer one."""
 # Numbers of 17 digits fill `MAX_BYTES` before a calibration has so many values.

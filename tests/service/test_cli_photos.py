@@ -108,7 +108,7 @@ def test_a_refused_photo_does_not_end_the_run(fr: Fr, folder: Path) -> None:
     # An error that is not about a photo ends the run, with one document for it.
     code, out, error = fr("search", "nowhere", "two.png", "a", "--json")
     assert (code, [one["error"]["reason"] for one in lines(out)]) == (1, ["UNKNOWN_GALLERY"])
-    # Of one photo the refusal is that of the command.
+    # If there is one photo, its refusal ends the command.
     code, out, error = fr("search", "team", "none.png", "--json")
     assert (code, lines(out)[0]["photo"], error.startswith("NO_FACE: ")) == (1, "none.png", True)
 

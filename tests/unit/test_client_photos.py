@@ -17,7 +17,7 @@ from photo_mutants import drawn_seeds, saved
 LIMITS = server_pb2.Limits(max_image_bytes=100_000, max_image_pixels=30_000, image_formats=["JPEG", "PNG"])
 FIT = PhotoFit(LIMITS)
 TURN = PIL.Image.Transpose
-# What a camera does to an upright scene, by the EXIF orientation that it writes.
+# The turn that a camera gives an upright scene, by the EXIF orientation that it writes.
 STORED_AS = {3: TURN.ROTATE_180, 6: TURN.ROTATE_90, 7: TURN.TRANSVERSE}
 
 
@@ -103,7 +103,7 @@ def test_pixels_of_other_kinds_are_what_the_server_would_see(picture: PIL.Image.
 
 
 def test_a_jpeg_beyond_the_pixels_that_pillow_decodes_is_decoded_to_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of phones with 200 megapixels; of other formats, so many are left to the server."""
+    """Phones have 200 megapixels. The client leaves photos of this size to the server if they are no JPEGs."""
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 50_000)
     assert is_scene(FIT(saved(scene(), "JPEG")))
     with pytest.raises(PIL.Image.DecompressionBombError):

@@ -51,13 +51,13 @@ def _set_downscale(context: typer.Context, no_downscale: bool) -> None:
     context.obj = replace(context.obj, downscale=not no_downscale)
 
 
-# A command that takes it need not look at it: the client of its context does.
+# A command only declares this option; the client of the context reads it.
 NoDownscale = Annotated[
     bool,
     typer.Option(
         "--no-downscale",
         callback=_set_downscale,
-        help="Refuse photos that are over the server's limits, in place of scaling them down.",
+        help="Refuse photos that are over the server's limits; do not scale them down.",
     ),
 ]
 
@@ -123,8 +123,8 @@ class Unusable(Exception):
 def reporting(as_json: bool, options: Collection[str] = (), lines: bool = False) -> Iterator[None]:
     """End the command with one line on standard error if the block raises an error.
 
-    With `as_json`, the error goes to standard output too, so that a program always finds a document there, in one line
-    with `lines`. The line on standard error names only those remedies that the `options` of the command allow.
+    With `as_json`, the error is also a JSON document on standard output; with `lines`, it is in one line. The line on
+    standard error names only remedies that the `options` of the command allow.
     """
     try:
         try:
@@ -156,7 +156,7 @@ def options_of(context: typer.Context) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """A client, or a part of one, that shows on the terminal each call that takes long."""
+    """A client, or a part of a client, that shows on the terminal each call that takes long."""
 
     part: object
     target: str
@@ -248,7 +248,7 @@ REMEDIES: Mapping[str, Remedy] = MappingProxyType(
             ("--purpose", "--case"),
         ),
         "IMAGE_TOO_MANY_PIXELS": Remedy(
-            "Without --no-downscale, `fr` scales it down, if Pillow is installed (pip install pillow) and can read it.",
+            "Without --no-downscale, `fr` scales it down if Pillow is installed (pip install pillow) and can read it.",
             ("--no-downscale",),
         ),
         "SEVERAL_FACES": Remedy("The option is --several-faces largest.", ("--several-faces",)),

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from fr_client.sync.client import Client
 
-# Refusals of one photo, after which the next may fare better: those of `fr_core.errors.photos`, and of its file.
+# Reasons that concern one photo, so the run goes on: those of `fr_core.errors.photos`, and that of its file.
 OF_A_PHOTO = frozenset(
     {
         "UNDECODABLE",
@@ -51,7 +51,7 @@ OF_A_PHOTO = frozenset(
         "FILE_UNREADABLE",
     }
 )
-# Photos on their way at once, in a run of several.
+# Calls at the same time, in a run of several photos.
 _AT_ONCE = 8
 _MAX_LIST_BYTES = 64 * 2**20
 
@@ -65,7 +65,7 @@ PhotoPaths = Annotated[
 ]
 Listed = Annotated[
     Path | None,
-    typer.Option("--list", metavar="FILE", help="Also the photos of this list, a path a line; - is standard input."),
+    typer.Option("--list", metavar="FILE", help="A file with more photos, one path on each line; - is standard input."),
 ]
 Brief = Annotated[bool, typer.Option("--brief", help="Print one line for each photo.")]
 AsLines = Annotated[bool, typer.Option("--json", help="Print one JSON document, in one line, for each photo.")]
@@ -73,7 +73,7 @@ AsLines = Annotated[bool, typer.Option("--json", help="Print one JSON document, 
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """The photos of a run; `several` if more than one may come of what was typed, such as of a folder."""
+    """The photos of a run; `several` if the arguments may name more than one, as a folder does."""
 
     paths: tuple[Path, ...]
     several: bool
@@ -120,9 +120,9 @@ def _read_list(listed: Path) -> list[Path]:
 def pictures_to(
     target: Path | None, probes: Probes, *sources: Path | None
 ) -> Callable[[Path, Callable[[], Image]], None]:
-    """Return the function that writes what a function draws of a photo: to `target`, or of several to a new folder.
+    """Return the function that writes the picture of a photo: to `target`, or to a new folder if there are several.
 
-    Raises `Unusable` as `require_drawing` does, or if the folder is there already.
+    Raises the errors of `require_drawing`, and `Unusable` if the folder exists already.
     """
     if target is None:
         return lambda photo, draw: None
@@ -145,7 +145,7 @@ def pictures_to(
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The answer to a photo: as JSON has it, in one line, as a whole, and the notice that goes with it."""
+    """The answer to a photo: the keys of its JSON, its line of `--brief`, the full text, and its notice."""
 
     keys: Mapping[str, Any]
     line: str
@@ -153,13 +153,13 @@ class Answered:
     notice: str = ""
 
 
-# Answers the photo that has this path and is sent as these bytes.
+# Returns the answer to a photo: the bytes to send, and its path.
 Ask: TypeAlias = Callable[[bytes, Path], Answered]
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The form of the answers; `names` are further keys of each JSON document, and `key` is that of the photo."""
+    """The form of the answers; in JSON, `key` names the photo, and `names` are added to each document."""
 
     as_json: bool
     brief: bool
@@ -170,7 +170,7 @@ class Form:
         require_one_of(self.brief, self.as_json, "--brief", "--json")
 
     def print(self, photo: Path, answered: Answered, titled: bool) -> None:
-        """Print an answer; a whole one gets the name of its photo as a title if `titled`."""
+        """Print an answer; if `titled`, the full text has the name of the photo as its title."""
         if self.as_json:
             print_line({**self.names, self.key: shown(photo), **answered.keys})
         elif self.brief:
@@ -181,7 +181,7 @@ class Form:
             answered.show()
 
     def print_refusal(self, photo: Path, error: FrApiError | Unusable) -> None:
-        """Print why there is no answer."""
+        """Print the error of a photo."""
         if self.as_json:
             print_line({**self.names, self.key: shown(photo), "error": error_keys(error)})
         else:
@@ -189,11 +189,10 @@ class Form:
 
 
 def answer_each(context: typer.Context, client: Client, probes: Probes, form: Form, ask: Ask) -> None:
-    """Print the answers of `ask` to photos as `client` sends them, in their order.
+    """Print the answers of `ask` to photos, in their order.
 
-    Several are asked at once, each in a thread of its own.
-
-    Of several photos, a refused one is an answer: the command then ends with exit status 3. Any other error ends it.
+    If there are several, threads ask at the same time. A refusal of one of several photos is an answer too: the command
+    goes on, and ends with exit status 3. Any other error ends the command.
     """
     if not probes.several:
         _answer_one(context, client, probes.paths[0], form, ask)
@@ -235,7 +234,7 @@ def _answer_one(context: typer.Context, client: Client, path: Path, form: Form, 
 
 @contextmanager
 def _asking(client: Client, probes: Probes, ask: Ask) -> Iterator[Iterator[tuple[Path, Future[Answered]]]]:
-    """Yield the photos with what comes of them; the end of the block waits for no running call."""
+    """Yield each photo with its answer; the end of the block does not wait for running calls."""
     pool = ThreadPoolExecutor(_AT_ONCE)
 
     def answer(path: Path) -> Answered:
