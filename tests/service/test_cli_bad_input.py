@@ -51,7 +51,7 @@ USAGE = {
     "search g a.png --candidate-photos people": "It works only with --draw.",
     "search g a.png --several-faces both": "'both' is not one of",
     "search g a.png --purpose fun": "'fun' is not one of",
-    "compare a.png": "Name a photo, a folder of photos, or - for standard input",
+    "compare a.png": "Name the photo to compare A with, or a folder of photos; or give --list FILE.",
     "compare - -": "Standard input can be read once only; name - once.",
     "enrol g a.png": "a.png is a photo; name its subject before it, then the photo.",
     "enrol g a.png two.png": "a.png is a photo; name its subject before it.",

@@ -130,7 +130,7 @@ def test_the_commands(fr: Fr, blank: Client, tmp_path: Path) -> None:
 
     code, out, _ = fr("subject", "erase", "g", "s1", "--yes")
     assert code == 0
-    assert "1 templates, 1 photos" in out
+    assert "1 template, 1 photo." in out
     assert fr("gallery", "purge", "--dry-run") == (0, "Nothing has expired.\n", "")
 
 

@@ -366,7 +366,7 @@ def test_a_client_certificate_is_shown(papers: Papers) -> None:
         (("--ca", "{none}"), "FILE_UNREADABLE: "),
         (("--ca", "{key}"), "INVALID_FIELD: "),
         (("--key-file", "{ca}"), "INVALID_FIELD: "),
-        (("--key-file", "{connection}"), "A connection file goes to `fr --connection`."),
+        (("--key-file", "{connection}"), "A connection file is for `Client.from_connection`, or `fr --connection`."),
     ],
 )
 def test_an_unusable_file_is_one_sentence(papers: Papers, tmp_path: Path, words: tuple[str, ...], said: str) -> None:

@@ -16,7 +16,7 @@ from fr_api.v1 import audit_pb2
 from fr_client.cli.admin.checkpoints import counted, faults, read_checkpoints, save_checkpoints
 from fr_client.cli.files import write_parts
 from fr_client.cli.plugins import plugin_group
-from fr_client.cli.show import console, counted, plain, print_answer, print_json, shown, table, when
+from fr_client.cli.show import console, plain, print_answer, print_json, shown, table, when
 from fr_client.cli.state import AsJson, connected
 from fr_client.sync.audit import Audit
 from fr_client.unpack import message_keys
@@ -203,6 +203,6 @@ def _print_verdicts(verdicts: Sequence[audit_pb2.ChainVerdict]) -> None:
         rows.add_row(plain(one.chain), f"{one.records:,}", f"{one.checkpoints:,}", plain(found))
     console().print(rows)
     if unchecked := sum(one.unchecked for one in verdicts):
-        verb = "belongs" if unchecked == 1 else "belong"
-        told = f"{counted(unchecked, 'checkpoint')} {verb} to pruned records: check them with"
-        console().print(f"{told} `fr audit file verify` and the archive.")
+        belong = "1 checkpoint belongs" if unchecked == 1 else f"{unchecked:,} checkpoints belong"
+        told = f"{belong} to pruned records: check them with `fr audit file verify` and"
+        console().print(f"{told} the archive.")
