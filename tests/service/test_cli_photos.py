@@ -130,7 +130,7 @@ def test_what_the_answers_to_several_photos_share_is_told_once(fr: Fr, folder: P
     assert (alone.count(searched), out.count(searched)) == (1, 1)
     assert [" ".join(text.split()).count(NOTICE) for text in (alone, out, compared)] == [1, 1, 1]
     assert "\n\na/deep/2.png\n" in out
-    assert [line.split()[0] for line in fr("compare", "a/1.png", "a/1.png")[1].splitlines()[4:6]] == ["first", "second"]
+    assert [line.split()[0] for line in fr("compare", "a/1.png", "a/1.png")[1].splitlines()[5:7]] == ["first", "second"]
     out = fr("detect", "none.png", "a/1.png")[1]
     assert out.startswith("none.png: no face in 400 x 200 pixels\n\na/1.png: 1 face")
     assert out.count("a/1.png") == 1

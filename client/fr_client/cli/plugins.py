@@ -38,9 +38,9 @@ _OF_CORE: Mapping[str, tuple[str, ...]] = MappingProxyType(
 _VERIFYING = ("fr audit file", "fr evidence verify")
 
 
-def _display_type(option: TyperOption, ctx: Any) -> str | None:
+def _display_type(self: TyperOption, ctx: Any) -> str | None:
     """Return the type of an option for its help; a flag takes no value, so it shows none."""
-    return None if option.is_flag else option.display_type(ctx)
+    return None if self.is_flag else self.display_type(ctx)
 
 
 TyperOption.display_type_rich = _display_type  # type: ignore[method-assign]
