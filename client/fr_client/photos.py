@@ -46,8 +46,8 @@ class PhotoFit:
     """Returns a photo that a server takes: its very bytes, or a smaller JPEG if they are over the limits.
 
     The JPEG is upright, on white where the photo is transparent, without metadata, and as large as the limits allow.
-    One photo at a time is decoded: a large JPEG to a few times the pixels of the limit at most, a progressive one and any
-    other photo to twice `PIL.Image.MAX_IMAGE_PIXELS` at most. An animation is left to the server, which refuses it.
+    One photo at a time is decoded: a large JPEG to a few times the pixels of the limit at most, a progressive one and
+    any other photo to twice `PIL.Image.MAX_IMAGE_PIXELS` at most. An animation is left to the server, which refuses it.
 
     Args:
         limits: what the server says of itself.
