@@ -24,8 +24,8 @@ All others need only the client (`pip install .`) and a server. Some need an ext
 |---|---|
 | `--draw`, and the pictures of `train run` | `pip install '.[draw]'` |
 | `gallery import` | `pip install '.[import]'`, or `'.[parquet]'` for a Parquet file |
-| `web` | `pip install '.[web]'` |
 | `evidence verify`, `audit verify-file` (without a server) | `pip install '.[verify]'` |
+| `web` | `pip install '.[web]'` |
 """
 
 
