@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ from fr_client.words import ReadingPurpose
 from fr_files.reading import read_whole
 
 _MAX_KEY_BYTES = 64 * 1024
+# Of standard output that goes to a file; a closed pipe ends a command silently.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def argument(metavar: str, words: str) -> Any:
@@ -81,6 +84,8 @@ class Settings:
         """Open the client; raises `Unusable` if a file cannot be read, or a key would be sent without encryption."""
         with self._readable():
             token = self.token if self.key_file is None else read_whole(self.key_file, _MAX_KEY_BYTES).decode().strip()
+            if self.key_file is not None and not token:
+                raise ValueError(f"{self.key_file} is empty, so it holds no key.")
             credentials = self.channel_credentials()
             return Client(
                 self.server,
@@ -132,6 +137,11 @@ def reporting(as_json: bool, options: Collection[str] = (), lines: bool = False)
         except UnicodeEncodeError as error:
             words = "A value on the command line is not text in UTF-8; type it again."
             raise Unusable("INVALID_FIELD", words) from error
+    except OSError as error:
+        if error.filename is not None or error.errno not in _NO_ROOM:
+            raise
+        sys.stdout = None  # what is left of it would fail again at the end
+        fail(Unusable("FILE_UNWRITABLE", f"The answer cannot be written: {error.strerror}."))
     except (FrApiError, Unusable) as error:
         if as_json:
             (print_line if lines else print_json)({"error": error_keys(error)})

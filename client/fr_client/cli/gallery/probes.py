@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -109,7 +110,8 @@ def _read_list(listed: Path) -> list[Path]:
     data = standard_input(_MAX_LIST_BYTES) if listed == STDIN else read_file(listed, _MAX_LIST_BYTES)
     if b"\0" in data:
         raise Unusable("LIST_INVALID", f"{shown(listed)} is no list: that is a text with the path of a photo a line.")
-    found = [Path(os.fsdecode(line)) for line in data.splitlines() if line.strip()]
+    lines = data.removeprefix(codecs.BOM_UTF8).splitlines()
+    found = [Path(os.fsdecode(line)) for line in lines if line.strip()]
     if not found:
         raise Unusable("NO_PHOTOS", f"The list {shown(listed)} names no photo. Write the path of a photo in each line.")
     if STDIN in found:
@@ -135,7 +137,8 @@ def pictures_to(
     numbers = {path: number for number, path in enumerate(probes.paths, start=1)}
 
     def write(photo: Path, draw: Callable[[], Image]) -> None:
-        drawn, name = draw(), "stdin" if photo == STDIN else photo.stem
+        # Of bytes that every file system takes, and not too many of them.
+        drawn, name = draw(), "stdin" if photo == STDIN else os.fsencode(photo.stem)[:200].decode(errors="ignore")
         with writing(target):
             target.mkdir(mode=0o700, exist_ok=True)
         write_picture(drawn, target / f"{numbers[photo]:04}-{name}.png", tell=False)
