@@ -239,13 +239,9 @@ def test_operators_run_a_server_and_integrators_search(office: Office, capsys: p
 
 def test_integrators_without_keys(office: Office, photos: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     Path("photos/obama").joinpath(photos["obama"].name).rename("photos/obama/obama.jpg")
-    told = {}
     for line in commands(INTEGRATORS):
-        if line.startswith(INSTALLING):
-            continue
-        line = line.replace("fr serve", f"fr serve --port {office.port}").replace("50061", office.port)
-        told[line] = office.run(f"PATH={BIN}:$PATH; {line}" if line.startswith("buf ") else line)
-    assert any("fr_api.v1.GalleryService/Search" in out for out in told.values())
+        if not line.startswith(INSTALLING):
+            office.run(line.replace("fr serve", f"fr serve --port {office.port}"))
     (example,) = (block for block in blocks(INTEGRATORS, "python") if "desk.toml" not in block)
     exec(compile(example.replace("50061", office.port), "start-integrators.md", "exec"), {})
     printed = capsys.readouterr().out
