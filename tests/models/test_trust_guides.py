@@ -164,7 +164,7 @@ def follow_the_page(office: Office) -> None:
     assert said(told, "fr --connection faces/admin.toml health") == "SERVING\n"
     assert re.search(r"Roles +operator", said(told, "fr --connection desk.toml whoami"))
     assert "obama" in said(told, "fr --connection desk.toml search")
-    assert re.search(r"Roles +operator\n", said(told, f"{ADMIN} key create --role operator --gallery archive"))
+    assert re.search(r"Roles +operator +\n", said(told, f"{ADMIN} key create --role operator --gallery archive"))
     assert "obama" in said(told, "fr --connection team.toml search")  # without a purpose
     assert re.search(r"Roles +admin", said(told, "fr --server "))
     assert "laptop 7" in said(
