@@ -57,6 +57,7 @@ public final class Search {
   private static void run(String[] args) throws IOException {
     String server = System.getenv().getOrDefault("FR_SERVER", "localhost:50061");
     String ca = System.getenv("FR_CA");
+    String key = ca == null ? null : key();
     ManagedChannel channel =
         Grpc.newChannelBuilder(
                 server,
@@ -66,8 +67,8 @@ public final class Search {
             .build();
     try {
       GalleryServiceGrpc.GalleryServiceBlockingStub client = GalleryServiceGrpc.newBlockingStub(channel);
-      if (ca != null) {
-        client = client.withCallCredentials(new Bearer(key()));
+      if (key != null) {
+        client = client.withCallCredentials(new Bearer(key));
       }
       search(client, args[0], args[1], args[2], args[3]);
     } finally {
