@@ -62,7 +62,7 @@ class Desk:
     def _names_no_key(self, language: str, line: str, environment: Mapping[str, str]) -> None:
         """Give the connection file as that of the key: nothing of it may be repeated."""
         secret = (self.folder / "key").read_text().partition(".")[2]
-        known = environment | {"OTHER": str(self.folder / "desk.toml")}
+        known = {**environment, "OTHER": str(self.folder / "desk.toml")}
         told = self.told(language, line.replace("desk.toml", "wrong.toml"), known)
         assert told[0] == 1, told
         assert re.match(r".*\bkey\b.*\n\Z", told[2]), told
