@@ -19,7 +19,7 @@ from support.servers import running
 from support.web import Web, base64_of, form, web, whole_answer
 
 DETECT = "RecognitionService/Detect"
-SECRET = "Erika_Mustermann"
+SECRET = "Erika Mustermann"  # what may be the name of a field is repeated
 JSON = "application/json"
 
 
@@ -53,6 +53,55 @@ def test_a_body_that_does_not_fit_is_refused_without_an_echo(site: Web, body: by
     assert (told.status, told.reason) == (400, "INVALID_FIELD"), told.body
     assert SECRET.encode() not in told.body + str(told.headers).encode()
     assert "openapi.json" in told.json["message"] or "cannot" in told.json["message"]
+
+
+WRONG = {
+    "no JSON": (b'{"topK": 1,\n bad', "", ("not JSON", "line 2, column 2")),
+    "empty": (b" ", "", ("empty", "{}")),
+    "no UTF-8": (b"\xff", "", ("UTF-8",)),
+    "two of a name": (b'{"topK": 1, "topK": 2}', "", ("two members",)),
+    "a list": (b"[]", "", ("not a JSON object",)),
+    "unknown": (b'{"gallery": 1}', "", ("no field gallery.", "Is galleryId meant?")),
+    "unknown, long": (b'{"%s": 1}' % (b"a" * 65), "", ("names a field that",)),
+    "unknown below": (b'{"probe": {"images": 1}}', "probe", ("no field images.", "field probe")),
+    "number": (b'{"topK": "many"}', "topK", ("topK", "whole number")),
+    "text": (b'{"galleryId": 1}', "galleryId", ("galleryId", "a text")),
+    "bytes": (b'{"probe": {"image": {"data": "a"}}}', "probe.image.data", ("probe.image.data", "base64")),
+    "message": (b'{"probe": {"image": "x"}}', "probe.image", ("probe.image", "a JSON object")),
+    "enum": (b'{"severalFaces": "ALL"}', "severalFaces", ("SEVERAL_FACES_POLICY_LARGEST",)),
+    "list": (b'{"filter": {"subjectIds": "a"}}', "filter.subjectIds", ("a list", "a text")),
+    "entry": (b'{"probe": {"embedding": {"vector": [1, "x"]}}}', "probe.embedding.vector", ("a number",)),
+    "two names": (b'{"topK": 1, "top_k": 2}', "topK", ("topK", "top_k", "only one")),
+    "one of": (b'{"probe": {"image": {}, "embedding": {}}}', "probe.embedding", ("image", "embedding", "only one")),
+}
+WRONG_FORMS = {
+    "unknown": (form(gallery="x"), "", ("no field gallery.", "Is galleryId meant?")),
+    "number": (form(top_k="many"), "topK", ("topK", "whole number")),
+    "two names": (form(top_k="1", topK="2"), "topK", ("topK", "top_k", "only one")),
+    "no UTF-8": ((form(top_k="?")[0].replace(b"?", b"\xff"), form()[1]), "top_k", ("top_k", "UTF-8")),
+    "a file for a text": (form(gallery_id=b"x"), "gallery_id", ("part gallery_id", "a file", "a text")),
+    "a file for a message": (form(probe__image=b"x"), "probe.image", ("part probe.image", "probe.image.data")),
+    "a file for nothing": (form(photo=b"x"), "", ("no field photo.", "probe.image.data")),
+    "a file below a text": (form(gallery_id__data=b"x"), "galleryId", ("galleryId", "a text")),
+    "a file in an entry": (form(filter__subject_ids__1234567=b"x"), "filter.subject_ids", ("part filter.subject_ids ",)),
+}
+
+
+@pytest.mark.parametrize(("body", "field", "words"), WRONG.values(), ids=WRONG.keys())
+def test_a_refusal_says_what_is_wrong_where(site: Web, body: bytes, field: str, words: tuple[str, ...]) -> None:
+    told = post(site, body, call="GalleryService/Search")
+    assert (told.reason, told.info.metadata["field"]) == ("INVALID_FIELD", field)
+    assert [one for one in words if one not in told.json["message"]] == [], told.json["message"]
+
+
+@pytest.mark.parametrize(("sent", "field", "words"), WRONG_FORMS.values(), ids=WRONG_FORMS.keys())
+def test_a_refusal_of_a_form_says_what_is_wrong_where(
+    site: Web, sent: tuple[bytes, str], field: str, words: tuple[str, ...]
+) -> None:
+    told = post(site, *sent, "GalleryService/Search")
+    assert (told.reason, told.info.metadata["field"]) == ("INVALID_FIELD", field)
+    assert [one for one in words if one not in told.json["message"]] == [], told.json["message"]
+    assert "JSON" not in told.json["message"].replace("JSON object", "")
 
 
 def test_a_refusal_names_a_field_of_the_api(site: Web) -> None:
