@@ -148,8 +148,8 @@ def purge_expired(
         purged = client.purge_expired(dry_run=dry_run)
         verb = "Would delete" if dry_run else "Deleted"
         lines = [
-            f"{verb} from gallery {one.gallery_id}: {counted(one.templates, 'template')} and "
-            f"{counted(one.subjects, 'subject')} without another."
+            f"{verb} from gallery {one.gallery_id}: {counted(one.templates, 'template')}, and "
+            f"{counted(one.subjects, 'subject')} with no other template."
             for one in purged.galleries
         ]
         print_answer(as_json, purged, *(lines or ["Nothing has expired."]))
