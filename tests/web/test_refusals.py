@@ -83,7 +83,11 @@ WRONG_FORMS = {
     "a file for a message": (form(probe__image=b"x"), "probe.image", ("part probe.image", "probe.image.data")),
     "a file for nothing": (form(photo=b"x"), "", ("no field photo.", "probe.image.data")),
     "a file below a text": (form(gallery_id__data=b"x"), "galleryId", ("galleryId", "a text")),
-    "a file in an entry": (form(filter__subject_ids__1234567=b"x"), "filter.subject_ids", ("part filter.subject_ids ",)),
+    "a file in an entry": (
+        form(filter__subject_ids__1234567=b"x"),
+        "filter.subject_ids",
+        ("part filter.subject_ids ",),
+    ),
 }
 
 

@@ -155,7 +155,10 @@ def _require_few_values(number: int) -> None:
 
 
 def _read(text: str) -> Any:
-    """Return what a JSON text holds; raises `ValueError`, `RecursionError`, and `FrApiError` for two members of a name."""
+    """Return the value of a JSON text.
+
+    Raises `ValueError`, `RecursionError`, or `FrApiError` if an object has two members of one name.
+    """
     return json.loads(text, object_pairs_hook=_once, parse_int=_number)
 
 
@@ -205,7 +208,9 @@ def _misplaced(call: Call, name: str, field: FieldDescriptor | None, named: str)
     """Return the refusal of a file whose part does not name a field for bytes."""
     advice = "A file names a field for bytes, such as probe.image.data."
     if field is not None:
-        return invalid(f"The part {named} of the form is a file, and the field takes {expected(field)}. {advice}", named)
+        return invalid(
+            f"The part {named} of the form is a file, and the field takes {expected(field)}. {advice}", named
+        )
     told: Any = []  # fits no field that a path without a field passes
     for step in reversed(name.split(".")):
         told = {step: told}
