@@ -84,7 +84,7 @@ def browser(folder: Path, address: str) -> Iterator[Page]:
 
 def test_a_call_is_chosen_and_sent_and_its_answer_shown(site: Web, tmp_path: Path) -> None:
     with browser(tmp_path, f"http://{site.host}:{site.port}/") as page:
-        until(lambda: page.value("document.getElementById('call')?.options.length") or 0, 30)
+        until(lambda: bool(page.value("document.getElementById('call')?.options.length")), 30)
         page.value(f"document.getElementById('key').value = '{site.key}'")
         page.choose("ServerService/GetServerInfo", "{}")
         until(lambda: page.text("status").startswith("Answered in"), 30)
