@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import socket
 import zlib
 from contextlib import ExitStack
@@ -163,16 +164,22 @@ def test_many_values_are_refused_before_they_are_read(site: Web) -> None:
 
 
 def test_other_paths_methods_and_types(site: Web) -> None:
-    assert site.call("RecognitionService/Nonsense", {}).status == 404
-    assert site.call("Nonsense", {}).status == 404
-    assert site.ask("GET", "/nonsense").status == 404
-    assert site.ask("PUT", f"/fr_api.v1.{DETECT}", b"{}", Content_Type=JSON).status == 405
+    for absent in (
+        site.call("RecognitionService/Nonsense", {}),
+        site.call("Nonsense", {}),
+        site.ask("GET", "/nonsense"),
+        site.ask("PUT", "/a/b/c", b"{}"),
+    ):
+        assert (absent.status, absent.json["code"], absent.json["details"]) == (404, "unimplemented", [])
+        assert "openapi.json" in absent.json["message"]
+    put = site.ask("PUT", f"/fr_api.v1.{DETECT}", b"{}", Content_Type=JSON)
+    assert (put.status, put.json["code"], put.headers["allow"]) == (405, "unimplemented", "POST")
     safe = "/fr_api.v1.ServerService/GetServerInfo"
     head = site.ask("HEAD", f"{safe}?encoding=json&message=%7B%7D")
     assert (head.status, head.body) == (200, b"")
     assert site.ask("HEAD", f"/fr_api.v1.{DETECT}").status == 405
     options = site.ask("OPTIONS", safe)
-    assert options.status == 405
+    assert (options.status, options.headers["allow"]) == (405, "POST, GET, HEAD")
     assert not any(name.startswith("access-control") for name in options.headers)
     for kind in ("", "text/plain", "application/json; charset=latin-1", "application/grpc", "application/connect+json"):
         told = post(site, b"{}", kind)
@@ -240,7 +247,10 @@ def test_sites_of_the_settings_may_call(at: Staffed, everybody: str) -> None:
         assert "access-control-allow-credentials" not in told.headers
         assert post(site, b"{}", Origin="https://evil.example").status == 403
         site.key = ""
-        assert post(site, b"not even read").reason == "CREDENTIAL_MISSING"
+        unnamed = post(site, b"not even read")
+        assert (unnamed.status, unnamed.reason) == (401, "CREDENTIAL_MISSING")
+        assert "header Authorization: Bearer" in unnamed.json["message"]
+        assert not re.search("metadata|`fr`|FR_KEY|--key", unnamed.json["message"])
         site.key = "short"
         assert post(site, b"not even read").reason == "CREDENTIAL_INVALID"
         site.key = at.caller(Role.AUDITOR).token

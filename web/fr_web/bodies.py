@@ -208,9 +208,8 @@ def _misplaced(call: Call, name: str, field: FieldDescriptor | None, named: str)
     """Return the refusal of a file whose part does not name a field for bytes."""
     advice = "A file names a field for bytes, such as probe.image.data."
     if field is not None:
-        return invalid(
-            f"The part {named} of the form is a file, and the field takes {expected(field)}. {advice}", named
-        )
+        words = f"The part {named} of the form is a file, and the field takes {expected(field)}. {advice}"
+        return invalid(words, named)
     told: Any = []  # fits no field that a path without a field passes
     for step in reversed(name.split(".")):
         told = {step: told}

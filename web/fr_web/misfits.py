@@ -37,7 +37,7 @@ _TYPES = {
 }
 
 
-def misfit(root: Descriptor, told: Any) -> FrApiError:
+def misfit(root: Any, told: Any) -> FrApiError:
     """Return the refusal of a value that is not the JSON of a message.
 
     Of the value, it repeats only names of the API, and the name of an unknown field if that is a plain identifier.
@@ -53,7 +53,7 @@ def field_of(at: Descriptor, name: str) -> FieldDescriptor | None:
 
 def expected(field: FieldDescriptor) -> str:
     """Return the type of the JSON that a field takes, in words."""
-    if _is_map(field):
+    if field.message_type is not None and _is_map(field):
         return f"a JSON object, and each of its values is {expected(field.message_type.fields_by_name['value'])}"
     one = _expected_one(field)
     return f"a list, and each of its entries is {one}" if field.is_repeated else one
