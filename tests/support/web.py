@@ -120,7 +120,7 @@ def web(
     opened: list[Any] = []
 
     async def start() -> None:
-        backend = Backend(target, lambda: None, rules["max_message_bytes"])
+        backend = Backend(target, lambda: None)
         backend.open()
         opened[:] = [Listener(web_app(backend, Rules(**rules)), [bound], made, limits or Limits()), backend]
         opened[0].start()
