@@ -10,6 +10,7 @@ from fr_api.v1 import training_pb2
 from fr_client.sync.training import Training
 from fr_training.answers import (
     Answer,
+    Conclusion,
     ListChoice,
     ListDecision,
     Notes,
@@ -17,6 +18,7 @@ from fr_training.answers import (
     Observations,
     OddOneOut,
     PairRating,
+    Prediction,
     Triage,
 )
 from fr_training.simulation.runner import StoreOracle
@@ -99,6 +101,10 @@ def _decision(
                 usability=training_pb2.Usability.Value(f"USABILITY_{usability.name}"),
                 reasons=[training_pb2.Degradation.Value(f"DEGRADATION_{one.name}") for one in sorted(reasons)],
             )
+        case Prediction(percent):
+            return training_pb2.Prediction(percent=percent)
+        case Conclusion(row):
+            return training_pb2.Conclusion(row=row)
     raise TypeError(f"a {type(answer.given).__name__} is no decision")
 
 

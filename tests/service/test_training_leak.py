@@ -75,6 +75,7 @@ _BLOCKS: Mapping[str, str] = {
     "triage": "usable = {a}\nlimited = {b}\nreject = 1\nfeedback = {feedback}",
     "aided": "same = {a}\ndifferent = {b}\nwrong = {wrong}\nfeedback = {feedback}",
     "low_prevalence": "same = {trials}\ndifferent = 1\nfeedback = {feedback}",
+    "lab": 'about = "threshold"\ntrials = {trials}\nfeedback = {feedback}',
     "own_probe": "trials = 1\nsize = {size}\nfeedback = {feedback}\nreveal_scores = {scores}",
 }
 
@@ -217,6 +218,9 @@ def require_shown(trial: Trial) -> None:
     assert trial.exercise in TOLD
     assert trial.HasField("advice") == (trial.step == training_pb2.TRIAL_STEP_RATE_AGAIN)
     assert bool(trial.components) == (trial.step == training_pb2.TRIAL_STEP_OBSERVE)
+    concludes = trial.step == training_pb2.TRIAL_STEP_CONCLUDE
+    assert trial.HasField("question") == (trial.step == training_pb2.TRIAL_STEP_PREDICT or concludes)
+    assert bool(trial.question.rows) == bool(trial.question.columns) == concludes
     roles = Counter(picture.role for picture in trial.pictures)
     if trial.step in (training_pb2.TRIAL_STEP_NOTE, training_pb2.TRIAL_STEP_SEND_PROBE):
         own = trial.exercise == training_pb2.EXERCISE_OWN_PROBE

@@ -165,6 +165,24 @@ def test_each_exercise_asks_its_own_question(taken: Taken) -> None:
         taken(ScriptedTraining([newer]), *BEGIN, "1")
 
 
+def test_a_lab_asks_for_a_prediction_then_shows_the_table(taken: Taken) -> None:
+    first, second = trial("PREDICT", [], exercise="LAB"), trial("CONCLUDE", [], exercise="LAB", trial_id="t2")
+    first.question.text = "How many?"
+    second.question.text = "Which row?"
+    second.question.columns.extend(["row", "threshold", "missed"])
+    for cells in (["1", "0.25", "3 of 40"], ["2", "0.5", "12 of 40"]):
+        second.question.rows.add(cells=cells)
+    service = ScriptedTraining([first, second])
+    seen = taken(service, *BEGIN, "many", "101", "0,5 %", "3", "-1", "0", style=Style(short=True))
+    predicted, concluded = decisions(service)
+    assert predicted.prediction.percent == 0.5
+    assert (concluded.WhichOneof("answer"), concluded.conclusion.row) == ("conclusion", 0)
+    assert "How many?\nYour prediction, in percent (0 to 100):" in seen.text
+    assert "row  threshold  missed\n1    0.25       3 of 40\n2    0.5        12 of 40\nWhich row?" in seen.text
+    assert seen.text.count("Type a number of percent from 0 to 100") == 2
+    assert seen.text.count("Type the number of a row, 1 to 2, or 0 for none.") == 2
+
+
 def test_a_sitting_does_not_begin_without_consent_or_ends_before_its_last_trial(taken: Taken) -> None:
     for answer in ((), ("n",), ("",)):
         service = rating()

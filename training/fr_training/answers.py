@@ -113,7 +113,25 @@ class ProbeSent:
     image_sha256: str
 
 
-Given = PairRating | OddOneOut | Notes | Observations | ListDecision | Triage | ProbeSent
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """At PREDICT: what the trainee expects to be measured, from 0 to 100 percent."""
+
+    percent: float
+
+
+MAX_ROWS = 12
+"""Of the table of a lab, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """At CONCLUDE: a row of the table, from 1 to MAX_ROWS, or 0 for none."""
+
+    row: int
+
+
+Given = PairRating | OddOneOut | Notes | Observations | ListDecision | Triage | ProbeSent | Prediction | Conclusion
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ class Result:
     ordinal: int  # in the session, from 0
     item_id: str
     b: float | None  # difficulty of the item
-    # "same", "different"; "odd:1"; "mate:3", "absent"; "usable", "limited", "reject"; "" where it is unknown.
+    # "same", "different"; "odd:1"; "mate:3", "absent"; "usable", "limited", "reject"; "row:2"; "" where it is unknown.
     truth: str
     answer: str  # in the same words, with "none" and "inconclusive" for lists, "undecided" for a rating of 0
     # Whether the answer was right; None where it is neither (no answer, undecided, inconclusive, unscored).
@@ -110,3 +110,7 @@ class Result:
     notes: str = ""  # on a probe, as the trainee wrote them
     observations: str = ""  # of facial components, as "nose:similar:7+ears:not_visible"
     groups: Mapping[str, str] = field(default_factory=dict, hash=False)  # labels of the people shown
+    lab: str = ""  # of a lab, its question, as the plan has it
+    predicted: float | None = None  # of a lab, what the trainee expected, percent
+    measured: float | None = None  # of a lab, what was measured, percent
+    near: bool | None = None  # of a lab, whether the prediction was near; None where there is none

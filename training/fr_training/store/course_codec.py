@@ -11,9 +11,9 @@ from typing import Any
 from fr_core.types import ModelId
 from fr_training.answers import Degraded, Usability
 from fr_training.courses import Course, Form, Item
-from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import AnswerKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import BlockPlan, CoursePlan, SittingPlan
-from fr_training.prompts import ExerciseKind
+from fr_training.prompts import ExerciseKind, Lab, LabKind, LabRow, Measured
 from fr_training.store.codec import dump, reading
 
 LAYOUT = 1
@@ -31,6 +31,7 @@ _PACKING_KEYS: Mapping[type, Callable[[Any], list[Any]]] = {
         None if key.degraded is None else key.degraded.value,
         key.strength,
     ],
+    LabKey: lambda key: ["lab", key.kind.value, key.right, key.measured, key.low, key.high],
 }
 _UNPACKING_KEYS: Mapping[str, Callable[..., AnswerKey]] = {
     "pair": PairKey,
@@ -39,6 +40,7 @@ _UNPACKING_KEYS: Mapping[str, Callable[..., AnswerKey]] = {
     "triage": lambda usability, degraded, strength: TriageKey(
         Usability(usability), None if degraded is None else Degraded(degraded), strength
     ),
+    "lab": lambda kind, *figures: LabKey(LabKind(kind), *figures),
 }
 
 
@@ -104,13 +106,20 @@ def _forms(course: Course) -> list[Form]:
 
 def _packed_item(item: Item) -> list[Any]:
     key = None if item.key is None else _PACKING_KEYS[type(item.key)](item.key)
-    return [item.item_id, item.photos, key, item.b, item.people, dict(item.groups)]
+    lab = [] if item.lab is None else [asdict(item.lab)]  # at the end, as earlier versions wrote none
+    return [item.item_id, item.photos, key, item.b, item.people, dict(item.groups), *lab]
 
 
 def _item(packed: list[Any]) -> Item:
-    item_id, photos, key, b, people, groups = packed
+    item_id, photos, key, b, people, groups, *labs = packed
     answer_key = None if key is None else _UNPACKING_KEYS[key[0]](*key[1:])
-    return Item(item_id, tuple(photos), answer_key, b, tuple(people), MappingProxyType(groups))
+    lab = _lab(**labs[0]) if labs else None
+    return Item(item_id, tuple(photos), answer_key, b, tuple(people), MappingProxyType(groups), lab)
+
+
+def _lab(kind: str, rows: list[dict[str, Any]], **fields: Any) -> Lab:
+    told = (LabRow(row["name"], Measured(**row["false"]), Measured(**row["missed"])) for row in rows)
+    return Lab(LabKind(kind), tuple(told), **fields)
 
 
 def _packed_plan(plan: CoursePlan) -> dict[str, Any]:

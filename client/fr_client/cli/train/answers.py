@@ -96,6 +96,23 @@ def percent(text: str) -> float | None:
     return number / 100
 
 
+def predicted(text: str) -> float:
+    """Return the percentage, 0 to 100, that a trainee expects to be measured."""
+    found = _PERCENT.fullmatch(_typed(text))
+    number = float(found[1].replace(",", ".")) if found else -1.0
+    if not 0 <= number <= 100:
+        raise NotUnderstood("Type a number of percent from 0 to 100, such as 12 or 0.5; a guess will do.")
+    return number
+
+
+def row(text: str, of: int) -> int:
+    """Return the number of a row of a table, from 1, or 0 for none."""
+    typed = _typed(text)
+    if not _is_number(typed) or int(typed) > of:
+        raise NotUnderstood(f"Type the number of a row, 1 to {of}, or 0 for none.")
+    return int(typed)
+
+
 def contradicts(rating: int, p_same: float) -> bool:
     """Return whether a rating leans to one person and a probability to two, or the other way round."""
     return (rating < 0 and p_same > 0.5) or (rating > 0 and p_same < 0.5)

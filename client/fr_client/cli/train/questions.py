@@ -203,6 +203,27 @@ def _photo(line: str) -> bytes:
         raise NotUnderstood(f"{error} Type the path of another.") from error
 
 
+def _predict(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
+    for line in trial.question.text.splitlines():
+        dialog.say(line)
+    return Decided(
+        training_pb2.Prediction(percent=dialog.ask("Your prediction, in percent (0 to 100):", keys.predicted))
+    )
+
+
+def _conclude(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
+    table = [list(trial.question.columns), *(list(row.cells) for row in trial.question.rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    dialog.say("This was measured with the photos of the course:")
+    for row in table:
+        dialog.say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line in trial.question.text.splitlines():
+        dialog.say(line)
+    most = len(trial.question.rows)
+    row = dialog.ask(f"The row, 1 to {most}; 0 for none:", lambda line: keys.row(line, most))
+    return Decided(training_pb2.Conclusion(row=row), _difficulty(dialog, style))
+
+
 def _difficulty(dialog: Dialog, style: Style) -> int | None:
     if style.short:
         return None
@@ -218,4 +239,6 @@ _STEPS: dict[training_pb2.TrialStep.ValueType, Callable[[Dialog, training_pb2.Tr
     training_pb2.TRIAL_STEP_DECIDE: _decide,
     training_pb2.TRIAL_STEP_TRIAGE: _triage,
     training_pb2.TRIAL_STEP_SEND_PROBE: _send_probe,
+    training_pb2.TRIAL_STEP_PREDICT: _predict,
+    training_pb2.TRIAL_STEP_CONCLUDE: _conclude,
 }
