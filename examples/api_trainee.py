@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fr_api.v1 import training_pb2
+from fr_client.requests import Decision
 from fr_client.sync.training import Training
 from fr_training.answers import (
     Answer,
@@ -79,9 +80,7 @@ def _answer(
                 waiting, trial = response.HasField("trial"), response.trial
 
 
-def _decision(
-    answer: Answer,
-) -> training_pb2.PairRating | training_pb2.CandidateDecision | training_pb2.QualityDecision | str:
+def _decision(answer: Answer) -> Decision:
     match answer.given:
         case PairRating(rating, p_same):
             return training_pb2.PairRating(rating=rating, p_same=p_same)

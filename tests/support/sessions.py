@@ -14,6 +14,7 @@ from fr_core.types import ModelId
 from fr_training.answers import (
     Answer,
     Compared,
+    Conclusion,
     Degraded,
     Given,
     ListChoice,
@@ -23,6 +24,7 @@ from fr_training.answers import (
     Observations,
     OddOneOut,
     PairRating,
+    Prediction,
     ProbeSent,
     Triage,
     Usability,
@@ -172,6 +174,10 @@ def _given(shown: ShowTrial, draw: random.Random) -> Given:
             return Triage(Usability.LIMITED, frozenset({draw.choice(list(Degraded))}))
         case Step.SEND_PROBE:
             return PHOTO
+        case Step.PREDICT:
+            return Prediction(draw.uniform(0.0, 100.0))
+        case Step.CONCLUDE:
+            return Conclusion(draw.randint(0, 3))
 
 
 @dataclass

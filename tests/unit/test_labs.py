@@ -14,6 +14,7 @@ import pytest
 from fr_core.scoring.intervals import wilson_interval
 from fr_locales.rendering import render
 from fr_training.answers import Answer, Conclusion, Degraded, Given, Prediction
+from fr_training.bank.compose import compose
 from fr_training.bank.labs import require_groups, right_row
 from fr_training.bank.manifest import sha256_of
 from fr_training.bank.pool import Pool, PoolPhoto
@@ -26,7 +27,7 @@ from fr_training.prompts import ExerciseKind, Lab, LabKind, LabRow, Measured, Qu
 from fr_training.sessions.results import results
 from fr_training.sessions.views import ShowTrial
 from fr_training.store.course_codec import pack_course, unpack_course
-from support.people import ExactMatcher, compose, made_pool, plan_of, unit
+from support.people import ExactMatcher, made_pool, plan_of, unit
 from support.sessions import Trainee, begun, course
 
 LABS = exercise_of(ExerciseKind.LAB)

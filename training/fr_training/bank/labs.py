@@ -141,13 +141,14 @@ class _Faces:
     def own(self) -> F64:
         """f64[mated], similarities of the two photos of a person."""
         mated = slice(self.mated)
-        return np.einsum("nd,nd->n", self.first[mated], self.second[mated]).astype(np.float64)
+        similarity: F64 = np.einsum("nd,nd->n", self.first[mated], self.second[mated]).astype(np.float64)
+        return similarity
 
     def others(self, among: Sequence[int] | None = None) -> F64:
         """f64[k (k - 1) / 2], similarities of every two people, once, in the order of `fmr_by_people`."""
         rows = list(range(len(self.people))) if among is None else list(among)
         similarity = self.first[rows] @ self.second[rows].T
-        return similarity[np.triu_indices(len(rows), 1)].astype(np.float64)
+        return np.asarray(similarity[np.triu_indices(len(rows), 1)], dtype=np.float64)
 
 
 def _faces(bench: Workbench) -> _Faces:

@@ -220,8 +220,8 @@ def _conclude(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
     for line in trial.question.text.splitlines():
         dialog.say(line)
     most = len(trial.question.rows)
-    row = dialog.ask(f"The row, 1 to {most}; 0 for none:", lambda line: keys.row(line, most))
-    return Decided(training_pb2.Conclusion(row=row), _difficulty(dialog, style))
+    chosen = dialog.ask(f"The row, 1 to {most}; 0 for none:", lambda line: keys.row(line, most))
+    return Decided(training_pb2.Conclusion(row=chosen), _difficulty(dialog, style))
 
 
 def _difficulty(dialog: Dialog, style: Style) -> int | None:
