@@ -12,6 +12,7 @@ from fr_client.sync.training import Training
 from fr_training.answers import (
     Answer,
     Conclusion,
+    FileHash,
     ListChoice,
     ListDecision,
     Notes,
@@ -102,6 +103,8 @@ def _decision(answer: Answer) -> Decision:
             )
         case Prediction(percent):
             return training_pb2.Prediction(percent=percent)
+        case FileHash(sha256):
+            return training_pb2.FileHash(sha256=sha256)
         case Conclusion(row):
             return training_pb2.Conclusion(row=row)
     raise TypeError(f"a {type(answer.given).__name__} is no decision")

@@ -36,6 +36,7 @@ Decision = (
     | training_pb2.QualityDecision
     | training_pb2.Prediction
     | training_pb2.Conclusion
+    | training_pb2.FileHash
     | str
 )
 # What `lock_notes` locks: notes on the probe, or an observation of each component.

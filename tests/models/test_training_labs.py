@@ -34,10 +34,10 @@ def test_a_course_of_real_faces_has_labs(default_engine: Engine, testdata: Path)
     labs: dict[str, Lab] = {}
     for name, form in made.forms.items():
         for item in form.items:
-            assert item.lab is not None
+            assert isinstance(item.asked, Lab)
             assert isinstance(item.key, LabKey)
             assert item.key.low <= item.key.measured <= item.key.high
-            labs.setdefault(name, item.lab)
+            labs.setdefault(name, item.asked)
     shares = [row.false.percent for row in labs["threshold"].rows]
     assert shares == sorted(shares, reverse=True)
     assert shares[0] > 9.0 > shares[-1]

@@ -17,6 +17,7 @@ from fr_training.answers import (
     Compared,
     Conclusion,
     Degraded,
+    FileHash,
     ListChoice,
     ListDecision,
     Notes,
@@ -30,9 +31,9 @@ from fr_training.answers import (
     Usability,
 )
 from fr_training.courses import Course, Form, Item
-from fr_training.keys import LabKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import OCCASIONS, BlockPlan, CoursePlan, SittingPlan
-from fr_training.prompts import ExerciseKind, Lab, LabKind, LabRow, Measured, Step
+from fr_training.prompts import Evidence, ExerciseKind, Lab, LabKind, LabRow, Measured, Step
 from fr_training.store.codec import pack_session, pack_trial, unpack_session, unpack_trial
 from fr_training.store.course_codec import pack_course, unpack_course
 from fr_training.trials import Locked, OwnList, Session, Trial
@@ -79,12 +80,13 @@ def known(kind: type) -> st.SearchStrategy[Any]:
 
 
 known(Observation)
-GIVEN = (PairRating, OddOneOut, Notes, Observations, ListDecision, Triage, ProbeSent, Prediction, Conclusion)
+GIVEN = (PairRating, OddOneOut, Notes, Observations, ListDecision, Triage, ProbeSent, Prediction, Conclusion, FileHash)
 BY_TYPE["Given"] = st.one_of(*map(known, GIVEN))
 known(Answer), known(Locked), known(ListKey), known(OwnList)
 trials, sessions = known(Trial), known(Session)
-BY_TYPE["AnswerKey"] = st.one_of(*map(known, (PairKey, TriadKey, ListKey, TriageKey, LabKey)))
-known(Measured), known(LabRow), known(Lab)
+BY_TYPE["AnswerKey"] = st.one_of(*map(known, (PairKey, TriadKey, ListKey, TriageKey, LabKey, EvidenceKey)))
+known(Measured), known(LabRow)
+BY_TYPE["Lab | Evidence | None"] = st.none() | known(Lab) | known(Evidence)
 known(Item), known(BlockPlan), known(SittingPlan), known(CoursePlan), known(ModelId)
 forms = st.lists(known(Form), max_size=3).map(lambda found: {form.name: form for form in found})
 BY_TYPE["Mapping[str, Form]"] = forms

@@ -53,6 +53,7 @@ sittings = [
   { name = "lists", blocks = [{ id = "lists", exercise = "candidates", size = 3, present = 1, absent = 1 }] },
   { name = "triage", blocks = [{ id = "triage", exercise = "triage", usable = 1, limited = 1, reject = 1 }] },
   { name = "lab", blocks = [{ id = "lab", exercise = "lab", about = "threshold", trials = 2 }] },
+  { name = "custody", blocks = [{ id = "custody", exercise = "evidence", trials = 2 }] },
   { name = "own", blocks = [{ id = "own", exercise = "own_probe", trials = 1, size = 3 }] },
 ]
 """
@@ -188,6 +189,9 @@ DECISIONS: list[tuple[str, int, Wrong, str]] = [
     ("lab", 0, lambda trial: {"step": PREDICT, "prediction": pb.Prediction(percent=101)}, "INVALID_RATING"),
     ("lab", 0, lambda trial: {"step": PREDICT, "conclusion": pb.Conclusion(row=1)}, "WRONG_STEP"),
     ("lab", 0, lambda trial: {"step": CONCLUDE, "conclusion": pb.Conclusion(row=1)}, "WRONG_STEP"),
+    ("custody", 0, lambda trial: {"step": pb.TRIAL_STEP_HASH, "file_hash": pb.FileHash(sha256="A" * 64)}, "INVALID_FIELD"),
+    ("custody", 0, lambda trial: {"step": pb.TRIAL_STEP_DERIVE, "file_hash": pb.FileHash(sha256="a" * 64)}, "WRONG_STEP"),
+    ("custody", 0, lambda trial: {"step": CONCLUDE, "conclusion": pb.Conclusion(row=1)}, "WRONG_STEP"),
     ("lab", 1, lambda trial: {"step": CONCLUDE, "conclusion": pb.Conclusion(row=13)}, "INVALID_RATING"),
 ]
 STATUS = {"WRONG_STEP": "FAILED_PRECONDITION"}

@@ -16,6 +16,7 @@ from fr_training.answers import (
     Compared,
     Conclusion,
     Degraded,
+    FileHash,
     Given,
     ListChoice,
     ListDecision,
@@ -174,6 +175,8 @@ def _given(shown: ShowTrial, draw: random.Random) -> Given:
             return Triage(Usability.LIMITED, frozenset({draw.choice(list(Degraded))}))
         case Step.SEND_PROBE:
             return PHOTO
+        case Step.HASH | Step.DERIVE:
+            return FileHash(f"{draw.getrandbits(256):064x}")
         case Step.PREDICT:
             return Prediction(draw.uniform(0.0, 100.0))
         case Step.CONCLUDE:

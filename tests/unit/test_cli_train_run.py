@@ -183,6 +183,26 @@ def test_a_lab_asks_for_a_prediction_then_shows_the_table(taken: Taken) -> None:
     assert seen.text.count("Type the number of a row, 1 to 2, or 0 for none.") == 2
 
 
+def test_evidence_is_kept_as_files_while_it_is_asked_for(taken: Taken, tmp_path: Path) -> None:
+    original = face(RED)
+    trials = [trial(step, [picture("x", data=original)], exercise="EVIDENCE") for step in ("HASH", "DERIVE", "CONCLUDE")]
+    for number, one in enumerate(trials):
+        one.trial_id = f"t{number}"
+        one.question.text = f"Question {number}"
+    trials[2].question.files.add(name="trial-records.jsonl", text="{}\n")
+    trials[2].question.files.add(name=".profile", text="rm -r .\n")
+    typed = ("abc", f"{'A' * 64}  original.jpg", "b" * 64, "many", "12")
+    service = ScriptedTraining(trials)
+    seen = taken(service, *BEGIN, *typed, style=Style(short=True))
+    first, second, third = decisions(service)
+    assert (first.file_hash.sha256, second.file_hash.sha256, third.conclusion.row) == ("a" * 64, "b" * 64, 12)
+    assert seen.text.count(f"File: {tmp_path / 'p' / 'trial-original.jpg'}") == 1
+    assert seen.text.count(f"File: {tmp_path / 'p' / 'trial-records.jsonl'}") == 1
+    assert seen.text.count("File: ") == 2
+    assert "A SHA-256 has 64 hexadecimal digits: paste what `sha256sum FILE` prints." in seen.text
+    assert "Type the number of a record, such as 3, or 0 if the chain is whole." in seen.text
+
+
 def test_a_sitting_does_not_begin_without_consent_or_ends_before_its_last_trial(taken: Taken) -> None:
     for answer in ((), ("n",), ("",)):
         service = rating()

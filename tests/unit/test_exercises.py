@@ -18,6 +18,7 @@ from fr_training.answers import (
     Compared,
     Conclusion,
     Degraded,
+    FileHash,
     Given,
     ListChoice,
     ListDecision,
@@ -35,7 +36,7 @@ from fr_training.errors import InvalidRating, WrongStep
 from fr_training.exercises import EXERCISES, exercise_of
 from fr_training.exercises.checks import COMPONENTS
 from fr_training.exercises.exercise import Exercise, Graded
-from fr_training.keys import AnswerKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import PAIRS
 from fr_training.prompts import ExerciseKind, LabKind, Prompt, Reveal, Role, Step
 from fr_training.trials import Locked, Trial
@@ -267,6 +268,7 @@ KEYS: dict[ExerciseKind, AnswerKey] = {
     ExerciseKind.CANDIDATES: ListKey(None, (0.1,)),
     ExerciseKind.OWN_PROBE: ListKey(None, (0.1, 0.2)),
     ExerciseKind.TRIAGE: BLURRED,
+    ExerciseKind.EVIDENCE: EvidenceKey("0" * 64, "f" * 64, 3),
     ExerciseKind.LAB: LabKey(LabKind.GALLERY, 2, 30.0, 25.0, 35.0),
 }
 
@@ -283,6 +285,7 @@ KEYS: dict[ExerciseKind, AnswerKey] = {
         (ExerciseKind.TRIAD, (), Graded("odd:0", "", None, machine="odd:0")),
         (ExerciseKind.CANDIDATES, (Notes("a"),), Graded("absent", "", None, machine="candidate:0", candidates=1)),
         (ExerciseKind.TRIAGE, (), Graded("limited", "", None, degraded="blur")),
+        (ExerciseKind.EVIDENCE, (FileHash("0" * 64),), Graded("record:3", "", None, reasons="original")),
         (
             ExerciseKind.LAB,
             (Prediction(35.0),),
@@ -324,6 +327,8 @@ GOOD: Mapping[Step, tuple[Given, tuple[str, ...]]] = {
     Step.SEND_PROBE: (ProbeSent(SHA), ()),
     Step.PREDICT: (Prediction(0.0), ()),
     Step.CONCLUDE: (Conclusion(12), ()),
+    Step.HASH: (FileHash(SHA), ("pa",)),
+    Step.DERIVE: (FileHash(SHA), ("pa",)),
 }
 STEPS = [(kind, step) for kind, exercise in EXERCISES.items() for step in exercise.steps]
 

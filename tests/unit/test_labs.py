@@ -56,9 +56,9 @@ def labs_of(about: str, trials: int = 3, pool: Pool = POOL, seed: int = 1) -> li
     found = []
     for item in form.items:
         assert (item.photos, item.people, item.b) == ((), (), None)
-        assert item.lab is not None
+        assert isinstance(item.asked, Lab)
         assert isinstance(item.key, LabKey)
-        found.append((item.lab, item.key))
+        found.append((item.asked, item.key))
     return found
 
 
@@ -222,7 +222,7 @@ def lab_course() -> Course:
         'format = 1\ntitle = "Labs"\n[[sittings]]\nname = "first"\n[[sittings.blocks]]\nid = "lab"\n'
         'exercise = "lab"\nabout = "threshold"\ntrials = 2\nfeedback = true\n'
     )
-    items = tuple(Item(sha256_of(str(n))[:16], (), KEY, None, (), lab=LAB) for n in range(2))
+    items = tuple(Item(sha256_of(str(n))[:16], (), KEY, None, (), asked=LAB) for n in range(2))
     return replace(made, forms={"lab": Form("lab", items, "0" * 64)})
 
 

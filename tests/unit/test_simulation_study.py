@@ -447,6 +447,7 @@ blocks = [
   {id = "aid", exercise = "aided", same = 2, different = 2, wrong = 2},
   {id = "own", exercise = "own_probe", trials = 3, size = 5},
   {id = "lab", exercise = "lab", about = "threshold", trials = 2},
+  {id = "custody", exercise = "evidence", trials = 2},
 ]
 """
 

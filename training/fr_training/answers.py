@@ -126,12 +126,30 @@ MAX_ROWS = 12
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """At CONCLUDE: a row of the table, from 1 to MAX_ROWS, or 0 for none."""
+    """At CONCLUDE: a row of the table, or a record of the audit, from 1 to MAX_ROWS; 0 for none."""
 
     row: int
 
 
-Given = PairRating | OddOneOut | Notes | Observations | ListDecision | Triage | ProbeSent | Prediction | Conclusion
+@dataclass(frozen=True, slots=True)
+class FileHash:
+    """At HASH and DERIVE: sha256 of a file, 64 hexadecimal digits in lower case."""
+
+    sha256: str
+
+
+Given = (
+    PairRating
+    | OddOneOut
+    | Notes
+    | Observations
+    | ListDecision
+    | Triage
+    | ProbeSent
+    | Prediction
+    | Conclusion
+    | FileHash
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,4 +65,13 @@ class LabKey:
     high: float
 
 
-AnswerKey = PairKey | TriadKey | ListKey | TriageKey | LabKey
+@dataclass(frozen=True, slots=True)
+class EvidenceKey:
+    """Of an evidence exercise: sha256 of the original and of the crop, and the record that breaks the chain, or 0."""
+
+    original: str
+    crop: str
+    broken: int
+
+
+AnswerKey = PairKey | TriadKey | ListKey | TriageKey | LabKey | EvidenceKey

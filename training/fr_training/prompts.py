@@ -26,6 +26,7 @@ class ExerciseKind(StrEnum):
     BLIND = "blind"
     OWN_PROBE = "own_probe"
     LAB = "lab"
+    EVIDENCE = "evidence"
 
 
 class Step(StrEnum):
@@ -41,6 +42,8 @@ class Step(StrEnum):
     SEND_PROBE = "send_probe"
     PREDICT = "predict"
     CONCLUDE = "conclude"
+    HASH = "hash"
+    DERIVE = "derive"
 
 
 class Role(StrEnum):
@@ -136,19 +139,33 @@ class Lab:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """The task of an evidence exercise: a crop to derive from the original, and the records of its custody.
+
+    `box` is (x, y, width, height) in pixels of the original, from its top left corner. `records` is an export of an
+    audit, one line of JSON each, as `fr_trust.audit.export` writes it, and `public_key` the key of its chain, as PEM.
+    """
+
+    box: tuple[int, int, int, int]
+    records: str
+    public_key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
-    """A question in words, and what was measured: a table without rows before the prediction."""
+    """A question in words, with a table, and files, by their names, where the step has them."""
 
     text: Message
     columns: tuple[Message, ...] = ()
     rows: tuple[tuple[Message | str, ...], ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """A trial at the step that it waits for.
 
-    Components come at OBSERVE alone, advice at RATE_AGAIN alone, a question at PREDICT and CONCLUDE.
+    Components come at OBSERVE alone, advice at RATE_AGAIN alone, a question in labs and evidence exercises.
     """
 
     exercise: ExerciseKind

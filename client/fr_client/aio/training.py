@@ -20,6 +20,7 @@ _ANSWERS: Mapping[type, str] = {
     training_pb2.QualityDecision: "quality",
     training_pb2.Prediction: "prediction",
     training_pb2.Conclusion: "conclusion",
+    training_pb2.FileHash: "file_hash",
 }
 
 
@@ -214,7 +215,7 @@ class AsyncTraining:
         else:
             raise TypeError(
                 "A decision is a PairRating, a CandidateDecision, a QualityDecision, a Prediction, a Conclusion, "
-                "or the id of a picture."
+                "a FileHash, or the id of a picture."
             )
         return await self._calls.call(self._stub.SubmitDecision, request)
 

@@ -18,7 +18,7 @@ from fr_training.bank.pool import Pool, with_order_as_condition, without_shared_
 from fr_training.bank.prepared import Bools, prepare, subset
 from fr_training.bank.replacements import Chosen, with_replacements
 from fr_training.bank.triads import draft_triads, triad_items
-from fr_training.bank.triage import triage_items
+from fr_training.bank.triage import original_items, triage_items
 from fr_training.bank.workbench import FormSet, Workbench, form_sets, suspect_people, too_few_alike
 from fr_training.courses import Form, Item, Learned
 from fr_training.keys import PairKey, TriadKey
@@ -115,6 +115,8 @@ def _items(
             items |= triage_items(bench, one)
         elif one.block.exercise == ExerciseKind.LAB:
             items |= lab_items(bench, one, spoil)
+        elif one.block.exercise == ExerciseKind.EVIDENCE:
+            items |= original_items(bench, one)
         elif one.block.exercise == ExerciseKind.OWN_PROBE:
             numbers = range(one.block.trials)
             items |= {name: [Item(own_probe_id(name, n), (), None, None, ()) for n in numbers] for name in one.forms}

@@ -93,7 +93,7 @@ def lab_items(bench: Workbench, one: FormSet, spoil: Spoil | None) -> dict[str, 
 def _item(lab: Lab) -> Item:
     key = _key(lab)
     told = {"kind": "Lab", "lab": asdict(lab), "right": key.right}
-    return Item(sha256_of(canonical(told))[:ITEM_ID_DIGITS], (), key, None, (), lab=lab)
+    return Item(sha256_of(canonical(told))[:ITEM_ID_DIGITS], (), key, None, (), asked=lab)
 
 
 def _key(lab: Lab) -> LabKey:

@@ -11,7 +11,7 @@ from fr_core.types import ModelId
 from fr_training.answers import Degraded
 from fr_training.bank.pool import PoolPhoto
 from fr_training.courses import Form, Item
-from fr_training.keys import AnswerKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.prompts import ExerciseKind
 
 
@@ -69,6 +69,8 @@ def truth_of(key: AnswerKey | None) -> str:
             return str(key.usability)
         case LabKey():
             return f"row:{key.right}"
+        case EvidenceKey():
+            return f"record:{key.broken}"
     return ""
 
 

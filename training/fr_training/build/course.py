@@ -22,6 +22,7 @@ from fr_training.bank.lists import Matcher
 from fr_training.bank.manifest import Shown
 from fr_training.bank.needs import available, require_enough
 from fr_training.bank.pool import PoolPhoto, without_photos
+from fr_training.build.custody import with_custody
 from fr_training.build.people import (
     NO_PHOTO_LEFT,
     AnalysedPeople,
@@ -31,7 +32,8 @@ from fr_training.build.people import (
     identities_of,
 )
 from fr_training.build.pictures import jpeg, padded, render
-from fr_training.courses import Course, Learned
+from fr_training.courses import Course, Form, Learned
+from fr_training.keys import EvidenceKey
 from fr_training.plan import CoursePlan
 
 Progress = Literal["photos", "forms", "pictures"]
@@ -111,6 +113,16 @@ def build_course(
     on_progress("forms", 1, 1)
     current_ticket().require_wanted()
     pictures = _pictures(composed.pictures, gathered, engine, plan, workers, partial(on_progress, "pictures"))
+
+    def with_tasks(form: Form) -> Form:
+        items = (
+            with_custody(item, pictures[item.photos[0]], engine.pipeline.decode(pictures[item.photos[0]]).pixels)
+            if isinstance(item.key, EvidenceKey)
+            else item
+            for item in form.items
+        )
+        return replace(form, items=tuple(items))
+
     course = Course(
         course_id=course_id,
         plan=plan,
@@ -118,7 +130,7 @@ def build_course(
         terms=tuple(dataset.terms for dataset in datasets),
         model=gathered.pool.model,
         seed=seed,
-        forms=composed.forms,
+        forms={name: with_tasks(form) for name, form in composed.forms.items()},
         gallery_id=gallery_id if composed.gallery else "",
         created_ms=now_ms,
         manifest_sha256=composed.manifest_sha256,

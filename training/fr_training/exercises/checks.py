@@ -22,6 +22,7 @@ from fr_training.answers import (
     Answer,
     Compared,
     Conclusion,
+    FileHash,
     Given,
     ListChoice,
     ListDecision,
@@ -66,6 +67,8 @@ _GIVEN: Final[Mapping[Step, type[Given]]] = {
     Step.SEND_PROBE: ProbeSent,
     Step.PREDICT: Prediction,
     Step.CONCLUDE: Conclusion,
+    Step.HASH: FileHash,
+    Step.DERIVE: FileHash,
 }
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -111,6 +114,9 @@ def _require_given(given: Given, choices: Sequence[str]) -> None:
         case ProbeSent():
             if not _SHA256.fullmatch(given.image_sha256):
                 raise InvalidField(message("error.answer.no_sha256"), field="image_sha256")
+        case FileHash():
+            if not _SHA256.fullmatch(given.sha256):
+                raise InvalidField(message("error.answer.no_file_sha256"), field="sha256")
         case Prediction():
             if not 0.0 <= given.percent <= 100.0:  # so that NaN is refused
                 raise InvalidRating(message("error.answer.percent_range"), field="percent")

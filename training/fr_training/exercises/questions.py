@@ -1,4 +1,4 @@
-"""Puts the questions of labs into words, as far as a step may know them."""
+"""Puts the questions of labs and evidence exercises into words, as far as a step may know them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from fr_locales.messages import Message, message
-from fr_training.prompts import Lab, LabKind, LabRow, Measured, Question, Step
+from fr_training.prompts import Evidence, Lab, LabKind, LabRow, Measured, Question, Step
 
 _NAMED: Final[Mapping[LabKind, Message]] = {
     LabKind.THRESHOLD: message("lab.column_threshold"),
@@ -22,8 +22,34 @@ _FAULT: Final[Mapping[str, Message]] = {
 }
 
 
-def question(step: Step, lab: Lab) -> Question:
-    """The question of a lab at a step; at PREDICT nothing of the row that is asked for but its setting."""
+RECORDS, PUBLIC_KEY = "trial-records.jsonl", "trial-public.pem"
+"""Names of the files of an evidence exercise, as `fr train run` keeps them beside its picture."""
+
+
+def question(step: Step, asked: Lab | Evidence) -> Question:
+    """The question at a step; at PREDICT nothing of the row that is asked for but its setting.
+
+    The records of an evidence exercise come with its last step, when what it asks before is locked.
+    """
+    return _of_evidence(step, asked) if isinstance(asked, Evidence) else _of_lab(step, asked)
+
+
+def _of_evidence(step: Step, asked: Evidence) -> Question:
+    match step:
+        case Step.HASH:
+            return Question(message("evidence.hash"))
+        case Step.DERIVE:
+            x, y, width, height = asked.box
+            return Question(message("evidence.derive", x=x, y=y, width=width, height=height))
+        case Step.NOTE:
+            return Question(message("evidence.limitation"))
+    return Question(
+        message("evidence.conclude", records=RECORDS, public_key=PUBLIC_KEY),
+        files=((RECORDS, asked.records), (PUBLIC_KEY, asked.public_key)),
+    )
+
+
+def _of_lab(step: Step, lab: Lab) -> Question:
     if step == Step.PREDICT:
         return Question(_predict(lab))
     return Question(

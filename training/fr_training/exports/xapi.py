@@ -50,6 +50,7 @@ _ASKED: Final = {
     ExerciseKind.OWN_PROBE: (message("item.own_probe"), message("item.own_probe_asks")),
     ExerciseKind.TRIAGE: (message("item.triage"), message("item.triage_asks")),
     ExerciseKind.LAB: (message("item.lab"), message("item.lab_asks")),
+    ExerciseKind.EVIDENCE: (message("item.evidence"), message("item.evidence_asks")),
     **dict.fromkeys(PAIRS, (message("item.pair"), message("item.pair_asks"))),
 }
 """The name of an item, and the question about it."""
@@ -62,7 +63,7 @@ def definition(one: Result) -> dict[str, Any]:
     """The definition of the item of a trial; xAPI 1.0.3, part two, 2.4.4.1.
 
     Pairs are of the interaction `likert`: each rating on the right side is right. Triads, lists, triages and labs are a
-    `choice` in the words of `Result.answer`, and an own probe is `other`.
+    `choice` in the words of `Result.answer`, and own probes and evidence are `other`.
     """
     name, question = map(render, _ASKED[one.exercise])
     found: dict[str, Any] = {
@@ -70,7 +71,7 @@ def definition(one: Result) -> dict[str, Any]:
         "description": {ENGLISH: question},
         "type": _INTERACTION,
     }
-    if one.exercise == ExerciseKind.OWN_PROBE:
+    if one.exercise in (ExerciseKind.OWN_PROBE, ExerciseKind.EVIDENCE):
         return {**found, "interactionType": "other"}
     if one.exercise in PAIRS:
         found["interactionType"] = "likert"

@@ -1,4 +1,4 @@
-"""Computes the figures of triads, of candidate lists, of triage and of labs."""
+"""Computes the figures of triads, of candidate lists, of triage, of labs and of evidence."""
 
 from __future__ import annotations
 
@@ -229,3 +229,31 @@ def _right_of(labs: Sequence[Result]) -> Maybe[Rate]:
 
 def _near_of(labs: Sequence[Result]) -> Maybe[Rate]:
     return share(sum(one.near is True for one in labs), len(labs), message("none.labs"))
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceTaskFigures:
+    """The figures of evidence exercises: shares of those in which all, or a part, was right."""
+
+    trials: int  # answered
+    right: Maybe[Rate]  # all parts
+    original: Maybe[Rate]  # the hash of the original
+    crop: Maybe[Rate]  # the hash of the crop
+    chain: Maybe[Rate]  # the record that breaks the chain
+    times: Times  # of right and of wrong answers
+
+
+def evidence_figures(found: Sequence[Result]) -> EvidenceTaskFigures:
+    """Compute the figures of answered evidence exercises."""
+
+    def part(word: str) -> Maybe[Rate]:
+        return share(sum(word in one.reasons.split("+") for one in found), len(found), message("none.evidence"))
+
+    return EvidenceTaskFigures(
+        trials=len(found),
+        right=share(sum(one.correct is True for one in found), len(found), message("none.evidence")),
+        original=part("original"),
+        crop=part("crop"),
+        chain=part("chain"),
+        times=times(found),
+    )

@@ -19,6 +19,7 @@ from fr_training.answers import (
     Compared,
     Conclusion,
     Degraded,
+    FileHash,
     ListChoice,
     ListDecision,
     Notes,
@@ -53,6 +54,7 @@ _PACK_ANSWER: Mapping[type, Callable[[Any], list[Any]]] = {
     ProbeSent: lambda given: ["p", given.image_sha256],
     Prediction: lambda given: ["e", given.percent],
     Conclusion: lambda given: ["c", given.row],
+    FileHash: lambda given: ["h", given.sha256],
 }
 _UNPACK_ANSWER: Mapping[str, Callable[..., Any]] = {
     "r": PairRating,
@@ -64,6 +66,7 @@ _UNPACK_ANSWER: Mapping[str, Callable[..., Any]] = {
     "p": ProbeSent,
     "e": Prediction,
     "c": Conclusion,
+    "h": FileHash,
 }
 
 

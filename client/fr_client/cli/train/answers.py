@@ -40,6 +40,9 @@ _OBSERVED = re.compile(r"([sd])\s*([0-9]{1,2})")
 _QUALITY = re.compile(r"([ulr])\s*([1-6 ,]*)")
 
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
 class NotUnderstood(ValueError):
     """The input is not an answer; the message shows one."""
 
@@ -111,6 +114,23 @@ def row(text: str, of: int) -> int:
     if not _is_number(typed) or int(typed) > of:
         raise NotUnderstood(f"Type the number of a row, 1 to {of}, or 0 for none.")
     return int(typed)
+
+
+def record(text: str) -> int:
+    """Return the number of a record of an audit, from 1, or 0 for none."""
+    typed = _typed(text)
+    if not _is_number(typed) or len(typed) > 2:
+        raise NotUnderstood("Type the number of a record, such as 3, or 0 if the chain is whole.")
+    return int(typed)
+
+
+def sha256(text: str) -> str:
+    """Return the hash of a file, 64 hexadecimal digits; what `sha256sum` writes after it does not count."""
+    typed = text.split()[:1]
+    found = typed[0].lower() if typed else ""
+    if not _SHA256.fullmatch(found):
+        raise NotUnderstood("A SHA-256 has 64 hexadecimal digits: paste what `sha256sum FILE` prints.")
+    return found
 
 
 def contradicts(rating: int, p_same: float) -> bool:

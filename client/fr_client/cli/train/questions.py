@@ -115,7 +115,10 @@ def _choose(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
 
 
 def _note(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
-    dialog.say("Note what you see in the probe before you see candidates. An empty line ends the notes.")
+    asked, then = "Note what you see in the probe before you see candidates.", "then you see the candidates"
+    if trial.HasField("question"):
+        asked, then = trial.question.text, "then you see the records"
+    dialog.say(f"{asked} An empty line ends the notes.")
     lines: list[str] = []
     while True:
         line = dialog.line("Notes:" if not lines else "     +:")
@@ -124,7 +127,7 @@ def _note(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
         if not line.strip():
             if lines:
                 return Noted("\n".join(lines))
-            dialog.say("Write at least one line; then you see the candidates.")
+            dialog.say(f"Write at least one line; {then}.")
             continue
         try:
             lines = keys.notes_with(lines, line)
@@ -211,7 +214,21 @@ def _predict(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
     )
 
 
+def _hash(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
+    dialog.say(trial.question.text)
+    return Decided(training_pb2.FileHash(sha256=dialog.ask("SHA-256 of the original:", keys.sha256)))
+
+
+def _derive(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
+    dialog.say(trial.question.text)
+    return Decided(training_pb2.FileHash(sha256=dialog.ask("SHA-256 of the crop:", keys.sha256)))
+
+
 def _conclude(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
+    if not trial.question.rows:
+        dialog.say(trial.question.text)
+        found = dialog.ask("The number of the record; 0 if the chain is whole:", keys.record)
+        return Decided(training_pb2.Conclusion(row=found), _difficulty(dialog, style))
     table = [list(trial.question.columns), *(list(row.cells) for row in trial.question.rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     dialog.say("This was measured with the photos of the course:")
@@ -241,4 +258,6 @@ _STEPS: dict[training_pb2.TrialStep.ValueType, Callable[[Dialog, training_pb2.Tr
     training_pb2.TRIAL_STEP_SEND_PROBE: _send_probe,
     training_pb2.TRIAL_STEP_PREDICT: _predict,
     training_pb2.TRIAL_STEP_CONCLUDE: _conclude,
+    training_pb2.TRIAL_STEP_HASH: _hash,
+    training_pb2.TRIAL_STEP_DERIVE: _derive,
 }

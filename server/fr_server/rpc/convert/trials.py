@@ -16,6 +16,7 @@ from fr_training.answers import (
     Compared,
     Conclusion,
     Degraded,
+    FileHash,
     Given,
     ListChoice,
     ListDecision,
@@ -75,6 +76,7 @@ def _question(question: Question) -> pb.Question:
         text=render(question.text),
         columns=map(render, question.columns),
         rows=[pb.QuestionRow(cells=map(words, row)) for row in question.rows],
+        files=[pb.QuestionFile(name=name, text=text) for name, text in question.files],
     )
 
 
@@ -134,6 +136,8 @@ def _given(request: pb.SubmitDecisionRequest) -> Given:
         return Prediction(request.prediction.percent)
     if which == "conclusion":
         return Conclusion(request.conclusion.row)
+    if which == "file_hash":
+        return FileHash(request.file_hash.sha256)
     raise MissingField(message("error.rpc.no_answer"), field="answer")
 
 
