@@ -276,7 +276,9 @@ def test_the_line_of_an_error_ends_with_what_to_type(tmp_path: Path) -> None:
 
 def test_whoami_shows_the_id_that_the_commands_on_keys_take() -> None:
     script, budget = Script(), access_pb2.Budget(requests_per_s=1e6, burst=1_000_000)
-    script.answers["WhoAmI"] = [access_pb2.WhoAmIResponse(principal_id="key:k3j9", roles=[1], budget=budget)]
+    script.answers["WhoAmI"] = [
+        access_pb2.WhoAmIResponse(principal_id="key:k3j9", roles=[access_pb2.ROLE_ADMIN], budget=budget)
+    ]
     with serving_trust(script) as target:
         rows = dict(re.split(r" {2,}", line.strip(), maxsplit=1) for line in fr_at(target, "whoami")[1].splitlines())
     assert (rows["Key ID"], rows["Calls"], rows["Searches"]) == ("k3j9", "no limit", "no limit")
