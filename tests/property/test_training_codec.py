@@ -86,7 +86,7 @@ known(Answer), known(Locked), known(ListKey), known(OwnList)
 trials, sessions = known(Trial), known(Session)
 BY_TYPE["AnswerKey"] = st.one_of(*map(known, (PairKey, TriadKey, ListKey, TriageKey, LabKey, EvidenceKey)))
 known(Measured), known(LabRow)
-BY_TYPE["Lab | Evidence | None"] = st.none() | known(Lab) | known(Evidence)
+BY_TYPE["Lab | Evidence"] = known(Lab) | known(Evidence)
 known(Item), known(BlockPlan), known(SittingPlan), known(CoursePlan), known(ModelId)
 forms = st.lists(known(Form), max_size=3).map(lambda found: {form.name: form for form in found})
 BY_TYPE["Mapping[str, Form]"] = forms

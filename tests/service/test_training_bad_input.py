@@ -189,8 +189,18 @@ DECISIONS: list[tuple[str, int, Wrong, str]] = [
     ("lab", 0, lambda trial: {"step": PREDICT, "prediction": pb.Prediction(percent=101)}, "INVALID_RATING"),
     ("lab", 0, lambda trial: {"step": PREDICT, "conclusion": pb.Conclusion(row=1)}, "WRONG_STEP"),
     ("lab", 0, lambda trial: {"step": CONCLUDE, "conclusion": pb.Conclusion(row=1)}, "WRONG_STEP"),
-    ("custody", 0, lambda trial: {"step": pb.TRIAL_STEP_HASH, "file_hash": pb.FileHash(sha256="A" * 64)}, "INVALID_FIELD"),
-    ("custody", 0, lambda trial: {"step": pb.TRIAL_STEP_DERIVE, "file_hash": pb.FileHash(sha256="a" * 64)}, "WRONG_STEP"),
+    (
+        "custody",
+        0,
+        lambda trial: {"step": pb.TRIAL_STEP_HASH, "file_hash": pb.FileHash(sha256="A" * 64)},
+        "INVALID_FIELD",
+    ),
+    (
+        "custody",
+        0,
+        lambda trial: {"step": pb.TRIAL_STEP_DERIVE, "file_hash": pb.FileHash(sha256="a" * 64)},
+        "WRONG_STEP",
+    ),
     ("custody", 0, lambda trial: {"step": CONCLUDE, "conclusion": pb.Conclusion(row=1)}, "WRONG_STEP"),
     ("lab", 1, lambda trial: {"step": CONCLUDE, "conclusion": pb.Conclusion(row=13)}, "INVALID_RATING"),
 ]

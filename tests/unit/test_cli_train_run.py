@@ -185,7 +185,9 @@ def test_a_lab_asks_for_a_prediction_then_shows_the_table(taken: Taken) -> None:
 
 def test_evidence_is_kept_as_files_while_it_is_asked_for(taken: Taken, tmp_path: Path) -> None:
     original = face(RED)
-    trials = [trial(step, [picture("x", data=original)], exercise="EVIDENCE") for step in ("HASH", "DERIVE", "CONCLUDE")]
+    trials = [
+        trial(step, [picture("x", data=original)], exercise="EVIDENCE") for step in ("HASH", "DERIVE", "CONCLUDE")
+    ]
     for number, one in enumerate(trials):
         one.trial_id = f"t{number}"
         one.question.text = f"Question {number}"

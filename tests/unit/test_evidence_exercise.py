@@ -92,7 +92,12 @@ def answered(original: str, crop: str, record: int) -> Trial:
 def test_each_part_counts() -> None:
     _, key = task(3)
     right = EXERCISE.grade(key, answered(key.original, key.crop, 3), ("p",))
-    assert (right.correct, right.reasons, right.truth, right.answer) == (True, "original+crop+chain", "record:3", "record:3")
+    assert (right.correct, right.reasons, right.truth, right.answer) == (
+        True,
+        "original+crop+chain",
+        "record:3",
+        "record:3",
+    )
     wrong = EXERCISE.grade(key, answered(key.original, key.original, 2), ("p",))
     assert (wrong.correct, wrong.reasons, wrong.answer) == (False, "original", "record:2")
     told = EXERCISE.reveal(key, answered(key.original, key.original, 2), ("p",))

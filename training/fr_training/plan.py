@@ -69,7 +69,8 @@ class BlockPlan:
     reveal_scores: bool = True  # of lists: whether the machine's similarities are told after each decision
     same: int = 0  # pairs of one person
     different: int = 0  # pairs of two people
-    trials: int = 0  # of a triad, own probe, lab or evidence exercise; of an adaptive block, how many of its items a trainee is shown
+    # Of a triad, own probe, lab or evidence exercise; of an adaptive block, how many of its items a trainee is shown.
+    trials: int = 0
     size: int = 0  # candidates of a list
     present: int = 0  # lists with the person searched for
     absent: int = 0  # lists without

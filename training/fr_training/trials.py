@@ -84,7 +84,8 @@ class Result:
     ordinal: int  # in the session, from 0
     item_id: str
     b: float | None  # difficulty of the item
-    # "same", "different"; "odd:1"; "mate:3", "absent"; "usable", "limited", "reject"; "row:2"; "record:3"; "" where it is unknown.
+    # "same", "different"; "odd:1"; "mate:3", "absent"; "usable", "limited", "reject"; "row:2"; "record:3"; "" where it
+    # is unknown.
     truth: str
     answer: str  # in the same words, with "none" and "inconclusive" for lists, "undecided" for a rating of 0
     # Whether the answer was right; None where it is neither (no answer, undecided, inconclusive, unscored).

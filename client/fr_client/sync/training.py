@@ -21,6 +21,7 @@ _ANSWERS: Mapping[type, str] = {
     training_pb2.QualityDecision: "quality",
     training_pb2.Prediction: "prediction",
     training_pb2.Conclusion: "conclusion",
+    training_pb2.FileHash: "file_hash",
 }
 
 
@@ -215,7 +216,7 @@ class Training:
         else:
             raise TypeError(
                 "A decision is a PairRating, a CandidateDecision, a QualityDecision, a Prediction, a Conclusion, "
-                "or the id of a picture."
+                "a FileHash, or the id of a picture."
             )
         return self._calls.call(self._stub.SubmitDecision, request)
 

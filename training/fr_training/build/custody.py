@@ -32,8 +32,8 @@ _ACTIONS = ("case.open", "case.search", "case.derive", "case.finding", "case.fin
 def with_custody(item: Item, picture: bytes, pixels: U8) -> Item:
     """An item with its task and its key: u8[H, W, 3], RGB, are the pixels of the picture, a JPEG file.
 
-    All of it follows from the item and the picture, so that the same course is made again. The signing key is no secret:
-    it signs nothing but this exercise.
+    All of it follows from the item and the picture, so that the same course is made again. The signing key is no
+    secret: it signs nothing but this exercise.
     """
     if not isinstance(item.key, EvidenceKey):
         raise TypeError("the item is no evidence exercise")

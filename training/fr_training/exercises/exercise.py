@@ -73,7 +73,9 @@ class Exercise(ABC):
         first = self.probes
         return (*range(first), *(int(index) + first for index in rng.permutation(photos - first)))
 
-    def prompt(self, step: Step, picture_ids: Sequence[str], key: AnswerKey | None, asked: Lab | Evidence | None = None) -> Prompt:
+    def prompt(
+        self, step: Step, picture_ids: Sequence[str], key: AnswerKey | None, asked: Lab | Evidence | None = None
+    ) -> Prompt:
         """Build what is shown at a step: of `picture_ids`, those of all pictures of the trial, the ones that it shows.
 
         Nothing but the advice of an aided exercise, at RATE_AGAIN, is taken from the key; what is `asked` is told

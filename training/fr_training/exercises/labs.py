@@ -85,7 +85,9 @@ class EvidenceExercise(Exercise):
     def _reveal(self, key: AnswerKey, correct: bool | None, trial: Trial, picture_ids: Sequence[str]) -> Reveal:
         key = key_as(key, EvidenceKey)
         right = _right_parts(key, trial)
-        told = {part: message("evidence.part_right") if part in right else message("evidence.part_wrong") for part in _PARTS}
+        told = {
+            part: message("evidence.part_right") if part in right else message("evidence.part_wrong") for part in _PARTS
+        }
         text = message(
             "reveal.evidence",
             opening=OPENING[correct],

@@ -9,7 +9,14 @@ from fr_evaluation.words import Section, Table
 from fr_locales.messages import Message, message
 from fr_training.grading.blocks import BlockFigures, KindFigures
 from fr_training.grading.evidence import EvidenceFigures, LevelEvidence, ratio_text
-from fr_training.grading.kinds import EvidenceTaskFigures, LabFigures, ListFigures, PickFigures, TriadFigures, TriageFigures
+from fr_training.grading.kinds import (
+    EvidenceTaskFigures,
+    LabFigures,
+    ListFigures,
+    PickFigures,
+    TriadFigures,
+    TriageFigures,
+)
 from fr_training.grading.pairs import FeltDifficulty, PairFigures, ProbabilityFigures
 from fr_training.grading.rates import ErrorFigures, MachineFigures, Roc
 from fr_training.grading.values import Counts, Maybe, Times, Undefined
