@@ -12,7 +12,7 @@ from PIL import Image
 from fr_core.storage.audit.checkpoints import read_public_key
 from fr_core.storage.audit.verify import Broken, Verified, Why
 from fr_locales.rendering import render
-from fr_training.answers import Answer, Conclusion, FileHash, Notes
+from fr_training.answers import Answer, Conclusion, FileHash, Given, Notes
 from fr_training.bank.compose import compose
 from fr_training.build.custody import with_custody
 from fr_training.build.pictures import SIDE, jpeg, padded
@@ -84,7 +84,12 @@ def test_the_records_come_last_and_hold_no_answer_before() -> None:
 
 
 def answered(original: str, crop: str, record: int) -> Trial:
-    given = (FileHash(original), FileHash(crop), Notes("Cropped; nobody is named."), Conclusion(record))
+    given: tuple[Given, ...] = (
+        FileHash(original),
+        FileHash(crop),
+        Notes("Cropped; nobody is named."),
+        Conclusion(record),
+    )
     locked = tuple(Locked(step, Answer(one), 0, 1) for step, one in zip(EXERCISE.steps, given, strict=True))
     return Trial("t", 0, "b", "f", "i", (0,), 0, locked=locked, done=True)
 
