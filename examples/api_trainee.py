@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from fr_api.v1 import training_pb2
+from fr_client.requests import Decision
 from fr_client.sync.training import Training
 from fr_training.answers import (
     Answer,
+    Conclusion,
+    FileHash,
     ListChoice,
     ListDecision,
     Notes,
@@ -17,6 +20,7 @@ from fr_training.answers import (
     Observations,
     OddOneOut,
     PairRating,
+    Prediction,
     Triage,
 )
 from fr_training.simulation.runner import StoreOracle
@@ -77,9 +81,7 @@ def _answer(
                 waiting, trial = response.HasField("trial"), response.trial
 
 
-def _decision(
-    answer: Answer,
-) -> training_pb2.PairRating | training_pb2.CandidateDecision | training_pb2.QualityDecision | str:
+def _decision(answer: Answer) -> Decision:
     match answer.given:
         case PairRating(rating, p_same):
             return training_pb2.PairRating(rating=rating, p_same=p_same)
@@ -99,6 +101,12 @@ def _decision(
                 usability=training_pb2.Usability.Value(f"USABILITY_{usability.name}"),
                 reasons=[training_pb2.Degradation.Value(f"DEGRADATION_{one.name}") for one in sorted(reasons)],
             )
+        case Prediction(percent):
+            return training_pb2.Prediction(percent=percent)
+        case FileHash(sha256):
+            return training_pb2.FileHash(sha256=sha256)
+        case Conclusion(row):
+            return training_pb2.Conclusion(row=row)
     raise TypeError(f"a {type(answer.given).__name__} is no decision")
 
 

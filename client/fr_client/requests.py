@@ -30,7 +30,15 @@ OnProgress = Callable[[int, int], None]
 # A plan: the name of one that comes with the server, a file, or the message.
 Plan = str | Path | training_pb2.PlanSource
 # An answer of `submit_decision`: a message, or the id of the odd picture.
-Decision = training_pb2.PairRating | training_pb2.CandidateDecision | training_pb2.QualityDecision | str
+Decision = (
+    training_pb2.PairRating
+    | training_pb2.CandidateDecision
+    | training_pb2.QualityDecision
+    | training_pb2.Prediction
+    | training_pb2.Conclusion
+    | training_pb2.FileHash
+    | str
+)
 # What `lock_notes` locks: notes on the probe, or an observation of each component.
 Notes = str | Sequence[training_pb2.Observation]
 # Called while the server makes a course.

@@ -340,6 +340,8 @@ BLOCK = {
     ExerciseKind.CANDIDATES: "size = 2\npresent = 1\nabsent = 1",
     ExerciseKind.TRIAGE: "usable = 1\nlimited = 1\nreject = 1",
     ExerciseKind.OWN_PROBE: "trials = 1\nsize = 2",
+    ExerciseKind.EVIDENCE: "trials = 1",
+    ExerciseKind.LAB: 'about = "threshold"\ntrials = 1',
     ExerciseKind.BLIND: 'verifies = "other"',
     ExerciseKind.AIDED: "same = 1\ndifferent = 1\nwrong = 1",
 }

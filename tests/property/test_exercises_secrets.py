@@ -17,7 +17,9 @@ from fr_training.answers import (
     RATINGS,
     Answer,
     Compared,
+    Conclusion,
     Degraded,
+    FileHash,
     Given,
     ListChoice,
     ListDecision,
@@ -26,6 +28,7 @@ from fr_training.answers import (
     Observations,
     OddOneOut,
     PairRating,
+    Prediction,
     ProbeSent,
     Triage,
     Usability,
@@ -34,9 +37,9 @@ from fr_training.errors import InvalidRating, WrongStep
 from fr_training.exercises import EXERCISES, exercise_of
 from fr_training.exercises.checks import COMPONENTS
 from fr_training.exercises.exercise import Exercise
-from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import PAIRS
-from fr_training.prompts import Advice, ExerciseKind, Reveal, Step
+from fr_training.prompts import Advice, ExerciseKind, LabKind, Reveal, Step
 from fr_training.trials import Locked, Trial
 from support.counts import examples
 
@@ -49,6 +52,11 @@ triad_keys = st.builds(TriadKey, st.integers(0, 2), st.integers(0, 2), st.floats
 triage_keys = st.builds(
     TriageKey, st.sampled_from(Usability), st.none() | st.sampled_from(Degraded), st.floats(0.0, 9.0)
 )
+
+percents = st.floats(0.0, 100.0)
+hashes = st.sampled_from(["0" * 64, "f" * 64])
+evidence_keys = st.builds(EvidenceKey, hashes, hashes, st.integers(0, 6))
+lab_keys = st.builds(LabKey, st.sampled_from(LabKind), st.integers(0, 12), percents, percents, percents)
 
 
 def list_keys(size: int) -> st.SearchStrategy[ListKey]:
@@ -64,12 +72,16 @@ def keys(kind: ExerciseKind, photos: int) -> st.SearchStrategy[AnswerKey]:
         return triad_keys
     if kind == ExerciseKind.TRIAGE:
         return triage_keys
+    if kind == ExerciseKind.LAB:
+        return lab_keys
+    if kind == ExerciseKind.EVIDENCE:
+        return evidence_keys
     return list_keys(photos - (kind == ExerciseKind.CANDIDATES))
 
 
 def sizes(kind: ExerciseKind) -> st.SearchStrategy[int]:
     of_lists = {ExerciseKind.OWN_PROBE: st.integers(0, 8), ExerciseKind.CANDIDATES: st.integers(2, 8)}
-    of_one_size = {ExerciseKind.TRIAD: 3, ExerciseKind.TRIAGE: 1}
+    of_one_size = {ExerciseKind.TRIAD: 3, ExerciseKind.TRIAGE: 1, ExerciseKind.LAB: 0, ExerciseKind.EVIDENCE: 1}
     return of_lists[kind] if kind in of_lists else st.just(of_one_size.get(kind, 2))
 
 
@@ -132,6 +144,12 @@ def good(step: Step, data: st.DataObject, shown: Sequence[str]) -> Given:
         return Observations(tuple(Observation(one.component_id, Compared.DIFFERENT, 0) for one in COMPONENTS))
     if step == Step.TRIAGE:
         return data.draw(st.sampled_from([Triage(Usability.USABLE), Triage(Usability.REJECT, frozenset(Degraded))]))
+    if step in (Step.HASH, Step.DERIVE):
+        return FileHash(data.draw(hashes))
+    if step == Step.PREDICT:
+        return Prediction(data.draw(percents))
+    if step == Step.CONCLUDE:
+        return Conclusion(data.draw(st.integers(0, 12)))
     choice = data.draw(st.sampled_from(ListChoice)) if shown else ListChoice.NONE
     picked = data.draw(st.sampled_from(shown)) if choice == ListChoice.CANDIDATE else None
     return ListDecision(choice, picked, {picture_id: data.draw(ratings) for picture_id in shown})
@@ -199,6 +217,9 @@ sent = st.one_of(
     ),
     st.builds(Triage, st.sampled_from(Usability), st.frozensets(st.sampled_from(Degraded))),
     st.builds(ProbeSent, texts | st.just("0" * 64)),
+    st.builds(Prediction, st.floats()),
+    st.builds(Conclusion, numbers),
+    st.builds(FileHash, texts | hashes),
 )
 
 

@@ -15,7 +15,9 @@ from fr_core.types import ModelId
 from fr_training.answers import (
     Answer,
     Compared,
+    Conclusion,
     Degraded,
+    FileHash,
     ListChoice,
     ListDecision,
     Notes,
@@ -23,14 +25,15 @@ from fr_training.answers import (
     Observations,
     OddOneOut,
     PairRating,
+    Prediction,
     ProbeSent,
     Triage,
     Usability,
 )
 from fr_training.courses import Course, Form, Item
-from fr_training.keys import ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import OCCASIONS, BlockPlan, CoursePlan, SittingPlan
-from fr_training.prompts import ExerciseKind, Step
+from fr_training.prompts import Evidence, ExerciseKind, Lab, LabKind, LabRow, Measured, Step
 from fr_training.store.codec import pack_session, pack_trial, unpack_session, unpack_trial
 from fr_training.store.course_codec import pack_course, unpack_course
 from fr_training.trials import Locked, OwnList, Session, Trial
@@ -47,6 +50,7 @@ BY_TYPE: dict[str, st.SearchStrategy[Any]] = {
     "float": st.floats(allow_nan=False, allow_infinity=False),
     "bytes": st.binary(min_size=32, max_size=32),
     "Mask": st.sampled_from(["oval", "none"]),
+    "LabKind": st.sampled_from(LabKind),
     "Occasion": st.sampled_from(["", *OCCASIONS]),
     **{
         kind.__name__: st.sampled_from(kind) for kind in (Compared, Degraded, ExerciseKind, ListChoice, Step, Usability)
@@ -76,10 +80,13 @@ def known(kind: type) -> st.SearchStrategy[Any]:
 
 
 known(Observation)
-BY_TYPE["Given"] = st.one_of(*map(known, (PairRating, OddOneOut, Notes, Observations, ListDecision, Triage, ProbeSent)))
+GIVEN = (PairRating, OddOneOut, Notes, Observations, ListDecision, Triage, ProbeSent, Prediction, Conclusion, FileHash)
+BY_TYPE["Given"] = st.one_of(*map(known, GIVEN))
 known(Answer), known(Locked), known(ListKey), known(OwnList)
 trials, sessions = known(Trial), known(Session)
-BY_TYPE["AnswerKey"] = st.one_of(*map(known, (PairKey, TriadKey, ListKey, TriageKey)))
+BY_TYPE["AnswerKey"] = st.one_of(*map(known, (PairKey, TriadKey, ListKey, TriageKey, LabKey, EvidenceKey)))
+known(Measured), known(LabRow)
+BY_TYPE["Lab | Evidence"] = known(Lab) | known(Evidence)
 known(Item), known(BlockPlan), known(SittingPlan), known(CoursePlan), known(ModelId)
 forms = st.lists(known(Form), max_size=3).map(lambda found: {form.name: form for form in found})
 BY_TYPE["Mapping[str, Form]"] = forms

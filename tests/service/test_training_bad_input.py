@@ -37,6 +37,7 @@ pb: Any = training_pb2
 Wrong = Callable[[Trial], dict[str, Any]]
 Course = training_pb2.Course
 RATE, CHOOSE, DECIDE, AGAIN = pb.TRIAL_STEP_RATE, pb.TRIAL_STEP_CHOOSE, pb.TRIAL_STEP_DECIDE, pb.TRIAL_STEP_RATE_AGAIN
+PREDICT, CONCLUDE = pb.TRIAL_STEP_PREDICT, pb.TRIAL_STEP_CONCLUDE
 
 # A sitting for each exercise.
 EACH = """
@@ -51,6 +52,8 @@ sittings = [
   { name = "parts", blocks = [{ id = "parts", exercise = "features", same = 1, different = 1 }] },
   { name = "lists", blocks = [{ id = "lists", exercise = "candidates", size = 3, present = 1, absent = 1 }] },
   { name = "triage", blocks = [{ id = "triage", exercise = "triage", usable = 1, limited = 1, reject = 1 }] },
+  { name = "lab", blocks = [{ id = "lab", exercise = "lab", about = "threshold", trials = 2 }] },
+  { name = "custody", blocks = [{ id = "custody", exercise = "evidence", trials = 2 }] },
   { name = "own", blocks = [{ id = "own", exercise = "own_probe", trials = 1, size = 3 }] },
 ]
 """
@@ -182,6 +185,24 @@ DECISIONS: list[tuple[str, int, Wrong, str]] = [
     ("triage", 0, triaged(pb.USABILITY_REJECT, 0), "INVALID_FIELD"),
     ("triage", 0, triaged(pb.USABILITY_REJECT, pb.DEGRADATION_BLUR, 99), "INVALID_FIELD"),
     ("own", 0, listed(lambda trial: {"none": True}), "WRONG_STEP"),
+    ("lab", 0, lambda trial: {"step": PREDICT, "prediction": pb.Prediction(percent=math.nan)}, "INVALID_RATING"),
+    ("lab", 0, lambda trial: {"step": PREDICT, "prediction": pb.Prediction(percent=101)}, "INVALID_RATING"),
+    ("lab", 0, lambda trial: {"step": PREDICT, "conclusion": pb.Conclusion(row=1)}, "WRONG_STEP"),
+    ("lab", 0, lambda trial: {"step": CONCLUDE, "conclusion": pb.Conclusion(row=1)}, "WRONG_STEP"),
+    (
+        "custody",
+        0,
+        lambda trial: {"step": pb.TRIAL_STEP_HASH, "file_hash": pb.FileHash(sha256="A" * 64)},
+        "INVALID_FIELD",
+    ),
+    (
+        "custody",
+        0,
+        lambda trial: {"step": pb.TRIAL_STEP_DERIVE, "file_hash": pb.FileHash(sha256="a" * 64)},
+        "WRONG_STEP",
+    ),
+    ("custody", 0, lambda trial: {"step": CONCLUDE, "conclusion": pb.Conclusion(row=1)}, "WRONG_STEP"),
+    ("lab", 1, lambda trial: {"step": CONCLUDE, "conclusion": pb.Conclusion(row=13)}, "INVALID_RATING"),
 ]
 STATUS = {"WRONG_STEP": "FAILED_PRECONDITION"}
 

@@ -75,6 +75,8 @@ _BLOCKS: Mapping[str, str] = {
     "triage": "usable = {a}\nlimited = {b}\nreject = 1\nfeedback = {feedback}",
     "aided": "same = {a}\ndifferent = {b}\nwrong = {wrong}\nfeedback = {feedback}",
     "low_prevalence": "same = {trials}\ndifferent = 1\nfeedback = {feedback}",
+    "evidence": "trials = {trials}\nfeedback = {feedback}",
+    "lab": 'about = "threshold"\ntrials = {trials}\nfeedback = {feedback}',
     "own_probe": "trials = 1\nsize = {size}\nfeedback = {feedback}\nreveal_scores = {scores}",
 }
 
@@ -217,8 +219,14 @@ def require_shown(trial: Trial) -> None:
     assert trial.exercise in TOLD
     assert trial.HasField("advice") == (trial.step == training_pb2.TRIAL_STEP_RATE_AGAIN)
     assert bool(trial.components) == (trial.step == training_pb2.TRIAL_STEP_OBSERVE)
+    asks = (training_pb2.EXERCISE_LAB, training_pb2.EXERCISE_EVIDENCE)
+    assert trial.HasField("question") == (trial.exercise in asks)
+    concludes = trial.step == training_pb2.TRIAL_STEP_CONCLUDE
+    lab = trial.exercise == training_pb2.EXERCISE_LAB
+    assert bool(trial.question.rows) == bool(trial.question.columns) == (concludes and lab)
+    assert bool(trial.question.files) == (concludes and not lab)
     roles = Counter(picture.role for picture in trial.pictures)
-    if trial.step in (training_pb2.TRIAL_STEP_NOTE, training_pb2.TRIAL_STEP_SEND_PROBE):
+    if trial.step in (training_pb2.TRIAL_STEP_NOTE, training_pb2.TRIAL_STEP_SEND_PROBE) and trial.exercise not in asks:
         own = trial.exercise == training_pb2.EXERCISE_OWN_PROBE
         assert roles == ({} if own else {training_pb2.PICTURE_ROLE_PROBE: 1})
 

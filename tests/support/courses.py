@@ -103,6 +103,12 @@ class Chance:
             for one in candidates:
                 request.candidates.ratings[one] = self.rng.randint(-3, 3)
             request.candidates.picture_id = self.rng.choice(candidates)
+        elif trial.step == training_pb2.TRIAL_STEP_PREDICT:
+            request.prediction.percent = self.rng.uniform(0.0, 100.0)
+        elif trial.step == training_pb2.TRIAL_STEP_CONCLUDE:
+            request.conclusion.row = self.rng.randint(0, len(trial.question.rows) or 6)
+        elif trial.step in (training_pb2.TRIAL_STEP_HASH, training_pb2.TRIAL_STEP_DERIVE):
+            request.file_hash.sha256 = f"{self.rng.getrandbits(256):064x}"
         else:
             request.quality.usability = training_pb2.USABILITY_USABLE
         return request

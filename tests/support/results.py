@@ -24,6 +24,8 @@ blocks = [
   {id = "triads", exercise = "triad", trials = 20},
   {id = "lists", exercise = "candidates", present = 10, absent = 10, size = 5},
   {id = "triage", exercise = "triage", usable = 5, limited = 5, reject = 5},
+  {id = "lab", exercise = "lab", about = "threshold", trials = 4},
+  {id = "custody", exercise = "evidence", trials = 2},
   {id = "aided", exercise = "aided", same = 10, different = 10, wrong = 6},
   {id = "rare", exercise = "low_prevalence", same = 36, different = 4},
   {id = "open", exercise = "verification", same = 10, different = 10, feedback = true},
@@ -144,6 +146,17 @@ def listed(
 def triaged(truth: str, answer: str, ordinal: int = 0, *, degraded: str = "", reasons: str = "") -> Result:
     correct = answer == truth if answer else None
     return _result("triage", ordinal, truth, answer, correct, 2_000, degraded=degraded, reasons=reasons)
+
+
+def lab(right: int, row: int, ordinal: int = 0, *, about: str = "threshold", near: bool = True) -> Result:
+    figures = {"lab": about, "predicted": 12.5, "measured": 14.0 if near else 40.0, "near": near}
+    return _result("lab", ordinal, f"row:{right}", f"row:{row}", row == right, 5_000, **figures)
+
+
+def evidence(record: int, answer: int, ordinal: int = 0, *, parts: str = "original+crop") -> Result:
+    correct = answer == record and parts == "original+crop"
+    parts = f"{parts}+chain" if answer == record else parts
+    return _result("custody", ordinal, f"record:{record}", f"record:{answer}", correct, 90_000, reasons=parts)
 
 
 RATINGS = st.sampled_from([None, -3, -2, -1, 0, 1, 2, 3])

@@ -14,7 +14,9 @@ from fr_core.types import ModelId
 from fr_training.answers import (
     Answer,
     Compared,
+    Conclusion,
     Degraded,
+    FileHash,
     Given,
     ListChoice,
     ListDecision,
@@ -23,6 +25,7 @@ from fr_training.answers import (
     Observations,
     OddOneOut,
     PairRating,
+    Prediction,
     ProbeSent,
     Triage,
     Usability,
@@ -172,6 +175,12 @@ def _given(shown: ShowTrial, draw: random.Random) -> Given:
             return Triage(Usability.LIMITED, frozenset({draw.choice(list(Degraded))}))
         case Step.SEND_PROBE:
             return PHOTO
+        case Step.HASH | Step.DERIVE:
+            return FileHash(f"{draw.getrandbits(256):064x}")
+        case Step.PREDICT:
+            return Prediction(draw.uniform(0.0, 100.0))
+        case Step.CONCLUDE:
+            return Conclusion(draw.randint(0, 3))
 
 
 @dataclass

@@ -165,6 +165,46 @@ def test_each_exercise_asks_its_own_question(taken: Taken) -> None:
         taken(ScriptedTraining([newer]), *BEGIN, "1")
 
 
+def test_a_lab_asks_for_a_prediction_then_shows_the_table(taken: Taken) -> None:
+    first, second = trial("PREDICT", [], exercise="LAB"), trial("CONCLUDE", [], exercise="LAB", trial_id="t2")
+    first.question.text = "How many?"
+    second.question.text = "Which row?"
+    second.question.columns.extend(["row", "threshold", "missed"])
+    for cells in (["1", "0.25", "3 of 40"], ["2", "0.5", "12 of 40"]):
+        second.question.rows.add(cells=cells)
+    service = ScriptedTraining([first, second])
+    seen = taken(service, *BEGIN, "many", "101", "0,5 %", "3", "-1", "0", style=Style(short=True))
+    predicted, concluded = decisions(service)
+    assert predicted.prediction.percent == 0.5
+    assert (concluded.WhichOneof("answer"), concluded.conclusion.row) == ("conclusion", 0)
+    assert "How many?\nYour prediction, in percent (0 to 100):" in seen.text
+    assert "row  threshold  missed\n1    0.25       3 of 40\n2    0.5        12 of 40\nWhich row?" in seen.text
+    assert seen.text.count("Type a number of percent from 0 to 100") == 2
+    assert seen.text.count("Type the number of a row, 1 to 2, or 0 for none.") == 2
+
+
+def test_evidence_is_kept_as_files_while_it_is_asked_for(taken: Taken, tmp_path: Path) -> None:
+    original = face(RED)
+    trials = [
+        trial(step, [picture("x", data=original)], exercise="EVIDENCE") for step in ("HASH", "DERIVE", "CONCLUDE")
+    ]
+    for number, one in enumerate(trials):
+        one.trial_id = f"t{number}"
+        one.question.text = f"Question {number}"
+    trials[2].question.files.add(name="trial-records.jsonl", text="{}\n")
+    trials[2].question.files.add(name=".profile", text="rm -r .\n")
+    typed = ("abc", f"{'A' * 64}  original.jpg", "b" * 64, "many", "12")
+    service = ScriptedTraining(trials)
+    seen = taken(service, *BEGIN, *typed, style=Style(short=True))
+    first, second, third = decisions(service)
+    assert (first.file_hash.sha256, second.file_hash.sha256, third.conclusion.row) == ("a" * 64, "b" * 64, 12)
+    assert seen.text.count(f"File: {tmp_path / 'p' / 'trial-original.jpg'}") == 1
+    assert seen.text.count(f"File: {tmp_path / 'p' / 'trial-records.jsonl'}") == 1
+    assert seen.text.count("File: ") == 2
+    assert "A SHA-256 has 64 hexadecimal digits: paste what `sha256sum FILE` prints." in seen.text
+    assert "Type the number of a record, such as 3, or 0 if the chain is whole." in seen.text
+
+
 def test_a_sitting_does_not_begin_without_consent_or_ends_before_its_last_trial(taken: Taken) -> None:
     for answer in ((), ("n",), ("",)):
         service = rating()

@@ -16,7 +16,9 @@ from fr_training.answers import (
     MAX_NOTES,
     Answer,
     Compared,
+    Conclusion,
     Degraded,
+    FileHash,
     Given,
     ListChoice,
     ListDecision,
@@ -25,6 +27,7 @@ from fr_training.answers import (
     Observations,
     OddOneOut,
     PairRating,
+    Prediction,
     ProbeSent,
     Triage,
     Usability,
@@ -33,9 +36,9 @@ from fr_training.errors import InvalidRating, WrongStep
 from fr_training.exercises import EXERCISES, exercise_of
 from fr_training.exercises.checks import COMPONENTS
 from fr_training.exercises.exercise import Exercise, Graded
-from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import PAIRS
-from fr_training.prompts import ExerciseKind, Prompt, Reveal, Role, Step
+from fr_training.prompts import ExerciseKind, LabKind, Prompt, Reveal, Role, Step
 from fr_training.trials import Locked, Trial
 
 MATED, NONMATED = PairKey(True, 0.4, 1.5, advice_same=False), PairKey(False, 0.1, -2.0)
@@ -265,6 +268,8 @@ KEYS: dict[ExerciseKind, AnswerKey] = {
     ExerciseKind.CANDIDATES: ListKey(None, (0.1,)),
     ExerciseKind.OWN_PROBE: ListKey(None, (0.1, 0.2)),
     ExerciseKind.TRIAGE: BLURRED,
+    ExerciseKind.EVIDENCE: EvidenceKey("0" * 64, "f" * 64, 3),
+    ExerciseKind.LAB: LabKey(LabKind.GALLERY, 2, 30.0, 25.0, 35.0),
 }
 
 
@@ -280,6 +285,12 @@ KEYS: dict[ExerciseKind, AnswerKey] = {
         (ExerciseKind.TRIAD, (), Graded("odd:0", "", None, machine="odd:0")),
         (ExerciseKind.CANDIDATES, (Notes("a"),), Graded("absent", "", None, machine="candidate:0", candidates=1)),
         (ExerciseKind.TRIAGE, (), Graded("limited", "", None, degraded="blur")),
+        (ExerciseKind.EVIDENCE, (FileHash("0" * 64),), Graded("record:3", "", None, reasons="original")),
+        (
+            ExerciseKind.LAB,
+            (Prediction(35.0),),
+            Graded("row:2", "", None, lab="gallery", predicted=35.0, measured=30.0, near=True),
+        ),
     ],
 )
 def test_a_trial_that_ends_early_has_no_answer(kind: ExerciseKind, given: Sequence[Given], graded: Graded) -> None:
@@ -314,6 +325,10 @@ GOOD: Mapping[Step, tuple[Given, tuple[str, ...]]] = {
     Step.DECIDE: (ListDecision(ListChoice.CANDIDATE, "cb", RATED), LIST),
     Step.TRIAGE: (Triage(Usability.USABLE), ("pa",)),
     Step.SEND_PROBE: (ProbeSent(SHA), ()),
+    Step.PREDICT: (Prediction(0.0), ()),
+    Step.CONCLUDE: (Conclusion(12), ()),
+    Step.HASH: (FileHash(SHA), ("pa",)),
+    Step.DERIVE: (FileHash(SHA), ("pa",)),
 }
 STEPS = [(kind, step) for kind, exercise in EXERCISES.items() for step in exercise.steps]
 

@@ -376,8 +376,8 @@ def test_triads_and_lists_are_answered_by_their_chances() -> None:
 
 def test_who_knows_everything_has_everything_right_but_unknown_truth() -> None:
     kinds: Counter[ExerciseKind] = Counter()
-    for name in plan_names():
-        made = runner.made_course(read_plan(plan_text(name)), 3, T0)
+    for toml in (*map(plan_text, plan_names()), PLAN):
+        made = runner.made_course(read_plan(toml), 3, T0)
         for group in (0, 1):
             for sitting in made.plan.sittings:
                 for row in results(made, taken(made, SimulatedTrainee(CERTAIN), 5, sitting.name, group)):
@@ -446,6 +446,8 @@ blocks = [
   {id = "quality", exercise = "triage", usable = 1, limited = 1, reject = 1},
   {id = "aid", exercise = "aided", same = 2, different = 2, wrong = 2},
   {id = "own", exercise = "own_probe", trials = 3, size = 5},
+  {id = "lab", exercise = "lab", about = "threshold", trials = 2},
+  {id = "custody", exercise = "evidence", trials = 2},
 ]
 """
 

@@ -78,6 +78,8 @@ def test_every_exercise_is_known() -> None:
         "candidates": ("present = 2\nabsent = 1\nsize = 5\n", 3),
         "triage": ("usable = 1\nlimited = 2\nreject = 1\n", 4),
         "own_probe": ("trials = 1\nsize = 5\n", 1),
+        "evidence": ("trials = 2\n", 2),
+        "lab": ('about = "quality"\ntrials = 2\n', 2),
         "aided": (PAIRS + "wrong = 1\n", 5),
         "blind": ('verifies = "verification"\n', 5),
     }

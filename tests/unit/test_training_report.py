@@ -35,7 +35,7 @@ from fr_training.statistics.signal_detection import Sensitivity, prevalence_ppv
 from fr_training.trials import Result
 from support import results as graded
 from support import sessions as made_sessions
-from support.results import course, listed, pair, triad, triaged
+from support.results import course, evidence, lab, listed, pair, triad, triaged
 
 WHY = message("undefined.curve")
 NOTICE = render(message("page.notice"))
@@ -62,6 +62,8 @@ def everything(trainee: str) -> list[Result]:
         found.append(listed(n % 3 or None, ("none", "candidate:1", "inconclusive")[n % 3], n, trainee=trainee))
     if trainee == "t1":
         found += [triaged("reject", ("usable", "reject")[n % 2], n, degraded="blur", reasons="blur") for n in range(6)]
+        found += [lab(n % 3, 1, n, near=n > 1) for n in range(4)]
+        found += [evidence(n, 1, n) for n in range(2)]
     return found
 
 
@@ -120,6 +122,7 @@ def test_the_keys_of_a_trainee_are_those_that_programs_know() -> None:
         ".together.pairs.machine.roc.area.value", ".together.pairs.with_machine.value",
         ".together.triads.ability.theta", ".together.lists.picks.false_alarms.value",
         ".together.lists.picks.wrong.of_decided.value", ".together.triage.confusion[].reject",
+        ".together.labs.right.value", ".together.evidence.crop.value", ".together.labs.by_question[].near.value",
         ".blocks[].figures.pairs.times.right.median_ms", ".tests[].score", ".changes[].score.verdict",
         ".changes[].sensitivity.dprime.value", ".standing.percentile_in_cohort", ".standing.norms[].caution",
         ".learning.points[].right.value", ".aided.misled.value", ".aided.bias.net.value",
@@ -424,6 +427,8 @@ def test_a_pair_word_by_word(key: SigningKey) -> None:
         (listed(3, "candidate:3"), "choice", ["candidate:3"], "candidate:3"),
         (listed(None, "inconclusive"), "choice", ["none"], "inconclusive"),
         (triaged("limited", "reject"), "choice", ["limited"], "reject"),
+        (lab(2, 1), "choice", ["row:2"], "row:1"),
+        (evidence(2, 1), "other", None, "record:1"),
         (listed(3, "candidate:3", block="own"), "other", None, "candidate:3"),
     ],
 )

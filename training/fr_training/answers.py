@@ -113,7 +113,43 @@ class ProbeSent:
     image_sha256: str
 
 
-Given = PairRating | OddOneOut | Notes | Observations | ListDecision | Triage | ProbeSent
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """At PREDICT: what the trainee expects to be measured, from 0 to 100 percent."""
+
+    percent: float
+
+
+MAX_ROWS = 12
+"""Of the table of a lab, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """At CONCLUDE: a row of the table, or a record of the audit, from 1 to MAX_ROWS; 0 for none."""
+
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileHash:
+    """At HASH and DERIVE: sha256 of a file, 64 hexadecimal digits in lower case."""
+
+    sha256: str
+
+
+Given = (
+    PairRating
+    | OddOneOut
+    | Notes
+    | Observations
+    | ListDecision
+    | Triage
+    | ProbeSent
+    | Prediction
+    | Conclusion
+    | FileHash
+)
 
 
 @dataclass(frozen=True, slots=True)

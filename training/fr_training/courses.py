@@ -10,6 +10,7 @@ from typing import NamedTuple
 from fr_core.types import ModelId
 from fr_training.keys import AnswerKey
 from fr_training.plan import CoursePlan
+from fr_training.prompts import Evidence, Lab
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Item:
     people: tuple[int, ...]  # numbers of the people shown, each once
     # Labels that all people shown share, by kind, such as "gender": "female"; for differentials.
     groups: Mapping[str, str] = field(default_factory=dict, hash=False)
+    asked: Lab | Evidence | None = None  # of a lab, which shows no photo, or of an evidence exercise; None elsewhere
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fr_training.answers import Degraded, Usability
+from fr_training.prompts import LabKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,4 +51,27 @@ class TriageKey:
     strength: float
 
 
-AnswerKey = PairKey | TriadKey | ListKey | TriageKey
+@dataclass(frozen=True, slots=True)
+class LabKey:
+    """Of a lab: the row that is right, from 1, or 0 for none, and what was measured, percent.
+
+    A prediction from `low` to `high`, ends included, is near.
+    """
+
+    kind: LabKind
+    right: int
+    measured: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceKey:
+    """Of an evidence exercise: sha256 of the original and of the crop, and the record that breaks the chain, or 0."""
+
+    original: str
+    crop: str
+    broken: int
+
+
+AnswerKey = PairKey | TriadKey | ListKey | TriageKey | LabKey | EvidenceKey

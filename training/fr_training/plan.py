@@ -12,7 +12,7 @@ from typing import Any, Literal, NoReturn, TypeVar, get_args
 from fr_files.reading import TextRefused, read_toml
 from fr_locales.messages import Message, message
 from fr_training.errors import PlanInvalid, UnknownExercise
-from fr_training.prompts import ExerciseKind
+from fr_training.prompts import ExerciseKind, LabKind
 
 T = TypeVar("T")
 
@@ -23,6 +23,7 @@ _MOST_MARKS = 4_000  # of `read_toml`: more than every key in each of `MAX_BLOCK
 MAX_TRIALS = 1_000
 MAX_LIST = 50
 MAX_MINUTES = 240
+MAX_LAB_TRIALS = 4  # of a block: more questions about the same numbers would repeat each other
 MAX_RETENTION_DAYS = 3_650
 MAX_SEED = 2**32 - 1
 
@@ -49,6 +50,8 @@ _COUNTS: Mapping[ExerciseKind, tuple[str, ...]] = {
     ExerciseKind.CANDIDATES: ("present", "absent", "size"),
     ExerciseKind.TRIAGE: ("usable", "limited", "reject"),
     ExerciseKind.OWN_PROBE: ("trials", "size"),
+    ExerciseKind.LAB: ("trials",),
+    ExerciseKind.EVIDENCE: ("trials",),
 }
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
@@ -66,7 +69,8 @@ class BlockPlan:
     reveal_scores: bool = True  # of lists: whether the machine's similarities are told after each decision
     same: int = 0  # pairs of one person
     different: int = 0  # pairs of two people
-    trials: int = 0  # of a triad or own probe; of an adaptive block, how many of its items a trainee is shown
+    # Of a triad, own probe, lab or evidence exercise; of an adaptive block, how many of its items a trainee is shown.
+    trials: int = 0
     size: int = 0  # candidates of a list
     present: int = 0  # lists with the person searched for
     absent: int = 0  # lists without
@@ -74,6 +78,7 @@ class BlockPlan:
     limited: int = 0
     reject: int = 0
     wrong: int = 0  # of an aided exercise, trials whose advice is wrong
+    about: str = ""  # of a lab, its question, a `LabKind`
     adaptive: bool = False  # whether items are chosen by how the trainee does
     target: float = 0.8  # share of right answers that an adaptive block aims at, in (.5, 1)
     equated: str = ""  # name of the set of equated forms that this block shows one of; "" for a form of its own
@@ -322,6 +327,7 @@ def _block(table: _Table) -> BlockPlan:
         adaptive=adaptive,
         target=table.share("target", 0.8) if adaptive else 0.8,
         wrong=table.whole("wrong", 0, MAX_TRIALS) if exercise == ExerciseKind.AIDED else 0,
+        about=table.choice("about", tuple(LabKind), "") if exercise == ExerciseKind.LAB else "",
         equated=table.name("equated", "") if exercise != ExerciseKind.BLIND else "",
         occasion=next((one for one in OCCASIONS if one == occasion), ""),
         verifies=table.name("verifies") if exercise == ExerciseKind.BLIND else "",
@@ -341,6 +347,8 @@ def _require_consistent(block: BlockPlan, table: _Table) -> None:
         raise PlanInvalid(message("error.plan.nothing_to_do", where=table.where, keys=keys))
     if block.wrong > block.items:
         table.wrong("wrong", message("error.plan.more_than_trials"))
+    if block.exercise == ExerciseKind.LAB and block.trials > MAX_LAB_TRIALS:
+        table.wrong("trials", message("error.plan.must_be_in_range", low=1, high=MAX_LAB_TRIALS))
     if bool(block.equated) != bool(block.occasion):
         table.wrong("equated", message("error.plan.equated_and_occasion", occasions=", ".join(OCCASIONS)))
     if block.equated and block.adaptive:

@@ -25,6 +25,8 @@ class ExerciseKind(StrEnum):
     LOW_PREVALENCE = "low_prevalence"
     BLIND = "blind"
     OWN_PROBE = "own_probe"
+    LAB = "lab"
+    EVIDENCE = "evidence"
 
 
 class Step(StrEnum):
@@ -38,6 +40,10 @@ class Step(StrEnum):
     TRIAGE = "triage"
     RATE_AGAIN = "rate_again"
     SEND_PROBE = "send_probe"
+    PREDICT = "predict"
+    CONCLUDE = "conclude"
+    HASH = "hash"
+    DERIVE = "derive"
 
 
 class Role(StrEnum):
@@ -73,15 +79,101 @@ class ShownPicture:
     role: Role
 
 
+class LabKind(StrEnum):
+    """The question of a lab, as its word in a plan."""
+
+    THRESHOLD = "threshold"
+    GALLERY = "gallery"
+    QUALITY = "quality"
+    GROUPS = "groups"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A share of comparisons or searches that the machine got wrong, as counts, with a 95 % interval in [0, 1].
+
+    `total` is at least 1.
+    """
+
+    count: int
+    total: int
+    low: float
+    high: float
+
+    @property
+    def percent(self) -> float:
+        """Of the total, in [0, 100]."""
+        return 100.0 * self.count / self.total
+
+
+@dataclass(frozen=True, slots=True)
+class LabRow:
+    """The machine's errors in one setting.
+
+    `name` is a threshold, a number of people enrolled, the strength of a fault ("0" for none), or a group. `false`
+    counts what shows two people and was called one, of searches those for people who are not enrolled that returned a
+    lead; `missed` counts what shows one person and was not found.
+    """
+
+    name: str
+    false: Measured
+    missed: Measured
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """The question of a lab, with the errors of the course's own model on the course's own photos.
+
+    Before the prediction, a trainee learns of the row `given` alone, and of the name of the row `asked`, counted from
+    0. `limit` is the most that may be missed, percent; of a gallery, one in so many people who are searched for is
+    enrolled; of groups 0. `fault` is the fault of photos, or the kind of label; "" elsewhere.
+    """
+
+    kind: LabKind
+    rows: tuple[LabRow, ...]
+    given: int
+    asked: int
+    limit: float
+    threshold: float
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The task of an evidence exercise: a crop to derive from the original, and the records of its custody.
+
+    `box` is (x, y, width, height) in pixels of the original, from its top left corner. `records` is an export of an
+    audit, one line of JSON each, as `fr_trust.audit.export` writes it, and `public_key` the key of its chain, as PEM.
+    """
+
+    box: tuple[int, int, int, int]
+    records: str
+    public_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question in words, with a table, and files, by their names, where the step has them."""
+
+    text: Message
+    columns: tuple[Message, ...] = ()
+    rows: tuple[tuple[Message | str, ...], ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A trial at the step that it waits for; components come at OBSERVE alone, advice at RATE_AGAIN alone."""
+    """A trial at the step that it waits for.
+
+    Components come at OBSERVE alone, advice at RATE_AGAIN alone, a question in labs and evidence exercises.
+    """
 
     exercise: ExerciseKind
     step: Step
     pictures: tuple[ShownPicture, ...]
     components: tuple[Component, ...] = ()
     advice: Advice | None = None
+    question: Question | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,8 @@ class Result:
     ordinal: int  # in the session, from 0
     item_id: str
     b: float | None  # difficulty of the item
-    # "same", "different"; "odd:1"; "mate:3", "absent"; "usable", "limited", "reject"; "" where it is unknown.
+    # "same", "different"; "odd:1"; "mate:3", "absent"; "usable", "limited", "reject"; "row:2"; "record:3"; "" where it
+    # is unknown.
     truth: str
     answer: str  # in the same words, with "none" and "inconclusive" for lists, "undecided" for a rating of 0
     # Whether the answer was right; None where it is neither (no answer, undecided, inconclusive, unscored).
@@ -106,9 +107,13 @@ class Result:
     known_to_me: bool = False  # whether it is in no figure for that reason
     took_ms: int | None = None  # of all its steps, pauses left out; None where it was not answered to the end
     paused: bool = False  # whether there was a pause in it
-    reasons: str = ""  # of a triage, what the trainee named, sorted and joined by "+"
+    reasons: str = ""  # of a triage, what the trainee named; of evidence, what was right; joined by "+"
     degraded: str = ""  # of a triage, what was done to the photo
     partner: str = ""  # of a blind verification, the trainee whose trial was verified, where somebody had judged it
-    notes: str = ""  # on a probe, as the trainee wrote them
+    notes: str = ""  # on a probe, or on the limitations of evidence, as the trainee wrote them
     observations: str = ""  # of facial components, as "nose:similar:7+ears:not_visible"
     groups: Mapping[str, str] = field(default_factory=dict, hash=False)  # labels of the people shown
+    lab: str = ""  # of a lab, its question, as the plan has it
+    predicted: float | None = None  # of a lab, what the trainee expected, percent
+    measured: float | None = None  # of a lab, what was measured, percent
+    near: bool | None = None  # of a lab, whether the prediction was near; None where there is none

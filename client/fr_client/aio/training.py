@@ -18,6 +18,9 @@ _ANSWERS: Mapping[type, str] = {
     training_pb2.PairRating: "rating",
     training_pb2.CandidateDecision: "candidates",
     training_pb2.QualityDecision: "quality",
+    training_pb2.Prediction: "prediction",
+    training_pb2.Conclusion: "conclusion",
+    training_pb2.FileHash: "file_hash",
 }
 
 
@@ -211,7 +214,8 @@ class AsyncTraining:
             getattr(request, _ANSWERS[type(decision)]).CopyFrom(decision)
         else:
             raise TypeError(
-                "A decision is a PairRating, a CandidateDecision, a QualityDecision, or the id of a picture."
+                "A decision is a PairRating, a CandidateDecision, a QualityDecision, a Prediction, a Conclusion, "
+                "a FileHash, or the id of a picture."
             )
         return await self._calls.call(self._stub.SubmitDecision, request)
 

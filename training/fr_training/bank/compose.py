@@ -9,6 +9,7 @@ import numpy as np
 
 from fr_locales.messages import message
 from fr_training.bank.labels import Index
+from fr_training.bank.labs import Spoil, lab_items
 from fr_training.bank.lists import Matcher, Probes, draft_absent, draft_present, enrolled, list_items, others_of_lists
 from fr_training.bank.manifest import Shown, course_sha256, manifest_of, own_probe_id, sha256_of
 from fr_training.bank.needs import Available, available, needs, own_probe_size, require_enough
@@ -17,7 +18,7 @@ from fr_training.bank.pool import Pool, with_order_as_condition, without_shared_
 from fr_training.bank.prepared import Bools, prepare, subset
 from fr_training.bank.replacements import Chosen, with_replacements
 from fr_training.bank.triads import draft_triads, triad_items
-from fr_training.bank.triage import triage_items
+from fr_training.bank.triage import original_items, triage_items
 from fr_training.bank.workbench import FormSet, Workbench, form_sets, suspect_people, too_few_alike
 from fr_training.courses import Form, Item, Learned
 from fr_training.keys import PairKey, TriadKey
@@ -39,8 +40,17 @@ class Composed:
     learned_items: int  # items of the forms whose difficulty answers to earlier courses have moved
 
 
-def compose(plan: CoursePlan, pool: Pool, seed: int, matcher: Matcher, learned: Learned | None = None) -> Composed:
-    """Choose the people of every item; `matcher`, with nobody enrolled, serves lists and own probes alone.
+def compose(
+    plan: CoursePlan,
+    pool: Pool,
+    seed: int,
+    matcher: Matcher,
+    learned: Learned | None = None,
+    spoil: Spoil | None = None,
+) -> Composed:
+    """Choose the people of every item.
+
+    `matcher`, with nobody enrolled, serves lists and own probes alone, and `spoil` labs on quality, which need it.
 
     People with two photos come first: those of triads are kept, those of pairs of one person and of lists with the
     person are chosen. Then come pairs of two people, probes that are not enrolled, triads, photos to triage, and the
@@ -63,7 +73,7 @@ def compose(plan: CoursePlan, pool: Pool, seed: int, matcher: Matcher, learned: 
     bench = Workbench(prepared, seed, np.ones(len(prepared.people), dtype=np.bool_), aside, learned)
     bench.for_triads = _kept_for_triads(bench, needs(plan).people_with_two_alike)
     sets = form_sets(plan)
-    items, gallery = _items(bench, sets, own_probe_size(plan), matcher)
+    items, gallery = _items(bench, sets, own_probe_size(plan), matcher, spoil)
     forms = {name: _form(bench, name, one, items[name]) for one in sets for name in one.forms}
     moved = [item.item_id for form in forms.values() for item in form.items if isinstance(item.key, PairKey | TriadKey)]
     return Composed(
@@ -84,7 +94,7 @@ def _kept_for_triads(bench: Workbench, count: int) -> Bools:
 
 
 def _items(
-    bench: Workbench, sets: Sequence[FormSet], own: int, matcher: Matcher
+    bench: Workbench, sets: Sequence[FormSet], own: int, matcher: Matcher, spoil: Spoil | None
 ) -> tuple[dict[str, list[Item]], Mapping[int, int]]:
     """The items of all forms by name, and the pictures of the gallery by person."""
     pairs = [one for one in sets if one.block.exercise in PAIRS]
@@ -103,6 +113,10 @@ def _items(
     for one in sets:
         if one.block.exercise == ExerciseKind.TRIAGE:
             items |= triage_items(bench, one)
+        elif one.block.exercise == ExerciseKind.LAB:
+            items |= lab_items(bench, one, spoil)
+        elif one.block.exercise == ExerciseKind.EVIDENCE:
+            items |= original_items(bench, one)
         elif one.block.exercise == ExerciseKind.OWN_PROBE:
             numbers = range(one.block.trials)
             items |= {name: [Item(own_probe_id(name, n), (), None, None, ()) for n in numbers] for name in one.forms}

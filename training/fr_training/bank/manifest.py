@@ -11,7 +11,7 @@ from fr_core.types import ModelId
 from fr_training.answers import Degraded
 from fr_training.bank.pool import PoolPhoto
 from fr_training.courses import Form, Item
-from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.prompts import ExerciseKind
 
 
@@ -67,6 +67,10 @@ def truth_of(key: AnswerKey | None) -> str:
             return "absent" if key.mate is None else f"mate:{key.mate}"
         case TriageKey():
             return str(key.usability)
+        case LabKey():
+            return f"row:{key.right}"
+        case EvidenceKey():
+            return f"record:{key.broken}"
     return ""
 
 

@@ -10,6 +10,9 @@ from fr_training.errors import TooFewPeople
 from fr_training.plan import PAIRS, BlockPlan, CoursePlan
 from fr_training.prompts import ExerciseKind
 
+LEAST_IN_LABS = 20
+"""People with two photos, below which a lab has nothing to measure."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlanNeeds:
@@ -53,13 +56,14 @@ def needs(plan: CoursePlan) -> PlanNeeds:
     A pair of one person takes 1 with two photos, a pair of two people 2, a triad 1 with two photos and 1 more. A list
     with the person searched for takes 1 with two photos and `size` - 1 more, a list without takes 1 and `size`, a photo
     to triage 1. Own probes are searched in the people who are enrolled for the lists; where these are fewer than
-    `size`, the rest is added.
+    `size`, the rest is added. A lab shows nobody, and needs `LEAST_IN_LABS` people with two photos to measure anything.
     """
     forms = list(plan.forms().values())
+    least = LEAST_IN_LABS if any(block.exercise == ExerciseKind.LAB for block in forms) else 0
     listed = sum(block.items * block.size for block in forms if block.exercise == ExerciseKind.CANDIDATES)
     return PlanNeeds(
-        people=sum(_takes(block)[0] for block in forms) + max(0, own_probe_size(plan) - listed),
-        people_with_two_photos=sum(_takes(block)[1] for block in forms),
+        people=max(least, sum(_takes(block)[0] for block in forms) + max(0, own_probe_size(plan) - listed)),
+        people_with_two_photos=max(least, sum(_takes(block)[1] for block in forms)),
         minutes=plan.minutes,
         trials=sum(block.shown for block in plan.blocks),
         people_with_two_alike=sum(block.trials for block in forms if block.exercise == ExerciseKind.TRIAD),
@@ -124,4 +128,4 @@ def _takes(block: BlockPlan) -> tuple[int, int]:
         return 2 * block.trials, block.trials
     if block.exercise == ExerciseKind.CANDIDATES:
         return block.present * block.size + block.absent * (block.size + 1), block.present
-    return 0 if block.exercise == ExerciseKind.OWN_PROBE else block.items, 0
+    return 0 if block.exercise in (ExerciseKind.OWN_PROBE, ExerciseKind.LAB) else block.items, 0

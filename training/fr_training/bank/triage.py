@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fr_training.answers import Degraded, Usability
-from fr_training.bank.manifest import Shown
+from fr_training.bank.manifest import Shown, item_id_of
 from fr_training.bank.pool import PoolPhoto
 from fr_training.bank.workbench import OVERSUPPLY, FormSet, Workbench
 from fr_training.courses import Item
-from fr_training.keys import TriageKey
+from fr_training.keys import EvidenceKey, TriageKey
 
 CROP_PX = 256
 """Width and height of the crops that strengths in pixels are meant for."""
@@ -49,6 +49,9 @@ DEGRADATIONS: Mapping[Degraded, Degradation] = {
 }
 """Every kind, in the order in which they are dealt."""
 
+CUSTODY_RECORDS = 6
+"""Records of the custody of an evidence exercise."""
+
 FRONTAL_DEGREES = 15.0
 """Most yaw of a photo that is shown as usable, or is degraded otherwise: its turn is to be no reason."""
 
@@ -68,6 +71,24 @@ def triage_items(bench: Workbench, one: FormSet) -> dict[str, list[Item]]:
         rng = bench.rng("triage", name)
         turned, wanted = _dealt(bench, one, rng)
         items[name] = [*turned, *_spoilt(bench, wanted, rng)]
+    return items
+
+
+def original_items(bench: Workbench, one: FormSet) -> dict[str, list[Item]]:
+    """Make the forms of a set of evidence exercises, of good photos, and take their people.
+
+    The record that breaks the chain is drawn, 0 for none. The hashes of the key follow when the pictures are made.
+    """
+    items = {}
+    for name in one.forms:
+        rng = bench.rng("evidence", name)
+        shown = _spoilt(bench, [(Usability.USABLE, None, 0.0)] * one.block.trials, rng)
+        broken = rng.integers(CUSTODY_RECORDS + 1, size=one.block.trials).tolist()
+        items[name] = [
+            replace(item, item_id=item_id_of(key, [bench.book.pictures[n] for n in item.photos]), key=key)
+            for item, record in zip(shown, broken, strict=True)
+            for key in [EvidenceKey("", "", record)]
+        ]
     return items
 
 

@@ -9,18 +9,31 @@ from functools import partial
 from typing import Literal
 
 from fr_core.engine import Engine
+from fr_core.errors import InputRefused
 from fr_core.runtime.ticket import current_ticket
+from fr_core.types import F32, U8
 from fr_datasets.errors import DatasetUnreadable, read_photo
-from fr_evaluation.photos import in_threads
+from fr_evaluation.photos import EmbeddedPhoto, in_threads, most_central
 from fr_locales.messages import message
+from fr_training.answers import Degraded
 from fr_training.bank.compose import compose
+from fr_training.bank.labs import require_groups
 from fr_training.bank.lists import Matcher
 from fr_training.bank.manifest import Shown
 from fr_training.bank.needs import available, require_enough
-from fr_training.bank.pool import without_photos
-from fr_training.build.people import NO_PHOTO_LEFT, AnalysedPeople, NamedPeople, analyse_people, identities_of
+from fr_training.bank.pool import PoolPhoto, without_photos
+from fr_training.build.custody import with_custody
+from fr_training.build.people import (
+    NO_PHOTO_LEFT,
+    AnalysedPeople,
+    NamedPeople,
+    PhotoSource,
+    analyse_people,
+    identities_of,
+)
 from fr_training.build.pictures import jpeg, padded, render
-from fr_training.courses import Course, Learned
+from fr_training.courses import Course, Form, Learned
+from fr_training.keys import EvidenceKey
 from fr_training.plan import CoursePlan
 
 Progress = Literal["photos", "forms", "pictures"]
@@ -89,15 +102,27 @@ def build_course(
         DatasetUnreadable: a photo has gone or has changed since it was read first.
     """
     require_enough(plan, available([person.photo_conditions for dataset in datasets for person in dataset.people]))
+    require_groups(plan, [person.labels for dataset in datasets for person in dataset.people])
     learned = learned or Learned()
     gathered = _without(analyse_people(datasets, engine, workers, partial(on_progress, "photos")), exclude)
     require_enough(plan, available([person.photo_conditions for person in gathered.pool.people]))
+    require_groups(plan, [person.labels for person in gathered.pool.people])
     current_ticket().require_wanted()
     on_progress("forms", 0, 1)
-    composed = compose(plan, gathered.pool, seed, matcher, learned)
+    composed = compose(plan, gathered.pool, seed, matcher, learned, partial(_spoilt, gathered, engine, workers))
     on_progress("forms", 1, 1)
     current_ticket().require_wanted()
     pictures = _pictures(composed.pictures, gathered, engine, plan, workers, partial(on_progress, "pictures"))
+
+    def with_tasks(form: Form) -> Form:
+        items = (
+            with_custody(item, pictures[item.photos[0]], engine.pipeline.decode(pictures[item.photos[0]]).pixels)
+            if isinstance(item.key, EvidenceKey)
+            else item
+            for item in form.items
+        )
+        return replace(form, items=tuple(items))
+
     course = Course(
         course_id=course_id,
         plan=plan,
@@ -105,7 +130,7 @@ def build_course(
         terms=tuple(dataset.terms for dataset in datasets),
         model=gathered.pool.model,
         seed=seed,
-        forms=composed.forms,
+        forms={name: with_tasks(form) for name, form in composed.forms.items()},
         gallery_id=gallery_id if composed.gallery else "",
         created_ms=now_ms,
         manifest_sha256=composed.manifest_sha256,
@@ -137,6 +162,39 @@ def _without(gathered: AnalysedPeople, exclude: Set[str]) -> AnalysedPeople:
     return replace(gathered, pool=left, numbers=named, excluded=excluded)
 
 
+def _opened(gathered: AnalysedPeople, engine: Engine, photo: PoolPhoto) -> tuple[U8, PhotoSource]:
+    """The pixels of a photo, opened anew."""
+    source = gathered.sources[photo.number]
+    data = read_photo(source.path, engine.pipeline.image_limits.max_bytes)
+    if hashlib.sha256(data).hexdigest() != source.sha256:
+        raise DatasetUnreadable(message("error.build.photo_changed", path=source.path))
+    return engine.pipeline.decode(data).pixels, source
+
+
+def _spoilt(
+    gathered: AnalysedPeople,
+    engine: Engine,
+    workers: int,
+    photos: Sequence[PoolPhoto],
+    kind: Degraded | None,
+    strength: float,
+) -> list[F32 | None]:
+    """Cut faces out, with all around them, make them poorer, and analyse them anew; see `bank.labs.Spoil`."""
+
+    def one(photo: PoolPhoto) -> F32 | None:
+        pixels, source = _opened(gathered, engine, photo)
+        try:
+            seen = engine.pipeline.analyze(jpeg(render(pixels, source.landmarks, "none", kind, strength)))
+        except InputRefused:
+            return None
+        face = most_central(EmbeddedPhoto((seen.image.width, seen.image.height), seen.faces))
+        return None if face is None else face.embedding.vector
+
+    found = in_threads(one, photos, workers, lambda done, total: None)
+    current_ticket().require_wanted()
+    return list(found)
+
+
 def _pictures(
     wanted: Sequence[Shown],
     gathered: AnalysedPeople,
@@ -148,11 +206,7 @@ def _pictures(
     """Render and encode the pictures; photos are opened anew, as a data set has more of them than memory holds."""
 
     def one(shown: Shown) -> bytes:
-        source = gathered.sources[shown.photo.number]
-        data = read_photo(source.path, engine.pipeline.image_limits.max_bytes)
-        if hashlib.sha256(data).hexdigest() != source.sha256:
-            raise DatasetUnreadable(message("error.build.photo_changed", path=source.path))
-        pixels = engine.pipeline.decode(data).pixels
+        pixels, source = _opened(gathered, engine, shown.photo)
         return jpeg(render(pixels, source.landmarks, plan.mask, shown.degraded, shown.strength, colour=plan.colour))
 
     return tuple(padded(list(in_threads(one, wanted, workers, on_progress))))

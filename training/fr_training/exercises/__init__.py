@@ -2,7 +2,8 @@
 
 * `exercise` says what every exercise can do; `exercise_of` finds one by its word in a plan;
 * `photos` has those of pairs, triads and single photos, `lists` those of candidates, for a probe of the course or an
-  own photo;
+  own photo, `labs` those of questions about the machine and about evidence, and
+  `questions` their words;
 * `checks` refuses answers that cannot be, and lists the components of a face.
 
 An exercise holds no state. Before an answer is locked it shows nothing that depends on what is right, but for the
@@ -18,6 +19,7 @@ from typing import Final
 from fr_locales.messages import message
 from fr_training.answers import MAX_SIMILARITY
 from fr_training.exercises.exercise import Exercise
+from fr_training.exercises.labs import EvidenceExercise, LabExercise
 from fr_training.exercises.lists import Candidates, OwnProbe
 from fr_training.exercises.photos import Aided, Features, RatedPair, Triad, Triage
 from fr_training.prompts import ExerciseKind
@@ -36,6 +38,8 @@ _ALL: Final[tuple[Exercise, ...]] = (
     RatedPair(ExerciseKind.LOW_PREVALENCE, _VERIFICATION),
     RatedPair(ExerciseKind.BLIND, message("instructions.blind", scale=_RATINGS)),
     OwnProbe(ExerciseKind.OWN_PROBE, message("instructions.own_probe", scale=_LISTS)),
+    LabExercise(ExerciseKind.LAB, message("instructions.lab")),
+    EvidenceExercise(ExerciseKind.EVIDENCE, message("instructions.evidence")),
 )
 
 EXERCISES: Final[Mapping[ExerciseKind, Exercise]] = MappingProxyType({exercise.kind: exercise for exercise in _ALL})

@@ -16,10 +16,13 @@ from fr_core.errors import InvalidField, MissingField, message
 from fr_training.answers import (
     DIFFICULTIES,
     MAX_NOTES,
+    MAX_ROWS,
     MAX_SIMILARITY,
     RATINGS,
     Answer,
     Compared,
+    Conclusion,
+    FileHash,
     Given,
     ListChoice,
     ListDecision,
@@ -28,6 +31,7 @@ from fr_training.answers import (
     Observations,
     OddOneOut,
     PairRating,
+    Prediction,
     ProbeSent,
     Triage,
     Usability,
@@ -61,6 +65,10 @@ _GIVEN: Final[Mapping[Step, type[Given]]] = {
     Step.TRIAGE: Triage,
     Step.RATE_AGAIN: PairRating,
     Step.SEND_PROBE: ProbeSent,
+    Step.PREDICT: Prediction,
+    Step.CONCLUDE: Conclusion,
+    Step.HASH: FileHash,
+    Step.DERIVE: FileHash,
 }
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -106,6 +114,15 @@ def _require_given(given: Given, choices: Sequence[str]) -> None:
         case ProbeSent():
             if not _SHA256.fullmatch(given.image_sha256):
                 raise InvalidField(message("error.answer.no_sha256"), field="image_sha256")
+        case FileHash():
+            if not _SHA256.fullmatch(given.sha256):
+                raise InvalidField(message("error.answer.no_file_sha256"), field="sha256")
+        case Prediction():
+            if not 0.0 <= given.percent <= 100.0:  # so that NaN is refused
+                raise InvalidRating(message("error.answer.percent_range"), field="percent")
+        case Conclusion():
+            if given.row not in range(MAX_ROWS + 1):
+                raise InvalidRating(message("error.answer.no_such_row"), field="row")
         case _:
             assert_never(given)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final, TypeVar
 
 import numpy as np
@@ -12,8 +12,9 @@ import numpy as np
 from fr_locales.messages import Message, message
 from fr_training.answers import Answer, Given
 from fr_training.exercises.checks import require_answer
+from fr_training.exercises.questions import question
 from fr_training.keys import AnswerKey
-from fr_training.prompts import ExerciseKind, Prompt, Reveal, Role, ShownPicture, Step
+from fr_training.prompts import Evidence, ExerciseKind, Lab, Prompt, Reveal, Role, ShownPicture, Step
 from fr_training.trials import Locked, Trial
 
 OPENING: Final[Mapping[bool | None, Message]] = {
@@ -42,6 +43,10 @@ class Graded:
     candidates: int = 0
     reasons: str = ""
     degraded: str = ""
+    lab: str = ""
+    predicted: float | None = None
+    measured: float | None = None
+    near: bool | None = None
 
 
 class Exercise(ABC):
@@ -68,15 +73,19 @@ class Exercise(ABC):
         first = self.probes
         return (*range(first), *(int(index) + first for index in rng.permutation(photos - first)))
 
-    def prompt(self, step: Step, picture_ids: Sequence[str], key: AnswerKey | None) -> Prompt:
+    def prompt(
+        self, step: Step, picture_ids: Sequence[str], key: AnswerKey | None, asked: Lab | Evidence | None = None
+    ) -> Prompt:
         """Build what is shown at a step: of `picture_ids`, those of all pictures of the trial, the ones that it shows.
 
-        Nothing but the advice of an aided exercise, at RATE_AGAIN, is taken from the key. Raises ValueError where the
-        step is none of `steps`, or the key of an aided exercise has no advice.
+        Nothing but the advice of an aided exercise, at RATE_AGAIN, is taken from the key; what is `asked` is told
+        as far as the step may know it. Raises ValueError where the step is none of `steps`, or the key of an aided
+        exercise has no advice.
         """
         if step not in self.steps:
             raise ValueError(f"the exercise has no step {step}")
-        return self._prompt(step, picture_ids, key)
+        prompt = self._prompt(step, picture_ids, key)
+        return prompt if asked is None else replace(prompt, question=question(step, asked))
 
     def check(self, step: Step, answer: Answer, picture_ids: Sequence[str]) -> None:
         """Require an answer that the step can take; raises what `require_answer` does."""

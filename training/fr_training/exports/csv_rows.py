@@ -79,13 +79,17 @@ COLUMNS: tuple[Column, ...] = (
     Column("shown_at", "when it was first shown, ISO 8601, UTC", lambda _, one: instant(one.shown_ms)),
     _of_trial("took_ms", "milliseconds of all its steps, pauses left out"),
     _of_trial("paused", "whether there was a pause in it"),
-    _of_trial("reasons", "of a triage, what the trainee named, joined by +"),
+    _of_trial("reasons", "of a triage, what the trainee named; of evidence, the parts that were right; joined by +"),
     _of_trial("degraded", "of a triage, what was done to the photo"),
     _of_trial("partner", "of a blind verification, whose trial was verified"),
     Column("groups", "labels of the people shown, a JSON object with sorted keys", lambda _, one: _groups(one)),
-    _of_trial("notes", "on a probe, as the trainee wrote them"),
+    _of_trial("notes", "on a probe, or on the limitations of evidence, as the trainee wrote them"),
     _of_trial("observations", "of facial components, joined by +: component:compared:similarity, 0 to 10"),
     _of_trial("adaptive", "whether the block chose its items by how the trainee did"),
+    _of_trial("lab", "of a lab, its question: threshold, gallery, quality or groups"),
+    _of_trial("predicted", "of a lab, what the trainee expected, percent"),
+    _of_trial("measured", "of a lab, what was measured, percent"),
+    _of_trial("near", "of a lab, whether the prediction was near"),
 )
 """Every attribute of `Result`, after what the course has; meanings in more words are there."""
 

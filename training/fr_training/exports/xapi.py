@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from fr_locales.messages import Message, message
 from fr_locales.rendering import ENGLISH, render
-from fr_training.answers import RATINGS, Usability
+from fr_training.answers import MAX_ROWS, RATINGS, Usability
 from fr_training.courses import Course
 from fr_training.exports.values import HOME, CohortResults, duration, instant, json_lines, stable_id, urn
 from fr_training.plan import PAIRS, BlockPlan, SittingPlan
@@ -49,6 +49,8 @@ _ASKED: Final = {
     ExerciseKind.CANDIDATES: (message("item.candidates"), message("item.candidates_asks")),
     ExerciseKind.OWN_PROBE: (message("item.own_probe"), message("item.own_probe_asks")),
     ExerciseKind.TRIAGE: (message("item.triage"), message("item.triage_asks")),
+    ExerciseKind.LAB: (message("item.lab"), message("item.lab_asks")),
+    ExerciseKind.EVIDENCE: (message("item.evidence"), message("item.evidence_asks")),
     **dict.fromkeys(PAIRS, (message("item.pair"), message("item.pair_asks"))),
 }
 """The name of an item, and the question about it."""
@@ -60,8 +62,8 @@ _PHOTOS: Final = 3
 def definition(one: Result) -> dict[str, Any]:
     """The definition of the item of a trial; xAPI 1.0.3, part two, 2.4.4.1.
 
-    Pairs are of the interaction `likert`: each rating on the right side is right. Triads, lists and triages are a
-    `choice` in the words of `Result.answer`, and an own probe is `other`.
+    Pairs are of the interaction `likert`: each rating on the right side is right. Triads, lists, triages and labs are a
+    `choice` in the words of `Result.answer`, and own probes and evidence are `other`.
     """
     name, question = map(render, _ASKED[one.exercise])
     found: dict[str, Any] = {
@@ -69,7 +71,7 @@ def definition(one: Result) -> dict[str, Any]:
         "description": {ENGLISH: question},
         "type": _INTERACTION,
     }
-    if one.exercise == ExerciseKind.OWN_PROBE:
+    if one.exercise in (ExerciseKind.OWN_PROBE, ExerciseKind.EVIDENCE):
         return {**found, "interactionType": "other"}
     if one.exercise in PAIRS:
         found["interactionType"] = "likert"
@@ -92,6 +94,9 @@ def _right(one: Result) -> list[str]:
 def _choices(one: Result) -> list[dict[str, Any]]:
     if one.exercise == ExerciseKind.TRIAGE:
         return [{"id": str(word), "description": {ENGLISH: str(word)}} for word in Usability]
+    if one.exercise == ExerciseKind.LAB:
+        none = _component("row:0", message("lab.no_row"))
+        return [none, *(_component(f"row:{n}", message("lab.row", row=n)) for n in range(1, MAX_ROWS + 1))]
     if one.exercise == ExerciseKind.TRIAD:
         return [_component(f"odd:{index}", message("choice.photo", number=index + 1)) for index in range(_PHOTOS)]
     people = [_component(f"candidate:{n}", message("choice.candidate", number=n + 1)) for n in range(one.candidates)]

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 from fr_training.courses import Course
 from fr_training.grading.kinds import (
+    EvidenceTaskFigures,
+    LabFigures,
     ListFigures,
     TriadFigures,
     TriageFigures,
+    evidence_figures,
+    lab_figures,
     list_figures,
     triad_figures,
     triage_figures,
@@ -30,6 +34,8 @@ class KindFigures:
     triads: TriadFigures | None  # of three
     lists: ListFigures | None  # of candidates
     triage: TriageFigures | None  # of photos by quality
+    labs: LabFigures | None = None  # of the machine's errors
+    evidence: EvidenceTaskFigures | None = None  # of evidence exercises
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +106,13 @@ def _by_kind(shown: Sequence[Result], rated: Sequence[Result]) -> KindFigures:
     triads = of_exercises(shown, frozenset({ExerciseKind.TRIAD}))
     lists = tuple(one for one in judged(shown) if one.exercise in LISTS)
     photos = of_exercises(shown, frozenset({ExerciseKind.TRIAGE}))
+    labs = of_exercises(shown, frozenset({ExerciseKind.LAB}))
+    evidence = of_exercises(shown, frozenset({ExerciseKind.EVIDENCE}))
     return KindFigures(
         pairs=pair_figures(rated) if rated else None,
         triads=triad_figures(triads) if triads else None,
         lists=list_figures(lists) if lists else None,
         triage=triage_figures(photos) if photos else None,
+        labs=lab_figures(labs) if labs else None,
+        evidence=evidence_figures(evidence) if evidence else None,
     )

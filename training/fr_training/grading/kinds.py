@@ -1,4 +1,4 @@
-"""Computes the figures of triads, of candidate lists and of triage."""
+"""Computes the figures of triads, of candidate lists, of triage, of labs and of evidence."""
 
 from __future__ import annotations
 
@@ -189,3 +189,71 @@ def _degradation(word: str, photos: Sequence[Result]) -> Degradation:
     right = sum(one.correct is True for one in photos)
     lacking = message("none.photos_of_kind")
     return Degradation(word, len(photos), share(right, len(photos), lacking), share(named, len(photos), lacking))
+
+
+@dataclass(frozen=True, slots=True)
+class LabAbout:
+    """Labs on one question."""
+
+    about: str  # the question, as the plan has it
+    right: Maybe[Rate]  # share of right conclusions
+    near: Maybe[Rate]  # share of predictions that were near
+
+
+@dataclass(frozen=True, slots=True)
+class LabFigures:
+    """The figures of labs."""
+
+    trials: int  # answered
+    right: Maybe[Rate]  # share of right conclusions
+    near: Maybe[Rate]  # share of predictions that were near
+    by_question: tuple[LabAbout, ...]  # in the order of the alphabet
+    times: Times  # of right and of wrong answers
+
+
+def lab_figures(labs: Sequence[Result]) -> LabFigures:
+    """Compute the figures of answered labs."""
+    about = sorted(grouped(labs, lambda one: one.lab).items())
+    return LabFigures(
+        trials=len(labs),
+        right=_right_of(labs),
+        near=_near_of(labs),
+        by_question=tuple(LabAbout(word, _right_of(some), _near_of(some)) for word, some in about),
+        times=times(labs),
+    )
+
+
+def _right_of(labs: Sequence[Result]) -> Maybe[Rate]:
+    return share(sum(one.correct is True for one in labs), len(labs), message("none.labs"))
+
+
+def _near_of(labs: Sequence[Result]) -> Maybe[Rate]:
+    return share(sum(one.near is True for one in labs), len(labs), message("none.labs"))
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceTaskFigures:
+    """The figures of evidence exercises: shares of those in which all, or a part, was right."""
+
+    trials: int  # answered
+    right: Maybe[Rate]  # all parts
+    original: Maybe[Rate]  # the hash of the original
+    crop: Maybe[Rate]  # the hash of the crop
+    chain: Maybe[Rate]  # the record that breaks the chain
+    times: Times  # of right and of wrong answers
+
+
+def evidence_figures(found: Sequence[Result]) -> EvidenceTaskFigures:
+    """Compute the figures of answered evidence exercises."""
+
+    def part(word: str) -> Maybe[Rate]:
+        return share(sum(word in one.reasons.split("+") for one in found), len(found), message("none.evidence"))
+
+    return EvidenceTaskFigures(
+        trials=len(found),
+        right=share(sum(one.correct is True for one in found), len(found), message("none.evidence")),
+        original=part("original"),
+        crop=part("crop"),
+        chain=part("chain"),
+        times=times(found),
+    )

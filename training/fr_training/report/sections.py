@@ -9,11 +9,18 @@ from fr_evaluation.words import Section, Table
 from fr_locales.messages import Message, message
 from fr_training.grading.blocks import BlockFigures, KindFigures
 from fr_training.grading.evidence import EvidenceFigures, LevelEvidence, ratio_text
-from fr_training.grading.kinds import ListFigures, PickFigures, TriadFigures, TriageFigures
+from fr_training.grading.kinds import (
+    EvidenceTaskFigures,
+    LabFigures,
+    ListFigures,
+    PickFigures,
+    TriadFigures,
+    TriageFigures,
+)
 from fr_training.grading.pairs import FeltDifficulty, PairFigures, ProbabilityFigures
 from fr_training.grading.rates import ErrorFigures, MachineFigures, Roc
 from fr_training.grading.values import Counts, Maybe, Times, Undefined
-from fr_training.prompts import ExerciseKind
+from fr_training.prompts import ExerciseKind, LabKind
 from fr_training.report.cells import HEADER, Row, percent, table, text, told, with_interval
 from fr_training.statistics.estimates import Estimate
 from fr_training.statistics.item_response import Ability
@@ -29,6 +36,8 @@ EXERCISES = {
     ExerciseKind.LOW_PREVALENCE: message("exercise.low_prevalence"),
     ExerciseKind.BLIND: message("exercise.blind"),
     ExerciseKind.OWN_PROBE: message("exercise.own_probe"),
+    ExerciseKind.LAB: message("exercise.lab"),
+    ExerciseKind.EVIDENCE: message("exercise.evidence"),
 }
 
 
@@ -44,12 +53,14 @@ def exercise(word: str) -> Message:
 
 
 def of_kinds(found: KindFigures) -> list[Section]:
-    """Of pairs, triads, lists and triage, as far as there are any."""
+    """Of pairs, triads, lists, triage, labs and evidence, as far as there are any."""
     return [
         *([] if found.pairs is None else pair_sections(found.pairs)),
         *([] if found.triads is None else [triad_section(found.triads)]),
         *([] if found.lists is None else [list_section(found.lists)]),
         *([] if found.triage is None else [triage_section(found.triage)]),
+        *([] if found.labs is None else [lab_section(found.labs)]),
+        *([] if found.evidence is None else [evidence_task_section(found.evidence)]),
     ]
 
 
@@ -235,6 +246,40 @@ def triage_section(triage: TriageFigures) -> Section:
     )
 
 
+_LABS = {
+    LabKind.THRESHOLD: message("lab.about_threshold"),
+    LabKind.GALLERY: message("lab.about_gallery"),
+    LabKind.QUALITY: message("lab.about_quality"),
+    LabKind.GROUPS: message("lab.about_groups"),
+}
+
+
+def lab_section(labs: LabFigures) -> Section:
+    """Of labs."""
+    rows = [
+        (message("row.right"), labs.right, message("row.lab_right_means")),
+        (message("row.near"), labs.near, message("row.near_means")),
+        *_time_rows(labs.times),
+    ]
+    about = ((_LABS[LabKind(one.about)], one.right, one.near) for one in labs.by_question)
+    header = (message("column.lab"), message("column.right"), message("row.near"))
+    return told(
+        message("section.labs"), message("about.labs", count=labs.trials), table(HEADER, rows), table(header, about)
+    )
+
+
+def evidence_task_section(found: EvidenceTaskFigures) -> Section:
+    """Of evidence exercises."""
+    rows = [
+        (message("row.right"), found.right, message("row.evidence_right_means")),
+        (message("row.original"), found.original, message("row.original_means")),
+        (message("row.crop"), found.crop, message("row.crop_means")),
+        (message("row.chain"), found.chain, message("row.chain_means")),
+        *_time_rows(found.times),
+    ]
+    return told(message("section.evidence_tasks"), message("about.evidence", count=found.trials), table(HEADER, rows))
+
+
 def block_section(blocks: Sequence[BlockFigures]) -> Section:
     """Every block in a row, with both error rates of its pairs."""
     header = (
@@ -267,7 +312,7 @@ def _block(block: BlockFigures) -> Row:
 
 
 def _right(found: KindFigures) -> object:
-    for one in (found.triads, found.triage):
+    for one in (found.triads, found.triage, found.labs, found.evidence):
         if one is not None:
             return one.right
     return None if found.lists is None else found.lists.picks.right

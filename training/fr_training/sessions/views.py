@@ -61,7 +61,7 @@ def show_trial(course: Course, session: Session, trial: Trial, now_ms: int) -> S
     exercise = exercise_of(block.exercise)
     step = exercise.steps[len(trial.locked)]
     ids = picture_ids(session.secret, trial.ordinal, len(trial.order))
-    prompt = exercise.prompt(step, ids, key_of(course, trial))
+    prompt = exercise.prompt(step, ids, key_of(course, trial), item_of(course, trial).asked)
     numbers = dict(zip(ids, photos_of(course, trial), strict=True))
     first = next(one.ordinal for one in session.trials if one.block_id == trial.block_id)
     return ShowTrial(

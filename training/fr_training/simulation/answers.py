@@ -19,10 +19,11 @@ from fr_training.answers import (
     Observations,
     OddOneOut,
     PairRating,
+    Prediction,
     Triage,
     Usability,
 )
-from fr_training.keys import ListKey, TriadKey, TriageKey
+from fr_training.keys import LabKey, ListKey, TriadKey, TriageKey
 from fr_training.prompts import Component, Role, ShownPicture
 from fr_training.statistics.estimates import share_below, z_of
 
@@ -180,6 +181,11 @@ def draw_triage(key: TriageKey, accuracy: float, rng: np.random.Generator) -> Tr
     guessed, sees = kinds[int(rng.integers(len(kinds)))], rng.random() < accuracy
     reason = key.degraded if key.degraded is not None and sees else guessed
     return Triage(usability, frozenset() if usability == Usability.USABLE else frozenset({reason}))
+
+
+def draw_prediction(key: LabKey, rng: np.random.Generator) -> Prediction:
+    """Expect some percentage: about as often too few as too many, and half of the time more than a third wrong."""
+    return Prediction(float(np.clip(key.measured * exp(rng.normal(0.0, 0.5)), 0.0, 100.0)))
 
 
 def draw_observations(

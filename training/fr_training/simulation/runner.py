@@ -17,12 +17,12 @@ from fr_core.types import ModelId
 from fr_locales.messages import message
 from fr_training.answers import Answer, ProbeSent, Usability
 from fr_training.bank.manifest import ITEM_ID_DIGITS, course_sha256
-from fr_training.bank.triage import DEGRADATIONS
+from fr_training.bank.triage import CUSTODY_RECORDS, DEGRADATIONS
 from fr_training.courses import Course, Form, Item
 from fr_training.errors import UnknownTrial
-from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import PAIRS, BlockPlan, CoursePlan
-from fr_training.prompts import ExerciseKind, Step
+from fr_training.prompts import ExerciseKind, LabKind, Step
 from fr_training.sessions.flow import find_trial, lock, new_session, show
 from fr_training.sessions.order import item_of
 from fr_training.sessions.probes import lock_probe
@@ -99,7 +99,7 @@ def _photos(key: AnswerKey | None) -> int:
             return 3
         case ListKey():
             return 1 + len(key.similarities)
-        case TriageKey():
+        case TriageKey() | EvidenceKey():
             return 1
     return 0
 
@@ -122,6 +122,16 @@ def _keyed(block: BlockPlan, rng: np.random.Generator) -> list[Keyed]:
         case ExerciseKind.TRIAGE:
             counts = (block.usable, block.limited, block.reject)
             return [key for one, number in zip(Usability, counts, strict=True) for key in _triage(one, number)]
+        case ExerciseKind.EVIDENCE:
+            records = rng.integers(CUSTODY_RECORDS + 1, size=block.trials).tolist()
+            return [(EvidenceKey(f"{n:064x}", f"{n + 1:064x}", one), None) for n, one in enumerate(records)]
+        case ExerciseKind.LAB:
+            # A row of three; the trainee sees no table, as nothing was measured.
+            measured = rng.uniform(1.0, 60.0, size=block.trials).tolist()
+            kind = LabKind(block.about)
+            return [
+                (LabKey(kind, 1 + n % 3, one, max(0.0, one - 5.0), one + 5.0), None) for n, one in enumerate(measured)
+            ]
     return [(None, None)] * block.trials
 
 

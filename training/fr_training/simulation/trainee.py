@@ -7,10 +7,10 @@ from math import exp, isfinite
 
 import numpy as np
 
-from fr_training.answers import Answer, Notes, PairRating, ProbeSent
+from fr_training.answers import Answer, Conclusion, FileHash, Notes, PairRating, ProbeSent
 from fr_training.exercises.exercise import given_at
 from fr_training.grading.kinds import CHANCE
-from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.prompts import Step
 from fr_training.sessions.order import GUESS_RATE
 from fr_training.sessions.views import ShowTrial
@@ -89,6 +89,18 @@ class SimulatedTrainee:
                 return Answer(answers.list_decision(key, ids, chances, rng))
             case Step.TRIAGE, TriageKey():
                 return Answer(answers.draw_triage(key, self.abilities.triage, rng))
+            case Step.PREDICT, LabKey():
+                return Answer(answers.draw_prediction(key, rng))
+            case Step.CONCLUDE, LabKey():
+                right = rng.random() < self.abilities.triage  # both are judgements of a photo or a table
+                return Answer(Conclusion(key.right if right else key.right + 1))
+            case Step.HASH, EvidenceKey():
+                return Answer(FileHash(key.original))
+            case Step.DERIVE, EvidenceKey():
+                return Answer(FileHash(key.crop))
+            case Step.CONCLUDE, EvidenceKey():
+                right = rng.random() < self.abilities.triage
+                return Answer(Conclusion(key.broken if right else key.broken + 1))
             case Step.NOTE, _:
                 first, second = rng.choice(len(answers.SEEN), 2, replace=False)
                 return Answer(Notes(f"{answers.SEEN[int(first)]}, {answers.SEEN[int(second)]}"))

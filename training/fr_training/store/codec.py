@@ -17,7 +17,9 @@ from fr_core.errors import StoreCorrupt, message
 from fr_training.answers import (
     Answer,
     Compared,
+    Conclusion,
     Degraded,
+    FileHash,
     ListChoice,
     ListDecision,
     Notes,
@@ -25,6 +27,7 @@ from fr_training.answers import (
     Observations,
     OddOneOut,
     PairRating,
+    Prediction,
     ProbeSent,
     Triage,
     Usability,
@@ -49,6 +52,9 @@ _PACK_ANSWER: Mapping[type, Callable[[Any], list[Any]]] = {
     ListDecision: lambda given: ["d", given.choice.value, given.picture_id, dict(given.ratings)],
     Triage: lambda given: ["t", given.usability.value, sorted(reason.value for reason in given.reasons)],
     ProbeSent: lambda given: ["p", given.image_sha256],
+    Prediction: lambda given: ["e", given.percent],
+    Conclusion: lambda given: ["c", given.row],
+    FileHash: lambda given: ["h", given.sha256],
 }
 _UNPACK_ANSWER: Mapping[str, Callable[..., Any]] = {
     "r": PairRating,
@@ -58,6 +64,9 @@ _UNPACK_ANSWER: Mapping[str, Callable[..., Any]] = {
     "d": lambda choice, picture_id, ratings: ListDecision(ListChoice(choice), picture_id, ratings),
     "t": lambda usability, reasons: Triage(Usability(usability), frozenset(map(Degraded, reasons))),
     "p": ProbeSent,
+    "e": Prediction,
+    "c": Conclusion,
+    "h": FileHash,
 }
 
 

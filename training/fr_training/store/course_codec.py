@@ -11,9 +11,9 @@ from typing import Any
 from fr_core.types import ModelId
 from fr_training.answers import Degraded, Usability
 from fr_training.courses import Course, Form, Item
-from fr_training.keys import AnswerKey, ListKey, PairKey, TriadKey, TriageKey
+from fr_training.keys import AnswerKey, EvidenceKey, LabKey, ListKey, PairKey, TriadKey, TriageKey
 from fr_training.plan import BlockPlan, CoursePlan, SittingPlan
-from fr_training.prompts import ExerciseKind
+from fr_training.prompts import Evidence, ExerciseKind, Lab, LabKind, LabRow, Measured
 from fr_training.store.codec import dump, reading
 
 LAYOUT = 1
@@ -31,6 +31,8 @@ _PACKING_KEYS: Mapping[type, Callable[[Any], list[Any]]] = {
         None if key.degraded is None else key.degraded.value,
         key.strength,
     ],
+    EvidenceKey: lambda key: ["evidence", key.original, key.crop, key.broken],
+    LabKey: lambda key: ["lab", key.kind.value, key.right, key.measured, key.low, key.high],
 }
 _UNPACKING_KEYS: Mapping[str, Callable[..., AnswerKey]] = {
     "pair": PairKey,
@@ -39,6 +41,8 @@ _UNPACKING_KEYS: Mapping[str, Callable[..., AnswerKey]] = {
     "triage": lambda usability, degraded, strength: TriageKey(
         Usability(usability), None if degraded is None else Degraded(degraded), strength
     ),
+    "evidence": EvidenceKey,
+    "lab": lambda kind, *figures: LabKey(LabKind(kind), *figures),
 }
 
 
@@ -104,13 +108,24 @@ def _forms(course: Course) -> list[Form]:
 
 def _packed_item(item: Item) -> list[Any]:
     key = None if item.key is None else _PACKING_KEYS[type(item.key)](item.key)
-    return [item.item_id, item.photos, key, item.b, item.people, dict(item.groups)]
+    asked = [] if item.asked is None else [asdict(item.asked)]  # at the end, as earlier versions wrote none
+    return [item.item_id, item.photos, key, item.b, item.people, dict(item.groups), *asked]
 
 
 def _item(packed: list[Any]) -> Item:
-    item_id, photos, key, b, people, groups = packed
+    item_id, photos, key, b, people, groups, *asked = packed
     answer_key = None if key is None else _UNPACKING_KEYS[key[0]](*key[1:])
-    return Item(item_id, tuple(photos), answer_key, b, tuple(people), MappingProxyType(groups))
+    told = _asked(asked[0]) if asked else None
+    return Item(item_id, tuple(photos), answer_key, b, tuple(people), MappingProxyType(groups), told)
+
+
+def _asked(raw: dict[str, Any]) -> Lab | Evidence:
+    return Evidence(**{**raw, "box": tuple(raw["box"])}) if "box" in raw else _lab(**raw)
+
+
+def _lab(kind: str, rows: list[dict[str, Any]], **fields: Any) -> Lab:
+    told = (LabRow(row["name"], Measured(**row["false"]), Measured(**row["missed"])) for row in rows)
+    return Lab(LabKind(kind), tuple(told), **fields)
 
 
 def _packed_plan(plan: CoursePlan) -> dict[str, Any]:

@@ -40,6 +40,9 @@ _OBSERVED = re.compile(r"([sd])\s*([0-9]{1,2})")
 _QUALITY = re.compile(r"([ulr])\s*([1-6 ,]*)")
 
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
 class NotUnderstood(ValueError):
     """The input is not an answer; the message shows one."""
 
@@ -94,6 +97,40 @@ def percent(text: str) -> float | None:
         meant = f"{number * 100:g}"
         raise NotUnderstood(f"In percent: {meant} or {number:g}? Type {meant} or {number:g}%.")
     return number / 100
+
+
+def predicted(text: str) -> float:
+    """Return the percentage, 0 to 100, that a trainee expects to be measured."""
+    found = _PERCENT.fullmatch(_typed(text))
+    number = float(found[1].replace(",", ".")) if found else -1.0
+    if not 0 <= number <= 100:
+        raise NotUnderstood("Type a number of percent from 0 to 100, such as 12 or 0.5; a guess will do.")
+    return number
+
+
+def row(text: str, of: int) -> int:
+    """Return the number of a row of a table, from 1, or 0 for none."""
+    typed = _typed(text)
+    if not _is_number(typed) or int(typed) > of:
+        raise NotUnderstood(f"Type the number of a row, 1 to {of}, or 0 for none.")
+    return int(typed)
+
+
+def record(text: str) -> int:
+    """Return the number of a record of an audit, from 1, or 0 for none."""
+    typed = _typed(text)
+    if not _is_number(typed) or len(typed) > 2:
+        raise NotUnderstood("Type the number of a record, such as 3, or 0 if the chain is whole.")
+    return int(typed)
+
+
+def sha256(text: str) -> str:
+    """Return the hash of a file, 64 hexadecimal digits; what `sha256sum` writes after it does not count."""
+    typed = text.split()[:1]
+    found = typed[0].lower() if typed else ""
+    if not _SHA256.fullmatch(found):
+        raise NotUnderstood("A SHA-256 has 64 hexadecimal digits: paste what `sha256sum FILE` prints.")
+    return found
 
 
 def contradicts(rating: int, p_same: float) -> bool:

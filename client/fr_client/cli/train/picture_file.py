@@ -20,6 +20,8 @@ from fr_client.cli.train.labels import Shown
 from fr_client.private import private_file
 
 NAME = "trial.png"
+# Of an evidence exercise, beside the picture.
+ORIGINAL, KEPT = "trial-original.jpg", ("trial-records.jsonl", "trial-public.pem")
 PREFIX = "fr-train-"
 # Opens a file for people; raises `OSError` if it cannot.
 Viewer = Callable[[Path], None]
@@ -33,6 +35,7 @@ class PictureFile:
         self._viewer = viewer
         self._say = say
         self._last: tuple[Shown, ...] = ()
+        self._kept: dict[str, bytes] = {}
 
     def show(self, shown: Sequence[Shown]) -> None:
         """Draw, write and open a picture, unless it is the present one; without photos, remove the picture.
@@ -64,10 +67,28 @@ class PictureFile:
             self._say(f"No viewer starts ({error.strerror}): open the picture yourself.")
             self._viewer = None
 
+    def keep(self, name: str, data: bytes) -> None:
+        """Write a file of the trial beside its picture, and say where; raises `Unusable` if it cannot be written.
+
+        It stays until another trial has one of that name, or the picture goes.
+        """
+        if self._kept.get(name) == data:
+            return
+        path = self.path.with_name(name)
+        try:
+            with private_file(path, replace=True) as file:
+                file.write(data)
+        except OSError as error:
+            raise Unusable("PICTURE_UNWRITABLE", f"{shown_path(path)} cannot be written: {error.strerror}.") from error
+        self._kept[name] = data
+        self._say(f"File: {shown_path(path)}")
+
     def clear(self) -> None:
-        """Remove the picture."""
+        """Remove the picture, and the files beside it."""
         self._last = ()
-        self.path.unlink(missing_ok=True)
+        for path in (self.path, *map(self.path.with_name, self._kept)):
+            path.unlink(missing_ok=True)
+        self._kept = {}
 
 
 @contextmanager

@@ -115,7 +115,10 @@ def _choose(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
 
 
 def _note(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
-    dialog.say("Note what you see in the probe before you see candidates. An empty line ends the notes.")
+    asked, then = "Note what you see in the probe before you see candidates.", "then you see the candidates"
+    if trial.HasField("question"):
+        asked, then = trial.question.text, "then you see the records"
+    dialog.say(f"{asked} An empty line ends the notes.")
     lines: list[str] = []
     while True:
         line = dialog.line("Notes:" if not lines else "     +:")
@@ -124,7 +127,7 @@ def _note(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
         if not line.strip():
             if lines:
                 return Noted("\n".join(lines))
-            dialog.say("Write at least one line; then you see the candidates.")
+            dialog.say(f"Write at least one line; {then}.")
             continue
         try:
             lines = keys.notes_with(lines, line)
@@ -203,6 +206,41 @@ def _photo(line: str) -> bytes:
         raise NotUnderstood(f"{error} Type the path of another.") from error
 
 
+def _predict(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
+    for line in trial.question.text.splitlines():
+        dialog.say(line)
+    return Decided(
+        training_pb2.Prediction(percent=dialog.ask("Your prediction, in percent (0 to 100):", keys.predicted))
+    )
+
+
+def _hash(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
+    dialog.say(trial.question.text)
+    return Decided(training_pb2.FileHash(sha256=dialog.ask("SHA-256 of the original:", keys.sha256)))
+
+
+def _derive(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
+    dialog.say(trial.question.text)
+    return Decided(training_pb2.FileHash(sha256=dialog.ask("SHA-256 of the crop:", keys.sha256)))
+
+
+def _conclude(dialog: Dialog, trial: training_pb2.Trial, style: Style) -> Given:
+    if not trial.question.rows:
+        dialog.say(trial.question.text)
+        found = dialog.ask("The number of the record; 0 if the chain is whole:", keys.record)
+        return Decided(training_pb2.Conclusion(row=found), _difficulty(dialog, style))
+    table = [list(trial.question.columns), *(list(row.cells) for row in trial.question.rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    dialog.say("This was measured with the photos of the course:")
+    for row in table:
+        dialog.say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line in trial.question.text.splitlines():
+        dialog.say(line)
+    most = len(trial.question.rows)
+    chosen = dialog.ask(f"The row, 1 to {most}; 0 for none:", lambda line: keys.row(line, most))
+    return Decided(training_pb2.Conclusion(row=chosen), _difficulty(dialog, style))
+
+
 def _difficulty(dialog: Dialog, style: Style) -> int | None:
     if style.short:
         return None
@@ -218,4 +256,8 @@ _STEPS: dict[training_pb2.TrialStep.ValueType, Callable[[Dialog, training_pb2.Tr
     training_pb2.TRIAL_STEP_DECIDE: _decide,
     training_pb2.TRIAL_STEP_TRIAGE: _triage,
     training_pb2.TRIAL_STEP_SEND_PROBE: _send_probe,
+    training_pb2.TRIAL_STEP_PREDICT: _predict,
+    training_pb2.TRIAL_STEP_CONCLUDE: _conclude,
+    training_pb2.TRIAL_STEP_HASH: _hash,
+    training_pb2.TRIAL_STEP_DERIVE: _derive,
 }

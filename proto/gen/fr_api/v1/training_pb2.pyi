@@ -58,6 +58,14 @@ class _ExerciseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Exercise.Val
     """
     EXERCISE_OWN_PROBE: _Exercise.ValueType  # 9
     """A photo that the trainee sends, and the candidates that the search finds."""
+    EXERCISE_LAB: _Exercise.ValueType  # 10
+    """A question about the errors of the machine, without a photo: the trainee predicts a figure, sees what was measured
+    with the photos of the course, and concludes.
+    """
+    EXERCISE_EVIDENCE: _Exercise.ValueType  # 11
+    """A photo and the records of its custody: the trainee hashes the photo, derives a crop of it, writes what the crop
+    cannot show, and finds the record that breaks the chain.
+    """
 
 class Exercise(_Exercise, metaclass=_ExerciseEnumTypeWrapper):
     """--- plans and courses ---------------------------------------------------------------------------------------
@@ -89,6 +97,14 @@ see it as a verification.
 """
 EXERCISE_OWN_PROBE: Exercise.ValueType  # 9
 """A photo that the trainee sends, and the candidates that the search finds."""
+EXERCISE_LAB: Exercise.ValueType  # 10
+"""A question about the errors of the machine, without a photo: the trainee predicts a figure, sees what was measured
+with the photos of the course, and concludes.
+"""
+EXERCISE_EVIDENCE: Exercise.ValueType  # 11
+"""A photo and the records of its custody: the trainee hashes the photo, derives a crop of it, writes what the crop
+cannot show, and finds the record that breaks the chain.
+"""
 Global___Exercise: _TypeAlias = Exercise  # noqa: Y015
 
 class _CourseStage:
@@ -192,7 +208,7 @@ class _TrialStepEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TrialStep.V
     TRIAL_STEP_CHOOSE: _TrialStep.ValueType  # 2
     """The odd one out, with SubmitDecision."""
     TRIAL_STEP_NOTE: _TrialStep.ValueType  # 3
-    """Notes on the probe, with LockNotes."""
+    """Notes on the probe, or on the limitations of evidence, with LockNotes."""
     TRIAL_STEP_OBSERVE: _TrialStep.ValueType  # 4
     """The observation of each component, with LockNotes."""
     TRIAL_STEP_DECIDE: _TrialStep.ValueType  # 5
@@ -203,6 +219,14 @@ class _TrialStepEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TrialStep.V
     """A rating after the machine's opinion, with SubmitDecision."""
     TRIAL_STEP_SEND_PROBE: _TrialStep.ValueType  # 8
     """A photo, with SubmitProbe."""
+    TRIAL_STEP_PREDICT: _TrialStep.ValueType  # 9
+    """A prediction, with SubmitDecision."""
+    TRIAL_STEP_CONCLUDE: _TrialStep.ValueType  # 10
+    """A row of the table, or a record of the audit, with SubmitDecision."""
+    TRIAL_STEP_HASH: _TrialStep.ValueType  # 11
+    """The sha256 of the photo, with SubmitDecision."""
+    TRIAL_STEP_DERIVE: _TrialStep.ValueType  # 12
+    """The sha256 of a crop of the photo, with SubmitDecision."""
 
 class TrialStep(_TrialStep, metaclass=_TrialStepEnumTypeWrapper):
     """The input that a trial waits for."""
@@ -214,7 +238,7 @@ TRIAL_STEP_RATE: TrialStep.ValueType  # 1
 TRIAL_STEP_CHOOSE: TrialStep.ValueType  # 2
 """The odd one out, with SubmitDecision."""
 TRIAL_STEP_NOTE: TrialStep.ValueType  # 3
-"""Notes on the probe, with LockNotes."""
+"""Notes on the probe, or on the limitations of evidence, with LockNotes."""
 TRIAL_STEP_OBSERVE: TrialStep.ValueType  # 4
 """The observation of each component, with LockNotes."""
 TRIAL_STEP_DECIDE: TrialStep.ValueType  # 5
@@ -225,6 +249,14 @@ TRIAL_STEP_RATE_AGAIN: TrialStep.ValueType  # 7
 """A rating after the machine's opinion, with SubmitDecision."""
 TRIAL_STEP_SEND_PROBE: TrialStep.ValueType  # 8
 """A photo, with SubmitProbe."""
+TRIAL_STEP_PREDICT: TrialStep.ValueType  # 9
+"""A prediction, with SubmitDecision."""
+TRIAL_STEP_CONCLUDE: TrialStep.ValueType  # 10
+"""A row of the table, or a record of the audit, with SubmitDecision."""
+TRIAL_STEP_HASH: TrialStep.ValueType  # 11
+"""The sha256 of the photo, with SubmitDecision."""
+TRIAL_STEP_DERIVE: TrialStep.ValueType  # 12
+"""The sha256 of a crop of the photo, with SubmitDecision."""
 Global___TrialStep: _TypeAlias = TrialStep  # noqa: Y015
 
 class _Comparison:
@@ -1924,6 +1956,96 @@ class Advice(_message.Message):
 Global___Advice: _TypeAlias = Advice  # noqa: Y015
 
 @_typing.final
+class QuestionRow(_message.Message):
+    """A row of a table, in words."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CELLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cells(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """One cell for each column."""
+
+    def __init__(
+        self,
+        *,
+        cells: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cells", b"cells"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuestionRow: _TypeAlias = QuestionRow  # noqa: Y015
+
+@_typing.final
+class QuestionFile(_message.Message):
+    """A file to look into."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name."""
+    text: _builtins.str
+    """Its text."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuestionFile: _TypeAlias = QuestionFile  # noqa: Y015
+
+@_typing.final
+class Question(_message.Message):
+    """The question of a lab or of an evidence exercise."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """The question in words."""
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of the columns of the table of a lab; empty at TRIAL_STEP_PREDICT."""
+
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___QuestionRow]:
+        """The rows of the table, which show what was measured; empty at TRIAL_STEP_PREDICT."""
+
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___QuestionFile]:
+        """The records of the custody and the key of their chain, at TRIAL_STEP_CONCLUDE of an evidence exercise."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        columns: _abc.Iterable[_builtins.str] | None = ...,
+        rows: _abc.Iterable[Global___QuestionRow] | None = ...,
+        files: _abc.Iterable[Global___QuestionFile] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "files", b"files", "rows", b"rows", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Question: _TypeAlias = Question  # noqa: Y015
+
+@_typing.final
 class Trial(_message.Message):
     """A trial at its current step."""
 
@@ -1939,6 +2061,7 @@ class Trial(_message.Message):
     COMPONENTS_FIELD_NUMBER: _builtins.int
     ADVICE_FIELD_NUMBER: _builtins.int
     LEFT_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
     trial_id: _builtins.str
     """Its id."""
     block_id: _builtins.str
@@ -1967,6 +2090,10 @@ class Trial(_message.Message):
     def left(self) -> _duration_pb2.Duration:
         """Time left in the block; unset if the block has no limit."""
 
+    @_builtins.property
+    def question(self) -> Global___Question:
+        """The question of a lab or of an evidence exercise."""
+
     def __init__(
         self,
         *,
@@ -1980,10 +2107,11 @@ class Trial(_message.Message):
         components: _abc.Iterable[Global___Component] | None = ...,
         advice: Global___Advice | None = ...,
         left: _duration_pb2.Duration | None = ...,
+        question: Global___Question | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "left", b"left"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "left", b"left", "question", b"question"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "block_id", b"block_id", "components", b"components", "exercise", b"exercise", "left", b"left", "number", b"number", "of", b"of", "pictures", b"pictures", "step", b"step", "trial_id", b"trial_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "block_id", b"block_id", "components", b"components", "exercise", b"exercise", "left", b"left", "number", b"number", "of", b"of", "pictures", b"pictures", "question", b"question", "step", b"step", "trial_id", b"trial_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2348,6 +2476,72 @@ class QualityDecision(_message.Message):
 Global___QualityDecision: _TypeAlias = QualityDecision  # noqa: Y015
 
 @_typing.final
+class Prediction(_message.Message):
+    """What a trainee expects to be measured."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERCENT_FIELD_NUMBER: _builtins.int
+    percent: _builtins.float
+    """In percent, from 0 to 100."""
+    def __init__(
+        self,
+        *,
+        percent: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["percent", b"percent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Prediction: _TypeAlias = Prediction  # noqa: Y015
+
+@_typing.final
+class FileHash(_message.Message):
+    """The hash of a file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHA256_FIELD_NUMBER: _builtins.int
+    sha256: _builtins.str
+    """sha256 of its bytes, 64 hexadecimal digits in lower case."""
+    def __init__(
+        self,
+        *,
+        sha256: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileHash: _TypeAlias = FileHash  # noqa: Y015
+
+@_typing.final
+class Conclusion(_message.Message):
+    """What a trainee concludes from the table, or from the records."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROW_FIELD_NUMBER: _builtins.int
+    row: _builtins.int
+    """The row, or the number of the record, from 1; 0 for none."""
+    def __init__(
+        self,
+        *,
+        row: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["row", b"row"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Conclusion: _TypeAlias = Conclusion  # noqa: Y015
+
+@_typing.final
 class SubmitDecisionRequest(_message.Message):
     """A decision to lock."""
 
@@ -2360,6 +2554,9 @@ class SubmitDecisionRequest(_message.Message):
     ODD_PICTURE_ID_FIELD_NUMBER: _builtins.int
     CANDIDATES_FIELD_NUMBER: _builtins.int
     QUALITY_FIELD_NUMBER: _builtins.int
+    PREDICTION_FIELD_NUMBER: _builtins.int
+    CONCLUSION_FIELD_NUMBER: _builtins.int
+    FILE_HASH_FIELD_NUMBER: _builtins.int
     DIFFICULTY_FIELD_NUMBER: _builtins.int
     KNOWN_TO_ME_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
@@ -2386,6 +2583,18 @@ class SubmitDecisionRequest(_message.Message):
     def quality(self) -> Global___QualityDecision:
         """The decision on the photo, at TRIAL_STEP_TRIAGE."""
 
+    @_builtins.property
+    def prediction(self) -> Global___Prediction:
+        """The prediction, at TRIAL_STEP_PREDICT."""
+
+    @_builtins.property
+    def conclusion(self) -> Global___Conclusion:
+        """The conclusion, at TRIAL_STEP_CONCLUDE."""
+
+    @_builtins.property
+    def file_hash(self) -> Global___FileHash:
+        """The hash, at TRIAL_STEP_HASH and TRIAL_STEP_DERIVE."""
+
     def __init__(
         self,
         *,
@@ -2396,16 +2605,19 @@ class SubmitDecisionRequest(_message.Message):
         odd_picture_id: _builtins.str = ...,
         candidates: Global___CandidateDecision | None = ...,
         quality: Global___QualityDecision | None = ...,
+        prediction: Global___Prediction | None = ...,
+        conclusion: Global___Conclusion | None = ...,
+        file_hash: Global___FileHash | None = ...,
         difficulty: _builtins.int | None = ...,
         known_to_me: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "answer", b"answer", "candidates", b"candidates", "difficulty", b"difficulty", "odd_picture_id", b"odd_picture_id", "quality", b"quality", "rating", b"rating"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "answer", b"answer", "candidates", b"candidates", "conclusion", b"conclusion", "difficulty", b"difficulty", "file_hash", b"file_hash", "odd_picture_id", b"odd_picture_id", "prediction", b"prediction", "quality", b"quality", "rating", b"rating"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "answer", b"answer", "candidates", b"candidates", "difficulty", b"difficulty", "known_to_me", b"known_to_me", "odd_picture_id", b"odd_picture_id", "quality", b"quality", "rating", b"rating", "session_id", b"session_id", "step", b"step", "trial_id", b"trial_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "answer", b"answer", "candidates", b"candidates", "conclusion", b"conclusion", "difficulty", b"difficulty", "file_hash", b"file_hash", "known_to_me", b"known_to_me", "odd_picture_id", b"odd_picture_id", "prediction", b"prediction", "quality", b"quality", "rating", b"rating", "session_id", b"session_id", "step", b"step", "trial_id", b"trial_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__difficulty: _TypeAlias = _typing.Literal["difficulty"]  # noqa: Y015
     _WhichOneofArgType__difficulty: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty"]  # noqa: Y015
-    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["rating", "odd_picture_id", "candidates", "quality"]  # noqa: Y015
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["rating", "odd_picture_id", "candidates", "quality", "prediction", "conclusion", "file_hash"]  # noqa: Y015
     _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__difficulty) -> _WhichOneofReturnType__difficulty | None: ...

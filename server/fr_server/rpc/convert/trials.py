@@ -7,13 +7,16 @@ from datetime import timedelta
 
 from fr_api.v1 import training_pb2 as pb
 from fr_core.errors import InvalidField, MissingField, message
+from fr_locales.messages import Message
 from fr_locales.rendering import render
 from fr_server.rpc.convert.common import by_name, duration
 from fr_server.rpc.convert.training import SHOWN_AS, block_message
 from fr_training.answers import (
     Answer,
     Compared,
+    Conclusion,
     Degraded,
+    FileHash,
     Given,
     ListChoice,
     ListDecision,
@@ -22,11 +25,12 @@ from fr_training.answers import (
     Observations,
     OddOneOut,
     PairRating,
+    Prediction,
     Triage,
     Usability,
 )
 from fr_training.errors import InvalidRating
-from fr_training.prompts import Reveal, Role, Step
+from fr_training.prompts import Question, Reveal, Role, Step
 from fr_training.sessions.views import Over, ShowBlock, ShowTrial
 
 STEPS = by_name(Step, pb.TrialStep, "TRIAL_STEP")
@@ -59,7 +63,20 @@ def trial_message(shown: ShowTrial, pictures: Sequence[bytes]) -> pb.Trial:
             for one in prompt.components
         ],
         advice=None if advice is None else pb.Advice(same=advice.same, text=render(advice.text)),
+        question=None if prompt.question is None else _question(prompt.question),
         left=None if shown.left_ms is None else duration(timedelta(milliseconds=shown.left_ms)),
+    )
+
+
+def _question(question: Question) -> pb.Question:
+    def words(cell: Message | str) -> str:
+        return cell if isinstance(cell, str) else render(cell)
+
+    return pb.Question(
+        text=render(question.text),
+        columns=map(render, question.columns),
+        rows=[pb.QuestionRow(cells=map(words, row)) for row in question.rows],
+        files=[pb.QuestionFile(name=name, text=text) for name, text in question.files],
     )
 
 
@@ -115,6 +132,12 @@ def _given(request: pb.SubmitDecisionRequest) -> Given:
         return _list_decision(request.candidates)
     if which == "quality":
         return _triage(request.quality)
+    if which == "prediction":
+        return Prediction(request.prediction.percent)
+    if which == "conclusion":
+        return Conclusion(request.conclusion.row)
+    if which == "file_hash":
+        return FileHash(request.file_hash.sha256)
     raise MissingField(message("error.rpc.no_answer"), field="answer")
 
 

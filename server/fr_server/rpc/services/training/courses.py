@@ -34,6 +34,7 @@ from fr_server.rpc.services.training.course_gallery import CourseGallery, galler
 from fr_server.rpc.services.training.resources import TrainingResources
 from fr_server.rpc.services.training.results import read_cohort
 from fr_server.telemetry.logs import FIELDS, describe
+from fr_training.bank.labs import require_groups
 from fr_training.bank.needs import Available, available, needs, require_enough
 from fr_training.build.course import Progress, build_course
 from fr_training.build.people import NamedPeople, read_datasets
@@ -78,6 +79,7 @@ class CourseCalls(training_pb2_grpc.TrainingServiceServicer):
         response = pb.CheckPlanResponse(title=plan.title, needs=needs_message(wanted))
         if names := sent_datasets(request.datasets):
             datasets = await self._resources.work.storage(_read, names)
+            require_groups(plan, [person.labels for dataset in datasets for person in dataset.people])
             there = _available(datasets)
             response.people, response.people_with_two_photos = there.people, there.with_two_photos
             response.people_with_two_alike = there.with_two_alike
