@@ -150,6 +150,42 @@ class Training:
         """Delete a trainee with all sessions and answers."""
         self._calls.call(self._stub.DeleteTrainee, training_pb2.DeleteTraineeRequest(trainee_id=trainee_id))
 
+    def release_items(
+        self,
+        cohort_id: str,
+        block_ids: Sequence[str] = (),
+        item_ids: Sequence[str] = (),
+        *,
+        include_tests: bool = False,
+        before_all_finished: bool = False,
+    ) -> training_pb2.Release:
+        """Let the trainees of a cohort look at their answers to items again, with the right ones; at least one item.
+
+        Args:
+            block_ids: of the course; all of their items.
+            item_ids: as a cohort's report lists them.
+            include_tests: release items of tests too, with which nobody can be tested afterwards.
+            before_all_finished: release items that some trainees still have ahead; those trainees see them later.
+        """
+        request = training_pb2.ReleaseItemsRequest(
+            cohort_id=cohort_id,
+            block_ids=block_ids,
+            item_ids=item_ids,
+            include_tests=include_tests,
+            before_all_finished=before_all_finished,
+        )
+        return (self._calls.call(self._stub.ReleaseItems, request)).release
+
+    def list_review(self, code: str, *, include_right: bool = False) -> training_pb2.ListReviewResponse:
+        """Return a trainee's own wrong answers to released items; with `include_right` all of them."""
+        request = training_pb2.ListReviewRequest(code=code, all=include_right)
+        return self._calls.call(self._stub.ListReview, request)
+
+    def review(self, code: str, trial_id: str) -> training_pb2.GetReviewResponse:
+        """Return one of these trials with its pictures, the trainee's answers, and the right one."""
+        request = training_pb2.GetReviewRequest(code=code, trial_id=trial_id)
+        return self._calls.call(self._stub.GetReview, request)
+
     def join(self, code: str) -> training_pb2.JoinCourseResponse:
         """Return the course of a trainee's code, its sittings, and the notice of what the server keeps."""
         return self._calls.call(self._stub.JoinCourse, training_pb2.JoinCourseRequest(code=code))

@@ -1331,6 +1331,106 @@ class Cohort(_message.Message):
 Global___Cohort: _TypeAlias = Cohort  # noqa: Y015
 
 @_typing.final
+class ReleaseItemsRequest(_message.Message):
+    """Items to release."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COHORT_ID_FIELD_NUMBER: _builtins.int
+    BLOCK_IDS_FIELD_NUMBER: _builtins.int
+    ITEM_IDS_FIELD_NUMBER: _builtins.int
+    INCLUDE_TESTS_FIELD_NUMBER: _builtins.int
+    BEFORE_ALL_FINISHED_FIELD_NUMBER: _builtins.int
+    cohort_id: _builtins.str
+    """The cohort."""
+    include_tests: _builtins.bool
+    """True to release items of a test (before, after or long after the teaching). Afterwards, this cohort and all who hear
+    from it know the answers of that test.
+    """
+    before_all_finished: _builtins.bool
+    """True to release items that trainees of the cohort still have ahead of them. Those trainees do not see them yet."""
+    @_builtins.property
+    def block_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of blocks of the course, all of whose items are released, those of both groups of trainees included."""
+
+    @_builtins.property
+    def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of single items, as the report of the cohort lists them; 10,000 at most."""
+
+    def __init__(
+        self,
+        *,
+        cohort_id: _builtins.str = ...,
+        block_ids: _abc.Iterable[_builtins.str] | None = ...,
+        item_ids: _abc.Iterable[_builtins.str] | None = ...,
+        include_tests: _builtins.bool = ...,
+        before_all_finished: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before_all_finished", b"before_all_finished", "block_ids", b"block_ids", "cohort_id", b"cohort_id", "include_tests", b"include_tests", "item_ids", b"item_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseItemsRequest: _TypeAlias = ReleaseItemsRequest  # noqa: Y015
+
+@_typing.final
+class Release(_message.Message):
+    """A release."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_TIME_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    TEST_ITEMS_FIELD_NUMBER: _builtins.int
+    items: _builtins.int
+    """Number of items that no earlier release named."""
+    test_items: _builtins.int
+    """Number of these that belong to a test."""
+    @_builtins.property
+    def release_time(self) -> _timestamp_pb2.Timestamp:
+        """Its time."""
+
+    def __init__(
+        self,
+        *,
+        release_time: _timestamp_pb2.Timestamp | None = ...,
+        items: _builtins.int = ...,
+        test_items: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["release_time", b"release_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "release_time", b"release_time", "test_items", b"test_items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Release: _TypeAlias = Release  # noqa: Y015
+
+@_typing.final
+class ReleaseItemsResponse(_message.Message):
+    """The release."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def release(self) -> Global___Release:
+        """The release."""
+
+    def __init__(
+        self,
+        *,
+        release: Global___Release | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["release", b"release"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["release", b"release"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseItemsResponse: _TypeAlias = ReleaseItemsResponse  # noqa: Y015
+
+@_typing.final
 class SittingProgress(_message.Message):
     """The progress of a trainee in a sitting."""
 
@@ -1416,6 +1516,7 @@ class GetCohortResponse(_message.Message):
 
     COHORT_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
+    RELEASES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def cohort(self) -> Global___Cohort:
         """The cohort."""
@@ -1424,15 +1525,20 @@ class GetCohortResponse(_message.Message):
     def progress(self) -> _containers.RepeatedCompositeFieldContainer[Global___SittingProgress]:
         """The progress of each trainee in each sitting."""
 
+    @_builtins.property
+    def releases(self) -> _containers.RepeatedCompositeFieldContainer[Global___Release]:
+        """The items that were released to the cohort, the first release first."""
+
     def __init__(
         self,
         *,
         cohort: Global___Cohort | None = ...,
         progress: _abc.Iterable[Global___SittingProgress] | None = ...,
+        releases: _abc.Iterable[Global___Release] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cohort", b"cohort"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cohort", b"cohort", "progress", b"progress"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cohort", b"cohort", "progress", b"progress", "releases", b"releases"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2639,6 +2745,268 @@ class FinishSessionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FinishSessionResponse: _TypeAlias = FinishSessionResponse  # noqa: Y015
+
+@_typing.final
+class ListReviewRequest(_message.Message):
+    """--- looking again -------------------------------------------------------------------------------------------
+
+    The trainee who wants to look again.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    ALL_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """The trainee's code."""
+    all: _builtins.bool
+    """True to list right answers too; otherwise the list has only wrong ones."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        all: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "code", b"code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReviewRequest: _TypeAlias = ListReviewRequest  # noqa: Y015
+
+@_typing.final
+class ReviewEntry(_message.Message):
+    """An answer that the trainee can look at again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRIAL_ID_FIELD_NUMBER: _builtins.int
+    SITTING_FIELD_NUMBER: _builtins.int
+    BLOCK_ID_FIELD_NUMBER: _builtins.int
+    BLOCK_TITLE_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    EXERCISE_FIELD_NUMBER: _builtins.int
+    CORRECT_FIELD_NUMBER: _builtins.int
+    trial_id: _builtins.str
+    """The trial."""
+    sitting: _builtins.str
+    """Name of its sitting."""
+    block_id: _builtins.str
+    """Its block."""
+    block_title: _builtins.str
+    """Title of its block."""
+    number: _builtins.int
+    """Number of the trial in the block, from 1."""
+    exercise: Global___Exercise.ValueType
+    """The exercise."""
+    correct: _builtins.bool
+    """True if the answer was right; unset if it is neither right nor wrong, such as inconclusive or unscored."""
+    def __init__(
+        self,
+        *,
+        trial_id: _builtins.str = ...,
+        sitting: _builtins.str = ...,
+        block_id: _builtins.str = ...,
+        block_title: _builtins.str = ...,
+        number: _builtins.int = ...,
+        exercise: Global___Exercise.ValueType = ...,
+        correct: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_correct", b"_correct", "correct", b"correct"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_correct", b"_correct", "block_id", b"block_id", "block_title", b"block_title", "correct", b"correct", "exercise", b"exercise", "number", b"number", "sitting", b"sitting", "trial_id", b"trial_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__correct: _TypeAlias = _typing.Literal["correct"]  # noqa: Y015
+    _WhichOneofArgType__correct: _TypeAlias = _typing.Literal["_correct", b"_correct"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__correct) -> _WhichOneofReturnType__correct | None: ...
+
+Global___ReviewEntry: _TypeAlias = ReviewEntry  # noqa: Y015
+
+@_typing.final
+class ListReviewResponse(_message.Message):
+    """The answers that the trainee can look at again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    CLOSED_FIELD_NUMBER: _builtins.int
+    closed: _builtins.int
+    """Number of trials with an answer that the trainee cannot look at, because they are not released, or because the
+    trainee may still meet them.
+    """
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReviewEntry]:
+        """They are in the order in which the trainee gave them."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___ReviewEntry] | None = ...,
+        closed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "entries", b"entries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReviewResponse: _TypeAlias = ListReviewResponse  # noqa: Y015
+
+@_typing.final
+class GetReviewRequest(_message.Message):
+    """A trial to look at again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    TRIAL_ID_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """The trainee's code."""
+    trial_id: _builtins.str
+    """The trial."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        trial_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "trial_id", b"trial_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReviewRequest: _TypeAlias = GetReviewRequest  # noqa: Y015
+
+@_typing.final
+class Observations(_message.Message):
+    """Observations of facial components."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OBSERVATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def observations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Observation]:
+        """One for each component."""
+
+    def __init__(
+        self,
+        *,
+        observations: _abc.Iterable[Global___Observation] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["observations", b"observations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Observations: _TypeAlias = Observations  # noqa: Y015
+
+@_typing.final
+class GivenAnswer(_message.Message):
+    """The answer to one step of a trial."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    RATING_FIELD_NUMBER: _builtins.int
+    ODD_PICTURE_ID_FIELD_NUMBER: _builtins.int
+    CANDIDATES_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    OBSERVATIONS_FIELD_NUMBER: _builtins.int
+    DIFFICULTY_FIELD_NUMBER: _builtins.int
+    KNOWN_TO_ME_FIELD_NUMBER: _builtins.int
+    step: Global___TrialStep.ValueType
+    """The step."""
+    odd_picture_id: _builtins.str
+    """The picture of the odd one out, at TRIAL_STEP_CHOOSE."""
+    notes: _builtins.str
+    """The notes, at TRIAL_STEP_NOTE."""
+    difficulty: _builtins.int
+    """The perceived difficulty, from 1 (easy) to 5 (hard); unset if the trainee did not give it."""
+    known_to_me: _builtins.bool
+    """True if the trainee knew one of the people in the photos."""
+    @_builtins.property
+    def rating(self) -> Global___PairRating:
+        """The rating, at TRIAL_STEP_RATE and TRIAL_STEP_RATE_AGAIN."""
+
+    @_builtins.property
+    def candidates(self) -> Global___CandidateDecision:
+        """The decision on candidates, at TRIAL_STEP_DECIDE."""
+
+    @_builtins.property
+    def quality(self) -> Global___QualityDecision:
+        """The decision on the photo, at TRIAL_STEP_TRIAGE."""
+
+    @_builtins.property
+    def observations(self) -> Global___Observations:
+        """The observations, at TRIAL_STEP_OBSERVE."""
+
+    def __init__(
+        self,
+        *,
+        step: Global___TrialStep.ValueType = ...,
+        rating: Global___PairRating | None = ...,
+        odd_picture_id: _builtins.str = ...,
+        candidates: Global___CandidateDecision | None = ...,
+        quality: Global___QualityDecision | None = ...,
+        notes: _builtins.str = ...,
+        observations: Global___Observations | None = ...,
+        difficulty: _builtins.int | None = ...,
+        known_to_me: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "answer", b"answer", "candidates", b"candidates", "difficulty", b"difficulty", "notes", b"notes", "observations", b"observations", "odd_picture_id", b"odd_picture_id", "quality", b"quality", "rating", b"rating"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty", "answer", b"answer", "candidates", b"candidates", "difficulty", b"difficulty", "known_to_me", b"known_to_me", "notes", b"notes", "observations", b"observations", "odd_picture_id", b"odd_picture_id", "quality", b"quality", "rating", b"rating", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__difficulty: _TypeAlias = _typing.Literal["difficulty"]  # noqa: Y015
+    _WhichOneofArgType__difficulty: _TypeAlias = _typing.Literal["_difficulty", b"_difficulty"]  # noqa: Y015
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["rating", "odd_picture_id", "candidates", "quality", "notes", "observations"]  # noqa: Y015
+    _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__difficulty) -> _WhichOneofReturnType__difficulty | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
+
+Global___GivenAnswer: _TypeAlias = GivenAnswer  # noqa: Y015
+
+@_typing.final
+class GetReviewResponse(_message.Message):
+    """A trial with the trainee's answers and the right one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRIAL_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    REVEAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def trial(self) -> Global___Trial:
+        """The trial as it was at its last step, with its pictures."""
+
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___GivenAnswer]:
+        """The trainee's answers, in the order of the steps."""
+
+    @_builtins.property
+    def reveal(self) -> Global___Reveal:
+        """The right answer. Show it last, after the trainee has looked again."""
+
+    def __init__(
+        self,
+        *,
+        trial: Global___Trial | None = ...,
+        answers: _abc.Iterable[Global___GivenAnswer] | None = ...,
+        reveal: Global___Reveal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reveal", b"reveal", "trial", b"trial"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "reveal", b"reveal", "trial", b"trial"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReviewResponse: _TypeAlias = GetReviewResponse  # noqa: Y015
 
 @_typing.final
 class GetTrainingReportRequest(_message.Message):

@@ -86,6 +86,11 @@ class TrainingServiceStub:
                 request_serializer=fr__api_dot_v1_dot_training__pb2.DeleteTraineeRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_training__pb2.DeleteTraineeResponse.FromString,
                 _registered_method=True)
+        self.ReleaseItems = channel.unary_unary(
+                '/fr_api.v1.TrainingService/ReleaseItems',
+                request_serializer=fr__api_dot_v1_dot_training__pb2.ReleaseItemsRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_training__pb2.ReleaseItemsResponse.FromString,
+                _registered_method=True)
         self.JoinCourse = channel.unary_unary(
                 '/fr_api.v1.TrainingService/JoinCourse',
                 request_serializer=fr__api_dot_v1_dot_training__pb2.JoinCourseRequest.SerializeToString,
@@ -130,6 +135,16 @@ class TrainingServiceStub:
                 '/fr_api.v1.TrainingService/FinishSession',
                 request_serializer=fr__api_dot_v1_dot_training__pb2.FinishSessionRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_training__pb2.FinishSessionResponse.FromString,
+                _registered_method=True)
+        self.ListReview = channel.unary_unary(
+                '/fr_api.v1.TrainingService/ListReview',
+                request_serializer=fr__api_dot_v1_dot_training__pb2.ListReviewRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_training__pb2.ListReviewResponse.FromString,
+                _registered_method=True)
+        self.GetReview = channel.unary_unary(
+                '/fr_api.v1.TrainingService/GetReview',
+                request_serializer=fr__api_dot_v1_dot_training__pb2.GetReviewRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_training__pb2.GetReviewResponse.FromString,
                 _registered_method=True)
         self.GetTrainingReport = channel.unary_stream(
                 '/fr_api.v1.TrainingService/GetTrainingReport',
@@ -248,6 +263,15 @@ class TrainingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReleaseItems(self, request, context):
+        """Releases items to a cohort: from then on, its trainees can look at their own answers to these items again, with the
+        right answers. A trainee sees an item only after finishing every block that could still show it. Nothing takes a
+        release back. The audit records each call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def JoinCourse(self, request, context):
         """Tells a trainee, identified by a code, what the course contains and what the server keeps.
         """
@@ -308,6 +332,20 @@ class TrainingServiceServicer:
 
     def FinishSession(self, request, context):
         """Ends a session. Unanswered trials stay unanswered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListReview(self, request, context):
+        """Lists the trainee's own answers to released items, in finished sessions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReview(self, request, context):
+        """Shows the trainee one of these answers again: the pictures, the answers, then what is right.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -400,6 +438,11 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     request_deserializer=fr__api_dot_v1_dot_training__pb2.DeleteTraineeRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_training__pb2.DeleteTraineeResponse.SerializeToString,
             ),
+            'ReleaseItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseItems,
+                    request_deserializer=fr__api_dot_v1_dot_training__pb2.ReleaseItemsRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_training__pb2.ReleaseItemsResponse.SerializeToString,
+            ),
             'JoinCourse': grpc.unary_unary_rpc_method_handler(
                     servicer.JoinCourse,
                     request_deserializer=fr__api_dot_v1_dot_training__pb2.JoinCourseRequest.FromString,
@@ -444,6 +487,16 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     servicer.FinishSession,
                     request_deserializer=fr__api_dot_v1_dot_training__pb2.FinishSessionRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_training__pb2.FinishSessionResponse.SerializeToString,
+            ),
+            'ListReview': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReview,
+                    request_deserializer=fr__api_dot_v1_dot_training__pb2.ListReviewRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_training__pb2.ListReviewResponse.SerializeToString,
+            ),
+            'GetReview': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReview,
+                    request_deserializer=fr__api_dot_v1_dot_training__pb2.GetReviewRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_training__pb2.GetReviewResponse.SerializeToString,
             ),
             'GetTrainingReport': grpc.unary_stream_rpc_method_handler(
                     servicer.GetTrainingReport,
@@ -846,6 +899,33 @@ class TrainingService:
             _registered_method=True)
 
     @staticmethod
+    def ReleaseItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.TrainingService/ReleaseItems',
+            fr__api_dot_v1_dot_training__pb2.ReleaseItemsRequest.SerializeToString,
+            fr__api_dot_v1_dot_training__pb2.ReleaseItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def JoinCourse(request,
             target,
             options=(),
@@ -1078,6 +1158,60 @@ class TrainingService:
             '/fr_api.v1.TrainingService/FinishSession',
             fr__api_dot_v1_dot_training__pb2.FinishSessionRequest.SerializeToString,
             fr__api_dot_v1_dot_training__pb2.FinishSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.TrainingService/ListReview',
+            fr__api_dot_v1_dot_training__pb2.ListReviewRequest.SerializeToString,
+            fr__api_dot_v1_dot_training__pb2.ListReviewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.TrainingService/GetReview',
+            fr__api_dot_v1_dot_training__pb2.GetReviewRequest.SerializeToString,
+            fr__api_dot_v1_dot_training__pb2.GetReviewResponse.FromString,
             options,
             channel_credentials,
             insecure,
