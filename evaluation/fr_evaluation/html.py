@@ -33,7 +33,11 @@ class Html(str):
 
 
 def document(
-    title: Text, notice: Text, summary: Text, sections: Mapping[Text, str], folded: Mapping[Text, str] = MappingProxyType({})
+    title: Text,
+    notice: Text,
+    summary: Text,
+    sections: Mapping[Text, str],
+    folded: Mapping[Text, str] = MappingProxyType({}),
 ) -> str:
     """The whole file: what every reader must know, a paragraph, and content as HTML by its heading.
 

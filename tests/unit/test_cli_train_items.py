@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fr_api.v1 import training_pb2
+from fr_client.cli.train.dialog import Countdown, Dialog
+from fr_client.cli.train.questions import Noted, Style, ask
 from support.cli import fr_at
 from support.scripted_training import ScriptedTraining, picture, serving_training, trial
 
@@ -38,7 +41,9 @@ def service() -> ScriptedTraining:
         "t2": {
             "trial": trial("DECIDE", candidates, trial_id="t2", exercise="CANDIDATES"),
             "answers": [noted, listed],
-            "reveal": training_pb2.Reveal(correct=False, text="Not right: candidate 1.", similarities={"a": 0.5, "b": 0.1}),
+            "reveal": training_pb2.Reveal(
+                correct=False, text="Not right: candidate 1.", similarities={"a": 0.5, "b": 0.1}
+            ),
         },
     }
     found.class_item = {
@@ -117,3 +122,29 @@ def test_a_deck_is_a_file_of_its_own(target: str, service: ScriptedTraining, tmp
     code, out, _ = fr(target, "report", "get", "k1", "--file", "deck", "--out", tmp_path / "deck")
     assert (code, [one.name for one in (tmp_path / "deck").iterdir()]) == (0, ["deck.html"])
     assert "deck.html" in out
+
+
+def answered(
+    step: str, lines: list[str], draft: training_pb2.Draft, **more: Any
+) -> tuple[Any, list[training_pb2.Draft]]:
+    """The answer to a step from lines that are typed, and the drafts that were saved on the way."""
+    left, saved = iter(lines), list[training_pb2.Draft]()
+    dialog = Dialog(lambda: next(left) + "\n", list, list, list, list, list, Countdown(lambda: 0.0))
+    dialog.save = saved.append
+    asked = trial(step, more.pop("pictures", ()), draft=draft, **more)
+    return ask(dialog, asked, Style(short=True)), saved
+
+
+def test_an_answer_goes_on_from_its_draft_and_each_part_is_saved() -> None:
+    given, saved = answered("NOTE", ["A mark.", ""], training_pb2.Draft(notes="Ears."))
+    assert given == Noted("Ears.\nA mark.")
+    assert [one.notes for one in saved] == ["Ears.\nA mark."]
+    parts = [training_pb2.Component(component_id=one, name=one) for one in ("nose", "ears")]
+    before = training_pb2.Observation(component_id="nose", comparison=training_pb2.COMPARISON_SIMILAR, similarity=8)
+    given, saved = answered("OBSERVE", ["n"], training_pb2.Draft(observations=[before]), components=parts)
+    assert [one.component_id for one in given.notes] == ["nose", "ears"]
+    assert [len(one.observations) for one in saved] == [2]
+    candidates = [picture(one, "CANDIDATE") for one in "abc"]
+    given, saved = answered("DECIDE", ["2", "3", "n"], training_pb2.Draft(ratings={"a": -1}), pictures=candidates)
+    assert dict(given.decision.ratings) == {"a": -1, "b": 2, "c": 3}
+    assert [dict(one.ratings) for one in saved] == [{"a": -1, "b": 2}, {"a": -1, "b": 2, "c": 3}]

@@ -49,7 +49,10 @@ def test_every_form_takes_any_results(
 ) -> None:
     finished = [Finished(one, "first", 0, 1_700_000_000_000) for one in through]
     for form in FORMS:
-        text = export(form, CohortResults(course(), cohort, {"t1": first, "t2": second, "t3": ()}, finished, key, 1_700_000_000_000))
+        text = export(
+            form,
+            CohortResults(course(), cohort, {"t1": first, "t2": second, "t3": ()}, finished, key, 1_700_000_000_000),
+        )
         assert text.encode().decode() == text
         if form == "csv":
             rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))

@@ -219,7 +219,7 @@ class AsyncTraining:
     async def save_draft(
         self, session_id: str, trial_id: str, draft: training_pb2.Draft
     ) -> training_pb2.SaveDraftResponse:
-        """Keep what is typed so far of an answer; `next_trial` returns it. An empty draft says that somebody is there."""
+        """Keep what is typed so far of an answer; `next_trial` returns it. An empty draft only says: I am here."""
         request = training_pb2.SaveDraftRequest(session_id=session_id, trial_id=trial_id, draft=draft)
         return await self._calls.call(self._stub.SaveDraft, request)
 

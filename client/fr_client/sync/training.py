@@ -176,6 +176,11 @@ class Training:
         )
         return (self._calls.call(self._stub.ReleaseItems, request)).release
 
+    def class_item(self, cohort_id: str, item_id: str) -> training_pb2.GetClassItemResponse:
+        """Return a released item for a class: photos, answers of the cohort, the machine, and last the right answer."""
+        request = training_pb2.GetClassItemRequest(cohort_id=cohort_id, item_id=item_id)
+        return self._calls.call(self._stub.GetClassItem, request)
+
     def list_review(self, code: str, *, include_right: bool = False) -> training_pb2.ListReviewResponse:
         """Return a trainee's own wrong answers to released items; with `include_right` all of them."""
         request = training_pb2.ListReviewRequest(code=code, all=include_right)
@@ -211,6 +216,11 @@ class Training:
         image = run(requests.image, photo, self._calls.fit())
         request = training_pb2.SubmitProbeRequest(session_id=session_id, trial_id=trial_id, image=image)
         return (self._calls.call(self._stub.SubmitProbe, request)).trial
+
+    def save_draft(self, session_id: str, trial_id: str, draft: training_pb2.Draft) -> training_pb2.SaveDraftResponse:
+        """Keep what is typed so far of an answer; `next_trial` returns it. An empty draft only says: I am here."""
+        request = training_pb2.SaveDraftRequest(session_id=session_id, trial_id=trial_id, draft=draft)
+        return self._calls.call(self._stub.SaveDraft, request)
 
     def lock_notes(self, session_id: str, trial_id: str, notes: Notes) -> training_pb2.Trial:
         """Lock notes on the probe, or observations of its components; return the trial at its next step."""
@@ -290,7 +300,8 @@ class Training:
     ) -> Generator[bytes]:
         """Yield a report piece by piece: of a trainee's own `code`, of a trainee for the trainer, or of a cohort.
 
-        For a code, all begun sessions must be finished. The file "json" has every figure, "html" is a page for people.
+        For a code, all begun sessions must be finished. The file "json" has every figure, "html" is a page for people;
+        "deck" shows a class the released items of a cohort, and "certificate" of a trainee is to print.
         Raises `ValueError` if not exactly one of `code`, `trainee_id` and `cohort_id` is given.
         """
         about = {"code": code, "trainee_id": trainee_id, "cohort_id": cohort_id}

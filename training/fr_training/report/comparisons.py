@@ -65,7 +65,11 @@ def standing_section(found: StandingFigures) -> Section:
     """Beside the cohort and published norms."""
     percentile = placed(found.percentile_in_cohort, found.percentile_low, found.percentile_high)
     rows: list[Row] = [
-        (message("row.score"), text(found.score, 1), message("row.score_means", test=TESTS[found.test]) if found.test else ""),
+        (
+            message("row.score"),
+            text(found.score, 1),
+            message("row.score_means", test=TESTS[found.test]) if found.test else "",
+        ),
         (message("row.percentile"), percentile, message("row.percentile_means", count=found.cohort)),
     ]
     header = (message("column.published"), message("column.number"), message("column.percentile"))
@@ -119,7 +123,9 @@ def group_section(groups: Sequence[GroupFigures]) -> Section:
         name = kind_text(kind.kind)
         for one in kind.groups:
             false_same = _group_rate(one.false_same, one.false_same_interval)
-            rows.append((name, group_text(kind.kind, one.group), false_same, _group_rate(one.misses, one.misses_interval)))
+            rows.append(
+                (name, group_text(kind.kind, one.group), false_same, _group_rate(one.misses, one.misses_interval))
+            )
         rows.append((name, message("row.spread"), _spread(kind.false_same), _spread(kind.misses)))
     about = message("about.groups", answers=MIN_TRIALS, items=MIN_ITEMS) if rows else None
     header = (message("column.label"), message("column.group"), message("column.false_same"), message("column.misses"))

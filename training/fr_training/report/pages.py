@@ -11,7 +11,7 @@ from fr_evaluation.html import document, pictures
 from fr_evaluation.html import table as html_table
 from fr_evaluation.html import words as in_html
 from fr_evaluation.words import Section, Text
-from fr_locales.messages import Message, message
+from fr_locales.messages import message
 from fr_training.courses import Course
 from fr_training.grading.figures import CohortChange, CohortFigures, Distribution, TraineeFigures, TraineeRow, Words
 from fr_training.grading.items import ItemRow
@@ -96,9 +96,7 @@ def cohort_page(course: Course, figures: CohortFigures) -> str:
     return document(text(title), text(NOTICE), text(summary), content)
 
 
-def _content(
-    course: Course, words: Words, parts: Iterable[Section], drawn: Mapping[str, Figure]
-) -> dict[Text, str]:
+def _content(course: Course, words: Words, parts: Iterable[Section], drawn: Mapping[str, Figure]) -> dict[Text, str]:
     """All sentences, figures and plots as HTML by their headings."""
     said = {text(heading): tuple(map(text, getattr(words, name))) for name, heading in HEADINGS}
     captions = {name: text(caption) for name, caption in plots.CAPTIONS.items()}

@@ -233,7 +233,11 @@ def triage_section(triage: TriageFigures) -> Section:
             ((truth_text(one.truth), one.usable, one.limited, one.reject) for one in triage.confusion),
             message("title.answered"),
         ),
-        table(faults, ((FAULTS[Degraded(one.degraded)], one.judged, one.named) for one in triage.degradations), message("title.faults")),
+        table(
+            faults,
+            ((FAULTS[Degraded(one.degraded)], one.judged, one.named) for one in triage.degradations),
+            message("title.faults"),
+        ),
     )
 
 

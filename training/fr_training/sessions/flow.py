@@ -191,9 +191,9 @@ def resume(session: Session, now_ms: int) -> Session:
 def rejoined(session: Session, now_ms: int) -> Session:
     """The session of a trainee who comes back: the time since the last sign of life counts as a pause.
 
-    The last sign of life is when the open step was shown, its draft saved, or the last answer locked. A trainee who lost the
-    connection loses no time of the block; the open trial records a pause, as with `pause`. A session that is paused,
-    over, or between two blocks stays as it is.
+    The last sign of life is when the open step was shown, its draft saved, or the last answer locked. A trainee who
+    lost the connection loses no time of the block; the open trial records a pause, as with `pause`. A session that is
+    paused, over, or between two blocks stays as it is.
     """
     if session.finished_ms is not None or session.paused_ms is not None or session.block_started_ms is None:
         return session

@@ -24,7 +24,12 @@ from fr_client.words import ExportFormat, TrainingFile
 _HAS_NONE = (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED)
 
 
-_NAMES: dict[TrainingFile, str] = {"json": "report.json", "html": "report.html", "deck": "deck.html", "certificate": "certificate.html"}
+_NAMES: dict[TrainingFile, str] = {
+    "json": "report.json",
+    "html": "report.html",
+    "deck": "deck.html",
+    "certificate": "certificate.html",
+}
 
 report = typer.Typer(help="Write reports of cohorts and trainees.", no_args_is_help=True)
 
@@ -41,7 +46,9 @@ def get_report(
     ] = None,
     file: Annotated[
         TrainingFile | None,
-        typer.Option(help="Only this one; figures and page if unset. The deck shows a class its released items; the certificate is to print."),
+        typer.Option(
+            help="Only this one; json and html if unset. deck: the released items, for a class; certificate: to print."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

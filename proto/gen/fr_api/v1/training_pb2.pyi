@@ -335,6 +335,14 @@ class _TrainingReportFileEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Tr
     """Every figure."""
     TRAINING_REPORT_FILE_HTML: _TrainingReportFile.ValueType  # 2
     """One page for people. Available if the server has matplotlib (the extra `report`)."""
+    TRAINING_REPORT_FILE_DECK: _TrainingReportFile.ValueType  # 3
+    """The released items of a cohort for a class, those first that most trainees missed: one HTML page with the photos
+    inside. Only of a cohort; 40 items at most.
+    """
+    TRAINING_REPORT_FILE_CERTIFICATE: _TrainingReportFile.ValueType  # 4
+    """A certificate of completion to print, as one HTML page. Only of a trainee who finished every sitting that is not of
+    retention tests alone, and answered a trial in each.
+    """
 
 class TrainingReportFile(_TrainingReportFile, metaclass=_TrainingReportFileEnumTypeWrapper):
     """--- results -------------------------------------------------------------------------------------------------
@@ -348,6 +356,14 @@ TRAINING_REPORT_FILE_JSON: TrainingReportFile.ValueType  # 1
 """Every figure."""
 TRAINING_REPORT_FILE_HTML: TrainingReportFile.ValueType  # 2
 """One page for people. Available if the server has matplotlib (the extra `report`)."""
+TRAINING_REPORT_FILE_DECK: TrainingReportFile.ValueType  # 3
+"""The released items of a cohort for a class, those first that most trainees missed: one HTML page with the photos
+inside. Only of a cohort; 40 items at most.
+"""
+TRAINING_REPORT_FILE_CERTIFICATE: TrainingReportFile.ValueType  # 4
+"""A certificate of completion to print, as one HTML page. Only of a trainee who finished every sitting that is not of
+retention tests alone, and answered a trial in each.
+"""
 Global___TrainingReportFile: _TypeAlias = TrainingReportFile  # noqa: Y015
 
 class _ExportFormat:
@@ -1431,6 +1447,118 @@ class ReleaseItemsResponse(_message.Message):
 Global___ReleaseItemsResponse: _TypeAlias = ReleaseItemsResponse  # noqa: Y015
 
 @_typing.final
+class GetClassItemRequest(_message.Message):
+    """An item to show to a class."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COHORT_ID_FIELD_NUMBER: _builtins.int
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    cohort_id: _builtins.str
+    """The cohort."""
+    item_id: _builtins.str
+    """The item, as the report of the cohort lists it."""
+    def __init__(
+        self,
+        *,
+        cohort_id: _builtins.str = ...,
+        item_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cohort_id", b"cohort_id", "item_id", b"item_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetClassItemRequest: _TypeAlias = GetClassItemRequest  # noqa: Y015
+
+@_typing.final
+class AnswerCount(_message.Message):
+    """A possible answer, and the trainees who gave it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: _builtins.int
+    PEOPLE_FIELD_NUMBER: _builtins.int
+    RIGHT_FIELD_NUMBER: _builtins.int
+    label: _builtins.str
+    """The answer in words; photos and candidates are numbered as in `pictures`, from 1."""
+    people: _builtins.int
+    """Number of trainees."""
+    right: _builtins.bool
+    """True if the answer is right."""
+    def __init__(
+        self,
+        *,
+        label: _builtins.str = ...,
+        people: _builtins.int = ...,
+        right: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["label", b"label", "people", b"people", "right", b"right"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerCount: _TypeAlias = AnswerCount  # noqa: Y015
+
+@_typing.final
+class GetClassItemResponse(_message.Message):
+    """An item for a class. Show its fields in their order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOCK_TITLE_FIELD_NUMBER: _builtins.int
+    EXERCISE_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    PEOPLE_FIELD_NUMBER: _builtins.int
+    RIGHT_FIELD_NUMBER: _builtins.int
+    MACHINE_FIELD_NUMBER: _builtins.int
+    TRUTH_FIELD_NUMBER: _builtins.int
+    block_title: _builtins.str
+    """The title of its block."""
+    exercise: Global___Exercise.ValueType
+    """The exercise."""
+    people: _builtins.int
+    """Number of trainees who answered and know nobody in the photos."""
+    right: _builtins.int
+    """Number of these who were right."""
+    machine: _builtins.str
+    """The machine's opinion at the threshold of its pack, in words; empty if it has none, or if the server runs another
+    model than the course was made with.
+    """
+    truth: _builtins.str
+    """The right answer in words."""
+    @_builtins.property
+    def pictures(self) -> _containers.RepeatedCompositeFieldContainer[Global___Picture]:
+        """Its pictures, the probe of a list first; the order of the others reveals nothing."""
+
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___AnswerCount]:
+        """Every possible answer, ratings from -3 to 3."""
+
+    def __init__(
+        self,
+        *,
+        block_title: _builtins.str = ...,
+        exercise: Global___Exercise.ValueType = ...,
+        pictures: _abc.Iterable[Global___Picture] | None = ...,
+        answers: _abc.Iterable[Global___AnswerCount] | None = ...,
+        people: _builtins.int = ...,
+        right: _builtins.int = ...,
+        machine: _builtins.str = ...,
+        truth: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "block_title", b"block_title", "exercise", b"exercise", "machine", b"machine", "people", b"people", "pictures", b"pictures", "right", b"right", "truth", b"truth"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetClassItemResponse: _TypeAlias = GetClassItemResponse  # noqa: Y015
+
+@_typing.final
 class SittingProgress(_message.Message):
     """The progress of a trainee in a sitting."""
 
@@ -1864,6 +1992,7 @@ class Session(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     ANSWERED_FIELD_NUMBER: _builtins.int
     TRIALS_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Its id. Anyone who has it can answer in this session."""
     state: Global___SessionState.ValueType
@@ -1876,6 +2005,10 @@ class Session(_message.Message):
     def sitting(self) -> Global___Sitting:
         """The sitting."""
 
+    @_builtins.property
+    def left(self) -> _duration_pb2.Duration:
+        """Time left in the running block, by the server's clock; unset if it has no limit, or if no block is running."""
+
     def __init__(
         self,
         *,
@@ -1884,10 +2017,11 @@ class Session(_message.Message):
         state: Global___SessionState.ValueType = ...,
         answered: _builtins.int = ...,
         trials: _builtins.int = ...,
+        left: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["sitting", b"sitting"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["left", b"left", "sitting", b"sitting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "session_id", b"session_id", "sitting", b"sitting", "state", b"state", "trials", b"trials"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "left", b"left", "session_id", b"session_id", "sitting", b"sitting", "state", b"state", "trials", b"trials"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2045,6 +2179,7 @@ class Trial(_message.Message):
     COMPONENTS_FIELD_NUMBER: _builtins.int
     ADVICE_FIELD_NUMBER: _builtins.int
     LEFT_FIELD_NUMBER: _builtins.int
+    DRAFT_FIELD_NUMBER: _builtins.int
     trial_id: _builtins.str
     """Its id."""
     block_id: _builtins.str
@@ -2073,6 +2208,10 @@ class Trial(_message.Message):
     def left(self) -> _duration_pb2.Duration:
         """Time left in the block; unset if the block has no limit."""
 
+    @_builtins.property
+    def draft(self) -> Global___Draft:
+        """The draft of the answer to this step; unset if none was saved."""
+
     def __init__(
         self,
         *,
@@ -2086,10 +2225,11 @@ class Trial(_message.Message):
         components: _abc.Iterable[Global___Component] | None = ...,
         advice: Global___Advice | None = ...,
         left: _duration_pb2.Duration | None = ...,
+        draft: Global___Draft | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "left", b"left"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "draft", b"draft", "left", b"left"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "block_id", b"block_id", "components", b"components", "exercise", b"exercise", "left", b"left", "number", b"number", "of", b"of", "pictures", b"pictures", "step", b"step", "trial_id", b"trial_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "block_id", b"block_id", "components", b"components", "draft", b"draft", "exercise", b"exercise", "left", b"left", "number", b"number", "of", b"of", "pictures", b"pictures", "step", b"step", "trial_id", b"trial_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2278,6 +2418,116 @@ class Observation(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__similarity) -> _WhichOneofReturnType__similarity | None: ...
 
 Global___Observation: _TypeAlias = Observation  # noqa: Y015
+
+@_typing.final
+class Draft(_message.Message):
+    """A draft of an answer; its parts may be incomplete."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class RatingsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NOTES_FIELD_NUMBER: _builtins.int
+    OBSERVATIONS_FIELD_NUMBER: _builtins.int
+    RATINGS_FIELD_NUMBER: _builtins.int
+    notes: _builtins.str
+    """Notes on the probe alone, at most 2,000 characters, at TRIAL_STEP_NOTE."""
+    @_builtins.property
+    def observations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Observation]:
+        """Each component at most once, at TRIAL_STEP_OBSERVE."""
+
+    @_builtins.property
+    def ratings(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """The rating of candidates, from -3 to 3, by picture_id, at TRIAL_STEP_DECIDE."""
+
+    def __init__(
+        self,
+        *,
+        notes: _builtins.str = ...,
+        observations: _abc.Iterable[Global___Observation] | None = ...,
+        ratings: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["notes", b"notes", "observations", b"observations", "ratings", b"ratings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Draft: _TypeAlias = Draft  # noqa: Y015
+
+@_typing.final
+class SaveDraftRequest(_message.Message):
+    """A draft to keep."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    TRIAL_ID_FIELD_NUMBER: _builtins.int
+    DRAFT_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session."""
+    trial_id: _builtins.str
+    """The trial."""
+    @_builtins.property
+    def draft(self) -> Global___Draft:
+        """The draft; it replaces the one before."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        trial_id: _builtins.str = ...,
+        draft: Global___Draft | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["draft", b"draft"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draft", b"draft", "session_id", b"session_id", "trial_id", b"trial_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SaveDraftRequest: _TypeAlias = SaveDraftRequest  # noqa: Y015
+
+@_typing.final
+class SaveDraftResponse(_message.Message):
+    """The draft is kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEFT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def left(self) -> _duration_pb2.Duration:
+        """Time left in the block; unset if the block has no limit."""
+
+    def __init__(
+        self,
+        *,
+        left: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["left", b"left"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["left", b"left"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SaveDraftResponse: _TypeAlias = SaveDraftResponse  # noqa: Y015
 
 @_typing.final
 class LockNotesRequest(_message.Message):

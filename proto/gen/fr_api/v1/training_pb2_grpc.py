@@ -91,6 +91,11 @@ class TrainingServiceStub:
                 request_serializer=fr__api_dot_v1_dot_training__pb2.ReleaseItemsRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_training__pb2.ReleaseItemsResponse.FromString,
                 _registered_method=True)
+        self.GetClassItem = channel.unary_unary(
+                '/fr_api.v1.TrainingService/GetClassItem',
+                request_serializer=fr__api_dot_v1_dot_training__pb2.GetClassItemRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_training__pb2.GetClassItemResponse.FromString,
+                _registered_method=True)
         self.JoinCourse = channel.unary_unary(
                 '/fr_api.v1.TrainingService/JoinCourse',
                 request_serializer=fr__api_dot_v1_dot_training__pb2.JoinCourseRequest.SerializeToString,
@@ -110,6 +115,11 @@ class TrainingServiceStub:
                 '/fr_api.v1.TrainingService/SubmitProbe',
                 request_serializer=fr__api_dot_v1_dot_training__pb2.SubmitProbeRequest.SerializeToString,
                 response_deserializer=fr__api_dot_v1_dot_training__pb2.SubmitProbeResponse.FromString,
+                _registered_method=True)
+        self.SaveDraft = channel.unary_unary(
+                '/fr_api.v1.TrainingService/SaveDraft',
+                request_serializer=fr__api_dot_v1_dot_training__pb2.SaveDraftRequest.SerializeToString,
+                response_deserializer=fr__api_dot_v1_dot_training__pb2.SaveDraftResponse.FromString,
                 _registered_method=True)
         self.LockNotes = channel.unary_unary(
                 '/fr_api.v1.TrainingService/LockNotes',
@@ -272,6 +282,14 @@ class TrainingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetClassItem(self, request, context):
+        """Shows a released item for a class: its photos, the answers of the cohort, the machine at its threshold, and last the
+        right answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def JoinCourse(self, request, context):
         """Tells a trainee, identified by a code, what the course contains and what the server keeps.
         """
@@ -296,6 +314,15 @@ class TrainingServiceServicer:
 
     def SubmitProbe(self, request, context):
         """Sends the trainee's own photo as a probe and searches for it. The server keeps no part of the photo.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SaveDraft(self, request, context):
+        """Keeps what the trainee has typed so far of an answer, until the answer is locked. It is durable when the call returns,
+        and NextTrial returns it. An empty draft only says that the trainee is there: if the connection then breaks, the time
+        until this call is not given back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -443,6 +470,11 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     request_deserializer=fr__api_dot_v1_dot_training__pb2.ReleaseItemsRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_training__pb2.ReleaseItemsResponse.SerializeToString,
             ),
+            'GetClassItem': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetClassItem,
+                    request_deserializer=fr__api_dot_v1_dot_training__pb2.GetClassItemRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_training__pb2.GetClassItemResponse.SerializeToString,
+            ),
             'JoinCourse': grpc.unary_unary_rpc_method_handler(
                     servicer.JoinCourse,
                     request_deserializer=fr__api_dot_v1_dot_training__pb2.JoinCourseRequest.FromString,
@@ -462,6 +494,11 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     servicer.SubmitProbe,
                     request_deserializer=fr__api_dot_v1_dot_training__pb2.SubmitProbeRequest.FromString,
                     response_serializer=fr__api_dot_v1_dot_training__pb2.SubmitProbeResponse.SerializeToString,
+            ),
+            'SaveDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.SaveDraft,
+                    request_deserializer=fr__api_dot_v1_dot_training__pb2.SaveDraftRequest.FromString,
+                    response_serializer=fr__api_dot_v1_dot_training__pb2.SaveDraftResponse.SerializeToString,
             ),
             'LockNotes': grpc.unary_unary_rpc_method_handler(
                     servicer.LockNotes,
@@ -926,6 +963,33 @@ class TrainingService:
             _registered_method=True)
 
     @staticmethod
+    def GetClassItem(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.TrainingService/GetClassItem',
+            fr__api_dot_v1_dot_training__pb2.GetClassItemRequest.SerializeToString,
+            fr__api_dot_v1_dot_training__pb2.GetClassItemResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def JoinCourse(request,
             target,
             options=(),
@@ -1023,6 +1087,33 @@ class TrainingService:
             '/fr_api.v1.TrainingService/SubmitProbe',
             fr__api_dot_v1_dot_training__pb2.SubmitProbeRequest.SerializeToString,
             fr__api_dot_v1_dot_training__pb2.SubmitProbeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SaveDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fr_api.v1.TrainingService/SaveDraft',
+            fr__api_dot_v1_dot_training__pb2.SaveDraftRequest.SerializeToString,
+            fr__api_dot_v1_dot_training__pb2.SaveDraftResponse.FromString,
             options,
             channel_credentials,
             insecure,

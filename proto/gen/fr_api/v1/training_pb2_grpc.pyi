@@ -78,6 +78,10 @@ class TrainingServiceStub:
     right answers. A trainee sees an item only after finishing every block that could still show it. Nothing takes a
     release back. The audit records each call.
     """
+    GetClassItem: _grpc.UnaryUnaryMultiCallable[_training_pb2.GetClassItemRequest, _training_pb2.GetClassItemResponse]
+    """Shows a released item for a class: its photos, the answers of the cohort, the machine at its threshold, and last the
+    right answer.
+    """
     JoinCourse: _grpc.UnaryUnaryMultiCallable[_training_pb2.JoinCourseRequest, _training_pb2.JoinCourseResponse]
     """Tells a trainee, identified by a code, what the course contains and what the server keeps."""
     StartSession: _grpc.UnaryUnaryMultiCallable[_training_pb2.StartSessionRequest, _training_pb2.StartSessionResponse]
@@ -88,6 +92,11 @@ class TrainingServiceStub:
     """
     SubmitProbe: _grpc.UnaryUnaryMultiCallable[_training_pb2.SubmitProbeRequest, _training_pb2.SubmitProbeResponse]
     """Sends the trainee's own photo as a probe and searches for it. The server keeps no part of the photo."""
+    SaveDraft: _grpc.UnaryUnaryMultiCallable[_training_pb2.SaveDraftRequest, _training_pb2.SaveDraftResponse]
+    """Keeps what the trainee has typed so far of an answer, until the answer is locked. It is durable when the call returns,
+    and NextTrial returns it. An empty draft only says that the trainee is there: if the connection then breaks, the time
+    until this call is not given back.
+    """
     LockNotes: _grpc.UnaryUnaryMultiCallable[_training_pb2.LockNotesRequest, _training_pb2.LockNotesResponse]
     """Locks the trainee's notes, before the trainee sees candidates or gives an overall rating."""
     SubmitDecision: _grpc.UnaryUnaryMultiCallable[_training_pb2.SubmitDecisionRequest, _training_pb2.SubmitDecisionResponse]
@@ -153,6 +162,10 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     right answers. A trainee sees an item only after finishing every block that could still show it. Nothing takes a
     release back. The audit records each call.
     """
+    GetClassItem: _aio.UnaryUnaryMultiCallable[_training_pb2.GetClassItemRequest, _training_pb2.GetClassItemResponse]  # type: ignore[assignment]
+    """Shows a released item for a class: its photos, the answers of the cohort, the machine at its threshold, and last the
+    right answer.
+    """
     JoinCourse: _aio.UnaryUnaryMultiCallable[_training_pb2.JoinCourseRequest, _training_pb2.JoinCourseResponse]  # type: ignore[assignment]
     """Tells a trainee, identified by a code, what the course contains and what the server keeps."""
     StartSession: _aio.UnaryUnaryMultiCallable[_training_pb2.StartSessionRequest, _training_pb2.StartSessionResponse]  # type: ignore[assignment]
@@ -163,6 +176,11 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     """
     SubmitProbe: _aio.UnaryUnaryMultiCallable[_training_pb2.SubmitProbeRequest, _training_pb2.SubmitProbeResponse]  # type: ignore[assignment]
     """Sends the trainee's own photo as a probe and searches for it. The server keeps no part of the photo."""
+    SaveDraft: _aio.UnaryUnaryMultiCallable[_training_pb2.SaveDraftRequest, _training_pb2.SaveDraftResponse]  # type: ignore[assignment]
+    """Keeps what the trainee has typed so far of an answer, until the answer is locked. It is durable when the call returns,
+    and NextTrial returns it. An empty draft only says that the trainee is there: if the connection then breaks, the time
+    until this call is not given back.
+    """
     LockNotes: _aio.UnaryUnaryMultiCallable[_training_pb2.LockNotesRequest, _training_pb2.LockNotesResponse]  # type: ignore[assignment]
     """Locks the trainee's notes, before the trainee sees candidates or gives an overall rating."""
     SubmitDecision: _aio.UnaryUnaryMultiCallable[_training_pb2.SubmitDecisionRequest, _training_pb2.SubmitDecisionResponse]  # type: ignore[assignment]
@@ -317,6 +335,16 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def GetClassItem(
+        self,
+        request: _training_pb2.GetClassItemRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_pb2.GetClassItemResponse, _abc.Awaitable[_training_pb2.GetClassItemResponse]]:
+        """Shows a released item for a class: its photos, the answers of the cohort, the machine at its threshold, and last the
+        right answer.
+        """
+
+    @_abc_1.abstractmethod
     def JoinCourse(
         self,
         request: _training_pb2.JoinCourseRequest,
@@ -349,6 +377,17 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.SubmitProbeResponse, _abc.Awaitable[_training_pb2.SubmitProbeResponse]]:
         """Sends the trainee's own photo as a probe and searches for it. The server keeps no part of the photo."""
+
+    @_abc_1.abstractmethod
+    def SaveDraft(
+        self,
+        request: _training_pb2.SaveDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_pb2.SaveDraftResponse, _abc.Awaitable[_training_pb2.SaveDraftResponse]]:
+        """Keeps what the trainee has typed so far of an answer, until the answer is locked. It is durable when the call returns,
+        and NextTrial returns it. An empty draft only says that the trainee is there: if the connection then breaks, the time
+        until this call is not given back.
+        """
 
     @_abc_1.abstractmethod
     def LockNotes(

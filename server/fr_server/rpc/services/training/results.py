@@ -20,7 +20,6 @@ from fr_training.exports import CohortResults, Finished, certificate_html, expor
 from fr_training.grading.reports import cohort_figures, trainee_figures
 from fr_training.grading.verification import with_partners
 
-
 _FORMATS: Mapping[pb.ExportFormat.ValueType, str] = {
     pb.EXPORT_FORMAT_CSV: "csv",
     pb.EXPORT_FORMAT_XAPI: "xapi",
@@ -106,7 +105,9 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
         by_trainee = with_partners(found.by_trainee)
         _require_some(bool(by_trainee[trainee_id]))
         figures = trainee_figures(found.course, by_trainee[trainee_id], by_trainee)
-        return report.trainee_html(found.course, figures) if file == "html" else report.trainee_json(found.course, figures)
+        return (
+            report.trainee_html(found.course, figures) if file == "html" else report.trainee_json(found.course, figures)
+        )
 
     def _to_export(self, found: CohortRecord) -> CohortResults:
         finished = [
