@@ -90,12 +90,15 @@ def _part(path: Path, raw: dict[str, str], name: str) -> str:
     if _BESIDE[name] not in raw:
         return raw.get(name, "")
     beside = path.parent / raw[_BESIDE[name]]
-    if name == "key":
-        _require_private(beside)
     try:
-        return read_whole(beside, _MAX_BYTES).decode()
+        text = read_whole(beside, _MAX_BYTES).decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"{beside} is not a text, so it holds no {name}.") from error
+    if name == "key":
+        _require_private(beside)
+    if not text.strip():  # it would mean no key, or no encryption
+        raise ValueError(f"{beside} is empty; leave `{_BESIDE[name]}` out of {path} for no {name}.")
+    return text
 
 
 def _require_private(path: Path) -> None:

@@ -124,16 +124,17 @@ def bounded_lines(file: TextIO) -> Iterable[str]:
         yield line
 
 
-def read_toml(text: str, most_bytes: int) -> dict[str, Any]:
+def read_toml(text: str, most_bytes: int, most_marks: int = MAX_MARKS) -> dict[str, Any]:
     """Read TOML from an untrusted source, in time and memory linear in its length.
 
-    `most_bytes`: its largest size in UTF-8. Raises `TextRefused`: it is longer, is not TOML, or exceeds `MAX_DEPTH`,
-    `MAX_KEY_PARTS`, `MAX_WORD` or `MAX_MARKS`. The message may quote the text, and has 200 characters at most.
+    `most_bytes`: its largest size in UTF-8; `most_marks`: as `MAX_MARKS`. Raises `TextRefused`: it is longer, is not
+    TOML, or exceeds `MAX_DEPTH`, `MAX_KEY_PARTS`, `MAX_WORD` or `most_marks`. The message may quote the text, and has
+    200 characters at most.
     """
     _require_size(text.encode(), most_bytes)
     bare = _TOML_TEXT.sub('""', text)
-    if sum(map(bare.count, ".=,[{")) > MAX_MARKS:
-        raise TextRefused(f"it holds more than {MAX_MARKS:,} keys and values")
+    if sum(map(bare.count, ".=,[{")) > most_marks:
+        raise TextRefused(f"it holds more than {most_marks:,} keys and values")
     for word in map(str.strip, _TOML_WORD_ENDS.split(bare)):
         if len(word) > MAX_WORD:
             raise TextRefused(f"a key or a number has more than {MAX_WORD} characters")

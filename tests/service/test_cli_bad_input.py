@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from fr_client import Client
 from support.cli import fr_at
 from support.servers import Running, photo, running
+
+FILM = io.BytesIO()
+Image.new("L", (64, 64)).save(FILM, "PNG", save_all=True, append_images=[Image.new("L", (64, 64), 255)])
 
 FILES = {
     "a.png": photo(1),
@@ -18,6 +23,10 @@ FILES = {
     "none.png": photo(),
     "empty.png": b"",
     "text.jpg": b"no photo",
+    "cut.png": photo(1)[:-40],
+    "old.gif": b"GIF89a" + bytes(20),
+    "film.png": FILM.getvalue(),
+    "large.png": b"\x89PNG" + bytes(8 * 2**20),
     "list.txt": b"missing.png\n",
     "empty.txt": b"\n\n",
     "people/ada/1.png": photo(1),
@@ -51,7 +60,7 @@ USAGE = {
     "search g a.png --candidate-photos people": "It works only with --draw.",
     "search g a.png --several-faces both": "'both' is not one of",
     "search g a.png --purpose fun": "'fun' is not one of",
-    "compare a.png": "Name a photo, a folder of photos, or - for standard input",
+    "compare a.png": "Name the photo to compare A with, or a folder of photos; or give --list FILE.",
     "compare - -": "Standard input can be read once only; name - once.",
     "enrol g a.png": "a.png is a photo; name its subject before it, then the photo.",
     "enrol g a.png two.png": "a.png is a photo; name its subject before it.",
@@ -82,6 +91,12 @@ REFUSED = {
     "detect missing.png": ("FILE_UNREADABLE", "missing.png cannot be read: No such file or directory."),
     "detect empty.png": ("FILE_UNREADABLE", "empty.png is empty; give the file of a photo."),
     "detect text.jpg": ("UNDECODABLE", "Send the complete bytes of one photo"),
+    "detect cut.png": ("UNDECODABLE", "Send the complete bytes of one photo"),
+    "detect old.gif": ("UNSUPPORTED_FORMAT", "Convert the photo"),
+    "detect film.png": ("SEVERAL_FRAMES", "Send one frame as a separate photo"),
+    "detect large.png": ("IMAGE_TOO_MANY_BYTES", "Send a smaller file: Pillow cannot read it here"),
+    "detect large.png --no-downscale": ("IMAGE_TOO_MANY_BYTES", "or allow the client to scale it down."),
+    "compare a.png film.png": ("SEVERAL_FRAMES", "Second photo, film.png: "),
     "detect nothing": ("NO_PHOTOS", "nothing holds no photo. Name a folder with photos in it."),
     "detect --list missing.txt": ("FILE_UNREADABLE", "missing.txt cannot be read: No such file or directory."),
     "detect --list a.png": ("LIST_INVALID", "that is a text with the path of a photo a line."),
@@ -92,19 +107,19 @@ REFUSED = {
     "detect a.png --draw a.png": ("PICTURE_UNWRITABLE", "is one of the photos themselves; choose another name."),
     "detect a.png two.png --draw people": ("FILE_EXISTS", "several photos need a new folder."),
     "compare a.png none.png": ("NO_FACE", "Send a photo in which a face can be seen from the front"),
-    "search nowhere a.png": ("UNKNOWN_GALLERY", "`fr gallery list` lists those in your key's scope"),
-    "search ../etc a.png": ("UNKNOWN_GALLERY", "`fr gallery list` lists those in your key's scope"),
+    "search nowhere a.png": ("UNKNOWN_GALLERY", "List those that you may use (`fr gallery list`), or create this one"),
+    "search ../etc a.png": ("UNKNOWN_GALLERY", "List those that you may use (`fr gallery list`), or create this one"),
     "search g none.png": ("NO_FACE", "Send a photo in which a face can be seen from the front"),
-    "search g two.png": ("SEVERAL_FACES", "The option is --several-faces largest."),
+    "search g two.png": ("SEVERAL_FACES", "`fr search --several-faces all` searches each face."),
     "search g a.png --target-fmr 0.01": (
         "NO_CALIBRATION",
-        "set a calibration for the gallery with `fr gallery calibrate`.",
+        "a calibration of the gallery also helps (`fr gallery calibrate`).",
     ),
     "enrol g nowhere": (
         "FILE_UNREADABLE",
-        "nowhere is no folder or manifest. After the id of a subject, name its photos.",
+        "nowhere does not exist. Name a folder or a manifest; or the id of a subject, and its photos after it.",
     ),
-    "enrol nowhere people": ("UNKNOWN_GALLERY", "`fr gallery create GALLERY` creates one."),
+    "enrol nowhere people": ("UNKNOWN_GALLERY", "With --create, this command creates it."),
     "enrol g flat": ("NO_PHOTOS", "A folder needs a folder for each subject with photos in it"),
     "enrol g bad.csv": ("MANIFEST_INVALID", "the header needs the column 'subject_id'"),
     "enrol g people --journal diary": ("JOURNAL_FOREIGN", "Name a new file, or a journal of this gallery."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ from fr_client.words import ReadingPurpose
 from fr_files.reading import read_whole
 
 _MAX_KEY_BYTES = 64 * 1024
+# Of standard output that goes to a file; a closed pipe ends a command silently.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def argument(metavar: str, words: str) -> Any:
@@ -81,6 +84,8 @@ class Settings:
         """Open the client; raises `Unusable` if a file cannot be read, or a key would be sent without encryption."""
         with self._readable():
             token = self.token if self.key_file is None else read_whole(self.key_file, _MAX_KEY_BYTES).decode().strip()
+            if self.key_file is not None and not token:
+                raise ValueError(f"{self.key_file} is empty, so it holds no key.")
             credentials = self.channel_credentials()
             return Client(
                 self.server,
@@ -132,6 +137,11 @@ def reporting(as_json: bool, options: Collection[str] = (), lines: bool = False)
         except UnicodeEncodeError as error:
             words = "A value on the command line is not text in UTF-8; type it again."
             raise Unusable("INVALID_FIELD", words) from error
+    except OSError as error:
+        if error.filename is not None or error.errno not in _NO_ROOM:
+            raise
+        sys.stdout = None  # what is left of it would fail again at the end
+        fail(Unusable("FILE_UNWRITABLE", f"The answer cannot be written: {error.strerror}."))
     except (FrApiError, Unusable) as error:
         if as_json:
             (print_line if lines else print_json)({"error": error_keys(error)})
@@ -251,22 +261,26 @@ REMEDIES: Mapping[str, Remedy] = MappingProxyType(
             "Without --no-downscale, `fr` scales it down if Pillow is installed (pip install pillow) and can read it.",
             ("--no-downscale",),
         ),
-        "SEVERAL_FACES": Remedy("The option is --several-faces largest.", ("--several-faces",)),
+        "SEVERAL_FACES": Remedy(
+            "The option is --several-faces largest; `fr search --several-faces all` searches each face.",
+            ("--several-faces",),
+        ),
         "INVALID_TOP_K": Remedy("The option is --top-k.", ("--top-k",)),
         "INVALID_THRESHOLD": Remedy("The option is --threshold.", ("--threshold",)),
         "INVALID_FILTER": Remedy("The options are --where and --subject.", ("--where", "--subject")),
         "REVIEW_UNFINISHED": Remedy("Or export it as it is, with --include-unfinished.", ("--include-unfinished",)),
         "UNKNOWN_KEY": Remedy("`fr key list` lists them, for an admin; `fr whoami` names yours."),
-        "UNKNOWN_GALLERY": Remedy(
-            "`fr gallery list` lists those in your key's scope (see `fr whoami`); `fr gallery create GALLERY` "
-            "creates one."
-        ),
+        "UNKNOWN_GALLERY": Remedy("With --create, this command creates it.", ("--create",)),
         "UNKNOWN_SUBJECT": Remedy("`fr subject list GALLERY` lists them."),
         "UNKNOWN_TEMPLATE": Remedy("`fr subject show GALLERY SUBJECT` shows them."),
         "CASE_EXISTS": Remedy("`fr case list` lists those that you may see."),
         "UNKNOWN_CASE": Remedy("`fr case list` lists them. CASE is the id of a case, not its reference."),
         "UNKNOWN_EXAMINATION": Remedy("`fr case show CASE` and `fr review list` list them."),
         "GALLERY_EXPIRED": Remedy("`fr gallery update GALLERY --expires DATE` gives it a later end."),
+        "UNREACHABLE": Remedy("`fr --server HOST:PORT`, or FR_SERVER, names another address."),
+        "TIMED_OUT": Remedy("`fr --timeout SECONDS` allows more."),
+        "TLS_REQUIRED": Remedy("`fr --connection FILE` takes a connection file, and `fr --ca FILE` an authority."),
+        "CLIENT_CERTIFICATE_MISSING": Remedy("`fr --certificate FILE --certificate-key FILE` gives it."),
     }
 )
 """Reason -> remedy."""
@@ -278,7 +292,7 @@ def remedy_of(reason: str, options: Collection[str]) -> str:
     return hint.sentence if hint is not None and set(hint.options) <= set(options) else ""
 
 
-# Exit status if everything was sent and the server refused some.
+# Exit status if all is done, and some photos or rows were refused, or could not be read.
 SOME_REFUSED = 3
 
 
