@@ -215,8 +215,12 @@ def test_items_of_tests_are_released_only_by_name_and_never_ahead_of_a_trainee(s
     # What the first trainee was shown before the course, the other one is shown after it, and has still ahead.
     first, second = ({one.trial_id for one in group.listed(number).entries} for number in (0, 1))
     assert len(first) == len(second) == 6
+    certificate = partial(deck, server, file=pb.TRAINING_REPORT_FILE_CERTIFICATE)
+    assert reason_of(partial(certificate, group, code=group.codes[0])) == "NOTHING_TO_REPORT"
     list(take(server.training, start(server.training, group.codes[0], "last"), Chance()))
     assert len(group.listed(0).entries) == 12
+    assert "Certificate of completion" in certificate(group, code=group.codes[0])
+    assert reason_of(partial(certificate, group)) == "INVALID_FIELD"
 
 
 def test_a_form_that_is_ahead_stays_closed(server: Running) -> None:
@@ -269,11 +273,10 @@ def test_the_opposite_truth_changes_no_byte_before_a_release(server: Running, cl
     assert heard(course_id) == heard(with_keys(server, course, opposed).course_id)
 
 
-def test_others_learn_nothing(server: Running, group: Class) -> None:
-    group.release(block_ids=["odd"])
-    mine = group.listed(0).entries[0].trial_id
-    assert reason_of(partial(group.shown, mine, 1)) == "UNKNOWN_TRIAL"
-    other = enrol(server.training, store_of(server).cohort(group.cohort_id).course_id).enrolled[0].code
+def test_others_learn_nothing(server: Running, opened: Class) -> None:
+    mine = opened.listed(0).entries[0].trial_id
+    assert reason_of(partial(opened.shown, mine, 1)) == "UNKNOWN_TRIAL"
+    other = enrol(server.training, store_of(server).cohort(opened.cohort_id).course_id).enrolled[0].code
     listed = server.training.ListReview(pb.ListReviewRequest(code=other, all=True))
     assert (len(listed.entries), listed.closed) == (0, 0)
 
@@ -337,8 +340,8 @@ def test_a_class_sees_released_items_alone(server: Running, closed: Class, opene
     assert reason_of(partial(for_class, server, opened, item_ids(server, opened, "own")[0])) == "NOT_RELEASED"
 
 
-def deck(server: Running, group: Class, **whom: Any) -> str:
-    request = pb.GetTrainingReportRequest(file=pb.TRAINING_REPORT_FILE_DECK, **(whom or {"cohort_id": group.cohort_id}))
+def deck(server: Running, group: Class, file: Any = pb.TRAINING_REPORT_FILE_DECK, **whom: Any) -> str:
+    request = pb.GetTrainingReportRequest(file=file, **(whom or {"cohort_id": group.cohort_id}))
     return b"".join(one.content for one in server.training.GetTrainingReport(request)).decode()
 
 

@@ -130,9 +130,7 @@ def answered(
     """The answer to a step from lines that are typed, and the drafts that were saved on the way."""
     left, saved = iter(lines), list[training_pb2.Draft]()
     told: list[str] = []
-    dialog = Dialog(
-        lambda: next(left) + "\n", told.append, told.append, told.clear, list, list, Countdown(lambda: 0.0)
-    )
+    dialog = Dialog(lambda: next(left) + "\n", told.append, told.append, told.clear, list, list, Countdown(lambda: 0.0))
     dialog.save = saved.append
     asked = trial(step, more.pop("pictures", ()), draft=draft, **more)
     return ask(dialog, asked, Style(short=True)), saved
