@@ -32,14 +32,15 @@ summary { cursor: pointer; font-weight: 600; padding: .4rem 0; }
 _PROBE = message("deck.probe")
 
 
-def deck_html(course: Course, items: Sequence[ClassItem], pictures: Mapping[int, bytes]) -> str:
-    """The whole file; `pictures` has the JPEG file of each number in `ClassItem.photos`."""
+def deck_html(course: Course, items: Sequence[ClassItem], left_out: int, pictures: Mapping[int, bytes]) -> str:
+    """The whole file, which says how many other items are left out; `pictures` has the JPEG file of each photo."""
     title = _text(message("deck.title", course=course.plan.title))
     pages = "".join(_page(one, number, len(items), pictures) for number, one in enumerate(items, 1))
+    more = f" {_text(message('deck.left_out', count=left_out))}" if left_out else ""
     return (
         f'<!doctype html>\n<html lang="{ENGLISH}">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
         f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
-        f'<p class="notice">{_text(NOTICE)}</p>\n<p>{_text(message("deck.summary"))}</p>\n{pages}</body>\n</html>\n'
+        f'<p class="notice">{_text(NOTICE)}</p>\n<p>{_text(message("deck.summary"))}{more}</p>\n{pages}</body>\n</html>\n'
     )
 
 

@@ -1,7 +1,7 @@
 """Lets trainees look again: chooses the items of a release, and shows a trainee's own trials with the right answer.
 
-No item is shown again to a trainee who may still meet it: a form that a block ahead of the trainee shows stays closed,
-whatever was released.
+No item is shown again to a trainee who may still meet it, or a person in it: a form that a block ahead of the trainee
+shows stays closed, and so does every item with somebody of such a form, whatever was released.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fr_training.errors import NotReleased, UnknownTrial
 from fr_training.exercises import exercise_of
 from fr_training.plan import BlockPlan
 from fr_training.prompts import Reveal
-from fr_training.sessions.order import block_of, picture_ids
+from fr_training.sessions.order import block_of, item_of, picture_ids
 from fr_training.sessions.results import results
 from fr_training.sessions.views import ShowTrial, key_of, show_trial
 from fr_training.trials import Result, Session, Trial
@@ -82,6 +82,7 @@ class Reviews:
 def reviews(course: Course, group: int, sessions: Sequence[Session], released: Collection[ItemKey]) -> Reviews:
     """The trials of a trainee of a group, 0 or 1; `sessions` are all of the trainee."""
     ahead = forms_ahead(course, group, sessions)
+    people = frozenset(person for name in ahead for item in course.forms[name].items for person in item.people)
     answered = [one for session in sessions for one in _answered(course, session)]
     found = tuple(
         one
@@ -89,6 +90,7 @@ def reviews(course: Course, group: int, sessions: Sequence[Session], released: C
         if one.session.finished_ms is not None
         and one.trial.form not in ahead
         and (one.trial.form, one.trial.item_id) in released
+        and people.isdisjoint(item_of(course, one.trial).people)
     )
     return Reviews(found, len(answered) - len(found))
 

@@ -87,11 +87,13 @@ class ResultCalls(training_pb2_grpc.TrainingServiceServicer):
         _require_some(any(found.by_trainee.values()))
         course, store = found.course, self._resources.store
         if file == "deck":
-            items = class_items(self._resources, found)[:_MOST_IN_DECK]
-            if not items:
+            every = class_items(self._resources, found)
+            if not every:
                 raise NotReleased(message("error.rpc.nothing_released"))
+            items = every[:_MOST_IN_DECK]
             numbers = {number for one in items for number in one.photos}
-            return report.deck_html(course, items, {one: store.picture(course.course_id, one) for one in numbers})
+            pictures = {one: store.picture(course.course_id, one) for one in numbers}
+            return report.deck_html(course, items, len(every) - len(items), pictures)
         figures = cohort_figures(course, with_partners(found.by_trainee))
         return report.cohort_html(course, figures) if file == "html" else report.cohort_json(course, figures)
 
