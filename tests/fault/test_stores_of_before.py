@@ -174,7 +174,8 @@ def put_back(database: Path, schema: Schema, to: int) -> None:
     """Make a store one of the version before it had an audit; its log keeps the change."""
     with closing(apsw.Connection(str(database))) as connection:
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        connection.execute("BEGIN IMMEDIATE; DROP TABLE audit; DROP TABLE audit_head")
+        # The releases of the training store came after its audit.
+        connection.execute("BEGIN IMMEDIATE; DROP TABLE audit; DROP TABLE audit_head; DROP TABLE IF EXISTS releases")
         if schema.signs_store:
             write_store_row(connection, unlocked(connection, schema, KEY), to)
         connection.execute(f"PRAGMA user_version = {to}; COMMIT")
