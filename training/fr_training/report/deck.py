@@ -40,7 +40,8 @@ def deck_html(course: Course, items: Sequence[ClassItem], left_out: int, picture
     return (
         f'<!doctype html>\n<html lang="{ENGLISH}">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
         f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
-        f'<p class="notice">{_text(NOTICE)}</p>\n<p>{_text(message("deck.summary"))}{more}</p>\n{pages}</body>\n</html>\n'
+        f'<p class="notice">{_text(NOTICE)}</p>\n<p>{_text(message("deck.summary"))}{more}</p>\n{pages}'
+        "</body>\n</html>\n"
     )
 
 
